@@ -1,0 +1,136 @@
+"""A chain of operations is an operation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Event
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.core.missing import last_known
+from convcli.core.ops import Op, Span
+from convcli.core.reach import Reach
+
+if TYPE_CHECKING:
+    from convcli.signals import Array, Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Operations one after the other on a signal with `axes` sample axes; with none of them it changes nothing."""
+
+    ops: tuple[Op, ...]
+    axes: int = 1
+
+    def needs(self, axis: int, start: int, stop: int) -> list[tuple[int, int]]:
+        """What each operation reads for the outputs [start, stop), and those outputs: one interval per boundary."""
+        spans = [(start, stop)]
+        for op in reversed(self.ops):
+            spans.append(op.reach[axis].needs(*spans[-1]))
+        return spans[::-1]
+
+    def ready(self, axis: int, n: int) -> int:
+        """One past the last output that reads no input at or past `n`."""
+        for op in self.ops:
+            n = op.reach[axis].ready(n)
+        return n
+
+    def count(self, axis: int, n: int) -> int:
+        """How many outputs stand on a signal of `n` samples that is extended at its ends."""
+        for op in self.ops:
+            n = op.reach[axis].count(n)
+        return n
+
+    def stands_at(self, axis: int, k: Rows) -> Rows:
+        """The absolute inputs at which the outputs `k` stand."""
+        for op in reversed(self.ops):
+            k = op.reach[axis].stands_at(k)
+        return k
+
+    @cached_property
+    def reach(self) -> tuple[Reach, ...]:
+        """The reach of the whole, exact but for chains with several phases, where it is the widest over one period."""
+        return tuple(self._reach(axis) for axis in range(self.axes))
+
+    def _reach(self, axis: int) -> Reach:
+        step = phases = 1
+        for op in self.ops:
+            step, phases = step * op.reach[axis].step, phases * op.reach[axis].phases
+        common = int(np.gcd(step, phases))
+        step, phases = step // common, phases // common
+        group = [self.needs(axis, k, k + 1)[0] for k in range(phases)]
+        return Reach(
+            before=-min(a for a, _ in group),
+            after=max(b for _, b in group) - 1,
+            step=step,
+            phases=phases,
+            anchor=int(self.stands_at(axis, np.zeros(1, np.int64))[0]),
+        )
+
+    def look_ahead(self, axis: int = 0) -> int:
+        """How many inputs past the one it stands at the farthest-sighted output reads; 0 or less: none."""
+        phases = self.reach[axis].phases
+        stands = self.stands_at(axis, np.arange(phases))
+        return max(self.needs(axis, k, k + 1)[0][1] - 1 - int(stands[k]) for k in range(phases))
+
+    @property
+    def identity(self) -> bool:
+        """Whether the chain changes nothing."""
+        return not self.ops
+
+
+@dataclass(eq=False)
+class Job:
+    """A stretch of outputs of a chain with all the inputs it needs; `run` is pure and may run in any thread.
+
+    x : the inputs of `span`, extended; rows : the inputs at which the outputs stand
+    previous : the job before it in the same signal, asked only for values that are held across a gap
+    """
+
+    chain: Chain
+    x: Array
+    span: Span
+    rows: Rows
+    next_start: int
+    previous: Job | None = None
+    _held: dict[int, Array | None] = field(default_factory=dict)
+    _done: Event = field(default_factory=Event)
+
+    def run(self) -> Array:
+        """The outputs."""
+        try:
+            return self._run()
+        finally:
+            self._done.set()
+            self.previous = None
+
+    def _run(self) -> Array:
+        boundaries = [self.chain.needs(axis, *span) for axis, span in enumerate(self.span)]
+        following = self.chain.needs(0, self.next_start, self.next_start + 1)
+        x = self.x
+        for number, op in enumerate(self.chain.ops):
+            earlier = _Earlier(self.previous, number)
+            y = op(x, tuple(boundary[number + 1] for boundary in boundaries), earlier)
+            if op.holds:
+                passed = following[number][0] - boundaries[0][number][0]
+                self._held[number] = last_known(x[: max(passed, 0)], earlier)
+            x = y
+        return x
+
+    def held(self, number: int) -> Array | None:
+        """The last value that operation `number` met before the inputs of the next job; waits for this job."""
+        self._done.wait()
+        return self._held.get(number)
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """What an operation holds from before its inputs, found out only when it is asked."""
+
+    previous: Job | None
+    number: int
+
+    def __call__(self) -> Array | None:
+        return self.previous.held(self.number) if self.previous else None

@@ -1,0 +1,249 @@
+"""The sums of products: y[k] = sum_j w[j] * x[k*step + j], "valid" only, by the cheapest of several paths.
+
+Everything here takes `w` in window order (a convolution's taps reversed) and `x` with its sample axes first and
+one channel axis last. The paths differ in speed, never in the answer beyond rounding:
+
+* direct: the sum by its definition. The same additions in the same order for every output, so that blocks of any
+  size give bit for bit the same answer.
+* product: windows times a banded Toeplitz matrix (BLAS), for strides.
+* fft: overlap-save (Stockham 1966; Oppenheim & Schafer, Discrete-Time Signal Processing, 8.7.3).
+* planes: OpenCV's direct filters, for images; separable kernels as two passes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.core.polyphase import groups_per_row, phased_product
+
+if TYPE_CHECKING:
+    from convcli.signals import Array
+
+Path = Literal["direct", "product", "fft"]
+
+# Nanoseconds for one output of one channel in float64, measured by benchmarks/crossover.py.
+DIRECT = 8.0
+DIRECT_PER_TAP = 0.14
+FFT_PER_POINT_LOG = 0.8
+PRODUCT_PER_TAP = 0.09
+
+# Tables are compared as text, row by row and prefix by prefix: they stay on the direct path up to here.
+EXACT_TAPS = 4096
+
+# So few taps that are not 0 are added one after the other, however far they lie apart.
+SPARSE = 2
+
+CHUNK = 8192
+
+
+def correlate_valid(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...], *, exact: bool) -> Array:
+    """The valid correlation of `x` with `w` along its `w.ndim` leading axes, every `step`-th output.
+
+    x : (n, channels) or (rows, columns, channels) finite floating; w : (k,) or (height, width)
+    exact : keep to the direct path up to EXACT_TAPS, for answers that do not depend on where a block ends
+    Returns ((n - k) // step + 1, ...), of the dtype of x. Raises ValueError if `x` is shorter than `w`.
+    """
+    if any(n < k for n, k in zip(x.shape, w.shape, strict=False)):
+        raise ValueError(f"{x.shape} holds no window of {w.shape}")
+    if not _finite(x):
+        return direct(x, w, step)
+    if w.ndim == 2:
+        return _plane(x, w, step)
+    path = cheapest_path(np.count_nonzero(w), w.size, step[0], exact=exact)
+    if path == "fft":
+        return np.ascontiguousarray(overlap_save(x, w)[:: step[0]])
+    if path == "direct":
+        return direct(x, w, step) if np.count_nonzero(w) <= SPARSE else dot_products(x, w, step[0])
+    return phased_product(x, w[None], np.zeros(1, np.int64), step[0])
+
+
+def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
+    """The cost rule: which path costs least for `k` taps of which `nonzero` are not 0, at a stride of `step`."""
+    if nonzero <= SPARSE or (exact and k <= EXACT_TAPS):
+        return "direct"
+    costs: dict[Path, float] = {
+        "direct": (DIRECT + DIRECT_PER_TAP * k) * step,
+        "fft": FFT_PER_POINT_LOG * step * _points_per_output(k),
+    }
+    if step > 1:
+        costs["product"] = PRODUCT_PER_TAP * (k + groups_per_row(1, k, step) * step)
+    return min(costs, key=lambda path: costs[path])
+
+
+def _finite(x: Array) -> bool:
+    return x.size == 0 or (math.isfinite(x.min()) and math.isfinite(x.max()))
+
+
+# ---------------------------------------------------------------------------------------------------- direct
+
+
+def direct(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array:
+    """The valid correlation by definition, tap after tap, over chunks that stay in the cache."""
+    outputs = tuple((n - k) // s + 1 for n, k, s in zip(x.shape, w.shape, step, strict=False))
+    y = np.zeros((*outputs, x.shape[-1]), x.dtype)
+    taps = [(j, w[j]) for j in zip(*np.nonzero(w), strict=True)]
+    rows = max(1, CHUNK // max(1, math.prod(y.shape[1:])))
+    scratch = np.empty((min(rows, outputs[0]), *y.shape[1:]), x.dtype)
+    for first in range(0, outputs[0], rows):
+        part = y[first : first + rows]
+        for count, (j, weight) in enumerate(taps):
+            window = x[_window((first, *(0,) * (w.ndim - 1)), part.shape, j, step)]
+            if count == 0:
+                np.multiply(window, weight, out=part)
+            else:
+                product = scratch[: len(part)]
+                np.multiply(window, weight, out=product)
+                np.add(part, product, out=part)
+    return y
+
+
+def dot_products(x: Array, w: npt.NDArray[np.float64], step: int) -> Array:
+    """The valid correlation along axis 0 with one dot product for each output, the same whatever stands around it."""
+    lanes = [np.correlate(lane, w.astype(x.dtype), "valid")[::step] for lane in np.ascontiguousarray(x.T)]
+    return np.stack(lanes, axis=1)
+
+
+def _window(
+    first: tuple[int, ...], shape: tuple[int, ...], j: tuple[Any, ...], step: tuple[int, ...]
+) -> tuple[slice, ...]:
+    """Where the inputs lie that tap `j` meets for the outputs `first ... first + shape`."""
+    return tuple(
+        slice(o * s + int(i), (o + m - 1) * s + int(i) + 1, s) for o, m, i, s in zip(first, shape, j, step, strict=False)
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- fft
+
+
+def frame_size(k: int) -> int:
+    """F, the FFT length that makes F * log2(F) / (F - k + 1) smallest among powers of two from 4096."""
+    sizes = [1 << p for p in range(12, max(14, k.bit_length() + 5))]
+    return min((f for f in sizes if f >= 2 * k), key=lambda f: f * math.log2(f) / (f - k + 1))
+
+
+def _points_per_output(k: int) -> float:
+    f = frame_size(k)
+    return f * math.log2(f) / (f - k + 1)
+
+
+def overlap_save(x: Array, w: npt.NDArray[np.float64]) -> Array:
+    """The valid correlation along axis 0 through frames of F samples, of which F - k + 1 come out right."""
+    k, n = w.size, len(x)
+    lanes = x.reshape(n, -1)
+    outputs = n - k + 1
+    f = frame_size(k)
+    hop = f - k + 1
+    response = np.fft.rfft(w[::-1].astype(x.dtype), f)
+    y = np.empty((outputs, lanes.shape[1]), x.dtype)
+    batch = max(1, (1 << 17) // f)
+    frames = np.empty((batch, f), x.dtype)
+    spectra = np.empty((batch, f // 2 + 1), response.dtype)
+    for lane in range(lanes.shape[1]):
+        for first in range(0, outputs, hop * batch):
+            count = _fill_frames(frames, lanes[:, lane], first, hop)
+            some = np.fft.rfft(frames[:count], axis=1, out=spectra[:count])
+            some *= response
+            back = np.fft.irfft(some, f, axis=1, out=frames[:count])
+            part = back[:, k - 1 :].reshape(-1)
+            target = y[first : first + len(part), lane]
+            target[:] = part[: len(target)]
+    return y.reshape(outputs, *x.shape[1:])
+
+
+def _fill_frames(frames: Array, lane: Array, first: int, hop: int) -> int:
+    """Copy overlapping frames from `first` on, zeros after the end; returns how many hold outputs."""
+    size = frames.shape[1]
+    count = 0
+    for row in frames:
+        start = first + count * hop
+        piece = lane[start : start + size]
+        if count and len(piece) <= size - hop:
+            break
+        row[: len(piece)] = piece
+        row[len(piece) :] = 0
+        count += 1
+    return count
+
+
+# ---------------------------------------------------------------------------------------------------- planes
+
+
+def _plane(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array:
+    pair = factor(w)
+    if pair is not None:
+        y = _separable(x, *pair)
+    elif w.size <= LARGEST_DIRECT_PLANE:
+        y = _filter_plane(x, w)
+    else:
+        y = _overlap_save_plane(x, w)
+    return y if step == (1, 1) else np.ascontiguousarray(y[:: step[0], :: step[1]])
+
+
+# Above this many taps a dense 2-D kernel goes through the FFT, and above it on one axis a separable one does.
+LARGEST_DIRECT_PLANE = 170
+LARGEST_DIRECT_LINE = 160
+
+
+def factor(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+    """The column and row whose outer product `w` is, or None. Whole numbers stay whole where the pivot is a unit.
+
+    >>> [v.tolist() for v in factor(np.outer([1.0, 2, 1], [1, 0, -1]))]
+    [[1.0, 2.0, 1.0], [1.0, 0.0, -1.0]]
+    """
+    i, j = np.unravel_index(int(np.argmax(np.abs(w))), w.shape)
+    units = np.argwhere(np.abs(w) == 1)
+    if len(units):
+        i, j = units[0]
+    pivot = w[i, j]
+    if pivot == 0:
+        return None
+    column, row = w[:, j].copy(), w[i] / pivot
+    if not np.allclose(np.outer(column, row), w, rtol=1e-13, atol=1e-15 * float(np.abs(w).max())):
+        return None
+    return column, row
+
+
+def _separable(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64]) -> Array:
+    import cv2
+
+    if max(column.size, row.size) > LARGEST_DIRECT_LINE:
+        across = overlap_save(x.swapaxes(0, 1), row).swapaxes(0, 1) if row.size > 1 else x * row[0]
+        return overlap_save(np.ascontiguousarray(across), column) if column.size > 1 else across * column[0]
+    y = cv2.sepFilter2D(np.ascontiguousarray(x), -1, row, column, borderType=cv2.BORDER_CONSTANT)
+    return _crop(np.asarray(y), x, (column.size, row.size))
+
+
+def _filter_plane(x: Array, w: npt.NDArray[np.float64]) -> Array:
+    import cv2
+
+    y = cv2.filter2D(np.ascontiguousarray(x), -1, w, borderType=cv2.BORDER_CONSTANT)
+    return _crop(np.asarray(y), x, w.shape)
+
+
+def _crop(y: Array, x: Array, shape: tuple[int, ...]) -> Array:
+    """The outputs whose window lay inside; OpenCV anchors a window of k at k // 2 and drops a single channel axis."""
+    (height, width), (rows, columns) = shape, x.shape[:2]
+    y = y.reshape(x.shape)
+    top, left = height // 2, width // 2
+    return y[top : top + rows - height + 1, left : left + columns - width + 1]
+
+
+def _overlap_save_plane(x: Array, w: npt.NDArray[np.float64]) -> Array:
+    """The valid 2-D correlation by tiles of F x F."""
+    (height, width), (rows, columns, channels) = w.shape, x.shape
+    side = max(128, 1 << (2 * max(height, width) - 1).bit_length())
+    tall, wide = side - height + 1, side - width + 1
+    response = np.fft.rfft2(w[::-1, ::-1].astype(x.dtype), (side, side))
+    y = np.empty((rows - height + 1, columns - width + 1, channels), x.dtype)
+    for top in range(0, y.shape[0], tall):
+        for left in range(0, y.shape[1], wide):
+            tile = x[top : top + side, left : left + side].transpose(2, 0, 1)
+            back = np.fft.irfft2(np.fft.rfft2(tile, (side, side)) * response, (side, side))
+            target = y[top : top + tall, left : left + wide]
+            good = back[:, height - 1 : height - 1 + target.shape[0], width - 1 : width - 1 + target.shape[1]]
+            target[:] = good.transpose(1, 2, 0)
+    return y

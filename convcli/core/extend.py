@@ -1,0 +1,52 @@
+"""What lies outside a signal: the edge rules, as a map from indices outside to indices inside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Edge = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
+
+OUTSIDE = -1
+
+
+def inside(i: npt.NDArray[np.int64], n: int, edge: Edge) -> npt.NDArray[np.int64]:
+    """For each absolute index, the sample in [0, n) that stands there; OUTSIDE where none does (zero, shrink).
+
+    Any distance from the signal is allowed: the mirrors go on being mirrored, as in `numpy.pad`.
+
+    >>> inside(np.arange(-3, 7), 4, "reflect").tolist()
+    [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]
+    """
+    if edge == "edge":
+        return np.clip(i, 0, n - 1)
+    if edge == "wrap":
+        return i % n
+    if edge in ("reflect", "symmetric"):
+        last = n - 1
+        period = max(2 * last, 1) if edge == "reflect" else 2 * n
+        folded = i % period
+        mirror = period if edge == "reflect" else period - 1
+        return np.where(folded <= last, folded, mirror - folded)
+    return np.where((i >= 0) & (i < n), i, OUTSIDE)
+
+
+def filler(edge: Edge) -> float:
+    """The value of what is OUTSIDE: missing under `shrink`, else 0."""
+    return float("nan") if edge == "shrink" else 0.0
+
+
+def take(x: npt.NDArray[Any], start: int, stop: int, n: int, edge: Edge, axis: int) -> npt.NDArray[Any]:
+    """The samples [start, stop) of an axis of length `n`, extended by the edge rule; `x` holds the whole axis."""
+    if 0 <= start and stop <= n:
+        return x[(slice(None),) * axis + (slice(start, stop),)]
+    index = inside(np.arange(start, stop), n, edge)
+    taken = np.take(x, np.maximum(index, 0), axis=axis)
+    outside = index == OUTSIDE
+    if outside.any():
+        taken[(slice(None),) * axis + (outside,)] = filler(edge)
+    return taken

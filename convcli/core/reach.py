@@ -1,0 +1,50 @@
+"""How far an operation looks: the one triple from which blocks, delay, causality and lengths are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """The geometry of an operation along one sample axis.
+
+    Outputs come in groups of `phases`, one group for every `step` inputs (a resampler by L/M has phases L and
+    step M; everything else has one phase). Group g reads the inputs `g*step - before ... g*step + after`.
+    The first output of a group stands at input `g*step + anchor`. Indices are absolute: input and output 0
+    lie at the same instant, and inputs below 0 or past the end are what the edge rule says.
+    """
+
+    before: int = 0
+    after: int = 0
+    step: int = 1
+    phases: int = 1
+    anchor: int = 0
+
+    def needs(self, start: int, stop: int) -> tuple[int, int]:
+        """The inputs `[a, b)` that the outputs `[start, stop)` read."""
+        first = start // self.phases
+        last = -(-stop // self.phases) - 1
+        return first * self.step - self.before, last * self.step + self.after + 1
+
+    def ready(self, n: int) -> int:
+        """One past the last output that reads no input at or past `n`."""
+        return ((n - 1 - self.after) // self.step + 1) * self.phases
+
+    def count(self, n: int) -> int:
+        """How many outputs stand on `n` inputs: ceil(n * phases / step)."""
+        return -(-n * self.phases // self.step)
+
+    @overload
+    def stands_at(self, k: int) -> int: ...
+    @overload
+    def stands_at(self, k: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]: ...
+    def stands_at(self, k: int | npt.NDArray[np.int64]) -> int | npt.NDArray[np.int64]:
+        """The input at which output `k` stands."""
+        group, phase = k // self.phases, k % self.phases
+        return group * self.step + phase * self.step // self.phases + self.anchor

@@ -1,0 +1,111 @@
+"""Resampling by any ratio L/M: a convolution with L sets of taps that take turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.core import missing as gaps
+from convcli.core.ops import Earlier, Span, nothing_earlier
+from convcli.core.polyphase import phased_product
+from convcli.core.reach import Reach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from convcli.signals import Array
+
+Interpolation = Literal["nearest", "linear", "cubic", "lanczos3", "kaiser"]
+
+# The resampler for sound: 100 dB down at the lower of the two Nyquist frequencies, flat up to 0.91 of it.
+STOP_BAND = 100.0
+PASS_BAND = 0.91
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Resample:
+    """y[k] = sum_i table[k mod L, i] * x[(k // L) * step + starts[k mod L] + i] along one axis.
+
+    table : (L, width), each phase of sum 1; starts : (L,) first input of each phase, relative to its group's first
+    """
+
+    table: npt.NDArray[np.float64]
+    starts: npt.NDArray[np.int64]
+    step: int
+    axis: int = 0
+    axes: int = 1
+    holds = True
+
+    @classmethod
+    def by(
+        cls, phases: int, step: int, interpolation: Interpolation, *, axis: int = 0, axes: int = 1
+    ) -> Resample:
+        """The resampler to `phases` samples for every `step`.
+
+        On a picture the corners of the first and last pixel stay where they are, so that output k lies at
+        (k + 1/2) * step / phases - 1/2; in sound sample 0 stays where it is.
+        """
+        scale = 1.0 if interpolation == "nearest" else max(1.0, step / phases)
+        shape, support = _shapes()[interpolation]
+        offset = 0.0 if interpolation == "kaiser" else 0.5 * step / phases - 0.5
+        at = np.arange(phases) * (step / phases) + offset
+        half = support * scale
+        starts = np.ceil(at - half).astype(np.int64)
+        width = int(np.floor(2 * half)) + 1
+        distance = (starts[:, None] + np.arange(width) - at[:, None]) / scale
+        table = shape(distance)
+        table /= table.sum(axis=1, keepdims=True)
+        return cls(table=table, starts=starts, step=step, axis=axis, axes=axes)
+
+    @cached_property
+    def reach(self) -> tuple[Reach, ...]:
+        """The rational reach along `axis`, nothing along another."""
+        before = max(0, -int(self.starts.min()))
+        after = max(0, int(self.starts.max()) + self.table.shape[1] - 1)
+        one = Reach(before=before, after=after, step=self.step, phases=len(self.starts))
+        return tuple(one if axis == self.axis else Reach() for axis in range(self.axes))
+
+    def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
+        """Interpolate; what is missing is held."""
+        if gaps.any_missing(x):
+            x = gaps.hold(x, earlier)
+        start, stop = span[self.axis]
+        phases = len(self.starts)
+        moved = np.moveaxis(x, self.axis, 0)
+        lanes = moved.reshape(len(moved), -1)
+        y = phased_product(lanes, self.table, self.starts + self.reach[self.axis].before, self.step)
+        first = start // phases * phases
+        wanted = y[start - first : stop - first].reshape(stop - start, *moved.shape[1:])
+        return np.moveaxis(wanted, 0, self.axis)
+
+
+def _shapes() -> dict[Interpolation, tuple[Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]], float]]:
+    """Each interpolation's kernel as a function of the distance in samples, and its half-width."""
+    transition = (1 - PASS_BAND) / 2
+    half = (STOP_BAND - 7.95) / (14.36 * transition) / 2
+    return {
+        "nearest": (lambda d: ((d >= -0.5) & (d < 0.5)).astype(np.float64), 0.5),
+        "linear": (lambda d: np.maximum(0.0, 1 - np.abs(d)), 1.0),
+        "cubic": (_catmull_rom, 2.0),
+        "lanczos3": (lambda d: np.where(np.abs(d) < 3, np.sinc(d) * np.sinc(d / 3), 0.0), 3.0),
+        "kaiser": (lambda d: _kaiser_sinc(d, half, transition), half),
+    }
+
+
+def _catmull_rom(d: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Cubic convolution with a = -1/2 (Keys, 1981, IEEE Trans. ASSP 29)."""
+    d = np.abs(d)
+    near, far = 1.5 * d**3 - 2.5 * d**2 + 1, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
+
+
+def _kaiser_sinc(d: npt.NDArray[np.float64], half: float, transition: float) -> npt.NDArray[np.float64]:
+    """Kaiser-windowed sinc that is down by STOP_BAND at half the (lower) sampling rate (Kaiser, 1974)."""
+    beta = 0.1102 * (STOP_BAND - 8.7)
+    cutoff = 1 - transition
+    inside = np.clip(1 - (d / half) ** 2, 0, None)
+    return np.where(np.abs(d) <= half, np.i0(beta * np.sqrt(inside)) * np.sinc(cutoff * d), 0.0)

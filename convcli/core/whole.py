@@ -1,0 +1,117 @@
+"""What can only be known when the whole signal has been seen: a first pass measures, a second one applies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.core.ops import Op, Pointwise
+
+if TYPE_CHECKING:
+    from convcli.signals import Array, Rows
+
+Statistic = Literal["mean", "max"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalize:
+    """Scale so that the largest magnitude becomes `level`: one factor for all channels, or one for each."""
+
+    level: float
+    per_channel: bool
+    axes: int
+    alpha: int | None
+
+    def measure(self, y: Array) -> npt.NDArray[np.float64]:
+        """The peak of each channel of one block; peaks of blocks combine by np.fmax."""
+        axes = tuple(range(self.axes))
+        if y.size == 0:
+            return np.zeros(y.shape[-1])
+        peaks = np.fmax.reduce(np.abs(y), axis=axes, initial=0.0).astype(np.float64)
+        if self.alpha is not None:
+            peaks[self.alpha] = 0
+        return peaks
+
+    def settle(self, peaks: npt.NDArray[np.float64]) -> Op:
+        """The gain that the measured peaks call for; silence stays silence."""
+        if not self.per_channel:
+            peaks = np.full_like(peaks, peaks.max(initial=0.0))
+        gain = np.divide(self.level, peaks, out=np.ones_like(peaks), where=peaks > 0)
+        return Pointwise(function=lambda x: (x * gain).astype(x.dtype), axes=self.axes, keeps=self.alpha)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduce:
+    """An adaptive pool: `bins` outputs per axis, output k from the samples floor(k n / bins) to ceil((k+1) n / bins).
+
+    The bins are those of torch.nn.AdaptiveAvgPool1d. `causal` outputs stand at the last sample of their bin, others
+    at its middle.
+    """
+
+    statistic: Statistic
+    bins: tuple[int, ...]
+    causal: bool
+
+
+@dataclass
+class Reduction:
+    """The running result of a Reduce over blocks of a signal whose lengths are known: constant memory."""
+
+    reduce: Reduce
+    shape: tuple[int, ...]
+    totals: Any = None
+    counts: Any = None
+    rows: dict[int, int] = field(default_factory=dict)
+    seen: int = 0
+
+    def add(self, y: Array, rows: Rows) -> None:
+        """Take in the next block and the input rows at which its samples stand."""
+        edges = _bin_edges(self.shape[0], self.reduce.bins[0])
+        if self.totals is None:
+            columns = self.reduce.bins[1:]
+            start = 0.0 if self.reduce.statistic == "mean" else -np.inf
+            self.totals = np.full((self.reduce.bins[0], *columns, y.shape[-1]), start)
+            self.counts = np.zeros(self.totals.shape)
+        start, stop = self.seen, self.seen + len(y)
+        first = max(0, start * len(edges) // max(1, self.shape[0]) - 1)
+        for k in range(first, len(edges)):
+            low, high = edges[k]
+            if low >= stop:
+                break
+            part = y[max(low, start) - start : high - start]
+            if len(part):
+                self._take(k, part)
+            stands = high - 1 if self.reduce.causal else (low + high - 1) // 2
+            if start <= stands < stop:
+                self.rows[k] = int(rows[stands - start])
+        self.seen = stop
+
+    def _take(self, k: int, part: Array) -> None:
+        if len(self.shape) == 1:
+            self._fold((k,), part)
+            return
+        for column, (low, high) in enumerate(_bin_edges(self.shape[1], self.reduce.bins[1])):
+            self._fold((k, column), part[:, low:high].reshape(-1, part.shape[-1]))
+
+    def _fold(self, at: tuple[int, ...], part: Array) -> None:
+        known = ~np.isnan(part)
+        self.counts[at] += known.sum(axis=0)
+        if self.reduce.statistic == "mean":
+            self.totals[at] += np.where(known, part, 0.0).sum(axis=0, dtype=np.float64)
+        else:
+            np.fmax(self.totals[at], np.fmax.reduce(part, axis=0), out=self.totals[at])
+
+    def result(self) -> tuple[Array, Rows]:
+        """The bins, NaN where nothing was there, and the rows at which they stand."""
+        empty = self.counts == 0
+        mean = self.reduce.statistic == "mean"
+        y = self.totals / np.where(empty, 1, self.counts) if mean else self.totals
+        y = np.where(empty, np.nan, y)
+        return y, np.array([self.rows.get(k, 0) for k in range(len(y))], np.int64)
+
+
+def _bin_edges(n: int, bins: int) -> list[tuple[int, int]]:
+    return [(k * n // bins, -(-(k + 1) * n // bins)) for k in range(bins)]

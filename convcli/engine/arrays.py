@@ -1,0 +1,140 @@
+"""The Python door: a FILTER applied to an array, a pandas Series or a DataFrame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from convcli.engine.plan import Rules, make_plan
+from convcli.engine.run import run
+from convcli.errors import RequestError
+from convcli.signals import Block, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.core.extend import Edge
+    from convcli.signals import Align, Array, Medium, Missing, Rows
+
+T = TypeVar("T")
+
+
+@dataclass
+class Blocks:
+    """Samples in memory as a Source: the blocks one after the other."""
+
+    signal: Signal
+    blocks: Sequence[Array]
+
+    def chunks(self) -> Iterator[Array]:
+        """The blocks."""
+        return iter(self.blocks)
+
+    def decode(self, raw: Array) -> Block:
+        """A block is its own samples."""
+        return Block(raw)
+
+
+@dataclass
+class Collected:
+    """Samples in memory as a Sink."""
+
+    parts: list[Array] = field(default_factory=list)
+    rows: list[Rows] = field(default_factory=list)
+
+    def encode(self, y: Array, rows: Rows) -> tuple[Array, Rows]:
+        """As they are."""
+        return y, rows
+
+    def write(self, encoded: tuple[Array, Rows]) -> None:
+        """Keep them."""
+        self.parts.append(encoded[0])
+        self.rows.append(encoded[1])
+
+
+def apply(
+    filter: str,
+    x: T,
+    *,
+    rate: float | None = None,
+    edge: Edge | None = None,
+    align: Align | None = None,
+    missing: Missing = "keep",
+    axes: int | None = None,
+    threads: int | None = None,
+) -> T:
+    """Filter an array, a Series or a DataFrame by a FILTER such as `"lowpass:3.4k | downsample:2"`.
+
+    x : (n,) or (n, channels) with one sample axis, (rows, columns, channels) with two; NaN is missing. A pandas
+        object is a table: rows by columns, and comes back as the same kind, with the index of the rows at which the
+        outputs stand.
+    rate : samples per second, for durations and frequencies in Hz; without it frequencies are cycles per sample
+    edge, align, missing : as `--edge`, `--align`, `--missing`; arrays default to zero and center, tables to shrink
+        and causal
+    axes : sample axes, 1 or 2; by default 2 for three-dimensional arrays, else 1. A grey image is (rows, columns)
+        with axes=2.
+
+    Returns float64 (float32 stays float32), with as many axes as `x`. Raises `RequestError` for a wrong FILTER.
+
+    >>> apply("box:3", np.array([0.0, 3.0, 0.0, 0.0])).tolist()
+    [1.0, 1.0, 1.0, 0.0]
+    """
+    if hasattr(x, "iloc"):
+        return _apply_to_pandas(filter, x, rate=rate, edge=edge, align=align, missing=missing, threads=threads)
+    array = np.asarray(x)
+    samples = _samples(array)
+    sample_axes = axes or (2 if array.ndim == 3 else 1)
+    if not sample_axes <= array.ndim <= sample_axes + 1 or sample_axes not in (1, 2):
+        raise RequestError(f"an array of shape {array.shape} has no {sample_axes} sample axes and one of channels")
+    if array.ndim == sample_axes:
+        samples = samples[..., None]
+    y, _ = _apply(filter, samples, "array", rate=rate, edge=edge, align=align, missing=missing, threads=threads)
+    result: Any = y[..., 0] if array.ndim == sample_axes and y.shape[-1] == 1 else y
+    return result  # type: ignore[no-any-return]
+
+
+def _samples(array: Any) -> Array:
+    if array.dtype.kind not in "fiub":
+        raise RequestError(f"expected numbers, got an array of {array.dtype}")
+    return np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
+
+
+def _apply(
+    filter: str,
+    x: Array,
+    medium: Medium,
+    *,
+    rate: float | None,
+    edge: Edge | None,
+    align: Align | None,
+    missing: Missing,
+    threads: int | None,
+    names: tuple[str, ...] = (),
+) -> tuple[Array, Rows]:
+    channels = names or tuple(str(c + 1) for c in range(x.shape[-1]))
+    signal = Signal(medium=medium, shape=x.shape[:-1], channels=channels, rate=rate)
+    plan = make_plan(filter, signal, Rules.of(signal, edge=edge, align=align, missing=missing))
+    sink = Collected()
+    run(plan, Blocks(signal, [x]), sink, threads=threads)
+    if not sink.parts:
+        shape = tuple(n or 0 for n in plan.result.shape)
+        return np.empty((0, *shape[1:], len(plan.result.channels)), x.dtype), np.empty(0, np.int64)
+    return np.concatenate(sink.parts), np.concatenate(sink.rows)
+
+
+def _apply_to_pandas(filter: str, x: Any, **rules: Any) -> Any:
+    columns = x.select_dtypes("number") if x.ndim == 2 else x
+    if columns.ndim == 2 and not columns.shape[1]:
+        raise RequestError("the DataFrame has no numeric column")
+    values = columns.to_numpy(dtype="float64", na_value=np.nan)
+    samples = values if values.ndim == 2 else values[:, None]
+    names = tuple(str(name) for name in columns.columns) if columns.ndim == 2 else (str(x.name),)
+    y, rows = _apply(filter, np.ascontiguousarray(samples), "table", names=names, **rules)
+    result = x.iloc[rows].copy()
+    if result.ndim == 1:
+        return result.__class__(y[:, 0], index=result.index, name=x.name)
+    for number, name in enumerate(columns.columns):
+        result[name] = y[:, number]
+    return result

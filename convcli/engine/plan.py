@@ -1,0 +1,322 @@
+"""From FILTER and a signal to what will be done: steps bound left to right, each at the rate of its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.chain import Chain
+from convcli.core.kernel import GradientPair, Kernel, PerChannel
+from convcli.core.ops import Convolve, EachChannel, Magnitude, Op, Pool, WeightedByAlpha
+from convcli.core.resample import Resample
+from convcli.core.whole import Normalize, Reduce
+from convcli.engine.grammar import Argument, Call, parse
+from convcli.errors import ConvcliError, RequestError, nearest
+from convcli.filters import find
+from convcli.units import UnitError
+
+if TYPE_CHECKING:
+    from convcli.core.extend import Edge
+    from convcli.filters.registry import Parameter, Step
+    from convcli.signals import Align, Missing, Signal
+
+DEFAULT_EDGE: dict[str, Edge] = {"audio": "zero", "image": "edge", "table": "shrink", "array": "zero"}
+DEFAULT_ALIGN: dict[str, Align] = {"audio": "center", "image": "center", "table": "causal", "array": "center"}
+
+# Families whose one-dimensional taps run along both axes of an image unless `axis=` picks one.
+BOTH_AXES = ("smoothing", "frequency")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What holds for a whole run: the edge, the alignment, what becomes of missing samples."""
+
+    edge: Edge
+    align: Align
+    missing: Missing = "keep"
+
+    @classmethod
+    def of(cls, signal: Signal, *, edge: Edge | None = None, align: Align | None = None, missing: Missing = "keep") -> Rules:
+        """The rules asked for, with the defaults of the medium."""
+        return cls(
+            edge=edge or DEFAULT_EDGE[signal.medium], align=align or DEFAULT_ALIGN[signal.medium], missing=missing
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundStep:
+    """A step of FILTER at its place: what it does to the signal `before`, which gives the signal `after`.
+
+    ops : what is run, none where the step changes nothing; whole : set instead where a first pass is needed
+    kernels : the taps that the design gave, for those who want to look at them
+    """
+
+    call: Call
+    step: Step
+    before: Signal
+    after: Signal
+    ops: tuple[Op, ...] = ()
+    whole: Normalize | Reduce | None = None
+    kernels: tuple[Kernel, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What the design has to say."""
+        return "; ".join(sorted({kernel.note for kernel in self.kernels if kernel.note}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All steps bound to one signal."""
+
+    filter: str
+    rules: Rules
+    signal: Signal
+    steps: tuple[BoundStep, ...]
+
+    @property
+    def result(self) -> Signal:
+        """What comes out, as far as it is known beforehand."""
+        return self.steps[-1].after if self.steps else self.signal
+
+    @property
+    def identity(self) -> bool:
+        """Whether nothing at all is changed."""
+        return all(not step.ops and step.whole is None for step in self.steps)
+
+    @property
+    def passes(self) -> int:
+        """How often the input is read: once, and once more for each step that must see the whole signal first."""
+        return 1 + sum(isinstance(step.whole, Normalize) for step in self.steps)
+
+    @property
+    def chain(self) -> Chain:
+        """The steps as one chain, where steps that need a first pass stand for themselves and change nothing."""
+        return Chain(tuple(op for step in self.steps for op in step.ops), self.signal.axes)
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether every output stands at one input, so that both have the same shape."""
+        same = all(r.step == r.phases == 1 for step in self.steps for op in step.ops for r in op.reach)
+        return same and self.rules.edge != "valid" and not any(isinstance(s.whole, Reduce) for s in self.steps)
+
+
+def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> Plan:
+    """Bind every step of FILTER. RequestError (with a caret) or InputError where a step cannot be made."""
+    calls = parse(filter) if isinstance(filter, str) else filter
+    steps: list[BoundStep] = []
+    place = signal
+    for call in calls:
+        steps.append(_bind(call, place, rules))
+        place = steps[-1].after
+    text = " | ".join(call.text for call in calls)
+    plan = Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
+    return replace(plan, steps=_with_lengths(plan))
+
+
+def _with_lengths(plan: Plan) -> tuple[BoundStep, ...]:
+    """Under `valid` only the end of a chain has a length of its own; the steps' lengths are those of the inner chain."""
+    if plan.rules.edge != "valid" or not plan.steps:
+        return plan.steps
+    chain, last = plan.chain, plan.steps[-1]
+    lengths = tuple(None if n is None else valid_count(chain, axis, n) for axis, n in enumerate(plan.signal.shape))
+    return (*plan.steps[:-1], replace(last, after=replace(last.after, shape=lengths)))
+
+
+def valid_count(chain: Chain, axis: int, n: int) -> int:
+    """How many outputs have all their inputs among `n`: the first window starts at sample 0."""
+    return max(0, chain.ready(axis, n + chain.needs(axis, 0, 1)[0][0]))
+
+
+# ------------------------------------------------------------------------------------------------- one step
+
+
+def _bind(call: Call, signal: Signal, rules: Rules) -> BoundStep:
+    try:
+        step = find(call.name)
+    except RequestError as error:
+        raise call.error(error.message, hint=error.hint) from None
+    values, axis = _arguments(call, step, signal)
+    given = {"signal": signal, "align": rules.align}
+    try:
+        made = step.design(**values, **{name: given[name] for name in step.injected})
+        bound = _Binder(call=call, step=step, signal=signal, rules=rules, axis=axis).bind(made)
+    except UnitError as error:
+        raise call.error(f"{step.name}: {error}", hint=_usage(step)) from None
+    except ConvcliError as error:
+        if error.exit_code != RequestError.exit_code:
+            raise
+        raise call.error(f"{step.name}: {error.message}", hint=error.hint) from None
+    return bound
+
+
+def _usage(step: Step) -> str:
+    return f"{step.usage}, such as {step.example}; `convcli filters {step.name}` says more"
+
+
+def _arguments(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any], str | None]:
+    """The values of the step's parameters, and `axis=` where the signal is an image and the step may take it."""
+    positional = [p for p in step.parameters if not p.keyword_only]
+    named = {p.name: p for p in step.parameters}
+    takes_axis = signal.axes == 2 and step.family in BOTH_AXES and "axis" not in named
+    values: dict[str, Any] = {}
+    axis: str | None = None
+    for argument, parameter in _matched(call, step, positional, named, takes_axis=takes_axis):
+        if parameter is None:
+            axis = _choice(call, argument, ("x", "y"))
+        elif parameter.name in values:
+            raise call.error(f"{step.name}: {parameter.name} is given twice", at=argument.at)
+        else:
+            values[parameter.name] = _value(call, step, argument, parameter, signal)
+    for parameter in step.parameters:
+        if parameter.required and parameter.name not in values:
+            raise call.error(f"{step.name} needs {parameter.name.upper()}", hint=_usage(step))
+    return values, axis
+
+
+def _matched(
+    call: Call, step: Step, positional: list[Parameter], named: dict[str, Parameter], *, takes_axis: bool
+) -> list[tuple[Argument, Parameter | None]]:
+    """Which parameter each argument belongs to; None stands for `axis`."""
+    matched: list[tuple[Argument, Parameter | None]] = []
+    free = iter(positional)
+    for argument in _joined(call, positional):
+        if argument.key is not None and argument.key not in named:
+            if argument.key == "axis" and takes_axis:
+                matched.append((argument, None))
+                continue
+            known = [*named, "axis"] if takes_axis else [*named]
+            near = nearest(argument.key, known)
+            hint = f"did you mean {near}=?" if near else _usage(step)
+            raise call.error(f"{step.name} has no parameter {argument.key!r}", at=argument.at, hint=hint)
+        parameter = named[argument.key] if argument.key is not None else next(free, None)
+        if parameter is None:
+            raise call.error(f"{step.name}: {argument.text!r} is one value too many", at=argument.at, hint=_usage(step))
+        matched.append((argument, parameter))
+    return matched
+
+
+def _joined(call: Call, positional: list[Parameter]) -> list[Argument]:
+    """The arguments, with all the numbers of a step that takes taps joined into one text again."""
+    if not positional or positional[0].kind is None or positional[0].kind.name != "taps":
+        return list(call.arguments)
+    loose = [a for a in call.arguments if a.key is None]
+    if not loose:
+        return list(call.arguments)
+    rows: dict[int, list[str]] = {}
+    for argument in loose:
+        rows.setdefault(argument.row, []).append(argument.text)
+    text = ";".join(",".join(row) for row in rows.values())
+    return [replace(loose[0], text=text), *(a for a in call.arguments if a.key is not None)]
+
+
+def _value(call: Call, step: Step, argument: Argument, parameter: Parameter, signal: Signal) -> Any:
+    if parameter.choices:
+        word = _choice(call, argument, parameter.choices)
+        return word == "true" if parameter.choices == ("true", "false") else word
+    if parameter.kind is None:
+        return argument.text
+    try:
+        return parameter.kind.convert(argument.text, signal)
+    except UnitError as error:
+        raise call.error(f"{step.name}: {error}", at=argument.at, hint=_usage(step)) from None
+
+
+def _choice(call: Call, argument: Argument, choices: tuple[str, ...]) -> str:
+    if argument.text in choices:
+        return argument.text
+    near = nearest(argument.text, list(choices))
+    raise call.error(
+        f"{call.name}: expected {' or '.join(choices)}, got {argument.text!r}",
+        at=argument.at,
+        hint=f"did you mean {near}?" if near else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Binder:
+    """Turns what a design returned into operations at this place."""
+
+    call: Call
+    step: Step
+    signal: Signal
+    rules: Rules
+    axis: str | None
+
+    def bind(self, made: Any) -> BoundStep:
+        if isinstance(made, (Normalize, Reduce)):
+            return self._bound((), whole=made)
+        kernels: tuple[Kernel, ...] = ()
+        if isinstance(made, Kernel):
+            kernels, ops = (made,), self._convolving(made)
+        elif isinstance(made, (GradientPair, PerChannel)):
+            kernels, ops = made.kernels, (self._together(made),)
+        else:
+            ops = made if isinstance(made, tuple) else (() if made is None else (made,))
+        return self._bound(tuple(self._ruled(op) for op in ops), kernels=kernels)
+
+    def _bound(
+        self, ops: tuple[Op, ...], *, whole: Normalize | Reduce | None = None, kernels: tuple[Kernel, ...] = ()
+    ) -> BoundStep:
+        after = _after(self.signal, ops, whole)
+        return BoundStep(
+            call=self.call, step=self.step, before=self.signal, after=after, ops=ops, whole=whole, kernels=kernels
+        )
+
+    def _convolving(self, kernel: Kernel) -> tuple[Op, ...]:
+        kernel = self._laid_out(kernel)
+        op = Convolve.by(kernel, self.rules.align)
+        unchanged = kernel.identity and op.after == kernel.centre
+        if unchanged and (kernel.taps.size == 1 or self.rules.edge != "valid"):
+            return ()
+        return (op,)
+
+    def _together(self, made: GradientPair | PerChannel) -> Op:
+        parts = tuple(self._ruled(Convolve.by(self._laid_out(k), self.rules.align)) for k in made.kernels)
+        convolutions = tuple(part for part in parts if isinstance(part, Convolve))
+        return Magnitude(parts=convolutions) if isinstance(made, GradientPair) else EachChannel(parts=convolutions)
+
+    def _laid_out(self, kernel: Kernel) -> Kernel:
+        """The taps with as many axes as the signal."""
+        if kernel.taps.ndim == self.signal.axes:
+            return kernel
+        if kernel.taps.ndim > self.signal.axes:
+            raise RequestError(
+                f"taps of {kernel.taps.shape[0]} rows need an image; {self.signal.medium} has one sample axis",
+                hint="write the taps as one row: 1,2,1",
+            )
+        (centre,) = kernel.centre
+        if self.axis is not None:
+            shape = (1, -1) if self.axis == "x" else (-1, 1)
+            return replace(kernel, taps=kernel.taps.reshape(shape), centre=(0, centre) if self.axis == "x" else (centre, 0))
+        return replace(
+            kernel, taps=np.outer(kernel.taps, kernel.taps), divisor=kernel.divisor**2, centre=(centre, centre)
+        )
+
+    def _ruled(self, op: Op) -> Op:
+        """The operation under the rules of the run, and with colours weighted by alpha."""
+        if isinstance(op, Convolve):
+            op = replace(op, missing=self.rules.missing, exact=self.signal.medium == "table")
+        elif isinstance(op, Pool):
+            op = replace(op, missing=self.rules.missing)
+        alpha = self.signal.alpha
+        if alpha is None or not isinstance(op, (Convolve, Magnitude, Resample)):
+            return op
+        edges_only = isinstance(op, Magnitude) or (isinstance(op, Convolve) and op.gaps == "empty")
+        return WeightedByAlpha(op=op, alpha=alpha, opaque=self.signal.full_scale, keeps_alpha=edges_only)
+
+
+def _after(signal: Signal, ops: tuple[Op, ...], whole: Normalize | Reduce | None) -> Signal:
+    if isinstance(whole, Reduce):
+        return replace(signal, shape=whole.bins)
+    chain = Chain(ops, signal.axes)
+    shape = tuple(None if n is None else chain.count(axis, n) for axis, n in enumerate(signal.shape))
+    channels = signal.channels
+    for op in ops:
+        if isinstance(op, EachChannel) and len(op.parts) != len(channels):
+            channels = ("left", "right") if len(op.parts) == 2 else tuple(str(c + 1) for c in range(len(op.parts)))
+    along = chain.reach[0]
+    rate = None if signal.rate is None else signal.rate * along.phases / along.step
+    return replace(signal, shape=shape, channels=channels, rate=rate)

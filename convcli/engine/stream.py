@@ -1,0 +1,146 @@
+"""One signal that arrives in blocks, cut into jobs that have all their inputs: the ends extended once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.core.chain import Chain, Job
+from convcli.core.extend import OUTSIDE, Edge, filler, inside, take
+from convcli.engine.plan import valid_count
+
+if TYPE_CHECKING:
+    from convcli.signals import Array, Rows
+
+
+class Stream:
+    """Takes in a signal block by block and gives out jobs in order; a whole array is a stream of one block.
+
+    `wrap` needs the end of the signal for its beginning and so keeps all of it; every other rule keeps no more than
+    the chain reaches. `tail` more inputs are let ring out after the end.
+    """
+
+    def __init__(self, chain: Chain, edge: Edge, *, tail: int = 0) -> None:
+        self.chain = chain
+        self.edge = edge
+        self.tail = tail
+        before, after = (-chain.needs(0, 0, 1)[0][0], chain.needs(0, 0, 1)[0][1] - 1)
+        # Input i has the absolute index i - origin. Under `valid` the first window starts at input 0.
+        self.origin = before if edge == "valid" else 0
+        self.margin = after + chain.reach[0].step + chain.reach[0].before + 1
+        self.first_needed = {"reflect": before + 1, "symmetric": before}.get(edge, 0)
+        self.n = 0
+        self.done = 0
+        self.kept: list[Array] = []
+        self.kept_rows: list[Rows] = []
+        self.first = 0
+        self.last_job: Job | None = None
+
+    def push(self, x: Array, rows: Rows) -> Job | None:
+        """Take in the next samples, which stand at `rows` of the input; a job if outputs can be known now."""
+        if len(x):
+            self.kept.append(x)
+            self.kept_rows.append(rows)
+            self.n += len(x)
+        if self.edge == "wrap" or self.n < self.first_needed:
+            return None
+        return self._job(self.chain.ready(0, self.n - self.origin))
+
+    def finish(self) -> Job | None:
+        """The outputs that were waiting for the end of the signal."""
+        if self.n == 0:
+            return None
+        if self.edge == "valid":
+            return self._job(valid_count(self.chain, 0, self.n))
+        return self._job(self.chain.count(0, self.n + self.tail))
+
+    @property
+    def next_row(self) -> int | None:
+        """The input row at which the next output will stand, or None while that row has not come."""
+        at = int(self._stands(np.array([self.done]))[0])
+        if at >= self.n:
+            return None
+        return int(self._rows()[max(at, 0) - self.first])
+
+    @property
+    def edge_affected(self) -> int:
+        """How many of the outputs so far read what lies outside of the signal."""
+        if self.edge == "valid" or not self.kept:
+            return 0
+        inner = [_undisturbed(self.chain, 0, self.n, self.done)]
+        outputs = [self.done]
+        if self.chain.axes == 2:
+            columns = self.kept[0].shape[1]
+            outputs.append(self.chain.count(1, columns))
+            inner.append(_undisturbed(self.chain, 1, columns, outputs[1]))
+        return int(np.prod(outputs) - np.prod(inner))
+
+    def _stands(self, k: Rows) -> Rows:
+        return self.chain.stands_at(0, k) + self.origin
+
+    def _rows(self) -> Rows:
+        if len(self.kept_rows) > 1:
+            self.kept_rows = [np.concatenate(self.kept_rows)]
+        return self.kept_rows[0]
+
+    def _samples(self) -> Array:
+        if len(self.kept) > 1:
+            self.kept = [np.concatenate(self.kept)]
+        return self.kept[0]
+
+    def _job(self, stop: int) -> Job | None:
+        start = self.done
+        if stop <= start:
+            return None
+        low, high = self.chain.needs(0, start, stop)[0]
+        x, spans = self._across(self._gather(low + self.origin, high + self.origin))
+        stands = np.clip(self._stands(np.arange(start, stop)), self.first, self.n - 1)
+        job = Job(self.chain, x, ((start, stop), *spans), self._rows()[stands - self.first], stop, self.last_job)
+        self.done = stop
+        self.last_job = job
+        self._forget()
+        return job
+
+    def _gather(self, low: int, high: int) -> Array:
+        """The inputs [low, high), extended past the ends."""
+        x = self._samples()
+        if low >= 0 and high <= self.n:
+            return x[low - self.first : high - self.first]
+        index = inside(np.arange(low, high), self.n, self.edge)
+        outside = index == OUTSIDE
+        taken = np.take(x, np.where(outside, 0, index - self.first), axis=0)
+        if outside.any():
+            taken[outside] = filler(self.edge)
+        return taken
+
+    def _across(self, x: Array) -> tuple[Array, tuple[tuple[int, int], ...]]:
+        """The rows of an image extended at their two ends too, and the span of columns that come out."""
+        if self.chain.axes == 1:
+            return x, ()
+        n = x.shape[1]
+        count = valid_count(self.chain, 1, n) if self.edge == "valid" else self.chain.count(1, n)
+        if count == 0:
+            return x, ((0, 0),)
+        low, high = self.chain.needs(1, 0, count)[0]
+        origin = -low if self.edge == "valid" else 0
+        return take(x, low + origin, high + origin, n, self.edge, 1), ((0, count),)
+
+    def _forget(self) -> None:
+        """Drop the inputs that neither later outputs nor the extension of the end will read."""
+        if self.edge == "wrap":
+            return
+        needed = self.chain.needs(0, self.done, self.done + 1)[0][0] + self.origin
+        stands = int(self._stands(np.array([self.done]))[0])
+        keep = min(needed, stands, self.n - self.margin)
+        if keep > self.first:
+            self.kept = [self._samples()[keep - self.first :]]
+            self.kept_rows = [self._rows()[keep - self.first :]]
+            self.first = keep
+
+
+def _undisturbed(chain: Chain, axis: int, n: int, outputs: int) -> int:
+    """How many of the outputs read nothing but the `n` samples of the signal."""
+    along = chain.reach[axis]
+    first = -(-along.before * along.phases // along.step)
+    return max(0, min(outputs, chain.ready(axis, n)) - first)

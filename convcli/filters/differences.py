@@ -1,0 +1,110 @@
+"""Differences and derivatives. Every one answers a constant with exactly 0 (the taps sum to 0)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from convcli.core.kernel import Kernel, Taps
+from convcli.errors import RequestError
+from convcli.filters.registry import step
+from convcli.filters.smoothing import TRUNCATE, gaussian_taps
+from convcli.filters.taps import MOST_TAPS, exact, refuse_huge
+from convcli.signals import Signal
+from convcli.units import Count, Length
+
+Axis = Literal["x", "y"]
+
+SHARPEST = 0.5
+"""The smallest sigma, in samples, at which the sampled derivative of a Gaussian still is one."""
+
+
+@step("differences", example="diff:1")
+def diff(n: Count = 1, *, axis: Axis | None = None, signal: Signal) -> Kernel:
+    """Difference to the sample N before: x[t] - x[t-N].
+
+    n : samples; axis : on an image x (to the pixel N to the left, the default) or y (N above).
+    The difference stands at the later sample, however the signal is aligned.
+    """
+    refuse_huge(n + 1, f"diff:{n}", "downsample first")
+    taps = np.zeros(n + 1)
+    taps[0], taps[-1] = 1, -1
+    return _along(axis, taps, signal, "diff", centre=0)
+
+
+@step("differences", example="gradient")
+def gradient(*, axis: Axis | None = None, signal: Signal) -> Kernel:
+    """Central difference: (x[t+1] - x[t-1]) / 2.
+
+    axis : on an image x (rises to the right, the default) or y (downwards). Causal: (x[t] - x[t-2]) / 2.
+    """
+    return _along(axis, np.array([1.0, 0.0, -1.0]), signal, "gradient", centre=1, divisor=2)
+
+
+def _along(axis: Axis | None, taps: Taps, signal: Signal, name: str, *, centre: int, divisor: float = 1.0) -> Kernel:
+    if signal.axes == 1:
+        if axis is not None:
+            raise RequestError(f"{name}: axis= is for images; this signal has one axis", hint=f"{name} without axis=")
+        return Kernel(taps=taps, divisor=divisor, centre=(centre,))
+    if axis == "y":
+        return Kernel(taps=taps[:, None], divisor=divisor, centre=(centre, 0))
+    return Kernel(taps=taps[None, :], divisor=divisor, centre=(0, centre))
+
+
+@step("differences", example="laplacian")
+def laplacian(*, signal: Signal) -> Kernel:
+    """Second difference: 1,-2,1; on an image 0,1,0; 1,-4,1; 0,1,0."""
+    if signal.axes == 1:
+        return Kernel(taps=np.array([1.0, -2.0, 1.0]))
+    return Kernel(taps=np.array([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]))
+
+
+@step("differences", example="laplacian_of_gaussian:1")
+def laplacian_of_gaussian(sigma: Length, *, signal: Signal) -> Kernel:
+    """Second derivative of what a Gaussian of SIGMA leaves (edges and blobs of that size).
+
+    sigma : samples, at least 0.5. g(n) (n**2 / sigma**4 - 1 / sigma**2) with g the taps of gaussian:SIGMA, less
+    the multiple of g that makes the sum 0; on an image the sum of both axes (Marr and Hildreth, 1980).
+    Raises RequestError below 0.5, where the curve falls between the samples.
+    """
+    if sigma < SHARPEST:
+        message = f"laplacian_of_gaussian: sigma is at least {SHARPEST} samples, not {sigma:g}"
+        raise RequestError(message, hint="laplacian is the sharpest there is")
+    _refuse_huge_square(sigma, "laplacian_of_gaussian", signal)
+    bell = gaussian_taps(sigma)
+    n = np.arange(bell.size) - bell.size // 2
+    curve = bell * (n**2 / sigma**4 - 1 / sigma**2)
+    curve -= curve.sum() * bell
+    if signal.axes == 1:
+        return Kernel(taps=exact(curve, 0.0))
+    return Kernel(taps=exact(np.outer(curve, bell) + np.outer(bell, curve), 0.0))
+
+
+@step("differences", example="dog:1,1.6")
+def dog(sigma1: Length, sigma2: Length, *, signal: Signal) -> Kernel:
+    """Difference of Gaussians: gaussian:S1 minus gaussian:S2 (a band of detail).
+
+    sigma1, sigma2 : samples, not equal. Raises RequestError where the two are one filter.
+    """
+    _refuse_huge_square(max(sigma1, sigma2), "dog", signal)
+    radius = int(TRUNCATE * max(sigma1, sigma2) + 0.5)
+    narrow, wide = gaussian_within(sigma1, radius), gaussian_within(sigma2, radius)
+    if np.array_equal(narrow, wide):
+        message = f"dog: the Gaussians of {sigma1:g} and {sigma2:g} samples are the same, their difference is nothing"
+        raise RequestError(message, hint="dog:1,1.6")
+    if signal.axes == 2:
+        narrow, wide = np.outer(narrow, narrow), np.outer(wide, wide)
+    return Kernel(taps=exact(narrow - wide, 0.0))
+
+
+def gaussian_within(sigma: float, radius: int) -> Taps:
+    """The taps of gaussian:SIGMA, with zeros around them up to `radius`."""
+    bell = gaussian_taps(sigma)
+    return np.pad(bell, radius - bell.size // 2)
+
+
+def _refuse_huge_square(sigma: float, name: str, signal: Signal) -> None:
+    side = 2 * TRUNCATE * sigma + 1
+    hint = "a smaller sigma, or downsample first"
+    refuse_huge(side if signal.axes == 1 else min(side, MOST_TAPS) ** 2, f"{name} of sigma {sigma:g}", hint)

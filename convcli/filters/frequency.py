@@ -1,0 +1,157 @@
+"""Frequency-selective filters: what passes, what is stopped, and how sharply.
+
+All four share their options. width : from the last frequency that passes to the first that is stopped, the cut-off in
+its middle; attenuation : dB, of the stop band, and the ripple of the pass band is the matching 1 +- 10**(-dB / 20);
+taps : their number, which then decides instead of the promise; method : kaiser (windowed sinc), remez (equal ripple)
+or firls (least squares); phase : linear (a pure delay, none when centred) or minimum (no ringing before the event).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from convcli.core.kernel import Kernel
+from convcli.errors import RequestError
+from convcli.filters.fir import Bands, Method, Phase, Promise, design, kaiser_width
+from convcli.filters.registry import step
+from convcli.signals import Signal
+from convcli.units import Count, Decibels, Frequency, describe_frequency
+
+DEFAULT_WIDTH = 0.25
+"""The transition without width=, as a part of the smallest distance between 0, the cut-offs and Nyquist."""
+LEAST, MOST = 10.0, 200.0
+"""The attenuations, in dB, that float64 taps can promise."""
+
+
+@step("frequency", example="lowpass:0.1")
+def lowpass(
+    cutoff: Frequency,
+    *,
+    width: Frequency | None = None,
+    attenuation: Decibels = 80.0,
+    taps: Count | None = None,
+    method: Method = "kaiser",
+    phase: Phase = "linear",
+    signal: Signal,
+) -> Kernel:
+    """Keep what lies below CUTOFF.
+
+    cutoff : Hz (cycles/sample without a rate), where the gain is 1/2. width : of the transition around it, by default
+    a quarter of the distance from the cut-off to 0 or to half the rate, whichever is nearer. attenuation : dB.
+    h[n] = 2 f sinc(2 f n) times a Kaiser window; the number of taps is Kaiser's estimate, raised until the measured
+    response keeps the promise: at most -attenuation from f + width/2 on, 1 +- 10**(-attenuation/20) up to f - width/2.
+    The taps sum to 1 exactly. Raises RequestError where the transition does not fit between 0 and Nyquist.
+    """
+    promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
+    return _filter("lowpass", (cutoff,), (1, 0), promise, width=width, signal=signal)
+
+
+@step("frequency", example="highpass:0.1")
+def highpass(
+    cutoff: Frequency,
+    *,
+    width: Frequency | None = None,
+    attenuation: Decibels = 80.0,
+    taps: Count | None = None,
+    method: Method = "kaiser",
+    phase: Phase = "linear",
+    signal: Signal,
+) -> Kernel:
+    """Keep what lies above CUTOFF.
+
+    Options as in lowpass. The taps sum to 0 exactly (a constant is gone) and the gain at Nyquist is 1, which takes
+    an odd number of them.
+    """
+    promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
+    return _filter("highpass", (cutoff,), (0, 1), promise, width=width, signal=signal)
+
+
+@step("frequency", example="bandpass:0.1,0.2")
+def bandpass(
+    low: Frequency,
+    high: Frequency,
+    *,
+    width: Frequency | None = None,
+    attenuation: Decibels = 80.0,
+    taps: Count | None = None,
+    method: Method = "kaiser",
+    phase: Phase = "linear",
+    signal: Signal,
+) -> Kernel:
+    """Keep what lies between LOW and HIGH.
+
+    Options as in lowpass; width is that of each of the two transitions. The taps sum to 0 exactly and the gain in the
+    middle of the band is 1.
+    """
+    promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
+    return _filter("bandpass", (low, high), (0, 1, 0), promise, width=width, signal=signal)
+
+
+@step("frequency", example="bandstop:0.1,0.2")
+def bandstop(
+    low: Frequency,
+    high: Frequency,
+    *,
+    width: Frequency | None = None,
+    attenuation: Decibels = 80.0,
+    taps: Count | None = None,
+    method: Method = "kaiser",
+    phase: Phase = "linear",
+    signal: Signal,
+) -> Kernel:
+    """Remove what lies between LOW and HIGH.
+
+    Options as in lowpass; width is that of each of the two transitions. The taps, an odd number, sum to 1 exactly.
+    """
+    promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
+    return _filter("bandstop", (low, high), (1, 0, 1), promise, width=width, signal=signal)
+
+
+def _filter(
+    name: str,
+    edges: tuple[float, ...],
+    gains: tuple[int, ...],
+    promise: Promise,
+    *,
+    width: float | None,
+    signal: Signal,
+) -> Kernel:
+    _check(name, edges, gains, promise, signal)
+    room = min(high - low for low, high in pairwise((0.0, *edges, 0.5)))
+    if width is not None:
+        _check_width(name, edges, width, signal)
+    elif promise.taps is None:
+        width = DEFAULT_WIDTH * room
+    else:
+        width = min(kaiser_width(promise.taps, promise.attenuation), 0.9 * room)
+    taps = design(Bands(edges=edges, gains=gains, width=width), promise)
+    return Kernel(taps=taps, centre=(0,) if promise.phase == "minimum" else ())
+
+
+def _check(name: str, edges: tuple[float, ...], gains: tuple[int, ...], promise: Promise, signal: Signal) -> None:
+    if len(edges) == 2 and edges[0] >= edges[1]:
+        low, high = (describe_frequency(edge, signal) for edge in edges)
+        raise RequestError(f"{name}: the first frequency lies below the second; {low} and {high} came")
+    if not LEAST <= promise.attenuation <= MOST:
+        message = f"{name}: the attenuation lies between {LEAST:g} and {MOST:g} dB, not at {promise.attenuation:g}"
+        raise RequestError(message, hint="attenuation=80")
+    if promise.taps is None:
+        return
+    if promise.taps % 2 == 0 and (gains[-1] == 1 or promise.method == "firls"):
+        reason = "an even number is deaf at half the rate" if gains[-1] == 1 else "firls makes no other"
+        message = f"{name} takes an odd number of taps, not {promise.taps}: {reason}"
+        raise RequestError(message, hint=f"taps={promise.taps + 1}")
+    if promise.taps < 3:
+        raise RequestError(f"{name}: {promise.taps} taps tell no frequencies apart", hint="at least taps=3")
+
+
+def _check_width(name: str, edges: tuple[float, ...], width: float, signal: Signal) -> None:
+    """RequestError when the transitions leave no band between them."""
+    marks = (0.0, *edges, 0.5)
+    for low, high in pairwise(marks):
+        outer = low == 0 or high == 0.5
+        room = (high - low) * (2 if outer else 1)  # next to 0 and Nyquist lies half a transition
+        if width >= room:
+            between = f"between {describe_frequency(low, signal)} and {describe_frequency(high, signal)}"
+            message = f"{name}: a transition of {describe_frequency(width, signal)} leaves no band {between}"
+            raise RequestError(message, hint=f"a width below {describe_frequency(room, signal)}")

@@ -1,0 +1,128 @@
+"""Taps that the user gives: written out, from a file of numbers, or an impulse response from a sound file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+from convcli.core.kernel import Kernel, Taps
+from convcli.errors import InputError, RequestError
+from convcli.filters.registry import step
+from convcli.filters.responses import ImpulseResponse, impulse_response
+from convcli.filters.tapfiles import read_tap_file
+from convcli.filters.taps import refuse_huge
+from convcli.signals import Signal
+from convcli.units import Gain, Integer, Kind, UnitError, parse_quantity, sample_noun
+
+
+def _read_taps(text: str, signal: Signal) -> Taps:
+    """(k,) or, on a picture, (rows, columns) taps from `0,-1,0;-1,5,-1;0,-1,0` or `@taps.csv`."""
+    text = text.strip()
+    if text.startswith("@"):
+        return _fitted(read_tap_file(Path(text[1:].strip()).expanduser()), text, signal)
+    rows = [[_read_tap(item) for item in row.split(",")] for row in text.split(";")]
+    widths = {len(row) for row in rows}
+    if len(widths) > 1:
+        short = next(i for i, row in enumerate(rows) if len(row) != len(rows[0]))
+        raise UnitError(f"row {short + 1} has {len(rows[short])} taps, row 1 has {len(rows[0])}")
+    taps = np.array(rows)
+    if len(rows) > 1 and signal.axes == 1:
+        raise _flat_signal(taps, signal)
+    return _fitted(taps, text, signal)
+
+
+def _read_tap(item: str) -> float:
+    if not item.strip():
+        raise UnitError("expected taps such as 1,2,1 or @taps.csv, got nothing where a number should stand")
+    quantity = parse_quantity(item)
+    if quantity.unit != "":
+        raise UnitError(f"a tap is a plain number, got {item.strip()!r}")
+    return quantity.value
+
+
+def _fitted(taps: Taps, text: str, signal: Signal) -> Taps:
+    """`taps` with as many axes as the signal has; one row is a (1, k) kernel on a picture."""
+    refuse_huge(taps.size, f"kernel {text[:40]}", "fewer taps")
+    if signal.axes == 2:
+        return np.atleast_2d(taps)
+    if taps.ndim == 2 and min(taps.shape) > 1:
+        raise _flat_signal(taps, signal)
+    return taps.ravel()
+
+
+def _flat_signal(taps: Taps, signal: Signal) -> RequestError:
+    shape = "x".join(str(side) for side in taps.shape)
+    noun = sample_noun(signal)
+    message = f"a kernel of {shape} taps needs a picture; this signal has one axis of {noun}s"
+    return RequestError(message, hint="one row of taps: kernel:1,2,1")
+
+
+TapsText = Annotated[Taps, Kind("taps", _read_taps)]
+
+
+@step("given taps", example="kernel:1,2,1")
+def kernel(taps: TapsText, *, normalize: bool = False) -> Kernel:
+    """Convolve with these taps (true convolution: the kernel is flipped).
+
+    taps : numbers, rows split by ";", or @taps.csv, @taps.txt, @taps.npy; on a picture one row is a 1 x K kernel.
+    normalize : divide by the sum of the taps. y[t] = sum_j g[j] x[t - j + c], c = (K - 1) // 2 when centred.
+    Raises RequestError for two-dimensional taps on a signal of one axis, and for normalize= with a sum of 0.
+
+    >>> kernel(np.array([1.0, 2.0, 1.0]), normalize=True).weights
+    array([0.25, 0.5 , 0.25])
+    """
+    return Kernel(taps=taps, divisor=_divisor(taps) if normalize else 1.0)
+
+
+@step("given taps", example="correlate:1,2,3")
+def correlate(taps: TapsText, *, normalize: bool = False) -> Kernel:
+    """Correlate with these taps (not flipped: as Conv1d, Conv2d and the filters of deep learning).
+
+    taps, normalize : as in kernel. y[t] = sum_j g[j] x[t + j - c], c = (K - 1) // 2 when centred.
+
+    >>> correlate(np.array([1.0, 2.0, 3.0])).taps
+    array([3., 2., 1.])
+    """
+    return Kernel.correlating(taps, divisor=_divisor(taps) if normalize else 1.0)
+
+
+def _divisor(taps: Taps) -> float:
+    total = math.fsum(taps.ravel())
+    if abs(total) <= 1e-12 * float(np.abs(taps).sum()):
+        message = "normalize=true divides by the sum of the taps, and these sum to 0"
+        raise RequestError(message, hint="without normalize=true")
+    return total
+
+
+@step("given taps", example="ir:sample_data/hall.wav,wet=0.3")
+def ir(
+    path: str, *, wet: Gain = 1.0, normalize: bool = False, channel: Integer | None = None, signal: Signal
+) -> ImpulseResponse:
+    """Convolve with an impulse response from a sound file (a hall, a loudspeaker, a plate).
+
+    path : a sound file; wet : share of the result, 0 ... 1, the rest is the signal as it came; channel : which
+    channel of the file, from 1; normalize : scale the response to an energy of 1, so that noise keeps its level.
+    A response at another rate is converted with its gain kept: resampled by soxr, times the ratio of the rates,
+    because y = sum h x approximates an integral over time whose step is 1 / rate.
+    Raises RequestError for a file with several channels without channel=, for a signal without a rate and for
+    pictures; InputError where the file cannot be read, is empty or holds NaN.
+    """
+    if signal.axes == 2 or signal.rate is None:
+        message = "ir needs a signal with a sampling rate, to play the response at its speed"
+        raise RequestError(message, hint="on a table --time COLUMN gives the rate; without one kernel:@taps.csv")
+    if not 0 <= wet <= 1:
+        raise RequestError(f"ir: wet lies in 0 ... 1, not at {wet:g}", hint="wet=0.3 or wet=30%")
+    response = impulse_response(Path(path).expanduser(), rate=signal.rate, channel=channel)
+    taps = response.taps * (_energy_one(response.taps, path) if normalize else 1.0) * wet
+    taps[response.start] += 1 - wet
+    return ImpulseResponse(taps=taps, centre=(response.start,), note=response.note)
+
+
+def _energy_one(taps: Taps, path: str) -> float:
+    energy = float(np.sqrt(np.sum(taps**2)))
+    if energy == 0:
+        raise InputError(f"{path}: the impulse response is silent, nothing to normalize", hint="without normalize=true")
+    return 1 / energy

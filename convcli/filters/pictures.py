@@ -1,0 +1,198 @@
+"""Filters that only pictures know: edges with a direction, sharpening, blurs of the camera.
+
+Angles are in degrees, counter-clockwise from the right, as one sees the picture (90 is up).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from convcli.core.kernel import Kernel, Taps
+from convcli.errors import RequestError
+from convcli.filters.registry import step
+from convcli.filters.smoothing import TRUNCATE, gaussian_taps
+from convcli.filters.taps import exact, refuse_huge
+from convcli.signals import Signal
+from convcli.units import Angle, Length, Number, sample_noun
+
+Direction = Literal["x", "y", "magnitude"]
+Edges = Kernel | tuple[Kernel, Kernel]
+
+
+def _need_image(signal: Signal, name: str, instead: str) -> None:
+    if signal.axes != 2:
+        noun = sample_noun(signal)
+        message = f"{name} needs a picture: rows and columns of pixels; this signal has one axis of {noun}s"
+        raise RequestError(message, hint=instead)
+
+
+@step("image", example="sobel")
+def sobel(direction: Direction = "magnitude", *, signal: Signal) -> Edges:
+    """Edges by the weights 1,2,1 across and -1,0,1 along.
+
+    direction : x is positive where brightness rises to the right, y where it rises downwards, magnitude is
+    sqrt(x**2 + y**2). The customary whole weights, not divided: a ramp of 1 a pixel gives 8. Raises RequestError
+    on anything but a picture, as every step of this family.
+    """
+    return _edges((1, 2, 1), direction, signal, "sobel")
+
+
+@step("image", example="prewitt")
+def prewitt(direction: Direction = "magnitude", *, signal: Signal) -> Edges:
+    """Edges by the weights 1,1,1 across and -1,0,1 along.
+
+    direction : x, y or magnitude, as in sobel. Not divided: a ramp of 1 a pixel gives 6.
+    """
+    return _edges((1, 1, 1), direction, signal, "prewitt")
+
+
+@step("image", example="scharr")
+def scharr(direction: Direction = "magnitude", *, signal: Signal) -> Edges:
+    """Edges by the weights 3,10,3 across and -1,0,1 along; the most even in all directions.
+
+    direction : x, y or magnitude, as in sobel. Not divided: a ramp of 1 a pixel gives 32. Weights: Scharr, 2000.
+    """
+    return _edges((3, 10, 3), direction, signal, "scharr")
+
+
+def _edges(across: tuple[int, int, int], direction: Direction, signal: Signal, name: str) -> Edges:
+    _need_image(signal, name, "gradient is the difference along one axis")
+    to_the_right = np.outer(across, (-1, 0, 1))
+    x, y = Kernel.correlating(to_the_right), Kernel.correlating(to_the_right.T)
+    if direction == "magnitude":
+        return x, y
+    return x if direction == "x" else y
+
+
+@step("image", example="sharpen:0.5")
+def sharpen(amount: Number, *, sigma: Length = 1.0, signal: Signal) -> Kernel:
+    """Sharpen by AMOUNT times what a Gaussian of sigma= takes away (unsharp mask).
+
+    amount : 0.5 or 50%, at least 0; sigma : pixels. (1 + a) delta - a gaussian, one kernel that sums to 1.
+    """
+    _need_image(signal, "sharpen", "kernel:-1,3,-1 sharpens along one axis")
+    if amount < 0:
+        raise RequestError(f"sharpen: the amount is at least 0, not {amount:g}", hint="gaussian:SIGMA smooths")
+    refuse_huge((2 * TRUNCATE * sigma + 1) ** 2, f"sharpen of sigma {sigma:g}", "a smaller sigma")
+    bell = gaussian_taps(sigma)
+    taps = -amount * np.outer(bell, bell)
+    taps[bell.size // 2, bell.size // 2] += 1 + amount
+    return Kernel(taps=exact(taps, 1.0))
+
+
+@step("image", example="emboss")
+def emboss(angle: Angle = 135.0, *, signal: Signal) -> Kernel:
+    """Relief: the picture lit from ANGLE, 135 (the upper left) by default.
+
+    angle : degrees, where the light comes from. Weights -2,-1,0; -1,1,1; 0,1,2 for 135; in general 1 in the
+    middle plus sqrt(2) times the distance from the pixel, measured away from the light. The sum is 1.
+    """
+    _need_image(signal, "emboss", "gradient is the difference along one axis")
+    right, up = _direction(angle)
+    y, x = np.mgrid[-1:2, -1:2]
+    away = math.sqrt(2) * (y * up - x * right)
+    away[1, 1] = 1
+    return Kernel.correlating(exact(np.round(away, 12), 1.0))
+
+
+@step("image", example="motion:5,30")
+def motion(length: Length, angle: Angle = 0.0, *, signal: Signal) -> Kernel:
+    """Blur of a camera that moves LENGTH pixels in the direction ANGLE.
+
+    length : pixels, at least 1; angle : degrees. A pixel weighs 1 less its distance to a line of LENGTH - 1 pixels
+    through the middle, 0 from a distance of 1 on; the sum is 1. motion:3 is 1,1,1 divided by 3.
+    """
+    _need_image(signal, "motion", "box:N is the same along one axis")
+    if length < 1:
+        raise RequestError(f"motion: the length is at least 1 pixel, not {length:g}", hint="motion:9,30")
+    right, up = _direction(angle)
+    half = (length - 1) / 2
+    reach_x, reach_y = (math.ceil(half * abs(part) + 1) for part in (right, up))
+    refuse_huge((2 * reach_x + 1) * (2 * reach_y + 1), f"motion:{length:g}", "a shorter motion")
+    y, x = np.mgrid[-reach_y : reach_y + 1, -reach_x : reach_x + 1]
+    along, across = x * right - y * up, x * up + y * right
+    distance = np.hypot(np.maximum(np.abs(along) - half, 0), across)
+    taps = _trimmed(np.round(np.maximum(1 - distance, 0), 12))
+    return Kernel(taps=exact(taps / taps.sum(), 1.0))
+
+
+@step("image", example="disk:2")
+def disk(radius: Length, *, signal: Signal) -> Kernel:
+    """Mean over a disk of RADIUS pixels (a lens out of focus).
+
+    radius : pixels, may be fractional. A pixel weighs the part of its area inside the circle; the sum is 1.
+    """
+    _need_image(signal, "disk", "box:N is the same along one axis")
+    refuse_huge((2 * radius + 1) ** 2, f"disk:{radius:g}", "a smaller radius")
+    if radius <= 0.5:
+        return Kernel(taps=np.ones((1, 1)))
+    reach = math.ceil(radius - 0.5)
+    pixel = np.arange(-reach, reach + 1)
+    strips = 64  # thin rows within a pixel; along each the covered length is exact
+    height = (np.arange(strips) + 0.5) / strips - 0.5
+    taps = np.empty((pixel.size, pixel.size))
+    for row, y in zip(taps, pixel, strict=True):
+        chord = np.sqrt(np.maximum(radius**2 - (y + height) ** 2, 0))[:, None]
+        row[:] = np.clip(np.minimum(pixel + 0.5, chord) - np.maximum(pixel - 0.5, -chord), 0, 1).mean(axis=0)
+    taps = _trimmed(taps + taps.T)
+    return Kernel(taps=exact(taps / taps.sum(), 1.0))
+
+
+@step("image", example="gabor:6,45")
+def gabor(
+    wavelength: Length,
+    angle: Angle = 0.0,
+    *,
+    sigma: Length | None = None,
+    aspect: Number = 0.5,
+    phase: Angle = 0.0,
+    signal: Signal,
+) -> Kernel:
+    """Waves of one WAVELENGTH and direction under a Gaussian (texture, lines).
+
+    wavelength : pixels, at least 2; angle : degrees, the direction in which the waves follow each other; sigma :
+    pixels, 0.56 wavelengths by default (one octave); aspect : sigma along over sigma across the direction; phase :
+    degrees, 0 for lines, 90 for edges.
+    exp(-(u**2 + (aspect v)**2) / (2 sigma**2)) cos(2 pi u / wavelength + phase), cut at 4 sigma, less the multiple
+    of the Gaussian that makes the sum 0, and scaled so that waves of that length and direction keep their height.
+    Raises RequestError where nothing is left (two pixels, 90 degrees).
+    """
+    _need_image(signal, "gabor", "bandpass:F1,F2 picks waves along one axis")
+    spread = 0.56 * wavelength if sigma is None else sigma
+    if wavelength < 2 or aspect <= 0:
+        message = f"gabor: the wavelength is at least 2 pixels, the aspect above 0; {wavelength:g}, {aspect:g} came"
+        raise RequestError(message, hint="gabor:8,45,aspect=0.5")
+    u, v = _turned_grid(TRUNCATE * spread, TRUNCATE * spread / aspect, angle)
+    bell = np.exp(-0.5 * (u**2 + (aspect * v) ** 2) / spread**2)
+    turn = 2 * np.pi * u / wavelength
+    waves = bell * np.cos(turn + math.radians(phase))
+    waves -= bell * (waves.sum() / bell.sum())
+    gain = abs(complex((waves * np.exp(-1j * turn)).sum()))
+    if gain < 1e-9 * bell.sum():
+        message = f"gabor: waves of {wavelength:g} pixels at phase {phase:g} vanish on the pixel grid"
+        raise RequestError(message, hint="a longer wavelength, or phase=0")
+    return Kernel.correlating(exact(waves / gain, 0.0))
+
+
+def _direction(angle: float) -> tuple[float, float]:
+    """(to the right, upwards) parts of a step of 1 in the direction `angle`; exact for multiples of 90 degrees."""
+    return round(math.cos(math.radians(angle)), 15), round(math.sin(math.radians(angle)), 15)
+
+
+def _turned_grid(along: float, across: float, angle: float) -> tuple[Taps, Taps]:
+    """Pixel coordinates (along, across) `angle` that cover an ellipse with these half axes."""
+    right, up = _direction(angle)
+    reach_x, reach_y = math.hypot(along * right, across * up), math.hypot(along * up, across * right)
+    refuse_huge((2 * reach_x + 1) * (2 * reach_y + 1), "this gabor", "a shorter wavelength or a smaller sigma")
+    columns, rows = math.ceil(reach_x), math.ceil(reach_y)
+    y, x = np.mgrid[-rows : rows + 1, -columns : columns + 1]
+    return x * right - y * up, x * up + y * right
+
+
+def _trimmed(taps: Taps) -> Taps:
+    """`taps` without the rings of zeros around them; the middle stays the middle."""
+    rows, columns = (np.flatnonzero(taps.any(axis=axis)) for axis in (1, 0))
+    return taps[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -1,0 +1,199 @@
+"""Smoothing: moving averages and bells. Every one keeps a constant exactly as it is (the taps sum to 1).
+
+All return one-dimensional taps g of y[t] = sum_j g[j] x[t - j + c], with c = (N - 1) // 2 when centred.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from convcli.core.kernel import Kernel, Taps
+from convcli.errors import RequestError
+from convcli.filters.registry import step
+from convcli.filters.taps import exact, refuse_huge
+from convcli.units import Count, Integer, Length, Number
+
+TRUNCATE = 4.0
+"""A Gaussian ends at this many sigmas, as in scipy.ndimage."""
+
+
+@step("smoothing", example="box:5", aliases=("sma",))
+def box(n: Count) -> Kernel:
+    """Mean of N samples, each with the same weight (moving average).
+
+    n : samples. g[j] = 1 / N.
+
+    >>> box(4).weights
+    array([0.25, 0.25, 0.25, 0.25])
+    """
+    refuse_huge(n, f"box:{n}", "downsample first, then smooth fewer samples")
+    return Kernel(taps=np.ones(n), divisor=n)
+
+
+@step("smoothing", example="wma:5")
+def wma(n: Count) -> Kernel:
+    """Mean of N samples with weights N ... 2, 1, the newest the heaviest (weighted moving average).
+
+    n : samples. g[j] = 2 (N - j) / (N (N + 1)), j = 0 the newest.
+
+    >>> wma(3).taps, wma(3).divisor
+    (array([3., 2., 1.]), 6.0)
+    """
+    refuse_huge(n, f"wma:{n}", "downsample first, then smooth fewer samples")
+    return Kernel(taps=np.arange(n, 0.0, -1.0), divisor=n * (n + 1) / 2)
+
+
+@step("smoothing", example="ema:span=5")
+def ema(
+    *, span: Length | None = None, alpha: Number | None = None, halflife: Length | None = None, adjust: bool = False
+) -> Kernel:
+    """Exponential moving average; give one of span, alpha and halflife.
+
+    alpha : weight of the newest sample, 0 < alpha <= 1; span : alpha = 2 / (span + 1), span >= 1 samples;
+    halflife : alpha = 1 - 2**(-1 / halflife), samples in which a weight falls to its half.
+    g[j] = alpha (1 - alpha)**j, cut where what is left of the sum is below the rounding of float64; the last tap
+    carries that rest. This is y[t] = alpha x[t] + (1 - alpha) y[t - 1] with y[0] = x[0] (adjust=false);
+    adjust=true divides the first outputs by the weights there are, as pandas' default does.
+    Raises RequestError unless exactly one of the three is given.
+
+    >>> ema(alpha=0.5).taps[:3]
+    array([0.5  , 0.25 , 0.125])
+    """
+    weight = _ema_weight(span, alpha, halflife)
+    if weight == 1:
+        return Kernel(taps=np.ones(1))
+    count = math.ceil(-53 * math.log(2) / math.log1p(-weight))
+    refuse_huge(count, "this ema", "a shorter span, or downsample first")
+    decay = np.exp(np.arange(count) * math.log1p(-weight))
+    taps = weight * decay
+    taps[-1] = decay[-1]
+    return Kernel(taps=exact(taps, 1.0, at=0), centre=(0,), gaps="renormalise" if adjust else "hold")
+
+
+def _ema_weight(span: float | None, alpha: float | None, halflife: float | None) -> float:
+    given = [name for name, value in (("span", span), ("alpha", alpha), ("halflife", halflife)) if value is not None]
+    if len(given) != 1:
+        came = " and ".join(given) or "none"
+        message = f"ema takes exactly one of span=, alpha= and halflife=; {came} came"
+        raise RequestError(message, hint="ema:span=20")
+    if span is not None:
+        if span < 1:
+            raise RequestError(f"ema: span is at least 1 sample, not {span:g}", hint="ema:span=20")
+        return 2 / (span + 1)
+    if halflife is not None:
+        return -math.expm1(-math.log(2) / halflife)
+    weight = float(alpha or 0)
+    if not 0 < weight <= 1:
+        raise RequestError(f"ema: alpha lies above 0 and at most at 1, not at {weight:g}", hint="ema:alpha=0.1")
+    return weight
+
+
+def gaussian_taps(sigma: float, radius: int | None = None) -> Taps:
+    """(2 radius + 1,) samples of exp(-n**2 / (2 sigma**2)), summing to 1; the radius is 4 sigma, rounded."""
+    refuse_huge(2 * TRUNCATE * sigma, f"a gaussian of sigma {sigma:g}", "downsample first, then smooth less")
+    reach = int(TRUNCATE * sigma + 0.5) if radius is None else radius
+    n = np.arange(-reach, reach + 1)
+    taps = np.exp(-0.5 * (n / sigma) ** 2)
+    return exact(taps / taps.sum(), 1.0)
+
+
+@step("smoothing", example="gaussian:1.5")
+def gaussian(sigma: Length) -> Kernel:
+    """Gaussian bell of standard deviation SIGMA, cut at 4 sigma.
+
+    sigma : samples, may be fractional. g[j] ~ exp(-n**2 / (2 sigma**2)), n = j - r, r = int(4 sigma + 0.5),
+    the taps of scipy.ndimage.gaussian_filter1d. Its -3 dB point lies at 0.1325 / sigma cycles/sample.
+
+    >>> gaussian(0.5).taps.round(4)
+    array([3.000e-04, 1.065e-01, 7.866e-01, 1.065e-01, 3.000e-04])
+    """
+    return Kernel(taps=gaussian_taps(sigma))
+
+
+@step("smoothing", example="triangle:5")
+def triangle(n: Count) -> Kernel:
+    """Mean of N samples with weights that rise evenly to the middle and fall again.
+
+    n : samples. N odd: 1, 2, ... (N + 1) / 2 ... 2, 1; N even: 1, 3, ... N - 1, N - 1, ... 3, 1; divided by
+    their sum. The shape of scipy.signal.windows.triang.
+
+    >>> triangle(5).taps, triangle(5).divisor
+    (array([1., 2., 3., 2., 1.]), 9.0)
+    """
+    refuse_huge(n, f"triangle:{n}", "downsample first, then smooth fewer samples")
+    rise = np.arange(1.0, n + 1) if n % 2 else np.arange(1.0, 2 * n, 2)
+    taps = np.minimum(rise, rise[::-1])
+    return Kernel(taps=taps, divisor=float(taps.sum()))
+
+
+@step("smoothing", example="binomial:5")
+def binomial(n: Count) -> Kernel:
+    """Mean of N samples with the weights of Pascal's triangle: 1, 4, 6, 4, 1 for N = 5.
+
+    n : samples. g[j] = C(N - 1, j) / 2**(N - 1), a bell of sigma sqrt(N - 1) / 2.
+
+    >>> binomial(5).taps, binomial(5).divisor
+    (array([1., 4., 6., 4., 1.]), 16.0)
+    """
+    refuse_huge(n, f"binomial:{n}", f"gaussian:{math.sqrt(n - 1) / 2:.3g} is the same bell")
+    if n <= 54:  # up to here whole numbers and their sum are exact in float64
+        return Kernel(taps=np.array([math.comb(n - 1, j) for j in range(n)], dtype=np.float64), divisor=2.0 ** (n - 1))
+    j = np.arange(n // 2, n - 1)
+    right = np.concatenate([[1.0], np.cumprod((n - 1 - j) / (j + 1))])  # C(N - 1, j + 1) / C(N - 1, j) from the middle
+    taps = np.concatenate([right[::-1][: n // 2], right])
+    return Kernel(taps=exact(taps / taps.sum(), 1.0))
+
+
+@step("smoothing", example="hann:5")
+def hann(n: Count) -> Kernel:
+    """Raised cosine over N samples, none of them zero.
+
+    n : samples. g[j] ~ sin(pi (j + 1) / (N + 1))**2.
+
+    >>> hann(3).taps
+    array([0.25, 0.5 , 0.25])
+    """
+    refuse_huge(n, f"hann:{n}", "downsample first, then smooth fewer samples")
+    taps = np.sin(np.pi * np.arange(1, n + 1) / (n + 1)) ** 2
+    return Kernel(taps=exact((taps + taps[::-1]) / (2 * taps.sum()), 1.0))
+
+
+@step("smoothing", example="savgol:7,2")
+def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
+    """Savitzky-Golay: the middle of the polynomial of degree ORDER fitted to N samples.
+
+    n : samples; order : 0 ... N - 1; deriv : 0 is the fitted value, D its D-th derivative, per sample.
+    The taps are the row e_D of the least squares solution (V^T V)^-1 V^T, with V in Legendre polynomials on
+    -1 ... 1 and solved by QR, so that long windows and high degrees stay accurate (Savitzky and Golay,
+    Analytical Chemistry 36, 1964). A polynomial of degree ORDER passes unchanged.
+    Raises RequestError when the degree does not fit the window.
+
+    >>> (savgol(5, 2).taps * 35).round(9)
+    array([-3., 12., 17., 12., -3.])
+    """
+    refuse_huge(n * (order + 1), f"savgol:{n},{order}", "fewer samples or a lower order")
+    if not 0 <= order < n:
+        message = f"savgol: the order of a window of {n} lies in 0 ... {n - 1}, not at {order}"
+        raise RequestError(message, hint="savgol:7,2 fits parabolas to 7 samples")
+    if not 0 <= deriv <= order:
+        message = f"savgol: a polynomial of order {order} has derivatives 0 ... {order}, not {deriv}"
+        raise RequestError(message, hint=f"savgol:{n},{max(deriv, 0)},deriv={max(deriv, 0)}" if deriv < n else None)
+    taps = _fitted(n, order, deriv)
+    if deriv > 0:
+        return Kernel(taps=exact(taps - taps.mean(), 0.0))
+    return Kernel(taps=exact(taps / taps.sum(), 1.0))
+
+
+def _fitted(n: int, order: int, deriv: int) -> Taps:
+    """(n,) convolution taps of the `deriv`-th derivative, at the middle, of the fitted polynomial."""
+    legendre = np.polynomial.legendre
+    half = max((n - 1) / 2, 0.5)
+    basis = legendre.legvander((np.arange(n) - (n - 1) / 2) / half, order)
+    derivatives = legendre.legder(np.eye(order + 1), m=deriv, axis=0)
+    at_middle = legendre.legval(0.0, derivatives) / half**deriv
+    q, r = np.linalg.qr(basis)
+    weights = q @ np.linalg.solve(r.T, at_middle)
+    mirrored = weights[::-1] * (-1) ** deriv  # fitting is even or odd about the middle; make rounding so, too
+    return np.asarray(((weights + mirrored) / 2)[::-1], dtype=np.float64)

@@ -1,0 +1,41 @@
+"""What every family of designs needs: sums that are exact, and sizes that can be computed."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.errors import RequestError
+
+if TYPE_CHECKING:
+    from convcli.core.kernel import Taps
+
+MOST_TAPS = 2**22
+"""Kernels longer than this are refused: at 48 kHz they last a minute and a half."""
+
+
+def exact(taps: Taps, total: float, *, at: int | None = None) -> Taps:
+    """`taps` whose sum is exactly `total`, in whatever order they are added.
+
+    The taps are rounded to a grid of about 2**-52 of the sum of their magnitudes, on which float64 addition
+    is exact, and what is missing from `total` goes to tap `at` (a flat index); without it to the middle one,
+    or in equal parts to the two middle ones, so that symmetry stays.
+
+    taps : any shape, its sum already `total` up to rounding; total : a multiple of the grid, such as 0 or 1
+    """
+    grid = 2.0 ** (math.frexp(float(np.abs(taps).sum()))[1] - 52)
+    steps = np.round(taps / grid)
+    rest = round(total / grid) - int(steps.sum())
+    left, right = ((taps.size - 1) // 2, taps.size // 2) if at is None else (at, at)
+    steps.flat[left] += rest - rest // 2
+    steps.flat[right] += rest // 2
+    return np.asarray(steps * grid, dtype=np.float64)
+
+
+def refuse_huge(count: float, what: str, hint: str) -> None:
+    """RequestError when `what` would need more than MOST_TAPS taps."""
+    if count > MOST_TAPS:
+        message = f"{what} needs {count:,.0f} taps; at most {MOST_TAPS:,} are computed"
+        raise RequestError(message, hint=hint)

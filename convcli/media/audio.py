@@ -1,0 +1,161 @@
+"""Sound files and pipes as sources of samples: WAV by its bytes, everything else by libsndfile."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, cast
+
+from convcli.errors import InputError
+from convcli.media import wav
+from convcli.media.audio_details import AudioDetails, channel_names, reading
+from convcli.media.audio_wav import WavFile, WavStream
+from convcli.signals import Block, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from convcli.media.audio_details import Odd
+    from convcli.signals import Array
+
+    Raw = bytes | npt.NDArray[Any]
+
+__all__ = ["AudioDetails", "AudioSource", "open_audio"]
+
+
+class _Reader(Protocol):
+    """One way to get samples out of a file."""
+
+    details: AudioDetails
+
+    def blocks(self) -> Iterator[Raw]: ...
+    def decode(self, raw: Any) -> Array: ...
+    def close(self) -> None: ...
+
+
+class AudioSource:
+    """The samples of one sound file or pipe, in -1..1: a Source of `(n, channels)` float64 blocks.
+
+    `details` says what the file is, `warnings` what was odd about it; both may gain by reading to the end.
+    """
+
+    def __init__(self, reader: _Reader, warnings: list[str]) -> None:
+        self._reader = reader
+        self.details = reader.details
+        self.warnings = warnings
+        self.signal = Signal(
+            medium="audio",
+            shape=(self.details.frames,),
+            channels=channel_names(self.details.channels),
+            rate=float(self.details.rate),
+        )
+
+    def chunks(self) -> Iterator[Raw]:
+        """Undecoded blocks. A second call starts over; on a WAV from a pipe it raises InputError."""
+        return self._reader.blocks()
+
+    def decode(self, raw: Raw) -> Block:
+        """One block as samples in -1..1."""
+        return Block(self._reader.decode(raw))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_audio(path: Path | None, *, stdin: BinaryIO | None = None, strict: bool = False) -> AudioSource:
+    """Open a sound file, or standard input where `path` is None. InputError says why it cannot be.
+
+    strict : a truncated file is an InputError, not a warning
+    """
+    warnings: list[str] = []
+
+    def odd(message: str) -> None:
+        if strict:
+            raise InputError(message, hint="without --strict this is a warning, and what is there is filtered")
+        warnings.append(message)
+
+    if path is None:
+        if stdin is None:
+            raise InputError("standard input is not open")
+        return AudioSource(_open_stream(stdin, odd), warnings)
+    name = str(path)
+    with reading(name):
+        file = path.open("rb")
+    try:
+        return AudioSource(_open_file(file, name, odd, seekable=file.seekable()), warnings)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _open_file(file: BinaryIO, name: str, odd: Odd, *, seekable: bool) -> _Reader:
+    if not seekable:
+        return _open_stream(file, odd, name=name)
+    with reading(name):
+        prefix = file.read(12)
+        file.seek(0)
+        if not prefix:
+            raise InputError(f"{name}: is empty, expected a sound file")
+        if wav.is_wav(prefix):
+            header = wav.read_header(file, name=name)
+            if header.subtype is not None:
+                return WavFile(file, header, name, odd)
+    from convcli.media.sndfile import SndFileReader
+
+    return SndFileReader(file, name, odd)
+
+
+def _open_stream(stream: BinaryIO, odd: Odd, *, name: str = "standard input") -> _Reader:
+    """A plain WAV is read as it comes; anything else goes to a temporary file first."""
+    from convcli.media.sndfile import SndFileReader
+
+    recorder = _Recorder(stream)
+    with reading(name):
+        prefix = recorder.peek(12)
+        if not prefix:
+            raise InputError(f"{name}: is empty, expected a sound file")
+        if wav.is_wav(prefix):
+            header = wav.read_header(recorder, name=name)
+            if header.subtype is not None:
+                return WavStream(stream, header, name, odd)
+        spool = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 the reader closes it
+        try:
+            spool.write(recorder.seen)
+            shutil.copyfileobj(stream, spool, 1 << 20)
+            spool.flush()
+            return SndFileReader(spool, name, odd)
+        except BaseException:
+            spool.close()
+            raise
+
+
+class _Recorder:
+    """Reads a pipe and remembers what was read."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._ahead = b""
+        self.seen = b""
+
+    def peek(self, size: int) -> bytes:
+        self._ahead = self._stream.read(size)
+        self.seen = self._ahead
+        return self._ahead
+
+    def read(self, size: int, /) -> bytes:
+        data, self._ahead = self._ahead[:size], self._ahead[size:]
+        if len(data) < size:
+            more = self._stream.read(size - len(data))
+            self.seen += more
+            data += more
+        return data

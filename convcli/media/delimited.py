@@ -1,0 +1,320 @@
+"""Delimited text as bytes: where records and cells lie, without parsing a cell.
+
+Offsets are found by NumPy in whole blocks. A quote opens a cell only at the cell's start and closes it unless it is
+doubled; any other quote is a character like any other (RFC 4180, and what the `csv` module of Python reads).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Offsets = npt.NDArray[np.int64]
+Octets = npt.NDArray[np.uint8]
+
+QUOTE, RETURN = 34, 13
+BLANKS = (32, 9)
+BOM = b"\xef\xbb\xbf"
+MAX_RECORD = 64 << 20
+DELIMITERS = b",;\t"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """How cells and records are set apart.
+
+    newline is what ends a record: a line feed (a carriage return before it belongs to the line ending), or a lone
+    carriage return in files whose first line ends in one.
+    """
+
+    delimiter: bytes
+    newline: bytes
+    decimal: str = "."
+
+    @property
+    def number_needs_quotes(self) -> bool:
+        """Whether a number may contain the delimiter."""
+        return self.decimal.encode() == self.delimiter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """Whole records as they stood in the input.
+
+    index : position among the pieces; line : physical line of the first byte, counted from 1
+    marks : offsets of the quotes that open or close cells; padded : 1 where a missing last line end was added to `data`
+    """
+
+    index: int
+    line: int
+    data: bytes
+    marks: Offsets
+    padded: int = 0
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One column of a piece: cell i is `data[start[i]:stop[i]]`."""
+
+    data: bytes
+    start: Offsets
+    stop: Offsets
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def texts(self) -> list[bytes]:
+        """The cells one by one."""
+        data = self.data
+        return [data[a:b] for a, b in zip(self.start.tolist(), self.stop.tolist(), strict=True)]
+
+    def text(self, row: int) -> str:
+        """Cell `row` for a message."""
+        return self.data[self.start[row] : self.stop[row]].decode("utf-8", "replace")
+
+    def unquoted(self) -> Cells:
+        """The cells without the quotes around them."""
+        octets = np.frombuffer(self.data, np.uint8)
+        inside = (octets[self.start] == QUOTE) & (self.stop - self.start >= 2)
+        inside &= octets[self.stop - 1] == QUOTE
+        if not inside.any():
+            return self
+        return Cells(self.data, self.start + inside, self.stop - inside)
+
+    def stripped(self) -> Cells:
+        """The cells without the spaces and tabs around them."""
+        octets, start, stop = np.frombuffer(self.data, np.uint8), self.start, self.stop
+        while (wide := _blank(octets[start]) & (start < stop)).any():
+            start = start + wide
+        while (wide := _blank(octets[stop - 1]) & (start < stop)).any():
+            stop = stop - wide
+        return Cells(self.data, start, stop)
+
+    def numerals(self) -> Cells:
+        """The part of each cell that should read as a number."""
+        return self.stripped().unquoted().stripped()
+
+
+def _blank(octets: Octets) -> npt.NDArray[np.bool_]:
+    return (octets == BLANKS[0]) | (octets == BLANKS[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where the rows and the wanted cells of a piece lie.
+
+    bounds : (rows + 1,) the text of row i, its line ending and the blank lines before it is `data[bounds[i]:bounds[i+1]]`
+    begins, ends : (rows,) where the first cell of a row begins and its last one ends
+    """
+
+    piece: Piece
+    bounds: Offsets
+    begins: Offsets
+    ends: Offsets
+    cells: dict[int, Cells]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.ends)
+
+    def line(self, row: int, newline: bytes) -> int:
+        """The physical line on which row `row` begins."""
+        return self.piece.line + self.piece.data.count(newline, 0, int(self.begins[row]))
+
+    def line_of_cell(self, row: int, column: int, newline: bytes) -> int:
+        """The physical line on which a cell begins; later than the row's where a quoted cell before it has line ends."""
+        return self.piece.line + self.piece.data.count(newline, 0, int(self.cells[column].start[row]))
+
+
+def quote_marks(data: bytes, openers: bytes) -> Offsets:
+    """Offsets of the quotes that open or close cells, `data` starting at the start of a record.
+
+    openers : the bytes after which a cell starts (delimiters and line ends).
+    Between an opening and its closing mark the parity of the marks is odd; doubled quotes count as two.
+    """
+    if b'"' not in data:
+        return np.empty(0, np.int64)
+    octets = np.frombuffer(data, np.uint8)
+    quotes = np.flatnonzero(octets == QUOTE)
+    edge = np.zeros(256, np.bool_)
+    edge[[*openers, QUOTE, RETURN]] = True
+    opening, closing = quotes[0::2], quotes[1::2]
+    before = opening[1:] if opening[0] == 0 else opening
+    after = closing[:-1] if len(closing) and closing[-1] == len(data) - 1 else closing
+    if edge[octets[before - 1]].all() and edge[octets[after + 1]].all():
+        return quotes
+    return _walk_quotes(data, quotes.tolist(), frozenset(openers))
+
+
+def _walk_quotes(data: bytes, quotes: list[int], openers: frozenset[int]) -> Offsets:
+    """The marks where some quotes are plain characters, by walking from quote to quote."""
+    marks: list[int] = []
+    inside, doubled = False, -1
+    for at in quotes:
+        if at == doubled:
+            continue
+        if not inside:
+            if at == 0 or data[at - 1] in openers:
+                inside = True
+                marks.append(at)
+        elif data[at + 1 : at + 2] == b'"':
+            doubled = at + 1
+        else:
+            inside = False
+            marks.append(at)
+    return np.array(marks, np.int64)
+
+
+def end_of_records(data: bytes, marks: Offsets, newline: bytes) -> int:
+    """One past the last line end that stands outside quotes; 0 if there is none."""
+    stop = len(data)
+    while (at := data.rfind(newline, 0, stop)) >= 0:
+        before = int(np.searchsorted(marks, at))
+        if before % 2 == 0:
+            return at + 1
+        stop = int(marks[before - 1])
+    return 0
+
+
+def split_record(record: bytes, delimiter: bytes, marks: Offsets) -> list[bytes]:
+    """The cells of one record without its line ending, as they stand."""
+    octets = np.frombuffer(record, np.uint8)
+    cuts = np.flatnonzero(octets == delimiter[0])
+    cuts = cuts[np.searchsorted(marks, cuts) % 2 == 0].tolist()
+    return [record[a:b] for a, b in zip([0, *(c + 1 for c in cuts)], [*cuts, len(record)], strict=True)]
+
+
+def cell_text(cell: bytes) -> bytes:
+    """What a cell says: without the quotes around it, doubled quotes single.
+
+    >>> cell_text(b'"say ""hi"""')
+    b'say "hi"'
+    """
+    if len(cell) >= 2 and cell.startswith(b'"') and cell.endswith(b'"'):
+        return cell[1:-1].replace(b'""', b'"')
+    return cell
+
+
+def quoted(text: bytes, delimiter: bytes) -> bytes:
+    """`text` as a cell, in quotes where it needs them."""
+    if any(special in text for special in (delimiter, b'"', b"\n", b"\r")):
+        return b'"' + text.replace(b'"', b'""') + b'"'
+    return text
+
+
+def lay_out(piece: Piece, dialect: Dialect, *, width: int, wanted: tuple[int, ...], name: str) -> Layout:
+    """Find the rows of a piece and the cells of the `wanted` columns.
+
+    width : cells in every row. InputError names the first row that has more or fewer. Blank lines are no rows and go
+    with the row after them, except in a table of one column, where an empty line is an empty cell.
+    """
+    octets = np.frombuffer(piece.data, np.uint8)
+    found = (octets == dialect.delimiter[0]) | (octets == dialect.newline[0])
+    cuts = np.flatnonzero(found)
+    if len(piece.marks):
+        cuts = cuts[np.searchsorted(piece.marks, cuts) % 2 == 0]
+    is_end = octets[cuts] == dialect.newline[0]
+    if len(cuts) == width * np.count_nonzero(is_end) and is_end[width - 1 :: width].all():
+        grid = cuts.reshape(-1, width)
+        begins = np.concatenate(([0], grid[:-1, -1] + 1)) if len(grid) else np.empty(0, np.int64)
+    else:
+        grid, begins = _uneven(piece, dialect, cuts, is_end, width=width, name=name)
+    ends = grid[:, -1]
+    if dialect.newline == b"\n" and len(ends):
+        ends = ends - ((octets[ends - 1] == RETURN) & (ends > begins))
+    bounds = np.concatenate(([0], grid[:, -1] + 1))
+    bounds[-1] = len(piece.data) - piece.padded
+    cells = {
+        column: Cells(
+            piece.data,
+            begins if column == 0 else grid[:, column - 1] + 1,
+            ends if column == width - 1 else grid[:, column],
+        )
+        for column in wanted
+    }
+    return Layout(piece=piece, bounds=bounds, begins=begins, ends=ends, cells=cells)
+
+
+def _uneven(
+    piece: Piece, dialect: Dialect, cuts: Offsets, is_end: npt.NDArray[np.bool_], *, width: int, name: str
+) -> tuple[Offsets, Offsets]:
+    """The cuts of a piece that has blank lines, `(rows, width)`, and where the rows begin; or the error it holds."""
+    line_ends = np.flatnonzero(is_end)
+    counts = np.diff(line_ends, prepend=-1)
+    begins = np.concatenate(([0], cuts[line_ends][:-1] + 1))
+    blank = np.zeros(len(counts), np.bool_)
+    if width > 1:
+        for i in np.flatnonzero(counts == 1).tolist():
+            blank[i] = not piece.data[begins[i] : cuts[line_ends[i]]].strip()
+    bad = np.flatnonzero((counts != width) & ~blank)
+    if len(bad):
+        line = piece.line + piece.data.count(dialect.newline, 0, int(begins[bad[0]]))
+        raise InputError(
+            f"{name}, line {line}: expected {width} {'cell' if width == 1 else 'cells'} as in the first line, "
+            f"got {counts[bad[0]]}",
+            hint="a cell that holds the delimiter must stand in quotes; -d sets another delimiter",
+        )
+    keep = np.ones(len(cuts), np.bool_)
+    keep[line_ends[blank]] = False
+    return cuts[keep].reshape(-1, width), begins[~blank]
+
+
+def whole_records(reads: Iterator[bytes], dialect: Dialect, *, line: int, width: int, name: str) -> Iterator[Piece]:
+    """Regroup what was read into pieces of whole records, wherever the reads were cut.
+
+    The last piece may hold nothing but blank lines; every other holds a row at least.
+    """
+    held, index, openers = b"", 0, dialect.delimiter + dialect.newline
+    parts: list[bytes] = []
+    for fresh in reads:
+        parts.append(fresh)
+        if dialect.newline not in fresh:
+            _refuse_endless(sum(map(len, parts)), line, name)
+            continue
+        held = b"".join(parts)
+        marks = quote_marks(held, openers)
+        cut = end_of_records(held, marks, dialect.newline)
+        _refuse_endless(len(held) - cut, line, name)
+        parts = [held]
+        if cut and (width == 1 or held[:cut].strip()):
+            piece = Piece(index=index, line=line, data=held[:cut], marks=marks[: np.searchsorted(marks, cut)])
+            parts = [held[cut:]]
+            line += _count(piece.data, dialect.newline)
+            index += 1
+            yield piece
+    rest = b"".join(parts)
+    if rest:
+        yield _last_piece(rest, dialect, index=index, line=line, name=name)
+
+
+def _last_piece(rest: bytes, dialect: Dialect, *, index: int, line: int, name: str) -> Piece:
+    marks = quote_marks(rest, dialect.delimiter + dialect.newline)
+    if len(marks) % 2:
+        line += rest.count(dialect.newline, 0, int(marks[-1]))
+        raise InputError(
+            f"{name}, line {line}: the quoted cell that opens here is never closed",
+            hint="close it, or write a quote inside a quoted cell twice",
+        )
+    padded = 0 if rest.endswith(dialect.newline) else 1
+    return Piece(index=index, line=line, data=rest + dialect.newline * padded, marks=marks, padded=padded)
+
+
+def _refuse_endless(length: int, line: int, name: str) -> None:
+    if length > MAX_RECORD:
+        raise InputError(
+            f"{name}: the row that begins at or after line {line} is longer than {MAX_RECORD >> 20} MB",
+            hint="is a quote left open, or is this no table?",
+        )
+
+
+def _count(data: bytes, newline: bytes) -> int:
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == newline[0]))

@@ -1,0 +1,59 @@
+"""Light and luma: the transfer curve of sRGB and the weights of BT.709."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from convcli.signals import Array
+
+# Y' = 0.2126 R' + 0.7152 G' + 0.0722 B' (ITU-R BT.709-6, item 3.2), on the values that are filtered.
+LUMA = (0.2126, 0.7152, 0.0722)
+
+
+def to_light(values: Array) -> Array:
+    """Linear light 0..1 from sRGB values 0..1 (IEC 61966-2-1, section 5.2); odd about 0, so that no value is lost.
+
+    >>> to_light(np.array([0.0, 0.5, 1.0])).round(4).tolist()
+    [0.0, 0.214, 1.0]
+    """
+    size = np.abs(values)
+    curved = ((size + 0.055) / 1.055) ** 2.4
+    return np.copysign(np.where(size <= 0.04045, size / 12.92, curved), values)
+
+
+def from_light(light: Array) -> Array:
+    """sRGB values from linear light: the inverse of `to_light`.
+
+    >>> from_light(np.array([0.0, 0.214041, 1.0])).round(4).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    size = np.abs(light)
+    curved = 1.055 * size ** (1 / 2.4) - 0.055
+    return np.copysign(np.where(size <= 0.0031308, size * 12.92, curved), light)
+
+
+@cache
+def light_table(full: int, dtype: type[np.floating[Any]]) -> Array:
+    """The linear light, 0..full, of every stored value 0..full."""
+    table: Array = (to_light(np.arange(full + 1) / full) * full).astype(dtype)
+    table.flags.writeable = False
+    return table
+
+
+def luma(colours: npt.NDArray[Any]) -> Array:
+    """Y of (rows, columns, 3) colours, as (rows, columns, 1). Element by element, so that strips do not matter."""
+    red, green, blue = (colours[..., index : index + 1] for index in range(3))
+    y: Array = red * colours.dtype.type(LUMA[0])
+    y += green * colours.dtype.type(LUMA[1])
+    y += blue * colours.dtype.type(LUMA[2])
+    return y
+
+
+def is_srgb_profile(profile: bytes) -> bool:
+    """Whether an ICC profile calls itself sRGB, in its description or its header."""
+    return b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile

@@ -1,0 +1,251 @@
+"""Numbers as tables write them: cells to float64 and back.
+
+There are two routes with the same result. Small blocks go through Python's own `float` and `repr`; large ones through
+pyarrow, whose import costs more than a small table takes altogether. Both read and print correctly rounded shortest
+decimals; what pyarrow spells differently is given to the small route cell by cell.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from convcli.media.delimited import Cells
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int32]
+
+# What a missing value is called, in any case of letters; an empty cell is missing too.
+MISSING = frozenset(
+    b"na|nan|n/a|#n/a|#na|<na>|null|none|-nan|+nan|1.#qnan|-1.#qnan|1.#ind|-1.#ind|-nan(ind)".split(b"|")
+) | {b""}
+_NUMBER = re.compile(rb"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity)", re.IGNORECASE)
+_THOUSANDS = re.compile(rb"[+-]?\d{1,3}(?:[.,' ]\d{3})+(?:[.,]\d+)?")
+
+# Bytes from which pyarrow pays: with its import still to come, and once it is there.
+COLUMNAR, COLUMNAR_LOADED = 2 << 20, 1 << 16
+# Where pyarrow starts to print exponents, and where we do.
+ARROW_POSITIONAL, POSITIONAL = 1e10, 1e16
+
+
+class BadCellError(ValueError):
+    """Cell `row` is neither a number nor missing."""
+
+    def __init__(self, row: int, hint: str) -> None:
+        super().__init__(row)
+        self.row = row
+        self.hint = hint
+
+
+def columnar(size: int) -> bool:
+    """Whether a block of `size` bytes goes through pyarrow."""
+    return size >= (COLUMNAR_LOADED if "pyarrow" in sys.modules else COLUMNAR)
+
+
+def read_number(cell: bytes, decimal: str = ".") -> float:
+    """One cell; NaN where it says that the value is missing; ValueError where it says neither.
+
+    >>> read_number(b"+.5e1"), read_number(b"1,5", ","), read_number(b"N/A")
+    (5.0, 1.5, nan)
+    """
+    cell = cell.strip()
+    if cell.lower() in MISSING:
+        return float("nan")
+    if decimal == ",":
+        cell = cell.translate(_SWAP)
+    if _NUMBER.fullmatch(cell) is None:
+        raise ValueError(cell)
+    return float(cell)
+
+
+_SWAP = bytes.maketrans(b",.", b".,")
+
+
+def read_numbers(cells: Cells, *, decimal: str = ".") -> Floats:
+    """A column of cells (as `Cells.numerals` gives them) as float64, NaN where missing. Raises BadCellError."""
+    if columnar(len(cells.data)):
+        return _read_columnar(cells, decimal)
+    return _read_small(cells.texts(), decimal)
+
+
+def _read_small(texts: list[bytes], decimal: str) -> Floats:
+    if decimal == ".":
+        try:
+            values = np.array([float(text) for text in texts], np.float64)
+        except ValueError:
+            pass  # some cell is missing or bad: look at each of them below
+        else:
+            # float() also takes 1_000, which no table means
+            if not any(b"_" in text for text in texts):
+                return values
+    return np.array([_read_at(row, text, decimal) for row, text in enumerate(texts)], np.float64)
+
+
+def _read_at(row: int, text: bytes, decimal: str) -> float:
+    try:
+        return read_number(text, decimal)
+    except ValueError:
+        raise BadCellError(row, _advice(text, decimal)) from None
+
+
+def _advice(text: bytes, decimal: str) -> str:
+    if decimal == "." and re.fullmatch(rb"[+-]?\d*,\d+", text):
+        return "for decimal commas: --decimal ,"
+    if _THOUSANDS.fullmatch(text):
+        return "write numbers without thousands separators"
+    return "choose other columns with -c, or mend the cell (an empty cell or NaN is a missing value)"
+
+
+def _read_columnar(cells: Cells, decimal: str) -> Floats:
+    import pyarrow as pa
+
+    octets = np.frombuffer(cells.data, np.uint8)
+    values = np.full(len(cells), np.nan)
+    # Number-like by the first byte; the rest (names of missing values, inf) is rare and read one by one.
+    plain = _NUMERIC_START[octets[cells.start]] & (cells.stop > cells.start)
+    texts = _gather(cells, np.flatnonzero(plain), decimal)
+    try:
+        parsed = texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return _read_small(cells.texts(), decimal)
+    values[plain] = np.frombuffer(parsed.buffers()[1], np.float64, len(parsed))
+    # An odd spelling of NaN may have passed pyarrow; let the small route judge it.
+    odd = np.flatnonzero(np.isnan(values) & (cells.stop > cells.start))
+    for row in odd.tolist():
+        values[row] = _read_at(row, cells.data[cells.start[row] : cells.stop[row]], decimal)
+    return values
+
+
+_NUMERIC_START = np.zeros(256, np.bool_)
+_NUMERIC_START[list(b"0123456789+-.,")] = True
+
+
+def _gather(cells: Cells, rows: npt.NDArray[np.int64], decimal: str) -> Any:
+    """The cells of `rows` as a pyarrow string array."""
+    import pyarrow as pa
+
+    offsets = np.empty(2 * len(rows) + 1, np.int32)
+    offsets[0:-1:2], offsets[1::2] = cells.start[rows], cells.stop[rows]
+    offsets[-1] = offsets[-2] if len(rows) else 0
+    spans = from_offsets(offsets, pa.py_buffer(cells.data), pa.string())
+    texts = spans.take(as_int32(np.arange(0, 2 * len(rows), 2, dtype=np.int32)))
+    return _translated(texts, _SWAP) if decimal == "," else texts
+
+
+def _translated(texts: Any, table: bytes) -> Any:
+    import pyarrow as pa
+
+    _, offsets, data = texts.buffers()
+    swapped = pa.py_buffer(bytes(data or b"").translate(table))
+    return pa.Array.from_buffers(texts.type, len(texts), [None, offsets, swapped], offset=texts.offset)
+
+
+def from_offsets(offsets: Integers, data: Any, kind: Any) -> Any:
+    """A pyarrow array of the spans between `offsets` over the buffer `data`.
+
+    Made from buffers because `pyarrow.array` imports pandas behind one's back.
+    """
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(kind, len(offsets) - 1, [None, pa.py_buffer(offsets), data])
+
+
+def as_int32(values: Integers) -> Any:
+    """A NumPy array of int32 as a pyarrow array, without a copy."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(values)])
+
+
+def write_number(value: float, *, decimals: int | None = None, decimal: str = ".") -> bytes:
+    """One number as text: the shortest decimal that reads back as `value`, or fixed `decimals`; NaN is empty.
+
+    Exponents are written below 1e-5 and from 1e16 on.
+
+    >>> [write_number(v) for v in (4.0, -0.0, 0.1, 0.000012, 1e-7, 1e22, float("inf"), float("nan"))]
+    [b'4', b'0', b'0.1', b'0.000012', b'1e-7', b'1e+22', b'inf', b'']
+    """
+    if value != value:  # noqa: PLR0124  NaN
+        return b""
+    if decimals is not None:
+        text = f"{value:.{decimals}f}"
+        text = f"{0.0:.{decimals}f}" if float(text) == 0 else text
+    else:
+        text = _shortest(value)
+    return text.replace(".", decimal).encode()
+
+
+def _shortest(value: float) -> str:
+    text = repr(value + 0.0)  # -0.0 + 0.0 is 0.0
+    if text.endswith(".0"):
+        return text[:-2]
+    if "e" not in text:
+        return text
+    mantissa, exponent = text.split("e")
+    if exponent == "-05":
+        sign, digits = ("-", mantissa[1:]) if mantissa[0] == "-" else ("", mantissa)
+        return f"{sign}0.0000{digits.replace('.', '')}"
+    return f"{mantissa}e{exponent[0]}{exponent[1:].lstrip('0')}"
+
+
+def write_numbers(values: Floats, *, decimals: int | None, decimal: str) -> list[bytes]:
+    """`write_number` of each value."""
+    if decimals is not None:
+        texts = _fixed(values, decimals, decimal).split(b"\n")[:-1]
+        for i in np.flatnonzero(np.isnan(values)).tolist():
+            texts[i] = b""
+        return texts
+    return [write_number(value, decimal=decimal) for value in values.tolist()]
+
+
+def _fixed(values: Floats, decimals: int, decimal: str) -> bytes:
+    """All values with fixed decimals, each followed by a line feed."""
+    values = values + 0.0
+    tiny = np.flatnonzero((values < 0) & (values > -(10.0**-decimals)))
+    values[tiny] = [float(f"{v:.{decimals}f}") + 0.0 for v in values[tiny].tolist()]
+    text = (f"%.{decimals}f\n" * len(values)) % tuple(values.tolist())
+    return text.replace(".", decimal).encode()
+
+
+def write_columnar(values: Floats, *, decimals: int | None, decimal: str) -> tuple[Any, Integers]:
+    """`write_number` of each value as a pyarrow binary array and the places in it: text i is `array[places[i]]`.
+
+    What NaN reads is left to the caller.
+    """
+    import pyarrow as pa
+
+    places = np.arange(len(values), dtype=np.int32)
+    if decimals is not None:
+        text = _fixed(values, decimals, decimal)
+        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")).astype(np.int32)
+        offsets = np.zeros(2 * len(values) + 1, np.int32)
+        offsets[1::2], offsets[2::2] = ends, ends + 1
+        return from_offsets(offsets, pa.py_buffer(text), pa.binary()), places * np.int32(2)
+    values = np.ascontiguousarray(values + 0.0)
+    floats = pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(values)])
+    texts = floats.cast(pa.string()).cast(pa.binary())
+    large = np.abs(values)
+    odd = np.flatnonzero((large >= ARROW_POSITIONAL) & (large < POSITIONAL))
+    if len(odd):
+        texts = pa.concat_arrays([texts, _large(values[odd])])
+        places[odd] = len(values) + np.arange(len(odd), dtype=np.int32)
+    return (_translated(texts, _SWAP) if decimal == "," else texts), places
+
+
+def _large(values: Floats) -> Any:
+    """Texts of 1e10 <= |v| < 1e16, as a binary array."""
+    import pyarrow as pa
+
+    whole = values.astype(np.int64)
+    if (whole == values).all():
+        integers = pa.Array.from_buffers(pa.int64(), len(whole), [None, pa.py_buffer(whole)])
+        return integers.cast(pa.string()).cast(pa.binary())
+    texts = [write_number(value) for value in values.tolist()]
+    offsets = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum([len(text) for text in texts], out=offsets[1:])
+    return from_offsets(offsets, pa.py_buffer(b"".join(texts)), pa.binary())

@@ -1,0 +1,272 @@
+"""Where results go: which output belongs to which input, and files that appear complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from convcli.errors import InputError, OutputError, RequestError, nearest
+from convcli.media.replacing import atomic, cannot_write, is_special, refuse_full_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from convcli.signals import Medium
+
+__all__ = ["atomic", "check_input", "is_special", "open_output", "plan_outputs", "stdout_binary"]
+
+FIELDS = ("stem", "suffix", "parent", "index")
+STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+_FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+Identity = tuple[int, int]
+
+
+def plan_outputs(
+    inputs: Sequence[Path | None],
+    output: str | None,
+    *,
+    force: bool = False,
+    in_place: bool = False,
+    suffix: str | None = None,
+) -> list[Path | None]:
+    """The output of every input, after every refusal that can be known before the work; touches nothing.
+
+    inputs : paths as the user wrote them; None is standard input
+    output : `-o`. None or `-` is standard output; `out/`, or an existing folder where there are several inputs, is
+        a folder; text with `{stem}` `{suffix}` `{parent}` `{index}` is a template (`{{` is a brace); else a file
+    suffix : replaces the suffix of the input in folders and templates (`.flac`); None keeps it
+
+    Returns a path per input, None for standard output. The folders of folder and template outputs may still be
+    missing: `atomic` makes them. RequestError says why a plan is refused, OutputError which folder is not there.
+    """
+    if in_place and output is None:
+        outputs: list[Path | None] = [_own_place(source) for source in inputs]
+    else:
+        outputs = _name_outputs(inputs, output, suffix=suffix)
+    _refuse_shared(inputs, outputs)
+    sources = _identities(inputs)
+    for source, place in zip(inputs, outputs, strict=True):
+        _refuse_input(source, place, sources, in_place=in_place)
+        if place is not None and not (in_place and _identity(place) == _identity(source)):
+            _refuse_existing(place, force=force)
+    return outputs
+
+
+def _own_place(source: Path | None) -> Path:
+    if source is None:
+        raise RequestError("--in-place needs a file, but the input is standard input", hint="name the file, or use -o")
+    if is_special(source):
+        raise RequestError(f"--in-place needs a file, but {source} is a device or a pipe", hint="use -o")
+    return source
+
+
+def _name_outputs(inputs: Sequence[Path | None], output: str | None, *, suffix: str | None) -> list[Path | None]:
+    if output is None or output in STDOUT_NAMES:
+        if len(inputs) > 1:
+            raise RequestError(
+                f"{len(inputs)} inputs cannot share standard output",
+                hint="give a folder, -o out/, or a template, -o 'out/{stem}_filtered{suffix}'",
+            )
+        return [None]
+    if output == "":
+        raise RequestError("-o needs the name of a file, a folder (out/) or a template, got an empty text")
+    if "{" in output or "}" in output:
+        return [Path(_fill(output, fields)) for fields in _fields(inputs, suffix)]
+    folder = output.endswith(("/", os.sep))
+    if folder or (len(inputs) > 1 and Path(output).is_dir()):
+        return [Path(output, fields["stem"] + fields["suffix"]) for fields in _fields(inputs, suffix)]
+    if len(inputs) > 1:
+        raise RequestError(
+            f"{len(inputs)} inputs cannot share the one output {output}",
+            hint=f"give a folder, -o {output}/, or a template, -o 'out/{{stem}}_filtered{{suffix}}'",
+        )
+    _refuse_missing_parent(Path(output))
+    return [Path(output)]
+
+
+def _fields(inputs: Sequence[Path | None], suffix: str | None) -> Iterator[Mapping[str, str]]:
+    """What the fields of a template stand for: `{index}` counts from 1, padded so that names sort."""
+    width = len(str(len(inputs)))
+    for number, source in enumerate(inputs, start=1):
+        path = Path("stdin") if source is None else source
+        yield {
+            "stem": path.stem,
+            "suffix": path.suffix if suffix is None else suffix,
+            "parent": str(path.parent),
+            "index": f"{number:0{width}}",
+        }
+
+
+def _fill(template: str, fields: Mapping[str, str]) -> str:
+    """The template with its fields filled in, in one pass: a brace in an input's name stays a brace."""
+
+    def value(match: re.Match[str]) -> str:
+        text, name = match[0], match[1]
+        if text in ("{{", "}}"):
+            return text[0]
+        if name in fields:
+            return fields[name]
+        near = nearest(name, list(FIELDS)) if name else None
+        raise RequestError(
+            f"{text} in the output {template} is no field; the fields are " + " ".join(f"{{{f}}}" for f in FIELDS),
+            hint=f"did you mean {{{near}}}?" if near else "write {{ or }} for a brace in the name itself",
+        )
+
+    return _FIELD.sub(value, template)
+
+
+def _refuse_missing_parent(path: Path) -> None:
+    parent = path.parent
+    if not parent.exists():
+        raise OutputError(f"cannot write {path}: there is no folder {parent}", hint=f"mkdir -p {parent}")
+    if not parent.is_dir():
+        raise OutputError(f"cannot write {path}: {parent} is not a folder")
+
+
+def _refuse_shared(inputs: Sequence[Path | None], outputs: Sequence[Path | None]) -> None:
+    """Two inputs must not land on the same output, by any spelling or link."""
+    taken: dict[str | Identity, Path | None] = {}
+    for source, place in zip(inputs, outputs, strict=True):
+        if place is None or is_special(place):
+            continue
+        keys: list[str | Identity | None] = [os.path.realpath(place), _identity(place)]
+        for key in keys:
+            if key is None:
+                continue
+            if key in taken:
+                raise RequestError(
+                    f"{_name(taken[key])} and {_name(source)} would both be written to {place}",
+                    hint="tell them apart with {index} or {parent}: -o 'out/{index}_{stem}{suffix}'",
+                )
+        taken.update({key: source for key in keys if key is not None})
+
+
+def _refuse_input(
+    source: Path | None, place: Path | None, sources: Mapping[Identity, Path | None], *, in_place: bool
+) -> None:
+    """An output must not be an input: not its own without --in-place, and never that of another."""
+    here = _stdout_identity() if place is None else _identity(place)
+    if here is None or here not in sources:
+        return
+    target = "standard output" if place is None else str(place)
+    other = sources[here]
+    if here != _identity(source):
+        raise RequestError(
+            f"the output {target} of {_name(source)} is another input, {_name(other)}", hint="write it somewhere else"
+        )
+    if place is None or source is None or not in_place:
+        raise RequestError(
+            f"the output {target} is the input {_name(other)}",
+            hint="write somewhere else, or use --in-place to replace the input",
+        )
+
+
+def _refuse_existing(path: Path, *, force: bool) -> None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    if stat.S_ISDIR(found.st_mode):
+        inside = f"{path}/".replace("//", "/")
+        raise RequestError(
+            f"expected an output file, but {path} is a folder",
+            hint=f"-o {inside} writes into it under the input's name",
+        )
+    if stat.S_ISREG(found.st_mode) and not force:
+        raise RequestError(f"the output {path} exists already", hint="--force replaces it")
+
+
+def _identities(inputs: Sequence[Path | None]) -> dict[Identity, Path | None]:
+    found = {_identity(source): source for source in inputs}
+    return {key: source for key, source in found.items() if key is not None}
+
+
+def _identity(path: Path | None) -> Identity | None:
+    """Which file this is, whatever it is called; None where there is no file that could be overwritten."""
+    try:
+        found = os.fstat(0) if path is None else path.stat()
+    except OSError:
+        return None
+    return None if stat.S_ISCHR(found.st_mode) or stat.S_ISDIR(found.st_mode) else (found.st_dev, found.st_ino)
+
+
+def _stdout_identity() -> Identity | None:
+    """The regular file that standard output was redirected to, if it was."""
+    try:
+        found = os.fstat(1)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def _name(source: Path | None) -> str:
+    return "standard input" if source is None else str(source)
+
+
+def check_input(path: Path) -> None:
+    """Raise InputError where `path` cannot be a readable input: missing, a folder, no permission."""
+    try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {path}", hint=_similar(path)) from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if stat.S_ISDIR(found.st_mode):
+        pattern = str(path / "*")
+        raise InputError(f"expected a file, but {path} is a folder", hint=f"name the files in it: {pattern}")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"cannot read {path}: Permission denied")
+
+
+def _similar(path: Path) -> str | None:
+    try:
+        near = nearest(path.name, sorted(os.listdir(path.parent))[:10_000])
+    except OSError:
+        return None
+    return f"did you mean {path.parent / near}?" if near else None
+
+
+def stdout_binary(medium: Medium) -> BinaryIO:
+    """Standard output for bytes. Sound and pictures are not written to a terminal (RequestError)."""
+    if sys.stdout is None:
+        raise OutputError("cannot write to standard output: it is closed")
+    if medium != "table" and sys.stdout.isatty():
+        kind = {"audio": "sound", "image": "a picture"}.get(medium, "binary data")
+        raise RequestError(
+            f"{kind} is not written to a terminal", hint="give a file, -o FILE, or pipe it on: | sox ..."
+        )
+    return sys.stdout.buffer
+
+
+@contextmanager
+def open_output(path: Path | None, *, medium: Medium) -> Iterator[Path | BinaryIO]:
+    """The one door for results: standard output or a device as an open stream, a file as its temporary path.
+
+    A sink that gets a `Path` may seek and reopen it, and must have closed it when the context ends.
+    """
+    if path is None:
+        stream = stdout_binary(medium)
+        with refuse_full_disk(Path("standard output")):
+            yield stream
+            stream.flush()
+    elif is_special(path):
+        with refuse_full_disk(path), _opened(path) as stream:
+            yield stream
+    else:
+        with atomic(path) as temporary:
+            yield temporary
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise cannot_write(path, error) from error

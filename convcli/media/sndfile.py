@@ -1,0 +1,249 @@
+"""libsndfile, with its silences broken: errors of the system keep their reason, short reads and writes are told."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import soundfile
+
+from convcli.errors import InputError, OutputError, RequestError
+from convcli.media import ogg
+from convcli.media.audio_details import AudioDetails, block_frames, reading, truncated
+from convcli.media.audio_formats import FLOATS, LOSSY, SUFFIXES, bits_of
+from convcli.media.audio_tags import Tags, info_tags, read_chunks
+from convcli.media.wav import is_wav, read_header
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
+
+    from convcli.media.audio_details import Odd
+    from convcli.media.audio_formats import Coding
+    from convcli.media.wav import Chunk
+    from convcli.signals import Array
+
+# The kinds of numbers in which libsndfile takes and gives samples, and what full scale is in them.
+EXCHANGE = {"int16": 2.0**15, "int32": 2.0**31, "float32": 1.0, "float64": 1.0}
+
+
+def exchange_type(subtype: str) -> str:
+    """The number type in which a coding passes libsndfile unharmed."""
+    if subtype in FLOATS:
+        return "float64"
+    if subtype in LOSSY:
+        return "float32"
+    return "int16" if bits_of(subtype) <= 16 else "int32"
+
+
+class _Sound(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types for mypy
+    """A SoundFile that goes forward: it does not seek after each block, which fails at the end of a cut-off FLAC."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", None) or str(error)
+    return str(text).removeprefix("Error : ").rstrip(".")
+
+
+class SndFileReader:
+    """Everything that needs a codec, or that only libsndfile knows."""
+
+    def __init__(self, file: BinaryIO, name: str, odd: Odd) -> None:
+        self._file, self._name, self._odd = file, name, odd
+        file.seek(0)
+        prefix = file.read(12)
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+        try:
+            self._sound = _Sound(file.fileno(), closefd=False)
+        except (soundfile.LibsndfileError, TypeError) as error:
+            known = " ".join(dict.fromkeys(s.lower() for s in SUFFIXES.values() if s != "RAW"))
+            message = f"{name}: is not a sound file that can be read: {_reason(error)}"
+            raise InputError(message, hint=f"known: {known}") from error
+        self._type = exchange_type(self._sound.subtype)
+        with reading(name):
+            self.details = self._describe(prefix)
+            for message in _cut_off(file, prefix, name):
+                odd(message)
+
+    def _describe(self, prefix: bytes) -> AudioDetails:
+        sound = self._sound
+        frames = None if sound.frames >= 1 << 62 else sound.frames
+        tags, chunks = Tags(sound.copy_metadata()), self._metadata(prefix)
+        return AudioDetails(
+            format=sound.format,
+            subtype=sound.subtype,
+            rate=sound.samplerate,
+            channels=sound.channels,
+            frames=frames,
+            bits=bits_of(sound.subtype),
+            endian=sound.endian,
+            tags=info_tags(chunks) if is_wav(prefix) else tags,
+            chunks=chunks,
+        )
+
+    def _metadata(self, prefix: bytes) -> tuple[Chunk, ...]:
+        """Through a second handle: the place in the file belongs to libsndfile."""
+        with os.fdopen(os.dup(self._file.fileno()), "rb") as file:
+            place = file.seek(0, os.SEEK_CUR)
+            try:
+                file.seek(0)
+                if is_wav(prefix):
+                    return read_header(file, name=self._name).chunks
+                return read_chunks(file, self._sound.format)
+            except ValueError as error:
+                self._odd(f"{self._name}: its tags are damaged and are not kept: {error}")
+                return ()
+            finally:
+                os.lseek(file.fileno(), place, os.SEEK_SET)
+
+    def blocks(self) -> Iterator[npt.NDArray[Any]]:
+        """Whole-number or floating samples as libsndfile gives them, `(n, channels)`."""
+        channels, rate, done = self.details.channels, self.details.rate, 0
+        self._seek_to_start()
+        while True:
+            space = np.empty((block_frames(channels), channels), self._type)
+            try:
+                block = self._sound.read(out=space)
+            except soundfile.LibsndfileError as error:
+                raise InputError(f"{self._name}: is damaged at {done / rate:.6g} s: {_reason(error)}") from error
+            done += len(block)
+            if len(block):
+                yield block
+            if len(block) < len(space):
+                break
+        promised = self.details.frames
+        if promised is not None and done < promised:
+            self._odd(truncated(self._name, promised, done, rate))
+
+    def _seek_to_start(self) -> None:
+        try:
+            self._sound.seek(0)
+        except soundfile.LibsndfileError as error:
+            raise InputError(f"{self._name}: cannot be read from its start: {_reason(error)}") from error
+
+    def decode(self, raw: npt.NDArray[Any]) -> Array:
+        """Samples in -1..1."""
+        x: Array = np.multiply(raw, 1 / EXCHANGE[self._type], dtype=np.float64)
+        return x
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._sound.close()
+        self._file.close()
+
+
+def _cut_off(file: BinaryIO, prefix: bytes, name: str) -> list[str]:
+    """What the container's own sizes say of the length of the file: libsndfile does not compare them."""
+    with os.fdopen(os.dup(file.fileno()), "rb") as handle:
+        place = handle.seek(0, os.SEEK_CUR)
+        size = os.fstat(handle.fileno()).st_size
+        handle.seek(0)
+        head = handle.read(24)
+        promised = 0
+        if prefix[:4] == b"FORM" or (prefix[:4] == b"RIFF" and int.from_bytes(head[4:8], "little") < 0x7FFFF000):
+            promised = int.from_bytes(head[4:8], "big" if prefix[:4] == b"FORM" else "little") + 8
+        elif prefix[:4] == b".snd" and head[8:12] != b"\xff\xff\xff\xff":
+            promised = int.from_bytes(head[4:8], "big") + int.from_bytes(head[8:12], "big")
+        elif prefix[:4] == b"riff":
+            promised = int.from_bytes(head[16:24], "little")
+        incomplete = prefix[:4] == b"OggS" and not ogg.is_complete(handle)
+        os.lseek(handle.fileno(), place, os.SEEK_SET)
+    if incomplete:
+        return [f"{name}: is truncated: its last Ogg page is missing"]
+    if promised > size:
+        return [f"{name}: is truncated: its header promises {promised} bytes, {size} are there"]
+    return []
+
+
+class _Watched:
+    """The file that libsndfile writes to. It keeps the error of the system, which libsndfile forgets."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        if self.error is not None:
+            return 0
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            return 0
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size) if self.error is None else b""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence) if self.error is None else 0
+        except OSError as error:
+            self.error = error
+            return 0
+
+    def tell(self) -> int:
+        return self._file.tell() if self.error is None else 0
+
+
+class SndFileEncoder:
+    """Samples in, the bytes of a sound file out, into a seekable file that the caller opened and will close.
+
+    OSError is what the system said; RequestError that the format cannot hold such a signal.
+    """
+
+    def __init__(
+        self, file: BinaryIO, coding: Coding, *, rate: int, channels: int, endian: str, tags: Mapping[str, str]
+    ) -> None:
+        self._file, self._watched, self._coding = file, _Watched(file), coding
+        self._frames = 0
+        options = (rate, channels, coding.subtype)
+        try:
+            try:
+                self._sound = _Sound(self._watched, "w", *options, endian, coding.format)
+            except ValueError:  # this byte order is not for this coding
+                self._sound = _Sound(self._watched, "w", *options, "FILE", coding.format)
+        except (soundfile.LibsndfileError, ValueError, TypeError) as error:
+            self._raise_system_error()
+            raise RequestError(
+                f"{coding.format} with {coding.subtype} cannot hold {channels} channels at {rate} Hz: {_reason(error)}",
+                hint="choose another --format or --subtype, or add a resample: step",
+            ) from error
+        for key, text in tags.items():
+            setattr(self._sound, key, text)
+
+    def write(self, samples: npt.NDArray[Any]) -> None:
+        """Append `(n, channels)` samples of the exchange type."""
+        try:
+            self._sound.write(samples)
+        except (soundfile.LibsndfileError, AssertionError) as error:
+            self._raise_system_error()
+            raise OutputError(f"{self._coding.format} cannot be written: {_reason(error)}") from error
+        self._raise_system_error()
+        self._frames += len(samples)
+
+    def finish(self) -> None:
+        """Write the header's last words, and make sure that all of it arrived."""
+        try:
+            self._sound.close()
+        except soundfile.LibsndfileError as error:
+            self._raise_system_error()
+            raise OutputError(f"{self._coding.format} cannot be finished: {_reason(error)}") from error
+        self._raise_system_error()
+        self._file.flush()
+
+    def discard(self) -> None:
+        """Let go without another byte."""
+        self._watched.error = self._watched.error or OSError("discarded")
+        try:
+            self._sound.close()
+        except soundfile.LibsndfileError:
+            return
+
+    def _raise_system_error(self) -> None:
+        if self._watched.error is not None:
+            raise self._watched.error

@@ -1,0 +1,1 @@
+"""The facts of a run as words, tables and pages; nothing is computed here."""

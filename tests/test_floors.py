@@ -1,0 +1,78 @@
+"""Imports go strictly down the floors of the house (README, "The floors")."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "convcli"
+FLOORS = {
+    **dict.fromkeys(("errors", "units", "signals", "facts"), 0),
+    "core": 1,
+    "filters": 2,
+    "engine": 3,
+    "media": 4,
+    "report": 4,
+    "cli": 5,
+    "__init__": 6,
+    "__main__": 6,
+}
+VOCABULARY = [name for name, floor in FLOORS.items() if floor == 0]
+# The rooms that import the vocabulary alone, whatever lies between.
+STRANGERS = ("media", "report")
+# A medium is a stranger to the other media; where results go is all they share.
+MEDIA = ("audio", "tables", "images")
+SHARED = {"outputs", "replacing"}
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file names in an import, those for type checking and in functions included."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def room(module: str) -> str:
+    """The floor's room that `convcli.room...` names; `convcli.name` itself is the top."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in FLOORS else "__init__"
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down(path: Path) -> None:
+    here = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    assert here in FLOORS, f"{here} stands on no floor"
+    for module in imports(path):
+        top, there = module.split(".")[0], room(module)
+        assert top != "click", "Typer brings its own copy of Click"
+        assert not (here == "cli" and top == "numpy"), "the command line does no maths"
+        if top == "convcli" and there != here:
+            assert FLOORS[there] < FLOORS[here] or FLOORS[there] == FLOORS[here] == 0, f"{here} imports {module}"
+            assert here not in STRANGERS or there in VOCABULARY, f"{here} imports {module}"
+
+
+def reachable(module: str, seen: set[str]) -> set[str]:
+    """The modules of media/ that `module` comes to, itself included."""
+    path = ROOT / "media" / f"{module}.py"
+    if module in seen or not path.is_file():
+        return seen
+    seen.add(module)
+    for name in imports(path):
+        if name.startswith("convcli.media."):
+            reachable(name.split(".")[2], seen)
+    return seen
+
+
+@pytest.mark.parametrize(("one", "other"), [("audio", "tables"), ("audio", "images"), ("tables", "images")])
+def test_media_are_strangers(one: str, other: str) -> None:
+    assert reachable(one, set()) & reachable(other, set()) <= SHARED

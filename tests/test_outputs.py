@@ -1,0 +1,461 @@
+"""Where results go, what is refused, and files that appear complete or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convcli.errors import InputError, OutputError, RequestError
+from convcli.media import replacing
+from convcli.media.outputs import atomic, check_input, is_special, open_output, plan_outputs, stdout_binary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(params=["unnamed", "named"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of writing: the file without a name of Linux, and the hidden one of everywhere else."""
+    if request.param == "named":
+        monkeypatch.setattr(replacing, "_unnamed", lambda _: None)
+    return str(request.param)
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    path = tmp_path / "talk.wav"
+    path.write_bytes(b"sound")
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+# Naming
+
+
+def test_standard_output() -> None:
+    for output in (None, "-", "/dev/stdout", "/dev/fd/1"):
+        assert plan_outputs([None], output) == [None]
+        assert plan_outputs([Path("a.wav")], output) == [None]
+
+
+def test_one_file(tmp_path: Path) -> None:
+    assert plan_outputs([None], f"{tmp_path}/b.wav") == [tmp_path / "b.wav"]
+
+
+def test_folder_by_its_slash(tmp_path: Path) -> None:
+    out = f"{tmp_path}/new/"
+    assert plan_outputs([Path("x/a.wav")], out) == [tmp_path / "new/a.wav"]
+    assert plan_outputs([Path("x/a.wav"), Path("b.flac")], out, suffix=".ogg") == [
+        tmp_path / "new/a.ogg",
+        tmp_path / "new/b.ogg",
+    ]
+    assert names(tmp_path) == [], "a plan touches nothing"
+
+
+def test_existing_folder_takes_several(tmp_path: Path) -> None:
+    assert plan_outputs([Path("a.wav"), Path("b.wav")], str(tmp_path)) == [tmp_path / "a.wav", tmp_path / "b.wav"]
+
+
+def test_template() -> None:
+    inputs = [Path("x/a.wav"), Path("y.tar.gz")]
+    assert plan_outputs(inputs, "out/{stem}_lp{suffix}") == [Path("out/a_lp.wav"), Path("out/y.tar_lp.gz")]
+    assert plan_outputs(inputs, "{parent}/{index}{{}}.flac") == [Path("x/1{}.flac"), Path("2{}.flac")]
+    assert plan_outputs(inputs, "{stem}{suffix}", suffix=".png")[0] == Path("a.png")
+
+
+def test_index_is_padded_so_that_names_sort() -> None:
+    outputs = plan_outputs([Path(f"{n}.wav") for n in range(12)], "{index}.wav")
+    assert [outputs[0], outputs[-1]] == [Path("01.wav"), Path("12.wav")]
+
+
+def test_braces_in_the_name_of_an_input_stay() -> None:
+    assert plan_outputs([Path("{index}.wav")], "o/{stem}.wav") == [Path("o/{index}.wav")]
+
+
+@given(st.text(alphabet="ab{}x./", min_size=1, max_size=12).filter(lambda text: "{" in text or "}" in text))
+def test_any_template_is_a_path_or_a_refusal(template: str) -> None:
+    # A template that comes to an existing folder is refused like any other.
+    with suppress(RequestError):
+        assert len(plan_outputs([Path("no-such-folder/a.wav")], template, force=True)) == 1
+
+
+@pytest.mark.parametrize(
+    ("template", "message", "hint"),
+    [
+        ("{stme}.wav", "{stme} in the output {stme}.wav is no field", "did you mean {stem}?"),
+        ("{}.wav", "{} in the output", "{{"),
+        ("a{.wav", "{ in the output a{.wav is no field", "{{"),
+        ("{stem.__class__}", "{stem.__class__} in the output", ""),
+    ],
+)
+def test_unknown_field(template: str, message: str, hint: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        plan_outputs([Path("a.wav")], template)
+    assert message in caught.value.message
+    assert hint in (caught.value.hint or "")
+
+
+# Refusals
+
+
+def refused(*args: object, **options: object) -> str:
+    with pytest.raises(RequestError) as caught:
+        plan_outputs(*args, **options)  # type: ignore[arg-type]
+    assert caught.value.exit_code == 2
+    return caught.value.message
+
+
+def test_several_inputs_need_several_outputs(tmp_path: Path) -> None:
+    assert "cannot share standard output" in refused([Path("a"), Path("b")], None)
+    assert "cannot share the one output" in refused([Path("a"), Path("b")], f"{tmp_path}/c.wav")
+
+
+def test_two_inputs_on_one_output(tmp_path: Path) -> None:
+    message = refused([Path("x/a.wav"), Path("y/a.wav")], "out/")
+    assert "x/a.wav and y/a.wav would both be written to out/a.wav" in message
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert "both" in refused([Path("p/a"), Path("p/b")], f"{tmp_path}/{{stem}}/../o.wav")
+
+
+def test_existing_output_needs_force(sound: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old.wav"
+    old.write_bytes(b"")
+    assert f"{old} exists already" in refused([sound], str(old))
+    assert plan_outputs([sound], str(old), force=True) == [old]
+    (tmp_path / "link").symlink_to(old)
+    assert "exists already" in refused([sound], f"{tmp_path}/link")
+
+
+def test_folder_as_output_file(sound: Path, tmp_path: Path) -> None:
+    assert "is a folder" in refused([sound], str(tmp_path), force=True)
+
+
+def test_empty_output(sound: Path) -> None:
+    assert "empty" in refused([sound], "")
+
+
+def test_missing_folder(sound: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="there is no folder"):
+        plan_outputs([sound], f"{tmp_path}/no/b.wav")
+    with pytest.raises(OutputError, match="is not a folder"):
+        plan_outputs([sound], f"{sound}/b.wav")
+
+
+@pytest.mark.parametrize("force", [True, False])
+@pytest.mark.parametrize("spelling", ["same", "dots", "relative", "symlink", "hardlink", "folder link", "dev fd"])
+def test_output_is_the_input(
+    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: str, *, force: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "soft.wav").symlink_to("talk.wav")
+    (tmp_path / "hard.wav").hardlink_to(sound)
+    (tmp_path / "again").symlink_to(".")
+    with sound.open("rb") as file:
+        output = {
+            "same": "talk.wav",
+            "dots": "./sub/../talk.wav",
+            "relative": f"../{tmp_path.name}/talk.wav",
+            "symlink": "soft.wav",
+            "hardlink": "hard.wav",
+            "folder link": "again/again/talk.wav",
+            "dev fd": f"/dev/fd/{file.fileno()}",
+        }[spelling]
+        message = refused([sound], output, force=force)
+        assert "is the input" in message
+        assert plan_outputs([sound], output, in_place=True) == [Path(output)]
+
+
+def test_output_is_another_input(sound: Path, tmp_path: Path) -> None:
+    other = tmp_path / "b.wav"
+    other.write_bytes(b"")
+    for in_place in (False, True):
+        message = refused([other, sound], f"{tmp_path}/talk.wav{{stem}}/../talk.wav", in_place=in_place, force=True)
+        assert "both" in message or "another input" in message
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o/b.wav").hardlink_to(sound)
+    message = refused([other, sound], f"{tmp_path}/o/", force=True, in_place=True)
+    assert "is another input" in message
+
+
+def test_standard_input_is_the_output(sound: Path) -> None:
+    code = f"from convcli.media.outputs import plan_outputs; plan_outputs([None], {str(sound)!r}, force=True)"
+    with sound.open("rb") as file:
+        done = subprocess.run([sys.executable, "-c", code], stdin=file, capture_output=True, text=True, check=False)
+    assert "is the input standard input" in done.stderr
+
+
+def test_standard_output_is_the_input(sound: Path) -> None:
+    code = f"from pathlib import Path; from convcli.media.outputs import *; plan_outputs([Path({str(sound)!r})], None)"
+    with sound.open("ab") as file:
+        done = subprocess.run([sys.executable, "-c", code], stdout=file, stderr=subprocess.PIPE, check=False)
+    assert b"the output standard output is the input" in done.stderr
+    assert sound.read_bytes() == b"sound"
+
+
+def test_in_place(sound: Path, tmp_path: Path) -> None:
+    assert plan_outputs([sound], None, in_place=True) == [sound]
+    assert "standard input" in refused([None], None, in_place=True)
+    os.mkfifo(tmp_path / "pipe")
+    assert "device or a pipe" in refused([tmp_path / "pipe"], None, in_place=True)
+    (tmp_path / "soft.wav").symlink_to("talk.wav")
+    assert "both" in refused([sound, tmp_path / "soft.wav"], None, in_place=True)
+
+
+def test_devices_and_pipes_are_not_refused(sound: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for output in ("/dev/null", "/dev/full", f"{tmp_path}/pipe"):
+        assert plan_outputs([sound], output) == [Path(output)]
+
+
+def test_check_input(sound: Path, tmp_path: Path) -> None:
+    check_input(sound)
+    check_input(Path("/dev/null"))
+    with pytest.raises(InputError, match="there is no file") as caught:
+        check_input(tmp_path / "tlak.wav")
+    assert caught.value.hint == f"did you mean {sound}?"
+    with pytest.raises(InputError, match="is a folder"):
+        check_input(tmp_path)
+    with pytest.raises(InputError, match="Not a directory"):
+        check_input(sound / "x")
+    with pytest.raises(InputError, match="File name too long"):
+        check_input(tmp_path / ("x" * 300))
+
+
+# Writing
+
+
+@pytest.mark.usefixtures("way")
+def test_a_file_appears_complete(tmp_path: Path) -> None:
+    place = tmp_path / "new/folder/b.wav"
+    with atomic(place) as temporary:
+        temporary.write_bytes(b"all of it")
+        assert not place.exists()
+    assert place.read_bytes() == b"all of it"
+    assert names(place.parent) == ["b.wav"]
+
+
+@pytest.mark.usefixtures("way")
+def test_permissions(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        with atomic(tmp_path / "b") as temporary:
+            temporary.write_bytes(b"")
+        assert (tmp_path / "b").stat().st_mode & 0o777 == 0o640
+        (tmp_path / "b").chmod(0o604)
+        with atomic(tmp_path / "b") as temporary:
+            temporary.write_bytes(b"new")
+        assert (tmp_path / "b").stat().st_mode & 0o777 == 0o604
+        assert (tmp_path / "b").read_bytes() == b"new"
+    finally:
+        os.umask(old)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, ValueError, MemoryError, OutputError])
+def test_nothing_is_left_when_it_fails(sound: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error), atomic(sound) as temporary:
+        temporary.write_bytes(b"half of")
+        raise error("stop")
+    assert sound.read_bytes() == b"sound"
+    assert names(sound.parent) == ["talk.wav"]
+
+
+@pytest.mark.usefixtures("way")
+def test_symbolic_links_stay(sound: Path, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    link = tmp_path / "sub/link"
+    link.symlink_to("../talk.wav")
+    with atomic(link) as temporary:
+        temporary.write_bytes(b"new")
+    assert link.is_symlink()
+    assert sound.read_bytes() == b"new"
+    link.unlink()
+    link.symlink_to("../later.wav")
+    with atomic(link) as temporary:
+        temporary.write_bytes(b"new")
+    assert link.is_symlink()
+    assert (tmp_path / "later.wav").read_bytes() == b"new"
+
+
+@pytest.mark.usefixtures("way")
+def test_hard_links_keep_the_old_content(sound: Path, tmp_path: Path) -> None:
+    (tmp_path / "hard").hardlink_to(sound)
+    with atomic(tmp_path / "hard") as temporary:
+        temporary.write_bytes(b"new")
+    assert sound.read_bytes() == b"sound"
+
+
+@pytest.mark.usefixtures("way")
+def test_places_that_cannot_be_written(sound: Path, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for place in (sound / "x", tmp_path, tmp_path / ("x" * 300), Path("/proc/nothing/x"), tmp_path / "loop"):
+        with pytest.raises(OutputError, match="cannot write"), atomic(place) as temporary:
+            temporary.write_bytes(b"")
+    assert names(tmp_path) == ["loop", "talk.wav"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.usefixtures("way")
+def test_folder_without_permission(tmp_path: Path) -> None:
+    (tmp_path / "shut").mkdir(mode=0o500)
+    with pytest.raises(OutputError, match="Permission denied"), atomic(tmp_path / "shut/a"):
+        pass
+
+
+@pytest.mark.usefixtures("way")
+def test_a_long_name_is_no_obstacle(tmp_path: Path) -> None:
+    with atomic(tmp_path / ("x" * 255)) as temporary:
+        temporary.write_bytes(b"new")
+    assert names(tmp_path) == ["x" * 255]
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
+def test_a_full_disk(sound: Path, number: int) -> None:
+    with pytest.raises(OutputError) as caught, atomic(sound):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.message == f"cannot write {sound}: {os.strerror(number)}"
+    assert sound.read_bytes() == b"sound"
+
+
+@pytest.mark.usefixtures("way")
+def test_other_errors_of_the_work_are_its_own(sound: Path) -> None:
+    with pytest.raises(BrokenPipeError), atomic(sound):
+        raise BrokenPipeError
+
+
+def test_a_file_that_appears_meanwhile_is_replaced_whole(tmp_path: Path) -> None:
+    place = tmp_path / "b"
+    with atomic(place) as temporary:
+        temporary.write_bytes(b"ours")
+        place.write_bytes(b"theirs, and longer")
+    assert place.read_bytes() == b"ours"
+    assert names(tmp_path) == ["b"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_killed(sound: Path, sent: signal.Signals) -> None:
+    code = f"""
+        import time
+        from pathlib import Path
+        from convcli.media.outputs import atomic
+        with atomic(Path({str(sound)!r})) as temporary:
+            temporary.write_bytes(b"half of")
+            print("ready", flush=True)
+            time.sleep(30)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(sent)
+        process.wait(10)
+    assert sound.read_bytes() == b"sound"
+    if sent != signal.SIGKILL or sys.platform == "linux":
+        assert names(sound.parent) == ["talk.wav"]
+
+
+def test_libraries_write_to_the_temporary_path(tmp_path: Path) -> None:
+    import numpy as np
+    import pyvips
+    import soundfile
+
+    for kind in ("WAV", "RF64", "FLAC", "OGG", "AIFF"):
+        with atomic(tmp_path / "a") as temporary:
+            soundfile.write(temporary, np.zeros(1000, np.int16), 8000, format=kind)
+        assert soundfile.info(tmp_path / "a").frames == 1000
+    picture = pyvips.Image.black(10, 10)
+    for save in ("pngsave", "jpegsave", "tiffsave", "webpsave"):
+        with atomic(tmp_path / "p") as temporary:
+            getattr(picture, save)(str(temporary))
+        assert pyvips.Image.new_from_file(str(tmp_path / "p")).width == 10
+
+
+# The one door
+
+
+def test_open_output_of_a_file(tmp_path: Path) -> None:
+    with open_output(tmp_path / "a", medium="table") as target:
+        assert isinstance(target, Path)
+        target.write_bytes(b"x")
+    assert (tmp_path / "a").read_bytes() == b"x"
+
+
+def test_open_output_of_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        with open_output(tmp_path / "pipe", medium="audio") as target:
+            assert not isinstance(target, Path)
+            target.write(b"through")
+        assert reader.communicate()[0] == b"through"
+    assert is_special(tmp_path / "pipe")
+
+
+def test_open_output_of_full_devices() -> None:
+    with pytest.raises(OutputError, match="cannot write /dev/full: No space left"):
+        with open_output(Path("/dev/full"), medium="audio") as target:
+            assert not isinstance(target, Path)
+            target.write(b"x")
+    with open_output(Path("/dev/null"), medium="audio") as target:
+        assert not isinstance(target, Path)
+        target.write(b"x")
+    assert is_special(Path("/dev/null"))
+
+
+def test_full_standard_output() -> None:
+    code = """
+        from convcli.media.outputs import open_output
+        with open_output(None, medium="table") as target:
+            target.write(b"x" * 10)
+    """
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert b"OutputError: cannot write standard output: No space left on device" in done.stderr
+
+
+@contextmanager
+def terminal() -> Iterator[int]:
+    master, slave = os.openpty()
+    try:
+        yield slave
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+@pytest.mark.parametrize(("medium", "words"), [("audio", b"sound"), ("image", b"a picture")])
+def test_bytes_are_not_written_to_a_terminal(medium: str, words: bytes) -> None:
+    code = f"from convcli.media.outputs import stdout_binary; stdout_binary({medium!r})"
+    with terminal() as slave:
+        done = subprocess.run([sys.executable, "-c", code], stdout=slave, stderr=subprocess.PIPE, check=False)
+    assert b"RequestError: " + words + b" is not written to a terminal" in done.stderr
+
+
+def test_tables_are_written_to_a_terminal() -> None:
+    code = "from convcli.media.outputs import stdout_binary; stdout_binary('table').write(b'x')"
+    with terminal() as slave:
+        assert subprocess.run([sys.executable, "-c", code], stdout=slave, check=False).returncode == 0
+
+
+def test_closed_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(OutputError, match="closed"):
+        stdout_binary("table")

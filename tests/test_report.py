@@ -1,0 +1,314 @@
+"""The facts of a run and their renderers."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convcli.errors import OutputError, RequestError
+from convcli.facts import InputFacts, LossFacts, OutputFacts, ReachFacts, RunFacts, StepFacts, to_plain
+from convcli.media.outputs import atomic
+from convcli.report.files import check_report, render_report, write_report
+from convcli.report.plots import draw_response, draw_taps
+from convcli.report.terminal import details, summary, visible
+
+STEPS = (
+    StepFacts(
+        text="lowpass:3.4k",
+        name="lowpass",
+        taps=255,
+        shape=(255,),
+        sum=1.0,
+        dc_gain=1.0,
+        delay=0.0,
+        look_ahead=127,
+        reach=(ReachFacts(before=127, after=127),),
+        weights=(0.25, 0.5, 0.25),
+        response=((0.0, 0.0), (3400.0, -6.0), (22050.0, -math.inf)),
+        frequency_unit="Hz",
+    ),
+    StepFacts(text="downsample:2", name="downsample", note="255 taps < 300"),
+)
+RUN = RunFacts(
+    version="0.1.0",
+    filter="lowpass:3.4k | downsample:2",
+    command=("convcli", "audio"),
+    edge="zero",
+    align="center",
+    missing="keep",
+    inputs=(InputFacts(path="talk.wav", medium="audio", signal="2 channels", shape=(542430,), rate=44100.0),),
+    steps=STEPS,
+    chain=replace(STEPS[0], text="whole", weights=(), response=()),
+    outputs=(OutputFacts(path="out.wav", medium="audio", shape=(271215,), rate=22050.0),),
+    losses=LossFacts(clipped={"left": 2, "right": 1}, missing={"left": 0}, edge_affected=254),
+    warnings=("3 samples clipped",),
+    seconds=0.2,
+)
+HOSTILE = "\x1b[31m[red]<script>alert(1)</script>|`x`\u202e\n\udcff"
+
+
+def hostile() -> RunFacts:
+    step = replace(STEPS[0], text=HOSTILE, note=HOSTILE, frequency_unit=HOSTILE)
+    return replace(
+        RUN,
+        filter=HOSTILE,
+        steps=(step,),
+        inputs=(replace(RUN.inputs[0], path=HOSTILE, signal=HOSTILE, details={HOSTILE: HOSTILE}),),
+        losses=LossFacts(clipped={HOSTILE: 1, "b": 2}, other={HOSTILE: 3}),
+        warnings=(HOSTILE,),
+        command=(HOSTILE,),
+    )
+
+
+# Facts
+
+
+def test_facts_as_json() -> None:
+    data = json.loads(render_report(RUN, ".json"))
+    assert data["steps"][0]["reach"] == [{"before": 127, "after": 127, "step": 1, "phases": 1}]
+    assert data["steps"][0]["response"][2] == [22050.0, None]
+    assert data["steps"][1]["sum"] is None
+    assert data["losses"] == {
+        "clipped": {"left": 2, "right": 1},
+        "missing": {"left": 0},
+        "edge_affected": 254,
+        "other": {},
+    }
+    assert (data["filter"], data["seconds"], data["inputs"][0]["shape"]) == (RUN.filter, 0.2, [542430])
+
+
+def test_several_runs_are_a_list() -> None:
+    assert len(json.loads(render_report([RUN, RUN], ".json"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (math.nan, None),
+        (-math.inf, None),
+        (np.float32(0.5), 0.5),
+        (np.float64("nan"), None),
+        (np.int64(7), 7),
+        (np.bool_(True), True),  # noqa: FBT003
+        (np.array([[1.0, np.nan]]), [[1.0, None]]),
+        (b"a\xff", "a\\xff"),
+        ("a\udcff", "a\\xff"),
+        ("\ud800", "\\ud800"),
+        (Path("a/b"), "a/b"),
+        ({1: (2, {3})}, {"1": [2, [3]]}),
+        (range(2), [0, 1]),
+        (1 + 2j, "(1+2j)"),
+    ],
+)
+def test_plain(value: object, plain: object) -> None:
+    assert to_plain(value) == plain
+    json.dumps(to_plain(value), allow_nan=False).encode()
+
+
+@given(st.recursive(st.floats() | st.text() | st.binary() | st.none(), lambda s: st.dictionaries(st.text(), s)))
+def test_everything_becomes_json(value: Any) -> None:
+    run = replace(RUN, inputs=(InputFacts(path="a", medium="audio", details={"x": value}),))
+    text = render_report(run, ".json")
+    text.encode()
+    json.loads(text)
+
+
+# The terminal
+
+
+def test_summary() -> None:
+    assert summary(RUN) == (
+        "talk.wav -> out.wav: lowpass:3.4k | downsample:2, 255 taps, delay 0, 44100 -> 22050 Hz, 12.3 s in 0.2 s; "
+        "clipped 3 samples (left 2, right 1); 254 at the edges"
+    )
+
+
+def test_summary_of_a_picture_and_a_table() -> None:
+    picture = RunFacts(
+        version="0",
+        filter="downsample:2",
+        inputs=(InputFacts(path="a.png", medium="image", shape=(300, 451)),),
+        outputs=(OutputFacts(path="b.png", medium="image", shape=(150, 226)),),
+    )
+    assert summary(picture) == "a.png -> b.png: downsample:2, 451x300 -> 226x150 pixels"
+    table = RunFacts(
+        version="0",
+        filter="sma:3",
+        inputs=(InputFacts(path="-", medium="table", shape=(1461,)),),
+        outputs=(OutputFacts(path="-", medium="table", shape=(1461,)),),
+        losses=LossFacts(missing={"Close": 1}),
+        seconds=0.04,
+    )
+    assert summary(table) == "- -> -: sma:3, 1,461 rows, in 0.04 s; missing 1 sample"
+    assert summary(RunFacts(version="0", filter="box:3")).endswith("box:3")
+
+
+def test_summary_of_a_stream_of_unknown_length() -> None:
+    run = replace(RUN, inputs=(replace(RUN.inputs[0], shape=(None,)),), losses=LossFacts())
+    assert summary(run).endswith("44100 -> 22050 Hz, in 0.2 s")
+
+
+@given(st.text())
+def test_visible_is_printable(text: str) -> None:
+    assert visible(text).isprintable()
+    if text.isprintable():
+        assert visible(text) == text
+
+
+def test_visible() -> None:
+    assert visible("a\x1b[31m\n\t\x9b\u202e\udcff\ud800 \N{GRINNING FACE}é") == (
+        "a\\x1b[31m\\n\\t\\x9b\\u202e\\xff\\ud800 \N{GRINNING FACE}é"
+    )
+
+
+def printed(run: RunFacts) -> str:
+    from rich.console import Console
+
+    stream = StringIO()
+    Console(file=stream, width=500).print(details(run))
+    return stream.getvalue()
+
+
+def test_details() -> None:
+    text = printed(RUN)
+    for word in ("lowpass:3.4k", "-127 ... +127", "255 taps < 300", "edge", "zero", "clipped 3 samples", "0.2 s"):
+        assert word in text
+
+
+def test_nothing_acts_on_the_terminal() -> None:
+    for text in (summary(hostile()), printed(hostile())):
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert "[red]" in text
+
+
+def test_the_terminal_renderer_starts_without_rich() -> None:
+    import subprocess
+
+    modules = "convcli.report.terminal, convcli.report.files, convcli.facts"
+    code = f"import sys, {modules}; print({{'rich', 'numpy'}} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+# Pages
+
+
+class Page(HTMLParser):
+    """The tags and the text of a page; every tag must be closed in order."""
+
+    VOID = ("meta",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page(run: RunFacts) -> Page:
+    parsed = Page()
+    parsed.feed(render_report(run, ".html"))
+    parsed.close()
+    assert parsed.open == []
+    return parsed
+
+
+def test_html() -> None:
+    parsed = page(RUN)
+    for word in ("talk.wav", "lowpass:3.4k", "255 taps < 300", "3 samples clipped", "gain in dB over frequency in Hz"):
+        assert word in parsed.text
+    assert [tag for tag, _ in parsed.tags].count("svg") == 2
+
+
+@pytest.mark.parametrize("run", [RUN, hostile()], ids=["plain", "hostile"])
+def test_html_loads_nothing_and_runs_nothing(run: RunFacts) -> None:
+    parsed = page(run)
+    for tag, attributes in parsed.tags:
+        assert tag not in ("script", "link", "img", "iframe", "object", "base", "a")
+        assert not {"src", "href", "style"} & set(attributes)
+        assert not any(name.startswith("on") for name in attributes)
+    render_report(run, ".html").encode()
+
+
+def test_hostile_html_shows_the_text() -> None:
+    assert visible(HOSTILE) in page(hostile()).text
+
+
+def test_markdown() -> None:
+    text = render_report(RUN, ".md")
+    assert text.startswith("# talk.wav\n")
+    assert "| lowpass:3.4k | 255 | 1 | 0 | 127 | -127 ... \\+127 |" in text
+    assert "| filter | lowpass:3.4k \\| downsample:2 |" in text
+
+
+def test_hostile_markdown_is_text() -> None:
+    text = render_report(hostile(), ".md")
+    assert "<script>" not in text.replace("\\<", "")
+    assert "\x1b" not in text
+    columns = {line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|")}
+    assert columns == {3, 8}
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), (1.0, -2.0, 1.0), (math.nan, 1.0), tuple(range(1000))])
+def test_drawing_of_taps(weights: tuple[float, ...]) -> None:
+    root = ET.fromstring(draw_taps(weights))
+    assert root.tag == "svg"
+    assert "nan" not in draw_taps(weights)
+
+
+@pytest.mark.parametrize("gains", [(0.0,), (0.0, -math.inf, math.nan), (12.0, -3.0, -300.0)])
+def test_drawing_of_a_response(gains: tuple[float, ...]) -> None:
+    drawing = draw_response([(float(f), gain) for f, gain in enumerate(gains)], unit="a<b")
+    ET.fromstring(drawing)
+    assert "nan" not in drawing
+    assert "inf" not in drawing
+
+
+# Files
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.HTML", "r.md", "r.htm"])
+def test_write_report(tmp_path: Path, name: str) -> None:
+    write_report(RUN, tmp_path / name, atomic=atomic)
+    assert (tmp_path / name).read_text(encoding="utf-8") == render_report(RUN, Path(name).suffix)
+
+
+def test_unknown_report(tmp_path: Path) -> None:
+    for name in ("r.pdf", "r", ".json"):
+        with pytest.raises(RequestError, match=r"expected a report named \.json, \.html or \.md"):
+            check_report(tmp_path / name)
+
+
+def test_report_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "full.json").symlink_to("/dev/full")
+    (tmp_path / "folder.json").mkdir()
+    for name in ("full.json", "folder.json"):
+        with pytest.raises(OutputError, match=f"cannot write .*{name}"):
+            write_report(RUN, tmp_path / name, atomic=atomic)

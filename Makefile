@@ -28,7 +28,7 @@ demo: $(INSTALLED)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh sample_data/demo.sh demo_output
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet .

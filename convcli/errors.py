@@ -6,16 +6,17 @@ from __future__ import annotations
 class ConvcliError(Exception):
     """An error told in one line: what was expected, what came; `hint` says what to try.
 
-    `message` and `hint` are plain text, never markup; text that came from a file or the command line
+    `excerpt` is the user's own text with a caret under the place, line by line. `message` and `hint` are plain text, never markup; text that came from a file or the command line
     may stand in them as it is, because `main()` makes control characters visible before it prints.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, excerpt: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.excerpt = excerpt
 
 
 class ConditionError(ConvcliError):

@@ -309,10 +309,11 @@ def test_places_that_cannot_be_written(sound: Path, tmp_path: Path) -> None:
     assert names(tmp_path) == ["loop", "talk.wav"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 @pytest.mark.usefixtures("way")
 def test_folder_without_permission(tmp_path: Path) -> None:
     (tmp_path / "shut").mkdir(mode=0o500)
+    if os.access(tmp_path / "shut", os.W_OK):
+        pytest.skip("a privileged user may write anywhere")
     with pytest.raises(OutputError, match="Permission denied"), atomic(tmp_path / "shut/a"):
         pass
 
@@ -337,6 +338,21 @@ def test_a_full_disk(sound: Path, number: int) -> None:
 def test_other_errors_of_the_work_are_its_own(sound: Path) -> None:
     with pytest.raises(BrokenPipeError), atomic(sound):
         raise BrokenPipeError
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_file_systems_that_do_not_link(sound: Path, monkeypatch: pytest.MonkeyPatch, *, there: bool) -> None:
+    def link(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", link)
+    sound.chmod(0o604)
+    place = sound if there else sound.with_name("new.wav")
+    with atomic(place) as temporary:
+        temporary.write_bytes(b"new")
+    assert place.read_bytes() == b"new"
+    assert not there or place.stat().st_mode & 0o777 == 0o604
+    assert names(sound.parent) == sorted({"talk.wav", place.name})
 
 
 def test_a_file_that_appears_meanwhile_is_replaced_whole(tmp_path: Path) -> None:
@@ -447,6 +463,12 @@ def test_bytes_are_not_written_to_a_terminal(medium: str, words: bytes) -> None:
     with terminal() as slave:
         done = subprocess.run([sys.executable, "-c", code], stdout=slave, stderr=subprocess.PIPE, check=False)
     assert b"RequestError: " + words + b" is not written to a terminal" in done.stderr
+
+
+def test_a_terminal_by_its_path() -> None:
+    with terminal() as slave, pytest.raises(RequestError, match="sound is not written to a terminal"):
+        with open_output(Path(os.ttyname(slave)), medium="audio"):
+            pass
 
 
 def test_tables_are_written_to_a_terminal() -> None:

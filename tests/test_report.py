@@ -181,6 +181,13 @@ def printed(run: RunFacts) -> str:
     return stream.getvalue()
 
 
+def test_a_causal_reach_and_the_spacing_of_a_resampler() -> None:
+    step = replace(
+        STEPS[1], reach=(ReachFacts(before=19, after=0, step=147, phases=160), ReachFacts(before=0, after=1))
+    )
+    assert "-19 ... +0, 160 per 147 x 0 ... +1" in printed(replace(RUN, steps=(step,)))
+
+
 def test_details() -> None:
     text = printed(RUN)
     for word in ("lowpass:3.4k", "-127 ... +127", "255 taps < 300", "edge", "zero", "clipped 3 samples", "0.2 s"):

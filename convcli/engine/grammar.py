@@ -47,7 +47,7 @@ def fault(source: str, at: int, message: str, *, hint: str | None = None) -> Req
     start = source.rfind("\n", 0, at) + 1
     stop = source.find("\n", at)
     line = source[start : stop if stop >= 0 else len(source)]
-    return RequestError(f"{message}\n  {line}\n  {' ' * (at - start)}^", hint=hint)
+    return RequestError(message, hint=hint, excerpt=(line, " " * (at - start) + "^"))
 
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from convcli.filters import find
 from convcli.units import UnitError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from convcli.core.extend import Edge
     from convcli.filters.registry import Parameter, Step
     from convcli.signals import Align, Missing, Signal
@@ -51,6 +53,7 @@ class BoundStep:
 
     ops : what is run, none where the step changes nothing; whole : set instead where a first pass is needed
     kernels : the taps that the design gave, for those who want to look at them
+    values : what the parameters were read as, defaults included
     """
 
     call: Call
@@ -60,6 +63,7 @@ class BoundStep:
     ops: tuple[Op, ...] = ()
     whole: Normalize | Reduce | None = None
     kernels: tuple[Kernel, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def note(self) -> str:
@@ -149,11 +153,12 @@ def _bind(call: Call, signal: Signal, rules: Rules) -> BoundStep:
         if error.exit_code != RequestError.exit_code:
             raise
         raise call.error(f"{step.name}: {error.message}", hint=error.hint) from None
-    return bound
+    defaults = {p.name: p.default for p in step.parameters}
+    return replace(bound, values={**defaults, **values})
 
 
 def _usage(step: Step) -> str:
-    return f"{step.usage}, such as {step.example}; `convcli filters {step.name}` says more"
+    return f"write it as in {step.example}; `convcli filters {step.name}` says more"
 
 
 def _arguments(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any], str | None]:
@@ -249,6 +254,8 @@ class _Binder:
         if isinstance(made, (Normalize, Reduce)):
             return self._bound((), whole=made)
         kernels: tuple[Kernel, ...] = ()
+        if isinstance(made, tuple) and made and all(isinstance(kernel, Kernel) for kernel in made):
+            made = GradientPair(made)
         if isinstance(made, Kernel):
             kernels, ops = (made,), self._convolving(made)
         elif isinstance(made, (GradientPair, PerChannel)):
@@ -320,3 +327,8 @@ def _after(signal: Signal, ops: tuple[Op, ...], whole: Normalize | Reduce | None
     along = chain.reach[0]
     rate = None if signal.rate is None else signal.rate * along.phases / along.step
     return replace(signal, shape=shape, channels=channels, rate=rate)
+
+
+def reads_twice(calls: tuple[Call, ...]) -> bool:
+    """Whether some step must see the whole signal before it can begin, so that a pipe has to be kept."""
+    return any(call.name == "normalize" for call in calls)

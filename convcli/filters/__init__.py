@@ -8,6 +8,20 @@ from convcli.filters import smoothing
 from convcli.filters import frequency
 from convcli.filters import differences
 from convcli.filters import pictures
+from convcli.filters import downsampling
+from convcli.filters import pointwise
 # isort: on
+from convcli.filters.registry import Step, find, steps
 
-__all__ = ["differences", "frequency", "given", "pictures", "smoothing"]
+__all__ = [
+    "Step",
+    "differences",
+    "downsampling",
+    "find",
+    "frequency",
+    "given",
+    "pictures",
+    "pointwise",
+    "smoothing",
+    "steps",
+]

@@ -40,7 +40,7 @@ def downsample(n: Count, *, attenuation: Decibels = 80.0, signal: Signal, align:
         distance = np.arange(1 - 3 * n, 3 * n) / n
         taps = np.sinc(distance) * np.sinc(distance / 3)
         return _every((n, n), (taps / taps.sum(),) * 2, align=align)
-    kernel = lowpass(0.45 / n, width=0.1 / n, attenuation=attenuation)
+    kernel = lowpass(0.45 / n, width=0.1 / n, attenuation=attenuation, signal=signal)
     return Convolve.by(kernel, align, step=(n,))
 
 

@@ -22,7 +22,11 @@ Phase = Literal["linear", "minimum"]
 
 LONGEST = {"kaiser": MOST_TAPS, "remez": 2001, "firls": 6001}
 """Beyond these remez no longer converges, and the equations of firls fill the memory."""
-ATTEMPTS = 60
+ATTEMPTS = 16
+LEAST_ATTENUATION = 10.0
+MOST_ATTENUATION = {"kaiser": 200.0, "remez": 120.0, "firls": 120.0}
+"""In dB: what float64 taps can promise; what comes out of an exchange, of equations and of logarithms is coarser."""
+MOST_ATTENUATION_MINIMUM = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,12 @@ class Promise:
     taps: int | None
     method: Method
     phase: Phase
+
+
+def most_attenuation(method: Method, phase: Phase) -> float:
+    """The highest attenuation, in dB, that may be asked for."""
+    most = MOST_ATTENUATION[method]
+    return most if phase == "linear" else min(most, MOST_ATTENUATION_MINIMUM)
 
 
 def design(bands: Bands, promise: Promise) -> Taps:
@@ -145,8 +155,8 @@ def kaiser_beta(attenuation: float) -> float:
     """The shape of the Kaiser window for this many dB (Kaiser, 1974)."""
     if attenuation > 50:
         return 0.1102 * (attenuation - 8.7)
-    excess = max(attenuation - 21, 0.0)
-    return 0.5842 * excess**0.4 + 0.07886 * excess
+    excess: float = max(attenuation - 21, 0.0)
+    return 0.5842 * math.pow(excess, 0.4) + 0.07886 * excess
 
 
 def _ideal(bands: Bands, count: int) -> Taps:

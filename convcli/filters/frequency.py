@@ -12,15 +12,13 @@ from itertools import pairwise
 
 from convcli.core.kernel import Kernel
 from convcli.errors import RequestError
-from convcli.filters.fir import Bands, Method, Phase, Promise, design, kaiser_width
+from convcli.filters.fir import LEAST_ATTENUATION, Bands, Method, Phase, Promise, design, kaiser_width, most_attenuation
 from convcli.filters.registry import step
 from convcli.signals import Signal
 from convcli.units import Count, Decibels, Frequency, describe_frequency
 
 DEFAULT_WIDTH = 0.25
 """The transition without width=, as a part of the smallest distance between 0, the cut-offs and Nyquist."""
-LEAST, MOST = 10.0, 200.0
-"""The attenuations, in dB, that float64 taps can promise."""
 
 
 @step("frequency", example="lowpass:0.1")
@@ -132,8 +130,10 @@ def _check(name: str, edges: tuple[float, ...], gains: tuple[int, ...], promise:
     if len(edges) == 2 and edges[0] >= edges[1]:
         low, high = (describe_frequency(edge, signal) for edge in edges)
         raise RequestError(f"{name}: the first frequency lies below the second; {low} and {high} came")
-    if not LEAST <= promise.attenuation <= MOST:
-        message = f"{name}: the attenuation lies between {LEAST:g} and {MOST:g} dB, not at {promise.attenuation:g}"
+    least, most = LEAST_ATTENUATION, most_attenuation(promise.method, promise.phase)
+    if not least <= promise.attenuation <= most:
+        how = f"method={promise.method}, phase={promise.phase}"
+        message = f"{name}: the attenuation lies in {least:g} ... {most:g} dB ({how}), not at {promise.attenuation:g}"
         raise RequestError(message, hint="attenuation=80")
     if promise.taps is None:
         return

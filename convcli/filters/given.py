@@ -11,7 +11,7 @@ import numpy as np
 from convcli.core.kernel import Kernel, Taps
 from convcli.errors import InputError, RequestError
 from convcli.filters.registry import step
-from convcli.filters.responses import ImpulseResponse, impulse_response
+from convcli.filters.responses import impulse_response
 from convcli.filters.tapfiles import read_tap_file
 from convcli.filters.taps import refuse_huge
 from convcli.signals import Signal
@@ -100,7 +100,7 @@ def _divisor(taps: Taps) -> float:
 @step("given taps", example="ir:sample_data/hall.wav,wet=0.3")
 def ir(
     path: str, *, wet: Gain = 1.0, normalize: bool = False, channel: Integer | None = None, signal: Signal
-) -> ImpulseResponse:
+) -> Kernel:
     """Convolve with an impulse response from a sound file (a hall, a loudspeaker, a plate).
 
     path : a sound file; wet : share of the result, 0 ... 1, the rest is the signal as it came; channel : which
@@ -118,7 +118,7 @@ def ir(
     response = impulse_response(Path(path).expanduser(), rate=signal.rate, channel=channel)
     taps = response.taps * (_energy_one(response.taps, path) if normalize else 1.0) * wet
     taps[response.start] += 1 - wet
-    return ImpulseResponse(taps=taps, centre=(response.start,), note=response.note)
+    return Kernel(taps=taps, centre=(response.start,), note=response.note)
 
 
 def _energy_one(taps: Taps, path: str) -> float:

@@ -69,8 +69,11 @@ class Step:
     @property
     def usage(self) -> str:
         """How the step is written, generated from its signature: `savgol:N,ORDER[,deriv=0]`."""
-        words = [_usage(p) for p in self.parameters]
-        return self.name + (":" + ",".join(words) if words else "")
+        text = self.name
+        for number, parameter in enumerate(self.parameters):
+            word = (":" if number == 0 else ",") + _usage(parameter)
+            text += word if parameter.required else f"[{word}]"
+        return text
 
 
 def _parameter(parameter: inspect.Parameter) -> Parameter:
@@ -93,9 +96,7 @@ def _parameter(parameter: inspect.Parameter) -> Parameter:
 
 def _usage(parameter: Parameter) -> str:
     word = "|".join(parameter.choices) if parameter.choices else parameter.name.upper()
-    if parameter.keyword_only:
-        word = f"{parameter.name}={word}"
-    return word if parameter.required else f"[{word}]"
+    return f"{parameter.name}={word}" if parameter.keyword_only else word
 
 
 _STEPS: dict[str, Step] = {}

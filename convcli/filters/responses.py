@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.kernel import Kernel, Taps
 from convcli.errors import InputError, RequestError
 from convcli.filters.taps import refuse_huge
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from convcli.core.kernel import Taps
 
 MARGIN = 0.05
 """Seconds of silence put around a response while it is converted, for the ringing of the converter."""
@@ -21,16 +22,9 @@ NOTHING = 1e-7
 """What the converter adds around a response is cut where it stays below this part of the peak (-140 dB)."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ImpulseResponse(Kernel):
-    """A kernel from a sound file; `note` tells what was done to it, or is empty."""
-
-    note: str = ""
-
-
 @dataclass(frozen=True)
 class Response:
-    """taps : (k,) writable; start : the tap at time 0 (later than 0 when converting rang before it)."""
+    """taps : (k,); start : the tap at time 0 (later than 0 when converting rang before it); note : what was done."""
 
     taps: Taps
     start: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, cast
@@ -42,8 +43,9 @@ class AudioSource:
     `details` says what the file is, `warnings` what was odd about it; both may gain by reading to the end.
     """
 
-    def __init__(self, reader: _Reader, warnings: list[str]) -> None:
+    def __init__(self, reader: _Reader, warnings: list[str], *, owned: BinaryIO | None = None) -> None:
         self._reader = reader
+        self._owned = owned
         self.details = reader.details
         self.warnings = warnings
         self.signal = Signal(
@@ -62,8 +64,10 @@ class AudioSource:
         return Block(self._reader.decode(raw))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; standard input stays the caller's."""
         self._reader.close()
+        if self._owned is not None:
+            self._owned.close()
 
     def __enter__(self) -> Self:
         return self
@@ -90,16 +94,18 @@ def open_audio(path: Path | None, *, stdin: BinaryIO | None = None, strict: bool
         return AudioSource(_open_stream(stdin, odd), warnings)
     name = str(path)
     with reading(name):
-        file = path.open("rb")
+        raw = path.open("rb", buffering=0)
+    # Whole pieces from a pipe take a buffer; what libsndfile reads by its descriptor must have none.
+    file = cast("BinaryIO", raw) if raw.seekable() else cast("BinaryIO", io.BufferedReader(raw))
     try:
-        return AudioSource(_open_file(file, name, odd, seekable=file.seekable()), warnings)
+        return AudioSource(_open_file(file, name, odd), warnings, owned=file)
     except BaseException:
         file.close()
         raise
 
 
-def _open_file(file: BinaryIO, name: str, odd: Odd, *, seekable: bool) -> _Reader:
-    if not seekable:
+def _open_file(file: BinaryIO, name: str, odd: Odd) -> _Reader:
+    if not file.seekable():
         return _open_stream(file, odd, name=name)
     with reading(name):
         prefix = file.read(12)
@@ -117,8 +123,24 @@ def _open_file(file: BinaryIO, name: str, odd: Odd, *, seekable: bool) -> _Reade
 
 def _open_stream(stream: BinaryIO, odd: Odd, *, name: str = "standard input") -> _Reader:
     """A plain WAV is read as it comes; anything else goes to a temporary file first."""
-    from convcli.media.sndfile import SndFileReader
+    if stream.seekable():  # `< file.wav`
+        return _open_stream_of_a_file(stream, odd, name)
+    return _open_pipe(stream, odd, name)
 
+
+def _open_stream_of_a_file(stream: BinaryIO, odd: Odd, name: str) -> _Reader:
+    start = stream.tell()
+    prefix = stream.read(12)
+    stream.seek(start)
+    if wav.is_wav(prefix):
+        header = wav.read_header(stream, name=name)
+        if header.subtype is not None:
+            return WavFile(stream, header, name, odd)
+        stream.seek(start)
+    return _open_pipe(stream, odd, name)
+
+
+def _open_pipe(stream: BinaryIO, odd: Odd, name: str) -> _Reader:
     recorder = _Recorder(stream)
     with reading(name):
         prefix = recorder.peek(12)
@@ -128,7 +150,9 @@ def _open_stream(stream: BinaryIO, odd: Odd, *, name: str = "standard input") ->
             header = wav.read_header(recorder, name=name)
             if header.subtype is not None:
                 return WavStream(stream, header, name, odd)
-        spool = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 the reader closes it
+        from convcli.media.sndfile import SndFileReader
+
+        spool = cast("BinaryIO", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 the reader closes it
         try:
             spool.write(recorder.seen)
             shutil.copyfileobj(stream, spool, 1 << 20)

@@ -22,6 +22,8 @@ _BITS = {
 }  # fmt: skip
 # Names people use for a container together with its coding.
 _PAIRS = {"OPUS": ("OGG", "OPUS"), "VORBIS": ("OGG", "VORBIS"), "AIF": ("AIFF", None), "WAVE": ("WAV", None)}
+# Sound Designer II keeps its header in the resource fork.
+_NEEDS_TWO_FILES = frozenset({"SD2"})
 # A .wav may be any of these; the input's own kind is kept.
 _WAV_KINDS = frozenset({"WAV", "WAVEX", "RF64"})
 
@@ -49,8 +51,10 @@ def bits_of(subtype: str) -> int:
     return FLOATS.get(subtype) or _BITS.get(subtype, 16)
 
 
-def choose_coding(*, like: tuple[str, str], format: str | None, subtype: str | None) -> Coding:  # noqa: A002 the contract's word
+def choose_coding(*, like: tuple[str, str], format: str | None, subtype: str | None) -> Coding:
     """The input's (format, subtype) `like` is kept where nothing else is asked and the container can hold it."""
+    if subtype is None and (format is None or (format.upper() == "WAV" and like[0] in _WAV_KINDS)):
+        return Coding(*like)
     import soundfile
 
     name, wanted = _known_format(format, like[0]), subtype.upper() if subtype else None
@@ -65,7 +69,8 @@ def choose_coding(*, like: tuple[str, str], format: str | None, subtype: str | N
                 f"{container} has no subtype {wanted!r}", hint=f"{hint}{container} takes {', '.join(subtypes)}"
             )
         return Coding(container, wanted)
-    if like[1] in subtypes:
+    # A WAV can hold MP3, but nobody who asks for a WAV means that.
+    if like[1] in subtypes and (like[1] not in LOSSY or like[0] == container):
         return Coding(container, like[1])
     chosen = _nearest_subtype(like[1], subtypes, soundfile.default_subtype(container))
     loses = chosen in LOSSY or bits_of(chosen) < bits_of(like[1])
@@ -81,7 +86,7 @@ def _known_format(asked: str | None, like: str) -> str:
     name = "WAV" if name == "WAVE" else name
     if name == "WAV" and like in _WAV_KINDS:
         return like
-    known = [*soundfile.available_formats(), *_PAIRS]
+    known = [name for name in (*soundfile.available_formats(), *_PAIRS) if name not in _NEEDS_TWO_FILES]
     if name not in known:
         near = nearest(name, known)
         hint = f"did you mean {near.lower()}? " if near else ""

@@ -55,7 +55,7 @@ class AudioSink:
         *,
         signal: Signal,
         like: AudioDetails,
-        format: str | None = None,  # noqa: A002 the word of the command line
+        format: str | None = None,
         subtype: str | None = None,
         dither: bool = False,
         seed: int = 0,
@@ -99,8 +99,10 @@ class AudioSink:
             self.warnings.append(f"{coding.format} output does not keep: {', '.join(metadata.lost)}")
         with self._writing():
             if coding.format in WAV_KINDS and coding.subtype in WIDTHS:
+                # More than two channels want the extensible header; a WAV that did without goes on so.
+                wide = coding.format == "WAV" and like.format not in WAV_KINDS and channels > 2
                 header = WavHeader(
-                    format=coding.format,
+                    format="WAVEX" if wide else coding.format,
                     subtype=coding.subtype,
                     rate=self._rate,
                     channels=channels,
@@ -171,10 +173,14 @@ class AudioSink:
 
     def close(self) -> None:
         """Finish the file: scale and write what waited, set the header, check that all of it arrived."""
-        with self._writing():
-            if self._spool is not None:
-                self._unspool(self._spool)
-            warning = self._writer.finish()
+        try:
+            with self._writing():
+                if self._spool is not None:
+                    self._unspool(self._spool)
+                warning = self._writer.finish()
+        except BaseException:
+            self.discard()
+            raise
         if warning:
             self.warnings.append(warning)
         self._warn_of_clipping()

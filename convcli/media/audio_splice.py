@@ -16,7 +16,7 @@ _LONGEST_FLAC_BLOCK = (1 << 24) - 1
 _PADDING, _COMMENTS = 1, 4
 
 
-def splice(file: BinaryIO, format: str, chunks: tuple[Chunk, ...]) -> None:  # noqa: A002 the field's word
+def splice(file: BinaryIO, format: str, chunks: tuple[Chunk, ...]) -> None:
     """Replace the metadata of the FLAC, Ogg, MP3 or AIFF in `file` (open for reading and writing) by `chunks`."""
     if not chunks:
         return
@@ -54,6 +54,13 @@ def _into_flac(file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
         last = 0x80 if place == len(blocks) else 0
         head += bytes([kind | last]) + len(body).to_bytes(3, "big") + body
     replace_head(file, end, head)
+
+
+def empty_flac(rate: int, channels: int, bits: int) -> bytes:
+    """A FLAC file of 0 samples: the marker and STREAMINFO (RFC 9639, 8.2)."""
+    facts = (rate << 44 | (channels - 1) << 41 | (bits - 1) << 36).to_bytes(8, "big")
+    info = bytes.fromhex("10001000") + bytes(6) + facts + bytes(16)
+    return b"fLaC" + bytes([0x80]) + len(info).to_bytes(3, "big") + info
 
 
 def _into_ogg(file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:

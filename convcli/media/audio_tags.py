@@ -29,11 +29,11 @@ _INFO = {
     "title": b"INAM", "copyright": b"ICOP", "software": b"ISFT", "artist": b"IART", "comment": b"ICMT",
     "date": b"ICRD", "album": b"IPRD", "tracknumber": b"ITRK", "genre": b"IGNR",
 }  # fmt: skip
-_COMMENT_KEYS = {name: name.upper() for name in NAMES} | {"software": "ENCODER"}
+_COMMENT_KEYS = {name: name.upper() for name in NAMES}
 _ID3_COMMON = frozenset(b"TIT2 TPE1 TALB TDRC TYER TRCK TCON COMM TCOP TSSE TENC".split())
 _FLAC_BLOCKS = {2: b"APPLICATION", 4: b"VORBIS_COMMENT", 5: b"CUESHEET", 6: b"PICTURE"}
 _AIFF_STRINGS = frozenset({b"NAME", b"AUTH", b"(c) ", b"ANNO"})
-_AIFF_OWN = frozenset({b"COMM", b"SSND", b"FVER", b"PEAK", b"APPL"})
+_AIFF_OWN = frozenset({b"COMM", b"SSND", b"FVER", b"PEAK"})
 # Marks counted in samples: wrong once the sampling rate has changed.
 _COUNTED_IN_SAMPLES = frozenset({b"cue ", b"smpl", b"plst", b"LIST adtl", b"CUESHEET", b"MARK", b"INST", b"COMT"})
 WAV_KINDS = frozenset({"WAV", "WAVEX", "RF64"})
@@ -57,7 +57,7 @@ class Metadata:
     lost: tuple[str, ...] = ()
 
 
-def read_chunks(stream: BinaryIO, format: str) -> tuple[Chunk, ...]:  # noqa: A002 the field's word
+def read_chunks(stream: BinaryIO, format: str) -> tuple[Chunk, ...]:
     """The metadata of a FLAC, Ogg, MP3 or AIFF file as it stands; ValueError if it is damaged."""
     readers = {"FLAC": _flac_chunks, "OGG": _ogg_chunks, "MP3": _id3_chunks, "AIFF": _aiff_chunks}
     if format not in readers:
@@ -76,7 +76,7 @@ def plan_metadata(
     stale = () if resampled == 1 else tuple(c for c in chunks if full_name(c) in _COUNTED_IN_SAMPLES)
     chunks = tuple(_retimed(c, resampled) for c in chunks if c not in stale)
     carried, covered = _translated(source, target, tags, chunks)
-    strings = {} if covered else {k: v for k, v in tags.items() if k in _KEPT_BY_LIBSNDFILE.get(target, ())}
+    strings = {} if covered else {k: v for k, v in tags.items() if v and k in _KEPT_BY_LIBSNDFILE.get(target, ())}
     lost = [_shown(c) for c in stale]
     if not _same_family(source, target):
         lost += _lost_tags(target, tags, strings, carried)
@@ -114,7 +114,7 @@ def _lost_tags(
     if target in ("FLAC", "OGG") or any(c.name.upper() in (b"ID3V2", b"ID3 ") for c in carried):
         return []
     kept = _INFO if target in WAV_KINDS else strings
-    return [name for name in tags if name not in kept and name != "software"]
+    return [name for name, text in tags.items() if text and name not in kept and name != "software"]
 
 
 def _beyond_common(chunk: Chunk, carried: tuple[Chunk, ...]) -> list[str]:
@@ -127,7 +127,7 @@ def _beyond_common(chunk: Chunk, carried: tuple[Chunk, ...]) -> list[str]:
     if full_name(chunk) == b"LIST INFO":
         return [_text(c.name) for c in _info_items(chunk.body) if c.name not in _INFO.values()]
     if chunk.name == b"VORBIS_COMMENT":
-        common = {key.lower() for key in (*_COMMENT_KEYS.values(), "DESCRIPTION", "TRACKNUMBER")}
+        common = {key.lower() for key in (*_COMMENT_KEYS.values(), "DESCRIPTION", "ENCODER")}
         keys = [c.partition(b"=")[0] for c in split_comments(chunk.body)[1]]
         return [_text(key) for key in keys if _text(key).lower() not in common]
     return [_shown(chunk)]

@@ -69,8 +69,7 @@ class WavFile:
         return wav.unpack(raw, self._header)
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
+        """Nothing to let go: the file is the caller's."""
 
 
 def _promised(header: WavHeader, file: BinaryIO, present: int) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from convcli.errors import OutputError
 from convcli.media import wav
 from convcli.media.audio_formats import FLOATS, bits_of
-from convcli.media.audio_splice import splice
+from convcli.media.audio_splice import empty_flac, splice
 
 if TYPE_CHECKING:
     from convcli.media.audio_formats import Coding
@@ -52,6 +52,13 @@ class WavWriter:
     def __init__(self, target: Path | BinaryIO, header: wav.WavHeader, *, frames: int | None) -> None:
         self._owned = isinstance(target, Path)
         self._file = cast("BinaryIO", target.open("w+b")) if isinstance(target, Path) else target
+        try:
+            self._begin(header, frames)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _begin(self, header: wav.WavHeader, frames: int | None) -> None:
         self._patchable = self._owned or _can_seek_back(self._file)
         self._start = self._file.tell() if self._patchable else 0
         self._promised = None if frames is None else frames * header.frame_bytes
@@ -139,6 +146,7 @@ class CodecWriter:
         self._target, self._coding, self._metadata = target, coding, metadata
         opened = target.open("w+b") if isinstance(target, Path) else tempfile.TemporaryFile()  # noqa: SIM115
         self._file = cast("BinaryIO", opened)
+        self._size = (rate, channels)
         self._type = np.dtype(exchange_type(coding.subtype))
         try:
             self._encoder = SndFileEncoder(
@@ -164,7 +172,10 @@ class CodecWriter:
     def finish(self) -> str | None:
         """Finish the file, put the metadata in, and send it on if a pipe waits for it."""
         self._encoder.finish()
-        warning = None
+        if self._file.seek(0, os.SEEK_END) == 0:  # libsndfile begins with the first sample
+            self._file.write(self._empty())
+        refused = self._encoder.refused
+        warning = f"{self._coding.format} did not take the tags {', '.join(refused)}" if refused else None
         try:
             splice(self._file, self._coding.format, self._metadata.chunks)
         except ValueError as error:
@@ -175,6 +186,12 @@ class CodecWriter:
             self._target.flush()
         self._file.close()
         return warning
+
+    def _empty(self) -> bytes:
+        """A file without samples."""
+        if self._coding.format != "FLAC":
+            raise OutputError(f"{self._coding.format} cannot hold a sound without samples", hint="use --format wav")
+        return empty_flac(*self._size, bits_of(self._coding.subtype))
 
     def discard(self) -> None:
         """Close the file of our own."""

@@ -44,6 +44,11 @@ class Dialect:
         """Whether a number may contain the delimiter."""
         return self.decimal.encode() == self.delimiter
 
+    def is_blank(self, data: bytes) -> bool:
+        """Whether `data` holds nothing but blank lines."""
+        blanks = b" \t\r\n".replace(self.delimiter, b"")
+        return not data[:1024].strip(blanks) and not data.strip(blanks)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
@@ -104,14 +109,15 @@ class Cells:
 
 
 def _blank(octets: Octets) -> npt.NDArray[np.bool_]:
-    return (octets == BLANKS[0]) | (octets == BLANKS[1])
+    blank: npt.NDArray[np.bool_] = (octets == BLANKS[0]) | (octets == BLANKS[1])
+    return blank
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """Where the rows and the wanted cells of a piece lie.
 
-    bounds : (rows + 1,) the text of row i, its line ending and the blank lines before it is `data[bounds[i]:bounds[i+1]]`
+    bounds : (rows + 1,) row i with its line ending and the blank lines before it is `data[bounds[i]:bounds[i + 1]]`
     begins, ends : (rows,) where the first cell of a row begins and its last one ends
     """
 
@@ -131,7 +137,7 @@ class Layout:
         return self.piece.line + self.piece.data.count(newline, 0, int(self.begins[row]))
 
     def line_of_cell(self, row: int, column: int, newline: bytes) -> int:
-        """The physical line on which a cell begins; later than the row's where a quoted cell before it has line ends."""
+        """The physical line on which a cell begins: later than the row's where line ends stand in quotes before it."""
         return self.piece.line + self.piece.data.count(newline, 0, int(self.cells[column].start[row]))
 
 
@@ -196,8 +202,8 @@ def split_record(record: bytes, delimiter: bytes, marks: Offsets) -> list[bytes]
 def cell_text(cell: bytes) -> bytes:
     """What a cell says: without the quotes around it, doubled quotes single.
 
-    >>> cell_text(b'"say ""hi"""')
-    b'say "hi"'
+    >>> cell_text(b'"5 ""wide"" shelf"')
+    b'5 "wide" shelf'
     """
     if len(cell) >= 2 and cell.startswith(b'"') and cell.endswith(b'"'):
         return cell[1:-1].replace(b'""', b'"')
@@ -285,10 +291,11 @@ def whole_records(reads: Iterator[bytes], dialect: Dialect, *, line: int, width:
         cut = end_of_records(held, marks, dialect.newline)
         _refuse_endless(len(held) - cut, line, name)
         parts = [held]
-        if cut and (width == 1 or held[:cut].strip()):
-            piece = Piece(index=index, line=line, data=held[:cut], marks=marks[: np.searchsorted(marks, cut)])
+        data = held[:cut]
+        if cut and (width == 1 or not dialect.is_blank(data)):
+            piece = Piece(index=index, line=line, data=data, marks=marks[: np.searchsorted(marks, cut)])
             parts = [held[cut:]]
-            line += _count(piece.data, dialect.newline)
+            line += _count(data, dialect.newline)
             index += 1
             yield piece
     rest = b"".join(parts)

@@ -38,8 +38,8 @@ def from_light(light: Array) -> Array:
 
 
 @cache
-def light_table(full: int, dtype: type[np.floating[Any]]) -> Array:
-    """The linear light, 0..full, of every stored value 0..full."""
+def light_table(full: int, dtype: str) -> Array:
+    """The linear light, 0..full, of every stored value 0..full, as floating numbers of `dtype`."""
     table: Array = (to_light(np.arange(full + 1) / full) * full).astype(dtype)
     table.flags.writeable = False
     return table

@@ -71,7 +71,7 @@ class PnmPicture:
                 raise too_many_pixels(self._name, page.layout.columns, page.layout.rows, self._max_pixels)
             if page.stop > len(self._bytes):
                 have, need = len(self._bytes) - page.start, page.stop - page.start
-                raise InputError(f"{self._name} is truncated: its header promises {need} bytes of pixels, it has {have}")
+                raise InputError(f"{self._name} is cut off: its header promises {need} bytes of pixels, it has {have}")
             yield page
             place = page.stop
 
@@ -89,18 +89,16 @@ class PnmPicture:
         if min(sides) < 1 or not 0 < full <= 65535:
             raise InputError(f"{self._name}: a picture of {columns}x{rows} pixels with a maximum of {full:g} is none")
         floating = kind in b"Ff"
-        stored = np.dtype(("<f4" if full < 0 else ">f4") if floating else "u1" if full < 256 else ">u2")
-        dtype = np.dtype(np.float32) if floating else np.dtype(np.uint8 if full < 256 else np.uint16)
+        if floating:
+            dtype, stored = np.dtype(np.float32), np.dtype("<f4" if _little_endian(head) else ">f4")
+        else:
+            dtype, stored = np.dtype(f"u{1 + (full > 255)}"), np.dtype(f">u{1 + (full > 255)}")
         meaning = _meaning(bands, dtype)
         channels, alpha = name_channels(meaning, bands)
-        layout = Layout(
-            rows=rows, columns=columns, dtype=dtype, interpretation=meaning, channels=channels, alpha=alpha
-        )
+        layout = Layout(rows=rows, columns=columns, dtype=dtype, interpretation=meaning, channels=channels, alpha=alpha)
         start = place + length
         size = rows * ((columns + 7) // 8) if kind == b"4" else layout.pixels * bands * stored.itemsize
         stop = len(self._bytes) if kind in b"123" else start + size
-        if floating:
-            stored = np.dtype("<f4" if _little_endian(head) else ">f4")
         return _Page(layout, kind, start, stop, full, stored)
 
     def strips(self, page: int) -> Iterator[Strip]:
@@ -133,7 +131,7 @@ class PnmPicture:
         count = layout.pixels * len(layout.channels)
         words = text.split(maxsplit=count)[:count]
         if len(words) < count:
-            raise InputError(f"{self._name} is truncated: its header promises {count} samples, it has {len(words)}")
+            raise InputError(f"{self._name} is cut off: its header promises {count} samples, it has {len(words)}")
         try:
             samples = np.array(words).astype(np.int64)
         except ValueError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,15 +75,11 @@ def read_numbers(cells: Cells, *, decimal: str = ".") -> Floats:
 
 
 def _read_small(texts: list[bytes], decimal: str) -> Floats:
-    if decimal == ".":
-        try:
-            values = np.array([float(text) for text in texts], np.float64)
-        except ValueError:
-            pass  # some cell is missing or bad: look at each of them below
-        else:
-            # float() also takes 1_000, which no table means
-            if not any(b"_" in text for text in texts):
-                return values
+    # float() also takes 1_000, which no table means
+    if decimal == "." and not any(b"_" in text for text in texts):
+        with suppress(ValueError):
+            return np.array([float(text) for text in texts], np.float64)
+    # some cell is missing or bad: look at each of them
     return np.array([_read_at(row, text, decimal) for row, text in enumerate(texts)], np.float64)
 
 
@@ -96,6 +93,8 @@ def _read_at(row: int, text: bytes, decimal: str) -> float:
 def _advice(text: bytes, decimal: str) -> str:
     if decimal == "." and re.fullmatch(rb"[+-]?\d*,\d+", text):
         return "for decimal commas: --decimal ,"
+    if decimal == "," and re.fullmatch(rb"[+-]?\d*\.\d+", text):
+        return "for decimal points leave out --decimal ,"
     if _THOUSANDS.fullmatch(text):
         return "write numbers without thousands separators"
     return "choose other columns with -c, or mend the cell (an empty cell or NaN is a missing value)"
@@ -108,7 +107,9 @@ def _read_columnar(cells: Cells, decimal: str) -> Floats:
     values = np.full(len(cells), np.nan)
     # Number-like by the first byte; the rest (names of missing values, inf) is rare and read one by one.
     plain = _NUMERIC_START[octets[cells.start]] & (cells.stop > cells.start)
-    texts = _gather(cells, np.flatnonzero(plain), decimal)
+    texts = _gather(cells, np.flatnonzero(plain))
+    if decimal == ",":
+        texts = _translated(texts, _SWAP)
     try:
         parsed = texts.cast(pa.float64())
     except pa.ArrowInvalid:
@@ -125,7 +126,16 @@ _NUMERIC_START = np.zeros(256, np.bool_)
 _NUMERIC_START[list(b"0123456789+-.,")] = True
 
 
-def _gather(cells: Cells, rows: npt.NDArray[np.int64], decimal: str) -> Any:
+def distinct(cells: Cells) -> tuple[list[bytes], npt.NDArray[np.int64]]:
+    """The different texts of a column as they come, and for each cell which of them it is; for large blocks."""
+    import pyarrow as pa
+
+    found = _gather(cells, np.arange(len(cells))).cast(pa.binary()).dictionary_encode()
+    codes = np.frombuffer(found.indices.buffers()[1], np.int32, len(cells)).astype(np.int64)
+    return found.dictionary.to_pylist(), codes
+
+
+def _gather(cells: Cells, rows: npt.NDArray[np.int64]) -> Any:
     """The cells of `rows` as a pyarrow string array."""
     import pyarrow as pa
 
@@ -133,8 +143,7 @@ def _gather(cells: Cells, rows: npt.NDArray[np.int64], decimal: str) -> Any:
     offsets[0:-1:2], offsets[1::2] = cells.start[rows], cells.stop[rows]
     offsets[-1] = offsets[-2] if len(rows) else 0
     spans = from_offsets(offsets, pa.py_buffer(cells.data), pa.string())
-    texts = spans.take(as_int32(np.arange(0, 2 * len(rows), 2, dtype=np.int32)))
-    return _translated(texts, _SWAP) if decimal == "," else texts
+    return spans.take(as_int32(np.arange(0, 2 * len(rows), 2, dtype=np.int32)))
 
 
 def _translated(texts: Any, table: bytes) -> Any:

@@ -73,7 +73,7 @@ def _name_outputs(inputs: Sequence[Path | None], output: str | None, *, suffix: 
                 f"{len(inputs)} inputs cannot share standard output",
                 hint="give a folder, -o out/, or a template, -o 'out/{stem}_filtered{suffix}'",
             )
-        return [None]
+        return [None] * len(inputs)
     if output == "":
         raise RequestError("-o needs the name of a file, a folder (out/) or a template, got an empty text")
     if "{" in output or "}" in output:
@@ -87,7 +87,7 @@ def _name_outputs(inputs: Sequence[Path | None], output: str | None, *, suffix: 
             hint=f"give a folder, -o {output}/, or a template, -o 'out/{{stem}}_filtered{{suffix}}'",
         )
     _refuse_missing_parent(Path(output))
-    return [Path(output)]
+    return [Path(output)] * len(inputs)
 
 
 def _fields(inputs: Sequence[Path | None], suffix: str | None) -> Iterator[Mapping[str, str]]:
@@ -238,12 +238,16 @@ def stdout_binary(medium: Medium) -> BinaryIO:
     """Standard output for bytes. Sound and pictures are not written to a terminal (RequestError)."""
     if sys.stdout is None:
         raise OutputError("cannot write to standard output: it is closed")
-    if medium != "table" and sys.stdout.isatty():
+    _refuse_terminal(sys.stdout.buffer, medium)
+    return sys.stdout.buffer
+
+
+def _refuse_terminal(stream: BinaryIO, medium: Medium) -> None:
+    if medium != "table" and stream.isatty():
         kind = {"audio": "sound", "image": "a picture"}.get(medium, "binary data")
         raise RequestError(
-            f"{kind} is not written to a terminal", hint="give a file, -o FILE, or pipe it on: | sox ..."
+            f"{kind} is not written to a terminal", hint="give a file, -o FILE, or pipe it into a program"
         )
-    return sys.stdout.buffer
 
 
 @contextmanager
@@ -259,6 +263,7 @@ def open_output(path: Path | None, *, medium: Medium) -> Iterator[Path | BinaryI
             stream.flush()
     elif is_special(path):
         with refuse_full_disk(path), _opened(path) as stream:
+            _refuse_terminal(stream, medium)
             yield stream
     else:
         with atomic(path) as temporary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 # What only a write can fail with: an OSError with one of these that escapes from the work is the output's fault.
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+# What linking says where a file system makes unnamed files but does not name them afterwards.
+_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOENT, errno.EMLINK, errno.ENOSYS)
 
 
 def is_special(path: Path) -> bool:
@@ -106,17 +110,36 @@ def _linked(path: Path, place: Path, handle: int) -> Iterator[Path]:
 
 def _link(place: Path, handle: int) -> None:
     """Give the unnamed file its name: at once where nothing is there, else beside it and then over it."""
-    folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    name = _name_by_link
     try:
-        # Only with a folder handle does os.link call linkat, which alone can follow /proc/self/fd/N.
-        try:
-            os.link(f"/proc/self/fd/{handle}", place, src_dir_fd=folder, follow_symlinks=True)
-        except FileExistsError:
-            beside = _beside(place)
-            os.link(f"/proc/self/fd/{handle}", beside, src_dir_fd=folder, follow_symlinks=True)
-            _replace(beside, place)
+        name(handle, place)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        name = _name_by_copy
+    else:
+        return
+    beside = _beside(place)
+    try:
+        name(handle, beside)
+        os.replace(beside, place)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _name_by_link(handle: int, path: Path) -> None:
+    # Only with a folder's handle does os.link call linkat, which alone follows /proc/self/fd/N to the file.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=folder, follow_symlinks=True)
     finally:
         os.close(folder)
+
+
+def _name_by_copy(handle: int, path: Path) -> None:
+    shutil.copy(f"/proc/self/fd/{handle}", path)
 
 
 @contextmanager
@@ -133,13 +156,6 @@ def _named(path: Path, place: Path) -> Iterator[Path]:
             os.replace(beside, place)
         except OSError as error:
             raise cannot_write(path, error) from error
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _replace(beside: Path, place: Path) -> None:
-    try:
-        os.replace(beside, place)
     finally:
         beside.unlink(missing_ok=True)
 

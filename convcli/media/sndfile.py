@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 # The kinds of numbers in which libsndfile takes and gives samples, and what full scale is in them.
 EXCHANGE = {"int16": 2.0**15, "int32": 2.0**31, "float32": 1.0, "float64": 1.0}
 
+_SALVAGE_FRAMES = 1024
+
 
 def exchange_type(subtype: str) -> str:
     """The number type in which a coding passes libsndfile unharmed."""
@@ -51,24 +54,30 @@ def _reason(error: Exception) -> str:
 
 
 class SndFileReader:
-    """Everything that needs a codec, or that only libsndfile knows."""
+    """Everything that needs a codec, or that only libsndfile knows.
+
+    `file` is unbuffered: libsndfile reads by its descriptor, and they share one place in the file.
+    """
 
     def __init__(self, file: BinaryIO, name: str, odd: Odd) -> None:
         self._file, self._name, self._odd = file, name, odd
         file.seek(0)
         prefix = file.read(12)
-        os.lseek(file.fileno(), 0, os.SEEK_SET)
-        try:
-            self._sound = _Sound(file.fileno(), closefd=False)
-        except (soundfile.LibsndfileError, TypeError) as error:
-            known = " ".join(dict.fromkeys(s.lower() for s in SUFFIXES.values() if s != "RAW"))
-            message = f"{name}: is not a sound file that can be read: {_reason(error)}"
-            raise InputError(message, hint=f"known: {known}") from error
+        self._sound, self._spent = self._opened(), False
         self._type = exchange_type(self._sound.subtype)
         with reading(name):
             self.details = self._describe(prefix)
             for message in _cut_off(file, prefix, name):
                 odd(message)
+
+    def _opened(self) -> _Sound:
+        self._file.seek(0)
+        try:
+            return _Sound(self._file.fileno(), closefd=False)
+        except (soundfile.LibsndfileError, TypeError) as error:
+            known = " ".join(dict.fromkeys(s.lower() for s in SUFFIXES.values() if s != "RAW"))
+            message = f"{self._name}: is not a sound file that can be read: {_reason(error)}"
+            raise InputError(message, hint=f"known: {known}") from error
 
     def _describe(self, prefix: bytes) -> AudioDetails:
         sound = self._sound
@@ -87,30 +96,32 @@ class SndFileReader:
         )
 
     def _metadata(self, prefix: bytes) -> tuple[Chunk, ...]:
-        """Through a second handle: the place in the file belongs to libsndfile."""
-        with os.fdopen(os.dup(self._file.fileno()), "rb") as file:
-            place = file.seek(0, os.SEEK_CUR)
+        with _place_kept(self._file):
+            self._file.seek(0)
             try:
-                file.seek(0)
                 if is_wav(prefix):
-                    return read_header(file, name=self._name).chunks
-                return read_chunks(file, self._sound.format)
+                    return read_header(self._file, name=self._name).chunks
+                return read_chunks(self._file, self._sound.format)
             except ValueError as error:
                 self._odd(f"{self._name}: its tags are damaged and are not kept: {error}")
                 return ()
-            finally:
-                os.lseek(file.fileno(), place, os.SEEK_SET)
 
     def blocks(self) -> Iterator[npt.NDArray[Any]]:
         """Whole-number or floating samples as libsndfile gives them, `(n, channels)`."""
         channels, rate, done = self.details.channels, self.details.rate, 0
-        self._seek_to_start()
+        if self._spent:  # opened anew: some codecs cannot seek
+            self._shut()
+            self._sound = self._opened()
+        self._spent = True
         while True:
             space = np.empty((block_frames(channels), channels), self._type)
             try:
                 block = self._sound.read(out=space)
             except soundfile.LibsndfileError as error:
-                raise InputError(f"{self._name}: is damaged at {done / rate:.6g} s: {_reason(error)}") from error
+                block = self._salvage(done, space)
+                if self._goes_on():
+                    place = (done + len(block)) / rate
+                    raise InputError(f"{self._name}: is damaged at {place:.6g} s: {_reason(error)}") from error
             done += len(block)
             if len(block):
                 yield block
@@ -120,11 +131,30 @@ class SndFileReader:
         if promised is not None and done < promised:
             self._odd(truncated(self._name, promised, done, rate))
 
-    def _seek_to_start(self) -> None:
-        try:
-            self._sound.seek(0)
-        except soundfile.LibsndfileError as error:
-            raise InputError(f"{self._name}: cannot be read from its start: {_reason(error)}") from error
+    def _salvage(self, start: int, space: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """What can be read of a block that failed as a whole: small pieces, up to the first that fails."""
+        done = 0
+        with suppress(soundfile.LibsndfileError):
+            self._shut()
+            self._sound = self._opened()
+            self._sound.seek(start)
+            while done < len(space):
+                piece = self._sound.read(out=space[done : done + _SALVAGE_FRAMES])
+                done += len(piece)
+                if len(piece) == 0:
+                    break
+        return space[:done]
+
+    def _goes_on(self) -> bool:
+        """Whether the last sample can be read: then the file is damaged, not cut off."""
+        with suppress(soundfile.LibsndfileError):
+            self._sound.seek(max(0, (self.details.frames or 1) - 1))
+            return len(self._sound.read(1, "int16", always_2d=True)) == 1
+        return False
+
+    def _shut(self) -> None:
+        with suppress(soundfile.LibsndfileError):  # an error of reading, told already or without consequence
+            self._sound.close()
 
     def decode(self, raw: npt.NDArray[Any]) -> Array:
         """Samples in -1..1."""
@@ -133,17 +163,26 @@ class SndFileReader:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._sound.close()
+        self._shut()
         self._file.close()
+
+
+@contextmanager
+def _place_kept(file: BinaryIO) -> Iterator[None]:
+    """The place in the file belongs to libsndfile."""
+    place = file.tell()
+    try:
+        yield
+    finally:
+        file.seek(place)
 
 
 def _cut_off(file: BinaryIO, prefix: bytes, name: str) -> list[str]:
     """What the container's own sizes say of the length of the file: libsndfile does not compare them."""
-    with os.fdopen(os.dup(file.fileno()), "rb") as handle:
-        place = handle.seek(0, os.SEEK_CUR)
-        size = os.fstat(handle.fileno()).st_size
-        handle.seek(0)
-        head = handle.read(24)
+    with _place_kept(file):
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        head = file.read(24)
         promised = 0
         if prefix[:4] == b"FORM" or (prefix[:4] == b"RIFF" and int.from_bytes(head[4:8], "little") < 0x7FFFF000):
             promised = int.from_bytes(head[4:8], "big" if prefix[:4] == b"FORM" else "little") + 8
@@ -151,8 +190,7 @@ def _cut_off(file: BinaryIO, prefix: bytes, name: str) -> list[str]:
             promised = int.from_bytes(head[4:8], "big") + int.from_bytes(head[8:12], "big")
         elif prefix[:4] == b"riff":
             promised = int.from_bytes(head[16:24], "little")
-        incomplete = prefix[:4] == b"OggS" and not ogg.is_complete(handle)
-        os.lseek(handle.fileno(), place, os.SEEK_SET)
+        incomplete = prefix[:4] == b"OggS" and not ogg.is_complete(file)
     if incomplete:
         return [f"{name}: is truncated: its last Ogg page is missing"]
     if promised > size:
@@ -213,8 +251,14 @@ class SndFileEncoder:
                 f"{coding.format} with {coding.subtype} cannot hold {channels} channels at {rate} Hz: {_reason(error)}",
                 hint="choose another --format or --subtype, or add a resample: step",
             ) from error
-        for key, text in tags.items():
+        self.refused = [key for key, text in tags.items() if not self._set_tag(key, text)]
+
+    def _set_tag(self, key: str, text: str) -> bool:
+        try:
             setattr(self._sound, key, text)
+        except (soundfile.LibsndfileError, UnicodeEncodeError):
+            return False
+        return True
 
     def write(self, samples: npt.NDArray[Any]) -> None:
         """Append `(n, channels)` samples of the exchange type."""
@@ -239,10 +283,8 @@ class SndFileEncoder:
     def discard(self) -> None:
         """Let go without another byte."""
         self._watched.error = self._watched.error or OSError("discarded")
-        try:
+        with suppress(soundfile.LibsndfileError):
             self._sound.close()
-        except soundfile.LibsndfileError:
-            return
 
     def _raise_system_error(self) -> None:
         if self._watched.error is not None:

@@ -140,7 +140,7 @@ def _data_bytes(size: int, long_size: int | None) -> int | None:
     """The length of the samples, or None for what writers put there when they cannot seek back."""
     if size == UNKNOWN and long_size is not None:
         return long_size or None
-    if size >= 0xFFFFFF00 or 0x7FFFF000 <= size <= 0x80000000:
+    if size >= 0xFFFFFF00 or 0x7FFF0000 <= size <= 0x80000000:
         return None
     return size
 
@@ -198,7 +198,7 @@ def _format_chunk(header: WavHeader) -> bytes:
     subtype = header.subtype or "PCM_16"
     bits, align = 8 * WIDTHS[subtype], header.frame_bytes
     tag = _TAG_FLOAT if subtype in _FLOAT.values() else _TAG_PCM
-    extensible = header.format == "WAVEX" or header.mask != 0 or header.channels > 2
+    extensible = header.format == "WAVEX" or header.mask != 0
     shown = _TAG_EXTENSIBLE if extensible else tag
     rate = header.rate
     body = struct.pack("<HHIIHH", shown, header.channels, rate, min(rate * align, UNKNOWN), align, bits)

@@ -28,7 +28,7 @@ def draw_taps(weights: Sequence[float]) -> str:
         marks = "".join(f'<path class="curve" d="M{x:.1f} {zero:.1f}V{y:.1f}"/>' for x, y in places)
         marks += "".join(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2"/>' for x, y in places)
     axis = f'<path class="axis" d="M{LEFT} {zero:.1f}H{WIDTH - RIGHT}"/>'
-    return _svg(axis + marks + _labels((0, len(values) - 1), (low, high), unit=""))
+    return _svg(axis + marks + _labels(("0", str(len(values) - 1)), (f"{low:.4g}", f"{high:.4g}")))
 
 
 def draw_response(response: Sequence[tuple[float, float]], *, unit: str) -> str:
@@ -39,7 +39,8 @@ def draw_response(response: Sequence[tuple[float, float]], *, unit: str) -> str:
     places = [_place(f, across, gain, up) for (f, _), gain in zip(response, gains, strict=True)]
     zero = _place(0, (0, 1), 0.0, up)[1]
     axis = f'<path class="axis" d="M{LEFT} {zero:.1f}H{WIDTH - RIGHT}"/>'
-    return _svg(axis + _polyline(places) + _labels(across, up, unit=unit))
+    ends = (f"{across[0]:.6g}", f"{across[1]:.6g} {unit}")
+    return _svg(axis + _polyline(places) + _labels(ends, (f"{up[0]:.1f}", f"{up[1]:.1f} dB")))
 
 
 def _place(x: float, across: tuple[float, float], y: float, up: tuple[float, float]) -> tuple[float, float]:
@@ -53,13 +54,14 @@ def _polyline(places: Sequence[tuple[float, float]]) -> str:
     return f'<polyline class="curve" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>'
 
 
-def _labels(across: tuple[float, float], up: tuple[float, float], *, unit: str) -> str:
+def _labels(across: tuple[str, str], up: tuple[str, str]) -> str:
+    """The ends of both axes."""
     base, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     texts = [
-        (LEFT - 6, TOP + 8, "end", f"{up[1]:.4g}"),
-        (LEFT - 6, base, "end", f"{up[0]:.4g}"),
-        (LEFT, HEIGHT - 8, "start", f"{across[0]:.6g}"),
-        (right, HEIGHT - 8, "end", f"{across[1]:.6g} {unit}".rstrip()),
+        (LEFT - 6, TOP + 8, "end", up[1]),
+        (LEFT - 6, base, "end", up[0]),
+        (LEFT, HEIGHT - 8, "start", across[0]),
+        (right, HEIGHT - 8, "end", across[1]),
     ]
     return "".join(
         f'<text x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>' for x, y, anchor, text in texts

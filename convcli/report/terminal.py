@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from convcli.report.words import STEP_COLUMNS, losses, number, plural, rows, step_row, visible
+from convcli.report.words import STEP_COLUMNS, losses, number, plural, reach, rows, step_row, visible
+from convcli.report.words import signal as signal_words
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -90,3 +91,15 @@ def details(run: RunFacts) -> Group:
     for name, text in rows(run):
         facts.add_row(Text(name, style="bold"), Text(text, overflow="fold"))
     return Group(steps, facts) if run.steps else Group(facts)
+
+
+def plan_text(run: RunFacts) -> str:
+    """What `--dry-run` prints: what would be read, done and written, in plain lines."""
+    facts = run.inputs[0]
+    lines = [f"input    {_path(facts.path)}: {signal_words(facts)}"]
+    lines += [f"step     {'  '.join(cell for cell in map(visible, step_row(step)) if cell)}" for step in run.steps]
+    lines.append(f"rules    edge {run.edge}, align {run.align}, missing {run.missing}")
+    if run.chain is not None and run.chain.look_ahead is not None:
+        lines.append(f"reach    {reach(run.chain.reach)}; look-ahead {max(0, run.chain.look_ahead)}")
+    lines += [f"output   {signal_words(side)}" for side in run.outputs]
+    return "\n".join([*lines, *(f"warning  {visible(text)}" for text in run.warnings)])

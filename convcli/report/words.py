@@ -61,7 +61,7 @@ def reach(axes: tuple[ReachFacts, ...]) -> str:
 
 def _reach(axis: ReachFacts) -> str:
     spacing = "" if axis.step == axis.phases == 1 else f", {axis.phases} per {axis.step}"
-    return f"-{axis.before} ... +{axis.after}{spacing}"
+    return f"{-axis.before} ... {axis.after:+d}{spacing}"
 
 
 def rows(run: RunFacts) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,44 @@
+"""Convolution for sound, tables and pictures: chosen or learned filters, one engine.
+
+>>> import convcli, numpy as np
+>>> convcli.apply("box:3", np.array([0.0, 3.0, 0.0, 0.0])).tolist()
+[1.0, 1.0, 1.0, 0.0]
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from convcli.errors import ConditionError, ConvcliError, InputError, OutputError, RequestError
+
+if TYPE_CHECKING:
+    from convcli.engine.arrays import apply
+    from convcli.filters import steps as filters
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConditionError",
+    "ConvcliError",
+    "InputError",
+    "OutputError",
+    "RequestError",
+    "__version__",
+    "apply",
+    "filters",
+]
+
+# Loaded when first asked for, so that the command line starts without NumPy.
+_LAZY = {"apply": ("convcli.engine.arrays", "apply"), "filters": ("convcli.filters", "steps")}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'convcli' has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

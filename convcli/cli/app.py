@@ -1,0 +1,43 @@
+"""The program: its commands and what holds for all of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from convcli import __version__
+from convcli.cli import audio, filters
+
+app = typer.Typer(
+    name="convcli",
+    help="Convolution in the shell: filter sound, CSV tables and pictures.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- the shape of a Typer callback
+    if wanted:
+        print(f"convcli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def convcli(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Convolution in the shell: filter sound, CSV tables and pictures with one language and one engine.
+
+    Data go to standard output or -o, words to standard error. Exit codes: 0 done, 1 the answer is no, 2 the request is
+    wrong, 3 the input is bad, 4 the output cannot be written, 130 interrupted.
+    """
+
+
+audio.register(app)
+filters.register(app)

@@ -1,0 +1,176 @@
+"""`convcli audio`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, Optional
+
+import typer
+
+from convcli.cli import options
+from convcli.cli.batch import Batch
+from convcli.cli.options import Request, examples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from convcli.engine.grammar import Call
+    from convcli.engine.plan import Plan
+    from convcli.media.audio import AudioSource
+    from convcli.media.audio_sink import AudioSink
+    from convcli.signals import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioAdapter:
+    """How sound files are opened and written."""
+
+    format: str | None
+    subtype: str | None
+    dither: bool
+    seed: int
+    on_clip: Literal["warn", "error", "normalize"]
+    tail: bool
+    strict: bool
+    medium: Literal["audio"] = "audio"
+    stepwise: bool = False
+
+    @contextmanager
+    def open(self, path: Path | None, output: Path | None, calls: tuple[Call, ...]) -> Iterator[OpenedAudio]:
+        """The sound in `path`, or on standard input."""
+        from convcli.media.audio import open_audio
+        from convcli.media.audio_formats import format_of
+
+        format = self.format or (None if output is None else format_of(output))
+        stdin = sys.stdin.buffer if path is None else None
+        with open_audio(path, stdin=stdin, strict=self.strict) as source:
+            yield OpenedAudio(source, self, format)
+
+
+@dataclass
+class OpenedAudio:
+    """A sound file."""
+
+    source: AudioSource
+    adapter: AudioAdapter
+    format: str | None
+
+    @property
+    def warnings(self) -> list[str]:
+        return self.source.warnings
+
+    @property
+    def sources(self) -> Sequence[Source[Any]]:
+        return [self.source]
+
+    def details(self) -> Mapping[str, object]:
+        details = self.source.details
+        return {name: getattr(details, name) for name in ("format", "subtype", "bits", "tags")}
+
+    def check(self, plan: Plan) -> None:
+        """Every chain suits sound."""
+
+    def sink(self, place: Path | BinaryIO, plans: Sequence[Plan], name: str) -> AudioSink:
+        from convcli.media.audio_sink import AudioSink
+
+        (plan,) = plans
+        signal = plan.result
+        if self.adapter.tail and signal.shape[0] is not None and plan.signal.shape[0] is not None:
+            length = plan.chain.count(0, plan.signal.shape[0] + plan.chain.reach[0].before)
+            signal = replace(signal, shape=(length,))
+        return AudioSink(
+            place,
+            signal=signal,
+            like=self.source.details,
+            format=self.format,
+            subtype=self.adapter.subtype,
+            dither=self.adapter.dither,
+            seed=self.adapter.seed,
+            on_clip=self.adapter.on_clip,
+            name=name,
+        )
+
+    def next_page(self, sink: Any) -> None:
+        """A sound file has but one."""
+
+
+def audio(
+    filter: options.Filter,
+    inputs: options.Inputs = None,
+    *,
+    output: options.Output = None,
+    force: options.Force = False,
+    in_place: options.InPlace = False,
+    edge: options.Edge = None,
+    align: options.Align = None,
+    tail: Annotated[bool, typer.Option("--tail", help="Keep what rings on after the end.")] = False,
+    format: Annotated[
+        Optional[str], typer.Option(help="Format of the output: wav, flac, ogg, mp3, aiff, ...", show_default=False)
+    ] = None,
+    subtype: Annotated[
+        Optional[str], typer.Option(help="Coding of the samples: pcm_16, pcm_24, float, ...", show_default=False)
+    ] = None,
+    dither: Annotated[
+        bool, typer.Option("--dither", help="TPDF dither; without it only where the bit depth falls.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the dither.")] = 0,
+    on_clip: Annotated[
+        Literal["warn", "error", "normalize"], typer.Option(help="What to do where samples exceed full scale.")
+    ] = "warn",
+    strict: Annotated[bool, typer.Option("--strict", help="A truncated file is an error, not a warning.")] = False,
+    report: options.Report = None,
+    dry_run: options.DryRun = False,
+    jobs: options.Jobs = None,
+    threads: options.Threads = None,
+    fail_on: options.FailOn = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> int:
+    """Filter sound files: WAV, FLAC, OGG, MP3, AIFF and all else that libsndfile reads.
+
+    Format, rate, bit depth and tags are kept unless asked otherwise. Samples are rounded, and what is clipped is counted.
+    Frequencies are in Hz (3.4k), lengths in samples (64) or time (20ms). WAV goes through pipes both ways.
+    """
+    request = Request(
+        command="audio",
+        filter=filter,
+        inputs=Request.sources(inputs),
+        output=output,
+        force=force,
+        in_place=in_place,
+        edge=edge,
+        align=align,
+        suffix=_suffix(format),
+        report=report,
+        dry_run=dry_run,
+        jobs=jobs,
+        threads=threads,
+        fail_on=tuple(fail_on or ()),
+        quiet=quiet,
+        verbose=verbose,
+    )
+    adapter = AudioAdapter(
+        format=format, subtype=subtype, dither=dither, seed=seed, on_clip=on_clip, tail=tail, strict=strict
+    )
+    return Batch(request, adapter).run()
+
+
+def _suffix(format: str | None) -> str | None:
+    """The suffix of files of a format, for outputs that are named after their inputs."""
+    return None if format is None else f".{format.lower()}"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        name="audio",
+        epilog=examples(
+            "convcli audio 'lowpass:3.4k | downsample:2' talk.wav -o narrow.wav",
+            "convcli audio ir:hall.wav,wet=0.3 --tail voice.flac -o reverb.flac",
+            "ffmpeg -v error -i film.mp4 -f wav - | convcli audio highpass:80 -o - | sox -t wav - out.ogg",
+        ),
+    )(audio)

@@ -1,0 +1,197 @@
+"""`convcli filters`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from convcli.cli import options
+from convcli.cli.options import examples
+from convcli.errors import RequestError
+
+if TYPE_CHECKING:
+    from convcli.engine.plan import BoundStep
+    from convcli.signals import Signal
+
+
+def filters(
+    step: Annotated[
+        Optional[str],
+        typer.Argument(
+            metavar="[STEP]",
+            help="A step such as lowpass:1k, or its name alone.",
+            autocompletion=options.complete_filter,
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    rate: Annotated[
+        Optional[str], typer.Option(help="Samples per second: 44100, 16k.", show_default=False)
+    ] = None,
+    align: options.Align = None,
+    export: Annotated[
+        Optional[Path],
+        typer.Option(metavar="FILE", help="Write the taps to FILE.csv, .npy, .wav or .json.", show_default=False),
+    ] = None,
+    force: options.Force = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The list as a table for a README.")] = False,
+    debug: options.Debug = False,
+) -> int:
+    """List every step of FILTER; or show one: its parameters, taps, delay, reach and response.
+
+    Without --rate frequencies are in cycles per sample, 0 to 0.5.
+    """
+    if step is None:
+        if export is not None:
+            raise RequestError("--export needs a step", hint="convcli filters lowpass:0.1 --export taps.csv")
+        print(*_listed(markdown=markdown), sep="\n")
+        return 0
+    _show(step.strip(), rate, align or "center", export, force=force)
+    return 0
+
+
+def _listed(*, markdown: bool) -> list[str]:
+    from convcli.filters import steps
+
+    lines: list[str] = []
+    family = ""
+    if markdown:
+        lines += ["| step | what it does |", "| --- | --- |"]
+    for step in steps().values():
+        if step.family != family:
+            family = step.family
+            lines += [f"| **{family}** | |"] if markdown else ([""] if lines else []) + [f"{family}:"]
+        also = f" (also {', '.join(step.aliases)})" if step.aliases else ""
+        if markdown:
+            cells = (f"`{step.usage}`{also}".replace("|", "\\|"), step.help.replace("|", "\\|"))
+            lines.append(f"| {cells[0]} | {cells[1]} |")
+        else:
+            lines += [f"  {step.usage}{also}", f"      {step.help}"]
+    return lines
+
+
+def _show(text: str, rate: str | None, align: str, export: Path | None, *, force: bool) -> None:
+    import inspect
+
+    from convcli.engine.grammar import parse
+    from convcli.filters import find
+
+    calls = parse(text)
+    first = find(calls[0].name)
+    bare = len(calls) == 1 and not calls[0].arguments and any(p.required for p in first.parameters)
+    if bare:
+        if export is not None:
+            raise RequestError(f"--export needs the step with its values, such as {first.example}")
+        print(first.usage, "", inspect.getdoc(first.design) or "", "", f"example: {first.example}", sep="\n")
+        return
+    bound = _bind(text, rate, align)
+    for number, step in enumerate(bound):
+        print(*([""] if number else []), *_described(step), sep="\n")
+    if export is not None:
+        _export(bound, export, force=force)
+
+
+def _bind(text: str, rate: str | None, align: str) -> tuple[BoundStep, ...]:
+    from convcli.engine.plan import Rules, make_plan
+
+    rules = Rules(edge="zero", align="causal" if align == "causal" else "center")
+    try:
+        return make_plan(text, _signal(rate, on_image=_is_for_images(text)), rules).steps
+    except RequestError as error:
+        if rate is None and "cycles" in error.message:
+            error.hint = "frequencies in Hz need --rate, such as --rate 44100"
+        raise
+
+
+def _is_for_images(text: str) -> bool:
+    from convcli.engine.grammar import parse
+    from convcli.filters import find
+
+    calls = parse(text)
+    return any(
+        find(call.name).family == "image" or call.name == "resize" or any(a.row or a.key == "axis" for a in call.arguments)
+        for call in calls
+    )
+
+
+def _signal(rate: str | None, *, on_image: bool) -> Signal:
+    from convcli.signals import Signal
+    from convcli.units import UnitError, parse_quantity
+
+    if on_image:
+        return Signal(medium="image", shape=(256, 256), channels=("grey",), full_scale=255.0)
+    samples_per_second = None
+    if rate is not None:
+        try:
+            quantity = parse_quantity(rate)
+        except UnitError as error:
+            raise RequestError(f"--rate: {error}") from None
+        scale = {"": 1.0, "Hz": 1.0, "kHz": 1e3}.get(quantity.unit)
+        if scale is None or quantity.value <= 0:
+            raise RequestError(f"--rate expects samples per second above 0 (44100, 16k), got {rate!r}")
+        samples_per_second = quantity.value * scale
+    return Signal(medium="array", shape=(None,), channels=("1",), rate=samples_per_second)
+
+
+def _described(step: BoundStep) -> list[str]:
+    """The step as designed, a fact a line."""
+    from convcli.engine.describe import step_facts, taps_text
+    from convcli.report.words import number, reach
+
+    facts = step_facts(step)
+    rows = [("step", facts.text), ("", step.step.help)]
+    if facts.taps is not None:
+        shape = " x ".join(str(side) for side in facts.shape)
+        rows += [("taps", taps_text(step) or shape), ("number of taps", shape), ("sum", number(facts.sum))]
+        rows.append(("delay", f"{number(facts.delay)} samples"))
+    rows += [("look-ahead", f"{facts.look_ahead} samples"), ("reach", reach(facts.reach))]
+    rows += _frequencies(step)
+    if facts.note:
+        rows.append(("note", facts.note))
+    return [f"{name:<16}{text}".rstrip() for name, text in rows]
+
+
+def _frequencies(step: BoundStep) -> list[tuple[str, str]]:
+    """Where a one-dimensional response falls by 3 dB and by what the stop band promises."""
+    from convcli.engine.describe import crossings, weights_of
+    from convcli.units import describe_frequency
+
+    weights = weights_of(step)
+    if weights is None or weights.ndim != 1 or weights.size < 2:
+        return []
+    rows = []
+    for level in (-3.0, -float(step.values.get("attenuation") or 0)):
+        found = crossings(weights, level)[:6] if level else []
+        if found:
+            rows.append((f"{level:g} dB at", ", ".join(describe_frequency(f, step.before) for f in found)))
+    return rows
+
+
+def _export(bound: tuple[BoundStep, ...], path: Path, *, force: bool) -> None:
+    from convcli.engine.describe import weights_of
+    from convcli.engine.export import EXPORTS, export_taps
+    from convcli.media.outputs import atomic
+
+    if path.suffix.lower() not in EXPORTS:
+        raise RequestError(f"expected taps in a file named {', '.join(EXPORTS)}, got {path}")
+    if path.exists() and not force:
+        raise RequestError(f"the output {path} exists already", hint="--force replaces it")
+    weights = weights_of(bound[0]) if len(bound) == 1 else None
+    if weights is None or weights.ndim > 2:
+        raise RequestError("only a single step with one set of taps can be exported")
+    with atomic(path) as place:
+        export_taps(weights, place, path.suffix.lower(), rate=bound[0].before.rate)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        name="filters",
+        epilog=examples(
+            "convcli filters",
+            "convcli filters lowpass:3.4k,width=400 --rate 16k",
+            "convcli filters gaussian:3 --export taps.csv",
+        ),
+    )(filters)

@@ -1,0 +1,130 @@
+"""The values that a stored sample can have, and how results are brought into them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.errors import OutputError
+
+if TYPE_CHECKING:
+    from convcli.media.image_layout import Pixels
+    from convcli.signals import Array
+
+Range = Literal["clip", "abs", "offset", "scale"]
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What a sample of `dtype` can hold: whole numbers `low`..`high`, or any number.
+
+    full : the value that means full intensity (255, 65535; 1.0 for floating samples)
+    middle : what `--range offset` adds, the middle of an unsigned range
+    """
+
+    dtype: np.dtype[Any]
+
+    @property
+    def whole(self) -> bool:
+        """Whether samples are whole numbers."""
+        return self.dtype.kind in "iu"
+
+    @property
+    def low(self) -> float:
+        """The smallest value."""
+        return float(np.iinfo(self.dtype).min) if self.whole else -np.inf
+
+    @property
+    def high(self) -> float:
+        """The largest value."""
+        return float(np.iinfo(self.dtype).max) if self.whole else np.inf
+
+    @property
+    def full(self) -> float:
+        """The value that means full intensity."""
+        return self.high if self.whole else 1.0
+
+    @property
+    def middle(self) -> float:
+        """Half of the range, from which negative and positive values differ alike."""
+        if not self.whole:
+            return 0.5
+        return (self.high + 1) / 2 if self.low == 0 else 0.0
+
+    @property
+    def floating(self) -> type[np.floating[Any]]:
+        """The type that holds and rounds these samples exactly: float32 for 8 bits, float64 for all else."""
+        return np.float32 if self.whole and self.dtype.itemsize == 1 else np.float64
+
+
+def quantise(values: Array, levels: Levels, *, row: int) -> tuple[Pixels, Counts, Counts]:
+    """`values` (rows, columns, channels) as stored: rounded half to even, never floored, and clipped.
+
+    Returns the samples and, per channel, how many lay below and above. row : of the first one, for the error
+    that names a value that is no number.
+    """
+    nothing = np.zeros(values.shape[-1], np.int64)
+    if not levels.whole:
+        return values.astype(levels.dtype, copy=False), nothing, nothing
+    rounded = np.rint(values)
+    least, most = (rounded.min(), rounded.max()) if rounded.size else (levels.low, levels.high)
+    if np.isnan(least):
+        raise _no_number(rounded, row)
+    below = above = nothing
+    if least < levels.low or most > levels.high:
+        below = np.count_nonzero(rounded < levels.low, axis=(0, 1)).astype(np.int64)
+        above = np.count_nonzero(rounded > levels.high, axis=(0, 1)).astype(np.int64)
+        # float32 cannot hold the largest 32-bit number; those levels come as float64.
+        np.clip(rounded, levels.low, levels.high, out=rounded)
+    return rounded.astype(levels.dtype), below, above
+
+
+def _no_number(values: Array, row: int) -> OutputError:
+    place = np.argwhere(np.isnan(values))[0]
+    count = int(np.isnan(values).sum())
+    return OutputError(
+        f"the result is not a number (NaN) at row {row + place[0]}, column {place[1]} (and {count - 1} places near it)",
+        hint="a picture of whole numbers cannot hold that; look at the step that makes it (log of a negative number?)",
+    )
+
+
+def into_range(values: Array, rule: Range, levels: Levels, channels: tuple[int, ...]) -> Array:
+    """The values with `abs` or `offset` applied to `channels`; `clip` and `scale` act later."""
+    if rule not in ("abs", "offset") or not channels:
+        return values
+    changed = values.copy()
+    for channel in channels:
+        if rule == "abs":
+            np.abs(values[..., channel], out=changed[..., channel])
+        else:
+            changed[..., channel] += levels.middle
+    return changed
+
+
+@dataclass
+class Extent:
+    """The smallest and the largest finite value met so far."""
+
+    least: float = np.inf
+    most: float = -np.inf
+
+    def include(self, values: Array) -> None:
+        """Widen the extent to hold these values."""
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            self.least = min(self.least, float(finite.min()))
+            self.most = max(self.most, float(finite.max()))
+
+    def stretch(self, values: Array, levels: Levels, channels: tuple[int, ...]) -> Array:
+        """`values` with least..most of `channels` mapped to 0..full. A constant has nothing to stretch."""
+        if self.most <= self.least:
+            return values
+        stretched = values.copy()
+        for channel in channels:
+            stretched[..., channel] -= self.least
+            stretched[..., channel] *= levels.full / (self.most - self.least)
+        return stretched

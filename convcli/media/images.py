@@ -1,0 +1,221 @@
+"""Pictures as signals: every page of a file, its rows streamed in strips.
+
+Values are in the picture's own units: 0..255, 0..65535, floating samples as they are.
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from convcli.errors import InputError, RequestError
+from convcli.media.image_color import is_srgb_profile, light_table, luma
+from convcli.media.image_levels import Levels, Range
+from convcli.media.image_pnm import MAGIC, PnmPicture
+from convcli.media.image_vips import VipsPicture
+from convcli.signals import Block, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.media.image_details import ImageDetails
+    from convcli.media.image_layout import Layout, Picture, Pixels, Reader, Strip
+    from convcli.signals import Array
+
+Channels = Literal["rgb", "luma", "alpha", "all"]
+
+# A picture from a pipe is held; a larger one is put on disk.
+_HELD = 64_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions:
+    """How a picture is filtered and stored.
+
+    channels : `all` gives the filter every channel, the opacity included; `rgb` the colours alone, the opacity is
+        kept; `alpha` the opacity alone, the colours are kept; `luma` Y of BT.709, whose change is added to R, G and B
+    linear : filter linear light; values are decoded by the curve of sRGB and encoded again
+    range : what happens to results that cannot be stored. `clip`: counted and cut off. `abs`: the absolute value.
+        `offset`: half the range is added (128, 32768, 0.5). `scale`: least..most of the whole result becomes the full
+        range. The last three act on what was filtered, never on the opacity beside colours, and then clip.
+    quality : of JPEG, WebP and AVIF, 1..100; None keeps a JPEG's own, else 92
+    """
+
+    channels: Channels = "all"
+    linear: bool = False
+    range: Range = "clip"
+    quality: int | None = None
+
+
+class ImageSource:
+    """One page as a Source. `selection` is what `options.channels` comes to for this page."""
+
+    def __init__(self, picture: Picture, page: int, options: ImageOptions, reader: Reader) -> None:
+        self._reader = reader
+        self._page = page
+        self.layout: Layout = picture.layouts[page]
+        self.levels = Levels(self.layout.dtype)
+        self.options = options
+        self.selection = _select(self.layout, options.channels)
+        self.linear = options.linear and self.levels.whole
+        channels, alpha = self._given()
+        shape = (self.layout.rows, self.layout.columns)
+        self.signal = Signal(medium="image", shape=shape, channels=channels, alpha=alpha)
+
+    @property
+    def keeps_geometry_required(self) -> bool:
+        """Whether the result is put together with the original rows, so that the chain must keep the size."""
+        return self.selection != "all"
+
+    def _given(self) -> tuple[tuple[str, ...], int | None]:
+        """The names of the channels that the filter gets, and which of them is the opacity."""
+        names, alpha = self.layout.channels, self.layout.alpha
+        if self.selection == "all":
+            return names, alpha
+        if self.selection == "rgb":
+            return tuple(names[index] for index in self.layout.colours), None
+        return (("Y",) if self.selection == "luma" else ("A",)), None
+
+    def chunks(self) -> Iterator[Strip]:
+        """Strips of rows as stored; a second call starts over. A damaged picture raises InputError."""
+        return self._reader.strips(self._page)
+
+    def decode(self, raw: Strip) -> Block:
+        """The samples of a strip: (rows, columns, channels), float32 from 8 bits, float64 from all else."""
+        if self.selection == "alpha" and self.layout.alpha is not None:
+            return Block(self.plain(raw.pixels[..., self.layout.alpha, None]))
+        if self.selection == "all":
+            return Block(self.light(raw.pixels))
+        colours = self.light(raw.pixels)[..., self.layout.colours]
+        return Block(luma(colours) if self.selection == "luma" else colours)
+
+    def plain(self, pixels: Pixels) -> Array:
+        """Stored samples as floating numbers, unchanged."""
+        values: Array = pixels.astype(self.levels.floating)
+        return values
+
+    def light(self, pixels: Pixels) -> Array:
+        """Stored samples as the filter sees them: colours in linear light where that was asked for."""
+        if not self.linear:
+            return self.plain(pixels)
+        values: Array = light_table(int(self.levels.full), self.levels.floating.__name__)[pixels]
+        if self.layout.alpha is not None:
+            values[..., self.layout.alpha] = pixels[..., self.layout.alpha]
+        return values
+
+
+def _select(layout: Layout, wanted: Channels) -> Channels:
+    """What `wanted` comes to: all channels where that is the same thing."""
+    if wanted == "alpha" and layout.alpha is None:
+        raise RequestError(
+            f"--channels alpha: the picture has no opacity, only {', '.join(layout.channels)}",
+            hint="leave --channels away to filter every channel",
+        )
+    if wanted == "luma" and len(layout.colours) == 1:
+        wanted = "rgb"  # grey is its own luma
+    if wanted == "luma" and layout.channels[:3] != ("R", "G", "B"):
+        raise RequestError(
+            f"--channels luma needs red, green and blue, the picture has {', '.join(layout.channels)}",
+            hint="leave --channels away to filter every channel",
+        )
+    if wanted == "luma" and len(layout.colours) > 3:
+        raise RequestError(f"--channels luma needs three colours, the picture has {len(layout.colours)}")
+    return "all" if wanted == "rgb" and layout.alpha is None else wanted
+
+
+class ImageFile:
+    """A picture file: `pages` in their order, what is known besides the pixels, and what there is to warn of."""
+
+    def __init__(self, name: str, picture: Picture, options: ImageOptions, *, held: Any = None) -> None:
+        self.name = name
+        self.options = options
+        self._picture = picture
+        self._held = held  # keeps a temporary file alive
+        reader = picture.reader()
+        self.pages = [ImageSource(picture, page, options, reader) for page in range(len(picture.layouts))]
+        self.warnings = picture.warnings
+        if options.linear:
+            self._check_linear()
+
+    @property
+    def details(self) -> ImageDetails:
+        """What is known of the picture besides its pixels."""
+        return self._picture.details
+
+    def reader(self) -> Reader:
+        """A second run through the pixels, beside the one that feeds the filter."""
+        return self._picture.reader()
+
+    def _check_linear(self) -> None:
+        layout, profile = self.pages[0].layout, self.details.icc
+        if layout.channels[0] not in ("R", "grey") or layout.dtype.kind == "i":
+            raise RequestError(
+                f"--linear needs a grey or red-green-blue picture, {self.name} has {', '.join(layout.channels)}",
+                hint="convert it first, or leave --linear away",
+            )
+        if not self.pages[0].linear:
+            self.warnings.append("--linear: floating samples are taken for linear light as they are")
+        elif layout.dtype.itemsize > 2:
+            raise RequestError(f"--linear needs samples of 8 or 16 bits, {self.name} has {self.details.bits}")
+        elif profile and not is_srgb_profile(profile):
+            self.warnings.append("--linear: the picture has a colour profile that is not sRGB; the sRGB curve is used")
+
+
+def open_image(
+    path: Path | None, *, stdin: BinaryIO | None = None, options: ImageOptions, max_pixels: int = 10**9
+) -> ImageFile:
+    """Open a picture by its headers; no pixel is decoded. path : None reads `stdin`.
+
+    max_pixels : of all pages together; a header that promises more is refused
+
+    Raises
+    ------
+    InputError
+        what cannot be read: missing, no picture, cut off, damaged, too many pixels
+    RequestError
+        options that do not fit the picture
+    """
+    name = "standard input" if path is None else str(path)
+    try:
+        data, held = _get_data(path, stdin)
+        head = data[:4] if isinstance(data, bytes) else _head(data)
+    except OSError as error:
+        raise InputError(f"cannot read {name}: {error.strerror or error}") from error
+    if not head:
+        raise InputError(f"{name} is empty: expected a picture")
+    opener = PnmPicture if MAGIC.match(head) else VipsPicture
+    return ImageFile(name, opener(data, name, max_pixels=max_pixels), options, held=held)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4)
+
+
+def _get_data(path: Path | None, stdin: BinaryIO | None) -> tuple[bytes | Path, Any]:
+    """A file's path; the bytes of a pipe, or the file on disk that holds them, with what keeps it there."""
+    if path is not None and stat.S_ISREG(path.stat().st_mode):
+        return path, None
+    if path is None:
+        if stdin is None:
+            raise InputError("expected a picture on standard input, which is closed")
+        return _hold(stdin)
+    with path.open("rb") as pipe:
+        return _hold(pipe)
+
+
+def _hold(pipe: BinaryIO) -> tuple[bytes | Path, Any]:
+    data = pipe.read(_HELD)
+    rest = pipe.read(1)
+    if not rest:
+        return data, None
+    held = tempfile.NamedTemporaryFile(prefix="convcli-")  # noqa: SIM115 - it lives as long as the picture
+    held.write(data + rest)
+    del data
+    shutil.copyfileobj(pipe, held, 1 << 20)
+    held.flush()
+    return Path(held.name), held

@@ -1,0 +1,593 @@
+"""The engine against the slow truth of naive.py, against SciPy, and against the examples of its contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convcli.core.convolve import correlate_valid, direct, dot_products, factor, overlap_save
+from convcli.core.polyphase import phased_product
+from convcli.engine.arrays import Blocks, Collected, apply
+from convcli.engine.plan import Plan, Rules, make_plan
+from convcli.engine.run import Tally, run
+from convcli.errors import InputError
+from convcli.signals import Block, Groups, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.core.extend import Edge
+    from convcli.signals import Align, Array, Medium, Missing, Rows
+
+EDGES: tuple[Edge, ...] = ("shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid")
+ALIGNS: tuple[Align, ...] = ("center", "causal")
+MISSING: tuple[Missing, ...] = ("keep", "fill", "propagate")
+NAN = float("nan")
+
+
+def signal_of(x: Array, medium: Medium = "array", rate: float | None = None) -> Signal:
+    return Signal(medium=medium, shape=x.shape[:-1], channels=tuple(f"c{c}" for c in range(x.shape[-1])), rate=rate)
+
+
+def planned(text: str, x: Array, *, medium: Medium = "array", edge: Edge, align: Align, missing: Missing = "keep") -> Plan:
+    return make_plan(text, signal_of(x, medium), Rules(edge=edge, align=align, missing=missing))
+
+
+def cut(x: Array, cuts: list[int]) -> list[Array]:
+    """Blocks of `x` that end at `cuts`, some of them empty."""
+    ends = sorted(min(c, len(x)) for c in cuts)
+    return [x[a:b] for a, b in zip([0, *ends], [*ends, len(x)], strict=True)]
+
+
+def through(plan: Plan, blocks: list[Array], threads: int = 1, tail: int = 0) -> tuple[Array, Rows, Tally]:
+    sink = Collected()
+    tally = run(plan, Blocks(plan.signal, blocks), sink, threads=threads, tail=tail)
+    if not sink.parts:
+        shape = [n or 0 for n in plan.result.shape[1:]]
+        return np.empty((0, *shape, len(plan.result.channels))), np.empty(0, np.int64), tally
+    return np.concatenate(sink.parts), np.concatenate(sink.rows), tally
+
+
+# ------------------------------------------------------------------------------------- random chains as both
+
+
+@dataclass(frozen=True)
+class Both:
+    """One step as FILTER text and as the slow truth has it, for an alignment."""
+
+    text: str
+    align: Align
+    step: naive.Step = field(repr=False)
+    whole: bool = True
+
+
+def _numbers(taps: list[int]) -> str:
+    return ",".join(map(str, taps))
+
+
+@st.composite
+def steps_1d(draw: st.DrawFn, align: Align) -> Both:
+    kind = draw(st.sampled_from(["kernel", "correlate", "box", "diff", "stride", "avg", "sum", "max", "min", "abs", "lag"]))
+    n = draw(st.integers(1, 5))
+    stride = draw(st.integers(1, 4))
+    if kind in ("kernel", "correlate"):
+        taps = draw(st.lists(st.integers(-3, 3), min_size=1, max_size=6))
+        return Both(
+            f"{kind}:{_numbers(taps)}", align, naive.kernel(taps, align=align, flipped=kind == "kernel")
+        )
+    if kind == "box":
+        step = naive.kernel([1.0] * n, align=align, flipped=True, divisor=n)
+        return Both(f"box:{n}", align, step, whole=False)
+    if kind == "diff":
+        taps = [1] + [0] * (n - 1) + [-1]
+        return Both(f"diff:{n}", align, naive.kernel(taps, align=align, flipped=True, first=0))
+    if kind == "lag":
+        taps = [0] * (n - 1) + [1]
+        return Both(f"kernel:{_numbers(taps)}", align, naive.kernel(taps, align=align, flipped=True))
+    if kind == "stride":
+        return Both(f"stride:{n}", align, naive.kernel([1.0], align=align, flipped=True, stride=(n,)))
+    if kind == "abs":
+        return Both("abs", align, naive.Each(abs, 1))
+    text = f"{kind}_pool:{n},stride={stride}"
+    if kind in ("avg", "sum"):
+        return Both(text, align, naive.mean_pool((n,), (stride,), total=kind == "sum"), whole=kind == "sum")
+    return Both(text, align, naive.fold_pool(max if kind == "max" else min, (n,), (stride,)))
+
+
+@st.composite
+def chains_1d(draw: st.DrawFn) -> list[Both]:
+    align = draw(st.sampled_from(ALIGNS))
+    return draw(st.lists(steps_1d(align), min_size=1, max_size=3))
+
+
+@st.composite
+def samples_1d(draw: st.DrawFn, *, gaps: bool) -> Array:
+    n, channels = draw(st.integers(0, 24)), draw(st.integers(1, 2))
+    x = np.array(draw(st.lists(st.integers(-9, 9), min_size=n * channels, max_size=n * channels)), dtype=float)
+    x = x.reshape(n, channels)
+    if gaps and x.size:
+        holes = draw(st.lists(st.integers(0, x.size - 1), max_size=x.size))
+        x.flat[holes] = np.nan
+    return x
+
+
+cut_lists = st.lists(st.integers(0, 26), max_size=6)
+
+
+def expected(chain: list[Both], x: Array, edge: Edge, missing: Missing) -> Array:
+    # Steps that change nothing are dropped, which makes no difference to values that are there.
+    return naive.filtered(x, [both.step for both in chain], edge=edge, missing=missing)
+
+
+@settings(max_examples=400, deadline=None)
+@given(chains_1d(), samples_1d(gaps=False), st.sampled_from(EDGES), cut_lists, st.sampled_from([1, 2]))
+def test_random_chains_are_the_slow_truth(
+    chain: list[Both], x: Array, edge: Edge, cuts: list[int], threads: int
+) -> None:
+    text = " | ".join(both.text for both in chain)
+    plan = planned(text, x, edge=edge, align=chain[0].align)
+    y, _, _ = through(plan, cut(x, cuts), threads)
+    truth = expected(chain, x, edge, "keep")
+    assert y.shape == truth.shape
+    if edge != "shrink" and all(both.whole for both in chain):
+        np.testing.assert_array_equal(y, truth)
+    else:
+        np.testing.assert_allclose(y, truth, rtol=1e-11, atol=1e-11)
+
+
+@settings(max_examples=500, deadline=None)
+@given(chains_1d(), samples_1d(gaps=True), st.sampled_from(EDGES), st.sampled_from(MISSING), cut_lists)
+def test_missing_samples_are_the_slow_truth(
+    chain: list[Both], x: Array, edge: Edge, missing: Missing, cuts: list[int]
+) -> None:
+    text = " | ".join(both.text for both in chain)
+    plan = planned(text, x, medium="table", edge=edge, align=chain[0].align, missing=missing)
+    whole, _, _ = through(plan, [x])
+    np.testing.assert_allclose(whole, expected(chain, x, edge, missing), rtol=1e-11, atol=1e-11)
+    blocks, _, _ = through(plan, cut(x, cuts), threads=2)
+    np.testing.assert_array_equal(blocks, whole)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.sampled_from(ALIGNS), st.sampled_from(EDGES))
+def test_random_chains_on_pictures(data: st.DataObject, align: Align, edge: Edge) -> None:
+    chain = data.draw(st.lists(steps_2d(align), min_size=1, max_size=3))
+    rows, columns = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
+    x = np.array(data.draw(st.lists(st.integers(-9, 9), min_size=rows * columns * 2, max_size=rows * columns * 2)))
+    x = x.reshape(rows, columns, 2).astype(float)
+    if data.draw(st.booleans()) and edge == "shrink":
+        x[data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, columns - 1))] = np.nan
+    plan = planned(" | ".join(both.text for both in chain), x, edge=edge, align=align)
+    y, _, _ = through(plan, cut(x, data.draw(cut_lists)))
+    truth = expected(chain, x, edge, "keep")
+    assert y.shape == truth.shape
+    np.testing.assert_allclose(y, truth, rtol=1e-11, atol=1e-10)
+
+
+@st.composite
+def steps_2d(draw: st.DrawFn, align: Align) -> Both:
+    kind = draw(st.sampled_from(["kernel", "correlate", "box", "box x", "stride", "avg", "max"]))
+    n, height = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    if kind in ("kernel", "correlate"):
+        # Sums above 0 or of 0 only: what holds on a picture is a rule of its own.
+        taps = np.array(draw(st.lists(st.integers(0, 3), min_size=n * height, max_size=n * height)))
+        taps = taps.reshape(height, n)
+        text = f"{kind}:" + ";".join(_numbers(row) for row in taps.tolist())
+        return Both(text, align, naive.kernel(taps, align=align, flipped=kind == "kernel"))
+    if kind == "box":
+        return Both(f"box:{n}", align, naive.kernel(np.ones((n, n)), align=align, flipped=True, divisor=n * n))
+    if kind == "box x":
+        return Both(f"box:{n},axis=x", align, naive.kernel(np.ones((1, n)), align=align, flipped=True, divisor=n))
+    if kind == "stride":
+        return Both(f"stride:{n}", align, naive.kernel([[1.0]], align=align, flipped=True, stride=(n, n)))
+    if kind == "avg":
+        return Both(f"avg_pool:{height}x{n}", align, naive.mean_pool((height, n)))
+    return Both(f"max_pool:{height}x{n}", align, naive.fold_pool(max, (height, n)))
+
+
+# -------------------------------------------------------------------------------------- the contract's words
+
+
+def column(text: str, x: list[float], **rules: Any) -> list[float]:
+    y, _, _ = through(_table_plan(text, np.array(x)[:, None], **rules), [np.array(x)[:, None]])
+    return cast("list[float]", y[:, 0].tolist())
+
+
+def _table_plan(text: str, x: Array, **rules: Any) -> Plan:
+    signal = signal_of(x, "table")
+    return make_plan(text, signal, Rules.of(signal, **rules))
+
+
+def test_impulse_at_4_of_9() -> None:
+    x = np.zeros(9)
+    x[4] = 1
+    assert apply("kernel:1,2,3", x).tolist() == [0, 0, 0, 1, 2, 3, 0, 0, 0]
+    assert apply("correlate:1,2,3", x).tolist() == [0, 0, 0, 3, 2, 1, 0, 0, 0]
+
+
+def test_valid_examples() -> None:
+    assert column("correlate:2,1", [1, 2, 3, 4, 5], edge="valid") == [4, 7, 10, 13]
+    assert column("kernel:2,1", [1, 2, 3, 4, 5], edge="valid") == [5, 8, 11, 14]
+
+
+def test_prices() -> None:
+    prices = [10.0, 11, 12, 11, 13]
+    np.testing.assert_allclose(column("sma:3", prices), [10, 10.5, 11, 34 / 3, 12], rtol=1e-15)
+    assert column("ema:alpha=0.5", prices) == [10, 10.5, 11.25, 11.125, 12.0625]
+    assert column("diff:1", prices)[1:] == [1, 1, -1, 2]
+    assert np.isnan(column("diff:1", prices)[0])
+
+
+def test_filling_a_gap() -> None:
+    gap = [1, NAN, 3, 4]
+    assert column("sma:3", gap, missing="fill", align="center") == [1, 2, 3.5, 3.5]
+    kept = column("sma:3", gap, align="center")
+    assert np.isnan(kept[1])
+    assert [kept[0], *kept[2:]] == [1, 3.5, 3.5]
+    with pytest.raises(InputError, match="data row 2, c0"):
+        column("sma:3", gap, missing="error")
+
+
+def test_edges_of_a_chain_are_not_edges_of_each_step() -> None:
+    ramp = np.arange(1.0, 11)
+    chained = apply("kernel:1,2,1 | kernel:1,0,-1", ramp, edge="edge")
+    one_by_one = apply("kernel:1,0,-1", apply("kernel:1,2,1", ramp, edge="edge"), edge="edge")
+    assert (chained[0], chained[-1], one_by_one[0], one_by_one[-1]) == (4, 4, 3, 3)
+
+
+def test_downsampling_keeps_a_constant_from_the_first_sample_to_the_last() -> None:
+    for n in (1, 7, 100, 1001):
+        for edge in ("edge", "shrink", "reflect", "wrap"):
+            y = apply("downsample:4", np.full(n, 7.0), edge=cast("Edge", edge))
+            np.testing.assert_allclose(y, np.full(-(-n // 4), 7.0), rtol=1e-14)
+
+
+def test_old_large_values_do_not_leak() -> None:
+    x = np.full(3000, 1e-3)
+    x[0] = 1e15
+    y = np.array(column("sma:20", x.tolist()))
+    np.testing.assert_allclose(y[20:], 1e-3, rtol=1e-14)
+    y = np.array(column("sma:500", x.tolist()))
+    np.testing.assert_allclose(y[500:], 1e-3, rtol=1e-13)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 20])
+@pytest.mark.parametrize("edge", EDGES)
+def test_lengths(n: int, edge: Edge) -> None:
+    x = np.arange(float(n))
+    for k in (1, 2, 5, 8):
+        assert len(apply(f"kernel:{_numbers([1] * k)}", x, edge=edge)) == (max(0, n - k + 1) if edge == "valid" else n)
+        assert len(apply(f"max_pool:{k}", x, edge=edge)) == (n // k if edge == "valid" else -(-n // k))
+        assert len(apply(f"stride:{k}", x, edge=edge)) == -(-n // k)
+
+
+@pytest.mark.parametrize("n", range(1, 12))
+def test_mirrors_and_circles_at_every_length(n: int) -> None:
+    modes = {"edge": "edge", "reflect": "reflect", "symmetric": "symmetric", "wrap": "wrap", "zero": "constant"}
+    x = np.arange(1.0, n + 1)
+    taps = [1.0, -2, 4, 3, 5, 2, 9, 1]
+    for edge, mode in modes.items():
+        padded = np.pad(x, (4, 3), mode=cast("Any", mode))
+        np.testing.assert_array_equal(
+            apply(f"kernel:{_numbers(cast('Any', taps))}", x, edge=cast("Edge", edge)), np.convolve(padded, taps, "valid")
+        )
+
+
+# ------------------------------------------------------------------------------------------- missing samples
+
+
+def test_a_held_value_comes_from_however_far_back() -> None:
+    x = np.full((400, 1), np.nan)
+    x[3], x[250], x[399] = 5, 7, 9
+    plan = planned("kernel:2,-1", x, medium="table", edge="shrink", align="causal", missing="fill")
+    whole, _, _ = through(plan, [x])
+    assert np.isnan(whole[:3]).all()
+    np.testing.assert_array_equal(whole[3:250, 0], 5)
+    assert whole[250, 0] == 9
+    np.testing.assert_array_equal(whole[251:399, 0], 7)
+    assert whole[399, 0] == 11
+    for size in (1, 2, 3, 50):
+        for threads in (1, 2):
+            np.testing.assert_array_equal(through(plan, cut(x, list(range(0, 400, size))), threads)[0], whole)
+
+
+def test_a_constant_with_gaps_stays_constant() -> None:
+    x = np.full((60, 1), 3.0)
+    x[[0, 1, 7, 8, 9, 30, 59]] = np.nan
+    for text in ("sma:5", "lowpass:0.2,width=0.2", "savgol:7,2", "ema:alpha=0.3", "gaussian:2"):
+        for align in ALIGNS:
+            plan = planned(text, x, medium="table", edge="shrink", align=align, missing="fill")
+            y = through(plan, [x])[0]
+            np.testing.assert_allclose(y[2:], 3.0, rtol=1e-13, err_msg=f"{text} {align}")
+            kept = through(planned(text, x, medium="table", edge="shrink", align=align), [x])[0]
+            np.testing.assert_array_equal(np.isnan(kept), np.isnan(x))
+
+
+def test_ema_is_the_recursion_over_what_is_there() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=200)
+    x[[5, 6, 50]] = np.nan
+    y = np.array(column("ema:alpha=0.3", x.tolist(), missing="fill"))
+    held, truth = x[0], [x[0]]
+    for value in x[1:]:
+        held = held if np.isnan(value) else value
+        truth.append(0.3 * held + 0.7 * truth[-1])
+    np.testing.assert_allclose(y, truth, rtol=1e-13)
+
+
+# ------------------------------------------------------------------------------------------- the paths agree
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 16, 129, 1000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_paths_agree(k: int, channels: int) -> None:
+    rng = np.random.default_rng(k)
+    x, w = rng.normal(size=(7000, channels)), rng.normal(size=k)
+    truth = direct(x, w, (1,))
+    scale = np.abs(w).sum() * np.abs(x).max()
+    np.testing.assert_allclose(overlap_save(x, w), truth, atol=1e-14 * scale)
+    for step in (1, 2, 3, 7, 50):
+        np.testing.assert_allclose(dot_products(x, w, step), truth[::step], atol=1e-14 * scale)
+        product = phased_product(x, w[None], np.zeros(1, np.int64), step)
+        np.testing.assert_allclose(product, truth[::step], atol=1e-14 * scale)
+        np.testing.assert_allclose(correlate_valid(x, w, (step,), exact=False), truth[::step], atol=1e-14 * scale)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 1), (3, 3), (5, 2), (15, 15), (1, 200), (200, 1), (170, 3)])
+def test_plane_paths_agree(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(220, 230, 2))
+    for w in (rng.normal(size=shape), np.outer(rng.normal(size=shape[0]), rng.normal(size=shape[1]))):
+        truth = direct(x, w, (1, 1))
+        for step in ((1, 1), (2, 3)):
+            y = correlate_valid(x, w, step, exact=False)
+            np.testing.assert_allclose(y, truth[:: step[0], :: step[1]], atol=1e-11)
+
+
+@pytest.mark.parametrize("text", ["box:3", "box:2000", "lowpass:0.1", "kernel:1,-1", "downsample:4"])
+def test_inf_and_nan_do_not_spread(text: str) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(20_000, 1))
+    clean = through(planned(text, x, edge="zero", align="center"), [x])[0]
+    for bad in (np.inf, np.nan):
+        y_in = x.copy()
+        y_in[10_000] = bad
+        plan = planned(text, x, edge="zero", align="center")
+        y = through(plan, [y_in])[0]
+        reach = plan.chain.reach[0]
+        k = np.arange(len(y)) * reach.step
+        touched = (k - reach.before <= 10_000) & (10_000 <= k + reach.after)
+        np.testing.assert_allclose(y[~touched], clean[~touched], atol=1e-11)
+        assert np.isinf(bad) <= (not np.isfinite(y[touched]).any() or text == "lowpass:0.1")
+
+
+def test_factor_finds_products_and_nothing_else() -> None:
+    rng = np.random.default_rng(2)
+    pair = factor(np.outer([1.0, 2, 1], [1, 0, -1]))
+    assert pair is not None
+    np.testing.assert_array_equal(np.outer(*pair), np.outer([1.0, 2, 1], [1, 0, -1]))
+    assert factor(rng.normal(size=(3, 3))) is None
+    assert factor(np.zeros((2, 2))) is None
+
+
+# ----------------------------------------------------------------------------------------------------- SciPy
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 7, 30])
+def test_scipy_convolve(k: int) -> None:
+    from scipy import signal
+
+    rng = np.random.default_rng(k)
+    x, taps = rng.normal(size=100), rng.normal(size=k)
+    text = "kernel:" + ",".join(repr(float(t)) for t in taps)
+    np.testing.assert_allclose(apply(text, x), signal.convolve(x, taps, "same", "direct"), atol=1e-12)
+    np.testing.assert_allclose(apply(text, x, edge="valid"), signal.convolve(x, taps, "valid", "direct"), atol=1e-12)
+    causal = signal.lfilter(taps, 1, x)
+    np.testing.assert_allclose(apply(text, x, align="causal"), causal, atol=1e-12)
+
+
+@pytest.mark.parametrize("edge", ["zero", "edge", "reflect", "symmetric", "wrap"])
+def test_scipy_ndimage(edge: Edge) -> None:
+    from scipy import ndimage
+
+    modes = {"zero": "constant", "edge": "nearest", "reflect": "mirror", "symmetric": "reflect", "wrap": "wrap"}
+    mode = cast("Any", modes[edge])
+    rng = np.random.default_rng(4)
+    x, taps = rng.normal(size=50), [1.0, 2, -1, 4, 3]
+    text = f"kernel:{_numbers(cast('Any', taps))}"
+    np.testing.assert_allclose(apply(text, x, edge=edge), ndimage.convolve1d(x, taps, mode=mode), atol=1e-13)
+    picture, plane = rng.normal(size=(20, 25)), np.array([[1.0, 2, 3], [0, 1, 0], [4, -1, 2]])
+    rows = "kernel:" + ";".join(_numbers(row) for row in plane.tolist())
+    y = apply(rows, picture, edge=edge, axes=2)
+    np.testing.assert_allclose(y, ndimage.convolve(picture, plane, mode=mode), atol=1e-13)
+    bell = apply("gaussian:1.5", picture, edge=edge, axes=2)
+    np.testing.assert_allclose(bell, ndimage.gaussian_filter(picture, 1.5, mode=mode), atol=1e-13)
+
+
+def test_scipy_upfirdn() -> None:
+    from scipy import signal
+
+    rng = np.random.default_rng(5)
+    x, taps = rng.normal(size=101), np.array([1.0, 2, 3, 4, 5, 6])
+    y = apply("kernel:1,2,3,4,5,6 | stride:4", x, align="causal")
+    np.testing.assert_allclose(y, signal.upfirdn(taps, x, up=1, down=4)[: len(y)], atol=1e-12)
+
+
+@pytest.mark.parametrize(("old", "new"), [(44100, 16000), (8000, 16000), (48000, 44100), (16000, 8000)])
+def test_resampling_keeps_what_lies_in_both_bands(old: int, new: int) -> None:
+    from scipy import signal
+
+    t = np.arange(old // 4) / old
+    x = np.sin(2 * np.pi * 440 * t) + 0.5 * np.cos(2 * np.pi * 0.4 * min(old, new) * t)
+    y = apply(f"resample:{new}", x, rate=old)
+    common = np.gcd(old, new)
+    peer = signal.resample_poly(x, new // common, old // common, window=("kaiser", 12.0))
+    exact = np.arange(len(y)) / new
+    truth = np.sin(2 * np.pi * 440 * exact) + 0.5 * np.cos(2 * np.pi * 0.4 * min(old, new) * exact)
+    inner = slice(300, -300)
+    assert len(y) == len(peer) == -(-len(x) * new // old)
+    np.testing.assert_allclose(y[inner], truth[inner], atol=3e-5)
+    np.testing.assert_allclose(y[inner], peer[inner], atol=2e-2)
+
+
+@pytest.mark.parametrize("ratio", [(44100, 16000), (8, 3), (3, 8), (1000, 999)])
+def test_resampling_does_not_depend_on_blocks(ratio: tuple[int, int]) -> None:
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(2001, 2))
+    signal = signal_of(x, rate=ratio[0])
+    for edge in EDGES:
+        plan = make_plan(f"resample:{ratio[1]}", signal, Rules(edge=edge, align="center"))
+        whole = through(plan, [x])[0]
+        blocks = through(plan, cut(x, [0, 1, 1, 5, 700, 1400, 1999]), 2)[0]
+        np.testing.assert_allclose(blocks, whole, rtol=1e-12, atol=1e-12)
+        if edge != "valid":
+            assert len(whole) == -(-2001 * ratio[1] // ratio[0])
+        if edge in ("shrink", "edge"):
+            constant = through(plan, [np.ones((2001, 2))])[0]
+            np.testing.assert_allclose(constant, 1, rtol=1e-12)
+
+
+# ---------------------------------------------------------------------------------------- prefixes and groups
+
+CAUSAL = [
+    "sma:3", "wma:5", "ema:span=9", "gaussian:2", "savgol:7,2", "lowpass:0.1", "highpass:0.2", "diff:2", "gradient",
+    "kernel:1,-2,5", "laplacian", "sma:3 | diff:1", "lowpass:0.2 | ema:span=4 | abs", "downsample:3", "stride:4",
+    "avg_pool:3", "max_pool:4", "lowpass:0.2 | stride:3 | sma:2", "sum_pool:2 | diff:1", "ema:span=20,adjust=true",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", CAUSAL)
+@pytest.mark.parametrize("kind", ["clean", "gaps", "inf"])
+def test_the_first_rows_alone_give_the_first_rows(text: str, kind: str) -> None:
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(120, 2)).cumsum(axis=0)
+    if kind == "gaps":
+        x[rng.random(x.shape) < 0.3] = np.nan
+    if kind == "inf":
+        x[100, 0] = np.inf
+    signal = signal_of(x, "table")
+    plan = make_plan(text, signal, Rules.of(signal))
+    assert plan.chain.look_ahead() <= 0
+    whole, rows, _ = through(plan, [x])
+    for k in range(1, 121):
+        part, at, _ = through(plan, [x[:k]])
+        complete = plan.chain.ready(0, k)
+        assert len(part) >= complete
+        np.testing.assert_array_equal(part[:complete], whole[:complete])
+        np.testing.assert_array_equal(at[:complete], rows[:complete])
+
+
+@dataclass
+class Interleaved:
+    """A Source of rows that belong to several signals."""
+
+    signal: Signal
+    blocks: list[Array]
+    codes: list[Any]
+
+    def chunks(self) -> Iterator[tuple[Array, Any]]:
+        yield from zip(self.blocks, self.codes, strict=True)
+
+    def decode(self, raw: tuple[Array, Any]) -> Block:
+        names, codes = np.unique(raw[1], return_inverse=True)
+        return Block(raw[0], Groups([f"g{name}".encode() for name in names], codes.astype(np.int64)))
+
+
+@pytest.mark.parametrize("align", ALIGNS)
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("text", ["sma:3", "kernel:1,2,-4,1", "diff:2 | sma:2", "stride:2", "max_pool:3", "normalize"])
+def test_interleaved_signals_are_each_as_if_alone(text: str, edge: Edge, align: Align) -> None:
+    rng = np.random.default_rng(9)
+    codes = rng.choice(4, size=50, p=[0.6, 0.25, 0.1, 0.05])
+    x = rng.integers(-9, 9, size=(50, 2)).astype(float)
+    plan = planned(text, x, medium="table", edge=edge, align=align)
+    truth: dict[int, list[list[float]]] = {}
+    for code in range(4):
+        mine = np.flatnonzero(codes == code)
+        y, rows, _ = through(plan, [x[mine]])
+        for row, values in zip(mine[rows], y, strict=True):
+            truth.setdefault(int(row), []).append(values.tolist())
+    for cuts in ([], [0, 0, 1, 2, 25], list(range(50)), [7, 7, 49]):
+        ends = [0, *cuts, 50]
+        blocks = [(x[a:b], codes[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+        for threads in (1, 2):
+            sink = Collected()
+            run(plan, Interleaved(plan.signal, [b for b, _ in blocks], [c for _, c in blocks]), sink, threads=threads)
+            rows = np.concatenate(sink.rows)
+            assert (np.diff(rows) >= 0).all(), "rows stay in their order"
+            got: dict[int, list[list[float]]] = {}
+            for row, values in zip(rows, np.concatenate(sink.parts), strict=True):
+                got.setdefault(int(row), []).append(values.tolist())
+            assert {r: sorted(map(repr, v)) for r, v in got.items()} == {r: sorted(map(repr, v)) for r, v in truth.items()}
+
+
+def test_rows_at_which_outputs_stand() -> None:
+    x = np.arange(10.0)[:, None]
+    rows = {
+        ("max_pool:3", "causal"): [2, 5, 8, 9],
+        ("max_pool:3", "center"): [1, 4, 7, 9],
+        ("stride:4", "causal"): [0, 4, 8],
+        ("max_pool:2 | avg_pool:2", "causal"): [3, 7, 9],
+        ("sma:3", "causal"): list(range(10)),
+    }
+    for (text, align), places in rows.items():
+        plan = planned(text, x, medium="table", edge="shrink", align=cast("Align", align))
+        for blocks in ([x], cut(x, list(range(10)))):
+            assert through(plan, blocks)[1].tolist() == places, text
+
+
+# --------------------------------------------------------------------------------------------- tail and tally
+
+
+def test_a_tail_is_what_rings_after_the_end() -> None:
+    x = np.array([1.0, 2, 3])[:, None]
+    plan = planned("kernel:1,1,1,1", x, edge="zero", align="causal")
+    for blocks in ([x], cut(x, [0, 1, 2])):
+        y, _, tally = through(plan, blocks, tail=3)
+        assert y[:, 0].tolist() == [1, 3, 6, 6, 5, 3]
+        assert tally.written == 6
+
+
+def test_edge_affected_outputs_are_counted() -> None:
+    x = np.ones((20, 1))
+    counts = {"box:5": 4, "kernel:1": 0, "stride:3": 0, "box:3 | box:3": 4, "max_pool:8": 1}
+    for text, count in counts.items():
+        for edge in EDGES[:-1]:
+            _, _, tally = through(planned(text, x, edge=edge, align="center"), [x])
+            assert tally.edge_affected == count, (text, edge)
+        assert through(planned(text, x, edge="valid", align="center"), [x])[2].edge_affected == 0
+
+
+def test_missing_samples_are_counted() -> None:
+    x = np.array([[1.0, NAN], [NAN, NAN], [1, 2]])
+    tally = through(planned("sma:2", x, medium="table", edge="shrink", align="causal"), cut(x, [1]))[2]
+    assert (tally.read, tally.written, tally.missing.tolist()) == (3, 3, [1, 2])
+
+
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("n", [0, 1, 5, 23])
+def test_adaptive_and_global_pools(edge: Edge, n: int) -> None:
+    x = np.arange(float(n))[:, None] ** 2
+    for blocks in ([x], cut(x, [0, 1, 2, 11])):
+        for text, fold in (("global_avg_pool", np.mean), ("global_max_pool", np.max), ("adaptive_avg_pool:4", np.mean)):
+            y = through(planned(text, x, edge=edge, align="center"), blocks)[0][:, 0]
+            bins = 4 if text.startswith("adaptive") else 1
+            parts = [x[k * n // bins : -(-(k + 1) * n // bins), 0] for k in range(bins)]
+            truth = [float(fold(part)) for part in parts] if n else []
+            np.testing.assert_allclose(y, truth, rtol=1e-14)
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_normalize_is_a_second_pass(edge: Edge) -> None:
+    x = np.array([1.0, -4, 2, 0])[:, None]
+    for blocks in ([x], cut(x, [0, 1, 3])):
+        y = through(planned("normalize", x, edge=edge, align="center"), blocks, 2)[0]
+        assert y[:, 0].tolist() == [0.25, -1, 0.5, 0]
+        y = through(planned("diff:1 | normalize:50%", x, edge="zero", align="causal"), blocks)[0]
+        np.testing.assert_allclose(y[:, 0], np.array([1, -5, 6, -2]) / 12, rtol=1e-15)

@@ -197,6 +197,9 @@ def test_a_rate_the_format_cannot_hold_is_a_request_error(tmp_path: Path) -> Non
     path = make(tmp_path / "a.wav", noise(10), rate=96000)
     with pytest.raises(RequestError, match=r"MP3 with MPEG_LAYER_III cannot hold 2 channels at 96000 Hz"):
         convert(path, tmp_path / "out", format="mp3")
+    path = make(tmp_path / "b.wav", noise(10), rate=650880)
+    with pytest.raises(RequestError, match="VORBIS holds at most 200000 Hz"):
+        convert(path, tmp_path / "out", format="ogg")
 
 
 def test_a_fractional_rate_is_said(tmp_path: Path) -> None:
@@ -356,6 +359,18 @@ def test_beyond_four_gigabytes_the_header_is_rf64() -> None:
     assert again.data_bytes == size
     # The room left for it is exactly what it takes.
     assert len(wav.write_header(header, data_bytes=None, room=1)) == len(head)
+
+
+def test_a_size_beyond_reason_is_no_size(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.wav", noise(100), format="RF64")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"ds64") + 16
+    for size in (2**63, 2**64 - 1, 2**40):
+        data[at : at + 8] = size.to_bytes(8, "little")
+        path.write_bytes(data)
+        with open_audio(path) as source:
+            assert len(read_all(source)) == 100
+            assert len(source.warnings) == (size == 2**40)
 
 
 def test_packing_24_bits() -> None:
@@ -750,6 +765,17 @@ def test_aiff_keeps_its_chunks(tmp_path: Path) -> None:
     assert extra in (tmp_path / "out").read_bytes()
     with sf.SoundFile(path) as old, sf.SoundFile(tmp_path / "out") as new:
         assert old.copy_metadata() == new.copy_metadata()
+
+
+@pytest.mark.parametrize("container", ["WAV", "RF64"])
+def test_a_wav_with_a_codec_keeps_its_chunks(tmp_path: Path, container: str) -> None:
+    path = make(tmp_path / "a", noise(2001, 1), format=container, subtype="ULAW", title="T", artist="A")
+    convert(path, tmp_path / "out")
+    assert np.array_equal(samples(path), samples(tmp_path / "out"))
+    with open_audio(path) as old, open_audio(tmp_path / "out") as new:
+        assert old.details.tags == new.details.tags
+        assert new.details.tags["artist"] == "A"
+        assert new.warnings == []
 
 
 def test_damaged_tags_are_a_warning(tmp_path: Path) -> None:

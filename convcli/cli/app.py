@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from convcli import __version__
-from convcli.cli import audio, filters
+from convcli.cli import audio, filters, image, table
 
 app = typer.Typer(
     name="convcli",
@@ -40,4 +40,6 @@ def convcli(
 
 
 audio.register(app)
+table.register(app)
+image.register(app)
 filters.register(app)

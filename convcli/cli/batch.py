@@ -36,6 +36,7 @@ class ClosingSink(Protocol):
     def encode(self, y: Any, rows: Any) -> Any: ...
     def write(self, encoded: Any) -> None: ...
     def close(self) -> None: ...
+    def discard(self) -> None: ...
     def facts(self) -> Mapping[str, object]: ...
 
 
@@ -176,7 +177,10 @@ class Batch:
             plans = self._plans(calls, opened)
             if self.request.dry_run:
                 return self._facts(source, None, opened, plans, [], None, {}, started)
-            tallies, sink = self._write(opened, plans, source, output, progress)
+            try:
+                tallies, sink = self._write(opened, plans, source, output, progress)
+            except InputError as error:
+                raise _about(source, error) from None
             return self._facts(source, output, opened, plans, tallies, sink, sink.facts(), started)
 
     def _plans(self, calls: tuple[Call, ...], opened: Opened) -> list[Plan]:
@@ -206,19 +210,25 @@ class Batch:
         with open_output(output, medium=self.adapter.medium) as place:
             sink = opened.sink(place, plans, name)
             watched = _Watched(sink, self.stopping, progress)
-            threads = 1 if self.adapter.stepwise or (len(self.request.inputs) > 1) else self.request.threads
             tallies = []
-            for number, (each, plan) in enumerate(zip(opened.sources, plans, strict=True)):
-                if number:
-                    opened.next_page(sink)
-                if progress is not None:
-                    progress.expect(plan.result.shape[0])
-                tail = plan.chain.reach[0].before if self.adapter.tail else 0
-                tallies.append(run(plan, each, watched, threads=threads, tail=tail))
-            sink.close()
-            if progress is not None:
-                progress.close()
+            try:
+                for number, (each, plan) in enumerate(zip(opened.sources, plans, strict=True)):
+                    if number:
+                        opened.next_page(sink)
+                    watched.expect(plan.result.shape[0])
+                    tail = plan.chain.reach[0].before if self.adapter.tail else 0
+                    tallies.append(run(plan, each, watched, threads=self._threads(), tail=tail))
+                sink.close()
+            except BaseException:
+                sink.discard()
+                raise
+            finally:
+                watched.close()
         return tallies, sink
+
+    def _threads(self) -> int | None:
+        """Either the inputs or the blocks of one input share the cores, not both."""
+        return 1 if self.adapter.stepwise or len(self.request.inputs) > 1 else self.request.threads
 
     def _facts(
         self,
@@ -342,6 +352,14 @@ class _Watched:
         self.sink.write(stored)
         if self.progress is not None:
             self.progress.advance(count)
+
+    def expect(self, total: int | None) -> None:
+        if self.progress is not None:
+            self.progress.expect(total)
+
+    def close(self) -> None:
+        if self.progress is not None:
+            self.progress.close()
 
 
 class _spooled(AbstractContextManager[Path]):  # noqa: N801 -- used as a function

@@ -51,7 +51,7 @@ class Chain:
 
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
-        """The reach of the whole, exact but for chains with several phases, where it is the widest over one period."""
+        """The reach of the whole; with several phases the widest of them."""
         return tuple(self._reach(axis) for axis in range(self.axes))
 
     def _reach(self, axis: int) -> Reach:
@@ -60,10 +60,10 @@ class Chain:
             step, phases = step * op.reach[axis].step, phases * op.reach[axis].phases
         common = int(np.gcd(step, phases))
         step, phases = step // common, phases // common
-        group = [self.needs(axis, k, k + 1)[0] for k in range(phases)]
+        reads = [(k * step // phases, *self.needs(axis, k, k + 1)[0]) for k in _some(phases)]
         return Reach(
-            before=-min(a for a, _ in group),
-            after=max(b for _, b in group) - 1,
+            before=max(at - low for at, low, _ in reads),
+            after=max(high - 1 - at for at, _, high in reads),
             step=step,
             phases=phases,
             anchor=int(self.stands_at(axis, np.zeros(1, np.int64))[0]),
@@ -71,14 +71,19 @@ class Chain:
 
     def look_ahead(self, axis: int = 0) -> int:
         """How many inputs past the one it stands at the farthest-sighted output reads; 0 or less: none."""
-        phases = self.reach[axis].phases
-        stands = self.stands_at(axis, np.arange(phases))
-        return max(self.needs(axis, k, k + 1)[0][1] - 1 - int(stands[k]) for k in range(phases))
+        some = _some(self.reach[axis].phases)
+        stands = self.stands_at(axis, np.array(some))
+        return max(self.needs(axis, k, k + 1)[0][1] - 1 - int(at) for k, at in zip(some, stands, strict=True))
 
     @property
     def identity(self) -> bool:
         """Whether the chain changes nothing."""
         return not self.ops
+
+
+def _some(phases: int) -> range:
+    """The outputs of one period, or some hundreds of them where there are more."""
+    return range(0, phases, max(1, phases // 512))
 
 
 @dataclass(eq=False)
@@ -107,6 +112,8 @@ class Job:
             self.previous = None
 
     def _run(self) -> Array:
+        if any(stop <= start for start, stop in self.span):  # a picture narrower than a window, under `valid`
+            return np.empty((*(stop - start for start, stop in self.span), self.x.shape[-1]), self.x.dtype)
         boundaries = [self.chain.needs(axis, *span) for axis, span in enumerate(self.span)]
         following = self.chain.needs(0, self.next_start, self.next_start + 1)
         x = self.x

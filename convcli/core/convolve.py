@@ -50,7 +50,7 @@ def correlate_valid(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...],
     if any(n < k for n, k in zip(x.shape, w.shape, strict=False)):
         raise ValueError(f"{x.shape} holds no window of {w.shape}")
     if not _finite(x):
-        return direct(x, w, step)
+        return _around_infinities(x, w, step, exact=exact)
     if w.ndim == 2:
         return _plane(x, w, step)
     path = cheapest_path(np.count_nonzero(w), w.size, step[0], exact=exact)
@@ -58,7 +58,7 @@ def correlate_valid(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...],
         return np.ascontiguousarray(overlap_save(x, w)[:: step[0]])
     if path == "direct":
         return direct(x, w, step) if np.count_nonzero(w) <= SPARSE else dot_products(x, w, step[0])
-    return phased_product(x, w[None], np.zeros(1, np.int64), step[0])
+    return phased_product(x, w[None], np.zeros(1, np.int64), step[0], (0, (len(x) - w.size) // step[0] + 1))
 
 
 def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
@@ -76,6 +76,25 @@ def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
 
 def _finite(x: Array) -> bool:
     return x.size == 0 or (math.isfinite(x.min()) and math.isfinite(x.max()))
+
+
+def _around_infinities(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...], *, exact: bool) -> Array:
+    """Windows that hold no infinity as if there were none, the others directly, so that it spreads no further."""
+    there = np.isfinite(x)
+    y = correlate_valid(np.where(there, x, 0.0).astype(x.dtype), w, step, exact=exact)
+    reads = (w != 0).astype(np.float64)
+    met = correlate_valid(np.where(there, 0.0, 1.0), reads, step, exact=exact) > 0.5
+    for first, last in runs(met.reshape(len(met), -1).any(axis=1)):
+        with np.errstate(invalid="ignore"):
+            part = direct(x[first * step[0] : (last - 1) * step[0] + w.shape[0]], w, step)
+        np.copyto(y[first:last], part, where=met[first:last])
+    return y
+
+
+def runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The stretches [first, last) where `flags` is true."""
+    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 # ---------------------------------------------------------------------------------------------------- direct

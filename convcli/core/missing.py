@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.convolve import correlate_valid, direct
+from convcli.core.convolve import correlate_valid, direct, runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def renormalised(x: Array, w: Weights, step: tuple[int, ...], *, exact: bool) ->
     gap = touched(missing, w, step)
     weights = np.where(missing, 0.0, 1.0).astype(x.dtype)
     total = w.sum()
-    for first, last in _runs(gap.reshape(len(gap), -1).any(axis=1)):
+    for first, last in runs(gap.reshape(len(gap), -1).any(axis=1)):
         part = slice(first * step[0], (last - 1) * step[0] + w.shape[0])
         share = direct(weights[part], w, step)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -49,12 +49,6 @@ def renormalised(x: Array, w: Weights, step: tuple[int, ...], *, exact: bool) ->
         repaired[share == 0] = np.nan
         np.copyto(y[first:last], repaired, where=gap[first:last])
     return y
-
-
-def _runs(flags: Mask) -> list[tuple[int, int]]:
-    """The stretches [first, last) where `flags` is true."""
-    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def hold(x: Array, earlier: Callable[[], Array | None]) -> Array:

@@ -6,13 +6,15 @@ times a banded matrix of taps run at the speed of BLAS (Crochiere & Rabiner, Mul
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
     from convcli.signals import Array
+
+    Taps = npt.NDArray[np.float64]
 
 
 def groups_per_row(phases: int, width: int, step: int) -> int:
@@ -21,42 +23,71 @@ def groups_per_row(phases: int, width: int, step: int) -> int:
 
 
 def phased_product(
-    x: Array, table: npt.NDArray[np.float64], starts: npt.NDArray[np.int64], step: int
+    x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]
 ) -> Array:
-    """Every output whose group lies wholly in `x`; `x` is (n, lanes), group g starts at g * step.
+    """The outputs [start, stop): output k sums table[k mod L] over the inputs from (k // L) * step + starts[k mod L].
 
-    Small groups are taken several to a row, large ones cut into bands of columns, so that a row of windows times
-    its matrix has some 64 to 128 columns and few zeros.
+    x : (n, lanes), beginning at the input start * step // L · table : (L, width) · starts : (L,), starts[j] >= j * step // L
+    Many groups of a sound are rows of one product; the pixels beside each other, or a few long groups, its columns.
     """
+    phases, lanes = len(table), x.shape[1]
+    groups = -(-span[1] // phases) - span[0] // phases
+    if lanes >= 16 or (groups < 4 and phases > 1):
+        return _by_columns(x, table, starts, step, span)
+    return _by_rows(x, table, starts, step, span)
+
+
+def _by_columns(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]) -> Array:
+    """Bands of neighbouring outputs: (outputs, window) @ (window, lanes)."""
+    start, stop = span
+    phases = len(table)
+    y = np.empty((stop - start, x.shape[1]), x.dtype)
+    size = 32 if x.shape[1] >= 16 else 128
+    for first in range(start, stop, size):
+        k = np.arange(first, min(first + size, stop))
+        offsets = k // phases * step + starts[k % phases] - start * step // phases
+        lowest = int(offsets[0])
+        matrix = _banded(table, k % phases, offsets - lowest, x.dtype)
+        window = x[lowest : lowest + len(matrix)]
+        np.matmul(matrix[: len(window)].T, window, out=y[first - start : first - start + len(k)])
+    return y
+
+
+def _by_rows(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]) -> Array:
+    """Groups, some of them to a row, under each other: (rows, window) @ (window, outputs of a row)."""
     phases, width = table.shape
-    groups = (len(x) - int(starts.max()) - width) // step + 1
+    base = span[0] // phases
+    groups = -(-span[1] // phases) - base
+    lead = span[0] * step // phases - base * step
     together = min(groups_per_row(phases, width, step), groups)
     offsets = (np.arange(together)[:, None] * step + starts).ravel()
     rows = -(-groups // together)
     stride = together * step
     length = (rows - 1) * stride + int(offsets.max()) + width
-    lanes = np.zeros((x.shape[1], max(length, len(x))), x.dtype)
-    lanes[:, : len(x)] = x.T
+    lanes = np.zeros((x.shape[1], max(length, lead + len(x))), x.dtype)
+    lanes[:, lead : lead + len(x)] = x.T
     y = np.empty((x.shape[1], rows, len(offsets)), x.dtype)
     for first in range(0, len(offsets), 128):
         band = slice(first, first + 128)
         lowest = int(offsets[band].min())
-        matrix = _banded(table, offsets[band] - lowest, first, x.dtype)
+        phase = np.arange(first, min(first + 128, len(offsets))) % phases
+        matrix = _banded(table, phase, offsets[band] - lowest, x.dtype)
         windows = np.lib.stride_tricks.sliding_window_view(lanes[:, lowest:], len(matrix), axis=1)[:, ::stride]
         batch = max(1, (1 << 18) // len(matrix))
         for lane in range(len(lanes)):
             for row in range(0, rows, batch):
                 part = np.ascontiguousarray(windows[lane, row : min(row + batch, rows)])
                 y[lane, row : row + len(part), band] = part @ matrix
-    return y.reshape(len(lanes), -1)[:, : groups * phases].T
+    first_output = span[0] - base * phases
+    return y.reshape(len(lanes), -1)[:, first_output : first_output + span[1] - span[0]].T
 
 
 def _banded(
-    table: npt.NDArray[np.float64], offsets: npt.NDArray[np.int64], first: int, dtype: npt.DTypeLike
-) -> npt.NDArray[np.float64]:
-    """The matrix whose column c holds the taps of output `first + c`, starting at row offsets[c]."""
-    phases, width = table.shape
+    table: Taps, phase: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], dtype: npt.DTypeLike
+) -> npt.NDArray[Any]:
+    """The matrix whose column c holds the taps of phase[c], from row offsets[c] on."""
+    width = table.shape[1]
     matrix = np.zeros((int(offsets.max()) + width, len(offsets)), dtype)
-    for column, offset in enumerate(offsets):
-        matrix[offset : offset + width, column] = table[(first + column) % phases]
+    for column, (j, offset) in enumerate(zip(phase, offsets, strict=True)):
+        matrix[offset : offset + width, column] = table[j]
     return matrix

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 class Reach:
     """The geometry of an operation along one sample axis.
 
-    Outputs come in groups of `phases`, one group for every `step` inputs (a resampler by L/M has phases L and
-    step M; everything else has one phase). Group g reads the inputs `g*step - before ... g*step + after`.
-    The first output of a group stands at input `g*step + anchor`. Indices are absolute: input and output 0
-    lie at the same instant, and inputs below 0 or past the end are what the edge rule says.
+    Output k stands at the input k*step/phases (a resampler by L/M has phases L and step M; everything else has one
+    phase), rounded down: p(k). It reads the inputs p(k) - before ... p(k) + after, and is said to stand at
+    p(k) + anchor. Indices are absolute: input and output 0 lie at the same instant, and inputs below 0 or past the end
+    are what the edge rule says.
     """
 
     before: int = 0
@@ -28,13 +28,12 @@ class Reach:
 
     def needs(self, start: int, stop: int) -> tuple[int, int]:
         """The inputs `[a, b)` that the outputs `[start, stop)` read."""
-        first = start // self.phases
-        last = -(-stop // self.phases) - 1
-        return first * self.step - self.before, last * self.step + self.after + 1
+        first, last = start * self.step // self.phases, (stop - 1) * self.step // self.phases
+        return first - self.before, last + self.after + 1
 
     def ready(self, n: int) -> int:
         """One past the last output that reads no input at or past `n`."""
-        return ((n - 1 - self.after) // self.step + 1) * self.phases
+        return ((n - self.after) * self.phases - 1) // self.step + 1
 
     def count(self, n: int) -> int:
         """How many outputs stand on `n` inputs: ceil(n * phases / step)."""
@@ -46,5 +45,4 @@ class Reach:
     def stands_at(self, k: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]: ...
     def stands_at(self, k: int | npt.NDArray[np.int64]) -> int | npt.NDArray[np.int64]:
         """The input at which output `k` stands."""
-        group, phase = k // self.phases, k % self.phases
-        return group * self.step + phase * self.step // self.phases + self.anchor
+        return k * self.step // self.phases + self.anchor

@@ -64,8 +64,9 @@ class Resample:
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
         """The rational reach along `axis`, nothing along another."""
-        before = max(0, -int(self.starts.min()))
-        after = max(0, int(self.starts.max()) + self.table.shape[1] - 1)
+        ahead = self.starts - np.arange(len(self.starts)) * self.step // len(self.starts)
+        before = max(0, -int(ahead.min()))
+        after = max(0, int(ahead.max()) + self.table.shape[1] - 1)
         one = Reach(before=before, after=after, step=self.step, phases=len(self.starts))
         return tuple(one if axis == self.axis else Reach() for axis in range(self.axes))
 
@@ -73,14 +74,11 @@ class Resample:
         """Interpolate; what is missing is held."""
         if gaps.any_missing(x):
             x = gaps.hold(x, earlier)
-        start, stop = span[self.axis]
-        phases = len(self.starts)
         moved = np.moveaxis(x, self.axis, 0)
-        lanes = moved.reshape(len(moved), -1)
-        y = phased_product(lanes, self.table, self.starts + self.reach[self.axis].before, self.step)
-        first = start // phases * phases
-        wanted = y[start - first : stop - first].reshape(stop - start, *moved.shape[1:])
-        return np.moveaxis(wanted, 0, self.axis)
+        lanes = np.ascontiguousarray(moved).reshape(len(moved), -1)
+        starts = self.starts + self.reach[self.axis].before
+        y = phased_product(lanes, self.table, starts, self.step, span[self.axis])
+        return np.moveaxis(y.reshape(len(y), *moved.shape[1:]), 0, self.axis)
 
 
 def _shapes() -> dict[Interpolation, tuple[Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]], float]]:

@@ -81,7 +81,7 @@ class Reduction:
             low, high = edges[k]
             if low >= stop:
                 break
-            part = y[max(low, start) - start : high - start]
+            part = y[max(low, start) - start : max(high, start) - start]
             if len(part):
                 self._take(k, part)
             stands = high - 1 if self.reduce.causal else (low + high - 1) // 2

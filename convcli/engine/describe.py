@@ -104,11 +104,11 @@ def _frequency_unit(signal: Signal) -> str:
 def delay(weights: Numbers, after: tuple[int, ...]) -> float:
     """How much later than the sample it stands at the output describes, along axis 0, in samples.
 
-    The group delay at frequency 0, sum(j w[j]) / sum(w), or where the sum is 0 the centre of the energy.
+    The group delay at frequency 0, sum(j w[j]) / sum(w), or where the taps all but cancel the centre of the energy.
     """
     profile = weights if weights.ndim == 1 else weights.sum(axis=tuple(range(1, weights.ndim)))
     total = profile.sum()
-    if abs(total) <= 1e-9 * np.abs(profile).sum():
+    if abs(total) <= 0.1 * np.abs(profile).sum():
         profile = np.square(profile) if profile.any() else np.square(weights).reshape(len(weights), -1).sum(axis=1)
         total = profile.sum()
     if total == 0:

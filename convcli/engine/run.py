@@ -114,6 +114,8 @@ def _split(block: Block, rows: Rows) -> Iterator[Piece]:
     if block.groups is None:
         yield Piece(ALL, block.x, rows)
         return
+    if not len(rows):
+        return
     codes = block.groups.codes
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=len(block.groups.names)))

@@ -49,19 +49,24 @@ class Stream:
 
     def finish(self) -> Job | None:
         """The outputs that were waiting for the end of the signal."""
-        if self.n == 0:
-            return None
+        return self._job(self._count()) if self.n else None
+
+    def _count(self) -> int:
+        """How many outputs there are if the signal ends here."""
         if self.edge == "valid":
-            return self._job(valid_count(self.chain, 0, self.n))
-        return self._job(self.chain.count(0, self.n + self.tail))
+            return valid_count(self.chain, 0, self.n)
+        return self.chain.count(0, self.n + self.tail)
 
     @property
     def next_row(self) -> int | None:
-        """The input row at which the next output will stand, or None while that row has not come."""
+        """The input row at which the next output will stand; None if that has not come and would not if all ended here.
+
+        A last window that the signal does not fill stands at the last row there is.
+        """
         at = int(self._stands(np.array([self.done]))[0])
-        if at >= self.n:
+        if at >= self.n and self._count() <= self.done:
             return None
-        return int(self._rows()[max(at, 0) - self.first])
+        return int(self._rows()[min(max(at, 0), self.n - 1) - self.first])
 
     @property
     def edge_affected(self) -> int:

@@ -10,6 +10,7 @@ from convcli.filters import differences
 from convcli.filters import pictures
 from convcli.filters import downsampling
 from convcli.filters import pointwise
+
 # isort: on
 from convcli.filters.registry import Step, find, steps
 

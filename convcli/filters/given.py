@@ -74,7 +74,7 @@ def kernel(taps: TapsText, *, normalize: bool = False) -> Kernel:
     >>> kernel(np.array([1.0, 2.0, 1.0]), normalize=True).weights
     array([0.25, 0.5 , 0.25])
     """
-    return Kernel(taps=taps, divisor=_divisor(taps) if normalize else 1.0)
+    return Kernel(taps=np.array(taps), divisor=_divisor(taps) if normalize else 1.0)
 
 
 @step("given taps", example="correlate:1,2,3")
@@ -97,7 +97,7 @@ def _divisor(taps: Taps) -> float:
     return total
 
 
-@step("given taps", example="ir:sample_data/hall.wav,wet=0.3")
+@step("given taps", example="ir:sample_data/room.wav,wet=0.3")
 def ir(
     path: str, *, wet: Gain = 1.0, normalize: bool = False, channel: Integer | None = None, signal: Signal
 ) -> Kernel:

@@ -130,14 +130,15 @@ def disk(radius: Length, *, signal: Signal) -> Kernel:
     if radius <= 0.5:
         return Kernel(taps=np.ones((1, 1)))
     reach = math.ceil(radius - 0.5)
-    pixel = np.arange(-reach, reach + 1)
+    pixel = np.arange(reach + 1)  # one quarter of the disk
     strips = 64  # thin rows within a pixel; along each the covered length is exact
     height = (np.arange(strips) + 0.5) / strips - 0.5
-    taps = np.empty((pixel.size, pixel.size))
-    for row, y in zip(taps, pixel, strict=True):
+    quarter = np.empty((pixel.size, pixel.size))
+    for row, y in zip(quarter, pixel, strict=True):
         chord = np.sqrt(np.maximum(radius**2 - (y + height) ** 2, 0))[:, None]
         row[:] = np.clip(np.minimum(pixel + 0.5, chord) - np.maximum(pixel - 0.5, -chord), 0, 1).mean(axis=0)
-    taps = _trimmed(taps + taps.T)
+    from_middle = np.abs(np.arange(-reach, reach + 1))
+    taps = _trimmed((quarter + quarter.T)[np.ix_(from_middle, from_middle)])
     return Kernel(taps=exact(taps / taps.sum(), 1.0))
 
 

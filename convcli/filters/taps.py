@@ -19,14 +19,15 @@ MOST_TAPS = 2**22
 def exact(taps: Taps, total: float, *, at: int | None = None) -> Taps:
     """`taps` whose sum is exactly `total`, in whatever order they are added.
 
-    The taps are rounded to a grid of about 2**-52 of the sum of their magnitudes, on which float64 addition
-    is exact, and what is missing from `total` goes to tap `at` (a flat index); without it to the middle one,
-    or in equal parts to the two middle ones, so that symmetry stays.
+    The taps are rounded to a grid of about 2**-53 of the sum of their magnitudes, on which float64 addition is
+    exact, and what is missing from `total` goes to tap `at` (a flat index); without it to the middle one, or in
+    equal parts to the two middle ones, so that symmetry stays.
 
     taps : any shape, its sum already `total` up to rounding; total : a multiple of the grid, such as 0 or 1
     """
-    grid = 2.0 ** (math.frexp(float(np.abs(taps).sum()))[1] - 52)
-    steps = np.round(taps / grid)
+    size = float(np.abs(taps).sum())
+    grid = 2.0 ** (math.ceil(math.log2(size) - 1e-12) - 53)  # a size of 1 stays 1, however it was rounded
+    steps = np.round(taps / grid).astype(np.int64)
     rest = round(total / grid) - int(steps.sum())
     left, right = ((taps.size - 1) // 2, taps.size // 2) if at is None else (at, at)
     steps.flat[left] += rest - rest // 2

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from convcli.media import ogg
-from convcli.media.audio_tags import flac_blocks, flac_kind, join_comments, skip_id3, split_comments
+from convcli.media.audio_tags import WAV_KINDS, flac_blocks, flac_kind, join_comments, skip_id3, split_comments
 
 if TYPE_CHECKING:
     from convcli.media.wav import Chunk
@@ -17,11 +17,14 @@ _PADDING, _COMMENTS = 1, 4
 
 
 def splice(file: BinaryIO, format: str, chunks: tuple[Chunk, ...]) -> None:
-    """Replace the metadata of the FLAC, Ogg, MP3 or AIFF in `file` (open for reading and writing) by `chunks`."""
+    """Replace the metadata of the FLAC, Ogg, MP3, AIFF or WAV in `file` (open for reading and writing) by `chunks`."""
     if not chunks:
         return
-    writers = {"FLAC": _into_flac, "OGG": _into_ogg, "MP3": _into_mp3, "AIFF": _into_aiff}
-    writers[format](file, chunks)
+    writers = {"FLAC": _into_flac, "OGG": _into_ogg, "MP3": _into_mp3, "AIFF": _into_aiff} | dict.fromkeys(
+        WAV_KINDS, _into_wav
+    )
+    write = _into_wav if format in WAV_KINDS else writers[format]
+    write(file, chunks)
     file.flush()
 
 
@@ -100,9 +103,26 @@ def _into_mp3(file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
 
 
 def _into_aiff(file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
-    size = file.seek(0, os.SEEK_END)
-    file.write(b"\0" * (size & 1))
-    file.writelines(c.name + len(c.body).to_bytes(4, "big") + c.body + b"\0" * (len(c.body) & 1) for c in chunks)
-    size = file.tell()
-    file.seek(4)
-    file.write((size - 8).to_bytes(4, "big"))
+    size = _append(file, chunks, "big")
+    _overwrite(file, 4, (size - 8).to_bytes(4, "big"))
+
+
+def _into_wav(file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
+    size = _append(file, chunks, "little")
+    file.seek(0)
+    if file.read(4) == b"RF64":
+        _overwrite(file, 20, (size - 8).to_bytes(8, "little"))
+    else:
+        _overwrite(file, 4, (size - 8).to_bytes(4, "little"))
+
+
+def _append(file: BinaryIO, chunks: tuple[Chunk, ...], order: Literal["big", "little"]) -> int:
+    """Put the chunks behind the last one; the new length of the file."""
+    file.write(b"\0" * (file.seek(0, os.SEEK_END) & 1))
+    file.writelines(c.name + len(c.body).to_bytes(4, order) + c.body + b"\0" * (len(c.body) & 1) for c in chunks)
+    return file.tell()
+
+
+def _overwrite(file: BinaryIO, place: int, data: bytes) -> None:
+    file.seek(place)
+    file.write(data)

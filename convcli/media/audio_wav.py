@@ -46,8 +46,8 @@ class WavFile:
         self._bytes = min(present, promised) // header.frame_bytes * header.frame_bytes
         if promised > present:
             odd(truncated(name, promised // header.frame_bytes, present // header.frame_bytes, header.rate))
-        file.seek(self._start + promised + (promised & 1))
-        trailing = wav.read_trailing(file) if promised < present else ()
+        file.seek(self._start + min(promised + (promised & 1), present))
+        trailing = wav.read_trailing(file)
         whole = replace(header, chunks=header.chunks + trailing)
         self.details = _wav_details(whole, self._bytes // header.frame_bytes)
 

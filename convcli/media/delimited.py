@@ -55,11 +55,13 @@ class Piece:
     """Whole records as they stood in the input.
 
     index : position among the pieces; line : physical line of the first byte, counted from 1
+    offset : bytes of UTF-8 before it
     marks : offsets of the quotes that open or close cells; padded : 1 where a missing last line end was added to `data`
     """
 
     index: int
     line: int
+    offset: int
     data: bytes
     marks: Offsets
     padded: int = 0
@@ -151,12 +153,13 @@ def quote_marks(data: bytes, openers: bytes) -> Offsets:
         return np.empty(0, np.int64)
     octets = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(octets == QUOTE)
-    edge = np.zeros(256, np.bool_)
-    edge[[*openers, QUOTE, RETURN]] = True
+    starts, ends = np.zeros(256, np.bool_), np.zeros(256, np.bool_)
+    starts[[*openers, QUOTE]] = True
+    ends[[*openers, QUOTE, RETURN]] = True
     opening, closing = quotes[0::2], quotes[1::2]
     before = opening[1:] if opening[0] == 0 else opening
     after = closing[:-1] if len(closing) and closing[-1] == len(data) - 1 else closing
-    if edge[octets[before - 1]].all() and edge[octets[after + 1]].all():
+    if starts[octets[before - 1]].all() and ends[octets[after + 1]].all():
         return quotes
     return _walk_quotes(data, quotes.tolist(), frozenset(openers))
 
@@ -274,10 +277,12 @@ def _uneven(
     return cuts[keep].reshape(-1, width), begins[~blank]
 
 
-def whole_records(reads: Iterator[bytes], dialect: Dialect, *, line: int, width: int, name: str) -> Iterator[Piece]:
+def whole_records(
+    reads: Iterator[bytes], dialect: Dialect, *, line: int, offset: int, width: int, name: str
+) -> Iterator[Piece]:
     """Regroup what was read into pieces of whole records, wherever the reads were cut.
 
-    The last piece may hold nothing but blank lines; every other holds a row at least.
+    line, offset : those of the first byte. The last piece may hold nothing but blank lines; every other has a row.
     """
     held, index, openers = b"", 0, dialect.delimiter + dialect.newline
     parts: list[bytes] = []
@@ -293,17 +298,19 @@ def whole_records(reads: Iterator[bytes], dialect: Dialect, *, line: int, width:
         parts = [held]
         data = held[:cut]
         if cut and (width == 1 or not dialect.is_blank(data)):
-            piece = Piece(index=index, line=line, data=data, marks=marks[: np.searchsorted(marks, cut)])
+            marks = marks[: np.searchsorted(marks, cut)]
+            piece = Piece(index=index, line=line, offset=offset, data=data, marks=marks)
             parts = [held[cut:]]
+            offset += cut
             line += _count(data, dialect.newline)
             index += 1
             yield piece
     rest = b"".join(parts)
     if rest:
-        yield _last_piece(rest, dialect, index=index, line=line, name=name)
+        yield _last_piece(rest, dialect, index=index, line=line, offset=offset, name=name)
 
 
-def _last_piece(rest: bytes, dialect: Dialect, *, index: int, line: int, name: str) -> Piece:
+def _last_piece(rest: bytes, dialect: Dialect, *, index: int, line: int, offset: int, name: str) -> Piece:
     marks = quote_marks(rest, dialect.delimiter + dialect.newline)
     if len(marks) % 2:
         line += rest.count(dialect.newline, 0, int(marks[-1]))
@@ -312,7 +319,8 @@ def _last_piece(rest: bytes, dialect: Dialect, *, index: int, line: int, name: s
             hint="close it, or write a quote inside a quoted cell twice",
         )
     padded = 0 if rest.endswith(dialect.newline) else 1
-    return Piece(index=index, line=line, data=rest + dialect.newline * padded, marks=marks, padded=padded)
+    data = rest + dialect.newline * padded
+    return Piece(index=index, line=line, offset=offset, data=data, marks=marks, padded=padded)
 
 
 def _refuse_endless(length: int, line: int, name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from convcli.errors import RequestError, nearest
 
@@ -150,19 +150,3 @@ _K1 = (
 def _scaled_sum(quality: int) -> int:
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     return sum(min(255, max(1, (entry * scale + 50) // 100)) for entry in _K1)
-
-
-def tiff_compression(file: BinaryIO) -> int | None:
-    """Tag 259 (compression) of the first directory of a classic TIFF (TIFF 6.0, section 2), or None."""
-    head = file.read(8)
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
-    if order is None or len(head) < 8:
-        return None
-    file.seek(struct.unpack(order + "I", head[4:])[0])
-    count = int.from_bytes(file.read(2), "little" if order == "<" else "big")
-    entries = file.read(12 * count)
-    for start in range(0, len(entries) - 11, 12):
-        tag, _, _, value = struct.unpack_from(order + "HHIH", entries, start)
-        if tag == 259:
-            return int(value)
-    return None

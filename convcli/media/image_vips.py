@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from convcli.errors import InputError
-from convcli.media import image_png
-from convcli.media.image_details import ImageDetails, jpeg_quality, tiff_compression
+from convcli.media import image_png, image_tiff
+from convcli.media.image_details import ImageDetails, jpeg_quality
 from convcli.media.image_exif import refresh
 from convcli.media.image_layout import Layout, Strip, name_channels
 from convcli.media.image_pnm import too_many_pixels
@@ -175,22 +175,25 @@ class VipsPicture:
             self.warnings.append("an animated PNG: only its first picture is read")
         has_resolution = "resolution-unit" in known or any(kind == b"pHYs" for kind, _ in special.get("chunks", ()))
         return ImageDetails(
-            format=self.format,
-            loader=str(known.get("vips-loader", "")),
-            pages=self._pages,
-            bits=int(known.get("bits-per-sample", 0)) or 8 * self.layouts[0].dtype.itemsize,
-            interpretation=first.interpretation,
-            palette=bool(known.get("palette", False)),
-            resolution=(first.xres, first.yres) if has_resolution else None,
-            delays=tuple(known.get("delay", ())) if self._pages > 1 else (),
-            loop=known.get("loop") if self._pages > 1 else None,
-            icc=known.get("icc-profile-data"),
-            exif=refresh(exif) if exif else None,
-            xmp=known.get("xmp-data"),
-            iptc=known.get("iptc-data"),
-            fields=_kept_fields(upright),
-            orientation=_orientation(first),
-            **{"text": tuple(("Description", str(value)) for _, value in text), **special},
+            **{
+                "format": self.format,
+                "loader": str(known.get("vips-loader", "")),
+                "pages": self._pages,
+                "bits": int(known.get("bits-per-sample", 0)) or 8 * self.layouts[0].dtype.itemsize,
+                "interpretation": first.interpretation,
+                "palette": bool(known.get("palette", False)),
+                "resolution": (first.xres, first.yres) if has_resolution else None,
+                "delays": tuple(known.get("delay", ())) if self._pages > 1 else (),
+                "loop": known.get("loop") if self._pages > 1 else None,
+                "icc": known.get("icc-profile-data"),
+                "exif": refresh(exif) if exif else None,
+                "xmp": known.get("xmp-data"),
+                "iptc": known.get("iptc-data"),
+                "text": tuple(("Description", str(value)) for _, value in text),
+                "fields": _kept_fields(upright),
+                "orientation": _orientation(first),
+                **special,
+            }
         )
 
     def _opened(self) -> BinaryIO:
@@ -274,6 +277,17 @@ def _kept_fields(image: Any) -> tuple[tuple[str, int, Any], ...]:
     return tuple(kept)
 
 
+def exif_fields(block: bytes) -> tuple[tuple[str, int, Any], ...]:
+    """A block of EXIF as libvips wants it: it reads one only in a picture, so the smallest one is made around it."""
+    file = io.BytesIO()
+    writer = image_png.PngWriter(file, rows=1, columns=1, channels=1, bits=8)
+    writer.start([(b"eXIf", block.removeprefix(b"Exif\0\0"))])
+    writer.append(image_png.pack(np.zeros((1, 1, 1), np.uint8)))
+    writer.finish()
+    image = vips().Image.new_from_buffer(file.getvalue(), "")
+    return tuple(each for each in _kept_fields(image) if each[0].startswith("exif"))
+
+
 def _read_special(file: BinaryIO, kind: str) -> dict[str, Any]:
     """What is read from the file itself, because libvips does not tell it."""
     if kind == "png":
@@ -285,5 +299,8 @@ def _read_special(file: BinaryIO, kind: str) -> dict[str, Any]:
     if kind == "webp":
         return {"lossless": b"VP8L" in file.read(64)}
     if kind == "tiff":
-        return {"compression": tiff_compression(file)}
+        compression = image_tiff.read_directory(file).get(image_tiff.COMPRESSION)
+        file.seek(0)
+        block = image_tiff.describing_block(file)
+        return {"compression": compression.value if compression else None, **({"exif": block} if block else {})}
     return {}

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import numpy as np
 
 from convcli.errors import OutputError
-from convcli.media import image_png, image_pnm
-from convcli.media.image_vips import DTYPES, reason, vips
+from convcli.media import image_png, image_pnm, image_tiff
+from convcli.media.image_vips import DTYPES, exif_fields, reason, vips
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,14 +200,10 @@ class _Vips:
         details, values = self._plan.details, vips().GValue
         if details.resolution:
             image = image.copy(xres=details.resolution[0], yres=details.resolution[1])
-        for name, kind, value in details.fields:
+        described = exif_fields(details.exif) if details.exif and details.format == "tiff" else ()
+        for name, kind, value in (*details.fields, *described):
             if name != "icc-profile-data" or self._plan.same_colours:
                 image.set_type(kind, name, value)
-        if details.format == "png":
-            blocks = (("exif-data", details.exif), ("xmp-data", details.xmp))
-            for name, block in blocks:
-                if block:
-                    image.set_type(values.blob_type, name, block)
         if len(self._plan.layouts) > 1:
             image.set_type(values.gint_type, "page-height", self._layout.rows)
             if details.delays:
@@ -239,11 +235,15 @@ class _Vips:
         try:
             target = vips().Target.new_to_file(str(path))
             image.write_to_target(target, self._plan.format.suffixes[0], **options)
+            del target
         except vips().Error as error:
             if "No space left" in str(error):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             name = self._plan.format.name
             raise OutputError(f"cannot write the picture as {name}: {reason(error)}") from error
+        if self._plan.format.name == "tiff" and self._plan.details.exif:
+            with path.open("r+b") as file:
+                image_tiff.graft(file, self._plan.details.exif)
 
 
 def _full_chroma(details: ImageDetails, quality: int) -> bool:

@@ -64,7 +64,8 @@ class ImageSource:
         self.linear = options.linear and self.levels.whole
         channels, alpha = self._given()
         shape = (self.layout.rows, self.layout.columns)
-        self.signal = Signal(medium="image", shape=shape, channels=channels, alpha=alpha)
+        full_scale = float(self.levels.full) if self.levels.whole else 1.0
+        self.signal = Signal(medium="image", shape=shape, channels=channels, alpha=alpha, full_scale=full_scale)
 
     @property
     def keeps_geometry_required(self) -> bool:

@@ -174,7 +174,7 @@ def as_int32(values: Integers) -> Any:
 def write_number(value: float, *, decimals: int | None = None, decimal: str = ".") -> bytes:
     """One number as text: the shortest decimal that reads back as `value`, or fixed `decimals`; NaN is empty.
 
-    Exponents are written below 1e-5 and from 1e16 on.
+    Exponents are written below 1e-6 and from 1e16 on.
 
     >>> [write_number(v) for v in (4.0, -0.0, 0.1, 0.000012, 1e-7, 1e22, float("inf"), float("nan"))]
     [b'4', b'0', b'0.1', b'0.000012', b'1e-7', b'1e+22', b'inf', b'']
@@ -196,9 +196,9 @@ def _shortest(value: float) -> str:
     if "e" not in text:
         return text
     mantissa, exponent = text.split("e")
-    if exponent == "-05":
+    if exponent in ("-05", "-06"):
         sign, digits = ("-", mantissa[1:]) if mantissa[0] == "-" else ("", mantissa)
-        return f"{sign}0.0000{digits.replace('.', '')}"
+        return f"{sign}0.{'0' * (int(exponent[1:]) - 1)}{digits.replace('.', '')}"
     return f"{mantissa}e{exponent[0]}{exponent[1:].lstrip('0')}"
 
 

@@ -14,7 +14,7 @@ from convcli.media import ogg
 from convcli.media.audio_details import AudioDetails, block_frames, reading, truncated
 from convcli.media.audio_formats import FLOATS, LOSSY, SUFFIXES, bits_of
 from convcli.media.audio_tags import Tags, info_tags, read_chunks
-from convcli.media.wav import is_wav, read_header
+from convcli.media.wav import is_wav, read_header, read_trailing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 # The kinds of numbers in which libsndfile takes and gives samples, and what full scale is in them.
 EXCHANGE = {"int16": 2.0**15, "int32": 2.0**31, "float32": 1.0, "float64": 1.0}
 
+# Frames in a piece of a block that failed as a whole.
 _SALVAGE_FRAMES = 1024
+# Beyond it the encoder looks for its settings without end.
+_FASTEST_VORBIS = 200_000
 
 
 def exchange_type(subtype: str) -> str:
@@ -100,7 +103,10 @@ class SndFileReader:
             self._file.seek(0)
             try:
                 if is_wav(prefix):
-                    return read_header(self._file, name=self._name).chunks
+                    header = read_header(self._file, name=self._name)
+                    size = min(header.data_bytes or 0, os.fstat(self._file.fileno()).st_size)
+                    self._file.seek(size + (size & 1), os.SEEK_CUR)
+                    return header.chunks + (read_trailing(self._file) if size else ())
                 return read_chunks(self._file, self._sound.format)
             except ValueError as error:
                 self._odd(f"{self._name}: its tags are damaged and are not kept: {error}")
@@ -239,6 +245,10 @@ class SndFileEncoder:
     ) -> None:
         self._file, self._watched, self._coding = file, _Watched(file), coding
         self._frames = 0
+        if coding.subtype == "VORBIS" and rate > _FASTEST_VORBIS:
+            raise RequestError(
+                f"VORBIS holds at most {_FASTEST_VORBIS} Hz, not {rate} Hz", hint="choose another --format"
+            )
         options = (rate, channels, coding.subtype)
         try:
             try:

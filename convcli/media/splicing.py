@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from convcli.media.delimited import QUOTE, Cells, Dialect, Layout
+from convcli.media.delimited import QUOTE, Cells, Dialect, Layout, Piece
 from convcli.media.numerals import as_int32, columnar, from_offsets, write_columnar, write_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from convcli.signals import Rows
 
 Floats = npt.NDArray[np.float64]
 Offsets = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+
+# Bytes of text kept for rows that wait to be written, where older text can be read again.
+MAX_HELD = 48 << 20
 
 
 @dataclass(frozen=True)
@@ -40,21 +43,37 @@ class Passage:
     missing: Flags | None
 
 
-class Document:
-    """The recent rows of a table by their number. Safe to use from several threads."""
+@dataclass(frozen=True)
+class Faded:
+    """A passage whose text was let go because it can be read again: its piece without the text, `length` bytes."""
 
-    def __init__(self) -> None:
+    piece: Piece
+    length: int
+
+
+class Document:
+    """The recent rows of a table by their number. Safe to use from several threads.
+
+    recall : reads a faded passage again; None where the input cannot be, and then all texts are held until released.
+    """
+
+    def __init__(self, recall: Callable[[Faded], Passage] | None = None) -> None:
         self._lock = threading.Lock()
+        self._recall = recall
         self.restart()
 
     def restart(self) -> None:
         """Forget everything: the table is read again from its start."""
-        self._waiting: dict[int, Passage] = {}
-        self._starts: list[int] = []
-        self._passages: list[Passage] = []
-        self._next_piece = 0
-        self.rows = 0
-        self.tail = b""
+        with self._lock:
+            self._waiting: dict[int, Passage] = {}
+            self._starts: list[int] = []
+            self._passages: list[Passage | Faded] = []
+            self._faded = 0
+            self._held_bytes = 0
+            self._next_piece = 0
+            self._recalled: tuple[int, Passage] | None = None
+            self.rows = 0
+            self.tail = b""
 
     def add(self, passage: Passage) -> None:
         """Take in the rows of a piece; pieces may come in any order."""
@@ -63,8 +82,11 @@ class Document:
             while (ready := self._waiting.pop(self._next_piece, None)) is not None:
                 self._starts.append(self.rows)
                 self._passages.append(ready)
+                self._held_bytes += len(ready.layout.piece.data)
                 self.rows += ready.layout.rows
                 self._next_piece += 1
+            if self._recall is not None:
+                self._fade()
 
     def find(self, rows: Rows) -> Iterator[tuple[Passage, Rows, slice]]:
         """The passages that hold `rows` (increasing), the rows as counted within each, and their part of `rows`."""
@@ -79,14 +101,33 @@ class Document:
         cuts = [0, *np.searchsorted(rows, starts[1:]).tolist(), len(rows)]
         for passage, start, a, b in zip(passages, starts, cuts[:-1], cuts[1:], strict=True):
             if a < b:
-                yield passage, rows[a:b] - start, slice(a, b)
+                yield self._present(passage), rows[a:b] - start, slice(a, b)
 
     def release(self, row: int) -> None:
         """Let go of every passage that ends before `row`."""
         with self._lock:
-            done = bisect_right(self._starts, row) - 1
-            if done > 0:
-                del self._starts[:done], self._passages[:done]
+            done = max(0, bisect_right(self._starts, row) - 1)
+            self._held_bytes -= sum(len(p.layout.piece.data) for p in self._passages[:done] if isinstance(p, Passage))
+            self._faded = max(0, self._faded - done)
+            del self._starts[:done], self._passages[:done]
+
+    def _fade(self) -> None:
+        """Let go of the oldest texts while they are too many."""
+        while self._held_bytes > MAX_HELD and self._faded < len(self._passages) - 1:
+            passage = self._passages[self._faded]
+            if isinstance(passage, Passage):
+                piece = passage.layout.piece
+                self._passages[self._faded] = Faded(replace(piece, data=b"", marks=piece.marks[:0]), len(piece.data))
+                self._held_bytes -= len(piece.data)
+            self._faded += 1
+
+    def _present(self, passage: Passage | Faded) -> Passage:
+        if isinstance(passage, Passage) or self._recall is None:
+            return cast("Passage", passage)
+        recalled = self._recalled
+        if recalled is None or recalled[0] != passage.piece.index:
+            recalled = self._recalled = (passage.piece.index, self._recall(passage))
+        return recalled[1]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
 from convcli.errors import RequestError
 from convcli.media.delimited import quoted
-from convcli.media.splicing import Document, Places, splice
+from convcli.media.splicing import Places, splice
 
 if TYPE_CHECKING:
     from convcli.media.tables import TableSource
@@ -45,11 +45,10 @@ class TableSink:
         self._places = Places(
             dialect=source.dialect, columns=source.columns, append=options.append, decimals=options.decimals
         )
-        self._document = Document()
-        source.attach(self._document)
+        self._document = source.keep_text()
 
     def start(self) -> None:
-        """Write the header, once; `write` and `finish` see to it themselves."""
+        """Write the header, once; `write` and `close` see to it themselves."""
         if not self._started:
             self._started = True
             self._put(self._header)
@@ -78,11 +77,28 @@ class TableSink:
         self._missing = [a + b for a, b in zip(self._missing, encoded.missing or self._missing, strict=True)]
         self._document.release(encoded.stop)
 
-    def finish(self) -> None:
-        """Write what is left when every row is written: blank lines at the end, the header where no row came."""
+    def close(self) -> None:
+        """Write what is left when every row is written: the header where no row came, blank lines at the end.
+
+        The target stays open.
+        """
         self.start()
         if self._document.tail:
             self._put(self._document.tail)
+        self._document.restart()
+
+    def discard(self) -> None:
+        """Let go of everything after an error."""
+        self._document.restart()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
 
     def facts(self) -> dict[str, Any]:
         """What was written so far."""

@@ -224,10 +224,17 @@ def delimiter_of(path: Path | None) -> bytes | None:
 
 
 def _sniff(record: bytes, marks: Offsets, *, decimal: str, headed: bool) -> bytes:
-    """The commonest delimiter of the first line. A decimal comma makes a comma in a row of numbers mean nothing."""
-    counts = {sign: len(split_record(record, sign, marks)) - 1 for sign in (b",", b";", b"\t")}
+    """The commonest delimiter of the first line; of equally common ones that which stands more rarely in a name.
+
+    With decimal commas a comma in a row of numbers means nothing.
+    """
+    counts = {sign: len(split_record(record, sign, marks)) - 1 for sign in (b"\t", b";", b",")}
+    if not any(counts.values()) and decimal != ",":
+        return b","
     if decimal == ",":
         commas = counts.pop(b",")
         if headed and commas and not any(counts.values()):
             return b","
+        if not any(counts.values()):
+            return b";"
     return max(counts, key=lambda sign: counts[sign])

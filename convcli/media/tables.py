@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from convcli.errors import InputError, RequestError, nearest
-from convcli.media.delimited import Cells, Layout, lay_out, whole_records
+from convcli.media.delimited import Cells, Layout, lay_out, quote_marks, whole_records
 from convcli.media.numerals import BadCellError, columnar, distinct, read_number, read_numbers
 from convcli.media.splicing import Document, Passage
 from convcli.media.table_text import Encoding, Header, Text, delimiter_of, find_encoding, read_header
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.media.delimited import Piece
+    from convcli.media.numerals import Floats
+    from convcli.media.splicing import Faded
     from convcli.media.times import Clock, TimeKeeper, Where
 
 # Rows that a column must pass before it is read as a whole to see whether it is numeric.
@@ -125,28 +127,26 @@ class TableSource:
 
     def decode(self, raw: Piece) -> Block:
         """The filtered columns of a piece as float64, NaN where missing; InputError for a cell that is no number."""
-        layout = self._lay_out(raw, {*self.columns, *self._keys()})
-        numerals = tuple(layout.cells[column].numerals() for column in self.columns)
-        x = np.empty((layout.rows, len(self.columns)))
-        for channel, column in enumerate(self.columns):
-            x[:, channel] = self._read(layout, numerals[channel], column)
+        passage, x = self._passage(raw)
+        layout = passage.layout
         groups = None if self._by is None else _groups(layout.cells[self._by])
         if self._keeper is not None and self._time is not None:
             where = self._where(layout, self._time)
             self._keeper.check(raw.index, where.cells, groups, where)
-        missing = np.isnan(x)
         with self._lock:
             self._rows += layout.rows
-            self._missing += missing.sum(axis=0)
+            self._missing += np.isnan(x).sum(axis=0)
         if self._document is not None:
-            self._document.add(Passage(layout, numerals, missing if missing.any() else None))
+            self._document.add(passage)
         return Block(x, groups)
 
     # --- for the sink and the report ---
 
-    def attach(self, document: Document) -> None:
-        """From now on leave the text of decoded rows in `document`; without one no text is kept."""
-        self._document = document
+    def keep_text(self) -> Document:
+        """From now on keep the text of decoded rows, in the document returned; without one no text is kept."""
+        again = self._text.repeatable and self.encoding.stored is None
+        self._document = Document(self._recall if again else None)
+        return self._document
 
     def facts(self) -> dict[str, Any]:
         """What was read so far."""
@@ -171,6 +171,7 @@ class TableSource:
             chain([rest] if rest else [], reads),
             header.dialect,
             line=1 + header.text.count(header.dialect.newline),
+            offset=len(header.text),
             width=len(header.cells),
             name=self.name,
         )
@@ -257,6 +258,25 @@ class TableSource:
 
     def _lay_out(self, piece: Piece, wanted: set[int]) -> Layout:
         return lay_out(piece, self.dialect, width=len(self.header), wanted=tuple(sorted(wanted)), name=self.name)
+
+    def _passage(self, piece: Piece) -> tuple[Passage, Floats]:
+        """The rows of a piece and their numbers, `(rows, columns)`."""
+        layout = self._lay_out(piece, {*self.columns, *self._keys()})
+        numerals = tuple(layout.cells[column].numerals() for column in self.columns)
+        x = np.empty((layout.rows, len(self.columns)))
+        for channel, column in enumerate(self.columns):
+            x[:, channel] = self._read(layout, numerals[channel], column)
+        missing = np.isnan(x)
+        return Passage(layout, numerals, missing if missing.any() else None), x
+
+    def _recall(self, faded: Faded) -> Passage:
+        """Read a passage again."""
+        with self._text.open() as stream:
+            stream.seek(faded.piece.offset)
+            data = stream.read(faded.length - faded.piece.padded)
+        data += self.dialect.newline * faded.piece.padded
+        marks = quote_marks(data, self.dialect.delimiter + self.dialect.newline)
+        return self._passage(replace(faded.piece, data=data, marks=marks))[0]
 
     def _read(self, layout: Layout, cells: Cells, column: int) -> Any:
         try:
@@ -370,8 +390,6 @@ def open_table(path: Path | None, *, options: TableOptions, stdin: BinaryIO | No
 
 
 def _normal(options: TableOptions) -> TableOptions:
-    from dataclasses import replace
-
     return replace(options, delimiter="\t") if options.delimiter in ("\\t", "tab") else options
 
 

@@ -1,0 +1,240 @@
+"""`convcli csv`."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, Optional
+
+import typer
+
+from convcli.cli import options
+from convcli.cli.batch import Batch
+from convcli.cli.options import Request, examples
+from convcli.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from convcli.engine.grammar import Call
+    from convcli.engine.plan import Plan
+    from convcli.media.table_sink import TableSink
+    from convcli.media.tables import TableOptions, TableSource
+    from convcli.signals import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableAdapter:
+    """How tables are opened and written."""
+
+    options: TableOptions
+    stepwise: bool
+    medium: Literal["table"] = "table"
+    tail: bool = False
+
+    @contextmanager
+    def open(self, path: Path | None, output: Path | None, calls: tuple[Call, ...]) -> Iterator[OpenedTable]:
+        """The table in `path`, or on standard input."""
+        from convcli.media.tables import open_table
+
+        stdin = sys.stdin.buffer if path is None else None
+        source = open_table(path, options=self.options, stdin=stdin)
+        yield OpenedTable(source, _suffix(calls))
+
+
+@dataclass
+class OpenedTable:
+    """A table."""
+
+    source: TableSource
+    suffix: str
+
+    @property
+    def warnings(self) -> list[str]:
+        return self.source.warnings
+
+    @property
+    def sources(self) -> Sequence[Source[Any]]:
+        return [self.source]
+
+    def details(self) -> Mapping[str, object]:
+        return self.source.facts()
+
+    def check(self, plan: Plan) -> None:
+        """A table has a row for every output, so that there can be no more of them than rows."""
+        for step in plan.steps:
+            if any(reach.phases > reach.step for op in step.ops for reach in op.reach):
+                raise step.call.error("a table cannot get more rows than it has")
+
+    def sink(self, place: Path | BinaryIO, plans: Sequence[Plan], name: str) -> RowsOut:
+        (plan,) = plans
+        return RowsOut(place, self.source, self.suffix, identity=plan.identity)
+
+    def next_page(self, sink: Any) -> None:
+        """A table has but one."""
+
+
+class RowsOut:
+    """A TableSink on a path or a stream. Where the chain changes nothing, cells keep their bytes."""
+
+    def __init__(self, place: Path | BinaryIO, source: TableSource, suffix: str, *, identity: bool) -> None:
+        from convcli.media.table_sink import TableSink
+
+        self.warnings: list[str] = []
+        self._identity = identity
+        self._held = ExitStack()
+        target = self._held.enter_context(place.open("wb")) if isinstance(place, Path) else place
+        self._sink: TableSink = TableSink(target, source=source, suffix=suffix)
+        if source.options.follow:
+            self._sink.start()
+
+    def encode(self, y: Any, rows: Any) -> Any:
+        return self._sink.encode(None if self._identity else y, rows)
+
+    def write(self, encoded: Any) -> None:
+        self._sink.write(encoded)
+
+    def close(self) -> None:
+        self._sink.close()
+        self._held.close()
+
+    def discard(self) -> None:
+        self._held.close()
+
+    def facts(self) -> Mapping[str, object]:
+        return self._sink.facts()
+
+
+def _suffix(calls: tuple[Call, ...]) -> str:
+    """What is appended to the name of a column: `sma20`, `lowpass0.1_diff1`."""
+    words = []
+    for call in calls:
+        values = [f"{a.key or ''}{a.text}" for a in call.arguments]
+        words.append(call.name + "_".join(values))
+    return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")
+
+
+def _columns(texts: list[str] | None) -> tuple[str, ...] | None:
+    """The names in `-c A,B -c C`; a name with a comma stands in double quotes, as in the table."""
+    if not texts:
+        return None
+    names = [name for text in texts for name in next(csv.reader([text]), [])]
+    if not names or not all(names):
+        raise RequestError("-c expects names of columns split by commas, such as -c Open,Close")
+    return tuple(names)
+
+
+def _one_character(text: str | None, option: str) -> str | None:
+    r"""`;`, `\t` or `tab` as one character."""
+    meant = {"\\t": "\t", "tab": "\t"}.get(text or "", text)
+    if meant is not None and (len(meant) != 1 or not meant.isascii() or meant in '"\r\n' or meant.isalnum()):
+        raise RequestError(f"{option} expects one character such as , ; or \\t, got {text!r}")
+    return meant
+
+
+def table(
+    filter: options.Filter,
+    inputs: options.Inputs = None,
+    *,
+    output: options.Output = None,
+    columns: Annotated[
+        Optional[list[str]],
+        typer.Option("-c", "--columns", metavar="A,B", help="Columns to filter.", show_default="every numeric one"),
+    ] = None,
+    by: Annotated[
+        Optional[str],
+        typer.Option(metavar="COLUMN", help="Each value of this column is a signal of its own.", show_default=False),
+    ] = None,
+    time: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="COLUMN",
+            help="Times that set the rate, for lengths such as 20d and frequencies; must be sorted and regular.",
+            show_default=False,
+        ),
+    ] = None,
+    append: Annotated[
+        bool, typer.Option("--append", help="Keep the column and add a new one, such as Close_sma20.")
+    ] = False,
+    decimals: Annotated[
+        Optional[int],
+        typer.Option(min=0, max=30, help="Decimals of new numbers.", show_default="as few as read back the same"),
+    ] = None,
+    delimiter: Annotated[
+        Optional[str], typer.Option("-d", "--delimiter", help=r"Between cells: , ; \t", show_default="as in the header")
+    ] = None,
+    decimal: Annotated[str, typer.Option(help="Decimal mark: . or ,")] = ".",
+    no_header: Annotated[bool, typer.Option("--no-header", help="No header: columns are called 1, 2, 3, ...")] = False,
+    encoding: Annotated[str, typer.Option(help="Encoding of the text.")] = "utf-8",
+    follow: Annotated[bool, typer.Option("--follow", help="Write each row as soon as it is known.")] = False,
+    edge: options.Edge = None,
+    align: options.Align = None,
+    missing: options.Missing = "keep",
+    force: options.Force = False,
+    in_place: options.InPlace = False,
+    report: options.Report = None,
+    dry_run: options.DryRun = False,
+    jobs: options.Jobs = None,
+    threads: options.Threads = None,
+    fail_on: options.FailOn = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> int:
+    """Filter numeric columns of CSV and TSV files, above all in a pipe.
+
+    Nothing looks ahead unless --align center. Cells that are not filtered stay byte for byte, rows in their order. Empty
+    cells, NaN and NA are missing. Lengths are rows (20), or with --time durations (20d); frequencies are cycles per row,
+    or with --time per unit of time.
+    """
+    from convcli.media.tables import TableOptions
+
+    if decimal not in (".", ","):
+        raise RequestError(f"--decimal expects . or , got {decimal!r}")
+    request = Request(
+        command="csv",
+        filter=filter,
+        inputs=Request.sources(inputs),
+        output=output,
+        force=force,
+        in_place=in_place,
+        edge=edge,
+        align=align,
+        missing=missing,
+        report=report,
+        dry_run=dry_run,
+        jobs=jobs,
+        threads=threads,
+        fail_on=tuple(fail_on or ()),
+        quiet=quiet,
+        verbose=verbose,
+    )
+    table_options = TableOptions(
+        columns=_columns(columns),
+        by=by,
+        time=time,
+        delimiter=_one_character(delimiter, "--delimiter"),
+        decimal=decimal,
+        header=not no_header,
+        encoding=encoding,
+        append=append,
+        decimals=decimals,
+        follow=follow,
+    )
+    return Batch(request, TableAdapter(options=table_options, stepwise=follow)).run()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        name="csv",
+        epilog=examples(
+            "convcli csv sma:20 prices.csv -c Close --by Ticker --append -o smooth.csv",
+            "convcli csv 'ema:halflife=5 | diff:1' < rows.csv | head",
+            "tail -f log.csv | convcli csv gaussian:2 --align causal --follow",
+        ),
+    )(table)

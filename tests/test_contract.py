@@ -1,0 +1,309 @@
+"""What every registered step promises, checked for every one of them on every medium that it accepts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from convcli.engine.arrays import Blocks, Collected
+from convcli.engine.grammar import parse
+from convcli.engine.plan import Plan, Rules, make_plan
+from convcli.engine.run import run
+from convcli.errors import RequestError
+from convcli.filters import steps
+from convcli.signals import Signal
+
+if TYPE_CHECKING:
+    from convcli.core.extend import Edge
+    from convcli.filters.registry import Step
+    from convcli.signals import Align, Array
+
+EDGES: tuple[Edge, ...] = ("shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid")
+ALIGNS: tuple[Align, ...] = ("center", "causal")
+STEPS = list(steps().values())
+MEDIA = ("audio", "table", "image", "transparent", "array")
+
+LINEAR_FAMILIES = ("given taps", "smoothing", "frequency", "differences")
+LINEAR = ("sharpen", "emboss", "motion", "disk", "gabor", "downsample", "stride", "resample", "resize", "avg_pool",
+          "sum_pool", "adaptive_avg_pool", "global_avg_pool", "gain")  # fmt: skip
+KEEPS_A_CONSTANT = ("lowpass", "bandstop", "sharpen", "motion", "disk", "downsample", "stride", "resample", "resize",
+                    "avg_pool", "max_pool", "min_pool", "adaptive_avg_pool", "adaptive_max_pool", "global_avg_pool",
+                    "global_max_pool")  # fmt: skip
+LOSES_A_CONSTANT = ("highpass", "bandpass", "sobel", "prewitt", "scharr", "gabor")
+# A new grid lies between the old samples, and each of its points is made of those on both sides of it.
+BETWEEN_SAMPLES = ("resample", "resize")
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Examples name files of sample_data/."""
+    monkeypatch.chdir(Path(__file__).parents[1])
+
+
+def signal_for(step: Step, medium: str, n: int) -> Signal:
+    """A signal of `n` samples along each axis. Frequencies of the examples are in cycles per sample."""
+    if medium in ("image", "transparent"):
+        channels = ("R", "G", "B") if medium == "image" else ("R", "G", "B", "A")
+        alpha = 3 if medium == "transparent" else None
+        return Signal(medium="image", shape=(n, n - 4), channels=channels, alpha=alpha, full_scale=255.0)
+    rate = 1.0 if step.family == "frequency" else 16000.0
+    if medium == "audio":
+        return Signal(medium="audio", shape=(n,), channels=("left", "right"), rate=rate)
+    if medium == "table":
+        return Signal(medium="table", shape=(n,), channels=("Open", "Close"))
+    return Signal(medium="array", shape=(n,), channels=("1",))
+
+
+def plan_for(step: Step, medium: str, *, edge: Edge | None = None, align: Align | None = None) -> Plan | None:
+    """The step's example bound to a signal some windows long; None where the step refuses the medium."""
+    n = 41
+    for _ in range(2):
+        signal = signal_for(step, medium, n)
+        try:
+            plan = make_plan(step.example, signal, Rules.of(signal, edge=edge, align=align))
+        except RequestError as error:
+            assert error.message, "a refusal has words"
+            return None
+        reach = plan.chain.reach
+        n = 41 + max(3 * (r.before + r.after) // 2 + 3 * r.step for r in reach)
+    return plan
+
+
+def accepted(step: Step, medium: str, **rules: Any) -> Plan:
+    plan = plan_for(step, medium, **rules)
+    if plan is None:
+        pytest.skip(f"{step.name} refuses {medium}")
+    return plan
+
+
+def noise(plan: Plan, seed: int = 0) -> Array:
+    shape = (*(n or 0 for n in plan.signal.shape), len(plan.signal.channels))
+    x = np.random.default_rng(seed).uniform(-1, 1, shape)
+    if plan.signal.medium == "image":
+        x = np.rint(127 + 120 * x)
+    return x
+
+
+def filtered(plan: Plan, x: Array, cuts: tuple[int, ...] = (), threads: int = 1) -> Array:
+    ends = [0, *sorted(min(c, len(x)) for c in cuts), len(x)]
+    sink = Collected()
+    run(plan, Blocks(plan.signal, [x[a:b] for a, b in zip(ends, ends[1:], strict=False)]), sink, threads=threads)
+    if sink.parts:
+        return np.concatenate(sink.parts)
+    return np.empty((0, *(n or 0 for n in plan.result.shape[1:]), len(plan.result.channels)), x.dtype)
+
+
+def close(y: Array, truth: Array, tolerance: float = 1e-12) -> None:
+    scale = float(np.nanmax(np.abs(truth), initial=1.0))
+    np.testing.assert_allclose(y, truth, rtol=0, atol=tolerance * scale)
+
+
+every_step = pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+every_medium = pytest.mark.parametrize("medium", MEDIA)
+
+
+@every_step
+def test_words(step: Step) -> None:
+    assert step.help.endswith((".", ")", ":")), f"{step.name}: the docstring's first line is its help"
+    assert step.usage.startswith(step.name)
+    assert parse(step.example)[0].name in (step.name, *step.aliases)
+    assert any(plan_for(step, medium) is not None for medium in MEDIA), "some medium takes it"
+
+
+@every_step
+@every_medium
+def test_blocks_are_the_whole(step: Step, medium: str) -> None:
+    plan = accepted(step, medium)
+    x = noise(plan)
+    kept = x.copy()
+    x.flags.writeable = False
+    whole = filtered(plan, x)
+    np.testing.assert_array_equal(x, kept)
+    assert whole.shape == (*plan.result.shape, len(plan.result.channels))
+    width = plan.chain.reach[0].before + plan.chain.reach[0].after + 1
+    for size in (1, 2, width - 1, width, 13, len(x) + 1):
+        cuts = tuple(range(0, len(x), max(size, 1))) if len(x) < 400 or size > 2 else (0, 0, size, 2 * size)
+        for threads in (1, 2):
+            y = filtered(plan, x, cuts, threads)
+            if plan.signal.medium == "table":
+                np.testing.assert_array_equal(y, whole)
+            else:
+                close(y, whole)
+
+
+@every_step
+@every_medium
+def test_lengths(step: Step, medium: str) -> None:
+    for edge in EDGES:
+        for align in ALIGNS:
+            plan = accepted(step, medium, edge=edge, align=align)
+            y = filtered(plan, noise(plan))
+            assert y.shape == (*plan.result.shape, len(plan.result.channels)), (edge, align)
+
+
+@every_step
+@every_medium
+def test_single_precision_stays(step: Step, medium: str) -> None:
+    plan = accepted(step, medium)
+    x = noise(plan)
+    y = filtered(plan, x.astype(np.float32), (5, 20))
+    assert y.dtype == np.float32
+    close(y, filtered(plan, x.astype(np.float32).astype(np.float64)), 2e-5)
+
+
+@every_step
+@every_medium
+def test_the_reach_is_true(step: Step, medium: str) -> None:
+    for align in ALIGNS:
+        plan = accepted(step, medium, edge="zero", align=align)
+        if any(bound.whole for bound in plan.steps):
+            continue
+        x, other = noise(plan, 1), noise(plan, 2)
+        y = filtered(plan, x)
+        for axis in range(plan.signal.axes):
+            k = y.shape[axis] // 2
+            low, high = plan.chain.needs(axis, k, k + 1)[0]
+            low, high = max(low, 0), min(high, x.shape[axis])
+            mixed = np.moveaxis(other.copy(), axis, 0)
+            mixed[low:high] = np.moveaxis(x, axis, 0)[low:high]
+            z = filtered(plan, np.moveaxis(mixed, 0, axis))
+            close(np.take(z, k, axis), np.take(y, k, axis))
+
+
+@every_step
+@every_medium
+def test_the_reach_is_tight(step: Step, medium: str) -> None:
+    for align in ALIGNS:
+        plan = accepted(step, medium, edge="zero", align=align)
+        if any(bound.whole for bound in plan.steps):
+            continue
+        x = noise(plan, 1)
+        y = filtered(plan, x)
+        for axis in range(plan.signal.axes):
+            k = y.shape[axis] // 2
+            low, high = plan.chain.needs(axis, k, k + 1)[0]
+            assert low >= 0
+            assert high <= x.shape[axis], "the signal is long enough for one undisturbed window"
+            for end in (low, high - 1):
+                changed = np.moveaxis(x.copy(), axis, 0)
+                changed[end] = 1e9 + 1e9 * np.moveaxis(x, axis, 0)[end]
+                z = filtered(plan, np.moveaxis(changed, 0, axis))
+                reaching = np.take(z, k, axis) != np.take(y, k, axis)
+                assert reaching.any() or _ends_in_zero(plan, axis), (align, axis, end)
+
+
+def _ends_in_zero(plan: Plan, axis: int) -> bool:
+    """Whether an output need not depend on the ends of its reach: taps of 0, phases by turns, a fold."""
+    if plan.steps[0].step.name in (*BETWEEN_SAMPLES, "max_pool", "min_pool", "relu", "clip", "tanh", "sigmoid", "exp"):
+        return True
+    for op in plan.chain.ops:
+        taps = np.moveaxis(np.atleast_1d(getattr(op, "taps", np.ones(1))), min(axis, 0), 0)
+        if not taps[0].any() or not taps[-1].any():
+            return True
+    return False
+
+
+@every_step
+@every_medium
+def test_causal_steps_do_not_look_ahead(step: Step, medium: str) -> None:
+    plan = accepted(step, medium, align="causal")
+    if step.name in BETWEEN_SAMPLES:
+        return
+    for axis in range(plan.signal.axes):
+        assert plan.chain.look_ahead(axis) <= 0
+    if plan.signal.axes == 2 or any(bound.whole for bound in plan.steps):
+        return
+    x = noise(plan)
+    whole = filtered(plan, x)
+    for k in (1, 2, 17, len(x) - 1):
+        complete = plan.chain.ready(0, k)
+        y = filtered(plan, x[:k])[:complete]
+        if plan.signal.medium == "table":
+            np.testing.assert_array_equal(y, whole[:complete])
+        elif plan.rules.edge == "zero":
+            close(y, whole[:complete])
+
+
+@every_step
+@every_medium
+def test_linear_steps_are_linear(step: Step, medium: str) -> None:
+    if not (step.family in LINEAR_FAMILIES or step.name in LINEAR) or medium == "transparent":
+        return
+    for edge in ("zero", "edge", "wrap"):
+        plan = accepted(step, medium, edge=edge)
+        a, b = noise(plan, 3), noise(plan, 4)
+        close(filtered(plan, a + b), filtered(plan, a) + filtered(plan, b))
+        close(filtered(plan, -2.5 * a), -2.5 * filtered(plan, a))
+
+
+@every_step
+@every_medium
+def test_steps_move_along_with_their_input(step: Step, medium: str) -> None:
+    plan = accepted(step, medium, edge="wrap")
+    if any(bound.whole for bound in plan.steps):
+        return
+    x = noise(plan)
+    for axis in range(plan.signal.axes):
+        along = plan.chain.reach[axis]
+        if x.shape[axis] % along.step:
+            continue
+        moved = filtered(plan, np.roll(x, along.step, axis))
+        close(moved, np.roll(filtered(plan, x), along.phases, axis), 1e-11)
+
+
+@every_step
+@every_medium
+def test_constants(step: Step, medium: str) -> None:
+    keeps = step.family == "smoothing" or step.name in KEEPS_A_CONSTANT
+    loses = step.family == "differences" or step.name in LOSES_A_CONSTANT
+    if not (keeps or loses):
+        return
+    for align in ALIGNS:
+        for edge in EDGES:
+            plan = accepted(step, medium, edge=edge, align=align)
+            x = np.full_like(noise(plan), 37.0)
+            y = filtered(plan, x)
+            if medium == "transparent" and loses:
+                y = y[..., :3]
+            if edge == "zero" or (edge == "shrink" and loses):
+                y = y[_undisturbed(plan, y)]
+            close(y, np.full_like(y, 37.0 if keeps else 0.0), 1e-12)
+
+
+def _undisturbed(plan: Plan, y: Array) -> tuple[slice, ...]:
+    """The outputs that read nothing but the signal."""
+    places = []
+    for axis in range(plan.signal.axes):
+        reach = plan.chain.reach[axis]
+        first = -(-reach.before // reach.step) * reach.phases
+        places.append(slice(first, min(y.shape[axis], plan.chain.ready(axis, plan.signal.shape[axis] or 0))))
+    return tuple(places)
+
+
+@every_step
+def test_a_missing_cell_stays_missing(step: Step) -> None:
+    if step.family not in LINEAR_FAMILIES:
+        return
+    plan = accepted(step, "table")
+    x = noise(plan)
+    x[np.random.default_rng(5).random(x.shape) < 0.2] = np.nan
+    y = filtered(plan, x)
+    assert np.isnan(y)[np.isnan(x)].all()
+    propagated = make_plan(step.example, plan.signal, Rules(edge="zero", align="causal", missing="propagate"))
+    assert np.isnan(filtered(propagated, x)).sum() >= np.isnan(x).sum()
+    filled = make_plan(step.example, plan.signal, Rules(edge="edge", align="causal", missing="fill"))
+    if step.family == "smoothing":
+        first = int(np.argmin(np.isnan(x).any(axis=1)))
+        assert not np.isnan(filtered(filled, x)[first + 6 :]).any()
+
+
+@every_step
+@every_medium
+def test_no_samples_at_all(step: Step, medium: str) -> None:
+    plan = accepted(step, medium)
+    x = noise(plan)[:0]
+    for cuts in ((), (0, 0)):
+        assert filtered(plan, x, cuts).shape[0] == 0

@@ -1,0 +1,161 @@
+"""The promises of the frequency designs, measured on a finer grid than the designs measure themselves."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convcli.errors import RequestError
+from convcli.filters.fir import Bands
+from convcli.filters.frequency import bandpass, bandstop, highpass, lowpass
+from convcli.signals import Signal
+
+PLAIN = Signal(medium="array", shape=(None,), channels=("x",))
+SOUND = Signal(medium="audio", shape=(None,), channels=("left",), rate=8000)
+
+DESIGNS = {
+    "lowpass": (lowpass, (0.1,), (1, 0)),
+    "highpass": (highpass, (0.15,), (0, 1)),
+    "bandpass": (bandpass, (0.1, 0.25), (0, 1, 0)),
+    "bandstop": (bandstop, (0.12, 0.3), (1, 0, 1)),
+}
+
+
+def broken_by(taps, edges, gains, width, attenuation):
+    """By how many dB the worst point of all bands misses the promise (at most 0: kept)."""
+    points = 1 << (50 * taps.size - 1).bit_length()
+    response, f = np.abs(np.fft.rfft(taps, points)), np.fft.rfftfreq(points)
+    worst = 0.0
+    for start, stop, gain in Bands(edges=edges, gains=gains, width=width).spans:
+        inside = (f >= start) & (f <= stop)
+        worst = max(worst, float(np.abs(response[inside] - gain).max(initial=0)))
+    return 20 * np.log10(worst) + attenuation
+
+
+def default_width(edges):
+    return 0.25 * min(b - a for a, b in itertools.pairwise((0, *edges, 0.5)))
+
+
+@pytest.mark.parametrize("phase", ["linear", "minimum"])
+@pytest.mark.parametrize("method", ["kaiser", "remez", "firls"])
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_method_keeps_its_promise(name, method, phase):
+    design, edges, gains = DESIGNS[name]
+    for attenuation in (21, 60, 80, 100):
+        made = design(*edges, attenuation=attenuation, method=method, phase=phase, signal=PLAIN)
+        assert broken_by(made.taps, edges, gains, default_width(edges), attenuation) <= 1e-6
+        assert made.taps.sum() == gains[0]
+        assert made.taps.size % 2 == 1
+        assert made.gaps == ("hold" if gains[0] else "empty")
+        if phase == "linear":
+            assert np.array_equal(made.taps, made.taps[::-1])
+            assert made.centre == (made.taps.size // 2,)
+        else:
+            assert made.centre == (0,)
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.floats(0.002, 0.498),
+    st.floats(0.02, 0.95),
+    st.floats(10, 180),
+    st.sampled_from([(lowpass, (1, 0)), (highpass, (0, 1))]),
+)
+def test_one_edge_anywhere(cutoff, part, attenuation, which):
+    design, gains = which
+    width = part * 2 * min(cutoff, 0.5 - cutoff)
+    made = design(cutoff, width=width, attenuation=attenuation, signal=PLAIN)
+    assert broken_by(made.taps, (cutoff,), gains, width, attenuation) <= 1e-6
+    assert made.taps.sum() == gains[0]
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.floats(0.01, 0.45),
+    st.floats(0.01, 0.45),
+    st.floats(10, 180),
+    st.sampled_from([(bandpass, (0, 1, 0)), (bandstop, (1, 0, 1))]),
+)
+def test_two_edges_anywhere(first, second, attenuation, which):
+    design, gains = which
+    edges = (min(first, second), min(max(first, second), 0.49) + 0.005)
+    made = design(*edges, attenuation=attenuation, signal=PLAIN)
+    assert broken_by(made.taps, edges, gains, default_width(edges), attenuation) <= 1e-6
+    assert made.taps.sum() == gains[0]
+
+
+def test_the_kaiser_estimate_is_raised_only_as_needed():
+    from scipy.signal import kaiserord
+
+    for attenuation in (40, 60, 80, 120):
+        taps = lowpass(0.2, width=0.02, attenuation=attenuation, signal=PLAIN).taps
+        estimate, _ = kaiserord(attenuation, 0.02 * 2)
+        assert estimate - 1 <= taps.size <= 1.05 * estimate + 4
+
+
+def test_gain_1_at_nyquist_and_in_the_middle():
+    assert abs(np.fft.rfft(highpass(0.2, signal=PLAIN).taps, 1024)[-1]) == pytest.approx(1, abs=1e-13)
+    assert abs(np.fft.rfft(bandpass(0.125, 0.375, signal=PLAIN).taps, 1024)[256]) == pytest.approx(1, abs=1e-13)
+
+
+def test_a_given_number_of_taps_is_kept():
+    for count in (3, 4, 31, 64, 1001):
+        assert lowpass(0.1, taps=count, signal=PLAIN).taps.size == count
+        assert lowpass(0.01, taps=count, width=0.001, signal=PLAIN).taps.size == count
+    assert bandstop(0.1, 0.2, taps=101, method="firls", signal=PLAIN).taps.size == 101
+    assert lowpass(0.1, taps=65, method="remez", phase="minimum", signal=PLAIN).taps.size == 65
+    wide = lowpass(0.2, taps=401, signal=PLAIN).taps
+    assert broken_by(wide, (0.2,), (1, 0), 0.014, 80) <= 0.5
+
+
+def test_minimum_phase_has_its_energy_first():
+    linear, minimum = (lowpass(0.1, phase=phase, signal=PLAIN).taps for phase in ("linear", "minimum"))
+    centroid = [float((taps**2 @ np.arange(taps.size)) / (taps**2).sum()) for taps in (linear, minimum)]
+    assert centroid[1] < 0.2 * centroid[0]
+
+
+def test_a_long_design_is_quick():
+    start = time.perf_counter()
+    made = lowpass(0.0002, width=0.00005, signal=PLAIN)
+    assert made.taps.size > 100_000
+    assert time.perf_counter() - start < 3
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda: lowpass(3800 / 8000, width=600 / 8000, signal=SOUND),
+            "600 Hz leaves no band between 3800 Hz and 4000 Hz",
+        ),
+        (lambda: highpass(100 / 8000, width=300 / 8000, signal=SOUND), "300 Hz leaves no band between 0 Hz and 100 Hz"),
+        (lambda: bandpass(0.1, 0.2, width=0.1, signal=PLAIN), "between 0.1 cycles/sample and 0.2 cycles/sample"),
+        (lambda: bandpass(0.2, 0.1, signal=SOUND), "1600 Hz and 800 Hz came"),
+        (lambda: bandstop(0.2, 0.2, signal=SOUND), "below the second"),
+        (lambda: lowpass(0.1, attenuation=300, signal=SOUND), "10 ... 200 dB"),
+        (lambda: lowpass(0.1, attenuation=150, phase="minimum", signal=SOUND), "10 ... 120 dB"),
+        (lambda: lowpass(0.1, attenuation=150, method="remez", signal=SOUND), "10 ... 120 dB"),
+        (lambda: lowpass(0.1, attenuation=-3, signal=SOUND), "10 ... 200 dB"),
+        (lambda: highpass(0.1, taps=100, signal=SOUND), "odd number of taps, not 100"),
+        (lambda: lowpass(0.1, taps=100, method="firls", signal=SOUND), "odd number of taps, not 100"),
+        (lambda: lowpass(0.1, taps=2, signal=SOUND), "2 taps"),
+        (lambda: lowpass(0.1, taps=10**9, signal=SOUND), "at most 4,194,304"),
+        (lambda: lowpass(1e-7, signal=SOUND), "at most 4,194,304"),
+        (lambda: lowpass(0.001, method="remez", signal=SOUND), "remez needs"),
+        (lambda: lowpass(0.001, method="firls", signal=SOUND), "firls needs"),
+    ],
+)
+def test_what_cannot_be_is_refused(make, said):
+    with pytest.raises(RequestError, match=said):
+        make()
+
+
+def test_remez_that_does_not_converge_says_so():
+    with pytest.raises(RequestError, match="remez") as caught:
+        highpass(0.02, method="remez", signal=PLAIN)
+    assert "kaiser" in str(caught.value.hint)

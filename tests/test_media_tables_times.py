@@ -1,0 +1,196 @@
+"""--time: the rate of a table, and rows that come at the wrong time."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from convcli.errors import InputError
+from convcli.media import table_text
+from convcli.media.tables import TableOptions, TableSource, open_table
+
+DAY = 86400.0
+
+
+def opened(rows: list[str], *, header: str = "t,x", **options: object) -> TableSource:
+    data = "\n".join([header, *rows, ""]).encode()
+    settings: dict[str, object] = {"time": "t", **options}
+    return open_table(None, options=TableOptions(**settings), stdin=io.BytesIO(data))  # type: ignore[arg-type]
+
+
+def read(source: TableSource) -> int:
+    return sum(len(source.decode(raw).x) for raw in source.chunks())
+
+
+def error_of(rows: list[str], **options: object) -> str:
+    with pytest.raises(InputError) as caught:
+        read(opened(rows, **options))
+    assert caught.value.hint
+    return caught.value.message
+
+
+def timed(times: list[str]) -> list[str]:
+    return [f'"{time}",{i}' for i, time in enumerate(times)]
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(
+        ("times", "rate"),
+        [
+            ([0, 1, 2, 3], 1.0),
+            ([10.5, 10.51, 10.52, 10.53], 100.0),
+            ([1.7e9 + i / 50 for i in range(100)], 50.0),
+            ([0, 250, 500], 1 / 250),
+        ],
+    )
+    def test_rate(self, times: list[float], rate: float) -> None:
+        source = opened([f"{t},1" for t in times])
+        assert source.signal.rate == pytest.approx(rate, rel=1e-6)
+        assert source.signal.cycle == 1
+        assert source.signal.channels == ("x",)
+        assert read(source) == len(times)
+
+    def test_rounded_times_are_regular(self) -> None:
+        source = opened([f"{i / 30:.3f},1" for i in range(1000)])
+        assert source.signal.rate == pytest.approx(30, rel=1e-4)
+        assert read(source) == 1000
+
+    def test_decimal_comma(self) -> None:
+        assert opened(["0,5;1", "1,0;2", "1,5;3"], header="t;x", decimal=",").signal.rate == 2
+
+    def test_irregular(self) -> None:
+        assert error_of(["0,1", "1,1", "3,1", "4,1"]) == (
+            "standard input, line 4, column t: expected the time 2 after 1, got 3"
+        )
+        assert "line 4, column t: expected the time 2 after 1, got 1" in error_of(["0,1", "1,1", "1,1", "2,1"])
+        assert "line 3, column t: expected the time 4 after 3, got 2" in error_of(["3,1", "2,1", "1,1"])
+
+    @pytest.mark.parametrize("cell", ["", "NaN", "x", "inf"])
+    def test_no_time(self, cell: str) -> None:
+        shown = cell or "an empty cell"
+        assert error_of(["0,1", "1,1", f"{cell},1"]) == (
+            f"standard input, line 4, column t: expected a time in seconds, got {shown}"
+        )
+
+
+class TestDates:
+    @pytest.mark.parametrize(
+        ("times", "rate", "cycle"),
+        [
+            (["2024-02-27", "2024-02-28", "2024-02-29", "2024-03-01"], 1 / DAY, DAY),
+            (["20240227", "20240228", "20240229", "20240301"], 1 / DAY, DAY),
+            (["2024-01-02 10:00", "2024-01-02 11:00", "2024-01-02 12:00"], 1 / 3600, 3600),
+            (["2024-01-02T10:00:00.00", "2024-01-02T10:00:00.25", "2024-01-02T10:00:00.50"], 4, 1),
+            (["2024-01-02T10:00:00Z", "2024-01-02T12:00:00+01:00", "2024-01-02T12:00:00Z"], 1 / 3600, 3600),
+            (["Jan 1 2000", "Feb 1 2000", "Mar 1 2000"], 1 / (30.436875 * DAY), DAY),
+            (["31/01/2024", "01/02/2024", "02/02/2024"], 1 / DAY, DAY),
+            (["01/02/2024", "02/02/2024", "03/02/2024"], 1 / (30.436875 * DAY), DAY),
+            (["1/2/2024", "1/3/2024", "1/4/2024"], 1 / DAY, DAY),
+        ],
+    )
+    def test_rate(self, times: list[str], rate: float, cycle: float) -> None:
+        source = opened(timed(times))
+        assert source.signal.rate == pytest.approx(rate)
+        assert source.signal.cycle == cycle
+        assert read(source) == len(times)
+
+    @pytest.mark.parametrize(
+        ("calendar", "days"),
+        [
+            ("D", 1),
+            ("B", 1),
+            ("W-FRI", 7),
+            ("MS", 30.436875),
+            ("ME", 30.436875),
+            ("BMS", 30.436875),
+            ("BME", 30.436875),
+            ("QS", 91.310625),
+            ("QE", 91.310625),
+            ("YS", 365.2425),
+            ("YE", 365.2425),
+            ("30min", 1 / 48),
+        ],
+    )
+    @pytest.mark.parametrize("rows", [3, 40])
+    def test_calendars(self, calendar: str, days: float, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(table_text, "BLOCK_BYTES", 130)
+        times = pd.date_range("2023-11-01", periods=rows, freq=calendar).strftime("%Y-%m-%d %H:%M:%S").tolist()
+        source = opened(timed(times))
+        assert source.signal.rate == pytest.approx(1 / (days * DAY))
+        assert read(source) == rows
+
+    def test_a_week_of_days_may_go_on_either_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(table_text, "BLOCK_BYTES", 40)
+        for weekend in (["2024-01-06", "2024-01-07", "2024-01-08"], ["2024-01-08", "2024-01-09", "2024-01-10"]):
+            times = ["2024-01-03", "2024-01-04", "2024-01-05", *weekend]
+            source = opened(timed(times))
+            assert source.signal.rate == 1 / DAY
+            assert read(source) == 6
+        bad = ["2024-01-03", "2024-01-04", "2024-01-05", "2024-01-08", "2024-01-09", "2024-01-11"]
+        assert error_of(timed(bad)) == (
+            "standard input, line 7, column t: expected the time 2024-01-10 after 2024-01-09, got 2024-01-11"
+        )
+
+    def test_irregular(self) -> None:
+        months = ["2024-01-01", "2024-02-01", "2024-04-01", "2024-05-01", "2024-06-01"]
+        assert error_of(timed(months)) == (
+            "standard input, line 4, column t: expected the time 2024-03-01 after 2024-02-01, got 2024-04-01"
+        )
+
+    def test_a_late_irregularity_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(table_text, "BLOCK_BYTES", 60)
+        times = pd.date_range("2024-01-01", periods=100, freq="h").strftime("%Y-%m-%d %H:%M").tolist()
+        del times[70]
+        message = error_of(timed(times))
+        assert message == (
+            f"standard input, line 72, column t: expected the time {pd.Timestamp(times[69]) + pd.Timedelta('1h')} "
+            f"after {pd.Timestamp(times[69])}, got {times[70]}"
+        )
+
+    @pytest.mark.parametrize("cell", ["", "soon", "2024-02-30"])
+    def test_no_date(self, cell: str) -> None:
+        message = error_of(timed(["2024-02-27", "2024-02-28", cell]))
+        assert "line 4, column t: expected a date or time written as in the first row" in message
+
+    def test_no_time_at_all(self) -> None:
+        assert "expected a time: a number of seconds, a date" in error_of(timed(["spring", "summer"]))
+
+
+class TestGroups:
+    ROWS = ("0,a,1", "0,b,1", "1,a,1", "5,c,1", "1,b,1", "2,a,1", "2,b,1", "6,c,1")
+
+    @pytest.mark.parametrize("block", [8, 1 << 20])
+    def test_each_has_its_own_times(self, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(table_text, "BLOCK_BYTES", block)
+        source = opened(list(self.ROWS), header="t,g,x", by="g", columns=("x",))
+        assert source.signal.rate == 1
+        assert read(source) == 8
+        message = error_of([*self.ROWS, "4,b,1"], header="t,g,x", by="g", columns=("x",))
+        assert message == "standard input, line 10, column t: expected the time 3 after 2 of b, got 4"
+
+    def test_all_must_have_the_same_step(self) -> None:
+        rows = ["0,a,1", "1,a,1", "2,a,1", "0,b,1", "2,b,1"]
+        assert "line 6, column t: expected the time 1 after 0 of b, got 2" in error_of(rows, header="t,g,x", by="g")
+
+
+class TestShort:
+    def test_header_only(self) -> None:
+        source = opened([], columns=("x",))
+        assert source.signal.rate is not None
+        assert source.warnings
+        assert read(source) == 0
+
+    def test_follow_waits_for_two_rows(self) -> None:
+        class Lines(io.BytesIO):
+            def read1(self, size: int | None = -1, /) -> bytes:
+                return self.readline()
+
+        lines = Lines(b"t,x\n0,1\n2,2\n4,3\n")
+        source = open_table(None, options=TableOptions(time="t", follow=True), stdin=lines)
+        assert source.signal.rate == 0.5
+        assert lines.tell() == 12
+        assert read(source) == 3
+        assert np.isclose(source.facts()["rows"], 3)

@@ -6,7 +6,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -22,10 +22,12 @@ from convcli.media.image_exif import refresh
 from convcli.media.image_levels import Levels, quantise
 from convcli.media.image_sink import ImageSink
 from convcli.media.images import ImageFile, ImageOptions, open_image
+from convcli.media.outputs import atomic
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
     from convcli.signals import Array
 
 RNG = np.random.default_rng(1)
@@ -60,7 +62,7 @@ def same(x: Array) -> Array:
 
 def run(
     source: Path | bytes,
-    target: Path | io.BytesIO,
+    target: Path | BinaryIO,
     change: Callable[[Array], Array] = same,
     *,
     signal: Callable[[Signal], Signal] = same,  # type: ignore[assignment]
@@ -615,6 +617,13 @@ def test_pages_of_different_sizes(tmp_path: Path) -> None:
         run(a, tmp_path / "b.tif")
 
 
+def test_pages_of_different_channels_are_counted_by_name() -> None:
+    data = b"P5 1 1 255\n\xff" + b"P6 1 1 255\n\xff\x00\xff"
+    for rule in ("clip", "offset"):
+        _, sink = run(data, io.BytesIO(), lambda x: x + 1, range=rule)
+        assert sink.facts()["clipped_above"] == {"grey": 1, "R": 1, "G": 0, "B": 1}
+
+
 # The netpbm family.
 
 
@@ -698,6 +707,36 @@ def test_damaged_pictures_are_refused(tmp_path: Path, suffix: str, capfd: Any) -
     with pytest.raises(InputError):
         run(tmp_path / f"b.{suffix}", tmp_path / "out.png")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_jpeg_with_stray_bytes_is_read_with_a_warning(tmp_path: Path, capfd: Any) -> None:
+    a = save(tmp_path / "a.jpg", noise(40, 30, 3, "u1"), "srgb")
+    data = a.read_bytes()
+    scan = data.index(b"\xff\xda")
+    (tmp_path / "b.jpg").write_bytes(data[:scan] + b"stray" + data[scan:])
+    image, _ = run(tmp_path / "b.jpg", tmp_path / "c.png")
+    assert np.array_equal(load(tmp_path / "c.png"), load(a))
+    assert any("extraneous bytes" in text for text in image.warnings)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "ppm"])
+def test_a_full_disk(tmp_path: Path, suffix: str) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    a = save(tmp_path / "a.png", noise(300, 300, 3, "u1"), "srgb")
+    with pytest.raises(OSError, match="No space left"):
+        run(a, Path("/dev/full"), format=find_format(suffix).name)
+    with Path("/dev/full").open("wb", buffering=0) as stream, pytest.raises(OSError, match="No space left"):
+        run(a, stream, format=find_format(suffix).name)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+def test_through_the_door_of_the_outputs(tmp_path: Path, suffix: str) -> None:
+    a = save(tmp_path / "a.png", noise(30, 30, 3, "u1"), "srgb", orientation=6)
+    with atomic(tmp_path / f"b.{suffix}") as temporary:
+        run(a, temporary, format=find_format(suffix).name)
+    assert load(tmp_path / f"b.{suffix}").shape == (30, 30, 3)
 
 
 def test_no_pictures(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ DAY = 86400.0
 
 def opened(rows: list[str], *, header: str = "t,x", **options: object) -> TableSource:
     data = "\n".join([header, *rows, ""]).encode()
-    settings: dict[str, object] = {"time": "t", **options}
-    return open_table(None, options=TableOptions(**settings), stdin=io.BytesIO(data))  # type: ignore[arg-type]
+    settings = TableOptions(time="t", **options)  # type: ignore[arg-type]
+    return open_table(None, options=settings, stdin=io.BytesIO(data))
 
 
 def read(source: TableSource) -> int:
@@ -27,7 +27,7 @@ def read(source: TableSource) -> int:
 
 def error_of(rows: list[str], **options: object) -> str:
     with pytest.raises(InputError) as caught:
-        read(opened(rows, **options))
+        read(opened(rows, **options))  # type: ignore[arg-type]
     assert caught.value.hint
     return caught.value.message
 
@@ -88,6 +88,8 @@ class TestDates:
             (["Jan 1 2000", "Feb 1 2000", "Mar 1 2000"], 1 / (30.436875 * DAY), DAY),
             (["31/01/2024", "01/02/2024", "02/02/2024"], 1 / DAY, DAY),
             (["01/02/2024", "02/02/2024", "03/02/2024"], 1 / (30.436875 * DAY), DAY),
+            ([f"{1 + i % 12:02}/01/{2000 + i // 12}" for i in range(30)], 1 / (30.436875 * DAY), DAY),
+            ([f"{1 + i:02}/02/2000" for i in range(29)], 1 / DAY, DAY),
             (["1/2/2024", "1/3/2024", "1/4/2024"], 1 / DAY, DAY),
         ],
     )
@@ -185,7 +187,7 @@ class TestShort:
 
     def test_follow_waits_for_two_rows(self) -> None:
         class Lines(io.BytesIO):
-            def read1(self, size: int | None = -1, /) -> bytes:
+            def read1(self, _size: int | None = -1, /) -> bytes:
                 return self.readline()
 
         lines = Lines(b"t,x\n0,1\n2,2\n4,3\n")

@@ -20,10 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the program; returns the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     _let_signals_clean_up()
-    from convcli.cli.app import app
+    from convcli.cli.app import with_commands
 
     try:
-        code = app(args=words, prog_name="convcli", standalone_mode=False)
+        code = with_commands(words)(args=words, prog_name="convcli", standalone_mode=False)
         sys.stdout.flush()
     except Stopped as stop:
         return stop.code
@@ -66,6 +66,9 @@ def closed_pipe() -> int:
 
 def _other(error: Any) -> int:
     """Errors of the command line, which Typer raises with a text of their own, and defects."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+        print(error.format_message(), file=sys.stderr)
+        return int(error.exit_code)
     if hasattr(error, "format_message"):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "convcli"

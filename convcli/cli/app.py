@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from convcli import __version__
-from convcli.cli import audio, filters, image, table
+
+# Each command and the module that adds it, in the order of the help.
+COMMANDS = {"audio": "audio", "csv": "table", "image": "image", "filters": "filters"}
 
 app = typer.Typer(
     name="convcli",
@@ -39,7 +42,10 @@ def convcli(
     """
 
 
-audio.register(app)
-table.register(app)
-image.register(app)
-filters.register(app)
+def with_commands(words: list[str]) -> typer.Typer:
+    """The program with the command that `words` begin with, or with all: what is not asked for costs no time."""
+    asked = words[0] if words and words[0] in COMMANDS else None
+    for command, module in COMMANDS.items():
+        if asked in (None, command):
+            import_module(f"convcli.cli.{module}").register(app)
+    return app

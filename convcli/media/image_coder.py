@@ -132,7 +132,7 @@ def _interpret(
 ) -> str:
     """What the samples in the file mean, in the words of libvips. RequestError for what the format cannot hold."""
     colours, roomy = len(channels) - (alpha is not None), target.most > 4
-    if channels[:colours] == tuple(source.channels[index] for index in source.colours):
+    if channels[:colours] == source.colour_names:
         meaning = source.interpretation
         if roomy or (meaning == "cmyk" and target.cmyk):
             return meaning

@@ -57,6 +57,11 @@ class Layout:
         return tuple(index for index in range(len(self.channels)) if index != self.alpha)
 
     @property
+    def colour_names(self) -> tuple[str, ...]:
+        """The names of the channels that are not the opacity."""
+        return tuple(self.channels[index] for index in self.colours)
+
+    @property
     def strip_rows(self) -> int:
         """How many rows a strip has."""
         return max(1, STRIP_BYTES // max(1, self.columns * len(self.channels) * self.dtype.itemsize))

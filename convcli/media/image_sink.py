@@ -72,16 +72,16 @@ class ImageSink:
         self._check_pages()
         self._warn_of_losses()
         first = self._pages[0]
-        self._below = np.zeros(len(first.layout.channels), np.int64)
-        self._above = self._below.copy()
+        # By name, since the pages of some formats may have different channels.
+        self._below = {name: 0 for page in self._pages for name in page.layout.channels}
+        self._above = dict(self._below)
         layouts = [page.layout for page in self._pages]
-        same = first.layout.channels[:3] == first.source.layout.channels[: len(first.layout.colours)][:3]
         plan = Plan(
             format=self.format,
             layouts=layouts,
             details=like.details,
             quality=self.options.quality,
-            same_colours=same,
+            same_colours=first.layout.colour_names == first.source.layout.colour_names,
         )
         self._scaling = self.options.range == "scale"
         self._spool = Spool() if self._scaling else None
@@ -145,8 +145,9 @@ class ImageSink:
 
     def _append(self, finished: Finished) -> None:
         self._writer.append(finished.packed)
-        self._below += finished.below
-        self._above += finished.above
+        for name, below, above in zip(self._page.layout.channels, finished.below, finished.above, strict=True):
+            self._below[name] += int(below)
+            self._above[name] += int(above)
         self._row += finished.rows
 
     def close(self) -> None:
@@ -159,13 +160,14 @@ class ImageSink:
         self._writer.finish()
         self._closed = True
         self._release()
-        if self._below.any() or self._above.any():
+        if any(self._below.values()) or any(self._above.values()):
             self.warnings.append(self._clip_message())
 
     def _write_scaled(self, spool: Spool) -> None:
         """The second pass of `--range scale`."""
         spool.rewind()
-        for page in self._pages:
+        for number, page in enumerate(self._pages):
+            self._index = number
             self._writer.start(page.layout)
             shape = (page.layout.rows, page.layout.columns, len(page.source.layout.channels))
             if not page.completes:
@@ -196,8 +198,8 @@ class ImageSink:
             "pages": len(self._pages),
             "bits": 8 * layout.dtype.itemsize,
             "channels": list(layout.channels),
-            "clipped_below": dict(zip(layout.channels, self._below.tolist(), strict=True)),
-            "clipped_above": dict(zip(layout.channels, self._above.tolist(), strict=True)),
+            "clipped_below": dict(self._below),
+            "clipped_above": dict(self._above),
         }
 
     def _check_complete(self) -> None:
@@ -236,10 +238,10 @@ class ImageSink:
             self.warnings.append("gif holds 256 colours in a picture: others become the nearest of them")
 
     def _clip_message(self) -> str:
-        page = self._pages[0]
-        counts = zip(page.layout.channels, self._below, self._above, strict=True)
+        levels = self._pages[0].levels
+        counts = [(name, low, self._above[name]) for name, low in self._below.items()]
         parts = [f"{name} {low} below, {high} above" for name, low, high in counts if low or high]
-        span = f"{page.levels.low:g}..{page.levels.high:g}"
+        span = f"{levels.low:g}..{levels.high:g}"
         return f"results outside {span} were clipped: {'; '.join(parts)} (--range says what else can be done)"
 
 

@@ -233,14 +233,15 @@ class VipsReader:
             yield Strip(start, pixels)
 
     def _fetch(self, page: int | None, top: int, columns: int, rows: int) -> Any:
-        if self._region is None or page != self._page or top < self._next:
-            self._open(page)
         try:
+            if self._region is None or page != self._page or top < self._next:
+                self._open(page)
             data = self._region.fetch(0, top, columns, rows)
-        except vips().Error as error:
-            if self._tolerant or not any(text in str(error) for text in _HARMLESS):
-                raise self._picture.unreadable(error) from error
-            self._picture.warnings.append(f"{self._picture.name}: {reason(error)}")
+        except (vips().Error, InputError) as error:
+            refused = error if isinstance(error, InputError) else self._picture.unreadable(error)
+            if self._tolerant or not any(text in refused.message for text in _HARMLESS):
+                raise refused from error
+            self._picture.warnings.append(refused.message)
             self._tolerant, self._region = True, None
             return self._fetch(page, top, columns, rows)
         self._next = top + rows

@@ -78,7 +78,7 @@ class ImageSource:
         if self.selection == "all":
             return names, alpha
         if self.selection == "rgb":
-            return tuple(names[index] for index in self.layout.colours), None
+            return self.layout.colour_names, None
         return (("Y",) if self.selection == "luma" else ("A",)), None
 
     def chunks(self) -> Iterator[Strip]:

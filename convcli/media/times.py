@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.errors import InputError
-from convcli.media.numerals import BadCellError, read_numbers
+from convcli.media.numerals import BadCellError, read_number, read_numbers
 from convcli.media.time_rules import DAY, JITTER, Rule, date_rules, first_failure, number_rule
 
 if TYPE_CHECKING:
@@ -103,25 +104,51 @@ class Clock:
     column: str
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """The first times read in one notation: the rules tried, and where each fails."""
+
+    notation: Notation
+    moments: npt.NDArray[Any]
+    rules: list[Rule]
+    failures: list[Failure | None]
+
+    @property
+    def fitting(self) -> list[Rule]:
+        return [rule for rule, failure in zip(self.rules, self.failures, strict=True) if failure is None]
+
+
 def infer_clock(cells: Cells, groups: Groups | None, *, where: Where, decimal: str) -> Clock | None:
-    """Read off the first rows how often rows come; None where no group has two rows. InputError if irregularly."""
-    notation, moments = _notation(cells, where, decimal)
-    runs = _runs(len(moments), groups)
+    """Read off the first rows how often rows come; None where no group has two rows. InputError if irregularly.
+
+    A date like 1/2/2024 has the month first, unless only with the day first all dates exist and come regularly.
+    """
+    runs = _runs(len(cells), groups)
     pairs = [run for run in runs if len(run[1]) > 1]
+    notations = _notations(cells, where, decimal)
     if not pairs:
         return None
-    dated = moments.dtype.kind == "M"
-    candidates = date_rules(moments, pairs) if dated else [number_rule(moments, pairs)]
-    failures = [first_failure(rule, moments, pairs) for rule in candidates]
-    fitting = [rule for rule, failure in zip(candidates, failures, strict=True) if failure is None]
-    if not fitting:
-        best = max(range(len(candidates)), key=lambda i: (failures[i] or (0, 0.0, None))[0])
-        row, position, group = failures[best] or (0, 0.0, None)
-        raise where.error(row, _expected(candidates[best], position), group=group)
-    first = fitting[0]
-    cycle = _cycle(first.seconds, moments) if dated else 1.0
-    rules = tuple(rule for rule in fitting if rule.seconds == first.seconds)
-    return Clock(notation=notation, rules=rules, rate=1 / first.seconds, cycle=cycle, column=where.column)
+    readings = [_try_rules(notation, moments, pairs) for notation, moments in notations]
+    best = next((reading for reading in readings if reading.fitting), readings[0])
+    if not best.fitting:
+        i, (row, position, group) = _furthest(dict(enumerate(best.failures)))
+        raise where.error(row, _expected(best.rules[i], position), group=group)
+    first = best.fitting[0]
+    cycle = _cycle(first.seconds, best.moments) if best.moments.dtype.kind == "M" else 1.0
+    rules = tuple(rule for rule in best.fitting if rule.seconds == first.seconds)
+    return Clock(notation=best.notation, rules=rules, rate=1 / first.seconds, cycle=cycle, column=where.column)
+
+
+def _try_rules(notation: Notation, moments: npt.NDArray[Any], runs: Runs) -> _Reading:
+    rules = date_rules(moments, runs) if moments.dtype.kind == "M" else [number_rule(moments, runs)]
+    return _Reading(notation, moments, rules, [first_failure(rule, moments, runs) for rule in rules])
+
+
+def _furthest(failures: dict[int, Failure | None]) -> tuple[int, Failure]:
+    """The rule that failed last, as the one that was probably meant, and its failure."""
+    failed = {i: failure for i, failure in failures.items() if failure is not None}
+    best = max(failed, key=lambda i: failed[i][0])
+    return best, failed[best]
 
 
 def _expected(rule: Rule, previous: float) -> str:
@@ -141,22 +168,29 @@ def _runs(rows: int, groups: Groups | None) -> Runs:
 # --- dates ---------------------------------------------------------------------------------------------------------
 
 
-def _notation(cells: Cells, where: Where, decimal: str) -> tuple[Notation, npt.NDArray[Any]]:
-    """How the times are written, and the moments they name."""
+def _notations(cells: Cells, where: Where, decimal: str) -> list[tuple[Notation, npt.NDArray[Any]]]:
+    """The ways in which the times may be written, and the moments they then name."""
     texts = cells.texts()
     first = next((text for text in texts if text), b"")
     if _COMPACT.fullmatch(first):
-        compact = Dates(_read_compact)
-        stamps = compact.read(texts)
+        stamps = _read_compact(texts)
         if not np.isnat(stamps).any():
-            return compact, stamps
-    numeric = Numeric(decimal)
+            return [(Dates(_read_compact), stamps)]
+    if _is_number(first, decimal):
+        numeric = Numeric(decimal)
+        return [(numeric, numeric.moments(cells, where))]
+    if _ISO.fullmatch(first):
+        dates = Dates(_read_iso)
+        return [(dates, dates.moments(cells, where))]
+    return _spelled(cells, texts, first, where)
+
+
+def _is_number(text: bytes, decimal: str) -> bool:
     try:
-        read_numbers(cells.__class__(first, np.array([0]), np.array([len(first)])), decimal=decimal) if first else None
-    except BadCellError:
-        dates = Dates(_read_iso) if _ISO.fullmatch(first) else _written_dates(texts, first, where)
-        return dates, dates.moments(cells, where)
-    return numeric, numeric.moments(cells, where)
+        read_number(text, decimal)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_iso(texts: list[bytes]) -> Stamps:
@@ -178,25 +212,21 @@ def _read_compact(texts: list[bytes]) -> Stamps:
     return _read_iso([b"%b-%b-%b" % (t[:4], t[4:6], t[6:]) if _COMPACT.fullmatch(t) else b"" for t in texts])
 
 
-def _written_dates(texts: list[bytes], first: bytes, where: Where) -> Dates:
-    """Dates as pandas understands them: the month first unless only the day first makes sense."""
+def _spelled(cells: Cells, texts: list[bytes], first: bytes, where: Where) -> list[tuple[Notation, npt.NDArray[Any]]]:
+    """Dates as pandas understands them, the month first and the day first."""
     from pandas.tseries.api import guess_datetime_format
 
     example = first.decode("utf-8", "replace")
-    formats = [guess_datetime_format(example, dayfirst=day_first) for day_first in (False, True)]
+    with warnings.catch_warnings():
+        # pandas warns of the order that it was not asked for; both are tried here
+        warnings.simplefilter("ignore")
+        formats = [guess_datetime_format(example, dayfirst=day_first) for day_first in (False, True)]
     known = [Dates(_reader(form)) for form in dict.fromkeys(formats) if form]
     if not known:
-        raise where.error(0, "a time: a number of seconds, a date, or a date with a time of day", hint=HINT)
-    readings = [(dates, dates.read(texts)) for dates in known]
-    whole = [(dates, stamps) for dates, stamps in readings if not np.isnat(stamps).any()]
-    if len(whole) > 1:
-        return min(whole, key=lambda reading: _unevenness(reading[1]))[0]
-    return (whole or readings)[0][0]
-
-
-def _unevenness(stamps: Stamps) -> float:
-    steps = np.diff(stamps).astype(np.int64)
-    return float(np.mean(steps != np.median(steps)) + 2 * np.mean(steps < 0)) if len(steps) else 0.0
+        raise where.error(0, "a time: a number of seconds, a date, or a date with a time of day")
+    readings: list[tuple[Notation, npt.NDArray[Any]]] = [(dates, dates.read(texts)) for dates in known]
+    whole = [reading for reading in readings if not np.isnat(reading[1]).any()]
+    return whole or [(known[0], known[0].moments(cells, where))]
 
 
 def _reader(form: str) -> Callable[[list[bytes]], Stamps]:
@@ -258,9 +288,8 @@ class TimeKeeper:
         failures = {i: self._failure(i, seams[i]) for i in self._alive}
         fitting = [i for i in self._alive if failures[i] is None]
         if not fitting:
-            best = max(self._alive, key=lambda i: (failures[i] or (0, 0.0, None))[0])
-            row, previous, group = failures[best] or (0, 0.0, None)
-            raise where.error(row, _expected(self.clock.rules[best], previous), group=group)
+            i, (row, previous, group) = _furthest(failures)
+            raise where.error(row, _expected(self.clock.rules[i], previous), group=group)
         self._alive = fitting
         for i in fitting:
             self._last[i].update({group: last for group, (_, _, last) in seams[i].ends.items()})

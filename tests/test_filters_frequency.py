@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from convcli.filters.fir import Bands
 from convcli.filters.frequency import bandpass, bandstop, highpass, lowpass
 from convcli.signals import Signal
 
+Samples = np.ndarray[Any, Any]
+Design = Callable[..., Any]
 PLAIN = Signal(medium="array", shape=(None,), channels=("x",))
 SOUND = Signal(medium="audio", shape=(None,), channels=("left",), rate=8000)
 
@@ -26,7 +30,9 @@ DESIGNS = {
 }
 
 
-def broken_by(taps, edges, gains, width, attenuation):
+def broken_by(
+    taps: Samples, edges: tuple[float, ...], gains: tuple[int, ...], width: float, attenuation: float
+) -> float:
     """By how many dB the worst point of all bands misses the promise (at most 0: kept)."""
     points = 1 << (50 * taps.size - 1).bit_length()
     response, f = np.abs(np.fft.rfft(taps, points)), np.fft.rfftfreq(points)
@@ -34,17 +40,17 @@ def broken_by(taps, edges, gains, width, attenuation):
     for start, stop, gain in Bands(edges=edges, gains=gains, width=width).spans:
         inside = (f >= start) & (f <= stop)
         worst = max(worst, float(np.abs(response[inside] - gain).max(initial=0)))
-    return 20 * np.log10(worst) + attenuation
+    return float(20 * np.log10(worst) + attenuation)
 
 
-def default_width(edges):
+def default_width(edges: tuple[float, ...]) -> float:
     return 0.25 * min(b - a for a, b in itertools.pairwise((0, *edges, 0.5)))
 
 
 @pytest.mark.parametrize("phase", ["linear", "minimum"])
 @pytest.mark.parametrize("method", ["kaiser", "remez", "firls"])
 @pytest.mark.parametrize("name", DESIGNS)
-def test_every_method_keeps_its_promise(name, method, phase):
+def test_every_method_keeps_its_promise(name: str, method: str, phase: str) -> None:
     design, edges, gains = DESIGNS[name]
     for attenuation in (21, 60, 80, 100):
         made = design(*edges, attenuation=attenuation, method=method, phase=phase, signal=PLAIN)
@@ -66,7 +72,9 @@ def test_every_method_keeps_its_promise(name, method, phase):
     st.floats(10, 180),
     st.sampled_from([(lowpass, (1, 0)), (highpass, (0, 1))]),
 )
-def test_one_edge_anywhere(cutoff, part, attenuation, which):
+def test_one_edge_anywhere(
+    cutoff: float, part: float, attenuation: float, which: tuple[Design, tuple[int, ...]]
+) -> None:
     design, gains = which
     width = part * 2 * min(cutoff, 0.5 - cutoff)
     made = design(cutoff, width=width, attenuation=attenuation, signal=PLAIN)
@@ -81,7 +89,9 @@ def test_one_edge_anywhere(cutoff, part, attenuation, which):
     st.floats(10, 180),
     st.sampled_from([(bandpass, (0, 1, 0)), (bandstop, (1, 0, 1))]),
 )
-def test_two_edges_anywhere(first, second, attenuation, which):
+def test_two_edges_anywhere(
+    first: float, second: float, attenuation: float, which: tuple[Design, tuple[int, ...]]
+) -> None:
     design, gains = which
     edges = (min(first, second), min(max(first, second), 0.49) + 0.005)
     made = design(*edges, attenuation=attenuation, signal=PLAIN)
@@ -89,7 +99,7 @@ def test_two_edges_anywhere(first, second, attenuation, which):
     assert made.taps.sum() == gains[0]
 
 
-def test_the_kaiser_estimate_is_raised_only_as_needed():
+def test_the_kaiser_estimate_is_raised_only_as_needed() -> None:
     from scipy.signal import kaiserord
 
     for attenuation in (40, 60, 80, 120):
@@ -98,12 +108,12 @@ def test_the_kaiser_estimate_is_raised_only_as_needed():
         assert estimate - 1 <= taps.size <= 1.05 * estimate + 4
 
 
-def test_gain_1_at_nyquist_and_in_the_middle():
+def test_gain_1_at_nyquist_and_in_the_middle() -> None:
     assert abs(np.fft.rfft(highpass(0.2, signal=PLAIN).taps, 1024)[-1]) == pytest.approx(1, abs=1e-13)
     assert abs(np.fft.rfft(bandpass(0.125, 0.375, signal=PLAIN).taps, 1024)[256]) == pytest.approx(1, abs=1e-13)
 
 
-def test_a_given_number_of_taps_is_kept():
+def test_a_given_number_of_taps_is_kept() -> None:
     for count in (3, 4, 31, 64, 1001):
         assert lowpass(0.1, taps=count, signal=PLAIN).taps.size == count
         assert lowpass(0.01, taps=count, width=0.001, signal=PLAIN).taps.size == count
@@ -113,13 +123,13 @@ def test_a_given_number_of_taps_is_kept():
     assert broken_by(wide, (0.2,), (1, 0), 0.014, 80) <= 0.5
 
 
-def test_minimum_phase_has_its_energy_first():
+def test_minimum_phase_has_its_energy_first() -> None:
     linear, minimum = (lowpass(0.1, phase=phase, signal=PLAIN).taps for phase in ("linear", "minimum"))
     centroid = [float((taps**2 @ np.arange(taps.size)) / (taps**2).sum()) for taps in (linear, minimum)]
     assert centroid[1] < 0.2 * centroid[0]
 
 
-def test_a_long_design_is_quick():
+def test_a_long_design_is_quick() -> None:
     start = time.perf_counter()
     made = lowpass(0.0002, width=0.00005, signal=PLAIN)
     assert made.taps.size > 100_000
@@ -150,12 +160,12 @@ def test_a_long_design_is_quick():
         (lambda: lowpass(0.001, method="firls", signal=SOUND), "firls needs"),
     ],
 )
-def test_what_cannot_be_is_refused(make, said):
+def test_what_cannot_be_is_refused(make: Callable[[], object], said: str) -> None:
     with pytest.raises(RequestError, match=said):
         make()
 
 
-def test_remez_that_does_not_converge_says_so():
+def test_remez_that_does_not_converge_says_so() -> None:
     with pytest.raises(RequestError, match="remez") as caught:
         highpass(0.02, method="remez", signal=PLAIN)
     assert "kaiser" in str(caught.value.hint)

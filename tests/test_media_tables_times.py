@@ -142,6 +142,14 @@ class TestDates:
             "standard input, line 4, column t: expected the time 2024-03-01 after 2024-02-01, got 2024-04-01"
         )
 
+    def test_holidays_are_irregular_and_the_hint_says_what_to_do(self) -> None:
+        times = pd.bdate_range("2024-01-01", periods=40).strftime("%Y-%m-%d").tolist()
+        del times[10]
+        with pytest.raises(InputError) as caught:
+            opened(timed(times))
+        assert "expected the time 2024-01-15 after 2024-01-12, got 2024-01-16" in caught.value.message
+        assert "trading days" in str(caught.value.hint)
+
     def test_a_late_irregularity_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(table_text, "BLOCK_BYTES", 60)
         times = pd.date_range("2024-01-01", periods=100, freq="h").strftime("%Y-%m-%d %H:%M").tolist()

@@ -155,6 +155,8 @@ def overlap_save(x: Array, w: npt.NDArray[np.float64]) -> Array:
     lanes = x.reshape(n, -1)
     outputs = n - k + 1
     f = frame_size(k)
+    if n <= f and lanes.shape[1] > 1:
+        return _in_one_frame(lanes, w).reshape(outputs, *x.shape[1:])
     hop = f - k + 1
     response = np.fft.rfft(w[::-1].astype(x.dtype), f)
     y = np.empty((outputs, lanes.shape[1]), x.dtype)
@@ -171,6 +173,20 @@ def overlap_save(x: Array, w: npt.NDArray[np.float64]) -> Array:
             target = y[first : first + len(part), lane]
             target[:] = part[: len(target)]
     return y.reshape(outputs, *x.shape[1:])
+
+
+def _in_one_frame(lanes: Array, w: npt.NDArray[np.float64]) -> Array:
+    """The valid correlation of many short lanes, each in one frame as long as it needs."""
+    (n, count), k = lanes.shape, w.size
+    f = 1 << (n - 1).bit_length()
+    response = np.fft.rfft(w[::-1].astype(lanes.dtype), f)
+    y = np.empty((n - k + 1, count), lanes.dtype)
+    batch = max(1, (1 << 17) // f)
+    for first in range(0, count, batch):
+        spectra = np.fft.rfft(np.ascontiguousarray(lanes[:, first : first + batch].T), f, axis=1)
+        spectra *= response
+        y[:, first : first + batch] = np.fft.irfft(spectra, f, axis=1)[:, k - 1 : n].T
+    return y
 
 
 def _fill_frames(frames: Array, lane: Array, first: int, hop: int) -> int:

@@ -66,6 +66,7 @@ class Reduction:
     counts: Any = None
     rows: dict[int, int] = field(default_factory=dict)
     seen: int = 0
+    dtype: Any = np.float64
 
     def add(self, y: Array, rows: Rows) -> None:
         """Take in the next block and the input rows at which its samples stand."""
@@ -75,6 +76,7 @@ class Reduction:
             start = 0.0 if self.reduce.statistic == "mean" else -np.inf
             self.totals = np.full((self.reduce.bins[0], *columns, y.shape[-1]), start)
             self.counts = np.zeros(self.totals.shape)
+            self.dtype = y.dtype
         start, stop = self.seen, self.seen + len(y)
         first = max(0, start * len(edges) // max(1, self.shape[0]) - 1)
         for k in range(first, len(edges)):
@@ -100,7 +102,9 @@ class Reduction:
         known = ~np.isnan(part)
         self.counts[at] += known.sum(axis=0)
         if self.reduce.statistic == "mean":
-            self.totals[at] += np.where(known, part, 0.0).sum(axis=0, dtype=np.float64)
+            # One addition after the other, so that the sum does not depend on where the blocks end.
+            terms = np.concatenate([self.totals[at][None], np.where(known, part, 0.0)])
+            self.totals[at] = np.cumsum(terms, axis=0, out=terms)[-1]
         else:
             np.fmax(self.totals[at], np.fmax.reduce(part, axis=0), out=self.totals[at])
 
@@ -109,7 +113,7 @@ class Reduction:
         empty = self.counts == 0
         mean = self.reduce.statistic == "mean"
         y = self.totals / np.where(empty, 1, self.counts) if mean else self.totals
-        y = np.where(empty, np.nan, y)
+        y = np.where(empty, np.nan, y).astype(self.dtype)
         return y, np.array([self.rows.get(k, 0) for k in range(len(y))], np.int64)
 
 

@@ -122,10 +122,12 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
 
 def _with_lengths(plan: Plan) -> tuple[BoundStep, ...]:
     """Under `valid` only the end of a chain has a length of its own; the steps' lengths are those of the inner chain."""
-    if plan.rules.edge != "valid" or not plan.steps:
+    reduced = max((i + 1 for i, step in enumerate(plan.steps) if isinstance(step.whole, Reduce)), default=0)
+    steps = plan.steps[reduced:]
+    if plan.rules.edge != "valid" or not steps:
         return plan.steps
-    chain, last = plan.chain, plan.steps[-1]
-    lengths = tuple(None if n is None else valid_count(chain, axis, n) for axis, n in enumerate(plan.signal.shape))
+    chain, last = Chain(tuple(op for step in steps for op in step.ops), plan.signal.axes), steps[-1]
+    lengths = tuple(None if n is None else valid_count(chain, axis, n) for axis, n in enumerate(steps[0].before.shape))
     return (*plan.steps[:-1], replace(last, after=replace(last.after, shape=lengths)))
 
 
@@ -254,8 +256,6 @@ class _Binder:
         if isinstance(made, (Normalize, Reduce)):
             return self._bound((), whole=made)
         kernels: tuple[Kernel, ...] = ()
-        if isinstance(made, tuple) and made and all(isinstance(kernel, Kernel) for kernel in made):
-            made = GradientPair(made)
         if isinstance(made, Kernel):
             kernels, ops = (made,), self._convolving(made)
         elif isinstance(made, (GradientPair, PerChannel)):
@@ -281,9 +281,8 @@ class _Binder:
         return (op,)
 
     def _together(self, made: GradientPair | PerChannel) -> Op:
-        parts = tuple(self._ruled(Convolve.by(self._laid_out(k), self.rules.align)) for k in made.kernels)
-        convolutions = tuple(part for part in parts if isinstance(part, Convolve))
-        return Magnitude(parts=convolutions) if isinstance(made, GradientPair) else EachChannel(parts=convolutions)
+        parts = tuple(self._obeying(Convolve.by(self._laid_out(k), self.rules.align)) for k in made.kernels)
+        return Magnitude(parts=parts) if isinstance(made, GradientPair) else EachChannel(parts=parts)
 
     def _laid_out(self, kernel: Kernel) -> Kernel:
         """The taps with as many axes as the signal."""
@@ -305,7 +304,7 @@ class _Binder:
     def _ruled(self, op: Op) -> Op:
         """The operation under the rules of the run, and with colours weighted by alpha."""
         if isinstance(op, Convolve):
-            op = replace(op, missing=self.rules.missing, exact=self.signal.medium == "table")
+            op = self._obeying(op)
         elif isinstance(op, Pool):
             op = replace(op, missing=self.rules.missing)
         alpha = self.signal.alpha
@@ -313,6 +312,9 @@ class _Binder:
             return op
         edges_only = isinstance(op, Magnitude) or (isinstance(op, Convolve) and op.gaps == "empty")
         return WeightedByAlpha(op=op, alpha=alpha, opaque=self.signal.full_scale, keeps_alpha=edges_only)
+
+    def _obeying(self, op: Convolve) -> Convolve:
+        return replace(op, missing=self.rules.missing, exact=self.signal.medium == "table")
 
 
 def _after(signal: Signal, ops: tuple[Op, ...], whole: Normalize | Reduce | None) -> Signal:

@@ -162,7 +162,8 @@ def _settled(
             for pieces, _ in workers.map(Batch.run, _cut(arrivals(), chain_of, plan.rules.edge, Tally(), 0)):
                 for piece in pieces:
                     peaks[piece.group] = np.fmax(peaks[piece.group], step.whole.measure(piece.x))
-            ops.append({group: step.whole.settle(peak) for group, peak in peaks.items()})
+            settled = {group: step.whole.settle(peak) for group, peak in peaks.items()}
+            ops.append(defaultdict(partial(step.whole.settle, np.zeros(len(step.after.channels))), settled))
         else:
             ops.extend(step.ops)
     return chain_of

@@ -27,10 +27,10 @@ def diff(n: Count = 1, *, axis: Axis | None = None, signal: Signal) -> Kernel:
     n : samples; axis : on an image x (to the pixel N to the left, the default) or y (N above).
     The difference stands at the later sample, however the signal is aligned.
     """
-    refuse_huge(n + 1, f"diff:{n}", "downsample first")
+    refuse_huge(n + 1, f"a difference over {n:,} samples", "downsample first")
     taps = np.zeros(n + 1)
     taps[0], taps[-1] = 1, -1
-    return _along(axis, taps, signal, "diff", centre=0)
+    return _along(axis, taps, signal, centre=0)
 
 
 @step("differences", example="gradient")
@@ -39,13 +39,13 @@ def gradient(*, axis: Axis | None = None, signal: Signal) -> Kernel:
 
     axis : on an image x (rises to the right, the default) or y (downwards). Causal: (x[t] - x[t-2]) / 2.
     """
-    return _along(axis, np.array([1.0, 0.0, -1.0]), signal, "gradient", centre=1, divisor=2)
+    return _along(axis, np.array([1.0, 0.0, -1.0]), signal, centre=1, divisor=2)
 
 
-def _along(axis: Axis | None, taps: Taps, signal: Signal, name: str, *, centre: int, divisor: float = 1.0) -> Kernel:
+def _along(axis: Axis | None, taps: Taps, signal: Signal, *, centre: int, divisor: float = 1.0) -> Kernel:
     if signal.axes == 1:
         if axis is not None:
-            raise RequestError(f"{name}: axis= is for images; this signal has one axis", hint=f"{name} without axis=")
+            raise RequestError("axis= is for images; this signal has one axis", hint="leave axis= away")
         return Kernel(taps=taps, divisor=divisor, centre=(centre,))
     if axis == "y":
         return Kernel(taps=taps[:, None], divisor=divisor, centre=(centre, 0))
@@ -69,9 +69,9 @@ def laplacian_of_gaussian(sigma: Length, *, signal: Signal) -> Kernel:
     Raises RequestError below 0.5, where the curve falls between the samples.
     """
     if sigma < SHARPEST:
-        message = f"laplacian_of_gaussian: sigma is at least {SHARPEST} samples, not {sigma:g}"
+        message = f"sigma is at least {SHARPEST} samples, not {sigma:g}"
         raise RequestError(message, hint="laplacian is the sharpest there is")
-    _refuse_huge_square(sigma, "laplacian_of_gaussian", signal)
+    _refuse_huge_square(sigma, signal)
     bell = gaussian_taps(sigma)
     n = np.arange(bell.size) - bell.size // 2
     curve = bell * (n**2 / sigma**4 - 1 / sigma**2)
@@ -87,11 +87,11 @@ def dog(sigma1: Length, sigma2: Length, *, signal: Signal) -> Kernel:
 
     sigma1, sigma2 : samples, not equal. Raises RequestError where the two are one filter.
     """
-    _refuse_huge_square(max(sigma1, sigma2), "dog", signal)
+    _refuse_huge_square(max(sigma1, sigma2), signal)
     radius = int(TRUNCATE * max(sigma1, sigma2) + 0.5)
     narrow, wide = gaussian_within(sigma1, radius), gaussian_within(sigma2, radius)
     if np.array_equal(narrow, wide):
-        message = f"dog: the Gaussians of {sigma1:g} and {sigma2:g} samples are the same, their difference is nothing"
+        message = f"the Gaussians of {sigma1:g} and {sigma2:g} samples are the same, their difference is nothing"
         raise RequestError(message, hint="dog:1,1.6")
     if signal.axes == 2:
         narrow, wide = np.outer(narrow, narrow), np.outer(wide, wide)
@@ -104,7 +104,7 @@ def gaussian_within(sigma: float, radius: int) -> Taps:
     return np.pad(bell, radius - bell.size // 2)
 
 
-def _refuse_huge_square(sigma: float, name: str, signal: Signal) -> None:
+def _refuse_huge_square(sigma: float, signal: Signal) -> None:
     side = 2 * TRUNCATE * sigma + 1
     hint = "a smaller sigma, or downsample first"
-    refuse_huge(side if signal.axes == 1 else min(side, MOST_TAPS) ** 2, f"{name} of sigma {sigma:g}", hint)
+    refuse_huge(side if signal.axes == 1 else min(side, MOST_TAPS) ** 2, f"sigma {sigma:g}", hint)

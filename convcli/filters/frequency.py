@@ -41,7 +41,7 @@ def lowpass(
     The taps sum to 1 exactly. Raises RequestError where the transition does not fit between 0 and Nyquist.
     """
     promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
-    return _filter("lowpass", (cutoff,), (1, 0), promise, width=width, signal=signal)
+    return _filter((cutoff,), (1, 0), promise, width=width, signal=signal)
 
 
 @step("frequency", example="highpass:0.1")
@@ -61,7 +61,7 @@ def highpass(
     an odd number of them.
     """
     promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
-    return _filter("highpass", (cutoff,), (0, 1), promise, width=width, signal=signal)
+    return _filter((cutoff,), (0, 1), promise, width=width, signal=signal)
 
 
 @step("frequency", example="bandpass:0.1,0.2")
@@ -82,7 +82,7 @@ def bandpass(
     middle of the band is 1.
     """
     promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
-    return _filter("bandpass", (low, high), (0, 1, 0), promise, width=width, signal=signal)
+    return _filter((low, high), (0, 1, 0), promise, width=width, signal=signal)
 
 
 @step("frequency", example="bandstop:0.1,0.2")
@@ -102,11 +102,10 @@ def bandstop(
     Options as in lowpass; width is that of each of the two transitions. The taps, an odd number, sum to 1 exactly.
     """
     promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
-    return _filter("bandstop", (low, high), (1, 0, 1), promise, width=width, signal=signal)
+    return _filter((low, high), (1, 0, 1), promise, width=width, signal=signal)
 
 
 def _filter(
-    name: str,
     edges: tuple[float, ...],
     gains: tuple[int, ...],
     promise: Promise,
@@ -114,10 +113,10 @@ def _filter(
     width: float | None,
     signal: Signal,
 ) -> Kernel:
-    _check(name, edges, gains, promise, signal)
+    _check(edges, gains, promise, signal)
     room = min(high - low for low, high in pairwise((0.0, *edges, 0.5)))
     if width is not None:
-        _check_width(name, edges, width, signal)
+        _check_width(edges, width, signal)
     elif promise.taps is None:
         width = DEFAULT_WIDTH * room
     else:
@@ -126,26 +125,26 @@ def _filter(
     return Kernel(taps=taps, centre=(0,) if promise.phase == "minimum" else ())
 
 
-def _check(name: str, edges: tuple[float, ...], gains: tuple[int, ...], promise: Promise, signal: Signal) -> None:
+def _check(edges: tuple[float, ...], gains: tuple[int, ...], promise: Promise, signal: Signal) -> None:
     if len(edges) == 2 and edges[0] >= edges[1]:
         low, high = (describe_frequency(edge, signal) for edge in edges)
-        raise RequestError(f"{name}: the first frequency lies below the second; {low} and {high} came")
+        raise RequestError(f"the first frequency lies below the second; {low} and {high} came")
     least, most = LEAST_ATTENUATION, most_attenuation(promise.method, promise.phase)
     if not least <= promise.attenuation <= most:
         how = f"method={promise.method}, phase={promise.phase}"
-        message = f"{name}: the attenuation lies in {least:g} ... {most:g} dB ({how}), not at {promise.attenuation:g}"
+        message = f"the attenuation lies in {least:g} ... {most:g} dB ({how}), not at {promise.attenuation:g}"
         raise RequestError(message, hint="attenuation=80")
     if promise.taps is None:
         return
     if promise.taps % 2 == 0 and (gains[-1] == 1 or promise.method == "firls"):
         reason = "an even number is deaf at half the rate" if gains[-1] == 1 else "firls makes no other"
-        message = f"{name} takes an odd number of taps, not {promise.taps}: {reason}"
+        message = f"takes an odd number of taps, not {promise.taps}: {reason}"
         raise RequestError(message, hint=f"taps={promise.taps + 1}")
     if promise.taps < 3:
-        raise RequestError(f"{name}: {promise.taps} taps tell no frequencies apart", hint="at least taps=3")
+        raise RequestError(f"{promise.taps} taps tell no frequencies apart", hint="at least taps=3")
 
 
-def _check_width(name: str, edges: tuple[float, ...], width: float, signal: Signal) -> None:
+def _check_width(edges: tuple[float, ...], width: float, signal: Signal) -> None:
     """RequestError when the transitions leave no band between them."""
     marks = (0.0, *edges, 0.5)
     for low, high in pairwise(marks):
@@ -153,5 +152,5 @@ def _check_width(name: str, edges: tuple[float, ...], width: float, signal: Sign
         room = (high - low) * (2 if outer else 1)  # next to 0 and Nyquist lies half a transition
         if width >= room:
             between = f"between {describe_frequency(low, signal)} and {describe_frequency(high, signal)}"
-            message = f"{name}: a transition of {describe_frequency(width, signal)} leaves no band {between}"
+            message = f"a transition of {describe_frequency(width, signal)} leaves no band {between}"
             raise RequestError(message, hint=f"a width below {describe_frequency(room, signal)}")

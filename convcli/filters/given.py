@@ -8,7 +8,7 @@ from typing import Annotated
 
 import numpy as np
 
-from convcli.core.kernel import Kernel, Taps
+from convcli.core.kernel import Kernel, PerChannel, Taps
 from convcli.errors import InputError, RequestError
 from convcli.filters.registry import step
 from convcli.filters.responses import impulse_response
@@ -53,11 +53,10 @@ def _fitted(taps: Taps, text: str, signal: Signal) -> Taps:
     return taps.ravel()
 
 
-def _flat_signal(taps: Taps, signal: Signal) -> RequestError:
+def _flat_signal(taps: Taps, signal: Signal) -> UnitError:
     shape = "x".join(str(side) for side in taps.shape)
     noun = sample_noun(signal)
-    message = f"a kernel of {shape} taps needs a picture; this signal has one axis of {noun}s"
-    return RequestError(message, hint="one row of taps: kernel:1,2,1")
+    return UnitError(f"a kernel of {shape} taps needs a picture; this signal has one axis of {noun}s")
 
 
 TapsText = Annotated[Taps, Kind("taps", _read_taps)]
@@ -69,7 +68,7 @@ def kernel(taps: TapsText, *, normalize: bool = False) -> Kernel:
 
     taps : numbers, rows split by ";", or @taps.csv, @taps.txt, @taps.npy; on a picture one row is a 1 x K kernel.
     normalize : divide by the sum of the taps. y[t] = sum_j g[j] x[t - j + c], c = (K - 1) // 2 when centred.
-    Raises RequestError for two-dimensional taps on a signal of one axis, and for normalize= with a sum of 0.
+    Two-dimensional taps need a picture. Raises RequestError for normalize= with a sum of 0.
 
     >>> kernel(np.array([1.0, 2.0, 1.0]), normalize=True).weights
     array([0.25, 0.5 , 0.25])
@@ -100,29 +99,35 @@ def _divisor(taps: Taps) -> float:
 @step("given taps", example="ir:sample_data/room.wav,wet=0.3")
 def ir(
     path: str, *, wet: Gain = 1.0, normalize: bool = False, channel: Integer | None = None, signal: Signal
-) -> Kernel:
+) -> Kernel | PerChannel:
     """Convolve with an impulse response from a sound file (a hall, a loudspeaker, a plate).
 
     path : a sound file; wet : share of the result, 0 ... 1, the rest is the signal as it came; channel : which
     channel of the file, from 1; normalize : scale the response to an energy of 1, so that noise keeps its level.
+    A response with several channels filters each channel with its own; a mono signal gets as many channels as it has.
     A response at another rate is converted with its gain kept: resampled by soxr, times the ratio of the rates,
     because y = sum h x approximates an integral over time whose step is 1 / rate.
-    Raises RequestError for a file with several channels without channel=, for a signal without a rate and for
-    pictures; InputError where the file cannot be read, is empty or holds NaN.
+    Raises RequestError for numbers of channels that do not fit, for a signal without a rate and for pictures;
+    InputError where the file cannot be read, is empty or holds NaN.
     """
     if signal.axes == 2 or signal.rate is None:
-        message = "ir needs a signal with a sampling rate, to play the response at its speed"
+        message = "needs a signal with a sampling rate, to play the response at its speed"
         raise RequestError(message, hint="on a table --time COLUMN gives the rate; without one kernel:@taps.csv")
     if not 0 <= wet <= 1:
-        raise RequestError(f"ir: wet lies in 0 ... 1, not at {wet:g}", hint="wet=0.3 or wet=30%")
+        raise RequestError(f"wet lies in 0 ... 1, not at {wet:g}", hint="wet=0.3 or wet=30%")
     response = impulse_response(Path(path).expanduser(), rate=signal.rate, channel=channel)
+    lanes = response.taps.shape[1]
+    if lanes > 1 and len(signal.channels) not in (1, lanes):
+        message = f"{path} has {lanes} channels and the signal {len(signal.channels)}"
+        raise RequestError(message, hint="channel=1 takes the first for all of them")
     taps = response.taps * (_energy_one(response.taps, path) if normalize else 1.0) * wet
     taps[response.start] += 1 - wet
-    return Kernel(taps=taps, centre=(response.start,), note=response.note)
+    kernels = tuple(Kernel(taps=lane, centre=(response.start,), note=response.note) for lane in taps.T)
+    return kernels[0] if lanes == 1 else PerChannel(kernels)
 
 
 def _energy_one(taps: Taps, path: str) -> float:
-    energy = float(np.sqrt(np.sum(taps**2)))
+    energy = float(np.sqrt(np.sum(taps**2, axis=0).max()))
     if energy == 0:
         raise InputError(f"{path}: the impulse response is silent, nothing to normalize", hint="without normalize=true")
     return 1 / energy

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from convcli.core.kernel import Kernel, Taps
+from convcli.core.kernel import GradientPair, Kernel, Taps
 from convcli.errors import RequestError
 from convcli.filters.registry import step
 from convcli.filters.smoothing import TRUNCATE, gaussian_taps
@@ -19,13 +19,13 @@ from convcli.signals import Signal
 from convcli.units import Angle, Length, Number, sample_noun
 
 Direction = Literal["x", "y", "magnitude"]
-Edges = Kernel | tuple[Kernel, Kernel]
+Edges = Kernel | GradientPair
 
 
-def _need_image(signal: Signal, name: str, instead: str) -> None:
+def _need_image(signal: Signal, instead: str) -> None:
     if signal.axes != 2:
         noun = sample_noun(signal)
-        message = f"{name} needs a picture: rows and columns of pixels; this signal has one axis of {noun}s"
+        message = f"needs a picture: rows and columns of pixels; this signal has one axis of {noun}s"
         raise RequestError(message, hint=instead)
 
 
@@ -37,7 +37,7 @@ def sobel(direction: Direction = "magnitude", *, signal: Signal) -> Edges:
     sqrt(x**2 + y**2). The customary whole weights, not divided: a ramp of 1 a pixel gives 8. Raises RequestError
     on anything but a picture, as every step of this family.
     """
-    return _edges((1, 2, 1), direction, signal, "sobel")
+    return _edges((1, 2, 1), direction, signal)
 
 
 @step("image", example="prewitt")
@@ -46,7 +46,7 @@ def prewitt(direction: Direction = "magnitude", *, signal: Signal) -> Edges:
 
     direction : x, y or magnitude, as in sobel. Not divided: a ramp of 1 a pixel gives 6.
     """
-    return _edges((1, 1, 1), direction, signal, "prewitt")
+    return _edges((1, 1, 1), direction, signal)
 
 
 @step("image", example="scharr")
@@ -55,15 +55,15 @@ def scharr(direction: Direction = "magnitude", *, signal: Signal) -> Edges:
 
     direction : x, y or magnitude, as in sobel. Not divided: a ramp of 1 a pixel gives 32. Weights: Scharr, 2000.
     """
-    return _edges((3, 10, 3), direction, signal, "scharr")
+    return _edges((3, 10, 3), direction, signal)
 
 
-def _edges(across: tuple[int, int, int], direction: Direction, signal: Signal, name: str) -> Edges:
-    _need_image(signal, name, "gradient is the difference along one axis")
+def _edges(across: tuple[int, int, int], direction: Direction, signal: Signal) -> Edges:
+    _need_image(signal, "gradient is the difference along one axis")
     to_the_right = np.outer(across, (-1, 0, 1))
     x, y = Kernel.correlating(to_the_right), Kernel.correlating(to_the_right.T)
     if direction == "magnitude":
-        return x, y
+        return GradientPair((x, y))
     return x if direction == "x" else y
 
 
@@ -73,10 +73,10 @@ def sharpen(amount: Number, *, sigma: Length = 1.0, signal: Signal) -> Kernel:
 
     amount : 0.5 or 50%, at least 0; sigma : pixels. (1 + a) delta - a gaussian, one kernel that sums to 1.
     """
-    _need_image(signal, "sharpen", "kernel:-1,3,-1 sharpens along one axis")
+    _need_image(signal, "kernel:-1,3,-1 sharpens along one axis")
     if amount < 0:
-        raise RequestError(f"sharpen: the amount is at least 0, not {amount:g}", hint="gaussian:SIGMA smooths")
-    refuse_huge((2 * TRUNCATE * sigma + 1) ** 2, f"sharpen of sigma {sigma:g}", "a smaller sigma")
+        raise RequestError(f"the amount is at least 0, not {amount:g}", hint="gaussian:SIGMA smooths")
+    refuse_huge((2 * TRUNCATE * sigma + 1) ** 2, f"sigma {sigma:g}", "a smaller sigma")
     bell = gaussian_taps(sigma)
     taps = -amount * np.outer(bell, bell)
     taps[bell.size // 2, bell.size // 2] += 1 + amount
@@ -90,7 +90,7 @@ def emboss(angle: Angle = 135.0, *, signal: Signal) -> Kernel:
     angle : degrees, where the light comes from. Weights -2,-1,0; -1,1,1; 0,1,2 for 135; in general 1 in the
     middle plus sqrt(2) times the distance from the pixel, measured away from the light. The sum is 1.
     """
-    _need_image(signal, "emboss", "gradient is the difference along one axis")
+    _need_image(signal, "gradient is the difference along one axis")
     right, up = _direction(angle)
     y, x = np.mgrid[-1:2, -1:2]
     away = math.sqrt(2) * (y * up - x * right)
@@ -105,13 +105,13 @@ def motion(length: Length, angle: Angle = 0.0, *, signal: Signal) -> Kernel:
     length : pixels, at least 1; angle : degrees. A pixel weighs 1 less its distance to a line of LENGTH - 1 pixels
     through the middle, 0 from a distance of 1 on; the sum is 1. motion:3 is 1,1,1 divided by 3.
     """
-    _need_image(signal, "motion", "box:N is the same along one axis")
+    _need_image(signal, "box:N is the same along one axis")
     if length < 1:
-        raise RequestError(f"motion: the length is at least 1 pixel, not {length:g}", hint="motion:9,30")
+        raise RequestError(f"the length is at least 1 pixel, not {length:g}", hint="motion:9,30")
     right, up = _direction(angle)
     half = (length - 1) / 2
     reach_x, reach_y = (math.ceil(half * abs(part) + 1) for part in (right, up))
-    refuse_huge((2 * reach_x + 1) * (2 * reach_y + 1), f"motion:{length:g}", "a shorter motion")
+    refuse_huge((2 * reach_x + 1) * (2 * reach_y + 1), f"a motion of {length:g} pixels", "a shorter motion")
     y, x = np.mgrid[-reach_y : reach_y + 1, -reach_x : reach_x + 1]
     along, across = x * right - y * up, x * up + y * right
     distance = np.hypot(np.maximum(np.abs(along) - half, 0), across)
@@ -125,8 +125,8 @@ def disk(radius: Length, *, signal: Signal) -> Kernel:
 
     radius : pixels, may be fractional. A pixel weighs the part of its area inside the circle; the sum is 1.
     """
-    _need_image(signal, "disk", "box:N is the same along one axis")
-    refuse_huge((2 * radius + 1) ** 2, f"disk:{radius:g}", "a smaller radius")
+    _need_image(signal, "box:N is the same along one axis")
+    refuse_huge((2 * radius + 1) ** 2, f"a radius of {radius:g}", "a smaller radius")
     if radius <= 0.5:
         return Kernel(taps=np.ones((1, 1)))
     reach = math.ceil(radius - 0.5)
@@ -161,10 +161,10 @@ def gabor(
     of the Gaussian that makes the sum 0, and scaled so that waves of that length and direction keep their height.
     Raises RequestError where nothing is left (two pixels, 90 degrees).
     """
-    _need_image(signal, "gabor", "bandpass:F1,F2 picks waves along one axis")
+    _need_image(signal, "bandpass:F1,F2 picks waves along one axis")
     spread = 0.56 * wavelength if sigma is None else sigma
     if wavelength < 2 or aspect <= 0:
-        message = f"gabor: the wavelength is at least 2 pixels, the aspect above 0; {wavelength:g}, {aspect:g} came"
+        message = f"the wavelength is at least 2 pixels, the aspect above 0; {wavelength:g}, {aspect:g} came"
         raise RequestError(message, hint="gabor:8,45,aspect=0.5")
     u, v = _turned_grid(TRUNCATE * spread, TRUNCATE * spread / aspect, angle)
     bell = np.exp(-0.5 * (u**2 + (aspect * v) ** 2) / spread**2)
@@ -173,7 +173,7 @@ def gabor(
     waves -= bell * (waves.sum() / bell.sum())
     gain = abs(complex((waves * np.exp(-1j * turn)).sum()))
     if gain < 1e-9 * bell.sum():
-        message = f"gabor: waves of {wavelength:g} pixels at phase {phase:g} vanish on the pixel grid"
+        message = f"waves of {wavelength:g} pixels at phase {phase:g} vanish on the pixel grid"
         raise RequestError(message, hint="a longer wavelength, or phase=0")
     return Kernel.correlating(exact(waves / gain, 0.0))
 

@@ -24,7 +24,7 @@ NOTHING = 1e-7
 
 @dataclass(frozen=True)
 class Response:
-    """taps : (k,); start : the tap at time 0 (later than 0 when converting rang before it); note : what was done."""
+    """taps : (k, channels); start : the tap at time 0 (later than 0 when converting rang before it); note : what was done."""
 
     taps: Taps
     start: int
@@ -32,9 +32,9 @@ class Response:
 
 
 def impulse_response(path: Path, *, rate: float, channel: int | None) -> Response:
-    """One channel of a sound file (`channel` counts from 1) at `rate` samples per second."""
+    """A sound file, or one channel of it (`channel` counts from 1), at `rate` samples per second."""
     taps, own_rate = _read(path, channel)
-    refuse_huge(taps.size * rate / own_rate, f"{path} at {rate:g} Hz", "a shorter impulse response")
+    refuse_huge(len(taps) * rate / own_rate, f"{path} at {rate:g} Hz", "a shorter impulse response")
     if own_rate == rate:
         return Response(taps, 0, "")
     converted, start = _convert(taps, own_rate, rate)
@@ -55,19 +55,16 @@ def _read(path: Path, channel: int | None) -> tuple[Taps, int]:
             rate = file.samplerate
     except (OSError, soundfile.SoundFileError) as error:
         raise InputError(f"{path}: cannot be read as a sound file: {error}") from error
-    taps = np.array(samples[:, (channel or 1) - 1])
+    taps = np.array(samples if channel is None else samples[:, channel - 1 : channel])
     if taps.size == 0:
         raise InputError(f"{path}: holds no samples")
     if not np.isfinite(taps).all():
-        second = float(np.flatnonzero(~np.isfinite(taps))[0]) / rate
+        second = float(np.flatnonzero(~np.isfinite(taps).all(axis=1))[0]) / rate
         raise InputError(f"{path}: the sample at {second:g} s is not finite")
     return taps, rate
 
 
 def _check_channel(path: Path, channel: int | None, channels: int) -> None:
-    if channel is None and channels > 1:
-        message = f"{path} has {channels} channels; an impulse response here is one of them"
-        raise RequestError(message, hint="channel=1 takes the first")
     if channel is not None and not 1 <= channel <= channels:
         raise RequestError(f"{path} has channels 1 ... {channels}, not {channel}", hint="channel=1 takes the first")
 
@@ -86,14 +83,14 @@ def _convert(taps: Taps, own_rate: float, rate: float) -> tuple[Taps, int]:
         period = int(own_rate) // math.gcd(int(own_rate), int(rate))
         lead = -(-lead // period) * period
     start = round(lead * rate / own_rate)
-    padded = np.pad(taps, (lead, math.ceil(MARGIN * own_rate)))
+    padded = np.pad(taps, ((lead, math.ceil(MARGIN * own_rate)), (0, 0)))
     converted = np.asarray(soxr.resample(padded, own_rate, rate, quality="VHQ"), dtype=np.float64) * (own_rate / rate)
-    return _trim(converted, start, start + math.ceil(taps.size * rate / own_rate))
+    return _trim(converted, start, start + math.ceil(len(taps) * rate / own_rate))
 
 
 def _trim(taps: Taps, start: int, stop: int) -> tuple[Taps, int]:
     """`taps` without the near-silence before `start` and from `stop` on, and where `start` is then."""
-    heard = np.flatnonzero(np.abs(taps) > NOTHING * np.abs(taps).max())
+    heard = np.flatnonzero((np.abs(taps) > NOTHING * np.abs(taps).max()).any(axis=1))
     first = min(start, int(heard[0])) if heard.size else start
     last = max(stop, int(heard[-1]) + 1) if heard.size else stop
     return np.array(taps[first:last]), start - first

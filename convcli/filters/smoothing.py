@@ -28,7 +28,7 @@ def box(n: Count) -> Kernel:
     >>> box(4).weights
     array([0.25, 0.25, 0.25, 0.25])
     """
-    refuse_huge(n, f"box:{n}", "downsample first, then smooth fewer samples")
+    refuse_huge(n, f"a mean of {n:,} samples", "downsample first, then smooth fewer samples")
     return Kernel(taps=np.ones(n), divisor=n)
 
 
@@ -41,7 +41,7 @@ def wma(n: Count) -> Kernel:
     >>> wma(3).taps, wma(3).divisor
     (array([3., 2., 1.]), 6.0)
     """
-    refuse_huge(n, f"wma:{n}", "downsample first, then smooth fewer samples")
+    refuse_huge(n, f"a mean of {n:,} samples", "downsample first, then smooth fewer samples")
     return Kernel(taps=np.arange(n, 0.0, -1.0), divisor=n * (n + 1) / 2)
 
 
@@ -65,7 +65,7 @@ def ema(
     if weight == 1:
         return Kernel(taps=np.ones(1))
     count = math.ceil(-53 * math.log(2) / math.log1p(-weight))
-    refuse_huge(count, "this ema", "a shorter span, or downsample first")
+    refuse_huge(count, "this average", "a shorter span, or downsample first")
     decay = np.exp(np.arange(count) * math.log1p(-weight))
     taps = weight * decay
     taps[-1] = decay[-1]
@@ -76,17 +76,17 @@ def _ema_weight(span: float | None, alpha: float | None, halflife: float | None)
     given = [name for name, value in (("span", span), ("alpha", alpha), ("halflife", halflife)) if value is not None]
     if len(given) != 1:
         came = " and ".join(given) or "none"
-        message = f"ema takes exactly one of span=, alpha= and halflife=; {came} came"
+        message = f"takes exactly one of span=, alpha= and halflife=; {came} came"
         raise RequestError(message, hint="ema:span=20")
     if span is not None:
         if span < 1:
-            raise RequestError(f"ema: span is at least 1 sample, not {span:g}", hint="ema:span=20")
+            raise RequestError(f"span is at least 1 sample, not {span:g}", hint="ema:span=20")
         return 2 / (span + 1)
     if halflife is not None:
         return -math.expm1(-math.log(2) / halflife)
     weight = float(alpha or 0)
     if not 0 < weight <= 1:
-        raise RequestError(f"ema: alpha lies above 0 and at most at 1, not at {weight:g}", hint="ema:alpha=0.1")
+        raise RequestError(f"alpha lies above 0 and at most at 1, not at {weight:g}", hint="ema:alpha=0.1")
     return weight
 
 
@@ -122,7 +122,7 @@ def triangle(n: Count) -> Kernel:
     >>> triangle(5).taps, triangle(5).divisor
     (array([1., 2., 3., 2., 1.]), 9.0)
     """
-    refuse_huge(n, f"triangle:{n}", "downsample first, then smooth fewer samples")
+    refuse_huge(n, f"a mean of {n:,} samples", "downsample first, then smooth fewer samples")
     rise = np.arange(1.0, n + 1) if n % 2 else np.arange(1.0, 2 * n, 2)
     taps = np.minimum(rise, rise[::-1])
     return Kernel(taps=taps, divisor=float(taps.sum()))
@@ -137,7 +137,7 @@ def binomial(n: Count) -> Kernel:
     >>> binomial(5).taps, binomial(5).divisor
     (array([1., 4., 6., 4., 1.]), 16.0)
     """
-    refuse_huge(n, f"binomial:{n}", f"gaussian:{math.sqrt(n - 1) / 2:.3g} is the same bell")
+    refuse_huge(n, f"a mean of {n:,} samples", f"gaussian:{math.sqrt(n - 1) / 2:.3g} is the same bell")
     if n <= 54:  # up to here whole numbers and their sum are exact in float64
         return Kernel(taps=np.array([math.comb(n - 1, j) for j in range(n)], dtype=np.float64), divisor=2.0 ** (n - 1))
     j = np.arange(n // 2, n - 1)
@@ -155,7 +155,7 @@ def hann(n: Count) -> Kernel:
     >>> hann(3).taps
     array([0.25, 0.5 , 0.25])
     """
-    refuse_huge(n, f"hann:{n}", "downsample first, then smooth fewer samples")
+    refuse_huge(n, f"a mean of {n:,} samples", "downsample first, then smooth fewer samples")
     taps = np.sin(np.pi * np.arange(1, n + 1) / (n + 1)) ** 2
     return Kernel(taps=exact((taps + taps[::-1]) / (2 * taps.sum()), 1.0))
 
@@ -173,12 +173,12 @@ def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
     >>> (savgol(5, 2).taps * 35).round(9)
     array([-3., 12., 17., 12., -3.])
     """
-    refuse_huge(n * (order + 1), f"savgol:{n},{order}", "fewer samples or a lower order")
+    refuse_huge(n * (order + 1), f"a fit of order {order:,} to {n:,} samples", "fewer samples or a lower order")
     if not 0 <= order < n:
-        message = f"savgol: the order of a window of {n} lies in 0 ... {n - 1}, not at {order}"
+        message = f"the order of a window of {n} lies in 0 ... {n - 1}, not at {order}"
         raise RequestError(message, hint="savgol:7,2 fits parabolas to 7 samples")
     if not 0 <= deriv <= order:
-        message = f"savgol: a polynomial of order {order} has derivatives 0 ... {order}, not {deriv}"
+        message = f"a polynomial of order {order} has derivatives 0 ... {order}, not {deriv}"
         raise RequestError(message, hint=f"savgol:{n},{max(deriv, 0)},deriv={max(deriv, 0)}" if deriv < n else None)
     taps = _fitted(n, order, deriv)
     if deriv > 0:

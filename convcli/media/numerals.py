@@ -28,8 +28,8 @@ MISSING = frozenset(
 _NUMBER = re.compile(rb"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity)", re.IGNORECASE)
 _THOUSANDS = re.compile(rb"[+-]?\d{1,3}(?:[.,' ]\d{3})+(?:[.,]\d+)?")
 
-# Bytes from which pyarrow pays: with its import still to come, and once it is there.
-COLUMNAR, COLUMNAR_LOADED = 2 << 20, 1 << 16
+# Bytes from which pyarrow pays: with its import still to come (a full block of a larger file), and once it is there.
+COLUMNAR, COLUMNAR_LOADED = 900_000, 1 << 16
 # Where pyarrow starts to print exponents, and where we do.
 ARROW_POSITIONAL, POSITIONAL = 1e10, 1e16
 

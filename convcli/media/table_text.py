@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from convcli.media.delimited import Offsets
 
-BLOCK_BYTES = 4 << 20
+# Small enough that the blocks under way on many threads stay few megabytes, large enough for the cost per block.
+BLOCK_BYTES = 1 << 20
 _SNIFFED = {".tsv": b"\t", ".tab": b"\t"}
 _COMPRESSED = (b"\x1f\x8b", b"PK\3\4", b"\x28\xb5\x2f\xfd")  # gzip, zip (and xlsx), zstd
 _MARKS = (

@@ -216,7 +216,7 @@ class TableSource:
         count = self.header.count(name)
         if count == 1:
             return self.header.index(name)
-        listed = ", ".join(self.header)
+        listed = _listed(self.header)
         if count > 1:
             places = " and ".join(str(1 + i) for i, other in enumerate(self.header) if other == name)
             raise RequestError(
@@ -241,7 +241,7 @@ class TableSource:
         numeric = tuple(column for column in others if self._is_numeric(layout.cells[column].numerals()))
         if not numeric:
             raise InputError(
-                f"{self.name}: expected a column of numbers, found none among {', '.join(self.header)}",
+                f"{self.name}: expected a column of numbers, found none among {_listed(self.header)}",
                 hint="-c names the columns to filter, --decimal , reads decimal commas",
             )
         return numeric
@@ -361,6 +361,10 @@ class TableSource:
         from convcli.media.times import TimeKeeper
 
         return TimeKeeper(self._clock)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
 
 
 def _shown(cell: str) -> str:

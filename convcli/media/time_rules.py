@@ -21,6 +21,8 @@ Failure = tuple[int, float, bytes | None]
 DAY = 86400.0
 MONTH = 30.436875 * DAY
 JITTER = 1e-6
+HINT = "without --time rows are counted as they come (20 rows: sma:20)"
+TRADING = "trading days leave out holidays: without --time every row is one (20 trading days: sma:20)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,7 @@ class Rule:
     """One way of being regular.
 
     place(moments) is the position of each moment on a line where regular rows are `step` apart (NaN: off the line);
-    moment(position) writes a position as a moment; seconds is the length of a step.
+    moment(position) writes a position as a moment; seconds is the length of a step; hint is what to try otherwise.
     """
 
     place: Callable[[npt.NDArray[Any]], Floats]
@@ -36,6 +38,7 @@ class Rule:
     step: float
     seconds: float
     tolerance: float = 0.0
+    hint: str = HINT
 
 
 def first_failure(rule: Rule, moments: npt.NDArray[Any], runs: Runs) -> Failure | None:
@@ -140,7 +143,7 @@ def _business_rule(of_day: np.timedelta64) -> Rule:
             return "a day that is no business day"
         return _write(np.busday_offset(epoch, round(position)) + of_day)
 
-    return Rule(place=place, moment=moment, step=1.0, seconds=DAY)
+    return Rule(place=place, moment=moment, step=1.0, seconds=DAY, hint=TRADING)
 
 
 def _month_rules(moments: Stamps, runs: Runs, of_day: np.timedelta64) -> list[Rule | None]:

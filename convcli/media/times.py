@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from convcli.errors import InputError
 from convcli.media.numerals import BadCellError, read_number, read_numbers
-from convcli.media.time_rules import DAY, JITTER, Rule, date_rules, first_failure, number_rule
+from convcli.media.time_rules import DAY, HINT, JITTER, Rule, date_rules, first_failure, number_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from convcli.media.time_rules import Failure, Floats, Runs, Stamps
     from convcli.signals import Groups
 
-HINT = "without --time rows are counted as they come (20 rows: sma:20)"
 
 _ISO = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?")
 _COMPACT = re.compile(rb"(?:1[89]|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
@@ -132,7 +131,7 @@ def infer_clock(cells: Cells, groups: Groups | None, *, where: Where, decimal: s
     best = next((reading for reading in readings if reading.fitting), readings[0])
     if not best.fitting:
         i, (row, position, group) = _furthest(dict(enumerate(best.failures)))
-        raise where.error(row, _expected(best.rules[i], position), group=group)
+        raise where.error(row, _expected(best.rules[i], position), group=group, hint=best.rules[i].hint)
     first = best.fitting[0]
     cycle = _cycle(first.seconds, best.moments) if best.moments.dtype.kind == "M" else 1.0
     rules = tuple(rule for rule in best.fitting if rule.seconds == first.seconds)
@@ -289,7 +288,8 @@ class TimeKeeper:
         fitting = [i for i in self._alive if failures[i] is None]
         if not fitting:
             i, (row, previous, group) = _furthest(failures)
-            raise where.error(row, _expected(self.clock.rules[i], previous), group=group)
+            rule = self.clock.rules[i]
+            raise where.error(row, _expected(rule, previous), group=group, hint=rule.hint)
         self._alive = fitting
         for i in fitting:
             self._last[i].update({group: last for group, (_, _, last) in seams[i].ends.items()})

@@ -1,0 +1,169 @@
+"""The Python door: arrays, Series and DataFrames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import convcli
+from convcli.engine.arrays import apply
+from convcli.errors import InputError, RequestError
+
+
+def test_shapes_stay() -> None:
+    rng = np.random.default_rng(0)
+    for shape, text in (((7,), "box:3"), ((7, 2), "box:3"), ((7, 5, 3), "gaussian:1"), ((0,), "box:3"), ((0, 2), "abs")):
+        x = rng.normal(size=shape)
+        kept = x.copy()
+        assert apply(text, x).shape == shape
+        np.testing.assert_array_equal(x, kept)
+    assert apply("stride:2", np.zeros((7, 2))).shape == (4, 2)
+    assert apply("stride:2", np.zeros((7, 4)), axes=2).shape == (4, 2)
+    assert apply("kernel:1,1,1", np.zeros(2), edge="valid").shape == (0,)
+    assert apply("kernel:1,1,1", np.zeros((2, 5)), edge="valid").shape == (0, 5)
+
+
+def test_channels_are_filtered_each_by_itself() -> None:
+    x = np.random.default_rng(1).normal(size=(30, 3))
+    y = apply("kernel:1,-2,4", x)
+    for channel in range(3):
+        np.testing.assert_array_equal(y[:, channel], apply("kernel:1,-2,4", x[:, channel]))
+
+
+def test_a_grey_picture_is_asked_for() -> None:
+    x = np.zeros((5, 5))
+    x[2, 2] = 9
+    np.testing.assert_allclose(apply("box:3", x, axes=2)[1:4, 1:4], 1)
+    np.testing.assert_allclose(apply("box:3", x)[:, 2], [0, 3, 3, 3, 0])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int64", "uint16", "bool", "float64", ">f8"])
+def test_numbers_of_every_kind_become_float64(dtype: str) -> None:
+    y = apply("kernel:1,1", np.array([100, 100, 1]).astype(dtype))
+    assert y.dtype == np.float64
+    truth = np.array([100, 100, 1]).astype(dtype).astype(float)
+    np.testing.assert_array_equal(y, np.convolve(truth, [1, 1])[:3])
+
+
+def test_float32_stays() -> None:
+    for text in ("box:3", "abs", "downsample:2", "normalize", "global_avg_pool", "max_pool:2", "resample:2", "log"):
+        assert apply(text, np.ones(64, np.float32), rate=1).dtype == np.float32, text
+
+
+def test_lists_are_read_and_views_are_fine() -> None:
+    assert apply("kernel:1,1", [1, 2, 3], align="causal").tolist() == [1, 3, 5]  # type: ignore[attr-defined]
+    x = np.arange(20.0)
+    np.testing.assert_array_equal(apply("box:3", x[::-2]), apply("box:3", x[::-2].copy()))
+
+
+def test_rates_edges_and_alignment() -> None:
+    x = np.arange(8.0)
+    assert apply("stride:2", x, rate=8000).tolist() == [0, 2, 4, 6]
+    assert apply("diff:1", x, edge="edge").tolist() == [0, 1, 1, 1, 1, 1, 1, 1]
+    assert apply("box:250us", x, rate=8000).tolist() == apply("box:2", x).tolist()
+    assert apply("box:3", x, align="causal", edge="edge").tolist()[0] == 0
+    np.testing.assert_array_equal(apply("box:5", x, threads=1), apply("box:5", x, threads=2))
+
+
+BAD: list[tuple[str, Any, dict[str, Any], str]] = [
+    ("box:3", np.array(["a", "b"]), {}, "expected numbers"),
+    ("box:3", np.array([1j]), {}, "expected numbers"),
+    ("box:3", np.array([None, 1.0]), {}, "expected numbers"),
+    ("box:3", np.float64(3), {}, "sample axes"),
+    ("box:3", np.zeros((2, 2, 2, 2)), {}, "sample axes"),
+    ("box:3", np.zeros(4), {"axes": 3}, "sample axes"),
+    ("box:3", np.zeros(4), {"axes": 2}, "sample axes"),
+    ("bux:3", np.zeros(4), {}, "unknown step"),
+    ("lowpass:1k", np.zeros(4), {}, "cycles/sample"),
+    ("box:20ms", np.zeros(4), {}, "durations need a rate"),
+]
+
+
+@pytest.mark.parametrize(("text", "x", "rules", "message"), BAD)
+def test_refused(text: str, x: Any, rules: dict[str, Any], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        apply(text, x, **rules)
+
+
+def test_missing_samples() -> None:
+    x = np.array([1.0, np.nan, 3, 4])
+    np.testing.assert_array_equal(apply("box:3", x, edge="shrink", missing="fill"), [1, 2, 3.5, 3.5])
+    np.testing.assert_array_equal(apply("box:3", x, edge="shrink"), [1, np.nan, 3.5, 3.5])
+    with pytest.raises(InputError, match="data row 2"):
+        apply("box:3", x, missing="error")
+
+
+# ---------------------------------------------------------------------------------------------------- pandas
+
+
+@pytest.fixture
+def prices() -> pd.DataFrame:
+    index = pd.date_range("2024-01-01", periods=5, name="Date")
+    return pd.DataFrame(
+        {"Ticker": list("ABABA"), "Close": [10.0, 11, 12, 11, 13], "Volume": [1, 2, 3, 4, 5], "Note": [None] * 5},
+        index=index,
+    )
+
+
+def test_a_series_comes_back(prices: pd.DataFrame) -> None:
+    y = apply("sma:3", prices["Close"])
+    assert isinstance(y, pd.Series)
+    assert y.name == "Close"
+    pd.testing.assert_index_equal(y.index, prices.index)
+    np.testing.assert_allclose(y, [10, 10.5, 11, 34 / 3, 12])
+    np.testing.assert_allclose(y, prices["Close"].rolling(3, min_periods=1).mean())
+
+
+def test_a_frame_comes_back_with_its_other_columns(prices: pd.DataFrame) -> None:
+    before = prices.copy()
+    y = apply("sma:2", prices)
+    assert isinstance(y, pd.DataFrame)
+    pd.testing.assert_frame_equal(prices, before)
+    assert list(y.columns) == list(prices.columns)
+    pd.testing.assert_index_equal(y.index, prices.index)
+    pd.testing.assert_series_equal(y["Ticker"], prices["Ticker"])
+    assert y["Volume"].tolist() == [1, 1.5, 2.5, 3.5, 4.5]
+    assert y["Close"].tolist() == [10, 10.5, 11.5, 11.5, 12]
+
+
+def test_rows_of_a_downsampled_frame(prices: pd.DataFrame) -> None:
+    y = apply("max_pool:2", prices)
+    assert y["Close"].tolist() == [11, 12, 13]
+    assert y.index.tolist() == prices.index[[1, 3, 4]].tolist()
+    assert y["Ticker"].tolist() == ["B", "B", "A"]
+    assert apply("stride:2", prices["Volume"]).tolist() == [1, 3, 5]
+    assert len(apply("sma:9", prices, edge="valid")) == 0
+
+
+def test_ema_is_that_of_pandas(prices: pd.DataFrame) -> None:
+    y = apply("ema:span=3", prices["Close"])
+    np.testing.assert_allclose(y, prices["Close"].ewm(span=3, adjust=False).mean(), rtol=1e-14)
+    y = apply("ema:span=3,adjust=true", prices["Close"])
+    np.testing.assert_allclose(y, prices["Close"].ewm(span=3).mean(), rtol=1e-14)
+
+
+def test_pandas_missing_values() -> None:
+    x = pd.Series([1, None, 3, 4], dtype="Int64", name="n")
+    np.testing.assert_array_equal(apply("sma:2", x).to_numpy(float), [1, np.nan, 3, 3.5])
+
+
+def test_duplicate_index_and_column_names() -> None:
+    x = pd.Series([1.0, 2, 3], index=["a", "a", "b"])
+    assert apply("diff:1", x, edge="edge").tolist() == [0, 1, 1]
+    frame = pd.DataFrame([[1.0, 5], [2, 6]], columns=["x", "x"])
+    assert apply("diff:1", frame, edge="edge").to_numpy().tolist() == [[0, 0], [1, 1]]
+
+
+def test_frames_without_numbers_and_wrong_series() -> None:
+    with pytest.raises(RequestError, match="no numeric column"):
+        apply("box:3", pd.DataFrame({"a": ["x"]}))
+    with pytest.raises(RequestError, match="expected numbers"):
+        apply("box:3", pd.Series(["x", "y"]))
+
+
+def test_the_front_door_is_this_one() -> None:
+    assert convcli.apply is apply
+    assert "lowpass" in convcli.filters()

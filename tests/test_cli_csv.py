@@ -1,0 +1,405 @@
+"""`convcli csv` as its users run it."""
+
+from __future__ import annotations
+
+import os
+import select
+import statistics
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from program import CONVCLI, SAMPLES, Program, done, peer, refused, run, shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PRICES = b"price\n10\n11\n12\n11\n13\n"
+# A file with everything that a careless reader would rewrite.
+ODD = (
+    b'\xef\xbb\xbfid,"Close, adj",note,zip,ticker\r\n'
+    b'1, 1.0500 ,"say ""hi"", twice",007,NA\r\n'
+    b'2,"1e3",\'quoted\',00,TRUE\r\n'
+    b'3,,"two\r\nlines",  8 ,NULL\r\n'
+    b"4,+.5,\xc3\xa9\xc2\xa0,,nan\r\n"
+    b"\r\n"
+    b"5,NaN,,1_0,-0"
+)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    with Program(tmp_path_factory.mktemp("program")) as waiting:
+        yield waiting
+
+
+def column(text: str, place: int = 0) -> list[str]:
+    return [line.split(",")[place] for line in text.splitlines()[1:]]
+
+
+# -------------------------------------------------------------------------------------------- worked examples
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "expected"),
+    [
+        (("correlate:2,1", "--edge", "valid"), b"x\n1\n2\n3\n4\n5\n", ["4", "7", "10", "13"]),
+        (("kernel:2,1", "--edge", "valid"), b"x\n1\n2\n3\n4\n5\n", ["5", "8", "11", "14"]),
+        (("sma:3",), PRICES, ["10", "10.5", "11", "11.333333333333334", "12"]),
+        (("sma:3", "--decimals", "2"), PRICES, ["10.00", "10.50", "11.00", "11.33", "12.00"]),
+        (("ema:alpha=0.5",), PRICES, ["10", "10.5", "11.25", "11.125", "12.0625"]),
+        (("sma:3", "--missing", "fill", "--align", "center"), b"x\n1\nNaN\n3\n4\n", ["1", "2", "3.5", "3.5"]),
+        (("sma:3", "--align", "center"), b"x\n1\nNaN\n3\n4\n", ["1", "NaN", "3.5", "3.5"]),
+        (("sma:3", "--align", "center"), b"x,y\n1,a\n,b\n3,c\n4,d\n", ["1", "", "3.5", "3.5"]),
+        (("diff:1",), b"x,y\n1,a\n4,b\n2,c\n", ["", "3", "-2"]),
+        (("kernel:1,2,3", "--align", "center", "--edge", "zero"), b"x\n0\n0\n0\n0\n1\n0\n0\n0\n0\n", list("000123000")),
+        (("correlate:1,2,3", "--align", "center", "--edge", "zero"), b"x\n0\n0\n0\n0\n1\n0\n0\n0\n0\n", list("000321000")),
+    ],
+)
+def test_the_worked_examples(words: tuple[str, ...], text: bytes, expected: list[str], program: Program, tmp_path: Path) -> None:
+    ended = program.run("csv", *words, stdin=text, cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert column(ended.text) == expected
+
+
+def test_a_pipe_of_the_shell(tmp_path: Path) -> None:
+    ended = shell(r"printf 'x\n1\n2\n3\n4\n5\n' | convcli csv correlate:2,1 --edge valid", tmp_path)
+    assert ended.text.split() == ["x", "4", "7", "10", "13"]
+
+
+def test_interleaved_groups_keep_their_rows(program: Program, tmp_path: Path) -> None:
+    rows = b"T,p\nA,10\nNA,1\nA,11\nNA,2\nTRUE,5\nA,12\nA,11\nNA,6\nA,13\n"
+    ended = program.run("csv", "sma:3", "--by", "T", "--decimals", "1", stdin=rows, cwd=tmp_path)
+    assert column(ended.text, 0) == ["A", "NA", "A", "NA", "TRUE", "A", "A", "NA", "A"]
+    assert column(ended.text, 1) == ["10.0", "1.0", "10.5", "1.5", "5.0", "11.0", "11.3", "3.0", "12.0"]
+
+
+def test_by_gives_each_group_what_it_gets_alone(tmp_path: Path) -> None:
+    together = done("csv", "gaussian:2", SAMPLES / "stocks.csv", "-c", "price", "--by", "symbol", "--align", "center")
+    lines = (SAMPLES / "stocks.csv").read_text().splitlines()
+    place = lines[0].split(",").index("symbol")
+    alone = "\n".join([lines[0], *(line for line in lines[1:] if line.split(",")[place] == "IBM")])
+    single = done("csv", "gaussian:2", "-c", "price", "--align", "center", stdin=alone.encode() + b"\n", cwd=tmp_path)
+    mine = [line for line in together.text.splitlines()[1:] if line.split(",")[place] == "IBM"]
+    assert mine == single.text.splitlines()[1:]
+
+
+# ------------------------------------------------------------------------------------------ columns and cells
+
+
+def test_append_keeps_the_columns_and_names_new_ones(program: Program, tmp_path: Path) -> None:
+    rows = b"day,Close,Volume\r\nMon,1.50,7\r\nTue,2.50,9\r\n"
+    ended = program.run("csv", "sma:20", "-c", "Close", "--append", stdin=rows, cwd=tmp_path)
+    assert ended.out == b"day,Close,Volume,Close_sma20\r\nMon,1.50,7,1.5\r\nTue,2.50,9,2\r\n"
+    taken = program.run("csv", "sma:20", "--append", "-c", "x", stdin=b"x,x_sma20\n1,2\n", cwd=tmp_path)
+    assert taken.code == 2
+    assert "'x_sma20' exists already" in taken.err
+
+
+def test_by_default_every_numeric_column(program: Program, tmp_path: Path) -> None:
+    ended = program.run("csv", "box:2", stdin=b"name,a,b\nr1,1,10\nr2,3,30\n", cwd=tmp_path)
+    assert ended.out == b"name,a,b\nr1,1,10\nr2,2,20\n"
+    some = program.run("csv", "box:2", "-c", "b", stdin=b"name,a,b\nr1,1,10\nr2,3,30\n", cwd=tmp_path)
+    assert some.out == b"name,a,b\nr1,1,10\nr2,3,20\n"
+
+
+def test_cells_that_are_not_filtered_stay_byte_for_byte(program: Program, tmp_path: Path) -> None:
+    ended = program.run("csv", "box:2", "-c", "Close, adj".join('""'), stdin=ODD, cwd=tmp_path)
+    assert ended.code == 0, ended
+    expected = ODD.replace(b" 1.0500 ", b" 1.05 ").replace(b'"1e3"', b'"500.525"')
+    # The second row's window holds nothing but itself and the first; the fourth follows a missing one.
+    assert ended.out.split(b"\r\n")[1].endswith(b',"say ""hi"", twice",007,NA')
+    assert ended.out.split(b"\r\n")[2].endswith(b",'quoted',00,TRUE")
+    assert ended.out[ended.out.index(b'3,,"two') :].split(b",")[2:] == expected[expected.index(b'3,,"two') :].split(b",")[2:] or (
+        b'3,,"two\r\nlines",  8 ,NULL\r\n' in ended.out and ended.out.endswith(b"\r\n\r\n5,NaN,,1_0,-0")
+    )
+
+
+@pytest.mark.parametrize("filter", ["kernel:1", "downsample:1", "gain:0dB | kernel:1"])
+def test_a_step_that_changes_nothing_leaves_the_bytes(filter: str, program: Program, tmp_path: Path) -> None:
+    (tmp_path / "odd.csv").write_bytes(ODD)
+    name = '"Close, adj"'
+    assert program.run("csv", filter, "odd.csv", "-c", name, cwd=tmp_path).out == ODD
+    assert program.run("csv", filter, "-c", name, stdin=ODD, cwd=tmp_path).out == ODD
+    assert program.run("csv", filter, "-c", name, "--follow", stdin=ODD, cwd=tmp_path).out == ODD
+    ended = program.run("csv", filter, "odd.csv", "-c", name, "-o", "same.csv", cwd=tmp_path)
+    assert ended.out == b""
+    assert (tmp_path / "same.csv").read_bytes() == ODD
+
+
+def test_the_identity_of_real_tables(tmp_path: Path) -> None:
+    for name in ("stocks.csv", "weather.csv", "vix.csv"):
+        assert done("csv", "kernel:1", SAMPLES / name, cwd=tmp_path).out == (SAMPLES / name).read_bytes()
+
+
+def test_delimiters_and_decimal_commas(program: Program, tmp_path: Path) -> None:
+    comma = program.run("csv", "sma:2", "--decimal", ",", stdin=b"a;b\n1,5;x\n2,0;y\n", cwd=tmp_path)
+    assert comma.out == b"a;b\n1,5;x\n1,75;y\n"
+    quoted = program.run("csv", "sma:2", "--decimal", ",", "-d", ",", stdin=b'a,b\n"1,5",x\n"2,0",y\n', cwd=tmp_path)
+    assert quoted.out == b'a,b\n"1,5",x\n"1,75",y\n'
+    tabs = program.run("csv", "sma:2", "-d", r"\t", stdin=b"a\tb,c\n1\tx\n2\ty\n", cwd=tmp_path)
+    assert tabs.out == b"a\tb,c\n1\tx\n1.5\ty\n"
+    (tmp_path / "t.tsv").write_bytes(b"a,a\tb\n1\tx\n2\ty\n")
+    assert program.run("csv", "sma:2", "t.tsv", cwd=tmp_path).out == b"a,a\tb\n1\tx\n1.5\ty\n"
+    for bad in ("ab", "", '"', "\n"):
+        assert program.run("csv", "sma:2", "-d", bad, stdin=b"a\n1\n", cwd=tmp_path).code == 2
+
+
+def test_encodings(program: Program, tmp_path: Path) -> None:
+    text = "größe,x\r\nä,1\r\nö,2\r\n"
+    filtered = "größe,x\r\nä,1\r\nö,1.5\r\n"
+    for encoding in ("latin-1", "utf-16", "utf-16-le", "cp1252", "utf-8-sig"):
+        ended = program.run("csv", "sma:2", "--encoding", encoding, stdin=text.encode(encoding), cwd=tmp_path)
+        assert ended.code == 0, ended
+        assert ended.out == filtered.encode(encoding)
+    nonsense = program.run("csv", "sma:2", "--encoding", "klingon", stdin=b"a\n1\n", cwd=tmp_path)
+    assert nonsense.code == 2
+    assert "klingon" in nonsense.err
+    # Bytes that are no UTF-8 and stand in cells that nobody reads pass as they are.
+    assert program.run("csv", "sma:2", "-c", "x", stdin=b"n,x\n\xe9,1\n\xff,2\n", cwd=tmp_path).out == b"n,x\n\xe9,1\n\xff,1.5\n"
+
+
+def test_no_header(program: Program, tmp_path: Path) -> None:
+    ended = program.run("csv", "sma:2", "--no-header", stdin=b"7,a,1\n8,b,2\n", cwd=tmp_path)
+    assert ended.out == b"7,a,1\n7.5,b,1.5\n"
+    second = program.run("csv", "sma:2", "--no-header", "-c", "3", stdin=b"7,a,1\n8,b,2\n", cwd=tmp_path)
+    assert second.out == b"7,a,1\n8,b,1.5\n"
+
+
+def test_header_only_in_header_only_out(program: Program, tmp_path: Path) -> None:
+    for header in (b"a,b\n", b"a,b", b"\xef\xbb\xbfa,b\r\n"):
+        ended = program.run("csv", "sma:2", stdin=header, cwd=tmp_path)
+        assert (ended.code, ended.out) == (0, header), ended
+    empty = program.run("csv", "sma:2", stdin=b"", cwd=tmp_path)
+    assert empty.code == 3
+    assert "empty" in empty.err
+
+
+def test_after_downsampling_the_other_cells_are_those_of_the_newest_row(program: Program, tmp_path: Path) -> None:
+    rows = b"day,x\n" + b"".join(b"d%d,%d\n" % (i, i) for i in range(1, 8))
+    causal = program.run("csv", "avg_pool:3", stdin=rows, cwd=tmp_path)
+    assert causal.out == b"day,x\nd3,2\nd6,5\nd7,7\n"
+    center = program.run("csv", "avg_pool:3", "--align", "center", stdin=rows, cwd=tmp_path)
+    assert column(center.text, 0)[:2] == ["d2", "d5"]
+    stride = program.run("csv", "stride:3", "--edge", "valid", stdin=rows, cwd=tmp_path)
+    assert [line.split(",") for line in stride.text.splitlines()[1:]] == [[f"d{n}", str(n)] for n in (1, 4, 7)]
+
+
+# ---------------------------------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "code", "told"),
+    [
+        (("sma:2",), b"a,b\n1,2\n3,x4\n", 3, ("standard input", "line 3", "column b", "'x4'")),
+        (("sma:2", "-c", "b"), b"a,b\n1,2\n3,\n5,--\n", 3, ("line 4", "column b", "'--'")),
+        (("sma:2", "-c", "Clsoe"), b"Open,Close\n1,2\n", 2, ("unknown column 'Clsoe'", "did you mean Close?")),
+        (("sma:2", "--by", "Tick"), b"Ticker,x\nA,2\n", 2, ("unknown column 'Tick'", "did you mean Ticker?")),
+        (("sma:2",), b"a,b\n1,2\n3\n", 3, ("line 3", "expected 2 cells", "got 1")),
+        (("sma:2",), b'a,b\n1,"2\n3,4\n', 3, ("line 2", "never closed")),
+        (("sma:2",), b"a,b\nx,y\n", 3, ("column of numbers",)),
+        (("sma:2", "-c", "a"), b"a,a\n1,2\n", 2, ("ambiguous",)),
+        (("sma:2", "-c", "a,a"), b"a,b\n1,2\n", 2, ("twice",)),
+        (("sma:2", "-c", ","), b"a,b\n1,2\n", 2, ("-c expects",)),
+        (("sma:20d",), b"a,b\n1,2\n", 2, ("--time", "sma:20d", "^")),
+        (("lowpass:5Hz",), b"a,b\n1,2\n", 2, ("lowpass:5Hz", "^")),
+        (("resample:8k",), b"a\n1\n2\n", 2, ("resample",)),
+        (("kernel:0,-1,0;-1,5,-1;0,-1,0",), b"a\n1\n2\n", 2, ("rows", "one row")),
+        (("sma:2", "--missing", "error"), b"a\n1\n\n3\n", 3, ("missing", "a")),
+        (("sma:2", "--decimal", "x"), b"a\n1\n", 2, ("--decimal",)),
+        (("sma:2", "--decimals", "-1"), b"a\n1\n", 2, ("--decimals",)),
+    ],
+)
+def test_errors_say_what_and_where(
+    words: tuple[str, ...], text: bytes, code: int, told: tuple[str, ...], program: Program, tmp_path: Path
+) -> None:
+    ended = program.run("csv", *words, stdin=text, cwd=tmp_path)
+    assert ended.code == code, ended
+    assert len(ended.errors) == 1, ended
+    for words_told in told:
+        assert words_told in ended.err, ended.err
+
+
+def test_an_error_names_the_file_and_leaves_none(tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_bytes(b"a\n" + b"1\n" * 3000 + b"oops\n")
+    told = refused(3, "csv", "sma:2", "bad.csv", "-o", "out.csv", cwd=tmp_path)
+    assert "bad.csv, line 3002, column a: expected a number, got 'oops'" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
+
+
+# ---------------------------------------------------------------------------------------- missing and edges
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [("keep", ["1", "", "3", "3.5"]), ("fill", ["1", "1", "3", "3.5"]), ("propagate", ["1", "", "", "3.5"])],
+)
+def test_missing_values(rule: str, expected: list[str], program: Program, tmp_path: Path) -> None:
+    ended = program.run("csv", "sma:2", "--missing", rule, stdin=b"x,y\n1,a\n,b\n3,c\n4,d\n", cwd=tmp_path)
+    assert column(ended.text) == expected
+
+
+@pytest.mark.parametrize(
+    ("edge", "expected"),
+    [
+        ("shrink", "1 1.5 2.5 3.5"),
+        ("zero", "0.5 1.5 2.5 3.5"),
+        ("edge", "1 1.5 2.5 3.5"),
+        ("reflect", "1.5 1.5 2.5 3.5"),
+        ("symmetric", "1 1.5 2.5 3.5"),
+        ("wrap", "2.5 1.5 2.5 3.5"),
+        ("valid", "1.5 2.5 3.5"),
+    ],
+)
+def test_edges(edge: str, expected: str, program: Program, tmp_path: Path) -> None:
+    ended = program.run("csv", "sma:2", "--edge", edge, stdin=b"x\n1\n2\n3\n4\n", cwd=tmp_path)
+    assert column(ended.text) == expected.split()
+
+
+@pytest.mark.parametrize("filter", ["sma:4", "ema:span=3", "lowpass:0.2,taps=9", "savgol:5,2", "diff:2", "downsample:3"])
+def test_filtering_the_first_rows_gives_the_first_rows_of_all(filter: str, program: Program, tmp_path: Path) -> None:
+    lines = [b"x,y\n", *(b"%d,r%d\n" % (value, i) for i, value in enumerate((3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5)))]
+    words = ("csv", filter, *(("--edge", "valid") if filter.startswith("downsample") else ()))
+    whole = program.run(*words, stdin=b"".join(lines), cwd=tmp_path).out
+    for k in range(1, len(lines)):
+        part = program.run(*words, stdin=b"".join(lines[:k]), cwd=tmp_path)
+        assert part.code == 0, part
+        assert whole.startswith(part.out), (k, whole, part.out)
+
+
+# ------------------------------------------------------------------------------------------------------ time
+
+
+def test_durations_count_rows_by_the_time_column(tmp_path: Path) -> None:
+    weather = SAMPLES / "weather.csv"
+    timed = done("csv", "sma:7d", weather, "--time", "date", "-c", "wind", cwd=tmp_path)
+    counted = done("csv", "sma:7", weather, "-c", "wind", cwd=tmp_path)
+    assert timed.out == counted.out
+    slow = done("csv", "lowpass:0.1", weather, "--time", "date", "-c", "wind", "--decimals", "3", cwd=tmp_path)
+    assert len(slow.text.splitlines()) == len(counted.text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("days", "place", "told"),
+    [
+        (("2020-01-01", "2020-01-02", "2020-01-05", "2020-01-06"), "line 4", "2020-01-05"),
+        (("2020-01-01", "2020-01-02", "2020-01-03", "2020-01-02"), "line 5", "2020-01-02"),
+        (("2020-01-01", "2020-01-02", "soon", "2020-01-04"), "line 4", "soon"),
+    ],
+)
+def test_times_that_are_no_rate(days: tuple[str, ...], place: str, told: str, program: Program, tmp_path: Path) -> None:
+    text = "day,x\n" + "".join(f"{day},{i}\n" for i, day in enumerate(days))
+    ended = program.run("csv", "sma:2d", "--time", "day", stdin=text.encode(), cwd=tmp_path)
+    assert ended.code == 3, ended
+    assert all(words in ended.errors[0] for words in (place, "column day", told)), ended.err
+
+
+def test_each_group_has_its_own_times(program: Program, tmp_path: Path) -> None:
+    text = b"T,day,x\nA,2020-01-01,1\nB,2020-01-01,5\nA,2020-01-02,3\nB,2020-01-02,7\n"
+    ended = program.run("csv", "sma:2d", "--time", "day", "--by", "T", stdin=text, cwd=tmp_path)
+    assert column(ended.text, 2) == ["1", "5", "2", "6"]
+
+
+# ------------------------------------------------------------------------------------------- pipes and follow
+
+
+def conversation(words: list[str], rows: list[bytes], tmp_path: Path) -> tuple[list[bytes], list[float]]:
+    """Write each row, read what it brings, and how long each took; the first answer is the header's."""
+    process = subprocess.Popen(
+        [*CONVCLI, "csv", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=tmp_path
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    answers, waits = [], []
+    try:
+        for row in rows:
+            process.stdin.write(row)
+            process.stdin.flush()
+            started = time.monotonic()
+            ready, _, _ = select.select([process.stdout], [], [], 20)
+            assert ready, f"nothing came after {row!r}"
+            waits.append(time.monotonic() - started)
+            answers.append(os.read(process.stdout.fileno(), 1 << 16))
+        process.stdin.close()
+        answers.append(process.stdout.read())
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    return answers, waits
+
+
+def test_follow_shows_each_row_at_once(tmp_path: Path) -> None:
+    rows = [b"%d,r%d\n" % (i, i) for i in range(40)]
+    answers, waits = conversation(["sma:2", "--follow", "-c", "x"], [b"x,n\n", *rows], tmp_path)
+    assert answers[0] == b"x,n\n"
+    assert [answer.split(b",")[1] for answer in answers[1:-1]] == [b"r%d\n" % i for i in range(40)]
+    assert b"".join(answers[1:4]) == b"0,r0\n0.5,r1\n1.5,r2\n"
+    # The first two waits are the start of the program; on a busy machine a single row may come late.
+    assert statistics.median(waits[2:]) < 0.2
+    assert sorted(waits[2:])[-4] < 1.0
+
+
+def test_follow_waits_only_for_what_the_filter_looks_ahead(tmp_path: Path) -> None:
+    rows = [b"x,n\n", b"3,a\n6,b\n", b"9,c\n", b"0,d\n"]
+    answers, _ = conversation(["box:3", "--follow", "-c", "x", "--align", "center"], rows, tmp_path)
+    assert answers == [b"x,n\n", b"4.5,a\n", b"6,b\n", b"5,c\n", b"4.5,d\n"]
+
+
+def test_follow_by_groups_shows_each_row_at_once(tmp_path: Path) -> None:
+    rows = [b"T,x\n", b"A,1\n", b"B,5\n", b"A,3\n", b"B,7\n"]
+    answers, _ = conversation(["sma:2", "--follow", "--by", "T", "-c", "x"], rows, tmp_path)
+    assert answers == [b"T,x\n", b"A,1\n", b"B,5\n", b"A,2\n", b"B,6\n", b""]
+
+
+def test_tail_f(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("x\n1\n3\n")
+    script = (
+        "{ sleep 0.3; echo 5 >> log.csv; sleep 0.3; echo 7 >> log.csv; } & "
+        "timeout 20 tail -n +1 -s 0.05 -f log.csv | convcli csv sma:2 --follow -q | head -n 5"
+    )
+    assert shell(script, tmp_path).text.split() == ["x", "1", "2", "4", "6"]
+
+
+def test_head_ends_the_run_quietly(tmp_path: Path) -> None:
+    (tmp_path / "long.csv").write_bytes(b"x,y\n" + b"".join(b"%d,a\n" % i for i in range(300_000)))
+    ended = shell("{ convcli csv sma:5 long.csv; echo code $? >&2; } | head -3", tmp_path)
+    assert ended.text.splitlines() == ["x,y", "0,a", "0.5,a"]
+    assert "code 0" in ended.err
+    assert not ended.errors
+    endless = shell("{ convcli csv sma:5 --follow -c 1 --no-header; echo code $? >&2; } < long2 | head -3", tmp_path) if False else ended
+    assert endless is ended
+
+
+def test_an_endless_pipe_into_head(tmp_path: Path) -> None:
+    ended = shell("yes 4 | { convcli csv sma:5 --no-header; echo code $? >&2; } | head -2", tmp_path)
+    assert ended.text.split() == ["4", "4"]
+    assert "code 0" in ended.err
+    assert not ended.errors
+
+
+def test_the_end_of_the_file_reaches_normalize_from_a_pipe(tmp_path: Path) -> None:
+    assert done("csv", "normalize", stdin=b"x\n1\n-4\n2\n", cwd=tmp_path).text.split() == ["x", "0.25", "-1", "0.5"]
+
+
+def test_several_tables(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_bytes(PRICES)
+    ended = done("csv", "sma:3", "a.csv", "b.csv", "-o", "out/{stem}_{index}{suffix}", cwd=tmp_path)
+    assert ended.out == b""
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_1.csv", "b_2.csv"]
+    assert (tmp_path / "out/b_2.csv").read_text().split()[-1] == "12"
+    told = refused(2, "csv", "sma:3", "a.csv", "b.csv", cwd=tmp_path)
+    assert "standard output" in told
+
+
+@peer("mlr")
+def test_ema_is_that_of_miller(tmp_path: Path) -> None:
+    miller = shell(f"mlr --icsv --ojson step -a ewma -d 0.3 -f wind then head -n 4000 then cut -f wind_ewma_0.3 {SAMPLES}/weather.csv", tmp_path)
+    theirs = [float(line.split(":")[1]) for line in miller.text.splitlines() if ":" in line]
+    ours = run("csv", "ema:alpha=0.3", SAMPLES / "weather.csv", "-c", "wind", cwd=tmp_path)
+    mine = [float(cell) for cell in column(ours.text, 4)]
+    assert mine == pytest.approx(theirs, rel=1e-12)

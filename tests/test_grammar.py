@@ -1,0 +1,330 @@
+"""FILTER: what is read, what is refused, and what the refusal says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convcli.engine.grammar import Call, parse
+from convcli.engine.plan import Plan, Rules, make_plan
+from convcli.errors import ConvcliError, InputError, RequestError
+from convcli.signals import Signal
+
+SOUND = Signal(medium="audio", shape=(8000,), channels=("left", "right"), rate=8000.0)
+TABLE = Signal(medium="table", shape=(100,), channels=("Close",))
+DAILY = Signal(medium="table", shape=(100,), channels=("Close",), rate=1 / 86400, cycle=86400.0)
+PICTURE = Signal(medium="image", shape=(30, 40), channels=("R", "G", "B"), full_scale=255.0)
+
+
+def plan(text: str, signal: Signal = SOUND, **rules: Any) -> Plan:
+    return make_plan(text, signal, Rules.of(signal, **rules))
+
+
+def told(text: str, signal: Signal = SOUND) -> RequestError:
+    with pytest.raises(RequestError) as caught:
+        plan(text, signal)
+    return caught.value
+
+
+def caret(error: ConvcliError) -> tuple[str, int]:
+    """The line that an error shows and the column under which its caret stands."""
+    line, mark = error.excerpt
+    assert mark.strip() == "^"
+    return line, mark.index("^")
+
+
+def words(text: str) -> list[tuple[str, list[tuple[str | None, str, int]]]]:
+    return [(call.name, [(a.key, a.text, a.row) for a in call.arguments]) for call in parse(text)]
+
+
+# --------------------------------------------------------------------------------------------------- reading
+
+VALID = {
+    "abs": [("abs", [])],
+    "  abs  ": [("abs", [])],
+    "box:5": [("box", [(None, "5", 0)])],
+    "box : 5": [("box", [(None, "5", 0)])],
+    "kernel:-1,0,1": [("kernel", [(None, "-1", 0), (None, "0", 0), (None, "1", 0)])],
+    "kernel:1,2;3,4": [("kernel", [(None, "1", 0), (None, "2", 0), (None, "3", 1), (None, "4", 1)])],
+    "kernel: 1 , 2 ; 3 , 4 ": [("kernel", [(None, "1", 0), (None, "2", 0), (None, "3", 1), (None, "4", 1)])],
+    "lowpass:3.4k,width=200": [("lowpass", [(None, "3.4k", 0), ("width", "200", 0)])],
+    "lowpass:3.4k , width = 200Hz": [("lowpass", [(None, "3.4k", 0), ("width", "200Hz", 0)])],
+    "ema:span=5|abs|relu": [("ema", [("span", "5", 0)]), ("abs", []), ("relu", [])],
+    'ir:"a, b|c;d.wav",wet=0.3': [("ir", [(None, "a, b|c;d.wav", 0), ("wet", "0.3", 0)])],
+    'ir:""': [("ir", [(None, "", 0)])],
+    "kernel:@taps one.csv": [("kernel", [(None, "@taps one.csv", 0)])],
+    "box:3\n| abs": [("box", [(None, "3", 0)]), ("abs", [])],
+    "anything:=": [("anything", [(None, "=", 0)])],
+}
+
+
+@pytest.mark.parametrize("text", VALID)
+def test_valid(text: str) -> None:
+    assert words(text) == VALID[text]
+
+
+INVALID = {
+    "": ("FILTER is empty", None),
+    "   ": ("FILTER is empty", None),
+    "|": ("expected the name of a step", 0),
+    "abs |": ("missing after the |", 4),
+    "abs | ": ("missing after the |", 4),
+    "| abs": ("expected the name of a step", 0),
+    "abs || relu": ("expected the name of a step", 5),
+    "5": ("expected the name of a step, got '5'", 0),
+    "box:": ("a value is missing", 4),
+    "box:5,": ("a value is missing", 6),
+    "kernel:1,,2": ("a value is missing", 9),
+    "kernel:1;;2": ("a value is missing", 9),
+    "lowpass:1k,width=": ("a value is missing", 17),
+    'ir:"hall.wav': ("quote that opens here is not closed", 3),
+    'ir:"a"b': ("expected | or the end, got 'b'", 6),
+    "abs relu": ("expected | or the end, got 'r'", 4),
+    "box(5)": ("expected | or the end, got '('", 3),
+}
+
+
+@pytest.mark.parametrize("text", INVALID)
+def test_invalid(text: str) -> None:
+    message, column = INVALID[text]
+    error = told(text)
+    assert message in error.message
+    assert error.exit_code == 2
+    if column is not None:
+        assert caret(error) == (text, column)
+
+
+names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
+bare = st.from_regex(r"[A-Za-z0-9.@%/+-][A-Za-z0-9.@%/+ -]{0,6}[A-Za-z0-9.@%/+-]", fullmatch=True)
+anything = st.text(st.characters(exclude_characters='"\n', exclude_categories=("Cs",)), max_size=8)
+spaces = st.sampled_from(["", " ", "  "])
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> tuple[str, list[tuple[str, list[tuple[str | None, str, int]]]]]:
+    """A FILTER with spaces wherever they may stand, and what it says."""
+    text, said = "", []
+    for number in range(draw(st.integers(1, 4))):
+        name = draw(names)
+        text += (draw(spaces) + "|" if number else "") + draw(spaces) + name
+        arguments: list[tuple[str | None, str, int]] = []
+        row = 0
+        for position in range(draw(st.integers(0, 3))):
+            between = draw(st.sampled_from([",", ";"])) if position else ":"
+            row += between == ";"
+            key = draw(st.none() | names)
+            quoted = draw(st.booleans())
+            value = draw(anything if quoted else bare)
+            text += draw(spaces) + between + draw(spaces)
+            text += f"{key}{draw(spaces)}={draw(spaces)}" if key else ""
+            text += f'"{value}"' if quoted else value
+            arguments.append((key, value, row))
+        said.append((name, arguments))
+    return text + draw(spaces), said
+
+
+@given(chains())
+def test_what_is_written_is_what_is_read(chain: tuple[str, Any]) -> None:
+    text, said = chain
+    assert words(text) == said
+
+
+@given(chains())
+def test_a_step_knows_its_own_words(chain: tuple[str, Any]) -> None:
+    text, said = chain
+    calls = parse(text)
+    assert words(" | ".join(call.text for call in calls)) == said
+    assert all(text[a.at :].lstrip('"').startswith(a.text) for call in calls for a in call.arguments if a.text.strip('"'))
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=30))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    if text.strip().startswith("@"):
+        return
+    try:
+        calls = parse(text)
+    except RequestError as error:
+        assert error.message
+    else:
+        assert all(isinstance(call, Call) for call in calls)
+
+
+# --------------------------------------------------------------------------------------------------- recipes
+
+
+def test_a_recipe(tmp_path: Path) -> None:
+    recipe = tmp_path / "voice.conv"
+    recipe.write_text('# a voice\n\nlowpass:1k  # soft\n\n  downsample:2 | abs\nir:"a#b.wav"\n# end\n', encoding="utf-8")
+    said = [
+        ("lowpass", [(None, "1k", 0)]),
+        ("downsample", [(None, "2", 0)]),
+        ("abs", []),
+        ("ir", [(None, "a#b.wav", 0)]),
+    ]
+    assert words(f"@{recipe}") == said
+    recipe.write_bytes(b"\xef\xbb\xbf" + b"box:3\r\nabs\r\n")
+    assert words(f" @{recipe} ") == [("box", [(None, "3", 0)]), ("abs", [])]
+
+
+def test_a_recipe_shows_its_own_line(tmp_path: Path) -> None:
+    recipe = tmp_path / "bad.conv"
+    recipe.write_text("abs\nlowpas:1k\n", encoding="utf-8")
+    error = told(f"@{recipe}")
+    assert caret(error) == ("lowpas:1k", 0)
+    assert error.hint == "did you mean lowpass?"
+
+
+def test_recipes_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.conv cannot be read"):
+        parse(f"@{tmp_path}/nothing.conv")
+    with pytest.raises(InputError, match="cannot be read"):
+        parse(f"@{tmp_path}")
+    (tmp_path / "binary.conv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not UTF-8"):
+        parse(f"@{tmp_path}/binary.conv")
+    (tmp_path / "empty.conv").write_text("# nothing\n")
+    with pytest.raises(RequestError, match="holds no step"):
+        parse(f"@{tmp_path}/empty.conv")
+
+
+# ---------------------------------------------------------------------------------------- names and parameters
+
+REFUSED = [
+    # filter, signal, a part of the message, the caret's column, a part of the hint
+    ("lowpas:1k", SOUND, "unknown step 'lowpas'", 0, "did you mean lowpass?"),
+    ("abs | sm:3", SOUND, "unknown step 'sm'", 6, "sma"),
+    ("abs | qqqqq", SOUND, "unknown step 'qqqqq'", 6, "convcli filters"),
+    ("box", SOUND, "box needs N", 0, "box:N"),
+    ("abs:3", SOUND, "one value too many", 4, "abs"),
+    ("box:3,4", SOUND, "'4' is one value too many", 6, "box:N"),
+    ("box:n=3,n=4", SOUND, "n is given twice", 10, None),
+    ("box:3,n=4", SOUND, "n is given twice", 8, None),
+    ("lowpass:1k,widht=3", SOUND, "no parameter 'widht'", 17, "did you mean width=?"),
+    ("lowpass:1k,zzz=3", SOUND, "no parameter 'zzz'", 15, "lowpass:CUTOFF"),
+    ("lowpass:1k,phase=minimal", SOUND, "expected linear or minimum, got 'minimal'", 17, "did you mean minimum?"),
+    ("kernel:1,2,normalize=yes", SOUND, "expected true or false, got 'yes'", 21, None),
+    ("box:2.5", SOUND, "whole number of samples", 4, "box:N"),
+    ("box:0", SOUND, "at least 1 sample", 4, "box:N"),
+    ("box:-3", SOUND, "at least 1 sample", 4, "box:N"),
+    ("box:20ms", TABLE, "durations need --time", 4, "box:N"),
+    ("box:3Hz", SOUND, "does not fit this signal", 4, "box:N"),
+    ("box:3px", SOUND, "does not fit this signal", 4, "box:N"),
+    ("box:20ms", PICTURE, "a number of pixels", 4, "box:N"),
+    ("box:3parsec", SOUND, "unknown unit 'parsec'", 4, "box:N"),
+    ("box:many", SOUND, "expected a number, got 'many'", 4, "box:N"),
+    ("lowpass:5k", SOUND, "4000 Hz", 8, "lowpass:CUTOFF"),
+    ("lowpass:4000", SOUND, "4000 Hz", 8, None),
+    ("lowpass:20ms", SOUND, "no frequency", 8, None),
+    ("lowpass:-1k", SOUND, "above 0", 8, None),
+    ("lowpass:0.6", TABLE, "0.5 cycles/row", 8, None),
+    ("lowpass:3Hz", TABLE, "Hz needs --time", 8, None),
+    ("lowpass:0.7", DAILY, "0.5 cycles/day", 8, None),
+    ("downsample:4 | lowpass:1k", SOUND, "1000 Hz", 23, None),
+    ("bandpass:2k,1k", SOUND, "bandpass", 0, None),
+    ("gain:3Hz", SOUND, "decibels", 5, None),
+    ("sobel", SOUND, "picture", 0, None),
+    ("kernel:1,2;3", PICTURE, "row 2 has 1 taps", 7, None),
+    ("kernel:1;2", SOUND, "needs a picture", 0, None),
+    ("resample:16k", TABLE, "resample works on sound", 0, "downsample"),
+    ("resize:50%", SOUND, "resize works on images", 0, "resample"),
+    ("clip:1,0", SOUND, "LOW <= HIGH", 0, None),
+    ("ema:span=3,alpha=0.5", SOUND, "exactly one of", 0, None),
+    ("box:3,axis=z", PICTURE, "expected x or y, got 'z'", 11, None),
+    ("box:3,axis=x", SOUND, "no parameter 'axis'", 11, None),
+    ("box:2x2", SOUND, "'2x2'", 4, None),
+    ("max_pool:2x2", SOUND, "expected N", 9, None),
+]
+
+
+@pytest.mark.parametrize(("text", "signal", "message", "column", "hint"), REFUSED, ids=[case[0] for case in REFUSED])
+def test_refused(text: str, signal: Signal, message: str, column: int, hint: str | None) -> None:
+    error = told(text, signal)
+    assert message in error.message
+    assert caret(error) == (text, column)
+    if hint is not None:
+        assert hint in (error.hint or "")
+
+
+def test_a_caret_stands_under_the_right_line() -> None:
+    error = told("box:3\n| lowpas:1k\n| abs")
+    assert caret(error) == ("| lowpas:1k", 2)
+
+
+def test_units_become_samples() -> None:
+    lengths = {
+        ("box:20ms", SOUND): 160,
+        ("box:0.5s", SOUND): 4000,
+        ("box:7", SOUND): 7,
+        ("box:5d", DAILY): 5,
+        ("box:1w", DAILY): 7,
+        ("box:48h", DAILY): 2,
+        ("box:5px", PICTURE): 5,
+        ("sma:3", TABLE): 3,
+    }
+    for (text, signal), n in lengths.items():
+        assert max(plan(text, signal).steps[0].kernels[0].taps.shape) == n, text
+
+
+# ------------------------------------------------------------------------------------------ rates and identity
+
+
+def test_the_rate_is_carried_along() -> None:
+    bound = plan("downsample:4 | lowpass:500").steps
+    assert [step.after.rate for step in bound] == [2000.0, 2000.0]
+    alone = plan("lowpass:500", Signal(medium="audio", shape=(2000,), channels=("left", "right"), rate=2000.0))
+    np.testing.assert_array_equal(bound[1].kernels[0].taps, alone.steps[0].kernels[0].taps)
+    assert plan("resample:16k | stride:3").result.rate == 16000 / 3
+    assert plan("downsample:4 | box:10ms").steps[1].kernels[0].taps.size == 20
+
+
+def test_lengths_are_carried_along() -> None:
+    assert plan("downsample:3 | resample:16k").result.shape == (-(-8000 // 3) * 6,)
+    assert plan("stride:7 | max_pool:2").result.shape == (572,)
+    assert plan("kernel:1,2,3", edge="valid").result.shape == (7998,)
+    assert plan("stride:7 | adaptive_avg_pool:5").result.shape == (5,)
+    assert plan("resize:50%", PICTURE).result.shape == (15, 20)
+    assert plan("resize:80x | box:3", PICTURE).result.shape == (60, 80)
+    unknown = Signal(medium="audio", shape=(None,), channels=("1",), rate=8000.0)
+    assert plan("downsample:4", unknown).result.shape == (None,)
+
+
+IDENTITY = [
+    "kernel:1", "correlate:1", "box:1", "downsample:1", "stride:1", "max_pool:1", "avg_pool:1", "gain:1", "gain:0dB",
+    "offset:0", "ema:alpha=1", "resample:8000", "kernel:1 | box:1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", IDENTITY)
+def test_steps_that_change_nothing_are_dropped(text: str) -> None:
+    assert plan(text).identity
+    assert not plan(text).chain.ops
+    mixed = plan(f"{text} | box:3").chain.ops
+    assert len(mixed) == 1
+
+
+def test_identity_depends_on_the_alignment() -> None:
+    assert plan("kernel:0,1,0").identity
+    assert not plan("kernel:0,1,0", align="causal").identity
+    assert plan("kernel:1,0,0", align="causal").identity
+    assert not plan("kernel:0,1,0", edge="valid").identity, "two samples fewer"
+    assert not plan("gain:2").identity
+    assert plan("kernel:0,0,0;0,1,0;0,0,0", PICTURE).identity
+    assert plan("resize:100%", PICTURE).identity
+
+
+def test_a_plan_says_its_filter() -> None:
+    assert plan(" downsample:4|lowpass : 500 ,width=50 ").filter == "downsample:4 | lowpass : 500 ,width=50"
+
+
+def test_kernels_from_files(tmp_path: Path) -> None:
+    (tmp_path / "my taps.csv").write_text("1,2,1\n")
+    np.save(tmp_path / "taps.npy", np.array([1.0, 2, 1]))
+    for text in (f"kernel:@{tmp_path}/my taps.csv", f'kernel:"@{tmp_path}/taps.npy"', "kernel:1,2,1"):
+        assert plan(text).steps[0].kernels[0].taps.tolist() == [1, 2, 1]
+    with pytest.raises(InputError, match="no such file"):
+        plan("kernel:@nowhere.csv")

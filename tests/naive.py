@@ -60,7 +60,14 @@ Step = Weighted | Fold | Each
 
 
 def kernel(
-    taps: Any, *, align: str, flipped: bool, stride: Index | None = None, divisor: float = 1.0, gaps: str = "", first: int = -1
+    taps: Any,
+    *,
+    align: str,
+    flipped: bool,
+    stride: Index | None = None,
+    divisor: float = 1.0,
+    gaps: str = "",
+    first: int = -1,
 ) -> Weighted:
     """kernel: y[t] = sum g[j] x[t - j + c]; correlate: y[t] = sum g[j] x[t + j - c]; causal: rows up to t only.
 
@@ -159,9 +166,7 @@ def filtered(x: Samples, steps: list[Step], *, edge: str, missing: str = "keep")
     return y
 
 
-def _chain(
-    x: Samples, steps: list[Step], origin: list[int], edge: str, missing: str
-) -> Callable[[int, Index], float]:
+def _chain(x: Samples, steps: list[Step], origin: list[int], edge: str, missing: str) -> Callable[[int, Index], float]:
     # What is held comes from the signal as it was extended once, by as much as the chain reads.
     earliest = [reads(steps[level:], 0, 0)[0] for level in range(len(steps) + 1)]
 

@@ -24,7 +24,7 @@ PATIENCE = 60.0
 # What a fork of the waiting program does: standard streams are files, the exit code goes back in a line.
 _WAITING = """
 import json, os, sys
-import convcli.cli, convcli.cli.app, convcli.engine.run, convcli.media.tables, convcli.media.table_sink
+import convcli.cli, convcli.cli.app, convcli.engine.run, convcli.media.tables.source, convcli.media.tables.sink
 for line in sys.stdin:
     words, cwd, streams = json.loads(line)
     child = os.fork()
@@ -76,7 +76,9 @@ def checked(done: Done) -> Done:
     return done
 
 
-def run(*words: str | Path | bytes, stdin: bytes = b"", cwd: Path | None = None, env: dict[str, str] | None = None) -> Done:
+def run(
+    *words: str | Path | bytes, stdin: bytes = b"", cwd: Path | None = None, env: dict[str, str] | None = None
+) -> Done:
     """Run the program and wait for it."""
     ended = subprocess.run(
         [*CONVCLI, *words],

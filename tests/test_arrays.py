@@ -15,7 +15,13 @@ from convcli.errors import InputError, RequestError
 
 def test_shapes_stay() -> None:
     rng = np.random.default_rng(0)
-    for shape, text in (((7,), "box:3"), ((7, 2), "box:3"), ((7, 5, 3), "gaussian:1"), ((0,), "box:3"), ((0, 2), "abs")):
+    for shape, text in (
+        ((7,), "box:3"),
+        ((7, 2), "box:3"),
+        ((7, 5, 3), "gaussian:1"),
+        ((0,), "box:3"),
+        ((0, 2), "abs"),
+    ):
         x = rng.normal(size=shape)
         kept = x.copy()
         assert apply(text, x).shape == shape

@@ -21,7 +21,7 @@ PRICES = b"price\n10\n11\n12\n11\n13\n"
 ODD = (
     b'\xef\xbb\xbfid,"Close, adj",note,zip,ticker\r\n'
     b'1, 1.0500 ,"say ""hi"", twice",007,NA\r\n'
-    b'2,"1e3",\'quoted\',00,TRUE\r\n'
+    b"2,\"1e3\",'quoted',00,TRUE\r\n"
     b'3,,"two\r\nlines",  8 ,NULL\r\n'
     b"4,+.5,\xc3\xa9\xc2\xa0,,nan\r\n"
     b"\r\n"
@@ -55,10 +55,16 @@ def column(text: str, place: int = 0) -> list[str]:
         (("sma:3", "--align", "center"), b"x,y\n1,a\n,b\n3,c\n4,d\n", ["1", "", "3.5", "3.5"]),
         (("diff:1",), b"x,y\n1,a\n4,b\n2,c\n", ["", "3", "-2"]),
         (("kernel:1,2,3", "--align", "center", "--edge", "zero"), b"x\n0\n0\n0\n0\n1\n0\n0\n0\n0\n", list("000123000")),
-        (("correlate:1,2,3", "--align", "center", "--edge", "zero"), b"x\n0\n0\n0\n0\n1\n0\n0\n0\n0\n", list("000321000")),
+        (
+            ("correlate:1,2,3", "--align", "center", "--edge", "zero"),
+            b"x\n0\n0\n0\n0\n1\n0\n0\n0\n0\n",
+            list("000321000"),
+        ),
     ],
 )
-def test_the_worked_examples(words: tuple[str, ...], text: bytes, expected: list[str], program: Program, tmp_path: Path) -> None:
+def test_the_worked_examples(
+    words: tuple[str, ...], text: bytes, expected: list[str], program: Program, tmp_path: Path
+) -> None:
     ended = program.run("csv", *words, stdin=text, cwd=tmp_path)
     assert ended.code == 0, ended
     assert column(ended.text) == expected
@@ -112,9 +118,9 @@ def test_cells_that_are_not_filtered_stay_byte_for_byte(program: Program, tmp_pa
     # The second row's window holds nothing but itself and the first; the fourth follows a missing one.
     assert ended.out.split(b"\r\n")[1].endswith(b',"say ""hi"", twice",007,NA')
     assert ended.out.split(b"\r\n")[2].endswith(b",'quoted',00,TRUE")
-    assert ended.out[ended.out.index(b'3,,"two') :].split(b",")[2:] == expected[expected.index(b'3,,"two') :].split(b",")[2:] or (
-        b'3,,"two\r\nlines",  8 ,NULL\r\n' in ended.out and ended.out.endswith(b"\r\n\r\n5,NaN,,1_0,-0")
-    )
+    assert ended.out[ended.out.index(b'3,,"two') :].split(b",")[2:] == expected[expected.index(b'3,,"two') :].split(
+        b","
+    )[2:] or (b'3,,"two\r\nlines",  8 ,NULL\r\n' in ended.out and ended.out.endswith(b"\r\n\r\n5,NaN,,1_0,-0"))
 
 
 @pytest.mark.parametrize("filter", ["kernel:1", "downsample:1", "gain:0dB | kernel:1"])
@@ -158,7 +164,10 @@ def test_encodings(program: Program, tmp_path: Path) -> None:
     assert nonsense.code == 2
     assert "klingon" in nonsense.err
     # Bytes that are no UTF-8 and stand in cells that nobody reads pass as they are.
-    assert program.run("csv", "sma:2", "-c", "x", stdin=b"n,x\n\xe9,1\n\xff,2\n", cwd=tmp_path).out == b"n,x\n\xe9,1\n\xff,1.5\n"
+    assert (
+        program.run("csv", "sma:2", "-c", "x", stdin=b"n,x\n\xe9,1\n\xff,2\n", cwd=tmp_path).out
+        == b"n,x\n\xe9,1\n\xff,1.5\n"
+    )
 
 
 def test_no_header(program: Program, tmp_path: Path) -> None:
@@ -258,7 +267,9 @@ def test_edges(edge: str, expected: str, program: Program, tmp_path: Path) -> No
     assert column(ended.text) == expected.split()
 
 
-@pytest.mark.parametrize("filter", ["sma:4", "ema:span=3", "lowpass:0.2,taps=9", "savgol:5,2", "diff:2", "downsample:3"])
+@pytest.mark.parametrize(
+    "filter", ["sma:4", "ema:span=3", "lowpass:0.2,taps=9", "savgol:5,2", "diff:2", "downsample:3"]
+)
 def test_filtering_the_first_rows_gives_the_first_rows_of_all(filter: str, program: Program, tmp_path: Path) -> None:
     lines = [b"x,y\n", *(b"%d,r%d\n" % (value, i) for i, value in enumerate((3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5)))]
     words = ("csv", filter, *(("--edge", "valid") if filter.startswith("downsample") else ()))
@@ -308,7 +319,11 @@ def test_each_group_has_its_own_times(program: Program, tmp_path: Path) -> None:
 def conversation(words: list[str], rows: list[bytes], tmp_path: Path) -> tuple[list[bytes], list[float]]:
     """Write each row, read what it brings, and how long each took; the first answer is the header's."""
     process = subprocess.Popen(
-        [*CONVCLI, "csv", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=tmp_path
+        [*CONVCLI, "csv", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -370,7 +385,11 @@ def test_head_ends_the_run_quietly(tmp_path: Path) -> None:
     assert ended.text.splitlines() == ["x,y", "0,a", "0.5,a"]
     assert "code 0" in ended.err
     assert not ended.errors
-    endless = shell("{ convcli csv sma:5 --follow -c 1 --no-header; echo code $? >&2; } < long2 | head -3", tmp_path) if False else ended
+    endless = (
+        shell("{ convcli csv sma:5 --follow -c 1 --no-header; echo code $? >&2; } < long2 | head -3", tmp_path)
+        if False
+        else ended
+    )
     assert endless is ended
 
 
@@ -398,7 +417,10 @@ def test_several_tables(tmp_path: Path) -> None:
 
 @peer("mlr")
 def test_ema_is_that_of_miller(tmp_path: Path) -> None:
-    miller = shell(f"mlr --icsv --ojson step -a ewma -d 0.3 -f wind then head -n 4000 then cut -f wind_ewma_0.3 {SAMPLES}/weather.csv", tmp_path)
+    miller = shell(
+        f"mlr --icsv --ojson step -a ewma -d 0.3 -f wind then head -n 4000 then cut -f wind_ewma_0.3 {SAMPLES}/weather.csv",
+        tmp_path,
+    )
     theirs = [float(line.split(":")[1]) for line in miller.text.splitlines() if ":" in line]
     ours = run("csv", "ema:alpha=0.3", SAMPLES / "weather.csv", "-c", "wind", cwd=tmp_path)
     mine = [float(cell) for cell in column(ours.text, 4)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -213,8 +214,10 @@ def test_a_silent_response_at_another_rate(tmp_path: Path) -> None:
 def test_channels_are_picked_not_mixed(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", np.array([[1.0, 2.0], [3.0, 4.0]]), 8000)
     assert ir(path, channel=2, signal=SOUND).taps.tolist() == [2, 4]
-    with pytest.raises(RequestError, match="has 2 channels"):
-        ir(path, signal=SOUND)
+    both = ir(path, signal=SOUND)
+    assert [kernel.taps.tolist() for kernel in both.kernels] == [[1, 3], [2, 4]]
+    with pytest.raises(RequestError, match="2 channels and the signal 3"):
+        ir(path, signal=replace(SOUND, channels=("1", "2", "3")))
     for channel in (0, 3):
         with pytest.raises(RequestError, match="not"):
             ir(path, channel=channel, signal=SOUND)

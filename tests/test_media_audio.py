@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli.errors import InputError, OutputError, RequestError
-from convcli.media import ogg, wav
-from convcli.media.audio import AudioSource, open_audio
-from convcli.media.audio_formats import SUFFIXES, choose_coding, format_of
-from convcli.media.audio_samples import Dither, Extremes, Grid
-from convcli.media.audio_sink import AudioSink
-from convcli.media.audio_tags import flac_blocks, join_comments, skip_id3, split_comments
+from convcli.media.audio import ogg, wav
+from convcli.media.audio.formats import SUFFIXES, choose_coding, format_of
+from convcli.media.audio.samples import Dither, Extremes, Grid
+from convcli.media.audio.sink import AudioSink
+from convcli.media.audio.source import AudioSource, open_audio
+from convcli.media.audio.tags import flac_blocks, join_comments, skip_id3, split_comments
 from convcli.signals import Signal
 
 if TYPE_CHECKING:

@@ -15,13 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convcli.errors import InputError, OutputError, RequestError
-from convcli.media import image_layout, image_png, image_tiff, image_writers
-from convcli.media.image_color import from_light, luma, to_light
-from convcli.media.image_details import find_format, format_of, jpeg_quality
-from convcli.media.image_exif import refresh
-from convcli.media.image_levels import Levels, quantise
-from convcli.media.image_sink import ImageSink
-from convcli.media.images import ImageFile, ImageOptions, open_image
+from convcli.media.images import layout as image_layout
+from convcli.media.images import png as image_png
+from convcli.media.images import tiff as image_tiff
+from convcli.media.images import writers as image_writers
+from convcli.media.images.color import from_light, luma, to_light
+from convcli.media.images.details import find_format, format_of, jpeg_quality
+from convcli.media.images.exif import refresh
+from convcli.media.images.levels import Levels, quantise
+from convcli.media.images.sink import ImageSink
+from convcli.media.images.source import ImageFile, ImageOptions, open_image
 from convcli.media.outputs import atomic
 from convcli.signals import Signal
 
@@ -775,9 +778,9 @@ def test_names_are_names(tmp_path: Path, name: str) -> None:
 
 
 def test_a_pipe_too_large_to_hold_goes_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import convcli.media.images
+    import convcli.media.images.source
 
-    monkeypatch.setattr(convcli.media.images, "_HELD", 100)
+    monkeypatch.setattr(convcli.media.images.source, "_HELD", 100)
     a = save(tmp_path / "a.png", noise(64, 64, 3, "u1"), "srgb")
     run(a.read_bytes(), tmp_path / "b.png")
     assert np.array_equal(load(a), load(tmp_path / "b.png"))
@@ -839,7 +842,7 @@ def test_the_import_waits_for_a_picture() -> None:
     import subprocess
     import sys
 
-    program = "import sys, convcli.media.images, convcli.media.image_sink; print('pyvips' in sys.modules)"
+    program = "import sys, convcli.media.images.source, convcli.media.images.sink; print('pyvips' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
     )

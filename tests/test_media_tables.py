@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convcli.errors import InputError, RequestError
-from convcli.media import delimited, numerals, splicing, table_text
-from convcli.media.table_sink import TableSink
-from convcli.media.tables import TableOptions, TableSource, open_table
+from convcli.media.tables import delimited, numerals, splicing, text
+from convcli.media.tables.sink import TableSink
+from convcli.media.tables.source import TableOptions, TableSource, open_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -267,7 +267,7 @@ class TestCuts:
     ) -> None:
         before, after, rows = table
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(table_text, "BLOCK_BYTES", block)
+            patch.setattr(text, "BLOCK_BYTES", block)
             patch.setattr(numerals, "COLUMNAR", columnar)
             patch.setattr(numerals, "COLUMNAR_LOADED", columnar)
             assert filtered(before, stream=Dripping(before, block), columns=("n",), follow=bool(follow)) == after
@@ -297,12 +297,12 @@ class TestCuts:
         assert parity == [sum(m < i for m in want) % 2 for i, sign in enumerate(text) if sign in ",\n"]
 
     def test_a_line_longer_than_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(table_text, "BLOCK_BYTES", 1000)
+        monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
         long = b'"' + b"\n" * 5000 + b"y" * 50_000 + b'"'
         assert filtered(b"x,y\n1," + long + b"\n2,b\n", columns=("x",)) == b"x,y\n2," + long + b"\n3,b\n"
 
     def test_an_endless_line_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(table_text, "BLOCK_BYTES", 1000)
+        monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
         monkeypatch.setattr(delimited, "MAX_RECORD", 10_000)
         with pytest.raises(InputError, match="the row that begins at or after line 2 is longer"):
             filtered(b'x,y\n1,"' + b"y\n" * 50_000, columns=("x",))
@@ -315,9 +315,13 @@ class TestColumns:
         assert source.header == ("d", "t", "a", "b", "e", "m")
         assert source_of(b"g,x\n1,2\n2,3\n", by="g").signal.channels == ("x",)
 
-    def test_a_numeric_column_is_judged_by_the_whole_block(self) -> None:
-        rows = b"".join(b"%d,%d\n" % (i, i) for i in range(100)) + b"100,x\n"
-        assert source_of(b"a,b\n" + rows).signal.channels == ("a",)
+    def test_a_column_is_judged_by_its_first_cell_that_is_not_missing(self) -> None:
+        rows = b"".join(b",x%d\n" % i for i in range(100)) + b"100,7\n"
+        source = source_of(b"a,b\n" + rows)
+        assert source.signal.channels == ("a",)
+        with pytest.raises(InputError, match="line 3, column a: expected a number, got 'x'") as caught:
+            filtered(b"a,b\n1,y\nx,y\n")
+        assert "-c names the columns to filter" in str(caught.value.hint)
 
     def test_no_numeric_column(self) -> None:
         with pytest.raises(InputError, match="expected a column of numbers, found none among a, b"):
@@ -405,7 +409,7 @@ class TestStreaming:
             list(source.chunks())
 
     def test_texts_are_let_go_as_rows_are_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(table_text, "BLOCK_BYTES", 1000)
+        monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
         source, out = open_table(self.make(tmp_path), options=TableOptions(columns=("x",))), io.BytesIO()
         with TableSink(out, source=source) as sink:
             first = 0
@@ -420,7 +424,7 @@ class TestStreaming:
 
     def test_texts_of_a_file_are_read_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Outputs that come long after their inputs do not hold the whole file in memory."""
-        monkeypatch.setattr(table_text, "BLOCK_BYTES", 1000)
+        monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
         monkeypatch.setattr(splicing, "MAX_HELD", 3000)
         source, out = open_table(self.make(tmp_path), options=TableOptions(columns=("x",))), io.BytesIO()
         with TableSink(out, source=source) as sink:
@@ -433,7 +437,7 @@ class TestStreaming:
         assert out.getvalue() == b"n,x\n" + b"".join(b"%d,%d\n" % (i, 2 * i) for i in range(5000))
 
     def test_pieces_may_be_decoded_in_any_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(table_text, "BLOCK_BYTES", 50)
+        monkeypatch.setattr(text, "BLOCK_BYTES", 50)
         data = b"n\n" + b"".join(b"%d\n" % i for i in range(100))
         source, out = source_of(data), io.BytesIO()
         with TableSink(out, source=source) as sink:
@@ -444,7 +448,7 @@ class TestStreaming:
 
     def test_follow_waits_for_one_row_only(self) -> None:
         script = (
-            "import sys; from convcli.media.tables import *\n"
+            "import sys; from convcli.media.tables.source import *\n"
             "s = open_table(None, options=TableOptions(follow=True))\n"
             "for raw in s.chunks(): print(s.decode(raw).x.tolist(), flush=True)\n"
         )
@@ -467,8 +471,8 @@ class TestStreaming:
     def test_a_small_table_needs_neither_pyarrow_nor_pandas(self, tmp_path: Path) -> None:
         path = self.make(tmp_path, 1000)
         script = (
-            "import io, sys, numpy as np; from pathlib import Path; from convcli.media.tables import *\n"
-            "from convcli.media.table_sink import TableSink\n"
+            "import io, sys, numpy as np; from pathlib import Path; from convcli.media.tables.source import *\n"
+            "from convcli.media.tables.sink import TableSink\n"
             f"s = open_table(Path({str(path)!r}), options=TableOptions(time='n'))\n"
             "k = TableSink(io.BytesIO(), source=s)\n"
             "for raw in s.chunks(): k.write(k.encode(s.decode(raw).x, np.arange(1000)))\n"
@@ -479,8 +483,8 @@ class TestStreaming:
     def test_a_large_table_does_not_need_pandas(self, tmp_path: Path) -> None:
         path = self.make(tmp_path, 300_000)
         script = (
-            "import io, sys, numpy as np; from pathlib import Path; from convcli.media.tables import *\n"
-            "from convcli.media.table_sink import TableSink\n"
+            "import io, sys, numpy as np; from pathlib import Path; from convcli.media.tables.source import *\n"
+            "from convcli.media.tables.sink import TableSink\n"
             f"s = open_table(Path({str(path)!r}), options=TableOptions(by='n'))\n"
             "k = TableSink(io.BytesIO(), source=s)\n"
             "for raw in s.chunks(): x = s.decode(raw).x; k.write(k.encode(x, np.arange(len(x))))\n"

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from convcli.errors import InputError
-from convcli.media import table_text
-from convcli.media.tables import TableOptions, TableSource, open_table
+from convcli.media.tables import text
+from convcli.media.tables.source import TableOptions, TableSource, open_table
 
 DAY = 86400.0
 
@@ -118,14 +118,14 @@ class TestDates:
     )
     @pytest.mark.parametrize("rows", [3, 40])
     def test_calendars(self, calendar: str, days: float, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(table_text, "BLOCK_BYTES", 130)
+        monkeypatch.setattr(text, "BLOCK_BYTES", 130)
         times = pd.date_range("2023-11-01", periods=rows, freq=calendar).strftime("%Y-%m-%d %H:%M:%S").tolist()
         source = opened(timed(times))
         assert source.signal.rate == pytest.approx(1 / (days * DAY))
         assert read(source) == rows
 
     def test_a_week_of_days_may_go_on_either_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(table_text, "BLOCK_BYTES", 40)
+        monkeypatch.setattr(text, "BLOCK_BYTES", 40)
         for weekend in (["2024-01-06", "2024-01-07", "2024-01-08"], ["2024-01-08", "2024-01-09", "2024-01-10"]):
             times = ["2024-01-03", "2024-01-04", "2024-01-05", *weekend]
             source = opened(timed(times))
@@ -151,7 +151,7 @@ class TestDates:
         assert "trading days" in str(caught.value.hint)
 
     def test_a_late_irregularity_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(table_text, "BLOCK_BYTES", 60)
+        monkeypatch.setattr(text, "BLOCK_BYTES", 60)
         times = pd.date_range("2024-01-01", periods=100, freq="h").strftime("%Y-%m-%d %H:%M").tolist()
         del times[70]
         message = error_of(timed(times))
@@ -174,7 +174,7 @@ class TestGroups:
 
     @pytest.mark.parametrize("block", [8, 1 << 20])
     def test_each_has_its_own_times(self, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(table_text, "BLOCK_BYTES", block)
+        monkeypatch.setattr(text, "BLOCK_BYTES", block)
         source = opened(list(self.ROWS), header="t,g,x", by="g", columns=("x",))
         assert source.signal.rate == 1
         assert read(source) == 8

@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 import typer
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from convcli.engine.grammar import Call
     from convcli.engine.plan import Plan
-    from convcli.media.audio import AudioSource
-    from convcli.media.audio_sink import AudioSink
+    from convcli.media.audio.sink import AudioSink
+    from convcli.media.audio.source import AudioSource
     from convcli.signals import Source
 
 
@@ -41,8 +41,8 @@ class AudioAdapter:
     @contextmanager
     def open(self, path: Path | None, output: Path | None, calls: tuple[Call, ...]) -> Iterator[OpenedAudio]:
         """The sound in `path`, or on standard input."""
-        from convcli.media.audio import open_audio
-        from convcli.media.audio_formats import format_of
+        from convcli.media.audio.formats import format_of
+        from convcli.media.audio.source import open_audio
 
         format = self.format or (None if output is None else format_of(output))
         stdin = sys.stdin.buffer if path is None else None
@@ -74,7 +74,7 @@ class OpenedAudio:
         """Every chain suits sound."""
 
     def sink(self, place: Path | BinaryIO, plans: Sequence[Plan], name: str) -> AudioSink:
-        from convcli.media.audio_sink import AudioSink
+        from convcli.media.audio.sink import AudioSink
 
         (plan,) = plans
         signal = plan.result
@@ -108,10 +108,10 @@ def audio(
     align: options.Align = None,
     tail: Annotated[bool, typer.Option("--tail", help="Keep what rings on after the end.")] = False,
     format: Annotated[
-        Optional[str], typer.Option(help="Format of the output: wav, flac, ogg, mp3, aiff, ...", show_default=False)
+        str | None, typer.Option(help="Format of the output: wav, flac, ogg, mp3, aiff, ...", show_default=False)
     ] = None,
     subtype: Annotated[
-        Optional[str], typer.Option(help="Coding of the samples: pcm_16, pcm_24, float, ...", show_default=False)
+        str | None, typer.Option(help="Coding of the samples: pcm_16, pcm_24, float, ...", show_default=False)
     ] = None,
     dither: Annotated[
         bool, typer.Option("--dither", help="TPDF dither; without it only where the bit depth falls.")

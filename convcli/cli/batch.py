@@ -63,7 +63,9 @@ class Adapter(Protocol):
     tail: bool
     stepwise: bool
 
-    def open(self, path: Path | None, output: Path | None, calls: tuple[Call, ...]) -> AbstractContextManager[Opened]: ...
+    def open(
+        self, path: Path | None, output: Path | None, calls: tuple[Call, ...]
+    ) -> AbstractContextManager[Opened]: ...
 
 
 @dataclass
@@ -369,7 +371,7 @@ class _spooled(AbstractContextManager[Path]):  # noqa: N801 -- used as a functio
         import shutil
         import tempfile
 
-        self.file = tempfile.NamedTemporaryFile(prefix="convcli-")  # noqa: SIM115 -- closed by __exit__
+        self.file = tempfile.NamedTemporaryFile(prefix="convcli-")
         try:
             shutil.copyfileobj(sys.stdin.buffer, self.file, 1 << 20)
             self.file.flush()

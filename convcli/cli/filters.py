@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def filters(
     step: Annotated[
-        Optional[str],
+        str | None,
         typer.Argument(
             metavar="[STEP]",
             help="A step such as lowpass:1k, or its name alone.",
@@ -27,12 +27,10 @@ def filters(
         ),
     ] = None,
     *,
-    rate: Annotated[
-        Optional[str], typer.Option(help="Samples per second: 44100, 16k.", show_default=False)
-    ] = None,
+    rate: Annotated[str | None, typer.Option(help="Samples per second: 44100, 16k.", show_default=False)] = None,
     align: options.Align = None,
     export: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(metavar="FILE", help="Write the taps to FILE.csv, .npy, .wav or .json.", show_default=False),
     ] = None,
     force: options.Force = False,
@@ -111,7 +109,9 @@ def _is_for_images(text: str) -> bool:
 
     calls = parse(text)
     return any(
-        find(call.name).family == "image" or call.name == "resize" or any(a.row or a.key == "axis" for a in call.arguments)
+        find(call.name).family == "image"
+        or call.name == "resize"
+        or any(a.row or a.key == "axis" for a in call.arguments)
         for call in calls
     )
 

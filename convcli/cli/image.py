@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 import typer
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from convcli.engine.grammar import Call
     from convcli.engine.plan import Plan
-    from convcli.media.image_sink import ImageSink
-    from convcli.media.images import ImageFile, ImageOptions
+    from convcli.media.images.sink import ImageSink
+    from convcli.media.images.source import ImageFile, ImageOptions
     from convcli.signals import Source
 
 
@@ -39,12 +39,10 @@ class ImageAdapter:
     @contextmanager
     def open(self, path: Path | None, output: Path | None, calls: tuple[Call, ...]) -> Iterator[OpenedImage]:
         """The picture in `path`, or on standard input."""
-        from convcli.media.images import open_image
+        from convcli.media.images.source import open_image
 
         stdin = sys.stdin.buffer if path is None else None
-        yield OpenedImage(
-            open_image(path, stdin=stdin, options=self.options, max_pixels=self.max_pixels), self, output
-        )
+        yield OpenedImage(open_image(path, stdin=stdin, options=self.options, max_pixels=self.max_pixels), self, output)
 
 
 @dataclass
@@ -78,7 +76,7 @@ class OpenedImage:
             raise RequestError("nothing is left of the picture: the filter is larger than it, and --edge is valid")
 
     def sink(self, place: Path | BinaryIO, plans: Sequence[Plan], name: str) -> ImageSink:
-        from convcli.media.image_sink import ImageSink
+        from convcli.media.images.sink import ImageSink
 
         return ImageSink(
             place,
@@ -108,10 +106,10 @@ def image(
     ] = "clip",
     linear: Annotated[bool, typer.Option("--linear", help="Filter linear light instead of sRGB values.")] = False,
     format: Annotated[
-        Optional[str], typer.Option(help="Format of the output: png, jpeg, tiff, webp, ppm, ...", show_default=False)
+        str | None, typer.Option(help="Format of the output: png, jpeg, tiff, webp, ppm, ...", show_default=False)
     ] = None,
     quality: Annotated[
-        Optional[int], typer.Option(min=1, max=100, help="Quality of JPEG, WebP and AVIF.", show_default=False)
+        int | None, typer.Option(min=1, max=100, help="Quality of JPEG, WebP and AVIF.", show_default=False)
     ] = None,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")] = 10**9,
     edge: options.Edge = None,
@@ -133,7 +131,7 @@ def image(
     Bit depth, colour profile, EXIF, text and resolution are kept. Values are those of the file (0 to 255 for 8 bits),
     lengths are pixels, frequencies cycles per pixel. Smoothing runs along both axes; axis=x or axis=y picks one.
     """
-    from convcli.media.images import ImageOptions
+    from convcli.media.images.source import ImageOptions
 
     request = Request(
         command="image",

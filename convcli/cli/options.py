@@ -48,11 +48,13 @@ Output = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 InPlace = Annotated[bool, typer.Option("--in-place", help="Replace the inputs themselves, each when it is complete.")]
 Edge = Annotated[
-    Optional[Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]],
-    typer.Option(help="What lies outside of the signal.", show_default="shrink for csv, zero for audio, edge for image"),
+    Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"] | None,
+    typer.Option(
+        help="What lies outside of the signal.", show_default="shrink for csv, zero for audio, edge for image"
+    ),
 ]
 Align = Annotated[
-    Optional[Literal["center", "causal"]],
+    Literal["center", "causal"] | None,
     typer.Option(
         help="center: delay compensated; causal: an output reads no later sample.",
         show_default="causal for csv, else center",

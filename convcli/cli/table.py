@@ -6,9 +6,9 @@ import csv
 import re
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 import typer
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from convcli.engine.grammar import Call
     from convcli.engine.plan import Plan
-    from convcli.media.table_sink import TableSink
-    from convcli.media.tables import TableOptions, TableSource
+    from convcli.media.tables.sink import TableSink
+    from convcli.media.tables.source import TableOptions, TableSource
     from convcli.signals import Source
 
 
@@ -39,7 +39,7 @@ class TableAdapter:
     @contextmanager
     def open(self, path: Path | None, output: Path | None, calls: tuple[Call, ...]) -> Iterator[OpenedTable]:
         """The table in `path`, or on standard input."""
-        from convcli.media.tables import open_table
+        from convcli.media.tables.source import open_table
 
         stdin = sys.stdin.buffer if path is None else None
         source = open_table(path, options=self.options, stdin=stdin)
@@ -82,7 +82,7 @@ class RowsOut:
     """A TableSink on a path or a stream. Where the chain changes nothing, cells keep their bytes."""
 
     def __init__(self, place: Path | BinaryIO, source: TableSource, suffix: str, *, identity: bool) -> None:
-        from convcli.media.table_sink import TableSink
+        from convcli.media.tables.sink import TableSink
 
         self.warnings: list[str] = []
         self._identity = identity
@@ -142,15 +142,15 @@ def table(
     *,
     output: options.Output = None,
     columns: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option("-c", "--columns", metavar="A,B", help="Columns to filter.", show_default="every numeric one"),
     ] = None,
     by: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(metavar="COLUMN", help="Each value of this column is a signal of its own.", show_default=False),
     ] = None,
     time: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             metavar="COLUMN",
             help="Times that set the rate, for lengths such as 20d and frequencies; must be sorted and regular.",
@@ -161,11 +161,11 @@ def table(
         bool, typer.Option("--append", help="Keep the column and add a new one, such as Close_sma20.")
     ] = False,
     decimals: Annotated[
-        Optional[int],
+        int | None,
         typer.Option(min=0, max=30, help="Decimals of new numbers.", show_default="as few as read back the same"),
     ] = None,
     delimiter: Annotated[
-        Optional[str], typer.Option("-d", "--delimiter", help=r"Between cells: , ; \t", show_default="as in the header")
+        str | None, typer.Option("-d", "--delimiter", help=r"Between cells: , ; \t", show_default="as in the header")
     ] = None,
     decimal: Annotated[str, typer.Option(help="Decimal mark: . or ,")] = ".",
     no_header: Annotated[bool, typer.Option("--no-header", help="No header: columns are called 1, 2, 3, ...")] = False,
@@ -191,7 +191,7 @@ def table(
     cells, NaN and NA are missing. Lengths are rows (20), or with --time durations (20d); frequencies are cycles per row,
     or with --time per unit of time.
     """
-    from convcli.media.tables import TableOptions
+    from convcli.media.tables.source import TableOptions
 
     if decimal not in (".", ","):
         raise RequestError(f"--decimal expects . or , got {decimal!r}")

@@ -131,7 +131,8 @@ def _window(
 ) -> tuple[slice, ...]:
     """Where the inputs lie that tap `j` meets for the outputs `first ... first + shape`."""
     return tuple(
-        slice(o * s + int(i), (o + m - 1) * s + int(i) + 1, s) for o, m, i, s in zip(first, shape, j, step, strict=False)
+        slice(o * s + int(i), (o + m - 1) * s + int(i) + 1, s)
+        for o, m, i, s in zip(first, shape, j, step, strict=False)
     )
 
 

@@ -42,7 +42,7 @@ def filler(edge: Edge) -> float:
 
 def take(x: npt.NDArray[Any], start: int, stop: int, n: int, edge: Edge, axis: int) -> npt.NDArray[Any]:
     """The samples [start, stop) of an axis of length `n`, extended by the edge rule; `x` holds the whole axis."""
-    if 0 <= start and stop <= n:
+    if start >= 0 and stop <= n:
         return x[(slice(None),) * axis + (slice(start, stop),)]
     index = inside(np.arange(start, stop), n, edge)
     taken = np.take(x, np.maximum(index, 0), axis=axis)

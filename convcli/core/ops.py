@@ -71,7 +71,13 @@ class Convolve:
 
     @classmethod
     def by(
-        cls, kernel: Kernel, align: Align, *, step: tuple[int, ...] | None = None, missing: Missing = "keep", exact: bool = False
+        cls,
+        kernel: Kernel,
+        align: Align,
+        *,
+        step: tuple[int, ...] | None = None,
+        missing: Missing = "keep",
+        exact: bool = False,
     ) -> Convolve:
         """The operation that convolves with `kernel` and keeps every `step`-th output."""
         offsets = kernel.offsets(align)
@@ -242,7 +248,10 @@ class EachChannel:
         """Filter each channel by itself."""
         lanes = [x[..., c : c + 1] if x.shape[-1] > 1 else x for c in range(len(self.parts))]
         return np.concatenate(
-            [part(lane, span, _of_channel(earlier, c)) for c, (part, lane) in enumerate(zip(self.parts, lanes, strict=True))],
+            [
+                part(lane, span, _of_channel(earlier, c))
+                for c, (part, lane) in enumerate(zip(self.parts, lanes, strict=True))
+            ],
             axis=-1,
         )
 

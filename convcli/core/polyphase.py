@@ -22,9 +22,7 @@ def groups_per_row(phases: int, width: int, step: int) -> int:
     return max(1, max(64, min(256, width // step)) // phases)
 
 
-def phased_product(
-    x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]
-) -> Array:
+def phased_product(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]) -> Array:
     """The outputs [start, stop): output k sums table[k mod L] over the inputs from (k // L) * step + starts[k mod L].
 
     x : (n, lanes), beginning at the input start * step // L · table : (L, width) · starts : (L,), starts[j] >= j * step // L

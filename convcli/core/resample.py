@@ -41,9 +41,7 @@ class Resample:
     holds = True
 
     @classmethod
-    def by(
-        cls, phases: int, step: int, interpolation: Interpolation, *, axis: int = 0, axes: int = 1
-    ) -> Resample:
+    def by(cls, phases: int, step: int, interpolation: Interpolation, *, axis: int = 0, axes: int = 1) -> Resample:
         """The resampler to `phases` samples for every `step`.
 
         On a picture the corners of the first and last pixel stay where they are, so that output k lies at

@@ -125,9 +125,14 @@ def _apply(
 
 
 def _apply_to_pandas(filter: str, x: Any, **rules: Any) -> Any:
-    columns = x.select_dtypes("number") if x.ndim == 2 else x
-    if columns.ndim == 2 and not columns.shape[1]:
-        raise RequestError("the DataFrame has no numeric column")
+    columns, numeric = x, []
+    if x.ndim == 2:
+        numeric = [place for place, dtype in enumerate(x.dtypes) if dtype.kind in "iuf"]
+        columns = x.iloc[:, numeric]
+        if not numeric:
+            raise RequestError("the DataFrame has no numeric column")
+    elif x.dtype.kind not in "iufb":
+        raise RequestError(f"expected numbers, got a Series of {x.dtype}")
     values = columns.to_numpy(dtype="float64", na_value=np.nan)
     samples = values if values.ndim == 2 else values[:, None]
     names = tuple(str(name) for name in columns.columns) if columns.ndim == 2 else (str(x.name),)
@@ -135,6 +140,6 @@ def _apply_to_pandas(filter: str, x: Any, **rules: Any) -> Any:
     result = x.iloc[rows].copy()
     if result.ndim == 1:
         return result.__class__(y[:, 0], index=result.index, name=x.name)
-    for number, name in enumerate(columns.columns):
-        result[name] = y[:, number]
+    for number, place in enumerate(numeric):
+        result.isetitem(place, y[:, number])
     return result

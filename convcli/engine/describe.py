@@ -90,7 +90,9 @@ def _whole_note(step: BoundStep) -> str:
         return "sees the whole signal first"
     if not step.ops:
         return "changes nothing"
-    return next((f"{len(op.starts)} phases of {op.table.shape[1]} taps" for op in step.ops if isinstance(op, Resample)), "")
+    return next(
+        (f"{len(op.starts)} phases of {op.table.shape[1]} taps" for op in step.ops if isinstance(op, Resample)), ""
+    )
 
 
 def _reach_facts(chain: Chain) -> tuple[ReachFacts, ...]:
@@ -129,7 +131,9 @@ def _drawn_response(weights: Numbers, signal: Signal) -> tuple[tuple[float, floa
     frequencies, gain = response(weights, POINTS)
     every = max(1, len(gain) // POINTS)
     unit = 1.0 if signal.rate is None else signal.rate * signal.cycle
-    return tuple((float(f * unit), float(max(g, -200.0))) for f, g in zip(frequencies[::every], gain[::every], strict=True))
+    return tuple(
+        (float(f * unit), float(max(g, -200.0))) for f, g in zip(frequencies[::every], gain[::every], strict=True)
+    )
 
 
 def crossings(weights: Numbers, level: float) -> list[float]:

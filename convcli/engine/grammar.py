@@ -1,6 +1,6 @@
 """FILTER as text: `lowpass:3.4k,width=200 | downsample:2` read into steps, each knowing where it stands.
 
-    chain = step { "|" step }     step = name [ ":" arg { ("," | ";") arg } ]     arg = value | key "=" value
+chain = step { "|" step }     step = name [ ":" arg { ("," | ";") arg } ]     arg = value | key "=" value
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def parse(text: str) -> tuple[Call, ...]:
     if text.strip().startswith("@"):
         return parse_recipe(Path(text.strip()[1:]))
     if not text.strip():
-        raise RequestError("FILTER is empty", hint="write at least one step, such as box:5; `convcli filters` lists all")
+        raise RequestError(
+            "FILTER is empty", hint="write at least one step, such as box:5; `convcli filters` lists all"
+        )
     return tuple(_Reader(text).chain())
 
 

@@ -40,7 +40,9 @@ class Rules:
     missing: Missing = "keep"
 
     @classmethod
-    def of(cls, signal: Signal, *, edge: Edge | None = None, align: Align | None = None, missing: Missing = "keep") -> Rules:
+    def of(
+        cls, signal: Signal, *, edge: Edge | None = None, align: Align | None = None, missing: Missing = "keep"
+    ) -> Rules:
         """The rules asked for, with the defaults of the medium."""
         return cls(
             edge=edge or DEFAULT_EDGE[signal.medium], align=align or DEFAULT_ALIGN[signal.medium], missing=missing
@@ -275,7 +277,7 @@ class _Binder:
     def _convolving(self, kernel: Kernel) -> tuple[Op, ...]:
         kernel = self._laid_out(kernel)
         op = Convolve.by(kernel, self.rules.align)
-        unchanged = kernel.identity and op.after == kernel.centre
+        unchanged = kernel.taps[op.after] == kernel.divisor and np.count_nonzero(kernel.taps) == 1
         if unchanged and (kernel.taps.size == 1 or self.rules.edge != "valid"):
             return ()
         return (op,)
@@ -296,7 +298,9 @@ class _Binder:
         (centre,) = kernel.centre
         if self.axis is not None:
             shape = (1, -1) if self.axis == "x" else (-1, 1)
-            return replace(kernel, taps=kernel.taps.reshape(shape), centre=(0, centre) if self.axis == "x" else (centre, 0))
+            return replace(
+                kernel, taps=kernel.taps.reshape(shape), centre=(0, centre) if self.axis == "x" else (centre, 0)
+            )
         return replace(
             kernel, taps=np.outer(kernel.taps, kernel.taps), divisor=kernel.divisor**2, centre=(centre, centre)
         )

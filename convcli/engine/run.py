@@ -6,7 +6,7 @@ Sound, tables and pictures, whole arrays and streams, one signal or many interle
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +106,8 @@ class _Reading:
         place = np.argwhere(np.isnan(block.x))[0]
         row, channel = self.tally.read + int(place[0]), self.plan.signal.channels[int(place[-1])]
         raise InputError(
-            f"missing value in data row {row + 1}, {channel}", hint="--missing keep, fill or propagate accept missing values"
+            f"missing value in data row {row + 1}, {channel}",
+            hint="--missing keep, fill or propagate accept missing values",
         )
 
 
@@ -188,9 +189,7 @@ def _reduced(results: Iterator[tuple[list[Piece], int | None]], reduce: Reduce) 
 # -------------------------------------------------------------------------------------------- cut and order
 
 
-def _cut(
-    arrivals: Iterable[list[Piece]], chain_of: ChainOf, edge: Any, tally: Tally, tail: int
-) -> Iterator[Batch]:
+def _cut(arrivals: Iterable[list[Piece]], chain_of: ChainOf, edge: Any, tally: Tally, tail: int) -> Iterator[Batch]:
     """Jobs as soon as their inputs are there, a batch for each arrival and one for the ends of all signals."""
     streams: dict[bytes, Stream] = {}
     seen = 0

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from convcli.errors import InputError, RequestError
-from convcli.media.image_color import is_srgb_profile, light_table, luma
-from convcli.media.image_levels import Levels, Range
-from convcli.media.image_pnm import MAGIC, PnmPicture
-from convcli.media.image_vips import VipsPicture
+from convcli.media.images.color import is_srgb_profile, light_table, luma
+from convcli.media.images.levels import Levels, Range
+from convcli.media.images.pnm import MAGIC, PnmPicture
+from convcli.media.images.vips import VipsPicture
 from convcli.signals import Block, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.media.image_details import ImageDetails
-    from convcli.media.image_layout import Layout, Picture, Pixels, Reader, Strip
+    from convcli.media.images.details import ImageDetails
+    from convcli.media.images.layout import Layout, Picture, Pixels, Reader, Strip
     from convcli.signals import Array
 
 Channels = Literal["rgb", "luma", "alpha", "all"]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.media.image_details import ImageDetails
+    from convcli.media.images.details import ImageDetails
 
 Pixels = npt.NDArray[Any]
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from convcli.errors import InputError
-from convcli.media import image_png, image_tiff
-from convcli.media.image_details import ImageDetails, jpeg_quality
-from convcli.media.image_exif import refresh
-from convcli.media.image_layout import Layout, Strip, name_channels
-from convcli.media.image_pnm import too_many_pixels
+from convcli.media.images import png, tiff
+from convcli.media.images.details import ImageDetails, jpeg_quality
+from convcli.media.images.exif import refresh
+from convcli.media.images.layout import Layout, Strip, name_channels
+from convcli.media.images.pnm import too_many_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -281,9 +281,9 @@ def _kept_fields(image: Any) -> tuple[tuple[str, int, Any], ...]:
 def exif_fields(block: bytes) -> tuple[tuple[str, int, Any], ...]:
     """A block of EXIF as libvips wants it: it reads one only in a picture, so the smallest one is made around it."""
     file = io.BytesIO()
-    writer = image_png.PngWriter(file, rows=1, columns=1, channels=1, bits=8)
+    writer = png.PngWriter(file, rows=1, columns=1, channels=1, bits=8)
     writer.start([(b"eXIf", block.removeprefix(b"Exif\0\0"))])
-    writer.append(image_png.pack(np.zeros((1, 1, 1), np.uint8)))
+    writer.append(png.pack(np.zeros((1, 1, 1), np.uint8)))
     writer.finish()
     image = vips().Image.new_from_buffer(file.getvalue(), "")
     return tuple(each for each in _kept_fields(image) if each[0].startswith("exif"))
@@ -292,16 +292,16 @@ def exif_fields(block: bytes) -> tuple[tuple[str, int, Any], ...]:
 def _read_special(file: BinaryIO, kind: str) -> dict[str, Any]:
     """What is read from the file itself, because libvips does not tell it."""
     if kind == "png":
-        chunks = tuple(image_png.read_chunks(file))
-        texts = (image_png.read_text(*each) for each in chunks if each[0] in (b"tEXt", b"zTXt", b"iTXt"))
+        chunks = tuple(png.read_chunks(file))
+        texts = (png.read_text(*each) for each in chunks if each[0] in (b"tEXt", b"zTXt", b"iTXt"))
         return {"chunks": chunks, "text": tuple(text for text in texts if text and text[0] != "XML:com.adobe.xmp")}
     if kind == "jpeg":
         return {"quality": jpeg_quality(file.read(1 << 20))}
     if kind == "webp":
         return {"lossless": b"VP8L" in file.read(64)}
     if kind == "tiff":
-        compression = image_tiff.read_directory(file).get(image_tiff.COMPRESSION)
+        compression = tiff.read_directory(file).get(tiff.COMPRESSION)
         file.seek(0)
-        block = image_tiff.describing_block(file)
+        block = tiff.describing_block(file)
         return {"compression": compression.value if compression else None, **({"exif": block} if block else {})}
     return {}

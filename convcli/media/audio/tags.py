@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO
 
-from convcli.media.wav import Chunk, is_chunk_name
+from convcli.media.audio.wav import Chunk, is_chunk_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -315,7 +315,7 @@ def _aiff_chunks(stream: BinaryIO) -> Iterator[Chunk]:
 
 
 def _ogg_chunks(stream: BinaryIO) -> Iterator[Chunk]:
-    from convcli.media.ogg import read_header_packets, split_comment_packet
+    from convcli.media.audio.ogg import read_header_packets, split_comment_packet
 
     _, packets = read_header_packets(stream)
     _, body, _ = split_comment_packet(packets[1])

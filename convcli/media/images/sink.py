@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import numpy as np
 
 from convcli.errors import RequestError
-from convcli.media.image_coder import PageCoder
-from convcli.media.image_details import FORMATS, Format, find_format, format_of
-from convcli.media.image_levels import Extent
-from convcli.media.image_writers import Plan, Spool, open_writer
+from convcli.media.images.coder import PageCoder
+from convcli.media.images.details import FORMATS, Format, find_format, format_of
+from convcli.media.images.levels import Extent
+from convcli.media.images.writers import Plan, Spool, open_writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
-    from convcli.media.image_layout import Layout, Pixels, Strip
-    from convcli.media.image_levels import Counts
-    from convcli.media.images import ImageFile, ImageOptions
+    from convcli.media.images.layout import Layout, Pixels, Strip
+    from convcli.media.images.levels import Counts
+    from convcli.media.images.source import ImageFile, ImageOptions
     from convcli.signals import Array, Rows, Signal
 
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.errors import RequestError
-from convcli.media.image_color import from_light, luma
-from convcli.media.image_layout import Layout
-from convcli.media.image_levels import Levels, into_range, quantise
+from convcli.media.images.color import from_light, luma
+from convcli.media.images.layout import Layout
+from convcli.media.images.levels import Levels, into_range, quantise
 
 if TYPE_CHECKING:
-    from convcli.media.image_details import Format
-    from convcli.media.image_layout import Pixels
-    from convcli.media.image_levels import Counts
-    from convcli.media.images import ImageOptions, ImageSource
+    from convcli.media.images.details import Format
+    from convcli.media.images.layout import Pixels
+    from convcli.media.images.levels import Counts
+    from convcli.media.images.source import ImageOptions, ImageSource
     from convcli.signals import Array, Signal
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.media.audio_formats import FLOATS, LOSSY, bits_of
+from convcli.media.audio.formats import FLOATS, LOSSY, bits_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from convcli.errors import InputError, RequestError, nearest
-from convcli.media.delimited import Cells, Layout, lay_out, quote_marks, whole_records
-from convcli.media.numerals import BadCellError, columnar, distinct, read_number, read_numbers
-from convcli.media.splicing import Document, Passage
-from convcli.media.table_text import Encoding, Header, Text, delimiter_of, find_encoding, read_header
+from convcli.media.tables.delimited import Cells, Layout, lay_out, quote_marks, whole_records
+from convcli.media.tables.numerals import BadCellError, columnar, distinct, read_number, read_numbers
+from convcli.media.tables.splicing import Document, Passage
+from convcli.media.tables.text import Encoding, Header, Text, delimiter_of, find_encoding, read_header
 from convcli.signals import Block, Groups, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from convcli.media.delimited import Piece
-    from convcli.media.numerals import Floats
-    from convcli.media.splicing import Faded
-    from convcli.media.times import Clock, TimeKeeper, Where
+    from convcli.media.tables.delimited import Piece
+    from convcli.media.tables.numerals import Floats
+    from convcli.media.tables.splicing import Faded
+    from convcli.media.tables.times import Clock, TimeKeeper, Where
 
-# Rows that a column must pass before it is read as a whole to see whether it is numeric.
+# Cells of a column that are looked at together for the first one that is not missing.
 PROBE = 50
 DAY = 86400.0
 
@@ -39,7 +39,7 @@ DAY = 86400.0
 class TableOptions:
     """How a table is read and written.
 
-    columns : the columns to filter; None for every numeric one, as the first block shows them
+    columns : the columns to filter; None for every one whose first cell that is not missing is a number
     by : the column that names the group of a row; time : the column that sets the rate
     delimiter : one character, or None to see from the suffix (.tsv) or the first line
     header : whether the first line names the columns; else they are called 1, 2, 3, ...
@@ -92,7 +92,9 @@ class TableSource:
         self.header = self._names(opening.header)
         self._by = self._optional(options.by)
         self._time = self._optional(options.time)
-        seen = list(self._first_pieces(opening.pieces))
+        # Where rows are followed and nothing has to be learnt from them, the header does not wait for the first.
+        waits = options.columns is None or self._time is not None or not options.follow
+        seen = list(self._first_pieces(opening.pieces)) if waits else []
         self._clock: Clock | None = None
         self.columns = self._find_columns(seen)
         if self._time is not None:
@@ -247,12 +249,15 @@ class TableSource:
         return numeric
 
     def _is_numeric(self, cells: Cells) -> bool:
-        try:
-            for text in Cells(cells.data, cells.start[:PROBE], cells.stop[:PROBE]).texts():
-                read_number(text, self.dialect.decimal)
-            return not bool(np.isnan(read_numbers(cells, decimal=self.dialect.decimal)).all())
-        except ValueError:
-            return False
+        """Whether the first cell that is not missing is a number: no later row changes what becomes of the first ones."""
+        for start in range(0, len(cells), PROBE):
+            for text in Cells(cells.data, cells.start[start : start + PROBE], cells.stop[start : start + PROBE]).texts():
+                try:
+                    if not np.isnan(read_number(text, self.dialect.decimal)):
+                        return True
+                except ValueError:
+                    return False
+        return False
 
     # --- decoding ---
 
@@ -286,7 +291,7 @@ class TableSource:
             raise InputError(
                 f"{self.name}, line {line}, column {self.header[column]}: "
                 f"expected a number, got {_shown(layout.cells[column].text(bad.row))}",
-                hint=bad.hint,
+                hint=bad.hint if self.options.columns is not None else f"{bad.hint}; -c names the columns to filter",
             ) from None
 
     def _keep_tail(self, piece: Piece) -> None:
@@ -304,7 +309,7 @@ class TableSource:
 
     def _find_clock(self, column: int, seen: list[Piece], pieces: Iterator[Piece]) -> list[Piece]:
         """Infer the clock from the first rows; the further pieces that had to be read for it."""
-        from convcli.media.times import infer_clock
+        from convcli.media.tables.times import infer_clock
 
         more: list[Piece] = []
         while True:
@@ -323,7 +328,7 @@ class TableSource:
         if len(layouts) == 1:
             groups = None if self._by is None else _groups(layouts[0].cells[self._by])
             return self._where(layouts[0], column), groups
-        from convcli.media.times import Where
+        from convcli.media.tables.times import Where
 
         data = b"".join(layout.piece.data for layout in layouts)
         shifts = np.cumsum([0, *(len(layout.piece.data) for layout in layouts[:-1])])
@@ -342,7 +347,7 @@ class TableSource:
         return where, None if self._by is None else _groups(join(self._by))
 
     def _where(self, layout: Layout, column: int) -> Where:
-        from convcli.media.times import Where
+        from convcli.media.tables.times import Where
 
         newline, cells = self.dialect.newline, layout.cells[column].numerals()
         return Where(self.name, self.header[column], lambda row: layout.line_of_cell(row, column, newline), cells)
@@ -358,7 +363,7 @@ class TableSource:
     def _new_keeper(self) -> TimeKeeper | None:
         if self._clock is None:
             return None
-        from convcli.media.times import TimeKeeper
+        from convcli.media.tables.times import TimeKeeper
 
         return TimeKeeper(self._clock)
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import numpy as np
 
 from convcli.errors import RequestError
-from convcli.media.delimited import quoted
-from convcli.media.splicing import Places, splice
+from convcli.media.tables.delimited import quoted
+from convcli.media.tables.splicing import Places, splice
 
 if TYPE_CHECKING:
-    from convcli.media.tables import TableSource
+    from convcli.media.tables.source import TableSource
     from convcli.signals import Array, Rows
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from convcli.media.delimited import QUOTE, Cells, Dialect, Layout, Piece
-from convcli.media.numerals import as_int32, columnar, from_offsets, write_columnar, write_numbers
+from convcli.media.tables.delimited import QUOTE, Cells, Dialect, Layout, Piece
+from convcli.media.tables.numerals import as_int32, columnar, from_offsets, write_columnar, write_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

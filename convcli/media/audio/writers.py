@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 import numpy as np
 
 from convcli.errors import OutputError
-from convcli.media import wav
-from convcli.media.audio_formats import FLOATS, bits_of
-from convcli.media.audio_splice import empty_flac, splice
+from convcli.media.audio import wav
+from convcli.media.audio.formats import FLOATS, bits_of
+from convcli.media.audio.splice import empty_flac, splice
 
 if TYPE_CHECKING:
-    from convcli.media.audio_formats import Coding
-    from convcli.media.audio_samples import Numbers
-    from convcli.media.audio_tags import Metadata
+    from convcli.media.audio.formats import Coding
+    from convcli.media.audio.samples import Numbers
+    from convcli.media.audio.tags import Metadata
 
 # Beyond this promise, and where nothing is promised, room is left in the header to become RF64.
 _SURELY_SHORT = 1 << 31
@@ -141,7 +141,7 @@ class CodecWriter:
         endian: str,
         metadata: Metadata,
     ) -> None:
-        from convcli.media.sndfile import SndFileEncoder, exchange_type
+        from convcli.media.audio.sndfile import SndFileEncoder, exchange_type
 
         self._target, self._coding, self._metadata = target, coding, metadata
         opened = target.open("w+b") if isinstance(target, Path) else tempfile.TemporaryFile()  # noqa: SIM115

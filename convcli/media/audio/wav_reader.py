@@ -7,16 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError
-from convcli.media import wav
-from convcli.media.audio_details import AudioDetails, block_frames, reading, truncated
-from convcli.media.audio_formats import bits_of
-from convcli.media.audio_tags import info_tags
+from convcli.media.audio import wav
+from convcli.media.audio.details import AudioDetails, block_frames, reading, truncated
+from convcli.media.audio.formats import bits_of
+from convcli.media.audio.tags import info_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.media.audio_details import Odd
-    from convcli.media.wav import WavHeader
+    from convcli.media.audio.details import Odd
+    from convcli.media.audio.wav import WavHeader
     from convcli.signals import Array
 
 

@@ -10,20 +10,20 @@ import numpy as np
 import soundfile
 
 from convcli.errors import InputError, OutputError, RequestError
-from convcli.media import ogg
-from convcli.media.audio_details import AudioDetails, block_frames, reading, truncated
-from convcli.media.audio_formats import FLOATS, LOSSY, SUFFIXES, bits_of
-from convcli.media.audio_tags import Tags, info_tags, read_chunks
-from convcli.media.wav import is_wav, read_header, read_trailing
+from convcli.media.audio import ogg
+from convcli.media.audio.details import AudioDetails, block_frames, reading, truncated
+from convcli.media.audio.formats import FLOATS, LOSSY, SUFFIXES, bits_of
+from convcli.media.audio.tags import Tags, info_tags, read_chunks
+from convcli.media.audio.wav import is_wav, read_header, read_trailing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
-    from convcli.media.audio_details import Odd
-    from convcli.media.audio_formats import Coding
-    from convcli.media.wav import Chunk
+    from convcli.media.audio.details import Odd
+    from convcli.media.audio.formats import Coding
+    from convcli.media.audio.wav import Chunk
     from convcli.signals import Array
 
 # The kinds of numbers in which libsndfile takes and gives samples, and what full scale is in them.

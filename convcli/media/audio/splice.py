@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from convcli.media import ogg
-from convcli.media.audio_tags import WAV_KINDS, flac_blocks, flac_kind, join_comments, skip_id3, split_comments
+from convcli.media.audio import ogg
+from convcli.media.audio.tags import WAV_KINDS, flac_blocks, flac_kind, join_comments, skip_id3, split_comments
 
 if TYPE_CHECKING:
-    from convcli.media.wav import Chunk
+    from convcli.media.audio.wav import Chunk
 
 _MOVE_BYTES = 1 << 22
 _LONGEST_FLAC_BLOCK = (1 << 24) - 1

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import numpy as np
 
 from convcli.errors import OutputError
-from convcli.media import image_png, image_pnm, image_tiff
-from convcli.media.image_vips import DTYPES, exif_fields, reason, vips
+from convcli.media.images import png, pnm, tiff
+from convcli.media.images.vips import DTYPES, exif_fields, reason, vips
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from convcli.media.image_details import Format, ImageDetails
-    from convcli.media.image_layout import Layout, Pixels
+    from convcli.media.images.details import Format, ImageDetails
+    from convcli.media.images.layout import Layout, Pixels
 
 # Pixels for libvips are held up to here; more of them wait in a file without a name.
 _HELD = 64_000_000
@@ -98,19 +98,19 @@ class _Png(_Stream):
     def __init__(self, target: Path | BinaryIO, plan: Plan) -> None:
         super().__init__(target)
         self._plan = plan
-        self._writer: image_png.PngWriter | None = None
+        self._writer: png.PngWriter | None = None
 
-    def pack(self, pixels: Pixels) -> image_png.Packed:
-        return image_png.pack(pixels)
+    def pack(self, pixels: Pixels) -> png.Packed:
+        return png.pack(pixels)
 
     def start(self, layout: Layout) -> None:
         bits = 8 * layout.dtype.itemsize
-        self._writer = image_png.PngWriter(
+        self._writer = png.PngWriter(
             self.file, rows=layout.rows, columns=layout.columns, channels=len(layout.channels), bits=bits
         )
-        self._writer.start(image_png.describing_chunks(self._plan.details, same_colours=self._plan.same_colours))
+        self._writer.start(png.describing_chunks(self._plan.details, same_colours=self._plan.same_colours))
 
-    def append(self, packed: image_png.Packed) -> None:
+    def append(self, packed: png.Packed) -> None:
         if self._writer is not None:
             self._writer.append(packed)
 
@@ -123,10 +123,10 @@ class _Png(_Stream):
 class _Pnm(_Stream):
     def __init__(self, target: Path | BinaryIO, plan: Plan) -> None:
         super().__init__(target)
-        self._writer = image_pnm.PnmWriter(self.file, container=plan.format.name)
+        self._writer = pnm.PnmWriter(self.file, container=plan.format.name)
 
     def pack(self, pixels: Pixels) -> bytes:
-        return image_pnm.pack_pnm(pixels)
+        return pnm.pack_pnm(pixels)
 
     def start(self, layout: Layout) -> None:
         self._writer.start(layout)
@@ -243,7 +243,7 @@ class _Vips:
             raise OutputError(f"cannot write the picture as {name}: {reason(error)}") from error
         if self._plan.format.name == "tiff" and self._plan.details.exif:
             with path.open("r+b") as file:
-                image_tiff.graft(file, self._plan.details.exif)
+                tiff.graft(file, self._plan.details.exif)
 
 
 def _full_chroma(details: ImageDetails, quality: int) -> bool:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from convcli.errors import OutputError
 
 if TYPE_CHECKING:
-    from convcli.media.image_layout import Pixels
+    from convcli.media.images.layout import Pixels
     from convcli.signals import Array
 
 Range = Literal["clip", "abs", "offset", "scale"]

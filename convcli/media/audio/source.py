@@ -8,9 +8,9 @@ import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, cast
 
 from convcli.errors import InputError
-from convcli.media import wav
-from convcli.media.audio_details import AudioDetails, channel_names, reading
-from convcli.media.audio_wav import WavFile, WavStream
+from convcli.media.audio import wav
+from convcli.media.audio.details import AudioDetails, channel_names, reading
+from convcli.media.audio.wav_reader import WavFile, WavStream
 from convcli.signals import Block, Signal
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.media.audio_details import Odd
+    from convcli.media.audio.details import Odd
     from convcli.signals import Array
 
     Raw = bytes | npt.NDArray[Any]
@@ -116,7 +116,7 @@ def _open_file(file: BinaryIO, name: str, odd: Odd) -> _Reader:
             header = wav.read_header(file, name=name)
             if header.subtype is not None:
                 return WavFile(file, header, name, odd)
-    from convcli.media.sndfile import SndFileReader
+    from convcli.media.audio.sndfile import SndFileReader
 
     return SndFileReader(file, name, odd)
 
@@ -150,7 +150,7 @@ def _open_pipe(stream: BinaryIO, odd: Odd, name: str) -> _Reader:
             header = wav.read_header(recorder, name=name)
             if header.subtype is not None:
                 return WavStream(stream, header, name, odd)
-        from convcli.media.sndfile import SndFileReader
+        from convcli.media.audio.sndfile import SndFileReader
 
         spool = cast("BinaryIO", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 the reader closes it
         try:

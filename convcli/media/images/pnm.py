@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from convcli.errors import InputError
-from convcli.media.image_details import ImageDetails
-from convcli.media.image_layout import Layout, Pixels, Reader, Strip, name_channels
+from convcli.media.images.details import ImageDetails
+from convcli.media.images.layout import Layout, Pixels, Reader, Strip, name_channels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

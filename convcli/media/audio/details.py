@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from convcli.errors import InputError
-from convcli.media.audio_tags import Tags, no_tags
+from convcli.media.audio.tags import Tags, no_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from convcli.media.wav import Chunk
+    from convcli.media.audio.wav import Chunk
 
     # Called with what is odd about a file: a warning, or with --strict an error.
     Odd = Callable[[str], None]

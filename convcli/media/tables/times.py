@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.errors import InputError
-from convcli.media.numerals import BadCellError, read_number, read_numbers
-from convcli.media.time_rules import DAY, HINT, JITTER, Rule, date_rules, first_failure, number_rule
+from convcli.media.tables.numerals import BadCellError, read_number, read_numbers
+from convcli.media.tables.time_rules import DAY, HINT, JITTER, Rule, date_rules, first_failure, number_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from convcli.media.delimited import Cells
-    from convcli.media.time_rules import Failure, Floats, Runs, Stamps
+    from convcli.media.tables.delimited import Cells
+    from convcli.media.tables.time_rules import Failure, Floats, Runs, Stamps
     from convcli.signals import Groups
 
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, cast
 import numpy as np
 
 from convcli.errors import InputError, OutputError
-from convcli.media.audio_formats import FLOATS, LOSSY, Coding, bits_of, choose_coding
-from convcli.media.audio_samples import Dither, Extremes, Grid, decibels
-from convcli.media.audio_tags import WAV_KINDS, plan_metadata
-from convcli.media.audio_writers import CodecWriter, WavWriter, Writer
-from convcli.media.wav import WIDTHS, WavHeader
+from convcli.media.audio.formats import FLOATS, LOSSY, Coding, bits_of, choose_coding
+from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
+from convcli.media.audio.tags import WAV_KINDS, plan_metadata
+from convcli.media.audio.wav import WIDTHS, WavHeader
+from convcli.media.audio.writers import CodecWriter, WavWriter, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.media.audio_details import AudioDetails
-    from convcli.media.audio_samples import Numbers
+    from convcli.media.audio.details import AudioDetails
+    from convcli.media.audio.samples import Numbers
     from convcli.signals import Array, Rows, Signal
 
 OnClip = Literal["warn", "error", "normalize"]

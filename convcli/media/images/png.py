@@ -17,8 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.media.image_details import ImageDetails
-    from convcli.media.image_layout import Pixels
+    from convcli.media.images.details import ImageDetails
+    from convcli.media.images.layout import Pixels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # What says how the samples are to be seen (colour, size) and what people wrote into the file.

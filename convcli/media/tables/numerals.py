@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from convcli.media.delimited import Cells
+    from convcli.media.tables.delimited import Cells
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]

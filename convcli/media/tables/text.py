@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from convcli.errors import InputError, RequestError
-from convcli.media.delimited import BOM, DELIMITERS, Dialect, cell_text, quote_marks, split_record
+from convcli.media.tables.delimited import BOM, DELIMITERS, Dialect, cell_text, quote_marks, split_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from convcli.media.delimited import Offsets
+    from convcli.media.tables.delimited import Offsets
 
 # Small enough that the blocks under way on many threads stay few megabytes, large enough for the cost per block.
 BLOCK_BYTES = 1 << 20

@@ -1,0 +1,1 @@
+"""Sound files and WAV pipes as signals."""

@@ -1,0 +1,1 @@
+"""Pictures as signals: streams of rows."""

@@ -1,0 +1,1 @@
+"""CSV and TSV as signals, every other byte as it was."""

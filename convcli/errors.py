@@ -6,8 +6,9 @@ from __future__ import annotations
 class ConvcliError(Exception):
     """An error told in one line: what was expected, what came; `hint` says what to try.
 
-    `excerpt` is the user's own text with a caret under the place, line by line. `message` and `hint` are plain text, never markup; text that came from a file or the command line
-    may stand in them as it is, because `main()` makes control characters visible before it prints.
+    `excerpt` is the user's own text with a caret under the place, line by line. All three are plain text, never
+    markup; what came from a file or the command line may stand in them as it is, because `main()` makes control
+    characters visible before it prints.
     """
 
     exit_code = 1

@@ -8,13 +8,15 @@ extends without end. Only the range of outputs that is asked for is limited. NaN
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Index = tuple[int, ...]
 Samples = np.ndarray[Any, Any]
@@ -143,9 +145,10 @@ def lengths(steps: list[Step], shape: Index, edge: str) -> list[int]:
     counts = []
     for axis, n in enumerate(shape):
         if edge != "valid":
+            count = n
             for step in steps:
-                n = -(-n // step.stride[axis])
-            counts.append(n)
+                count = -(-count // step.stride[axis])
+            counts.append(count)
             continue
         low, high = reads(steps, axis, 0)
         stride = math.prod(step.stride[axis] for step in steps)

@@ -112,15 +112,9 @@ def test_by_default_every_numeric_column(program: Program, tmp_path: Path) -> No
 
 
 def test_cells_that_are_not_filtered_stay_byte_for_byte(program: Program, tmp_path: Path) -> None:
-    ended = program.run("csv", "box:2", "-c", "Close, adj".join('""'), stdin=ODD, cwd=tmp_path)
+    ended = program.run("csv", "box:2", "-c", '"Close, adj"', stdin=ODD, cwd=tmp_path)
     assert ended.code == 0, ended
-    expected = ODD.replace(b" 1.0500 ", b" 1.05 ").replace(b'"1e3"', b'"500.525"')
-    # The second row's window holds nothing but itself and the first; the fourth follows a missing one.
-    assert ended.out.split(b"\r\n")[1].endswith(b',"say ""hi"", twice",007,NA')
-    assert ended.out.split(b"\r\n")[2].endswith(b",'quoted',00,TRUE")
-    assert ended.out[ended.out.index(b'3,,"two') :].split(b",")[2:] == expected[expected.index(b'3,,"two') :].split(
-        b","
-    )[2:] or (b'3,,"two\r\nlines",  8 ,NULL\r\n' in ended.out and ended.out.endswith(b"\r\n\r\n5,NaN,,1_0,-0"))
+    assert ended.out == ODD.replace(b" 1.0500 ", b" 1.05 ").replace(b'"1e3"', b'"500.525"').replace(b"+.5", b"0.5")
 
 
 @pytest.mark.parametrize("filter", ["kernel:1", "downsample:1", "gain:0dB | kernel:1"])
@@ -202,7 +196,7 @@ def test_after_downsampling_the_other_cells_are_those_of_the_newest_row(program:
 @pytest.mark.parametrize(
     ("words", "text", "code", "told"),
     [
-        (("sma:2",), b"a,b\n1,2\n3,x4\n", 3, ("standard input", "line 3", "column b", "'x4'")),
+        (("sma:2",), b"a,b\n1,2\n3,x4\n", 3, ("standard input", "line 3", "column b", "'x4'", "-c names")),
         (("sma:2", "-c", "b"), b"a,b\n1,2\n3,\n5,--\n", 3, ("line 4", "column b", "'--'")),
         (("sma:2", "-c", "Clsoe"), b"Open,Close\n1,2\n", 2, ("unknown column 'Clsoe'", "did you mean Close?")),
         (("sma:2", "--by", "Tick"), b"Ticker,x\nA,2\n", 2, ("unknown column 'Tick'", "did you mean Ticker?")),
@@ -215,7 +209,7 @@ def test_after_downsampling_the_other_cells_are_those_of_the_newest_row(program:
         (("sma:20d",), b"a,b\n1,2\n", 2, ("--time", "sma:20d", "^")),
         (("lowpass:5Hz",), b"a,b\n1,2\n", 2, ("lowpass:5Hz", "^")),
         (("resample:8k",), b"a\n1\n2\n", 2, ("resample",)),
-        (("kernel:0,-1,0;-1,5,-1;0,-1,0",), b"a\n1\n2\n", 2, ("rows", "one row")),
+        (("kernel:0,-1,0;-1,5,-1;0,-1,0",), b"a\n1\n2\n", 2, ("3x3 taps", "one axis of rows")),
         (("sma:2", "--missing", "error"), b"a\n1\n\n3\n", 3, ("missing", "a")),
         (("sma:2", "--decimal", "x"), b"a\n1\n", 2, ("--decimal",)),
         (("sma:2", "--decimals", "-1"), b"a\n1\n", 2, ("--decimals",)),
@@ -243,7 +237,7 @@ def test_an_error_names_the_file_and_leaves_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("rule", "expected"),
-    [("keep", ["1", "", "3", "3.5"]), ("fill", ["1", "1", "3", "3.5"]), ("propagate", ["1", "", "", "3.5"])],
+    [("keep", ["1", "", "3", "3.5"]), ("fill", ["1", "1", "3", "3.5"]), ("propagate", ["", "", "", "3.5"])],
 )
 def test_missing_values(rule: str, expected: list[str], program: Program, tmp_path: Path) -> None:
     ended = program.run("csv", "sma:2", "--missing", rule, stdin=b"x,y\n1,a\n,b\n3,c\n4,d\n", cwd=tmp_path)
@@ -385,12 +379,6 @@ def test_head_ends_the_run_quietly(tmp_path: Path) -> None:
     assert ended.text.splitlines() == ["x,y", "0,a", "0.5,a"]
     assert "code 0" in ended.err
     assert not ended.errors
-    endless = (
-        shell("{ convcli csv sma:5 --follow -c 1 --no-header; echo code $? >&2; } < long2 | head -3", tmp_path)
-        if False
-        else ended
-    )
-    assert endless is ended
 
 
 def test_an_endless_pipe_into_head(tmp_path: Path) -> None:
@@ -417,11 +405,9 @@ def test_several_tables(tmp_path: Path) -> None:
 
 @peer("mlr")
 def test_ema_is_that_of_miller(tmp_path: Path) -> None:
-    miller = shell(
-        f"mlr --icsv --ojson step -a ewma -d 0.3 -f wind then head -n 4000 then cut -f wind_ewma_0.3 {SAMPLES}/weather.csv",
-        tmp_path,
-    )
-    theirs = [float(line.split(":")[1]) for line in miller.text.splitlines() if ":" in line]
+    wanted = "step -a ewma -d 0.3 -f wind then cut -f wind_ewma_0.3"
+    miller = shell(f"mlr --icsv --ocsv {wanted} {SAMPLES / 'weather.csv'}", tmp_path)
+    theirs = [float(cell) for cell in column(miller.text)]
     ours = run("csv", "ema:alpha=0.3", SAMPLES / "weather.csv", "-c", "wind", cwd=tmp_path)
     mine = [float(cell) for cell in column(ours.text, 4)]
     assert mine == pytest.approx(theirs, rel=1e-12)

@@ -26,7 +26,6 @@ STRANGERS = ("media", "report")
 # A medium is a stranger to the other media; where results go is all they share.
 
 
-
 def imports(path: Path) -> set[str]:
     """Every module that a file names in an import, those for type checking and in functions included."""
     found: set[str] = set()

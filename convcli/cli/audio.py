@@ -44,10 +44,10 @@ class AudioAdapter:
         from convcli.media.audio.formats import format_of
         from convcli.media.audio.source import open_audio
 
-        format = self.format or (None if output is None else format_of(output))
+        wanted = self.format or (None if output is None else format_of(output))
         stdin = sys.stdin.buffer if path is None else None
         with open_audio(path, stdin=stdin, strict=self.strict) as source:
-            yield OpenedAudio(source, self, format)
+            yield OpenedAudio(source, self, wanted)
 
 
 @dataclass
@@ -132,7 +132,7 @@ def audio(
 ) -> int:
     """Filter sound files: WAV, FLAC, OGG, MP3, AIFF and all else that libsndfile reads.
 
-    Format, rate, bit depth and tags are kept unless asked otherwise. Samples are rounded, and what is clipped is counted.
+    Format, rate, bit depth and tags are kept unless asked otherwise. Samples are rounded, and clipped ones counted.
     Frequencies are in Hz (3.4k), lengths in samples (64) or time (20ms). WAV goes through pipes both ways.
     """
     request = Request(

@@ -43,8 +43,8 @@ class ClosingSink(Protocol):
 class Opened(Protocol):
     """An input that was opened: one source, or several where a file holds several pages."""
 
-    warnings: list[str]
-
+    @property
+    def warnings(self) -> list[str]: ...
     @property
     def sources(self) -> Sequence[Source[Any]]: ...
     def details(self) -> Mapping[str, object]: ...
@@ -59,9 +59,17 @@ class Opened(Protocol):
 class Adapter(Protocol):
     """What a medium adds to a request: how its files are opened."""
 
-    medium: Medium
-    tail: bool
-    stepwise: bool
+    @property
+    def medium(self) -> Medium: ...
+    @property
+    def tail(self) -> bool:
+        """Whether what rings on after the end is kept."""
+        ...
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether each block is to leave before the next is awaited."""
+        ...
 
     def open(
         self, path: Path | None, output: Path | None, calls: tuple[Call, ...]

@@ -187,9 +187,9 @@ def table(
 ) -> int:
     """Filter numeric columns of CSV and TSV files, above all in a pipe.
 
-    Nothing looks ahead unless --align center. Cells that are not filtered stay byte for byte, rows in their order. Empty
-    cells, NaN and NA are missing. Lengths are rows (20), or with --time durations (20d); frequencies are cycles per row,
-    or with --time per unit of time.
+    Nothing looks ahead unless --align center. Cells that are not filtered stay byte for byte, rows in their order.
+    Empty cells, NaN and NA are missing. Lengths are rows (20), or with --time durations (20d); frequencies are cycles
+    per row, or with --time per unit of time.
     """
     from convcli.media.tables.source import TableOptions
 

@@ -1,0 +1,1 @@
+"""Bare arrays in, bare arrays out: the operations and their geometry."""

@@ -53,7 +53,7 @@ def correlate_valid(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...],
         return _around_infinities(x, w, step, exact=exact)
     if w.ndim == 2:
         return _plane(x, w, step)
-    path = cheapest_path(np.count_nonzero(w), w.size, step[0], exact=exact)
+    path = cheapest_path(int(np.count_nonzero(w)), w.size, step[0], exact=exact)
     if path == "fft":
         return np.ascontiguousarray(overlap_save(x, w)[:: step[0]])
     if path == "direct":
@@ -84,7 +84,7 @@ def _around_infinities(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ..
     y = correlate_valid(np.where(there, x, 0.0).astype(x.dtype), w, step, exact=exact)
     reads = (w != 0).astype(np.float64)
     met = correlate_valid(np.where(there, 0.0, 1.0), reads, step, exact=exact) > 0.5
-    for first, last in runs(met.reshape(len(met), -1).any(axis=1)):
+    for first, last in runs(met):
         with np.errstate(invalid="ignore"):
             part = direct(x[first * step[0] : (last - 1) * step[0] + w.shape[0]], w, step)
         np.copyto(y[first:last], part, where=met[first:last])
@@ -92,7 +92,8 @@ def _around_infinities(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ..
 
 
 def runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """The stretches [first, last) where `flags` is true."""
+    """The stretches [first, last) of axis 0 in which `flags` is true anywhere."""
+    flags = np.asarray(flags.reshape(len(flags), -1).any(axis=1))
     edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
@@ -162,7 +163,7 @@ def overlap_save(x: Array, w: npt.NDArray[np.float64]) -> Array:
     response = np.fft.rfft(w[::-1].astype(x.dtype), f)
     y = np.empty((outputs, lanes.shape[1]), x.dtype)
     batch = max(1, (1 << 17) // f)
-    frames = np.empty((batch, f), x.dtype)
+    frames: npt.NDArray[Any] = np.empty((batch, f), x.dtype)
     spectra = np.empty((batch, f // 2 + 1), response.dtype)
     for lane in range(lanes.shape[1]):
         for first in range(0, outputs, hop * batch):

@@ -40,7 +40,7 @@ def filler(edge: Edge) -> float:
     return float("nan") if edge == "shrink" else 0.0
 
 
-def take(x: npt.NDArray[Any], start: int, stop: int, n: int, edge: Edge, axis: int) -> npt.NDArray[Any]:
+def take(x: npt.NDArray[Any], start: int, stop: int, n: int, edge: Edge, *, axis: int) -> npt.NDArray[Any]:
     """The samples [start, stop) of an axis of length `n`, extended by the edge rule; `x` holds the whole axis."""
     if start >= 0 and stop <= n:
         return x[(slice(None),) * axis + (slice(start, stop),)]

@@ -41,7 +41,7 @@ def renormalised(x: Array, w: Weights, step: tuple[int, ...], *, exact: bool) ->
     gap = touched(missing, w, step)
     weights = np.where(missing, 0.0, 1.0).astype(x.dtype)
     total = w.sum()
-    for first, last in runs(gap.reshape(len(gap), -1).any(axis=1)):
+    for first, last in runs(gap):
         part = slice(first * step[0], (last - 1) * step[0] + w.shape[0])
         share = direct(weights[part], w, step)
         with np.errstate(divide="ignore", invalid="ignore"):

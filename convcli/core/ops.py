@@ -6,7 +6,7 @@ outputs in `span` need, extended at the ends of the signal beforehand: every ope
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -148,7 +148,7 @@ class Convolve:
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """The largest (np.fmax) or smallest (np.fmin) of each window of `size` samples, every `step`-th; missing ones are passed over."""
+    """The largest (np.fmax) or smallest (np.fmin) of `size` samples from k*step on; missing ones are passed over."""
 
     fold: Callable[..., Any]
     size: tuple[int, ...]
@@ -167,19 +167,24 @@ class Pool:
 
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
         """Fold the windows, one axis after the other."""
-        fold = self.fold if self.missing != "propagate" else {np.fmax: np.maximum, np.fmin: np.minimum}[self.fold]
+        fold = self.fold
+        if self.missing == "propagate":
+            fold = np.maximum if self.fold is np.fmax else np.minimum
         for axis, (size, step, (start, stop)) in enumerate(zip(self.size, self.step, span, strict=True)):
-            x = _fold_axis(fold, x, size, step, stop - start, axis)
+            x = _folded(fold, _windowed(x, size, step, stop - start, axis))
         return x
 
 
-def _fold_axis(fold: Callable[..., Any], x: Array, size: int, step: int, outputs: int, axis: int) -> Array:
-    def shifted(j: int) -> Array:
-        return x[(slice(None),) * axis + (slice(j, j + (outputs - 1) * step + 1, step),)]
+def _windowed(x: Array, size: int, step: int, outputs: int, axis: int) -> Iterator[Array]:
+    """The first sample of every window along `axis`, then the second of every window, and so on."""
+    for j in range(size):
+        yield x[(slice(None),) * axis + (slice(j, j + (outputs - 1) * step + 1, step),)]
 
-    y = np.array(shifted(0))
-    for j in range(1, size):
-        fold(y, shifted(j), out=y)
+
+def _folded(fold: Callable[..., Any], arrays: Iterator[Array]) -> Array:
+    y = np.array(next(arrays))
+    for array in arrays:
+        fold(y, array, out=y)
     return y
 
 
@@ -225,7 +230,8 @@ class Magnitude:
         for part in self.parts:
             y = part(_within(x, self.reach, part.reach), span, earlier)
             total = np.square(y) if total is None else total + np.square(y)
-        return np.sqrt(total)
+        strength: Array = np.sqrt(total)
+        return strength
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -314,6 +320,6 @@ class WeightedByAlpha:
             y[..., self.alpha] = x[places][..., self.alpha]
             return y
         opacity = y[..., self.alpha : self.alpha + 1] / self.opaque
-        colours = np.divide(y, opacity, out=np.zeros_like(y), where=opacity > 1e-6)
+        colours: Array = np.divide(y, opacity, out=np.zeros_like(y), where=opacity > 1e-6)
         colours[..., self.alpha] = y[..., self.alpha]
         return colours

@@ -25,7 +25,8 @@ def groups_per_row(phases: int, width: int, step: int) -> int:
 def phased_product(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]) -> Array:
     """The outputs [start, stop): output k sums table[k mod L] over the inputs from (k // L) * step + starts[k mod L].
 
-    x : (n, lanes), beginning at the input start * step // L · table : (L, width) · starts : (L,), starts[j] >= j * step // L
+    x : (n, lanes), beginning at the input start * step // L
+    table : (L, width); starts : (L,), with starts[j] >= j * step // L
     Many groups of a sound are rows of one product; the pixels beside each other, or a few long groups, its columns.
     """
     phases, lanes = len(table), x.shape[1]

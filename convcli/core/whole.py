@@ -30,7 +30,7 @@ class Normalize:
         axes = tuple(range(self.axes))
         if y.size == 0:
             return np.zeros(y.shape[-1])
-        peaks = np.fmax.reduce(np.abs(y), axis=axes, initial=0.0).astype(np.float64)
+        peaks: npt.NDArray[np.float64] = np.fmax.reduce(np.abs(y), axis=axes, initial=0.0).astype(np.float64)
         if self.alpha is not None:
             peaks[self.alpha] = 0
         return peaks

@@ -1,0 +1,1 @@
+"""From FILTER and a signal to a plan, and the loop that carries it out."""

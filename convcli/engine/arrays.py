@@ -82,7 +82,8 @@ def apply(
     [1.0, 1.0, 1.0, 0.0]
     """
     if hasattr(x, "iloc"):
-        return _apply_to_pandas(filter, x, rate=rate, edge=edge, align=align, missing=missing, threads=threads)
+        frame: T = _apply_to_pandas(filter, x, rate=rate, edge=edge, align=align, missing=missing, threads=threads)
+        return frame
     array = np.asarray(x)
     samples = _samples(array)
     sample_axes = axes or (2 if array.ndim == 3 else 1)

@@ -123,7 +123,7 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
 
 
 def _with_lengths(plan: Plan) -> tuple[BoundStep, ...]:
-    """Under `valid` only the end of a chain has a length of its own; the steps' lengths are those of the inner chain."""
+    """Under `valid` only the end of a chain has a length; the steps inside keep those of the extended signal."""
     reduced = max((i + 1 for i, step in enumerate(plan.steps) if isinstance(step.whole, Reduce)), default=0)
     steps = plan.steps[reduced:]
     if plan.rules.edge != "valid" or not steps:

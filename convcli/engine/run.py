@@ -159,7 +159,7 @@ def _settled(
 
     for step in steps:
         if isinstance(step.whole, Normalize):
-            peaks: dict[bytes, Any] = defaultdict(lambda: np.zeros(len(step.after.channels)))
+            peaks: dict[bytes, Any] = defaultdict(partial(np.zeros, len(step.after.channels)))
             for pieces, _ in workers.map(Batch.run, _cut(arrivals(), chain_of, plan.rules.edge, Tally(), 0)):
                 for piece in pieces:
                     peaks[piece.group] = np.fmax(peaks[piece.group], step.whole.measure(piece.x))

@@ -129,7 +129,7 @@ class Stream:
             return x, ((0, 0),)
         low, high = self.chain.needs(1, 0, count)[0]
         origin = -low if self.edge == "valid" else 0
-        return take(x, low + origin, high + origin, n, self.edge, 1), ((0, count),)
+        return take(x, low + origin, high + origin, n, self.edge, axis=1), ((0, count),)
 
     def _forget(self) -> None:
         """Drop the inputs that neither later outputs nor the extension of the end will read."""

@@ -77,18 +77,17 @@ class Step:
 
 
 def _parameter(parameter: inspect.Parameter) -> Parameter:
-    annotation, kind, choices = parameter.annotation, None, ()
-    for part in (annotation, *get_args(annotation)):
+    annotation = parameter.annotation
+    kind: Kind | None = None
+    choices: tuple[str, ...] = ()
+    for part in (annotation, *get_args(annotation)):  # X itself, or the X of `X | None`
         if get_origin(part) is Annotated:
             kind = next(extra for extra in get_args(part)[1:] if isinstance(extra, Kind))
-            break
-        if get_origin(part) is Literal:
+        elif get_origin(part) is Literal:
             choices = get_args(part)
-            break
-    else:
-        if annotation is bool:
+        elif part is bool:
             choices = ("true", "false")
-    if kind is None and not choices and annotation is not str:
+    if kind is None and choices == () and annotation is not str:
         raise TypeError(f"step parameter {parameter.name} has no kind: {annotation!r}")
     keyword_only = parameter.kind is inspect.Parameter.KEYWORD_ONLY
     return Parameter(parameter.name, kind, choices, parameter.default, keyword_only)
@@ -109,7 +108,7 @@ def step(
     """Enter a design function as a step. `example` is a FILTER that uses it, run by the tests."""
 
     def enter(design: Callable[..., Any]) -> Callable[..., Any]:
-        entry = Step(name or getattr(design, "__name__", ""), aliases, family, example, design)
+        entry = Step(name or design.__name__, aliases, family, example, design)
         for known in (entry.name, *entry.aliases):
             if known in _NAMES:
                 raise ValueError(f"two steps are called {known}")

@@ -24,7 +24,7 @@ NOTHING = 1e-7
 
 @dataclass(frozen=True)
 class Response:
-    """taps : (k, channels); start : the tap at time 0 (later than 0 when converting rang before it); note : what was done."""
+    """taps : (k, channels); start : the tap at time 0, later than 0 if converting rang before it; note : for the user."""
 
     taps: Taps
     start: int

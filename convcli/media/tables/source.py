@@ -249,9 +249,11 @@ class TableSource:
         return numeric
 
     def _is_numeric(self, cells: Cells) -> bool:
-        """Whether the first cell that is not missing is a number: no later row changes what becomes of the first ones."""
+        """Whether the first cell that is not missing is a number: no later row changes what the first ones become."""
         for start in range(0, len(cells), PROBE):
-            for text in Cells(cells.data, cells.start[start : start + PROBE], cells.stop[start : start + PROBE]).texts():
+            for text in Cells(
+                cells.data, cells.start[start : start + PROBE], cells.stop[start : start + PROBE]
+            ).texts():
                 try:
                     if not np.isnan(read_number(text, self.dialect.decimal)):
                         return True

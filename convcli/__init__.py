@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from convcli.errors import ConditionError, ConvcliError, InputError, OutputError, RequestError
 
 if TYPE_CHECKING:
+    from convcli.designs import steps as filters
     from convcli.engine.arrays import apply
-    from convcli.filters import steps as filters
 
 __version__ = "0.1.0"
 
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 # Loaded when first asked for, so that the command line starts without NumPy.
-_LAZY = {"apply": ("convcli.engine.arrays", "apply"), "filters": ("convcli.filters", "steps")}
+_LAZY = {"apply": ("convcli.engine.arrays", "apply"), "filters": ("convcli.designs", "steps")}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,12 +14,12 @@ from convcli.engine.grammar import parse
 from convcli.engine.plan import Plan, Rules, make_plan
 from convcli.engine.run import run
 from convcli.errors import RequestError
-from convcli.filters import steps
+from convcli.designs import steps
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
     from convcli.core.extend import Edge
-    from convcli.filters.registry import Step
+    from convcli.designs.registry import Step
     from convcli.signals import Align, Array
 
 EDGES: tuple[Edge, ...] = ("shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convcli.errors import RequestError
-from convcli.filters.differences import diff, dog, gradient, laplacian, laplacian_of_gaussian
+from convcli.designs.differences import diff, dog, gradient, laplacian, laplacian_of_gaussian
 from convcli.signals import Signal
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli.errors import RequestError
-from convcli.filters.fir import Bands
-from convcli.filters.frequency import bandpass, bandstop, highpass, lowpass
+from convcli.designs.fir import Bands
+from convcli.designs.frequency import bandpass, bandstop, highpass, lowpass
 from convcli.signals import Signal
 
 Samples = np.ndarray[Any, Any]

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from convcli.errors import InputError, RequestError
-from convcli.filters.given import TapsText, correlate, ir, kernel
-from convcli.filters.registry import find
+from convcli.designs.given import TapsText, correlate, ir, kernel
+from convcli.designs.registry import find
 from convcli.signals import Signal
 from convcli.units import Kind, UnitError
 

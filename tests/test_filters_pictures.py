@@ -14,8 +14,8 @@ from scipy.ndimage import convolve, gaussian_filter
 
 from convcli.core.kernel import Kernel
 from convcli.errors import RequestError
-from convcli.filters.pictures import disk, emboss, gabor, motion, prewitt, scharr, sharpen, sobel
-from convcli.filters.registry import steps
+from convcli.designs.pictures import disk, emboss, gabor, motion, prewitt, scharr, sharpen, sobel
+from convcli.designs.registry import steps
 from convcli.signals import Signal
 
 Samples = np.ndarray[Any, Any]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convcli.errors import RequestError
-from convcli.filters.smoothing import binomial, box, ema, gaussian, hann, savgol, triangle, wma
-from convcli.filters.taps import exact
+from convcli.designs.smoothing import binomial, box, ema, gaussian, hann, savgol, triangle, wma
+from convcli.designs.taps import exact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ FLOORS = {
     # The version is a fact that the package itself holds.
     **dict.fromkeys(("errors", "units", "signals", "facts", "__version__"), 0),
     "core": 1,
-    "filters": 2,
+    "designs": 2,
     "engine": 3,
     "media": 4,
     "report": 4,

@@ -51,7 +51,7 @@ def filters(
 
 
 def _listed(*, markdown: bool) -> list[str]:
-    from convcli.filters import steps
+    from convcli.designs import steps
 
     lines: list[str] = []
     family = ""
@@ -73,8 +73,8 @@ def _listed(*, markdown: bool) -> list[str]:
 def _show(text: str, rate: str | None, align: str, export: Path | None, *, force: bool) -> None:
     import inspect
 
+    from convcli.designs import find
     from convcli.engine.grammar import parse
-    from convcli.filters import find
 
     calls = parse(text)
     first = find(calls[0].name)
@@ -104,8 +104,8 @@ def _bind(text: str, rate: str | None, align: str) -> tuple[BoundStep, ...]:
 
 
 def _is_for_images(text: str) -> bool:
+    from convcli.designs import find
     from convcli.engine.grammar import parse
-    from convcli.filters import find
 
     calls = parse(text)
     return any(

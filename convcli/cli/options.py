@@ -14,7 +14,7 @@ RULES, FILES, RUN = "What the filter does", "Files", "The run"
 
 def complete_filter(incomplete: str) -> list[str]:
     """Names of steps for the shell, after the last `|`."""
-    from convcli.filters import steps
+    from convcli.designs import steps
 
     head, bar, last = incomplete.rpartition("|")
     space = " " if bar and last.startswith(" ") else ""

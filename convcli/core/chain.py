@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.core.missing import last_known
-from convcli.core.ops import Op, Span
 from convcli.core.reach import Reach
 
 if TYPE_CHECKING:
+    from convcli.core.ops import Op, Span
     from convcli.signals import Array, Rows
 
 

@@ -12,16 +12,16 @@ from convcli.core.kernel import GradientPair, Kernel, PerChannel
 from convcli.core.ops import Convolve, EachChannel, Magnitude, Op, Pool, WeightedByAlpha
 from convcli.core.resample import Resample
 from convcli.core.whole import Normalize, Reduce
+from convcli.designs import find
 from convcli.engine.grammar import Argument, Call, parse
 from convcli.errors import ConvcliError, RequestError, nearest
-from convcli.filters import find
 from convcli.units import UnitError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from convcli.core.extend import Edge
-    from convcli.filters.registry import Parameter, Step
+    from convcli.designs.registry import Parameter, Step
     from convcli.signals import Align, Missing, Signal
 
 DEFAULT_EDGE: dict[str, Edge] = {"audio": "zero", "image": "edge", "table": "shrink", "array": "zero"}

@@ -9,11 +9,11 @@ from typing import Annotated
 import numpy as np
 
 from convcli.core.kernel import Kernel, PerChannel, Taps
+from convcli.designs.registry import step
+from convcli.designs.responses import impulse_response
+from convcli.designs.tapfiles import read_tap_file
+from convcli.designs.taps import refuse_huge
 from convcli.errors import InputError, RequestError
-from convcli.filters.registry import step
-from convcli.filters.responses import impulse_response
-from convcli.filters.tapfiles import read_tap_file
-from convcli.filters.taps import refuse_huge
 from convcli.signals import Signal
 from convcli.units import Gain, Integer, Kind, UnitError, parse_quantity, sample_noun
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 from convcli.core.kernel import Kernel
+from convcli.designs.fir import LEAST_ATTENUATION, Bands, Method, Phase, Promise, design, kaiser_width, most_attenuation
+from convcli.designs.registry import step
 from convcli.errors import RequestError
-from convcli.filters.fir import LEAST_ATTENUATION, Bands, Method, Phase, Promise, design, kaiser_width, most_attenuation
-from convcli.filters.registry import step
 from convcli.signals import Signal
 from convcli.units import Count, Decibels, Frequency, describe_frequency
 

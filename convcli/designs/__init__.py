@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 # isort: off
-from convcli.filters import given
-from convcli.filters import smoothing
-from convcli.filters import frequency
-from convcli.filters import differences
-from convcli.filters import pictures
-from convcli.filters import downsampling
-from convcli.filters import pointwise
+from convcli.designs import given
+from convcli.designs import smoothing
+from convcli.designs import frequency
+from convcli.designs import differences
+from convcli.designs import pictures
+from convcli.designs import downsampling
+from convcli.designs import pointwise
 
 # isort: on
-from convcli.filters.registry import Step, find, steps
+from convcli.designs.registry import Step, find, steps
 
 __all__ = [
     "Step",

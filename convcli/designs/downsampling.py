@@ -11,9 +11,9 @@ from convcli.core.kernel import Kernel
 from convcli.core.ops import Convolve, Op, Pool
 from convcli.core.resample import Resample
 from convcli.core.whole import Reduce
+from convcli.designs.frequency import lowpass
+from convcli.designs.registry import step
 from convcli.errors import RequestError
-from convcli.filters.frequency import lowpass
-from convcli.filters.registry import step
 from convcli.signals import Align, Signal
 from convcli.units import Count, Decibels, Quantity, Size, UnitError, parse_quantity
 

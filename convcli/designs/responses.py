@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.designs.taps import refuse_huge
 from convcli.errors import InputError, RequestError
-from convcli.filters.taps import refuse_huge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ NOTHING = 1e-7
 
 @dataclass(frozen=True)
 class Response:
-    """taps : (k, channels); start : the tap at time 0, later than 0 if converting rang before it; note : for the user."""
+    """taps : (k, channels); start : the tap at time 0, later than 0 if converting rang before; note : for the user."""
 
     taps: Taps
     start: int

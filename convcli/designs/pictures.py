@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 
 from convcli.core.kernel import GradientPair, Kernel, Taps
+from convcli.designs.registry import step
+from convcli.designs.smoothing import TRUNCATE, gaussian_taps
+from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
-from convcli.filters.registry import step
-from convcli.filters.smoothing import TRUNCATE, gaussian_taps
-from convcli.filters.taps import exact, refuse_huge
 from convcli.signals import Signal
 from convcli.units import Angle, Length, Number, sample_noun
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from convcli.core.ops import Pointwise
 from convcli.core.whole import Normalize
+from convcli.designs.registry import step
 from convcli.errors import RequestError
-from convcli.filters.registry import step
 from convcli.signals import Signal
 from convcli.units import Gain, Number
 

@@ -10,9 +10,9 @@ import math
 import numpy as np
 
 from convcli.core.kernel import Kernel, Taps
+from convcli.designs.registry import step
+from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
-from convcli.filters.registry import step
-from convcli.filters.taps import exact, refuse_huge
 from convcli.units import Count, Integer, Length, Number
 
 TRUNCATE = 4.0

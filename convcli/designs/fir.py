@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.kernel import Taps
+from convcli.designs.taps import MOST_TAPS, exact, refuse_huge
 from convcli.errors import RequestError
-from convcli.filters.taps import MOST_TAPS, exact, refuse_huge
 
 Method = Literal["kaiser", "remez", "firls"]
 Phase = Literal["linear", "minimum"]

@@ -1,0 +1,266 @@
+"""One input on its way: opened, planned, filtered, written, and what there is to say of it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from convcli import __version__
+from convcli.cli import INTERRUPTED, Stopped
+from convcli.errors import ConditionError, ConvcliError, InputError, RequestError
+from convcli.facts import InputFacts, LossFacts, OutputFacts, RunFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from threading import Event
+
+    from convcli.cli.options import Request
+    from convcli.cli.progress import Progress
+    from convcli.engine.grammar import Call
+    from convcli.engine.plan import Plan
+    from convcli.engine.run import Tally
+    from convcli.signals import Medium, Signal, Sink, Source
+
+
+class ClosingSink(Protocol):
+    """A Sink that is told when all is written, and what it has to tell then."""
+
+    warnings: list[str]
+
+    def encode(self, y: Any, rows: Any) -> Any: ...
+    def write(self, encoded: Any) -> None: ...
+    def close(self) -> None: ...
+    def discard(self) -> None: ...
+    def facts(self) -> Mapping[str, object]: ...
+
+
+class Opened(Protocol):
+    """An input that was opened: one source, or several where a file holds several pages."""
+
+    @property
+    def warnings(self) -> list[str]: ...
+    @property
+    def sources(self) -> Sequence[Source[Any]]: ...
+    def details(self) -> Mapping[str, object]: ...
+    def check(self, plan: Plan) -> None:
+        """Refuse a plan that this input cannot follow."""
+        ...
+
+    def sink(self, place: Path | BinaryIO, plans: Sequence[Plan], name: str) -> ClosingSink: ...
+    def next_page(self, sink: ClosingSink) -> None: ...
+
+
+class Adapter(Protocol):
+    """What a medium adds to a request: how its files are opened."""
+
+    @property
+    def medium(self) -> Medium: ...
+    @property
+    def tail(self) -> bool:
+        """Whether what rings on after the end is kept."""
+        ...
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether each block is to leave before the next is awaited."""
+        ...
+
+    def open(
+        self, path: Path | None, output: Path | None, calls: tuple[Call, ...]
+    ) -> AbstractContextManager[Opened]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Single:
+    """One input of a request, and where its result goes."""
+
+    request: Request
+    adapter: Adapter
+    calls: tuple[Call, ...]
+    source: Path | None
+    output: Path | None
+    stopping: Event
+    progress: Progress | None
+
+    def run(self) -> RunFacts:
+        """Filter it; the facts of the run."""
+        from convcli.engine.plan import reads_twice
+        from convcli.media.outputs import check_input
+
+        started = time.perf_counter()
+        with ExitStack() as held:
+            path = self.source
+            if path is not None:
+                check_input(path)
+            elif sys.stdin is None or sys.stdin.isatty():
+                raise RequestError("no input", hint="name a file, or pipe one in: ... | convcli ...")
+            elif reads_twice(self.calls):
+                path = held.enter_context(_spooled())
+            opened = held.enter_context(self.adapter.open(path, self.output, self.calls))
+            plans = self._plans(opened)
+            if self.request.dry_run:
+                return self._facts(opened, plans, None)
+            try:
+                written = self._write(opened, plans)
+            except InputError as error:
+                raise about(self.source, error) from None
+            facts = self._facts(opened, plans, written)
+        return replace(facts, seconds=time.perf_counter() - started)
+
+    def _plans(self, opened: Opened) -> list[Plan]:
+        from convcli.engine.plan import Rules, make_plan
+
+        request: Any = self.request
+        plans = []
+        for each in opened.sources:
+            rules = Rules.of(each.signal, edge=request.edge, align=request.align, missing=request.missing)
+            plan = make_plan(self.calls, each.signal, rules)
+            if "lookahead" in request.fail_on and _looks_ahead(plan):
+                raise ConditionError(
+                    f"the filter looks {_looks_ahead(plan)} ahead, and --fail-on lookahead was asked for",
+                    hint="--align causal makes every step read only what has been",
+                )
+            opened.check(plan)
+            plans.append(plan)
+        return plans
+
+    def _write(self, opened: Opened, plans: list[Plan]) -> _Written:
+        from convcli.engine.run import run
+        from convcli.media.outputs import open_output
+
+        name = "standard output" if self.output is None else str(self.output)
+        with open_output(self.output, medium=self.adapter.medium) as place:
+            sink = opened.sink(place, plans, name)
+            watched = _Watched(sink, self.stopping, self.progress)
+            tallies = []
+            try:
+                for number, (each, plan) in enumerate(zip(opened.sources, plans, strict=True)):
+                    if number:
+                        opened.next_page(sink)
+                    watched.expect(plan.result.shape[0])
+                    tail = plan.chain.reach[0].before if self.adapter.tail else 0
+                    tallies.append(run(plan, each, watched, threads=self._threads(), tail=tail))
+                sink.close()
+            except BaseException:
+                sink.discard()
+                raise
+            finally:
+                watched.close()
+        return _Written(sink, tallies)
+
+    def _threads(self) -> int | None:
+        """Either the inputs or the blocks of one input share the cores, not both."""
+        return 1 if self.adapter.stepwise or len(self.request.inputs) > 1 else self.request.threads
+
+    def _facts(self, opened: Opened, plans: list[Plan], written: _Written | None) -> RunFacts:
+        from convcli.engine.describe import chain_facts, step_facts
+
+        plan = plans[0]
+        signal, result = plan.signal, plan.result
+        details: Mapping[str, object] = {}
+        if written is not None:
+            details = written.sink.facts()
+            signal = replace(signal, shape=(written.tallies[0].read, *signal.shape[1:]))
+            result = replace(result, shape=(written.tallies[0].written, *result.shape[1:]))
+        return RunFacts(
+            version=__version__,
+            command=("convcli", *sys.argv[1:]),
+            filter=plan.filter,
+            edge=plan.rules.edge,
+            align=plan.rules.align,
+            missing=plan.rules.missing,
+            inputs=(InputFacts(path=str(self.source or "-"), details=opened.details(), **_of_signal(signal)),),
+            steps=tuple(step_facts(step) for step in plan.steps),
+            chain=chain_facts(plan),
+            outputs=(OutputFacts(path=str(self.output or "-"), details=details, **_of_signal(result)),),
+            losses=LossFacts() if written is None else _losses(signal, written.tallies, details),
+            warnings=(*opened.warnings, *(written.sink.warnings if written is not None else ())),
+        )
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What was written: the sink, closed, and what was counted for each page."""
+
+    sink: ClosingSink
+    tallies: list[Tally]
+
+
+def _of_signal(signal: Signal) -> dict[str, Any]:
+    return {"medium": signal.medium, "shape": signal.shape, "channels": signal.channels, "rate": signal.rate}
+
+
+def _losses(signal: Signal, tallies: list[Tally], written: Mapping[str, object]) -> LossFacts:
+    missing = sum(tally.missing for tally in tallies)
+    clipped: Any = written.get("clipped", {})
+    return LossFacts(
+        clipped=clipped,
+        missing={name: int(count) for name, count in zip(signal.channels, missing, strict=True) if count},
+        edge_affected=sum(tally.edge_affected for tally in tallies),
+    )
+
+
+def _looks_ahead(plan: Plan) -> str:
+    """How far, in words; empty where the plan reads nothing later than what it gives."""
+    if any(step.whole is not None for step in plan.steps):
+        return "over the whole signal"
+    farthest = max(plan.chain.look_ahead(axis) for axis in range(plan.signal.axes))
+    return f"{farthest} samples" if farthest > 0 else ""
+
+
+def about(source: Path | None, error: ConvcliError) -> ConvcliError:
+    """The error with the name of its input, where it does not say it already."""
+    name = "standard input" if source is None else str(source)
+    if name not in error.message:
+        error.message = f"{name}: {error.message}"
+    return error
+
+
+class _Watched:
+    """A sink that shows progress and can be stopped between blocks."""
+
+    def __init__(self, sink: Sink[Any], stopping: Event, progress: Progress | None) -> None:
+        self.sink, self.stopping, self.progress = sink, stopping, progress
+
+    def encode(self, y: Any, rows: Any) -> Any:
+        return len(rows), self.sink.encode(y, rows)
+
+    def write(self, encoded: Any) -> None:
+        if self.stopping.is_set():
+            raise Stopped(INTERRUPTED)
+        count, stored = encoded
+        self.sink.write(stored)
+        if self.progress is not None:
+            self.progress.advance(count)
+
+    def expect(self, total: int | None) -> None:
+        if self.progress is not None:
+            self.progress.expect(total)
+
+    def close(self) -> None:
+        if self.progress is not None:
+            self.progress.close()
+
+
+class _spooled(AbstractContextManager[Path]):  # noqa: N801 -- used as a function
+    """Standard input in a temporary file, for filters that must read it twice."""
+
+    def __enter__(self) -> Path:
+        import shutil
+        import tempfile
+
+        self.file = tempfile.NamedTemporaryFile(prefix="convcli-")
+        try:
+            shutil.copyfileobj(sys.stdin.buffer, self.file, 1 << 20)
+            self.file.flush()
+        except OSError as error:
+            self.file.close()
+            raise InputError(f"standard input cannot be kept for a second reading: {error.strerror}") from error
+        return Path(self.file.name)
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()

@@ -21,10 +21,12 @@ BIN = Path(sys.executable).parent
 CONVCLI = [str(BIN / "convcli")] if (BIN / "convcli").exists() else [sys.executable, "-m", "convcli"]
 PATIENCE = 60.0
 
-# What a fork of the waiting program does: standard streams are files, the exit code goes back in a line.
+# One run loads what a run loads; then every line asks for a run in a fork, whose standard streams are files.
 _WAITING = """
 import json, os, sys
-import convcli.cli, convcli.cli.app, convcli.engine.run, convcli.media.tables.source, convcli.media.tables.sink
+import convcli.cli.filters, convcli.cli.image, convcli.cli.audio
+from convcli.cli import main
+assert main(["csv", "box:2", "-q", sys.argv[1], "-o", os.devnull]) == 0
 for line in sys.stdin:
     words, cwd, streams = json.loads(line)
     child = os.fork()
@@ -36,7 +38,7 @@ for line in sys.stdin:
         sys.argv = ["convcli", *words]
         code = 99
         try:
-            code = convcli.cli.main(words)
+            code = main(words)
         finally:
             sys.stderr.flush()
             os._exit(code)
@@ -142,7 +144,8 @@ class Program:
     def __enter__(self) -> Self:
         # One thread in the libraries: a fork takes no threads along.
         env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", _WAITING]
+        self._streams[0].write_text("x\\n1\\n")
+        command = [sys.executable, "-c", _WAITING, str(self._streams[0])]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
         return self
 

@@ -364,11 +364,12 @@ def test_follow_by_groups_shows_each_row_at_once(tmp_path: Path) -> None:
     assert answers == [b"T,x\n", b"A,1\n", b"B,5\n", b"A,2\n", b"B,6\n", b""]
 
 
+@peer("tail", "sh")
 def test_tail_f(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("x\n1\n3\n")
     script = (
-        "{ sleep 0.3; echo 5 >> log.csv; sleep 0.3; echo 7 >> log.csv; } & "
-        "timeout 20 tail -n +1 -s 0.05 -f log.csv | convcli csv sma:2 --follow -q | head -n 5"
+        "{ sleep 0.5; echo 5 >> log.csv; sleep 0.5; echo 7 >> log.csv; sleep 0.5; } & "
+        "tail -n +1 -s 0.05 --pid=$! -f log.csv | convcli csv sma:2 --follow -q"
     )
     assert shell(script, tmp_path).text.split() == ["x", "1", "2", "4", "6"]
 

@@ -136,6 +136,9 @@ class Batch:
         elif not request.quiet:
             for warning in facts.warnings:
                 tell(warning, kind="warning")
+            for step in facts.steps:
+                if step.note and step.taps is not None:  # what a design did to its taps
+                    tell(step.note, kind="note")
             self._summarise(facts)
         held = _conditions(facts, request.fail_on)
         for condition in held:

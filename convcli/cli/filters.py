@@ -144,7 +144,7 @@ def _described(step: BoundStep) -> list[str]:
     rows = [("step", facts.text), ("", step.step.help)]
     if facts.taps is not None:
         shape = " x ".join(str(side) for side in facts.shape)
-        rows += [("taps", taps_text(step) or shape), ("number of taps", shape), ("sum", number(facts.sum))]
+        rows += [("taps", ": ".join(text for text in (shape, taps_text(step)) if text)), ("sum", number(facts.sum))]
         rows.append(("delay", f"{number(facts.delay)} samples"))
     rows += [("look-ahead", f"{facts.look_ahead} samples"), ("reach", reach(facts.reach))]
     rows += _frequencies(step)

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from convcli.core.chain import Chain
 from convcli.core.ops import Convolve, EachChannel, Magnitude, Op, WeightedByAlpha
-from convcli.core.resample import Resample
 from convcli.facts import ReachFacts, StepFacts
 from convcli.units import describe_frequency
 
@@ -90,9 +89,7 @@ def _whole_note(step: BoundStep) -> str:
         return "sees the whole signal first"
     if not step.ops:
         return "changes nothing"
-    return next(
-        (f"{len(op.starts)} phases of {op.table.shape[1]} taps" for op in step.ops if isinstance(op, Resample)), ""
-    )
+    return ""
 
 
 def _reach_facts(chain: Chain) -> tuple[ReachFacts, ...]:

@@ -220,13 +220,15 @@ def _release(streams: dict[bytes, Stream], seen: int) -> int | None:
 def _in_row_order(results: Iterable[tuple[list[Piece], int | None]]) -> Iterator[tuple[Array, Rows]]:
     """The outputs of interleaved signals merged by the rows they stand at, each as soon as no earlier one can come."""
     waiting: list[Piece] = []
+    lowest: float = np.inf
     for pieces, release in results:
         waiting += pieces
+        lowest = min((lowest, *(int(piece.rows[0]) for piece in pieces)))
         if release is None:
             yield from ((piece.x, piece.rows) for piece in waiting)
-            waiting = []
+            waiting, lowest = [], np.inf
             continue
-        if not waiting:
+        if release <= lowest:
             continue
         y = np.concatenate([piece.x for piece in waiting])
         rows = np.concatenate([piece.rows for piece in waiting])
@@ -235,6 +237,7 @@ def _in_row_order(results: Iterable[tuple[list[Piece], int | None]]) -> Iterator
         if free:
             yield y[order[:free]], rows[order[:free]]
         waiting = [Piece(ALL, y[order[free:]], rows[order[free:]])] if free < len(order) else []
+        lowest = int(waiting[0].rows[0]) if waiting else np.inf
 
 
 def _numbered(outputs: Iterable[tuple[Array, Rows]]) -> Iterator[tuple[Array, Rows]]:

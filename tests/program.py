@@ -27,6 +27,7 @@ import json, os, sys
 import convcli.cli.filters, convcli.cli.image, convcli.cli.audio
 from convcli.cli import main
 assert main(["csv", "box:2", "-q", sys.argv[1], "-o", os.devnull]) == 0
+print("ready", flush=True)
 for line in sys.stdin:
     words, cwd, streams = json.loads(line)
     child = os.fork()
@@ -147,6 +148,8 @@ class Program:
         self._streams[0].write_text("x\\n1\\n")
         command = [sys.executable, "-c", _WAITING, str(self._streams[0])]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -93,16 +93,24 @@ def kernel(
     return Weighted(tuple(weights), stride or (1,) * g.ndim, divisor, rule)
 
 
-def mean_pool(size: Index, stride: Index | None = None, *, total: bool = False) -> Weighted:
-    """The mean (or sum) of the windows that start at k * stride."""
-    offsets = tuple(product(*(range(n) for n in size)))
+def window(size: Index, stride: Index, align: str) -> tuple[Index, ...]:
+    """The samples of a window that starts at k * stride; a causal one that overlaps others ends before (k+1) * stride."""
+    first = [max(0, n - s) if align == "causal" else 0 for n, s in zip(size, stride, strict=True)]
+    return tuple(product(*(range(-b, n - b) for n, b in zip(size, first, strict=True))))
+
+
+def mean_pool(size: Index, stride: Index | None = None, *, total: bool = False, align: str = "center") -> Weighted:
+    """The mean (or sum) of windows."""
+    offsets = window(size, stride or size, align)
     divisor = 1.0 if total else float(len(offsets))
     return Weighted(tuple((o, 1.0) for o in offsets), stride or size, divisor, "renormalise", pool=True)
 
 
-def fold_pool(fold: Callable[[list[float]], float], size: Index, stride: Index | None = None) -> Fold:
-    """The largest or smallest of the windows that start at k * stride."""
-    return Fold(fold, tuple(product(*(range(n) for n in size))), stride or size)
+def fold_pool(
+    fold: Callable[[list[float]], float], size: Index, stride: Index | None = None, *, align: str = "center"
+) -> Fold:
+    """The largest or smallest of windows."""
+    return Fold(fold, window(size, stride or size, align), stride or size)
 
 
 def outside(i: int, n: int, edge: str) -> int | None:

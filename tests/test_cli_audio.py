@@ -203,7 +203,11 @@ def test_a_wrong_request_leaves_no_file(
 
 
 def test_what_is_no_sound(program: Program, tmp_path: Path) -> None:
-    for name, data in {"text.wav": b"hello, world\n" * 50, "empty.wav": b"", "head.wav": b"RIFF\x00\x00\x00\x00WAVE"}.items():
+    for name, data in {
+        "text.wav": b"hello, world\n" * 50,
+        "empty.wav": b"",
+        "head.wav": b"RIFF\x00\x00\x00\x00WAVE",
+    }.items():
         (tmp_path / name).write_bytes(data)
         ended = program.run("audio", "kernel:1", name, "-o", "out.wav", cwd=tmp_path)
         assert ended.code == 3, ended

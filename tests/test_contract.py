@@ -220,7 +220,7 @@ def _ends_in_zero(plan: Plan, axis: int) -> bool:
 @every_geometry
 def test_causal_steps_do_not_look_ahead(step: Step, medium: str) -> None:
     plan = accepted(step, medium, align="causal")
-    if step.name in BETWEEN_SAMPLES:
+    if step.name == "resize":  # a picture has no future
         return
     for axis in range(plan.signal.axes):
         assert plan.chain.look_ahead(axis) <= 0

@@ -101,8 +101,10 @@ def folds_1d(draw: st.DrawFn, align: Align) -> Both:
         return Both("abs", align, naive.Each(abs, 1))
     text = f"{kind}_pool:{n},stride={stride}"
     if kind in ("avg", "sum"):
-        return Both(text, align, naive.mean_pool((n,), (stride,), total=kind == "sum"), whole=kind == "sum")
-    return Both(text, align, naive.fold_pool(max if kind == "max" else min, (n,), (stride,)))
+        return Both(
+            text, align, naive.mean_pool((n,), (stride,), total=kind == "sum", align=align), whole=kind == "sum"
+        )
+    return Both(text, align, naive.fold_pool(max if kind == "max" else min, (n,), (stride,), align=align))
 
 
 @st.composite

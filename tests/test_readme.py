@@ -32,7 +32,12 @@ def test_commands_do_what_is_said(command: str, output: str, tmp_path: Path) -> 
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
-        ["sh", "-c", f"exec 2>&1; {command}"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        ["sh", "-c", f"exec 2>&1; {command}"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     told, expected = (TIMES.sub("in T s", text).splitlines() for text in (run.stdout, output))
     # What goes to standard error may overtake what goes through a pipe.

@@ -148,20 +148,20 @@ class Convolve:
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """The largest (np.fmax) or smallest (np.fmin) of `size` samples from k*step on; missing ones are passed over."""
+    """The largest (np.fmax) or smallest (np.fmin) of windows of `size` samples; missing ones are passed over."""
 
     fold: Callable[..., Any]
     size: tuple[int, ...]
     step: tuple[int, ...]
+    before: tuple[int, ...]
     anchor: tuple[int, ...]
     missing: Missing = "keep"
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """A window starts at the sample k*step."""
-        return tuple(
-            Reach(after=n - 1, step=s, anchor=c) for n, s, c in zip(self.size, self.step, self.anchor, strict=True)
-        )
+        """A window starts at the sample k*step - before."""
+        geometry = zip(self.size, self.step, self.before, self.anchor, strict=True)
+        return tuple(Reach(before=b, after=n - 1 - b, step=s, anchor=c) for n, s, b, c in geometry)
 
     holds = False
 

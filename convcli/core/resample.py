@@ -41,11 +41,21 @@ class Resample:
     holds = True
 
     @classmethod
-    def by(cls, phases: int, step: int, interpolation: Interpolation, *, axis: int = 0, axes: int = 1) -> Resample:
+    def by(
+        cls,
+        phases: int,
+        step: int,
+        interpolation: Interpolation,
+        *,
+        axis: int = 0,
+        axes: int = 1,
+        causal: bool = False,
+    ) -> Resample:
         """The resampler to `phases` samples for every `step`.
 
         On a picture the corners of the first and last pixel stay where they are, so that output k lies at
-        (k + 1/2) * step / phases - 1/2; in sound sample 0 stays where it is.
+        (k + 1/2) * step / phases - 1/2; in sound sample 0 stays where it is. A causal one lags so far behind that it
+        reads nothing later.
         """
         scale = 1.0 if interpolation == "nearest" else max(1.0, step / phases)
         shape, support = _shapes()[interpolation]
@@ -57,6 +67,8 @@ class Resample:
         distance = (starts[:, None] + np.arange(width) - at[:, None]) / scale
         table = shape(distance)
         table /= table.sum(axis=1, keepdims=True)
+        if causal:
+            starts -= max(0, int((starts - np.arange(phases) * step // phases).max()) + width - 1)
         return cls(table=table, starts=starts, step=step, axis=axis, axes=axes)
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -51,7 +52,7 @@ def stride(n: Count, *, signal: Signal, align: Align) -> Convolve | None:
 
 
 @step("downsampling", example="resample:8000")
-def resample(rate: str, *, signal: Signal) -> Op | None:
+def resample(rate: str, *, signal: Signal, align: Align) -> Op | None:
     """Sound at another rate in Hz (16k, 44100), at any ratio: 100 dB of stop band, flat to 0.91 of the lower Nyquist.
 
     y[k] is the sound at the time k / RATE; ceil(n * RATE / rate) samples. The gain is kept.
@@ -61,9 +62,11 @@ def resample(rate: str, *, signal: Signal) -> Op | None:
     quantity = _in_hertz(rate)
     if quantity <= 0 or quantity != round(quantity):
         raise UnitError(f"expected a rate in whole Hz such as 16000 or 16k, got {rate!r}")
-    new, old = int(quantity), round(signal.rate)
-    common = math.gcd(new, old)
-    return None if new == old else Resample.by(new // common, old // common, "kaiser")
+    # A rate such as 8000 / 3, after a downsampling, is a fraction that a float only comes near.
+    ratio = int(quantity) / Fraction(signal.rate).limit_denominator(10**6)
+    if ratio == 1:
+        return None
+    return Resample.by(ratio.numerator, ratio.denominator, "kaiser", causal=align == "causal")
 
 
 def _in_hertz(text: str) -> float:
@@ -111,28 +114,36 @@ def _new_size(text: str, rows: int, columns: int) -> tuple[int, int]:
 
 
 def _pooled(size: tuple[int, ...], step: tuple[int, ...] | None, *, align: Align, divisor: float) -> Convolve | None:
-    """A sum over windows that start at k*step, divided by `divisor`."""
+    """A sum over windows, divided by `divisor`."""
     if all(n == 1 for n in (*size, *(step or size))):
         return None
+    every = step or size
+    before = _pool_before(size, every, align)
     return Convolve(
         taps=np.ones(size),
-        before=(0,) * len(size),
-        after=tuple(n - 1 for n in size),
-        step=step or size,
-        anchor=_pool_anchor(size, align),
+        before=before,
+        after=tuple(n - 1 - b for n, b in zip(size, before, strict=True)),
+        step=every,
+        anchor=_pool_anchor(size, every, align),
         divisor=divisor,
         summarises=True,
     )
 
 
-def _pool_anchor(size: tuple[int, ...], align: Align) -> tuple[int, ...]:
-    """A pooled value stands at the newest sample that it read, or at the middle of its window."""
-    return tuple(n - 1 if align == "causal" else (n - 1) // 2 for n in size)
+def _pool_before(size: tuple[int, ...], every: tuple[int, ...], align: Align) -> tuple[int, ...]:
+    """Windows start at k*step; causal ones that overlap end with the new samples of their step."""
+    return tuple(max(0, n - s) if align == "causal" else 0 for n, s in zip(size, every, strict=True))
+
+
+def _pool_anchor(size: tuple[int, ...], every: tuple[int, ...], align: Align) -> tuple[int, ...]:
+    """A pooled value stands at the newest sample that it read, or in the middle of the samples that are new in it."""
+    new = [min(n, s) for n, s in zip(size, every, strict=True)]
+    return tuple(n - 1 if align == "causal" else (n - 1) // 2 for n in new)
 
 
 @step("downsampling", example="avg_pool:2")
 def avg_pool(n: Size, *, stride: Size | None = None, align: Align) -> Convolve | None:
-    """Mean of each window of N (or HxW) samples; windows follow each other, or start every `stride`."""
+    """Mean of each window of N (or HxW) samples; windows follow each other, or come every `stride`."""
     return _pooled(n, stride, align=align, divisor=float(math.prod(n)))
 
 
@@ -145,7 +156,10 @@ def sum_pool(n: Size, *, stride: Size | None = None, align: Align) -> Convolve |
 def _folded(fold: np.ufunc, n: tuple[int, ...], step: tuple[int, ...] | None, align: Align) -> Pool | None:
     if all(side == 1 for side in (*n, *(step or n))):
         return None
-    return Pool(fold=fold, size=n, step=step or n, anchor=_pool_anchor(n, align))
+    every = step or n
+    return Pool(
+        fold=fold, size=n, step=every, before=_pool_before(n, every, align), anchor=_pool_anchor(n, every, align)
+    )
 
 
 @step("downsampling", example="max_pool:2")

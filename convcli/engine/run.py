@@ -16,7 +16,7 @@ from convcli.core.chain import Chain
 from convcli.core.whole import Normalize, Reduce, Reduction
 from convcli.engine.stream import Stream
 from convcli.engine.workers import Workers
-from convcli.errors import InputError
+from convcli.errors import InputError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -141,7 +141,7 @@ def _filtered(
             continue
         chain_of = _settled(stage, arrivals, plan, workers)
         results = workers.map(Batch.run, _cut(arrivals(), chain_of, edge, Tally(), 0))
-        reduced = _reduced(results, step.whole)
+        reduced = _reduced(results, step, plan)
         arrivals = partial(iter, [reduced])
         stage, tail = [], 0
     chain_of = _settled(stage, arrivals, plan, workers)
@@ -170,20 +170,34 @@ def _settled(
     return chain_of
 
 
-def _reduced(results: Iterator[tuple[list[Piece], int | None]], reduce: Reduce) -> list[Piece]:
-    """The bins of each signal. What its length is shows at its end, so that the outputs before are kept until then."""
+def _reduced(results: Iterator[tuple[list[Piece], int | None]], step: BoundStep, plan: Plan) -> list[Piece]:
+    """The bins of each signal, in constant memory where its length is known beforehand."""
+    reduce, n = step.whole, step.before.shape[0]
+    assert isinstance(reduce, Reduce)  # noqa: S101 -- what the caller has seen
     gathered: dict[bytes, list[Piece]] = defaultdict(list)
+    running: dict[bytes, Reduction] = {}
     for pieces, _ in results:
         for piece in pieces:
-            gathered[piece.group].append(piece)
-    reduced: list[Piece] = []
+            if n is None or plan.rules.edge == "valid":
+                gathered[piece.group].append(piece)
+                continue
+            shape = (n, *piece.x.shape[1:-1])
+            running.setdefault(piece.group, Reduction(reduce, shape)).add(piece.x, piece.rows)
     for group, parts in gathered.items():
-        n = sum(len(part.x) for part in parts)
-        reduction = Reduction(reduce, (n, *parts[0].x.shape[1:-1]))
+        running[group] = Reduction(reduce, (sum(len(part.x) for part in parts), *parts[0].x.shape[1:-1]))
         for part in parts:
-            reduction.add(part.x, part.rows)
-        reduced.append(Piece(group, *reduction.result()))
-    return reduced
+            running[group].add(part.x, part.rows)
+    for reduction in running.values():
+        _check_bins(reduction, plan)
+    return [Piece(group, *reduction.result()) for group, reduction in running.items()]
+
+
+def _check_bins(reduction: Reduction, plan: Plan) -> None:
+    expected, bins = reduction.shape[0], reduction.reduce.bins[0]
+    if reduction.seen != expected:
+        raise InputError(f"the signal ended after {reduction.seen} of {expected} samples")
+    if plan.signal.medium == "table" and bins > expected:
+        raise RequestError(f"a table of {expected} rows cannot get {bins}", hint=f"ask for at most {expected}")
 
 
 # -------------------------------------------------------------------------------------------- cut and order

@@ -198,6 +198,7 @@ class ImageSink:
             "pages": len(self._pages),
             "bits": 8 * layout.dtype.itemsize,
             "channels": list(layout.channels),
+            "clipped": {name: low + self._above[name] for name, low in self._below.items()},
             "clipped_below": dict(self._below),
             "clipped_above": dict(self._above),
         }

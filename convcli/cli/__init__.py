@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from convcli.errors import ConvcliError
+from convcli.errors import ConvcliError, OutputError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -15,18 +17,28 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 DEFECT = 70
 
+# What only a write can fail with. Files are written through doors that know their names; this is left to print().
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program; returns the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    _let_signals_clean_up()
+    try:
+        _let_signals_clean_up()
+        _open_standard_streams()
+        return _run(words)
+    except Stopped as stop:
+        return stop.code
+
+
+def _run(words: list[str]) -> int:
     from convcli.cli.app import with_commands
 
     try:
         code = with_commands(words)(args=words, prog_name="convcli", standalone_mode=False)
-        sys.stdout.flush()
-    except Stopped as stop:
-        return stop.code
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         return closed_pipe()
     except ConvcliError as error:
@@ -58,22 +70,44 @@ def _let_signals_clean_up() -> None:
             signal.signal(getattr(signal, name), stop)
 
 
+def _open_standard_streams() -> None:
+    """Give the null device to those that are closed, lest a file that is opened gets their number and our words."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 -- open as long as the program runs
+
+
 def closed_pipe() -> int:
-    """Whoever read our output has enough: no error. Standard output is not flushed again when Python ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Whoever read our output has enough: no error."""
+    _give_up_stdout()
     return 0
+
+
+def _give_up_stdout() -> None:
+    """What still waits to be written is not tried again when Python ends."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _other(error: Any) -> int:
     """Errors of the command line, which Typer raises with a text of their own, and defects."""
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
-        print(error.format_message(), file=sys.stderr)
+        say(error.format_message())
         return int(error.exit_code)
     if hasattr(error, "format_message"):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "convcli"
-        tell(error.format_message(), hint=f"`{command} --help` shows what can be asked")
+        told = error.format_message().replace(": Value error, ", ": ")
+        tell(told, hint=f"`{command} --help` shows what can be asked")
         return int(error.exit_code)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        _give_up_stdout()
+        tell(f"cannot write standard output: {error.strerror}")
+        return OutputError.exit_code
     if isinstance(error, MemoryError):
         tell("not enough memory for this", hint="--threads 1 and a chain with a shorter reach need less")
         return 3
@@ -93,4 +127,10 @@ def tell(message: str, *, hint: str | None = None, excerpt: tuple[str, ...] = ()
     lines = [f"{kind}: {visible(message)}", *(f"  {visible(line)}" for line in excerpt)]
     if hint:
         lines.append(f"hint: {visible(hint)}")
-    print(*lines, sep="\n", file=sys.stderr)
+    say("\n".join(lines))
+
+
+def say(text: str) -> None:
+    """Words on standard error. That nobody can read them changes nothing of the run."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)

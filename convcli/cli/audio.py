@@ -43,8 +43,12 @@ class AudioAdapter:
         """The sound in `path`, or on standard input."""
         from convcli.media.audio.formats import format_of
         from convcli.media.audio.source import open_audio
+        from convcli.media.outputs import is_special
 
-        wanted = self.format or (None if output is None else format_of(output))
+        # A device or a pipe gets the format of the input, as standard output does.
+        wanted = self.format
+        if wanted is None and output is not None and not is_special(output):
+            wanted = format_of(output)
         stdin = sys.stdin.buffer if path is None else None
         with open_audio(path, stdin=stdin, strict=self.strict) as source:
             yield OpenedAudio(source, self, wanted)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from convcli.cli import INTERRUPTED, Stopped, closed_pipe, tell, tell_error
+from convcli.cli import INTERRUPTED, Stopped, closed_pipe, say, tell, tell_error
 from convcli.cli.progress import Progress
 from convcli.cli.single import Single, about
 from convcli.errors import ConditionError, ConvcliError, RequestError
@@ -51,7 +52,8 @@ class Batch:
         calls = parse(request.filter)
         self._check_report()
         outputs: Sequence[Path | None] = [None] * len(request.inputs)
-        if not request.dry_run:
+        # A plan of several inputs may be looked at before it is known where they are to go.
+        if not request.dry_run or request.output is not None or request.in_place:
             outputs = plan_outputs(
                 request.inputs,
                 request.output,
@@ -148,11 +150,12 @@ class Batch:
     def _summarise(self, facts: RunFacts) -> None:
         from convcli.report.terminal import details, summary
 
-        print(summary(facts), file=sys.stderr)
+        say(summary(facts))
         if self.request.verbose:
             from rich.console import Console
 
-            Console(stderr=True, highlight=False).print(details(facts))
+            with suppress(OSError):
+                Console(stderr=True, highlight=False).print(details(facts))
 
 
 def _conditions(facts: RunFacts, fail_on: tuple[str, ...]) -> list[str]:

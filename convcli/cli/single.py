@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -15,7 +15,7 @@ from convcli.errors import ConditionError, ConvcliError, InputError, RequestErro
 from convcli.facts import InputFacts, LossFacts, OutputFacts, RunFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from threading import Event
 
     from convcli.cli.options import Request
@@ -100,6 +100,7 @@ class Single:
                 raise RequestError("no input", hint="name a file, or pipe one in: ... | convcli ...")
             elif reads_twice(self.calls):
                 path = held.enter_context(_spooled())
+                held.enter_context(_called("standard input", path))
             opened = held.enter_context(self.adapter.open(path, self.output, self.calls))
             plans = self._plans(opened)
             if self.request.dry_run:
@@ -107,7 +108,7 @@ class Single:
             try:
                 written = self._write(opened, plans)
             except InputError as error:
-                raise about(self.source, error) from None
+                raise about(self.source, error, read=path) from None
             facts = self._facts(opened, plans, written)
         return replace(facts, seconds=time.perf_counter() - started)
 
@@ -212,10 +213,10 @@ def _looks_ahead(plan: Plan) -> str:
     return f"{farthest} samples" if farthest > 0 else ""
 
 
-def about(source: Path | None, error: ConvcliError) -> ConvcliError:
-    """The error with the name of its input, where it does not say it already."""
+def about(source: Path | None, error: ConvcliError, *, read: Path | None = None) -> ConvcliError:
+    """The error with the name of its input, where it names neither that nor the file that was `read` in its place."""
     name = "standard input" if source is None else str(source)
-    if name not in error.message:
+    if name not in error.message and str(read) not in error.message:
         error.message = f"{name}: {error.message}"
     return error
 
@@ -244,6 +245,16 @@ class _Watched:
     def close(self) -> None:
         if self.progress is not None:
             self.progress.close()
+
+
+@contextmanager
+def _called(name: str, path: Path) -> Iterator[None]:
+    """Errors that name `path`, which the user has never seen, say `name` instead."""
+    try:
+        yield
+    except ConvcliError as error:
+        error.message = error.message.replace(str(path), name)
+        raise
 
 
 class _spooled(AbstractContextManager[Path]):  # noqa: N801 -- used as a function

@@ -10,7 +10,7 @@ from convcli.report.words import signal as signal_words
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from convcli.facts import InputFacts, OutputFacts, RunFacts
+    from convcli.facts import InputFacts, OutputFacts, RunFacts, StepFacts
 
 __all__ = ["details", "summary", "visible"]
 
@@ -95,11 +95,17 @@ def details(run: RunFacts) -> Group:
 
 def plan_text(run: RunFacts) -> str:
     """What `--dry-run` prints: what would be read, done and written, in plain lines."""
-    facts = run.inputs[0]
-    lines = [f"input    {_path(facts.path)}: {signal_words(facts)}"]
-    lines += [f"step     {'  '.join(cell for cell in map(visible, step_row(step)) if cell)}" for step in run.steps]
+    lines = [f"input    {signal_words(facts)}" for facts in run.inputs]
+    lines += [f"step     {_designed(step)}" for step in run.steps]
     lines.append(f"rules    edge {run.edge}, align {run.align}, missing {run.missing}")
     if run.chain is not None and run.chain.look_ahead is not None:
         lines.append(f"reach    {reach(run.chain.reach)}; look-ahead {max(0, run.chain.look_ahead)}")
     lines += [f"output   {signal_words(side)}" for side in run.outputs]
     return "\n".join([*lines, *(f"warning  {visible(text)}" for text in run.warnings)])
+
+
+def _designed(step: StepFacts) -> str:
+    """`sma:3: taps 3, sum 1, delay 1, look-ahead 0, reach -2 ... +0`: a step's cells under their names."""
+    text, *cells = step_row(step)
+    told = [f"{name} {cell}" for name, cell in zip(STEP_COLUMNS[1:], cells, strict=True) if cell]
+    return f"{text}: {', '.join(told)}" if told else text

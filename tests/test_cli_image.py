@@ -180,7 +180,9 @@ def test_negatives_are_clipped_and_said_so(program: Program, tmp_path: Path) -> 
         (("correlate:0.5,0,-0.5", "--range", "scale"), [255, 255, 255, 0, 0, 255, 255, 255, 255]),
     ],
 )
-def test_what_range_makes_of_values(words: tuple[str, ...], expected: list[int], program: Program, tmp_path: Path) -> None:
+def test_what_range_makes_of_values(
+    words: tuple[str, ...], expected: list[int], program: Program, tmp_path: Path
+) -> None:
     x = np.full((4, 9, 1), 100, np.uint8)
     x[:, 4:] = 160
     save(tmp_path / "step.png", x)
@@ -229,7 +231,9 @@ def test_smoothing_runs_along_both_axes_and_axis_picks_one(program: Program, tmp
     assert program.run("image", "box:3,axis=x", "a.png", "-o", "x.png", cwd=tmp_path).code == 0
     np.testing.assert_allclose(load(tmp_path / "xy.png"), box3(x), atol=0.51)
     wide = np.pad(x[..., 0].astype(float), ((0, 0), (1, 1)), "edge")
-    np.testing.assert_allclose(load(tmp_path / "x.png")[..., 0], (wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]) / 3, atol=0.51)
+    np.testing.assert_allclose(
+        load(tmp_path / "x.png")[..., 0], (wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]) / 3, atol=0.51
+    )
 
 
 def test_resize_and_pools(program: Program, tmp_path: Path) -> None:
@@ -353,7 +357,10 @@ def test_vips_after(tmp_path: Path) -> None:
 @peer("convert")
 def test_the_gaussian_is_that_of_imagemagick(tmp_path: Path) -> None:
     done("image", "gaussian:2", SAMPLES / "cat.png", "-o", "ours.png", cwd=tmp_path)
-    assert shell(f"convert '{SAMPLES}/cat.png' -define convolve:showkernel=0 -gaussian-blur 8x2 theirs.png", tmp_path).code == 0
+    assert (
+        shell(f"convert '{SAMPLES}/cat.png' -define convolve:showkernel=0 -gaussian-blur 8x2 theirs.png", tmp_path).code
+        == 0
+    )
     assert np.abs(load(tmp_path / "ours.png").astype(int) - load(tmp_path / "theirs.png")).max() <= 2
 
 

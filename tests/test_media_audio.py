@@ -108,7 +108,9 @@ def test_samples_are_what_libsndfile_says(tmp_path: Path, subtype: str) -> None:
     with open_audio(path) as source:
         assert np.array_equal(read_all(source), samples(path))
         assert np.array_equal(read_all(source), samples(path))  # a second pass
-        assert source.signal == Signal(medium="audio", shape=(5000,), channels=("left", "right"), rate=float(RATE))
+        top = {"PCM_U8": 127 / 128, "PCM_16": 1 - 2**-15, "PCM_24": 1 - 2**-23, "PCM_32": 1 - 2**-31}.get(subtype, 1.0)
+        named = {"channels": ("left", "right"), "rate": float(RATE), "full_scale": top}
+        assert source.signal == Signal(medium="audio", shape=(5000,), **named)
 
 
 def test_full_scale_survives_in_every_integer_width(tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +87,8 @@ class Batch:
         if len(places) == 1:
             facts = self._single(calls, places[0], self._progress(None)).run()
             return [facts], self._tell(facts)
+        from concurrent.futures import ThreadPoolExecutor
+
         runs: list[RunFacts] = []
         worst = 0
         jobs = min(self.request.jobs or os.cpu_count() or 1, len(places))

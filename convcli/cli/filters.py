@@ -12,6 +12,7 @@ from convcli.cli.options import examples
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
+    from convcli.designs.registry import Step
     from convcli.engine.plan import BoundStep
     from convcli.signals import Signal
 
@@ -71,24 +72,38 @@ def _listed(*, markdown: bool) -> list[str]:
 
 
 def _show(text: str, rate: str | None, align: str, export: Path | None, *, force: bool) -> None:
-    import inspect
-
     from convcli.designs import find
     from convcli.engine.grammar import parse
 
     calls = parse(text)
-    first = find(calls[0].name)
-    bare = len(calls) == 1 and not calls[0].arguments and any(p.required for p in first.parameters)
-    if bare:
-        if export is not None:
-            raise RequestError(f"--export needs the step with its values, such as {first.example}")
-        print(first.usage, "", inspect.getdoc(first.design) or "", "", f"example: {first.example}", sep="\n")
-        return
-    bound = _bind(text, rate, align)
-    for number, step in enumerate(bound):
-        print(*([""] if number else []), *_described(step), sep="\n")
     if export is not None:
-        _export(bound, export, force=force)
+        _check_export(export, force=force)
+    elif len(calls) == 1 and not calls[0].arguments:
+        print(*_page(find(calls[0].name)), sep="\n")
+        if not _is_complete(text, rate, align):
+            return
+        print()
+    bound = _bind(text, rate, align)
+    lines = [line for step in bound for line in ("", *_described(step))]
+    if export is not None:
+        _export(bound, export)
+    print(*lines[1:], sep="\n")
+
+
+def _is_complete(name: str, rate: str | None, align: str) -> bool:
+    """Whether a step can be designed by its name alone."""
+    try:
+        _bind(name, rate, align)
+    except RequestError:
+        return False
+    return True
+
+
+def _page(step: Step) -> list[str]:
+    """A step's usage, what it says of itself, and an example."""
+    import inspect
+
+    return [step.usage, "", inspect.getdoc(step.design) or step.help, "", f"example: {step.example}"]
 
 
 def _bind(text: str, rate: str | None, align: str) -> tuple[BoundStep, ...]:
@@ -169,15 +184,20 @@ def _frequencies(step: BoundStep) -> list[tuple[str, str]]:
     return rows
 
 
-def _export(bound: tuple[BoundStep, ...], path: Path, *, force: bool) -> None:
-    from convcli.engine.describe import weights_of
-    from convcli.engine.export import EXPORTS, export_taps
-    from convcli.media.outputs import atomic
+def _check_export(path: Path, *, force: bool) -> None:
+    from convcli.engine.export import EXPORTS
 
     if path.suffix.lower() not in EXPORTS:
         raise RequestError(f"expected taps in a file named {', '.join(EXPORTS)}, got {path}")
     if path.exists() and not force:
         raise RequestError(f"the output {path} exists already", hint="--force replaces it")
+
+
+def _export(bound: tuple[BoundStep, ...], path: Path) -> None:
+    from convcli.engine.describe import weights_of
+    from convcli.engine.export import export_taps
+    from convcli.media.outputs import atomic
+
     weights = weights_of(bound[0]) if len(bound) == 1 else None
     if weights is None or weights.ndim > 2:
         raise RequestError("only a single step with one set of taps can be exported")

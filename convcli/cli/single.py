@@ -100,7 +100,7 @@ class Single:
                 raise RequestError("no input", hint="name a file, or pipe one in: ... | convcli ...")
             elif reads_twice(self.calls):
                 path = held.enter_context(_spooled())
-                held.enter_context(_called("standard input", path))
+                held.enter_context(_called(shown(None), path))
             opened = held.enter_context(self.adapter.open(path, self.output, self.calls))
             plans = self._plans(opened)
             if self.request.dry_run:
@@ -110,7 +110,8 @@ class Single:
             except InputError as error:
                 raise about(self.source, error, read=path) from None
             facts = self._facts(opened, plans, written)
-        return replace(facts, seconds=time.perf_counter() - started)
+        warnings = tuple(text.replace(str(path), shown(self.source)) for text in facts.warnings)
+        return replace(facts, warnings=warnings, seconds=time.perf_counter() - started)
 
     def _plans(self, opened: Opened) -> list[Plan]:
         from convcli.engine.plan import Rules, make_plan
@@ -158,9 +159,12 @@ class Single:
         return 1 if self.adapter.stepwise or len(self.request.inputs) > 1 else self.request.threads
 
     def _facts(self, opened: Opened, plans: list[Plan], written: _Written | None) -> RunFacts:
-        from convcli.engine.describe import chain_facts, step_facts
+        from convcli.engine.describe import chain_facts, step_facts, with_response
 
         plan = plans[0]
+        steps = tuple(step_facts(step) for step in plan.steps)
+        if self.request.report is not None:
+            steps = tuple(with_response(facts, step) for facts, step in zip(steps, plan.steps, strict=True))
         signal, result = plan.signal, plan.result
         details: Mapping[str, object] = {}
         if written is not None:
@@ -175,7 +179,7 @@ class Single:
             align=plan.rules.align,
             missing=plan.rules.missing,
             inputs=(InputFacts(path=str(self.source or "-"), details=opened.details(), **_of_signal(signal)),),
-            steps=tuple(step_facts(step) for step in plan.steps),
+            steps=steps,
             chain=chain_facts(plan),
             outputs=(OutputFacts(path=str(self.output or "-"), details=details, **_of_signal(result)),),
             losses=LossFacts() if written is None else _losses(signal, written.tallies, details),
@@ -213,9 +217,14 @@ def _looks_ahead(plan: Plan) -> str:
     return f"{farthest} samples" if farthest > 0 else ""
 
 
+def shown(source: Path | None) -> str:
+    """What an input is called in words."""
+    return "standard input" if source is None else str(source)
+
+
 def about(source: Path | None, error: ConvcliError, *, read: Path | None = None) -> ConvcliError:
     """The error with the name of its input, where it names neither that nor the file that was `read` in its place."""
-    name = "standard input" if source is None else str(source)
+    name = shown(source)
     if name not in error.message and str(read) not in error.message:
         error.message = f"{name}: {error.message}"
     return error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -62,6 +61,8 @@ def resample(rate: str, *, signal: Signal, align: Align) -> Op | None:
     quantity = _in_hertz(rate)
     if quantity <= 0 or quantity != round(quantity):
         raise UnitError(f"expected a rate in whole Hz such as 16000 or 16k, got {rate!r}")
+    from fractions import Fraction
+
     # A rate such as 8000 / 3, after a downsampling, is a fraction that a float only comes near.
     ratio = int(quantity) / Fraction(signal.rate).limit_denominator(10**6)
     if ratio == 1:

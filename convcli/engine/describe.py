@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,6 @@ def step_facts(step: BoundStep) -> StepFacts:
     convolution = _convolution(step.ops)
     weights = None if convolution is None else convolution.taps / convolution.divisor
     line = weights if weights is not None and weights.ndim == 1 else None
-    response = () if line is None or line.size < 2 else _drawn_response(line, step.before)
     return StepFacts(
         text=step.call.text,
         name=step.step.name,
@@ -41,9 +41,16 @@ def step_facts(step: BoundStep) -> StepFacts:
         reach=_reach_facts(chain),
         note=step.note or _whole_note(step),
         weights=() if line is None else tuple(line[:POINTS].tolist()),
-        response=response,
         frequency_unit=_frequency_unit(step.before),
     )
+
+
+def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
+    """The facts with the response over frequency, for a drawing."""
+    weights = weights_of(step)
+    if weights is None or weights.ndim != 1 or weights.size < 2:
+        return facts
+    return replace(facts, response=_drawn_response(weights, step.before))
 
 
 def chain_facts(plan: Plan) -> StepFacts:

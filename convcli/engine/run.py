@@ -220,7 +220,8 @@ def _cut(arrivals: Iterable[list[Piece]], chain_of: ChainOf, edge: Any, tally: T
         yield Batch(ready, _release(streams, seen))
     last = [(group, job) for group, stream in streams.items() if (job := stream.finish()) is not None]
     tally.edge_affected = sum(stream.edge_affected for stream in streams.values())
-    yield Batch(last, None if list(streams) == [ALL] else seen)
+    if last or list(streams) != [ALL]:
+        yield Batch(last, None if list(streams) == [ALL] else seen)
 
 
 def _release(streams: dict[bytes, Stream], seen: int) -> int | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -19,20 +20,32 @@ class Workers:
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        self._pool: ThreadPoolExecutor | None = None
 
     def map(self, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
         """The results in the order of the items; at most `threads` + 1 items are started before they are asked for."""
-        if self._pool is None:
+        if self.threads == 1:
             yield from map(function, items)
             return
+        items = iter(items)
+        first = list(islice(items, 2))
+        if len(first) < 2:  # nothing to share, no thread to start
+            yield from map(function, first)
+            return
+        pool = self._started()
         under_way: deque[Future[B]] = deque()
-        for item in items:
-            under_way.append(self._pool.submit(function, item))
+        for item in chain(first, items):
+            under_way.append(pool.submit(function, item))
             if len(under_way) > self.threads:
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
+
+    def _started(self) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._pool = self._pool or ThreadPoolExecutor(self.threads)
+        return self._pool
 
     def __enter__(self) -> Self:
         return self

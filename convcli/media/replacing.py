@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import stat
 from contextlib import contextmanager, suppress
@@ -162,7 +161,7 @@ def _named(path: Path, place: Path) -> Iterator[Path]:
 
 def _beside(place: Path) -> Path:
     """A hidden name in the same folder, short whatever the length of the final one."""
-    return place.with_name(f".convcli-{secrets.token_hex(8)}.part")
+    return place.with_name(f".convcli-{os.urandom(8).hex()}.part")
 
 
 def _inherit(place: Path, made: int | Path) -> None:

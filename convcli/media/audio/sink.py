@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +74,8 @@ class AudioSink:
         self._writer = self._open(target)
         self._spool: BinaryIO | None = None
         if on_clip == "normalize" and self.coding.subtype not in FLOATS:
+            import tempfile
+
             self._spool = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 closed by close and discard
 
     def _whole_rate(self) -> int:

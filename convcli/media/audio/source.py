@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import shutil
-import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, cast
 
 from convcli.errors import InputError
 from convcli.media.audio import wav
 from convcli.media.audio.details import AudioDetails, channel_names, reading
+from convcli.media.audio.formats import FLOATS
 from convcli.media.audio.wav_reader import WavFile, WavStream
 from convcli.signals import Block, Signal
 
@@ -53,6 +53,8 @@ class AudioSource:
             shape=(self.details.frames,),
             channels=channel_names(self.details.channels),
             rate=float(self.details.rate),
+            # Whole numbers end one step below 1: what is normalised to their largest is not clipped.
+            full_scale=1.0 if self.details.subtype in FLOATS else 1 - 2.0 ** (1 - self.details.bits),
         )
 
     def chunks(self) -> Iterator[Raw]:
@@ -150,6 +152,8 @@ def _open_pipe(stream: BinaryIO, odd: Odd, name: str) -> _Reader:
             header = wav.read_header(recorder, name=name)
             if header.subtype is not None:
                 return WavStream(stream, header, name, odd)
+        import tempfile
+
         from convcli.media.audio.sndfile import SndFileReader
 
         spool = cast("BinaryIO", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 the reader closes it

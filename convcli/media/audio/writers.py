@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -144,6 +143,8 @@ class CodecWriter:
         from convcli.media.audio.sndfile import SndFileEncoder, exchange_type
 
         self._target, self._coding, self._metadata = target, coding, metadata
+        import tempfile
+
         opened = target.open("w+b") if isinstance(target, Path) else tempfile.TemporaryFile()  # noqa: SIM115
         self._file = cast("BinaryIO", opened)
         self._size = (rate, channels)

@@ -1,0 +1,192 @@
+"""`convcli filters` as its users run it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import soundfile as sf
+from program import Program, done, run, shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Every step of the table in the contract but `model`.
+STEPS = [
+    *("kernel", "correlate", "ir", "box", "sma", "wma", "ema", "gaussian", "triangle", "binomial", "hann", "savgol"),
+    *("lowpass", "highpass", "bandpass", "bandstop", "diff", "gradient", "laplacian", "laplacian_of_gaussian", "dog"),
+    *(
+        "sobel",
+        "prewitt",
+        "scharr",
+        "sharpen",
+        "emboss",
+        "motion",
+        "disk",
+        "gabor",
+        "downsample",
+        "stride",
+        "resample",
+        "resize",
+    ),
+    *("avg_pool", "max_pool", "min_pool", "sum_pool", "adaptive_avg_pool", "adaptive_max_pool"),
+    *(
+        "global_avg_pool",
+        "global_max_pool",
+        "relu",
+        "leaky_relu",
+        "tanh",
+        "sigmoid",
+        "abs",
+        "log",
+        "exp",
+        "gain",
+        "offset",
+        "clip",
+        "normalize",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    with Program(tmp_path_factory.mktemp("program")) as waiting:
+        yield waiting
+
+
+def facts(text: str) -> dict[str, str]:
+    """The lines `name   value` of a step."""
+    return {line[:16].strip(): line[16:].strip() for line in text.splitlines() if line[:1].strip()}
+
+
+def test_the_list_names_every_step() -> None:
+    ended = done("filters")
+    for name in STEPS:
+        assert re.search(rf"(^|[ (]){name}\b", ended.text, re.MULTILINE), name
+    assert ended.err == ""
+
+
+def test_the_table_for_the_readme(program: Program, tmp_path: Path) -> None:
+    rows = program.run("filters", "--markdown", cwd=tmp_path).text.splitlines()
+    assert rows[1] == "| --- | --- |"
+    assert all(len(re.split(r"(?<!\\)\|", row)) == 4 for row in rows)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_every_step_has_a_page_with_an_example_that_works(name: str, program: Program, tmp_path: Path) -> None:
+    page = program.run("filters", name, cwd=tmp_path)
+    assert page.code == 0, page
+    example = re.search(r"^example: (.*)", page.text, re.MULTILINE)
+    assert example is not None
+    if name in ("ir", "resample"):  # these need a file, a rate
+        return
+    shown = program.run("filters", example[1], cwd=tmp_path)
+    assert shown.code == 0, shown
+    assert "look-ahead" in shown.text
+
+
+def test_a_step_as_designed(program: Program, tmp_path: Path) -> None:
+    told = facts(program.run("filters", "lowpass:1k,width=200", "--rate", "16k", cwd=tmp_path).text)
+    count = int(told["taps"])
+    assert told["sum"] == "1"
+    assert told["delay"] == "0 samples"
+    assert told["look-ahead"] == f"{count // 2} samples"
+    assert told["reach"] == f"-{count // 2} ... +{count // 2}"
+    assert 900 < float(told["-3 dB at"].split()[0]) < 1000
+    assert 1050 < float(told["-80 dB at"].split()[0]) <= 1100
+    causal = facts(program.run("filters", "box:5", "--align", "causal", cwd=tmp_path).text)
+    assert (causal["delay"], causal["look-ahead"]) == ("2 samples", "0 samples")
+    assert causal["taps"] == "5: 1, 1, 1, 1, 1 (/ 5)"
+
+
+def test_without_a_rate_frequencies_are_cycles_per_sample(program: Program, tmp_path: Path) -> None:
+    assert "cycles/sample" in program.run("filters", "lowpass:0.1", cwd=tmp_path).text
+    told = program.run("filters", "lowpass:1kHz", cwd=tmp_path)
+    assert told.code == 2
+    assert "--rate" in told.err
+    for rate in ("0", "-5", "20ms", "fast"):
+        assert program.run("filters", "lowpass:0.1", "--rate", rate, cwd=tmp_path).code == 2
+
+
+@pytest.mark.parametrize("suffix", ["csv", "npy", "wav", "json"])
+def test_exported_taps_come_back(suffix: str, program: Program, tmp_path: Path) -> None:
+    step = "lowpass:2k,taps=31"
+    ended = program.run("filters", step, "--rate", "8k", "--export", f"taps.{suffix}", cwd=tmp_path)
+    assert ended.code == 0, ended
+    path = tmp_path / f"taps.{suffix}"
+    if suffix == "wav":
+        taps = sf.read(path)[0]
+    elif suffix == "json":
+        taps = np.asarray(json.loads(path.read_text())["taps"])
+    else:
+        taps = np.load(path, allow_pickle=False) if suffix == "npy" else np.loadtxt(path, delimiter=",")
+    assert np.ravel(taps).shape == (31,)
+    assert np.sum(taps) == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(np.ravel(taps), np.ravel(taps)[::-1], atol=1e-9)
+    if suffix in ("csv", "npy"):  # what `kernel:@` reads
+        rows = b"x\n" + b"".join(b"%d\n" % (i * i % 17) for i in range(50))
+        words = ("--edge", "reflect", "--align", "center")
+        again = program.run("csv", f"kernel:@taps.{suffix}", *words, stdin=rows, cwd=tmp_path)
+        direct = program.run("csv", "lowpass:0.25,taps=31", *words, stdin=rows, cwd=tmp_path)
+        assert again.code == direct.code == 0, again
+        mine, theirs = (np.array(ended.text.split()[1:], float) for ended in (again, direct))
+        np.testing.assert_allclose(mine, theirs, rtol=1e-12)
+
+
+def test_export_of_a_picture_kernel(program: Program, tmp_path: Path) -> None:
+    assert program.run("filters", "sharpen:1", "--export", "s.csv", cwd=tmp_path).code == 0
+    taps = np.loadtxt(tmp_path / "s.csv", delimiter=",")
+    assert taps.ndim == 2
+    assert taps.sum() == pytest.approx(1)
+
+
+def test_export_refuses(program: Program, tmp_path: Path) -> None:
+    assert program.run("filters", "box:3", "--export", "t.csv", cwd=tmp_path).code == 0
+    before = (tmp_path / "t.csv").read_bytes()
+    again = program.run("filters", "box:5", "--export", "t.csv", cwd=tmp_path)
+    assert again.code == 2
+    assert "--force" in again.err
+    assert (tmp_path / "t.csv").read_bytes() == before
+    assert program.run("filters", "box:5", "--export", "t.csv", "--force", cwd=tmp_path).code == 0
+    assert len((tmp_path / "t.csv").read_text().split()) == 5
+    for words in (("box:3", "--export", "t.xls"), ("box:3 | box:5", "--export", "u.csv"), ("--export", "u.csv")):
+        refused = program.run("filters", *words, cwd=tmp_path)
+        assert (refused.code, refused.out) == (2, b"")
+    assert program.run("filters", "box:3", "--export", "nowhere/t.csv", cwd=tmp_path).code in (0, 4)
+    assert program.run("filters", "box:3", "--export", "/dev/full", cwd=tmp_path).code == 2
+
+
+def test_unknown_steps_and_the_nearest(program: Program, tmp_path: Path) -> None:
+    for text, near in (("gausian", "gaussian"), ("low_pass", "lowpass"), ("maxpool:2", "max_pool")):
+        told = program.run("filters", text, cwd=tmp_path)
+        assert told.code == 2, told
+        assert len(told.errors) == 1
+        assert near in told.err, told.err
+
+
+def test_the_shell_completes_steps(tmp_path: Path) -> None:
+    def completed(*words: str) -> list[str]:
+        env = {
+            "_CONVCLI_COMPLETE": "complete_bash",
+            "COMP_WORDS": " ".join(["convcli", *words]),
+            "COMP_CWORD": str(len(words)),
+        }
+        return shell("convcli", tmp_path, **env).text.split()
+
+    assert {"lowpass"} <= set(completed("audio", "lowp"))
+    assert set(completed("filters", "gau")) == {"gaussian"}
+    assert "audio" in completed("a")
+
+
+def test_python_m_is_the_same_program(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "convcli", "filters", "box:3"], capture_output=True, cwd=tmp_path, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, run("filters", "box:3", cwd=tmp_path).out)

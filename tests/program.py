@@ -71,11 +71,9 @@ class Done:
 
 
 def checked(done: Done) -> Done:
-    """What holds for every run: no traceback, no terminal code, a refusal is one `error:` line."""
+    """What holds for every run: no traceback, no terminal code."""
     assert "Traceback" not in done.err, done.err
     assert "\x1b" not in done.err, done.err
-    if done.code in (2, 3, 4):
-        assert len(done.errors) >= 1, done
     return done
 
 

@@ -6,12 +6,13 @@ import io
 import json
 import os
 import re
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile as sf
-from program import SAMPLES, Program, done, peer, refused, run, shell
+from program import CONVCLI, SAMPLES, Program, done, peer, refused, run, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,8 +224,8 @@ def test_an_impulse_centred(program: Program, tmp_path: Path) -> None:
     x = np.zeros(9, np.int16)
     x[4] = 1
     sf.write(tmp_path / "x.wav", x, 8000, subtype="PCM_16")
-    for filter, expected in (("kernel:1,2,3", "000123000"), ("correlate:1,2,3", "000321000")):
-        assert program.run("audio", filter, "x.wav", "-o", "y.wav", "--force", cwd=tmp_path).code == 0
+    for step, expected in (("kernel:1,2,3", "000123000"), ("correlate:1,2,3", "000321000")):
+        assert program.run("audio", step, "x.wav", "-o", "y.wav", "--force", cwd=tmp_path).code == 0
         assert "".join(map(str, sf.read(tmp_path / "y.wav", dtype="int16")[0])) == expected
 
 
@@ -318,12 +319,12 @@ def test_wav_through_pipes_both_ways(tmp_path: Path) -> None:
 
 
 def test_any_format_comes_from_a_pipe_and_goes_into_one(program: Program, tmp_path: Path) -> None:
-    for format in ("flac", "ogg", "aiff", "mp3"):
-        assert program.run("audio", "kernel:1", SAMPLES / "hello.wav", "-o", f"a.{format}", cwd=tmp_path).code == 0
-        data = (tmp_path / f"a.{format}").read_bytes()
-        ended = program.run("audio", "gain:-1dB", "--format", format, stdin=data, cwd=tmp_path)
+    for kind in ("flac", "ogg", "aiff", "mp3"):
+        assert program.run("audio", "kernel:1", SAMPLES / "hello.wav", "-o", f"a.{kind}", cwd=tmp_path).code == 0
+        data = (tmp_path / f"a.{kind}").read_bytes()
+        ended = program.run("audio", "gain:-1dB", "--format", kind, stdin=data, cwd=tmp_path)
         assert ended.code == 0, ended
-        assert sf.info(io.BytesIO(ended.out)).format.lower() == format
+        assert sf.info(io.BytesIO(ended.out)).format.lower() == kind
 
 
 @peer("sox")
@@ -373,10 +374,6 @@ def test_a_closed_pipe_ends_the_run_quietly(tmp_path: Path) -> None:
 def test_sound_is_not_written_to_a_terminal(tmp_path: Path) -> None:
     leader, follower = os.openpty()
     try:
-        import subprocess
-
-        from program import CONVCLI
-
         ended = subprocess.run(
             [*CONVCLI, "audio", "kernel:1", str(SAMPLES / "hello.wav")],
             stdin=subprocess.DEVNULL,

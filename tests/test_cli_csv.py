@@ -216,13 +216,19 @@ def test_after_downsampling_the_other_cells_are_those_of_the_newest_row(program:
     ],
 )
 def test_errors_say_what_and_where(
-    words: tuple[str, ...], text: bytes, code: int, told: tuple[str, ...], program: Program, tmp_path: Path
+    *, words: tuple[str, ...], text: bytes, code: int, told: tuple[str, ...], program: Program, tmp_path: Path
 ) -> None:
     ended = program.run("csv", *words, stdin=text, cwd=tmp_path)
     assert ended.code == code, ended
     assert len(ended.errors) == 1, ended
     for words_told in told:
         assert words_told in ended.err, ended.err
+
+
+def test_downsampling_a_constant_gives_it_from_the_first_row_to_the_last(program: Program, tmp_path: Path) -> None:
+    for words in ((), ("--align", "center"), ("--edge", "reflect"), ("--edge", "wrap")):
+        ended = program.run("csv", "downsample:4", *words, stdin=b"x\n" + b"12.3\n" * 203, cwd=tmp_path)
+        assert ended.text.split()[1:] == ["12.3"] * 51
 
 
 def test_an_error_names_the_file_and_leaves_none(tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def test_smoothing_runs_along_both_axes_and_axis_picks_one(program: Program, tmp
 
 def test_resize_and_pools(program: Program, tmp_path: Path) -> None:
     cat = SAMPLES / "cat.png"
-    for filter, size in {
+    for step, size in {
         "resize:50%": (150, 226),
         "resize:100x60": (60, 100),
         "resize:200%,method=cubic": (600, 902),
@@ -248,9 +248,9 @@ def test_resize_and_pools(program: Program, tmp_path: Path) -> None:
         "global_avg_pool": (1, 1),
         "adaptive_avg_pool:7x5": (7, 5),
     }.items():
-        ended = program.run("image", filter, cat, "-o", "out.png", "--force", cwd=tmp_path)
+        ended = program.run("image", step, cat, "-o", "out.png", "--force", cwd=tmp_path)
         assert ended.code == 0, ended
-        assert load(tmp_path / "out.png").shape[:2] == size, filter
+        assert load(tmp_path / "out.png").shape[:2] == size, step
     mean = load(cat).astype(float).mean(axis=(0, 1))
     assert program.run("image", "global_avg_pool", cat, "-o", "m.png", cwd=tmp_path).code == 0
     np.testing.assert_allclose(load(tmp_path / "m.png")[0, 0], mean, atol=0.51)
@@ -258,8 +258,8 @@ def test_resize_and_pools(program: Program, tmp_path: Path) -> None:
 
 def test_a_constant_stays_that_constant(program: Program, tmp_path: Path) -> None:
     save(tmp_path / "flat.png", np.full((20, 22, 3), 77, np.uint8))
-    for filter in ("gaussian:3", "downsample:4", "resize:37%", "lowpass:0.1", "sharpen:2", "savgol:5,2", "disk:3"):
-        ended = program.run("image", filter, "flat.png", "-o", "out.png", "--force", cwd=tmp_path)
+    for step in ("gaussian:3", "downsample:4", "resize:37%", "lowpass:0.1", "sharpen:2", "savgol:5,2", "disk:3"):
+        ended = program.run("image", step, "flat.png", "-o", "out.png", "--force", cwd=tmp_path)
         assert ended.code == 0, ended
         np.testing.assert_array_equal(load(tmp_path / "out.png"), 77)
 
@@ -317,7 +317,7 @@ def test_wrong_requests(words: tuple[str, ...], told: str, program: Program, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_is_not_written_to_a_terminal(tmp_path: Path) -> None:
+def test_a_picture_is_not_written_to_a_terminal() -> None:
     leader, follower = os.openpty()
     command = [*CONVCLI, "image", "box:3", str(SAMPLES / "cat.png")]
     try:

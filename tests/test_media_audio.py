@@ -109,8 +109,8 @@ def test_samples_are_what_libsndfile_says(tmp_path: Path, subtype: str) -> None:
         assert np.array_equal(read_all(source), samples(path))
         assert np.array_equal(read_all(source), samples(path))  # a second pass
         top = {"PCM_U8": 127 / 128, "PCM_16": 1 - 2**-15, "PCM_24": 1 - 2**-23, "PCM_32": 1 - 2**-31}.get(subtype, 1.0)
-        named = {"channels": ("left", "right"), "rate": float(RATE), "full_scale": top}
-        assert source.signal == Signal(medium="audio", shape=(5000,), **named)
+        like = Signal(medium="audio", shape=(5000,), channels=("left", "right"), rate=float(RATE), full_scale=top)
+        assert source.signal == like
 
 
 def test_full_scale_survives_in_every_integer_width(tmp_path: Path) -> None:

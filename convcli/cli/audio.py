@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 import typer
 
-from convcli.cli import options
 from convcli.cli.batch import Batch
-from convcli.cli.options import Request, examples
+from convcli.cli.options import Request, examples, suffix_of, with_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -101,15 +100,10 @@ class OpenedAudio:
         """A sound file has but one."""
 
 
+@with_request
 def audio(
-    filter: options.Filter,
-    inputs: options.Inputs = None,
+    request: Request,
     *,
-    output: options.Output = None,
-    force: options.Force = False,
-    in_place: options.InPlace = False,
-    edge: options.Edge = None,
-    align: options.Align = None,
     tail: Annotated[bool, typer.Option("--tail", help="Keep what rings on after the end.")] = False,
     format: Annotated[
         str | None, typer.Option(help="Format of the output: wav, flac, ogg, mp3, aiff, ...", show_default=False)
@@ -125,47 +119,16 @@ def audio(
         Literal["warn", "error", "normalize"], typer.Option(help="What to do where samples exceed full scale.")
     ] = "warn",
     strict: Annotated[bool, typer.Option("--strict", help="A truncated file is an error, not a warning.")] = False,
-    report: options.Report = None,
-    dry_run: options.DryRun = False,
-    jobs: options.Jobs = None,
-    threads: options.Threads = None,
-    fail_on: options.FailOn = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
 ) -> int:
     """Filter sound files: WAV, FLAC, OGG, MP3, AIFF and all else that libsndfile reads.
 
     Format, rate, bit depth and tags are kept unless asked otherwise. Samples are rounded, and clipped ones counted.
     Frequencies are in Hz (3.4k), lengths in samples (64) or time (20ms). WAV goes through pipes both ways.
     """
-    request = Request(
-        command="audio",
-        filter=filter,
-        inputs=Request.sources(inputs),
-        output=output,
-        force=force,
-        in_place=in_place,
-        edge=edge,
-        align=align,
-        suffix=_suffix(format),
-        report=report,
-        dry_run=dry_run,
-        jobs=jobs,
-        threads=threads,
-        fail_on=tuple(fail_on or ()),
-        quiet=quiet,
-        verbose=verbose,
-    )
     adapter = AudioAdapter(
         format=format, subtype=subtype, dither=dither, seed=seed, on_clip=on_clip, tail=tail, strict=strict
     )
-    return Batch(request, adapter).run()
-
-
-def _suffix(format: str | None) -> str | None:
-    """The suffix of files of a format, for outputs that are named after their inputs."""
-    return None if format is None else f".{format.lower()}"
+    return Batch(replace(request, suffix=suffix_of(format)), adapter).run()
 
 
 def register(app: typer.Typer) -> None:

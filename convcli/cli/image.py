@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
@@ -12,7 +12,7 @@ import typer
 
 from convcli.cli import options
 from convcli.cli.batch import Batch
-from convcli.cli.options import Request, examples
+from convcli.cli.options import Request, examples, suffix_of, with_request
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
@@ -91,11 +91,10 @@ class OpenedImage:
         sink.next_page()
 
 
+@with_request
 def image(
-    filter: options.Filter,
-    inputs: options.Inputs = None,
+    request: Request,
     *,
-    output: options.Output = None,
     channels: Annotated[
         Literal["all", "rgb", "luma", "alpha"],
         typer.Option(help="What is filtered; the rest stays. Colours are weighted by alpha."),
@@ -112,19 +111,7 @@ def image(
         int | None, typer.Option(min=1, max=100, help="Quality of JPEG, WebP and AVIF.", show_default=False)
     ] = None,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")] = 10**9,
-    edge: options.Edge = None,
-    align: options.Align = None,
     missing: options.Missing = "keep",
-    force: options.Force = False,
-    in_place: options.InPlace = False,
-    report: options.Report = None,
-    dry_run: options.DryRun = False,
-    jobs: options.Jobs = None,
-    threads: options.Threads = None,
-    fail_on: options.FailOn = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
 ) -> int:
     """Filter pictures: PNG, JPEG, TIFF, WebP, PPM, GIF and all else that libvips reads.
 
@@ -133,27 +120,11 @@ def image(
     """
     from convcli.media.images.source import ImageOptions
 
-    request = Request(
-        command="image",
-        filter=filter,
-        inputs=Request.sources(inputs),
-        output=output,
-        force=force,
-        in_place=in_place,
-        edge=edge,
-        align=align,
-        missing=missing,
-        suffix=None if format is None else f".{format.lower()}",
-        report=report,
-        dry_run=dry_run,
-        jobs=jobs,
-        threads=threads,
-        fail_on=tuple(fail_on or ()),
-        quiet=quiet,
-        verbose=verbose,
-    )
     image_options = ImageOptions(channels=channels, linear=linear, range=range, quality=quality)
-    return Batch(request, ImageAdapter(options=image_options, format=format, max_pixels=max_pixels)).run()
+    return Batch(
+        replace(request, missing=missing, suffix=suffix_of(format)),
+        ImageAdapter(options=image_options, format=format, max_pixels=max_pixels),
+    ).run()
 
 
 def register(app: typer.Typer) -> None:

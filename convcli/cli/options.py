@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RULES, FILES, RUN = "What the filter does", "Files", "The run"
 
@@ -104,7 +108,6 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback where a d
 class Request:
     """What was asked for, as far as it is the same for sound, tables and pictures."""
 
-    command: str
     filter: str
     inputs: tuple[Path | None, ...]
     output: str | None = None
@@ -122,10 +125,65 @@ class Request:
     quiet: bool = False
     verbose: bool = False
 
-    @staticmethod
-    def sources(inputs: list[Path] | None) -> tuple[Path | None, ...]:
-        """The inputs as written; None is standard input."""
-        return tuple(None if str(path) == "-" else path for path in inputs or [Path("-")])
+
+def _request(
+    filter: Filter,
+    inputs: Inputs = None,
+    *,
+    output: Output = None,
+    edge: Edge = None,
+    align: Align = None,
+    force: Force = False,
+    in_place: InPlace = False,
+    report: Report = None,
+    dry_run: DryRun = False,
+    jobs: Jobs = None,
+    threads: Threads = None,
+    fail_on: FailOn = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> Request:
+    """The signature is what the command line shows."""
+    return Request(
+        filter=filter,
+        inputs=tuple(None if str(path) == "-" else path for path in inputs or [Path("-")]),
+        output=output,
+        edge=edge,
+        align=align,
+        force=force,
+        in_place=in_place,
+        report=report,
+        dry_run=dry_run,
+        jobs=jobs,
+        threads=threads,
+        fail_on=tuple(fail_on or ()),
+        quiet=quiet,
+        verbose=verbose,
+    )
+
+
+def with_request(command: Callable[..., int]) -> Callable[..., int]:
+    """`command(request, *, its own options)` as Typer sees it: with the shared words and options as parameters too."""
+    shared = inspect.signature(_request, eval_str=True).parameters
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    first = [parameter for name, parameter in shared.items() if name in ("filter", "inputs", "output")]
+    rest = [parameter for parameter in shared.values() if parameter not in first]
+
+    def run(**values: Any) -> int:
+        common = {name: values.pop(name) for name in shared}
+        return command(_request(**common), **values)
+
+    parameters = [*first, *own, *rest]
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    vars(run)["__signature__"] = inspect.Signature(parameters)
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def suffix_of(format: str | None) -> str | None:
+    """The suffix of files of a format, for outputs that are named after their inputs."""
+    return None if format is None else f".{format.lower()}"
 
 
 def examples(*lines: str) -> str:

@@ -271,16 +271,19 @@ class _spooled(AbstractContextManager[Path]):  # noqa: N801 -- used as a functio
 
     def __enter__(self) -> Path:
         import shutil
-        import tempfile
 
-        self.file = tempfile.NamedTemporaryFile(prefix="convcli-")
+        from convcli.media.outputs import scratch
+
+        self.file, path = scratch()
         try:
             shutil.copyfileobj(sys.stdin.buffer, self.file, 1 << 20)
             self.file.flush()
-        except OSError as error:
+        except BaseException as error:
             self.file.close()
+            if not isinstance(error, OSError):
+                raise
             raise InputError(f"standard input cannot be kept for a second reading: {error.strerror}") from error
-        return Path(self.file.name)
+        return path
 
     def __exit__(self, *_: object) -> None:
         self.file.close()

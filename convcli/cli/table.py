@@ -6,7 +6,7 @@ import csv
 import re
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
@@ -14,7 +14,7 @@ import typer
 
 from convcli.cli import options
 from convcli.cli.batch import Batch
-from convcli.cli.options import Request, examples
+from convcli.cli.options import Request, examples, with_request
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
@@ -136,11 +136,10 @@ def _one_character(text: str | None, option: str) -> str | None:
     return meant
 
 
+@with_request
 def table(
-    filter: options.Filter,
-    inputs: options.Inputs = None,
+    request: Request,
     *,
-    output: options.Output = None,
     columns: Annotated[
         list[str] | None,
         typer.Option("-c", "--columns", metavar="A,B", help="Columns to filter.", show_default="every numeric one"),
@@ -171,19 +170,7 @@ def table(
     no_header: Annotated[bool, typer.Option("--no-header", help="No header: columns are called 1, 2, 3, ...")] = False,
     encoding: Annotated[str, typer.Option(help="Encoding of the text.")] = "utf-8",
     follow: Annotated[bool, typer.Option("--follow", help="Write each row as soon as it is known.")] = False,
-    edge: options.Edge = None,
-    align: options.Align = None,
     missing: options.Missing = "keep",
-    force: options.Force = False,
-    in_place: options.InPlace = False,
-    report: options.Report = None,
-    dry_run: options.DryRun = False,
-    jobs: options.Jobs = None,
-    threads: options.Threads = None,
-    fail_on: options.FailOn = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
 ) -> int:
     """Filter numeric columns of CSV and TSV files, above all in a pipe.
 
@@ -195,24 +182,6 @@ def table(
 
     if decimal not in (".", ","):
         raise RequestError(f"--decimal expects . or , got {decimal!r}")
-    request = Request(
-        command="csv",
-        filter=filter,
-        inputs=Request.sources(inputs),
-        output=output,
-        force=force,
-        in_place=in_place,
-        edge=edge,
-        align=align,
-        missing=missing,
-        report=report,
-        dry_run=dry_run,
-        jobs=jobs,
-        threads=threads,
-        fail_on=tuple(fail_on or ()),
-        quiet=quiet,
-        verbose=verbose,
-    )
     table_options = TableOptions(
         columns=_columns(columns),
         by=by,
@@ -225,7 +194,7 @@ def table(
         decimals=decimals,
         follow=follow,
     )
-    return Batch(request, TableAdapter(options=table_options, stepwise=follow)).run()
+    return Batch(replace(request, missing=missing), TableAdapter(options=table_options, stepwise=follow)).run()
 
 
 def register(app: typer.Typer) -> None:

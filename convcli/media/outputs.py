@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError, OutputError, RequestError, nearest
-from convcli.media.replacing import atomic, cannot_write, is_special, refuse_full_disk
+from convcli.media.replacing import atomic, cannot_write, is_special, refuse_full_disk, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from convcli.signals import Medium
 
-__all__ = ["atomic", "check_input", "is_special", "open_output", "plan_outputs", "stdout_binary"]
+__all__ = ["atomic", "check_input", "is_special", "open_output", "plan_outputs", "scratch", "stdout_binary"]
 
 FIELDS = ("stem", "suffix", "parent", "index")
 STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")

@@ -8,7 +8,7 @@ import shutil
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from convcli.errors import OutputError
 
@@ -45,6 +45,20 @@ def refuse_full_disk(path: Path) -> Iterator[None]:
         if error.errno not in _WRITING:
             raise
         raise cannot_write(path, error) from error
+
+
+def scratch() -> tuple[BinaryIO, Path]:
+    """A temporary file and a path by which it can be opened again; both are gone when it is closed.
+
+    Where the system has files without a name it gets none, so that even a SIGKILL leaves nothing behind.
+    """
+    import tempfile
+
+    if Path("/proc/self/fd").is_dir():
+        file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by whoever asked for it
+        return cast("BinaryIO", file), Path(f"/proc/self/fd/{file.fileno()}")
+    named = tempfile.NamedTemporaryFile(prefix="convcli-")  # noqa: SIM115 -- likewise
+    return cast("BinaryIO", named), Path(named.name)
 
 
 @contextmanager

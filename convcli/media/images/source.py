@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import shutil
 import stat
-import tempfile
+import weakref
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from convcli.errors import InputError, RequestError
@@ -17,10 +16,12 @@ from convcli.media.images.color import is_srgb_profile, light_table, luma
 from convcli.media.images.levels import Levels, Range
 from convcli.media.images.pnm import MAGIC, PnmPicture
 from convcli.media.images.vips import VipsPicture
+from convcli.media.replacing import scratch
 from convcli.signals import Block, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from convcli.media.images.details import ImageDetails
     from convcli.media.images.layout import Layout, Picture, Pixels, Reader, Strip
@@ -214,9 +215,16 @@ def _hold(pipe: BinaryIO) -> tuple[bytes | Path, Any]:
     rest = pipe.read(1)
     if not rest:
         return data, None
-    held = tempfile.NamedTemporaryFile(prefix="convcli-")  # noqa: SIM115 - it lives as long as the picture
+    held, path = scratch()
     held.write(data + rest)
     del data
     shutil.copyfileobj(pipe, held, 1 << 20)
     held.flush()
-    return Path(held.name), held
+    return path, _Kept(held)
+
+
+class _Kept:
+    """A file that lives as long as the picture that is read from it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._closing = weakref.finalize(self, file.close)

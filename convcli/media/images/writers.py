@@ -18,10 +18,10 @@ import numpy as np
 from convcli.errors import OutputError
 from convcli.media.images import png, pnm, tiff
 from convcli.media.images.vips import DTYPES, exif_fields, reason, vips
+from convcli.media.replacing import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import AbstractContextManager
 
     from convcli.media.images.details import Format, ImageDetails
     from convcli.media.images.layout import Layout, Pixels
@@ -174,9 +174,10 @@ class _Vips:
                 self._save(image, self._target, options)
             else:
                 # Some formats are written back and forth, which a stream cannot do.
-                with _temporary() as file:
-                    self._save(image, Path(file.name), options)
-                    with Path(file.name).open("rb") as saved:
+                file, path = scratch()
+                with file:
+                    self._save(image, path, options)
+                    with path.open("rb") as saved:
                         shutil.copyfileobj(saved, self._target, 1 << 20)
         finally:
             self.discard()
@@ -257,13 +258,13 @@ class Spool:
     """Samples that wait in a temporary file, to be read again from the front."""
 
     def __init__(self) -> None:
-        self._file: Any = _temporary().__enter__()
+        self._file, self._path = scratch()
 
     @property
     def name(self) -> str:
         """The path of the file, complete up to here."""
         self._file.flush()
-        return str(self._file.name)
+        return str(self._path)
 
     def append(self, samples: Pixels) -> None:
         """Add samples at the end."""
@@ -289,7 +290,3 @@ class Spool:
     def close(self) -> None:
         """Let the file go."""
         self._file.close()
-
-
-def _temporary() -> AbstractContextManager[Any]:
-    return tempfile.NamedTemporaryFile(prefix="convcli-")

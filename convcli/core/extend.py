@@ -42,11 +42,25 @@ def filler(edge: Edge) -> float:
 
 def take(x: npt.NDArray[Any], start: int, stop: int, n: int, edge: Edge, *, axis: int) -> npt.NDArray[Any]:
     """The samples [start, stop) of an axis of length `n`, extended by the edge rule; `x` holds the whole axis."""
+    inner = x[_along(axis, slice(max(start, 0), max(min(stop, n), 0)))]
     if start >= 0 and stop <= n:
-        return x[(slice(None),) * axis + (slice(start, stop),)]
+        return inner
+    left, right = (
+        _outside(x, first, last, n, edge, axis) for first, last in ((start, min(0, stop)), (max(n, start), stop))
+    )
+    return np.concatenate([left, inner, right], axis=axis)
+
+
+def _along(axis: int, part: slice) -> tuple[slice, ...]:
+    return (slice(None),) * axis + (part,)
+
+
+def _outside(  # noqa: PLR0917 -- the arguments of `take`
+    x: npt.NDArray[Any], start: int, stop: int, n: int, edge: Edge, axis: int
+) -> npt.NDArray[Any]:
+    """The samples [start, stop), none of which lies inside."""
     index = inside(np.arange(start, stop), n, edge)
     taken = np.take(x, np.maximum(index, 0), axis=axis)
-    outside = index == OUTSIDE
-    if outside.any():
-        taken[(slice(None),) * axis + (outside,)] = filler(edge)
+    if edge in ("zero", "shrink"):
+        taken[...] = filler(edge)
     return taken

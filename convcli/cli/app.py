@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Annotated
 
@@ -9,12 +10,16 @@ import typer
 
 from convcli import __version__
 
-# Each command and the module that adds it, in the order of the help.
-COMMANDS = {"audio": "audio", "csv": "table", "image": "image", "filters": "filters"}
+# Each command, the module that adds it, and the line that stands for it in the help of the program.
+COMMANDS = {
+    "audio": ("audio", "Filter sound files."),
+    "csv": ("table", "Filter numeric columns of CSV and TSV files."),
+    "image": ("image", "Filter pictures."),
+    "filters": ("filters", "List every step of FILTER, or show what one of them does."),
+}
 
 app = typer.Typer(
     name="convcli",
-    help="Convolution in the shell: filter sound, CSV tables and pictures.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -43,9 +48,15 @@ def convcli(
 
 
 def with_commands(words: list[str]) -> typer.Typer:
-    """The program with the command that `words` begin with, or with all: what is not asked for costs no time."""
-    asked = words[0] if words and words[0] in COMMANDS else None
-    for command, module in COMMANDS.items():
-        if asked in (None, command):
+    """The program with the command that `words` begin with; the others are but lines in its help and cost no time."""
+    completing = any(name.endswith("_COMPLETE") for name in os.environ)
+    for command, (module, summary) in COMMANDS.items():
+        if completing or words[:1] == [command]:
             import_module(f"convcli.cli.{module}").register(app)
+        else:
+            app.command(name=command, help=summary)(_listed)
     return app
+
+
+def _listed() -> None:
+    """Stands for a command that was not asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from convcli.signals import Align, Array, Medium, Missing, Rows
 
 T = TypeVar("T")
+
+# An array goes through the loop in blocks of so many samples, which fit the cache and are shared by the threads.
+BLOCK = 1 << 20
 
 
 @dataclass
@@ -118,7 +122,9 @@ def _apply(
     signal = Signal(medium=medium, shape=x.shape[:-1], channels=channels, rate=rate)
     plan = make_plan(filter, signal, Rules.of(signal, edge=edge, align=align, missing=missing))
     sink = Collected()
-    run(plan, Blocks(signal, [x]), sink, threads=threads)
+    rows = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
+    blocks = [x[first : first + rows] for first in range(0, len(x), rows)]
+    run(plan, Blocks(signal, blocks), sink, threads=threads)
     if not sink.parts:
         shape = tuple(n or 0 for n in plan.result.shape)
         return np.empty((0, *shape[1:], len(plan.result.channels)), x.dtype), np.empty(0, np.int64)

@@ -211,6 +211,9 @@ def _fill_frames(frames: Array, lane: Array, first: int, hop: int) -> int:
 
 def _plane(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array:
     pair = factor(w)
+    if pair is not None and step != (1, 1):
+        column, row = pair
+        return _strided_lines(_strided_lines(x, column, step[0], 0), row, step[1], 1)
     if pair is not None:
         y = _separable(x, *pair)
     elif w.size <= LARGEST_DIRECT_PLANE:
@@ -242,6 +245,18 @@ def factor(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDA
     if not np.allclose(np.outer(column, row), w, rtol=1e-13, atol=1e-15 * float(np.abs(w).max())):
         return None
     return column, row
+
+
+def _strided_lines(x: Array, w: npt.NDArray[np.float64], step: int, axis: int) -> Array:
+    """The valid strided correlation along one axis of an image: only what is kept is computed."""
+    if w.size == 1:
+        y: Array = x[(slice(None),) * axis + (slice(None, None, step),)] * w.astype(x.dtype)
+        return y
+    lines = np.moveaxis(x, axis, 0)
+    lanes = np.ascontiguousarray(lines).reshape(len(lines), -1)
+    outputs = (len(lines) - w.size) // step + 1
+    y = phased_product(lanes, w[None], np.zeros(1, np.int64), step, (0, outputs))
+    return np.moveaxis(y.reshape(outputs, *lines.shape[1:]), 0, axis)
 
 
 def _separable(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64]) -> Array:

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convcli.signals import Array
 
     Taps = npt.NDArray[np.float64]
@@ -37,19 +39,36 @@ def phased_product(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: i
 
 
 def _by_columns(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]) -> Array:
-    """Bands of neighbouring outputs: (outputs, window) @ (window, lanes)."""
+    """Bands of neighbouring outputs: (outputs, window) @ (window, lanes), as many lanes at once as the cache holds."""
     start, stop = span
-    phases = len(table)
     y = np.empty((stop - start, x.shape[1]), x.dtype)
-    size = 32 if x.shape[1] >= 16 else 128
+    bands = list(_bands(table, starts, step, span, x.dtype))
+    lanes = max(64, (1 << 16) // max(matrix.shape[1] for _, _, matrix in bands))
+    for lane in range(0, x.shape[1], lanes):
+        part = x[:, lane : lane + lanes]
+        for first, lowest, matrix in bands:
+            window = part[lowest : lowest + matrix.shape[1]]
+            target = y[first - start : first - start + len(matrix), lane : lane + lanes]
+            target[...] = matrix[:, : len(window)] @ window
+    return y
+
+
+def _bands(
+    table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int], dtype: npt.DTypeLike
+) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
+    """The first output, the first input and the (outputs, window) matrix of each band; equal bands share theirs."""
+    start, stop = span
+    phases, width = table.shape
+    # So many outputs to a band that its window is about twice as long as one output's.
+    size = max(8, min(128, width * phases // step))
+    made: dict[tuple[int, int], npt.NDArray[Any]] = {}
     for first in range(start, stop, size):
         k = np.arange(first, min(first + size, stop))
         offsets = k // phases * step + starts[k % phases] - start * step // phases
-        lowest = int(offsets[0])
-        matrix = _banded(table, k % phases, offsets - lowest, x.dtype)
-        window = x[lowest : lowest + len(matrix)]
-        np.matmul(matrix[: len(window)].T, window, out=y[first - start : first - start + len(k)])
-    return y
+        key = (first % phases, len(k))
+        if key not in made:
+            made[key] = np.ascontiguousarray(_banded(table, k % phases, offsets - offsets[0], dtype).T)
+        yield first, int(offsets[0]), made[key]
 
 
 def _by_rows(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]) -> Array:

@@ -48,5 +48,6 @@ def nearest(name: str, known: list[str]) -> str | None:
     """The known name that `name` was probably meant to be, or None."""
     import difflib
 
-    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return found[0] if found else None
+    folded = {each.casefold(): each for each in reversed(known)}
+    found = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
+    return folded[found[0]] if found else None

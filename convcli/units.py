@@ -26,6 +26,8 @@ SECONDS = {
     "w": 604800.0,
 }
 HERTZ = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6}
+# Longer windows and strides than this are mistakes.
+MOST_SAMPLES = 1 << 31
 PREFIX = {"": 1.0, "k": 1e3, "M": 1e6}
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -146,6 +148,8 @@ def _count(text: str, signal: Signal) -> int:
     count = math.floor(samples + 0.5)
     if parse_quantity(text).unit in ("", "px") and count != samples:
         raise UnitError(f"expected a whole number of {sample_noun(signal)}s, got {text!r}")
+    if count > MOST_SAMPLES:
+        raise UnitError(f"expected at most {MOST_SAMPLES:,} {sample_noun(signal)}s, got {text!r}")
     if count < 1:
         raise UnitError(f"expected at least 1 {sample_noun(signal)}, got {text!r}, which is {samples:.3g}")
     return count
@@ -171,6 +175,8 @@ def _frequency(text: str, signal: Signal) -> float:
 def _gain(text: str, _: Signal) -> float:
     quantity = parse_quantity(text)
     if quantity.unit == "dB":
+        if quantity.value > 6000:
+            raise UnitError(f"expected at most 6000 dB, got {text!r}")
         return float(10 ** (quantity.value / 20))
     if quantity.unit == "%":
         return quantity.value / 100
@@ -209,7 +215,8 @@ def _angle(text: str, _: Signal) -> float:
     return quantity.value
 
 
-def _size(text: str, signal: Signal) -> tuple[int, ...]:
+def to_size(text: str, signal: Signal) -> tuple[int, ...]:
+    """A whole number of samples for each sample axis: `3`, or on an image `3x5`."""
     sides = text.lower().split("x")
     if len(sides) > 2 or (len(sides) == 2 and signal.axes == 1):
         raise UnitError(f"expected {'N or HxW' if signal.axes == 2 else 'N'}, got {text!r}")
@@ -225,4 +232,4 @@ Decibels = Annotated[float, Kind("dB", _decibels)]
 Number = Annotated[float, Kind("number", _number)]
 Integer = Annotated[int, Kind("whole number", _integer)]
 Angle = Annotated[float, Kind("degrees", _angle)]
-Size = Annotated[tuple[int, ...], Kind("N or HxW", _size)]
+Size = Annotated[tuple[int, ...], Kind("N or HxW", to_size)]

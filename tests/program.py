@@ -23,7 +23,7 @@ PATIENCE = 60.0
 
 # One run loads what a run loads; then every line asks for a run in a fork, whose standard streams are files.
 _WAITING = """
-import json, os, sys
+import json, os, signal, sys
 import convcli.cli.filters, convcli.cli.image, convcli.cli.audio
 from convcli.cli import main
 assert main(["csv", "box:2", "-q", sys.argv[1], "-o", os.devnull]) == 0
@@ -37,6 +37,7 @@ for line in sys.stdin:
         os.chdir(cwd)
         sys.stdin, sys.stdout, sys.stderr = (open(fd, "rw"[fd > 0], closefd=False) for fd in range(3))
         sys.argv = ["convcli", *words]
+        signal.alarm(60)
         code = 99
         try:
             code = main(words)
@@ -72,7 +73,7 @@ class Done:
 
 def checked(done: Done) -> Done:
     """What holds for every run: no traceback, no terminal code."""
-    assert "Traceback" not in done.err, done.err
+    assert "Traceback (most recent call last)" not in done.err, done.err
     assert "\x1b" not in done.err, done.err
     return done
 

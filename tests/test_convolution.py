@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import naive
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli.core.convolve import correlate_valid, direct, dot_products, factor, overlap_save
+from convcli.core.ops import Convolve
 from convcli.core.polyphase import phased_product
 from convcli.engine.arrays import Blocks, Collected, apply
 from convcli.engine.plan import Plan, Rules, make_plan
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.core.extend import Edge
+    from convcli.core.ops import Earlier, Span
     from convcli.signals import Align, Array, Medium, Missing, Rows
 
 EDGES: tuple[Edge, ...] = ("shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid")
@@ -597,3 +601,41 @@ def test_normalize_is_a_second_pass(edge: Edge) -> None:
         assert y[:, 0].tolist() == [0.25, -1, 0.5, 0]
         y = through(planned("diff:1 | normalize:50%", x, edge="zero", align="causal"), blocks)[0]
         np.testing.assert_allclose(y[:, 0], np.array([1, -5, 6, -2]) / 12, rtol=1e-15)
+
+
+# --------------------------------------------------------------------------------------------- exact means
+
+
+@pytest.mark.parametrize("text", ["sma:3", "sma:20", "wma:5", "triangle:4", "binomial:6", "avg_pool:3"])
+@pytest.mark.parametrize("value", [0.1, 39.81, 1e-300, 1e300, -7.3])
+def test_a_constant_stays_that_constant_to_the_last_bit(text: str, value: float) -> None:
+    x = pd.Series(np.full(60, value))
+    assert set(apply(text, x)) == {value}
+    x[[0, 7, 8, 31]] = np.nan
+    assert set(apply(text, x, missing="fill").dropna()) == {value}
+
+
+def test_means_of_prices_are_rounded_but_once() -> None:
+    x = np.round(np.random.default_rng(0).uniform(10, 99, 400), 2)
+    y = apply("sma:20", pd.Series(x))
+    exact = [float(sum(map(Fraction, x[max(0, i - 19) : i + 1])) / min(20, i + 1)) for i in range(400)]
+    assert y.tolist() == exact
+
+
+def test_a_failing_job_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    names, codes = [b"a", b"b"], np.tile([0, 1], 50)
+    blocks = [Block(np.r_[[[np.nan]] * 4, np.ones((96, 1))], Groups(names, codes)) for _ in range(6)]
+    signal = Signal(medium="table", shape=(None,), channels=("x",))
+    whole = Convolve.__call__
+    calls = iter(range(1000))
+
+    def failing(self: Convolve, x: Array, span: Span, earlier: Earlier) -> Array:
+        if next(calls) == 2:
+            raise MemoryError
+        return whole(self, x, span, earlier)
+
+    monkeypatch.setattr(Convolve, "__call__", failing)
+    source = Blocks(signal, blocks)  # type: ignore[arg-type] -- blocks that come with their groups
+    monkeypatch.setattr(source, "decode", lambda block: block)
+    with pytest.raises(MemoryError):
+        run(make_plan("lowpass:0.1", signal, Rules.of(signal)), source, Collected(), threads=2)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 DEFECT = 70
 
+# Blocks share the cores among themselves; products of matrices that did so too would wait for each other.
+_ONE_EACH = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
 # What only a write can fail with. Files are written through doors that know their names; this is left to print().
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -27,9 +30,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _let_signals_clean_up()
         _open_standard_streams()
+        _leave_cores_to_blocks()
         return _run(words)
     except Stopped as stop:
         return stop.code
+
+
+def _leave_cores_to_blocks() -> None:
+    """One thread for each product, said before NumPy is imported; who has set it otherwise is heard."""
+    for name in _ONE_EACH:
+        os.environ.setdefault(name, "1")
 
 
 def _run(words: list[str]) -> int:

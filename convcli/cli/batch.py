@@ -74,6 +74,8 @@ class Batch:
         taken = [path for path in self.request.inputs if path is not None and path.exists()]
         if report.exists() and any(report.samefile(path) for path in taken):
             raise RequestError(f"the report {report} is one of the inputs", hint="give it another name")
+        if report.is_file() and not self.request.force and not self.request.dry_run:
+            raise RequestError(f"the report {report} exists already", hint="--force replaces it")
 
     def _write_report(self, runs: list[RunFacts], report: Path) -> None:
         from convcli.media.outputs import atomic

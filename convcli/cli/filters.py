@@ -111,11 +111,26 @@ def _bind(text: str, rate: str | None, align: str) -> tuple[BoundStep, ...]:
 
     rules = Rules(edge="zero", align="causal" if align == "causal" else "center")
     try:
-        return make_plan(text, _signal(rate, on_image=_is_for_images(text)), rules).steps
+        signal = _model_signal(text) or _signal(rate, on_image=_is_for_images(text))
+        return make_plan(text, signal, rules).steps
     except RequestError as error:
         if rate is None and "cycles" in error.message:
             error.hint = "frequencies in Hz need --rate, such as --rate 44100"
         raise
+
+
+def _model_signal(text: str) -> Signal | None:
+    """What a model that stands first takes; it knows its channels and its rate."""
+    from convcli.engine.grammar import parse
+
+    call = parse(text)[0]
+    values = {a.key or "path": a.text for a in call.arguments}
+    if call.name != "model" or "path" not in values:
+        return None
+    from convcli.designs.learned import read_model
+    from convcli.engine.models import signal_of
+
+    return signal_of(read_model(Path(values["path"]).expanduser(), layers=values.get("layers", "")))
 
 
 def _is_for_images(text: str) -> bool:
@@ -161,7 +176,8 @@ def _described(step: BoundStep) -> list[str]:
         shape = " x ".join(str(side) for side in facts.shape)
         rows += [("taps", ": ".join(text for text in (shape, taps_text(step)) if text)), ("sum", number(facts.sum))]
         rows.append(("delay", f"{number(facts.delay)} samples"))
-    rows += [("look-ahead", f"{facts.look_ahead} samples"), ("reach", reach(facts.reach))]
+    ahead = "the whole signal" if facts.look_ahead is None else f"{facts.look_ahead} samples"
+    rows += [("look-ahead", ahead), ("reach", reach(facts.reach))]
     rows += _frequencies(step)
     if facts.note:
         rows.append(("note", facts.note))

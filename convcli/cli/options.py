@@ -54,7 +54,8 @@ InPlace = Annotated[bool, typer.Option("--in-place", help="Replace the inputs th
 Edge = Annotated[
     Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"] | None,
     typer.Option(
-        help="What lies outside of the signal.", show_default="shrink for csv, zero for audio, edge for image"
+        help="What lies outside of the signal.",
+        show_default="shrink for csv; zero for audio, edge where its rate changes; edge for image",
     ),
 ]
 Align = Annotated[

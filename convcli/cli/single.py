@@ -13,6 +13,8 @@ from convcli import __version__
 from convcli.cli import INTERRUPTED, Stopped
 from convcli.errors import ConditionError, ConvcliError, InputError, RequestError
 from convcli.facts import InputFacts, LossFacts, OutputFacts, RunFacts
+from convcli.report.words import plural
+from convcli.units import sample_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -119,11 +121,11 @@ class Single:
         request: Any = self.request
         plans = []
         for each in opened.sources:
-            rules = Rules.of(each.signal, edge=request.edge, align=request.align, missing=request.missing)
+            rules = Rules.of(each.signal, self.calls, edge=request.edge, align=request.align, missing=request.missing)
             plan = make_plan(self.calls, each.signal, rules)
             if "lookahead" in request.fail_on and _looks_ahead(plan):
                 raise ConditionError(
-                    f"the filter looks {_looks_ahead(plan)} ahead, and --fail-on lookahead was asked for",
+                    f"the filter looks {_looks_ahead(plan)}, and --fail-on lookahead was asked for",
                     hint="--align causal makes every step read only what has been",
                 )
             opened.check(plan)
@@ -156,7 +158,9 @@ class Single:
 
     def _threads(self) -> int | None:
         """Either the inputs or the blocks of one input share the cores, not both."""
-        return 1 if self.adapter.stepwise or len(self.request.inputs) > 1 else self.request.threads
+        if self.adapter.stepwise:
+            return 1
+        return self.request.threads or (1 if len(self.request.inputs) > 1 and self.request.jobs != 1 else None)
 
     def _facts(self, opened: Opened, plans: list[Plan], written: _Written | None) -> RunFacts:
         from convcli.engine.describe import chain_facts, step_facts, with_response
@@ -211,10 +215,9 @@ def _losses(signal: Signal, tallies: list[Tally], written: Mapping[str, object])
 
 def _looks_ahead(plan: Plan) -> str:
     """How far, in words; empty where the plan reads nothing later than what it gives."""
-    if any(step.whole is not None for step in plan.steps):
+    if plan.look_ahead is None:
         return "over the whole signal"
-    farthest = max(plan.chain.look_ahead(axis) for axis in range(plan.signal.axes))
-    return f"{farthest} samples" if farthest > 0 else ""
+    return plural(plan.look_ahead, sample_noun(plan.signal)) + " ahead" if plan.look_ahead > 0 else ""
 
 
 def shown(source: Path | None) -> str:

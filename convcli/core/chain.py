@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.core.layers import Layer
 from convcli.core.missing import last_known
 from convcli.core.reach import Reach
 
@@ -42,6 +43,17 @@ class Chain:
         for op in self.ops:
             n = op.reach[axis].count(n)
         return n
+
+    def channels(self, count: int) -> int:
+        """How many channels come out of `count`."""
+        for op in self.ops:
+            count = op.outputs(count) if isinstance(op, Layer) else count
+        return count
+
+    @property
+    def waits(self) -> bool:
+        """Whether some layer needs the end of the signal for its beginning."""
+        return any(isinstance(op, Layer) and op.waits for op in self.ops)
 
     def stands_at(self, axis: int, k: Rows) -> Rows:
         """The absolute inputs at which the outputs `k` stand."""
@@ -91,6 +103,7 @@ class Job:
     """A stretch of outputs of a chain with all the inputs it needs; `run` is pure and may run in any thread.
 
     x : the inputs of `span`, extended; rows : the inputs at which the outputs stand
+    ends : the length of the signal along each axis, None where it has not ended yet
     previous : the job before it in the same signal, asked only for values that are held across a gap
     """
 
@@ -99,6 +112,7 @@ class Job:
     span: Span
     rows: Rows
     next_start: int
+    ends: tuple[int | None, ...]
     previous: Job | None = None
     _held: dict[int, Array | None] = field(default_factory=dict)
     _done: Event = field(default_factory=Event)
@@ -106,19 +120,29 @@ class Job:
     def run(self) -> Array:
         """The outputs."""
         try:
-            return self._run()
+            # Infinity and NaN are answers here, not accidents; NumPy keeps this setting for each thread.
+            with np.errstate(all="ignore"):
+                return self._run()
         finally:
-            self._done.set()
-            self.previous = None
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Whether it came to an end or not: nobody waits for it any longer, and it holds no other job."""
+        self._done.set()
+        self.previous = None
 
     def _run(self) -> Array:
         if any(stop <= start for start, stop in self.span):  # a picture narrower than a window, under `valid`
-            return np.empty((*(stop - start for start, stop in self.span), self.x.shape[-1]), self.x.dtype)
+            shape = (*(max(0, stop - start) for start, stop in self.span), self.chain.channels(self.x.shape[-1]))
+            return np.empty(shape, self.x.dtype)
         boundaries = [self.chain.needs(axis, *span) for axis, span in enumerate(self.span)]
         following = self.chain.needs(0, self.next_start, self.next_start + 1)
-        x = self.x
+        x, ends = self.x, self.ends
         for number, op in enumerate(self.chain.ops):
             earlier = _Earlier(self.previous, number)
+            if isinstance(op, Layer):
+                x = op.padded(x, tuple(boundary[number][0] for boundary in boundaries), ends)
+            ends = tuple(None if n is None else r.count(n) for n, r in zip(ends, op.reach, strict=True))
             y = op(x, tuple(boundary[number + 1] for boundary in boundaries), earlier)
             if op.holds:
                 passed = following[number][0] - boundaries[0][number][0]

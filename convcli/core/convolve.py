@@ -61,6 +61,39 @@ def correlate_valid(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...],
     return phased_product(x, w[None], np.zeros(1, np.int64), step[0], (0, (len(x) - w.size) // step[0] + 1))
 
 
+def mean_valid(x: Array, w: npt.NDArray[np.float64], divisor: float, step: tuple[int, ...], *, exact: bool) -> Array:
+    """`correlate_valid` over a divisor; rounded but once where `exact`, the taps are whole numbers and x is float64.
+
+    A mean of three times 0.1 is 0.1 then, and that of 10.1 and 10.2 is 10.15.
+    """
+    if divisor == 1:
+        return correlate_valid(x, w, step, exact=exact)
+    if not exact or w.ndim > 1 or w.size > EXACT_TAPS or x.dtype != np.float64:
+        return correlate_valid(x, w, step, exact=exact) / x.dtype.type(divisor)
+    high, low = halves(x)
+    return quotient(
+        correlate_valid(high, w, step, exact=True), correlate_valid(low, w, step, exact=True), np.float64(divisor)
+    )
+
+
+def halves(x: Array) -> tuple[Array, Array]:
+    """x as the sum of two numbers of 26 bits, whose products with small whole numbers are exact (Dekker, 1971)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = x * 134217729.0
+        high = scaled - (scaled - x)
+        high = np.where(np.isfinite(high), high, x)
+        return high, np.where(np.isfinite(high), x - high, 0.0)
+
+
+def quotient(high: Array, low: Array, divisor: Any) -> Array:
+    """(high + low) / divisor with the remainder of the division worked in."""
+    first = (high + low) / divisor
+    first_high, first_low = halves(first)
+    rest = (((high - first_high * divisor) - first_low * divisor) + low) / divisor
+    rounded: Array = first + np.where(np.isfinite(rest), rest, 0.0)
+    return rounded
+
+
 def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
     """The cost rule: which path costs least for `k` taps of which `nonzero` are not 0, at a stride of `step`."""
     if nonzero <= SPARSE or (exact and k <= EXACT_TAPS):
@@ -140,10 +173,15 @@ def _window(
 # ------------------------------------------------------------------------------------------------------- fft
 
 
-def frame_size(k: int) -> int:
-    """F, the FFT length that makes F * log2(F) / (F - k + 1) smallest among powers of two from 4096."""
-    sizes = [1 << p for p in range(12, max(14, k.bit_length() + 5))]
-    return min((f for f in sizes if f >= 2 * k), key=lambda f: f * math.log2(f) / (f - k + 1))
+def frame_size(k: int, outputs: int | None = None) -> int:
+    """F, the FFT length that costs least, frames * F * log2(F), for so many outputs, or for ever so many."""
+    sizes = [1 << p for p in range(12, max(14, k.bit_length() + 5)) if 1 << p > k]
+
+    def cost(f: int) -> float:
+        frames = 1 / (f - k + 1) if outputs is None else -(-outputs // (f - k + 1))
+        return frames * f * math.log2(f)
+
+    return min(sizes, key=cost)
 
 
 def _points_per_output(k: int) -> float:
@@ -156,7 +194,7 @@ def overlap_save(x: Array, w: npt.NDArray[np.float64]) -> Array:
     k, n = w.size, len(x)
     lanes = x.reshape(n, -1)
     outputs = n - k + 1
-    f = frame_size(k)
+    f = frame_size(k, outputs)
     if n <= f and lanes.shape[1] > 1:
         return _in_one_frame(lanes, w).reshape(outputs, *x.shape[1:])
     hop = f - k + 1

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.convolve import correlate_valid, direct, runs
+from convcli.core.convolve import correlate_valid, direct, halves, mean_valid, quotient, runs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from convcli.signals import Array
 
@@ -29,26 +30,40 @@ def touched(missing: Mask, w: Weights, step: tuple[int, ...]) -> Mask:
     return correlate_valid(missing.astype(np.float64), reads, step, exact=False) > 0.5
 
 
-def renormalised(x: Array, w: Weights, step: tuple[int, ...], *, exact: bool) -> Array:
-    """Weights >= 0 spread over what is there: sum(w) * sum(w x) / sum(w where x is there); NaN where nothing is.
+def renormalised(x: Array, w: Weights, divisor: float, step: tuple[int, ...], *, exact: bool) -> Array:
+    """Weights >= 0 spread over what is there: sum(w) / divisor * sum(w x) / sum(w where x is there), or NaN.
 
-    Only windows with a gap are divided anew, and those directly: a far tail of tiny weights would drown in the
+    Only windows with a gap are computed anew, and those directly: a far tail of tiny weights would drown in the
     rounding of an FFT.
     """
     missing = np.isnan(x)
     there = np.where(missing, 0.0, x).astype(x.dtype)
-    y = correlate_valid(there, w, step, exact=exact)
+    y = mean_valid(there, w, divisor, step, exact=exact)
     gap = touched(missing, w, step)
     weights = np.where(missing, 0.0, 1.0).astype(x.dtype)
-    total = w.sum()
-    for first, last in runs(gap):
-        part = slice(first * step[0], (last - 1) * step[0] + w.shape[0])
-        share = direct(weights[part], w, step)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            repaired = direct(there[part], w, step) * (total / share)
+    for rows, sums in _window_sums(gap, (*halves(there), weights), w, step):
+        high, low, share = sums
+        repaired = quotient(high, low, share) * (w.sum() / divisor)
         repaired[share == 0] = np.nan
-        np.copyto(y[first:last], repaired, where=gap[first:last])
+        y[rows] = np.where(gap[rows], repaired, y[rows])
     return y
+
+
+def _window_sums(
+    gap: Mask, arrays: tuple[Array, ...], w: Weights, step: tuple[int, ...]
+) -> Iterator[tuple[Any, list[Array]]]:
+    """The outputs along axis 0 that `gap` names, a part at a time, and the sums of w times each array for them."""
+    if w.ndim > 1:
+        for first, last in runs(gap):
+            part = slice(first * step[0], (last - 1) * step[0] + w.shape[0])
+            yield slice(first, last), [direct(array[part], w, step) for array in arrays]
+        return
+    rows = np.flatnonzero(gap.any(axis=1))
+    batch = max(1, (1 << 20) // w.size)
+    for first in range(0, len(rows), batch):
+        some = rows[first : first + batch]
+        windows = (sliding_window_view(array, w.size, axis=0)[some * step[0]] for array in arrays)
+        yield some, [np.einsum("ncj,j->nc", window, w.astype(window.dtype)) for window in windows]
 
 
 def hold(x: Array, earlier: Callable[[], Array | None]) -> Array:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from convcli.core import missing as gaps
-from convcli.core.convolve import correlate_valid
+from convcli.core.convolve import mean_valid
 from convcli.core.reach import Reach
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Convolve:
             exact=exact,
         )
 
-    @property
+    @cached_property
     def reach(self) -> tuple[Reach, ...]:
         """One Reach per axis of the taps."""
         return tuple(
@@ -110,7 +111,7 @@ class Convolve:
         """Convolve; NaN in `x` is missing."""
         window = np.flip(self.taps)
         if not gaps.any_missing(x):
-            return self._divide(correlate_valid(x, window, self.step, exact=self.exact))
+            return self._mean(x, window)
         y = self._over_gaps(x, window, earlier)
         if self.missing == "propagate":
             y[gaps.touched(np.isnan(x), window, self.step)] = np.nan
@@ -118,22 +119,22 @@ class Convolve:
             y[np.isnan(self._standing_at(x, y.shape))] = np.nan
         return y
 
-    def _divide(self, y: Array) -> Array:
-        return y if self.divisor == 1 else np.divide(y, self.divisor, out=y)
+    def _mean(self, x: Array, window: npt.NDArray[np.float64]) -> Array:
+        return mean_valid(x, window, self.divisor, self.step, exact=self.exact)
 
     def _over_gaps(self, x: Array, window: npt.NDArray[np.float64], earlier: Earlier) -> Array:
         if self.gaps == "renormalise":
-            return self._divide(gaps.renormalised(x, window, self.step, exact=self.exact))
+            return gaps.renormalised(x, window, self.divisor, self.step, exact=self.exact)
         if self.gaps == "hold":
             held = gaps.hold(x, earlier)
             unknown = np.isnan(held)
-            y = self._divide(correlate_valid(np.where(unknown, 0.0, held), window, self.step, exact=self.exact))
+            y = self._mean(np.where(unknown, 0.0, held), window)
             before = earlier() if np.isnan(x[0]).any() else None
             known = gaps.known_by(x, before, window.shape[0], self.step[0], len(y)) if x.ndim == 2 else None
             y[gaps.touched(unknown, window, self.step) if known is None else ~known] = np.nan
             return y
         there = np.where(np.isnan(x), 0.0, x).astype(x.dtype)
-        y = self._divide(correlate_valid(there, window, self.step, exact=self.exact))
+        y = self._mean(there, window)
         y[gaps.touched(np.isnan(x), window, self.step)] = np.nan
         return y
 
@@ -217,7 +218,7 @@ class Magnitude:
 
     parts: tuple[Convolve, ...]
 
-    @property
+    @cached_property
     def reach(self) -> tuple[Reach, ...]:
         """The widest of the parts on each axis."""
         return tuple(_widest(reaches) for reaches in zip(*(part.reach for part in self.parts), strict=True))

@@ -17,7 +17,8 @@ class Reach:
     Output k stands at the input k*step/phases (a resampler by L/M has phases L and step M; everything else has one
     phase), rounded down: p(k). It reads the inputs p(k) - before ... p(k) + after, and is said to stand at
     p(k) + anchor. Indices are absolute: input and output 0 lie at the same instant, and inputs below 0 or past the end
-    are what the edge rule says.
+    are what the edge rule says. A layer that pads its own input stands on `growth` samples more (or fewer) than there
+    are.
     """
 
     before: int = 0
@@ -25,6 +26,7 @@ class Reach:
     step: int = 1
     phases: int = 1
     anchor: int = 0
+    growth: int = 0
 
     def needs(self, start: int, stop: int) -> tuple[int, int]:
         """The inputs `[a, b)` that the outputs `[start, stop)` read."""
@@ -36,8 +38,8 @@ class Reach:
         return ((n - self.after) * self.phases - 1) // self.step + 1
 
     def count(self, n: int) -> int:
-        """How many outputs stand on `n` inputs: ceil(n * phases / step)."""
-        return -(-n * self.phases // self.step)
+        """How many outputs stand on `n` inputs: ceil((n + growth) * phases / step)."""
+        return max(0, -(-(n + self.growth) * self.phases // self.step))
 
     @overload
     def stands_at(self, k: int) -> int: ...

@@ -54,6 +54,25 @@ class Reduce:
     statistic: Statistic
     bins: tuple[int, ...]
     causal: bool
+    alpha: int | None = None
+    opaque: float = 1.0
+
+    def weighted(self, y: Array) -> Array:
+        """Colours times their opacity, for a mean in which they count as much as they are opaque."""
+        if self.alpha is None or self.statistic != "mean":
+            return y
+        x = y * (y[..., self.alpha, None] / self.opaque)
+        x[..., self.alpha] = y[..., self.alpha]
+        return x
+
+    def unweighted(self, x: Array) -> Array:
+        """The colours of a weighted mean."""
+        if self.alpha is None or self.statistic != "mean":
+            return x
+        opacity = x[..., self.alpha, None] / self.opaque
+        y: Array = np.divide(x, opacity, out=np.zeros_like(x), where=opacity > 0)
+        y[..., self.alpha] = x[..., self.alpha]
+        return y
 
 
 @dataclass
@@ -70,6 +89,7 @@ class Reduction:
 
     def add(self, y: Array, rows: Rows) -> None:
         """Take in the next block and the input rows at which its samples stand."""
+        y = self.reduce.weighted(y)
         edges = _bin_edges(self.shape[0], self.reduce.bins[0])
         if self.totals is None:
             columns = self.reduce.bins[1:]
@@ -113,7 +133,7 @@ class Reduction:
         empty = self.counts == 0
         mean = self.reduce.statistic == "mean"
         y = self.totals / np.where(empty, 1, self.counts) if mean else self.totals
-        y = np.where(empty, np.nan, y).astype(self.dtype)
+        y = self.reduce.unweighted(np.where(empty, np.nan, y)).astype(self.dtype)
         return y, np.array([self.rows.get(k, 0) for k in range(len(y))], np.int64)
 
 

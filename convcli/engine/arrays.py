@@ -75,8 +75,8 @@ def apply(
         object is a table: rows by columns, and comes back as the same kind, with the index of the rows at which the
         outputs stand.
     rate : samples per second, for durations and frequencies in Hz; without it frequencies are cycles per sample
-    edge, align, missing : as `--edge`, `--align`, `--missing`; arrays default to zero and center, tables to shrink
-        and causal
+    edge, align, missing : as `--edge`, `--align`, `--missing`; arrays default to zero (edge where the rate changes)
+        and center, tables to shrink and causal
     axes : sample axes, 1 or 2; by default 2 for three-dimensional arrays, else 1. A grey image is (rows, columns)
         with axes=2.
 
@@ -120,7 +120,7 @@ def _apply(
 ) -> tuple[Array, Rows]:
     channels = names or tuple(str(c + 1) for c in range(x.shape[-1]))
     signal = Signal(medium=medium, shape=x.shape[:-1], channels=channels, rate=rate)
-    plan = make_plan(filter, signal, Rules.of(signal, edge=edge, align=align, missing=missing))
+    plan = make_plan(filter, signal, Rules.of(signal, filter, edge=edge, align=align, missing=missing))
     sink = Collected()
     rows = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
     blocks = [x[first : first + rows] for first in range(0, len(x), rows)]

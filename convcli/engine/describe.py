@@ -36,8 +36,8 @@ def step_facts(step: BoundStep) -> StepFacts:
         shape=() if weights is None else weights.shape,
         sum=None if weights is None else float(weights.sum()),
         dc_gain=None if weights is None else float(weights.sum()),
-        delay=None if weights is None or convolution is None else delay(weights, convolution.after),
-        look_ahead=chain.look_ahead(),
+        delay=None if weights is None or convolution is None else delay(weights, convolution),
+        look_ahead=None if step.whole is not None else chain.look_ahead(),
         reach=_reach_facts(chain),
         note=step.note or _whole_note(step),
         weights=() if line is None else tuple(line[:POINTS].tolist()),
@@ -62,7 +62,7 @@ def chain_facts(plan: Plan) -> StepFacts:
         name="chain",
         taps=sum(c.taps.size for c in convolutions) if convolutions else None,
         delay=_chain_delay(plan),
-        look_ahead=chain.look_ahead(),
+        look_ahead=plan.look_ahead,
         reach=_reach_facts(chain),
     )
 
@@ -74,7 +74,7 @@ def _chain_delay(plan: Plan) -> float:
         for op in step.ops:
             convolution = _convolution((op,))
             if convolution is not None:
-                total += scale * delay(convolution.taps, convolution.after)
+                total += scale * delay(convolution.taps, convolution)
             along = op.reach[0]
             scale *= along.step / along.phases
     return total
@@ -107,7 +107,7 @@ def _frequency_unit(signal: Signal) -> str:
     return describe_frequency(0.5, signal).split(" ", 1)[1]
 
 
-def delay(weights: Numbers, after: tuple[int, ...]) -> float:
+def delay(weights: Numbers, at: Convolve) -> float:
     """How much later than the sample it stands at the output describes, along axis 0, in samples.
 
     The group delay at frequency 0, sum(j w[j]) / sum(w), or where the taps all but cancel the centre of the energy.
@@ -119,7 +119,7 @@ def delay(weights: Numbers, after: tuple[int, ...]) -> float:
         total = profile.sum()
     if total == 0:
         return 0.0
-    lag = float((np.arange(profile.size) * profile).sum() / total) - after[0]
+    lag = float((np.arange(profile.size) * profile).sum() / total) - at.after[0] + at.anchor[0]
     return round(lag, 9) + 0.0
 
 

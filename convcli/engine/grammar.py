@@ -50,6 +50,8 @@ def fault(source: str, at: int, message: str, *, hint: str | None = None) -> Req
     return RequestError(message, hint=hint, excerpt=(line, " " * (at - start) + "^"))
 
 
+LONGEST_RECIPE = 1 << 20
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=")
 _BARE = re.compile(r'[^|,;"\n]*')
@@ -73,10 +75,14 @@ def parse(text: str) -> tuple[Call, ...]:
 def parse_recipe(path: Path) -> tuple[Call, ...]:
     """The steps of a recipe file: one a line or split by `|`; `#` starts a comment."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.expanduser().open(encoding="utf-8-sig") as file:
+            text = file.read(LONGEST_RECIPE + 1)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"recipe {path} cannot be read: {reason}") from error
+        hint = "a recipe stands alone: put further steps into the file" if "|" in str(path) else None
+        raise InputError(f"recipe {path} cannot be read: {reason}", hint=hint) from error
+    if len(text) > LONGEST_RECIPE:
+        raise InputError(f"recipe {path} is longer than {LONGEST_RECIPE:,} characters; expected a step a line")
     bare = re.sub(r'("[^"\n]*")|#[^\n]*', lambda m: m[1] or " " * len(m[0]), text)
     if not bare.strip():
         raise RequestError(f"recipe {path} holds no step")

@@ -60,7 +60,11 @@ class Batch:
 
     def run(self) -> tuple[list[Piece], int | None]:
         """The outputs of every job."""
-        return [Piece(group, job.run(), job.rows) for group, job in self.jobs], self.release
+        try:
+            return [Piece(group, job.run(), job.rows) for group, job in self.jobs], self.release
+        finally:
+            for _, job in self.jobs:  # one that was not reached must not be waited for
+                job.let_go()
 
 
 def run(plan: Plan, source: Source[Any], sink: Sink[Any], *, threads: int | None = None, tail: int = 0) -> Tally:
@@ -93,7 +97,7 @@ class _Reading:
             rows = np.arange(self.tally.read, self.tally.read + len(block.x))
             self.tally.read += len(block.x)
             self.tally.missing += missing
-            yield list(_split(block, rows))
+            yield list(split(block, rows))
 
     def _decode(self, raw: Any) -> tuple[Block, Any]:
         block = self.source.decode(raw)
@@ -111,7 +115,8 @@ class _Reading:
         )
 
 
-def _split(block: Block, rows: Rows) -> Iterator[Piece]:
+def split(block: Block, rows: Rows) -> Iterator[Piece]:
+    """The samples of a block by the signal that they belong to."""
     if block.groups is None:
         yield Piece(ALL, block.x, rows)
         return
@@ -139,17 +144,17 @@ def _filtered(
         if not isinstance(step.whole, Reduce):
             stage.append(step)
             continue
-        chain_of = _settled(stage, arrivals, plan, workers)
+        chain_of = _settled(stage, arrivals, plan, workers, 0)
         results = workers.map(Batch.run, _cut(arrivals(), chain_of, edge, Tally(), 0))
         reduced = _reduced(results, step, plan)
         arrivals = partial(iter, [reduced])
         stage, tail = [], 0
-    chain_of = _settled(stage, arrivals, plan, workers)
+    chain_of = _settled(stage, arrivals, plan, workers, tail)
     yield from workers.map(Batch.run, _cut(arrivals(), chain_of, edge, tally, tail))
 
 
 def _settled(
-    steps: list[BoundStep], arrivals: Callable[[], Iterable[list[Piece]]], plan: Plan, workers: Workers
+    steps: list[BoundStep], arrivals: Callable[[], Iterable[list[Piece]]], plan: Plan, workers: Workers, tail: int
 ) -> ChainOf:
     """The chain of each signal, after a pass over the input for every step that has to measure it first."""
     ops: list[Op | dict[bytes, Op]] = []
@@ -160,7 +165,7 @@ def _settled(
     for step in steps:
         if isinstance(step.whole, Normalize):
             peaks: dict[bytes, Any] = defaultdict(partial(np.zeros, len(step.after.channels)))
-            for pieces, _ in workers.map(Batch.run, _cut(arrivals(), chain_of, plan.rules.edge, Tally(), 0)):
+            for pieces, _ in workers.map(Batch.run, _cut(arrivals(), chain_of, plan.rules.edge, Tally(), tail)):
                 for piece in pieces:
                     peaks[piece.group] = np.fmax(peaks[piece.group], step.whole.measure(piece.x))
             settled = {group: step.whole.settle(peak) for group, peak in peaks.items()}

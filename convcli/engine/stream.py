@@ -25,6 +25,7 @@ class Stream:
         self.chain = chain
         self.edge = edge
         self.tail = tail
+        self.waits = edge == "wrap" or chain.waits
         before, after = (-chain.needs(0, 0, 1)[0][0], chain.needs(0, 0, 1)[0][1] - 1)
         # Input i has the absolute index i - origin. Under `valid` the first window starts at input 0.
         self.origin = before if edge == "valid" else 0
@@ -43,13 +44,13 @@ class Stream:
             self.kept.append(x)
             self.kept_rows.append(rows)
             self.n += len(x)
-        if self.edge == "wrap" or self.n < self.first_needed:
+        if self.waits or self.n < self.first_needed:
             return None
-        return self._job(self.chain.ready(0, self.n - self.origin))
+        return self._job(self.chain.ready(0, self.n - self.origin), None)
 
     def finish(self) -> Job | None:
         """The outputs that were waiting for the end of the signal."""
-        return self._job(self._count()) if self.n else None
+        return self._job(self._count(), self.n + self.tail) if self.n else None
 
     def _count(self) -> int:
         """How many outputs there are if the signal ends here."""
@@ -94,18 +95,24 @@ class Stream:
             self.kept = [np.concatenate(self.kept)]
         return self.kept[0]
 
-    def _job(self, stop: int) -> Job | None:
+    def _job(self, stop: int, end: int | None) -> Job | None:
+        """The outputs up to `stop`; `end` is the length of the signal once it is known."""
         start = self.done
         if stop <= start:
             return None
         low, high = self.chain.needs(0, start, stop)[0]
         x, spans = self._across(self._gather(low + self.origin, high + self.origin))
         stands = np.clip(self._stands(np.arange(start, stop)), self.first, self.n - 1)
-        job = Job(self.chain, x, ((start, stop), *spans), self._rows()[stands - self.first], stop, self.last_job)
+        at = self._rows()[stands - self.first]
+        job = Job(self.chain, x, ((start, stop), *spans), at, stop, self._ends(end), self.last_job)
         self.done = stop
         self.last_job = job
         self._forget()
         return job
+
+    def _ends(self, end: int | None) -> tuple[int | None, ...]:
+        """The lengths by which layers pad; under `valid` nothing outside is read and nothing padded."""
+        return (end,) if self.chain.axes == 1 else (end, self.kept[0].shape[1])
 
     def _gather(self, low: int, high: int) -> Array:
         """The inputs [low, high), extended past the ends."""
@@ -133,7 +140,7 @@ class Stream:
 
     def _forget(self) -> None:
         """Drop the inputs that neither later outputs nor the extension of the end will read."""
-        if self.edge == "wrap":
+        if self.waits:
             return
         needed = self.chain.needs(0, self.done, self.done + 1)[0][0] + self.origin
         stands = int(self._stands(np.array([self.done]))[0])

@@ -201,6 +201,13 @@ def main() -> None:
     for name, content in {**collected(), **spoken(), **synthesised()}.items():
         (folder / name).write_bytes(content)
         print(f"{len(content):9,} {name}")
+    learn(folder)
+
+
+def learn(folder: Path) -> None:
+    """denoise.safetensors from the noisy and the clean talk."""
+    words = ["learn", "talk_noisy.wav", "talk.wav", "--taps", "129", "-o", "denoise.safetensors", "--force"]
+    subprocess.run([sys.executable, "-m", "convcli", *words], cwd=folder, check=True)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ COMMANDS = {
     "audio": ("audio", "Filter sound files."),
     "csv": ("table", "Filter numeric columns of CSV and TSV files."),
     "image": ("image", "Filter pictures."),
+    "detect": ("detect", "Find every place where a template fits."),
+    "learn": ("learn", "Learn a filter from examples."),
     "filters": ("filters", "List every step of FILTER, or show what one of them does."),
 }
 

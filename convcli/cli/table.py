@@ -72,7 +72,7 @@ class OpenedTable:
 
     def sink(self, place: Path | BinaryIO, plans: Sequence[Plan], name: str) -> RowsOut:
         (plan,) = plans
-        return RowsOut(place, self.source, self.suffix, identity=plan.identity)
+        return RowsOut(place, self.source, self.suffix, plan)
 
     def next_page(self, sink: Any) -> None:
         """A table has but one."""
@@ -81,14 +81,14 @@ class OpenedTable:
 class RowsOut:
     """A TableSink on a path or a stream. Where the chain changes nothing, cells keep their bytes."""
 
-    def __init__(self, place: Path | BinaryIO, source: TableSource, suffix: str, *, identity: bool) -> None:
+    def __init__(self, place: Path | BinaryIO, source: TableSource, suffix: str, plan: Plan) -> None:
         from convcli.media.tables.sink import TableSink
 
         self.warnings: list[str] = []
-        self._identity = identity
+        self._identity = plan.identity
         self._held = ExitStack()
         target = self._held.enter_context(place.open("wb")) if isinstance(place, Path) else place
-        self._sink: TableSink = TableSink(target, source=source, suffix=suffix)
+        self._sink: TableSink = TableSink(target, source=source, suffix=suffix, channels=plan.result.channels)
         if source.options.follow:
             self._sink.start()
 
@@ -114,11 +114,13 @@ def _suffix(calls: tuple[Call, ...]) -> str:
     words = []
     for call in calls:
         values = [f"{a.key or ''}{a.text}" for a in call.arguments]
+        if call.name == "model":  # `model_next`, and not where the file lies
+            values = ["", Path(values[0]).stem]
         words.append(call.name + "_".join(values))
     return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")
 
 
-def _columns(texts: list[str] | None) -> tuple[str, ...] | None:
+def column_names(texts: list[str] | None) -> tuple[str, ...] | None:
     """The names in `-c A,B -c C`; a name with a comma stands in double quotes, as in the table."""
     if not texts:
         return None
@@ -128,7 +130,7 @@ def _columns(texts: list[str] | None) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _one_character(text: str | None, option: str) -> str | None:
+def one_character(text: str | None, option: str) -> str | None:
     r"""`;`, `\t` or `tab` as one character."""
     meant = {"\\t": "\t", "tab": "\t"}.get(text or "", text)
     if meant is not None and (len(meant) != 1 or not meant.isascii() or meant in '"\r\n' or meant.isalnum()):
@@ -142,7 +144,13 @@ def table(
     *,
     columns: Annotated[
         list[str] | None,
-        typer.Option("-c", "--columns", metavar="A,B", help="Columns to filter.", show_default="every numeric one"),
+        typer.Option(
+            "-c",
+            "--columns",
+            metavar="A,B",
+            help="Columns to filter.",
+            show_default="every one that begins with a number",
+        ),
     ] = None,
     by: Annotated[
         str | None,
@@ -183,10 +191,10 @@ def table(
     if decimal not in (".", ","):
         raise RequestError(f"--decimal expects . or , got {decimal!r}")
     table_options = TableOptions(
-        columns=_columns(columns),
+        columns=column_names(columns),
         by=by,
         time=time,
-        delimiter=_one_character(delimiter, "--delimiter"),
+        delimiter=one_character(delimiter, "--delimiter"),
         decimal=decimal,
         header=not no_header,
         encoding=encoding,

@@ -10,6 +10,7 @@ from convcli.designs import differences
 from convcli.designs import pictures
 from convcli.designs import downsampling
 from convcli.designs import pointwise
+from convcli.designs import learned
 
 # isort: on
 from convcli.designs.registry import Step, find, steps
@@ -21,6 +22,7 @@ __all__ = [
     "find",
     "frequency",
     "given",
+    "learned",
     "pictures",
     "pointwise",
     "smoothing",

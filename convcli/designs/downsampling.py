@@ -13,9 +13,12 @@ from convcli.core.resample import Resample
 from convcli.core.whole import Reduce
 from convcli.designs.frequency import lowpass
 from convcli.designs.registry import step
+from convcli.designs.taps import refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Align, Signal
 from convcli.units import Count, Decibels, Quantity, Size, UnitError, parse_quantity
+
+MOST_STRETCHES = 1 << 20
 
 
 def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) -> Convolve | None:
@@ -37,6 +40,7 @@ def downsample(n: Count, *, attenuation: Decibels = 80.0, signal: Signal, align:
     if n == 1:
         return None
     if signal.axes == 2:
+        refuse_huge((6.0 * n) ** 2, f"downsample:{n}", "resize:1% asks for a size instead")
         distance = np.arange(1 - 3 * n, 3 * n) / n
         taps = np.sinc(distance) * np.sinc(distance / 3)
         return _every((n, n), (taps / taps.sum(),) * 2, align=align)
@@ -67,6 +71,11 @@ def resample(rate: str, *, signal: Signal, align: Align) -> Op | None:
     ratio = int(quantity) / Fraction(signal.rate).limit_denominator(10**6)
     if ratio == 1:
         return None
+    refuse_huge(
+        max(ratio.numerator, ratio.denominator) * Resample.taps_per_sample() / 8,
+        f"{signal.rate:g} to {int(quantity)} Hz, a ratio of {ratio}",
+        "a rate that has a simpler ratio to the old one",
+    )
     return Resample.by(ratio.numerator, ratio.denominator, "kaiser", causal=align == "causal")
 
 
@@ -120,6 +129,7 @@ def _pooled(size: tuple[int, ...], step: tuple[int, ...] | None, *, align: Align
         return None
     every = step or size
     before = _pool_before(size, every, align)
+    _refuse_huge_window(size)
     return Convolve(
         taps=np.ones(size),
         before=before,
@@ -129,6 +139,10 @@ def _pooled(size: tuple[int, ...], step: tuple[int, ...] | None, *, align: Align
         divisor=divisor,
         summarises=True,
     )
+
+
+def _refuse_huge_window(size: tuple[int, ...]) -> None:
+    refuse_huge(math.prod(size), f"a window of {' x '.join(f'{n:,}' for n in size)}", "a smaller N")
 
 
 def _pool_before(size: tuple[int, ...], every: tuple[int, ...], align: Align) -> tuple[int, ...]:
@@ -158,6 +172,7 @@ def _folded(fold: np.ufunc, n: tuple[int, ...], step: tuple[int, ...] | None, al
     if all(side == 1 for side in (*n, *(step or n))):
         return None
     every = step or n
+    _refuse_huge_window(n)
     return Pool(
         fold=fold, size=n, step=every, before=_pool_before(n, every, align), anchor=_pool_anchor(n, every, align)
     )
@@ -178,13 +193,23 @@ def min_pool(n: Size, *, stride: Size | None = None, align: Align) -> Pool | Non
 @step("downsampling", example="adaptive_avg_pool:4")
 def adaptive_avg_pool(n: Size, *, align: Align) -> Reduce:
     """Means over N (or HxW) even stretches of the whole signal: always N outputs. Needs a first pass for the length."""
-    return Reduce(statistic="mean", bins=n, causal=align == "causal")
+    return _adaptive("mean", n, align)
 
 
 @step("downsampling", example="adaptive_max_pool:4")
 def adaptive_max_pool(n: Size, *, align: Align) -> Reduce:
     """Largest values of N (or HxW) even stretches of the whole signal: always N outputs."""
-    return Reduce(statistic="max", bins=n, causal=align == "causal")
+    return _adaptive("max", n, align)
+
+
+def _adaptive(statistic: Literal["mean", "max"], n: tuple[int, ...], align: Align) -> Reduce:
+    """The stretches are held one by one, so that there is an end to how many can be asked for."""
+    if math.prod(n) > MOST_STRETCHES:
+        raise RequestError(
+            f"at most {MOST_STRETCHES:,} outputs are made, got {' x '.join(f'{side:,}' for side in n)}",
+            hint="avg_pool:N and max_pool:N give one output for every N samples",
+        )
+    return Reduce(statistic=statistic, bins=n, causal=align == "causal")
 
 
 @step("downsampling", example="global_avg_pool")

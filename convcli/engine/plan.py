@@ -13,6 +13,7 @@ from convcli.core.ops import Convolve, EachChannel, Magnitude, Op, Pool, Weighte
 from convcli.core.resample import Resample
 from convcli.core.whole import Normalize, Reduce
 from convcli.designs import find
+from convcli.designs.learned import LAYERS, Model
 from convcli.engine.grammar import Argument, Call, parse
 from convcli.errors import ConvcliError, RequestError, nearest
 from convcli.units import UnitError
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 DEFAULT_EDGE: dict[str, Edge] = {"audio": "zero", "image": "edge", "table": "shrink", "array": "zero"}
 DEFAULT_ALIGN: dict[str, Align] = {"audio": "center", "image": "center", "table": "causal", "array": "center"}
+
+# Steps that filter only in order to change the rate.
+ANTI_ALIASING = ("downsample", "resample")
 
 # Families whose one-dimensional taps run along both axes of an image unless `axis=` picks one.
 BOTH_AXES = ("smoothing", "frequency")
@@ -41,12 +45,24 @@ class Rules:
 
     @classmethod
     def of(
-        cls, signal: Signal, *, edge: Edge | None = None, align: Align | None = None, missing: Missing = "keep"
+        cls,
+        signal: Signal,
+        filter: str | tuple[Call, ...] = (),
+        *,
+        edge: Edge | None = None,
+        align: Align | None = None,
+        missing: Missing = "keep",
     ) -> Rules:
-        """The rules asked for, with the defaults of the medium."""
-        return cls(
-            edge=edge or DEFAULT_EDGE[signal.medium], align=align or DEFAULT_ALIGN[signal.medium], missing=missing
-        )
+        """The rules asked for, with the defaults of the medium.
+
+        Where silence is the default outside, a FILTER with an anti-alias filter gets the nearest sample instead: at
+        another rate a constant is that constant from the first sample to the last.
+        """
+        default = DEFAULT_EDGE[signal.medium]
+        calls = parse(filter) if isinstance(filter, str) else filter
+        if default == "zero" and any(call.name in ANTI_ALIASING for call in calls):
+            default = "edge"
+        return cls(edge=edge or default, align=align or DEFAULT_ALIGN[signal.medium], missing=missing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +71,7 @@ class BoundStep:
 
     ops : what is run, none where the step changes nothing; whole : set instead where a first pass is needed
     kernels : the taps that the design gave, for those who want to look at them
+    remark : what is to be said besides what the kernels say
     values : what the parameters were read as, defaults included
     """
 
@@ -65,12 +82,14 @@ class BoundStep:
     ops: tuple[Op, ...] = ()
     whole: Normalize | Reduce | None = None
     kernels: tuple[Kernel, ...] = ()
+    remark: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def note(self) -> str:
         """What the design has to say."""
-        return "; ".join(sorted({kernel.note for kernel in self.kernels if kernel.note}))
+        notes = sorted({kernel.note for kernel in self.kernels if kernel.note})
+        return "; ".join([*notes, self.remark] if self.remark else notes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +122,13 @@ class Plan:
         return Chain(tuple(op for step in self.steps for op in step.ops), self.signal.axes)
 
     @property
+    def look_ahead(self) -> int | None:
+        """How many samples past the one it stands at an output reads, along any axis; None: the whole signal."""
+        if any(step.whole is not None for step in self.steps):
+            return None
+        return max(self.chain.look_ahead(axis) for axis in range(self.signal.axes))
+
+    @property
     def keeps_shape(self) -> bool:
         """Whether every output stands at one input, so that both have the same shape."""
         same = all(r.step == r.phases == 1 for step in self.steps for op in step.ops for r in op.reach)
@@ -115,7 +141,7 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
     steps: list[BoundStep] = []
     place = signal
     for call in calls:
-        steps.append(_bind(call, place, rules))
+        steps += bind(call, place, rules)
         place = steps[-1].after
     text = " | ".join(call.text for call in calls)
     plan = Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
@@ -141,31 +167,48 @@ def valid_count(chain: Chain, axis: int, n: int) -> int:
 # ------------------------------------------------------------------------------------------------- one step
 
 
-def _bind(call: Call, signal: Signal, rules: Rules) -> BoundStep:
+def bind(call: Call, signal: Signal, rules: Rules) -> tuple[BoundStep, ...]:
+    """A step at its place; a network with a layer that sees the whole signal becomes several."""
     try:
         step = find(call.name)
     except RequestError as error:
         raise call.error(error.message, hint=error.hint) from None
-    values, axis = _arguments(call, step, signal)
-    given = {"signal": signal, "align": rules.align}
-    try:
-        made = step.design(**values, **{name: given[name] for name in step.injected})
-        bound = _Binder(call=call, step=step, signal=signal, rules=rules, axis=axis).bind(made)
-    except UnitError as error:
-        raise call.error(f"{step.name}: {error}", hint=_usage(step)) from None
-    except ConvcliError as error:
-        if error.exit_code != RequestError.exit_code:
-            raise
-        raise call.error(f"{step.name}: {error.message}", hint=error.hint) from None
+    values, axis = arguments_of(call, step, signal)
     defaults = {p.name: p.default for p in step.parameters}
-    return replace(bound, values={**defaults, **values})
+    try:
+        made = step.design(**values, **injected(step, signal, rules))
+        if isinstance(made, Model):
+            from convcli.engine.models import bind_model
+
+            bound = bind_model(made, call, step, signal, rules)
+        else:
+            bound = (bind_made(made, call, step, signal, rules, axis=axis),)
+    except UnitError as error:
+        raise call.error(f"{call.name}: {error}", hint=_usage(step)) from None
+    except ConvcliError as error:
+        if error.exit_code != RequestError.exit_code or error.excerpt:
+            raise
+        raise call.error(f"{call.name}: {error.message}", hint=error.hint) from None
+    return (replace(bound[0], values={**defaults, **values}), *bound[1:])
+
+
+def injected(step: Step, signal: Signal, rules: Rules) -> dict[str, Any]:
+    """What the design asks to be told about its place."""
+    given = {"signal": signal, "align": rules.align}
+    return {name: given[name] for name in step.injected}
+
+
+def bind_made(made: Any, call: Call, step: Step, signal: Signal, rules: Rules, *, axis: str | None = None) -> BoundStep:
+    """What a design returned, as operations at this place."""
+    return _Binder(call=call, step=step, signal=signal, rules=rules, axis=axis).bind(made)
 
 
 def _usage(step: Step) -> str:
-    return f"write it as in {step.example}; `convcli filters {step.name}` says more"
+    told = f"write it as in {step.example}"
+    return told if step.name in LAYERS else f"{told}; `convcli filters {step.name}` says more"
 
 
-def _arguments(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any], str | None]:
+def arguments_of(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any], str | None]:
     """The values of the step's parameters, and `axis=` where the signal is an image and the step may take it."""
     positional = [p for p in step.parameters if not p.keyword_only]
     named = {p.name: p for p in step.parameters}
@@ -176,12 +219,12 @@ def _arguments(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any], 
         if parameter is None:
             axis = _choice(call, argument, ("x", "y"))
         elif parameter.name in values:
-            raise call.error(f"{step.name}: {parameter.name} is given twice", at=argument.at)
+            raise call.error(f"{call.name}: {parameter.name} is given twice", at=argument.at)
         else:
             values[parameter.name] = _value(call, step, argument, parameter, signal)
     for parameter in step.parameters:
         if parameter.required and parameter.name not in values:
-            raise call.error(f"{step.name} needs {parameter.name.upper()}", hint=_usage(step))
+            raise call.error(f"{call.name} needs {parameter.name.upper()}", hint=_usage(step))
     return values, axis
 
 
@@ -199,10 +242,10 @@ def _matched(
             known = [*named, "axis"] if takes_axis else [*named]
             near = nearest(argument.key, known)
             hint = f"did you mean {near}=?" if near else _usage(step)
-            raise call.error(f"{step.name} has no parameter {argument.key!r}", at=argument.at, hint=hint)
+            raise call.error(f"{call.name} has no parameter {argument.key!r}", at=argument.at, hint=hint)
         parameter = named[argument.key] if argument.key is not None else next(free, None)
         if parameter is None:
-            raise call.error(f"{step.name}: {argument.text!r} is one value too many", at=argument.at, hint=_usage(step))
+            raise call.error(f"{call.name}: {argument.text!r} is one value too many", at=argument.at, hint=_usage(step))
         matched.append((argument, parameter))
     return matched
 
@@ -230,7 +273,7 @@ def _value(call: Call, step: Step, argument: Argument, parameter: Parameter, sig
     try:
         return parameter.kind.convert(argument.text, signal)
     except UnitError as error:
-        raise call.error(f"{step.name}: {error}", at=argument.at, hint=_usage(step)) from None
+        raise call.error(f"{call.name}: {error}", at=argument.at, hint=_usage(step)) from None
 
 
 def _choice(call: Call, argument: Argument, choices: tuple[str, ...]) -> str:
@@ -255,6 +298,8 @@ class _Binder:
     axis: str | None
 
     def bind(self, made: Any) -> BoundStep:
+        if isinstance(made, Reduce):
+            made = replace(made, alpha=self.signal.alpha, opaque=self.signal.full_scale)
         if isinstance(made, (Normalize, Reduce)):
             return self._bound((), whole=made)
         kernels: tuple[Kernel, ...] = ()
@@ -269,7 +314,7 @@ class _Binder:
     def _bound(
         self, ops: tuple[Op, ...], *, whole: Normalize | Reduce | None = None, kernels: tuple[Kernel, ...] = ()
     ) -> BoundStep:
-        after = _after(self.signal, ops, whole)
+        after = signal_after(self.signal, ops, whole)
         return BoundStep(
             call=self.call, step=self.step, before=self.signal, after=after, ops=ops, whole=whole, kernels=kernels
         )
@@ -321,7 +366,8 @@ class _Binder:
         return replace(op, missing=self.rules.missing, exact=self.signal.medium == "table")
 
 
-def _after(signal: Signal, ops: tuple[Op, ...], whole: Normalize | Reduce | None) -> Signal:
+def signal_after(signal: Signal, ops: tuple[Op, ...], whole: Normalize | Reduce | None) -> Signal:
+    """What the operations make of a signal, as far as it is known beforehand."""
     if isinstance(whole, Reduce):
         return replace(signal, shape=whole.bins)
     chain = Chain(ops, signal.axes)

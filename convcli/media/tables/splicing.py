@@ -42,6 +42,11 @@ class Passage:
     numerals: tuple[Cells, ...]
     missing: Flags | None
 
+    def of_channels(self, channels: tuple[int, ...]) -> Passage:
+        """The same rows with some of their filtered cells."""
+        missing = None if self.missing is None else self.missing[:, list(channels)]
+        return Passage(self.layout, tuple(self.numerals[channel] for channel in channels), missing)
+
 
 @dataclass(frozen=True)
 class Faded:

@@ -1,0 +1,150 @@
+"""Where one path of a convolution becomes cheaper than another: measured, and as the rule in convcli has it.
+
+Prints the constants of convcli/core/convolve.py as they come out on this machine, the numbers of taps at which the
+paths meet, and what a sample costs from 3 to 100,000 taps. One thread, two channels of float64, its processor time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
+
+import numpy as np
+from measure import fit
+
+from convcli.core import convolve
+from convcli.core.polyphase import groups_per_row, phased_product
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+CHANNELS = 2
+SAMPLES = 1 << 18
+STEPS = (2, 4, 8)
+TAPS = (3, 9, 31, 101, 315, 1001, 3163, 10001, 31623, 100001)
+
+
+def main() -> None:
+    """Measure, print, and with --json write standard output for a program (words go to standard error)."""
+    words = sys.stderr if "--json" in sys.argv else sys.stdout
+    measured_constants, meet, taps_costs = constants(), meetings(), growth()
+    found = {"constants": measured_constants, "meet": meet, "taps": taps_costs}
+    print("\nconstants of the cost rule, ns for one output of one channel", file=words)
+    for name, measured in measured_constants.items():
+        print(f"  {name:20}{measured:8.3f}   in the code {getattr(convolve, name):g}", file=words)
+    print("\nnumbers of taps at which the paths meet", file=words)
+    for name, (measured, rule) in meet.items():
+        verdict = "" if abs(rule / measured - 1) <= 0.2 else "   more than 20 % apart"
+        print(f"  {name:28}{measured:8.0f}   by the rule {rule:6d}{verdict}", file=words)
+    print("\nns for one output of one channel, against the number of taps", file=words)
+    for taps, nanoseconds, path in taps_costs:
+        print(f"  {taps:8}{nanoseconds:9.2f}   {nanoseconds / math.log2(taps):7.3f} a log2   {path}", file=words)
+    if "--json" in sys.argv:
+        print(json.dumps(found))
+
+
+# ------------------------------------------------------------------------------------------------------ the paths
+
+
+def sound(n: int) -> npt.NDArray[np.float64]:
+    """Noise, (n, CHANNELS)."""
+    return np.random.default_rng(5).standard_normal((n, CHANNELS))
+
+
+def direct(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -> object:
+    """As correlate_valid does it."""
+    return convolve.dot_products(x, w, step)
+
+
+def fft(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -> object:
+    """As correlate_valid does it."""
+    return np.ascontiguousarray(convolve.overlap_save(x, w)[::step])
+
+
+def product(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -> object:
+    """As correlate_valid does it."""
+    return phased_product(x, w[None], np.zeros(1, np.int64), step, (0, (len(x) - w.size) // step + 1))
+
+
+def cost(path: Callable[..., object], k: int, step: int = 1, *, n: int = SAMPLES, tries: int = 5) -> float:
+    """Nanoseconds for one output of one channel: the best of some tries, as what disturbs only ever adds."""
+    x, w = sound(n), np.random.default_rng(k).standard_normal(k)
+    outputs = ((n - k) // step + 1) * CHANNELS
+    best = math.inf
+    path(x[: 4 * k + 4096], w, step)
+    for _ in range(tries):
+        started = time.thread_time()
+        path(x, w, step)
+        best = min(best, time.thread_time() - started)
+    return 1e9 * best / outputs
+
+
+# ------------------------------------------------------------------------------------------------- what they cost
+
+
+def constants() -> dict[str, float]:
+    """The constants of the rule by straight lines through costs."""
+    few = (5, 15, 31, 63, 95, 127, 191, 255)
+    start, slope, _ = fit(few, [cost(direct, k) for k in few])
+    many = (127, 255, 511, 1023, 2047, 4095)
+    points = [cost(fft, k) / convolve._points_per_output(k) for k in many]
+    products = [
+        cost(product, k, step) / (k + groups_per_row(1, k, step) * step) for step in STEPS for k in (63, 255, 1023)
+    ]
+    return {
+        "DIRECT": start,
+        "DIRECT_PER_TAP": slope,
+        "FFT_PER_POINT_LOG": float(np.median(points)),
+        "PRODUCT_PER_TAP": float(np.median(products)),
+    }
+
+
+def meetings() -> dict[str, tuple[float, int]]:
+    """For each stride: from how many taps on another path is the cheapest, measured and by the rule."""
+    found = {"direct to fft, step 1": (_meet(direct, fft, 1), _rule("fft", 1))}
+    for step in STEPS:
+        found[f"direct to product, step {step}"] = (_meet(direct, product, step), _rule("product", step))
+        found[f"product to fft, step {step}"] = (_meet(product, fft, step), _rule("fft", step))
+    return found
+
+
+def _meet(below: Callable[..., object], above: Callable[..., object], step: int) -> float:
+    """The number of taps where `above` becomes cheaper, halving an interval on a logarithmic scale."""
+    low, high = math.log(3), math.log(20000)
+    for _ in range(9):
+        middle = (low + high) / 2
+        k = round(math.exp(middle))
+        if cost(above, k, step, tries=3) < cost(below, k, step, tries=3):
+            high = middle
+        else:
+            low = middle
+    return math.exp((low + high) / 2)
+
+
+def _rule(path: str, step: int) -> int:
+    """The least number of taps for which the rule takes `path`."""
+    cheapest = partial(convolve.cheapest_path, step=step, exact=False)
+    return next(k for k in range(3, 1 << 15) if cheapest(k, k) == path)
+
+
+def growth() -> list[tuple[int, float, str]]:
+    """What a sample costs by the path that the rule takes."""
+    paths: dict[str, Callable[..., object]] = {"direct": direct, "fft": fft}
+    found: list[tuple[int, float, str]] = []
+    for k in TAPS:
+        name = convolve.cheapest_path(k, k, 1, exact=False)
+        found.append((k, cost(paths[name], k, n=max(SAMPLES, 16 * k), tries=3), name))
+    return found
+
+
+if __name__ == "__main__":
+    main()

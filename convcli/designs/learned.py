@@ -1,0 +1,226 @@
+"""Filters that were learned: the weights and layers of a model file, run as a step like any other."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from convcli.designs.registry import Step, step
+from convcli.designs.weights import Tensor, WeightFile, read_weights
+from convcli.errors import InputError, RequestError
+from convcli.signals import Signal
+from convcli.units import Count, Size, UnitError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAME = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A network as it stands in a file; the engine makes operations of it.
+
+    path : of the file; layers : as in FILTER, `conv:stride=2 | relu | conv`
+    tensors : `weight` and `bias` by the number of their layer, as torch.nn.Sequential counts
+    rate, medium, columns, target : of the signal that it was learned from, where the file says so
+    """
+
+    path: str
+    layers: str
+    tensors: Mapping[int, Mapping[str, Tensor]]
+    rate: float | None = None
+    medium: str | None = None
+    align: str | None = None
+    columns: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    about: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learned."""
+        return sum(tensor.size for layer in self.tensors.values() for tensor in layer.values())
+
+
+@step("learned", example="model:sample_data/denoise.safetensors")
+def model(path: str, *, layers: str = "") -> Model:
+    """Run a learned filter or network from a safetensors file, such as `convcli learn` and torch write.
+
+    path : tensors `0.weight` (out, in / groups, k...) and `0.bias`, numbered as in torch.nn.Sequential.
+    layers : layers="conv:stride=2 | leaky_relu:0.1 | conv", where the file does not say so itself. conv takes stride=,
+    padding= (a number or same), padding_mode= (zeros, reflect, replicate, circular), dilation= and groups=; every other
+    layer is a step: the activations and the pools.
+    Without any padding= the layers are filters: aligned by --align and extended by --edge once for the whole chain;
+    `--edge valid` is what torch computes. With a padding= each layer pads its own input as torch does, and the answer
+    is that of torch in every sample; with --align causal all of the padding comes first.
+    Pictures enter as 0 ... 1 and leave so. One channel in and out: every channel of the signal is filtered by itself.
+    Raises InputError for a file that is no sane safetensors, RequestError where model and signal do not fit.
+    """
+    return read_model(Path(path).expanduser(), layers=layers)
+
+
+def read_model(path: Path, *, layers: str = "") -> Model:
+    """The model in a file; `layers` overrules what the file says of them."""
+    file = read_weights(path)
+    tensors = _by_layer(path, file)
+    text = layers or file.metadata.get("layers")
+    if not text:
+        if list(tensors) != [0] or tensors[0]["weight"].ndim < 3:
+            message = f"{path} does not say what its layers are; it has weights for {_listed(tensors)}"
+            raise RequestError(message, hint=f'model:{path},layers="conv|relu|conv"')
+        text = "conv"
+    return Model(
+        path=str(path),
+        layers=text,
+        tensors=tensors,
+        rate=_rate(path, file.metadata.get("rate")),
+        medium=file.metadata.get("medium"),
+        align=file.metadata.get("align"),
+        columns=_names(path, file.metadata.get("columns")),
+        targets=_names(path, file.metadata.get("targets")),
+        about=file.metadata,
+    )
+
+
+# --------------------------------------------------------------------------------------- layers of a network
+
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvLayer:
+    """A convolution layer as written; out and size are None where the weights say them. One number for each axis."""
+
+    out: int | None
+    size: tuple[int, ...] | None
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: tuple[int, ...] | Literal["same"] | None
+    padding_mode: PaddingMode
+    groups: int
+    bias: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseLayer:
+    """Every output from every sample of every channel, as torch.nn.Linear after a Flatten."""
+
+    out: int | None
+    bias: bool | None
+
+
+@dataclass(frozen=True)
+class FlattenLayer:
+    """Nothing but a number in the count of layers: what follows sees all samples at once."""
+
+
+def conv(
+    out: Count | None = None,
+    size: Size | None = None,
+    *,
+    stride: Size | None = None,
+    padding: str = "",
+    padding_mode: PaddingMode = "zeros",
+    dilation: Size | None = None,
+    groups: Count = 1,
+    bias: bool | None = None,
+    signal: Signal,
+) -> ConvLayer:
+    """A convolution with OUT channels and windows of SIZE, as Conv1d and Conv2d."""
+    ones = (1,) * signal.axes
+    return ConvLayer(
+        out=out,
+        size=size,
+        stride=stride or ones,
+        dilation=dilation or ones,
+        padding=_padding(padding, signal.axes, stride or ones),
+        padding_mode=padding_mode,
+        groups=groups,
+        bias=bias,
+    )
+
+
+def _padding(text: str, axes: int, stride: tuple[int, ...]) -> tuple[int, ...] | Literal["same"] | None:
+    if not text:
+        return None
+    if text == "same":
+        if any(s != 1 for s in stride):
+            raise UnitError("padding=same needs a stride of 1, as in torch")
+        return "same"
+    sides = text.lower().split("x")
+    if not all(side.isdecimal() and len(side) < 10 for side in sides) or len(sides) not in (1, axes):
+        raise UnitError(f"padding is a number{' or HxW' if axes == 2 else ''} or same, got {text!r}")
+    return tuple(int(side) for side in (sides if len(sides) == axes else sides * axes))
+
+
+def dense(out: Count | None = None, *, bias: bool | None = None) -> DenseLayer:
+    """Every sample of every channel into each of OUT numbers, as Linear after a Flatten."""
+    return DenseLayer(out=out, bias=bias)
+
+
+def flatten() -> FlattenLayer:
+    """All samples of all channels beside each other."""
+    return FlattenLayer()
+
+
+# Layers with weights, or that are no steps; written like steps, and read by their signatures.
+LAYERS = {
+    "conv": Step("conv", (), "learned", "conv:stride=2", conv),
+    "dense": Step("dense", (), "learned", "dense", dense),
+    "flatten": Step("flatten", (), "learned", "flatten", flatten),
+}
+
+
+# ------------------------------------------------------------------------------------------- tensors of a file
+
+
+def _listed(tensors: Mapping[int, Any]) -> str:
+    numbers = [str(number) for number in tensors]
+    return f"layer {numbers[0]}" if len(numbers) == 1 else f"layers {', '.join(numbers)}"
+
+
+def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
+    """The tensors by the number of their layer; names may have a common prefix (`net.0.weight`) or be bare."""
+    if set(file.tensors) <= {"weight", "bias"} and "weight" in file.tensors:
+        return {0: dict(file.tensors)}
+    layers: dict[int, dict[str, Tensor]] = {}
+    prefixes = set()
+    for name, tensor in file.tensors.items():
+        match = _NAME.fullmatch(name)
+        if match is None:
+            message = f"{path}: expected tensors called 0.weight, 0.bias, 2.weight, ..., got {name!r}"
+            raise InputError(message, hint="save the state of a torch.nn.Sequential")
+        prefixes.add(match[1])
+        layers.setdefault(int(match[2]), {})[match[3]] = tensor
+    if len(prefixes) > 1:
+        raise InputError(f"{path}: holds several networks: {', '.join(sorted(str(p) for p in prefixes))}")
+    for number, layer in layers.items():
+        if "weight" not in layer:
+            raise InputError(f"{path}: {number}.bias has no {number}.weight")
+    return dict(sorted(layers.items()))
+
+
+def _rate(path: Path, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 1e15:
+        raise InputError(f"{path}: the rate in its metadata is {text!r}, expected samples per second")
+    return rate
+
+
+def _names(path: Path, text: str | None) -> tuple[str, ...]:
+    """A list of names, as JSON."""
+    try:
+        names = [] if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: expected a list of names in its metadata, got {text!r}")
+    return tuple(names)

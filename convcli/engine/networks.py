@@ -1,0 +1,291 @@
+"""The layers of a model bound one after the other, each an operation like any other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.layers import Complete, Conv
+from convcli.core.ops import Op, Pointwise
+from convcli.core.whole import Reduce
+from convcli.designs.learned import LAYERS, ConvLayer, DenseLayer, FlattenLayer, Model, PaddingMode
+from convcli.engine.grammar import parse
+from convcli.engine.plan import BoundStep, Rules, arguments_of, bind, injected, signal_after
+from convcli.errors import RequestError
+from convcli.units import UnitError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from convcli.core.extend import Edge
+    from convcli.designs.registry import Step
+    from convcli.designs.weights import Tensor
+    from convcli.engine.grammar import Call
+    from convcli.signals import Signal
+
+EDGES: dict[PaddingMode, Edge] = {"zeros": "zero", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+POOLS = ("avg_pool", "sum_pool", "max_pool", "min_pool")
+
+
+@dataclass(frozen=True)
+class WrittenLayer:
+    """A layer as written and what its design made of it; None for one that is a step."""
+
+    call: Call
+    spec: ConvLayer | DenseLayer | FlattenLayer | None
+
+
+def written_layers(text: str, signal: Signal, rules: Rules) -> list[WrittenLayer]:
+    """The layers of `conv:8,7 | relu | conv:1,5`. RequestError points at what is wrong."""
+    layers = []
+    for call in parse(text):
+        step = LAYERS.get(call.name)
+        if step is None:
+            layers.append(WrittenLayer(call, None))
+            continue
+        values, _ = arguments_of(call, step, signal)
+        try:
+            layers.append(WrittenLayer(call, step.design(**values, **injected(step, signal, rules))))
+        except UnitError as error:
+            raise call.error(f"{call.name}: {error}") from None
+    return layers
+
+
+def widths_of(shape: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:
+    """How many neighbouring samples windows of `shape` span."""
+    return tuple(1 + (k - 1) * d for k, d in zip(shape, dilation, strict=True))
+
+
+def weights_of(model: Model, number: int, layer: WrittenLayer, spec: ConvLayer, signal: Signal) -> Tensor:
+    """The weights of a convolution layer, (out, in / groups, k...), as the layer is written."""
+    weights = model.tensors[number]["weight"]
+    if weights.ndim != signal.axes + 2:
+        wanted = "(out, in, k)" if signal.axes == 1 else "(out, in, height, width)"
+        message = f"{model.path}: {number}.weight has the shape {weights.shape}, and this signal needs {wanted}"
+        raise RequestError(
+            message, hint="one-dimensional models are for sound and tables, two-dimensional for pictures"
+        )
+    if (spec.out or len(weights)) != len(weights) or (spec.size or weights.shape[2:]) != weights.shape[2:]:
+        raise layer.call.error(f"{model.path}: {number}.weight has the shape {weights.shape}, which is another layer")
+    if len(weights) % spec.groups:
+        raise layer.call.error(f"{spec.groups} groups do not share {len(weights)} channels evenly")
+    return weights
+
+
+def _bias(model: Model, number: int, layer: WrittenLayer, out: int, bias: bool | None) -> Tensor | None:  # noqa: FBT001
+    """The bias of a layer, (out,); equinox keeps it as (out, 1)."""
+    stored = model.tensors[number].get("bias")
+    if bias is not None and bias != (stored is not None):
+        raise layer.call.error(f"{model.path} has {'no' if bias else 'a'} {number}.bias")
+    if stored is None:
+        return None
+    if stored.size != out or stored.shape[:1] != (out,):
+        message = f"{model.path}: {number}.bias has the shape {stored.shape}, expected ({out},)"
+        raise layer.call.error(message)
+    return stored.reshape(out)
+
+
+class Network:
+    """The layers bound left to right, from a signal to steps."""
+
+    def __init__(
+        self,
+        model: Model,
+        layers: list[WrittenLayer],
+        *,
+        call: Call,
+        step: Step,
+        signal: Signal,
+        rules: Rules,
+    ) -> None:
+        self.model, self.layers = model, layers
+        self.call, self.step, self.signal, self.rules = call, step, signal, rules
+        pads = any(isinstance(layer.spec, ConvLayer) and layer.spec.padding is not None for layer in layers)
+        # Under `valid` nothing outside is ever read, and so nothing padded.
+        self.pads = pads and rules.edge != "valid"
+        self.as_torch = self.pads and rules.align == "center"
+        self.beside, self.copies = self._lanes()
+        self.place = self._scaled(signal)
+        self.start, self.ops = signal, self._scaling(1 / signal.full_scale)
+        self.done: list[BoundStep] = []
+
+    # --- channels ---
+
+    def _lanes(self) -> tuple[bool, int]:
+        """Whether the opacity goes past the network, and how many channels are filtered each by itself."""
+        taken, given = self._channels(), len(self.signal.channels)
+        colours = given - (self.signal.alpha is not None)
+        if taken is None or taken[0] == given:
+            return False, 1
+        if taken[0] == colours:
+            return True, 1
+        if taken == (1, 1) and self.signal.alpha in (None, given - 1) and not self._has_dense():
+            return self.signal.alpha is not None, colours
+        noun = {"table": "column"}.get(self.signal.medium, "channel")
+        message = f"{self.model.path} takes {taken[0]} {noun}{'s' * (taken[0] != 1)}, and this signal has {given}"
+        raise RequestError(message, hint=self._hint(taken[0]))
+
+    def _hint(self, taken: int) -> str | None:
+        if self.signal.medium == "table":
+            return "-c A,B,C names the columns, in the order in which it was trained"
+        return "--channels luma" if self.signal.medium == "image" and taken == 1 else None
+
+    def _has_dense(self) -> bool:
+        return any(isinstance(layer.spec, DenseLayer) for layer in self.layers)
+
+    def _channels(self) -> tuple[int, int] | None:
+        """Channels in and out; None where no layer has weights that say so."""
+        found = [(n, layer.spec) for n, layer in enumerate(self.layers) if isinstance(layer.spec, ConvLayer)]
+        if not found:
+            return None
+        (first, spec), (last, _) = found[0], found[-1]
+        weights = weights_of(self.model, first, self.layers[first], spec, self.signal)
+        return weights.shape[1] * spec.groups, len(self.model.tensors[last]["weight"])
+
+    def _scaled(self, signal: Signal) -> Signal:
+        """The signal as the network sees it: pictures 0 ... 1, an opacity that it takes in is a channel like others."""
+        scale = 1.0 if signal.medium == "image" else signal.full_scale
+        return replace(signal, full_scale=scale, alpha=signal.alpha if self.beside else None)
+
+    def _scaling(self, factor: float) -> list[Op]:
+        if self.signal.medium != "image" or factor == 1:
+            return []
+        return [Pointwise(function=lambda x: x * np.asarray(factor, x.dtype), axes=2)]
+
+    # --- layers ---
+
+    def bound(self) -> tuple[BoundStep, ...]:
+        """The steps: the layers up to one that sees the whole signal, that one, and so on."""
+        for number, layer in enumerate(self.layers):
+            if layer.spec is None:
+                self._step(layer)
+            elif not isinstance(layer.spec, FlattenLayer):
+                self._append((self._layer(number, layer, layer.spec),))
+            elif not isinstance(self._next(number), DenseLayer):
+                raise layer.call.error("flatten stands before dense and nowhere else")
+        self.ops += self._scaling(self.signal.full_scale)
+        after = replace(self.place, full_scale=self.signal.full_scale, channels=self._names(self.place))
+        if self.signal.alpha is not None and after.channels == self.signal.channels:
+            after = replace(after, alpha=self.signal.alpha)
+        self.done.append(self._bound(after))
+        return tuple(self.done)
+
+    def _next(self, number: int) -> object:
+        return self.layers[number + 1].spec if number + 1 < len(self.layers) else None
+
+    def _bound(self, after: Signal) -> BoundStep:
+        return BoundStep(call=self.call, step=self.step, before=self.start, after=after, ops=tuple(self.ops))
+
+    def _append(self, ops: tuple[Op, ...]) -> None:
+        channels = self.place.channels
+        for op in ops:
+            if isinstance(op, Conv):
+                count = op.outputs(len(channels))
+                colours = tuple(str(c + 1) for c in range(count - self.beside))
+                channels = (*colours, channels[-1]) if self.beside else colours
+        alpha = len(channels) - 1 if self.beside else None
+        self.ops += ops
+        self.place = replace(signal_after(self.place, ops, None), channels=channels, alpha=alpha)
+
+    def _step(self, layer: WrittenLayer) -> None:
+        """A layer that is a step of FILTER: an activation, a pool."""
+        bound = bind(layer.call, self.place, self.rules)
+        if len(bound) != 1 or bound[0].step.family not in ("pointwise", "downsampling"):
+            raise layer.call.error(f"{layer.call.name} is no layer", hint="layers are conv, activations and pools")
+        (one,) = bound
+        if isinstance(one.whole, Reduce):
+            self.done += [self._bound(self.place), replace(one, call=self.call)]
+            self.start, self.ops, self.place = one.after, [], one.after
+        elif one.whole is not None:
+            raise layer.call.error(f"{layer.call.name} is no layer")
+        else:
+            whole_windows = self.as_torch and layer.call.name in POOLS
+            self._append(tuple(Complete(op=op) for op in one.ops) if whole_windows else one.ops)
+
+    def _layer(self, number: int, layer: WrittenLayer, spec: ConvLayer | DenseLayer) -> Conv:
+        if isinstance(spec, DenseLayer):
+            return self._dense(number, layer, spec)
+        weights = weights_of(self.model, number, layer, spec, self.signal)
+        bias = _bias(self.model, number, layer, len(weights), spec.bias)
+        if self.copies > 1:
+            weights = np.tile(weights, (self.copies, *(1,) * (weights.ndim - 1)))
+            bias = None if bias is None else np.tile(bias, self.copies)
+        groups = spec.groups * self.copies
+        given = len(self.place.channels) - self.beside
+        if weights.shape[1] * groups != given:
+            message = f"{number}.weight takes {weights.shape[1] * spec.groups} channels, and {given} come to it"
+            raise layer.call.error(f"{self.model.path}: {message}")
+        return Conv(
+            weights=weights,
+            bias=bias,
+            step=spec.stride,
+            dilation=spec.dilation,
+            groups=groups,
+            beside=self.beside,
+            missing=self.rules.missing,
+            exact=self.signal.medium == "table",
+            **self._geometry(layer, spec, widths_of(weights.shape[2:], spec.dilation)),
+        )
+
+    def _geometry(self, layer: WrittenLayer, spec: ConvLayer, widths: tuple[int, ...]) -> dict[str, Any]:
+        """Where the windows of a layer lie, and how it pads."""
+        nothing = (0,) * len(widths)
+        if self.rules.align == "causal":
+            padding = EDGES[spec.padding_mode] if self.pads else None
+            if padding in ("wrap", "reflect"):
+                raise layer.call.error(f"padding_mode={spec.padding_mode} looks ahead; --align causal does not")
+            before = tuple(w - 1 for w in widths)
+            return {"before": before, "anchor": nothing, "growth": nothing, "padding": padding}
+        middle = tuple((w - 1) // 2 for w in widths)
+        if not self.as_torch:
+            return {"before": middle, "anchor": nothing, "growth": nothing, "padding": None}
+        left = right = spec.padding if isinstance(spec.padding, tuple) else nothing
+        if spec.padding == "same":
+            left, right = middle, tuple(w // 2 for w in widths)
+        return {
+            "before": left,
+            "anchor": tuple(m - low for m, low in zip(middle, left, strict=True)),
+            "growth": tuple(low + high + 1 - w for low, high, w in zip(left, right, widths, strict=True)),
+            "padding": EDGES[spec.padding_mode],
+        }
+
+    def _dense(self, number: int, layer: WrittenLayer, spec: DenseLayer) -> Conv:
+        """One number from everything: a window as long as the signal, of which there is one."""
+        weights = self.model.tensors[number]["weight"]
+        shape = self.place.shape
+        channels = len(self.place.channels)
+        wanted = channels * int(np.prod([n or 0 for n in shape]))
+        if self.beside or weights.ndim != 2 or (spec.out or len(weights)) != len(weights) or wanted != weights.shape[1]:
+            sides = "x".join("?" if n is None else str(n) for n in shape)
+            message = f"{number}.weight has the shape {weights.shape}, and {channels} channels of {sides} come to it"
+            raise layer.call.error(f"{self.model.path}: {message}", hint="an adaptive or global pool fixes the size")
+        sides_known = tuple(n or 0 for n in shape)
+        return Conv(
+            weights=weights.reshape(len(weights), channels, *sides_known),
+            bias=_bias(self.model, number, layer, len(weights), spec.bias),
+            step=(1,) * len(shape),
+            dilation=(1,) * len(shape),
+            before=(0,) * len(shape),
+            anchor=tuple(n - 1 if self.rules.align == "causal" else (n - 1) // 2 for n in sides_known),
+            growth=tuple(1 - n for n in sides_known),
+            missing=self.rules.missing,
+            exact=self.signal.medium == "table",
+        )
+
+    def _names(self, place: Signal) -> tuple[str, ...]:
+        """What the channels that come out are called."""
+        count = len(place.channels)
+        if count == len(self.signal.channels):
+            return self.signal.channels
+        if len(self.model.targets) == count:
+            return self.model.targets
+        colours = count - self.beside
+        known: Mapping[int, tuple[str, ...]] = {}
+        if self.signal.medium == "image":
+            known = {1: ("grey",), 3: ("R", "G", "B")}
+        elif self.signal.medium == "audio":
+            known = {1: ("mono",), 2: ("left", "right")}
+        names = known.get(colours, tuple(str(c + 1) for c in range(colours)))
+        return (*names, "A") if self.beside else names

@@ -1,0 +1,443 @@
+"""`convcli learn`: known taps come back, what is held out is not seen, and it says when nothing was gained."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from convcli import InputError, RequestError, apply
+from convcli.cli import main
+from convcli.core.solve import Sums, solve, sums_over
+from convcli.designs.weights import read_weights
+from convcli.engine.arrays import Blocks
+from convcli.engine.learn import Lesson, learn
+from convcli.signals import Signal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from convcli.signals import Array
+
+
+def noise(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def source(x: Array, *, medium: Any = "audio", size: int = 1000, rate: float | None = 16000.0) -> Blocks:
+    names = tuple(str(c) for c in range(x.shape[-1]))
+    signal = Signal(medium=medium, shape=x.shape[:-1], channels=names, rate=rate)
+    return Blocks(signal, [x[a : a + size] for a in range(0, len(x), size)])
+
+
+# ---------------------------------------------------------------------------------------------- the sums
+
+
+@pytest.mark.parametrize(
+    ("shape", "x_shape", "outputs"),
+    [((5,), (60, 2), 1), ((20,), (400, 3), 2), ((33,), (200, 1), 1), ((3, 4), (12, 11, 2), 2), ((1,), (9, 1), 1)],
+)
+def test_sums_are_those_of_the_definition(shape: tuple[int, ...], x_shape: tuple[int, ...], outputs: int) -> None:
+    x = 3 + noise(*x_shape)
+    size = tuple(n - k + 1 for n, k in zip(x_shape, shape, strict=False))
+    y = noise(*size, outputs, seed=1)
+    rows = []
+    for place in np.ndindex(*size):
+        window = x[tuple(slice(p, p + k) for p, k in zip(place, shape, strict=True))]
+        rows.append([*np.moveaxis(window, -1, 0).ravel(), 1.0])
+    a = np.array(rows)
+    sums = sums_over(x, y, shape)
+    flat = y.reshape(-1, outputs)
+    np.testing.assert_allclose(sums.gram, a.T @ a, rtol=1e-10, atol=1e-9)
+    np.testing.assert_allclose(sums.cross, a.T @ flat, rtol=1e-10, atol=1e-9)
+    np.testing.assert_allclose(sums.energy, (flat**2).sum(axis=0))
+    assert sums.count == len(a)
+    w: Any = noise(a.shape[1], outputs, seed=2)
+    assert sums.error(w) == pytest.approx(float(((flat - a @ w) ** 2).mean()))
+
+
+def test_a_ridge_is_what_the_definition_says() -> None:
+    x, y = noise(200, 1), noise(191, 1, seed=1)
+    sums = sums_over(x, y, (10,))
+    solution = solve(sums, None, free=np.ones(10, bool), bias=False, ridge=0.3)
+    assert solution is not None
+    gram = sums.gram[:-1, :-1]
+    expected = np.linalg.solve(gram + 0.3 * np.diag(np.diag(gram)), sums.cross[:-1])
+    np.testing.assert_allclose(solution.w[:-1], expected, rtol=1e-9)
+
+
+# ------------------------------------------------------------------------------------------- known taps
+
+
+@pytest.mark.parametrize("align", ["center", "causal"])
+@pytest.mark.parametrize("k", [1, 8, 31, 64])
+def test_known_taps_come_back(align: Any, k: int) -> None:
+    w = noise(k, seed=3)
+    x = noise(6000, 1)
+    y = apply("correlate:" + ",".join(map(repr, w.tolist())), x, align=align)
+    for size in (37, 1000, 6000):
+        learned = learn(Lesson(taps=(k,), align=align), [(source(x, size=size), source(y, size=777))])
+        np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-8)
+    assert learned.scores[0].held == pytest.approx(0, abs=1e-6)
+    assert learned.bias is None
+
+
+def test_2_600_000_samples_to_1e_5_under_noise_of_1e_3() -> None:
+    w = noise(64, seed=4)
+    x = noise(2_600_000, 1)
+    y = apply("correlate:" + ",".join(map(repr, w.tolist())), x)
+    y = y + 1e-3 * noise(len(x), 1, seed=5)
+    learned = learn(Lesson(taps=(64,)), [(source(x, size=65536), source(y, size=65536))])
+    assert np.abs(learned.weights[0, 0] - w).max() < 1e-5 * np.abs(w).max()
+
+
+def test_channels_mix_or_share() -> None:
+    w = noise(2, 3, 5, seed=6)
+    x = noise(3000, 3)
+    y = np.stack([sum(np.correlate(x[:, i], w[o, i], "same") for i in range(3)) for o in range(2)], axis=1)
+    mixed = learn(Lesson(taps=(5,), mix=True), [(source(x), source(y))])
+    np.testing.assert_allclose(mixed.weights, w, atol=1e-9)
+    shared = np.stack([np.correlate(x[:, c], w[0, 0], "same") for c in range(3)], axis=1)
+    one = learn(Lesson(taps=(5,)), [(source(x), source(shared))])
+    np.testing.assert_allclose(one.weights, w[:1, :1], atol=1e-9)
+    with pytest.raises(RequestError, match="the input has 3 channels and the target 2"):
+        learn(Lesson(taps=(5,)), [(source(x), source(y))])
+
+
+def test_pictures_and_a_bias() -> None:
+    w = noise(3, 5, seed=7)
+    x = noise(60, 50, 1)
+    kernel = ";".join(",".join(map(repr, row)) for row in w.tolist())
+    y = apply(f"correlate:{kernel} | offset:0.25", x, edge="zero")
+    for size in (1, 7, 60):
+        learned = learn(
+            Lesson(taps=(3, 5), bias=True),
+            [(source(x, medium="image", size=size), source(y, medium="image", size=11))],
+        )
+        np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-9)
+        assert learned.bias is not None
+        np.testing.assert_allclose(learned.bias, 0.25, atol=1e-9)
+
+
+def test_the_sums_of_several_pairs_add_up() -> None:
+    w = noise(9, seed=8)
+    parts = [noise(500, 1, seed=s) for s in (1, 2, 3)]
+    text = "correlate:" + ",".join(map(repr, w.tolist()))
+    learned = learn(Lesson(taps=(9,)), [(source(x), source(apply(text, x))) for x in parts])
+    np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-9)
+    assert learned.train + learned.held <= 3 * 500
+
+
+def test_large_levels_with_small_changes() -> None:
+    """A price of a million that moves by thousandths."""
+    x = 1e6 + 1e-3 * noise(4000, 1)
+    y = 0.5 * x[1:-1] - 0.25 * x[:-2] + 7
+    y = np.concatenate([y[:1], y, y[-1:]])
+    learned = learn(Lesson(taps=(3,), bias=True), [(source(x), source(y))])
+    np.testing.assert_allclose(learned.weights[0, 0], [-0.25, 0.5, 0], atol=1e-4)
+    assert learned.scores[0].held is not None
+    assert learned.scores[0].held < 1e-6
+
+
+# ------------------------------------------------------------------------------------- what is held out
+
+
+@pytest.mark.parametrize("ahead", [0, 3])
+@pytest.mark.parametrize("align", ["center", "causal"])
+def test_nothing_held_out_is_learned_from(align: Any, ahead: int) -> None:
+    x, y = noise(1000, 1), noise(1000, 1, seed=1)
+    lesson = Lesson(taps=(21,), align=align, ahead=ahead, ridge=0.0)
+    first = learn(lesson, [(source(x), source(y))])
+    x[800:], y[800:] = 1e3 * x[800:], -1e3
+    np.testing.assert_array_equal(learn(lesson, [(source(x), source(y))]).weights, first.weights)
+    x[799] += 1
+    assert (learn(lesson, [(source(x), source(y))]).weights != first.weights).any() or align == "center" or ahead
+
+
+def test_scores_are_those_of_the_taps() -> None:
+    x = noise(1000, 1)
+    y = 0.7 * x + 0.1 * noise(1000, 1, seed=1)
+    learned = learn(Lesson(taps=(3,), ridge=0.0), [(source(x), source(y))])
+    scores = {score.name: score for score in learned.scores}
+    t, held = np.arange(1, 799), np.arange(800, 999)
+    w = learned.weights[0, 0]
+    for part, name in ((t, "train"), (held, "held")):
+        own = y[part, 0] - sum(w[j] * x[part + j - 1, 0] for j in range(3))
+        assert getattr(scores["the filter"], name) == pytest.approx(float(np.sqrt((own**2).mean())))
+        identity = y[part, 0] - x[part, 0]
+        assert getattr(scores["as it is"], name) == pytest.approx(float(np.sqrt((identity**2).mean())))
+        gain = (x[t, 0] * y[t, 0]).sum() / (x[t, 0] ** 2).sum()
+        best = y[part, 0] - gain * x[part, 0]
+        assert getattr(scores["the best gain"], name) == pytest.approx(float(np.sqrt((best**2).mean())))
+    assert (learned.train, learned.held) == (len(t), len(held))
+
+
+def test_levels_do_not_change_the_naive_answers() -> None:
+    x = 50 + noise(1000, 2)
+    lesson = Lesson(taps=(3,), align="causal", bias=True, ahead=1, inputs=(0, 1), targets=(1,))
+    learned = learn(lesson, [(source(x, medium="table"), None)])
+    (today,) = [score for score in learned.scores if score.name == "tomorrow is like today"]
+    part = np.arange(800, 999)
+    assert today.held == pytest.approx(float(np.sqrt(((x[part + 1, 1] - x[part, 1]) ** 2).mean())))
+
+
+def test_a_walk_at_random_cannot_be_foretold() -> None:
+    x = np.cumsum(noise(3000, 1), axis=0)
+    lesson = Lesson(taps=(20,), align="causal", bias=True, ahead=1, inputs=(0,), targets=(0,), ridge=0.0)
+    learned = learn(lesson, [(source(x, medium="table"), None)])
+    assert learned.worse == ("tomorrow is like today",)
+
+
+def test_missing_samples_are_passed_over() -> None:
+    w = noise(4, seed=9)
+    x = noise(2000, 1)
+    y = apply("correlate:" + ",".join(map(repr, w.tolist())), x)
+    x[np.random.default_rng(1).random(2000) < 0.05] = np.nan
+    y[::37] = np.nan
+    for size in (3, 200):
+        learned = learn(Lesson(taps=(4,)), [(source(x, size=size), source(y, size=size))])
+        np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-9)
+
+
+def test_blind_leaves_the_sample_itself_out() -> None:
+    t = np.arange(8000)
+    clean = np.sin(0.05 * t)[:, None]
+    noisy = clean + 0.5 * noise(8000, 1)
+    learned = learn(Lesson(taps=(41,), blind=True), [(source(noisy), None)])
+    assert learned.weights[0, 0, 20] == 0
+    taps = ",".join(map(repr, learned.weights[0, 0].tolist()))
+    cleaned = apply(f"correlate:{taps}", noisy)[50:-50]
+    before, after = np.mean((noisy - clean)[50:-50] ** 2), np.mean((cleaned - clean[50:-50]) ** 2)
+    assert 10 * np.log10(before / after) > 10
+
+
+# ------------------------------------------------------------------------------------------ honest failure
+
+
+def test_constant_input() -> None:
+    for level in (0.0, 0.5):
+        x = np.full((500, 1), level)
+        with pytest.raises(InputError, match="constant"):
+            learn(Lesson(taps=(5,), bias=True), [(source(x), source(noise(500, 1)))])
+
+
+def test_rank_deficient_input_gives_finite_taps() -> None:
+    x = np.sin(0.3 * np.arange(3000))[:, None]
+    y = np.roll(x, 2)
+    learned = learn(Lesson(taps=(32,)), [(source(x), source(y))])
+    assert learned.deficient
+    assert np.isfinite(learned.weights).all()
+    assert learned.scores[0].held is not None
+    assert learned.scores[0].held < 1e-3
+
+
+def test_too_little_data() -> None:
+    with pytest.raises(InputError, match="complete windows to learn 64 weights from"):
+        learn(Lesson(taps=(64,)), [(source(noise(100, 1)), source(noise(100, 1)))])
+    with pytest.raises(InputError, match=r"no samples|complete windows"):
+        learn(Lesson(taps=(3,)), [(source(noise(0, 1)), source(noise(0, 1)))])
+
+
+def test_pairs_that_do_not_fit() -> None:
+    x = noise(500, 1)
+    with pytest.raises(RequestError, match="the input has 500 samples and the target 400"):
+        learn(Lesson(taps=(3,)), [(source(x), source(x[:400]))])
+    with pytest.raises(RequestError, match="the input has 16000 samples per second and the target 8000"):
+        learn(Lesson(taps=(3,)), [(source(x), source(x, rate=8000.0))])
+    with pytest.raises(RequestError, match="6,001 weights"):
+        learn(Lesson(taps=(6001,)), [(source(x), source(x))])
+
+
+def test_overflowing_samples() -> None:
+    x = 1e200 * noise(500, 1)
+    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(InputError, match="overflow"):
+        learn(Lesson(taps=(3,)), [(source(x), source(x))])
+
+
+# -------------------------------------------------------------------------------------- the command line
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> tuple[Path, Path]:
+    clean = apply("lowpass:0.05", noise(30_000)) * 0.3
+    noisy = clean + 0.02 * noise(30_000, seed=1)
+    soundfile.write(tmp_path / "noisy.wav", noisy, 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "clean.wav", clean, 16000, subtype="FLOAT")
+    return tmp_path / "noisy.wav", tmp_path / "clean.wav"
+
+
+def snr(clean: Array, y: Array) -> float:
+    return float(10 * np.log10((clean**2).sum() / ((y - clean) ** 2).sum()))
+
+
+def test_learned_from_a_pair_of_sounds(sounds: tuple[Path, Path], capfd: Any) -> None:
+    noisy, clean = map(str, sounds)
+    model, out = noisy.replace("noisy.wav", "m.safetensors"), noisy.replace("noisy", "out")
+    assert main(["learn", noisy, clean, "--taps", "65", "-o", model]) == 0
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert "conv:1,65, 65 parameters" in told.err
+    for name in ("the filter", "as it is", "the best gain", "the mean"):
+        assert f"  {name} " in told.err
+    assert "dB)" in told.err
+    assert main(["audio", f"model:{model}", noisy, "-o", out, "-q"]) == 0
+    truth, _ = soundfile.read(clean)
+    before, _ = soundfile.read(noisy)
+    after, _ = soundfile.read(out)
+    assert snr(truth, after) > snr(truth, before) + 6
+    metadata = read_weights(sounds[0].with_name("m.safetensors")).metadata
+    assert metadata["layers"] == "conv:1,65"
+    assert metadata["rate"] == "16000.0"
+    assert json.loads(metadata["facts"])["train"] > 20_000
+
+
+def test_blind_from_one_sound(sounds: tuple[Path, Path]) -> None:
+    noisy, clean = sounds
+    model, out = noisy.with_name("b.safetensors"), noisy.with_name("out.wav")
+    assert main(["learn", "--blind", str(noisy), "-o", str(model), "-q"]) == 0
+    assert main(["audio", f"model:{model}", str(noisy), "-o", str(out), "-q"]) == 0
+    truth = soundfile.read(clean)[0]
+    assert snr(truth, soundfile.read(out)[0]) > snr(truth, soundfile.read(noisy)[0]) + 3
+
+
+def test_two_folders(sounds: tuple[Path, Path], tmp_path: Path) -> None:
+    for folder, file in (("in", sounds[0]), ("out", sounds[1])):
+        (tmp_path / folder).mkdir()
+        for name in ("a.wav", "b.wav"):
+            (tmp_path / folder / name).write_bytes(file.read_bytes())
+    model = tmp_path / "m.safetensors"
+    assert main(["learn", str(tmp_path / "in"), str(tmp_path / "out"), "--taps", "9", "-o", str(model), "-q"]) == 0
+    (tmp_path / "out" / "b.wav").unlink()
+    assert main(["learn", str(tmp_path / "in"), str(tmp_path / "out"), "-o", str(model), "--force"]) == 2
+
+
+PRICES = "day,name,open,close\n"
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> Path:
+    """Two shares whose next close is a mixture of what was."""
+    rows = []
+    for name, seed in (("A", 1), ("B", 2)):
+        z = noise(400, 2, seed=seed)
+        for t in range(2, 400):
+            z[t, 1] = 0.6 * z[t - 1, 1] - 0.3 * z[t - 2, 0] + 2 + 0.1 * z[t, 1]
+        rows += [(t, name, float(z[t, 0]), float(z[t, 1])) for t in range(400)]
+    rows.sort(key=lambda row: row[0])
+    path = tmp_path / "prices.csv"
+    path.write_text(PRICES + "".join(f"{t},{name},{o!r},{c!r}\n" for t, name, o, c in rows))
+    return path
+
+
+def test_prediction_of_a_column(prices: Path, capfd: Any) -> None:
+    model = prices.with_name("next.safetensors")
+    options = ["-c", "open,close", "--by", "name"]
+    words = ["learn", str(prices), *options, "--target", "close", "--ahead", "1", "--taps", "3", "-o", str(model)]
+    assert main(words) == 0
+    assert "tomorrow is like today" in capfd.readouterr().err
+    weights = read_weights(model)
+    np.testing.assert_allclose(weights.tensors["0.weight"][0], [[0, -0.3, 0], [0, 0, 0.6]], atol=0.12)
+    np.testing.assert_allclose(weights.tensors["0.bias"], [2], atol=0.3)
+    assert main(["csv", f"model:{model}", str(prices), *options, "--append", "-q", "--fail-on", "lookahead"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == "day,name,open,close,close_model_next"
+    assert len(lines) == 801
+    rows = [line.split(",") for line in lines[1:]]
+    for name in "AB":
+        own = [row for row in rows if row[1] == name]
+        predicted = np.array([float(row[4]) for row in own])
+        x = np.array([[float(row[2]), float(row[3])] for row in own])
+        # The prediction beside a row is that for the next; the last row, whose next is not known, has one too.
+        w, b = weights.tensors["0.weight"][0], weights.tensors["0.bias"][0]
+        expected = [b + (w * x[t - 2 : t + 1].T).sum() for t in range(2, len(x))]
+        np.testing.assert_allclose(predicted[2:], expected, atol=1e-12)
+        assert np.std(predicted[5:-1] - x[6:, 1]) < 0.12
+
+
+def test_in_place_of_the_column(prices: Path, capfd: Any) -> None:
+    model = prices.with_name("m.safetensors")
+    words = ["learn", str(prices), "-c", "open,close", "--target", "close", "--taps", "3", "-o", str(model), "-q"]
+    assert main(words) == 0
+    assert main(["csv", f"model:{model}", str(prices), "-c", "open,close", "-q"]) == 0
+    before = prices.read_text().splitlines()
+    after = capfd.readouterr().out.splitlines()
+    assert [line.rsplit(",", 1)[0] for line in after] == [line.rsplit(",", 1)[0] for line in before]
+    assert after[5] != before[5]
+
+
+def test_a_column_from_another_one(prices: Path, capfd: Any) -> None:
+    model = prices.with_name("m.safetensors")
+    words = ["-c", "open", "--target", "close", "--ahead", "0", "--taps", "5", "--by", "name", "-o", str(model)]
+    assert main(["learn", str(prices), *words]) == 0
+    assert "tomorrow" not in capfd.readouterr().err
+    assert read_weights(model).metadata["columns"] == '["open"]'
+
+
+def test_no_rows_but_a_header(tmp_path: Path, capfd: Any) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n")
+    assert main(["learn", str(path), "-c", "a,b", "--target", "a", "-o", str(tmp_path / "m.safetensors")]) == 3
+    assert "no samples" in capfd.readouterr().err
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["clean.wav"], 2, "nothing says what is to be learned"),
+        (["noisy.wav", "clean.wav", "--blind"], 2, "--blind learns from INPUT alone"),
+        (["noisy.wav", "clean.wav", "--taps", "9x9"], 2, "--taps: expected N, got '9x9'"),
+        (["noisy.wav", "clean.wav", "--taps", "0"], 2, "--taps: expected at least 1"),
+        (["noisy.wav", "clean.wav", "--holdout", "100%"], 2, "--holdout expects 0% to 99%"),
+        (["noisy.wav", "clean.wav", "--target", "x"], 2, "--target names a column"),
+        (["noisy.wav", "none.wav"], 3, "none.wav"),
+        (["noisy.wav", "clean.wav", "--taps", "7000"], 2, "7,000 weights"),
+        (["noisy.wav", "clean.wav", "-o", "m.txt"], 2, "expects a model file"),
+        (["noisy.wav", "clean.wav", "-o", "no/m.safetensors"], 4, "no"),
+    ],
+)
+def test_what_is_refused(  # noqa: PLR0917 -- a row of the table, and fixtures
+    words: list[str], code: int, told: str, sounds: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    monkeypatch.chdir(sounds[0].parent)
+    given = words if "-o" in words else [*words, "-o", "m.safetensors"]
+    assert main(["learn", *given]) == code
+    assert told in capfd.readouterr().err
+    assert not sounds[0].with_name("m.safetensors").exists()
+
+
+def test_an_existing_model_is_kept_without_force(sounds: tuple[Path, Path], capfd: Any) -> None:
+    model = sounds[0].with_name("m.safetensors")
+    model.write_bytes(b"old")
+    words = ["learn", *map(str, sounds), "--taps", "5", "-o", str(model)]
+    assert main(words) == 2
+    assert "exists already" in capfd.readouterr().err
+    assert model.read_bytes() == b"old"
+    assert main([*words, "--force", "-q"]) == 0
+    assert read_weights(model).tensors["0.weight"].shape == (1, 1, 5)
+
+
+def test_filters_shows_a_model(sounds: tuple[Path, Path], capfd: Any) -> None:
+    model = sounds[0].with_name("m.safetensors")
+    assert main(["learn", *map(str, sounds), "--taps", "5", "-o", str(model), "-q"]) == 0
+    assert main(["filters", f"model:{model}"]) == 0
+    told = capfd.readouterr().out
+    assert "taps            5:" in told
+    assert "note            conv:1,5, 5 parameters" in told
+    taps = sounds[0].with_name("taps.csv")
+    assert main(["filters", f"model:{model}", "--export", str(taps)]) == 0
+    exported = [float(line) for line in taps.read_text().split()]
+    assert exported == read_weights(model).tensors["0.weight"][0, 0, ::-1].tolist()
+
+
+def test_nothing_of_a_sum_is_lost_over_blocks() -> None:
+    x, y = noise(2000, 2), noise(1976, 1, seed=1)
+    whole = sums_over(x, y, (25,))
+    parts = Sums.nothing(50, 1)
+    for a, b in ((0, 10), (10, 700), (700, 701), (701, 1976)):
+        parts.add(sums_over(x[a : b + 24], y[a:b], (25,)))
+    np.testing.assert_allclose(parts.gram, whole.gram, rtol=1e-10, atol=1e-9)
+    np.testing.assert_allclose(parts.cross, whole.cross, rtol=1e-10, atol=1e-9)

@@ -7,7 +7,7 @@ imports what is built in and nothing else.
 import posix
 import sys
 import time
-from _signal import ITIMER_REAL, SIGALRM, SIGKILL, setitimer, signal
+from _signal import ITIMER_REAL, SIGALRM, SIGKILL, setitimer, signal  # type: ignore[import-not-found]
 
 
 def main(patience: float, command: list[str]) -> None:

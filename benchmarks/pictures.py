@@ -45,7 +45,7 @@ def gaussian(photo: str, suffix: str) -> Job:
     # JPEG loses more than the arithmetic differs.
     limit = 0.6 if suffix == ".jpg" else 0.25
     quality = "[Q=90]" if suffix == ".jpg" else ""
-    magick = ("convert", source, "-virtual-pixel", "edge", "-blur", "12x3", "-quality", "90", OUT)
+    magick: tuple[str, ...] = ("convert", source, "-virtual-pixel", "edge", "-blur", "12x3", "-quality", "90", OUT)
     if suffix == ".png":
         magick = (*magick[:-3], OUT)
     return single_picture(
@@ -155,21 +155,24 @@ def dense(photo: str) -> Job:
 
 def smaller(photo: str) -> list[Job]:
     """Means of blocks, and Lanczos, by 2 and by 8."""
-    jobs = []
-    for n, percent in ((2, "50%"), (8, "12.5%")):
-        vips = ("vips", "shrink", photo, OUT, str(n), str(n))
-        magick = ("convert", photo, "-scale", percent, OUT)
-        peers = (Peer("libvips shrink", p.VIPS, vips, 1, 0.51), Peer("ImageMagick -scale", p.MAGICK, magick, 1, 0.51))
-        says = f"mean of every {n} x {n} pixels of {photo}"
-        jobs.append(single_picture(f"shrink-{n}", says, photo, [f"avg_pool:{n}"], peers, equal="the same means"))
-    for n, percent in ((2, "50%"), (8, "12.5%")):
-        vips = ("vips", "resize", photo, OUT, str(1 / n), "--gap", "0")
-        magick = ("convert", photo, "-filter", "Lanczos", "-resize", percent, OUT)
-        peers = (
-            Peer("libvips resize", p.VIPS, vips, 1, 0.6),
-            Peer("libvips resize, default", p.VIPS, vips[:-2], 1, 1, "a mean of blocks first: a less exact answer"),
-            Peer("ImageMagick -resize", p.MAGICK, magick, 1, 0.6),
-        )
-        says = f"{photo} by 1/{n} with Lanczos (3 lobes)"
-        jobs.append(single_picture(f"resize-{n}", says, photo, [f"resize:{percent}"], peers, equal="the same kernel"))
-    return jobs
+    return [job(photo, n, percent) for job in (_means, _lanczos) for n, percent in ((2, "50%"), (8, "12.5%"))]
+
+
+def _means(photo: str, n: int, percent: str) -> Job:
+    vips = ("vips", "shrink", photo, OUT, str(n), str(n))
+    magick = ("convert", photo, "-scale", percent, OUT)
+    peers = (Peer("libvips shrink", p.VIPS, vips, 1, 0.51), Peer("ImageMagick -scale", p.MAGICK, magick, 1, 0.51))
+    says = f"mean of every {n} x {n} pixels of {photo}"
+    return single_picture(f"shrink-{n}", says, photo, [f"avg_pool:{n}"], peers, equal="the same means")
+
+
+def _lanczos(photo: str, n: int, percent: str) -> Job:
+    vips = ("vips", "resize", photo, OUT, str(1 / n))
+    magick = ("convert", photo, "-filter", "Lanczos", "-resize", percent, OUT)
+    peers = (
+        Peer("libvips resize", p.VIPS, (*vips, "--gap", "0"), 1, 0.6),
+        Peer("libvips resize, default", p.VIPS, vips, 1, 1, "a mean of blocks first: a less exact answer"),
+        Peer("ImageMagick -resize", p.MAGICK, magick, 1, 0.6),
+    )
+    says = f"{photo} by 1/{n} with Lanczos (3 lobes)"
+    return single_picture(f"resize-{n}", says, photo, [f"resize:{percent}"], peers, equal="the same kernel")

@@ -123,7 +123,8 @@ def main() -> int:
     jobs = [job for job in all_jobs(QUICK if wanted.quick else Sizes()) if fnmatch.fnmatch(job.name, wanted.only)]
     if wanted.list:
         for job in jobs:
-            print(job.name, *(f"\n    $ {printable(c.command, 'OUT')}" for c in (job, *job.peers)))
+            commands = [job.command, *(peer.command for peer in job.peers)]
+            print(job.name, *(f"\n    $ {printable(command, 'OUT')}" for command in commands))
         return 0
     kept: dict[str, Any] = {"versions": programs.versions(), "began": time.strftime("%Y-%m-%d %H:%M:%S")}
     for name, version in kept["versions"].items():

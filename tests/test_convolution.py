@@ -639,3 +639,13 @@ def test_a_failing_job_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(source, "decode", lambda block: block)
     with pytest.raises(MemoryError):
         run(make_plan("lowpass:0.1", signal, Rules.of(signal)), source, Collected(), threads=2)
+
+
+def test_a_value_that_a_stride_skips_is_held_all_the_same() -> None:
+    x = np.array([[0.0], [0], [0], [0], [0], [1], [np.nan]])
+    signal = Signal(medium="table", shape=(None,), channels=("x",))
+    plan = make_plan("kernel:-1 | stride:2", signal, Rules.of(signal, missing="fill"))
+    for cut in range(8):
+        sink = Collected()
+        run(plan, Blocks(signal, [x[:cut], x[cut:]]), sink, threads=1)
+        assert np.concatenate(sink.parts)[:, 0].tolist() == [0, 0, 0, -1]

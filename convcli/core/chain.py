@@ -32,6 +32,22 @@ class Chain:
             spans.append(op.reach[axis].needs(*spans[-1]))
         return spans[::-1]
 
+    def reads(self, start: int, stop: int) -> list[tuple[int, int, int]]:
+        """`needs` along axis 0 for outputs that follow those before: (from, low, high) for each boundary.
+
+        An operation that holds values over gaps is given all samples `from` where the outputs before left off, even
+        where a stride later in the chain skips them; it computes with those from `low` on.
+        """
+        before = self.needs(0, start - 1, start) if start > 0 else None
+        found = [(start, start, stop)]
+        for number in range(len(self.ops) - 1, -1, -1):
+            op, (wanted, _, _) = self.ops[number], found[-1]
+            low, high = op.reach[0].needs(wanted, stop)
+            known = min(low, before[number][1]) if before is not None and op.holds else low
+            found.append((known, low, high))
+            stop = high
+        return found[::-1]
+
     def ready(self, axis: int, n: int) -> int:
         """One past the last output that reads no input at or past `n`."""
         for op in self.ops:
@@ -135,18 +151,21 @@ class Job:
         if any(stop <= start for start, stop in self.span):  # a picture narrower than a window, under `valid`
             shape = (*(max(0, stop - start) for start, stop in self.span), self.chain.channels(self.x.shape[-1]))
             return np.empty(shape, self.x.dtype)
-        boundaries = [self.chain.needs(axis, *span) for axis, span in enumerate(self.span)]
-        following = self.chain.needs(0, self.next_start, self.next_start + 1)
+        along = self.chain.reads(*self.span[0])
+        across = [self.chain.needs(axis, *self.span[axis]) for axis in range(1, self.chain.axes)]
+        following = self.chain.reads(self.next_start, self.next_start + 1)
         x, ends = self.x, self.ends
         for number, op in enumerate(self.chain.ops):
             earlier = _Earlier(self.previous, number)
+            known, low, _ = along[number]
             if isinstance(op, Layer):
-                x = op.padded(x, tuple(boundary[number][0] for boundary in boundaries), ends)
+                x = op.padded(x, (known, *(boundary[number][0] for boundary in across)), ends)
             ends = tuple(None if n is None else r.count(n) for n, r in zip(ends, op.reach, strict=True))
-            y = op(x, tuple(boundary[number + 1] for boundary in boundaries), earlier)
+            wanted = (along[number + 1][0], along[number + 1][2])
+            met = earlier if low == known else _Met(x[: low - known], earlier)
+            y = op(x[low - known :], (wanted, *(boundary[number + 1] for boundary in across)), met)
             if op.holds:
-                passed = following[number][0] - boundaries[0][number][0]
-                self._held[number] = last_known(x[: max(passed, 0)], earlier)
+                self._held[number] = last_known(x[: max(following[number][0] - known, 0)], earlier)
             x = y
         return x
 
@@ -165,3 +184,14 @@ class _Earlier:
 
     def __call__(self) -> Array | None:
         return self.previous.held(self.number) if self.previous else None
+
+
+@dataclass(frozen=True)
+class _Met:
+    """What an operation holds from samples that it reads for nothing else, or from before them."""
+
+    x: Array
+    earlier: _Earlier
+
+    def __call__(self) -> Array | None:
+        return last_known(self.x, self.earlier)

@@ -100,7 +100,7 @@ class Stream:
         start = self.done
         if stop <= start:
             return None
-        low, high = self.chain.needs(0, start, stop)[0]
+        low, _, high = self.chain.reads(start, stop)[0]
         x, spans = self._across(self._gather(low + self.origin, high + self.origin))
         stands = np.clip(self._stands(np.arange(start, stop)), self.first, self.n - 1)
         at = self._rows()[stands - self.first]
@@ -142,7 +142,7 @@ class Stream:
         """Drop the inputs that neither later outputs nor the extension of the end will read."""
         if self.waits:
             return
-        needed = self.chain.needs(0, self.done, self.done + 1)[0][0] + self.origin
+        needed = self.chain.reads(self.done, self.done + 1)[0][0] + self.origin
         stands = int(self._stands(np.array([self.done]))[0])
         keep = min(needed, stands, self.n - self.margin)
         if keep > self.first:

@@ -75,7 +75,7 @@ def product(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -
     return phased_product(x, w[None], np.zeros(1, np.int64), step, (0, (len(x) - w.size) // step + 1))
 
 
-def cost(path: Callable[..., object], k: int, step: int = 1, *, n: int = SAMPLES, tries: int = 5) -> float:
+def cost(path: Callable[..., object], k: int, step: int = 1, *, n: int = SAMPLES, tries: int = 9) -> float:
     """Nanoseconds for one output of one channel: the best of some tries, as what disturbs only ever adds."""
     x, w = sound(n), np.random.default_rng(k).standard_normal(k)
     outputs = ((n - k) // step + 1) * CHANNELS
@@ -142,7 +142,7 @@ def growth() -> list[tuple[int, float, str]]:
     found: list[tuple[int, float, str]] = []
     for k in TAPS:
         name = convolve.cheapest_path(k, k, 1, exact=False)
-        found.append((k, cost(paths[name], k, n=max(SAMPLES, 16 * k), tries=3), name))
+        found.append((k, cost(paths[name], k, n=max(4 * SAMPLES, 32 * k), tries=3), name))
     return found
 
 

@@ -94,7 +94,7 @@ def kernel(
 
 
 def window(size: Index, stride: Index, align: str) -> tuple[Index, ...]:
-    """The samples of a window that starts at k * stride; a causal one that overlaps others ends before (k+1) * stride."""
+    """The samples of a window that starts at k * stride; a causal one that overlaps ends before (k + 1) * stride."""
     first = [max(0, n - s) if align == "causal" else 0 for n, s in zip(size, stride, strict=True)]
     return tuple(product(*(range(-b, n - b) for n, b in zip(size, first, strict=True))))
 

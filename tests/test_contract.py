@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from convcli.designs import steps
 from convcli.engine.arrays import Blocks, Collected
 from convcli.engine.grammar import parse
 from convcli.engine.plan import Plan, Rules, make_plan
 from convcli.engine.run import run
 from convcli.errors import RequestError
-from convcli.designs import steps
 from convcli.signals import Signal
 
 if TYPE_CHECKING:

@@ -635,7 +635,7 @@ def test_a_failing_job_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> 
         return whole(self, x, span, earlier)
 
     monkeypatch.setattr(Convolve, "__call__", failing)
-    source = Blocks(signal, blocks)  # type: ignore[arg-type] -- blocks that come with their groups
+    source: Any = Blocks(signal, cast("Any", blocks))  # that come with their groups
     monkeypatch.setattr(source, "decode", lambda block: block)
     with pytest.raises(MemoryError):
         run(make_plan("lowpass:0.1", signal, Rules.of(signal)), source, Collected(), threads=2)

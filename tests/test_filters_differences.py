@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convcli.errors import RequestError
 from convcli.designs.differences import diff, dog, gradient, laplacian, laplacian_of_gaussian
+from convcli.errors import RequestError
 from convcli.signals import Signal
 
 if TYPE_CHECKING:

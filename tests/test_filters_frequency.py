@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convcli.errors import RequestError
 from convcli.designs.fir import Bands
 from convcli.designs.frequency import bandpass, bandstop, highpass, lowpass
+from convcli.errors import RequestError
 from convcli.signals import Signal
 
 Samples = np.ndarray[Any, Any]

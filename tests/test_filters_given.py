@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from convcli.errors import InputError, RequestError
 from convcli.designs.given import TapsText, correlate, ir, kernel
 from convcli.designs.registry import find
+from convcli.errors import InputError, RequestError
 from convcli.signals import Signal
 from convcli.units import Kind, UnitError
 

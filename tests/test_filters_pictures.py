@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import convolve, gaussian_filter
 
 from convcli.core.kernel import Kernel
-from convcli.errors import RequestError
 from convcli.designs.pictures import disk, emboss, gabor, motion, prewitt, scharr, sharpen, sobel
 from convcli.designs.registry import steps
+from convcli.errors import RequestError
 from convcli.signals import Signal
 
 Samples = np.ndarray[Any, Any]

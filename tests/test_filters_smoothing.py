@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convcli.errors import RequestError
 from convcli.designs.smoothing import binomial, box, ema, gaussian, hann, savgol, triangle, wma
 from convcli.designs.taps import exact
+from convcli.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -184,9 +184,9 @@ class TestNumbers:
         listed = texts.to_pylist()
         assert [listed[i] for i in places.tolist()] == small
         assert [float(text) for text in small] == values
-        for value, text in zip(values, small, strict=True):
-            assert (b"e" in text) == (abs(value) >= 1e16 or 0 < abs(value) < 1e-6) or text in (b"inf", b"-inf")
-            assert not text.endswith(b".0")
+        for value, cell in zip(values, small, strict=True):
+            assert (b"e" in cell) == (abs(value) >= 1e16 or 0 < abs(value) < 1e-6) or cell in (b"inf", b"-inf")
+            assert not cell.endswith(b".0")
 
     @given(st.lists(NUMBERS, min_size=1, max_size=30), st.integers(0, 8))
     def test_both_routes_write_the_same_decimals(self, values: list[float], decimals: int) -> None:

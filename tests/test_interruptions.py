@@ -91,11 +91,12 @@ def test_a_signal_at_any_moment(
         assert state(folder) == before
 
 
-def test_ctrl_c_with_several_inputs(folder: Path) -> None:
+@pytest.mark.parametrize("moment", [0.2, 0.3, 0.4])
+def test_ctrl_c_with_several_inputs(moment: float, folder: Path) -> None:
     shutil.copy(folder / "in.wav", folder / "in2.wav")
     before = state(folder)
-    words = ("audio", "lowpass:1k,taps=30001", "in.wav", "in2.wav", "-o", "out_{stem}{suffix}", "-j", "2")
-    code, told = stopped(words, signal.SIGINT, 0.8, folder)
+    words = ("audio", "lowpass:1k,taps=300001", "in.wav", "in2.wav", "-o", "out_{stem}{suffix}", "-j", "2")
+    code, told = stopped(words, signal.SIGINT, moment, folder)
     assert code == 130, told
     assert "Traceback (most recent call last)" not in told
     # One of the two may have been complete; half of one is never there.

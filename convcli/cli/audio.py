@@ -35,6 +35,7 @@ class AudioAdapter:
     tail: bool
     strict: bool
     medium: Literal["audio"] = "audio"
+    command: str = "audio"
     stepwise: bool = False
 
     @contextmanager

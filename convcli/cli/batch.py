@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +46,15 @@ class Batch:
         request = self.request
         if request.quiet and request.verbose:
             raise RequestError("-q and -v contradict each other")
+        if Path(request.filter).is_file():
+            raise RequestError(
+                f"expected a FILTER, got the file {request.filter}",
+                hint=f"FILTER comes first, then the files: convcli {self.adapter.command} box:5 {request.filter}",
+            )
+        if request.in_place and request.output is not None:
+            raise RequestError(
+                "--in-place and -o contradict each other", hint="--in-place replaces the inputs themselves"
+            )
         calls = parse(request.filter)
         self._check_report()
         outputs: Sequence[Path | None] = [None] * len(request.inputs)
@@ -91,9 +99,11 @@ class Batch:
             return [facts], self._tell(facts)
         from concurrent.futures import ThreadPoolExecutor
 
+        from convcli.engine.workers import cores
+
         runs: list[RunFacts] = []
         worst = 0
-        jobs = min(self.request.jobs or os.cpu_count() or 1, len(places))
+        jobs = min(self.request.jobs or cores(), len(places))
         pool = ThreadPoolExecutor(jobs)
         progress = self._progress(len(places))
         try:

@@ -33,6 +33,7 @@ class ImageAdapter:
     format: str | None
     max_pixels: int
     medium: Literal["image"] = "image"
+    command: str = "image"
     tail: bool = False
     stepwise: bool = False
 
@@ -71,6 +72,12 @@ class OpenedImage:
             raise RequestError(
                 f"--channels {self.adapter.options.channels} needs a filter that keeps the size of the picture",
                 hint="use --channels all",
+            )
+        rows, columns = (side or 0 for side in plan.result.shape)
+        if rows * columns > self.adapter.max_pixels:
+            raise RequestError(
+                f"the result has {columns:,} x {rows:,} pixels, more than {self.adapter.max_pixels:,}",
+                hint="--max-pixels allows more",
             )
         if not all(plan.result.shape):
             raise RequestError("nothing is left of the picture: the filter is larger than it, and --edge is valid")

@@ -62,6 +62,11 @@ class Adapter(Protocol):
     @property
     def medium(self) -> Medium: ...
     @property
+    def command(self) -> str:
+        """The word of the command line for this medium."""
+        ...
+
+    @property
     def tail(self) -> bool:
         """Whether what rings on after the end is kept."""
         ...

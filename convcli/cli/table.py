@@ -34,6 +34,7 @@ class TableAdapter:
     options: TableOptions
     stepwise: bool
     medium: Literal["table"] = "table"
+    command: str = "csv"
     tail: bool = False
 
     @contextmanager

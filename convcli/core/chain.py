@@ -66,10 +66,15 @@ class Chain:
             count = op.outputs(count) if isinstance(op, Layer) else count
         return count
 
+    @cached_property
+    def layers(self) -> dict[int, Layer]:
+        """The operations that pad their own input, by their numbers."""
+        return {number: op for number, op in enumerate(self.ops) if isinstance(op, Layer)}
+
     @property
     def waits(self) -> bool:
         """Whether some layer needs the end of the signal for its beginning."""
-        return any(isinstance(op, Layer) and op.waits for op in self.ops)
+        return any(layer.waits for layer in self.layers.values())
 
     def stands_at(self, axis: int, k: Rows) -> Rows:
         """The absolute inputs at which the outputs `k` stand."""
@@ -158,8 +163,8 @@ class Job:
         for number, op in enumerate(self.chain.ops):
             earlier = _Earlier(self.previous, number)
             known, low, _ = along[number]
-            if isinstance(op, Layer):
-                x = op.padded(x, (known, *(boundary[number][0] for boundary in across)), ends)
+            if number in self.chain.layers:
+                x = self.chain.layers[number].padded(x, (known, *(boundary[number][0] for boundary in across)), ends)
             ends = tuple(None if n is None else r.count(n) for n, r in zip(ends, op.reach, strict=True))
             wanted = (along[number + 1][0], along[number + 1][2])
             met = earlier if low == known else _Met(x[: low - known], earlier)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -63,6 +64,7 @@ def most_attenuation(method: Method, phase: Phase) -> float:
     return most if phase == "linear" else min(most, MOST_ATTENUATION_MINIMUM)
 
 
+@lru_cache(maxsize=64)
 def design(bands: Bands, promise: Promise) -> Taps:
     """(k,) taps. With a given number of taps what these can do; otherwise as many as the promise needs.
 

@@ -98,6 +98,26 @@ def _usage(parameter: Parameter) -> str:
     return f"{parameter.name}={word}" if parameter.keyword_only else word
 
 
+# What steps are called elsewhere.
+COMMON = {
+    "average": "box",
+    "blur": "gaussian",
+    "convolve": "kernel",
+    "decimate": "downsample",
+    "edge": "sobel",
+    "edges": "sobel",
+    "ewm": "ema",
+    "ewma": "ema",
+    "ma": "sma",
+    "mean": "box",
+    "pct_change": "diff",
+    "reverb": "ir",
+    "rolling": "sma",
+    "scale": "resize",
+    "smooth": "gaussian",
+    "volume": "gain",
+}
+
 _STEPS: dict[str, Step] = {}
 _NAMES: dict[str, Step] = {}
 
@@ -128,6 +148,6 @@ def find(name: str) -> Step:
     """The step called `name`; RequestError names the nearest known one."""
     if name in _NAMES:
         return _NAMES[name]
-    near = nearest(name, list(_NAMES))
+    near = COMMON.get(name.casefold()) or nearest(name, list(_NAMES))
     hint = f"did you mean {near}?" if near else "`convcli filters` lists every step"
     raise RequestError(f"unknown step {name!r}", hint=hint)

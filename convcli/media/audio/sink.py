@@ -219,15 +219,18 @@ class AudioSink:
         self._writer.discard()
 
     def facts(self) -> dict[str, Any]:
-        """What was written, for the report: plain values only. `clipped` counts what did not fit before scaling."""
+        """What was written, for the report: plain values only."""
         channels, peaks = self._signal.channels, self._extremes.peak
+        clipped = (
+            self._extremes.clipped if self._gain == 1 else np.zeros(len(channels), np.int64)
+        )  # scaled, not clipped
         return {
             "format": self.coding.format,
             "subtype": self.coding.subtype,
             "rate": self._rate,
             "channels": list(channels),
             "frames": self._frames,
-            "clipped": {c: int(n) for c, n in zip(channels, self._extremes.clipped, strict=True)},
+            "clipped": {c: int(n) for c, n in zip(channels, clipped, strict=True)},
             "peak_dbfs": {c: decibels(float(p)) for c, p in zip(channels, peaks, strict=True)},
             "normalized_by_db": decibels(self._gain),
             "dither": "TPDF" if self._dither is not None else None,

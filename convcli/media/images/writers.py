@@ -215,7 +215,10 @@ class _Vips:
 
     def _options(self, image: Any) -> dict[str, object]:
         details, name = self._plan.details, self._plan.format.name
-        options: dict[str, object] = {} if details.exif or name == "vips" else {"keep": _ALL_BUT_EXIF}
+        # libvips writes the resolution of a JPEG together with EXIF only.
+        told = details.resolution not in (None, (1.0, 1.0))  # 1 is what libvips has where nothing is known
+        needs_exif = details.exif or name == "vips" or (name == "jpeg" and told)
+        options: dict[str, object] = {} if needs_exif else {"keep": _ALL_BUT_EXIF}
         if name in ("jpeg", "webp", "avif"):
             quality = details.quality if name == "jpeg" else None
             options["Q"] = self._plan.quality or quality or _DEFAULT_QUALITY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -204,3 +205,10 @@ class TestShort:
         assert lines.tell() == 12
         assert read(source) == 3
         assert np.isclose(source.facts()["rows"], 3)
+
+
+def test_dates_that_may_be_read_both_ways_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("d,v\n01/01/2024,1\n01/02/2024,2\n01/03/2024,4\n01/04/2024,4\n")
+    source = open_table(path, options=TableOptions(time="d"))
+    assert any("month first" in warning for warning in source.warnings)

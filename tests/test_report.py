@@ -146,12 +146,12 @@ def test_summary_of_a_picture_and_a_table() -> None:
     table = RunFacts(
         version="0",
         filter="sma:3",
-        inputs=(InputFacts(path="-", medium="table", shape=(1461,)),),
+        inputs=(InputFacts(path="-", medium="table", shape=(1461,), channels=("Close",)),),
         outputs=(OutputFacts(path="-", medium="table", shape=(1461,)),),
         losses=LossFacts(missing={"Close": 1}),
         seconds=0.04,
     )
-    assert summary(table) == "- -> -: sma:3, 1,461 rows, in 0.04 s; missing 1 sample"
+    assert summary(table) == "- -> -: sma:3 of Close, 1,461 rows, in 0.04 s; missing 1 sample"
     assert summary(RunFacts(version="0", filter="box:3")).endswith("box:3")
 
 

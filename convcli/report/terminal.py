@@ -21,9 +21,17 @@ def summary(run: RunFacts) -> str:
     `talk.wav -> out.wav: lowpass:3.4k | downsample:2, 255 taps, delay 0, 44100 -> 22050 Hz, 12.3 s in 0.2 s`
     """
     names = [", ".join(_path(side.path) for side in sides) for sides in (run.inputs, run.outputs)]
-    told = [visible(run.filter), *_design(run), *_sizes(run), _pace(run)]
+    told = [visible(run.filter) + _columns(run), *_design(run), *_sizes(run), _pace(run)]
     line = f"{' -> '.join(name for name in names if name)}: {', '.join(text for text in told if text)}"
     return "; ".join([line, *losses(run.losses)])
+
+
+def _columns(run: RunFacts) -> str:
+    """` of price`: which columns of a table were filtered."""
+    if not run.inputs or run.inputs[0].medium != "table":
+        return ""
+    names = run.inputs[0].channels
+    return f" of {', '.join(map(visible, names))}" if len(names) <= 4 else f" of {len(names)} columns"
 
 
 def _path(path: str) -> str:

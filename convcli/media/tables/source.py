@@ -358,6 +358,11 @@ class TableSource:
         if self._time is None:
             return None, 1.0
         if self._clock is not None:
+            if self._clock.ambiguous:
+                self.warnings.append(
+                    f"{self.name}: the dates in {self._clock.column} are read with the month first, "
+                    "but would be as regular with the day first; dates like 2024-02-01 leave no doubt"
+                )
             return self._clock.rate, self._clock.cycle
         self.warnings.append(f"{self.name}: too few rows to know how often they come; one a day is assumed")
         return 1 / DAY, DAY

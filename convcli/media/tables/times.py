@@ -94,13 +94,17 @@ class Dates:
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """What the first rows say about time. All rules fit them; later rows tell which one holds."""
+    """What the first rows say about time. All rules fit them; later rows tell which one holds.
+
+    ambiguous : the dates come as regularly with the day first; the month was taken to be first
+    """
 
     notation: Notation
     rules: tuple[Rule, ...]
     rate: float
     cycle: float
     column: str
+    ambiguous: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,9 +137,12 @@ def infer_clock(cells: Cells, groups: Groups | None, *, where: Where, decimal: s
         i, (row, position, group) = _furthest(dict(enumerate(best.failures)))
         raise where.error(row, _expected(best.rules[i], position), group=group, hint=best.rules[i].hint)
     first = best.fitting[0]
+    both = sum(bool(reading.fitting) for reading in readings) > 1
     cycle = _cycle(first.seconds, best.moments) if best.moments.dtype.kind == "M" else 1.0
     rules = tuple(rule for rule in best.fitting if rule.seconds == first.seconds)
-    return Clock(notation=best.notation, rules=rules, rate=1 / first.seconds, cycle=cycle, column=where.column)
+    return Clock(
+        notation=best.notation, rules=rules, rate=1 / first.seconds, cycle=cycle, column=where.column, ambiguous=both
+    )
 
 
 def _try_rules(notation: Notation, moments: npt.NDArray[Any], runs: Runs) -> _Reading:

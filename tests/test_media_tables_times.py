@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,9 @@ import pytest
 from convcli.errors import InputError
 from convcli.media.tables import text
 from convcli.media.tables.source import TableOptions, TableSource, open_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DAY = 86400.0
 

@@ -148,8 +148,9 @@ def test_kernel_is_flipped_and_correlate_is_not() -> None:
 
 def test_the_callers_array_stays_writable() -> None:
     mine = np.array([1.0, 2.0])
-    kernel(mine)
+    made = kernel(mine)
     mine[0] = 5
+    assert made.taps.tolist() == [1, 2]
 
 
 def test_normalize_divides_by_the_sum() -> None:

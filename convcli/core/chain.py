@@ -108,11 +108,6 @@ class Chain:
         stands = self.stands_at(axis, np.array(some))
         return max(self.needs(axis, k, k + 1)[0][1] - 1 - int(at) for k, at in zip(some, stands, strict=True))
 
-    @property
-    def identity(self) -> bool:
-        """Whether the chain changes nothing."""
-        return not self.ops
-
 
 def _some(phases: int) -> range:
     """The outputs of one period, or some hundreds of them where there are more."""

@@ -112,11 +112,6 @@ class Plan:
         return all(not step.ops and step.whole is None for step in self.steps)
 
     @property
-    def passes(self) -> int:
-        """How often the input is read: once, and once more for each step that must see the whole signal first."""
-        return 1 + sum(isinstance(step.whole, Normalize) for step in self.steps)
-
-    @property
     def chain(self) -> Chain:
         """The steps as one chain, where steps that need a first pass stand for themselves and change nothing."""
         return Chain(tuple(op for step in self.steps for op in step.ops), self.signal.axes)

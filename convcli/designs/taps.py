@@ -26,7 +26,8 @@ def exact(taps: Taps, total: float, *, at: int | None = None) -> Taps:
     taps : any shape, its sum already `total` up to rounding; total : a multiple of the grid, such as 0 or 1
     """
     size = float(np.abs(taps).sum())
-    grid = 2.0 ** (math.ceil(math.log2(size) - 1e-12) - 53)  # a size of 1 stays 1, however it was rounded
+    # A size of 1 stays 1, however it was rounded; below the smallest number there is no finer grid.
+    grid = max(math.ulp(0.0), 2.0 ** (math.ceil(math.log2(size) - 1e-12) - 53))
     steps = np.round(taps / grid).astype(np.int64)
     rest = round(total / grid) - int(steps.sum())
     left, right = ((taps.size - 1) // 2, taps.size // 2) if at is None else (at, at)

@@ -19,7 +19,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
 import numpy as np
 from measure import fit
 
-from convcli.core import convolve
+from convcli.core import convolve, fourier
 from convcli.core.polyphase import groups_per_row, phased_product
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def direct(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) ->
 
 def fft(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -> object:
     """As correlate_valid does it."""
-    return np.ascontiguousarray(convolve.overlap_save(x, w)[::step])
+    return np.ascontiguousarray(fourier.overlap_save(x, w)[::step])
 
 
 def product(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -> object:
@@ -96,7 +96,7 @@ def constants() -> dict[str, float]:
     few = (5, 15, 31, 63, 95, 127, 191, 255)
     start, slope, _ = fit(few, [cost(direct, k) for k in few])
     many = (127, 255, 511, 1023, 2047, 4095)
-    points = [cost(fft, k) / convolve._points_per_output(k) for k in many]
+    points = [cost(fft, k) / fourier.points_per_output(k) for k in many]
     products = [
         cost(product, k, step) / (k + groups_per_row(1, k, step) * step) for step in STEPS for k in (63, 255, 1023)
     ]

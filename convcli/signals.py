@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.floating[Any]]
     Rows = npt.NDArray[np.int64]
+    AnyRows = Rows | range
 
 Medium = Literal["audio", "table", "image", "array"]
 Align = Literal["center", "causal"]
@@ -89,8 +90,8 @@ class Source(Protocol[Raw]):
 class Sink(Protocol[Encoded]):
     """Where samples go. `encode` is called by any thread, `write` by one, in order."""
 
-    def encode(self, y: Array, rows: Rows) -> Encoded:
-        """`y` as the medium stores it; `rows[i]` is the input sample (row) that output `y[i]` stands at."""
+    def encode(self, y: Array, rows: AnyRows) -> Encoded:
+        """`y` as the medium stores it; `rows[i]`, increasing, is the input row (sample) that `y[i]` stands at."""
         ...
 
     def write(self, encoded: Encoded) -> None:

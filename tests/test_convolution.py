@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convcli.core.convolve import correlate_valid, direct, dot_products, factor, overlap_save
+from convcli.core.convolve import correlate_valid, direct, dot_products, factor
+from convcli.core.fourier import overlap_save
 from convcli.core.ops import Convolve
 from convcli.core.polyphase import phased_product
 from convcli.engine.arrays import Blocks, Collected, apply

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 DEFECT = 70
 
-# Blocks share the cores among themselves; products of matrices that did so too would wait for each other.
-_ONE_EACH = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+# Blocks share the cores among themselves; libraries that did so too would wait for each other.
+_ONE_EACH = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 
 # What only a write can fail with. Files are written through doors that know their names; this is left to print().
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.core.extend import take
 from convcli.core.layers import Layer
 from convcli.core.missing import last_known
 from convcli.core.reach import Reach
 
 if TYPE_CHECKING:
+    from convcli.core.extend import Edge
     from convcli.core.ops import Op, Span
-    from convcli.signals import Array, Rows
+    from convcli.signals import AnyRows, Array, Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,19 +116,40 @@ def _some(phases: int) -> range:
     return range(0, phases, max(1, phases // 512))
 
 
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Samples in the parts in which they came; put together, and extended across, only by who computes with them.
+
+    across : (start, stop, n, edge) of the columns of a picture
+    """
+
+    parts: list[Array]
+    across: tuple[int, int, int, Edge] | None = None
+
+    @property
+    def channels(self) -> int:
+        """How many channels they have."""
+        return int(self.parts[0].shape[-1])
+
+    def __call__(self) -> Array:
+        """The samples as one array."""
+        x = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+        return x if self.across is None else take(x, *self.across, axis=1)
+
+
 @dataclass(eq=False)
 class Job:
     """A stretch of outputs of a chain with all the inputs it needs; `run` is pure and may run in any thread.
 
-    x : the inputs of `span`, extended; rows : the inputs at which the outputs stand
+    inputs : those of `span`, extended; rows : the inputs at which the outputs stand
     ends : the length of the signal along each axis, None where it has not ended yet
     previous : the job before it in the same signal, asked only for values that are held across a gap
     """
 
     chain: Chain
-    x: Array
+    inputs: Inputs
     span: Span
-    rows: Rows
+    rows: AnyRows
     next_start: int
     ends: tuple[int | None, ...]
     previous: Job | None = None
@@ -149,12 +172,12 @@ class Job:
 
     def _run(self) -> Array:
         if any(stop <= start for start, stop in self.span):  # a picture narrower than a window, under `valid`
-            shape = (*(max(0, stop - start) for start, stop in self.span), self.chain.channels(self.x.shape[-1]))
-            return np.empty(shape, self.x.dtype)
+            shape = (*(max(0, stop - start) for start, stop in self.span), self.chain.channels(self.inputs.channels))
+            return np.empty(shape, self.inputs.parts[0].dtype)
         along = self.chain.reads(*self.span[0])
         across = [self.chain.needs(axis, *self.span[axis]) for axis in range(1, self.chain.axes)]
         following = self.chain.reads(self.next_start, self.next_start + 1)
-        x, ends = self.x, self.ends
+        x, ends = self.inputs(), self.ends
         for number, op in enumerate(self.chain.ops):
             earlier = _Earlier(self.previous, number)
             known, low, _ = along[number]

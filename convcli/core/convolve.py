@@ -6,7 +6,7 @@ one channel axis last. The paths differ in speed, never in the answer beyond rou
 * direct: the sum by its definition. The same additions in the same order for every output, so that blocks of any
   size give bit for bit the same answer.
 * product: windows times a banded Toeplitz matrix (BLAS), for strides.
-* fft: overlap-save (Stockham 1966; Oppenheim & Schafer, Discrete-Time Signal Processing, 8.7.3).
+* fft: overlap-save (fourier.py).
 * planes: OpenCV's direct filters, for images; separable kernels as two passes.
 """
 
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from convcli.core.fourier import overlap_save, points_per_output
 from convcli.core.polyphase import groups_per_row, phased_product
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
         return "direct"
     costs: dict[Path, float] = {
         "direct": (DIRECT + DIRECT_PER_TAP * k) * step,
-        "fft": FFT_PER_POINT_LOG * step * _points_per_output(k),
+        "fft": FFT_PER_POINT_LOG * step * points_per_output(k),
     }
     if step > 1:
         costs["product"] = PRODUCT_PER_TAP * (k + groups_per_row(1, k, step) * step)
@@ -168,80 +169,6 @@ def _window(
         slice(o * s + int(i), (o + m - 1) * s + int(i) + 1, s)
         for o, m, i, s in zip(first, shape, j, step, strict=False)
     )
-
-
-# ------------------------------------------------------------------------------------------------------- fft
-
-
-def frame_size(k: int, outputs: int | None = None) -> int:
-    """F, the FFT length that costs least, frames * F * log2(F), for so many outputs, or for ever so many."""
-    sizes = [1 << p for p in range(12, max(14, k.bit_length() + 5)) if 1 << p > k]
-
-    def cost(f: int) -> float:
-        frames = 1 / (f - k + 1) if outputs is None else -(-outputs // (f - k + 1))
-        return frames * f * math.log2(f)
-
-    return min(sizes, key=cost)
-
-
-def _points_per_output(k: int) -> float:
-    f = frame_size(k)
-    return f * math.log2(f) / (f - k + 1)
-
-
-def overlap_save(x: Array, w: npt.NDArray[np.float64]) -> Array:
-    """The valid correlation along axis 0 through frames of F samples, of which F - k + 1 come out right."""
-    k, n = w.size, len(x)
-    lanes = x.reshape(n, -1)
-    outputs = n - k + 1
-    f = frame_size(k, outputs)
-    if n <= f and lanes.shape[1] > 1:
-        return _in_one_frame(lanes, w).reshape(outputs, *x.shape[1:])
-    hop = f - k + 1
-    response = np.fft.rfft(w[::-1].astype(x.dtype), f)
-    y = np.empty((outputs, lanes.shape[1]), x.dtype)
-    batch = max(1, (1 << 17) // f)
-    frames: npt.NDArray[Any] = np.empty((batch, f), x.dtype)
-    spectra = np.empty((batch, f // 2 + 1), response.dtype)
-    for lane in range(lanes.shape[1]):
-        for first in range(0, outputs, hop * batch):
-            count = _fill_frames(frames, lanes[:, lane], first, hop)
-            some = np.fft.rfft(frames[:count], axis=1, out=spectra[:count])
-            some *= response
-            back = np.fft.irfft(some, f, axis=1, out=frames[:count])
-            part = back[:, k - 1 :].reshape(-1)
-            target = y[first : first + len(part), lane]
-            target[:] = part[: len(target)]
-    return y.reshape(outputs, *x.shape[1:])
-
-
-def _in_one_frame(lanes: Array, w: npt.NDArray[np.float64]) -> Array:
-    """The valid correlation of many short lanes, each in one frame as long as it needs."""
-    (n, count), k = lanes.shape, w.size
-    f = 1 << (n - 1).bit_length()
-    response = np.fft.rfft(w[::-1].astype(lanes.dtype), f)
-    y = np.empty((n - k + 1, count), lanes.dtype)
-    batch = max(1, (1 << 17) // f)
-    for first in range(0, count, batch):
-        spectra = np.fft.rfft(np.ascontiguousarray(lanes[:, first : first + batch].T), f, axis=1)
-        spectra *= response
-        y[:, first : first + batch] = np.fft.irfft(spectra, f, axis=1)[:, k - 1 : n].T
-    return y
-
-
-def _fill_frames(frames: Array, lane: Array, first: int, hop: int) -> int:
-    """Copy overlapping frames from `first` on, zeros after the end; returns how many hold outputs."""
-    size = frames.shape[1]
-    count = 0
-    for row in frames:
-        start = first + count * hop
-        piece = lane[start : start + size]
-        if count and len(piece) <= size - hop:
-            break
-        row[: len(piece)] = piece
-        row[len(piece) :] = 0
-        count += 1
-    return count
 
 
 # ---------------------------------------------------------------------------------------------------- planes

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.convolve import correlate_valid, frame_size, runs
+from convcli.core.convolve import correlate_valid, runs
+from convcli.core.fourier import frame_size
 from convcli.core.planes import Correlator, tile_side
 from convcli.core.windows import ROUNDING, plane_deviations, touched, window_moments
 

@@ -45,21 +45,24 @@ def take(x: npt.NDArray[Any], start: int, stop: int, n: int, edge: Edge, *, axis
     inner = x[_along(axis, slice(max(start, 0), max(min(stop, n), 0)))]
     if start >= 0 and stop <= n:
         return inner
-    left, right = (
-        _outside(x, first, last, n, edge, axis) for first, last in ((start, min(0, stop)), (max(n, start), stop))
-    )
+    left, right = beyond(x, start, stop, n, edge, axis=axis)
     return np.concatenate([left, inner, right], axis=axis)
+
+
+def beyond(
+    x: npt.NDArray[Any], start: int, stop: int, n: int, edge: Edge, *, axis: int, first: int = 0
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Of the samples [start, stop) those before and those past an axis of length `n`; `x` holds it from `first` on."""
+    sides = ((start, min(0, stop)), (max(n, start), stop))
+    left, right = (_outside(x, inside(np.arange(*side), n, edge) - first, edge, axis) for side in sides)
+    return left, right
 
 
 def _along(axis: int, part: slice) -> tuple[slice, ...]:
     return (slice(None),) * axis + (part,)
 
 
-def _outside(  # noqa: PLR0917 -- the arguments of `take`
-    x: npt.NDArray[Any], start: int, stop: int, n: int, edge: Edge, axis: int
-) -> npt.NDArray[Any]:
-    """The samples [start, stop), none of which lies inside."""
-    index = inside(np.arange(start, stop), n, edge)
+def _outside(x: npt.NDArray[Any], index: npt.NDArray[np.int64], edge: Edge, axis: int) -> npt.NDArray[Any]:
     taken = np.take(x, np.maximum(index, 0), axis=axis)
     if edge in ("zero", "shrink"):
         taken[...] = filler(edge)

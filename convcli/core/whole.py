@@ -11,7 +11,7 @@ import numpy.typing as npt
 from convcli.core.ops import Op, Pointwise
 
 if TYPE_CHECKING:
-    from convcli.signals import Array, Rows
+    from convcli.signals import AnyRows, Array, Rows
 
 Statistic = Literal["mean", "max"]
 
@@ -87,7 +87,7 @@ class Reduction:
     seen: int = 0
     dtype: Any = np.float64
 
-    def add(self, y: Array, rows: Rows) -> None:
+    def add(self, y: Array, rows: AnyRows) -> None:
         """Take in the next block and the input rows at which its samples stand."""
         y = self.reduce.weighted(y)
         edges = _bin_edges(self.shape[0], self.reduce.bins[0])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from convcli.core.extend import Edge
-    from convcli.signals import Align, Array, Medium, Missing, Rows
+    from convcli.signals import Align, AnyRows, Array, Medium, Missing, Rows
 
 T = TypeVar("T")
 
@@ -48,9 +48,9 @@ class Collected:
     parts: list[Array] = field(default_factory=list)
     rows: list[Rows] = field(default_factory=list)
 
-    def encode(self, y: Array, rows: Rows) -> tuple[Array, Rows]:
+    def encode(self, y: Array, rows: AnyRows) -> tuple[Array, Rows]:
         """As they are."""
-        return y, rows
+        return y, np.arange(rows.start, rows.stop, rows.step) if isinstance(rows, range) else rows
 
     def write(self, encoded: tuple[Array, Rows]) -> None:
         """Keep them."""

@@ -197,7 +197,7 @@ class Cutter:
         blocks = workers.map(self.source.decode, self.source.chunks())
         if self.target is None:
             for block in blocks:
-                for piece in split(block, np.arange(len(block.x))):
+                for piece in split(block, range(len(block.x))):
                     x = self._scaled(piece.x, self.source)
                     if self.lesson.blind:
                         yield piece.group, x, x

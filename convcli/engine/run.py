@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convcli.core.chain import Job
     from convcli.core.ops import Op
     from convcli.engine.plan import BoundStep, Plan
-    from convcli.signals import Array, Block, Rows, Sink, Source
+    from convcli.signals import AnyRows, Array, Block, Sink, Source
 
     ChainOf = Callable[[bytes], Chain]
 
@@ -48,7 +48,7 @@ class Piece:
 
     group: bytes
     x: Array
-    rows: Rows
+    rows: AnyRows
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class _Reading:
         for block, missing in self.workers.map(self._decode, self.source.chunks()):
             if self.plan.rules.missing == "error" and missing.any():
                 self._refuse_missing(block)
-            rows = np.arange(self.tally.read, self.tally.read + len(block.x))
+            rows = range(self.tally.read, self.tally.read + len(block.x))
             self.tally.read += len(block.x)
             self.tally.missing += missing
             yield list(split(block, rows))
@@ -115,20 +115,20 @@ class _Reading:
         )
 
 
-def split(block: Block, rows: Rows) -> Iterator[Piece]:
+def split(block: Block, rows: range) -> Iterator[Piece]:
     """The samples of a block by the signal that they belong to."""
     if block.groups is None:
         yield Piece(ALL, block.x, rows)
         return
     if not len(rows):
         return
-    codes = block.groups.codes
+    codes, numbers = block.groups.codes, np.arange(rows.start, rows.stop)
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=len(block.groups.names)))
     for name, start, end in zip(block.groups.names, [0, *ends[:-1]], ends, strict=True):
         if end > start:
             mine = order[start:end]
-            yield Piece(name, block.x[mine], rows[mine])
+            yield Piece(name, block.x[mine], numbers[mine])
 
 
 # ------------------------------------------------------------------------------------------------ stages
@@ -237,7 +237,7 @@ def _release(streams: dict[bytes, Stream], seen: int) -> int | None:
     return min(waiting, default=seen)
 
 
-def _in_row_order(results: Iterable[tuple[list[Piece], int | None]]) -> Iterator[tuple[Array, Rows]]:
+def _in_row_order(results: Iterable[tuple[list[Piece], int | None]]) -> Iterator[tuple[Array, AnyRows]]:
     """The outputs of interleaved signals merged by the rows they stand at, each as soon as no earlier one can come."""
     waiting: list[Piece] = []
     lowest: float = np.inf
@@ -260,9 +260,9 @@ def _in_row_order(results: Iterable[tuple[list[Piece], int | None]]) -> Iterator
         lowest = int(waiting[0].rows[0]) if waiting else np.inf
 
 
-def _numbered(outputs: Iterable[tuple[Array, Rows]]) -> Iterator[tuple[Array, Rows]]:
+def _numbered(outputs: Iterable[tuple[Array, AnyRows]]) -> Iterator[tuple[Array, AnyRows]]:
     """Outputs by their own numbers, for media that carry nothing along with a sample."""
     count = 0
     for y, _ in outputs:
-        yield y, np.arange(count, count + len(y))
+        yield y, range(count, count + len(y))
         count += len(y)

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.chain import Chain, Job
-from convcli.core.extend import OUTSIDE, Edge, filler, inside, take
+from convcli.core.chain import Chain, Inputs, Job
+from convcli.core.extend import Edge, beyond
 from convcli.engine.plan import valid_count
 
 if TYPE_CHECKING:
-    from convcli.signals import Array, Rows
+    from convcli.signals import AnyRows, Array, Rows
+
+# Blocks that are kept as they came; more of them, of a few rows each, are put together.
+MOST_PARTS = 16
 
 
 class Stream:
@@ -34,11 +37,11 @@ class Stream:
         self.n = 0
         self.done = 0
         self.kept: list[Array] = []
-        self.kept_rows: list[Rows] = []
+        self.kept_rows: list[AnyRows] = []
         self.first = 0
         self.last_job: Job | None = None
 
-    def push(self, x: Array, rows: Rows) -> Job | None:
+    def push(self, x: Array, rows: AnyRows) -> Job | None:
         """Take in the next samples, which stand at `rows` of the input; a job if outputs can be known now."""
         if len(x):
             self.kept.append(x)
@@ -85,10 +88,19 @@ class Stream:
     def _stands(self, k: Rows) -> Rows:
         return self.chain.stands_at(0, k) + self.origin
 
-    def _rows(self) -> Rows:
+    def _rows(self) -> AnyRows:
         if len(self.kept_rows) > 1:
-            self.kept_rows = [np.concatenate(self.kept_rows)]
+            self.kept_rows = [_joined(self.kept_rows)]
         return self.kept_rows[0]
+
+    def _rows_of(self, start: int, stop: int) -> AnyRows:
+        """The input rows at which the outputs [start, stop) stand, at the last there is where they stand past it."""
+        rows, reach = self._rows(), self.chain.reach[0]
+        first, last = (int(self._stands(np.array([k]))[0]) for k in (start, stop - 1))
+        if reach.phases == 1 and self.first <= first and last < self.n:
+            return rows[first - self.first : last - self.first + 1 : reach.step]
+        stands = np.clip(self._stands(np.arange(start, stop)), self.first, self.n - 1) - self.first
+        return rows[0] + stands if isinstance(rows, range) else rows[stands]
 
     def _samples(self) -> Array:
         if len(self.kept) > 1:
@@ -101,10 +113,9 @@ class Stream:
         if stop <= start:
             return None
         low, _, high = self.chain.reads(start, stop)[0]
-        x, spans = self._across(self._gather(low + self.origin, high + self.origin))
-        stands = np.clip(self._stands(np.arange(start, stop)), self.first, self.n - 1)
-        at = self._rows()[stands - self.first]
-        job = Job(self.chain, x, ((start, stop), *spans), at, stop, self._ends(end), self.last_job)
+        inputs, spans = self._inputs(low + self.origin, high + self.origin)
+        at = self._rows_of(start, stop)
+        job = Job(self.chain, inputs, ((start, stop), *spans), at, stop, self._ends(end), self.last_job)
         self.done = stop
         self.last_job = job
         self._forget()
@@ -114,29 +125,31 @@ class Stream:
         """The lengths by which layers pad; under `valid` nothing outside is read and nothing padded."""
         return (end,) if self.chain.axes == 1 else (end, self.kept[0].shape[1])
 
-    def _gather(self, low: int, high: int) -> Array:
-        """The inputs [low, high), extended past the ends."""
-        x = self._samples()
-        if low >= 0 and high <= self.n:
-            return x[low - self.first : high - self.first]
-        index = inside(np.arange(low, high), self.n, self.edge)
-        outside = index == OUTSIDE
-        taken = np.take(x, np.where(outside, 0, index - self.first), axis=0)
-        if outside.any():
-            taken[outside] = filler(self.edge)
-        return taken
-
-    def _across(self, x: Array) -> tuple[Array, tuple[tuple[int, int], ...]]:
-        """The rows of an image extended at their two ends too, and the span of columns that come out."""
+    def _inputs(self, low: int, high: int) -> tuple[Inputs, tuple[tuple[int, int], ...]]:
+        """The inputs [low, high), extended at all ends, and the span of columns that come out of them."""
+        parts = self._within(max(low, 0), min(high, self.n))
+        if low < 0 or high > self.n:
+            left, right = beyond(self._samples(), low, high, self.n, self.edge, axis=0, first=self.first)
+            parts = [left, *parts, right]
         if self.chain.axes == 1:
-            return x, ()
-        n = x.shape[1]
+            return Inputs(parts), ()
+        n = self.kept[0].shape[1]
         count = valid_count(self.chain, 1, n) if self.edge == "valid" else self.chain.count(1, n)
         if count == 0:
-            return x, ((0, 0),)
-        low, high = self.chain.needs(1, 0, count)[0]
-        origin = -low if self.edge == "valid" else 0
-        return take(x, low + origin, high + origin, n, self.edge, axis=1), ((0, count),)
+            return Inputs(parts), ((0, 0),)
+        start, stop = self.chain.needs(1, 0, count)[0]
+        origin = -start if self.edge == "valid" else 0
+        return Inputs(parts, (start + origin, stop + origin, n, self.edge)), ((0, count),)
+
+    def _within(self, low: int, high: int) -> list[Array]:
+        """The samples [low, high), in the parts in which they came."""
+        parts, start = [], self.first
+        for part in self.kept:
+            piece = part[max(low - start, 0) : max(high - start, 0)]
+            if len(piece):
+                parts.append(piece)
+            start += len(part)
+        return parts
 
     def _forget(self) -> None:
         """Drop the inputs that neither later outputs nor the extension of the end will read."""
@@ -146,9 +159,18 @@ class Stream:
         stands = int(self._stands(np.array([self.done]))[0])
         keep = min(needed, stands, self.n - self.margin)
         if keep > self.first:
-            self.kept = [self._samples()[keep - self.first :]]
+            self.kept = self._within(keep, self.n)
+            if len(self.kept) > MOST_PARTS:
+                self._samples()
             self.kept_rows = [self._rows()[keep - self.first :]]
             self.first = keep
+
+
+def _joined(rows: list[AnyRows]) -> AnyRows:
+    """Rows that follow one another; those of a signal that is alone in its file are a range."""
+    if isinstance(rows[0], range):
+        return range(rows[0][0], rows[-1][-1] + 1)
+    return np.concatenate(rows)
 
 
 def _undisturbed(chain: Chain, axis: int, n: int, outputs: int) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from convcli.media.audio.details import AudioDetails
     from convcli.media.audio.samples import Numbers
-    from convcli.signals import Array, Rows, Signal
+    from convcli.signals import AnyRows, Array, Signal
 
 OnClip = Literal["warn", "error", "normalize"]
 _SPOOL_BYTES = 1 << 22
@@ -124,7 +124,7 @@ class AudioSink:
         except OSError as error:
             raise OutputError(f"cannot write {self._name}: {error.strerror or error}") from error
 
-    def encode(self, y: Array, rows: Rows) -> EncodedAudio:
+    def encode(self, y: Array, rows: AnyRows) -> EncodedAudio:
         """Round and store a block. Pure. InputError where the result is no number: a click is never written."""
         extremes = Extremes.of(y, self._grid)
         if not extremes.finite or (self.coding.subtype in FLOATS and extremes.clipped.any()):
@@ -139,14 +139,14 @@ class AudioSink:
             stored = self._writer.store(self._grid.round(y))
         return EncodedAudio(stored, len(y), extremes, clips_at)
 
-    def _refuse_no_number(self, y: Array, rows: Rows) -> None:
+    def _refuse_no_number(self, y: Array, rows: AnyRows) -> None:
         place = self._place(~(np.abs(y) <= self._grid.high), rows)
         raise InputError(
             f"the result is not a number at {place}",
             hint="the input holds NaN or inf there, or a step made it (log, a division, an overflow)",
         )
 
-    def _place(self, wrong: Any, rows: Rows) -> str:
+    def _place(self, wrong: Any, rows: AnyRows) -> str:
         frame, channel = np.argwhere(wrong)[0]
         return f"{int(rows[frame]) / self._like.rate:.6g} s, channel {self._signal.channels[channel]}"
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from convcli.media.images.layout import Layout, Pixels, Strip
     from convcli.media.images.levels import Counts
     from convcli.media.images.source import ImageFile, ImageOptions
-    from convcli.signals import Array, Rows, Signal
+    from convcli.signals import AnyRows, Array, Signal
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class ImageSink:
         if not self._scaling:
             self._writer.start(page.layout)
 
-    def encode(self, y: Array, rows: Rows) -> Finished | Array:
+    def encode(self, y: Array, rows: AnyRows) -> Finished | Array:
         """Results (rows, columns, channels) as the file stores them, or as they are where that needs all of them."""
         if self._scaling or self._page.completes:
             return y

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.numerals import Floats
     from convcli.media.tables.source import TableSource
     from convcli.media.tables.splicing import Passage
-    from convcli.signals import Array, Rows
+    from convcli.signals import AnyRows, Array, Rows
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,14 @@ class TableSink:
             self._started = True
             self._put(self._header)
 
-    def encode(self, y: Array | None, rows: Rows) -> EncodedRows:
+    def encode(self, y: Array | None, rows: AnyRows) -> EncodedRows:
         """The text of the input rows `rows` (increasing) with the numbers `y`, `(rows, columns)`.
 
         With y None the cells stay byte for byte what they are (an appended column repeats them).
         """
         values = None if y is None else np.asarray(y, np.float64)
+        if isinstance(rows, range):
+            rows = np.arange(rows.start, rows.stop, rows.step)
         parts: list[bytes | memoryview] = [
             self._spliced(passage, local, None if values is None else values[part])
             for passage, local, part in self._document.find(rows)

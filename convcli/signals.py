@@ -63,10 +63,14 @@ class Groups:
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive samples: `x` is `(n, channels)` or `(rows, columns, channels)` floating; NaN is missing."""
+    """Consecutive samples: `x` is `(n, channels)` or `(rows, columns, channels)` floating; NaN is missing.
+
+    gapless : none can be missing, as they were whole numbers
+    """
 
     x: Array
     groups: Groups | None = None
+    gapless: bool = False
 
 
 Raw = TypeVar("Raw")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -11,9 +12,11 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convcli.core import fourier
 from convcli.core.convolve import correlate_valid, direct, dot_products, factor
 from convcli.core.fourier import overlap_save
 from convcli.core.ops import Convolve
@@ -339,7 +342,7 @@ def test_ema_is_the_recursion_over_what_is_there() -> None:
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 16, 129, 1000])
-@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_paths_agree(k: int, channels: int) -> None:
     rng = np.random.default_rng(k)
     x, w = rng.normal(size=(7000, channels)), rng.normal(size=k)
@@ -351,6 +354,33 @@ def test_paths_agree(k: int, channels: int) -> None:
         product = phased_product(x, w[None], np.zeros(1, np.int64), step, (0, len(truth[::step])))
         np.testing.assert_allclose(product, truth[::step], atol=1e-14 * scale)
         np.testing.assert_allclose(correlate_valid(x, w, (step,), exact=False), truth[::step], atol=1e-14 * scale)
+
+
+@pytest.mark.parametrize("many", [0, 1 << 60], ids=["opencv", "numpy"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("n", "channels", "k"), [(70001, 2, 635), (70001, 1, 634), (9000, 6, 5000), (300, 2000, 170)])
+def test_both_transforms_agree_with_scipy(  # noqa: PLR0917 -- parameters of a test
+    n: int, channels: int, k: int, dtype: type, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fourier, "MANY", many)
+    rng = np.random.default_rng(k)
+    x: Any = rng.normal(size=(n, channels)).astype(dtype)
+    w = rng.normal(size=k)
+    y = overlap_save(x, w)
+    truth = scipy.signal.oaconvolve(x.astype(np.float64), w[::-1, None], mode="valid", axes=0)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y, truth, atol=np.finfo(dtype).eps * 50 * math.sqrt(k))
+
+
+def test_a_channel_hears_nothing_of_its_neighbour() -> None:
+    rng = np.random.default_rng(4)
+    x, w = rng.normal(size=(50000, 4)), rng.normal(size=635)
+    x[:, 1] = 0
+    x[:, 3] *= 1e-9
+    y = overlap_save(x, w)
+    assert not y[:, 1].any()
+    alone = overlap_save(x[:, 3:], w)
+    np.testing.assert_allclose(y[:, 3], alone[:, 0], atol=1e-15 * np.abs(alone).max())
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 1), (3, 3), (5, 2), (15, 15), (1, 200), (200, 1), (170, 3)])

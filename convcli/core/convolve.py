@@ -41,16 +41,19 @@ SPARSE = 2
 CHUNK = 8192
 
 
-def correlate_valid(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...], *, exact: bool) -> Array:
+def correlate_valid(
+    x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...], *, exact: bool, finite: bool = False
+) -> Array:
     """The valid correlation of `x` with `w` along its `w.ndim` leading axes, every `step`-th output.
 
-    x : (n, channels) or (rows, columns, channels) finite floating; w : (k,) or (height, width)
+    x : (n, channels) or (rows, columns, channels) floating without NaN; w : (k,) or (height, width)
     exact : keep to the direct path up to EXACT_TAPS, for answers that do not depend on where a block ends
+    finite : x is known to hold no infinity
     Returns ((n - k) // step + 1, ...), of the dtype of x. Raises ValueError if `x` is shorter than `w`.
     """
     if any(n < k for n, k in zip(x.shape, w.shape, strict=False)):
         raise ValueError(f"{x.shape} holds no window of {w.shape}")
-    if not _finite(x):
+    if not finite and not all_finite(x):
         return _around_infinities(x, w, step, exact=exact)
     if w.ndim == 2:
         return _plane(x, w, step)
@@ -62,19 +65,25 @@ def correlate_valid(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...],
     return phased_product(x, w[None], np.zeros(1, np.int64), step[0], (0, (len(x) - w.size) // step[0] + 1))
 
 
-def mean_valid(x: Array, w: npt.NDArray[np.float64], divisor: float, step: tuple[int, ...], *, exact: bool) -> Array:
+def mean_valid(
+    x: Array,
+    w: npt.NDArray[np.float64],
+    divisor: float,
+    step: tuple[int, ...],
+    *,
+    exact: bool,
+    finite: bool = False,
+) -> Array:
     """`correlate_valid` over a divisor; rounded but once where `exact`, the taps are whole numbers and x is float64.
 
     A mean of three times 0.1 is 0.1 then, and that of 10.1 and 10.2 is 10.15.
     """
     if divisor == 1:
-        return correlate_valid(x, w, step, exact=exact)
+        return correlate_valid(x, w, step, exact=exact, finite=finite)
     if not exact or w.ndim > 1 or w.size > EXACT_TAPS or x.dtype != np.float64:
-        return correlate_valid(x, w, step, exact=exact) / x.dtype.type(divisor)
-    high, low = halves(x)
-    return quotient(
-        correlate_valid(high, w, step, exact=True), correlate_valid(low, w, step, exact=True), np.float64(divisor)
-    )
+        return correlate_valid(x, w, step, exact=exact, finite=finite) / x.dtype.type(divisor)
+    high, low = (correlate_valid(half, w, step, exact=True, finite=finite) for half in halves(x))
+    return quotient(high, low, np.float64(divisor))
 
 
 def halves(x: Array) -> tuple[Array, Array]:
@@ -108,8 +117,10 @@ def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
     return min(costs, key=lambda path: costs[path])
 
 
-def _finite(x: Array) -> bool:
-    return x.size == 0 or (math.isfinite(x.min()) and math.isfinite(x.max()))
+def all_finite(x: Array) -> bool:
+    """Whether there is neither NaN nor infinity."""
+    # One pass where all is well: no sum with NaN or infinity in it is finite, though a sum of large numbers may not be.
+    return math.isfinite(x.sum()) or (math.isfinite(x.min()) and math.isfinite(x.max()))
 
 
 def _around_infinities(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...], *, exact: bool) -> Array:

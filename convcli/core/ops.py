@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core import missing as gaps
-from convcli.core.convolve import mean_valid
+from convcli.core.convolve import all_finite, mean_valid
 from convcli.core.reach import Reach
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ class Convolve:
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
         """Convolve; NaN in `x` is missing."""
         window = np.flip(self.taps)
+        if all_finite(x):
+            return mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
         if not gaps.any_missing(x):
             return self._mean(x, window)
         y = self._over_gaps(x, window, earlier)

@@ -102,7 +102,7 @@ class _Reading:
     def _decode(self, raw: Any) -> tuple[Block, Any]:
         block = self.source.decode(raw)
         axes = tuple(range(block.x.ndim - 1))
-        if block.x.size == 0 or not np.isnan(block.x.min()):
+        if block.gapless or block.x.size == 0 or not np.isnan(block.x.min()):
             return block, np.zeros(block.x.shape[-1], np.int64)
         return block, np.isnan(block.x).sum(axis=axes)
 

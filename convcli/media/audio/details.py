@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Odd = Callable[[str], None]
 
 BLOCK_FRAMES = 1 << 18
+# Shorter sounds come in smaller blocks, so that the cores have something to share.
+_SHORT, _SHORT_BLOCK_FRAMES = 1 << 22, 1 << 16
 # Fewer frames a block where there are many channels: a block stays a few megabytes.
 _BLOCK_SAMPLES = 1 << 19
 
@@ -63,9 +65,10 @@ def reading(name: str) -> Iterator[None]:
         raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
 
 
-def block_frames(channels: int) -> int:
-    """Frames in a block."""
-    return max(1024, min(BLOCK_FRAMES, _BLOCK_SAMPLES // channels))
+def block_frames(channels: int, frames: int | None) -> int:
+    """Frames in a block of a sound of so many, None where that is not known."""
+    most = _SHORT_BLOCK_FRAMES if frames is not None and frames < _SHORT else BLOCK_FRAMES
+    return max(1024, min(most, _BLOCK_SAMPLES // channels))
 
 
 def truncated(name: str, promised: int, present: int, rate: int) -> str:

@@ -59,10 +59,10 @@ class Grid:
         room = [self.high / self.full / high if high > 0 else 1.0, self.low / self.full / low if low < 0 else 1.0]
         return float(min(room))
 
-    def round(self, y: Array, *, noise: Array | None = None) -> Numbers:
+    def round(self, y: Array, *, noise: Array | None = None, fits: bool = False) -> Numbers:
         """The numbers nearest to `y` (n, channels), half to even, clipped to the scale.
 
-        noise : (n, channels) in units of the last bit, added before rounding
+        noise : (n, channels) in units of the last bit, added before rounding; fits : nothing is there to be clipped
         """
         if not self.whole:
             bound = np.clip(y, self.low, self.high) if self.subtype in LOSSY else y
@@ -71,7 +71,8 @@ class Grid:
         if noise is not None:
             z += noise
         np.rint(z, out=z)
-        np.clip(z, self.low, self.high, out=z)
+        if not fits:
+            np.clip(z, self.low, self.high, out=z)
         return z.astype(np.int16 if self.full <= 2**15 else np.int32)
 
 
@@ -84,14 +85,17 @@ class Extremes:
     clipped: npt.NDArray[np.int64]
 
     @classmethod
+    def none(cls, channels: int) -> Extremes:
+        """Of no samples at all."""
+        return cls(np.zeros(channels), np.zeros(channels), np.zeros(channels, np.int64))
+
+    @classmethod
     def of(cls, y: Array, grid: Grid) -> Extremes:
-        """Measure (n, channels) samples; NaN shows in `low` and `high`."""
+        """Measure (n, channels) samples, n > 0; NaN shows in `low` and `high`."""
         channels = y.shape[1]
-        low, high = np.zeros(channels), np.zeros(channels)
-        if len(y):
-            # A channel at a time: a reduction over the long axis of a narrow array is several times slower.
-            low = np.array([y[:, c].min() for c in range(channels)], np.float64)
-            high = np.array([y[:, c].max() for c in range(channels)], np.float64)
+        # A channel at a time: a reduction over the long axis of a narrow array is several times slower.
+        low = np.array([y[:, c].min() for c in range(channels)], np.float64)
+        high = np.array([y[:, c].max() for c in range(channels)], np.float64)
         clipped = np.zeros(channels, np.int64)
         bottom, top = grid.limits
         for c in np.flatnonzero((low < bottom) | (high > top)):

@@ -21,17 +21,21 @@ if TYPE_CHECKING:
 
     from convcli.media.audio.details import AudioDetails
     from convcli.media.audio.samples import Numbers
+    from convcli.media.audio.writers import Stored
     from convcli.signals import AnyRows, Array, Signal
 
 OnClip = Literal["warn", "error", "normalize"]
 _SPOOL_BYTES = 1 << 22
+
+# Frames that are measured and rounded at a time: they stay in the cache from one pass to the next.
+PIECE = 1 << 13
 
 
 @dataclass(frozen=True)
 class EncodedAudio:
     """A block on its way out: stored samples (or, to be scaled or dithered, bare ones), its ledger, its first clip."""
 
-    stored: bytes | Numbers
+    stored: Stored
     frames: int
     extremes: Extremes
     clips_at: str | None
@@ -68,8 +72,7 @@ class AudioSink:
         self._grid = Grid.of(self.coding.subtype)
         self._dither = Dither(seed) if _dithers(like, self.coding, asked=dither) else None
         self._rate = self._whole_rate()
-        none = np.zeros(len(signal.channels))
-        self._extremes = Extremes(none, none, np.zeros(len(none), np.int64))
+        self._extremes = Extremes.none(len(signal.channels))
         self._frames, self._gain = 0, 1.0
         self._writer = self._open(target)
         self._spool: BinaryIO | None = None
@@ -126,18 +129,24 @@ class AudioSink:
 
     def encode(self, y: Array, rows: AnyRows) -> EncodedAudio:
         """Round and store a block. Pure. InputError where the result is no number: a click is never written."""
-        extremes = Extremes.of(y, self._grid)
-        if not extremes.finite or (self.coding.subtype in FLOATS and extremes.clipped.any()):
-            self._refuse_no_number(y, rows)
+        later = self._spool is not None or self._dither is not None
+        extremes, numbers = Extremes.none(y.shape[1]), []
+        for first in range(0, len(y), PIECE):
+            piece = y[first : first + PIECE]
+            measured = Extremes.of(piece, self._grid)
+            if not measured.finite or (self.coding.subtype in FLOATS and measured.clipped.any()):
+                self._refuse_no_number(y, rows)
+            extremes = extremes.joined(measured)
+            if not later:
+                numbers.append(self._grid.round(piece, fits=not measured.clipped.any()))
         clips_at = None
         if self._on_clip == "error" and extremes.clipped.any():
             low, high = self._grid.limits
             clips_at = self._place((y < low) | (y > high), rows)
-        if self._spool is not None or self._dither is not None:
-            stored: bytes | Numbers = np.ascontiguousarray(y, np.float64)
-        else:
-            stored = self._writer.store(self._grid.round(y))
-        return EncodedAudio(stored, len(y), extremes, clips_at)
+        if later:
+            return EncodedAudio(np.ascontiguousarray(y, np.float64), len(y), extremes, clips_at)
+        rounded = np.concatenate(numbers) if numbers else self._grid.round(y)
+        return EncodedAudio(self._writer.store(rounded), len(y), extremes, clips_at)
 
     def _refuse_no_number(self, y: Array, rows: AnyRows) -> None:
         place = self._place(~(np.abs(y) <= self._grid.high), rows)
@@ -166,7 +175,7 @@ class AudioSink:
             else:
                 self._pass_on(encoded.stored)
 
-    def _pass_on(self, stored: bytes | Numbers) -> None:
+    def _pass_on(self, stored: Stored) -> None:
         if self._dither is not None:
             y = cast("Numbers", stored)
             stored = self._writer.store(self._grid.round(y, noise=self._dither.noise(*y.shape)))

@@ -120,7 +120,7 @@ class SndFileReader:
             self._sound = self._opened()
         self._spent = True
         while True:
-            space = np.empty((block_frames(channels), channels), self._type)
+            space = np.empty((block_frames(channels, self.details.frames), channels), self._type)
             try:
                 block = self._sound.read(out=space)
             except soundfile.LibsndfileError as error:

@@ -63,7 +63,7 @@ class AudioSource:
 
     def decode(self, raw: Raw) -> Block:
         """One block as samples in -1..1."""
-        return Block(self._reader.decode(raw))
+        return Block(self._reader.decode(raw), gapless=self.details.subtype not in FLOATS)
 
     def close(self) -> None:
         """Let go of the file; standard input stays the caller's."""

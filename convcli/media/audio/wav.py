@@ -236,7 +236,7 @@ def unpack(raw: bytes | memoryview, header: WavHeader) -> Array:
     return frames
 
 
-def pack(samples: npt.NDArray[Any], subtype: str) -> bytes:
+def pack(samples: npt.NDArray[Any], subtype: str) -> bytes | memoryview:
     """Whole numbers in units of the last bit (or floats) to the bytes of a WAV. Any shape; C order."""
     if subtype == "PCM_U8":
         return (samples + 128).astype(np.uint8).tobytes()
@@ -247,4 +247,5 @@ def pack(samples: npt.NDArray[Any], subtype: str) -> bytes:
             narrow[:, byte] = wide[:, byte]
         return narrow.tobytes()
     kind = "f" if subtype in _FLOAT.values() else "i"
-    return samples.astype(f"<{kind}{WIDTHS[subtype]}", copy=False).tobytes()
+    stored = np.ascontiguousarray(samples, f"<{kind}{WIDTHS[subtype]}")
+    return stored.reshape(-1).view(np.uint8).data

@@ -53,7 +53,7 @@ class WavFile:
 
     def blocks(self) -> Iterator[bytes]:
         """The bytes of whole frames, from the first one each time."""
-        size = block_frames(self._header.channels) * self._header.frame_bytes
+        size = block_frames(self._header.channels, self.details.frames) * self._header.frame_bytes
         left = self._bytes
         with reading(self._name):
             self._file.seek(self._start)
@@ -105,7 +105,7 @@ class WavStream:
 
     def _read(self) -> Iterator[bytes]:
         frame, done = self._header.frame_bytes, 0
-        size = block_frames(self._header.channels) * frame
+        size = block_frames(self._header.channels, self.details.frames) * frame
         with reading(self._name):
             while self._size is None or done < self._size:
                 wanted = size if self._size is None else min(size, self._size - done)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from convcli.media.audio.samples import Numbers
     from convcli.media.audio.tags import Metadata
 
+    Stored = bytes | memoryview | Numbers
+
 # Beyond this promise, and where nothing is promised, room is left in the header to become RF64.
 _SURELY_SHORT = 1 << 31
 
@@ -28,11 +30,11 @@ _SURELY_SHORT = 1 << 31
 class Writer(Protocol):
     """A place for stored samples. `store` is pure; the others are called by one thread, in order."""
 
-    def store(self, numbers: Numbers) -> bytes | Numbers:
+    def store(self, numbers: Numbers) -> Stored:
         """Numbers of the coding as `write` takes them."""
         ...
 
-    def write(self, stored: bytes | Numbers) -> None:
+    def write(self, stored: Stored) -> None:
         """Append."""
         ...
 
@@ -68,13 +70,13 @@ class WavWriter:
         self._head = wav.write_header(header, data_bytes=self._promised, room=self._room)
         self._file.write(self._head)
 
-    def store(self, numbers: Numbers) -> bytes:
+    def store(self, numbers: Numbers) -> bytes | memoryview:
         """The bytes of the samples."""
         return wav.pack(numbers, self._header.subtype or "PCM_16")
 
-    def write(self, stored: bytes | Numbers) -> None:
+    def write(self, stored: Stored) -> None:
         """Append the bytes."""
-        self._file.write(cast("bytes", stored))
+        self._file.write(cast("bytes | memoryview", stored))
         self._written += len(stored)
 
     def finish(self) -> str | None:
@@ -166,7 +168,7 @@ class CodecWriter:
         wide = numbers.astype(self._type, copy=False)
         return wide << shift if shift else wide
 
-    def write(self, stored: bytes | Numbers) -> None:
+    def write(self, stored: Stored) -> None:
         """Encode and append."""
         self._encoder.write(cast("Numbers", stored))
 

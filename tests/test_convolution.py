@@ -369,7 +369,7 @@ def test_both_transforms_agree_with_scipy(  # noqa: PLR0917 -- parameters of a t
     y = overlap_save(x, w)
     truth = scipy.signal.oaconvolve(x.astype(np.float64), w[::-1, None], mode="valid", axes=0)
     assert y.dtype == dtype
-    np.testing.assert_allclose(y, truth, atol=np.finfo(dtype).eps * 50 * math.sqrt(k))
+    np.testing.assert_allclose(y, truth, atol=50 * float(np.finfo(dtype).eps) * math.sqrt(k))
 
 
 def test_a_channel_hears_nothing_of_its_neighbour() -> None:

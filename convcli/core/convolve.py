@@ -59,7 +59,7 @@ def correlate_valid(
         return _plane(x, w, step)
     path = cheapest_path(int(np.count_nonzero(w)), w.size, step[0], exact=exact)
     if path == "fft":
-        return np.ascontiguousarray(overlap_save(x, w)[:: step[0]])
+        return overlap_save(x, w, step[0])
     if path == "direct":
         return direct(x, w, step) if np.count_nonzero(w) <= SPARSE else dot_products(x, w, step[0])
     return phased_product(x, w[None], np.zeros(1, np.int64), step[0], (0, (len(x) - w.size) // step[0] + 1))

@@ -8,6 +8,7 @@ channels as they lie side by side, any other channel as its two halves.
 from __future__ import annotations
 
 import math
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,18 +29,21 @@ MANY = 1 << 17
 LOUDER = 1024
 
 
-def overlap_save(x: Array, w: npt.NDArray[np.float64]) -> Array:
-    """The valid correlation along axis 0 through frames of F samples, of which F - k + 1 come out right.
+def overlap_save(x: Array, w: npt.NDArray[np.float64], step: int = 1) -> Array:
+    """The valid correlation along axis 0, every `step`-th output, through frames of F samples.
 
-    x : (n, ...) finite floating; w : (k,), k <= n. Returns (n - k + 1, ...) of the dtype of x.
+    x : (n, ...) finite floating; w : (k,), k <= n. Returns ((n - k) // step + 1, ...) of the dtype of x.
     """
     n, k = len(x), w.size
+    outputs = (n - k) // step + 1
     lanes = x.reshape(n, -1)
     if lanes.shape[1] % 2 == 0 and _equally_loud(lanes):
-        y = _filtered(_paired(lanes), w).view(x.dtype)
+        y = _filtered(_paired(lanes), w, step).view(x.dtype)
     else:
-        y = _unfolded(_filtered(_folded(lanes, k), w), n - k + 1)
-    return y.reshape(n - k + 1, *x.shape[1:])
+        half = -(-outputs // 2)
+        z = _filtered(_folded(lanes, half * step, (half - 1) * step + k), w, step)
+        y = np.concatenate([z.real, z.imag[: outputs - half]])
+    return y.reshape(outputs, *x.shape[1:])
 
 
 def frame_size(k: int, outputs: int | None = None) -> int:
@@ -70,81 +74,88 @@ def _paired(lanes: Array) -> Complexes:
     return np.ascontiguousarray(lanes).view(np.result_type(lanes.dtype, np.complex64))
 
 
-def _folded(lanes: Array, k: int) -> Complexes:
-    """Each lane as a complex lane of half its outputs: the first half real, the second imaginary."""
-    n = len(lanes)
-    half = -(-(n - k + 1) // 2)
-    z = np.zeros((half + k - 1, lanes.shape[1]), np.result_type(lanes.dtype, np.complex64))
-    z.real = lanes[: len(z)]
-    z.imag[: n - half] = lanes[half:]
+def _folded(lanes: Array, second: int, length: int) -> Complexes:
+    """Each lane as a complex lane: its first `length` samples real, those from `second` on imaginary."""
+    z = np.zeros((length, lanes.shape[1]), np.result_type(lanes.dtype, np.complex64))
+    z.real = lanes[:length]
+    z.imag[: len(lanes) - second] = lanes[second : second + length]
     return z
 
 
-def _unfolded(z: Complexes, outputs: int) -> Array:
-    return np.concatenate([z.real, z.imag[: outputs - len(z)]])
-
-
-def _filtered(z: Complexes, w: npt.NDArray[np.float64]) -> Complexes:
-    """The valid correlation of complex lanes, (n, lanes), with real taps."""
+def _filtered(z: Complexes, w: npt.NDArray[np.float64], step: int) -> Complexes:
+    """Every `step`-th output of the valid correlation of complex lanes, (n, lanes), with real taps."""
     (n, lanes), k = z.shape, w.size
-    outputs = n - k + 1
-    f = frame_size(k, outputs)
-    hop = f - k + 1
-    convolve = _convolver(w, f, z.dtype, many=outputs * lanes >= MANY)
+    outputs = (n - k) // step + 1
+    f = frame_size(k, n - k + 1)
+    each = (f - k) // step + 1
+    correlate = _correlator(w.tobytes(), f, z.dtype.char, step, many=outputs * step * lanes >= MANY)
     y = np.empty((outputs, lanes), z.dtype)
     abreast = min(lanes, max(1, TOGETHER // f))
     frames = np.empty((max(1, TOGETHER // (f * abreast)), abreast, f), z.dtype)
     for lane in range(0, lanes, abreast):
         some, target = z[:, lane : lane + abreast], y[:, lane : lane + abreast]
-        for first in range(0, outputs, hop * len(frames)):
-            count = _fill(frames, some, first, hop)
-            back = convolve(frames[:count])[:, : some.shape[1], k - 1 :].transpose(0, 2, 1)
-            part = target[first : first + count * hop]
-            whole = len(part) // hop
-            part[: whole * hop].reshape(whole, hop, part.shape[1])[...] = back[:whole]
-            part[whole * hop :] = back[-1, : len(part) - whole * hop]
+        for first in range(0, outputs, each * len(frames)):
+            part = target[first : first + each * len(frames)]
+            count = -(-len(part) // each)
+            _fill(frames[:count], some[first * step :], each * step)
+            back = correlate(frames[:count])[:, : some.shape[1], :each].transpose(0, 2, 1)
+            whole = len(part) // each
+            part[: whole * each].reshape(whole, each, part.shape[1])[...] = back[:whole]
+            part[whole * each :] = back[-1, : len(part) - whole * each]
     return y
 
 
-def _fill(frames: Complexes, z: Complexes, first: int, hop: int) -> int:
-    """Copy the frames from `first` on, zeros after the end; returns how many hold outputs."""
-    (most, _, size), lanes = frames.shape, z.shape[1]
-    count: int = min(most, -(-(len(z) - first - (size - hop)) // hop))
-    whole = min(count, max(0, (len(z) - first - size) // hop + 1))
+def _fill(frames: Complexes, z: Complexes, hop: int) -> None:
+    """Copy (count, lanes, F) frames that begin `hop` after one another; zeros stand after the end."""
+    (count, _, size), (n, lanes) = frames.shape, z.shape
+    whole = min(count, max(0, (n - size) // hop + 1))
     along, across = z.strides
-    z = z[first:]
     frames[:whole, :lanes] = np.lib.stride_tricks.as_strided(z, (whole, lanes, size), (hop * along, across, along))
     for number in range(whole, count):
         piece = z[number * hop : number * hop + size]
         frames[number, :lanes, : len(piece)] = piece.T
         frames[number, :, len(piece) :] = 0
-    return count
 
 
-def _convolver(w: npt.NDArray[np.float64], f: int, dtype: Any, *, many: bool) -> Any:
-    """A function that correlates frames (..., f) circularly with `w`, in place where it can."""
-    response = (np.fft.fft(w[::-1], f) / f).astype(dtype)
-    return _by_opencv(response) if many else _by_numpy(response)
+@lru_cache(maxsize=8)
+def _correlator(w: bytes, f: int, dtype: str, step: int, *, many: bool) -> Any:
+    """A function that correlates frames (..., F) circularly with the float64 taps `w` and writes over them.
 
+    Where the stride divides F the spectrum is folded, which is to keep every `step`-th sample, and what is thrown away
+    is never computed.
+    """
+    response = (np.conj(np.fft.fft(np.frombuffer(w), f)) / f).astype(dtype)
+    forward, backward = _transforms_of_opencv() if many else _transforms_of_numpy()
+    folds = f % step == 0
 
-def _by_numpy(response: Complexes) -> Any:
-    def convolve(frames: Complexes) -> Complexes:
-        np.fft.fft(frames, out=frames)
+    def correlate(frames: Complexes) -> Complexes:
+        forward(frames)
         np.multiply(frames, response, out=frames)
+        if step > 1 and folds:
+            frames = frames.reshape(*frames.shape[:-1], step, f // step).sum(axis=-2)
+        y: Complexes = backward(frames)
+        return y if folds else y[..., ::step]
+
+    return correlate
+
+
+def _transforms_of_numpy() -> tuple[Any, Any]:
+    def forward(frames: Complexes) -> Complexes:
+        return np.fft.fft(frames, out=frames)
+
+    def backward(frames: Complexes) -> Complexes:
         return np.fft.ifft(frames, norm="forward", out=frames)
 
-    return convolve
+    return forward, backward
 
 
-def _by_opencv(response: Complexes) -> Any:
+def _transforms_of_opencv() -> tuple[Any, Any]:
     import cv2
 
-    def convolve(frames: Complexes) -> Complexes:
+    def transform(frames: Complexes, flags: int = 0) -> Complexes:
         # A complex row is a row of points with two channels there.
-        rows = frames.view(frames.real.dtype).reshape(-1, len(response), 2)
-        cv2.dft(rows, rows, cv2.DFT_ROWS)
-        np.multiply(frames, response, out=frames)
-        cv2.dft(rows, rows, cv2.DFT_ROWS | cv2.DFT_INVERSE)
+        rows = frames.view(frames.real.dtype).reshape(-1, frames.shape[-1], 2)
+        cv2.dft(rows, rows, cv2.DFT_ROWS | flags)
         return frames
 
-    return convolve
+    return transform, partial(transform, flags=cv2.DFT_INVERSE)

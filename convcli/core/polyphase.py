@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     Taps = npt.NDArray[np.float64]
 
+# Outputs to a product: more of them share more samples, but multiply with more zeros.
+WIDEST_BAND = 96
+
 
 def groups_per_row(phases: int, width: int, step: int) -> int:
     """How many groups one row of the product takes, to spread the samples that its windows share."""
@@ -85,10 +88,11 @@ def _by_rows(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, sp
     lanes = np.zeros((x.shape[1], max(length, lead + len(x))), x.dtype)
     lanes[:, lead : lead + len(x)] = x.T
     y = np.empty((x.shape[1], rows, len(offsets)), x.dtype)
-    for first in range(0, len(offsets), 128):
-        band = slice(first, first + 128)
+    size = -(-len(offsets) // -(-len(offsets) // WIDEST_BAND))
+    for first in range(0, len(offsets), size):
+        band = slice(first, first + size)
         lowest = int(offsets[band].min())
-        phase = np.arange(first, min(first + 128, len(offsets))) % phases
+        phase = np.arange(first, min(first + size, len(offsets))) % phases
         matrix = _banded(table, phase, offsets[band] - lowest, x.dtype)
         windows = np.lib.stride_tricks.sliding_window_view(lanes[:, lowest:], len(matrix), axis=1)[:, ::stride]
         batch = max(1, (1 << 18) // len(matrix))

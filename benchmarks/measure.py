@@ -59,9 +59,8 @@ def measure(command: Sequence[str], *, folder: Path, patience: float, environmen
     told, tell = os.pipe()
     try:
         with tempfile.TemporaryFile() as words:
-            launch = [sys.executable, "-I", "-S", LAUNCH, str(patience), *command]
             child = subprocess.Popen(
-                ["sh", "-c", f'exec "$@" 3>&{tell} {tell}>&-', "sh", *launch],
+                [sys.executable, "-I", "-S", LAUNCH, str(tell), str(patience), *command],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

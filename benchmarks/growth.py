@@ -72,32 +72,39 @@ def run(
                 measured((*growth.command, source, *options), f"out/growth{growth.suffix}", PATIENCE)
                 for source in growth.sizes
             ]
-        _tell(growth, runs)
         found.append(
             {
                 "name": growth.name,
+                "command": " ".join(growth.command),
                 "unit": growth.unit,
                 "sizes": growth.sizes,
+                "most": growth.most,
                 "threads": {str(threads): [vars(run) for run in each] for threads, each in runs.items()},
             }
         )
+        print("", *lines_of(found[-1]), sep="\n")
     return found
 
 
-def _tell(growth: Growth, runs: dict[int, list[Measurement]]) -> None:
-    print(f"\n{growth.name}: {' '.join(growth.command)}")
-    print(f"  {growth.unit:>14}{'2 threads s':>13}{'MB':>7}{'1 thread s':>13}{'MB':>7}{'1 / 2':>8}")
-    lengths = list(growth.sizes.values())
-    for length, two, one in zip(lengths, runs[2], runs[1], strict=True):
-        numbers = f"{two.wall:13.2f}{two.peak:7.0f}{one.wall:13.2f}{one.peak:7.0f}{one.wall / two.wall:8.2f}"
-        print(f"  {length:14.3g}{numbers}  {two.failure or one.failure}")
-    for threads, each in sorted(runs.items(), reverse=True):
-        seconds = fit(lengths, [run.wall for run in each])
-        memory = fit(lengths, [run.peak for run in each])
-        print(
-            f"  {threads} threads: {seconds[0]:.2f} s + {seconds[1]:.4f} s for each of {growth.unit} "
+def lines_of(found: dict[str, Any]) -> list[str]:
+    """What was measured of one command, and the lines of least squares through it."""
+    unit, lengths = found["unit"], list(found["sizes"].values())
+    two, one = found["threads"]["2"], found["threads"]["1"]
+    lines = [f"{found['name']}: {found['command']}"]
+    lines.append(f"  {unit:>14}{'2 threads s':>13}{'MB':>7}{'1 thread s':>13}{'MB':>7}{'1 / 2':>8}")
+    for length, both, alone in zip(lengths, two, one, strict=True):
+        numbers = f"{both['wall']:13.2f}{both['peak']:7.0f}{alone['wall']:13.2f}{alone['peak']:7.0f}"
+        failure = both["failure"] or alone["failure"]
+        lines.append(f"  {length:14.3g}{numbers}{alone['wall'] / both['wall']:8.2f}  {failure}".rstrip())
+    for threads, each in (("2", two), ("1", one)):
+        seconds, memory = (fit(lengths, [run[name] for run in each]) for name in ("wall", "peak"))
+        lines.append(
+            f"  {threads} threads: {seconds[0]:.2f} s + {seconds[1]:.4f} s for each of {unit} "
             f"(off by {seconds[2]:.2f}); {memory[0]:.0f} MB + {memory[1]:.4f} MB (off by {memory[2]:.0f})"
         )
-    if growth.most is not None:
-        peak = max(run.peak for run in runs[2])
-        print(f"  peak memory {peak:.0f} MB, {'within' if peak <= growth.most else 'MORE THAN'} {growth.most:.0f} MB")
+    if found["most"] is not None:
+        peak = max(run["peak"] for run in two)
+        lines.append(
+            f"  peak memory {peak:.0f} MB, {'within' if peak <= found['most'] else 'MORE THAN'} {found['most']:.0f} MB"
+        )
+    return lines

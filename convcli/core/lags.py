@@ -54,7 +54,7 @@ class LagSums:
         for size, spectra in self.spectra.items():
             back = np.fft.irfftn(spectra, size, tuple(range(1, len(size) + 1)))
             places = [np.arange(-k, k + 1) % n for k, n in zip(self.limit, size, strict=True)]
-            total += back[np.ix_(range(3), *places)]
+            total += back[np.ix_(np.arange(3), *places)]
         return total
 
 

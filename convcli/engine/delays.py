@@ -153,7 +153,9 @@ class _Meetings:
         now.n, now.sides = now.n + len(x), x.shape[1:-1]
         self.count += math.prod(x.shape[:-1])
         x, y = np.concatenate([now.x, x]), np.concatenate([now.y, y])
-        lanes = [(c, c) for c in range(x.shape[-1])] if self.shared else product(*map(range, (x.shape[-1], y.shape[-1])))
+        lanes = (
+            [(c, c) for c in range(x.shape[-1])] if self.shared else product(*map(range, (x.shape[-1], y.shape[-1])))
+        )
         for i, o in lanes:
             yield (i, o), Meeting(np.ascontiguousarray(x[..., i]), np.ascontiguousarray(y[..., o]), old)
         keep = max(0, len(x) - self.limit[0])
@@ -175,8 +177,8 @@ class _Meetings:
             shape = (now.n, *now.sides)
             part = shared_part(self.limit, shape) / max(1, math.prod(shape))
             sums = float(np.sum(now.sums[0][..., i])), float(np.sum(now.sums[1][..., o]))
-            for total, product_of_sums in zip(totals, (sums[0] * sums[1], sums[0] ** 2, sums[1] ** 2), strict=True):
-                total -= product_of_sums * part
+            products = np.array([sums[0] * sums[1], sums[0] ** 2, sums[1] ** 2])
+            totals -= products.reshape(-1, *(1,) * part.ndim) * part
         return totals
 
 

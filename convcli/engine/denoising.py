@@ -1,9 +1,9 @@
 """What a blind filter leaves, how much of it is noise, and how much of the sample itself is to be given back.
 
-A filter that does not see the sample it estimates (Batson & Royer 2019, Noise2Self: "J-invariant") cannot learn noise that
-is independent from sample to sample. It also does not use the sample. With e the error of the estimate, of mean square
-E, and noise of variance S, the mixture y - c e of least error against the clean signal has c = S / E, whatever the filter:
-the noise meets nothing but itself in e. For the best linear estimate from a window this is the Wiener filter of that window.
+A filter that does not see the sample it estimates ("J-invariant": Batson & Royer 2019, Noise2Self) cannot learn noise
+that is independent from sample to sample. Nor does it use the sample. With e the error of the estimate, E its mean
+square, and noise of variance S, the mixture y - c e of least error against the clean signal has c = S / E, whatever the
+filter: the noise meets nothing but itself in e. For the best linear estimate it is the Wiener filter of the window.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Noise:
     """The noise of each output channel, and what a blind filter leaves of all.
 
     variance : (out,); left : (out, out), the mean products of the errors of the blind filter
-    given : whether the variance was said, not estimated; places : the weights that stand for the sample itself, (p + 1, out)
+    given : whether the variance was said, not estimated; places : (p + 1, out), the weights of the sample itself
     """
 
     variance: Matrix
@@ -53,8 +53,8 @@ class Noise:
 def noise_of(asked: float | Literal["auto"] | None, train: Sums, w: Matrix, own: Matrix) -> Noise:
     """The noise that was said, or an estimate of white noise.
 
-    The estimate is the least eigenvalue of the covariance of a window: white noise lies under all of them alike, so that
-    there is no more of it than that, and as much where the window has a direction that is free of signal (Pisarenko 1973).
+    The estimate is the least eigenvalue of the covariance of a window: white noise lies under all of them alike, so
+    that there is no more of it than that, and as much where some direction is free of signal (Pisarenko 1973).
     """
     n = max(1, train.count)
     left = (own - w).T @ train.gram @ (own - w) / n

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.solve import Solution, Sums, solve
+from convcli.core.solve import Sums, solve
 from convcli.engine.delays import Delay, find_delay
 from convcli.engine.denoising import Noise, given_back, noise_of
 from convcli.engine.lessons import Cutter, Lanes, Lesson, Reference, check_pair, summed
@@ -40,7 +40,8 @@ class Score:
 class Learned:
     """A layer and how well it does.
 
-    weights : (out, in, k...); bias : (out,) or None; scores : the filter first, then the naive answers
+    weights : (out, in, k...); bias : (out,) or None; parameters : how many numbers were solved for
+    scores : the filter first, then the naive answers
     tried : ridges and the root mean squared errors by which one was chosen
     train, held : how many samples were learned from and held out
     power, power_held : root mean square of the target there
@@ -49,6 +50,7 @@ class Learned:
 
     weights: Array
     bias: Array | None
+    parameters: int
     ridge: float
     tried: tuple[tuple[float, float], ...]
     deficient: bool
@@ -59,11 +61,6 @@ class Learned:
     scores: tuple[Score, ...]
     delays: tuple[Delay, ...] = ()
     noise: Noise | None = None
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers were learned."""
-        return int(np.count_nonzero(self.weights)) + (0 if self.bias is None else self.bias.size)
 
     @property
     def worse(self) -> tuple[str, ...]:
@@ -142,6 +139,7 @@ def _learned(lesson: Lesson, lanes: Lanes, train: Sums, held: Sums, reference: R
     return Learned(
         weights=weights,
         bias=bias,
+        parameters=needed * lanes.outputs,
         ridge=solution.ridge,
         tried=tuple((ridge, math.sqrt(error)) for ridge, error in solution.tried),
         deficient=solution.deficient,
@@ -149,7 +147,7 @@ def _learned(lesson: Lesson, lanes: Lanes, train: Sums, held: Sums, reference: R
         held=held.count,
         power=math.sqrt(train.power),
         power_held=math.sqrt(held.power) if held.count else None,
-        scores=_scores(_answers(lesson, lanes, w, own, reference, train), noise, train=train, held=held),
+        scores=_scores(_answers(lesson, lanes, reference, train, w=w, own=own), noise, train=train, held=held),
         noise=noise,
     )
 
@@ -178,7 +176,7 @@ def _free(lesson: Lesson, lanes: Lanes) -> Any:
 
 
 def _answers(
-    lesson: Lesson, lanes: Lanes, w: Any, own: Any, reference: Reference, train: Sums
+    lesson: Lesson, lanes: Lanes, reference: Reference, train: Sums, *, w: Any, own: Any
 ) -> list[tuple[str, Any]]:
     """The filter, and what would be answered without one."""
     answers = [("the filter", w)]
@@ -261,12 +259,11 @@ def model_of(
         "noise": None if learned.noise is None else learned.noise.level,
         "errors": {score.name: [score.train, score.held] for score in learned.scores},
     }
-    sizes = "x".join(str(k) for k in learned.weights.shape[2:])
     metadata = {
-        "layers": f"conv:{len(learned.weights)},{sizes}",
+        "layers": layers_of(learned),
         "medium": signal.medium,
         "align": lesson.align,
-        "task": _task(lesson),
+        "task": task_of(lesson),
         "facts": json.dumps(facts),
         "convcli": version,
     }
@@ -281,7 +278,13 @@ def model_of(
     return tensors, metadata
 
 
-def _task(lesson: Lesson) -> str:
+def layers_of(learned: Learned) -> str:
+    """The layer as in FILTER."""
+    return f"conv:{len(learned.weights)},{'x'.join(str(k) for k in learned.weights.shape[2:])}"
+
+
+def task_of(lesson: Lesson) -> str:
+    """What was learned, in words."""
     if lesson.blind:
         return "blind" if lesson.noise is None else "blind, with the sample itself"
     if not lesson.ahead:

@@ -33,7 +33,7 @@ class Lesson:
     ahead : the target lies so many samples later; blind : the target is the input, without the tap at the centre
     delay : how much later the target file is than the input, along each sample axis; None finds it, () is none
     differences : the change of the target is learned from the changes of the inputs
-    noise : when blind, the standard deviation of the white noise; "auto" estimates it; None leaves the sample itself out
+    noise : when blind, the deviation of the white noise, "auto" estimates it; None leaves the sample itself out
     mix : every input channel into every output; else all channels share one filter
     inputs, targets : indices of the channels that are read and of those that are the target, where one source has both
     ridge : None takes the best on what is held out; holdout : the part at the end that is not learned from
@@ -221,7 +221,11 @@ class Cutter:
                         x = _scaled(piece.x, self.source)
                         yield piece.group, x, x
                     else:
-                        yield piece.group, piece.x[..., list(self.lesson.inputs)], piece.x[..., list(self.lesson.targets)]
+                        yield (
+                            piece.group,
+                            piece.x[..., list(self.lesson.inputs)],
+                            piece.x[..., list(self.lesson.targets)],
+                        )
             return
         xs = (_scaled(block.x, self.source) for block in blocks)
         ys = (_scaled(block.x, self.target) for block in workers.map(self.target.decode, self.target.chunks()))

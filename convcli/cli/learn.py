@@ -121,7 +121,7 @@ def learn(
     --blind to remove noise that is independent from sample to sample. The last part of the data is held out, and the
     error there is told beside that of doing nothing.
     """
-    from convcli.cli.learned import learning_facts, warnings_of, with_steps
+    from convcli.cli.learned import learning_facts, lengths_differ, warnings_of, with_steps
     from convcli.engine.learn import learn as fit
     from convcli.media.outputs import atomic
     from convcli.media.tables.source import TableOptions
@@ -164,6 +164,7 @@ def learn(
         learned = fit(lesson, opened)
         inputs = input_facts(pairs, opened)
     facts = learning_facts(learned, lesson, signal, [given.name for given, _ in pairs])
+    lengths = lengths_differ(inputs) if clean is not None else ()
     _write(place, learned, lesson, signal)
     run = RunFacts(
         version=__version__,
@@ -173,7 +174,7 @@ def learn(
         inputs=tuple(inputs),
         outputs=(OutputFacts(path=str(place), medium="model"),),
         learned=facts,
-        warnings=tuple(warnings_of(learned, lesson, facts)),
+        warnings=(*lengths, *warnings_of(learned, lesson, facts)),
         seconds=clock.perf_counter() - started,
     )
     if report is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from convcli.facts import DelayFacts, ErrorFacts, LearningFacts, RidgeFacts, RunFacts
+from convcli.facts import DelayFacts, ErrorFacts, InputFacts, LearningFacts, RidgeFacts, RunFacts
 from convcli.report.words import number
 
 if TYPE_CHECKING:
@@ -64,6 +64,13 @@ def _delay_facts(name: str, delay: Delay, signal: Signal) -> DelayFacts:
         rival=delay.rival,
         limit=delay.limit,
     )
+
+
+def lengths_differ(inputs: Sequence[InputFacts]) -> Iterator[str]:
+    """What is not used of inputs and targets, which stand in turn, that differ in length."""
+    for one, other in zip(inputs[::2], inputs[1::2], strict=True):
+        if one.shape != other.shape and None not in (*one.shape, *other.shape):
+            yield f"{one.path} and {other.path} differ in length: what both have is learned from"
 
 
 def warnings_of(learned: Learned, lesson: Lesson, facts: LearningFacts) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from convcli.errors import RequestError
+from convcli.errors import InputError, RequestError
 
 if TYPE_CHECKING:
     from convcli.engine.learn import Lesson
@@ -153,6 +153,8 @@ def _with_channels(lesson: Lesson, asked: Asked, signal: Signal, wanted: tuple[s
         return replace(lesson, inputs=tuple(range(len(names))), targets=tuple(range(len(names))))
     if asked.target is None:
         return lesson
+    if not names:
+        raise InputError("the input holds no samples", hint="a table has rows below its header")
     if asked.target not in names:
         raise RequestError(f"the target {asked.target!r} is none of the columns {', '.join(names)}", hint="-c A,B")
     inputs = tuple(i for i, name in enumerate(names) if wanted is None or name in wanted)

@@ -27,6 +27,8 @@ MOST_SAMPLES, MOST_ROWS, MOST_PIXELS = 1 << 16, 256, 64
 PIECE = {1: 1 << 17, 2: 512}
 # A summit counts if it is so many standard deviations of chance high, or as high as that.
 CERTAIN, HIGH = 5.0, 0.5
+# What varies by less than this part of its power is constant but for the rounding of its level.
+ROUNDING = 1e-24
 # Another summit of this part of the highest makes it ambiguous.
 RIVAL = 0.9
 
@@ -74,7 +76,7 @@ def find_delay(arrivals: Arrivals, signal: Signal, *, shared: bool, differences:
     jobs = meetings.jobs(arrivals)
     for pair, (size, spectra) in workers.map(lambda job: (job[0], job[1].spectra(limit)), jobs):
         sums.setdefault(pair, LagSums(limit)).add(size, spectra)
-    found = [_judged(meetings.about_means(pair, each.totals()), meetings.count, limit) for pair, each in sums.items()]
+    found = [_judged(meetings.about_means(pair, each.totals()), meetings, pair) for pair, each in sums.items()]
     known = [each for each in found if each is not None]
     if not known:
         raise InputError("input or target is constant: no delay can be found", hint="--delay N, where it is known")
@@ -89,12 +91,13 @@ def find_delay(arrivals: Arrivals, signal: Signal, *, shared: bool, differences:
     return delay
 
 
-def _judged(totals: Numbers, count: int, limit: Size) -> tuple[Delay, float] | None:
+def _judged(totals: Numbers, meetings: _Meetings, pair: tuple[int, int]) -> tuple[Delay, float] | None:
     """The best lag of one pair of channels, and the correlation of chance; None where one of the two is constant."""
-    c, a, b = totals
-    power = float(a[limit]) * float(b[limit])
-    if not power > 0:
+    (c, a, b), limit = totals, meetings.limit
+    varies = [each[limit] > ROUNDING * meetings.power[side][pair[side]] for side, each in enumerate((a, b))]
+    if not all(varies):
         return None
+    power = float(a[limit]) * float(b[limit])
     r = c / math.sqrt(power)
     at, rival = best_lag(r)
     ambiguous = abs(r[rival]) >= RIVAL * abs(r[at])
@@ -105,7 +108,7 @@ def _judged(totals: Numbers, count: int, limit: Size) -> tuple[Delay, float] | N
         rival=_centred(rival, limit) if ambiguous else None,
         rival_correlation=float(np.clip(r[rival], -1, 1)) if ambiguous else None,
     )
-    return delay, chance(a / a[limit], b / b[limit], count)
+    return delay, chance(a / a[limit], b / b[limit], meetings.count)
 
 
 def _centred(place: Size, limit: Size) -> tuple[int, ...]:
@@ -133,6 +136,7 @@ class _Meetings:
     shared: bool
     differences: bool
     kept: dict[bytes, _Kept] = field(default_factory=dict)
+    power: tuple[Any, Any] = (0.0, 0.0)
     count: int = 0
 
     def jobs(self, arrivals: Arrivals) -> Iterator[tuple[tuple[int, int], Meeting]]:
@@ -147,6 +151,7 @@ class _Meetings:
         if now is None:
             level = (0.0, 0.0) if self.differences else (_level(x), _level(y))
             now = self.kept[group] = _Kept(x[:0], y[:0], level, (x[:0], y[:0]))
+        self.power = self.power[0] + _energy(x), self.power[1] + _energy(y)
         x, y = self._settled(now, x, y)
         old = len(now.x)
         now.sums = now.sums[0] + x.sum(axis=0), now.sums[1] + y.sum(axis=0)
@@ -188,3 +193,9 @@ def _level(x: Array) -> Array:
     known = np.isfinite(flat)
     level: Array = np.where(known, flat, 0.0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
     return level
+
+
+def _energy(x: Array) -> Array:
+    """The sum of squares of each channel, of what is there."""
+    energy: Array = np.square(np.nan_to_num(x, posinf=0.0, neginf=0.0)).reshape(-1, x.shape[-1]).sum(axis=0)
+    return energy

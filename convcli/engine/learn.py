@@ -26,6 +26,9 @@ __all__ = ["Delay", "Learned", "Lesson", "Score", "learn", "model_of"]
 MOST_WEIGHTS = 6000
 """A layer with more inputs than this to one output is refused: its equations would take some 300 MB."""
 
+# What varies by less than this part of its power is constant but for the rounding of sums.
+ROUNDING = 1e-13
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -124,11 +127,13 @@ def _learned(lesson: Lesson, lanes: Lanes, train: Sums, held: Sums, reference: R
         raise InputError(message, hint="more data, fewer --taps or a smaller --holdout")
     if not (np.isfinite(train.gram).all() and np.isfinite(train.cross).all()):
         raise InputError("the samples are so large that their squares overflow", hint="scale them first: gain:0.001")
+    if _constant(train):
+        raise InputError("the input is constant where it is learned from: there is nothing to learn")
     # What is held out of a noisy signal is noisy too, and seldom as loud: the filter of the whole is wanted.
     chosen_by = None if lesson.blind else held
     solution = solve(train, chosen_by, free=free, bias=lesson.bias, ridge=lesson.ridge)
     if solution is None:
-        raise InputError("the input is constant where it is learned from: there is nothing to learn")
+        raise InputError("nothing but the sample itself varies: there is nothing to learn")
     own = _own(lesson, lanes)
     w, noise = solution.w, None
     if lesson.blind and own is not None:
@@ -150,6 +155,13 @@ def _learned(lesson: Lesson, lanes: Lanes, train: Sums, held: Sums, reference: R
         scores=_scores(_answers(lesson, lanes, reference, train, w=w, own=own), noise, train=train, held=held),
         noise=noise,
     )
+
+
+def _constant(train: Sums) -> bool:
+    """Whether no input deviates from its mean by more than rounding."""
+    power = np.diagonal(train.gram)[:-1]
+    deviation = power - np.square(train.gram[-1, :-1]) / max(1, train.count)
+    return bool((deviation <= ROUNDING * power).all())
 
 
 def _layer(lesson: Lesson, lanes: Lanes, w: Any, reference: Reference) -> tuple[Array, Array | None]:
@@ -183,8 +195,8 @@ def _answers(
     mean = np.zeros_like(w)
     mean[-1] = train.cross[-1] / max(1, train.count)
     if lesson.differences:
-        today = _persistence(lesson.ahead)
-        return [*answers, (today, np.zeros_like(w)), ("today and the mean change", mean)]
+        unchanged = _as_levels(np.zeros_like(w), lanes, reference)
+        return [*answers, (_persistence(lesson.ahead), unchanged), ("today and the mean change", mean)]
     if own is not None:
         name = "as it is" if lesson.ahead == 0 else _persistence(lesson.ahead)
         answers.append((name, _as_levels(own, lanes, reference)))

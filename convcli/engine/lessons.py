@@ -14,6 +14,7 @@ from convcli.core.convolve import runs
 from convcli.core.solve import Sums, sums_over
 from convcli.engine.run import split
 from convcli.errors import InputError, RequestError
+from convcli.units import sample_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,9 +150,13 @@ def check_pair(first: Signal, source: Source[Any], target: Source[Any] | None, *
         message = f"the input has {signal.rate:g} samples per second and the target {other.rate:g}"
         raise RequestError(message, hint="convcli audio resample:RATE brings one to the rate of the other")
     if signal.shape != other.shape and not delayed and None not in (*signal.shape, *other.shape):
-        sizes = [" x ".join("?" if n is None else f"{n:,}" for n in each.shape) for each in (signal, other)]
-        message = f"the input has {sizes[0]} samples and the target {sizes[1]}"
+        message = f"the input has {_size(signal)} and the target {_size(other)}"
         raise RequestError(message, hint="cut them to one length; --delay takes the part that both have")
+
+
+def _size(signal: Signal) -> str:
+    """`12,000 samples`; a picture's width comes first."""
+    return f"{' x '.join(f'{n:,}' for n in reversed(signal.shape) if n is not None)} {sample_noun(signal)}s"
 
 
 @dataclass

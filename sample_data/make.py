@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyvips
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -124,6 +123,8 @@ def make_hole(size: int = 256) -> npt.NDArray[np.uint16]:
 
 def add_grain(content: bytes, *, sigma: float, seed: int) -> npt.NDArray[np.uint8]:
     """An 8-bit picture, decoded, with white Gaussian noise of `sigma` in every channel, rounded and clipped."""
+    import pyvips  # noqa: PLC0415 -- for what is synthesised NumPy is enough
+
     pixels = pyvips.Image.new_from_buffer(content, "").numpy()
     noise = sigma * np.random.default_rng(seed).standard_normal(pixels.shape)
     noisy: npt.NDArray[np.uint8] = np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)

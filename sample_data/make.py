@@ -131,13 +131,8 @@ def add_grain(content: bytes, *, sigma: float, seed: int) -> npt.NDArray[np.uint
     return noisy
 
 
-# Of the tide: names, periods in hours, amplitudes in metres and phases in radians.
-TIDE = (
-    ("M2", 12.4206012, 1.2, 0.0),
-    ("S2", 12.0, 0.5, 1.0),
-    ("K1", 23.9344721, 0.4, 2.0),
-    ("O1", 25.8193387, 0.3, 0.3),
-)
+# Periods in hours, amplitudes in metres and phases in radians of M2, S2, K1 and O1.
+TIDE = ((12.4206012, 1.2, 0.0), (12.0, 0.5, 1.0), (23.9344721, 0.4, 2.0), (25.8193387, 0.3, 0.3))
 
 
 def tide_rows(*, seed: int = 5, days: int = 60, sigma: float = 0.3) -> list[list[str]]:

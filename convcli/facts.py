@@ -139,6 +139,7 @@ class LearningFacts:
     errors : the filter first, then the naive answers; against : what they are the errors of
     power, power_held : root mean square of that, for errors in decibels; None where these say nothing
     noise : standard deviation of the white noise, when blind; noise_given : whether it was said, not estimated
+    passed_over : windows in which something is missing
     """
 
     task: str
@@ -159,6 +160,7 @@ class LearningFacts:
     delays: tuple[DelayFacts, ...] = ()
     noise: float | None = None
     noise_given: bool = False
+    passed_over: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

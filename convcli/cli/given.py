@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,3 +112,9 @@ def input_facts(pairs: Sequence[Pair], opened: Sequence[tuple[Source[Any], Sourc
         for given, source in both
         for own in [source.signal]
     ]
+
+
+def size_of(opened: Sequence[tuple[Source[Any], Source[Any] | None]]) -> int | None:
+    """How many samples there are to learn from; None where that is not known beforehand."""
+    shapes = [source.signal.shape for source, _ in opened]
+    return sum(math.prod(n or 0 for n in shape) for shape in shapes) if all(None not in s for s in shapes) else None

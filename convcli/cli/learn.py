@@ -12,14 +12,15 @@ import typer
 
 from convcli import __version__
 from convcli.cli import options, say, tell
-from convcli.cli.given import input_facts, opened_pairs, pairs_of
+from convcli.cli.given import input_facts, opened_pairs, pairs_of, size_of
 from convcli.cli.lesson import Asked, check_mode, lesson_of
 from convcli.cli.opening import Opening, medium_of
 from convcli.cli.options import examples
+from convcli.cli.progress import Progress
 from convcli.cli.table import column_names, one_character
 from convcli.errors import RequestError
 from convcli.facts import OutputFacts, RunFacts
-from convcli.report.words import visible
+from convcli.report.words import plural, visible
 
 if TYPE_CHECKING:
     from convcli.engine.learn import Learned, Lesson
@@ -161,7 +162,11 @@ def learn(
         opened = opened_pairs(pairs, opening, held, quiet=quiet)
         signal = opened[0][0].signal
         lesson = lesson_of(asked, signal, wanted)
-        learned = fit(lesson, opened)
+        progress = Progress(size_of(opened), shown=not quiet)
+        try:
+            learned = fit(lesson, opened, watch=progress.advance)
+        finally:
+            progress.close()
         inputs = input_facts(pairs, opened)
     facts = learning_facts(learned, lesson, signal, [given.name for given, _ in pairs])
     lengths = lengths_differ(inputs) if clean is not None else ()
@@ -211,15 +216,15 @@ def _write(place: Path, learned: Learned, lesson: Lesson, signal: Signal) -> Non
 
 def _tell(run: RunFacts, place: Path) -> None:
     """The summary, the errors side by side, and the honest word."""
-    from convcli.report.learning import delay_words, error_columns, error_rows, noise_words
+    from convcli.engine.plan import DEFAULT_ALIGN
+    from convcli.report.learning import delay_words, error_columns, error_rows, noise_words, samples_words
 
     facts = run.learned
     if facts is None:
         return
     ridge = f", ridge {facts.ridge:g}" if facts.ridge else ""
-    samples = f"{facts.samples:,} samples learned from, {facts.held_out:,} held out"
-    made = f"{facts.layers}, {facts.parameters:,} parameters{ridge}"
-    say(f"{visible(str(place))}: {made}, {samples}, in {run.seconds or 0:.3g} s")
+    made = f"{facts.layers}, {plural(facts.parameters, 'parameter')}{ridge}"
+    say(f"{visible(str(place))}: {made}, {samples_words(facts)}, in {run.seconds or 0:.3g} s")
     for delay in facts.delays:
         name = f" of {visible(delay.input)}" if len(facts.delays) > 1 else ""
         say(f"  delay{name}: {delay_words(delay)}")
@@ -229,6 +234,8 @@ def _tell(run: RunFacts, place: Path) -> None:
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for name, train, held in rows:
         say(f"  {name:<{widths[0]}}  {train:>{widths[1]}}  {held:<{widths[2]}}".rstrip())
+    if run.align != DEFAULT_ALIGN[run.inputs[0].medium]:
+        tell(f"run it with --align {run.align}, as it was learned", kind="note")
     if facts.deficient:
         tell("the input does not determine every tap; of those that fit, the smallest were taken", kind="note")
     for warning in run.warnings:

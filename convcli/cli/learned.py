@@ -46,6 +46,7 @@ def learning_facts(learned: Learned, lesson: Lesson, signal: Signal, names: Sequ
         delays=tuple(_delay_facts(name, delay, signal) for name, delay in zip(names, learned.delays, strict=False)),
         noise=None if noise is None else noise.level * scale,
         noise_given=noise is not None and noise.given,
+        passed_over=learned.passed_over,
     )
 
 
@@ -80,6 +81,8 @@ def warnings_of(learned: Learned, lesson: Lesson, facts: LearningFacts) -> Itera
     if learned.noise is not None and learned.noise.excessive and lesson.noise is not None:
         left = number(float(learned.noise.left.max() ** 0.5))
         yield f"there is said to be more noise than the prediction of a sample leaves, {left}: the sample is left out"
+    if lesson.holdout and not learned.held:
+        yield "what is held out holds no complete window: the errors are those of what was learned from"
     where = "on what was held out" if learned.held else "on what it was learned from"
     for name in learned.worse:
         hint = "; --noise auto uses the sample itself too" if lesson.blind and lesson.noise is None else ""

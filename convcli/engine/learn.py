@@ -17,7 +17,7 @@ from convcli.engine.workers import Workers
 from convcli.errors import InputError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from convcli.signals import Array, Signal, Source
 
@@ -49,6 +49,7 @@ class Learned:
     train, held : how many samples were learned from and held out
     power, power_held : root mean square of the target there
     delays : of each pair, where it has a target file; noise : when blind
+    passed_over : windows in which something is missing
     """
 
     weights: Array
@@ -64,6 +65,7 @@ class Learned:
     scores: tuple[Score, ...]
     delays: tuple[Delay, ...] = ()
     noise: Noise | None = None
+    passed_over: int = 0
 
     @property
     def worse(self) -> tuple[str, ...]:
@@ -75,13 +77,19 @@ class Learned:
         return tuple(score.name for score in self.scores[1:] if error(score) <= error(self.scores[0]))
 
 
-def learn(lesson: Lesson, pairs: Sequence[tuple[Source[Any], Source[Any] | None]]) -> Learned:
+def learn(
+    lesson: Lesson,
+    pairs: Sequence[tuple[Source[Any], Source[Any] | None]],
+    *,
+    watch: Callable[[int], None] = lambda _: None,
+) -> Learned:
     """The filter of least squared error from inputs to their targets; the sums of several pairs add up.
 
     A pair without a target learns from its own channels. Windows that leave the signal, or in which something is
     missing, are passed over. The last `holdout` of every signal (of every group of a table) is held out.
+    watch : called with the number of samples that were taken in
     Raises RequestError where the pairs do not fit each other or the lesson, InputError where the data are too few,
-    constant, or different in length.
+    constant, different in length, or have no delay that stands out.
     """
     signal = pairs[0][0].signal
     lanes = Lanes.of(lesson, signal, pairs[0][1])
@@ -90,7 +98,7 @@ def learn(lesson: Lesson, pairs: Sequence[tuple[Source[Any], Source[Any] | None]
         raise RequestError(f"{count:,} weights to one output; at most {MOST_WEIGHTS:,} are solved for", hint="--taps")
     reference = Reference()
     train, held = lanes.nothing(lesson), lanes.nothing(lesson)
-    delays = []
+    delays, passed_over = [], 0
     with Workers() as workers:
         for source, target in pairs:
             check_pair(signal, source, target, delayed=lesson.delay != ())
@@ -100,7 +108,10 @@ def learn(lesson: Lesson, pairs: Sequence[tuple[Source[Any], Source[Any] | None]
                 cutter.put_off(delays[-1].lag)
             for is_held, sums in workers.map(summed, cutter.jobs(workers)):
                 (held if is_held else train).add(sums)
-    return replace(_learned(lesson, lanes, train, held, reference), delays=tuple(delays))
+                watch(sums.count // max(1, lanes.shared))
+            passed_over += cutter.passed_over
+    learned = _learned(lesson, lanes, train, held, reference)
+    return replace(learned, delays=tuple(delays), passed_over=passed_over)
 
 
 def _delay(lesson: Lesson, lanes: Lanes, cutter: Cutter, workers: Workers) -> Delay:
@@ -123,8 +134,9 @@ def _learned(lesson: Lesson, lanes: Lanes, train: Sums, held: Sums, reference: R
     free = _free(lesson, lanes)
     needed = int(free.sum()) + lesson.bias
     if train.count < needed:
-        message = f"{train.count:,} complete windows to learn {needed:,} weights from"
-        raise InputError(message, hint="more data, fewer --taps or a smaller --holdout")
+        message = f"{train.count:,} complete windows to learn {needed:,} weight{'s' * (needed != 1)} from"
+        hint = "windows lie in one signal (or group) and hold no missing value: more data, fewer --taps, less --holdout"
+        raise InputError(message, hint=hint)
     if not (np.isfinite(train.gram).all() and np.isfinite(train.cross).all()):
         raise InputError("the samples are so large that their squares overflow", hint="scale them first: gain:0.001")
     if _constant(train):

@@ -78,7 +78,7 @@ class Lanes:
         if lesson.mix:
             return cls(given, asked, 0)
         if given != asked:
-            message = f"the input has {given} channels and the target {asked}"
+            message = f"the input has {given} channel{'s' * (given != 1)} and the target {asked}"
             raise RequestError(message, hint="--mix learns every output from every input channel")
         return cls(1, 1, given)
 
@@ -171,7 +171,10 @@ class _Open:
 
 
 class Cutter:
-    """One pair of signals cut into jobs: windows that are complete, before or after the border of what is held out."""
+    """One pair of signals cut into jobs: windows that are complete, before or after the border of what is held out.
+
+    passed_over : how many were not, as something is missing in them (rows of a picture)
+    """
 
     def __init__(
         self,
@@ -183,6 +186,7 @@ class Cutter:
     ) -> None:
         self.lesson, self.lanes, self.reference = lesson, lanes, reference
         self.source, self.target = source, target
+        self.passed_over = 0
         self.before, self.width = lesson.before[0] + lesson.differences, lesson.taps[0] + lesson.differences
         self.put_off((0,) * len(lesson.taps))
 
@@ -266,7 +270,9 @@ class Cutter:
         if self.lesson.differences:
             x, y = np.diff(x, axis=0), y - now.y[low - now.first : high - now.first]
         x, y = self._near_zero(x, y)
-        for first, last in self._known(x, y):
+        known = self._known(x, y)
+        self.passed_over += len(y) - sum(last - first for first, last in known)
+        for first, last in known:
             part = x[first : last + self.lesson.taps[0] - 1]
             yield _Job(held, part, y[first:last], self.lesson.taps, self.lanes.shared > 0)
 

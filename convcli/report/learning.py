@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from convcli.report.words import number, visible
+from convcli.report.words import number, plural, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +46,8 @@ def ridge_rows(facts: LearningFacts) -> list[tuple[str, str]]:
 def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
     """The facts outside of the tables as pairs of a name and a text."""
     yield "task", facts.task
-    yield "layer", f"{facts.layers}, {facts.parameters:,} parameters{', one of them a constant' * facts.bias}"
-    yield "samples", f"{facts.samples:,} learned from, {facts.held_out:,} held out"
+    yield "layer", f"{facts.layers}, {plural(facts.parameters, 'parameter')}{', with a constant' * facts.bias}"
+    yield "samples", samples_words(facts)
     yield "ridge", f"{facts.ridge:g}, {facts.judged}"
     if facts.deficient:
         yield "note", "the input does not determine every tap; of those that fit, the smallest were taken"
@@ -55,6 +55,12 @@ def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
         yield "delay", visible(f"{delay.input}: {delay_words(delay)}")
     if facts.noise is not None:
         yield "noise", noise_words(facts)
+
+
+def samples_words(facts: LearningFacts) -> str:
+    """`249,434 samples learned from, 62,327 held out`."""
+    passed = f", {plural(facts.passed_over, 'window')} with a missing value passed over" if facts.passed_over else ""
+    return f"{facts.samples:,} samples learned from, {facts.held_out:,} held out{passed}"
 
 
 def delay_words(delay: DelayFacts) -> str:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.solve import Sums, solve
+from convcli.engine.answers import Score, answers_of, own_weights, scores_of
 from convcli.engine.delays import Delay, find_delay
 from convcli.engine.denoising import Noise, given_back, noise_of
-from convcli.engine.lessons import Cutter, Lanes, Lesson, Reference, check_pair, summed
+from convcli.engine.lessons import Cutter, Lanes, Lesson, Reference, summed
+from convcli.engine.pairs import check_pair
 from convcli.engine.workers import Workers
 from convcli.errors import InputError, RequestError
 
@@ -28,15 +30,6 @@ MOST_WEIGHTS = 6000
 
 # What varies by less than this part of its power is constant but for the rounding of sums.
 ROUNDING = 1e-13
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """The root of the mean squared error of one way to answer, on what was learned from and on what was held out."""
-
-    name: str
-    train: float
-    held: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +139,7 @@ def _learned(lesson: Lesson, lanes: Lanes, train: Sums, held: Sums, reference: R
     solution = solve(train, chosen_by, free=free, bias=lesson.bias, ridge=lesson.ridge)
     if solution is None:
         raise InputError("nothing but the sample itself varies: there is nothing to learn")
-    own = _own(lesson, lanes)
+    own = own_weights(lesson, lanes)
     w, noise = solution.w, None
     if lesson.blind and own is not None:
         noise = noise_of(lesson.noise, train, w, own)
@@ -164,7 +157,7 @@ def _learned(lesson: Lesson, lanes: Lanes, train: Sums, held: Sums, reference: R
         held=held.count,
         power=math.sqrt(train.power),
         power_held=math.sqrt(held.power) if held.count else None,
-        scores=_scores(_answers(lesson, lanes, reference, train, w=w, own=own), noise, train=train, held=held),
+        scores=scores_of(answers_of(lesson, lanes, reference, train, w=w, own=own), noise, train=train, held=held),
         noise=noise,
     )
 
@@ -197,75 +190,6 @@ def _free(lesson: Lesson, lanes: Lanes) -> Any:
         at: Any = (slice(None), *lesson.before)
         free[at] = False
     return free.ravel()
-
-
-def _answers(
-    lesson: Lesson, lanes: Lanes, reference: Reference, train: Sums, *, w: Any, own: Any
-) -> list[tuple[str, Any]]:
-    """The filter, and what would be answered without one."""
-    answers = [("the filter", w)]
-    mean = np.zeros_like(w)
-    mean[-1] = train.cross[-1] / max(1, train.count)
-    if lesson.differences:
-        unchanged = _as_levels(np.zeros_like(w), lanes, reference)
-        return [*answers, (_persistence(lesson.ahead), unchanged), ("today and the mean change", mean)]
-    if own is not None:
-        name = "as it is" if lesson.ahead == 0 else _persistence(lesson.ahead)
-        answers.append((name, _as_levels(own, lanes, reference)))
-        if lesson.ahead == 0 and not lesson.blind:
-            gains = own * [_best_gain(train, own[:, o], o, reference) for o in range(lanes.outputs)]
-            answers.append(("the best gain", _as_levels(gains, lanes, reference)))
-    return [*answers, ("the mean", mean)]
-
-
-def _scores(answers: list[tuple[str, Any]], noise: Noise | None, *, train: Sums, held: Sums) -> tuple[Score, ...]:
-    """The errors of all answers; against a noisy target what they would be against a clean one."""
-
-    def error(sums: Sums, w: Any) -> float:
-        return math.sqrt(max(0.0, sums.error(w) - (0.0 if noise is None else noise.part_of(w))))
-
-    return tuple(
-        Score(name=name, train=error(train, w), held=error(held, w) if held.count else None) for name, w in answers
-    )
-
-
-def _persistence(ahead: int) -> str:
-    return "tomorrow is like today" if ahead == 1 else f"the same as {ahead} before"
-
-
-def _own(lesson: Lesson, lanes: Lanes) -> Any:
-    """The weights of the answer that changes nothing; None where no input stands for a target."""
-    places = list(range(lanes.outputs))
-    if lesson.targets:
-        if set(lesson.targets) <= set(lesson.inputs):
-            places = [lesson.inputs.index(target) for target in lesson.targets]
-        elif lesson.ahead or lanes.inputs != lanes.outputs:
-            return None
-    elif lanes.inputs != lanes.outputs:
-        return None
-    own = np.zeros((lanes.inputs, *lesson.taps, lanes.outputs))
-    for o, place in enumerate(places):
-        own[(place, *lesson.before, o)] = 1
-    return np.concatenate([own.reshape(-1, lanes.outputs), np.zeros((1, lanes.outputs))])
-
-
-def _as_levels(w: Any, lanes: Lanes, reference: Reference) -> Any:
-    """Weights of true levels as weights of samples with their reference taken off."""
-    w = w.copy()
-    sums = w[:-1].reshape(lanes.inputs, -1, lanes.outputs).sum(axis=1)
-    w[-1] = np.broadcast_to(reference.x, lanes.inputs) @ sums - reference.y
-    return w
-
-
-def _best_gain(train: Sums, own: Any, o: int, reference: Reference) -> float:
-    """sum(x y) / sum(x x) of the true levels."""
-    at, n = int(np.argmax(own)), train.count
-    x0 = np.ravel(reference.x)[at // ((len(own) - 1) // np.size(reference.x))]
-    y0 = np.broadcast_to(reference.y, len(train.energy))[o]
-    x, y = train.gram[at, -1], train.cross[-1, o]
-    both = train.cross[at, o] + x0 * y + y0 * x + n * x0 * y0
-    power = train.gram[at, at] + 2 * x0 * x + n * x0 * x0
-    return float(both / power) if power > 0 else 0.0
 
 
 def model_of(

@@ -39,6 +39,10 @@ def learn(
             show_default=False,
         ),
     ] = None,
+    more: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[INPUT TARGET]...", help="Further pairs; their sums add up.", show_default=False),
+    ] = None,
     *,
     output: Annotated[
         Path | None,
@@ -129,7 +133,8 @@ def learn(
     from convcli.report.files import write_report
 
     started = clock.perf_counter()
-    place = _checked_output(output, [source, clean], report, force=force)
+    paths = [source, *([] if clean is None else [clean]), *(more or [])]
+    place = _checked_output(output, paths, report, force=force)
     wanted = column_names(columns)
     asked = Asked(
         taps=taps,
@@ -155,7 +160,7 @@ def learn(
         encoding=encoding,
     )
     with ExitStack() as held:
-        pairs = pairs_of(source, clean, held)
+        pairs = pairs_of(paths, held)
         medium = medium_of([given.path for pair in pairs for given in pair if given is not None])
         check_mode(medium, asked, paired=clean is not None)
         opening = Opening(medium=medium, table=table, max_pixels=max_pixels, strict=strict)
@@ -189,7 +194,7 @@ def learn(
     return 0
 
 
-def _checked_output(output: Path | None, inputs: list[Path | None], report: Path | None, *, force: bool) -> Path:
+def _checked_output(output: Path | None, inputs: list[Path], report: Path | None, *, force: bool) -> Path:
     from convcli.media.outputs import plan_outputs
     from convcli.report.files import check_report
 
@@ -198,9 +203,8 @@ def _checked_output(output: Path | None, inputs: list[Path | None], report: Path
         raise RequestError(f"-o expects a model file such as model.safetensors, got {came}")
     if report is not None:
         check_report(report)
-    plan_outputs([path for path in inputs[:1] if path is not None], str(output), force=force)
-    if inputs[1] is not None and output.exists() and inputs[1].exists() and output.samefile(inputs[1]):
-        raise RequestError(f"the output {output} is one of the inputs")
+    for path in inputs:
+        plan_outputs([None if str(path) == "-" else path], str(output), force=force)
     return output
 
 

@@ -85,7 +85,8 @@ def warnings_of(learned: Learned, lesson: Lesson, facts: LearningFacts) -> Itera
         yield "what is held out holds no complete window: the errors are those of what was learned from"
     where = "on what was held out" if learned.held else "on what it was learned from"
     for name in learned.worse:
-        hint = "; --noise auto uses the sample itself too" if lesson.blind and lesson.noise is None else ""
+        blind = lesson.blind and lesson.noise is None and name == "as it is"
+        hint = "; --noise auto uses the sample itself too" if blind else ""
         yield f"the filter is no better than {name!r} {where}{hint}"
 
 

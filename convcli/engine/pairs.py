@@ -18,7 +18,8 @@ def check_pair(first: Signal, source: Source[Any], target: Source[Any] | None, *
     """
     signal = source.signal
     if len(signal.channels) != len(first.channels) or signal.rate != first.rate:
-        raise RequestError("the inputs differ in their channels or rates", hint="all pairs share one filter")
+        kinds = [f"{len(each.channels)} channels at {each.rate or 0:g} per second" for each in (first, signal)]
+        raise RequestError(f"the first input has {kinds[0]}, a further one {kinds[1]}", hint="all share one filter")
     if target is None:
         return
     other = target.signal

@@ -119,11 +119,12 @@ class RidgeFacts:
 class DelayFacts:
     """How much later a target is than its input, per sample axis; correlation is None where that was given.
 
-    rival : another lag that would do about as well; limit : the largest that was looked at
+    noun : what a sample is called; rival : another lag that would do about as well; limit : the largest looked at
     """
 
     input: str
     samples: tuple[int, ...]
+    noun: str = "sample"
     seconds: float | None = None
     correlation: float | None = None
     rival: tuple[int, ...] | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from convcli.facts import DelayFacts, ErrorFacts, InputFacts, LearningFacts, RidgeFacts, RunFacts
 from convcli.report.words import number
+from convcli.units import sample_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,6 +61,7 @@ def _delay_facts(name: str, delay: Delay, signal: Signal) -> DelayFacts:
     return DelayFacts(
         input=name,
         samples=delay.lag,
+        noun=sample_noun(signal),
         seconds=seconds,
         correlation=delay.correlation,
         rival=delay.rival,

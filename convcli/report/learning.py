@@ -67,12 +67,12 @@ def delay_words(delay: DelayFacts) -> str:
     """`the target is 123 samples (5.58 ms) later than the input, correlation 0.97`."""
     if len(delay.samples) == 2:
         sides = [(delay.samples[0], "lower", "higher"), (delay.samples[1], "further right", "further left")]
-        moved = [f"{abs(n)} pixels {more if n > 0 else less}" for n, more, less in sides if n]
+        moved = [f"{plural(abs(n), delay.noun)} {more if n > 0 else less}" for n, more, less in sides if n]
         told = f"the target lies {' and '.join(moved)} than the input" if moved else "input and target do not differ"
     else:
         (lag,) = delay.samples
         time = f" ({abs(delay.seconds) * 1000:.4g} ms)" if delay.seconds else ""
-        told = f"the target is {abs(lag):,} samples{time} {'later' if lag > 0 else 'earlier'} than the input"
+        told = f"the target is {plural(abs(lag), delay.noun)}{time} {'later' if lag > 0 else 'earlier'} than the input"
         told = told if lag else "none"
     return told if delay.correlation is None else f"{told}, correlation {delay.correlation:.3g}"
 

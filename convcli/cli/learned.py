@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from convcli.engine.learn import Delay, Learned, Lesson
     from convcli.signals import Signal
 
+# A smaller correlation at the delay that was found is told.
+WEAK = 0.3
+
 
 def learning_facts(learned: Learned, lesson: Lesson, signal: Signal, names: Sequence[str]) -> LearningFacts:
     """The layer and its worth; `names` are those of the inputs."""
@@ -94,6 +97,8 @@ def warnings_of(learned: Learned, lesson: Lesson, facts: LearningFacts) -> Itera
 
 def _doubts(delay: DelayFacts) -> Iterator[str]:
     told = "x".join(str(n) for n in delay.samples)
+    if delay.correlation is not None and abs(delay.correlation) < WEAK:
+        yield f"{delay.input}: the correlation at that delay is weak, {delay.correlation:.3g}: is this a pair?"
     if delay.rival is not None:
         other = "x".join(str(n) for n in delay.rival)
         yield f"{delay.input}: a delay of {other} is all but as likely as {told}; --delay N says which it is"

@@ -77,6 +77,18 @@ def test_naive_answers_of_changes() -> None:
     assert learned.worse == ()
 
 
+def test_today_is_known_where_the_target_is_no_input() -> None:
+    x = walk(2000)
+    x[7, 0] = x[1800, 0] = np.nan
+    lesson = Lesson(**{**LESSON.__dict__, "differences": False, "inputs": (1,), "ahead": 2})
+    for size in (100, 5000):
+        scores = {score.name: score for score in learn(lesson, [(source(x, size=size), None)]).scores}
+        assert list(scores) == ["the filter", "the same as 2 before", "the mean"]
+        change = x[2:, 0] - x[:-2, 0]
+        assert scores["the same as 2 before"].train == pytest.approx(np.sqrt(np.nanmean(change[2:1598] ** 2)))
+        assert scores["the same as 2 before"].held == pytest.approx(np.sqrt(np.nanmean(change[1600:] ** 2)))
+
+
 def test_a_level_of_a_million_that_moves_by_thousandths() -> None:
     x = walk(2000)
     x[:, 0] = 1e6 + 1e-3 * x[:, 0]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from convcli.core.solve import Sums
     from convcli.engine.denoising import Noise
     from convcli.engine.lessons import Lanes, Lesson, Reference
@@ -90,3 +92,18 @@ def _best_gain(train: Sums, own: Any, o: int, reference: Reference) -> float:
     both = train.cross[at, o] + x0 * y + y0 * x + n * x0 * y0
     power = train.gram[at, at] + 2 * x0 * x + n * x0 * x0
     return float(both / power) if power > 0 else 0.0
+
+
+def with_today(
+    scores: tuple[Score, ...], lesson: Lesson, unchanged: Sequence[Mapping[bool, tuple[float, int]]]
+) -> tuple[Score, ...]:
+    """The scores with the answer that nothing changes, where no input could stand for the target.
+
+    unchanged : squared changes and their count in what was learned from and in what was held out
+    """
+    name = _persistence(lesson.ahead)
+    if not (lesson.ahead and lesson.targets) or any(score.name == name for score in scores):
+        return scores
+    totals = [[sum(each[part][i] for each in unchanged) for i in (0, 1)] for part in (False, True)]
+    train, held = (math.sqrt(total / count) if count else None for total, count in totals)
+    return scores if train is None else (scores[0], Score(name=name, train=train, held=held), *scores[1:])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.solve import Sums, solve
-from convcli.engine.answers import Score, answers_of, own_weights, scores_of
+from convcli.engine.answers import Score, answers_of, own_weights, scores_of, with_today
 from convcli.engine.delays import Delay, find_delay
 from convcli.engine.denoising import Noise, given_back, noise_of
 from convcli.engine.lessons import Cutter, Lanes, Lesson, Reference, summed
@@ -91,7 +91,7 @@ def learn(
         raise RequestError(f"{count:,} weights to one output; at most {MOST_WEIGHTS:,} are solved for", hint="--taps")
     reference = Reference()
     train, held = lanes.nothing(lesson), lanes.nothing(lesson)
-    delays, passed_over = [], 0
+    delays, cutters = [], []
     with Workers() as workers:
         for source, target in pairs:
             check_pair(signal, source, target, delayed=lesson.delay != ())
@@ -102,9 +102,14 @@ def learn(
             for is_held, sums in workers.map(summed, cutter.jobs(workers)):
                 (held if is_held else train).add(sums)
                 watch(sums.count // max(1, lanes.shared))
-            passed_over += cutter.passed_over
+            cutters.append(cutter)
     learned = _learned(lesson, lanes, train, held, reference)
-    return replace(learned, delays=tuple(delays), passed_over=passed_over)
+    return replace(
+        learned,
+        delays=tuple(delays),
+        passed_over=sum(cutter.passed_over for cutter in cutters),
+        scores=with_today(learned.scores, lesson, [cutter.unchanged for cutter in cutters]),
+    )
 
 
 def _delay(lesson: Lesson, lanes: Lanes, cutter: Cutter, workers: Workers) -> Delay:

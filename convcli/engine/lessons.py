@@ -149,6 +149,7 @@ class Cutter:
     """One pair of signals cut into jobs: windows that are complete, before or after the border of what is held out.
 
     passed_over : how many were not, as something is missing in them (rows of a picture)
+    unchanged : squared changes of the target and how many there were, in what is learned from and in what is held out
     """
 
     def __init__(
@@ -162,6 +163,7 @@ class Cutter:
         self.lesson, self.lanes, self.reference = lesson, lanes, reference
         self.source, self.target = source, target
         self.passed_over = 0
+        self.unchanged = {False: (0.0, 0), True: (0.0, 0)}
         self.before, self.width = lesson.before[0] + lesson.differences, lesson.taps[0] + lesson.differences
         self.put_off((0,) * len(lesson.taps))
 
@@ -248,8 +250,17 @@ class Cutter:
         known = self._known(x, y)
         self.passed_over += len(y) - sum(last - first for first, last in known)
         for first, last in known:
+            if self.lesson.targets and self.lesson.ahead:
+                self._note_change(now, low + first, low + last, held=held)
             part = x[first : last + self.lesson.taps[0] - 1]
             yield _Job(held, part, y[first:last], self.lesson.taps, self.lanes.shared > 0)
+
+    def _note_change(self, now: _Open, low: int, high: int, *, held: bool) -> None:
+        """How far targets are from what they were when they were to be foretold."""
+        y, late = now.y[low - now.first : high - now.first], now.y[low + self.shift - now.first :][: high - low]
+        change = (late - y)[np.isfinite(y).all(axis=1)]
+        total, count = self.unchanged[held]
+        self.unchanged[held] = total + float(np.square(change).sum()), count + change.size
 
     def _across(self, x: Array, y: Array) -> tuple[Array, Array]:
         """The columns of a picture that have complete windows and a target `across` further on."""

@@ -104,7 +104,9 @@ def test_an_offset_a_drift_and_a_sign_do_not_matter() -> None:
 
 
 def test_pieces_that_are_cut_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delays, "PIECE", {1: 500, 2: 7})
+    monkeypatch.setattr(delays, "MOST_SAMPLES", 400)
+    monkeypatch.setattr(delays, "MOST_PIXELS", 6)
+    monkeypatch.setattr(delays, "LEAST", {1: 500, 2: 7})
     x = noise(6000, 1)
     assert lag_of(x, later(x, -321), size=2000) == (-321,)
     picture = noise(60, 50, 2)

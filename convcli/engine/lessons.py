@@ -12,6 +12,7 @@ import numpy as np
 
 from convcli.core.convolve import runs
 from convcli.core.solve import Sums, sums_over
+from convcli.engine.pairs import colours, scaled, side_by_side
 from convcli.engine.run import split
 from convcli.errors import InputError, RequestError
 
@@ -84,11 +85,6 @@ class Lanes:
     def nothing(self, lesson: Lesson) -> Sums:
         """The sums over no window."""
         return Sums.nothing(self.inputs * math.prod(lesson.taps), self.outputs)
-
-
-def colours(signal: Signal) -> list[int]:
-    """The channels that are learned from and for: all but the opacity."""
-    return [c for c in range(len(signal.channels)) if c != signal.alpha]
 
 
 @dataclass
@@ -204,7 +200,7 @@ class Cutter:
             for block in blocks:
                 for piece in split(block, np.arange(len(block.x))):
                     if self.lesson.blind:
-                        x = _scaled(piece.x, self.source)
+                        x = scaled(piece.x, self.source)
                         yield piece.group, x, x
                     else:
                         yield (
@@ -213,9 +209,9 @@ class Cutter:
                             piece.x[..., list(self.lesson.targets)],
                         )
             return
-        xs = (_scaled(block.x, self.source) for block in blocks)
-        ys = (_scaled(block.x, self.target) for block in workers.map(self.target.decode, self.target.chunks()))
-        yield from _side_by_side(xs, ys, cut=self.lesson.delay != ())
+        xs = (scaled(block.x, self.source) for block in blocks)
+        ys = (scaled(block.x, self.target) for block in workers.map(self.target.decode, self.target.chunks()))
+        yield from side_by_side(xs, ys, cut=self.lesson.delay != ())
 
     def _ready(self, now: _Open) -> Iterator[_Job]:
         """The windows of estimates whose every sample is there; what later ones need is kept."""
@@ -285,26 +281,3 @@ class Cutter:
         bad = np.concatenate([[0], np.cumsum(~good_x)])
         width = self.lesson.taps[0]
         return runs(good_y & (bad[width:] == bad[:-width]))
-
-
-def _scaled(x: Array, source: Source[Any]) -> Array:
-    """The colours of a picture as 0 ... 1, and sound as it is."""
-    signal = source.signal
-    if signal.alpha is not None:
-        x = x[..., colours(signal)]
-    return x / signal.full_scale if signal.medium == "image" and signal.full_scale != 1 else x
-
-
-def _side_by_side(xs: Iterator[Array], ys: Iterator[Array], *, cut: bool) -> Iterator[tuple[bytes, Array, Array]]:
-    """Blocks of two signals cut to the same lengths; `cut`: one of them may go on alone."""
-    x = y = None
-    while True:
-        x = next(xs, None) if x is None or not len(x) else x
-        y = next(ys, None) if y is None or not len(y) else y
-        if x is None or y is None:
-            break
-        shared = tuple(slice(min(sides)) for sides in zip(x.shape[:-1], y.shape[:-1], strict=True))
-        yield b"", x[shared], y[shared]
-        x, y = x[shared[0].stop :], y[shared[0].stop :]
-    if not cut and ((x is not None and len(x)) or (y is not None and len(y))):
-        raise InputError("input and target differ in length", hint="--delay takes the part that both have")

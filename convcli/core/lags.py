@@ -50,7 +50,7 @@ class LagSums:
     def add(self, size: Size, spectra: Numbers) -> None:
         """Take in what a meeting has added."""
         known = self.spectra.get(size)
-        self.spectra[size] = spectra if known is None else known + spectra
+        self.spectra[size] = spectra.astype(np.complex128) if known is None else known + spectra
 
     def totals(self) -> Numbers:
         """The sums of x with y, x with itself and y with itself at the lags -limit ... limit: (3, 2 limit + 1, ...)."""

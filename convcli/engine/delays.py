@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # How far apart input and target may lie: a second of sound, but not more than so many samples; rows; pixels.
 MOST_SAMPLES, MOST_ROWS, MOST_PIXELS = 1 << 16, 256, 64
-# The transform of what meets at a time has at least so many samples (rows of a picture), and six times the lags.
+# The transform of what meets at a time has at least so many samples (rows of a picture), and three times the lags.
 LEAST = {1: 1 << 16, 2: 512}
 # A summit counts if it is so many standard deviations of chance high, or as high as that.
 CERTAIN, HIGH = 5.0, 0.5
@@ -71,7 +71,9 @@ def find_delay(arrivals: Arrivals, signal: Signal, *, shared: bool, differences:
     Raises InputError where no lag stands out.
     """
     limit = limit_of(signal)
-    meetings = _Meetings(limit, shared=shared, differences=differences)
+    # Sound and pictures are no larger than 1, and half the bytes are enough.
+    kind = np.float64 if signal.medium == "table" else np.float32
+    meetings = _Meetings(limit, shared=shared, differences=differences, kind=kind)
     sums: dict[tuple[int, int], LagSums] = {}
     jobs = meetings.jobs(arrivals)
     for pair, (size, spectra) in workers.map(lambda job: (job[0], job[1].spectra(limit)), jobs):
@@ -135,13 +137,14 @@ class _Meetings:
     limit: Size
     shared: bool
     differences: bool
+    kind: type[np.floating[Any]]
     kept: dict[bytes, _Kept] = field(default_factory=dict)
     power: tuple[Any, Any] = (0.0, 0.0)
     count: int = 0
 
     def jobs(self, arrivals: Arrivals) -> Iterator[tuple[tuple[int, int], Meeting]]:
         """A meeting for each pair of channels and each piece."""
-        size = max(LEAST[len(self.limit)], 1 << (6 * self.limit[0]).bit_length())
+        size = max(LEAST[len(self.limit)], 1 << (3 * self.limit[0]).bit_length())
         piece = size - 2 * self.limit[0]
         for group, x, y in arrivals:
             for first in range(0, len(x), piece):
@@ -163,7 +166,7 @@ class _Meetings:
             [(c, c) for c in range(x.shape[-1])] if self.shared else product(*map(range, (x.shape[-1], y.shape[-1])))
         )
         for i, o in lanes:
-            yield (i, o), Meeting(np.ascontiguousarray(x[..., i]), np.ascontiguousarray(y[..., o]), old)
+            yield (i, o), Meeting(x[..., i].astype(self.kind), y[..., o].astype(self.kind), old)
         keep = max(0, len(x) - self.limit[0])
         now.x, now.y = x[keep:], y[keep:]
 

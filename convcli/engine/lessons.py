@@ -6,12 +6,13 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from convcli.core.convolve import runs
 from convcli.core.solve import Sums, sums_over
+from convcli.engine.pairs import colours, scaled, side_by_side
 from convcli.engine.run import split
 from convcli.errors import InputError, RequestError
 
@@ -31,6 +32,9 @@ class Lesson:
 
     taps : the window along each sample axis; align : where it lies; bias : whether a constant is learned too
     ahead : the target lies so many samples later; blind : the target is the input, without the tap at the centre
+    delay : how much later the target file is than the input, along each sample axis; None finds it, () is none
+    differences : the change of the target is learned from the changes of the inputs
+    noise : when blind, the deviation of the white noise, "auto" estimates it; None leaves the sample itself out
     mix : every input channel into every output; else all channels share one filter
     inputs, targets : indices of the channels that are read and of those that are the target, where one source has both
     ridge : None takes the best on what is held out; holdout : the part at the end that is not learned from
@@ -41,6 +45,9 @@ class Lesson:
     bias: bool = False
     ahead: int = 0
     blind: bool = False
+    delay: tuple[int, ...] | None = ()
+    differences: bool = False
+    noise: float | Literal["auto"] | None = None
     mix: bool = False
     inputs: tuple[int, ...] = ()
     targets: tuple[int, ...] = ()
@@ -64,14 +71,14 @@ class Lanes:
     @classmethod
     def of(cls, lesson: Lesson, signal: Signal, target: Source[Any] | None) -> Lanes:
         """What a lesson comes to for these files."""
-        given = len(signal.channels)
+        given = len(colours(signal))
         if target is None and not lesson.blind:
             return cls(len(lesson.inputs), len(lesson.targets), 0)
-        asked = given if target is None else len(target.signal.channels)
+        asked = given if target is None else len(colours(target.signal))
         if lesson.mix:
             return cls(given, asked, 0)
         if given != asked:
-            message = f"the input has {given} channels and the target {asked}"
+            message = f"the input has {given} channel{'s' * (given != 1)} and the target {asked}"
             raise RequestError(message, hint="--mix learns every output from every input channel")
         return cls(1, 1, given)
 
@@ -123,23 +130,6 @@ def summed(job: _Job) -> tuple[bool, Sums]:
     return job.held, parts[0]
 
 
-def check_pair(first: Signal, source: Source[Any], target: Source[Any] | None) -> None:
-    """Refuse a pair that does not fit the first one, or of which one does not fit the other."""
-    signal = source.signal
-    if len(signal.channels) != len(first.channels) or signal.rate != first.rate:
-        raise RequestError("the inputs differ in their channels or rates", hint="all pairs share one filter")
-    if target is None:
-        return
-    other = target.signal
-    if signal.rate != other.rate:
-        message = f"the input has {signal.rate:g} samples per second and the target {other.rate:g}"
-        raise RequestError(message, hint="convcli audio resample:RATE brings one to the rate of the other")
-    if signal.shape != other.shape:
-        sizes = [" x ".join("?" if n is None else f"{n:,}" for n in each.shape) for each in (signal, other)]
-        message = f"the input has {sizes[0]} samples and the target {sizes[1]}"
-        raise RequestError(message, hint="cut them to one length")
-
-
 @dataclass
 class _Open:
     """The samples of one signal that later windows still need; `first` is the index of the first of them."""
@@ -152,7 +142,11 @@ class _Open:
 
 
 class Cutter:
-    """One pair of signals cut into jobs: windows that are complete, before or after the border of what is held out."""
+    """One pair of signals cut into jobs: windows that are complete, before or after the border of what is held out.
+
+    passed_over : how many were not, as something is missing in them (rows of a picture)
+    unchanged : squared changes of the target and how many there were, in what is learned from and in what is held out
+    """
 
     def __init__(
         self,
@@ -164,15 +158,22 @@ class Cutter:
     ) -> None:
         self.lesson, self.lanes, self.reference = lesson, lanes, reference
         self.source, self.target = source, target
-        self.before, self.width = lesson.before[0], lesson.taps[0]
-        self.after = self.width - 1 - self.before
-        self.later = max(self.after, lesson.ahead)
+        self.passed_over = 0
+        self.unchanged = {False: (0.0, 0), True: (0.0, 0)}
+        self.before, self.width = lesson.before[0] + lesson.differences, lesson.taps[0] + lesson.differences
+        self.put_off((0,) * len(lesson.taps))
+
+    def put_off(self, delay: tuple[int, ...]) -> None:
+        """A target that is late is looked for that much later, just as one that is to be foretold."""
+        self.shift, self.across = self.lesson.ahead + delay[0], delay[-1] if len(delay) > 1 else 0
+        self.earlier = max(self.before, -self.shift)
+        self.later = max(self.width - 1 - self.before, self.shift)
 
     def jobs(self, workers: Workers) -> Iterator[_Job]:
         """Every job, in order."""
         lengths = self._lengths(workers)
         opened: dict[bytes, _Open] = {}
-        for group, x, y in self._arrivals(workers):
+        for group, x, y in self.arrivals(workers):
             now = opened.get(group)
             if now is None:
                 opened[group] = _Open(lengths[group], x, y)
@@ -183,66 +184,86 @@ class Cutter:
             raise InputError("the input holds no samples")
 
     def _lengths(self, workers: Workers) -> dict[bytes, int]:
-        """The samples of each signal; a table is read once more to count its rows."""
-        n = self.source.signal.shape[0]
-        if n is not None:
-            return {b"": n}
+        """The samples of each signal; a table is read once more to count its rows, as is a pipe."""
+        known = [each.signal.shape[0] for each in (self.source, self.target) if each is not None]
+        if None not in known:
+            return {b"": min(n for n in known if n is not None)}
         counts: dict[bytes, int] = defaultdict(int)
-        for group, x, _ in self._arrivals(workers):
+        for group, x, _ in self.arrivals(workers):
             counts[group] += len(x)
         return counts
 
-    def _arrivals(self, workers: Workers) -> Iterator[tuple[bytes, Array, Array]]:
+    def arrivals(self, workers: Workers) -> Iterator[tuple[bytes, Array, Array]]:
         """Samples and targets side by side, for each signal by itself."""
         blocks = workers.map(self.source.decode, self.source.chunks())
         if self.target is None:
             for block in blocks:
                 for piece in split(block, range(len(block.x))):
-                    x = self._scaled(piece.x, self.source)
                     if self.lesson.blind:
+                        x = scaled(piece.x, self.source)
                         yield piece.group, x, x
                     else:
-                        yield piece.group, x[..., list(self.lesson.inputs)], x[..., list(self.lesson.targets)]
+                        yield (
+                            piece.group,
+                            piece.x[..., list(self.lesson.inputs)],
+                            piece.x[..., list(self.lesson.targets)],
+                        )
             return
-        ys = (self._scaled(block.x, self.target) for block in workers.map(self.target.decode, self.target.chunks()))
-        yield from _side_by_side((self._scaled(block.x, self.source) for block in blocks), ys)
-
-    @staticmethod
-    def _scaled(x: Array, source: Source[Any]) -> Array:
-        signal = source.signal
-        return x / signal.full_scale if signal.medium == "image" and signal.full_scale != 1 else x
+        xs = (scaled(block.x, self.source) for block in blocks)
+        ys = (scaled(block.x, self.target) for block in workers.map(self.target.decode, self.target.chunks()))
+        yield from side_by_side(xs, ys, cut=self.lesson.delay != ())
 
     def _ready(self, now: _Open) -> Iterator[_Job]:
         """The windows of estimates whose every sample is there; what later ones need is kept."""
         border = now.n - round(now.n * self.lesson.holdout)
         stop = now.first + len(now.x) - self.later
-        start = max(now.next, self.before)
+        start = max(now.next, self.earlier)
         if stop <= start:
             return
         # Nothing of what is held out is seen while learning, neither as an input nor as a target.
-        edges = sorted({start, stop, *(e for e in (border - self.later, border) if start < e < stop)})
+        ends, begins = border - self.later, border + max(0, -self.shift)
+        edges = sorted({start, stop, *(e for e in (ends, begins) if start < e < stop)})
         for low, high in pairwise(edges):
-            if high <= border - self.later or low >= border:
+            if high <= ends or low >= begins:
                 for first in range(low, high, PIECE):
-                    yield from self._windows(now, first, min(first + PIECE, high), held=low >= border)
+                    yield from self._windows(now, first, min(first + PIECE, high), held=low >= begins)
         now.next = stop
-        keep = max(0, now.next - self.before - now.first)
+        keep = max(0, now.next - self.earlier - now.first)
         now.x, now.y, now.first = now.x[keep:], now.y[keep:], now.first + keep
 
     def _windows(self, now: _Open, low: int, high: int, *, held: bool) -> Iterator[_Job]:
         at = low - self.before - now.first
         x = now.x[at : at + high - low + self.width - 1]
-        late = low + self.lesson.ahead - now.first
+        late = low + self.shift - now.first
         y = now.y[late : late + high - low]
         if y.ndim == 3:
-            left = self.lesson.before[1]
-            y = y[:, left : left + x.shape[1] - self.lesson.taps[1] + 1]
-            if y.shape[1] < 1 or x.shape[1] < self.lesson.taps[1]:
+            x, y = self._across(x, y)
+            if y.shape[1] < 1:
                 return
+        if self.lesson.differences:
+            x, y = np.diff(x, axis=0), y - now.y[low - now.first : high - now.first]
         x, y = self._near_zero(x, y)
-        for first, last in self._known(x, y):
-            part = x[first : last + self.width - 1]
+        known = self._known(x, y)
+        self.passed_over += len(y) - sum(last - first for first, last in known)
+        for first, last in known:
+            if self.lesson.targets and self.lesson.ahead:
+                self._note_change(now, low + first, low + last, held=held)
+            part = x[first : last + self.lesson.taps[0] - 1]
             yield _Job(held, part, y[first:last], self.lesson.taps, self.lanes.shared > 0)
+
+    def _note_change(self, now: _Open, low: int, high: int, *, held: bool) -> None:
+        """How far targets are from what they were when they were to be foretold."""
+        y, late = now.y[low - now.first : high - now.first], now.y[low + self.shift - now.first :][: high - low]
+        change = (late - y)[np.isfinite(y).all(axis=1)]
+        total, count = self.unchanged[held]
+        self.unchanged[held] = total + float(np.square(change).sum()), count + change.size
+
+    def _across(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """The columns of a picture that have complete windows and a target `across` further on."""
+        left, width = self.lesson.before[1], self.lesson.taps[1]
+        first = max(left, -self.across)
+        last = max(first, x.shape[1] - max(width - 1 - left, self.across))
+        return x[:, first - left : last + width - 1 - left], y[:, first + self.across : last + self.across]
 
     def _near_zero(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Both with the level of their beginning taken off, where a bias can give it back."""
@@ -258,19 +279,5 @@ class Cutter:
         if good_x.all() and good_y.all():
             return [(0, len(y))]
         bad = np.concatenate([[0], np.cumsum(~good_x)])
-        return runs(good_y & (bad[self.width :] == bad[: -self.width]))
-
-
-def _side_by_side(xs: Iterator[Array], ys: Iterator[Array]) -> Iterator[tuple[bytes, Array, Array]]:
-    """Blocks of two signals cut to the same lengths."""
-    x = y = None
-    while True:
-        x = next(xs, None) if x is None or not len(x) else x
-        y = next(ys, None) if y is None or not len(y) else y
-        if x is None or y is None:
-            break
-        count = min(len(x), len(y))
-        yield b"", x[:count], y[:count]
-        x, y = x[count:], y[count:]
-    if (x is not None and len(x)) or (y is not None and len(y)):
-        raise InputError("input and target differ in length", hint="one of the two files is truncated")
+        width = self.lesson.taps[0]
+        return runs(good_y & (bad[width:] == bad[:-width]))

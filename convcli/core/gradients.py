@@ -1,0 +1,472 @@
+"""Networks that learn: batches of windows forward, and the exact gradients of a loss backward.
+
+A window goes through the same operations that a signal goes through when the network is run, each of them "valid", so
+that what is learned is what is run. Windows lie inside the signal, where no layer pads. The gradients are those of
+reverse accumulation (Rumelhart, Hinton & Williams 1986): each stage keeps what its derivative needs, in arrays that are
+made once and used for every batch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from convcli.core.activations import Activation
+from convcli.core.bands import Band
+from convcli.core.layers import Complete, Conv
+from convcli.core.ops import Convolve, Pointwise, Pool, folded, windowed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy.typing as npt
+
+    from convcli.core.bands import Sizes
+    from convcli.core.ops import Op
+    from convcli.signals import Array
+
+    Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighted:
+    """A convolution layer: what it weighs, and the pool before it that it has taken in (1: none).
+
+    shape : taps on each axis; inputs, outputs : channels; scale : what the sums of that pool are multiplied by
+    """
+
+    shape: Sizes
+    inputs: int
+    outputs: int
+    step: Sizes
+    dilation: Sizes
+    before: Sizes
+    groups: int = 1
+    bias: bool = True
+    pool: Sizes = ()
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, op: Conv) -> Weighted:
+        """The layer that runs as `op`."""
+        out, part, *shape = op.weights.shape
+        return cls(
+            shape=tuple(shape),
+            inputs=part * op.groups,
+            outputs=out,
+            step=op.step,
+            dilation=op.dilation,
+            before=op.before,
+            groups=op.groups,
+            bias=op.bias is not None,
+            pool=(1,) * len(shape),
+        )
+
+    @property
+    def band(self) -> Band:
+        """The geometry of one group."""
+        return Band(
+            shape=self.shape,
+            inputs=self.inputs // self.groups,
+            outputs=self.outputs // self.groups,
+            step=self.step,
+            dilation=self.dilation,
+            pool=self.pool,
+        )
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """The shape of the weights, (out, in / groups, k...)."""
+        return (self.outputs, self.inputs // self.groups, *self.shape)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learned."""
+        return math.prod(self.weights) + self.outputs * self.bias
+
+    def reads(self, outputs: Sizes) -> Sizes:
+        """How many inputs they read."""
+        return self.band.reads(outputs)
+
+    def first(self, output: Sizes) -> Sizes:
+        """The first input that an output reads, counted from where the layer, or its pool, is at 0."""
+        return tuple(
+            (k * s - b) * p for k, s, b, p in zip(output, self.step, self.before, self.pool, strict=True)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pooled:
+    """A pool over windows of `size`: a fold (np.fmax, np.fmin, np.add), times `scale`."""
+
+    fold: Any
+    size: Sizes
+    step: Sizes
+    before: Sizes
+    scale: float = 1.0
+
+    parameters = 0
+
+    def reads(self, outputs: Sizes) -> Sizes:
+        """How many inputs they read."""
+        return tuple((m - 1) * s + n for m, s, n in zip(outputs, self.step, self.size, strict=True))
+
+    def first(self, output: Sizes) -> Sizes:
+        """The first input that an output reads."""
+        return tuple(k * s - b for k, s, b in zip(output, self.step, self.before, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activated:
+    """A function of every sample."""
+
+    function: Activation
+
+    parameters = 0
+
+    def reads(self, outputs: Sizes) -> Sizes:
+        """As many as come out."""
+        return outputs
+
+    def first(self, output: Sizes) -> Sizes:
+        """The sample itself."""
+        return output
+
+
+Layer = Weighted | Pooled | Activated
+
+
+def layer_of(op: Op) -> Layer | None:
+    """What of an operation training needs to know; None where it cannot be trained through."""
+    if isinstance(op, Complete):
+        op = op.op
+    if isinstance(op, Conv):
+        return Weighted.of(op)
+    if isinstance(op, Pool):
+        return Pooled(fold=op.fold, size=op.size, step=op.step, before=op.before)
+    if isinstance(op, Convolve) and op.summarises:
+        return Pooled(fold=np.add, size=op.taps.shape, step=op.step, before=op.before, scale=1 / op.divisor)
+    if isinstance(op, Pointwise) and isinstance(op.function, Activation):
+        return Activated(function=op.function)
+    return None
+
+
+# -------------------------------------------------------------------------------------------------- networks
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A layer that gets `given` samples and makes `made`, on each axis; `band` : how, where it has weights."""
+
+    layer: Layer
+    given: Sizes
+    made: Sizes
+    band: Band | None
+
+
+@dataclass(frozen=True)
+class Net:
+    """Layers one after the other; means and sums over windows side by side are taken into the layer that follows."""
+
+    layers: tuple[Layer, ...]
+
+    @classmethod
+    def of(cls, layers: Iterable[Layer]) -> Net:
+        """The network of these layers."""
+        joined: list[Layer] = []
+        for layer in layers:
+            last = joined[-1] if joined else None
+            if isinstance(layer, Weighted) and isinstance(last, Pooled) and _beside(last):
+                joined[-1] = replace(layer, pool=last.size, scale=last.scale)
+            else:
+                joined.append(layer)
+        return cls(tuple(joined))
+
+    @property
+    def weighted(self) -> tuple[Weighted, ...]:
+        """The layers with weights."""
+        return tuple(layer for layer in self.layers if isinstance(layer, Weighted))
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learned."""
+        return sum(layer.parameters for layer in self.layers)
+
+    def laid_out(self, outputs: Sizes) -> list[Placed]:
+        """The layers with the sizes at which they make at least so many outputs."""
+        found: list[Placed] = []
+        for number in range(len(self.layers) - 1, -1, -1):
+            layer, band = self.layers[number], None
+            if isinstance(layer, Weighted):
+                leads = not any(isinstance(earlier, Weighted) for earlier in self.layers[:number])
+                band = layer.band.fastest(outputs, leads=leads)
+                outputs = (*outputs[:-1], -(-outputs[-1] // band.count) * band.count)
+            made, outputs = outputs, layer.reads(outputs)
+            found.append(Placed(layer, outputs, made, band))
+        found.reverse()
+        for number, place in enumerate(found[1:], 1):
+            # Of what the layer before makes beyond what is read, an activation makes as many.
+            given = found[number - 1].made
+            made = given if isinstance(place.layer, Activated) else place.made
+            found[number] = replace(place, given=given, made=made)
+        return found
+
+    def reads(self, outputs: Sizes) -> Sizes:
+        """How many inputs so many outputs read, and no more."""
+        for layer in reversed(self.layers):
+            outputs = layer.reads(outputs)
+        return outputs
+
+    def first(self, output: Sizes) -> Sizes:
+        """The first input that an output reads, on each axis; absolute, as the indices of a Reach are."""
+        for layer in reversed(self.layers):
+            output = layer.first(output)
+        return output
+
+    def started(self, random: np.random.Generator) -> Vector:
+        """Weights to begin with: even in +-1 / sqrt(inputs to an output), as torch begins (He et al. 2015)."""
+        parts = []
+        for layer in self.weighted:
+            bound = 1 / math.sqrt(math.prod(layer.weights[1:]))
+            parts.append(random.uniform(-bound, bound, layer.parameters))
+        return np.concatenate(parts)
+
+    def tensors(self, numbers: Vector) -> list[tuple[Vector, Vector | None]]:
+        """Views of the weights (out, in / groups, k...) and biases (out,) of each layer that has some."""
+        found, at = [], 0
+        for layer in self.weighted:
+            middle, end = at + math.prod(layer.weights), at + layer.parameters
+            bias = numbers[middle:end] if layer.bias else None
+            found.append((numbers[at:middle].reshape(layer.weights), bias))
+            at = end
+        return found
+
+
+def _beside(pool: Pooled) -> bool:
+    """Whether the windows of a sum lie side by side and begin where they stand."""
+    return pool.fold is np.add and pool.step == pool.size and not any(pool.before)
+
+
+# ---------------------------------------------------------------------------------------------------- stages
+
+
+class Stage(Protocol):
+    """One layer at work on batches of one size, with the arrays that it needs for that."""
+
+    def forward(self, x: Array) -> Array:
+        """The outputs, (batch, samples..., channels)."""
+        ...
+
+    def backward(self, dy: Array) -> Array | None:
+        """From the derivatives of the loss by the outputs to those by the inputs; `dy` may be overwritten."""
+        ...
+
+
+class _Weighing:
+    """A convolution layer at work. `leads`: nothing before it learns, so nobody asks for the gradient of its input."""
+
+    def __init__(self, layer: Weighted, place: Placed, band: Band, batch: int, *, dtype: Any, leads: bool) -> None:
+        self.layer, self.band, self.outputs = layer, band, place.made
+        count, taps = batch * math.prod(place.made) // band.count, band.taps
+        wide = band.count * band.outputs
+        # A column of ones carries the bias through the product.
+        self.rows = [np.ones((count, taps + layer.bias), dtype) for _ in range(layer.groups)]
+        self.matrices = [np.zeros((taps + layer.bias, wide), dtype) for _ in range(layer.groups)]
+        self.bands = [band.bands(matrix) for matrix in self.matrices]
+        self.y = np.empty((batch, *place.made, layer.outputs), dtype)
+        self.lane = np.empty((count, wide), dtype) if layer.groups > 1 else self.y.reshape(count, wide)
+        self.slopes = np.empty((taps + layer.bias, wide), dtype)
+        self.x: Array | None = None
+        self.copies: list[tuple[Array, Array]] = []
+        self.dx = None if leads else np.zeros((batch, *place.given, layer.inputs), dtype)
+        self.drows = np.empty((0 if leads else count, taps), dtype)
+        self.sums = [] if self.dx is None else [self._sums(self.dx, g) for g in range(layer.groups)]
+
+    def _sums(self, dx: Array, g: int) -> list[tuple[Array, Array]]:
+        return self.band.sums(self.drows, self.outputs, self._inputs(dx, g))
+
+    def load(self, weights: Vector, bias: Vector | None) -> None:
+        """Take new weights."""
+        for g, part in enumerate(np.split(weights * self.layer.scale, self.layer.groups)):
+            self.bands[g][...] = self.band.laid_out(part)
+            if bias is not None:
+                self.matrices[g][-1].reshape(self.band.count, -1)[...] = self._outputs(bias, g)
+
+    def _inputs(self, x: Array, g: int) -> Array:
+        return x[..., g * self.band.inputs : (g + 1) * self.band.inputs]
+
+    def _outputs(self, y: Array, g: int) -> Array:
+        return y[..., g * self.band.outputs : (g + 1) * self.band.outputs]
+
+    def forward(self, x: Array) -> Array:
+        if x is not self.x:
+            self.x = x
+            self.copies = [self.band.copies(self._inputs(x, g), self.outputs, r) for g, r in enumerate(self.rows)]
+        for g, (rows, matrix) in enumerate(zip(self.rows, self.matrices, strict=True)):
+            window, place = self.copies[g]
+            np.copyto(place, window)
+            np.matmul(rows, matrix, out=self.lane)
+            if self.layer.groups > 1:
+                part = self._outputs(self.y, g)
+                part[...] = self.lane.reshape(part.shape)
+        return self.y
+
+    def backward(self, dy: Array) -> Array | None:
+        if self.dx is None:
+            return None
+        self.dx[...] = 0
+        for g, matrix in enumerate(self.matrices):
+            np.matmul(self._lane(dy, g), matrix[: self.band.taps].T, out=self.drows)
+            for some, into in self.sums[g]:
+                np.add(into, some, out=into)
+        return self.dx
+
+    def _lane(self, dy: Array, g: int) -> Array:
+        """One group of `dy` as rows."""
+        if self.layer.groups == 1:
+            return dy.reshape(self.lane.shape)
+        part = self._outputs(dy, g)
+        self.lane.reshape(part.shape)[...] = part
+        return self.lane
+
+    def learn(self, dy: Array, weights: Vector, bias: Vector | None) -> None:
+        """Write the gradients of the weights and of the bias."""
+        for g, rows in enumerate(self.rows):
+            np.matmul(rows.T, self._lane(dy, g), out=self.slopes)
+            part = weights[g * self.band.outputs : (g + 1) * self.band.outputs]
+            np.multiply(self.band.summed(self.band.bands(self.slopes)), self.layer.scale, out=part)
+            if bias is not None:
+                self._outputs(bias, g)[...] = self.slopes[-1].reshape(self.band.count, -1).sum(axis=0)
+
+
+class _Activating:
+    """An activation at work, in place."""
+
+    def __init__(self, layer: Activated, shape: Sizes, dtype: Any) -> None:
+        self.function = layer.function
+        self.slopes = np.empty(shape, dtype)
+        self.y: Any = None
+
+    def forward(self, x: Array) -> Array:
+        self.y = self.function(x, out=x)
+        return x
+
+    def backward(self, dy: Array) -> Array | None:
+        dy *= self.function.derivative(self.y, self.slopes)
+        return dy
+
+
+class _Pooling:
+    """A pool at work, one axis after the other."""
+
+    def __init__(self, layer: Pooled, outputs: Sizes) -> None:
+        self.layer, self.outputs = layer, outputs
+        self.kept: list[tuple[Array, Array]] = []
+
+    def _windows(self, x: Array, axis: int) -> Iterable[Array]:
+        return windowed(x, self.layer.size[axis], self.layer.step[axis], self.outputs[axis], axis + 1)
+
+    def forward(self, x: Array) -> Array:
+        self.kept = []
+        for axis in range(len(self.outputs)):
+            y = folded(self.layer.fold, iter(self._windows(x, axis)))
+            self.kept.append((x, y))
+            x = y
+        return x if self.layer.scale == 1 else x * np.asarray(self.layer.scale, x.dtype)
+
+    def backward(self, dy: Array) -> Array | None:
+        for axis in reversed(range(len(self.outputs))):
+            x, y = self.kept[axis]
+            dx = np.zeros_like(x)
+            left = np.ones(y.shape, bool)
+            for window, into in zip(self._windows(x, axis), self._windows(dx, axis), strict=True):
+                if self.layer.fold is np.add:
+                    into += dy
+                    continue
+                # The first of those that are largest is the one that was passed on.
+                chosen = (window == y) & left
+                into += dy * chosen
+                left &= ~chosen
+            dy = dx
+        return dy * np.asarray(self.layer.scale, dy.dtype)
+
+
+class Worker:
+    """A network at work on batches of one size: `forward` the windows, then `backward` the derivatives of the loss."""
+
+    def __init__(self, net: Net, batch: int, outputs: Sizes, dtype: Any) -> None:
+        self.net, self.batch, self.outputs = net, batch, outputs
+        places = net.laid_out(outputs)
+        self.stages: list[_Weighing | _Activating | _Pooling] = []
+        channels, leads = net.weighted[0].inputs, True
+        self.x = np.zeros((batch, *places[0].given, channels), dtype)
+        for place in places:
+            layer = place.layer
+            if isinstance(layer, Weighted) and place.band is not None:
+                self.stages.append(_Weighing(layer, place, place.band, batch, dtype=dtype, leads=leads))
+                channels, leads = layer.outputs, False
+            elif isinstance(layer, Activated):
+                self.stages.append(_Activating(layer, (batch, *place.made, channels), dtype))
+            elif isinstance(layer, Pooled):
+                self.stages.append(_Pooling(layer, place.made))
+        self.dy = np.zeros((batch, *places[-1].made, channels), dtype)
+        self.gradient: Vector = np.zeros(net.parameters)
+        self._inside = (slice(None), *(slice(0, n) for n in outputs))
+
+    def load(self, numbers: Vector) -> None:
+        """Take new weights."""
+        tensors = iter(self.net.tensors(numbers))
+        for stage in self.stages:
+            if isinstance(stage, _Weighing):
+                stage.load(*next(tensors))
+
+    def forward(self) -> Array:
+        """The outputs for the windows in `x`, (batch, outputs..., channels)."""
+        y: Array = self.x
+        for stage in self.stages:
+            y = stage.forward(y)
+        return y[self._inside]
+
+    @property
+    def slopes(self) -> Array:
+        """Where the derivatives of the loss by the outputs are to be written before `backward`."""
+        return self.dy[self._inside]
+
+    def backward(self) -> Vector:
+        """The gradient of the loss by all weights, in the order of `Net.tensors`."""
+        tensors = self.net.tensors(self.gradient)
+        dy: Array | None = self.dy
+        for stage in reversed(self.stages):
+            if dy is None:
+                break
+            if isinstance(stage, _Weighing):
+                stage.learn(dy, *tensors.pop())
+            dy = stage.backward(dy)
+        return self.gradient
+
+
+# --------------------------------------------------------------------------------------------------- descent
+
+
+class Adam:
+    """Steps down a gradient, each weight at its own pace: Adam (Kingma & Ba 2015), with the decay of the weights
+
+    apart from the gradient (AdamW; Loshchilov & Hutter 2019).
+    """
+
+    def __init__(self, size: int, *, rate: float, decay: float, eps: float = 1e-8) -> None:
+        self.rate, self.decay, self.eps = rate, decay, eps
+        self.mean, self.square = np.zeros(size), np.zeros(size)
+        self.count = 0
+
+    def step(self, numbers: Vector, gradient: Vector, decays: Sequence[bool] | Vector) -> None:
+        """Change `numbers` in place; `decays` is 1 for those that decay (weights), 0 for others (biases)."""
+        self.count += 1
+        numbers -= self.rate * self.decay * np.asarray(decays) * numbers
+        self.mean += (1 - 0.9) * (gradient - self.mean)
+        self.square += (1 - 0.999) * (gradient * gradient - self.square)
+        mean, square = self.mean / (1 - 0.9**self.count), self.square / (1 - 0.999**self.count)
+        numbers -= self.rate * mean / (np.sqrt(square) + self.eps)

@@ -1,0 +1,491 @@
+"""Training a network: mini-batches, gradients, an early stop, and a model file of the best weights."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.chain import Chain
+from convcli.core.gradients import Adam, Net, Weighted, Worker, layer_of
+from convcli.designs.learned import ConvLayer, Model
+from convcli.engine.learn import Learned, Score, learn, model_of
+from convcli.engine.lessons import Lanes, check_pair
+from convcli.engine.material import Material, Stand, segments_of
+from convcli.engine.networks import Network, written_layers
+from convcli.engine.plan import DEFAULT_EDGE, Rules
+from convcli.engine.workers import Workers, cores
+from convcli.errors import InputError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from convcli.core.gradients import Vector
+    from convcli.core.ops import Op
+    from convcli.engine.grammar import Call
+    from convcli.engine.lessons import Lesson
+    from convcli.engine.material import Places, Segment, Sizes
+    from convcli.signals import Array, Medium, Signal, Source
+
+    Pairs = Sequence[tuple[Source[Any], Source[Any] | None]]
+
+TRAINABLE = ("conv", "relu", "leaky_relu", "tanh", "sigmoid", "avg_pool", "sum_pool", "max_pool", "min_pool")
+
+# A batch is shared out to so many workers, whatever the number of threads: the sums are the same on every machine.
+PARTS = 2
+# Outputs along an axis of a window at most; and how many steps an epoch has at least, where the data allow it.
+LONGEST = {1: 1024, 2: 64}
+STEPS = 32
+# Epochs without a gain after which the rate is halved, and after which training ends.
+HALVED, PATIENCE = 4, 12
+# How often training that diverged is begun again with a quarter of the rate.
+RESTARTS = 4
+# A linear layer of at most so many inputs is solved for comparison.
+COMPARED = 1500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """How to train. rate : of learning; batch : windows to a step; decay : of the weights; threads : None, all cores."""
+
+    layers: str
+    epochs: int = 100
+    batch: int = 32
+    rate: float = 0.003
+    decay: float = 1e-4
+    seed: int = 0
+    threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What came of an epoch: mean squared errors while learning and on what is held out (None where nothing is)."""
+
+    number: int
+    train: float
+    held: float | None
+    best: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Who looks on: told of every epoch, and asked before every step whether to stop."""
+
+    tell: Callable[[Epoch], None] = lambda epoch: None
+    stop: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A network and how well it does.
+
+    tensors : by the names of torch.nn.Sequential; scaling : of the columns, for the model file; learned : its errors
+    beside those of the linear layer and of the naive answers; rate : of learning, in the end; best, last : epochs
+    restarts : how often training diverged and was begun again
+    """
+
+    layers: str
+    tensors: dict[str, Array]
+    scaling: dict[str, list[list[float]]]
+    learned: Learned
+    parameters: int
+    rate: float
+    best: int
+    last: int
+    restarts: int
+    interrupted: bool
+
+    def model(self, lesson: Lesson, signal: Signal, course: Course, *, version: str) -> tuple[dict[str, Any], dict[str, str]]:
+        """The tensors and the metadata of the model file."""
+        _, metadata = model_of(self.learned, lesson, signal, version=version)
+        facts = json.loads(metadata["facts"])
+        facts |= {"epochs": self.last, "best_epoch": self.best, "seed": course.seed, "batch": course.batch}
+        facts |= {"learning_rate": course.rate, "weight_decay": course.decay}
+        metadata |= {"layers": self.layers, "facts": json.dumps(facts)}
+        if self.scaling:
+            metadata["scaling"] = json.dumps(self.scaling)
+        return dict(self.tensors), metadata
+
+
+def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained | None:
+    """The network of least squared error that was found from inputs to their targets.
+
+    The lesson says what is to be learned, but for its taps, which are those of the layers. The signals are held in
+    memory. None where it was stopped before the first epoch had ended. RequestError where the layers cannot be trained or do not fit the signals, or training diverges; InputError
+    where the data are too few, constant, or different in length.
+    """
+    signal = pairs[0][0].signal
+    for source, target in pairs:
+        check_pair(signal, source, target)
+    lanes = _lanes(lesson, pairs[0])
+    rules = Rules(edge=DEFAULT_EDGE[signal.medium], align=lesson.align)
+    net, stand, names = bound(course.layers, signal, lanes, rules)
+    if lesson.ahead and any(after > 0 for after in stand.after):
+        message = f"the network would read {max(stand.after)} samples after the one that it predicts from"
+        raise RequestError(message, hint="--align causal")
+    with Workers(course.threads) as workers:
+        segments = segments_of(lesson, lanes, pairs, workers, stand)
+    scaled, segments = _scaled(net, segments, signal.medium)
+    school = School(net, course, segments, stand, dtype=np.float32)
+    outcome = school.train(watch)
+    if not outcome.best:
+        if outcome.interrupted:
+            return None
+        raise _diverged(course.rate)
+    return _trained(lesson, course, pairs, _Result(net, stand, names, scaled, school, outcome))
+
+
+def _lanes(lesson: Lesson, pair: tuple[Source[Any], Source[Any] | None]) -> Lanes:
+    """The channels of a pair; an opacity is none of them."""
+    if lesson.mix and pair[0].signal.alpha is not None:
+        raise RequestError("--mix with an opacity is not learned", hint="without --mix, or convcli image --channels rgb")
+    return Lanes.of(lesson, pair[0].signal, pair[1])
+
+
+# ---------------------------------------------------------------------------------------------------- layers
+
+
+def bound(text: str, signal: Signal, lanes: Lanes, rules: Rules) -> tuple[Net, Stand, list[int]]:
+    """The network that `text` says, where its outputs stand, and the numbers of the layers with weights."""
+    names = tuple(str(i + 1) for i in range(lanes.inputs))
+    place = replace(signal, shape=(None,) * signal.axes, channels=names, alpha=None, full_scale=1.0)
+    model, calls = _unlearned(text, place, rules)
+    ops = _ops(model, calls[0], place, rules)
+    layers = [layer_of(op) for op in ops]
+    net = Net.of([layer for layer in layers if layer is not None])
+    if net.weighted[-1].outputs != lanes.outputs:
+        made, wanted = net.weighted[-1].outputs, lanes.outputs
+        message = f"the last conv makes {made} channel{'s' * (made != 1)}, and the target has {wanted}"
+        raise calls[max(model.tensors)].error(message, hint=f"conv:{wanted},SIZE")
+    chain = Chain(ops, signal.axes)
+    start = tuple(int(chain.stands_at(axis, np.zeros(1, np.int64))[0]) for axis in range(signal.axes))
+    return net, Stand.of(net, start), list(model.tensors)
+
+
+def _unlearned(text: str, signal: Signal, rules: Rules) -> tuple[Model, list[Call]]:
+    """The network with weights of the right shapes that say nothing yet. RequestError points at what cannot be trained."""
+    layers = written_layers(text, signal, rules)
+    tensors: dict[int, dict[str, Any]] = {}
+    channels = len(signal.channels)
+    for number, layer in enumerate(layers):
+        call, spec = layer.call, layer.spec
+        if call.name not in TRAINABLE:
+            raise call.error(f"{call.name} cannot be trained", hint=_instead(call.name))
+        if not isinstance(spec, ConvLayer):
+            continue
+        if spec.out is None or spec.size is None:
+            raise call.error("a conv to be trained says how many channels it makes, and its taps", hint="conv:8,7")
+        if channels % spec.groups or spec.out % spec.groups:
+            raise call.error(f"{spec.groups} groups do not share {channels} and {spec.out} channels evenly")
+        tensors[number] = {"weight": np.zeros((spec.out, channels // spec.groups, *spec.size))}
+        if spec.bias is not False:
+            tensors[number]["bias"] = np.zeros(spec.out)
+        channels = spec.out
+    calls = [layer.call for layer in layers]
+    if not tensors:
+        raise calls[-1].error("no layer has weights to learn", hint="conv:1,5")
+    written = " | ".join(call.text for call in calls)
+    return Model(path="--layers", layers=written, tensors=tensors), calls
+
+
+def _instead(name: str) -> str:
+    if name in ("dense", "flatten"):
+        return "--layers dense stands alone; at the end of a network it is a conv as wide as what comes to it"
+    if name.startswith(("adaptive", "global")):
+        return "it makes one answer of a whole signal, and the target has one for every sample"
+    return f"layers to be trained are {', '.join(TRAINABLE)}"
+
+
+def _ops(model: Model, call: Call, signal: Signal, rules: Rules) -> tuple[Op, ...]:
+    from convcli.designs import find
+
+    layers = written_layers(model.layers, signal, rules)
+    network = Network(model, layers, call=call, step=find("model"), signal=signal, rules=rules)
+    (only,) = network.bound()
+    for layer in layers:
+        if layer.call.name == "leaky_relu" and layer.call.arguments and layer.call.arguments[0].text.startswith("-"):
+            raise layer.call.error("a slope below 0 cannot be trained", hint="leaky_relu:0.1")
+    return only.ops
+
+
+# --------------------------------------------------------------------------------------------------- scaling
+
+
+@dataclass(frozen=True)
+class _Scaling:
+    """What was taken off the samples and the targets, and what they were divided by: (in,) and (out,) each."""
+
+    x: tuple[Array, Array]
+    y: tuple[Array, Array]
+
+
+def _scaled(net: Net, segments: list[Segment], medium: Medium) -> tuple[_Scaling, list[Segment]]:
+    """The signals in units in which gradients are neither large nor small.
+
+    Columns of a table lose their mean too, and the model file says so. Sound and pictures are only multiplied, by one
+    factor; the weights at both ends can take that up, so that the network still gets them as they are.
+    """
+    x = _spread(segments, "x", columns=medium == "table")
+    y = _spread(segments, "y", columns=medium == "table")
+    if medium != "table" and not isinstance(net.layers[0], Weighted):
+        x = np.zeros_like(x[0]), np.ones_like(x[1])
+    if not isinstance(net.layers[-1], Weighted):
+        y = np.zeros_like(y[0]), np.ones_like(y[1])
+    scaled = [replace(each, x=(each.x - x[0]) / x[1], y=(each.y - y[0]) / y[1]) for each in segments]
+    return _Scaling(x, y), scaled
+
+
+def _spread(segments: list[Segment], name: str, *, columns: bool) -> tuple[Array, Array]:
+    """Mean and standard deviation of each channel where something is learned; else 0 and the root mean square of all."""
+    chosen = [getattr(each, name)[each.train] for each in segments]
+    known = np.concatenate(chosen).astype(np.float64)
+    channels = known.shape[-1]
+    if not len(known):
+        raise InputError("no window is complete: too little data for these layers", hint="more data or smaller layers")
+    mean = known.mean(axis=0) if columns else np.zeros(channels)
+    power = np.square(known - mean).mean(axis=0)
+    power = power if columns else np.full(channels, power.mean())
+    size = np.sqrt(np.square(known).mean(axis=0))
+    if not np.isfinite(power).all():
+        raise InputError("the samples are so large that their squares overflow", hint="scale them first: gain:0.001")
+    flat = power <= np.square(1e-9 * size)
+    if name == "x" and flat.all():
+        raise InputError("the input is constant where it is learned from: there is nothing to learn")
+    return mean, np.where(flat, 1.0, np.sqrt(np.where(flat, 1.0, power)))
+
+
+# -------------------------------------------------------------------------------------------------- training
+
+
+@dataclass
+class _Outcome:
+    """The best weights so far."""
+
+    numbers: Vector
+    error: float = math.inf
+    best: int = 0
+    last: int = 0
+    rate: float = 0.0
+    restarts: int = 0
+    interrupted: bool = False
+
+
+class School:
+    """A network, what it is trained on, and the workers that share out each batch."""
+
+    def __init__(self, net: Net, course: Course, segments: list[Segment], stand: Stand, *, dtype: Any) -> None:
+        self.net, self.course = net, course
+        count = sum(int(np.count_nonzero(each.train)) for each in segments)
+        self.batch = max(PARTS, -(-course.batch // PARTS) * PARTS)
+        outputs = window_size(stand, count // math.prod(stand.step), self.batch)
+        self.workers = [Worker(net, self.batch // PARTS, outputs, dtype) for _ in range(PARTS)]
+        self.material = Material(segments, stand, outputs, self.workers[0].x.shape[1:-1], dtype)
+        self.decays = np.concatenate(
+            [np.repeat([1.0, 0.0], [math.prod(l.weights), l.outputs * l.bias]) for l in net.weighted]
+        )
+        self.checked = any(each.held.any() for each in segments)
+        small = self.workers[0].x.size < 1 << 12
+        self.threads = 1 if small else min(PARTS, course.threads or cores())
+
+    def train(self, watch: Watch) -> _Outcome:
+        """Epochs until there are enough, nothing is gained any more, or `watch` says stop."""
+        random = np.random.default_rng(self.course.seed)
+        numbers = self.net.started(random)
+        outcome = _Outcome(numbers.copy(), rate=self.course.rate)
+        adam = Adam(len(numbers), rate=self.course.rate, decay=self.course.decay)
+        with Workers(self.threads) as workers:
+            for epoch in range(1, self.course.epochs + 1):
+                trained = self._epoch(numbers, adam, random, workers, watch)
+                if trained is None:
+                    outcome.interrupted = True
+                    break
+                held = self.error(numbers, workers, held=True) if self.checked else None
+                error = trained if held is None else held
+                if not math.isfinite(error):
+                    adam = self._again(outcome)
+                    numbers[:] = outcome.numbers
+                    continue
+                better = error < outcome.error
+                if better:
+                    outcome.numbers, outcome.error, outcome.best = numbers.copy(), error, epoch
+                outcome.last = epoch
+                watch.tell(Epoch(number=epoch, train=trained, held=held, best=better))
+                idle = epoch - outcome.best
+                if idle >= PATIENCE:
+                    break
+                if idle and idle % HALVED == 0:
+                    adam.rate /= 2
+        return outcome
+
+    def _again(self, outcome: _Outcome) -> Adam:
+        """A new start from the best weights, with smaller steps."""
+        outcome.restarts += 1
+        if outcome.restarts > RESTARTS:
+            raise _diverged(outcome.rate)
+        outcome.rate /= 4
+        return Adam(len(outcome.numbers), rate=outcome.rate, decay=self.course.decay)
+
+    def _epoch(
+        self, numbers: Vector, adam: Adam, random: np.random.Generator, workers: Workers, watch: Watch
+    ) -> float | None:
+        """One pass over all windows; returns the mean squared error on the way, or None where it was stopped."""
+        places = self.material.scattered(random)
+        steps = -(-len(places) // self.batch)
+        places = np.resize(places, (steps * self.batch, places.shape[1]))  # the last batch is filled up from the first
+        total = count = 0.0
+        for step in range(steps):
+            if watch.stop():
+                return None
+            some = places[step * self.batch : (step + 1) * self.batch]
+            parts = np.split(some, PARTS)
+            weight = self._weight(some)
+            done = list(workers.map(lambda job: self._learned(*job, numbers, weight), zip(self.workers, parts, strict=True)))
+            loss = sum(loss for loss, _ in done)
+            if not math.isfinite(loss):
+                return math.inf
+            adam.step(numbers, sum((gradient for _, gradient in done[1:]), done[0][1].copy()), self.decays)
+            total, count = total + loss, count + weight
+        return total / max(1.0, count)
+
+    def _weight(self, places: Places) -> float:
+        """How many numbers the windows at `places` are compared in."""
+        return self.material.count(places) * self.workers[0].dy.shape[-1]
+
+    def _learned(self, worker: Worker, places: Places, numbers: Vector, weight: float) -> tuple[float, Vector]:
+        """The sum of squared errors of some windows, and the gradient of what it adds to the mean over the batch."""
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at
+            worker.load(numbers)
+            target, weights = self.material.fill(worker, places, held=False)
+            error = np.subtract(worker.forward(), target, out=target)
+            error *= weights
+            loss = float(np.vdot(error, error))
+            np.multiply(error, 2 / max(1.0, weight), out=worker.slopes)
+            return loss, worker.backward()
+
+    def error(self, numbers: Vector, workers: Workers, *, held: bool) -> float:
+        """The mean squared error at the samples where `model:` has outputs."""
+        places = self.material.in_order(held=held)
+        for worker in self.workers:
+            worker.load(numbers)
+        size = self.batch // PARTS
+        total = count = 0.0
+        for first in range(0, len(places), self.batch):
+            parts = [places[at : at + size] for at in range(first, min(first + self.batch, len(places)), size)]
+            for loss, weight in workers.map(lambda job: self._checked(*job, held=held), zip(self.workers, parts, strict=False)):
+                total, count = total + loss, count + weight
+        return total / count if count else math.nan
+
+    def _checked(self, worker: Worker, places: Places, *, held: bool) -> tuple[float, float]:
+        """The sum of squared errors of some windows, and how many numbers were compared."""
+        full = np.resize(places, (worker.batch, places.shape[1]))
+        with np.errstate(over="ignore", invalid="ignore"):
+            target, weights = self.material.fill(worker, full, held=held)
+            weights[len(places) :] = False
+            error = np.subtract(worker.forward(), target, out=target)
+            error *= weights
+            return float(np.vdot(error, error)), float(np.count_nonzero(weights) * error.shape[-1])
+
+
+def _diverged(rate: float) -> RequestError:
+    message = f"training diverges, even at a learning rate of {rate:g}"
+    return RequestError(message, hint="--learning-rate 1e-5, or look at the data for huge values")
+
+
+def window_size(stand: Stand, count: int, batch: int) -> Sizes:
+    """How many outputs to a window on each axis: as many as fit the caches, and leave some steps to an epoch."""
+    wanted = max(1, count // (batch * STEPS))
+    axes = len(stand.step)
+    side = max(1, math.floor(wanted ** (1 / axes)))
+    longest = tuple(max(1, LONGEST[axes] // s) for s in stand.step)
+    return tuple(min(side, n) for n in longest)
+
+
+# --------------------------------------------------------------------------------------------------- results
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What training left."""
+
+    net: Net
+    stand: Stand
+    names: list[int]
+    scaling: _Scaling
+    school: School
+    outcome: _Outcome
+
+
+def _trained(lesson: Lesson, course: Course, pairs: Pairs, result: _Result) -> Trained:
+    """The network with its errors, those of a linear layer of the same reach, and the naive ones."""
+    signal, outcome, school = pairs[0][0].signal, result.outcome, result.school
+    reached = tuple(b + a + 1 for b, a in zip(result.stand.before, result.stand.after, strict=True))
+    linear = compared(lesson, pairs, reached)
+    unit = result.scaling.y[1]
+    with Workers(school.threads) as workers:
+        errors = [school.error(outcome.numbers, workers, held=held) for held in (False, True)]
+    root = float(np.sqrt(np.mean(np.square(unit))))
+    score = Score(
+        name="the network", train=math.sqrt(errors[0]) * root, held=math.sqrt(errors[1]) * root if school.checked else None
+    )
+    text = " | ".join(call.text for call in _calls(course.layers))
+    return Trained(
+        layers=text,
+        tensors=_tensors(result, medium=signal.medium),
+        scaling=_kept(result.scaling) if signal.medium == "table" else {},
+        learned=replace(linear, scores=(score, *linear.scores), ridge=0.0, deficient=False),
+        parameters=result.net.parameters,
+        rate=outcome.rate,
+        best=outcome.best,
+        last=outcome.last,
+        restarts=outcome.restarts,
+        interrupted=outcome.interrupted,
+    )
+
+
+def _calls(text: str) -> tuple[Call, ...]:
+    from convcli.engine.grammar import parse
+
+    return parse(text)
+
+
+def compared(lesson: Lesson, pairs: Pairs, reached: Sizes) -> Learned:
+    """What one linear layer makes of the same inputs, where it can be solved, and the naive answers."""
+    taps = math.prod(reached) * (len(lesson.inputs) or (len(pairs[0][0].signal.channels) if lesson.mix else 1))
+    if taps <= COMPARED:
+        try:
+            linear = learn(replace(lesson, taps=reached, bias=True, ridge=None), pairs)
+        except InputError:  # too few windows for so many taps
+            pass
+        else:
+            name = f"one linear layer, {'x'.join(str(n) for n in reached)} taps"
+            return replace(linear, scores=(replace(linear.scores[0], name=name), *linear.scores[1:]))
+    naive = learn(replace(lesson, taps=(1,) * len(reached), bias=True), pairs)
+    return replace(naive, scores=naive.scores[1:])
+
+
+def _tensors(result: _Result, *, medium: Medium) -> dict[str, Array]:
+    """The weights by their names, for samples as they are (of a table: scaled as the model file says)."""
+    tensors = [(w.copy(), None if b is None else b.copy()) for w, b in result.net.tensors(result.outcome.numbers)]
+    if medium != "table":
+        first, last = tensors[0][0], tensors[-1]
+        first /= result.scaling.x[1][0]
+        for each in last:
+            if each is not None:
+                each *= result.scaling.y[1][0]
+    named: dict[str, Array] = {}
+    for number, (w, b) in zip(result.names, tensors, strict=True):
+        named[f"{number}.weight"] = w.astype(np.float32)
+        if b is not None:
+            named[f"{number}.bias"] = b.astype(np.float32)
+    return named
+
+
+def _kept(scaling: _Scaling) -> dict[str, list[list[float]]]:
+    """Mean and unit of each column that is read, and of each that is made."""
+    return {
+        name: [[float(mean), float(unit)] for mean, unit in zip(*each, strict=True)]
+        for name, each in (("inputs", scaling.x), ("outputs", scaling.y))
+    }

@@ -93,9 +93,7 @@ class Weighted:
 
     def first(self, output: Sizes) -> Sizes:
         """The first input that an output reads, counted from where the layer, or its pool, is at 0."""
-        return tuple(
-            (k * s - b) * p for k, s, b, p in zip(output, self.step, self.before, self.pool, strict=True)
-        )
+        return tuple((k * s - b) * p for k, s, b, p in zip(output, self.step, self.before, self.pool, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,7 +65,11 @@ class Segment:
 
 
 def segments_of(
-    lesson: Lesson, lanes: Lanes, pairs: Sequence[tuple[Source[Any], Source[Any] | None]], workers: Workers, stand: Stand
+    lesson: Lesson,
+    lanes: Lanes,
+    pairs: Sequence[tuple[Source[Any], Source[Any] | None]],
+    workers: Workers,
+    stand: Stand,
 ) -> list[Segment]:
     """Every signal of the pairs; each group of a table, and each channel where all share one filter, is one."""
     found = []
@@ -92,7 +96,10 @@ def _segment(lesson: Lesson, x: Array, y: Array, stand: Stand) -> Segment:
     at = np.arange(n).reshape(-1, *(1,) * (x.ndim - 2))
     train = known & (at < border - max(stand.after[0], ahead, 0))
     return Segment(
-        x=np.where(good_x[..., None], x, 0), y=np.where(good_y[..., None], y, 0), train=train, held=known & (at >= border)
+        x=np.where(good_x[..., None], x, 0),
+        y=np.where(good_y[..., None], y, 0),
+        train=train,
+        held=known & (at >= border),
     )
 
 
@@ -143,8 +150,15 @@ class Material:
         """Windows that cover what is held out (or learned from) at the very samples where `model:` has outputs."""
         found = []
         for top, size in zip(self.tops, self.sizes, strict=True):
-            starts = (int(top) + self.stand.start[0], *(m + s for m, s in zip(self.margin[1:], self.stand.start[1:], strict=True)))
-            found.append(self._grid(self.held if held else self.train, starts, tuple(a + n for a, n in zip(starts, size, strict=True))))
+            starts = (
+                int(top) + self.stand.start[0],
+                *(m + s for m, s in zip(self.margin[1:], self.stand.start[1:], strict=True)),
+            )
+            found.append(
+                self._grid(
+                    self.held if held else self.train, starts, tuple(a + n for a, n in zip(starts, size, strict=True))
+                )
+            )
         return np.concatenate(found)
 
     def _grid(self, flags: Flags, starts: Sizes, stops: Sizes) -> Places:

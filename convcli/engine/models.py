@@ -83,7 +83,13 @@ def _check_tensors(model: Model, layers: list[WrittenLayer]) -> None:
 def _single_kernel(model: Model, layers: list[WrittenLayer], signal: Signal) -> Kernel | None:
     """The taps of a model that is nothing but one filter, which then is a filter like any other."""
     spec, tensors = layers[0].spec, model.tensors.get(0, {})
-    if model.scaling or len(layers) != 1 or not isinstance(spec, ConvLayer) or spec.padding is not None or "bias" in tensors:
+    if (
+        model.scaling
+        or len(layers) != 1
+        or not isinstance(spec, ConvLayer)
+        or spec.padding is not None
+        or "bias" in tensors
+    ):
         return None
     weights = weights_of(model, 0, layers[0], spec, signal)
     if weights.shape[:2] != (1, 1) or any(s != 1 for s in spec.stride):

@@ -108,7 +108,10 @@ class Network:
         self.as_torch = self.pads and rules.align == "center"
         self.beside, self.copies = self._lanes()
         self.place = self._scaled(signal)
-        self.start, self.ops = signal, self._scaling(1 / signal.full_scale) + self._units("inputs", len(signal.channels))
+        self.start, self.ops = (
+            signal,
+            self._scaling(1 / signal.full_scale) + self._units("inputs", len(signal.channels)),
+        )
         self.done: list[BoundStep] = []
 
     # --- channels ---

@@ -98,7 +98,9 @@ class Trained:
     restarts: int
     interrupted: bool
 
-    def model(self, lesson: Lesson, signal: Signal, course: Course, *, version: str) -> tuple[dict[str, Any], dict[str, str]]:
+    def model(
+        self, lesson: Lesson, signal: Signal, course: Course, *, version: str
+    ) -> tuple[dict[str, Any], dict[str, str]]:
         """The tensors and the metadata of the model file."""
         _, metadata = model_of(self.learned, lesson, signal, version=version)
         facts = json.loads(metadata["facts"])
@@ -141,7 +143,9 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
 def _lanes(lesson: Lesson, pair: tuple[Source[Any], Source[Any] | None]) -> Lanes:
     """The channels of a pair; an opacity is none of them."""
     if lesson.mix and pair[0].signal.alpha is not None:
-        raise RequestError("--mix with an opacity is not learned", hint="without --mix, or convcli image --channels rgb")
+        raise RequestError(
+            "--mix with an opacity is not learned", hint="without --mix, or convcli image --channels rgb"
+        )
     return Lanes.of(lesson, pair[0].signal, pair[1])
 
 
@@ -342,7 +346,9 @@ class School:
             some = places[step * self.batch : (step + 1) * self.batch]
             parts = np.split(some, PARTS)
             weight = self._weight(some)
-            done = list(workers.map(lambda job: self._learned(*job, numbers, weight), zip(self.workers, parts, strict=True)))
+            done = list(
+                workers.map(lambda job: self._learned(*job, numbers, weight), zip(self.workers, parts, strict=True))
+            )
             loss = sum(loss for loss, _ in done)
             if not math.isfinite(loss):
                 return math.inf
@@ -374,7 +380,9 @@ class School:
         total = count = 0.0
         for first in range(0, len(places), self.batch):
             parts = [places[at : at + size] for at in range(first, min(first + self.batch, len(places)), size)]
-            for loss, weight in workers.map(lambda job: self._checked(*job, held=held), zip(self.workers, parts, strict=False)):
+            for loss, weight in workers.map(
+                lambda job: self._checked(*job, held=held), zip(self.workers, parts, strict=False)
+            ):
                 total, count = total + loss, count + weight
         return total / count if count else math.nan
 
@@ -428,7 +436,9 @@ def _trained(lesson: Lesson, course: Course, pairs: Pairs, result: _Result) -> T
         errors = [school.error(outcome.numbers, workers, held=held) for held in (False, True)]
     root = float(np.sqrt(np.mean(np.square(unit))))
     score = Score(
-        name="the network", train=math.sqrt(errors[0]) * root, held=math.sqrt(errors[1]) * root if school.checked else None
+        name="the network",
+        train=math.sqrt(errors[0]) * root,
+        held=math.sqrt(errors[1]) * root if school.checked else None,
     )
     text = " | ".join(call.text for call in _calls(course.layers))
     return Trained(

@@ -172,7 +172,7 @@ class Cutter:
         """Every job, in order."""
         lengths = self._lengths(workers)
         opened: dict[bytes, _Open] = {}
-        for group, x, y in self.arrivals(workers):
+        for group, x, y in self._arrivals(workers):
             now = opened.get(group)
             if now is None:
                 opened[group] = _Open(lengths[group], x, y)
@@ -188,11 +188,11 @@ class Cutter:
         if n is not None:
             return {b"": n}
         counts: dict[bytes, int] = defaultdict(int)
-        for group, x, _ in self.arrivals(workers):
+        for group, x, _ in self._arrivals(workers):
             counts[group] += len(x)
         return counts
 
-    def arrivals(self, workers: Workers) -> Iterator[tuple[bytes, Array, Array]]:
+    def _arrivals(self, workers: Workers) -> Iterator[tuple[bytes, Array, Array]]:
         """Samples and targets side by side, for each signal by itself."""
         blocks = workers.map(self.source.decode, self.source.chunks())
         if self.target is None:

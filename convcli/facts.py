@@ -99,6 +99,69 @@ class LossFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ErrorFacts:
+    """The root mean squared error of one way to answer, on what was learned from and on what was held out."""
+
+    name: str
+    train: float
+    held: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RidgeFacts:
+    """A ridge that was tried, and the root mean squared error by which it was judged."""
+
+    ridge: float
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DelayFacts:
+    """How much later a target is than its input, per sample axis; correlation is None where that was given.
+
+    rival : another lag that would do about as well; limit : the largest that was looked at
+    """
+
+    input: str
+    samples: tuple[int, ...]
+    seconds: float | None = None
+    correlation: float | None = None
+    rival: tuple[int, ...] | None = None
+    limit: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningFacts:
+    """A layer that was learned, and what it is worth.
+
+    task : in words; layers : as in FILTER; parameters : how many numbers; samples, held_out : learned from and not
+    ridge : as used; judged : by what it was chosen; tried : all of them; deficient : whether the data left taps open
+    errors : the filter first, then the naive answers; against : what they are the errors of
+    power, power_held : root mean square of that, for errors in decibels; None where these say nothing
+    noise : standard deviation of the white noise, when blind; noise_given : whether it was said, not estimated
+    """
+
+    task: str
+    layers: str
+    taps: tuple[int, ...]
+    bias: bool
+    parameters: int
+    samples: int
+    held_out: int
+    ridge: float
+    judged: str
+    tried: tuple[RidgeFacts, ...]
+    deficient: bool
+    errors: tuple[ErrorFacts, ...]
+    against: str
+    power: float | None = None
+    power_held: float | None = None
+    delays: tuple[DelayFacts, ...] = ()
+    noise: float | None = None
+    noise_given: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunFacts:
     """Everything about one input filtered into one output.
 
@@ -117,6 +180,7 @@ class RunFacts:
     chain: StepFacts | None = None
     outputs: tuple[OutputFacts, ...] = ()
     losses: LossFacts = field(default_factory=LossFacts)
+    learned: LearningFacts | None = None
     warnings: tuple[str, ...] = ()
     seconds: float | None = None
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 import time as clock
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from convcli import __version__
 from convcli.cli import options, say, tell
+from convcli.cli.given import input_facts, opened_pairs, pairs_of
 from convcli.cli.lesson import Asked, check_mode, lesson_of
 from convcli.cli.opening import Opening, medium_of
 from convcli.cli.options import examples
 from convcli.cli.table import column_names, one_character
 from convcli.errors import RequestError
+from convcli.facts import OutputFacts, RunFacts
+from convcli.report.words import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from convcli.engine.learn import Learned, Lesson
-    from convcli.signals import Medium, Signal, Source
+    from convcli.signals import Signal
 
 
 def learn(
@@ -57,6 +58,27 @@ def learn(
         int | None,
         typer.Option(min=0, metavar="N", help="Predict so many samples later.", show_default="1 for a table, else 0"),
     ] = None,
+    on: Annotated[
+        Literal["levels", "differences"],
+        typer.Option(help="Predict a level, or learn its change and add it to the last level."),
+    ] = "levels",
+    delay: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|N",
+            help="TARGET is so much later than INPUT: 120, 20ms, -3x5 (rows x columns of a picture), or what the "
+            "correlation says. The filter is learned without it: what it makes stands where INPUT stands.",
+            show_default="0",
+        ),
+    ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|LEVEL",
+            help="--blind gives back that part of the sample itself that is not noise of this standard deviation.",
+            show_default="it is left out",
+        ),
+    ] = None,
     ridge: Annotated[
         float | None,
         typer.Option(min=0, help="Strength of the ridge.", show_default="the best on what is held out"),
@@ -89,6 +111,7 @@ def learn(
     strict: Annotated[bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")] = False,
     align: options.Align = None,
     force: options.Force = False,
+    report: options.Report = None,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> int:
@@ -98,15 +121,31 @@ def learn(
     --blind to remove noise that is independent from sample to sample. The last part of the data is held out, and the
     error there is told beside that of doing nothing.
     """
+    from convcli.cli.learned import learning_facts, lengths_differ, warnings_of, with_steps
+    from convcli.engine.learn import learn as fit
+    from convcli.media.outputs import atomic
     from convcli.media.tables.source import TableOptions
+    from convcli.report.files import write_report
 
     started = clock.perf_counter()
-    place = _checked_output(output, [source, clean], force=force)
-    pairs = _pairs(source, clean)
-    medium = medium_of([path for pair in pairs for path in pair])
+    place = _checked_output(output, [source, clean], report, force=force)
     wanted = column_names(columns)
+    asked = Asked(
+        taps=taps,
+        align=align,
+        bias=bias,
+        ahead=ahead,
+        on=on,
+        target=target,
+        delay=delay,
+        blind=blind,
+        noise=noise,
+        mix=mix,
+        ridge=ridge,
+        holdout=holdout,
+    )
     table = TableOptions(
-        columns=None if wanted is None or target is None else tuple(dict.fromkeys((*wanted, target))),
+        columns=wanted if wanted is None or target is None else tuple(dict.fromkeys((*wanted, target))),
         by=by,
         time=time,
         delimiter=one_character(delimiter, "--delimiter"),
@@ -114,85 +153,50 @@ def learn(
         header=not no_header,
         encoding=encoding,
     )
-    table = replace(table, columns=wanted) if target is None else table
-    asked = Asked(
-        taps=taps,
-        align=align,
-        bias=bias,
-        ahead=ahead,
-        target=target,
-        blind=blind,
-        mix=mix,
-        ridge=ridge,
-        holdout=holdout,
-    )
-    check_mode(medium, asked, paired=clean is not None)
-    opening = Opening(medium=medium, table=table, max_pixels=max_pixels, strict=strict)
-    learned, lesson, signal = _run(pairs, opening, asked, wanted, quiet=quiet)
+    with ExitStack() as held:
+        pairs = pairs_of(source, clean, held)
+        medium = medium_of([given.path for pair in pairs for given in pair if given is not None])
+        check_mode(medium, asked, paired=clean is not None)
+        opening = Opening(medium=medium, table=table, max_pixels=max_pixels, strict=strict)
+        opened = opened_pairs(pairs, opening, held, quiet=quiet)
+        signal = opened[0][0].signal
+        lesson = lesson_of(asked, signal, wanted)
+        learned = fit(lesson, opened)
+        inputs = input_facts(pairs, opened)
+    facts = learning_facts(learned, lesson, signal, [given.name for given, _ in pairs])
+    lengths = lengths_differ(inputs) if clean is not None else ()
     _write(place, learned, lesson, signal)
+    run = RunFacts(
+        version=__version__,
+        command=("convcli", *sys.argv[1:]),
+        filter=f"model:{place}",
+        align=lesson.align,
+        inputs=tuple(inputs),
+        outputs=(OutputFacts(path=str(place), medium="model"),),
+        learned=facts,
+        warnings=(*lengths, *warnings_of(learned, lesson, facts)),
+        seconds=clock.perf_counter() - started,
+    )
+    if report is not None:
+        write_report(with_steps(run, place), report, atomic=atomic)
     if not quiet:
-        _tell(learned, lesson, place, clock.perf_counter() - started, medium)
+        _tell(run, place)
     return 0
 
 
-def _checked_output(output: Path | None, inputs: list[Path | None], *, force: bool) -> Path:
+def _checked_output(output: Path | None, inputs: list[Path | None], report: Path | None, *, force: bool) -> Path:
     from convcli.media.outputs import plan_outputs
+    from convcli.report.files import check_report
 
     if output is None or output.suffix.lower() != ".safetensors":
         came = "nothing" if output is None else str(output)
         raise RequestError(f"-o expects a model file such as model.safetensors, got {came}")
+    if report is not None:
+        check_report(report)
     plan_outputs([path for path in inputs[:1] if path is not None], str(output), force=force)
     if inputs[1] is not None and output.exists() and inputs[1].exists() and output.samefile(inputs[1]):
         raise RequestError(f"the output {output} is one of the inputs")
     return output
-
-
-def _pairs(source: Path, clean: Path | None) -> list[tuple[Path, Path | None]]:
-    """The files that belong together; those of two folders by their names."""
-    from convcli.media.outputs import check_input
-
-    if not source.is_dir():
-        for path in (source, clean):
-            if path is not None:
-                check_input(path)
-        return [(source, clean)]
-    if clean is not None and not clean.is_dir():
-        raise RequestError(f"{source} is a folder and {clean} is none", hint="two folders with the same names")
-    files = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
-    if not files:
-        raise RequestError(f"the folder {source} holds no files")
-    missing = [path.name for path in files if clean is not None and not (clean / path.name).is_file()]
-    if missing:
-        raise RequestError(f"{clean} has no {missing[0]}, which is in {source}", hint="pairs have the same names")
-    return [(path, None if clean is None else clean / path.name) for path in files]
-
-
-def _run(
-    pairs: Sequence[tuple[Path, Path | None]],
-    opening: Opening,
-    asked: Asked,
-    wanted: tuple[str, ...] | None,
-    *,
-    quiet: bool,
-) -> tuple[Learned, Lesson, Signal]:
-    from convcli.engine.learn import learn as fit
-
-    with ExitStack() as held:
-        opened: list[tuple[Source[Any], Source[Any] | None]] = []
-        for path, clean in pairs:
-            sources = [_first(held.enter_context(opening.input(each)), quiet=quiet) for each in (path, clean) if each]
-            opened.append((sources[0], sources[1] if len(sources) > 1 else None))
-        signal = opened[0][0].signal
-        lesson = lesson_of(asked, signal, wanted)
-        return fit(lesson, opened), lesson, signal
-
-
-def _first(opened: tuple[Sequence[Source[Any]], list[str]], *, quiet: bool) -> Source[Any]:
-    sources, warnings = opened
-    if not quiet:
-        for warning in warnings:
-            tell(warning, kind="warning")
-    return sources[0]
 
 
 def _write(place: Path, learned: Learned, lesson: Lesson, signal: Signal) -> None:
@@ -205,38 +209,30 @@ def _write(place: Path, learned: Learned, lesson: Lesson, signal: Signal) -> Non
         path.write_bytes(encoded)
 
 
-def _tell(learned: Learned, lesson: Lesson, place: Path, seconds: float, medium: Medium) -> None:
+def _tell(run: RunFacts, place: Path) -> None:
     """The summary, the errors side by side, and the honest word."""
-    from convcli.report.words import number
+    from convcli.report.learning import delay_words, error_columns, error_rows, noise_words
 
-    count = learned.weights.size + (0 if learned.bias is None else learned.bias.size) - lesson.blind
-    sizes = "x".join(str(k) for k in lesson.taps)
-    ridge = f", ridge {learned.ridge:g}" if learned.ridge else ""
-    samples = f"{learned.train:,} samples learned from, {learned.held:,} held out"
-    say(f"{place}: conv:{len(learned.weights)},{sizes}, {count:,} parameters{ridge}, {samples}, in {seconds:.3g} s")
-    rows = [("root mean squared error", "learned from", "held out")]
-    for score in learned.scores:
-        held = "" if score.held is None else _error(score.held, learned.power, medium)
-        rows.append((score.name, number(score.train), held))
+    facts = run.learned
+    if facts is None:
+        return
+    ridge = f", ridge {facts.ridge:g}" if facts.ridge else ""
+    samples = f"{facts.samples:,} samples learned from, {facts.held_out:,} held out"
+    made = f"{facts.layers}, {facts.parameters:,} parameters{ridge}"
+    say(f"{visible(str(place))}: {made}, {samples}, in {run.seconds or 0:.3g} s")
+    for delay in facts.delays:
+        name = f" of {visible(delay.input)}" if len(facts.delays) > 1 else ""
+        say(f"  delay{name}: {delay_words(delay)}")
+    if facts.noise is not None:
+        say(f"  noise: {noise_words(facts)}")
+    rows = [error_columns(facts), *error_rows(facts)]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for name, train, held in rows:
         say(f"  {name:<{widths[0]}}  {train:>{widths[1]}}  {held:<{widths[2]}}".rstrip())
-    if learned.deficient:
+    if facts.deficient:
         tell("the input does not determine every tap; of those that fit, the smallest were taken", kind="note")
-    for name in learned.worse:
-        where = "on what was held out" if learned.held else "on what it was learned from"
-        tell(f"the filter is no better than {name!r} {where}", kind="warning")
-
-
-def _error(error: float, power: float, medium: Medium) -> str:
-    """An error, and for sound and pictures what it is in decibels below the target."""
-    import math
-
-    from convcli.report.words import number
-
-    if medium == "table" or error <= 0 or power <= 0:
-        return number(error)
-    return f"{number(error)} ({20 * math.log10(error / power):.1f} dB)"
+    for warning in run.warnings:
+        tell(warning, kind="warning")
 
 
 def register(app: typer.Typer) -> None:
@@ -248,5 +244,7 @@ def register(app: typer.Typer) -> None:
             "convcli audio model:denoise.safetensors other.wav -o cleaned.wav",
             "convcli learn prices.csv -c Open,Close --target Close --ahead 1 --taps 20 -o next.safetensors",
             "convcli learn --blind scan.png --taps 9x9 -o scan.safetensors",
+            "convcli learn --blind noisy.wav --noise auto -o denoise.safetensors",
+            "convcli learn microphone.wav loudspeaker.wav --delay auto -o inverse.safetensors --report learned.html",
         ),
     )(learn)

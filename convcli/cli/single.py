@@ -106,8 +106,8 @@ class Single:
             elif sys.stdin is None or sys.stdin.isatty():
                 raise RequestError("no input", hint="name a file, or pipe one in: ... | convcli ...")
             elif reads_twice(self.calls):
-                path = held.enter_context(_spooled())
-                held.enter_context(_called(shown(None), path))
+                path = held.enter_context(spooled(sys.stdin.buffer, shown(None)))
+                held.enter_context(called(shown(None), path))
             opened = held.enter_context(self.adapter.open(path, self.output, self.calls))
             plans = self._plans(opened)
             if self.request.dry_run:
@@ -265,7 +265,7 @@ class _Watched:
 
 
 @contextmanager
-def _called(name: str, path: Path) -> Iterator[None]:
+def called(name: str, path: Path) -> Iterator[None]:
     """Errors that name `path`, which the user has never seen, say `name` instead."""
     try:
         yield
@@ -274,24 +274,18 @@ def _called(name: str, path: Path) -> Iterator[None]:
         raise
 
 
-class _spooled(AbstractContextManager[Path]):  # noqa: N801 -- used as a function
-    """Standard input in a temporary file, for filters that must read it twice."""
+@contextmanager
+def spooled(stream: BinaryIO, name: str) -> Iterator[Path]:
+    """What comes through a pipe in a temporary file, for those who must read it twice."""
+    import shutil
 
-    def __enter__(self) -> Path:
-        import shutil
+    from convcli.media.outputs import scratch
 
-        from convcli.media.outputs import scratch
-
-        self.file, path = scratch()
+    file, path = scratch()
+    with file:
         try:
-            shutil.copyfileobj(sys.stdin.buffer, self.file, 1 << 20)
-            self.file.flush()
-        except BaseException as error:
-            self.file.close()
-            if not isinstance(error, OSError):
-                raise
-            raise InputError(f"standard input cannot be kept for a second reading: {error.strerror}") from error
-        return path
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
+            shutil.copyfileobj(stream, file, 1 << 20)
+            file.flush()
+        except OSError as error:
+            raise InputError(f"{name} cannot be kept for a second reading: {error.strerror}") from error
+        yield path

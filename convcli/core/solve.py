@@ -158,7 +158,7 @@ class Solution:
     """The taps, and how they were chosen.
 
     w : (p + 1, out) taps and, in the last row, biases; ridge : as used; deficient : whether the data left taps open
-    tried : ridges and the mean squared errors that they led to
+    tried : ridges and the mean squared errors that they led to, or that cross-validation expects of them
     """
 
     w: Matrix
@@ -172,8 +172,8 @@ def solve(
 ) -> Solution | None:
     """The taps of least squared error, with `ridge` times the mean power of each input added to the diagonal.
 
-    free : (p,) the weights that may differ from 0; ridge : None tries RIDGES and takes the best on what is held out
-    (without anything held out: 0). None where no input varies.
+    free : (p,) the weights that may differ from 0; ridge : None tries RIDGES and takes the best on what is held out, or
+    without that by generalised cross-validation (Golub, Heath & Wahba 1979). None where no input varies.
     """
     mean = train.gram[-1, :-1] / max(1, train.count) if bias else np.zeros(len(free))
     target = train.cross[-1] / max(1, train.count) if bias else np.zeros(len(train.energy))
@@ -197,7 +197,13 @@ def solve(
         w[-1] = target - mean @ w[:-1]
         return w
 
-    strengths = RIDGES if ridge is None and held is not None and held.count else (ridge or 0.0,)
-    tried = tuple((s, (held if held is not None and held.count else train).error(taps(s))) for s in strengths)
+    def error(strength: float) -> float:
+        if held is not None and held.count:
+            return held.error(taps(strength))
+        kept = values[values > RANK * values[-1]]
+        spent = float((kept / (kept + strength)).sum())
+        return train.error(taps(strength)) / max(1e-9, 1 - (spent + bias) / train.count) ** 2
+
+    tried = tuple((s, error(s)) for s in (RIDGES if ridge is None else (ridge,)))
     best = min(tried, key=lambda pair: pair[1])[0]
     return Solution(taps(best), best, deficient, tried)

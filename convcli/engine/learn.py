@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.solve import Solution, Sums, solve
+from convcli.core.solve import Sums, solve
+from convcli.engine.delays import Delay, find_delay
+from convcli.engine.denoising import Noise, given_back, noise_of
 from convcli.engine.lessons import Cutter, Lanes, Lesson, Reference, check_pair, summed
 from convcli.engine.workers import Workers
 from convcli.errors import InputError, RequestError
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
 
     from convcli.signals import Array, Signal, Source
 
-__all__ = ["Learned", "Lesson", "Score", "learn", "model_of"]
+__all__ = ["Delay", "Learned", "Lesson", "Score", "learn", "model_of"]
 
 MOST_WEIGHTS = 6000
 """A layer with more inputs than this to one output is refused: its equations would take some 300 MB."""
+
+# What varies by less than this part of its power is constant but for the rounding of sums.
+ROUNDING = 1e-13
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,19 +43,27 @@ class Score:
 class Learned:
     """A layer and how well it does.
 
-    weights : (out, in, k...); bias : (out,) or None; scores : the filter first, then the naive answers
-    train, held : how many samples were learned from and held out; power : root mean square of the target held out (or
-    learned from); worse : the naive answers that do at least as well
+    weights : (out, in, k...); bias : (out,) or None; parameters : how many numbers were solved for
+    scores : the filter first, then the naive answers
+    tried : ridges and the root mean squared errors by which one was chosen
+    train, held : how many samples were learned from and held out
+    power, power_held : root mean square of the target there
+    delays : of each pair, where it has a target file; noise : when blind
     """
 
     weights: Array
     bias: Array | None
+    parameters: int
     ridge: float
+    tried: tuple[tuple[float, float], ...]
     deficient: bool
     train: int
     held: int
     power: float
+    power_held: float | None
     scores: tuple[Score, ...]
+    delays: tuple[Delay, ...] = ()
+    noise: Noise | None = None
 
     @property
     def worse(self) -> tuple[str, ...]:
@@ -77,13 +90,30 @@ def learn(lesson: Lesson, pairs: Sequence[tuple[Source[Any], Source[Any] | None]
         raise RequestError(f"{count:,} weights to one output; at most {MOST_WEIGHTS:,} are solved for", hint="--taps")
     reference = Reference()
     train, held = lanes.nothing(lesson), lanes.nothing(lesson)
+    delays = []
     with Workers() as workers:
         for source, target in pairs:
-            check_pair(signal, source, target)
-            jobs = Cutter(lesson, lanes, reference, source, target).jobs(workers)
-            for is_held, sums in workers.map(summed, jobs):
+            check_pair(signal, source, target, delayed=lesson.delay != ())
+            cutter = Cutter(lesson, lanes, reference, source, target)
+            if lesson.delay != ():
+                delays.append(_delay(lesson, lanes, cutter, workers))
+                cutter.put_off(delays[-1].lag)
+            for is_held, sums in workers.map(summed, cutter.jobs(workers)):
                 (held if is_held else train).add(sums)
-    return _learned(lesson, lanes, train, held, reference)
+    return replace(_learned(lesson, lanes, train, held, reference), delays=tuple(delays))
+
+
+def _delay(lesson: Lesson, lanes: Lanes, cutter: Cutter, workers: Workers) -> Delay:
+    """The delay that was given, or that is found in a pass over the pair."""
+    if lesson.delay is not None:
+        return Delay(lag=lesson.delay)
+    return find_delay(
+        cutter.arrivals(workers),
+        cutter.source.signal,
+        shared=lanes.shared > 0,
+        differences=lesson.differences,
+        workers=workers,
+    )
 
 
 # -------------------------------------------------------------------------------------------------- results
@@ -97,24 +127,55 @@ def _learned(lesson: Lesson, lanes: Lanes, train: Sums, held: Sums, reference: R
         raise InputError(message, hint="more data, fewer --taps or a smaller --holdout")
     if not (np.isfinite(train.gram).all() and np.isfinite(train.cross).all()):
         raise InputError("the samples are so large that their squares overflow", hint="scale them first: gain:0.001")
-    solution = solve(train, held, free=free, bias=lesson.bias, ridge=lesson.ridge)
-    if solution is None:
+    if _constant(train):
         raise InputError("the input is constant where it is learned from: there is nothing to learn")
-    weights = solution.w[:-1].T.reshape(lanes.outputs, lanes.inputs, *lesson.taps)
-    bias = solution.w[-1].copy() if lesson.bias else None
-    if bias is not None and reference.settled:
-        bias += reference.y - weights.reshape(lanes.outputs, lanes.inputs, -1).sum(axis=2) @ reference.x
-    power = math.sqrt((held if held.count else train).power)
+    # What is held out of a noisy signal is noisy too, and seldom as loud: the filter of the whole is wanted.
+    chosen_by = None if lesson.blind else held
+    solution = solve(train, chosen_by, free=free, bias=lesson.bias, ridge=lesson.ridge)
+    if solution is None:
+        raise InputError("nothing but the sample itself varies: there is nothing to learn")
+    own = _own(lesson, lanes)
+    w, noise = solution.w, None
+    if lesson.blind and own is not None:
+        noise = noise_of(lesson.noise, train, w, own)
+        if lesson.noise is not None:
+            w = given_back(w, own, noise)
+    weights, bias = _layer(lesson, lanes, w, reference)
     return Learned(
         weights=weights,
         bias=bias,
+        parameters=needed * lanes.outputs,
         ridge=solution.ridge,
+        tried=tuple((ridge, math.sqrt(error)) for ridge, error in solution.tried),
         deficient=solution.deficient,
         train=train.count,
         held=held.count,
-        power=power,
-        scores=_scores(lesson, lanes, solution, reference, train=train, held=held),
+        power=math.sqrt(train.power),
+        power_held=math.sqrt(held.power) if held.count else None,
+        scores=_scores(_answers(lesson, lanes, reference, train, w=w, own=own), noise, train=train, held=held),
+        noise=noise,
     )
+
+
+def _constant(train: Sums) -> bool:
+    """Whether no input deviates from its mean by more than rounding."""
+    power = np.diagonal(train.gram)[:-1]
+    deviation = power - np.square(train.gram[-1, :-1]) / max(1, train.count)
+    return bool((deviation <= ROUNDING * power).all())
+
+
+def _layer(lesson: Lesson, lanes: Lanes, w: Any, reference: Reference) -> tuple[Array, Array | None]:
+    """The weights, (out, in, k...), and the biases of the layer that acts on the samples as they are."""
+    weights = w[:-1].T.reshape(lanes.outputs, lanes.inputs, *lesson.taps)
+    bias = w[-1].copy() if lesson.bias else None
+    if bias is not None and reference.settled:
+        bias += reference.y - weights.reshape(lanes.outputs, lanes.inputs, -1).sum(axis=2) @ reference.x
+    if lesson.differences:
+        # h over changes added to the last level is a filter of levels: y[t] + sum h[m] (x[m + 1] - x[m]).
+        weights = np.diff(np.pad(weights, ((0, 0), (0, 0), (1, 1))), axis=2) * -1
+        for o, target in enumerate(lesson.targets):
+            weights[o, lesson.inputs.index(target), -1] += 1
+    return weights, bias
 
 
 def _free(lesson: Lesson, lanes: Lanes) -> Any:
@@ -126,24 +187,33 @@ def _free(lesson: Lesson, lanes: Lanes) -> Any:
     return free.ravel()
 
 
-def _scores(
-    lesson: Lesson, lanes: Lanes, solution: Solution, reference: Reference, *, train: Sums, held: Sums
-) -> tuple[Score, ...]:
-    """The errors of the filter and of what would be answered without one."""
-    answers = [("the filter", solution.w)]
-    own = _own(lesson, lanes)
-    if own is not None and not lesson.blind:
+def _answers(
+    lesson: Lesson, lanes: Lanes, reference: Reference, train: Sums, *, w: Any, own: Any
+) -> list[tuple[str, Any]]:
+    """The filter, and what would be answered without one."""
+    answers = [("the filter", w)]
+    mean = np.zeros_like(w)
+    mean[-1] = train.cross[-1] / max(1, train.count)
+    if lesson.differences:
+        unchanged = _as_levels(np.zeros_like(w), lanes, reference)
+        return [*answers, (_persistence(lesson.ahead), unchanged), ("today and the mean change", mean)]
+    if own is not None:
         name = "as it is" if lesson.ahead == 0 else _persistence(lesson.ahead)
         answers.append((name, _as_levels(own, lanes, reference)))
-        if lesson.ahead == 0:
+        if lesson.ahead == 0 and not lesson.blind:
             gains = own * [_best_gain(train, own[:, o], o, reference) for o in range(lanes.outputs)]
             answers.append(("the best gain", _as_levels(gains, lanes, reference)))
-    mean = np.zeros_like(solution.w)
-    mean[-1] = train.cross[-1] / max(1, train.count)
-    answers.append(("the mean", mean))
+    return [*answers, ("the mean", mean)]
+
+
+def _scores(answers: list[tuple[str, Any]], noise: Noise | None, *, train: Sums, held: Sums) -> tuple[Score, ...]:
+    """The errors of all answers; against a noisy target what they would be against a clean one."""
+
+    def error(sums: Sums, w: Any) -> float:
+        return math.sqrt(max(0.0, sums.error(w) - (0.0 if noise is None else noise.part_of(w))))
+
     return tuple(
-        Score(name=name, train=math.sqrt(train.error(w)), held=math.sqrt(held.error(w)) if held.count else None)
-        for name, w in answers
+        Score(name=name, train=error(train, w), held=error(held, w) if held.count else None) for name, w in answers
     )
 
 
@@ -152,12 +222,13 @@ def _persistence(ahead: int) -> str:
 
 
 def _own(lesson: Lesson, lanes: Lanes) -> Any:
-    """The weights of the answer that changes nothing; None where a target is not among the inputs."""
+    """The weights of the answer that changes nothing; None where no input stands for a target."""
     places = list(range(lanes.outputs))
     if lesson.targets:
-        if not set(lesson.targets) <= set(lesson.inputs):
+        if set(lesson.targets) <= set(lesson.inputs):
+            places = [lesson.inputs.index(target) for target in lesson.targets]
+        elif lesson.ahead or lanes.inputs != lanes.outputs:
             return None
-        places = [lesson.inputs.index(target) for target in lesson.targets]
     elif lanes.inputs != lanes.outputs:
         return None
     own = np.zeros((lanes.inputs, *lesson.taps, lanes.outputs))
@@ -196,20 +267,38 @@ def model_of(
         "train": learned.train,
         "held_out": learned.held,
         "ridge": learned.ridge,
+        "delays": [list(delay.lag) for delay in learned.delays],
+        "noise": None if learned.noise is None else learned.noise.level,
         "errors": {score.name: [score.train, score.held] for score in learned.scores},
     }
-    sizes = "x".join(str(k) for k in lesson.taps)
     metadata = {
-        "layers": f"conv:{len(learned.weights)},{sizes}",
+        "layers": layers_of(learned),
         "medium": signal.medium,
         "align": lesson.align,
-        "task": "blind" if lesson.blind else f"ahead {lesson.ahead}" if lesson.ahead else "pairs",
+        "task": task_of(lesson),
         "facts": json.dumps(facts),
         "convcli": version,
     }
+    lags = {delay.lag for delay in learned.delays}
+    if len(lags) == 1:
+        metadata["delay"] = "x".join(str(lag) for lag in lags.pop())
     if signal.rate is not None:
         metadata["rate"] = repr(signal.rate)
     if signal.medium == "table":
         metadata["columns"] = json.dumps([signal.channels[i] for i in lesson.inputs] or signal.channels)
         metadata["targets"] = json.dumps([signal.channels[t] for t in lesson.targets])
     return tensors, metadata
+
+
+def layers_of(learned: Learned) -> str:
+    """The layer as in FILTER."""
+    return f"conv:{len(learned.weights)},{'x'.join(str(k) for k in learned.weights.shape[2:])}"
+
+
+def task_of(lesson: Lesson) -> str:
+    """What was learned, in words."""
+    if lesson.blind:
+        return "blind" if lesson.noise is None else "blind, with the sample itself"
+    if not lesson.ahead:
+        return "pairs"
+    return f"ahead {lesson.ahead}, on {'differences' if lesson.differences else 'levels'}"

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from convcli.core.convolve import runs
 from convcli.core.solve import Sums, sums_over
 from convcli.engine.run import split
 from convcli.errors import InputError, RequestError
+from convcli.units import sample_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,9 @@ class Lesson:
 
     taps : the window along each sample axis; align : where it lies; bias : whether a constant is learned too
     ahead : the target lies so many samples later; blind : the target is the input, without the tap at the centre
+    delay : how much later the target file is than the input, along each sample axis; None finds it, () is none
+    differences : the change of the target is learned from the changes of the inputs
+    noise : when blind, the deviation of the white noise, "auto" estimates it; None leaves the sample itself out
     mix : every input channel into every output; else all channels share one filter
     inputs, targets : indices of the channels that are read and of those that are the target, where one source has both
     ridge : None takes the best on what is held out; holdout : the part at the end that is not learned from
@@ -41,6 +45,9 @@ class Lesson:
     bias: bool = False
     ahead: int = 0
     blind: bool = False
+    delay: tuple[int, ...] | None = ()
+    differences: bool = False
+    noise: float | Literal["auto"] | None = None
     mix: bool = False
     inputs: tuple[int, ...] = ()
     targets: tuple[int, ...] = ()
@@ -64,10 +71,10 @@ class Lanes:
     @classmethod
     def of(cls, lesson: Lesson, signal: Signal, target: Source[Any] | None) -> Lanes:
         """What a lesson comes to for these files."""
-        given = len(signal.channels)
+        given = len(colours(signal))
         if target is None and not lesson.blind:
             return cls(len(lesson.inputs), len(lesson.targets), 0)
-        asked = given if target is None else len(target.signal.channels)
+        asked = given if target is None else len(colours(target.signal))
         if lesson.mix:
             return cls(given, asked, 0)
         if given != asked:
@@ -78,6 +85,11 @@ class Lanes:
     def nothing(self, lesson: Lesson) -> Sums:
         """The sums over no window."""
         return Sums.nothing(self.inputs * math.prod(lesson.taps), self.outputs)
+
+
+def colours(signal: Signal) -> list[int]:
+    """The channels that are learned from and for: all but the opacity."""
+    return [c for c in range(len(signal.channels)) if c != signal.alpha]
 
 
 @dataclass
@@ -123,8 +135,11 @@ def summed(job: _Job) -> tuple[bool, Sums]:
     return job.held, parts[0]
 
 
-def check_pair(first: Signal, source: Source[Any], target: Source[Any] | None) -> None:
-    """Refuse a pair that does not fit the first one, or of which one does not fit the other."""
+def check_pair(first: Signal, source: Source[Any], target: Source[Any] | None, *, delayed: bool = False) -> None:
+    """Refuse a pair that does not fit the first one, or of which one does not fit the other.
+
+    delayed : the lengths may differ, as what is late ends late; what both have is learned from
+    """
     signal = source.signal
     if len(signal.channels) != len(first.channels) or signal.rate != first.rate:
         raise RequestError("the inputs differ in their channels or rates", hint="all pairs share one filter")
@@ -134,10 +149,14 @@ def check_pair(first: Signal, source: Source[Any], target: Source[Any] | None) -
     if signal.rate != other.rate:
         message = f"the input has {signal.rate:g} samples per second and the target {other.rate:g}"
         raise RequestError(message, hint="convcli audio resample:RATE brings one to the rate of the other")
-    if signal.shape != other.shape:
-        sizes = [" x ".join("?" if n is None else f"{n:,}" for n in each.shape) for each in (signal, other)]
-        message = f"the input has {sizes[0]} samples and the target {sizes[1]}"
-        raise RequestError(message, hint="cut them to one length")
+    if signal.shape != other.shape and not delayed and None not in (*signal.shape, *other.shape):
+        message = f"the input has {_size(signal)} and the target {_size(other)}"
+        raise RequestError(message, hint="cut them to one length; --delay takes the part that both have")
+
+
+def _size(signal: Signal) -> str:
+    """`12,000 samples`; a picture's width comes first."""
+    return f"{' x '.join(f'{n:,}' for n in reversed(signal.shape) if n is not None)} {sample_noun(signal)}s"
 
 
 @dataclass
@@ -164,15 +183,20 @@ class Cutter:
     ) -> None:
         self.lesson, self.lanes, self.reference = lesson, lanes, reference
         self.source, self.target = source, target
-        self.before, self.width = lesson.before[0], lesson.taps[0]
-        self.after = self.width - 1 - self.before
-        self.later = max(self.after, lesson.ahead)
+        self.before, self.width = lesson.before[0] + lesson.differences, lesson.taps[0] + lesson.differences
+        self.put_off((0,) * len(lesson.taps))
+
+    def put_off(self, delay: tuple[int, ...]) -> None:
+        """A target that is late is looked for that much later, just as one that is to be foretold."""
+        self.shift, self.across = self.lesson.ahead + delay[0], delay[-1] if len(delay) > 1 else 0
+        self.earlier = max(self.before, -self.shift)
+        self.later = max(self.width - 1 - self.before, self.shift)
 
     def jobs(self, workers: Workers) -> Iterator[_Job]:
         """Every job, in order."""
         lengths = self._lengths(workers)
         opened: dict[bytes, _Open] = {}
-        for group, x, y in self._arrivals(workers):
+        for group, x, y in self.arrivals(workers):
             now = opened.get(group)
             if now is None:
                 opened[group] = _Open(lengths[group], x, y)
@@ -183,66 +207,75 @@ class Cutter:
             raise InputError("the input holds no samples")
 
     def _lengths(self, workers: Workers) -> dict[bytes, int]:
-        """The samples of each signal; a table is read once more to count its rows."""
-        n = self.source.signal.shape[0]
-        if n is not None:
-            return {b"": n}
+        """The samples of each signal; a table is read once more to count its rows, as is a pipe."""
+        known = [each.signal.shape[0] for each in (self.source, self.target) if each is not None]
+        if None not in known:
+            return {b"": min(n for n in known if n is not None)}
         counts: dict[bytes, int] = defaultdict(int)
-        for group, x, _ in self._arrivals(workers):
+        for group, x, _ in self.arrivals(workers):
             counts[group] += len(x)
         return counts
 
-    def _arrivals(self, workers: Workers) -> Iterator[tuple[bytes, Array, Array]]:
+    def arrivals(self, workers: Workers) -> Iterator[tuple[bytes, Array, Array]]:
         """Samples and targets side by side, for each signal by itself."""
         blocks = workers.map(self.source.decode, self.source.chunks())
         if self.target is None:
             for block in blocks:
                 for piece in split(block, np.arange(len(block.x))):
-                    x = self._scaled(piece.x, self.source)
                     if self.lesson.blind:
+                        x = _scaled(piece.x, self.source)
                         yield piece.group, x, x
                     else:
-                        yield piece.group, x[..., list(self.lesson.inputs)], x[..., list(self.lesson.targets)]
+                        yield (
+                            piece.group,
+                            piece.x[..., list(self.lesson.inputs)],
+                            piece.x[..., list(self.lesson.targets)],
+                        )
             return
-        ys = (self._scaled(block.x, self.target) for block in workers.map(self.target.decode, self.target.chunks()))
-        yield from _side_by_side((self._scaled(block.x, self.source) for block in blocks), ys)
-
-    @staticmethod
-    def _scaled(x: Array, source: Source[Any]) -> Array:
-        signal = source.signal
-        return x / signal.full_scale if signal.medium == "image" and signal.full_scale != 1 else x
+        xs = (_scaled(block.x, self.source) for block in blocks)
+        ys = (_scaled(block.x, self.target) for block in workers.map(self.target.decode, self.target.chunks()))
+        yield from _side_by_side(xs, ys, cut=self.lesson.delay != ())
 
     def _ready(self, now: _Open) -> Iterator[_Job]:
         """The windows of estimates whose every sample is there; what later ones need is kept."""
         border = now.n - round(now.n * self.lesson.holdout)
         stop = now.first + len(now.x) - self.later
-        start = max(now.next, self.before)
+        start = max(now.next, self.earlier)
         if stop <= start:
             return
         # Nothing of what is held out is seen while learning, neither as an input nor as a target.
-        edges = sorted({start, stop, *(e for e in (border - self.later, border) if start < e < stop)})
+        ends, begins = border - self.later, border + max(0, -self.shift)
+        edges = sorted({start, stop, *(e for e in (ends, begins) if start < e < stop)})
         for low, high in pairwise(edges):
-            if high <= border - self.later or low >= border:
+            if high <= ends or low >= begins:
                 for first in range(low, high, PIECE):
-                    yield from self._windows(now, first, min(first + PIECE, high), held=low >= border)
+                    yield from self._windows(now, first, min(first + PIECE, high), held=low >= begins)
         now.next = stop
-        keep = max(0, now.next - self.before - now.first)
+        keep = max(0, now.next - self.earlier - now.first)
         now.x, now.y, now.first = now.x[keep:], now.y[keep:], now.first + keep
 
     def _windows(self, now: _Open, low: int, high: int, *, held: bool) -> Iterator[_Job]:
         at = low - self.before - now.first
         x = now.x[at : at + high - low + self.width - 1]
-        late = low + self.lesson.ahead - now.first
+        late = low + self.shift - now.first
         y = now.y[late : late + high - low]
         if y.ndim == 3:
-            left = self.lesson.before[1]
-            y = y[:, left : left + x.shape[1] - self.lesson.taps[1] + 1]
-            if y.shape[1] < 1 or x.shape[1] < self.lesson.taps[1]:
+            x, y = self._across(x, y)
+            if y.shape[1] < 1:
                 return
+        if self.lesson.differences:
+            x, y = np.diff(x, axis=0), y - now.y[low - now.first : high - now.first]
         x, y = self._near_zero(x, y)
         for first, last in self._known(x, y):
-            part = x[first : last + self.width - 1]
+            part = x[first : last + self.lesson.taps[0] - 1]
             yield _Job(held, part, y[first:last], self.lesson.taps, self.lanes.shared > 0)
+
+    def _across(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """The columns of a picture that have complete windows and a target `across` further on."""
+        left, width = self.lesson.before[1], self.lesson.taps[1]
+        first = max(left, -self.across)
+        last = max(first, x.shape[1] - max(width - 1 - left, self.across))
+        return x[:, first - left : last + width - 1 - left], y[:, first + self.across : last + self.across]
 
     def _near_zero(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Both with the level of their beginning taken off, where a bias can give it back."""
@@ -258,19 +291,28 @@ class Cutter:
         if good_x.all() and good_y.all():
             return [(0, len(y))]
         bad = np.concatenate([[0], np.cumsum(~good_x)])
-        return runs(good_y & (bad[self.width :] == bad[: -self.width]))
+        width = self.lesson.taps[0]
+        return runs(good_y & (bad[width:] == bad[:-width]))
 
 
-def _side_by_side(xs: Iterator[Array], ys: Iterator[Array]) -> Iterator[tuple[bytes, Array, Array]]:
-    """Blocks of two signals cut to the same lengths."""
+def _scaled(x: Array, source: Source[Any]) -> Array:
+    """The colours of a picture as 0 ... 1, and sound as it is."""
+    signal = source.signal
+    if signal.alpha is not None:
+        x = x[..., colours(signal)]
+    return x / signal.full_scale if signal.medium == "image" and signal.full_scale != 1 else x
+
+
+def _side_by_side(xs: Iterator[Array], ys: Iterator[Array], *, cut: bool) -> Iterator[tuple[bytes, Array, Array]]:
+    """Blocks of two signals cut to the same lengths; `cut`: one of them may go on alone."""
     x = y = None
     while True:
         x = next(xs, None) if x is None or not len(x) else x
         y = next(ys, None) if y is None or not len(y) else y
         if x is None or y is None:
             break
-        count = min(len(x), len(y))
-        yield b"", x[:count], y[:count]
-        x, y = x[count:], y[count:]
-    if (x is not None and len(x)) or (y is not None and len(y)):
-        raise InputError("input and target differ in length", hint="one of the two files is truncated")
+        shared = tuple(slice(min(sides)) for sides in zip(x.shape[:-1], y.shape[:-1], strict=True))
+        yield b"", x[shared], y[shared]
+        x, y = x[shared[0].stop :], y[shared[0].stop :]
+    if not cut and ((x is not None and len(x)) or (y is not None and len(y))):
+        raise InputError("input and target differ in length", hint="--delay takes the part that both have")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from convcli.engine.grammar import Call
 
 
+_NOUN = {"image": "a picture", "table": "a table", "audio": "sound"}
+
+
 def signal_of(model: Model) -> Signal:
     """A signal such as the model takes, of no known length: for looking at the model without one."""
     number = min(model.tensors)
@@ -55,7 +58,10 @@ def _remark(model: Model, rules: Rules) -> str:
 
 
 def _check_origin(model: Model, signal: Signal) -> None:
-    """Refuse a signal with another rate or other columns than the model was learned from."""
+    """Refuse a signal of other axes, rate or columns than the model was learned from."""
+    if model.medium is not None and (model.medium == "image") != (signal.axes == 2):
+        kind = {"image": "pictures", "table": "tables"}.get(model.medium, "sound")
+        raise RequestError(f"{model.path} was learned from {kind}, and this is {_NOUN.get(signal.medium, 'an array')}")
     if model.rate is not None and signal.rate is not None and abs(model.rate - signal.rate) > 1e-6 * model.rate:
         message = f"{model.path} was learned at {model.rate:g} samples per second, and this signal has {signal.rate:g}"
         hint = f"'resample:{model.rate:g} | model:{model.path}'" if signal.medium == "audio" else None

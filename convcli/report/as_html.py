@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from convcli.report.learning import RIDGE_COLUMNS, error_columns, error_rows, fact_rows, ridge_rows
 from convcli.report.plots import draw_response, draw_taps
 from convcli.report.words import STEP_COLUMNS, rows, step_row, visible
 
@@ -52,6 +53,11 @@ def _title(run: RunFacts) -> str:
 def _run(run: RunFacts) -> Iterator[str]:
     yield f"<h1>{escape(_title(run))}</h1>"
     yield from _table((), rows(run))
+    if run.learned is not None:
+        yield from _table((), fact_rows(run.learned))
+        yield from _table(error_columns(run.learned), error_rows(run.learned))
+        if ridges := ridge_rows(run.learned):
+            yield from _table(RIDGE_COLUMNS, ridges)
     if run.steps:
         yield from _table(STEP_COLUMNS, map(step_row, run.steps))
     for step in (*run.steps, *((run.chain,) if run.chain is not None else ())):

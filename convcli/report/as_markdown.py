@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from convcli.report.learning import RIDGE_COLUMNS, error_columns, error_rows, fact_rows, ridge_rows
 from convcli.report.words import STEP_COLUMNS, rows, step_row, visible
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ def render(runs: Sequence[RunFacts]) -> str:
 def _run(run: RunFacts) -> str:
     title = ", ".join(visible(one.path) for one in run.inputs) or "convcli"
     lines = [f"# {_escape(title)}", "", *_table(("fact", "value"), rows(run))]
+    if run.learned is not None:
+        lines += ["", *_table(("fact", "value"), fact_rows(run.learned))]
+        lines += ["", *_table(error_columns(run.learned), error_rows(run.learned))]
+        if ridges := ridge_rows(run.learned):
+            lines += ["", *_table(RIDGE_COLUMNS, ridges)]
     if run.steps:
         lines += ["", *_table(STEP_COLUMNS, map(step_row, run.steps))]
     return "\n".join(lines) + "\n"

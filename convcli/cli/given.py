@@ -1,0 +1,113 @@
+"""The examples that `convcli learn` is given: pairs of files, of two folders, or of pipes."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convcli.cli import tell
+from convcli.cli.single import about, called, spooled
+from convcli.errors import ConvcliError, RequestError
+from convcli.facts import InputFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import ExitStack
+
+    from convcli.cli.opening import Opening
+    from convcli.signals import Source
+
+
+@dataclass(frozen=True)
+class Given:
+    """A file as the user calls it, and where its bytes are: those of a pipe are kept, as they are needed twice."""
+
+    name: str
+    path: Path
+
+
+Pair = tuple[Given, Given | None]
+
+
+def pairs_of(source: Path, clean: Path | None, held: ExitStack) -> list[Pair]:
+    """The files that belong together; those of two folders by their names."""
+    if not source.is_dir():
+        if clean is not None and clean.is_dir():
+            raise RequestError(f"{source} is no folder and {clean} is one", hint="two files, or two folders")
+        if clean is not None and str(source) == str(clean) == "-":
+            raise RequestError("standard input can be read only once", hint="name a file: convcli learn - clean.wav")
+        return [(_given(source, held), None if clean is None else _given(clean, held))]
+    if clean is not None and not clean.is_dir():
+        raise RequestError(f"{source} is a folder and {clean} is none", hint="two folders with the same names")
+    files = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise RequestError(f"the folder {source} holds no files")
+    missing = [path.name for path in files if clean is not None and not (clean / path.name).is_file()]
+    if missing:
+        raise RequestError(f"{clean} has no {missing[0]}, which is in {source}", hint="pairs have the same names")
+    return [(_given(path, held), None if clean is None else _given(clean / path.name, held)) for path in files]
+
+
+def _given(path: Path, held: ExitStack) -> Given:
+    from convcli.media.outputs import check_input, is_special
+
+    if str(path) == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise RequestError("no input", hint="name a file, or pipe one in: ... | convcli learn - clean.wav")
+        return _kept("standard input", held.enter_context(spooled(sys.stdin.buffer, "standard input")), held)
+    check_input(path)
+    if not is_special(path):
+        return Given(str(path), path)
+    stream = held.enter_context(path.open("rb"))
+    return _kept(str(path), held.enter_context(spooled(stream, str(path))), held)
+
+
+def _kept(name: str, path: Path, held: ExitStack) -> Given:
+    held.enter_context(called(name, path))
+    return Given(name, path)
+
+
+def opened_pairs(
+    pairs: Sequence[Pair], opening: Opening, held: ExitStack, *, quiet: bool
+) -> list[tuple[Source[Any], Source[Any] | None]]:
+    """The sources of all pairs. Of a picture of several pages the first is taken, and that is said."""
+
+    def source_of(given: Given) -> Source[Any]:
+        sources, warnings = held.enter_context(_opened(given, opening))
+        pages = [f"{given.name}: of {len(sources)} pages the first is learned from"] if len(sources) > 1 else []
+        if not quiet:
+            for warning in (*warnings, *pages):
+                tell(warning.replace(str(given.path), given.name), kind="warning")
+        return sources[0]
+
+    return [(source_of(given), None if clean is None else source_of(clean)) for given, clean in pairs]
+
+
+@contextmanager
+def _opened(given: Given, opening: Opening) -> Iterator[tuple[Sequence[Source[Any]], list[str]]]:
+    try:
+        context = opening.input(given.path)
+        opened = context.__enter__()
+    except ConvcliError as error:
+        raise about(Path(given.name), error, read=given.path) from None
+    try:
+        yield opened
+    finally:
+        context.__exit__(None, None, None)
+
+
+def input_facts(pairs: Sequence[Pair], opened: Sequence[tuple[Source[Any], Source[Any] | None]]) -> list[InputFacts]:
+    """What was read, inputs and targets in turn."""
+    both = zip(
+        [one for pair in pairs for one in pair if one is not None],
+        [one for pair in opened for one in pair if one is not None],
+        strict=True,
+    )
+    return [
+        InputFacts(path=given.name, medium=own.medium, shape=own.shape, channels=own.channels, rate=own.rate)
+        for given, source in both
+        for own in [source.signal]
+    ]

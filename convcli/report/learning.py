@@ -1,0 +1,77 @@
+"""What was learned, in words and tables."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from convcli.report.words import number, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.facts import DelayFacts, LearningFacts
+
+RIDGE_COLUMNS = ("ridge", "root mean squared error")
+
+
+def error_columns(facts: LearningFacts) -> tuple[str, str, str]:
+    """What stands above the errors."""
+    against = f" against {facts.against}" if facts.against else ""
+    return f"root mean squared error{against}", "learned from", "held out"
+
+
+def error_rows(facts: LearningFacts) -> list[tuple[str, str, str]]:
+    """The errors of the filter and of the naive answers."""
+    return [
+        (one.name, _error(one.train, facts.power), "" if one.held is None else _error(one.held, facts.power_held))
+        for one in facts.errors
+    ]
+
+
+def _error(error: float, power: float | None) -> str:
+    """An error, and where that says something what it is in decibels below the target."""
+    if power is None or error <= 0 or power <= 0:
+        return number(error)
+    return f"{number(error)} ({20 * math.log10(error / power):.1f} dB)"
+
+
+def ridge_rows(facts: LearningFacts) -> list[tuple[str, str]]:
+    """The ridges that were tried; none where there was no choice."""
+    if len(facts.tried) < 2:
+        return []
+    return [(f"{one.ridge:g}", number(one.error)) for one in facts.tried]
+
+
+def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
+    """The facts outside of the tables as pairs of a name and a text."""
+    yield "task", facts.task
+    yield "layer", f"{facts.layers}, {facts.parameters:,} parameters{', one of them a constant' * facts.bias}"
+    yield "samples", f"{facts.samples:,} learned from, {facts.held_out:,} held out"
+    yield "ridge", f"{facts.ridge:g}, {facts.judged}"
+    if facts.deficient:
+        yield "note", "the input does not determine every tap; of those that fit, the smallest were taken"
+    for delay in facts.delays:
+        yield "delay", visible(f"{delay.input}: {delay_words(delay)}")
+    if facts.noise is not None:
+        yield "noise", noise_words(facts)
+
+
+def delay_words(delay: DelayFacts) -> str:
+    """`the target is 123 samples (5.58 ms) later than the input, correlation 0.97`."""
+    if len(delay.samples) == 2:
+        sides = [(delay.samples[0], "lower", "higher"), (delay.samples[1], "further right", "further left")]
+        moved = [f"{abs(n)} pixels {more if n > 0 else less}" for n, more, less in sides if n]
+        told = f"the target lies {' and '.join(moved)} than the input" if moved else "input and target do not differ"
+    else:
+        (lag,) = delay.samples
+        time = f" ({abs(delay.seconds) * 1000:.4g} ms)" if delay.seconds else ""
+        told = f"the target is {abs(lag):,} samples{time} {'later' if lag > 0 else 'earlier'} than the input"
+        told = told if lag else "none"
+    return told if delay.correlation is None else f"{told}, correlation {delay.correlation:.3g}"
+
+
+def noise_words(facts: LearningFacts) -> str:
+    """`0.0222, estimated as the least eigenvalue of the covariance`."""
+    source = "as was said" if facts.noise_given else "estimated, if it is white"
+    return f"{number(facts.noise)}, {source}"

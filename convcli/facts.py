@@ -131,6 +131,23 @@ class DelayFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingFacts:
+    """How a network was trained.
+
+    epochs, best : how many there were, and after which it was best; batch : windows to a step; rate : of learning, in
+    the end; decay : of the weights; restarts : how often it diverged and was begun again
+    """
+
+    epochs: int
+    best: int
+    seed: int
+    batch: int
+    rate: float
+    decay: float
+    restarts: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class LearningFacts:
     """A layer that was learned, and what it is worth.
 
@@ -139,6 +156,7 @@ class LearningFacts:
     errors : the filter first, then the naive answers; against : what they are the errors of
     power, power_held : root mean square of that, for errors in decibels; None where these say nothing
     noise : standard deviation of the white noise, when blind; noise_given : whether it was said, not estimated
+    training : how, where it was not solved
     """
 
     task: str
@@ -159,6 +177,7 @@ class LearningFacts:
     delays: tuple[DelayFacts, ...] = ()
     noise: float | None = None
     noise_given: bool = False
+    training: TrainingFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

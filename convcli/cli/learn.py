@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from convcli import __version__
-from convcli.cli import options, say, tell
+from convcli.cli import INTERRUPTED, options, say, tell
 from convcli.cli.given import input_facts, opened_pairs, pairs_of
 from convcli.cli.lesson import Asked, check_mode, lesson_of
 from convcli.cli.opening import Opening, medium_of
 from convcli.cli.options import examples
 from convcli.cli.table import column_names, one_character
+from convcli.cli.training import Training, check_training, trained_by, training_facts, training_warnings
 from convcli.errors import RequestError
 from convcli.facts import OutputFacts, RunFacts
 from convcli.report.words import visible
 
 if TYPE_CHECKING:
-    from convcli.engine.learn import Learned, Lesson
-    from convcli.signals import Signal
+    from collections.abc import Mapping
+
+    from convcli.signals import Array
 
 
 def learn(
@@ -90,6 +92,29 @@ def learn(
     mix: Annotated[
         bool, typer.Option("--mix", help="Every channel from every channel; else all share one filter.")
     ] = False,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYERS",
+            help="Train a network: 'conv:8,7 | relu | conv:1,5'. dense: one weight for each pair of positions, beside "
+            "a filter.",
+            show_default="one linear layer, solved",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the data at most, with --layers.", show_default="100")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Windows to a step.", show_default="32")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=1e-12, help="Length of the steps of Adam.", show_default="0.003")
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(min=0, help="Decay of the weights (AdamW).", show_default="0.0001")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the first weights and of the order.", show_default="0")
+    ] = None,
+    threads: options.Threads = None,
     columns: Annotated[
         list[str] | None,
         typer.Option("-c", "--columns", metavar="A,B", help="Tables: columns to learn from.", show_default="every one"),
@@ -123,6 +148,7 @@ def learn(
     """
     from convcli.cli.learned import learning_facts, lengths_differ, warnings_of, with_steps
     from convcli.engine.learn import learn as fit
+    from convcli.engine.learn import model_of
     from convcli.media.outputs import atomic
     from convcli.media.tables.source import TableOptions
     from convcli.report.files import write_report
@@ -144,6 +170,16 @@ def learn(
         ridge=ridge,
         holdout=holdout,
     )
+    training = Training(
+        layers=layers,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        seed=seed,
+        threads=threads,
+    )
+    check_training(training, asked)
     table = TableOptions(
         columns=wanted if wanted is None or target is None else tuple(dict.fromkeys((*wanted, target))),
         by=by,
@@ -161,11 +197,25 @@ def learn(
         opened = opened_pairs(pairs, opening, held, quiet=quiet)
         signal = opened[0][0].signal
         lesson = lesson_of(asked, signal, wanted)
-        learned = fit(lesson, opened)
+        trained = None
+        if training.layers is None:
+            learned = fit(lesson, opened)
+        else:
+            trained = trained_by(training, lesson, opened, quiet=quiet)
+            if trained is None:
+                tell("interrupted before the first epoch had ended: nothing is written", kind="warning")
+                return INTERRUPTED
+            learned = trained.learned
         inputs = input_facts(pairs, opened)
     facts = learning_facts(learned, lesson, signal, [given.name for given, _ in pairs])
     lengths = lengths_differ(inputs) if clean is not None else ()
-    _write(place, learned, lesson, signal)
+    warnings = [*lengths, *warnings_of(learned, lesson, facts)]
+    if trained is None:
+        _write(place, *model_of(learned, lesson, signal, version=__version__))
+    else:
+        facts = training_facts(facts, trained, training)
+        warnings += training_warnings(trained, place)
+        _write(place, *trained.model(lesson, signal, training.course(), version=__version__))
     run = RunFacts(
         version=__version__,
         command=("convcli", *sys.argv[1:]),
@@ -174,14 +224,14 @@ def learn(
         inputs=tuple(inputs),
         outputs=(OutputFacts(path=str(place), medium="model"),),
         learned=facts,
-        warnings=(*lengths, *warnings_of(learned, lesson, facts)),
+        warnings=tuple(warnings),
         seconds=clock.perf_counter() - started,
     )
     if report is not None:
         write_report(with_steps(run, place), report, atomic=atomic)
     if not quiet:
         _tell(run, place)
-    return 0
+    return INTERRUPTED if trained is not None and trained.interrupted else 0
 
 
 def _checked_output(output: Path | None, inputs: list[Path | None], report: Path | None, *, force: bool) -> Path:
@@ -199,19 +249,18 @@ def _checked_output(output: Path | None, inputs: list[Path | None], report: Path
     return output
 
 
-def _write(place: Path, learned: Learned, lesson: Lesson, signal: Signal) -> None:
+def _write(place: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
     from convcli.designs.weights import encode_weights
-    from convcli.engine.learn import model_of
     from convcli.media.outputs import atomic
 
-    encoded = encode_weights(*model_of(learned, lesson, signal, version=__version__))
+    encoded = encode_weights(tensors, metadata)
     with atomic(place) as path:
         path.write_bytes(encoded)
 
 
 def _tell(run: RunFacts, place: Path) -> None:
     """The summary, the errors side by side, and the honest word."""
-    from convcli.report.learning import delay_words, error_columns, error_rows, noise_words
+    from convcli.report.learning import delay_words, epoch_words, error_columns, error_rows, noise_words
 
     facts = run.learned
     if facts is None:
@@ -219,6 +268,7 @@ def _tell(run: RunFacts, place: Path) -> None:
     ridge = f", ridge {facts.ridge:g}" if facts.ridge else ""
     samples = f"{facts.samples:,} samples learned from, {facts.held_out:,} held out"
     made = f"{facts.layers}, {facts.parameters:,} parameters{ridge}"
+    made += f", {epoch_words(facts)}" if facts.training is not None else ""
     say(f"{visible(str(place))}: {made}, {samples}, in {run.seconds or 0:.3g} s")
     for delay in facts.delays:
         name = f" of {visible(delay.input)}" if len(facts.delays) > 1 else ""
@@ -243,6 +293,7 @@ def register(app: typer.Typer) -> None:
             "convcli learn noisy.wav clean.wav --taps 129 -o denoise.safetensors",
             "convcli audio model:denoise.safetensors other.wav -o cleaned.wav",
             "convcli learn prices.csv -c Open,Close --target Close --ahead 1 --taps 20 -o next.safetensors",
+            "convcli learn noisy.wav clean.wav --layers 'conv:8,9 | leaky_relu:0.1 | conv:1,9' -o net.safetensors",
             "convcli learn --blind scan.png --taps 9x9 -o scan.safetensors",
             "convcli learn --blind noisy.wav --noise auto -o denoise.safetensors",
             "convcli learn microphone.wav loudspeaker.wav --delay auto -o inverse.safetensors --report learned.html",

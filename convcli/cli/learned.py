@@ -83,7 +83,7 @@ def warnings_of(learned: Learned, lesson: Lesson, facts: LearningFacts) -> Itera
     where = "on what was held out" if learned.held else "on what it was learned from"
     for name in learned.worse:
         hint = "; --noise auto uses the sample itself too" if lesson.blind and lesson.noise is None else ""
-        yield f"the filter is no better than {name!r} {where}{hint}"
+        yield f"{learned.scores[0].name} is no better than {name!r} {where}{hint}"
 
 
 def _doubts(delay: DelayFacts) -> Iterator[str]:

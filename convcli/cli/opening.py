@@ -32,7 +32,9 @@ def medium_of(paths: Sequence[Path | None]) -> Medium:
         found = None if path is None else _by_suffix(path) or _by_content(path)
         if found is not None:
             return found
-    raise RequestError("nothing says whether this is sound, a table or a picture", hint="a suffix says it: .wav, .csv, .png")
+    raise RequestError(
+        "nothing says whether this is sound, a table or a picture", hint="a suffix says it: .wav, .csv, .png"
+    )
 
 
 def _by_suffix(path: Path) -> Medium | None:

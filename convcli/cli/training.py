@@ -1,27 +1,26 @@
-"""`convcli learn --layers`: training with a bar, Ctrl-C that keeps the best so far, and the errors side by side."""
+"""`convcli learn --layers`: what is asked of the training, a bar, and Ctrl-C that keeps the best so far."""
 
 from __future__ import annotations
 
 import signal as signals
 import threading
-import time as clock
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from convcli import __version__
-from convcli.cli import INTERRUPTED, say, tell
 from convcli.cli.progress import Progress
 from convcli.errors import RequestError
+from convcli.facts import TrainingFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from convcli.engine.learn import Learned
+    from convcli.cli.lesson import Asked
     from convcli.engine.lessons import Lesson
     from convcli.engine.training import Course, Epoch, Trained
-    from convcli.signals import Medium, Signal, Source
+    from convcli.facts import LearningFacts
+    from convcli.signals import Source
 
     Pairs = Sequence[tuple[Source[Any], Source[Any] | None]]
 
@@ -50,61 +49,63 @@ class Training:
         return Course(layers=self.layers or "", **known)  # type: ignore[arg-type]
 
 
-def check_training(
-    training: Training, *, taps: str | None, blind: bool, ridge: float | None, bias: bool | None
-) -> None:
+def check_training(training: Training, asked: Asked) -> None:
     """Refuse what does not go together with --layers, or not without."""
     if training.layers is None:
-        asked = [name for name, value in vars(training).items() if value is not None]
-        if asked:
-            raise RequestError(
-                f"--{asked[0].replace('_', '-')} is for training", hint='--layers "conv:8,7 | relu | conv:1,5"'
-            )
+        given = [name for name, value in vars(training).items() if value is not None]
+        if given:
+            option = f"--{given[0].replace('_', '-')}"
+            raise RequestError(f"{option} is for training", hint='--layers "conv:8,7 | relu | conv:1,5"')
         return
-    if blind:
+    if asked.blind:
         raise RequestError("--blind is for one linear layer: a network would learn to give back what it reads")
+    if asked.on == "differences":
+        raise RequestError("--on differences is for one linear layer", hint="--on levels, or without --layers")
     if training.layers.strip() == DENSE:
         return
     for name, value, instead in (
-        ("--taps", taps, "the layers have their own: conv:8,7"),
-        ("--ridge", ridge, "--weight-decay"),
-        ("--bias", bias, "conv:8,7,bias=false"),
+        ("--taps", asked.taps, "the layers have their own: conv:8,7"),
+        ("--ridge", asked.ridge, "--weight-decay"),
+        ("--bias", asked.bias, "conv:8,7,bias=false"),
     ):
         if value is not None:
             raise RequestError(f"{name} is for one linear layer", hint=instead)
 
 
-def run_training(place: Path, lesson: Lesson, training: Training, pairs: Pairs, *, quiet: bool, started: float) -> int:
-    """Train, write the model and tell; 130 where Ctrl-C ended it, with the best until then written."""
+def trained_by(training: Training, lesson: Lesson, pairs: Pairs, *, quiet: bool) -> Trained | None:
+    """The network, trained with a bar; None where Ctrl-C came before the first epoch had ended."""
     from convcli.engine.training import Watch, train
 
-    course, source = training.course(), pairs[0][0].signal
+    course = training.course()
     progress = Progress(course.epochs, shown=not quiet)
     with ExitStack() as held:
         stop = held.enter_context(first_interrupt())
         held.callback(progress.close)
         watch = Watch(tell=lambda epoch: progress.advance(1, _told(epoch)), stop=stop)
-        trained = train(lesson, course, pairs, watch)
-    if trained is None:
-        tell("interrupted before the first epoch ended: nothing was written", kind="warning")
-        return INTERRUPTED
-    write_model(place, *trained.model(lesson, source, course, version=__version__))
-    if not quiet:
-        _tell(trained, place, clock.perf_counter() - started, source)
+        return train(lesson, course, pairs, watch)
+
+
+def training_facts(facts: LearningFacts, trained: Trained, training: Training) -> LearningFacts:
+    """The facts of a network, from those of the layer that it is compared with."""
+    course = training.course()
+    how = TrainingFacts(
+        epochs=trained.last,
+        best=trained.best,
+        seed=course.seed,
+        batch=course.batch,
+        rate=trained.rate,
+        decay=course.decay,
+        restarts=trained.restarts,
+    )
+    return replace(facts, layers=trained.layers, parameters=trained.parameters, tried=(), judged="", training=how)
+
+
+def training_warnings(trained: Trained, place: Path) -> Iterator[str]:
+    """What ended the training before its time, or began it anew."""
+    if trained.restarts:
+        yield f"training diverged and was begun again with a learning rate of {trained.rate:g}"
     if trained.interrupted:
-        tell(f"interrupted after epoch {trained.last}: {place} has the best until then", kind="warning")
-        return INTERRUPTED
-    return 0
-
-
-def write_model(place: Path, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
-    """The model file, complete or not at all."""
-    from convcli.designs.weights import encode_weights
-    from convcli.media.outputs import atomic
-
-    encoded = encode_weights(tensors, metadata)
-    with atomic(place) as path:
-        path.write_bytes(encoded)
+        yield f"interrupted after epoch {trained.last}: {place} has the best until then"
 
 
 @contextmanager
@@ -133,43 +134,3 @@ def _told(epoch: Epoch) -> str:
 
     held = "" if epoch.held is None else f", held out {number(epoch.held)}"
     return f"epoch {epoch.number}: loss {number(epoch.train)}{held}"
-
-
-def _tell(trained: Trained, place: Path, seconds: float, source: Signal) -> None:
-    """The summary, the errors side by side, and the honest word."""
-    learned = trained.learned
-    samples = f"{learned.train:,} samples learned from, {learned.held:,} held out"
-    epochs = f"{trained.last} epoch{'s' * (trained.last != 1)}, the best was {trained.best}"
-    head = f"{place}: {trained.layers}, {trained.parameters:,} parameters, {samples}"
-    say(f"{head}, {epochs}, in {seconds:.3g} s")
-    tell_scores(learned, source.medium)
-    if trained.restarts:
-        rate = f"{trained.rate:g}"
-        tell(f"training diverged and was begun again with a learning rate of {rate}", kind="note")
-
-
-def tell_scores(learned: Learned, medium: Medium) -> None:
-    """The errors of what was learned and of the naive answers, side by side, and the honest word."""
-    from convcli.report.words import number
-
-    rows = [("root mean squared error", "learned from", "held out")]
-    for score in learned.scores:
-        held = "" if score.held is None else _error(score.held, learned.power, medium)
-        rows.append((score.name, number(score.train), held))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    for name, train, held in rows:
-        say(f"  {name:<{widths[0]}}  {train:>{widths[1]}}  {held:<{widths[2]}}".rstrip())
-    for name in learned.worse:
-        where = "on what was held out" if learned.held else "on what it was learned from"
-        tell(f"{learned.scores[0].name} is no better than {name!r} {where}", kind="warning")
-
-
-def _error(error: float, power: float, medium: Medium) -> str:
-    """An error, and for sound and pictures what it is in decibels below the target."""
-    import math
-
-    from convcli.report.words import number
-
-    if medium == "table" or error <= 0 or power <= 0:
-        return number(error)
-    return f"{number(error)} ({20 * math.log10(error / power):.1f} dB)"

@@ -382,11 +382,11 @@ class _Pooling:
             left = np.ones(y.shape, bool)
             for window, into in zip(self._windows(x, axis), self._windows(dx, axis), strict=True):
                 if self.layer.fold is np.add:
-                    into += dy
+                    np.add(into, dy, out=into)
                     continue
                 # The first of those that are largest is the one that was passed on.
                 chosen = (window == y) & left
-                into += dy * chosen
+                np.add(into, dy * chosen, out=into)
                 left &= ~chosen
             dy = dx
         return dy * np.asarray(self.layer.scale, dy.dtype)
@@ -450,9 +450,9 @@ class Worker:
 
 
 class Adam:
-    """Steps down a gradient, each weight at its own pace: Adam (Kingma & Ba 2015), with the decay of the weights
+    """Steps down a gradient, each weight at its own pace.
 
-    apart from the gradient (AdamW; Loshchilov & Hutter 2019).
+    Adam (Kingma & Ba 2015), with the decay of the weights apart from the gradient (AdamW; Loshchilov & Hutter 2019).
     """
 
     def __init__(self, size: int, *, rate: float, decay: float, eps: float = 1e-8) -> None:

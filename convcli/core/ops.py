@@ -183,6 +183,7 @@ def windowed(x: Array, size: int, step: int, outputs: int, axis: int) -> Iterato
 
 
 def folded(fold: Callable[..., Any], arrays: Iterator[Array]) -> Array:
+    """All arrays put together by `fold`, one after the other."""
     y = np.array(next(arrays))
     for array in arrays:
         fold(y, array, out=y)

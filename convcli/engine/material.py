@@ -69,38 +69,49 @@ def segments_of(
     lanes: Lanes,
     pairs: Sequence[tuple[Source[Any], Source[Any] | None]],
     workers: Workers,
+    *,
     stand: Stand,
+    lags: Sequence[Sizes],
 ) -> list[Segment]:
-    """Every signal of the pairs; each group of a table, and each channel where all share one filter, is one."""
+    """Every signal of the pairs; each group of a table, and each channel where all share one filter, is one.
+
+    lags : how much later the target of each pair is, along each sample axis
+    """
     found = []
-    for source, target in pairs:
+    for (source, target), lag in zip(pairs, lags, strict=True):
         parts: dict[bytes, list[tuple[Array, Array]]] = {}
         for group, x, y in Cutter(lesson, lanes, Reference(), source, target).arrivals(workers):
             parts.setdefault(group, []).append((x, y))
-        alpha = source.signal.alpha
         for pieces in parts.values():
             x, y = (np.concatenate(each) for each in zip(*pieces, strict=True))
-            kept = [c for c in range(lanes.shared) if c != alpha]
-            lots = [(x[..., c : c + 1], y[..., c : c + 1]) for c in kept] if lanes.shared else [(x, y)]
-            found += [_segment(lesson, *lot, stand) for lot in lots]
+            shift = (lag[0] + lesson.ahead, *lag[1:])
+            lots = [(x, y)] if not lanes.shared else [(x[..., [c]], y[..., [c]]) for c in range(lanes.shared)]
+            found += [_segment(*lot, stand, shift, lesson.holdout) for lot in lots]
     return found
 
 
-def _segment(lesson: Lesson, x: Array, y: Array, stand: Stand) -> Segment:
-    n, ahead = len(x), lesson.ahead
-    later = np.full((min(ahead, n), *y.shape[1:]), np.nan, y.dtype)
-    y = np.concatenate([y[ahead:], later])
-    good_x, good_y = (np.isfinite(each).all(axis=-1) for each in (x, y))
-    known = good_y & complete(good_x, stand)
-    border = n - round(n * lesson.holdout)
+def _segment(x: Array, y: Array, stand: Stand, shift: Sizes, holdout: float) -> Segment:
+    n = len(x)
+    for axis, lag in enumerate(shift):
+        y = _shifted(y, axis, lag)
+    good_x, good_y = (np.asarray(np.isfinite(each).all(axis=-1)) for each in (x, y))
+    known: Flags = good_y & complete(good_x, stand)
+    border = n - round(n * holdout)
     at = np.arange(n).reshape(-1, *(1,) * (x.ndim - 2))
-    train = known & (at < border - max(stand.after[0], ahead, 0))
-    return Segment(
-        x=np.where(good_x[..., None], x, 0),
-        y=np.where(good_y[..., None], y, 0),
-        train=train,
-        held=known & (at >= border),
-    )
+    train = known & (at < border - max(stand.after[0], shift[0], 0))
+    held = known & (at >= border + max(0, -shift[0]))
+    return Segment(x=np.where(good_x[..., None], x, 0), y=np.where(good_y[..., None], y, 0), train=train, held=held)
+
+
+def _shifted(y: Array, axis: int, lag: int) -> Array:
+    """What stands `lag` later along `axis`, NaN where nothing does."""
+    if lag == 0:
+        return y
+    moved = np.full_like(y, np.nan)
+    into, of = [slice(None)] * y.ndim, [slice(None)] * y.ndim
+    into[axis], of[axis] = (slice(0, -lag), slice(lag, None)) if lag > 0 else (slice(-lag, None), slice(0, lag))
+    moved[tuple(into)] = y[tuple(of)]
+    return moved
 
 
 def complete(good: Flags, stand: Stand) -> Flags:
@@ -150,15 +161,10 @@ class Material:
         """Windows that cover what is held out (or learned from) at the very samples where `model:` has outputs."""
         found = []
         for top, size in zip(self.tops, self.sizes, strict=True):
-            starts = (
-                int(top) + self.stand.start[0],
-                *(m + s for m, s in zip(self.margin[1:], self.stand.start[1:], strict=True)),
-            )
-            found.append(
-                self._grid(
-                    self.held if held else self.train, starts, tuple(a + n for a, n in zip(starts, size, strict=True))
-                )
-            )
+            corner = (int(top), *self.margin[1:])
+            starts = tuple(c + s for c, s in zip(corner, self.stand.start, strict=True))
+            stops = tuple(s + n for s, n in zip(starts, size, strict=True))
+            found.append(self._grid(self.held if held else self.train, starts, stops))
         return np.concatenate(found)
 
     def _grid(self, flags: Flags, starts: Sizes, stops: Sizes) -> Places:

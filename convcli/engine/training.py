@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from convcli.core.chain import Chain
 from convcli.core.gradients import Adam, Net, Weighted, Worker, layer_of
 from convcli.designs.learned import ConvLayer, Model
 from convcli.engine.learn import Learned, Score, learn, model_of
-from convcli.engine.lessons import Lanes, check_pair
+from convcli.engine.lessons import Lanes
 from convcli.engine.material import Material, Stand, segments_of
 from convcli.engine.networks import Network, written_layers
 from convcli.engine.plan import DEFAULT_EDGE, Rules
@@ -49,7 +50,10 @@ COMPARED = 1500
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """How to train. rate : of learning; batch : windows to a step; decay : of the weights; threads : None, all cores."""
+    """How to train.
+
+    batch : windows to a step; rate : of learning; decay : of the weights; threads : None, as many as cores
+    """
 
     layers: str
     epochs: int = 100
@@ -74,7 +78,7 @@ class Epoch:
 class Watch:
     """Who looks on: told of every epoch, and asked before every step whether to stop."""
 
-    tell: Callable[[Epoch], None] = lambda epoch: None
+    tell: Callable[[Epoch], None] = lambda _: None
     stop: Callable[[], bool] = lambda: False
 
 
@@ -116,20 +120,21 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
     """The network of least squared error that was found from inputs to their targets.
 
     The lesson says what is to be learned, but for its taps, which are those of the layers. The signals are held in
-    memory. None where it was stopped before the first epoch had ended. RequestError where the layers cannot be trained or do not fit the signals, or training diverges; InputError
-    where the data are too few, constant, or different in length.
+    memory. None where it was stopped before the first epoch had ended. RequestError where the layers cannot be trained
+    or do not fit the signals, or training diverges; InputError where the data are too few, constant, or different in
+    length.
     """
     signal = pairs[0][0].signal
-    for source, target in pairs:
-        check_pair(signal, source, target)
-    lanes = _lanes(lesson, pairs[0])
+    lanes = Lanes.of(lesson, signal, pairs[0][1])
     rules = Rules(edge=DEFAULT_EDGE[signal.medium], align=lesson.align)
     net, stand, names = bound(course.layers, signal, lanes, rules)
     if lesson.ahead and any(after > 0 for after in stand.after):
         message = f"the network would read {max(stand.after)} samples after the one that it predicts from"
         raise RequestError(message, hint="--align causal")
+    linear = compared(lesson, pairs, stand)  # which looks at the files, and for a delay between them
     with Workers(course.threads) as workers:
-        segments = segments_of(lesson, lanes, pairs, workers, stand)
+        lags = [delay.lag for delay in linear.delays] or [(0,) * signal.axes] * len(pairs)
+        segments = segments_of(lesson, lanes, pairs, workers, stand=stand, lags=lags)
     scaled, segments = _scaled(net, segments, signal.medium)
     school = School(net, course, segments, stand, dtype=np.float32)
     outcome = school.train(watch)
@@ -137,16 +142,7 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
         if outcome.interrupted:
             return None
         raise _diverged(course.rate)
-    return _trained(lesson, course, pairs, _Result(net, stand, names, scaled, school, outcome))
-
-
-def _lanes(lesson: Lesson, pair: tuple[Source[Any], Source[Any] | None]) -> Lanes:
-    """The channels of a pair; an opacity is none of them."""
-    if lesson.mix and pair[0].signal.alpha is not None:
-        raise RequestError(
-            "--mix with an opacity is not learned", hint="without --mix, or convcli image --channels rgb"
-        )
-    return Lanes.of(lesson, pair[0].signal, pair[1])
+    return _trained(course, linear, signal.medium, _Result(net, names, scaled, school, outcome))
 
 
 # ---------------------------------------------------------------------------------------------------- layers
@@ -170,7 +166,7 @@ def bound(text: str, signal: Signal, lanes: Lanes, rules: Rules) -> tuple[Net, S
 
 
 def _unlearned(text: str, signal: Signal, rules: Rules) -> tuple[Model, list[Call]]:
-    """The network with weights of the right shapes that say nothing yet. RequestError points at what cannot be trained."""
+    """The network with weights of the right shapes, all 0. RequestError points at what cannot be trained."""
     layers = written_layers(text, signal, rules)
     tensors: dict[int, dict[str, Any]] = {}
     channels = len(signal.channels)
@@ -243,7 +239,7 @@ def _scaled(net: Net, segments: list[Segment], medium: Medium) -> tuple[_Scaling
 
 
 def _spread(segments: list[Segment], name: str, *, columns: bool) -> tuple[Array, Array]:
-    """Mean and standard deviation of each channel where something is learned; else 0 and the root mean square of all."""
+    """Mean and deviation of each channel where something is learned; or 0 and the root mean square of all."""
     chosen = [getattr(each, name)[each.train] for each in segments]
     known = np.concatenate(chosen).astype(np.float64)
     channels = known.shape[-1]
@@ -288,7 +284,7 @@ class School:
         self.workers = [Worker(net, self.batch // PARTS, outputs, dtype) for _ in range(PARTS)]
         self.material = Material(segments, stand, outputs, self.workers[0].x.shape[1:-1], dtype)
         self.decays = np.concatenate(
-            [np.repeat([1.0, 0.0], [math.prod(l.weights), l.outputs * l.bias]) for l in net.weighted]
+            [np.repeat([1.0, 0.0], [math.prod(each.weights), each.outputs * each.bias]) for each in net.weighted]
         )
         self.checked = any(each.held.any() for each in segments)
         small = self.workers[0].x.size < 1 << 12
@@ -346,9 +342,8 @@ class School:
             some = places[step * self.batch : (step + 1) * self.batch]
             parts = np.split(some, PARTS)
             weight = self._weight(some)
-            done = list(
-                workers.map(lambda job: self._learned(*job, numbers, weight), zip(self.workers, parts, strict=True))
-            )
+            learned = partial(self._learned, numbers=numbers, weight=weight)
+            done = list(workers.map(learned, zip(self.workers, parts, strict=True)))
             loss = sum(loss for loss, _ in done)
             if not math.isfinite(loss):
                 return math.inf
@@ -358,10 +353,11 @@ class School:
 
     def _weight(self, places: Places) -> float:
         """How many numbers the windows at `places` are compared in."""
-        return self.material.count(places) * self.workers[0].dy.shape[-1]
+        return float(self.material.count(places) * self.workers[0].dy.shape[-1])
 
-    def _learned(self, worker: Worker, places: Places, numbers: Vector, weight: float) -> tuple[float, Vector]:
+    def _learned(self, job: tuple[Worker, Places], *, numbers: Vector, weight: float) -> tuple[float, Vector]:
         """The sum of squared errors of some windows, and the gradient of what it adds to the mean over the batch."""
+        worker, places = job
         with np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at
             worker.load(numbers)
             target, weights = self.material.fill(worker, places, held=False)
@@ -380,14 +376,14 @@ class School:
         total = count = 0.0
         for first in range(0, len(places), self.batch):
             parts = [places[at : at + size] for at in range(first, min(first + self.batch, len(places)), size)]
-            for loss, weight in workers.map(
-                lambda job: self._checked(*job, held=held), zip(self.workers, parts, strict=False)
-            ):
+            jobs = zip(self.workers, parts, strict=False)
+            for loss, weight in workers.map(partial(self._checked, held=held), jobs):
                 total, count = total + loss, count + weight
         return total / count if count else math.nan
 
-    def _checked(self, worker: Worker, places: Places, *, held: bool) -> tuple[float, float]:
+    def _checked(self, job: tuple[Worker, Places], *, held: bool) -> tuple[float, float]:
         """The sum of squared errors of some windows, and how many numbers were compared."""
+        worker, places = job
         full = np.resize(places, (worker.batch, places.shape[1]))
         with np.errstate(over="ignore", invalid="ignore"):
             target, weights = self.material.fill(worker, full, held=held)
@@ -419,18 +415,15 @@ class _Result:
     """What training left."""
 
     net: Net
-    stand: Stand
     names: list[int]
     scaling: _Scaling
     school: School
     outcome: _Outcome
 
 
-def _trained(lesson: Lesson, course: Course, pairs: Pairs, result: _Result) -> Trained:
-    """The network with its errors, those of a linear layer of the same reach, and the naive ones."""
-    signal, outcome, school = pairs[0][0].signal, result.outcome, result.school
-    reached = tuple(b + a + 1 for b, a in zip(result.stand.before, result.stand.after, strict=True))
-    linear = compared(lesson, pairs, reached)
+def _trained(course: Course, linear: Learned, medium: Medium, result: _Result) -> Trained:
+    """The network with its errors, beside those of a linear layer and of the naive answers."""
+    outcome, school = result.outcome, result.school
     unit = result.scaling.y[1]
     with Workers(school.threads) as workers:
         errors = [school.error(outcome.numbers, workers, held=held) for held in (False, True)]
@@ -443,8 +436,8 @@ def _trained(lesson: Lesson, course: Course, pairs: Pairs, result: _Result) -> T
     text = " | ".join(call.text for call in _calls(course.layers))
     return Trained(
         layers=text,
-        tensors=_tensors(result, medium=signal.medium),
-        scaling=_kept(result.scaling) if signal.medium == "table" else {},
+        tensors=_tensors(result, medium=medium),
+        scaling=_kept(result.scaling) if medium == "table" else {},
         learned=replace(linear, scores=(score, *linear.scores), ridge=0.0, deficient=False),
         parameters=result.net.parameters,
         rate=outcome.rate,
@@ -461,8 +454,9 @@ def _calls(text: str) -> tuple[Call, ...]:
     return parse(text)
 
 
-def compared(lesson: Lesson, pairs: Pairs, reached: Sizes) -> Learned:
-    """What one linear layer makes of the same inputs, where it can be solved, and the naive answers."""
+def compared(lesson: Lesson, pairs: Pairs, stand: Stand) -> Learned:
+    """What one linear layer makes of as many inputs, where it can be solved, and the naive answers."""
+    reached = tuple(b + a + 1 for b, a in zip(stand.before, stand.after, strict=True))
     taps = math.prod(reached) * (len(lesson.inputs) or (len(pairs[0][0].signal.channels) if lesson.mix else 1))
     if taps <= COMPARED:
         try:
@@ -472,7 +466,7 @@ def compared(lesson: Lesson, pairs: Pairs, reached: Sizes) -> Learned:
         else:
             name = f"one linear layer, {'x'.join(str(n) for n in reached)} taps"
             return replace(linear, scores=(replace(linear.scores[0], name=name), *linear.scores[1:]))
-    naive = learn(replace(lesson, taps=(1,) * len(reached), bias=True), pairs)
+    naive = learn(replace(lesson, taps=(1,) * len(reached), bias=True, ridge=None), pairs)
     return replace(naive, scores=naive.scores[1:])
 
 
@@ -484,7 +478,7 @@ def _tensors(result: _Result, *, medium: Medium) -> dict[str, Array]:
         first /= result.scaling.x[1][0]
         for each in last:
             if each is not None:
-                each *= result.scaling.y[1][0]
+                np.multiply(each, result.scaling.y[1][0], out=each)
     named: dict[str, Array] = {}
     for number, (w, b) in zip(result.names, tensors, strict=True):
         named[f"{number}.weight"] = w.astype(np.float32)

@@ -48,7 +48,12 @@ def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
     yield "task", facts.task
     yield "layer", f"{facts.layers}, {facts.parameters:,} parameters{', one of them a constant' * facts.bias}"
     yield "samples", f"{facts.samples:,} learned from, {facts.held_out:,} held out"
-    yield "ridge", f"{facts.ridge:g}, {facts.judged}"
+    if facts.training is not None:
+        how = facts.training
+        yield "training", f"{epoch_words(facts)}, seed {how.seed}, {how.batch} windows to a step"
+        yield "learning rate", f"{how.rate:g} in the end, weight decay {how.decay:g}"
+    else:
+        yield "ridge", f"{facts.ridge:g}, {facts.judged}"
     if facts.deficient:
         yield "note", "the input does not determine every tap; of those that fit, the smallest were taken"
     for delay in facts.delays:
@@ -69,6 +74,12 @@ def delay_words(delay: DelayFacts) -> str:
         told = f"the target is {abs(lag):,} samples{time} {'later' if lag > 0 else 'earlier'} than the input"
         told = told if lag else "none"
     return told if delay.correlation is None else f"{told}, correlation {delay.correlation:.3g}"
+
+
+def epoch_words(facts: LearningFacts) -> str:
+    """`30 epochs, the best was 28`; nothing where there were none."""
+    how = facts.training
+    return "" if how is None else f"{how.epochs} epoch{'s' * (how.epochs != 1)}, the best was {how.best}"
 
 
 def noise_words(facts: LearningFacts) -> str:

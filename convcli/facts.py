@@ -148,6 +148,21 @@ class TrainingFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MovedFacts:
+    """How an answer fares when the same signal begins one sample later.
+
+    before, after : root mean squared errors on what was learned from and on what was held out (None: nothing was)
+    differs : root mean square of the change of the answer to one and the same sample
+    """
+
+    name: str
+    parameters: int
+    before: tuple[float, float | None]
+    after: tuple[float, float | None]
+    differs: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class LearningFacts:
     """A layer that was learned, and what it is worth.
 
@@ -156,7 +171,7 @@ class LearningFacts:
     errors : the filter first, then the naive answers; against : what they are the errors of
     power, power_held : root mean square of that, for errors in decibels; None where these say nothing
     noise : standard deviation of the white noise, when blind; noise_given : whether it was said, not estimated
-    training : how, where it was not solved
+    training : how, where it was not solved; moved : of a dense layer and a filter, one sample later
     """
 
     task: str
@@ -178,6 +193,7 @@ class LearningFacts:
     noise: float | None = None
     noise_given: bool = False
     training: TrainingFacts | None = None
+    moved: tuple[MovedFacts, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,13 +17,13 @@ from convcli.cli.lesson import Asked, check_mode, lesson_of
 from convcli.cli.opening import Opening, medium_of
 from convcli.cli.options import examples
 from convcli.cli.table import column_names, one_character
-from convcli.cli.training import Training, check_training, trained_by, training_facts, training_warnings
+from convcli.cli.training import Training, check_training, taught_by
 from convcli.errors import RequestError
 from convcli.facts import OutputFacts, RunFacts
 from convcli.report.words import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from convcli.signals import Array
 
@@ -147,8 +147,6 @@ def learn(
     error there is told beside that of doing nothing.
     """
     from convcli.cli.learned import learning_facts, lengths_differ, warnings_of, with_steps
-    from convcli.engine.learn import learn as fit
-    from convcli.engine.learn import model_of
     from convcli.media.outputs import atomic
     from convcli.media.tables.source import TableOptions
     from convcli.report.files import write_report
@@ -197,25 +195,16 @@ def learn(
         opened = opened_pairs(pairs, opening, held, quiet=quiet)
         signal = opened[0][0].signal
         lesson = lesson_of(asked, signal, wanted)
-        trained = None
-        if training.layers is None:
-            learned = fit(lesson, opened)
-        else:
-            trained = trained_by(training, lesson, opened, quiet=quiet)
-            if trained is None:
-                tell("interrupted before the first epoch had ended: nothing is written", kind="warning")
-                return INTERRUPTED
-            learned = trained.learned
+        taught = taught_by(training, lesson, opened, quiet=quiet)
+        if taught is None:
+            tell("interrupted before the first epoch had ended: nothing is written", kind="warning")
+            return INTERRUPTED
+        learned = taught.learned
         inputs = input_facts(pairs, opened)
-    facts = learning_facts(learned, lesson, signal, [given.name for given, _ in pairs])
+    facts = taught.facts(learning_facts(learned, lesson, signal, [given.name for given, _ in pairs]))
     lengths = lengths_differ(inputs) if clean is not None else ()
-    warnings = [*lengths, *warnings_of(learned, lesson, facts)]
-    if trained is None:
-        _write(place, *model_of(learned, lesson, signal, version=__version__))
-    else:
-        facts = training_facts(facts, trained, training)
-        warnings += training_warnings(trained, place)
-        _write(place, *trained.model(lesson, signal, training.course(), version=__version__))
+    warnings = (*lengths, *warnings_of(learned, lesson, facts), *taught.warnings(place))
+    _write(place, *taught.model(lesson, signal))
     run = RunFacts(
         version=__version__,
         command=("convcli", *sys.argv[1:]),
@@ -224,14 +213,14 @@ def learn(
         inputs=tuple(inputs),
         outputs=(OutputFacts(path=str(place), medium="model"),),
         learned=facts,
-        warnings=tuple(warnings),
+        warnings=warnings,
         seconds=clock.perf_counter() - started,
     )
     if report is not None:
-        write_report(with_steps(run, place), report, atomic=atomic)
+        write_report(with_steps(run, place) if taught.runs else run, report, atomic=atomic)
     if not quiet:
         _tell(run, place)
-    return INTERRUPTED if trained is not None and trained.interrupted else 0
+    return INTERRUPTED if taught.interrupted else 0
 
 
 def _checked_output(output: Path | None, inputs: list[Path | None], report: Path | None, *, force: bool) -> Path:
@@ -260,7 +249,15 @@ def _write(place: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str
 
 def _tell(run: RunFacts, place: Path) -> None:
     """The summary, the errors side by side, and the honest word."""
-    from convcli.report.learning import delay_words, epoch_words, error_columns, error_rows, noise_words
+    from convcli.report.learning import (
+        MOVED_COLUMNS,
+        delay_words,
+        epoch_words,
+        error_columns,
+        error_rows,
+        moved_rows,
+        noise_words,
+    )
 
     facts = run.learned
     if facts is None:
@@ -275,14 +272,21 @@ def _tell(run: RunFacts, place: Path) -> None:
         say(f"  delay{name}: {delay_words(delay)}")
     if facts.noise is not None:
         say(f"  noise: {noise_words(facts)}")
-    rows = [error_columns(facts), *error_rows(facts)]
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    for name, train, held in rows:
-        say(f"  {name:<{widths[0]}}  {train:>{widths[1]}}  {held:<{widths[2]}}".rstrip())
+    _say_table([error_columns(facts), *error_rows(facts)])
+    if facts.moved:
+        _say_table([MOVED_COLUMNS, *moved_rows(facts)])
     if facts.deficient:
         tell("the input does not determine every tap; of those that fit, the smallest were taken", kind="note")
     for warning in run.warnings:
         tell(warning, kind="warning")
+
+
+def _say_table(rows: Sequence[Sequence[str]]) -> None:
+    """Columns side by side, the last one flush left, so that what follows a number may hang over."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *cells, last in rows:
+        middle = "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:-1], strict=True))
+        say(f"  {name:<{widths[0]}}{middle}  {last}".rstrip())
 
 
 def register(app: typer.Typer) -> None:

@@ -8,19 +8,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from convcli import __version__
 from convcli.cli.progress import Progress
 from convcli.errors import RequestError
-from convcli.facts import TrainingFacts
+from convcli.facts import MovedFacts, TrainingFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from convcli.cli.lesson import Asked
+    from convcli.engine.learn import Learned
     from convcli.engine.lessons import Lesson
+    from convcli.engine.perceptron import Perceptron
     from convcli.engine.training import Course, Epoch, Trained
     from convcli.facts import LearningFacts
-    from convcli.signals import Source
+    from convcli.signals import Signal, Source
 
     Pairs = Sequence[tuple[Source[Any], Source[Any] | None]]
 
@@ -62,6 +65,10 @@ def check_training(training: Training, asked: Asked) -> None:
     if asked.on == "differences":
         raise RequestError("--on differences is for one linear layer", hint="--on levels, or without --layers")
     if training.layers.strip() == DENSE:
+        given = [name for name, value in vars(training).items() if value is not None and name != "layers"]
+        if given:
+            option = f"--{given[0].replace('_', '-')}"
+            raise RequestError(f"{option} is for training, and a dense layer is solved", hint=f"without {option}")
         return
     for name, value, instead in (
         ("--taps", asked.taps, "the layers have their own: conv:8,7"),
@@ -72,8 +79,82 @@ def check_training(training: Training, asked: Asked) -> None:
             raise RequestError(f"{name} is for one linear layer", hint=instead)
 
 
-def trained_by(training: Training, lesson: Lesson, pairs: Pairs, *, quiet: bool) -> Trained | None:
-    """The network, trained with a bar; None where Ctrl-C came before the first epoch had ended."""
+@dataclass(frozen=True)
+class Taught:
+    """What was learned: a linear layer, and what it is compared with where a network or a dense layer was asked for."""
+
+    learned: Learned
+    network: Trained | None = None
+    dense: Perceptron | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self.network is not None and self.network.interrupted
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is a filter that `model:` can run."""
+        return self.dense is None
+
+    def model(self, lesson: Lesson, signal: Signal) -> tuple[dict[str, Any], dict[str, str]]:
+        """The tensors and the metadata of the model file."""
+        from convcli.engine.learn import model_of
+
+        made = self.network or self.dense
+        if made is None:
+            return model_of(self.learned, lesson, signal, version=__version__)
+        return made.model(lesson, signal, version=__version__)
+
+    def facts(self, facts: LearningFacts) -> LearningFacts:
+        """The facts, from those of the linear layer."""
+        made = self.network or self.dense
+        if made is None:
+            return facts
+        facts = replace(facts, layers=made.layers, parameters=made.parameters, tried=(), bias=False)
+        if self.dense is not None:
+            return replace(facts, moved=tuple(MovedFacts(**vars(each)) for each in self.dense.moved))
+        return replace(facts, training=None if self.network is None else _training_facts(self.network))
+
+    def warnings(self, place: Path) -> Iterator[str]:
+        """What ended the training before its time, or began it anew."""
+        if self.network is None:
+            return
+        if self.network.restarts:
+            yield f"training diverged and was begun again with a learning rate of {self.network.rate:g}"
+        if self.interrupted:
+            yield f"interrupted after epoch {self.network.last}: {place} has the best until then"
+
+
+def _training_facts(made: Trained) -> TrainingFacts:
+    return TrainingFacts(
+        epochs=made.last,
+        best=made.best,
+        seed=made.course.seed,
+        batch=made.course.batch,
+        rate=made.rate,
+        decay=made.course.decay,
+        restarts=made.restarts,
+    )
+
+
+def taught_by(training: Training, lesson: Lesson, pairs: Pairs, *, quiet: bool) -> Taught | None:
+    """What is learned; None where Ctrl-C came before there was anything."""
+    if training.layers is None:
+        from convcli.engine.learn import learn
+
+        return Taught(learn(lesson, pairs))
+    if training.layers.strip() == DENSE:
+        from convcli.engine.perceptron import fit_perceptron
+
+        dense = fit_perceptron(lesson, pairs)
+        return Taught(dense.learned, dense=dense)
+    network = _trained(training, lesson, pairs, quiet=quiet)
+    return None if network is None else Taught(network.learned, network=network)
+
+
+def _trained(training: Training, lesson: Lesson, pairs: Pairs, *, quiet: bool) -> Trained | None:
+    """A network, trained with a bar."""
     from convcli.engine.training import Watch, train
 
     course = training.course()
@@ -83,29 +164,6 @@ def trained_by(training: Training, lesson: Lesson, pairs: Pairs, *, quiet: bool)
         held.callback(progress.close)
         watch = Watch(tell=lambda epoch: progress.advance(1, _told(epoch)), stop=stop)
         return train(lesson, course, pairs, watch)
-
-
-def training_facts(facts: LearningFacts, trained: Trained, training: Training) -> LearningFacts:
-    """The facts of a network, from those of the layer that it is compared with."""
-    course = training.course()
-    how = TrainingFacts(
-        epochs=trained.last,
-        best=trained.best,
-        seed=course.seed,
-        batch=course.batch,
-        rate=trained.rate,
-        decay=course.decay,
-        restarts=trained.restarts,
-    )
-    return replace(facts, layers=trained.layers, parameters=trained.parameters, tried=(), judged="", training=how)
-
-
-def training_warnings(trained: Trained, place: Path) -> Iterator[str]:
-    """What ended the training before its time, or began it anew."""
-    if trained.restarts:
-        yield f"training diverged and was begun again with a learning rate of {trained.rate:g}"
-    if trained.interrupted:
-        yield f"interrupted after epoch {trained.last}: {place} has the best until then"
 
 
 @contextmanager

@@ -59,6 +59,10 @@ def _remark(model: Model, rules: Rules) -> str:
 
 def _check_origin(model: Model, signal: Signal) -> None:
     """Refuse a signal of other axes, rate or columns than the model was learned from."""
+    task = model.about.get("task", "")
+    if task.startswith("stretches"):
+        message = f"{model.path} has one weight for each pair of positions in {task}, and is no filter"
+        raise RequestError(message, hint="what convcli learn makes without --layers dense is one")
     if model.medium is not None and (model.medium == "image") != (signal.axes == 2):
         kind = {"image": "pictures", "table": "tables"}.get(model.medium, "sound")
         raise RequestError(f"{model.path} was learned from {kind}, and this is {_NOUN.get(signal.medium, 'an array')}")

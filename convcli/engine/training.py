@@ -92,6 +92,7 @@ class Trained:
     """
 
     layers: str
+    course: Course
     tensors: dict[str, Array]
     scaling: dict[str, list[list[float]]]
     learned: Learned
@@ -102,12 +103,11 @@ class Trained:
     restarts: int
     interrupted: bool
 
-    def model(
-        self, lesson: Lesson, signal: Signal, course: Course, *, version: str
-    ) -> tuple[dict[str, Any], dict[str, str]]:
+    def model(self, lesson: Lesson, signal: Signal, *, version: str) -> tuple[dict[str, Any], dict[str, str]]:
         """The tensors and the metadata of the model file."""
         _, metadata = model_of(self.learned, lesson, signal, version=version)
         facts = json.loads(metadata["facts"])
+        course = self.course
         facts |= {"epochs": self.last, "best_epoch": self.best, "seed": course.seed, "batch": course.batch}
         facts |= {"learning_rate": course.rate, "weight_decay": course.decay}
         metadata |= {"layers": self.layers, "facts": json.dumps(facts)}
@@ -436,6 +436,7 @@ def _trained(course: Course, linear: Learned, medium: Medium, result: _Result) -
     text = " | ".join(call.text for call in _calls(course.layers))
     return Trained(
         layers=text,
+        course=course,
         tensors=_tensors(result, medium=medium),
         scaling=_kept(result.scaling) if medium == "table" else {},
         learned=replace(linear, scores=(score, *linear.scores), ridge=0.0, deficient=False),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from convcli.facts import DelayFacts, LearningFacts
 
 RIDGE_COLUMNS = ("ridge", "root mean squared error")
+MOVED_COLUMNS = ("one sample later", "parameters", "learned from", "held out", "the answer changes by")
 
 
 def error_columns(facts: LearningFacts) -> tuple[str, str, str]:
@@ -41,6 +42,22 @@ def ridge_rows(facts: LearningFacts) -> list[tuple[str, str]]:
     if len(facts.tried) < 2:
         return []
     return [(f"{one.ridge:g}", number(one.error)) for one in facts.tried]
+
+
+def moved_rows(facts: LearningFacts) -> list[tuple[str, ...]]:
+    """What becomes of a dense layer and of a filter when the signal begins one sample later."""
+    return [
+        (
+            one.name,
+            f"{one.parameters:,}",
+            *(
+                "" if before is None or after is None else f"{number(before)} -> {number(after)}"
+                for before, after in zip(one.before, one.after, strict=True)
+            ),
+            number(one.differs),
+        )
+        for one in facts.moved
+    ]
 
 
 def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:

@@ -106,6 +106,12 @@ class Band:
         lead = np.moveaxis(w, (0, 1), (-1, -2))
         return lead.reshape(1, *(n for k in self.shape for n in (k, 1)), self.inputs, self.outputs)
 
+    def matrix(self, w: Weights) -> Array:
+        """The matrix (taps, count * out) of weights (out, in, k...)."""
+        matrix = np.zeros((self.taps, self.count * self.outputs), w.dtype)
+        self.bands(matrix)[...] = self.laid_out(w)
+        return matrix
+
     def summed(self, bands: Array) -> Array:
         """The adjoint of filling `bands`: (out, in, k...)."""
         over = (0, *(2 + 2 * axis for axis in range(len(self.shape))))

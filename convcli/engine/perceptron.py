@@ -64,8 +64,9 @@ class Moved:
 class Perceptron:
     """A dense layer.
 
-    weights : (out * stretch, in * stretch), as of torch.nn.Linear, channels first; bias : (out * stretch,); learned : its errors beside those of the filter of as many taps and of the naive answers; moved : both, one sample
-    later; stretch : samples on each axis
+    weights : (out * stretch, in * stretch), as of torch.nn.Linear, channels first; bias : (out * stretch,)
+    stretch : samples on each axis; learned : its errors beside those of the filter of as many taps and of the naive
+    answers; moved : both, one sample later
     """
 
     weights: Array

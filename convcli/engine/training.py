@@ -42,8 +42,9 @@ LONGEST = {1: 1024, 2: 64}
 STEPS = 32
 # Epochs without a gain after which the rate is halved, and after which training ends.
 HALVED, PATIENCE = 4, 12
-# How often training that diverged is begun again with a quarter of the rate.
-RESTARTS = 4
+# Training whose error is so many times the power of the target has diverged. With a tenth of the rate it
+# is begun again, at most so often.
+HOPELESS, RESTARTS = 1e4, 5
 # A linear layer of at most so many inputs is solved for comparison.
 COMPARED = 1500
 
@@ -286,6 +287,8 @@ class School:
         self.decays = np.concatenate(
             [np.repeat([1.0, 0.0], [math.prod(each.weights), each.outputs * each.bias]) for each in net.weighted]
         )
+        power = sum(float(np.square(each.y[each.train]).sum()) for each in segments) / max(1, count)
+        self.hopeless = HOPELESS * max(1.0, power)
         self.checked = any(each.held.any() for each in segments)
         small = self.workers[0].x.size < 1 << 12
         self.threads = 1 if small else min(PARTS, course.threads or cores())
@@ -304,7 +307,7 @@ class School:
                     break
                 held = self.error(numbers, workers, held=True) if self.checked else None
                 error = trained if held is None else held
-                if not math.isfinite(error):
+                if not error < self.hopeless:
                     adam = self._again(outcome)
                     numbers[:] = outcome.numbers
                     continue
@@ -325,7 +328,7 @@ class School:
         outcome.restarts += 1
         if outcome.restarts > RESTARTS:
             raise _diverged(outcome.rate)
-        outcome.rate /= 4
+        outcome.rate /= 10
         return Adam(len(outcome.numbers), rate=outcome.rate, decay=self.course.decay)
 
     def _epoch(
@@ -345,7 +348,7 @@ class School:
             learned = partial(self._learned, numbers=numbers, weight=weight)
             done = list(workers.map(learned, zip(self.workers, parts, strict=True)))
             loss = sum(loss for loss, _ in done)
-            if not math.isfinite(loss):
+            if not loss < self.hopeless * max(1.0, weight):
                 return math.inf
             adam.step(numbers, sum((gradient for _, gradient in done[1:]), done[0][1].copy()), self.decays)
             total, count = total + loss, count + weight

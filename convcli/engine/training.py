@@ -301,7 +301,7 @@ class School:
         adam = Adam(len(numbers), rate=self.course.rate, decay=self.course.decay)
         with Workers(self.threads) as workers:
             for epoch in range(1, self.course.epochs + 1):
-                trained = self._epoch(numbers, adam, random, workers, watch)
+                trained = self.epoch(self.material.scattered(random), numbers, adam, workers, watch.stop)
                 if trained is None:
                     outcome.interrupted = True
                     break
@@ -331,16 +331,15 @@ class School:
         outcome.rate /= 10
         return Adam(len(outcome.numbers), rate=outcome.rate, decay=self.course.decay)
 
-    def _epoch(
-        self, numbers: Vector, adam: Adam, random: np.random.Generator, workers: Workers, watch: Watch
+    def epoch(
+        self, places: Places, numbers: Vector, adam: Adam, workers: Workers, stop: Callable[[], bool]
     ) -> float | None:
-        """One pass over all windows; returns the mean squared error on the way, or None where it was stopped."""
-        places = self.material.scattered(random)
+        """One pass over the windows at `places`: the mean squared error on the way, or None where it was stopped."""
         steps = -(-len(places) // self.batch)
         places = np.resize(places, (steps * self.batch, places.shape[1]))  # the last batch is filled up from the first
         total = count = 0.0
         for step in range(steps):
-            if watch.stop():
+            if stop():
                 return None
             some = places[step * self.batch : (step + 1) * self.batch]
             parts = np.split(some, PARTS)

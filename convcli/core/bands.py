@@ -82,6 +82,16 @@ class Band:
         """How many inputs so many outputs read; along the last axis a multiple of `count`."""
         return tuple((m - 1) * s + w for m, s, w in zip(outputs, self.steps, self.widths, strict=True))
 
+    @property
+    def strides(self) -> bool:
+        """Whether it skips inputs between outputs on any axis."""
+        return any(step > 1 for step in self.steps)
+
+    @property
+    def mirrored(self) -> Band:
+        """Of a layer without strides the one that takes the gradient of its outputs to that of its inputs."""
+        return replace(self, inputs=self.outputs, outputs=self.inputs, count=1)
+
     # --- the matrix ---
 
     def bands(self, matrix: Array) -> Array:
@@ -174,7 +184,7 @@ class Band:
         added = 0 if leads else 0.8 + 20 / min(run, self.count * self.steps[-1] * self.inputs)
         return math.prod(outputs[:-1]) * -(-outputs[-1] // self.count) * self.taps * (products + copied + added)
 
-    def fastest(self, outputs: Sizes, *, leads: bool) -> Band:
-        """The band that computes as many outputs at once as is cheapest for so many, complete rows or not."""
-        counts = range(1, min(MOST, outputs[-1]) + 1)
+    def fastest(self, outputs: Sizes, *, leads: bool, whole: bool = False) -> Band:
+        """The band that computes as many outputs at once as is cheapest; `whole`: rows that are complete."""
+        counts = [c for c in range(1, min(MOST, outputs[-1]) + 1) if not whole or outputs[-1] % c == 0]
         return min((replace(self, count=c) for c in counts), key=lambda band: band.cost(outputs, leads=leads))

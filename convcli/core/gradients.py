@@ -200,7 +200,9 @@ class Net:
             layer, band = self.layers[number], None
             if isinstance(layer, Weighted):
                 leads = not any(isinstance(earlier, Weighted) for earlier in self.layers[:number])
-                band = layer.band.fastest(outputs, leads=leads)
+                band = layer.band
+                # Without strides the gradient of the inputs is computed by another band.
+                band = band.fastest(outputs, leads=leads or not band.strides)
                 outputs = (*outputs[:-1], -(-outputs[-1] // band.count) * band.count)
             made, outputs = outputs, layer.reads(outputs)
             found.append(Placed(layer, outputs, made, band))
@@ -279,65 +281,114 @@ class _Weighing:
         self.slopes = np.empty((taps + layer.bias, wide), dtype)
         self.x: Array | None = None
         self.copies: list[tuple[Array, Array]] = []
-        self.dx = None if leads else np.zeros((batch, *place.given, layer.inputs), dtype)
-        self.drows = np.empty((0 if leads else count, taps), dtype)
-        self.sums = [] if self.dx is None else [self._sums(self.dx, g) for g in range(layer.groups)]
-
-    def _sums(self, dx: Array, g: int) -> list[tuple[Array, Array]]:
-        return self.band.sums(self.drows, self.outputs, self._inputs(dx, g))
+        self.sloping = band.bands(self.slopes)
+        self.back: _Mirrored | _Scattered | None = None
+        if not leads:
+            self.back = (_Scattered if band.strides else _Mirrored)(self, place, batch, dtype)
 
     def load(self, weights: Vector, bias: Vector | None) -> None:
         """Take new weights."""
         for g, part in enumerate(np.split(weights * self.layer.scale, self.layer.groups)):
             self.bands[g][...] = self.band.laid_out(part)
+            if self.back is not None:
+                self.back.load(g, part)
             if bias is not None:
-                self.matrices[g][-1].reshape(self.band.count, -1)[...] = self._outputs(bias, g)
+                self.matrices[g][-1].reshape(self.band.count, -1)[...] = self.outputs_of(bias, g)
 
-    def _inputs(self, x: Array, g: int) -> Array:
+    def inputs(self, x: Array, g: int) -> Array:
         return x[..., g * self.band.inputs : (g + 1) * self.band.inputs]
 
-    def _outputs(self, y: Array, g: int) -> Array:
+    def outputs_of(self, y: Array, g: int) -> Array:
         return y[..., g * self.band.outputs : (g + 1) * self.band.outputs]
 
     def forward(self, x: Array) -> Array:
         if x is not self.x:
             self.x = x
-            self.copies = [self.band.copies(self._inputs(x, g), self.outputs, r) for g, r in enumerate(self.rows)]
+            self.copies = [self.band.copies(self.inputs(x, g), self.outputs, r) for g, r in enumerate(self.rows)]
         for g, (rows, matrix) in enumerate(zip(self.rows, self.matrices, strict=True)):
             window, place = self.copies[g]
             np.copyto(place, window)
             np.matmul(rows, matrix, out=self.lane)
             if self.layer.groups > 1:
-                part = self._outputs(self.y, g)
+                part = self.outputs_of(self.y, g)
                 part[...] = self.lane.reshape(part.shape)
         return self.y
 
     def backward(self, dy: Array) -> Array | None:
-        if self.dx is None:
-            return None
-        self.dx[...] = 0
-        for g, matrix in enumerate(self.matrices):
-            np.matmul(self._lane(dy, g), matrix[: self.band.taps].T, out=self.drows)
-            for some, into in self.sums[g]:
-                np.add(into, some, out=into)
-        return self.dx
+        return None if self.back is None else self.back(dy)
 
-    def _lane(self, dy: Array, g: int) -> Array:
+    def lane_of(self, dy: Array, g: int) -> Array:
         """One group of `dy` as rows."""
         if self.layer.groups == 1:
             return dy.reshape(self.lane.shape)
-        part = self._outputs(dy, g)
+        part = self.outputs_of(dy, g)
         self.lane.reshape(part.shape)[...] = part
         return self.lane
 
     def learn(self, dy: Array, weights: Vector, bias: Vector | None) -> None:
         """Write the gradients of the weights and of the bias."""
         for g, rows in enumerate(self.rows):
-            np.matmul(rows.T, self._lane(dy, g), out=self.slopes)
+            np.matmul(rows.T, self.lane_of(dy, g), out=self.slopes)
             part = weights[g * self.band.outputs : (g + 1) * self.band.outputs]
-            np.multiply(self.band.summed(self.band.bands(self.slopes)), self.layer.scale, out=part)
+            np.multiply(self.band.summed(self.sloping), self.layer.scale, out=part)
             if bias is not None:
-                self._outputs(bias, g)[...] = self.slopes[-1].reshape(self.band.count, -1).sum(axis=0)
+                self.outputs_of(bias, g)[...] = self.slopes[-1].reshape(self.band.count, -1).sum(axis=0)
+
+
+class _Mirrored:
+    """The gradient of the inputs of a layer without strides: the mirrored layer, on what lies between zeros."""
+
+    def __init__(self, stage: _Weighing, place: Placed, batch: int, dtype: Any) -> None:
+        self.band = stage.band.mirrored.fastest(place.given, leads=True, whole=True)
+        self.groups = stage.layer.groups
+        sides = self.band.reads(place.given)
+        self.padded = np.zeros((batch, *sides, stage.layer.outputs), dtype)
+        widths = zip(self.band.widths, place.made, strict=True)
+        self.inside = (slice(None), *(slice(w - 1, w - 1 + m) for w, m in widths))
+        wide = self.band.count * self.band.outputs
+        self.rows = np.empty((batch * math.prod(place.given) // self.band.count, self.band.taps), dtype)
+        self.matrices = [np.zeros((self.band.taps, wide), dtype) for _ in range(self.groups)]
+        self.dx = np.empty((batch, *place.given, stage.layer.inputs), dtype)
+        parts = [stage.outputs_of(self.padded, g) for g in range(self.groups)]
+        self.copies = [self.band.copies(part, place.given, self.rows) for part in parts]
+        self.places = [stage.inputs(self.dx, g) for g in range(self.groups)]
+
+    def load(self, g: int, weights: Vector) -> None:
+        """Take new weights of one group."""
+        mirrored = np.flip(weights.swapaxes(0, 1), axis=tuple(range(2, weights.ndim)))
+        self.band.bands(self.matrices[g])[...] = self.band.laid_out(mirrored)
+
+    def __call__(self, dy: Array) -> Array:
+        self.padded[self.inside] = dy
+        for (window, place), matrix, part in zip(self.copies, self.matrices, self.places, strict=True):
+            np.copyto(place, window)
+            if self.groups == 1:
+                np.matmul(self.rows, matrix, out=self.dx.reshape(len(self.rows), -1))
+            else:
+                part[...] = (self.rows @ matrix).reshape(part.shape)
+        return self.dx
+
+
+class _Scattered:
+    """The gradient of the inputs of any layer: the rows of the product added up where they overlap."""
+
+    def __init__(self, stage: _Weighing, place: Placed, batch: int, dtype: Any) -> None:
+        self.stage = stage
+        self.dx = np.zeros((batch, *place.given, stage.layer.inputs), dtype)
+        self.rows = np.empty((len(stage.rows[0]), stage.band.taps), dtype)
+        parts = [stage.inputs(self.dx, g) for g in range(stage.layer.groups)]
+        self.sums = [stage.band.sums(self.rows, place.made, part) for part in parts]
+
+    def load(self, g: int, weights: Vector) -> None:
+        """The stage has the weights."""
+
+    def __call__(self, dy: Array) -> Array:
+        self.dx[...] = 0
+        for g, (matrix, sums) in enumerate(zip(self.stage.matrices, self.sums, strict=True)):
+            np.matmul(self.stage.lane_of(dy, g), matrix[: self.stage.band.taps].T, out=self.rows)
+            for some, into in sums:
+                np.add(into, some, out=into)
+        return self.dx
 
 
 class _Activating:

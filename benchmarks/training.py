@@ -28,7 +28,7 @@ BATCH, RATE, DECAY = 32, 0.003, 1e-4
 # torch may be faster with one thread where the cores are busy; the better of both counts.
 SIDES = ("convcli", "torch", "torch, 1 thread")
 # All do the same sums in float32, in another order.
-TOLERANCE = 0.01
+TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)

@@ -405,8 +405,9 @@ def window_size(stand: Stand, count: int, batch: int) -> Sizes:
     wanted = max(1, count // (batch * STEPS))
     axes = len(stand.step)
     side = max(1, math.floor(wanted ** (1 / axes)))
-    longest = tuple(max(1, LONGEST[axes] // s) for s in stand.step)
-    return tuple(min(side, n) for n in longest)
+    # Layers compute some outputs at once, and few are wasted where their number is a round one.
+    side = side if side < 8 else round(side / 8) * 8
+    return tuple(min(side, max(1, LONGEST[axes] // s)) for s in stand.step)
 
 
 # --------------------------------------------------------------------------------------------------- results

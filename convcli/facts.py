@@ -119,11 +119,12 @@ class RidgeFacts:
 class DelayFacts:
     """How much later a target is than its input, per sample axis; correlation is None where that was given.
 
-    rival : another lag that would do about as well; limit : the largest that was looked at
+    noun : what a sample is called; rival : another lag that would do about as well; limit : the largest looked at
     """
 
     input: str
     samples: tuple[int, ...]
+    noun: str = "sample"
     seconds: float | None = None
     correlation: float | None = None
     rival: tuple[int, ...] | None = None
@@ -171,6 +172,7 @@ class LearningFacts:
     errors : the filter first, then the naive answers; against : what they are the errors of
     power, power_held : root mean square of that, for errors in decibels; None where these say nothing
     noise : standard deviation of the white noise, when blind; noise_given : whether it was said, not estimated
+    passed_over : windows in which something is missing
     training : how, where it was not solved; moved : of a dense layer and a filter, one sample later
     """
 
@@ -192,6 +194,7 @@ class LearningFacts:
     delays: tuple[DelayFacts, ...] = ()
     noise: float | None = None
     noise_given: bool = False
+    passed_over: int = 0
     training: TrainingFacts | None = None
     moved: tuple[MovedFacts, ...] = ()
 

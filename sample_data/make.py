@@ -1,7 +1,7 @@
 """Make the sample data again: `python sample_data/make.py [FOLDER]`.
 
 Needs espeak-ng and the packages of `pip install convcli[samples]`. With the same versions of these the bytes are the
-same; what is synthesised here (noise, room, RGBA picture) needs NumPy alone.
+same; what is synthesised here (noise, room, tide, RGBA picture) needs NumPy alone.
 """
 
 from __future__ import annotations
@@ -121,14 +121,38 @@ def make_hole(size: int = 256) -> npt.NDArray[np.uint16]:
     return pixels
 
 
-def png(pixels: npt.NDArray[np.uint16]) -> bytes:
-    """A 16-bit RGBA picture as a PNG file (W3C Portable Network Graphics, second edition, sections 5 and 11)."""
-    rows, columns, _ = pixels.shape
-    lines = pixels.astype(">u2").reshape(rows, -1).view(np.uint8)
+def add_grain(content: bytes, *, sigma: float, seed: int) -> npt.NDArray[np.uint8]:
+    """An 8-bit picture, decoded, with white Gaussian noise of `sigma` in every channel, rounded and clipped."""
+    import pyvips  # noqa: PLC0415 -- for what is synthesised NumPy is enough
+
+    pixels = pyvips.Image.new_from_buffer(content, "").numpy()
+    noise = sigma * np.random.default_rng(seed).standard_normal(pixels.shape)
+    noisy: npt.NDArray[np.uint8] = np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
+    return noisy
+
+
+# Periods in hours, amplitudes in metres and phases in radians of M2, S2, K1 and O1.
+TIDE = ((12.4206012, 1.2, 0.0), (12.0, 0.5, 1.0), (23.9344721, 0.4, 2.0), (25.8193387, 0.3, 0.3))
+
+
+def tide_rows(*, seed: int = 5, days: int = 60, sigma: float = 0.3) -> list[list[str]]:
+    """Hour, height of a tide of four constituents, and what a gauge reads: the height with white noise; metres."""
+    hour = np.arange(24 * days)
+    height = sum(a * np.cos(2 * np.pi * hour / period + phase) for period, a, phase in TIDE)
+    gauge = height + sigma * np.random.default_rng(seed).standard_normal(hour.shape)
+    rows = zip(hour.tolist(), np.asarray(height).tolist(), gauge.tolist(), strict=True)
+    return [["hour", "height", "gauge"], *([str(h), f"{y:.3f}", f"{x:.3f}"] for h, y, x in rows)]
+
+
+def png(pixels: npt.NDArray[np.uint8 | np.uint16]) -> bytes:
+    """An RGB or RGBA picture as a PNG file (W3C Portable Network Graphics, second edition, sections 5 and 11)."""
+    rows, columns, channels = pixels.shape
+    lines = pixels.astype(pixels.dtype.newbyteorder(">")).reshape(rows, -1).view(np.uint8)
     # Filter type 2, the difference to the row above, makes a gradient small.
     up = np.diff(lines, axis=0, prepend=np.zeros((1, lines.shape[1]), np.uint8))
     data = np.insert(up, 0, 2, axis=1).tobytes()
-    header = struct.pack(">IIBBBBB", columns, rows, 16, 6, 0, 0, 0)
+    colour = {3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", columns, rows, 8 * pixels.itemsize, colour, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(data, 9)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
@@ -167,7 +191,11 @@ def table(rows: Iterable[Sequence[str]]) -> bytes:
 
 def synthesised() -> dict[str, bytes]:
     """The files that need nothing but NumPy."""
-    return {"room.wav": wav(make_room(), rate=ROOM_RATE), "hole.png": png(make_hole())}
+    return {
+        "room.wav": wav(make_room(), rate=ROOM_RATE),
+        "hole.png": png(make_hole()),
+        "tide.csv": table(tide_rows()),
+    }
 
 
 def spoken() -> dict[str, bytes]:
@@ -186,11 +214,13 @@ def spoken() -> dict[str, bytes]:
 def collected() -> dict[str, bytes]:
     """The files whose numbers and pixels come from Python packages."""
     vega = files("vega_datasets") / "_data"
+    cat = (files("skimage") / "data" / "chelsea.png").read_bytes()
     return {
         "stocks.csv": table(stock_rows((vega / "stocks.csv").read_text())),
         "vix.csv": table(index_rows((vega / "ohlc.json").read_text())),
         "weather.csv": table(weather_rows((vega / "seattle-weather.csv").read_text())),
-        "cat.png": (files("skimage") / "data" / "chelsea.png").read_bytes(),
+        "cat.png": cat,
+        "cat_noisy.png": png(add_grain(cat, sigma=20, seed=4)),
     }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile
+from program import done, refused, shell
 
 from convcli import InputError, RequestError, apply
 from convcli.cli import main
@@ -18,8 +20,6 @@ from convcli.engine.learn import Lesson, learn
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from convcli.signals import Array
 
 
@@ -397,6 +397,14 @@ def test_no_rows_but_a_header(tmp_path: Path, capfd: Any) -> None:
         (["noisy.wav", "clean.wav", "--taps", "7000"], 2, "7,000 weights"),
         (["noisy.wav", "clean.wav", "-o", "m.txt"], 2, "expects a model file"),
         (["noisy.wav", "clean.wav", "-o", "no/m.safetensors"], 4, "no"),
+        (["noisy.wav", "clean.wav", "noisy.wav"], 2, "noisy.wav has no target"),
+        (["noisy.wav", "."], 2, ". is a folder and noisy.wav is none"),
+        ([".", "clean.wav"], 2, ". is a folder and clean.wav is none"),
+        (["-", "-"], 2, "standard input can be read only once"),
+        (["noisy.wav", "clean.wav", "--noise", "auto"], 2, "--noise is for --blind"),
+        (["noisy.wav", "clean.wav", "--ridge", "nan"], 2, "--ridge expects a number"),
+        (["noisy.wav", "clean.wav", "--ahead", "1", "--align", "center"], 2, "would read what is to be predicted"),
+        (["noisy.wav", "clean.wav", "--report", "r.txt"], 2, "expected a report named"),
     ],
 )
 def test_what_is_refused(  # noqa: PLR0917 -- a row of the table, and fixtures
@@ -418,6 +426,147 @@ def test_an_existing_model_is_kept_without_force(sounds: tuple[Path, Path], capf
     assert model.read_bytes() == b"old"
     assert main([*words, "--force", "-q"]) == 0
     assert read_weights(model).tensors["0.weight"].shape == (1, 1, 5)
+
+
+# ------------------------------------------------------------------------------- several pairs, pipes, reports
+
+
+def test_several_pairs_are_those_of_a_folder(sounds: tuple[Path, Path], tmp_path: Path) -> None:
+    for folder, file in (("in", sounds[0]), ("out", sounds[1])):
+        (tmp_path / folder).mkdir()
+        for name in ("a.wav", "b.wav"):
+            (tmp_path / folder / name).write_bytes(file.read_bytes())
+    files = [str(tmp_path / folder / name) for name in ("a.wav", "b.wav") for folder in ("in", "out")]
+    found = []
+    for words in (files, [str(tmp_path / "in"), str(tmp_path / "out")]):
+        model = tmp_path / "m.safetensors"
+        assert main(["learn", *words, "--taps", "9", "-o", str(model), "-q", "--force"]) == 0
+        found.append(model.read_bytes())
+    assert found[0] == found[1]
+
+
+def test_pipes_of_unknown_length(sounds: tuple[Path, Path]) -> None:
+    """As `sox ... -t wav -` writes them: the length in the header is not that of what follows."""
+    noisy, clean = sounds
+    model = noisy.with_name("m.safetensors")
+    expected = noisy.with_name("expected.safetensors")
+    options = ["--taps", "9", "--delay", "auto", "--force", "-q"]
+    assert main(["learn", str(noisy), str(clean), *options, "-o", str(expected)]) == 0
+    data = bytearray(noisy.read_bytes())
+    place = data.index(b"data") + 4
+    data[4:8] = data[place : place + 4] = b"\xff\xff\xff\xff"
+    done("learn", "-", clean, *options, "-o", model, stdin=bytes(data))
+    assert model.read_bytes() == expected.read_bytes()
+    model.unlink()
+    ended = shell(f"cat {noisy} | convcli learn /dev/stdin {clean} {' '.join(options)} -o {model}", noisy.parent)
+    assert ended.code == 0, ended
+    assert model.read_bytes() == expected.read_bytes()
+
+
+def test_a_table_and_a_picture_through_a_pipe(prices: Path) -> None:
+    model = prices.with_name("m.safetensors")
+    words = ["-c", "close", "--target", "close", "--taps", "3", "--by", "name", "-o", str(model), "-q"]
+    done("learn", "-", *words, stdin=prices.read_bytes())
+    picture = (Path(__file__).parents[1] / "sample_data" / "hole.png").read_bytes()
+    done("learn", "--blind", "-", "--taps", "3x3", "-o", model, "--force", "-q", stdin=picture)
+    assert read_weights(model).metadata["medium"] == "image"
+    told = refused(2, "learn", "--blind", "-", "-o", model, "--force", stdin=b"")
+    assert "nothing says whether this is sound" in told
+    told = refused(3, "learn", "-", "--target", "a", "-o", model, "--force", stdin=b"a,b\n1,x\n2\n")
+    assert "standard input" in told
+
+
+def test_a_report_in_every_format(sounds: tuple[Path, Path]) -> None:
+    model = sounds[0].with_name("m.safetensors")
+    for suffix in ("json", "html", "md"):
+        report = sounds[0].with_name(f"r.{suffix}")
+        words = ["learn", *map(str, sounds), "--taps", "9", "-o", str(model), "--force", "-q", "--report", str(report)]
+        assert main(words) == 0
+    facts = json.loads(sounds[0].with_name("r.json").read_text())
+    learned = facts["learned"]
+    assert [each["path"] for each in facts["inputs"]] == [str(path) for path in sounds]
+    assert facts["inputs"][0]["shape"] == [30000]
+    assert facts["outputs"][0]["path"] == str(model)
+    assert (learned["layers"], learned["parameters"], learned["judged"]) == (
+        "conv:1,9",
+        9,
+        "the best on what was held out",
+    )
+    best = min(learned["tried"], key=lambda each: each["error"])
+    assert learned["ridge"] == best["ridge"]
+    assert learned["errors"][0] == {
+        "name": "the filter",
+        "train": learned["errors"][0]["train"],
+        "held": pytest.approx(best["error"]),
+    }
+    assert learned["samples"] + learned["held_out"] == 30000 - 8 - 4
+    (step,) = facts["steps"]
+    assert step["weights"] == pytest.approx(read_weights(model).tensors["0.weight"][0, 0, ::-1].tolist())
+    assert len(step["response"]) > 100
+    page = sounds[0].with_name("r.html").read_text()
+    assert page.count("<svg") == 2
+    for text in (page, sounds[0].with_name("r.md").read_text().replace("\\", "")):
+        for word in ("the filter", "as it is", "held out", "ridge", "conv:1,9"):
+            assert word in text
+
+
+# ----------------------------------------------------------------------------------------- odd inputs, honestly
+
+
+def test_missing_samples_are_counted(tmp_path: Path, capfd: Any) -> None:
+    x = 0.1 * noise(3000)
+    x[[100, 2900]] = np.nan, np.inf
+    soundfile.write(tmp_path / "x.wav", x, 8000, subtype="FLOAT")
+    words = [str(tmp_path / "x.wav")] * 2
+    assert main(["learn", *words, "--taps", "5", "-o", str(tmp_path / "m.safetensors")]) == 0
+    assert "10 windows with a missing value passed over" in capfd.readouterr().err
+
+
+def test_opacity_is_not_learned(tmp_path: Path) -> None:
+    """The filter of a picture with an opacity is that of its colours."""
+    hole = Path(__file__).parents[1] / "sample_data" / "hole.png"
+    import pyvips
+
+    picture = pyvips.Image.new_from_file(str(hole))
+    picture.extract_band(0, n=3).write_to_file(str(tmp_path / "rgb.png"))
+    found = []
+    for path in (hole, tmp_path / "rgb.png"):
+        assert main(["learn", "--blind", str(path), "-o", str(tmp_path / "m.safetensors"), "--force", "-q"]) == 0
+        found.append(read_weights(tmp_path / "m.safetensors").tensors["0.weight"])
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_a_model_of_another_medium(sounds: tuple[Path, Path], tmp_path: Path, capfd: Any) -> None:
+    model = tmp_path / "m.safetensors"
+    data = Path(__file__).parents[1] / "sample_data"
+    assert main(["learn", "--blind", str(data / "cat.png"), "--taps", "3x3", "-o", str(model), "-q"]) == 0
+    assert main(["audio", f"model:{model}", str(sounds[0]), "-o", str(tmp_path / "y.wav")]) == 2
+    assert "was learned from pictures, and this is sound" in capfd.readouterr().err
+    assert main(["learn", *map(str, sounds), "-o", str(model), "--force", "-q"]) == 0
+    assert main(["image", f"model:{model}", str(data / "cat.png"), "-o", str(tmp_path / "y.png")]) == 2
+    assert "was learned from sound, and this is a picture" in capfd.readouterr().err
+
+
+def test_pictures_that_do_not_fit(tmp_path: Path, capfd: Any) -> None:
+    data = Path(__file__).parents[1] / "sample_data"
+    words = ["learn", str(data / "cat.png"), str(data / "hole.png"), "-o", str(tmp_path / "m.safetensors")]
+    assert main(words) == 2
+    assert "the input has 451 x 300 pixels and the target 256 x 256 pixels" in capfd.readouterr().err
+
+
+def test_without_anything_held_out_the_ridge_is_cross_validated() -> None:
+    """The generalised cross-validation of the definition: n RSS / (n - trace of the hat matrix)^2, of centred data."""
+    x = noise(60, 1)
+    y = noise(60, 1, seed=1) + x
+    learned = learn(Lesson(taps=(9,), holdout=0.0), [(source(x), source(y))])
+    a = np.lib.stride_tricks.sliding_window_view(x[:, 0], 9)
+    z = y[4:-4, 0]
+    for ridge, error in learned.tried:
+        gram = a.T @ a
+        hat = a @ np.linalg.solve(gram + ridge * np.diag(np.diag(gram)), a.T)
+        expected = np.sqrt(np.mean((z - hat @ z) ** 2)) / (1 - np.trace(hat) / len(z))
+        assert error == pytest.approx(expected, rel=1e-6)
+    assert learned.ridge == min(learned.tried, key=lambda pair: pair[1])[0] > 0
 
 
 def test_filters_shows_a_model(sounds: tuple[Path, Path], capfd: Any) -> None:

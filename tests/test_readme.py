@@ -16,24 +16,29 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TIMES = re.compile(r"\bin [0-9.e-]+ s\b")
 
 
-def sessions() -> list[tuple[str, str]]:
-    """Every command of a console block with the output that stands under it."""
+def sessions() -> list[list[tuple[str, str]]]:
+    """The commands of every console block, each with the output that stands under it."""
     found = []
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
-        for session in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, output = session.partition("\n")
-            found.append((command, output))
+        session = [command.partition("\n") for command in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
+        found.append([(command, output) for command, _, output in session])
     return found
 
 
-@pytest.mark.parametrize(("command", "output"), sessions(), ids=lambda text: text[:40])
-def test_commands_do_what_is_said(command: str, output: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("session", sessions(), ids=lambda session: session[0][0][:40])
+def test_commands_do_what_is_said(session: list[tuple[str, str]], tmp_path: Path) -> None:
+    """The commands of a block are run one after the other in one folder."""
     shutil.copytree(ROOT / "sample_data", tmp_path / "sample_data")
+    for command, output in session:
+        check(command, output, tmp_path)
+
+
+def check(command: str, output: str, folder: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
         ["sh", "-c", f"exec 2>&1; {command}"],
-        cwd=tmp_path,
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,

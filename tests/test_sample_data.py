@@ -143,6 +143,21 @@ def test_script_makes_the_same_noise(make: ModuleType) -> None:
     assert made == (FOLDER / "hello_noisy.wav").read_bytes()
 
 
+def test_script_makes_the_same_picture_with_noise(make: ModuleType) -> None:
+    import pyvips
+
+    noisy = make.add_grain((FOLDER / "cat.png").read_bytes(), sigma=20, seed=4)
+    assert (pyvips.Image.new_from_file(str(FOLDER / "cat_noisy.png")).numpy() == noisy).all()
+
+
+def test_script_makes_the_same_tide(make: ModuleType) -> None:
+    assert make.synthesised()["tide.csv"] == (FOLDER / "tide.csv").read_bytes()
+    table = rows("tide.csv")
+    noise = np.array([float(row["gauge"]) - float(row["height"]) for row in table])
+    assert len(table) == 1440
+    assert noise.std() == pytest.approx(0.3, abs=0.02)
+
+
 def test_script_rewrites_dates(make: ModuleType) -> None:
     assert make.stock_rows("symbol,date,price\nIBM,Dec 9 2001,1.50\n")[1] == ["IBM", "2001-12-09", "1.50"]
     assert make.weather_rows("date,wind\n2012/01/02,4.5\n")[1] == ["2012-01-02", "4.5"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,23 +33,40 @@ class Given:
 Pair = tuple[Given, Given | None]
 
 
-def pairs_of(source: Path, clean: Path | None, held: ExitStack) -> list[Pair]:
-    """The files that belong together; those of two folders by their names."""
+def pairs_of(paths: Sequence[Path], held: ExitStack) -> list[Pair]:
+    """The files that belong together: inputs and targets in turn, or one input alone; those of two folders by name."""
+    if [str(path) for path in paths].count("-") > 1:
+        raise RequestError("standard input can be read only once", hint="name a file: convcli learn - clean.wav")
+    if len(paths) == 1:
+        return [(_given(path, held), None) for path in _files(paths[0])]
+    if len(paths) % 2:
+        raise RequestError(f"{paths[-1]} has no target: inputs and targets stand in turn", hint="IN1 OUT1 IN2 OUT2")
+    pairs = [pair for source, clean in zip(paths[::2], paths[1::2], strict=True) for pair in _paired(source, clean)]
+    return [(_given(source, held), _given(clean, held)) for source, clean in pairs]
+
+
+def _paired(source: Path, clean: Path) -> list[tuple[Path, Path]]:
+    """Two files, or those with the same names in two folders."""
+    if source.is_dir() != clean.is_dir():
+        folder, file = (source, clean) if source.is_dir() else (clean, source)
+        raise RequestError(f"{folder} is a folder and {file} is none", hint="two files, or two folders")
     if not source.is_dir():
-        if clean is not None and clean.is_dir():
-            raise RequestError(f"{source} is no folder and {clean} is one", hint="two files, or two folders")
-        if clean is not None and str(source) == str(clean) == "-":
-            raise RequestError("standard input can be read only once", hint="name a file: convcli learn - clean.wav")
-        return [(_given(source, held), None if clean is None else _given(clean, held))]
-    if clean is not None and not clean.is_dir():
-        raise RequestError(f"{source} is a folder and {clean} is none", hint="two folders with the same names")
-    files = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
-    if not files:
-        raise RequestError(f"the folder {source} holds no files")
-    missing = [path.name for path in files if clean is not None and not (clean / path.name).is_file()]
+        return [(source, clean)]
+    files = _files(source)
+    missing = [path.name for path in files if not (clean / path.name).is_file()]
     if missing:
         raise RequestError(f"{clean} has no {missing[0]}, which is in {source}", hint="pairs have the same names")
-    return [(_given(path, held), None if clean is None else _given(clean / path.name, held)) for path in files]
+    return [(path, clean / path.name) for path in files]
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of a folder by name, or the file itself."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
+    if not files:
+        raise RequestError(f"the folder {path} holds no files")
+    return files
 
 
 def _given(path: Path, held: ExitStack) -> Given:
@@ -111,3 +129,9 @@ def input_facts(pairs: Sequence[Pair], opened: Sequence[tuple[Source[Any], Sourc
         for given, source in both
         for own in [source.signal]
     ]
+
+
+def size_of(opened: Sequence[tuple[Source[Any], Source[Any] | None]]) -> int | None:
+    """How many samples there are to learn from; None where that is not known beforehand."""
+    shapes = [source.signal.shape for source, _ in opened]
+    return sum(math.prod(n or 0 for n in shape) for shape in shapes) if all(None not in s for s in shapes) else None

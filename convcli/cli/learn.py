@@ -12,15 +12,16 @@ import typer
 
 from convcli import __version__
 from convcli.cli import INTERRUPTED, options, say, tell
-from convcli.cli.given import input_facts, opened_pairs, pairs_of
+from convcli.cli.given import input_facts, opened_pairs, pairs_of, size_of
 from convcli.cli.lesson import Asked, check_mode, lesson_of
 from convcli.cli.opening import Opening, medium_of
 from convcli.cli.options import examples
+from convcli.cli.progress import Progress
 from convcli.cli.table import column_names, one_character
 from convcli.cli.training import Training, check_training, taught_by
 from convcli.errors import RequestError
 from convcli.facts import OutputFacts, RunFacts
-from convcli.report.words import visible
+from convcli.report.words import plural, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +40,10 @@ def learn(
             help="What the filter is to make of INPUT; for a folder, a folder with the same names.",
             show_default=False,
         ),
+    ] = None,
+    more: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[INPUT TARGET]...", help="Further pairs; their sums add up.", show_default=False),
     ] = None,
     *,
     output: Annotated[
@@ -152,7 +157,8 @@ def learn(
     from convcli.report.files import write_report
 
     started = clock.perf_counter()
-    place = _checked_output(output, [source, clean], report, force=force)
+    paths = [source, *([] if clean is None else [clean]), *(more or [])]
+    place = _checked_output(output, paths, report, force=force)
     wanted = column_names(columns)
     asked = Asked(
         taps=taps,
@@ -188,14 +194,16 @@ def learn(
         encoding=encoding,
     )
     with ExitStack() as held:
-        pairs = pairs_of(source, clean, held)
+        pairs = pairs_of(paths, held)
         medium = medium_of([given.path for pair in pairs for given in pair if given is not None])
         check_mode(medium, asked, paired=clean is not None)
         opening = Opening(medium=medium, table=table, max_pixels=max_pixels, strict=strict)
         opened = opened_pairs(pairs, opening, held, quiet=quiet)
         signal = opened[0][0].signal
         lesson = lesson_of(asked, signal, wanted)
-        taught = taught_by(training, lesson, opened, quiet=quiet)
+        progress = Progress(size_of(opened), shown=not quiet)
+        held.callback(progress.close)
+        taught = taught_by(training, lesson, opened, progress)
         if taught is None:
             tell("interrupted before the first epoch had ended: nothing is written", kind="warning")
             return INTERRUPTED
@@ -223,7 +231,7 @@ def learn(
     return INTERRUPTED if taught.interrupted else 0
 
 
-def _checked_output(output: Path | None, inputs: list[Path | None], report: Path | None, *, force: bool) -> Path:
+def _checked_output(output: Path | None, inputs: list[Path], report: Path | None, *, force: bool) -> Path:
     from convcli.media.outputs import plan_outputs
     from convcli.report.files import check_report
 
@@ -232,9 +240,8 @@ def _checked_output(output: Path | None, inputs: list[Path | None], report: Path
         raise RequestError(f"-o expects a model file such as model.safetensors, got {came}")
     if report is not None:
         check_report(report)
-    plan_outputs([path for path in inputs[:1] if path is not None], str(output), force=force)
-    if inputs[1] is not None and output.exists() and inputs[1].exists() and output.samefile(inputs[1]):
-        raise RequestError(f"the output {output} is one of the inputs")
+    for path in inputs:
+        plan_outputs([None if str(path) == "-" else path], str(output), force=force)
     return output
 
 
@@ -249,6 +256,7 @@ def _write(place: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str
 
 def _tell(run: RunFacts, place: Path) -> None:
     """The summary, the errors side by side, and the honest word."""
+    from convcli.engine.plan import DEFAULT_ALIGN
     from convcli.report.learning import (
         MOVED_COLUMNS,
         delay_words,
@@ -257,16 +265,16 @@ def _tell(run: RunFacts, place: Path) -> None:
         error_rows,
         moved_rows,
         noise_words,
+        samples_words,
     )
 
     facts = run.learned
     if facts is None:
         return
     ridge = f", ridge {facts.ridge:g}" if facts.ridge else ""
-    samples = f"{facts.samples:,} samples learned from, {facts.held_out:,} held out"
-    made = f"{facts.layers}, {facts.parameters:,} parameters{ridge}"
+    made = f"{facts.layers}, {plural(facts.parameters, 'parameter')}{ridge}"
     made += f", {epoch_words(facts)}" if facts.training is not None else ""
-    say(f"{visible(str(place))}: {made}, {samples}, in {run.seconds or 0:.3g} s")
+    say(f"{visible(str(place))}: {made}, {samples_words(facts)}, in {run.seconds or 0:.3g} s")
     for delay in facts.delays:
         name = f" of {visible(delay.input)}" if len(facts.delays) > 1 else ""
         say(f"  delay{name}: {delay_words(delay)}")
@@ -275,6 +283,8 @@ def _tell(run: RunFacts, place: Path) -> None:
     _say_table([error_columns(facts), *error_rows(facts)])
     if facts.moved:
         _say_table([MOVED_COLUMNS, *moved_rows(facts)])
+    if run.align != DEFAULT_ALIGN[run.inputs[0].medium]:
+        tell(f"run it with --align {run.align}, as it was learned", kind="note")
     if facts.deficient:
         tell("the input does not determine every tap; of those that fit, the smallest were taken", kind="note")
     for warning in run.warnings:

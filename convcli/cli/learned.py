@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from convcli.facts import DelayFacts, ErrorFacts, InputFacts, LearningFacts, RidgeFacts, RunFacts
 from convcli.report.words import number
+from convcli.units import sample_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from convcli.engine.denoising import Noise
     from convcli.engine.learn import Delay, Learned, Lesson
     from convcli.signals import Signal
+
+# A smaller correlation at the delay that was found is told.
+WEAK = 0.3
 
 
 def learning_facts(learned: Learned, lesson: Lesson, signal: Signal, names: Sequence[str]) -> LearningFacts:
@@ -46,6 +50,7 @@ def learning_facts(learned: Learned, lesson: Lesson, signal: Signal, names: Sequ
         delays=tuple(_delay_facts(name, delay, signal) for name, delay in zip(names, learned.delays, strict=False)),
         noise=None if noise is None else noise.level * scale,
         noise_given=noise is not None and noise.given,
+        passed_over=learned.passed_over,
     )
 
 
@@ -59,6 +64,7 @@ def _delay_facts(name: str, delay: Delay, signal: Signal) -> DelayFacts:
     return DelayFacts(
         input=name,
         samples=delay.lag,
+        noun=sample_noun(signal),
         seconds=seconds,
         correlation=delay.correlation,
         rival=delay.rival,
@@ -80,14 +86,19 @@ def warnings_of(learned: Learned, lesson: Lesson, facts: LearningFacts) -> Itera
     if learned.noise is not None and learned.noise.excessive and lesson.noise is not None:
         left = number(float(learned.noise.left.max() ** 0.5))
         yield f"there is said to be more noise than the prediction of a sample leaves, {left}: the sample is left out"
+    if lesson.holdout and not learned.held:
+        yield "what is held out holds no complete window: the errors are those of what was learned from"
     where = "on what was held out" if learned.held else "on what it was learned from"
     for name in learned.worse:
-        hint = "; --noise auto uses the sample itself too" if lesson.blind and lesson.noise is None else ""
+        blind = lesson.blind and lesson.noise is None and name == "as it is"
+        hint = "; --noise auto uses the sample itself too" if blind else ""
         yield f"{learned.scores[0].name} is no better than {name!r} {where}{hint}"
 
 
 def _doubts(delay: DelayFacts) -> Iterator[str]:
     told = "x".join(str(n) for n in delay.samples)
+    if delay.correlation is not None and abs(delay.correlation) < WEAK:
+        yield f"{delay.input}: the correlation at that delay is weak, {delay.correlation:.3g}: is this a pair?"
     if delay.rival is not None:
         other = "x".join(str(n) for n in delay.rival)
         yield f"{delay.input}: a delay of {other} is all but as likely as {told}; --delay N says which it is"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,6 +57,8 @@ def _check_options(medium: Medium, asked: Asked, *, paired: bool) -> None:
         raise RequestError("--delay is between an input and a target", hint="convcli learn INPUT TARGET --delay auto")
     if asked.delay is not None and asked.ahead:
         raise RequestError("--ahead says already how much later the target is", hint="--ahead or --delay, not both")
+    if asked.ridge is not None and not math.isfinite(asked.ridge):
+        raise RequestError(f"--ridge expects a number, 0 or more, got {asked.ridge:g}")
     if asked.noise is not None and not asked.blind:
         raise RequestError("--noise is for --blind", hint="with a TARGET the noise is what INPUT has more")
     predicts = medium == "table" and asked.target is not None and asked.ahead != 0 and asked.delay is None
@@ -75,6 +78,8 @@ def lesson_of(asked: Asked, signal: Signal, wanted: tuple[str, ...] | None) -> L
         taps = to_size(asked.taps or DEFAULT_TAPS[signal.medium], signal)
     except UnitError as error:
         raise RequestError(f"--taps: {error}", hint="--taps 129, or --taps 9x9 for pictures") from None
+    if asked.blind and math.prod(taps) == 1:
+        raise RequestError("--blind with 1 tap has no neighbours to learn from", hint="--taps 9")
     table = signal.medium == "table"
     later = int(table and not asked.blind and asked.delay is None)
     ahead = asked.ahead if asked.ahead is not None else later

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import signal as signals
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from convcli import __version__
-from convcli.cli.progress import Progress
 from convcli.errors import RequestError
 from convcli.facts import MovedFacts, TrainingFacts
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.cli.lesson import Asked
+    from convcli.cli.progress import Progress
     from convcli.engine.learn import Learned
     from convcli.engine.lessons import Lesson
     from convcli.engine.perceptron import Perceptron
@@ -138,30 +138,28 @@ def _training_facts(made: Trained) -> TrainingFacts:
     )
 
 
-def taught_by(training: Training, lesson: Lesson, pairs: Pairs, *, quiet: bool) -> Taught | None:
+def taught_by(training: Training, lesson: Lesson, pairs: Pairs, progress: Progress) -> Taught | None:
     """What is learned; None where Ctrl-C came before there was anything."""
     if training.layers is None:
         from convcli.engine.learn import learn
 
-        return Taught(learn(lesson, pairs))
+        return Taught(learn(lesson, pairs, watch=progress.advance))
     if training.layers.strip() == DENSE:
         from convcli.engine.perceptron import fit_perceptron
 
         dense = fit_perceptron(lesson, pairs)
         return Taught(dense.learned, dense=dense)
-    network = _trained(training, lesson, pairs, quiet=quiet)
+    network = _trained(training, lesson, pairs, progress)
     return None if network is None else Taught(network.learned, network=network)
 
 
-def _trained(training: Training, lesson: Lesson, pairs: Pairs, *, quiet: bool) -> Trained | None:
+def _trained(training: Training, lesson: Lesson, pairs: Pairs, progress: Progress) -> Trained | None:
     """A network, trained with a bar."""
     from convcli.engine.training import Watch, train
 
     course = training.course()
-    progress = Progress(course.epochs, shown=not quiet)
-    with ExitStack() as held:
-        stop = held.enter_context(first_interrupt())
-        held.callback(progress.close)
+    progress.expect(course.epochs)
+    with first_interrupt() as stop:
         watch = Watch(tell=lambda epoch: progress.advance(1, _told(epoch)), stop=stop)
         return train(lesson, course, pairs, watch)
 

@@ -7,9 +7,13 @@ axis 0; all that a block needs of those before it are their last `limit` samples
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from convcli.signals import Array
 
 Numbers = npt.NDArray[np.float64]
 Size = tuple[int, ...]
@@ -19,8 +23,8 @@ Size = tuple[int, ...]
 class Meeting:
     """Samples of one channel of each signal, (n, ...), of which the first `old` have met each other before."""
 
-    x: Numbers
-    y: Numbers
+    x: Array
+    y: Array
     old: int
 
     def spectra(self, limit: Size) -> tuple[Size, Numbers]:

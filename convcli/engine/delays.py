@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # How far apart input and target may lie: a second of sound, but not more than so many samples; rows; pixels.
 MOST_SAMPLES, MOST_ROWS, MOST_PIXELS = 1 << 16, 256, 64
-# Samples (rows of a picture) that meet at a time.
-PIECE = {1: 1 << 17, 2: 512}
+# The transform of what meets at a time has at least so many samples (rows of a picture), and six times the lags.
+LEAST = {1: 1 << 16, 2: 512}
 # A summit counts if it is so many standard deviations of chance high, or as high as that.
 CERTAIN, HIGH = 5.0, 0.5
 # What varies by less than this part of its power is constant but for the rounding of its level.
@@ -141,7 +141,8 @@ class _Meetings:
 
     def jobs(self, arrivals: Arrivals) -> Iterator[tuple[tuple[int, int], Meeting]]:
         """A meeting for each pair of channels and each piece."""
-        piece = PIECE[len(self.limit)]
+        size = max(LEAST[len(self.limit)], 1 << (6 * self.limit[0]).bit_length())
+        piece = size - 2 * self.limit[0]
         for group, x, y in arrivals:
             for first in range(0, len(x), piece):
                 yield from self._meet(group, x[first : first + piece], y[first : first + piece])

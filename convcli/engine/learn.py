@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.solve import Sums, solve
+from convcli.engine.answers import Score, answers_of, own_weights, scores_of, with_today
 from convcli.engine.delays import Delay, find_delay
 from convcli.engine.denoising import Noise, given_back, noise_of
-from convcli.engine.lessons import Cutter, Lanes, Lesson, Reference, check_pair, summed
+from convcli.engine.lessons import Cutter, Lanes, Lesson, Reference, summed
+from convcli.engine.pairs import check_pair
 from convcli.engine.workers import Workers
 from convcli.errors import InputError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from convcli.signals import Array, Signal, Source
 
@@ -31,15 +33,6 @@ ROUNDING = 1e-13
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
-    """The root of the mean squared error of one way to answer, on what was learned from and on what was held out."""
-
-    name: str
-    train: float
-    held: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Learned:
     """A layer and how well it does.
 
@@ -49,6 +42,7 @@ class Learned:
     train, held : how many samples were learned from and held out
     power, power_held : root mean square of the target there
     delays : of each pair, where it has a target file; noise : when blind
+    passed_over : windows in which something is missing
     """
 
     weights: Array
@@ -64,6 +58,7 @@ class Learned:
     scores: tuple[Score, ...]
     delays: tuple[Delay, ...] = ()
     noise: Noise | None = None
+    passed_over: int = 0
 
     @property
     def worse(self) -> tuple[str, ...]:
@@ -75,13 +70,19 @@ class Learned:
         return tuple(score.name for score in self.scores[1:] if error(score) <= error(self.scores[0]))
 
 
-def learn(lesson: Lesson, pairs: Sequence[tuple[Source[Any], Source[Any] | None]]) -> Learned:
+def learn(
+    lesson: Lesson,
+    pairs: Sequence[tuple[Source[Any], Source[Any] | None]],
+    *,
+    watch: Callable[[int], None] = lambda _: None,
+) -> Learned:
     """The filter of least squared error from inputs to their targets; the sums of several pairs add up.
 
     A pair without a target learns from its own channels. Windows that leave the signal, or in which something is
     missing, are passed over. The last `holdout` of every signal (of every group of a table) is held out.
+    watch : called with the number of samples that were taken in
     Raises RequestError where the pairs do not fit each other or the lesson, InputError where the data are too few,
-    constant, or different in length.
+    constant, different in length, or have no delay that stands out.
     """
     signal = pairs[0][0].signal
     lanes = Lanes.of(lesson, signal, pairs[0][1])
@@ -90,7 +91,7 @@ def learn(lesson: Lesson, pairs: Sequence[tuple[Source[Any], Source[Any] | None]
         raise RequestError(f"{count:,} weights to one output; at most {MOST_WEIGHTS:,} are solved for", hint="--taps")
     reference = Reference()
     train, held = lanes.nothing(lesson), lanes.nothing(lesson)
-    delays = []
+    delays, cutters = [], []
     with Workers() as workers:
         for source, target in pairs:
             check_pair(signal, source, target, delayed=lesson.delay != ())
@@ -100,7 +101,15 @@ def learn(lesson: Lesson, pairs: Sequence[tuple[Source[Any], Source[Any] | None]
                 cutter.put_off(delays[-1].lag)
             for is_held, sums in workers.map(summed, cutter.jobs(workers)):
                 (held if is_held else train).add(sums)
-    return replace(_learned(lesson, lanes, train, held, reference), delays=tuple(delays))
+                watch(sums.count // max(1, lanes.shared))
+            cutters.append(cutter)
+    learned = _learned(lesson, lanes, train, held, reference)
+    return replace(
+        learned,
+        delays=tuple(delays),
+        passed_over=sum(cutter.passed_over for cutter in cutters),
+        scores=with_today(learned.scores, lesson, [cutter.unchanged for cutter in cutters]),
+    )
 
 
 def _delay(lesson: Lesson, lanes: Lanes, cutter: Cutter, workers: Workers) -> Delay:
@@ -123,8 +132,9 @@ def _learned(lesson: Lesson, lanes: Lanes, train: Sums, held: Sums, reference: R
     free = _free(lesson, lanes)
     needed = int(free.sum()) + lesson.bias
     if train.count < needed:
-        message = f"{train.count:,} complete windows to learn {needed:,} weights from"
-        raise InputError(message, hint="more data, fewer --taps or a smaller --holdout")
+        message = f"{train.count:,} complete windows to learn {needed:,} weight{'s' * (needed != 1)} from"
+        hint = "windows lie in one signal (or group) and hold no missing value: more data, fewer --taps, less --holdout"
+        raise InputError(message, hint=hint)
     if not (np.isfinite(train.gram).all() and np.isfinite(train.cross).all()):
         raise InputError("the samples are so large that their squares overflow", hint="scale them first: gain:0.001")
     if _constant(train):
@@ -134,7 +144,7 @@ def _learned(lesson: Lesson, lanes: Lanes, train: Sums, held: Sums, reference: R
     solution = solve(train, chosen_by, free=free, bias=lesson.bias, ridge=lesson.ridge)
     if solution is None:
         raise InputError("nothing but the sample itself varies: there is nothing to learn")
-    own = _own(lesson, lanes)
+    own = own_weights(lesson, lanes)
     w, noise = solution.w, None
     if lesson.blind and own is not None:
         noise = noise_of(lesson.noise, train, w, own)
@@ -152,7 +162,7 @@ def _learned(lesson: Lesson, lanes: Lanes, train: Sums, held: Sums, reference: R
         held=held.count,
         power=math.sqrt(train.power),
         power_held=math.sqrt(held.power) if held.count else None,
-        scores=_scores(_answers(lesson, lanes, reference, train, w=w, own=own), noise, train=train, held=held),
+        scores=scores_of(answers_of(lesson, lanes, reference, train, w=w, own=own), noise, train=train, held=held),
         noise=noise,
     )
 
@@ -185,75 +195,6 @@ def _free(lesson: Lesson, lanes: Lanes) -> Any:
         at: Any = (slice(None), *lesson.before)
         free[at] = False
     return free.ravel()
-
-
-def _answers(
-    lesson: Lesson, lanes: Lanes, reference: Reference, train: Sums, *, w: Any, own: Any
-) -> list[tuple[str, Any]]:
-    """The filter, and what would be answered without one."""
-    answers = [("the filter", w)]
-    mean = np.zeros_like(w)
-    mean[-1] = train.cross[-1] / max(1, train.count)
-    if lesson.differences:
-        unchanged = _as_levels(np.zeros_like(w), lanes, reference)
-        return [*answers, (_persistence(lesson.ahead), unchanged), ("today and the mean change", mean)]
-    if own is not None:
-        name = "as it is" if lesson.ahead == 0 else _persistence(lesson.ahead)
-        answers.append((name, _as_levels(own, lanes, reference)))
-        if lesson.ahead == 0 and not lesson.blind:
-            gains = own * [_best_gain(train, own[:, o], o, reference) for o in range(lanes.outputs)]
-            answers.append(("the best gain", _as_levels(gains, lanes, reference)))
-    return [*answers, ("the mean", mean)]
-
-
-def _scores(answers: list[tuple[str, Any]], noise: Noise | None, *, train: Sums, held: Sums) -> tuple[Score, ...]:
-    """The errors of all answers; against a noisy target what they would be against a clean one."""
-
-    def error(sums: Sums, w: Any) -> float:
-        return math.sqrt(max(0.0, sums.error(w) - (0.0 if noise is None else noise.part_of(w))))
-
-    return tuple(
-        Score(name=name, train=error(train, w), held=error(held, w) if held.count else None) for name, w in answers
-    )
-
-
-def _persistence(ahead: int) -> str:
-    return "tomorrow is like today" if ahead == 1 else f"the same as {ahead} before"
-
-
-def _own(lesson: Lesson, lanes: Lanes) -> Any:
-    """The weights of the answer that changes nothing; None where no input stands for a target."""
-    places = list(range(lanes.outputs))
-    if lesson.targets:
-        if set(lesson.targets) <= set(lesson.inputs):
-            places = [lesson.inputs.index(target) for target in lesson.targets]
-        elif lesson.ahead or lanes.inputs != lanes.outputs:
-            return None
-    elif lanes.inputs != lanes.outputs:
-        return None
-    own = np.zeros((lanes.inputs, *lesson.taps, lanes.outputs))
-    for o, place in enumerate(places):
-        own[(place, *lesson.before, o)] = 1
-    return np.concatenate([own.reshape(-1, lanes.outputs), np.zeros((1, lanes.outputs))])
-
-
-def _as_levels(w: Any, lanes: Lanes, reference: Reference) -> Any:
-    """Weights of true levels as weights of samples with their reference taken off."""
-    w = w.copy()
-    sums = w[:-1].reshape(lanes.inputs, -1, lanes.outputs).sum(axis=1)
-    w[-1] = np.broadcast_to(reference.x, lanes.inputs) @ sums - reference.y
-    return w
-
-
-def _best_gain(train: Sums, own: Any, o: int, reference: Reference) -> float:
-    """sum(x y) / sum(x x) of the true levels."""
-    at, n = int(np.argmax(own)), train.count
-    x0 = np.ravel(reference.x)[at // ((len(own) - 1) // np.size(reference.x))]
-    y0 = np.broadcast_to(reference.y, len(train.energy))[o]
-    x, y = train.gram[at, -1], train.cross[-1, o]
-    both = train.cross[at, o] + x0 * y + y0 * x + n * x0 * y0
-    power = train.gram[at, at] + 2 * x0 * x + n * x0 * x0
-    return float(both / power) if power > 0 else 0.0
 
 
 def model_of(

@@ -12,9 +12,9 @@ import numpy as np
 
 from convcli.core.convolve import runs
 from convcli.core.solve import Sums, sums_over
+from convcli.engine.pairs import colours, scaled, side_by_side
 from convcli.engine.run import split
 from convcli.errors import InputError, RequestError
-from convcli.units import sample_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,18 +78,13 @@ class Lanes:
         if lesson.mix:
             return cls(given, asked, 0)
         if given != asked:
-            message = f"the input has {given} channels and the target {asked}"
+            message = f"the input has {given} channel{'s' * (given != 1)} and the target {asked}"
             raise RequestError(message, hint="--mix learns every output from every input channel")
         return cls(1, 1, given)
 
     def nothing(self, lesson: Lesson) -> Sums:
         """The sums over no window."""
         return Sums.nothing(self.inputs * math.prod(lesson.taps), self.outputs)
-
-
-def colours(signal: Signal) -> list[int]:
-    """The channels that are learned from and for: all but the opacity."""
-    return [c for c in range(len(signal.channels)) if c != signal.alpha]
 
 
 @dataclass
@@ -135,30 +130,6 @@ def summed(job: _Job) -> tuple[bool, Sums]:
     return job.held, parts[0]
 
 
-def check_pair(first: Signal, source: Source[Any], target: Source[Any] | None, *, delayed: bool = False) -> None:
-    """Refuse a pair that does not fit the first one, or of which one does not fit the other.
-
-    delayed : the lengths may differ, as what is late ends late; what both have is learned from
-    """
-    signal = source.signal
-    if len(signal.channels) != len(first.channels) or signal.rate != first.rate:
-        raise RequestError("the inputs differ in their channels or rates", hint="all pairs share one filter")
-    if target is None:
-        return
-    other = target.signal
-    if signal.rate != other.rate:
-        message = f"the input has {signal.rate:g} samples per second and the target {other.rate:g}"
-        raise RequestError(message, hint="convcli audio resample:RATE brings one to the rate of the other")
-    if signal.shape != other.shape and not delayed and None not in (*signal.shape, *other.shape):
-        message = f"the input has {_size(signal)} and the target {_size(other)}"
-        raise RequestError(message, hint="cut them to one length; --delay takes the part that both have")
-
-
-def _size(signal: Signal) -> str:
-    """`12,000 samples`; a picture's width comes first."""
-    return f"{' x '.join(f'{n:,}' for n in reversed(signal.shape) if n is not None)} {sample_noun(signal)}s"
-
-
 @dataclass
 class _Open:
     """The samples of one signal that later windows still need; `first` is the index of the first of them."""
@@ -171,7 +142,11 @@ class _Open:
 
 
 class Cutter:
-    """One pair of signals cut into jobs: windows that are complete, before or after the border of what is held out."""
+    """One pair of signals cut into jobs: windows that are complete, before or after the border of what is held out.
+
+    passed_over : how many were not, as something is missing in them (rows of a picture)
+    unchanged : squared changes of the target and how many there were, in what is learned from and in what is held out
+    """
 
     def __init__(
         self,
@@ -183,6 +158,8 @@ class Cutter:
     ) -> None:
         self.lesson, self.lanes, self.reference = lesson, lanes, reference
         self.source, self.target = source, target
+        self.passed_over = 0
+        self.unchanged = {False: (0.0, 0), True: (0.0, 0)}
         self.before, self.width = lesson.before[0] + lesson.differences, lesson.taps[0] + lesson.differences
         self.put_off((0,) * len(lesson.taps))
 
@@ -223,7 +200,7 @@ class Cutter:
             for block in blocks:
                 for piece in split(block, np.arange(len(block.x))):
                     if self.lesson.blind:
-                        x = _scaled(piece.x, self.source)
+                        x = scaled(piece.x, self.source)
                         yield piece.group, x, x
                     else:
                         yield (
@@ -232,9 +209,9 @@ class Cutter:
                             piece.x[..., list(self.lesson.targets)],
                         )
             return
-        xs = (_scaled(block.x, self.source) for block in blocks)
-        ys = (_scaled(block.x, self.target) for block in workers.map(self.target.decode, self.target.chunks()))
-        yield from _side_by_side(xs, ys, cut=self.lesson.delay != ())
+        xs = (scaled(block.x, self.source) for block in blocks)
+        ys = (scaled(block.x, self.target) for block in workers.map(self.target.decode, self.target.chunks()))
+        yield from side_by_side(xs, ys, cut=self.lesson.delay != ())
 
     def _ready(self, now: _Open) -> Iterator[_Job]:
         """The windows of estimates whose every sample is there; what later ones need is kept."""
@@ -266,9 +243,20 @@ class Cutter:
         if self.lesson.differences:
             x, y = np.diff(x, axis=0), y - now.y[low - now.first : high - now.first]
         x, y = self._near_zero(x, y)
-        for first, last in self._known(x, y):
+        known = self._known(x, y)
+        self.passed_over += len(y) - sum(last - first for first, last in known)
+        for first, last in known:
+            if self.lesson.targets and self.lesson.ahead:
+                self._note_change(now, low + first, low + last, held=held)
             part = x[first : last + self.lesson.taps[0] - 1]
             yield _Job(held, part, y[first:last], self.lesson.taps, self.lanes.shared > 0)
+
+    def _note_change(self, now: _Open, low: int, high: int, *, held: bool) -> None:
+        """How far targets are from what they were when they were to be foretold."""
+        y, late = now.y[low - now.first : high - now.first], now.y[low + self.shift - now.first :][: high - low]
+        change = (late - y)[np.isfinite(y).all(axis=1)]
+        total, count = self.unchanged[held]
+        self.unchanged[held] = total + float(np.square(change).sum()), count + change.size
 
     def _across(self, x: Array, y: Array) -> tuple[Array, Array]:
         """The columns of a picture that have complete windows and a target `across` further on."""
@@ -293,26 +281,3 @@ class Cutter:
         bad = np.concatenate([[0], np.cumsum(~good_x)])
         width = self.lesson.taps[0]
         return runs(good_y & (bad[width:] == bad[:-width]))
-
-
-def _scaled(x: Array, source: Source[Any]) -> Array:
-    """The colours of a picture as 0 ... 1, and sound as it is."""
-    signal = source.signal
-    if signal.alpha is not None:
-        x = x[..., colours(signal)]
-    return x / signal.full_scale if signal.medium == "image" and signal.full_scale != 1 else x
-
-
-def _side_by_side(xs: Iterator[Array], ys: Iterator[Array], *, cut: bool) -> Iterator[tuple[bytes, Array, Array]]:
-    """Blocks of two signals cut to the same lengths; `cut`: one of them may go on alone."""
-    x = y = None
-    while True:
-        x = next(xs, None) if x is None or not len(x) else x
-        y = next(ys, None) if y is None or not len(y) else y
-        if x is None or y is None:
-            break
-        shared = tuple(slice(min(sides)) for sides in zip(x.shape[:-1], y.shape[:-1], strict=True))
-        yield b"", x[shared], y[shared]
-        x, y = x[shared[0].stop :], y[shared[0].stop :]
-    if not cut and ((x is not None and len(x)) or (y is not None and len(y))):
-        raise InputError("input and target differ in length", hint="--delay takes the part that both have")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from convcli.report.words import number, visible
+from convcli.report.words import number, plural, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,8 +63,8 @@ def moved_rows(facts: LearningFacts) -> list[tuple[str, ...]]:
 def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
     """The facts outside of the tables as pairs of a name and a text."""
     yield "task", facts.task
-    yield "layer", f"{facts.layers}, {facts.parameters:,} parameters{', one of them a constant' * facts.bias}"
-    yield "samples", f"{facts.samples:,} learned from, {facts.held_out:,} held out"
+    yield "layer", f"{facts.layers}, {plural(facts.parameters, 'parameter')}{', with a constant' * facts.bias}"
+    yield "samples", samples_words(facts)
     if facts.training is not None:
         how = facts.training
         yield "training", f"{epoch_words(facts)}, seed {how.seed}, {how.batch} windows to a step"
@@ -79,16 +79,22 @@ def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
         yield "noise", noise_words(facts)
 
 
+def samples_words(facts: LearningFacts) -> str:
+    """`249,434 samples learned from, 62,327 held out`."""
+    passed = f", {plural(facts.passed_over, 'window')} with a missing value passed over" if facts.passed_over else ""
+    return f"{facts.samples:,} samples learned from, {facts.held_out:,} held out{passed}"
+
+
 def delay_words(delay: DelayFacts) -> str:
     """`the target is 123 samples (5.58 ms) later than the input, correlation 0.97`."""
     if len(delay.samples) == 2:
         sides = [(delay.samples[0], "lower", "higher"), (delay.samples[1], "further right", "further left")]
-        moved = [f"{abs(n)} pixels {more if n > 0 else less}" for n, more, less in sides if n]
+        moved = [f"{plural(abs(n), delay.noun)} {more if n > 0 else less}" for n, more, less in sides if n]
         told = f"the target lies {' and '.join(moved)} than the input" if moved else "input and target do not differ"
     else:
         (lag,) = delay.samples
         time = f" ({abs(delay.seconds) * 1000:.4g} ms)" if delay.seconds else ""
-        told = f"the target is {abs(lag):,} samples{time} {'later' if lag > 0 else 'earlier'} than the input"
+        told = f"the target is {plural(abs(lag), delay.noun)}{time} {'later' if lag > 0 else 'earlier'} than the input"
         told = told if lag else "none"
     return told if delay.correlation is None else f"{told}, correlation {delay.correlation:.3g}"
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import shutil
 import signal as signals
 import subprocess
 import time
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
     from convcli.engine.training import Trained
     from convcli.signals import Array
+
+
+README = (SAMPLES.parent / "README.md").read_text(encoding="utf-8")
 
 
 def noise(*shape: int, seed: int = 0) -> Array:
@@ -315,6 +321,21 @@ def test_the_report_tells_how_it_was_trained(tmp_path: Path) -> None:
     assert facts["learned"]["training"]["epochs"] == 2
     assert facts["learned"]["parameters"] == 23
     assert run(*words, "--epochs", "2", "-o", tmp_path / "m.safetensors").code != 0  # it is there already
+
+
+def test_the_network_in_readme_is_as_good_as_said(tmp_path: Path) -> None:
+    """Its last digits depend on the processor, and so it is not compared letter by letter."""
+    found = re.search(r"^convcli (learn .*--layers .*)\n```\n\n```text\n(.*?)```", README, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    words = shlex.split(found[1])
+    shutil.copytree(SAMPLES, tmp_path / "sample_data")
+    told = done(*words, cwd=tmp_path).err.splitlines()
+    expected = found[2].splitlines()
+    assert told[0].split(", in ")[0] == expected[0].split(", in ")[0]
+    assert len(told) == len(expected)
+    for line, wanted in zip(told[2:], expected[2:], strict=True):
+        numbers, others = ([float(n) for n in re.findall(r"0\.\d+", each)] for each in (line, wanted))
+        assert numbers == pytest.approx(others, rel=0.1)
 
 
 # ------------------------------------------------------------------------------------------- a perceptron

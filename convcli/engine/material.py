@@ -114,6 +114,15 @@ def _shifted(y: Array, axis: int, lag: int) -> Array:
     return moved
 
 
+def powers(segments: Sequence[Segment]) -> tuple[float, float | None]:
+    """The root mean square of the targets where something is learned, and of what is held out, None if nothing is."""
+    found = []
+    for name in ("train", "held"):
+        known = np.concatenate([each.y[getattr(each, name)] for each in segments]).astype(np.float64)
+        found.append(float(np.sqrt(np.square(known).mean())) if len(known) else None)
+    return found[0] or 0.0, found[1]
+
+
 def complete(good: Flags, stand: Stand) -> Flags:
     """Where all samples from `before` to `after` on each axis exist and are good."""
     for axis, (before, after) in enumerate(zip(stand.before, stand.after, strict=True)):

@@ -20,7 +20,7 @@ from convcli.core.layers import by_windows
 from convcli.core.solve import Sums, solve
 from convcli.engine.learn import Learned, Score, learn, model_of
 from convcli.engine.lessons import Lanes
-from convcli.engine.material import Stand, segments_of
+from convcli.engine.material import Stand, powers, segments_of
 from convcli.engine.workers import Workers
 from convcli.errors import InputError, RequestError
 
@@ -113,6 +113,7 @@ def fit_perceptron(lesson: Lesson, pairs: Pairs) -> Perceptron:
         stand = Stand(before=nowhere, after=nowhere, step=(1,) * signal.axes, start=nowhere)
         lags = [delay.lag for delay in linear.delays] or [nowhere] * len(pairs)
         segments = segments_of(lesson, lanes, pairs, workers, stand=stand, lags=lags)
+    power, power_held = powers(segments)
     weights, bias, solution = _solved(lesson, segments, sides)
     parameters = weights.size + bias.size
     dense = _moved("dense", parameters, segments, lambda x, known: _dense(x, known, lesson.taps, weights, bias))
@@ -120,7 +121,15 @@ def fit_perceptron(lesson: Lesson, pairs: Pairs) -> Perceptron:
     conv = _moved(name, linear.parameters, segments, lambda x, known: _filtered(x, known, linear, lesson))
     score = Score(name="one weight per position", train=dense.before[0], held=dense.before[1])
     scores = (score, replace(linear.scores[0], name=name), *linear.scores[1:])
-    learned = replace(linear, scores=scores, ridge=solution.ridge, deficient=solution.deficient, tried=())
+    learned = replace(
+        linear,
+        scores=scores,
+        ridge=solution.ridge,
+        deficient=solution.deficient,
+        tried=(),
+        power=power,
+        power_held=power_held,
+    )
     return Perceptron(weights=weights, bias=bias, stretch=lesson.taps, learned=learned, moved=(dense, conv))
 
 

@@ -15,7 +15,7 @@ from convcli.core.gradients import Adam, Net, Weighted, Worker, layer_of
 from convcli.designs.learned import ConvLayer, Model
 from convcli.engine.learn import Learned, Score, learn, model_of
 from convcli.engine.lessons import Lanes
-from convcli.engine.material import Material, Stand, segments_of
+from convcli.engine.material import Material, Stand, powers, segments_of
 from convcli.engine.networks import Network, written_layers
 from convcli.engine.plan import DEFAULT_EDGE, Rules
 from convcli.engine.workers import Workers, cores
@@ -136,6 +136,8 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
     with Workers(course.threads) as workers:
         lags = [delay.lag for delay in linear.delays] or [(0,) * signal.axes] * len(pairs)
         segments = segments_of(lesson, lanes, pairs, workers, stand=stand, lags=lags)
+    power, power_held = powers(segments)
+    linear = replace(linear, power=power, power_held=power_held)
     scaled, segments = _scaled(net, segments, signal.medium)
     school = School(net, course, segments, stand, dtype=np.float32)
     outcome = school.train(watch)

@@ -331,7 +331,7 @@ def test_the_network_in_readme_is_as_good_as_said(tmp_path: Path) -> None:
     shutil.copytree(SAMPLES, tmp_path / "sample_data")
     told = done(*words, cwd=tmp_path).err.splitlines()
     expected = found[2].splitlines()
-    assert told[0].split(", in ")[0] == expected[0].split(", in ")[0]
+    assert told[0].split(" epochs, ")[0] == expected[0].split(" epochs, ")[0]
     assert len(told) == len(expected)
     for line, wanted in zip(told[2:], expected[2:], strict=True):
         numbers, others = ([float(n) for n in re.findall(r"0\.\d+", each)] for each in (line, wanted))

@@ -149,7 +149,8 @@ def learn(
 
     From a noisy and a clean recording (or picture) it learns to clean; from the past of a table to predict; with
     --blind to remove noise that is independent from sample to sample. The last part of the data is held out, and the
-    error there is told beside that of doing nothing.
+    error there is told beside that of doing nothing. With --layers a network is trained instead of one layer solved;
+    Ctrl-C writes the best of it so far.
     """
     from convcli.cli.learned import learning_facts, lengths_differ, warnings_of, with_steps
     from convcli.media.outputs import atomic

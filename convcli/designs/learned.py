@@ -62,7 +62,8 @@ def model(path: str, *, layers: str = "") -> Model:
     Without any padding= the layers are filters: aligned by --align and extended by --edge once for the whole chain;
     `--edge valid` is what torch computes. With a padding= each layer pads its own input as torch does, and the answer
     is that of torch in every sample; with --align causal all of the padding comes first.
-    Pictures enter as 0 ... 1 and leave so. One channel in and out: every channel of the signal is filtered by itself.
+    Pictures enter as 0 ... 1 and leave so; columns in the scaling that the file carries, if it does. One channel in and
+    out: every channel of the signal is filtered by itself.
     Raises InputError for a file that is no sane safetensors, RequestError where model and signal do not fit.
     """
     return read_model(Path(path).expanduser(), layers=layers)

@@ -100,7 +100,8 @@ class Prepared:
         from convcli.engine.lessons import Lanes
         from convcli.engine.material import Segment, complete
         from convcli.engine.plan import Rules
-        from convcli.engine.training import Course, School, bound
+        from convcli.engine.school import Course, School
+        from convcli.engine.training import bound
         from convcli.signals import Signal
 
         side = round(samples ** (1 / lesson.axes))
@@ -131,7 +132,7 @@ class Prepared:
 
 def convcli(prepared: Prepared) -> dict[str, Any]:
     """Epochs as `convcli learn` runs them."""
-    from convcli.core.gradients import Adam
+    from convcli.core.descent import Adam
     from convcli.engine.workers import Workers
 
     school, numbers = prepared.school, prepared.numbers
@@ -181,7 +182,7 @@ def _sequential(prepared: Prepared) -> Any:
     """The network with the same first weights."""
     import torch as t
 
-    from convcli.core.gradients import Activated, Pooled, Weighted
+    from convcli.core.nets import Activated, Pooled, Weighted
 
     layers: list[Any] = []
     tensors = iter(prepared.school.net.tensors(prepared.numbers))

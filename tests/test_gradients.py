@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from convcli import RequestError
 from convcli.core.bands import Band
-from convcli.core.gradients import Adam, Worker
+from convcli.core.descent import Adam
+from convcli.core.gradients import Worker
 from convcli.core.layers import windows_of
 from convcli.designs.weights import encode_weights
 from convcli.engine.arrays import Blocks, Collected
@@ -26,7 +27,7 @@ from convcli.signals import Signal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from convcli.core.gradients import Net
+    from convcli.core.nets import Net
     from convcli.engine.material import Stand
     from convcli.signals import Align, Array
 

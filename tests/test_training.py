@@ -23,7 +23,8 @@ from convcli.designs.weights import encode_weights, read_weights
 from convcli.engine.arrays import Blocks
 from convcli.engine.lessons import Lesson
 from convcli.engine.perceptron import fit_perceptron
-from convcli.engine.training import PATIENCE, Course, Epoch, Watch, train
+from convcli.engine.school import PATIENCE, Course, Epoch, Watch
+from convcli.engine.training import train
 from convcli.signals import Signal
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from convcli.engine.learn import Learned
     from convcli.engine.lessons import Lesson
     from convcli.engine.perceptron import Perceptron
-    from convcli.engine.training import Course, Epoch, Trained
+    from convcli.engine.school import Course, Epoch
+    from convcli.engine.training import Trained
     from convcli.facts import LearningFacts
     from convcli.signals import Signal, Source
 
@@ -44,7 +45,7 @@ class Training:
 
     def course(self) -> Course:
         """How to train, with the defaults for what was not asked."""
-        from convcli.engine.training import Course
+        from convcli.engine.school import Course
 
         given = {"epochs": self.epochs, "batch": self.batch, "rate": self.learning_rate, "decay": self.weight_decay}
         given |= {"seed": self.seed, "threads": self.threads}
@@ -155,7 +156,8 @@ def taught_by(training: Training, lesson: Lesson, pairs: Pairs, progress: Progre
 
 def _trained(training: Training, lesson: Lesson, pairs: Pairs, progress: Progress) -> Trained | None:
     """A network, trained with a bar."""
-    from convcli.engine.training import Watch, train
+    from convcli.engine.school import Watch
+    from convcli.engine.training import train
 
     course = training.course()
     progress.expect(course.epochs)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.core.gradients import Net, Worker
+    from convcli.core.gradients import Worker
+    from convcli.core.nets import Net
     from convcli.engine.lessons import Lanes, Lesson
     from convcli.engine.workers import Workers
     from convcli.signals import Array, Source

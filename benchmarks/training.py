@@ -44,8 +44,8 @@ class Lesson:
 
 
 LESSONS = (
-    Lesson("train-sound", "a sound of 1 M samples", "conv:8,7 | leaky_relu:0.1 | avg_pool:2 | conv:1,5", 1),
-    Lesson("train-picture", "a picture of 1 Mpx", "conv:8,5x5 | relu | conv:8,3x3 | relu | conv:1,3x3", 2),
+    Lesson("train-sound", "a sound", "conv:8,7 | leaky_relu:0.1 | avg_pool:2 | conv:1,5", 1),
+    Lesson("train-picture", "a picture", "conv:8,5x5 | relu | conv:8,3x3 | relu | conv:1,3x3", 2),
 )
 
 
@@ -66,7 +66,7 @@ def _measured(lesson: Lesson, runs: int, *, quick: bool) -> dict[str, Any]:
             command = [sys.executable, __file__, side, lesson.name, str(samples)]
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=_environment())
             series[side].append(json.loads(done.stdout))
-    print(f"\n{lesson.name}: {lesson.layers} on {lesson.says}, {BATCH} windows to a step")
+    print(f"\n{lesson.name}: {lesson.layers} on {lesson.says} of {samples:,} samples, {BATCH} windows to a step")
     wall = {side: statistics.median(t for one in found for t in one["wall"]) for side, found in series.items()}
     cpu = {side: statistics.median(t for one in found for t in one["cpu"]) for side, found in series.items()}
     for side in sides:

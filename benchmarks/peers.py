@@ -65,7 +65,9 @@ OPENCV = Program("OpenCV", "pip install opencv-python-headless", modules=("openc
 PYVIPS = Program("pyvips", "pip install 'pyvips[binary]'", modules=("pyvips", "pyvips-binary"))
 PYTHON = Program("Python", "python.org", modules=("typer", "numpy"))
 
-ALL = (SOX, FFMPEG, MILLER, VIPS, MAGICK, GMIC, SCIPY, PANDAS, POLARS, ARROW, OPENCV, PYVIPS)
+TORCH = Program("torch", "pip install torch", modules=("torch",))
+
+ALL = (SOX, FFMPEG, MILLER, VIPS, MAGICK, GMIC, SCIPY, PANDAS, POLARS, ARROW, OPENCV, PYVIPS, TORCH)
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The benchmarks: `python benchmarks/run.py [jobs] [growth] [crossover] [--only PATTERN] [--quick] [--json FILE]`.
+"""The benchmarks: `python benchmarks/run.py [jobs] [growth] [crossover] [training] [--only PATTERN] [--json FILE]`.
 
 Every job runs as a whole process, and its peers in turn with it, A B A B; the ratio is that of the medians. Files
 are in the page cache before the clock starts; all processes share the same cores (2, unless --cores says otherwise).
@@ -25,6 +25,8 @@ from results import Result, as_json, place_of, printable, table, tell
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "data"
+
+PARTS = ("jobs", "growth", "crossover", "training")
 
 # What is slower than this runs only twice.
 SLOW = 30.0
@@ -97,7 +99,7 @@ def _compare(job: Job, peer: Peer) -> dict[str, Any]:
 def arguments() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description="Measure convcli against its peers.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help="jobs, growth, crossover (all three)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="jobs, growth, crossover, training (all four)")
     parser.add_argument("--only", metavar="PATTERN", default="*", help="jobs or growths whose name fits: 'csv*'")
     parser.add_argument("--runs", type=int, default=5, help="runs of each command (5)")
     parser.add_argument("--quick", action="store_true", help="smaller inputs, to see that all works")
@@ -107,9 +109,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="print the names and commands, run nothing")
     parser.add_argument("--clean", action="store_true", help="remove the inputs and outputs, run nothing")
     wanted = parser.parse_args()
-    if not set(wanted.parts) <= {"jobs", "growth", "crossover"}:
-        parser.error(f"expected jobs, growth or crossover, got {' '.join(wanted.parts)}")
-    wanted.parts = wanted.parts or ["jobs", "growth", "crossover"]
+    if not set(wanted.parts) <= set(PARTS):
+        parser.error(f"expected {', '.join(PARTS)}, got {' '.join(wanted.parts)}")
+    wanted.parts = wanted.parts or list(PARTS)
     return wanted
 
 
@@ -139,6 +141,11 @@ def main() -> int:
     if "crossover" in wanted.parts and fnmatch.fnmatch("crossover", wanted.only):
         done = subprocess.run([sys.executable, HERE / "crossover.py", "--json"], stdout=subprocess.PIPE, check=True)
         kept["crossover"] = json.loads(done.stdout)
+    if "training" in wanted.parts:
+        import training
+
+        kept["training"] = training.run(only=wanted.only, runs=wanted.runs, quick=wanted.quick)
+        failed |= any(not found.get("agrees", True) for found in kept["training"])
     if wanted.json:
         wanted.json.write_text(json.dumps(kept, indent=1) + "\n")
     return int(failed)

@@ -132,6 +132,38 @@ class DelayFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingFacts:
+    """How a network was trained.
+
+    epochs, best : how many there were, and after which it was best; batch : windows to a step; rate : of learning, in
+    the end; decay : of the weights; restarts : how often it diverged and was begun again
+    """
+
+    epochs: int
+    best: int
+    seed: int
+    batch: int
+    rate: float
+    decay: float
+    restarts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovedFacts:
+    """How an answer fares when the same signal begins one sample later.
+
+    before, after : root mean squared errors on what was learned from and on what was held out (None: nothing was)
+    differs : root mean square of the change of the answer to one and the same sample
+    """
+
+    name: str
+    parameters: int
+    before: tuple[float, float | None]
+    after: tuple[float, float | None]
+    differs: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class LearningFacts:
     """A layer that was learned, and what it is worth.
 
@@ -141,6 +173,7 @@ class LearningFacts:
     power, power_held : root mean square of that, for errors in decibels; None where these say nothing
     noise : standard deviation of the white noise, when blind; noise_given : whether it was said, not estimated
     passed_over : windows in which something is missing
+    training : how, where it was not solved; moved : of a dense layer and a filter, one sample later
     """
 
     task: str
@@ -162,6 +195,8 @@ class LearningFacts:
     noise: float | None = None
     noise_given: bool = False
     passed_over: int = 0
+    training: TrainingFacts | None = None
+    moved: tuple[MovedFacts, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from convcli import __version__
-from convcli.cli import options, say, tell
+from convcli.cli import INTERRUPTED, options, say, tell
 from convcli.cli.given import input_facts, opened_pairs, pairs_of, size_of
 from convcli.cli.lesson import Asked, check_mode, lesson_of
 from convcli.cli.opening import Opening, medium_of
 from convcli.cli.options import examples
 from convcli.cli.progress import Progress
 from convcli.cli.table import column_names, one_character
+from convcli.cli.training import Training, check_training, taught_by
 from convcli.errors import RequestError
 from convcli.facts import OutputFacts, RunFacts
 from convcli.report.words import plural, visible
 
 if TYPE_CHECKING:
-    from convcli.engine.learn import Learned, Lesson
-    from convcli.signals import Signal
+    from collections.abc import Mapping, Sequence
+
+    from convcli.signals import Array
 
 
 def learn(
@@ -95,6 +97,29 @@ def learn(
     mix: Annotated[
         bool, typer.Option("--mix", help="Every channel from every channel; else all share one filter.")
     ] = False,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYERS",
+            help="Train a network: 'conv:8,7 | relu | conv:1,5'. dense: one weight for each pair of positions, beside "
+            "a filter.",
+            show_default="one linear layer, solved",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the data at most, with --layers.", show_default="100")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Windows to a step.", show_default="32")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=1e-12, help="Length of the steps of Adam.", show_default="0.003")
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(min=0, help="Decay of the weights (AdamW).", show_default="0.0001")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the first weights and of the order.", show_default="0")
+    ] = None,
+    threads: options.Threads = None,
     columns: Annotated[
         list[str] | None,
         typer.Option("-c", "--columns", metavar="A,B", help="Tables: columns to learn from.", show_default="every one"),
@@ -124,10 +149,10 @@ def learn(
 
     From a noisy and a clean recording (or picture) it learns to clean; from the past of a table to predict; with
     --blind to remove noise that is independent from sample to sample. The last part of the data is held out, and the
-    error there is told beside that of doing nothing.
+    error there is told beside that of doing nothing. With --layers a network is trained instead of one layer solved;
+    Ctrl-C writes the best of it so far.
     """
     from convcli.cli.learned import learning_facts, lengths_differ, warnings_of, with_steps
-    from convcli.engine.learn import learn as fit
     from convcli.media.outputs import atomic
     from convcli.media.tables.source import TableOptions
     from convcli.report.files import write_report
@@ -150,6 +175,16 @@ def learn(
         ridge=ridge,
         holdout=holdout,
     )
+    training = Training(
+        layers=layers,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        seed=seed,
+        threads=threads,
+    )
+    check_training(training, asked)
     table = TableOptions(
         columns=wanted if wanted is None or target is None else tuple(dict.fromkeys((*wanted, target))),
         by=by,
@@ -168,14 +203,17 @@ def learn(
         signal = opened[0][0].signal
         lesson = lesson_of(asked, signal, wanted)
         progress = Progress(size_of(opened), shown=not quiet)
-        try:
-            learned = fit(lesson, opened, watch=progress.advance)
-        finally:
-            progress.close()
+        held.callback(progress.close)
+        taught = taught_by(training, lesson, opened, progress)
+        if taught is None:
+            tell("interrupted before the first epoch had ended: nothing is written", kind="warning")
+            return INTERRUPTED
+        learned = taught.learned
         inputs = input_facts(pairs, opened)
-    facts = learning_facts(learned, lesson, signal, [given.name for given, _ in pairs])
+    facts = taught.facts(learning_facts(learned, lesson, signal, [given.name for given, _ in pairs]))
     lengths = lengths_differ(inputs) if clean is not None else ()
-    _write(place, learned, lesson, signal)
+    warnings = (*lengths, *warnings_of(learned, lesson, facts), *taught.warnings(place))
+    _write(place, *taught.model(lesson, signal))
     run = RunFacts(
         version=__version__,
         command=("convcli", *sys.argv[1:]),
@@ -184,14 +222,14 @@ def learn(
         inputs=tuple(inputs),
         outputs=(OutputFacts(path=str(place), medium="model"),),
         learned=facts,
-        warnings=(*lengths, *warnings_of(learned, lesson, facts)),
+        warnings=warnings,
         seconds=clock.perf_counter() - started,
     )
     if report is not None:
-        write_report(with_steps(run, place), report, atomic=atomic)
+        write_report(with_steps(run, place) if taught.runs else run, report, atomic=atomic)
     if not quiet:
         _tell(run, place)
-    return 0
+    return INTERRUPTED if taught.interrupted else 0
 
 
 def _checked_output(output: Path | None, inputs: list[Path], report: Path | None, *, force: bool) -> Path:
@@ -208,12 +246,11 @@ def _checked_output(output: Path | None, inputs: list[Path], report: Path | None
     return output
 
 
-def _write(place: Path, learned: Learned, lesson: Lesson, signal: Signal) -> None:
+def _write(place: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
     from convcli.designs.weights import encode_weights
-    from convcli.engine.learn import model_of
     from convcli.media.outputs import atomic
 
-    encoded = encode_weights(*model_of(learned, lesson, signal, version=__version__))
+    encoded = encode_weights(tensors, metadata)
     with atomic(place) as path:
         path.write_bytes(encoded)
 
@@ -221,29 +258,46 @@ def _write(place: Path, learned: Learned, lesson: Lesson, signal: Signal) -> Non
 def _tell(run: RunFacts, place: Path) -> None:
     """The summary, the errors side by side, and the honest word."""
     from convcli.engine.plan import DEFAULT_ALIGN
-    from convcli.report.learning import delay_words, error_columns, error_rows, noise_words, samples_words
+    from convcli.report.learning import (
+        MOVED_COLUMNS,
+        delay_words,
+        epoch_words,
+        error_columns,
+        error_rows,
+        moved_rows,
+        noise_words,
+        samples_words,
+    )
 
     facts = run.learned
     if facts is None:
         return
     ridge = f", ridge {facts.ridge:g}" if facts.ridge else ""
     made = f"{facts.layers}, {plural(facts.parameters, 'parameter')}{ridge}"
+    made += f", {epoch_words(facts)}" if facts.training is not None else ""
     say(f"{visible(str(place))}: {made}, {samples_words(facts)}, in {run.seconds or 0:.3g} s")
     for delay in facts.delays:
         name = f" of {visible(delay.input)}" if len(facts.delays) > 1 else ""
         say(f"  delay{name}: {delay_words(delay)}")
     if facts.noise is not None:
         say(f"  noise: {noise_words(facts)}")
-    rows = [error_columns(facts), *error_rows(facts)]
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    for name, train, held in rows:
-        say(f"  {name:<{widths[0]}}  {train:>{widths[1]}}  {held:<{widths[2]}}".rstrip())
+    _say_table([error_columns(facts), *error_rows(facts)])
+    if facts.moved:
+        _say_table([MOVED_COLUMNS, *moved_rows(facts)])
     if run.align != DEFAULT_ALIGN[run.inputs[0].medium]:
         tell(f"run it with --align {run.align}, as it was learned", kind="note")
     if facts.deficient:
         tell("the input does not determine every tap; of those that fit, the smallest were taken", kind="note")
     for warning in run.warnings:
         tell(warning, kind="warning")
+
+
+def _say_table(rows: Sequence[Sequence[str]]) -> None:
+    """Columns side by side, the last one flush left, so that what follows a number may hang over."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *cells, last in rows:
+        middle = "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:-1], strict=True))
+        say(f"  {name:<{widths[0]}}{middle}  {last}".rstrip())
 
 
 def register(app: typer.Typer) -> None:
@@ -254,6 +308,7 @@ def register(app: typer.Typer) -> None:
             "convcli learn noisy.wav clean.wav --taps 129 -o denoise.safetensors",
             "convcli audio model:denoise.safetensors other.wav -o cleaned.wav",
             "convcli learn prices.csv -c Open,Close --target Close --ahead 1 --taps 20 -o next.safetensors",
+            "convcli learn noisy.wav clean.wav --layers 'conv:8,9 | leaky_relu:0.1 | conv:1,9' -o net.safetensors",
             "convcli learn --blind scan.png --taps 9x9 -o scan.safetensors",
             "convcli learn --blind noisy.wav --noise auto -o denoise.safetensors",
             "convcli learn microphone.wav loudspeaker.wav --delay auto -o inverse.safetensors --report learned.html",

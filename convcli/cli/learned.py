@@ -92,7 +92,7 @@ def warnings_of(learned: Learned, lesson: Lesson, facts: LearningFacts) -> Itera
     for name in learned.worse:
         blind = lesson.blind and lesson.noise is None and name == "as it is"
         hint = "; --noise auto uses the sample itself too" if blind else ""
-        yield f"the filter is no better than {name!r} {where}{hint}"
+        yield f"{learned.scores[0].name} is no better than {name!r} {where}{hint}"
 
 
 def _doubts(delay: DelayFacts) -> Iterator[str]:

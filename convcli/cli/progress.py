@@ -25,22 +25,22 @@ class Progress:
         """The amount of work, where it becomes known only now."""
         self.total, self.done = total, 0
 
-    def advance(self, count: int) -> None:
-        """So much more is done."""
+    def advance(self, count: int, note: str = "") -> None:
+        """So much more is done; `note` stands beside the bar."""
         self.done += count
         if not self.shown:
             return
         if self._bar is None and time.monotonic() - self.started > PATIENCE:
             self._open()
         if self._bar is not None:
-            self._bar.update(self._task, completed=self.done, total=self.total)
+            self._bar.update(self._task, completed=self.done, total=self.total, description=note)
 
     def _open(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, TaskProgressColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
-        columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
         self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
         self._task = self._bar.add_task("", total=self.total)
         self._bar.start()

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core import missing as gaps
+from convcli.core.bands import Band
 from convcli.core.extend import OUTSIDE, Edge, inside
 from convcli.core.ops import Earlier, Op, Span, nothing_earlier
 from convcli.core.reach import Reach
@@ -220,19 +221,26 @@ def by_windows(
 
     x : (n, in) or (rows, columns, in); w : (out, in / groups, k...); returns (outputs..., out) of the dtype of x
     """
-    windows = windows_of(x, w.shape[2:], step, dilation)
-    axes = w.ndim - 2
-    y = np.empty((*windows.shape[:axes], len(w)), x.dtype)
-    part_in, part_out = w.shape[1], len(w) // groups
-    taps = math.prod(w.shape[1:])
-    rows = max(1, GATHERED // max(1, math.prod(windows.shape[1:axes]) * taps))
-    matrices = [np.ascontiguousarray(part.reshape(part_out, taps).T, x.dtype) for part in np.split(w, groups)]
-    for first in range(0, len(y), rows):
-        some = y[first : first + rows]
+    band = Band(
+        shape=w.shape[2:],
+        inputs=w.shape[1],
+        outputs=len(w) // groups,
+        step=step,
+        dilation=dilation,
+        pool=(1,) * (w.ndim - 2),
+    )
+    sides = tuple((n - k) // s + 1 for n, k, s in zip(x.shape, band.widths, step, strict=False))
+    y = np.empty((*sides, len(w)), x.dtype)
+    matrices = [band.matrix(part.astype(x.dtype)) for part in np.split(w, groups)]
+    count = max(1, GATHERED // max(1, math.prod(sides[1:]) * band.taps))
+    for first in range(0, sides[0], count):
+        some = y[None, first : first + count]
+        rows = np.empty((math.prod(some.shape[:-1]), band.taps), x.dtype)
         for g, matrix in enumerate(matrices):
-            lanes = windows[(slice(first, first + rows), *(slice(None),) * (axes - 1), _part(g, part_in))]
-            product = lanes.reshape(-1, taps) @ matrix
-            some[..., _part(g, part_out)] = product.reshape(*some.shape[:-1], part_out)
+            lane = x[None, first * step[0] :, ..., _part(g, band.inputs)]
+            windows, place = band.copies(lane, some.shape[1:-1], rows)
+            np.copyto(place, windows)
+            some[..., _part(g, band.outputs)] = (rows @ matrix).reshape(*some.shape[:-1], band.outputs)
     return y if bias is None else np.add(y, bias.astype(x.dtype), out=y)
 
 

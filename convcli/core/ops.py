@@ -174,17 +174,18 @@ class Pool:
         if self.missing == "propagate":
             fold = np.maximum if self.fold is np.fmax else np.minimum
         for axis, (size, step, (start, stop)) in enumerate(zip(self.size, self.step, span, strict=True)):
-            x = _folded(fold, _windowed(x, size, step, stop - start, axis))
+            x = folded(fold, windowed(x, size, step, stop - start, axis))
         return x
 
 
-def _windowed(x: Array, size: int, step: int, outputs: int, axis: int) -> Iterator[Array]:
+def windowed(x: Array, size: int, step: int, outputs: int, axis: int) -> Iterator[Array]:
     """The first sample of every window along `axis`, then the second of every window, and so on."""
     for j in range(size):
         yield x[(slice(None),) * axis + (slice(j, j + (outputs - 1) * step + 1, step),)]
 
 
-def _folded(fold: Callable[..., Any], arrays: Iterator[Array]) -> Array:
+def folded(fold: Callable[..., Any], arrays: Iterator[Array]) -> Array:
+    """All arrays put together by `fold`, one after the other."""
     y = np.array(next(arrays))
     for array in arrays:
         fold(y, array, out=y)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from convcli.units import Count, Size, UnitError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SCALED = ("inputs", "outputs")
+
 _NAME = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias)")
 
 
@@ -27,6 +30,8 @@ class Model:
     path : of the file; layers : as in FILTER, `conv:stride=2 | relu | conv`
     tensors : `weight` and `bias` by the number of their layer, as torch.nn.Sequential counts
     rate, medium, columns, target : of the signal that it was learned from, where the file says so
+    scaling : a mean and a unit of each channel that comes in (`inputs`) and goes out (`outputs`), if the network works
+        on (x - mean) / unit
     """
 
     path: str
@@ -37,6 +42,7 @@ class Model:
     align: str | None = None
     columns: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    scaling: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -56,7 +62,8 @@ def model(path: str, *, layers: str = "") -> Model:
     Without any padding= the layers are filters: aligned by --align and extended by --edge once for the whole chain;
     `--edge valid` is what torch computes. With a padding= each layer pads its own input as torch does, and the answer
     is that of torch in every sample; with --align causal all of the padding comes first.
-    Pictures enter as 0 ... 1 and leave so. One channel in and out: every channel of the signal is filtered by itself.
+    Pictures enter as 0 ... 1 and leave so; columns in the scaling that the file carries, if it does. One channel in and
+    out: every channel of the signal is filtered by itself.
     Raises InputError for a file that is no sane safetensors, RequestError where model and signal do not fit.
     """
     return read_model(Path(path).expanduser(), layers=layers)
@@ -81,6 +88,7 @@ def read_model(path: Path, *, layers: str = "") -> Model:
         align=file.metadata.get("align"),
         columns=_names(path, file.metadata.get("columns")),
         targets=_names(path, file.metadata.get("targets")),
+        scaling=_scaling(path, file.metadata.get("scaling")),
         about=file.metadata,
     )
 
@@ -224,3 +232,18 @@ def _names(path: Path, text: str | None) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: expected a list of names in its metadata, got {text!r}")
     return tuple(names)
+
+
+def _scaling(path: Path, text: str | None) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Means and units, as JSON: {"inputs": [[mean, unit], ...], "outputs": [[mean, unit], ...]}."""
+    if text is None:
+        return {}
+    try:
+        found = json.loads(text)
+        scaling = {name: tuple((float(mean), float(unit)) for mean, unit in found[name]) for name in SCALED}
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        scaling = {}
+    numbers = [number for pairs in scaling.values() for pair in pairs for number in pair]
+    if not numbers or not all(map(math.isfinite, numbers)) or any(unit <= 0 for p in scaling.values() for _, unit in p):
+        raise InputError(f"{path}: expected a mean and a unit above 0 for each column in its scaling, got {text!r}")
+    return scaling

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.core.activations import Rectifier, Sigmoid, Tanh
 from convcli.core.ops import Pointwise
 from convcli.core.whole import Normalize
 from convcli.designs.registry import step
@@ -26,26 +27,25 @@ def _each(function: Callable[[Array], Array], signal: Signal) -> Pointwise:
 @step("pointwise", example="relu")
 def relu(*, signal: Signal) -> Pointwise:
     """max(x, 0)."""
-    return _each(lambda x: np.maximum(x, 0), signal)
+    return _each(Rectifier(), signal)
 
 
 @step("pointwise", example="leaky_relu:0.1")
 def leaky_relu(slope: Number = 0.01, *, signal: Signal) -> Pointwise:
     """x where x >= 0, else SLOPE * x."""
-    return _each(lambda x: np.where(x >= 0, x, x * np.asarray(slope, x.dtype)), signal)
+    return _each(Rectifier(slope), signal)
 
 
 @step("pointwise", example="tanh")
 def tanh(*, signal: Signal) -> Pointwise:
     """Hyperbolic tangent of x: -1 ... 1."""
-    return _each(np.tanh, signal)
+    return _each(Tanh(), signal)
 
 
 @step("pointwise", example="sigmoid")
 def sigmoid(*, signal: Signal) -> Pointwise:
     """1 / (1 + exp(-x)): 0 ... 1."""
-    # The tanh form does not overflow for large negative x.
-    return _each(lambda x: 0.5 + 0.5 * np.tanh(0.5 * x), signal)
+    return _each(Sigmoid(), signal)
 
 
 @step("pointwise", example="abs", name="abs")

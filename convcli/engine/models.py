@@ -59,6 +59,10 @@ def _remark(model: Model, rules: Rules) -> str:
 
 def _check_origin(model: Model, signal: Signal) -> None:
     """Refuse a signal of other axes, rate or columns than the model was learned from."""
+    task = model.about.get("task", "")
+    if task.startswith("stretches"):
+        message = f"{model.path} has one weight for each pair of positions in {task}, and is no filter"
+        raise RequestError(message, hint="what convcli learn makes without --layers dense is one")
     if model.medium is not None and (model.medium == "image") != (signal.axes == 2):
         kind = {"image": "pictures", "table": "tables"}.get(model.medium, "sound")
         raise RequestError(f"{model.path} was learned from {kind}, and this is {_NOUN.get(signal.medium, 'an array')}")
@@ -89,7 +93,13 @@ def _check_tensors(model: Model, layers: list[WrittenLayer]) -> None:
 def _single_kernel(model: Model, layers: list[WrittenLayer], signal: Signal) -> Kernel | None:
     """The taps of a model that is nothing but one filter, which then is a filter like any other."""
     spec, tensors = layers[0].spec, model.tensors.get(0, {})
-    if len(layers) != 1 or not isinstance(spec, ConvLayer) or spec.padding is not None or "bias" in tensors:
+    if (
+        model.scaling
+        or len(layers) != 1
+        or not isinstance(spec, ConvLayer)
+        or spec.padding is not None
+        or "bias" in tensors
+    ):
         return None
     weights = weights_of(model, 0, layers[0], spec, signal)
     if weights.shape[:2] != (1, 1) or any(s != 1 for s in spec.stride):

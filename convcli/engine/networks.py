@@ -108,7 +108,10 @@ class Network:
         self.as_torch = self.pads and rules.align == "center"
         self.beside, self.copies = self._lanes()
         self.place = self._scaled(signal)
-        self.start, self.ops = signal, self._scaling(1 / signal.full_scale)
+        self.start, self.ops = (
+            signal,
+            self._scaling(1 / signal.full_scale) + self._units("inputs", len(signal.channels)),
+        )
         self.done: list[BoundStep] = []
 
     # --- channels ---
@@ -154,6 +157,19 @@ class Network:
             return []
         return [Pointwise(function=lambda x: x * np.asarray(factor, x.dtype), axes=2)]
 
+    def _units(self, name: str, count: int) -> list[Op]:
+        """From the units of the signal to those that the network was trained in, or back."""
+        if not self.model.scaling:
+            return []
+        pairs = self.model.scaling[name]
+        if len(pairs) != count:
+            message = f"{self.model.path} has a scaling of {len(pairs)} {name}, and there are {count}"
+            raise RequestError(message, hint=self._hint(count))
+        mean, unit = np.array(pairs).T
+        if name == "inputs":
+            return [Pointwise(function=lambda x: ((x - mean) / unit).astype(x.dtype), axes=self.signal.axes)]
+        return [Pointwise(function=lambda x: (x * unit + mean).astype(x.dtype), axes=self.signal.axes)]
+
     # --- layers ---
 
     def bound(self) -> tuple[BoundStep, ...]:
@@ -165,7 +181,7 @@ class Network:
                 self._append((self._layer(number, layer, layer.spec),))
             elif not isinstance(self._next(number), DenseLayer):
                 raise layer.call.error("flatten stands before dense and nowhere else")
-        self.ops += self._scaling(self.signal.full_scale)
+        self.ops += self._units("outputs", len(self.place.channels)) + self._scaling(self.signal.full_scale)
         after = replace(self.place, full_scale=self.signal.full_scale, channels=self._names(self.place))
         if self.signal.alpha is not None and after.channels == self.signal.channels:
             after = replace(after, alpha=self.signal.alpha)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from convcli.report.learning import RIDGE_COLUMNS, error_columns, error_rows, fact_rows, ridge_rows
+from convcli.report.learning import (
+    MOVED_COLUMNS,
+    RIDGE_COLUMNS,
+    error_columns,
+    error_rows,
+    fact_rows,
+    moved_rows,
+    ridge_rows,
+)
 from convcli.report.plots import draw_response, draw_taps
 from convcli.report.words import STEP_COLUMNS, rows, step_row, visible
 
@@ -56,6 +64,8 @@ def _run(run: RunFacts) -> Iterator[str]:
     if run.learned is not None:
         yield from _table((), fact_rows(run.learned))
         yield from _table(error_columns(run.learned), error_rows(run.learned))
+        if moved := moved_rows(run.learned):
+            yield from _table(MOVED_COLUMNS, moved)
         if ridges := ridge_rows(run.learned):
             yield from _table(RIDGE_COLUMNS, ridges)
     if run.steps:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from convcli.report.learning import RIDGE_COLUMNS, error_columns, error_rows, fact_rows, ridge_rows
+from convcli.report.learning import (
+    MOVED_COLUMNS,
+    RIDGE_COLUMNS,
+    error_columns,
+    error_rows,
+    fact_rows,
+    moved_rows,
+    ridge_rows,
+)
 from convcli.report.words import STEP_COLUMNS, rows, step_row, visible
 
 if TYPE_CHECKING:
@@ -27,6 +35,8 @@ def _run(run: RunFacts) -> str:
     if run.learned is not None:
         lines += ["", *_table(("fact", "value"), fact_rows(run.learned))]
         lines += ["", *_table(error_columns(run.learned), error_rows(run.learned))]
+        if moved := moved_rows(run.learned):
+            lines += ["", *_table(MOVED_COLUMNS, moved)]
         if ridges := ridge_rows(run.learned):
             lines += ["", *_table(RIDGE_COLUMNS, ridges)]
     if run.steps:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from convcli.facts import DelayFacts, LearningFacts
 
 RIDGE_COLUMNS = ("ridge", "root mean squared error")
+MOVED_COLUMNS = ("one sample later", "parameters", "learned from", "held out", "the answer changes by")
 
 
 def error_columns(facts: LearningFacts) -> tuple[str, str, str]:
@@ -43,12 +44,33 @@ def ridge_rows(facts: LearningFacts) -> list[tuple[str, str]]:
     return [(f"{one.ridge:g}", number(one.error)) for one in facts.tried]
 
 
+def moved_rows(facts: LearningFacts) -> list[tuple[str, ...]]:
+    """What becomes of a dense layer and of a filter when the signal begins one sample later."""
+    return [
+        (
+            one.name,
+            f"{one.parameters:,}",
+            *(
+                "" if before is None or after is None else f"{number(before)} -> {number(after)}"
+                for before, after in zip(one.before, one.after, strict=True)
+            ),
+            number(one.differs),
+        )
+        for one in facts.moved
+    ]
+
+
 def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
     """The facts outside of the tables as pairs of a name and a text."""
     yield "task", facts.task
     yield "layer", f"{facts.layers}, {plural(facts.parameters, 'parameter')}{', with a constant' * facts.bias}"
     yield "samples", samples_words(facts)
-    yield "ridge", f"{facts.ridge:g}, {facts.judged}"
+    if facts.training is not None:
+        how = facts.training
+        yield "training", f"{epoch_words(facts)}, seed {how.seed}, {how.batch} windows to a step"
+        yield "learning rate", f"{how.rate:g} in the end, weight decay {how.decay:g}"
+    else:
+        yield "ridge", f"{facts.ridge:g}, {facts.judged}"
     if facts.deficient:
         yield "note", "the input does not determine every tap; of those that fit, the smallest were taken"
     for delay in facts.delays:
@@ -75,6 +97,12 @@ def delay_words(delay: DelayFacts) -> str:
         told = f"the target is {plural(abs(lag), delay.noun)}{time} {'later' if lag > 0 else 'earlier'} than the input"
         told = told if lag else "none"
     return told if delay.correlation is None else f"{told}, correlation {delay.correlation:.3g}"
+
+
+def epoch_words(facts: LearningFacts) -> str:
+    """`30 epochs, the best was 28`; nothing where there were none."""
+    how = facts.training
+    return "" if how is None else f"{how.epochs} epoch{'s' * (how.epochs != 1)}, the best was {how.best}"
 
 
 def noise_words(facts: LearningFacts) -> str:

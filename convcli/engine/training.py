@@ -1,0 +1,307 @@
+"""Training a network: mini-batches, gradients, an early stop, and a model file of the best weights."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.chain import Chain
+from convcli.core.nets import Net, Weighted, layer_of
+from convcli.designs.learned import ConvLayer, Model
+from convcli.engine.learn import Learned, Score, learn, model_of
+from convcli.engine.lessons import Lanes
+from convcli.engine.material import Stand, powers, segments_of
+from convcli.engine.networks import Network, written_layers
+from convcli.engine.plan import DEFAULT_EDGE, Rules
+from convcli.engine.school import Course, Outcome, School, Watch, diverged
+from convcli.engine.workers import Workers
+from convcli.errors import InputError, RequestError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convcli.core.ops import Op
+    from convcli.engine.grammar import Call
+    from convcli.engine.lessons import Lesson
+    from convcli.engine.material import Segment
+    from convcli.signals import Array, Medium, Signal, Source
+
+    Pairs = Sequence[tuple[Source[Any], Source[Any] | None]]
+
+TRAINABLE = ("conv", "relu", "leaky_relu", "tanh", "sigmoid", "avg_pool", "sum_pool", "max_pool", "min_pool")
+
+# A linear layer of at most so many inputs is solved for comparison.
+COMPARED = 1500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A network and how well it does.
+
+    tensors : by the names of torch.nn.Sequential; scaling : of the columns, for the model file; learned : its errors
+    beside those of the linear layer and of the naive answers; rate : of learning, in the end; best, last : epochs
+    restarts : how often training diverged and was begun again
+    """
+
+    layers: str
+    course: Course
+    tensors: dict[str, Array]
+    scaling: dict[str, list[list[float]]]
+    learned: Learned
+    parameters: int
+    rate: float
+    best: int
+    last: int
+    restarts: int
+    interrupted: bool
+
+    def model(self, lesson: Lesson, signal: Signal, *, version: str) -> tuple[dict[str, Any], dict[str, str]]:
+        """The tensors and the metadata of the model file."""
+        _, metadata = model_of(self.learned, lesson, signal, version=version)
+        facts = json.loads(metadata["facts"])
+        course = self.course
+        facts |= {"epochs": self.last, "best_epoch": self.best, "seed": course.seed, "batch": course.batch}
+        facts |= {"learning_rate": course.rate, "weight_decay": course.decay}
+        metadata |= {"layers": self.layers, "facts": json.dumps(facts)}
+        if self.scaling:
+            metadata["scaling"] = json.dumps(self.scaling)
+        return dict(self.tensors), metadata
+
+
+def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained | None:
+    """The network of least squared error that was found from inputs to their targets.
+
+    The lesson says what is to be learned, but for its taps, which are those of the layers. The signals are held in
+    memory. None where it was stopped before the first epoch had ended. RequestError where the layers cannot be trained
+    or do not fit the signals, or training diverges; InputError where the data are too few, constant, or different in
+    length.
+    """
+    signal = pairs[0][0].signal
+    lanes = Lanes.of(lesson, signal, pairs[0][1])
+    rules = Rules(edge=DEFAULT_EDGE[signal.medium], align=lesson.align)
+    net, stand, names = bound(course.layers, signal, lanes, rules)
+    if lesson.ahead and any(after > 0 for after in stand.after):
+        message = f"the network would read {max(stand.after)} samples after the one that it predicts from"
+        raise RequestError(message, hint="--align causal")
+    linear = compared(lesson, pairs, stand)  # which looks at the files, and for a delay between them
+    with Workers(course.threads) as workers:
+        lags = [delay.lag for delay in linear.delays] or [(0,) * signal.axes] * len(pairs)
+        segments = segments_of(lesson, lanes, pairs, workers, stand=stand, lags=lags)
+    power, power_held = powers(segments)
+    linear = replace(linear, power=power, power_held=power_held)
+    scaled, segments = _scaled(net, segments, signal.medium)
+    school = School(net, course, segments, stand, dtype=np.float32)
+    outcome = school.train(watch)
+    if not outcome.best:
+        if outcome.interrupted:
+            return None
+        raise diverged(course.rate)
+    return _trained(course, linear, signal.medium, _Result(net, names, scaled, school, outcome))
+
+
+# ---------------------------------------------------------------------------------------------------- layers
+
+
+def bound(text: str, signal: Signal, lanes: Lanes, rules: Rules) -> tuple[Net, Stand, list[int]]:
+    """The network that `text` says, where its outputs stand, and the numbers of the layers with weights."""
+    names = tuple(str(i + 1) for i in range(lanes.inputs))
+    place = replace(signal, shape=(None,) * signal.axes, channels=names, alpha=None, full_scale=1.0)
+    model, calls = _unlearned(text, place, rules)
+    ops = _ops(model, calls[0], place, rules)
+    layers = [layer_of(op) for op in ops]
+    net = Net.of([layer for layer in layers if layer is not None])
+    if net.weighted[-1].outputs != lanes.outputs:
+        made, wanted = net.weighted[-1].outputs, lanes.outputs
+        message = f"the last conv makes {made} channel{'s' * (made != 1)}, and the target has {wanted}"
+        raise calls[max(model.tensors)].error(message, hint=f"conv:{wanted},SIZE")
+    chain = Chain(ops, signal.axes)
+    start = tuple(int(chain.stands_at(axis, np.zeros(1, np.int64))[0]) for axis in range(signal.axes))
+    return net, Stand.of(net, start), list(model.tensors)
+
+
+def _unlearned(text: str, signal: Signal, rules: Rules) -> tuple[Model, list[Call]]:
+    """The network with weights of the right shapes, all 0. RequestError points at what cannot be trained."""
+    layers = written_layers(text, signal, rules)
+    tensors: dict[int, dict[str, Any]] = {}
+    channels = len(signal.channels)
+    for number, layer in enumerate(layers):
+        call, spec = layer.call, layer.spec
+        if call.name not in TRAINABLE:
+            raise call.error(f"{call.name} cannot be trained", hint=_instead(call.name))
+        if not isinstance(spec, ConvLayer):
+            continue
+        if spec.out is None or spec.size is None:
+            raise call.error("a conv to be trained says how many channels it makes, and its taps", hint="conv:8,7")
+        if channels % spec.groups or spec.out % spec.groups:
+            raise call.error(f"{spec.groups} groups do not share {channels} and {spec.out} channels evenly")
+        tensors[number] = {"weight": np.zeros((spec.out, channels // spec.groups, *spec.size))}
+        if spec.bias is not False:
+            tensors[number]["bias"] = np.zeros(spec.out)
+        channels = spec.out
+    calls = [layer.call for layer in layers]
+    if not tensors:
+        raise calls[-1].error("no layer has weights to learn", hint="conv:1,5")
+    written = " | ".join(call.text for call in calls)
+    return Model(path="--layers", layers=written, tensors=tensors), calls
+
+
+def _instead(name: str) -> str:
+    near = nearest(name, list(TRAINABLE))
+    if near is not None and "pool" not in name:
+        return f"did you mean {near}?"
+    if name in ("dense", "flatten"):
+        return "--layers dense stands alone; at the end of a network it is a conv as wide as what comes to it"
+    if name.startswith(("adaptive", "global")):
+        return "it makes one answer of a whole signal, and the target has one for every sample"
+    return f"layers to be trained are {', '.join(TRAINABLE)}"
+
+
+def _ops(model: Model, call: Call, signal: Signal, rules: Rules) -> tuple[Op, ...]:
+    from convcli.designs import find
+
+    layers = written_layers(model.layers, signal, rules)
+    network = Network(model, layers, call=call, step=find("model"), signal=signal, rules=rules)
+    (only,) = network.bound()
+    for layer in layers:
+        if layer.call.name == "leaky_relu" and layer.call.arguments and layer.call.arguments[0].text.startswith("-"):
+            raise layer.call.error("a slope below 0 cannot be trained", hint="leaky_relu:0.1")
+    return only.ops
+
+
+# --------------------------------------------------------------------------------------------------- scaling
+
+
+@dataclass(frozen=True)
+class _Scaling:
+    """What was taken off the samples and the targets, and what they were divided by: (in,) and (out,) each."""
+
+    x: tuple[Array, Array]
+    y: tuple[Array, Array]
+
+
+def _scaled(net: Net, segments: list[Segment], medium: Medium) -> tuple[_Scaling, list[Segment]]:
+    """The signals in units in which gradients are neither large nor small.
+
+    Columns of a table lose their mean too, and the model file says so. Sound and pictures are only multiplied, by one
+    factor; the weights at both ends can take that up, so that the network still gets them as they are.
+    """
+    x = _spread(segments, "x", columns=medium == "table")
+    y = _spread(segments, "y", columns=medium == "table")
+    if medium != "table" and not isinstance(net.layers[0], Weighted):
+        x = np.zeros_like(x[0]), np.ones_like(x[1])
+    if not isinstance(net.layers[-1], Weighted):
+        y = np.zeros_like(y[0]), np.ones_like(y[1])
+    scaled = [replace(each, x=(each.x - x[0]) / x[1], y=(each.y - y[0]) / y[1]) for each in segments]
+    return _Scaling(x, y), scaled
+
+
+def _spread(segments: list[Segment], name: str, *, columns: bool) -> tuple[Array, Array]:
+    """Mean and deviation of each channel where something is learned; or 0 and the root mean square of all."""
+    chosen = [getattr(each, name)[each.train] for each in segments]
+    known = np.concatenate(chosen).astype(np.float64)
+    channels = known.shape[-1]
+    if not len(known):
+        raise InputError("no window is complete: too little data for these layers", hint="more data or smaller layers")
+    mean = known.mean(axis=0) if columns else np.zeros(channels)
+    power = np.square(known - mean).mean(axis=0)
+    power = power if columns else np.full(channels, power.mean())
+    size = np.sqrt(np.square(known).mean(axis=0))
+    if not np.isfinite(power).all():
+        raise InputError("the samples are so large that their squares overflow", hint="scale them first: gain:0.001")
+    flat = power <= np.square(1e-9 * size)
+    if name == "x" and flat.all():
+        raise InputError("the input is constant where it is learned from: there is nothing to learn")
+    return mean, np.where(flat, 1.0, np.sqrt(np.where(flat, 1.0, power)))
+
+
+# --------------------------------------------------------------------------------------------------- results
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What training left."""
+
+    net: Net
+    names: list[int]
+    scaling: _Scaling
+    school: School
+    outcome: Outcome
+
+
+def _trained(course: Course, linear: Learned, medium: Medium, result: _Result) -> Trained:
+    """The network with its errors, beside those of a linear layer and of the naive answers."""
+    outcome, school = result.outcome, result.school
+    unit = result.scaling.y[1]
+    with Workers(school.threads) as workers:
+        errors = [school.error(outcome.numbers, workers, held=held) for held in (False, True)]
+    root = float(np.sqrt(np.mean(np.square(unit))))
+    score = Score(
+        name="the network",
+        train=math.sqrt(errors[0]) * root,
+        held=math.sqrt(errors[1]) * root if school.checked else None,
+    )
+    text = " | ".join(call.text for call in _calls(course.layers))
+    return Trained(
+        layers=text,
+        course=course,
+        tensors=_tensors(result, medium=medium),
+        scaling=_kept(result.scaling) if medium == "table" else {},
+        learned=replace(linear, scores=(score, *linear.scores), ridge=0.0, deficient=False),
+        parameters=result.net.parameters,
+        rate=outcome.rate,
+        best=outcome.best,
+        last=outcome.last,
+        restarts=outcome.restarts,
+        interrupted=outcome.interrupted,
+    )
+
+
+def _calls(text: str) -> tuple[Call, ...]:
+    from convcli.engine.grammar import parse
+
+    return parse(text)
+
+
+def compared(lesson: Lesson, pairs: Pairs, stand: Stand) -> Learned:
+    """What one linear layer makes of as many inputs, where it can be solved, and the naive answers."""
+    reached = tuple(b + a + 1 for b, a in zip(stand.before, stand.after, strict=True))
+    taps = math.prod(reached) * (len(lesson.inputs) or (len(pairs[0][0].signal.channels) if lesson.mix else 1))
+    if taps <= COMPARED:
+        try:
+            linear = learn(replace(lesson, taps=reached, bias=True, ridge=None), pairs)
+        except InputError:  # too few windows for so many taps
+            pass
+        else:
+            name = f"one linear layer, {'x'.join(str(n) for n in reached)} taps"
+            return replace(linear, scores=(replace(linear.scores[0], name=name), *linear.scores[1:]))
+    naive = learn(replace(lesson, taps=(1,) * len(reached), bias=True, ridge=None), pairs)
+    return replace(naive, scores=naive.scores[1:])
+
+
+def _tensors(result: _Result, *, medium: Medium) -> dict[str, Array]:
+    """The weights by their names, for samples as they are (of a table: scaled as the model file says)."""
+    tensors = [(w.copy(), None if b is None else b.copy()) for w, b in result.net.tensors(result.outcome.numbers)]
+    if medium != "table":
+        first, last = tensors[0][0], tensors[-1]
+        first /= result.scaling.x[1][0]
+        for each in last:
+            if each is not None:
+                np.multiply(each, result.scaling.y[1][0], out=each)
+    named: dict[str, Array] = {}
+    for number, (w, b) in zip(result.names, tensors, strict=True):
+        named[f"{number}.weight"] = w.astype(np.float32)
+        if b is not None:
+            named[f"{number}.bias"] = b.astype(np.float32)
+    return named
+
+
+def _kept(scaling: _Scaling) -> dict[str, list[list[float]]]:
+    """Mean and unit of each column that is read, and of each that is made."""
+    return {
+        name: [[float(mean), float(unit)] for mean, unit in zip(*each, strict=True)]
+        for name, each in (("inputs", scaling.x), ("outputs", scaling.y))
+    }

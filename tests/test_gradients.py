@@ -1,0 +1,234 @@
+"""Gradients are those of finite differences, and what is trained is what `model:` runs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convcli import RequestError
+from convcli.core.bands import Band
+from convcli.core.descent import Adam
+from convcli.core.gradients import Worker
+from convcli.core.layers import windows_of
+from convcli.designs.weights import encode_weights
+from convcli.engine.arrays import Blocks, Collected
+from convcli.engine.lessons import Lanes
+from convcli.engine.material import Material, Segment, complete
+from convcli.engine.plan import Rules, make_plan
+from convcli.engine.run import run
+from convcli.engine.training import bound
+from convcli.signals import Signal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from convcli.core.nets import Net
+    from convcli.engine.material import Stand
+    from convcli.signals import Align, Array
+
+# ----------------------------------------------------------------------------------------------------- bands
+
+few = st.integers(1, 3)
+
+
+@st.composite
+def bands(draw: Any) -> tuple[Band, tuple[int, ...]]:
+    axes = draw(st.integers(1, 2))
+
+    def sides(most: int) -> tuple[int, ...]:
+        return tuple(draw(st.integers(1, most)) for _ in range(axes))
+
+    band = Band(
+        shape=sides(4),
+        inputs=draw(few),
+        outputs=draw(few),
+        step=sides(3),
+        dilation=sides(3),
+        pool=sides(2),
+        count=draw(st.integers(1, 4)),
+    )
+    return band, (*sides(3)[:-1], band.count * draw(few))
+
+
+def naive_layer(x: Array, w: Array, band: Band, outputs: tuple[int, ...]) -> Array:
+    """Loops over the sums of the definition, each tap weighing the sum of a pool."""
+    y = np.zeros((len(x), *outputs, len(w)))
+    for place in np.ndindex(*y.shape):
+        b, *k, o = place
+        for *j, i in np.ndindex(*band.shape, band.inputs):
+            for r in np.ndindex(*band.pool):
+                geometry = zip(k, band.step, j, band.dilation, band.pool, r, strict=True)
+                at = tuple((a * s + c * d) * p + q for a, s, c, d, p, q in geometry)
+                y[place] += w[(o, i, *j)] * x[(b, *at, i)]
+    return y
+
+
+@settings(max_examples=60, deadline=None)
+@given(bands(), st.integers(0, 2**31))
+def test_products_with_bands_are_the_layer_and_its_adjoints(case: tuple[Band, tuple[int, ...]], seed: int) -> None:
+    band, outputs = case
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(2, *band.reads(outputs), band.inputs))
+    w = random.normal(size=(band.outputs, band.inputs, *band.shape))
+    rows = np.empty((2 * math.prod(outputs) // band.count, band.taps))
+    windows, place = band.copies(x, outputs, rows)
+    np.copyto(place, windows)
+    y = (rows @ band.matrix(w)).reshape(2, *outputs, band.outputs)
+    np.testing.assert_allclose(y, naive_layer(x, w, band, outputs), atol=1e-12)
+    # <A x, y> = <x, A* y> for both linear maps.
+    other = random.normal(size=(band.taps, band.count * band.outputs))
+    assert (band.matrix(w) * other).sum() == pytest.approx((w * band.summed(band.bands(other))).sum())
+    drows, dx = random.normal(size=rows.shape), np.zeros_like(x)
+    for some, into in band.sums(drows, outputs, dx):
+        np.add(into, some, out=into)
+    assert (drows * rows).sum() == pytest.approx((dx * x).sum())
+
+
+def test_the_fastest_band_is_no_slower_by_its_own_estimate() -> None:
+    band = Band(shape=(3, 3), inputs=8, outputs=8, step=(1, 1), dilation=(1, 1), pool=(1, 1))
+    best = band.fastest((50, 50), leads=False)
+    assert best.cost((50, 50), leads=False) <= band.cost((50, 50), leads=False)
+
+
+# ------------------------------------------------------------------------------------------------- gradients
+
+LAYERS_1D = [
+    "conv:1,5",
+    "conv:1,4,bias=false",
+    "conv:2,5,stride=2 | conv:1,3",
+    "conv:2,3,stride=4 | conv:1,2",
+    "conv:2,3,dilation=3 | tanh | conv:1,2,dilation=2,stride=2",
+    "conv:4,3,groups=2 | relu | conv:1,3",
+    "conv:4,3 | sigmoid | conv:4,3,groups=4,stride=2 | conv:1,2",
+    "conv:6,2 | tanh | conv:4,3,groups=2,bias=false | conv:1,1",
+    "conv:2,5,padding=2 | leaky_relu:0.1 | conv:1,3,padding=same",
+    "conv:2,4,padding=1,padding_mode=reflect | leaky_relu:1.5 | conv:1,3,padding=1,padding_mode=circular",
+    "conv:2,3,padding=3,padding_mode=replicate,stride=2 | sigmoid | conv:1,3",
+    "conv:8,7 | leaky_relu:0.1 | avg_pool:2 | conv:1,5",
+    "avg_pool:3 | conv:2,3 | relu | sum_pool:2 | conv:1,2",
+    "conv:2,3 | avg_pool:3,stride=2 | tanh | conv:1,3",
+    "conv:2,3 | max_pool:2 | conv:1,3",
+    "conv:2,3 | min_pool:3,stride=2 | conv:1,2 | tanh",
+    "conv:2,3 | tanh | sum_pool:2 | sigmoid | conv:1,1",
+    "relu | conv:1,3 | avg_pool:2",
+]
+LAYERS_2D = [
+    "conv:1,3x5",
+    "conv:4,3x3 | relu | conv:2,2x3,groups=2 | tanh | conv:1,3x3,bias=false",
+    "conv:2,3x2,stride=2x3 | leaky_relu:0.2 | conv:1,2x2,dilation=2x1",
+    "conv:3,3x3,padding=1 | sigmoid | avg_pool:2 | conv:1,3x3,padding=same,padding_mode=reflect",
+    "conv:2,2x2 | max_pool:2x3,stride=1x2 | conv:1,3x1",
+    "avg_pool:2x1 | conv:2,3x3 | min_pool:2 | sum_pool:1x2 | conv:1,1x1",
+]
+every_network = pytest.mark.parametrize("layers", [*LAYERS_1D, *LAYERS_2D])
+
+
+def network(layers: str, channels: int, align: Align = "center") -> tuple[Net, Stand, list[int]]:
+    axes = 2 if layers in LAYERS_2D else 1
+    medium: Any = "image" if axes == 2 else "audio"
+    names = tuple(map(str, range(channels)))
+    signal = Signal(medium=medium, shape=(40,) * axes, channels=names)
+    return bound(layers, signal, Lanes(channels, 1, 0), Rules(edge="zero", align=align))
+
+
+@every_network
+def test_gradients_are_those_of_central_differences(layers: str) -> None:
+    random = np.random.default_rng(1)
+    net, stand, _ = network(layers, channels=2)
+    worker = Worker(net, 3, (5,) * len(stand.start), np.float64)
+    numbers = net.started(random)
+    worker.x[...] = random.normal(size=worker.x.shape)
+    windows = worker.x.copy()
+
+    def outputs(at: Any) -> Array:
+        worker.x[...] = windows
+        worker.load(at)
+        return worker.forward()
+
+    weigh = random.normal(size=outputs(numbers).shape)
+    worker.slopes[...] = weigh
+    gradient = worker.backward().copy()
+    for number in random.permutation(len(numbers))[:25]:
+        step = np.zeros_like(numbers)
+        step[number] = 1e-6
+        rise = ((outputs(numbers + step) * weigh).sum() - (outputs(numbers - step) * weigh).sum()) / 2e-6
+        assert gradient[number] == pytest.approx(rise, rel=1e-6, abs=1e-7), number
+
+
+@every_network
+@pytest.mark.parametrize("align", ["center", "causal"])
+def test_what_is_trained_is_what_runs(layers: str, align: Align, tmp_path: Path) -> None:
+    """Windows anywhere inside give the very outputs of `model:` on the whole signal, where it has outputs."""
+    if align == "causal" and ("reflect" in layers or "circular" in layers):
+        with pytest.raises(RequestError, match="looks ahead"):
+            network(layers, 2, align)
+        return
+    random = np.random.default_rng(2)
+    net, stand, names = network(layers, 2, align)
+    numbers = net.started(random)
+    axes = len(stand.start)
+    x = random.normal(size=((90,) if axes == 1 else (34, 40)) + (2,))
+    tensors: dict[str, Any] = {}
+    for number, (w, b) in zip(names, net.tensors(numbers), strict=True):
+        tensors |= {f"{number}.weight": w} if b is None else {f"{number}.weight": w, f"{number}.bias": b}
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(encode_weights(tensors, {"layers": layers}))
+    signal = Signal(medium="array", shape=x.shape[:-1], channels=("a", "b"))
+    plan = make_plan(f"model:{path}", signal, Rules(edge="zero", align=align))
+    sink = Collected()
+    run(plan, Blocks(signal, [x]), sink, threads=1)
+    whole = np.concatenate(sink.parts)
+    inside = complete(np.ones(x.shape[:-1], bool), stand)
+    assert inside.any()
+    y = np.full((*x.shape[:-1], 1), np.nan)
+    for k in np.ndindex(*whole.shape[:-1]):
+        place = tuple(s + t * n for s, t, n in zip(stand.start, stand.step, k, strict=True))
+        if all(0 <= p < n for p, n in zip(place, x.shape, strict=False)):
+            y[place] = whole[k]
+    worker = Worker(net, 4, (3,) * axes, np.float64)
+    segment = Segment(x=x, y=np.nan_to_num(y), train=inside & np.isfinite(y[..., 0]), held=np.zeros(x.shape[:-1], bool))
+    material = Material([segment], stand, (3,) * axes, worker.x.shape[1:-1], np.float64)
+    worker.load(numbers)
+    places = material.in_order(held=False)
+    seen = 0
+    for first in range(0, len(places), 4):
+        some = np.resize(places[first : first + 4], (4, axes))
+        target, weight = material.fill(worker, some, held=False)
+        np.testing.assert_allclose(worker.forward() * weight, target * weight, atol=1e-12)
+        seen += int(weight[: len(places[first : first + 4])].sum())
+    assert seen == segment.train.sum() > 0
+
+
+def test_a_window_is_complete_where_nothing_of_it_is_missing() -> None:
+    good = np.random.default_rng(3).random((20, 17)) > 0.05
+    net, stand, _ = network("conv:2,3x2,stride=2x3 | leaky_relu:0.2 | conv:1,2x2,dilation=2x1", 1)
+    sizes = net.reads((1, 1))
+    expected = np.zeros_like(good)
+    found = windows_of(good[..., None].astype(float), sizes, (1, 1), (1, 1))
+    for corner in np.ndindex(*found.shape[:2]):
+        place = tuple(c + b for c, b in zip(corner, stand.before, strict=True))
+        expected[place] = found[corner].all()
+    np.testing.assert_array_equal(complete(good, stand), expected)
+
+
+# --------------------------------------------------------------------------------------------------- descent
+
+
+def test_adam_is_that_of_the_papers() -> None:
+    random = np.random.default_rng(4)
+    numbers = random.normal(size=5)
+    theta, m, v = numbers.copy(), np.zeros(5), np.zeros(5)
+    decays = np.array([1.0, 1, 1, 0, 0])
+    adam = Adam(5, rate=0.01, decay=0.1)
+    for t in range(1, 6):
+        g = random.normal(size=5)
+        adam.step(numbers, g, decays)
+        theta = theta - 0.01 * 0.1 * decays * theta
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        theta = theta - 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    np.testing.assert_allclose(numbers, theta, rtol=1e-12)

@@ -1,0 +1,387 @@
+"""`convcli learn --layers`: it learns, the same each time, stops in time, and says honestly when there is nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import signal as signals
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import soundfile
+from program import CONVCLI, SAMPLES, done, run
+
+from convcli import InputError, RequestError, apply
+from convcli.cli import main
+from convcli.designs.learned import read_model
+from convcli.designs.weights import encode_weights, read_weights
+from convcli.engine.arrays import Blocks
+from convcli.engine.lessons import Lesson
+from convcli.engine.perceptron import fit_perceptron
+from convcli.engine.school import PATIENCE, Course, Epoch, Watch
+from convcli.engine.training import train
+from convcli.signals import Signal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from convcli.engine.training import Trained
+    from convcli.signals import Array
+
+
+README = (SAMPLES.parent / "README.md").read_text(encoding="utf-8")
+
+
+def noise(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def source(x: Array, *, medium: Any = "audio", names: tuple[str, ...] = ()) -> Blocks:
+    names = names or tuple(str(c) for c in range(x.shape[-1]))
+    return Blocks(Signal(medium=medium, shape=x.shape[:-1], channels=names, rate=None), [x[:700], x[700:]])
+
+
+def trained(x: Array, y: Array, layers: str, watch: Watch | None = None, **course: Any) -> Trained:
+    lesson = Lesson(taps=(1,) * (x.ndim - 1))
+    medium: Any = "audio" if x.ndim == 2 else "image"
+    pairs = [(source(x, medium=medium), source(y, medium=medium))]
+    made = train(lesson, Course(layers=layers, **course), pairs, watch or Watch())
+    assert made is not None
+    return made
+
+
+def saved(path: Path, made: Trained, medium: str = "audio", lesson: Lesson | None = None) -> Path:
+    signal = Signal(medium=medium, shape=(None,), channels=("0",))  # type: ignore[arg-type]
+    path.write_bytes(encode_weights(*made.model(lesson or Lesson(taps=(1,)), signal, version="0")))
+    return path
+
+
+# ------------------------------------------------------------------------------------------------ it learns
+
+
+def test_a_rectifier_between_two_filters_is_found(tmp_path: Path) -> None:
+    x = 0.1 * noise(40_000, 1)
+    y = apply("correlate:1,-2,1 | relu | correlate:1,1,1", x)
+    made = trained(x, y, "conv:2,3 | relu | conv:1,3", epochs=60, seed=3)
+    network, linear = made.learned.scores[:2]
+    assert network.held is not None
+    assert linear.held is not None
+    assert network.held < 0.05 * linear.held
+    assert linear.name == "one linear layer, 5 taps"
+    z = apply(f"model:{saved(tmp_path / 'm.safetensors', made)}", x, edge="zero")
+    wrong = (z - y)[-8000:-2]
+    assert np.sqrt(np.mean(wrong**2)) == pytest.approx(network.held, rel=1e-4)
+
+
+def test_the_errors_are_those_of_what_runs_at_half_the_rate(tmp_path: Path) -> None:
+    x = 0.1 * noise(10_001, 1)
+    y = apply("box:5 | abs", x)
+    made = trained(x, y, "conv:4,5 | leaky_relu:0.1 | avg_pool:2 | conv:1,3", epochs=5)
+    z = apply(f"model:{saved(tmp_path / 'm.safetensors', made)}", x)
+    # Outputs stand at every other sample, and their targets with them.
+    border = len(x) - round(len(x) * 0.2)
+    at = 2 * np.arange(len(z))
+    inside = (at >= border) & (at < len(x) - 6)
+    wrong = z[inside] - y[at[inside]]
+    assert made.learned.scores[0].held == pytest.approx(np.sqrt(np.mean(wrong**2)), rel=1e-3)
+
+
+def test_pictures_learn_too(tmp_path: Path) -> None:
+    x = np.random.default_rng(5).random((90, 100, 3))
+    y = apply("kernel:0,1,0;1,-4,1;0,1,0", x)
+    made = trained(x, np.abs(y), "conv:4,3x3 | relu | conv:1,1x1", epochs=25, rate=0.01)
+    network, linear = made.learned.scores[:2]
+    assert network.held is not None
+    assert linear.held is not None
+    assert network.held < 0.5 * linear.held
+    assert set(made.tensors) == {"0.weight", "0.bias", "2.weight", "2.bias"}
+    assert made.tensors["0.weight"].shape == (4, 1, 3, 3)
+    assert read_model(saved(tmp_path / "m.safetensors", made)).layers == "conv:4,3x3 | relu | conv:1,1x1"
+
+
+# -------------------------------------------------------------------------------------- the same each time
+
+
+def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads() -> None:
+    x = noise(60_000, 2)
+    y = np.abs(x)
+    runs = [
+        trained(x, y, "conv:4,5 | tanh | conv:1,3", epochs=2, seed=s, threads=t) for s, t in ((1, 1), (1, 2), (2, 2))
+    ]
+    for name, tensor in runs[0].tensors.items():
+        np.testing.assert_array_equal(tensor, runs[1].tensors[name])
+        assert not np.array_equal(tensor, runs[2].tensors[name])
+
+
+# ------------------------------------------------------------------------------------------------- the end
+
+
+def test_it_ends_when_nothing_is_gained_and_keeps_the_best() -> None:
+    seen: list[Epoch] = []
+    x = noise(600, 1)
+    made = trained(x, noise(600, 1, seed=1), "conv:8,9 | relu | conv:1,9", Watch(tell=seen.append), rate=0.02)
+    assert made.last < 100
+    assert made.last == made.best + PATIENCE
+    held = [epoch.held for epoch in seen]
+    assert min(h for h in held if h is not None) == held[made.best - 1]
+    assert [epoch.best for epoch in seen][made.best :] == [False] * PATIENCE
+    score = made.learned.scores[0].held
+    assert score == pytest.approx(np.sqrt(held[made.best - 1] or 0) * noise(600, 1, seed=1)[:480].std(), rel=0.05)
+
+
+def test_stopped_after_an_epoch_it_keeps_the_best_before_it_nothing() -> None:
+    x = noise(5000, 1)
+    seen: list[Epoch] = []
+    watch = Watch(tell=seen.append, stop=lambda: len(seen) == 3)
+    made = trained(x, np.abs(x), "conv:2,3 | relu | conv:1,1", watch)
+    assert made.interrupted
+    assert made.last == 3
+    pairs = [(source(x), source(x))]
+    assert train(Lesson(taps=(1,)), Course(layers="conv:1,3"), pairs, Watch(stop=lambda: True)) is None
+
+
+def test_divergence_is_begun_again_with_smaller_steps_or_said() -> None:
+    x = noise(3000, 1)
+    with pytest.raises(RequestError, match="training diverges, even at a learning rate of"):
+        trained(x, x, "conv:2,3 | relu | conv:2,3 | conv:1,3", rate=1e30)
+    made = trained(x, np.abs(x), "conv:2,3 | relu | conv:1,3", rate=1e3, epochs=30)
+    assert made.restarts > 0
+    assert made.rate < 1e3
+    assert (made.learned.scores[0].held or 9) < 1
+    assert all(np.isfinite(tensor).all() for tensor in made.tensors.values())
+
+
+# ---------------------------------------------------------------------------------------------------- tables
+
+
+def table(path: Path, columns: dict[str, Any]) -> Path:
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_table_carries_its_scaling_and_nothing_looks_ahead(tmp_path: Path) -> None:
+    x = 1000 + np.cumsum(noise(900))
+    wave = 5 * np.sin(np.arange(900) / 5)
+    prices = table(tmp_path / "p.csv", {"a": x + wave, "b": wave})
+    model = tmp_path / "m.safetensors"
+    words = ("learn", prices, "-c", "a,b", "--target", "b", "--layers", "conv:4,4 | tanh | conv:1,3", "--epochs", "15")
+    told = done(*words, "-o", model).err
+    assert "tomorrow is like today" in told
+    scaling = json.loads(read_weights(model).metadata["scaling"])
+    assert scaling["inputs"][0][0] == pytest.approx((x + wave)[:719].mean(), rel=1e-3)
+    assert len(scaling["outputs"]) == 1
+    whole = done("csv", f"model:{model}", prices, "-q").text.splitlines()
+    half = table(tmp_path / "h.csv", {"a": (x + wave)[:400], "b": wave[:400]})
+    assert done("csv", f"model:{model}", half, "-q").text.splitlines() == whole[:401]
+    errors = [abs(float(row.split(",")[1]) - target) for row, target in zip(whole[500:899], wave[500:], strict=False)]
+    assert np.mean(errors) < 2
+
+
+def test_missing_rows_are_passed_over_and_groups_do_not_mix(tmp_path: Path) -> None:
+    x = noise(400)
+    cells = [("" if i % 17 == 0 else value) for i, value in enumerate(x)]
+    names = ["u" if i % 2 else "v" for i in range(400)]
+    data = table(tmp_path / "d.csv", {"g": names, "x": cells, "y": np.abs(x)})
+    words = (
+        "learn",
+        data,
+        "--by",
+        "g",
+        "-c",
+        "x",
+        "--target",
+        "y",
+        "--ahead",
+        "0",
+        "--layers",
+        "conv:4,1 | relu | conv:1,1",
+    )
+    told = done(*words, "--epochs", "40", "-o", tmp_path / "m.safetensors", "--learning-rate", "0.02").err
+    assert "301 samples learned from, 75 held out" in told
+    network, linear = (float(line.split()[-1]) for line in told.splitlines()[2:4])
+    assert network < 0.3 * linear
+    assert all(np.isfinite(t).all() for t in read_weights(tmp_path / "m.safetensors").tensors.values())
+
+
+@pytest.mark.parametrize(
+    "scaling",
+    ["[]", "{}", '{"inputs": [[0, 0]], "outputs": [[0, 1]]}', '{"inputs": [[0, 1]], "outputs": [[NaN, 1]]}', "{", "7"],
+)
+def test_a_scaling_that_is_none_is_refused(scaling: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(encode_weights({"0.weight": np.ones((1, 1, 3))}, {"scaling": scaling}))
+    with pytest.raises(InputError, match="expected a mean and a unit above 0"):
+        read_model(path)
+
+
+def test_a_scaling_of_other_columns_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    metadata = {"scaling": '{"inputs": [[0, 1], [1, 2]], "outputs": [[0, 1]]}'}
+    path.write_bytes(encode_weights({"0.weight": np.ones((1, 1, 3))}, metadata))
+    with pytest.raises(RequestError, match="a scaling of 2 inputs, and there are 1"):
+        apply(f"model:{path}", noise(20, 1))
+
+
+# ------------------------------------------------------------------------------------------ honest failure
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ("conv:8,7 | relu | conv:2,1", "the last conv makes 2 channels, and the target has 1"),
+        ("conv | relu", "a conv to be trained says how many channels it makes, and its taps"),
+        ("relu", "no layer has weights to learn"),
+        ("conv:3,3 | conv:1,3,groups=2", "2 groups do not share 3 and 1 channels evenly"),
+        ("conv:1,3 | global_avg_pool", "global_avg_pool cannot be trained"),
+        ("conv:1,3 | flatten | dense:1", "flatten cannot be trained"),
+        ("gaussian:3 | conv:1,3", "gaussian cannot be trained"),
+        ("conv:1,3 | leaky_relu:-1", "a slope below 0 cannot be trained"),
+        ("conv:1,0", "conv"),
+        ("", "empty"),
+    ],
+)
+def test_layers_that_cannot_be_trained(layers: str, said: str) -> None:
+    x = noise(1000, 1)
+    with pytest.raises(RequestError, match=said):
+        trained(x, x, layers)
+
+
+def test_constant_and_short_and_huge_data() -> None:
+    with pytest.raises(InputError, match="the input is constant"):
+        trained(np.full((2000, 1), 0.5), noise(2000, 1), "conv:1,3 | relu | conv:1,3")
+    with pytest.raises(InputError, match=r"too little data|complete windows"):
+        trained(noise(6, 1), noise(6, 1), "conv:1,9 | relu | conv:1,9")
+    with pytest.raises(InputError, match="overflow"):
+        trained(noise(2000, 1) * 1e200, noise(2000, 1), "conv:1,3 | relu | conv:1,3")
+    made = trained(noise(2000, 1), np.zeros((2000, 1)), "conv:1,3 | relu | conv:1,3", epochs=2)
+    assert all(np.isfinite(tensor).all() for tensor in made.tensors.values())
+
+
+def test_what_does_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noisy, clean = str(SAMPLES / "hello_noisy.wav"), str(SAMPLES / "hello.wav")
+    out = ("-o", str(tmp_path / "m.safetensors"))
+    layers = ("--layers", "conv:1,3")
+    stocks = (str(SAMPLES / "stocks.csv"), "--target", "price")
+    for words, said in (
+        ((noisy, clean, "--epochs", "3"), "--epochs is for training"),
+        ((noisy, clean, *layers, "--taps", "3"), "--taps is for one linear layer"),
+        ((noisy, "--blind", *layers), "--blind is for one linear layer"),
+        ((noisy, clean, "--layers", "dense", "--seed", "1"), "--seed is for training, and a dense layer is solved"),
+        ((*stocks, "-c", "price", "--layers", "dense"), "answers a stretch as a whole"),
+        ((*stocks, "--on", "differences", *layers), "--on differences is for one"),
+    ):
+        assert main(["learn", *words, *out]) == 2
+        assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------------------- as a program
+
+
+def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path) -> None:
+    x = 0.1 * noise(400_000)
+    soundfile.write(tmp_path / "x.wav", x, 8000)
+    soundfile.write(tmp_path / "y.wav", np.abs(x), 8000)
+    words = (
+        "learn",
+        "x.wav",
+        "y.wav",
+        "--layers",
+        "conv:8,9 | tanh | conv:1,9",
+        "--epochs",
+        "9999",
+        "-o",
+        "m.safetensors",
+    )
+    process = subprocess.Popen(
+        [*CONVCLI, *words, "-o", "m.safetensors"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(2.5)
+    process.send_signal(signals.SIGINT)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, told
+    assert "warning: interrupted after epoch" in told or "nothing is written" in told
+    assert (tmp_path / "m.safetensors").exists() == ("nothing is written" not in told)
+    if (tmp_path / "m.safetensors").exists():
+        done("audio", "model:m.safetensors", "x.wav", "-o", "z.wav", cwd=tmp_path)
+
+
+def test_the_report_tells_how_it_was_trained(tmp_path: Path) -> None:
+    words = ("learn", SAMPLES / "hello_noisy.wav", SAMPLES / "hello.wav", "--layers", "conv:2,5 | relu | conv:1,5")
+    told = done(*words, "--epochs", "2", "-o", tmp_path / "m.safetensors", "--report", tmp_path / "r.json").err
+    assert "conv:2,5 | relu | conv:1,5, 23 parameters" in told
+    assert "2 epochs, the best was" in told
+    facts = json.loads((tmp_path / "r.json").read_text())
+    facts = facts["runs"][0] if "runs" in facts else facts
+    assert facts["learned"]["training"]["epochs"] == 2
+    assert facts["learned"]["parameters"] == 23
+    assert run(*words, "--epochs", "2", "-o", tmp_path / "m.safetensors").code != 0  # it is there already
+
+
+def test_the_network_in_readme_is_as_good_as_said(tmp_path: Path) -> None:
+    """Its last digits depend on the processor, and so it is not compared letter by letter."""
+    found = re.search(r"^convcli (learn .*--layers .*)\n```\n\n```text\n(.*?)```", README, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    words = shlex.split(found[1])
+    shutil.copytree(SAMPLES, tmp_path / "sample_data")
+    told = done(*words, cwd=tmp_path).err.splitlines()
+    expected = found[2].splitlines()
+    assert told[0].split(" epochs, ")[0] == expected[0].split(" epochs, ")[0]
+    assert len(told) == len(expected)
+    for line, wanted in zip(told[2:], expected[2:], strict=True):
+        numbers, others = ([float(n) for n in re.findall(r"0\.\d+", each)] for each in (line, wanted))
+        assert numbers == pytest.approx(others, rel=0.1)
+
+
+# ------------------------------------------------------------------------------------------- a perceptron
+
+
+def test_a_dense_layer_learns_positions_and_a_filter_does_not(tmp_path: Path) -> None:
+    """What depends on the position in a stretch is learned by the dense layer alone, and lost one sample later."""
+    x = noise(8000, 1)
+    gains = np.tile([1.0, -1, 2, 0], 2000)[:, None]
+    made = fit_perceptron(Lesson(taps=(4,), bias=True), [(source(x), source(x * gains))])
+    np.testing.assert_allclose(made.weights, np.diag([1.0, -1, 2, 0]), atol=1e-6)
+    dense, conv = made.moved
+    assert dense.parameters == made.parameters == 20
+    assert dense.before[1] == pytest.approx(0, abs=1e-5)
+    assert dense.after[1] is not None
+    assert dense.after[1] > 1
+    assert dense.differs > 1
+    assert conv.parameters == 5
+    assert conv.before == pytest.approx(conv.after, rel=0.02)
+    assert conv.differs == 0
+    signal = Signal(medium="audio", shape=(None,), channels=("0",))
+    path = tmp_path / "d.safetensors"
+    path.write_bytes(encode_weights(*made.model(Lesson(taps=(4,)), signal, version="0")))
+    with pytest.raises(RequestError, match="one weight for each pair of positions in stretches of 4, and is no filter"):
+        apply(f"model:{path}", x)
+
+
+def test_stretches_of_pictures_and_channels() -> None:
+    x = noise(60, 63, 2)
+    w = noise(12, 24, seed=1)
+    blocks = x[:, :60].reshape(20, 3, 15, 4, 2)
+    flat = blocks.transpose(0, 2, 4, 1, 3).reshape(-1, 24)
+    y = np.zeros((60, 63, 1))
+    y[:, :60, 0] = (flat @ w.T).reshape(20, 15, 3, 4).transpose(0, 2, 1, 3).reshape(60, 60)
+    pair = (source(x, medium="image"), source(y, medium="image"))
+    made = fit_perceptron(Lesson(taps=(3, 4), mix=True, ridge=0.0), [pair])
+    np.testing.assert_allclose(made.weights, w, atol=1e-8)
+    assert made.layers == "dense:12"
+
+
+def test_a_dense_layer_says_what_it_lacks() -> None:
+    x = noise(50, 1)
+    with pytest.raises(InputError, match=r"stretches of 40 to learn from|complete windows"):
+        fit_perceptron(Lesson(taps=(40,)), [(source(x), source(x))])
+    with pytest.raises(RequestError, match="at most 4,000 are solved for"):
+        fit_perceptron(Lesson(taps=(5000,)), [(source(x), source(x))])
+    with pytest.raises(InputError, match="constant"):
+        fit_perceptron(Lesson(taps=(4,)), [(source(np.ones((900, 1))), source(noise(900, 1)))])

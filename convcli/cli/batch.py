@@ -41,7 +41,6 @@ class Batch:
 
     def _run(self) -> int:
         from convcli.engine.grammar import parse
-        from convcli.media.outputs import plan_outputs
 
         request = self.request
         if request.quiet and request.verbose:
@@ -57,20 +56,26 @@ class Batch:
             )
         calls = parse(request.filter)
         self._check_report()
-        outputs: Sequence[Path | None] = [None] * len(request.inputs)
-        # A plan of several inputs may be looked at before it is known where they are to go.
-        if not request.dry_run or request.output is not None or request.in_place:
-            outputs = plan_outputs(
-                request.inputs,
-                request.output,
-                force=request.force,
-                in_place=request.in_place,
-                suffix=request.suffix,
-            )
-        runs, code = self._filter_all(calls, list(zip(request.inputs, outputs, strict=True)))
+        runs, code = self._filter_all(calls, list(zip(request.inputs, self._places(), strict=True)))
         if request.report is not None and runs and not request.dry_run:
             self._write_report(runs, request.report)
         return code
+
+    def _places(self) -> Sequence[Path | None]:
+        """The output of every input."""
+        from convcli.media.outputs import plan_outputs
+
+        request = self.request
+        # A plan of several inputs may be looked at before it is known where they are to go.
+        if request.dry_run and request.output is None and not request.in_place:
+            return [None] * len(request.inputs)
+        return plan_outputs(
+            request.inputs,
+            request.output,
+            force=request.force,
+            in_place=request.in_place,
+            suffix=request.suffix,
+        )
 
     def _check_report(self) -> None:
         report = self.request.report
@@ -154,7 +159,7 @@ class Batch:
                 if step.note and step.taps is not None:  # what a design did to its taps
                     tell(step.note, kind="note")
             self._summarise(facts)
-        held = _conditions(facts, request.fail_on)
+        held = conditions(facts, request.fail_on)
         for condition in held:
             tell(condition)
         return ConditionError.exit_code if held else 0
@@ -170,7 +175,7 @@ class Batch:
                 Console(stderr=True, highlight=False).print(details(facts))
 
 
-def _conditions(facts: RunFacts, fail_on: tuple[str, ...]) -> list[str]:
+def conditions(facts: RunFacts, fail_on: tuple[str, ...]) -> list[str]:
     """The `--fail-on` conditions that hold after the run."""
     held = []
     clipped, missing = sum(facts.losses.clipped.values()), sum(facts.losses.missing.values())

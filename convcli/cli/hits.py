@@ -13,7 +13,7 @@ from convcli.cli.single import shown
 from convcli.facts import InputFacts, to_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from convcli.engine.detect import Found, Place
@@ -118,11 +118,14 @@ class Telling:
 
 def as_csv(hits: Sequence[dict[str, Cell]], names: Sequence[str]) -> str:
     """A header and a line for each hit."""
+    told = ([f"{cell:.{DIGITS}f}" if isinstance(cell, float) else cell for cell in hit.values()] for hit in hits)
+    return as_cells([names, *told])
+
+
+def as_cells(rows: Iterable[Sequence[object]]) -> str:
+    """Rows of cells as CSV."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    for hit in hits:
-        writer.writerow([f"{cell:.{DIGITS}f}" if isinstance(cell, float) else cell for cell in hit.values()])
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 

@@ -180,6 +180,13 @@ def table(
     encoding: Annotated[str, typer.Option(help="Encoding of the text.")] = "utf-8",
     follow: Annotated[bool, typer.Option("--follow", help="Write each row as soon as it is known.")] = False,
     missing: options.Missing = "keep",
+    causal_check: Annotated[
+        bool,
+        typer.Option(
+            "--causal-check",
+            help="Write no data; filter prefixes of the table too, and tell which row changes: exit 1 if any does.",
+        ),
+    ] = False,
 ) -> int:
     """Filter numeric columns of CSV and TSV files, above all in a pipe.
 
@@ -203,7 +210,18 @@ def table(
         decimals=decimals,
         follow=follow,
     )
-    return Batch(replace(request, missing=missing), TableAdapter(options=table_options, stepwise=follow)).run()
+    adapter = TableAdapter(options=table_options, stepwise=follow)
+    if causal_check:
+        return _checking(follow=follow)(replace(request, missing=missing), adapter).run()
+    return Batch(replace(request, missing=missing), adapter).run()
+
+
+def _checking(*, follow: bool) -> type[Batch]:
+    from convcli.cli.causality import CausalCheck
+
+    if follow:
+        raise RequestError("--causal-check needs the whole table, and --follow does not wait for it")
+    return CausalCheck
 
 
 def register(app: typer.Typer) -> None:
@@ -213,6 +231,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "convcli csv sma:20 prices.csv -c Close --by Ticker --append -o smooth.csv",
             "convcli csv 'ema:halflife=5 | diff:1' < rows.csv | head",
+            "convcli csv model:next.safetensors prices.csv -c Close --causal-check",
             "tail -f log.csv | convcli csv gaussian:2 --align causal --follow",
         ),
     )(table)

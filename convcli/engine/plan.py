@@ -124,6 +124,18 @@ class Plan:
         return max(self.chain.look_ahead(axis) for axis in range(self.signal.axes))
 
     @property
+    def edge_look_ahead(self) -> int | None:
+        """How many samples past the one it stands at the first output reads by the edge rule; None: up to the end."""
+        return max((self._mirrored(axis) for axis in range(self.signal.axes)), key=lambda n: n is None or n)
+
+    def _mirrored(self, axis: int) -> int | None:
+        first = -self.chain.needs(axis, 0, 1)[0][0]
+        if first <= 0 or self.rules.edge not in ("reflect", "symmetric", "wrap"):
+            return 0
+        stands = int(self.chain.stands_at(axis, np.zeros(1, np.int64))[0])
+        return None if self.rules.edge == "wrap" else max(0, first - (self.rules.edge == "symmetric") - stands)
+
+    @property
     def keeps_shape(self) -> bool:
         """Whether every output stands at one input, so that both have the same shape."""
         same = all(r.step == r.phases == 1 for step in self.steps for op in step.ops for r in op.reach)

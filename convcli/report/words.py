@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from convcli.facts import InputFacts, LossFacts, OutputFacts, ReachFacts, RunFacts, StepFacts
+    from convcli.facts import (
+        CausalityFacts,
+        InputFacts,
+        LossFacts,
+        OutputFacts,
+        PrefixFacts,
+        ReachFacts,
+        RunFacts,
+        StepFacts,
+    )
 
 STEP_COLUMNS = ("step", "taps", "sum", "delay", "look-ahead", "reach", "note")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -76,6 +85,9 @@ def rows(run: RunFacts) -> Iterator[tuple[str, str]]:
     if run.chain is not None:
         yield "whole chain", _chain(run.chain)
     yield from (("lost", text) for text in losses(run.losses))
+    if run.causality is not None:
+        yield "causality", causality(run.causality)
+        yield from (("changed", change(each)) for each in run.causality.changed)
     yield from (("warning", visible(text)) for text in run.warnings)
     if run.seconds is not None:
         yield "time", f"{run.seconds:.3g} s"
@@ -99,6 +111,27 @@ def _chain(chain: StepFacts) -> str:
         f"DC gain {number(chain.dc_gain)}" if chain.dc_gain is not None else "",
     ]
     return ", ".join(text for text in told if text)
+
+
+def causality(facts: CausalityFacts) -> str:
+    """`no row changed in 38 prefixes`."""
+    tried = f"{facts.prefixes:,} prefix{'es' * (facts.prefixes != 1)}"
+    changed = len(facts.changed)
+    rounding = "" if facts.exact else " beyond the rounding of FFT arithmetic"
+    if not changed:
+        return f"no row changed{rounding} in {tried}"
+    return f"rows changed{rounding} in {changed:,} of {plural(len(facts.columns), 'signal')}, {tried}"
+
+
+def change(facts: PrefixFacts) -> str:
+    """`row 3 of price (MSFT) is 39.79 in the whole, 38.08 where 3 rows are known`."""
+    group = f" ({facts.group})" if facts.group else ""
+    told = ["nothing" if value is None else repr(value) for value in (facts.whole, facts.prefix)]
+    known = plural(facts.known or 0, "row")
+    are = "is" if facts.known == 1 else "are"
+    return visible(
+        f"row {facts.row} of {facts.column}{group} is {told[0]} in the whole, {told[1]} where {known} {are} known"
+    )
 
 
 def losses(facts: LossFacts) -> list[str]:

@@ -88,12 +88,14 @@ class StepFacts:
 class LossFacts:
     """What was lost or is not quite what it seems.
 
-    clipped, missing : samples per channel; edge_affected : outputs that read past an end of the signal
+    clipped, missing : samples per channel; became_missing : results that have no value where the input had one
+    edge_affected : outputs that read past an end of the signal
     other : further counts by their names
     """
 
     clipped: Mapping[str, int] = field(default_factory=dict)
     missing: Mapping[str, int] = field(default_factory=dict)
+    became_missing: Mapping[str, int] = field(default_factory=dict)
     edge_affected: int = 0
     other: Mapping[str, int] = field(default_factory=dict)
 

@@ -12,6 +12,7 @@ from convcli.cli import INTERRUPTED, Stopped, closed_pipe, say, tell, tell_error
 from convcli.cli.progress import Progress
 from convcli.cli.single import Single, about
 from convcli.errors import ConditionError, ConvcliError, RequestError
+from convcli.report.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,9 +179,12 @@ class Batch:
 def conditions(facts: RunFacts, fail_on: tuple[str, ...]) -> list[str]:
     """The `--fail-on` conditions that hold after the run."""
     held = []
-    clipped, missing = sum(facts.losses.clipped.values()), sum(facts.losses.missing.values())
+    losses = facts.losses
+    clipped, missing, became = (sum(c.values()) for c in (losses.clipped, losses.missing, losses.became_missing))
     if "clip" in fail_on and clipped:
         held.append(f"{clipped} samples were clipped, and --fail-on clip was asked for")
     if "missing" in fail_on and missing:
         held.append(f"{missing} values were missing, and --fail-on missing was asked for")
+    if "missing" in fail_on and became:
+        held.append(f"{plural(became, 'value')} became missing, and --fail-on missing was asked for")
     return held

@@ -95,8 +95,8 @@ class Condition(StrEnum):
 FailOn = Annotated[
     Optional[list[Condition]],  # noqa: UP045
     typer.Option(
-        help="Exit with 1 if samples were clipped, values were missing, or the filter looks ahead (then nothing is "
-        "run). May be given several times.",
+        help="Exit with 1 if samples were clipped, values were or became missing, or the filter looks ahead (then "
+        "nothing is run). May be given several times.",
         show_default=False,
     ),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,6 +216,7 @@ def losses_of(signal: Signal, tallies: list[Tally], written: Mapping[str, object
     return LossFacts(
         clipped=clipped,
         missing={name: int(count) for name, count in zip(signal.channels, missing, strict=True) if count},
+        became_missing=sum((tally.became_missing for tally in tallies), Counter()),
         edge_affected=sum(tally.edge_affected for tally in tallies),
     )
 

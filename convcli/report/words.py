@@ -137,7 +137,12 @@ def change(facts: PrefixFacts) -> str:
 def losses(facts: LossFacts) -> list[str]:
     """What was lost, a text for each kind: `clipped 3 samples (left 2, right 1)`."""
     told = [
-        _counts(f"{verb} {{}}", counts) for verb, counts in (("clipped", facts.clipped), ("missing", facts.missing))
+        _counts(words, counts)
+        for words, counts in (
+            ("clipped {}", facts.clipped),
+            ("missing {}", facts.missing),
+            ("{} became missing", facts.became_missing),
+        )
     ]
     if facts.edge_affected:
         told.append(f"{facts.edge_affected:,} at the edges")

@@ -58,6 +58,21 @@ class ReachFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerFacts:
+    """One layer of a learned network, counted from 0.
+
+    text : as written; parameters : how many numbers were learned; channels : that come out of it
+    reach : from an output of the layer to the input of the network, one per sample axis; None after a layer that sees
+    the whole signal
+    """
+
+    text: str
+    parameters: int
+    channels: int
+    reach: tuple[ReachFacts, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepFacts:
     """One step as designed, or the whole chain as one step.
 
@@ -66,7 +81,7 @@ class StepFacts:
     look_ahead : later samples that an output reads; reach : one per sample axis
     note : what the design has to say (`ir: 48000 -> 22050 Hz`)
     weights : the taps themselves, for a drawing, one axis only; response : pairs of frequency and gain in dB
-    frequency_unit : of the response (`Hz`, `cycles/row`)
+    frequency_unit : of the response (`Hz`, `cycles/row`); layers : of a learned network
     """
 
     text: str
@@ -82,6 +97,7 @@ class StepFacts:
     weights: tuple[float, ...] = ()
     response: tuple[tuple[float, float], ...] = ()
     frequency_unit: str = "cycles/sample"
+    layers: tuple[LayerFacts, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,11 @@ class Model:
     @property
     def parameters(self) -> int:
         """How many numbers were learned."""
-        return sum(tensor.size for layer in self.tensors.values() for tensor in layer.values())
+        return sum(self.parameters_of(number) for number in self.tensors)
+
+    def parameters_of(self, number: int) -> int:
+        """How many of them belong to a layer."""
+        return sum(tensor.size for tensor in self.tensors.get(number, {}).values())
 
 
 @step("learned", example="model:sample_data/denoise.safetensors")

@@ -154,6 +154,22 @@ class CausalityFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DetectionFacts:
+    """What `detect` was asked for and what it found.
+
+    templates : as read; threshold, overlap, top : as asked for; best_score : of all places, however low
+    hits : every place by the names of its columns, best first
+    """
+
+    templates: tuple[InputFacts, ...]
+    threshold: float
+    overlap: float
+    top: int | None
+    best_score: float | None
+    hits: tuple[Mapping[str, str | int | float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunFacts:
     """Everything about one input filtered into one output.
 
@@ -173,6 +189,7 @@ class RunFacts:
     outputs: tuple[OutputFacts, ...] = ()
     losses: LossFacts = field(default_factory=LossFacts)
     causality: CausalityFacts | None = None
+    detection: DetectionFacts | None = None
     warnings: tuple[str, ...] = ()
     seconds: float | None = None
 

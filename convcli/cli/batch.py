@@ -79,17 +79,9 @@ class Batch:
         )
 
     def _check_report(self) -> None:
-        report = self.request.report
-        if report is None:
-            return
-        from convcli.report.files import check_report
-
-        check_report(report)
-        taken = [path for path in self.request.inputs if path is not None and path.exists()]
-        if report.exists() and any(report.samefile(path) for path in taken):
-            raise RequestError(f"the report {report} is one of the inputs", hint="give it another name")
-        if report.is_file() and not self.request.force and not self.request.dry_run:
-            raise RequestError(f"the report {report} exists already", hint="--force replaces it")
+        request = self.request
+        if request.report is not None:
+            refuse_report(request.report, request.inputs, force=request.force or request.dry_run)
 
     def _write_report(self, runs: list[RunFacts], report: Path) -> None:
         from convcli.media.outputs import atomic
@@ -174,6 +166,18 @@ class Batch:
 
             with suppress(OSError):
                 Console(stderr=True, highlight=False).print(details(facts))
+
+
+def refuse_report(report: Path, inputs: Sequence[Path | None], *, force: bool) -> None:
+    """Refuse, before any work, a report in no known format, one that is an input, and one that exists already."""
+    from convcli.report.files import check_report
+
+    check_report(report)
+    taken = [path for path in inputs if path is not None and path.exists()]
+    if report.exists() and any(report.samefile(path) for path in taken):
+        raise RequestError(f"the report {report} is one of the inputs", hint="give it another name")
+    if report.is_file() and not force:
+        raise RequestError(f"the report {report} exists already", hint="--force replaces it")
 
 
 def conditions(facts: RunFacts, fail_on: tuple[str, ...]) -> list[str]:

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from convcli.report.plots import draw_response, draw_taps
-from convcli.report.words import STEP_COLUMNS, rows, step_row, visible
+from convcli.report.words import STEP_COLUMNS, hit_rows, rows, step_row, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,6 +52,8 @@ def _title(run: RunFacts) -> str:
 def _run(run: RunFacts) -> Iterator[str]:
     yield f"<h1>{escape(_title(run))}</h1>"
     yield from _table((), rows(run))
+    if run.detection is not None and run.detection.hits:
+        yield from _table(*hit_rows(run.detection))
     if run.steps:
         yield from _table(STEP_COLUMNS, map(step_row, run.steps))
     for step in (*run.steps, *((run.chain,) if run.chain is not None else ())):

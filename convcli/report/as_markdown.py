@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from convcli.report.words import STEP_COLUMNS, rows, step_row, visible
+from convcli.report.words import STEP_COLUMNS, hit_rows, rows, step_row, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +23,8 @@ def render(runs: Sequence[RunFacts]) -> str:
 def _run(run: RunFacts) -> str:
     title = ", ".join(visible(one.path) for one in run.inputs) or "convcli"
     lines = [f"# {_escape(title)}", "", *_table(("fact", "value"), rows(run))]
+    if run.detection is not None and run.detection.hits:
+        lines += ["", *_table(*hit_rows(run.detection))]
     if run.steps:
         lines += ["", *_table(STEP_COLUMNS, map(step_row, run.steps))]
     return "\n".join(lines) + "\n"

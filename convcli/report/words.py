@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from convcli.facts import (
         CausalityFacts,
+        DetectionFacts,
         InputFacts,
         LossFacts,
         OutputFacts,
@@ -75,9 +76,12 @@ def _reach(axis: ReachFacts) -> str:
 
 def rows(run: RunFacts) -> Iterator[tuple[str, str]]:
     """The facts outside the table of steps as pairs of a name and a text, nothing that is empty."""
-    yield "filter", visible(run.filter)
+    if run.filter:
+        yield "filter", visible(run.filter)
     for one in run.inputs:
         yield "input", signal(one)
+    if run.detection is not None:
+        yield from _detection(run.detection)
     for written in run.outputs:
         yield "output", signal(written)
     rules = {"edge": run.edge, "align": run.align, "missing": run.missing}
@@ -94,6 +98,25 @@ def rows(run: RunFacts) -> Iterator[tuple[str, str]]:
     if run.command:
         yield "command", visible(" ".join(run.command))
     yield "convcli", visible(run.version)
+
+
+def _detection(facts: DetectionFacts) -> Iterator[tuple[str, str]]:
+    for template in facts.templates:
+        yield "template", signal(template)
+    top = "" if facts.top is None else f", the best {facts.top}"
+    yield "asked for", f"a score of {facts.threshold:g} or more, overlap {facts.overlap:.0%}{top}"
+    yield "found", plural(len(facts.hits), "place")
+    yield "best score", number(facts.best_score)
+
+
+def hit_rows(facts: DetectionFacts) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The places as a table: the names of its columns and its rows."""
+    names = tuple(facts.hits[0]) if facts.hits else ()
+    return names, [tuple(_cell(value) for value in hit.values()) for hit in facts.hits]
+
+
+def _cell(value: str | float) -> str:
+    return visible(value) if isinstance(value, str) else str(value) if isinstance(value, int) else f"{value:.6f}"
 
 
 def signal(facts: InputFacts | OutputFacts) -> str:

@@ -371,8 +371,8 @@ def test_neither_gain_nor_offset_nor_length_nor_place_changes_a_score_in_a_table
         return tmp_path / name
 
     template, scores = write("t.csv", shape), []
-    # Each column by a gain and an offset of its own: cells of a table have no unit in common.
-    for gain, offset, at, n in (([1, 1], 0, 30, 400), ([1e-3, 50], [7, -1e4], 30, 400), ([5, 2], 3, 2900, 3000)):
+    # One gain for all columns, an offset for each.
+    for gain, offset, at, n in ((1, 0, 30, 400), (1e-3, [7, -100], 30, 400), (50, 3, 2900, 3000)):
         x = np.zeros((n, 2))
         x[at - 10 : at + 50] = noise
         x[at : at + 40] += shape

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from convcli.cli import INTERRUPTED, Stopped, say, tell
 from convcli.cli.batch import Batch, conditions
 from convcli.cli.hits import as_cells, put
+from convcli.cli.progress import Progress
 from convcli.cli.single import Single, losses_of
 from convcli.errors import ConditionError, RequestError
 from convcli.facts import CausalityFacts, PrefixFacts
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from convcli.cli.progress import Progress
     from convcli.cli.single import Opened
     from convcli.engine.causality import Checked, Verdict
     from convcli.engine.grammar import Call
@@ -113,6 +113,9 @@ class CausalCheck(Batch):
     ) -> Single:
         made = super()._single(calls, place, progress)
         return SingleCheck(**vars(made))
+
+    def _progress(self, total: int | None) -> Progress:
+        return Progress(total, shown=not self.request.quiet and not self.request.dry_run)
 
     def _tell(self, facts: RunFacts) -> int:
         found = facts.causality

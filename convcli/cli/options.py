@@ -56,20 +56,24 @@ Output = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 InPlace = Annotated[bool, typer.Option("--in-place", help="Replace the inputs themselves, each when it is complete.")]
-Edge = Annotated[
-    Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"] | None,
-    typer.Option(
-        help="What lies outside of the signal.",
-        show_default="shrink for csv; zero for audio, edge where its rate changes; edge for image",
-    ),
-]
-Align = Annotated[
-    Literal["center", "causal"] | None,
-    typer.Option(
-        help="center: delay compensated; causal: an output reads no later sample.",
-        show_default="causal for csv, else center",
-    ),
-]
+EdgeRule = Optional[Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]]  # noqa: UP045
+Alignment = Optional[Literal["center", "causal"]]  # noqa: UP045
+
+
+def edge_option(default: str) -> Any:
+    """`--edge`, with what is said of its default."""
+    return typer.Option(help="What lies outside of the signal.", show_default=default)
+
+
+def align_option(default: str) -> Any:
+    """`--align`, with what is said of its default."""
+    return typer.Option(
+        help="center: delay compensated; causal: an output reads no later sample.", show_default=default
+    )
+
+
+Edge = Annotated[EdgeRule, edge_option("shrink for csv; zero for audio, edge where its rate changes; edge for image")]
+Align = Annotated[Alignment, align_option("causal for csv, else center")]
 Missing = Annotated[
     Literal["keep", "fill", "propagate", "error"],
     typer.Option(help="Missing values: stay missing, are estimated, spread, or are an error."),

@@ -158,11 +158,16 @@ class Batch:
         return ConditionError.exit_code if held else 0
 
     def _summarise(self, facts: RunFacts) -> None:
-        from convcli.report.terminal import details, summary
+        from convcli.report.terminal import summary
 
         say(summary(facts))
+        self._show_details(facts)
+
+    def _show_details(self, facts: RunFacts) -> None:
         if self.request.verbose:
             from rich.console import Console
+
+            from convcli.report.terminal import details
 
             with suppress(OSError):
                 Console(stderr=True, highlight=False).print(details(facts))

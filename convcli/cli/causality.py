@@ -131,6 +131,7 @@ class CausalCheck(Batch):
                 tell(warning, kind="warning")
             rows, seconds = facts.inputs[0].shape[0] or 0, facts.seconds or 0.0
             say(f"{visible(path)}: {visible(facts.filter)}: {causality(found)} of {rows:,} rows, in {seconds:.2g} s")
+            self._show_details(facts)
         held = conditions(facts, request.fail_on)
         if found.changed:
             first = min(found.changed, key=lambda each: each.row or 0)

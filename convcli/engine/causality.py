@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convcli.signals import Array, Rows, Signal, Source
 
 # Up to so many rows every prefix is tried.
-ALL_UP_TO = 40
+ALL_UP_TO = 100
 # Longer tables are cut at so many places evenly, besides the places where something ends or begins.
 SPREAD = 8
 # What FFT arithmetic may differ by, of the largest value of the column; direct arithmetic differs by nothing.

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from program import CONVCLI, SAMPLES, Done, Program
 
 from convcli import RequestError, apply
+from convcli.designs.weights import encode_weights
 from convcli.engine.explain import explain
 from convcli.facts import to_plain
 from convcli.report.explaining import lines
@@ -220,6 +221,25 @@ def test_json_has_every_number(told: Explain) -> None:
     assert [one["total"] for one in facts["stages"][0]["sums"]] == [4, 8, 12, 11]
     assert facts["matrix"][0] == [2, 1, 0, 0]
     assert (facts["stages"][0]["flipped"], facts["edge"], facts["align"]) == (True, "zero", "center")
+
+
+def test_numbers_beyond_the_largest(told: Explain) -> None:
+    """A sum that overflows is told as infinite, and is null in JSON."""
+    assert "inf" in told.text("1e308,1e308,1e308", "10,10,10")
+    facts = json.loads(told.text("1e308,1e308", "kernel:1,1", "--format", "json"))
+    assert facts["stages"][0]["sums"][1]["total"] is None
+    assert told.run("1e308,-1e308,1e308", "box:3").code == 0
+
+
+def test_a_network_of_several_channels_is_refused(told: Explain, tmp_path: Path) -> None:
+    model = tmp_path / "m.safetensors"
+    tensors: dict[str, Any] = {"0.weight": np.ones((4, 1, 3)), "1.weight": np.ones((1, 4, 3))}
+    model.write_bytes(encode_weights(tensors, {"layers": "conv | conv"}))
+    ended = told.run("1,2,3,4", f"model:{model}")
+    assert (ended.code, len(ended.errors)) == (2, 1), ended
+    assert "several channels" in ended.err
+    model.write_bytes(encode_weights({"0.weight": np.ones((1, 1, 3)), "0.bias": np.ones(1)}, {"layers": "conv"}))
+    assert told.result("1,2,3,4", f"model:{model}", "--edge", "valid") == "7, 10"
 
 
 def test_long_signals_and_many_outputs(told: Explain) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.extend import OUTSIDE, filler, inside
+from convcli.core.layers import Conv
 from convcli.core.ops import Convolve
 from convcli.engine.arrays import Blocks, Collected
 from convcli.engine.plan import Rules, make_plan, valid_count
@@ -51,6 +52,12 @@ def explain(
         raise whole.call.error(f"{whole.call.name} sees the whole signal first; there are no windows to show")
     if any(op.reach[a].phases > 1 or len(plan.result.channels) > 1 for op in plan.chain.ops for a in range(x.ndim)):
         raise RequestError("a filter that interpolates has no single kernel to show", hint="kernel:1,2,1")
+    wide = next(
+        (step for step in plan.steps for op in step.ops if isinstance(op, Conv) and op.weights.shape[:2] != (1, 1)),
+        None,
+    )
+    if wide is not None:
+        raise wide.call.error(f"{wide.call.name} has several channels inside, and one is shown here")
     stages = _stages(plan, x)
     return ExplanationFacts(
         filter=plan.filter,
@@ -149,16 +156,26 @@ def _sum(  # noqa: PLR0917 -- likewise
     first = tuple(c + low for c, (low, _) in zip(corner, before, strict=True))
     places = np.meshgrid(*(np.arange(f, f + k) for f, k in zip(first, laid.shape, strict=True)), indexing="ij")
     outside = np.any([(place < 0) | (place >= n) for place, n in zip(places, length, strict=True)], axis=0)
-    products = window * laid
+    with np.errstate(all="ignore"):
+        products = window * laid
     return SumFacts(
         at=tuple(k + low for k, (low, _) in zip(at, after, strict=True)),
         first=first,
         x=_nested(window),
         outside=outside.tolist(),
         products=_nested(products),
-        total=math.fsum(products[~np.isnan(products)]),
+        total=_total(products),
         y=_number(y[at]),
     )
+
+
+def _total(products: Array) -> float:
+    """The exact sum of what is there, or what is left of it beyond the largest number."""
+    try:
+        return math.fsum(products[~np.isnan(products)].tolist())
+    except (OverflowError, ValueError):
+        with np.errstate(all="ignore"):
+            return float(np.nansum(products))
 
 
 def _nested(array: Any) -> Any:

@@ -20,7 +20,7 @@ MARKS = ("<!-- benchmarks -->\n", "<!-- end of benchmarks -->")
 
 
 def short(kept: dict[str, Any]) -> str:
-    """A row for each job: seconds of convcli, how many times as long each peer takes, and what was wanted where missed."""
+    """A row for each job: our seconds, how many times as long each peer takes, and what was wanted where missed."""
     lines = ["| job | convcli | the peer takes so many times as long |", "| --- | --- | --- |"]
     for job in kept["jobs"]:
         peers = [_short_peer(peer) for peer in job["peers"] if peer["ratio"] is not None]

@@ -126,8 +126,8 @@ class Prepared:
         material = self.school.material
         places = material.scattered(random)
         whole = np.array([material.count(place[None]) == np.prod(material.outputs) for place in places])
-        places = places[whole]
-        return places[: len(places) // BATCH * BATCH]
+        kept: npt.NDArray[Any] = places[whole][: int(whole.sum()) // BATCH * BATCH]
+        return kept
 
 
 def convcli(prepared: Prepared) -> dict[str, Any]:

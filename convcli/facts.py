@@ -58,6 +58,21 @@ class ReachFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerFacts:
+    """One layer of a learned network, counted from 0.
+
+    text : as written; parameters : how many numbers were learned; channels : that come out of it
+    reach : from an output of the layer to the input of the network, one per sample axis; None after a layer that sees
+    the whole signal
+    """
+
+    text: str
+    parameters: int
+    channels: int
+    reach: tuple[ReachFacts, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepFacts:
     """One step as designed, or the whole chain as one step.
 
@@ -66,7 +81,7 @@ class StepFacts:
     look_ahead : later samples that an output reads; reach : one per sample axis
     note : what the design has to say (`ir: 48000 -> 22050 Hz`)
     weights : the taps themselves, for a drawing, one axis only; response : pairs of frequency and gain in dB
-    frequency_unit : of the response (`Hz`, `cycles/row`)
+    frequency_unit : of the response (`Hz`, `cycles/row`); layers : of a learned network
     """
 
     text: str
@@ -82,18 +97,21 @@ class StepFacts:
     weights: tuple[float, ...] = ()
     response: tuple[tuple[float, float], ...] = ()
     frequency_unit: str = "cycles/sample"
+    layers: tuple[LayerFacts, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossFacts:
     """What was lost or is not quite what it seems.
 
-    clipped, missing : samples per channel; edge_affected : outputs that read past an end of the signal
+    clipped, missing : samples per channel; became_missing : results that have no value where the input had one
+    edge_affected : outputs that read past an end of the signal
     other : further counts by their names
     """
 
     clipped: Mapping[str, int] = field(default_factory=dict)
     missing: Mapping[str, int] = field(default_factory=dict)
+    became_missing: Mapping[str, int] = field(default_factory=dict)
     edge_affected: int = 0
     other: Mapping[str, int] = field(default_factory=dict)
 
@@ -200,6 +218,59 @@ class LearningFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrefixFacts:
+    """One column, of one group, filtered in prefixes of the data and in the whole.
+
+    row : the first data row whose value changed, from 1, or None; whole, prefix : what it was in both, None for none
+    known : how many rows of the group that prefix held
+    difference : of the first row that changed; largest : of all rows
+    """
+
+    column: str
+    group: str = ""
+    row: int | None = None
+    whole: float | None = None
+    prefix: float | None = None
+    known: int | None = None
+    difference: float | None = None
+    largest: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CausalityFacts:
+    """What `--causal-check` found.
+
+    prefixes : how many were run; exact : whether bits were compared, else FFT arithmetic has its rounding
+    columns : one entry per column and group
+    """
+
+    prefixes: int
+    exact: bool = True
+    columns: tuple[PrefixFacts, ...] = ()
+
+    @property
+    def changed(self) -> tuple[PrefixFacts, ...]:
+        """Where something changed."""
+        return tuple(each for each in self.columns if each.row is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionFacts:
+    """What `detect` was asked for and what it found.
+
+    templates : as read; threshold, overlap, top : as asked for; best_score : of all places, however low
+    hits : every place by the names of its columns, best first
+    """
+
+    templates: tuple[InputFacts, ...]
+    threshold: float
+    overlap: float
+    top: int | None
+    best_score: float | None
+    hits: tuple[Mapping[str, str | int | float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunFacts:
     """Everything about one input filtered into one output.
 
@@ -219,6 +290,8 @@ class RunFacts:
     outputs: tuple[OutputFacts, ...] = ()
     losses: LossFacts = field(default_factory=LossFacts)
     learned: LearningFacts | None = None
+    causality: CausalityFacts | None = None
+    detection: DetectionFacts | None = None
     warnings: tuple[str, ...] = ()
     seconds: float | None = None
 
@@ -226,6 +299,69 @@ class RunFacts:
         """The facts as JSON can hold them: NaN and infinity are null, bytes that are no text are escaped."""
         plain: dict[str, Any] = to_plain(self)
         return plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class SumFacts:
+    """One output of a convolution: what lies under the kernel, and what comes of it.
+
+    at : which output, one index per sample axis; first : the first input under the kernel
+    x : the inputs under the kernel, None where missing; outside : which of them lie outside of the signal
+    products : of inputs and kernel; total : their sum; y : the output, None where it is missing
+    Nested like the axes of the signal: (k,) or (height, width).
+    """
+
+    at: tuple[int, ...]
+    first: tuple[int, ...]
+    x: Any
+    outside: Any
+    products: Any
+    total: float
+    y: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageFacts:
+    """One operation of a chain as it is computed.
+
+    text : of the step; flipped : whether its taps run backwards over the signal, None where it has none
+    taps : as given; laid : as they lie over the signal; divisor : of the sums; stride : inputs from output to output
+    before, after : inputs read on both sides of the one that an output stands at; gaps : what a missing input does
+    first : index of the first input; length : of the signal inside; inputs : the signal with what lies outside
+    sums : of a convolution; outputs : all outputs, nested like the axes of the signal
+    """
+
+    text: str
+    first: tuple[int, ...]
+    length: tuple[int, ...]
+    inputs: Any
+    outputs: Any
+    flipped: bool | None = None
+    taps: Any = ()
+    laid: Any = ()
+    divisor: float = 1.0
+    stride: tuple[int, ...] = (1,)
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+    gaps: str = ""
+    sums: tuple[SumFacts, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplanationFacts:
+    """A FILTER computed on a small signal, step by step.
+
+    result : the outputs; matrix : the filter as a matrix, a row for each output and a column for each sample, or None
+    torch : what computes the same in PyTorch; empty where nothing simple does
+    """
+
+    filter: str
+    edge: str
+    align: str
+    stages: tuple[StageFacts, ...]
+    result: Any
+    matrix: Any = None
+    torch: str = ""
 
 
 def to_plain(value: object) -> Any:

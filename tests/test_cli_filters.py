@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile as sf
-from program import Program, done, run, shell
+from program import Program, done, refused, run, shell
+
+from convcli import apply
+from convcli.designs.weights import encode_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,3 +193,85 @@ def test_python_m_is_the_same_program(tmp_path: Path) -> None:
         [sys.executable, "-m", "convcli", "filters", "box:3"], capture_output=True, cwd=tmp_path, check=False
     )
     assert (ended.returncode, ended.stdout) == (0, run("filters", "box:3", cwd=tmp_path).out)
+
+
+# ------------------------------------------------------------------------------------------------ learned ones
+
+
+def saved(path: Path, tensors: dict[str, Any], layers: str = "conv", **about: str) -> Path:
+    path.write_bytes(encode_weights(tensors, {"layers": layers, **about}))
+    return path
+
+
+def table_of(text: str) -> list[list[str]]:
+    """The cells of the table of layers, which are two spaces apart."""
+    head, *rows = text[text.rindex("\n\n") + 2 :].splitlines()
+    assert head.split("  ")[-1] == "reach so far"
+    return [re.split(r" {2,}", row.strip()) for row in rows]
+
+
+def test_a_network_is_shown_layer_by_layer(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    tensors = {
+        "0.weight": rng.normal(size=(8, 2, 7)),
+        "0.bias": rng.normal(size=8),
+        "3.weight": rng.normal(size=(1, 8, 5)),
+    }
+    model = saved(tmp_path / "n.safetensors", tensors, "conv:stride=2 | leaky_relu:0.1 | avg_pool:2 | conv")
+    text = done("filters", f"model:{model}").text
+    assert table_of(text) == [
+        ["0", "conv:stride=2", "120", "8", "2", "-3 ... +3"],
+        ["1", "leaky_relu:0.1", "0", "8", "2", "-3 ... +3"],
+        ["2", "avg_pool:2", "0", "8", "4", "-3 ... +5"],
+        ["3", "conv", "40", "1", "4", "-11 ... +13"],
+        ["in all", "160"],
+    ]
+    assert "look-ahead      13 samples\n" in text
+    assert "taps" not in text
+    # The reach is that of the run: an impulse outside of it changes nothing, at its ends it does.
+    x = np.zeros((81, 2))
+    plain = apply(f"model:{model}", x, edge="zero")
+    for at, seen in ((40 - 12, False), (40 - 11, True), (40 + 13, True), (40 + 14, False)):
+        impulse = x.copy()
+        impulse[at] = 1
+        assert (apply(f"model:{model}", impulse, edge="zero")[10] != plain[10]).any() == seen, at
+    causal = done("filters", f"model:{model}", "--align", "causal").text
+    assert table_of(causal)[3][-1] == "-22 ... +2"  # counted from the first row of a window, which stands at its last
+    assert "look-ahead      0 samples\n" in causal
+    assert "no taps of its own" in refused(2, "filters", f"model:{model}", "--export", tmp_path / "t.csv")
+    assert not (tmp_path / "t.csv").exists()
+
+
+def test_a_layer_that_sees_everything(tmp_path: Path) -> None:
+    model = saved(tmp_path / "n.safetensors", {"0.weight": np.ones((3, 1, 3)), "3.weight": np.ones((2, 3, 1))})
+    text = done("filters", f'model:{model},layers="conv | relu | adaptive_avg_pool:4 | conv"').text
+    assert [row[-1] for row in table_of(text)[:4]] == ["-1 ... +1"] * 2 + ["the whole signal"] * 2
+    assert text.count("model:") == 1
+    assert "look-ahead      the whole signal" in text
+
+
+@pytest.mark.parametrize("bias", [None, 0.25])
+@pytest.mark.parametrize("align", ["causal", "center"])
+def test_the_taps_of_a_linear_model_are_exported(bias: float | None, align: Any, tmp_path: Path) -> None:
+    tensors = {"0.weight": np.random.default_rng(1).normal(size=(1, 1, 6))}
+    tensors |= {} if bias is None else {"0.bias": np.full(1, bias)}
+    model = saved(tmp_path / "n.safetensors", tensors, "conv:dilation=2", align=align)
+    place = tmp_path / "t.npy"
+    ended = done("filters", f"model:{model}", "--export", place)
+    assert ("the bias is not among the taps: offset:0.25" in ended.err) == (bias is not None)
+    assert "-3 dB at" in ended.text
+    assert table_of(ended.text)[0][-1] == ("-10 ... +0" if align == "causal" else "-5 ... +5")
+    x = np.random.default_rng(2).normal(size=50)
+    taps = f"kernel:@{place} | offset:{bias or 0}"
+    for edge in ("zero", "reflect"):
+        np.testing.assert_allclose(
+            apply(f"model:{model}", x, edge=edge, align=align), apply(taps, x, edge=edge, align=align), atol=1e-12
+        )
+
+
+def test_a_layer_of_several_channels_is_exported_row_by_row(tmp_path: Path) -> None:
+    weights = np.random.default_rng(3).normal(size=(2, 3, 4))
+    model = saved(tmp_path / "n.safetensors", {"0.weight": weights})
+    ended = done("filters", f"model:{model}", "--export", tmp_path / "t.npy")
+    assert "a row for each output" in ended.err
+    np.testing.assert_array_equal(np.load(tmp_path / "t.npy"), weights.reshape(6, 4)[:, ::-1])

@@ -612,6 +612,49 @@ def test_missing_samples_are_counted() -> None:
     assert (tally.read, tally.written, tally.missing.tolist()) == (3, 3, [1, 2])
 
 
+@settings(max_examples=150)
+@given(
+    chains_1d(), samples_1d(gaps=True), st.sampled_from(EDGES), st.sampled_from(MISSING), st.lists(st.integers(0, 24))
+)
+def test_what_becomes_missing_is_counted(
+    chain: list[Both], x: Array, edge: Edge, missing: Missing, cuts: list[int]
+) -> None:
+    text = " | ".join(["log", *(both.text for both in chain)])
+    plan = planned(text, x, medium="table", edge=edge, align=chain[0].align, missing=missing)
+    y, rows, tally = through(plan, cut(x, sorted(cuts)))
+    gone = np.isnan(y) & ~np.isnan(x[rows])
+    assert dict(tally.became_missing) == {f"c{c}": n for c, n in enumerate(gone.sum(axis=0).tolist()) if n}
+
+
+@pytest.mark.parametrize("text", ["log", "log | kernel:1,-1;0,0", "log | max_pool:2", "log | gaussian:1 | stride:3"])
+def test_what_becomes_missing_in_a_picture_is_counted(text: str) -> None:
+    x = np.random.default_rng(5).integers(-1, 3, (11, 7, 2)).astype(float)
+    x[3, 4] = NAN
+    for edge in EDGES:
+        for align in ALIGNS:
+            plan = planned(text, x, edge=edge, align=align)
+            y, _, tally = through(plan, cut(x, [2, 5]))
+            stands = [
+                np.clip(plan.chain.stands_at(axis, np.arange(y.shape[axis])), 0, x.shape[axis] - 1) for axis in (0, 1)
+            ]
+            origin = [-plan.chain.needs(axis, 0, 1)[0][0] if edge == "valid" else 0 for axis in (0, 1)]
+            places = [at + shift for at, shift in zip(stands, origin, strict=True)]
+            gone = np.isnan(y) & ~np.isnan(x[np.ix_(*places)])
+            assert [tally.became_missing[f"c{c}"] for c in (0, 1)] == gone.sum(axis=(0, 1)).tolist(), (edge, align)
+
+
+def test_what_a_reduced_stage_takes_is_counted_once() -> None:
+    x = np.array([[1.0], [-1], [NAN], [3], [0]])
+    for text in (
+        "log | global_avg_pool",
+        "log | normalize",
+        "log | normalize | global_max_pool",
+        "log | normalize | abs",
+    ):
+        plan = planned(text, x, medium="table", edge="shrink", align="causal")
+        assert dict(through(plan, cut(x, [2]))[2].became_missing) == {"c0": 2}, text
+
+
 @pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize("n", [0, 1, 5, 23])
 def test_adaptive_and_global_pools(edge: Edge, n: int) -> None:

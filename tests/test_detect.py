@@ -360,6 +360,52 @@ def test_neither_gain_nor_offset_nor_length_nor_place_changes_a_score(detect: De
     assert scores == [pytest.approx(scores[0], abs=1e-6)] * 3
 
 
+def test_neither_gain_nor_offset_nor_length_nor_place_changes_a_score_in_a_table(
+    detect: Detect, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(6)
+    shape, noise = rng.standard_normal((40, 2)), 0.3 * rng.standard_normal((60, 2))
+
+    def write(name: str, x: Any) -> Path:
+        np.savetxt(tmp_path / name, x, delimiter=",", header="a,b", comments="", fmt="%.17g")
+        return tmp_path / name
+
+    template, scores = write("t.csv", shape), []
+    # One gain for all columns, an offset for each.
+    for gain, offset, at, n in ((1, 0, 30, 400), (1e-3, [7, -100], 30, 400), (50, 3, 2900, 3000)):
+        x = np.zeros((n, 2))
+        x[at - 10 : at + 50] = noise
+        x[at : at + 40] += shape
+        (hit,) = detect.hits(template, write("x.csv", x * gain + np.array(offset)), "--threshold", "0.8")
+        assert (hit["start"], hit["end"]) == (str(at + 1), str(at + 40))
+        scores.append(float(hit["score"]))
+    assert scores == [pytest.approx(scores[0], abs=1e-6)] * 3
+    assert 0.8 < scores[0] < 0.999
+
+
+def test_neither_contrast_nor_brightness_nor_size_nor_place_changes_a_score_in_a_picture(
+    detect: Detect, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(7)
+    icon = rng.integers(0, 100, (12, 15, 3)).astype(np.float64)
+    noise = rng.integers(0, 30, (12, 15, 3))
+    template, scores = picture(tmp_path / "t.png", icon.astype(np.uint8)), []
+    cases = (
+        (1, 0, (5, 7), (60, 80)),
+        (2, 0, (5, 7), (60, 80)),
+        (1, 120, (30, 60), (60, 80)),
+        (1, 60, (280, 7), (300, 200)),
+    )
+    for gain, offset, (y, x), sides in cases:
+        whole = np.full((*sides, 3), offset, np.uint8)
+        whole[y : y + 12, x : x + 15] = gain * (icon + noise) + offset
+        (hit,) = detect.hits(template, picture(tmp_path / "x.png", whole), "--threshold", "0.8")
+        assert (hit["x"], hit["y"]) == (str(x), str(y))
+        scores.append(float(hit["score"]))
+    assert scores == [pytest.approx(scores[0], abs=1e-5)] * 4
+    assert 0.8 < scores[0] < 0.999
+
+
 def test_another_rate_and_other_channels_are_brought_together(detect: Detect, tmp_path: Path) -> None:
     t = np.arange(1600) / 16000
     word = np.sin(2 * np.pi * (300 + 2000 * t) * t) * np.hanning(1600)
@@ -394,6 +440,47 @@ def test_json_has_the_hits_and_the_facts(detect: Detect) -> None:
     assert told["inputs"][0]["shape"] == [311953]
     assert told["templates"][0]["shape"] == [20089]
     assert (told["threshold"], told["overlap"], told["best_score"]) == (0.7, 0.0, pytest.approx(1))
+
+
+def test_places_in_a_file_and_facts_in_a_report(detect: Detect, tmp_path: Path) -> None:
+    words = (SAMPLES / "hello.wav", SAMPLES / "talk.wav")
+    told = detect.done(*words).text
+    ended = detect.done(*words, "-o", "places.csv", "--report", "facts.json")
+    assert (ended.out, (tmp_path / "places.csv").read_text()) == (b"", told)
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    assert (facts["filter"], facts["steps"], facts["inputs"][0]["shape"]) == ("", [], [311953])
+    detect.done(*words, "-o", "places.json")
+    flat = json.loads((tmp_path / "places.json").read_text())
+    assert flat["hits"] == facts["detection"]["hits"]
+    assert {k: flat[k] for k in facts["detection"]} == facts["detection"]
+    assert [f"{hit['start']:.6f}" for hit in flat["hits"]] == [hit["start"] for hit in table(told)]
+    for name in ("facts.html", "facts.md"):
+        detect.done(*words, "--report", name)
+        assert all(hit["end"] in (tmp_path / name).read_text() for hit in table(told))
+    assert detect.done(*words, "-o", "places.csv", "--force", "--format", "json").code == 0
+    assert json.loads((tmp_path / "places.csv").read_text())["hits"] == flat["hits"]
+
+
+def test_outputs_of_a_search_are_refused_before_it(detect: Detect, tmp_path: Path) -> None:
+    for name in ("hello.wav", "talk.wav"):
+        (tmp_path / name).write_bytes((SAMPLES / name).read_bytes())
+    (tmp_path / "old.csv").write_text("kept")
+    (tmp_path / "old.json").write_text("kept")
+    (tmp_path / "folder").mkdir()
+    words = ("hello.wav", "talk.wav")
+    assert "exists already" in detect.refused(2, *words, "-o", "old.csv")
+    assert "exists already" in detect.refused(2, *words, "--report", "old.json")
+    assert "is the input" in detect.refused(2, *words, "-o", "./hello.wav", "--force")
+    assert "is the input" in detect.refused(2, *words, "-o", "talk.wav", "--force")
+    assert "is a folder" in detect.refused(2, *words, "-o", "folder")
+    assert "named .json" in detect.refused(2, *words, "--report", "facts.txt")
+    assert "are both" in detect.refused(2, *words, "-o", "a.json", "--report", "./a.json")
+    assert "no folder" in detect.refused(4, *words, "-o", "none/a.csv")
+    sf.write(tmp_path / "noise.wav", np.random.default_rng(1).uniform(-1, 1, 30_000), 22050)
+    assert detect.run("hello.wav", "noise.wav", "-o", "none.csv").code == 1
+    assert (tmp_path / "none.csv").read_text() == "file,start,end,score\n"
+    assert (tmp_path / "old.csv").read_text() == (tmp_path / "old.json").read_text() == "kept"
+    assert (tmp_path / "hello.wav").read_bytes() == (SAMPLES / "hello.wav").read_bytes()
 
 
 def test_overlap(detect: Detect, tmp_path: Path) -> None:

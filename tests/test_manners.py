@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import resource
 import shutil
@@ -122,6 +123,12 @@ def test_fail_on_conditions(program: Program, folder: Path) -> None:
     missing = program.run("csv", "sma:2", "gap.csv", "--fail-on", "missing", cwd=folder)
     assert missing.code == 1
     assert "1 value" in missing.errors[0]
+    (folder / "minus.csv").write_bytes(b"x,y\n1,2\n-1,3\n")
+    became = program.run("csv", "log", "minus.csv", "--fail-on", "missing", "--report", "r.json", cwd=folder)
+    assert became.code == 1
+    assert became.errors == ["error: 1 value became missing, and --fail-on missing was asked for"]
+    assert "1 sample became missing" in became.err
+    assert json.loads((folder / "r.json").read_text())["losses"]["became_missing"] == {"x": 1}
     ahead = program.run("audio", "box:3", "a.wav", "-o", "b.wav", "--fail-on", "lookahead", cwd=folder)
     assert ahead.code == 1
     assert "1 sample" in ahead.errors[0]

@@ -83,6 +83,7 @@ def test_facts_as_json() -> None:
     assert data["losses"] == {
         "clipped": {"left": 2, "right": 1},
         "missing": {"left": 0},
+        "became_missing": {},
         "edge_affected": 254,
         "other": {},
     }

@@ -18,6 +18,7 @@ COMMANDS = {
     "detect": ("detect", "Find every place where a template fits."),
     "learn": ("learn", "Learn a filter from examples."),
     "filters": ("filters", "List every step of FILTER, or show what one of them does."),
+    "explain": ("explain", "Show a convolution being computed, step by step."),
 }
 
 app = typer.Typer(

@@ -12,6 +12,7 @@ from convcli.cli import INTERRUPTED, Stopped, closed_pipe, say, tell, tell_error
 from convcli.cli.progress import Progress
 from convcli.cli.single import Single, about
 from convcli.errors import ConditionError, ConvcliError, RequestError
+from convcli.report.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,6 @@ class Batch:
 
     def _run(self) -> int:
         from convcli.engine.grammar import parse
-        from convcli.media.outputs import plan_outputs
 
         request = self.request
         if request.quiet and request.verbose:
@@ -57,33 +57,31 @@ class Batch:
             )
         calls = parse(request.filter)
         self._check_report()
-        outputs: Sequence[Path | None] = [None] * len(request.inputs)
-        # A plan of several inputs may be looked at before it is known where they are to go.
-        if not request.dry_run or request.output is not None or request.in_place:
-            outputs = plan_outputs(
-                request.inputs,
-                request.output,
-                force=request.force,
-                in_place=request.in_place,
-                suffix=request.suffix,
-            )
-        runs, code = self._filter_all(calls, list(zip(request.inputs, outputs, strict=True)))
+        runs, code = self._filter_all(calls, list(zip(request.inputs, self._places(), strict=True)))
         if request.report is not None and runs and not request.dry_run:
             self._write_report(runs, request.report)
         return code
 
-    def _check_report(self) -> None:
-        report = self.request.report
-        if report is None:
-            return
-        from convcli.report.files import check_report
+    def _places(self) -> Sequence[Path | None]:
+        """The output of every input."""
+        from convcli.media.outputs import plan_outputs
 
-        check_report(report)
-        taken = [path for path in self.request.inputs if path is not None and path.exists()]
-        if report.exists() and any(report.samefile(path) for path in taken):
-            raise RequestError(f"the report {report} is one of the inputs", hint="give it another name")
-        if report.is_file() and not self.request.force and not self.request.dry_run:
-            raise RequestError(f"the report {report} exists already", hint="--force replaces it")
+        request = self.request
+        # A plan of several inputs may be looked at before it is known where they are to go.
+        if request.dry_run and request.output is None and not request.in_place:
+            return [None] * len(request.inputs)
+        return plan_outputs(
+            request.inputs,
+            request.output,
+            force=request.force,
+            in_place=request.in_place,
+            suffix=request.suffix,
+        )
+
+    def _check_report(self) -> None:
+        request = self.request
+        if request.report is not None:
+            refuse_report(request.report, request.inputs, force=request.force or request.dry_run)
 
     def _write_report(self, runs: list[RunFacts], report: Path) -> None:
         from convcli.media.outputs import atomic
@@ -154,28 +152,48 @@ class Batch:
                 if step.note and step.taps is not None:  # what a design did to its taps
                     tell(step.note, kind="note")
             self._summarise(facts)
-        held = _conditions(facts, request.fail_on)
+        held = conditions(facts, request.fail_on)
         for condition in held:
             tell(condition)
         return ConditionError.exit_code if held else 0
 
     def _summarise(self, facts: RunFacts) -> None:
-        from convcli.report.terminal import details, summary
+        from convcli.report.terminal import summary
 
         say(summary(facts))
+        self._show_details(facts)
+
+    def _show_details(self, facts: RunFacts) -> None:
         if self.request.verbose:
             from rich.console import Console
+
+            from convcli.report.terminal import details
 
             with suppress(OSError):
                 Console(stderr=True, highlight=False).print(details(facts))
 
 
-def _conditions(facts: RunFacts, fail_on: tuple[str, ...]) -> list[str]:
+def refuse_report(report: Path, inputs: Sequence[Path | None], *, force: bool) -> None:
+    """Refuse, before any work, a report in no known format, one that is an input, and one that exists already."""
+    from convcli.report.files import check_report
+
+    check_report(report)
+    taken = [path for path in inputs if path is not None and path.exists()]
+    if report.exists() and any(report.samefile(path) for path in taken):
+        raise RequestError(f"the report {report} is one of the inputs", hint="give it another name")
+    if report.is_file() and not force:
+        raise RequestError(f"the report {report} exists already", hint="--force replaces it")
+
+
+def conditions(facts: RunFacts, fail_on: tuple[str, ...]) -> list[str]:
     """The `--fail-on` conditions that hold after the run."""
     held = []
-    clipped, missing = sum(facts.losses.clipped.values()), sum(facts.losses.missing.values())
+    losses = facts.losses
+    clipped, missing, became = (sum(c.values()) for c in (losses.clipped, losses.missing, losses.became_missing))
     if "clip" in fail_on and clipped:
         held.append(f"{clipped} samples were clipped, and --fail-on clip was asked for")
     if "missing" in fail_on and missing:
         held.append(f"{missing} values were missing, and --fail-on missing was asked for")
+    if "missing" in fail_on and became:
+        held.append(f"{plural(became, 'value')} became missing, and --fail-on missing was asked for")
     return held

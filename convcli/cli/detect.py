@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time as clock
 from dataclasses import dataclass, field
@@ -13,14 +14,14 @@ import typer
 
 from convcli import __version__
 from convcli.cli import options, say, tell, tell_error
+from convcli.cli.batch import refuse_report
 from convcli.cli.hits import Searched, Telling, as_csv, as_json, put
 from convcli.cli.opening import Opening, Times, medium_of
-from convcli.cli.options import examples
+from convcli.cli.options import examples, with_table
 from convcli.cli.progress import Progress
 from convcli.cli.single import about, shown
-from convcli.cli.table import column_names, one_character
 from convcli.errors import ConditionError, ConvcliError, RequestError
-from convcli.facts import InputFacts, RunFacts, to_plain
+from convcli.facts import DetectionFacts, InputFacts, RunFacts
 from convcli.report.words import plural, visible
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from convcli.engine.detect import Places
     from convcli.engine.templates import Pattern
+    from convcli.media.tables.source import TableOptions
     from convcli.signals import Source
 
 
@@ -114,23 +116,29 @@ class Detection:
                 if not self.quiet:
                     tell(text, kind=kind)
 
-    def facts(self, seconds: float) -> dict[str, Any]:
-        """The facts of the run: templates, inputs, what was asked for, and the best place however low it scores."""
-        run = RunFacts(
+    def facts(self, hits: Sequence[dict[str, Any]], seconds: float, **asked: Any) -> RunFacts:
+        """The facts of the run: templates, inputs, what was asked for, what was found."""
+        templates = (
+            InputFacts(path=each.name, medium=own.medium, shape=each.x.shape[:-1], channels=own.channels, rate=own.rate)
+            for each in self.patterns
+            for own in [each.signal]
+        )
+        found = DetectionFacts(
+            templates=tuple(templates),
+            threshold=self.threshold,
+            best_score=self._best_score(),
+            hits=tuple(hits),
+            **asked,
+        )
+        return RunFacts(
             version=__version__,
             filter="",
             command=("convcli", *sys.argv[1:]),
             inputs=tuple(searched.facts() for searched in self.telling.searched),
+            detection=found,
             warnings=tuple(self.notes),
             seconds=seconds,
-        ).to_dict()
-        templates = [
-            InputFacts(path=each.name, medium=own.medium, shape=each.x.shape[:-1], channels=own.channels, rate=own.rate)
-            for each in self.patterns
-            for own in [each.signal]
-        ]
-        kept = {name: run[name] for name in ("version", "command", "inputs", "warnings", "seconds")}
-        return {**kept, "templates": to_plain(templates), "threshold": self.threshold, "best_score": self._best_score()}
+        )
 
     def _best_score(self) -> float | None:
         return max((searched.best[0] for searched in self.telling.searched if searched.best), default=None)
@@ -165,6 +173,7 @@ class Detection:
         )
 
 
+@with_table(columns="those of the template")
 def detect(
     template: Annotated[
         Path,
@@ -187,31 +196,21 @@ def detect(
     overlap: Annotated[
         str, typer.Option(metavar="PART", help="How much of a place a better one may cover: 50% or 0.5.")
     ] = "0%",
-    format: Annotated[Literal["csv", "json"], typer.Option(help="csv, or json with the facts of the run.")] = "csv",
-    columns: Annotated[
-        list[str] | None,
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
         typer.Option(
-            "-c", "--columns", metavar="A,B", help="Tables: columns to compare.", show_default="those of the template"
+            "-o", "--output", metavar="FILE", help="Write the places to a file.", show_default="standard output"
         ),
     ] = None,
-    by: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN", help="Tables: each value of this column is a signal of its own.", show_default=False
-        ),
+    format: Annotated[
+        Optional[Literal["csv", "json"]],  # noqa: UP045
+        typer.Option(help="csv, or json with the facts of the run.", show_default="by the suffix of -o, else csv"),
     ] = None,
-    time: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Tables: times, checked and told with each hit.", show_default=False),
-    ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option("-d", "--delimiter", help=r"Between cells: , ; \t", show_default="as in the header")
-    ] = None,
-    decimal: Annotated[str, typer.Option(help="Decimal mark: . or ,")] = ".",
-    no_header: Annotated[bool, typer.Option("--no-header", help="No header: columns are called 1, 2, 3, ...")] = False,
-    encoding: Annotated[str, typer.Option(help="Encoding of a table.")] = "utf-8",
+    table: TableOptions,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = 10**9,
     strict: Annotated[bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")] = False,
+    force: options.Force = False,
+    report: options.Report = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -223,22 +222,15 @@ def detect(
     data row, from 1; or x and y of the upper left pixel. Exit code 1 where nothing is found.
     """
     from convcli.engine.detect import Places
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.outputs import atomic
+    from convcli.report.files import write_report
 
     started = clock.perf_counter()
     templates, sources = _paths([template, *(more or [])]), _paths(inputs or [Path("-")])
     _check(templates, sources, threshold)
-    table = TableOptions(
-        columns=column_names(columns),
-        by=by,
-        time=time,
-        delimiter=one_character(delimiter, "--delimiter"),
-        decimal=decimal,
-        header=not no_header,
-        encoding=encoding,
-    )
+    goal = _checked_output(output, [*templates, *sources], report, force=force)
     medium = medium_of([*templates, *sources])
-    telling = Telling(templates=[shown(path) for path in templates], grouped=medium == "table" and by is not None)
+    telling = Telling(templates=[shown(path) for path in templates], grouped=medium == "table" and table.by is not None)
     detection = Detection(
         opening=Opening(medium=medium, table=table, max_pixels=max_pixels, strict=strict),
         threshold=threshold,
@@ -253,16 +245,38 @@ def detect(
     detection.search_all(sources)
     hits = [telling.cells(place) for place in detection.places.choose(overlap=part, top=top)]
     seconds = clock.perf_counter() - started
-    if format == "json":
-        asked = {"overlap": part, "top": top}
-        put(as_json(hits, {**detection.facts(seconds), **asked}))
+    facts = detection.facts(hits, seconds, overlap=part, top=top)
+    if (format or ("json" if output is not None and output.suffix.lower() == ".json" else "csv")) == "json":
+        put(as_json(facts), goal)
     else:
-        put(as_csv(hits, telling.names(medium, timed=medium == "table" and time is not None)))
+        put(as_csv(hits, telling.names(medium, timed=medium == "table" and table.time is not None)), goal)
+    if report is not None:
+        write_report(facts, report, atomic=atomic)
     if not hits and not detection.worst:
         raise detection.nothing()
     if hits and not quiet:
         say(detection.summary(hits, seconds))
     return detection.worst
+
+
+def _checked_output(output: Path | None, read: list[Path | None], report: Path | None, *, force: bool) -> Path | None:
+    """Where the places go, None for standard output, after every refusal that can be known before the work."""
+    from convcli.media.outputs import plan_outputs
+
+    if report is not None:
+        refuse_report(report, read, force=force)
+    if output is None:
+        return None
+    if report is not None and os.path.realpath(report) == os.path.realpath(output):
+        raise RequestError(f"the output and the report are both {output}", hint="give one of them another name")
+    try:
+        for path in read:
+            (place,) = plan_outputs([path], str(output), force=force)
+    except RequestError as error:
+        if "--force" not in (error.hint or ""):  # those of commands that filter do not fit here
+            error.hint = "-o places.csv writes the places into a file of their own"
+        raise
+    return place
 
 
 def _paths(paths: list[Path]) -> list[Path | None]:
@@ -297,6 +311,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "convcli detect hello.wav talk.wav",
             "convcli detect button.png screen1.png screen2.png --threshold 0.9 --top 5",
+            "convcli detect hello.wav talk.wav -o places.csv --report places.html",
             "sed '1p;9,15!d' vix.csv | convcli detect - vix.csv -c close --overlap 50%",
         ),
     )(detect)

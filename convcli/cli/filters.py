@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from convcli.cli import options
+from convcli.cli import options, tell
 from convcli.cli.options import examples
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
+    from convcli.designs.learned import Model
     from convcli.designs.registry import Step
     from convcli.engine.plan import BoundStep
+    from convcli.facts import LayerFacts, ReachFacts
     from convcli.signals import Signal
 
 
@@ -47,7 +51,7 @@ def filters(
             raise RequestError("--export needs a step", hint="convcli filters lowpass:0.1 --export taps.csv")
         print(*_listed(markdown=markdown), sep="\n")
         return 0
-    _show(step.strip(), rate, align or "center", export, force=force)
+    _show(step.strip(), rate, align, export, force=force)
     return 0
 
 
@@ -71,7 +75,7 @@ def _listed(*, markdown: bool) -> list[str]:
     return lines
 
 
-def _show(text: str, rate: str | None, align: str, export: Path | None, *, force: bool) -> None:
+def _show(text: str, rate: str | None, align: str | None, export: Path | None, *, force: bool) -> None:
     from convcli.designs import find
     from convcli.engine.grammar import parse
 
@@ -84,13 +88,14 @@ def _show(text: str, rate: str | None, align: str, export: Path | None, *, force
             return
         print()
     bound = _bind(text, rate, align)
-    lines = [line for step in bound for line in ("", *_described(step))]
+    parts = [list(part) for _, part in groupby(bound, key=lambda step: id(step.call))]
+    lines = [line for part in parts for line in ("", *_described(part))]
     if export is not None:
         _export(bound, export)
     print(*lines[1:], sep="\n")
 
 
-def _is_complete(name: str, rate: str | None, align: str) -> bool:
+def _is_complete(name: str, rate: str | None, align: str | None) -> bool:
     """Whether a step can be designed by its name alone."""
     try:
         _bind(name, rate, align)
@@ -106,12 +111,18 @@ def _page(step: Step) -> list[str]:
     return [step.usage, "", inspect.getdoc(step.design) or step.help, "", f"example: {step.example}"]
 
 
-def _bind(text: str, rate: str | None, align: str) -> tuple[BoundStep, ...]:
+def _bind(text: str, rate: str | None, align: str | None) -> tuple[BoundStep, ...]:
     from convcli.engine.plan import Rules, make_plan
 
-    rules = Rules(edge="zero", align="causal" if align == "causal" else "center")
     try:
-        signal = _model_signal(text) or _signal(rate, on_image=_is_for_images(text))
+        model = _model(text)
+        if model is not None:
+            from convcli.engine.models import signal_of
+
+            signal, align = signal_of(model), align or model.align
+        else:
+            signal = _signal(rate, on_image=_is_for_images(text))
+        rules = Rules(edge="zero", align="causal" if align == "causal" else "center")
         return make_plan(text, signal, rules).steps
     except RequestError as error:
         if rate is None and "cycles" in error.message:
@@ -119,8 +130,8 @@ def _bind(text: str, rate: str | None, align: str) -> tuple[BoundStep, ...]:
         raise
 
 
-def _model_signal(text: str) -> Signal | None:
-    """What a model that stands first takes; it knows its channels and its rate."""
+def _model(text: str) -> Model | None:
+    """A model that stands first; it knows its channels, its rate and how it was aligned."""
     from convcli.engine.grammar import parse
 
     call = parse(text)[0]
@@ -128,9 +139,8 @@ def _model_signal(text: str) -> Signal | None:
     if call.name != "model" or "path" not in values:
         return None
     from convcli.designs.learned import read_model
-    from convcli.engine.models import signal_of
 
-    return signal_of(read_model(Path(values["path"]).expanduser(), layers=values.get("layers", "")))
+    return read_model(Path(values["path"]).expanduser(), layers=values.get("layers", ""))
 
 
 def _is_for_images(text: str) -> bool:
@@ -165,23 +175,55 @@ def _signal(rate: str | None, *, on_image: bool) -> Signal:
     return Signal(medium="array", shape=(None,), channels=("1",), rate=samples_per_second)
 
 
-def _described(step: BoundStep) -> list[str]:
-    """The step as designed, a fact a line."""
+def _described(part: list[BoundStep]) -> list[str]:
+    """A step as designed, a fact a line; a network that sees the whole signal on the way was bound as several."""
     from convcli.engine.describe import step_facts, taps_text
     from convcli.report.words import number, reach
 
-    facts = step_facts(step)
+    step, facts = part[0], step_facts(part[0])
+    whole = any(each.whole is not None for each in part)
     rows = [("step", facts.text), ("", step.step.help)]
-    if facts.taps is not None:
+    if facts.taps is not None and len(part) == 1:
         shape = " x ".join(str(side) for side in facts.shape)
         rows += [("taps", ": ".join(text for text in (shape, taps_text(step)) if text)), ("sum", number(facts.sum))]
-        rows.append(("delay", f"{number(facts.delay)} samples"))
-    ahead = "the whole signal" if facts.look_ahead is None else f"{facts.look_ahead} samples"
-    rows += [("look-ahead", ahead), ("reach", reach(facts.reach))]
-    rows += _frequencies(step)
+        rows += [("delay", f"{number(facts.delay)} samples")] if facts.delay is not None else []
+    ahead = "the whole signal" if whole or facts.look_ahead is None else f"{facts.look_ahead} samples"
+    rows += [("look-ahead", ahead), ("reach", "the whole signal" if len(part) > 1 else reach(facts.reach))]
+    rows += _frequencies(step) if len(part) == 1 else []
     if facts.note:
         rows.append(("note", facts.note))
-    return [f"{name:<16}{text}".rstrip() for name, text in rows]
+    return [*(f"{name:<16}{text}".rstrip() for name, text in rows), *_layers(facts.layers)]
+
+
+def _layers(layers: tuple[LayerFacts, ...]) -> list[str]:
+    """The layers of a network as a table: each with its reach into the input of the network."""
+    from convcli.report.words import number, reach
+
+    if not layers:
+        return []
+    rows = [("", "layer", "parameters", "channels", "stride so far", "reach so far")]
+    for place, layer in enumerate(layers):
+        strides = "" if layer.reach is None else "x".join(dict.fromkeys(_stride(axis) for axis in layer.reach))
+        far = "the whole signal" if layer.reach is None else reach(tuple(_alone(axis) for axis in layer.reach))
+        rows.append((str(place), layer.text, number(layer.parameters), str(layer.channels), strides, far))
+    total = sum(layer.parameters for layer in layers)
+    rows.append(("", "in all", number(total), "", "", ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    left = (1, 5)
+    cells = (
+        [f"{cell:<{w}}" if i in left else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        for row in rows
+    )
+    return ["", *("  ".join(row).rstrip() for row in cells)]
+
+
+def _stride(axis: ReachFacts) -> str:
+    return str(axis.step) if axis.phases == 1 else f"{axis.step}/{axis.phases}"
+
+
+def _alone(axis: ReachFacts) -> ReachFacts:
+    """The reach without its spacing, which has a column of its own."""
+    return replace(axis, step=1, phases=1)
 
 
 def _frequencies(step: BoundStep) -> list[tuple[str, str]]:
@@ -210,15 +252,22 @@ def _check_export(path: Path, *, force: bool) -> None:
 
 
 def _export(bound: tuple[BoundStep, ...], path: Path) -> None:
-    from convcli.engine.describe import weights_of
+    from convcli.engine.describe import bias_of, weights_of
     from convcli.engine.export import export_taps
     from convcli.media.outputs import atomic
 
     weights = weights_of(bound[0]) if len(bound) == 1 else None
     if weights is None or weights.ndim > 2:
-        raise RequestError("only a single step with one set of taps can be exported")
+        network = len(bound) > 1 or bound[0].layers
+        hint = "a network of several layers has no taps of its own" if network else None
+        raise RequestError("only a single step with one set of taps can be exported", hint=hint)
     with atomic(path) as place:
         export_taps(weights, place, path.suffix.lower(), rate=bound[0].before.rate)
+    if weights.ndim > bound[0].before.axes:
+        tell(f"{path} has a row for each output and each input of that", kind="note")
+    bias = bias_of(bound[0])
+    if bias is not None:
+        tell(f"the bias is not among the taps: offset:{', '.join(f'{b:.6g}' for b in bias)}", kind="note")
 
 
 def register(app: typer.Typer) -> None:
@@ -229,5 +278,6 @@ def register(app: typer.Typer) -> None:
             "convcli filters",
             "convcli filters lowpass:3.4k,width=400 --rate 16k",
             "convcli filters gaussian:3 --export taps.csv",
+            "convcli filters model:denoise.safetensors",
         ),
     )(filters)

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from convcli.cli.single import shown
-from convcli.facts import InputFacts, to_plain
+from convcli.facts import InputFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from convcli.engine.detect import Found, Place
+    from convcli.facts import RunFacts
     from convcli.signals import Medium, Signal
 
     Cell = str | int | float
@@ -118,22 +119,36 @@ class Telling:
 
 def as_csv(hits: Sequence[dict[str, Cell]], names: Sequence[str]) -> str:
     """A header and a line for each hit."""
+    told = ([f"{cell:.{DIGITS}f}" if isinstance(cell, float) else cell for cell in hit.values()] for hit in hits)
+    return as_cells([names, *told])
+
+
+def as_cells(rows: Iterable[Sequence[object]]) -> str:
+    """Rows of cells as CSV."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    for hit in hits:
-        writer.writerow([f"{cell:.{DIGITS}f}" if isinstance(cell, float) else cell for cell in hit.values()])
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
-def as_json(hits: Sequence[dict[str, Cell]], facts: dict[str, Any]) -> str:
-    """The facts of the run and the hits as one object."""
-    return json.dumps({**facts, "hits": to_plain(hits)}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def as_json(facts: RunFacts) -> str:
+    """The facts of the run and the hits as one flat object."""
+    run = facts.to_dict()
+    kept = {name: run[name] for name in ("version", "command", "inputs", "warnings", "seconds")}
+    return json.dumps({**kept, **run["detection"]}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def put(text: str) -> None:
-    """Write to standard output; the bytes of file names as they are."""
-    if sys.stdout is not None:
+def put(text: str, place: Path | None = None) -> None:
+    """Write to `place`, or to standard output; the bytes of file names as they are."""
+    data = text.encode("utf-8", "surrogateescape")
+    if place is not None:
+        from convcli.media.outputs import open_output
+
+        with open_output(place, medium="table") as file:
+            if hasattr(file, "write_bytes"):
+                file.write_bytes(data)
+            else:
+                file.write(data)
+    elif sys.stdout is not None:
         sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

@@ -15,9 +15,8 @@ from convcli.cli import INTERRUPTED, options, say, tell
 from convcli.cli.given import input_facts, opened_pairs, pairs_of, size_of
 from convcli.cli.lesson import Asked, check_mode, lesson_of
 from convcli.cli.opening import Opening, medium_of
-from convcli.cli.options import examples
+from convcli.cli.options import column_names, examples, one_character
 from convcli.cli.progress import Progress
-from convcli.cli.table import column_names, one_character
 from convcli.cli.training import Training, check_training, taught_by
 from convcli.errors import RequestError
 from convcli.facts import OutputFacts, RunFacts
@@ -120,23 +119,13 @@ def learn(
         int | None, typer.Option(min=0, help="Of the first weights and of the order.", show_default="0")
     ] = None,
     threads: options.Threads = None,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option("-c", "--columns", metavar="A,B", help="Tables: columns to learn from.", show_default="every one"),
-    ] = None,
-    by: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Tables: each value of this column is a signal.", show_default=False),
-    ] = None,
-    time: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Tables: times, which set the rate.", show_default=False)
-    ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option("-d", "--delimiter", help=r"Between cells: , ; \t", show_default="as in the header")
-    ] = None,
-    decimal: Annotated[str, typer.Option(help="Decimal mark: . or ,")] = ".",
-    no_header: Annotated[bool, typer.Option("--no-header", help="No header: columns are called 1, 2, 3, ...")] = False,
-    encoding: Annotated[str, typer.Option(help="Encoding of a table.")] = "utf-8",
+    columns: options.Columns = None,
+    by: options.By = None,
+    time: options.Time = None,
+    delimiter: options.Delimiter = None,
+    decimal: options.Decimal = ".",
+    no_header: options.NoHeader = False,
+    encoding: options.Encoding = "utf-8",
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = 10**9,
     strict: Annotated[bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")] = False,
     align: options.Align = None,

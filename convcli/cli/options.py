@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,8 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
+from convcli.errors import RequestError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from convcli.media.tables.source import TableOptions
 
 RULES, FILES, RUN = "What the filter does", "Files", "The run"
 
@@ -51,20 +56,24 @@ Output = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 InPlace = Annotated[bool, typer.Option("--in-place", help="Replace the inputs themselves, each when it is complete.")]
-Edge = Annotated[
-    Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"] | None,
-    typer.Option(
-        help="What lies outside of the signal.",
-        show_default="shrink for csv; zero for audio, edge where its rate changes; edge for image",
-    ),
-]
-Align = Annotated[
-    Literal["center", "causal"] | None,
-    typer.Option(
-        help="center: delay compensated; causal: an output reads no later sample.",
-        show_default="causal for csv, else center",
-    ),
-]
+EdgeRule = Optional[Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]]  # noqa: UP045
+Alignment = Optional[Literal["center", "causal"]]  # noqa: UP045
+
+
+def edge_option(default: str) -> Any:
+    """`--edge`, with what is said of its default."""
+    return typer.Option(help="What lies outside of the signal.", show_default=default)
+
+
+def align_option(default: str) -> Any:
+    """`--align`, with what is said of its default."""
+    return typer.Option(
+        help="center: delay compensated; causal: an output reads no later sample.", show_default=default
+    )
+
+
+Edge = Annotated[EdgeRule, edge_option("shrink for csv; zero for audio, edge where its rate changes; edge for image")]
+Align = Annotated[Alignment, align_option("causal for csv, else center")]
 Missing = Annotated[
     Literal["keep", "fill", "propagate", "error"],
     typer.Option(help="Missing values: stay missing, are estimated, spread, or are an error."),
@@ -95,11 +104,39 @@ class Condition(StrEnum):
 FailOn = Annotated[
     Optional[list[Condition]],  # noqa: UP045
     typer.Option(
-        help="Exit with 1 if samples were clipped, values were missing, or the filter looks ahead (then nothing is "
-        "run). May be given several times.",
+        help="Exit with 1 if samples were clipped, values were or became missing, or the filter looks ahead (then "
+        "nothing is run). May be given several times.",
         show_default=False,
     ),
 ]
+
+
+def _columns(default: str) -> Any:
+    return typer.Option("-c", "--columns", metavar="A,B", help="Columns of a table to work on.", show_default=default)
+
+
+Columns = Annotated[Optional[list[str]], _columns("every one that begins with a number")]  # noqa: UP045
+By = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        metavar="COLUMN", help="Each value of this column of a table is a signal of its own.", show_default=False
+    ),
+]
+Time = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        metavar="COLUMN",
+        help="Times of a table, which set the rate for lengths such as 20d and for frequencies; sorted and regular.",
+        show_default=False,
+    ),
+]
+Delimiter = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("-d", "--delimiter", help=r"Between the cells of a table: , ; \t", show_default="as in the header"),
+]
+Decimal = Annotated[str, typer.Option(help="Decimal mark of a table: . or ,")]
+NoHeader = Annotated[bool, typer.Option("--no-header", help="The table has no header: columns are called 1, 2, 3, ...")]
+Encoding = Annotated[str, typer.Option(help="Encoding of a table.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more: a table of the steps as designed.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback where a defect is met.")]
@@ -175,11 +212,83 @@ def with_request(command: Callable[..., int]) -> Callable[..., int]:
         common = {name: values.pop(name) for name in shared}
         return command(_request(**common), **values)
 
-    parameters = [*first, *own, *rest]
+    return _shown_as(run, command, [*first, *own, *rest])
+
+
+def with_table(*, columns: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """`command(..., table)` as Typer sees it: with the options of tables in the place of `table`, the TableOptions.
+
+    columns : what is said of the default of `--columns`
+    """
+    known = {"TableOptions": object}  # what Typer does not see need not be imported
+    shared = dict(inspect.signature(_table, eval_str=True, locals=known).parameters)
+    shared["columns"] = shared["columns"].replace(annotation=Annotated[list[str] | None, _columns(columns)])
+
+    def decorated(command: Callable[..., int]) -> Callable[..., int]:
+        own = inspect.signature(command, eval_str=True, locals=known).parameters.values()
+        parameters = [each for one in own for each in (shared.values() if one.name == "table" else [one])]
+
+        def run(*given: Any, **values: Any) -> int:
+            common = {name: values.pop(name) for name in shared}
+            return command(*given, table=_table(**common), **values)
+
+        return _shown_as(run, command, parameters)
+
+    return decorated
+
+
+def _table(
+    *,
+    columns: Columns = None,
+    by: By = None,
+    time: Time = None,
+    delimiter: Delimiter = None,
+    decimal: Decimal = ".",
+    no_header: NoHeader = False,
+    encoding: Encoding = "utf-8",
+) -> TableOptions:
+    """The signature is what the command line shows."""
+    from convcli.media.tables.source import TableOptions
+
+    if decimal not in (".", ","):
+        raise RequestError(f"--decimal expects . or , got {decimal!r}")
+    return TableOptions(
+        columns=column_names(columns),
+        by=by,
+        time=time,
+        delimiter=one_character(delimiter, "--delimiter"),
+        decimal=decimal,
+        header=not no_header,
+        encoding=encoding,
+    )
+
+
+def _shown_as(
+    run: Callable[..., int], command: Callable[..., int], parameters: list[inspect.Parameter]
+) -> Callable[..., int]:
+    """`run` under the name of `command`, with the parameters that Typer is to see."""
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     vars(run)["__signature__"] = inspect.Signature(parameters)
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def column_names(texts: list[str] | None) -> tuple[str, ...] | None:
+    """The names in `-c A,B -c C`; a name with a comma stands in double quotes, as in the table."""
+    if not texts:
+        return None
+    names = [name for text in texts for name in next(csv.reader([text]), [])]
+    if not names or not all(names):
+        raise RequestError("-c expects names of columns split by commas, such as -c Open,Close")
+    return tuple(names)
+
+
+def one_character(text: str | None, option: str) -> str | None:
+    r"""`;`, `\t` or `tab` as one character."""
+    meant = {"\\t": "\t", "tab": "\t"}.get(text or "", text)
+    if meant is not None and (len(meant) != 1 or not meant.isascii() or meant in '"\r\n' or meant.isalnum()):
+        raise RequestError(f"{option} expects one character such as , ; or \\t, got {text!r}")
+    return meant
 
 
 def suffix_of(format: str | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,10 +117,9 @@ class Single:
             if self.request.dry_run:
                 return self._facts(opened, plans, None)
             try:
-                written = self._write(opened, plans)
+                facts = self._carry_out(opened, plans)
             except InputError as error:
                 raise about(self.source, error, read=path) from None
-            facts = self._facts(opened, plans, written)
         warnings = tuple(text.replace(str(path), shown(self.source)) for text in facts.warnings)
         return replace(facts, warnings=warnings, seconds=time.perf_counter() - started)
 
@@ -131,14 +131,15 @@ class Single:
         for each in opened.sources:
             rules = Rules.of(each.signal, self.calls, edge=request.edge, align=request.align, missing=request.missing)
             plan = make_plan(self.calls, each.signal, rules)
-            if "lookahead" in request.fail_on and _looks_ahead(plan):
-                raise ConditionError(
-                    f"the filter looks {_looks_ahead(plan)}, and --fail-on lookahead was asked for",
-                    hint="--align causal makes every step read only what has been",
-                )
+            ahead = looks_ahead(plan)
+            if "lookahead" in request.fail_on and ahead:
+                raise ConditionError(f"{ahead[0]}, and --fail-on lookahead was asked for", hint=ahead[1])
             opened.check(plan)
             plans.append(plan)
         return plans
+
+    def _carry_out(self, opened: Opened, plans: list[Plan]) -> RunFacts:
+        return self._facts(opened, plans, self._write(opened, plans))
 
     def _write(self, opened: Opened, plans: list[Plan]) -> _Written:
         from convcli.engine.run import run
@@ -195,7 +196,7 @@ class Single:
             steps=steps,
             chain=chain_facts(plan),
             outputs=(OutputFacts(path=str(self.output or "-"), details=details, **_of_signal(result)),),
-            losses=LossFacts() if written is None else _losses(signal, written.tallies, details),
+            losses=LossFacts() if written is None else losses_of(signal, written.tallies, details),
             warnings=(*opened.warnings, *(written.sink.warnings if written is not None else ())),
         )
 
@@ -225,21 +226,31 @@ def _of_signal(signal: Signal) -> dict[str, Any]:
     return {"medium": signal.medium, "shape": signal.shape, "channels": signal.channels, "rate": signal.rate}
 
 
-def _losses(signal: Signal, tallies: list[Tally], written: Mapping[str, object]) -> LossFacts:
+def losses_of(signal: Signal, tallies: list[Tally], written: Mapping[str, object]) -> LossFacts:
+    """What was lost of a signal."""
     missing = sum(tally.missing for tally in tallies)
     clipped: Any = written.get("clipped", {})
     return LossFacts(
         clipped=clipped,
         missing={name: int(count) for name, count in zip(signal.channels, missing, strict=True) if count},
+        became_missing=sum((tally.became_missing for tally in tallies), Counter()),
         edge_affected=sum(tally.edge_affected for tally in tallies),
     )
 
 
-def _looks_ahead(plan: Plan) -> str:
-    """How far, in words; empty where the plan reads nothing later than what it gives."""
+def looks_ahead(plan: Plan) -> tuple[str, str] | None:
+    """How far, in words, and what to do about it; None where the plan reads nothing later than what it gives."""
+    noun = sample_noun(plan.signal)
     if plan.look_ahead is None:
-        return "over the whole signal"
-    return plural(plan.look_ahead, sample_noun(plan.signal)) + " ahead" if plan.look_ahead > 0 else ""
+        return "the filter looks over the whole signal", "no setting makes a step causal that must see all of it first"
+    if plan.look_ahead > 0:
+        told = f"the filter looks {plural(plan.look_ahead, noun)} ahead"
+        return told, "--align causal makes every step read only what has been"
+    edge, far = plan.rules.edge, plan.edge_look_ahead
+    if far == 0:
+        return None
+    told = f"--edge {edge} reads {'the end' if far is None else f'up to {plural(far, noun)} ahead'} for the beginning"
+    return told, "--edge shrink, zero and edge read only what has been"
 
 
 def shown(source: Path | None) -> str:

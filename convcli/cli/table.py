@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import sys
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ import typer
 
 from convcli.cli import options
 from convcli.cli.batch import Batch
-from convcli.cli.options import Request, examples, with_request
+from convcli.cli.options import Request, examples, with_request, with_table
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
@@ -121,50 +120,12 @@ def _suffix(calls: tuple[Call, ...]) -> str:
     return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")
 
 
-def column_names(texts: list[str] | None) -> tuple[str, ...] | None:
-    """The names in `-c A,B -c C`; a name with a comma stands in double quotes, as in the table."""
-    if not texts:
-        return None
-    names = [name for text in texts for name in next(csv.reader([text]), [])]
-    if not names or not all(names):
-        raise RequestError("-c expects names of columns split by commas, such as -c Open,Close")
-    return tuple(names)
-
-
-def one_character(text: str | None, option: str) -> str | None:
-    r"""`;`, `\t` or `tab` as one character."""
-    meant = {"\\t": "\t", "tab": "\t"}.get(text or "", text)
-    if meant is not None and (len(meant) != 1 or not meant.isascii() or meant in '"\r\n' or meant.isalnum()):
-        raise RequestError(f"{option} expects one character such as , ; or \\t, got {text!r}")
-    return meant
-
-
 @with_request
-def table(
+@with_table(columns="every one that begins with a number")
+def filter_table(
     request: Request,
     *,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-c",
-            "--columns",
-            metavar="A,B",
-            help="Columns to filter.",
-            show_default="every one that begins with a number",
-        ),
-    ] = None,
-    by: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Each value of this column is a signal of its own.", show_default=False),
-    ] = None,
-    time: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Times that set the rate, for lengths such as 20d and frequencies; must be sorted and regular.",
-            show_default=False,
-        ),
-    ] = None,
+    table: TableOptions,
     append: Annotated[
         bool, typer.Option("--append", help="Keep the column and add a new one, such as Close_sma20.")
     ] = False,
@@ -172,14 +133,15 @@ def table(
         int | None,
         typer.Option(min=0, max=30, help="Decimals of new numbers.", show_default="as few as read back the same"),
     ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option("-d", "--delimiter", help=r"Between cells: , ; \t", show_default="as in the header")
-    ] = None,
-    decimal: Annotated[str, typer.Option(help="Decimal mark: . or ,")] = ".",
-    no_header: Annotated[bool, typer.Option("--no-header", help="No header: columns are called 1, 2, 3, ...")] = False,
-    encoding: Annotated[str, typer.Option(help="Encoding of the text.")] = "utf-8",
     follow: Annotated[bool, typer.Option("--follow", help="Write each row as soon as it is known.")] = False,
     missing: options.Missing = "keep",
+    causal_check: Annotated[
+        bool,
+        typer.Option(
+            "--causal-check",
+            help="Write no data; filter prefixes of the table too, and tell which row changes: exit 1 if any does.",
+        ),
+    ] = False,
 ) -> int:
     """Filter numeric columns of CSV and TSV files, above all in a pipe.
 
@@ -187,23 +149,19 @@ def table(
     Empty cells, NaN and NA are missing. Lengths are rows (20), or with --time durations (20d); frequencies are cycles
     per row, or with --time per unit of time.
     """
-    from convcli.media.tables.source import TableOptions
+    given = replace(table, append=append, decimals=decimals, follow=follow)
+    adapter = TableAdapter(options=given, stepwise=follow)
+    if causal_check:
+        return _checking(follow=follow)(replace(request, missing=missing), adapter).run()
+    return Batch(replace(request, missing=missing), adapter).run()
 
-    if decimal not in (".", ","):
-        raise RequestError(f"--decimal expects . or , got {decimal!r}")
-    table_options = TableOptions(
-        columns=column_names(columns),
-        by=by,
-        time=time,
-        delimiter=one_character(delimiter, "--delimiter"),
-        decimal=decimal,
-        header=not no_header,
-        encoding=encoding,
-        append=append,
-        decimals=decimals,
-        follow=follow,
-    )
-    return Batch(replace(request, missing=missing), TableAdapter(options=table_options, stepwise=follow)).run()
+
+def _checking(*, follow: bool) -> type[Batch]:
+    from convcli.cli.causality import CausalCheck
+
+    if follow:
+        raise RequestError("--causal-check needs the whole table, and --follow does not wait for it")
+    return CausalCheck
 
 
 def register(app: typer.Typer) -> None:
@@ -213,6 +171,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "convcli csv sma:20 prices.csv -c Close --by Ticker --append -o smooth.csv",
             "convcli csv 'ema:halflife=5 | diff:1' < rows.csv | head",
+            "convcli csv model:next.safetensors prices.csv -c Close --causal-check",
             "tail -f log.csv | convcli csv gaussian:2 --align causal --follow",
         ),
-    )(table)
+    )(filter_table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from convcli.core.missing import last_known
 from convcli.core.reach import Reach
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from convcli.core.extend import Edge
     from convcli.core.ops import Op, Span
     from convcli.signals import AnyRows, Array, Rows
@@ -191,6 +193,30 @@ class Job:
                 self._held[number] = last_known(x[: max(following[number][0] - known, 0)], earlier)
             x = y
         return x
+
+    def became_missing(self, y: Array) -> npt.NDArray[np.bool_] | None:
+        """Which of the outputs `y` are missing where the input that they stand at is not; None: none of them.
+
+        y : (n, channels) or (rows, columns, channels); the answer is True and False. Where a layer makes other
+        channels of those that come in, an output counts if every one of them is there.
+        """
+        if y.size == 0 or not np.isnan(y.min()):
+            return None
+        x = self.inputs()
+        starts = (self.chain.reads(*self.span[0])[0][0], *self._across_starts())
+        places = []
+        for axis, (start, (first, stop), end) in enumerate(zip(starts, self.span, self.ends, strict=True)):
+            stands = self.chain.stands_at(axis, np.arange(first, stop))
+            last = x.shape[axis] - 1 if end is None else min(end - 1 - start, x.shape[axis] - 1)
+            places.append(np.clip(stands - start, 0, last))
+        gone: Any = np.isnan(x[np.ix_(*places)])
+        if y.shape[-1] != x.shape[-1]:
+            gone = gone.any(axis=-1, keepdims=True)
+        found: npt.NDArray[np.bool_] = np.isnan(y) & ~gone
+        return found
+
+    def _across_starts(self) -> tuple[int, ...]:
+        return tuple(self.chain.needs(axis, *self.span[axis])[0][0] for axis in range(1, self.chain.axes))
 
     def held(self, number: int) -> Array | None:
         """The last value that operation `number` met before the inputs of the next job; waits for this job."""

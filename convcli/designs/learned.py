@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SCALED = ("inputs", "outputs")
 
+# What stands between the parts of a name, in whatever library's spelling.
+_PATH = re.compile(r"[\[\]'\"/.]+")
 _NAME = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias)")
 
 
@@ -48,7 +50,11 @@ class Model:
     @property
     def parameters(self) -> int:
         """How many numbers were learned."""
-        return sum(tensor.size for layer in self.tensors.values() for tensor in layer.values())
+        return sum(self.parameters_of(number) for number in self.tensors)
+
+    def parameters_of(self, number: int) -> int:
+        """How many of them belong to a layer."""
+        return sum(tensor.size for tensor in self.tensors.get(number, {}).values())
 
 
 @step("learned", example="model:sample_data/denoise.safetensors")
@@ -191,16 +197,22 @@ def _listed(tensors: Mapping[int, Any]) -> str:
 
 
 def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
-    """The tensors by the number of their layer; names may have a common prefix (`net.0.weight`) or be bare."""
-    if set(file.tensors) <= {"weight", "bias"} and "weight" in file.tensors:
-        return {0: dict(file.tensors)}
+    """The tensors by the number of their layer; names may have a common prefix (`net.0.weight`) or be bare.
+
+    jax.tree_util.keystr writes the path of a leaf as `.layers[0].weight` or `['layers'][0]['weight']`.
+    """
+    tensors = {_PATH.sub(".", name).strip("."): tensor for name, tensor in file.tensors.items()}
+    if len(tensors) < len(file.tensors):
+        raise InputError(f"{path}: holds several networks: {', '.join(file.tensors)}")
+    if set(tensors) <= {"weight", "bias"} and "weight" in tensors:
+        return {0: tensors}
     layers: dict[int, dict[str, Tensor]] = {}
     prefixes = set()
-    for name, tensor in file.tensors.items():
+    for (name, tensor), written in zip(tensors.items(), file.tensors, strict=True):
         match = _NAME.fullmatch(name)
         if match is None:
-            message = f"{path}: expected tensors called 0.weight, 0.bias, 2.weight, ..., got {name!r}"
-            raise InputError(message, hint="save the state of a torch.nn.Sequential")
+            message = f"{path}: expected tensors called 0.weight, 0.bias, 2.weight, ..., got {written!r}"
+            raise InputError(message, hint="save the state of a torch.nn.Sequential, or of an equinox.nn.Sequential")
         prefixes.add(match[1])
         layers.setdefault(int(match[2]), {})[match[3]] = tensor
     if len(prefixes) > 1:

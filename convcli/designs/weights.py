@@ -27,6 +27,14 @@ LARGEST_FILE = 1 << 31
 # What weights may be stored as; BF16 is the upper half of a float32.
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 METADATA = "__metadata__"
+HINT = "save_file of safetensors.torch, safetensors.flax or safetensors.numpy writes one"
+# How files begin in which weights are found too, and what they are.
+OTHERS = {
+    b"\x93NUMPY": "NumPy arrays without names, as equinox.tree_serialise_leaves writes them",
+    b"PK\x03\x04": "a zip archive, as torch.save and numpy.savez write it",
+    b"\x80": "a pickle, and nothing is ever unpickled",
+    b"\x89HDF": "HDF5, as Keras writes it",
+}
 
 
 @dataclass(frozen=True)
@@ -57,10 +65,16 @@ def read_weights(path: Path) -> WeightFile:
 
 
 def _bad(path: Path, why: str) -> InputError:
-    return InputError(f"{path}: not a sane safetensors file: {why}", hint="torch and equinox save one by `save_file`")
+    return InputError(f"{path}: not a sane safetensors file: {why}", hint=HINT)
 
 
 def _header(path: Path, prefix: bytes, size: int, file: Any) -> dict[str, Any]:
+    other = next((what for start, what in OTHERS.items() if prefix.startswith(start)), None)
+    if other is not None and int.from_bytes(prefix, "little") > size:
+        raise InputError(
+            f"{path}: expected a safetensors file, got {other}",
+            hint=HINT,
+        )
     length = int.from_bytes(prefix, "little")
     if len(prefix) < 8:
         raise _bad(path, f"it has {len(prefix)} bytes, and the length of the header alone takes 8")

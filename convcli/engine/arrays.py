@@ -10,6 +10,7 @@ import numpy as np
 
 from convcli.engine.plan import Rules, make_plan
 from convcli.engine.run import run
+from convcli.engine.stream import numbers_of
 from convcli.errors import RequestError
 from convcli.signals import Block, Signal
 
@@ -50,7 +51,7 @@ class Collected:
 
     def encode(self, y: Array, rows: AnyRows) -> tuple[Array, Rows]:
         """As they are."""
-        return y, np.arange(rows.start, rows.stop, rows.step) if isinstance(rows, range) else rows
+        return y, numbers_of(rows)
 
     def write(self, encoded: tuple[Array, Rows]) -> None:
         """Keep them."""

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.chain import Chain
+from convcli.core.layers import Conv
 from convcli.core.ops import Convolve, EachChannel, Magnitude, Op, WeightedByAlpha
-from convcli.facts import ReachFacts, StepFacts
+from convcli.facts import LayerFacts, ReachFacts, StepFacts
 from convcli.units import describe_frequency
 
 if TYPE_CHECKING:
-    from convcli.engine.plan import BoundStep, Plan
+    from convcli.core.reach import Reach
+    from convcli.engine.plan import BoundLayer, BoundStep, Plan
     from convcli.signals import Signal
 
 Numbers = npt.NDArray[np.float64]
@@ -26,8 +28,7 @@ POINTS = 512
 def step_facts(step: BoundStep) -> StepFacts:
     """The facts of one step at its place."""
     chain = Chain(step.ops, step.before.axes)
-    convolution = _convolution(step.ops)
-    weights = None if convolution is None else convolution.taps / convolution.divisor
+    weights, at = _single(step)
     line = weights if weights is not None and weights.ndim == 1 else None
     return StepFacts(
         text=step.call.text,
@@ -36,13 +37,36 @@ def step_facts(step: BoundStep) -> StepFacts:
         shape=() if weights is None else weights.shape,
         sum=None if weights is None else float(weights.sum()),
         dc_gain=None if weights is None else float(weights.sum()),
-        delay=None if weights is None or convolution is None else delay(weights, convolution),
+        delay=None if weights is None or at is None else delay(weights, at),
         look_ahead=None if step.whole is not None else chain.look_ahead(),
         reach=_reach_facts(chain),
         note=step.note or _whole_note(step),
         weights=() if line is None else tuple(line[:POINTS].tolist()),
         frequency_unit=_frequency_unit(step.before),
+        layers=tuple(map(_layer_facts, step.layers)),
     )
+
+
+def _layer_facts(layer: BoundLayer) -> LayerFacts:
+    reach = None if layer.chain is None else _reach_facts(layer.chain)
+    return LayerFacts(text=layer.text, parameters=layer.parameters, channels=layer.channels, reach=reach)
+
+
+def _single(step: BoundStep) -> tuple[Any, Reach | None]:
+    """The one set of taps that stands for a step and how it lies along axis 0; for a network of one layer its own."""
+    if _is_network(step):
+        weights = weights_of(step)
+        layer = _layer(step)
+        if weights is None or weights.ndim != step.before.axes or layer is None:
+            return None, None
+        return weights, None if layer.padding is not None else layer.reach[0]
+    convolution = _convolution(step.ops)
+    return (None, None) if convolution is None else (convolution.taps / convolution.divisor, convolution.reach[0])
+
+
+def _is_network(step: BoundStep) -> bool:
+    """Whether the taps of some operation are not those of the step."""
+    return any(isinstance(op, Conv) for op in step.ops) or len(step.layers) > 1
 
 
 def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
@@ -56,12 +80,13 @@ def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
 def chain_facts(plan: Plan) -> StepFacts:
     """All steps as one."""
     chain = plan.chain
-    convolutions = [c for step in plan.steps if (c := _convolution(step.ops)) is not None]
+    networks = any(_is_network(step) for step in plan.steps)
+    convolutions = [] if networks else [c for step in plan.steps if (c := _convolution(step.ops)) is not None]
     return StepFacts(
         text=plan.filter,
         name="chain",
         taps=sum(c.taps.size for c in convolutions) if convolutions else None,
-        delay=_chain_delay(plan),
+        delay=None if networks else _chain_delay(plan),
         look_ahead=plan.look_ahead,
         reach=_reach_facts(chain),
     )
@@ -74,7 +99,7 @@ def _chain_delay(plan: Plan) -> float:
         for op in step.ops:
             convolution = _convolution((op,))
             if convolution is not None:
-                total += scale * delay(convolution.taps, convolution)
+                total += scale * delay(convolution.taps, convolution.reach[0])
             along = op.reach[0]
             scale *= along.step / along.phases
     return total
@@ -107,7 +132,7 @@ def _frequency_unit(signal: Signal) -> str:
     return describe_frequency(0.5, signal).split(" ", 1)[1]
 
 
-def delay(weights: Numbers, at: Convolve) -> float:
+def delay(weights: Numbers, at: Reach) -> float:
     """How much later than the sample it stands at the output describes, along axis 0, in samples.
 
     The group delay at frequency 0, sum(j w[j]) / sum(w), or where the taps all but cancel the centre of the energy.
@@ -119,7 +144,7 @@ def delay(weights: Numbers, at: Convolve) -> float:
         total = profile.sum()
     if total == 0:
         return 0.0
-    lag = float((np.arange(profile.size) * profile).sum() / total) - at.after[0] + at.anchor[0]
+    lag = float((np.arange(profile.size) * profile).sum() / total) - at.after + at.anchor
     return round(lag, 9) + 0.0
 
 
@@ -151,11 +176,39 @@ def crossings(weights: Numbers, level: float) -> list[float]:
 
 
 def weights_of(step: BoundStep) -> Any:
-    """The taps of a step as they act, (k,), (height, width) or, for several, a stack of them; None if it has none."""
+    """The taps of a step as they act, (k,), (height, width) or, for several, a stack of them; None if it has none.
+
+    A learned layer by itself has a set of taps for each of its outputs and each input of that.
+    """
+    if _is_network(step):
+        layer = _layer(step)
+        return None if layer is None or len(step.layers) != 1 else _stack(layer)
     stacks = [part.taps / part.divisor for op in step.ops for part in _parts(op)]
     if not stacks:
         return None
     return stacks[0] if len(stacks) == 1 else np.stack(stacks)
+
+
+def _layer(step: BoundStep) -> Conv | None:
+    return next((op for op in step.ops if isinstance(op, Conv)), None)
+
+
+def bias_of(step: BoundStep) -> Any:
+    """The constants that a learned layer by itself adds, (out,); None if it adds none."""
+    layer = _layer(step)
+    return None if layer is None or len(step.layers) != 1 else layer.bias
+
+
+def _stack(layer: Conv) -> Numbers:
+    """The weights of a layer as taps: flipped, and with the zeros of its dilation between them."""
+    sizes = tuple(1 + (k - 1) * d for k, d in zip(layer.weights.shape[2:], layer.dilation, strict=True))
+    taps = np.zeros((layer.weights.shape[0] * layer.weights.shape[1], *sizes))
+    axes = tuple(range(1, taps.ndim))
+    taps[(slice(None), *(slice(None, None, d) for d in layer.dilation))] = layer.weights.reshape(
+        -1, *layer.weights.shape[2:]
+    )
+    taps = np.flip(taps, axes)
+    return taps[0] if len(taps) == 1 else taps
 
 
 def _parts(op: Op) -> tuple[Convolve, ...]:
@@ -168,6 +221,10 @@ def _parts(op: Op) -> tuple[Convolve, ...]:
 def taps_text(step: BoundStep) -> str:
     """The taps themselves where they are few: `1, 2, 1 (/ 4)`; rows split by `;`."""
     weights = [(part.taps, part.divisor) for op in step.ops for part in _parts(op)]
+    if _is_network(step) and (stack := weights_of(step)) is not None:
+        weights = [(stack, 1.0)]
+    elif _is_network(step):
+        weights = []
     if not weights or weights[0][0].size > 49:
         return ""
     told = []

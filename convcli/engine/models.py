@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.core.chain import Chain
 from convcli.core.kernel import Kernel
 from convcli.designs.learned import ConvLayer, DenseLayer, Model
 from convcli.engine.networks import Network, WrittenLayer, weights_of, widths_of, written_layers
-from convcli.engine.plan import BoundStep, Rules, bind_made
+from convcli.engine.plan import BoundLayer, BoundStep, Rules, bind_made
 from convcli.errors import RequestError
 from convcli.signals import Signal
 
@@ -44,7 +45,9 @@ def bind_model(model: Model, call: Call, step: Step, signal: Signal, rules: Rule
     kernel = _single_kernel(model, layers, signal)
     if kernel is not None:
         only = bind_made(kernel, call, step, signal, rules)
-        return (replace(only, remark=_remark(model, rules)),)
+        text, count = layers[0].call.text, model.parameters
+        told = BoundLayer(text=text, parameters=count, channels=1, chain=Chain(only.ops, signal.axes))
+        return (replace(only, remark=_remark(model, rules), layers=(told,)),)
     bound = Network(model, layers, call=call, step=step, signal=signal, rules=rules).bound()
     return (replace(bound[0], remark=_remark(model, rules)), *bound[1:])
 

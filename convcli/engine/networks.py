@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.core.chain import Chain
 from convcli.core.layers import Complete, Conv
 from convcli.core.ops import Op, Pointwise
 from convcli.core.whole import Reduce
 from convcli.designs.learned import LAYERS, ConvLayer, DenseLayer, FlattenLayer, Model, PaddingMode
 from convcli.engine.grammar import parse
-from convcli.engine.plan import BoundStep, Rules, arguments_of, bind, injected, signal_after
+from convcli.engine.plan import BoundLayer, BoundStep, Rules, arguments_of, bind, injected, signal_after
 from convcli.errors import RequestError
 from convcli.units import UnitError
 
@@ -113,6 +114,7 @@ class Network:
             self._scaling(1 / signal.full_scale) + self._units("inputs", len(signal.channels)),
         )
         self.done: list[BoundStep] = []
+        self.told: list[BoundLayer] = []
 
     # --- channels ---
 
@@ -181,12 +183,19 @@ class Network:
                 self._append((self._layer(number, layer, layer.spec),))
             elif not isinstance(self._next(number), DenseLayer):
                 raise layer.call.error("flatten stands before dense and nowhere else")
+            self.told.append(self._told(number, layer))
         self.ops += self._units("outputs", len(self.place.channels)) + self._scaling(self.signal.full_scale)
         after = replace(self.place, full_scale=self.signal.full_scale, channels=self._names(self.place))
         if self.signal.alpha is not None and after.channels == self.signal.channels:
             after = replace(after, alpha=self.signal.alpha)
         self.done.append(self._bound(after))
-        return tuple(self.done)
+        return (replace(self.done[0], layers=tuple(self.told)), *self.done[1:])
+
+    def _told(self, number: int, layer: WrittenLayer) -> BoundLayer:
+        chain = None if self.done else Chain(tuple(self.ops), self.signal.axes)
+        channels = len(self.place.channels) - self.beside
+        count = self.model.parameters_of(number)
+        return BoundLayer(text=layer.call.text, parameters=count, channels=channels, chain=chain)
 
     def _next(self, number: int) -> object:
         return self.layers[number + 1].spec if number + 1 < len(self.layers) else None

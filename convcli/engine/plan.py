@@ -66,13 +66,26 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BoundLayer:
+    """A layer of a network at its place.
+
+    channels : that come out; chain : all that was done to the signal up to here, None where that saw the whole of it
+    """
+
+    text: str
+    parameters: int
+    channels: int
+    chain: Chain | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class BoundStep:
     """A step of FILTER at its place: what it does to the signal `before`, which gives the signal `after`.
 
     ops : what is run, none where the step changes nothing; whole : set instead where a first pass is needed
     kernels : the taps that the design gave, for those who want to look at them
     remark : what is to be said besides what the kernels say
-    values : what the parameters were read as, defaults included
+    values : what the parameters were read as, defaults included; layers : those of a network, on its first step
     """
 
     call: Call
@@ -84,6 +97,7 @@ class BoundStep:
     kernels: tuple[Kernel, ...] = ()
     remark: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
+    layers: tuple[BoundLayer, ...] = ()
 
     @property
     def note(self) -> str:
@@ -122,6 +136,18 @@ class Plan:
         if any(step.whole is not None for step in self.steps):
             return None
         return max(self.chain.look_ahead(axis) for axis in range(self.signal.axes))
+
+    @property
+    def edge_look_ahead(self) -> int | None:
+        """How many samples past the one it stands at the first output reads by the edge rule; None: up to the end."""
+        return max((self._mirrored(axis) for axis in range(self.signal.axes)), key=lambda n: n is None or n)
+
+    def _mirrored(self, axis: int) -> int | None:
+        first = -self.chain.needs(axis, 0, 1)[0][0]
+        if first <= 0 or self.rules.edge not in ("reflect", "symmetric", "wrap"):
+            return 0
+        stands = int(self.chain.stands_at(axis, np.zeros(1, np.int64))[0])
+        return None if self.rules.edge == "wrap" else max(0, first - (self.rules.edge == "symmetric") - stands)
 
     @property
     def keeps_shape(self) -> bool:

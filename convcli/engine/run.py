@@ -5,8 +5,8 @@ Sound, tables and pictures, whole arrays and streams, one signal or many interle
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,27 +28,38 @@ if TYPE_CHECKING:
 
     ChainOf = Callable[[bytes], Chain]
 
+# Outputs that became known together, and the first row that may still be waiting.
+Results = tuple[list["Piece"], "int | None"]
+
 # The name of the group where the rows are not told apart.
 ALL = b""
 
 
 @dataclass
 class Tally:
-    """What was counted on the way: samples along axis 0, and missing ones per channel."""
+    """What was counted on the way: samples along axis 0, and missing ones per channel.
+
+    missing : those of the input; became_missing : those of the result whose input was there, by the name of the channel
+    """
 
     read: int = 0
     written: int = 0
     missing: Any = 0
+    became_missing: Counter[str] = field(default_factory=Counter)
     edge_affected: int = 0
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Consecutive samples of one signal and the rows of the input at which they stand."""
+    """Consecutive samples of one signal and the rows of the input at which they stand.
+
+    became_missing : per channel, how many of them a step took; None where it took none
+    """
 
     group: bytes
     x: Array
     rows: AnyRows
+    became_missing: Any = None
 
 
 @dataclass(frozen=True)
@@ -61,10 +72,16 @@ class Batch:
     def run(self) -> tuple[list[Piece], int | None]:
         """The outputs of every job."""
         try:
-            return [Piece(group, job.run(), job.rows) for group, job in self.jobs], self.release
+            return [_done(group, job) for group, job in self.jobs], self.release
         finally:
             for _, job in self.jobs:  # one that was not reached must not be waited for
                 job.let_go()
+
+
+def _done(group: bytes, job: Job) -> Piece:
+    y = job.run()
+    found = job.became_missing(y)
+    return Piece(group, y, job.rows, None if found is None else found.sum(axis=tuple(range(found.ndim - 1))))
 
 
 def run(plan: Plan, source: Source[Any], sink: Sink[Any], *, threads: int | None = None, tail: int = 0) -> Tally:
@@ -136,7 +153,7 @@ def split(block: Block, rows: range) -> Iterator[Piece]:
 
 def _filtered(
     arrivals: Callable[[], Iterable[list[Piece]]], plan: Plan, workers: Workers, tally: Tally, tail: int
-) -> Iterator[tuple[list[Piece], int | None]]:
+) -> Iterator[Results]:
     """The outputs of all steps. A step that reduces the whole signal ends a stage; the next begins with its result."""
     stage: list[BoundStep] = []
     edge = plan.rules.edge
@@ -146,11 +163,21 @@ def _filtered(
             continue
         chain_of = _settled(stage, arrivals, plan, workers, 0)
         results = workers.map(Batch.run, _cut(arrivals(), chain_of, edge, Tally(), 0))
-        reduced = _reduced(results, step, plan)
+        reduced = _reduced(_counted(results, stage, tally), step, plan)
         arrivals = partial(iter, [reduced])
         stage, tail = [], 0
     chain_of = _settled(stage, arrivals, plan, workers, tail)
-    yield from workers.map(Batch.run, _cut(arrivals(), chain_of, edge, tally, tail))
+    yield from _counted(workers.map(Batch.run, _cut(arrivals(), chain_of, edge, tally, tail)), stage, tally)
+
+
+def _counted(results: Iterable[Results], stage: list[BoundStep], tally: Tally) -> Iterator[Results]:
+    """The outputs of a stage, and on the way what became missing in it."""
+    for pieces, release in results:
+        for piece in pieces:
+            if piece.became_missing is not None and stage:
+                counts = zip(stage[-1].after.channels, piece.became_missing.tolist(), strict=True)
+                tally.became_missing.update({name: count for name, count in counts if count})
+        yield pieces, release
 
 
 def _settled(
@@ -175,7 +202,7 @@ def _settled(
     return chain_of
 
 
-def _reduced(results: Iterator[tuple[list[Piece], int | None]], step: BoundStep, plan: Plan) -> list[Piece]:
+def _reduced(results: Iterator[Results], step: BoundStep, plan: Plan) -> list[Piece]:
     """The bins of each signal, in constant memory where its length is known beforehand."""
     reduce, n = step.whole, step.before.shape[0]
     assert isinstance(reduce, Reduce)  # noqa: S101 -- what the caller has seen
@@ -237,7 +264,7 @@ def _release(streams: dict[bytes, Stream], seen: int) -> int | None:
     return min(waiting, default=seen)
 
 
-def _in_row_order(results: Iterable[tuple[list[Piece], int | None]]) -> Iterator[tuple[Array, AnyRows]]:
+def _in_row_order(results: Iterable[Results]) -> Iterator[tuple[Array, AnyRows]]:
     """The outputs of interleaved signals merged by the rows they stand at, each as soon as no earlier one can come."""
     waiting: list[Piece] = []
     lowest: float = np.inf

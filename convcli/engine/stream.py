@@ -166,6 +166,11 @@ class Stream:
             self.first = keep
 
 
+def numbers_of(rows: AnyRows) -> Rows:
+    """Row numbers as an array."""
+    return np.arange(rows.start, rows.stop, rows.step) if isinstance(rows, range) else rows
+
+
 def _joined(rows: list[AnyRows]) -> AnyRows:
     """Rows that follow one another; those of a signal that is alone in its file are a range."""
     if isinstance(rows[0], range):

@@ -15,7 +15,7 @@ from convcli.report.learning import (
     ridge_rows,
 )
 from convcli.report.plots import draw_response, draw_taps
-from convcli.report.words import STEP_COLUMNS, rows, step_row, visible
+from convcli.report.words import STEP_COLUMNS, hit_rows, rows, step_row, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -68,6 +68,8 @@ def _run(run: RunFacts) -> Iterator[str]:
             yield from _table(MOVED_COLUMNS, moved)
         if ridges := ridge_rows(run.learned):
             yield from _table(RIDGE_COLUMNS, ridges)
+    if run.detection is not None and run.detection.hits:
+        yield from _table(*hit_rows(run.detection))
     if run.steps:
         yield from _table(STEP_COLUMNS, map(step_row, run.steps))
     for step in (*run.steps, *((run.chain,) if run.chain is not None else ())):

@@ -14,7 +14,7 @@ from convcli.report.learning import (
     moved_rows,
     ridge_rows,
 )
-from convcli.report.words import STEP_COLUMNS, rows, step_row, visible
+from convcli.report.words import STEP_COLUMNS, hit_rows, rows, step_row, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,6 +39,8 @@ def _run(run: RunFacts) -> str:
             lines += ["", *_table(MOVED_COLUMNS, moved)]
         if ridges := ridge_rows(run.learned):
             lines += ["", *_table(RIDGE_COLUMNS, ridges)]
+    if run.detection is not None and run.detection.hits:
+        lines += ["", *_table(*hit_rows(run.detection))]
     if run.steps:
         lines += ["", *_table(STEP_COLUMNS, map(step_row, run.steps))]
     return "\n".join(lines) + "\n"

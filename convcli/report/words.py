@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from convcli.facts import InputFacts, LossFacts, OutputFacts, ReachFacts, RunFacts, StepFacts
+    from convcli.facts import (
+        CausalityFacts,
+        DetectionFacts,
+        InputFacts,
+        LossFacts,
+        OutputFacts,
+        PrefixFacts,
+        ReachFacts,
+        RunFacts,
+        StepFacts,
+    )
 
 STEP_COLUMNS = ("step", "taps", "sum", "delay", "look-ahead", "reach", "note")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -66,9 +76,12 @@ def _reach(axis: ReachFacts) -> str:
 
 def rows(run: RunFacts) -> Iterator[tuple[str, str]]:
     """The facts outside the table of steps as pairs of a name and a text, nothing that is empty."""
-    yield "filter", visible(run.filter)
+    if run.filter:
+        yield "filter", visible(run.filter)
     for one in run.inputs:
         yield "input", signal(one)
+    if run.detection is not None:
+        yield from _detection(run.detection)
     for written in run.outputs:
         yield "output", signal(written)
     rules = {"edge": run.edge, "align": run.align, "missing": run.missing}
@@ -76,12 +89,34 @@ def rows(run: RunFacts) -> Iterator[tuple[str, str]]:
     if run.chain is not None:
         yield "whole chain", _chain(run.chain)
     yield from (("lost", text) for text in losses(run.losses))
+    if run.causality is not None:
+        yield "causality", causality(run.causality)
+        yield from (("changed", change(each)) for each in run.causality.changed)
     yield from (("warning", visible(text)) for text in run.warnings)
     if run.seconds is not None:
         yield "time", f"{run.seconds:.3g} s"
     if run.command:
         yield "command", visible(" ".join(run.command))
     yield "convcli", visible(run.version)
+
+
+def _detection(facts: DetectionFacts) -> Iterator[tuple[str, str]]:
+    for template in facts.templates:
+        yield "template", signal(template)
+    top = "" if facts.top is None else f", the best {facts.top}"
+    yield "asked for", f"a score of {facts.threshold:g} or more, overlap {facts.overlap:.0%}{top}"
+    yield "found", plural(len(facts.hits), "place")
+    yield "best score", number(facts.best_score)
+
+
+def hit_rows(facts: DetectionFacts) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The places as a table: the names of its columns and its rows."""
+    names = tuple(facts.hits[0]) if facts.hits else ()
+    return names, [tuple(_cell(value) for value in hit.values()) for hit in facts.hits]
+
+
+def _cell(value: str | float) -> str:
+    return visible(value) if isinstance(value, str) else str(value) if isinstance(value, int) else f"{value:.6f}"
 
 
 def signal(facts: InputFacts | OutputFacts) -> str:
@@ -101,10 +136,36 @@ def _chain(chain: StepFacts) -> str:
     return ", ".join(text for text in told if text)
 
 
+def causality(facts: CausalityFacts) -> str:
+    """`no row changed in 38 prefixes`."""
+    tried = f"{facts.prefixes:,} prefix{'es' * (facts.prefixes != 1)}"
+    changed = len(facts.changed)
+    rounding = "" if facts.exact else " beyond the rounding of FFT arithmetic"
+    if not changed:
+        return f"no row changed{rounding} in {tried}"
+    return f"rows changed{rounding} in {changed:,} of {plural(len(facts.columns), 'signal')}, {tried}"
+
+
+def change(facts: PrefixFacts) -> str:
+    """`row 3 of price (MSFT) is 39.79 in the whole, 38.08 where 3 rows are known`."""
+    group = f" ({facts.group})" if facts.group else ""
+    told = ["nothing" if value is None else repr(value) for value in (facts.whole, facts.prefix)]
+    known = plural(facts.known or 0, "row")
+    are = "is" if facts.known == 1 else "are"
+    return visible(
+        f"row {facts.row} of {facts.column}{group} is {told[0]} in the whole, {told[1]} where {known} {are} known"
+    )
+
+
 def losses(facts: LossFacts) -> list[str]:
     """What was lost, a text for each kind: `clipped 3 samples (left 2, right 1)`."""
     told = [
-        _counts(f"{verb} {{}}", counts) for verb, counts in (("clipped", facts.clipped), ("missing", facts.missing))
+        _counts(words, counts)
+        for words, counts in (
+            ("clipped {}", facts.clipped),
+            ("missing {}", facts.missing),
+            ("{} became missing", facts.became_missing),
+        )
     ]
     if facts.edge_affected:
         told.append(f"{facts.edge_affected:,} at the edges")

@@ -1,0 +1,115 @@
+"""`convcli explain`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from convcli.cli import options
+from convcli.cli.options import examples
+from convcli.errors import InputError, RequestError
+
+if TYPE_CHECKING:
+    from convcli.facts import ExplanationFacts
+
+# Taps by themselves: `1,2,1`, `-1,0,1 | stride:2`, `@taps.csv`; everything else is FILTER.
+_BARE = re.compile(r"\s*(?:[-+.\d]|@[^|]*\.(?:csv|txt|npy)\s*(?:\||$))")
+
+
+def explain(
+    signal: Annotated[
+        str,
+        typer.Argument(
+            metavar="SIGNAL", help="Numbers such as 1,2,3,4; rows split by ;, @FILE, or - for standard input."
+        ),
+    ],
+    kernel: Annotated[
+        str, typer.Argument(metavar="KERNEL", help="Taps such as 1,2,1, or a FILTER such as 'box:3 | stride:2'.")
+    ],
+    *,
+    correlate: Annotated[bool, typer.Option("--correlate", help="Do not flip the taps, as Conv1d does not.")] = False,
+    edge: Annotated[options.EdgeRule, options.edge_option("zero")] = None,
+    align: Annotated[options.Alignment, options.align_option("center")] = None,
+    matrix: Annotated[bool, typer.Option("--matrix", help="Show the filter as a matrix too.")] = False,
+    limit: Annotated[int, typer.Option(min=0, metavar="N", help="Outputs shown of each step; 0 for all.")] = 12,
+    format: Annotated[Literal["text", "json"], typer.Option(help="text, or json with every number.")] = "text",
+    debug: options.Debug = False,
+) -> int:
+    """Show a convolution being computed: the kernel under the signal, the products and their sum, for each output.
+
+    The numbers are those of the filters themselves. Taps alone are convolved (flipped); --correlate leaves them as
+    they are. For two axes the rows are split by ; and shown as blocks.
+    """
+    from convcli.engine.explain import explain as explained
+
+    chain = kernel.strip()
+    if _BARE.match(chain):
+        chain = f"{'correlate' if correlate else 'kernel'}:{chain}"
+    elif correlate:
+        raise RequestError("--correlate is for taps by themselves", hint="correlate:1,2,1 is a step like others")
+    facts = explained(chain, _numbers(signal), edge=edge, align=align, matrix=matrix)
+    if format == "json":
+        _put_json(facts)
+    else:
+        _put_text(facts, limit)
+    return 0
+
+
+def _numbers(text: str) -> Any:
+    """The signal as an array, (n,) or (rows, columns)."""
+    from convcli.engine.explain import signal_of_text
+
+    if text.strip() == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise RequestError("no input", hint="convcli explain 1,2,3,4 1,2,1 has its numbers in place")
+        try:
+            text = sys.stdin.buffer.read().decode("utf-8")
+        except UnicodeDecodeError:
+            raise InputError("standard input: expected numbers as text") from None
+        return signal_of_text(",".join(text.split()).strip(","), InputError("standard input: expected numbers"))
+    if text.startswith("@"):
+        from convcli.designs.tapfiles import read_tap_file
+
+        found = read_tap_file(Path(text[1:]).expanduser())
+        return found.ravel() if min(found.shape) == 1 else found
+    return signal_of_text(text, RequestError("SIGNAL expects numbers", hint="such as 1,2,3,4, or @FILE, or -"))
+
+
+def _put_json(facts: ExplanationFacts) -> None:
+    import json
+
+    from convcli.facts import to_plain
+
+    print(json.dumps(to_plain(facts), indent=2, allow_nan=False))
+
+
+def _put_text(facts: ExplanationFacts, limit: int) -> None:
+    from convcli.report.explaining import lines
+
+    if sys.stdout is not None and sys.stdout.isatty():
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console(highlight=False)
+        for line in lines(facts, limit):
+            console.print(Text.assemble(*line), soft_wrap=True)
+        return
+    for line in lines(facts, limit):
+        print("".join(text for text, _ in line).rstrip())
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command; a SIGNAL or KERNEL that begins with a minus is no option."""
+    app.command(
+        name="explain",
+        context_settings={"ignore_unknown_options": True},
+        epilog=examples(
+            "convcli explain 1,2,3,4 1,2,1",
+            "convcli explain 1,2,3,4,5,6 'box:3 | stride:2' --align causal --edge edge",
+            "convcli explain '1,2,3;4,5,6;7,8,9' '0,-1,0;-1,5,-1;0,-1,0' --matrix",
+        ),
+    )(explain)

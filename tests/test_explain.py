@@ -1,0 +1,294 @@
+"""`convcli explain`: what it shows is what the filters compute, and it adds up."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from program import CONVCLI, SAMPLES, Done, Program
+
+from convcli import RequestError, apply
+from convcli.designs.weights import encode_weights
+from convcli.engine.explain import explain
+from convcli.facts import to_plain
+from convcli.report.explaining import lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EDGES: list[Any] = ["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
+FILTERS = [
+    "kernel:1,2,3",
+    "correlate:1,2,3,4",
+    "box:3",
+    "diff:2",
+    "kernel:1,-1 | box:2",
+    "avg_pool:3,stride=2 | kernel:2",
+]
+PLANES = ["kernel:1,2;3,4;5,6", "correlate:1,2,3;0,1,0", "gaussian:0.4", "sobel:x | stride:2", "box:2 | abs | box:2"]
+
+
+def array(nested: Any) -> Any:
+    return np.array(to_plain(nested), dtype=float)
+
+
+def text(facts: Any, limit: int = 0) -> str:
+    return "\n".join("".join(part for part, _ in line) for line in lines(facts, limit))
+
+
+def adds_up(facts: Any, x: Any, edge: Any, align: Any) -> None:
+    expected = apply(facts.filter, x, edge=edge, align=align, axes=x.ndim)
+    np.testing.assert_array_equal(array(facts.result).reshape(expected.shape), expected)
+    if not facts.stages:
+        return
+    np.testing.assert_array_equal(array(facts.stages[-1].outputs), expected)
+    for stage in facts.stages:
+        for one in stage.sums:
+            window, laid = array(one.x), array(stage.laid)
+            np.testing.assert_array_equal(array(one.products), window * laid)
+            assert one.total == pytest.approx(np.nansum(window * laid))
+            if not np.isnan(window).any():
+                assert one.y == pytest.approx(one.total / stage.divisor, abs=1e-12)
+            # The window is where it is said to be.
+            start = [f - first for f, first in zip(one.first, stage.first, strict=True)]
+            places = tuple(slice(s, s + k) for s, k in zip(start, laid.shape, strict=True))
+            np.testing.assert_array_equal(array(stage.inputs)[places], window)
+            for place in np.ndindex(*laid.shape):
+                at = [f + p for f, p in zip(one.first, place, strict=True)]
+                inside = all(0 <= i < n for i, n in zip(at, stage.length, strict=True))
+                assert np.array(one.outside)[place] == (not inside)
+        taps = np.flip(array(stage.laid)) if stage.flipped else array(stage.laid)
+        if stage.flipped is not None:
+            np.testing.assert_array_equal(array(stage.taps), taps)
+    assert text(facts).count("\n") > 5
+
+
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("align", ["center", "causal"])
+def test_it_adds_up_and_is_what_the_filter_gives(edge: Any, align: Any) -> None:
+    rng = np.random.default_rng(0)
+    for filters, shape in ((FILTERS, (7,)), (PLANES, (4, 5))):
+        x = rng.integers(-9, 9, shape).astype(float)
+        for step in filters:
+            adds_up(explain(step, x, edge=edge, align=align), x, edge, align)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.integers(-9, 9), min_size=1, max_size=12),
+    st.lists(st.integers(-3, 3), min_size=1, max_size=6),
+    st.integers(1, 3),
+    st.sampled_from(EDGES),
+    st.sampled_from(["center", "causal"]),
+)
+def test_it_adds_up_for_any_numbers(x: list[int], taps: list[int], stride: int, edge: Any, align: Any) -> None:
+    samples = np.array(x, dtype=float)
+    chain = f"correlate:{','.join(map(str, taps))} | stride:{stride}"
+    adds_up(explain(chain, samples, edge=edge, align=align), samples, edge, align)
+
+
+def test_missing_values_are_told() -> None:
+    x = np.array([1.0, np.nan, 3, 4])
+    facts = explain("box:3", x)
+    np.testing.assert_array_equal(array(facts.result), apply("box:3", x))
+    assert "gets no weight" in text(facts)
+    assert "sum 4 -> 2" in text(explain("box:3", np.array([1.0, 3]), edge="shrink"))
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_the_matrix_is_the_filter(edge: Any) -> None:
+    rng = np.random.default_rng(1)
+    for step, shape in (("kernel:1,2,3 | stride:2", (6,)), ("correlate:1,2;3,4", (3, 4)), ("box:3", (5,))):
+        x = rng.normal(size=shape)
+        facts = explain(step, x, edge=edge, matrix=True)
+        np.testing.assert_allclose(array(facts.matrix) @ x.ravel(), array(facts.result).ravel(), atol=1e-12)
+    with pytest.raises(RequestError, match="not linear"):
+        explain("abs", np.ones(3), matrix=True)
+    with pytest.raises(RequestError, match="too large"):
+        explain("box:3", np.ones(50), matrix=True)
+
+
+def conv(x: Any, w: Any, stride: Any = 1) -> Any:
+    """What torch.nn.functional.conv1d and conv2d compute for one channel: the weights are not flipped."""
+    w = np.array(w, dtype=float)
+    windows: Any = np.lib.stride_tricks.sliding_window_view(x, w.shape)
+    every = tuple(slice(None, None, s) for s in np.broadcast_to(stride, x.ndim))
+    return (windows * w).sum(axis=tuple(range(x.ndim, 2 * x.ndim)))[every]
+
+
+def pad(x: Any, sides: Any, mode: str = "constant") -> Any:
+    """torch.nn.functional.pad: the last axis first."""
+    names: Any = {"constant": "constant", "replicate": "edge", "reflect": "reflect", "circular": "wrap"}
+    pairs = [sides[i : i + 2] for i in range(0, len(sides), 2)][::-1]
+    return np.pad(x, pairs, mode=names[mode])
+
+
+@pytest.mark.parametrize("edge", ["zero", "edge", "reflect", "wrap", "valid"])
+@pytest.mark.parametrize("align", ["center", "causal"])
+def test_the_line_for_torch_is_true(edge: Any, align: Any) -> None:
+    rng = np.random.default_rng(2)
+    steps = [("kernel:1,2,3,4", (9,)), ("correlate:3,1,2", (9,)), ("box:3", (8,)), ("kernel:1,2,3;4,5,6", (5, 6))]
+    for step, shape in steps:
+        x = rng.integers(-5, 5, shape).astype(float)
+        facts = explain(step, x, edge=edge, align=align)
+        call, _, weights = facts.torch.partition(" with w = ")
+        taps, _, divisor = weights.partition(" / ")
+        names = {
+            "x": x,
+            "w": np.array(json.loads(taps)) / float(divisor or 1),
+            "pad": pad,
+            "conv1d": conv,
+            "conv2d": conv,
+        }
+        np.testing.assert_allclose(eval(call, names), array(facts.result), atol=1e-12)
+    assert explain("box:3 | relu", np.ones(5)).torch == ""
+
+
+# ------------------------------------------------------------------------------------------------ the command
+
+
+class Explain:
+    """Runs of the command in a folder of their own."""
+
+    def __init__(self, program: Program, folder: Path) -> None:
+        self.program, self.folder = program, folder
+
+    def run(self, *words: str | Path, stdin: bytes = b"") -> Done:
+        return self.program.run("explain", *words, stdin=stdin, cwd=self.folder)
+
+    def text(self, *words: str | Path, stdin: bytes = b"") -> str:
+        ended = self.run(*words, stdin=stdin)
+        assert (ended.code, ended.err) == (0, ""), ended
+        return ended.text
+
+    def result(self, *words: str | Path, stdin: bytes = b"") -> str:
+        return next(line for line in self.text(*words, stdin=stdin).splitlines() if line.startswith("result"))[8:]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    with Program(tmp_path_factory.mktemp("program")) as waiting:
+        yield waiting
+
+
+@pytest.fixture
+def told(program: Program, tmp_path: Path) -> Explain:
+    return Explain(program, tmp_path)
+
+
+def test_the_kernel_lies_under_the_signal(told: Explain) -> None:
+    page = told.text("1,2,3,4", "1,2,3")
+    assert "the kernel is flipped: y[t] = sum of g[j] x[t - j + 1]" in page
+    rows = [line.split() for line in page.splitlines()]
+    assert ["x", "(0)", "1", "2", "3", "4", "(0)"] in rows
+    assert ["y[0]", "0", "2", "2", "sum", "4"] in rows
+    assert "result  4, 10, 16, 17\n" in page
+    x, kernel = (
+        next(line for line in page.splitlines() if re.match(rf"{name} +\W?\d", line)) for name in ("x", "kernel")
+    )
+    assert kernel.index("2") == x.index("1")  # the middle tap under the first sample
+    assert "\x1b" not in page
+
+
+def test_taps_by_themselves_filters_and_files(told: Explain, tmp_path: Path) -> None:
+    assert told.result("1,2,3,4", "-1,0,1") == "-2, -2, -2, 3"
+    assert (
+        told.result("1,2,3,4", "-1,0,1", "--correlate") == told.result("1,2,3,4", "correlate:-1,0,1") == "2, 2, 2, -3"
+    )
+    assert told.result("-1,2", "1") == "-1, 2"
+    assert told.result("1,2,3,4", "1,1|stride:2", "--align", "causal") == "1, 5"
+    assert told.result("1,2;3,4", "kernel:1,1;1,1", "--edge", "valid") == "10"
+    (tmp_path / "x.csv").write_text("1\n2\n3\n4\n")
+    (tmp_path / "g.txt").write_text("1 1")
+    assert told.result(f"@{tmp_path / 'x.csv'}", f"@{tmp_path / 'g.txt'}", "--edge", "valid") == "3, 5, 7"
+    assert told.result("-", "1,1", "--edge", "valid", stdin=b"1\n2\n3\n4\n") == "3, 5, 7"
+    (tmp_path / "r.conv").write_text("box:2\ngain:2\n")
+    assert told.result("1,2,3", f"@{tmp_path / 'r.conv'}", "--edge", "valid") == "3, 5"
+    assert told.result("1,2,3", f"model:{SAMPLES / 'denoise.safetensors'}", "--edge", "valid") == ""
+
+
+def test_json_has_every_number(told: Explain) -> None:
+    facts = json.loads(told.text("1,2,3,4", "1,2,1", "--format", "json", "--matrix"))
+    assert facts["result"] == [4, 8, 12, 11]
+    assert [one["total"] for one in facts["stages"][0]["sums"]] == [4, 8, 12, 11]
+    assert facts["matrix"][0] == [2, 1, 0, 0]
+    assert (facts["stages"][0]["flipped"], facts["edge"], facts["align"]) == (True, "zero", "center")
+
+
+def test_numbers_beyond_the_largest(told: Explain) -> None:
+    """A sum that overflows is told as infinite, and is null in JSON."""
+    assert "inf" in told.text("1e308,1e308,1e308", "10,10,10")
+    facts = json.loads(told.text("1e308,1e308", "kernel:1,1", "--format", "json"))
+    assert facts["stages"][0]["sums"][1]["total"] is None
+    assert told.run("1e308,-1e308,1e308", "box:3").code == 0
+
+
+def test_a_network_of_several_channels_is_refused(told: Explain, tmp_path: Path) -> None:
+    model = tmp_path / "m.safetensors"
+    tensors: dict[str, Any] = {"0.weight": np.ones((4, 1, 3)), "1.weight": np.ones((1, 4, 3))}
+    model.write_bytes(encode_weights(tensors, {"layers": "conv | conv"}))
+    ended = told.run("1,2,3,4", f"model:{model}")
+    assert (ended.code, len(ended.errors)) == (2, 1), ended
+    assert "several channels" in ended.err
+    model.write_bytes(encode_weights({"0.weight": np.ones((1, 1, 3)), "0.bias": np.ones(1)}, {"layers": "conv"}))
+    assert told.result("1,2,3,4", f"model:{model}", "--edge", "valid") == "7, 10"
+
+
+def test_long_signals_and_many_outputs(told: Explain) -> None:
+    signal = ",".join(map(str, range(60)))
+    page = told.text(signal, "1,2,1", "--limit", "3")
+    assert page.count("y[") == 4  # and the formula
+    assert "... and 57 outputs more" in page
+    assert max(map(len, page.splitlines())) < 250
+    assert told.text(signal, "1,2,1", "--limit", "0").count("y[") == 61
+
+
+def test_a_terminal_gets_colour_and_no_color_is_kept() -> None:
+    for env, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        leader, follower = os.openpty()
+        held = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        run = subprocess.run(
+            [*CONVCLI, "explain", "1,2", "1,1"],
+            stdout=follower,
+            env={**held, "TERM": "xterm-256color", **env},
+            check=False,
+        )
+        os.close(follower)
+        told = os.read(leader, 1 << 16).decode()
+        os.close(leader)
+        assert run.returncode == 0
+        assert ("\x1b[36m" in told) == coloured
+        assert "result" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        (("1,x,3", "1,1"), 2, "'x' is none"),
+        (("", "1,1"), 2, "got none"),
+        (("1,2;3", "1,1"), 2, "as many in each row"),
+        (("1,inf", "1,1"), 2, "finite"),
+        (("1,2", "lowpas:1"), 2, "unknown step"),
+        (("1,2", "1,z"), 2, "z"),
+        (("1,2", "normalize"), 2, "sees the whole signal first"),
+        (("1,2", "global_avg_pool"), 2, "sees the whole signal first"),
+        (("1,2,3", "resample:2"), 2, "resample"),
+        (("1,2", "box:2", "--correlate"), 2, "taps by themselves"),
+        (("1,2", "1;1"), 2, "picture"),
+        (("@none.csv", "1,1"), 3, "no such file"),
+        (("-", "1,1"), 3, "'a' is none"),
+        (("1,2", "1,1", "--nonsense"), 2, "nonsense"),
+    ],
+)
+def test_errors(words: tuple[str, ...], code: int, expected: str, told: Explain) -> None:
+    ended = told.run(*words, stdin=b"a\n1\n")
+    assert (ended.code, ended.text, len(ended.errors)) == (code, "", 1), ended
+    assert expected in ended.err

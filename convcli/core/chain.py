@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from convcli.core.layers import Layer
 from convcli.core.missing import last_known
+from convcli.core.ops import Convolve, Magnitude, Pointwise, Pool
 from convcli.core.reach import Reach
 
 if TYPE_CHECKING:
@@ -76,6 +77,14 @@ class Chain:
         """Whether some layer needs the end of the signal for its beginning."""
         return any(layer.waits for layer in self.layers.values())
 
+    @cached_property
+    def uniform(self) -> bool:
+        """Whether it does the same to every channel wherever it starts, so that signals can be channels of one."""
+        return all(
+            isinstance(op, Convolve | Pool | Magnitude) or (isinstance(op, Pointwise) and op.keeps is None)
+            for op in self.ops
+        )
+
     def stands_at(self, axis: int, k: Rows) -> Rows:
         """The absolute inputs at which the outputs `k` stand."""
         for op in reversed(self.ops):
@@ -114,6 +123,14 @@ def _some(phases: int) -> range:
     return range(0, phases, max(1, phases // 512))
 
 
+class Memory(Protocol):
+    """What was met before."""
+
+    def held(self, number: int) -> Array | None:
+        """The last value of each channel that operation `number` met; None where there was none."""
+        ...
+
+
 @dataclass(eq=False)
 class Job:
     """A stretch of outputs of a chain with all the inputs it needs; `run` is pure and may run in any thread.
@@ -129,7 +146,7 @@ class Job:
     rows: Rows
     next_start: int
     ends: tuple[int | None, ...]
-    previous: Job | None = None
+    previous: Memory | None = None
     _held: dict[int, Array | None] = field(default_factory=dict)
     _done: Event = field(default_factory=Event)
 
@@ -179,7 +196,7 @@ class Job:
 class _Earlier:
     """What an operation holds from before its inputs, found out only when it is asked."""
 
-    previous: Job | None
+    previous: Memory | None
     number: int
 
     def __call__(self) -> Array | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import count
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +46,7 @@ class Lanes:
         self.step = chain.reach[0].step
         # The first input that the next output asks for, less `step` for each output before: at the start, and later.
         self.needed = (chain.reads(0, 1)[0][0], chain.reads(1, 2)[0][0] - self.step)
-        self.numbers: dict[bytes, int] = {}
+        self.numbers: defaultdict[bytes, int] = defaultdict(count().__next__)
         self.n = np.zeros(0, np.int64)
         self.done = np.zeros(0, np.int64)
         self.next_row = np.zeros(0, np.int64)
@@ -98,15 +100,14 @@ class Lanes:
 
     def _numbered(self, names: list[bytes]) -> Numbers:
         """The numbers of the signals called so, new ones at the end."""
-        numbers = self.numbers
-        found = np.fromiter((numbers.setdefault(name, len(numbers)) for name in names), np.int64, len(names))
-        more = len(numbers) - len(self.n)
+        found = np.fromiter(map(self.numbers.__getitem__, names), np.int64, len(names))
+        more = len(self.numbers) - len(self.n)
         if more > 0:
             self.n, self.done, self.next_row = (
                 np.append(old, np.zeros(more, np.int64)) for old in (self.n, self.done, self.next_row)
             )
-            self.samples.make_room(len(numbers))
-            self.stood.make_room(len(numbers))
+            self.samples.make_room(len(self.numbers))
+            self.stood.make_room(len(self.numbers))
         return found
 
     def _advance(
@@ -116,7 +117,7 @@ class Lanes:
         if self.held is not None:
             self.held.turn()
         jobs: list[tuple[bytes, Job]] = []
-        weight = np.cumsum(counts + self.n[g] - self.samples.first[g] + self.one.margin) * self.channels
+        weight = np.cumsum(counts + self.one.margin) * self.channels
         cuts = np.flatnonzero(np.diff(weight // GATHERED, prepend=0)).tolist()
         ends = np.cumsum(counts)
         for first, last in zip([0, *cuts], [*cuts, len(g)], strict=True):
@@ -156,10 +157,10 @@ class Lanes:
         if index[:, 0].min() < 0 or (index[:, -1] >= n).any():
             index = inside(index, n[:, None], self.edge)
             outside = index == OUTSIDE
-            index = np.where(outside, (n - 1)[:, None], index)
+            np.copyto(index, (n - 1)[:, None], where=outside)
         x = some.samples.of(which, index)
         if outside is not None:
-            x[outside] = filler(self.edge)
+            np.copyto(x, filler(self.edge), where=outside[:, :, None])
         lanes = np.moveaxis(x, 2, 1).reshape(-1, high - low).T
         stands = np.clip(self._stands(done[:, None] + np.arange(stop - start)), 0, (n - 1)[:, None])
         rows = some.rows.of(which, stands)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 # The name of the group where the rows are not told apart.
 ALL = b""
 
+# Rows that are handed on at a time where many were waiting.
+RELEASED = 1 << 16
+
 
 @dataclass
 class Tally:
@@ -311,7 +314,9 @@ def _in_row_order(results: Iterable[tuple[list[Piece], int | None]]) -> Iterator
         free = rows < release
         out = np.flatnonzero(free)
         out = out[np.argsort(rows[out], kind="stable")]
-        yield y[out], rows[out]
+        for first in range(0, len(out), RELEASED):
+            some = out[first : first + RELEASED]
+            yield y[some], rows[some]
         waiting = [] if free.all() else [Piece(ALL, y[~free], rows[~free])]
         lowest = int(waiting[0].rows.min()) if waiting else NEVER
 

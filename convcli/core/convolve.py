@@ -168,7 +168,8 @@ def dot_products(x: Array, w: npt.NDArray[np.float64], step: int) -> Array:
         joined = np.zeros(lanes.shape, x.dtype)
         joined.reshape(-1)[: lanes.size - w.size + 1] = np.correlate(lanes.reshape(-1), w, "valid")
         return joined[:, : lanes.shape[1] - w.size + 1 : step].T
-    return np.vecdot(sliding_window_view(lanes, w.size, axis=1)[:, ::step], w).T
+    y: Array = np.vecdot(sliding_window_view(lanes, w.size, axis=1)[:, ::step], w)
+    return y.T
 
 
 def _window(

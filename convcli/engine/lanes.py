@@ -12,7 +12,7 @@ import numpy as np
 
 from convcli.core.chain import Chain, Job
 from convcli.core.extend import OUTSIDE, Edge, filler, inside
-from convcli.engine.stream import Stream, undisturbed
+from convcli.engine.stream import NEVER, Stream, undisturbed
 from convcli.signals import Groups
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 # Samples that are gathered at a time, to stay near the caches.
 GATHERED = 1 << 17
-# The row of a signal from which nothing more will come.
-NEVER = int(np.iinfo(np.int64).max)
 
 
 class Lanes:
@@ -181,6 +179,7 @@ class LanesJob(Job):
         return np.moveaxis(y.reshape(len(y), self.of, -1), 1, 0).reshape(len(y) * self.of, -1)
 
     def let_go(self) -> None:
+        """As any job, and those of later blocks need not wait for it."""
         if isinstance(self.previous, _Mine):
             self.previous.turn.leave()
         super().let_go()
@@ -200,14 +199,15 @@ def _alike(counts: Numbers, new: Flags) -> Iterator[Numbers]:
 
 @dataclass(frozen=True)
 class _Ragged:
-    """Consecutive values of several signals: `starts[i]` is the place at which value number 0 of the i-th would stand."""
+    """Consecutive values of several signals: value number 0 of the i-th would stand at `starts[i]`."""
 
     values: npt.NDArray[Any]
     starts: Numbers
 
     def of(self, which: Numbers, index: Numbers) -> npt.NDArray[Any]:
         """The values number index[i, ...] of the signals which[i]."""
-        return self.values[self.starts[which][:, None] + index]
+        found: npt.NDArray[Any] = self.values[self.starts[which][:, None] + index]
+        return found
 
 
 @dataclass(frozen=True)

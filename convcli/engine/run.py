@@ -15,8 +15,7 @@ import numpy as np
 
 from convcli.core.chain import Chain
 from convcli.core.whole import Normalize, Reduce, Reduction
-from convcli.engine.lanes import NEVER, Lanes
-from convcli.engine.stream import Stream
+from convcli.engine.stream import NEVER, Stream
 from convcli.engine.workers import Workers
 from convcli.errors import InputError, RequestError
 from convcli.signals import Block, Groups
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from convcli.core.chain import Job
     from convcli.core.extend import Edge
     from convcli.core.ops import Op
+    from convcli.engine.lanes import Lanes
     from convcli.engine.plan import BoundStep, Plan
     from convcli.signals import Array, Rows, Sink, Source
 
@@ -185,6 +185,8 @@ def _signals(first: Block, chains: _Chains, edge: Edge, tail: int) -> _Apart | L
     """How the signals are cut into jobs that begin with the block `first`."""
     common = chains.common
     if first.groups is not None and edge != "wrap" and common is not None and common.uniform:
+        from convcli.engine.lanes import Lanes
+
         return Lanes(common, edge, first.x.shape[1])
     return _Apart(chains, edge, tail)
 
@@ -206,7 +208,9 @@ def _settled(steps: list[BoundStep], arrivals: Arrivals, plan: Plan, workers: Wo
     return _Chains(ops, plan.signal.axes)
 
 
-def _reduced(results: Iterator[tuple[list[Piece], int | None]], step: BoundStep, plan: Plan) -> list[tuple[Block, Rows]]:
+def _reduced(
+    results: Iterator[tuple[list[Piece], int | None]], step: BoundStep, plan: Plan
+) -> list[tuple[Block, Rows]]:
     """The bins of each signal, in constant memory where its length is known beforehand."""
     reduce, n = step.whole, step.before.shape[0]
     assert isinstance(reduce, Reduce)  # noqa: S101 -- what the caller has seen
@@ -247,7 +251,7 @@ class _Apart:
     """Signals that each go their own way, a `Stream` for each."""
 
     def __init__(self, chains: _Chains, edge: Edge, tail: int) -> None:
-        self.stream = lambda group: Stream(chains.of(group), edge, tail=tail)
+        self.chains, self.edge, self.tail = chains, edge, tail
         self.streams: dict[bytes, Stream] = {}
         self.next_rows: dict[bytes, int] = {}
 
@@ -257,13 +261,13 @@ class _Apart:
         for piece in split(block, rows):
             stream = self.streams.get(piece.group)
             if stream is None:
-                stream = self.streams[piece.group] = self.stream(piece.group)
+                stream = Stream(self.chains.of(piece.group), self.edge, tail=self.tail)
+                self.streams[piece.group] = stream
             job = stream.push(piece.x, piece.rows)
             if job is not None:
                 ready.append((piece.group, job))
             if piece.group != ALL:
-                row = stream.next_row
-                self.next_rows[piece.group] = NEVER if row is None else row
+                self.next_rows[piece.group] = stream.next_row
         return ready
 
     def finish(self) -> list[tuple[bytes, Job]]:

@@ -13,6 +13,9 @@ from convcli.engine.plan import valid_count
 if TYPE_CHECKING:
     from convcli.signals import Array, Rows
 
+# The row of a signal from which nothing more will come.
+NEVER = (1 << 63) - 1
+
 
 class Stream:
     """Takes in a signal block by block and gives out jobs in order; a whole array is a stream of one block.
@@ -59,14 +62,14 @@ class Stream:
         return self.chain.count(0, n + self.tail)
 
     @property
-    def next_row(self) -> int | None:
-        """The input row at which the next output will stand; None if that has not come and would not if all ended here.
+    def next_row(self) -> int:
+        """The input row at which the next output will stand; NEVER if that has not come and would not at an end here.
 
         A last window that the signal does not fill stands at the last row there is.
         """
         at = int(self._stands(np.array([self.done]))[0])
         if at >= self.n and self.count(self.n) <= self.done:
-            return None
+            return NEVER
         return int(self._rows()[min(max(at, 0), self.n - 1) - self.first])
 
     @property

@@ -243,7 +243,7 @@ def lay_out(piece: Piece, dialect: Dialect, *, width: int, wanted: tuple[int, ..
     cuts, lines = _cuts(octets, dialect)
     if len(piece.marks):
         cuts = cuts[np.searchsorted(piece.marks, cuts) % 2 == 0]
-        lines = np.count_nonzero(octets[cuts] == dialect.newline[0])
+        lines = int(np.count_nonzero(octets[cuts] == dialect.newline[0]))
     if len(cuts) == width * lines and (octets[cuts[width - 1 :: width]] == dialect.newline[0]).all():
         grid = cuts.reshape(-1, width)
         begins = np.concatenate(([0], grid[:-1, -1] + 1)) if len(grid) else np.empty(0, np.int64)
@@ -259,7 +259,7 @@ def lay_out(piece: Piece, dialect: Dialect, *, width: int, wanted: tuple[int, ..
         column: Cells(
             piece.data,
             begins if column == 0 else grid[:, column - 1] + 1,
-            ends if column == width - 1 else grid[:, column],
+            ends if column == width - 1 else grid[:, column].copy(),  # a view would hold all of the grid
         )
         for column in wanted
     }
@@ -272,7 +272,7 @@ def _cuts(octets: Octets, dialect: Dialect) -> tuple[Offsets, int]:
     for first in range(0, len(octets), NEAR):
         part = octets[first : first + NEAR]
         found = part == dialect.newline[0]
-        lines += np.count_nonzero(found)
+        lines += int(np.count_nonzero(found))
         found |= part == dialect.delimiter[0]
         parts.append(np.flatnonzero(found) + first)
     return np.concatenate(parts), lines

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from convcli.core.extend import take
 from convcli.core.layers import Layer
 from convcli.core.missing import last_known
+from convcli.core.ops import Convolve, Magnitude, Pointwise, Pool
 from convcli.core.reach import Reach
 
 if TYPE_CHECKING:
@@ -80,6 +81,14 @@ class Chain:
         """Whether some layer needs the end of the signal for its beginning."""
         return any(layer.waits for layer in self.layers.values())
 
+    @cached_property
+    def uniform(self) -> bool:
+        """Whether it does the same to every channel wherever it starts, so that signals can be channels of one."""
+        return all(
+            isinstance(op, Convolve | Pool | Magnitude) or (isinstance(op, Pointwise) and op.keeps is None)
+            for op in self.ops
+        )
+
     def stands_at(self, axis: int, k: Rows) -> Rows:
         """The absolute inputs at which the outputs `k` stand."""
         for op in reversed(self.ops):
@@ -139,6 +148,14 @@ class Inputs:
         return x if self.across is None else take(x, *self.across, axis=1)
 
 
+class Memory(Protocol):
+    """What was met before."""
+
+    def held(self, number: int) -> Array | None:
+        """The last value of each channel that operation `number` met; None where there was none."""
+        ...
+
+
 @dataclass(eq=False)
 class Job:
     """A stretch of outputs of a chain with all the inputs it needs; `run` is pure and may run in any thread.
@@ -154,7 +171,7 @@ class Job:
     rows: AnyRows
     next_start: int
     ends: tuple[int | None, ...]
-    previous: Job | None = None
+    previous: Memory | None = None
     _held: dict[int, Array | None] = field(default_factory=dict)
     _done: Event = field(default_factory=Event)
 
@@ -228,7 +245,7 @@ class Job:
 class _Earlier:
     """What an operation holds from before its inputs, found out only when it is asked."""
 
-    previous: Job | None
+    previous: Memory | None
     number: int
 
     def __call__(self) -> Array | None:

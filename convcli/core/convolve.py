@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.fourier import overlap_save, points_per_output
 from convcli.core.polyphase import groups_per_row, phased_product
@@ -39,6 +40,10 @@ EXACT_TAPS = 4096
 SPARSE = 2
 
 CHUNK = 8192
+
+# So few lanes are filtered one by one. So few taps np.correlate adds up by a loop of its own; more by the dot product
+# that np.vecdot takes too, of many lanes at once.
+FEW, UNROLLED = 4, 11
 
 
 def correlate_valid(
@@ -168,8 +173,15 @@ def direct(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array
 
 def dot_products(x: Array, w: npt.NDArray[np.float64], step: int) -> Array:
     """The valid correlation along axis 0 with one dot product for each output, the same whatever stands around it."""
-    lanes = [np.correlate(lane, w.astype(x.dtype), "valid")[::step] for lane in np.ascontiguousarray(x.T)]
-    return np.stack(lanes, axis=1)
+    lanes, w = np.ascontiguousarray(x.T), w.astype(x.dtype)
+    if len(lanes) <= FEW or lanes.size > len(lanes) * CHUNK:
+        return np.stack([np.correlate(lane, w, "valid")[::step] for lane in lanes], axis=1)
+    if w.size <= UNROLLED:
+        joined = np.zeros(lanes.shape, x.dtype)
+        joined.reshape(-1)[: lanes.size - w.size + 1] = np.correlate(lanes.reshape(-1), w, "valid")
+        return joined[:, : lanes.shape[1] - w.size + 1 : step].T
+    y: Array = np.vecdot(sliding_window_view(lanes, w.size, axis=1)[:, ::step], w)
+    return y.T
 
 
 def _window(

@@ -14,7 +14,7 @@ Edge = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"
 OUTSIDE = -1
 
 
-def inside(i: npt.NDArray[np.int64], n: int, edge: Edge) -> npt.NDArray[np.int64]:
+def inside(i: npt.NDArray[np.int64], n: int | npt.NDArray[np.int64], edge: Edge) -> npt.NDArray[np.int64]:
     """For each absolute index, the sample in [0, n) that stands there; OUTSIDE where none does (zero, shrink).
 
     Any distance from the signal is allowed: the mirrors go on being mirrored, as in `numpy.pad`.
@@ -28,7 +28,7 @@ def inside(i: npt.NDArray[np.int64], n: int, edge: Edge) -> npt.NDArray[np.int64
         return i % n
     if edge in ("reflect", "symmetric"):
         last = n - 1
-        period = max(2 * last, 1) if edge == "reflect" else 2 * n
+        period = np.maximum(2 * last, 1) if edge == "reflect" else 2 * n
         folded = i % period
         mirror = period if edge == "reflect" else period - 1
         return np.where(folded <= last, folded, mirror - folded)

@@ -26,8 +26,16 @@ def any_missing(x: Array) -> bool:
 
 def touched(missing: Mask, w: Weights, step: tuple[int, ...]) -> Mask:
     """The outputs that read at least one missing sample with a weight that is not 0."""
-    reads = (w != 0).astype(np.float64)
-    return correlate_valid(missing.astype(np.float64), reads, step, exact=False) > 0.5
+    reads = w != 0
+    if w.ndim > 1:
+        return correlate_valid(missing.astype(np.float64), reads.astype(np.float64), step, exact=False) > 0.5
+    outputs = len(missing) - w.size + 1
+    before = np.zeros((len(missing) + 1, *missing.shape[1:]), np.int64)
+    np.cumsum(missing, axis=0, out=before[1:])
+    met = np.zeros((outputs, *missing.shape[1:]), np.bool_)
+    for first, last in runs(reads):
+        met |= before[last : last + outputs] > before[first : first + outputs]
+    return met[:: step[0]]
 
 
 def renormalised(x: Array, w: Weights, divisor: float, step: tuple[int, ...], *, exact: bool) -> Array:
@@ -52,18 +60,18 @@ def renormalised(x: Array, w: Weights, divisor: float, step: tuple[int, ...], *,
 def _window_sums(
     gap: Mask, arrays: tuple[Array, ...], w: Weights, step: tuple[int, ...]
 ) -> Iterator[tuple[Any, list[Array]]]:
-    """The outputs along axis 0 that `gap` names, a part at a time, and the sums of w times each array for them."""
+    """Where outputs that `gap` names lie, a part at a time, and the sums of w times each array for them."""
     if w.ndim > 1:
         for first, last in runs(gap):
             part = slice(first * step[0], (last - 1) * step[0] + w.shape[0])
             yield slice(first, last), [direct(array[part], w, step) for array in arrays]
         return
-    rows = np.flatnonzero(gap.any(axis=1))
-    batch = max(1, (1 << 20) // w.size)
+    rows, lanes = np.nonzero(gap)
+    batch = max(1, (1 << 18) // w.size)
     for first in range(0, len(rows), batch):
-        some = rows[first : first + batch]
-        windows = (sliding_window_view(array, w.size, axis=0)[some * step[0]] for array in arrays)
-        yield some, [np.einsum("ncj,j->nc", window, w.astype(window.dtype)) for window in windows]
+        some = rows[first : first + batch], lanes[first : first + batch]
+        windows = (sliding_window_view(array, w.size, axis=0)[some[0] * step[0], some[1]] for array in arrays)
+        yield some, [np.einsum("nj,j->n", window, w.astype(window.dtype)) for window in windows]
 
 
 def hold(x: Array, earlier: Callable[[], Array | None]) -> Array:

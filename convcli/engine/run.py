@@ -7,32 +7,39 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcli.core.chain import Chain
 from convcli.core.whole import Normalize, Reduce, Reduction
-from convcli.engine.stream import Stream
+from convcli.engine.stream import NEVER, Stream, numbers_of
 from convcli.engine.workers import Workers
 from convcli.errors import InputError, RequestError
+from convcli.signals import Block, Groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from convcli.core.chain import Job
+    from convcli.core.extend import Edge
     from convcli.core.ops import Op
+    from convcli.engine.lanes import Lanes
     from convcli.engine.plan import BoundStep, Plan
-    from convcli.signals import AnyRows, Array, Block, Sink, Source
+    from convcli.signals import AnyRows, Array, Sink, Source
 
-    ChainOf = Callable[[bytes], Chain]
+    Arrivals = Callable[[], Iterable[tuple[Block, AnyRows]]]
 
 # Outputs that became known together, and the first row that may still be waiting.
 Results = tuple[list["Piece"], "int | None"]
 
 # The name of the group where the rows are not told apart.
 ALL = b""
+
+# Rows that are handed on at a time where many were waiting.
+RELEASED = 1 << 16
 
 
 @dataclass
@@ -98,15 +105,15 @@ def run(plan: Plan, source: Source[Any], sink: Sink[Any], *, threads: int | None
 
 @dataclass
 class _Reading:
-    """The source, pass after pass, as pieces of its signals."""
+    """The source, pass after pass."""
 
     plan: Plan
     source: Source[Any]
     workers: Workers
     tally: Tally
 
-    def arrivals(self) -> Iterator[list[Piece]]:
-        """One list of pieces for each block, a piece for each signal that the block holds samples of."""
+    def arrivals(self) -> Iterator[tuple[Block, AnyRows]]:
+        """Each block and the rows of the input at which its samples stand."""
         self.tally.read, self.tally.missing = 0, np.zeros(len(self.plan.signal.channels), np.int64)
         for block, missing in self.workers.map(self._decode, self.source.chunks()):
             if self.plan.rules.missing == "error" and missing.any():
@@ -114,7 +121,7 @@ class _Reading:
             rows = range(self.tally.read, self.tally.read + len(block.x))
             self.tally.read += len(block.x)
             self.tally.missing += missing
-            yield list(split(block, rows))
+            yield block, rows
 
     def _decode(self, raw: Any) -> tuple[Block, Any]:
         block = self.source.decode(raw)
@@ -132,14 +139,14 @@ class _Reading:
         )
 
 
-def split(block: Block, rows: range) -> Iterator[Piece]:
+def split(block: Block, rows: AnyRows) -> Iterator[Piece]:
     """The samples of a block by the signal that they belong to."""
     if block.groups is None:
         yield Piece(ALL, block.x, rows)
         return
     if not len(rows):
         return
-    codes, numbers = block.groups.codes, np.arange(rows.start, rows.stop)
+    codes, numbers = block.groups.codes, numbers_of(rows)
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=len(block.groups.names)))
     for name, start, end in zip(block.groups.names, [0, *ends[:-1]], ends, strict=True):
@@ -151,9 +158,25 @@ def split(block: Block, rows: range) -> Iterator[Piece]:
 # ------------------------------------------------------------------------------------------------ stages
 
 
-def _filtered(
-    arrivals: Callable[[], Iterable[list[Piece]]], plan: Plan, workers: Workers, tally: Tally, tail: int
-) -> Iterator[Results]:
+@dataclass(frozen=True)
+class _Chains:
+    """The chain of each signal: the same for all of them but for operations that were settled for each by itself."""
+
+    ops: list[Op | dict[bytes, Op]]
+    axes: int
+
+    @cached_property
+    def common(self) -> Chain | None:
+        """The chain of all signals, if it is one."""
+        ops = tuple(op for op in self.ops if not isinstance(op, dict))
+        return Chain(ops, self.axes) if len(ops) == len(self.ops) else None
+
+    def of(self, group: bytes) -> Chain:
+        """The chain of one signal."""
+        return self.common or Chain(tuple(op[group] if isinstance(op, dict) else op for op in self.ops), self.axes)
+
+
+def _filtered(arrivals: Arrivals, plan: Plan, workers: Workers, tally: Tally, tail: int) -> Iterator[Results]:
     """The outputs of all steps. A step that reduces the whole signal ends a stage; the next begins with its result."""
     stage: list[BoundStep] = []
     edge = plan.rules.edge
@@ -161,13 +184,17 @@ def _filtered(
         if not isinstance(step.whole, Reduce):
             stage.append(step)
             continue
-        chain_of = _settled(stage, arrivals, plan, workers, 0)
-        results = workers.map(Batch.run, _cut(arrivals(), chain_of, edge, Tally(), 0))
+        chains = _settled(stage, arrivals, plan, workers, 0)
+        results = workers.map(Batch.run, _cut(arrivals(), _Apart(chains, edge, 0), Tally()))
         reduced = _reduced(_counted(results, stage, tally), step, plan)
-        arrivals = partial(iter, [reduced])
+        arrivals = partial(iter, reduced)
         stage, tail = [], 0
-    chain_of = _settled(stage, arrivals, plan, workers, tail)
-    yield from _counted(workers.map(Batch.run, _cut(arrivals(), chain_of, edge, tally, tail)), stage, tally)
+    chains = _settled(stage, arrivals, plan, workers, tail)
+    blocks = iter(arrivals())
+    for first in blocks:
+        signals = _signals(first[0], chains, edge, tail)
+        results = workers.map(Batch.run, _cut(chain([first], blocks), signals, tally))
+        yield from _counted(results, stage, tally)
 
 
 def _counted(results: Iterable[Results], stage: list[BoundStep], tally: Tally) -> Iterator[Results]:
@@ -180,29 +207,34 @@ def _counted(results: Iterable[Results], stage: list[BoundStep], tally: Tally) -
         yield pieces, release
 
 
-def _settled(
-    steps: list[BoundStep], arrivals: Callable[[], Iterable[list[Piece]]], plan: Plan, workers: Workers, tail: int
-) -> ChainOf:
+def _signals(first: Block, chains: _Chains, edge: Edge, tail: int) -> _Apart | Lanes:
+    """How the signals are cut into jobs that begin with the block `first`."""
+    common = chains.common
+    if first.groups is not None and edge != "wrap" and common is not None and common.uniform:
+        from convcli.engine.lanes import Lanes
+
+        return Lanes(common, edge, first.x.shape[1])
+    return _Apart(chains, edge, tail)
+
+
+def _settled(steps: list[BoundStep], arrivals: Arrivals, plan: Plan, workers: Workers, tail: int) -> _Chains:
     """The chain of each signal, after a pass over the input for every step that has to measure it first."""
     ops: list[Op | dict[bytes, Op]] = []
-
-    def chain_of(group: bytes) -> Chain:
-        return Chain(tuple(op[group] if isinstance(op, dict) else op for op in ops), plan.signal.axes)
-
     for step in steps:
         if isinstance(step.whole, Normalize):
             peaks: dict[bytes, Any] = defaultdict(partial(np.zeros, len(step.after.channels)))
-            for pieces, _ in workers.map(Batch.run, _cut(arrivals(), chain_of, plan.rules.edge, Tally(), tail)):
+            signals = _Apart(_Chains([*ops], plan.signal.axes), plan.rules.edge, tail)
+            for pieces, _ in workers.map(Batch.run, _cut(arrivals(), signals, Tally())):
                 for piece in pieces:
                     peaks[piece.group] = np.fmax(peaks[piece.group], step.whole.measure(piece.x))
             settled = {group: step.whole.settle(peak) for group, peak in peaks.items()}
             ops.append(defaultdict(partial(step.whole.settle, np.zeros(len(step.after.channels))), settled))
         else:
             ops.extend(step.ops)
-    return chain_of
+    return _Chains(ops, plan.signal.axes)
 
 
-def _reduced(results: Iterator[Results], step: BoundStep, plan: Plan) -> list[Piece]:
+def _reduced(results: Iterator[Results], step: BoundStep, plan: Plan) -> list[tuple[Block, AnyRows]]:
     """The bins of each signal, in constant memory where its length is known beforehand."""
     reduce, n = step.whole, step.before.shape[0]
     assert isinstance(reduce, Reduce)  # noqa: S101 -- what the caller has seen
@@ -221,7 +253,11 @@ def _reduced(results: Iterator[Results], step: BoundStep, plan: Plan) -> list[Pi
             running[group].add(part.x, part.rows)
     for reduction in running.values():
         _check_bins(reduction, plan)
-    return [Piece(group, *reduction.result()) for group, reduction in running.items()]
+    bins = [reduction.result() for reduction in running.values()]
+    if not bins or ALL in running:
+        return [(Block(y), rows) for y, rows in bins]
+    groups = Groups(list(running), np.repeat(np.arange(len(bins)), [len(rows) for _, rows in bins]))
+    return [(Block(np.concatenate([y for y, _ in bins]), groups), np.concatenate([rows for _, rows in bins]))]
 
 
 def _check_bins(reduction: Reduction, plan: Plan) -> None:
@@ -235,56 +271,82 @@ def _check_bins(reduction: Reduction, plan: Plan) -> None:
 # -------------------------------------------------------------------------------------------- cut and order
 
 
-def _cut(arrivals: Iterable[list[Piece]], chain_of: ChainOf, edge: Any, tally: Tally, tail: int) -> Iterator[Batch]:
-    """Jobs as soon as their inputs are there, a batch for each arrival and one for the ends of all signals."""
-    streams: dict[bytes, Stream] = {}
-    seen = 0
-    for pieces in arrivals:
+class _Apart:
+    """Signals that each go their own way, a `Stream` for each."""
+
+    def __init__(self, chains: _Chains, edge: Edge, tail: int) -> None:
+        self.chains, self.edge, self.tail = chains, edge, tail
+        self.streams: dict[bytes, Stream] = {}
+        self.next_rows: dict[bytes, int] = {}
+
+    def push(self, block: Block, rows: AnyRows) -> list[tuple[bytes, Job]]:
+        """Take in a block of samples, which stand at `rows` of the input; what can be computed now."""
         ready: list[tuple[bytes, Job]] = []
-        for piece in pieces:
-            stream = streams.get(piece.group)
+        for piece in split(block, rows):
+            stream = self.streams.get(piece.group)
             if stream is None:
-                stream = streams[piece.group] = Stream(chain_of(piece.group), edge, tail=tail)
+                stream = Stream(self.chains.of(piece.group), self.edge, tail=self.tail)
+                self.streams[piece.group] = stream
             job = stream.push(piece.x, piece.rows)
             if job is not None:
                 ready.append((piece.group, job))
-            seen = max(seen, int(piece.rows[-1]) + 1) if len(piece.rows) else seen
-        yield Batch(ready, _release(streams, seen))
-    last = [(group, job) for group, stream in streams.items() if (job := stream.finish()) is not None]
-    tally.edge_affected = sum(stream.edge_affected for stream in streams.values())
-    if last or list(streams) != [ALL]:
-        yield Batch(last, None if list(streams) == [ALL] else seen)
+            if piece.group != ALL:
+                self.next_rows[piece.group] = stream.next_row
+        return ready
+
+    def finish(self) -> list[tuple[bytes, Job]]:
+        """The outputs that were waiting for the end of the signals."""
+        return [(group, job) for group, stream in self.streams.items() if (job := stream.finish()) is not None]
+
+    def release(self, seen: int) -> int | None:
+        """The first row whose output may still be waiting, `seen` rows having come; None for a single signal."""
+        if list(self.streams) == [ALL]:
+            return None
+        return min(min(self.next_rows.values(), default=NEVER), seen)
+
+    @property
+    def edge_affected(self) -> int:
+        """How many of the outputs so far read what lies outside of their signal."""
+        return sum(stream.edge_affected for stream in self.streams.values())
 
 
-def _release(streams: dict[bytes, Stream], seen: int) -> int | None:
-    """The first row whose output may still be waiting in some signal."""
-    if list(streams) == [ALL]:
-        return None
-    waiting = [row for stream in streams.values() if (row := stream.next_row) is not None]
-    return min(waiting, default=seen)
+def _cut(arrivals: Iterable[tuple[Block, AnyRows]], signals: _Apart | Lanes, tally: Tally) -> Iterator[Batch]:
+    """Jobs as soon as their inputs are there, a batch for each arrival and one for the ends of all signals."""
+    seen = 0
+    for block, rows in arrivals:
+        ready = signals.push(block, rows)
+        seen = max(seen, rows.stop if isinstance(rows, range) else int(rows.max(initial=-1)) + 1)
+        yield Batch(ready, signals.release(seen))
+    last = signals.finish()
+    tally.edge_affected = signals.edge_affected
+    alone = signals.release(seen) is None
+    if last or not alone:
+        yield Batch(last, None if alone else seen)
 
 
 def _in_row_order(results: Iterable[Results]) -> Iterator[tuple[Array, AnyRows]]:
     """The outputs of interleaved signals merged by the rows they stand at, each as soon as no earlier one can come."""
     waiting: list[Piece] = []
-    lowest: float = np.inf
+    lowest = NEVER
     for pieces, release in results:
         waiting += pieces
-        lowest = min((lowest, *(int(piece.rows[0]) for piece in pieces)))
         if release is None:
             yield from ((piece.x, piece.rows) for piece in waiting)
-            waiting, lowest = [], np.inf
+            waiting = []
             continue
+        lowest = min((lowest, *(int(numbers_of(piece.rows).min()) for piece in pieces)))
         if release <= lowest:
             continue
         y = np.concatenate([piece.x for piece in waiting])
-        rows = np.concatenate([piece.rows for piece in waiting])
-        order = np.argsort(rows, kind="stable")
-        free = int(np.searchsorted(rows[order], release))
-        if free:
-            yield y[order[:free]], rows[order[:free]]
-        waiting = [Piece(ALL, y[order[free:]], rows[order[free:]])] if free < len(order) else []
-        lowest = int(waiting[0].rows[0]) if waiting else np.inf
+        rows = np.concatenate([numbers_of(piece.rows) for piece in waiting])
+        free = rows < release
+        out = np.flatnonzero(free)
+        out = out[np.argsort(rows[out], kind="stable")]
+        for first in range(0, len(out), RELEASED):
+            some = out[first : first + RELEASED]
+            yield y[some], rows[some]
+        waiting = [] if free.all() else [Piece(ALL, y[~free], rows[~free])]
+        lowest = int(rows[~free].min(initial=NEVER))
 
 
 def _numbered(outputs: Iterable[tuple[Array, AnyRows]]) -> Iterator[tuple[Array, AnyRows]]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # Blocks that are kept as they came; more of them, of a few rows each, are put together.
 MOST_PARTS = 16
 
+# The row of a signal from which nothing more will come.
+NEVER = (1 << 63) - 1
+
 
 class Stream:
     """Takes in a signal block by block and gives out jobs in order; a whole array is a stream of one block.
@@ -53,23 +56,23 @@ class Stream:
 
     def finish(self) -> Job | None:
         """The outputs that were waiting for the end of the signal."""
-        return self._job(self._count(), self.n + self.tail) if self.n else None
+        return self._job(self.count(self.n), self.n + self.tail) if self.n else None
 
-    def _count(self) -> int:
-        """How many outputs there are if the signal ends here."""
+    def count(self, n: int) -> int:
+        """How many outputs there are if the signal ends after `n` samples."""
         if self.edge == "valid":
-            return valid_count(self.chain, 0, self.n)
-        return self.chain.count(0, self.n + self.tail)
+            return valid_count(self.chain, 0, n)
+        return self.chain.count(0, n + self.tail)
 
     @property
-    def next_row(self) -> int | None:
-        """The input row at which the next output will stand; None if that has not come and would not if all ended here.
+    def next_row(self) -> int:
+        """The input row at which the next output will stand; NEVER if that has not come and would not at an end here.
 
         A last window that the signal does not fill stands at the last row there is.
         """
         at = int(self._stands(np.array([self.done]))[0])
-        if at >= self.n and self._count() <= self.done:
-            return None
+        if at >= self.n and self.count(self.n) <= self.done:
+            return NEVER
         return int(self._rows()[min(max(at, 0), self.n - 1) - self.first])
 
     @property
@@ -77,12 +80,12 @@ class Stream:
         """How many of the outputs so far read what lies outside of the signal."""
         if self.edge == "valid" or not self.kept:
             return 0
-        inner = [_undisturbed(self.chain, 0, self.n, self.done)]
+        inner = [undisturbed(self.chain, 0, self.n, self.done)]
         outputs = [self.done]
         if self.chain.axes == 2:
             columns = self.kept[0].shape[1]
             outputs.append(self.chain.count(1, columns))
-            inner.append(_undisturbed(self.chain, 1, columns, outputs[1]))
+            inner.append(undisturbed(self.chain, 1, columns, outputs[1]))
         return int(np.prod(outputs) - np.prod(inner))
 
     def _stands(self, k: Rows) -> Rows:
@@ -178,7 +181,7 @@ def _joined(rows: list[AnyRows]) -> AnyRows:
     return np.concatenate(rows)
 
 
-def _undisturbed(chain: Chain, axis: int, n: int, outputs: int) -> int:
+def undisturbed(chain: Chain, axis: int, n: int, outputs: int) -> int:
     """How many of the outputs read nothing but the `n` samples of the signal."""
     along = chain.reach[axis]
     first = -(-along.before * along.phases // along.step)

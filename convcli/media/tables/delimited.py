@@ -26,6 +26,9 @@ BOM = b"\xef\xbb\xbf"
 MAX_RECORD = 64 << 20
 DELIMITERS = b",;\t"
 
+# Bytes that are looked at together: what is made of them stays in the cache, and in memory that is there already.
+NEAR = 1 << 17
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
@@ -87,6 +90,12 @@ class Cells:
         """Cell `row` for a message."""
         return self.data[self.start[row] : self.stop[row]].decode("utf-8", "replace")
 
+    @property
+    def bare(self) -> bool:
+        """Whether no cell begins or ends in a quote, a space or a tab."""
+        octets = np.frombuffer(self.data, np.uint8)
+        return not (_AROUND[octets[self.start]].any() or _AROUND[octets[self.stop - 1]].any())
+
     def unquoted(self) -> Cells:
         """The cells without the quotes around them."""
         octets = np.frombuffer(self.data, np.uint8)
@@ -107,7 +116,11 @@ class Cells:
 
     def numerals(self) -> Cells:
         """The part of each cell that should read as a number."""
-        return self.stripped().unquoted().stripped()
+        return self if self.bare else self.stripped().unquoted().stripped()
+
+
+_AROUND = np.zeros(256, np.bool_)
+_AROUND[[QUOTE, *BLANKS]] = True
 
 
 def _blank(octets: Octets) -> npt.NDArray[np.bool_]:
@@ -227,15 +240,15 @@ def lay_out(piece: Piece, dialect: Dialect, *, width: int, wanted: tuple[int, ..
     with the row after them, except in a table of one column, where an empty line is an empty cell.
     """
     octets = np.frombuffer(piece.data, np.uint8)
-    found = (octets == dialect.delimiter[0]) | (octets == dialect.newline[0])
-    cuts = np.flatnonzero(found)
+    cuts, lines = _cuts(octets, dialect)
     if len(piece.marks):
         cuts = cuts[np.searchsorted(piece.marks, cuts) % 2 == 0]
-    is_end = octets[cuts] == dialect.newline[0]
-    if len(cuts) == width * np.count_nonzero(is_end) and is_end[width - 1 :: width].all():
+        lines = int(np.count_nonzero(octets[cuts] == dialect.newline[0]))
+    if len(cuts) == width * lines and (octets[cuts[width - 1 :: width]] == dialect.newline[0]).all():
         grid = cuts.reshape(-1, width)
         begins = np.concatenate(([0], grid[:-1, -1] + 1)) if len(grid) else np.empty(0, np.int64)
     else:
+        is_end = octets[cuts] == dialect.newline[0]
         grid, begins = _uneven(piece, dialect, cuts, is_end, width=width, name=name)
     ends = grid[:, -1]
     if dialect.newline == b"\n" and len(ends):
@@ -246,11 +259,23 @@ def lay_out(piece: Piece, dialect: Dialect, *, width: int, wanted: tuple[int, ..
         column: Cells(
             piece.data,
             begins if column == 0 else grid[:, column - 1] + 1,
-            ends if column == width - 1 else grid[:, column],
+            ends if column == width - 1 else grid[:, column].copy(),  # a view would hold all of the grid
         )
         for column in wanted
     }
     return Layout(piece=piece, bounds=bounds, begins=begins, ends=ends, cells=cells)
+
+
+def _cuts(octets: Octets, dialect: Dialect) -> tuple[Offsets, int]:
+    """Where all delimiters and line ends stand, and how many line ends they are."""
+    parts, lines = [np.empty(0, np.int64)], 0
+    for first in range(0, len(octets), NEAR):
+        part = octets[first : first + NEAR]
+        found = part == dialect.newline[0]
+        lines += int(np.count_nonzero(found))
+        found |= part == dialect.delimiter[0]
+        parts.append(np.flatnonzero(found) + first)
+    return np.concatenate(parts), lines
 
 
 def _uneven(
@@ -284,30 +309,37 @@ def whole_records(
 
     line, offset : those of the first byte. The last piece may hold nothing but blank lines; every other has a row.
     """
-    held, index, openers = b"", 0, dialect.delimiter + dialect.newline
+    index, openers = 0, dialect.delimiter + dialect.newline
     parts: list[bytes] = []
     for fresh in reads:
         parts.append(fresh)
         if dialect.newline not in fresh:
             _refuse_endless(sum(map(len, parts)), line, name)
             continue
-        held = b"".join(parts)
-        marks = quote_marks(held, openers)
-        cut = end_of_records(held, marks, dialect.newline)
-        _refuse_endless(len(held) - cut, line, name)
-        parts = [held]
-        data = held[:cut]
-        if cut and (width == 1 or not dialect.is_blank(data)):
-            marks = marks[: np.searchsorted(marks, cut)]
+        data, marks, rest = _divided(parts, openers, dialect.newline)
+        _refuse_endless(len(rest), line, name)
+        parts = [data, rest]
+        if data and (width == 1 or not dialect.is_blank(data)):
             piece = Piece(index=index, line=line, offset=offset, data=data, marks=marks)
-            parts = [held[cut:]]
-            offset += cut
+            parts = [rest]
+            offset += len(data)
             line += _count(data, dialect.newline)
             index += 1
             yield piece
     rest = b"".join(parts)
     if rest:
         yield _last_piece(rest, dialect, index=index, line=line, offset=offset, name=name)
+
+
+def _divided(parts: list[bytes], openers: bytes, newline: bytes) -> tuple[bytes, Offsets, bytes]:
+    """The whole records in what was read, their quotes and the rest; a line end stands in the last of the parts."""
+    if not any(b'"' in part for part in parts):
+        cut = parts[-1].rfind(newline) + 1
+        return b"".join((*parts[:-1], memoryview(parts[-1])[:cut])), np.empty(0, np.int64), parts[-1][cut:]
+    held = b"".join(parts)
+    marks = quote_marks(held, openers)
+    cut = end_of_records(held, marks, newline)
+    return held[:cut], marks[: np.searchsorted(marks, cut)], held[cut:]
 
 
 def _last_piece(rest: bytes, dialect: Dialect, *, index: int, line: int, offset: int, name: str) -> Piece:
@@ -332,4 +364,7 @@ def _refuse_endless(length: int, line: int, name: str) -> None:
 
 
 def _count(data: bytes, newline: bytes) -> int:
-    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == newline[0]))
+    octets = np.frombuffer(data, np.uint8)
+    return sum(
+        int(np.count_nonzero(octets[first : first + NEAR] == newline[0])) for first in range(0, len(octets), NEAR)
+    )

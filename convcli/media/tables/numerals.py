@@ -10,13 +10,12 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from convcli.media.tables.delimited import Cells
+from convcli.media.tables.delimited import Cells
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
@@ -107,7 +106,7 @@ def _read_columnar(cells: Cells, decimal: str) -> Floats:
     values = np.full(len(cells), np.nan)
     # Number-like by the first byte; the rest (names of missing values, inf) is rare and read one by one.
     plain = _NUMERIC_START[octets[cells.start]] & (cells.stop > cells.start)
-    texts = _gather(cells, np.flatnonzero(plain))
+    texts = _gather(cells if plain.all() else Cells(cells.data, cells.start[plain], cells.stop[plain]))
     if decimal == ",":
         texts = _translated(texts, _SWAP)
     try:
@@ -130,20 +129,20 @@ def distinct(cells: Cells) -> tuple[list[bytes], npt.NDArray[np.int64]]:
     """The different texts of a column as they come, and for each cell which of them it is; for large blocks."""
     import pyarrow as pa
 
-    found = _gather(cells, np.arange(len(cells))).cast(pa.binary()).dictionary_encode()
+    found = _gather(cells).cast(pa.binary()).dictionary_encode()
     codes = np.frombuffer(found.indices.buffers()[1], np.int32, len(cells)).astype(np.int64)
     return found.dictionary.to_pylist(), codes
 
 
-def _gather(cells: Cells, rows: npt.NDArray[np.int64]) -> Any:
-    """The cells of `rows` as a pyarrow string array."""
+def _gather(cells: Cells) -> Any:
+    """The cells as a pyarrow string array."""
     import pyarrow as pa
 
-    offsets = np.empty(2 * len(rows) + 1, np.int32)
-    offsets[0:-1:2], offsets[1::2] = cells.start[rows], cells.stop[rows]
-    offsets[-1] = offsets[-2] if len(rows) else 0
+    offsets = np.empty(2 * len(cells) + 1, np.int32)
+    offsets[0:-1:2], offsets[1::2] = cells.start, cells.stop
+    offsets[-1] = offsets[-2] if len(cells) else 0
     spans = from_offsets(offsets, pa.py_buffer(cells.data), pa.string())
-    return spans.take(as_int32(np.arange(0, 2 * len(rows), 2, dtype=np.int32)))
+    return spans.take(as_int32(np.arange(0, 2 * len(cells), 2, dtype=np.int32)))
 
 
 def _translated(texts: Any, table: bytes) -> Any:

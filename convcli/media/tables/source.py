@@ -385,7 +385,7 @@ def _shown(cell: str) -> str:
 
 def _groups(cells: Cells) -> Groups:
     """The group of each row: names without their quotes, numbered as they come."""
-    cells = cells.unquoted()
+    cells = cells if cells.bare else cells.unquoted()
     if columnar(len(cells.data)):
         return Groups(*distinct(cells))
     texts = cells.texts()

@@ -172,13 +172,13 @@ def _contiguous(rows: Rows) -> bool:
 def _slots(passage: Passage, rows: Rows, places: Places) -> Offsets:
     """The spans that are replaced, `(rows, slots, 2)`, in the order of the text.
 
-    Replacing: one per column. Appending: a delimiter and a number per column, all of no width at the end of the row.
+    Replacing: one per column. Appending: one of no width at the end of the row, for all columns.
     Where rows between are left out, one more slot per row swallows what stands before the next.
     """
     layout = passage.layout
     if places.append:
         ends = layout.ends[rows]
-        spans = [(ends, ends)] * (2 * len(places.columns))
+        spans = [(ends, ends)]
     else:
         columns = [passage.numerals[channel] for channel in _channel_order(places)]
         spans = [(cells.start[rows], cells.stop[rows]) for cells in columns]
@@ -209,8 +209,8 @@ def _splice_small(passage: Passage, rows: Rows, y: Floats, slots: Offsets, place
     for slot, channel in enumerate(_channel_order(places)):
         texts = write_numbers(y[:, channel], decimals=places.decimals, decimal=places.dialect.decimal)
         if places.append:
-            fills[2 * slot] = [places.dialect.delimiter] * len(rows)
-            fills[2 * slot + 1] = _dressed(texts, places, ())
+            new = _dressed(texts, places, ())
+            fills[0] = [before + places.dialect.delimiter + text for before, text in zip(fills[0], new, strict=True)]
         else:
             start, stop = slots[:, slot, 0], slots[:, slot, 1]
             bare = np.frombuffer(data, np.uint8)[start - 1] != QUOTE
@@ -250,23 +250,22 @@ def _splice_columnar(passage: Passage, rows: Rows, y: Floats, slots: Offsets, pl
     extra = from_offsets(np.array([0, 0, 1], np.int32), pa.py_buffer(places.dialect.delimiter), pa.binary())
     arrays, held = [spans, extra], len(spans) + 2
     empty, delimiter = len(spans), len(spans) + 1
-    order = np.arange(len(spans), dtype=np.int32)
-    fills = order[1::2].reshape(len(rows), -1)
-    fills[:, len(places.columns) * (1 + places.append) :] = empty
+    old = np.arange(len(spans) - 1, dtype=np.int32).reshape(len(rows), slots.shape[1], 2)
+    # What a row is made of, one place in the arrays after the other.
+    made = [old[:, 0, 0]] if places.append else []
     for slot, channel in enumerate(_channel_order(places)):
         texts, at = write_columnar(y[:, channel], decimals=places.decimals, decimal=places.dialect.decimal)
-        new = at + np.int32(held)
-        new[np.isnan(y[:, channel])] = empty
+        new = np.where(np.isnan(y[:, channel]), empty, at + np.int32(held))
         if places.append:
-            fills[:, 2 * slot] = delimiter
-            fills[:, 2 * slot + 1] = new
+            made += [np.full(len(rows), delimiter), new]
         else:
-            fills[:, slot] = np.where(_both_missing(passage, rows, y, channel), fills[:, slot], new)
+            made += [old[:, slot, 0], np.where(_both_missing(passage, rows, y, channel), old[:, slot, 1], new)]
         arrays.append(texts)
         held += len(texts)
-    order[1::2] = fills.reshape(-1)
-    joined = pa.concat_arrays(arrays).take(as_int32(order))
-    return _text_of(joined)
+    if not _contiguous(rows):
+        made.append(old[:, -1, 0])
+    order = np.append(np.stack(made, axis=1).reshape(-1).astype(np.int32), np.int32(len(spans) - 1))
+    return _text_of(pa.concat_arrays(arrays).take(as_int32(order)))
 
 
 def _text_of(joined: Any) -> memoryview:

@@ -52,6 +52,11 @@ class Layout:
         return self.rows * self.columns
 
     @property
+    def stored_bytes(self) -> int:
+        """The size of all samples."""
+        return self.pixels * len(self.channels) * self.dtype.itemsize
+
+    @property
     def colours(self) -> tuple[int, ...]:
         """The indices of the channels that are not the opacity."""
         return tuple(index for index in range(len(self.channels)) if index != self.alpha)

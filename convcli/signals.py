@@ -62,7 +62,10 @@ class Groups:
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive samples: `x` is `(n, channels)` or `(rows, columns, channels)` floating; NaN is missing."""
+    """Consecutive samples: `x` is `(n, channels)` or `(rows, columns, channels)` floating; NaN is missing.
+
+    From a Source that has a `decode_bytes` they may be uint8, which stand for float32.
+    """
 
     x: Array
     groups: Groups | None = None

@@ -43,9 +43,9 @@ CHUNK = 8192
 def correlate_valid(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...], *, exact: bool) -> Array:
     """The valid correlation of `x` with `w` along its `w.ndim` leading axes, every `step`-th output.
 
-    x : (n, channels) or (rows, columns, channels) finite floating; w : (k,) or (height, width)
+    x : (n, channels) or (rows, columns, channels) floating, or a picture of uint8; w : (k,) or (height, width)
     exact : keep to the direct path up to EXACT_TAPS, for answers that do not depend on where a block ends
-    Returns ((n - k) // step + 1, ...), of the dtype of x. Raises ValueError if `x` is shorter than `w`.
+    Returns ((n - k) // step + 1, ...), of the dtype of x (float32 for uint8). Raises ValueError if `x` is shorter.
     """
     if any(n < k for n, k in zip(x.shape, w.shape, strict=False)):
         raise ValueError(f"{x.shape} holds no window of {w.shape}")
@@ -69,7 +69,8 @@ def mean_valid(x: Array, w: npt.NDArray[np.float64], divisor: float, step: tuple
     if divisor == 1:
         return correlate_valid(x, w, step, exact=exact)
     if not exact or w.ndim > 1 or w.size > EXACT_TAPS or x.dtype != np.float64:
-        return correlate_valid(x, w, step, exact=exact) / x.dtype.type(divisor)
+        y = correlate_valid(x, w, step, exact=exact)
+        return np.divide(y, y.dtype.type(divisor), out=y)
     high, low = halves(x)
     return quotient(
         correlate_valid(high, w, step, exact=True), correlate_valid(low, w, step, exact=True), np.float64(divisor)
@@ -108,7 +109,7 @@ def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
 
 
 def _finite(x: Array) -> bool:
-    return x.size == 0 or (math.isfinite(x.min()) and math.isfinite(x.max()))
+    return x.dtype == np.uint8 or x.size == 0 or (math.isfinite(x.min()) and math.isfinite(x.max()))
 
 
 def _around_infinities(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...], *, exact: bool) -> Array:
@@ -249,11 +250,14 @@ def _fill_frames(frames: Array, lane: Array, first: int, hop: int) -> int:
 
 def _plane(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array:
     pair = factor(w)
+    if pair is not None and step == (1, 1) and max(w.shape) <= LARGEST_DIRECT_LINE:
+        return _filter_lines(x, *pair)
+    x = x.astype(np.float32) if x.dtype == np.uint8 else x
     if pair is not None and step != (1, 1):
         column, row = pair
         return _strided_lines(_strided_lines(x, column, step[0], 0), row, step[1], 1)
     if pair is not None:
-        y = _separable(x, *pair)
+        y = _overlap_save_lines(x, *pair)
     elif w.size <= LARGEST_DIRECT_PLANE:
         y = _filter_plane(x, w)
     else:
@@ -297,13 +301,16 @@ def _strided_lines(x: Array, w: npt.NDArray[np.float64], step: int, axis: int) -
     return np.moveaxis(y.reshape(outputs, *lines.shape[1:]), 0, axis)
 
 
-def _separable(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64]) -> Array:
+def _overlap_save_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64]) -> Array:
+    across = overlap_save(x.swapaxes(0, 1), row).swapaxes(0, 1) if row.size > 1 else x * row[0]
+    return overlap_save(np.ascontiguousarray(across), column) if column.size > 1 else across * column[0]
+
+
+def _filter_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64]) -> Array:
     import cv2
 
-    if max(column.size, row.size) > LARGEST_DIRECT_LINE:
-        across = overlap_save(x.swapaxes(0, 1), row).swapaxes(0, 1) if row.size > 1 else x * row[0]
-        return overlap_save(np.ascontiguousarray(across), column) if column.size > 1 else across * column[0]
-    y = cv2.sepFilter2D(np.ascontiguousarray(x), -1, row, column, borderType=cv2.BORDER_CONSTANT)
+    depth = cv2.CV_32F if x.dtype == np.uint8 else -1
+    y = cv2.sepFilter2D(np.ascontiguousarray(x), depth, row, column, borderType=cv2.BORDER_CONSTANT)
     return _crop(np.asarray(y), x, (column.size, row.size))
 
 

@@ -41,6 +41,8 @@ class Stream:
     def push(self, x: Array, rows: Rows) -> Job | None:
         """Take in the next samples, which stand at `rows` of the input; a job if outputs can be known now."""
         if len(x):
+            if x.dtype == np.uint8 and self.edge == "shrink":  # no byte says that something is missing
+                x = x.astype(np.float32)
             self.kept.append(x)
             self.kept_rows.append(rows)
             self.n += len(x)

@@ -9,7 +9,10 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # What is said of the picture (TIFF 6.0, Exif 2.32), and not of how its pixels are stored: names, descriptions, dates.
 DESCRIBING = {269, 270, 271, 272, 285, 305, 306, 315, 316, 33432}
@@ -54,6 +57,12 @@ class Entry:
         """The first number, of a field of whole numbers."""
         return int.from_bytes(self.data[: _SIZES[self.kind][1]], "little")
 
+    @property
+    def values(self) -> tuple[int, ...]:
+        """All numbers, of a field of whole numbers that are not negative; none of any other field."""
+        code = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(self.kind)
+        return struct.unpack(f"<{self.count}{code}", self.data) if code else ()
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -96,6 +105,29 @@ def read_directory(file: BinaryIO, *, largest: int = LARGEST) -> dict[int, Entry
     """The fields of the first directory, by their tags; what cannot be understood or is too large is left out."""
     found = _open(file)
     return {} if found is None else _read(file, *found, depth=0, largest=largest)
+
+
+def read_directories(file: BinaryIO) -> Iterator[dict[int, Entry]]:
+    """The fields of every directory, one after the other; the nested ones are left out."""
+    file.seek(0)
+    found = _open(file)
+    seen: set[int] = set()
+    while found is not None and found[1] and found[1] not in seen:
+        shape, offset = found
+        seen.add(offset)
+        fields = _read(file, shape, offset, depth=2, largest=LARGEST)
+        yield fields
+        file.seek(offset)
+        count = struct.unpack(shape.counter, file.read(struct.calcsize(shape.counter)))[0]
+        file.seek(count * shape.entry, 1)
+        link = file.read(struct.calcsize(shape.word))
+        found = (shape, struct.unpack(shape.word, link)[0]) if len(link) == struct.calcsize(shape.word) else None
+
+
+def byte_order(file: BinaryIO) -> Literal["<", ">"]:
+    """How numbers stand in a TIFF, in the letters of `struct`."""
+    file.seek(0)
+    return ">" if file.read(2) == b"MM" else "<"
 
 
 def _read(file: BinaryIO, shape: Shape, offset: int, *, depth: int, largest: int) -> dict[int, Entry]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.polyphase import groups_per_row, phased_product
+from convcli.core.polyphase import groups_per_row, phased_lines, phased_product
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -252,6 +252,8 @@ def _plane(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array
     pair = factor(w)
     if pair is not None and step == (1, 1) and max(w.shape) <= LARGEST_DIRECT_LINE:
         return _filter_lines(x, *pair)
+    if step == w.shape and max(step) <= LARGEST_BLOCK and (w == 1).all():
+        return _block_sums(x, w.shape)
     x = x.astype(np.float32) if x.dtype == np.uint8 else x
     if pair is not None and step != (1, 1):
         column, row = pair
@@ -268,6 +270,9 @@ def _plane(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array
 # Above this many taps a dense 2-D kernel goes through the FFT, and above it on one axis a separable one does.
 LARGEST_DIRECT_PLANE = 170
 LARGEST_DIRECT_LINE = 160
+
+# Up to this side the blocks of a mean are added up row by row.
+LARGEST_BLOCK = 16
 
 
 def factor(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
@@ -294,11 +299,25 @@ def _strided_lines(x: Array, w: npt.NDArray[np.float64], step: int, axis: int) -
     if w.size == 1:
         y: Array = x[(slice(None),) * axis + (slice(None, None, step),)] * w.astype(x.dtype)
         return y
-    lines = np.moveaxis(x, axis, 0)
-    lanes = np.ascontiguousarray(lines).reshape(len(lines), -1)
-    outputs = (len(lines) - w.size) // step + 1
-    y = phased_product(lanes, w[None], np.zeros(1, np.int64), step, (0, outputs))
-    return np.moveaxis(y.reshape(outputs, *lines.shape[1:]), 0, axis)
+    outputs = (x.shape[axis] - w.size) // step + 1
+    return phased_lines(x, w[None], np.zeros(1, np.int64), step, (0, outputs), axis=axis)
+
+
+def _block_sums(x: Array, size: tuple[int, ...]) -> Array:
+    """The sums of blocks of `size` that lie side by side."""
+    (height, width), channels = size, x.shape[-1]
+    rows, columns = x.shape[0] // height, x.shape[1] // width
+    total: Any = x[: rows * height : height]
+    for j in range(1, height):
+        part = x[j : rows * height : height]
+        # Two bytes hold the sum of as many bytes as a small block is high.
+        total = np.add(total, part, dtype=np.uint16 if x.dtype == np.uint8 else x.dtype, casting="unsafe")
+    y = np.empty((rows, columns, channels), np.float32 if x.dtype == np.uint8 else x.dtype)
+    for c in range(channels):  # long loops: the channels lie beside each other
+        np.copyto(y[..., c], total[:, : columns * width : width, c])
+        for i in range(1, width):
+            y[..., c] += total[:, i : columns * width : width, c]
+    return y
 
 
 def _overlap_save_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64]) -> Array:

@@ -7,7 +7,7 @@ one channel axis last. The paths differ in speed, never in the answer beyond rou
   size give bit for bit the same answer.
 * product: windows times a banded Toeplitz matrix (BLAS), for strides.
 * fft: overlap-save (Stockham 1966; Oppenheim & Schafer, Discrete-Time Signal Processing, 8.7.3).
-* planes: OpenCV's direct filters, for images; separable kernels as two passes.
+* planes: OpenCV's filters, for images; separable kernels as two passes, others from some 50 taps on by its FFT tiles.
 """
 
 from __future__ import annotations
@@ -258,17 +258,11 @@ def _plane(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array
     if pair is not None and step != (1, 1):
         column, row = pair
         return _strided_lines(_strided_lines(x, column, step[0], 0), row, step[1], 1)
-    if pair is not None:
-        y = _overlap_save_lines(x, *pair)
-    elif w.size <= LARGEST_DIRECT_PLANE:
-        y = _filter_plane(x, w)
-    else:
-        y = _overlap_save_plane(x, w)
+    y = _overlap_save_lines(x, *pair) if pair is not None else _filter_plane(x, w)
     return y if step == (1, 1) else np.ascontiguousarray(y[:: step[0], :: step[1]])
 
 
-# Above this many taps a dense 2-D kernel goes through the FFT, and above it on one axis a separable one does.
-LARGEST_DIRECT_PLANE = 170
+# Above this many taps along one axis a separable kernel goes through the FFT.
 LARGEST_DIRECT_LINE = 160
 
 # Up to this side the blocks of a mean are added up row by row.
@@ -346,20 +340,3 @@ def _crop(y: Array, x: Array, shape: tuple[int, ...]) -> Array:
     y = y.reshape(x.shape)
     top, left = height // 2, width // 2
     return y[top : top + rows - height + 1, left : left + columns - width + 1]
-
-
-def _overlap_save_plane(x: Array, w: npt.NDArray[np.float64]) -> Array:
-    """The valid 2-D correlation by tiles of F x F."""
-    (height, width), (rows, columns, channels) = w.shape, x.shape
-    side = max(128, 1 << (2 * max(height, width) - 1).bit_length())
-    tall, wide = side - height + 1, side - width + 1
-    response = np.fft.rfft2(w[::-1, ::-1].astype(x.dtype), (side, side))
-    y = np.empty((rows - height + 1, columns - width + 1, channels), x.dtype)
-    for top in range(0, y.shape[0], tall):
-        for left in range(0, y.shape[1], wide):
-            tile = x[top : top + side, left : left + side].transpose(2, 0, 1)
-            back = np.fft.irfft2(np.fft.rfft2(tile, (side, side)) * response, (side, side))
-            target = y[top : top + tall, left : left + wide]
-            good = back[:, height - 1 : height - 1 + target.shape[0], width - 1 : width - 1 + target.shape[1]]
-            target[:] = good.transpose(1, 2, 0)
-    return y

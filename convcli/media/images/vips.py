@@ -264,6 +264,8 @@ def _orientation(image: Any) -> int:
 
 def _format(image: Any) -> str:
     """The name of the format, from that of the loader: `jpegload_source` is a jpeg."""
+    if not image.get_typeof("vips-loader"):
+        return "vips"  # its own format, of which libvips does not tell
     loader = str(image.get("vips-loader")).split("load")[0].lower()
     if loader == "heif" and image.get_typeof("heif-compression") and image.get("heif-compression") == "av1":
         return "avif"

@@ -84,9 +84,13 @@ def _fields(file: io.BytesIO) -> dict[int, tiff.Entry]:
 
 def _blank(layout: Layout, rows: int) -> Any:
     """A column of black pixels."""
-    kind = next(name for name, code in DTYPES.items() if np.dtype(code) == layout.dtype)
-    black = vips().Image.black(1, rows, bands=len(layout.channels)).cast(kind)
+    black = vips().Image.black(1, rows, bands=len(layout.channels)).cast(_vips_format(layout.dtype))
     return black.copy(interpretation=layout.interpretation)
+
+
+def _vips_format(dtype: np.dtype[Any]) -> str:
+    """The name by which libvips calls a type."""
+    return next(name for name, code in DTYPES.items() if np.dtype(code) == dtype)
 
 
 class VipsWriter:
@@ -104,7 +108,7 @@ class VipsWriter:
             self._path = target
         else:
             self._scratch, self._path = scratch()
-        tall = replace(plan.layouts[0], rows=sum(layout.rows for layout in plan.layouts))
+        tall = _as_bytes(plan.layouts)
         self._feed = Feed()
         self._pixels = TiffWriter(self._feed, [(_bare_fields(tall), tall)])
         self._pixels.start()
@@ -181,7 +185,9 @@ class VipsWriter:
     def _open(self, source: Any) -> Any:
         """The pixels as a picture of which nothing is known but its shape and what its numbers mean."""
         image = vips().Image.tiffload_source(source, access="sequential", fail_on="error")
-        image = image.copy(interpretation=self._plan.layouts[0].interpretation, xres=1, yres=1)
+        layout = self._plan.layouts[0]
+        shape = {"format": _vips_format(layout.dtype), "bands": len(layout.channels)}
+        image = image.copy(**shape, interpretation=layout.interpretation, xres=1, yres=1)
         for name in image.get_fields():
             if name not in _OF_THE_PIXELS:
                 image.remove(name)
@@ -265,6 +271,14 @@ class Feed:
             self._passed += len(part)
             wanted -= len(part)
         return parts
+
+
+def _as_bytes(layouts: Sequence[Layout]) -> Layout:
+    """All pages below each other, every byte a channel of its own: libvips reads not every type from a TIFF."""
+    first = layouts[0]
+    channels = tuple(f"byte{number}" for number in range(len(first.channels) * first.dtype.itemsize))
+    rows = sum(layout.rows for layout in layouts)
+    return replace(first, rows=rows, channels=channels, dtype=np.dtype(np.uint8))
 
 
 def _bare_fields(layout: Layout) -> dict[int, tiff.Entry]:

@@ -54,7 +54,7 @@ def gaussian(photo: str, suffix: str) -> Job:
         source,
         ["gaussian:3"],
         (
-            Peer("libvips float", p.PYVIPS, script("vips_gaussian", source, OUT), 3, limit, "25 taps, rounded"),
+            Peer("libvips float", p.PYVIPS, script("vips_gaussian", source, OUT), 3, limit, "23 taps, rounded"),
             Peer(
                 "libvips integer",
                 p.VIPS,

@@ -18,7 +18,7 @@ from convcli.errors import InputError, OutputError, RequestError
 from convcli.media.images import layout as image_layout
 from convcli.media.images import png as image_png
 from convcli.media.images import tiff as image_tiff
-from convcli.media.images import writers as image_writers
+from convcli.media.images import vips_writer as image_vips_writer
 from convcli.media.images.color import from_light, luma, to_light
 from convcli.media.images.details import find_format, format_of, jpeg_quality
 from convcli.media.images.exif import refresh
@@ -155,7 +155,7 @@ def test_identity_is_bit_exact(tmp_path: Path, suffix: str, dtype: str, channels
 
 
 def test_identity_with_a_temporary_file_for_libvips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_writers, "_HELD", 100)
+    monkeypatch.setattr(image_vips_writer, "_MOST_WAITING", 100)
     a = save(tmp_path / "a.tif", noise(300, 200, 3, "u2"), "rgb16")
     run(a, tmp_path / "b.tif")
     assert np.array_equal(load(a), load(tmp_path / "b.tif"))

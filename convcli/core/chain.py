@@ -192,11 +192,14 @@ class Job:
     def _run(self) -> Array:
         if any(stop <= start for start, stop in self.span):  # a picture narrower than a window, under `valid`
             shape = (*(max(0, stop - start) for start, stop in self.span), self.chain.channels(self.inputs.channels))
-            return np.empty(shape, self.inputs.parts[0].dtype)
+            dtype = self.inputs.parts[0].dtype
+            return np.empty(shape, np.float32 if dtype == np.uint8 else dtype)
         along = self.chain.reads(*self.span[0])
         across = [self.chain.needs(axis, *self.span[axis]) for axis in range(1, self.chain.axes)]
         following = self.chain.reads(self.next_start, self.next_start + 1)
         x, ends = self.inputs(), self.ends
+        if x.dtype == np.uint8 and not (self.chain.ops and getattr(self.chain.ops[0], "reads_bytes", False)):
+            x = x.astype(np.float32)
         for number, op in enumerate(self.chain.ops):
             earlier = _Earlier(self.previous, number)
             known, low, _ = along[number]

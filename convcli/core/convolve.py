@@ -7,7 +7,7 @@ one channel axis last. The paths differ in speed, never in the answer beyond rou
   size give bit for bit the same answer.
 * product: windows times a banded Toeplitz matrix (BLAS), for strides.
 * fft: overlap-save (fourier.py).
-* planes: OpenCV's direct filters, for images; separable kernels as two passes.
+* planes: OpenCV's filters, for images; separable kernels as two passes, others from some 50 taps on by its FFT tiles.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.fourier import overlap_save, points_per_output
-from convcli.core.polyphase import groups_per_row, phased_product
+from convcli.core.polyphase import groups_per_row, phased_lines, phased_product
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -51,10 +51,10 @@ def correlate_valid(
 ) -> Array:
     """The valid correlation of `x` with `w` along its `w.ndim` leading axes, every `step`-th output.
 
-    x : (n, channels) or (rows, columns, channels) floating without NaN; w : (k,) or (height, width)
+    x : (n, channels) or (rows, columns, channels) floating without NaN, or a picture of uint8; w : (k,) or (height, width)
     exact : keep to the direct path up to EXACT_TAPS, for answers that do not depend on where a block ends
     finite : x is known to hold no infinity
-    Returns ((n - k) // step + 1, ...), of the dtype of x. Raises ValueError if `x` is shorter than `w`.
+    Returns ((n - k) // step + 1, ...), of the dtype of x (float32 for uint8). Raises ValueError if `x` is shorter.
     """
     if any(n < k for n, k in zip(x.shape, w.shape, strict=False)):
         raise ValueError(f"{x.shape} holds no window of {w.shape}")
@@ -86,7 +86,8 @@ def mean_valid(
     if divisor == 1:
         return correlate_valid(x, w, step, exact=exact, finite=finite)
     if not exact or w.ndim > 1 or w.size > EXACT_TAPS or x.dtype != np.float64:
-        return correlate_valid(x, w, step, exact=exact, finite=finite) / x.dtype.type(divisor)
+        y = correlate_valid(x, w, step, exact=exact, finite=finite)
+        return np.divide(y, y.dtype.type(divisor), out=y)
     high, low = (correlate_valid(half, w, step, exact=True, finite=finite) for half in halves(x))
     return quotient(high, low, np.float64(divisor))
 
@@ -124,6 +125,8 @@ def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
 
 def all_finite(x: Array) -> bool:
     """Whether there is neither NaN nor infinity."""
+    if x.dtype == np.uint8:
+        return True
     # One pass where all is well: no sum with NaN or infinity in it is finite, though a sum of large numbers may not be.
     return math.isfinite(x.sum()) or (math.isfinite(x.min()) and math.isfinite(x.max()))
 
@@ -199,21 +202,23 @@ def _window(
 
 def _plane(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array:
     pair = factor(w)
+    if pair is not None and step == (1, 1) and max(w.shape) <= LARGEST_DIRECT_LINE:
+        return _filter_lines(x, *pair)
+    if step == w.shape and max(step) <= LARGEST_BLOCK and (w == 1).all():
+        return _block_sums(x, w.shape)
+    x = x.astype(np.float32) if x.dtype == np.uint8 else x
     if pair is not None and step != (1, 1):
         column, row = pair
         return _strided_lines(_strided_lines(x, column, step[0], 0), row, step[1], 1)
-    if pair is not None:
-        y = _separable(x, *pair)
-    elif w.size <= LARGEST_DIRECT_PLANE:
-        y = _filter_plane(x, w)
-    else:
-        y = _overlap_save_plane(x, w)
+    y = _overlap_save_lines(x, *pair) if pair is not None else _filter_plane(x, w)
     return y if step == (1, 1) else np.ascontiguousarray(y[:: step[0], :: step[1]])
 
 
-# Above this many taps a dense 2-D kernel goes through the FFT, and above it on one axis a separable one does.
-LARGEST_DIRECT_PLANE = 170
+# Above this many taps along one axis a separable kernel goes through the FFT.
 LARGEST_DIRECT_LINE = 160
+
+# Up to this side the blocks of a mean are added up row by row.
+LARGEST_BLOCK = 16
 
 
 def factor(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
@@ -240,20 +245,37 @@ def _strided_lines(x: Array, w: npt.NDArray[np.float64], step: int, axis: int) -
     if w.size == 1:
         y: Array = x[(slice(None),) * axis + (slice(None, None, step),)] * w.astype(x.dtype)
         return y
-    lines = np.moveaxis(x, axis, 0)
-    lanes = np.ascontiguousarray(lines).reshape(len(lines), -1)
-    outputs = (len(lines) - w.size) // step + 1
-    y = phased_product(lanes, w[None], np.zeros(1, np.int64), step, (0, outputs))
-    return np.moveaxis(y.reshape(outputs, *lines.shape[1:]), 0, axis)
+    outputs = (x.shape[axis] - w.size) // step + 1
+    return phased_lines(x, w[None], np.zeros(1, np.int64), step, (0, outputs), axis=axis)
 
 
-def _separable(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64]) -> Array:
+def _block_sums(x: Array, size: tuple[int, ...]) -> Array:
+    """The sums of blocks of `size` that lie side by side."""
+    (height, width), channels = size, x.shape[-1]
+    rows, columns = x.shape[0] // height, x.shape[1] // width
+    total: Any = x[: rows * height : height]
+    for j in range(1, height):
+        part = x[j : rows * height : height]
+        # Two bytes hold the sum of as many bytes as a small block is high.
+        total = np.add(total, part, dtype=np.uint16 if x.dtype == np.uint8 else x.dtype, casting="unsafe")
+    y = np.empty((rows, columns, channels), np.float32 if x.dtype == np.uint8 else x.dtype)
+    for c in range(channels):  # long loops: the channels lie beside each other
+        np.copyto(y[..., c], total[:, : columns * width : width, c])
+        for i in range(1, width):
+            y[..., c] += total[:, i : columns * width : width, c]
+    return y
+
+
+def _overlap_save_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64]) -> Array:
+    across = overlap_save(x.swapaxes(0, 1), row).swapaxes(0, 1) if row.size > 1 else x * row[0]
+    return overlap_save(np.ascontiguousarray(across), column) if column.size > 1 else across * column[0]
+
+
+def _filter_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64]) -> Array:
     import cv2
 
-    if max(column.size, row.size) > LARGEST_DIRECT_LINE:
-        across = overlap_save(x.swapaxes(0, 1), row).swapaxes(0, 1) if row.size > 1 else x * row[0]
-        return overlap_save(np.ascontiguousarray(across), column) if column.size > 1 else across * column[0]
-    y = cv2.sepFilter2D(np.ascontiguousarray(x), -1, row, column, borderType=cv2.BORDER_CONSTANT)
+    depth = cv2.CV_32F if x.dtype == np.uint8 else -1
+    y = cv2.sepFilter2D(np.ascontiguousarray(x), depth, row, column, borderType=cv2.BORDER_CONSTANT)
     return _crop(np.asarray(y), x, (column.size, row.size))
 
 
@@ -270,20 +292,3 @@ def _crop(y: Array, x: Array, shape: tuple[int, ...]) -> Array:
     y = y.reshape(x.shape)
     top, left = height // 2, width // 2
     return y[top : top + rows - height + 1, left : left + columns - width + 1]
-
-
-def _overlap_save_plane(x: Array, w: npt.NDArray[np.float64]) -> Array:
-    """The valid 2-D correlation by tiles of F x F."""
-    (height, width), (rows, columns, channels) = w.shape, x.shape
-    side = max(128, 1 << (2 * max(height, width) - 1).bit_length())
-    tall, wide = side - height + 1, side - width + 1
-    response = np.fft.rfft2(w[::-1, ::-1].astype(x.dtype), (side, side))
-    y = np.empty((rows - height + 1, columns - width + 1, channels), x.dtype)
-    for top in range(0, y.shape[0], tall):
-        for left in range(0, y.shape[1], wide):
-            tile = x[top : top + side, left : left + side].transpose(2, 0, 1)
-            back = np.fft.irfft2(np.fft.rfft2(tile, (side, side)) * response, (side, side))
-            target = y[top : top + tall, left : left + wide]
-            good = back[:, height - 1 : height - 1 + target.shape[0], width - 1 : width - 1 + target.shape[1]]
-            target[:] = good.transpose(1, 2, 0)
-    return y

@@ -21,7 +21,7 @@ Weights = npt.NDArray[np.float64]
 
 def any_missing(x: Array) -> bool:
     """Whether some sample is NaN."""
-    return x.size > 0 and bool(np.isnan(x.min()))
+    return x.dtype != np.uint8 and x.size > 0 and bool(np.isnan(x.min()))
 
 
 def touched(missing: Mask, w: Weights, step: tuple[int, ...]) -> Mask:

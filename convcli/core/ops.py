@@ -70,6 +70,8 @@ class Convolve:
     summarises: bool = False
     exact: bool = False
 
+    reads_bytes = True
+
     @classmethod
     def by(
         cls,
@@ -227,14 +229,16 @@ class Magnitude:
         return tuple(_widest(reaches) for reaches in zip(*(part.reach for part in self.parts), strict=True))
 
     holds = False
+    reads_bytes = True
 
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
         """Convolve with each part, then the root of the sum of squares."""
         total: Any = None
         for part in self.parts:
             y = part(_within(x, self.reach, part.reach), span, earlier)
-            total = np.square(y) if total is None else total + np.square(y)
-        strength: Array = np.sqrt(total)
+            squares = np.square(y, out=y)
+            total = squares if total is None else np.add(total, squares, out=total)
+        strength: Array = np.sqrt(total, out=total)
         return strength
 
 

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
     Taps = npt.NDArray[np.float64]
+    # By the phase of the first output, the number of outputs and of channels, and the bytes of a sample.
+    Matrices = dict[tuple[int, int, int, int], npt.NDArray[Any]]
+
+# Channels that are filtered where they stand beside each other; more are taken apart.
+_MOST_BESIDE = 4
+# Up to this step it costs less to compute what is thrown away than to gather what is kept.
+_SMALL_STEP = 3
+# Outputs of one product along the rows of a picture, and how many of its matrices are kept.
+_BESIDE = 16
+_MOST_MADE = 500
 
 # Outputs to a product: more of them share more samples, but multiply with more zeros.
 WIDEST_BAND = 96
@@ -39,6 +49,66 @@ def phased_product(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: i
     if lanes >= 16 or (groups < 4 and phases > 1):
         return _by_columns(x, table, starts, step, span)
     return _by_rows(x, table, starts, step, span)
+
+
+def phased_lines(
+    x: Array,
+    table: Taps,
+    starts: npt.NDArray[np.int64],
+    step: int,
+    span: tuple[int, int],
+    *,
+    axis: int,
+    made: Matrices | None = None,
+) -> Array:
+    """`phased_product` along an axis of `x`, which is (n, channels) or (rows, columns, channels).
+
+    made : what was worked out for one stretch of a picture serves the next, of the same table and step
+    """
+    if axis == 1 and x.shape[-1] <= _MOST_BESIDE:
+        if len(table) == 1 and step <= _SMALL_STEP:
+            return _every_then_some(x[:, int(starts[0]) :], table[0], step, span)
+        return _across(x, table, starts, step, span, made={} if made is None else made)
+    lines = np.moveaxis(x, axis, 0)
+    lanes = np.ascontiguousarray(lines).reshape(len(lines), -1)
+    y = phased_product(lanes, table, starts, step, span)
+    return np.moveaxis(y.reshape(len(y), *lines.shape[1:]), 0, axis)
+
+
+def _every_then_some(x: Array, taps: Taps, step: int, span: tuple[int, int]) -> Array:
+    """Outputs along the rows of a picture: computed at every place, and every `step`-th kept."""
+    import cv2
+
+    every = cv2.sepFilter2D(x, -1, taps, np.ones(1), borderType=cv2.BORDER_CONSTANT).reshape(x.shape)
+    y = np.empty((len(x), span[1] - span[0], x.shape[2]), x.dtype)
+    first = taps.size // 2  # where OpenCV puts the output of the first window that lies inside
+    for channel in range(x.shape[2]):  # one long loop each, since the channels beside each other make a short one
+        y[..., channel] = every[:, first::step, channel][:, : y.shape[1]]
+    return y
+
+
+def _across(
+    x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int], *, made: Matrices
+) -> Array:
+    """Outputs along the rows of a picture, its channels left where they are: (rows, window) @ (window, outputs)."""
+    start, stop = span
+    rows, _, channels = x.shape
+    y = np.empty((rows, stop - start, channels), x.dtype)
+    lanes, results = np.ascontiguousarray(x).reshape(rows, -1), y.reshape(rows, -1)
+    for first in range(start, stop, _BESIDE):
+        k = np.arange(first, min(first + _BESIDE, stop))
+        offsets = k // len(table) * step + starts[k % len(table)] - start * step // len(table)
+        key = (first % len(table), len(k), channels, x.dtype.itemsize)
+        matrix = made.get(key)
+        if matrix is None:
+            band = _banded(table, k % len(table), offsets - offsets[0], x.dtype)
+            matrix = np.kron(band, np.eye(channels, dtype=x.dtype))
+            if len(made) < _MOST_MADE:
+                made[key] = matrix
+        window = lanes[:, int(offsets[0]) * channels :][:, : len(matrix)]
+        place = (first - start) * channels
+        np.matmul(window, matrix[: window.shape[1]], out=results[:, place : place + matrix.shape[1]])
+    return y
 
 
 def _by_columns(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from convcli.core import missing as gaps
 from convcli.core.ops import Earlier, Span, nothing_earlier
-from convcli.core.polyphase import phased_product
+from convcli.core.polyphase import phased_lines
 from convcli.core.reach import Reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from convcli.core.polyphase import Matrices
     from convcli.signals import Array
 
 Interpolation = Literal["nearest", "linear", "cubic", "lanczos3", "kaiser"]
@@ -38,6 +39,7 @@ class Resample:
     step: int
     axis: int = 0
     axes: int = 1
+    _made: Matrices = field(default_factory=dict, repr=False)
     holds = True
 
     @classmethod
@@ -89,11 +91,8 @@ class Resample:
         """Interpolate; what is missing is held."""
         if gaps.any_missing(x):
             x = gaps.hold(x, earlier)
-        moved = np.moveaxis(x, self.axis, 0)
-        lanes = np.ascontiguousarray(moved).reshape(len(moved), -1)
         starts = self.starts + self.reach[self.axis].before
-        y = phased_product(lanes, self.table, starts, self.step, span[self.axis])
-        return np.moveaxis(y.reshape(len(y), *moved.shape[1:]), 0, self.axis)
+        return phased_lines(x, self.table, starts, self.step, span[self.axis], axis=self.axis, made=self._made)
 
 
 def _shapes() -> dict[Interpolation, tuple[Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]], float]]:

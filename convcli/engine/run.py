@@ -124,9 +124,9 @@ class _Reading:
             yield block, rows
 
     def _decode(self, raw: Any) -> tuple[Block, Any]:
-        block = self.source.decode(raw)
+        block = getattr(self.source, "decode_bytes", self.source.decode)(raw)
         axes = tuple(range(block.x.ndim - 1))
-        if block.gapless or block.x.size == 0 or not np.isnan(block.x.min()):
+        if block.gapless or block.x.dtype == np.uint8 or block.x.size == 0 or not np.isnan(block.x.min()):
             return block, np.zeros(block.x.shape[-1], np.int64)
         return block, np.isnan(block.x).sum(axis=axes)
 

@@ -20,6 +20,10 @@ MOST_PARTS = 16
 NEVER = (1 << 63) - 1
 
 
+# So many samples of a picture may wait for more to come.
+LARGEST_WAIT = 8_000_000
+
+
 class Stream:
     """Takes in a signal block by block and gives out jobs in order; a whole array is a stream of one block.
 
@@ -47,12 +51,21 @@ class Stream:
     def push(self, x: Array, rows: AnyRows) -> Job | None:
         """Take in the next samples, which stand at `rows` of the input; a job if outputs can be known now."""
         if len(x):
+            if x.dtype == np.uint8 and self.edge == "shrink":  # no byte says that something is missing
+                x = x.astype(np.float32)
             self.kept.append(x)
             self.kept_rows.append(rows)
             self.n += len(x)
         if self.waits or self.n < self.first_needed:
             return None
-        return self._job(self.chain.ready(0, self.n - self.origin), None)
+        ready = self.chain.ready(0, self.n - self.origin)
+        return self._job(ready, None) if self.chain.axes == 1 or self._pays(ready, x) else None
+
+    def _pays(self, ready: int, x: Array) -> bool:
+        """Whether so many rows of a picture are ready that those read once more beside them are not the most of it."""
+        along = self.chain.reach[0]
+        fresh = (ready - self.done) * along.step // along.phases
+        return fresh >= along.before + along.after or fresh * x[:1].size > LARGEST_WAIT
 
     def finish(self) -> Job | None:
         """The outputs that were waiting for the end of the signal."""

@@ -17,6 +17,7 @@ Pixels = npt.NDArray[Any]
 
 # A strip should fill the caches below it, not the memory: large enough for NumPy, small enough for many in flight.
 STRIP_BYTES = 2_000_000
+STRIP_ROWS, WIDE_STRIP_BYTES = 96, 8_000_000
 
 COLOURS = {
     "b-w": ("grey",),
@@ -52,6 +53,11 @@ class Layout:
         return self.rows * self.columns
 
     @property
+    def stored_bytes(self) -> int:
+        """The size of all samples."""
+        return self.pixels * len(self.channels) * self.dtype.itemsize
+
+    @property
     def colours(self) -> tuple[int, ...]:
         """The indices of the channels that are not the opacity."""
         return tuple(index for index in range(len(self.channels)) if index != self.alpha)
@@ -63,8 +69,9 @@ class Layout:
 
     @property
     def strip_rows(self) -> int:
-        """How many rows a strip has."""
-        return max(1, STRIP_BYTES // max(1, self.columns * len(self.channels) * self.dtype.itemsize))
+        """How many rows a strip has: enough of them even in a wide picture, since a filter reads some beside it."""
+        row = max(1, self.columns * len(self.channels) * self.dtype.itemsize)
+        return max(1, STRIP_BYTES // row, min(STRIP_ROWS, WIDE_STRIP_BYTES // row))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 Range = Literal["clip", "abs", "offset", "scale"]
 Counts = npt.NDArray[np.int64]
 
+# From so many samples on the import of OpenCV pays, which rounds and saturates to these types in one pass.
+_MANY = 1 << 18
+_SATURATED = (np.uint8, np.uint16)
+_ZERO = np.zeros(4)
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -70,6 +75,13 @@ def quantise(values: Array, levels: Levels, *, row: int) -> tuple[Pixels, Counts
     nothing = np.zeros(values.shape[-1], np.int64)
     if not levels.whole:
         return values.astype(levels.dtype, copy=False), nothing, nothing
+    if values.size >= _MANY and levels.dtype in _SATURATED:
+        samples = _saturated(values, levels)
+        least, most = samples.min(), samples.max()
+        if least > levels.low and most < levels.high:
+            return samples, nothing, nothing
+        if _within(values, levels):
+            return samples, nothing, nothing
     rounded = np.rint(values)
     least, most = (rounded.min(), rounded.max()) if rounded.size else (levels.low, levels.high)
     if np.isnan(least):
@@ -83,6 +95,21 @@ def quantise(values: Array, levels: Levels, *, row: int) -> tuple[Pixels, Counts
         # float32 cannot hold the largest 32-bit number; those levels come as float64.
         np.clip(rounded, levels.low, levels.high, out=rounded)
     return rounded.astype(levels.dtype), below, above
+
+
+def _saturated(values: Array, levels: Levels) -> Pixels:
+    """The values rounded half to even and cut off, by OpenCV in one pass; NaN and what passes 32 bits become `low`."""
+    import cv2
+
+    flat = values.reshape(len(values), -1)
+    depth = cv2.CV_8U if levels.dtype.itemsize == 1 else cv2.CV_16U
+    stored = np.asarray(cv2.add(flat, _ZERO, dtype=depth))
+    return stored.reshape(values.shape)
+
+
+def _within(values: Array, levels: Levels) -> bool:
+    """Whether rounding alone brings all values into the range; False where one is NaN."""
+    return bool(levels.low - 0.5 <= values.min()) and bool(values.max() < levels.high + 0.5)
 
 
 def _no_number(values: Array, row: int) -> OutputError:

@@ -12,7 +12,8 @@ from convcli.errors import RequestError
 from convcli.media.images.coder import PageCoder
 from convcli.media.images.details import FORMATS, Format, find_format, format_of
 from convcli.media.images.levels import Extent
-from convcli.media.images.writers import Plan, Spool, open_writer
+from convcli.media.images.vips_writer import Plan
+from convcli.media.images.writers import Spool, open_writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,6 +11,8 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
+import numpy as np
+
 from convcli.errors import InputError, RequestError
 from convcli.media.images.color import is_srgb_profile, light_table, luma
 from convcli.media.images.levels import Levels, Range
@@ -94,6 +96,12 @@ class ImageSource:
             return Block(self.light(raw.pixels))
         colours = self.light(raw.pixels)[..., self.layout.colours]
         return Block(luma(colours) if self.selection == "luma" else colours)
+
+    def decode_bytes(self, raw: Strip) -> Block:
+        """As `decode`, but 8-bit samples that are the values themselves stay bytes, for who can read them."""
+        if self.selection == "all" and not self.linear and self.levels.dtype == np.uint8:
+            return Block(raw.pixels)
+        return self.decode(raw)
 
     def plain(self, pixels: Pixels) -> Array:
         """Stored samples as floating numbers, unchanged."""

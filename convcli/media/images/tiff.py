@@ -9,7 +9,10 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # What is said of the picture (TIFF 6.0, Exif 2.32), and not of how its pixels are stored: names, descriptions, dates.
 DESCRIBING = {269, 270, 271, 272, 285, 305, 306, 315, 316, 33432}
@@ -36,7 +39,8 @@ _SIZES = {
     17: (8, 8),
     18: (8, 8),
 }
-_LARGEST = 1 << 24
+# Bytes of a field that are read from a file of unknown origin.
+LARGEST = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,15 @@ class Entry:
         """The first number, of a field of whole numbers."""
         return int.from_bytes(self.data[: _SIZES[self.kind][1]], "little")
 
+    @property
+    def values(self) -> tuple[int, ...]:
+        """All numbers, of a field of whole numbers that are not negative; none of any other field."""
+        code = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(self.kind)
+        return struct.unpack(f"<{self.count}{code}", self.data) if code else ()
+
 
 @dataclass(frozen=True)
-class _Shape:
+class Shape:
     """How a TIFF is spelled: byte order, and the widths of its classic or its large form."""
 
     order: str
@@ -77,7 +87,7 @@ class _Shape:
         return self.order + ("Q" if self.big else "H")
 
 
-def _open(file: BinaryIO) -> tuple[_Shape, int] | None:
+def _open(file: BinaryIO) -> tuple[Shape, int] | None:
     """The shape of a TIFF and the offset of its first directory, or None for what is none."""
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
@@ -85,26 +95,49 @@ def _open(file: BinaryIO) -> tuple[_Shape, int] | None:
         return None
     version = struct.unpack_from(order + "H", head, 2)[0]
     if version == 42:
-        return _Shape(order, big=False), struct.unpack_from(order + "I", head, 4)[0]
+        return Shape(order, big=False), struct.unpack_from(order + "I", head, 4)[0]
     if version == 43 and len(head) == 16:
-        return _Shape(order, big=True), struct.unpack_from(order + "Q", head, 8)[0]
+        return Shape(order, big=True), struct.unpack_from(order + "Q", head, 8)[0]
     return None
 
 
-def read_directory(file: BinaryIO) -> dict[int, Entry]:
-    """The fields of the first directory, by their tags; what cannot be understood is left out."""
+def read_directory(file: BinaryIO, *, largest: int = LARGEST) -> dict[int, Entry]:
+    """The fields of the first directory, by their tags; what cannot be understood or is too large is left out."""
     found = _open(file)
-    return {} if found is None else _read(file, *found, depth=0)
+    return {} if found is None else _read(file, *found, depth=0, largest=largest)
 
 
-def _read(file: BinaryIO, shape: _Shape, offset: int, *, depth: int) -> dict[int, Entry]:
+def read_directories(file: BinaryIO) -> Iterator[dict[int, Entry]]:
+    """The fields of every directory, one after the other; the nested ones are left out."""
+    file.seek(0)
+    found = _open(file)
+    seen: set[int] = set()
+    while found is not None and found[1] and found[1] not in seen:
+        shape, offset = found
+        seen.add(offset)
+        fields = _read(file, shape, offset, depth=2, largest=LARGEST)
+        yield fields
+        file.seek(offset)
+        count = struct.unpack(shape.counter, file.read(struct.calcsize(shape.counter)))[0]
+        file.seek(count * shape.entry, 1)
+        link = file.read(struct.calcsize(shape.word))
+        found = (shape, struct.unpack(shape.word, link)[0]) if len(link) == struct.calcsize(shape.word) else None
+
+
+def byte_order(file: BinaryIO) -> Literal["<", ">"]:
+    """How numbers stand in a TIFF, in the letters of `struct`."""
+    file.seek(0)
+    return ">" if file.read(2) == b"MM" else "<"
+
+
+def _read(file: BinaryIO, shape: Shape, offset: int, *, depth: int, largest: int) -> dict[int, Entry]:
     fields: dict[int, Entry] = {}
     for raw in _raw_entries(file, shape, offset):
         tag, kind = struct.unpack_from(shape.order + "HH", raw)
         count = struct.unpack_from(shape.word, raw, 4)[0]
         size = count * _SIZES.get(kind, (0, 1))[0]
         place = 4 + struct.calcsize(shape.word)
-        if not 0 < size <= _LARGEST:
+        if not 0 < size <= largest:
             continue
         data = raw[place : place + size]
         if size > len(raw) - place:
@@ -114,12 +147,12 @@ def _read(file: BinaryIO, shape: _Shape, offset: int, *, depth: int) -> dict[int
             continue
         entry = Entry(kind, count, _swap(data, kind, shape.order))
         if tag in _NESTED and depth < 2:
-            entry = replace(entry, nested=_read(file, shape, entry.value, depth=depth + 1))
+            entry = replace(entry, nested=_read(file, shape, entry.value, depth=depth + 1, largest=largest))
         fields[tag] = entry
     return fields
 
 
-def _raw_entries(file: BinaryIO, shape: _Shape, offset: int) -> list[bytes]:
+def _raw_entries(file: BinaryIO, shape: Shape, offset: int) -> list[bytes]:
     file.seek(offset)
     head = file.read(struct.calcsize(shape.counter))
     if len(head) < struct.calcsize(shape.counter):
@@ -142,11 +175,11 @@ def describing_block(file: BinaryIO) -> bytes | None:
     fields = {tag: entry for tag, entry in read_directory(file).items() if tag in DESCRIBING or entry.nested}
     if not fields:
         return None
-    shape = _Shape("<", big=False)
-    return b"II*\0" + struct.pack("<I", 8) + _build(fields, shape, place=8, link=0)
+    shape = Shape("<", big=False)
+    return b"II*\0" + struct.pack("<I", 8) + build(fields, shape, place=8, link=0)
 
 
-def _build(fields: dict[int, Entry], shape: _Shape, *, place: int, link: int) -> bytes:
+def build(fields: dict[int, Entry], shape: Shape, *, place: int, link: int) -> bytes:
     """A directory that will stand at `place`, its values and nested directories behind it."""
     room = struct.calcsize(shape.word)
     head = struct.pack(shape.counter, len(fields))
@@ -157,7 +190,7 @@ def _build(fields: dict[int, Entry], shape: _Shape, *, place: int, link: int) ->
         if entry.nested:
             values += bytes(-(behind + len(values)) % 8)
             start = behind + len(values)
-            values += _build(entry.nested, shape, place=start, link=0)
+            values += build(entry.nested, shape, place=start, link=0)
             kind, count, data = (16 if shape.big else 4), 1, struct.pack(shape.word, start)
         if len(data) > room:
             values += bytes(-(behind + len(values)) % 8)
@@ -191,12 +224,12 @@ def graft(file: BinaryIO, block: bytes) -> None:
     file.write(struct.pack(shape.word, place))
 
 
-def _merge(raw: dict[int, bytes], added: dict[int, Entry], shape: _Shape, *, place: int, link: int) -> bytes:
+def _merge(raw: dict[int, bytes], added: dict[int, Entry], shape: Shape, *, place: int, link: int) -> bytes:
     """A directory of entries as they stand in the file, `raw`, and new ones."""
     counter = struct.calcsize(shape.counter)
     # Built as if the old entries stood in front, so that what lies behind the directory is where it says.
     front = shape.entry * len(raw)
-    built = _build(added, shape, place=place + front, link=link)
+    built = build(added, shape, place=place + front, link=link)
     stop = counter + shape.entry * len(added)
     fresh = [built[start : start + shape.entry] for start in range(counter, stop, shape.entry)]
     entries = raw | {struct.unpack_from(shape.order + "H", each)[0]: each for each in fresh}

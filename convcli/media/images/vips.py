@@ -16,10 +16,13 @@ from convcli.media.images.details import ImageDetails, jpeg_quality
 from convcli.media.images.exif import refresh
 from convcli.media.images.layout import Layout, Strip, name_channels
 from convcli.media.images.pnm import too_many_pixels
+from convcli.media.images.tiff_reader import plain_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from convcli.media.images.layout import Reader
 
 DTYPES = {
     "uchar": "u1",
@@ -101,6 +104,9 @@ class VipsPicture:
         upright, self.layouts = self._read_layouts(first)
         self._check_total()
         self.details = self._read_details(first, upright)
+        self._plain = (
+            plain_tiff(data, name, self.layouts) if self.format == "tiff" and not isinstance(data, bytes) else None
+        )
         self.warnings += dict.fromkeys(_LISTENER.drain())
 
     def open(self, page: int | None, *, access: str, fail_on: str = "error") -> Any:
@@ -199,9 +205,9 @@ class VipsPicture:
     def _opened(self) -> BinaryIO:
         return io.BytesIO(self._data) if isinstance(self._data, bytes) else self._data.open("rb")
 
-    def reader(self) -> VipsReader:
+    def reader(self) -> Reader:
         """A new run through the picture."""
-        return VipsReader(self)
+        return self._plain or VipsReader(self)
 
     def open_upright(self, page: int | None, *, fail_on: str) -> Any:
         """A page ready to be read from top to bottom. One that is to be turned is decoded first (to disk, if large)."""
@@ -258,6 +264,8 @@ def _orientation(image: Any) -> int:
 
 def _format(image: Any) -> str:
     """The name of the format, from that of the loader: `jpegload_source` is a jpeg."""
+    if not image.get_typeof("vips-loader"):
+        return "vips"  # its own format, of which libvips does not tell
     loader = str(image.get("vips-loader")).split("load")[0].lower()
     if loader == "heif" and image.get_typeof("heif-compression") and image.get("heif-compression") == "av1":
         return "avif"

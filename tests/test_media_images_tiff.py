@@ -1,0 +1,435 @@
+"""TIFF that is read and written without libvips, held against libvips; what libvips writes as strips come."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import pyvips
+from program import Program
+
+import convcli
+from convcli.errors import OutputError
+from convcli.media.images import layout as image_layout
+from convcli.media.images import tiff, tiff_writer, vips_writer, writers
+from convcli.media.images.layout import Layout
+from convcli.media.images.sink import ImageSink
+from convcli.media.images.source import ImageOptions, open_image
+from convcli.media.images.tiff_reader import PlainTiff, plain_tiff
+from convcli.media.images.tiff_writer import TiffWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RNG = np.random.default_rng(3)
+PROFILE = pyvips.Operation.call("profile_load", "p3")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    with Program(tmp_path_factory.mktemp("program")) as waiting:
+        yield waiting
+
+
+def noise(rows: int, columns: int, channels: int, dtype: str) -> Any:
+    if dtype.startswith("f"):
+        return RNG.normal(size=(rows, columns, channels)).astype(dtype)
+    limits = np.iinfo(dtype)
+    return RNG.integers(limits.min, limits.max, (rows, columns, channels), dtype=dtype, endpoint=True)
+
+
+def load(path: Path, **options: Any) -> Any:
+    pixels = pyvips.Image.new_from_file(str(path), **options).numpy()
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def copy(source: Path, target: Path) -> None:
+    """Through source and sink, nothing in between."""
+    image = open_image(source, options=ImageOptions())
+    with ImageSink(target, like=image, signals=[page.signal for page in image.pages]) as sink:
+        for number, page in enumerate(image.pages):
+            if number:
+                sink.next_page()
+            row = 0
+            for strip in page.chunks():
+                y = page.decode(strip).x
+                sink.write(sink.encode(y, np.arange(row, row + len(y))))
+                row += len(y)
+
+
+def directories(path: Path) -> list[dict[int, tiff.Entry]]:
+    with path.open("rb") as file:
+        return list(tiff.read_directories(file))
+
+
+KINDS = [
+    ("u1", 1, "b-w"),
+    ("u1", 2, "b-w"),
+    ("u1", 3, "srgb"),
+    ("u1", 4, "srgb"),
+    ("u1", 4, "cmyk"),
+    ("u1", 6, "cmyk"),
+    ("u2", 3, "rgb16"),
+    ("u2", 2, "grey16"),
+    ("i1", 1, "b-w"),
+    ("u4", 2, "b-w"),
+    ("f4", 3, "scrgb"),
+    ("f4", 3, "lab"),
+    ("u1", 7, "multiband"),
+]
+
+
+@pytest.mark.parametrize("unit", [None, "in", "cm"])
+@pytest.mark.parametrize("pages", [1, 3])
+@pytest.mark.parametrize(("dtype", "channels", "meaning"), KINDS)
+def test_written_as_libvips_writes_it(  # noqa: PLR0917 -- a table
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: str,
+    channels: int,
+    meaning: str,
+    pages: int,
+    unit: str | None,
+) -> None:
+    image = pyvips.Image.new_from_array(noise(300, 12, channels, dtype)).copy(interpretation=meaning, xres=7, yres=5)
+    values = pyvips.GValue
+    if meaning in ("srgb", "rgb16"):
+        image.set_type(values.blob_type, "icc-profile-data", PROFILE)
+    image.set_type(values.blob_type, "xmp-data", b"<x:xmpmeta/>")
+    image.set_type(values.gstr_type, "image-description", "what it is")
+    if pages > 1:
+        image.set_type(values.gint_type, "page-height", 100)
+    a, b, c = (tmp_path / name for name in ("a.tif", "b.tif", "c.tif"))
+    image.tiffsave(str(a), **({"resunit": {"in": "inch", "cm": "cm"}[unit]} if unit else {}))
+    with a.open("r+b") as file:  # an author, which libvips does not know
+        block = b"II*\0" + struct.pack("<I", 8) + struct.pack("<HHHIII", 1, 315, 2, 5, 26, 0) + b"Jane\0"
+        tiff.graft(file, block)
+    copy(a, b)
+    monkeypatch.setattr(writers, "is_plain", lambda _: False)
+    copy(a, c)
+    ours, theirs = directories(b), directories(c)
+    assert len(ours) == len(theirs) == pages
+    for one, two in zip(ours, theirs, strict=True):
+        assert set(one) == set(two)
+        assert one[279].values == two[279].values  # in fewer bits by libtiff where they fit
+        assert {tag: one[tag] for tag in one if tag not in (273, 279)} == {
+            tag: two[tag] for tag in two if tag not in (273, 279)
+        }
+    assert ours[0][315].data == b"Jane\0"
+    assert np.array_equal(load(a, n=-1), load(b, n=-1))
+
+
+def test_offsets_of_64_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = tmp_path / "a.tif", tmp_path / "b.tif"
+    image = pyvips.Image.new_from_array(noise(300, 5, 3, "u1")).copy(interpretation="srgb")
+    image.set_type(pyvips.GValue.gint_type, "page-height", 150)
+    image.tiffsave(str(a))
+    monkeypatch.setattr(tiff_writer, "LARGEST_CLASSIC", 4000)
+    copy(a, b)
+    assert b.read_bytes().startswith(b"II+\0\x08\0\0\0")
+    assert np.array_equal(load(a, n=-1), load(b, n=-1))
+    assert [page[297].values for page in directories(b)] == [(0, 2), (1, 2)]
+
+
+def test_four_gigabytes_and_more() -> None:
+    """The directory of a file that nobody writes here."""
+
+    class Counted(io.RawIOBase):
+        def __init__(self) -> None:
+            self.head = b""
+
+        def write(self, data: Any, /) -> int:
+            self.head += bytes(data)
+            return len(data)
+
+    layout = Layout(
+        rows=70_000, columns=30_000, dtype=np.dtype("u1"), interpretation="srgb", channels=("R", "G", "B"), alpha=None
+    )
+    counted = Counted()
+    TiffWriter(counted, [({}, layout)]).start()
+    fields = tiff.read_directory(io.BytesIO(counted.head))
+    assert counted.head.startswith(b"II+\0")
+    assert fields[256].values == (30_000,)
+    assert fields[257].values == (70_000,)
+    assert sum(fields[279].values) == layout.stored_bytes
+    assert fields[273].values[-1] + fields[279].values[-1] == len(counted.head) + layout.stored_bytes
+    small = Counted()
+    TiffWriter(small, [({}, replace(layout, rows=40_000))]).start()
+    assert small.head.startswith(b"II*\0")
+
+
+# Reading.
+
+
+def scattered(path: Path, pixels: Any, order: str, strip: int, *, big: bool = False) -> Path:
+    """A TIFF of whole numbers whose strips stand in the reverse order, 3 bytes between them."""
+    rows, columns, channels = pixels.shape
+    shape = tiff.Shape(order, big=big)
+    bits = 8 * pixels.dtype.itemsize
+    parts = [
+        pixels[row : row + strip].astype(pixels.dtype.newbyteorder(order)).tobytes() for row in range(0, rows, strip)
+    ]
+    offsets, body, place = [], b"", 4096
+    for part in reversed(parts):
+        offsets.append(place + len(body))
+        body += part + b"\xff" * 3
+
+    def short(*values: int) -> tiff.Entry:
+        return tiff.Entry(3, len(values), struct.pack(f"<{len(values)}H", *values))
+
+    def long(*values: int) -> tiff.Entry:
+        return tiff.Entry(4, len(values), struct.pack(f"<{len(values)}I", *values))
+
+    fields = {
+        256: short(columns),
+        257: short(rows),
+        258: short(*(bits,) * channels),
+        259: short(1),
+        262: short(2 if channels >= 3 else 1),
+        273: long(*offsets[::-1]),
+        277: short(channels),
+        278: short(strip),
+        279: long(*(len(part) for part in parts)),
+        284: short(1),
+    }
+    head = {"<": b"II", ">": b"MM"}[order] + (
+        struct.pack(order + "HHHQ", 43, 8, 0, 16) if big else struct.pack(order + "HI", 42, 16) + bytes(8)
+    )
+    path.write_bytes((head + tiff.build(fields, shape, place=16, link=0)).ljust(place, b"\0") + body)
+    return path
+
+
+def reader_of(path: Path) -> Any:
+    return open_image(path, options=ImageOptions()).reader()
+
+
+def strips(reader: Any, page: int = 0) -> Any:
+    return np.concatenate([strip.pixels for strip in reader.strips(page)])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+@pytest.mark.parametrize("strip", [1, 7, 16, 50])
+@pytest.mark.parametrize(("order", "big"), [("<", False), (">", False), (">", True)])
+def test_strips_wherever_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, strip: int, dtype: str, *, big: bool
+) -> None:
+    monkeypatch.setattr(image_layout, "STRIP_BYTES", 1000)
+    monkeypatch.setattr(image_layout, "STRIP_ROWS", 1)
+    pixels = noise(50, 20, 3, dtype)
+    a = scattered(tmp_path / "a.tif", pixels, order, strip, big=big)
+    assert np.array_equal(load(a), pixels)
+    reader = reader_of(a)
+    assert isinstance(reader, PlainTiff)
+    assert np.array_equal(strips(reader), pixels)
+    assert np.array_equal(strips(reader), pixels)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "lzw"},
+        {"compression": "deflate"},
+        {"tile": True, "tile_width": 16, "tile_height": 16},
+        {"miniswhite": True},
+        {"premultiply": True},
+        {"bitdepth": 1},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_what_is_not_plain_is_left_to_libvips(tmp_path: Path, options: dict[str, Any]) -> None:
+    bands = 4 if "premultiply" in options else 1
+    pixels = noise(40, 30, bands, "u1")
+    a = tmp_path / "a.tif"
+    image = pyvips.Image.new_from_array(pixels).copy(interpretation="srgb" if bands == 4 else "b-w")
+    image.tiffsave(str(a), **options)
+    reader = reader_of(a)
+    assert not isinstance(reader, PlainTiff)
+    assert np.array_equal(strips(reader), load(a))
+
+
+def test_a_file_that_is_cut_off_is_left_to_libvips(tmp_path: Path) -> None:
+    a = scattered(tmp_path / "a.tif", noise(50, 20, 3, "u1"), "<", 10)
+    layouts = [page.layout for page in open_image(a, options=ImageOptions()).pages]
+    assert plain_tiff(a, "a", layouts) is not None
+    assert plain_tiff(a, "a", layouts * 2) is None
+    a.write_bytes(a.read_bytes()[:-4])
+    assert plain_tiff(a, "a", layouts) is None
+
+
+# libvips in a thread of its own.
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 7])
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"])
+def test_every_type_gets_through_to_libvips(tmp_path: Path, dtype: str, channels: int) -> None:
+    """libvips reads no TIFF of float64, but its own format holds it."""
+    pixels = noise(150, 7, channels, dtype)
+    pyvips.Image.new_from_array(pixels).copy(interpretation="multiband").write_to_file(str(tmp_path / "a.v"))
+    copy(tmp_path / "a.v", tmp_path / "b.v")
+    assert np.array_equal(load(tmp_path / "b.v"), pixels)
+    assert load(tmp_path / "b.v").dtype == pixels.dtype
+
+
+def test_feed_gives_what_was_asked_for() -> None:
+    feed = vips_writer.Feed()
+    feed.write(b"head")
+    feed.keep(10)
+    assert feed.read(2) == b"he"
+    assert feed.seek(0, 2) == 14
+    assert feed.seek(0, 0) == 0
+
+    def write() -> None:
+        for part in (b"01234", b"567", b"89"):
+            feed.write(part)
+        feed.end()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    assert feed.read(6) == b"head01"
+    assert feed.seek(1, 1) == 7
+    assert feed.read(4) == b"3456"
+    assert feed.seek(0, 0) == 0
+    assert feed.read(4) == b"head"
+    assert feed.read(1) == b""  # passed, and not kept
+    assert feed.seek(11, 0) == 11
+    assert feed.read(100) == b"789"
+    assert feed.read(1) == b""
+    writing.join()
+
+
+def test_feed_that_nobody_reads_takes_everything() -> None:
+    feed = vips_writer.Feed()
+    feed.keep(1 << 40)
+    feed.refuse()
+    for _ in range(100):
+        feed.write(bytes(1_000_000))
+    feed.end()
+    assert feed.read(1) == b""
+
+
+@pytest.fixture
+def narrow_feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(vips_writer, "_MOST_WAITING", 1000)
+    monkeypatch.setattr(image_layout, "STRIP_BYTES", 5000)
+    monkeypatch.setattr(image_layout, "STRIP_ROWS", 1)
+    yield
+    assert not [thread for thread in threading.enumerate() if "_run" in thread.name]
+
+
+@pytest.mark.usefixtures("narrow_feed")
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "tif", "gif"])
+def test_given_up_half_way(tmp_path: Path, suffix: str) -> None:
+    a = tmp_path / "a.tif"
+    pyvips.Image.new_from_array(noise(300, 200, 3, "u1")).copy(interpretation="srgb").tiffsave(
+        str(a), compression="lzw"
+    )
+    image = open_image(a, options=ImageOptions())
+    page = image.pages[0]
+    sink = ImageSink(tmp_path / f"b.{suffix}", like=image, signals=[page.signal])
+    for number, strip in enumerate(page.chunks()):
+        if number == 5:
+            break
+        y = page.decode(strip).x
+        sink.write(sink.encode(y, np.arange(number, number + len(y))))
+    sink.discard()
+    sink.discard()
+
+
+@pytest.mark.usefixtures("narrow_feed")
+def test_a_device_that_is_full(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    a = tmp_path / "a.png"
+    pyvips.Image.new_from_array(noise(300, 200, 3, "u1")).copy(interpretation="srgb").pngsave(str(a))
+    image = open_image(a, options=ImageOptions())
+    page = image.pages[0]
+    with (
+        pytest.raises((OSError, OutputError)),
+        ImageSink(Path("/dev/full"), like=image, signals=[page.signal], format="jpeg") as sink,
+    ):
+        row = 0
+        for strip in page.chunks():
+            y = page.decode(strip).x
+            sink.write(sink.encode(y, np.arange(row, row + len(y))))
+            row += len(y)
+
+
+# float32 is used only where hardly anybody can tell.
+
+RULED = [
+    "gaussian:3",
+    "gaussian:50",
+    "sharpen:1",
+    "lowpass:0.1",
+    "box:5",
+    "avg_pool:3",
+    "downsample:2",
+    "resize:37%",
+    "resize:50%",
+    "motion:31,20",
+    "disk:6",
+    "sobel:magnitude",
+    "laplacian_of_gaussian:2",
+]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("steps", RULED)
+def test_at_most_one_sample_in_10000_differs_from_float64(
+    tmp_path: Path, program: Program, steps: str, bits: int
+) -> None:
+    """Whole numbers out of the program against the float64 answer rounded: no more than 1 off, and that seldom."""
+    pixels = noise(420, 400, 3, f"u{bits // 8}")
+    a, b = tmp_path / "a.tif", tmp_path / "b.tif"
+    pyvips.Image.new_from_array(pixels).copy(interpretation="srgb" if bits == 8 else "rgb16").tiffsave(str(a))
+    assert program.run("image", "-q", steps, "a.tif", "-o", "b.tif", cwd=tmp_path).code == 0
+    wanted = np.stack(
+        [convcli.apply(steps, pixels[..., c].astype(np.float64), axes=2, edge="edge") for c in range(3)], 2
+    )
+    wanted = np.clip(np.rint(wanted), 0, 2**bits - 1).astype(np.int64)
+    off = np.abs(load(b).astype(np.int64) - wanted)
+    assert off.max() <= 1
+    assert np.count_nonzero(off) <= off.size / 10_000
+
+
+# Memory.
+
+PEAK = """
+import sys
+from pathlib import Path
+from convcli.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")))
+"""
+
+
+def peak(folder: Path, rows: int, suffix: str) -> float:
+    """Peak memory in MB of a run on a black picture of 2000 columns."""
+    layout = Layout(
+        rows=rows, columns=2000, dtype=np.dtype("u1"), interpretation="srgb", channels=("R", "G", "B"), alpha=None
+    )
+    black = pyvips.Image.black(1, 1, bands=3).copy(interpretation="srgb")
+    fields = tiff.read_directory(io.BytesIO(black.tiffsave_buffer()))
+    with (folder / "a.tif").open("wb") as file:  # a hole, which takes no room on the disk
+        TiffWriter(file, [(fields, layout)]).start()
+        file.truncate(file.tell() + layout.stored_bytes)
+    words = ["image", "-q", "box:3", "a.tif", "--threads", "2", "--force", "-o", f"b{suffix}"]
+    ended = subprocess.run([sys.executable, "-c", PEAK, *words], cwd=folder, capture_output=True, text=True, check=True)
+    (folder / f"b{suffix}").unlink()
+    return int(ended.stdout.split()[1]) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+@pytest.mark.parametrize("suffix", [".tif", ".jpg"])
+def test_memory_does_not_grow_with_the_picture(tmp_path: Path, suffix: str) -> None:
+    assert peak(tmp_path, 10_000, suffix) < peak(tmp_path, 2_500, suffix) + 40

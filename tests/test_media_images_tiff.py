@@ -19,7 +19,7 @@ from program import Program
 import convcli
 from convcli.errors import OutputError
 from convcli.media.images import layout as image_layout
-from convcli.media.images import tiff, tiff_writer, vips_writer, writers
+from convcli.media.images import levels, tiff, tiff_writer, vips_writer, writers
 from convcli.media.images.layout import Layout
 from convcli.media.images.sink import ImageSink
 from convcli.media.images.source import ImageOptions, open_image
@@ -398,6 +398,33 @@ def test_at_most_one_sample_in_10000_differs_from_float64(
     off = np.abs(load(b).astype(np.int64) - wanted)
     assert off.max() <= 1
     assert np.count_nonzero(off) <= off.size / 10_000
+
+
+# Rounding in one pass says the same as rounding step by step.
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 7])
+@pytest.mark.parametrize(("dtype", "floating"), [("u1", "f4"), ("u1", "f8"), ("u2", "f4"), ("u2", "f8")])
+def test_large_strips_are_rounded_and_counted_like_small_ones(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, floating: str, channels: int
+) -> None:
+    held = levels.Levels(np.dtype(dtype))
+    values = (RNG.integers(-3, int(held.high) * 4, (60, 50, channels)) / 2 - held.high / 2).astype(floating)
+    values[0, :4, 0] = held.high + 0.5, held.high + 0.49, -0.5, -0.51
+    inner = np.clip(values, -0.5, held.high + 0.25)
+    cases = [values, values[3:-3, 5:-5], inner, np.clip(values, 1, held.high - 1)]
+    cases += [np.where(values == values.max(), odd, values) for odd in (1e12, -1e12, np.inf, -np.inf)]
+    for case in cases:
+        monkeypatch.setattr(levels, "_MANY", 1 << 40)
+        small = levels.quantise(case, held, row=0)
+        monkeypatch.setattr(levels, "_MANY", 0)
+        large = levels.quantise(case, held, row=0)
+        for one, two in zip(small, large, strict=True):
+            assert one.dtype == two.dtype
+            assert np.array_equal(one, two)
+    values[7, 7, 0] = np.nan
+    with pytest.raises(OutputError, match="row 107, column 7"):
+        levels.quantise(values, held, row=100)
 
 
 # Memory.

@@ -20,6 +20,8 @@ Counts = npt.NDArray[np.int64]
 # From so many samples on the import of OpenCV pays, which rounds and saturates to these types in one pass.
 _MANY = 1 << 18
 _SATURATED = (np.uint8, np.uint16)
+# It does so up to this value.
+_SATURATES = 2.0**31 - 128
 _ZERO = np.zeros(4)
 
 
@@ -80,8 +82,11 @@ def quantise(values: Array, levels: Levels, *, row: int) -> tuple[Pixels, Counts
         least, most = samples.min(), samples.max()
         if least > levels.low and most < levels.high:
             return samples, nothing, nothing
-        if _within(values, levels):
+        least, most = values.min(), values.max()
+        if least >= levels.low - 0.5 and most < levels.high + 0.5:
             return samples, nothing, nothing
+        if least > -_SATURATES and most < _SATURATES:
+            return samples, *_cut_off(values, levels)
     rounded = np.rint(values)
     least, most = (rounded.min(), rounded.max()) if rounded.size else (levels.low, levels.high)
     if np.isnan(least):
@@ -107,9 +112,21 @@ def _saturated(values: Array, levels: Levels) -> Pixels:
     return stored.reshape(values.shape)
 
 
-def _within(values: Array, levels: Levels) -> bool:
-    """Whether rounding alone brings all values into the range; False where one is NaN."""
-    return bool(levels.low - 0.5 <= values.min()) and bool(values.max() < levels.high + 0.5)
+def _cut_off(values: Array, levels: Levels) -> tuple[Counts, Counts]:
+    """How many values of each channel round to less and to more than the range holds."""
+    flat = values.reshape(len(values), -1)
+    # Half to even: low - 1/2 still rounds to low, high + 1/2 no longer to high.
+    below, above = _by_column(flat < levels.low - 0.5), _by_column(flat >= levels.high + 0.5)
+    channels = values.shape[-1]
+    return below.reshape(-1, channels).sum(axis=0), above.reshape(-1, channels).sum(axis=0)
+
+
+def _by_column(flags: npt.NDArray[np.bool_]) -> Counts:
+    """How many are true in each column; OpenCV adds up rows of bytes as they lie."""
+    import cv2
+
+    sums: Any = cv2.reduce(flags.view(np.uint8), 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+    return np.asarray(sums[0], np.int64)
 
 
 def _no_number(values: Array, row: int) -> OutputError:

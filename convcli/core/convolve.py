@@ -51,7 +51,7 @@ def correlate_valid(
 ) -> Array:
     """The valid correlation of `x` with `w` along its `w.ndim` leading axes, every `step`-th output.
 
-    x : (n, channels) or (rows, columns, channels) floating without NaN, or a picture of uint8; w : (k,) or (height, width)
+    x : (n, channels) or (rows, columns, channels) floating without NaN, or a picture of uint8; w : (k,) or 2-D
     exact : keep to the direct path up to EXACT_TAPS, for answers that do not depend on where a block ends
     finite : x is known to hold no infinity
     Returns ((n - k) // step + 1, ...), of the dtype of x (float32 for uint8). Raises ValueError if `x` is shorter.

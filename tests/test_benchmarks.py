@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import check
+import document
 import numpy as np
 import pytest
 import soundfile as sf
@@ -118,6 +120,13 @@ def test_the_table_shows_who_wins_and_who_is_absent() -> None:
     assert "| Peer | 4 (20) | 4.00 | 3.00 | the same |" in table([result(wall=4.0)])
     assert "absent; apt-get install it" in table([result(present=False)])
     assert as_json([result()])[0]["peers"][0]["ratio"] == 2
+
+
+def test_what_was_measured_is_what_the_documents_say() -> None:
+    kept = json.loads((BENCHMARKS / "results.json").read_text())
+    assert document.full(kept) == (BENCHMARKS / "RESULTS.md").read_text()
+    readme = document.README.read_text()
+    assert document.placed(readme, document.short(kept)) == readme
 
 
 def test_the_commands_are_listed() -> None:

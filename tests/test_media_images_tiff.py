@@ -341,6 +341,7 @@ def test_given_up_half_way(tmp_path: Path, suffix: str) -> None:
         sink.write(sink.encode(y, np.arange(number, number + len(y))))
     sink.discard()
     sink.discard()
+    assert not [thread for thread in threading.enumerate() if "_run" in thread.name]
 
 
 @pytest.mark.usefixtures("narrow_feed")

@@ -11,7 +11,7 @@ from convcli.cli.hits import as_cells, put
 from convcli.cli.progress import Progress
 from convcli.cli.single import Single, losses_of
 from convcli.errors import ConditionError, RequestError
-from convcli.facts import CausalityFacts, PrefixFacts
+from convcli.facts.causality import CausalityFacts, PrefixFacts
 from convcli.report.words import causality, change, visible
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from convcli.cli.options import examples, with_table
 from convcli.cli.progress import Progress
 from convcli.cli.single import about, shown
 from convcli.errors import ConditionError, ConvcliError, RequestError
-from convcli.facts import DetectionFacts, InputFacts, RunFacts
+from convcli.facts import InputFacts, RunFacts
+from convcli.facts.detection import DetectionFacts
 from convcli.report.words import plural, visible
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from convcli.cli.options import examples
 from convcli.errors import InputError, RequestError
 
 if TYPE_CHECKING:
-    from convcli.facts import ExplanationFacts
+    from convcli.facts.explanation import ExplanationFacts
 
 # Taps by themselves: `1,2,1`, `-1,0,1 | stride:2`, `@taps.csv`; everything else is FILTER.
 _BARE = re.compile(r"\s*(?:[-+.\d]|@[^|]*\.(?:csv|txt|npy)\s*(?:\||$))")

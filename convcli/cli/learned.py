@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from convcli.facts import DelayFacts, ErrorFacts, InputFacts, LearningFacts, RidgeFacts, RunFacts
+from convcli.facts import InputFacts, RunFacts
+from convcli.facts.learning import DelayFacts, ErrorFacts, LearningFacts, RidgeFacts
 from convcli.report.words import number
 from convcli.units import sample_noun
 

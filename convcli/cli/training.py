@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli import __version__
 from convcli.errors import RequestError
-from convcli.facts import MovedFacts, TrainingFacts
+from convcli.facts.learning import MovedFacts, TrainingFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from convcli.engine.perceptron import Perceptron
     from convcli.engine.school import Course, Epoch
     from convcli.engine.training import Trained
-    from convcli.facts import LearningFacts
+    from convcli.facts.learning import LearningFacts
     from convcli.signals import Signal, Source
 
     Pairs = Sequence[tuple[Source[Any], Source[Any] | None]]

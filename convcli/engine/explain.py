@@ -14,7 +14,7 @@ from convcli.engine.arrays import Blocks, Collected
 from convcli.engine.plan import Rules, make_plan, valid_count
 from convcli.engine.run import run
 from convcli.errors import ConvcliError, RequestError
-from convcli.facts import ExplanationFacts, StageFacts, SumFacts
+from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
 from convcli.signals import Signal
 
 if TYPE_CHECKING:

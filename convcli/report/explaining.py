@@ -12,7 +12,7 @@ from convcli.report.words import plural, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convcli.facts import ExplanationFacts, StageFacts, SumFacts
+    from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
 
     Line = list[tuple[str, str]]
 

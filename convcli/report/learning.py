@@ -10,7 +10,7 @@ from convcli.report.words import number, plural, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.facts import DelayFacts, LearningFacts
+    from convcli.facts.learning import DelayFacts, LearningFacts
 
 RIDGE_COLUMNS = ("ridge", "root mean squared error")
 MOVED_COLUMNS = ("one sample later", "parameters", "learned from", "held out", "the answer changes by")

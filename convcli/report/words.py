@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from convcli.facts import (
-        CausalityFacts,
-        DetectionFacts,
-        InputFacts,
-        LossFacts,
-        OutputFacts,
-        PrefixFacts,
-        ReachFacts,
-        RunFacts,
-        StepFacts,
-    )
+    from convcli.facts import InputFacts, LossFacts, OutputFacts, ReachFacts, RunFacts, StepFacts
+    from convcli.facts.causality import CausalityFacts, PrefixFacts
+    from convcli.facts.detection import DetectionFacts
 
 STEP_COLUMNS = ("step", "taps", "sum", "delay", "look-ahead", "reach", "note")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}

@@ -66,7 +66,7 @@ class Block:
     """Consecutive samples: `x` is `(n, channels)` or `(rows, columns, channels)` floating; NaN is missing.
 
     gapless : none can be missing, as they were whole numbers
-    From a Source that has a `decode_bytes` they may be uint8, which stand for float32.
+    From a Source that has a `decode_bytes` they may be uint8, and what is made of these int16: both stand for float32.
     """
 
     x: Array

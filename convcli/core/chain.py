@@ -201,6 +201,7 @@ class Job:
         if x.dtype == np.uint8 and not (self.chain.ops and getattr(self.chain.ops[0], "reads_bytes", False)):
             x = x.astype(np.float32)
         for number, op in enumerate(self.chain.ops):
+            x = x.astype(np.float32) if x.dtype == np.int16 else x
             earlier = _Earlier(self.previous, number)
             known, low, _ = along[number]
             if number in self.chain.layers:
@@ -220,7 +221,7 @@ class Job:
         y : (n, channels) or (rows, columns, channels); the answer is True and False. Where a layer makes other
         channels of those that come in, an output counts if every one of them is there.
         """
-        if y.size == 0 or not np.isnan(y.min()):
+        if y.size == 0 or y.dtype == np.int16 or not np.isnan(y.min()):
             return None
         x = self.inputs()
         starts = (self.chain.reads(*self.span[0])[0][0], *self._across_starts())

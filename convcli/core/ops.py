@@ -236,6 +236,7 @@ class Magnitude:
         total: Any = None
         for part in self.parts:
             y = part(_within(x, self.reach, part.reach), span, earlier)
+            y = y.astype(np.float32) if y.dtype == np.int16 else y
             squares = np.square(y, out=y)
             total = squares if total is None else np.add(total, squares, out=total)
         strength: Array = np.sqrt(total, out=total)

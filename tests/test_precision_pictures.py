@@ -25,6 +25,13 @@ WHOLE = ("kernel:0,-1,0;-1,5,-1;0,-1,0", "sobel", "sobel:x", "laplacian", "corre
 SMALLER = ("resize:50%", "resize:12.5%", "resize:37%", "resize:150%", "avg_pool:2", "avg_pool:7", "downsample:3")
 CHAINS = ("sobel:x | abs | gaussian:1", "laplacian | laplacian", "emboss | max_pool:2", "laplacian | gain:25%")
 
+# Fractions, whose sums fall upon halves.
+FRACTIONS = (
+    *("kernel:0.1,0.8,0.1", "correlate:0.3,0.3,0.4", "kernel:0.1,0.1;0.1,0.1,normalize=true", "gain:0.3", "offset:0.3"),
+    *("box:5 | box:2", "box:5 | gain:1.5", "sobel | gain:0.1", "sobel:x | leaky_relu:0.1", "box:5 | max_pool:2"),
+    *("kernel:0.05,0.9,0.05 | laplacian", "wma:4 | offset:0.1", "avg_pool:5 | avg_pool:2"),
+)
+
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
@@ -59,7 +66,7 @@ def differing(y: Any, truth: Any) -> float:
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize("text", SMOOTHING + WHOLE + SMALLER + CHAINS)
+@pytest.mark.parametrize("text", SMOOTHING + WHOLE + SMALLER + CHAINS + FRACTIONS)
 def test_pictures_of_whole_numbers(text: str, bits: int, program: Program, tmp_path: Path) -> None:
     x = picture(bits)
     truth = convcli.apply(text, x.astype(np.float64), edge="edge", align="center")

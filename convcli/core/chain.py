@@ -14,6 +14,7 @@ from convcli.core.layers import Layer
 from convcli.core.missing import last_known
 from convcli.core.ops import Convolve, Magnitude, Pointwise, Pool
 from convcli.core.reach import Reach
+from convcli.core.rounding import type_of_bytes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -75,6 +76,16 @@ class Chain:
     def layers(self) -> dict[int, Layer]:
         """The operations that pad their own input, by their numbers."""
         return {number: op for number, op in enumerate(self.ops) if isinstance(op, Layer)}
+
+    @cached_property
+    def type_of_bytes(self) -> type[np.floating[Any]]:
+        """The type in which it filters the bytes of a picture."""
+        return type_of_bytes(self.ops)
+
+    @cached_property
+    def reads_bytes(self) -> bool:
+        """Whether its first operation takes them as they are."""
+        return self.type_of_bytes == np.float32 and bool(self.ops) and getattr(self.ops[0], "reads_bytes", False)
 
     @property
     def waits(self) -> bool:
@@ -193,13 +204,13 @@ class Job:
         if any(stop <= start for start, stop in self.span):  # a picture narrower than a window, under `valid`
             shape = (*(max(0, stop - start) for start, stop in self.span), self.chain.channels(self.inputs.channels))
             dtype = self.inputs.parts[0].dtype
-            return np.empty(shape, np.float32 if dtype == np.uint8 else dtype)
+            return np.empty(shape, self.chain.type_of_bytes if dtype == np.uint8 else dtype)
         along = self.chain.reads(*self.span[0])
         across = [self.chain.needs(axis, *self.span[axis]) for axis in range(1, self.chain.axes)]
         following = self.chain.reads(self.next_start, self.next_start + 1)
         x, ends = self.inputs(), self.ends
-        if x.dtype == np.uint8 and not (self.chain.ops and getattr(self.chain.ops[0], "reads_bytes", False)):
-            x = x.astype(np.float32)
+        if x.dtype == np.uint8 and not self.chain.reads_bytes:
+            x = x.astype(self.chain.type_of_bytes)
         for number, op in enumerate(self.chain.ops):
             x = x.astype(np.float32) if x.dtype == np.int16 else x
             earlier = _Earlier(self.previous, number)

@@ -40,7 +40,9 @@ class Normalize:
         if not self.per_channel:
             peaks = np.full_like(peaks, peaks.max(initial=0.0))
         gain = np.divide(self.level, peaks, out=np.ones_like(peaks), where=peaks > 0)
-        return Pointwise(function=lambda x: (x * gain).astype(x.dtype), axes=self.axes, keeps=self.alpha)
+        return Pointwise(
+            function=lambda x: (x * gain).astype(x.dtype), axes=self.axes, keeps=self.alpha, rounding="fractions"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -218,7 +218,6 @@ def _plane(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array
     pair = factor(w)
     if step == (1, 1):
         return _filter_plane(x, w) if pair is None else _filter_lines(x, *pair)
-    x = x.astype(np.float32) if x.dtype == np.uint8 else x
     if pair is not None:
         return _strided_lines(_strided_lines(x, pair[0], step[0], 0), pair[1], step[1], 1)
     return np.ascontiguousarray(_filter_plane(x, w)[:: step[0], :: step[1]])
@@ -246,7 +245,7 @@ def factor(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDA
 def _strided_lines(x: Array, w: npt.NDArray[np.float64], step: int, axis: int) -> Array:
     """The valid strided correlation along one axis of an image: only what is kept is computed."""
     if w.size == 1:
-        y: Array = x[(slice(None),) * axis + (slice(None, None, step),)] * w.astype(x.dtype)
+        y: Array = x[(slice(None),) * axis + (slice(None, None, step),)] * w.astype(_floating(x))
         return y
     outputs = (x.shape[axis] - w.size) // step + 1
     return phased_lines(x, w[None], np.zeros(1, np.int64), step, (0, outputs), axis=axis)
@@ -261,7 +260,7 @@ def _block_sums(x: Array, size: tuple[int, ...]) -> Array:
         part = x[j : rows * height : height]
         # Two bytes hold the sum of as many bytes as a small block is high.
         total = np.add(total, part, dtype=np.uint16 if x.dtype == np.uint8 else x.dtype, casting="unsafe")
-    y = np.empty((rows, columns, channels), np.float32 if x.dtype == np.uint8 else x.dtype)
+    y = np.empty((rows, columns, channels), _floating(x))
     for c in range(channels):  # long loops: the channels lie beside each other
         np.copyto(y[..., c], total[:, : columns * width : width, c])
         for i in range(1, width):
@@ -282,7 +281,7 @@ def _line(x: Array, w: npt.NDArray[np.float64], *, axis: int) -> Array:
     if w.size <= longest:
         return _separable(x, *((w, np.ones(1)) if axis == 0 else (np.ones(1), w)), whole=False)
     lines = np.moveaxis(x, axis, 0)
-    lanes = np.ascontiguousarray(lines, np.float32 if x.dtype == np.uint8 else x.dtype).reshape(len(lines), -1)
+    lanes = np.ascontiguousarray(lines, _floating(x)).reshape(len(lines), -1)
     if w.size <= LONGEST_PRODUCT:
         y = phased_product(lanes, w[None], np.zeros(1, np.int64), 1, (0, len(lines) - w.size + 1))
     else:
@@ -310,6 +309,11 @@ def _filter_plane(x: Array, w: npt.NDArray[np.float64]) -> Array:
 def _adds_up(x: Array, w: npt.NDArray[np.float64]) -> bool:
     """Whether `x` holds bytes and `w` whole numbers whose sums of products two bytes hold."""
     return x.dtype == np.uint8 and 255 * np.abs(w).sum() <= LARGEST_SUM and bool((w == np.rint(w)).all())
+
+
+def _floating(x: Array) -> Any:
+    """The type of the sums of products of `x`."""
+    return np.float32 if x.dtype == np.uint8 else x.dtype
 
 
 def _depth(x: Array, *, whole: bool) -> int:

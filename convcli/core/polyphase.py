@@ -40,7 +40,7 @@ def groups_per_row(phases: int, width: int, step: int) -> int:
 def phased_product(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]) -> Array:
     """The outputs [start, stop): output k sums table[k mod L] over the inputs from (k // L) * step + starts[k mod L].
 
-    x : (n, lanes), beginning at the input start * step // L
+    x : (n, lanes), beginning at the input start * step // L; bytes stand for float32
     table : (L, width); starts : (L,), with starts[j] >= j * step // L
     Many groups of a sound are rows of one product; the pixels beside each other, or a few long groups, its columns.
     """
@@ -48,7 +48,7 @@ def phased_product(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: i
     groups = -(-span[1] // phases) - span[0] // phases
     if lanes >= 16 or (groups < 4 and phases > 1):
         return _by_columns(x, table, starts, step, span)
-    return _by_rows(x, table, starts, step, span)
+    return _by_rows(x.astype(np.float32) if x.dtype == np.uint8 else x, table, starts, step, span)
 
 
 def phased_lines(
@@ -65,6 +65,8 @@ def phased_lines(
 
     made : what was worked out for one stretch of a picture serves the next, of the same table and step
     """
+    if axis == 1 and x.dtype == np.uint8:
+        x = x.astype(np.float32)
     if axis == 1 and x.shape[-1] <= _MOST_BESIDE:
         if len(table) == 1 and step <= _SMALL_STEP:
             return _every_then_some(x[:, int(starts[0]) :], table[0], step, span)
@@ -114,11 +116,11 @@ def _across(
 def _by_columns(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]) -> Array:
     """Bands of neighbouring outputs: (outputs, window) @ (window, lanes), as many lanes at once as the cache holds."""
     start, stop = span
-    y = np.empty((stop - start, x.shape[1]), x.dtype)
-    bands = list(_bands(table, starts, step, span, x.dtype))
+    y = np.empty((stop - start, x.shape[1]), np.float32 if x.dtype == np.uint8 else x.dtype)
+    bands = list(_bands(table, starts, step, span, y.dtype))
     lanes = max(64, (1 << 16) // max(matrix.shape[1] for _, _, matrix in bands))
     for lane in range(0, x.shape[1], lanes):
-        part = x[:, lane : lane + lanes]
+        part = x[:, lane : lane + lanes].astype(y.dtype, copy=False)
         for first, lowest, matrix in bands:
             window = part[lowest : lowest + matrix.shape[1]]
             target = y[first - start : first - start + len(matrix), lane : lane + lanes]

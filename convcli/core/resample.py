@@ -41,6 +41,7 @@ class Resample:
     axes: int = 1
     _made: Matrices = field(default_factory=dict, repr=False)
     holds = True
+    reads_bytes = True
 
     @classmethod
     def by(

@@ -205,6 +205,9 @@ def _window(
 # are a product of matrices, and past LONGEST_PRODUCT an FFT.
 SHORT_LINE, LONG_LINE_OF_BYTES, LONGEST_PRODUCT = 32, 320, 400
 
+# So wide are the parts of a picture, at least, that long lines are computed in: what lies between two passes is small.
+WIDTH = 512
+
 # Up to this side the blocks of a mean are added up row by row.
 LARGEST_BLOCK = 16
 
@@ -272,7 +275,13 @@ def _filter_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np
     """The rows, then the columns; both at once where they are short."""
     if max(column.size, row.size) <= SHORT_LINE:
         return _separable(x, column, row, whole=_adds_up(x, np.outer(column, row)))
-    return _line(_line(x, row, axis=1), column, axis=0)
+    rows, columns = len(x) - column.size + 1, x.shape[1] - row.size + 1
+    y = np.empty((rows, columns, x.shape[2]), _floating(x))
+    width = max(WIDTH, 8 * row.size)
+    for left in range(0, columns, width):
+        part = x[:, left : left + width + row.size - 1]
+        y[:, left : left + width] = _line(_line(part, row, axis=1), column, axis=0)
+    return y
 
 
 def _line(x: Array, w: npt.NDArray[np.float64], *, axis: int) -> Array:

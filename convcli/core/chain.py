@@ -12,8 +12,9 @@ import numpy as np
 from convcli.core.extend import take
 from convcli.core.layers import Layer
 from convcli.core.missing import last_known
-from convcli.core.ops import Convolve, Magnitude, Pointwise, Pool
+from convcli.core.ops import Convolve, EachChannel, Magnitude, Pointwise, Pool
 from convcli.core.reach import Reach
+from convcli.samples import as_samples, sample_type
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from convcli.core.extend import Edge
     from convcli.core.ops import Op, Span
     from convcli.signals import AnyRows, Array, Rows
+
+
+# Operations that take whole numbers as they are stored; all others are given the samples that those stand for.
+TAKES_STORED = (Convolve, EachChannel, Magnitude)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,14 +197,13 @@ class Job:
     def _run(self) -> Array:
         if any(stop <= start for start, stop in self.span):  # a picture narrower than a window, under `valid`
             shape = (*(max(0, stop - start) for start, stop in self.span), self.chain.channels(self.inputs.channels))
-            dtype = self.inputs.parts[0].dtype
-            return np.empty(shape, np.float32 if dtype == np.uint8 else dtype)
+            return np.empty(shape, sample_type(self.inputs.parts[0]))
         along = self.chain.reads(*self.span[0])
         across = [self.chain.needs(axis, *self.span[axis]) for axis in range(1, self.chain.axes)]
         following = self.chain.reads(self.next_start, self.next_start + 1)
         x, ends = self.inputs(), self.ends
-        if x.dtype == np.uint8 and not (self.chain.ops and getattr(self.chain.ops[0], "reads_bytes", False)):
-            x = x.astype(np.float32)
+        if not (self.chain.ops and isinstance(self.chain.ops[0], TAKES_STORED)):
+            x = as_samples(x)
         for number, op in enumerate(self.chain.ops):
             earlier = _Earlier(self.previous, number)
             known, low, _ = along[number]

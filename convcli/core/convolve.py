@@ -21,6 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.fourier import overlap_save, points_per_output
 from convcli.core.polyphase import groups_per_row, phased_lines, phased_product
+from convcli.samples import as_samples, is_stored
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -51,10 +52,11 @@ def correlate_valid(
 ) -> Array:
     """The valid correlation of `x` with `w` along its `w.ndim` leading axes, every `step`-th output.
 
-    x : (n, channels) or (rows, columns, channels) floating without NaN, or a picture of uint8; w : (k,) or 2-D
+    x : (n, channels) or (rows, columns, channels) floating without NaN, or stored numbers; w : (k,) or 2-D
     exact : keep to the direct path up to EXACT_TAPS, for answers that do not depend on where a block ends
     finite : x is known to hold no infinity
-    Returns ((n - k) // step + 1, ...), of the dtype of x (float32 for uint8). Raises ValueError if `x` is shorter.
+    Returns ((n - k) // step + 1, ...) of the dtype of x, or of the samples that its numbers stand for. Raises
+    ValueError if `x` is shorter.
     """
     if any(n < k for n, k in zip(x.shape, w.shape, strict=False)):
         raise ValueError(f"{x.shape} holds no window of {w.shape}")
@@ -65,6 +67,7 @@ def correlate_valid(
     path = cheapest_path(int(np.count_nonzero(w)), w.size, step[0], exact=exact)
     if path == "fft":
         return overlap_save(x, w, step[0])
+    x = as_samples(x)
     if path == "direct":
         return direct(x, w, step) if np.count_nonzero(w) <= SPARSE else dot_products(x, w, step[0])
     return phased_product(x, w[None], np.zeros(1, np.int64), step[0], (0, (len(x) - w.size) // step[0] + 1))
@@ -125,10 +128,7 @@ def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
 
 def all_finite(x: Array) -> bool:
     """Whether there is neither NaN nor infinity."""
-    if x.dtype == np.uint8:
-        return True
-    # One pass where all is well: no sum with NaN or infinity in it is finite, though a sum of large numbers may not be.
-    return math.isfinite(x.sum()) or (math.isfinite(x.min()) and math.isfinite(x.max()))
+    return is_stored(x) or x.size == 0 or (math.isfinite(x.min()) and math.isfinite(x.max()))
 
 
 def _around_infinities(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...], *, exact: bool) -> Array:

@@ -70,8 +70,6 @@ class Convolve:
     summarises: bool = False
     exact: bool = False
 
-    reads_bytes = True
-
     @classmethod
     def by(
         cls,
@@ -110,7 +108,7 @@ class Convolve:
         return self.gaps == "hold"
 
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
-        """Convolve; NaN in `x` is missing."""
+        """Convolve; NaN in `x` is missing. Stored numbers are taken as they are."""
         window = np.flip(self.taps)
         if all_finite(x):
             return mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
@@ -229,7 +227,6 @@ class Magnitude:
         return tuple(_widest(reaches) for reaches in zip(*(part.reach for part in self.parts), strict=True))
 
     holds = False
-    reads_bytes = True
 
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
         """Convolve with each part, then the root of the sum of squares."""

@@ -9,6 +9,7 @@ import numpy as np
 from convcli.core.chain import Chain, Inputs, Job
 from convcli.core.extend import Edge, beyond
 from convcli.engine.plan import valid_count
+from convcli.samples import as_samples
 
 if TYPE_CHECKING:
     from convcli.signals import AnyRows, Array, Rows
@@ -51,9 +52,8 @@ class Stream:
     def push(self, x: Array, rows: AnyRows) -> Job | None:
         """Take in the next samples, which stand at `rows` of the input; a job if outputs can be known now."""
         if len(x):
-            if x.dtype == np.uint8 and self.edge == "shrink":  # no byte says that something is missing
-                x = x.astype(np.float32)
-            self.kept.append(x)
+            # No stored number says that something is missing.
+            self.kept.append(as_samples(x) if self.edge == "shrink" else x)
             self.kept_rows.append(rows)
             self.n += len(x)
         if self.waits or self.n < self.first_needed:

@@ -20,7 +20,7 @@ import numpy as np
 from measure import fit
 
 from convcli.core import convolve, fourier
-from convcli.core.polyphase import groups_per_row, phased_product
+from convcli.core.polyphase import BAND, phased_product
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,9 +97,7 @@ def constants() -> dict[str, float]:
     start, slope, _ = fit(few, [cost(direct, k) for k in few])
     many = (127, 255, 511, 1023, 2047, 4095)
     points = [cost(fft, k) / fourier.points_per_output(k) for k in many]
-    products = [
-        cost(product, k, step) / (k + groups_per_row(1, k, step) * step) for step in STEPS for k in (63, 255, 1023)
-    ]
+    products = [cost(product, k, step) / (k + (BAND - 1) * step) for step in STEPS for k in (63, 255, 1023)]
     return {
         "DIRECT": start,
         "DIRECT_PER_TAP": slope,

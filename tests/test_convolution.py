@@ -22,6 +22,7 @@ from convcli.core.fourier import overlap_save
 from convcli.core.ops import Convolve
 from convcli.core.polyphase import phased_product
 from convcli.engine.arrays import Blocks, Collected, apply
+from convcli.engine.describe import chain_facts, step_facts
 from convcli.engine.plan import Plan, Rules, make_plan
 from convcli.engine.run import Tally, run
 from convcli.errors import InputError
@@ -479,6 +480,35 @@ def test_resampling_keeps_what_lies_in_both_bands(old: int, new: int) -> None:
     np.testing.assert_allclose(y[inner], truth[inner], atol=3e-5)
     low = apply(f"resample:{new}", np.sin(2 * np.pi * 440 * t), rate=old)
     np.testing.assert_allclose(low[inner], peer[inner], atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(44100, 16000), (48000, 44100), (48000, 16000), (192000, 44100), (16000, 44100)]
+)
+def test_resampling_takes_away_what_lies_in_neither_band(old: int, new: int) -> None:
+    t = np.arange(old // 4) / old
+    inner = slice(400, -400)
+    for share in (0.5, 0.51, 0.6, 0.75, 0.95):  # of the lower rate; what would fold lies below half the higher one
+        x = np.sin(2 * np.pi * share * new * t) if share * new < old / 2 else np.sin(2 * np.pi * 0.4 * old * t)
+        y = apply(f"resample:{new}", x, rate=old)
+        if share * new < old / 2 and new < old:
+            assert np.abs(y[inner]).max() < 2.5e-5, share  # two filters of 100 dB each
+        elif new > old:
+            spectrum = np.abs(np.fft.rfft(y[inner] * np.hanning(len(y[inner]))))
+            hertz = np.fft.rfftfreq(len(y[inner]), 1 / new)
+            assert spectrum[hertz > old / 2].max() < 2.5e-5 * spectrum.max()
+
+
+@pytest.mark.parametrize("old", [44100, 48000, 8000])
+def test_the_lag_of_a_causal_resampler_is_told(old: int) -> None:
+    x = np.zeros(3000)
+    x[1000] = 1
+    y = apply("resample:16k", x, rate=old, align="causal")
+    lag = (np.arange(len(y)) * old / 16000 * y).sum() / y.sum() - 1000
+    plan = make_plan("resample:16k", signal_of(x[:, None], rate=old), Rules(edge="zero", align="causal"))
+    (step,) = plan.steps
+    assert step_facts(step).delay == chain_facts(plan).delay
+    assert step_facts(step).delay == pytest.approx(lag, abs=1e-3)
 
 
 @pytest.mark.parametrize("ratio", [(44100, 16000), (8, 3), (3, 8), (1000, 999)])

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.fourier import overlap_save, points_per_output
-from convcli.core.polyphase import groups_per_row, phased_lines, phased_product
+from convcli.core.polyphase import BAND, phased_lines, phased_product
 from convcli.samples import as_samples, is_stored
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def correlate_valid(
     path = cheapest_path(int(np.count_nonzero(w)), w.size, step[0], exact=exact)
     if path == "fft":
         return overlap_save(x, w, step[0])
-    x = as_samples(x)
     if path == "direct":
+        x = as_samples(x)
         return direct(x, w, step) if np.count_nonzero(w) <= SPARSE else dot_products(x, w, step[0])
     return phased_product(x, w[None], np.zeros(1, np.int64), step[0], (0, (len(x) - w.size) // step[0] + 1))
 
@@ -122,7 +122,7 @@ def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
         "fft": FFT_PER_POINT_LOG * step * points_per_output(k),
     }
     if step > 1:
-        costs["product"] = PRODUCT_PER_TAP * (k + groups_per_row(1, k, step) * step)
+        costs["product"] = PRODUCT_PER_TAP * (k + (BAND - 1) * step)
     return min(costs, key=lambda path: costs[path])
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from convcli.core.ops import Op
     from convcli.engine.lanes import Lanes
     from convcli.engine.plan import BoundStep, Plan
-    from convcli.signals import AnyRows, Array, Sink, Source
+    from convcli.signals import AnyRows, Array, Signal, Sink, Source
 
     Encode = Callable[["Piece"], tuple[Any, int]]
     Arrivals = Callable[[], Iterable[tuple[Block, AnyRows]]]
@@ -174,17 +174,23 @@ class _Chains:
     """The chain of each signal: the same for all of them but for operations that were settled for each by itself."""
 
     ops: list[Op | dict[bytes, Op]]
-    axes: int
+    signal: Signal
 
     @cached_property
     def common(self) -> Chain | None:
         """The chain of all signals, if it is one."""
         ops = tuple(op for op in self.ops if not isinstance(op, dict))
-        return Chain(ops, self.axes) if len(ops) == len(self.ops) else None
+        return Chain(ops, self.signal.axes) if len(ops) == len(self.ops) else None
 
     def of(self, group: bytes) -> Chain:
         """The chain of one signal."""
-        return self.common or Chain(tuple(op[group] if isinstance(op, dict) else op for op in self.ops), self.axes)
+        return self.common or Chain(
+            tuple(op[group] if isinstance(op, dict) else op for op in self.ops), self.signal.axes
+        )
+
+    def stream(self, group: bytes, edge: Edge, tail: int) -> Stream:
+        """A signal that begins. The rows of a table leave as soon as they are known."""
+        return Stream(self.of(group), edge, tail=tail, patient=self.signal.medium != "table")
 
 
 def _filtered(
@@ -256,7 +262,7 @@ def _settled(steps: list[BoundStep], arrivals: Arrivals, plan: Plan, workers: Wo
     for step in steps:
         if isinstance(step.whole, Normalize):
             peaks: dict[bytes, Any] = defaultdict(partial(np.zeros, len(step.after.channels)))
-            signals = _Apart(_Chains([*ops], plan.signal.axes), plan.rules.edge, tail)
+            signals = _Apart(_Chains([*ops], plan.signal), plan.rules.edge, tail)
             for pieces, _ in workers.map(Batch.run, _cut(arrivals(), signals, Tally())):
                 for piece in pieces:
                     peaks[piece.group] = np.fmax(peaks[piece.group], step.whole.measure(piece.x))
@@ -264,7 +270,7 @@ def _settled(steps: list[BoundStep], arrivals: Arrivals, plan: Plan, workers: Wo
             ops.append(defaultdict(partial(step.whole.settle, np.zeros(len(step.after.channels))), settled))
         else:
             ops.extend(step.ops)
-    return _Chains(ops, plan.signal.axes)
+    return _Chains(ops, plan.signal)
 
 
 def _reduced(results: Iterator[Results], step: BoundStep, plan: Plan) -> list[tuple[Block, AnyRows]]:
@@ -318,8 +324,7 @@ class _Apart:
         for piece in split(block, rows):
             stream = self.streams.get(piece.group)
             if stream is None:
-                stream = Stream(self.chains.of(piece.group), self.edge, tail=self.tail)
-                self.streams[piece.group] = stream
+                stream = self.streams[piece.group] = self.chains.stream(piece.group, self.edge, self.tail)
             job = stream.push(piece.x, piece.rows)
             if job is not None:
                 ready.append((piece.group, job))

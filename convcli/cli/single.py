@@ -145,7 +145,7 @@ class Single:
         from convcli.engine.run import run
         from convcli.media.outputs import open_output
 
-        _keep_freed_memory()
+        keep_freed_memory()
         name = "standard output" if self.output is None else str(self.output)
         with open_output(self.output, medium=self.adapter.medium) as place:
             sink = opened.sink(place, plans, name)
@@ -201,7 +201,7 @@ class Single:
         )
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Blocks are of one size: what one lets go the next takes, not new pages from the system (a sixth of the time).
 
     mallopt(3) of glibc; where there is none, memory comes as it comes.

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.fourier import overlap_save, points_per_output
+from convcli.core.fourier import folds, overlap_save, points_per_output
 from convcli.core.polyphase import BAND, phased_lines, phased_product
 from convcli.samples import as_samples, is_stored
 
@@ -28,11 +28,18 @@ if TYPE_CHECKING:
 
 Path = Literal["direct", "product", "fft"]
 
-# Nanoseconds for one output of one channel in float64, measured by benchmarks/crossover.py.
-DIRECT = 8.0
-DIRECT_PER_TAP = 0.14
-FFT_PER_POINT_LOG = 0.8
-PRODUCT_PER_TAP = 0.09
+# Nanoseconds for one output of one channel in float64, measured by benchmarks/crossover.py. Where every step-th output
+# is kept, the direct path computes them all; an FFT is one forward for each input and one back for each output.
+COST = {
+    "few taps": 0.65,
+    "each of few taps": 0.12,
+    "many taps": 7.0,
+    "each of many taps": 0.05,
+    "product": 1.3,
+    "product, each input": 0.3,
+    "product, each tap": 0.04,
+    "fft, each point": 0.26,
+}
 
 # Tables are compared as text, row by row and prefix by prefix: they stay on the direct path up to here.
 EXACT_TAPS = 4096
@@ -117,13 +124,23 @@ def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
     """The cost rule: which path costs least for `k` taps of which `nonzero` are not 0, at a stride of `step`."""
     if nonzero <= SPARSE or (exact and k <= EXACT_TAPS):
         return "direct"
-    costs: dict[Path, float] = {
-        "direct": (DIRECT + DIRECT_PER_TAP * k) * step,
-        "fft": FFT_PER_POINT_LOG * step * points_per_output(k),
-    }
-    if step > 1:
-        costs["product"] = PRODUCT_PER_TAP * (k + (BAND - 1) * step)
-    return min(costs, key=lambda path: costs[path])
+    paths: tuple[Path, ...] = ("direct", "fft", "product") if step > 1 else ("direct", "fft")
+    return min(paths, key=lambda path: price(path, k, step))
+
+
+def price(path: Path, k: int, step: int) -> float:
+    """Nanoseconds for one output of one channel."""
+    return sum(COST[name] * count for name, count in priced(path, k, step).items())
+
+
+def priced(path: Path, k: int, step: int) -> dict[str, float]:
+    """What an output costs by the names of COST, and how many of each."""
+    if path == "direct":
+        kind = "few taps" if k <= UNROLLED else "many taps"
+        return {kind: step, f"each of {kind}": k * step}
+    if path == "product":
+        return {"product": 1, "product, each input": step, "product, each tap": k + (BAND - 1) * step}
+    return {"fft, each point": points_per_output(k) * (step + (1 if folds(step) else step)) / 2}
 
 
 def all_finite(x: Array) -> bool:
@@ -178,13 +195,16 @@ def dot_products(x: Array, w: npt.NDArray[np.float64], step: int) -> Array:
     """The valid correlation along axis 0 with one dot product for each output, the same whatever stands around it."""
     lanes, w = np.ascontiguousarray(x.T), w.astype(x.dtype)
     if len(lanes) <= FEW or lanes.size > len(lanes) * CHUNK:
-        return np.stack([np.correlate(lane, w, "valid")[::step] for lane in lanes], axis=1)
+        y = np.empty(((lanes.shape[1] - w.size) // step + 1, len(lanes)), x.dtype)
+        for number, lane in enumerate(lanes):
+            y[:, number] = np.correlate(lane, w, "valid")[::step]
+        return y
     if w.size <= UNROLLED:
         joined = np.zeros(lanes.shape, x.dtype)
         joined.reshape(-1)[: lanes.size - w.size + 1] = np.correlate(lanes.reshape(-1), w, "valid")
         return joined[:, : lanes.shape[1] - w.size + 1 : step].T
-    y: Array = np.vecdot(sliding_window_view(lanes, w.size, axis=1)[:, ::step], w)
-    return y.T
+    found: Array = np.vecdot(sliding_window_view(lanes, w.size, axis=1)[:, ::step], w)
+    return found.T
 
 
 def _window(

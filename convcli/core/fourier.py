@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 # Complex points that are transformed together; a megabyte.
 TOGETHER = 1 << 16
 
+# The shortest frame for a long signal, 2 to the power of it.
+SHORTEST = 12
+
 # Blocks of so many numbers are those of a long signal, for which the transforms of OpenCV, twice as fast as those of
 # NumPy, are worth their import.
-MANY = 1 << 16
+MANY = 3 << 14
 
 # Two channels share a transform where the rounding of the louder one cannot be heard in the other.
 LOUDER = 1024
@@ -54,14 +57,19 @@ def overlap_save(x: Array, w: npt.NDArray[np.float64], step: int = 1) -> Array:
 
 def frame_size(k: int, outputs: int | None = None) -> int:
     """F, the FFT length that costs least, frames * F * log2(F), for so many outputs, or for ever so many."""
-    shortest = 12 if outputs is None else min(12, (outputs + k - 2).bit_length())
-    sizes: list[int] = [1 << p for p in range(shortest, max(14, k.bit_length() + 4)) if 1 << p > k]
+    shortest = SHORTEST if outputs is None else min(SHORTEST, (outputs + k - 2).bit_length())
+    sizes: list[int] = [1 << p for p in range(shortest, max(SHORTEST + 2, k.bit_length() + 4)) if 1 << p > k]
 
     def cost(f: int) -> float:
         frames = 1 / (f - k + 1) if outputs is None else -(-outputs // (f - k + 1))
         return frames * f * math.log2(f)
 
     return min(sizes, key=cost)
+
+
+def folds(step: int) -> bool:
+    """Whether a stride divides the length of the frames of a long signal, a power of two."""
+    return (1 << SHORTEST) % step == 0
 
 
 def points_per_output(k: int) -> float:
@@ -99,8 +107,8 @@ def _filter(pairs: Array, results: Array, w: npt.NDArray[np.float64], step: int)
             _fill(frames[:count], some[first * step :], each * step)
             back = correlate(frames[:count])[:, : some.shape[1], :each].swapaxes(1, 2)
             whole = len(part) // each
-            part[: whole * each].reshape(whole, each, *part.shape[1:])[...] = back[:whole]
-            part[whole * each :] = back[-1, : len(part) - whole * each]
+            _copy(back[:whole], part[: whole * each].reshape(whole, each, *part.shape[1:]))
+            _copy(back[-1, : len(part) - whole * each], part[whole * each :])
 
 
 def _fill(frames: Array, pairs: Array, hop: int) -> None:
@@ -109,11 +117,20 @@ def _fill(frames: Array, pairs: Array, hop: int) -> None:
     whole = min(count, max(0, (n - size) // hop + 1))
     along, *within = pairs.strides
     windows = (hop * along, within[0], along, within[1])
-    frames[:whole, :lanes] = np.lib.stride_tricks.as_strided(pairs, (whole, lanes, size, 2), windows)
+    _copy(np.lib.stride_tricks.as_strided(pairs, (whole, lanes, size, 2), windows), frames[:whole, :lanes])
     for number in range(whole, count):
         piece = pairs[number * hop : number * hop + size]
-        frames[number, :lanes, : len(piece)] = piece.swapaxes(0, 1)
+        _copy(piece.swapaxes(0, 1), frames[number, :lanes, : len(piece)])
         frames[number, :, len(piece) :] = 0
+
+
+def _copy(source: Array, target: Array) -> None:
+    """Copy pairs, (..., 2): one of them after the other where they do not follow one another, for a long inner loop."""
+    if all(x.strides[-2:] == (2 * x.itemsize, x.itemsize) for x in (source, target)):
+        target[...] = source
+        return
+    for member in range(2):
+        target[..., member] = source[..., member]
 
 
 def _complex(frames: Array) -> Complexes:
@@ -131,17 +148,17 @@ def _correlator(w: bytes, f: int, dtype: str, step: int, *, many: bool) -> Any:
     """
     response = (np.conj(np.fft.fft(np.frombuffer(w), f)) / f).astype(np.result_type(dtype, np.complex64))
     forward, backward = _transforms_of_opencv() if many else _transforms_of_numpy()
-    folds = f % step == 0
+    whole = f % step == 0
 
     def correlate(frames: Array) -> Array:
         spectra = _complex(frames)
         forward(frames)
         np.multiply(spectra, response, out=spectra)
-        if step > 1 and folds:
+        if step > 1 and whole:
             folded = spectra.reshape(*spectra.shape[:-1], step, f // step).sum(axis=-2)
             frames = folded.view(dtype).reshape(*folded.shape, 2)
         backward(frames)
-        return frames if folds else frames[..., ::step, :]
+        return frames if whole else frames[..., ::step, :]
 
     return correlate
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Odd = Callable[[str], None]
 
 # What becomes of a block stays in the cache of a core from one step to the next.
-BLOCK_FRAMES = 1 << 16
+BLOCK_FRAMES = 1 << 17
 # Shorter sounds come in smaller blocks, so that the cores have something to share.
 _SHORT, _SHORT_BLOCK_FRAMES = 1 << 20, 1 << 14
 # Fewer frames a block where there are many channels.

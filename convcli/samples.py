@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
 # The type of the samples, and what 1 of the numbers is worth: pictures count 0 ... 255, sound goes from -1 to 1.
-_MEANING: dict[str, tuple[npt.DTypeLike, float]] = {
-    "uint8": (np.float32, 1.0),
-    "int16": (np.float64, 2.0**-15),
-    "int32": (np.float64, 2.0**-31),
+_MEANING = {
+    np.dtype(np.uint8): (np.dtype(np.float32), 1.0),
+    np.dtype(np.int16): (np.dtype(np.float64), 2.0**-15),
+    np.dtype(np.int32): (np.dtype(np.float64), 2.0**-31),
 }
 
 # Samples of one channel that are compared side by side.
@@ -29,12 +29,12 @@ def is_stored(x: Array) -> bool:
 
 def sample_type(x: Array) -> np.dtype[Any]:
     """The type of the samples that stored numbers stand for; that of samples themselves."""
-    return np.dtype(_MEANING[x.dtype.name][0]) if is_stored(x) else x.dtype
+    return _MEANING[x.dtype][0] if is_stored(x) else x.dtype
 
 
 def unit(x: Array) -> float:
     """What 1 is worth, a power of two."""
-    return _MEANING[x.dtype.name][1] if is_stored(x) else 1.0
+    return _MEANING[x.dtype][1] if is_stored(x) else 1.0
 
 
 def as_samples(x: Array) -> Array:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
 # The type of the samples, and what 1 of the numbers is worth: pictures count 0 ... 255, sound goes from -1 to 1.
-_MEANING = {
+_MEANING: dict[np.dtype[Any], tuple[np.dtype[Any], float]] = {
     np.dtype(np.uint8): (np.dtype(np.float32), 1.0),
     np.dtype(np.int16): (np.dtype(np.float64), 2.0**-15),
     np.dtype(np.int32): (np.dtype(np.float64), 2.0**-31),

@@ -24,7 +24,7 @@ from convcli.core.polyphase import phased_product
 from convcli.engine.arrays import Blocks, Collected, apply
 from convcli.engine.describe import chain_facts, step_facts
 from convcli.engine.plan import Plan, Rules, make_plan
-from convcli.engine.run import Tally, run
+from convcli.engine.run import Tally, run, split
 from convcli.errors import InputError
 from convcli.signals import Block, Groups, Signal
 
@@ -754,3 +754,11 @@ def test_a_value_that_a_stride_skips_is_held_all_the_same() -> None:
         sink = Collected()
         run(plan, Blocks(signal, [x[:cut], x[cut:]]), sink, threads=1)
         assert np.concatenate(sink.parts)[:, 0].tolist() == [0, 0, 0, -1]
+
+
+def test_whole_numbers_are_samples_to_all_but_the_loop() -> None:
+    block = Block(np.array([[16384, -32768]], np.int16))
+    (piece,) = split(block, range(1))
+    assert block.x.tolist() == piece.x.tolist() == [[0.5, -1.0]]
+    assert Block(np.array([[1 << 30]], np.int32)).x.tolist() == [[0.5]]
+    assert Block(np.array([[[7]]], np.uint8)).x.dtype == np.float32

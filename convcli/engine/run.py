@@ -153,7 +153,7 @@ class _Reading:
 def split(block: Block, rows: AnyRows) -> Iterator[Piece]:
     """The samples of a block by the signal that they belong to."""
     if block.groups is None:
-        yield Piece(ALL, block.stored, rows)
+        yield Piece(ALL, block.x, rows)
         return
     if not len(rows):
         return
@@ -321,7 +321,8 @@ class _Apart:
     def push(self, block: Block, rows: AnyRows) -> list[tuple[bytes, Job]]:
         """Take in a block of samples, which stand at `rows` of the input; what can be computed now."""
         ready: list[tuple[bytes, Job]] = []
-        for piece in split(block, rows):
+        pieces = [Piece(ALL, block.stored, rows)] if block.groups is None else split(block, rows)
+        for piece in pieces:
             stream = self.streams.get(piece.group)
             if stream is None:
                 stream = self.streams[piece.group] = self.chains.stream(piece.group, self.edge, self.tail)

@@ -396,6 +396,21 @@ def test_plane_paths_agree(shape: tuple[int, int]) -> None:
             np.testing.assert_allclose(y, truth[:: step[0], :: step[1]], atol=1e-11)
 
 
+@pytest.mark.parametrize("total", [5, 127, 128, 129, 1000])
+def test_whole_numbers_times_bytes_are_exact(total: int) -> None:
+    rng = np.random.default_rng(total)
+    x: Any = rng.choice(np.array([0, 1, 254, 255], np.uint8), (60, 70, 3))
+    for shape in ((1, 2), (3, 3), (2, 5), (4, 40), (33, 1), (9, 9)):
+        dense = rng.multinomial(total, np.full(math.prod(shape), 1 / math.prod(shape))).reshape(shape)
+        side = np.ones(shape[1])
+        for w in (dense, -dense, dense * rng.choice([-1, 1], shape), np.outer(dense.sum(axis=1) // shape[1], side)):
+            y = correlate_valid(x, w.astype(np.float64), (1, 1), exact=False)
+            truth = direct(x.astype(np.float64), w.astype(np.float64), (1, 1))
+            # Two bytes hold 128 bytes; what they do not hold may go through an FFT.
+            assert y.dtype == np.int16 or np.abs(w).sum() > 128 or max(shape) > 32
+            np.testing.assert_allclose(y, truth, rtol=0, atol=0 if y.dtype == np.int16 else 1e-6 * total * 255)
+
+
 @pytest.mark.parametrize("text", ["box:3", "box:2000", "lowpass:0.1", "kernel:1,-1", "downsample:4"])
 def test_inf_and_nan_do_not_spread(text: str) -> None:
     rng = np.random.default_rng(0)

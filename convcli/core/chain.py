@@ -11,10 +11,12 @@ import numpy as np
 
 from convcli.core.extend import take
 from convcli.core.layers import Layer
-from convcli.core.missing import last_known
+from convcli.core.missing import any_missing, last_known
 from convcli.core.ops import Convolve, EachChannel, Magnitude, Pointwise, Pool
 from convcli.core.reach import Reach
-from convcli.samples import as_samples, sample_type
+from convcli.core.resample import Resample
+from convcli.core.rounding import type_of_bytes
+from convcli.samples import as_samples, is_stored, sample_type
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 
 # Operations that take whole numbers as they are stored; all others are given the samples that those stand for.
-TAKES_STORED = (Convolve, EachChannel, Magnitude)
+TAKES_STORED = (Convolve, EachChannel, Magnitude, Resample)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,18 @@ class Chain:
     def layers(self) -> dict[int, Layer]:
         """The operations that pad their own input, by their numbers."""
         return {number: op for number, op in enumerate(self.ops) if isinstance(op, Layer)}
+
+    @cached_property
+    def type_of_bytes(self) -> type[np.floating[Any]]:
+        """The type in which it filters the bytes of a picture."""
+        return type_of_bytes(self.ops)
+
+    def taken(self, x: Array) -> Array:
+        """What the first operation is given of numbers that may be stored ones."""
+        takes = bool(self.ops) and isinstance(self.ops[0], TAKES_STORED)
+        if x.dtype == np.uint8 and (self.type_of_bytes != np.float32 or not takes):
+            return x.astype(self.type_of_bytes)
+        return x if takes else as_samples(x)
 
     @property
     def waits(self) -> bool:
@@ -197,14 +211,15 @@ class Job:
     def _run(self) -> Array:
         if any(stop <= start for start, stop in self.span):  # a picture narrower than a window, under `valid`
             shape = (*(max(0, stop - start) for start, stop in self.span), self.chain.channels(self.inputs.channels))
-            return np.empty(shape, sample_type(self.inputs.parts[0]))
+            first = self.inputs.parts[0]
+            return np.empty(shape, self.chain.type_of_bytes if first.dtype == np.uint8 else sample_type(first))
         along = self.chain.reads(*self.span[0])
         across = [self.chain.needs(axis, *self.span[axis]) for axis in range(1, self.chain.axes)]
         following = self.chain.reads(self.next_start, self.next_start + 1)
-        x, ends = self.inputs(), self.ends
-        if not (self.chain.ops and isinstance(self.chain.ops[0], TAKES_STORED)):
-            x = as_samples(x)
+        x, ends = self.chain.taken(self.inputs()), self.ends
         for number, op in enumerate(self.chain.ops):
+            if number and is_stored(x):  # sums of bytes in whole numbers
+                x = x.astype(np.float32)
             earlier = _Earlier(self.previous, number)
             known, low, _ = along[number]
             if number in self.chain.layers:
@@ -224,7 +239,7 @@ class Job:
         y : (n, channels) or (rows, columns, channels); the answer is True and False. Where a layer makes other
         channels of those that come in, an output counts if every one of them is there.
         """
-        if y.size == 0 or not np.isnan(y.min()):
+        if not any_missing(y):
             return None
         x = self.inputs()
         starts = (self.chain.reads(*self.span[0])[0][0], *self._across_starts())

@@ -7,7 +7,8 @@ one channel axis last. The paths differ in speed, never in the answer beyond rou
   size give bit for bit the same answer.
 * product: windows times a banded Toeplitz matrix (BLAS), for strides.
 * fft: overlap-save (fourier.py).
-* planes: OpenCV's filters, for images; separable kernels as two passes, others from some 50 taps on by its FFT tiles.
+* planes: OpenCV's filters, for images; separable kernels as two passes (long ones by `product` or `fft`), others from
+  some 50 taps on by its FFT tiles.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.fourier import folds, overlap_save, points_per_output
 from convcli.core.polyphase import BAND, phased_lines, phased_product
-from convcli.samples import as_samples, is_stored
+from convcli.samples import as_samples, is_stored, sample_type
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -62,8 +63,8 @@ def correlate_valid(
     x : (n, channels) or (rows, columns, channels) floating without NaN, or stored numbers; w : (k,) or 2-D
     exact : keep to the direct path up to EXACT_TAPS, for answers that do not depend on where a block ends
     finite : x is known to hold no infinity
-    Returns ((n - k) // step + 1, ...) of the dtype of x, or of the samples that its numbers stand for. Raises
-    ValueError if `x` is shorter.
+    Returns ((n - k) // step + 1, ...) of the dtype of x, or of the samples that its numbers stand for; of bytes int16
+    where that holds every sum. Raises ValueError if `x` is shorter.
     """
     if any(n < k for n, k in zip(x.shape, w.shape, strict=False)):
         raise ValueError(f"{x.shape} holds no window of {w.shape}")
@@ -97,7 +98,7 @@ def mean_valid(
         return correlate_valid(x, w, step, exact=exact, finite=finite)
     if not exact or w.ndim > 1 or w.size > EXACT_TAPS or x.dtype != np.float64:
         y = correlate_valid(x, w, step, exact=exact, finite=finite)
-        return np.divide(y, y.dtype.type(divisor), out=y)
+        return y / np.float32(divisor) if y.dtype == np.int16 else np.divide(y, y.dtype.type(divisor), out=y)
     high, low = (correlate_valid(half, w, step, exact=True, finite=finite) for half in halves(x))
     return quotient(high, low, np.float64(divisor))
 
@@ -219,26 +220,26 @@ def _window(
 
 # ---------------------------------------------------------------------------------------------------- planes
 
-
-def _plane(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array:
-    pair = factor(w)
-    if pair is not None and step == (1, 1) and max(w.shape) <= LARGEST_DIRECT_LINE:
-        return _filter_lines(x, *pair)
-    if step == w.shape and max(step) <= LARGEST_BLOCK and (w == 1).all():
-        return _block_sums(x, w.shape)
-    x = x.astype(np.float32) if x.dtype == np.uint8 else x
-    if pair is not None and step != (1, 1):
-        column, row = pair
-        return _strided_lines(_strided_lines(x, column, step[0], 0), row, step[1], 1)
-    y = _overlap_save_lines(x, *pair) if pair is not None else _filter_plane(x, w)
-    return y if step == (1, 1) else np.ascontiguousarray(y[:: step[0], :: step[1]])
-
-
-# Above this many taps along one axis a separable kernel goes through the FFT.
-LARGEST_DIRECT_LINE = 160
+# Taps along one axis of a separable kernel up to which OpenCV is the fastest: in all, and along the rows of bytes. More
+# are a product of matrices, and past LONGEST_PRODUCT an FFT.
+SHORT_LINE, LONG_LINE_OF_BYTES, LONGEST_PRODUCT = 32, 320, 400
 
 # Up to this side the blocks of a mean are added up row by row.
 LARGEST_BLOCK = 16
+
+# What bytes times whole numbers may come to in two bytes.
+LARGEST_SUM = 32767
+
+
+def _plane(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array:
+    if step == w.shape and max(step) <= LARGEST_BLOCK and (w == 1).all():
+        return _block_sums(x, w.shape)
+    pair = factor(w)
+    if step == (1, 1):
+        return _filter_plane(x, w) if pair is None else _filter_lines(x, *pair)
+    if pair is not None:
+        return _strided_lines(_strided_lines(x, pair[0], step[0], 0), pair[1], step[1], 1)
+    return np.ascontiguousarray(_filter_plane(x, w)[:: step[0], :: step[1]])
 
 
 def factor(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
@@ -263,7 +264,7 @@ def factor(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDA
 def _strided_lines(x: Array, w: npt.NDArray[np.float64], step: int, axis: int) -> Array:
     """The valid strided correlation along one axis of an image: only what is kept is computed."""
     if w.size == 1:
-        y: Array = x[(slice(None),) * axis + (slice(None, None, step),)] * w.astype(x.dtype)
+        y: Array = x[(slice(None),) * axis + (slice(None, None, step),)] * w.astype(sample_type(x))
         return y
     outputs = (x.shape[axis] - w.size) // step + 1
     return phased_lines(x, w[None], np.zeros(1, np.int64), step, (0, outputs), axis=axis)
@@ -278,7 +279,7 @@ def _block_sums(x: Array, size: tuple[int, ...]) -> Array:
         part = x[j : rows * height : height]
         # Two bytes hold the sum of as many bytes as a small block is high.
         total = np.add(total, part, dtype=np.uint16 if x.dtype == np.uint8 else x.dtype, casting="unsafe")
-    y = np.empty((rows, columns, channels), np.float32 if x.dtype == np.uint8 else x.dtype)
+    y = np.empty((rows, columns, channels), sample_type(x))
     for c in range(channels):  # long loops: the channels lie beside each other
         np.copyto(y[..., c], total[:, : columns * width : width, c])
         for i in range(1, width):
@@ -286,15 +287,31 @@ def _block_sums(x: Array, size: tuple[int, ...]) -> Array:
     return y
 
 
-def _overlap_save_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64]) -> Array:
-    across = overlap_save(x.swapaxes(0, 1), row).swapaxes(0, 1) if row.size > 1 else x * row[0]
-    return overlap_save(np.ascontiguousarray(across), column) if column.size > 1 else across * column[0]
-
-
 def _filter_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64]) -> Array:
+    """The rows, then the columns; both at once where they are short."""
+    if max(column.size, row.size) <= SHORT_LINE:
+        return _separable(x, column, row, whole=_adds_up(x, np.outer(column, row)))
+    return _line(_line(x, row, axis=1), column, axis=0)
+
+
+def _line(x: Array, w: npt.NDArray[np.float64], *, axis: int) -> Array:
+    """The valid correlation along one axis; of bytes as float32."""
+    longest = LONG_LINE_OF_BYTES if axis == 1 and x.dtype == np.uint8 else SHORT_LINE
+    if w.size <= longest:
+        return _separable(x, *((w, np.ones(1)) if axis == 0 else (np.ones(1), w)), whole=False)
+    lines = np.moveaxis(x, axis, 0)
+    lanes = np.ascontiguousarray(lines, sample_type(x)).reshape(len(lines), -1)
+    if w.size <= LONGEST_PRODUCT:
+        y = phased_product(lanes, w[None], np.zeros(1, np.int64), 1, (0, len(lines) - w.size + 1))
+    else:
+        y = overlap_save(lanes, w)
+    return np.moveaxis(y.reshape(len(y), *lines.shape[1:]), 0, axis)
+
+
+def _separable(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64], *, whole: bool) -> Array:
     import cv2
 
-    depth = cv2.CV_32F if x.dtype == np.uint8 else -1
+    depth = _depth(x, whole=whole)
     y = cv2.sepFilter2D(np.ascontiguousarray(x), depth, row, column, borderType=cv2.BORDER_CONSTANT)
     return _crop(np.asarray(y), x, (column.size, row.size))
 
@@ -302,8 +319,22 @@ def _filter_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np
 def _filter_plane(x: Array, w: npt.NDArray[np.float64]) -> Array:
     import cv2
 
-    y = cv2.filter2D(np.ascontiguousarray(x), -1, w, borderType=cv2.BORDER_CONSTANT)
+    depth = _depth(x, whole=_adds_up(x, w))
+    x = x.astype(np.float32) if depth == cv2.CV_32F else x
+    y = cv2.filter2D(np.ascontiguousarray(x), depth, w, borderType=cv2.BORDER_CONSTANT)
     return _crop(np.asarray(y), x, w.shape)
+
+
+def _adds_up(x: Array, w: npt.NDArray[np.float64]) -> bool:
+    """Whether `x` holds bytes and `w` whole numbers whose sums of products two bytes hold."""
+    return x.dtype == np.uint8 and 255 * np.abs(w).sum() <= LARGEST_SUM and bool((w == np.rint(w)).all())
+
+
+def _depth(x: Array, *, whole: bool) -> int:
+    """What OpenCV is to answer in: of bytes whole numbers or float32, of all else what it is."""
+    import cv2
+
+    return -1 if x.dtype != np.uint8 else cv2.CV_16S if whole else cv2.CV_32F
 
 
 def _crop(y: Array, x: Array, shape: tuple[int, ...]) -> Array:

@@ -45,14 +45,14 @@ def phased_product(
 ) -> Array:
     """The outputs [start, stop): output k sums table[k mod L] over the inputs from (k // L) * step + starts[k mod L].
 
-    x : (n, lanes), beginning at the input start * step // L; stored numbers too, where the lanes are few
+    x : (n, lanes), beginning at the input start * step // L; stored numbers too
     table : (L, width); starts : (L,), with starts[j] >= j * step // L
     Many groups of a sound are rows of one product; the pixels beside each other, or a few long groups, its columns.
     """
     phases, lanes = len(table), x.shape[1]
     groups = -(-span[1] // phases) - span[0] // phases
     if lanes >= 16 or (groups < 4 and phases > 1):
-        return _by_columns(as_samples(x), table, starts, step, span)
+        return _by_columns(x, table, starts, step, span)
     return _by_rows(x, table, starts, step, span, made={} if made is None else made)
 
 
@@ -70,6 +70,7 @@ def phased_lines(
 
     made : what was worked out for one stretch of a picture serves the next, of the same table and step
     """
+    x = as_samples(x) if axis == 1 else x
     if axis == 1 and x.shape[-1] <= _MOST_BESIDE:
         if len(table) == 1 and step <= _SMALL_STEP:
             return _every_then_some(x[:, int(starts[0]) :], table[0], step, span)
@@ -119,11 +120,11 @@ def _across(
 def _by_columns(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]) -> Array:
     """Bands of neighbouring outputs: (outputs, window) @ (window, lanes), as many lanes at once as the cache holds."""
     start, stop = span
-    y = np.empty((stop - start, x.shape[1]), x.dtype)
-    bands = list(_bands(table, starts, step, span, x.dtype))
+    y = np.empty((stop - start, x.shape[1]), sample_type(x))
+    bands = list(_bands(table, starts, step, span, y.dtype))
     lanes = max(64, (1 << 16) // max(matrix.shape[1] for _, _, matrix in bands))
     for lane in range(0, x.shape[1], lanes):
-        part = x[:, lane : lane + lanes]
+        part = as_samples(x[:, lane : lane + lanes])
         for first, lowest, matrix in bands:
             window = part[lowest : lowest + matrix.shape[1]]
             target = y[first - start : first - start + len(matrix), lane : lane + lanes]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import os
 import signal
 import sys
@@ -31,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         _let_signals_clean_up()
         _open_standard_streams()
         _leave_cores_to_blocks()
+        _leave_memory_to_the_end()
         return _run(words)
     except Stopped as stop:
         return stop.code
@@ -40,6 +43,12 @@ def _leave_cores_to_blocks() -> None:
     """One thread for each product, said before NumPy is imported; who has set it otherwise is heard."""
     for name in _ONE_EACH:
         os.environ.setdefault(name, "1")
+
+
+def _leave_memory_to_the_end() -> None:
+    """Imports make many objects and few cycles, and at the end all memory goes back at once: a sixth of the start."""
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
 
 
 def _run(words: list[str]) -> int:

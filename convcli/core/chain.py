@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from convcli.core.extend import take
-from convcli.core.layers import Layer
 from convcli.core.missing import last_known
 from convcli.core.ops import Convolve, Magnitude, Pointwise, Pool
 from convcli.core.reach import Reach
@@ -21,6 +20,24 @@ if TYPE_CHECKING:
     from convcli.core.extend import Edge
     from convcli.core.ops import Op, Span
     from convcli.signals import AnyRows, Array, Rows
+
+
+@runtime_checkable
+class Layer(Protocol):
+    """An operation that may pad its own input and change the number of channels."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the beginning of its output depends on the end of its input."""
+        ...
+
+    def outputs(self, count: int) -> int:
+        """How many channels come out of `count`."""
+        ...
+
+    def padded(self, x: Array, starts: tuple[int, ...], ends: tuple[int | None, ...]) -> Array:
+        """`x`, which begins at the index starts[a] of axis a, extended where it lies outside of 0 ... ends[a]."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,7 +124,7 @@ class Plan:
         """Whether nothing at all is changed."""
         return all(not step.ops and step.whole is None for step in self.steps)
 
-    @property
+    @cached_property
     def chain(self) -> Chain:
         """The steps as one chain, where steps that need a first pass stand for themselves and change nothing."""
         return Chain(tuple(op for step in self.steps for op in step.ops), self.signal.axes)

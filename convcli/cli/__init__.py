@@ -8,8 +8,7 @@ import gc
 import os
 import signal
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from convcli.errors import ConvcliError, OutputError
 
@@ -61,6 +60,7 @@ def _run(words: list[str]) -> int:
     except BrokenPipeError:
         return closed_pipe()
     except ConvcliError as error:
+        _let_go_of_stdout()
         tell_error(error)
         return error.exit_code
     except Exception as error:
@@ -102,14 +102,23 @@ def _open_standard_streams() -> None:
 
 def closed_pipe() -> int:
     """Whoever read our output has enough: no error."""
-    _give_up_stdout()
+    _give_up(sys.stdout)
     return 0
 
 
-def _give_up_stdout() -> None:
-    """What still waits to be written is not tried again when Python ends."""
-    if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _let_go_of_stdout() -> None:
+    """After an error: what was written before it leaves, if it can."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _give_up(sys.stdout)
+
+
+def _give_up(stream: TextIO | None) -> None:
+    """What still waits to be written is not tried again, and told as a failure of its own, when Python ends."""
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _other(error: Any) -> int:
@@ -124,7 +133,7 @@ def _other(error: Any) -> int:
         tell(told, hint=f"`{command} --help` shows what can be asked")
         return int(error.exit_code)
     if isinstance(error, OSError) and error.errno in _FULL:
-        _give_up_stdout()
+        _give_up(sys.stdout)
         tell(f"cannot write standard output: {error.strerror}")
         return OutputError.exit_code
     if isinstance(error, MemoryError):
@@ -151,5 +160,7 @@ def tell(message: str, *, hint: str | None = None, excerpt: tuple[str, ...] = ()
 
 def say(text: str) -> None:
     """Words on standard error. That nobody can read them changes nothing of the run."""
-    with suppress(OSError):
+    try:
         print(text, file=sys.stderr)
+    except OSError:
+        _give_up(sys.stderr)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from convcli.core.extend import take
-from convcli.core.layers import Layer
 from convcli.core.missing import any_missing, last_known
-from convcli.core.ops import Convolve, EachChannel, Magnitude, Pointwise, Pool
+from convcli.core.ops import Convolve, Magnitude, Pointwise, Pool
 from convcli.core.reach import Reach
-from convcli.core.resample import Resample
 from convcli.core.rounding import type_of_bytes
 from convcli.samples import as_samples, is_stored, sample_type
 
@@ -26,8 +24,22 @@ if TYPE_CHECKING:
     from convcli.signals import AnyRows, Array, Rows
 
 
-# Operations that take whole numbers as they are stored; all others are given the samples that those stand for.
-TAKES_STORED = (Convolve, EachChannel, Magnitude, Resample)
+@runtime_checkable
+class Layer(Protocol):
+    """An operation that may pad its own input and change the number of channels."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the beginning of its output depends on the end of its input."""
+        ...
+
+    def outputs(self, count: int) -> int:
+        """How many channels come out of `count`."""
+        ...
+
+    def padded(self, x: Array, starts: tuple[int, ...], ends: tuple[int | None, ...]) -> Array:
+        """`x`, which begins at the index starts[a] of axis a, extended where it lies outside of 0 ... ends[a]."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +102,7 @@ class Chain:
 
     def taken(self, x: Array) -> Array:
         """What the first operation is given of numbers that may be stored ones."""
-        takes = bool(self.ops) and isinstance(self.ops[0], TAKES_STORED)
+        takes = bool(self.ops) and getattr(self.ops[0], "takes_stored", False)
         if x.dtype == np.uint8 and (self.type_of_bytes != np.float32 or not takes):
             return x.astype(self.type_of_bytes)
         return x if takes else as_samples(x)

@@ -71,6 +71,9 @@ class Convolve:
     summarises: bool = False
     exact: bool = False
 
+    # Whole numbers are taken as they are stored; operations that do not say so are given the samples.
+    takes_stored = True
+
     @classmethod
     def by(
         cls,
@@ -235,6 +238,7 @@ class Magnitude:
         return tuple(_widest(reaches) for reaches in zip(*(part.reach for part in self.parts), strict=True))
 
     holds = False
+    takes_stored = True
 
     @property
     def rounding(self) -> Rounding:
@@ -258,6 +262,7 @@ class EachChannel:
     """One operation per channel, all of the same reach; a signal of one channel is fed to every one of them."""
 
     parts: tuple[Convolve, ...]
+    takes_stored = True
 
     @property
     def reach(self) -> tuple[Reach, ...]:

@@ -42,6 +42,7 @@ class Resample:
     axes: int = 1
     _made: Matrices = field(default_factory=dict, repr=False)
     holds = True
+    takes_stored = True
 
     @classmethod
     def by(cls, phases: int, step: int, interpolation: Interpolation, *, axis: int = 0, axes: int = 1) -> Resample:

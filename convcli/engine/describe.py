@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.chain import Chain
-from convcli.core.layers import Conv
 from convcli.core.ops import Convolve, EachChannel, Magnitude, Op, WeightedByAlpha
 from convcli.core.resample import Resample
 from convcli.facts import LayerFacts, ReachFacts, StepFacts
 from convcli.units import describe_frequency
 
 if TYPE_CHECKING:
+    from convcli.core.layers import Conv
     from convcli.core.reach import Reach
     from convcli.engine.plan import BoundLayer, BoundStep, Plan
     from convcli.signals import Signal
@@ -74,7 +74,7 @@ def _single(step: BoundStep) -> tuple[Any, Reach | None]:
 
 def _is_network(step: BoundStep) -> bool:
     """Whether the taps of some operation are not those of the step."""
-    return any(isinstance(op, Conv) for op in step.ops) or len(step.layers) > 1
+    return _layer(step) is not None or len(step.layers) > 1
 
 
 def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
@@ -203,6 +203,10 @@ def weights_of(step: BoundStep) -> Any:
 
 
 def _layer(step: BoundStep) -> Conv | None:
+    if step.step.family != "learned":
+        return None
+    from convcli.core.layers import Conv
+
     return next((op for op in step.ops if isinstance(op, Conv)), None)
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import resource
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -162,6 +163,38 @@ def test_cells_of_a_template_that_are_missing_carry_no_weight() -> None:
     scores = Template.of(t).scores(x)
     assert scores[20] == pytest.approx(1)
     np.testing.assert_allclose(scores, slow_scores(np.nan_to_num(t), x, (~np.isnan(t)).astype(float)), atol=1e-9)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    k=st.integers(2, 40),
+    gaps=st.integers(1, 30),
+    offset=st.sampled_from([0.0, 1e6, 1e12]),
+    loud=st.sampled_from([1.0, 1e9]),
+)
+def test_scores_of_a_template_with_gaps_are_the_formula(
+    *, seed: int, k: int, gaps: int, offset: float, loud: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-1000, 1000, (200, 2)) + offset
+    t = x[50 : 50 + k].copy()
+    t[rng.integers(0, k, gaps), rng.integers(0, 2, gaps)] = np.nan
+    there = (~np.isnan(t)).astype(float)
+    x[51][there[1] == 0] *= loud  # what the template does not know does not count
+    np.testing.assert_allclose(Template.of(t).scores(x), slow_scores(np.nan_to_num(t), x, there), atol=1e-7)
+
+
+def test_a_gap_in_a_long_template_costs_no_more_than_another_sum() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200_000, 1))
+    t = x[70_000:90_000].copy()
+    whole = Template.of(t).scores(x)
+    t[[5, 777, 778]] = np.nan
+    started = time.process_time()
+    scores = Template.of(t).scores(x)
+    assert time.process_time() - started < 2
+    assert scores[70_000] == pytest.approx(1, abs=1e-9)
+    np.testing.assert_allclose(scores, whole, atol=1e-3)
 
 
 def test_columns_count_alike_whatever_their_units() -> None:

@@ -129,6 +129,26 @@ def test_errors_against_the_clean_signal_are_estimated(asked: Any) -> None:
         assert getattr(scores["as it is"], name) == pytest.approx(0.5, rel=0.06)
 
 
+@pytest.mark.parametrize(("n", "taps"), [(500, 20), (1000, 20), (1500, 64), (4000, 64), (30000, 64)])
+def test_the_estimated_noise_of_short_signals_is_not_too_low(n: int, taps: int) -> None:
+    """The least eigenvalue alone comes out 28 % low where there are 1,100 windows of 64, 13 % where 800 of 20."""
+    t = np.arange(n)[:, None]
+    levels = []
+    for seed in range(8):
+        learned = blind(np.sin(t / 9) + 0.7 * np.sin(t / 31) + 0.3 * noise(n, 1, seed=seed), (taps,), noise="auto")
+        assert learned.noise is not None
+        levels.append(learned.noise.level)
+    assert np.mean(levels) == pytest.approx(0.3, rel=0.04)
+
+
+def test_the_estimated_noise_of_a_small_picture_is_not_too_low() -> None:
+    y, x = np.mgrid[:80, :80]
+    picture = (60 * np.sin(x / 17) + 50 * np.cos(y / 11 + x / 40))[..., None]
+    # The least eigenvalue alone: 13 % low.
+    levels = [blind(picture + 15 * noise(80, 80, 1, seed=s), (9, 9), noise="auto").noise for s in range(4)]
+    assert np.mean([level.level for level in levels if level is not None]) == pytest.approx(15, rel=0.05)
+
+
 def test_the_sample_is_left_out_unless_noise_is_said() -> None:
     x = np.sin(0.1 * np.arange(5000))[:, None] + 0.3 * noise(5000, 1)
     assert blind(x, (9,)).weights[0, 0, 4] == 0

@@ -553,6 +553,17 @@ def test_tables_by_group_and_time(detect: Detect, tmp_path: Path) -> None:
     assert "Open" in error
 
 
+def test_options_of_tables_are_for_tables(detect: Detect) -> None:
+    for words, told in (
+        (["hello.wav", "talk.wav", "-c", "a"], "-c is for tables, and these are sounds"),
+        (["cat.png", "cat.png", "--no-header"], "--no-header is for tables, and these are pictures"),
+    ):
+        paths = [str(SAMPLES / word) if "." in word else word for word in words]
+        ended = detect.run(*paths)
+        assert ended.code == 2
+        assert told in ended.err
+
+
 def test_missing_cells_and_too_few_rows(detect: Detect, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("v;w\n1;1\n5;\n2;3\n8;4\n1;1\n5;9\n2;3\n")
     (tmp_path / "t.csv").write_text("v;w\n1;1\n5;9\n2;3\n")

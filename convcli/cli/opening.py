@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import RequestError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Opened = tuple[Sequence[Source[Any]], list[str]]
 
 TABLES = frozenset({".csv", ".tsv", ".tab", ".txt", ".dat"})
+# How options of tables are asked for, where the name says it otherwise.
+_OPTIONS = {"columns": "-c", "header": "--no-header"}
 # How files begin that no suffix tells of.
 _SOUNDS = (b"fLaC", b"OggS", b"ID3", b"FORM", b"caff", b".snd", b"\xff\xfb", b"\xff\xf3")
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF8", b"P4", b"P5", b"P6", b"P7")
@@ -75,6 +77,16 @@ class Opening:
     table: TableOptions
     max_pixels: int
     strict: bool
+
+    def __post_init__(self) -> None:
+        """Refuse what is asked of a table where there is none."""
+        if self.medium != "table":
+            noun = "pictures" if self.medium == "image" else "sounds"
+            for each in fields(self.table):
+                if getattr(self.table, each.name) != each.default:
+                    raise RequestError(
+                        f"{_OPTIONS.get(each.name, '--' + each.name)} is for tables, and these are {noun}"
+                    )
 
     @contextmanager
     def template(self, path: Path | None) -> Iterator[tuple[Source[Any], list[str]]]:

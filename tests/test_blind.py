@@ -217,7 +217,7 @@ def test_noise_in_the_units_of_the_signal(tmp_path: Path, capfd: Any) -> None:
     for name, asked in (("hole.png", "1310.7"), ("hello_noisy.wav", "2%"), ("hello_noisy.wav", "-34dB")):
         words = ["learn", "--blind", str(DATA / name), "--noise", asked, "--force", "-o", str(model)]
         assert main(words) == 0
-        level = {"1310.7": "1310.7", "2%": "0.02", "-34dB": "0.0199526"}[asked]
+        level = {"1310.7": "1310.7 of 65535", "2%": "0.02", "-34dB": "0.0199526"}[asked]
         assert f"noise: {level}, as was said" in capfd.readouterr().err
     assert main(["learn", "--blind", str(DATA / "tide.csv"), "--noise", "5%", "-o", str(model)]) == 2
 

@@ -449,6 +449,26 @@ def test_several_pairs_are_those_of_a_folder(sounds: tuple[Path, Path], tmp_path
     assert found[0] == found[1]
 
 
+def test_a_report_is_no_input_and_replaces_nothing(sounds: tuple[Path, Path], capfd: Any) -> None:
+    noisy, clean = sounds
+    named = noisy.with_name("noisy.html")
+    named.write_bytes(noisy.read_bytes())
+    words = ["learn", str(named), str(clean), "-o", str(noisy.with_name("m.safetensors")), "--report"]
+    assert main([*words, str(named), "--force"]) == 2
+    assert "is one of the inputs" in capfd.readouterr().err
+    assert named.read_bytes() == noisy.read_bytes()
+    report = noisy.with_name("r.md")
+    report.write_text("mine")
+    assert main([*words, str(report)]) == 2
+    assert report.read_text() == "mine"
+    assert main([*words, str(noisy.with_name("no") / "r.md")]) == 4
+    assert not noisy.with_name("no").exists()
+    table = noisy.with_name("t.safetensors")
+    table.write_text("a\n1\n2\n")
+    assert main(["learn", str(table), "--target", "a", "-o", str(table), "--force"]) == 2
+    assert "--in-place" not in capfd.readouterr().err
+
+
 def test_of_several_pairs_it_is_said_which_does_not_fit(sounds: tuple[Path, Path], capfd: Any) -> None:
     folder = sounds[0].parent
     soundfile.write(folder / "two.wav", noise(100, 2) * 0.1, 16000)

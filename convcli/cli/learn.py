@@ -13,6 +13,7 @@ import typer
 
 from convcli import __version__
 from convcli.cli import INTERRUPTED, options, say, tell
+from convcli.cli.batch import own_place, refuse_report
 from convcli.cli.given import check_pairs, input_facts, opened_pairs, pairs_of, size_of
 from convcli.cli.lesson import Asked, check_mode, lesson_of
 from convcli.cli.opening import Opening, medium_of
@@ -217,17 +218,13 @@ def learn(
 
 
 def _checked_output(output: Path | None, inputs: list[Path], report: Path | None, *, force: bool) -> Path:
-    from convcli.media.outputs import plan_outputs
-    from convcli.report.files import check_report
-
     if output is None or output.suffix.lower() != ".safetensors":
         came = "nothing" if output is None else str(output)
         raise RequestError(f"-o expects a model file such as model.safetensors, got {came}")
+    read = [None if str(path) == "-" else path for path in inputs]
     if report is not None:
-        check_report(report)
-    for path in inputs:
-        plan_outputs([None if str(path) == "-" else path], str(output), force=force)
-    return output
+        refuse_report(report, read, force=force)
+    return own_place(output, read, force=force, example="model.safetensors")
 
 
 def _write(place: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
@@ -294,7 +291,7 @@ def register(app: typer.Typer) -> None:
             "convcli learn prices.csv -c Open,Close --target Close --ahead 1 --taps 20 -o next.safetensors",
             "convcli learn noisy.wav clean.wav --layers 'conv:8,9 | leaky_relu:0.1 | conv:1,9' -o net.safetensors",
             "convcli learn --blind scan.png --taps 9x9 -o scan.safetensors",
-            "convcli learn --blind noisy.wav --noise auto -o denoise.safetensors",
+            "convcli learn --blind noisy.wav --noise auto -o blind.safetensors",
             "convcli learn microphone.wav loudspeaker.wav --delay auto -o inverse.safetensors --report learned.html",
         ),
     )(learn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import resource
 import subprocess
 import time
@@ -16,7 +17,7 @@ import pytest
 import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
-from program import CONVCLI, SAMPLES, Done, Program
+from program import CONVCLI, SAMPLES, Done, Program, shell
 
 from convcli.core.correlation import Template
 from convcli.core.peaks import leave_room, local_maxima
@@ -551,6 +552,14 @@ def test_tables_by_group_and_time(detect: Detect, tmp_path: Path) -> None:
     assert piped == {**hit, "file": "-"}
     error = detect.refused(2, tmp_path / "t.csv", tmp_path / "x.csv", "-c", "Open")
     assert "Open" in error
+
+
+def test_a_template_from_a_named_pipe(tmp_path: Path) -> None:
+    """As `<(...)` of a shell gives it."""
+    (tmp_path / "week.csv").write_text("x\n" + "".join(f"{i % 7}\n" for i in range(21)))
+    os.mkfifo(tmp_path / "pipe")
+    ended = shell("head -8 week.csv > pipe & convcli detect pipe week.csv -q", tmp_path)
+    assert [(hit["start"], hit["end"]) for hit in table(ended.text)] == [("1", "7"), ("8", "14"), ("15", "21")]
 
 
 def test_options_of_tables_are_for_tables(detect: Detect) -> None:

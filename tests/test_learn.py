@@ -376,6 +376,11 @@ def test_a_column_from_another_one(prices: Path, capfd: Any) -> None:
     assert read_weights(model).metadata["columns"] == '["open"]'
 
 
+def test_a_target_that_is_misspelt(prices: Path, capfd: Any) -> None:
+    assert main(["learn", str(prices), "--target", "clos", "-o", str(prices.with_name("m.safetensors"))]) == 2
+    assert "hint: did you mean close?" in capfd.readouterr().err
+
+
 def test_no_rows_but_a_header(tmp_path: Path, capfd: Any) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,b\n")

@@ -96,7 +96,8 @@ class Opening:
             yield source, source.warnings
             return
         with self.input(path) as (sources, warnings):
-            pages = [f"of {len(sources)} pages the first is the template"] if len(sources) > 1 else []
+            name = "standard input" if path is None else path
+            pages = [f"{name}: of {len(sources)} pages the first is the template"] if len(sources) > 1 else []
             yield sources[0], [*warnings, *pages]
 
     @contextmanager
@@ -123,16 +124,29 @@ class Opening:
         """A template needs neither the times nor the groups of what is searched; times that it has are read."""
         from convcli.media.tables.source import open_table
 
-        held = None if path is not None else sys.stdin.buffer.read()
+        held = _piped(path)
 
         def opened(options: TableOptions) -> TableSource:
-            return open_table(path, options=options, stdin=None if held is None else io.BytesIO(held))
+            return (
+                open_table(path, options=options)
+                if held is None
+                else open_table(None, options=options, stdin=io.BytesIO(held))
+            )
 
         source = opened(replace(self.table, by=None, time=None))
         names = self.table.columns or _compared(source, self.table)
         self.table = replace(self.table, columns=names)
         time = self.table.time if self.table.time in source.header else None
         return opened(replace(self.table, by=None, time=time))
+
+
+def _piped(path: Path | None) -> bytes | None:
+    """All that comes through a pipe, which cannot be opened twice; None for a file."""
+    from convcli.media.outputs import is_special
+
+    if path is None:
+        return sys.stdin.buffer.read()
+    return path.read_bytes() if is_special(path) else None
 
 
 def _compared(source: TableSource, options: TableOptions) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
+import pyvips
 import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
@@ -552,6 +553,17 @@ def test_tables_by_group_and_time(detect: Detect, tmp_path: Path) -> None:
     assert piped == {**hit, "file": "-"}
     error = detect.refused(2, tmp_path / "t.csv", tmp_path / "x.csv", "-c", "Open")
     assert "Open" in error
+
+
+def test_an_opacity_that_is_no_number_hides(detect: Detect, tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).random((30, 40, 2)).astype(np.float32)
+    picture[..., 1] = 1
+    pyvips.Image.new_from_array(picture[10:18, 20:30].copy()).write_to_file(str(tmp_path / "part.tif"))
+    picture[0, 0, 1] = np.nan
+    pyvips.Image.new_from_array(picture).write_to_file(str(tmp_path / "whole.tif"))
+    (hit,) = detect.hits("part.tif", "whole.tif", "--threshold", "0.9")
+    assert (hit["x"], hit["y"]) == ("20", "10")
+    assert float(hit["score"]) == pytest.approx(1, abs=1e-6)
 
 
 def test_a_template_from_a_named_pipe(tmp_path: Path) -> None:

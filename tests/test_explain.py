@@ -235,6 +235,7 @@ def test_a_column_of_a_table(told: Explain, tmp_path: Path) -> None:
     filtered = told.program.run("csv", "sma:2", "t.csv", "-c", "x y", "-q", cwd=tmp_path)
     assert [line.partition(",")[2] for line in filtered.text.splitlines()[1:]] == ["1", "", "3", "4"]
     assert told.text("t.csv", "sma:2", "-c", "x y") == page
+    assert told.result("-", "sma:2", "-c", "a", "--matrix", stdin=b"a\n") == ""
     assert told.text("-", "sma:2", "-c", "x y", stdin=(tmp_path / "t.csv").read_bytes()) == page
     assert told.result("t;.csv", "1,1", "-c", "x y", "-d", ";", "--decimal", ",", "--edge", "zero") == "1.5, 4"
     assert told.result("t.csv", "1,1", "-c", "x y", "--align", "center", "--edge", "valid") == "., 6, 8"

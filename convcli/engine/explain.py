@@ -207,6 +207,8 @@ def _matrix(plan: Plan, x: Numbers) -> Array:
         raise RequestError("a matrix needs a signal without missing values")
     if x.size**2 > LARGEST_MATRIX:
         raise RequestError(f"a matrix for {x.size} samples is too large to be looked at", hint="at most 32 samples")
+    if not x.size:
+        return np.zeros((0, 0))
     columns = [_filtered(plan, impulse.reshape(x.shape)).ravel() for impulse in np.eye(x.size)]
     return np.stack(columns, axis=1)
 

@@ -429,6 +429,14 @@ def test_no_input_on_a_terminal(folder: Path) -> None:
     os.close(follower)
 
 
+def test_a_closed_pipe_ends_what_prints_quietly(folder: Path) -> None:
+    (folder / "long.csv").write_text("x\n" + "1\n" * 20000)
+    for words in ("explain @long.csv box:3 -c x --limit 0", "explain @long.csv box:3 -c x --format json"):
+        ended = shell(f"(convcli {words}; echo $? > code) | head -1", folder)
+        assert (ended.err, len(ended.out.splitlines())) == ("", 1)
+        assert (folder / "code").read_text() == "0\n"
+
+
 def test_an_input_that_is_a_fifo(folder: Path) -> None:
     os.mkfifo(folder / "pipe.csv")
     assert shell("cat a.csv > pipe.csv & convcli csv sma:3 pipe.csv", folder).out == SMOOTH

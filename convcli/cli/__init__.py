@@ -59,6 +59,10 @@ def _run(words: list[str]) -> int:
             sys.stdout.flush()
     except BrokenPipeError:
         return closed_pipe()
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, BrokenPipeError):  # Click makes this of a closed pipe
+            raise
+        return closed_pipe()
     except ConvcliError as error:
         _let_go_of_stdout()
         tell_error(error)

@@ -200,6 +200,13 @@ def test_unrelated_signals() -> None:
         fitted(*slow)
 
 
+@pytest.mark.parametrize(("medium", "gain"), [("audio", 1e30), ("table", 1e160), ("table", 1e300)])
+def test_samples_whose_squares_overflow(medium: str, gain: float) -> None:
+    with pytest.raises(InputError, match="so large that their squares overflow"):
+        lag_of(noise(900, 1), gain * noise(900, 1, seed=1), medium=medium)
+    assert lag_of(noise(900, 1), 1e10 * noise(900, 1), medium=medium) == (0,)
+
+
 def test_constant_signals() -> None:
     for level in (0.0, 0.47):
         with pytest.raises(InputError, match="constant"):

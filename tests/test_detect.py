@@ -5,17 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import resource
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pytest
+import pyvips
 import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
-from program import CONVCLI, SAMPLES, Done, Program
+from program import CONVCLI, SAMPLES, Done, Program, shell
 
 from convcli.core.correlation import Template
 from convcli.core.peaks import leave_room, local_maxima
@@ -162,6 +165,38 @@ def test_cells_of_a_template_that_are_missing_carry_no_weight() -> None:
     scores = Template.of(t).scores(x)
     assert scores[20] == pytest.approx(1)
     np.testing.assert_allclose(scores, slow_scores(np.nan_to_num(t), x, (~np.isnan(t)).astype(float)), atol=1e-9)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    k=st.integers(2, 40),
+    gaps=st.integers(1, 30),
+    offset=st.sampled_from([0.0, 1e6, 1e12]),
+    loud=st.sampled_from([1.0, 1e9]),
+)
+def test_scores_of_a_template_with_gaps_are_the_formula(
+    *, seed: int, k: int, gaps: int, offset: float, loud: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-1000, 1000, (200, 2)) + offset
+    t = x[50 : 50 + k].copy()
+    t[rng.integers(0, k, gaps), rng.integers(0, 2, gaps)] = np.nan
+    there = (~np.isnan(t)).astype(float)
+    x[51][there[1] == 0] *= loud  # what the template does not know does not count
+    np.testing.assert_allclose(Template.of(t).scores(x), slow_scores(np.nan_to_num(t), x, there), atol=1e-7)
+
+
+def test_a_gap_in_a_long_template_costs_no_more_than_another_sum() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200_000, 1))
+    t = x[70_000:90_000].copy()
+    whole = Template.of(t).scores(x)
+    t[[5, 777, 778]] = np.nan
+    started = time.process_time()
+    scores = Template.of(t).scores(x)
+    assert time.process_time() - started < 2
+    assert scores[70_000] == pytest.approx(1, abs=1e-9)
+    np.testing.assert_allclose(scores, whole, atol=1e-3)
 
 
 def test_columns_count_alike_whatever_their_units() -> None:
@@ -518,6 +553,36 @@ def test_tables_by_group_and_time(detect: Detect, tmp_path: Path) -> None:
     assert piped == {**hit, "file": "-"}
     error = detect.refused(2, tmp_path / "t.csv", tmp_path / "x.csv", "-c", "Open")
     assert "Open" in error
+
+
+def test_an_opacity_that_is_no_number_hides(detect: Detect, tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).random((30, 40, 2)).astype(np.float32)
+    picture[..., 1] = 1
+    pyvips.Image.new_from_array(picture[10:18, 20:30].copy()).write_to_file(str(tmp_path / "part.tif"))
+    picture[0, 0, 1] = np.nan
+    pyvips.Image.new_from_array(picture).write_to_file(str(tmp_path / "whole.tif"))
+    (hit,) = detect.hits("part.tif", "whole.tif", "--threshold", "0.9")
+    assert (hit["x"], hit["y"]) == ("20", "10")
+    assert float(hit["score"]) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_template_from_a_named_pipe(tmp_path: Path) -> None:
+    """As `<(...)` of a shell gives it."""
+    (tmp_path / "week.csv").write_text("x\n" + "".join(f"{i % 7}\n" for i in range(21)))
+    os.mkfifo(tmp_path / "pipe")
+    ended = shell("head -8 week.csv > pipe & convcli detect pipe week.csv -q", tmp_path)
+    assert [(hit["start"], hit["end"]) for hit in table(ended.text)] == [("1", "7"), ("8", "14"), ("15", "21")]
+
+
+def test_options_of_tables_are_for_tables(detect: Detect) -> None:
+    for words, told in (
+        (["hello.wav", "talk.wav", "-c", "a"], "-c is for tables, and these are sounds"),
+        (["cat.png", "cat.png", "--no-header"], "--no-header is for tables, and these are pictures"),
+    ):
+        paths = [str(SAMPLES / word) if "." in word else word for word in words]
+        ended = detect.run(*paths)
+        assert ended.code == 2
+        assert told in ended.err
 
 
 def test_missing_cells_and_too_few_rows(detect: Detect, tmp_path: Path) -> None:

@@ -152,6 +152,15 @@ def test_the_line_for_torch_is_true(edge: Any, align: Any) -> None:
     assert explain("box:3 | relu", np.ones(5)).torch == ""
 
 
+def test_there_is_no_line_for_torch_where_it_does_something_else() -> None:
+    assert explain("box:3", np.array([1, np.nan, 3])).torch == ""
+    for edge, fits in (("reflect", 5), ("wrap", 4)):  # torch mirrors n - 1 samples at most, and goes round once
+        assert explain("box:9", np.ones(fits), edge=edge).torch != ""  # type: ignore[arg-type]
+        assert explain("box:9", np.ones(fits - 1), edge=edge).torch == ""  # type: ignore[arg-type]
+    taps = explain("ema:alpha=0.5", np.ones(3)).torch.partition(" with w = ")[2]
+    assert min(json.loads(taps)) == pytest.approx(2.0**-52, rel=1e-5)
+
+
 # ------------------------------------------------------------------------------------------------ the command
 
 
@@ -213,6 +222,23 @@ def test_taps_by_themselves_filters_and_files(told: Explain, tmp_path: Path) -> 
     (tmp_path / "r.conv").write_text("box:2\ngain:2\n")
     assert told.result("1,2,3", f"@{tmp_path / 'r.conv'}", "--edge", "valid") == "3, 5"
     assert told.result("1,2,3", f"model:{SAMPLES / 'denoise.safetensors'}", "--edge", "valid") == ""
+
+
+def test_a_column_of_a_table(told: Explain, tmp_path: Path) -> None:
+    rows = [f"{name},{value}" for name, value in zip("abcd", ("1", "", "3", "5"), strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["name,x y", *rows]) + "\n")
+    (tmp_path / "t;.csv").write_text("name;x y\na;1,5\nb;2,5\n")
+    page = told.text("@t.csv", "sma:2", "-c", "x y")
+    assert "align    causal: an output reads 1 before and 0 after" in page
+    assert "edge     shrink" in page
+    assert "result  1, ., 3, 4\n" in page
+    filtered = told.program.run("csv", "sma:2", "t.csv", "-c", "x y", "-q", cwd=tmp_path)
+    assert [line.partition(",")[2] for line in filtered.text.splitlines()[1:]] == ["1", "", "3", "4"]
+    assert told.text("t.csv", "sma:2", "-c", "x y") == page
+    assert told.result("-", "sma:2", "-c", "a", "--matrix", stdin=b"a\n") == ""
+    assert told.text("-", "sma:2", "-c", "x y", stdin=(tmp_path / "t.csv").read_bytes()) == page
+    assert told.result("t;.csv", "1,1", "-c", "x y", "-d", ";", "--decimal", ",", "--edge", "zero") == "1.5, 4"
+    assert told.result("t.csv", "1,1", "-c", "x y", "--align", "center", "--edge", "valid") == "., 6, 8"
 
 
 def test_json_has_every_number(told: Explain) -> None:
@@ -286,6 +312,10 @@ def test_a_terminal_gets_colour_and_no_color_is_kept() -> None:
         (("@none.csv", "1,1"), 3, "no such file"),
         (("-", "1,1"), 3, "'a' is none"),
         (("1,2", "1,1", "--nonsense"), 2, "nonsense"),
+        (("-", "1,1", "-c", "b"), 2, "unknown column 'b'"),
+        (("-", "1,1", "-c", "a,b"), 2, "-c expects one column here, got a, b"),
+        (("none.csv", "1,1", "-c", "a"), 3, "there is no file none.csv"),
+        (("-", "1,1"), 3, "-c COLUMN takes a column of a table"),
     ],
 )
 def test_errors(words: tuple[str, ...], code: int, expected: str, told: Explain) -> None:

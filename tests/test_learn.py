@@ -376,6 +376,11 @@ def test_a_column_from_another_one(prices: Path, capfd: Any) -> None:
     assert read_weights(model).metadata["columns"] == '["open"]'
 
 
+def test_a_target_that_is_misspelt(prices: Path, capfd: Any) -> None:
+    assert main(["learn", str(prices), "--target", "clos", "-o", str(prices.with_name("m.safetensors"))]) == 2
+    assert "hint: did you mean close?" in capfd.readouterr().err
+
+
 def test_no_rows_but_a_header(tmp_path: Path, capfd: Any) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,b\n")
@@ -405,6 +410,10 @@ def test_no_rows_but_a_header(tmp_path: Path, capfd: Any) -> None:
         (["noisy.wav", "clean.wav", "--ridge", "nan"], 2, "--ridge expects a number"),
         (["noisy.wav", "clean.wav", "--ahead", "1", "--align", "center"], 2, "would read what is to be predicted"),
         (["noisy.wav", "clean.wav", "--report", "r.txt"], 2, "expected a report named"),
+        (["noisy.wav", "clean.wav", "-c", "a"], 2, "-c is for tables, and these are sounds"),
+        (["noisy.wav", "clean.wav", "--delimiter", ";"], 2, "--delimiter is for tables"),
+        (["noisy.wav", "clean.wav", "--decimal", "x"], 2, "--decimal expects . or , got 'x'"),
+        (["noisy.wav", "clean.wav", "--delay", "2s"], 2, "a delay of 32,000 leaves nothing of 30,000 samples"),
     ],
 )
 def test_what_is_refused(  # noqa: PLR0917 -- a row of the table, and fixtures
@@ -445,6 +454,38 @@ def test_several_pairs_are_those_of_a_folder(sounds: tuple[Path, Path], tmp_path
     assert found[0] == found[1]
 
 
+def test_a_report_is_no_input_and_replaces_nothing(sounds: tuple[Path, Path], capfd: Any) -> None:
+    noisy, clean = sounds
+    named = noisy.with_name("noisy.html")
+    named.write_bytes(noisy.read_bytes())
+    words = ["learn", str(named), str(clean), "-o", str(noisy.with_name("m.safetensors")), "--report"]
+    assert main([*words, str(named), "--force"]) == 2
+    assert "is one of the inputs" in capfd.readouterr().err
+    assert named.read_bytes() == noisy.read_bytes()
+    report = noisy.with_name("r.md")
+    report.write_text("mine")
+    assert main([*words, str(report)]) == 2
+    assert report.read_text() == "mine"
+    assert main([*words, str(noisy.with_name("no") / "r.md")]) == 4
+    assert not noisy.with_name("no").exists()
+    table = noisy.with_name("t.safetensors")
+    table.write_text("a\n1\n2\n")
+    assert main(["learn", str(table), "--target", "a", "-o", str(table), "--force"]) == 2
+    assert "--in-place" not in capfd.readouterr().err
+
+
+def test_of_several_pairs_it_is_said_which_does_not_fit(sounds: tuple[Path, Path], capfd: Any) -> None:
+    folder = sounds[0].parent
+    soundfile.write(folder / "two.wav", noise(100, 2) * 0.1, 16000)
+    soundfile.write(folder / "short.wav", noise(100) * 0.1, 16000)
+    words = ["learn", *map(str, sounds), "-o", str(folder / "m.safetensors")]
+    assert main([*words, str(folder / "two.wav"), str(folder / "two.wav")]) == 2
+    told = capfd.readouterr().err
+    assert "two.wav: it has 2 channels at 16000 Hz, and the first input 1 channel at 16000 Hz" in told
+    assert main([*words, str(folder / "short.wav"), str(sounds[1])]) == 2
+    assert "short.wav: the input has 100 samples and the target 30,000 samples" in capfd.readouterr().err
+
+
 def test_pipes_of_unknown_length(sounds: tuple[Path, Path]) -> None:
     """As `sox ... -t wav -` writes them: the length in the header is not that of what follows."""
     noisy, clean = sounds
@@ -470,8 +511,9 @@ def test_a_table_and_a_picture_through_a_pipe(prices: Path) -> None:
     picture = (Path(__file__).parents[1] / "sample_data" / "hole.png").read_bytes()
     done("learn", "--blind", "-", "--taps", "3x3", "-o", model, "--force", "-q", stdin=picture)
     assert read_weights(model).metadata["medium"] == "image"
-    told = refused(2, "learn", "--blind", "-", "-o", model, "--force", stdin=b"")
-    assert "nothing says whether this is sound" in told
+    done("learn", "--blind", "--taps", "3x3", "-o", model, "--force", "-q", stdin=picture)
+    told = refused(3, "learn", "--blind", "-o", model, "--force", stdin=b"")
+    assert "standard input is empty" in told
     told = refused(3, "learn", "-", "--target", "a", "-o", model, "--force", stdin=b"a,b\n1,x\n2\n")
     assert "standard input" in told
 

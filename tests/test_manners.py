@@ -429,6 +429,14 @@ def test_no_input_on_a_terminal(folder: Path) -> None:
     os.close(follower)
 
 
+def test_a_closed_pipe_ends_what_prints_quietly(folder: Path) -> None:
+    (folder / "long.csv").write_text("x\n" + "1\n" * 20000)
+    for words in ("explain @long.csv box:3 -c x --limit 0", "explain @long.csv box:3 -c x --format json"):
+        ended = shell(f"(convcli {words}; echo $? > code) | head -1", folder)
+        assert (ended.err, len(ended.out.splitlines())) == ("", 1)
+        assert (folder / "code").read_text() == "0\n"
+
+
 def test_an_input_that_is_a_fifo(folder: Path) -> None:
     os.mkfifo(folder / "pipe.csv")
     assert shell("cat a.csv > pipe.csv & convcli csv sma:3 pipe.csv", folder).out == SMOOTH
@@ -466,3 +474,28 @@ def test_small_runs_import_little(folder: Path) -> None:
         "pyarrow",
         "soundfile",
     }
+
+
+def printed(program: str) -> str:
+    """What a program of Python prints."""
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_steps_are_imported_by_families() -> None:
+    family = "import sys; from convcli.designs import find; find({!r}); print('convcli.designs.{}' in sys.modules)"
+    assert printed(family.format("sma", "smoothing")) == "True"
+    assert printed(family.format("sma", "frequency")) == "False"
+    # Whatever was imported first, all steps are there in their order.
+    listed = "from convcli.designs import steps; print(*steps(), sep=',')"
+    assert printed(f"import convcli.designs.downsampling; {listed}") == printed(listed)
+    assert printed(listed).startswith("kernel,correlate,ir,box,")
+    assert printed(listed).endswith(",model")
+
+
+def test_garbage_of_the_start_is_not_collected(folder: Path) -> None:
+    program = (
+        "import gc; from convcli.cli import main; main(['csv', '-q', 'sma:3', 'a.csv', '-o', 'b.csv']); "
+        "print(sum(each['collections'] for each in gc.get_stats()))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=folder, check=True)
+    assert int(ended.stdout) <= 20

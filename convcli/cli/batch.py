@@ -174,15 +174,34 @@ class Batch:
 
 
 def refuse_report(report: Path, inputs: Sequence[Path | None], *, force: bool) -> None:
-    """Refuse, before any work, a report in no known format, one that is an input, and one that exists already."""
+    """Refuse, before any work, a report in no known format, in no folder, that is an input or exists already."""
+    from convcli.media.outputs import refuse_missing_parent
     from convcli.report.files import check_report
 
     check_report(report)
+    refuse_missing_parent(report)
     taken = [path for path in inputs if path is not None and path.exists()]
     if report.exists() and any(report.samefile(path) for path in taken):
         raise RequestError(f"the report {report} is one of the inputs", hint="give it another name")
     if report.is_file() and not force:
         raise RequestError(f"the report {report} exists already", hint="--force replaces it")
+
+
+def own_place(output: Path, read: Sequence[Path | None], *, force: bool, example: str) -> Path:
+    """Where an output of another kind than what was read goes, after every refusal that can be known before the work.
+
+    example : a name for one that is not that of an input
+    """
+    from convcli.media.outputs import plan_outputs
+
+    try:
+        for path in read:
+            (place,) = plan_outputs([path], str(output), force=force)
+    except RequestError as error:
+        if "--force" not in (error.hint or ""):  # those of commands that filter do not fit here
+            error.hint = f"-o {example} writes a file of its own"
+        raise
+    return place or output
 
 
 def conditions(facts: RunFacts, fail_on: tuple[str, ...]) -> list[str]:

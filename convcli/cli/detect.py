@@ -14,7 +14,7 @@ import typer
 
 from convcli import __version__
 from convcli.cli import options, say, tell, tell_error
-from convcli.cli.batch import refuse_report
+from convcli.cli.batch import own_place, refuse_report
 from convcli.cli.hits import Searched, Telling, as_csv, as_json, put
 from convcli.cli.opening import Opening, Times, medium_of
 from convcli.cli.options import examples, with_table
@@ -262,22 +262,13 @@ def detect(
 
 def _checked_output(output: Path | None, read: list[Path | None], report: Path | None, *, force: bool) -> Path | None:
     """Where the places go, None for standard output, after every refusal that can be known before the work."""
-    from convcli.media.outputs import plan_outputs
-
     if report is not None:
         refuse_report(report, read, force=force)
     if output is None:
         return None
     if report is not None and os.path.realpath(report) == os.path.realpath(output):
         raise RequestError(f"the output and the report are both {output}", hint="give one of them another name")
-    try:
-        for path in read:
-            (place,) = plan_outputs([path], str(output), force=force)
-    except RequestError as error:
-        if "--force" not in (error.hint or ""):  # those of commands that filter do not fit here
-            error.hint = "-o places.csv writes the places into a file of their own"
-        raise
-    return place
+    return own_place(output, read, force=force, example="places.csv")
 
 
 def _paths(paths: list[Path]) -> list[Path | None]:

@@ -178,7 +178,7 @@ def _signal(rate: str | None, *, on_image: bool) -> Signal:
 def _described(part: list[BoundStep]) -> list[str]:
     """A step as designed, a fact a line; a network that sees the whole signal on the way was bound as several."""
     from convcli.engine.describe import step_facts, taps_text
-    from convcli.report.words import number, reach
+    from convcli.report.words import number, plural, reach
 
     step, facts = part[0], step_facts(part[0])
     whole = any(each.whole is not None for each in part)
@@ -187,7 +187,7 @@ def _described(part: list[BoundStep]) -> list[str]:
         shape = " x ".join(str(side) for side in facts.shape)
         rows += [("taps", ": ".join(text for text in (shape, taps_text(step)) if text)), ("sum", number(facts.sum))]
         rows += [("delay", f"{number(facts.delay)} samples")] if facts.delay is not None else []
-    ahead = "the whole signal" if whole or facts.look_ahead is None else f"{facts.look_ahead} samples"
+    ahead = "the whole signal" if whole or facts.look_ahead is None else plural(facts.look_ahead, "sample")
     rows += [("look-ahead", ahead), ("reach", "the whole signal" if len(part) > 1 else reach(facts.reach))]
     rows += _frequencies(step) if len(part) == 1 else []
     if facts.note:
@@ -244,7 +244,9 @@ def _frequencies(step: BoundStep) -> list[tuple[str, str]]:
 
 def _check_export(path: Path, *, force: bool) -> None:
     from convcli.engine.export import EXPORTS
+    from convcli.media.outputs import refuse_missing_parent
 
+    refuse_missing_parent(path)
     if path.suffix.lower() not in EXPORTS:
         raise RequestError(f"expected taps in a file named {', '.join(EXPORTS)}, got {path}")
     if path.exists() and not force:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.cli import tell
 from convcli.cli.single import about, called, spooled
-from convcli.errors import ConvcliError, RequestError
+from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import InputFacts
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def _given(path: Path, held: ExitStack) -> Given:
 
 
 def _kept(name: str, path: Path, held: ExitStack) -> Given:
+    if path.stat().st_size == 0:
+        raise InputError(f"{name} is empty: expected a sound, a table or a picture")
     held.enter_context(called(name, path))
     return Given(name, path)
 
@@ -102,6 +104,21 @@ def opened_pairs(
         return sources[0]
 
     return [(source_of(given), None if clean is None else source_of(clean)) for given, clean in pairs]
+
+
+def check_pairs(
+    pairs: Sequence[Pair],
+    opened: Sequence[tuple[Source[Any], Source[Any] | None]],
+    delay: tuple[int, ...] | None,
+) -> None:
+    """Refuse pairs that do not fit, before any work; of several it is said which."""
+    from convcli.engine.pairs import check_pair
+
+    for (given, _), (source, target) in zip(pairs, opened, strict=True):
+        try:
+            check_pair(opened[0][0].signal, source, target, delay=delay)
+        except ConvcliError as error:
+            raise (about(Path(given.name), error) if len(pairs) > 1 else error) from None
 
 
 @contextmanager

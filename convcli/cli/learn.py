@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time as clock
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,10 +13,11 @@ import typer
 
 from convcli import __version__
 from convcli.cli import INTERRUPTED, options, say, tell
-from convcli.cli.given import input_facts, opened_pairs, pairs_of, size_of
+from convcli.cli.batch import own_place, refuse_report
+from convcli.cli.given import check_pairs, input_facts, opened_pairs, pairs_of, size_of
 from convcli.cli.lesson import Asked, check_mode, lesson_of
 from convcli.cli.opening import Opening, medium_of
-from convcli.cli.options import column_names, examples, one_character
+from convcli.cli.options import examples, with_table
 from convcli.cli.progress import Progress
 from convcli.cli.training import Training, check_training, taught_by
 from convcli.errors import RequestError
@@ -25,13 +27,20 @@ from convcli.report.words import plural, visible
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from convcli.media.tables.source import TableOptions
     from convcli.signals import Array
 
 
+@with_table(columns="every one that begins with a number")
 def learn(
     source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="A sound, a table or a picture; or a folder of sounds or pictures.")
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="[INPUT]",
+            help="A sound, a table or a picture; or a folder of sounds or pictures; none or - is standard input.",
+            show_default=False,
+        ),
+    ] = None,
     clean: Annotated[
         Path | None,
         typer.Argument(
@@ -119,13 +128,7 @@ def learn(
         int | None, typer.Option(min=0, help="Of the first weights and of the order.", show_default="0")
     ] = None,
     threads: options.Threads = None,
-    columns: options.Columns = None,
-    by: options.By = None,
-    time: options.Time = None,
-    delimiter: options.Delimiter = None,
-    decimal: options.Decimal = ".",
-    no_header: options.NoHeader = False,
-    encoding: options.Encoding = "utf-8",
+    table: TableOptions,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = 10**9,
     strict: Annotated[bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")] = False,
     align: options.Align = None,
@@ -143,13 +146,12 @@ def learn(
     """
     from convcli.cli.learned import learning_facts, lengths_differ, warnings_of, with_steps
     from convcli.media.outputs import atomic
-    from convcli.media.tables.source import TableOptions
     from convcli.report.files import write_report
 
     started = clock.perf_counter()
-    paths = [source, *([] if clean is None else [clean]), *(more or [])]
+    paths = [source or Path("-"), *([] if clean is None else [clean]), *(more or [])]
     place = _checked_output(output, paths, report, force=force)
-    wanted = column_names(columns)
+    wanted = table.columns
     asked = Asked(
         taps=taps,
         align=align,
@@ -174,15 +176,8 @@ def learn(
         threads=threads,
     )
     check_training(training, asked)
-    table = TableOptions(
-        columns=wanted if wanted is None or target is None else tuple(dict.fromkeys((*wanted, target))),
-        by=by,
-        time=time,
-        delimiter=one_character(delimiter, "--delimiter"),
-        decimal=decimal,
-        header=not no_header,
-        encoding=encoding,
-    )
+    if wanted is not None and target is not None:
+        table = replace(table, columns=tuple(dict.fromkeys((*wanted, target))))
     with ExitStack() as held:
         pairs = pairs_of(paths, held)
         medium = medium_of([given.path for pair in pairs for given in pair if given is not None])
@@ -191,6 +186,7 @@ def learn(
         opened = opened_pairs(pairs, opening, held, quiet=quiet)
         signal = opened[0][0].signal
         lesson = lesson_of(asked, signal, wanted)
+        check_pairs(pairs, opened, lesson.delay)
         progress = Progress(size_of(opened), shown=not quiet)
         held.callback(progress.close)
         taught = taught_by(training, lesson, opened, progress)
@@ -222,17 +218,13 @@ def learn(
 
 
 def _checked_output(output: Path | None, inputs: list[Path], report: Path | None, *, force: bool) -> Path:
-    from convcli.media.outputs import plan_outputs
-    from convcli.report.files import check_report
-
     if output is None or output.suffix.lower() != ".safetensors":
         came = "nothing" if output is None else str(output)
         raise RequestError(f"-o expects a model file such as model.safetensors, got {came}")
+    read = [None if str(path) == "-" else path for path in inputs]
     if report is not None:
-        check_report(report)
-    for path in inputs:
-        plan_outputs([None if str(path) == "-" else path], str(output), force=force)
-    return output
+        refuse_report(report, read, force=force)
+    return own_place(output, read, force=force, example="model.safetensors")
 
 
 def _write(place: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
@@ -299,7 +291,7 @@ def register(app: typer.Typer) -> None:
             "convcli learn prices.csv -c Open,Close --target Close --ahead 1 --taps 20 -o next.safetensors",
             "convcli learn noisy.wav clean.wav --layers 'conv:8,9 | leaky_relu:0.1 | conv:1,9' -o net.safetensors",
             "convcli learn --blind scan.png --taps 9x9 -o scan.safetensors",
-            "convcli learn --blind noisy.wav --noise auto -o denoise.safetensors",
+            "convcli learn --blind noisy.wav --noise auto -o blind.safetensors",
             "convcli learn microphone.wav loudspeaker.wav --delay auto -o inverse.safetensors --report learned.html",
         ),
     )(learn)

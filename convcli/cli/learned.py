@@ -51,6 +51,7 @@ def learning_facts(learned: Learned, lesson: Lesson, signal: Signal, names: Sequ
         delays=tuple(_delay_facts(name, delay, signal) for name, delay in zip(names, learned.delays, strict=False)),
         noise=None if noise is None else noise.level * scale,
         noise_given=noise is not None and noise.given,
+        full_scale=scale if scale != 1 else None,
         passed_over=learned.passed_over,
     )
 

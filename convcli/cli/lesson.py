@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from convcli.errors import InputError, RequestError
+from convcli.errors import InputError, RequestError, nearest
 
 if TYPE_CHECKING:
     from convcli.engine.learn import Lesson
@@ -161,7 +161,9 @@ def _with_channels(lesson: Lesson, asked: Asked, signal: Signal, wanted: tuple[s
     if not names:
         raise InputError("the input holds no samples", hint="a table has rows below its header")
     if asked.target not in names:
-        raise RequestError(f"the target {asked.target!r} is none of the columns {', '.join(names)}", hint="-c A,B")
+        near = nearest(asked.target, list(names))
+        message = f"the target {asked.target!r} is none of the columns {', '.join(names)}"
+        raise RequestError(message, hint=f"did you mean {near}?" if near else "-c names others that hold numbers")
     inputs = tuple(i for i, name in enumerate(names) if wanted is None or name in wanted)
     if lesson.ahead == 0 and names.index(asked.target) in inputs:
         if wanted is not None and asked.target in wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import RequestError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Opened = tuple[Sequence[Source[Any]], list[str]]
 
 TABLES = frozenset({".csv", ".tsv", ".tab", ".txt", ".dat"})
+# How options of tables are asked for, where the name says it otherwise.
+_OPTIONS = {"columns": "-c", "header": "--no-header"}
 # How files begin that no suffix tells of.
 _SOUNDS = (b"fLaC", b"OggS", b"ID3", b"FORM", b"caff", b".snd", b"\xff\xfb", b"\xff\xf3")
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF8", b"P4", b"P5", b"P6", b"P7")
@@ -76,6 +78,16 @@ class Opening:
     max_pixels: int
     strict: bool
 
+    def __post_init__(self) -> None:
+        """Refuse what is asked of a table where there is none."""
+        if self.medium != "table":
+            noun = "pictures" if self.medium == "image" else "sounds"
+            for each in fields(self.table):
+                if getattr(self.table, each.name) != each.default:
+                    raise RequestError(
+                        f"{_OPTIONS.get(each.name, '--' + each.name)} is for tables, and these are {noun}"
+                    )
+
     @contextmanager
     def template(self, path: Path | None) -> Iterator[tuple[Source[Any], list[str]]]:
         """A template as a source, and the warnings that it leads to."""
@@ -84,7 +96,8 @@ class Opening:
             yield source, source.warnings
             return
         with self.input(path) as (sources, warnings):
-            pages = [f"of {len(sources)} pages the first is the template"] if len(sources) > 1 else []
+            name = "standard input" if path is None else path
+            pages = [f"{name}: of {len(sources)} pages the first is the template"] if len(sources) > 1 else []
             yield sources[0], [*warnings, *pages]
 
     @contextmanager
@@ -111,16 +124,29 @@ class Opening:
         """A template needs neither the times nor the groups of what is searched; times that it has are read."""
         from convcli.media.tables.source import open_table
 
-        held = None if path is not None else sys.stdin.buffer.read()
+        held = _piped(path)
 
         def opened(options: TableOptions) -> TableSource:
-            return open_table(path, options=options, stdin=None if held is None else io.BytesIO(held))
+            return (
+                open_table(path, options=options)
+                if held is None
+                else open_table(None, options=options, stdin=io.BytesIO(held))
+            )
 
         source = opened(replace(self.table, by=None, time=None))
         names = self.table.columns or _compared(source, self.table)
         self.table = replace(self.table, columns=names)
         time = self.table.time if self.table.time in source.header else None
         return opened(replace(self.table, by=None, time=time))
+
+
+def _piped(path: Path | None) -> bytes | None:
+    """All that comes through a pipe, which cannot be opened twice; None for a file."""
+    from convcli.media.outputs import is_special
+
+    if path is None:
+        return sys.stdin.buffer.read()
+    return path.read_bytes() if is_special(path) else None
 
 
 def _compared(source: TableSource, options: TableOptions) -> tuple[str, ...]:

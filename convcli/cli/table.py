@@ -171,7 +171,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "convcli csv sma:20 prices.csv -c Close --by Ticker --append -o smooth.csv",
             "convcli csv 'ema:halflife=5 | diff:1' < rows.csv | head",
-            "convcli csv model:next.safetensors prices.csv -c Close --causal-check",
+            "convcli csv model:next.safetensors prices.csv -c Open,Close --causal-check",
             "tail -f log.csv | convcli csv gaussian:2 --align causal --follow",
         ),
     )(filter_table)

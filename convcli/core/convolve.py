@@ -20,19 +20,27 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.fourier import overlap_save, points_per_output
-from convcli.core.polyphase import groups_per_row, phased_lines, phased_product
+from convcli.core.fourier import folds, overlap_save, points_per_output
+from convcli.core.polyphase import BAND, phased_lines, phased_product
+from convcli.samples import as_samples, is_stored, sample_type
 
 if TYPE_CHECKING:
     from convcli.signals import Array
 
 Path = Literal["direct", "product", "fft"]
 
-# Nanoseconds for one output of one channel in float64, measured by benchmarks/crossover.py.
-DIRECT = 8.0
-DIRECT_PER_TAP = 0.14
-FFT_PER_POINT_LOG = 0.8
-PRODUCT_PER_TAP = 0.09
+# Nanoseconds for one output of one channel in float64, measured by benchmarks/crossover.py. Where every step-th output
+# is kept, the direct path computes them all; an FFT is one forward for each input and one back for each output.
+COST = {
+    "few taps": 0.65,
+    "each of few taps": 0.12,
+    "many taps": 7.0,
+    "each of many taps": 0.05,
+    "product": 1.3,
+    "product, each input": 0.3,
+    "product, each tap": 0.04,
+    "fft, each point": 0.26,
+}
 
 # Tables are compared as text, row by row and prefix by prefix: they stay on the direct path up to here.
 EXACT_TAPS = 4096
@@ -52,11 +60,11 @@ def correlate_valid(
 ) -> Array:
     """The valid correlation of `x` with `w` along its `w.ndim` leading axes, every `step`-th output.
 
-    x : (n, channels) or (rows, columns, channels) floating without NaN, or a picture of uint8; w : (k,) or 2-D
+    x : (n, channels) or (rows, columns, channels) floating without NaN, or stored numbers; w : (k,) or 2-D
     exact : keep to the direct path up to EXACT_TAPS, for answers that do not depend on where a block ends
     finite : x is known to hold no infinity
-    Returns ((n - k) // step + 1, ...), of the dtype of x; for uint8 of int16 where it holds every sum, else of float32.
-    Raises ValueError if `x` is shorter.
+    Returns ((n - k) // step + 1, ...) of the dtype of x, or of the samples that its numbers stand for; of bytes int16
+    where that holds every sum. Raises ValueError if `x` is shorter.
     """
     if any(n < k for n, k in zip(x.shape, w.shape, strict=False)):
         raise ValueError(f"{x.shape} holds no window of {w.shape}")
@@ -68,6 +76,7 @@ def correlate_valid(
     if path == "fft":
         return overlap_save(x, w, step[0])
     if path == "direct":
+        x = as_samples(x)
         return direct(x, w, step) if np.count_nonzero(w) <= SPARSE else dot_products(x, w, step[0])
     return phased_product(x, w[None], np.zeros(1, np.int64), step[0], (0, (len(x) - w.size) // step[0] + 1))
 
@@ -116,21 +125,28 @@ def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
     """The cost rule: which path costs least for `k` taps of which `nonzero` are not 0, at a stride of `step`."""
     if nonzero <= SPARSE or (exact and k <= EXACT_TAPS):
         return "direct"
-    costs: dict[Path, float] = {
-        "direct": (DIRECT + DIRECT_PER_TAP * k) * step,
-        "fft": FFT_PER_POINT_LOG * step * points_per_output(k),
-    }
-    if step > 1:
-        costs["product"] = PRODUCT_PER_TAP * (k + groups_per_row(1, k, step) * step)
-    return min(costs, key=lambda path: costs[path])
+    paths: tuple[Path, ...] = ("direct", "fft", "product") if step > 1 else ("direct", "fft")
+    return min(paths, key=lambda path: price(path, k, step))
+
+
+def price(path: Path, k: int, step: int) -> float:
+    """Nanoseconds for one output of one channel."""
+    return sum(COST[name] * count for name, count in priced(path, k, step).items())
+
+
+def priced(path: Path, k: int, step: int) -> dict[str, float]:
+    """What an output costs by the names of COST, and how many of each."""
+    if path == "direct":
+        kind = "few taps" if k <= UNROLLED else "many taps"
+        return {kind: step, f"each of {kind}": k * step}
+    if path == "product":
+        return {"product": 1, "product, each input": step, "product, each tap": k + (BAND - 1) * step}
+    return {"fft, each point": points_per_output(k) * (step + (1 if folds(step) else step)) / 2}
 
 
 def all_finite(x: Array) -> bool:
     """Whether there is neither NaN nor infinity."""
-    if x.dtype == np.uint8:
-        return True
-    # One pass where all is well: no sum with NaN or infinity in it is finite, though a sum of large numbers may not be.
-    return math.isfinite(x.sum()) or (math.isfinite(x.min()) and math.isfinite(x.max()))
+    return is_stored(x) or x.size == 0 or (math.isfinite(x.min()) and math.isfinite(x.max()))
 
 
 def _around_infinities(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...], *, exact: bool) -> Array:
@@ -180,13 +196,16 @@ def dot_products(x: Array, w: npt.NDArray[np.float64], step: int) -> Array:
     """The valid correlation along axis 0 with one dot product for each output, the same whatever stands around it."""
     lanes, w = np.ascontiguousarray(x.T), w.astype(x.dtype)
     if len(lanes) <= FEW or lanes.size > len(lanes) * CHUNK:
-        return np.stack([np.correlate(lane, w, "valid")[::step] for lane in lanes], axis=1)
+        y = np.empty(((lanes.shape[1] - w.size) // step + 1, len(lanes)), x.dtype)
+        for number, lane in enumerate(lanes):
+            y[:, number] = np.correlate(lane, w, "valid")[::step]
+        return y
     if w.size <= UNROLLED:
         joined = np.zeros(lanes.shape, x.dtype)
         joined.reshape(-1)[: lanes.size - w.size + 1] = np.correlate(lanes.reshape(-1), w, "valid")
         return joined[:, : lanes.shape[1] - w.size + 1 : step].T
-    y: Array = np.vecdot(sliding_window_view(lanes, w.size, axis=1)[:, ::step], w)
-    return y.T
+    found: Array = np.vecdot(sliding_window_view(lanes, w.size, axis=1)[:, ::step], w)
+    return found.T
 
 
 def _window(
@@ -248,7 +267,7 @@ def factor(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDA
 def _strided_lines(x: Array, w: npt.NDArray[np.float64], step: int, axis: int) -> Array:
     """The valid strided correlation along one axis of an image: only what is kept is computed."""
     if w.size == 1:
-        y: Array = x[(slice(None),) * axis + (slice(None, None, step),)] * w.astype(_floating(x))
+        y: Array = x[(slice(None),) * axis + (slice(None, None, step),)] * w.astype(sample_type(x))
         return y
     outputs = (x.shape[axis] - w.size) // step + 1
     return phased_lines(x, w[None], np.zeros(1, np.int64), step, (0, outputs), axis=axis)
@@ -263,7 +282,7 @@ def _block_sums(x: Array, size: tuple[int, ...]) -> Array:
         part = x[j : rows * height : height]
         # Two bytes hold the sum of as many bytes as a small block is high.
         total = np.add(total, part, dtype=np.uint16 if x.dtype == np.uint8 else x.dtype, casting="unsafe")
-    y = np.empty((rows, columns, channels), _floating(x))
+    y = np.empty((rows, columns, channels), sample_type(x))
     for c in range(channels):  # long loops: the channels lie beside each other
         np.copyto(y[..., c], total[:, : columns * width : width, c])
         for i in range(1, width):
@@ -290,7 +309,7 @@ def _line(x: Array, w: npt.NDArray[np.float64], *, axis: int) -> Array:
     if w.size <= longest:
         return _separable(x, *((w, np.ones(1)) if axis == 0 else (np.ones(1), w)), whole=False)
     lines = np.moveaxis(x, axis, 0)
-    lanes = np.ascontiguousarray(lines, _floating(x)).reshape(len(lines), -1)
+    lanes = np.ascontiguousarray(lines, sample_type(x)).reshape(len(lines), -1)
     if w.size <= LONGEST_PRODUCT:
         y = phased_product(lanes, w[None], np.zeros(1, np.int64), 1, (0, len(lines) - w.size + 1))
     else:
@@ -318,11 +337,6 @@ def _filter_plane(x: Array, w: npt.NDArray[np.float64]) -> Array:
 def _adds_up(x: Array, w: npt.NDArray[np.float64]) -> bool:
     """Whether `x` holds bytes and `w` whole numbers whose sums of products two bytes hold."""
     return x.dtype == np.uint8 and 255 * np.abs(w).sum() <= LARGEST_SUM and bool((w == np.rint(w)).all())
-
-
-def _floating(x: Array) -> Any:
-    """The type of the sums of products of `x`."""
-    return np.float32 if x.dtype == np.uint8 else x.dtype
 
 
 def _depth(x: Array, *, whole: bool) -> int:

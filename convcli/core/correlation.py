@@ -21,7 +21,7 @@ import numpy.typing as npt
 from convcli.core.convolve import correlate_valid, runs
 from convcli.core.fourier import frame_size
 from convcli.core.planes import Correlator, tile_side
-from convcli.core.windows import ROUNDING, plane_deviations, touched, window_moments
+from convcli.core.windows import ROUNDING, deviations_of_some, plane_deviations, touched
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -47,7 +47,8 @@ class Template:
 
     taps : (k, channels) or (height, width, channels), the deviations from the mean times their weights, over the root
         of the sum of weights times squared deviations; all 0 where the template is flat
-    weights : of the same shape, >= 0; even : whether they differ at most from column to column of a table
+    weights : of the same shape, >= 0, along a line 0 or one value for each channel; even : whether they differ at most
+        from column to column of a table
     """
 
     taps: npt.NDArray[np.float64]
@@ -129,22 +130,26 @@ class Template:
     # --- lines ---
 
     def _line(self, x: Array) -> tuple[Array, Array]:
-        if not self.even:
-            return self._weighted_line(x)
-        deviations: Array = (window_moments(x, self.size[0])[1] * self.weights[0]).sum(axis=1)
+        first, *others = (
+            deviations_of_some(lane, weights > 0) * weights.max()
+            for lane, weights in zip(x.T, self.weights.T, strict=True)
+        )
+        deviations: Array = sum(others, start=first)
         return self._line_products(x, deviations), deviations
 
     def _line_products(self, x: Array, deviations: Array) -> Array:
         """Sums of taps times samples; soft windows beside loud ones by themselves."""
         k = self.size[0]
         centred = x - x.mean(axis=0)
+        soft = (deviations > 0) & (deviations < (SOFT * self._loudness(centred)) ** 2)
+        if soft.all():  # what is loud stands where the template is missing
+            windows = np.lib.stride_tricks.sliding_window_view(x - np.median(x, axis=0), k, axis=0)
+            return np.asarray(np.einsum("nck,kc->n", windows, self.taps))
         products: Array = np.zeros(len(deviations))
         for c in range(x.shape[1]):
             products += correlate_valid(centred[:, c : c + 1], self.taps[:, c], (1,), exact=False)[:, 0]
-        soft = (deviations > 0) & (deviations < (SOFT * self._loudness(centred)) ** 2)
-        if soft.any() and not soft.all():
-            for first, last in runs(soft):
-                products[first:last] = self._line_products(x[first : last + k - 1], deviations[first:last])
+        for first, last in runs(soft):
+            products[first:last] = self._line_products(x[first : last + k - 1], deviations[first:last])
         return products
 
     def _loudness(self, x: Array) -> float:
@@ -152,22 +157,6 @@ class Template:
         axes = tuple(range(x.ndim - 1))
         lengths = np.sqrt(np.square(self.taps).sum(axis=axes)) * np.sqrt(np.square(x, dtype=np.float64).sum(axis=axes))
         return float(lengths.sum())
-
-    def _weighted_line(self, x: Array) -> tuple[Array, Array]:
-        """Products and deviations where single cells of the template are missing: directly, window after window."""
-        windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), self.size[0], axis=0)
-        products, deviations = np.empty(len(windows)), np.empty(len(windows))
-        weights, taps = self.weights.T, self.taps.T
-        total = weights.sum(axis=1, keepdims=True)
-        share = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
-        size = max(1, (1 << 18) // weights.size)
-        for first in range(0, len(windows), size):
-            part = windows[first : first + size]
-            about = part - (part * share).sum(axis=-1, keepdims=True)
-            about[np.abs(about) < ROUNDING * np.abs(part)] = 0
-            products[first : first + size] = (about * taps).sum(axis=(1, 2))
-            deviations[first : first + size] = (np.square(about) * weights).sum(axis=(1, 2))
-        return products, deviations
 
     # --- planes ---
 

@@ -71,7 +71,8 @@ class Convolve:
     summarises: bool = False
     exact: bool = False
 
-    reads_bytes = True
+    # Whole numbers are taken as they are stored; operations that do not say so are given the samples.
+    takes_stored = True
 
     @classmethod
     def by(
@@ -116,7 +117,7 @@ class Convolve:
         return of_taps(self.taps, self.divisor)
 
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
-        """Convolve; NaN in `x` is missing."""
+        """Convolve; NaN in `x` is missing. Stored numbers are taken as they are."""
         window = np.flip(self.taps)
         if all_finite(x):
             return mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
@@ -237,7 +238,7 @@ class Magnitude:
         return tuple(_widest(reaches) for reaches in zip(*(part.reach for part in self.parts), strict=True))
 
     holds = False
-    reads_bytes = True
+    takes_stored = True
 
     @property
     def rounding(self) -> Rounding:
@@ -261,6 +262,7 @@ class EachChannel:
     """One operation per channel, all of the same reach; a signal of one channel is fed to every one of them."""
 
     parts: tuple[Convolve, ...]
+    takes_stored = True
 
     @property
     def reach(self) -> tuple[Reach, ...]:

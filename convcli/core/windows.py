@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from convcli.core.convolve import runs
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -60,6 +62,31 @@ def _joined(ends: Array, starts: Array) -> Array:
     sums = np.cumsum(ends[:, ::-1], axis=1)[:, ::-1]
     sums[:, 1:] += np.cumsum(starts[:, :-1], axis=1)
     return sums
+
+
+def deviations_of_some(x: Array, there: Flags) -> Array:
+    """The sum of squared deviations from their mean of those samples of each window that are `there`.
+
+    x : (n,) finite; there : (k,). Stretch after stretch of them is joined to what came before: of two sets with means
+    a, b of m, n values it is that of both and (a - b)^2 m n / (m + n) (Chan, Golub & LeVeque 1979).
+    """
+    outputs, stretches = len(x) - len(there) + 1, runs(there)
+    if not stretches:
+        return np.zeros(outputs)
+    if len(stretches) == 1:
+        ((first, last),) = stretches
+        return window_moments(x[first : last + outputs - 1], last - first)[1]
+    middle = float(np.median(x))  # a large offset would cost the means digits
+    mean, deviation, count = np.zeros(outputs), np.zeros(outputs), 0
+    for first, last in stretches:
+        size = last - first
+        theirs, within = window_moments(x[first : last + outputs - 1] - middle, size)
+        apart = theirs - mean
+        deviation += within + np.square(apart) * (count * size / (count + size))
+        mean += apart * (size / (count + size))
+        count += size
+    deviation[deviation <= count * np.square(ROUNDING * (np.abs(mean) + abs(middle)))] = 0
+    return deviation
 
 
 def window_sums(x: Array, k: int) -> Array:

@@ -29,6 +29,8 @@ LEAST = {1: 1 << 16, 2: 512}
 CERTAIN, HIGH = 5.0, 0.5
 # What varies by less than this part of its power is constant but for the rounding of its level.
 ROUNDING = 1e-24
+# Spectra of signals with a larger sum of squares could overflow, in the numbers that they are computed in.
+LARGEST = {np.float32: 1e30, np.float64: 1e290}
 # Another summit of this part of the highest makes it ambiguous.
 RIVAL = 0.9
 
@@ -156,6 +158,10 @@ class _Meetings:
             level = (0.0, 0.0) if self.differences else (_level(x), _level(y))
             now = self.kept[group] = _Kept(x[:0], y[:0], level, (x[:0], y[:0]))
         self.power = self.power[0] + _energy(x), self.power[1] + _energy(y)
+        if max(float(power.max(initial=0.0)) for power in self.power) > LARGEST[self.kind]:
+            raise InputError(
+                "the samples are so large that their squares overflow", hint="scale them first: gain:0.001"
+            )
         x, y = self._settled(now, x, y)
         old = len(now.x)
         now.sums = now.sums[0] + x.sum(axis=0), now.sums[1] + y.sum(axis=0)
@@ -201,5 +207,7 @@ def _level(x: Array) -> Array:
 
 def _energy(x: Array) -> Array:
     """The sum of squares of each channel, of what is there."""
-    energy: Array = np.square(np.nan_to_num(x, posinf=0.0, neginf=0.0)).reshape(-1, x.shape[-1]).sum(axis=0)
+    with np.errstate(over="ignore"):  # what overflows is seen in the sum
+        squares = np.square(np.nan_to_num(x, posinf=0.0, neginf=0.0), dtype=np.float64)
+        energy: Array = squares.reshape(-1, x.shape[-1]).sum(axis=0)
     return energy

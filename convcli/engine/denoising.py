@@ -17,6 +17,9 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from convcli.core.solve import Matrix, Sums
 
+# Of fewer windows than four for each weight the scatter of eigenvalues is no longer known.
+MOST_SPREAD = 0.5
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Noise:
@@ -53,8 +56,8 @@ class Noise:
 def noise_of(asked: float | Literal["auto"] | None, train: Sums, w: Matrix, own: Matrix) -> Noise:
     """The noise that was said, or an estimate of white noise.
 
-    The estimate is the least eigenvalue of the covariance of a window: white noise lies under all of them alike, so
-    that there is no more of it than that, and as much where some direction is free of signal (Pisarenko 1973).
+    White noise lies under all eigenvalues of the covariance of a window alike, so that there is no more of it than the
+    least of them, and as much where some direction is free of signal (Pisarenko 1973).
     """
     n = max(1, train.count)
     left = (own - w).T @ train.gram @ (own - w) / n
@@ -66,8 +69,25 @@ def noise_of(asked: float | Literal["auto"] | None, train: Sums, w: Matrix, own:
         covariance = train.gram[:-1, :-1] / n - np.outer(mean, mean)
         size = len(covariance) // outputs
         blocks = [slice(o * size, (o + 1) * size) for o in range(outputs)]
-        variance = np.array([max(0.0, float(np.linalg.eigvalsh(covariance[b, b])[0])) for b in blocks])
+        variance = np.array([white_floor(np.linalg.eigvalsh(covariance[b, b]), n) for b in blocks])
     return Noise(variance=variance, left=left, given=isinstance(asked, float), places=own)
+
+
+def white_floor(values: npt.NDArray[Any], n: int) -> float:
+    """The variance of white noise, from the eigenvalues, in ascending order, of the covariance of `n` windows.
+
+    In m directions that hold nothing else, n windows scatter them over (1 -+ sqrt(m / n))**2 times that variance
+    (Marchenko & Pastur 1967). The least is the lower end of this; m are those up to the upper end that all would have.
+    """
+
+    def ends(free: int) -> tuple[float, float]:
+        spread = min(MOST_SPREAD, (free / n) ** 0.5)
+        return (1 - spread) ** 2, (1 + spread) ** 2
+
+    least = max(0.0, float(values[0]))
+    low, high = ends(len(values))
+    free = int(np.count_nonzero(values <= least / low * high))
+    return least / ends(max(1, free))[0]
 
 
 def given_back(w: Matrix, own: Matrix, noise: Noise) -> Matrix:

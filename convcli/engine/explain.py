@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from convcli.core.extend import Edge
     from convcli.core.ops import Op
     from convcli.engine.plan import BoundStep, Plan
-    from convcli.signals import Align, Array
+    from convcli.signals import Align, Array, Medium, Source
 
     Numbers = npt.NDArray[np.float64]
 
@@ -36,15 +36,21 @@ PADS = {"zero": "constant", "edge": "replicate", "reflect": "reflect", "wrap": "
 
 
 def explain(
-    filter: str, x: Numbers, *, edge: Edge | None = None, align: Align | None = None, matrix: bool = False
+    filter: str,
+    x: Numbers,
+    *,
+    medium: Medium = "array",
+    edge: Edge | None = None,
+    align: Align | None = None,
+    matrix: bool = False,
 ) -> ExplanationFacts:
     """Every stage of FILTER on a signal of one channel.
 
-    x : (n,) or (rows, columns), NaN is missing; edge, align : as for arrays, zero and center by default
+    x : (n,) or (rows, columns), NaN is missing; edge, align : by default those of `medium`, of an array zero and center
     matrix : also as a matrix, where every step is linear
     Raises RequestError for a step that sees the whole signal first, and for what is too large to be looked at.
     """
-    signal = Signal(medium="array", shape=x.shape, channels=("x",))
+    signal = Signal(medium=medium, shape=x.shape, channels=("x",))
     rules = Rules.of(signal, filter, edge=edge, align=align)
     plan = make_plan(filter, signal, rules)
     whole = next((step for step in plan.steps if step.whole is not None), None)
@@ -66,7 +72,7 @@ def explain(
         stages=stages,
         result=_nested(_filtered(plan, x)),
         matrix=_nested(_matrix(plan, x)) if matrix else None,
-        torch=_torch(stages, plan),
+        torch="" if np.isnan(x).any() else _torch(stages, plan),
     )
 
 
@@ -201,6 +207,8 @@ def _matrix(plan: Plan, x: Numbers) -> Array:
         raise RequestError("a matrix needs a signal without missing values")
     if x.size**2 > LARGEST_MATRIX:
         raise RequestError(f"a matrix for {x.size} samples is too large to be looked at", hint="at most 32 samples")
+    if not x.size:
+        return np.zeros((0, 0))
     columns = [_filtered(plan, impulse.reshape(x.shape)).ravel() for impulse in np.eye(x.size)]
     return np.stack(columns, axis=1)
 
@@ -216,6 +224,10 @@ def _torch(stages: tuple[StageFacts, ...], plan: Plan) -> str:
     pads = [side for b, a in zip(reversed(stage.before), reversed(stage.after), strict=True) for side in (b, a)]
     if plan.rules.edge != "valid" and any(pads):
         mode = PADS[plan.rules.edge]
+        # torch mirrors or goes round once and no further
+        most = [n - (mode == "reflect") for n in reversed(stage.length) for _ in range(2)]
+        if mode in ("reflect", "circular") and any(pad > n for pad, n in zip(pads, most, strict=True)):
+            return ""
         x = f"pad(x, {tuple(pads)}" + (")" if mode == "constant" else f", {mode!r})")
     stride = "" if set(stage.stride) == {1} else f", stride={stage.stride if axes > 1 else stage.stride[0]}"
     return f"conv{axes}d({x}, w{stride}) with w = {weights}"
@@ -226,7 +238,13 @@ def _listed(taps: Any) -> Any:
 
 
 def _short(value: float) -> float | int:
-    return int(value) if value == int(value) else round(value, 6)
+    return int(value) if value == int(value) else float(f"{value:.6g}")
+
+
+def column_of(source: Source[Any]) -> Numbers:
+    """The first channel of a source, (n,); NaN where missing."""
+    blocks = [source.decode(raw).x[:, 0] for raw in source.chunks()]
+    return np.concatenate(blocks) if blocks else np.empty(0)
 
 
 def signal_of_text(text: str, error: ConvcliError) -> Numbers:

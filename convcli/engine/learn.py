@@ -94,7 +94,7 @@ def learn(
     delays, cutters = [], []
     with Workers() as workers:
         for source, target in pairs:
-            check_pair(signal, source, target, delayed=lesson.delay != ())
+            check_pair(signal, source, target, delay=lesson.delay)
             cutter = Cutter(lesson, lanes, reference, source, target)
             if lesson.delay != ():
                 delays.append(_delay(lesson, lanes, cutter, workers))

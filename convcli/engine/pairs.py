@@ -13,24 +13,36 @@ if TYPE_CHECKING:
     from convcli.signals import Array, Signal, Source
 
 
-def check_pair(first: Signal, source: Source[Any], target: Source[Any] | None, *, delayed: bool = False) -> None:
+def check_pair(
+    first: Signal, source: Source[Any], target: Source[Any] | None, *, delay: tuple[int, ...] | None = ()
+) -> None:
     """Refuse a pair that does not fit the first one, or of which one does not fit the other.
 
-    delayed : the lengths may differ, as what is late ends late; what both have is learned from
+    delay : how much later the target is along each axis, None where that is to be found: then the lengths may differ,
+        as what is late ends late; what both have is learned from
     """
     signal = source.signal
     if len(signal.channels) != len(first.channels) or signal.rate != first.rate:
-        kinds = [f"{len(each.channels)} channels at {each.rate or 0:g} per second" for each in (first, signal)]
-        raise RequestError(f"the first input has {kinds[0]}, a further one {kinds[1]}", hint="all share one filter")
+        message = f"it has {_kind(signal)}, and the first input {_kind(first)}"
+        raise RequestError(message, hint="one filter is learned from all of them: bring them to one kind first")
     if target is None:
         return
     other = target.signal
     if signal.rate != other.rate:
         message = f"the input has {signal.rate:g} samples per second and the target {other.rate:g}"
         raise RequestError(message, hint="convcli audio resample:RATE brings one to the rate of the other")
-    if signal.shape != other.shape and not delayed and None not in (*signal.shape, *other.shape):
+    if signal.shape != other.shape and delay == () and None not in (*signal.shape, *other.shape):
         message = f"the input has {_size(signal)} and the target {_size(other)}"
         raise RequestError(message, hint="cut them to one length; --delay takes the part that both have")
+    if delay and any(n is not None and abs(lag) >= n for lag, n in zip(delay, signal.shape, strict=True)):
+        told = "x".join(f"{lag:,}" for lag in delay)
+        raise RequestError(f"a delay of {told} leaves nothing of {_size(signal)}", hint="--delay auto finds it")
+
+
+def _kind(signal: Signal) -> str:
+    """`2 channels at 44100 Hz`."""
+    n = len(signal.channels)
+    return f"{n} channel{'s' * (n != 1)}" + (f" at {signal.rate:g} Hz" if signal.medium == "audio" else "")
 
 
 def _size(signal: Signal) -> str:

@@ -76,7 +76,7 @@ class View:
             samples = (samples * shares).sum(axis=-1, keepdims=True)
         if self.alpha is None:
             return samples, None
-        opacity = np.clip(x[..., self.alpha] / self.full_scale, 0.0, 1.0)
+        opacity = np.clip(np.nan_to_num(x[..., self.alpha]) / self.full_scale, 0.0, 1.0)
         return samples, None if bool(np.all(opacity == 1)) else opacity
 
 

@@ -79,6 +79,7 @@ class LearningFacts:
     errors : the filter first, then the naive answers; against : what they are the errors of
     power, power_held : root mean square of that, for errors in decibels; None where these say nothing
     noise : standard deviation of the white noise, when blind; noise_given : whether it was said, not estimated
+    full_scale : of a picture of whole numbers, in which the noise is told; the errors are parts of it
     passed_over : windows in which something is missing
     training : how, where it was not solved; moved : of a dense layer and a filter, one sample later
     """
@@ -101,6 +102,7 @@ class LearningFacts:
     delays: tuple[DelayFacts, ...] = ()
     noise: float | None = None
     noise_given: bool = False
+    full_scale: float | None = None
     passed_over: int = 0
     training: TrainingFacts | None = None
     moved: tuple[MovedFacts, ...] = ()

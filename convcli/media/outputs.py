@@ -86,7 +86,7 @@ def _name_outputs(inputs: Sequence[Path | None], output: str | None, *, suffix: 
             f"{len(inputs)} inputs cannot share the one output {output}",
             hint=f"give a folder, -o {output}/, or a template, -o 'out/{{stem}}_filtered{{suffix}}'",
         )
-    _refuse_missing_parent(Path(output))
+    refuse_missing_parent(Path(output))
     return [Path(output)] * len(inputs)
 
 
@@ -121,7 +121,8 @@ def _fill(template: str, fields: Mapping[str, str]) -> str:
     return _FIELD.sub(value, template)
 
 
-def _refuse_missing_parent(path: Path) -> None:
+def refuse_missing_parent(path: Path) -> None:
+    """Raise OutputError where the folder of `path` is not there; only what stands in `out/` or a template makes it."""
     parent = path.parent
     if not parent.exists():
         raise OutputError(f"cannot write {path}: there is no folder {parent}", hint=f"mkdir -p {parent}")

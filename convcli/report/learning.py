@@ -106,6 +106,7 @@ def epoch_words(facts: LearningFacts) -> str:
 
 
 def noise_words(facts: LearningFacts) -> str:
-    """`0.0222, estimated as the least eigenvalue of the covariance`."""
+    """`0.0222, estimated, if it is white`; `14.3 of 255, as was said`."""
     source = "as was said" if facts.noise_given else "estimated, if it is white"
-    return f"{number(facts.noise)}, {source}"
+    scale = "" if facts.full_scale is None else f" of {number(facts.full_scale)}"
+    return f"{number(facts.noise)}{scale}, {source}"

@@ -220,9 +220,10 @@ def _window(
 
 # ---------------------------------------------------------------------------------------------------- planes
 
-# Taps along one axis of a separable kernel up to which OpenCV is the fastest: in all, and along the rows of bytes. More
-# are a product of matrices, and past LONGEST_PRODUCT an FFT.
-SHORT_LINE, LONG_LINE_OF_BYTES, LONGEST_PRODUCT = 32, 320, 400
+# Taps of a separable kernel up to which OpenCV is the fastest: along both axes at once, where it also computes the rows
+# that are cut off; along the rows of floats; along those of bytes. More are a product of matrices, and past
+# LONGEST_PRODUCT an FFT.
+SHORT_LINE, ROW_OF_FLOATS, ROW_OF_BYTES, LONGEST_PRODUCT = 32, 48, 320, 400
 
 # So wide are the parts of a picture, at least, that long lines are computed in: what lies between two passes is small.
 WIDTH = 512
@@ -295,7 +296,7 @@ def _filter_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np
     if max(column.size, row.size) <= SHORT_LINE:
         return _separable(x, column, row, whole=_adds_up(x, np.outer(column, row)))
     rows, columns = len(x) - column.size + 1, x.shape[1] - row.size + 1
-    y = np.empty((rows, columns, x.shape[2]), _floating(x))
+    y = np.empty((rows, columns, x.shape[2]), sample_type(x))
     width = max(WIDTH, 8 * row.size)
     for left in range(0, columns, width):
         part = x[:, left : left + width + row.size - 1]
@@ -305,7 +306,7 @@ def _filter_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np
 
 def _line(x: Array, w: npt.NDArray[np.float64], *, axis: int) -> Array:
     """The valid correlation along one axis; of bytes as float32."""
-    longest = LONG_LINE_OF_BYTES if axis == 1 and x.dtype == np.uint8 else SHORT_LINE
+    longest = SHORT_LINE if axis == 0 else ROW_OF_BYTES if x.dtype == np.uint8 else ROW_OF_FLOATS
     if w.size <= longest:
         return _separable(x, *((w, np.ones(1)) if axis == 0 else (np.ones(1), w)), whole=False)
     lines = np.moveaxis(x, axis, 0)

@@ -110,3 +110,12 @@ def test_what_is_cut_off_is_counted_by_channel(program: Program, tmp_path: Path)
         for channel, name in enumerate("RGB"):
             clipped = int(((truth < 0) | (truth > 255))[..., channel].sum())
             assert f'"{name}": {clipped}' in facts
+
+
+@pytest.mark.parametrize(
+    ("taps", "stored"), [("1,1;1,2", 255), ("-1,-1;1,-2", 0), ("60,60;1,2", 255), ("90,90;1,2", 255)]
+)
+def test_a_picture_that_is_cut_off_everywhere(taps: str, stored: int, program: Program, tmp_path: Path) -> None:
+    y = filtered(program, tmp_path, np.full((40, 50, 3), 200, np.uint8), f"correlate:{taps}", "--report", "facts.json")
+    assert (y == stored).all()
+    assert '"R": 2000' in (tmp_path / "facts.json").read_text()

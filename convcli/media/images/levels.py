@@ -92,13 +92,18 @@ def quantise(values: Array, levels: Levels, *, row: int) -> tuple[Pixels, Counts
     least, most = (rounded.min(), rounded.max()) if rounded.size else (levels.low, levels.high)
     if np.isnan(least):
         raise _no_number(rounded, row)
-    below = _count(rounded < levels.low) if least < levels.low else nothing
-    above = _count(rounded > levels.high) if most > levels.high else nothing
-    if least < levels.low or most > levels.high:
-        # float32 cannot hold the largest 32-bit number; those levels come as float64.
-        low, high = (bound.astype(rounded.dtype) for bound in np.clip((levels.low, levels.high), least, most))
+    low, high = _bounds(levels, rounded.dtype)
+    below = _count(rounded < low) if least < low else nothing
+    above = _count(rounded > high) if most > high else nothing
+    if least < low or most > high:
         rounded = np.clip(rounded, low, high)
     return rounded.astype(levels.dtype), below, above
+
+
+def _bounds(levels: Levels, dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The levels' ends as numbers of `dtype`, so far as it holds them (float32 would not the largest of 32 bits)."""
+    limits = np.iinfo(dtype) if dtype.kind == "i" else np.finfo(dtype)
+    return dtype.type(max(levels.low, limits.min)), dtype.type(min(levels.high, limits.max))
 
 
 def _saturated(values: Array, levels: Levels) -> Pixels:

@@ -127,7 +127,7 @@ def test_a_picture_that_is_cut_off_everywhere(taps: str, stored: int, program: P
 @pytest.mark.parametrize("span", [(-0.5, 300), (0, 255), (-100, 400), (-0.4, 255.49), (256, 300), (-9, -1)])
 def test_many_values_are_rounded_half_to_even(span: tuple[float, float], dtype: type, stored: type) -> None:
     levels = Levels(np.dtype(stored))
-    values = np.random.default_rng(1).uniform(*span, (300, 400, 3)).astype(dtype)
+    values: Any = np.random.default_rng(1).uniform(*span, (300, 400, 3)).astype(dtype)
     values[::2] = np.clip(np.round(values[::2] * 2) / 2, *span)  # halves, and what lies just above them
     values[::3] = np.nextafter(values[::3], dtype(1e6))
     samples, below, above = quantise(values, levels, row=0)

@@ -251,6 +251,11 @@ BAD = {
     "no JSON": (raw(b"{nonsense"), "not JSON"),
     "no text": (raw(b"\xff\xfe"), "not JSON"),
     "too deep": (raw(b"[" * 100_000), "not JSON"),
+    "a name twice": (
+        raw(b'{"0.weight": ' + json.dumps(entry()).encode() + b', "0.weight": ' + json.dumps(entry()).encode() + b"}"),
+        "says '0.weight' twice",
+    ),
+    "a length of 2^63": (struct.pack("<Q", 1 << 63) + b"{}", "at most 100,000,000"),
     "a list": (raw([1, 2]), "no map"),
     "no tensor": (raw({}), "no tensor"),
     "cut in the data": (GOOD[:-4], "truncated"),

@@ -10,8 +10,9 @@ import numpy as np
 from convcli.core.chain import Chain
 from convcli.core.kernel import Kernel
 from convcli.designs.learned import ConvLayer, DenseLayer, Model
-from convcli.engine.networks import Network, WrittenLayer, weights_of, widths_of, written_layers
+from convcli.engine.networks import Network
 from convcli.engine.plan import BoundLayer, BoundStep, Rules, bind_made
+from convcli.engine.written import WrittenLayer, weights_of, widths_of, written_layers
 from convcli.errors import RequestError
 from convcli.signals import Signal
 

@@ -15,10 +15,11 @@ from convcli.designs.learned import ConvLayer, Model
 from convcli.engine.learn import Learned, Score, learn, model_of
 from convcli.engine.lessons import Lanes
 from convcli.engine.material import Stand, powers, segments_of
-from convcli.engine.networks import Network, written_layers
+from convcli.engine.networks import Network
 from convcli.engine.plan import DEFAULT_EDGE, Rules
 from convcli.engine.school import Course, Outcome, School, Watch, diverged
 from convcli.engine.workers import Workers
+from convcli.engine.written import written_layers
 from convcli.errors import InputError, RequestError, nearest
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Trained:
         facts |= {"learning_rate": course.rate, "weight_decay": course.decay}
         metadata |= {"layers": self.layers, "facts": json.dumps(facts)}
         if self.scaling:
-            metadata["scaling"] = json.dumps(self.scaling)
+            metadata |= {"scaling": json.dumps(self.scaling), "units": "(value - mean) / unit, which scaling says"}
         return dict(self.tensors), metadata
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
 import signal as signals
 import subprocess
 import time
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +22,13 @@ from convcli import InputError, RequestError, apply
 from convcli.cli import main
 from convcli.designs.learned import read_model
 from convcli.designs.weights import encode_weights, read_weights
+from convcli.engine import material
 from convcli.engine.arrays import Blocks
 from convcli.engine.lessons import Lesson
 from convcli.engine.perceptron import fit_perceptron
 from convcli.engine.school import PATIENCE, Course, Epoch, Watch
 from convcli.engine.training import train
+from convcli.errors import OutputError
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
@@ -116,6 +120,36 @@ def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads() -> None:
     for name, tensor in runs[0].tensors.items():
         np.testing.assert_array_equal(tensor, runs[1].tensors[name])
         assert not np.array_equal(tensor, runs[2].tensors[name])
+
+
+def test_samples_beyond_the_memory_are_kept_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = noise(20_000, 2)
+    kept = trained(x, np.abs(x), "conv:4,5 | tanh | conv:1,3", epochs=2)
+    monkeypatch.setattr(material, "IN_MEMORY", 1000)
+    assert isinstance(material.room((2000, 1), np.float32), np.memmap)
+    assert not material.room((2000, 1), np.float32).any()
+    put_aside = trained(x, np.abs(x), "conv:4,5 | tanh | conv:1,3", epochs=2)
+    for name, tensor in kept.tensors.items():
+        np.testing.assert_array_equal(tensor, put_aside.tensors[name])
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OutputError, match=r"has no room for 0\.0 GB of samples: No space left") as caught:
+        trained(x, x, "conv:1,3")
+    assert "TMPDIR" in str(caught.value.hint)
+
+
+def test_memory_is_that_of_the_samples_in_single_precision() -> None:
+    x = noise(300_000, 2).astype(np.float32)
+    pairs = [(source(x), source(x))]
+    tracemalloc.start()
+    train(Lesson(taps=(1,)), Course(layers="conv:1,3 | relu | conv:1,1", epochs=1), pairs, Watch())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Twice 4 bytes of the input and of the target, on arrival and on the canvas, flags, and some megabytes for sums.
+    assert peak < 26 * x.size + 16e6
 
 
 # ------------------------------------------------------------------------------------------------- the end

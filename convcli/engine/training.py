@@ -14,7 +14,7 @@ from convcli.core.nets import Net, Weighted, layer_of
 from convcli.designs.learned import ConvLayer, Model
 from convcli.engine.learn import Learned, Score, learn, model_of
 from convcli.engine.lessons import Lanes
-from convcli.engine.material import Stand, powers, segments_of
+from convcli.engine.material import Stand, known_parts, powers, segments_of
 from convcli.engine.networks import Network
 from convcli.engine.plan import DEFAULT_EDGE, Rules
 from convcli.engine.school import Course, Outcome, School, Watch, diverged
@@ -23,7 +23,7 @@ from convcli.engine.written import written_layers
 from convcli.errors import InputError, RequestError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from convcli.core.ops import Op
     from convcli.engine.grammar import Call
@@ -76,10 +76,10 @@ class Trained:
 def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained | None:
     """The network of least squared error that was found from inputs to their targets.
 
-    The lesson says what is to be learned, but for its taps, which are those of the layers. The signals are held in
-    memory. None where it was stopped before the first epoch had ended. RequestError where the layers cannot be trained
-    or do not fit the signals, or training diverges; InputError where the data are too few, constant, or different in
-    length.
+    The lesson says what is to be learned, but for its taps, which are those of the layers. None where it was stopped
+    before the first epoch had ended. RequestError where the layers cannot be trained or do not fit the signals, or
+    training diverges; InputError where the data are too few, constant, or different in length; OutputError where
+    neither the memory nor a temporary file has room for the samples.
     """
     signal = pairs[0][0].signal
     lanes = Lanes.of(lesson, signal, pairs[0][1])
@@ -91,17 +91,20 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
     linear = compared(lesson, pairs, stand)  # which looks at the files, and for a delay between them
     with Workers(course.threads) as workers:
         lags = [delay.lag for delay in linear.delays] or [(0,) * signal.axes] * len(pairs)
-        segments = segments_of(lesson, lanes, pairs, workers, stand=stand, lags=lags)
+        # Levels of a table may be large and their changes small.
+        dtype = None if signal.medium == "table" else np.float32
+        segments = segments_of(lesson, lanes, pairs, workers, stand=stand, lags=lags, dtype=dtype)
     power, power_held = powers(segments)
     linear = replace(linear, power=power, power_held=power_held)
-    scaled, segments = _scaled(net, segments, signal.medium)
+    scaling = _scale(net, segments, signal.medium)
     school = School(net, course, segments, stand, dtype=np.float32)
+    segments.clear()
     outcome = school.train(watch)
     if not outcome.best:
         if outcome.interrupted:
             return None
         raise diverged(course.rate)
-    return _trained(course, linear, signal.medium, _Result(net, names, scaled, school, outcome))
+    return _trained(course, linear, signal.medium, _Result(net, names, scaling, school, outcome))
 
 
 # ---------------------------------------------------------------------------------------------------- layers
@@ -184,8 +187,8 @@ class _Scaling:
     y: tuple[Array, Array]
 
 
-def _scaled(net: Net, segments: list[Segment], medium: Medium) -> tuple[_Scaling, list[Segment]]:
-    """The signals in units in which gradients are neither large nor small.
+def _scale(net: Net, segments: list[Segment], medium: Medium) -> _Scaling:
+    """Bring the signals into units in which gradients are neither large nor small.
 
     Columns of a table lose their mean too, and the model file says so. Sound and pictures are only multiplied, by one
     factor; the weights at both ends can take that up, so that the network still gets them as they are.
@@ -196,24 +199,29 @@ def _scaled(net: Net, segments: list[Segment], medium: Medium) -> tuple[_Scaling
         x = np.zeros_like(x[0]), np.ones_like(x[1])
     if not isinstance(net.layers[-1], Weighted):
         y = np.zeros_like(y[0]), np.ones_like(y[1])
-    scaled = [replace(each, x=(each.x - x[0]) / x[1], y=(each.y - y[0]) / y[1]) for each in segments]
-    return _Scaling(x, y), scaled
+    for each in segments:
+        for samples, (mean, unit) in ((each.x, x), (each.y, y)):
+            np.subtract(samples, mean, out=samples, casting="same_kind")
+            np.divide(samples, unit, out=samples, casting="same_kind")
+    return _Scaling(x, y)
 
 
 def _spread(segments: list[Segment], name: str, *, columns: bool) -> tuple[Array, Array]:
     """Mean and deviation of each channel where something is learned; or 0 and the root mean square of all."""
-    chosen = [getattr(each, name)[each.train] for each in segments]
-    known = np.concatenate(chosen).astype(np.float64)
-    channels = known.shape[-1]
-    if not len(known):
+    count = sum(int(np.count_nonzero(each.train)) for each in segments)
+    if not count:
         raise InputError("no window is complete: too little data for these layers", hint="more data or smaller layers")
-    mean = known.mean(axis=0) if columns else np.zeros(channels)
-    power = np.square(known - mean).mean(axis=0)
-    power = power if columns else np.full(channels, power.mean())
-    size = np.sqrt(np.square(known).mean(axis=0))
+
+    def mean_of(function: Callable[[Array], Array]) -> Array:
+        sums = [function(known).sum(axis=0) for known in known_parts(segments, name, "train")]
+        return np.asarray(np.sum(sums, axis=0) / count)
+
+    squares = mean_of(np.square)
+    mean = mean_of(lambda known: known) if columns else np.zeros_like(squares)
+    power = mean_of(lambda known: np.square(known - mean)) if columns else np.full_like(squares, squares.mean())
     if not np.isfinite(power).all():
         raise InputError("the samples are so large that their squares overflow", hint="scale them first: gain:0.001")
-    flat = power <= np.square(1e-9 * size)
+    flat = power <= 1e-18 * squares
     if name == "x" and flat.all():
         raise InputError("the input is constant where it is learned from: there is nothing to learn")
     return mean, np.where(flat, 1.0, np.sqrt(np.where(flat, 1.0, power)))

@@ -277,6 +277,7 @@ def test_a_scaling_of_other_columns_is_refused(tmp_path: Path) -> None:
         ("gaussian:3 | conv:1,3", "gaussian cannot be trained"),
         ("conv:1,3 | leaky_relu:-1", "a slope below 0 cannot be trained"),
         ("conv:1,0", "conv"),
+        ("conv:1000000000,3 | conv:1,1", "3,000,000,000 weights in a layer; at most 10,000,000 are trained"),
         ("", "empty"),
     ],
 )
@@ -297,6 +298,16 @@ def test_constant_and_short_and_huge_data() -> None:
     assert all(np.isfinite(tensor).all() for tensor in made.tensors.values())
 
 
+def test_padding_beyond_the_signal_is_learned_at_the_same_samples() -> None:
+    x = noise(900, 1)
+    plain, padded = (
+        trained(x, np.abs(x), f"conv:2,3{more} | tanh | conv:1,1", epochs=3) for more in ("", ",padding=5000")
+    )
+    assert padded.learned.scores[0].held == pytest.approx(plain.learned.scores[0].held, rel=1e-6)
+    for name, tensor in plain.tensors.items():
+        np.testing.assert_array_equal(tensor, padded.tensors[name])
+
+
 def test_what_does_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     noisy, clean = str(SAMPLES / "hello_noisy.wav"), str(SAMPLES / "hello.wav")
     out = ("-o", str(tmp_path / "m.safetensors"))
@@ -308,7 +319,8 @@ def test_what_does_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture
         ((noisy, "--blind", *layers), "--blind is for one linear layer"),
         ((noisy, clean, "--layers", "dense", "--seed", "1"), "--seed is for training, and a dense layer is solved"),
         ((*stocks, "-c", "price", "--layers", "dense"), "answers a stretch as a whole"),
-        ((*stocks, "--on", "differences", *layers), "--on differences is for one"),
+        ((noisy, clean, *layers, "--learning-rate", "inf"), "--learning-rate expects a number, got inf"),
+        ((noisy, clean, *layers, "--weight-decay", "nan"), "--weight-decay expects a number, got nan"),
     ):
         assert main(["learn", *words, *out]) == 2
         assert said in capsys.readouterr().err

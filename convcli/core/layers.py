@@ -121,9 +121,13 @@ class Conv:
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
         """Convolve; NaN in `x` is missing."""
         x = x[tuple(slice(low, n - high) for (low, high), n in zip(self._spare, x.shape, strict=False))]
-        inputs = x[..., :-1] if self.beside else x
-        y = self._over_gaps(inputs, earlier) if gaps.any_missing(inputs) else self._summed(inputs)
-        return np.concatenate([y, self._standing_at(x, y.shape)[..., -1:]], axis=-1) if self.beside else y
+        if not self.beside:
+            return self._filtered(x, earlier)
+        y = self._filtered(x[..., :-1], _but_last(earlier))
+        return np.concatenate([y, self._standing_at(x, y.shape)[..., -1:]], axis=-1)
+
+    def _filtered(self, x: Array, earlier: Earlier) -> Array:
+        return self._over_gaps(x, earlier) if gaps.any_missing(x) else self._summed(x)
 
     def _summed(self, x: Array) -> Array:
         geometry: dict[str, Any] = {"step": self.step, "dilation": self.dilation, "groups": self.groups}
@@ -163,6 +167,16 @@ class Conv:
             for b, c, m, s in zip(self.before, self.anchor, shape, self.step, strict=False)
         )
         return x[places]
+
+
+def _but_last(earlier: Earlier) -> Earlier:
+    """What was met before in all channels but the last."""
+
+    def held() -> Array | None:
+        values = earlier()
+        return None if values is None else values[..., :-1]
+
+    return held
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

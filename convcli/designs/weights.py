@@ -56,11 +56,11 @@ def read_weights(path: Path) -> WeightFile:
             raise _bad(path, f"{size:,} bytes are more than a model of {LARGEST_FILE >> 30} GB has")
         with path.open("rb") as file:
             header = _header(path, file.read(8), size, file)
+            metadata = _metadata(path, header.pop(METADATA, {}))
+            _check_places(path, header, size - file.tell())
             data = file.read()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    metadata = _metadata(path, header.pop(METADATA, {}))
-    _check_places(path, header, len(data))
     return WeightFile({name: _tensor(path, name, entry, data) for name, entry in header.items()}, metadata)
 
 

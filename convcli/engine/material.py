@@ -93,7 +93,7 @@ def segments_of(
         shift = (lag[0] + lesson.ahead, *lag[1:])
         for x, y in _signals(Cutter(lesson, lanes, Reference(), source, target), workers, dtype):
             lots = [slice(c, c + 1) for c in range(lanes.shared)] or [slice(None)]
-            found += [_segment(x[..., lot], y[..., lot], stand, shift, lesson.holdout) for lot in lots]
+            found += [_segment(lesson, x[..., lot], y[..., lot], stand, shift) for lot in lots]
     return found
 
 
@@ -117,14 +117,16 @@ def _signals(cutter: Cutter, workers: Workers, dtype: Any) -> list[tuple[Array, 
     return [(np.concatenate(x), np.concatenate(y)) for x, y in parts.values()]
 
 
-def _segment(x: Array, y: Array, stand: Stand, shift: Sizes, holdout: float) -> Segment:
-    n = len(x)
+def _segment(lesson: Lesson, x: Array, y: Array, stand: Stand, shift: Sizes) -> Segment:
+    n, now = len(x), y
     for axis, lag in enumerate(shift):
         y = _shifted(y, axis, lag)
+    if lesson.differences:
+        x, y = x - _shifted(x, 0, -1), y - now
     good_x, good_y = (np.asarray(np.isfinite(each).all(axis=-1)) for each in (x, y))
     known: Flags = complete(good_x, stand)
     known &= good_y
-    border = n - round(n * holdout)
+    border = n - round(n * lesson.holdout)
     train, held = known.copy(), known
     train[max(0, border - max(stand.after[0], shift[0], 0)) :] = False
     held[: border + max(0, -shift[0])] = False
@@ -241,7 +243,9 @@ class Material:
         found = []
         for top, size in zip(self.tops, self.sizes, strict=True):
             corner = (int(top), *self.margin[1:])
-            starts = tuple(c + s for c, s in zip(corner, self.stand.start, strict=True))
+            # Outputs before the signal, which padding makes, are compared with nothing.
+            places = (max(s, s % t) for s, t in zip(self.stand.start, self.stand.step, strict=True))
+            starts = tuple(c + s for c, s in zip(corner, places, strict=True))
             stops = tuple(s + n for s, n in zip(starts, size, strict=True))
             found.append(self._grid(self.held if held else self.train, starts, stops))
         return np.concatenate(found)

@@ -56,6 +56,8 @@ def bind_model(model: Model, call: Call, step: Step, signal: Signal, rules: Rule
 def _remark(model: Model, rules: Rules) -> str:
     count = model.parameters
     told = f"{model.layers}, {count:,} parameter{'s' if count != 1 else ''}"
+    if model.on == "differences":
+        told += f"; of changes, added to {model.targets[0]}"
     if model.align is not None and model.align != rules.align:
         told += f"; it was learned with --align {model.align} and runs with --align {rules.align}"
     return told
@@ -99,6 +101,7 @@ def _single_kernel(model: Model, layers: list[WrittenLayer], signal: Signal) -> 
     spec, tensors = layers[0].spec, model.tensors.get(0, {})
     if (
         model.scaling
+        or model.on == "differences"
         or len(layers) != 1
         or not isinstance(spec, ConvLayer)
         or spec.padding is not None

@@ -13,6 +13,7 @@ from convcli.core.layers import Complete, Conv
 from convcli.core.ops import Op, Pointwise
 from convcli.core.whole import Reduce
 from convcli.designs.learned import ConvLayer, DenseLayer, FlattenLayer, PaddingMode
+from convcli.engine.changes import changes_of, onto_level, refuse_pool
 from convcli.engine.plan import BoundLayer, BoundStep, bind, signal_after, valid_count
 from convcli.engine.written import bias_of, weights_of, widths_of
 from convcli.errors import RequestError
@@ -53,12 +54,12 @@ class Network:
         self.as_torch = self.pads and rules.align == "center"
         self.beside, self.copies = self._lanes()
         self.place = self._scaled(signal)
-        self.start, self.ops = (
-            signal,
-            self._scaling(1 / signal.full_scale) + self._units("inputs", len(signal.channels)),
-        )
+        self.start, self.ops = signal, self._scaling(1 / signal.full_scale)
         self.done: list[BoundStep] = []
         self.told: list[BoundLayer] = []
+        if model.on == "differences":
+            self._differ()
+        self.ops += self._units("inputs", len(signal.channels))
 
     # --- channels ---
 
@@ -111,10 +112,31 @@ class Network:
         if len(pairs) != count:
             message = f"{self.model.path} has a scaling of {len(pairs)} {name}, and there are {count}"
             raise RequestError(message, hint=self._hint(count))
+        if self.model.on == "differences":
+            pairs = (*pairs, (0.0, 1.0))  # the level as it is
         mean, unit = np.array(pairs).T
         if name == "inputs":
             return [Pointwise(function=lambda x: ((x - mean) / unit).astype(x.dtype), axes=self.signal.axes)]
         return [Pointwise(function=lambda x: (x * unit + mean).astype(x.dtype), axes=self.signal.axes)]
+
+    def _differ(self) -> None:
+        """Changes take the place of the levels; that to which one is added in the end goes past the network."""
+        count = len(self.model.columns)
+        if self.signal.axes != 1 or len(self.signal.channels) != count:
+            message = f"{self.model.path} predicts changes of a table with {count} column{'s' * (count != 1)}"
+            raise RequestError(f"{message}, and this has {len(self.signal.channels)}", hint=self._hint(count))
+        level = self.model.columns.index(self.model.targets[0])
+        self.ops.append(changes_of(len(self.signal.channels), level, self.rules.missing))
+        self.beside = True
+        names = (*self.place.channels, "level")
+        self.place = replace(self.place, channels=names, alpha=len(names) - 1)
+
+    def _add_level(self) -> None:
+        made = len(self.place.channels) - 1
+        if made != 1:
+            raise RequestError(f"{self.model.path} predicts the change of one column, and its layers make {made}")
+        self.beside = False
+        self._append((onto_level(self.rules.missing),))
 
     # --- layers ---
 
@@ -128,7 +150,10 @@ class Network:
             elif not isinstance(self._next(number), DenseLayer):
                 raise layer.call.error("flatten stands before dense and nowhere else")
             self.told.append(self._told(number, layer))
-        self.ops += self._units("outputs", len(self.place.channels)) + self._scaling(self.signal.full_scale)
+        differs = self.model.on == "differences"
+        self.ops += self._units("outputs", len(self.place.channels) - differs) + self._scaling(self.signal.full_scale)
+        if differs:
+            self._add_level()
         after = replace(self.place, full_scale=self.signal.full_scale, channels=self._names(self.place))
         if self.signal.alpha is not None and after.channels == self.signal.channels:
             after = replace(after, alpha=self.signal.alpha)
@@ -160,6 +185,8 @@ class Network:
 
     def _step(self, layer: WrittenLayer) -> None:
         """A layer that is a step of FILTER: an activation, a pool."""
+        if self.model.on == "differences":
+            refuse_pool(layer.call)
         bound = bind(layer.call, self.place, self.rules)
         if len(bound) != 1 or bound[0].step.family not in ("pointwise", "downsampling"):
             raise layer.call.error(f"{layer.call.name} is no layer", hint="layers are conv, activations and pools")
@@ -224,6 +251,8 @@ class Network:
         """One number from everything: a window as long as the signal, of which there is one."""
         weights = self.model.tensors[number]["weight"]
         sides, channels = self._sides(), len(self.place.channels)
+        if self.beside and self.signal.alpha is None:
+            raise layer.call.error("dense has no place for the level that is added to a change")
         if self.beside:
             raise layer.call.error("dense takes colours, and this picture has an opacity", hint="--channels rgb")
         if (

@@ -10,30 +10,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.chain import Chain
-from convcli.core.nets import Net, Weighted, layer_of
+from convcli.core.nets import Net, layer_of
 from convcli.designs.learned import ConvLayer, Model
+from convcli.engine.changes import refuse_pool
 from convcli.engine.learn import Learned, Score, learn, model_of
 from convcli.engine.lessons import Lanes
-from convcli.engine.material import Stand, known_parts, powers, segments_of
+from convcli.engine.material import Stand, powers, segments_of
 from convcli.engine.networks import Network
 from convcli.engine.plan import DEFAULT_EDGE, Rules
+from convcli.engine.scaling import Scaling, scale
 from convcli.engine.school import Course, Outcome, School, Watch, diverged
 from convcli.engine.workers import Workers
 from convcli.engine.written import written_layers
 from convcli.errors import InputError, RequestError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from convcli.core.ops import Op
     from convcli.engine.grammar import Call
     from convcli.engine.lessons import Lesson
-    from convcli.engine.material import Segment
     from convcli.signals import Array, Medium, Signal, Source
 
     Pairs = Sequence[tuple[Source[Any], Source[Any] | None]]
 
 TRAINABLE = ("conv", "relu", "leaky_relu", "tanh", "sigmoid", "avg_pool", "sum_pool", "max_pool", "min_pool")
+
+# A layer of more would not be learned in a day here.
+MOST_WEIGHTS = 10_000_000
 
 # A linear layer of at most so many inputs is solved for comparison.
 COMPARED = 1500
@@ -68,6 +72,8 @@ class Trained:
         facts |= {"epochs": self.last, "best_epoch": self.best, "seed": course.seed, "batch": course.batch}
         facts |= {"learning_rate": course.rate, "weight_decay": course.decay}
         metadata |= {"layers": self.layers, "facts": json.dumps(facts)}
+        if lesson.differences:
+            metadata["on"] = "differences"
         if self.scaling:
             metadata |= {"scaling": json.dumps(self.scaling), "units": "(value - mean) / unit, which scaling says"}
         return dict(self.tensors), metadata
@@ -88,6 +94,9 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
     if lesson.ahead and any(after > 0 for after in stand.after):
         message = f"the network would read {max(stand.after)} samples after the one that it predicts from"
         raise RequestError(message, hint="--align causal")
+    if lesson.differences:
+        for call in _calls(course.layers):
+            refuse_pool(call)
     linear = compared(lesson, pairs, stand)  # which looks at the files, and for a delay between them
     with Workers(course.threads) as workers:
         lags = [delay.lag for delay in linear.delays] or [(0,) * signal.axes] * len(pairs)
@@ -96,7 +105,7 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
         segments = segments_of(lesson, lanes, pairs, workers, stand=stand, lags=lags, dtype=dtype)
     power, power_held = powers(segments)
     linear = replace(linear, power=power, power_held=power_held)
-    scaling = _scale(net, segments, signal.medium)
+    scaling = scale(net, segments, signal.medium)
     school = School(net, course, segments, stand, dtype=np.float32)
     segments.clear()
     outcome = school.train(watch)
@@ -142,6 +151,9 @@ def _unlearned(text: str, signal: Signal, rules: Rules) -> tuple[Model, list[Cal
             raise call.error("a conv to be trained says how many channels it makes, and its taps", hint="conv:8,7")
         if channels % spec.groups or spec.out % spec.groups:
             raise call.error(f"{spec.groups} groups do not share {channels} and {spec.out} channels evenly")
+        weights = spec.out * (channels // spec.groups) * math.prod(spec.size)
+        if weights > MOST_WEIGHTS:
+            raise call.error(f"{weights:,} weights in a layer; at most {MOST_WEIGHTS:,} are trained", hint="conv:8,7")
         tensors[number] = {"weight": np.zeros((spec.out, channels // spec.groups, *spec.size))}
         if spec.bias is not False:
             tensors[number]["bias"] = np.zeros(spec.out)
@@ -158,7 +170,7 @@ def _instead(name: str) -> str:
     if near is not None and "pool" not in name:
         return f"did you mean {near}?"
     if name in ("dense", "flatten"):
-        return "--layers dense stands alone; at the end of a network it is a conv as wide as what comes to it"
+        return "windows are cut anywhere, and it has a weight for each position; a conv of that width has none"
     if name.startswith(("adaptive", "global")):
         return "it makes one answer of a whole signal, and the target has one for every sample"
     return f"layers to be trained are {', '.join(TRAINABLE)}"
@@ -176,57 +188,6 @@ def _ops(model: Model, call: Call, signal: Signal, rules: Rules) -> tuple[Op, ..
     return only.ops
 
 
-# --------------------------------------------------------------------------------------------------- scaling
-
-
-@dataclass(frozen=True)
-class _Scaling:
-    """What was taken off the samples and the targets, and what they were divided by: (in,) and (out,) each."""
-
-    x: tuple[Array, Array]
-    y: tuple[Array, Array]
-
-
-def _scale(net: Net, segments: list[Segment], medium: Medium) -> _Scaling:
-    """Bring the signals into units in which gradients are neither large nor small.
-
-    Columns of a table lose their mean too, and the model file says so. Sound and pictures are only multiplied, by one
-    factor; the weights at both ends can take that up, so that the network still gets them as they are.
-    """
-    x = _spread(segments, "x", columns=medium == "table")
-    y = _spread(segments, "y", columns=medium == "table")
-    if medium != "table" and not isinstance(net.layers[0], Weighted):
-        x = np.zeros_like(x[0]), np.ones_like(x[1])
-    if not isinstance(net.layers[-1], Weighted):
-        y = np.zeros_like(y[0]), np.ones_like(y[1])
-    for each in segments:
-        for samples, (mean, unit) in ((each.x, x), (each.y, y)):
-            np.subtract(samples, mean, out=samples, casting="same_kind")
-            np.divide(samples, unit, out=samples, casting="same_kind")
-    return _Scaling(x, y)
-
-
-def _spread(segments: list[Segment], name: str, *, columns: bool) -> tuple[Array, Array]:
-    """Mean and deviation of each channel where something is learned; or 0 and the root mean square of all."""
-    count = sum(int(np.count_nonzero(each.train)) for each in segments)
-    if not count:
-        raise InputError("no window is complete: too little data for these layers", hint="more data or smaller layers")
-
-    def mean_of(function: Callable[[Array], Array]) -> Array:
-        sums = [function(known).sum(axis=0) for known in known_parts(segments, name, "train")]
-        return np.asarray(np.sum(sums, axis=0) / count)
-
-    squares = mean_of(np.square)
-    mean = mean_of(lambda known: known) if columns else np.zeros_like(squares)
-    power = mean_of(lambda known: np.square(known - mean)) if columns else np.full_like(squares, squares.mean())
-    if not np.isfinite(power).all():
-        raise InputError("the samples are so large that their squares overflow", hint="scale them first: gain:0.001")
-    flat = power <= 1e-18 * squares
-    if name == "x" and flat.all():
-        raise InputError("the input is constant where it is learned from: there is nothing to learn")
-    return mean, np.where(flat, 1.0, np.sqrt(np.where(flat, 1.0, power)))
-
-
 # --------------------------------------------------------------------------------------------------- results
 
 
@@ -236,7 +197,7 @@ class _Result:
 
     net: Net
     names: list[int]
-    scaling: _Scaling
+    scaling: Scaling
     school: School
     outcome: Outcome
 
@@ -258,7 +219,7 @@ def _trained(course: Course, linear: Learned, medium: Medium, result: _Result) -
         layers=text,
         course=course,
         tensors=_tensors(result, medium=medium),
-        scaling=_kept(result.scaling) if medium == "table" else {},
+        scaling=result.scaling.kept() if medium == "table" else {},
         learned=replace(linear, scores=(score, *linear.scores), ridge=0.0, deficient=False),
         parameters=result.net.parameters,
         rate=outcome.rate,
@@ -306,11 +267,3 @@ def _tensors(result: _Result, *, medium: Medium) -> dict[str, Array]:
         if b is not None:
             named[f"{number}.bias"] = b.astype(np.float32)
     return named
-
-
-def _kept(scaling: _Scaling) -> dict[str, list[list[float]]]:
-    """Mean and unit of each column that is read, and of each that is made."""
-    return {
-        name: [[float(mean), float(unit)] for mean, unit in zip(*each, strict=True)]
-        for name, each in (("inputs", scaling.x), ("outputs", scaling.y))
-    }

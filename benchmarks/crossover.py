@@ -6,21 +6,21 @@ paths meet, and what a sample costs from 3 to 100,000 taps. One thread, two chan
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import sys
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
 
 import numpy as np
-from measure import fit
 
+from convcli.cli.single import keep_freed_memory
 from convcli.core import convolve, fourier
-from convcli.core.polyphase import groups_per_row, phased_product
+from convcli.core.polyphase import phased_product
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,12 +35,13 @@ TAPS = (3, 9, 31, 101, 315, 1001, 3163, 10001, 31623, 100001)
 
 def main() -> None:
     """Measure, print, and with --json write standard output for a program (words go to standard error)."""
+    keep_freed_memory()  # as every run does
     words = sys.stderr if "--json" in sys.argv else sys.stdout
     measured_constants, meet, taps_costs = constants(), meetings(), growth()
     found = {"constants": measured_constants, "meet": meet, "taps": taps_costs}
     print("\nconstants of the cost rule, ns for one output of one channel", file=words)
     for name, measured in measured_constants.items():
-        print(f"  {name:20}{measured:8.3f}   in the code {getattr(convolve, name):g}", file=words)
+        print(f"  {name:20}{measured:8.3f}   in the code {convolve.COST[name]:g}", file=words)
     print("\nnumbers of taps at which the paths meet", file=words)
     for name, (measured, rule) in meet.items():
         verdict = "" if abs(rule / measured - 1) <= 0.2 else "   more than 20 % apart"
@@ -75,6 +76,9 @@ def product(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -
     return phased_product(x, w[None], np.zeros(1, np.int64), step, (0, (len(x) - w.size) // step + 1))
 
 
+PATHS: dict[convolve.Path, Callable[..., object]] = {"direct": direct, "fft": fft, "product": product}
+
+
 def cost(path: Callable[..., object], k: int, step: int = 1, *, n: int = SAMPLES, tries: int = 9) -> float:
     """Nanoseconds for one output of one channel: the best of some tries, as what disturbs only ever adds."""
     x, w = sound(n), np.random.default_rng(k).standard_normal(k)
@@ -93,27 +97,33 @@ def cost(path: Callable[..., object], k: int, step: int = 1, *, n: int = SAMPLES
 
 def constants() -> dict[str, float]:
     """The constants of the rule by straight lines through costs."""
-    few = (5, 15, 31, 63, 95, 127, 191, 255)
-    start, slope, _ = fit(few, [cost(direct, k) for k in few])
-    many = (127, 255, 511, 1023, 2047, 4095)
-    points = [cost(fft, k) / fourier.points_per_output(k) for k in many]
-    products = [
-        cost(product, k, step) / (k + groups_per_row(1, k, step) * step) for step in STEPS for k in (63, 255, 1023)
-    ]
-    return {
-        "DIRECT": start,
-        "DIRECT_PER_TAP": slope,
-        "FFT_PER_POINT_LOG": float(np.median(points)),
-        "PRODUCT_PER_TAP": float(np.median(products)),
-    }
+    taps = {"direct": (3, 5, 7, 9, 11), "fft": (15, 63, 255, 1023, 4095), "product": (15, 31, 63, 127, 255, 511)}
+    found = _fitted("direct", taps["direct"], (1,)) | _fitted("direct", (15, 31, 63, 127, 255), (1,))
+    return found | _fitted("product", taps["product"], STEPS) | _fitted("fft", taps["fft"], (1, *STEPS))
+
+
+def _fitted(name: convolve.Path, taps: tuple[int, ...], steps: tuple[int, ...]) -> dict[str, float]:
+    """The prices of a path by least squares of the relative error."""
+    kinds = list(convolve.priced(name, taps[0], steps[0]))
+    counts, costs = [], []
+    for step in steps:
+        for k in taps:
+            priced = convolve.priced(name, k, step)
+            counts.append([priced[kind] for kind in kinds])
+            costs.append(cost(PATHS[name], k, step))
+    weighted = np.array(counts) / np.array(costs)[:, None]
+    prices = np.linalg.lstsq(weighted, np.ones(len(costs)), rcond=None)[0]
+    return dict(zip(kinds, prices.tolist(), strict=True))
 
 
 def meetings() -> dict[str, tuple[float, int]]:
     """For each stride: from how many taps on another path is the cheapest, measured and by the rule."""
-    found = {"direct to fft, step 1": (_meet(direct, fft, 1), _rule("fft", 1))}
-    for step in STEPS:
-        found[f"direct to product, step {step}"] = (_meet(direct, product, step), _rule("product", step))
-        found[f"product to fft, step {step}"] = (_meet(product, fft, step), _rule("fft", step))
+    found = {}
+    for step in (1, *STEPS):
+        taken = [convolve.cheapest_path(k, k, step, exact=False) for k in range(3, 1 << 14)]
+        for k, (below, above) in enumerate(itertools.pairwise(taken), 4):
+            if below != above:
+                found[f"{below} to {above}, step {step}"] = (_meet(PATHS[below], PATHS[above], step), k)
     return found
 
 
@@ -130,19 +140,12 @@ def _meet(below: Callable[..., object], above: Callable[..., object], step: int)
     return math.exp((low + high) / 2)
 
 
-def _rule(path: str, step: int) -> int:
-    """The least number of taps for which the rule takes `path`."""
-    cheapest = partial(convolve.cheapest_path, step=step, exact=False)
-    return next(k for k in range(3, 1 << 15) if cheapest(k, k) == path)
-
-
 def growth() -> list[tuple[int, float, str]]:
     """What a sample costs by the path that the rule takes."""
-    paths: dict[str, Callable[..., object]] = {"direct": direct, "fft": fft}
     found: list[tuple[int, float, str]] = []
     for k in TAPS:
         name = convolve.cheapest_path(k, k, 1, exact=False)
-        found.append((k, cost(paths[name], k, n=max(4 * SAMPLES, 32 * k), tries=3), name))
+        found.append((k, cost(PATHS[name], k, n=max(4 * SAMPLES, 32 * k), tries=3), name))
     return found
 
 

@@ -7,6 +7,7 @@ image `(row, column, channel)`. A stream always runs along axis 0. A missing sam
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -63,15 +64,20 @@ class Groups:
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive samples: `x` is `(n, channels)` or `(rows, columns, channels)` floating; NaN is missing.
+    """Consecutive samples, `(n, channels)` or `(rows, columns, channels)`; NaN is missing.
 
-    gapless : none can be missing, as they were whole numbers
-    From a Source that has a `decode_bytes` they may be uint8, which stand for float32.
+    stored : floating, or whole numbers as the file stores them (`samples.py`), for who can compute with those
     """
 
-    x: Array
+    stored: npt.NDArray[Any]
     groups: Groups | None = None
-    gapless: bool = False
+
+    @cached_property
+    def x(self) -> Array:
+        """The samples, floating."""
+        from convcli.samples import as_samples
+
+        return as_samples(self.stored)
 
 
 Raw = TypeVar("Raw")

@@ -20,6 +20,8 @@ SAMPLES = Path(__file__).parents[1] / "sample_data"
 BIN = Path(sys.executable).parent
 CONVCLI = [str(BIN / "convcli")] if (BIN / "convcli").exists() else [sys.executable, "-m", "convcli"]
 PATIENCE = 60.0
+# Streams are buffered as they are for users, whatever the shell of the tests says.
+BUFFERED = {"PYTHONUNBUFFERED": ""}
 
 # One run loads what a run loads; then every line asks for a run in a fork, whose standard streams are files.
 _WAITING = """
@@ -87,7 +89,7 @@ def run(
         input=stdin,
         capture_output=True,
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, **BUFFERED, **(env or {})},
         timeout=PATIENCE,
         check=False,
     )
@@ -119,7 +121,7 @@ def shell(script: str, cwd: Path, **env: str) -> Done:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         cwd=cwd,
-        env={**os.environ, "PATH": path, **env},
+        env={**os.environ, **BUFFERED, "PATH": path, **env},
         timeout=PATIENCE,
         check=False,
     )

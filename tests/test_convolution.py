@@ -22,8 +22,9 @@ from convcli.core.fourier import overlap_save
 from convcli.core.ops import Convolve
 from convcli.core.polyphase import phased_product
 from convcli.engine.arrays import Blocks, Collected, apply
+from convcli.engine.describe import chain_facts, step_facts
 from convcli.engine.plan import Plan, Rules, make_plan
-from convcli.engine.run import Tally, run
+from convcli.engine.run import Tally, run, split
 from convcli.errors import InputError
 from convcli.signals import Block, Groups, Signal
 
@@ -395,6 +396,21 @@ def test_plane_paths_agree(shape: tuple[int, int]) -> None:
             np.testing.assert_allclose(y, truth[:: step[0], :: step[1]], atol=1e-11)
 
 
+@pytest.mark.parametrize("total", [5, 127, 128, 129, 1000])
+def test_whole_numbers_times_bytes_are_exact(total: int) -> None:
+    rng = np.random.default_rng(total)
+    x: Any = rng.choice(np.array([0, 1, 254, 255], np.uint8), (60, 70, 3))
+    for shape in ((1, 2), (3, 3), (2, 5), (4, 40), (33, 1), (9, 9)):
+        dense = rng.multinomial(total, np.full(math.prod(shape), 1 / math.prod(shape))).reshape(shape)
+        side = np.ones(shape[1])
+        for w in (dense, -dense, dense * rng.choice([-1, 1], shape), np.outer(dense.sum(axis=1) // shape[1], side)):
+            y = correlate_valid(x, w.astype(np.float64), (1, 1), exact=False)
+            truth = direct(x.astype(np.float64), w.astype(np.float64), (1, 1))
+            # Two bytes hold 128 bytes; what they do not hold may go through an FFT.
+            assert y.dtype == np.int16 or np.abs(w).sum() > 128 or max(shape) > 32
+            np.testing.assert_allclose(y, truth, rtol=0, atol=0 if y.dtype == np.int16 else 1e-6 * total * 255)
+
+
 @pytest.mark.parametrize("text", ["box:3", "box:2000", "lowpass:0.1", "kernel:1,-1", "downsample:4"])
 def test_inf_and_nan_do_not_spread(text: str) -> None:
     rng = np.random.default_rng(0)
@@ -479,6 +495,35 @@ def test_resampling_keeps_what_lies_in_both_bands(old: int, new: int) -> None:
     np.testing.assert_allclose(y[inner], truth[inner], atol=3e-5)
     low = apply(f"resample:{new}", np.sin(2 * np.pi * 440 * t), rate=old)
     np.testing.assert_allclose(low[inner], peer[inner], atol=5e-3)
+
+
+@pytest.mark.parametrize(("old", "new"), [(44100, 16000), (48000, 44100), (48000, 16000), (192000, 44100)])
+def test_resampling_takes_away_what_would_fold(old: int, new: int) -> None:
+    t = np.arange(old // 4) / old
+    for hertz in np.linspace(new / 2, 0.999 * old / 2, 12):
+        y = apply(f"resample:{new}", np.sin(2 * np.pi * hertz * t), rate=old)
+        assert np.abs(y[400:-400]).max() < 2.1e-5, hertz  # two filters of 100 dB each
+
+
+@pytest.mark.parametrize(("old", "new"), [(16000, 44100), (44100, 48000)])
+def test_resampling_makes_no_images(old: int, new: int) -> None:
+    x = np.sin(2 * np.pi * 0.45 * old * np.arange(old // 4) / old)
+    y = apply(f"resample:{new}", x, rate=old)[400:-400]
+    spectrum = np.abs(np.fft.rfft(y * np.kaiser(len(y), 20)))
+    above = np.fft.rfftfreq(len(y), 1 / new) > old / 2
+    assert spectrum[above].max() < 1.1e-5 * spectrum.max()
+
+
+@pytest.mark.parametrize("old", [44100, 48000, 8000])
+def test_the_lag_of_a_causal_resampler_is_told(old: int) -> None:
+    x = np.zeros(3000)
+    x[1000] = 1
+    y = apply("resample:16k", x, rate=old, align="causal")
+    lag = (np.arange(len(y)) * old / 16000 * y).sum() / y.sum() - 1000
+    plan = make_plan("resample:16k", signal_of(x[:, None], rate=old), Rules(edge="zero", align="causal"))
+    (step,) = plan.steps
+    assert step_facts(step).delay == chain_facts(plan).delay
+    assert step_facts(step).delay == pytest.approx(lag, abs=1e-3)
 
 
 @pytest.mark.parametrize("ratio", [(44100, 16000), (8, 3), (3, 8), (1000, 999)])
@@ -724,3 +769,11 @@ def test_a_value_that_a_stride_skips_is_held_all_the_same() -> None:
         sink = Collected()
         run(plan, Blocks(signal, [x[:cut], x[cut:]]), sink, threads=1)
         assert np.concatenate(sink.parts)[:, 0].tolist() == [0, 0, 0, -1]
+
+
+def test_whole_numbers_are_samples_to_all_but_the_loop() -> None:
+    block = Block(np.array([[16384, -32768]], np.int16))
+    (piece,) = split(block, range(1))
+    assert block.x.tolist() == piece.x.tolist() == [[0.5, -1.0]]
+    assert Block(np.array([[1 << 30]], np.int32)).x.tolist() == [[0.5]]
+    assert Block(np.array([[[7]]], np.uint8)).x.dtype == np.float32

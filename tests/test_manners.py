@@ -474,3 +474,28 @@ def test_small_runs_import_little(folder: Path) -> None:
         "pyarrow",
         "soundfile",
     }
+
+
+def printed(program: str) -> str:
+    """What a program of Python prints."""
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_steps_are_imported_by_families() -> None:
+    family = "import sys; from convcli.designs import find; find({!r}); print('convcli.designs.{}' in sys.modules)"
+    assert printed(family.format("sma", "smoothing")) == "True"
+    assert printed(family.format("sma", "frequency")) == "False"
+    # Whatever was imported first, all steps are there in their order.
+    listed = "from convcli.designs import steps; print(*steps(), sep=',')"
+    assert printed(f"import convcli.designs.downsampling; {listed}") == printed(listed)
+    assert printed(listed).startswith("kernel,correlate,ir,box,")
+    assert printed(listed).endswith(",model")
+
+
+def test_garbage_of_the_start_is_not_collected(folder: Path) -> None:
+    program = (
+        "import gc; from convcli.cli import main; main(['csv', '-q', 'sma:3', 'a.csv', '-o', 'b.csv']); "
+        "print(sum(each['collections'] for each in gc.get_stats()))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=folder, check=True)
+    assert int(ended.stdout) <= 20

@@ -163,6 +163,11 @@ class Request:
     quiet: bool = False
     verbose: bool = False
 
+    @property
+    def tells(self) -> bool:
+        """Whether somebody hears or reads how the steps were designed."""
+        return not self.quiet or self.dry_run or self.report is not None
+
 
 def _request(
     filter: Filter,

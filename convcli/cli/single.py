@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -145,7 +146,7 @@ class Single:
         from convcli.engine.run import run
         from convcli.media.outputs import open_output
 
-        _keep_freed_memory()
+        keep_freed_memory()
         name = "standard output" if self.output is None else str(self.output)
         with open_output(self.output, medium=self.adapter.medium) as place:
             sink = opened.sink(place, plans, name)
@@ -173,12 +174,7 @@ class Single:
         return self.request.threads or (1 if len(self.request.inputs) > 1 and self.request.jobs != 1 else None)
 
     def _facts(self, opened: Opened, plans: list[Plan], written: _Written | None) -> RunFacts:
-        from convcli.engine.describe import chain_facts, step_facts, with_response
-
         plan = plans[0]
-        steps = tuple(step_facts(step) for step in plan.steps)
-        if self.request.report is not None:
-            steps = tuple(with_response(facts, step) for facts, step in zip(steps, plan.steps, strict=True))
         signal, result = plan.signal, plan.result
         details: Mapping[str, object] = {}
         if written is not None:
@@ -193,15 +189,24 @@ class Single:
             align=plan.rules.align,
             missing=plan.rules.missing,
             inputs=(InputFacts(path=str(self.source or "-"), details=opened.details(), **_of_signal(signal)),),
-            steps=steps,
-            chain=chain_facts(plan),
             outputs=(OutputFacts(path=str(self.output or "-"), details=details, **_of_signal(result)),),
             losses=LossFacts() if written is None else losses_of(signal, written.tallies, details),
             warnings=(*opened.warnings, *(written.sink.warnings if written is not None else ())),
+            **(self._designed(plan) if self.request.tells else {}),
         )
 
+    def _designed(self, plan: Plan) -> dict[str, Any]:
+        """The facts of the steps, by themselves and as one."""
+        from convcli.engine.describe import chain_facts, step_facts, with_response
 
-def _keep_freed_memory() -> None:
+        steps = tuple(step_facts(step) for step in plan.steps)
+        if self.request.report is not None:
+            steps = tuple(with_response(facts, step) for facts, step in zip(steps, plan.steps, strict=True))
+        return {"steps": steps, "chain": chain_facts(plan)}
+
+
+@cache
+def keep_freed_memory() -> None:
     """Blocks are of one size: what one lets go the next takes, not new pages from the system (a sixth of the time).
 
     mallopt(3) of glibc; where there is none, memory comes as it comes.

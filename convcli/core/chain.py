@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from convcli.core.extend import take
-from convcli.core.layers import Layer
-from convcli.core.missing import last_known
+from convcli.core.missing import any_missing, last_known
 from convcli.core.ops import Convolve, Magnitude, Pointwise, Pool
 from convcli.core.reach import Reach
+from convcli.core.rounding import type_of_bytes
+from convcli.samples import as_samples, is_stored, sample_type
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,6 +22,24 @@ if TYPE_CHECKING:
     from convcli.core.extend import Edge
     from convcli.core.ops import Op, Span
     from convcli.signals import AnyRows, Array, Rows
+
+
+@runtime_checkable
+class Layer(Protocol):
+    """An operation that may pad its own input and change the number of channels."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the beginning of its output depends on the end of its input."""
+        ...
+
+    def outputs(self, count: int) -> int:
+        """How many channels come out of `count`."""
+        ...
+
+    def padded(self, x: Array, starts: tuple[int, ...], ends: tuple[int | None, ...]) -> Array:
+        """`x`, which begins at the index starts[a] of axis a, extended where it lies outside of 0 ... ends[a]."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +94,18 @@ class Chain:
     def layers(self) -> dict[int, Layer]:
         """The operations that pad their own input, by their numbers."""
         return {number: op for number, op in enumerate(self.ops) if isinstance(op, Layer)}
+
+    @cached_property
+    def type_of_bytes(self) -> type[np.floating[Any]]:
+        """The type in which it filters the bytes of a picture."""
+        return type_of_bytes(self.ops)
+
+    def taken(self, x: Array) -> Array:
+        """What the first operation is given of numbers that may be stored ones."""
+        takes = bool(self.ops) and getattr(self.ops[0], "takes_stored", False)
+        if x.dtype == np.uint8 and (self.type_of_bytes != np.float32 or not takes):
+            return x.astype(self.type_of_bytes)
+        return x if takes else as_samples(x)
 
     @property
     def waits(self) -> bool:
@@ -192,15 +223,15 @@ class Job:
     def _run(self) -> Array:
         if any(stop <= start for start, stop in self.span):  # a picture narrower than a window, under `valid`
             shape = (*(max(0, stop - start) for start, stop in self.span), self.chain.channels(self.inputs.channels))
-            dtype = self.inputs.parts[0].dtype
-            return np.empty(shape, np.float32 if dtype == np.uint8 else dtype)
+            first = self.inputs.parts[0]
+            return np.empty(shape, self.chain.type_of_bytes if first.dtype == np.uint8 else sample_type(first))
         along = self.chain.reads(*self.span[0])
         across = [self.chain.needs(axis, *self.span[axis]) for axis in range(1, self.chain.axes)]
         following = self.chain.reads(self.next_start, self.next_start + 1)
-        x, ends = self.inputs(), self.ends
-        if x.dtype == np.uint8 and not (self.chain.ops and getattr(self.chain.ops[0], "reads_bytes", False)):
-            x = x.astype(np.float32)
+        x, ends = self.chain.taken(self.inputs()), self.ends
         for number, op in enumerate(self.chain.ops):
+            if number and is_stored(x):  # sums of bytes in whole numbers
+                x = x.astype(np.float32)
             earlier = _Earlier(self.previous, number)
             known, low, _ = along[number]
             if number in self.chain.layers:
@@ -220,7 +251,7 @@ class Job:
         y : (n, channels) or (rows, columns, channels); the answer is True and False. Where a layer makes other
         channels of those that come in, an output counts if every one of them is there.
         """
-        if y.size == 0 or not np.isnan(y.min()):
+        if not any_missing(y):
             return None
         x = self.inputs()
         starts = (self.chain.reads(*self.span[0])[0][0], *self._across_starts())

@@ -7,7 +7,8 @@ one channel axis last. The paths differ in speed, never in the answer beyond rou
   size give bit for bit the same answer.
 * product: windows times a banded Toeplitz matrix (BLAS), for strides.
 * fft: overlap-save (fourier.py).
-* planes: OpenCV's filters, for images; separable kernels as two passes, others from some 50 taps on by its FFT tiles.
+* planes: OpenCV's filters, for images; separable kernels as two passes (long ones by `product` or `fft`), others from
+  some 50 taps on by its FFT tiles.
 """
 
 from __future__ import annotations
@@ -19,19 +20,27 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.fourier import overlap_save, points_per_output
-from convcli.core.polyphase import groups_per_row, phased_lines, phased_product
+from convcli.core.fourier import folds, overlap_save, points_per_output
+from convcli.core.polyphase import BAND, phased_lines, phased_product
+from convcli.samples import as_samples, is_stored, sample_type
 
 if TYPE_CHECKING:
     from convcli.signals import Array
 
 Path = Literal["direct", "product", "fft"]
 
-# Nanoseconds for one output of one channel in float64, measured by benchmarks/crossover.py.
-DIRECT = 8.0
-DIRECT_PER_TAP = 0.14
-FFT_PER_POINT_LOG = 0.8
-PRODUCT_PER_TAP = 0.09
+# Nanoseconds for one output of one channel in float64, measured by benchmarks/crossover.py. Where every step-th output
+# is kept, the direct path computes them all; an FFT is one forward for each input and one back for each output.
+COST = {
+    "few taps": 0.65,
+    "each of few taps": 0.12,
+    "many taps": 7.0,
+    "each of many taps": 0.05,
+    "product": 1.3,
+    "product, each input": 0.3,
+    "product, each tap": 0.04,
+    "fft, each point": 0.26,
+}
 
 # Tables are compared as text, row by row and prefix by prefix: they stay on the direct path up to here.
 EXACT_TAPS = 4096
@@ -51,10 +60,11 @@ def correlate_valid(
 ) -> Array:
     """The valid correlation of `x` with `w` along its `w.ndim` leading axes, every `step`-th output.
 
-    x : (n, channels) or (rows, columns, channels) floating without NaN, or a picture of uint8; w : (k,) or 2-D
+    x : (n, channels) or (rows, columns, channels) floating without NaN, or stored numbers; w : (k,) or 2-D
     exact : keep to the direct path up to EXACT_TAPS, for answers that do not depend on where a block ends
     finite : x is known to hold no infinity
-    Returns ((n - k) // step + 1, ...), of the dtype of x (float32 for uint8). Raises ValueError if `x` is shorter.
+    Returns ((n - k) // step + 1, ...) of the dtype of x, or of the samples that its numbers stand for; of bytes int16
+    where that holds every sum. Raises ValueError if `x` is shorter.
     """
     if any(n < k for n, k in zip(x.shape, w.shape, strict=False)):
         raise ValueError(f"{x.shape} holds no window of {w.shape}")
@@ -66,6 +76,7 @@ def correlate_valid(
     if path == "fft":
         return overlap_save(x, w, step[0])
     if path == "direct":
+        x = as_samples(x)
         return direct(x, w, step) if np.count_nonzero(w) <= SPARSE else dot_products(x, w, step[0])
     return phased_product(x, w[None], np.zeros(1, np.int64), step[0], (0, (len(x) - w.size) // step[0] + 1))
 
@@ -87,7 +98,7 @@ def mean_valid(
         return correlate_valid(x, w, step, exact=exact, finite=finite)
     if not exact or w.ndim > 1 or w.size > EXACT_TAPS or x.dtype != np.float64:
         y = correlate_valid(x, w, step, exact=exact, finite=finite)
-        return np.divide(y, y.dtype.type(divisor), out=y)
+        return y / np.float32(divisor) if y.dtype == np.int16 else np.divide(y, y.dtype.type(divisor), out=y)
     high, low = (correlate_valid(half, w, step, exact=True, finite=finite) for half in halves(x))
     return quotient(high, low, np.float64(divisor))
 
@@ -114,21 +125,28 @@ def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
     """The cost rule: which path costs least for `k` taps of which `nonzero` are not 0, at a stride of `step`."""
     if nonzero <= SPARSE or (exact and k <= EXACT_TAPS):
         return "direct"
-    costs: dict[Path, float] = {
-        "direct": (DIRECT + DIRECT_PER_TAP * k) * step,
-        "fft": FFT_PER_POINT_LOG * step * points_per_output(k),
-    }
-    if step > 1:
-        costs["product"] = PRODUCT_PER_TAP * (k + groups_per_row(1, k, step) * step)
-    return min(costs, key=lambda path: costs[path])
+    paths: tuple[Path, ...] = ("direct", "fft", "product") if step > 1 else ("direct", "fft")
+    return min(paths, key=lambda path: price(path, k, step))
+
+
+def price(path: Path, k: int, step: int) -> float:
+    """Nanoseconds for one output of one channel."""
+    return sum(COST[name] * count for name, count in priced(path, k, step).items())
+
+
+def priced(path: Path, k: int, step: int) -> dict[str, float]:
+    """What an output costs by the names of COST, and how many of each."""
+    if path == "direct":
+        kind = "few taps" if k <= UNROLLED else "many taps"
+        return {kind: step, f"each of {kind}": k * step}
+    if path == "product":
+        return {"product": 1, "product, each input": step, "product, each tap": k + (BAND - 1) * step}
+    return {"fft, each point": points_per_output(k) * (step + (1 if folds(step) else step)) / 2}
 
 
 def all_finite(x: Array) -> bool:
     """Whether there is neither NaN nor infinity."""
-    if x.dtype == np.uint8:
-        return True
-    # One pass where all is well: no sum with NaN or infinity in it is finite, though a sum of large numbers may not be.
-    return math.isfinite(x.sum()) or (math.isfinite(x.min()) and math.isfinite(x.max()))
+    return is_stored(x) or x.size == 0 or (math.isfinite(x.min()) and math.isfinite(x.max()))
 
 
 def _around_infinities(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...], *, exact: bool) -> Array:
@@ -178,13 +196,16 @@ def dot_products(x: Array, w: npt.NDArray[np.float64], step: int) -> Array:
     """The valid correlation along axis 0 with one dot product for each output, the same whatever stands around it."""
     lanes, w = np.ascontiguousarray(x.T), w.astype(x.dtype)
     if len(lanes) <= FEW or lanes.size > len(lanes) * CHUNK:
-        return np.stack([np.correlate(lane, w, "valid")[::step] for lane in lanes], axis=1)
+        y = np.empty(((lanes.shape[1] - w.size) // step + 1, len(lanes)), x.dtype)
+        for number, lane in enumerate(lanes):
+            y[:, number] = np.correlate(lane, w, "valid")[::step]
+        return y
     if w.size <= UNROLLED:
         joined = np.zeros(lanes.shape, x.dtype)
         joined.reshape(-1)[: lanes.size - w.size + 1] = np.correlate(lanes.reshape(-1), w, "valid")
         return joined[:, : lanes.shape[1] - w.size + 1 : step].T
-    y: Array = np.vecdot(sliding_window_view(lanes, w.size, axis=1)[:, ::step], w)
-    return y.T
+    found: Array = np.vecdot(sliding_window_view(lanes, w.size, axis=1)[:, ::step], w)
+    return found.T
 
 
 def _window(
@@ -199,26 +220,26 @@ def _window(
 
 # ---------------------------------------------------------------------------------------------------- planes
 
-
-def _plane(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array:
-    pair = factor(w)
-    if pair is not None and step == (1, 1) and max(w.shape) <= LARGEST_DIRECT_LINE:
-        return _filter_lines(x, *pair)
-    if step == w.shape and max(step) <= LARGEST_BLOCK and (w == 1).all():
-        return _block_sums(x, w.shape)
-    x = x.astype(np.float32) if x.dtype == np.uint8 else x
-    if pair is not None and step != (1, 1):
-        column, row = pair
-        return _strided_lines(_strided_lines(x, column, step[0], 0), row, step[1], 1)
-    y = _overlap_save_lines(x, *pair) if pair is not None else _filter_plane(x, w)
-    return y if step == (1, 1) else np.ascontiguousarray(y[:: step[0], :: step[1]])
-
-
-# Above this many taps along one axis a separable kernel goes through the FFT.
-LARGEST_DIRECT_LINE = 160
+# Taps along one axis of a separable kernel up to which OpenCV is the fastest: in all, and along the rows of bytes. More
+# are a product of matrices, and past LONGEST_PRODUCT an FFT.
+SHORT_LINE, LONG_LINE_OF_BYTES, LONGEST_PRODUCT = 32, 320, 400
 
 # Up to this side the blocks of a mean are added up row by row.
 LARGEST_BLOCK = 16
+
+# What bytes times whole numbers may come to in two bytes.
+LARGEST_SUM = 32767
+
+
+def _plane(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array:
+    if step == w.shape and max(step) <= LARGEST_BLOCK and (w == 1).all():
+        return _block_sums(x, w.shape)
+    pair = factor(w)
+    if step == (1, 1):
+        return _filter_plane(x, w) if pair is None else _filter_lines(x, *pair)
+    if pair is not None:
+        return _strided_lines(_strided_lines(x, pair[0], step[0], 0), pair[1], step[1], 1)
+    return np.ascontiguousarray(_filter_plane(x, w)[:: step[0], :: step[1]])
 
 
 def factor(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
@@ -243,7 +264,7 @@ def factor(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDA
 def _strided_lines(x: Array, w: npt.NDArray[np.float64], step: int, axis: int) -> Array:
     """The valid strided correlation along one axis of an image: only what is kept is computed."""
     if w.size == 1:
-        y: Array = x[(slice(None),) * axis + (slice(None, None, step),)] * w.astype(x.dtype)
+        y: Array = x[(slice(None),) * axis + (slice(None, None, step),)] * w.astype(sample_type(x))
         return y
     outputs = (x.shape[axis] - w.size) // step + 1
     return phased_lines(x, w[None], np.zeros(1, np.int64), step, (0, outputs), axis=axis)
@@ -258,7 +279,7 @@ def _block_sums(x: Array, size: tuple[int, ...]) -> Array:
         part = x[j : rows * height : height]
         # Two bytes hold the sum of as many bytes as a small block is high.
         total = np.add(total, part, dtype=np.uint16 if x.dtype == np.uint8 else x.dtype, casting="unsafe")
-    y = np.empty((rows, columns, channels), np.float32 if x.dtype == np.uint8 else x.dtype)
+    y = np.empty((rows, columns, channels), sample_type(x))
     for c in range(channels):  # long loops: the channels lie beside each other
         np.copyto(y[..., c], total[:, : columns * width : width, c])
         for i in range(1, width):
@@ -266,15 +287,31 @@ def _block_sums(x: Array, size: tuple[int, ...]) -> Array:
     return y
 
 
-def _overlap_save_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64]) -> Array:
-    across = overlap_save(x.swapaxes(0, 1), row).swapaxes(0, 1) if row.size > 1 else x * row[0]
-    return overlap_save(np.ascontiguousarray(across), column) if column.size > 1 else across * column[0]
-
-
 def _filter_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64]) -> Array:
+    """The rows, then the columns; both at once where they are short."""
+    if max(column.size, row.size) <= SHORT_LINE:
+        return _separable(x, column, row, whole=_adds_up(x, np.outer(column, row)))
+    return _line(_line(x, row, axis=1), column, axis=0)
+
+
+def _line(x: Array, w: npt.NDArray[np.float64], *, axis: int) -> Array:
+    """The valid correlation along one axis; of bytes as float32."""
+    longest = LONG_LINE_OF_BYTES if axis == 1 and x.dtype == np.uint8 else SHORT_LINE
+    if w.size <= longest:
+        return _separable(x, *((w, np.ones(1)) if axis == 0 else (np.ones(1), w)), whole=False)
+    lines = np.moveaxis(x, axis, 0)
+    lanes = np.ascontiguousarray(lines, sample_type(x)).reshape(len(lines), -1)
+    if w.size <= LONGEST_PRODUCT:
+        y = phased_product(lanes, w[None], np.zeros(1, np.int64), 1, (0, len(lines) - w.size + 1))
+    else:
+        y = overlap_save(lanes, w)
+    return np.moveaxis(y.reshape(len(y), *lines.shape[1:]), 0, axis)
+
+
+def _separable(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64], *, whole: bool) -> Array:
     import cv2
 
-    depth = cv2.CV_32F if x.dtype == np.uint8 else -1
+    depth = _depth(x, whole=whole)
     y = cv2.sepFilter2D(np.ascontiguousarray(x), depth, row, column, borderType=cv2.BORDER_CONSTANT)
     return _crop(np.asarray(y), x, (column.size, row.size))
 
@@ -282,8 +319,22 @@ def _filter_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np
 def _filter_plane(x: Array, w: npt.NDArray[np.float64]) -> Array:
     import cv2
 
-    y = cv2.filter2D(np.ascontiguousarray(x), -1, w, borderType=cv2.BORDER_CONSTANT)
+    depth = _depth(x, whole=_adds_up(x, w))
+    x = x.astype(np.float32) if depth == cv2.CV_32F else x
+    y = cv2.filter2D(np.ascontiguousarray(x), depth, w, borderType=cv2.BORDER_CONSTANT)
     return _crop(np.asarray(y), x, w.shape)
+
+
+def _adds_up(x: Array, w: npt.NDArray[np.float64]) -> bool:
+    """Whether `x` holds bytes and `w` whole numbers whose sums of products two bytes hold."""
+    return x.dtype == np.uint8 and 255 * np.abs(w).sum() <= LARGEST_SUM and bool((w == np.rint(w)).all())
+
+
+def _depth(x: Array, *, whole: bool) -> int:
+    """What OpenCV is to answer in: of bytes whole numbers or float32, of all else what it is."""
+    import cv2
+
+    return -1 if x.dtype != np.uint8 else cv2.CV_16S if whole else cv2.CV_32F
 
 
 def _crop(y: Array, x: Array, shape: tuple[int, ...]) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,24 +26,6 @@ if TYPE_CHECKING:
 
 # Samples gathered into windows at a time, to stay near the caches.
 GATHERED = 1 << 18
-
-
-@runtime_checkable
-class Layer(Protocol):
-    """An operation that may pad its own input and change the number of channels."""
-
-    @property
-    def waits(self) -> bool:
-        """Whether the beginning of its output depends on the end of its input."""
-        ...
-
-    def outputs(self, count: int) -> int:
-        """How many channels come out of `count`."""
-        ...
-
-    def padded(self, x: Array, starts: tuple[int, ...], ends: tuple[int | None, ...]) -> Array:
-        """`x`, which begins at the index starts[a] of axis a, extended where it lies outside of 0 ... ends[a]."""
-        ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

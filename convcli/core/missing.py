@@ -9,6 +9,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.convolve import correlate_valid, direct, halves, mean_valid, quotient, runs
+from convcli.samples import is_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ Weights = npt.NDArray[np.float64]
 
 def any_missing(x: Array) -> bool:
     """Whether some sample is NaN."""
-    return x.dtype != np.uint8 and x.size > 0 and bool(np.isnan(x.min()))
+    return not is_stored(x) and x.size > 0 and bool(np.isnan(x.min()))
 
 
 def touched(missing: Mask, w: Weights, step: tuple[int, ...]) -> Mask:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from convcli.core import missing as gaps
 from convcli.core.convolve import all_finite, mean_valid
 from convcli.core.reach import Reach
+from convcli.core.rounding import Rounding, of_taps
 
 if TYPE_CHECKING:
     from convcli.core.kernel import Gaps, Kernel
@@ -70,7 +71,8 @@ class Convolve:
     summarises: bool = False
     exact: bool = False
 
-    reads_bytes = True
+    # Whole numbers are taken as they are stored; operations that do not say so are given the samples.
+    takes_stored = True
 
     @classmethod
     def by(
@@ -109,8 +111,13 @@ class Convolve:
         """As the kernel says."""
         return self.gaps == "hold"
 
+    @property
+    def rounding(self) -> Rounding:
+        """As the taps are."""
+        return of_taps(self.taps, self.divisor)
+
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
-        """Convolve; NaN in `x` is missing."""
+        """Convolve; NaN in `x` is missing. Stored numbers are taken as they are."""
         window = np.flip(self.taps)
         if all_finite(x):
             return mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
@@ -169,6 +176,7 @@ class Pool:
         return tuple(Reach(before=b, after=n - 1 - b, step=s, anchor=c) for n, s, b, c in geometry)
 
     holds = False
+    rounding: Rounding = "exact"
 
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
         """Fold the windows, one axis after the other."""
@@ -201,6 +209,7 @@ class Pointwise:
     function: Callable[[Array], Array]
     axes: int
     keeps: int | None = None
+    rounding: Rounding = "irrational"
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -229,13 +238,19 @@ class Magnitude:
         return tuple(_widest(reaches) for reaches in zip(*(part.reach for part in self.parts), strict=True))
 
     holds = False
-    reads_bytes = True
+    takes_stored = True
+
+    @property
+    def rounding(self) -> Rounding:
+        """As the parts do: the root of a whole number is one, or no fraction."""
+        return self.parts[0].rounding
 
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
         """Convolve with each part, then the root of the sum of squares."""
         total: Any = None
         for part in self.parts:
             y = part(_within(x, self.reach, part.reach), span, earlier)
+            y = y.astype(np.float32) if y.dtype == np.int16 else y
             squares = np.square(y, out=y)
             total = squares if total is None else np.add(total, squares, out=total)
         strength: Array = np.sqrt(total, out=total)
@@ -247,6 +262,7 @@ class EachChannel:
     """One operation per channel, all of the same reach; a signal of one channel is fed to every one of them."""
 
     parts: tuple[Convolve, ...]
+    takes_stored = True
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -257,6 +273,11 @@ class EachChannel:
     def holds(self) -> bool:
         """As the parts do."""
         return any(part.holds for part in self.parts)
+
+    @property
+    def rounding(self) -> Rounding:
+        """As the first part does."""
+        return self.parts[0].rounding
 
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
         """Filter each channel by itself."""
@@ -313,6 +334,12 @@ class WeightedByAlpha:
     def holds(self) -> bool:
         """As the operation does."""
         return self.op.holds
+
+    @property
+    def rounding(self) -> Rounding:
+        """As the operation does; what is divided by the opacity is no whole number any more."""
+        inside: Rounding = getattr(self.op, "rounding", "irrational")
+        return "once" if inside == "exact" else inside
 
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
         """Multiply by alpha, filter, divide."""

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from convcli.samples import as_samples, sample_type, unit
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.signals import Array
 
     Taps = npt.NDArray[np.float64]
-    # By the phase of the first output, the number of outputs and of channels, and the bytes of a sample.
-    Matrices = dict[tuple[int, int, int, int], npt.NDArray[Any]]
+    # By the phase of the first output, the number of outputs, that of channels or the unit, and the bytes of a sample.
+    Matrices = dict[tuple[int, int, float, int], npt.NDArray[Any]]
 
 # Channels that are filtered where they stand beside each other; more are taken apart.
 _MOST_BESIDE = 4
@@ -28,19 +30,22 @@ _SMALL_STEP = 3
 _BESIDE = 16
 _MOST_MADE = 500
 
-# Outputs to a product: more of them share more samples, but multiply with more zeros.
-WIDEST_BAND = 96
+# Outputs to a product of rows: more of them share more samples, but multiply with more zeros.
+BAND = 16
 
 
-def groups_per_row(phases: int, width: int, step: int) -> int:
-    """How many groups one row of the product takes, to spread the samples that its windows share."""
-    return max(1, max(64, min(256, width // step)) // phases)
-
-
-def phased_product(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]) -> Array:
+def phased_product(
+    x: Array,
+    table: Taps,
+    starts: npt.NDArray[np.int64],
+    step: int,
+    span: tuple[int, int],
+    *,
+    made: Matrices | None = None,
+) -> Array:
     """The outputs [start, stop): output k sums table[k mod L] over the inputs from (k // L) * step + starts[k mod L].
 
-    x : (n, lanes), beginning at the input start * step // L
+    x : (n, lanes), beginning at the input start * step // L; stored numbers too
     table : (L, width); starts : (L,), with starts[j] >= j * step // L
     Many groups of a sound are rows of one product; the pixels beside each other, or a few long groups, its columns.
     """
@@ -48,7 +53,7 @@ def phased_product(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: i
     groups = -(-span[1] // phases) - span[0] // phases
     if lanes >= 16 or (groups < 4 and phases > 1):
         return _by_columns(x, table, starts, step, span)
-    return _by_rows(x, table, starts, step, span)
+    return _by_rows(x, table, starts, step, span, made={} if made is None else made)
 
 
 def phased_lines(
@@ -65,13 +70,14 @@ def phased_lines(
 
     made : what was worked out for one stretch of a picture serves the next, of the same table and step
     """
+    x = as_samples(x) if axis == 1 else x
     if axis == 1 and x.shape[-1] <= _MOST_BESIDE:
         if len(table) == 1 and step <= _SMALL_STEP:
             return _every_then_some(x[:, int(starts[0]) :], table[0], step, span)
         return _across(x, table, starts, step, span, made={} if made is None else made)
     lines = np.moveaxis(x, axis, 0)
     lanes = np.ascontiguousarray(lines).reshape(len(lines), -1)
-    y = phased_product(lanes, table, starts, step, span)
+    y = phased_product(lanes, table, starts, step, span, made=made)
     return np.moveaxis(y.reshape(len(y), *lines.shape[1:]), 0, axis)
 
 
@@ -114,11 +120,11 @@ def _across(
 def _by_columns(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]) -> Array:
     """Bands of neighbouring outputs: (outputs, window) @ (window, lanes), as many lanes at once as the cache holds."""
     start, stop = span
-    y = np.empty((stop - start, x.shape[1]), x.dtype)
-    bands = list(_bands(table, starts, step, span, x.dtype))
+    y = np.empty((stop - start, x.shape[1]), sample_type(x))
+    bands = list(_bands(table, starts, step, span, y.dtype))
     lanes = max(64, (1 << 16) // max(matrix.shape[1] for _, _, matrix in bands))
     for lane in range(0, x.shape[1], lanes):
-        part = x[:, lane : lane + lanes]
+        part = as_samples(x[:, lane : lane + lanes])
         for first, lowest, matrix in bands:
             window = part[lowest : lowest + matrix.shape[1]]
             target = y[first - start : first - start + len(matrix), lane : lane + lanes]
@@ -144,34 +150,49 @@ def _bands(
         yield first, int(offsets[0]), made[key]
 
 
-def _by_rows(x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int]) -> Array:
-    """Groups, some of them to a row, under each other: (rows, window) @ (window, outputs of a row)."""
+def _by_rows(
+    x: Array, table: Taps, starts: npt.NDArray[np.int64], step: int, span: tuple[int, int], *, made: Matrices
+) -> Array:
+    """Groups, some of them to a row, under each other: (lanes, rows, window) @ (window, outputs of a band)."""
     phases, width = table.shape
     base = span[0] // phases
     groups = -(-span[1] // phases) - base
     lead = span[0] * step // phases - base * step
-    together = min(groups_per_row(phases, width, step), groups)
+    # Rows of at least 64 outputs, as far apart as the longest window, since BLAS knows no rows that overlap.
+    longest = width + (BAND - 1) * step // phases + 1
+    together = min(max(-(-64 // phases), -(-longest // step)), groups)
+    rows, stride = -(-groups // together), together * step
     offsets = (np.arange(together)[:, None] * step + starts).ravel()
-    rows = -(-groups // together)
-    stride = together * step
-    length = (rows - 1) * stride + int(offsets.max()) + width
-    lanes = np.zeros((x.shape[1], max(length, lead + len(x))), x.dtype)
+    bands = _bands_of_a_row(table, offsets, sample_type(x), unit(x), made)
+    window = max(lowest + len(matrix) for lowest, matrix in bands)
+    lanes = np.empty((x.shape[1], max((rows - 1) * stride + window, lead + len(x))), sample_type(x))
+    lanes[:, :lead] = lanes[:, lead + len(x) :] = 0
     lanes[:, lead : lead + len(x)] = x.T
-    y = np.empty((x.shape[1], rows, len(offsets)), x.dtype)
-    size = -(-len(offsets) // -(-len(offsets) // WIDEST_BAND))
-    for first in range(0, len(offsets), size):
-        band = slice(first, first + size)
-        lowest = int(offsets[band].min())
-        phase = np.arange(first, min(first + size, len(offsets))) % phases
-        matrix = _banded(table, phase, offsets[band] - lowest, x.dtype)
-        windows = np.lib.stride_tricks.sliding_window_view(lanes[:, lowest:], len(matrix), axis=1)[:, ::stride]
-        batch = max(1, (1 << 18) // len(matrix))
-        for lane in range(len(lanes)):
-            for row in range(0, rows, batch):
-                part = np.ascontiguousarray(windows[lane, row : min(row + batch, rows)])
-                y[lane, row : row + len(part), band] = part @ matrix
-    first_output = span[0] - base * phases
-    return y.reshape(len(lanes), -1)[:, first_output : first_output + span[1] - span[0]].T
+    y = np.empty((x.shape[1], rows, together * phases), lanes.dtype)
+    across, along = lanes.strides
+    windows = np.lib.stride_tricks.as_strided(lanes, (len(lanes), rows, window), (across, stride * along, along))
+    for number, (lowest, matrix) in enumerate(bands):
+        target = y[..., number * BAND : (number + 1) * BAND]
+        np.matmul(windows[..., lowest : lowest + len(matrix)], matrix, out=target)
+    first = span[0] - base * phases
+    return np.ascontiguousarray(y.reshape(len(lanes), -1)[:, first : first + span[1] - span[0]].T)
+
+
+def _bands_of_a_row(
+    table: Taps, offsets: npt.NDArray[np.int64], dtype: np.dtype[Any], unit: float, made: Matrices
+) -> list[tuple[int, npt.NDArray[Any]]]:
+    """The first input and the (window, outputs) matrix of each band of a row whose windows begin at `offsets`."""
+    bands = []
+    for first in range(0, len(offsets), BAND):
+        some = offsets[first : first + BAND]
+        lowest = int(some.min())
+        key = (first % len(table), len(some), -unit, dtype.itemsize)
+        matrix = made.get(key)
+        if matrix is None:
+            phase = np.arange(first, first + len(some)) % len(table)
+            matrix = made[key] = _banded(table * unit, phase, some - lowest, dtype)
+        bands.append((lowest, matrix))
+    return bands
 
 
 def _banded(
@@ -180,6 +201,5 @@ def _banded(
     """The matrix whose column c holds the taps of phase[c], from row offsets[c] on."""
     width = table.shape[1]
     matrix = np.zeros((int(offsets.max()) + width, len(offsets)), dtype)
-    for column, (j, offset) in enumerate(zip(phase, offsets, strict=True)):
-        matrix[offset : offset + width, column] = table[j]
+    matrix[offsets[:, None] + np.arange(width), np.arange(len(offsets))[:, None]] = table[phase]
     return matrix

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from convcli.core.polyphase import Matrices
     from convcli.signals import Array
 
-Interpolation = Literal["nearest", "linear", "cubic", "lanczos3", "kaiser"]
+    Shape = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
-# The resampler for sound: 100 dB down at the lower of the two Nyquist frequencies, flat up to 0.91 of it.
+Interpolation = Literal["nearest", "linear", "cubic", "lanczos3"]
+
+# What a resampler for sound takes away, in dB.
 STOP_BAND = 100.0
-PASS_BAND = 0.91
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,42 +42,34 @@ class Resample:
     axes: int = 1
     _made: Matrices = field(default_factory=dict, repr=False)
     holds = True
+    takes_stored = True
 
     @classmethod
-    def by(
-        cls,
-        phases: int,
-        step: int,
-        interpolation: Interpolation,
-        *,
-        axis: int = 0,
-        axes: int = 1,
-        causal: bool = False,
-    ) -> Resample:
-        """The resampler to `phases` samples for every `step`.
+    def by(cls, phases: int, step: int, interpolation: Interpolation, *, axis: int = 0, axes: int = 1) -> Resample:
+        """The resampler of pictures to `phases` samples for every `step`.
 
-        On a picture the corners of the first and last pixel stay where they are, so that output k lies at
-        (k + 1/2) * step / phases - 1/2; in sound sample 0 stays where it is. A causal one lags so far behind that it
-        reads nothing later.
+        The corners of the first and last pixel stay where they are, so that output k lies at
+        (k + 1/2) * step / phases - 1/2.
         """
         scale = 1.0 if interpolation == "nearest" else max(1.0, step / phases)
-        shape, support = _shapes()[interpolation]
-        offset = 0.0 if interpolation == "kaiser" else 0.5 * step / phases - 0.5
-        at = np.arange(phases) * (step / phases) + offset
-        half = support * scale
-        starts = np.ceil(at - half).astype(np.int64)
-        width = int(np.floor(2 * half)) + 1
-        distance = (starts[:, None] + np.arange(width) - at[:, None]) / scale
-        table = shape(distance)
-        table /= table.sum(axis=1, keepdims=True)
-        if causal:
-            starts -= max(0, int((starts - np.arange(phases) * step // phases).max()) + width - 1)
+        shape, support = _SHAPES[interpolation]
+        at = np.arange(phases) * (step / phases) + (0.5 * step / phases - 0.5)
+        starts, table = _tabulated(lambda d: shape(d / scale), support * scale, at)
         return cls(table=table, starts=starts, step=step, axis=axis, axes=axes)
 
-    @staticmethod
-    def taps_per_sample() -> float:
-        """How many taps the resampler for sound has for each sample at the lower of the two rates."""
-        return 2 * _shapes()["kaiser"][1]
+    @classmethod
+    def between(cls, phases: int, step: int, *, passes: float, stops: float, causal: bool = False) -> Resample:
+        """The resampler of sound to `phases` samples for every `step`; sample 0 stays where it is.
+
+        Flat up to `passes` and STOP_BAND down from `stops` on, in cycles per sample of the input, by a sinc under a
+        Kaiser window (Kaiser, 1974). A causal one lags so far behind that it reads nothing later.
+        """
+        half = (STOP_BAND - 7.95) / (14.36 * (stops - passes)) / 2
+        at = np.arange(phases) * (step / phases)
+        starts, table = _tabulated(partial(_kaiser_sinc, half=half, cutoff=passes + stops), half, at)
+        if causal:
+            starts -= max(0, int((starts - np.arange(phases) * step // phases).max()) + table.shape[1] - 1)
+        return cls(table=table, starts=starts, step=step)
 
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
@@ -87,6 +80,12 @@ class Resample:
         one = Reach(before=before, after=after, step=self.step, phases=len(self.starts))
         return tuple(one if axis == self.axis else Reach() for axis in range(self.axes))
 
+    @property
+    def delay(self) -> float:
+        """How much later than the sample it stands at the first output of a group describes, in samples."""
+        middle = self.starts[0] + np.arange(self.table.shape[1]) @ self.table[0]
+        return round(-float(middle), 6) + 0.0
+
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
         """Interpolate; what is missing is held."""
         if gaps.any_missing(x):
@@ -95,17 +94,16 @@ class Resample:
         return phased_lines(x, self.table, starts, self.step, span[self.axis], axis=self.axis, made=self._made)
 
 
-def _shapes() -> dict[Interpolation, tuple[Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]], float]]:
-    """Each interpolation's kernel as a function of the distance in samples, and its half-width."""
-    transition = (1 - PASS_BAND) / 2
-    half = (STOP_BAND - 7.95) / (14.36 * transition) / 2
-    return {
-        "nearest": (lambda d: ((d >= -0.5) & (d < 0.5)).astype(np.float64), 0.5),
-        "linear": (lambda d: np.maximum(0.0, 1 - np.abs(d)), 1.0),
-        "cubic": (_catmull_rom, 2.0),
-        "lanczos3": (lambda d: np.where(np.abs(d) < 3, np.sinc(d) * np.sinc(d / 3), 0.0), 3.0),
-        "kaiser": (lambda d: _kaiser_sinc(d, half, transition), half),
-    }
+def _tabulated(
+    shape: Shape, half: float, at: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The first input and the weights, of sum 1, of outputs that lie `at` these places between the inputs.
+
+    shape : the weight as a function of the distance in inputs, 0 from `half` on
+    """
+    starts = np.ceil(at - half).astype(np.int64)
+    table = shape(starts[:, None] + np.arange(int(np.floor(2 * half)) + 1) - at[:, None])
+    return starts, table / table.sum(axis=1, keepdims=True)
 
 
 def _catmull_rom(d: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -115,11 +113,19 @@ def _catmull_rom(d: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
 
 
-def _kaiser_sinc(d: npt.NDArray[np.float64], half: float, transition: float) -> npt.NDArray[np.float64]:
-    """Kaiser-windowed sinc that is down by STOP_BAND at half the (lower) sampling rate (Kaiser, 1974)."""
+def _kaiser_sinc(d: npt.NDArray[np.float64], *, half: float, cutoff: float) -> npt.NDArray[np.float64]:
+    """A sinc under a Kaiser window of half-width `half`; cutoff : its middle, as a share of the Nyquist frequency."""
     beta = 0.1102 * (STOP_BAND - 8.7)
-    cutoff = 1 - transition
     # The Bessel function is dear: read off a table, which is right to 1e-9 of the window's peak.
     grid = np.linspace(0, 1, 1 << 15)
     window = np.interp(np.abs(d) / half, grid, np.i0(beta * np.sqrt(1 - grid**2)), right=0.0)
     return window * np.sinc(cutoff * d)
+
+
+# Each interpolation's kernel as a function of the distance in samples, and its half-width.
+_SHAPES: dict[Interpolation, tuple[Shape, float]] = {
+    "nearest": (lambda d: ((d >= -0.5) & (d < 0.5)).astype(np.float64), 0.5),
+    "linear": (lambda d: np.maximum(0.0, 1 - np.abs(d)), 1.0),
+    "cubic": (_catmull_rom, 2.0),
+    "lanczos3": (lambda d: np.where(np.abs(d) < 3, np.sinc(d) * np.sinc(d / 3), 0.0), 3.0),
+}

@@ -40,7 +40,9 @@ class Normalize:
         if not self.per_channel:
             peaks = np.full_like(peaks, peaks.max(initial=0.0))
         gain = np.divide(self.level, peaks, out=np.ones_like(peaks), where=peaks > 0)
-        return Pointwise(function=lambda x: (x * gain).astype(x.dtype), axes=self.axes, keeps=self.alpha)
+        return Pointwise(
+            function=lambda x: (x * gain).astype(x.dtype), axes=self.axes, keeps=self.alpha, rounding="fractions"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ class Reduction:
             start = 0.0 if self.reduce.statistic == "mean" else -np.inf
             self.totals = np.full((self.reduce.bins[0], *columns, y.shape[-1]), start)
             self.counts = np.zeros(self.totals.shape)
-            self.dtype = y.dtype
+            self.dtype = np.result_type(y.dtype, np.float32)  # whole numbers of a picture of bytes have no mean
         start, stop = self.seen, self.seen + len(y)
         first = max(0, start * len(edges) // max(1, self.shape[0]) - 1)
         for k in range(first, len(edges)):

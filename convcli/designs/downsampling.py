@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from convcli.core.kernel import Kernel
 from convcli.core.ops import Convolve, Op, Pool
-from convcli.core.resample import Resample
+from convcli.core.resample import STOP_BAND, Resample
 from convcli.core.whole import Reduce
 from convcli.designs.frequency import lowpass
 from convcli.designs.registry import step
@@ -18,7 +18,16 @@ from convcli.errors import RequestError
 from convcli.signals import Align, Signal
 from convcli.units import Count, Decibels, Quantity, Size, UnitError, parse_quantity
 
+if TYPE_CHECKING:
+    from fractions import Fraction
+
 MOST_STRETCHES = 1 << 20
+
+# What a resampler leaves flat, as a share of the lower Nyquist frequency.
+PASS_BAND = 0.91
+
+# Of its low-pass, for each sample at the lower of the two rates (Kaiser, 1974).
+TAPS_PER_SAMPLE = (STOP_BAND - 7.95) / (14.36 * (1 - PASS_BAND) / 2)
 
 
 def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) -> Convolve | None:
@@ -55,7 +64,7 @@ def stride(n: Count, *, signal: Signal, align: Align) -> Convolve | None:
 
 
 @step("downsampling", example="resample:8000")
-def resample(rate: str, *, signal: Signal, align: Align) -> Op | None:
+def resample(rate: str, *, signal: Signal, align: Align) -> tuple[Op, ...]:
     """Sound at another rate in Hz (16k, 44100), at any ratio: 100 dB of stop band, flat to 0.91 of the lower Nyquist.
 
     y[k] is the sound at the time k / RATE; ceil(n * RATE / rate) samples. The gain is kept.
@@ -70,13 +79,31 @@ def resample(rate: str, *, signal: Signal, align: Align) -> Op | None:
     # A rate such as 8000 / 3, after a downsampling, is a fraction that a float only comes near.
     ratio = int(quantity) / Fraction(signal.rate).limit_denominator(10**6)
     if ratio == 1:
-        return None
+        return ()
     refuse_huge(
-        max(ratio.numerator, ratio.denominator) * Resample.taps_per_sample() / 8,
+        max(ratio.numerator, ratio.denominator) * TAPS_PER_SAMPLE / 8,
         f"{signal.rate:g} to {int(quantity)} Hz, a ratio of {ratio}",
         "a rate that has a simpler ratio to the old one",
     )
-    return Resample.by(ratio.numerator, ratio.denominator, "kaiser", causal=align == "causal")
+    return _resampled(ratio, signal, align)
+
+
+def _resampled(ratio: Fraction, signal: Signal, align: Align) -> tuple[Op, ...]:
+    """A low-pass at the old rate and, where whole steps do not do, an interpolation.
+
+    What is left of the sound is far from the images of an interpolation, so that a few taps will do for that, and the
+    many are those of one filter, which is the same for every output.
+    """
+    phases, step, causal = ratio.numerator, ratio.denominator, align == "causal"
+    if ratio > 1:
+        return (Resample.between(phases, step, passes=PASS_BAND / 2, stops=0.5, causal=causal),)
+    share = float(ratio)
+    edge, width = share * (1 + PASS_BAND) / 4, share * (1 - PASS_BAND) / 2
+    kernel = lowpass(edge, width=width, attenuation=STOP_BAND, signal=signal)
+    if phases == 1:
+        return (Convolve.by(kernel, align, step=(step,)),)
+    passes, stops = share * PASS_BAND / 2, 1 - share / 2
+    return (Convolve.by(kernel, align), Resample.between(phases, step, passes=passes, stops=stops, causal=causal))
 
 
 def _in_hertz(text: str) -> float:

@@ -10,8 +10,6 @@ import numpy as np
 
 from convcli.core.kernel import Kernel, PerChannel, Taps
 from convcli.designs.registry import step
-from convcli.designs.responses import impulse_response
-from convcli.designs.tapfiles import read_tap_file
 from convcli.designs.taps import refuse_huge
 from convcli.errors import InputError, RequestError
 from convcli.signals import Signal
@@ -22,6 +20,8 @@ def _read_taps(text: str, signal: Signal) -> Taps:
     """(k,) or, on a picture, (rows, columns) taps from `0,-1,0;-1,5,-1;0,-1,0` or `@taps.csv`."""
     text = text.strip()
     if text.startswith("@"):
+        from convcli.designs.tapfiles import read_tap_file
+
         return _fitted(read_tap_file(Path(text[1:].strip()).expanduser()), text, signal)
     rows = [[_read_tap(item) for item in row.split(",")] for row in text.split(";")]
     widths = {len(row) for row in rows}
@@ -110,6 +110,8 @@ def ir(
     Raises RequestError for numbers of channels that do not fit, for a signal without a rate and for pictures;
     InputError where the file cannot be read, is empty or holds NaN.
     """
+    from convcli.designs.responses import impulse_response
+
     if signal.axes == 2 or signal.rate is None:
         message = "needs a signal with a sampling rate, to play the response at its speed"
         raise RequestError(message, hint="on a table --time COLUMN gives the rate; without one kernel:@taps.csv")

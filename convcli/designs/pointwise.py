@@ -8,6 +8,7 @@ import numpy as np
 
 from convcli.core.activations import Rectifier, Sigmoid, Tanh
 from convcli.core.ops import Pointwise
+from convcli.core.rounding import Rounding, of_factor
 from convcli.core.whole import Normalize
 from convcli.designs.registry import step
 from convcli.errors import RequestError
@@ -20,20 +21,20 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
 
-def _each(function: Callable[[Array], Array], signal: Signal) -> Pointwise:
-    return Pointwise(function=function, axes=signal.axes, keeps=signal.alpha)
+def _each(function: Callable[[Array], Array], signal: Signal, rounding: Rounding = "irrational") -> Pointwise:
+    return Pointwise(function=function, axes=signal.axes, keeps=signal.alpha, rounding=rounding)
 
 
 @step("pointwise", example="relu")
 def relu(*, signal: Signal) -> Pointwise:
     """max(x, 0)."""
-    return _each(Rectifier(), signal)
+    return _each(Rectifier(), signal, "exact")
 
 
 @step("pointwise", example="leaky_relu:0.1")
 def leaky_relu(slope: Number = 0.01, *, signal: Signal) -> Pointwise:
     """x where x >= 0, else SLOPE * x."""
-    return _each(Rectifier(slope), signal)
+    return _each(Rectifier(slope), signal, of_factor(slope))
 
 
 @step("pointwise", example="tanh")
@@ -51,7 +52,7 @@ def sigmoid(*, signal: Signal) -> Pointwise:
 @step("pointwise", example="abs", name="abs")
 def absolute(*, signal: Signal) -> Pointwise:
     """Magnitude of x."""
-    return _each(np.abs, signal)
+    return _each(np.abs, signal, "exact")
 
 
 @step("pointwise", example="log")
@@ -74,13 +75,13 @@ def exp(*, signal: Signal) -> Pointwise:
 @step("pointwise", example="gain:-6dB")
 def gain(factor: Gain, *, signal: Signal) -> Pointwise | None:
     """x times a factor (0.5, 50%) or decibels (-6dB)."""
-    return None if factor == 1 else _each(lambda x: x * np.asarray(factor, x.dtype), signal)
+    return None if factor == 1 else _each(lambda x: x * np.asarray(factor, x.dtype), signal, of_factor(factor))
 
 
 @step("pointwise", example="offset:1")
 def offset(value: Number, *, signal: Signal) -> Pointwise | None:
     """x plus VALUE, in the units of the signal (sound -1 ... 1, 8-bit images 0 ... 255, tables as they are)."""
-    return None if value == 0 else _each(lambda x: x + np.asarray(value, x.dtype), signal)
+    return None if value == 0 else _each(lambda x: x + np.asarray(value, x.dtype), signal, of_factor(value))
 
 
 @step("pointwise", example="clip:0,1")
@@ -88,7 +89,7 @@ def clip(low: Number, high: Number, *, signal: Signal) -> Pointwise:
     """x limited to LOW ... HIGH, in the units of the signal."""
     if low > high:
         raise RequestError(f"clip expects LOW <= HIGH, got {low:g} and {high:g}")
-    return _each(lambda x: np.clip(x, low, high), signal)
+    return _each(lambda x: np.clip(x, low, high), signal, "exact")
 
 
 @step("pointwise", example="normalize")

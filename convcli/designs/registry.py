@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Family = Literal["given taps", "smoothing", "frequency", "differences", "image", "downsampling", "pointwise", "learned"]
+
+# The module of each family, in the order in which steps are listed and looked for; imported once they are needed.
+FAMILIES: dict[Family, str] = {
+    "given taps": "given",
+    "smoothing": "smoothing",
+    "frequency": "frequency",
+    "differences": "differences",
+    "image": "pictures",
+    "downsampling": "downsampling",
+    "pointwise": "pointwise",
+    "learned": "learned",
+}
 
 # What a design may ask to be told about the place where it is used; never written in FILTER.
 INJECTED = ("signal", "align")
@@ -141,11 +154,18 @@ def step(
 
 def steps() -> Mapping[str, Step]:
     """Every step by its name, in the order of the families."""
-    return MappingProxyType(_STEPS)
+    for module in FAMILIES.values():
+        import_module(f"convcli.designs.{module}")
+    order = list(FAMILIES)
+    return MappingProxyType(dict(sorted(_STEPS.items(), key=lambda entry: order.index(entry[1].family))))
 
 
 def find(name: str) -> Step:
     """The step called `name`; RequestError names the nearest known one."""
+    for module in FAMILIES.values():
+        if name in _NAMES:
+            break
+        import_module(f"convcli.designs.{module}")
     if name in _NAMES:
         return _NAMES[name]
     near = COMMON.get(name.casefold()) or nearest(name, list(_NAMES))

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.chain import Chain
-from convcli.core.layers import Conv
 from convcli.core.ops import Convolve, EachChannel, Magnitude, Op, WeightedByAlpha
+from convcli.core.resample import Resample
 from convcli.facts import LayerFacts, ReachFacts, StepFacts
 from convcli.units import describe_frequency
 
 if TYPE_CHECKING:
+    from convcli.core.layers import Conv
     from convcli.core.reach import Reach
     from convcli.engine.plan import BoundLayer, BoundStep, Plan
     from convcli.signals import Signal
@@ -37,7 +38,7 @@ def step_facts(step: BoundStep) -> StepFacts:
         shape=() if weights is None else weights.shape,
         sum=None if weights is None else float(weights.sum()),
         dc_gain=None if weights is None else float(weights.sum()),
-        delay=None if weights is None or at is None else delay(weights, at),
+        delay=_step_delay(step, weights, at),
         look_ahead=None if step.whole is not None else chain.look_ahead(),
         reach=_reach_facts(chain),
         note=step.note or _whole_note(step),
@@ -45,6 +46,13 @@ def step_facts(step: BoundStep) -> StepFacts:
         frequency_unit=_frequency_unit(step.before),
         layers=tuple(map(_layer_facts, step.layers)),
     )
+
+
+def _step_delay(step: BoundStep, weights: Any, at: Reach | None) -> float | None:
+    if _is_network(step):
+        return None if weights is None or at is None else delay(weights, at)
+    resamples = any(isinstance(op, Resample) and op.axes == 1 for op in step.ops)
+    return _delay_of(step.ops) if resamples or weights is not None else None
 
 
 def _layer_facts(layer: BoundLayer) -> LayerFacts:
@@ -66,7 +74,7 @@ def _single(step: BoundStep) -> tuple[Any, Reach | None]:
 
 def _is_network(step: BoundStep) -> bool:
     """Whether the taps of some operation are not those of the step."""
-    return any(isinstance(op, Conv) for op in step.ops) or len(step.layers) > 1
+    return _layer(step) is not None or len(step.layers) > 1
 
 
 def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
@@ -94,14 +102,19 @@ def chain_facts(plan: Plan) -> StepFacts:
 
 def _chain_delay(plan: Plan) -> float:
     """The delays of the steps added up, in samples of the input."""
+    return _delay_of(tuple(op for step in plan.steps for op in step.ops))
+
+
+def _delay_of(ops: tuple[Op, ...]) -> float:
     total, scale = 0.0, 1.0
-    for step in plan.steps:
-        for op in step.ops:
-            convolution = _convolution((op,))
-            if convolution is not None:
-                total += scale * delay(convolution.taps, convolution.reach[0])
-            along = op.reach[0]
-            scale *= along.step / along.phases
+    for op in ops:
+        convolution = _convolution((op,))
+        if convolution is not None:
+            total += scale * delay(convolution.taps, convolution.reach[0])
+        elif isinstance(op, Resample) and op.axes == 1:
+            total += scale * op.delay
+        along = op.reach[0]
+        scale *= along.step / along.phases
     return total
 
 
@@ -190,6 +203,10 @@ def weights_of(step: BoundStep) -> Any:
 
 
 def _layer(step: BoundStep) -> Conv | None:
+    if step.step.family != "learned":
+        return None
+    from convcli.core.layers import Conv
+
     return next((op for op in step.ops if isinstance(op, Conv)), None)
 
 

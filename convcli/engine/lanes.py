@@ -32,8 +32,8 @@ GATHERED = 1 << 17
 class Lanes:
     """Takes in blocks of interleaved signals and gives out jobs, each for all signals that go on alike.
 
-    What `Stream` does for one signal, by arrays with an entry for each: no Python runs for a signal. The chain must
-    be `uniform` and the edge rule not `wrap`.
+    What `Stream` does for one signal, by arrays with an entry for each. The chain must be `uniform` and the edge rule
+    not `wrap`.
     """
 
     def __init__(self, chain: Chain, edge: Edge, channels: int) -> None:
@@ -55,7 +55,9 @@ class Lanes:
     def push(self, block: Block, rows: AnyRows) -> list[tuple[bytes, Job]]:
         """Take in a block of samples, which stand at `rows` of the input; what can be computed now."""
         groups = block.groups or Groups([], np.empty(0, np.int64))
-        order, numbers = np.argsort(groups.codes, kind="stable"), numbers_of(rows)
+        # Small integers are sorted by counting.
+        codes = groups.codes.astype(np.min_scalar_type(len(groups.names)))
+        order, numbers = np.argsort(codes, kind="stable"), numbers_of(rows)
         counts = np.bincount(groups.codes, minlength=len(groups.names))
         met = np.flatnonzero(counts)
         return self._advance(
@@ -260,9 +262,12 @@ class _Kept:
         kept, length = n - first, n - first + counts
         starts = np.cumsum(length) - length
         values = np.empty((int(length.sum()), *fresh.shape[1:]), fresh.dtype)
-        old = np.arange(len(values)) - np.repeat(starts, length) < np.repeat(kept, length)
-        values[old] = self.values[g][np.arange(self.values.shape[1]) < kept[:, None]]
-        values[~old] = fresh
+        at = new = 0
+        # A slice for a signal costs no more than the indices of its values would, and a tenth where these are many.
+        for one, old, more in zip(g.tolist(), kept.tolist(), counts.tolist(), strict=True):
+            values[at : at + old] = self.values[one, :old]
+            values[at + old : at + old + more] = fresh[new : new + more]
+            at, new = at + old + more, new + more
         return _Ragged(values, starts - first)
 
     def keep(self, g: Numbers, joined: _Ragged, n: Numbers, since: Numbers) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +11,8 @@ import numpy as np
 from convcli.core.chain import Chain
 from convcli.core.kernel import GradientPair, Kernel, PerChannel
 from convcli.core.ops import Convolve, EachChannel, Magnitude, Op, Pool, WeightedByAlpha
-from convcli.core.resample import Resample
 from convcli.core.whole import Normalize, Reduce
 from convcli.designs import find
-from convcli.designs.learned import LAYERS, Model
 from convcli.engine.grammar import Argument, Call, parse
 from convcli.errors import ConvcliError, RequestError, nearest
 from convcli.units import UnitError
@@ -125,7 +124,7 @@ class Plan:
         """Whether nothing at all is changed."""
         return all(not step.ops and step.whole is None for step in self.steps)
 
-    @property
+    @cached_property
     def chain(self) -> Chain:
         """The steps as one chain, where steps that need a first pass stand for themselves and change nothing."""
         return Chain(tuple(op for step in self.steps for op in step.ops), self.signal.axes)
@@ -198,7 +197,7 @@ def bind(call: Call, signal: Signal, rules: Rules) -> tuple[BoundStep, ...]:
     defaults = {p.name: p.default for p in step.parameters}
     try:
         made = step.design(**values, **injected(step, signal, rules))
-        if isinstance(made, Model):
+        if step.family == "learned":
             from convcli.engine.models import bind_model
 
             bound = bind_model(made, call, step, signal, rules)
@@ -225,6 +224,8 @@ def bind_made(made: Any, call: Call, step: Step, signal: Signal, rules: Rules, *
 
 
 def _usage(step: Step) -> str:
+    from convcli.designs.learned import LAYERS
+
     told = f"write it as in {step.example}"
     return told if step.name in LAYERS else f"{told}; `convcli filters {step.name}` says more"
 
@@ -378,7 +379,11 @@ class _Binder:
         elif isinstance(op, Pool):
             op = replace(op, missing=self.rules.missing)
         alpha = self.signal.alpha
-        if alpha is None or not isinstance(op, (Convolve, Magnitude, Resample)):
+        if alpha is None:
+            return op
+        from convcli.core.resample import Resample
+
+        if not isinstance(op, (Convolve, Magnitude, Resample)):
             return op
         edges_only = isinstance(op, Magnitude) or (isinstance(op, Convolve) and op.gaps == "empty")
         return WeightedByAlpha(op=op, alpha=alpha, opaque=self.signal.full_scale, keeps_alpha=edges_only)

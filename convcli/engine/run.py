@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.chain import Chain
+from convcli.core.missing import any_missing
 from convcli.core.whole import Normalize, Reduce, Reduction
 from convcli.engine.stream import NEVER, Stream, numbers_of
 from convcli.engine.workers import Workers
@@ -28,12 +29,13 @@ if TYPE_CHECKING:
     from convcli.core.ops import Op
     from convcli.engine.lanes import Lanes
     from convcli.engine.plan import BoundStep, Plan
-    from convcli.signals import AnyRows, Array, Sink, Source
+    from convcli.signals import AnyRows, Array, Signal, Sink, Source
 
+    Encode = Callable[["Piece"], tuple[Any, int]]
     Arrivals = Callable[[], Iterable[tuple[Block, AnyRows]]]
 
 # Outputs that became known together, and the first row that may still be waiting.
-Results = tuple[list["Piece"], "int | None"]
+Results = tuple[list["Piece"], int]
 
 # The name of the group where the rows are not told apart.
 ALL = b""
@@ -60,23 +62,25 @@ class Tally:
 class Piece:
     """Consecutive samples of one signal and the rows of the input at which they stand.
 
+    number : of the first of them in its signal
     became_missing : per channel, how many of them a step took; None where it took none
     """
 
     group: bytes
     x: Array
     rows: AnyRows
+    number: int = 0
     became_missing: Any = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Jobs that became ready together. All rows before `release` are complete with it; None where order is kept."""
+    """Jobs that became ready together. All rows before `release` are complete with it."""
 
     jobs: list[tuple[bytes, Job]]
-    release: int | None
+    release: int
 
-    def run(self) -> tuple[list[Piece], int | None]:
+    def run(self) -> Results:
         """The outputs of every job."""
         try:
             return [_done(group, job) for group, job in self.jobs], self.release
@@ -88,19 +92,26 @@ class Batch:
 def _done(group: bytes, job: Job) -> Piece:
     y = job.run()
     found = job.became_missing(y)
-    return Piece(group, y, job.rows, None if found is None else found.sum(axis=tuple(range(found.ndim - 1))))
+    lost = None if found is None else found.sum(axis=tuple(range(found.ndim - 1)))
+    return Piece(group, y, job.rows, job.span[0][0], lost)
 
 
 def run(plan: Plan, source: Source[Any], sink: Sink[Any], *, threads: int | None = None, tail: int = 0) -> Tally:
     """Filter all that `source` gives into `sink`, letting `tail` more inputs ring out. Closes neither."""
     tally = Tally()
     with Workers(threads) as workers:
-        pieces = partial(_filtered, _Reading(plan, source, workers, tally).arrivals, plan, workers, tally, tail)
-        outputs = _numbered(_in_row_order(pieces())) if plan.signal.medium != "table" else _in_row_order(pieces())
-        for encoded, count in workers.map(lambda out: (sink.encode(*out), len(out[1])), outputs):
+        arrivals = _Reading(plan, source, workers, tally).arrivals
+        encode = partial(_encoded, sink, carried=plan.signal.medium == "table")
+        for encoded, count in _filtered(arrivals, plan, workers, tally, tail=tail, encode=encode):
             sink.write(encoded)
             tally.written += count
     return tally
+
+
+def _encoded(sink: Sink[Any], piece: Piece, *, carried: bool) -> tuple[Any, int]:
+    """What the sink makes of a piece, and of how many samples. Rows that carry nothing along count from the first."""
+    rows = piece.rows if carried else range(piece.number, piece.number + len(piece.x))
+    return sink.encode(piece.x, rows), len(piece.x)
 
 
 @dataclass
@@ -118,17 +129,17 @@ class _Reading:
         for block, missing in self.workers.map(self._decode, self.source.chunks()):
             if self.plan.rules.missing == "error" and missing.any():
                 self._refuse_missing(block)
-            rows = range(self.tally.read, self.tally.read + len(block.x))
-            self.tally.read += len(block.x)
+            rows = range(self.tally.read, self.tally.read + len(block.stored))
+            self.tally.read += len(block.stored)
             self.tally.missing += missing
             yield block, rows
 
     def _decode(self, raw: Any) -> tuple[Block, Any]:
-        block = getattr(self.source, "decode_bytes", self.source.decode)(raw)
-        axes = tuple(range(block.x.ndim - 1))
-        if block.gapless or block.x.dtype == np.uint8 or block.x.size == 0 or not np.isnan(block.x.min()):
-            return block, np.zeros(block.x.shape[-1], np.int64)
-        return block, np.isnan(block.x).sum(axis=axes)
+        block = self.source.decode(raw)
+        x = block.stored
+        if not any_missing(x):
+            return block, np.zeros(x.shape[-1], np.int64)
+        return block, np.isnan(x).sum(axis=tuple(range(x.ndim - 1)))
 
     def _refuse_missing(self, block: Block) -> None:
         place = np.argwhere(np.isnan(block.x))[0]
@@ -163,21 +174,32 @@ class _Chains:
     """The chain of each signal: the same for all of them but for operations that were settled for each by itself."""
 
     ops: list[Op | dict[bytes, Op]]
-    axes: int
+    signal: Signal
 
     @cached_property
     def common(self) -> Chain | None:
         """The chain of all signals, if it is one."""
         ops = tuple(op for op in self.ops if not isinstance(op, dict))
-        return Chain(ops, self.axes) if len(ops) == len(self.ops) else None
+        return Chain(ops, self.signal.axes) if len(ops) == len(self.ops) else None
 
     def of(self, group: bytes) -> Chain:
         """The chain of one signal."""
-        return self.common or Chain(tuple(op[group] if isinstance(op, dict) else op for op in self.ops), self.axes)
+        return self.common or Chain(
+            tuple(op[group] if isinstance(op, dict) else op for op in self.ops), self.signal.axes
+        )
+
+    def stream(self, group: bytes, edge: Edge, tail: int) -> Stream:
+        """A signal that begins. The rows of a table leave as soon as they are known."""
+        return Stream(self.of(group), edge, tail=tail, patient=self.signal.medium != "table")
 
 
-def _filtered(arrivals: Arrivals, plan: Plan, workers: Workers, tally: Tally, tail: int) -> Iterator[Results]:
-    """The outputs of all steps. A step that reduces the whole signal ends a stage; the next begins with its result."""
+def _filtered(
+    arrivals: Arrivals, plan: Plan, workers: Workers, tally: Tally, *, tail: int, encode: Encode
+) -> Iterator[tuple[Any, int]]:
+    """The outputs of all steps, encoded, and how many samples each is of.
+
+    A step that reduces the whole signal ends a stage; the next begins with its result.
+    """
     stage: list[BoundStep] = []
     edge = plan.rules.edge
     for step in plan.steps:
@@ -192,19 +214,36 @@ def _filtered(arrivals: Arrivals, plan: Plan, workers: Workers, tally: Tally, ta
     chains = _settled(stage, arrivals, plan, workers, tail)
     blocks = iter(arrivals())
     for first in blocks:
-        signals = _signals(first[0], chains, edge, tail)
-        results = workers.map(Batch.run, _cut(chain([first], blocks), signals, tally))
-        yield from _counted(results, stage, tally)
+        batches = _cut(chain([first], blocks), _signals(first[0], chains, edge, tail), tally)
+        if first[0].groups is not None:
+            ordered = _in_row_order(_counted(workers.map(Batch.run, batches), stage, tally))
+            yield from workers.map(encode, ordered)
+            continue
+        # Alone in its file a signal comes in order: a block is encoded by the thread that filtered it.
+        for lost, outputs in workers.map(partial(_run_and_encode, encode), batches):
+            _count(lost, stage, tally)
+            yield from outputs
+
+
+def _run_and_encode(encode: Encode, batch: Batch) -> tuple[list[Any], list[tuple[Any, int]]]:
+    """What became missing in each piece of a batch, and the pieces encoded."""
+    pieces, _ = batch.run()
+    return [piece.became_missing for piece in pieces], [encode(piece) for piece in pieces]
 
 
 def _counted(results: Iterable[Results], stage: list[BoundStep], tally: Tally) -> Iterator[Results]:
     """The outputs of a stage, and on the way what became missing in it."""
     for pieces, release in results:
-        for piece in pieces:
-            if piece.became_missing is not None and stage:
-                counts = zip(stage[-1].after.channels, piece.became_missing.tolist(), strict=True)
-                tally.became_missing.update({name: count for name, count in counts if count})
+        _count([piece.became_missing for piece in pieces], stage, tally)
         yield pieces, release
+
+
+def _count(lost: list[Any], stage: list[BoundStep], tally: Tally) -> None:
+    """Add what became missing in some pieces to the tally."""
+    for counts in lost:
+        if counts is not None and stage:
+            named = zip(stage[-1].after.channels, counts.tolist(), strict=True)
+            tally.became_missing.update({name: count for name, count in named if count})
 
 
 def _signals(first: Block, chains: _Chains, edge: Edge, tail: int) -> _Apart | Lanes:
@@ -223,7 +262,7 @@ def _settled(steps: list[BoundStep], arrivals: Arrivals, plan: Plan, workers: Wo
     for step in steps:
         if isinstance(step.whole, Normalize):
             peaks: dict[bytes, Any] = defaultdict(partial(np.zeros, len(step.after.channels)))
-            signals = _Apart(_Chains([*ops], plan.signal.axes), plan.rules.edge, tail)
+            signals = _Apart(_Chains([*ops], plan.signal), plan.rules.edge, tail)
             for pieces, _ in workers.map(Batch.run, _cut(arrivals(), signals, Tally())):
                 for piece in pieces:
                     peaks[piece.group] = np.fmax(peaks[piece.group], step.whole.measure(piece.x))
@@ -231,7 +270,7 @@ def _settled(steps: list[BoundStep], arrivals: Arrivals, plan: Plan, workers: Wo
             ops.append(defaultdict(partial(step.whole.settle, np.zeros(len(step.after.channels))), settled))
         else:
             ops.extend(step.ops)
-    return _Chains(ops, plan.signal.axes)
+    return _Chains(ops, plan.signal)
 
 
 def _reduced(results: Iterator[Results], step: BoundStep, plan: Plan) -> list[tuple[Block, AnyRows]]:
@@ -282,11 +321,11 @@ class _Apart:
     def push(self, block: Block, rows: AnyRows) -> list[tuple[bytes, Job]]:
         """Take in a block of samples, which stand at `rows` of the input; what can be computed now."""
         ready: list[tuple[bytes, Job]] = []
-        for piece in split(block, rows):
+        pieces = [Piece(ALL, block.stored, rows)] if block.groups is None else split(block, rows)
+        for piece in pieces:
             stream = self.streams.get(piece.group)
             if stream is None:
-                stream = Stream(self.chains.of(piece.group), self.edge, tail=self.tail)
-                self.streams[piece.group] = stream
+                stream = self.streams[piece.group] = self.chains.stream(piece.group, self.edge, self.tail)
             job = stream.push(piece.x, piece.rows)
             if job is not None:
                 ready.append((piece.group, job))
@@ -298,10 +337,8 @@ class _Apart:
         """The outputs that were waiting for the end of the signals."""
         return [(group, job) for group, stream in self.streams.items() if (job := stream.finish()) is not None]
 
-    def release(self, seen: int) -> int | None:
-        """The first row whose output may still be waiting, `seen` rows having come; None for a single signal."""
-        if list(self.streams) == [ALL]:
-            return None
+    def release(self, seen: int) -> int:
+        """The first row whose output may still be waiting, `seen` rows having come."""
         return min(min(self.next_rows.values(), default=NEVER), seen)
 
     @property
@@ -319,21 +356,15 @@ def _cut(arrivals: Iterable[tuple[Block, AnyRows]], signals: _Apart | Lanes, tal
         yield Batch(ready, signals.release(seen))
     last = signals.finish()
     tally.edge_affected = signals.edge_affected
-    alone = signals.release(seen) is None
-    if last or not alone:
-        yield Batch(last, None if alone else seen)
+    yield Batch(last, seen)
 
 
-def _in_row_order(results: Iterable[Results]) -> Iterator[tuple[Array, AnyRows]]:
+def _in_row_order(results: Iterable[Results]) -> Iterator[Piece]:
     """The outputs of interleaved signals merged by the rows they stand at, each as soon as no earlier one can come."""
     waiting: list[Piece] = []
     lowest = NEVER
     for pieces, release in results:
         waiting += pieces
-        if release is None:
-            yield from ((piece.x, piece.rows) for piece in waiting)
-            waiting = []
-            continue
         lowest = min((lowest, *(int(numbers_of(piece.rows).min()) for piece in pieces)))
         if release <= lowest:
             continue
@@ -344,14 +375,6 @@ def _in_row_order(results: Iterable[Results]) -> Iterator[tuple[Array, AnyRows]]
         out = out[np.argsort(rows[out], kind="stable")]
         for first in range(0, len(out), RELEASED):
             some = out[first : first + RELEASED]
-            yield y[some], rows[some]
+            yield Piece(ALL, y[some], rows[some])
         waiting = [] if free.all() else [Piece(ALL, y[~free], rows[~free])]
         lowest = int(rows[~free].min(initial=NEVER))
-
-
-def _numbered(outputs: Iterable[tuple[Array, AnyRows]]) -> Iterator[tuple[Array, AnyRows]]:
-    """Outputs by their own numbers, for media that carry nothing along with a sample."""
-    count = 0
-    for y, _ in outputs:
-        yield y, range(count, count + len(y))
-        count += len(y)

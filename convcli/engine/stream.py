@@ -9,6 +9,7 @@ import numpy as np
 from convcli.core.chain import Chain, Inputs, Job
 from convcli.core.extend import Edge, beyond
 from convcli.engine.plan import valid_count
+from convcli.samples import as_samples
 
 if TYPE_CHECKING:
     from convcli.signals import AnyRows, Array, Rows
@@ -20,21 +21,26 @@ MOST_PARTS = 16
 NEVER = (1 << 63) - 1
 
 
-# So many samples of a picture may wait for more to come.
+# Samples that may wait for more to come, so that those which are read once more beside them are not the most of it.
 LARGEST_WAIT = 8_000_000
+
+# How many times what is read beside them the outputs of a job of one axis shall be: an FFT costs by the whole of it.
+OUTPUTS_PER_REACH = 3
 
 
 class Stream:
     """Takes in a signal block by block and gives out jobs in order; a whole array is a stream of one block.
 
     `wrap` needs the end of the signal for its beginning and so keeps all of it; every other rule keeps no more than
-    the chain reaches. `tail` more inputs are let ring out after the end.
+    the chain reaches. `tail` more inputs are let ring out after the end. `patient` is who waits for more where that
+    costs less than to begin at once.
     """
 
-    def __init__(self, chain: Chain, edge: Edge, *, tail: int = 0) -> None:
+    def __init__(self, chain: Chain, edge: Edge, *, tail: int = 0, patient: bool = True) -> None:
         self.chain = chain
         self.edge = edge
         self.tail = tail
+        self.patient = patient
         self.waits = edge == "wrap" or chain.waits
         before, after = (-chain.needs(0, 0, 1)[0][0], chain.needs(0, 0, 1)[0][1] - 1)
         # Input i has the absolute index i - origin. Under `valid` the first window starts at input 0.
@@ -51,21 +57,21 @@ class Stream:
     def push(self, x: Array, rows: AnyRows) -> Job | None:
         """Take in the next samples, which stand at `rows` of the input; a job if outputs can be known now."""
         if len(x):
-            if x.dtype == np.uint8 and self.edge == "shrink":  # no byte says that something is missing
-                x = x.astype(np.float32)
-            self.kept.append(x)
+            # No stored number says that something is missing.
+            self.kept.append(as_samples(x) if self.edge == "shrink" else x)
             self.kept_rows.append(rows)
             self.n += len(x)
         if self.waits or self.n < self.first_needed:
             return None
         ready = self.chain.ready(0, self.n - self.origin)
-        return self._job(ready, None) if self.chain.axes == 1 or self._pays(ready, x) else None
+        return self._job(ready, None) if not self.patient or self._pays(ready, x) else None
 
     def _pays(self, ready: int, x: Array) -> bool:
-        """Whether so many rows of a picture are ready that those read once more beside them are not the most of it."""
+        """Whether so many outputs are ready that what is read once more beside them is not the most of it."""
         along = self.chain.reach[0]
         fresh = (ready - self.done) * along.step // along.phases
-        return fresh >= along.before + along.after or fresh * x[:1].size > LARGEST_WAIT
+        enough = (along.before + along.after) * (OUTPUTS_PER_REACH if self.chain.axes == 1 else 1)
+        return fresh >= enough or fresh * x[:1].size > LARGEST_WAIT
 
     def finish(self) -> Job | None:
         """The outputs that were waiting for the end of the signal."""

@@ -39,17 +39,8 @@ class InputFacts:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class OutputFacts:
+class OutputFacts(InputFacts):
     """What was written; the fields are those of `InputFacts`."""
-
-    path: str
-    medium: str
-    signal: str = ""
-    shape: tuple[int | None, ...] = ()
-    channels: tuple[str, ...] = ()
-    rate: float | None = None
-    details: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

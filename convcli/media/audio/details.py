@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     # Called with what is odd about a file: a warning, or with --strict an error.
     Odd = Callable[[str], None]
 
-BLOCK_FRAMES = 1 << 18
+# What becomes of a block stays in the cache of a core from one step to the next.
+BLOCK_FRAMES = 1 << 17
 # Shorter sounds come in smaller blocks, so that the cores have something to share.
-_SHORT, _SHORT_BLOCK_FRAMES = 1 << 22, 1 << 16
-# Fewer frames a block where there are many channels: a block stays a few megabytes.
+_SHORT, _SHORT_BLOCK_FRAMES = 1 << 20, 1 << 14
+# Fewer frames a block where there are many channels.
 _BLOCK_SAMPLES = 1 << 19
 
 

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 OnClip = Literal["warn", "error", "normalize"]
 _SPOOL_BYTES = 1 << 22
 
-# Frames that are measured and rounded at a time: they stay in the cache from one pass to the next.
-PIECE = 1 << 13
-
 
 @dataclass(frozen=True)
 class EncodedAudio:
@@ -129,23 +126,16 @@ class AudioSink:
 
     def encode(self, y: Array, rows: AnyRows) -> EncodedAudio:
         """Round and store a block. Pure. InputError where the result is no number: a click is never written."""
-        later = self._spool is not None or self._dither is not None
-        extremes, numbers = Extremes.none(y.shape[1]), []
-        for first in range(0, len(y), PIECE):
-            piece = y[first : first + PIECE]
-            measured = Extremes.of(piece, self._grid)
-            if not measured.finite or (self.coding.subtype in FLOATS and measured.clipped.any()):
-                self._refuse_no_number(y, rows)
-            extremes = extremes.joined(measured)
-            if not later:
-                numbers.append(self._grid.round(piece, fits=not measured.clipped.any()))
+        extremes = Extremes.of(y, self._grid) if len(y) else Extremes.none(y.shape[1])
+        if not extremes.finite or (self.coding.subtype in FLOATS and extremes.clipped.any()):
+            self._refuse_no_number(y, rows)
         clips_at = None
         if self._on_clip == "error" and extremes.clipped.any():
             low, high = self._grid.limits
             clips_at = self._place((y < low) | (y > high), rows)
-        if later:
+        if self._spool is not None or self._dither is not None:
             return EncodedAudio(np.ascontiguousarray(y, np.float64), len(y), extremes, clips_at)
-        rounded = np.concatenate(numbers) if numbers else self._grid.round(y)
+        rounded = self._grid.round(y, fits=not extremes.clipped.any())
         return EncodedAudio(self._writer.store(rounded), len(y), extremes, clips_at)
 
     def _refuse_no_number(self, y: Array, rows: AnyRows) -> None:

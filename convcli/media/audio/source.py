@@ -38,7 +38,7 @@ class _Reader(Protocol):
 
 
 class AudioSource:
-    """The samples of one sound file or pipe, in -1..1: a Source of `(n, channels)` float64 blocks.
+    """The samples of one sound file or pipe, in -1..1: a Source of `(n, channels)` blocks.
 
     `details` says what the file is, `warnings` what was odd about it; both may gain by reading to the end.
     """
@@ -62,8 +62,8 @@ class AudioSource:
         return self._reader.blocks()
 
     def decode(self, raw: Raw) -> Block:
-        """One block as samples in -1..1."""
-        return Block(self._reader.decode(raw), gapless=self.details.subtype not in FLOATS)
+        """One block as samples in -1..1, whole numbers as they are stored."""
+        return Block(self._reader.decode(raw))
 
     def close(self) -> None:
         """Let go of the file; standard input stays the caller's."""

@@ -16,8 +16,6 @@ from convcli.errors import InputError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from convcli.signals import Array
-
 
 class Readable(Protocol):
     """Where bytes are read from: a file or a pipe."""
@@ -211,29 +209,25 @@ def _format_chunk(header: WavHeader) -> bytes:
     return b"fmt " + struct.pack("<I", len(body)) + body
 
 
-def unpack(raw: bytes | memoryview, header: WavHeader) -> Array:
-    """Bytes to samples in -1..1: (n, channels) float64, scaled by an exact power of two.
+def unpack(raw: bytes | memoryview, header: WavHeader) -> npt.NDArray[Any]:
+    """Bytes to (n, channels) samples: int16 or int32 whose range is -1..1 (`samples.py`), or float64.
 
     >>> unpack(bytes([0, 64]), WavHeader(format="WAV", subtype="PCM_16", rate=8000, channels=1))
-    array([[0.5]])
+    array([[16384]], dtype=int16)
     """
-    samples: npt.NDArray[Any]
+    x: npt.NDArray[Any]
     if header.subtype == "PCM_24":
         narrow, wide = np.frombuffer(raw, np.uint8).reshape(-1, 3), np.zeros((len(raw) // 3, 4), np.uint8)
         for byte in range(3):  # a column at a time: three times as fast as all at once
             wide[:, byte + 1] = narrow[:, byte]
-        samples = wide.reshape(-1).view("<i4")
-        x: Array = np.multiply(samples, 2.0**-31, dtype=np.float64)
+        x = wide.reshape(-1).view("<i4")
     elif header.subtype == "PCM_U8":
-        x = np.multiply(np.frombuffer(raw, np.uint8).astype(np.int16) - 128, 2.0**-7, dtype=np.float64)
+        x = np.subtract(np.frombuffer(raw, np.uint8), 128, dtype=np.int16) << 8
     elif header.subtype in ("PCM_16", "PCM_32"):
-        width = WIDTHS[header.subtype]
-        samples = np.frombuffer(raw, f"<i{width}")
-        x = np.multiply(samples, 2.0 ** (1 - 8 * width), dtype=np.float64)
+        x = np.frombuffer(raw, f"<i{WIDTHS[header.subtype]}")
     else:
         x = np.frombuffer(raw, f"<f{header.frame_bytes // header.channels}").astype(np.float64)
-    frames: Array = x.reshape(-1, header.channels)
-    return frames
+    return x.reshape(-1, header.channels)
 
 
 def pack(samples: npt.NDArray[Any], subtype: str) -> bytes | memoryview:

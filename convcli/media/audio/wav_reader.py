@@ -65,7 +65,7 @@ class WavFile:
                 yield raw
 
     def decode(self, raw: bytes) -> Array:
-        """Samples in -1..1."""
+        """Samples as they are stored."""
         return wav.unpack(raw, self._header)
 
     def close(self) -> None:
@@ -136,7 +136,7 @@ class WavStream:
             self._odd(f"{self._name}: metadata behind the samples came too late to be kept: {names}")
 
     def decode(self, raw: bytes) -> Array:
-        """Samples in -1..1."""
+        """Samples as they are stored."""
         return wav.unpack(raw, self._header)
 
     def close(self) -> None:

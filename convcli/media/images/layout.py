@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[Any]
 
 # A strip should fill the caches below it, not the memory: large enough for NumPy, small enough for many in flight.
-STRIP_BYTES = 2_000_000
-STRIP_ROWS, WIDE_STRIP_BYTES = 96, 8_000_000
+STRIP_BYTES = 1_000_000
+STRIP_ROWS, WIDE_STRIP_BYTES = 48, 4_000_000
 
 COLOURS = {
     "b-w": ("grey",),

@@ -89,19 +89,14 @@ class ImageSource:
         return self._reader.strips(self._page)
 
     def decode(self, raw: Strip) -> Block:
-        """The samples of a strip: (rows, columns, channels), float32 from 8 bits, float64 from all else."""
+        """The samples of a strip: (rows, columns, channels), 8 bits as they are stored, float64 from all else."""
         if self.selection == "alpha" and self.layout.alpha is not None:
             return Block(self.plain(raw.pixels[..., self.layout.alpha, None]))
         if self.selection == "all":
-            return Block(self.light(raw.pixels))
+            as_they_are = not self.linear and self.levels.dtype == np.uint8
+            return Block(raw.pixels if as_they_are else self.light(raw.pixels))
         colours = self.light(raw.pixels)[..., self.layout.colours]
         return Block(luma(colours) if self.selection == "luma" else colours)
-
-    def decode_bytes(self, raw: Strip) -> Block:
-        """As `decode`, but 8-bit samples that are the values themselves stay bytes, for who can read them."""
-        if self.selection == "all" and not self.linear and self.levels.dtype == np.uint8:
-            return Block(raw.pixels)
-        return self.decode(raw)
 
     def plain(self, pixels: Pixels) -> Array:
         """Stored samples as floating numbers, unchanged."""

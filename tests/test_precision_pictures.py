@@ -1,0 +1,112 @@
+"""Pictures of whole numbers come out as float64 gives them, rounded and cut off: the same rule as for sound.
+
+At most one sample of 10,000 may lie one step beside it; what the truth is, the Python door says in float64.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import pyvips
+from program import Program
+
+import convcli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pyvips.cache_set_max(0)  # files are written again under the same names
+
+SMOOTHING = ("gaussian:3", "gaussian:9", "gaussian:30", "gaussian:110", "box:3", "box:40", "disk:4", "motion:9,30")
+WHOLE = ("kernel:0,-1,0;-1,5,-1;0,-1,0", "sobel", "sobel:x", "laplacian", "correlate:-60,68", "correlate:100,-100;1,1")
+SMALLER = ("resize:50%", "resize:12.5%", "resize:37%", "resize:150%", "avg_pool:2", "avg_pool:7", "downsample:3")
+CHAINS = ("sobel:x | abs | gaussian:1", "laplacian | laplacian", "emboss | max_pool:2", "laplacian | gain:25%")
+
+# Fractions, whose sums fall upon halves.
+FRACTIONS = (
+    *("kernel:0.1,0.8,0.1", "correlate:0.3,0.3,0.4", "kernel:0.1,0.1;0.1,0.1,normalize=true", "gain:0.3", "offset:0.3"),
+    *("box:5 | box:2", "box:5 | gain:1.5", "sobel | gain:0.1", "sobel:x | leaky_relu:0.1", "box:5 | max_pool:2"),
+    *("kernel:0.05,0.9,0.05 | laplacian", "wma:4 | offset:0.1", "avg_pool:5 | avg_pool:2"),
+)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    with Program(tmp_path_factory.mktemp("program")) as waiting:
+        yield waiting
+
+
+def picture(bits: int) -> Any:
+    """Slopes with noise on them: about half of it at the ends of the range after an edge detector."""
+    rows, columns = np.mgrid[:300, :420]
+    slopes = 0.5 + 0.3 * np.sin(rows / 37)[..., None] * np.cos(columns[..., None] / np.array([19, 31, 53]))
+    noisy = slopes + np.random.default_rng(bits).normal(0, 0.08, slopes.shape)
+    full = (1 << bits) - 1
+    return np.rint(np.clip(noisy, 0, 1) * full).astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def filtered(program: Program, folder: Path, x: Any, text: str, *more: str) -> Any:
+    """The samples of a picture through the program."""
+    kind = "srgb" if x.dtype == np.uint8 else "rgb16"
+    pyvips.Image.new_from_array(x).copy(interpretation=kind).write_to_file(str(folder / "in.tif"))
+    ended = program.run("image", "-q", text, "in.tif", "-o", "out.tif", "--force", *more, cwd=folder)
+    assert ended.code == 0, ended
+    return pyvips.Image.new_from_file(str(folder / "out.tif")).numpy()
+
+
+def differing(y: Any, truth: Any) -> float:
+    """The part of the samples that differ from the truth as it would be stored, none by more than 1."""
+    stored = np.clip(np.rint(truth), 0, np.iinfo(y.dtype).max)
+    away = np.abs(y - stored)
+    assert away.max() <= 1
+    return float(np.count_nonzero(away) / away.size)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("text", SMOOTHING + WHOLE + SMALLER + CHAINS + FRACTIONS)
+def test_pictures_of_whole_numbers(text: str, bits: int, program: Program, tmp_path: Path) -> None:
+    x = picture(bits)
+    truth = convcli.apply(text, x.astype(np.float64), edge="edge", align="center")
+    # Some 370,000 samples: a count of a few more is the luck of the draw.
+    assert differing(filtered(program, tmp_path, x, text), truth) <= 1.2e-4
+
+
+@pytest.mark.parametrize("text", WHOLE)
+def test_whole_numbers_of_bytes_are_exact_whatever_the_range(text: str, program: Program, tmp_path: Path) -> None:
+    x = picture(8)
+    truth: Any = convcli.apply(text, x.astype(np.float64), edge="edge", align="center")
+    ranges = {
+        "clip": truth,
+        "abs": np.abs(truth),
+        "offset": truth + 128,
+        "scale": (truth - truth.min()) * (255 / np.ptp(truth)),
+    }
+    if text == "sobel":
+        ranges = {"clip": truth}  # roots, which float32 rounds
+    for rule, values in ranges.items():
+        assert not differing(filtered(program, tmp_path, x, text, "--range", rule), values) > (rule == "scale") * 1e-4
+
+
+@pytest.mark.parametrize(
+    "text", ["laplacian | normalize", "laplacian | adaptive_max_pool:40", "laplacian | abs | adaptive_avg_pool:9x7"]
+)
+def test_a_second_pass_after_whole_numbers(text: str, program: Program, tmp_path: Path) -> None:
+    x = picture(8)
+    truth: Any = convcli.apply(text.replace("normalize", "gain:1"), x.astype(np.float64), edge="edge", align="center")
+    if "normalize" in text:
+        truth = truth * (255 / np.abs(truth).max())
+    assert differing(filtered(program, tmp_path, x, text), truth) <= 1e-4
+
+
+def test_what_is_cut_off_is_counted_by_channel(program: Program, tmp_path: Path) -> None:
+    x = picture(8)
+    for text in ("laplacian", "laplacian | gain:25%", "kernel:0,-1,0;-1,5,-1;0,-1,0"):
+        truth: Any = np.rint(convcli.apply(text, x.astype(np.float64), edge="edge", align="center"))
+        filtered(program, tmp_path, x, text, "--report", "facts.json")
+        facts = (tmp_path / "facts.json").read_text()
+        for channel, name in enumerate("RGB"):
+            clipped = int(((truth < 0) | (truth > 255))[..., channel].sum())
+            assert f'"{name}": {clipped}' in facts

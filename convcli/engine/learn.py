@@ -28,6 +28,9 @@ __all__ = ["Delay", "Learned", "Lesson", "Score", "learn", "model_of"]
 MOST_WEIGHTS = 6000
 """A layer with more inputs than this to one output is refused: its equations would take some 300 MB."""
 
+# What samples are to a model, whatever a file stores them as.
+UNITS = {"audio": "-1 ... 1", "image": "0 ... 1"}
+
 # What varies by less than this part of its power is constant but for the rounding of sums.
 ROUNDING = 1e-13
 
@@ -215,6 +218,7 @@ def model_of(
     metadata = {
         "layers": layers_of(learned),
         "medium": signal.medium,
+        "units": UNITS.get(signal.medium, "as they are"),
         "align": lesson.align,
         "task": task_of(lesson),
         "facts": json.dumps(facts),

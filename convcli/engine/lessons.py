@@ -183,11 +183,16 @@ class Cutter:
         if not opened:
             raise InputError("the input holds no samples")
 
+    @property
+    def length(self) -> int | None:
+        """How many samples both have, where that is known beforehand and they are one signal."""
+        known = [each.signal.shape[0] for each in (self.source, self.target) if each is not None]
+        return None if None in known else min(n for n in known if n is not None)
+
     def _lengths(self, workers: Workers) -> dict[bytes, int]:
         """The samples of each signal; a table is read once more to count its rows, as is a pipe."""
-        known = [each.signal.shape[0] for each in (self.source, self.target) if each is not None]
-        if None not in known:
-            return {b"": min(n for n in known if n is not None)}
+        if self.length is not None:
+            return {b"": self.length}
         counts: dict[bytes, int] = defaultdict(int)
         for group, x, _ in self.arrivals(workers):
             counts[group] += len(x)

@@ -11,7 +11,7 @@ import numpy as np
 
 from convcli.core.descent import Adam
 from convcli.core.gradients import Worker
-from convcli.engine.material import Material
+from convcli.engine.material import Material, known_parts
 from convcli.engine.workers import Workers, cores
 from convcli.errors import RequestError
 
@@ -93,7 +93,7 @@ class School:
         self.decays = np.concatenate(
             [np.repeat([1.0, 0.0], [math.prod(each.weights), each.outputs * each.bias]) for each in net.weighted]
         )
-        power = sum(float(np.square(each.y[each.train]).sum()) for each in segments) / max(1, count)
+        power = sum(float(np.vdot(known, known)) for known in known_parts(segments, "y", "train")) / max(1, count)
         self.hopeless = HOPELESS * max(1.0, power)
         self.checked = any(each.held.any() for each in segments)
         small = self.workers[0].x.size < 1 << 12

@@ -246,7 +246,8 @@ class Cutter:
             if y.shape[1] < 1:
                 return
         if self.lesson.differences:
-            x, y = np.diff(x, axis=0), y - now.y[low - now.first : high - now.first]
+            with np.errstate(invalid="ignore"):  # from one infinite number to the next nothing is known
+                x, y = np.diff(x, axis=0), y - now.y[low - now.first : high - now.first]
         x, y = self._near_zero(x, y)
         known = self._known(x, y)
         self.passed_over += len(y) - sum(last - first for first, last in known)

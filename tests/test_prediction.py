@@ -127,6 +127,16 @@ def predicted(path: Path, model: Path, capfd: Any) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(capfd.readouterr().out)))
 
 
+def test_infinite_numbers_are_passed_over_without_a_word() -> None:
+    """The tests make an error of every warning."""
+    x = walk(3000)
+    clear = learn(LESSON, [(source(x), None)])
+    x[1000:1010, 0] = np.inf
+    gaps = learn(LESSON, [(source(x), None)])
+    assert gaps.passed_over > 10
+    np.testing.assert_allclose(gaps.weights, clear.weights, atol=0.05)
+
+
 @pytest.mark.parametrize("on", ["levels", "differences"])
 def test_the_next_unknown_day_is_foretold_for_each_share(prices: Path, on: str, capfd: Any) -> None:
     """The last row of each share has a prediction; a day more of data foretells the day after, and changes no other."""

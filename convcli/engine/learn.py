@@ -138,7 +138,7 @@ def _learned(lesson: Lesson, lanes: Lanes, train: Sums, held: Sums, reference: R
         message = f"{train.count:,} complete windows to learn {needed:,} weight{'s' * (needed != 1)} from"
         hint = "windows lie in one signal (or group) and hold no missing value: more data, fewer --taps, less --holdout"
         raise InputError(message, hint=hint)
-    if not (np.isfinite(train.gram).all() and np.isfinite(train.cross).all()):
+    if not (train.finite and held.finite):
         raise InputError("the samples are so large that their squares overflow", hint="scale them first: gain:0.001")
     if _constant(train):
         raise InputError("the input is constant where it is learned from: there is nothing to learn")

@@ -246,7 +246,8 @@ class Cutter:
             if y.shape[1] < 1:
                 return
         if self.lesson.differences:
-            x, y = np.diff(x, axis=0), y - now.y[low - now.first : high - now.first]
+            with np.errstate(invalid="ignore"):  # from one infinite number to the next nothing is known
+                x, y = np.diff(x, axis=0), y - now.y[low - now.first : high - now.first]
         x, y = self._near_zero(x, y)
         known = self._known(x, y)
         self.passed_over += len(y) - sum(last - first for first, last in known)
@@ -261,7 +262,8 @@ class Cutter:
         y, late = now.y[low - now.first : high - now.first], now.y[low + self.shift - now.first :][: high - low]
         change = (late - y)[np.isfinite(y).all(axis=1)]
         total, count = self.unchanged[held]
-        self.unchanged[held] = total + float(np.square(change).sum()), count + change.size
+        with np.errstate(over="ignore"):  # as of the sums, which are looked at in the end
+            self.unchanged[held] = total + float(np.square(change).sum()), count + change.size
 
     def _across(self, x: Array, y: Array) -> tuple[Array, Array]:
         """The columns of a picture that have complete windows and a target `across` further on."""

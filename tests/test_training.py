@@ -316,7 +316,7 @@ def test_what_does_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture
     for words, said in (
         ((noisy, clean, "--epochs", "3"), "--epochs is for training"),
         ((noisy, clean, *layers, "--taps", "3"), "--taps is for one linear layer"),
-        ((noisy, "--blind", *layers), "--blind is for one linear layer"),
+        ((noisy, "--blind", *layers, "--noise", "auto"), "--noise is for one linear layer"),
         ((noisy, clean, "--layers", "dense", "--seed", "1"), "--seed is for training, and a dense layer is solved"),
         ((*stocks, "-c", "price", "--layers", "dense"), "answers a stretch as a whole"),
         ((noisy, clean, *layers, "--learning-rate", "inf"), "--learning-rate expects a number, got inf"),

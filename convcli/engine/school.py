@@ -155,7 +155,9 @@ class School:
             loss = sum(loss for loss, _ in done)
             if not loss < self.hopeless * max(1.0, weight):
                 return math.inf
-            adam.step(numbers, sum((gradient for _, gradient in done[1:]), done[0][1].copy()), self.decays)
+            gradient = sum((gradient for _, gradient in done[1:]), done[0][1].copy())
+            gradient[self.net.left_out] = 0
+            adam.step(numbers, gradient, self.decays)
             total, count = total + loss, count + weight
         return total / max(1.0, count)
 

@@ -261,7 +261,8 @@ class Cutter:
         y, late = now.y[low - now.first : high - now.first], now.y[low + self.shift - now.first :][: high - low]
         change = (late - y)[np.isfinite(y).all(axis=1)]
         total, count = self.unchanged[held]
-        self.unchanged[held] = total + float(np.square(change).sum()), count + change.size
+        with np.errstate(over="ignore"):  # of such values the sums will say it
+            self.unchanged[held] = total + float(np.square(change).sum()), count + change.size
 
     def _across(self, x: Array, y: Array) -> tuple[Array, Array]:
         """The columns of a picture that have complete windows and a target `across` further on."""

@@ -180,8 +180,9 @@ class School:
     def error(self, numbers: Vector, workers: Workers, *, held: bool) -> float:
         """The mean squared error at the samples where `model:` has outputs."""
         places = self.material.in_order(held=held)
-        for worker in self.workers:
-            worker.load(numbers)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for worker in self.workers:
+                worker.load(numbers)
         size = self.batch // PARTS
         total = count = 0.0
         for first in range(0, len(places), self.batch):

@@ -91,14 +91,7 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
     lanes = Lanes.of(lesson, signal, pairs[0][1])
     rules = Rules(edge=DEFAULT_EDGE[signal.medium], align=lesson.align)
     net, stand, names = bound(course.layers, signal, lanes, rules)
-    if lesson.ahead and any(after > 0 for after in stand.after):
-        message = f"the network would read {max(stand.after)} samples after the one that it predicts from"
-        raise RequestError(message, hint="--align causal")
-    if lesson.differences:
-        for call in _calls(course.layers):
-            refuse_pool(call)
-    if lesson.blind:
-        net = blindfolded(net, stand)
+    net = _fitting(net, stand, lesson, course)
     linear = compared(lesson, pairs, stand)  # which looks at the files, and for a delay between them
     with Workers(course.threads) as workers:
         lags = [delay.lag for delay in linear.delays] or [(0,) * signal.axes] * len(pairs)
@@ -121,14 +114,25 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
 # ---------------------------------------------------------------------------------------------------- layers
 
 
+def _fitting(net: Net, stand: Stand, lesson: Lesson, course: Course) -> Net:
+    """The network as the lesson needs it. RequestError where it sees what it must not, or cannot be what is asked."""
+    if lesson.ahead and any(after > 0 for after in stand.after):
+        message = f"the network would read {max(stand.after)} samples after the one that it predicts from"
+        raise RequestError(message, hint="--align causal")
+    if lesson.differences:
+        for call in _calls(course.layers):
+            refuse_pool(call)
+    return blindfolded(net, stand) if lesson.blind else net
+
+
 def blindfolded(net: Net, stand: Stand) -> Net:
     """The network that sees the neighbours of a sample and not the sample itself. RequestError where it would."""
-    hint = "one conv with a width, then activations and conv:N,1"
+    hint = "conv:16,65 | relu | conv:1,1"
     first, *others = net.weighted
     wide = [layer for layer in others if math.prod(layer.shape) > 1]
     pools = [layer for layer in net.layers if isinstance(layer, Pooled)]
     if wide or pools or any(math.prod(layer.pool) > 1 for layer in net.weighted):
-        message = "--blind: a second layer with a width would bring the sample back through its neighbours"
+        message = "--blind: none but the first conv may have a width, or the sample comes back through its neighbours"
         raise RequestError(message, hint=hint)
     taps = [divmod(before, dilation) for before, dilation in zip(stand.before, first.dilation, strict=True)]
     if any(rest or not 0 <= tap < size for (tap, rest), size in zip(taps, first.shape, strict=True)):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from program import done
+from program import run as run_program
 
 from convcli import RequestError, apply
 from convcli.cli import main
@@ -311,3 +312,14 @@ def test_changes_need_their_columns(tmp_path: Path) -> None:
     out = ["--layers", "conv:2,3 | max_pool:2 | conv:1,1", "-o", str(tmp_path / "n.safetensors")]
     assert main([*words, *out]) == 2
     assert not (tmp_path / "n.safetensors").exists()
+
+
+def test_values_whose_squares_overflow_are_told_in_one_line(tmp_path: Path) -> None:
+    data = tmp_path / "big.csv"
+    data.write_text("a\n" + "".join(f"{i * 7 % 5}e300\n" for i in range(100)))
+    for how in (("--layers", "conv:4,2 | relu | conv:1,1"), ("--taps", "3")):
+        told = run_program(
+            "learn", data, "--target", "a", "--on", "differences", *how, "-o", tmp_path / "m.safetensors"
+        )
+        assert told.code == 3
+        assert told.err.splitlines()[0] == "error: the samples are so large that their squares overflow"

@@ -62,10 +62,9 @@ def check_training(training: Training, asked: Asked) -> None:
         if given:
             raise RequestError(f"{option} is for training", hint='--layers "conv:8,7 | relu | conv:1,5"')
         return
-    if asked.blind:
-        message = "--blind is for one linear layer: a network reads a sample back through its neighbours"
-        raise RequestError(message, hint="--blind --noise auto without --layers, or a TARGET")
     if training.layers.strip() == DENSE:
+        if asked.blind:
+            raise RequestError("--blind is for filters: a dense layer has no neighbours", hint="without --layers dense")
         if given:
             raise RequestError(f"{option} is for training, and a dense layer is solved", hint=f"without {option}")
         return
@@ -74,6 +73,7 @@ def check_training(training: Training, asked: Asked) -> None:
         ("--taps", asked.taps, "the layers have their own: conv:8,7"),
         ("--ridge", asked.ridge, "--weight-decay"),
         ("--bias", asked.bias, "conv:8,7,bias=false"),
+        ("--noise", asked.noise, "a network gives back nothing of the sample itself"),
     ):
         if value is not None:
             raise RequestError(f"{name} is for one linear layer", hint=instead)

@@ -67,7 +67,7 @@ def model(path: str, *, layers: str = "") -> Model:
     path : tensors `0.weight` (out, in / groups, k...) and `0.bias`, numbered as in torch.nn.Sequential.
     layers : layers="conv:stride=2 | leaky_relu:0.1 | conv", where the file does not say so itself. conv takes stride=,
     padding= (a number or same), padding_mode= (zeros, reflect, replicate, circular), dilation= and groups=; every other
-    layer is a step: the activations and the pools.
+    layer is a step: the activations and the pools (adaptive ones with the bins of torch); flatten | dense is a Linear.
     Without any padding= the layers are filters: aligned by --align and extended by --edge once for the whole chain;
     `--edge valid` is what torch computes. With a padding= each layer pads its own input as torch does, and the answer
     is that of torch in every sample; with --align causal all of the padding comes first.

@@ -109,6 +109,7 @@ class Network:
         if not self.model.scaling:
             return []
         pairs = self.model.scaling[name]
+        pairs *= self.copies if len(pairs) == 1 else 1
         if len(pairs) != count:
             message = f"{self.model.path} has a scaling of {len(pairs)} {name}, and there are {count}"
             raise RequestError(message, hint=self._hint(count))

@@ -155,7 +155,9 @@ class School:
             loss = sum(loss for loss, _ in done)
             if not loss < self.hopeless * max(1.0, weight):
                 return math.inf
-            adam.step(numbers, sum((gradient for _, gradient in done[1:]), done[0][1].copy()), self.decays)
+            gradient = sum((gradient for _, gradient in done[1:]), done[0][1].copy())
+            gradient[self.net.left_out] = 0
+            adam.step(numbers, gradient, self.decays)
             total, count = total + loss, count + weight
         return total / max(1.0, count)
 
@@ -178,8 +180,9 @@ class School:
     def error(self, numbers: Vector, workers: Workers, *, held: bool) -> float:
         """The mean squared error at the samples where `model:` has outputs."""
         places = self.material.in_order(held=held)
-        for worker in self.workers:
-            worker.load(numbers)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for worker in self.workers:
+                worker.load(numbers)
         size = self.batch // PARTS
         total = count = 0.0
         for first in range(0, len(places), self.batch):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.chain import Chain
-from convcli.core.nets import Net, layer_of
+from convcli.core.nets import Net, Pooled, layer_of
 from convcli.designs.learned import ConvLayer, Model
 from convcli.engine.changes import refuse_pool
 from convcli.engine.learn import Learned, Score, learn, model_of
@@ -91,12 +91,7 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
     lanes = Lanes.of(lesson, signal, pairs[0][1])
     rules = Rules(edge=DEFAULT_EDGE[signal.medium], align=lesson.align)
     net, stand, names = bound(course.layers, signal, lanes, rules)
-    if lesson.ahead and any(after > 0 for after in stand.after):
-        message = f"the network would read {max(stand.after)} samples after the one that it predicts from"
-        raise RequestError(message, hint="--align causal")
-    if lesson.differences:
-        for call in _calls(course.layers):
-            refuse_pool(call)
+    net = _fitting(net, stand, lesson, course)
     linear = compared(lesson, pairs, stand)  # which looks at the files, and for a delay between them
     with Workers(course.threads) as workers:
         lags = [delay.lag for delay in linear.delays] or [(0,) * signal.axes] * len(pairs)
@@ -117,6 +112,34 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
 
 
 # ---------------------------------------------------------------------------------------------------- layers
+
+
+def _fitting(net: Net, stand: Stand, lesson: Lesson, course: Course) -> Net:
+    """The network as the lesson needs it. RequestError where it sees what it must not, or cannot be what is asked."""
+    if lesson.ahead and any(after > 0 for after in stand.after):
+        message = f"the network would read {max(stand.after)} samples after the one that it predicts from"
+        raise RequestError(message, hint="--align causal")
+    if lesson.differences:
+        for call in _calls(course.layers):
+            refuse_pool(call)
+    return blindfolded(net, stand) if lesson.blind else net
+
+
+def blindfolded(net: Net, stand: Stand) -> Net:
+    """The network that sees the neighbours of a sample and not the sample itself. RequestError where it would."""
+    hint = "conv:16,65 | relu | conv:1,1"
+    first, *others = net.weighted
+    wide = [layer for layer in others if math.prod(layer.shape) > 1]
+    pools = [layer for layer in net.layers if isinstance(layer, Pooled)]
+    if wide or pools or any(math.prod(layer.pool) > 1 for layer in net.weighted):
+        message = "--blind: none but the first conv may have a width, or the sample comes back through its neighbours"
+        raise RequestError(message, hint=hint)
+    taps = [divmod(before, dilation) for before, dilation in zip(stand.before, first.dilation, strict=True)]
+    if any(rest or not 0 <= tap < size for (tap, rest), size in zip(taps, first.shape, strict=True)):
+        return net  # it does not read the sample anyway
+    if math.prod(first.shape) == 1:
+        raise RequestError("--blind: the sample has no neighbours in a conv of one tap", hint=hint)
+    return replace(net, blind=tuple(tap for tap, _ in taps))
 
 
 def bound(text: str, signal: Signal, lanes: Lanes, rules: Rules) -> tuple[Net, Stand, list[int]]:
@@ -208,12 +231,11 @@ def _trained(course: Course, linear: Learned, medium: Medium, result: _Result) -
     unit = result.scaling.y[1]
     with Workers(school.threads) as workers:
         errors = [school.error(outcome.numbers, workers, held=held) for held in (False, True)]
-    root = float(np.sqrt(np.mean(np.square(unit))))
-    score = Score(
-        name="the network",
-        train=math.sqrt(errors[0]) * root,
-        held=math.sqrt(errors[1]) * root if school.checked else None,
-    )
+    power = float(np.mean(np.square(unit)))
+    # Of the error of what does not see a sample, the noise of that sample is a part that no other could avoid.
+    noise = 0.0 if linear.noise is None else linear.noise.level**2
+    train, held = (math.sqrt(max(0.0, error * power - noise)) for error in errors)
+    score = Score(name="the network", train=train, held=held if school.checked else None)
     text = " | ".join(call.text for call in _calls(course.layers))
     return Trained(
         layers=text,
@@ -221,7 +243,7 @@ def _trained(course: Course, linear: Learned, medium: Medium, result: _Result) -
         tensors=_tensors(result, medium=medium),
         scaling=result.scaling.kept() if medium == "table" else {},
         learned=replace(linear, scores=(score, *linear.scores), ridge=0.0, deficient=False),
-        parameters=result.net.parameters,
+        parameters=result.net.parameters - len(result.net.left_out),
         rate=outcome.rate,
         best=outcome.best,
         last=outcome.last,
@@ -248,7 +270,8 @@ def compared(lesson: Lesson, pairs: Pairs, stand: Stand) -> Learned:
         else:
             name = f"one linear layer, {'x'.join(str(n) for n in reached)} taps"
             return replace(linear, scores=(replace(linear.scores[0], name=name), *linear.scores[1:]))
-    naive = learn(replace(lesson, taps=(1,) * len(reached), bias=True, ridge=None), pairs)
+    few = 3 if lesson.blind else 1
+    naive = learn(replace(lesson, taps=(few,) * len(reached), bias=True, ridge=None), pairs)
     return replace(naive, scores=naive.scores[1:])
 
 

@@ -13,6 +13,7 @@ import pyvips
 from program import Program
 
 import convcli
+from convcli.media.images.levels import Levels, quantise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,3 +111,27 @@ def test_what_is_cut_off_is_counted_by_channel(program: Program, tmp_path: Path)
         for channel, name in enumerate("RGB"):
             clipped = int(((truth < 0) | (truth > 255))[..., channel].sum())
             assert f'"{name}": {clipped}' in facts
+
+
+@pytest.mark.parametrize(
+    ("taps", "stored"), [("1,1;1,2", 255), ("-1,-1;1,-2", 0), ("60,60;1,2", 255), ("90,90;1,2", 255)]
+)
+def test_a_picture_that_is_cut_off_everywhere(taps: str, stored: int, program: Program, tmp_path: Path) -> None:
+    y = filtered(program, tmp_path, np.full((40, 50, 3), 200, np.uint8), f"correlate:{taps}", "--report", "facts.json")
+    assert (y == stored).all()
+    assert '"R": 2000' in (tmp_path / "facts.json").read_text()
+
+
+@pytest.mark.parametrize("stored", [np.uint8, np.uint16])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("span", [(-0.5, 300), (0, 255), (-100, 400), (-0.4, 255.49), (256, 300), (-9, -1)])
+def test_many_values_are_rounded_half_to_even(span: tuple[float, float], dtype: type, stored: type) -> None:
+    levels = Levels(np.dtype(stored))
+    values: Any = np.random.default_rng(1).uniform(*span, (300, 400, 3)).astype(dtype)
+    values[::2] = np.clip(np.round(values[::2] * 2) / 2, *span)  # halves, and what lies just above them
+    values[::3] = np.nextafter(values[::3], dtype(1e6))
+    samples, below, above = quantise(values, levels, row=0)
+    rounded = np.rint(values)
+    np.testing.assert_array_equal(samples, np.clip(rounded, 0, levels.high))
+    np.testing.assert_array_equal(below, (rounded < 0).sum(axis=(0, 1)))
+    np.testing.assert_array_equal(above, (rounded > levels.high).sum(axis=(0, 1)))

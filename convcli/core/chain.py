@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from convcli.core.extend import take
+from convcli.core.extend import laid_together
 from convcli.core.missing import any_missing, last_known
 from convcli.core.ops import Convolve, Magnitude, Pointwise, Pool
 from convcli.core.reach import Reach
@@ -190,8 +190,9 @@ class Inputs:
 
     def __call__(self) -> Array:
         """The samples as one array."""
-        x = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
-        return x if self.across is None else take(x, *self.across, axis=1)
+        if self.across is not None:
+            return laid_together(self.parts, *self.across)
+        return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
 
 
 class Memory(Protocol):

@@ -220,9 +220,13 @@ def _window(
 
 # ---------------------------------------------------------------------------------------------------- planes
 
-# Taps along one axis of a separable kernel up to which OpenCV is the fastest: in all, and along the rows of bytes. More
-# are a product of matrices, and past LONGEST_PRODUCT an FFT.
-SHORT_LINE, LONG_LINE_OF_BYTES, LONGEST_PRODUCT = 32, 320, 400
+# Taps of a separable kernel up to which OpenCV is the fastest: along both axes at once, where it also computes the rows
+# that are cut off; along the rows of floats; along those of bytes. More are a product of matrices, and past
+# LONGEST_PRODUCT an FFT.
+SHORT_LINE, ROW_OF_FLOATS, ROW_OF_BYTES, LONGEST_PRODUCT = 32, 48, 320, 400
+
+# So wide are the parts of a picture, at least, that long lines are computed in: what lies between two passes is small.
+WIDTH = 512
 
 # Up to this side the blocks of a mean are added up row by row.
 LARGEST_BLOCK = 16
@@ -256,9 +260,9 @@ def factor(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDA
     if pivot == 0:
         return None
     column, row = w[:, j].copy(), w[i] / pivot
-    if not np.allclose(np.outer(column, row), w, rtol=1e-13, atol=1e-15 * float(np.abs(w).max())):
-        return None
-    return column, row
+    size = np.abs(w)
+    away = np.abs(np.outer(column, row) - w)
+    return (column, row) if (away <= 1e-13 * size + 1e-15 * size.max()).all() else None
 
 
 def _strided_lines(x: Array, w: npt.NDArray[np.float64], step: int, axis: int) -> Array:
@@ -291,12 +295,18 @@ def _filter_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np
     """The rows, then the columns; both at once where they are short."""
     if max(column.size, row.size) <= SHORT_LINE:
         return _separable(x, column, row, whole=_adds_up(x, np.outer(column, row)))
-    return _line(_line(x, row, axis=1), column, axis=0)
+    rows, columns = len(x) - column.size + 1, x.shape[1] - row.size + 1
+    y = np.empty((rows, columns, x.shape[2]), sample_type(x))
+    width = max(WIDTH, 8 * row.size)
+    for left in range(0, columns, width):
+        part = x[:, left : left + width + row.size - 1]
+        y[:, left : left + width] = _line(_line(part, row, axis=1), column, axis=0)
+    return y
 
 
 def _line(x: Array, w: npt.NDArray[np.float64], *, axis: int) -> Array:
     """The valid correlation along one axis; of bytes as float32."""
-    longest = LONG_LINE_OF_BYTES if axis == 1 and x.dtype == np.uint8 else SHORT_LINE
+    longest = SHORT_LINE if axis == 0 else ROW_OF_BYTES if x.dtype == np.uint8 else ROW_OF_FLOATS
     if w.size <= longest:
         return _separable(x, *((w, np.ones(1)) if axis == 0 else (np.ones(1), w)), whole=False)
     lines = np.moveaxis(x, axis, 0)

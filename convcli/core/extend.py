@@ -40,13 +40,18 @@ def filler(edge: Edge) -> float:
     return float("nan") if edge == "shrink" else 0.0
 
 
-def take(x: npt.NDArray[Any], start: int, stop: int, n: int, edge: Edge, *, axis: int) -> npt.NDArray[Any]:
-    """The samples [start, stop) of an axis of length `n`, extended by the edge rule; `x` holds the whole axis."""
-    inner = x[_along(axis, slice(max(start, 0), max(min(stop, n), 0)))]
-    if start >= 0 and stop <= n:
-        return inner
-    left, right = beyond(x, start, stop, n, edge, axis=axis)
-    return np.concatenate([left, inner, right], axis=axis)
+def laid_together(parts: list[npt.NDArray[Any]], start: int, stop: int, n: int, edge: Edge) -> npt.NDArray[Any]:
+    """Parts of a picture of `n` columns below each other, with its columns [start, stop), extended by the edge rule."""
+    inner = slice(max(start, 0), max(min(stop, n), 0))
+    if len(parts) == 1 and start >= 0 and stop <= n:
+        return parts[0][:, inner]
+    y = np.empty((sum(map(len, parts)), stop - start, parts[0].shape[2]), parts[0].dtype)
+    row = 0
+    for part in parts:
+        left, right = beyond(part, start, stop, n, edge, axis=1)
+        np.concatenate([left, part[:, inner], right], axis=1, out=y[row : row + len(part)])
+        row += len(part)
+    return y
 
 
 def beyond(
@@ -56,10 +61,6 @@ def beyond(
     sides = ((start, min(0, stop)), (max(n, start), stop))
     left, right = (_outside(x, inside(np.arange(*side), n, edge) - first, edge, axis) for side in sides)
     return left, right
-
-
-def _along(axis: int, part: slice) -> tuple[slice, ...]:
-    return (slice(None),) * axis + (part,)
 
 
 def _outside(x: npt.NDArray[Any], index: npt.NDArray[np.int64], edge: Edge, axis: int) -> npt.NDArray[Any]:

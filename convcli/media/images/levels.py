@@ -78,37 +78,41 @@ def quantise(values: Array, levels: Levels, *, row: int) -> tuple[Pixels, Counts
     if not levels.whole:
         return values.astype(levels.dtype, copy=False), nothing, nothing
     if values.size >= _MANY and levels.dtype in _SATURATED and values.dtype.kind == "f":
-        samples = _saturated(values, levels)
-        least, most = samples.min(), samples.max()
-        if least > levels.low and most < levels.high:
-            return samples, nothing, nothing
         least, most = values.min(), values.max()
-        if least >= levels.low - 0.5 and most < levels.high + 0.5:
-            return samples, nothing, nothing
-        if least > -_SATURATES and most < _SATURATES:
+        if least > -_SATURATES and most < _SATURATES:  # and so a number
+            samples = _saturated(values, levels, least)
             # Half to even: low - 1/2 still rounds to low, high + 1/2 no longer to high.
-            return samples, _count(values < levels.low - 0.5), _count(values >= levels.high + 0.5)
+            below = _count(values < levels.low - 0.5) if least < levels.low - 0.5 else nothing
+            above = _count(values >= levels.high + 0.5) if most >= levels.high + 0.5 else nothing
+            return samples, below, above
     rounded = np.rint(values) if values.dtype.kind == "f" else values
     least, most = (rounded.min(), rounded.max()) if rounded.size else (levels.low, levels.high)
     if np.isnan(least):
         raise _no_number(rounded, row)
-    below = _count(rounded < levels.low) if least < levels.low else nothing
-    above = _count(rounded > levels.high) if most > levels.high else nothing
-    if least < levels.low or most > levels.high:
-        # float32 cannot hold the largest 32-bit number; those levels come as float64.
-        low, high = (bound.astype(rounded.dtype) for bound in np.clip((levels.low, levels.high), least, most))
+    low, high = _bounds(levels, rounded.dtype)
+    below = _count(rounded < low) if least < low else nothing
+    above = _count(rounded > high) if most > high else nothing
+    if least < low or most > high:
         rounded = np.clip(rounded, low, high)
     return rounded.astype(levels.dtype), below, above
 
 
-def _saturated(values: Array, levels: Levels) -> Pixels:
-    """The values rounded half to even and cut off, by OpenCV in one pass; NaN and what passes 32 bits become `low`."""
+def _bounds(levels: Levels, dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The levels' ends as numbers of `dtype`, so far as it holds them (float32 would not the largest of 32 bits)."""
+    limits = np.iinfo(dtype) if dtype.kind == "i" else np.finfo(dtype)
+    return dtype.type(max(levels.low, limits.min)), dtype.type(min(levels.high, limits.max))
+
+
+def _saturated(values: Array, levels: Levels, least: float) -> Pixels:
+    """The values, of which `least` is the smallest, rounded half to even and cut off, by OpenCV in one pass."""
     import cv2
 
     flat = values.reshape(len(values), -1)
-    depth = cv2.CV_8U if levels.dtype.itemsize == 1 else cv2.CV_16U
-    stored = np.asarray(cv2.add(flat, _ZERO, dtype=depth))
-    return stored.reshape(values.shape)
+    if levels.dtype.itemsize == 1 and values.dtype == np.float32 and least >= -0.5:
+        stored = cv2.convertScaleAbs(flat)  # three times as fast, and the same where nothing is negative
+    else:
+        stored = cv2.add(flat, _ZERO, dtype=cv2.CV_8U if levels.dtype.itemsize == 1 else cv2.CV_16U)
+    return np.asarray(stored).reshape(values.shape)
 
 
 def _count(flags: npt.NDArray[np.bool_]) -> Counts:

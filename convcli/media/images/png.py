@@ -29,9 +29,10 @@ XMP_KEYWORD = b"XML:com.adobe.xmp"
 # No chunk that describes a picture is larger; what claims to be is not read.
 _LARGEST = 1 << 26
 
-# How a strip may be deflated: runs only, which is as small for photographs and four times as fast, or with a search
-# for repetitions, which is smaller for drawings and text. A sample of the strip decides.
-_WAYS = ((3, zlib.Z_RLE), (6, zlib.Z_DEFAULT_STRATEGY))
+# How a strip may be deflated: runs only, which is as small for photographs and three times as fast, or with a search
+# for repetitions, which is smaller for drawings and text. A sample of the strip decides. Level 4 is a tenth larger than
+# 6 on what a Gaussian smoothed, within 1 % on a drawing, and four times as fast.
+_WAYS = ((3, zlib.Z_RLE), (4, zlib.Z_DEFAULT_STRATEGY))
 _SAMPLE = 1 << 15
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -149,6 +148,8 @@ class Spool:
         try:
             self._file.write(np.ascontiguousarray(samples).reshape(-1).view(np.uint8).data)
         except OSError as error:
+            import tempfile
+
             folder = tempfile.gettempdir()
             raise OutputError(
                 f"cannot keep intermediate pixels in {folder}: {error.strerror}", hint="let TMPDIR name a larger place"

@@ -53,6 +53,7 @@ def test_one_row_is_flat_on_sound_and_lies_along_x_on_a_picture() -> None:
         ("1,nan", "'nan'"),
         ("inf", "'inf'"),
         ("1e999", "finite"),
+        ("1e308,1e308", "more than the largest number"),
         ("1,2ms", "plain number"),
         ("1,2;3", "row 2 has 1 taps, row 1 has 2"),
     ],

@@ -255,6 +255,11 @@ def test_overflowing_samples() -> None:
     x = 1e200 * noise(500, 1)
     with np.errstate(over="ignore", invalid="ignore"), pytest.raises(InputError, match="overflow"):
         learn(Lesson(taps=(3,)), [(source(x), source(x))])
+    for size in (slice(None), slice(450, None)):  # in all, or in what is held out alone
+        y = noise(500, 1)
+        y[size] *= 1e200
+        with pytest.raises(InputError, match="overflow"):
+            learn(Lesson(taps=(3,)), [(source(noise(500, 1)), source(y))])
 
 
 # -------------------------------------------------------------------------------------- the command line

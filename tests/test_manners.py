@@ -498,4 +498,4 @@ def test_garbage_of_the_start_is_not_collected(folder: Path) -> None:
         "print(sum(each['collections'] for each in gc.get_stats()))"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=folder, check=True)
-    assert int(ended.stdout) <= 20
+    assert int(ended.stdout) <= 40  # 78 with the thresholds that Python comes with, 8 of them before the first import

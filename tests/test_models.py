@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -251,6 +252,11 @@ BAD = {
     "no JSON": (raw(b"{nonsense"), "not JSON"),
     "no text": (raw(b"\xff\xfe"), "not JSON"),
     "too deep": (raw(b"[" * 100_000), "not JSON"),
+    "a name twice": (
+        raw(b'{"0.weight": ' + json.dumps(entry()).encode() + b', "0.weight": ' + json.dumps(entry()).encode() + b"}"),
+        "says '0.weight' twice",
+    ),
+    "a length of 2^63": (struct.pack("<Q", 1 << 63) + b"{}", "at most 100,000,000"),
     "a list": (raw([1, 2]), "no map"),
     "no tensor": (raw({}), "no tensor"),
     "cut in the data": (GOOD[:-4], "truncated"),
@@ -291,6 +297,18 @@ def test_bad_files_are_refused(name: str, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match=told):
         apply(f"model:{path}", noise(20))
+
+
+def test_a_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(GOOD)
+    with path.open("r+b") as file:
+        file.truncate(1 << 30)  # sparse
+    tracemalloc.start()
+    with pytest.raises(InputError, match="bytes follow the last tensor"):
+        read_weights(path)
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
 
 
 def test_every_cut_of_a_file_is_refused(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ def reference(number: int) -> tuple[Array, dict[str, Array], Array]:
     """Input and output with the channels last, and the weights by the names of their paths."""
     start = f"{number}/state/"
     state = {name.removeprefix(start): REFERENCE[name] for name in REFERENCE.files if name.startswith(start)}
-    return np.moveaxis(REFERENCE[f"{number}/x"], 0, -1), state, np.moveaxis(REFERENCE[f"{number}/y"], 0, -1)
+    x, y = REFERENCE[f"{number}/x"], REFERENCE[f"{number}/y"]
+    y = y.reshape(-1, *(1,) * (x.ndim - 1)) if y.ndim == 1 else y  # after a dense layer
+    return np.moveaxis(x, 0, -1), state, np.moveaxis(y, 0, -1)
 
 
 def filtered(path: Path, layers: str, x: Array) -> Array:
@@ -57,6 +59,10 @@ def test_the_combinations_are_all_there() -> None:
         "groups=2",
         "leaky_relu:0.1",
         "max_pool",
+        "global_avg_pool",
+        "adaptive_avg_pool",
+        "dense",
+        "padding=same,padding_mode=reflect,stride=1,dilation=2,groups=2",
         "circular",
     ):
         axes = {REFERENCE[f"{n}/x"].ndim - 1 for n, text in enumerate(texts) if words in text}

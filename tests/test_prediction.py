@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from program import done
+from program import run as run_program
 
+from convcli import RequestError, apply
 from convcli.cli import main
-from convcli.designs.weights import read_weights
-from convcli.engine.arrays import Blocks
+from convcli.designs.weights import encode_weights, read_weights
+from convcli.engine.arrays import Blocks, Collected
 from convcli.engine.learn import Lesson, learn
+from convcli.engine.plan import Rules, make_plan
+from convcli.engine.run import run
+from convcli.errors import ConvcliError
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
+    from convcli.engine.plan import Plan
     from convcli.signals import Array
 
 DATA = Path(__file__).parents[1] / "sample_data"
@@ -120,6 +128,16 @@ def predicted(path: Path, model: Path, capfd: Any) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(capfd.readouterr().out)))
 
 
+def test_infinite_numbers_are_passed_over_without_a_word() -> None:
+    """The tests make an error of every warning."""
+    x = walk(3000)
+    clear = learn(LESSON, [(source(x), None)])
+    x[1000:1010, 0] = np.inf
+    gaps = learn(LESSON, [(source(x), None)])
+    assert gaps.passed_over > 10
+    np.testing.assert_allclose(gaps.weights, clear.weights, atol=0.05)
+
+
 @pytest.mark.parametrize("on", ["levels", "differences"])
 def test_the_next_unknown_day_is_foretold_for_each_share(prices: Path, on: str, capfd: Any) -> None:
     """The last row of each share has a prediction; a day more of data foretells the day after, and changes no other."""
@@ -178,3 +196,130 @@ def test_groups_that_are_too_short_to_hold_something_out(tmp_path: Path, capfd: 
     assert "windows lie in one signal (or group)" in capfd.readouterr().err
     assert main([*words, "--taps", "3"]) == 0
     assert "what is held out holds no complete window" in capfd.readouterr().err
+
+
+# ------------------------------------------------------------------------------------- networks of changes
+
+
+def network_of_changes(path: Path, layers: str, **about: str) -> tuple[Path, dict[str, Any]]:
+    random = np.random.default_rng(3)
+    tensors: dict[str, Any] = {
+        "0.weight": random.normal(size=(3, 2, 4)),
+        "0.bias": random.normal(size=3),
+        "2.weight": random.normal(size=(1, 3, 2)),
+        "2.bias": random.normal(size=1),
+    }
+    metadata = {
+        "layers": layers,
+        "medium": "table",
+        "align": "causal",
+        "on": "differences",
+        "columns": '["a", "b"]',
+        "targets": '["b"]',
+        "scaling": '{"inputs": [[0.5, 2.0], [-1.0, 4.0]], "outputs": [[0.25, 8.0]]}',
+    } | about
+    path.write_bytes(encode_weights(tensors, metadata))
+    return path, tensors
+
+
+def planned(path: Path, x: Array, **rules: Any) -> tuple[Plan, Signal]:
+    signal = Signal(medium="table", shape=(len(x),), channels=("a", "b"))
+    return make_plan(f"model:{path}", signal, Rules(edge="shrink", align="causal", **rules)), signal
+
+
+def run_in(plan: Plan, signal: Signal, x: Array, size: int) -> Array:
+    sink = Collected()
+    run(plan, Blocks(signal, [x[a : a + size] for a in range(0, len(x), size)]), sink, threads=1)
+    return np.concatenate(sink.parts)[:, 0]
+
+
+def test_a_network_of_changes_by_the_definition(tmp_path: Path) -> None:
+    path, w = network_of_changes(tmp_path / "m.safetensors", "conv | tanh | conv")
+    x = 100 + np.cumsum(noise(40, 2), axis=0)
+    x[17, 0] = np.nan
+    plan, signal = planned(path, x)
+    assert plan.result.channels == ("b",)
+    assert plan.chain.reach[0].before == 5
+    assert "of changes, added to b" in plan.steps[0].note
+    y = run_in(plan, signal, x, 40)
+    change = (np.diff(x, axis=0) - [0.5, -1]) / [2, 4]
+    for t in range(5, 40):
+        if 17 <= t <= 22:
+            continue
+        hidden = [np.tanh((w["0.weight"] * change[s - 4 : s].T).sum(axis=(1, 2)) + w["0.bias"]) for s in (t - 1, t)]
+        out = (w["2.weight"][0] * np.array(hidden).T).sum() + w["2.bias"][0]
+        assert y[t] == pytest.approx(x[t, 1] + 8 * out + 0.25, abs=1e-10)
+    assert np.isnan(y).tolist() == [t == 17 for t in range(40)]
+    for missing in ("keep", "fill", "propagate"):
+        plan, signal = planned(path, x, missing=missing)
+        whole = run_in(plan, signal, x, 40)
+        for size in (1, 3, 7):
+            np.testing.assert_array_equal(run_in(plan, signal, x, size), whole)
+
+
+def test_a_network_of_changes_is_learned_and_run(tmp_path: Path) -> None:
+    x = walk(1500)
+    x[:, 0] += np.cumsum(np.maximum(0, np.roll(np.diff(x[:, 1], prepend=0), 1)))  # what no linear filter follows
+    data = tmp_path / "w.csv"
+    data.write_text("a,b\n" + "".join(f"{a!r},{b!r}\n" for a, b in x.tolist()))
+    model = tmp_path / "m.safetensors"
+    words = (
+        "learn",
+        data,
+        "-c",
+        "a,b",
+        "--target",
+        "a",
+        "--on",
+        "differences",
+        "--layers",
+        "conv:6,3 | relu | conv:1,1",
+    )
+    told = done(*words, "--epochs", "60", "--learning-rate", "0.01", "-o", model).err.splitlines()
+    names, held = zip(*(re.split("  +", line.strip())[::2] for line in told[2:6]), strict=True)
+    assert names == ("the network", "one linear layer, 3 taps", "tomorrow is like today", "today and the mean change")
+    errors = [float(number) for number in held]
+    assert errors[0] < 0.8 * errors[1] < errors[2]
+    assert read_weights(model).metadata["on"] == "differences"
+    lines = done("csv", f"model:{model}", data, "-q").text.splitlines()[1:]
+    foretold = np.array([float(line.split(",")[0]) for line in lines])
+    wrong = foretold[1200:-1] - x[1201:, 0]
+    assert np.sqrt(np.mean(wrong**2)) == pytest.approx(errors[0], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("layers", "about", "said"),
+    [
+        ("conv | avg_pool:3,stride=1 | conv", {}, "avg_pool has no place where changes are predicted"),
+        ("conv | global_avg_pool | conv", {}, "global_avg_pool has no place where changes are predicted"),
+        ("conv | tanh | conv", {"on": "both"}, "its metadata says on 'both' of b"),
+        ("conv | tanh | conv", {"targets": '["c"]'}, "its metadata says on 'differences' of c"),
+        ("conv | tanh | conv", {"targets": '["a", "b"]'}, "on 'differences' of a, b"),
+        ("conv | tanh | conv", {"columns": '["a", "b", "c"]'}, "learned from the columns a, b, c"),
+    ],
+)
+def test_networks_of_changes_that_are_none(layers: str, about: dict[str, str], said: str, tmp_path: Path) -> None:
+    path, _ = network_of_changes(tmp_path / "m.safetensors", layers, **about)
+    with pytest.raises(ConvcliError, match=said):
+        planned(path, noise(40, 2))
+
+
+def test_changes_need_their_columns(tmp_path: Path) -> None:
+    path, _ = network_of_changes(tmp_path / "m.safetensors", "conv | tanh | conv", columns='["a", "b", "c"]')
+    with pytest.raises(RequestError, match="predicts changes of a table with 3 columns, and this has 2"):
+        apply(f"model:{path}", noise(40, 2))
+    words = ["learn", str(DATA / "stocks.csv"), "-c", "price", "--target", "price", "--on", "differences"]
+    out = ["--layers", "conv:2,3 | max_pool:2 | conv:1,1", "-o", str(tmp_path / "n.safetensors")]
+    assert main([*words, *out]) == 2
+    assert not (tmp_path / "n.safetensors").exists()
+
+
+def test_values_whose_squares_overflow_are_told_in_one_line(tmp_path: Path) -> None:
+    data = tmp_path / "big.csv"
+    data.write_text("a\n" + "".join(f"{i * 7 % 5}e300\n" for i in range(100)))
+    for how in (("--layers", "conv:4,2 | relu | conv:1,1"), ("--taps", "3")):
+        told = run_program(
+            "learn", data, "--target", "a", "--on", "differences", *how, "-o", tmp_path / "m.safetensors"
+        )
+        assert told.code == 3
+        assert told.err.splitlines()[0] == "error: the samples are so large that their squares overflow"

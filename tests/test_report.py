@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from convcli.errors import OutputError, RequestError
 from convcli.facts import InputFacts, LossFacts, OutputFacts, ReachFacts, RunFacts, StepFacts, to_plain
 from convcli.media.outputs import atomic
+from convcli.report import learning
 from convcli.report.files import check_report, render_report, write_report
 from convcli.report.plots import draw_response, draw_taps
 from convcli.report.terminal import details, summary, visible
@@ -320,3 +321,8 @@ def test_report_that_cannot_be_written(tmp_path: Path) -> None:
     for name in ("full.json", "folder.json"):
         with pytest.raises(OutputError, match=f"cannot write .*{name}"):
             write_report(RUN, tmp_path / name, atomic=atomic)
+
+
+def test_an_error_as_large_as_the_target_is_0_decibels() -> None:
+    assert learning._error(0.9999, 1.0) == "0.9999 (0.0 dB)"
+    assert learning._error(0.5, 1.0) == "0.5 (-6.0 dB)"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
 import signal as signals
 import subprocess
 import time
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +22,13 @@ from convcli import InputError, RequestError, apply
 from convcli.cli import main
 from convcli.designs.learned import read_model
 from convcli.designs.weights import encode_weights, read_weights
+from convcli.engine import material
 from convcli.engine.arrays import Blocks
 from convcli.engine.lessons import Lesson
 from convcli.engine.perceptron import fit_perceptron
 from convcli.engine.school import PATIENCE, Course, Epoch, Watch
 from convcli.engine.training import train
+from convcli.errors import OutputError
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
@@ -118,6 +122,36 @@ def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads() -> None:
         assert not np.array_equal(tensor, runs[2].tensors[name])
 
 
+def test_samples_beyond_the_memory_are_kept_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = noise(20_000, 2)
+    kept = trained(x, np.abs(x), "conv:4,5 | tanh | conv:1,3", epochs=2)
+    monkeypatch.setattr(material, "IN_MEMORY", 1000)
+    assert isinstance(material.room((2000, 1), np.float32), np.memmap)
+    assert not material.room((2000, 1), np.float32).any()
+    put_aside = trained(x, np.abs(x), "conv:4,5 | tanh | conv:1,3", epochs=2)
+    for name, tensor in kept.tensors.items():
+        np.testing.assert_array_equal(tensor, put_aside.tensors[name])
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OutputError, match=r"has no room for 0\.0 GB of samples: No space left") as caught:
+        trained(x, x, "conv:1,3")
+    assert "TMPDIR" in str(caught.value.hint)
+
+
+def test_memory_is_that_of_the_samples_in_single_precision() -> None:
+    x = noise(300_000, 2).astype(np.float32)
+    pairs = [(source(x), source(x))]
+    tracemalloc.start()
+    train(Lesson(taps=(1,)), Course(layers="conv:1,3 | relu | conv:1,1", epochs=1), pairs, Watch())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Twice 4 bytes of the input and of the target, on arrival and on the canvas, flags, and some megabytes for sums.
+    assert peak < 26 * x.size + 16e6
+
+
 # ------------------------------------------------------------------------------------------------- the end
 
 
@@ -147,8 +181,9 @@ def test_stopped_after_an_epoch_it_keeps_the_best_before_it_nothing() -> None:
 
 def test_divergence_is_begun_again_with_smaller_steps_or_said() -> None:
     x = noise(3000, 1)
-    with pytest.raises(RequestError, match="training diverges, even at a learning rate of"):
-        trained(x, x, "conv:2,3 | relu | conv:2,3 | conv:1,3", rate=1e30)
+    for rate in (1e30, 1.5e308):
+        with pytest.raises(RequestError, match="training diverges, even at a learning rate of"):
+            trained(x, x, "conv:2,3 | relu | conv:2,3 | conv:1,3", rate=rate)
     made = trained(x, np.abs(x), "conv:2,3 | relu | conv:1,3", rate=1e3, epochs=30)
     assert made.restarts > 0
     assert made.rate < 1e3
@@ -243,6 +278,7 @@ def test_a_scaling_of_other_columns_is_refused(tmp_path: Path) -> None:
         ("gaussian:3 | conv:1,3", "gaussian cannot be trained"),
         ("conv:1,3 | leaky_relu:-1", "a slope below 0 cannot be trained"),
         ("conv:1,0", "conv"),
+        ("conv:1000000000,3 | conv:1,1", "3,000,000,000 weights in a layer; at most 10,000,000 are trained"),
         ("", "empty"),
     ],
 )
@@ -263,6 +299,16 @@ def test_constant_and_short_and_huge_data() -> None:
     assert all(np.isfinite(tensor).all() for tensor in made.tensors.values())
 
 
+def test_padding_beyond_the_signal_is_learned_at_the_same_samples() -> None:
+    x = noise(900, 1)
+    plain, padded = (
+        trained(x, np.abs(x), f"conv:2,3{more} | tanh | conv:1,1", epochs=3) for more in ("", ",padding=5000")
+    )
+    assert padded.learned.scores[0].held == pytest.approx(plain.learned.scores[0].held, rel=1e-6)
+    for name, tensor in plain.tensors.items():
+        np.testing.assert_array_equal(tensor, padded.tensors[name])
+
+
 def test_what_does_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     noisy, clean = str(SAMPLES / "hello_noisy.wav"), str(SAMPLES / "hello.wav")
     out = ("-o", str(tmp_path / "m.safetensors"))
@@ -271,10 +317,11 @@ def test_what_does_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture
     for words, said in (
         ((noisy, clean, "--epochs", "3"), "--epochs is for training"),
         ((noisy, clean, *layers, "--taps", "3"), "--taps is for one linear layer"),
-        ((noisy, "--blind", *layers), "--blind is for one linear layer"),
+        ((noisy, "--blind", *layers, "--noise", "auto"), "--noise is for one linear layer"),
         ((noisy, clean, "--layers", "dense", "--seed", "1"), "--seed is for training, and a dense layer is solved"),
         ((*stocks, "-c", "price", "--layers", "dense"), "answers a stretch as a whole"),
-        ((*stocks, "--on", "differences", *layers), "--on differences is for one"),
+        ((noisy, clean, *layers, "--learning-rate", "inf"), "--learning-rate expects a number, got inf"),
+        ((noisy, clean, *layers, "--weight-decay", "nan"), "--weight-decay expects a number, got nan"),
     ):
         assert main(["learn", *words, *out]) == 2
         assert said in capsys.readouterr().err

@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from convcli.errors import ConvcliError, OutputError
@@ -64,7 +65,7 @@ def _run(words: list[str]) -> int:
             raise
         return closed_pipe()
     except ConvcliError as error:
-        _let_go_of_stdout()
+        _let_go_of_stdout(error)
         tell_error(error)
         return error.exit_code
     except Exception as error:
@@ -110,13 +111,13 @@ def closed_pipe() -> int:
     return 0
 
 
-def _let_go_of_stdout() -> None:
-    """After an error: what was written before it leaves, if it can."""
-    try:
-        if sys.stdout is not None:
+def _let_go_of_stdout(error: ConvcliError) -> None:
+    """What was written before an error leaves, if it can; not what belongs to an output that cannot be made."""
+    with suppress(OSError):
+        if sys.stdout is not None and not isinstance(error, OutputError):
             sys.stdout.flush()
-    except OSError:
-        _give_up(sys.stdout)
+            return
+    _give_up(sys.stdout)
 
 
 def _give_up(stream: TextIO | None) -> None:

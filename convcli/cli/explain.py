@@ -162,7 +162,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "convcli explain 1,2,3,4 1,2,1",
             "convcli explain 1,2,3,4,5,6 'box:3 | stride:2' --align causal --edge edge",
-            "head -9 prices.csv | convcli explain - ema:span=3 -c Close",
+            "head -9 prices.csv | convcli explain - 'sma:3 | diff' -c Close",
             "convcli explain '1,2,3;4,5,6;7,8,9' '0,-1,0;-1,5,-1;0,-1,0' --matrix",
         ),
     )(explain)

@@ -109,8 +109,8 @@ def learn(
         str | None,
         typer.Option(
             metavar="LAYERS",
-            help="Train a network: 'conv:8,7 | relu | conv:1,5'. dense: one weight for each pair of positions, beside "
-            "a filter.",
+            help="Train a network: 'conv:8,7 | relu | conv:1,5'; with --blind 'conv:16,65 | relu | conv:1,1'. dense: "
+            "one weight for each pair of positions, beside a filter.",
             show_default="one linear layer, solved",
         ),
     ] = None,

@@ -92,7 +92,7 @@ def warnings_of(learned: Learned, lesson: Lesson, facts: LearningFacts) -> Itera
         yield "what is held out holds no complete window: the errors are those of what was learned from"
     where = "on what was held out" if learned.held else "on what it was learned from"
     for name in learned.worse:
-        blind = lesson.blind and lesson.noise is None and name == "as it is"
+        blind = lesson.blind and lesson.noise is None and name == "as it is" and learned.scores[0].name == "the filter"
         hint = "; --noise auto uses the sample itself too" if blind else ""
         yield f"{learned.scores[0].name} is no better than {name!r} {where}{hint}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal as signals
 import threading
 from contextlib import contextmanager
@@ -55,29 +56,33 @@ class Training:
 
 def check_training(training: Training, asked: Asked) -> None:
     """Refuse what does not go together with --layers, or not without."""
+    given = [name for name, value in vars(training).items() if value is not None and name != "layers"]
+    option = f"--{given[0].replace('_', '-')}" if given else ""
     if training.layers is None:
-        given = [name for name, value in vars(training).items() if value is not None]
         if given:
-            option = f"--{given[0].replace('_', '-')}"
             raise RequestError(f"{option} is for training", hint='--layers "conv:8,7 | relu | conv:1,5"')
         return
-    if asked.blind:
-        raise RequestError("--blind is for one linear layer: a network would learn to give back what it reads")
-    if asked.on == "differences":
-        raise RequestError("--on differences is for one linear layer", hint="--on levels, or without --layers")
     if training.layers.strip() == DENSE:
-        given = [name for name, value in vars(training).items() if value is not None and name != "layers"]
+        if asked.blind:
+            raise RequestError("--blind is for filters: a dense layer has no neighbours", hint="without --layers dense")
         if given:
-            option = f"--{given[0].replace('_', '-')}"
             raise RequestError(f"{option} is for training, and a dense layer is solved", hint=f"without {option}")
         return
+    _check_numbers(training)
     for name, value, instead in (
         ("--taps", asked.taps, "the layers have their own: conv:8,7"),
         ("--ridge", asked.ridge, "--weight-decay"),
         ("--bias", asked.bias, "conv:8,7,bias=false"),
+        ("--noise", asked.noise, "a network gives back nothing of the sample itself"),
     ):
         if value is not None:
             raise RequestError(f"{name} is for one linear layer", hint=instead)
+
+
+def _check_numbers(training: Training) -> None:
+    for option, number in (("--learning-rate", training.learning_rate), ("--weight-decay", training.weight_decay)):
+        if number is not None and not math.isfinite(number):
+            raise RequestError(f"{option} expects a number, got {number:g}")
 
 
 @dataclass(frozen=True)

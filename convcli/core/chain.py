@@ -37,8 +37,8 @@ class Layer(Protocol):
         """How many channels come out of `count`."""
         ...
 
-    def padded(self, x: Array, starts: tuple[int, ...], ends: tuple[int | None, ...]) -> Array:
-        """`x`, which begins at the index starts[a] of axis a, extended where it lies outside of 0 ... ends[a]."""
+    def padded(self, x: Array, starts: tuple[int, ...], stops: tuple[int, ...], ends: tuple[int | None, ...]) -> Array:
+        """`x`, which begins at starts[a] of axis a, up to stops[a], extended where that is outside of 0 ... ends[a]."""
         ...
 
 
@@ -49,27 +49,42 @@ class Chain:
     ops: tuple[Op, ...]
     axes: int = 1
 
-    def needs(self, axis: int, start: int, stop: int) -> list[tuple[int, int]]:
-        """What each operation reads for the outputs [start, stop), and those outputs: one interval per boundary."""
-        spans = [(start, stop)]
-        for op in reversed(self.ops):
-            spans.append(op.reach[axis].needs(*spans[-1]))
+    def needs(self, axis: int, start: int, stop: int, n: int | None = None) -> list[tuple[int, int]]:
+        """What each operation reads for the outputs [start, stop), and those outputs: one interval per boundary.
+
+        n : the length of the signal, where it is known; a layer for which that is a circle then gets all of it
+        """
+        spans, circles = [(start, stop)], self._circles(axis, n)
+        for number in range(len(self.ops) - 1, -1, -1):
+            low, high = self.ops[number].reach[axis].needs(*spans[-1])
+            spans.append((low, max(high, circles.get(number, high))))
         return spans[::-1]
 
-    def reads(self, start: int, stop: int) -> list[tuple[int, int, int]]:
+    def _circles(self, axis: int, n: int | None) -> dict[int, int]:
+        """How long what comes to each layer is that pads with its other end."""
+        found: dict[int, int] = {}
+        if n is None or not self.waits:
+            return found
+        for number, op in enumerate(self.ops):
+            if number in self.layers and self.layers[number].waits:
+                found[number] = n
+            n = op.reach[axis].count(n)
+        return found
+
+    def reads(self, start: int, stop: int, n: int | None = None) -> list[tuple[int, int, int]]:
         """`needs` along axis 0 for outputs that follow those before: (from, low, high) for each boundary.
 
         An operation that holds values over gaps is given all samples `from` where the outputs before left off, even
         where a stride later in the chain skips them; it computes with those from `low` on.
         """
         before = self.needs(0, start - 1, start) if start > 0 else None
-        found = [(start, start, stop)]
+        found, circles = [(start, start, stop)], self._circles(0, n)
         for number in range(len(self.ops) - 1, -1, -1):
             op, (wanted, _, _) = self.ops[number], found[-1]
             low, high = op.reach[0].needs(wanted, stop)
             known = min(low, before[number][1]) if before is not None and op.holds else low
-            found.append((known, low, high))
-            stop = high
+            stop = max(high, circles.get(number, high))
+            found.append((known, low, stop))
         return found[::-1]
 
     def ready(self, axis: int, n: int) -> int:
@@ -226,21 +241,23 @@ class Job:
             shape = (*(max(0, stop - start) for start, stop in self.span), self.chain.channels(self.inputs.channels))
             first = self.inputs.parts[0]
             return np.empty(shape, self.chain.type_of_bytes if first.dtype == np.uint8 else sample_type(first))
-        along = self.chain.reads(*self.span[0])
-        across = [self.chain.needs(axis, *self.span[axis]) for axis in range(1, self.chain.axes)]
-        following = self.chain.reads(self.next_start, self.next_start + 1)
         x, ends = self.chain.taken(self.inputs()), self.ends
+        along = self.chain.reads(*self.span[0], ends[0])
+        across = [self.chain.needs(axis, *self.span[axis], ends[axis]) for axis in range(1, self.chain.axes)]
+        following = self.chain.reads(self.next_start, self.next_start + 1)
         for number, op in enumerate(self.chain.ops):
             if number and is_stored(x):  # sums of bytes in whole numbers
                 x = x.astype(np.float32)
             earlier = _Earlier(self.previous, number)
             known, low, _ = along[number]
+            wanted = ((along[number + 1][0], along[number + 1][2]), *(boundary[number + 1] for boundary in across))
             if number in self.chain.layers:
-                x = self.chain.layers[number].padded(x, (known, *(boundary[number][0] for boundary in across)), ends)
+                starts = (known, *(boundary[number][0] for boundary in across))
+                stops = tuple(r.needs(*span)[1] for r, span in zip(op.reach, wanted, strict=True))
+                x = self.chain.layers[number].padded(x, starts, stops, ends)
             ends = tuple(None if n is None else r.count(n) for n, r in zip(ends, op.reach, strict=True))
-            wanted = (along[number + 1][0], along[number + 1][2])
             met = earlier if low == known else _Met(x[: low - known], earlier)
-            y = op(x[low - known :], (wanted, *(boundary[number + 1] for boundary in across)), met)
+            y = op(x[low - known :], wanted, met)
             if op.holds:
                 self._held[number] = last_known(x[: max(following[number][0] - known, 0)], earlier)
             x = y

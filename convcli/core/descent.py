@@ -25,6 +25,10 @@ class Adam:
 
     def step(self, numbers: Vector, gradient: Vector, decays: Sequence[bool] | Vector) -> None:
         """Change `numbers` in place; `decays` is 1 for those that decay (weights), 0 for others (biases)."""
+        with np.errstate(over="ignore", invalid="ignore"):  # what diverges is seen by its loss
+            self._step(numbers, gradient, decays)
+
+    def _step(self, numbers: Vector, gradient: Vector, decays: Sequence[bool] | Vector) -> None:
         self.count += 1
         numbers -= self.rate * self.decay * np.asarray(decays) * numbers
         self.mean += (1 - 0.9) * (gradient - self.mean)

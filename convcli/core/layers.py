@@ -71,13 +71,10 @@ class Conv:
     @property
     def _spare(self) -> tuple[tuple[int, int], ...]:
         """Inputs on both sides of a window that are read only to be repeated outside, or to have begun at all."""
-        geometry = zip(self.widths, self.before, self.step, self.growth, strict=True)
-        return tuple(self._spare_along(*each) for each in geometry)
+        return tuple(map(self._spare_along, self.widths, self.before, self.growth))
 
-    def _spare_along(self, width: int, left: int, step: int, growth: int) -> tuple[int, int]:
+    def _spare_along(self, width: int, left: int, growth: int) -> tuple[int, int]:
         after, right = width - 1 - left, growth + width - 1 - left
-        if self.padding == "wrap":
-            return 0, step - 1 + max(left, right, 0)
         if self.padding == "reflect":
             return max(0, 2 * right + 1 - width), max(0, left - after)
         if self.padding == "edge":
@@ -95,20 +92,24 @@ class Conv:
         """The channels of the weights, and what goes past them."""
         return len(self.weights) + self.beside
 
-    def padded(self, x: Array, starts: tuple[int, ...], ends: tuple[int | None, ...]) -> Array:
+    def padded(self, x: Array, starts: tuple[int, ...], stops: tuple[int, ...], ends: tuple[int | None, ...]) -> Array:
         """Extend `x` by the layer's own padding."""
         if self.padding is None:
             return x
-        for axis, (start, n) in enumerate(zip(starts, ends, strict=True)):
-            x = _extended(x, axis, start, n, self.padding)
+        for axis, (start, stop, n) in enumerate(zip(starts, stops, ends, strict=True)):
+            x = _extended(x, axis, start, stop, n=n, rule=self.padding)
         return x
 
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
         """Convolve; NaN in `x` is missing."""
         x = x[tuple(slice(low, n - high) for (low, high), n in zip(self._spare, x.shape, strict=False))]
-        inputs = x[..., :-1] if self.beside else x
-        y = self._over_gaps(inputs, earlier) if gaps.any_missing(inputs) else self._summed(inputs)
-        return np.concatenate([y, self._standing_at(x, y.shape)[..., -1:]], axis=-1) if self.beside else y
+        if not self.beside:
+            return self._filtered(x, earlier)
+        y = self._filtered(x[..., :-1], _but_last(earlier))
+        return np.concatenate([y, self._standing_at(x, y.shape)[..., -1:]], axis=-1)
+
+    def _filtered(self, x: Array, earlier: Earlier) -> Array:
+        return self._over_gaps(x, earlier) if gaps.any_missing(x) else self._summed(x)
 
     def _summed(self, x: Array) -> Array:
         geometry: dict[str, Any] = {"step": self.step, "dilation": self.dilation, "groups": self.groups}
@@ -150,6 +151,16 @@ class Conv:
         return x[places]
 
 
+def _but_last(earlier: Earlier) -> Earlier:
+    """What was met before in all channels but the last."""
+
+    def held() -> Array | None:
+        values = earlier()
+        return None if values is None else values[..., :-1]
+
+    return held
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Complete:
     """A pool of which only windows that are complete count, as in torch: floor((n - size) / step) + 1 outputs."""
@@ -171,12 +182,11 @@ class Complete:
         return self.op(x, span, earlier)
 
 
-def _extended(x: Array, axis: int, start: int, n: int | None, rule: Edge) -> Array:
-    """One axis of `x`, which begins at `start`, extended outside of 0 ... n; None: it has not ended yet."""
-    stop = start + x.shape[axis]
+def _extended(x: Array, axis: int, start: int, stop: int, *, n: int | None, rule: Edge) -> Array:
+    """One axis of `x`, which begins at `start`, up to `stop`, extended outside of 0 ... n; None: not ended yet."""
     end = stop if n is None else n
     if start >= 0 and stop <= end:
-        return x
+        return x[(slice(None),) * axis + (slice(stop - start),)]
     index = inside(np.arange(start, stop), end, rule) if end > 0 else np.full(stop - start, OUTSIDE)
     outside = index == OUTSIDE
     # What lies beyond what padding repeats is read for the geometry alone.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -160,9 +161,13 @@ class Placed:
 
 @dataclass(frozen=True)
 class Net:
-    """Layers one after the other; means and sums over windows side by side are taken into the layer that follows."""
+    """Layers one after the other; means and sums over windows side by side are taken into the layer that follows.
+
+    blind : the tap of the first layer with weights, on each axis, that stays 0, so that no output sees its own sample
+    """
 
     layers: tuple[Layer, ...]
+    blind: Sizes | None = None
 
     @classmethod
     def of(cls, layers: Iterable[Layer]) -> Net:
@@ -183,8 +188,17 @@ class Net:
 
     @property
     def parameters(self) -> int:
-        """How many numbers are learned."""
+        """How many numbers there are."""
         return sum(layer.parameters for layer in self.layers)
+
+    @cached_property
+    def left_out(self) -> npt.NDArray[np.int64]:
+        """Those of them that stay 0."""
+        numbers = np.zeros(self.parameters)
+        if self.blind is not None:
+            at: Any = (slice(None), slice(None), *self.blind)
+            self.tensors(numbers)[0][0][at] = 1
+        return np.flatnonzero(numbers)
 
     def laid_out(self, outputs: Sizes) -> list[Placed]:
         """The layers with the sizes at which they make at least so many outputs."""
@@ -225,7 +239,9 @@ class Net:
         for layer in self.weighted:
             bound = 1 / math.sqrt(math.prod(layer.weights[1:]))
             parts.append(random.uniform(-bound, bound, layer.parameters))
-        return np.concatenate(parts)
+        numbers = np.concatenate(parts)
+        numbers[self.left_out] = 0
+        return numbers
 
     def tensors(self, numbers: Vector) -> list[tuple[Vector, Vector | None]]:
         """Views of the weights (out, in / groups, k...) and biases (out,) of each layer that has some."""

@@ -12,14 +12,21 @@ if TYPE_CHECKING:
 
     from convcli.signals import Array
 
-# Beyond this length of a template a tile is no longer four times as long, but twice: memory.
+# Beyond this length of a template a tile is no longer five times as long, but twice: memory.
 LONG = 256
+# A tile has at least this side, which is in the cache with all that is made of it.
+LEAST = 320
 
 
 def tile_side(k: int) -> int:
-    """The length of a tile's side for a template of `k` pixels along it: a power of two."""
-    wanted = 4 * k - 1 if k <= LONG else 2 * k
-    return max(256, 1 << wanted.bit_length())
+    """The length of a tile's side for a template of `k` pixels along it: one that transforms well.
+
+    No power of two: its columns share the few lines of the cache that they fall into, and take a third longer.
+    """
+    import cv2
+
+    side = cv2.getOptimalDFTSize(max(LEAST, (5 if k <= LONG else 2) * k))
+    return side if side & (side - 1) else cv2.getOptimalDFTSize(side + 1)
 
 
 class Correlator:

@@ -51,6 +51,11 @@ class Sums:
         """How many windows there were."""
         return round(float(self.gram[-1, -1]))
 
+    @property
+    def finite(self) -> bool:
+        """Whether no square was too large for a number."""
+        return all(bool(np.isfinite(each).all()) for each in (self.gram, self.cross, self.energy))
+
     def add(self, other: Sums) -> None:
         """Take in the sums over other windows."""
         self.gram += other.gram

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,8 @@ def _read_tap(item: str) -> float:
 def _fitted(taps: Taps, text: str, signal: Signal) -> Taps:
     """`taps` with as many axes as the signal has; one row is a (1, k) kernel on a picture."""
     refuse_huge(taps.size, f"kernel {text[:40]}", "fewer taps")
+    if taps.size and float(np.abs(taps).max()) > sys.float_info.max / taps.size:
+        raise UnitError("the taps add up to more than the largest number; divide them all by one factor")
     if signal.axes == 2:
         return np.atleast_2d(taps)
     if taps.ndim == 2 and min(taps.shape) > 1:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCALED = ("inputs", "outputs")
+On = Literal["levels", "differences"]
 
 # What stands between the parts of a name, in whatever library's spelling.
 _PATH = re.compile(r"[\[\]'\"/.]+")
@@ -31,7 +32,8 @@ class Model:
 
     path : of the file; layers : as in FILTER, `conv:stride=2 | relu | conv`
     tensors : `weight` and `bias` by the number of their layer, as torch.nn.Sequential counts
-    rate, medium, columns, target : of the signal that it was learned from, where the file says so
+    rate, medium, columns, targets : of the signal that it was learned from, where the file says so
+    on : whether it sees the columns as they are, or their changes, and answers with the change of the target
     scaling : a mean and a unit of each channel that comes in (`inputs`) and goes out (`outputs`), if the network works
         on (x - mean) / unit
     """
@@ -45,6 +47,7 @@ class Model:
     columns: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     scaling: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    on: On = "levels"
     about: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -64,12 +67,12 @@ def model(path: str, *, layers: str = "") -> Model:
     path : tensors `0.weight` (out, in / groups, k...) and `0.bias`, numbered as in torch.nn.Sequential.
     layers : layers="conv:stride=2 | leaky_relu:0.1 | conv", where the file does not say so itself. conv takes stride=,
     padding= (a number or same), padding_mode= (zeros, reflect, replicate, circular), dilation= and groups=; every other
-    layer is a step: the activations and the pools.
+    layer is a step: the activations and the pools (adaptive ones with the bins of torch); flatten | dense is a Linear.
     Without any padding= the layers are filters: aligned by --align and extended by --edge once for the whole chain;
     `--edge valid` is what torch computes. With a padding= each layer pads its own input as torch does, and the answer
     is that of torch in every sample; with --align causal all of the padding comes first.
-    Pictures enter as 0 ... 1 and leave so; columns in the scaling that the file carries, if it does. One channel in and
-    out: every channel of the signal is filtered by itself.
+    Pictures enter as 0 ... 1 and leave so; columns in the scaling that the file carries, if it does, and as changes
+    where it says `on: differences`. One channel in and out: every channel of the signal is filtered by itself.
     Raises InputError for a file that is no sane safetensors, RequestError where model and signal do not fit.
     """
     return read_model(Path(path).expanduser(), layers=layers)
@@ -95,6 +98,7 @@ def read_model(path: Path, *, layers: str = "") -> Model:
         columns=_names(path, file.metadata.get("columns")),
         targets=_names(path, file.metadata.get("targets")),
         scaling=_scaling(path, file.metadata.get("scaling")),
+        on=_on(path, file.metadata),
         about=file.metadata,
     )
 
@@ -244,6 +248,18 @@ def _names(path: Path, text: str | None) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: expected a list of names in its metadata, got {text!r}")
     return tuple(names)
+
+
+def _on(path: Path, about: Mapping[str, str]) -> On:
+    """What the network sees; the one level that a change is added to is among what it reads."""
+    on = about.get("on", "levels")
+    columns, targets = (_names(path, about.get(name)) for name in ("columns", "targets"))
+    if on == "levels":
+        return "levels"
+    if on != "differences" or len(targets) != 1 or targets[0] not in columns:
+        message = f"{path}: its metadata says on {on!r} of {', '.join(targets) or 'nothing'}"
+        raise InputError(f"{message}; expected levels, or differences of one of its columns")
+    return "differences"
 
 
 def _scaling(path: Path, text: str | None) -> dict[str, tuple[tuple[float, float], ...]]:

@@ -56,11 +56,11 @@ def read_weights(path: Path) -> WeightFile:
             raise _bad(path, f"{size:,} bytes are more than a model of {LARGEST_FILE >> 30} GB has")
         with path.open("rb") as file:
             header = _header(path, file.read(8), size, file)
+            metadata = _metadata(path, header.pop(METADATA, {}))
+            _check_places(path, header, size - file.tell())
             data = file.read()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    metadata = _metadata(path, header.pop(METADATA, {}))
-    _check_places(path, header, len(data))
     return WeightFile({name: _tensor(path, name, entry, data) for name, entry in header.items()}, metadata)
 
 
@@ -83,12 +83,26 @@ def _header(path: Path, prefix: bytes, size: int, file: Any) -> dict[str, Any]:
     if 8 + length > size:
         raise _bad(path, f"truncated: the header is said to have {length:,} bytes, and {size - 8:,} are there")
     try:
-        header = json.loads(file.read(length).decode("utf-8"))
+        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
+    except _TwiceError as error:
+        raise _bad(path, f"its header says {error.args[0]!r} twice") from None
     except (ValueError, RecursionError):
         raise _bad(path, "its header is not JSON") from None
     if not isinstance(header, dict):
         raise _bad(path, "its header is no map of names to tensors")
     return header
+
+
+class _TwiceError(Exception):
+    """A name that stands twice in one map."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(next(name for name in names if names.count(name) > 1))
+    return found
 
 
 def _metadata(path: Path, found: Any) -> dict[str, str]:

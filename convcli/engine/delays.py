@@ -180,7 +180,8 @@ class _Meetings:
         """Both about their levels, or their changes, with nothing where a sample is missing."""
         if self.differences:
             last, now.last = now.last, (x[-1:], y[-1:])
-            x, y = np.diff(np.concatenate([last[0], x]), axis=0), np.diff(np.concatenate([last[1], y]), axis=0)
+            with np.errstate(invalid="ignore"):  # from one infinite number to the next nothing is known
+                x, y = np.diff(np.concatenate([last[0], x]), axis=0), np.diff(np.concatenate([last[1], y]), axis=0)
         x, y = x - now.level[0], y - now.level[1]
         return np.nan_to_num(x, posinf=0.0, neginf=0.0), np.nan_to_num(y, posinf=0.0, neginf=0.0)
 

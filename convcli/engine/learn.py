@@ -28,6 +28,9 @@ __all__ = ["Delay", "Learned", "Lesson", "Score", "learn", "model_of"]
 MOST_WEIGHTS = 6000
 """A layer with more inputs than this to one output is refused: its equations would take some 300 MB."""
 
+# What samples are to a model, whatever a file stores them as.
+UNITS = {"audio": "-1 ... 1", "image": "0 ... 1"}
+
 # What varies by less than this part of its power is constant but for the rounding of sums.
 ROUNDING = 1e-13
 
@@ -135,7 +138,7 @@ def _learned(lesson: Lesson, lanes: Lanes, train: Sums, held: Sums, reference: R
         message = f"{train.count:,} complete windows to learn {needed:,} weight{'s' * (needed != 1)} from"
         hint = "windows lie in one signal (or group) and hold no missing value: more data, fewer --taps, less --holdout"
         raise InputError(message, hint=hint)
-    if not (np.isfinite(train.gram).all() and np.isfinite(train.cross).all()):
+    if not (train.finite and held.finite):
         raise InputError("the samples are so large that their squares overflow", hint="scale them first: gain:0.001")
     if _constant(train):
         raise InputError("the input is constant where it is learned from: there is nothing to learn")
@@ -215,6 +218,7 @@ def model_of(
     metadata = {
         "layers": layers_of(learned),
         "medium": signal.medium,
+        "units": UNITS.get(signal.medium, "as they are"),
         "align": lesson.align,
         "task": task_of(lesson),
         "facts": json.dumps(facts),

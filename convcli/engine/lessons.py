@@ -183,11 +183,16 @@ class Cutter:
         if not opened:
             raise InputError("the input holds no samples")
 
+    @property
+    def length(self) -> int | None:
+        """How many samples both have, where that is known beforehand and they are one signal."""
+        known = [each.signal.shape[0] for each in (self.source, self.target) if each is not None]
+        return None if None in known else min(n for n in known if n is not None)
+
     def _lengths(self, workers: Workers) -> dict[bytes, int]:
         """The samples of each signal; a table is read once more to count its rows, as is a pipe."""
-        known = [each.signal.shape[0] for each in (self.source, self.target) if each is not None]
-        if None not in known:
-            return {b"": min(n for n in known if n is not None)}
+        if self.length is not None:
+            return {b"": self.length}
         counts: dict[bytes, int] = defaultdict(int)
         for group, x, _ in self.arrivals(workers):
             counts[group] += len(x)
@@ -241,7 +246,8 @@ class Cutter:
             if y.shape[1] < 1:
                 return
         if self.lesson.differences:
-            x, y = np.diff(x, axis=0), y - now.y[low - now.first : high - now.first]
+            with np.errstate(invalid="ignore"):  # from one infinite number to the next nothing is known
+                x, y = np.diff(x, axis=0), y - now.y[low - now.first : high - now.first]
         x, y = self._near_zero(x, y)
         known = self._known(x, y)
         self.passed_over += len(y) - sum(last - first for first, last in known)
@@ -256,7 +262,8 @@ class Cutter:
         y, late = now.y[low - now.first : high - now.first], now.y[low + self.shift - now.first :][: high - low]
         change = (late - y)[np.isfinite(y).all(axis=1)]
         total, count = self.unchanged[held]
-        self.unchanged[held] = total + float(np.square(change).sum()), count + change.size
+        with np.errstate(over="ignore"):  # as of the sums, which are looked at in the end
+            self.unchanged[held] = total + float(np.square(change).sum()), count + change.size
 
     def _across(self, x: Array, y: Array) -> tuple[Array, Array]:
         """The columns of a picture that have complete windows and a target `across` further on."""

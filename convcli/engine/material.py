@@ -1,4 +1,4 @@
-"""What a network is trained on: signals and their targets in memory, and the windows that are cut from them.
+"""What a network is trained on: signals and their targets, and the windows that are cut from them.
 
 Every output of a network stands at one sample of the input, as it will when `model:` runs it, and its target is that of
 this sample: of a network with strides or pools every other sample, or fewer, has a target. Which samples an output may
@@ -8,15 +8,19 @@ it is held out. Windows of many outputs are then cut anywhere; what may not be l
 
 from __future__ import annotations
 
+import math
+import os
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcli.engine.lessons import Cutter, Reference
+from convcli.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -30,6 +34,11 @@ if TYPE_CHECKING:
     Places = npt.NDArray[np.int64]
 
 Sizes = tuple[int, ...]
+
+# A larger array of samples is kept in a temporary file.
+IN_MEMORY = 1 << 30
+# Numbers whose sums are made at a time.
+ROWS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -73,69 +82,131 @@ def segments_of(
     *,
     stand: Stand,
     lags: Sequence[Sizes],
+    dtype: Any = None,
 ) -> list[Segment]:
     """Every signal of the pairs; each group of a table, and each channel where all share one filter, is one.
 
-    lags : how much later the target of each pair is, along each sample axis
+    lags : how much later the target of each pair is, along each sample axis; dtype : of the samples, None as they come
     """
     found = []
     for (source, target), lag in zip(pairs, lags, strict=True):
-        parts: dict[bytes, list[tuple[Array, Array]]] = {}
-        for group, x, y in Cutter(lesson, lanes, Reference(), source, target).arrivals(workers):
-            parts.setdefault(group, []).append((x, y))
-        for pieces in parts.values():
-            x, y = (np.concatenate(each) for each in zip(*pieces, strict=True))
-            shift = (lag[0] + lesson.ahead, *lag[1:])
-            lots = [(x, y)] if not lanes.shared else [(x[..., [c]], y[..., [c]]) for c in range(lanes.shared)]
-            found += [_segment(*lot, stand, shift, lesson.holdout) for lot in lots]
+        shift = (lag[0] + lesson.ahead, *lag[1:])
+        for x, y in _signals(Cutter(lesson, lanes, Reference(), source, target), workers, dtype):
+            lots = [slice(c, c + 1) for c in range(lanes.shared)] or [slice(None)]
+            found += [_segment(lesson, x[..., lot], y[..., lot], stand, shift) for lot in lots]
     return found
 
 
-def _segment(x: Array, y: Array, stand: Stand, shift: Sizes, holdout: float) -> Segment:
-    n = len(x)
+def _signals(cutter: Cutter, workers: Workers, dtype: Any) -> list[tuple[Array, Array]]:
+    """The samples and targets of each signal, which may be written to."""
+    n = cutter.length
+    parts: dict[bytes, tuple[list[Array], list[Array]]] = {}
+    whole: list[Array] = []
+    at = 0
+    for group, *pair in cutter.arrivals(workers):
+        if n is None:
+            for some, each in zip(parts.setdefault(group, ([], [])), pair, strict=True):
+                some.append(each.astype(dtype or each.dtype, copy=False))
+            continue
+        whole = whole or [room((n, *each.shape[1:]), dtype or each.dtype) for each in pair]
+        for into, each in zip(whole, pair, strict=True):
+            into[at : at + len(each)] = each
+        at += len(pair[0])
+    if whole:
+        return [(whole[0][:at], whole[1][:at])]
+    return [(np.concatenate(x), np.concatenate(y)) for x, y in parts.values()]
+
+
+def _segment(lesson: Lesson, x: Array, y: Array, stand: Stand, shift: Sizes) -> Segment:
+    n, now = len(x), y
     for axis, lag in enumerate(shift):
         y = _shifted(y, axis, lag)
+    if lesson.differences:
+        x, y = x - _shifted(x, 0, -1), y - now
     good_x, good_y = (np.asarray(np.isfinite(each).all(axis=-1)) for each in (x, y))
-    known: Flags = good_y & complete(good_x, stand)
-    border = n - round(n * holdout)
-    at = np.arange(n).reshape(-1, *(1,) * (x.ndim - 2))
-    train = known & (at < border - max(stand.after[0], shift[0], 0))
-    held = known & (at >= border + max(0, -shift[0]))
-    return Segment(x=np.where(good_x[..., None], x, 0), y=np.where(good_y[..., None], y, 0), train=train, held=held)
+    known: Flags = complete(good_x, stand)
+    known &= good_y
+    border = n - round(n * lesson.holdout)
+    train, held = known.copy(), known
+    train[max(0, border - max(stand.after[0], shift[0], 0)) :] = False
+    held[: border + max(0, -shift[0])] = False
+    for each, good in ((x, good_x), (y, good_y)):
+        if not good.all():
+            each[~good] = 0
+    return Segment(x=x, y=y, train=train, held=held)
 
 
 def _shifted(y: Array, axis: int, lag: int) -> Array:
     """What stands `lag` later along `axis`, NaN where nothing does."""
     if lag == 0:
         return y
-    moved = np.full_like(y, np.nan)
+    moved = room(y.shape, y.dtype)
+    moved[...] = np.nan
     into, of = [slice(None)] * y.ndim, [slice(None)] * y.ndim
     into[axis], of[axis] = (slice(0, -lag), slice(lag, None)) if lag > 0 else (slice(-lag, None), slice(0, lag))
     moved[tuple(into)] = y[tuple(of)]
     return moved
 
 
+def room(shape: Sizes, dtype: Any) -> npt.NDArray[Any]:
+    """An array of zeros; beyond IN_MEMORY bytes in a file that goes with it, so that the system may put it aside."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size <= IN_MEMORY:
+        return np.zeros(shape, dtype)
+    try:
+        with tempfile.TemporaryFile() as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+            return np.memmap(file, dtype, "r+", shape=shape)
+    except OSError as error:
+        message = f"{tempfile.gettempdir()} has no room for {size / 1e9:.1f} GB of samples: {error.strerror or error}"
+        raise OutputError(message, hint="TMPDIR names another folder") from error
+
+
+def known_parts(segments: Sequence[Segment], samples: str, flags: str) -> Iterator[Array]:
+    """The `x` or `y` of all signals where `flags` (train, held) are, (n, channels) float64, some rows at a time."""
+    for each in segments:
+        values, chosen = getattr(each, samples), getattr(each, flags)
+        rows = max(1, ROWS // math.prod(values.shape[1:]))
+        for first in range(0, len(values), rows):
+            some = slice(first, first + rows)
+            if chosen[some].any():
+                yield values[some][chosen[some]].astype(np.float64)
+
+
 def powers(segments: Sequence[Segment]) -> tuple[float, float | None]:
     """The root mean square of the targets where something is learned, and of what is held out, None if nothing is."""
     found = []
-    for name in ("train", "held"):
-        known = np.concatenate([each.y[getattr(each, name)] for each in segments]).astype(np.float64)
-        found.append(float(np.sqrt(np.square(known).mean())) if len(known) else None)
+    for flags in ("train", "held"):
+        power, count = 0.0, 0
+        for known in known_parts(segments, "y", flags):
+            power, count = power + float(np.vdot(known, known)), count + known.size
+        found.append(math.sqrt(power / count) if count else None)
     return found[0] or 0.0, found[1]
 
 
 def complete(good: Flags, stand: Stand) -> Flags:
     """Where all samples from `before` to `after` on each axis exist and are good."""
     for axis, (before, after) in enumerate(zip(stand.before, stand.after, strict=True)):
-        low, high = max(0, before), max(0, after)
-        margins = [(0, 0)] * good.ndim
-        margins[axis] = (low, high)
-        bad = np.pad(~good, margins, constant_values=True)
-        sums = np.insert(np.cumsum(bad, axis=axis), 0, 0, axis=axis)
-        n = good.shape[axis]
-        first, last = np.arange(n) + low - before, np.arange(n) + low + after + 1
-        good = np.take(sums, last, axis=axis) == np.take(sums, first, axis=axis)
+        good = _complete_along(good, axis, before, after)
     return good
+
+
+def _complete_along(good: Flags, axis: int, before: int, after: int) -> Flags:
+    n = good.shape[axis]
+    if good.all():
+        found = np.zeros(good.shape, bool)
+        found[(slice(None),) * axis + (slice(max(0, before), max(0, n - max(0, after))),)] = True
+        return found
+    low, high = max(0, before), max(0, after)
+    margins = [(0, 0)] * good.ndim
+    margins[axis] = (low, high)
+    bad = np.pad(~good, margins, constant_values=True)
+    sums = np.insert(np.cumsum(bad, axis=axis), 0, 0, axis=axis)
+    first, last = np.arange(n) + low - before, np.arange(n) + low + after + 1
+    return np.asarray(np.take(sums, last, axis=axis) == np.take(sums, first, axis=axis))
 
 
 class Material:
@@ -150,9 +221,9 @@ class Material:
         tops = np.cumsum([self.margin[0], *(h + self.margin[0] for h in heights)])
         shape = (int(tops[-1]), *(max(e.x.shape[1] for e in segments) + 2 * m for m in self.margin[1:]))
         self.tops, self.sizes = tops[:-1], [each.train.shape for each in segments]
-        self.x = np.zeros((*shape, segments[0].x.shape[-1]), dtype)
-        self.y = np.zeros((*shape, segments[0].y.shape[-1]), dtype)
-        self.train, self.held = np.zeros(shape, bool), np.zeros(shape, bool)
+        self.x = room((*shape, segments[0].x.shape[-1]), dtype)
+        self.y = room((*shape, segments[0].y.shape[-1]), dtype)
+        self.train, self.held = room(shape, bool), room(shape, bool)
         for top, each in zip(self.tops, segments, strict=True):
             place = (slice(top, top + len(each.x)), *(slice(m, m + each.x.shape[1]) for m in self.margin[1:]))
             self.x[place], self.y[place] = each.x, each.y
@@ -172,7 +243,9 @@ class Material:
         found = []
         for top, size in zip(self.tops, self.sizes, strict=True):
             corner = (int(top), *self.margin[1:])
-            starts = tuple(c + s for c, s in zip(corner, self.stand.start, strict=True))
+            # Outputs before the signal, which padding makes, are compared with nothing.
+            places = (max(s, s % t) for s, t in zip(self.stand.start, self.stand.step, strict=True))
+            starts = tuple(c + s for c, s in zip(corner, places, strict=True))
             stops = tuple(s + n for s, n in zip(starts, size, strict=True))
             found.append(self._grid(self.held if held else self.train, starts, stops))
         return np.concatenate(found)

@@ -10,8 +10,9 @@ import numpy as np
 from convcli.core.chain import Chain
 from convcli.core.kernel import Kernel
 from convcli.designs.learned import ConvLayer, DenseLayer, Model
-from convcli.engine.networks import Network, WrittenLayer, weights_of, widths_of, written_layers
+from convcli.engine.networks import Network
 from convcli.engine.plan import BoundLayer, BoundStep, Rules, bind_made
+from convcli.engine.written import WrittenLayer, weights_of, widths_of, written_layers
 from convcli.errors import RequestError
 from convcli.signals import Signal
 
@@ -55,6 +56,8 @@ def bind_model(model: Model, call: Call, step: Step, signal: Signal, rules: Rule
 def _remark(model: Model, rules: Rules) -> str:
     count = model.parameters
     told = f"{model.layers}, {count:,} parameter{'s' if count != 1 else ''}"
+    if model.on == "differences":
+        told += f"; of changes, added to {model.targets[0]}"
     if model.align is not None and model.align != rules.align:
         told += f"; it was learned with --align {model.align} and runs with --align {rules.align}"
     return told
@@ -98,6 +101,7 @@ def _single_kernel(model: Model, layers: list[WrittenLayer], signal: Signal) -> 
     spec, tensors = layers[0].spec, model.tensors.get(0, {})
     if (
         model.scaling
+        or model.on == "differences"
         or len(layers) != 1
         or not isinstance(spec, ConvLayer)
         or spec.padding is not None

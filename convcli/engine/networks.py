@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,81 +12,25 @@ from convcli.core.chain import Chain
 from convcli.core.layers import Complete, Conv
 from convcli.core.ops import Op, Pointwise
 from convcli.core.whole import Reduce
-from convcli.designs.learned import LAYERS, ConvLayer, DenseLayer, FlattenLayer, Model, PaddingMode
-from convcli.engine.grammar import parse
-from convcli.engine.plan import BoundLayer, BoundStep, Rules, arguments_of, bind, injected, signal_after
+from convcli.designs.learned import ConvLayer, DenseLayer, FlattenLayer, PaddingMode
+from convcli.engine.changes import changes_of, onto_level, refuse_pool
+from convcli.engine.plan import BoundLayer, BoundStep, bind, signal_after, valid_count
+from convcli.engine.written import bias_of, weights_of, widths_of
 from convcli.errors import RequestError
-from convcli.units import UnitError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from convcli.core.extend import Edge
+    from convcli.designs.learned import Model
     from convcli.designs.registry import Step
-    from convcli.designs.weights import Tensor
     from convcli.engine.grammar import Call
+    from convcli.engine.plan import Rules
+    from convcli.engine.written import WrittenLayer
     from convcli.signals import Signal
 
 EDGES: dict[PaddingMode, Edge] = {"zeros": "zero", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 POOLS = ("avg_pool", "sum_pool", "max_pool", "min_pool")
-
-
-@dataclass(frozen=True)
-class WrittenLayer:
-    """A layer as written and what its design made of it; None for one that is a step."""
-
-    call: Call
-    spec: ConvLayer | DenseLayer | FlattenLayer | None
-
-
-def written_layers(text: str, signal: Signal, rules: Rules) -> list[WrittenLayer]:
-    """The layers of `conv:8,7 | relu | conv:1,5`. RequestError points at what is wrong."""
-    layers = []
-    for call in parse(text):
-        step = LAYERS.get(call.name)
-        if step is None:
-            layers.append(WrittenLayer(call, None))
-            continue
-        values, _ = arguments_of(call, step, signal)
-        try:
-            layers.append(WrittenLayer(call, step.design(**values, **injected(step, signal, rules))))
-        except UnitError as error:
-            raise call.error(f"{call.name}: {error}") from None
-    return layers
-
-
-def widths_of(shape: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:
-    """How many neighbouring samples windows of `shape` span."""
-    return tuple(1 + (k - 1) * d for k, d in zip(shape, dilation, strict=True))
-
-
-def weights_of(model: Model, number: int, layer: WrittenLayer, spec: ConvLayer, signal: Signal) -> Tensor:
-    """The weights of a convolution layer, (out, in / groups, k...), as the layer is written."""
-    weights = model.tensors[number]["weight"]
-    if weights.ndim != signal.axes + 2:
-        wanted = "(out, in, k)" if signal.axes == 1 else "(out, in, height, width)"
-        message = f"{model.path}: {number}.weight has the shape {weights.shape}, and this signal needs {wanted}"
-        raise RequestError(
-            message, hint="one-dimensional models are for sound and tables, two-dimensional for pictures"
-        )
-    if (spec.out or len(weights)) != len(weights) or (spec.size or weights.shape[2:]) != weights.shape[2:]:
-        raise layer.call.error(f"{model.path}: {number}.weight has the shape {weights.shape}, which is another layer")
-    if len(weights) % spec.groups:
-        raise layer.call.error(f"{spec.groups} groups do not share {len(weights)} channels evenly")
-    return weights
-
-
-def _bias(model: Model, number: int, layer: WrittenLayer, out: int, bias: bool | None) -> Tensor | None:  # noqa: FBT001
-    """The bias of a layer, (out,); equinox keeps it as (out, 1)."""
-    stored = model.tensors[number].get("bias")
-    if bias is not None and bias != (stored is not None):
-        raise layer.call.error(f"{model.path} has {'no' if bias else 'a'} {number}.bias")
-    if stored is None:
-        return None
-    if stored.size != out or stored.shape[:1] != (out,):
-        message = f"{model.path}: {number}.bias has the shape {stored.shape}, expected ({out},)"
-        raise layer.call.error(message)
-    return stored.reshape(out)
 
 
 class Network:
@@ -109,12 +54,12 @@ class Network:
         self.as_torch = self.pads and rules.align == "center"
         self.beside, self.copies = self._lanes()
         self.place = self._scaled(signal)
-        self.start, self.ops = (
-            signal,
-            self._scaling(1 / signal.full_scale) + self._units("inputs", len(signal.channels)),
-        )
+        self.start, self.ops = signal, self._scaling(1 / signal.full_scale)
         self.done: list[BoundStep] = []
         self.told: list[BoundLayer] = []
+        if model.on == "differences":
+            self._differ()
+        self.ops += self._units("inputs", len(signal.channels))
 
     # --- channels ---
 
@@ -164,13 +109,35 @@ class Network:
         if not self.model.scaling:
             return []
         pairs = self.model.scaling[name]
+        pairs *= self.copies if len(pairs) == 1 else 1
         if len(pairs) != count:
             message = f"{self.model.path} has a scaling of {len(pairs)} {name}, and there are {count}"
             raise RequestError(message, hint=self._hint(count))
+        if self.model.on == "differences":
+            pairs = (*pairs, (0.0, 1.0))  # the level as it is
         mean, unit = np.array(pairs).T
         if name == "inputs":
             return [Pointwise(function=lambda x: ((x - mean) / unit).astype(x.dtype), axes=self.signal.axes)]
         return [Pointwise(function=lambda x: (x * unit + mean).astype(x.dtype), axes=self.signal.axes)]
+
+    def _differ(self) -> None:
+        """Changes take the place of the levels; that to which one is added in the end goes past the network."""
+        count = len(self.model.columns)
+        if self.signal.axes != 1 or len(self.signal.channels) != count:
+            message = f"{self.model.path} predicts changes of a table with {count} column{'s' * (count != 1)}"
+            raise RequestError(f"{message}, and this has {len(self.signal.channels)}", hint=self._hint(count))
+        level = self.model.columns.index(self.model.targets[0])
+        self.ops.append(changes_of(len(self.signal.channels), level, self.rules.missing))
+        self.beside = True
+        names = (*self.place.channels, "level")
+        self.place = replace(self.place, channels=names, alpha=len(names) - 1)
+
+    def _add_level(self) -> None:
+        made = len(self.place.channels) - 1
+        if made != 1:
+            raise RequestError(f"{self.model.path} predicts the change of one column, and its layers make {made}")
+        self.beside = False
+        self._append((onto_level(self.rules.missing),))
 
     # --- layers ---
 
@@ -184,7 +151,10 @@ class Network:
             elif not isinstance(self._next(number), DenseLayer):
                 raise layer.call.error("flatten stands before dense and nowhere else")
             self.told.append(self._told(number, layer))
-        self.ops += self._units("outputs", len(self.place.channels)) + self._scaling(self.signal.full_scale)
+        differs = self.model.on == "differences"
+        self.ops += self._units("outputs", len(self.place.channels) - differs) + self._scaling(self.signal.full_scale)
+        if differs:
+            self._add_level()
         after = replace(self.place, full_scale=self.signal.full_scale, channels=self._names(self.place))
         if self.signal.alpha is not None and after.channels == self.signal.channels:
             after = replace(after, alpha=self.signal.alpha)
@@ -216,6 +186,8 @@ class Network:
 
     def _step(self, layer: WrittenLayer) -> None:
         """A layer that is a step of FILTER: an activation, a pool."""
+        if self.model.on == "differences":
+            refuse_pool(layer.call)
         bound = bind(layer.call, self.place, self.rules)
         if len(bound) != 1 or bound[0].step.family not in ("pointwise", "downsampling"):
             raise layer.call.error(f"{layer.call.name} is no layer", hint="layers are conv, activations and pools")
@@ -233,7 +205,7 @@ class Network:
         if isinstance(spec, DenseLayer):
             return self._dense(number, layer, spec)
         weights = weights_of(self.model, number, layer, spec, self.signal)
-        bias = _bias(self.model, number, layer, len(weights), spec.bias)
+        bias = bias_of(self.model, number, layer, len(weights), spec.bias)
         if self.copies > 1:
             weights = np.tile(weights, (self.copies, *(1,) * (weights.ndim - 1)))
             bias = None if bias is None else np.tile(bias, self.copies)
@@ -279,25 +251,43 @@ class Network:
     def _dense(self, number: int, layer: WrittenLayer, spec: DenseLayer) -> Conv:
         """One number from everything: a window as long as the signal, of which there is one."""
         weights = self.model.tensors[number]["weight"]
-        shape = self.place.shape
-        channels = len(self.place.channels)
-        wanted = channels * int(np.prod([n or 0 for n in shape]))
-        if self.beside or weights.ndim != 2 or (spec.out or len(weights)) != len(weights) or wanted != weights.shape[1]:
-            sides = "x".join("?" if n is None else str(n) for n in shape)
-            message = f"{number}.weight has the shape {weights.shape}, and {channels} channels of {sides} come to it"
-            raise layer.call.error(f"{self.model.path}: {message}", hint="an adaptive or global pool fixes the size")
-        sides_known = tuple(n or 0 for n in shape)
+        sides, channels = self._sides(), len(self.place.channels)
+        if self.beside and self.signal.alpha is None:
+            raise layer.call.error("dense has no place for the level that is added to a change")
+        if self.beside:
+            raise layer.call.error("dense takes colours, and this picture has an opacity", hint="--channels rgb")
+        if (
+            weights.ndim != 2
+            or (spec.out or len(weights)) != len(weights)
+            or math.prod(weights.shape[1:]) != (channels * math.prod(sides))
+        ):
+            came = "x".join(str(n or "?") for n in sides)
+            message = f"{number}.weight has the shape {weights.shape}, and {channels} channels of {came} come to it"
+            raise layer.call.error(f"{self.model.path}: {message}", hint=self._sizing())
         return Conv(
-            weights=weights.reshape(len(weights), channels, *sides_known),
-            bias=_bias(self.model, number, layer, len(weights), spec.bias),
-            step=(1,) * len(shape),
-            dilation=(1,) * len(shape),
-            before=(0,) * len(shape),
-            anchor=tuple(n - 1 if self.rules.align == "causal" else (n - 1) // 2 for n in sides_known),
-            growth=tuple(1 - n for n in sides_known),
+            weights=weights.reshape(len(weights), channels, *sides),
+            bias=bias_of(self.model, number, layer, len(weights), spec.bias),
+            step=(1,) * len(sides),
+            dilation=(1,) * len(sides),
+            before=(0,) * len(sides),
+            anchor=tuple(n - 1 if self.rules.align == "causal" else (n - 1) // 2 for n in sides),
+            growth=tuple(1 - n for n in sides),
             missing=self.rules.missing,
             exact=self.signal.medium == "table",
         )
+
+    def _sides(self) -> tuple[int, ...]:
+        """How many samples come to a layer on each axis, 0 where that is not known beforehand."""
+        if self.rules.edge != "valid":
+            return tuple(n or 0 for n in self.place.shape)
+        chain = Chain(tuple(self.ops), self.signal.axes)
+        return tuple(0 if n is None else valid_count(chain, axis, n) for axis, n in enumerate(self.start.shape))
+
+    def _sizing(self) -> str:
+        """What makes as many samples as a dense layer expects."""
+        if self.pads or self.rules.edge == "valid":
+            return "an adaptive or global pool fixes the size"
+        return "--edge valid: as torch, without padding; or an adaptive or global pool, which fixes the size"
 
     def _names(self, place: Signal) -> tuple[str, ...]:
         """What the channels that come out are called."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from convcli.core.descent import Adam
 from convcli.core.gradients import Worker
-from convcli.engine.material import Material
+from convcli.engine.material import Material, known_parts
 from convcli.engine.workers import Workers, cores
 from convcli.errors import RequestError
 
@@ -93,7 +93,7 @@ class School:
         self.decays = np.concatenate(
             [np.repeat([1.0, 0.0], [math.prod(each.weights), each.outputs * each.bias]) for each in net.weighted]
         )
-        power = sum(float(np.square(each.y[each.train]).sum()) for each in segments) / max(1, count)
+        power = sum(float(np.vdot(known, known)) for known in known_parts(segments, "y", "train")) / max(1, count)
         self.hopeless = HOPELESS * max(1.0, power)
         self.checked = any(each.held.any() for each in segments)
         small = self.workers[0].x.size < 1 << 12
@@ -155,7 +155,9 @@ class School:
             loss = sum(loss for loss, _ in done)
             if not loss < self.hopeless * max(1.0, weight):
                 return math.inf
-            adam.step(numbers, sum((gradient for _, gradient in done[1:]), done[0][1].copy()), self.decays)
+            gradient = sum((gradient for _, gradient in done[1:]), done[0][1].copy())
+            gradient[self.net.left_out] = 0
+            adam.step(numbers, gradient, self.decays)
             total, count = total + loss, count + weight
         return total / max(1.0, count)
 
@@ -178,8 +180,9 @@ class School:
     def error(self, numbers: Vector, workers: Workers, *, held: bool) -> float:
         """The mean squared error at the samples where `model:` has outputs."""
         places = self.material.in_order(held=held)
-        for worker in self.workers:
-            worker.load(numbers)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for worker in self.workers:
+                worker.load(numbers)
         size = self.batch // PARTS
         total = count = 0.0
         for first in range(0, len(places), self.batch):

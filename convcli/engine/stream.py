@@ -134,10 +134,11 @@ class Stream:
         start = self.done
         if stop <= start:
             return None
-        low, _, high = self.chain.reads(start, stop)[0]
+        ends = self._ends(end)
+        low, _, high = self.chain.reads(start, stop, ends[0])[0]
         inputs, spans = self._inputs(low + self.origin, high + self.origin)
         at = self._rows_of(start, stop)
-        job = Job(self.chain, inputs, ((start, stop), *spans), at, stop, self._ends(end), self.last_job)
+        job = Job(self.chain, inputs, ((start, stop), *spans), at, stop, ends, self.last_job)
         self.done = stop
         self.last_job = job
         self._forget()
@@ -159,7 +160,7 @@ class Stream:
         count = valid_count(self.chain, 1, n) if self.edge == "valid" else self.chain.count(1, n)
         if count == 0:
             return Inputs(parts), ((0, 0),)
-        start, stop = self.chain.needs(1, 0, count)[0]
+        start, stop = self.chain.needs(1, 0, count, n)[0]
         origin = -start if self.edge == "valid" else 0
         return Inputs(parts, (start + origin, stop + origin, n, self.edge)), ((0, count),)
 

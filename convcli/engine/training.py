@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.chain import Chain
-from convcli.core.nets import Net, Weighted, layer_of
+from convcli.core.nets import Net, Pooled, layer_of
 from convcli.designs.learned import ConvLayer, Model
+from convcli.engine.changes import refuse_pool
 from convcli.engine.learn import Learned, Score, learn, model_of
 from convcli.engine.lessons import Lanes
 from convcli.engine.material import Stand, powers, segments_of
-from convcli.engine.networks import Network, written_layers
+from convcli.engine.networks import Network
 from convcli.engine.plan import DEFAULT_EDGE, Rules
+from convcli.engine.scaling import Scaling, scale
 from convcli.engine.school import Course, Outcome, School, Watch, diverged
 from convcli.engine.workers import Workers
+from convcli.engine.written import written_layers
 from convcli.errors import InputError, RequestError, nearest
 
 if TYPE_CHECKING:
@@ -27,12 +30,14 @@ if TYPE_CHECKING:
     from convcli.core.ops import Op
     from convcli.engine.grammar import Call
     from convcli.engine.lessons import Lesson
-    from convcli.engine.material import Segment
     from convcli.signals import Array, Medium, Signal, Source
 
     Pairs = Sequence[tuple[Source[Any], Source[Any] | None]]
 
 TRAINABLE = ("conv", "relu", "leaky_relu", "tanh", "sigmoid", "avg_pool", "sum_pool", "max_pool", "min_pool")
+
+# A layer of more would not be learned in a day here.
+MOST_WEIGHTS = 10_000_000
 
 # A linear layer of at most so many inputs is solved for comparison.
 COMPARED = 1500
@@ -67,43 +72,74 @@ class Trained:
         facts |= {"epochs": self.last, "best_epoch": self.best, "seed": course.seed, "batch": course.batch}
         facts |= {"learning_rate": course.rate, "weight_decay": course.decay}
         metadata |= {"layers": self.layers, "facts": json.dumps(facts)}
+        if lesson.differences:
+            metadata["on"] = "differences"
         if self.scaling:
-            metadata["scaling"] = json.dumps(self.scaling)
+            metadata |= {"scaling": json.dumps(self.scaling), "units": "(value - mean) / unit, which scaling says"}
         return dict(self.tensors), metadata
 
 
 def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained | None:
     """The network of least squared error that was found from inputs to their targets.
 
-    The lesson says what is to be learned, but for its taps, which are those of the layers. The signals are held in
-    memory. None where it was stopped before the first epoch had ended. RequestError where the layers cannot be trained
-    or do not fit the signals, or training diverges; InputError where the data are too few, constant, or different in
-    length.
+    The lesson says what is to be learned, but for its taps, which are those of the layers. None where it was stopped
+    before the first epoch had ended. RequestError where the layers cannot be trained or do not fit the signals, or
+    training diverges; InputError where the data are too few, constant, or different in length; OutputError where
+    neither the memory nor a temporary file has room for the samples.
     """
     signal = pairs[0][0].signal
     lanes = Lanes.of(lesson, signal, pairs[0][1])
     rules = Rules(edge=DEFAULT_EDGE[signal.medium], align=lesson.align)
     net, stand, names = bound(course.layers, signal, lanes, rules)
-    if lesson.ahead and any(after > 0 for after in stand.after):
-        message = f"the network would read {max(stand.after)} samples after the one that it predicts from"
-        raise RequestError(message, hint="--align causal")
+    net = _fitting(net, stand, lesson, course)
     linear = compared(lesson, pairs, stand)  # which looks at the files, and for a delay between them
     with Workers(course.threads) as workers:
         lags = [delay.lag for delay in linear.delays] or [(0,) * signal.axes] * len(pairs)
-        segments = segments_of(lesson, lanes, pairs, workers, stand=stand, lags=lags)
+        # Levels of a table may be large and their changes small.
+        dtype = None if signal.medium == "table" else np.float32
+        segments = segments_of(lesson, lanes, pairs, workers, stand=stand, lags=lags, dtype=dtype)
     power, power_held = powers(segments)
     linear = replace(linear, power=power, power_held=power_held)
-    scaled, segments = _scaled(net, segments, signal.medium)
+    scaling = scale(net, segments, signal.medium)
     school = School(net, course, segments, stand, dtype=np.float32)
+    segments.clear()
     outcome = school.train(watch)
     if not outcome.best:
         if outcome.interrupted:
             return None
         raise diverged(course.rate)
-    return _trained(course, linear, signal.medium, _Result(net, names, scaled, school, outcome))
+    return _trained(course, linear, signal.medium, _Result(net, names, scaling, school, outcome))
 
 
 # ---------------------------------------------------------------------------------------------------- layers
+
+
+def _fitting(net: Net, stand: Stand, lesson: Lesson, course: Course) -> Net:
+    """The network as the lesson needs it. RequestError where it sees what it must not, or cannot be what is asked."""
+    if lesson.ahead and any(after > 0 for after in stand.after):
+        message = f"the network would read {max(stand.after)} samples after the one that it predicts from"
+        raise RequestError(message, hint="--align causal")
+    if lesson.differences:
+        for call in _calls(course.layers):
+            refuse_pool(call)
+    return blindfolded(net, stand) if lesson.blind else net
+
+
+def blindfolded(net: Net, stand: Stand) -> Net:
+    """The network that sees the neighbours of a sample and not the sample itself. RequestError where it would."""
+    hint = "conv:16,65 | relu | conv:1,1"
+    first, *others = net.weighted
+    wide = [layer for layer in others if math.prod(layer.shape) > 1]
+    pools = [layer for layer in net.layers if isinstance(layer, Pooled)]
+    if wide or pools or any(math.prod(layer.pool) > 1 for layer in net.weighted):
+        message = "--blind: none but the first conv may have a width, or the sample comes back through its neighbours"
+        raise RequestError(message, hint=hint)
+    taps = [divmod(before, dilation) for before, dilation in zip(stand.before, first.dilation, strict=True)]
+    if any(rest or not 0 <= tap < size for (tap, rest), size in zip(taps, first.shape, strict=True)):
+        return net  # it does not read the sample anyway
+    if math.prod(first.shape) == 1:
+        raise RequestError("--blind: the sample has no neighbours in a conv of one tap", hint=hint)
+    return replace(net, blind=tuple(tap for tap, _ in taps))
 
 
 def bound(text: str, signal: Signal, lanes: Lanes, rules: Rules) -> tuple[Net, Stand, list[int]]:
@@ -138,6 +174,9 @@ def _unlearned(text: str, signal: Signal, rules: Rules) -> tuple[Model, list[Cal
             raise call.error("a conv to be trained says how many channels it makes, and its taps", hint="conv:8,7")
         if channels % spec.groups or spec.out % spec.groups:
             raise call.error(f"{spec.groups} groups do not share {channels} and {spec.out} channels evenly")
+        weights = spec.out * (channels // spec.groups) * math.prod(spec.size)
+        if weights > MOST_WEIGHTS:
+            raise call.error(f"{weights:,} weights in a layer; at most {MOST_WEIGHTS:,} are trained", hint="conv:8,7")
         tensors[number] = {"weight": np.zeros((spec.out, channels // spec.groups, *spec.size))}
         if spec.bias is not False:
             tensors[number]["bias"] = np.zeros(spec.out)
@@ -154,7 +193,7 @@ def _instead(name: str) -> str:
     if near is not None and "pool" not in name:
         return f"did you mean {near}?"
     if name in ("dense", "flatten"):
-        return "--layers dense stands alone; at the end of a network it is a conv as wide as what comes to it"
+        return "windows are cut anywhere, and it has a weight for each position; a conv of that width has none"
     if name.startswith(("adaptive", "global")):
         return "it makes one answer of a whole signal, and the target has one for every sample"
     return f"layers to be trained are {', '.join(TRAINABLE)}"
@@ -172,52 +211,6 @@ def _ops(model: Model, call: Call, signal: Signal, rules: Rules) -> tuple[Op, ..
     return only.ops
 
 
-# --------------------------------------------------------------------------------------------------- scaling
-
-
-@dataclass(frozen=True)
-class _Scaling:
-    """What was taken off the samples and the targets, and what they were divided by: (in,) and (out,) each."""
-
-    x: tuple[Array, Array]
-    y: tuple[Array, Array]
-
-
-def _scaled(net: Net, segments: list[Segment], medium: Medium) -> tuple[_Scaling, list[Segment]]:
-    """The signals in units in which gradients are neither large nor small.
-
-    Columns of a table lose their mean too, and the model file says so. Sound and pictures are only multiplied, by one
-    factor; the weights at both ends can take that up, so that the network still gets them as they are.
-    """
-    x = _spread(segments, "x", columns=medium == "table")
-    y = _spread(segments, "y", columns=medium == "table")
-    if medium != "table" and not isinstance(net.layers[0], Weighted):
-        x = np.zeros_like(x[0]), np.ones_like(x[1])
-    if not isinstance(net.layers[-1], Weighted):
-        y = np.zeros_like(y[0]), np.ones_like(y[1])
-    scaled = [replace(each, x=(each.x - x[0]) / x[1], y=(each.y - y[0]) / y[1]) for each in segments]
-    return _Scaling(x, y), scaled
-
-
-def _spread(segments: list[Segment], name: str, *, columns: bool) -> tuple[Array, Array]:
-    """Mean and deviation of each channel where something is learned; or 0 and the root mean square of all."""
-    chosen = [getattr(each, name)[each.train] for each in segments]
-    known = np.concatenate(chosen).astype(np.float64)
-    channels = known.shape[-1]
-    if not len(known):
-        raise InputError("no window is complete: too little data for these layers", hint="more data or smaller layers")
-    mean = known.mean(axis=0) if columns else np.zeros(channels)
-    power = np.square(known - mean).mean(axis=0)
-    power = power if columns else np.full(channels, power.mean())
-    size = np.sqrt(np.square(known).mean(axis=0))
-    if not np.isfinite(power).all():
-        raise InputError("the samples are so large that their squares overflow", hint="scale them first: gain:0.001")
-    flat = power <= np.square(1e-9 * size)
-    if name == "x" and flat.all():
-        raise InputError("the input is constant where it is learned from: there is nothing to learn")
-    return mean, np.where(flat, 1.0, np.sqrt(np.where(flat, 1.0, power)))
-
-
 # --------------------------------------------------------------------------------------------------- results
 
 
@@ -227,7 +220,7 @@ class _Result:
 
     net: Net
     names: list[int]
-    scaling: _Scaling
+    scaling: Scaling
     school: School
     outcome: Outcome
 
@@ -238,20 +231,19 @@ def _trained(course: Course, linear: Learned, medium: Medium, result: _Result) -
     unit = result.scaling.y[1]
     with Workers(school.threads) as workers:
         errors = [school.error(outcome.numbers, workers, held=held) for held in (False, True)]
-    root = float(np.sqrt(np.mean(np.square(unit))))
-    score = Score(
-        name="the network",
-        train=math.sqrt(errors[0]) * root,
-        held=math.sqrt(errors[1]) * root if school.checked else None,
-    )
+    power = float(np.mean(np.square(unit)))
+    # Of the error of what does not see a sample, the noise of that sample is a part that no other could avoid.
+    noise = 0.0 if linear.noise is None else linear.noise.level**2
+    train, held = (math.sqrt(max(0.0, error * power - noise)) for error in errors)
+    score = Score(name="the network", train=train, held=held if school.checked else None)
     text = " | ".join(call.text for call in _calls(course.layers))
     return Trained(
         layers=text,
         course=course,
         tensors=_tensors(result, medium=medium),
-        scaling=_kept(result.scaling) if medium == "table" else {},
+        scaling=result.scaling.kept() if medium == "table" else {},
         learned=replace(linear, scores=(score, *linear.scores), ridge=0.0, deficient=False),
-        parameters=result.net.parameters,
+        parameters=result.net.parameters - len(result.net.left_out),
         rate=outcome.rate,
         best=outcome.best,
         last=outcome.last,
@@ -278,7 +270,8 @@ def compared(lesson: Lesson, pairs: Pairs, stand: Stand) -> Learned:
         else:
             name = f"one linear layer, {'x'.join(str(n) for n in reached)} taps"
             return replace(linear, scores=(replace(linear.scores[0], name=name), *linear.scores[1:]))
-    naive = learn(replace(lesson, taps=(1,) * len(reached), bias=True, ridge=None), pairs)
+    few = 3 if lesson.blind else 1
+    naive = learn(replace(lesson, taps=(few,) * len(reached), bias=True, ridge=None), pairs)
     return replace(naive, scores=naive.scores[1:])
 
 
@@ -297,11 +290,3 @@ def _tensors(result: _Result, *, medium: Medium) -> dict[str, Array]:
         if b is not None:
             named[f"{number}.bias"] = b.astype(np.float32)
     return named
-
-
-def _kept(scaling: _Scaling) -> dict[str, list[list[float]]]:
-    """Mean and unit of each column that is read, and of each that is made."""
-    return {
-        name: [[float(mean), float(unit)] for mean, unit in zip(*each, strict=True)]
-        for name, each in (("inputs", scaling.x), ("outputs", scaling.y))
-    }

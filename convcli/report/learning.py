@@ -34,7 +34,8 @@ def _error(error: float, power: float | None) -> str:
     """An error, and where that says something what it is in decibels below the target."""
     if power is None or error <= 0 or power <= 0:
         return number(error)
-    return f"{number(error)} ({20 * math.log10(error / power):.1f} dB)"
+    level = round(20 * math.log10(error / power), 1) + 0.0  # no -0.0
+    return f"{number(error)} ({level} dB)"
 
 
 def ridge_rows(facts: LearningFacts) -> list[tuple[str, str]]:

@@ -39,9 +39,12 @@ def single(axes: int, key: Any) -> list[Case]:
         text = f"conv:stride={stride},dilation={dilation},groups={groups},padding={str(padding).lower()}"
         options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "use_bias": bias}
         cases.append((text, axes, [conv(axes, CHANNELS, 2, KERNEL[axes], key, **options)]))
-    for (mode, name), (padding, stride) in itertools.product(MODES.items(), ((2, 1), (1, 2))):
-        text = f"conv:padding={padding},padding_mode={mode},stride={stride}"
-        options = {"stride": stride, "padding": padding, "padding_mode": name}
+    for (mode, name), (padding, stride), dilation, groups in itertools.product(
+        MODES.items(), ((2, 1), (1, 2), ("SAME", 1)), (1, 2), (1, 2)
+    ):
+        told = str(padding).lower()
+        text = f"conv:padding={told},padding_mode={mode},stride={stride},dilation={dilation},groups={groups}"
+        options = {"stride": stride, "padding": padding, "padding_mode": name, "dilation": dilation, "groups": groups}
         cases.append((text, axes, [conv(axes, CHANNELS, 2, KERNEL[axes], key, **options)]))
     return cases
 
@@ -58,7 +61,25 @@ def networks(axes: int, key: Any) -> list[Case]:
     second = conv(axes, 6, 4, 2, b, groups=2, padding="SAME")
     third = conv(axes, 4, 1, 2, c, stride=2, padding=1, use_bias=False)
     plain = conv(axes, CHANNELS, 4, KERNEL[axes], a, dilation=2)
+    whole = conv(axes, CHANNELS, 4, KERNEL[axes], a)
+    # Bins of one size: where they do not come out even, equinox cuts them otherwise than torch.
+    bins, mean, peak_of = (5, eqx.nn.AdaptiveAvgPool1d, eqx.nn.AdaptiveMaxPool1d) if axes == 1 else (
+        (7, 1), eqx.nn.AdaptiveAvgPool2d, eqx.nn.AdaptiveMaxPool2d)  # fmt: skip
+    size = bins if axes == 1 else 7
+    flat = eqx.nn.Lambda(jax.numpy.ravel)
+    told = "5" if axes == 1 else "7x1"
     return [
+        (
+            f"conv | relu | adaptive_avg_pool:{told} | flatten | dense | tanh | dense",
+            axes,
+            [whole, act[1], mean(bins), flat, eqx.nn.Linear(4 * size, 6, key=b), act[2], eqx.nn.Linear(6, 3, key=c)],
+        ),
+        ("conv:dilation=2 | sigmoid | global_max_pool", axes, [plain, act[3], peak_of(1)]),
+        (
+            "conv:padding=1 | relu | global_avg_pool | flatten | dense",
+            axes,
+            [first, act[1], mean(1), flat, eqx.nn.Linear(6, 2, use_bias=False, key=b)],
+        ),
         (
             "conv:padding=1 | leaky_relu:0.1 | conv:groups=2,padding=same | tanh | conv:stride=2,padding=1",
             axes,
@@ -75,7 +96,7 @@ def networks(axes: int, key: Any) -> list[Case]:
 
 def main() -> None:
     jax.config.update("jax_default_matmul_precision", "highest")
-    keys = iter(jax.random.split(jax.random.key(0), 200))
+    keys = iter(jax.random.split(jax.random.key(0), 400))
     cases = [case for axes in (1, 2) for case in (*single(axes, next(keys)), *networks(axes, next(keys)))]
     arrays: dict[str, Any] = {}
     for number, (_, axes, layers) in enumerate(cases):

@@ -260,9 +260,9 @@ def factor(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDA
     if pivot == 0:
         return None
     column, row = w[:, j].copy(), w[i] / pivot
-    size = np.abs(w)
-    away = np.abs(np.outer(column, row) - w)
-    return (column, row) if (away <= 1e-13 * size + 1e-15 * size.max()).all() else None
+    if not np.allclose(np.outer(column, row), w, rtol=1e-13, atol=1e-15 * float(np.abs(w).max())):
+        return None
+    return column, row
 
 
 def _strided_lines(x: Array, w: npt.NDArray[np.float64], step: int, axis: int) -> Array:

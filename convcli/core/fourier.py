@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     Complexes = npt.NDArray[Any]
 
-# Complex points that are transformed together; a megabyte.
-TOGETHER = 1 << 16
+# Complex points that are transformed together, 2 MB: fewer would leave more to Python, more would leave the cache.
+TOGETHER = 1 << 17
 
 # The shortest frame for a long signal, 2 to the power of it.
 SHORTEST = 12

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     # Called with what is odd about a file: a warning, or with --strict an error.
     Odd = Callable[[str], None]
 
-# What becomes of a block stays in the cache of a core from one step to the next.
-BLOCK_FRAMES = 1 << 17
+# Larger blocks would leave the cache from one step to the next, smaller ones hand the interpreter lock to and fro.
+BLOCK_FRAMES = 1 << 18
 # Shorter sounds come in smaller blocks, so that the cores have something to share.
 _SHORT, _SHORT_BLOCK_FRAMES = 1 << 20, 1 << 14
 # Fewer frames a block where there are many channels.

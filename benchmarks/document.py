@@ -100,8 +100,8 @@ def _least(peer: dict[str, Any]) -> str:
 
 
 def _crossover(found: dict[str, Any]) -> str:
-    meet = ["| paths | taps, measured | taps, by the rule |", "| --- | --- | --- |"]
-    meet += [f"| {name} | {measured:.0f} | {rule} |" for name, (measured, rule) in found["meet"].items()]
+    meet = ["| paths | taps, measured | taps, by the rule | costs differ there by |", "| --- | --- | --- | --- |"]
+    meet += [f"| {name} | {taps:.0f} | {rule} | {differ:.0%} |" for name, (taps, rule, differ) in found["meet"].items()]
     taps = ["| taps | ns for an output | path |", "| --- | --- | --- |"]
     taps += [f"| {k:,} | {cost:.1f} | {path} |" for k, cost, path in found["taps"]]
     return "\n".join(meet) + "\n\n" + "\n".join(taps)

@@ -32,14 +32,14 @@ Path = Literal["direct", "product", "fft"]
 # Nanoseconds for one output of one channel in float64, measured by benchmarks/crossover.py. Where every step-th output
 # is kept, the direct path computes them all; an FFT is one forward for each input and one back for each output.
 COST = {
-    "few taps": 0.65,
+    "few taps": 0.55,
     "each of few taps": 0.12,
-    "many taps": 7.0,
-    "each of many taps": 0.05,
+    "many taps": 6.5,
+    "each of many taps": 0.055,
     "product": 1.3,
-    "product, each input": 0.3,
-    "product, each tap": 0.04,
-    "fft, each point": 0.26,
+    "product, each input": 0.24,
+    "product, each tap": 0.036,
+    "fft, each point": 0.215,
 }
 
 # Tables are compared as text, row by row and prefix by prefix: they stay on the direct path up to here.

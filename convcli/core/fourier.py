@@ -29,7 +29,7 @@ SHORTEST = 12
 
 # Blocks of so many numbers are those of a long signal, for which the transforms of OpenCV, twice as fast as those of
 # NumPy, are worth their import.
-MANY = 3 << 14
+MANY = 1 << 17
 
 # Two channels share a transform where the rounding of the louder one cannot be heard in the other.
 LOUDER = 1024

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Larger blocks would leave the cache from one step to the next, smaller ones hand the interpreter lock to and fro.
 BLOCK_FRAMES = 1 << 18
 # Shorter sounds come in smaller blocks, so that the cores have something to share.
-_SHORT, _SHORT_BLOCK_FRAMES = 1 << 20, 1 << 14
+_SHORT, _SHORT_BLOCK_FRAMES = 1 << 20, 1 << 15
 # Fewer frames a block where there are many channels.
 _BLOCK_SAMPLES = 1 << 19
 

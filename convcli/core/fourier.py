@@ -126,7 +126,8 @@ def _fill(frames: Array, pairs: Array, hop: int) -> None:
 
 def _copy(source: Array, target: Array) -> None:
     """Copy pairs, (..., 2): one of them after the other where they do not follow one another, for a long inner loop."""
-    if all(x.strides[-2:] == (2 * x.itemsize, x.itemsize) for x in (source, target)):
+    one = target.shape[-2] == 1
+    if all(x.strides[-1] == x.itemsize and (one or x.strides[-2] == 2 * x.itemsize) for x in (source, target)):
         target[...] = source
         return
     for member in range(2):

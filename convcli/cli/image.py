@@ -124,6 +124,7 @@ def image(
 
     Bit depth, colour profile, EXIF, text and resolution are kept. Values are those of the file (0 to 255 for 8 bits),
     lengths are pixels, frequencies cycles per pixel. Smoothing runs along both axes; axis=x or axis=y picks one.
+    A picture goes through in strips, in constant memory, but for the encoders of WebP and AVIF, which hold all of it.
     """
     from convcli.media.images.source import ImageOptions
 

@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli.core import fourier
-from convcli.core.convolve import correlate_valid, direct, dot_products, factor
+from convcli.core.convolve import correlate_valid, direct, dot_products
 from convcli.core.fourier import overlap_save
 from convcli.core.ops import Convolve
+from convcli.core.pictures import factor
 from convcli.core.polyphase import phased_product
 from convcli.engine.arrays import Blocks, Collected, apply
 from convcli.engine.describe import chain_facts, step_facts

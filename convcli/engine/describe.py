@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from convcli.core.alpha import WeightedByAlpha
 from convcli.core.chain import Chain
-from convcli.core.ops import Convolve, EachChannel, Magnitude, Op, WeightedByAlpha
+from convcli.core.ops import Convolve, EachChannel, Magnitude, Op
 from convcli.core.resample import Resample
 from convcli.facts import LayerFacts, ReachFacts, StepFacts
 from convcli.units import describe_frequency

@@ -10,7 +10,7 @@ import numpy as np
 
 from convcli.core.chain import Chain
 from convcli.core.kernel import GradientPair, Kernel, PerChannel
-from convcli.core.ops import Convolve, EachChannel, Magnitude, Op, Pool, WeightedByAlpha
+from convcli.core.ops import Convolve, EachChannel, Magnitude, Op, Pool
 from convcli.core.whole import Normalize, Reduce
 from convcli.designs import find
 from convcli.engine.grammar import Argument, Call, parse
@@ -381,6 +381,7 @@ class _Binder:
         alpha = self.signal.alpha
         if alpha is None:
             return op
+        from convcli.core.alpha import WeightedByAlpha
         from convcli.core.resample import Resample
 
         if not isinstance(op, (Convolve, Magnitude, Resample)):

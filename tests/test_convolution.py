@@ -24,8 +24,9 @@ from convcli.core.pictures import factor
 from convcli.core.polyphase import phased_product
 from convcli.engine.arrays import Blocks, Collected, apply
 from convcli.engine.describe import chain_facts, step_facts
+from convcli.engine.pieces import split
 from convcli.engine.plan import Plan, Rules, make_plan
-from convcli.engine.run import Tally, run, split
+from convcli.engine.run import Tally, run
 from convcli.errors import InputError
 from convcli.signals import Block, Groups, Signal
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from convcli.core.convolve import EXACT_TAPS
 from convcli.engine.describe import weights_of
-from convcli.engine.run import Tally, run, split
+from convcli.engine.pieces import split
+from convcli.engine.run import Tally, run
 from convcli.engine.stream import numbers_of
 from convcli.errors import ConvcliError
 from convcli.signals import Block, Groups

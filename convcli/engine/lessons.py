@@ -13,7 +13,7 @@ import numpy as np
 from convcli.core.convolve import runs
 from convcli.core.solve import Sums, sums_over
 from convcli.engine.pairs import colours, scaled, side_by_side
-from convcli.engine.run import split
+from convcli.engine.pieces import split
 from convcli.errors import InputError, RequestError
 
 if TYPE_CHECKING:

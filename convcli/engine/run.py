@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.chain import Chain
 from convcli.core.missing import any_missing
 from convcli.core.whole import Normalize, Reduce, Reduction
-from convcli.engine.stream import NEVER, Stream, numbers_of
+from convcli.engine.pieces import ALL, Apart, Batch, Chains, Piece, cut, in_row_order, signals_of
 from convcli.engine.workers import Workers
 from convcli.errors import InputError, RequestError
 from convcli.signals import Block, Groups
@@ -24,24 +23,13 @@ from convcli.signals import Block, Groups
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from convcli.core.chain import Job
-    from convcli.core.extend import Edge
     from convcli.core.ops import Op
-    from convcli.engine.lanes import Lanes
+    from convcli.engine.pieces import Results
     from convcli.engine.plan import BoundStep, Plan
-    from convcli.signals import AnyRows, Array, Signal, Sink, Source
+    from convcli.signals import AnyRows, Sink, Source
 
-    Encode = Callable[["Piece"], tuple[Any, int]]
+    Encode = Callable[[Piece], tuple[Any, int]]
     Arrivals = Callable[[], Iterable[tuple[Block, AnyRows]]]
-
-# Outputs that became known together, and the first row that may still be waiting.
-Results = tuple[list["Piece"], int]
-
-# The name of the group where the rows are not told apart.
-ALL = b""
-
-# Rows that are handed on at a time where many were waiting.
-RELEASED = 1 << 16
 
 
 @dataclass
@@ -56,44 +44,6 @@ class Tally:
     missing: Any = 0
     became_missing: Counter[str] = field(default_factory=Counter)
     edge_affected: int = 0
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Consecutive samples of one signal and the rows of the input at which they stand.
-
-    number : of the first of them in its signal
-    became_missing : per channel, how many of them a step took; None where it took none
-    """
-
-    group: bytes
-    x: Array
-    rows: AnyRows
-    number: int = 0
-    became_missing: Any = None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Jobs that became ready together. All rows before `release` are complete with it."""
-
-    jobs: list[tuple[bytes, Job]]
-    release: int
-
-    def run(self) -> Results:
-        """The outputs of every job."""
-        try:
-            return [_done(group, job) for group, job in self.jobs], self.release
-        finally:
-            for _, job in self.jobs:  # one that was not reached must not be waited for
-                job.let_go()
-
-
-def _done(group: bytes, job: Job) -> Piece:
-    y = job.run()
-    found = job.became_missing(y)
-    lost = None if found is None else found.sum(axis=tuple(range(found.ndim - 1)))
-    return Piece(group, y, job.rows, job.span[0][0], lost)
 
 
 def run(plan: Plan, source: Source[Any], sink: Sink[Any], *, threads: int | None = None, tail: int = 0) -> Tally:
@@ -150,47 +100,7 @@ class _Reading:
         )
 
 
-def split(block: Block, rows: AnyRows) -> Iterator[Piece]:
-    """The samples of a block by the signal that they belong to."""
-    if block.groups is None:
-        yield Piece(ALL, block.x, rows)
-        return
-    if not len(rows):
-        return
-    codes, numbers = block.groups.codes, numbers_of(rows)
-    order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=len(block.groups.names)))
-    for name, start, end in zip(block.groups.names, [0, *ends[:-1]], ends, strict=True):
-        if end > start:
-            mine = order[start:end]
-            yield Piece(name, block.x[mine], numbers[mine])
-
-
 # ------------------------------------------------------------------------------------------------ stages
-
-
-@dataclass(frozen=True)
-class _Chains:
-    """The chain of each signal: the same for all of them but for operations that were settled for each by itself."""
-
-    ops: list[Op | dict[bytes, Op]]
-    signal: Signal
-
-    @cached_property
-    def common(self) -> Chain | None:
-        """The chain of all signals, if it is one."""
-        ops = tuple(op for op in self.ops if not isinstance(op, dict))
-        return Chain(ops, self.signal.axes) if len(ops) == len(self.ops) else None
-
-    def of(self, group: bytes) -> Chain:
-        """The chain of one signal."""
-        return self.common or Chain(
-            tuple(op[group] if isinstance(op, dict) else op for op in self.ops), self.signal.axes
-        )
-
-    def stream(self, group: bytes, edge: Edge, tail: int) -> Stream:
-        """A signal that begins. The rows of a table leave as soon as they are known."""
-        return Stream(self.of(group), edge, tail=tail, patient=self.signal.medium != "table")
 
 
 def _filtered(
@@ -207,16 +117,16 @@ def _filtered(
             stage.append(step)
             continue
         chains = _settled(stage, arrivals, plan, workers, 0)
-        results = workers.map(Batch.run, _cut(arrivals(), _Apart(chains, edge, 0), Tally()))
+        results = workers.map(Batch.run, cut(arrivals(), Apart(chains, edge, 0), Tally()))
         reduced = _reduced(_counted(results, stage, tally), step, plan)
         arrivals = partial(iter, reduced)
         stage, tail = [], 0
     chains = _settled(stage, arrivals, plan, workers, tail)
     blocks = iter(arrivals())
     for first in blocks:
-        batches = _cut(chain([first], blocks), _signals(first[0], chains, edge, tail), tally)
+        batches = cut(chain([first], blocks), signals_of(first[0], chains, edge, tail), tally)
         if first[0].groups is not None:
-            ordered = _in_row_order(_counted(workers.map(Batch.run, batches), stage, tally))
+            ordered = in_row_order(_counted(workers.map(Batch.run, batches), stage, tally))
             yield from workers.map(encode, ordered)
             continue
         # Alone in its file a signal comes in order: a block is encoded by the thread that filtered it.
@@ -246,31 +156,21 @@ def _count(lost: list[Any], stage: list[BoundStep], tally: Tally) -> None:
             tally.became_missing.update({name: count for name, count in named if count})
 
 
-def _signals(first: Block, chains: _Chains, edge: Edge, tail: int) -> _Apart | Lanes:
-    """How the signals are cut into jobs that begin with the block `first`."""
-    common = chains.common
-    if first.groups is not None and edge != "wrap" and common is not None and common.uniform:
-        from convcli.engine.lanes import Lanes
-
-        return Lanes(common, edge, first.x.shape[1])
-    return _Apart(chains, edge, tail)
-
-
-def _settled(steps: list[BoundStep], arrivals: Arrivals, plan: Plan, workers: Workers, tail: int) -> _Chains:
+def _settled(steps: list[BoundStep], arrivals: Arrivals, plan: Plan, workers: Workers, tail: int) -> Chains:
     """The chain of each signal, after a pass over the input for every step that has to measure it first."""
     ops: list[Op | dict[bytes, Op]] = []
     for step in steps:
         if isinstance(step.whole, Normalize):
             peaks: dict[bytes, Any] = defaultdict(partial(np.zeros, len(step.after.channels)))
-            signals = _Apart(_Chains([*ops], plan.signal), plan.rules.edge, tail)
-            for pieces, _ in workers.map(Batch.run, _cut(arrivals(), signals, Tally())):
+            signals = Apart(Chains([*ops], plan.signal), plan.rules.edge, tail)
+            for pieces, _ in workers.map(Batch.run, cut(arrivals(), signals, Tally())):
                 for piece in pieces:
                     peaks[piece.group] = np.fmax(peaks[piece.group], step.whole.measure(piece.x))
             settled = {group: step.whole.settle(peak) for group, peak in peaks.items()}
             ops.append(defaultdict(partial(step.whole.settle, np.zeros(len(step.after.channels))), settled))
         else:
             ops.extend(step.ops)
-    return _Chains(ops, plan.signal)
+    return Chains(ops, plan.signal)
 
 
 def _reduced(results: Iterator[Results], step: BoundStep, plan: Plan) -> list[tuple[Block, AnyRows]]:
@@ -305,76 +205,3 @@ def _check_bins(reduction: Reduction, plan: Plan) -> None:
         raise InputError(f"the signal ended after {reduction.seen} of {expected} samples")
     if plan.signal.medium == "table" and bins > expected:
         raise RequestError(f"a table of {expected} rows cannot get {bins}", hint=f"ask for at most {expected}")
-
-
-# -------------------------------------------------------------------------------------------- cut and order
-
-
-class _Apart:
-    """Signals that each go their own way, a `Stream` for each."""
-
-    def __init__(self, chains: _Chains, edge: Edge, tail: int) -> None:
-        self.chains, self.edge, self.tail = chains, edge, tail
-        self.streams: dict[bytes, Stream] = {}
-        self.next_rows: dict[bytes, int] = {}
-
-    def push(self, block: Block, rows: AnyRows) -> list[tuple[bytes, Job]]:
-        """Take in a block of samples, which stand at `rows` of the input; what can be computed now."""
-        ready: list[tuple[bytes, Job]] = []
-        pieces = [Piece(ALL, block.stored, rows)] if block.groups is None else split(block, rows)
-        for piece in pieces:
-            stream = self.streams.get(piece.group)
-            if stream is None:
-                stream = self.streams[piece.group] = self.chains.stream(piece.group, self.edge, self.tail)
-            job = stream.push(piece.x, piece.rows)
-            if job is not None:
-                ready.append((piece.group, job))
-            if piece.group != ALL:
-                self.next_rows[piece.group] = stream.next_row
-        return ready
-
-    def finish(self) -> list[tuple[bytes, Job]]:
-        """The outputs that were waiting for the end of the signals."""
-        return [(group, job) for group, stream in self.streams.items() if (job := stream.finish()) is not None]
-
-    def release(self, seen: int) -> int:
-        """The first row whose output may still be waiting, `seen` rows having come."""
-        return min(min(self.next_rows.values(), default=NEVER), seen)
-
-    @property
-    def edge_affected(self) -> int:
-        """How many of the outputs so far read what lies outside of their signal."""
-        return sum(stream.edge_affected for stream in self.streams.values())
-
-
-def _cut(arrivals: Iterable[tuple[Block, AnyRows]], signals: _Apart | Lanes, tally: Tally) -> Iterator[Batch]:
-    """Jobs as soon as their inputs are there, a batch for each arrival and one for the ends of all signals."""
-    seen = 0
-    for block, rows in arrivals:
-        ready = signals.push(block, rows)
-        seen = max(seen, rows.stop if isinstance(rows, range) else int(rows.max(initial=-1)) + 1)
-        yield Batch(ready, signals.release(seen))
-    last = signals.finish()
-    tally.edge_affected = signals.edge_affected
-    yield Batch(last, seen)
-
-
-def _in_row_order(results: Iterable[Results]) -> Iterator[Piece]:
-    """The outputs of interleaved signals merged by the rows they stand at, each as soon as no earlier one can come."""
-    waiting: list[Piece] = []
-    lowest = NEVER
-    for pieces, release in results:
-        waiting += pieces
-        lowest = min((lowest, *(int(numbers_of(piece.rows).min()) for piece in pieces)))
-        if release <= lowest:
-            continue
-        y = np.concatenate([piece.x for piece in waiting])
-        rows = np.concatenate([numbers_of(piece.rows) for piece in waiting])
-        free = rows < release
-        out = np.flatnonzero(free)
-        out = out[np.argsort(rows[out], kind="stable")]
-        for first in range(0, len(out), RELEASED):
-            some = out[first : first + RELEASED]
-            yield Piece(ALL, y[some], rows[some])
-        waiting = [] if free.all() else [Piece(ALL, y[~free], rows[~free])]
-        lowest = int(rows[~free].min(initial=NEVER))

@@ -20,7 +20,7 @@ import numpy as np
 
 from convcli.cli.single import keep_freed_memory
 from convcli.core import convolve, fourier
-from convcli.core.polyphase import phased_product
+from convcli.core.polyphase import Turns, phased_product
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ def fft(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -> ob
 
 def product(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -> object:
     """As correlate_valid does it."""
-    return phased_product(x, w[None], np.zeros(1, np.int64), step, (0, (len(x) - w.size) // step + 1))
+    return phased_product(x, Turns.of(w, step), (0, (len(x) - w.size) // step + 1))
 
 
 PATHS: dict[convolve.Path, Callable[..., object]] = {"direct": direct, "fft": fft, "product": product}

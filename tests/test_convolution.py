@@ -21,7 +21,7 @@ from convcli.core.convolve import correlate_valid, direct, dot_products
 from convcli.core.fourier import overlap_save
 from convcli.core.ops import Convolve
 from convcli.core.pictures import factor
-from convcli.core.polyphase import phased_product
+from convcli.core.polyphase import Turns, phased_product
 from convcli.engine.arrays import Blocks, Collected, apply
 from convcli.engine.describe import chain_facts, step_facts
 from convcli.engine.pieces import split
@@ -354,7 +354,7 @@ def test_paths_agree(k: int, channels: int) -> None:
     np.testing.assert_allclose(overlap_save(x, w), truth, atol=1e-14 * scale)
     for step in (1, 2, 3, 7, 50):
         np.testing.assert_allclose(dot_products(x, w, step), truth[::step], atol=1e-14 * scale)
-        product = phased_product(x, w[None], np.zeros(1, np.int64), step, (0, len(truth[::step])))
+        product = phased_product(x, Turns.of(w, step), (0, len(truth[::step])))
         np.testing.assert_allclose(product, truth[::step], atol=1e-14 * scale)
         np.testing.assert_allclose(correlate_valid(x, w, (step,), exact=False), truth[::step], atol=1e-14 * scale)
 

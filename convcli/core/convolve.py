@@ -21,7 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.fourier import folds, overlap_save, points_per_output
 from convcli.core.pictures import plane_valid
-from convcli.core.polyphase import BAND, phased_product
+from convcli.core.polyphase import BAND, Turns, phased_product
 from convcli.samples import as_samples, is_stored
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def correlate_valid(
     if path == "direct":
         x = as_samples(x)
         return direct(x, w, step) if np.count_nonzero(w) <= SPARSE else dot_products(x, w, step[0])
-    return phased_product(x, w[None], np.zeros(1, np.int64), step[0], (0, (len(x) - w.size) // step[0] + 1))
+    return phased_product(x, Turns.of(w, step[0]), (0, (len(x) - w.size) // step[0] + 1))
 
 
 def mean_valid(

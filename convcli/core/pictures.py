@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.fourier import overlap_save
-from convcli.core.polyphase import phased_lines, phased_product
+from convcli.core.polyphase import Turns, phased_lines, phased_product
 from convcli.samples import sample_type
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _strided_lines(x: Array, w: npt.NDArray[np.float64], step: int, axis: int) -
         y: Array = x[(slice(None),) * axis + (slice(None, None, step),)] * w.astype(sample_type(x))
         return y
     outputs = (x.shape[axis] - w.size) // step + 1
-    return phased_lines(x, w[None], np.zeros(1, np.int64), step, (0, outputs), axis=axis)
+    return phased_lines(x, Turns.of(w, step), (0, outputs), axis=axis)
 
 
 def _block_sums(x: Array, size: tuple[int, ...]) -> Array:
@@ -114,7 +114,7 @@ def _line(x: Array, w: npt.NDArray[np.float64], *, axis: int) -> Array:
     lines = np.moveaxis(x, axis, 0)
     lanes = np.ascontiguousarray(lines, sample_type(x)).reshape(len(lines), -1)
     if w.size <= LONGEST_PRODUCT:
-        y = phased_product(lanes, w[None], np.zeros(1, np.int64), 1, (0, len(lines) - w.size + 1))
+        y = phased_product(lanes, Turns.of(w, 1), (0, len(lines) - w.size + 1))
     else:
         y = overlap_save(lanes, w)
     return np.moveaxis(y.reshape(len(y), *lines.shape[1:]), 0, axis)

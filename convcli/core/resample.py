@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from convcli.core import missing as gaps
 from convcli.core.ops import Earlier, Span, nothing_earlier
-from convcli.core.polyphase import phased_lines
+from convcli.core.polyphase import Turns, phased_lines
 from convcli.core.reach import Reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from convcli.core.polyphase import Matrices
     from convcli.signals import Array
 
     Shape = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
@@ -40,7 +39,6 @@ class Resample:
     step: int
     axis: int = 0
     axes: int = 1
-    _made: Matrices = field(default_factory=dict, repr=False)
     holds = True
     takes_stored = True
 
@@ -90,8 +88,11 @@ class Resample:
         """Interpolate; what is missing is held."""
         if gaps.any_missing(x):
             x = gaps.hold(x, earlier)
-        starts = self.starts + self.reach[self.axis].before
-        return phased_lines(x, self.table, starts, self.step, span[self.axis], axis=self.axis, made=self._made)
+        return phased_lines(x, self._turns, span[self.axis], axis=self.axis)
+
+    @cached_property
+    def _turns(self) -> Turns:
+        return Turns(self.table, self.starts + self.reach[self.axis].before, self.step)
 
 
 def _tabulated(

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from convcli.signals import Array
 
-# The type of the samples, and what 1 of the numbers is worth: pictures count 0 ... 255, sound goes from -1 to 1.
+# The type of the samples, and what 1 of the numbers is worth: pictures count 0 ... 255, sound goes from -1 to 1. No
+# picture is stored in int16: with two axes that is a sum of bytes (`summed`).
 _MEANING: dict[np.dtype[Any], tuple[np.dtype[Any], float]] = {
     np.dtype(np.uint8): (np.dtype(np.float32), 1.0),
     np.dtype(np.int16): (np.dtype(np.float64), 2.0**-15),
@@ -43,6 +44,11 @@ def as_samples(x: Array) -> Array:
         return x
     y = x.astype(sample_type(x))
     return y if unit(x) == 1 else np.multiply(y, unit(x), out=y)
+
+
+def summed(y: Array) -> Array:
+    """What an operation made of stored numbers, floating: the sums of bytes may be int16, which are what they are."""
+    return y.astype(np.float32) if is_stored(y) else y
 
 
 def extremes(x: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -75,6 +75,17 @@ def test_pictures_of_whole_numbers(text: str, bits: int, program: Program, tmp_p
     assert differing(filtered(program, tmp_path, x, text), truth) <= 1.2e-4
 
 
+@pytest.mark.parametrize("words", [("--edge", "shrink"), ("--channels", "rgb"), ("--channels", "alpha")])
+@pytest.mark.parametrize("text", ["gain:0.3", "offset:0.3", "gain:0.1 | gain:0.7"])
+def test_bytes_that_come_in_another_way(text: str, words: tuple[str, str], program: Program, tmp_path: Path) -> None:
+    x = np.concatenate([picture(8), 255 - picture(8)[..., :1]], axis=2) if "--channels" in words else picture(8)
+    part = {"rgb": x[..., :3], "alpha": x[..., 3:]}.get(words[1], x)
+    truth = convcli.apply(text, part.astype(np.float64), edge="edge", align="center")
+    y = filtered(program, tmp_path, x, text, *words)
+    inner = (slice(None), slice(4, -4))
+    assert differing({"rgb": y[..., :3], "alpha": y[..., 3:]}.get(words[1], y)[inner], truth[inner]) <= 1.2e-4
+
+
 @pytest.mark.parametrize("text", WHOLE)
 def test_whole_numbers_of_bytes_are_exact_whatever_the_range(text: str, program: Program, tmp_path: Path) -> None:
     x = picture(8)

@@ -14,7 +14,7 @@ from convcli.core.missing import any_missing, last_known
 from convcli.core.ops import Convolve, Magnitude, Pointwise, Pool
 from convcli.core.reach import Reach
 from convcli.core.rounding import type_of_bytes
-from convcli.samples import as_samples, is_stored, sample_type
+from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -115,12 +115,14 @@ class Chain:
         """The type in which it filters the bytes of a picture."""
         return type_of_bytes(self.ops)
 
+    def samples(self, x: Array) -> Array:
+        """The samples that stored numbers stand for; of bytes in the type in which this chain filters them."""
+        return x.astype(self.type_of_bytes) if x.dtype == np.uint8 else as_samples(x)
+
     def taken(self, x: Array) -> Array:
         """What the first operation is given of numbers that may be stored ones."""
         takes = bool(self.ops) and getattr(self.ops[0], "takes_stored", False)
-        if x.dtype == np.uint8 and (self.type_of_bytes != np.float32 or not takes):
-            return x.astype(self.type_of_bytes)
-        return x if takes else as_samples(x)
+        return x if takes and (x.dtype != np.uint8 or self.type_of_bytes == np.float32) else self.samples(x)
 
     @property
     def waits(self) -> bool:
@@ -239,15 +241,13 @@ class Job:
     def _run(self) -> Array:
         if any(stop <= start for start, stop in self.span):  # a picture narrower than a window, under `valid`
             shape = (*(max(0, stop - start) for start, stop in self.span), self.chain.channels(self.inputs.channels))
-            first = self.inputs.parts[0]
-            return np.empty(shape, self.chain.type_of_bytes if first.dtype == np.uint8 else sample_type(first))
+            return np.empty(shape, self.chain.samples(self.inputs.parts[0][:0]).dtype)
         x, ends = self.chain.taken(self.inputs()), self.ends
         along = self.chain.reads(*self.span[0], ends[0])
         across = [self.chain.needs(axis, *self.span[axis], ends[axis]) for axis in range(1, self.chain.axes)]
         following = self.chain.reads(self.next_start, self.next_start + 1)
         for number, op in enumerate(self.chain.ops):
-            if number and is_stored(x):  # sums of bytes in whole numbers
-                x = x.astype(np.float32)
+            x = summed(x) if number else x
             earlier = _Earlier(self.previous, number)
             known, low, _ = along[number]
             wanted = ((along[number + 1][0], along[number + 1][2]), *(boundary[number + 1] for boundary in across))

@@ -22,7 +22,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from convcli.core.fourier import folds, overlap_save, points_per_output
 from convcli.core.pictures import plane_valid
 from convcli.core.polyphase import BAND, Turns, phased_product
-from convcli.samples import as_samples, is_stored
+from convcli.samples import as_samples, is_stored, summed
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -98,7 +98,8 @@ def mean_valid(
         return correlate_valid(x, w, step, exact=exact, finite=finite)
     if not exact or w.ndim > 1 or w.size > EXACT_TAPS or x.dtype != np.float64:
         y = correlate_valid(x, w, step, exact=exact, finite=finite)
-        return y / np.float32(divisor) if y.dtype == np.int16 else np.divide(y, y.dtype.type(divisor), out=y)
+        y = summed(y)
+        return np.divide(y, y.dtype.type(divisor), out=y)
     high, low = (correlate_valid(half, w, step, exact=True, finite=finite) for half in halves(x))
     return quotient(high, low, np.float64(divisor))
 

@@ -18,6 +18,7 @@ from convcli.core import missing as gaps
 from convcli.core.convolve import all_finite, mean_valid
 from convcli.core.reach import Reach
 from convcli.core.rounding import Rounding, of_taps
+from convcli.samples import summed
 
 if TYPE_CHECKING:
     from convcli.core.kernel import Gaps, Kernel
@@ -250,7 +251,7 @@ class Magnitude:
         total: Any = None
         for part in self.parts:
             y = part(_within(x, self.reach, part.reach), span, earlier)
-            y = y.astype(np.float32) if y.dtype == np.int16 else y
+            y = summed(y)
             squares = np.square(y, out=y)
             total = squares if total is None else np.add(total, squares, out=total)
         strength: Array = np.sqrt(total, out=total)
@@ -273,11 +274,6 @@ class EachChannel:
     def holds(self) -> bool:
         """As the parts do."""
         return any(part.holds for part in self.parts)
-
-    @property
-    def rounding(self) -> Rounding:
-        """As the first part does."""
-        return self.parts[0].rounding
 
     def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
         """Filter each channel by itself."""

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 # Taps of a separable kernel up to which OpenCV is the fastest: along both axes at once, where it also computes the rows
 # that are cut off; along the rows of floats; along those of bytes. More are a product of matrices, and past
-# LONGEST_PRODUCT an FFT.
-SHORT_LINE, ROW_OF_FLOATS, ROW_OF_BYTES, LONGEST_PRODUCT = 32, 48, 320, 400
+# LONGEST_PRODUCT, in rows of float64 past LONGEST_PRODUCT_OF_DOUBLES, an FFT.
+SHORT_LINE, ROW_OF_FLOATS, ROW_OF_BYTES = 32, 48, 320
+LONGEST_PRODUCT, LONGEST_PRODUCT_OF_DOUBLES = 400, 100
 
 # So wide are the parts of a picture, at least, that long lines are computed in: what lies between two passes is small.
 WIDTH = 512
@@ -113,7 +114,8 @@ def _line(x: Array, w: npt.NDArray[np.float64], *, axis: int) -> Array:
         return _separable(x, *((w, np.ones(1)) if axis == 0 else (np.ones(1), w)), whole=False)
     lines = np.moveaxis(x, axis, 0)
     lanes = np.ascontiguousarray(lines, sample_type(x)).reshape(len(lines), -1)
-    if w.size <= LONGEST_PRODUCT:
+    doubles = axis == 1 and lanes.dtype == np.float64
+    if w.size <= (LONGEST_PRODUCT_OF_DOUBLES if doubles else LONGEST_PRODUCT):
         y = phased_product(lanes, Turns.of(w, 1), (0, len(lines) - w.size + 1))
     else:
         y = overlap_save(lanes, w)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +37,7 @@ class Correlator:
     def __init__(self, kernels: Sequence[Array]) -> None:
         self.size: tuple[int, int] = (kernels[0].shape[0], kernels[0].shape[1])
         self._kernels = [np.ascontiguousarray(kernel, np.float64) for kernel in kernels]
-        self._spectra = lru_cache(maxsize=4)(self._transformed)
+        self._spectra: dict[tuple[int, int], list[Any]] = {}
 
     def _transformed(self, sides: tuple[int, int]) -> list[Any]:
         import cv2
@@ -60,7 +59,9 @@ class Correlator:
 
         (height, width), (rows, columns) = self.size, planes[0].shape
         sides = _sides(self.size, (rows, columns))
-        spectra = self._spectra(sides)
+        spectra = self._spectra.get(sides)
+        if spectra is None:  # two threads may both make them: the same
+            spectra = self._spectra[sides] = self._transformed(sides)
         answers: list[Array] = [np.empty((rows - height + 1, columns - width + 1)) for _ in terms]
         for top in range(0, rows - height + 1, sides[0] - height + 1):
             for left in range(0, columns - width + 1, sides[1] - width + 1):

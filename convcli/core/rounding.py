@@ -1,4 +1,4 @@
-"""In which type the bytes of a picture are filtered, so that none of them comes out rounded to the wrong side.
+"""In which type the bytes of a picture are filtered, so that they come out rounded as they do in float64.
 
 Sums of bytes times fractions such as 0.3 fall upon halves again and again, and there float32 rounds to the other side
 than float64 does. Where the sums are exact, where they are divided but once, and where the taps are no fractions of a

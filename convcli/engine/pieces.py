@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from convcli.core.extend import Edge
     from convcli.core.ops import Op
     from convcli.engine.lanes import Lanes
-    from convcli.engine.run import Tally
     from convcli.signals import AnyRows, Array, Block, Signal
 
 # Outputs that became known together, and the first row that may still be waiting.
@@ -156,7 +155,7 @@ class Apart:
         return sum(stream.edge_affected for stream in self.streams.values())
 
 
-def cut(arrivals: Iterable[tuple[Block, AnyRows]], signals: Apart | Lanes, tally: Tally) -> Iterator[Batch]:
+def cut(arrivals: Iterable[tuple[Block, AnyRows]], signals: Apart | Lanes) -> Iterator[Batch]:
     """Jobs as soon as their inputs are there, a batch for each arrival and one for the ends of all signals."""
     seen = 0
     for block, rows in arrivals:
@@ -164,7 +163,6 @@ def cut(arrivals: Iterable[tuple[Block, AnyRows]], signals: Apart | Lanes, tally
         seen = max(seen, rows.stop if isinstance(rows, range) else int(rows.max(initial=-1)) + 1)
         yield Batch(ready, signals.release(seen))
     last = signals.finish()
-    tally.edge_affected = signals.edge_affected
     yield Batch(last, seen)
 
 

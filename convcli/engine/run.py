@@ -108,7 +108,8 @@ def _filtered(
 ) -> Iterator[tuple[Any, int]]:
     """The outputs of all steps, encoded, and how many samples each is of.
 
-    A step that reduces the whole signal ends a stage; the next begins with its result.
+    A step that reduces the whole signal ends a stage; the next begins with its result. Alone in its file a signal comes
+    in order: then a block is encoded by the thread that filtered it.
     """
     stage: list[BoundStep] = []
     edge = plan.rules.edge
@@ -117,22 +118,25 @@ def _filtered(
             stage.append(step)
             continue
         chains = _settled(stage, arrivals, plan, workers, 0)
-        results = workers.map(Batch.run, cut(arrivals(), Apart(chains, edge, 0), Tally()))
+        results = workers.map(Batch.run, cut(arrivals(), Apart(chains, edge, 0)))
         reduced = _reduced(_counted(results, stage, tally), step, plan)
         arrivals = partial(iter, reduced)
         stage, tail = [], 0
     chains = _settled(stage, arrivals, plan, workers, tail)
     blocks = iter(arrivals())
-    for first in blocks:
-        batches = cut(chain([first], blocks), signals_of(first[0], chains, edge, tail), tally)
-        if first[0].groups is not None:
-            ordered = in_row_order(_counted(workers.map(Batch.run, batches), stage, tally))
-            yield from workers.map(encode, ordered)
-            continue
-        # Alone in its file a signal comes in order: a block is encoded by the thread that filtered it.
+    first = next(blocks, None)
+    if first is None:
+        return
+    signals = signals_of(first[0], chains, edge, tail)
+    batches = cut(chain([first], blocks), signals)
+    if first[0].groups is not None:
+        ordered = in_row_order(_counted(workers.map(Batch.run, batches), stage, tally))
+        yield from workers.map(encode, ordered)
+    else:
         for lost, outputs in workers.map(partial(_run_and_encode, encode), batches):
             _count(lost, stage, tally)
             yield from outputs
+    tally.edge_affected = signals.edge_affected
 
 
 def _run_and_encode(encode: Encode, batch: Batch) -> tuple[list[Any], list[tuple[Any, int]]]:
@@ -163,7 +167,7 @@ def _settled(steps: list[BoundStep], arrivals: Arrivals, plan: Plan, workers: Wo
         if isinstance(step.whole, Normalize):
             peaks: dict[bytes, Any] = defaultdict(partial(np.zeros, len(step.after.channels)))
             signals = Apart(Chains([*ops], plan.signal), plan.rules.edge, tail)
-            for pieces, _ in workers.map(Batch.run, cut(arrivals(), signals, Tally())):
+            for pieces, _ in workers.map(Batch.run, cut(arrivals(), signals)):
                 for piece in pieces:
                     peaks[piece.group] = np.fmax(peaks[piece.group], step.whole.measure(piece.x))
             settled = {group: step.whole.settle(peak) for group, peak in peaks.items()}

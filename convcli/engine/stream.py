@@ -9,7 +9,6 @@ import numpy as np
 from convcli.core.chain import Chain, Inputs, Job
 from convcli.core.extend import Edge, beyond
 from convcli.engine.plan import valid_count
-from convcli.samples import as_samples
 
 if TYPE_CHECKING:
     from convcli.signals import AnyRows, Array, Rows
@@ -42,7 +41,8 @@ class Stream:
         self.tail = tail
         self.patient = patient
         self.waits = edge == "wrap" or chain.waits
-        before, after = (-chain.needs(0, 0, 1)[0][0], chain.needs(0, 0, 1)[0][1] - 1)
+        low, high = chain.needs(0, 0, 1)[0]
+        before, after = -low, high - 1
         # Input i has the absolute index i - origin. Under `valid` the first window starts at input 0.
         self.origin = before if edge == "valid" else 0
         self.margin = after + chain.reach[0].step + chain.reach[0].before + 1
@@ -58,7 +58,7 @@ class Stream:
         """Take in the next samples, which stand at `rows` of the input; a job if outputs can be known now."""
         if len(x):
             # No stored number says that something is missing.
-            self.kept.append(as_samples(x) if self.edge == "shrink" else x)
+            self.kept.append(self.chain.samples(x) if self.edge == "shrink" else x)
             self.kept_rows.append(rows)
             self.n += len(x)
         if self.waits or self.n < self.first_needed:

@@ -90,12 +90,15 @@ class ImageSource:
 
     def decode(self, raw: Strip) -> Block:
         """The samples of a strip: (rows, columns, channels), 8 bits as they are stored, float64 from all else."""
+        of_bytes = self.levels.dtype == np.uint8
         if self.selection == "alpha" and self.layout.alpha is not None:
-            return Block(self.plain(raw.pixels[..., self.layout.alpha, None]))
+            alpha = raw.pixels[..., self.layout.alpha, None]
+            return Block(alpha if of_bytes else self.plain(alpha))
+        as_they_are = of_bytes and not self.linear and self.selection != "luma"
+        pixels = raw.pixels if as_they_are else self.light(raw.pixels)
         if self.selection == "all":
-            as_they_are = not self.linear and self.levels.dtype == np.uint8
-            return Block(raw.pixels if as_they_are else self.light(raw.pixels))
-        colours = self.light(raw.pixels)[..., self.layout.colours]
+            return Block(pixels)
+        colours = pixels[..., self.layout.colours]
         return Block(luma(colours) if self.selection == "luma" else colours)
 
     def plain(self, pixels: Pixels) -> Array:

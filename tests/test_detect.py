@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
 import os
 import resource
 import subprocess
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -22,6 +24,7 @@ from program import CONVCLI, SAMPLES, Done, Program, shell
 
 from convcli.core.correlation import Template
 from convcli.core.peaks import leave_room, local_maxima
+from convcli.core.planes import Correlator
 from convcli.core.windows import window_moments
 from convcli.engine.arrays import Blocks
 from convcli.engine.detect import Places, Search
@@ -186,15 +189,30 @@ def test_scores_of_a_template_with_gaps_are_the_formula(
     np.testing.assert_allclose(Template.of(t).scores(x), slow_scores(np.nan_to_num(t), x, there), atol=1e-7)
 
 
+def test_a_correlator_goes_with_its_last_user() -> None:
+    """Its spectra are large, and one is made for each picture: none may wait for the collector of cycles."""
+    gc.disable()
+    try:
+        correlator = Correlator([np.ones((3, 3))])
+        correlator.sums([np.ones((20, 20))], [[(0, 0)]])
+        gone = weakref.ref(correlator)
+        del correlator
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_a_gap_in_a_long_template_costs_no_more_than_another_sum() -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((200_000, 1))
     t = x[70_000:90_000].copy()
+    started = time.process_time()
     whole = Template.of(t).scores(x)
+    took = time.process_time() - started
     t[[5, 777, 778]] = np.nan
     started = time.process_time()
     scores = Template.of(t).scores(x)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 5 * took + 0.2
     assert scores[70_000] == pytest.approx(1, abs=1e-9)
     np.testing.assert_allclose(scores, whole, atol=1e-3)
 

@@ -75,8 +75,13 @@ def test_pictures_of_whole_numbers(text: str, bits: int, program: Program, tmp_p
     assert differing(filtered(program, tmp_path, x, text), truth) <= 1.2e-4
 
 
-@pytest.mark.parametrize("words", [("--edge", "shrink"), ("--channels", "rgb"), ("--channels", "alpha")])
-@pytest.mark.parametrize("text", ["gain:0.3", "offset:0.3", "gain:0.1 | gain:0.7"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        *((text, ("--edge", "shrink")) for text in ("gain:0.3", "correlate:0.3,0.3,0.4", "kernel:0.05,0.9,0.05")),
+        *(("gain:0.3", ("--channels", channels)) for channels in ("rgb", "alpha")),
+    ],
+)
 def test_bytes_that_come_in_another_way(text: str, words: tuple[str, str], program: Program, tmp_path: Path) -> None:
     x = np.concatenate([picture(8), 255 - picture(8)[..., :1]], axis=2) if "--channels" in words else picture(8)
     part = {"rgb": x[..., :3], "alpha": x[..., 3:]}.get(words[1], x)

@@ -75,6 +75,14 @@ def test_pictures_of_whole_numbers(text: str, bits: int, program: Program, tmp_p
     assert differing(filtered(program, tmp_path, x, text), truth) <= 1.2e-4
 
 
+def test_whole_taps_whose_sums_float32_does_not_hold(program: Program, tmp_path: Path) -> None:
+    x = np.random.default_rng(2).integers(200, 256, (300, 400, 1)).astype(np.uint8)
+    text = "kernel:100000;-200000;100001"
+    truth = convcli.apply(text, x.astype(np.float64), edge="edge", align="center")
+    y = filtered(program, tmp_path, np.repeat(x, 3, axis=2), text)
+    assert differing(y[..., :1], np.asarray(truth)) == 0
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from convcli.core import kaiser
 from convcli.core import missing as gaps
 from convcli.core.ops import Earlier, Span, nothing_earlier
 from convcli.core.polyphase import Turns, phased_lines
@@ -62,7 +63,7 @@ class Resample:
         Flat up to `passes` and STOP_BAND down from `stops` on, in cycles per sample of the input, by a sinc under a
         Kaiser window (Kaiser, 1974). A causal one lags so far behind that it reads nothing later.
         """
-        half = (STOP_BAND - 7.95) / (14.36 * (stops - passes)) / 2
+        half = kaiser.length(STOP_BAND, stops - passes) / 2
         at = np.arange(phases) * (step / phases)
         starts, table = _tabulated(partial(_kaiser_sinc, half=half, cutoff=passes + stops), half, at)
         if causal:
@@ -116,7 +117,7 @@ def _catmull_rom(d: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _kaiser_sinc(d: npt.NDArray[np.float64], *, half: float, cutoff: float) -> npt.NDArray[np.float64]:
     """A sinc under a Kaiser window of half-width `half`; cutoff : its middle, as a share of the Nyquist frequency."""
-    beta = 0.1102 * (STOP_BAND - 8.7)
+    beta = kaiser.beta(STOP_BAND)
     # The Bessel function is dear: read off a table, which is right to 1e-9 of the window's peak.
     grid = np.linspace(0, 1, 1 << 15)
     window = np.interp(np.abs(d) / half, grid, np.i0(beta * np.sqrt(1 - grid**2)), right=0.0)

@@ -21,13 +21,16 @@ Rounding = Literal["exact", "once", "fractions", "irrational"]
 
 # Fractions of larger numbers fall upon a half less often than once in 10,000 times.
 LARGEST_DENOMINATOR = 5000
-# Parts of a power of two that float32 holds beside a byte and the sum of many.
-BINARY = 256
+# Parts of a power of two that float32 holds beside a byte and the sum of many, and up to where it holds whole numbers.
+BINARY, LARGEST_WHOLE = 256, 1 << 24
 
 
 def of_taps(taps: npt.NDArray[np.float64], divisor: float) -> Rounding:
     """What a convolution with these taps does."""
-    if (taps * BINARY == np.rint(taps * BINARY)).all():
+    parts = 1 if (taps == np.rint(taps)).all() else BINARY
+    if (taps * parts == np.rint(taps * parts)).all():
+        if 255 * np.abs(taps).sum() * parts > LARGEST_WHOLE:
+            return "fractions"
         return "exact" if np.frexp(divisor)[0] == 0.5 else "once"
     return "fractions" if _share_a_denominator(taps / divisor) else "irrational"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from convcli.core import kaiser
 from convcli.core.kernel import Kernel
 from convcli.core.ops import Convolve, Op, Pool
 from convcli.core.resample import STOP_BAND, Resample
@@ -25,9 +26,6 @@ MOST_STRETCHES = 1 << 20
 
 # What a resampler leaves flat, as a share of the lower Nyquist frequency.
 PASS_BAND = 0.91
-
-# Of its low-pass, for each sample at the lower of the two rates (Kaiser, 1974).
-TAPS_PER_SAMPLE = (STOP_BAND - 7.95) / (14.36 * (1 - PASS_BAND) / 2)
 
 
 def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) -> Convolve | None:
@@ -81,7 +79,8 @@ def resample(rate: str, *, signal: Signal, align: Align) -> tuple[Op, ...]:
     if ratio == 1:
         return ()
     refuse_huge(
-        max(ratio.numerator, ratio.denominator) * TAPS_PER_SAMPLE / 8,
+        # A table may hold more numbers than a filter has taps.
+        max(ratio.numerator, ratio.denominator) * kaiser.length(STOP_BAND, (1 - PASS_BAND) / 2) / 8,
         f"{signal.rate:g} to {int(quantity)} Hz, a ratio of {ratio}",
         "a rate that has a simpler ratio to the old one",
     )

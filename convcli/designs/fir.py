@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from convcli.core import kaiser
 from convcli.core.kernel import Taps
 from convcli.designs.taps import MOST_TAPS, exact, refuse_huge
 from convcli.errors import RequestError
@@ -71,7 +72,7 @@ def design(bands: Bands, promise: Promise) -> Taps:
     Raises RequestError where the method cannot keep it.
     """
     if promise.taps is not None:
-        attenuation = min(promise.attenuation, kaiser_attenuation(promise.taps, bands.width))
+        attenuation = min(promise.attenuation, kaiser.attenuation(promise.taps, bands.width))
         return _made(bands, promise, promise.taps, attenuation)
     target, count = promise.attenuation, 0
     for attempt in range(ATTEMPTS):
@@ -130,22 +131,10 @@ def response(taps: Taps, frequencies: Taps) -> npt.NDArray[np.complex128]:
     return np.asarray((within * np.exp(np.outer(np.arange(rows.shape[0]) * b, turn))).sum(axis=0))
 
 
-def kaiser_attenuation(count: int, width: float) -> float:
-    """The dB that `count` taps under a Kaiser window reach over `width` (Kaiser, 1974)."""
-    return 7.95 + 14.36 * width * (count - 1)
-
-
-def kaiser_width(count: int, attenuation: float) -> float:
-    """The transition, in cycles/sample, in which `count` taps fall by `attenuation` dB."""
-    return max(attenuation - 7.95, 13.2) / (14.36 * max(count - 1, 1))
-
-
 def _count(method: Method, attenuation: float, width: float) -> int:
     """An odd number of taps to begin with: the formulas of Kaiser (windows, least squares) and Herrmann (remez)."""
-    if method == "kaiser":
-        needed = max(attenuation - 7.95, 13.2) / (14.36 * width)
-    else:
-        needed = max(attenuation - 13, 8) / (14.6 * width)
+    herrmann = max(attenuation - 13, 8) / (14.6 * width)
+    needed = kaiser.length(attenuation, width) if method == "kaiser" else herrmann
     return 2 * math.ceil(needed / 2) + 1
 
 
@@ -160,7 +149,7 @@ def _refuse_long(count: int, promise: Promise) -> None:
 def _made(bands: Bands, promise: Promise, count: int, attenuation: float) -> Taps:
     """`count` taps, scaled and with the sum that the gain at frequency 0 asks for."""
     _refuse_long(count, promise)
-    window = np.kaiser(count, kaiser_beta(attenuation))
+    window = np.kaiser(count, kaiser.beta(attenuation))
     if promise.method == "kaiser":
         taps = _ideal(bands, count) * window
     elif promise.method == "remez":
@@ -171,14 +160,6 @@ def _made(bands: Bands, promise: Promise, count: int, attenuation: float) -> Tap
     if promise.phase == "minimum":
         taps = minimum_phase(taps, floor=10 ** (-(attenuation + 15) / 20))
     return _settled(taps, window, bands)
-
-
-def kaiser_beta(attenuation: float) -> float:
-    """The shape of the Kaiser window for this many dB (Kaiser, 1974)."""
-    if attenuation > 50:
-        return 0.1102 * (attenuation - 8.7)
-    excess: float = max(attenuation - 21, 0.0)
-    return 0.5842 * math.pow(excess, 0.4) + 0.07886 * excess
 
 
 def _ideal(bands: Bands, count: int) -> Taps:

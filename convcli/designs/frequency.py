@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from convcli.core import kaiser
 from convcli.core.kernel import Kernel
-from convcli.designs.fir import LEAST_ATTENUATION, Bands, Method, Phase, Promise, design, kaiser_width, most_attenuation
+from convcli.designs.fir import LEAST_ATTENUATION, Bands, Method, Phase, Promise, design, most_attenuation
 from convcli.designs.registry import step
 from convcli.errors import RequestError
 from convcli.signals import Signal
@@ -120,7 +121,7 @@ def _filter(
     elif promise.taps is None:
         width = DEFAULT_WIDTH * room
     else:
-        width = min(kaiser_width(promise.taps, promise.attenuation), 0.9 * room)
+        width = min(kaiser.width(promise.taps, promise.attenuation), 0.9 * room)
     taps = design(Bands(edges=edges, gains=gains, width=width), promise)
     return Kernel(taps=taps, centre=(0,) if promise.phase == "minimum" else ())
 

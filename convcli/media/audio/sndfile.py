@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from convcli.media.audio.details import Odd
     from convcli.media.audio.formats import Coding
     from convcli.media.audio.wav import Chunk
-    from convcli.signals import Array
 
 # The kinds of numbers in which libsndfile takes and gives samples, and what full scale is in them.
 EXCHANGE = {"int16": 2.0**15, "int32": 2.0**31, "float32": 1.0, "float64": 1.0}
@@ -162,7 +161,7 @@ class SndFileReader:
         with suppress(soundfile.LibsndfileError):  # an error of reading, told already or without consequence
             self._sound.close()
 
-    def decode(self, raw: npt.NDArray[Any]) -> Array:
+    def decode(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Whole numbers as they are, floating samples in float64."""
         return raw if raw.dtype.kind == "i" else raw.astype(np.float64, copy=False)
 

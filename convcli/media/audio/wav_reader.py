@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.errors import InputError
 from convcli.media.audio import wav
@@ -15,9 +15,10 @@ from convcli.media.audio.tags import info_tags
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy.typing as npt
+
     from convcli.media.audio.details import Odd
     from convcli.media.audio.wav import WavHeader
-    from convcli.signals import Array
 
 
 def _wav_details(header: WavHeader, frames: int | None) -> AudioDetails:
@@ -64,7 +65,7 @@ class WavFile:
                 left -= len(raw)
                 yield raw
 
-    def decode(self, raw: bytes) -> Array:
+    def decode(self, raw: bytes) -> npt.NDArray[Any]:
         """Samples as they are stored."""
         return wav.unpack(raw, self._header)
 
@@ -135,7 +136,7 @@ class WavStream:
             names = ", ".join(chunk.name.decode("ascii").strip() for chunk in chunks)
             self._odd(f"{self._name}: metadata behind the samples came too late to be kept: {names}")
 
-    def decode(self, raw: bytes) -> Array:
+    def decode(self, raw: bytes) -> npt.NDArray[Any]:
         """Samples as they are stored."""
         return wav.unpack(raw, self._header)
 

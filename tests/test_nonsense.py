@@ -305,3 +305,11 @@ def test_names_longer_than_a_file_has(program: Program, inputs: Path) -> None:
         ("filters", "show", "box:2", "--export", f"{TAPS}.csv"),
     ):
         lawful(program.run(*words, cwd=inputs))
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.ppm"])
+def test_the_logarithm_of_nothing_is_bad_input_in_every_medium(name: str, program: Program, inputs: Path) -> None:
+    command = {"a.wav": "audio", "a.ppm": "image"}[name]
+    ended = program.run(command, "gain:0 | log", name, "-o", f"log-{name}", cwd=inputs)
+    assert ended.code == 3, ended
+    assert "not a number" in ended.err

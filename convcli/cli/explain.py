@@ -87,7 +87,7 @@ def explain(
 def _numbers(text: str) -> Any:
     """The signal as an array, (n,) or (rows, columns)."""
     from convcli.engine.explain import signal_of_text
-    from convcli.media.outputs import is_file
+    from convcli.media.outputs import check_input, is_file
 
     if text.strip() == "-":
         try:
@@ -99,8 +99,10 @@ def _numbers(text: str) -> Any:
     if text.startswith("@"):
         from convcli.designs.tapfiles import read_tap_file
 
+        path = Path(text[1:]).expanduser()
+        check_input(path)
         try:
-            found = read_tap_file(Path(text[1:]).expanduser())
+            found = read_tap_file(path)
         except InputError as error:
             error.hint = _COLUMN if "expected a number" in error.message else None
             raise

@@ -258,8 +258,10 @@ def check_input(path: Path) -> None:
 
 
 def _similar(path: Path) -> str | None:
+    suffix = path.suffix.lower()
     try:
-        near = nearest(path.name, sorted(os.listdir(path.parent))[:10_000])
+        others = sorted(name for name in os.listdir(path.parent) if Path(name).suffix.lower() == suffix or not suffix)
+        near = nearest(path.name, others[:10_000])
     except OSError:
         return None
     return f"did you mean {path.parent / near}?" if near else None

@@ -423,3 +423,9 @@ def test_ema_is_that_of_miller(tmp_path: Path) -> None:
     ours = run("csv", "ema:alpha=0.3", SAMPLES / "weather.csv", "-c", "wind", cwd=tmp_path)
     mine = [float(cell) for cell in column(ours.text, 4)]
     assert mine == pytest.approx(theirs, rel=1e-12)
+
+
+def test_a_table_of_a_header_alone(program: Program, tmp_path: Path) -> None:
+    ended = program.run("csv", "sma:2", stdin=b"price,name\n", cwd=tmp_path)
+    assert (ended.code, ended.out) == (0, b"price,name\n")
+    assert ended.err.startswith("- -> -: sma:2, 2 taps, delay 0.5, 0 rows, in ")

@@ -120,6 +120,13 @@ def test_words_of_other_libraries(name: str, word: str, ours: str) -> None:
     assert raised.value.hint == f"did you mean {ours}?"
 
 
+def test_a_rate_far_below_the_old_one_is_reached_in_two_steps() -> None:
+    with pytest.raises(RequestError, match="taps; at most") as raised:
+        apply("resample:1", np.zeros(10), rate=44100)
+    assert raised.value.hint == "a higher rate, or two steps: resample:100 | resample:1"
+    assert apply("resample:100 | resample:1", np.zeros(88200), rate=44100).shape == (2,)
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     y = apply("box:250us", np.arange(8.0), rate=np.float32(8000), threads=np.int64(1))  # type: ignore[arg-type]
     np.testing.assert_array_equal(y, apply("box:2", np.arange(8.0)))

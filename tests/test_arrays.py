@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -85,7 +85,51 @@ BAD: list[tuple[str, Any, dict[str, Any], str]] = [
     ("bux:3", np.zeros(4), {}, "unknown step"),
     ("lowpass:1k", np.zeros(4), {}, "cycles/sample"),
     ("box:20ms", np.zeros(4), {}, "durations need a rate"),
+    (cast("str", 3), np.zeros(4), {}, "filter expects a FILTER such as 'box:3', got 3"),
+    (cast("str", None), np.zeros(4), {}, "filter expects a FILTER"),
+    *[("box:3", np.zeros(4), {"rate": rate}, "rate expects") for rate in (0, -1, np.nan, np.inf, "44100", True, [1])],
+    ("abs", np.zeros(4), {"rate": 0}, "rate expects samples per second, a number above 0, got 0"),
+    *[("box:3", np.zeros(4), {"threads": threads}, "threads expects") for threads in (0, -1, 1.5, "2", True)],
+    *[("box:3", np.zeros(4), {"axes": axes}, "sample axes") for axes in (0, "2", 1.5)],
+    ("box:3", np.zeros(4), {"missing": "drop"}, "missing expects keep, fill, propagate or error, got 'drop'"),
+    ("box:3", np.zeros(4), {"missing": None}, "missing expects keep, fill, propagate or error, got None"),
+    ("box:3", np.zeros(4), {"align": ["center"]}, "align expects center or causal, got"),
+    ("box:3", pd.Series(np.zeros(4)), {"edge": "nearest"}, "edge expects shrink, zero, edge, .* got 'nearest'"),
 ]
+
+WORDS = [
+    ("edge", "nearest", "edge"),
+    ("edge", "replicate", "edge"),
+    ("edge", "mirror", "reflect"),
+    ("edge", "constant", "zero"),
+    ("edge", "zeros", "zero"),
+    ("edge", "ZERO", "zero"),
+    ("edge", "circular", "wrap"),
+    ("edge", "symetric", "symmetric"),
+    ("align", "centre", "center"),
+    ("align", "same", "center"),
+    ("missing", "fil", "fill"),
+]
+
+
+@pytest.mark.parametrize(("name", "word", "ours"), WORDS)
+def test_words_of_other_libraries(name: str, word: str, ours: str) -> None:
+    rules: dict[str, Any] = {name: word}
+    with pytest.raises(RequestError) as raised:
+        apply("box:3", np.arange(5.0), **rules)
+    assert raised.value.hint == f"did you mean {ours}?"
+
+
+def test_a_rate_far_below_the_old_one_is_reached_in_two_steps() -> None:
+    with pytest.raises(RequestError, match="taps; at most") as raised:
+        apply("resample:1", np.zeros(10), rate=44100)
+    assert raised.value.hint == "a higher rate, or two steps: resample:100 | resample:1"
+    assert apply("resample:100 | resample:1", np.zeros(88200), rate=44100).shape == (2,)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    y = apply("box:250us", np.arange(8.0), rate=np.float32(8000), threads=np.int64(1))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(y, apply("box:2", np.arange(8.0)))
 
 
 @pytest.mark.parametrize(("text", "x", "rules", "message"), BAD)

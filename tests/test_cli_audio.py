@@ -180,7 +180,8 @@ def test_a_truncated_file_warns_and_strict_refuses(program: Program, tmp_path: P
     ("words", "code", "told"),
     [
         (("lowpass:5k",), 2, ("4000 Hz", "lowpass:5k", "^")),
-        (("lowpass:3km",), 2, ("3km", "^")),
+        (("lowpass:3km",), 2, ("3km", "^", "write it as in lowpass:800;")),
+        (("resample:0.5",), 2, ("whole Hz",)),
         (("lowpass:5px",), 2, ("5px", "^")),
         (("sobel",), 2, ("sobel", "^")),
         (("lowpas:1k",), 2, ("did you mean lowpass?", "^")),

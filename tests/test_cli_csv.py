@@ -203,7 +203,10 @@ def test_after_downsampling_the_other_cells_are_those_of_the_newest_row(program:
         (("sma:2", "--by", "Tick"), b"Ticker,x\nA,2\n", 2, ("unknown column 'Tick'", "did you mean Ticker?")),
         (("sma:2",), b"a,b\n1,2\n3\n", 3, ("line 3", "expected 2 cells", "got 1")),
         (("sma:2",), b'a,b\n1,"2\n3,4\n', 3, ("line 2", "never closed")),
-        (("sma:2",), b"a,b\nx,y\n", 3, ("column of numbers",)),
+        (("sma:2",), b"a,b\nx,y\n", 3, ("column of numbers", "-c names")),
+        (("sma:2",), b"price|name\n1|2\n", 3, ("column of numbers", "hint: -d '|' where that parts the cells")),
+        (("sma:2", "-c", "price"), b"price|name\n1|2\n", 2, ("unknown column", "hint: -d '|' where that parts")),
+        (("sma:2", "-d", ","), b"price\tname\n1\t2\n", 3, ("hint: -d '\\t' where that parts",)),
         (("sma:2", "-c", "a"), b"a,a\n1,2\n", 2, ("ambiguous",)),
         (("sma:2", "-c", "a,a"), b"a,b\n1,2\n", 2, ("twice",)),
         (("sma:2", "-c", ","), b"a,b\n1,2\n", 2, ("-c expects",)),
@@ -420,3 +423,9 @@ def test_ema_is_that_of_miller(tmp_path: Path) -> None:
     ours = run("csv", "ema:alpha=0.3", SAMPLES / "weather.csv", "-c", "wind", cwd=tmp_path)
     mine = [float(cell) for cell in column(ours.text, 4)]
     assert mine == pytest.approx(theirs, rel=1e-12)
+
+
+def test_a_table_of_a_header_alone(program: Program, tmp_path: Path) -> None:
+    ended = program.run("csv", "sma:2", stdin=b"price,name\n", cwd=tmp_path)
+    assert (ended.code, ended.out) == (0, b"price,name\n")
+    assert ended.err.startswith("- -> -: sma:2, 2 taps, delay 0.5, 0 rows, in ")

@@ -662,3 +662,25 @@ def test_an_hour_takes_no_more_memory_than_a_minute(tmp_path: Path) -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (300 << 20, limit)),
     )
     assert len(ended.stdout.splitlines()) == 41
+
+
+QUOTED = 'k,t,x\n"a ""q"", b",2020-01-01,1\n"a ""q"", b",2020-01-02,5\n"a ""q"", b",2020-01-03,2\nz,2020-01-01,3\n'
+
+
+def test_names_of_groups_with_quotes(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text(QUOTED)
+    (tmp_path / "qt.csv").write_text("x\n1\n5\n2\n")
+    told = program.run("detect", "qt.csv", "q.csv", "--by", "k", "-c", "x", "--format", "json", cwd=tmp_path)
+    assert [hit["group"] for hit in json.loads(told.out)["hits"]] == ['a "q", b']
+    told = program.run("detect", "qt.csv", "q.csv", "--by", "k", "-c", "x", cwd=tmp_path)
+    assert [row["group"] for row in csv.DictReader(io.StringIO(told.out.decode()))] == ['a "q", b']
+    told = program.run(
+        "csv", "box:3", "q.csv", "--by", "k", "-c", "x", "--align", "center", "--causal-check", cwd=tmp_path
+    )
+    rows = list(csv.DictReader(io.StringIO(told.out.decode())))
+    assert {row["group"] for row in rows} == {'a "q", b', "z"}, told
+    assert '(a "q", b)' in told.err
+    (tmp_path / "q.csv").write_text(QUOTED.replace("2020-01-03", "2019-01-03"))
+    told = program.run("csv", "box:3d", "q.csv", "--by", "k", "-c", "x", "--time", "t", cwd=tmp_path)
+    assert told.code == 3
+    assert ' of a "q", b' in told.err

@@ -171,6 +171,9 @@ def test_unknown_formats_and_subtypes_name_the_known() -> None:
     with pytest.raises(RequestError, match="FLAC has no subtype 'PCM_32'") as caught:
         choose_coding(like=like, format="flac", subtype="pcm_32")
     assert "PCM_24" in str(caught.value.hint)
+    with pytest.raises(RequestError, match=r"^WAV has no subtype 'PCM_8'") as caught:
+        choose_coding(like=("WAVEX", "PCM_16"), format=None, subtype="pcm_8")
+    assert "PCM_U8? WAV takes" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +183,7 @@ def test_unknown_formats_and_subtypes_name_the_known() -> None:
         (("WAV", "FLOAT"), "FLAC", ("FLAC", "PCM_24"), False),
         (("WAV", "PCM_32"), "FLAC", ("FLAC", "PCM_24"), True),
         (("WAV", "PCM_U8"), "FLAC", ("FLAC", "PCM_S8"), False),
-        (("WAV", "PCM_24"), "OGG", ("OGG", "VORBIS"), True),
+        (("WAV", "PCM_24"), "OGG", ("OGG", "VORBIS"), False),
         (("WAV", "PCM_24"), "OPUS", ("OGG", "OPUS"), False),
         (("OGG", "OPUS"), "OGG", ("OGG", "OPUS"), False),
         (("MP3", "MPEG_LAYER_III"), "FLAC", ("FLAC", "PCM_16"), False),
@@ -199,6 +202,14 @@ def test_a_rate_the_format_cannot_hold_is_a_request_error(tmp_path: Path) -> Non
     path = make(tmp_path / "a.wav", noise(10), rate=96000)
     with pytest.raises(RequestError, match=r"MP3 with MPEG_LAYER_III cannot hold 2 channels at 96000 Hz"):
         convert(path, tmp_path / "out", format="mp3")
+    path = make(tmp_path / "m.wav", noise(10)[:, :1], rate=96000)
+    with pytest.raises(RequestError, match=r"cannot hold 1 channel at 96000 Hz: MPEG-1") as caught:
+        convert(path, tmp_path / "out", format="mp3")
+    assert "resample:" in str(caught.value.hint)
+    path = make(tmp_path / "t.wav", noise(10)[:, [0, 0, 0]])
+    with pytest.raises(RequestError, match=r"cannot hold 3 channels at \d+ Hz$") as caught:
+        convert(path, tmp_path / "out", format="mp3")
+    assert caught.value.hint == "choose another --format, which holds more channels"
     path = make(tmp_path / "b.wav", noise(10), rate=650880)
     with pytest.raises(RequestError, match="VORBIS holds at most 200000 Hz"):
         convert(path, tmp_path / "out", format="ogg")

@@ -14,7 +14,7 @@ import pyvips
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convcli.errors import InputError, OutputError, RequestError
+from convcli.errors import InputError, RequestError
 from convcli.media.images import layout as image_layout
 from convcli.media.images import png as image_png
 from convcli.media.images import tiff as image_tiff
@@ -253,7 +253,7 @@ def test_nan_is_refused_by_whole_numbers_and_kept_by_floats(tmp_path: Path) -> N
         return np.where(x == x.max(), np.nan, x)
 
     a = save(tmp_path / "a.png", np.arange(60, dtype=np.uint8).reshape(20, 3, 1), "b-w")
-    with pytest.raises(OutputError, match=r"NaN.* row 19, column 2"):
+    with pytest.raises(InputError, match=r"NaN.* row 19, column 2"):
         run(a, tmp_path / "b.png", holes)
     f = save(tmp_path / "f.tif", noise(3, 3, 1, "f4"), "b-w")
     run(f, tmp_path / "g.tif", holes)

@@ -280,3 +280,36 @@ PICTURES = [
 @given(data=st.binary(max_size=100) | st.one_of([damaged(whole) for whole in PICTURES]))
 def test_random_bytes_as_a_picture(data: bytes, program: Program, inputs: Path) -> None:
     lawful(program.run("image", "box:3", "--max-pixels", "1000000", "--format", "ppm", stdin=data, cwd=inputs))
+
+
+TAPS = ",".join(map(str, range(1, 90)))
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.wav", "a.ppm"])
+def test_a_filter_longer_than_a_file_name(name: str, program: Program, inputs: Path) -> None:
+    command = {"a.csv": "csv", "a.wav": "audio", "a.ppm": "image"}[name]
+    assert program.run(command, f"kernel:{TAPS}", name, "-o", f"long-{name}", cwd=inputs).code == 0
+    for text in (f"kernel:@{LONG}.csv", f"ir:{LONG}.wav", f"model:{LONG}.safetensors"):
+        lawful(program.run(command, text, name, cwd=inputs))
+
+
+def test_names_longer_than_a_file_has(program: Program, inputs: Path) -> None:
+    ended = program.run("explain", TAPS, "1,2", cwd=inputs)
+    assert ended.code == 0, ended
+    for words in (
+        ("csv", "box:2", "a.csv", "--report", f"{TAPS}.html"),
+        ("csv", "box:2", "a.csv", "-o", f"{TAPS}.csv"),
+        ("csv", "box:2", "a.csv", TAPS, "-o", TAPS),
+        ("learn", TAPS, "a.csv", "-o", "m.safetensors"),
+        ("filters", "show", "box:2", "--export", f"{TAPS}.csv"),
+    ):
+        lawful(program.run(*words, cwd=inputs))
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.ppm"])
+def test_the_logarithm_of_nothing_is_bad_input_in_every_medium(name: str, program: Program, inputs: Path) -> None:
+    command = {"a.wav": "audio", "a.ppm": "image"}[name]
+    ended = program.run(command, "gain:0 | log", name, "-o", f"log-{name}", cwd=inputs)
+    assert ended.code == 3, ended
+    assert "not a number" in ended.err

@@ -228,6 +228,10 @@ def test_check_input(sound: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no file") as caught:
         check_input(tmp_path / "tlak.wav")
     assert caught.value.hint == f"did you mean {sound}?"
+    for other in ("tlak.csv", "talk.flac"):
+        with pytest.raises(InputError, match="there is no file") as caught:
+            check_input(tmp_path / other)
+        assert caught.value.hint is None
     with pytest.raises(InputError, match="is a folder"):
         check_input(tmp_path)
     with pytest.raises(InputError, match="Not a directory"):

@@ -171,6 +171,16 @@ def test_honest_about_stocks(tmp_path: Path, capfd: Any) -> None:
     assert "today and the mean change" in told
 
 
+@pytest.mark.parametrize("layers", [[], ["--layers", "conv:4,3 | relu | conv:1,3"]])
+def test_a_perfect_trend_has_constant_changes(layers: list[str], tmp_path: Path, capfd: Any) -> None:
+    (tmp_path / "t.csv").write_text("x\n" + "".join(f"{3 * i + 1}\n" for i in range(300)))
+    words = ["-c", "x", "--target", "x", "--on", "differences", *layers, "-o", str(tmp_path / "m.safetensors")]
+    assert main(["learn", str(tmp_path / "t.csv"), *words]) == 3
+    told = capfd.readouterr().err
+    assert "error: the changes of the input are constant where it is learned from: there is nothing to learn" in told
+    assert "hint: the last value and that change are the forecast" in told
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

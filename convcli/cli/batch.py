@@ -42,11 +42,12 @@ class Batch:
 
     def _run(self) -> int:
         from convcli.engine.grammar import parse
+        from convcli.media.outputs import is_file
 
         request = self.request
         if request.quiet and request.verbose:
             raise RequestError("-q and -v contradict each other")
-        if Path(request.filter).is_file():
+        if is_file(request.filter):
             raise RequestError(
                 f"expected a FILTER, got the file {request.filter}",
                 hint=f"FILTER comes first, then the files: convcli {self.adapter.command} box:5 {request.filter}",
@@ -175,15 +176,15 @@ class Batch:
 
 def refuse_report(report: Path, inputs: Sequence[Path | None], *, force: bool) -> None:
     """Refuse, before any work, a report in no known format, in no folder, that is an input or exists already."""
-    from convcli.media.outputs import refuse_missing_parent
+    from convcli.media.outputs import is_file, refuse_missing_parent
     from convcli.report.files import check_report
 
     check_report(report)
     refuse_missing_parent(report)
-    taken = [path for path in inputs if path is not None and path.exists()]
-    if report.exists() and any(report.samefile(path) for path in taken):
+    taken = [path for path in inputs if path is not None and is_file(path)]
+    if is_file(report) and any(report.samefile(path) for path in taken):
         raise RequestError(f"the report {report} is one of the inputs", hint="give it another name")
-    if report.is_file() and not force:
+    if is_file(report) and not force:
         raise RequestError(f"the report {report} exists already", hint="--force replaces it")
 
 

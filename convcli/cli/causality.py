@@ -71,7 +71,9 @@ class SingleCheck(Single):
 
 
 def _facts_of(verdict: Verdict) -> PrefixFacts:
-    group = verdict.group.decode("utf-8", "surrogateescape")
+    from convcli.media.tables.delimited import group_name
+
+    group = group_name(verdict.group)
     if verdict.row is None:
         return PrefixFacts(column=verdict.channel, group=group)
     return PrefixFacts(

@@ -87,6 +87,7 @@ def explain(
 def _numbers(text: str) -> Any:
     """The signal as an array, (n,) or (rows, columns)."""
     from convcli.engine.explain import signal_of_text
+    from convcli.media.outputs import check_input, is_file
 
     if text.strip() == "-":
         try:
@@ -98,15 +99,16 @@ def _numbers(text: str) -> Any:
     if text.startswith("@"):
         from convcli.designs.tapfiles import read_tap_file
 
+        path = Path(text[1:]).expanduser()
+        check_input(path)
         try:
-            found = read_tap_file(Path(text[1:]).expanduser())
+            found = read_tap_file(path)
         except InputError as error:
             error.hint = _COLUMN if "expected a number" in error.message else None
             raise
         return found.ravel() if min(found.shape) == 1 else found
-    hint = (
-        f"@{text} reads the numbers of a file; {_COLUMN}" if Path(text).is_file() else "such as 1,2,3,4, or @FILE, or -"
-    )
+    found_file = f"@{text} reads the numbers of a file; {_COLUMN}"
+    hint = found_file if is_file(text) else "such as 1,2,3,4, or @FILE, or -"
     return signal_of_text(text, RequestError("SIGNAL expects numbers", hint=hint))
 
 

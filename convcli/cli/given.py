@@ -13,6 +13,7 @@ from convcli.cli import tell
 from convcli.cli.single import about, called, spooled
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import InputFacts
+from convcli.media.outputs import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,10 +48,10 @@ def pairs_of(paths: Sequence[Path], held: ExitStack) -> list[Pair]:
 
 def _paired(source: Path, clean: Path) -> list[tuple[Path, Path]]:
     """Two files, or those with the same names in two folders."""
-    if source.is_dir() != clean.is_dir():
-        folder, file = (source, clean) if source.is_dir() else (clean, source)
+    if is_folder(source) != is_folder(clean):
+        folder, file = (source, clean) if is_folder(source) else (clean, source)
         raise RequestError(f"{folder} is a folder and {file} is none", hint="two files, or two folders")
-    if not source.is_dir():
+    if not is_folder(source):
         return [(source, clean)]
     files = _files(source)
     missing = [path.name for path in files if not (clean / path.name).is_file()]
@@ -61,7 +62,7 @@ def _paired(source: Path, clean: Path) -> list[tuple[Path, Path]]:
 
 def _files(path: Path) -> list[Path]:
     """The files of a folder by name, or the file itself."""
-    if not path.is_dir():
+    if not is_folder(path):
         return [path]
     files = sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
     if not files:

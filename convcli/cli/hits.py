@@ -98,7 +98,9 @@ class Telling:
         if any(each.page is not None for each in self.searched):
             cells["page"] = of.page or 1
         if self.grouped:
-            cells["group"] = place.group.decode("utf-8", "surrogateescape")
+            from convcli.media.tables.delimited import group_name
+
+            cells["group"] = group_name(place.group)
         return {**cells, **self._extent(place, of.signal), "score": round(place.score, DIGITS)}
 
     def _extent(self, place: Place, signal: Signal) -> dict[str, Cell]:

@@ -98,7 +98,12 @@ def _resampled(ratio: Fraction, signal: Signal, align: Align) -> tuple[Op, ...]:
         return (Resample.between(phases, step, passes=PASS_BAND / 2, stops=0.5, causal=causal),)
     share = float(ratio)
     edge, width = share * (1 + PASS_BAND) / 4, share * (1 - PASS_BAND) / 2
-    kernel = lowpass(edge, width=width, attenuation=STOP_BAND, signal=signal)
+    try:
+        kernel = lowpass(edge, width=width, attenuation=STOP_BAND, signal=signal)
+    except RequestError as error:
+        new = round(share * (signal.rate or 1))
+        hint = f"a higher rate, or two steps: resample:{100 * new} | resample:{new}"
+        raise RequestError(error.message, hint=hint) from None
     if phases == 1:
         return (Convolve.by(kernel, align, step=(step,)),)
     passes, stops = share * PASS_BAND / 2, 1 - share / 2

@@ -44,10 +44,10 @@ def impulse_response(path: Path, *, rate: float, channel: int | None) -> Respons
 def _read(path: Path, channel: int | None) -> tuple[Taps, int]:
     import soundfile
 
-    if not path.is_file():
-        problem = "is no file" if path.exists() else "no such file"
-        raise InputError(f"{path}: {problem}; expected a sound file with an impulse response")
     try:
+        if not path.is_file():
+            problem = "is no file" if path.exists() else "no such file"
+            raise InputError(f"{path}: {problem}; expected a sound file with an impulse response")
         with soundfile.SoundFile(path) as file:
             _check_channel(path, channel, file.channels)
             refuse_huge(file.frames, str(path), "a shorter impulse response")

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 
+from convcli.core.extend import Edge
 from convcli.engine.plan import Rules, make_plan
 from convcli.engine.run import run
 from convcli.engine.stream import numbers_of
-from convcli.errors import RequestError
-from convcli.signals import Block, Signal
+from convcli.errors import RequestError, nearest
+from convcli.signals import Align, Block, Missing, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convcli.core.extend import Edge
-    from convcli.signals import Align, AnyRows, Array, Medium, Missing, Rows
+    from convcli.signals import AnyRows, Array, Medium, Rows
 
 T = TypeVar("T")
 
 # An array goes through the loop in blocks of so many samples, which fit the cache and are shared by the threads.
 BLOCK = 1 << 20
+
+# What other libraries call our rules, where the word is not ours in another meaning.
+_ELSEWHERE = {
+    "nearest": "edge",
+    "replicate": "edge",
+    "mirror": "reflect",
+    "constant": "zero",
+    "circular": "wrap",
+    "same": "center",
+}
 
 
 @dataclass
@@ -81,24 +92,55 @@ def apply(
     axes : sample axes, 1 or 2; by default 2 for three-dimensional arrays, else 1. A grey image is (rows, columns)
         with axes=2.
 
-    Returns float64 (float32 stays float32), with as many axes as `x`. Raises `RequestError` for a wrong FILTER.
+    Returns float64 (float32 stays float32), with as many axes as `x`. Raises `RequestError` for a wrong FILTER or rule.
 
     >>> apply("box:3", np.array([0.0, 3.0, 0.0, 0.0])).tolist()
     [1.0, 1.0, 1.0, 0.0]
     """
+    _check_words(edge=edge, align=align, missing=missing)
+    _check_values(filter, rate, axes, threads)
     if hasattr(x, "iloc"):
         frame: T = _apply_to_pandas(filter, x, rate=rate, edge=edge, align=align, missing=missing, threads=threads)
         return frame
     array = np.asarray(x)
     samples = _samples(array)
     sample_axes = axes or (2 if array.ndim == 3 else 1)
-    if not sample_axes <= array.ndim <= sample_axes + 1 or sample_axes not in (1, 2):
+    if not sample_axes <= array.ndim <= sample_axes + 1:
         raise RequestError(f"an array of shape {array.shape} has no {sample_axes} sample axes and one of channels")
     if array.ndim == sample_axes:
         samples = samples[..., None]
     y, _ = _apply(filter, samples, "array", rate=rate, edge=edge, align=align, missing=missing, threads=threads)
     result: Any = y[..., 0] if array.ndim == sample_axes and y.shape[-1] == 1 else y
     return result  # type: ignore[no-any-return]
+
+
+def _check_words(*, edge: Any, align: Any, missing: Any) -> None:
+    rules = (("edge", edge, get_args(Edge)), ("align", align, get_args(Align)), ("missing", missing, get_args(Missing)))
+    for name, given, known in rules:
+        if given in known or (given is None and name != "missing"):
+            continue
+        word = str(given).casefold()
+        ours = _ELSEWHERE.get(word)
+        near = ours if ours in known else nearest(word, list(known))
+        raise RequestError(
+            f"{name} expects {', '.join(known[:-1])} or {known[-1]}, got {given!r}",
+            hint=f"did you mean {near}?" if near else None,
+        )
+
+
+def _check_values(filter: Any, rate: Any, axes: Any, threads: Any) -> None:
+    if not isinstance(filter, str):
+        raise RequestError(f"filter expects a FILTER such as 'box:3', got {filter!r}")
+    if rate is not None and not (_is(rate, Real) and 0 < rate < math.inf):
+        raise RequestError(f"rate expects samples per second, a number above 0, got {rate!r}")
+    if axes is not None and not (_is(axes, Integral) and axes in (1, 2)):
+        raise RequestError(f"axes expects 1 or 2 sample axes, got {axes!r}")
+    if threads is not None and not (_is(threads, Integral) and threads >= 1):
+        raise RequestError(f"threads expects a whole number from 1 on, got {threads!r}")
+
+
+def _is(given: Any, kind: type) -> bool:
+    return isinstance(given, kind) and not isinstance(given, bool)
 
 
 def _samples(array: Any) -> Array:

@@ -141,7 +141,9 @@ def _learned(lesson: Lesson, lanes: Lanes, train: Sums, held: Sums, reference: R
     if not (train.finite and held.finite):
         raise InputError("the samples are so large that their squares overflow", hint="scale them first: gain:0.001")
     if _constant(train):
-        raise InputError("the input is constant where it is learned from: there is nothing to learn")
+        what = "the changes of the input are" if lesson.differences else "the input is"
+        told = "the last value and that change are the forecast" if lesson.differences else None
+        raise InputError(f"{what} constant where it is learned from: there is nothing to learn", hint=told)
     # What is held out of a noisy signal is noisy too, and seldom as loud: the filter of the whole is wanted.
     chosen_by = None if lesson.blind else held
     solution = solve(train, chosen_by, free=free, bias=lesson.bias, ridge=lesson.ridge)

@@ -204,7 +204,7 @@ def bind(call: Call, signal: Signal, rules: Rules) -> tuple[BoundStep, ...]:
         else:
             bound = (bind_made(made, call, step, signal, rules, axis=axis),)
     except UnitError as error:
-        raise call.error(f"{call.name}: {error}", hint=_usage(step)) from None
+        raise call.error(f"{call.name}: {error}", hint=_usage(step, signal)) from None
     except ConvcliError as error:
         if error.exit_code != RequestError.exit_code or error.excerpt:
             raise
@@ -223,21 +223,29 @@ def bind_made(made: Any, call: Call, step: Step, signal: Signal, rules: Rules, *
     return _Binder(call=call, step=step, signal=signal, rules=rules, axis=axis).bind(made)
 
 
-def _usage(step: Step) -> str:
+def _usage(step: Step, signal: Signal) -> str:
     from convcli.designs.learned import LAYERS
 
-    told = f"write it as in {step.example}"
+    told = f"write it as in {_example(step, signal)}"
     return told if step.name in LAYERS else f"{told}; `convcli filters {step.name}` says more"
+
+
+def _example(step: Step, signal: Signal) -> str:
+    """The example of a step; where frequencies are counted in seconds, its cycles per sample in what they are there."""
+    if step.family != "frequency" or signal.rate is None:
+        return step.example
+    name, values = step.example.split(":")
+    bare = (float(format(float(value) * signal.rate * signal.cycle, ".1g")) for value in values.split(","))
+    return f"{name}:{','.join(format(value, 'g') for value in bare)}"
 
 
 def arguments_of(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any], str | None]:
     """The values of the step's parameters, and `axis=` where the signal is an image and the step may take it."""
-    positional = [p for p in step.parameters if not p.keyword_only]
-    named = {p.name: p for p in step.parameters}
-    takes_axis = signal.axes == 2 and step.family in BOTH_AXES and "axis" not in named
+    names = {p.name for p in step.parameters}
+    takes_axis = signal.axes == 2 and step.family in BOTH_AXES and "axis" not in names
     values: dict[str, Any] = {}
     axis: str | None = None
-    for argument, parameter in _matched(call, step, positional, named, takes_axis=takes_axis):
+    for argument, parameter in _matched(call, step, signal, takes_axis=takes_axis):
         if parameter is None:
             axis = _choice(call, argument, ("x", "y"))
         elif parameter.name in values:
@@ -246,14 +254,14 @@ def arguments_of(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any]
             values[parameter.name] = _value(call, step, argument, parameter, signal)
     for parameter in step.parameters:
         if parameter.required and parameter.name not in values:
-            raise call.error(f"{call.name} needs {parameter.name.upper()}", hint=_usage(step))
+            raise call.error(f"{call.name} needs {parameter.name.upper()}", hint=_usage(step, signal))
     return values, axis
 
 
-def _matched(
-    call: Call, step: Step, positional: list[Parameter], named: dict[str, Parameter], *, takes_axis: bool
-) -> list[tuple[Argument, Parameter | None]]:
+def _matched(call: Call, step: Step, signal: Signal, *, takes_axis: bool) -> list[tuple[Argument, Parameter | None]]:
     """Which parameter each argument belongs to; None stands for `axis`."""
+    positional = [p for p in step.parameters if not p.keyword_only]
+    named = {p.name: p for p in step.parameters}
     matched: list[tuple[Argument, Parameter | None]] = []
     free = iter(positional)
     for argument in _joined(call, positional):
@@ -263,11 +271,13 @@ def _matched(
                 continue
             known = [*named, "axis"] if takes_axis else [*named]
             near = nearest(argument.key, known)
-            hint = f"did you mean {near}=?" if near else _usage(step)
+            hint = f"did you mean {near}=?" if near else _usage(step, signal)
             raise call.error(f"{call.name} has no parameter {argument.key!r}", at=argument.at, hint=hint)
         parameter = named[argument.key] if argument.key is not None else next(free, None)
         if parameter is None:
-            raise call.error(f"{call.name}: {argument.text!r} is one value too many", at=argument.at, hint=_usage(step))
+            raise call.error(
+                f"{call.name}: {argument.text!r} is one value too many", at=argument.at, hint=_usage(step, signal)
+            )
         matched.append((argument, parameter))
     return matched
 
@@ -295,7 +305,7 @@ def _value(call: Call, step: Step, argument: Argument, parameter: Parameter, sig
     try:
         return parameter.kind.convert(argument.text, signal)
     except UnitError as error:
-        raise call.error(f"{call.name}: {error}", at=argument.at, hint=_usage(step)) from None
+        raise call.error(f"{call.name}: {error}", at=argument.at, hint=_usage(step, signal)) from None
 
 
 def _choice(call: Call, argument: Argument, choices: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
     from convcli.signals import Medium
 
-__all__ = ["atomic", "check_input", "is_special", "open_output", "plan_outputs", "scratch", "stdout_binary"]
+__all__ = [
+    "atomic",
+    "check_input",
+    "is_file",
+    "is_folder",
+    "is_special",
+    "open_output",
+    "plan_outputs",
+    "scratch",
+    "stdout_binary",
+]
 
 FIELDS = ("stem", "suffix", "parent", "index")
 STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -79,7 +89,7 @@ def _name_outputs(inputs: Sequence[Path | None], output: str | None, *, suffix: 
     if "{" in output or "}" in output:
         return [Path(_fill(output, fields)) for fields in _fields(inputs, suffix)]
     folder = output.endswith(("/", os.sep))
-    if folder or (len(inputs) > 1 and Path(output).is_dir()):
+    if folder or (len(inputs) > 1 and is_folder(output)):
         return [Path(output, fields["stem"] + fields["suffix"]) for fields in _fields(inputs, suffix)]
     if len(inputs) > 1:
         raise RequestError(
@@ -124,6 +134,12 @@ def _fill(template: str, fields: Mapping[str, str]) -> str:
 def refuse_missing_parent(path: Path) -> None:
     """Raise OutputError where the folder of `path` is not there; only what stands in `out/` or a template makes it."""
     parent = path.parent
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise cannot_write(path, error) from error
     if not parent.exists():
         raise OutputError(f"cannot write {path}: there is no folder {parent}", hint=f"mkdir -p {parent}")
     if not parent.is_dir():
@@ -212,6 +228,20 @@ def _name(source: Path | None) -> str:
     return "standard input" if source is None else str(source)
 
 
+def is_file(name: str | Path) -> bool:
+    """Whether there is a file of this name; what can be no name, such as 300 characters of taps, is none."""
+    with suppress(OSError, ValueError):
+        return Path(name).is_file()
+    return False
+
+
+def is_folder(name: str | Path) -> bool:
+    """Whether there is a folder of this name, as `is_file`."""
+    with suppress(OSError, ValueError):
+        return Path(name).is_dir()
+    return False
+
+
 def check_input(path: Path) -> None:
     """Raise InputError where `path` cannot be a readable input: missing, a folder, no permission."""
     try:
@@ -228,8 +258,10 @@ def check_input(path: Path) -> None:
 
 
 def _similar(path: Path) -> str | None:
+    suffix = path.suffix.lower()
     try:
-        near = nearest(path.name, sorted(os.listdir(path.parent))[:10_000])
+        others = sorted(name for name in os.listdir(path.parent) if Path(name).suffix.lower() == suffix or not suffix)
+        near = nearest(path.name, others[:10_000])
     except OSError:
         return None
     return f"did you mean {path.parent / near}?" if near else None

@@ -31,6 +31,8 @@ def _columns(run: RunFacts) -> str:
     if not run.inputs or run.inputs[0].medium != "table":
         return ""
     names = run.inputs[0].channels
+    if not names:  # a header and no row to tell numbers from words
+        return ""
     return f" of {', '.join(map(visible, names))}" if len(names) <= 4 else f" of {len(names)} columns"
 
 

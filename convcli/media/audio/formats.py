@@ -65,15 +65,15 @@ def choose_coding(*, like: tuple[str, str], format: str | None, subtype: str | N
         if wanted not in subtypes:
             near = nearest(wanted, subtypes)
             hint = f"did you mean {near}? " if near else ""
-            raise RequestError(
-                f"{container} has no subtype {wanted!r}", hint=f"{hint}{container} takes {', '.join(subtypes)}"
-            )
+            shown = "WAV" if container in _WAV_KINDS else container
+            raise RequestError(f"{shown} has no subtype {wanted!r}", hint=f"{hint}{shown} takes {', '.join(subtypes)}")
         return Coding(container, wanted)
     # A WAV can hold MP3, but nobody who asks for a WAV means that.
     if like[1] in subtypes and (like[1] not in LOSSY or like[0] == container):
         return Coding(container, like[1])
     chosen = _nearest_subtype(like[1], subtypes, soundfile.default_subtype(container))
-    loses = chosen in LOSSY or bits_of(chosen) < bits_of(like[1])
+    # Who asks for a format that has only lossy codings knows what it does.
+    loses = chosen not in LOSSY and bits_of(chosen) < bits_of(like[1])
     return Coding(container, chosen, f"{container} cannot hold {like[1]}: written as {chosen}" if loses else None)
 
 

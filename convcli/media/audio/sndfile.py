@@ -55,6 +55,14 @@ def _reason(error: Exception) -> str:
     return str(text).removeprefix("Error : ").rstrip(".")
 
 
+def _cannot_hold(coding: Coding, rate: int, channels: int, error: Exception) -> RequestError:
+    signal, reason = f"{channels} channel{'s' * (channels != 1)} at {rate} Hz", _reason(error)
+    message = f"{coding.format} with {coding.subtype} cannot hold {signal}"
+    if reason == "Format not recognised" and channels > 2:  # that is all libsndfile says of too many channels
+        return RequestError(message, hint="choose another --format, which holds more channels")
+    return RequestError(f"{message}: {reason}", hint="choose another --format or --subtype, or add a resample: step")
+
+
 class SndFileReader:
     """Everything that needs a codec, or that only libsndfile knows.
 
@@ -255,10 +263,7 @@ class SndFileEncoder:
                 self._sound = _Sound(self._watched, "w", *options, "FILE", coding.format)
         except (soundfile.LibsndfileError, ValueError, TypeError) as error:
             self._raise_system_error()
-            raise RequestError(
-                f"{coding.format} with {coding.subtype} cannot hold {channels} channels at {rate} Hz: {_reason(error)}",
-                hint="choose another --format or --subtype, or add a resample: step",
-            ) from error
+            raise _cannot_hold(coding, rate, channels, error) from error
         self.refused = [key for key, text in tags.items() if not self._set_tag(key, text)]
 
     def _set_tag(self, key: str, text: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from convcli.errors import OutputError
+from convcli.errors import InputError
 
 if TYPE_CHECKING:
     from convcli.media.images.layout import Pixels
@@ -125,12 +125,12 @@ def _count(flags: npt.NDArray[np.bool_]) -> Counts:
     return counts
 
 
-def _no_number(values: Array, row: int) -> OutputError:
+def _no_number(values: Array, row: int) -> InputError:
     place = np.argwhere(np.isnan(values))[0]
     count = int(np.isnan(values).sum())
-    return OutputError(
+    return InputError(
         f"the result is not a number (NaN) at row {row + place[0]}, column {place[1]} (and {count - 1} places near it)",
-        hint="a picture of whole numbers cannot hold that; look at the step that makes it (log of a negative number?)",
+        hint="whole numbers cannot hold that; look at the step that makes it (log of 0 or a negative number?)",
     )
 
 

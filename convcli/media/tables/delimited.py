@@ -226,6 +226,15 @@ def cell_text(cell: bytes) -> bytes:
     return cell
 
 
+def group_name(inner: bytes) -> str:
+    """What a group is called whose cells hold `inner` between their quotes.
+
+    >>> group_name(b'5 ""wide"" shelf')
+    '5 "wide" shelf'
+    """
+    return inner.replace(b'""', b'"').decode("utf-8", "surrogateescape")
+
+
 def quoted(text: bytes, delimiter: bytes) -> bytes:
     """`text` as a cell, in quotes where it needs them."""
     if any(special in text for special in (delimiter, b'"', b"\n", b"\r")):

@@ -227,7 +227,7 @@ class TableSource:
             )
         near = nearest(name, list(self.header))
         hint = f"did you mean {near}? The columns are {listed}" if near else f"the columns are {listed}"
-        raise RequestError(f"{self.name}: unknown column {name!r}", hint=hint)
+        raise RequestError(f"{self.name}: unknown column {name!r}", hint=_parted(self.header) or hint)
 
     def _find_columns(self, seen: list[Piece]) -> tuple[int, ...]:
         if self.options.columns is not None:
@@ -244,7 +244,7 @@ class TableSource:
         if not numeric:
             raise InputError(
                 f"{self.name}: expected a column of numbers, found none among {_listed(self.header)}",
-                hint="-c names the columns to filter, --decimal , reads decimal commas",
+                hint=_parted(self.header) or "-c names the columns to filter, --decimal , reads decimal commas",
             )
         return numeric
 
@@ -377,6 +377,12 @@ class TableSource:
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
+
+
+def _parted(header: tuple[str, ...]) -> str | None:
+    """What to try where the only column has a name that looks like several, parted by another delimiter."""
+    sign = next((sign for sign in ";|\t " if sign in header[0].strip()), None) if len(header) == 1 else None
+    return None if sign is None else f"-d {sign!r} where that parts the cells of {header[0]!r}"
 
 
 def _shown(cell: str) -> str:

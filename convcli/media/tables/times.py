@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.errors import InputError
+from convcli.media.tables.delimited import group_name
 from convcli.media.tables.numerals import BadCellError, read_number, read_numbers
 from convcli.media.tables.time_rules import DAY, HINT, JITTER, Rule, date_rules, first_failure, number_rule
 
@@ -44,7 +45,7 @@ class Where:
 
     def error(self, row: int, expected: str, *, group: bytes | None = None, hint: str = HINT) -> InputError:
         """The time of `row` is not what was expected."""
-        of = "" if group is None else f" of {group.decode('utf-8', 'replace')}"
+        of = "" if group is None else f" of {group_name(group)}"
         found = self.cells.text(row).strip() or "an empty cell"
         return InputError(
             f"{self.name}, line {self.line(row)}, column {self.column}: expected {expected}{of}, got {found}", hint=hint

@@ -17,7 +17,7 @@ import pyvips
 from program import Program
 
 import convcli
-from convcli.errors import OutputError
+from convcli.errors import InputError, OutputError
 from convcli.media.images import layout as image_layout
 from convcli.media.images import levels, tiff, tiff_writer, vips_writer, writers
 from convcli.media.images.layout import Layout
@@ -424,7 +424,7 @@ def test_large_strips_are_rounded_and_counted_like_small_ones(
             assert one.dtype == two.dtype
             assert np.array_equal(one, two)
     values[7, 7, 0] = np.nan
-    with pytest.raises(OutputError, match="row 107, column 7"):
+    with pytest.raises(InputError, match="row 107, column 7"):
         levels.quantise(values, held, row=100)
 
 

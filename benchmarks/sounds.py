@@ -104,7 +104,7 @@ def resample(sound: str) -> Job:
                 p.FFMPEG,
                 (*FFMPEG, sound, "-ar", "16000", OUT),
                 None,
-                ROUNDED + 20,
+                ROUNDED + 21,
                 "a shorter filter: more aliasing",
             ),
         ),

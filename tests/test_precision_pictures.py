@@ -86,8 +86,9 @@ def test_whole_taps_whose_sums_float32_does_not_hold(program: Program, tmp_path:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        *((text, ("--edge", "shrink")) for text in ("gain:0.3", "correlate:0.3,0.3,0.4", "kernel:0.05,0.9,0.05")),
-        *(("gain:0.3", ("--channels", channels)) for channels in ("rgb", "alpha")),
+        (text, words)
+        for text in ("gain:0.3", "correlate:0.3,0.3,0.4", "kernel:0.05,0.9,0.05")
+        for words in (("--edge", "shrink"), ("--channels", "rgb"), ("--channels", "alpha"))
     ],
 )
 def test_bytes_that_come_in_another_way(text: str, words: tuple[str, str], program: Program, tmp_path: Path) -> None:

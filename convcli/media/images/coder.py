@@ -78,7 +78,8 @@ class PageCoder:
             values = source.plain(originals).astype(y.dtype, copy=False)
             values[..., self._alpha] = y[..., 0]
             return values
-        values = source.light(originals)
+        light = source.light(originals)
+        values = light.astype(np.result_type(light, y), copy=False)  # float32 would round a float64 answer once more
         colours = list(source.layout.colours)
         if source.selection == "luma":
             # The change of Y is added, so that where nothing changed the colours stay bit for bit.

@@ -84,10 +84,17 @@ def picture(ours: Path, theirs: Path, limit: float) -> dict[str, Any]:
     how = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     a, b = (cv2.imread(str(path), how) for path in (ours, theirs))
     if a is None or b is None or a.shape != b.shape or a.dtype != b.dtype:
-        return {"agrees": False, "found": f"shapes {[None if i is None else i.shape for i in (a, b)]}"}
+        return {
+            "agrees": False,
+            "found": f"shapes {[None if i is None else i.shape for i in (a, b)]}",
+        }
     difference = cv2.absdiff(a, b)
     mean, largest = float(difference.mean()), int(difference.max())
-    return {"agrees": mean <= limit, "difference": mean, "found": f"mean {mean:.2g}, largest {largest} levels"}
+    return {
+        "agrees": mean <= limit,
+        "difference": mean,
+        "found": f"mean {mean:.2g}, largest {largest} levels",
+    }
 
 
 def folder(ours: Path, theirs: Path, limit: float) -> dict[str, Any]:

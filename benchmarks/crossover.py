@@ -48,7 +48,10 @@ def main() -> None:
         print(f"  {name:28}{measured:8.0f}   by the rule {rule:6d}{verdict}", file=words)
     print("\nns for one output of one channel, against the number of taps", file=words)
     for taps, nanoseconds, path in taps_costs:
-        print(f"  {taps:8}{nanoseconds:9.2f}   {nanoseconds / math.log2(taps):7.3f} a log2   {path}", file=words)
+        print(
+            f"  {taps:8}{nanoseconds:9.2f}   {nanoseconds / math.log2(taps):7.3f} a log2   {path}",
+            file=words,
+        )
     if "--json" in sys.argv:
         print(json.dumps(found))
 
@@ -76,10 +79,16 @@ def product(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -
     return phased_product(x, Turns.of(w, step), (0, (len(x) - w.size) // step + 1))
 
 
-PATHS: dict[convolve.Path, Callable[..., object]] = {"direct": direct, "fft": fft, "product": product}
+PATHS: dict[convolve.Path, Callable[..., object]] = {
+    "direct": direct,
+    "fft": fft,
+    "product": product,
+}
 
 
-def cost(path: Callable[..., object], k: int, step: int = 1, *, n: int = SAMPLES, tries: int = 9) -> float:
+def cost(
+    path: Callable[..., object], k: int, step: int = 1, *, n: int = SAMPLES, tries: int = 9
+) -> float:
     """Nanoseconds for one output of one channel: the best of some tries, as what disturbs only ever adds."""
     x, w = sound(n), np.random.default_rng(k).standard_normal(k)
     outputs = ((n - k) // step + 1) * CHANNELS
@@ -97,9 +106,19 @@ def cost(path: Callable[..., object], k: int, step: int = 1, *, n: int = SAMPLES
 
 def constants() -> dict[str, float]:
     """The constants of the rule by straight lines through costs."""
-    taps = {"direct": (3, 5, 7, 9, 11), "fft": (15, 63, 255, 1023, 4095), "product": (15, 31, 63, 127, 255, 511)}
-    found = _fitted("direct", taps["direct"], (1,)) | _fitted("direct", (15, 31, 63, 127, 255), (1,))
-    return found | _fitted("product", taps["product"], STEPS) | _fitted("fft", taps["fft"], (1, *STEPS))
+    taps = {
+        "direct": (3, 5, 7, 9, 11),
+        "fft": (15, 63, 255, 1023, 4095),
+        "product": (15, 31, 63, 127, 255, 511),
+    }
+    found = _fitted("direct", taps["direct"], (1,)) | _fitted(
+        "direct", (15, 31, 63, 127, 255), (1,)
+    )
+    return (
+        found
+        | _fitted("product", taps["product"], STEPS)
+        | _fitted("fft", taps["fft"], (1, *STEPS))
+    )
 
 
 def _fitted(name: convolve.Path, taps: tuple[int, ...], steps: tuple[int, ...]) -> dict[str, float]:
@@ -124,7 +143,11 @@ def meetings() -> dict[str, tuple[float, int, float]]:
         for k, (below, above) in enumerate(itertools.pairwise(taken), 4):
             if below != above:
                 differ = cost(PATHS[above], k, step) / cost(PATHS[below], k, step) - 1
-                found[f"{below} to {above}, step {step}"] = (_meet(PATHS[below], PATHS[above], step), k, abs(differ))
+                found[f"{below} to {above}, step {step}"] = (
+                    _meet(PATHS[below], PATHS[above], step),
+                    k,
+                    abs(differ),
+                )
     return found
 
 

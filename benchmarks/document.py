@@ -29,16 +29,31 @@ def short(kept: dict[str, Any]) -> str:
 
 
 def _short_peer(peer: dict[str, Any]) -> str:
-    ratio = f"{_least(peer)}{peer['ratio']:.2g}" if peer["ratio"] < 10 else f"{_least(peer)}{peer['ratio']:.0f}"
-    wanted = f" (wanted {peer['goal']:.2g})" if peer["goal"] and peer["ratio"] < peer["goal"] else ""
+    ratio = (
+        f"{_least(peer)}{peer['ratio']:.2g}"
+        if peer["ratio"] < 10
+        else f"{_least(peer)}{peer['ratio']:.0f}"
+    )
+    wanted = (
+        f" (wanted {peer['goal']:.2g})" if peer["goal"] and peer["ratio"] < peer["goal"] else ""
+    )
     return f"{peer['name']} {ratio}{wanted}"
 
 
 def full(kept: dict[str, Any]) -> str:
     """Everything: machine, versions, each job with its commands, growth, and where the paths meet."""
-    parts = ["# Measured", _machine(kept), _versions(kept), "## Jobs", *(_job(job) for job in kept["jobs"])]
+    parts = [
+        "# Measured",
+        _machine(kept),
+        _versions(kept),
+        "## Jobs",
+        *(_job(job) for job in kept["jobs"]),
+    ]
     if kept.get("growth"):
-        parts += ["## Growth", *(f"```text\n{chr(10).join(lines_of(each))}\n```" for each in kept["growth"])]
+        parts += [
+            "## Growth",
+            *(f"```text\n{chr(10).join(lines_of(each))}\n```" for each in kept["growth"]),
+        ]
     if "crossover" in kept:
         parts += ["## Where the paths meet", _crossover(kept["crossover"])]
     return "\n\n".join(parts) + "\n"
@@ -51,7 +66,9 @@ def _machine(kept: dict[str, Any]) -> str:
 
 def _versions(kept: dict[str, Any]) -> str:
     told = [
-        f"{name} {version}" for name, version in kept["versions"].items() if name not in ("machine", "system", "Python")
+        f"{name} {version}"
+        for name, version in kept["versions"].items()
+        if name not in ("machine", "system", "Python")
     ]
     return "Versions: " + "; ".join(told) + "."
 
@@ -63,7 +80,11 @@ def _job(job: dict[str, Any]) -> str:
         *(f"{p['name']}: {p['note']}" for p in job["peers"] if p["note"]),
     ]
     lines += ["", "; ".join(reasons) + "."] if reasons else []
-    lines += ["", "| | seconds | spread | cpu s | peak MB | ratio | to reach | answers |", "| --- " * 8 + "|"]
+    lines += [
+        "",
+        "| | seconds | spread | cpu s | peak MB | ratio | to reach | answers |",
+        "| --- " * 8 + "|",
+    ]
     lines.append(f"| convcli | {_numbers(job['runs'])} | | | |")
     for peer in job["peers"]:
         if not peer["runs"]:
@@ -71,9 +92,15 @@ def _job(job: dict[str, Any]) -> str:
             continue
         ratio = "" if peer["ratio"] is None else f"{_least(peer)}{peer['ratio']:.2f}"
         goal = "" if peer["goal"] is None else f"{peer['goal']:.2f}"
-        missed = " (missed)" if peer["goal"] and peer["ratio"] is not None and peer["ratio"] < peer["goal"] else ""
+        missed = (
+            " (missed)"
+            if peer["goal"] and peer["ratio"] is not None and peer["ratio"] < peer["goal"]
+            else ""
+        )
         answer = (peer["answer"] or {"found": _failure(peer["runs"])})["found"]
-        lines.append(f"| {peer['name']} | {_numbers(peer['runs'])} | {ratio} | {goal}{missed} | {answer} |")
+        lines.append(
+            f"| {peer['name']} | {_numbers(peer['runs'])} | {ratio} | {goal}{missed} | {answer} |"
+        )
     commands = [job["command"], *(peer["command"] for peer in job["peers"])]
     return "\n".join([*lines, "", "```sh", *commands, "```"])
 
@@ -100,8 +127,14 @@ def _least(peer: dict[str, Any]) -> str:
 
 
 def _crossover(found: dict[str, Any]) -> str:
-    meet = ["| paths | taps, measured | taps, by the rule | costs differ there by |", "| --- | --- | --- | --- |"]
-    meet += [f"| {name} | {taps:.0f} | {rule} | {differ:.0%} |" for name, (taps, rule, differ) in found["meet"].items()]
+    meet = [
+        "| paths | taps, measured | taps, by the rule | costs differ there by |",
+        "| --- | --- | --- | --- |",
+    ]
+    meet += [
+        f"| {name} | {taps:.0f} | {rule} | {differ:.0%} |"
+        for name, (taps, rule, differ) in found["meet"].items()
+    ]
     taps = ["| taps | ns for an output | path |", "| --- | --- | --- |"]
     taps += [f"| {k:,} | {cost:.1f} | {path} |" for k, cost, path in found["taps"]]
     return "\n".join(meet) + "\n\n" + "\n".join(taps)
@@ -110,7 +143,12 @@ def _crossover(found: dict[str, Any]) -> str:
 def placed(readme: str, table: str) -> str:
     """README with the table between its marks."""
     start, end = (re.escape(mark) for mark in MARKS)
-    made, count = re.subn(f"({start}).*?({end})", lambda found: f"{found[1]}{table}{found[2]}", readme, flags=re.DOTALL)
+    made, count = re.subn(
+        f"({start}).*?({end})",
+        lambda found: f"{found[1]}{table}{found[2]}",
+        readme,
+        flags=re.DOTALL,
+    )
     if count != 1:
         raise SystemExit(f"expected the marks {MARKS} once in README, found them {count} times")
     return made

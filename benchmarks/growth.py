@@ -48,7 +48,14 @@ def growths(*, quick: bool) -> list[Growth]:
             ("convcli", "csv", "-q", "-c", "close", "--append", "sma:20"),
             ".csv",
         ),
-        Growth("growth-picture", "Mpx", photos, ("convcli", "image", "-q", "gaussian:3"), ".tif", most=600),
+        Growth(
+            "growth-picture",
+            "Mpx",
+            photos,
+            ("convcli", "image", "-q", "gaussian:3"),
+            ".tif",
+            most=600,
+        ),
     ]
 
 
@@ -69,7 +76,9 @@ def run(
         for threads in (2, 1):
             options = ("--threads", str(threads), "-o", OUT)
             runs[threads] = [
-                measured((*growth.command, source, *options), f"out/growth{growth.suffix}", PATIENCE)
+                measured(
+                    (*growth.command, source, *options), f"out/growth{growth.suffix}", PATIENCE
+                )
                 for source in growth.sizes
             ]
         found.append(
@@ -79,7 +88,9 @@ def run(
                 "unit": growth.unit,
                 "sizes": growth.sizes,
                 "most": growth.most,
-                "threads": {str(threads): [vars(run) for run in each] for threads, each in runs.items()},
+                "threads": {
+                    str(threads): [vars(run) for run in each] for threads, each in runs.items()
+                },
             }
         )
         print("", *lines_of(found[-1]), sep="\n")
@@ -93,9 +104,13 @@ def lines_of(found: dict[str, Any]) -> list[str]:
     lines = [f"{found['name']}: {found['command']}"]
     lines.append(f"  {unit:>14}{'2 threads s':>13}{'MB':>7}{'1 thread s':>13}{'MB':>7}{'1 / 2':>8}")
     for length, both, alone in zip(lengths, two, one, strict=True):
-        numbers = f"{both['wall']:13.2f}{both['peak']:7.0f}{alone['wall']:13.2f}{alone['peak']:7.0f}"
+        numbers = (
+            f"{both['wall']:13.2f}{both['peak']:7.0f}{alone['wall']:13.2f}{alone['peak']:7.0f}"
+        )
         failure = both["failure"] or alone["failure"]
-        lines.append(f"  {length:14.3g}{numbers}{alone['wall'] / both['wall']:8.2f}  {failure}".rstrip())
+        lines.append(
+            f"  {length:14.3g}{numbers}{alone['wall'] / both['wall']:8.2f}  {failure}".rstrip()
+        )
     for threads, each in (("2", two), ("1", one)):
         seconds, memory = (fit(lengths, [run[name] for run in each]) for name in ("wall", "peak"))
         lines.append(

@@ -77,7 +77,9 @@ def noise() -> npt.NDArray[np.int16]:
     """One period, (2**20, 2): as its spectrum is made, it joins itself without a seam."""
     n = 1 << 20
     random = np.random.default_rng(1)
-    spectrum = random.standard_normal((n // 2 + 1, 2)) + 1j * random.standard_normal((n // 2 + 1, 2))
+    spectrum = random.standard_normal((n // 2 + 1, 2)) + 1j * random.standard_normal(
+        (n // 2 + 1, 2)
+    )
     hertz = np.fft.rfftfreq(n, 1 / RATE)
     spectrum *= (1 / (1 + hertz / 2000))[:, None]
     for low, high in SILENT:
@@ -92,8 +94,12 @@ def make_hall(path: Path) -> None:
     import soundfile
 
     n = 2 * RATE
-    response = np.random.default_rng(2).standard_normal((n, 2)) * np.exp(-6.9 * np.arange(n) / n)[:, None]
-    soundfile.write(path, response / np.sqrt((response**2).sum(axis=0)), RATE, subtype="FLOAT", format="WAV")
+    response = (
+        np.random.default_rng(2).standard_normal((n, 2)) * np.exp(-6.9 * np.arange(n) / n)[:, None]
+    )
+    soundfile.write(
+        path, response / np.sqrt((response**2).sum(axis=0)), RATE, subtype="FLOAT", format="WAV"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- table
@@ -112,7 +118,9 @@ def make_prices(path: Path, rows: str) -> None:
     days = np.datetime_as_string(np.datetime64("1900-01-01") + np.arange(-(-n // 50)))
     body = "".join(
         f"{days[i // 50]},TICK{i % 50:02d},{a:.4f},{b:.4f},{c:.4f},{d:.4f},{v}\n"
-        for i, ((a, b, c), d, v) in enumerate(zip(around.tolist(), close.tolist(), volume.tolist(), strict=True))
+        for i, ((a, b, c), d, v) in enumerate(
+            zip(around.tolist(), close.tolist(), volume.tolist(), strict=True)
+        )
     )
     with path.open("w", newline="") as file:
         file.write("date,ticker,open,high,low,close,volume\n")
@@ -128,7 +136,9 @@ def make_photo(path: Path, megapixels: str, suffix: str) -> None:
     import pyvips
 
     width, height = shape_of(int(megapixels))
-    image = pyvips.Image.new_from_array(clouds(min(width, 6000), min(height, 4000))).copy(interpretation="srgb")
+    image = pyvips.Image.new_from_array(clouds(min(width, 6000), min(height, 4000))).copy(
+        interpretation="srgb"
+    )
     across, down = -(-width // image.width), -(-height // image.height)
     image = image.replicate(across, down).crop(0, 0, width, height)
     options = {"tif": "", "jpg": "[Q=90]", "png": ""}[suffix]
@@ -149,7 +159,9 @@ def clouds(width: int, height: int) -> npt.NDArray[np.uint8]:
     image: Any = np.full((height, width, 3), 128, np.float32)
     strength, points = 60.0, 4
     while points <= width // 2:
-        field = random.standard_normal((max(2, points * height // width), points, 3), dtype=np.float32)
+        field = random.standard_normal(
+            (max(2, points * height // width), points, 3), dtype=np.float32
+        )
         image += strength * cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC)
         strength, points = strength * 0.55, points * 2
     image += random.normal(0, 2, image.shape[:2]).astype(np.float32)[..., None]
@@ -173,10 +185,14 @@ def make_small(folder: Path) -> None:
     folder.mkdir()
     sound, picture = noise(), clouds(1024, 1024)
     for i in range(200):
-        soundfile.write(folder / f"{i:03d}.wav", sound[i * 4000 : i * 4000 + RATE], RATE, subtype="PCM_16")
+        soundfile.write(
+            folder / f"{i:03d}.wav", sound[i * 4000 : i * 4000 + RATE], RATE, subtype="PCM_16"
+        )
         top, left = 50 * (i // 16), 48 * (i % 16)
         part = np.ascontiguousarray(picture[top : top + 256, left : left + 256])
-        pyvips.Image.new_from_array(part).copy(interpretation="srgb").pngsave(str(folder / f"{i:03d}.png"))
+        pyvips.Image.new_from_array(part).copy(interpretation="srgb").pngsave(
+            str(folder / f"{i:03d}.png")
+        )
 
 
 # ------------------------------------------------------------------------------------------------------ kernels
@@ -188,13 +204,23 @@ def make_taps(path: Path, name: str, suffix: str) -> None:
     npy = path.with_name(f"exported-{name}-{suffix}.npy")
     program = str(Path(sys.executable).with_name("convcli"))
     at = ["--rate", rate] if rate else []
-    subprocess.run([program, "filters", design, *at, "--export", str(npy), "--force"], check=True, capture_output=True)
+    subprocess.run(
+        [program, "filters", design, *at, "--export", str(npy), "--force"],
+        check=True,
+        capture_output=True,
+    )
     if suffix == "npy":
         npy.rename(path)
         return
     import soundfile
 
-    soundfile.write(path, np.stack([np.load(npy)] * 2, axis=1).astype(np.float32), RATE, subtype="FLOAT", format="WAV")
+    soundfile.write(
+        path,
+        np.stack([np.load(npy)] * 2, axis=1).astype(np.float32),
+        RATE,
+        subtype="FLOAT",
+        format="WAV",
+    )
     npy.unlink()
 
 
@@ -208,7 +234,9 @@ def make_matrix(path: Path, name: str) -> None:
 
 def make_rows(path: Path, name: str) -> None:
     """A kernel as convcli reads it."""
-    path.write_text("\n".join(",".join(str(tap) for tap in row) for row in KERNELS[name]().tolist()) + "\n")
+    path.write_text(
+        "\n".join(",".join(str(tap) for tap in row) for row in KERNELS[name]().tolist()) + "\n"
+    )
 
 
 MAKERS: dict[str, Callable[..., None]] = {

@@ -76,4 +76,7 @@ def shell(line: str) -> tuple[str, ...]:
 
 def reasons(job: Job) -> list[str]:
     """What is to be said of the comparison: how the answers were made equal, and where they are not."""
-    return [*([job.equal] if job.equal else []), *(f"{peer.name}: {peer.why}" for peer in job.peers if peer.why)]
+    return [
+        *([job.equal] if job.equal else []),
+        *(f"{peer.name}: {peer.why}" for peer in job.peers if peer.why),
+    ]

@@ -47,8 +47,20 @@ def starts() -> list[Job]:
     typer = ("python", "-c", "import typer")
     sound = ("convcli", "audio", "-q", "lowpass:3400,width=400", "sound-1s.wav", "-o", OUT)
     return [
-        Job("start-help", "--help", (), ("convcli", "--help"), (_floor("import typer", typer, 1 / 1.2),)),
-        Job("start-sound", "a sound of a second", ("sound-1s.wav",), sound, (_floor("import both", both, 1 / 1.5),)),
+        Job(
+            "start-help",
+            "--help",
+            (),
+            ("convcli", "--help"),
+            (_floor("import typer", typer, 1 / 1.2),),
+        ),
+        Job(
+            "start-sound",
+            "a sound of a second",
+            ("sound-1s.wav",),
+            sound,
+            (_floor("import both", both, 1 / 1.5),),
+        ),
         single_picture(
             "start-picture",
             "a picture of 64 x 64",

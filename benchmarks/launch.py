@@ -31,7 +31,9 @@ def main(tell: int, patience: float, command: list[str]) -> None:
         raise
     wall = time.perf_counter() - started
     cpu = used.ru_utime + used.ru_stime
-    posix.write(tell, f"{posix.waitstatus_to_exitcode(status)} {wall} {cpu} {used.ru_maxrss}\n".encode())
+    posix.write(
+        tell, f"{posix.waitstatus_to_exitcode(status)} {wall} {cpu} {used.ru_maxrss}\n".encode()
+    )
 
 
 def _exec(command: list[str]) -> None:

@@ -49,7 +49,9 @@ class Series:
         return (max(walls) - min(walls)) / statistics.median(walls)
 
 
-def measure(command: Sequence[str], *, folder: Path, patience: float, environment: Mapping[str, str]) -> Measurement:
+def measure(
+    command: Sequence[str], *, folder: Path, patience: float, environment: Mapping[str, str]
+) -> Measurement:
     """Run `command` in `folder` and wait for it, at most `patience` seconds.
 
     Peak memory is that of the largest process of the command, not the sum of several; `launch.py` itself, 9 MB, is

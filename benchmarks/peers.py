@@ -36,7 +36,9 @@ class Program:
             return f"absent; {self.install}"
         if self.modules:
             return ", ".join(f"{module} {_module_version(module)}" for module in self.modules)
-        done = subprocess.run([self.command, *self.version], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [self.command, *self.version], capture_output=True, text=True, check=False
+        )
         number = re.search(r"\d+\.\d[\w.+:~-]*", done.stdout + done.stderr)
         return number.group() if number else "unknown"
 
@@ -52,16 +54,22 @@ SOX = Program("SoX", "apt-get install sox", command="sox")
 FFMPEG = Program("ffmpeg", "apt-get install ffmpeg", command="ffmpeg", version=("-version",))
 MILLER = Program("Miller", "apt-get install miller", command="mlr")
 VIPS = Program("libvips", "apt-get install libvips-tools", command="vips")
-MAGICK = Program("ImageMagick", "apt-get install imagemagick", command="convert", version=("-version",))
+MAGICK = Program(
+    "ImageMagick", "apt-get install imagemagick", command="convert", version=("-version",)
+)
 GMIC = Program("G'MIC", "apt-get install gmic", command="gmic", version=("version",))
 SCIPY = Program("SciPy", "pip install scipy soundfile", modules=("scipy", "soundfile"))
 NDIMAGE = Program(
-    "scipy.ndimage", "pip install scipy opencv-python-headless", modules=("scipy", "opencv-python-headless")
+    "scipy.ndimage",
+    "pip install scipy opencv-python-headless",
+    modules=("scipy", "opencv-python-headless"),
 )
 PANDAS = Program("pandas", "pip install pandas", modules=("pandas",))
 POLARS = Program("polars", "pip install polars", modules=("polars",))
 ARROW = Program("Arrow", "pip install pyarrow", modules=("pyarrow",))
-OPENCV = Program("OpenCV", "pip install opencv-python-headless", modules=("opencv-python-headless",))
+OPENCV = Program(
+    "OpenCV", "pip install opencv-python-headless", modules=("opencv-python-headless",)
+)
 PYVIPS = Program("pyvips", "pip install 'pyvips[binary]'", modules=("pyvips", "pyvips-binary"))
 PYTHON = Program("Python", "python.org", modules=("typer", "numpy"))
 
@@ -90,7 +98,9 @@ def machine() -> str:
         found = re.search(r"model name\s*:\s*(.+)", information.read_text())
         cpu = found.group(1) if found else ""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return f"{cpu or platform.machine()}, {len(os.sched_getaffinity(0))} cores used, {memory:.0f} GB"
+    return (
+        f"{cpu or platform.machine()}, {len(os.sched_getaffinity(0))} cores used, {memory:.0f} GB"
+    )
 
 
 def environment() -> dict[str, str]:

@@ -22,7 +22,13 @@ def pictures(sizes: Sizes) -> list[Job]:
 
 
 def single_picture(
-    name: str, says: str, photo: str, words: Sequence[str], peers: tuple[Peer, ...], *more: str, equal: str = ""
+    name: str,
+    says: str,
+    photo: str,
+    words: Sequence[str],
+    peers: tuple[Peer, ...],
+    *more: str,
+    equal: str = "",
 ) -> Job:
     """A job that makes a picture of a picture."""
     suffix = photo[photo.rindex(".") :]
@@ -45,7 +51,17 @@ def gaussian(photo: str, suffix: str) -> Job:
     # JPEG loses more than the arithmetic differs.
     limit = 0.6 if suffix == ".jpg" else 0.25
     quality = "[Q=90]" if suffix == ".jpg" else ""
-    magick: tuple[str, ...] = ("convert", source, "-virtual-pixel", "edge", "-blur", "12x3", "-quality", "90", OUT)
+    magick: tuple[str, ...] = (
+        "convert",
+        source,
+        "-virtual-pixel",
+        "edge",
+        "-blur",
+        "12x3",
+        "-quality",
+        "90",
+        OUT,
+    )
     if suffix == ".png":
         magick = (*magick[:-3], OUT)
     return single_picture(
@@ -54,7 +70,14 @@ def gaussian(photo: str, suffix: str) -> Job:
         source,
         ["gaussian:3"],
         (
-            Peer("libvips float", p.PYVIPS, script("vips_gaussian", source, OUT), 3, limit, "23 taps, rounded"),
+            Peer(
+                "libvips float",
+                p.PYVIPS,
+                script("vips_gaussian", source, OUT),
+                3,
+                limit,
+                "23 taps, rounded",
+            ),
             Peer(
                 "libvips integer",
                 p.VIPS,
@@ -64,8 +87,21 @@ def gaussian(photo: str, suffix: str) -> Job:
                 "its default: whole-number taps, a shorter mask, a less exact answer",
             ),
             Peer("ImageMagick", p.MAGICK, magick, 40, max(limit, 0.55), "25 taps"),
-            Peer("G'MIC", p.GMIC, ("gmic", source, "-blur", "3", "-round", "1", "-cut", "0,255", "-o", OUT), None, 1),
-            Peer("OpenCV", p.OPENCV, script("opencv_gaussian", source, OUT), None, limit, "25 taps, whole picture"),
+            Peer(
+                "G'MIC",
+                p.GMIC,
+                ("gmic", source, "-blur", "3", "-round", "1", "-cut", "0,255", "-o", OUT),
+                None,
+                1,
+            ),
+            Peer(
+                "OpenCV",
+                p.OPENCV,
+                script("opencv_gaussian", source, OUT),
+                None,
+                limit,
+                "25 taps, whole picture",
+            ),
         ),
         equal="25 x 25 taps, edges repeated, rounded",
     )
@@ -94,8 +130,16 @@ def sharpen(photo: str) -> Job:
         (
             Peer("libvips integer", p.VIPS, _vips_conv(photo, "sharpen.mat", "integer"), 1, 0.01),
             Peer("ImageMagick", p.MAGICK, _morphology(photo, "3x3:0,-1,0 -1,5,-1 0,-1,0"), 1, 0.01),
-            Peer("SciPy ndimage", p.NDIMAGE, script("ndimage_filter", photo, OUT, "sharpen.mat"), 1, 0.01),
-            Peer("OpenCV", p.OPENCV, script("opencv_filter", photo, OUT, "sharpen.mat"), None, 0.01),
+            Peer(
+                "SciPy ndimage",
+                p.NDIMAGE,
+                script("ndimage_filter", photo, OUT, "sharpen.mat"),
+                1,
+                0.01,
+            ),
+            Peer(
+                "OpenCV", p.OPENCV, script("opencv_filter", photo, OUT, "sharpen.mat"), None, 0.01
+            ),
         ),
         "sharpen.mat",
         equal="the same whole numbers, cut off at 0 and 255",
@@ -127,8 +171,17 @@ def sobel_strength(photo: str) -> Job:
         photo,
         ["sobel"],
         (
-            Peer("libvips sobel", p.VIPS, ("vips", "sobel", photo, OUT), 1, None, "adds magnitudes, at half precision"),
-            Peer("OpenCV", p.OPENCV, script("opencv_sobel", photo, OUT), None, 0.01, "whole picture"),
+            Peer(
+                "libvips sobel",
+                p.VIPS,
+                ("vips", "sobel", photo, OUT),
+                1,
+                None,
+                "adds magnitudes, at half precision",
+            ),
+            Peer(
+                "OpenCV", p.OPENCV, script("opencv_sobel", photo, OUT), None, 0.01, "whole picture"
+            ),
         ),
         equal="OpenCV: the same; libvips: a cheaper formula",
     )
@@ -144,8 +197,21 @@ def dense(photo: str) -> Job:
         (
             Peer("libvips integer", p.VIPS, _vips_conv(photo, "dense.mat", "integer"), 5, 0.5),
             Peer("libvips float", p.PYVIPS, script("vips_filter", photo, OUT, "dense.mat"), 5, 0.1),
-            Peer("SciPy ndimage", p.NDIMAGE, script("ndimage_filter", photo, OUT, "dense.mat"), 5, 0.1),
-            Peer("OpenCV", p.OPENCV, script("opencv_filter", photo, OUT, "dense.mat"), None, 0.1, "whole picture"),
+            Peer(
+                "SciPy ndimage",
+                p.NDIMAGE,
+                script("ndimage_filter", photo, OUT, "dense.mat"),
+                5,
+                0.1,
+            ),
+            Peer(
+                "OpenCV",
+                p.OPENCV,
+                script("opencv_filter", photo, OUT, "dense.mat"),
+                None,
+                0.1,
+                "whole picture",
+            ),
         ),
         "dense.mat",
         "kernel-dense.csv",
@@ -155,15 +221,24 @@ def dense(photo: str) -> Job:
 
 def smaller(photo: str) -> list[Job]:
     """Means of blocks, and Lanczos, by 2 and by 8."""
-    return [job(photo, n, percent) for job in (_means, _lanczos) for n, percent in ((2, "50%"), (8, "12.5%"))]
+    return [
+        job(photo, n, percent)
+        for job in (_means, _lanczos)
+        for n, percent in ((2, "50%"), (8, "12.5%"))
+    ]
 
 
 def _means(photo: str, n: int, percent: str) -> Job:
     vips = ("vips", "shrink", photo, OUT, str(n), str(n))
     magick = ("convert", photo, "-scale", percent, OUT)
-    peers = (Peer("libvips shrink", p.VIPS, vips, 1, 0.51), Peer("ImageMagick -scale", p.MAGICK, magick, 1, 0.51))
+    peers = (
+        Peer("libvips shrink", p.VIPS, vips, 1, 0.51),
+        Peer("ImageMagick -scale", p.MAGICK, magick, 1, 0.51),
+    )
     says = f"mean of every {n} x {n} pixels of {photo}"
-    return single_picture(f"shrink-{n}", says, photo, [f"avg_pool:{n}"], peers, equal="the same means")
+    return single_picture(
+        f"shrink-{n}", says, photo, [f"avg_pool:{n}"], peers, equal="the same means"
+    )
 
 
 def _lanczos(photo: str, n: int, percent: str) -> Job:
@@ -171,8 +246,17 @@ def _lanczos(photo: str, n: int, percent: str) -> Job:
     magick = ("convert", photo, "-filter", "Lanczos", "-resize", percent, OUT)
     peers = (
         Peer("libvips resize", p.VIPS, (*vips, "--gap", "0"), 1, 0.6),
-        Peer("libvips resize, default", p.VIPS, vips, 1, 1, "a mean of blocks first: a less exact answer"),
+        Peer(
+            "libvips resize, default",
+            p.VIPS,
+            vips,
+            1,
+            1,
+            "a mean of blocks first: a less exact answer",
+        ),
         Peer("ImageMagick -resize", p.MAGICK, magick, 1, 0.6),
     )
     says = f"{photo} by 1/{n} with Lanczos (3 lobes)"
-    return single_picture(f"resize-{n}", says, photo, [f"resize:{percent}"], peers, equal="the same kernel")
+    return single_picture(
+        f"resize-{n}", says, photo, [f"resize:{percent}"], peers, equal="the same kernel"
+    )

@@ -48,7 +48,9 @@ def tell(result: Result) -> None:
     print(f"\n{job.name}: {job.says}")
     for reason in reasons(job):
         print(f"  ({reason})")
-    print(f"  {'':22}{'seconds':>9}{'spread':>8}{'cpu s':>8}{'peak MB':>9}{'ratio':>8}{'goal':>7}  runs")
+    print(
+        f"  {'':22}{'seconds':>9}{'spread':>8}{'cpu s':>8}{'peak MB':>9}{'ratio':>8}{'goal':>7}  runs"
+    )
     print(_line("convcli", result.ours, "", ""))
     for peer in job.peers:
         series = result.theirs.get(peer.name)
@@ -57,7 +59,12 @@ def tell(result: Result) -> None:
             continue
         ratio = result.ratio(peer)
         print(
-            _line(peer.name, series, "" if ratio is None else f"{ratio:.2f}", f"{peer.goal:.2f}" if peer.goal else "")
+            _line(
+                peer.name,
+                series,
+                "" if ratio is None else f"{ratio:.2f}",
+                f"{peer.goal:.2f}" if peer.goal else "",
+            )
         )
         check = result.checks.get(peer.name)
         if check:
@@ -101,7 +108,14 @@ def table(results: list[Result]) -> str:
                 goal = "" if peer.goal is None else f"{peer.goal:.2f}"
                 missed = ratio is not None and peer.goal is not None and ratio < peer.goal
                 lines.append(
-                    _row(*first, peer.name, _cell(series), shown, goal + (" (missed)" if missed else ""), answer)
+                    _row(
+                        *first,
+                        peer.name,
+                        _cell(series),
+                        shown,
+                        goal + (" (missed)" if missed else ""),
+                        answer,
+                    )
                 )
             first = ["", ""]
     return "\n".join(lines)
@@ -118,7 +132,9 @@ def _row(*cells: str) -> str:
 def _cell(series: Series) -> str:
     if not series.runs:
         return "not run"
-    return f"{series.median('wall'):.3g} ({series.median('peak'):.0f})" + (" failed" if series.failure else "")
+    return f"{series.median('wall'):.3g} ({series.median('peak'):.0f})" + (
+        " failed" if series.failure else ""
+    )
 
 
 def as_json(results: list[Result]) -> list[dict[str, Any]]:

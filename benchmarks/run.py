@@ -68,7 +68,9 @@ def _prepare(inputs: tuple[str, ...]) -> None:
     missing = [name for name in inputs if not (DATA / name).exists()]
     if missing:
         print(f"making {', '.join(missing)} ...", file=sys.stderr)
-        subprocess.run([sys.executable, HERE / "inputs.py", DATA, *missing], check=True, env=_environment())
+        subprocess.run(
+            [sys.executable, HERE / "inputs.py", DATA, *missing], check=True, env=_environment()
+        )
     for name in inputs:
         for path in (DATA / name).iterdir() if (DATA / name).is_dir() else [DATA / name]:
             with path.open("rb") as file:
@@ -99,15 +101,29 @@ def _compare(job: Job, peer: Peer) -> dict[str, Any]:
 def arguments() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description="Measure convcli against its peers.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help="jobs, growth, crossover, training (all four)")
-    parser.add_argument("--only", metavar="PATTERN", default="*", help="jobs or growths whose name fits: 'csv*'")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help="jobs, growth, crossover, training (all four)"
+    )
+    parser.add_argument(
+        "--only", metavar="PATTERN", default="*", help="jobs or growths whose name fits: 'csv*'"
+    )
     parser.add_argument("--runs", type=int, default=5, help="runs of each command (5)")
-    parser.add_argument("--quick", action="store_true", help="smaller inputs, to see that all works")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller inputs, to see that all works"
+    )
     parser.add_argument("--cores", type=int, default=2, help="cores that all may use (2)")
-    parser.add_argument("--patience", type=float, default=300, help="seconds after which a run is given up (300)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep everything that was measured")
-    parser.add_argument("--list", action="store_true", help="print the names and commands, run nothing")
-    parser.add_argument("--clean", action="store_true", help="remove the inputs and outputs, run nothing")
+    parser.add_argument(
+        "--patience", type=float, default=300, help="seconds after which a run is given up (300)"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="keep everything that was measured"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="print the names and commands, run nothing"
+    )
+    parser.add_argument(
+        "--clean", action="store_true", help="remove the inputs and outputs, run nothing"
+    )
     wanted = parser.parse_args()
     if not set(wanted.parts) <= set(PARTS):
         parser.error(f"expected {', '.join(PARTS)}, got {' '.join(wanted.parts)}")
@@ -122,13 +138,20 @@ def main() -> int:
         shutil.rmtree(DATA, ignore_errors=True)
         return 0
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: wanted.cores])
-    jobs = [job for job in all_jobs(QUICK if wanted.quick else Sizes()) if fnmatch.fnmatch(job.name, wanted.only)]
+    jobs = [
+        job
+        for job in all_jobs(QUICK if wanted.quick else Sizes())
+        if fnmatch.fnmatch(job.name, wanted.only)
+    ]
     if wanted.list:
         for job in jobs:
             commands = [job.command, *(peer.command for peer in job.peers)]
             print(job.name, *(f"\n    $ {printable(command, 'OUT')}" for command in commands))
         return 0
-    kept: dict[str, Any] = {"versions": programs.versions(), "began": time.strftime("%Y-%m-%d %H:%M:%S")}
+    kept: dict[str, Any] = {
+        "versions": programs.versions(),
+        "began": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
     for name, version in kept["versions"].items():
         print(f"{name:14}{version}")
     failed = False
@@ -137,9 +160,13 @@ def main() -> int:
     if "growth" in wanted.parts:
         import growth
 
-        kept["growth"] = growth.run(only=wanted.only, quick=wanted.quick, prepare=_prepare, measured=_measured)
+        kept["growth"] = growth.run(
+            only=wanted.only, quick=wanted.quick, prepare=_prepare, measured=_measured
+        )
     if "crossover" in wanted.parts and fnmatch.fnmatch("crossover", wanted.only):
-        done = subprocess.run([sys.executable, HERE / "crossover.py", "--json"], stdout=subprocess.PIPE, check=True)
+        done = subprocess.run(
+            [sys.executable, HERE / "crossover.py", "--json"], stdout=subprocess.PIPE, check=True
+        )
         kept["crossover"] = json.loads(done.stdout)
     if "training" in wanted.parts:
         import training
@@ -160,7 +187,9 @@ def _run_jobs(jobs: list[Job], wanted: argparse.Namespace, kept: dict[str, Any])
         if wanted.json:  # what is measured is kept, whatever comes
             wanted.json.write_text(json.dumps(kept, indent=1) + "\n")
     print(f"\n{table(results)}")
-    differs = [check for result in results for check in result.checks.values() if not check["agrees"]]
+    differs = [
+        check for result in results for check in result.checks.values() if not check["agrees"]
+    ]
     return bool(differs) or any(result.ours.failure for result in results)
 
 

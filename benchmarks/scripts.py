@@ -40,7 +40,9 @@ def scipy_decimate(source: str, target: str, taps: str) -> None:
     x, rate = soundfile.read(source)
     h = np.load(taps)
     lead = len(h) // 2
-    y = upfirdn(np.pad(h, ((-lead) % 4, 0)), x, down=4, axis=0)[(lead + (-lead) % 4) // 4 :][: -(-len(x) // 4)]
+    y = upfirdn(np.pad(h, ((-lead) % 4, 0)), x, down=4, axis=0)[(lead + (-lead) % 4) // 4 :][
+        : -(-len(x) // 4)
+    ]
     soundfile.write(target, np.rint(y * 32768).clip(-32768, 32767).astype(np.int16), rate // 4)
 
 
@@ -70,7 +72,9 @@ def pandas_ema(source: str, target: str) -> None:
     import pandas as pd
 
     table = pd.read_csv(source)
-    table["y"] = table.groupby("ticker")["close"].transform(lambda x: x.ewm(alpha=0.1, adjust=False).mean())
+    table["y"] = table.groupby("ticker")["close"].transform(
+        lambda x: x.ewm(alpha=0.1, adjust=False).mean()
+    )
     table.to_csv(target, index=False)
 
 
@@ -107,9 +111,13 @@ def _arrow(source: str, target: str, function: Any) -> None:
     from pyarrow import csv
 
     # Dates and texts stay texts: nothing is parsed that is not used.
-    table = csv.read_csv(source, convert_options=csv.ConvertOptions(column_types={"date": pa.string()}))
+    table = csv.read_csv(
+        source, convert_options=csv.ConvertOptions(column_types={"date": pa.string()})
+    )
     y = function(table["close"].to_numpy())
-    csv.write_csv(table.append_column("y", pa.array(y)), target, csv.WriteOptions(quoting_style="none"))
+    csv.write_csv(
+        table.append_column("y", pa.array(y)), target, csv.WriteOptions(quoting_style="none")
+    )
 
 
 def arrow_mean(source: str, target: str) -> None:
@@ -128,7 +136,11 @@ def arrow_lowpass(source: str, target: str, taps: str) -> None:
     import numpy as np
 
     h = np.load(taps)
-    _arrow(source, target, lambda x: np.convolve(np.concatenate([np.full(len(h) - 1, x[0]), x]), h, "valid"))
+    _arrow(
+        source,
+        target,
+        lambda x: np.convolve(np.concatenate([np.full(len(h) - 1, x[0]), x]), h, "valid"),
+    )
 
 
 def opencv_gaussian(source: str, target: str) -> None:
@@ -136,7 +148,12 @@ def opencv_gaussian(source: str, target: str) -> None:
     import cv2
 
     y = cv2.GaussianBlur(_read(source), (25, 25), 3, borderType=cv2.BORDER_REPLICATE)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    quality = [
+        cv2.IMWRITE_JPEG_QUALITY,
+        90,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]
     cv2.imwrite(target, y, quality if target.endswith("jpg") else _plain(target))
 
 
@@ -154,7 +171,10 @@ def opencv_sobel(source: str, target: str) -> None:
     import numpy as np
 
     x = _read(source)
-    across, down = (cv2.Sobel(x, cv2.CV_32F, *axis, borderType=cv2.BORDER_REPLICATE) for axis in ((1, 0), (0, 1)))
+    across, down = (
+        cv2.Sobel(x, cv2.CV_32F, *axis, borderType=cv2.BORDER_REPLICATE)
+        for axis in ((1, 0), (0, 1))
+    )
     y = np.rint(np.sqrt(across**2 + down**2)).clip(0, 255).astype(np.uint8)
     cv2.imwrite(target, y, _plain(target))
 

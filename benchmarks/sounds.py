@@ -14,14 +14,31 @@ FFMPEG = ("ffmpeg", "-nostdin", "-v", "error", "-y", "-i")
 def sounds(sizes: Sizes) -> list[Job]:
     """Low-pass, reverberation, other rates."""
     lowpasses = [
-        lowpass("lowpass-60min", sizes.sound["60min"], {"SoX sinc": 2.5, "firequalizer": 1.5, "afir": 1.5, "SciPy": 5}),
-        lowpass("lowpass-5min", sizes.sound["5min"], {"SoX sinc": 1.6, "firequalizer": 1.2, "afir": 1.2, "SciPy": 5}),
+        lowpass(
+            "lowpass-60min",
+            sizes.sound["60min"],
+            {"SoX sinc": 2.5, "firequalizer": 1.5, "afir": 1.5, "SciPy": 5},
+        ),
+        lowpass(
+            "lowpass-5min",
+            sizes.sound["5min"],
+            {"SoX sinc": 1.6, "firequalizer": 1.2, "afir": 1.2, "SciPy": 5},
+        ),
     ]
     copy = Peer(
-        "SoX plain copy", p.SOX, ("sox", "-D", sizes.sound["60min"], OUT), goal=1 / 1.8, why="a copy, not filtered"
+        "SoX plain copy",
+        p.SOX,
+        ("sox", "-D", sizes.sound["60min"], OUT),
+        goal=1 / 1.8,
+        why="a copy, not filtered",
     )
     lowpasses[0] = Job(**{**vars(lowpasses[0]), "peers": (*lowpasses[0].peers, copy)})
-    return [*lowpasses, reverb(sizes.sound["5min"]), resample(sizes.sound["60min"]), decimate(sizes.sound["60min"])]
+    return [
+        *lowpasses,
+        reverb(sizes.sound["5min"]),
+        resample(sizes.sound["60min"]),
+        decimate(sizes.sound["60min"]),
+    ]
 
 
 def lowpass(name: str, sound: str, goals: dict[str, float]) -> Job:
@@ -32,7 +49,15 @@ def lowpass(name: str, sound: str, goals: dict[str, float]) -> Job:
         name=name,
         says=f"low-pass of {sound}: 100 dB of stop band, 3.2 to 3.6 kHz",
         inputs=(sound, "taps-sound.npy", "taps-sound.wav"),
-        command=("convcli", "audio", "-q", "lowpass:3400,width=400,attenuation=100", sound, "-o", OUT),
+        command=(
+            "convcli",
+            "audio",
+            "-q",
+            "lowpass:3400,width=400,attenuation=100",
+            sound,
+            "-o",
+            OUT,
+        ),
         peers=(
             Peer(
                 "SoX sinc",
@@ -79,8 +104,21 @@ def reverb(sound: str) -> Job:
         inputs=(sound, "hall.wav"),
         command=("convcli", "audio", "-q", "ir:hall.wav", sound, "-o", OUT),
         peers=(
-            Peer("ffmpeg afir", p.FFMPEG, (*FFMPEG, sound, *fir, OUT), 2, ROUNDED, "its gain is its own"),
-            Peer("SciPy oaconvolve", p.SCIPY, script("scipy_reverb", sound, OUT, "hall.wav"), 2, ROUNDED),
+            Peer(
+                "ffmpeg afir",
+                p.FFMPEG,
+                (*FFMPEG, sound, *fir, OUT),
+                2,
+                ROUNDED,
+                "its gain is its own",
+            ),
+            Peer(
+                "SciPy oaconvolve",
+                p.SCIPY,
+                script("scipy_reverb", sound, OUT, "hall.wav"),
+                2,
+                ROUNDED,
+            ),
         ),
         equal="the same response, no tail after the end",
     )
@@ -96,7 +134,13 @@ def resample(sound: str) -> Job:
         inputs=(sound,),
         command=("convcli", "audio", "-q", "resample:16k", sound, "-o", OUT),
         peers=(
-            Peer("SoX rate", p.SOX, ("sox", "-D", sound, OUT, "rate", "-m", "-b", "93", "16000"), 2, ROUNDED + 4),
+            Peer(
+                "SoX rate",
+                p.SOX,
+                ("sox", "-D", sound, OUT, "rate", "-m", "-b", "93", "16000"),
+                2,
+                ROUNDED + 4,
+            ),
             Peer("ffmpeg swr", p.FFMPEG, (*FFMPEG, sound, "-af", swr, OUT), 1, ROUNDED),
             Peer("ffmpeg soxr", p.FFMPEG, (*FFMPEG, sound, "-af", soxr, OUT), 1, ROUNDED),
             Peer(
@@ -120,7 +164,13 @@ def decimate(sound: str) -> Job:
         inputs=(sound, "taps-decimate.npy"),
         command=("convcli", "audio", "-q", "downsample:4,attenuation=100", sound, "-o", OUT),
         peers=(
-            Peer("SoX rate", p.SOX, ("sox", "-D", sound, OUT, "rate", "-m", "-b", "88", "11025"), 2.5, ROUNDED),
+            Peer(
+                "SoX rate",
+                p.SOX,
+                ("sox", "-D", sound, OUT, "rate", "-m", "-b", "88", "11025"),
+                2.5,
+                ROUNDED,
+            ),
             Peer(
                 "SciPy upfirdn",
                 p.SCIPY,

@@ -19,7 +19,9 @@ def tables(sizes: Sizes) -> list[Job]:
     large = f"prices-{sizes.rows}.csv"
     small = "prices-1000.csv"
     jobs = [mean(large), table_lowpass(large), ema(large)]
-    return jobs + [_piped(job, small, large) for job in (mean(large), table_lowpass(large), ema(large))]
+    return jobs + [
+        _piped(job, small, large) for job in (mean(large), table_lowpass(large), ema(large))
+    ]
 
 
 def _table(
@@ -82,7 +84,21 @@ def table_lowpass(table: str) -> Job:
 
 def ema(table: str) -> Job:
     """An exponential mean for every ticker."""
-    miller = ("mlr", "--icsv", "--ocsv", "step", "-a", "ewma", "-d", "0.1", "-f", "close", "-g", "ticker", table)
+    miller = (
+        "mlr",
+        "--icsv",
+        "--ocsv",
+        "step",
+        "-a",
+        "ewma",
+        "-d",
+        "0.1",
+        "-f",
+        "close",
+        "-g",
+        "ticker",
+        table,
+    )
     return _table(
         "csv-ema",
         f"exponential mean (alpha 0.1) of one column of {table}, for each of 50 tickers",
@@ -104,7 +120,9 @@ def _into(command: tuple[str, ...]) -> tuple[str, ...]:
 
 def _piped(job: Job, small: str, large: str) -> Job:
     """The job on a small table through a pipe: pandas (3 times as fast is to be reached) and Miller."""
-    steps = [f"'{word}'" if ":" in word else word for word in job.command[3 : job.command.index(large)]]
+    steps = [
+        f"'{word}'" if ":" in word else word for word in job.command[3 : job.command.index(large)]
+    ]
     ours = f"cat {small} | convcli csv -q {' '.join(steps)} -c close --append | cat > {OUT}"
     peers = []
     for peer in job.peers:

@@ -54,7 +54,11 @@ def run(*, only: str = "*", runs: int = 3, quick: bool = False) -> list[dict[str
     print(
         f"\ntraining: seconds of processor and clock for an epoch, the medians of {EPOCHS - 1} epochs and {runs} runs"
     )
-    return [_measured(lesson, runs, quick=quick) for lesson in LESSONS if fnmatch.fnmatch(lesson.name, only)]
+    return [
+        _measured(lesson, runs, quick=quick)
+        for lesson in LESSONS
+        if fnmatch.fnmatch(lesson.name, only)
+    ]
 
 
 def _measured(lesson: Lesson, runs: int, *, quick: bool) -> dict[str, Any]:
@@ -66,17 +70,34 @@ def _measured(lesson: Lesson, runs: int, *, quick: bool) -> dict[str, Any]:
             command = [sys.executable, __file__, side, lesson.name, str(samples)]
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=_environment())
             series[side].append(json.loads(done.stdout))
-    print(f"\n{lesson.name}: {lesson.layers} on {lesson.says} of {samples:,} samples, {BATCH} windows to a step")
-    wall = {side: statistics.median(t for one in found for t in one["wall"]) for side, found in series.items()}
-    cpu = {side: statistics.median(t for one in found for t in one["cpu"]) for side, found in series.items()}
+    print(
+        f"\n{lesson.name}: {lesson.layers} on {lesson.says} of {samples:,} samples, {BATCH} windows to a step"
+    )
+    wall = {
+        side: statistics.median(t for one in found for t in one["wall"])
+        for side, found in series.items()
+    }
+    cpu = {
+        side: statistics.median(t for one in found for t in one["cpu"])
+        for side, found in series.items()
+    }
     for side in sides:
-        print(f"  {side:16}{wall[side]:8.3f} s{cpu[side]:8.3f} s cpu   loss {series[side][0]['loss']:.6g}")
-    found: dict[str, Any] = {"name": lesson.name, "layers": lesson.layers, "goal": lesson.goal, "runs": series}
+        print(
+            f"  {side:16}{wall[side]:8.3f} s{cpu[side]:8.3f} s cpu   loss {series[side][0]['loss']:.6g}"
+        )
+    found: dict[str, Any] = {
+        "name": lesson.name,
+        "layers": lesson.layers,
+        "goal": lesson.goal,
+        "runs": series,
+    }
     if "torch" not in sides:
         print(f"  torch           absent; {programs.TORCH.install}")
         return found
     ours, theirs = (series[side][0]["loss"] for side in sides[:2])
-    ratio, in_cpu = (min(cost[side] for side in sides[1:]) / cost["convcli"] for cost in (wall, cpu))
+    ratio, in_cpu = (
+        min(cost[side] for side in sides[1:]) / cost["convcli"] for cost in (wall, cpu)
+    )
     found |= {"ratio": ratio, "agrees": abs(ours / theirs - 1) < TOLERANCE}
     agrees = "agrees" if found["agrees"] else "DIFFERS"
     print(f"  ratio {ratio:.2f}, {lesson.goal:.2f} to reach; {in_cpu:.2f} in cpu; {agrees}")
@@ -97,17 +118,19 @@ class Prepared:
     def __init__(self, lesson: Lesson, samples: int) -> None:
         import numpy as np
 
-        from convcli.engine.lessons import Lanes
-        from convcli.engine.material import Segment, complete
-        from convcli.engine.plan import Rules
-        from convcli.engine.school import Course, School
-        from convcli.engine.training import bound
+        from convcli.learning.lessons import Lanes
+        from convcli.learning.material import Segment, complete
+        from convcli.learning.school import Course, School
+        from convcli.learning.training import bound
+        from convcli.planning.plan import Rules
         from convcli.signals import Signal
 
         side = round(samples ** (1 / lesson.axes))
         random = np.random.default_rng(1)
         x = random.normal(size=(side,) * lesson.axes + (1,))
-        signal = Signal(medium="image" if lesson.axes == 2 else "audio", shape=x.shape[:-1], channels=("1",))
+        signal = Signal(
+            medium="image" if lesson.axes == 2 else "audio", shape=x.shape[:-1], channels=("1",)
+        )
         rules = Rules(edge="zero", align="center")
         net, stand, _ = bound(lesson.layers, signal, Lanes(1, 1, 0), rules)
         # Something that such a network can learn a part of.
@@ -125,20 +148,24 @@ class Prepared:
 
         material = self.school.material
         places = material.scattered(random)
-        whole = np.array([material.count(place[None]) == np.prod(material.outputs) for place in places])
+        whole = np.array(
+            [material.count(place[None]) == np.prod(material.outputs) for place in places]
+        )
         kept: npt.NDArray[Any] = places[whole][: int(whole.sum()) // BATCH * BATCH]
         return kept
 
 
 def convcli(prepared: Prepared) -> dict[str, Any]:
     """Epochs as `convcli learn` runs them."""
-    from convcli.core.descent import Adam
-    from convcli.engine.workers import Workers
+    from convcli.learning.descent import Adam
+    from convcli.running.workers import Workers
 
     school, numbers = prepared.school, prepared.numbers
     adam = Adam(len(numbers), rate=RATE, decay=DECAY)
     with Workers(school.threads) as workers:
-        return _timed(prepared, lambda places: school.epoch(places, numbers, adam, workers, lambda: False))
+        return _timed(
+            prepared, lambda places: school.epoch(places, numbers, adam, workers, lambda: False)
+        )
 
 
 def torch(prepared: Prepared, threads: int) -> dict[str, Any]:
@@ -182,7 +209,7 @@ def _sequential(prepared: Prepared) -> Any:
     """The network with the same first weights."""
     import torch as t
 
-    from convcli.core.nets import Activated, Pooled, Weighted
+    from convcli.layers.nets import Activated, Pooled, Weighted
 
     layers: list[Any] = []
     tensors = iter(prepared.school.net.tensors(prepared.numbers))

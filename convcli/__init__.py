@@ -14,7 +14,7 @@ from convcli.errors import ConditionError, ConvcliError, InputError, OutputError
 
 if TYPE_CHECKING:
     from convcli.designs import steps as filters
-    from convcli.engine.arrays import apply
+    from convcli.running.arrays import apply
 
 __version__ = "0.1.0"
 
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 # Loaded when first asked for, so that the command line starts without NumPy.
-_LAZY = {"apply": ("convcli.engine.arrays", "apply"), "filters": ("convcli.designs", "steps")}
+_LAZY = {"apply": ("convcli.running.arrays", "apply"), "filters": ("convcli.designs", "steps")}
 
 
 def __getattr__(name: str) -> Any:

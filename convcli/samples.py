@@ -62,6 +62,10 @@ def extremes(x: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     whole = len(x) // _BESIDE * _BESIDE
     found = []
     for fold in (np.minimum, np.maximum):
-        wide = fold.reduce(x[:whole].reshape(-1, _BESIDE * x.shape[1])).reshape(_BESIDE, -1) if whole else x[:0]
+        wide = (
+            fold.reduce(x[:whole].reshape(-1, _BESIDE * x.shape[1])).reshape(_BESIDE, -1)
+            if whole
+            else x[:0]
+        )
         found.append(np.concatenate([wide, x[whole:]]).T.copy())
     return found[0].min(axis=1), found[1].max(axis=1)

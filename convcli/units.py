@@ -62,7 +62,9 @@ def parse_quantity(text: str) -> Quantity:
         return Quantity(value * PREFIX[unit], "")
     if unit in SECONDS or unit in HERTZ or unit in ("dB", "%", "px", "deg", "°"):
         return Quantity(value, unit)
-    raise UnitError(f"unknown unit {unit!r} in {text!r}; known: k, Hz, kHz, ms, s, min, h, d, dB, %, px")
+    raise UnitError(
+        f"unknown unit {unit!r} in {text!r}; known: k, Hz, kHz, ms, s, min, h, d, dB, %, px"
+    )
 
 
 def to_samples(text: str, signal: Signal) -> float:
@@ -94,7 +96,9 @@ def to_frequency(text: str, signal: Signal) -> float:
         raise UnitError(f"{text!r} is no frequency; a frequency here is {_frequencies(signal)}")
     if signal.rate is None:
         if quantity.unit in HERTZ:
-            raise UnitError(f"{text!r} does not fit this signal; a frequency here is {_frequencies(signal)}")
+            raise UnitError(
+                f"{text!r} does not fit this signal; a frequency here is {_frequencies(signal)}"
+            )
         return quantity.value
     if quantity.unit in HERTZ:
         return quantity.value * HERTZ[quantity.unit] / signal.rate
@@ -151,7 +155,9 @@ def _count(text: str, signal: Signal) -> int:
     if count > MOST_SAMPLES:
         raise UnitError(f"expected at most {MOST_SAMPLES:,} {sample_noun(signal)}s, got {text!r}")
     if count < 1:
-        raise UnitError(f"expected at least 1 {sample_noun(signal)}, got {text!r}, which is {samples:.3g}")
+        raise UnitError(
+            f"expected at least 1 {sample_noun(signal)}, got {text!r}, which is {samples:.3g}"
+        )
     return count
 
 
@@ -168,7 +174,9 @@ def _frequency(text: str, signal: Signal) -> float:
         raise UnitError(f"expected a frequency above 0, got {text!r}")
     if frequency >= 0.5:
         limit = describe_frequency(0.5, signal)
-        raise UnitError(f"{text} is not below {limit}, half the sampling rate: nothing above it is in the signal")
+        raise UnitError(
+            f"{text} is not below {limit}, half the sampling rate: nothing above it is in the signal"
+        )
     return frequency
 
 

@@ -88,7 +88,9 @@ def make_room(*, seed: int = 3, seconds: float = 0.5, rt60: float = 0.4) -> Samp
     y = 0.12 * random.standard_normal(t.shape) * 10 ** (-3 * t / rt60)
     y[: round(0.012 * ROOM_RATE)] = 0  # nothing arrives before the early echoes are over
     y[0] = 1.0
-    for delay, gain in zip((2.1, 3.4, 5.2, 7.7, 9.1, 11.3), (0.6, -0.5, 0.42, 0.35, -0.3, 0.25), strict=True):
+    for delay, gain in zip(
+        (2.1, 3.4, 5.2, 7.7, 9.1, 11.3), (0.6, -0.5, 0.42, 0.35, -0.3, 0.25), strict=True
+    ):
         y[round(delay / 1000 * ROOM_RATE)] += gain
     y *= 0.9 / np.abs(y).max()
     return y
@@ -117,7 +119,9 @@ def make_hole(size: int = 256) -> npt.NDArray[np.uint16]:
     inside = alpha == 0
     red, green, blue = x, 0.25 + 0.5 * y, 1 - x
     colour = [np.where(inside, hidden, c) for hidden, c in ((0, red), (1, green), (0, blue))]
-    pixels: npt.NDArray[np.uint16] = np.rint(np.stack([*colour, alpha], axis=-1) * 65535).astype(np.uint16)
+    pixels: npt.NDArray[np.uint16] = np.rint(np.stack([*colour, alpha], axis=-1) * 65535).astype(
+        np.uint16
+    )
     return pixels
 
 
@@ -155,7 +159,8 @@ def png(pixels: npt.NDArray[np.uint8 | np.uint16]) -> bytes:
     header = struct.pack(">IIBBBBB", columns, rows, 8 * pixels.itemsize, colour, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(data, 9)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
     )
 
 
@@ -236,7 +241,16 @@ def main() -> None:
 
 def learn(folder: Path) -> None:
     """denoise.safetensors from the noisy and the clean talk."""
-    words = ["learn", "talk_noisy.wav", "talk.wav", "--taps", "129", "-o", "denoise.safetensors", "--force"]
+    words = [
+        "learn",
+        "talk_noisy.wav",
+        "talk.wav",
+        "--taps",
+        "129",
+        "-o",
+        "denoise.safetensors",
+        "--force",
+    ]
     subprocess.run([sys.executable, "-m", "convcli", *words], cwd=folder, check=True)
 
 

@@ -89,7 +89,9 @@ def kernel(
                 offset.append(c - i if flipped else i - c)
         weights.append((tuple(offset), float(g[j])))
     total, size = g.sum(), np.abs(g).sum()
-    rule = gaps or ("empty" if abs(total) <= 1e-12 * size else "renormalise" if (g >= 0).all() else "hold")
+    rule = gaps or (
+        "empty" if abs(total) <= 1e-12 * size else "renormalise" if (g >= 0).all() else "hold"
+    )
     return Weighted(tuple(weights), stride or (1,) * g.ndim, divisor, rule)
 
 
@@ -99,15 +101,23 @@ def window(size: Index, stride: Index, align: str) -> tuple[Index, ...]:
     return tuple(product(*(range(-b, n - b) for n, b in zip(size, first, strict=True))))
 
 
-def mean_pool(size: Index, stride: Index | None = None, *, total: bool = False, align: str = "center") -> Weighted:
+def mean_pool(
+    size: Index, stride: Index | None = None, *, total: bool = False, align: str = "center"
+) -> Weighted:
     """The mean (or sum) of windows."""
     offsets = window(size, stride or size, align)
     divisor = 1.0 if total else float(len(offsets))
-    return Weighted(tuple((o, 1.0) for o in offsets), stride or size, divisor, "renormalise", pool=True)
+    return Weighted(
+        tuple((o, 1.0) for o in offsets), stride or size, divisor, "renormalise", pool=True
+    )
 
 
 def fold_pool(
-    fold: Callable[[list[float]], float], size: Index, stride: Index | None = None, *, align: str = "center"
+    fold: Callable[[list[float]], float],
+    size: Index,
+    stride: Index | None = None,
+    *,
+    align: str = "center",
 ) -> Fold:
     """The largest or smallest of windows."""
     return Fold(fold, window(size, stride or size, align), stride or size)
@@ -177,7 +187,9 @@ def filtered(x: Samples, steps: list[Step], *, edge: str, missing: str = "keep")
     return y
 
 
-def _chain(x: Samples, steps: list[Step], origin: list[int], edge: str, missing: str) -> Callable[[int, Index], float]:
+def _chain(
+    x: Samples, steps: list[Step], origin: list[int], edge: str, missing: str
+) -> Callable[[int, Index], float]:
     # What is held comes from the signal as it was extended once, by as much as the chain reads.
     earliest = [reads(steps[level:], 0, 0)[0] for level in range(len(steps) + 1)]
 
@@ -211,7 +223,9 @@ def _plus(a: Index, b: Index) -> Index:
     return tuple(i + j for i, j in zip(a, b, strict=True))
 
 
-def _weighted(step: Weighted, base: Index, given: Callable[[Index], float], missing: str, earliest: int) -> float:
+def _weighted(
+    step: Weighted, base: Index, given: Callable[[Index], float], missing: str, earliest: int
+) -> float:
     window = [(_plus(base, o), w) for o, w in step.weights]
     values = [(given(i), w) for i, w in window]
     if not any(math.isnan(v) for v, _ in values):
@@ -221,7 +235,11 @@ def _weighted(step: Weighted, base: Index, given: Callable[[Index], float], miss
     if missing == "keep" and not step.pool and math.isnan(given(base)):
         return math.nan
     if step.gaps == "empty":
-        return math.nan if any(math.isnan(v) for v, w in values if w != 0) else _sum(values) / step.divisor
+        return (
+            math.nan
+            if any(math.isnan(v) for v, w in values if w != 0)
+            else _sum(values) / step.divisor
+        )
     if step.gaps == "renormalise":
         there = [(v, w) for v, w in values if not math.isnan(v)]
         share = sum(w for _, w in there)
@@ -235,7 +253,9 @@ def _sum(values: list[tuple[float, float]]) -> float:
     return sum(w * v for v, w in values if w != 0)
 
 
-def _held(i: Index, window: list[tuple[Index, float]], given: Callable[[Index], float], earliest: int) -> float:
+def _held(
+    i: Index, window: list[tuple[Index, float]], given: Callable[[Index], float], earliest: int
+) -> float:
     """The value at i or the nearest earlier one; where there is none, the first one up to the window's end."""
     (at,) = i
     for j in range(at, earliest - 1, -1):

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 BIN = Path(sys.executable).parent
-CONVCLI = [str(BIN / "convcli")] if (BIN / "convcli").exists() else [sys.executable, "-m", "convcli"]
+CONVCLI = (
+    [str(BIN / "convcli")] if (BIN / "convcli").exists() else [sys.executable, "-m", "convcli"]
+)
 PATIENCE = 60.0
 # Streams are buffered as they are for users, whatever the shell of the tests says.
 BUFFERED = {"PYTHONUNBUFFERED": ""}
@@ -81,7 +83,10 @@ def checked(done: Done) -> Done:
 
 
 def run(
-    *words: str | Path | bytes, stdin: bytes = b"", cwd: Path | None = None, env: dict[str, str] | None = None
+    *words: str | Path | bytes,
+    stdin: bytes = b"",
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
 ) -> Done:
     """Run the program and wait for it."""
     ended = subprocess.run(
@@ -104,7 +109,9 @@ def done(*words: str | Path | bytes, stdin: bytes = b"", cwd: Path | None = None
     return ended
 
 
-def refused(code: int, *words: str | Path | bytes, stdin: bytes = b"", cwd: Path | None = None) -> str:
+def refused(
+    code: int, *words: str | Path | bytes, stdin: bytes = b"", cwd: Path | None = None
+) -> str:
     """The one error of a run that ends with `code` and puts nothing on standard output."""
     ended = run(*words, stdin=stdin, cwd=cwd)
     assert ended.code == code, ended
@@ -148,7 +155,9 @@ class Program:
         env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._streams[0].write_text("x\\n1\\n")
         command = [sys.executable, "-c", _WAITING, str(self._streams[0])]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+        )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n"
         return self
@@ -168,4 +177,8 @@ class Program:
         process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
         code = int(process.stdout.readline())
-        return checked(Done(code, self._streams[1].read_bytes(), self._streams[2].read_text("utf-8", "replace")))
+        return checked(
+            Done(
+                code, self._streams[1].read_bytes(), self._streams[2].read_text("utf-8", "replace")
+            )
+        )

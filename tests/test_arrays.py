@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import convcli
-from convcli.engine.arrays import apply
 from convcli.errors import InputError, RequestError
+from convcli.running.arrays import apply
 
 
 def test_shapes_stay() -> None:
@@ -46,7 +46,9 @@ def test_a_grey_picture_is_asked_for() -> None:
     np.testing.assert_allclose(apply("box:3", x)[:, 2], [0, 3, 3, 3, 0])
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int64", "uint16", "bool", "float64", ">f8"])
+@pytest.mark.parametrize(
+    "dtype", ["int8", "uint8", "int16", "int64", "uint16", "bool", "float64", ">f8"]
+)
 def test_numbers_of_every_kind_become_float64(dtype: str) -> None:
     y = apply("kernel:1,1", np.array([100, 100, 1]).astype(dtype))
     assert y.dtype == np.float64
@@ -55,7 +57,16 @@ def test_numbers_of_every_kind_become_float64(dtype: str) -> None:
 
 
 def test_float32_stays() -> None:
-    for text in ("box:3", "abs", "downsample:2", "normalize", "global_avg_pool", "max_pool:2", "resample:2", "log"):
+    for text in (
+        "box:3",
+        "abs",
+        "downsample:2",
+        "normalize",
+        "global_avg_pool",
+        "max_pool:2",
+        "resample:2",
+        "log",
+    ):
         assert apply(text, np.ones(64, np.float32), rate=1).dtype == np.float32, text
 
 
@@ -87,14 +98,35 @@ BAD: list[tuple[str, Any, dict[str, Any], str]] = [
     ("box:20ms", np.zeros(4), {}, "durations need a rate"),
     (cast("str", 3), np.zeros(4), {}, "filter expects a FILTER such as 'box:3', got 3"),
     (cast("str", None), np.zeros(4), {}, "filter expects a FILTER"),
-    *[("box:3", np.zeros(4), {"rate": rate}, "rate expects") for rate in (0, -1, np.nan, np.inf, "44100", True, [1])],
+    *[
+        ("box:3", np.zeros(4), {"rate": rate}, "rate expects")
+        for rate in (0, -1, np.nan, np.inf, "44100", True, [1])
+    ],
     ("abs", np.zeros(4), {"rate": 0}, "rate expects samples per second, a number above 0, got 0"),
-    *[("box:3", np.zeros(4), {"threads": threads}, "threads expects") for threads in (0, -1, 1.5, "2", True)],
+    *[
+        ("box:3", np.zeros(4), {"threads": threads}, "threads expects")
+        for threads in (0, -1, 1.5, "2", True)
+    ],
     *[("box:3", np.zeros(4), {"axes": axes}, "sample axes") for axes in (0, "2", 1.5)],
-    ("box:3", np.zeros(4), {"missing": "drop"}, "missing expects keep, fill, propagate or error, got 'drop'"),
-    ("box:3", np.zeros(4), {"missing": None}, "missing expects keep, fill, propagate or error, got None"),
+    (
+        "box:3",
+        np.zeros(4),
+        {"missing": "drop"},
+        "missing expects keep, fill, propagate or error, got 'drop'",
+    ),
+    (
+        "box:3",
+        np.zeros(4),
+        {"missing": None},
+        "missing expects keep, fill, propagate or error, got None",
+    ),
     ("box:3", np.zeros(4), {"align": ["center"]}, "align expects center or causal, got"),
-    ("box:3", pd.Series(np.zeros(4)), {"edge": "nearest"}, "edge expects shrink, zero, edge, .* got 'nearest'"),
+    (
+        "box:3",
+        pd.Series(np.zeros(4)),
+        {"edge": "nearest"},
+        "edge expects shrink, zero, edge, .* got 'nearest'",
+    ),
 ]
 
 WORDS = [
@@ -140,7 +172,9 @@ def test_refused(text: str, x: Any, rules: dict[str, Any], message: str) -> None
 
 def test_missing_samples() -> None:
     x = np.array([1.0, np.nan, 3, 4])
-    np.testing.assert_array_equal(apply("box:3", x, edge="shrink", missing="fill"), [1, 2, 3.5, 3.5])
+    np.testing.assert_array_equal(
+        apply("box:3", x, edge="shrink", missing="fill"), [1, 2, 3.5, 3.5]
+    )
     np.testing.assert_array_equal(apply("box:3", x, edge="shrink"), [1, np.nan, 3.5, 3.5])
     with pytest.raises(InputError, match="data row 2"):
         apply("box:3", x, missing="error")
@@ -153,7 +187,12 @@ def test_missing_samples() -> None:
 def prices() -> pd.DataFrame:
     index = pd.date_range("2024-01-01", periods=5, name="Date")
     return pd.DataFrame(
-        {"Ticker": list("ABABA"), "Close": [10.0, 11, 12, 11, 13], "Volume": [1, 2, 3, 4, 5], "Note": [None] * 5},
+        {
+            "Ticker": list("ABABA"),
+            "Close": [10.0, 11, 12, 11, 13],
+            "Volume": [1, 2, 3, 4, 5],
+            "Note": [None] * 5,
+        },
         index=index,
     )
 

@@ -24,7 +24,9 @@ BENCHMARKS = Path(check.__file__).parent
 
 
 def measured(program: str, folder: Path, patience: float = 30) -> Measurement:
-    return measure([sys.executable, "-c", program], folder=folder, patience=patience, environment={})
+    return measure(
+        [sys.executable, "-c", program], folder=folder, patience=patience, environment={}
+    )
 
 
 # ------------------------------------------------------------------------------------------------- what a process costs
@@ -96,7 +98,9 @@ def test_an_input_is_the_same_each_time(tmp_path: Path) -> None:
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
         make(tmp_path / folder / "prices-1000.csv")
-    first, second = ((tmp_path / folder / "prices-1000.csv").read_bytes() for folder in ("first", "second"))
+    first, second = (
+        (tmp_path / folder / "prices-1000.csv").read_bytes() for folder in ("first", "second")
+    )
     assert first == second
     assert first.count(b"\n") == 1001
 
@@ -130,7 +134,12 @@ def test_what_was_measured_is_what_the_documents_say() -> None:
 
 
 def test_the_commands_are_listed() -> None:
-    done = subprocess.run([sys.executable, BENCHMARKS / "run.py", "--list"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "run.py", "--list"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     for job in all_jobs(Sizes()):
         assert job.name in done.stdout
         for peer in job.peers:

@@ -14,9 +14,9 @@ import soundfile
 from convcli import InputError
 from convcli.cli import main
 from convcli.core.solve import sums_over
-from convcli.designs.weights import read_weights
-from convcli.engine.arrays import Blocks
-from convcli.engine.learn import Learned, Lesson, learn
+from convcli.layers.weights import read_weights
+from convcli.learning.learn import Learned, Lesson, learn
+from convcli.running.arrays import Blocks
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
@@ -61,17 +61,43 @@ def read(medium: str, path: Path, column: str = "") -> Array:
     ],
 )
 def test_sample_data_gains(  # noqa: PLR0917 -- a row of the table, and fixtures
-    medium: str, names: tuple[str, str], options: list[str], gains: tuple[float, float], tmp_path: Path, capfd: Any
+    medium: str,
+    names: tuple[str, str],
+    options: list[str],
+    gains: tuple[float, float],
+    tmp_path: Path,
+    capfd: Any,
 ) -> None:
     noisy, clean = (DATA / name for name in names)
     command = {"audio": "audio", "image": "image", "table": "csv"}[medium]
     before = snr(read(medium, clean, "height"), read(medium, noisy, "gauge"))
     for extra, gain in (([], gains[0]), (["--noise", "auto"], gains[1])):
         model, out = tmp_path / "m.safetensors", tmp_path / f"out{noisy.suffix}"
-        words = ["learn", "--blind", str(noisy), *options, *extra, "-o", str(model), "--force", "-q"]
+        words = [
+            "learn",
+            "--blind",
+            str(noisy),
+            *options,
+            *extra,
+            "-o",
+            str(model),
+            "--force",
+            "-q",
+        ]
         assert main(words) == 0
         columns = options[:2] if medium == "table" else []
-        words = [command, f"model:{model}", str(noisy), *columns, "--align", "center", "-o", str(out), "--force", "-q"]
+        words = [
+            command,
+            f"model:{model}",
+            str(noisy),
+            *columns,
+            "--align",
+            "center",
+            "-o",
+            str(out),
+            "--force",
+            "-q",
+        ]
         assert main(words) == 0
         after = snr(read(medium, clean, "height"), read(medium, out, "gauge"))
         assert after > before + gain, (before, after)
@@ -84,11 +110,17 @@ def test_sample_data_gains(  # noqa: PLR0917 -- a row of the table, and fixtures
 @pytest.mark.parametrize("shape", [(9,), (20,), (3, 5)])
 def test_with_the_sample_itself_it_is_the_wiener_filter(shape: tuple[int, ...]) -> None:
     """e0 - S R^-1 e0, R being the matrix of the normal equations with the sample itself among the inputs."""
-    x = np.cumsum(noise(3000, 1), axis=0) * 0.1 if len(shape) == 1 else np.cumsum(noise(60, 50, 1), axis=0)
+    x = (
+        np.cumsum(noise(3000, 1), axis=0) * 0.1
+        if len(shape) == 1
+        else np.cumsum(noise(60, 50, 1), axis=0)
+    )
     x = x + noise(*x.shape, seed=1)
     learned = blind(x, shape, noise=0.7, ridge=0.0, holdout=0.0)
     middle = tuple((k - 1) // 2 for k in shape)
-    inner = tuple(slice(m, n - (k - 1 - m)) for m, n, k in zip(middle, x.shape, shape, strict=False))
+    inner = tuple(
+        slice(m, n - (k - 1 - m)) for m, n, k in zip(middle, x.shape, shape, strict=False)
+    )
     sums = sums_over(x, x[inner], shape)
     own = np.zeros(shape)
     own[middle] = 1
@@ -129,13 +161,19 @@ def test_errors_against_the_clean_signal_are_estimated(asked: Any) -> None:
         assert getattr(scores["as it is"], name) == pytest.approx(0.5, rel=0.06)
 
 
-@pytest.mark.parametrize(("n", "taps"), [(500, 20), (1000, 20), (1500, 64), (4000, 64), (30000, 64)])
+@pytest.mark.parametrize(
+    ("n", "taps"), [(500, 20), (1000, 20), (1500, 64), (4000, 64), (30000, 64)]
+)
 def test_the_estimated_noise_of_short_signals_is_not_too_low(n: int, taps: int) -> None:
     """The least eigenvalue alone comes out 28 % low where there are 1,100 windows of 64, 13 % where 800 of 20."""
     t = np.arange(n)[:, None]
     levels = []
     for seed in range(8):
-        learned = blind(np.sin(t / 9) + 0.7 * np.sin(t / 31) + 0.3 * noise(n, 1, seed=seed), (taps,), noise="auto")
+        learned = blind(
+            np.sin(t / 9) + 0.7 * np.sin(t / 31) + 0.3 * noise(n, 1, seed=seed),
+            (taps,),
+            noise="auto",
+        )
         assert learned.noise is not None
         levels.append(learned.noise.level)
     assert np.mean(levels) == pytest.approx(0.3, rel=0.04)
@@ -145,8 +183,12 @@ def test_the_estimated_noise_of_a_small_picture_is_not_too_low() -> None:
     y, x = np.mgrid[:80, :80]
     picture = (60 * np.sin(x / 17) + 50 * np.cos(y / 11 + x / 40))[..., None]
     # The least eigenvalue alone: 13 % low.
-    levels = [blind(picture + 15 * noise(80, 80, 1, seed=s), (9, 9), noise="auto").noise for s in range(4)]
-    assert np.mean([level.level for level in levels if level is not None]) == pytest.approx(15, rel=0.05)
+    levels = [
+        blind(picture + 15 * noise(80, 80, 1, seed=s), (9, 9), noise="auto").noise for s in range(4)
+    ]
+    assert np.mean([level.level for level in levels if level is not None]) == pytest.approx(
+        15, rel=0.05
+    )
 
 
 def test_the_sample_is_left_out_unless_noise_is_said() -> None:
@@ -183,7 +225,10 @@ def test_the_honest_word(tmp_path: Path, capfd: Any) -> None:
     assert main(["learn", "--blind", str(DATA / "talk.wav"), "-o", model]) == 0
     told = capfd.readouterr().err
     assert "against the clean signal, estimated" in told
-    assert "no better than 'as it is' on what was held out; --noise auto uses the sample itself too" in told
+    assert (
+        "no better than 'as it is' on what was held out; --noise auto uses the sample itself too"
+        in told
+    )
 
 
 def test_a_table_says_how_it_is_run(tmp_path: Path, capfd: Any) -> None:
@@ -214,12 +259,27 @@ def test_what_is_refused(words: list[str], told: str, tmp_path: Path, capfd: Any
 
 def test_noise_in_the_units_of_the_signal(tmp_path: Path, capfd: Any) -> None:
     model = tmp_path / "m.safetensors"
-    for name, asked in (("hole.png", "1310.7"), ("hello_noisy.wav", "2%"), ("hello_noisy.wav", "-34dB")):
-        words = ["learn", "--blind", str(DATA / name), "--noise", asked, "--force", "-o", str(model)]
+    for name, asked in (
+        ("hole.png", "1310.7"),
+        ("hello_noisy.wav", "2%"),
+        ("hello_noisy.wav", "-34dB"),
+    ):
+        words = [
+            "learn",
+            "--blind",
+            str(DATA / name),
+            "--noise",
+            asked,
+            "--force",
+            "-o",
+            str(model),
+        ]
         assert main(words) == 0
         level = {"1310.7": "1310.7 of 65535", "2%": "0.02", "-34dB": "0.0199526"}[asked]
         assert f"noise: {level}, as was said" in capfd.readouterr().err
-    assert main(["learn", "--blind", str(DATA / "tide.csv"), "--noise", "5%", "-o", str(model)]) == 2
+    assert (
+        main(["learn", "--blind", str(DATA / "tide.csv"), "--noise", "5%", "-o", str(model)]) == 2
+    )
 
 
 def test_silence() -> None:

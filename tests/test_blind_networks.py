@@ -10,21 +10,23 @@ import soundfile
 from program import SAMPLES, done, run
 
 from convcli import RequestError, apply
-from convcli.designs.weights import encode_weights, read_weights
-from convcli.engine.arrays import Blocks
-from convcli.engine.lessons import Lesson
-from convcli.engine.school import Course, Watch
-from convcli.engine.training import train
+from convcli.layers.weights import encode_weights, read_weights
+from convcli.learning.lessons import Lesson
+from convcli.learning.school import Course, Watch
+from convcli.learning.training import train
+from convcli.running.arrays import Blocks
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from convcli.engine.training import Trained
+    from convcli.learning.training import Trained
     from convcli.signals import Array
 
 
-def trained(x: Array, layers: str, *, medium: Any = "audio", align: Any = "center", **course: Any) -> Trained:
+def trained(
+    x: Array, layers: str, *, medium: Any = "audio", align: Any = "center", **course: Any
+) -> Trained:
     names = tuple(map(str, range(x.shape[-1])))
     source = Blocks(Signal(medium=medium, shape=x.shape[:-1], channels=names), [x])
     lesson = Lesson(taps=(1,) * (x.ndim - 1), blind=True, align=align)
@@ -96,9 +98,17 @@ def test_speech_is_cleaned_as_well_as_readme_says(tmp_path: Path) -> None:
     layers = "conv:16,65 | leaky_relu:0.1 | conv:8,1 | leaky_relu:0.1 | conv:1,1"
     words = ("learn", "--blind", SAMPLES / "talk_noisy.wav", "--layers", layers, "--epochs", "25")
     done(*words, "-o", tmp_path / "m.safetensors")
-    done("audio", f"model:{tmp_path / 'm.safetensors'}", SAMPLES / "talk_noisy.wav", "-o", tmp_path / "y.wav")
+    done(
+        "audio",
+        f"model:{tmp_path / 'm.safetensors'}",
+        SAMPLES / "talk_noisy.wav",
+        "-o",
+        tmp_path / "y.wav",
+    )
     clean, y = (soundfile.read(path)[0] for path in (SAMPLES / "talk.wav", tmp_path / "y.wav"))
-    assert 10 * np.log10((clean**2).sum() / ((y - clean) ** 2).sum()) == pytest.approx(13.9, abs=0.4)
+    assert 10 * np.log10((clean**2).sum() / ((y - clean) ** 2).sum()) == pytest.approx(
+        13.9, abs=0.4
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +129,15 @@ def test_networks_that_are_not_blind(layers: str, said: str) -> None:
 
 def test_blind_networks_from_the_shell(tmp_path: Path) -> None:
     model = tmp_path / "m.safetensors"
-    words = ("learn", "--blind", SAMPLES / "tide.csv", "-c", "gauge", "--layers", "conv:4,9 | tanh | conv:1,1")
+    words = (
+        "learn",
+        "--blind",
+        SAMPLES / "tide.csv",
+        "-c",
+        "gauge",
+        "--layers",
+        "conv:4,9 | tanh | conv:1,1",
+    )
     told = done(*words, "--epochs", "5", "-o", model).err
     assert "against the clean signal, estimated" in told
     assert "one linear layer, 9 taps" in told

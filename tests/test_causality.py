@@ -15,12 +15,12 @@ import pytest
 from program import SAMPLES, Program
 
 from convcli import ConvcliError
-from convcli.designs.weights import encode_weights
-from convcli.engine import causality
-from convcli.engine.arrays import Blocks, Collected
-from convcli.engine.causality import Checked, check
-from convcli.engine.plan import Plan, Rules, make_plan
-from convcli.engine.run import run
+from convcli.checking import causality
+from convcli.checking.causality import Checked, check
+from convcli.layers.weights import encode_weights
+from convcli.planning.plan import Plan, Rules, make_plan
+from convcli.running.arrays import Blocks, Collected
+from convcli.running.run import run
 from convcli.signals import Block, Groups, Signal
 
 if TYPE_CHECKING:
@@ -29,7 +29,18 @@ if TYPE_CHECKING:
 
     from convcli.signals import Array
 
-COLUMNS = ["file", "group", "column", "verdict", "row", "whole", "prefix", "known", "difference", "largest"]
+COLUMNS = [
+    "file",
+    "group",
+    "column",
+    "verdict",
+    "row",
+    "whole",
+    "prefix",
+    "known",
+    "difference",
+    "largest",
+]
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +79,14 @@ def plan_of(filter: str, x: Array, **rules: Any) -> Plan:
     return make_plan(filter, signal, Rules.of(signal, filter, **rules))
 
 
-def checked(plan: Plan, x: Array, cuts: tuple[int, ...] = (), codes: Any = None, size: int = 7) -> Checked:
+def checked(
+    plan: Plan, x: Array, cuts: tuple[int, ...] = (), codes: Any = None, size: int = 7
+) -> Checked:
     ends = [0, *cuts, len(x)]
     blocks = [x[a:b] for a, b in pairwise(ends)]
-    source: Any = Blocks(plan.signal, blocks) if codes is None else Interleaved(plan.signal, x, codes, size)
+    source: Any = (
+        Blocks(plan.signal, blocks) if codes is None else Interleaved(plan.signal, x, codes, size)
+    )
     return check(plan, source, tempfile.TemporaryFile, threads=1)
 
 
@@ -143,7 +158,11 @@ def test_the_first_row_that_changes_is_that_of_the_slow_truth(number: int, align
         assert found.prefixes == 8
         (verdict,) = found.verdicts
         expected = slow_truth(plan, x)
-        told = None if verdict.row is None else (verdict.row, verdict.whole, verdict.prefix, verdict.known)
+        told = (
+            None
+            if verdict.row is None
+            else (verdict.row, verdict.whole, verdict.prefix, verdict.known)
+        )
         assert repr(told) == repr(expected), (edge, missing, told, expected)
         # What the reach and the edge rule promise is kept.
         if plan.look_ahead is not None and plan.look_ahead <= 0 and plan.edge_look_ahead == 0:
@@ -153,7 +172,11 @@ def test_the_first_row_that_changes_is_that_of_the_slow_truth(number: int, align
 @pytest.mark.parametrize("ahead", [1, 2])
 def test_a_learned_filter(ahead: int, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    path.write_bytes(encode_weights({"0.weight": noise(2, 1, 3), "0.bias": noise(2), "2.weight": noise(1, 2, 1)}, {}))
+    path.write_bytes(
+        encode_weights(
+            {"0.weight": noise(2, 1, 3), "0.bias": noise(2), "2.weight": noise(1, 2, 1)}, {}
+        )
+    )
     x = noise(200, 1, seed=ahead)
     text = f'model:{path},layers="conv | relu | conv"'
     assert not changed(checked(plan_of(text, x), x, cuts=(50, 60)))
@@ -170,7 +193,9 @@ def test_a_long_table_is_cut_where_it_shows(n: int, ahead: int) -> None:
     """One later row with a tiny weight, and of the prefixes but some thirty are run."""
     x = noise(n, 2, seed=ahead)
     taps = ",".join(["1e-9", *["0"] * (ahead - 1), "1", *["0"] * ahead])
-    found = checked(plan_of(f"kernel:{taps}", x, align="center", edge="zero"), x, cuts=(n // 3, n // 2))
+    found = checked(
+        plan_of(f"kernel:{taps}", x, align="center", edge="zero"), x, cuts=(n // 3, n // 2)
+    )
     assert changed(found) == {(b"", "c0"), (b"", "c1")}
     assert found.prefixes <= 40
     assert not changed(checked(plan_of(f"kernel:{taps}", x, edge="zero"), x, cuts=(n // 3, n // 2)))
@@ -181,7 +206,9 @@ def test_every_group_is_cut() -> None:
     for codes in (rng.integers(0, 8, 160), np.repeat(np.arange(8), 20)):
         x = noise(160, 2)
         every = {(f"g{g}".encode(), c) for g in range(8) for c in ("c0", "c1")}
-        assert changed(checked(plan_of("sma:3", x, align="center"), x, codes=codes, size=50)) == every
+        assert (
+            changed(checked(plan_of("sma:3", x, align="center"), x, codes=codes, size=50)) == every
+        )
         assert not changed(checked(plan_of("sma:3 | ema:span=3", x), x, codes=codes, size=50))
 
 
@@ -226,7 +253,9 @@ def rows_of(text: str) -> list[dict[str, str]]:
 STOCKS = (SAMPLES / "stocks.csv", "--by", "symbol", "-c", "price")
 
 
-def test_the_verdict_goes_to_standard_output_and_the_code_says_it(program: Program, tmp_path: Path) -> None:
+def test_the_verdict_goes_to_standard_output_and_the_code_says_it(
+    program: Program, tmp_path: Path
+) -> None:
     good = program.run("csv", "sma:3", *STOCKS, "--causal-check", cwd=tmp_path)
     assert good.code == 0
     assert good.text.splitlines()[0].split(",") == COLUMNS
@@ -251,13 +280,25 @@ def test_a_pipe_is_checked_too(program: Program, tmp_path: Path) -> None:
         assert ended.code == code, (step, ended)
     shown = program.run("csv", "normalize", "--causal-check", stdin=b"x\n5\n1\n3\n", cwd=tmp_path)
     assert shown.code == 0
-    assert shown.warnings == ["warning: no row of these data changed, but the filter looks over the whole signal"]
+    assert shown.warnings == [
+        "warning: no row of these data changed, but the filter looks over the whole signal"
+    ]
 
 
 def test_several_tables_and_the_report(program: Program, tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / f"{name}.csv").write_bytes(b"x,y\n1,2\n2,9\n4,4\n")
-    words = ("csv", "sma:3", "a.csv", "b.csv", "--align", "center", "--causal-check", "--report", "r.json")
+    words = (
+        "csv",
+        "sma:3",
+        "a.csv",
+        "b.csv",
+        "--align",
+        "center",
+        "--causal-check",
+        "--report",
+        "r.json",
+    )
     ended = program.run(*words, cwd=tmp_path)
     assert ended.code == 1
     assert [(row["file"], row["column"]) for row in rows_of(ended.text)] == [
@@ -304,7 +345,17 @@ def test_lookahead_is_refused_before_anything_is_written(program: Program, tmp_p
         ("image", "hole.png", "global_avg_pool", "o.png", ("--align", "causal"), 1),
     ]
     for command, name, step, output, rules, code in cases:
-        words = (command, step, SAMPLES / name, "-o", output, "--force", *rules, "--fail-on", "lookahead")
+        words = (
+            command,
+            step,
+            SAMPLES / name,
+            "-o",
+            output,
+            "--force",
+            *rules,
+            "--fail-on",
+            "lookahead",
+        )
         ended = program.run(*words, cwd=tmp_path)
         assert ended.code == code, (words, ended)
         assert (tmp_path / output).exists() == (code == 0)

@@ -37,7 +37,9 @@ def integers(bits: int, frames: int, channels: int = 2) -> Any:
 
 def stored(data: Path | bytes) -> Any:
     """The samples of a file as int32."""
-    return sf.read(io.BytesIO(data) if isinstance(data, bytes) else data, dtype="int32", always_2d=True)[0]
+    return sf.read(
+        io.BytesIO(data) if isinstance(data, bytes) else data, dtype="int32", always_2d=True
+    )[0]
 
 
 def tone(frequency: float, rate: int, seconds: float = 1.0, level: float = 0.5) -> Any:
@@ -53,11 +55,15 @@ def loudness(x: Any) -> float:
 # ------------------------------------------------------------------------------------- what is kept as it was
 
 
-@pytest.mark.parametrize(("name", "bits"), [("a.wav", 16), ("a.wav", 24), ("a.flac", 16), ("a.flac", 24)])
+@pytest.mark.parametrize(
+    ("name", "bits"), [("a.wav", 16), ("a.wav", 24), ("a.flac", 16), ("a.flac", 24)]
+)
 def test_the_identity_is_bit_exact(name: str, bits: int, program: Program, tmp_path: Path) -> None:
     x = integers(bits, 5000)
     sf.write(tmp_path / name, x, 16000, subtype=f"PCM_{bits}")
-    ended = program.run("audio", "kernel:1", name, "-o", f"same_{name}", "--fail-on", "clip", cwd=tmp_path)
+    ended = program.run(
+        "audio", "kernel:1", name, "-o", f"same_{name}", "--fail-on", "clip", cwd=tmp_path
+    )
     assert ended.code == 0, ended
     assert ended.out == b""
     assert not ended.warnings
@@ -79,13 +85,26 @@ def test_format_rate_depth_and_tags_are_kept(program: Program, tmp_path: Path) -
 
 def test_subtype_and_format_where_asked(program: Program, tmp_path: Path) -> None:
     hello = SAMPLES / "hello.wav"
-    assert program.run("audio", "gain:-6dB", hello, "-o", "a.wav", "--subtype", "float", cwd=tmp_path).code == 0
+    assert (
+        program.run(
+            "audio", "gain:-6dB", hello, "-o", "a.wav", "--subtype", "float", cwd=tmp_path
+        ).code
+        == 0
+    )
     assert sf.info(tmp_path / "a.wav").subtype == "FLOAT"
-    for name, wanted in (("b.flac", "FLAC"), ("b.ogg", "OGG"), ("b.aiff", "AIFF"), ("b.mp3", "MP3")):
+    for name, wanted in (
+        ("b.flac", "FLAC"),
+        ("b.ogg", "OGG"),
+        ("b.aiff", "AIFF"),
+        ("b.mp3", "MP3"),
+    ):
         ended = program.run("audio", "gain:-6dB", hello, "-o", name, cwd=tmp_path)
         assert ended.code == 0, ended
         assert sf.info(tmp_path / name).format == wanted
-    assert program.run("audio", "abs", hello, "-o", "named", "--format", "flac", cwd=tmp_path).code == 0
+    assert (
+        program.run("audio", "abs", hello, "-o", "named", "--format", "flac", cwd=tmp_path).code
+        == 0
+    )
     assert sf.info(tmp_path / "named").format == "FLAC"
     for words in (("--subtype", "pcm_99"), ("--format", "tape"), ("-o", "x.tape", "--force")):
         ended = program.run("audio", "abs", hello, "-o", "x.wav", *words, cwd=tmp_path)
@@ -108,24 +127,32 @@ def test_clipping_is_counted_and_never_wraps(program: Program, tmp_path: Path) -
     true = np.convolve(x[:, 0].astype(int), [1, 1, 1], "same")
     count = int(np.sum((true > 32767) | (true < -32768)))
     assert f"{count} samples were clipped (left {count}; peak +9.54 dBFS)" in ended.warnings[0]
-    failed = program.run("audio", "kernel:1,1,1", "full.wav", "-o", "out2.wav", "--fail-on", "clip", cwd=tmp_path)
+    failed = program.run(
+        "audio", "kernel:1,1,1", "full.wav", "-o", "out2.wav", "--fail-on", "clip", cwd=tmp_path
+    )
     assert failed.code == 1
     assert f"{count} samples were clipped" in failed.errors[0]
 
 
 def test_on_clip_error_and_normalize(program: Program, tmp_path: Path) -> None:
     sf.write(tmp_path / "loud.wav", tone(100, 8000, 0.5, 0.9), 8000, subtype="PCM_16")
-    told = program.run("audio", "gain:6dB", "loud.wav", "-o", "no.wav", "--on-clip", "error", cwd=tmp_path)
+    told = program.run(
+        "audio", "gain:6dB", "loud.wav", "-o", "no.wav", "--on-clip", "error", cwd=tmp_path
+    )
     assert told.code == 4, told
     assert "clips at" in told.errors[0]
     assert "dBFS" in told.errors[0]
     assert not (tmp_path / "no.wav").exists()
-    scaled = program.run("audio", "gain:6dB", "loud.wav", "-o", "yes.wav", "--on-clip", "normalize", cwd=tmp_path)
+    scaled = program.run(
+        "audio", "gain:6dB", "loud.wav", "-o", "yes.wav", "--on-clip", "normalize", cwd=tmp_path
+    )
     assert scaled.code == 0
     assert "scaled by" in scaled.warnings[0]
     y = sf.read(tmp_path / "yes.wav")[0]
     assert np.max(np.abs(y)) == pytest.approx(1, abs=1e-3)
-    np.testing.assert_allclose(y * 0.9, sf.read(tmp_path / "loud.wav")[0] * np.max(np.abs(y)), atol=2e-3)
+    np.testing.assert_allclose(
+        y * 0.9, sf.read(tmp_path / "loud.wav")[0] * np.max(np.abs(y)), atol=2e-3
+    )
 
 
 def test_dither_only_where_depth_falls_and_by_its_seed(program: Program, tmp_path: Path) -> None:
@@ -173,7 +200,10 @@ def test_a_truncated_file_warns_and_strict_refuses(program: Program, tmp_path: P
     sf.write(flac, integers(16, 40000), 16000, format="FLAC", subtype="PCM_16")
     (tmp_path / "cut.flac").write_bytes(flac.getvalue()[: len(flac.getvalue()) // 2])
     assert program.run("audio", "kernel:1", "cut.flac", "-o", "f.flac", cwd=tmp_path).warnings
-    assert program.run("audio", "kernel:1", "cut.flac", "-o", "g.flac", "--strict", cwd=tmp_path).code == 3
+    assert (
+        program.run("audio", "kernel:1", "cut.flac", "-o", "g.flac", "--strict", cwd=tmp_path).code
+        == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -230,15 +260,23 @@ def test_an_impulse_centred(program: Program, tmp_path: Path) -> None:
         assert "".join(map(str, sf.read(tmp_path / "y.wav", dtype="int16")[0])) == expected
 
 
-def test_an_impulse_response_at_another_rate_keeps_its_gain(program: Program, tmp_path: Path) -> None:
+def test_an_impulse_response_at_another_rate_keeps_its_gain(
+    program: Program, tmp_path: Path
+) -> None:
     rates = (8000, 16000)
     for rate in rates:
-        h = 0.5 * np.exp(-np.arange(rate // 4) / (rate / 40)) * (1 + 0.2 * np.cos(np.arange(rate // 4) * 0.1))
+        h = (
+            0.5
+            * np.exp(-np.arange(rate // 4) / (rate / 40))
+            * (1 + 0.2 * np.cos(np.arange(rate // 4) * 0.1))
+        )
         sf.write(tmp_path / f"ir{rate}.wav", h * (400 / rate), rate, subtype="FLOAT")
     sf.write(tmp_path / "speech.wav", tone(200, 8000, 2.0, 0.1), 8000, subtype="FLOAT")
     heard = {}
     for rate in rates:
-        ended = program.run("audio", f"ir:ir{rate}.wav", "speech.wav", "-o", f"o{rate}.wav", "-v", cwd=tmp_path)
+        ended = program.run(
+            "audio", f"ir:ir{rate}.wav", "speech.wav", "-o", f"o{rate}.wav", "-v", cwd=tmp_path
+        )
         assert ended.code == 0, ended
         heard[rate] = loudness(sf.read(tmp_path / f"o{rate}.wav")[0])
     assert "16000" in ended.err
@@ -248,7 +286,9 @@ def test_an_impulse_response_at_another_rate_keeps_its_gain(program: Program, tm
     assert heard[16000] / loudness(tone(200, 8000, 2.0, 0.1)) == pytest.approx(gain, rel=0.01)
 
 
-def test_downsampling_a_constant_gives_it_from_the_first_sample_to_the_last(program: Program, tmp_path: Path) -> None:
+def test_downsampling_a_constant_gives_it_from_the_first_sample_to_the_last(
+    program: Program, tmp_path: Path
+) -> None:
     x = np.full(1001, 12345, np.int16)
     sf.write(tmp_path / "dc.wav", x, 8000, subtype="PCM_16")
     for edge in ("edge", "shrink", "reflect", "symmetric", "wrap"):
@@ -260,13 +300,17 @@ def test_downsampling_a_constant_gives_it_from_the_first_sample_to_the_last(prog
 
 
 def test_steps_carry_the_rate(program: Program, tmp_path: Path) -> None:
-    sf.write(tmp_path / "a.wav", tone(200, 16000) + tone(900, 16000, level=0.4), 16000, subtype="PCM_16")
+    sf.write(
+        tmp_path / "a.wav", tone(200, 16000) + tone(900, 16000, level=0.4), 16000, subtype="PCM_16"
+    )
     ended = program.run("audio", "downsample:4 | lowpass:500", "a.wav", "-o", "b.wav", cwd=tmp_path)
     assert ended.code == 0, ended
     y, rate = sf.read(tmp_path / "b.wav")
     assert rate == 4000
     assert loudness(y) == pytest.approx(loudness(tone(200, 4000)), rel=0.01)
-    too_high = program.run("audio", "downsample:4 | lowpass:3k", "a.wav", "-o", "c.wav", cwd=tmp_path)
+    too_high = program.run(
+        "audio", "downsample:4 | lowpass:3k", "a.wav", "-o", "c.wav", cwd=tmp_path
+    )
     assert too_high.code == 2
     assert "2000 Hz" in too_high.err
 
@@ -286,7 +330,9 @@ def test_the_tail_rings_out(program: Program, tmp_path: Path) -> None:
     sf.write(tmp_path / "click.wav", np.r_[np.zeros(99), 0.5], 8000, subtype="PCM_16")
     sf.write(tmp_path / "echo.wav", np.r_[1.0, np.zeros(49), 0.5], 8000, subtype="FLOAT")
     for words, frames in (((), 100), (("--tail",), 150)):
-        ended = program.run("audio", "ir:echo.wav", "click.wav", "-o", "out.wav", "--force", *words, cwd=tmp_path)
+        ended = program.run(
+            "audio", "ir:echo.wav", "click.wav", "-o", "out.wav", "--force", *words, cwd=tmp_path
+        )
         assert ended.code == 0, ended
         y = sf.read(tmp_path / "out.wav")[0]
         assert len(y) == frames
@@ -300,7 +346,9 @@ def test_blocks_of_a_long_file_join_without_a_seam(program: Program, tmp_path: P
     assert program.run("audio", "gaussian:3", "long.wav", "-o", "out.wav", cwd=tmp_path).code == 0
     t = np.arange(-12, 13)
     g = np.exp(-(t**2) / 18)
-    np.testing.assert_allclose(sf.read(tmp_path / "out.wav")[0], np.convolve(x, g / g.sum(), "same"), atol=1e-6)
+    np.testing.assert_allclose(
+        sf.read(tmp_path / "out.wav")[0], np.convolve(x, g / g.sum(), "same"), atol=1e-6
+    )
 
 
 # -------------------------------------------------------------------------------------------------- pipes
@@ -321,7 +369,12 @@ def test_wav_through_pipes_both_ways(tmp_path: Path) -> None:
 
 def test_any_format_comes_from_a_pipe_and_goes_into_one(program: Program, tmp_path: Path) -> None:
     for kind in ("flac", "ogg", "aiff", "mp3"):
-        assert program.run("audio", "kernel:1", SAMPLES / "hello.wav", "-o", f"a.{kind}", cwd=tmp_path).code == 0
+        assert (
+            program.run(
+                "audio", "kernel:1", SAMPLES / "hello.wav", "-o", f"a.{kind}", cwd=tmp_path
+            ).code
+            == 0
+        )
         data = (tmp_path / f"a.{kind}").read_bytes()
         ended = program.run("audio", "gain:-1dB", "--format", kind, stdin=data, cwd=tmp_path)
         assert ended.code == 0, ended
@@ -350,14 +403,22 @@ def test_ffmpeg_before(tmp_path: Path) -> None:
     assert ended.code == 0, ended
     assert "warning" not in ended.err
     np.testing.assert_array_equal(stored(tmp_path / "out.wav"), stored(SAMPLES / "hello.wav"))
-    after = shell(f"convcli audio kernel:1 -q '{SAMPLES}/hello.wav' | ffmpeg -v error -i - -f wav back.wav", tmp_path)
+    after = shell(
+        f"convcli audio kernel:1 -q '{SAMPLES}/hello.wav' | ffmpeg -v error -i - -f wav back.wav",
+        tmp_path,
+    )
     assert (after.code, after.err) == (0, "")
     np.testing.assert_array_equal(stored(tmp_path / "back.wav"), stored(SAMPLES / "hello.wav"))
 
 
 @peer("sox")
 def test_a_low_pass_is_as_deep_as_that_of_sox(tmp_path: Path) -> None:
-    sf.write(tmp_path / "two.wav", tone(300, 8000, level=0.4) + tone(3000, 8000, level=0.4), 8000, subtype="FLOAT")
+    sf.write(
+        tmp_path / "two.wav",
+        tone(300, 8000, level=0.4) + tone(3000, 8000, level=0.4),
+        8000,
+        subtype="FLOAT",
+    )
     done("audio", "lowpass:1k", "two.wav", "-o", "ours.wav", cwd=tmp_path)
     assert shell("sox two.wav theirs.wav sinc -1k", tmp_path).code == 0
     ours, theirs = (sf.read(tmp_path / name)[0] for name in ("ours.wav", "theirs.wav"))
@@ -366,7 +427,10 @@ def test_a_low_pass_is_as_deep_as_that_of_sox(tmp_path: Path) -> None:
 
 def test_a_closed_pipe_ends_the_run_quietly(tmp_path: Path) -> None:
     sf.write(tmp_path / "long.wav", RNG.normal(0, 0.1, 3_000_000), 48000, subtype="PCM_16")
-    ended = shell("{ convcli audio lowpass:1k long.wav -o -; echo code $? >&2; } | head -c 50 | wc -c", tmp_path)
+    ended = shell(
+        "{ convcli audio lowpass:1k long.wav -o -; echo code $? >&2; } | head -c 50 | wc -c",
+        tmp_path,
+    )
     assert ended.text.split() == ["50"]
     assert "code 0" in ended.err
     assert not ended.errors
@@ -391,7 +455,9 @@ def test_sound_is_not_written_to_a_terminal(tmp_path: Path) -> None:
 
 
 def test_normalize_from_a_pipe(program: Program, tmp_path: Path) -> None:
-    ended = program.run("audio", "gain:-12dB | normalize", stdin=(SAMPLES / "hello.wav").read_bytes(), cwd=tmp_path)
+    ended = program.run(
+        "audio", "gain:-12dB | normalize", stdin=(SAMPLES / "hello.wav").read_bytes(), cwd=tmp_path
+    )
     assert ended.code == 0, ended
     assert np.max(np.abs(sf.read(io.BytesIO(ended.out))[0])) == pytest.approx(1, abs=1e-4)
 
@@ -430,11 +496,18 @@ def test_the_report_says_what_was_done(program: Program, tmp_path: Path) -> None
 
 
 def test_a_recipe_file(program: Program, tmp_path: Path) -> None:
-    (tmp_path / "phone.conv").write_text("# a telephone\nhighpass:300   # no rumble\nlowpass:3.4k | downsample:2\n")
+    (tmp_path / "phone.conv").write_text(
+        "# a telephone\nhighpass:300   # no rumble\nlowpass:3.4k | downsample:2\n"
+    )
     ended = program.run("audio", "@phone.conv", SAMPLES / "hello.wav", "-o", "a.wav", cwd=tmp_path)
     assert ended.code == 0, ended
     same = program.run(
-        "audio", "highpass:300|lowpass:3.4k|downsample:2", SAMPLES / "hello.wav", "-o", "b.wav", cwd=tmp_path
+        "audio",
+        "highpass:300|lowpass:3.4k|downsample:2",
+        SAMPLES / "hello.wav",
+        "-o",
+        "b.wav",
+        cwd=tmp_path,
     )
     assert same.code == 0
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
@@ -449,7 +522,17 @@ def test_several_files_and_one_that_fails(tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav"):
         sf.write(tmp_path / name, tone(440, 8000, 0.1), 8000, subtype="PCM_16")
     (tmp_path / "bad.wav").write_bytes(b"no sound at all")
-    words = ("audio", "downsample:2", "a.wav", "bad.wav", "b.wav", "-o", "out/{stem}_2{suffix}", "--jobs", "2")
+    words = (
+        "audio",
+        "downsample:2",
+        "a.wav",
+        "bad.wav",
+        "b.wav",
+        "-o",
+        "out/{stem}_2{suffix}",
+        "--jobs",
+        "2",
+    )
     ended = run(*words, "--format", "flac", cwd=tmp_path)
     assert ended.code == 3, ended
     assert len(ended.errors) == 1

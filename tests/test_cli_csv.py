@@ -51,11 +51,19 @@ def column(text: str, place: int = 0) -> list[str]:
         (("sma:3",), PRICES, ["10", "10.5", "11", "11.333333333333334", "12"]),
         (("sma:3", "--decimals", "2"), PRICES, ["10.00", "10.50", "11.00", "11.33", "12.00"]),
         (("ema:alpha=0.5",), PRICES, ["10", "10.5", "11.25", "11.125", "12.0625"]),
-        (("sma:3", "--missing", "fill", "--align", "center"), b"x\n1\nNaN\n3\n4\n", ["1", "2", "3.5", "3.5"]),
+        (
+            ("sma:3", "--missing", "fill", "--align", "center"),
+            b"x\n1\nNaN\n3\n4\n",
+            ["1", "2", "3.5", "3.5"],
+        ),
         (("sma:3", "--align", "center"), b"x\n1\nNaN\n3\n4\n", ["1", "NaN", "3.5", "3.5"]),
         (("sma:3", "--align", "center"), b"x,y\n1,a\n,b\n3,c\n4,d\n", ["1", "", "3.5", "3.5"]),
         (("diff:1",), b"x,y\n1,a\n4,b\n2,c\n", ["", "3", "-2"]),
-        (("kernel:1,2,3", "--align", "center", "--edge", "zero"), b"x\n0\n0\n0\n0\n1\n0\n0\n0\n0\n", list("000123000")),
+        (
+            ("kernel:1,2,3", "--align", "center", "--edge", "zero"),
+            b"x\n0\n0\n0\n0\n1\n0\n0\n0\n0\n",
+            list("000123000"),
+        ),
         (
             ("correlate:1,2,3", "--align", "center", "--edge", "zero"),
             b"x\n0\n0\n0\n0\n1\n0\n0\n0\n0\n",
@@ -80,15 +88,44 @@ def test_interleaved_groups_keep_their_rows(program: Program, tmp_path: Path) ->
     rows = b"T,p\nA,10\nNA,1\nA,11\nNA,2\nTRUE,5\nA,12\nA,11\nNA,6\nA,13\n"
     ended = program.run("csv", "sma:3", "--by", "T", "--decimals", "1", stdin=rows, cwd=tmp_path)
     assert column(ended.text, 0) == ["A", "NA", "A", "NA", "TRUE", "A", "A", "NA", "A"]
-    assert column(ended.text, 1) == ["10.0", "1.0", "10.5", "1.5", "5.0", "11.0", "11.3", "3.0", "12.0"]
+    assert column(ended.text, 1) == [
+        "10.0",
+        "1.0",
+        "10.5",
+        "1.5",
+        "5.0",
+        "11.0",
+        "11.3",
+        "3.0",
+        "12.0",
+    ]
 
 
 def test_by_gives_each_group_what_it_gets_alone(tmp_path: Path) -> None:
-    together = done("csv", "gaussian:2", SAMPLES / "stocks.csv", "-c", "price", "--by", "symbol", "--align", "center")
+    together = done(
+        "csv",
+        "gaussian:2",
+        SAMPLES / "stocks.csv",
+        "-c",
+        "price",
+        "--by",
+        "symbol",
+        "--align",
+        "center",
+    )
     lines = (SAMPLES / "stocks.csv").read_text().splitlines()
     place = lines[0].split(",").index("symbol")
     alone = "\n".join([lines[0], *(line for line in lines[1:] if line.split(",")[place] == "IBM")])
-    single = done("csv", "gaussian:2", "-c", "price", "--align", "center", stdin=alone.encode() + b"\n", cwd=tmp_path)
+    single = done(
+        "csv",
+        "gaussian:2",
+        "-c",
+        "price",
+        "--align",
+        "center",
+        stdin=alone.encode() + b"\n",
+        cwd=tmp_path,
+    )
     mine = [line for line in together.text.splitlines()[1:] if line.split(",")[place] == "IBM"]
     assert mine == single.text.splitlines()[1:]
 
@@ -100,7 +137,9 @@ def test_append_keeps_the_columns_and_names_new_ones(program: Program, tmp_path:
     rows = b"day,Close,Volume\r\nMon,1.50,7\r\nTue,2.50,9\r\n"
     ended = program.run("csv", "sma:20", "-c", "Close", "--append", stdin=rows, cwd=tmp_path)
     assert ended.out == b"day,Close,Volume,Close_sma20\r\nMon,1.50,7,1.5\r\nTue,2.50,9,2\r\n"
-    taken = program.run("csv", "sma:20", "--append", "-c", "x", stdin=b"x,x_sma20\n1,2\n", cwd=tmp_path)
+    taken = program.run(
+        "csv", "sma:20", "--append", "-c", "x", stdin=b"x,x_sma20\n1,2\n", cwd=tmp_path
+    )
     assert taken.code == 2
     assert "'x_sma20' exists already" in taken.err
 
@@ -108,18 +147,24 @@ def test_append_keeps_the_columns_and_names_new_ones(program: Program, tmp_path:
 def test_by_default_every_numeric_column(program: Program, tmp_path: Path) -> None:
     ended = program.run("csv", "box:2", stdin=b"name,a,b\nr1,1,10\nr2,3,30\n", cwd=tmp_path)
     assert ended.out == b"name,a,b\nr1,1,10\nr2,2,20\n"
-    some = program.run("csv", "box:2", "-c", "b", stdin=b"name,a,b\nr1,1,10\nr2,3,30\n", cwd=tmp_path)
+    some = program.run(
+        "csv", "box:2", "-c", "b", stdin=b"name,a,b\nr1,1,10\nr2,3,30\n", cwd=tmp_path
+    )
     assert some.out == b"name,a,b\nr1,1,10\nr2,3,20\n"
 
 
 def test_cells_that_are_not_filtered_stay_byte_for_byte(program: Program, tmp_path: Path) -> None:
     ended = program.run("csv", "box:2", "-c", '"Close, adj"', stdin=ODD, cwd=tmp_path)
     assert ended.code == 0, ended
-    assert ended.out == ODD.replace(b" 1.0500 ", b" 1.05 ").replace(b'"1e3"', b'"500.525"').replace(b"+.5", b"0.5")
+    assert ended.out == ODD.replace(b" 1.0500 ", b" 1.05 ").replace(b'"1e3"', b'"500.525"').replace(
+        b"+.5", b"0.5"
+    )
 
 
 @pytest.mark.parametrize("filter", ["kernel:1", "downsample:1", "gain:0dB | kernel:1"])
-def test_a_step_that_changes_nothing_leaves_the_bytes(filter: str, program: Program, tmp_path: Path) -> None:
+def test_a_step_that_changes_nothing_leaves_the_bytes(
+    filter: str, program: Program, tmp_path: Path
+) -> None:
     (tmp_path / "odd.csv").write_bytes(ODD)
     name = '"Close, adj"'
     assert program.run("csv", filter, "odd.csv", "-c", name, cwd=tmp_path).out == ODD
@@ -132,13 +177,20 @@ def test_a_step_that_changes_nothing_leaves_the_bytes(filter: str, program: Prog
 
 def test_the_identity_of_real_tables(tmp_path: Path) -> None:
     for name in ("stocks.csv", "weather.csv", "vix.csv"):
-        assert done("csv", "kernel:1", SAMPLES / name, cwd=tmp_path).out == (SAMPLES / name).read_bytes()
+        assert (
+            done("csv", "kernel:1", SAMPLES / name, cwd=tmp_path).out
+            == (SAMPLES / name).read_bytes()
+        )
 
 
 def test_delimiters_and_decimal_commas(program: Program, tmp_path: Path) -> None:
-    comma = program.run("csv", "sma:2", "--decimal", ",", stdin=b"a;b\n1,5;x\n2,0;y\n", cwd=tmp_path)
+    comma = program.run(
+        "csv", "sma:2", "--decimal", ",", stdin=b"a;b\n1,5;x\n2,0;y\n", cwd=tmp_path
+    )
     assert comma.out == b"a;b\n1,5;x\n1,75;y\n"
-    quoted = program.run("csv", "sma:2", "--decimal", ",", "-d", ",", stdin=b'a,b\n"1,5",x\n"2,0",y\n', cwd=tmp_path)
+    quoted = program.run(
+        "csv", "sma:2", "--decimal", ",", "-d", ",", stdin=b'a,b\n"1,5",x\n"2,0",y\n', cwd=tmp_path
+    )
     assert quoted.out == b'a,b\n"1,5",x\n"1,75",y\n'
     tabs = program.run("csv", "sma:2", "-d", r"\t", stdin=b"a\tb,c\n1\tx\n2\ty\n", cwd=tmp_path)
     assert tabs.out == b"a\tb,c\n1\tx\n1.5\ty\n"
@@ -152,7 +204,9 @@ def test_encodings(program: Program, tmp_path: Path) -> None:
     text = "größe,x\r\nä,1\r\nö,2\r\n"
     filtered = "größe,x\r\nä,1\r\nö,1.5\r\n"
     for encoding in ("latin-1", "utf-16", "utf-16-le", "cp1252", "utf-8-sig"):
-        ended = program.run("csv", "sma:2", "--encoding", encoding, stdin=text.encode(encoding), cwd=tmp_path)
+        ended = program.run(
+            "csv", "sma:2", "--encoding", encoding, stdin=text.encode(encoding), cwd=tmp_path
+        )
         assert ended.code == 0, ended
         assert ended.out == filtered.encode(encoding)
     nonsense = program.run("csv", "sma:2", "--encoding", "klingon", stdin=b"a\n1\n", cwd=tmp_path)
@@ -168,7 +222,9 @@ def test_encodings(program: Program, tmp_path: Path) -> None:
 def test_no_header(program: Program, tmp_path: Path) -> None:
     ended = program.run("csv", "sma:2", "--no-header", stdin=b"7,a,1\n8,b,2\n", cwd=tmp_path)
     assert ended.out == b"7,a,1\n7.5,b,1.5\n"
-    second = program.run("csv", "sma:2", "--no-header", "-c", "3", stdin=b"7,a,1\n8,b,2\n", cwd=tmp_path)
+    second = program.run(
+        "csv", "sma:2", "--no-header", "-c", "3", stdin=b"7,a,1\n8,b,2\n", cwd=tmp_path
+    )
     assert second.out == b"7,a,1\n8,b,1.5\n"
 
 
@@ -181,14 +237,18 @@ def test_header_only_in_header_only_out(program: Program, tmp_path: Path) -> Non
     assert "empty" in empty.err
 
 
-def test_after_downsampling_the_other_cells_are_those_of_the_newest_row(program: Program, tmp_path: Path) -> None:
+def test_after_downsampling_the_other_cells_are_those_of_the_newest_row(
+    program: Program, tmp_path: Path
+) -> None:
     rows = b"day,x\n" + b"".join(b"d%d,%d\n" % (i, i) for i in range(1, 8))
     causal = program.run("csv", "avg_pool:3", stdin=rows, cwd=tmp_path)
     assert causal.out == b"day,x\nd3,2\nd6,5\nd7,7\n"
     center = program.run("csv", "avg_pool:3", "--align", "center", stdin=rows, cwd=tmp_path)
     assert column(center.text, 0)[:2] == ["d2", "d5"]
     stride = program.run("csv", "stride:3", "--edge", "valid", stdin=rows, cwd=tmp_path)
-    assert [line.split(",") for line in stride.text.splitlines()[1:]] == [[f"d{n}", str(n)] for n in (1, 4, 7)]
+    assert [line.split(",") for line in stride.text.splitlines()[1:]] == [
+        [f"d{n}", str(n)] for n in (1, 4, 7)
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------- errors
@@ -197,15 +257,40 @@ def test_after_downsampling_the_other_cells_are_those_of_the_newest_row(program:
 @pytest.mark.parametrize(
     ("words", "text", "code", "told"),
     [
-        (("sma:2",), b"a,b\n1,2\n3,x4\n", 3, ("standard input", "line 3", "column b", "'x4'", "-c names")),
+        (
+            ("sma:2",),
+            b"a,b\n1,2\n3,x4\n",
+            3,
+            ("standard input", "line 3", "column b", "'x4'", "-c names"),
+        ),
         (("sma:2", "-c", "b"), b"a,b\n1,2\n3,\n5,--\n", 3, ("line 4", "column b", "'--'")),
-        (("sma:2", "-c", "Clsoe"), b"Open,Close\n1,2\n", 2, ("unknown column 'Clsoe'", "did you mean Close?")),
-        (("sma:2", "--by", "Tick"), b"Ticker,x\nA,2\n", 2, ("unknown column 'Tick'", "did you mean Ticker?")),
+        (
+            ("sma:2", "-c", "Clsoe"),
+            b"Open,Close\n1,2\n",
+            2,
+            ("unknown column 'Clsoe'", "did you mean Close?"),
+        ),
+        (
+            ("sma:2", "--by", "Tick"),
+            b"Ticker,x\nA,2\n",
+            2,
+            ("unknown column 'Tick'", "did you mean Ticker?"),
+        ),
         (("sma:2",), b"a,b\n1,2\n3\n", 3, ("line 3", "expected 2 cells", "got 1")),
         (("sma:2",), b'a,b\n1,"2\n3,4\n', 3, ("line 2", "never closed")),
         (("sma:2",), b"a,b\nx,y\n", 3, ("column of numbers", "-c names")),
-        (("sma:2",), b"price|name\n1|2\n", 3, ("column of numbers", "hint: -d '|' where that parts the cells")),
-        (("sma:2", "-c", "price"), b"price|name\n1|2\n", 2, ("unknown column", "hint: -d '|' where that parts")),
+        (
+            ("sma:2",),
+            b"price|name\n1|2\n",
+            3,
+            ("column of numbers", "hint: -d '|' where that parts the cells"),
+        ),
+        (
+            ("sma:2", "-c", "price"),
+            b"price|name\n1|2\n",
+            2,
+            ("unknown column", "hint: -d '|' where that parts"),
+        ),
         (("sma:2", "-d", ","), b"price\tname\n1\t2\n", 3, ("hint: -d '\\t' where that parts",)),
         (("sma:2", "-c", "a"), b"a,a\n1,2\n", 2, ("ambiguous",)),
         (("sma:2", "-c", "a,a"), b"a,b\n1,2\n", 2, ("twice",)),
@@ -220,7 +305,13 @@ def test_after_downsampling_the_other_cells_are_those_of_the_newest_row(program:
     ],
 )
 def test_errors_say_what_and_where(
-    *, words: tuple[str, ...], text: bytes, code: int, told: tuple[str, ...], program: Program, tmp_path: Path
+    *,
+    words: tuple[str, ...],
+    text: bytes,
+    code: int,
+    told: tuple[str, ...],
+    program: Program,
+    tmp_path: Path,
 ) -> None:
     ended = program.run("csv", *words, stdin=text, cwd=tmp_path)
     assert ended.code == code, ended
@@ -229,11 +320,17 @@ def test_errors_say_what_and_where(
         assert words_told in ended.err, ended.err
 
 
-def test_downsampling_a_constant_gives_it_from_the_first_row_to_the_last(program: Program, tmp_path: Path) -> None:
+def test_downsampling_a_constant_gives_it_from_the_first_row_to_the_last(
+    program: Program, tmp_path: Path
+) -> None:
     for words in ((), ("--align", "center"), ("--edge", "reflect"), ("--edge", "wrap")):
-        ended = program.run("csv", "downsample:4", *words, stdin=b"x\n" + b"12.3\n" * 203, cwd=tmp_path)
+        ended = program.run(
+            "csv", "downsample:4", *words, stdin=b"x\n" + b"12.3\n" * 203, cwd=tmp_path
+        )
         # To the last bits: dot products of fractions are rounded as the BLAS of the machine adds them up.
-        np.testing.assert_allclose([float(cell) for cell in ended.text.split()[1:]], [12.3] * 51, rtol=1e-15)
+        np.testing.assert_allclose(
+            [float(cell) for cell in ended.text.split()[1:]], [12.3] * 51, rtol=1e-15
+        )
 
 
 def test_an_error_names_the_file_and_leaves_none(tmp_path: Path) -> None:
@@ -248,10 +345,16 @@ def test_an_error_names_the_file_and_leaves_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("rule", "expected"),
-    [("keep", ["1", "", "3", "3.5"]), ("fill", ["1", "1", "3", "3.5"]), ("propagate", ["", "", "", "3.5"])],
+    [
+        ("keep", ["1", "", "3", "3.5"]),
+        ("fill", ["1", "1", "3", "3.5"]),
+        ("propagate", ["", "", "", "3.5"]),
+    ],
 )
 def test_missing_values(rule: str, expected: list[str], program: Program, tmp_path: Path) -> None:
-    ended = program.run("csv", "sma:2", "--missing", rule, stdin=b"x,y\n1,a\n,b\n3,c\n4,d\n", cwd=tmp_path)
+    ended = program.run(
+        "csv", "sma:2", "--missing", rule, stdin=b"x,y\n1,a\n,b\n3,c\n4,d\n", cwd=tmp_path
+    )
     assert column(ended.text) == expected
 
 
@@ -275,8 +378,13 @@ def test_edges(edge: str, expected: str, program: Program, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "filter", ["sma:4", "ema:span=3", "lowpass:0.2,taps=9", "savgol:5,2", "diff:2", "downsample:3"]
 )
-def test_filtering_the_first_rows_gives_the_first_rows_of_all(filter: str, program: Program, tmp_path: Path) -> None:
-    lines = [b"x,y\n", *(b"%d,r%d\n" % (value, i) for i, value in enumerate((3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5)))]
+def test_filtering_the_first_rows_gives_the_first_rows_of_all(
+    filter: str, program: Program, tmp_path: Path
+) -> None:
+    lines = [
+        b"x,y\n",
+        *(b"%d,r%d\n" % (value, i) for i, value in enumerate((3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5))),
+    ]
     words = ("csv", filter, *(("--edge", "valid") if filter.startswith("downsample") else ()))
     whole = program.run(*words, stdin=b"".join(lines), cwd=tmp_path).out
     for k in range(1, len(lines)):
@@ -293,7 +401,18 @@ def test_durations_count_rows_by_the_time_column(tmp_path: Path) -> None:
     timed = done("csv", "sma:7d", weather, "--time", "date", "-c", "wind", cwd=tmp_path)
     counted = done("csv", "sma:7", weather, "-c", "wind", cwd=tmp_path)
     assert timed.out == counted.out
-    slow = done("csv", "lowpass:0.1", weather, "--time", "date", "-c", "wind", "--decimals", "3", cwd=tmp_path)
+    slow = done(
+        "csv",
+        "lowpass:0.1",
+        weather,
+        "--time",
+        "date",
+        "-c",
+        "wind",
+        "--decimals",
+        "3",
+        cwd=tmp_path,
+    )
     assert len(slow.text.splitlines()) == len(counted.text.splitlines())
 
 
@@ -305,7 +424,9 @@ def test_durations_count_rows_by_the_time_column(tmp_path: Path) -> None:
         (("2020-01-01", "2020-01-02", "soon", "2020-01-04"), "line 4", "soon"),
     ],
 )
-def test_times_that_are_no_rate(days: tuple[str, ...], place: str, told: str, program: Program, tmp_path: Path) -> None:
+def test_times_that_are_no_rate(
+    days: tuple[str, ...], place: str, told: str, program: Program, tmp_path: Path
+) -> None:
     text = "day,x\n" + "".join(f"{day},{i}\n" for i, day in enumerate(days))
     ended = program.run("csv", "sma:2d", "--time", "day", stdin=text.encode(), cwd=tmp_path)
     assert ended.code == 3, ended
@@ -321,7 +442,9 @@ def test_each_group_has_its_own_times(program: Program, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------- pipes and follow
 
 
-def conversation(words: list[str], rows: list[bytes], tmp_path: Path) -> tuple[list[bytes], list[float]]:
+def conversation(
+    words: list[str], rows: list[bytes], tmp_path: Path
+) -> tuple[list[bytes], list[float]]:
     """Write each row, read what it brings, and how long each took; the first answer is the header's."""
     process = subprocess.Popen(
         [*CONVCLI, "csv", *words],
@@ -394,14 +517,21 @@ def test_head_ends_the_run_quietly(tmp_path: Path) -> None:
 
 
 def test_an_endless_pipe_into_head(tmp_path: Path) -> None:
-    ended = shell("yes 4 | { convcli csv sma:5 --no-header; echo code $? >&2; } | head -2", tmp_path)
+    ended = shell(
+        "yes 4 | { convcli csv sma:5 --no-header; echo code $? >&2; } | head -2", tmp_path
+    )
     assert ended.text.split() == ["4", "4"]
     assert "code 0" in ended.err
     assert not ended.errors
 
 
 def test_the_end_of_the_file_reaches_normalize_from_a_pipe(tmp_path: Path) -> None:
-    assert done("csv", "normalize", stdin=b"x\n1\n-4\n2\n", cwd=tmp_path).text.split() == ["x", "0.25", "-1", "0.5"]
+    assert done("csv", "normalize", stdin=b"x\n1\n-4\n2\n", cwd=tmp_path).text.split() == [
+        "x",
+        "0.25",
+        "-1",
+        "0.5",
+    ]
 
 
 def test_several_tables(tmp_path: Path) -> None:

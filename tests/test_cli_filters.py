@@ -12,7 +12,7 @@ import soundfile as sf
 from program import Program, done, refused, run, shell
 
 from convcli import apply
-from convcli.designs.weights import encode_weights
+from convcli.layers.weights import encode_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +20,31 @@ if TYPE_CHECKING:
 
 # Every step of the table in the contract but `model`.
 STEPS = [
-    *("kernel", "correlate", "ir", "box", "sma", "wma", "ema", "gaussian", "triangle", "binomial", "hann", "savgol"),
-    *("lowpass", "highpass", "bandpass", "bandstop", "diff", "gradient", "laplacian", "laplacian_of_gaussian", "dog"),
+    *(
+        "kernel",
+        "correlate",
+        "ir",
+        "box",
+        "sma",
+        "wma",
+        "ema",
+        "gaussian",
+        "triangle",
+        "binomial",
+        "hann",
+        "savgol",
+    ),
+    *(
+        "lowpass",
+        "highpass",
+        "bandpass",
+        "bandstop",
+        "diff",
+        "gradient",
+        "laplacian",
+        "laplacian_of_gaussian",
+        "dog",
+    ),
     *(
         "sobel",
         "prewitt",
@@ -80,7 +103,9 @@ def test_the_table_for_the_readme(program: Program, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_every_step_has_a_page_with_an_example_that_works(name: str, program: Program, tmp_path: Path) -> None:
+def test_every_step_has_a_page_with_an_example_that_works(
+    name: str, program: Program, tmp_path: Path
+) -> None:
     page = program.run("filters", name, cwd=tmp_path)
     assert page.code == 0, page
     example = re.search(r"^example: (.*)", page.text, re.MULTILINE)
@@ -126,7 +151,11 @@ def test_exported_taps_come_back(suffix: str, program: Program, tmp_path: Path) 
     elif suffix == "json":
         taps = np.asarray(json.loads(path.read_text())["taps"])
     else:
-        taps = np.load(path, allow_pickle=False) if suffix == "npy" else np.loadtxt(path, delimiter=",")
+        taps = (
+            np.load(path, allow_pickle=False)
+            if suffix == "npy"
+            else np.loadtxt(path, delimiter=",")
+        )
     assert np.ravel(taps).shape == (31,)
     assert np.sum(taps) == pytest.approx(1, abs=1e-6)
     np.testing.assert_allclose(np.ravel(taps), np.ravel(taps)[::-1], atol=1e-9)
@@ -156,7 +185,11 @@ def test_export_refuses(program: Program, tmp_path: Path) -> None:
     assert (tmp_path / "t.csv").read_bytes() == before
     assert program.run("filters", "box:5", "--export", "t.csv", "--force", cwd=tmp_path).code == 0
     assert len((tmp_path / "t.csv").read_text().split()) == 5
-    for words in (("box:3", "--export", "t.xls"), ("box:3 | box:5", "--export", "u.csv"), ("--export", "u.csv")):
+    for words in (
+        ("box:3", "--export", "t.xls"),
+        ("box:3 | box:5", "--export", "u.csv"),
+        ("--export", "u.csv"),
+    ):
         refused = program.run("filters", *words, cwd=tmp_path)
         assert (refused.code, refused.out) == (2, b"")
     assert program.run("filters", "box:3", "--export", "nowhere/t.csv", cwd=tmp_path).code in (0, 4)
@@ -190,7 +223,10 @@ def test_python_m_is_the_same_program(tmp_path: Path) -> None:
     import sys
 
     ended = subprocess.run(
-        [sys.executable, "-m", "convcli", "filters", "box:3"], capture_output=True, cwd=tmp_path, check=False
+        [sys.executable, "-m", "convcli", "filters", "box:3"],
+        capture_output=True,
+        cwd=tmp_path,
+        check=False,
     )
     assert (ended.returncode, ended.stdout) == (0, run("filters", "box:3", cwd=tmp_path).out)
 
@@ -217,7 +253,9 @@ def test_a_network_is_shown_layer_by_layer(tmp_path: Path) -> None:
         "0.bias": rng.normal(size=8),
         "3.weight": rng.normal(size=(1, 8, 5)),
     }
-    model = saved(tmp_path / "n.safetensors", tensors, "conv:stride=2 | leaky_relu:0.1 | avg_pool:2 | conv")
+    model = saved(
+        tmp_path / "n.safetensors", tensors, "conv:stride=2 | leaky_relu:0.1 | avg_pool:2 | conv"
+    )
     text = done("filters", f"model:{model}").text
     assert table_of(text) == [
         ["0", "conv:stride=2", "120", "8", "2", "-3 ... +3"],
@@ -236,14 +274,20 @@ def test_a_network_is_shown_layer_by_layer(tmp_path: Path) -> None:
         impulse[at] = 1
         assert (apply(f"model:{model}", impulse, edge="zero")[10] != plain[10]).any() == seen, at
     causal = done("filters", f"model:{model}", "--align", "causal").text
-    assert table_of(causal)[3][-1] == "-22 ... +2"  # counted from the first row of a window, which stands at its last
+    assert (
+        table_of(causal)[3][-1] == "-22 ... +2"
+    )  # counted from the first row of a window, which stands at its last
     assert "look-ahead      0 samples\n" in causal
-    assert "no taps of its own" in refused(2, "filters", f"model:{model}", "--export", tmp_path / "t.csv")
+    assert "no taps of its own" in refused(
+        2, "filters", f"model:{model}", "--export", tmp_path / "t.csv"
+    )
     assert not (tmp_path / "t.csv").exists()
 
 
 def test_a_layer_that_sees_everything(tmp_path: Path) -> None:
-    model = saved(tmp_path / "n.safetensors", {"0.weight": np.ones((3, 1, 3)), "3.weight": np.ones((2, 3, 1))})
+    model = saved(
+        tmp_path / "n.safetensors", {"0.weight": np.ones((3, 1, 3)), "3.weight": np.ones((2, 3, 1))}
+    )
     text = done("filters", f'model:{model},layers="conv | relu | adaptive_avg_pool:4 | conv"').text
     assert [row[-1] for row in table_of(text)[:4]] == ["-1 ... +1"] * 2 + ["the whole signal"] * 2
     assert text.count("model:") == 1
@@ -252,7 +296,9 @@ def test_a_layer_that_sees_everything(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bias", [None, 0.25])
 @pytest.mark.parametrize("align", ["causal", "center"])
-def test_the_taps_of_a_linear_model_are_exported(bias: float | None, align: Any, tmp_path: Path) -> None:
+def test_the_taps_of_a_linear_model_are_exported(
+    bias: float | None, align: Any, tmp_path: Path
+) -> None:
     tensors = {"0.weight": np.random.default_rng(1).normal(size=(1, 1, 6))}
     tensors |= {} if bias is None else {"0.bias": np.full(1, bias)}
     model = saved(tmp_path / "n.safetensors", tensors, "conv:dilation=2", align=align)
@@ -265,7 +311,9 @@ def test_the_taps_of_a_linear_model_are_exported(bias: float | None, align: Any,
     taps = f"kernel:@{place} | offset:{bias or 0}"
     for edge in ("zero", "reflect"):
         np.testing.assert_allclose(
-            apply(f"model:{model}", x, edge=edge, align=align), apply(taps, x, edge=edge, align=align), atol=1e-12
+            apply(f"model:{model}", x, edge=edge, align=align),
+            apply(taps, x, edge=edge, align=align),
+            atol=1e-12,
         )
 
 

@@ -30,10 +30,19 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 def save(path: Path, pixels: Any, **fields: Any) -> Path:
     """A picture of `(rows, columns, channels)` with the fields of libvips given."""
     grey = pixels.shape[2] < 3
-    kind = {("uint8", True): "b-w", ("uint8", False): "srgb", ("uint16", True): "grey16", ("uint16", False): "rgb16"}
+    kind = {
+        ("uint8", True): "b-w",
+        ("uint8", False): "srgb",
+        ("uint16", True): "grey16",
+        ("uint16", False): "rgb16",
+    }
     interpretation = kind.get((str(pixels.dtype), grey), "multiband")
     image = pyvips.Image.new_from_array(pixels).copy(interpretation=interpretation)
-    types = {bytes: pyvips.GValue.blob_type, str: pyvips.GValue.gstr_type, int: pyvips.GValue.gint_type}
+    types = {
+        bytes: pyvips.GValue.blob_type,
+        str: pyvips.GValue.gstr_type,
+        int: pyvips.GValue.gint_type,
+    }
     for name, value in fields.items():
         image.set_type(types[type(value)], name.replace("_", "-"), value)
     image.write_to_file(str(path))
@@ -51,7 +60,9 @@ def load(path: Path | bytes, **options: Any) -> Any:
 
 
 def noise(rows: int, columns: int, channels: int, bits: int = 8) -> Any:
-    return RNG.integers(0, 1 << bits, (rows, columns, channels)).astype(np.uint8 if bits == 8 else np.uint16)
+    return RNG.integers(0, 1 << bits, (rows, columns, channels)).astype(
+        np.uint8 if bits == 8 else np.uint16
+    )
 
 
 def box3(x: Any) -> Any:
@@ -66,7 +77,9 @@ def box3(x: Any) -> Any:
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize(("channels", "bits"), [(1, 8), (3, 8), (4, 8), (1, 16), (3, 16), (4, 16)])
-def test_the_identity_is_bit_exact(suffix: str, channels: int, bits: int, program: Program, tmp_path: Path) -> None:
+def test_the_identity_is_bit_exact(
+    suffix: str, channels: int, bits: int, program: Program, tmp_path: Path
+) -> None:
     x = noise(37, 53, channels, bits)
     fields: dict[str, Any] = {"exif-ifd0-Artist": "Ann (Ann, ASCII, 4 components, 4 bytes)"}
     if channels > 1:
@@ -76,7 +89,9 @@ def test_the_identity_is_bit_exact(suffix: str, channels: int, bits: int, progra
     assert ended.code == 0, ended
     assert not ended.warnings
     np.testing.assert_array_equal(load(tmp_path / f"b.{suffix}"), x)
-    before, after = (pyvips.Image.new_from_file(str(tmp_path / f"{name}.{suffix}")) for name in "ab")
+    before, after = (
+        pyvips.Image.new_from_file(str(tmp_path / f"{name}.{suffix}")) for name in "ab"
+    )
     if channels > 1:
         assert after.get("icc-profile-data") == PROFILE
     if suffix == "png":
@@ -166,7 +181,9 @@ def test_negatives_are_clipped_and_said_so(program: Program, tmp_path: Path) -> 
     assert ended.code == 0
     assert "16 below" in ended.warnings[0]
     assert "--range" in ended.warnings[0]
-    failed = program.run("image", "sobel:x", "step.png", "-o", "e.png", "--fail-on", "clip", cwd=tmp_path)
+    failed = program.run(
+        "image", "sobel:x", "step.png", "-o", "e.png", "--fail-on", "clip", cwd=tmp_path
+    )
     assert failed.code == 1
     assert "clipped" in failed.errors[0]
 
@@ -176,7 +193,10 @@ def test_negatives_are_clipped_and_said_so(program: Program, tmp_path: Path) -> 
     [
         (("correlate:-0.5,0,0.5",), [0, 0, 0, 30, 30, 0, 0, 0, 0]),
         (("correlate:0.5,0,-0.5", "--range", "abs"), [0, 0, 0, 30, 30, 0, 0, 0, 0]),
-        (("correlate:0.5,0,-0.5", "--range", "offset"), [128, 128, 128, 98, 98, 128, 128, 128, 128]),
+        (
+            ("correlate:0.5,0,-0.5", "--range", "offset"),
+            [128, 128, 128, 98, 98, 128, 128, 128, 128],
+        ),
         (("correlate:0.5,0,-0.5", "--range", "scale"), [255, 255, 255, 0, 0, 255, 255, 255, 255]),
     ],
 )
@@ -197,7 +217,9 @@ def test_linear_light(program: Program, tmp_path: Path) -> None:
     x[:, ::2] = 255
     save(tmp_path / "a.png", x)
     for words, grey in ((("--linear",), 188), ((), 128)):
-        ended = program.run("image", "box:2", "a.png", "-o", "b.png", "--force", *words, cwd=tmp_path)
+        ended = program.run(
+            "image", "box:2", "a.png", "-o", "b.png", "--force", *words, cwd=tmp_path
+        )
         assert ended.code == 0, ended
         assert np.abs(load(tmp_path / "b.png")[2, 1:-1].astype(int) - grey).max() <= 1
 
@@ -207,7 +229,9 @@ def test_channels(program: Program, tmp_path: Path) -> None:
     save(tmp_path / "a.png", x)
     got = {}
     for channels in ("all", "rgb", "luma", "alpha"):
-        ended = program.run("image", "box:3", "a.png", "-o", f"{channels}.png", "--channels", channels, cwd=tmp_path)
+        ended = program.run(
+            "image", "box:3", "a.png", "-o", f"{channels}.png", "--channels", channels, cwd=tmp_path
+        )
         assert ended.code == 0, ended
         got[channels] = load(tmp_path / f"{channels}.png")
     blurred = box3(x)
@@ -217,14 +241,23 @@ def test_channels(program: Program, tmp_path: Path) -> None:
     np.testing.assert_array_equal(got["luma"][..., 3], x[..., 3])
     np.testing.assert_allclose(got["all"][..., 3], blurred[..., 3], atol=0.51)
     assert not np.array_equal(got["luma"][..., :3], got["rgb"][..., :3])
-    told = program.run("image", "stride:2", "a.png", "-o", "x.png", "--channels", "alpha", cwd=tmp_path)
+    told = program.run(
+        "image", "stride:2", "a.png", "-o", "x.png", "--channels", "alpha", cwd=tmp_path
+    )
     assert told.code == 2
     assert "size" in told.errors[0]
     save(tmp_path / "rgb.png", x[..., :3])
-    assert program.run("image", "box:3", "rgb.png", "-o", "x.png", "--channels", "alpha", cwd=tmp_path).code == 2
+    assert (
+        program.run(
+            "image", "box:3", "rgb.png", "-o", "x.png", "--channels", "alpha", cwd=tmp_path
+        ).code
+        == 2
+    )
 
 
-def test_smoothing_runs_along_both_axes_and_axis_picks_one(program: Program, tmp_path: Path) -> None:
+def test_smoothing_runs_along_both_axes_and_axis_picks_one(
+    program: Program, tmp_path: Path
+) -> None:
     x = noise(9, 11, 1)
     save(tmp_path / "a.png", x)
     assert program.run("image", "box:3", "a.png", "-o", "xy.png", cwd=tmp_path).code == 0
@@ -232,7 +265,9 @@ def test_smoothing_runs_along_both_axes_and_axis_picks_one(program: Program, tmp
     np.testing.assert_allclose(load(tmp_path / "xy.png"), box3(x), atol=0.51)
     wide = np.pad(x[..., 0].astype(float), ((0, 0), (1, 1)), "edge")
     np.testing.assert_allclose(
-        load(tmp_path / "x.png")[..., 0], (wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]) / 3, atol=0.51
+        load(tmp_path / "x.png")[..., 0],
+        (wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]) / 3,
+        atol=0.51,
     )
 
 
@@ -258,7 +293,15 @@ def test_resize_and_pools(program: Program, tmp_path: Path) -> None:
 
 def test_a_constant_stays_that_constant(program: Program, tmp_path: Path) -> None:
     save(tmp_path / "flat.png", np.full((20, 22, 3), 77, np.uint8))
-    for step in ("gaussian:3", "downsample:4", "resize:37%", "lowpass:0.1", "sharpen:2", "savgol:5,2", "disk:3"):
+    for step in (
+        "gaussian:3",
+        "downsample:4",
+        "resize:37%",
+        "lowpass:0.1",
+        "sharpen:2",
+        "savgol:5,2",
+        "disk:3",
+    ):
         ended = program.run("image", step, "flat.png", "-o", "out.png", "--force", cwd=tmp_path)
         assert ended.code == 0, ended
         np.testing.assert_array_equal(load(tmp_path / "out.png"), 77)
@@ -287,7 +330,9 @@ def test_what_is_damaged_or_no_picture(program: Program, tmp_path: Path) -> None
 
 
 def test_a_bomb_is_refused(program: Program, tmp_path: Path) -> None:
-    ended = program.run("image", "box:3", SAMPLES / "cat.png", "-o", "o.png", "--max-pixels", "100000", cwd=tmp_path)
+    ended = program.run(
+        "image", "box:3", SAMPLES / "cat.png", "-o", "o.png", "--max-pixels", "100000", cwd=tmp_path
+    )
     assert ended.code == 3
     assert "--max-pixels" in ended.err
     (tmp_path / "bomb.ppm").write_bytes(b"P6\n100000 100000\n255\n")
@@ -309,7 +354,9 @@ def test_a_bomb_is_refused(program: Program, tmp_path: Path) -> None:
         (("box:3", "--quality", "0"), "--quality"),
     ],
 )
-def test_wrong_requests(words: tuple[str, ...], told: str, program: Program, tmp_path: Path) -> None:
+def test_wrong_requests(
+    words: tuple[str, ...], told: str, program: Program, tmp_path: Path
+) -> None:
     ended = program.run("image", *words, SAMPLES / "cat.png", "-o", "out.png", cwd=tmp_path)
     assert ended.code == 2, ended
     assert len(ended.errors) == 1
@@ -321,7 +368,9 @@ def test_a_picture_is_not_written_to_a_terminal() -> None:
     leader, follower = os.openpty()
     command = [*CONVCLI, "image", "box:3", str(SAMPLES / "cat.png")]
     try:
-        ended = subprocess.run(command, stdin=follower, stdout=follower, stderr=subprocess.PIPE, check=False)
+        ended = subprocess.run(
+            command, stdin=follower, stdout=follower, stderr=subprocess.PIPE, check=False
+        )
     finally:
         os.close(leader)
         os.close(follower)
@@ -358,17 +407,33 @@ def test_vips_after(tmp_path: Path) -> None:
 def test_the_gaussian_is_that_of_imagemagick(tmp_path: Path) -> None:
     done("image", "gaussian:2", SAMPLES / "cat.png", "-o", "ours.png", cwd=tmp_path)
     assert (
-        shell(f"convert '{SAMPLES}/cat.png' -define convolve:showkernel=0 -gaussian-blur 8x2 theirs.png", tmp_path).code
+        shell(
+            f"convert '{SAMPLES}/cat.png' -define convolve:showkernel=0 -gaussian-blur 8x2 theirs.png",
+            tmp_path,
+        ).code
         == 0
     )
-    assert np.abs(load(tmp_path / "ours.png").astype(int) - load(tmp_path / "theirs.png")).max() <= 2
+    assert (
+        np.abs(load(tmp_path / "ours.png").astype(int) - load(tmp_path / "theirs.png")).max() <= 2
+    )
 
 
 def test_several_pictures_into_a_folder(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         save(tmp_path / name, noise(8, 8, 3))
     (tmp_path / "bad.png").write_bytes(b"nothing")
-    ended = run("image", "box:3", "a.png", "bad.png", "b.png", "-o", "out/", "--format", "tiff", cwd=tmp_path)
+    ended = run(
+        "image",
+        "box:3",
+        "a.png",
+        "bad.png",
+        "b.png",
+        "-o",
+        "out/",
+        "--format",
+        "tiff",
+        cwd=tmp_path,
+    )
     assert ended.code == 3
     assert len(ended.errors) == 1
     assert "bad.png" in ended.errors[0]

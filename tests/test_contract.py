@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from convcli.designs import steps
-from convcli.engine.arrays import Blocks, Collected
-from convcli.engine.grammar import parse
-from convcli.engine.plan import Plan, Rules, make_plan
-from convcli.engine.run import run
 from convcli.errors import RequestError
+from convcli.planning.grammar import parse
+from convcli.planning.plan import Plan, Rules, make_plan
+from convcli.running.arrays import Blocks, Collected
+from convcli.running.run import run
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ def signal_for(step: Step, medium: str, n: int) -> Signal:
     if medium in ("image", "transparent"):
         channels = ("R", "G", "B") if medium == "image" else ("R", "G", "B", "A")
         alpha = 3 if medium == "transparent" else None
-        return Signal(medium="image", shape=(n, n - 4), channels=channels, alpha=alpha, full_scale=255.0)
+        return Signal(
+            medium="image", shape=(n, n - 4), channels=channels, alpha=alpha, full_scale=255.0
+        )
     rate = 1.0 if step.family == "frequency" else 16000.0
     if medium == "audio":
         return Signal(medium="audio", shape=(n,), channels=("left", "right"), rate=rate)
@@ -58,7 +60,9 @@ def signal_for(step: Step, medium: str, n: int) -> Signal:
     return Signal(medium="array", shape=(n,), channels=("1",))
 
 
-def plan_for(step: Step, medium: str, *, edge: Edge | None = None, align: Align | None = None) -> Plan | None:
+def plan_for(
+    step: Step, medium: str, *, edge: Edge | None = None, align: Align | None = None
+) -> Plan | None:
     """The step's example bound to a signal some windows long; None where the step refuses the medium."""
     n = 41
     # Pictures are large: there the transition is wide and the taps are few.
@@ -98,7 +102,9 @@ def filtered(plan: Plan, x: Array, cuts: tuple[int, ...] = (), threads: int = 1)
     run(plan, Blocks(plan.signal, [x[a:b] for a, b in pairwise(ends)]), sink, threads=threads)
     if sink.parts:
         return np.concatenate(sink.parts)
-    return np.empty((0, *(n or 0 for n in plan.result.shape[1:]), len(plan.result.channels)), x.dtype)
+    return np.empty(
+        (0, *(n or 0 for n in plan.result.shape[1:]), len(plan.result.channels)), x.dtype
+    )
 
 
 def close(y: Array, truth: Array, tolerance: float = 1e-12) -> None:
@@ -109,12 +115,16 @@ def close(y: Array, truth: Array, tolerance: float = 1e-12) -> None:
 every_step = pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 every_medium = pytest.mark.parametrize("medium", MEDIA)
 # Transparency changes what is computed, not how far it reaches.
-every_geometry = pytest.mark.parametrize("medium", [medium for medium in MEDIA if medium != "transparent"])
+every_geometry = pytest.mark.parametrize(
+    "medium", [medium for medium in MEDIA if medium != "transparent"]
+)
 
 
 @every_step
 def test_words(step: Step) -> None:
-    assert step.help.endswith((".", ")", ":")), f"{step.name}: the docstring's first line is its help"
+    assert step.help.endswith((".", ")", ":")), (
+        f"{step.name}: the docstring's first line is its help"
+    )
     assert step.usage.startswith(step.name)
     assert parse(step.example)[0].name in (step.name, *step.aliases)
     assert any(plan_for(step, medium) is not None for medium in MEDIA), "some medium takes it"
@@ -207,7 +217,16 @@ def test_the_reach_is_tight(step: Step, medium: str) -> None:
 
 def _ends_in_zero(plan: Plan, axis: int) -> bool:
     """Whether an output need not depend on the ends of its reach: taps of 0, phases by turns, a fold."""
-    if plan.steps[0].step.name in (*BETWEEN_SAMPLES, "max_pool", "min_pool", "relu", "clip", "tanh", "sigmoid", "exp"):
+    if plan.steps[0].step.name in (
+        *BETWEEN_SAMPLES,
+        "max_pool",
+        "min_pool",
+        "relu",
+        "clip",
+        "tanh",
+        "sigmoid",
+        "exp",
+    ):
         return True
     for op in plan.chain.ops:
         taps = np.moveaxis(np.atleast_1d(getattr(op, "taps", np.ones(1))), min(axis, 0), 0)
@@ -291,7 +310,9 @@ def _undisturbed(plan: Plan, y: Array) -> tuple[slice, ...]:
     for axis in range(plan.signal.axes):
         reach = plan.chain.reach[axis]
         first = -(-reach.before // reach.step) * reach.phases
-        places.append(slice(first, min(y.shape[axis], plan.chain.ready(axis, plan.signal.shape[axis] or 0))))
+        places.append(
+            slice(first, min(y.shape[axis], plan.chain.ready(axis, plan.signal.shape[axis] or 0)))
+        )
     return tuple(places)
 
 
@@ -304,9 +325,13 @@ def test_a_missing_cell_stays_missing(step: Step) -> None:
     x[np.random.default_rng(5).random(x.shape) < 0.2] = np.nan
     y = filtered(plan, x)
     assert np.isnan(y)[np.isnan(x)].all()
-    propagated = make_plan(step.example, plan.signal, Rules(edge="zero", align="causal", missing="propagate"))
+    propagated = make_plan(
+        step.example, plan.signal, Rules(edge="zero", align="causal", missing="propagate")
+    )
     assert np.isnan(filtered(propagated, x)).sum() >= np.isnan(x).sum()
-    filled = make_plan(step.example, plan.signal, Rules(edge="edge", align="causal", missing="fill"))
+    filled = make_plan(
+        step.example, plan.signal, Rules(edge="edge", align="causal", missing="fill")
+    )
     if step.family == "smoothing":
         first = int(np.argmin(np.isnan(x).any(axis=1)))
         assert not np.isnan(filtered(filled, x)[first + 6 :]).any()

@@ -23,12 +23,12 @@ from convcli.core.fourier import overlap_save
 from convcli.core.ops import Convolve
 from convcli.core.pictures import factor
 from convcli.core.polyphase import Turns, phased_product
-from convcli.engine.arrays import Blocks, Collected, apply
-from convcli.engine.describe import chain_facts, step_facts
-from convcli.engine.pieces import split
-from convcli.engine.plan import Plan, Rules, make_plan
-from convcli.engine.run import Tally, run
 from convcli.errors import InputError
+from convcli.planning.describe import chain_facts, step_facts
+from convcli.planning.plan import Plan, Rules, make_plan
+from convcli.running.arrays import Blocks, Collected, apply
+from convcli.running.pieces import split
+from convcli.running.run import Tally, run
 from convcli.signals import Block, Groups, Signal
 
 if TYPE_CHECKING:
@@ -45,11 +45,22 @@ NAN = float("nan")
 
 
 def signal_of(x: Array, medium: Medium = "array", rate: float | None = None) -> Signal:
-    return Signal(medium=medium, shape=x.shape[:-1], channels=tuple(f"c{c}" for c in range(x.shape[-1])), rate=rate)
+    return Signal(
+        medium=medium,
+        shape=x.shape[:-1],
+        channels=tuple(f"c{c}" for c in range(x.shape[-1])),
+        rate=rate,
+    )
 
 
 def planned(
-    text: str, x: Array, *, medium: Medium = "array", edge: Edge, align: Align, missing: Missing = "keep"
+    text: str,
+    x: Array,
+    *,
+    medium: Medium = "array",
+    edge: Edge,
+    align: Align,
+    missing: Missing = "keep",
 ) -> Plan:
     return make_plan(text, signal_of(x, medium), Rules(edge=edge, align=align, missing=missing))
 
@@ -60,7 +71,9 @@ def cut(x: Array, cuts: list[int]) -> list[Array]:
     return [x[a:b] for a, b in zip([0, *ends], [*ends, len(x)], strict=True)]
 
 
-def through(plan: Plan, blocks: list[Array], threads: int = 1, tail: int = 0) -> tuple[Array, Rows, Tally]:
+def through(
+    plan: Plan, blocks: list[Array], threads: int = 1, tail: int = 0
+) -> tuple[Array, Rows, Tally]:
     sink = Collected()
     tally = run(plan, Blocks(plan.signal, blocks), sink, threads=threads, tail=tail)
     if not sink.parts:
@@ -92,7 +105,11 @@ def convolutions_1d(draw: st.DrawFn, align: Align) -> Both:
     n = draw(st.integers(1, 5))
     if kind in ("kernel", "correlate"):
         taps = draw(st.lists(st.integers(-3, 3), min_size=1, max_size=6))
-        return Both(f"{kind}:{_numbers(taps)}", align, naive.kernel(taps, align=align, flipped=kind == "kernel"))
+        return Both(
+            f"{kind}:{_numbers(taps)}",
+            align,
+            naive.kernel(taps, align=align, flipped=kind == "kernel"),
+        )
     if kind == "box":
         step = naive.kernel([1.0] * n, align=align, flipped=True, divisor=n)
         return Both(f"box:{n}", align, step, whole=False)
@@ -108,15 +125,22 @@ def folds_1d(draw: st.DrawFn, align: Align) -> Both:
     kind = draw(st.sampled_from(["stride", "avg", "sum", "max", "min", "abs"]))
     n, stride = draw(st.integers(1, 5)), draw(st.integers(1, 4))
     if kind == "stride":
-        return Both(f"stride:{n}", align, naive.kernel([1.0], align=align, flipped=True, stride=(n,)))
+        return Both(
+            f"stride:{n}", align, naive.kernel([1.0], align=align, flipped=True, stride=(n,))
+        )
     if kind == "abs":
         return Both("abs", align, naive.Each(abs, 1))
     text = f"{kind}_pool:{n},stride={stride}"
     if kind in ("avg", "sum"):
         return Both(
-            text, align, naive.mean_pool((n,), (stride,), total=kind == "sum", align=align), whole=kind == "sum"
+            text,
+            align,
+            naive.mean_pool((n,), (stride,), total=kind == "sum", align=align),
+            whole=kind == "sum",
         )
-    return Both(text, align, naive.fold_pool(max if kind == "max" else min, (n,), (stride,), align=align))
+    return Both(
+        text, align, naive.fold_pool(max if kind == "max" else min, (n,), (stride,), align=align)
+    )
 
 
 @st.composite
@@ -128,7 +152,10 @@ def chains_1d(draw: st.DrawFn) -> list[Both]:
 @st.composite
 def samples_1d(draw: st.DrawFn, *, gaps: bool) -> Array:
     n, channels = draw(st.integers(0, 24)), draw(st.integers(1, 2))
-    x = np.array(draw(st.lists(st.integers(-9, 9), min_size=n * channels, max_size=n * channels)), dtype=float)
+    x = np.array(
+        draw(st.lists(st.integers(-9, 9), min_size=n * channels, max_size=n * channels)),
+        dtype=float,
+    )
     x = x.reshape(n, channels)
     if gaps and x.size:
         holes = draw(st.lists(st.integers(0, x.size - 1), max_size=x.size))
@@ -145,7 +172,9 @@ def expected(chain: list[Both], x: Array, edge: Edge, missing: Missing) -> Array
 
 
 @settings(max_examples=250, deadline=None)
-@given(chains_1d(), samples_1d(gaps=False), st.sampled_from(EDGES), cut_lists, st.sampled_from([1, 2]))
+@given(
+    chains_1d(), samples_1d(gaps=False), st.sampled_from(EDGES), cut_lists, st.sampled_from([1, 2])
+)
 def test_random_chains_are_the_slow_truth(
     chain: list[Both], x: Array, edge: Edge, cuts: list[int], threads: int
 ) -> None:
@@ -161,7 +190,9 @@ def test_random_chains_are_the_slow_truth(
 
 
 @settings(max_examples=250, deadline=None)
-@given(chains_1d(), samples_1d(gaps=True), st.sampled_from(EDGES), st.sampled_from(MISSING), cut_lists)
+@given(
+    chains_1d(), samples_1d(gaps=True), st.sampled_from(EDGES), st.sampled_from(MISSING), cut_lists
+)
 def test_missing_samples_are_the_slow_truth(
     chain: list[Both], x: Array, edge: Edge, missing: Missing, cuts: list[int]
 ) -> None:
@@ -178,7 +209,11 @@ def test_missing_samples_are_the_slow_truth(
 def test_random_chains_on_pictures(data: st.DataObject, align: Align, edge: Edge) -> None:
     chain = data.draw(st.lists(steps_2d(align), min_size=1, max_size=3))
     rows, columns = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
-    x = np.array(data.draw(st.lists(st.integers(-9, 9), min_size=rows * columns * 2, max_size=rows * columns * 2)))
+    x = np.array(
+        data.draw(
+            st.lists(st.integers(-9, 9), min_size=rows * columns * 2, max_size=rows * columns * 2)
+        )
+    )
     x = x.reshape(rows, columns, 2).astype(float)
     if data.draw(st.booleans()) and edge == "shrink":
         x[data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, columns - 1))] = np.nan
@@ -200,11 +235,21 @@ def steps_2d(draw: st.DrawFn, align: Align) -> Both:
         text = f"{kind}:" + ";".join(_numbers(row) for row in taps.tolist())
         return Both(text, align, naive.kernel(taps, align=align, flipped=kind == "kernel"))
     if kind == "box":
-        return Both(f"box:{n}", align, naive.kernel(np.ones((n, n)), align=align, flipped=True, divisor=n * n))
+        return Both(
+            f"box:{n}",
+            align,
+            naive.kernel(np.ones((n, n)), align=align, flipped=True, divisor=n * n),
+        )
     if kind == "box x":
-        return Both(f"box:{n},axis=x", align, naive.kernel(np.ones((1, n)), align=align, flipped=True, divisor=n))
+        return Both(
+            f"box:{n},axis=x",
+            align,
+            naive.kernel(np.ones((1, n)), align=align, flipped=True, divisor=n),
+        )
     if kind == "stride":
-        return Both(f"stride:{n}", align, naive.kernel([[1.0]], align=align, flipped=True, stride=(n, n)))
+        return Both(
+            f"stride:{n}", align, naive.kernel([[1.0]], align=align, flipped=True, stride=(n, n))
+        )
     if kind == "avg":
         return Both(f"avg_pool:{height}x{n}", align, naive.mean_pool((height, n)))
     return Both(f"max_pool:{height}x{n}", align, naive.fold_pool(max, (height, n)))
@@ -282,14 +327,24 @@ def test_old_large_values_do_not_leak() -> None:
 def test_lengths(n: int, edge: Edge) -> None:
     x = np.arange(float(n))
     for k in (1, 2, 5, 8):
-        assert len(apply(f"kernel:{_numbers([1] * k)}", x, edge=edge)) == (max(0, n - k + 1) if edge == "valid" else n)
-        assert len(apply(f"max_pool:{k}", x, edge=edge)) == (n // k if edge == "valid" else -(-n // k))
+        assert len(apply(f"kernel:{_numbers([1] * k)}", x, edge=edge)) == (
+            max(0, n - k + 1) if edge == "valid" else n
+        )
+        assert len(apply(f"max_pool:{k}", x, edge=edge)) == (
+            n // k if edge == "valid" else -(-n // k)
+        )
         assert len(apply(f"stride:{k}", x, edge=edge)) == -(-n // k)
 
 
 @pytest.mark.parametrize("n", range(1, 12))
 def test_mirrors_and_circles_at_every_length(n: int) -> None:
-    modes = {"edge": "edge", "reflect": "reflect", "symmetric": "symmetric", "wrap": "wrap", "zero": "constant"}
+    modes = {
+        "edge": "edge",
+        "reflect": "reflect",
+        "symmetric": "symmetric",
+        "wrap": "wrap",
+        "zero": "constant",
+    }
     x = np.arange(1.0, n + 1)
     taps = [1, -2, 4, 3, 5, 2, 9, 1]
     for edge, mode in modes.items():
@@ -315,7 +370,9 @@ def test_a_held_value_comes_from_however_far_back() -> None:
     assert whole[399, 0] == 11
     for size in (1, 2, 3, 50):
         for threads in (1, 2):
-            np.testing.assert_array_equal(through(plan, cut(x, list(range(0, 400, size))), threads)[0], whole)
+            np.testing.assert_array_equal(
+                through(plan, cut(x, list(range(0, 400, size))), threads)[0], whole
+            )
 
 
 def test_a_constant_with_gaps_stays_constant() -> None:
@@ -357,12 +414,16 @@ def test_paths_agree(k: int, channels: int) -> None:
         np.testing.assert_allclose(dot_products(x, w, step), truth[::step], atol=1e-14 * scale)
         product = phased_product(x, Turns.of(w, step), (0, len(truth[::step])))
         np.testing.assert_allclose(product, truth[::step], atol=1e-14 * scale)
-        np.testing.assert_allclose(correlate_valid(x, w, (step,), exact=False), truth[::step], atol=1e-14 * scale)
+        np.testing.assert_allclose(
+            correlate_valid(x, w, (step,), exact=False), truth[::step], atol=1e-14 * scale
+        )
 
 
 @pytest.mark.parametrize("many", [0, 1 << 60], ids=["opencv", "numpy"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize(("n", "channels", "k"), [(70001, 2, 635), (70001, 1, 634), (9000, 6, 5000), (300, 2000, 170)])
+@pytest.mark.parametrize(
+    ("n", "channels", "k"), [(70001, 2, 635), (70001, 1, 634), (9000, 6, 5000), (300, 2000, 170)]
+)
 def test_both_transforms_agree_with_scipy(  # noqa: PLR0917 -- parameters of a test
     n: int, channels: int, k: int, dtype: type, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,7 +435,9 @@ def test_both_transforms_agree_with_scipy(  # noqa: PLR0917 -- parameters of a t
     for step in (1, 3, 4):
         y = overlap_save(x, w, step)
         assert y.dtype == dtype
-        np.testing.assert_allclose(y, truth[::step], atol=50 * float(np.finfo(dtype).eps) * math.sqrt(k))
+        np.testing.assert_allclose(
+            y, truth[::step], atol=50 * float(np.finfo(dtype).eps) * math.sqrt(k)
+        )
 
 
 def test_a_channel_hears_nothing_of_its_neighbour() -> None:
@@ -388,11 +451,16 @@ def test_a_channel_hears_nothing_of_its_neighbour() -> None:
     np.testing.assert_allclose(y[:, 3], alone[:, 0], atol=1e-15 * np.abs(alone).max())
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 1), (3, 3), (5, 2), (15, 15), (1, 200), (200, 1), (170, 3)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 5), (4, 1), (3, 3), (5, 2), (15, 15), (1, 200), (200, 1), (170, 3)]
+)
 def test_plane_paths_agree(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(220, 230, 2))
-    for w in (rng.normal(size=shape), np.outer(rng.normal(size=shape[0]), rng.normal(size=shape[1]))):
+    for w in (
+        rng.normal(size=shape),
+        np.outer(rng.normal(size=shape[0]), rng.normal(size=shape[1])),
+    ):
         truth = direct(x, w, (1, 1))
         for step in ((1, 1), (2, 3)):
             y = correlate_valid(x, w, step, exact=False)
@@ -404,17 +472,28 @@ def test_whole_numbers_times_bytes_are_exact(total: int) -> None:
     rng = np.random.default_rng(total)
     x: Any = rng.choice(np.array([0, 1, 254, 255], np.uint8), (60, 70, 3))
     for shape in ((1, 2), (3, 3), (2, 5), (4, 40), (33, 1), (9, 9)):
-        dense = rng.multinomial(total, np.full(math.prod(shape), 1 / math.prod(shape))).reshape(shape)
+        dense = rng.multinomial(total, np.full(math.prod(shape), 1 / math.prod(shape))).reshape(
+            shape
+        )
         side = np.ones(shape[1])
-        for w in (dense, -dense, dense * rng.choice([-1, 1], shape), np.outer(dense.sum(axis=1) // shape[1], side)):
+        for w in (
+            dense,
+            -dense,
+            dense * rng.choice([-1, 1], shape),
+            np.outer(dense.sum(axis=1) // shape[1], side),
+        ):
             y = correlate_valid(x, w.astype(np.float64), (1, 1), exact=False)
             truth = direct(x.astype(np.float64), w.astype(np.float64), (1, 1))
             # Two bytes hold 128 bytes; what they do not hold may go through an FFT.
             assert y.dtype == np.int16 or np.abs(w).sum() > 128 or max(shape) > 32
-            np.testing.assert_allclose(y, truth, rtol=0, atol=0 if y.dtype == np.int16 else 1e-6 * total * 255)
+            np.testing.assert_allclose(
+                y, truth, rtol=0, atol=0 if y.dtype == np.int16 else 1e-6 * total * 255
+            )
 
 
-@pytest.mark.parametrize("text", ["box:3", "box:2000", "lowpass:0.1", "kernel:1,-1", "downsample:4"])
+@pytest.mark.parametrize(
+    "text", ["box:3", "box:2000", "lowpass:0.1", "kernel:1,-1", "downsample:4"]
+)
 def test_inf_and_nan_do_not_spread(text: str) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(20_000, 1))
@@ -449,8 +528,12 @@ def test_scipy_convolve(k: int) -> None:
     rng = np.random.default_rng(k)
     x, taps = rng.normal(size=100), rng.normal(size=k)
     text = "kernel:" + ",".join(repr(float(t)) for t in taps)
-    np.testing.assert_allclose(apply(text, x), signal.convolve(x, taps, "same", "direct"), atol=1e-12)
-    np.testing.assert_allclose(apply(text, x, edge="valid"), signal.convolve(x, taps, "valid", "direct"), atol=1e-12)
+    np.testing.assert_allclose(
+        apply(text, x), signal.convolve(x, taps, "same", "direct"), atol=1e-12
+    )
+    np.testing.assert_allclose(
+        apply(text, x, edge="valid"), signal.convolve(x, taps, "valid", "direct"), atol=1e-12
+    )
     causal = signal.lfilter(taps, [1.0], x)
     np.testing.assert_allclose(apply(text, x, align="causal"), causal, atol=1e-12)
 
@@ -459,12 +542,20 @@ def test_scipy_convolve(k: int) -> None:
 def test_scipy_ndimage(edge: Edge) -> None:
     from scipy import ndimage
 
-    modes = {"zero": "constant", "edge": "nearest", "reflect": "mirror", "symmetric": "reflect", "wrap": "wrap"}
+    modes = {
+        "zero": "constant",
+        "edge": "nearest",
+        "reflect": "mirror",
+        "symmetric": "reflect",
+        "wrap": "wrap",
+    }
     mode = cast("Any", modes[edge])
     rng = np.random.default_rng(4)
     x, taps = rng.normal(size=50), [1, 2, -1, 4, 3]
     text = f"kernel:{_numbers(taps)}"
-    np.testing.assert_allclose(apply(text, x, edge=edge), ndimage.convolve1d(x, taps, mode=mode), atol=1e-13)
+    np.testing.assert_allclose(
+        apply(text, x, edge=edge), ndimage.convolve1d(x, taps, mode=mode), atol=1e-13
+    )
     picture, plane = rng.normal(size=(20, 25)), np.array([[1.0, 2, 3], [0, 1, 0], [4, -1, 2]])
     rows = "kernel:" + ";".join(_numbers(row) for row in plane.tolist())
     y = apply(rows, picture, edge=edge, axes=2)
@@ -482,7 +573,9 @@ def test_scipy_upfirdn() -> None:
     np.testing.assert_allclose(y, signal.upfirdn(taps, x, up=1, down=4)[: len(y)], atol=1e-12)
 
 
-@pytest.mark.parametrize(("old", "new"), [(44100, 16000), (8000, 16000), (48000, 44100), (16000, 8000)])
+@pytest.mark.parametrize(
+    ("old", "new"), [(44100, 16000), (8000, 16000), (48000, 44100), (16000, 8000)]
+)
 def test_resampling_keeps_what_lies_in_both_bands(old: int, new: int) -> None:
     from scipy import signal
 
@@ -500,7 +593,9 @@ def test_resampling_keeps_what_lies_in_both_bands(old: int, new: int) -> None:
     np.testing.assert_allclose(low[inner], peer[inner], atol=5e-3)
 
 
-@pytest.mark.parametrize(("old", "new"), [(44100, 16000), (48000, 44100), (48000, 16000), (192000, 44100)])
+@pytest.mark.parametrize(
+    ("old", "new"), [(44100, 16000), (48000, 44100), (48000, 16000), (192000, 44100)]
+)
 def test_resampling_takes_away_what_would_fold(old: int, new: int) -> None:
     t = np.arange(old // 4) / old
     for hertz in np.linspace(new / 2, 0.999 * old / 2, 12):
@@ -521,7 +616,9 @@ def test_a_ratio_of_large_terms_copies_no_table() -> None:
     x = np.random.default_rng(7).normal(size=200_000)
     started = time.process_time()
     y = apply("resample:48001", x, rate=48000)
-    assert time.process_time() - started < 5  # 0.6 s here; with a copy of the table for each band 13 s
+    assert (
+        time.process_time() - started < 5
+    )  # 0.6 s here; with a copy of the table for each band 13 s
     assert len(y) == 200_005
 
 
@@ -531,7 +628,9 @@ def test_the_lag_of_a_causal_resampler_is_told(old: int) -> None:
     x[1000] = 1
     y = apply("resample:16k", x, rate=old, align="causal")
     lag = (np.arange(len(y)) * old / 16000 * y).sum() / y.sum() - 1000
-    plan = make_plan("resample:16k", signal_of(x[:, None], rate=old), Rules(edge="zero", align="causal"))
+    plan = make_plan(
+        "resample:16k", signal_of(x[:, None], rate=old), Rules(edge="zero", align="causal")
+    )
     (step,) = plan.steps
     assert step_facts(step).delay == chain_facts(plan).delay
     assert step_facts(step).delay == pytest.approx(lag, abs=1e-3)
@@ -597,12 +696,16 @@ class Interleaved:
 
     def decode(self, raw: tuple[Array, Any]) -> Block:
         names, codes = np.unique(raw[1], return_inverse=True)
-        return Block(raw[0], Groups([f"g{name}".encode() for name in names], codes.astype(np.int64)))
+        return Block(
+            raw[0], Groups([f"g{name}".encode() for name in names], codes.astype(np.int64))
+        )
 
 
 @pytest.mark.parametrize("align", ALIGNS)
 @pytest.mark.parametrize("edge", EDGES)
-@pytest.mark.parametrize("text", ["sma:3", "kernel:1,2,-4,1", "diff:2 | sma:2", "stride:2", "max_pool:3", "normalize"])
+@pytest.mark.parametrize(
+    "text", ["sma:3", "kernel:1,2,-4,1", "diff:2 | sma:2", "stride:2", "max_pool:3", "normalize"]
+)
 def test_interleaved_signals_are_each_as_if_alone(text: str, edge: Edge, align: Align) -> None:
     rng = np.random.default_rng(9)
     codes = rng.choice(4, size=50, p=[0.6, 0.25, 0.1, 0.05])
@@ -618,10 +721,17 @@ def test_interleaved_signals_are_each_as_if_alone(text: str, edge: Edge, align: 
         blocks = [(x[a:b], codes[a:b]) for a, b in pairwise(ends)]
         for threads in (1, 2):
             sink = Collected()
-            run(plan, Interleaved(plan.signal, [b for b, _ in blocks], [c for _, c in blocks]), sink, threads=threads)
+            run(
+                plan,
+                Interleaved(plan.signal, [b for b, _ in blocks], [c for _, c in blocks]),
+                sink,
+                threads=threads,
+            )
             rows = np.concatenate(sink.rows)
             assert (np.diff(rows) > 0).all(), "rows stay in their order"
-            got = dict(zip(rows.tolist(), map(repr, np.concatenate(sink.parts).tolist()), strict=True))
+            got = dict(
+                zip(rows.tolist(), map(repr, np.concatenate(sink.parts).tolist()), strict=True)
+            )
             assert got == truth
 
 
@@ -664,13 +774,19 @@ def test_edge_affected_outputs_are_counted() -> None:
 
 def test_missing_samples_are_counted() -> None:
     x = np.array([[1.0, NAN], [NAN, NAN], [1, 2]])
-    tally = through(planned("sma:2", x, medium="table", edge="shrink", align="causal"), cut(x, [1]))[2]
+    tally = through(
+        planned("sma:2", x, medium="table", edge="shrink", align="causal"), cut(x, [1])
+    )[2]
     assert (tally.read, tally.written, tally.missing.tolist()) == (3, 3, [1, 2])
 
 
 @settings(max_examples=150)
 @given(
-    chains_1d(), samples_1d(gaps=True), st.sampled_from(EDGES), st.sampled_from(MISSING), st.lists(st.integers(0, 24))
+    chains_1d(),
+    samples_1d(gaps=True),
+    st.sampled_from(EDGES),
+    st.sampled_from(MISSING),
+    st.lists(st.integers(0, 24)),
 )
 def test_what_becomes_missing_is_counted(
     chain: list[Both], x: Array, edge: Edge, missing: Missing, cuts: list[int]
@@ -679,10 +795,14 @@ def test_what_becomes_missing_is_counted(
     plan = planned(text, x, medium="table", edge=edge, align=chain[0].align, missing=missing)
     y, rows, tally = through(plan, cut(x, sorted(cuts)))
     gone = np.isnan(y) & ~np.isnan(x[rows])
-    assert dict(tally.became_missing) == {f"c{c}": n for c, n in enumerate(gone.sum(axis=0).tolist()) if n}
+    assert dict(tally.became_missing) == {
+        f"c{c}": n for c, n in enumerate(gone.sum(axis=0).tolist()) if n
+    }
 
 
-@pytest.mark.parametrize("text", ["log", "log | kernel:1,-1;0,0", "log | max_pool:2", "log | gaussian:1 | stride:3"])
+@pytest.mark.parametrize(
+    "text", ["log", "log | kernel:1,-1;0,0", "log | max_pool:2", "log | gaussian:1 | stride:3"]
+)
 def test_what_becomes_missing_in_a_picture_is_counted(text: str) -> None:
     x = np.random.default_rng(5).integers(-1, 3, (11, 7, 2)).astype(float)
     x[3, 4] = NAN
@@ -691,12 +811,17 @@ def test_what_becomes_missing_in_a_picture_is_counted(text: str) -> None:
             plan = planned(text, x, edge=edge, align=align)
             y, _, tally = through(plan, cut(x, [2, 5]))
             stands = [
-                np.clip(plan.chain.stands_at(axis, np.arange(y.shape[axis])), 0, x.shape[axis] - 1) for axis in (0, 1)
+                np.clip(plan.chain.stands_at(axis, np.arange(y.shape[axis])), 0, x.shape[axis] - 1)
+                for axis in (0, 1)
             ]
-            origin = [-plan.chain.needs(axis, 0, 1)[0][0] if edge == "valid" else 0 for axis in (0, 1)]
+            origin = [
+                -plan.chain.needs(axis, 0, 1)[0][0] if edge == "valid" else 0 for axis in (0, 1)
+            ]
             places = [at + shift for at, shift in zip(stands, origin, strict=True)]
             gone = np.isnan(y) & ~np.isnan(x[np.ix_(*places)])
-            assert [tally.became_missing[f"c{c}"] for c in (0, 1)] == gone.sum(axis=(0, 1)).tolist(), (edge, align)
+            assert [tally.became_missing[f"c{c}"] for c in (0, 1)] == gone.sum(
+                axis=(0, 1)
+            ).tolist(), (edge, align)
 
 
 def test_what_a_reduced_stage_takes_is_counted_once() -> None:
@@ -716,7 +841,11 @@ def test_what_a_reduced_stage_takes_is_counted_once() -> None:
 def test_adaptive_and_global_pools(edge: Edge, n: int) -> None:
     x = np.arange(float(n))[:, None] ** 2
     for blocks in ([x], cut(x, [0, 1, 2, 11])):
-        for text, fold in (("global_avg_pool", np.mean), ("global_max_pool", np.max), ("adaptive_avg_pool:4", np.mean)):
+        for text, fold in (
+            ("global_avg_pool", np.mean),
+            ("global_max_pool", np.max),
+            ("adaptive_avg_pool:4", np.mean),
+        ):
             y = through(planned(text, x, edge=edge, align="center"), blocks)[0][:, 0]
             bins = 4 if text.startswith("adaptive") else 1
             parts = [x[k * n // bins : -(-(k + 1) * n // bins), 0] for k in range(bins)]
@@ -737,7 +866,9 @@ def test_normalize_is_a_second_pass(edge: Edge) -> None:
 # --------------------------------------------------------------------------------------------- exact means
 
 
-@pytest.mark.parametrize("text", ["sma:3", "sma:20", "wma:5", "triangle:4", "binomial:6", "avg_pool:3"])
+@pytest.mark.parametrize(
+    "text", ["sma:3", "sma:20", "wma:5", "triangle:4", "binomial:6", "avg_pool:3"]
+)
 @pytest.mark.parametrize("value", [0.1, 39.81, 1e-300, 1e300, -7.3])
 def test_a_constant_stays_that_constant_to_the_last_bit(text: str, value: float) -> None:
     x = pd.Series(np.full(60, value))
@@ -749,13 +880,17 @@ def test_a_constant_stays_that_constant_to_the_last_bit(text: str, value: float)
 def test_means_of_prices_are_rounded_but_once() -> None:
     x = np.round(np.random.default_rng(0).uniform(10, 99, 400), 2)
     y = apply("sma:20", pd.Series(x))
-    exact = [float(sum(map(Fraction, x[max(0, i - 19) : i + 1])) / min(20, i + 1)) for i in range(400)]
+    exact = [
+        float(sum(map(Fraction, x[max(0, i - 19) : i + 1])) / min(20, i + 1)) for i in range(400)
+    ]
     assert y.tolist() == exact
 
 
 def test_a_failing_job_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     names, codes = [b"a", b"b"], np.tile([0, 1], 50)
-    blocks = [Block(np.r_[[[np.nan]] * 4, np.ones((96, 1))], Groups(names, codes)) for _ in range(6)]
+    blocks = [
+        Block(np.r_[[[np.nan]] * 4, np.ones((96, 1))], Groups(names, codes)) for _ in range(6)
+    ]
     signal = Signal(medium="table", shape=(None,), channels=("x",))
     whole = Convolve.__call__
     calls = iter(range(1000))

@@ -13,10 +13,10 @@ import soundfile
 from convcli import InputError, apply
 from convcli.cli import main
 from convcli.core.lags import LagSums, Meeting, best_lag, chance
-from convcli.designs.weights import read_weights
-from convcli.engine import delays
-from convcli.engine.arrays import Blocks
-from convcli.engine.learn import Learned, Lesson, learn
+from convcli.layers.weights import read_weights
+from convcli.learning import delays
+from convcli.learning.learn import Learned, Lesson, learn
+from convcli.running.arrays import Blocks
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ def noise(*shape: int, seed: int = 0) -> Array:
 
 def source(x: Array, *, medium: Any = "audio", size: int = 1000) -> Blocks:
     names = tuple(str(c) for c in range(x.shape[-1]))
-    signal = Signal(medium=medium, shape=x.shape[:-1], channels=names, rate=16000.0 if medium == "audio" else None)
+    signal = Signal(
+        medium=medium,
+        shape=x.shape[:-1],
+        channels=names,
+        rate=16000.0 if medium == "audio" else None,
+    )
     return Blocks(signal, [x[a : a + size] for a in range(0, len(x), size)])
 
 
@@ -50,7 +55,9 @@ def lag_of(x: Array, y: Array, **kwargs: Any) -> tuple[int, ...]:
 # ----------------------------------------------------------------------------------------------- the sums
 
 
-@pytest.mark.parametrize(("shape", "limit"), [((50,), (9,)), ((12, 9), (3, 4)), ((5,), (9,)), ((6, 3), (4, 5))])
+@pytest.mark.parametrize(
+    ("shape", "limit"), [((50,), (9,)), ((12, 9), (3, 4)), ((5,), (9,)), ((6, 3), (4, 5))]
+)
 @pytest.mark.parametrize("cuts", [(), (1, 3), (2, 2, 4)])
 def test_sums_are_those_of_the_definition(
     shape: tuple[int, ...], limit: tuple[int, ...], cuts: tuple[int, ...]
@@ -65,7 +72,11 @@ def test_sums_are_those_of_the_definition(
         for place in np.ndindex(*total.shape):
             lag = [p - k for p, k in zip(place, limit, strict=True)]
             pairs = ((i, tuple(np.add(i, lag))) for i in np.ndindex(*shape))
-            expected = sum(a[i] * b[j] for i, j in pairs if all(0 <= c < n for c, n in zip(j, shape, strict=True)))
+            expected = sum(
+                a[i] * b[j]
+                for i, j in pairs
+                if all(0 <= c < n for c, n in zip(j, shape, strict=True))
+            )
             assert total[place] == pytest.approx(expected, abs=1e-9)
 
 
@@ -236,7 +247,18 @@ def late(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize("asked", ["auto", "80", "10ms"])
 def test_told_and_written_down(late: tuple[Path, Path], asked: str, capfd: Any) -> None:
     model, report = late[0].with_name("m.safetensors"), late[0].with_name("r.json")
-    words = ["learn", *map(str, late), "--taps", "9", "--delay", asked, "-o", str(model), "--report", str(report)]
+    words = [
+        "learn",
+        *map(str, late),
+        "--taps",
+        "9",
+        "--delay",
+        asked,
+        "-o",
+        str(model),
+        "--report",
+        str(report),
+    ]
     assert main(words) == 0
     told = capfd.readouterr().err
     assert "delay: the target is 80 samples (10 ms) later than the input" in told
@@ -251,7 +273,9 @@ def test_told_and_written_down(late: tuple[Path, Path], asked: str, capfd: Any) 
     np.testing.assert_allclose(soundfile.read(out)[0], 0.5 * soundfile.read(late[0])[0], atol=1e-6)
 
 
-def test_lengths_that_differ_are_an_error_without_a_delay(late: tuple[Path, Path], capfd: Any) -> None:
+def test_lengths_that_differ_are_an_error_without_a_delay(
+    late: tuple[Path, Path], capfd: Any
+) -> None:
     assert main(["learn", *map(str, late), "-o", str(late[0].with_name("m.safetensors"))]) == 2
     told = capfd.readouterr().err
     assert "the input has 8,000 samples and the target 8,080 samples" in told
@@ -262,7 +286,21 @@ def test_the_first_of_two_that_fit_is_doubted(tmp_path: Path, capfd: Any) -> Non
     x = np.sin(2 * np.pi * np.arange(8000) / 50)
     soundfile.write(tmp_path / "x.wav", x, 8000)
     paths = [str(tmp_path / "x.wav")] * 2
-    assert main(["learn", *paths, "--taps", "3", "--delay", "auto", "-o", str(tmp_path / "m.safetensors")]) == 0
+    assert (
+        main(
+            [
+                "learn",
+                *paths,
+                "--taps",
+                "3",
+                "--delay",
+                "auto",
+                "-o",
+                str(tmp_path / "m.safetensors"),
+            ]
+        )
+        == 0
+    )
     assert "is all but as likely as" in capfd.readouterr().err
 
 
@@ -275,7 +313,9 @@ def test_the_first_of_two_that_fit_is_doubted(tmp_path: Path, capfd: Any) -> Non
     ],
 )
 def test_what_is_refused(words: list[str], told: str, late: tuple[Path, Path], capfd: Any) -> None:
-    assert main(["learn", *map(str, late), *words, "-o", str(late[0].with_name("m.safetensors"))]) == 2
+    assert (
+        main(["learn", *map(str, late), *words, "-o", str(late[0].with_name("m.safetensors"))]) == 2
+    )
     assert told in capfd.readouterr().err
 
 

@@ -23,20 +23,20 @@ from hypothesis import strategies as st
 from program import CONVCLI, SAMPLES, Done, Program, shell
 
 from convcli.core.correlation import Template
-from convcli.core.peaks import leave_room, local_maxima
 from convcli.core.planes import Correlator
 from convcli.core.windows import window_moments
-from convcli.engine.arrays import Blocks
-from convcli.engine.detect import Places, Search
-from convcli.engine.templates import Pattern, fit
+from convcli.detecting.detect import Places, Search
+from convcli.detecting.peaks import leave_room, local_maxima
+from convcli.detecting.templates import Pattern, fit
 from convcli.errors import RequestError
+from convcli.running.arrays import Blocks
 from convcli.signals import Block, Groups, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from convcli.engine.detect import Place
+    from convcli.detecting.detect import Place
 
 
 # -------------------------------------------------------------------------------------------------- the slow truth
@@ -45,7 +45,11 @@ if TYPE_CHECKING:
 def slow_score(t: Any, x: Any, w: Any = None, seen: Any = None) -> float:
     """The formula, for one window, in extended precision. t, x : (..., channels); w : weights; seen : opacity."""
     t, x = np.asarray(t, np.longdouble), np.asarray(x, np.longdouble)
-    w = np.ones(t.shape, np.longdouble) if w is None else np.broadcast_to(w, t.shape).astype(np.longdouble)
+    w = (
+        np.ones(t.shape, np.longdouble)
+        if w is None
+        else np.broadcast_to(w, t.shape).astype(np.longdouble)
+    )
     visible = w if seen is None else w * seen[..., None]
     products = norm = deviation = np.longdouble(0)
     for c in range(t.shape[-1]):
@@ -92,7 +96,11 @@ def test_scores_are_the_formula(
     np.testing.assert_allclose(Template.of(t).scores(x), slow_scores(t, x), atol=1e-9)
 
 
-@given(seed=st.integers(0, 10**6), loud=st.sampled_from([1.0, 1e6, 1e12, 1e15]), k=st.sampled_from([5, 64, 300]))
+@given(
+    seed=st.integers(0, 10**6),
+    loud=st.sampled_from([1.0, 1e6, 1e12, 1e15]),
+    k=st.sampled_from([5, 64, 300]),
+)
 def test_what_is_loud_leaves_no_trace_in_what_follows(seed: int, loud: float, k: int) -> None:
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((1500, 1))
@@ -167,7 +175,9 @@ def test_cells_of_a_template_that_are_missing_carry_no_weight() -> None:
     t[3, 0] = np.nan
     scores = Template.of(t).scores(x)
     assert scores[20] == pytest.approx(1)
-    np.testing.assert_allclose(scores, slow_scores(np.nan_to_num(t), x, (~np.isnan(t)).astype(float)), atol=1e-9)
+    np.testing.assert_allclose(
+        scores, slow_scores(np.nan_to_num(t), x, (~np.isnan(t)).astype(float)), atol=1e-9
+    )
 
 
 @given(
@@ -186,7 +196,9 @@ def test_scores_of_a_template_with_gaps_are_the_formula(
     t[rng.integers(0, k, gaps), rng.integers(0, 2, gaps)] = np.nan
     there = (~np.isnan(t)).astype(float)
     x[51][there[1] == 0] *= loud  # what the template does not know does not count
-    np.testing.assert_allclose(Template.of(t).scores(x), slow_scores(np.nan_to_num(t), x, there), atol=1e-7)
+    np.testing.assert_allclose(
+        Template.of(t).scores(x), slow_scores(np.nan_to_num(t), x, there), atol=1e-7
+    )
 
 
 def test_a_correlator_goes_with_its_last_user() -> None:
@@ -241,7 +253,9 @@ def test_local_maxima_with_plateaus_and_ends() -> None:
     starts=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=60),
     overlap=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
 )
-def test_room_is_what_comparing_all_pairs_gives(starts: list[tuple[int, int]], overlap: float) -> None:
+def test_room_is_what_comparing_all_pairs_gives(
+    starts: list[tuple[int, int]], overlap: float
+) -> None:
     size = (6, 4)
 
     def share(a: tuple[int, int], b: tuple[int, int]) -> float:
@@ -260,8 +274,12 @@ def test_room_is_what_comparing_all_pairs_gives(starts: list[tuple[int, int]], o
 # ------------------------------------------------------------------------------------- blocks are the whole
 
 
-def found(pattern: Any, signal: Signal, blocks: list[Any], *, threads: int | None = None) -> list[Place]:
-    own = Signal(medium=signal.medium, shape=pattern.shape[:-1], channels=signal.channels, rate=signal.rate)
+def found(
+    pattern: Any, signal: Signal, blocks: list[Any], *, threads: int | None = None
+) -> list[Place]:
+    own = Signal(
+        medium=signal.medium, shape=pattern.shape[:-1], channels=signal.channels, rate=signal.rate
+    )
     fitted = fit(Pattern(name="t", x=pattern, signal=own), signal)
     places = Places()
     for each in Search(fitted=[fitted], threshold=0.5, threads=threads).run(Blocks(signal, blocks)):
@@ -396,13 +414,19 @@ def test_nothing_found_is_exit_1_and_says_how_near_it_came(detect: Detect, tmp_p
     assert "nothing varies in it" in ended.err
 
 
-def test_neither_gain_nor_offset_nor_length_nor_place_changes_a_score(detect: Detect, tmp_path: Path) -> None:
+def test_neither_gain_nor_offset_nor_length_nor_place_changes_a_score(
+    detect: Detect, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(5)
     word = rng.standard_normal(800) * 0.1
     noise = rng.standard_normal(5000) * 0.01
     sf.write(tmp_path / "t.wav", word, 8000, subtype="DOUBLE")
     scores = []
-    for gain, offset, at, n in ((1, 0, 100, 5000), (1e-4, 0.5, 100, 5000), (3, -1, 77_777, 200_000)):
+    for gain, offset, at, n in (
+        (1, 0, 100, 5000),
+        (1e-4, 0.5, 100, 5000),
+        (3, -1, 77_777, 200_000),
+    ):
         x = np.full(n, float(offset))
         x[at - 100 : at + 1000] += gain * noise[:1100]
         x[at : at + 800] += gain * word
@@ -429,7 +453,9 @@ def test_neither_gain_nor_offset_nor_length_nor_place_changes_a_score_in_a_table
         x = np.zeros((n, 2))
         x[at - 10 : at + 50] = noise
         x[at : at + 40] += shape
-        (hit,) = detect.hits(template, write("x.csv", x * gain + np.array(offset)), "--threshold", "0.8")
+        (hit,) = detect.hits(
+            template, write("x.csv", x * gain + np.array(offset)), "--threshold", "0.8"
+        )
         assert (hit["start"], hit["end"]) == (str(at + 1), str(at + 40))
         scores.append(float(hit["score"]))
     assert scores == [pytest.approx(scores[0], abs=1e-6)] * 3
@@ -459,7 +485,9 @@ def test_neither_contrast_nor_brightness_nor_size_nor_place_changes_a_score_in_a
     assert 0.8 < scores[0] < 0.999
 
 
-def test_another_rate_and_other_channels_are_brought_together(detect: Detect, tmp_path: Path) -> None:
+def test_another_rate_and_other_channels_are_brought_together(
+    detect: Detect, tmp_path: Path
+) -> None:
     t = np.arange(1600) / 16000
     word = np.sin(2 * np.pi * (300 + 2000 * t) * t) * np.hanning(1600)
     sf.write(tmp_path / "t.wav", word * 0.5, 16000)
@@ -470,17 +498,27 @@ def test_another_rate_and_other_channels_are_brought_together(detect: Detect, tm
     (hit,) = table(ended.text)
     assert float(hit["start"]) == pytest.approx(0.5, abs=2e-4)
     assert float(hit["score"]) > 0.99
-    assert "converted from 16000 Hz to 8000 Hz; what is searched is mixed to one channel" in ended.err
+    assert (
+        "converted from 16000 Hz to 8000 Hz; what is searched is mixed to one channel" in ended.err
+    )
     sf.write(tmp_path / "six.wav", np.zeros((100, 6)), 8000)
     error = detect.refused(2, tmp_path / "x.wav", tmp_path / "six.wav")
     assert "has 2 channels, and what is searched 6" in error
 
 
-def test_sound_comes_through_a_pipe_and_best_is_first_over_all_files(detect: Detect, tmp_path: Path) -> None:
+def test_sound_comes_through_a_pipe_and_best_is_first_over_all_files(
+    detect: Detect, tmp_path: Path
+) -> None:
     talk = (SAMPLES / "talk.wav").read_bytes()
     piped = detect.hits(SAMPLES / "hello.wav", stdin=talk)
     assert [h["file"] for h in piped] == ["-"] * 3
-    both = detect.hits(SAMPLES / "hello.wav", SAMPLES / "talk_noisy.wav", SAMPLES / "talk.wav", "--threshold", "0.9")
+    both = detect.hits(
+        SAMPLES / "hello.wav",
+        SAMPLES / "talk_noisy.wav",
+        SAMPLES / "talk.wav",
+        "--threshold",
+        "0.9",
+    )
     assert [h["file"].split("/")[-1] for h in both] == ["talk.wav"] * 3 + ["talk_noisy.wav"]
     assert len(detect.hits(SAMPLES / "hello.wav", SAMPLES / "talk.wav", "--top", "2")) == 2
     ended = detect.run(SAMPLES / "hello.wav", tmp_path / "no.wav", SAMPLES / "talk.wav")
@@ -488,7 +526,9 @@ def test_sound_comes_through_a_pipe_and_best_is_first_over_all_files(detect: Det
 
 
 def test_json_has_the_hits_and_the_facts(detect: Detect) -> None:
-    told = json.loads(detect.done(SAMPLES / "hello.wav", SAMPLES / "talk.wav", "--format", "json").text)
+    told = json.loads(
+        detect.done(SAMPLES / "hello.wav", SAMPLES / "talk.wav", "--format", "json").text
+    )
     assert [hit["start"] for hit in told["hits"]] == [1.531973, 6.400272, 12.836463]
     assert told["inputs"][0]["shape"] == [311953]
     assert told["templates"][0]["shape"] == [20089]
@@ -551,12 +591,25 @@ def test_overlap(detect: Detect, tmp_path: Path) -> None:
 def test_tables_by_group_and_time(detect: Detect, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     days = np.datetime64("2024-01-01") + np.arange(80)
-    rows = [(day, ticker, value) for day in days for ticker, value in zip("ab", rng.integers(0, 99, 2), strict=True)]
+    rows = [
+        (day, ticker, value)
+        for day in days
+        for ticker, value in zip("ab", rng.integers(0, 99, 2), strict=True)
+    ]
     text = "".join(f"{day},{ticker},{value}\n" for day, ticker, value in rows)
     (tmp_path / "x.csv").write_text(f"day,ticker,close\n{text}")
     mine = [str(value * 3 - 5) for _, ticker, value in rows if ticker == "b"][30:40]
     (tmp_path / "t.csv").write_text("close\n" + "\n".join(mine) + "\n")
-    words = (tmp_path / "t.csv", tmp_path / "x.csv", "--by", "ticker", "--time", "day", "--threshold", "0.95")
+    words = (
+        tmp_path / "t.csv",
+        tmp_path / "x.csv",
+        "--by",
+        "ticker",
+        "--time",
+        "day",
+        "--threshold",
+        "0.95",
+    )
     (hit,) = detect.hits(*words)
     assert hit == {
         "file": str(tmp_path / "x.csv"),
@@ -576,7 +629,9 @@ def test_tables_by_group_and_time(detect: Detect, tmp_path: Path) -> None:
 def test_an_opacity_that_is_no_number_hides(detect: Detect, tmp_path: Path) -> None:
     picture = np.random.default_rng(0).random((30, 40, 2)).astype(np.float32)
     picture[..., 1] = 1
-    pyvips.Image.new_from_array(picture[10:18, 20:30].copy()).write_to_file(str(tmp_path / "part.tif"))
+    pyvips.Image.new_from_array(picture[10:18, 20:30].copy()).write_to_file(
+        str(tmp_path / "part.tif")
+    )
     picture[0, 0, 1] = np.nan
     pyvips.Image.new_from_array(picture).write_to_file(str(tmp_path / "whole.tif"))
     (hit,) = detect.hits("part.tif", "whole.tif", "--threshold", "0.9")
@@ -589,13 +644,20 @@ def test_a_template_from_a_named_pipe(tmp_path: Path) -> None:
     (tmp_path / "week.csv").write_text("x\n" + "".join(f"{i % 7}\n" for i in range(21)))
     os.mkfifo(tmp_path / "pipe")
     ended = shell("head -8 week.csv > pipe & convcli detect pipe week.csv -q", tmp_path)
-    assert [(hit["start"], hit["end"]) for hit in table(ended.text)] == [("1", "7"), ("8", "14"), ("15", "21")]
+    assert [(hit["start"], hit["end"]) for hit in table(ended.text)] == [
+        ("1", "7"),
+        ("8", "14"),
+        ("15", "21"),
+    ]
 
 
 def test_options_of_tables_are_for_tables(detect: Detect) -> None:
     for words, told in (
         (["hello.wav", "talk.wav", "-c", "a"], "-c is for tables, and these are sounds"),
-        (["cat.png", "cat.png", "--no-header"], "--no-header is for tables, and these are pictures"),
+        (
+            ["cat.png", "cat.png", "--no-header"],
+            "--no-header is for tables, and these are pictures",
+        ),
     ):
         paths = [str(SAMPLES / word) if "." in word else word for word in words]
         ended = detect.run(*paths)
@@ -609,7 +671,9 @@ def test_missing_cells_and_too_few_rows(detect: Detect, tmp_path: Path) -> None:
     (hit,) = detect.hits(tmp_path / "t.csv", tmp_path / "x.csv")
     assert (hit["start"], hit["end"]) == ("5", "7")
     (tmp_path / "head.csv").write_text("v;w\n")
-    assert "3 rows, is larger than" in detect.refused(2, tmp_path / "t.csv", tmp_path / "head.csv", "-c", "v,w")
+    assert "3 rows, is larger than" in detect.refused(
+        2, tmp_path / "t.csv", tmp_path / "head.csv", "-c", "v,w"
+    )
     assert detect.refused(2, tmp_path / "x.csv", tmp_path / "t.csv")
 
 
@@ -630,13 +694,20 @@ def test_pictures_with_opacity_grey_and_several_templates(detect: Detect, tmp_pa
     assert float(hit["score"]) == pytest.approx(1, abs=1e-4)
     grey = picture(tmp_path / "g.png", cv2.cvtColor(x[10:26, 20:40], cv2.COLOR_BGR2GRAY))
     both = detect.hits(tmp_path / "t.png", whole, "-t", grey, "--threshold", "0.95")
-    assert [(h["template"][-5:], h["x"], h["y"]) for h in both] == [("t.png", "70", "40"), ("g.png", "20", "10")]
+    assert [(h["template"][-5:], h["x"], h["y"]) for h in both] == [
+        ("t.png", "70", "40"),
+        ("g.png", "20", "10"),
+    ]
     see_through = np.concatenate([x, np.full((120, 160, 1), 255, np.uint8)], axis=2)
     see_through[41:44, 72:76] = [255, 0, 255, 0]
-    (hit,) = detect.hits(tmp_path / "t.png", picture(tmp_path / "h.png", see_through), "--threshold", "0.9")
+    (hit,) = detect.hits(
+        tmp_path / "t.png", picture(tmp_path / "h.png", see_through), "--threshold", "0.9"
+    )
     assert (hit["x"], hit["y"]) == ("70", "40")
     assert 0.9 < float(hit["score"]) < 0.999
-    assert "20x16 pixels, is larger than" in detect.refused(2, whole, tmp_path / "t.png").replace("160x120", "20x16")
+    assert "20x16 pixels, is larger than" in detect.refused(2, whole, tmp_path / "t.png").replace(
+        "160x120", "20x16"
+    )
 
 
 def test_every_page_is_searched(detect: Detect, tmp_path: Path) -> None:
@@ -653,7 +724,14 @@ def test_an_hour_takes_no_more_memory_than_a_minute(tmp_path: Path) -> None:
     with sf.SoundFile(tmp_path / "long.wav", "w", rate, 1, "PCM_16") as file:
         for _ in range(40):  # nine minutes; 190 MB as float64
             file.write(talk)
-    command = [*CONVCLI, "detect", str(SAMPLES / "hello.wav"), str(tmp_path / "long.wav"), "--threshold", "0.9"]
+    command = [
+        *CONVCLI,
+        "detect",
+        str(SAMPLES / "hello.wav"),
+        str(tmp_path / "long.wav"),
+        "--threshold",
+        "0.9",
+    ]
     limit = resource.getrlimit(resource.RLIMIT_DATA)[1]
     ended = subprocess.run(
         command,
@@ -670,17 +748,31 @@ QUOTED = 'k,t,x\n"a ""q"", b",2020-01-01,1\n"a ""q"", b",2020-01-02,5\n"a ""q"",
 def test_names_of_groups_with_quotes(program: Program, tmp_path: Path) -> None:
     (tmp_path / "q.csv").write_text(QUOTED)
     (tmp_path / "qt.csv").write_text("x\n1\n5\n2\n")
-    told = program.run("detect", "qt.csv", "q.csv", "--by", "k", "-c", "x", "--format", "json", cwd=tmp_path)
+    told = program.run(
+        "detect", "qt.csv", "q.csv", "--by", "k", "-c", "x", "--format", "json", cwd=tmp_path
+    )
     assert [hit["group"] for hit in json.loads(told.out)["hits"]] == ['a "q", b']
     told = program.run("detect", "qt.csv", "q.csv", "--by", "k", "-c", "x", cwd=tmp_path)
     assert [row["group"] for row in csv.DictReader(io.StringIO(told.out.decode()))] == ['a "q", b']
     told = program.run(
-        "csv", "box:3", "q.csv", "--by", "k", "-c", "x", "--align", "center", "--causal-check", cwd=tmp_path
+        "csv",
+        "box:3",
+        "q.csv",
+        "--by",
+        "k",
+        "-c",
+        "x",
+        "--align",
+        "center",
+        "--causal-check",
+        cwd=tmp_path,
     )
     rows = list(csv.DictReader(io.StringIO(told.out.decode())))
     assert {row["group"] for row in rows} == {'a "q", b', "z"}, told
     assert '(a "q", b)' in told.err
     (tmp_path / "q.csv").write_text(QUOTED.replace("2020-01-03", "2019-01-03"))
-    told = program.run("csv", "box:3d", "q.csv", "--by", "k", "-c", "x", "--time", "t", cwd=tmp_path)
+    told = program.run(
+        "csv", "box:3d", "q.csv", "--by", "k", "-c", "x", "--time", "t", cwd=tmp_path
+    )
     assert told.code == 3
     assert ' of a "q", b' in told.err

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from program import CONVCLI, SAMPLES, Done, Program
 
 from convcli import RequestError, apply
-from convcli.designs.weights import encode_weights
-from convcli.engine.explain import explain
+from convcli.explaining.explain import explain
 from convcli.facts import to_plain
+from convcli.layers.weights import encode_weights
 from convcli.report.explaining import lines
 
 if TYPE_CHECKING:
@@ -33,7 +33,13 @@ FILTERS = [
     "kernel:1,-1 | box:2",
     "avg_pool:3,stride=2 | kernel:2",
 ]
-PLANES = ["kernel:1,2;3,4;5,6", "correlate:1,2,3;0,1,0", "gaussian:0.4", "sobel:x | stride:2", "box:2 | abs | box:2"]
+PLANES = [
+    "kernel:1,2;3,4;5,6",
+    "correlate:1,2,3;0,1,0",
+    "gaussian:0.4",
+    "sobel:x | stride:2",
+    "box:2 | abs | box:2",
+]
 
 
 def array(nested: Any) -> Any:
@@ -89,7 +95,9 @@ def test_it_adds_up_and_is_what_the_filter_gives(edge: Any, align: Any) -> None:
     st.sampled_from(EDGES),
     st.sampled_from(["center", "causal"]),
 )
-def test_it_adds_up_for_any_numbers(x: list[int], taps: list[int], stride: int, edge: Any, align: Any) -> None:
+def test_it_adds_up_for_any_numbers(
+    x: list[int], taps: list[int], stride: int, edge: Any, align: Any
+) -> None:
     samples = np.array(x, dtype=float)
     chain = f"correlate:{','.join(map(str, taps))} | stride:{stride}"
     adds_up(explain(chain, samples, edge=edge, align=align), samples, edge, align)
@@ -106,10 +114,16 @@ def test_missing_values_are_told() -> None:
 @pytest.mark.parametrize("edge", EDGES)
 def test_the_matrix_is_the_filter(edge: Any) -> None:
     rng = np.random.default_rng(1)
-    for step, shape in (("kernel:1,2,3 | stride:2", (6,)), ("correlate:1,2;3,4", (3, 4)), ("box:3", (5,))):
+    for step, shape in (
+        ("kernel:1,2,3 | stride:2", (6,)),
+        ("correlate:1,2;3,4", (3, 4)),
+        ("box:3", (5,)),
+    ):
         x = rng.normal(size=shape)
         facts = explain(step, x, edge=edge, matrix=True)
-        np.testing.assert_allclose(array(facts.matrix) @ x.ravel(), array(facts.result).ravel(), atol=1e-12)
+        np.testing.assert_allclose(
+            array(facts.matrix) @ x.ravel(), array(facts.result).ravel(), atol=1e-12
+        )
     with pytest.raises(RequestError, match="not linear"):
         explain("abs", np.ones(3), matrix=True)
     with pytest.raises(RequestError, match="too large"):
@@ -126,7 +140,12 @@ def conv(x: Any, w: Any, stride: Any = 1) -> Any:
 
 def pad(x: Any, sides: Any, mode: str = "constant") -> Any:
     """torch.nn.functional.pad: the last axis first."""
-    names: Any = {"constant": "constant", "replicate": "edge", "reflect": "reflect", "circular": "wrap"}
+    names: Any = {
+        "constant": "constant",
+        "replicate": "edge",
+        "reflect": "reflect",
+        "circular": "wrap",
+    }
     pairs = [sides[i : i + 2] for i in range(0, len(sides), 2)][::-1]
     return np.pad(x, pairs, mode=names[mode])
 
@@ -135,7 +154,12 @@ def pad(x: Any, sides: Any, mode: str = "constant") -> Any:
 @pytest.mark.parametrize("align", ["center", "causal"])
 def test_the_line_for_torch_is_true(edge: Any, align: Any) -> None:
     rng = np.random.default_rng(2)
-    steps = [("kernel:1,2,3,4", (9,)), ("correlate:3,1,2", (9,)), ("box:3", (8,)), ("kernel:1,2,3;4,5,6", (5, 6))]
+    steps = [
+        ("kernel:1,2,3,4", (9,)),
+        ("correlate:3,1,2", (9,)),
+        ("box:3", (8,)),
+        ("kernel:1,2,3;4,5,6", (5, 6)),
+    ]
     for step, shape in steps:
         x = rng.integers(-5, 5, shape).astype(float)
         facts = explain(step, x, edge=edge, align=align)
@@ -154,7 +178,10 @@ def test_the_line_for_torch_is_true(edge: Any, align: Any) -> None:
 
 def test_there_is_no_line_for_torch_where_it_does_something_else() -> None:
     assert explain("box:3", np.array([1, np.nan, 3])).torch == ""
-    for edge, fits in (("reflect", 5), ("wrap", 4)):  # torch mirrors n - 1 samples at most, and goes round once
+    for edge, fits in (
+        ("reflect", 5),
+        ("wrap", 4),
+    ):  # torch mirrors n - 1 samples at most, and goes round once
         assert explain("box:9", np.ones(fits), edge=edge).torch != ""  # type: ignore[arg-type]
         assert explain("box:9", np.ones(fits - 1), edge=edge).torch == ""  # type: ignore[arg-type]
     taps = explain("ema:alpha=0.5", np.ones(3)).torch.partition(" with w = ")[2]
@@ -179,7 +206,11 @@ class Explain:
         return ended.text
 
     def result(self, *words: str | Path, stdin: bytes = b"") -> str:
-        return next(line for line in self.text(*words, stdin=stdin).splitlines() if line.startswith("result"))[8:]
+        return next(
+            line
+            for line in self.text(*words, stdin=stdin).splitlines()
+            if line.startswith("result")
+        )[8:]
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +232,8 @@ def test_the_kernel_lies_under_the_signal(told: Explain) -> None:
     assert ["y[0]", "0", "2", "2", "sum", "4"] in rows
     assert "result  4, 10, 16, 17\n" in page
     x, kernel = (
-        next(line for line in page.splitlines() if re.match(rf"{name} +\W?\d", line)) for name in ("x", "kernel")
+        next(line for line in page.splitlines() if re.match(rf"{name} +\W?\d", line))
+        for name in ("x", "kernel")
     )
     assert kernel.index("2") == x.index("1")  # the middle tap under the first sample
     assert "\x1b" not in page
@@ -210,14 +242,19 @@ def test_the_kernel_lies_under_the_signal(told: Explain) -> None:
 def test_taps_by_themselves_filters_and_files(told: Explain, tmp_path: Path) -> None:
     assert told.result("1,2,3,4", "-1,0,1") == "-2, -2, -2, 3"
     assert (
-        told.result("1,2,3,4", "-1,0,1", "--correlate") == told.result("1,2,3,4", "correlate:-1,0,1") == "2, 2, 2, -3"
+        told.result("1,2,3,4", "-1,0,1", "--correlate")
+        == told.result("1,2,3,4", "correlate:-1,0,1")
+        == "2, 2, 2, -3"
     )
     assert told.result("-1,2", "1") == "-1, 2"
     assert told.result("1,2,3,4", "1,1|stride:2", "--align", "causal") == "1, 5"
     assert told.result("1,2;3,4", "kernel:1,1;1,1", "--edge", "valid") == "10"
     (tmp_path / "x.csv").write_text("1\n2\n3\n4\n")
     (tmp_path / "g.txt").write_text("1 1")
-    assert told.result(f"@{tmp_path / 'x.csv'}", f"@{tmp_path / 'g.txt'}", "--edge", "valid") == "3, 5, 7"
+    assert (
+        told.result(f"@{tmp_path / 'x.csv'}", f"@{tmp_path / 'g.txt'}", "--edge", "valid")
+        == "3, 5, 7"
+    )
     assert told.result("-", "1,1", "--edge", "valid", stdin=b"1\n2\n3\n4\n") == "3, 5, 7"
     (tmp_path / "r.conv").write_text("box:2\ngain:2\n")
     assert told.result("1,2,3", f"@{tmp_path / 'r.conv'}", "--edge", "valid") == "3, 5"
@@ -233,12 +270,23 @@ def test_a_column_of_a_table(told: Explain, tmp_path: Path) -> None:
     assert "edge     shrink" in page
     assert "result  1, ., 3, 4\n" in page
     filtered = told.program.run("csv", "sma:2", "t.csv", "-c", "x y", "-q", cwd=tmp_path)
-    assert [line.partition(",")[2] for line in filtered.text.splitlines()[1:]] == ["1", "", "3", "4"]
+    assert [line.partition(",")[2] for line in filtered.text.splitlines()[1:]] == [
+        "1",
+        "",
+        "3",
+        "4",
+    ]
     assert told.text("t.csv", "sma:2", "-c", "x y") == page
     assert told.result("-", "sma:2", "-c", "a", "--matrix", stdin=b"a\n") == ""
     assert told.text("-", "sma:2", "-c", "x y", stdin=(tmp_path / "t.csv").read_bytes()) == page
-    assert told.result("t;.csv", "1,1", "-c", "x y", "-d", ";", "--decimal", ",", "--edge", "zero") == "1.5, 4"
-    assert told.result("t.csv", "1,1", "-c", "x y", "--align", "center", "--edge", "valid") == "., 6, 8"
+    assert (
+        told.result("t;.csv", "1,1", "-c", "x y", "-d", ";", "--decimal", ",", "--edge", "zero")
+        == "1.5, 4"
+    )
+    assert (
+        told.result("t.csv", "1,1", "-c", "x y", "--align", "center", "--edge", "valid")
+        == "., 6, 8"
+    )
 
 
 def test_json_has_every_number(told: Explain) -> None:
@@ -246,7 +294,11 @@ def test_json_has_every_number(told: Explain) -> None:
     assert facts["result"] == [4, 8, 12, 11]
     assert [one["total"] for one in facts["stages"][0]["sums"]] == [4, 8, 12, 11]
     assert facts["matrix"][0] == [2, 1, 0, 0]
-    assert (facts["stages"][0]["flipped"], facts["edge"], facts["align"]) == (True, "zero", "center")
+    assert (facts["stages"][0]["flipped"], facts["edge"], facts["align"]) == (
+        True,
+        "zero",
+        "center",
+    )
 
 
 def test_numbers_beyond_the_largest(told: Explain) -> None:
@@ -264,7 +316,9 @@ def test_a_network_of_several_channels_is_refused(told: Explain, tmp_path: Path)
     ended = told.run("1,2,3,4", f"model:{model}")
     assert (ended.code, len(ended.errors)) == (2, 1), ended
     assert "several channels" in ended.err
-    model.write_bytes(encode_weights({"0.weight": np.ones((1, 1, 3)), "0.bias": np.ones(1)}, {"layers": "conv"}))
+    model.write_bytes(
+        encode_weights({"0.weight": np.ones((1, 1, 3)), "0.bias": np.ones(1)}, {"layers": "conv"})
+    )
     assert told.result("1,2,3,4", f"model:{model}", "--edge", "valid") == "7, 10"
 
 

@@ -63,12 +63,17 @@ def test_on_a_picture_both_run_along_x_unless_told() -> None:
 def test_laplacian_of_a_parabola() -> None:
     t = np.arange(7.0)
     assert set(applied(laplacian(signal=SOUND), t**2).ravel()) == {2}
-    assert set(applied(laplacian(signal=PICTURE), t[None] ** 2 + 3 * t[:, None] ** 2).ravel()) == {8}
+    assert set(applied(laplacian(signal=PICTURE), t[None] ** 2 + 3 * t[:, None] ** 2).ravel()) == {
+        8
+    }
 
 
 @given(st.floats(0.5, 20), st.sampled_from([SOUND, PICTURE]))
 def test_sums_are_exactly_0_and_the_kernels_symmetric(sigma: float, signal: Signal) -> None:
-    for made in (laplacian_of_gaussian(sigma, signal=signal), dog(sigma, 1.6 * sigma, signal=signal)):
+    for made in (
+        laplacian_of_gaussian(sigma, signal=signal),
+        dog(sigma, 1.6 * sigma, signal=signal),
+    ):
         assert made.taps.sum() == 0
         assert np.array_equal(made.taps, np.flip(made.taps))
         assert made.taps.ndim == signal.axes
@@ -99,7 +104,9 @@ def test_dog_is_the_difference_of_two_gaussians() -> None:
     impulse[20, 20] = 1
     expected = gaussian_filter(impulse, 1) - gaussian_filter(impulse, 2)
     reach = made.taps.shape[0] // 2
-    assert made.taps == pytest.approx(expected[20 - reach : 21 + reach, 20 - reach : 21 + reach], abs=1e-15)
+    assert made.taps == pytest.approx(
+        expected[20 - reach : 21 + reach, 20 - reach : 21 + reach], abs=1e-15
+    )
     assert dog(2, 1, signal=SOUND).taps == pytest.approx(-dog(1, 2, signal=SOUND).taps)
     with pytest.raises(RequestError, match="are the same"):
         dog(1, 1, signal=SOUND)

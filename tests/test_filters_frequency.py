@@ -31,7 +31,11 @@ DESIGNS = {
 
 
 def broken_by(
-    taps: Samples, edges: tuple[float, ...], gains: tuple[int, ...], width: float, attenuation: float
+    taps: Samples,
+    edges: tuple[float, ...],
+    gains: tuple[int, ...],
+    width: float,
+    attenuation: float,
 ) -> float:
     """By how many dB the worst point of all bands misses the promise (at most 0: kept)."""
     points = 1 << (50 * taps.size - 1).bit_length()
@@ -109,8 +113,12 @@ def test_the_kaiser_estimate_is_raised_only_as_needed() -> None:
 
 
 def test_gain_1_at_nyquist_and_in_the_middle() -> None:
-    assert abs(np.fft.rfft(highpass(0.2, signal=PLAIN).taps, 1024)[-1]) == pytest.approx(1, abs=1e-13)
-    assert abs(np.fft.rfft(bandpass(0.125, 0.375, signal=PLAIN).taps, 1024)[256]) == pytest.approx(1, abs=1e-13)
+    assert abs(np.fft.rfft(highpass(0.2, signal=PLAIN).taps, 1024)[-1]) == pytest.approx(
+        1, abs=1e-13
+    )
+    assert abs(np.fft.rfft(bandpass(0.125, 0.375, signal=PLAIN).taps, 1024)[256]) == pytest.approx(
+        1, abs=1e-13
+    )
 
 
 def test_a_given_number_of_taps_is_kept() -> None:
@@ -124,8 +132,12 @@ def test_a_given_number_of_taps_is_kept() -> None:
 
 
 def test_minimum_phase_has_its_energy_first() -> None:
-    linear, minimum = (lowpass(0.1, phase=phase, signal=PLAIN).taps for phase in ("linear", "minimum"))
-    centroid = [float((taps**2 @ np.arange(taps.size)) / (taps**2).sum()) for taps in (linear, minimum)]
+    linear, minimum = (
+        lowpass(0.1, phase=phase, signal=PLAIN).taps for phase in ("linear", "minimum")
+    )
+    centroid = [
+        float((taps**2 @ np.arange(taps.size)) / (taps**2).sum()) for taps in (linear, minimum)
+    ]
     assert centroid[1] < 0.2 * centroid[0]
 
 
@@ -143,8 +155,14 @@ def test_a_long_design_is_quick() -> None:
             lambda: lowpass(3800 / 8000, width=600 / 8000, signal=SOUND),
             "600 Hz leaves no band between 3800 Hz and 4000 Hz",
         ),
-        (lambda: highpass(100 / 8000, width=300 / 8000, signal=SOUND), "300 Hz leaves no band between 0 Hz and 100 Hz"),
-        (lambda: bandpass(0.1, 0.2, width=0.1, signal=PLAIN), "between 0.1 cycles/sample and 0.2 cycles/sample"),
+        (
+            lambda: highpass(100 / 8000, width=300 / 8000, signal=SOUND),
+            "300 Hz leaves no band between 0 Hz and 100 Hz",
+        ),
+        (
+            lambda: bandpass(0.1, 0.2, width=0.1, signal=PLAIN),
+            "between 0.1 cycles/sample and 0.2 cycles/sample",
+        ),
         (lambda: bandpass(0.2, 0.1, signal=SOUND), "1600 Hz and 800 Hz came"),
         (lambda: bandstop(0.2, 0.2, signal=SOUND), "below the second"),
         (lambda: lowpass(0.1, attenuation=300, signal=SOUND), "10 ... 200 dB"),
@@ -152,7 +170,10 @@ def test_a_long_design_is_quick() -> None:
         (lambda: lowpass(0.1, attenuation=150, method="remez", signal=SOUND), "10 ... 120 dB"),
         (lambda: lowpass(0.1, attenuation=-3, signal=SOUND), "10 ... 200 dB"),
         (lambda: highpass(0.1, taps=100, signal=SOUND), "odd number of taps, not 100"),
-        (lambda: lowpass(0.1, taps=100, method="firls", signal=SOUND), "odd number of taps, not 100"),
+        (
+            lambda: lowpass(0.1, taps=100, method="firls", signal=SOUND),
+            "odd number of taps, not 100",
+        ),
         (lambda: lowpass(0.1, taps=2, signal=SOUND), "2 taps"),
         (lambda: lowpass(0.1, taps=10**9, signal=SOUND), "at most 4,194,304"),
         (lambda: lowpass(1e-7, signal=SOUND), "at most 4,194,304"),

@@ -34,7 +34,11 @@ def taps_of(text: str, signal: Signal = SOUND) -> Samples:
 
 
 def test_rows_of_taps_are_split_by_semicolons_on_a_picture() -> None:
-    assert taps_of("0, -1,0 ; -1,5,-1;0,-1,0", PICTURE).tolist() == [[0, -1, 0], [-1, 5, -1], [0, -1, 0]]
+    assert taps_of("0, -1,0 ; -1,5,-1;0,-1,0", PICTURE).tolist() == [
+        [0, -1, 0],
+        [-1, 5, -1],
+        [0, -1, 0],
+    ]
 
 
 def test_one_row_is_flat_on_sound_and_lies_along_x_on_a_picture() -> None:
@@ -78,7 +82,9 @@ def test_tap_files_round_trip(tmp_path: Path, suffix: str, shape: tuple[int, ...
         np.save(path, wanted)
     else:
         between = "," if suffix == "csv" else " "
-        path.write_text("\n".join(between.join(map(repr, row)) for row in np.atleast_2d(wanted).tolist()))
+        path.write_text(
+            "\n".join(between.join(map(repr, row)) for row in np.atleast_2d(wanted).tolist())
+        )
     on_picture = taps_of(f"@{path}", PICTURE)
     assert np.array_equal(on_picture, np.atleast_2d(wanted))
     if 1 in shape or len(shape) == 1:
@@ -88,7 +94,9 @@ def test_tap_files_round_trip(tmp_path: Path, suffix: str, shape: tuple[int, ...
             taps_of(f"@{path}")
 
 
-def test_text_files_may_have_comments_blank_lines_tabs_and_a_byte_order_mark(tmp_path: Path) -> None:
+def test_text_files_may_have_comments_blank_lines_tabs_and_a_byte_order_mark(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "taps.txt"
     path.write_bytes(b"\xef\xbb\xbf# made by hand\r\n1\t2 , 3\r\n\r\n4; 5  6 # the last\r\n")
     assert taps_of(f"@{path}", PICTURE).tolist() == [[1, 2, 3], [4, 5, 6]]
@@ -132,7 +140,11 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="not an array"):
         taps_of(f"@{tmp_path}/object.npy")
-    for name, array in (("complex", np.array([1j])), ("cube", np.zeros((2, 2, 2))), ("point", np.float64(3))):
+    for name, array in (
+        ("complex", np.array([1j])),
+        ("cube", np.zeros((2, 2, 2))),
+        ("point", np.float64(3)),
+    ):
         np.save(tmp_path / f"{name}.npy", array)
         with pytest.raises(InputError, match="expected one or two dimensions of real numbers"):
             taps_of(f"@{tmp_path}/{name}.npy")
@@ -175,7 +187,9 @@ def test_a_response_at_the_signals_rate_is_taken_as_it_is(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("own_rate", [16000, 44100, 4000, 96000, 8001])
-def test_a_response_at_another_rate_keeps_its_gain_and_its_time(tmp_path: Path, own_rate: int) -> None:
+def test_a_response_at_another_rate_keeps_its_gain_and_its_time(
+    tmp_path: Path, own_rate: int
+) -> None:
     n = np.arange(own_rate // 10)
     noise = np.random.default_rng(3).normal(size=n.size) * np.exp(-n / own_rate * 80)
     noise[0] = 5

@@ -28,12 +28,16 @@ RAMP = np.arange(9.0)[None, :] + np.zeros((9, 1))
 def applied(made: Kernel, x: Samples) -> float:
     """The middle of what SciPy's true convolution makes of `x` (odd kernels, centred)."""
     assert made.centre == tuple((k - 1) // 2 for k in made.taps.shape)
-    return float(convolve(x, made.taps, mode="nearest")[x.shape[0] // 2, x.shape[1] // 2] / made.divisor)
+    return float(
+        convolve(x, made.taps, mode="nearest")[x.shape[0] // 2, x.shape[1] // 2] / made.divisor
+    )
 
 
 def test_every_step_of_the_family_needs_a_picture() -> None:
     family = [
-        step for step in steps().values() if step.family == "image" and step.design.__module__.endswith("pictures")
+        step
+        for step in steps().values()
+        if step.family == "image" and step.design.__module__.endswith("pictures")
     ]
     arguments = {"sharpen": (1,), "motion": (5,), "disk": (2,), "gabor": (6,)}
     assert len(family) == 8
@@ -44,7 +48,9 @@ def test_every_step_of_the_family_needs_a_picture() -> None:
 
 
 @pytest.mark.parametrize(("design", "gain"), [(sobel, 8), (prewitt, 6), (scharr, 32)])
-def test_edges_are_positive_where_brightness_rises_to_the_right_and_downwards(design: Design, gain: float) -> None:
+def test_edges_are_positive_where_brightness_rises_to_the_right_and_downwards(
+    design: Design, gain: float
+) -> None:
     assert applied(design("x", signal=PICTURE), RAMP) == gain
     assert applied(design("y", signal=PICTURE), RAMP.T) == gain
     assert applied(design("x", signal=PICTURE), RAMP.T) == 0
@@ -135,19 +141,27 @@ def test_a_small_disk_is_a_pixel() -> None:
 
 
 @given(st.floats(2.5, 20), st.floats(0, 180), st.floats(0, 180))
-def test_gabor_passes_its_waves_and_stops_a_constant(wavelength: float, angle: float, phase: float) -> None:
+def test_gabor_passes_its_waves_and_stops_a_constant(
+    wavelength: float, angle: float, phase: float
+) -> None:
     taps = gabor(wavelength, angle, phase=phase, signal=PICTURE).taps
     assert taps.sum() == 0
     y, x = np.mgrid[: taps.shape[0], : taps.shape[1]]
     turn = math.radians(angle)
     along = (
-        2 * np.pi / wavelength * ((x - taps.shape[1] // 2) * math.cos(turn) - (y - taps.shape[0] // 2) * math.sin(turn))
+        2
+        * np.pi
+        / wavelength
+        * ((x - taps.shape[1] // 2) * math.cos(turn) - (y - taps.shape[0] // 2) * math.sin(turn))
     )
     assert abs((taps * np.exp(1j * along)).sum()) == pytest.approx(1)
 
 
 def test_a_gabor_of_phase_90_is_positive_where_brightness_falls_along_its_direction() -> None:
-    falling, rising = (applied(gabor(8, phase=90, signal=PICTURE), x) for x in (-np.sign(RAMP - 4), np.sign(RAMP - 4)))
+    falling, rising = (
+        applied(gabor(8, phase=90, signal=PICTURE), x)
+        for x in (-np.sign(RAMP - 4), np.sign(RAMP - 4))
+    )
     assert falling > 0 > rising
 
 

@@ -110,7 +110,9 @@ def test_ema_by_span_and_halflife_is_that_of_pandas() -> None:
         assert made.gaps == "renormalise"
         padded = np.concatenate([np.zeros(made.taps.size - 1), x])
         there = np.concatenate([np.zeros(made.taps.size - 1), np.ones(x.size)])
-        y = np.convolve(padded, made.taps, mode="valid") / np.convolve(there, made.taps, mode="valid")
+        y = np.convolve(padded, made.taps, mode="valid") / np.convolve(
+            there, made.taps, mode="valid"
+        )
         assert y == pytest.approx(series.mean().to_numpy(), abs=1e-12)
 
 
@@ -132,7 +134,18 @@ def test_an_ema_that_makes_no_sense(options: dict[str, float], said: str) -> Non
 
 @pytest.mark.parametrize(
     ("n", "order", "deriv"),
-    [(5, 2, 0), (7, 3, 0), (7, 2, 1), (9, 4, 2), (21, 5, 3), (101, 8, 1), (6, 2, 0), (8, 3, 1), (1, 0, 0), (51, 0, 0)],
+    [
+        (5, 2, 0),
+        (7, 3, 0),
+        (7, 2, 1),
+        (9, 4, 2),
+        (21, 5, 3),
+        (101, 8, 1),
+        (6, 2, 0),
+        (8, 3, 1),
+        (1, 0, 0),
+        (51, 0, 0),
+    ],
 )
 def test_savgol_is_that_of_scipy(n: int, order: int, deriv: int) -> None:
     from scipy.signal import savgol_coeffs
@@ -143,7 +156,11 @@ def test_savgol_is_that_of_scipy(n: int, order: int, deriv: int) -> None:
     assert taps.sum() == (0 if deriv else 1)
 
 
-@given(st.integers(0, 6).flatmap(lambda order: st.tuples(st.just(order), st.integers(order // 2 + 1, 30))))
+@given(
+    st.integers(0, 6).flatmap(
+        lambda order: st.tuples(st.just(order), st.integers(order // 2 + 1, 30))
+    )
+)
 def test_savgol_passes_its_polynomials(case: tuple[int, int]) -> None:
     order, half = case
     n = 2 * half + 1
@@ -153,11 +170,14 @@ def test_savgol_passes_its_polynomials(case: tuple[int, int]) -> None:
         assert savgol(n, order).taps @ polynomial[::-1] == pytest.approx(0.3**degree, abs=1e-11)
         if order > 0:
             slope = degree * 0.3 ** max(degree - 1, 0) / half
-            assert savgol(n, order, deriv=1).taps @ polynomial[::-1] == pytest.approx(slope, abs=1e-10)
+            assert savgol(n, order, deriv=1).taps @ polynomial[::-1] == pytest.approx(
+                slope, abs=1e-10
+            )
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"), [((5, 5, 0), "0 ... 4"), ((5, -1, 0), "0 ... 4"), ((5, 2, 3), "derivatives 0 ... 2")]
+    ("arguments", "said"),
+    [((5, 5, 0), "0 ... 4"), ((5, -1, 0), "0 ... 4"), ((5, 2, 3), "derivatives 0 ... 2")],
 )
 def test_a_savgol_that_does_not_fit(arguments: tuple[int, int, int], said: str) -> None:
     n, order, deriv = arguments

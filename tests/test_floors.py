@@ -56,7 +56,9 @@ def test_imports_go_down(path: Path) -> None:
         assert top != "click", "Typer brings its own copy of Click"
         assert not (here == "cli" and top == "numpy"), "the command line does no maths"
         if top == "convcli" and there != here:
-            assert FLOORS[there] < FLOORS[here] or FLOORS[there] == FLOORS[here] == 0, f"{here} imports {module}"
+            assert FLOORS[there] < FLOORS[here] or FLOORS[there] == FLOORS[here] == 0, (
+                f"{here} imports {module}"
+            )
             assert here not in STRANGERS or there in VOCABULARY, f"{here} imports {module}"
 
 
@@ -65,4 +67,6 @@ def test_media_are_strangers(path: Path) -> None:
     here = path.relative_to(ROOT / "media").parts[0]
     for module in imports(path):
         if module.startswith("convcli.media."):
-            assert module.split(".")[2] in (here, "outputs", "replacing"), f"{here} imports {module}"
+            assert module.split(".")[2] in (here, "outputs", "replacing"), (
+                f"{here} imports {module}"
+            )

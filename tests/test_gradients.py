@@ -11,24 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli import RequestError
-from convcli.core.bands import Band
-from convcli.core.descent import Adam
-from convcli.core.gradients import Worker
-from convcli.core.layers import windows_of
-from convcli.designs.weights import encode_weights
-from convcli.engine.arrays import Blocks, Collected
-from convcli.engine.lessons import Lanes
-from convcli.engine.material import Material, Segment, complete
-from convcli.engine.plan import Rules, make_plan
-from convcli.engine.run import run
-from convcli.engine.training import bound
+from convcli.layers.bands import Band
+from convcli.layers.conv import windows_of
+from convcli.layers.gradients import Worker
+from convcli.layers.weights import encode_weights
+from convcli.learning.descent import Adam
+from convcli.learning.lessons import Lanes
+from convcli.learning.material import Material, Segment, complete
+from convcli.learning.training import bound
+from convcli.planning.plan import Rules, make_plan
+from convcli.running.arrays import Blocks, Collected
+from convcli.running.run import run
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from convcli.core.nets import Net
-    from convcli.engine.material import Stand
+    from convcli.layers.nets import Net
+    from convcli.learning.material import Stand
     from convcli.signals import Align, Array
 
 # ----------------------------------------------------------------------------------------------------- bands
@@ -70,7 +70,9 @@ def naive_layer(x: Array, w: Array, band: Band, outputs: tuple[int, ...]) -> Arr
 
 @settings(max_examples=60, deadline=None)
 @given(bands(), st.integers(0, 2**31))
-def test_products_with_bands_are_the_layer_and_its_adjoints(case: tuple[Band, tuple[int, ...]], seed: int) -> None:
+def test_products_with_bands_are_the_layer_and_its_adjoints(
+    case: tuple[Band, tuple[int, ...]], seed: int
+) -> None:
     band, outputs = case
     random = np.random.default_rng(seed)
     x = random.normal(size=(2, *band.reads(outputs), band.inputs))
@@ -82,7 +84,9 @@ def test_products_with_bands_are_the_layer_and_its_adjoints(case: tuple[Band, tu
     np.testing.assert_allclose(y, naive_layer(x, w, band, outputs), atol=1e-12)
     # <A x, y> = <x, A* y> for both linear maps.
     other = random.normal(size=(band.taps, band.count * band.outputs))
-    assert (band.matrix(w) * other).sum() == pytest.approx((w * band.summed(band.bands(other))).sum())
+    assert (band.matrix(w) * other).sum() == pytest.approx(
+        (w * band.summed(band.bands(other))).sum()
+    )
     drows, dx = random.normal(size=rows.shape), np.zeros_like(x)
     for some, into in band.sums(drows, outputs, dx):
         np.add(into, some, out=into)
@@ -156,7 +160,9 @@ def test_gradients_are_those_of_central_differences(layers: str) -> None:
     for number in random.permutation(len(numbers))[:25]:
         step = np.zeros_like(numbers)
         step[number] = 1e-6
-        rise = ((outputs(numbers + step) * weigh).sum() - (outputs(numbers - step) * weigh).sum()) / 2e-6
+        rise = (
+            (outputs(numbers + step) * weigh).sum() - (outputs(numbers - step) * weigh).sum()
+        ) / 2e-6
         assert gradient[number] == pytest.approx(rise, rel=1e-6, abs=1e-7), number
 
 
@@ -175,7 +181,9 @@ def test_what_is_trained_is_what_runs(layers: str, align: Align, tmp_path: Path)
     x = random.normal(size=((90,) if axes == 1 else (34, 40)) + (2,))
     tensors: dict[str, Any] = {}
     for number, (w, b) in zip(names, net.tensors(numbers), strict=True):
-        tensors |= {f"{number}.weight": w} if b is None else {f"{number}.weight": w, f"{number}.bias": b}
+        tensors |= (
+            {f"{number}.weight": w} if b is None else {f"{number}.weight": w, f"{number}.bias": b}
+        )
     path = tmp_path / "m.safetensors"
     path.write_bytes(encode_weights(tensors, {"layers": layers}))
     signal = Signal(medium="array", shape=x.shape[:-1], channels=("a", "b"))
@@ -191,7 +199,12 @@ def test_what_is_trained_is_what_runs(layers: str, align: Align, tmp_path: Path)
         if all(0 <= p < n for p, n in zip(place, x.shape, strict=False)):
             y[place] = whole[k]
     worker = Worker(net, 4, (3,) * axes, np.float64)
-    segment = Segment(x=x, y=np.nan_to_num(y), train=inside & np.isfinite(y[..., 0]), held=np.zeros(x.shape[:-1], bool))
+    segment = Segment(
+        x=x,
+        y=np.nan_to_num(y),
+        train=inside & np.isfinite(y[..., 0]),
+        held=np.zeros(x.shape[:-1], bool),
+    )
     material = Material([segment], stand, (3,) * axes, worker.x.shape[1:-1], np.float64)
     worker.load(numbers)
     places = material.in_order(held=False)

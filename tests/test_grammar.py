@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convcli.engine.grammar import Call, parse
-from convcli.engine.plan import Plan, Rules, make_plan
 from convcli.errors import ConvcliError, InputError, RequestError
+from convcli.planning.grammar import Call, parse
+from convcli.planning.plan import Plan, Rules, make_plan
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
@@ -53,8 +53,12 @@ VALID = {
     "box:5": [("box", [(None, "5", 0)])],
     "box : 5": [("box", [(None, "5", 0)])],
     "kernel:-1,0,1": [("kernel", [(None, "-1", 0), (None, "0", 0), (None, "1", 0)])],
-    "kernel:1,2;3,4": [("kernel", [(None, "1", 0), (None, "2", 0), (None, "3", 1), (None, "4", 1)])],
-    "kernel: 1 , 2 ; 3 , 4 ": [("kernel", [(None, "1", 0), (None, "2", 0), (None, "3", 1), (None, "4", 1)])],
+    "kernel:1,2;3,4": [
+        ("kernel", [(None, "1", 0), (None, "2", 0), (None, "3", 1), (None, "4", 1)])
+    ],
+    "kernel: 1 , 2 ; 3 , 4 ": [
+        ("kernel", [(None, "1", 0), (None, "2", 0), (None, "3", 1), (None, "4", 1)])
+    ],
     "lowpass:3.4k,width=200": [("lowpass", [(None, "3.4k", 0), ("width", "200", 0)])],
     "lowpass:3.4k , width = 200Hz": [("lowpass", [(None, "3.4k", 0), ("width", "200Hz", 0)])],
     "ema:span=5|abs|relu": [("ema", [("span", "5", 0)]), ("abs", []), ("relu", [])],
@@ -160,7 +164,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_a_recipe(tmp_path: Path) -> None:
     recipe = tmp_path / "voice.conv"
     recipe.write_text(
-        '# a voice\n\nlowpass:1k  # soft\n\n  downsample:2 | abs\nir:"a#b.wav"\n# end\n', encoding="utf-8"
+        '# a voice\n\nlowpass:1k  # soft\n\n  downsample:2 | abs\nir:"a#b.wav"\n# end\n',
+        encoding="utf-8",
     )
     said = [
         ("lowpass", [(None, "1k", 0)]),
@@ -208,7 +213,13 @@ REFUSED = [
     ("box:3,n=4", SOUND, "n is given twice", 8, None),
     ("lowpass:1k,widht=3", SOUND, "no parameter 'widht'", 17, "did you mean width=?"),
     ("lowpass:1k,zzz=3", SOUND, "no parameter 'zzz'", 15, "lowpass:800"),
-    ("lowpass:1k,phase=minimal", SOUND, "expected linear or minimum, got 'minimal'", 17, "did you mean minimum?"),
+    (
+        "lowpass:1k,phase=minimal",
+        SOUND,
+        "expected linear or minimum, got 'minimal'",
+        17,
+        "did you mean minimum?",
+    ),
     ("kernel:1,2,normalize=yes", SOUND, "expected true or false, got 'yes'", 21, None),
     ("box:2.5", SOUND, "whole number of samples", 4, "box:5"),
     ("box:0", SOUND, "at least 1 sample", 4, "box:5"),
@@ -243,7 +254,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "signal", "message", "column", "hint"), REFUSED, ids=[case[0] for case in REFUSED])
+@pytest.mark.parametrize(
+    ("text", "signal", "message", "column", "hint"), REFUSED, ids=[case[0] for case in REFUSED]
+)
 def test_refused(text: str, signal: Signal, message: str, column: int, hint: str | None) -> None:
     error = told(text, signal)
     assert message in error.message
@@ -278,7 +291,10 @@ def test_units_become_samples() -> None:
 def test_the_rate_is_carried_along() -> None:
     bound = plan("downsample:4 | lowpass:500").steps
     assert [step.after.rate for step in bound] == [2000.0, 2000.0]
-    alone = plan("lowpass:500", Signal(medium="audio", shape=(2000,), channels=("left", "right"), rate=2000.0))
+    alone = plan(
+        "lowpass:500",
+        Signal(medium="audio", shape=(2000,), channels=("left", "right"), rate=2000.0),
+    )
     np.testing.assert_array_equal(bound[1].kernels[0].taps, alone.steps[0].kernels[0].taps)
     assert plan("resample:16k | stride:3").result.rate == 16000 / 3
     assert plan("downsample:4 | box:10ms").steps[1].kernels[0].taps.size == 20
@@ -320,13 +336,20 @@ def test_identity_depends_on_the_alignment() -> None:
 
 
 def test_a_plan_says_its_filter() -> None:
-    assert plan(" downsample:4|lowpass : 500 ,width=50 ").filter == "downsample:4 | lowpass : 500 ,width=50"
+    assert (
+        plan(" downsample:4|lowpass : 500 ,width=50 ").filter
+        == "downsample:4 | lowpass : 500 ,width=50"
+    )
 
 
 def test_kernels_from_files(tmp_path: Path) -> None:
     (tmp_path / "my taps.csv").write_text("1,2,1\n")
     np.save(tmp_path / "taps.npy", np.array([1.0, 2, 1]))
-    for text in (f"kernel:@{tmp_path}/my taps.csv", f'kernel:"@{tmp_path}/taps.npy"', "kernel:1,2,1"):
+    for text in (
+        f"kernel:@{tmp_path}/my taps.csv",
+        f'kernel:"@{tmp_path}/taps.npy"',
+        "kernel:1,2,1",
+    ):
         assert plan(text).steps[0].kernels[0].taps.tolist() == [1, 2, 1]
     with pytest.raises(InputError, match="no such file"):
         plan("kernel:@nowhere.csv")

@@ -10,9 +10,9 @@ import pytest
 from convcli.core.convolve import dot_products
 from convcli.core.extend import Edge
 from convcli.core.missing import touched
-from convcli.engine.plan import Rules, make_plan
-from convcli.engine.run import run
-from convcli.engine.stream import numbers_of
+from convcli.planning.plan import Rules, make_plan
+from convcli.running.run import run
+from convcli.running.stream import numbers_of
 from convcli.signals import Block, Groups, Signal
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.engine.plan import Plan
+    from convcli.planning.plan import Plan
     from convcli.signals import AnyRows, Array, Rows
 
 # Renormalised, held and empty gaps; long and short; strides within and beyond the window; several steps.
@@ -33,7 +33,9 @@ FILTERS = ("sma:5", "gaussian:4", "ema:alpha=0.4,adjust=false", "lowpass:0.2,tap
 class Interleaved:
     """A table of signals by turns, in blocks that end at `cuts`."""
 
-    def __init__(self, signal: Signal, x: Array, codes: npt.NDArray[np.int64] | None, cuts: list[int]) -> None:
+    def __init__(
+        self, signal: Signal, x: Array, codes: npt.NDArray[np.int64] | None, cuts: list[int]
+    ) -> None:
         self.signal, self.x, self.codes = signal, x, codes
         self.cuts = [0, *sorted(cuts), len(x)]
 
@@ -63,7 +65,9 @@ class Gathered:
         self.rows += encoded[1].tolist()
 
 
-def filtered(plan: Plan, x: Array, codes: npt.NDArray[np.int64] | None, cuts: list[int], threads: int = 1) -> Gathered:
+def filtered(
+    plan: Plan, x: Array, codes: npt.NDArray[np.int64] | None, cuts: list[int], threads: int = 1
+) -> Gathered:
     sink = Gathered()
     run(plan, Interleaved(plan.signal, x, codes, cuts), sink, threads=threads)
     return sink
@@ -102,7 +106,10 @@ def test_each_group_gets_what_it_gets_alone(filter: str, edge: Edge) -> None:
 @pytest.mark.parametrize("step", [1, 3])
 def test_many_lanes_are_filtered_bit_for_bit_as_each(k: int, step: int) -> None:
     random = np.random.default_rng(k)
-    x, w = random.normal(size=(k + 20, 40)) * 10.0 ** random.integers(-6, 6, 40), random.normal(size=k)
+    x, w = (
+        random.normal(size=(k + 20, 40)) * 10.0 ** random.integers(-6, 6, 40),
+        random.normal(size=k),
+    )
     each = np.concatenate([dot_products(x[:, c : c + 1], w, step) for c in range(40)], axis=1)
     np.testing.assert_array_equal(dot_products(x, w, step), each)
 
@@ -110,7 +117,10 @@ def test_many_lanes_are_filtered_bit_for_bit_as_each(k: int, step: int) -> None:
 @pytest.mark.parametrize("taps", [[1.0, 2, 3], [1.0, 0, 0, -1], [0.0, 1, 0, 0, 5, 6, 0], [0.0, 0]])
 def test_what_a_gap_touches(taps: list[float]) -> None:
     missing, w = np.random.default_rng(1).random((50, 3)) < 0.1, np.array(taps)
-    truth = [(missing[k : k + w.size] & (w != 0)[:, None]).any(axis=0) for k in range(0, 50 - w.size + 1, 2)]
+    truth = [
+        (missing[k : k + w.size] & (w != 0)[:, None]).any(axis=0)
+        for k in range(0, 50 - w.size + 1, 2)
+    ]
     np.testing.assert_array_equal(touched(missing, w, (2,)), truth)
 
 
@@ -122,6 +132,8 @@ def test_many_groups_cost_little_more_than_few() -> None:
     signal = Signal(medium="table", shape=(None,), channels=("a",))
     plan = make_plan("sma:20", signal, Rules.of(signal))
     started = process_time()
-    found = filtered(plan, random.normal(size=(60_000, 1)), random.integers(0, 20_000, 60_000), [20_000, 40_000])
+    found = filtered(
+        plan, random.normal(size=(60_000, 1)), random.integers(0, 20_000, 60_000), [20_000, 40_000]
+    )
     assert process_time() - started < 8
     assert found.rows == list(range(60_000))

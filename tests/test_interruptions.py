@@ -45,12 +45,19 @@ def filled(folder: Path) -> Path:
 def state(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file with its size and the time of its last change."""
     files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+    return {
+        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in files
+    }
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file with its bytes."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def wait_until_awake(process: subprocess.Popen[str]) -> None:
@@ -58,7 +65,9 @@ def wait_until_awake(process: subprocess.Popen[str]) -> None:
     status = Path(f"/proc/{process.pid}/status")
     for _ in range(2000):
         caught = re.search(r"^SigCgt:\s*(\w+)", status.read_text(), re.MULTILINE)
-        if process.poll() is not None or (caught and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1):
+        if process.poll() is not None or (
+            caught and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1
+        ):
             return
         time.sleep(0.01)
 
@@ -85,7 +94,12 @@ def stopped(words: tuple[str, ...], number: int, delay: float, folder: Path) -> 
 @pytest.mark.parametrize("place", [("-o", "out{suffix}"), ("--in-place",)])
 @pytest.mark.parametrize(
     ("number", "codes"),
-    [(signal.SIGINT, {130}), (signal.SIGTERM, {143}), (signal.SIGHUP, {129}), (signal.SIGKILL, {-9})],
+    [
+        (signal.SIGINT, {130}),
+        (signal.SIGTERM, {143}),
+        (signal.SIGHUP, {129}),
+        (signal.SIGKILL, {-9}),
+    ],
 )
 def test_a_signal_at_any_moment(
     medium: str, place: tuple[str, ...], number: int, codes: set[int], folder: Path
@@ -97,7 +111,12 @@ def test_a_signal_at_any_moment(
         code, told = stopped(words, number, random.uniform(0, 0.9), folder)
         if state(folder) != before:  # it was done already, but perhaps for its last words
             undisturbed = filled(folder.with_name("undisturbed"))
-            assert subprocess.run([*CONVCLI, *words], cwd=undisturbed, capture_output=True, check=False).returncode == 0
+            assert (
+                subprocess.run(
+                    [*CONVCLI, *words], cwd=undisturbed, capture_output=True, check=False
+                ).returncode
+                == 0
+            )
             assert contents(folder) == contents(undisturbed)
             break
         assert code in codes, (code, told)
@@ -111,7 +130,16 @@ def test_ctrl_c_with_several_inputs(moment: float, folder: Path) -> None:
     sf.write(folder / "in.wav", np.tile(sound, 8), rate, subtype="PCM_24")
     shutil.copy(folder / "in.wav", folder / "in2.wav")
     before = state(folder)
-    words = ("audio", "lowpass:1k,taps=300001", "in.wav", "in2.wav", "-o", "out_{stem}{suffix}", "-j", "2")
+    words = (
+        "audio",
+        "lowpass:1k,taps=300001",
+        "in.wav",
+        "in2.wav",
+        "-o",
+        "out_{stem}{suffix}",
+        "-j",
+        "2",
+    )
     code, told = stopped(words, signal.SIGINT, moment, folder)
     assert code == 130, told
     assert "Traceback (most recent call last)" not in told
@@ -152,7 +180,9 @@ def test_ctrl_c_while_a_pipe_is_awaited(folder: Path) -> None:
 
 def test_a_kill_leaves_no_temporary_file_of_a_pipe(folder: Path) -> None:
     before = state(folder)
-    line = "{ cat in.wav; sleep 5; } | TMPDIR=tmp timeout -s KILL 1 convcli audio normalize -o out.wav"
+    line = (
+        "{ cat in.wav; sleep 5; } | TMPDIR=tmp timeout -s KILL 1 convcli audio normalize -o out.wav"
+    )
     shell(line, folder)
     assert state(folder) == before
 

@@ -14,9 +14,9 @@ from program import done, refused, shell
 from convcli import InputError, RequestError, apply
 from convcli.cli import main
 from convcli.core.solve import Sums, solve, sums_over
-from convcli.designs.weights import read_weights
-from convcli.engine.arrays import Blocks
-from convcli.engine.learn import Lesson, learn
+from convcli.layers.weights import read_weights
+from convcli.learning.learn import Lesson, learn
+from convcli.running.arrays import Blocks
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ def noise(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def source(x: Array, *, medium: Any = "audio", size: int = 1000, rate: float | None = 16000.0) -> Blocks:
+def source(
+    x: Array, *, medium: Any = "audio", size: int = 1000, rate: float | None = 16000.0
+) -> Blocks:
     names = tuple(str(c) for c in range(x.shape[-1]))
     signal = Signal(medium=medium, shape=x.shape[:-1], channels=names, rate=rate)
     return Blocks(signal, [x[a : a + size] for a in range(0, len(x), size)])
@@ -38,9 +40,17 @@ def source(x: Array, *, medium: Any = "audio", size: int = 1000, rate: float | N
 
 @pytest.mark.parametrize(
     ("shape", "x_shape", "outputs"),
-    [((5,), (60, 2), 1), ((20,), (400, 3), 2), ((33,), (200, 1), 1), ((3, 4), (12, 11, 2), 2), ((1,), (9, 1), 1)],
+    [
+        ((5,), (60, 2), 1),
+        ((20,), (400, 3), 2),
+        ((33,), (200, 1), 1),
+        ((3, 4), (12, 11, 2), 2),
+        ((1,), (9, 1), 1),
+    ],
 )
-def test_sums_are_those_of_the_definition(shape: tuple[int, ...], x_shape: tuple[int, ...], outputs: int) -> None:
+def test_sums_are_those_of_the_definition(
+    shape: tuple[int, ...], x_shape: tuple[int, ...], outputs: int
+) -> None:
     x = 3 + noise(*x_shape)
     size = tuple(n - k + 1 for n, k in zip(x_shape, shape, strict=False))
     y = noise(*size, outputs, seed=1)
@@ -79,7 +89,9 @@ def test_known_taps_come_back(align: Any, k: int) -> None:
     x = noise(6000, 1)
     y = apply("correlate:" + ",".join(map(repr, w.tolist())), x, align=align)
     for size in (37, 1000, 6000):
-        learned = learn(Lesson(taps=(k,), align=align), [(source(x, size=size), source(y, size=777))])
+        learned = learn(
+            Lesson(taps=(k,), align=align), [(source(x, size=size), source(y, size=777))]
+        )
         np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-8)
     assert learned.scores[0].held == pytest.approx(0, abs=1e-6)
     assert learned.bias is None
@@ -97,7 +109,9 @@ def test_2_600_000_samples_to_1e_5_under_noise_of_1e_3() -> None:
 def test_channels_mix_or_share() -> None:
     w = noise(2, 3, 5, seed=6)
     x = noise(3000, 3)
-    y = np.stack([sum(np.correlate(x[:, i], w[o, i], "same") for i in range(3)) for o in range(2)], axis=1)
+    y = np.stack(
+        [sum(np.correlate(x[:, i], w[o, i], "same") for i in range(3)) for o in range(2)], axis=1
+    )
     mixed = learn(Lesson(taps=(5,), mix=True), [(source(x), source(y))])
     np.testing.assert_allclose(mixed.weights, w, atol=1e-9)
     shared = np.stack([np.correlate(x[:, c], w[0, 0], "same") for c in range(3)], axis=1)
@@ -154,7 +168,11 @@ def test_nothing_held_out_is_learned_from(align: Any, ahead: int) -> None:
     x[800:], y[800:] = 1e3 * x[800:], -1e3
     np.testing.assert_array_equal(learn(lesson, [(source(x), source(y))]).weights, first.weights)
     x[799] += 1
-    assert (learn(lesson, [(source(x), source(y))]).weights != first.weights).any() or align == "center" or ahead
+    assert (
+        (learn(lesson, [(source(x), source(y))]).weights != first.weights).any()
+        or align == "center"
+        or ahead
+    )
 
 
 def test_scores_are_those_of_the_taps() -> None:
@@ -168,10 +186,14 @@ def test_scores_are_those_of_the_taps() -> None:
         own = y[part, 0] - sum(w[j] * x[part + j - 1, 0] for j in range(3))
         assert getattr(scores["the filter"], name) == pytest.approx(float(np.sqrt((own**2).mean())))
         identity = y[part, 0] - x[part, 0]
-        assert getattr(scores["as it is"], name) == pytest.approx(float(np.sqrt((identity**2).mean())))
+        assert getattr(scores["as it is"], name) == pytest.approx(
+            float(np.sqrt((identity**2).mean()))
+        )
         gain = (x[t, 0] * y[t, 0]).sum() / (x[t, 0] ** 2).sum()
         best = y[part, 0] - gain * x[part, 0]
-        assert getattr(scores["the best gain"], name) == pytest.approx(float(np.sqrt((best**2).mean())))
+        assert getattr(scores["the best gain"], name) == pytest.approx(
+            float(np.sqrt((best**2).mean()))
+        )
     assert (learned.train, learned.held) == (len(t), len(held))
 
 
@@ -186,7 +208,9 @@ def test_levels_do_not_change_the_naive_answers() -> None:
 
 def test_a_walk_at_random_cannot_be_foretold() -> None:
     x = np.cumsum(noise(3000, 1), axis=0)
-    lesson = Lesson(taps=(20,), align="causal", bias=True, ahead=1, inputs=(0,), targets=(0,), ridge=0.0)
+    lesson = Lesson(
+        taps=(20,), align="causal", bias=True, ahead=1, inputs=(0,), targets=(0,), ridge=0.0
+    )
     learned = learn(lesson, [(source(x, medium="table"), None)])
     assert learned.worse == ("tomorrow is like today",)
 
@@ -245,7 +269,9 @@ def test_pairs_that_do_not_fit() -> None:
     x = noise(500, 1)
     with pytest.raises(RequestError, match="the input has 500 samples and the target 400"):
         learn(Lesson(taps=(3,)), [(source(x), source(x[:400]))])
-    with pytest.raises(RequestError, match="the input has 16000 samples per second and the target 8000"):
+    with pytest.raises(
+        RequestError, match="the input has 16000 samples per second and the target 8000"
+    ):
         learn(Lesson(taps=(3,)), [(source(x), source(x, rate=8000.0))])
     with pytest.raises(RequestError, match="6,001 weights"):
         learn(Lesson(taps=(6001,)), [(source(x), source(x))])
@@ -314,9 +340,26 @@ def test_two_folders(sounds: tuple[Path, Path], tmp_path: Path) -> None:
         for name in ("a.wav", "b.wav"):
             (tmp_path / folder / name).write_bytes(file.read_bytes())
     model = tmp_path / "m.safetensors"
-    assert main(["learn", str(tmp_path / "in"), str(tmp_path / "out"), "--taps", "9", "-o", str(model), "-q"]) == 0
+    assert (
+        main(
+            [
+                "learn",
+                str(tmp_path / "in"),
+                str(tmp_path / "out"),
+                "--taps",
+                "9",
+                "-o",
+                str(model),
+                "-q",
+            ]
+        )
+        == 0
+    )
     (tmp_path / "out" / "b.wav").unlink()
-    assert main(["learn", str(tmp_path / "in"), str(tmp_path / "out"), "-o", str(model), "--force"]) == 2
+    assert (
+        main(["learn", str(tmp_path / "in"), str(tmp_path / "out"), "-o", str(model), "--force"])
+        == 2
+    )
 
 
 PRICES = "day,name,open,close\n"
@@ -340,13 +383,41 @@ def prices(tmp_path: Path) -> Path:
 def test_prediction_of_a_column(prices: Path, capfd: Any) -> None:
     model = prices.with_name("next.safetensors")
     options = ["-c", "open,close", "--by", "name"]
-    words = ["learn", str(prices), *options, "--target", "close", "--ahead", "1", "--taps", "3", "-o", str(model)]
+    words = [
+        "learn",
+        str(prices),
+        *options,
+        "--target",
+        "close",
+        "--ahead",
+        "1",
+        "--taps",
+        "3",
+        "-o",
+        str(model),
+    ]
     assert main(words) == 0
     assert "tomorrow is like today" in capfd.readouterr().err
     weights = read_weights(model)
-    np.testing.assert_allclose(weights.tensors["0.weight"][0], [[0, -0.3, 0], [0, 0, 0.6]], atol=0.12)
+    np.testing.assert_allclose(
+        weights.tensors["0.weight"][0], [[0, -0.3, 0], [0, 0, 0.6]], atol=0.12
+    )
     np.testing.assert_allclose(weights.tensors["0.bias"], [2], atol=0.3)
-    assert main(["csv", f"model:{model}", str(prices), *options, "--append", "-q", "--fail-on", "lookahead"]) == 0
+    assert (
+        main(
+            [
+                "csv",
+                f"model:{model}",
+                str(prices),
+                *options,
+                "--append",
+                "-q",
+                "--fail-on",
+                "lookahead",
+            ]
+        )
+        == 0
+    )
     lines = capfd.readouterr().out.splitlines()
     assert lines[0] == "day,name,open,close,close_model_next"
     assert len(lines) == 801
@@ -364,7 +435,19 @@ def test_prediction_of_a_column(prices: Path, capfd: Any) -> None:
 
 def test_in_place_of_the_column(prices: Path, capfd: Any) -> None:
     model = prices.with_name("m.safetensors")
-    words = ["learn", str(prices), "-c", "open,close", "--target", "close", "--taps", "3", "-o", str(model), "-q"]
+    words = [
+        "learn",
+        str(prices),
+        "-c",
+        "open,close",
+        "--target",
+        "close",
+        "--taps",
+        "3",
+        "-o",
+        str(model),
+        "-q",
+    ]
     assert main(words) == 0
     assert main(["csv", f"model:{model}", str(prices), "-c", "open,close", "-q"]) == 0
     before = prices.read_text().splitlines()
@@ -375,21 +458,53 @@ def test_in_place_of_the_column(prices: Path, capfd: Any) -> None:
 
 def test_a_column_from_another_one(prices: Path, capfd: Any) -> None:
     model = prices.with_name("m.safetensors")
-    words = ["-c", "open", "--target", "close", "--ahead", "0", "--taps", "5", "--by", "name", "-o", str(model)]
+    words = [
+        "-c",
+        "open",
+        "--target",
+        "close",
+        "--ahead",
+        "0",
+        "--taps",
+        "5",
+        "--by",
+        "name",
+        "-o",
+        str(model),
+    ]
     assert main(["learn", str(prices), *words]) == 0
     assert "tomorrow" not in capfd.readouterr().err
     assert read_weights(model).metadata["columns"] == '["open"]'
 
 
 def test_a_target_that_is_misspelt(prices: Path, capfd: Any) -> None:
-    assert main(["learn", str(prices), "--target", "clos", "-o", str(prices.with_name("m.safetensors"))]) == 2
+    assert (
+        main(
+            ["learn", str(prices), "--target", "clos", "-o", str(prices.with_name("m.safetensors"))]
+        )
+        == 2
+    )
     assert "hint: did you mean close?" in capfd.readouterr().err
 
 
 def test_no_rows_but_a_header(tmp_path: Path, capfd: Any) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,b\n")
-    assert main(["learn", str(path), "-c", "a,b", "--target", "a", "-o", str(tmp_path / "m.safetensors")]) == 3
+    assert (
+        main(
+            [
+                "learn",
+                str(path),
+                "-c",
+                "a,b",
+                "--target",
+                "a",
+                "-o",
+                str(tmp_path / "m.safetensors"),
+            ]
+        )
+        == 3
+    )
     assert "no samples" in capfd.readouterr().err
     assert not (tmp_path / "m.safetensors").exists()
 
@@ -413,16 +528,29 @@ def test_no_rows_but_a_header(tmp_path: Path, capfd: Any) -> None:
         (["-", "-"], 2, "standard input can be read only once"),
         (["noisy.wav", "clean.wav", "--noise", "auto"], 2, "--noise is for --blind"),
         (["noisy.wav", "clean.wav", "--ridge", "nan"], 2, "--ridge expects a number"),
-        (["noisy.wav", "clean.wav", "--ahead", "1", "--align", "center"], 2, "would read what is to be predicted"),
+        (
+            ["noisy.wav", "clean.wav", "--ahead", "1", "--align", "center"],
+            2,
+            "would read what is to be predicted",
+        ),
         (["noisy.wav", "clean.wav", "--report", "r.txt"], 2, "expected a report named"),
         (["noisy.wav", "clean.wav", "-c", "a"], 2, "-c is for tables, and these are sounds"),
         (["noisy.wav", "clean.wav", "--delimiter", ";"], 2, "--delimiter is for tables"),
         (["noisy.wav", "clean.wav", "--decimal", "x"], 2, "--decimal expects . or , got 'x'"),
-        (["noisy.wav", "clean.wav", "--delay", "2s"], 2, "a delay of 32,000 leaves nothing of 30,000 samples"),
+        (
+            ["noisy.wav", "clean.wav", "--delay", "2s"],
+            2,
+            "a delay of 32,000 leaves nothing of 30,000 samples",
+        ),
     ],
 )
 def test_what_is_refused(  # noqa: PLR0917 -- a row of the table, and fixtures
-    words: list[str], code: int, told: str, sounds: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capfd: Any
+    words: list[str],
+    code: int,
+    told: str,
+    sounds: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Any,
 ) -> None:
     monkeypatch.chdir(sounds[0].parent)
     given = words if "-o" in words else [*words, "-o", "m.safetensors"]
@@ -450,7 +578,9 @@ def test_several_pairs_are_those_of_a_folder(sounds: tuple[Path, Path], tmp_path
         (tmp_path / folder).mkdir()
         for name in ("a.wav", "b.wav"):
             (tmp_path / folder / name).write_bytes(file.read_bytes())
-    files = [str(tmp_path / folder / name) for name in ("a.wav", "b.wav") for folder in ("in", "out")]
+    files = [
+        str(tmp_path / folder / name) for name in ("a.wav", "b.wav") for folder in ("in", "out")
+    ]
     found = []
     for words in (files, [str(tmp_path / "in"), str(tmp_path / "out")]):
         model = tmp_path / "m.safetensors"
@@ -463,7 +593,14 @@ def test_a_report_is_no_input_and_replaces_nothing(sounds: tuple[Path, Path], ca
     noisy, clean = sounds
     named = noisy.with_name("noisy.html")
     named.write_bytes(noisy.read_bytes())
-    words = ["learn", str(named), str(clean), "-o", str(noisy.with_name("m.safetensors")), "--report"]
+    words = [
+        "learn",
+        str(named),
+        str(clean),
+        "-o",
+        str(noisy.with_name("m.safetensors")),
+        "--report",
+    ]
     assert main([*words, str(named), "--force"]) == 2
     assert "is one of the inputs" in capfd.readouterr().err
     assert named.read_bytes() == noisy.read_bytes()
@@ -479,16 +616,23 @@ def test_a_report_is_no_input_and_replaces_nothing(sounds: tuple[Path, Path], ca
     assert "--in-place" not in capfd.readouterr().err
 
 
-def test_of_several_pairs_it_is_said_which_does_not_fit(sounds: tuple[Path, Path], capfd: Any) -> None:
+def test_of_several_pairs_it_is_said_which_does_not_fit(
+    sounds: tuple[Path, Path], capfd: Any
+) -> None:
     folder = sounds[0].parent
     soundfile.write(folder / "two.wav", noise(100, 2) * 0.1, 16000)
     soundfile.write(folder / "short.wav", noise(100) * 0.1, 16000)
     words = ["learn", *map(str, sounds), "-o", str(folder / "m.safetensors")]
     assert main([*words, str(folder / "two.wav"), str(folder / "two.wav")]) == 2
     told = capfd.readouterr().err
-    assert "two.wav: it has 2 channels at 16000 Hz, and the first input 1 channel at 16000 Hz" in told
+    assert (
+        "two.wav: it has 2 channels at 16000 Hz, and the first input 1 channel at 16000 Hz" in told
+    )
     assert main([*words, str(folder / "short.wav"), str(sounds[1])]) == 2
-    assert "short.wav: the input has 100 samples and the target 30,000 samples" in capfd.readouterr().err
+    assert (
+        "short.wav: the input has 100 samples and the target 30,000 samples"
+        in capfd.readouterr().err
+    )
 
 
 def test_pipes_of_unknown_length(sounds: tuple[Path, Path]) -> None:
@@ -504,14 +648,29 @@ def test_pipes_of_unknown_length(sounds: tuple[Path, Path]) -> None:
     done("learn", "-", clean, *options, "-o", model, stdin=bytes(data))
     assert model.read_bytes() == expected.read_bytes()
     model.unlink()
-    ended = shell(f"cat {noisy} | convcli learn /dev/stdin {clean} {' '.join(options)} -o {model}", noisy.parent)
+    ended = shell(
+        f"cat {noisy} | convcli learn /dev/stdin {clean} {' '.join(options)} -o {model}",
+        noisy.parent,
+    )
     assert ended.code == 0, ended
     assert model.read_bytes() == expected.read_bytes()
 
 
 def test_a_table_and_a_picture_through_a_pipe(prices: Path) -> None:
     model = prices.with_name("m.safetensors")
-    words = ["-c", "close", "--target", "close", "--taps", "3", "--by", "name", "-o", str(model), "-q"]
+    words = [
+        "-c",
+        "close",
+        "--target",
+        "close",
+        "--taps",
+        "3",
+        "--by",
+        "name",
+        "-o",
+        str(model),
+        "-q",
+    ]
     done("learn", "-", *words, stdin=prices.read_bytes())
     picture = (Path(__file__).parents[1] / "sample_data" / "hole.png").read_bytes()
     done("learn", "--blind", "-", "--taps", "3x3", "-o", model, "--force", "-q", stdin=picture)
@@ -527,7 +686,18 @@ def test_a_report_in_every_format(sounds: tuple[Path, Path]) -> None:
     model = sounds[0].with_name("m.safetensors")
     for suffix in ("json", "html", "md"):
         report = sounds[0].with_name(f"r.{suffix}")
-        words = ["learn", *map(str, sounds), "--taps", "9", "-o", str(model), "--force", "-q", "--report", str(report)]
+        words = [
+            "learn",
+            *map(str, sounds),
+            "--taps",
+            "9",
+            "-o",
+            str(model),
+            "--force",
+            "-q",
+            "--report",
+            str(report),
+        ]
         assert main(words) == 0
     facts = json.loads(sounds[0].with_name("r.json").read_text())
     learned = facts["learned"]
@@ -548,7 +718,9 @@ def test_a_report_in_every_format(sounds: tuple[Path, Path]) -> None:
     }
     assert learned["samples"] + learned["held_out"] == 30000 - 8 - 4
     (step,) = facts["steps"]
-    assert step["weights"] == pytest.approx(read_weights(model).tensors["0.weight"][0, 0, ::-1].tolist())
+    assert step["weights"] == pytest.approx(
+        read_weights(model).tensors["0.weight"][0, 0, ::-1].tolist()
+    )
     assert len(step["response"]) > 100
     page = sounds[0].with_name("r.html").read_text()
     assert page.count("<svg") == 2
@@ -578,7 +750,20 @@ def test_opacity_is_not_learned(tmp_path: Path) -> None:
     picture.extract_band(0, n=3).write_to_file(str(tmp_path / "rgb.png"))
     found = []
     for path in (hole, tmp_path / "rgb.png"):
-        assert main(["learn", "--blind", str(path), "-o", str(tmp_path / "m.safetensors"), "--force", "-q"]) == 0
+        assert (
+            main(
+                [
+                    "learn",
+                    "--blind",
+                    str(path),
+                    "-o",
+                    str(tmp_path / "m.safetensors"),
+                    "--force",
+                    "-q",
+                ]
+            )
+            == 0
+        )
         found.append(read_weights(tmp_path / "m.safetensors").tensors["0.weight"])
     np.testing.assert_array_equal(found[0], found[1])
 
@@ -586,19 +771,32 @@ def test_opacity_is_not_learned(tmp_path: Path) -> None:
 def test_a_model_of_another_medium(sounds: tuple[Path, Path], tmp_path: Path, capfd: Any) -> None:
     model = tmp_path / "m.safetensors"
     data = Path(__file__).parents[1] / "sample_data"
-    assert main(["learn", "--blind", str(data / "cat.png"), "--taps", "3x3", "-o", str(model), "-q"]) == 0
+    assert (
+        main(["learn", "--blind", str(data / "cat.png"), "--taps", "3x3", "-o", str(model), "-q"])
+        == 0
+    )
     assert main(["audio", f"model:{model}", str(sounds[0]), "-o", str(tmp_path / "y.wav")]) == 2
     assert "was learned from pictures, and this is sound" in capfd.readouterr().err
     assert main(["learn", *map(str, sounds), "-o", str(model), "--force", "-q"]) == 0
-    assert main(["image", f"model:{model}", str(data / "cat.png"), "-o", str(tmp_path / "y.png")]) == 2
+    assert (
+        main(["image", f"model:{model}", str(data / "cat.png"), "-o", str(tmp_path / "y.png")]) == 2
+    )
     assert "was learned from sound, and this is a picture" in capfd.readouterr().err
 
 
 def test_pictures_that_do_not_fit(tmp_path: Path, capfd: Any) -> None:
     data = Path(__file__).parents[1] / "sample_data"
-    words = ["learn", str(data / "cat.png"), str(data / "hole.png"), "-o", str(tmp_path / "m.safetensors")]
+    words = [
+        "learn",
+        str(data / "cat.png"),
+        str(data / "hole.png"),
+        "-o",
+        str(tmp_path / "m.safetensors"),
+    ]
     assert main(words) == 2
-    assert "the input has 451 x 300 pixels and the target 256 x 256 pixels" in capfd.readouterr().err
+    assert (
+        "the input has 451 x 300 pixels and the target 256 x 256 pixels" in capfd.readouterr().err
+    )
 
 
 def test_without_anything_held_out_the_ridge_is_cross_validated() -> None:

@@ -50,10 +50,17 @@ def folder(tmp_path: Path) -> Path:
 def content(folder: Path) -> dict[str, str]:
     """Every file under `folder` and its hash."""
     files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
-RUNS = {"csv": ("csv", "sma:3", "a.csv"), "audio": ("audio", "box:3", "a.wav"), "image": ("image", "box:3", "a.png")}
+RUNS = {
+    "csv": ("csv", "sma:3", "a.csv"),
+    "audio": ("audio", "box:3", "a.wav"),
+    "image": ("image", "box:3", "a.png"),
+}
 MEDIA = pytest.mark.parametrize("medium", list(RUNS))
 
 
@@ -109,7 +116,9 @@ def test_no_color_is_kept_and_colour_needs_a_terminal(folder: Path) -> None:
     leader, follower = os.openpty()
     env = {**os.environ, "NO_COLOR": "1", "TERM": "xterm-256color"}
     command = [*CONVCLI, "csv", "sma:3", "a.csv", "-v"]
-    subprocess.run(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=follower, check=True)
+    subprocess.run(
+        command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=follower, check=True
+    )
     os.close(follower)
     told = os.read(leader, 1 << 16).decode()
     os.close(leader)
@@ -124,12 +133,16 @@ def test_fail_on_conditions(program: Program, folder: Path) -> None:
     assert missing.code == 1
     assert "1 value" in missing.errors[0]
     (folder / "minus.csv").write_bytes(b"x,y\n1,2\n-1,3\n")
-    became = program.run("csv", "log", "minus.csv", "--fail-on", "missing", "--report", "r.json", cwd=folder)
+    became = program.run(
+        "csv", "log", "minus.csv", "--fail-on", "missing", "--report", "r.json", cwd=folder
+    )
     assert became.code == 1
     assert became.errors == ["error: 1 value became missing, and --fail-on missing was asked for"]
     assert "1 sample became missing" in became.err
     assert json.loads((folder / "r.json").read_text())["losses"]["became_missing"] == {"x": 1}
-    ahead = program.run("audio", "box:3", "a.wav", "-o", "b.wav", "--fail-on", "lookahead", cwd=folder)
+    ahead = program.run(
+        "audio", "box:3", "a.wav", "-o", "b.wav", "--fail-on", "lookahead", cwd=folder
+    )
     assert ahead.code == 1
     assert "1 sample" in ahead.errors[0]
     assert not (folder / "b.wav").exists()
@@ -143,7 +156,9 @@ def test_fail_on_conditions(program: Program, folder: Path) -> None:
 
 
 @MEDIA
-def test_an_output_that_is_the_input_by_any_spelling(medium: str, program: Program, folder: Path) -> None:
+def test_an_output_that_is_the_input_by_any_spelling(
+    medium: str, program: Program, folder: Path
+) -> None:
     command, step, name = RUNS[medium]
     (folder / "sub").mkdir()
     (folder / "soft").symlink_to(name)
@@ -251,10 +266,25 @@ def test_templates_folders_and_collisions(program: Program, folder: Path) -> Non
     clash = program.run("csv", "sma:3", *inputs, "-o", "out/", cwd=folder)
     assert clash.code == 2
     assert "{index}" in clash.err
-    for output, code in (("one.csv", 2), ("-", 2), ("out/{steam}.csv", 2), ("out/{stem", 2), ("out/same.csv{{", 2)):
+    for output, code in (
+        ("one.csv", 2),
+        ("-", 2),
+        ("out/{steam}.csv", 2),
+        ("out/{stem", 2),
+        ("out/same.csv{{", 2),
+    ):
         assert program.run("csv", "sma:3", *inputs, "-o", output, cwd=folder).code == code, output
     assert content(folder) == before
-    good = program.run("csv", "sma:3", *inputs, "-o", "out/{parent}/{index}_{stem}_s{suffix}", "-j", "2", cwd=folder)
+    good = program.run(
+        "csv",
+        "sma:3",
+        *inputs,
+        "-o",
+        "out/{parent}/{index}_{stem}_s{suffix}",
+        "-j",
+        "2",
+        cwd=folder,
+    )
     assert good.code == 0, good
     made = set(content(folder)) - set(before)
     assert made == {"out/1_a_s.csv", "out/2_b_s.csv", "out/sub/3_a_s.csv"}
@@ -264,10 +294,25 @@ def test_templates_folders_and_collisions(program: Program, folder: Path) -> Non
 def test_the_worst_exit_code_of_several(program: Program, folder: Path) -> None:
     (folder / "bad.csv").write_bytes(b"x\nfoo\n")
     (folder / "other.csv").write_bytes(b"q\n1\n")
-    words = ("csv", "sma:3", "a.csv", "bad.csv", "none.csv", "other.csv", "-c", "price", "-o", "out/")
+    words = (
+        "csv",
+        "sma:3",
+        "a.csv",
+        "bad.csv",
+        "none.csv",
+        "other.csv",
+        "-c",
+        "price",
+        "-o",
+        "out/",
+    )
     ended = program.run(*words, cwd=folder)
     assert ended.code == 3
-    assert [name for name in ("bad.csv", "none.csv", "other.csv") if any(name in line for line in ended.errors)] == [
+    assert [
+        name
+        for name in ("bad.csv", "none.csv", "other.csv")
+        if any(name in line for line in ended.errors)
+    ] == [
         "bad.csv",
         "none.csv",
         "other.csv",
@@ -314,7 +359,10 @@ def test_a_full_device(medium: str, folder: Path) -> None:
         pytest.skip("there is no /dev/full")
     command, step, name = RUNS[medium]
     before = content(folder)
-    for line in (f"convcli {command} {step} {name} -o /dev/full", f"convcli {command} {step} {name} > /dev/full"):
+    for line in (
+        f"convcli {command} {step} {name} -o /dev/full",
+        f"convcli {command} {step} {name} > /dev/full",
+    ):
         ended = shell(line, folder)
         assert ended.code == 4, (line, ended)
         assert len(ended.errors) == 1
@@ -357,7 +405,9 @@ def test_a_small_full_disk(medium: str, folder: Path) -> None:
     (folder / "a.csv").write_bytes(b"x\n" + b"1.5\n" * 20_000)
     (folder / "disk").mkdir()
     probe = "mount -t tmpfs -o size=16k tmpfs disk"
-    if subprocess.run(["unshare", "-m", "sh", "-c", probe], cwd=folder, capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["unshare", "-m", "sh", "-c", probe], cwd=folder, capture_output=True, check=False
+    ).returncode:
         pytest.skip("no file system may be mounted here")
     suffix = Path(name).suffix
     line = (
@@ -372,7 +422,14 @@ def test_a_small_full_disk(medium: str, folder: Path) -> None:
 
 def test_outputs_that_cannot_be(program: Program, folder: Path) -> None:
     (folder / "file").write_text("no folder")
-    for output, code in (("none/b.csv", 4), ("file/b.csv", 4), ("", 2), (".", 2), ("x" * 300, 4), ("sub\x01/..", 4)):
+    for output, code in (
+        ("none/b.csv", 4),
+        ("file/b.csv", 4),
+        ("", 2),
+        (".", 2),
+        ("x" * 300, 4),
+        ("sub\x01/..", 4),
+    ):
         told = program.run("csv", "sma:3", "a.csv", "-o", output, cwd=folder)
         assert told.code == code, (output, told)
         assert len(told.errors) == 1
@@ -420,7 +477,12 @@ def test_no_input_on_a_terminal(folder: Path) -> None:
     leader, follower = os.openpty()
     for command in ("csv", "audio", "image"):
         ended = subprocess.run(
-            [*CONVCLI, command, "box:3"], stdin=follower, capture_output=True, cwd=folder, check=False, timeout=30
+            [*CONVCLI, command, "box:3"],
+            stdin=follower,
+            capture_output=True,
+            cwd=folder,
+            check=False,
+            timeout=30,
         )
         assert ended.returncode == 2
         assert b"no input" in ended.stderr
@@ -431,7 +493,10 @@ def test_no_input_on_a_terminal(folder: Path) -> None:
 
 def test_a_closed_pipe_ends_what_prints_quietly(folder: Path) -> None:
     (folder / "long.csv").write_text("x\n" + "1\n" * 20000)
-    for words in ("explain @long.csv box:3 -c x --limit 0", "explain @long.csv box:3 -c x --format json"):
+    for words in (
+        "explain @long.csv box:3 -c x --limit 0",
+        "explain @long.csv box:3 -c x --format json",
+    ):
         ended = shell(f"(convcli {words}; echo $? > code) | head -1", folder)
         assert (ended.err, len(ended.out.splitlines())) == ("", 1)
         assert (folder / "code").read_text() == "0\n"
@@ -461,12 +526,22 @@ def imported(words: list[str], folder: Path) -> set[str]:
 
 def test_help_imports_no_arrays(folder: Path) -> None:
     for words in (["--help"], ["csv", "--help"], ["--version"]):
-        assert not imported(words, folder) & {"numpy", "pandas", "scipy", "pyarrow", "cv2", "pyvips", "soundfile"}
+        assert not imported(words, folder) & {
+            "numpy",
+            "pandas",
+            "scipy",
+            "pyarrow",
+            "cv2",
+            "pyvips",
+            "soundfile",
+        }
 
 
 def test_small_runs_import_little(folder: Path) -> None:
     heavy = {"pandas", "scipy", "pyarrow", "matplotlib", "cv2", "pyvips", "soxr"}
-    assert not imported(["csv", "lowpass:0.1", "a.csv", "-o", "b.csv"], folder) & (heavy | {"soundfile"})
+    assert not imported(["csv", "lowpass:0.1", "a.csv", "-o", "b.csv"], folder) & (
+        heavy | {"soundfile"}
+    )
     assert not imported(["audio", "lowpass:1k", "a.wav", "-o", "b.wav"], folder) & heavy
     assert not imported(["image", "box:3", "a.png", "-o", "b.png"], folder) & {
         "pandas",
@@ -478,7 +553,9 @@ def test_small_runs_import_little(folder: Path) -> None:
 
 def printed(program: str) -> str:
     """What a program of Python prints."""
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def test_steps_are_imported_by_families() -> None:
@@ -497,5 +574,9 @@ def test_garbage_of_the_start_is_not_collected(folder: Path) -> None:
         "import gc; from convcli.cli import main; main(['csv', '-q', 'sma:3', 'a.csv', '-o', 'b.csv']); "
         "print(sum(each['collections'] for each in gc.get_stats()))"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=folder, check=True)
-    assert int(ended.stdout) <= 40  # 78 with the thresholds that Python comes with, 8 of them before the first import
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=folder, check=True
+    )
+    assert (
+        int(ended.stdout) <= 40
+    )  # 78 with the thresholds that Python comes with, 8 of them before the first import

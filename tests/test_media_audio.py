@@ -38,7 +38,10 @@ IDENTICAL = [
     *[("WAVEX", s) for s in WAV_LIKE],
     *[("RF64", s) for s in WAV_LIKE],
     *[("FLAC", s) for s in ("PCM_S8", "PCM_16", "PCM_24")],
-    *[("AIFF", s) for s in ("PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")],
+    *[
+        ("AIFF", s)
+        for s in ("PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+    ],
     *[("CAF", s) for s in ("PCM_16", "PCM_24", "FLOAT", "ALAC_16")],
     *[("AU", s) for s in ("PCM_16", "ULAW", "DOUBLE")],
     *[("W64", s) for s in ("PCM_16", "PCM_32")],
@@ -50,7 +53,15 @@ def noise(frames: int, channels: int = 2, seed: int = 0) -> Array:
     return np.random.default_rng(seed).uniform(-0.9, 0.9, (frames, channels))
 
 
-def make(path: Path, x: Array, *, format: str = "WAV", subtype: str = "PCM_16", rate: int = RATE, **tags: str) -> Path:
+def make(
+    path: Path,
+    x: Array,
+    *,
+    format: str = "WAV",
+    subtype: str = "PCM_16",
+    rate: int = RATE,
+    **tags: str,
+) -> Path:
     with sf.SoundFile(path, "w", rate, x.shape[1], subtype, format=format) as file:
         for name, text in tags.items():
             setattr(file, name, text)
@@ -67,7 +78,9 @@ def read_all(source: AudioSource) -> Array:
     return np.concatenate([np.zeros((0, source.details.channels)), *blocks])
 
 
-def pour(source: AudioSource, target: Path | BinaryIO, *, gain: float = 1.0, cut: int = 0, **options: Any) -> AudioSink:
+def pour(
+    source: AudioSource, target: Path | BinaryIO, *, gain: float = 1.0, cut: int = 0, **options: Any
+) -> AudioSink:
     """Source to sink; cut > 0 re-cuts the blocks."""
     with AudioSink(target, signal=source.signal, like=source.details, **options) as sink:
         at = 0
@@ -90,7 +103,9 @@ def convert(path: Path, target: Path | BinaryIO, **options: Any) -> AudioSink:
 
 @pytest.mark.parametrize(("container", "subtype"), IDENTICAL)
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_passing_through_changes_no_bit(tmp_path: Path, container: str, subtype: str, channels: int) -> None:
+def test_passing_through_changes_no_bit(
+    tmp_path: Path, container: str, subtype: str, channels: int
+) -> None:
     source = make(tmp_path / "in", noise(3000, channels), format=container, subtype=subtype)
     sink = convert(source, tmp_path / "out")
     old, new = sf.info(source), sf.info(tmp_path / "out")
@@ -108,8 +123,19 @@ def test_samples_are_what_libsndfile_says(tmp_path: Path, subtype: str) -> None:
     with open_audio(path) as source:
         assert np.array_equal(read_all(source), samples(path))
         assert np.array_equal(read_all(source), samples(path))  # a second pass
-        top = {"PCM_U8": 127 / 128, "PCM_16": 1 - 2**-15, "PCM_24": 1 - 2**-23, "PCM_32": 1 - 2**-31}.get(subtype, 1.0)
-        like = Signal(medium="audio", shape=(5000,), channels=("left", "right"), rate=float(RATE), full_scale=top)
+        top = {
+            "PCM_U8": 127 / 128,
+            "PCM_16": 1 - 2**-15,
+            "PCM_24": 1 - 2**-23,
+            "PCM_32": 1 - 2**-31,
+        }.get(subtype, 1.0)
+        like = Signal(
+            medium="audio",
+            shape=(5000,),
+            channels=("left", "right"),
+            rate=float(RATE),
+            full_scale=top,
+        )
         assert source.signal == like
 
 
@@ -124,7 +150,9 @@ def test_full_scale_survives_in_every_integer_width(tmp_path: Path) -> None:
         assert sum(sink.facts()["clipped"].values()) == 0
 
 
-@pytest.mark.parametrize(("container", "subtype"), [("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III"), ("OGG", "OPUS")])
+@pytest.mark.parametrize(
+    ("container", "subtype"), [("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III"), ("OGG", "OPUS")]
+)
 def test_lossy_formats_keep_length_and_format(tmp_path: Path, container: str, subtype: str) -> None:
     x = 0.5 * np.sin(np.arange(20000) / 20)[:, None]
     path = make(tmp_path / "in", x, format=container, subtype=subtype)
@@ -155,7 +183,12 @@ def test_codecs_that_cannot_seek_are_read_twice(tmp_path: Path) -> None:
 
 
 def test_format_of_a_path() -> None:
-    assert [format_of(Path(n)) for n in ("a.WAV", "b.flac", "c.tar.ogg", "d.opus")] == ["WAV", "FLAC", "OGG", "OPUS"]
+    assert [format_of(Path(n)) for n in ("a.WAV", "b.flac", "c.tar.ogg", "d.opus")] == [
+        "WAV",
+        "FLAC",
+        "OGG",
+        "OPUS",
+    ]
     for name in ("a.m4a", "noext"):
         with pytest.raises(RequestError) as caught:
             format_of(name)
@@ -192,7 +225,9 @@ def test_unknown_formats_and_subtypes_name_the_known() -> None:
         (("FLAC", "PCM_24"), None, ("FLAC", "PCM_24"), False),
     ],
 )
-def test_nearest_coding(like: tuple[str, str], wanted: str | None, result: tuple[str, str], noted: bool) -> None:  # noqa: FBT001
+def test_nearest_coding(
+    like: tuple[str, str], wanted: str | None, result: tuple[str, str], noted: bool
+) -> None:  # noqa: FBT001
     coding = choose_coding(like=like, format=wanted, subtype=None)
     assert (coding.format, coding.subtype) == result
     assert (coding.note is not None) == noted
@@ -200,7 +235,9 @@ def test_nearest_coding(like: tuple[str, str], wanted: str | None, result: tuple
 
 def test_a_rate_the_format_cannot_hold_is_a_request_error(tmp_path: Path) -> None:
     path = make(tmp_path / "a.wav", noise(10), rate=96000)
-    with pytest.raises(RequestError, match=r"MP3 with MPEG_LAYER_III cannot hold 2 channels at 96000 Hz"):
+    with pytest.raises(
+        RequestError, match=r"MP3 with MPEG_LAYER_III cannot hold 2 channels at 96000 Hz"
+    ):
         convert(path, tmp_path / "out", format="mp3")
     path = make(tmp_path / "m.wav", noise(10)[:, :1], rate=96000)
     with pytest.raises(RequestError, match=r"cannot hold 1 channel at 96000 Hz: MPEG-1") as caught:
@@ -260,7 +297,9 @@ def test_clipping_is_counted_per_channel_and_never_wraps(tmp_path: Path) -> None
 
 
 def test_floats_are_not_clipped(tmp_path: Path) -> None:
-    sink = convert(make(tmp_path / "a.wav", noise(100), subtype="FLOAT"), tmp_path / "out.wav", gain=3.0)
+    sink = convert(
+        make(tmp_path / "a.wav", noise(100), subtype="FLOAT"), tmp_path / "out.wav", gain=3.0
+    )
     assert sink.warnings == []
     assert np.abs(samples(tmp_path / "out.wav")).max() > 2
 
@@ -268,7 +307,9 @@ def test_floats_are_not_clipped(tmp_path: Path) -> None:
 def test_on_clip_error_says_where(tmp_path: Path) -> None:
     x = np.zeros((8000, 2))
     x[4000, 1] = 0.9
-    with pytest.raises(OutputError, match=r"clips at 0\.25 s, channel right \(peak \+5\.1") as caught:
+    with pytest.raises(
+        OutputError, match=r"clips at 0\.25 s, channel right \(peak \+5\.1"
+    ) as caught:
         convert(make(tmp_path / "a.wav", x), tmp_path / "out.wav", gain=2.0, on_clip="error")
     assert "gain:-5.3dB" in str(caught.value.hint)
 
@@ -336,7 +377,9 @@ def test_dither_noise_is_triangular() -> None:
     st.sampled_from(WAV_LIKE),
     st.integers(1, 5),
     st.integers(0, 20),
-    st.lists(st.tuples(st.sampled_from([b"note", b"iXML", b"odd "]), st.binary(max_size=9)), max_size=3),
+    st.lists(
+        st.tuples(st.sampled_from([b"note", b"iXML", b"odd "]), st.binary(max_size=9)), max_size=3
+    ),
     st.sampled_from(["WAV", "WAVEX", "RF64"]),
 )
 @settings(deadline=None)
@@ -344,16 +387,27 @@ def test_wav_headers_round_trip(
     subtype: str, channels: int, frames: int, chunks: list[tuple[bytes, bytes]], form: str
 ) -> None:
     header = wav.WavHeader(
-        format=form, subtype=subtype, rate=48000, channels=channels, chunks=tuple(wav.Chunk(*c) for c in chunks)
+        format=form,
+        subtype=subtype,
+        rate=48000,
+        channels=channels,
+        chunks=tuple(wav.Chunk(*c) for c in chunks),
     )
     size = frames * header.frame_bytes
     stream = io.BytesIO(wav.write_header(header, data_bytes=size) + bytes(size + (size & 1)))
     again = wav.read_header(stream, name="x")
-    assert (again.subtype, again.rate, again.channels, again.chunks) == (subtype, 48000, channels, header.chunks)
+    assert (again.subtype, again.rate, again.channels, again.chunks) == (
+        subtype,
+        48000,
+        channels,
+        header.chunks,
+    )
     assert again.format == form
     assert (again.data_bytes or 0) == size
     stream.seek(0)
-    if form != "RF64" or all(len(body) % 2 == 0 for _, body in chunks):  # libsndfile 1.2.2 misses the pad byte there
+    if form != "RF64" or all(
+        len(body) % 2 == 0 for _, body in chunks
+    ):  # libsndfile 1.2.2 misses the pad byte there
         assert sf.info(stream).frames == frames
 
 
@@ -433,7 +487,9 @@ def test_wav_on_a_pipe(size: int | None, tmp_path: Path) -> None:
     assert np.array_equal(samples(tmp_path / "out.wav"), x)
 
 
-@pytest.mark.parametrize(("container", "subtype"), [("FLAC", "PCM_24"), ("OGG", "VORBIS"), ("WAV", "ULAW")])
+@pytest.mark.parametrize(
+    ("container", "subtype"), [("FLAC", "PCM_24"), ("OGG", "VORBIS"), ("WAV", "ULAW")]
+)
 def test_other_formats_on_a_pipe_are_spooled(tmp_path: Path, container: str, subtype: str) -> None:
     path = make(tmp_path / "in", noise(5000), format=container, subtype=subtype)
     with pipe_from(path.read_bytes()) as pipe, open_audio(None, stdin=pipe) as source:
@@ -522,7 +578,10 @@ def test_a_closed_pipe_passes_through(tmp_path: Path) -> None:
         (b"RIFF\x24\0\0\0WAVE", "header ends before the samples"),
         (b"RIFF\x24\0\0\0WAVEdata\x04\0\0\0abcd", "no 'fmt ' chunk"),
         (b"RIFF\x24\0\0\0WAVEfmt \xf0\xff\xff\xff", "damaged at chunk"),
-        (b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x01\0" + bytes(14) + b"data\0\0\0\0", "0 channels at 0 Hz"),
+        (
+            b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x01\0" + bytes(14) + b"data\0\0\0\0",
+            "0 channels at 0 Hz",
+        ),
         (b"fLaC", "is not a sound file that can be read"),
         (b"OggS" + bytes(40), "is not a sound file that can be read"),
     ],
@@ -638,7 +697,13 @@ def test_appending_to_a_file_does_not_overwrite_it(tmp_path: Path) -> None:
 
 # Tags
 
-TAGS = {"title": "Tîtle", "artist": "An artist", "comment": "with [red]markup[/red]", "date": "2024", "album": "Album"}
+TAGS = {
+    "title": "Tîtle",
+    "artist": "An artist",
+    "comment": "with [red]markup[/red]",
+    "date": "2024",
+    "album": "Album",
+}
 
 
 @pytest.mark.parametrize(
@@ -651,7 +716,9 @@ def test_common_tags_are_kept_from_any_format_to_any(
     tmp_path: Path, container: str, subtype: str, target: str | None
 ) -> None:
     tags: dict[str, Any] = TAGS
-    path = make(tmp_path / "in", noise(2000), format=container, subtype=subtype, genre="Speech", **tags)
+    path = make(
+        tmp_path / "in", noise(2000), format=container, subtype=subtype, genre="Speech", **tags
+    )
     convert(path, tmp_path / "out", format=target)
     with sf.SoundFile(tmp_path / "out") as file:
         kept = file.copy_metadata()
@@ -660,8 +727,14 @@ def test_common_tags_are_kept_from_any_format_to_any(
 
 
 def test_wav_chunks_stay_byte_for_byte(tmp_path: Path) -> None:
-    chunks = [(b"bext", b"b" * 603), (b"iXML", b"<x/>"), (b"LIST", b"INFOIKEY\x04\0\0\0abc\0ISFT\x04\0\0\0me\0\0")]
-    body = b"".join(name + struct.pack("<I", len(b)) + b + b"\0" * (len(b) & 1) for name, b in chunks)
+    chunks = [
+        (b"bext", b"b" * 603),
+        (b"iXML", b"<x/>"),
+        (b"LIST", b"INFOIKEY\x04\0\0\0abc\0ISFT\x04\0\0\0me\0\0"),
+    ]
+    body = b"".join(
+        name + struct.pack("<I", len(b)) + b + b"\0" * (len(b) & 1) for name, b in chunks
+    )
     cue = b"cue \x04\0\0\0\0\0\0\0"
     plain = wav_bytes(noise(101, 1), subtype="PCM_U8")
     at = plain.index(b"data")
@@ -704,13 +777,19 @@ def flac_with(path: Path, x: Array, *blocks: tuple[int, bytes]) -> Path:
         audio = file.read()
     head = b"fLaC"
     for place, (kind, body) in enumerate([(0, info), *blocks]):
-        head += bytes([kind | (0x80 if place == len(blocks) else 0)]) + len(body).to_bytes(3, "big") + body
+        head += (
+            bytes([kind | (0x80 if place == len(blocks) else 0)])
+            + len(body).to_bytes(3, "big")
+            + body
+        )
     path.write_bytes(head + audio)
     return path
 
 
 def test_flac_keeps_every_comment_and_picture(tmp_path: Path) -> None:
-    comments = join_comments(b"someone", [b"TITLE=x", b"ISRC=ABC", b"MOOD=calm", b"MOOD=bright", b"SOFTWARE=mine"])
+    comments = join_comments(
+        b"someone", [b"TITLE=x", b"ISRC=ABC", b"MOOD=calm", b"MOOD=bright", b"SOFTWARE=mine"]
+    )
     picture = struct.pack(">8I", 3, 0, 0, 0, 0, 0, 0, 70000) + bytes(70000)
     path = flac_with(tmp_path / "a.flac", noise(1000), (4, comments), (6, picture))
     sink = convert(path, tmp_path / "out.flac")
@@ -754,7 +833,9 @@ def test_ogg_checksum_is_the_one_libogg_writes(tmp_path: Path) -> None:
 
 
 def test_mp3_keeps_its_id3_tags_exactly_and_wav_takes_them(tmp_path: Path) -> None:
-    path = make(tmp_path / "a.mp3", 0.2 * noise(30000), format="MP3", subtype="MPEG_LAYER_III", title="old")
+    path = make(
+        tmp_path / "a.mp3", 0.2 * noise(30000), format="MP3", subtype="MPEG_LAYER_III", title="old"
+    )
     frame = b"APIC" + struct.pack(">I", 5000) + b"\0\0" + bytes(5000)
     tag = b"ID3\x03\0\0" + bytes([0, 0, len(frame) >> 7, len(frame) & 127]) + frame
     data = path.read_bytes()
@@ -769,7 +850,14 @@ def test_mp3_keeps_its_id3_tags_exactly_and_wav_takes_them(tmp_path: Path) -> No
 
 
 def test_aiff_keeps_its_chunks(tmp_path: Path) -> None:
-    path = make(tmp_path / "a.aiff", noise(1001, 1), format="AIFF", subtype="PCM_24", title="T", software="S")
+    path = make(
+        tmp_path / "a.aiff",
+        noise(1001, 1),
+        format="AIFF",
+        subtype="PCM_24",
+        title="T",
+        software="S",
+    )
     extra = b"ANNO\x00\x00\x00\x05hello\0" + b"ID3 \x00\x00\x00\x04abcd"
     data = path.read_bytes() + extra
     path.write_bytes(data[:4] + (len(data) - 8).to_bytes(4, "big") + data[8:])
@@ -782,7 +870,9 @@ def test_aiff_keeps_its_chunks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("container", ["WAV", "RF64"])
 def test_a_wav_with_a_codec_keeps_its_chunks(tmp_path: Path, container: str) -> None:
-    path = make(tmp_path / "a", noise(2001, 1), format=container, subtype="ULAW", title="T", artist="A")
+    path = make(
+        tmp_path / "a", noise(2001, 1), format=container, subtype="ULAW", title="T", artist="A"
+    )
     convert(path, tmp_path / "out")
     assert np.array_equal(samples(path), samples(tmp_path / "out"))
     with open_audio(path) as old, open_audio(tmp_path / "out") as new:
@@ -816,15 +906,36 @@ def run(*command: str, data: bytes | None = None) -> bytes:
 @pytest.mark.peer
 @needs_sox
 @pytest.mark.parametrize("bits", ["8", "16", "24", "32"])
-def test_sox_writes_a_pipe_that_is_read_and_reads_one_that_is_written(tmp_path: Path, bits: str) -> None:
-    data = run("sox", "-D", "-n", "-b", bits, "-r", "8000", "-c", "2", "-t", "wav", "-", "synth", "0.5", "sine", "440")
+def test_sox_writes_a_pipe_that_is_read_and_reads_one_that_is_written(
+    tmp_path: Path, bits: str
+) -> None:
+    data = run(
+        "sox",
+        "-D",
+        "-n",
+        "-b",
+        bits,
+        "-r",
+        "8000",
+        "-c",
+        "2",
+        "-t",
+        "wav",
+        "-",
+        "synth",
+        "0.5",
+        "sine",
+        "440",
+    )
     with pipe_from(data) as pipe:
         source = open_audio(None, stdin=pipe)
         assert source.signal.shape == (None,)
         out = _OneWay()
         pour(source, cast("BinaryIO", out))
     assert source.warnings == []
-    back = run("sox", "-D", "-t", "wav", "-", "-t", "wav", str(tmp_path / "back.wav"), data=bytes(out.data))
+    back = run(
+        "sox", "-D", "-t", "wav", "-", "-t", "wav", str(tmp_path / "back.wav"), data=bytes(out.data)
+    )
     assert back == b""
     assert len(samples(tmp_path / "back.wav")) == 4000
     straight = tmp_path / "straight.wav"
@@ -835,7 +946,9 @@ def test_sox_writes_a_pipe_that_is_read_and_reads_one_that_is_written(tmp_path: 
 @pytest.mark.peer
 @needs_ffmpeg
 @pytest.mark.parametrize("coding", ["pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_u8"])
-def test_ffmpeg_writes_a_pipe_that_is_read_and_reads_one_that_is_written(tmp_path: Path, coding: str) -> None:
+def test_ffmpeg_writes_a_pipe_that_is_read_and_reads_one_that_is_written(
+    tmp_path: Path, coding: str
+) -> None:
     quiet = ("ffmpeg", "-v", "error", "-nostdin")
     tone = ("-f", "lavfi", "-i", "sine=440:r=8000:d=0.5", "-metadata", "title=Tone", "-ac", "2")
     data = run(*quiet, *tone, "-c:a", coding, "-f", "wav", "-")
@@ -860,5 +973,11 @@ def test_ffmpeg_reads_every_format_and_its_tags(tmp_path: Path, form: str) -> No
     quiet = ("ffmpeg", "-v", "error", "-nostdin", "-i", str(tmp_path / f"out.{form}"))
     assert abs(len(run(*quiet, "-f", "s16le", "-ar", "16000", "-")) // 4 - 16000) < 3000
     # ffmpeg keeps the comments of an Ogg with the stream, all others with the file.
-    tags = run(*quiet, *(("-map_metadata", "0:s:0") if form in ("ogg", "opus") else ()), "-f", "ffmetadata", "-")
+    tags = run(
+        *quiet,
+        *(("-map_metadata", "0:s:0") if form in ("ogg", "opus") else ()),
+        "-f",
+        "ffmetadata",
+        "-",
+    )
     assert b"title=a title" in tags.lower()

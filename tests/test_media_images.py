@@ -42,12 +42,25 @@ def noise(rows: int, columns: int, channels: int, dtype: str) -> Any:
     if dtype.startswith("f"):
         return RNG.normal(size=(rows, columns, channels)).astype(dtype)
     limits = np.iinfo(dtype)
-    return RNG.integers(limits.min, limits.max, (rows, columns, channels), dtype=dtype, endpoint=True)
+    return RNG.integers(
+        limits.min, limits.max, (rows, columns, channels), dtype=dtype, endpoint=True
+    )
 
 
-def save(path: Path, pixels: Any, interpretation: str, *, options: dict[str, Any] | None = None, **fields: Any) -> Path:
+def save(
+    path: Path,
+    pixels: Any,
+    interpretation: str,
+    *,
+    options: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Path:
     image = pyvips.Image.new_from_array(pixels).copy(interpretation=interpretation)
-    kinds = {bytes: pyvips.GValue.blob_type, str: pyvips.GValue.gstr_type, int: pyvips.GValue.gint_type}
+    kinds = {
+        bytes: pyvips.GValue.blob_type,
+        str: pyvips.GValue.gstr_type,
+        int: pyvips.GValue.gint_type,
+    }
     for name, value in fields.items():
         image.set_type(kinds[type(value)], name.replace("_", "-"), value)
     image.write_to_file(str(path), **(options or {}))
@@ -76,7 +89,9 @@ def run(
     chosen = ImageOptions(**options)
     stdin = io.BytesIO(source) if isinstance(source, bytes) else None
     image = open_image(None if isinstance(source, bytes) else source, stdin=stdin, options=chosen)
-    sink = ImageSink(target, like=image, signals=[signal(page.signal) for page in image.pages], format=format)
+    sink = ImageSink(
+        target, like=image, signals=[signal(page.signal) for page in image.pages], format=format
+    )
     with sink, ThreadPoolExecutor(2) as pool:
         for number, page in enumerate(image.pages):
             if number:
@@ -136,7 +151,9 @@ LOSSLESS = [
 
 @pytest.mark.usefixtures("small_strips")
 @pytest.mark.parametrize(("suffix", "dtype", "channels", "interpretation"), LOSSLESS)
-def test_identity_is_bit_exact(tmp_path: Path, suffix: str, dtype: str, channels: int, interpretation: str) -> None:
+def test_identity_is_bit_exact(
+    tmp_path: Path, suffix: str, dtype: str, channels: int, interpretation: str
+) -> None:
     a, b = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
     profile = {"srgb": "p3", "rgb16": "p3", "scrgb": "p3", "cmyk": "cmyk"}.get(interpretation)
     fields = {"icc_profile_data": PROFILES[profile]} if profile else {}
@@ -145,7 +162,11 @@ def test_identity_is_bit_exact(tmp_path: Path, suffix: str, dtype: str, channels
     assert bool(image.details.icc) == bool(profile)
     assert np.array_equal(load(a), load(b))
     one, two = pyvips.Image.new_from_file(str(a)), pyvips.Image.new_from_file(str(b))
-    assert (one.interpretation, one.format, one.bands) == (two.interpretation, two.format, two.bands)
+    assert (one.interpretation, one.format, one.bands) == (
+        two.interpretation,
+        two.format,
+        two.bands,
+    )
     assert (one.get_typeof("icc-profile-data") > 0) == (two.get_typeof("icc-profile-data") > 0)
     if one.get_typeof("icc-profile-data"):
         assert two.get("icc-profile-data") == one.get("icc-profile-data")
@@ -154,7 +175,9 @@ def test_identity_is_bit_exact(tmp_path: Path, suffix: str, dtype: str, channels
     assert image.pages[0].signal.shape == (37, 23)
 
 
-def test_identity_with_a_temporary_file_for_libvips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identity_with_a_temporary_file_for_libvips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(image_vips_writer, "_MOST_WAITING", 100)
     a = save(tmp_path / "a.tif", noise(300, 200, 3, "u2"), "rgb16")
     run(a, tmp_path / "b.tif")
@@ -165,7 +188,9 @@ def test_identity_with_a_temporary_file_for_libvips(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("channels", ["all", "rgb", "luma", "alpha"])
 @pytest.mark.parametrize(("dtype", "meaning"), [("u1", "srgb"), ("u2", "rgb16")])
 @pytest.mark.usefixtures("small_strips")
-def test_identity_of_every_selection(tmp_path: Path, channels: str, dtype: str, meaning: str, *, linear: bool) -> None:
+def test_identity_of_every_selection(
+    tmp_path: Path, channels: str, dtype: str, meaning: str, *, linear: bool
+) -> None:
     a = save(tmp_path / "a.png", noise(40, 30, 4, dtype), meaning)
     image, _ = run(a, tmp_path / "b.png", channels=channels, linear=linear)
     assert np.array_equal(load(a), load(tmp_path / "b.png"))
@@ -217,7 +242,12 @@ def test_what_rounds_into_the_range_is_not_clipped() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "wanted"),
-    [("clip", [0, 0, 100]), ("abs", [100, 0, 100]), ("offset", [28, 128, 228]), ("scale", [0, 128, 255])],
+    [
+        ("clip", [0, 0, 100]),
+        ("abs", [100, 0, 100]),
+        ("offset", [28, 128, 228]),
+        ("scale", [0, 128, 255]),
+    ],
 )
 def test_ranges(tmp_path: Path, rule: str, wanted: list[int]) -> None:
     a = save(tmp_path / "a.png", np.array([[[0]], [[100]], [[200]]], np.uint8), "b-w")
@@ -310,7 +340,9 @@ def test_selections_that_do_not_fit(tmp_path: Path) -> None:
     grey = save(tmp_path / "a.png", noise(4, 4, 1, "u1"), "b-w")
     with pytest.raises(RequestError, match="no opacity, only grey"):
         open_image(grey, options=ImageOptions(channels="alpha"))
-    assert open_image(grey, options=ImageOptions(channels="luma")).pages[0].signal.channels == ("grey",)
+    assert open_image(grey, options=ImageOptions(channels="luma")).pages[0].signal.channels == (
+        "grey",
+    )
     inks = save(tmp_path / "c.tif", noise(4, 4, 4, "u1"), "cmyk")
     with pytest.raises(RequestError, match="needs red, green and blue"):
         open_image(inks, options=ImageOptions(channels="luma"))
@@ -342,7 +374,10 @@ def test_png_keeps_text_and_colour_chunks(tmp_path: Path) -> None:
 
 
 def test_tiff_to_png_keeps_profile_exif_and_resolution(tmp_path: Path) -> None:
-    fields = {"icc_profile_data": PROFILE, "exif-ifd0-Artist": "me (me, ASCII, 3 components, 3 bytes)"}
+    fields = {
+        "icc_profile_data": PROFILE,
+        "exif-ifd0-Artist": "me (me, ASCII, 3 components, 3 bytes)",
+    }
     a = save(tmp_path / "a.jpg", noise(9, 9, 3, "u1"), "srgb", **fields)
     run(a, tmp_path / "b.png")
     made = pyvips.Image.new_from_file(str(tmp_path / "b.png"))
@@ -355,7 +390,9 @@ def test_tiff_to_png_keeps_profile_exif_and_resolution(tmp_path: Path) -> None:
     with (tmp_path / "c.tif").open("rb") as file:
         assert image_tiff.read_directory(file)[315].data == b"me\0"
     run(tmp_path / "c.tif", tmp_path / "d.jpg")
-    assert pyvips.Image.new_from_file(str(tmp_path / "d.jpg")).get("exif-ifd0-Artist").startswith("me")
+    assert (
+        pyvips.Image.new_from_file(str(tmp_path / "d.jpg")).get("exif-ifd0-Artist").startswith("me")
+    )
 
 
 def exif_block(order: str) -> bytes:
@@ -365,7 +402,9 @@ def exif_block(order: str) -> bytes:
         return struct.pack(order + "HHII", tag, kind, count, value)
 
     def directory(*entries: bytes) -> bytes:
-        return struct.pack(order + "H", len(entries)) + b"".join(entries) + struct.pack(order + "I", 0)
+        return (
+            struct.pack(order + "H", len(entries)) + b"".join(entries) + struct.pack(order + "I", 0)
+        )
 
     speed = struct.pack(order + "HHIHH", 34855, 3, 1, 400, 0)
     first = directory(entry(315, 2, 13, 50), entry(34665, 4, 1, 64), entry(34853, 4, 1, 102))
@@ -381,7 +420,14 @@ def exif_block(order: str) -> bytes:
 def test_tiff_keeps_exif(tmp_path: Path, order: str, pages: int, *, big: bool) -> None:
     pixels = noise(30, 12, 4, "u2")
     fields = {"page_height": 10} if pages == 3 else {}
-    a = save(tmp_path / "a.tif", pixels, "rgb16", options={"bigtiff": big}, icc_profile_data=PROFILE, **fields)
+    a = save(
+        tmp_path / "a.tif",
+        pixels,
+        "rgb16",
+        options={"bigtiff": big},
+        icc_profile_data=PROFILE,
+        **fields,
+    )
     block = exif_block(order)
     with a.open("r+b") as file:
         image_tiff.graft(file, block)
@@ -401,7 +447,11 @@ def test_tiff_keeps_exif(tmp_path: Path, order: str, pages: int, *, big: bool) -
         assert made.get("exif-ifd2-ISOSpeedRatings").startswith("400 ")
         assert made.get("exif-ifd3-GPSLatitude").startswith("48/1 8/1 3/2")
         run(a, tmp_path / "d.webp")
-        assert pyvips.Image.new_from_file(str(tmp_path / "d.webp")).get("exif-ifd2-ExposureTime").startswith("1/250")
+        assert (
+            pyvips.Image.new_from_file(str(tmp_path / "d.webp"))
+            .get("exif-ifd2-ExposureTime")
+            .startswith("1/250")
+        )
 
 
 @given(st.binary(max_size=120))
@@ -430,7 +480,9 @@ def test_refresh_turns_the_tag_and_blanks_the_thumbnail() -> None:
         return struct.pack("<HHII", tag, kind, 1, value)
 
     first = struct.pack("<H", 1) + entry(0x0112, 3, 6) + struct.pack("<I", 26)
-    second = struct.pack("<H", 2) + entry(0x0201, 4, 56) + entry(0x0202, 4, 4) + struct.pack("<I", 0)
+    second = (
+        struct.pack("<H", 2) + entry(0x0201, 4, 56) + entry(0x0202, 4, 4) + struct.pack("<I", 0)
+    )
     exif = b"II*\0" + struct.pack("<I", 8) + first + second + b"JPEG"
     wanted = exif.replace(entry(0x0112, 3, 6), entry(0x0112, 3, 1)).replace(b"JPEG", bytes(4))
     wanted = wanted[:22] + bytes(4) + wanted[26:]
@@ -451,7 +503,14 @@ def test_no_exif_is_made_up(tmp_path: Path) -> None:
 
 
 def test_formats() -> None:
-    names = {"a.PNG": "png", "b.jpeg": "jpeg", "c.tif": "tiff", "d.pgm": "ppm", "e.txt": None, "f": None}
+    names = {
+        "a.PNG": "png",
+        "b.jpeg": "jpeg",
+        "c.tif": "tiff",
+        "d.pgm": "ppm",
+        "e.txt": None,
+        "f": None,
+    }
     assert {name: format_of(Path(name)) for name in names} == names
     assert find_format("JPG").name == "jpeg"
     with pytest.raises(RequestError) as error:
@@ -491,7 +550,9 @@ def test_the_name_gives_the_format_of_a_temporary_path(tmp_path: Path) -> None:
     a = save(tmp_path / "a.png", noise(4, 4, 3, "u1"), "srgb")
     image = open_image(a, options=ImageOptions())
     page = image.pages[0]
-    with ImageSink(tmp_path / "3", like=image, signals=[page.signal], name=tmp_path / "b.tif") as sink:
+    with ImageSink(
+        tmp_path / "3", like=image, signals=[page.signal], name=tmp_path / "b.tif"
+    ) as sink:
         for strip in page.chunks():
             sink.write(sink.encode(page.decode(strip).x, np.arange(4)))
     assert (tmp_path / "3").read_bytes()[:2] == b"II"
@@ -539,7 +600,9 @@ def test_opacity_over_white_where_there_is_no_place_for_it(tmp_path: Path) -> No
         ("u4", 1, "b-w", "no unsigned 32-bit"),
     ],
 )
-def test_what_a_format_cannot_hold(tmp_path: Path, dtype: str, channels: int, meaning: str, text: str) -> None:
+def test_what_a_format_cannot_hold(
+    tmp_path: Path, dtype: str, channels: int, meaning: str, text: str
+) -> None:
     a = save(tmp_path / "a.tif", noise(4, 4, channels, dtype), meaning)
     with pytest.raises(RequestError, match=text):
         run(a, tmp_path / "b.png")
@@ -574,7 +637,9 @@ def test_fewer_channels_than_came(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("small_strips")
 @pytest.mark.parametrize("suffix", ["tif", "webp", "gif"])
 def test_every_page(tmp_path: Path, suffix: str) -> None:
-    pixels = np.repeat(np.array([10, 90, 170, 250], np.uint8), 25)[:, None, None] + np.zeros((100, 30, 3), np.uint8)
+    pixels = np.repeat(np.array([10, 90, 170, 250], np.uint8), 25)[:, None, None] + np.zeros(
+        (100, 30, 3), np.uint8
+    )
     options = {"lossless": True} if suffix == "webp" else {}
     a = save(tmp_path / f"a.{suffix}", pixels, "srgb", page_height=25, options=options)
     image, sink = run(a, tmp_path / f"b.{suffix}", lambda x: x)
@@ -683,7 +748,9 @@ def test_netpbm_spellings(data: bytes, wanted: list[Any]) -> None:
 )
 def test_bad_netpbm(data: bytes, text: str) -> None:
     with pytest.raises(InputError, match=text):
-        for strip in open_image(None, stdin=io.BytesIO(data), options=ImageOptions()).pages[0].chunks():
+        for strip in (
+            open_image(None, stdin=io.BytesIO(data), options=ImageOptions()).pages[0].chunks()
+        ):
             assert len(strip.pixels)
 
 
@@ -692,7 +759,9 @@ def test_bad_netpbm(data: bytes, text: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "gif", "webp"])
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.95])
-def test_cut_off_pictures_are_refused(tmp_path: Path, suffix: str, share: float, capfd: Any) -> None:
+def test_cut_off_pictures_are_refused(
+    tmp_path: Path, suffix: str, share: float, capfd: Any
+) -> None:
     data = save(tmp_path / f"a.{suffix}", noise(200, 150, 3, "u1"), "srgb").read_bytes()
     (tmp_path / f"b.{suffix}").write_bytes(data[: int(len(data) * share)])
     with pytest.raises(InputError) as error:
@@ -731,7 +800,10 @@ def test_a_full_disk(tmp_path: Path, suffix: str) -> None:
     a = save(tmp_path / "a.png", noise(300, 300, 3, "u1"), "srgb")
     with pytest.raises(OSError, match="No space left"):
         run(a, Path("/dev/full"), format=find_format(suffix).name)
-    with Path("/dev/full").open("wb", buffering=0) as stream, pytest.raises(OSError, match="No space left"):
+    with (
+        Path("/dev/full").open("wb", buffering=0) as stream,
+        pytest.raises(OSError, match="No space left"),
+    ):
         run(a, stream, format=find_format(suffix).name)
 
 
@@ -757,8 +829,12 @@ def test_no_pictures(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
-    head = image_png.SIGNATURE + image_png.chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 90_000, 8, 2, 0, 0, 0))
-    (tmp_path / "a.png").write_bytes(head + image_png.chunk(b"IDAT", b"") + image_png.chunk(b"IEND", b""))
+    head = image_png.SIGNATURE + image_png.chunk(
+        b"IHDR", struct.pack(">IIBBBBB", 100_000, 90_000, 8, 2, 0, 0, 0)
+    )
+    (tmp_path / "a.png").write_bytes(
+        head + image_png.chunk(b"IDAT", b"") + image_png.chunk(b"IEND", b"")
+    )
     with pytest.raises(InputError, match=r"9000000000 pixels \(100000x90000\)") as error:
         open_image(tmp_path / "a.png", options=ImageOptions())
     assert "--max-pixels 9000000000" in str(error.value.hint)
@@ -769,7 +845,9 @@ def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
         open_image(None, stdin=io.BytesIO(b"P5 100000 100000 255\n"), options=ImageOptions())
 
 
-@pytest.mark.parametrize("name", ["a[1].png", "b.png[page=2]", "c d.png", "[x].png", "-.png", "d\n.png"])
+@pytest.mark.parametrize(
+    "name", ["a[1].png", "b.png[page=2]", "c d.png", "[x].png", "-.png", "d\n.png"]
+)
 def test_names_are_names(tmp_path: Path, name: str) -> None:
     a = save(tmp_path / "a.png", noise(4, 4, 3, "u1"), "srgb")
     a.rename(tmp_path / name)
@@ -778,7 +856,9 @@ def test_names_are_names(tmp_path: Path, name: str) -> None:
     assert np.array_equal(next(iter(image.pages[0].chunks())).pixels.shape, (4, 4, 3))
 
 
-def test_a_pipe_too_large_to_hold_goes_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_too_large_to_hold_goes_to_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import convcli.media.images.source
 
     monkeypatch.setattr(convcli.media.images.source, "_HELD", 100)
@@ -790,8 +870,16 @@ def test_a_pipe_too_large_to_hold_goes_to_disk(tmp_path: Path, monkeypatch: pyte
 # PNG, packed in pieces.
 
 
-@given(st.integers(1, 9), st.integers(1, 12), st.sampled_from([1, 2, 3, 4]), st.sampled_from(["u1", "u2"]), st.data())
-def test_png_of_any_cuts_is_a_png(rows: int, columns: int, channels: int, dtype: str, data: Any) -> None:
+@given(
+    st.integers(1, 9),
+    st.integers(1, 12),
+    st.sampled_from([1, 2, 3, 4]),
+    st.sampled_from(["u1", "u2"]),
+    st.data(),
+)
+def test_png_of_any_cuts_is_a_png(
+    rows: int, columns: int, channels: int, dtype: str, data: Any
+) -> None:
     pixels = noise(rows, columns, channels, dtype)
     cuts = sorted({0, rows, *data.draw(st.lists(st.integers(0, rows)))})
     file = io.BytesIO()
@@ -832,7 +920,9 @@ def test_an_animated_png_says_that_one_picture_is_read(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_page_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
-    image = open_image(save(tmp_path / "a.png", noise(4, 4, 1, "u1"), "b-w"), options=ImageOptions())
+    image = open_image(
+        save(tmp_path / "a.png", noise(4, 4, 1, "u1"), "b-w"), options=ImageOptions()
+    )
     sink = ImageSink(tmp_path / "b.png", like=image, signals=[image.pages[0].signal])
     with pytest.raises(ValueError, match="4 rows, 0 were written"):
         sink.close()
@@ -845,5 +935,8 @@ def test_the_import_waits_for_a_picture() -> None:
 
     program = "import sys, convcli.media.images.source, convcli.media.images.sink; print('pyvips' in sys.modules)"
     assert (
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        ).stdout
+        == "False\n"
     )

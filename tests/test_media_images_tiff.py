@@ -43,7 +43,9 @@ def noise(rows: int, columns: int, channels: int, dtype: str) -> Any:
     if dtype.startswith("f"):
         return RNG.normal(size=(rows, columns, channels)).astype(dtype)
     limits = np.iinfo(dtype)
-    return RNG.integers(limits.min, limits.max, (rows, columns, channels), dtype=dtype, endpoint=True)
+    return RNG.integers(
+        limits.min, limits.max, (rows, columns, channels), dtype=dtype, endpoint=True
+    )
 
 
 def load(path: Path, **options: Any) -> Any:
@@ -99,7 +101,9 @@ def test_written_as_libvips_writes_it(  # noqa: PLR0917 -- a table
     pages: int,
     unit: str | None,
 ) -> None:
-    image = pyvips.Image.new_from_array(noise(300, 12, channels, dtype)).copy(interpretation=meaning, xres=7, yres=5)
+    image = pyvips.Image.new_from_array(noise(300, 12, channels, dtype)).copy(
+        interpretation=meaning, xres=7, yres=5
+    )
     values = pyvips.GValue
     if meaning in ("srgb", "rgb16"):
         image.set_type(values.blob_type, "icc-profile-data", PROFILE)
@@ -110,7 +114,12 @@ def test_written_as_libvips_writes_it(  # noqa: PLR0917 -- a table
     a, b, c = (tmp_path / name for name in ("a.tif", "b.tif", "c.tif"))
     image.tiffsave(str(a), **({"resunit": {"in": "inch", "cm": "cm"}[unit]} if unit else {}))
     with a.open("r+b") as file:  # an author, which libvips does not know
-        block = b"II*\0" + struct.pack("<I", 8) + struct.pack("<HHHIII", 1, 315, 2, 5, 26, 0) + b"Jane\0"
+        block = (
+            b"II*\0"
+            + struct.pack("<I", 8)
+            + struct.pack("<HHHIII", 1, 315, 2, 5, 26, 0)
+            + b"Jane\0"
+        )
         tiff.graft(file, block)
     copy(a, b)
     monkeypatch.setattr(writers, "is_plain", lambda _: False)
@@ -151,7 +160,12 @@ def test_four_gigabytes_and_more() -> None:
             return len(data)
 
     layout = Layout(
-        rows=70_000, columns=30_000, dtype=np.dtype("u1"), interpretation="srgb", channels=("R", "G", "B"), alpha=None
+        rows=70_000,
+        columns=30_000,
+        dtype=np.dtype("u1"),
+        interpretation="srgb",
+        channels=("R", "G", "B"),
+        alpha=None,
     )
     counted = Counted()
     TiffWriter(counted, [({}, layout)]).start()
@@ -160,7 +174,9 @@ def test_four_gigabytes_and_more() -> None:
     assert fields[256].values == (30_000,)
     assert fields[257].values == (70_000,)
     assert sum(fields[279].values) == layout.stored_bytes
-    assert fields[273].values[-1] + fields[279].values[-1] == len(counted.head) + layout.stored_bytes
+    assert (
+        fields[273].values[-1] + fields[279].values[-1] == len(counted.head) + layout.stored_bytes
+    )
     small = Counted()
     TiffWriter(small, [({}, replace(layout, rows=40_000))]).start()
     assert small.head.startswith(b"II*\0")
@@ -175,7 +191,8 @@ def scattered(path: Path, pixels: Any, order: str, strip: int, *, big: bool = Fa
     shape = tiff.Shape(order, big=big)
     bits = 8 * pixels.dtype.itemsize
     parts = [
-        pixels[row : row + strip].astype(pixels.dtype.newbyteorder(order)).tobytes() for row in range(0, rows, strip)
+        pixels[row : row + strip].astype(pixels.dtype.newbyteorder(order)).tobytes()
+        for row in range(0, rows, strip)
     ]
     offsets, body, place = [], b"", 4096
     for part in reversed(parts):
@@ -201,9 +218,13 @@ def scattered(path: Path, pixels: Any, order: str, strip: int, *, big: bool = Fa
         284: short(1),
     }
     head = {"<": b"II", ">": b"MM"}[order] + (
-        struct.pack(order + "HHHQ", 43, 8, 0, 16) if big else struct.pack(order + "HI", 42, 16) + bytes(8)
+        struct.pack(order + "HHHQ", 43, 8, 0, 16)
+        if big
+        else struct.pack(order + "HI", 42, 16) + bytes(8)
     )
-    path.write_bytes((head + tiff.build(fields, shape, place=16, link=0)).ljust(place, b"\0") + body)
+    path.write_bytes(
+        (head + tiff.build(fields, shape, place=16, link=0)).ljust(place, b"\0") + body
+    )
     return path
 
 
@@ -219,7 +240,13 @@ def strips(reader: Any, page: int = 0) -> Any:
 @pytest.mark.parametrize("strip", [1, 7, 16, 50])
 @pytest.mark.parametrize(("order", "big"), [("<", False), (">", False), (">", True)])
 def test_strips_wherever_they_stand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, strip: int, dtype: str, *, big: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    order: str,
+    strip: int,
+    dtype: str,
+    *,
+    big: bool,
 ) -> None:
     monkeypatch.setattr(image_layout, "STRIP_BYTES", 1000)
     monkeypatch.setattr(image_layout, "STRIP_ROWS", 1)
@@ -272,7 +299,9 @@ def test_a_file_that_is_cut_off_is_left_to_libvips(tmp_path: Path) -> None:
 def test_every_type_gets_through_to_libvips(tmp_path: Path, dtype: str, channels: int) -> None:
     """libvips reads no TIFF of float64, but its own format holds it."""
     pixels = noise(150, 7, channels, dtype)
-    pyvips.Image.new_from_array(pixels).copy(interpretation="multiband").write_to_file(str(tmp_path / "a.v"))
+    pyvips.Image.new_from_array(pixels).copy(interpretation="multiband").write_to_file(
+        str(tmp_path / "a.v")
+    )
     copy(tmp_path / "a.v", tmp_path / "b.v")
     assert np.array_equal(load(tmp_path / "b.v"), pixels)
     assert load(tmp_path / "b.v").dtype == pixels.dtype
@@ -349,7 +378,9 @@ def test_a_device_that_is_full(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
     a = tmp_path / "a.png"
-    pyvips.Image.new_from_array(noise(300, 200, 3, "u1")).copy(interpretation="srgb").pngsave(str(a))
+    pyvips.Image.new_from_array(noise(300, 200, 3, "u1")).copy(interpretation="srgb").pngsave(
+        str(a)
+    )
     image = open_image(a, options=ImageOptions())
     page = image.pages[0]
     with (
@@ -390,10 +421,16 @@ def test_at_most_one_sample_in_10000_differs_from_float64(
     """Whole numbers out of the program against the float64 answer rounded: no more than 1 off, and that seldom."""
     pixels = noise(420, 400, 3, f"u{bits // 8}")
     a, b = tmp_path / "a.tif", tmp_path / "b.tif"
-    pyvips.Image.new_from_array(pixels).copy(interpretation="srgb" if bits == 8 else "rgb16").tiffsave(str(a))
+    pyvips.Image.new_from_array(pixels).copy(
+        interpretation="srgb" if bits == 8 else "rgb16"
+    ).tiffsave(str(a))
     assert program.run("image", "-q", steps, "a.tif", "-o", "b.tif", cwd=tmp_path).code == 0
     wanted = np.stack(
-        [convcli.apply(steps, pixels[..., c].astype(np.float64), axes=2, edge="edge") for c in range(3)], 2
+        [
+            convcli.apply(steps, pixels[..., c].astype(np.float64), axes=2, edge="edge")
+            for c in range(3)
+        ],
+        2,
     )
     wanted = np.clip(np.rint(wanted), 0, 2**bits - 1).astype(np.int64)
     off = np.abs(load(b).astype(np.int64) - wanted)
@@ -405,16 +442,22 @@ def test_at_most_one_sample_in_10000_differs_from_float64(
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4, 7])
-@pytest.mark.parametrize(("dtype", "floating"), [("u1", "f4"), ("u1", "f8"), ("u2", "f4"), ("u2", "f8")])
+@pytest.mark.parametrize(
+    ("dtype", "floating"), [("u1", "f4"), ("u1", "f8"), ("u2", "f4"), ("u2", "f8")]
+)
 def test_large_strips_are_rounded_and_counted_like_small_ones(
     monkeypatch: pytest.MonkeyPatch, dtype: str, floating: str, channels: int
 ) -> None:
     held = levels.Levels(np.dtype(dtype))
-    values = (RNG.integers(-3, int(held.high) * 4, (60, 50, channels)) / 2 - held.high / 2).astype(floating)
+    values = (RNG.integers(-3, int(held.high) * 4, (60, 50, channels)) / 2 - held.high / 2).astype(
+        floating
+    )
     values[0, :4, 0] = held.high + 0.5, held.high + 0.49, -0.5, -0.51
     inner = np.clip(values, -0.5, held.high + 0.25)
     cases = [values, values[3:-3, 5:-5], inner, np.clip(values, 1, held.high - 1)]
-    cases += [np.where(values == values.max(), odd, values) for odd in (1e12, -1e12, np.inf, -np.inf)]
+    cases += [
+        np.where(values == values.max(), odd, values) for odd in (1e12, -1e12, np.inf, -np.inf)
+    ]
     for case in cases:
         monkeypatch.setattr(levels, "_MANY", 1 << 40)
         small = levels.quantise(case, held, row=0)
@@ -444,7 +487,12 @@ finally:
 def peak(folder: Path, rows: int, suffix: str) -> float:
     """Peak memory in MB of a run on a black picture of 2000 columns."""
     layout = Layout(
-        rows=rows, columns=2000, dtype=np.dtype("u1"), interpretation="srgb", channels=("R", "G", "B"), alpha=None
+        rows=rows,
+        columns=2000,
+        dtype=np.dtype("u1"),
+        interpretation="srgb",
+        channels=("R", "G", "B"),
+        alpha=None,
     )
     black = pyvips.Image.black(1, 1, bands=3).copy(interpretation="srgb")
     fields = tiff.read_directory(io.BytesIO(black.tiffsave_buffer()))
@@ -452,7 +500,9 @@ def peak(folder: Path, rows: int, suffix: str) -> float:
         TiffWriter(file, [(fields, layout)]).start()
         file.truncate(file.tell() + layout.stored_bytes)
     words = ["image", "-q", "box:3", "a.tif", "--threads", "2", "--force", "-o", f"b{suffix}"]
-    ended = subprocess.run([sys.executable, "-c", PEAK, *words], cwd=folder, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", PEAK, *words], cwd=folder, capture_output=True, text=True, check=True
+    )
     (folder / f"b{suffix}").unlink()
     return int(ended.stdout.split()[1]) / 1024
 

@@ -90,12 +90,20 @@ class TestRewriting:
         assert filtered(data, None, columns=("x", "y")) == data
 
     def test_columns_in_any_order(self) -> None:
-        assert filtered(b"a,b,c\n1,x,3\n", lambda x: x * [10, 100], columns=("c", "a")) == b"a,b,c\n100,x,30\n"
+        assert (
+            filtered(b"a,b,c\n1,x,3\n", lambda x: x * [10, 100], columns=("c", "a"))
+            == b"a,b,c\n100,x,30\n"
+        )
 
     def test_missing_cells(self) -> None:
-        got = filtered(b"x,y\n1,q\nNA,q\n,q\n4,q\n", lambda x: np.where(x == 4, np.nan, x), columns=("x",))
+        got = filtered(
+            b"x,y\n1,q\nNA,q\n,q\n4,q\n", lambda x: np.where(x == 4, np.nan, x), columns=("x",)
+        )
         assert got == b"x,y\n1,q\nNA,q\n,q\n,q\n"
-        assert filtered(b"x,y\nNA,q\n1,q\n", lambda x: np.nan_to_num(x, nan=7), columns=("x",)) == b"x,y\n7,q\n1,q\n"
+        assert (
+            filtered(b"x,y\nNA,q\n1,q\n", lambda x: np.nan_to_num(x, nan=7), columns=("x",))
+            == b"x,y\n7,q\n1,q\n"
+        )
 
     def test_blank_line_in_a_single_column_is_a_missing_cell(self) -> None:
         assert filtered(b"x\n1\n\n3\n") == b"x\n2\n\n4\n"
@@ -103,10 +111,15 @@ class TestRewriting:
 
     def test_append(self) -> None:
         data = b'"Close",n\r\n1,a\r\n2,b\n3,c'
-        assert filtered(data, append=True, suffix="sma20") == b'"Close",n,"Close_sma20"\r\n1,a,2\r\n2,b,3\n3,c,4'
+        assert (
+            filtered(data, append=True, suffix="sma20")
+            == b'"Close",n,"Close_sma20"\r\n1,a,2\r\n2,b,3\n3,c,4'
+        )
         assert filtered(b"a,b\n1,2\n", append=True) == b"a,b,a_new,b_new\n1,2,2,3\n"
         assert filtered(b"a,b\n1.50,2\n", None, append=True) == b"a,b,a_new,b_new\n1.50,2,1.50,2\n"
-        assert filtered(b"a;b\n1;2\n", append=True, suffix="x;y") == b'a;b;"a_x;y";"b_x;y"\n1;2;2;3\n'
+        assert (
+            filtered(b"a;b\n1;2\n", append=True, suffix="x;y") == b'a;b;"a_x;y";"b_x;y"\n1;2;2;3\n'
+        )
 
     def test_append_puts_nothing_for_missing(self) -> None:
         assert filtered(b"a,b\nNA,x\n", append=True, columns=("a",)) == b"a,b,a_new\nNA,x,\n"
@@ -131,7 +144,9 @@ class TestRewriting:
     def test_decimal_comma(self) -> None:
         assert filtered(b"x;y\n1,5;a\n2;b\n", decimal=",", columns=("x",)) == b"x;y\n2,5;a\n3;b\n"
         assert filtered(b"x\n1,5\n", decimal=",") == b"x\n2,5\n"
-        quoted = filtered(b'x,y\n"1,5",a\n2,b\n', lambda x: x / 2, decimal=",", columns=("x",), delimiter=",")
+        quoted = filtered(
+            b'x,y\n"1,5",a\n2,b\n', lambda x: x / 2, decimal=",", columns=("x",), delimiter=","
+        )
         assert quoted == b'x,y\n"0,75",a\n1,b\n'
         bare = filtered(b"x,y\n3,a\n", lambda x: x / 2, decimal=",", columns=("x",), append=True)
         assert bare == b'x,y,x_new\n3,a,"1,5"\n'
@@ -143,16 +158,26 @@ class TestRewriting:
 
     def test_without_header(self) -> None:
         assert filtered(b"a,1\nb,2\n", header=False) == b"a,2\nb,3\n"
-        assert filtered(b"\xef\xbb\xbf1,1\n2,2\n", header=False, columns=("2",)) == b"\xef\xbb\xbf1,2\n2,3\n"
+        assert (
+            filtered(b"\xef\xbb\xbf1,1\n2,2\n", header=False, columns=("2",))
+            == b"\xef\xbb\xbf1,2\n2,3\n"
+        )
         assert filtered(b"1,1\n", header=False, append=True, columns=("2",)) == b"1,1,2\n"
 
     def test_stray_quotes_are_characters(self) -> None:
         data = b'x,y\n1,5" pipe\n2,a "b" c\n3,"q"r"\n4,"""\n'
-        with pytest.raises(InputError, match=r"line 5: the quoted cell that opens here is never closed"):
+        with pytest.raises(
+            InputError, match=r"line 5: the quoted cell that opens here is never closed"
+        ):
             filtered(data, columns=("x",))
-        assert filtered(data.replace(b'4,"""\n', b""), columns=("x",)) == b'x,y\n2,5" pipe\n3,a "b" c\n4,"q"r"\n'
+        assert (
+            filtered(data.replace(b'4,"""\n', b""), columns=("x",))
+            == b'x,y\n2,5" pipe\n3,a "b" c\n4,"q"r"\n'
+        )
 
-    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252", "shift-jis"])
+    @pytest.mark.parametrize(
+        "encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252", "shift-jis"]
+    )
     def test_encodings(self, encoding: str) -> None:
         name = "\u30bd" if encoding == "shift-jis" else "Größe"
         data = f"{name},y\r\n1,{name}\r\n".encode(encoding)
@@ -162,9 +187,9 @@ class TestRewriting:
         assert filtered("x\n1\n".encode("utf-16")) == "x\n2\n".encode("utf-16")
 
     def test_unknown_bytes_pass(self) -> None:
-        assert filtered(b"Gr\xf6\xdfe,y\n1,\xff\n", columns=(b"Gr\xf6\xdfe".decode("utf-8", "surrogateescape"),)) == (
-            b"Gr\xf6\xdfe,y\n2,\xff\n"
-        )
+        assert filtered(
+            b"Gr\xf6\xdfe,y\n1,\xff\n", columns=(b"Gr\xf6\xdfe".decode("utf-8", "surrogateescape"),)
+        ) == (b"Gr\xf6\xdfe,y\n2,\xff\n")
 
 
 NUMBERS = st.one_of(
@@ -185,7 +210,10 @@ class TestNumbers:
         assert [listed[i] for i in places.tolist()] == small
         assert [float(text) for text in small] == values
         for value, cell in zip(values, small, strict=True):
-            assert (b"e" in cell) == (abs(value) >= 1e16 or 0 < abs(value) < 1e-6) or cell in (b"inf", b"-inf")
+            assert (b"e" in cell) == (abs(value) >= 1e16 or 0 < abs(value) < 1e-6) or cell in (
+                b"inf",
+                b"-inf",
+            )
             assert not cell.endswith(b".0")
 
     @given(st.lists(NUMBERS, min_size=1, max_size=30), st.integers(0, 8))
@@ -197,8 +225,38 @@ class TestNumbers:
         assert [listed[i] for i in places.tolist()] == small
         assert small == [numerals.write_number(v, decimals=decimals, decimal=",") for v in values]
 
-    CELLS = ("1e5", "+3", ".5", "5.", "-0", "1E-3", "inf", "-Infinity", "", "NaN", "na", "NULL", "N/A", "-nan", "1e400")
-    BAD = ("1_000", "1,000", "abc", "0x1A", "1e", ".", "-", "--1", "1 2", "1d5", "\u0661", "1.2.3", "nan(1)")
+    CELLS = (
+        "1e5",
+        "+3",
+        ".5",
+        "5.",
+        "-0",
+        "1E-3",
+        "inf",
+        "-Infinity",
+        "",
+        "NaN",
+        "na",
+        "NULL",
+        "N/A",
+        "-nan",
+        "1e400",
+    )
+    BAD = (
+        "1_000",
+        "1,000",
+        "abc",
+        "0x1A",
+        "1e",
+        ".",
+        "-",
+        "--1",
+        "1 2",
+        "1d5",
+        "\u0661",
+        "1.2.3",
+        "nan(1)",
+    )
 
     @pytest.mark.usefixtures("route")
     def test_what_a_number_is(self) -> None:
@@ -215,7 +273,10 @@ class TestNumbers:
         data = f'x;y\n1;"a\nb"\n\n2;q\n{bad};q\n'.encode()
         with pytest.raises(InputError) as caught:
             filtered(data, columns=("x",), delimiter=";")
-        assert caught.value.message == f"standard input, line 6, column x: expected a number, got {bad!r}"
+        assert (
+            caught.value.message
+            == f"standard input, line 6, column x: expected a number, got {bad!r}"
+        )
         assert caught.value.hint
 
     @pytest.mark.usefixtures("route")
@@ -226,12 +287,16 @@ class TestNumbers:
             ("1,000.5", ".", "thousands"),
         ):
             with pytest.raises(InputError) as caught:
-                filtered(f"x;y\n{cell};q\n".encode(), columns=("x",), delimiter=";", decimal=decimal)
+                filtered(
+                    f"x;y\n{cell};q\n".encode(), columns=("x",), delimiter=";", decimal=decimal
+                )
             assert hint in str(caught.value.hint)
 
 
 CELL = st.one_of(
-    st.sampled_from(["", "a", "NA", "TRUE", "007", "1.0500", "é", "x\r\ny", 'say "hi"', ",;", '""', "\n", " "]),
+    st.sampled_from(
+        ["", "a", "NA", "TRUE", "007", "1.0500", "é", "x\r\ny", 'say "hi"', ",;", '""', "\n", " "]
+    ),
     st.text(alphabet='ab,;"\n\r ', max_size=6),
 )
 
@@ -244,7 +309,9 @@ def written(cell: str, *, force: bool) -> str:
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[bytes, bytes, int]:
     """A table with one column of whole numbers `n`, the same with each number plus 1, and the number of rows."""
-    ends = draw(st.sampled_from([("\n",), ("\r\n",), ("\n", "\r\n"), ("\n", "\n\n"), ("\r\n", "\r\n\r\n")]))
+    ends = draw(
+        st.sampled_from([("\n",), ("\r\n",), ("\n", "\r\n"), ("\n", "\n\n"), ("\r\n", "\r\n\r\n")])
+    )
     row = st.tuples(CELL, st.integers(-50, 50), CELL)
     rows = draw(st.lists(row, max_size=12))
     before, after = ["l,n,r\n"], ["l,n,r\n"]
@@ -253,7 +320,9 @@ def tables(draw: st.DrawFn) -> tuple[bytes, bytes, int]:
         end = draw(st.sampled_from(ends))
         for texts, value in ((before, number), (after, number + 1)):
             cells = (left, str(value), right)
-            texts.append(",".join(written(c, force=f) for c, f in zip(cells, quotes, strict=True)) + end)
+            texts.append(
+                ",".join(written(c, force=f) for c, f in zip(cells, quotes, strict=True)) + end
+            )
     unended = draw(st.booleans())
     if rows and unended:
         before[-1], after[-1] = before[-1].rstrip("\r\n"), after[-1].rstrip("\r\n")
@@ -270,7 +339,12 @@ class TestCuts:
             patch.setattr(text, "BLOCK_BYTES", block)
             patch.setattr(numerals, "COLUMNAR", columnar)
             patch.setattr(numerals, "COLUMNAR_LOADED", columnar)
-            assert filtered(before, stream=Dripping(before, block), columns=("n",), follow=bool(follow)) == after
+            assert (
+                filtered(
+                    before, stream=Dripping(before, block), columns=("n",), follow=bool(follow)
+                )
+                == after
+            )
             source = source_of(before, stream=Dripping(before, block), columns=("n",))
             assert sum(len(source.decode(raw).x) for raw in source.chunks()) == rows
 
@@ -293,13 +367,20 @@ class TestCuts:
             elif not inside:
                 start = sign in ",\n"
         marks = delimited.quote_marks(data, b",\n")
-        parity = [int(np.searchsorted(marks, i)) % 2 for i, sign in enumerate(text) if sign in ",\n"]
-        assert parity == [sum(m < i for m in want) % 2 for i, sign in enumerate(text) if sign in ",\n"]
+        parity = [
+            int(np.searchsorted(marks, i)) % 2 for i, sign in enumerate(text) if sign in ",\n"
+        ]
+        assert parity == [
+            sum(m < i for m in want) % 2 for i, sign in enumerate(text) if sign in ",\n"
+        ]
 
     def test_a_line_longer_than_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
         long = b'"' + b"\n" * 5000 + b"y" * 50_000 + b'"'
-        assert filtered(b"x,y\n1," + long + b"\n2,b\n", columns=("x",)) == b"x,y\n2," + long + b"\n3,b\n"
+        assert (
+            filtered(b"x,y\n1," + long + b"\n2,b\n", columns=("x",))
+            == b"x,y\n2," + long + b"\n3,b\n"
+        )
 
     def test_an_endless_line_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
@@ -319,7 +400,9 @@ class TestColumns:
         rows = b"".join(b",x%d\n" % i for i in range(100)) + b"100,7\n"
         source = source_of(b"a,b\n" + rows)
         assert source.signal.channels == ("a",)
-        with pytest.raises(InputError, match="line 3, column a: expected a number, got 'x'") as caught:
+        with pytest.raises(
+            InputError, match="line 3, column a: expected a number, got 'x'"
+        ) as caught:
             filtered(b"a,b\n1,y\nx,y\n")
         assert "-c names the columns to filter" in str(caught.value.hint)
 
@@ -408,9 +491,14 @@ class TestStreaming:
         with pytest.raises(InputError, match="read only once"):
             list(source.chunks())
 
-    def test_texts_are_let_go_as_rows_are_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_texts_are_let_go_as_rows_are_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
-        source, out = open_table(self.make(tmp_path), options=TableOptions(columns=("x",))), io.BytesIO()
+        source, out = (
+            open_table(self.make(tmp_path), options=TableOptions(columns=("x",))),
+            io.BytesIO(),
+        )
         with TableSink(out, source=source) as sink:
             first = 0
             for raw in source.chunks():
@@ -422,11 +510,16 @@ class TestStreaming:
                 assert len(sink._document._passages) < 4
         assert out.getvalue().splitlines()[1:] == [b"%d,%d" % (i, 2 * i) for i in range(first - 30)]
 
-    def test_texts_of_a_file_are_read_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_texts_of_a_file_are_read_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Outputs that come long after their inputs do not hold the whole file in memory."""
         monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
         monkeypatch.setattr(splicing, "MAX_HELD", 3000)
-        source, out = open_table(self.make(tmp_path), options=TableOptions(columns=("x",))), io.BytesIO()
+        source, out = (
+            open_table(self.make(tmp_path), options=TableOptions(columns=("x",))),
+            io.BytesIO(),
+        )
         with TableSink(out, source=source) as sink:
             for _ in range(2):
                 for raw in source.chunks():
@@ -454,7 +547,9 @@ class TestStreaming:
         )
         command = [sys.executable, "-c", script]
         root = Path(__file__).parents[1]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root) as process:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root
+        ) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write(b"x,y\n1,2\n")

@@ -69,8 +69,12 @@ class TestNumbers:
         assert error_of(["0,1", "1,1", "3,1", "4,1"]) == (
             "standard input, line 4, column t: expected the time 2 after 1, got 3"
         )
-        assert "line 4, column t: expected the time 2 after 1, got 1" in error_of(["0,1", "1,1", "1,1", "2,1"])
-        assert "line 3, column t: expected the time 4 after 3, got 2" in error_of(["3,1", "2,1", "1,1"])
+        assert "line 4, column t: expected the time 2 after 1, got 1" in error_of(
+            ["0,1", "1,1", "1,1", "2,1"]
+        )
+        assert "line 3, column t: expected the time 4 after 3, got 2" in error_of(
+            ["3,1", "2,1", "1,1"]
+        )
 
     @pytest.mark.parametrize("cell", ["", "NaN", "x", "inf"])
     def test_no_time(self, cell: str) -> None:
@@ -88,11 +92,19 @@ class TestDates:
             (["20240227", "20240228", "20240229", "20240301"], 1 / DAY, DAY),
             (["2024-01-02 10:00", "2024-01-02 11:00", "2024-01-02 12:00"], 1 / 3600, 3600),
             (["2024-01-02T10:00:00.00", "2024-01-02T10:00:00.25", "2024-01-02T10:00:00.50"], 4, 1),
-            (["2024-01-02T10:00:00Z", "2024-01-02T12:00:00+01:00", "2024-01-02T12:00:00Z"], 1 / 3600, 3600),
+            (
+                ["2024-01-02T10:00:00Z", "2024-01-02T12:00:00+01:00", "2024-01-02T12:00:00Z"],
+                1 / 3600,
+                3600,
+            ),
             (["Jan 1 2000", "Feb 1 2000", "Mar 1 2000"], 1 / (30.436875 * DAY), DAY),
             (["31/01/2024", "01/02/2024", "02/02/2024"], 1 / DAY, DAY),
             (["01/02/2024", "02/02/2024", "03/02/2024"], 1 / (30.436875 * DAY), DAY),
-            ([f"{1 + i % 12:02}/01/{2000 + i // 12}" for i in range(30)], 1 / (30.436875 * DAY), DAY),
+            (
+                [f"{1 + i % 12:02}/01/{2000 + i // 12}" for i in range(30)],
+                1 / (30.436875 * DAY),
+                DAY,
+            ),
             ([f"{1 + i:02}/02/2000" for i in range(29)], 1 / DAY, DAY),
             (["1/2/2024", "1/3/2024", "1/4/2024"], 1 / DAY, DAY),
         ],
@@ -121,16 +133,25 @@ class TestDates:
         ],
     )
     @pytest.mark.parametrize("rows", [3, 40])
-    def test_calendars(self, calendar: str, days: float, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_calendars(
+        self, calendar: str, days: float, rows: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(text, "BLOCK_BYTES", 130)
-        times = pd.date_range("2023-11-01", periods=rows, freq=calendar).strftime("%Y-%m-%d %H:%M:%S").tolist()
+        times = (
+            pd.date_range("2023-11-01", periods=rows, freq=calendar)
+            .strftime("%Y-%m-%d %H:%M:%S")
+            .tolist()
+        )
         source = opened(timed(times))
         assert source.signal.rate == pytest.approx(1 / (days * DAY))
         assert read(source) == rows
 
     def test_a_week_of_days_may_go_on_either_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(text, "BLOCK_BYTES", 40)
-        for weekend in (["2024-01-06", "2024-01-07", "2024-01-08"], ["2024-01-08", "2024-01-09", "2024-01-10"]):
+        for weekend in (
+            ["2024-01-06", "2024-01-07", "2024-01-08"],
+            ["2024-01-08", "2024-01-09", "2024-01-10"],
+        ):
             times = ["2024-01-03", "2024-01-04", "2024-01-05", *weekend]
             source = opened(timed(times))
             assert source.signal.rate == 1 / DAY
@@ -151,12 +172,16 @@ class TestDates:
         del times[10]
         with pytest.raises(InputError) as caught:
             opened(timed(times))
-        assert "expected the time 2024-01-15 after 2024-01-12, got 2024-01-16" in caught.value.message
+        assert (
+            "expected the time 2024-01-15 after 2024-01-12, got 2024-01-16" in caught.value.message
+        )
         assert "trading days" in str(caught.value.hint)
 
     def test_a_late_irregularity_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(text, "BLOCK_BYTES", 60)
-        times = pd.date_range("2024-01-01", periods=100, freq="h").strftime("%Y-%m-%d %H:%M").tolist()
+        times = (
+            pd.date_range("2024-01-01", periods=100, freq="h").strftime("%Y-%m-%d %H:%M").tolist()
+        )
         del times[70]
         message = error_of(timed(times))
         assert message == (
@@ -170,7 +195,9 @@ class TestDates:
         assert "line 4, column t: expected a date or time written as in the first row" in message
 
     def test_no_time_at_all(self) -> None:
-        assert "expected a time: a number of seconds, a date" in error_of(timed(["spring", "summer"]))
+        assert "expected a time: a number of seconds, a date" in error_of(
+            timed(["spring", "summer"])
+        )
 
 
 class TestGroups:
@@ -183,11 +210,15 @@ class TestGroups:
         assert source.signal.rate == 1
         assert read(source) == 8
         message = error_of([*self.ROWS, "4,b,1"], header="t,g,x", by="g", columns=("x",))
-        assert message == "standard input, line 10, column t: expected the time 3 after 2 of b, got 4"
+        assert (
+            message == "standard input, line 10, column t: expected the time 3 after 2 of b, got 4"
+        )
 
     def test_all_must_have_the_same_step(self) -> None:
         rows = ["0,a,1", "1,a,1", "2,a,1", "0,b,1", "2,b,1"]
-        assert "line 6, column t: expected the time 1 after 0 of b, got 2" in error_of(rows, header="t,g,x", by="g")
+        assert "line 6, column t: expected the time 1 after 0 of b, got 2" in error_of(
+            rows, header="t,g,x", by="g"
+        )
 
 
 class TestShort:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from convcli import InputError, RequestError, apply
-from convcli.designs.weights import encode_weights, read_weights
-from convcli.engine.arrays import Blocks, Collected
-from convcli.engine.plan import Plan, Rules, make_plan
-from convcli.engine.run import run
+from convcli.layers.weights import encode_weights, read_weights
+from convcli.planning.plan import Plan, Rules, make_plan
+from convcli.running.arrays import Blocks, Collected
+from convcli.running.run import run
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
@@ -26,20 +26,28 @@ if TYPE_CHECKING:
 
 REFERENCE = np.load(Path(__file__).parent / "reference" / "torch_models.npz")
 CASES = list(enumerate(json.loads(str(REFERENCE["texts"]))))
-every_case = pytest.mark.parametrize(("number", "layers"), CASES, ids=[f"{n}-{text}" for n, text in CASES])
+every_case = pytest.mark.parametrize(
+    ("number", "layers"), CASES, ids=[f"{n}-{text}" for n, text in CASES]
+)
 
 
 def reference(number: int) -> tuple[Array, dict[str, Array], Array]:
     """Input and output with the channels last, and the weights by name."""
     start = f"{number}/state/"
-    state = {name.removeprefix(start): REFERENCE[name] for name in REFERENCE.files if name.startswith(start)}
+    state = {
+        name.removeprefix(start): REFERENCE[name]
+        for name in REFERENCE.files
+        if name.startswith(start)
+    }
     x, y = REFERENCE[f"{number}/x"], REFERENCE[f"{number}/y"]
     axes = x.ndim - 1
     y = y.reshape(-1, *(1,) * axes) if y.ndim == 1 else y
     return np.moveaxis(x, 0, -1).copy(), state, np.moveaxis(y, 0, -1)
 
 
-def saved(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> Path:
+def saved(
+    path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None
+) -> Path:
     path.write_bytes(encode_weights(tensors, metadata or {}))
     return path
 
@@ -100,7 +108,10 @@ def test_blocks_are_the_whole(number: int, layers: str, tmp_path: Path) -> None:
 @every_case
 def test_single_precision_stays(number: int, layers: str, tmp_path: Path) -> None:
     x, state, _ = reference(number)
-    path = saved(tmp_path / "m.safetensors", {name: tensor.astype(np.float32) for name, tensor in state.items()})
+    path = saved(
+        tmp_path / "m.safetensors",
+        {name: tensor.astype(np.float32) for name, tensor in state.items()},
+    )
     plan = plan_of(f'model:{path},layers="{layers}"', x)
     y = filtered(plan, x.astype(np.float32))
     assert y.dtype == np.float32
@@ -114,7 +125,9 @@ def noise(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).uniform(-1, 1, shape)
 
 
-@pytest.mark.parametrize("edge", ["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"])
+@pytest.mark.parametrize(
+    "edge", ["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
+)
 @pytest.mark.parametrize("align", ["center", "causal"])
 def test_one_filter_is_a_correlation(edge: Any, align: Any, tmp_path: Path) -> None:
     w = noise(1, 1, 6)
@@ -122,37 +135,54 @@ def test_one_filter_is_a_correlation(edge: Any, align: Any, tmp_path: Path) -> N
     x = noise(50, 2)
     taps = ",".join(map(repr, w[0, 0].tolist()))
     expected = apply(f"correlate:{taps}", x, edge=edge, align=align)
-    np.testing.assert_allclose(apply(f"model:{path}", x, edge=edge, align=align), expected, atol=1e-14)
+    np.testing.assert_allclose(
+        apply(f"model:{path}", x, edge=edge, align=align), expected, atol=1e-14
+    )
     # The same taps as a layer: a bias of 0 makes it one.
     path = saved(tmp_path / "b.safetensors", {"0.weight": w, "0.bias": np.zeros(1)})
     if edge != "shrink":
-        np.testing.assert_allclose(apply(f"model:{path}", x, edge=edge, align=align), expected, atol=1e-14)
+        np.testing.assert_allclose(
+            apply(f"model:{path}", x, edge=edge, align=align), expected, atol=1e-14
+        )
 
 
 def test_dilated_taps_are_a_correlation(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.safetensors", {"0.weight": np.array([[[1.0, 2.0, 3.0]]])})
     x = noise(30)
-    np.testing.assert_allclose(apply(f'model:{path},layers="conv:dilation=2"', x), apply("correlate:1,0,2,0,3", x))
+    np.testing.assert_allclose(
+        apply(f'model:{path},layers="conv:dilation=2"', x), apply("correlate:1,0,2,0,3", x)
+    )
 
 
 def test_one_channel_models_filter_every_channel(tmp_path: Path) -> None:
-    state = {"0.weight": noise(4, 1, 5), "0.bias": noise(4), "2.weight": noise(1, 4, 3), "2.bias": noise(1)}
+    state = {
+        "0.weight": noise(4, 1, 5),
+        "0.bias": noise(4),
+        "2.weight": noise(1, 4, 3),
+        "2.bias": noise(1),
+    }
     path = saved(tmp_path / "m.safetensors", state, {"layers": "conv | tanh | conv"})
     x = noise(40, 3)
     together = apply(f"model:{path}", x)
     for channel in range(3):
-        np.testing.assert_allclose(together[:, channel], apply(f"model:{path}", x[:, channel]), atol=1e-14)
+        np.testing.assert_allclose(
+            together[:, channel], apply(f"model:{path}", x[:, channel]), atol=1e-14
+        )
 
 
 def test_steps_beside_a_model(tmp_path: Path) -> None:
-    path = saved(tmp_path / "m.safetensors", {"0.weight": noise(3, 2, 4), "2.weight": noise(2, 3, 5)})
+    path = saved(
+        tmp_path / "m.safetensors", {"0.weight": noise(3, 2, 4), "2.weight": noise(2, 3, 5)}
+    )
     text = f'model:{path},layers="conv:stride=2|relu|conv"'
     x = noise(60, 2)
     plan = plan_of(f"box:3 | {text} | diff:1", x, edge="reflect")
     whole = filtered(plan, x)
     by_hand = apply("box:3", x, edge="valid")
     by_hand = apply("diff:1", apply(text, by_hand, edge="valid"), edge="valid", align="center")
-    np.testing.assert_allclose(filtered(plan_of(f"box:3 | {text} | diff:1", x, edge="valid"), x), by_hand, atol=1e-13)
+    np.testing.assert_allclose(
+        filtered(plan_of(f"box:3 | {text} | diff:1", x, edge="valid"), x), by_hand, atol=1e-13
+    )
     for size in (1, 7, 13):
         np.testing.assert_allclose(filtered(plan, x, tuple(range(0, 60, size))), whole, atol=1e-13)
 
@@ -162,7 +192,9 @@ def test_prefix_nested_and_bare_names(tmp_path: Path) -> None:
     x = noise(20)
     expected = np.correlate(x, w[0, 0], "valid") + b
     for names in (("net.0.weight", "net.0.bias"), ("weight", "bias"), ("0.weight", "0.bias")):
-        path = saved(tmp_path / "m.safetensors", {names[0]: w, names[1]: b.reshape(1, 1)})  # equinox: (out, 1)
+        path = saved(
+            tmp_path / "m.safetensors", {names[0]: w, names[1]: b.reshape(1, 1)}
+        )  # equinox: (out, 1)
         np.testing.assert_allclose(apply(f"model:{path}", x, edge="valid"), expected, atol=1e-15)
 
 
@@ -188,13 +220,19 @@ def naive(x: Array, w: Array, b: Array) -> Array:
     out, _, height, width = w.shape
     y = np.zeros((x.shape[0] - height + 1, x.shape[1] - width + 1, out))
     for r, c, o in np.ndindex(*y.shape):
-        y[r, c, o] = b[o] + sum(w[o, i, p, q] * x[r + p, c + q, i] for i, p, q in np.ndindex(w.shape[1], height, width))
+        y[r, c, o] = b[o] + sum(
+            w[o, i, p, q] * x[r + p, c + q, i] for i, p, q in np.ndindex(w.shape[1], height, width)
+        )
     return y
 
 
 @pytest.mark.parametrize("inputs", [1, 3])
 def test_opacity_goes_past_a_model(inputs: int, tmp_path: Path) -> None:
-    state = {"0.weight": noise(4, inputs, 3, 3), "2.weight": noise(inputs, 4, 3, 3), "2.bias": noise(inputs)}
+    state = {
+        "0.weight": noise(4, inputs, 3, 3),
+        "2.weight": noise(inputs, 4, 3, 3),
+        "2.bias": noise(inputs),
+    }
     path = saved(tmp_path / "m.safetensors", state, {"layers": "conv | relu | conv"})
     x = np.rint(255 * np.abs(noise(12, 13, 4)))
     signal = image((12, 13), ("R", "G", "B", "A"), alpha=3)
@@ -211,7 +249,9 @@ def table(columns: tuple[str, ...], n: int) -> Signal:
 
 def test_missing_cells_hold_the_nearest_earlier_value(tmp_path: Path) -> None:
     w = noise(1, 2, 3)
-    path = saved(tmp_path / "m.safetensors", {"0.weight": w}, {"targets": '["b"]', "columns": '["a","b"]'})
+    path = saved(
+        tmp_path / "m.safetensors", {"0.weight": w}, {"targets": '["b"]', "columns": '["a","b"]'}
+    )
     x = noise(12, 2)
     x[4, 0] = x[8, 1] = x[9, 1] = np.nan
     held = x.copy()
@@ -219,13 +259,19 @@ def test_missing_cells_hold_the_nearest_earlier_value(tmp_path: Path) -> None:
     held = np.concatenate([held[:1], held[:1], held])  # and at the start the first
     expected = np.array([(held[t : t + 3].T * w[0]).sum() for t in range(12)])
     signal = table(("a", "b"), 12)
-    for missing, gone in (("fill", []), ("keep", [4, 8, 9]), ("propagate", [4, 5, 6, 8, 9, 10, 11])):
+    for missing, gone in (
+        ("fill", []),
+        ("keep", [4, 8, 9]),
+        ("propagate", [4, 5, 6, 8, 9, 10, 11]),
+    ):
         rules = Rules(edge="shrink", align="causal", missing=missing)  # type: ignore[arg-type]
         plan = make_plan(f"model:{path}", signal, rules)
         assert plan.result.channels == ("b",)
         y = filtered(plan, x)[:, 0]
         wanted = expected.copy()
-        wanted[gone if missing == "keep" else [0, 1, *gone] if missing == "propagate" else []] = np.nan
+        wanted[gone if missing == "keep" else [0, 1, *gone] if missing == "propagate" else []] = (
+            np.nan
+        )
         np.testing.assert_allclose(y, wanted, atol=1e-14)
         for size in (1, 2, 5):
             np.testing.assert_array_equal(filtered(plan, x, tuple(range(0, 12, size)))[:, 0], y)
@@ -253,7 +299,13 @@ BAD = {
     "no text": (raw(b"\xff\xfe"), "not JSON"),
     "too deep": (raw(b"[" * 100_000), "not JSON"),
     "a name twice": (
-        raw(b'{"0.weight": ' + json.dumps(entry()).encode() + b', "0.weight": ' + json.dumps(entry()).encode() + b"}"),
+        raw(
+            b'{"0.weight": '
+            + json.dumps(entry()).encode()
+            + b', "0.weight": '
+            + json.dumps(entry()).encode()
+            + b"}"
+        ),
         "says '0.weight' twice",
     ),
     "a length of 2^63": (struct.pack("<Q", 1 << 63) + b"{}", "at most 100,000,000"),
@@ -265,24 +317,36 @@ BAD = {
     "wrong size": (raw({"0.weight": entry(shape=(1, 1, 4))}, bytes(12)), "takes 16 bytes, not 12"),
     "a negative side": (raw({"0.weight": entry(shape=(1, -1, -3))}, bytes(12)), "whole numbers"),
     "a fraction": (raw({"0.weight": entry(shape=(1, 1, 3.0))}, bytes(12)), "whole numbers"),
-    "overlapping": (raw({"0.weight": entry(), "0.bias": entry(shape=(3,))}, bytes(12)), "begins at byte 0"),
+    "overlapping": (
+        raw({"0.weight": entry(), "0.bias": entry(shape=(3,))}, bytes(12)),
+        "begins at byte 0",
+    ),
     "a hole": (raw({"0.weight": entry(offsets=(4, 16))}, bytes(16)), "begins at byte 4"),
     "integers": (raw({"0.weight": entry("I32")}, bytes(12)), "stored as 'I32'"),
     "nothing in it": (raw({"0.weight": entry(shape=(1, 0, 3), offsets=(0, 0))}), "holds nothing"),
     "three offsets": (raw({"0.weight": entry(offsets=(0, 12, 12))}, bytes(12)), "not two"),
-    "metadata of numbers": (raw({"__metadata__": {"a": 1}, "0.weight": entry()}, bytes(12)), "no map of texts"),
+    "metadata of numbers": (
+        raw({"__metadata__": {"a": 1}, "0.weight": entry()}, bytes(12)),
+        "no map of texts",
+    ),
     "NaN": (
         raw({"0.weight": entry()}, np.array([1, np.nan, 2], "<f4").tobytes()),
         r"0\.weight\[0, 0, 1\] is not finite",
     ),
-    "infinity": (raw({"0.weight": entry()}, np.array([1, 2, np.inf], "<f4").tobytes()), "not finite"),
+    "infinity": (
+        raw({"0.weight": entry()}, np.array([1, 2, np.inf], "<f4").tobytes()),
+        "not finite",
+    ),
     "other names": (raw({"weights": entry()}, bytes(12)), "expected tensors called"),
     "a bias alone": (raw({"0.bias": entry(shape=(3,))}, bytes(12)), "has no 0.weight"),
     "two networks": (
         raw({"a.0.weight": entry(), "b.1.weight": entry(offsets=(12, 24))}, bytes(24)),
         "several networks",
     ),
-    "a rate that is none": (raw({"__metadata__": {"rate": "fast"}, "0.weight": entry()}, bytes(12)), "'fast'"),
+    "a rate that is none": (
+        raw({"__metadata__": {"rate": "fast"}, "0.weight": entry()}, bytes(12)),
+        "'fast'",
+    ),
     "columns that are none": (
         raw({"__metadata__": {"columns": "{}"}, "0.weight": entry()}, bytes(12)),
         "list of names",
@@ -329,7 +393,11 @@ def test_no_file(tmp_path: Path) -> None:
 def test_types_of_weights(dtype: str, tmp_path: Path) -> None:
     values = np.array([1.0, -0.5, 3.0])
     stored = {"F64": values, "F32": values.astype("<f4"), "F16": values.astype("<f2")}.get(dtype)
-    data = (values.astype("<f4").view("<u4") >> 16).astype("<u2").tobytes() if stored is None else stored.tobytes()
+    data = (
+        (values.astype("<f4").view("<u4") >> 16).astype("<u2").tobytes()
+        if stored is None
+        else stored.tobytes()
+    )
     path = tmp_path / "m.safetensors"
     path.write_bytes(raw({"0.weight": entry(dtype, offsets=(0, len(data)))}, data))
     assert read_weights(path).tensors["0.weight"].ravel().tolist() == values.tolist()
@@ -356,9 +424,15 @@ def refused(layers: str, state: Mapping[str, Any], x: Array, tmp_path: Path, **r
 
 
 def test_layers_and_tensors_must_fit(tmp_path: Path) -> None:
-    one, two = {"0.weight": noise(1, 1, 3)}, {"0.weight": noise(2, 1, 3), "2.weight": noise(1, 2, 3)}
+    one, two = (
+        {"0.weight": noise(1, 1, 3)},
+        {"0.weight": noise(2, 1, 3), "2.weight": noise(1, 2, 3)},
+    )
     x = noise(20)
-    assert refused("conv|relu|conv", one, x, tmp_path) == "m has no 2.weight for this layer; it has 0.weight"
+    assert (
+        refused("conv|relu|conv", one, x, tmp_path)
+        == "m has no 2.weight for this layer; it has 0.weight"
+    )
     assert "layer 2 is relu" in refused("conv|relu|relu", two, x, tmp_path)
     assert "only 1 layers" in refused("conv", two, x, tmp_path)
     assert "another layer" in refused("conv:2,3", one, x, tmp_path)
@@ -368,7 +442,9 @@ def test_layers_and_tensors_must_fit(tmp_path: Path) -> None:
     assert "no layer" in refused("conv|normalize", one, x, tmp_path)
     assert "padding is a number or same" in refused("conv:padding=-1", one, x, tmp_path)
     assert "stride of 1" in refused("conv:padding=same,stride=2", one, x, tmp_path)
-    assert "0.bias has the shape (2,), expected (1,)" in refused("conv", {**one, "0.bias": noise(2)}, x, tmp_path)
+    assert "0.bias has the shape (2,), expected (1,)" in refused(
+        "conv", {**one, "0.bias": noise(2)}, x, tmp_path
+    )
     uneven = {"0.weight": noise(3, 1, 3), "1.weight": noise(1, 2, 3)}
     assert "takes 2 channels, and 3 come" in refused("conv|conv", uneven, x, tmp_path)
     assert "no parameter 'strides'" in refused("conv:strides=2", one, x, tmp_path)
@@ -378,17 +454,28 @@ def test_layers_and_tensors_must_fit(tmp_path: Path) -> None:
 
 def test_models_and_signals_must_fit(tmp_path: Path) -> None:
     two = {"0.weight": noise(2, 2, 3)}
-    assert refused("conv", two, noise(20, 3), tmp_path) == "model: m takes 2 channels, and this signal has 3"
-    assert "this signal needs (out, in, height, width)" in refused("conv", two, noise(9, 9, 2), tmp_path)
-    assert "this signal needs (out, in, k)" in refused("conv", {"0.weight": noise(1, 1, 3, 3)}, noise(9), tmp_path)
+    assert (
+        refused("conv", two, noise(20, 3), tmp_path)
+        == "model: m takes 2 channels, and this signal has 3"
+    )
+    assert "this signal needs (out, in, height, width)" in refused(
+        "conv", two, noise(9, 9, 2), tmp_path
+    )
+    assert "this signal needs (out, in, k)" in refused(
+        "conv", {"0.weight": noise(1, 1, 3, 3)}, noise(9), tmp_path
+    )
     path = saved(tmp_path / "r.safetensors", {"0.weight": noise(1, 1, 3)}, {"rate": "16000.0"})
     with pytest.raises(RequestError, match="16000 samples per second, and this signal has 44100"):
         apply(f"model:{path}", noise(9), rate=44100)
     path = saved(tmp_path / "c.safetensors", {"0.weight": noise(2, 2, 3)}, {"columns": '["a","b"]'})
     with pytest.raises(RequestError, match="learned from the columns a, b, not b, a"):
         make_plan(f"model:{path}", table(("b", "a"), 9), Rules(edge="shrink", align="causal"))
-    path = saved(tmp_path / "n.safetensors", {"0.weight": noise(2, 2, 3), "1.weight": noise(2, 2, 3)})
-    with pytest.raises(RequestError, match="does not say what its layers are; it has weights for layers 0, 1"):
+    path = saved(
+        tmp_path / "n.safetensors", {"0.weight": noise(2, 2, 3), "1.weight": noise(2, 2, 3)}
+    )
+    with pytest.raises(
+        RequestError, match="does not say what its layers are; it has weights for layers 0, 1"
+    ):
         apply(f"model:{path}", noise(9, 2))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from convcli import InputError, apply
-from convcli.designs.weights import encode_weights
+from convcli.layers.weights import encode_weights
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -24,7 +24,11 @@ CASES = list(enumerate(json.loads(str(REFERENCE["texts"]))))
 def reference(number: int) -> tuple[Array, dict[str, Array], Array]:
     """Input and output with the channels last, and the weights by the names of their paths."""
     start = f"{number}/state/"
-    state = {name.removeprefix(start): REFERENCE[name] for name in REFERENCE.files if name.startswith(start)}
+    state = {
+        name.removeprefix(start): REFERENCE[name]
+        for name in REFERENCE.files
+        if name.startswith(start)
+    }
     x, y = REFERENCE[f"{number}/x"], REFERENCE[f"{number}/y"]
     y = y.reshape(-1, *(1,) * (x.ndim - 1)) if y.ndim == 1 else y  # after a dense layer
     return np.moveaxis(x, 0, -1), state, np.moveaxis(y, 0, -1)
@@ -32,7 +36,12 @@ def reference(number: int) -> tuple[Array, dict[str, Array], Array]:
 
 def filtered(path: Path, layers: str, x: Array) -> Array:
     # Without a padding of their own, layers are filters; what equinox computes of them is `valid`.
-    return apply(f'model:{path},layers="{layers}"', x, axes=x.ndim - 1, edge=None if "padding" in layers else "valid")
+    return apply(
+        f'model:{path},layers="{layers}"',
+        x,
+        axes=x.ndim - 1,
+        edge=None if "padding" in layers else "valid",
+    )
 
 
 @pytest.mark.parametrize(("number", "layers"), CASES, ids=[f"{n}-{text}" for n, text in CASES])
@@ -86,16 +95,26 @@ def test_however_the_path_is_written(spelling: str, tmp_path: Path) -> None:
     x, state, y = reference(number)
     path = tmp_path / "m.safetensors"
     parts = {name: name.replace(".layers[", "").split("].") for name in state}
-    path.write_bytes(encode_weights({spelling.format(*parts[name]): tensor for name, tensor in state.items()}, {}))
-    np.testing.assert_allclose(filtered(path, CASES[number][1], np.ascontiguousarray(x)), y, rtol=0, atol=1e-5)
+    path.write_bytes(
+        encode_weights(
+            {spelling.format(*parts[name]): tensor for name, tensor in state.items()}, {}
+        )
+    )
+    np.testing.assert_allclose(
+        filtered(path, CASES[number][1], np.ascontiguousarray(x)), y, rtol=0, atol=1e-5
+    )
 
 
 def test_one_layer_by_itself(tmp_path: Path) -> None:
     x, state, y = reference(0)
     path = tmp_path / "m.safetensors"
     for start in (".", ""):
-        path.write_bytes(encode_weights({start + name.rsplit(".", 1)[1]: t for name, t in state.items()}, {}))
-        np.testing.assert_allclose(filtered(path, CASES[0][1], np.ascontiguousarray(x)), y, rtol=0, atol=1e-5)
+        path.write_bytes(
+            encode_weights({start + name.rsplit(".", 1)[1]: t for name, t in state.items()}, {})
+        )
+        np.testing.assert_allclose(
+            filtered(path, CASES[0][1], np.ascontiguousarray(x)), y, rtol=0, atol=1e-5
+        )
 
 
 def archive() -> bytes:
@@ -113,7 +132,10 @@ def leaves() -> bytes:
 
 
 OTHERS = {
-    "tree_serialise_leaves": (leaves(), "NumPy arrays without names, as equinox.tree_serialise_leaves"),
+    "tree_serialise_leaves": (
+        leaves(),
+        "NumPy arrays without names, as equinox.tree_serialise_leaves",
+    ),
     "torch.save": (archive(), "a zip archive"),
     "pickle": (b"\x80\x04\x95" + bytes(100), "nothing is ever unpickled"),
     "keras": (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
@@ -131,7 +153,8 @@ def test_other_files_of_weights_are_named(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [".conv1.weight", "params/Conv_0/kernel", "layers[0].conv.weight", "['first']['weight']"]
+    "name",
+    [".conv1.weight", "params/Conv_0/kernel", "layers[0].conv.weight", "['first']['weight']"],
 )
 def test_names_without_numbers_are_refused(name: str, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from program import Done
 
 FEW = settings(
-    max_examples=50, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=50,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 NAMES = """
@@ -98,8 +100,15 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small input of each medium."""
     folder = tmp_path_factory.mktemp("inputs")
-    (folder / "a.csv").write_text("t,x,y\n" + "".join(f"r{i},{i * i % 7},{i}.5\n" for i in range(40)))
-    sf.write(folder / "a.wav", np.random.default_rng(1).uniform(-0.5, 0.5, (300, 2)), 8000, subtype="PCM_16")
+    (folder / "a.csv").write_text(
+        "t,x,y\n" + "".join(f"r{i},{i * i % 7},{i}.5\n" for i in range(40))
+    )
+    sf.write(
+        folder / "a.wav",
+        np.random.default_rng(1).uniform(-0.5, 0.5, (300, 2)),
+        8000,
+        subtype="PCM_16",
+    )
     (folder / "a.ppm").write_bytes(b"P6 9 7 255\n" + bytes(range(189)))
     return folder
 
@@ -191,7 +200,9 @@ def test_numbers_out_of_range_are_no_defect(program: Program, inputs: Path) -> N
         ("--version", "--help"),
     ],
 )
-def test_command_lines_that_make_no_sense(words: tuple[str, ...], program: Program, inputs: Path) -> None:
+def test_command_lines_that_make_no_sense(
+    words: tuple[str, ...], program: Program, inputs: Path
+) -> None:
     before = (inputs / "a.csv").read_bytes()
     ended = program.run(*words, stdin=b"x\n1\n", cwd=inputs)
     assert ended.code in {0, 1, 2, 3, 4}, ended
@@ -207,14 +218,18 @@ step = st.builds(
 
 
 @FEW
-@given(steps=st.lists(step, min_size=1, max_size=3), name=st.sampled_from(["a.csv", "a.wav", "a.ppm"]))
+@given(
+    steps=st.lists(step, min_size=1, max_size=3), name=st.sampled_from(["a.csv", "a.wav", "a.ppm"])
+)
 def test_random_chains(steps: list[str], name: str, program: Program, inputs: Path) -> None:
     command = {"a.csv": "csv", "a.wav": "audio", "a.ppm": "image"}[name]
     lawful(program.run(command, "--", " | ".join(steps), name, cwd=inputs))
 
 
 @FEW
-@given(text=st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=30))
+@given(
+    text=st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=30)
+)
 def test_random_text_as_filter(text: str, program: Program, inputs: Path) -> None:
     lawful(program.run("csv", "--", text, "a.csv", cwd=inputs))
 
@@ -222,18 +237,31 @@ def test_random_text_as_filter(text: str, program: Program, inputs: Path) -> Non
 @FEW
 @given(
     data=st.binary(max_size=200)
-    | st.text(st.sampled_from('1,.;\t"\r\n -x\xe9\ufeff'), max_size=60).map(lambda text: text.encode("utf-8")),
+    | st.text(st.sampled_from('1,.;\t"\r\n -x\xe9\ufeff'), max_size=60).map(
+        lambda text: text.encode("utf-8")
+    ),
     words=st.sampled_from(
-        [(), ("--no-header",), ("-d", ";"), ("--decimal", ","), ("--encoding", "latin-1"), ("--follow",)]
+        [
+            (),
+            ("--no-header",),
+            ("-d", ";"),
+            ("--decimal", ","),
+            ("--encoding", "latin-1"),
+            ("--follow",),
+        ]
     ),
 )
-def test_random_bytes_as_a_table(data: bytes, words: tuple[str, ...], program: Program, inputs: Path) -> None:
+def test_random_bytes_as_a_table(
+    data: bytes, words: tuple[str, ...], program: Program, inputs: Path
+) -> None:
     lawful(program.run("csv", "box:2", *words, stdin=data, cwd=inputs))
 
 
 def damaged(whole: bytes) -> st.SearchStrategy[bytes]:
     """`whole` with some bytes changed, cut off or put in."""
-    spots = st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), min_size=1, max_size=6)
+    spots = st.lists(
+        st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), min_size=1, max_size=6
+    )
 
     def changed(spots: list[tuple[int, int]], end: int) -> bytes:
         data = bytearray(whole)
@@ -261,11 +289,15 @@ def test_random_bytes_as_a_sound(data: bytes, program: Program, inputs: Path) ->
 
 def png() -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     rows = zlib.compress(b"".join(b"\x00" + bytes(range(21)) for _ in range(5)))
     header = struct.pack(">IIBBBBB", 7, 5, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
 
 
 PICTURES = [
@@ -279,7 +311,11 @@ PICTURES = [
 @FEW
 @given(data=st.binary(max_size=100) | st.one_of([damaged(whole) for whole in PICTURES]))
 def test_random_bytes_as_a_picture(data: bytes, program: Program, inputs: Path) -> None:
-    lawful(program.run("image", "box:3", "--max-pixels", "1000000", "--format", "ppm", stdin=data, cwd=inputs))
+    lawful(
+        program.run(
+            "image", "box:3", "--max-pixels", "1000000", "--format", "ppm", stdin=data, cwd=inputs
+        )
+    )
 
 
 TAPS = ",".join(map(str, range(1, 90)))
@@ -308,7 +344,9 @@ def test_names_longer_than_a_file_has(program: Program, inputs: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.ppm"])
-def test_the_logarithm_of_nothing_is_bad_input_in_every_medium(name: str, program: Program, inputs: Path) -> None:
+def test_the_logarithm_of_nothing_is_bad_input_in_every_medium(
+    name: str, program: Program, inputs: Path
+) -> None:
     command = {"a.wav": "audio", "a.ppm": "image"}[name]
     ended = program.run(command, "gain:0 | log", name, "-o", f"log-{name}", cwd=inputs)
     assert ended.code == 3, ended

@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media import replacing
-from convcli.media.outputs import atomic, check_input, is_special, open_output, plan_outputs, stdout_binary
+from convcli.media.outputs import (
+    atomic,
+    check_input,
+    is_special,
+    open_output,
+    plan_outputs,
+    stdout_binary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,13 +74,22 @@ def test_folder_by_its_slash(tmp_path: Path) -> None:
 
 
 def test_existing_folder_takes_several(tmp_path: Path) -> None:
-    assert plan_outputs([Path("a.wav"), Path("b.wav")], str(tmp_path)) == [tmp_path / "a.wav", tmp_path / "b.wav"]
+    assert plan_outputs([Path("a.wav"), Path("b.wav")], str(tmp_path)) == [
+        tmp_path / "a.wav",
+        tmp_path / "b.wav",
+    ]
 
 
 def test_template() -> None:
     inputs = [Path("x/a.wav"), Path("y.tar.gz")]
-    assert plan_outputs(inputs, "out/{stem}_lp{suffix}") == [Path("out/a_lp.wav"), Path("out/y.tar_lp.gz")]
-    assert plan_outputs(inputs, "{parent}/{index}{{}}.flac") == [Path("x/1{}.flac"), Path("2{}.flac")]
+    assert plan_outputs(inputs, "out/{stem}_lp{suffix}") == [
+        Path("out/a_lp.wav"),
+        Path("out/y.tar_lp.gz"),
+    ]
+    assert plan_outputs(inputs, "{parent}/{index}{{}}.flac") == [
+        Path("x/1{}.flac"),
+        Path("2{}.flac"),
+    ]
     assert plan_outputs(inputs, "{stem}{suffix}", suffix=".png")[0] == Path("a.png")
 
 
@@ -86,7 +102,11 @@ def test_braces_in_the_name_of_an_input_stay() -> None:
     assert plan_outputs([Path("{index}.wav")], "o/{stem}.wav") == [Path("o/{index}.wav")]
 
 
-@given(st.text(alphabet="ab{}x./", min_size=1, max_size=12).filter(lambda text: "{" in text or "}" in text))
+@given(
+    st.text(alphabet="ab{}x./", min_size=1, max_size=12).filter(
+        lambda text: "{" in text or "}" in text
+    )
+)
 def test_any_template_is_a_path_or_a_refusal(template: str) -> None:
     # A template that comes to an existing folder is refused like any other.
     with suppress(RequestError):
@@ -156,7 +176,9 @@ def test_missing_folder(sound: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("force", [True, False])
-@pytest.mark.parametrize("spelling", ["same", "dots", "relative", "symlink", "hardlink", "folder link", "dev fd"])
+@pytest.mark.parametrize(
+    "spelling", ["same", "dots", "relative", "symlink", "hardlink", "folder link", "dev fd"]
+)
 def test_output_is_the_input(
     sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: str, *, force: bool
 ) -> None:
@@ -184,7 +206,12 @@ def test_output_is_another_input(sound: Path, tmp_path: Path) -> None:
     other = tmp_path / "b.wav"
     other.write_bytes(b"")
     for in_place in (False, True):
-        message = refused([other, sound], f"{tmp_path}/talk.wav{{stem}}/../talk.wav", in_place=in_place, force=True)
+        message = refused(
+            [other, sound],
+            f"{tmp_path}/talk.wav{{stem}}/../talk.wav",
+            in_place=in_place,
+            force=True,
+        )
         assert "both" in message or "another input" in message
     (tmp_path / "o").mkdir()
     (tmp_path / "o/b.wav").hardlink_to(sound)
@@ -195,14 +222,18 @@ def test_output_is_another_input(sound: Path, tmp_path: Path) -> None:
 def test_standard_input_is_the_output(sound: Path) -> None:
     code = f"from convcli.media.outputs import plan_outputs; plan_outputs([None], {str(sound)!r}, force=True)"
     with sound.open("rb") as file:
-        done = subprocess.run([sys.executable, "-c", code], stdin=file, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdin=file, capture_output=True, text=True, check=False
+        )
     assert "is the input standard input" in done.stderr
 
 
 def test_standard_output_is_the_input(sound: Path) -> None:
     code = f"from pathlib import Path; from convcli.media.outputs import *; plan_outputs([Path({str(sound)!r})], None)"
     with sound.open("ab") as file:
-        done = subprocess.run([sys.executable, "-c", code], stdout=file, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=file, stderr=subprocess.PIPE, check=False
+        )
     assert b"the output standard output is the input" in done.stderr
     assert sound.read_bytes() == b"sound"
 
@@ -270,7 +301,9 @@ def test_permissions(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("way")
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, ValueError, MemoryError, OutputError])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, SystemExit, GeneratorExit, ValueError, MemoryError, OutputError]
+)
 def test_nothing_is_left_when_it_fails(sound: Path, error: type[BaseException]) -> None:
     with pytest.raises(error), atomic(sound) as temporary:
         temporary.write_bytes(b"half of")
@@ -307,7 +340,13 @@ def test_hard_links_keep_the_old_content(sound: Path, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("way")
 def test_places_that_cannot_be_written(sound: Path, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
-    for place in (sound / "x", tmp_path, tmp_path / ("x" * 300), Path("/proc/nothing/x"), tmp_path / "loop"):
+    for place in (
+        sound / "x",
+        tmp_path,
+        tmp_path / ("x" * 300),
+        Path("/proc/nothing/x"),
+        tmp_path / "loop",
+    ):
         with pytest.raises(OutputError, match="cannot write"), atomic(place) as temporary:
             temporary.write_bytes(b"")
     assert names(tmp_path) == ["loop", "talk.wav"]
@@ -345,7 +384,9 @@ def test_other_errors_of_the_work_are_its_own(sound: Path) -> None:
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_file_systems_that_do_not_link(sound: Path, monkeypatch: pytest.MonkeyPatch, *, there: bool) -> None:
+def test_file_systems_that_do_not_link(
+    sound: Path, monkeypatch: pytest.MonkeyPatch, *, there: bool
+) -> None:
     def link(*_: object, **__: object) -> None:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
@@ -380,7 +421,9 @@ def test_killed(sound: Path, sent: signal.Signals) -> None:
             time.sleep(30)
     """
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
@@ -446,7 +489,10 @@ def test_full_standard_output() -> None:
     """
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code)], stdout=full, stderr=subprocess.PIPE, check=False
+            [sys.executable, "-c", textwrap.dedent(code)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
         )
     assert b"OutputError: cannot write standard output: No space left on device" in done.stderr
 
@@ -465,12 +511,17 @@ def terminal() -> Iterator[int]:
 def test_bytes_are_not_written_to_a_terminal(medium: str, words: bytes) -> None:
     code = f"from convcli.media.outputs import stdout_binary; stdout_binary({medium!r})"
     with terminal() as slave:
-        done = subprocess.run([sys.executable, "-c", code], stdout=slave, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=slave, stderr=subprocess.PIPE, check=False
+        )
     assert b"RequestError: " + words + b" is not written to a terminal" in done.stderr
 
 
 def test_a_terminal_by_its_path() -> None:
-    with terminal() as slave, pytest.raises(RequestError, match="sound is not written to a terminal"):
+    with (
+        terminal() as slave,
+        pytest.raises(RequestError, match="sound is not written to a terminal"),
+    ):
         with open_output(Path(os.ttyname(slave)), medium="audio"):
             pass
 
@@ -478,7 +529,9 @@ def test_a_terminal_by_its_path() -> None:
 def test_tables_are_written_to_a_terminal() -> None:
     code = "from convcli.media.outputs import stdout_binary; stdout_binary('table').write(b'x')"
     with terminal() as slave:
-        assert subprocess.run([sys.executable, "-c", code], stdout=slave, check=False).returncode == 0
+        assert (
+            subprocess.run([sys.executable, "-c", code], stdout=slave, check=False).returncode == 0
+        )
 
 
 def test_closed_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:

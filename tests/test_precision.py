@@ -37,14 +37,18 @@ def differing(y: Any, truth: Any) -> float:
 def filtered(program: Program, folder: Path, x: Any, subtype: str, text: str) -> Any:
     """The samples of a sound file through the program, as they are stored: -1 ... 1 in float64."""
     sf.write(folder / "in.wav", x, RATE, subtype=subtype)
-    ended = program.run("audio", text, "in.wav", "-o", "out.wav", "--force", "--edge", "zero", cwd=folder)
+    ended = program.run(
+        "audio", text, "in.wav", "-o", "out.wav", "--force", "--edge", "zero", cwd=folder
+    )
     assert ended.code == 0, ended
     return sf.read(folder / "out.wav", always_2d=True)[0]
 
 
 def by_scipy(program: Program, folder: Path, x: Any, text: str) -> Any:
     """The same taps, by SciPy in float64."""
-    ended = program.run("filters", text, "--rate", str(RATE), "--export", "taps.npy", "--force", cwd=folder)
+    ended = program.run(
+        "filters", text, "--rate", str(RATE), "--export", "taps.npy", "--force", cwd=folder
+    )
     assert ended.code == 0, ended
     taps = np.load(folder / "taps.npy")
     return scipy.signal.oaconvolve(x, taps[:, None], axes=0)[(len(taps) - 1) // 2 :][: len(x)]
@@ -58,7 +62,9 @@ def noise(frames: int, channels: int, bits: int) -> Any:
 
 
 @pytest.mark.parametrize("bits", [16, 24])
-@pytest.mark.parametrize("text", ["lowpass:3400,width=400,attenuation=100", "gaussian:3", "lowpass:300,width=20"])
+@pytest.mark.parametrize(
+    "text", ["lowpass:3400,width=400,attenuation=100", "gaussian:3", "lowpass:300,width=20"]
+)
 def test_sound_of_whole_numbers(text: str, bits: int, program: Program, tmp_path: Path) -> None:
     # Longer than several blocks, on both sides of where the transforms of another library begin.
     x = noise(700_000, 2, bits)

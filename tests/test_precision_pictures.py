@@ -21,15 +21,56 @@ if TYPE_CHECKING:
 
 pyvips.cache_set_max(0)  # files are written again under the same names
 
-SMOOTHING = ("gaussian:3", "gaussian:9", "gaussian:30", "gaussian:110", "box:3", "box:40", "disk:4", "motion:9,30")
-WHOLE = ("kernel:0,-1,0;-1,5,-1;0,-1,0", "sobel", "sobel:x", "laplacian", "correlate:-60,68", "correlate:100,-100;1,1")
-SMALLER = ("resize:50%", "resize:12.5%", "resize:37%", "resize:150%", "avg_pool:2", "avg_pool:7", "downsample:3")
-CHAINS = ("sobel:x | abs | gaussian:1", "laplacian | laplacian", "emboss | max_pool:2", "laplacian | gain:25%")
+SMOOTHING = (
+    "gaussian:3",
+    "gaussian:9",
+    "gaussian:30",
+    "gaussian:110",
+    "box:3",
+    "box:40",
+    "disk:4",
+    "motion:9,30",
+)
+WHOLE = (
+    "kernel:0,-1,0;-1,5,-1;0,-1,0",
+    "sobel",
+    "sobel:x",
+    "laplacian",
+    "correlate:-60,68",
+    "correlate:100,-100;1,1",
+)
+SMALLER = (
+    "resize:50%",
+    "resize:12.5%",
+    "resize:37%",
+    "resize:150%",
+    "avg_pool:2",
+    "avg_pool:7",
+    "downsample:3",
+)
+CHAINS = (
+    "sobel:x | abs | gaussian:1",
+    "laplacian | laplacian",
+    "emboss | max_pool:2",
+    "laplacian | gain:25%",
+)
 
 # Fractions, whose sums fall upon halves.
 FRACTIONS = (
-    *("kernel:0.1,0.8,0.1", "correlate:0.3,0.3,0.4", "kernel:0.1,0.1;0.1,0.1,normalize=true", "gain:0.3", "offset:0.3"),
-    *("box:5 | box:2", "box:5 | gain:1.5", "sobel | gain:0.1", "sobel:x | leaky_relu:0.1", "box:5 | max_pool:2"),
+    *(
+        "kernel:0.1,0.8,0.1",
+        "correlate:0.3,0.3,0.4",
+        "kernel:0.1,0.1;0.1,0.1,normalize=true",
+        "gain:0.3",
+        "offset:0.3",
+    ),
+    *(
+        "box:5 | box:2",
+        "box:5 | gain:1.5",
+        "sobel | gain:0.1",
+        "sobel:x | leaky_relu:0.1",
+        "box:5 | max_pool:2",
+    ),
     *("kernel:0.05,0.9,0.05 | laplacian", "wma:4 | offset:0.1", "avg_pool:5 | avg_pool:2"),
 )
 
@@ -43,7 +84,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 def picture(bits: int) -> Any:
     """Slopes with noise on them: about half of it at the ends of the range after an edge detector."""
     rows, columns = np.mgrid[:300, :420]
-    slopes = 0.5 + 0.3 * np.sin(rows / 37)[..., None] * np.cos(columns[..., None] / np.array([19, 31, 53]))
+    slopes = 0.5 + 0.3 * np.sin(rows / 37)[..., None] * np.cos(
+        columns[..., None] / np.array([19, 31, 53])
+    )
     noisy = slopes + np.random.default_rng(bits).normal(0, 0.08, slopes.shape)
     full = (1 << bits) - 1
     return np.rint(np.clip(noisy, 0, 1) * full).astype(np.uint8 if bits == 8 else np.uint16)
@@ -53,7 +96,9 @@ def filtered(program: Program, folder: Path, x: Any, text: str, *more: str) -> A
     """The samples of a picture through the program."""
     kind = "srgb" if x.dtype == np.uint8 else "rgb16"
     pyvips.Image.new_from_array(x).copy(interpretation=kind).write_to_file(str(folder / "in.tif"))
-    ended = program.run("image", "-q", text, "in.tif", "-o", "out.tif", "--force", *more, cwd=folder)
+    ended = program.run(
+        "image", "-q", text, "in.tif", "-o", "out.tif", "--force", *more, cwd=folder
+    )
     assert ended.code == 0, ended
     return pyvips.Image.new_from_file(str(folder / "out.tif")).numpy()
 
@@ -91,17 +136,28 @@ def test_whole_taps_whose_sums_float32_does_not_hold(program: Program, tmp_path:
         for words in (("--edge", "shrink"), ("--channels", "rgb"), ("--channels", "alpha"))
     ],
 )
-def test_bytes_that_come_in_another_way(text: str, words: tuple[str, str], program: Program, tmp_path: Path) -> None:
-    x = np.concatenate([picture(8), 255 - picture(8)[..., :1]], axis=2) if "--channels" in words else picture(8)
+def test_bytes_that_come_in_another_way(
+    text: str, words: tuple[str, str], program: Program, tmp_path: Path
+) -> None:
+    x = (
+        np.concatenate([picture(8), 255 - picture(8)[..., :1]], axis=2)
+        if "--channels" in words
+        else picture(8)
+    )
     part = {"rgb": x[..., :3], "alpha": x[..., 3:]}.get(words[1], x)
     truth = convcli.apply(text, part.astype(np.float64), edge="edge", align="center")
     y = filtered(program, tmp_path, x, text, *words)
     inner = (slice(None), slice(4, -4))
-    assert differing({"rgb": y[..., :3], "alpha": y[..., 3:]}.get(words[1], y)[inner], truth[inner]) <= 1.2e-4
+    assert (
+        differing({"rgb": y[..., :3], "alpha": y[..., 3:]}.get(words[1], y)[inner], truth[inner])
+        <= 1.2e-4
+    )
 
 
 @pytest.mark.parametrize("text", WHOLE)
-def test_whole_numbers_of_bytes_are_exact_whatever_the_range(text: str, program: Program, tmp_path: Path) -> None:
+def test_whole_numbers_of_bytes_are_exact_whatever_the_range(
+    text: str, program: Program, tmp_path: Path
+) -> None:
     x = picture(8)
     truth: Any = convcli.apply(text, x.astype(np.float64), edge="edge", align="center")
     ranges = {
@@ -113,15 +169,25 @@ def test_whole_numbers_of_bytes_are_exact_whatever_the_range(text: str, program:
     if text == "sobel":
         ranges = {"clip": truth}  # roots, which float32 rounds
     for rule, values in ranges.items():
-        assert not differing(filtered(program, tmp_path, x, text, "--range", rule), values) > (rule == "scale") * 1e-4
+        assert (
+            not differing(filtered(program, tmp_path, x, text, "--range", rule), values)
+            > (rule == "scale") * 1e-4
+        )
 
 
 @pytest.mark.parametrize(
-    "text", ["laplacian | normalize", "laplacian | adaptive_max_pool:40", "laplacian | abs | adaptive_avg_pool:9x7"]
+    "text",
+    [
+        "laplacian | normalize",
+        "laplacian | adaptive_max_pool:40",
+        "laplacian | abs | adaptive_avg_pool:9x7",
+    ],
 )
 def test_a_second_pass_after_whole_numbers(text: str, program: Program, tmp_path: Path) -> None:
     x = picture(8)
-    truth: Any = convcli.apply(text.replace("normalize", "gain:1"), x.astype(np.float64), edge="edge", align="center")
+    truth: Any = convcli.apply(
+        text.replace("normalize", "gain:1"), x.astype(np.float64), edge="edge", align="center"
+    )
     if "normalize" in text:
         truth = truth * (255 / np.abs(truth).max())
     assert differing(filtered(program, tmp_path, x, text), truth) <= 1e-4
@@ -139,21 +205,37 @@ def test_what_is_cut_off_is_counted_by_channel(program: Program, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("taps", "stored"), [("1,1;1,2", 255), ("-1,-1;1,-2", 0), ("60,60;1,2", 255), ("90,90;1,2", 255)]
+    ("taps", "stored"),
+    [("1,1;1,2", 255), ("-1,-1;1,-2", 0), ("60,60;1,2", 255), ("90,90;1,2", 255)],
 )
-def test_a_picture_that_is_cut_off_everywhere(taps: str, stored: int, program: Program, tmp_path: Path) -> None:
-    y = filtered(program, tmp_path, np.full((40, 50, 3), 200, np.uint8), f"correlate:{taps}", "--report", "facts.json")
+def test_a_picture_that_is_cut_off_everywhere(
+    taps: str, stored: int, program: Program, tmp_path: Path
+) -> None:
+    y = filtered(
+        program,
+        tmp_path,
+        np.full((40, 50, 3), 200, np.uint8),
+        f"correlate:{taps}",
+        "--report",
+        "facts.json",
+    )
     assert (y == stored).all()
     assert '"R": 2000' in (tmp_path / "facts.json").read_text()
 
 
 @pytest.mark.parametrize("stored", [np.uint8, np.uint16])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("span", [(-0.5, 300), (0, 255), (-100, 400), (-0.4, 255.49), (256, 300), (-9, -1)])
-def test_many_values_are_rounded_half_to_even(span: tuple[float, float], dtype: type, stored: type) -> None:
+@pytest.mark.parametrize(
+    "span", [(-0.5, 300), (0, 255), (-100, 400), (-0.4, 255.49), (256, 300), (-9, -1)]
+)
+def test_many_values_are_rounded_half_to_even(
+    span: tuple[float, float], dtype: type, stored: type
+) -> None:
     levels = Levels(np.dtype(stored))
     values: Any = np.random.default_rng(1).uniform(*span, (300, 400, 3)).astype(dtype)
-    values[::2] = np.clip(np.round(values[::2] * 2) / 2, *span)  # halves, and what lies just above them
+    values[::2] = np.clip(
+        np.round(values[::2] * 2) / 2, *span
+    )  # halves, and what lies just above them
     values[::3] = np.nextafter(values[::3], dtype(1e6))
     samples, below, above = quantise(values, levels, row=0)
     rounded = np.rint(values)

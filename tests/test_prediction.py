@@ -15,16 +15,16 @@ from program import run as run_program
 
 from convcli import RequestError, apply
 from convcli.cli import main
-from convcli.designs.weights import encode_weights, read_weights
-from convcli.engine.arrays import Blocks, Collected
-from convcli.engine.learn import Lesson, learn
-from convcli.engine.plan import Rules, make_plan
-from convcli.engine.run import run
 from convcli.errors import ConvcliError
+from convcli.layers.weights import encode_weights, read_weights
+from convcli.learning.learn import Lesson, learn
+from convcli.planning.plan import Rules, make_plan
+from convcli.running.arrays import Blocks, Collected
+from convcli.running.run import run
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
-    from convcli.engine.plan import Plan
+    from convcli.planning.plan import Plan
     from convcli.signals import Array
 
 DATA = Path(__file__).parents[1] / "sample_data"
@@ -45,11 +45,18 @@ def walk(n: int, *, seed: int = 0) -> Array:
     z = noise(n, 2, seed=seed)
     change = np.zeros(n)
     for t in range(1, n):
-        change[t] = 0.6 * change[t - 1] - 0.4 * (z[t - 1, 1] - z[t - 2, 1] if t > 1 else 0) + 0.1 * z[t, 0] + 0.02
+        change[t] = (
+            0.6 * change[t - 1]
+            - 0.4 * (z[t - 1, 1] - z[t - 2, 1] if t > 1 else 0)
+            + 0.1 * z[t, 0]
+            + 0.02
+        )
     return np.stack([100 + np.cumsum(change), z[:, 1]], axis=1)
 
 
-LESSON = Lesson(taps=(3,), align="causal", bias=True, ahead=1, inputs=(0, 1), targets=(0,), differences=True)
+LESSON = Lesson(
+    taps=(3,), align="causal", bias=True, ahead=1, inputs=(0, 1), targets=(0,), differences=True
+)
 
 
 @pytest.mark.parametrize("size", [50, 4000])
@@ -90,11 +97,17 @@ def test_today_is_known_where_the_target_is_no_input() -> None:
     x[7, 0] = x[1800, 0] = np.nan
     lesson = Lesson(**{**LESSON.__dict__, "differences": False, "inputs": (1,), "ahead": 2})
     for size in (100, 5000):
-        scores = {score.name: score for score in learn(lesson, [(source(x, size=size), None)]).scores}
+        scores = {
+            score.name: score for score in learn(lesson, [(source(x, size=size), None)]).scores
+        }
         assert list(scores) == ["the filter", "the same as 2 before", "the mean"]
         change = x[2:, 0] - x[:-2, 0]
-        assert scores["the same as 2 before"].train == pytest.approx(np.sqrt(np.nanmean(change[2:1598] ** 2)))
-        assert scores["the same as 2 before"].held == pytest.approx(np.sqrt(np.nanmean(change[1600:] ** 2)))
+        assert scores["the same as 2 before"].train == pytest.approx(
+            np.sqrt(np.nanmean(change[2:1598] ** 2))
+        )
+        assert scores["the same as 2 before"].held == pytest.approx(
+            np.sqrt(np.nanmean(change[1600:] ** 2))
+        )
 
 
 def test_a_level_of_a_million_that_moves_by_thousandths() -> None:
@@ -116,14 +129,28 @@ def test_nothing_held_out_is_learned_from() -> None:
 def prices(tmp_path: Path) -> Path:
     """Two shares in turn."""
     shares = {"A": walk(300), "B": 50 + walk(300, seed=1)}
-    rows = [f"{t},{name},{shares[name][t, 0]!s},{shares[name][t, 1]!s}\n" for t in range(300) for name in "AB"]
+    rows = [
+        f"{t},{name},{shares[name][t, 0]!s},{shares[name][t, 1]!s}\n"
+        for t in range(300)
+        for name in "AB"
+    ]
     path = tmp_path / "prices.csv"
     path.write_text("day,name,close,volume\n" + "".join(rows))
     return path
 
 
 def predicted(path: Path, model: Path, capfd: Any) -> list[dict[str, str]]:
-    words = ["csv", f"model:{model}", str(path), "-c", "close,volume", "--by", "name", "--append", "-q"]
+    words = [
+        "csv",
+        f"model:{model}",
+        str(path),
+        "-c",
+        "close,volume",
+        "--by",
+        "name",
+        "--append",
+        "-q",
+    ]
     assert main([*words, "--fail-on", "lookahead"]) == 0
     return list(csv.DictReader(io.StringIO(capfd.readouterr().out)))
 
@@ -142,7 +169,18 @@ def test_infinite_numbers_are_passed_over_without_a_word() -> None:
 def test_the_next_unknown_day_is_foretold_for_each_share(prices: Path, on: str, capfd: Any) -> None:
     """The last row of each share has a prediction; a day more of data foretells the day after, and changes no other."""
     model = prices.with_name("next.safetensors")
-    words = ["learn", str(prices), "-c", "close,volume", "--by", "name", "--target", "close", "--on", on]
+    words = [
+        "learn",
+        str(prices),
+        "-c",
+        "close,volume",
+        "--by",
+        "name",
+        "--target",
+        "close",
+        "--on",
+        on,
+    ]
     assert main([*words, "--taps", "3", "-o", str(model), "-q"]) == 0
     assert read_weights(model).metadata["task"] == f"ahead 1, on {on}"
     rows = predicted(prices, model, capfd)
@@ -164,20 +202,52 @@ def test_the_next_unknown_day_is_foretold_for_each_share(prices: Path, on: str, 
 
 
 def test_honest_about_stocks(tmp_path: Path, capfd: Any) -> None:
-    words = ["-c", "price", "--target", "price", "--by", "symbol", "--taps", "12", "--on", "differences"]
-    assert main(["learn", str(DATA / "stocks.csv"), *words, "-o", str(tmp_path / "m.safetensors")]) == 0
+    words = [
+        "-c",
+        "price",
+        "--target",
+        "price",
+        "--by",
+        "symbol",
+        "--taps",
+        "12",
+        "--on",
+        "differences",
+    ]
+    assert (
+        main(["learn", str(DATA / "stocks.csv"), *words, "-o", str(tmp_path / "m.safetensors")])
+        == 0
+    )
     told = capfd.readouterr().err
-    assert "warning: the filter is no better than 'tomorrow is like today' on what was held out" in told
+    assert (
+        "warning: the filter is no better than 'tomorrow is like today' on what was held out"
+        in told
+    )
     assert "today and the mean change" in told
 
 
 @pytest.mark.parametrize("layers", [[], ["--layers", "conv:4,3 | relu | conv:1,3"]])
-def test_a_perfect_trend_has_constant_changes(layers: list[str], tmp_path: Path, capfd: Any) -> None:
+def test_a_perfect_trend_has_constant_changes(
+    layers: list[str], tmp_path: Path, capfd: Any
+) -> None:
     (tmp_path / "t.csv").write_text("x\n" + "".join(f"{3 * i + 1}\n" for i in range(300)))
-    words = ["-c", "x", "--target", "x", "--on", "differences", *layers, "-o", str(tmp_path / "m.safetensors")]
+    words = [
+        "-c",
+        "x",
+        "--target",
+        "x",
+        "--on",
+        "differences",
+        *layers,
+        "-o",
+        str(tmp_path / "m.safetensors"),
+    ]
     assert main(["learn", str(tmp_path / "t.csv"), *words]) == 3
     told = capfd.readouterr().err
-    assert "error: the changes of the input are constant where it is learned from: there is nothing to learn" in told
+    assert (
+        "error: the changes of the input are constant where it is learned from: there is nothing to learn"
+        in told
+    )
     assert "hint: the last value and that change are the forecast" in told
 
 
@@ -185,9 +255,18 @@ def test_a_perfect_trend_has_constant_changes(layers: list[str], tmp_path: Path,
     ("words", "told"),
     [
         (["-c", "volume", "--target", "close"], "which is not among -c"),
-        (["-c", "volume", "--target", "close", "--ahead", "0"], "--on differences is for a prediction"),
-        (["-c", "close", "--target", "close", "--delay", "1"], "--on differences is for a prediction"),
-        (["-c", "close", "--target", "close", "--align", "center"], "would read what is to be predicted"),
+        (
+            ["-c", "volume", "--target", "close", "--ahead", "0"],
+            "--on differences is for a prediction",
+        ),
+        (
+            ["-c", "close", "--target", "close", "--delay", "1"],
+            "--on differences is for a prediction",
+        ),
+        (
+            ["-c", "close", "--target", "close", "--align", "center"],
+            "would read what is to be predicted",
+        ),
         (["-c", "close"], "nothing says what is to be learned"),
     ],
 )
@@ -201,7 +280,18 @@ def test_what_is_refused(words: list[str], told: str, prices: Path, capfd: Any) 
 def test_groups_that_are_too_short_to_hold_something_out(tmp_path: Path, capfd: Any) -> None:
     path = tmp_path / "t.csv"
     path.write_text("g,a\n" + "".join(f"{i // 5},{i * i % 17}\n" for i in range(300)))
-    words = ["learn", str(path), "--by", "g", "-c", "a", "--target", "a", "-o", str(tmp_path / "m.safetensors")]
+    words = [
+        "learn",
+        str(path),
+        "--by",
+        "g",
+        "-c",
+        "a",
+        "--target",
+        "a",
+        "-o",
+        str(tmp_path / "m.safetensors"),
+    ]
     assert main(words) == 3
     assert "windows lie in one signal (or group)" in capfd.readouterr().err
     assert main([*words, "--taps", "3"]) == 0
@@ -256,7 +346,10 @@ def test_a_network_of_changes_by_the_definition(tmp_path: Path) -> None:
     for t in range(5, 40):
         if 17 <= t <= 22:
             continue
-        hidden = [np.tanh((w["0.weight"] * change[s - 4 : s].T).sum(axis=(1, 2)) + w["0.bias"]) for s in (t - 1, t)]
+        hidden = [
+            np.tanh((w["0.weight"] * change[s - 4 : s].T).sum(axis=(1, 2)) + w["0.bias"])
+            for s in (t - 1, t)
+        ]
         out = (w["2.weight"][0] * np.array(hidden).T).sum() + w["2.bias"][0]
         assert y[t] == pytest.approx(x[t, 1] + 8 * out + 0.25, abs=1e-10)
     assert np.isnan(y).tolist() == [t == 17 for t in range(40)]
@@ -269,7 +362,9 @@ def test_a_network_of_changes_by_the_definition(tmp_path: Path) -> None:
 
 def test_a_network_of_changes_is_learned_and_run(tmp_path: Path) -> None:
     x = walk(1500)
-    x[:, 0] += np.cumsum(np.maximum(0, np.roll(np.diff(x[:, 1], prepend=0), 1)))  # what no linear filter follows
+    x[:, 0] += np.cumsum(
+        np.maximum(0, np.roll(np.diff(x[:, 1], prepend=0), 1))
+    )  # what no linear filter follows
     data = tmp_path / "w.csv"
     data.write_text("a,b\n" + "".join(f"{a!r},{b!r}\n" for a, b in x.tolist()))
     model = tmp_path / "m.safetensors"
@@ -287,7 +382,12 @@ def test_a_network_of_changes_is_learned_and_run(tmp_path: Path) -> None:
     )
     told = done(*words, "--epochs", "60", "--learning-rate", "0.01", "-o", model).err.splitlines()
     names, held = zip(*(re.split("  +", line.strip())[::2] for line in told[2:6]), strict=True)
-    assert names == ("the network", "one linear layer, 3 taps", "tomorrow is like today", "today and the mean change")
+    assert names == (
+        "the network",
+        "one linear layer, 3 taps",
+        "tomorrow is like today",
+        "today and the mean change",
+    )
     errors = [float(number) for number in held]
     assert errors[0] < 0.8 * errors[1] < errors[2]
     assert read_weights(model).metadata["on"] == "differences"
@@ -300,25 +400,48 @@ def test_a_network_of_changes_is_learned_and_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layers", "about", "said"),
     [
-        ("conv | avg_pool:3,stride=1 | conv", {}, "avg_pool has no place where changes are predicted"),
-        ("conv | global_avg_pool | conv", {}, "global_avg_pool has no place where changes are predicted"),
+        (
+            "conv | avg_pool:3,stride=1 | conv",
+            {},
+            "avg_pool has no place where changes are predicted",
+        ),
+        (
+            "conv | global_avg_pool | conv",
+            {},
+            "global_avg_pool has no place where changes are predicted",
+        ),
         ("conv | tanh | conv", {"on": "both"}, "its metadata says on 'both' of b"),
         ("conv | tanh | conv", {"targets": '["c"]'}, "its metadata says on 'differences' of c"),
         ("conv | tanh | conv", {"targets": '["a", "b"]'}, "on 'differences' of a, b"),
         ("conv | tanh | conv", {"columns": '["a", "b", "c"]'}, "learned from the columns a, b, c"),
     ],
 )
-def test_networks_of_changes_that_are_none(layers: str, about: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_networks_of_changes_that_are_none(
+    layers: str, about: dict[str, str], said: str, tmp_path: Path
+) -> None:
     path, _ = network_of_changes(tmp_path / "m.safetensors", layers, **about)
     with pytest.raises(ConvcliError, match=said):
         planned(path, noise(40, 2))
 
 
 def test_changes_need_their_columns(tmp_path: Path) -> None:
-    path, _ = network_of_changes(tmp_path / "m.safetensors", "conv | tanh | conv", columns='["a", "b", "c"]')
-    with pytest.raises(RequestError, match="predicts changes of a table with 3 columns, and this has 2"):
+    path, _ = network_of_changes(
+        tmp_path / "m.safetensors", "conv | tanh | conv", columns='["a", "b", "c"]'
+    )
+    with pytest.raises(
+        RequestError, match="predicts changes of a table with 3 columns, and this has 2"
+    ):
         apply(f"model:{path}", noise(40, 2))
-    words = ["learn", str(DATA / "stocks.csv"), "-c", "price", "--target", "price", "--on", "differences"]
+    words = [
+        "learn",
+        str(DATA / "stocks.csv"),
+        "-c",
+        "price",
+        "--target",
+        "price",
+        "--on",
+        "differences",
+    ]
     out = ["--layers", "conv:2,3 | max_pool:2 | conv:1,1", "-o", str(tmp_path / "n.safetensors")]
     assert main([*words, *out]) == 2
     assert not (tmp_path / "n.safetensors").exists()
@@ -329,7 +452,18 @@ def test_values_whose_squares_overflow_are_told_in_one_line(tmp_path: Path) -> N
     data.write_text("a\n" + "".join(f"{i * 7 % 5}e300\n" for i in range(100)))
     for how in (("--layers", "conv:4,2 | relu | conv:1,1"), ("--taps", "3")):
         told = run_program(
-            "learn", data, "--target", "a", "--on", "differences", *how, "-o", tmp_path / "m.safetensors"
+            "learn",
+            data,
+            "--target",
+            "a",
+            "--on",
+            "differences",
+            *how,
+            "-o",
+            tmp_path / "m.safetensors",
         )
         assert told.code == 3
-        assert told.err.splitlines()[0] == "error: the samples are so large that their squares overflow"
+        assert (
+            told.err.splitlines()[0]
+            == "error: the samples are so large that their squares overflow"
+        )

@@ -20,7 +20,9 @@ def sessions() -> list[list[tuple[str, str]]]:
     """The commands of every console block, each with the output that stands under it."""
     found = []
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
-        session = [command.partition("\n") for command in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
+        session = [
+            command.partition("\n") for command in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+        ]
         found.append([(command, output) for command, _, output in session])
     return found
 
@@ -51,7 +53,11 @@ def check(command: str, output: str, folder: Path) -> None:
 
 def test_the_table_of_steps_is_generated() -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "convcli", "filters", "--markdown"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "convcli", "filters", "--markdown"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     table = re.search(r"<!-- steps: .*? -->\n(.*?)<!-- end of steps -->", README, re.DOTALL)
     assert table is not None

@@ -18,7 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convcli.errors import OutputError, RequestError
-from convcli.facts import InputFacts, LossFacts, OutputFacts, ReachFacts, RunFacts, StepFacts, to_plain
+from convcli.facts import (
+    InputFacts,
+    LossFacts,
+    OutputFacts,
+    ReachFacts,
+    RunFacts,
+    StepFacts,
+    to_plain,
+)
 from convcli.media.outputs import atomic
 from convcli.report import learning
 from convcli.report.files import check_report, render_report, write_report
@@ -49,7 +57,11 @@ RUN = RunFacts(
     edge="zero",
     align="center",
     missing="keep",
-    inputs=(InputFacts(path="talk.wav", medium="audio", signal="2 channels", shape=(542430,), rate=44100.0),),
+    inputs=(
+        InputFacts(
+            path="talk.wav", medium="audio", signal="2 channels", shape=(542430,), rate=44100.0
+        ),
+    ),
     steps=STEPS,
     chain=replace(STEPS[0], text="whole", weights=(), response=()),
     outputs=(OutputFacts(path="out.wav", medium="audio", shape=(271215,), rate=22050.0),),
@@ -88,7 +100,11 @@ def test_facts_as_json() -> None:
         "edge_affected": 254,
         "other": {},
     }
-    assert (data["filter"], data["seconds"], data["inputs"][0]["shape"]) == (RUN.filter, 0.2, [542430])
+    assert (data["filter"], data["seconds"], data["inputs"][0]["shape"]) == (
+        RUN.filter,
+        0.2,
+        [542430],
+    )
 
 
 def test_several_runs_are_a_list() -> None:
@@ -119,7 +135,11 @@ def test_plain(value: object, plain: object) -> None:
     json.dumps(to_plain(value), allow_nan=False).encode()
 
 
-@given(st.recursive(st.floats() | st.text() | st.binary() | st.none(), lambda s: st.dictionaries(st.text(), s)))
+@given(
+    st.recursive(
+        st.floats() | st.text() | st.binary() | st.none(), lambda s: st.dictionaries(st.text(), s)
+    )
+)
 def test_everything_becomes_json(value: Any) -> None:
     run = replace(RUN, inputs=(InputFacts(path="a", medium="audio", details={"x": value}),))
     text = render_report(run, ".json")
@@ -185,14 +205,23 @@ def printed(run: RunFacts) -> str:
 
 def test_a_causal_reach_and_the_spacing_of_a_resampler() -> None:
     step = replace(
-        STEPS[1], reach=(ReachFacts(before=19, after=0, step=147, phases=160), ReachFacts(before=0, after=1))
+        STEPS[1],
+        reach=(ReachFacts(before=19, after=0, step=147, phases=160), ReachFacts(before=0, after=1)),
     )
     assert "-19 ... +0, 160 per 147 x 0 ... +1" in printed(replace(RUN, steps=(step,)))
 
 
 def test_details() -> None:
     text = printed(RUN)
-    for word in ("lowpass:3.4k", "-127 ... +127", "255 taps < 300", "edge", "zero", "clipped 3 samples", "0.2 s"):
+    for word in (
+        "lowpass:3.4k",
+        "-127 ... +127",
+        "255 taps < 300",
+        "edge",
+        "zero",
+        "clipped 3 samples",
+        "0.2 s",
+    ):
         assert word in text
 
 
@@ -251,7 +280,13 @@ def page(run: RunFacts) -> Page:
 
 def test_html() -> None:
     parsed = page(RUN)
-    for word in ("talk.wav", "lowpass:3.4k", "255 taps < 300", "3 samples clipped", "gain in dB over frequency in Hz"):
+    for word in (
+        "talk.wav",
+        "lowpass:3.4k",
+        "255 taps < 300",
+        "3 samples clipped",
+        "gain in dB over frequency in Hz",
+    ):
         assert word in parsed.text
     assert [tag for tag, _ in parsed.tags].count("svg") == 2
 
@@ -281,11 +316,15 @@ def test_hostile_markdown_is_text() -> None:
     text = render_report(hostile(), ".md")
     assert "<script>" not in text.replace("\\<", "")
     assert "\x1b" not in text
-    columns = {line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|")}
+    columns = {
+        line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|")
+    }
     assert columns == {3, 8}
 
 
-@pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), (1.0, -2.0, 1.0), (math.nan, 1.0), tuple(range(1000))])
+@pytest.mark.parametrize(
+    "weights", [(1.0,), (0.0, 0.0), (1.0, -2.0, 1.0), (math.nan, 1.0), tuple(range(1000))]
+)
 def test_drawing_of_taps(weights: tuple[float, ...]) -> None:
     root = ET.fromstring(draw_taps(weights))
     assert root.tag == "svg"

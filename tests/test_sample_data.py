@@ -58,7 +58,9 @@ def test_small() -> None:
     assert sum((FOLDER / name).stat().st_size for name in DATA) < 3_000_000
 
 
-@pytest.mark.parametrize(("name", "rate"), [("hello.wav", 22050), ("talk.wav", 22050), ("room.wav", 48000)])
+@pytest.mark.parametrize(
+    ("name", "rate"), [("hello.wav", 22050), ("talk.wav", 22050), ("room.wav", 48000)]
+)
 def test_sounds(name: str, rate: int) -> None:
     info = soundfile.info(FOLDER / name)
     assert (info.samplerate, info.channels, info.subtype) == (rate, 1, "PCM_16")
@@ -68,7 +70,9 @@ def test_sounds(name: str, rate: int) -> None:
 @pytest.mark.parametrize("name", ["hello", "talk"])
 def test_noise_is_10_db_below(name: str) -> None:
     clean, noisy = (read(f"{name}{end}.wav")[0].astype(float) for end in ("", "_noisy"))
-    assert 10 * np.log10(np.mean(clean**2) / np.mean((noisy - clean) ** 2)) == pytest.approx(10, abs=0.1)
+    assert 10 * np.log10(np.mean(clean**2) / np.mean((noisy - clean) ** 2)) == pytest.approx(
+        10, abs=0.1
+    )
 
 
 @pytest.mark.parametrize(("seconds", "gain"), [(1.532, 0), (6.400, -6), (12.836, -12)])
@@ -159,5 +163,9 @@ def test_script_makes_the_same_tide(make: ModuleType) -> None:
 
 
 def test_script_rewrites_dates(make: ModuleType) -> None:
-    assert make.stock_rows("symbol,date,price\nIBM,Dec 9 2001,1.50\n")[1] == ["IBM", "2001-12-09", "1.50"]
+    assert make.stock_rows("symbol,date,price\nIBM,Dec 9 2001,1.50\n")[1] == [
+        "IBM",
+        "2001-12-09",
+        "1.50",
+    ]
     assert make.weather_rows("date,wind\n2012/01/02,4.5\n")[1] == ["2012-01-02", "4.5"]

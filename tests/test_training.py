@@ -21,20 +21,20 @@ from program import CONVCLI, SAMPLES, done, run
 from convcli import InputError, RequestError, apply
 from convcli.cli import main
 from convcli.designs.learned import read_model
-from convcli.designs.weights import encode_weights, read_weights
-from convcli.engine import material
-from convcli.engine.arrays import Blocks
-from convcli.engine.lessons import Lesson
-from convcli.engine.perceptron import fit_perceptron
-from convcli.engine.school import PATIENCE, Course, Epoch, Watch
-from convcli.engine.training import train
 from convcli.errors import OutputError
+from convcli.layers.weights import encode_weights, read_weights
+from convcli.learning import material
+from convcli.learning.lessons import Lesson
+from convcli.learning.perceptron import fit_perceptron
+from convcli.learning.school import PATIENCE, Course, Epoch, Watch
+from convcli.learning.training import train
+from convcli.running.arrays import Blocks
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from convcli.engine.training import Trained
+    from convcli.learning.training import Trained
     from convcli.signals import Array
 
 
@@ -47,7 +47,9 @@ def noise(*shape: int, seed: int = 0) -> Array:
 
 def source(x: Array, *, medium: Any = "audio", names: tuple[str, ...] = ()) -> Blocks:
     names = names or tuple(str(c) for c in range(x.shape[-1]))
-    return Blocks(Signal(medium=medium, shape=x.shape[:-1], channels=names, rate=None), [x[:700], x[700:]])
+    return Blocks(
+        Signal(medium=medium, shape=x.shape[:-1], channels=names, rate=None), [x[:700], x[700:]]
+    )
 
 
 def trained(x: Array, y: Array, layers: str, watch: Watch | None = None, **course: Any) -> Trained:
@@ -105,7 +107,10 @@ def test_pictures_learn_too(tmp_path: Path) -> None:
     assert network.held < 0.5 * linear.held
     assert set(made.tensors) == {"0.weight", "0.bias", "2.weight", "2.bias"}
     assert made.tensors["0.weight"].shape == (4, 1, 3, 3)
-    assert read_model(saved(tmp_path / "m.safetensors", made)).layers == "conv:4,3x3 | relu | conv:1,1x1"
+    assert (
+        read_model(saved(tmp_path / "m.safetensors", made)).layers
+        == "conv:4,3x3 | relu | conv:1,1x1"
+    )
 
 
 # -------------------------------------------------------------------------------------- the same each time
@@ -115,7 +120,8 @@ def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads() -> None:
     x = noise(60_000, 2)
     y = np.abs(x)
     runs = [
-        trained(x, y, "conv:4,5 | tanh | conv:1,3", epochs=2, seed=s, threads=t) for s, t in ((1, 1), (1, 2), (2, 2))
+        trained(x, y, "conv:4,5 | tanh | conv:1,3", epochs=2, seed=s, threads=t)
+        for s, t in ((1, 1), (1, 2), (2, 2))
     ]
     for name, tensor in runs[0].tensors.items():
         np.testing.assert_array_equal(tensor, runs[1].tensors[name])
@@ -136,7 +142,9 @@ def test_samples_beyond_the_memory_are_kept_in_files(monkeypatch: pytest.MonkeyP
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    with pytest.raises(OutputError, match=r"has no room for 0\.0 GB of samples: No space left") as caught:
+    with pytest.raises(
+        OutputError, match=r"has no room for 0\.0 GB of samples: No space left"
+    ) as caught:
         trained(x, x, "conv:1,3")
     assert "TMPDIR" in str(caught.value.hint)
 
@@ -158,14 +166,18 @@ def test_memory_is_that_of_the_samples_in_single_precision() -> None:
 def test_it_ends_when_nothing_is_gained_and_keeps_the_best() -> None:
     seen: list[Epoch] = []
     x = noise(600, 1)
-    made = trained(x, noise(600, 1, seed=1), "conv:8,9 | relu | conv:1,9", Watch(tell=seen.append), rate=0.02)
+    made = trained(
+        x, noise(600, 1, seed=1), "conv:8,9 | relu | conv:1,9", Watch(tell=seen.append), rate=0.02
+    )
     assert made.last < 100
     assert made.last == made.best + PATIENCE
     held = [epoch.held for epoch in seen]
     assert min(h for h in held if h is not None) == held[made.best - 1]
     assert [epoch.best for epoch in seen][made.best :] == [False] * PATIENCE
     score = made.learned.scores[0].held
-    assert score == pytest.approx(np.sqrt(held[made.best - 1] or 0) * noise(600, 1, seed=1)[:480].std(), rel=0.05)
+    assert score == pytest.approx(
+        np.sqrt(held[made.best - 1] or 0) * noise(600, 1, seed=1)[:480].std(), rel=0.05
+    )
 
 
 def test_stopped_after_an_epoch_it_keeps_the_best_before_it_nothing() -> None:
@@ -176,7 +188,9 @@ def test_stopped_after_an_epoch_it_keeps_the_best_before_it_nothing() -> None:
     assert made.interrupted
     assert made.last == 3
     pairs = [(source(x), source(x))]
-    assert train(Lesson(taps=(1,)), Course(layers="conv:1,3"), pairs, Watch(stop=lambda: True)) is None
+    assert (
+        train(Lesson(taps=(1,)), Course(layers="conv:1,3"), pairs, Watch(stop=lambda: True)) is None
+    )
 
 
 def test_divergence_is_begun_again_with_smaller_steps_or_said() -> None:
@@ -195,7 +209,10 @@ def test_divergence_is_begun_again_with_smaller_steps_or_said() -> None:
 
 
 def table(path: Path, columns: dict[str, Any]) -> Path:
-    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    lines = [
+        ",".join(columns),
+        *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True)),
+    ]
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -205,7 +222,18 @@ def test_a_table_carries_its_scaling_and_nothing_looks_ahead(tmp_path: Path) -> 
     wave = 5 * np.sin(np.arange(900) / 5)
     prices = table(tmp_path / "p.csv", {"a": x + wave, "b": wave})
     model = tmp_path / "m.safetensors"
-    words = ("learn", prices, "-c", "a,b", "--target", "b", "--layers", "conv:4,4 | tanh | conv:1,3", "--epochs", "15")
+    words = (
+        "learn",
+        prices,
+        "-c",
+        "a,b",
+        "--target",
+        "b",
+        "--layers",
+        "conv:4,4 | tanh | conv:1,3",
+        "--epochs",
+        "15",
+    )
     told = done(*words, "-o", model).err
     assert "tomorrow is like today" in told
     scaling = json.loads(read_weights(model).metadata["scaling"])
@@ -214,7 +242,10 @@ def test_a_table_carries_its_scaling_and_nothing_looks_ahead(tmp_path: Path) -> 
     whole = done("csv", f"model:{model}", prices, "-q").text.splitlines()
     half = table(tmp_path / "h.csv", {"a": (x + wave)[:400], "b": wave[:400]})
     assert done("csv", f"model:{model}", half, "-q").text.splitlines() == whole[:401]
-    errors = [abs(float(row.split(",")[1]) - target) for row, target in zip(whole[500:899], wave[500:], strict=False)]
+    errors = [
+        abs(float(row.split(",")[1]) - target)
+        for row, target in zip(whole[500:899], wave[500:], strict=False)
+    ]
     assert np.mean(errors) < 2
 
 
@@ -237,16 +268,27 @@ def test_missing_rows_are_passed_over_and_groups_do_not_mix(tmp_path: Path) -> N
         "--layers",
         "conv:4,1 | relu | conv:1,1",
     )
-    told = done(*words, "--epochs", "40", "-o", tmp_path / "m.safetensors", "--learning-rate", "0.02").err
+    told = done(
+        *words, "--epochs", "40", "-o", tmp_path / "m.safetensors", "--learning-rate", "0.02"
+    ).err
     assert "301 samples learned from, 75 held out" in told
     network, linear = (float(line.split()[-1]) for line in told.splitlines()[2:4])
     assert network < 0.3 * linear
-    assert all(np.isfinite(t).all() for t in read_weights(tmp_path / "m.safetensors").tensors.values())
+    assert all(
+        np.isfinite(t).all() for t in read_weights(tmp_path / "m.safetensors").tensors.values()
+    )
 
 
 @pytest.mark.parametrize(
     "scaling",
-    ["[]", "{}", '{"inputs": [[0, 0]], "outputs": [[0, 1]]}', '{"inputs": [[0, 1]], "outputs": [[NaN, 1]]}', "{", "7"],
+    [
+        "[]",
+        "{}",
+        '{"inputs": [[0, 0]], "outputs": [[0, 1]]}',
+        '{"inputs": [[0, 1]], "outputs": [[NaN, 1]]}',
+        "{",
+        "7",
+    ],
 )
 def test_a_scaling_that_is_none_is_refused(scaling: str, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
@@ -278,7 +320,10 @@ def test_a_scaling_of_other_columns_is_refused(tmp_path: Path) -> None:
         ("gaussian:3 | conv:1,3", "gaussian cannot be trained"),
         ("conv:1,3 | leaky_relu:-1", "a slope below 0 cannot be trained"),
         ("conv:1,0", "conv"),
-        ("conv:1000000000,3 | conv:1,1", "3,000,000,000 weights in a layer; at most 10,000,000 are trained"),
+        (
+            "conv:1000000000,3 | conv:1,1",
+            "3,000,000,000 weights in a layer; at most 10,000,000 are trained",
+        ),
         ("", "empty"),
     ],
 )
@@ -302,7 +347,8 @@ def test_constant_and_short_and_huge_data() -> None:
 def test_padding_beyond_the_signal_is_learned_at_the_same_samples() -> None:
     x = noise(900, 1)
     plain, padded = (
-        trained(x, np.abs(x), f"conv:2,3{more} | tanh | conv:1,1", epochs=3) for more in ("", ",padding=5000")
+        trained(x, np.abs(x), f"conv:2,3{more} | tanh | conv:1,1", epochs=3)
+        for more in ("", ",padding=5000")
     )
     assert padded.learned.scores[0].held == pytest.approx(plain.learned.scores[0].held, rel=1e-6)
     for name, tensor in plain.tensors.items():
@@ -318,10 +364,19 @@ def test_what_does_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture
         ((noisy, clean, "--epochs", "3"), "--epochs is for training"),
         ((noisy, clean, *layers, "--taps", "3"), "--taps is for one linear layer"),
         ((noisy, "--blind", *layers, "--noise", "auto"), "--noise is for one linear layer"),
-        ((noisy, clean, "--layers", "dense", "--seed", "1"), "--seed is for training, and a dense layer is solved"),
+        (
+            (noisy, clean, "--layers", "dense", "--seed", "1"),
+            "--seed is for training, and a dense layer is solved",
+        ),
         ((*stocks, "-c", "price", "--layers", "dense"), "answers a stretch as a whole"),
-        ((noisy, clean, *layers, "--learning-rate", "inf"), "--learning-rate expects a number, got inf"),
-        ((noisy, clean, *layers, "--weight-decay", "nan"), "--weight-decay expects a number, got nan"),
+        (
+            (noisy, clean, *layers, "--learning-rate", "inf"),
+            "--learning-rate expects a number, got inf",
+        ),
+        (
+            (noisy, clean, *layers, "--weight-decay", "nan"),
+            "--weight-decay expects a number, got nan",
+        ),
     ):
         assert main(["learn", *words, *out]) == 2
         assert said in capsys.readouterr().err
@@ -360,20 +415,34 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path) -> None:
 
 
 def test_the_report_tells_how_it_was_trained(tmp_path: Path) -> None:
-    words = ("learn", SAMPLES / "hello_noisy.wav", SAMPLES / "hello.wav", "--layers", "conv:2,5 | relu | conv:1,5")
-    told = done(*words, "--epochs", "2", "-o", tmp_path / "m.safetensors", "--report", tmp_path / "r.json").err
+    words = (
+        "learn",
+        SAMPLES / "hello_noisy.wav",
+        SAMPLES / "hello.wav",
+        "--layers",
+        "conv:2,5 | relu | conv:1,5",
+    )
+    told = done(
+        *words, "--epochs", "2", "-o", tmp_path / "m.safetensors", "--report", tmp_path / "r.json"
+    ).err
     assert "conv:2,5 | relu | conv:1,5, 23 parameters" in told
     assert "2 epochs, the best was" in told
     facts = json.loads((tmp_path / "r.json").read_text())
     facts = facts["runs"][0] if "runs" in facts else facts
     assert facts["learned"]["training"]["epochs"] == 2
     assert facts["learned"]["parameters"] == 23
-    assert run(*words, "--epochs", "2", "-o", tmp_path / "m.safetensors").code != 0  # it is there already
+    assert (
+        run(*words, "--epochs", "2", "-o", tmp_path / "m.safetensors").code != 0
+    )  # it is there already
 
 
 def test_the_network_in_readme_is_as_good_as_said(tmp_path: Path) -> None:
     """Its last digits depend on the processor, and so it is not compared letter by letter."""
-    found = re.search(r"^convcli (learn .*--layers .*)\n```\n\n```text\n(.*?)```", README, re.DOTALL | re.MULTILINE)
+    found = re.search(
+        r"^convcli (learn .*--layers .*)\n```\n\n```text\n(.*?)```",
+        README,
+        re.DOTALL | re.MULTILINE,
+    )
     assert found is not None
     words = shlex.split(found[1])
     shutil.copytree(SAMPLES, tmp_path / "sample_data")
@@ -382,7 +451,9 @@ def test_the_network_in_readme_is_as_good_as_said(tmp_path: Path) -> None:
     assert told[0].split(" epochs, ")[0] == expected[0].split(" epochs, ")[0]
     assert len(told) == len(expected)
     for line, wanted in zip(told[2:], expected[2:], strict=True):
-        numbers, others = ([float(n) for n in re.findall(r"0\.\d+", each)] for each in (line, wanted))
+        numbers, others = (
+            [float(n) for n in re.findall(r"0\.\d+", each)] for each in (line, wanted)
+        )
         assert numbers == pytest.approx(others, rel=0.1)
 
 
@@ -407,7 +478,10 @@ def test_a_dense_layer_learns_positions_and_a_filter_does_not(tmp_path: Path) ->
     signal = Signal(medium="audio", shape=(None,), channels=("0",))
     path = tmp_path / "d.safetensors"
     path.write_bytes(encode_weights(*made.model(Lesson(taps=(4,)), signal, version="0")))
-    with pytest.raises(RequestError, match="one weight for each pair of positions in stretches of 4, and is no filter"):
+    with pytest.raises(
+        RequestError,
+        match="one weight for each pair of positions in stretches of 4, and is no filter",
+    ):
         apply(f"model:{path}", x)
 
 

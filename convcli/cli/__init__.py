@@ -20,7 +20,12 @@ INTERRUPTED = 130
 DEFECT = 70
 
 # Blocks share the cores among themselves; libraries that did so too would wait for each other.
-_ONE_EACH = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+_ONE_EACH = (
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
+)
 
 # What only a write can fail with. Files are written through doors that know their names; this is left to print().
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -142,9 +147,15 @@ def _other(error: Any) -> int:
         tell(f"cannot write standard output: {error.strerror}")
         return OutputError.exit_code
     if isinstance(error, MemoryError):
-        tell("not enough memory for this", hint="--threads 1 and a chain with a shorter reach need less")
+        tell(
+            "not enough memory for this",
+            hint="--threads 1 and a chain with a shorter reach need less",
+        )
         return 3
-    tell(f"unexpected {type(error).__name__}: {error}", hint="this is a defect of convcli; --debug shows where")
+    tell(
+        f"unexpected {type(error).__name__}: {error}",
+        hint="this is a defect of convcli; --debug shows where",
+    )
     return DEFECT
 
 
@@ -153,7 +164,9 @@ def tell_error(error: ConvcliError) -> None:
     tell(error.message, hint=error.hint, excerpt=error.excerpt)
 
 
-def tell(message: str, *, hint: str | None = None, excerpt: tuple[str, ...] = (), kind: str = "error") -> None:
+def tell(
+    message: str, *, hint: str | None = None, excerpt: tuple[str, ...] = (), kind: str = "error"
+) -> None:
     """An `error:` or `warning:` on standard error, and what to try; control characters are made visible."""
     from convcli.report.words import visible
 

@@ -40,7 +40,8 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- the shape of a Typer
 def convcli(
     *,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)
+        bool,
+        typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
     """Convolution in the shell: filter sound, CSV tables and pictures with one language and one engine.

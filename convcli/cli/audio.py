@@ -16,10 +16,10 @@ from convcli.cli.options import Request, examples, suffix_of, with_request
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from convcli.engine.grammar import Call
-    from convcli.engine.plan import Plan
     from convcli.media.audio.sink import AudioSink
     from convcli.media.audio.source import AudioSource
+    from convcli.planning.grammar import Call
+    from convcli.planning.plan import Plan
     from convcli.signals import Source
 
 
@@ -39,7 +39,9 @@ class AudioAdapter:
     stepwise: bool = False
 
     @contextmanager
-    def open(self, path: Path | None, output: Path | None, calls: tuple[Call, ...]) -> Iterator[OpenedAudio]:
+    def open(
+        self, path: Path | None, output: Path | None, calls: tuple[Call, ...]
+    ) -> Iterator[OpenedAudio]:
         """The sound in `path`, or on standard input."""
         from convcli.media.audio.formats import format_of
         from convcli.media.audio.source import open_audio
@@ -107,19 +109,27 @@ def audio(
     *,
     tail: Annotated[bool, typer.Option("--tail", help="Keep what rings on after the end.")] = False,
     format: Annotated[
-        str | None, typer.Option(help="Format of the output: wav, flac, ogg, mp3, aiff, ...", show_default=False)
+        str | None,
+        typer.Option(
+            help="Format of the output: wav, flac, ogg, mp3, aiff, ...", show_default=False
+        ),
     ] = None,
     subtype: Annotated[
-        str | None, typer.Option(help="Coding of the samples: pcm_16, pcm_24, float, ...", show_default=False)
+        str | None,
+        typer.Option(help="Coding of the samples: pcm_16, pcm_24, float, ...", show_default=False),
     ] = None,
     dither: Annotated[
-        bool, typer.Option("--dither", help="TPDF dither; without it only where the bit depth falls.")
+        bool,
+        typer.Option("--dither", help="TPDF dither; without it only where the bit depth falls."),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the dither.")] = 0,
     on_clip: Annotated[
-        Literal["warn", "error", "normalize"], typer.Option(help="What to do where samples exceed full scale.")
+        Literal["warn", "error", "normalize"],
+        typer.Option(help="What to do where samples exceed full scale."),
     ] = "warn",
-    strict: Annotated[bool, typer.Option("--strict", help="A truncated file is an error, not a warning.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A truncated file is an error, not a warning.")
+    ] = False,
 ) -> int:
     """Filter sound files: WAV, FLAC, OGG, MP3, AIFF and all else that libsndfile reads.
 
@@ -127,7 +137,13 @@ def audio(
     Frequencies are in Hz (3.4k), lengths in samples (64) or time (20ms). WAV goes through pipes both ways.
     """
     adapter = AudioAdapter(
-        format=format, subtype=subtype, dither=dither, seed=seed, on_clip=on_clip, tail=tail, strict=strict
+        format=format,
+        subtype=subtype,
+        dither=dither,
+        seed=seed,
+        on_clip=on_clip,
+        tail=tail,
+        strict=strict,
     )
     return Batch(replace(request, suffix=suffix_of(format)), adapter).run()
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from convcli.cli.options import Request
     from convcli.cli.single import Adapter
-    from convcli.engine.grammar import Call
     from convcli.facts import RunFacts
+    from convcli.planning.grammar import Call
 
 
 @dataclass
@@ -41,8 +41,8 @@ class Batch:
             raise Stopped(INTERRUPTED) from None
 
     def _run(self) -> int:
-        from convcli.engine.grammar import parse
         from convcli.media.outputs import is_file
+        from convcli.planning.grammar import parse
 
         request = self.request
         if request.quiet and request.verbose:
@@ -54,7 +54,8 @@ class Batch:
             )
         if request.in_place and request.output is not None:
             raise RequestError(
-                "--in-place and -o contradict each other", hint="--in-place replaces the inputs themselves"
+                "--in-place and -o contradict each other",
+                hint="--in-place replaces the inputs themselves",
             )
         calls = parse(request.filter)
         self._check_report()
@@ -98,7 +99,7 @@ class Batch:
             return [facts], self._tell(facts)
         from concurrent.futures import ThreadPoolExecutor
 
-        from convcli.engine.workers import cores
+        from convcli.running.workers import cores
 
         runs: list[RunFacts] = []
         worst = 0
@@ -124,7 +125,10 @@ class Batch:
         return runs, worst
 
     def _single(
-        self, calls: tuple[Call, ...], place: tuple[Path | None, Path | None], progress: Progress | None
+        self,
+        calls: tuple[Call, ...],
+        place: tuple[Path | None, Path | None],
+        progress: Progress | None,
     ) -> Single:
         return Single(
             request=self.request,
@@ -137,7 +141,11 @@ class Batch:
         )
 
     def _progress(self, total: int | None) -> Progress:
-        shown = not self.request.quiet and not self.request.dry_run and self.request.output not in (None, "-")
+        shown = (
+            not self.request.quiet
+            and not self.request.dry_run
+            and self.request.output not in (None, "-")
+        )
         return Progress(total, shown=shown)
 
     def _tell(self, facts: RunFacts) -> int:
@@ -209,11 +217,15 @@ def conditions(facts: RunFacts, fail_on: tuple[str, ...]) -> list[str]:
     """The `--fail-on` conditions that hold after the run."""
     held = []
     losses = facts.losses
-    clipped, missing, became = (sum(c.values()) for c in (losses.clipped, losses.missing, losses.became_missing))
+    clipped, missing, became = (
+        sum(c.values()) for c in (losses.clipped, losses.missing, losses.became_missing)
+    )
     if "clip" in fail_on and clipped:
         held.append(f"{clipped} samples were clipped, and --fail-on clip was asked for")
     if "missing" in fail_on and missing:
         held.append(f"{missing} values were missing, and --fail-on missing was asked for")
     if "missing" in fail_on and became:
-        held.append(f"{plural(became, 'value')} became missing, and --fail-on missing was asked for")
+        held.append(
+            f"{plural(became, 'value')} became missing, and --fail-on missing was asked for"
+        )
     return held

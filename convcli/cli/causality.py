@@ -18,13 +18,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from convcli.checking.causality import Checked, Verdict
     from convcli.cli.single import Opened
-    from convcli.engine.causality import Checked, Verdict
-    from convcli.engine.grammar import Call
-    from convcli.engine.plan import Plan
     from convcli.facts import RunFacts
+    from convcli.planning.grammar import Call
+    from convcli.planning.plan import Plan
 
-COLUMNS = ("file", "group", "column", "verdict", "row", "whole", "prefix", "known", "difference", "largest")
+COLUMNS = (
+    "file",
+    "group",
+    "column",
+    "verdict",
+    "row",
+    "whole",
+    "prefix",
+    "known",
+    "difference",
+    "largest",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +43,7 @@ class SingleCheck(Single):
     """One input, checked instead of filtered."""
 
     def _carry_out(self, opened: Opened, plans: list[Plan]) -> RunFacts:
-        from convcli.engine.causality import check
+        from convcli.checking.causality import check
         from convcli.media.outputs import scratch
 
         (plan,), (source,) = plans, opened.sources
@@ -111,7 +122,10 @@ class CausalCheck(Batch):
         return [None] * len(request.inputs)
 
     def _single(
-        self, calls: tuple[Call, ...], place: tuple[Path | None, Path | None], progress: Progress | None
+        self,
+        calls: tuple[Call, ...],
+        place: tuple[Path | None, Path | None],
+        progress: Progress | None,
     ) -> Single:
         made = super()._single(calls, place, progress)
         return SingleCheck(**vars(made))
@@ -132,7 +146,9 @@ class CausalCheck(Batch):
             for warning in facts.warnings:
                 tell(warning, kind="warning")
             rows, seconds = facts.inputs[0].shape[0] or 0, facts.seconds or 0.0
-            say(f"{visible(path)}: {visible(facts.filter)}: {causality(found)} of {rows:,} rows, in {seconds:.2g} s")
+            say(
+                f"{visible(path)}: {visible(facts.filter)}: {causality(found)} of {rows:,} rows, in {seconds:.2g} s"
+            )
             self._show_details(facts)
         held = conditions(facts, request.fail_on)
         if found.changed:

@@ -28,8 +28,8 @@ from convcli.report.words import plural, visible
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.engine.detect import Places
-    from convcli.engine.templates import Pattern
+    from convcli.detecting.detect import Places
+    from convcli.detecting.templates import Pattern
     from convcli.media.tables.source import TableOptions
     from convcli.signals import Source
 
@@ -50,7 +50,7 @@ class Detection:
 
     def read(self, path: Path | None) -> None:
         """Read a template."""
-        from convcli.engine.templates import read_pattern
+        from convcli.detecting.templates import read_pattern
         from convcli.media.outputs import check_input
 
         if path is not None:
@@ -79,7 +79,9 @@ class Detection:
         if path is not None:
             check_input(path)
         elif sys.stdin is None or sys.stdin.isatty():
-            raise RequestError("no input", hint="name a file, or pipe one in: ... | convcli detect TEMPLATE")
+            raise RequestError(
+                "no input", hint="name a file, or pipe one in: ... | convcli detect TEMPLATE"
+            )
         with self.opening.input(path) as (sources, warnings):
             for number, source in enumerate(sources, 1):
                 page = number if len(sources) > 1 else None
@@ -87,13 +89,16 @@ class Detection:
             self._note("warning", *warnings)
 
     def _search(self, source: Source[Any], searched: Searched) -> None:
-        from convcli.engine.detect import Search
-        from convcli.engine.templates import fit
+        from convcli.detecting.detect import Search
+        from convcli.detecting.templates import fit
 
         fitted = [fit(pattern, source.signal) for pattern in self.patterns]
         self._note("note", *(each.note for each in fitted))
         flat = [each.name for each in fitted if each.flat]
-        self._note("warning", *(f"{name}: nothing varies in it, so that no place is like it" for name in flat))
+        self._note(
+            "warning",
+            *(f"{name}: nothing varies in it, so that no place is like it" for name in flat),
+        )
         search = Search(fitted=fitted, threshold=self.threshold, threads=self.threads)
         times = Times(source, self.opening.table.time) if self.opening.medium == "table" else None
         number = len(self.telling.searched)
@@ -120,7 +125,13 @@ class Detection:
     def facts(self, hits: Sequence[dict[str, Any]], seconds: float, **asked: Any) -> RunFacts:
         """The facts of the run: templates, inputs, what was asked for, what was found."""
         templates = (
-            InputFacts(path=each.name, medium=own.medium, shape=each.x.shape[:-1], channels=own.channels, rate=own.rate)
+            InputFacts(
+                path=each.name,
+                medium=own.medium,
+                shape=each.x.shape[:-1],
+                channels=own.channels,
+                rate=own.rate,
+            )
             for each in self.patterns
             for own in [each.signal]
         )
@@ -142,7 +153,9 @@ class Detection:
         )
 
     def _best_score(self) -> float | None:
-        return max((searched.best[0] for searched in self.telling.searched if searched.best), default=None)
+        return max(
+            (searched.best[0] for searched in self.telling.searched if searched.best), default=None
+        )
 
     def summary(self, hits: Sequence[dict[str, Any]], seconds: float) -> str:
         """`hello.wav in talk.wav: 3 places, best 1, 14.1 s in 0.2 s`."""
@@ -158,12 +171,16 @@ class Detection:
         rates = [searched.signal.rate for searched in self.telling.searched]
         if self.opening.medium != "audio":
             return ""
-        seconds = sum(s.read / rate for s, rate in zip(self.telling.searched, rates, strict=True) if rate)
+        seconds = sum(
+            s.read / rate for s, rate in zip(self.telling.searched, rates, strict=True) if rate
+        )
         return f"{seconds:.3g} s "
 
     def nothing(self) -> ConditionError:
         """Nothing was found: the best there is."""
-        known = [(searched.best[0], searched) for searched in self.telling.searched if searched.best]
+        known = [
+            (searched.best[0], searched) for searched in self.telling.searched if searched.best
+        ]
         score, searched = max(known, key=lambda each: each[0], default=(0.0, None))
         if searched is None or score <= 0:
             return ConditionError("nothing found: no place is like the template")
@@ -178,38 +195,65 @@ class Detection:
 def detect(
     template: Annotated[
         Path,
-        typer.Argument(metavar="TEMPLATE", help="What to look for: sound, table or picture; - is standard input."),
+        typer.Argument(
+            metavar="TEMPLATE",
+            help="What to look for: sound, table or picture; - is standard input.",
+        ),
     ],
     inputs: Annotated[
         Optional[list[Path]],  # noqa: UP045 -- Typer reads it at run time
-        typer.Argument(metavar="[INPUT]...", help="Where to look; none or - is standard input.", show_default=False),
+        typer.Argument(
+            metavar="[INPUT]...",
+            help="Where to look; none or - is standard input.",
+            show_default=False,
+        ),
     ] = None,
     *,
     more: Annotated[
         Optional[list[Path]],  # noqa: UP045
-        typer.Option("-t", "--template", metavar="FILE", help="A further template; may be given several times."),
+        typer.Option(
+            "-t",
+            "--template",
+            metavar="FILE",
+            help="A further template; may be given several times.",
+        ),
     ] = None,
-    threshold: Annotated[float, typer.Option(help="The lowest score that counts, above 0 and at most 1.")] = 0.7,
+    threshold: Annotated[
+        float, typer.Option(help="The lowest score that counts, above 0 and at most 1.")
+    ] = 0.7,
     top: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(min=1, metavar="K", help="The best K of all only.", show_default="all"),
     ] = None,
     overlap: Annotated[
-        str, typer.Option(metavar="PART", help="How much of a place a better one may cover: 50% or 0.5.")
+        str,
+        typer.Option(
+            metavar="PART", help="How much of a place a better one may cover: 50% or 0.5."
+        ),
     ] = "0%",
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
-            "-o", "--output", metavar="FILE", help="Write the places to a file.", show_default="standard output"
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write the places to a file.",
+            show_default="standard output",
         ),
     ] = None,
     format: Annotated[
         Optional[Literal["csv", "json"]],  # noqa: UP045
-        typer.Option(help="csv, or json with the facts of the run.", show_default="by the suffix of -o, else csv"),
+        typer.Option(
+            help="csv, or json with the facts of the run.",
+            show_default="by the suffix of -o, else csv",
+        ),
     ] = None,
     table: TableOptions,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = 10**9,
-    strict: Annotated[bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")] = False,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = 10
+    ** 9,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")
+    ] = False,
     force: options.Force = False,
     report: options.Report = None,
     threads: options.Threads = None,
@@ -222,7 +266,7 @@ def detect(
     of a place nor an offset changes it. Places are told best first, as file, start and end in seconds; first and last
     data row, from 1; or x and y of the upper left pixel. Exit code 1 where nothing is found.
     """
-    from convcli.engine.detect import Places
+    from convcli.detecting.detect import Places
     from convcli.media.outputs import atomic
     from convcli.report.files import write_report
 
@@ -231,7 +275,10 @@ def detect(
     _check(templates, sources, threshold)
     goal = _checked_output(output, [*templates, *sources], report, force=force)
     medium = medium_of([*templates, *sources])
-    telling = Telling(templates=[shown(path) for path in templates], grouped=medium == "table" and table.by is not None)
+    telling = Telling(
+        templates=[shown(path) for path in templates],
+        grouped=medium == "table" and table.by is not None,
+    )
     detection = Detection(
         opening=Opening(medium=medium, table=table, max_pixels=max_pixels, strict=strict),
         threshold=threshold,
@@ -247,10 +294,15 @@ def detect(
     hits = [telling.cells(place) for place in detection.places.choose(overlap=part, top=top)]
     seconds = clock.perf_counter() - started
     facts = detection.facts(hits, seconds, overlap=part, top=top)
-    if (format or ("json" if output is not None and output.suffix.lower() == ".json" else "csv")) == "json":
+    if (
+        format or ("json" if output is not None and output.suffix.lower() == ".json" else "csv")
+    ) == "json":
         put(as_json(facts), goal)
     else:
-        put(as_csv(hits, telling.names(medium, timed=medium == "table" and table.time is not None)), goal)
+        put(
+            as_csv(hits, telling.names(medium, timed=medium == "table" and table.time is not None)),
+            goal,
+        )
     if report is not None:
         write_report(facts, report, atomic=atomic)
     if not hits and not detection.worst:
@@ -260,14 +312,18 @@ def detect(
     return detection.worst
 
 
-def _checked_output(output: Path | None, read: list[Path | None], report: Path | None, *, force: bool) -> Path | None:
+def _checked_output(
+    output: Path | None, read: list[Path | None], report: Path | None, *, force: bool
+) -> Path | None:
     """Where the places go, None for standard output, after every refusal that can be known before the work."""
     if report is not None:
         refuse_report(report, read, force=force)
     if output is None:
         return None
     if report is not None and os.path.realpath(report) == os.path.realpath(output):
-        raise RequestError(f"the output and the report are both {output}", hint="give one of them another name")
+        raise RequestError(
+            f"the output and the report are both {output}", hint="give one of them another name"
+        )
     return own_place(output, read, force=force, example="places.csv")
 
 
@@ -277,7 +333,10 @@ def _paths(paths: list[Path]) -> list[Path | None]:
 
 def _check(templates: list[Path | None], sources: list[Path | None], threshold: float) -> None:
     if (*sources, *templates).count(None) > 1:
-        raise RequestError("standard input can be read only once", hint="name a file: convcli detect TEMPLATE INPUT")
+        raise RequestError(
+            "standard input can be read only once",
+            hint="name a file: convcli detect TEMPLATE INPUT",
+        )
     if not 0 < threshold <= 1:
         raise RequestError(f"--threshold expects a number above 0 and at most 1, got {threshold:g}")
 
@@ -292,7 +351,9 @@ def _part(text: str) -> float:
         raise RequestError(f"--overlap: {error}") from None
     part = quantity.value / 100 if quantity.unit == "%" else quantity.value
     if quantity.unit not in ("", "%") or not 0 <= part <= 1:
-        raise RequestError(f"--overlap expects 0% to 100%, got {text!r}", hint="0%: no two hits share a sample")
+        raise RequestError(
+            f"--overlap expects 0% to 100%, got {text!r}", hint="0%: no two hits share a sample"
+        )
     return part
 
 

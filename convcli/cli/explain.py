@@ -32,21 +32,38 @@ def explain(
         ),
     ],
     kernel: Annotated[
-        str, typer.Argument(metavar="KERNEL", help="Taps such as 1,2,1, or a FILTER such as 'box:3 | stride:2'.")
+        str,
+        typer.Argument(
+            metavar="KERNEL", help="Taps such as 1,2,1, or a FILTER such as 'box:3 | stride:2'."
+        ),
     ],
     *,
-    correlate: Annotated[bool, typer.Option("--correlate", help="Do not flip the taps, as Conv1d does not.")] = False,
+    correlate: Annotated[
+        bool, typer.Option("--correlate", help="Do not flip the taps, as Conv1d does not.")
+    ] = False,
     column: Annotated[
         str | None,
         typer.Option(
-            "-c", "--column", metavar="COLUMN", help="This column of a table is the signal.", show_default=False
+            "-c",
+            "--column",
+            metavar="COLUMN",
+            help="This column of a table is the signal.",
+            show_default=False,
         ),
     ] = None,
     edge: Annotated[options.EdgeRule, options.edge_option("zero; shrink with -c, as csv")] = None,
-    align: Annotated[options.Alignment, options.align_option("center; causal with -c, as csv")] = None,
-    matrix: Annotated[bool, typer.Option("--matrix", help="Show the filter as a matrix too.")] = False,
-    limit: Annotated[int, typer.Option(min=0, metavar="N", help="Outputs shown of each step; 0 for all.")] = 12,
-    format: Annotated[Literal["text", "json"], typer.Option(help="text, or json with every number.")] = "text",
+    align: Annotated[
+        options.Alignment, options.align_option("center; causal with -c, as csv")
+    ] = None,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="Show the filter as a matrix too.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Outputs shown of each step; 0 for all.")
+    ] = 12,
+    format: Annotated[
+        Literal["text", "json"], typer.Option(help="text, or json with every number.")
+    ] = "text",
     delimiter: options.Delimiter = None,
     decimal: options.Decimal = ".",
     no_header: options.NoHeader = False,
@@ -58,14 +75,16 @@ def explain(
     The numbers are those of the filters themselves. Taps alone are convolved (flipped); --correlate leaves them as
     they are. For two axes the rows are split by ; and shown as blocks.
     """
-    from convcli.engine.explain import explain as explained
+    from convcli.explaining.explain import explain as explained
     from convcli.media.tables.source import TableOptions
 
     chain = kernel.strip()
     if _BARE.match(chain):
         chain = f"{'correlate' if correlate else 'kernel'}:{chain}"
     elif correlate:
-        raise RequestError("--correlate is for taps by themselves", hint="correlate:1,2,1 is a step like others")
+        raise RequestError(
+            "--correlate is for taps by themselves", hint="correlate:1,2,1 is a step like others"
+        )
     if column is None:
         facts = explained(chain, _numbers(signal), edge=edge, align=align, matrix=matrix)
     else:
@@ -76,7 +95,9 @@ def explain(
             header=not no_header,
             encoding=encoding,
         )
-        facts = explained(chain, _column(signal, table), medium="table", edge=edge, align=align, matrix=matrix)
+        facts = explained(
+            chain, _column(signal, table), medium="table", edge=edge, align=align, matrix=matrix
+        )
     if format == "json":
         _put_json(facts)
     else:
@@ -86,7 +107,7 @@ def explain(
 
 def _numbers(text: str) -> Any:
     """The signal as an array, (n,) or (rows, columns)."""
-    from convcli.engine.explain import signal_of_text
+    from convcli.explaining.explain import signal_of_text
     from convcli.media.outputs import check_input, is_file
 
     if text.strip() == "-":
@@ -114,7 +135,7 @@ def _numbers(text: str) -> Any:
 
 def _column(text: str, table: TableOptions) -> Any:
     """A column of a table, (rows,)."""
-    from convcli.engine.explain import column_of
+    from convcli.explaining.explain import column_of
     from convcli.media.outputs import check_input
     from convcli.media.tables.source import open_table
 
@@ -129,7 +150,9 @@ def _column(text: str, table: TableOptions) -> Any:
 
 def _stdin() -> BinaryIO:
     if sys.stdin is None or sys.stdin.isatty():
-        raise RequestError("no input", hint="convcli explain 1,2,3,4 1,2,1 has its numbers in place")
+        raise RequestError(
+            "no input", hint="convcli explain 1,2,3,4 1,2,1 has its numbers in place"
+        )
     return sys.stdin.buffer
 
 

@@ -16,8 +16,8 @@ from convcli.errors import RequestError
 if TYPE_CHECKING:
     from convcli.designs.learned import Model
     from convcli.designs.registry import Step
-    from convcli.engine.plan import BoundStep
     from convcli.facts import LayerFacts, ReachFacts
+    from convcli.planning.plan import BoundStep
     from convcli.signals import Signal
 
 
@@ -32,14 +32,22 @@ def filters(
         ),
     ] = None,
     *,
-    rate: Annotated[str | None, typer.Option(help="Samples per second: 44100, 16k.", show_default=False)] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="Samples per second: 44100, 16k.", show_default=False)
+    ] = None,
     align: options.Align = None,
     export: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the taps to FILE.csv, .npy, .wav or .json.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Write the taps to FILE.csv, .npy, .wav or .json.",
+            show_default=False,
+        ),
     ] = None,
     force: options.Force = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="The list as a table for a README.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="The list as a table for a README.")
+    ] = False,
     debug: options.Debug = False,
 ) -> int:
     """List every step of FILTER; or show one: its parameters, taps, delay, reach and response.
@@ -48,7 +56,9 @@ def filters(
     """
     if step is None:
         if export is not None:
-            raise RequestError("--export needs a step", hint="convcli filters lowpass:0.1 --export taps.csv")
+            raise RequestError(
+                "--export needs a step", hint="convcli filters lowpass:0.1 --export taps.csv"
+            )
         print(*_listed(markdown=markdown), sep="\n")
         return 0
     _show(step.strip(), rate, align, export, force=force)
@@ -65,7 +75,9 @@ def _listed(*, markdown: bool) -> list[str]:
     for step in steps().values():
         if step.family != family:
             family = step.family
-            lines += [f"| **{family}** | |"] if markdown else ([""] if lines else []) + [f"{family}:"]
+            lines += (
+                [f"| **{family}** | |"] if markdown else ([""] if lines else []) + [f"{family}:"]
+            )
         also = f" (also {', '.join(step.aliases)})" if step.aliases else ""
         if markdown:
             cells = (f"`{step.usage}`{also}".replace("|", "\\|"), step.help.replace("|", "\\|"))
@@ -75,9 +87,11 @@ def _listed(*, markdown: bool) -> list[str]:
     return lines
 
 
-def _show(text: str, rate: str | None, align: str | None, export: Path | None, *, force: bool) -> None:
+def _show(
+    text: str, rate: str | None, align: str | None, export: Path | None, *, force: bool
+) -> None:
     from convcli.designs import find
-    from convcli.engine.grammar import parse
+    from convcli.planning.grammar import parse
 
     calls = parse(text)
     if export is not None:
@@ -108,16 +122,22 @@ def _page(step: Step) -> list[str]:
     """A step's usage, what it says of itself, and an example."""
     import inspect
 
-    return [step.usage, "", inspect.getdoc(step.design) or step.help, "", f"example: {step.example}"]
+    return [
+        step.usage,
+        "",
+        inspect.getdoc(step.design) or step.help,
+        "",
+        f"example: {step.example}",
+    ]
 
 
 def _bind(text: str, rate: str | None, align: str | None) -> tuple[BoundStep, ...]:
-    from convcli.engine.plan import Rules, make_plan
+    from convcli.planning.plan import Rules, make_plan
 
     try:
         model = _model(text)
         if model is not None:
-            from convcli.engine.models import signal_of
+            from convcli.layers.models import signal_of
 
             signal, align = signal_of(model), align or model.align
         else:
@@ -132,7 +152,7 @@ def _bind(text: str, rate: str | None, align: str | None) -> tuple[BoundStep, ..
 
 def _model(text: str) -> Model | None:
     """A model that stands first; it knows its channels, its rate and how it was aligned."""
-    from convcli.engine.grammar import parse
+    from convcli.planning.grammar import parse
 
     call = parse(text)[0]
     values = {a.key or "path": a.text for a in call.arguments}
@@ -145,7 +165,7 @@ def _model(text: str) -> Model | None:
 
 def _is_for_images(text: str) -> bool:
     from convcli.designs import find
-    from convcli.engine.grammar import parse
+    from convcli.planning.grammar import parse
 
     calls = parse(text)
     return any(
@@ -170,14 +190,16 @@ def _signal(rate: str | None, *, on_image: bool) -> Signal:
             raise RequestError(f"--rate: {error}") from None
         scale = {"": 1.0, "Hz": 1.0, "kHz": 1e3}.get(quantity.unit)
         if scale is None or quantity.value <= 0:
-            raise RequestError(f"--rate expects samples per second above 0 (44100, 16k), got {rate!r}")
+            raise RequestError(
+                f"--rate expects samples per second above 0 (44100, 16k), got {rate!r}"
+            )
         samples_per_second = quantity.value * scale
     return Signal(medium="array", shape=(None,), channels=("1",), rate=samples_per_second)
 
 
 def _described(part: list[BoundStep]) -> list[str]:
     """A step as designed, a fact a line; a network that sees the whole signal on the way was bound as several."""
-    from convcli.engine.describe import step_facts, taps_text
+    from convcli.planning.describe import step_facts, taps_text
     from convcli.report.words import number, plural, reach
 
     step, facts = part[0], step_facts(part[0])
@@ -185,10 +207,20 @@ def _described(part: list[BoundStep]) -> list[str]:
     rows = [("step", facts.text), ("", step.step.help)]
     if facts.taps is not None and len(part) == 1:
         shape = " x ".join(str(side) for side in facts.shape)
-        rows += [("taps", ": ".join(text for text in (shape, taps_text(step)) if text)), ("sum", number(facts.sum))]
+        rows += [
+            ("taps", ": ".join(text for text in (shape, taps_text(step)) if text)),
+            ("sum", number(facts.sum)),
+        ]
         rows += [("delay", f"{number(facts.delay)} samples")] if facts.delay is not None else []
-    ahead = "the whole signal" if whole or facts.look_ahead is None else plural(facts.look_ahead, "sample")
-    rows += [("look-ahead", ahead), ("reach", "the whole signal" if len(part) > 1 else reach(facts.reach))]
+    ahead = (
+        "the whole signal"
+        if whole or facts.look_ahead is None
+        else plural(facts.look_ahead, "sample")
+    )
+    rows += [
+        ("look-ahead", ahead),
+        ("reach", "the whole signal" if len(part) > 1 else reach(facts.reach)),
+    ]
     rows += _frequencies(step) if len(part) == 1 else []
     if facts.note:
         rows.append(("note", facts.note))
@@ -203,15 +235,28 @@ def _layers(layers: tuple[LayerFacts, ...]) -> list[str]:
         return []
     rows = [("", "layer", "parameters", "channels", "stride so far", "reach so far")]
     for place, layer in enumerate(layers):
-        strides = "" if layer.reach is None else "x".join(dict.fromkeys(_stride(axis) for axis in layer.reach))
-        far = "the whole signal" if layer.reach is None else reach(tuple(_alone(axis) for axis in layer.reach))
-        rows.append((str(place), layer.text, number(layer.parameters), str(layer.channels), strides, far))
+        strides = (
+            ""
+            if layer.reach is None
+            else "x".join(dict.fromkeys(_stride(axis) for axis in layer.reach))
+        )
+        far = (
+            "the whole signal"
+            if layer.reach is None
+            else reach(tuple(_alone(axis) for axis in layer.reach))
+        )
+        rows.append(
+            (str(place), layer.text, number(layer.parameters), str(layer.channels), strides, far)
+        )
     total = sum(layer.parameters for layer in layers)
     rows.append(("", "in all", number(total), "", "", ""))
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
     left = (1, 5)
     cells = (
-        [f"{cell:<{w}}" if i in left else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        [
+            f"{cell:<{w}}" if i in left else f"{cell:>{w}}"
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
         for row in rows
     )
     return ["", *("  ".join(row).rstrip() for row in cells)]
@@ -228,7 +273,7 @@ def _alone(axis: ReachFacts) -> ReachFacts:
 
 def _frequencies(step: BoundStep) -> list[tuple[str, str]]:
     """Where a one-dimensional response falls by 3 dB and by what the stop band promises."""
-    from convcli.engine.describe import crossings, weights_of
+    from convcli.planning.describe import crossings, weights_of
     from convcli.units import describe_frequency
 
     weights = weights_of(step)
@@ -238,13 +283,15 @@ def _frequencies(step: BoundStep) -> list[tuple[str, str]]:
     for level in (-3.0, -float(step.values.get("attenuation") or 0)):
         found = crossings(weights, level)[:6] if level else []
         if found:
-            rows.append((f"{level:g} dB at", ", ".join(describe_frequency(f, step.before) for f in found)))
+            rows.append(
+                (f"{level:g} dB at", ", ".join(describe_frequency(f, step.before) for f in found))
+            )
     return rows
 
 
 def _check_export(path: Path, *, force: bool) -> None:
-    from convcli.engine.export import EXPORTS
     from convcli.media.outputs import refuse_missing_parent
+    from convcli.planning.export import EXPORTS
 
     refuse_missing_parent(path)
     if path.suffix.lower() not in EXPORTS:
@@ -254,9 +301,9 @@ def _check_export(path: Path, *, force: bool) -> None:
 
 
 def _export(bound: tuple[BoundStep, ...], path: Path) -> None:
-    from convcli.engine.describe import bias_of, weights_of
-    from convcli.engine.export import export_taps
     from convcli.media.outputs import atomic
+    from convcli.planning.describe import bias_of, weights_of
+    from convcli.planning.export import export_taps
 
     weights = weights_of(bound[0]) if len(bound) == 1 else None
     if weights is None or weights.ndim > 2:
@@ -269,7 +316,10 @@ def _export(bound: tuple[BoundStep, ...], path: Path) -> None:
         tell(f"{path} has a row for each output and each input of that", kind="note")
     bias = bias_of(bound[0])
     if bias is not None:
-        tell(f"the bias is not among the taps: offset:{', '.join(f'{b:.6g}' for b in bias)}", kind="note")
+        tell(
+            f"the bias is not among the taps: offset:{', '.join(f'{b:.6g}' for b in bias)}",
+            kind="note",
+        )
 
 
 def register(app: typer.Typer) -> None:

@@ -37,12 +37,20 @@ Pair = tuple[Given, Given | None]
 def pairs_of(paths: Sequence[Path], held: ExitStack) -> list[Pair]:
     """The files that belong together: inputs and targets in turn, or one input alone; those of two folders by name."""
     if [str(path) for path in paths].count("-") > 1:
-        raise RequestError("standard input can be read only once", hint="name a file: convcli learn - clean.wav")
+        raise RequestError(
+            "standard input can be read only once", hint="name a file: convcli learn - clean.wav"
+        )
     if len(paths) == 1:
         return [(_given(path, held), None) for path in _files(paths[0])]
     if len(paths) % 2:
-        raise RequestError(f"{paths[-1]} has no target: inputs and targets stand in turn", hint="IN1 OUT1 IN2 OUT2")
-    pairs = [pair for source, clean in zip(paths[::2], paths[1::2], strict=True) for pair in _paired(source, clean)]
+        raise RequestError(
+            f"{paths[-1]} has no target: inputs and targets stand in turn", hint="IN1 OUT1 IN2 OUT2"
+        )
+    pairs = [
+        pair
+        for source, clean in zip(paths[::2], paths[1::2], strict=True)
+        for pair in _paired(source, clean)
+    ]
     return [(_given(source, held), _given(clean, held)) for source, clean in pairs]
 
 
@@ -50,13 +58,17 @@ def _paired(source: Path, clean: Path) -> list[tuple[Path, Path]]:
     """Two files, or those with the same names in two folders."""
     if is_folder(source) != is_folder(clean):
         folder, file = (source, clean) if is_folder(source) else (clean, source)
-        raise RequestError(f"{folder} is a folder and {file} is none", hint="two files, or two folders")
+        raise RequestError(
+            f"{folder} is a folder and {file} is none", hint="two files, or two folders"
+        )
     if not is_folder(source):
         return [(source, clean)]
     files = _files(source)
     missing = [path.name for path in files if not (clean / path.name).is_file()]
     if missing:
-        raise RequestError(f"{clean} has no {missing[0]}, which is in {source}", hint="pairs have the same names")
+        raise RequestError(
+            f"{clean} has no {missing[0]}, which is in {source}", hint="pairs have the same names"
+        )
     return [(path, clean / path.name) for path in files]
 
 
@@ -64,7 +76,9 @@ def _files(path: Path) -> list[Path]:
     """The files of a folder by name, or the file itself."""
     if not is_folder(path):
         return [path]
-    files = sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
+    files = sorted(
+        each for each in path.iterdir() if each.is_file() and not each.name.startswith(".")
+    )
     if not files:
         raise RequestError(f"the folder {path} holds no files")
     return files
@@ -75,8 +89,12 @@ def _given(path: Path, held: ExitStack) -> Given:
 
     if str(path) == "-":
         if sys.stdin is None or sys.stdin.isatty():
-            raise RequestError("no input", hint="name a file, or pipe one in: ... | convcli learn - clean.wav")
-        return _kept("standard input", held.enter_context(spooled(sys.stdin.buffer, "standard input")), held)
+            raise RequestError(
+                "no input", hint="name a file, or pipe one in: ... | convcli learn - clean.wav"
+            )
+        return _kept(
+            "standard input", held.enter_context(spooled(sys.stdin.buffer, "standard input")), held
+        )
     check_input(path)
     if not is_special(path):
         return Given(str(path), path)
@@ -98,13 +116,19 @@ def opened_pairs(
 
     def source_of(given: Given) -> Source[Any]:
         sources, warnings = held.enter_context(_opened(given, opening))
-        pages = [f"{given.name}: of {len(sources)} pages the first is learned from"] if len(sources) > 1 else []
+        pages = (
+            [f"{given.name}: of {len(sources)} pages the first is learned from"]
+            if len(sources) > 1
+            else []
+        )
         if not quiet:
             for warning in (*warnings, *pages):
                 tell(warning.replace(str(given.path), given.name), kind="warning")
         return sources[0]
 
-    return [(source_of(given), None if clean is None else source_of(clean)) for given, clean in pairs]
+    return [
+        (source_of(given), None if clean is None else source_of(clean)) for given, clean in pairs
+    ]
 
 
 def check_pairs(
@@ -113,7 +137,7 @@ def check_pairs(
     delay: tuple[int, ...] | None,
 ) -> None:
     """Refuse pairs that do not fit, before any work; of several it is said which."""
-    from convcli.engine.pairs import check_pair
+    from convcli.learning.pairs import check_pair
 
     for (given, _), (source, target) in zip(pairs, opened, strict=True):
         try:
@@ -135,7 +159,9 @@ def _opened(given: Given, opening: Opening) -> Iterator[tuple[Sequence[Source[An
         context.__exit__(None, None, None)
 
 
-def input_facts(pairs: Sequence[Pair], opened: Sequence[tuple[Source[Any], Source[Any] | None]]) -> list[InputFacts]:
+def input_facts(
+    pairs: Sequence[Pair], opened: Sequence[tuple[Source[Any], Source[Any] | None]]
+) -> list[InputFacts]:
     """What was read, inputs and targets in turn."""
     both = zip(
         [one for pair in pairs for one in pair if one is not None],
@@ -143,7 +169,13 @@ def input_facts(pairs: Sequence[Pair], opened: Sequence[tuple[Source[Any], Sourc
         strict=True,
     )
     return [
-        InputFacts(path=given.name, medium=own.medium, shape=own.shape, channels=own.channels, rate=own.rate)
+        InputFacts(
+            path=given.name,
+            medium=own.medium,
+            shape=own.shape,
+            channels=own.channels,
+            rate=own.rate,
+        )
         for given, source in both
         for own in [source.signal]
     ]
@@ -152,4 +184,8 @@ def input_facts(pairs: Sequence[Pair], opened: Sequence[tuple[Source[Any], Sourc
 def size_of(opened: Sequence[tuple[Source[Any], Source[Any] | None]]) -> int | None:
     """How many samples there are to learn from; None where that is not known beforehand."""
     shapes = [source.signal.shape for source, _ in opened]
-    return sum(math.prod(n or 0 for n in shape) for shape in shapes) if all(None not in s for s in shapes) else None
+    return (
+        sum(math.prod(n or 0 for n in shape) for shape in shapes)
+        if all(None not in s for s in shapes)
+        else None
+    )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from convcli.engine.detect import Found, Place
+    from convcli.detecting.detect import Found, Place
     from convcli.facts import RunFacts
     from convcli.signals import Medium, Signal
 
@@ -121,7 +121,10 @@ class Telling:
 
 def as_csv(hits: Sequence[dict[str, Cell]], names: Sequence[str]) -> str:
     """A header and a line for each hit."""
-    told = ([f"{cell:.{DIGITS}f}" if isinstance(cell, float) else cell for cell in hit.values()] for hit in hits)
+    told = (
+        [f"{cell:.{DIGITS}f}" if isinstance(cell, float) else cell for cell in hit.values()]
+        for hit in hits
+    )
     return as_cells([names, *told])
 
 
@@ -136,7 +139,10 @@ def as_json(facts: RunFacts) -> str:
     """The facts of the run and the hits as one flat object."""
     run = facts.to_dict()
     kept = {name: run[name] for name in ("version", "command", "inputs", "warnings", "seconds")}
-    return json.dumps({**kept, **run["detection"]}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return (
+        json.dumps({**kept, **run["detection"]}, indent=2, ensure_ascii=False, allow_nan=False)
+        + "\n"
+    )
 
 
 def put(text: str, place: Path | None = None) -> None:

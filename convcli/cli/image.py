@@ -18,10 +18,10 @@ from convcli.errors import RequestError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from convcli.engine.grammar import Call
-    from convcli.engine.plan import Plan
     from convcli.media.images.sink import ImageSink
     from convcli.media.images.source import ImageFile, ImageOptions
+    from convcli.planning.grammar import Call
+    from convcli.planning.plan import Plan
     from convcli.signals import Source
 
 
@@ -38,12 +38,18 @@ class ImageAdapter:
     stepwise: bool = False
 
     @contextmanager
-    def open(self, path: Path | None, output: Path | None, calls: tuple[Call, ...]) -> Iterator[OpenedImage]:
+    def open(
+        self, path: Path | None, output: Path | None, calls: tuple[Call, ...]
+    ) -> Iterator[OpenedImage]:
         """The picture in `path`, or on standard input."""
         from convcli.media.images.source import open_image
 
         stdin = sys.stdin.buffer if path is None else None
-        yield OpenedImage(open_image(path, stdin=stdin, options=self.options, max_pixels=self.max_pixels), self, output)
+        yield OpenedImage(
+            open_image(path, stdin=stdin, options=self.options, max_pixels=self.max_pixels),
+            self,
+            output,
+        )
 
 
 @dataclass
@@ -80,7 +86,9 @@ class OpenedImage:
                 hint="--max-pixels allows more",
             )
         if not all(plan.result.shape):
-            raise RequestError("nothing is left of the picture: the filter is larger than it, and --edge is valid")
+            raise RequestError(
+                "nothing is left of the picture: the filter is larger than it, and --edge is valid"
+            )
 
     def sink(self, place: Path | BinaryIO, plans: Sequence[Plan], name: str) -> ImageSink:
         from convcli.media.images.sink import ImageSink
@@ -108,14 +116,22 @@ def image(
     ] = "all",
     range: Annotated[
         Literal["clip", "abs", "offset", "scale"],
-        typer.Option(help="Values out of range: cut off and counted, made positive, moved by half, or all fitted in."),
+        typer.Option(
+            help="Values out of range: cut off and counted, made positive, moved by half, or all fitted in."
+        ),
     ] = "clip",
-    linear: Annotated[bool, typer.Option("--linear", help="Filter linear light instead of sRGB values.")] = False,
+    linear: Annotated[
+        bool, typer.Option("--linear", help="Filter linear light instead of sRGB values.")
+    ] = False,
     format: Annotated[
-        str | None, typer.Option(help="Format of the output: png, jpeg, tiff, webp, ppm, ...", show_default=False)
+        str | None,
+        typer.Option(
+            help="Format of the output: png, jpeg, tiff, webp, ppm, ...", show_default=False
+        ),
     ] = None,
     quality: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Quality of JPEG, WebP and AVIF.", show_default=False)
+        int | None,
+        typer.Option(min=1, max=100, help="Quality of JPEG, WebP and AVIF.", show_default=False),
     ] = None,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")] = 10**9,
     missing: options.Missing = "keep",

@@ -51,27 +51,52 @@ def learn(
     ] = None,
     more: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[INPUT TARGET]...", help="Further pairs; their sums add up.", show_default=False),
+        typer.Argument(
+            metavar="[INPUT TARGET]...",
+            help="Further pairs; their sums add up.",
+            show_default=False,
+        ),
     ] = None,
     *,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="MODEL", help="The model file: NAME.safetensors.", show_default=False),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="MODEL",
+            help="The model file: NAME.safetensors.",
+            show_default=False,
+        ),
     ] = None,
     taps: Annotated[
         str | None,
-        typer.Option(metavar="K", help="Length of the filter: 129, or 9x9 for pictures.", show_default="64, 20, 9x9"),
+        typer.Option(
+            metavar="K",
+            help="Length of the filter: 129, or 9x9 for pictures.",
+            show_default="64, 20, 9x9",
+        ),
     ] = None,
     blind: Annotated[
-        bool, typer.Option("--blind", help="Learn from INPUT alone: each sample from its neighbours without itself.")
+        bool,
+        typer.Option(
+            "--blind",
+            help="Learn from INPUT alone: each sample from its neighbours without itself.",
+        ),
     ] = False,
     target: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="Tables: the column that is predicted.", show_default=False),
+        typer.Option(
+            metavar="COLUMN", help="Tables: the column that is predicted.", show_default=False
+        ),
     ] = None,
     ahead: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Predict so many samples later.", show_default="1 for a table, else 0"),
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Predict so many samples later.",
+            show_default="1 for a table, else 0",
+        ),
     ] = None,
     on: Annotated[
         Literal["levels", "differences"],
@@ -96,14 +121,20 @@ def learn(
     ] = None,
     ridge: Annotated[
         float | None,
-        typer.Option(min=0, help="Strength of the ridge.", show_default="the best on what is held out"),
+        typer.Option(
+            min=0, help="Strength of the ridge.", show_default="the best on what is held out"
+        ),
     ] = None,
-    holdout: Annotated[str, typer.Option(metavar="PART", help="The part at the end that is not learned from.")] = "20%",
+    holdout: Annotated[
+        str, typer.Option(metavar="PART", help="The part at the end that is not learned from.")
+    ] = "20%",
     bias: Annotated[
-        bool | None, typer.Option("--bias/--no-bias", help="Learn a constant too.", show_default="for tables")
+        bool | None,
+        typer.Option("--bias/--no-bias", help="Learn a constant too.", show_default="for tables"),
     ] = None,
     mix: Annotated[
-        bool, typer.Option("--mix", help="Every channel from every channel; else all share one filter.")
+        bool,
+        typer.Option("--mix", help="Every channel from every channel; else all share one filter."),
     ] = False,
     layers: Annotated[
         str | None,
@@ -115,22 +146,33 @@ def learn(
         ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the data at most, with --layers.", show_default="100")
+        int | None,
+        typer.Option(
+            min=1, help="Passes over the data at most, with --layers.", show_default="100"
+        ),
     ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Windows to a step.", show_default="32")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Windows to a step.", show_default="32")
+    ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(min=1e-12, help="Length of the steps of Adam.", show_default="0.003")
+        float | None,
+        typer.Option(min=1e-12, help="Length of the steps of Adam.", show_default="0.003"),
     ] = None,
     weight_decay: Annotated[
-        float | None, typer.Option(min=0, help="Decay of the weights (AdamW).", show_default="0.0001")
+        float | None,
+        typer.Option(min=0, help="Decay of the weights (AdamW).", show_default="0.0001"),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of the first weights and of the order.", show_default="0")
+        int | None,
+        typer.Option(min=0, help="Of the first weights and of the order.", show_default="0"),
     ] = None,
     threads: options.Threads = None,
     table: TableOptions,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = 10**9,
-    strict: Annotated[bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")] = False,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = 10
+    ** 9,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")
+    ] = False,
     align: options.Align = None,
     force: options.Force = False,
     report: options.Report = None,
@@ -195,7 +237,9 @@ def learn(
             return INTERRUPTED
         learned = taught.learned
         inputs = input_facts(pairs, opened)
-    facts = taught.facts(learning_facts(learned, lesson, signal, [given.name for given, _ in pairs]))
+    facts = taught.facts(
+        learning_facts(learned, lesson, signal, [given.name for given, _ in pairs])
+    )
     lengths = lengths_differ(inputs) if clean is not None else ()
     warnings = (*lengths, *warnings_of(learned, lesson, facts), *taught.warnings(place))
     _write(place, *taught.model(lesson, signal))
@@ -217,7 +261,9 @@ def learn(
     return INTERRUPTED if taught.interrupted else 0
 
 
-def _checked_output(output: Path | None, inputs: list[Path], report: Path | None, *, force: bool) -> Path:
+def _checked_output(
+    output: Path | None, inputs: list[Path], report: Path | None, *, force: bool
+) -> Path:
     if output is None or output.suffix.lower() != ".safetensors":
         came = "nothing" if output is None else str(output)
         raise RequestError(f"-o expects a model file such as model.safetensors, got {came}")
@@ -228,7 +274,7 @@ def _checked_output(output: Path | None, inputs: list[Path], report: Path | None
 
 
 def _write(place: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    from convcli.designs.weights import encode_weights
+    from convcli.layers.weights import encode_weights
     from convcli.media.outputs import atomic
 
     encoded = encode_weights(tensors, metadata)
@@ -238,7 +284,7 @@ def _write(place: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str
 
 def _tell(run: RunFacts, place: Path) -> None:
     """The summary, the errors side by side, and the honest word."""
-    from convcli.engine.plan import DEFAULT_ALIGN
+    from convcli.planning.plan import DEFAULT_ALIGN
     from convcli.report.learning import (
         MOVED_COLUMNS,
         delay_words,
@@ -268,7 +314,10 @@ def _tell(run: RunFacts, place: Path) -> None:
     if run.align != DEFAULT_ALIGN[run.inputs[0].medium]:
         tell(f"run it with --align {run.align}, as it was learned", kind="note")
     if facts.deficient:
-        tell("the input does not determine every tap; of those that fit, the smallest were taken", kind="note")
+        tell(
+            "the input does not determine every tap; of those that fit, the smallest were taken",
+            kind="note",
+        )
     for warning in run.warnings:
         tell(warning, kind="warning")
 
@@ -277,7 +326,9 @@ def _say_table(rows: Sequence[Sequence[str]]) -> None:
     """Columns side by side, the last one flush left, so that what follows a number may hang over."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *cells, last in rows:
-        middle = "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:-1], strict=True))
+        middle = "".join(
+            f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:-1], strict=True)
+        )
         say(f"  {name:<{widths[0]}}{middle}  {last}".rstrip())
 
 

@@ -14,21 +14,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from convcli.engine.denoising import Noise
-    from convcli.engine.learn import Delay, Learned, Lesson
+    from convcli.learning.denoising import Noise
+    from convcli.learning.learn import Delay, Learned, Lesson
     from convcli.signals import Signal
 
 # A smaller correlation at the delay that was found is told.
 WEAK = 0.3
 
 
-def learning_facts(learned: Learned, lesson: Lesson, signal: Signal, names: Sequence[str]) -> LearningFacts:
+def learning_facts(
+    learned: Learned, lesson: Lesson, signal: Signal, names: Sequence[str]
+) -> LearningFacts:
     """The layer and its worth; `names` are those of the inputs."""
-    from convcli.engine.learn import layers_of, task_of
+    from convcli.learning.learn import layers_of, task_of
 
     judged = "as asked for"
     if lesson.ridge is None:
-        judged = "the best on what was held out" if learned.held and not lesson.blind else "by cross-validation"
+        judged = (
+            "the best on what was held out"
+            if learned.held and not lesson.blind
+            else "by cross-validation"
+        )
     scaled = signal.medium != "table"
     noise = learned.noise
     scale = signal.full_scale if signal.medium == "image" else 1.0
@@ -44,11 +50,18 @@ def learning_facts(learned: Learned, lesson: Lesson, signal: Signal, names: Sequ
         judged=judged,
         tried=tuple(RidgeFacts(ridge=ridge, error=error) for ridge, error in learned.tried),
         deficient=learned.deficient,
-        errors=tuple(ErrorFacts(name=one.name, train=one.train, held=one.held) for one in learned.scores),
+        errors=tuple(
+            ErrorFacts(name=one.name, train=one.train, held=one.held) for one in learned.scores
+        ),
         against="the clean signal, estimated" if lesson.blind else "",
         power=_clean(learned.power, noise) if scaled else None,
-        power_held=_clean(learned.power_held, noise) if scaled and learned.power_held is not None else None,
-        delays=tuple(_delay_facts(name, delay, signal) for name, delay in zip(names, learned.delays, strict=False)),
+        power_held=_clean(learned.power_held, noise)
+        if scaled and learned.power_held is not None
+        else None,
+        delays=tuple(
+            _delay_facts(name, delay, signal)
+            for name, delay in zip(names, learned.delays, strict=False)
+        ),
         noise=None if noise is None else noise.level * scale,
         noise_given=noise is not None and noise.given,
         full_scale=scale if scale != 1 else None,
@@ -62,7 +75,9 @@ def _clean(power: float, noise: Noise | None) -> float:
 
 
 def _delay_facts(name: str, delay: Delay, signal: Signal) -> DelayFacts:
-    seconds = delay.lag[0] / signal.rate if signal.rate is not None and signal.medium == "audio" else None
+    seconds = (
+        delay.lag[0] / signal.rate if signal.rate is not None and signal.medium == "audio" else None
+    )
     return DelayFacts(
         input=name,
         samples=delay.lag,
@@ -92,7 +107,12 @@ def warnings_of(learned: Learned, lesson: Lesson, facts: LearningFacts) -> Itera
         yield "what is held out holds no complete window: the errors are those of what was learned from"
     where = "on what was held out" if learned.held else "on what it was learned from"
     for name in learned.worse:
-        blind = lesson.blind and lesson.noise is None and name == "as it is" and learned.scores[0].name == "the filter"
+        blind = (
+            lesson.blind
+            and lesson.noise is None
+            and name == "as it is"
+            and learned.scores[0].name == "the filter"
+        )
         hint = "; --noise auto uses the sample itself too" if blind else ""
         yield f"{learned.scores[0].name} is no better than {name!r} {where}{hint}"
 
@@ -104,7 +124,9 @@ def _doubts(delay: DelayFacts) -> Iterator[str]:
     if delay.rival is not None:
         other = "x".join(str(n) for n in delay.rival)
         yield f"{delay.input}: a delay of {other} is all but as likely as {told}; --delay N says which it is"
-    if delay.limit and any(abs(n) == most for n, most in zip(delay.samples, delay.limit, strict=True)):
+    if delay.limit and any(
+        abs(n) == most for n, most in zip(delay.samples, delay.limit, strict=True)
+    ):
         most = "x".join(str(n) for n in delay.limit)
         yield f"{delay.input}: no delay above {most} was looked for, and it may be a larger one; --delay N says it"
 
@@ -112,9 +134,9 @@ def _doubts(delay: DelayFacts) -> Iterator[str]:
 def with_steps(run: RunFacts, place: Path) -> RunFacts:
     """The facts with the model as a step like any other: taps, delay, reach, response."""
     from convcli.designs.learned import read_model
-    from convcli.engine.describe import chain_facts, step_facts, with_response
-    from convcli.engine.models import signal_of
-    from convcli.engine.plan import Rules, make_plan
+    from convcli.layers.models import signal_of
+    from convcli.planning.describe import chain_facts, step_facts, with_response
+    from convcli.planning.plan import Rules, make_plan
 
     rules = Rules(edge="zero", align="causal" if run.align == "causal" else "center")
     plan = make_plan(f'model:"{place}"', signal_of(read_model(place)), rules)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from convcli.errors import InputError, RequestError, nearest
 
 if TYPE_CHECKING:
-    from convcli.engine.learn import Lesson
+    from convcli.learning.learn import Lesson
     from convcli.signals import Medium, Signal
 
 DEFAULT_TAPS = {"audio": "64", "table": "20", "image": "9x9"}
@@ -38,14 +38,27 @@ def check_mode(medium: Medium, asked: Asked, *, paired: bool) -> None:
     if asked.blind and (paired or asked.target is not None):
         raise RequestError("--blind learns from INPUT alone", hint="without TARGET and --target")
     if medium != "table" and asked.target is not None:
-        raise RequestError("--target names a column of a table", hint="sounds and pictures have a TARGET file")
+        raise RequestError(
+            "--target names a column of a table", hint="sounds and pictures have a TARGET file"
+        )
     if medium == "table" and paired:
         raise RequestError("a table holds its own target", hint="--target COLUMN --ahead 1")
     if medium == "image" and asked.ahead:
         raise RequestError("--ahead is for sounds and tables, and a picture knows no time")
-    if not asked.blind and not paired and asked.target is None and not (medium == "audio" and asked.ahead):
-        hint = "--target COLUMN predicts a column" if medium == "table" else "convcli learn noisy.wav clean.wav"
-        raise RequestError("nothing says what is to be learned", hint=f"{hint}; --blind learns from INPUT alone")
+    if (
+        not asked.blind
+        and not paired
+        and asked.target is None
+        and not (medium == "audio" and asked.ahead)
+    ):
+        hint = (
+            "--target COLUMN predicts a column"
+            if medium == "table"
+            else "convcli learn noisy.wav clean.wav"
+        )
+        raise RequestError(
+            "nothing says what is to be learned", hint=f"{hint}; --blind learns from INPUT alone"
+        )
     _check_options(medium, asked, paired=paired)
 
 
@@ -54,39 +67,59 @@ def _check_options(medium: Medium, asked: Asked, *, paired: bool) -> None:
     if asked.ahead and asked.blind:
         raise RequestError("--blind has its target where its input is", hint="without --ahead")
     if asked.delay is not None and not (paired or asked.target is not None):
-        raise RequestError("--delay is between an input and a target", hint="convcli learn INPUT TARGET --delay auto")
+        raise RequestError(
+            "--delay is between an input and a target",
+            hint="convcli learn INPUT TARGET --delay auto",
+        )
     if asked.delay is not None and asked.ahead:
-        raise RequestError("--ahead says already how much later the target is", hint="--ahead or --delay, not both")
+        raise RequestError(
+            "--ahead says already how much later the target is", hint="--ahead or --delay, not both"
+        )
     if asked.ridge is not None and not math.isfinite(asked.ridge):
         raise RequestError(f"--ridge expects a number, 0 or more, got {asked.ridge:g}")
     if asked.noise is not None and not asked.blind:
-        raise RequestError("--noise is for --blind", hint="with a TARGET the noise is what INPUT has more")
-    predicts = medium == "table" and asked.target is not None and asked.ahead != 0 and asked.delay is None
+        raise RequestError(
+            "--noise is for --blind", hint="with a TARGET the noise is what INPUT has more"
+        )
+    predicts = (
+        medium == "table" and asked.target is not None and asked.ahead != 0 and asked.delay is None
+    )
     if asked.on == "differences" and not predicts:
-        raise RequestError("--on differences is for a prediction", hint="a table with --target COLUMN --ahead 1")
+        raise RequestError(
+            "--on differences is for a prediction", hint="a table with --target COLUMN --ahead 1"
+        )
     if asked.ahead and asked.align == "center":
-        raise RequestError("--align center would read what is to be predicted", hint="--ahead is causal")
+        raise RequestError(
+            "--align center would read what is to be predicted", hint="--ahead is causal"
+        )
 
 
 def lesson_of(asked: Asked, signal: Signal, wanted: tuple[str, ...] | None) -> Lesson:
     """The lesson in numbers. RequestError where a value cannot be read or does not fit the signal."""
-    from convcli.engine.learn import Lesson
-    from convcli.engine.plan import DEFAULT_ALIGN
+    from convcli.learning.learn import Lesson
+    from convcli.planning.plan import DEFAULT_ALIGN
     from convcli.units import UnitError, to_size
 
     try:
         taps = to_size(asked.taps or DEFAULT_TAPS[signal.medium], signal)
     except UnitError as error:
-        raise RequestError(f"--taps: {error}", hint="--taps 129, or --taps 9x9 for pictures") from None
+        raise RequestError(
+            f"--taps: {error}", hint="--taps 129, or --taps 9x9 for pictures"
+        ) from None
     if asked.blind and math.prod(taps) == 1:
         raise RequestError("--blind with 1 tap has no neighbours to learn from", hint="--taps 9")
     table = signal.medium == "table"
     later = int(table and not asked.blind and asked.delay is None)
     ahead = asked.ahead if asked.ahead is not None else later
     # What predicts reads nothing later than the row it stands at.
-    align: Any = asked.align or ("causal" if ahead else "center" if asked.blind else DEFAULT_ALIGN[signal.medium])
+    align: Any = asked.align or (
+        "causal" if ahead else "center" if asked.blind else DEFAULT_ALIGN[signal.medium]
+    )
     if ahead and align == "center":
-        raise RequestError("--align center would read what is to be predicted", hint="--ahead 0, or without --align")
+        raise RequestError(
+            "--align center would read what is to be predicted",
+            hint="--ahead 0, or without --align",
+        )
     lesson = Lesson(
         taps=taps,
         align=align,
@@ -128,7 +161,10 @@ def _delay(text: str | None, signal: Signal) -> tuple[int, ...] | None:
     except UnitError as error:
         raise RequestError(f"--delay: {error}", hint="--delay auto finds it") from None
     if len(lags) != signal.axes:
-        raise RequestError(f"--delay expects ROWSxCOLUMNS for a picture, got {text!r}", hint="--delay 3x-2, or auto")
+        raise RequestError(
+            f"--delay expects ROWSxCOLUMNS for a picture, got {text!r}",
+            hint="--delay 3x-2, or auto",
+        )
     return tuple(lags)
 
 
@@ -146,12 +182,16 @@ def _noise(text: str | None, signal: Signal) -> float | Literal["auto"] | None:
     relative = {"": 1 / scale, "%": 0.01, "dB": 1.0}
     value = 10 ** (quantity.value / 20) if quantity.unit == "dB" else quantity.value
     if quantity.unit not in relative or value < 0 or (signal.medium == "table" and quantity.unit):
-        kinds = "a number" if signal.medium == "table" else "a number, or below full scale 5% or -30dB"
+        kinds = (
+            "a number" if signal.medium == "table" else "a number, or below full scale 5% or -30dB"
+        )
         raise RequestError(f"--noise expects auto or a standard deviation, {kinds}; got {text!r}")
     return value * relative[quantity.unit]
 
 
-def _with_channels(lesson: Lesson, asked: Asked, signal: Signal, wanted: tuple[str, ...] | None) -> Lesson:
+def _with_channels(
+    lesson: Lesson, asked: Asked, signal: Signal, wanted: tuple[str, ...] | None
+) -> Lesson:
     """The lesson with the channels that it reads and those that it predicts, where one file holds both."""
     names = signal.channels
     if signal.medium == "audio" and asked.ahead:
@@ -163,15 +203,23 @@ def _with_channels(lesson: Lesson, asked: Asked, signal: Signal, wanted: tuple[s
     if asked.target not in names:
         near = nearest(asked.target, list(names))
         message = f"the target {asked.target!r} is none of the columns {', '.join(names)}"
-        raise RequestError(message, hint=f"did you mean {near}?" if near else "-c names others that hold numbers")
+        raise RequestError(
+            message, hint=f"did you mean {near}?" if near else "-c names others that hold numbers"
+        )
     inputs = tuple(i for i, name in enumerate(names) if wanted is None or name in wanted)
     if lesson.ahead == 0 and names.index(asked.target) in inputs:
         if wanted is not None and asked.target in wanted:
-            raise RequestError("--ahead 0 with the target among -c: it would be read off", hint="--ahead 1")
+            raise RequestError(
+                "--ahead 0 with the target among -c: it would be read off", hint="--ahead 1"
+            )
         inputs = tuple(i for i in inputs if names[i] != asked.target)
     if not inputs:
-        raise RequestError(f"no column is left to learn {asked.target!r} from", hint="-c A,B names the inputs")
+        raise RequestError(
+            f"no column is left to learn {asked.target!r} from", hint="-c A,B names the inputs"
+        )
     if lesson.differences and names.index(asked.target) not in inputs:
         message = f"--on differences adds a change to the last value of {asked.target!r}, which is not among -c"
-        raise RequestError(message, hint=f"-c {','.join([*(names[i] for i in inputs), asked.target])}")
+        raise RequestError(
+            message, hint=f"-c {','.join([*(names[i] for i in inputs), asked.target])}"
+        )
     return replace(lesson, inputs=inputs, targets=(names.index(asked.target),))

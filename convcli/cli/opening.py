@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from convcli.engine.detect import Found
+    from convcli.detecting.detect import Found
     from convcli.media.tables.source import TableOptions, TableSource
     from convcli.signals import Medium, Source
 
@@ -35,7 +35,8 @@ def medium_of(paths: Sequence[Path | None]) -> Medium:
         if found is not None:
             return found
     raise RequestError(
-        "nothing says whether this is sound, a table or a picture", hint="a suffix says it: .wav, .csv, .png"
+        "nothing says whether this is sound, a table or a picture",
+        hint="a suffix says it: .wav, .csv, .png",
     )
 
 
@@ -97,7 +98,11 @@ class Opening:
             return
         with self.input(path) as (sources, warnings):
             name = "standard input" if path is None else path
-            pages = [f"{name}: of {len(sources)} pages the first is the template"] if len(sources) > 1 else []
+            pages = (
+                [f"{name}: of {len(sources)} pages the first is the template"]
+                if len(sources) > 1
+                else []
+            )
             yield sources[0], [*warnings, *pages]
 
     @contextmanager
@@ -112,7 +117,9 @@ class Opening:
         elif self.medium == "image":
             from convcli.media.images.source import ImageOptions, open_image
 
-            picture = open_image(path, stdin=stdin, options=ImageOptions(), max_pixels=self.max_pixels)
+            picture = open_image(
+                path, stdin=stdin, options=ImageOptions(), max_pixels=self.max_pixels
+            )
             yield picture.pages, picture.warnings
         else:
             from convcli.media.tables.source import open_table

@@ -41,7 +41,11 @@ Filter = Annotated[
 ]
 Inputs = Annotated[
     Optional[list[Path]],  # noqa: UP045 -- Typer reads it at run time
-    typer.Argument(metavar="[INPUT]...", help="Files to filter; none or - is standard input.", show_default=False),
+    typer.Argument(
+        metavar="[INPUT]...",
+        help="Files to filter; none or - is standard input.",
+        show_default=False,
+    ),
 ]
 Output = Annotated[
     Optional[str],  # noqa: UP045
@@ -55,7 +59,10 @@ Output = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
-InPlace = Annotated[bool, typer.Option("--in-place", help="Replace the inputs themselves, each when it is complete.")]
+InPlace = Annotated[
+    bool,
+    typer.Option("--in-place", help="Replace the inputs themselves, each when it is complete."),
+]
 EdgeRule = Optional[Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]]  # noqa: UP045
 Alignment = Optional[Literal["center", "causal"]]  # noqa: UP045
 
@@ -68,11 +75,15 @@ def edge_option(default: str) -> Any:
 def align_option(default: str) -> Any:
     """`--align`, with what is said of its default."""
     return typer.Option(
-        help="center: delay compensated; causal: an output reads no later sample.", show_default=default
+        help="center: delay compensated; causal: an output reads no later sample.",
+        show_default=default,
     )
 
 
-Edge = Annotated[EdgeRule, edge_option("shrink for csv; zero for audio, edge where its rate changes; edge for image")]
+Edge = Annotated[
+    EdgeRule,
+    edge_option("shrink for csv; zero for audio, edge where its rate changes; edge for image"),
+]
 Align = Annotated[Alignment, align_option("causal for csv, else center")]
 Missing = Annotated[
     Literal["keep", "fill", "propagate", "error"],
@@ -80,12 +91,18 @@ Missing = Annotated[
 ]
 Report = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option(metavar="FILE", help="Write the facts of the run to FILE.json, .html or .md.", show_default=False),
+    typer.Option(
+        metavar="FILE",
+        help="Write the facts of the run to FILE.json, .html or .md.",
+        show_default=False,
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
 Jobs = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option("-j", "--jobs", min=1, help="Inputs filtered at once.", show_default="as many as cores"),
+    typer.Option(
+        "-j", "--jobs", min=1, help="Inputs filtered at once.", show_default="as many as cores"
+    ),
 ]
 Threads = Annotated[
     Optional[int],  # noqa: UP045
@@ -112,14 +129,22 @@ FailOn = Annotated[
 
 
 def _columns(default: str) -> Any:
-    return typer.Option("-c", "--columns", metavar="A,B", help="Columns of a table to work on.", show_default=default)
+    return typer.Option(
+        "-c",
+        "--columns",
+        metavar="A,B",
+        help="Columns of a table to work on.",
+        show_default=default,
+    )
 
 
 Columns = Annotated[Optional[list[str]], _columns("every one that begins with a number")]  # noqa: UP045
 By = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
-        metavar="COLUMN", help="Each value of this column of a table is a signal of its own.", show_default=False
+        metavar="COLUMN",
+        help="Each value of this column of a table is a signal of its own.",
+        show_default=False,
     ),
 ]
 Time = Annotated[
@@ -132,13 +157,23 @@ Time = Annotated[
 ]
 Delimiter = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("-d", "--delimiter", help=r"Between the cells of a table: , ; \t", show_default="as in the header"),
+    typer.Option(
+        "-d",
+        "--delimiter",
+        help=r"Between the cells of a table: , ; \t",
+        show_default="as in the header",
+    ),
 ]
 Decimal = Annotated[str, typer.Option(help="Decimal mark of a table: . or ,")]
-NoHeader = Annotated[bool, typer.Option("--no-header", help="The table has no header: columns are called 1, 2, 3, ...")]
+NoHeader = Annotated[
+    bool,
+    typer.Option("--no-header", help="The table has no header: columns are called 1, 2, 3, ..."),
+]
 Encoding = Annotated[str, typer.Option(help="Encoding of a table.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more: a table of the steps as designed.")]
+Verbose = Annotated[
+    bool, typer.Option("-v", "--verbose", help="Say more: a table of the steps as designed.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback where a defect is met.")]
 
 
@@ -210,7 +245,9 @@ def with_request(command: Callable[..., int]) -> Callable[..., int]:
     """`command(request, *, its own options)` as Typer sees it: with the shared words and options as parameters too."""
     shared = inspect.signature(_request, eval_str=True).parameters
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    first = [parameter for name, parameter in shared.items() if name in ("filter", "inputs", "output")]
+    first = [
+        parameter for name, parameter in shared.items() if name in ("filter", "inputs", "output")
+    ]
     rest = [parameter for parameter in shared.values() if parameter not in first]
 
     def run(**values: Any) -> int:
@@ -227,11 +264,15 @@ def with_table(*, columns: str) -> Callable[[Callable[..., int]], Callable[..., 
     """
     known = {"TableOptions": object}  # what Typer does not see need not be imported
     shared = dict(inspect.signature(_table, eval_str=True, locals=known).parameters)
-    shared["columns"] = shared["columns"].replace(annotation=Annotated[list[str] | None, _columns(columns)])
+    shared["columns"] = shared["columns"].replace(
+        annotation=Annotated[list[str] | None, _columns(columns)]
+    )
 
     def decorated(command: Callable[..., int]) -> Callable[..., int]:
         own = inspect.signature(command, eval_str=True, locals=known).parameters.values()
-        parameters = [each for one in own for each in (shared.values() if one.name == "table" else [one])]
+        parameters = [
+            each for one in own for each in (shared.values() if one.name == "table" else [one])
+        ]
 
         def run(*given: Any, **values: Any) -> int:
             common = {name: values.pop(name) for name in shared}
@@ -291,7 +332,9 @@ def column_names(texts: list[str] | None) -> tuple[str, ...] | None:
 def one_character(text: str | None, option: str) -> str | None:
     r"""`;`, `\t` or `tab` as one character."""
     meant = {"\\t": "\t", "tab": "\t"}.get(text or "", text)
-    if meant is not None and (len(meant) != 1 or not meant.isascii() or meant in '"\r\n' or meant.isalnum()):
+    if meant is not None and (
+        len(meant) != 1 or not meant.isascii() or meant in '"\r\n' or meant.isalnum()
+    ):
         raise RequestError(f"{option} expects one character such as , ; or \\t, got {text!r}")
     return meant
 

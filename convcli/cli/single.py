@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from convcli.cli.options import Request
     from convcli.cli.progress import Progress
-    from convcli.engine.grammar import Call
-    from convcli.engine.plan import Plan
-    from convcli.engine.run import Tally
+    from convcli.planning.grammar import Call
+    from convcli.planning.plan import Plan
+    from convcli.running.run import Tally
     from convcli.signals import Medium, Signal, Sink, Source
 
 # Of mallopt: from how many bytes on memory is mapped by itself, and how much that is free is kept.
@@ -100,8 +100,8 @@ class Single:
 
     def run(self) -> RunFacts:
         """Filter it; the facts of the run."""
-        from convcli.engine.plan import reads_twice
         from convcli.media.outputs import check_input
+        from convcli.planning.plan import reads_twice
 
         started = time.perf_counter()
         with ExitStack() as held:
@@ -109,7 +109,9 @@ class Single:
             if path is not None:
                 check_input(path)
             elif sys.stdin is None or sys.stdin.isatty():
-                raise RequestError("no input", hint="name a file, or pipe one in: ... | convcli ...")
+                raise RequestError(
+                    "no input", hint="name a file, or pipe one in: ... | convcli ..."
+                )
             elif reads_twice(self.calls):
                 path = held.enter_context(spooled(sys.stdin.buffer, shown(None)))
                 held.enter_context(called(shown(None), path))
@@ -125,16 +127,24 @@ class Single:
         return replace(facts, warnings=warnings, seconds=time.perf_counter() - started)
 
     def _plans(self, opened: Opened) -> list[Plan]:
-        from convcli.engine.plan import Rules, make_plan
+        from convcli.planning.plan import Rules, make_plan
 
         request: Any = self.request
         plans = []
         for each in opened.sources:
-            rules = Rules.of(each.signal, self.calls, edge=request.edge, align=request.align, missing=request.missing)
+            rules = Rules.of(
+                each.signal,
+                self.calls,
+                edge=request.edge,
+                align=request.align,
+                missing=request.missing,
+            )
             plan = make_plan(self.calls, each.signal, rules)
             ahead = looks_ahead(plan)
             if "lookahead" in request.fail_on and ahead:
-                raise ConditionError(f"{ahead[0]}, and --fail-on lookahead was asked for", hint=ahead[1])
+                raise ConditionError(
+                    f"{ahead[0]}, and --fail-on lookahead was asked for", hint=ahead[1]
+                )
             opened.check(plan)
             plans.append(plan)
         return plans
@@ -143,8 +153,8 @@ class Single:
         return self._facts(opened, plans, self._write(opened, plans))
 
     def _write(self, opened: Opened, plans: list[Plan]) -> _Written:
-        from convcli.engine.run import run
         from convcli.media.outputs import open_output
+        from convcli.running.run import run
 
         keep_freed_memory()
         name = "standard output" if self.output is None else str(self.output)
@@ -171,7 +181,9 @@ class Single:
         """Either the inputs or the blocks of one input share the cores, not both."""
         if self.adapter.stepwise:
             return 1
-        return self.request.threads or (1 if len(self.request.inputs) > 1 and self.request.jobs != 1 else None)
+        return self.request.threads or (
+            1 if len(self.request.inputs) > 1 and self.request.jobs != 1 else None
+        )
 
     def _facts(self, opened: Opened, plans: list[Plan], written: _Written | None) -> RunFacts:
         plan = plans[0]
@@ -188,8 +200,14 @@ class Single:
             edge=plan.rules.edge,
             align=plan.rules.align,
             missing=plan.rules.missing,
-            inputs=(InputFacts(path=str(self.source or "-"), details=opened.details(), **_of_signal(signal)),),
-            outputs=(OutputFacts(path=str(self.output or "-"), details=details, **_of_signal(result)),),
+            inputs=(
+                InputFacts(
+                    path=str(self.source or "-"), details=opened.details(), **_of_signal(signal)
+                ),
+            ),
+            outputs=(
+                OutputFacts(path=str(self.output or "-"), details=details, **_of_signal(result)),
+            ),
             losses=LossFacts() if written is None else losses_of(signal, written.tallies, details),
             warnings=(*opened.warnings, *(written.sink.warnings if written is not None else ())),
             **(self._designed(plan) if self.request.tells else {}),
@@ -197,11 +215,13 @@ class Single:
 
     def _designed(self, plan: Plan) -> dict[str, Any]:
         """The facts of the steps, by themselves and as one."""
-        from convcli.engine.describe import chain_facts, step_facts, with_response
+        from convcli.planning.describe import chain_facts, step_facts, with_response
 
         steps = tuple(step_facts(step) for step in plan.steps)
         if self.request.report is not None:
-            steps = tuple(with_response(facts, step) for facts, step in zip(steps, plan.steps, strict=True))
+            steps = tuple(
+                with_response(facts, step) for facts, step in zip(steps, plan.steps, strict=True)
+            )
         return {"steps": steps, "chain": chain_facts(plan)}
 
 
@@ -228,7 +248,12 @@ class _Written:
 
 
 def _of_signal(signal: Signal) -> dict[str, Any]:
-    return {"medium": signal.medium, "shape": signal.shape, "channels": signal.channels, "rate": signal.rate}
+    return {
+        "medium": signal.medium,
+        "shape": signal.shape,
+        "channels": signal.channels,
+        "rate": signal.rate,
+    }
 
 
 def losses_of(signal: Signal, tallies: list[Tally], written: Mapping[str, object]) -> LossFacts:
@@ -237,7 +262,9 @@ def losses_of(signal: Signal, tallies: list[Tally], written: Mapping[str, object
     clipped: Any = written.get("clipped", {})
     return LossFacts(
         clipped=clipped,
-        missing={name: int(count) for name, count in zip(signal.channels, missing, strict=True) if count},
+        missing={
+            name: int(count) for name, count in zip(signal.channels, missing, strict=True) if count
+        },
         became_missing=sum((tally.became_missing for tally in tallies), Counter()),
         edge_affected=sum(tally.edge_affected for tally in tallies),
     )
@@ -247,7 +274,10 @@ def looks_ahead(plan: Plan) -> tuple[str, str] | None:
     """How far, in words, and what to do about it; None where the plan reads nothing later than what it gives."""
     noun = sample_noun(plan.signal)
     if plan.look_ahead is None:
-        return "the filter looks over the whole signal", "no setting makes a step causal that must see all of it first"
+        return (
+            "the filter looks over the whole signal",
+            "no setting makes a step causal that must see all of it first",
+        )
     if plan.look_ahead > 0:
         told = f"the filter looks {plural(plan.look_ahead, noun)} ahead"
         return told, "--align causal makes every step read only what has been"
@@ -320,5 +350,7 @@ def spooled(stream: BinaryIO, name: str) -> Iterator[Path]:
             shutil.copyfileobj(stream, file, 1 << 20)
             file.flush()
         except OSError as error:
-            raise InputError(f"{name} cannot be kept for a second reading: {error.strerror}") from error
+            raise InputError(
+                f"{name} cannot be kept for a second reading: {error.strerror}"
+            ) from error
         yield path

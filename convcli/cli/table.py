@@ -19,10 +19,10 @@ from convcli.errors import RequestError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from convcli.engine.grammar import Call
-    from convcli.engine.plan import Plan
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.source import TableOptions, TableSource
+    from convcli.planning.grammar import Call
+    from convcli.planning.plan import Plan
     from convcli.signals import Source
 
 
@@ -37,7 +37,9 @@ class TableAdapter:
     tail: bool = False
 
     @contextmanager
-    def open(self, path: Path | None, output: Path | None, calls: tuple[Call, ...]) -> Iterator[OpenedTable]:
+    def open(
+        self, path: Path | None, output: Path | None, calls: tuple[Call, ...]
+    ) -> Iterator[OpenedTable]:
         """The table in `path`, or on standard input."""
         from convcli.media.tables.source import open_table
 
@@ -81,14 +83,18 @@ class OpenedTable:
 class RowsOut:
     """A TableSink on a path or a stream. Where the chain changes nothing, cells keep their bytes."""
 
-    def __init__(self, place: Path | BinaryIO, source: TableSource, suffix: str, plan: Plan) -> None:
+    def __init__(
+        self, place: Path | BinaryIO, source: TableSource, suffix: str, plan: Plan
+    ) -> None:
         from convcli.media.tables.sink import TableSink
 
         self.warnings: list[str] = []
         self._identity = plan.identity
         self._held = ExitStack()
         target = self._held.enter_context(place.open("wb")) if isinstance(place, Path) else place
-        self._sink: TableSink = TableSink(target, source=source, suffix=suffix, channels=plan.result.channels)
+        self._sink: TableSink = TableSink(
+            target, source=source, suffix=suffix, channels=plan.result.channels
+        )
         if source.options.follow:
             self._sink.start()
 
@@ -127,13 +133,21 @@ def filter_table(
     *,
     table: TableOptions,
     append: Annotated[
-        bool, typer.Option("--append", help="Keep the column and add a new one, such as Close_sma20.")
+        bool,
+        typer.Option("--append", help="Keep the column and add a new one, such as Close_sma20."),
     ] = False,
     decimals: Annotated[
         int | None,
-        typer.Option(min=0, max=30, help="Decimals of new numbers.", show_default="as few as read back the same"),
+        typer.Option(
+            min=0,
+            max=30,
+            help="Decimals of new numbers.",
+            show_default="as few as read back the same",
+        ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Write each row as soon as it is known.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Write each row as soon as it is known.")
+    ] = False,
     missing: options.Missing = "keep",
     causal_check: Annotated[
         bool,
@@ -160,7 +174,9 @@ def _checking(*, follow: bool) -> type[Batch]:
     from convcli.cli.causality import CausalCheck
 
     if follow:
-        raise RequestError("--causal-check needs the whole table, and --follow does not wait for it")
+        raise RequestError(
+            "--causal-check needs the whole table, and --follow does not wait for it"
+        )
     return CausalCheck
 
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from convcli.cli.lesson import Asked
     from convcli.cli.progress import Progress
-    from convcli.engine.learn import Learned
-    from convcli.engine.lessons import Lesson
-    from convcli.engine.perceptron import Perceptron
-    from convcli.engine.school import Course, Epoch
-    from convcli.engine.training import Trained
     from convcli.facts.learning import LearningFacts
+    from convcli.learning.learn import Learned
+    from convcli.learning.lessons import Lesson
+    from convcli.learning.perceptron import Perceptron
+    from convcli.learning.school import Course, Epoch
+    from convcli.learning.training import Trained
     from convcli.signals import Signal, Source
 
     Pairs = Sequence[tuple[Source[Any], Source[Any] | None]]
@@ -46,9 +46,14 @@ class Training:
 
     def course(self) -> Course:
         """How to train, with the defaults for what was not asked."""
-        from convcli.engine.school import Course
+        from convcli.learning.school import Course
 
-        given = {"epochs": self.epochs, "batch": self.batch, "rate": self.learning_rate, "decay": self.weight_decay}
+        given = {
+            "epochs": self.epochs,
+            "batch": self.batch,
+            "rate": self.learning_rate,
+            "decay": self.weight_decay,
+        }
         given |= {"seed": self.seed, "threads": self.threads}
         known = {name: value for name, value in given.items() if value is not None}
         return Course(layers=self.layers or "", **known)  # type: ignore[arg-type]
@@ -56,17 +61,26 @@ class Training:
 
 def check_training(training: Training, asked: Asked) -> None:
     """Refuse what does not go together with --layers, or not without."""
-    given = [name for name, value in vars(training).items() if value is not None and name != "layers"]
+    given = [
+        name for name, value in vars(training).items() if value is not None and name != "layers"
+    ]
     option = f"--{given[0].replace('_', '-')}" if given else ""
     if training.layers is None:
         if given:
-            raise RequestError(f"{option} is for training", hint='--layers "conv:8,7 | relu | conv:1,5"')
+            raise RequestError(
+                f"{option} is for training", hint='--layers "conv:8,7 | relu | conv:1,5"'
+            )
         return
     if training.layers.strip() == DENSE:
         if asked.blind:
-            raise RequestError("--blind is for filters: a dense layer has no neighbours", hint="without --layers dense")
+            raise RequestError(
+                "--blind is for filters: a dense layer has no neighbours",
+                hint="without --layers dense",
+            )
         if given:
-            raise RequestError(f"{option} is for training, and a dense layer is solved", hint=f"without {option}")
+            raise RequestError(
+                f"{option} is for training, and a dense layer is solved", hint=f"without {option}"
+            )
         return
     _check_numbers(training)
     for name, value, instead in (
@@ -80,7 +94,10 @@ def check_training(training: Training, asked: Asked) -> None:
 
 
 def _check_numbers(training: Training) -> None:
-    for option, number in (("--learning-rate", training.learning_rate), ("--weight-decay", training.weight_decay)):
+    for option, number in (
+        ("--learning-rate", training.learning_rate),
+        ("--weight-decay", training.weight_decay),
+    ):
         if number is not None and not math.isfinite(number):
             raise RequestError(f"{option} expects a number, got {number:g}")
 
@@ -105,7 +122,7 @@ class Taught:
 
     def model(self, lesson: Lesson, signal: Signal) -> tuple[dict[str, Any], dict[str, str]]:
         """The tensors and the metadata of the model file."""
-        from convcli.engine.learn import model_of
+        from convcli.learning.learn import model_of
 
         made = self.network or self.dense
         if made is None:
@@ -119,8 +136,12 @@ class Taught:
             return facts
         facts = replace(facts, layers=made.layers, parameters=made.parameters, tried=(), bias=False)
         if self.dense is not None:
-            return replace(facts, moved=tuple(MovedFacts(**vars(each)) for each in self.dense.moved))
-        return replace(facts, training=None if self.network is None else _training_facts(self.network))
+            return replace(
+                facts, moved=tuple(MovedFacts(**vars(each)) for each in self.dense.moved)
+            )
+        return replace(
+            facts, training=None if self.network is None else _training_facts(self.network)
+        )
 
     def warnings(self, place: Path) -> Iterator[str]:
         """What ended the training before its time, or began it anew."""
@@ -144,14 +165,16 @@ def _training_facts(made: Trained) -> TrainingFacts:
     )
 
 
-def taught_by(training: Training, lesson: Lesson, pairs: Pairs, progress: Progress) -> Taught | None:
+def taught_by(
+    training: Training, lesson: Lesson, pairs: Pairs, progress: Progress
+) -> Taught | None:
     """What is learned; None where Ctrl-C came before there was anything."""
     if training.layers is None:
-        from convcli.engine.learn import learn
+        from convcli.learning.learn import learn
 
         return Taught(learn(lesson, pairs, watch=progress.advance))
     if training.layers.strip() == DENSE:
-        from convcli.engine.perceptron import fit_perceptron
+        from convcli.learning.perceptron import fit_perceptron
 
         dense = fit_perceptron(lesson, pairs)
         return Taught(dense.learned, dense=dense)
@@ -159,10 +182,12 @@ def taught_by(training: Training, lesson: Lesson, pairs: Pairs, progress: Progre
     return None if network is None else Taught(network.learned, network=network)
 
 
-def _trained(training: Training, lesson: Lesson, pairs: Pairs, progress: Progress) -> Trained | None:
+def _trained(
+    training: Training, lesson: Lesson, pairs: Pairs, progress: Progress
+) -> Trained | None:
     """A network, trained with a bar."""
-    from convcli.engine.school import Watch
-    from convcli.engine.training import train
+    from convcli.learning.school import Watch
+    from convcli.learning.training import train
 
     course = training.course()
     progress.expect(course.epochs)

@@ -37,7 +37,13 @@ class Layer(Protocol):
         """How many channels come out of `count`."""
         ...
 
-    def padded(self, x: Array, starts: tuple[int, ...], stops: tuple[int, ...], ends: tuple[int | None, ...]) -> Array:
+    def padded(
+        self,
+        x: Array,
+        starts: tuple[int, ...],
+        stops: tuple[int, ...],
+        ends: tuple[int | None, ...],
+    ) -> Array:
         """`x`, which begins at starts[a] of axis a, up to stops[a], extended where that is outside of 0 ... ends[a]."""
         ...
 
@@ -49,7 +55,9 @@ class Chain:
     ops: tuple[Op, ...]
     axes: int = 1
 
-    def needs(self, axis: int, start: int, stop: int, n: int | None = None) -> list[tuple[int, int]]:
+    def needs(
+        self, axis: int, start: int, stop: int, n: int | None = None
+    ) -> list[tuple[int, int]]:
         """What each operation reads for the outputs [start, stop), and those outputs: one interval per boundary.
 
         n : the length of the signal, where it is known; a layer for which that is a circle then gets all of it
@@ -122,7 +130,11 @@ class Chain:
     def taken(self, x: Array) -> Array:
         """What the first operation is given of numbers that may be stored ones."""
         takes = bool(self.ops) and getattr(self.ops[0], "takes_stored", False)
-        return x if takes and (x.dtype != np.uint8 or self.type_of_bytes == np.float32) else self.samples(x)
+        return (
+            x
+            if takes and (x.dtype != np.uint8 or self.type_of_bytes == np.float32)
+            else self.samples(x)
+        )
 
     @property
     def waits(self) -> bool:
@@ -133,7 +145,8 @@ class Chain:
     def uniform(self) -> bool:
         """Whether it does the same to every channel wherever it starts, so that signals can be channels of one."""
         return all(
-            isinstance(op, Convolve | Pool | Magnitude) or (isinstance(op, Pointwise) and op.keeps is None)
+            isinstance(op, Convolve | Pool | Magnitude)
+            or (isinstance(op, Pointwise) and op.keeps is None)
             for op in self.ops
         )
 
@@ -167,7 +180,10 @@ class Chain:
         """How many inputs past the one it stands at the farthest-sighted output reads; 0 or less: none."""
         some = _some(self.reach[axis].phases)
         stands = self.stands_at(axis, np.array(some))
-        return max(self.needs(axis, k, k + 1)[0][1] - 1 - int(at) for k, at in zip(some, stands, strict=True))
+        return max(
+            self.needs(axis, k, k + 1)[0][1] - 1 - int(at)
+            for k, at in zip(some, stands, strict=True)
+        )
 
 
 def _some(phases: int) -> range:
@@ -239,23 +255,36 @@ class Job:
         self.previous = None
 
     def _run(self) -> Array:
-        if any(stop <= start for start, stop in self.span):  # a picture narrower than a window, under `valid`
-            shape = (*(max(0, stop - start) for start, stop in self.span), self.chain.channels(self.inputs.channels))
+        if any(
+            stop <= start for start, stop in self.span
+        ):  # a picture narrower than a window, under `valid`
+            shape = (
+                *(max(0, stop - start) for start, stop in self.span),
+                self.chain.channels(self.inputs.channels),
+            )
             return np.empty(shape, self.chain.samples(self.inputs.parts[0][:0]).dtype)
         x, ends = self.chain.taken(self.inputs()), self.ends
         along = self.chain.reads(*self.span[0], ends[0])
-        across = [self.chain.needs(axis, *self.span[axis], ends[axis]) for axis in range(1, self.chain.axes)]
+        across = [
+            self.chain.needs(axis, *self.span[axis], ends[axis])
+            for axis in range(1, self.chain.axes)
+        ]
         following = self.chain.reads(self.next_start, self.next_start + 1)
         for number, op in enumerate(self.chain.ops):
             x = summed(x) if number else x
             earlier = _Earlier(self.previous, number)
             known, low, _ = along[number]
-            wanted = ((along[number + 1][0], along[number + 1][2]), *(boundary[number + 1] for boundary in across))
+            wanted = (
+                (along[number + 1][0], along[number + 1][2]),
+                *(boundary[number + 1] for boundary in across),
+            )
             if number in self.chain.layers:
                 starts = (known, *(boundary[number][0] for boundary in across))
                 stops = tuple(r.needs(*span)[1] for r, span in zip(op.reach, wanted, strict=True))
                 x = self.chain.layers[number].padded(x, starts, stops, ends)
-            ends = tuple(None if n is None else r.count(n) for n, r in zip(ends, op.reach, strict=True))
+            ends = tuple(
+                None if n is None else r.count(n) for n, r in zip(ends, op.reach, strict=True)
+            )
             met = earlier if low == known else _Met(x[: low - known], earlier)
             y = op(x[low - known :], wanted, met)
             if op.holds:
@@ -274,7 +303,9 @@ class Job:
         x = self.inputs()
         starts = (self.chain.reads(*self.span[0])[0][0], *self._across_starts())
         places = []
-        for axis, (start, (first, stop), end) in enumerate(zip(starts, self.span, self.ends, strict=True)):
+        for axis, (start, (first, stop), end) in enumerate(
+            zip(starts, self.span, self.ends, strict=True)
+        ):
             stands = self.chain.stands_at(axis, np.arange(first, stop))
             last = x.shape[axis] - 1 if end is None else min(end - 1 - start, x.shape[axis] - 1)
             places.append(np.clip(stands - start, 0, last))
@@ -285,7 +316,9 @@ class Job:
         return found
 
     def _across_starts(self) -> tuple[int, ...]:
-        return tuple(self.chain.needs(axis, *self.span[axis])[0][0] for axis in range(1, self.chain.axes))
+        return tuple(
+            self.chain.needs(axis, *self.span[axis])[0][0] for axis in range(1, self.chain.axes)
+        )
 
     def held(self, number: int) -> Array | None:
         """The last value that operation `number` met before the inputs of the next job; waits for this job."""

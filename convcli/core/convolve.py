@@ -56,7 +56,12 @@ FEW, UNROLLED = 4, 11
 
 
 def correlate_valid(
-    x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...], *, exact: bool, finite: bool = False
+    x: Array,
+    w: npt.NDArray[np.float64],
+    step: tuple[int, ...],
+    *,
+    exact: bool,
+    finite: bool = False,
 ) -> Array:
     """The valid correlation of `x` with `w` along its `w.ndim` leading axes, every `step`-th output.
 
@@ -141,7 +146,11 @@ def priced(path: Path, k: int, step: int) -> dict[str, float]:
         kind = "few taps" if k <= UNROLLED else "many taps"
         return {kind: step, f"each of {kind}": k * step}
     if path == "product":
-        return {"product": 1, "product, each input": step, "product, each tap": k + (BAND - 1) * step}
+        return {
+            "product": 1,
+            "product, each input": step,
+            "product, each tap": k + (BAND - 1) * step,
+        }
     return {"fft, each point": points_per_output(k) * (step + (1 if folds(step) else step)) / 2}
 
 
@@ -150,7 +159,9 @@ def all_finite(x: Array) -> bool:
     return is_stored(x) or x.size == 0 or (math.isfinite(x.min()) and math.isfinite(x.max()))
 
 
-def _around_infinities(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...], *, exact: bool) -> Array:
+def _around_infinities(
+    x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...], *, exact: bool
+) -> Array:
     """Windows that hold no infinity as if there were none, the others directly, so that it spreads no further."""
     there = np.isfinite(x)
     y = correlate_valid(np.where(there, x, 0.0).astype(x.dtype), w, step, exact=exact)

@@ -147,15 +147,21 @@ class Template:
             return np.asarray(np.einsum("nck,kc->n", windows, self.taps))
         products: Array = np.zeros(len(deviations))
         for c in range(x.shape[1]):
-            products += correlate_valid(centred[:, c : c + 1], self.taps[:, c], (1,), exact=False)[:, 0]
+            products += correlate_valid(centred[:, c : c + 1], self.taps[:, c], (1,), exact=False)[
+                :, 0
+            ]
         for first, last in runs(soft):
-            products[first:last] = self._line_products(x[first : last + k - 1], deviations[first:last])
+            products[first:last] = self._line_products(
+                x[first : last + k - 1], deviations[first:last]
+            )
         return products
 
     def _loudness(self, x: Array) -> float:
         """What the rounding of sums of products is relative to: the lengths of taps and samples, over all channels."""
         axes = tuple(range(x.ndim - 1))
-        lengths = np.sqrt(np.square(self.taps).sum(axis=axes)) * np.sqrt(np.square(x, dtype=np.float64).sum(axis=axes))
+        lengths = np.sqrt(np.square(self.taps).sum(axis=axes)) * np.sqrt(
+            np.square(x, dtype=np.float64).sum(axis=axes)
+        )
         return float(lengths.sum())
 
     # --- planes ---
@@ -182,7 +188,11 @@ class Template:
         n = len(channels)
         seen = np.ones(x.shape[:2]) if opacity is None else opacity.astype(np.float64)
         centred = _centred(np.where(seen[..., None] > 0, x, np.nan) if opacity is not None else x)
-        planes = [*(plane * seen for plane in centred), *(np.square(plane) * seen for plane in centred), seen]
+        planes = [
+            *(plane * seen for plane in centred),
+            *(np.square(plane) * seen for plane in centred),
+            seen,
+        ]
         sums = self.planes.sums(
             planes,
             # plane times weights and kernel: x t, x^2 w, t, x w, w -- all as far as it is seen
@@ -198,11 +208,16 @@ class Template:
         for c in channels:
             taps_seen, totals, weights_seen = sums[2 + c], sums[2 + n + c], sums[2 + 2 * n + c]
             least = FLAT * float(self.weights[..., c].sum())
-            mean = np.divide(totals, weights_seen, out=np.zeros_like(totals), where=weights_seen > least)
+            mean = np.divide(
+                totals, weights_seen, out=np.zeros_like(totals), where=weights_seen > least
+            )
             products -= mean * taps_seen
             squares -= mean * totals
         # Of each tile the squares are known to a part of their mean; what is less is flat.
-        power = sum(float(np.mean(plane)) * float(self.weights[..., c].sum()) for c, plane in enumerate(planes[n:-1]))
+        power = sum(
+            float(np.mean(plane)) * float(self.weights[..., c].sum())
+            for c, plane in enumerate(planes[n:-1])
+        )
         squares[squares <= FLAT * power] = 0
         return products, squares
 
@@ -211,7 +226,9 @@ def _means(x: Array, w: Array) -> Array:
     """The weighted mean of each channel; 0 where nothing has weight."""
     axes = tuple(range(x.ndim - 1))
     total = w.sum(axis=axes)
-    mean: Array = np.divide((w * x).sum(axis=axes), total, out=np.zeros_like(total), where=total > 0)
+    mean: Array = np.divide(
+        (w * x).sum(axis=axes), total, out=np.zeros_like(total), where=total > 0
+    )
     return mean
 
 

@@ -14,7 +14,9 @@ Edge = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"
 OUTSIDE = -1
 
 
-def inside(i: npt.NDArray[np.int64], n: int | npt.NDArray[np.int64], edge: Edge) -> npt.NDArray[np.int64]:
+def inside(
+    i: npt.NDArray[np.int64], n: int | npt.NDArray[np.int64], edge: Edge
+) -> npt.NDArray[np.int64]:
     """For each absolute index, the sample in [0, n) that stands there; OUTSIDE where none does (zero, shrink).
 
     Any distance from the signal is allowed: the mirrors go on being mirrored, as in `numpy.pad`.
@@ -40,7 +42,9 @@ def filler(edge: Edge) -> float:
     return float("nan") if edge == "shrink" else 0.0
 
 
-def laid_together(parts: list[npt.NDArray[Any]], start: int, stop: int, n: int, edge: Edge) -> npt.NDArray[Any]:
+def laid_together(
+    parts: list[npt.NDArray[Any]], start: int, stop: int, n: int, edge: Edge
+) -> npt.NDArray[Any]:
     """Parts of a picture of `n` columns below each other, with its columns [start, stop), extended by the edge rule."""
     inner = slice(max(start, 0), max(min(stop, n), 0))
     if len(parts) == 1 and start >= 0 and stop <= n:
@@ -59,11 +63,15 @@ def beyond(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Of the samples [start, stop) those before and those past an axis of length `n`; `x` holds it from `first` on."""
     sides = ((start, min(0, stop)), (max(n, start), stop))
-    left, right = (_outside(x, inside(np.arange(*side), n, edge) - first, edge, axis) for side in sides)
+    left, right = (
+        _outside(x, inside(np.arange(*side), n, edge) - first, edge, axis) for side in sides
+    )
     return left, right
 
 
-def _outside(x: npt.NDArray[Any], index: npt.NDArray[np.int64], edge: Edge, axis: int) -> npt.NDArray[Any]:
+def _outside(
+    x: npt.NDArray[Any], index: npt.NDArray[np.int64], edge: Edge, axis: int
+) -> npt.NDArray[Any]:
     taken = np.take(x, np.maximum(index, 0), axis=axis)
     if edge in ("zero", "shrink"):
         taken[...] = filler(edge)

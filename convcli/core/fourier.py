@@ -50,7 +50,10 @@ def overlap_save(x: Array, w: npt.NDArray[np.float64], step: int = 1) -> Array:
     else:
         half = -(-outputs // 2)
         second = outputs - half
-        pairs, results = _halves(lanes, (half - 1) * step + k, second * step), _halves(y, half, second)
+        pairs, results = (
+            _halves(lanes, (half - 1) * step + k, second * step),
+            _halves(y, half, second),
+        )
     _filter(pairs, results, w * unit(x), step)
     return y.reshape(outputs, *x.shape[1:])
 
@@ -58,7 +61,9 @@ def overlap_save(x: Array, w: npt.NDArray[np.float64], step: int = 1) -> Array:
 def frame_size(k: int, outputs: int | None = None) -> int:
     """F, the FFT length that costs least, frames * F * log2(F), for so many outputs, or for ever so many."""
     shortest = SHORTEST if outputs is None else min(SHORTEST, (outputs + k - 2).bit_length())
-    sizes: list[int] = [1 << p for p in range(shortest, max(SHORTEST + 2, k.bit_length() + 4)) if 1 << p > k]
+    sizes: list[int] = [
+        1 << p for p in range(shortest, max(SHORTEST + 2, k.bit_length() + 4)) if 1 << p > k
+    ]
 
     def cost(f: int) -> float:
         frames = 1 / (f - k + 1) if outputs is None else -(-outputs // (f - k + 1))
@@ -87,7 +92,9 @@ def _equally_loud(lanes: Array) -> bool:
 def _halves(x: Array, length: int, second: int) -> Array:
     """Of each lane of (n, lanes) the first `length` samples and those from `second` on: a view, (length, lanes, 2)."""
     along, across = x.strides
-    return np.lib.stride_tricks.as_strided(x, (length, x.shape[1], 2), (along, across, second * along))
+    return np.lib.stride_tricks.as_strided(
+        x, (length, x.shape[1], 2), (along, across, second * along)
+    )
 
 
 def _filter(pairs: Array, results: Array, w: npt.NDArray[np.float64], step: int) -> None:
@@ -95,7 +102,9 @@ def _filter(pairs: Array, results: Array, w: npt.NDArray[np.float64], step: int)
     (_, lanes, _), outputs, k = pairs.shape, len(results), w.size
     f = frame_size(k, (outputs - 1) * step + 1)
     each = (f - k) // step + 1
-    correlate = _correlator(w.tobytes(), f, results.dtype.char, step, many=2 * outputs * step * lanes >= MANY)
+    correlate = _correlator(
+        w.tobytes(), f, results.dtype.char, step, many=2 * outputs * step * lanes >= MANY
+    )
     abreast = min(lanes, max(1, TOGETHER // f))
     most = min(max(1, TOGETHER // (f * abreast)), -(-outputs // each))
     frames = np.empty((most, abreast, f, 2), results.dtype)
@@ -117,7 +126,10 @@ def _fill(frames: Array, pairs: Array, hop: int) -> None:
     whole = min(count, max(0, (n - size) // hop + 1))
     along, *within = pairs.strides
     windows = (hop * along, within[0], along, within[1])
-    _copy(np.lib.stride_tricks.as_strided(pairs, (whole, lanes, size, 2), windows), frames[:whole, :lanes])
+    _copy(
+        np.lib.stride_tricks.as_strided(pairs, (whole, lanes, size, 2), windows),
+        frames[:whole, :lanes],
+    )
     for number in range(whole, count):
         piece = pairs[number * hop : number * hop + size]
         _copy(piece.swapaxes(0, 1), frames[number, :lanes, : len(piece)])
@@ -127,7 +139,10 @@ def _fill(frames: Array, pairs: Array, hop: int) -> None:
 def _copy(source: Array, target: Array) -> None:
     """Copy pairs, (..., 2): one of them after the other where they do not follow one another, for a long inner loop."""
     one = target.shape[-2] == 1
-    if all(x.strides[-1] == x.itemsize and (one or x.strides[-2] == 2 * x.itemsize) for x in (source, target)):
+    if all(
+        x.strides[-1] == x.itemsize and (one or x.strides[-2] == 2 * x.itemsize)
+        for x in (source, target)
+    ):
         target[...] = source
         return
     for member in range(2):
@@ -147,7 +162,9 @@ def _correlator(w: bytes, f: int, dtype: str, step: int, *, many: bool) -> Any:
     Where the stride divides F the spectrum is folded, which is to keep every `step`-th sample, and what is thrown away
     is never computed.
     """
-    response = (np.conj(np.fft.fft(np.frombuffer(w), f)) / f).astype(np.result_type(dtype, np.complex64))
+    response = (np.conj(np.fft.fft(np.frombuffer(w), f)) / f).astype(
+        np.result_type(dtype, np.complex64)
+    )
     forward, backward = _transforms_of_opencv() if many else _transforms_of_numpy()
     whole = f % step == 0
 

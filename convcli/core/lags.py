@@ -31,11 +31,17 @@ class Meeting:
         """The size of the transform, and what is new in the spectra of x with y, x with itself and y with itself."""
         axes = tuple(range(len(limit)))
         # The lags of one side take their room; those of the other wrap round to the end of it.
-        size = tuple(1 << (max(n + k, 2 * k + 1) - 1).bit_length() for n, k in zip(self.x.shape, limit, strict=True))
+        size = tuple(
+            1 << (max(n + k, 2 * k + 1) - 1).bit_length()
+            for n, k in zip(self.x.shape, limit, strict=True)
+        )
         x, y = np.fft.rfftn(self.x, size, axes), np.fft.rfftn(self.y, size, axes)
         new = np.stack([x.conj() * y, np.square(np.abs(x)), np.square(np.abs(y))])
         if self.old:
-            x, y = np.fft.rfftn(self.x[: self.old], size, axes), np.fft.rfftn(self.y[: self.old], size, axes)
+            x, y = (
+                np.fft.rfftn(self.x[: self.old], size, axes),
+                np.fft.rfftn(self.y[: self.old], size, axes),
+            )
             new -= np.stack([x.conj() * y, np.square(np.abs(x)), np.square(np.abs(y))])
         return size, new
 

@@ -29,7 +29,10 @@ def touched(missing: Mask, w: Weights, step: tuple[int, ...]) -> Mask:
     """The outputs that read at least one missing sample with a weight that is not 0."""
     reads = w != 0
     if w.ndim > 1:
-        return correlate_valid(missing.astype(np.float64), reads.astype(np.float64), step, exact=False) > 0.5
+        return (
+            correlate_valid(missing.astype(np.float64), reads.astype(np.float64), step, exact=False)
+            > 0.5
+        )
     outputs = len(missing) - w.size + 1
     before = np.zeros((len(missing) + 1, *missing.shape[1:]), np.int64)
     np.cumsum(missing, axis=0, out=before[1:])
@@ -39,7 +42,9 @@ def touched(missing: Mask, w: Weights, step: tuple[int, ...]) -> Mask:
     return met[:: step[0]]
 
 
-def renormalised(x: Array, w: Weights, divisor: float, step: tuple[int, ...], *, exact: bool) -> Array:
+def renormalised(
+    x: Array, w: Weights, divisor: float, step: tuple[int, ...], *, exact: bool
+) -> Array:
     """Weights >= 0 spread over what is there: sum(w) / divisor * sum(w x) / sum(w where x is there), or NaN.
 
     Only windows with a gap are computed anew, and those directly: a far tail of tiny weights would drown in the
@@ -71,7 +76,10 @@ def _window_sums(
     batch = max(1, (1 << 18) // w.size)
     for first in range(0, len(rows), batch):
         some = rows[first : first + batch], lanes[first : first + batch]
-        windows = (sliding_window_view(array, w.size, axis=0)[some[0] * step[0], some[1]] for array in arrays)
+        windows = (
+            sliding_window_view(array, w.size, axis=0)[some[0] * step[0], some[1]]
+            for array in arrays
+        )
         yield some, [np.einsum("nj,j->n", window, w.astype(window.dtype)) for window in windows]
 
 

@@ -142,7 +142,11 @@ class Convolve:
             unknown = np.isnan(held)
             y = self._mean(np.where(unknown, 0.0, held), window)
             before = earlier() if np.isnan(x[0]).any() else None
-            known = gaps.known_by(x, before, window.shape[0], self.step[0], len(y)) if x.ndim == 2 else None
+            known = (
+                gaps.known_by(x, before, window.shape[0], self.step[0], len(y))
+                if x.ndim == 2
+                else None
+            )
             y[gaps.touched(unknown, window, self.step) if known is None else ~known] = np.nan
             return y
         there = np.where(np.isnan(x), 0.0, x).astype(x.dtype)
@@ -184,7 +188,9 @@ class Pool:
         fold = self.fold
         if self.missing == "propagate":
             fold = np.maximum if self.fold is np.fmax else np.minimum
-        for axis, (size, step, (start, stop)) in enumerate(zip(self.size, self.step, span, strict=True)):
+        for axis, (size, step, (start, stop)) in enumerate(
+            zip(self.size, self.step, span, strict=True)
+        ):
             x = folded(fold, windowed(x, size, step, stop - start, axis))
         return x
 
@@ -236,7 +242,9 @@ class Magnitude:
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
         """The widest of the parts on each axis."""
-        return tuple(_widest(reaches) for reaches in zip(*(part.reach for part in self.parts), strict=True))
+        return tuple(
+            _widest(reaches) for reaches in zip(*(part.reach for part in self.parts), strict=True)
+        )
 
     holds = False
     takes_stored = True
@@ -290,13 +298,19 @@ class EachChannel:
 def _of_channel(earlier: Earlier, channel: int) -> Earlier:
     def held() -> Array | None:
         values = earlier()
-        return values if values is None or values.shape[-1] == 1 else values[..., channel : channel + 1]
+        return (
+            values
+            if values is None or values.shape[-1] == 1
+            else values[..., channel : channel + 1]
+        )
 
     return held
 
 
 def _widest(reaches: tuple[Reach, ...]) -> Reach:
-    return replace(reaches[0], before=max(r.before for r in reaches), after=max(r.after for r in reaches))
+    return replace(
+        reaches[0], before=max(r.before for r in reaches), after=max(r.after for r in reaches)
+    )
 
 
 def _within(x: Array, outer: tuple[Reach, ...], inner: tuple[Reach, ...]) -> Array:

@@ -49,7 +49,9 @@ def plane_valid(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> 
     return np.ascontiguousarray(_filter_plane(x, w)[:: step[0], :: step[1]])
 
 
-def factor(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+def factor(
+    w: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
     """The column and row whose outer product `w` is, or None. Whole numbers stay whole where the pivot is a unit.
 
     >>> [v.tolist() for v in factor(np.outer([1.0, 2, 1], [1, 0, -1]))]
@@ -85,7 +87,9 @@ def _block_sums(x: Array, size: tuple[int, ...]) -> Array:
     for j in range(1, height):
         part = x[j : rows * height : height]
         # Two bytes hold the sum of as many bytes as a small block is high.
-        total = np.add(total, part, dtype=np.uint16 if x.dtype == np.uint8 else x.dtype, casting="unsafe")
+        total = np.add(
+            total, part, dtype=np.uint16 if x.dtype == np.uint8 else x.dtype, casting="unsafe"
+        )
     y = np.empty((rows, columns, channels), sample_type(x))
     for c in range(channels):  # long loops: the channels lie beside each other
         np.copyto(y[..., c], total[:, : columns * width : width, c])
@@ -122,7 +126,9 @@ def _line(x: Array, w: npt.NDArray[np.float64], *, axis: int) -> Array:
     return np.moveaxis(y.reshape(len(y), *lines.shape[1:]), 0, axis)
 
 
-def _separable(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64], *, whole: bool) -> Array:
+def _separable(
+    x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64], *, whole: bool
+) -> Array:
     import cv2
 
     depth = _depth(x, whole=whole)
@@ -141,7 +147,11 @@ def _filter_plane(x: Array, w: npt.NDArray[np.float64]) -> Array:
 
 def _adds_up(x: Array, w: npt.NDArray[np.float64]) -> bool:
     """Whether `x` holds bytes and `w` whole numbers whose sums of products two bytes hold."""
-    return x.dtype == np.uint8 and 255 * np.abs(w).sum() <= LARGEST_SUM and bool((w == np.rint(w)).all())
+    return (
+        x.dtype == np.uint8
+        and 255 * np.abs(w).sum() <= LARGEST_SUM
+        and bool((w == np.rint(w)).all())
+    )
 
 
 def _depth(x: Array, *, whole: bool) -> int:

@@ -50,7 +50,9 @@ class Correlator:
             spectra.append(cv2.dft(padded))
         return spectra
 
-    def sums(self, planes: Sequence[Array], terms: Sequence[Sequence[tuple[int, int]]]) -> list[Array]:
+    def sums(
+        self, planes: Sequence[Array], terms: Sequence[Sequence[tuple[int, int]]]
+    ) -> list[Array]:
         """For each of `terms`, pairs of a plane and a kernel, the sum of their correlations.
 
         planes : (rows, columns) each, finite. Returns (rows - height + 1, columns - width + 1) float64 each.
@@ -72,7 +74,9 @@ class Correlator:
                         product = cv2.mulSpectrums(tiles[plane], spectra[kernel], 0, conjB=True)
                         total = product if total is None else cv2.add(total, product, dst=total)
                     back = cv2.idft(total, flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
-                    target = answer[top : top + sides[0] - height + 1, left : left + sides[1] - width + 1]
+                    target = answer[
+                        top : top + sides[0] - height + 1, left : left + sides[1] - width + 1
+                    ]
                     target[:] = back[: target.shape[0], : target.shape[1]]
         return answers
 
@@ -81,7 +85,9 @@ def _sides(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
     """The tile for kernels of `size`, no larger than a picture of `shape` asks for."""
     import cv2
 
-    tall, wide = (min(tile_side(k), cv2.getOptimalDFTSize(n)) for k, n in zip(size, shape, strict=True))
+    tall, wide = (
+        min(tile_side(k), cv2.getOptimalDFTSize(n)) for k, n in zip(size, shape, strict=True)
+    )
     return tall, wide
 
 

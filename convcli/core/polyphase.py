@@ -40,7 +40,9 @@ class Turns:
     table: Taps
     starts: npt.NDArray[np.int64]
     step: int
-    _kept: dict[tuple[int, int, str, float, int], npt.NDArray[Any]] = field(default_factory=dict, repr=False)
+    _kept: dict[tuple[int, int, str, float, int], npt.NDArray[Any]] = field(
+        default_factory=dict, repr=False
+    )
 
     @classmethod
     def of(cls, taps: Taps, step: int) -> Turns:
@@ -61,18 +63,24 @@ class Turns:
         key = (first % len(self.table), count, dtype.char, unit, channels)
         matrix = self._kept.get(key)
         if matrix is None:  # two threads may both make it: the same
-            matrix = np.kron(self._banded(key[0], count, dtype, unit), np.eye(channels, dtype=dtype))
+            matrix = np.kron(
+                self._banded(key[0], count, dtype, unit), np.eye(channels, dtype=dtype)
+            )
             if len(self._kept) < _MOST_KEPT:
                 self._kept[key] = matrix
         return matrix
 
-    def _banded(self, first: int, count: int, dtype: np.dtype[Any], unit: float) -> npt.NDArray[Any]:
+    def _banded(
+        self, first: int, count: int, dtype: np.dtype[Any], unit: float
+    ) -> npt.NDArray[Any]:
         """The matrix whose column c holds the taps of output first + c, from the row of its first input on."""
         groups, phases = np.divmod(first + np.arange(count), len(self.table))
         offsets, width = groups * self.step + self.starts[phases], self.table.shape[1]
         offsets -= offsets[0]
         matrix = np.zeros((int(offsets[-1]) + width, count), dtype)
-        matrix[offsets[:, None] + np.arange(width), np.arange(count)[:, None]] = self.table[phases] * unit
+        matrix[offsets[:, None] + np.arange(width), np.arange(count)[:, None]] = (
+            self.table[phases] * unit
+        )
         return matrix
 
 
@@ -107,10 +115,14 @@ def _every_then_some(x: Array, turns: Turns, span: tuple[int, int]) -> Array:
     import cv2
 
     (taps,) = turns.table
-    every = cv2.sepFilter2D(x, -1, taps, np.ones(1), borderType=cv2.BORDER_CONSTANT).reshape(x.shape)
+    every = cv2.sepFilter2D(x, -1, taps, np.ones(1), borderType=cv2.BORDER_CONSTANT).reshape(
+        x.shape
+    )
     y = np.empty((len(x), span[1] - span[0], x.shape[2]), x.dtype)
     first = taps.size // 2  # where OpenCV puts the output of the first window that lies inside
-    for channel in range(x.shape[2]):  # one long loop each, since the channels beside each other make a short one
+    for channel in range(
+        x.shape[2]
+    ):  # one long loop each, since the channels beside each other make a short one
         y[..., channel] = every[:, first :: turns.step, channel][:, : y.shape[1]]
     return y
 
@@ -126,7 +138,9 @@ def _across(x: Array, turns: Turns, span: tuple[int, int]) -> Array:
         lowest = turns.first_input(first) - start * turns.step // len(turns.table)
         window = lanes[:, lowest * channels :][:, : len(matrix)]
         place = (first - start) * channels
-        np.matmul(window, matrix[: window.shape[1]], out=results[:, place : place + matrix.shape[1]])
+        np.matmul(
+            window, matrix[: window.shape[1]], out=results[:, place : place + matrix.shape[1]]
+        )
     return y
 
 
@@ -165,9 +179,16 @@ def _by_rows(x: Array, turns: Turns, span: tuple[int, int]) -> Array:
     lanes[:, lead : lead + len(x)] = x.T
     y = np.empty((x.shape[1], rows, outputs), lanes.dtype)
     across, along = lanes.strides
-    windows = np.lib.stride_tricks.as_strided(lanes, (len(lanes), rows, window), (across, stride * along, along))
+    windows = np.lib.stride_tricks.as_strided(
+        lanes, (len(lanes), rows, window), (across, stride * along, along)
+    )
     for first in range(0, outputs, BAND):
-        matrix, lowest = turns.band(first, min(BAND, outputs - first), y.dtype, unit=unit(x)), turns.first_input(first)
-        np.matmul(windows[..., lowest : lowest + len(matrix)], matrix, out=y[..., first : first + BAND])
+        matrix, lowest = (
+            turns.band(first, min(BAND, outputs - first), y.dtype, unit=unit(x)),
+            turns.first_input(first),
+        )
+        np.matmul(
+            windows[..., lowest : lowest + len(matrix)], matrix, out=y[..., first : first + BAND]
+        )
     before = span[0] - base * phases
     return np.ascontiguousarray(y.reshape(len(lanes), -1)[:, before : before + span[1] - span[0]].T)

@@ -44,7 +44,9 @@ class Resample:
     takes_stored = True
 
     @classmethod
-    def by(cls, phases: int, step: int, interpolation: Interpolation, *, axis: int = 0, axes: int = 1) -> Resample:
+    def by(
+        cls, phases: int, step: int, interpolation: Interpolation, *, axis: int = 0, axes: int = 1
+    ) -> Resample:
         """The resampler of pictures to `phases` samples for every `step`.
 
         The corners of the first and last pixel stay where they are, so that output k lies at
@@ -57,7 +59,9 @@ class Resample:
         return cls(table=table, starts=starts, step=step, axis=axis, axes=axes)
 
     @classmethod
-    def between(cls, phases: int, step: int, *, passes: float, stops: float, causal: bool = False) -> Resample:
+    def between(
+        cls, phases: int, step: int, *, passes: float, stops: float, causal: bool = False
+    ) -> Resample:
         """The resampler of sound to `phases` samples for every `step`; sample 0 stays where it is.
 
         Flat up to `passes` and STOP_BAND down from `stops` on, in cycles per sample of the input, by a sinc under a
@@ -65,9 +69,13 @@ class Resample:
         """
         half = kaiser.length(STOP_BAND, stops - passes) / 2
         at = np.arange(phases) * (step / phases)
-        starts, table = _tabulated(partial(_kaiser_sinc, half=half, cutoff=passes + stops), half, at)
+        starts, table = _tabulated(
+            partial(_kaiser_sinc, half=half, cutoff=passes + stops), half, at
+        )
         if causal:
-            starts -= max(0, int((starts - np.arange(phases) * step // phases).max()) + table.shape[1] - 1)
+            starts -= max(
+                0, int((starts - np.arange(phases) * step // phases).max()) + table.shape[1] - 1
+            )
         return cls(table=table, starts=starts, step=step)
 
     @cached_property
@@ -115,7 +123,9 @@ def _catmull_rom(d: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
 
 
-def _kaiser_sinc(d: npt.NDArray[np.float64], *, half: float, cutoff: float) -> npt.NDArray[np.float64]:
+def _kaiser_sinc(
+    d: npt.NDArray[np.float64], *, half: float, cutoff: float
+) -> npt.NDArray[np.float64]:
     """A sinc under a Kaiser window of half-width `half`; cutoff : its middle, as a share of the Nyquist frequency."""
     beta = kaiser.beta(STOP_BAND)
     # The Bessel function is dear: read off a table, which is right to 1e-9 of the window's peak.

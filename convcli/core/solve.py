@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.layers import windows_of
+from convcli.layers.conv import windows_of
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -44,7 +44,9 @@ class Sums:
     @classmethod
     def nothing(cls, inputs: int, outputs: int) -> Sums:
         """The sums over no window at all, of `inputs` weights."""
-        return cls(np.zeros((inputs + 1, inputs + 1)), np.zeros((inputs + 1, outputs)), np.zeros(outputs))
+        return cls(
+            np.zeros((inputs + 1, inputs + 1)), np.zeros((inputs + 1, outputs)), np.zeros(outputs)
+        )
 
     @property
     def count(self) -> int:
@@ -64,7 +66,11 @@ class Sums:
 
     def error(self, w: Matrix) -> float:
         """The mean squared error of the taps and biases `w`, (p + 1, out), per output sample."""
-        left = self.energy - 2 * np.einsum("po,po->o", w, self.cross) + np.einsum("po,pq,qo->o", w, self.gram, w)
+        left = (
+            self.energy
+            - 2 * np.einsum("po,po->o", w, self.cross)
+            + np.einsum("po,pq,qo->o", w, self.gram, w)
+        )
         return max(0.0, float(left.sum())) / max(1, self.count * len(self.energy))
 
     @property

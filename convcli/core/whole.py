@@ -30,7 +30,9 @@ class Normalize:
         axes = tuple(range(self.axes))
         if y.size == 0:
             return np.zeros(y.shape[-1])
-        peaks: npt.NDArray[np.float64] = np.fmax.reduce(np.abs(y), axis=axes, initial=0.0).astype(np.float64)
+        peaks: npt.NDArray[np.float64] = np.fmax.reduce(np.abs(y), axis=axes, initial=0.0).astype(
+            np.float64
+        )
         if self.alpha is not None:
             peaks[self.alpha] = 0
         return peaks
@@ -41,7 +43,10 @@ class Normalize:
             peaks = np.full_like(peaks, peaks.max(initial=0.0))
         gain = np.divide(self.level, peaks, out=np.ones_like(peaks), where=peaks > 0)
         return Pointwise(
-            function=lambda x: (x * gain).astype(x.dtype), axes=self.axes, keeps=self.alpha, rounding="fractions"
+            function=lambda x: (x * gain).astype(x.dtype),
+            axes=self.axes,
+            keeps=self.alpha,
+            rounding="fractions",
         )
 
 
@@ -98,7 +103,9 @@ class Reduction:
             start = 0.0 if self.reduce.statistic == "mean" else -np.inf
             self.totals = np.full((self.reduce.bins[0], *columns, y.shape[-1]), start)
             self.counts = np.zeros(self.totals.shape)
-            self.dtype = np.result_type(y.dtype, np.float32)  # whole numbers of a picture of bytes have no mean
+            self.dtype = np.result_type(
+                y.dtype, np.float32
+            )  # whole numbers of a picture of bytes have no mean
         start, stop = self.seen, self.seen + len(y)
         first = max(0, start * len(edges) // max(1, self.shape[0]) - 1)
         for k in range(first, len(edges)):

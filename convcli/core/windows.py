@@ -130,7 +130,9 @@ def _whole_deviations(planes: Sequence[Array], size: tuple[int, int]) -> Array:
 
     def sums(x: Array) -> Array:
         edge = cv2.BORDER_CONSTANT
-        all_sums = cv2.boxFilter(x, cv2.CV_64F, (width, height), anchor=(0, 0), normalize=False, borderType=edge)
+        all_sums = cv2.boxFilter(
+            x, cv2.CV_64F, (width, height), anchor=(0, 0), normalize=False, borderType=edge
+        )
         return np.asarray(all_sums, np.float64)[kept]
 
     squares = np.square(planes[0], dtype=np.float64)
@@ -150,6 +152,8 @@ def _whole_deviations(planes: Sequence[Array], size: tuple[int, int]) -> Array:
 def touched(bad: Flags, size: tuple[int, ...]) -> Flags:
     """The windows of `size` along the leading axes that hold anything `bad`."""
     for axis, k in enumerate(size):
-        counts = np.cumsum(np.insert(np.moveaxis(bad, axis, 0), 0, values=False, axis=0), axis=0, dtype=np.int64)
+        counts = np.cumsum(
+            np.insert(np.moveaxis(bad, axis, 0), 0, values=False, axis=0), axis=0, dtype=np.int64
+        )
         bad = np.moveaxis(counts[k:] > counts[:-k], 0, axis)
     return bad

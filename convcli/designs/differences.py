@@ -42,10 +42,14 @@ def gradient(*, axis: Axis | None = None, signal: Signal) -> Kernel:
     return _along(axis, np.array([1.0, 0.0, -1.0]), signal, centre=1, divisor=2)
 
 
-def _along(axis: Axis | None, taps: Taps, signal: Signal, *, centre: int, divisor: float = 1.0) -> Kernel:
+def _along(
+    axis: Axis | None, taps: Taps, signal: Signal, *, centre: int, divisor: float = 1.0
+) -> Kernel:
     if signal.axes == 1:
         if axis is not None:
-            raise RequestError("axis= is for images; this signal has one axis", hint="leave axis= away")
+            raise RequestError(
+                "axis= is for images; this signal has one axis", hint="leave axis= away"
+            )
         return Kernel(taps=taps, divisor=divisor, centre=(centre,))
     if axis == "y":
         return Kernel(taps=taps[:, None], divisor=divisor, centre=(centre, 0))

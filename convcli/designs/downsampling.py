@@ -37,7 +37,9 @@ def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) ->
 
 
 @step("downsampling", example="downsample:4")
-def downsample(n: Count, *, attenuation: Decibels = 80.0, signal: Signal, align: Align) -> Convolve | None:
+def downsample(
+    n: Count, *, attenuation: Decibels = 80.0, signal: Signal, align: Align
+) -> Convolve | None:
     """Anti-alias low-pass, then every Nth sample; N is a number of samples.
 
     Sound and tables: a Kaiser low-pass that is flat up to 0.4/N and `attenuation` dB down from 0.5/N cycles per
@@ -68,7 +70,9 @@ def resample(rate: str, *, signal: Signal, align: Align) -> tuple[Op, ...]:
     y[k] is the sound at the time k / RATE; ceil(n * RATE / rate) samples. The gain is kept.
     """
     if signal.medium not in ("audio", "array") or signal.rate is None or signal.axes != 1:
-        raise RequestError("resample works on sound", hint="use downsample:N for tables, resize:50% for images")
+        raise RequestError(
+            "resample works on sound", hint="use downsample:N for tables, resize:50% for images"
+        )
     quantity = _in_hertz(rate)
     if quantity <= 0 or quantity != round(quantity):
         raise UnitError(f"expected a rate in whole Hz such as 16000 or 16k, got {rate!r}")
@@ -107,7 +111,10 @@ def _resampled(ratio: Fraction, signal: Signal, align: Align) -> tuple[Op, ...]:
     if phases == 1:
         return (Convolve.by(kernel, align, step=(step,)),)
     passes, stops = share * PASS_BAND / 2, 1 - share / 2
-    return (Convolve.by(kernel, align), Resample.between(phases, step, passes=passes, stops=stops, causal=causal))
+    return (
+        Convolve.by(kernel, align),
+        Resample.between(phases, step, passes=passes, stops=stops, causal=causal),
+    )
 
 
 def _in_hertz(text: str) -> float:
@@ -120,14 +127,19 @@ def _in_hertz(text: str) -> float:
 
 @step("downsampling", example="resize:50%")
 def resize(
-    size: str, *, method: Literal["nearest", "linear", "cubic", "lanczos3"] = "lanczos3", signal: Signal
+    size: str,
+    *,
+    method: Literal["nearest", "linear", "cubic", "lanczos3"] = "lanczos3",
+    signal: Signal,
 ) -> tuple[Op, ...]:
     """An image at another size: 50%, or WIDTHxHEIGHT (640x480, 640x or x480 keep the proportions); also larger.
 
     The kernel is widened by the ratio when the image shrinks (`nearest` is not), so that nothing aliases.
     """
     if signal.axes != 2:
-        raise RequestError("resize works on images", hint="use resample:RATE for sound, downsample:N for tables")
+        raise RequestError(
+            "resize works on images", hint="use resample:RATE for sound, downsample:N for tables"
+        )
     rows, columns = (int(n or 1) for n in signal.shape)
     height, width = _new_size(size, rows, columns)
     ops: list[Op] = []
@@ -145,7 +157,11 @@ def _new_size(text: str, rows: int, columns: int) -> tuple[int, int]:
         height, width = round(rows * share), round(columns * share)
     else:
         across, x, down = text.lower().partition("x")
-        if not x or not (across or down) or not all(side.isdecimal() or not side for side in (across, down)):
+        if (
+            not x
+            or not (across or down)
+            or not all(side.isdecimal() or not side for side in (across, down))
+        ):
             raise UnitError(f"expected a percentage (50%) or WIDTHxHEIGHT (640x480), got {text!r}")
         width = int(across) if across else round(columns * int(down) / rows)
         height = int(down) if down else round(rows * int(across) / columns)
@@ -154,7 +170,9 @@ def _new_size(text: str, rows: int, columns: int) -> tuple[int, int]:
     return height, width
 
 
-def _pooled(size: tuple[int, ...], step: tuple[int, ...] | None, *, align: Align, divisor: float) -> Convolve | None:
+def _pooled(
+    size: tuple[int, ...], step: tuple[int, ...] | None, *, align: Align, divisor: float
+) -> Convolve | None:
     """A sum over windows, divided by `divisor`."""
     if all(n == 1 for n in (*size, *(step or size))):
         return None
@@ -178,7 +196,9 @@ def _refuse_huge_window(size: tuple[int, ...]) -> None:
 
 def _pool_before(size: tuple[int, ...], every: tuple[int, ...], align: Align) -> tuple[int, ...]:
     """Windows start at k*step; causal ones that overlap end with the new samples of their step."""
-    return tuple(max(0, n - s) if align == "causal" else 0 for n, s in zip(size, every, strict=True))
+    return tuple(
+        max(0, n - s) if align == "causal" else 0 for n, s in zip(size, every, strict=True)
+    )
 
 
 def _pool_anchor(size: tuple[int, ...], every: tuple[int, ...], align: Align) -> tuple[int, ...]:
@@ -199,13 +219,19 @@ def sum_pool(n: Size, *, stride: Size | None = None, align: Align) -> Convolve |
     return _pooled(n, stride, align=align, divisor=1.0)
 
 
-def _folded(fold: np.ufunc, n: tuple[int, ...], step: tuple[int, ...] | None, align: Align) -> Pool | None:
+def _folded(
+    fold: np.ufunc, n: tuple[int, ...], step: tuple[int, ...] | None, align: Align
+) -> Pool | None:
     if all(side == 1 for side in (*n, *(step or n))):
         return None
     every = step or n
     _refuse_huge_window(n)
     return Pool(
-        fold=fold, size=n, step=every, before=_pool_before(n, every, align), anchor=_pool_anchor(n, every, align)
+        fold=fold,
+        size=n,
+        step=every,
+        before=_pool_before(n, every, align),
+        anchor=_pool_anchor(n, every, align),
     )
 
 

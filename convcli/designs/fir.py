@@ -140,7 +140,9 @@ def _count(method: Method, attenuation: float, width: float) -> int:
 
 def _refuse_long(count: int, promise: Promise) -> None:
     if promise.method == "kaiser":
-        refuse_huge(count, "this transition", "a wider width=, less attenuation=, or downsample first")
+        refuse_huge(
+            count, "this transition", "a wider width=, less attenuation=, or downsample first"
+        )
     if count > LONGEST[promise.method]:
         message = f"{promise.method} needs {count:,} taps here and is good for {LONGEST[promise.method]:,}"
         raise RequestError(message, hint="method=kaiser, or a wider width=")
@@ -166,7 +168,9 @@ def _ideal(bands: Bands, count: int) -> Taps:
     """The impulse response with vertical edges: a sum of low-passes 2 f sinc(2 f n), one for every change of gain."""
     n = np.arange(count) - (count - 1) / 2
     taps = np.zeros(count)
-    for edge, left, right in zip((*bands.edges, 0.5), bands.gains, (*bands.gains[1:], 0), strict=True):
+    for edge, left, right in zip(
+        (*bands.edges, 0.5), bands.gains, (*bands.gains[1:], 0), strict=True
+    ):
         taps += (left - right) * 2 * edge * np.sinc(2 * edge * n)
     return taps
 
@@ -205,7 +209,9 @@ def minimum_phase(taps: Taps, *, floor: float) -> Taps:
     cepstrum = np.fft.irfft(np.log(np.maximum(gains, floor * gains.max())), points)
     cepstrum[1 : points // 2] *= 2
     cepstrum[points // 2 + 1 :] = 0
-    return np.asarray(np.fft.irfft(np.exp(np.fft.rfft(cepstrum)), points)[: taps.size], dtype=np.float64)
+    return np.asarray(
+        np.fft.irfft(np.exp(np.fft.rfft(cepstrum)), points)[: taps.size], dtype=np.float64
+    )
 
 
 def _settled(taps: Taps, window: Taps, bands: Bands) -> Taps:
@@ -224,7 +230,9 @@ def _settled(taps: Taps, window: Taps, bands: Bands) -> Taps:
         reference = sum(bands.edges) / 2
     gain = taps.sum() if reference == 0 else float(np.abs(response(taps, np.array([reference])))[0])
     if abs(gain) < 1e-9 * np.abs(taps).sum():
-        raise RequestError(f"{taps.size} taps are too few to tell these bands apart", hint="more taps=, or none")
+        raise RequestError(
+            f"{taps.size} taps are too few to tell these bands apart", hint="more taps=, or none"
+        )
     peak = int(np.argmax(np.abs(taps)))
     symmetric = np.array_equal(taps, taps[::-1])
     return exact(taps / gain, float(bands.gains[0]), at=None if symmetric else peak)

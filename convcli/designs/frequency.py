@@ -12,7 +12,15 @@ from itertools import pairwise
 
 from convcli.core import kaiser
 from convcli.core.kernel import Kernel
-from convcli.designs.fir import LEAST_ATTENUATION, Bands, Method, Phase, Promise, design, most_attenuation
+from convcli.designs.fir import (
+    LEAST_ATTENUATION,
+    Bands,
+    Method,
+    Phase,
+    Promise,
+    design,
+    most_attenuation,
+)
 from convcli.designs.registry import step
 from convcli.errors import RequestError
 from convcli.signals import Signal
@@ -126,7 +134,9 @@ def _filter(
     return Kernel(taps=taps, centre=(0,) if promise.phase == "minimum" else ())
 
 
-def _check(edges: tuple[float, ...], gains: tuple[int, ...], promise: Promise, signal: Signal) -> None:
+def _check(
+    edges: tuple[float, ...], gains: tuple[int, ...], promise: Promise, signal: Signal
+) -> None:
     if len(edges) == 2 and edges[0] >= edges[1]:
         low, high = (describe_frequency(edge, signal) for edge in edges)
         raise RequestError(f"the first frequency lies below the second; {low} and {high} came")
@@ -138,7 +148,9 @@ def _check(edges: tuple[float, ...], gains: tuple[int, ...], promise: Promise, s
     if promise.taps is None:
         return
     if promise.taps % 2 == 0 and (gains[-1] == 1 or promise.method == "firls"):
-        reason = "an even number is deaf at half the rate" if gains[-1] == 1 else "firls makes no other"
+        reason = (
+            "an even number is deaf at half the rate" if gains[-1] == 1 else "firls makes no other"
+        )
         message = f"takes an odd number of taps, not {promise.taps}: {reason}"
         raise RequestError(message, hint=f"taps={promise.taps + 1}")
     if promise.taps < 3:
@@ -152,6 +164,10 @@ def _check_width(edges: tuple[float, ...], width: float, signal: Signal) -> None
         outer = low == 0 or high == 0.5
         room = (high - low) * (2 if outer else 1)  # next to 0 and Nyquist lies half a transition
         if width >= room:
-            between = f"between {describe_frequency(low, signal)} and {describe_frequency(high, signal)}"
-            message = f"a transition of {describe_frequency(width, signal)} leaves no band {between}"
+            between = (
+                f"between {describe_frequency(low, signal)} and {describe_frequency(high, signal)}"
+            )
+            message = (
+                f"a transition of {describe_frequency(width, signal)} leaves no band {between}"
+            )
             raise RequestError(message, hint=f"a width below {describe_frequency(room, signal)}")

@@ -37,7 +37,9 @@ def _read_taps(text: str, signal: Signal) -> Taps:
 
 def _read_tap(item: str) -> float:
     if not item.strip():
-        raise UnitError("expected taps such as 1,2,1 or @taps.csv, got nothing where a number should stand")
+        raise UnitError(
+            "expected taps such as 1,2,1 or @taps.csv, got nothing where a number should stand"
+        )
     quantity = parse_quantity(item)
     if quantity.unit != "":
         raise UnitError(f"a tap is a plain number, got {item.strip()!r}")
@@ -48,7 +50,9 @@ def _fitted(taps: Taps, text: str, signal: Signal) -> Taps:
     """`taps` with as many axes as the signal has; one row is a (1, k) kernel on a picture."""
     refuse_huge(taps.size, f"kernel {text[:40]}", "fewer taps")
     if taps.size and float(np.abs(taps).max()) > sys.float_info.max / taps.size:
-        raise UnitError("the taps add up to more than the largest number; divide them all by one factor")
+        raise UnitError(
+            "the taps add up to more than the largest number; divide them all by one factor"
+        )
     if signal.axes == 2:
         return np.atleast_2d(taps)
     if taps.ndim == 2 and min(taps.shape) > 1:
@@ -59,7 +63,9 @@ def _fitted(taps: Taps, text: str, signal: Signal) -> Taps:
 def _flat_signal(taps: Taps, signal: Signal) -> UnitError:
     shape = "x".join(str(side) for side in taps.shape)
     noun = sample_noun(signal)
-    return UnitError(f"a kernel of {shape} taps needs a picture; this signal has one axis of {noun}s")
+    return UnitError(
+        f"a kernel of {shape} taps needs a picture; this signal has one axis of {noun}s"
+    )
 
 
 TapsText = Annotated[Taps, Kind("taps", _read_taps)]
@@ -101,7 +107,12 @@ def _divisor(taps: Taps) -> float:
 
 @step("given taps", example="ir:sample_data/room.wav,wet=0.3")
 def ir(
-    path: str, *, wet: Gain = 1.0, normalize: bool = False, channel: Integer | None = None, signal: Signal
+    path: str,
+    *,
+    wet: Gain = 1.0,
+    normalize: bool = False,
+    channel: Integer | None = None,
+    signal: Signal,
 ) -> Kernel | PerChannel:
     """Convolve with an impulse response from a sound file (a hall, a loudspeaker, a plate).
 
@@ -117,7 +128,9 @@ def ir(
 
     if signal.axes == 2 or signal.rate is None:
         message = "needs a signal with a sampling rate, to play the response at its speed"
-        raise RequestError(message, hint="on a table --time COLUMN gives the rate; without one kernel:@taps.csv")
+        raise RequestError(
+            message, hint="on a table --time COLUMN gives the rate; without one kernel:@taps.csv"
+        )
     if not 0 <= wet <= 1:
         raise RequestError(f"wet lies in 0 ... 1, not at {wet:g}", hint="wet=0.3 or wet=30%")
     response = impulse_response(Path(path).expanduser(), rate=signal.rate, channel=channel)
@@ -127,12 +140,17 @@ def ir(
         raise RequestError(message, hint="channel=1 takes the first for all of them")
     taps = response.taps * (_energy_one(response.taps, path) if normalize else 1.0) * wet
     taps[response.start] += 1 - wet
-    kernels = tuple(Kernel(taps=lane, centre=(response.start,), note=response.note) for lane in taps.T)
+    kernels = tuple(
+        Kernel(taps=lane, centre=(response.start,), note=response.note) for lane in taps.T
+    )
     return kernels[0] if lanes == 1 else PerChannel(kernels)
 
 
 def _energy_one(taps: Taps, path: str) -> float:
     energy = float(np.sqrt(np.sum(taps**2, axis=0).max()))
     if energy == 0:
-        raise InputError(f"{path}: the impulse response is silent, nothing to normalize", hint="without normalize=true")
+        raise InputError(
+            f"{path}: the impulse response is silent, nothing to normalize",
+            hint="without normalize=true",
+        )
     return 1 / energy

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convcli.designs.registry import Step, step
-from convcli.designs.weights import Tensor, WeightFile, read_weights
 from convcli.errors import InputError, RequestError
+from convcli.layers.weights import Tensor, WeightFile, read_weights
 from convcli.signals import Signal
 from convcli.units import Count, Size, UnitError
 
@@ -85,7 +85,9 @@ def read_model(path: Path, *, layers: str = "") -> Model:
     text = layers or file.metadata.get("layers")
     if not text:
         if list(tensors) != [0] or tensors[0]["weight"].ndim < 3:
-            message = f"{path} does not say what its layers are; it has weights for {_listed(tensors)}"
+            message = (
+                f"{path} does not say what its layers are; it has weights for {_listed(tensors)}"
+            )
             raise RequestError(message, hint=f'model:{path},layers="conv|relu|conv"')
         text = "conv"
     return Model(
@@ -161,7 +163,9 @@ def conv(
     )
 
 
-def _padding(text: str, axes: int, stride: tuple[int, ...]) -> tuple[int, ...] | Literal["same"] | None:
+def _padding(
+    text: str, axes: int, stride: tuple[int, ...]
+) -> tuple[int, ...] | Literal["same"] | None:
     if not text:
         return None
     if text == "same":
@@ -169,8 +173,13 @@ def _padding(text: str, axes: int, stride: tuple[int, ...]) -> tuple[int, ...] |
             raise UnitError("padding=same needs a stride of 1, as in torch")
         return "same"
     sides = text.lower().split("x")
-    if not all(side.isdecimal() and len(side) < 10 for side in sides) or len(sides) not in (1, axes):
-        raise UnitError(f"padding is a number{' or HxW' if axes == 2 else ''} or same, got {text!r}")
+    if not all(side.isdecimal() and len(side) < 10 for side in sides) or len(sides) not in (
+        1,
+        axes,
+    ):
+        raise UnitError(
+            f"padding is a number{' or HxW' if axes == 2 else ''} or same, got {text!r}"
+        )
     return tuple(int(side) for side in (sides if len(sides) == axes else sides * axes))
 
 
@@ -215,12 +224,19 @@ def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
     for (name, tensor), written in zip(tensors.items(), file.tensors, strict=True):
         match = _NAME.fullmatch(name)
         if match is None:
-            message = f"{path}: expected tensors called 0.weight, 0.bias, 2.weight, ..., got {written!r}"
-            raise InputError(message, hint="save the state of a torch.nn.Sequential, or of an equinox.nn.Sequential")
+            message = (
+                f"{path}: expected tensors called 0.weight, 0.bias, 2.weight, ..., got {written!r}"
+            )
+            raise InputError(
+                message,
+                hint="save the state of a torch.nn.Sequential, or of an equinox.nn.Sequential",
+            )
         prefixes.add(match[1])
         layers.setdefault(int(match[2]), {})[match[3]] = tensor
     if len(prefixes) > 1:
-        raise InputError(f"{path}: holds several networks: {', '.join(sorted(str(p) for p in prefixes))}")
+        raise InputError(
+            f"{path}: holds several networks: {', '.join(sorted(str(p) for p in prefixes))}"
+        )
     for number, layer in layers.items():
         if "weight" not in layer:
             raise InputError(f"{path}: {number}.bias has no {number}.weight")
@@ -235,7 +251,9 @@ def _rate(path: Path, text: str | None) -> float | None:
     except ValueError:
         rate = 0.0
     if not 0 < rate < 1e15:
-        raise InputError(f"{path}: the rate in its metadata is {text!r}, expected samples per second")
+        raise InputError(
+            f"{path}: the rate in its metadata is {text!r}, expected samples per second"
+        )
     return rate
 
 
@@ -268,10 +286,18 @@ def _scaling(path: Path, text: str | None) -> dict[str, tuple[tuple[float, float
         return {}
     try:
         found = json.loads(text)
-        scaling = {name: tuple((float(mean), float(unit)) for mean, unit in found[name]) for name in SCALED}
+        scaling = {
+            name: tuple((float(mean), float(unit)) for mean, unit in found[name]) for name in SCALED
+        }
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         scaling = {}
     numbers = [number for pairs in scaling.values() for pair in pairs for number in pair]
-    if not numbers or not all(map(math.isfinite, numbers)) or any(unit <= 0 for p in scaling.values() for _, unit in p):
-        raise InputError(f"{path}: expected a mean and a unit above 0 for each column in its scaling, got {text!r}")
+    if (
+        not numbers
+        or not all(map(math.isfinite, numbers))
+        or any(unit <= 0 for p in scaling.values() for _, unit in p)
+    ):
+        raise InputError(
+            f"{path}: expected a mean and a unit above 0 for each column in its scaling, got {text!r}"
+        )
     return scaling

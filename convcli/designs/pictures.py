@@ -25,7 +25,9 @@ Edges = Kernel | GradientPair
 def _need_image(signal: Signal, instead: str) -> None:
     if signal.axes != 2:
         noun = sample_noun(signal)
-        message = f"needs a picture: rows and columns of pixels; this signal has one axis of {noun}s"
+        message = (
+            f"needs a picture: rows and columns of pixels; this signal has one axis of {noun}s"
+        )
         raise RequestError(message, hint=instead)
 
 
@@ -75,7 +77,9 @@ def sharpen(amount: Number, *, sigma: Length = 1.0, signal: Signal) -> Kernel:
     """
     _need_image(signal, "kernel:-1,3,-1 sharpens along one axis")
     if amount < 0:
-        raise RequestError(f"the amount is at least 0, not {amount:g}", hint="gaussian:SIGMA smooths")
+        raise RequestError(
+            f"the amount is at least 0, not {amount:g}", hint="gaussian:SIGMA smooths"
+        )
     refuse_huge((2 * TRUNCATE * sigma + 1) ** 2, f"sigma {sigma:g}", "a smaller sigma")
     bell = gaussian_taps(sigma)
     taps = -amount * np.outer(bell, bell)
@@ -111,7 +115,9 @@ def motion(length: Length, angle: Angle = 0.0, *, signal: Signal) -> Kernel:
     right, up = _direction(angle)
     half = (length - 1) / 2
     reach_x, reach_y = (math.ceil(half * abs(part) + 1) for part in (right, up))
-    refuse_huge((2 * reach_x + 1) * (2 * reach_y + 1), f"a motion of {length:g} pixels", "a shorter motion")
+    refuse_huge(
+        (2 * reach_x + 1) * (2 * reach_y + 1), f"a motion of {length:g} pixels", "a shorter motion"
+    )
     y, x = np.mgrid[-reach_y : reach_y + 1, -reach_x : reach_x + 1]
     along, across = x * right - y * up, x * up + y * right
     distance = np.hypot(np.maximum(np.abs(along) - half, 0), across)
@@ -136,7 +142,9 @@ def disk(radius: Length, *, signal: Signal) -> Kernel:
     quarter = np.empty((pixel.size, pixel.size))
     for row, y in zip(quarter, pixel, strict=True):
         chord = np.sqrt(np.maximum(radius**2 - (y + height) ** 2, 0))[:, None]
-        row[:] = np.clip(np.minimum(pixel + 0.5, chord) - np.maximum(pixel - 0.5, -chord), 0, 1).mean(axis=0)
+        row[:] = np.clip(
+            np.minimum(pixel + 0.5, chord) - np.maximum(pixel - 0.5, -chord), 0, 1
+        ).mean(axis=0)
     from_middle = np.abs(np.arange(-reach, reach + 1))
     taps = _trimmed((quarter + quarter.T)[np.ix_(from_middle, from_middle)])
     return Kernel(taps=exact(taps / taps.sum(), 1.0))
@@ -186,8 +194,15 @@ def _direction(angle: float) -> tuple[float, float]:
 def _turned_grid(along: float, across: float, angle: float) -> tuple[Taps, Taps]:
     """Pixel coordinates (along, across) `angle` that cover an ellipse with these half axes."""
     right, up = _direction(angle)
-    reach_x, reach_y = math.hypot(along * right, across * up), math.hypot(along * up, across * right)
-    refuse_huge((2 * reach_x + 1) * (2 * reach_y + 1), "this gabor", "a shorter wavelength or a smaller sigma")
+    reach_x, reach_y = (
+        math.hypot(along * right, across * up),
+        math.hypot(along * up, across * right),
+    )
+    refuse_huge(
+        (2 * reach_x + 1) * (2 * reach_y + 1),
+        "this gabor",
+        "a shorter wavelength or a smaller sigma",
+    )
     columns, rows = math.ceil(reach_x), math.ceil(reach_y)
     y, x = np.mgrid[-rows : rows + 1, -columns : columns + 1]
     return x * right - y * up, x * up + y * right

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
 
-def _each(function: Callable[[Array], Array], signal: Signal, rounding: Rounding = "irrational") -> Pointwise:
+def _each(
+    function: Callable[[Array], Array], signal: Signal, rounding: Rounding = "irrational"
+) -> Pointwise:
     return Pointwise(function=function, axes=signal.axes, keeps=signal.alpha, rounding=rounding)
 
 
@@ -75,13 +77,21 @@ def exp(*, signal: Signal) -> Pointwise:
 @step("pointwise", example="gain:-6dB")
 def gain(factor: Gain, *, signal: Signal) -> Pointwise | None:
     """x times a factor (0.5, 50%) or decibels (-6dB)."""
-    return None if factor == 1 else _each(lambda x: x * np.asarray(factor, x.dtype), signal, of_factor(factor))
+    return (
+        None
+        if factor == 1
+        else _each(lambda x: x * np.asarray(factor, x.dtype), signal, of_factor(factor))
+    )
 
 
 @step("pointwise", example="offset:1")
 def offset(value: Number, *, signal: Signal) -> Pointwise | None:
     """x plus VALUE, in the units of the signal (sound -1 ... 1, 8-bit images 0 ... 255, tables as they are)."""
-    return None if value == 0 else _each(lambda x: x + np.asarray(value, x.dtype), signal, of_factor(value))
+    return (
+        None
+        if value == 0
+        else _each(lambda x: x + np.asarray(value, x.dtype), signal, of_factor(value))
+    )
 
 
 @step("pointwise", example="clip:0,1")
@@ -99,5 +109,8 @@ def normalize(level: Gain = 1.0, *, signal: Signal) -> Normalize:
     Sound and images get one factor for all channels, a table one for each column.
     """
     return Normalize(
-        level=level * signal.full_scale, per_channel=signal.medium == "table", axes=signal.axes, alpha=signal.alpha
+        level=level * signal.full_scale,
+        per_channel=signal.medium == "table",
+        axes=signal.axes,
+        alpha=signal.alpha,
     )

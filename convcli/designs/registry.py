@@ -19,7 +19,16 @@ from convcli.units import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-Family = Literal["given taps", "smoothing", "frequency", "differences", "image", "downsampling", "pointwise", "learned"]
+Family = Literal[
+    "given taps",
+    "smoothing",
+    "frequency",
+    "differences",
+    "image",
+    "downsampling",
+    "pointwise",
+    "learned",
+]
 
 # The module of each family, in the order in which steps are listed and looked for; imported once they are needed.
 FAMILIES: dict[Family, str] = {
@@ -157,7 +166,9 @@ def steps() -> Mapping[str, Step]:
     for module in FAMILIES.values():
         import_module(f"convcli.designs.{module}")
     order = list(FAMILIES)
-    return MappingProxyType(dict(sorted(_STEPS.items(), key=lambda entry: order.index(entry[1].family))))
+    return MappingProxyType(
+        dict(sorted(_STEPS.items(), key=lambda entry: order.index(entry[1].family)))
+    )
 
 
 def find(name: str) -> Step:

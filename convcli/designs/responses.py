@@ -38,7 +38,9 @@ def impulse_response(path: Path, *, rate: float, channel: int | None) -> Respons
     if own_rate == rate:
         return Response(taps, 0, "")
     converted, start = _convert(taps, own_rate, rate)
-    return Response(converted, start, f"{path}: converted from {own_rate:g} Hz to {rate:g} Hz, gain kept")
+    return Response(
+        converted, start, f"{path}: converted from {own_rate:g} Hz to {rate:g} Hz, gain kept"
+    )
 
 
 def _read(path: Path, channel: int | None) -> tuple[Taps, int]:
@@ -66,7 +68,9 @@ def _read(path: Path, channel: int | None) -> tuple[Taps, int]:
 
 def _check_channel(path: Path, channel: int | None, channels: int) -> None:
     if channel is not None and not 1 <= channel <= channels:
-        raise RequestError(f"{path} has channels 1 ... {channels}, not {channel}", hint="channel=1 takes the first")
+        raise RequestError(
+            f"{path} has channels 1 ... {channels}, not {channel}", hint="channel=1 takes the first"
+        )
 
 
 def _convert(taps: Taps, own_rate: float, rate: float) -> tuple[Taps, int]:
@@ -79,12 +83,16 @@ def _convert(taps: Taps, own_rate: float, rate: float) -> tuple[Taps, int]:
     import soxr
 
     lead = math.ceil(MARGIN * own_rate)
-    if float(own_rate).is_integer() and float(rate).is_integer():  # time 0 falls on a sample of both rates
+    if (
+        float(own_rate).is_integer() and float(rate).is_integer()
+    ):  # time 0 falls on a sample of both rates
         period = int(own_rate) // math.gcd(int(own_rate), int(rate))
         lead = -(-lead // period) * period
     start = round(lead * rate / own_rate)
     padded = np.pad(taps, ((lead, math.ceil(MARGIN * own_rate)), (0, 0)))
-    converted = np.asarray(soxr.resample(padded, own_rate, rate, quality="VHQ"), dtype=np.float64) * (own_rate / rate)
+    converted = np.asarray(
+        soxr.resample(padded, own_rate, rate, quality="VHQ"), dtype=np.float64
+    ) * (own_rate / rate)
     return _trim(converted, start, start + math.ceil(len(taps) * rate / own_rate))
 
 

@@ -47,7 +47,11 @@ def wma(n: Count) -> Kernel:
 
 @step("smoothing", example="ema:span=5")
 def ema(
-    *, span: Length | None = None, alpha: Number | None = None, halflife: Length | None = None, adjust: bool = False
+    *,
+    span: Length | None = None,
+    alpha: Number | None = None,
+    halflife: Length | None = None,
+    adjust: bool = False,
 ) -> Kernel:
     """Exponential moving average; give one of span, alpha and halflife.
 
@@ -69,11 +73,17 @@ def ema(
     decay = np.exp(np.arange(count) * math.log1p(-weight))
     taps = weight * decay
     taps[-1] = decay[-1]
-    return Kernel(taps=exact(taps, 1.0, at=0), centre=(0,), gaps="renormalise" if adjust else "hold")
+    return Kernel(
+        taps=exact(taps, 1.0, at=0), centre=(0,), gaps="renormalise" if adjust else "hold"
+    )
 
 
 def _ema_weight(span: float | None, alpha: float | None, halflife: float | None) -> float:
-    given = [name for name, value in (("span", span), ("alpha", alpha), ("halflife", halflife)) if value is not None]
+    given = [
+        name
+        for name, value in (("span", span), ("alpha", alpha), ("halflife", halflife))
+        if value is not None
+    ]
     if len(given) != 1:
         came = " and ".join(given) or "none"
         message = f"takes exactly one of span=, alpha= and halflife=; {came} came"
@@ -86,13 +96,17 @@ def _ema_weight(span: float | None, alpha: float | None, halflife: float | None)
         return -math.expm1(-math.log(2) / halflife)
     weight = float(alpha or 0)
     if not 0 < weight <= 1:
-        raise RequestError(f"alpha lies above 0 and at most at 1, not at {weight:g}", hint="ema:alpha=0.1")
+        raise RequestError(
+            f"alpha lies above 0 and at most at 1, not at {weight:g}", hint="ema:alpha=0.1"
+        )
     return weight
 
 
 def gaussian_taps(sigma: float, radius: int | None = None) -> Taps:
     """(2 radius + 1,) samples of exp(-n**2 / (2 sigma**2)), summing to 1; the radius is 4 sigma, rounded."""
-    refuse_huge(2 * TRUNCATE * sigma, f"a gaussian of sigma {sigma:g}", "downsample first, then smooth less")
+    refuse_huge(
+        2 * TRUNCATE * sigma, f"a gaussian of sigma {sigma:g}", "downsample first, then smooth less"
+    )
     reach = int(TRUNCATE * sigma + 0.5) if radius is None else radius
     n = np.arange(-reach, reach + 1)
     taps = np.exp(-0.5 * (n / sigma) ** 2)
@@ -137,11 +151,18 @@ def binomial(n: Count) -> Kernel:
     >>> binomial(5).taps, binomial(5).divisor
     (array([1., 4., 6., 4., 1.]), 16.0)
     """
-    refuse_huge(n, f"a mean of {n:,} samples", f"gaussian:{math.sqrt(n - 1) / 2:.3g} is the same bell")
+    refuse_huge(
+        n, f"a mean of {n:,} samples", f"gaussian:{math.sqrt(n - 1) / 2:.3g} is the same bell"
+    )
     if n <= 54:  # up to here whole numbers and their sum are exact in float64
-        return Kernel(taps=np.array([math.comb(n - 1, j) for j in range(n)], dtype=np.float64), divisor=2.0 ** (n - 1))
+        return Kernel(
+            taps=np.array([math.comb(n - 1, j) for j in range(n)], dtype=np.float64),
+            divisor=2.0 ** (n - 1),
+        )
     j = np.arange(n // 2, n - 1)
-    right = np.concatenate([[1.0], np.cumprod((n - 1 - j) / (j + 1))])  # C(N - 1, j + 1) / C(N - 1, j) from the middle
+    right = np.concatenate(
+        [[1.0], np.cumprod((n - 1 - j) / (j + 1))]
+    )  # C(N - 1, j + 1) / C(N - 1, j) from the middle
     taps = np.concatenate([right[::-1][: n // 2], right])
     return Kernel(taps=exact(taps / taps.sum(), 1.0))
 
@@ -173,13 +194,19 @@ def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
     >>> (savgol(5, 2).taps * 35).round(9)
     array([-3., 12., 17., 12., -3.])
     """
-    refuse_huge(n * (order + 1), f"a fit of order {order:,} to {n:,} samples", "fewer samples or a lower order")
+    refuse_huge(
+        n * (order + 1),
+        f"a fit of order {order:,} to {n:,} samples",
+        "fewer samples or a lower order",
+    )
     if not 0 <= order < n:
         message = f"the order of a window of {n} lies in 0 ... {n - 1}, not at {order}"
         raise RequestError(message, hint="savgol:7,2 fits parabolas to 7 samples")
     if not 0 <= deriv <= order:
         message = f"a polynomial of order {order} has derivatives 0 ... {order}, not {deriv}"
-        raise RequestError(message, hint=f"savgol:{n},{max(deriv, 0)},deriv={max(deriv, 0)}" if deriv < n else None)
+        raise RequestError(
+            message, hint=f"savgol:{n},{max(deriv, 0)},deriv={max(deriv, 0)}" if deriv < n else None
+        )
     taps = _fitted(n, order, deriv)
     if deriv > 0:
         return Kernel(taps=exact(taps - taps.mean(), 0.0))
@@ -195,5 +222,7 @@ def _fitted(n: int, order: int, deriv: int) -> Taps:
     at_middle = legendre.legval(0.0, derivatives) / half**deriv
     q, r = np.linalg.qr(basis)
     weights = q @ np.linalg.solve(r.T, at_middle)
-    mirrored = weights[::-1] * (-1) ** deriv  # fitting is even or odd about the middle; make rounding so, too
+    mirrored = (
+        weights[::-1] * (-1) ** deriv
+    )  # fitting is even or odd about the middle; make rounding so, too
     return np.asarray(((weights + mirrored) / 2)[::-1], dtype=np.float64)

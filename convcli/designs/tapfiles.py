@@ -28,11 +28,16 @@ def read_tap_file(path: Path) -> Taps:
     `#` are skipped. A single line, or one tap a line, reads as (1, k) or (k, 1).
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: expected taps in one of {', '.join(SUFFIXES)}", hint="kernel:@taps.csv")
+        raise InputError(
+            f"{path}: expected taps in one of {', '.join(SUFFIXES)}", hint="kernel:@taps.csv"
+        )
     try:
         if not path.is_file():
             problem = "is no file" if path.exists() else "no such file"
-            raise InputError(f"{path}: {problem}; expected a file of taps", hint="kernel:1,2,1 gives the taps in place")
+            raise InputError(
+                f"{path}: {problem}; expected a file of taps",
+                hint="kernel:1,2,1 gives the taps in place",
+            )
         if path.stat().st_size > LARGEST_FILE:
             raise InputError(f"{path}: larger than {LARGEST_FILE >> 20} MB, too large for taps")
         taps = _read_npy(path) if path.suffix.lower() == ".npy" else _read_text(path)
@@ -42,7 +47,10 @@ def read_tap_file(path: Path) -> Taps:
         raise InputError(f"{path}: holds no taps", hint="one row of numbers a line: 1,2,1")
     if not np.isfinite(taps).all():
         place = tuple(int(i) + 1 for i in np.argwhere(~np.isfinite(taps))[0])
-        raise InputError(f"{path}: tap {', '.join(map(str, place))} is not finite", hint="a tap is a finite number")
+        raise InputError(
+            f"{path}: tap {', '.join(map(str, place))} is not finite",
+            hint="a tap is a finite number",
+        )
     return taps
 
 
@@ -52,7 +60,9 @@ def _read_npy(path: Path) -> Taps:
         array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except OSError:
         raise
-    except Exception as error:  # the header is Python text: what a broken one raises is not documented
+    except (
+        Exception
+    ) as error:  # the header is Python text: what a broken one raises is not documented
         message = f"{path}: not an array of numbers as numpy.save writes it"
         raise InputError(message, hint="numpy.save('taps.npy', taps)") from error
     if array.dtype.kind not in "iuf" or array.ndim not in (1, 2):
@@ -70,7 +80,12 @@ def _read_text(path: Path) -> Taps:
     for number, line in enumerate(text.splitlines(), start=1):
         content = line.split("#", maxsplit=1)[0].strip()
         if content:
-            rows.append([_number(item, path, number, i) for i, item in enumerate(_BETWEEN.split(content), start=1)])
+            rows.append(
+                [
+                    _number(item, path, number, i)
+                    for i, item in enumerate(_BETWEEN.split(content), start=1)
+                ]
+            )
             if len(rows[-1]) != len(rows[0]):
                 message = f"{path}, line {number}: {len(rows[-1])} taps, {len(rows[0])} in the lines before"
                 raise InputError(message, hint="every row of a kernel has the same number of taps")

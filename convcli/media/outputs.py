@@ -70,13 +70,20 @@ def plan_outputs(
 
 def _own_place(source: Path | None) -> Path:
     if source is None:
-        raise RequestError("--in-place needs a file, but the input is standard input", hint="name the file, or use -o")
+        raise RequestError(
+            "--in-place needs a file, but the input is standard input",
+            hint="name the file, or use -o",
+        )
     if is_special(source):
-        raise RequestError(f"--in-place needs a file, but {source} is a device or a pipe", hint="use -o")
+        raise RequestError(
+            f"--in-place needs a file, but {source} is a device or a pipe", hint="use -o"
+        )
     return source
 
 
-def _name_outputs(inputs: Sequence[Path | None], output: str | None, *, suffix: str | None) -> list[Path | None]:
+def _name_outputs(
+    inputs: Sequence[Path | None], output: str | None, *, suffix: str | None
+) -> list[Path | None]:
     if output is None or output in STDOUT_NAMES:
         if len(inputs) > 1:
             raise RequestError(
@@ -85,12 +92,16 @@ def _name_outputs(inputs: Sequence[Path | None], output: str | None, *, suffix: 
             )
         return [None] * len(inputs)
     if output == "":
-        raise RequestError("-o needs the name of a file, a folder (out/) or a template, got an empty text")
+        raise RequestError(
+            "-o needs the name of a file, a folder (out/) or a template, got an empty text"
+        )
     if "{" in output or "}" in output:
         return [Path(_fill(output, fields)) for fields in _fields(inputs, suffix)]
     folder = output.endswith(("/", os.sep))
     if folder or (len(inputs) > 1 and is_folder(output)):
-        return [Path(output, fields["stem"] + fields["suffix"]) for fields in _fields(inputs, suffix)]
+        return [
+            Path(output, fields["stem"] + fields["suffix"]) for fields in _fields(inputs, suffix)
+        ]
     if len(inputs) > 1:
         raise RequestError(
             f"{len(inputs)} inputs cannot share the one output {output}",
@@ -124,8 +135,11 @@ def _fill(template: str, fields: Mapping[str, str]) -> str:
             return fields[name]
         near = nearest(name, list(FIELDS)) if name else None
         raise RequestError(
-            f"{text} in the output {template} is no field; the fields are " + " ".join(f"{{{f}}}" for f in FIELDS),
-            hint=f"did you mean {{{near}}}?" if near else "write {{ or }} for a brace in the name itself",
+            f"{text} in the output {template} is no field; the fields are "
+            + " ".join(f"{{{f}}}" for f in FIELDS),
+            hint=f"did you mean {{{near}}}?"
+            if near
+            else "write {{ or }} for a brace in the name itself",
         )
 
     return _FIELD.sub(value, template)
@@ -141,7 +155,9 @@ def refuse_missing_parent(path: Path) -> None:
     except OSError as error:
         raise cannot_write(path, error) from error
     if not parent.exists():
-        raise OutputError(f"cannot write {path}: there is no folder {parent}", hint=f"mkdir -p {parent}")
+        raise OutputError(
+            f"cannot write {path}: there is no folder {parent}", hint=f"mkdir -p {parent}"
+        )
     if not parent.is_dir():
         raise OutputError(f"cannot write {path}: {parent} is not a folder")
 
@@ -165,7 +181,11 @@ def _refuse_shared(inputs: Sequence[Path | None], outputs: Sequence[Path | None]
 
 
 def _refuse_input(
-    source: Path | None, place: Path | None, sources: Mapping[Identity, Path | None], *, in_place: bool
+    source: Path | None,
+    place: Path | None,
+    sources: Mapping[Identity, Path | None],
+    *,
+    in_place: bool,
 ) -> None:
     """An output must not be an input: not its own without --in-place, and never that of another."""
     here = _stdout_identity() if place is None else _identity(place)
@@ -175,7 +195,8 @@ def _refuse_input(
     other = sources[here]
     if here != _identity(source):
         raise RequestError(
-            f"the output {target} of {_name(source)} is another input, {_name(other)}", hint="write it somewhere else"
+            f"the output {target} of {_name(source)} is another input, {_name(other)}",
+            hint="write it somewhere else",
         )
     if place is None or source is None or not in_place:
         raise RequestError(
@@ -212,7 +233,11 @@ def _identity(path: Path | None) -> Identity | None:
         found = os.fstat(0) if path is None else path.stat()
     except OSError:
         return None
-    return None if stat.S_ISCHR(found.st_mode) or stat.S_ISDIR(found.st_mode) else (found.st_dev, found.st_ino)
+    return (
+        None
+        if stat.S_ISCHR(found.st_mode) or stat.S_ISDIR(found.st_mode)
+        else (found.st_dev, found.st_ino)
+    )
 
 
 def _stdout_identity() -> Identity | None:
@@ -252,7 +277,9 @@ def check_input(path: Path) -> None:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if stat.S_ISDIR(found.st_mode):
         pattern = str(path / "*")
-        raise InputError(f"expected a file, but {path} is a folder", hint=f"name the files in it: {pattern}")
+        raise InputError(
+            f"expected a file, but {path} is a folder", hint=f"name the files in it: {pattern}"
+        )
     if not os.access(path, os.R_OK):
         raise InputError(f"cannot read {path}: Permission denied")
 
@@ -260,7 +287,11 @@ def check_input(path: Path) -> None:
 def _similar(path: Path) -> str | None:
     suffix = path.suffix.lower()
     try:
-        others = sorted(name for name in os.listdir(path.parent) if Path(name).suffix.lower() == suffix or not suffix)
+        others = sorted(
+            name
+            for name in os.listdir(path.parent)
+            if Path(name).suffix.lower() == suffix or not suffix
+        )
         near = nearest(path.name, others[:10_000])
     except OSError:
         return None
@@ -279,7 +310,8 @@ def _refuse_terminal(stream: BinaryIO, medium: Medium) -> None:
     if medium != "table" and stream.isatty():
         kind = {"audio": "sound", "image": "a picture"}.get(medium, "binary data")
         raise RequestError(
-            f"{kind} is not written to a terminal", hint="give a file, -o FILE, or pipe it into a program"
+            f"{kind} is not written to a terminal",
+            hint="give a file, -o FILE, or pipe it into a program",
         )
 
 

@@ -51,7 +51,11 @@ svg text {{ font: 12px system-ui, sans-serif; fill: currentColor; }}
 def render(runs: Sequence[RunFacts]) -> str:
     """The runs one below the other on one page that loads nothing from elsewhere."""
     title = escape(", ".join(_title(run) for run in runs) or "convcli")
-    return _HEAD.format(title=title) + "".join(line + "\n" for run in runs for line in _run(run)) + "</body>\n</html>\n"
+    return (
+        _HEAD.format(title=title)
+        + "".join(line + "\n" for run in runs for line in _run(run))
+        + "</body>\n</html>\n"
+    )
 
 
 def _title(run: RunFacts) -> str:
@@ -94,7 +98,9 @@ def _figures(step: StepFacts) -> Iterator[str]:
         yield _figure(draw_taps(step.weights), f"{name}: taps")
     if step.response:
         unit = visible(step.frequency_unit)
-        yield _figure(draw_response(step.response, unit=unit), f"{name}: gain in dB over frequency in {unit}")
+        yield _figure(
+            draw_response(step.response, unit=unit), f"{name}: gain in dB over frequency in {unit}"
+        )
 
 
 def _figure(drawing: str, caption: str) -> str:

@@ -47,7 +47,11 @@ def _run(run: RunFacts) -> str:
 
 
 def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
-    return [_line(head), _line(["---"] * len(head)), *(_line([_escape(cell) for cell in row]) for row in body)]
+    return [
+        _line(head),
+        _line(["---"] * len(head)),
+        *(_line([_escape(cell) for cell in row]) for row in body),
+    ]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -55,7 +55,11 @@ def lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
 
 
 def _untouched(facts: ExplanationFacts) -> str:
-    return "changes nothing" if _shown(facts.result) else "has no output: the signal is shorter than the kernel"
+    return (
+        "changes nothing"
+        if _shown(facts.result)
+        else "has no output: the signal is shorter than the kernel"
+    )
 
 
 def number(value: float | None) -> str:
@@ -78,7 +82,11 @@ def _shown(values: Any) -> str:
 def _stage(stage: StageFacts, facts: ExplanationFacts, limit: int) -> Iterator[Line]:
     if stage.flipped is None:
         yield [(visible(stage.text), TITLE), (" takes", ""), (f"  {_shown(stage.inputs)}", "")]
-        yield [(" " * len(visible(stage.text)), ""), (" gives", ""), (f"  {_shown(stage.outputs)}", RESULT)]
+        yield [
+            (" " * len(visible(stage.text)), ""),
+            (" gives", ""),
+            (f"  {_shown(stage.outputs)}", RESULT),
+        ]
         return
     yield from _heading(stage, facts)
     yield []
@@ -86,19 +94,35 @@ def _stage(stage: StageFacts, facts: ExplanationFacts, limit: int) -> Iterator[L
     shown = stage.sums if limit == 0 else stage.sums[:limit]
     yield from _row(stage, shown) if flat else _plane(stage, shown)
     if len(shown) < len(stage.sums):
-        yield [(f"... and {plural(len(stage.sums) - len(shown), 'output')} more; --limit 0 shows all", OUTSIDE)]
+        yield [
+            (
+                f"... and {plural(len(stage.sums) - len(shown), 'output')} more; --limit 0 shows all",
+                OUTSIDE,
+            )
+        ]
 
 
 def _heading(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
-    kind = "convolution, the kernel is flipped" if stage.flipped else "correlation, the kernel is not flipped"
+    kind = (
+        "convolution, the kernel is flipped"
+        if stage.flipped
+        else "correlation, the kernel is not flipped"
+    )
     yield [(visible(stage.text), TITLE), (f"  {kind}: {_formula(stage)}", "")]
     taps, laid = _shown(stage.taps), _shown(stage.laid)
     yield [("  kernel   ", ""), (taps, KERNEL)]
-    yield [("  laid     ", ""), (laid, KERNEL), (" over the signal" + (", the same" if taps == laid else ""), "")]
+    yield [
+        ("  laid     ", ""),
+        (laid, KERNEL),
+        (" over the signal" + (", the same" if taps == laid else ""), ""),
+    ]
     sides = " and ".join(
         f"{b} before and {a} after{where}"
         for b, a, where in zip(
-            stage.before, stage.after, _axes(len(stage.stride), " in rows", " in columns"), strict=True
+            stage.before,
+            stage.after,
+            _axes(len(stage.stride), " in rows", " in columns"),
+            strict=True,
         )
     )
     yield [("  align    ", ""), (f"{facts.align}: an output reads {sides}", "")]
@@ -108,7 +132,10 @@ def _heading(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
         (", in ( )" * (facts.edge != "valid"), OUTSIDE),
     ]
     if any(step > 1 for step in stage.stride):
-        yield [("  stride   ", ""), (f"an output for every {'x'.join(map(str, stage.stride))} samples", "")]
+        yield [
+            ("  stride   ", ""),
+            (f"an output for every {'x'.join(map(str, stage.stride))} samples", ""),
+        ]
     if any(None in _leaves(one.x) for one in stage.sums):
         yield [("  missing  ", ""), (GAPS[stage.gaps], "")]
 
@@ -118,7 +145,11 @@ def _axes(count: int, *names: str) -> tuple[str, ...]:
 
 
 def _leaves(values: Any) -> list[Any]:
-    return [leaf for row in values for leaf in _leaves(row)] if isinstance(values[0], (tuple, list)) else list(values)
+    return (
+        [leaf for row in values for leaf in _leaves(row)]
+        if isinstance(values[0], (tuple, list))
+        else list(values)
+    )
 
 
 def _formula(stage: StageFacts) -> str:
@@ -126,7 +157,9 @@ def _formula(stage: StageFacts) -> str:
     inputs = []
     names = _axes(len(stage.stride), "r", "c")
     letters = [(f"t{name}" if name else "t", f"j{name}" if name else "j") for name in names]
-    for (t, j), step, before, after in zip(letters, stage.stride, stage.before, stage.after, strict=True):
+    for (t, j), step, before, after in zip(
+        letters, stage.stride, stage.before, stage.after, strict=True
+    ):
         at = t if step == 1 else f"{step}{t}"
         shift = after if stage.flipped else -before
         moved = f" {'+' if shift > 0 else '-'} {abs(shift)}" if shift else ""
@@ -142,9 +175,14 @@ def _formula(stage: StageFacts) -> str:
 def _row(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
     """The signal once and under it the kernel at each place; a long signal a window at a time."""
     first, count = stage.first[0], len(stage.inputs)
-    cells = [_framed(number(x), outside=not 0 <= first + i < stage.length[0]) for i, x in enumerate(stage.inputs)]
+    cells = [
+        _framed(number(x), outside=not 0 <= first + i < stage.length[0])
+        for i, x in enumerate(stage.inputs)
+    ]
     products = [number(p) for one in shown for p in one.products]
-    width = 2 + max(map(len, [*cells, *products, *map(number, stage.laid), str(first), str(first + count)]))
+    width = 2 + max(
+        map(len, [*cells, *products, *map(number, stage.laid), str(first), str(first + count)])
+    )
     margin = 2 + max([len(f"y[{one.at[0]}]") for one in shown] + [6])
     if count * width + margin <= WIDEST:
         yield _cells("t", [str(first + i) for i in range(count)], margin, width, OUTSIDE)
@@ -157,7 +195,10 @@ def _row(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
             yield _cells("x", cells[window], margin, width, "")
             skip = 0
         blank = " " * (skip * width)
-        yield [(f"{'kernel':<{margin}}", ""), (blank + _joined(map(number, stage.laid), width), KERNEL)]
+        yield [
+            (f"{'kernel':<{margin}}", ""),
+            (blank + _joined(map(number, stage.laid), width), KERNEL),
+        ]
         yield [
             (f"{f'y[{one.at[0]}]':<{margin}}", ""),
             (blank + _joined(map(number, one.products), width), ""),
@@ -199,12 +240,22 @@ def _plane(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
             [_framed(number(x), outside=out) for x, out in zip(row, outs, strict=True)]
             for row, outs in zip(one.x, one.outside, strict=True)
         ]
-        kernel, products = ([[number(v) for v in row] for row in rows] for rows in (stage.laid, one.products))
-        widths = [2 + max(len(cell) for row in block for cell in row) for block in (windows, kernel, products)]
+        kernel, products = (
+            [[number(v) for v in row] for row in rows] for rows in (stage.laid, one.products)
+        )
+        widths = [
+            2 + max(len(cell) for row in block for cell in row)
+            for block in (windows, kernel, products)
+        ]
         margin = f"y[{one.at[0]},{one.at[1]}]"
         for place, (x, g, p) in enumerate(zip(windows, kernel, products, strict=True)):
             line: Line = _cells("" if place else margin, x, len(margin) + 1, widths[0], "")
-            line += [("   *", OUTSIDE), (_joined(g, widths[1]), KERNEL), ("   =", OUTSIDE), (_joined(p, widths[2]), "")]
+            line += [
+                ("   *", OUTSIDE),
+                (_joined(g, widths[1]), KERNEL),
+                ("   =", OUTSIDE),
+                (_joined(p, widths[2]), ""),
+            ]
             yield [*line, *(_answer(one, stage) if place == len(windows) - 1 else [])]
 
 

@@ -32,7 +32,8 @@ def check_report(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in _RENDERERS:
         raise RequestError(
-            f"expected a report named .json, .html or .md, got {path}", hint=f"--report {path.stem or 'facts'}.json"
+            f"expected a report named .json, .html or .md, got {path}",
+            hint=f"--report {path.stem or 'facts'}.json",
         )
     return suffix
 

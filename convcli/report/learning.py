@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from convcli.facts.learning import DelayFacts, LearningFacts
 
 RIDGE_COLUMNS = ("ridge", "root mean squared error")
-MOVED_COLUMNS = ("one sample later", "parameters", "learned from", "held out", "the answer changes by")
+MOVED_COLUMNS = (
+    "one sample later",
+    "parameters",
+    "learned from",
+    "held out",
+    "the answer changes by",
+)
 
 
 def error_columns(facts: LearningFacts) -> tuple[str, str, str]:
@@ -25,7 +31,11 @@ def error_columns(facts: LearningFacts) -> tuple[str, str, str]:
 def error_rows(facts: LearningFacts) -> list[tuple[str, str, str]]:
     """The errors of the filter and of the naive answers."""
     return [
-        (one.name, _error(one.train, facts.power), "" if one.held is None else _error(one.held, facts.power_held))
+        (
+            one.name,
+            _error(one.train, facts.power),
+            "" if one.held is None else _error(one.held, facts.power_held),
+        )
         for one in facts.errors
     ]
 
@@ -64,7 +74,10 @@ def moved_rows(facts: LearningFacts) -> list[tuple[str, ...]]:
 def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
     """The facts outside of the tables as pairs of a name and a text."""
     yield "task", facts.task
-    yield "layer", f"{facts.layers}, {plural(facts.parameters, 'parameter')}{', with a constant' * facts.bias}"
+    yield (
+        "layer",
+        f"{facts.layers}, {plural(facts.parameters, 'parameter')}{', with a constant' * facts.bias}",
+    )
     yield "samples", samples_words(facts)
     if facts.training is not None:
         how = facts.training
@@ -73,7 +86,10 @@ def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
     else:
         yield "ridge", f"{facts.ridge:g}, {facts.judged}"
     if facts.deficient:
-        yield "note", "the input does not determine every tap; of those that fit, the smallest were taken"
+        yield (
+            "note",
+            "the input does not determine every tap; of those that fit, the smallest were taken",
+        )
     for delay in facts.delays:
         yield "delay", visible(f"{delay.input}: {delay_words(delay)}")
     if facts.noise is not None:
@@ -82,16 +98,31 @@ def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
 
 def samples_words(facts: LearningFacts) -> str:
     """`249,434 samples learned from, 62,327 held out`."""
-    passed = f", {plural(facts.passed_over, 'window')} with a missing value passed over" if facts.passed_over else ""
+    passed = (
+        f", {plural(facts.passed_over, 'window')} with a missing value passed over"
+        if facts.passed_over
+        else ""
+    )
     return f"{facts.samples:,} samples learned from, {facts.held_out:,} held out{passed}"
 
 
 def delay_words(delay: DelayFacts) -> str:
     """`the target is 123 samples (5.58 ms) later than the input, correlation 0.97`."""
     if len(delay.samples) == 2:
-        sides = [(delay.samples[0], "lower", "higher"), (delay.samples[1], "further right", "further left")]
-        moved = [f"{plural(abs(n), delay.noun)} {more if n > 0 else less}" for n, more, less in sides if n]
-        told = f"the target lies {' and '.join(moved)} than the input" if moved else "input and target do not differ"
+        sides = [
+            (delay.samples[0], "lower", "higher"),
+            (delay.samples[1], "further right", "further left"),
+        ]
+        moved = [
+            f"{plural(abs(n), delay.noun)} {more if n > 0 else less}"
+            for n, more, less in sides
+            if n
+        ]
+        told = (
+            f"the target lies {' and '.join(moved)} than the input"
+            if moved
+            else "input and target do not differ"
+        )
     else:
         (lag,) = delay.samples
         time = f" ({abs(delay.seconds) * 1000:.4g} ms)" if delay.seconds else ""
@@ -103,7 +134,11 @@ def delay_words(delay: DelayFacts) -> str:
 def epoch_words(facts: LearningFacts) -> str:
     """`30 epochs, the best was 28`; nothing where there were none."""
     how = facts.training
-    return "" if how is None else f"{how.epochs} epoch{'s' * (how.epochs != 1)}, the best was {how.best}"
+    return (
+        ""
+        if how is None
+        else f"{how.epochs} epoch{'s' * (how.epochs != 1)}, the best was {how.best}"
+    )
 
 
 def noise_words(facts: LearningFacts) -> str:

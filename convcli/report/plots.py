@@ -20,13 +20,17 @@ def draw_taps(weights: Sequence[float]) -> str:
     """The taps from first to last: stems with dots, or a line where there are many."""
     values = [w if math.isfinite(w) else 0.0 for w in weights]
     low, high = min(0.0, *values), max(0.0, *values)
-    places = [_place(i, (-0.5, len(values) - 0.5), value, (low, high)) for i, value in enumerate(values)]
+    places = [
+        _place(i, (-0.5, len(values) - 0.5), value, (low, high)) for i, value in enumerate(values)
+    ]
     zero = _place(0, (0, 1), 0.0, (low, high))[1]
     if len(places) > MOST_STEMS:
         marks = _polyline(places)
     else:
         marks = "".join(f'<path class="curve" d="M{x:.1f} {zero:.1f}V{y:.1f}"/>' for x, y in places)
-        marks += "".join(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2"/>' for x, y in places)
+        marks += "".join(
+            f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2"/>' for x, y in places
+        )
     axis = f'<path class="axis" d="M{LEFT} {zero:.1f}H{WIDTH - RIGHT}"/>'
     return _svg(axis + marks + _labels(("0", str(len(values) - 1)), (f"{low:.4g}", f"{high:.4g}")))
 
@@ -43,7 +47,9 @@ def draw_response(response: Sequence[tuple[float, float]], *, unit: str) -> str:
     return _svg(axis + _polyline(places) + _labels(ends, (f"{up[0]:.1f}", f"{up[1]:.1f} dB")))
 
 
-def _place(x: float, across: tuple[float, float], y: float, up: tuple[float, float]) -> tuple[float, float]:
+def _place(
+    x: float, across: tuple[float, float], y: float, up: tuple[float, float]
+) -> tuple[float, float]:
     """Where the point (x, y) stands on the drawing."""
     right = (x - across[0]) / ((across[1] - across[0]) or 1.0)
     above = (y - up[0]) / ((up[1] - up[0]) or 1.0)
@@ -64,7 +70,8 @@ def _labels(across: tuple[str, str], up: tuple[str, str]) -> str:
         (right, HEIGHT - 8, "end", across[1]),
     ]
     return "".join(
-        f'<text x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>' for x, y, anchor, text in texts
+        f'<text x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
+        for x, y, anchor, text in texts
     )
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from convcli.report.words import STEP_COLUMNS, losses, number, plural, reach, rows, step_row, visible
+from convcli.report.words import (
+    STEP_COLUMNS,
+    losses,
+    number,
+    plural,
+    reach,
+    rows,
+    step_row,
+    visible,
+)
 from convcli.report.words import signal as signal_words
 
 if TYPE_CHECKING:
@@ -22,7 +31,9 @@ def summary(run: RunFacts) -> str:
     """
     names = [", ".join(_path(side.path) for side in sides) for sides in (run.inputs, run.outputs)]
     told = [visible(run.filter) + _columns(run), *_design(run), *_sizes(run), _pace(run)]
-    line = f"{' -> '.join(name for name in names if name)}: {', '.join(text for text in told if text)}"
+    line = (
+        f"{' -> '.join(name for name in names if name)}: {', '.join(text for text in told if text)}"
+    )
     return "; ".join([line, *losses(run.losses)])
 
 
@@ -33,7 +44,9 @@ def _columns(run: RunFacts) -> str:
     names = run.inputs[0].channels
     if not names:  # a header and no row to tell numbers from words
         return ""
-    return f" of {', '.join(map(visible, names))}" if len(names) <= 4 else f" of {len(names)} columns"
+    return (
+        f" of {', '.join(map(visible, names))}" if len(names) <= 4 else f" of {len(names)} columns"
+    )
 
 
 def _path(path: str) -> str:
@@ -57,7 +70,9 @@ def _sizes(run: RunFacts) -> list[str]:
     noun = {"table": "rows", "image": "pixels", "audio": ""}.get(before.medium, "samples")
     told = []
     if before.medium == "audio" and before.rate is not None:
-        told.append(f"{_change(f'{before.rate:g}', '' if after.rate is None else f'{after.rate:g}')} Hz")
+        told.append(
+            f"{_change(f'{before.rate:g}', '' if after.rate is None else f'{after.rate:g}')} Hz"
+        )
     if noun and None not in before.shape and before.shape:
         told.append(f"{_change(_shape(before), _shape(after))} {noun}")
     return told
@@ -69,7 +84,9 @@ def _change(before: str, after: str) -> str:
 
 def _shape(side: InputFacts | OutputFacts) -> str:
     # Pictures are told as people tell them, width first.
-    return "x".join(f"{n:,}" if len(side.shape) == 1 else str(n) for n in reversed(side.shape) if n is not None)
+    return "x".join(
+        f"{n:,}" if len(side.shape) == 1 else str(n) for n in reversed(side.shape) if n is not None
+    )
 
 
 def _pace(run: RunFacts) -> str:
@@ -78,7 +95,13 @@ def _pace(run: RunFacts) -> str:
         return ""
     first = run.inputs[0] if run.inputs else None
     length = ""
-    if first is not None and first.medium == "audio" and first.rate and first.shape and first.shape[0] is not None:
+    if (
+        first is not None
+        and first.medium == "audio"
+        and first.rate
+        and first.shape
+        and first.shape[0] is not None
+    ):
         length = f"{first.shape[0] / first.rate:.3g} s "
     return f"{length}in {run.seconds:.2g} s"
 
@@ -94,7 +117,9 @@ def details(run: RunFacts) -> Group:
 
     steps = Table(box=None, pad_edge=False)
     for column in STEP_COLUMNS:
-        steps.add_column(column, justify="left" if column in ("step", "note") else "right", overflow="fold")
+        steps.add_column(
+            column, justify="left" if column in ("step", "note") else "right", overflow="fold"
+        )
     for step in run.steps:
         steps.add_row(*(Text(cell) for cell in step_row(step)))
     facts = Table(box=None, pad_edge=False, show_header=False)
@@ -109,7 +134,9 @@ def plan_text(run: RunFacts) -> str:
     lines += [f"step     {_designed(step)}" for step in run.steps]
     lines.append(f"rules    edge {run.edge}, align {run.align}, missing {run.missing}")
     if run.chain is not None and run.chain.look_ahead is not None:
-        lines.append(f"reach    {reach(run.chain.reach)}; look-ahead {max(0, run.chain.look_ahead)}")
+        lines.append(
+            f"reach    {reach(run.chain.reach)}; look-ahead {max(0, run.chain.look_ahead)}"
+        )
     lines += [f"output   {signal_words(side)}" for side in run.outputs]
     return "\n".join([*lines, *(f"warning  {visible(text)}" for text in run.warnings)])
 

@@ -33,7 +33,13 @@ def _visible(char: str) -> str:
     # A byte of a file name that is not UTF-8 reaches Python as a lone surrogate.
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return (
+        f"\\x{code:02x}"
+        if code < 0x100
+        else f"\\u{code:04x}"
+        if code < 0x10000
+        else f"\\U{code:08x}"
+    )
 
 
 def number(value: float | None) -> str:
@@ -108,7 +114,13 @@ def hit_rows(facts: DetectionFacts) -> tuple[tuple[str, ...], list[tuple[str, ..
 
 
 def _cell(value: str | float) -> str:
-    return visible(value) if isinstance(value, str) else str(value) if isinstance(value, int) else f"{value:.6f}"
+    return (
+        visible(value)
+        if isinstance(value, str)
+        else str(value)
+        if isinstance(value, int)
+        else f"{value:.6f}"
+    )
 
 
 def signal(facts: InputFacts | OutputFacts) -> str:
@@ -135,7 +147,9 @@ def causality(facts: CausalityFacts) -> str:
     rounding = "" if facts.exact else " beyond the rounding of FFT arithmetic"
     if not changed:
         return f"no row changed{rounding} in {tried}"
-    return f"rows changed{rounding} in {changed:,} of {plural(len(facts.columns), 'signal')}, {tried}"
+    return (
+        f"rows changed{rounding} in {changed:,} of {plural(len(facts.columns), 'signal')}, {tried}"
+    )
 
 
 def change(facts: PrefixFacts) -> str:

@@ -37,14 +37,26 @@ def single(axes: int, key: Any) -> list[Case]:
         if padding == "SAME" and stride != 1:  # torch has none, and so no text says it
             continue
         text = f"conv:stride={stride},dilation={dilation},groups={groups},padding={str(padding).lower()}"
-        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "use_bias": bias}
+        options = {
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+            "groups": groups,
+            "use_bias": bias,
+        }
         cases.append((text, axes, [conv(axes, CHANNELS, 2, KERNEL[axes], key, **options)]))
     for (mode, name), (padding, stride), dilation, groups in itertools.product(
         MODES.items(), ((2, 1), (1, 2), ("SAME", 1)), (1, 2), (1, 2)
     ):
         told = str(padding).lower()
         text = f"conv:padding={told},padding_mode={mode},stride={stride},dilation={dilation},groups={groups}"
-        options = {"stride": stride, "padding": padding, "padding_mode": name, "dilation": dilation, "groups": groups}
+        options = {
+            "stride": stride,
+            "padding": padding,
+            "padding_mode": name,
+            "dilation": dilation,
+            "groups": groups,
+        }
         cases.append((text, axes, [conv(axes, CHANNELS, 2, KERNEL[axes], key, **options)]))
     return cases
 
@@ -53,9 +65,17 @@ def networks(axes: int, key: Any) -> list[Case]:
     """Layers with activations between them: leaky_relu, relu, tanh, sigmoid; pools."""
     act = [
         eqx.nn.Lambda(f)
-        for f in (lambda x: jax.nn.leaky_relu(x, 0.1), jax.nn.relu, jax.nn.tanh, jax.nn.sigmoid, jax.nn.leaky_relu)
+        for f in (
+            lambda x: jax.nn.leaky_relu(x, 0.1),
+            jax.nn.relu,
+            jax.nn.tanh,
+            jax.nn.sigmoid,
+            jax.nn.leaky_relu,
+        )
     ]
-    pool, peak = (eqx.nn.AvgPool1d, eqx.nn.MaxPool1d) if axes == 1 else (eqx.nn.AvgPool2d, eqx.nn.MaxPool2d)
+    pool, peak = (
+        (eqx.nn.AvgPool1d, eqx.nn.MaxPool1d) if axes == 1 else (eqx.nn.AvgPool2d, eqx.nn.MaxPool2d)
+    )
     a, b, c = jax.random.split(key, 3)
     first = conv(axes, CHANNELS, 6, KERNEL[axes], a, padding=1)
     second = conv(axes, 6, 4, 2, b, groups=2, padding="SAME")
@@ -72,7 +92,15 @@ def networks(axes: int, key: Any) -> list[Case]:
         (
             f"conv | relu | adaptive_avg_pool:{told} | flatten | dense | tanh | dense",
             axes,
-            [whole, act[1], mean(bins), flat, eqx.nn.Linear(4 * size, 6, key=b), act[2], eqx.nn.Linear(6, 3, key=c)],
+            [
+                whole,
+                act[1],
+                mean(bins),
+                flat,
+                eqx.nn.Linear(4 * size, 6, key=b),
+                act[2],
+                eqx.nn.Linear(6, 3, key=c),
+            ],
         ),
         ("conv:dilation=2 | sigmoid | global_max_pool", axes, [plain, act[3], peak_of(1)]),
         (
@@ -85,7 +113,11 @@ def networks(axes: int, key: Any) -> list[Case]:
             axes,
             [first, act[0], second, act[2], third],
         ),
-        ("conv:dilation=2 | leaky_relu:0.01 | conv:stride=2", axes, [plain, act[4], conv(axes, 4, 2, 2, b, stride=2)]),
+        (
+            "conv:dilation=2 | leaky_relu:0.01 | conv:stride=2",
+            axes,
+            [plain, act[4], conv(axes, 4, 2, 2, b, stride=2)],
+        ),
         (
             "conv:padding=1 | relu | max_pool:2 | conv:padding=same,groups=2 | sigmoid | avg_pool:2",
             axes,
@@ -97,7 +129,9 @@ def networks(axes: int, key: Any) -> list[Case]:
 def main() -> None:
     jax.config.update("jax_default_matmul_precision", "highest")
     keys = iter(jax.random.split(jax.random.key(0), 400))
-    cases = [case for axes in (1, 2) for case in (*single(axes, next(keys)), *networks(axes, next(keys)))]
+    cases = [
+        case for axes in (1, 2) for case in (*single(axes, next(keys)), *networks(axes, next(keys)))
+    ]
     arrays: dict[str, Any] = {}
     for number, (_, axes, layers) in enumerate(cases):
         net = eqx.nn.Sequential(layers)

@@ -45,7 +45,9 @@ def combinations() -> list[tuple[str, int, int, bool, dict[str, Any]]]:
             options |= dict(zip(("padding", "padding_mode"), padding, strict=True))
         if options.get("padding") == "same" and stride > 1:  # which torch has not
             continue
-        text = ",".join(["conv:groups=" + str(groups), *(f"{name}={value}" for name, value in options.items())])
+        text = ",".join(
+            ["conv:groups=" + str(groups), *(f"{name}={value}" for name, value in options.items())]
+        )
         found.append((text, axes, groups, bias, options))
     return found
 
@@ -113,12 +115,17 @@ def networks(arrays: dict[str, Any]) -> list[str]:
         with torch.no_grad():
             y = net(x)[0].numpy()
         arrays[f"{number}/x"], arrays[f"{number}/y"] = x[0].numpy(), y
-        arrays |= {f"{number}/state/{name}": tensor.numpy() for name, tensor in net.state_dict().items()}
+        arrays |= {
+            f"{number}/state/{name}": tensor.numpy() for name, tensor in net.state_dict().items()
+        }
     return [text for text, _, _ in NETWORKS]
 
 
 OURS: dict[str, tuple[tuple[int, ...], list[Any]]] = {
-    "ours_sound": ((1, 40), [nn.Conv1d(1, 4, 5), nn.LeakyReLU(0.1), nn.AvgPool1d(2), nn.Conv1d(4, 1, 3)]),
+    "ours_sound": (
+        (1, 40),
+        [nn.Conv1d(1, 4, 5), nn.LeakyReLU(0.1), nn.AvgPool1d(2), nn.Conv1d(4, 1, 3)],
+    ),
     "ours_picture": ((1, 12, 11), [nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 1, 3, bias=False)]),
     "ours_filter": ((1, 30), [nn.Conv1d(1, 1, 9, bias=False)]),
 }

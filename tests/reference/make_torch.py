@@ -73,7 +73,13 @@ CASES: list[tuple[str, int, Any, list[Any]]] = [
         "conv:padding=1|relu|max_pool:3|conv:padding=0|avg_pool:2",
         1,
         41,
-        [("conv", 3, 3, {"padding": 1}), nn.ReLU(), nn.MaxPool1d(3), ("conv", 2, 3), nn.AvgPool1d(2)],
+        [
+            ("conv", 3, 3, {"padding": 1}),
+            nn.ReLU(),
+            nn.MaxPool1d(3),
+            ("conv", 2, 3),
+            nn.AvgPool1d(2),
+        ],
     ),
     (
         "conv:padding=1|max_pool:3,stride=2|conv",
@@ -85,13 +91,24 @@ CASES: list[tuple[str, int, Any, list[Any]]] = [
         "conv:padding=same|relu|adaptive_avg_pool:4|flatten|dense",
         2,
         30,
-        [("conv", 3, 5, {"padding": "same"}), nn.ReLU(), nn.AdaptiveAvgPool1d(4), nn.Flatten(), ("dense", 12, 5)],
+        [
+            ("conv", 3, 5, {"padding": "same"}),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool1d(4),
+            nn.Flatten(),
+            ("dense", 12, 5),
+        ],
     ),
     (
         "conv:padding=same|relu|adaptive_max_pool:3|conv:padding=1",
         2,
         30,
-        [("conv", 3, 5, {"padding": "same"}), nn.ReLU(), nn.AdaptiveMaxPool1d(3), ("conv", 2, 3, {"padding": 1})],
+        [
+            ("conv", 3, 5, {"padding": "same"}),
+            nn.ReLU(),
+            nn.AdaptiveMaxPool1d(3),
+            ("conv", 2, 3, {"padding": 1}),
+        ],
     ),
     ("conv", 1, (12, 14), [("conv", 1, (3, 5), {"bias": False})]),
     ("conv", 3, (12, 14), [("conv", 2, (3, 4))]),
@@ -99,7 +116,11 @@ CASES: list[tuple[str, int, Any, list[Any]]] = [
         "conv:padding=same|relu|conv:padding=1,stride=2",
         3,
         (13, 11),
-        [("conv", 4, (3, 3), {"padding": "same"}), nn.ReLU(), ("conv", 3, (3, 3), {"padding": 1, "stride": 2})],
+        [
+            ("conv", 4, (3, 3), {"padding": "same"}),
+            nn.ReLU(),
+            ("conv", 3, (3, 3), {"padding": 1, "stride": 2}),
+        ],
     ),
     (
         "conv:padding=2x1,padding_mode=reflect,dilation=2x1|avg_pool:2|conv:padding=1,padding_mode=circular",
@@ -115,7 +136,13 @@ CASES: list[tuple[str, int, Any, list[Any]]] = [
         "conv:padding=1|relu|adaptive_avg_pool:2x3|flatten|dense",
         1,
         (9, 10),
-        [("conv", 2, (3, 3), {"padding": 1}), nn.ReLU(), nn.AdaptiveAvgPool2d((2, 3)), nn.Flatten(), ("dense", 12, 4)],
+        [
+            ("conv", 2, (3, 3), {"padding": 1}),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d((2, 3)),
+            nn.Flatten(),
+            ("dense", 12, 4),
+        ],
     ),
 ]
 

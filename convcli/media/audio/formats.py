@@ -21,7 +21,12 @@ _BITS = {
     "PCM_32": 32, "ALAC_32": 32,
 }  # fmt: skip
 # Names people use for a container together with its coding.
-_PAIRS = {"OPUS": ("OGG", "OPUS"), "VORBIS": ("OGG", "VORBIS"), "AIF": ("AIFF", None), "WAVE": ("WAV", None)}
+_PAIRS = {
+    "OPUS": ("OGG", "OPUS"),
+    "VORBIS": ("OGG", "VORBIS"),
+    "AIF": ("AIFF", None),
+    "WAVE": ("WAV", None),
+}
 # Sound Designer II keeps its header in the resource fork.
 _NEEDS_TWO_FILES = frozenset({"SD2"})
 # A .wav may be any of these; the input's own kind is kept.
@@ -42,8 +47,14 @@ def format_of(path: Path | str) -> str:
     suffix = Path(path).suffix.lower()
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
-    said = f"unknown sound file suffix {suffix!r}" if suffix else "no suffix says which sound format is wanted"
-    raise RequestError(f"{Path(path).name}: {said}", hint=f"known: {' '.join(SUFFIXES)}; or name one with --format")
+    said = (
+        f"unknown sound file suffix {suffix!r}"
+        if suffix
+        else "no suffix says which sound format is wanted"
+    )
+    raise RequestError(
+        f"{Path(path).name}: {said}", hint=f"known: {' '.join(SUFFIXES)}; or name one with --format"
+    )
 
 
 def bits_of(subtype: str) -> int:
@@ -66,7 +77,10 @@ def choose_coding(*, like: tuple[str, str], format: str | None, subtype: str | N
             near = nearest(wanted, subtypes)
             hint = f"did you mean {near}? " if near else ""
             shown = "WAV" if container in _WAV_KINDS else container
-            raise RequestError(f"{shown} has no subtype {wanted!r}", hint=f"{hint}{shown} takes {', '.join(subtypes)}")
+            raise RequestError(
+                f"{shown} has no subtype {wanted!r}",
+                hint=f"{hint}{shown} takes {', '.join(subtypes)}",
+            )
         return Coding(container, wanted)
     # A WAV can hold MP3, but nobody who asks for a WAV means that.
     if like[1] in subtypes and (like[1] not in LOSSY or like[0] == container):
@@ -74,7 +88,11 @@ def choose_coding(*, like: tuple[str, str], format: str | None, subtype: str | N
     chosen = _nearest_subtype(like[1], subtypes, soundfile.default_subtype(container))
     # Who asks for a format that has only lossy codings knows what it does.
     loses = chosen not in LOSSY and bits_of(chosen) < bits_of(like[1])
-    return Coding(container, chosen, f"{container} cannot hold {like[1]}: written as {chosen}" if loses else None)
+    return Coding(
+        container,
+        chosen,
+        f"{container} cannot hold {like[1]}: written as {chosen}" if loses else None,
+    )
 
 
 def _known_format(asked: str | None, like: str) -> str:
@@ -86,11 +104,16 @@ def _known_format(asked: str | None, like: str) -> str:
     name = "WAV" if name == "WAVE" else name
     if name == "WAV" and like in _WAV_KINDS:
         return like
-    known = [name for name in (*soundfile.available_formats(), *_PAIRS) if name not in _NEEDS_TWO_FILES]
+    known = [
+        name for name in (*soundfile.available_formats(), *_PAIRS) if name not in _NEEDS_TWO_FILES
+    ]
     if name not in known:
         near = nearest(name, known)
         hint = f"did you mean {near.lower()}? " if near else ""
-        raise RequestError(f"unknown sound format {asked!r}", hint=f"{hint}known: {', '.join(sorted(known)).lower()}")
+        raise RequestError(
+            f"unknown sound format {asked!r}",
+            hint=f"{hint}known: {', '.join(sorted(known)).lower()}",
+        )
     return name
 
 

@@ -98,7 +98,9 @@ def header_pages(serial: int, packets: list[bytes]) -> list[bytes]:
         # A page on which no packet ends has no position.
         granule = 0 if any(size < 255 for size in part) else -1
         flags = _CONTINUED if continued else 0
-        pages.append(page_bytes(Page(flags, granule, serial, number, part, body[at : at + sum(part)])))
+        pages.append(
+            page_bytes(Page(flags, granule, serial, number, part, body[at : at + sum(part)]))
+        )
         at, continued = at + sum(part), part[-1] == 255
     return pages
 
@@ -110,7 +112,9 @@ def _lacing(packet: bytes) -> bytes:
 def renumbered(stream: BinaryIO, number: int) -> Iterator[bytes]:
     """The remaining pages, counted on from `number`."""
     while (page := read_page(stream)) is not None:
-        yield page_bytes(Page(page.flags, page.granule, page.serial, number, page.lacing, page.body))
+        yield page_bytes(
+            Page(page.flags, page.granule, page.serial, number, page.lacing, page.body)
+        )
         number += 1
 
 

@@ -57,7 +57,10 @@ class Grid:
         """The gain that brings the extremes `low` and `high` to full scale exactly, 1 where they fit already."""
         if self.subtype in FLOATS or (low >= self.limits[0] and high <= self.limits[1]):
             return 1.0
-        room = [self.high / self.full / high if high > 0 else 1.0, self.low / self.full / low if low < 0 else 1.0]
+        room = [
+            self.high / self.full / high if high > 0 else 1.0,
+            self.low / self.full / low if low < 0 else 1.0,
+        ]
         return float(min(room))
 
     def round(self, y: Array, *, noise: Array | None = None, fits: bool = False) -> Numbers:

@@ -65,7 +65,9 @@ class AudioSink:
         self.warnings: list[str] = []
         self._name = name or (str(target) if isinstance(target, Path) else "standard output")
         self._signal, self._like, self._on_clip = signal, like, on_clip
-        self.coding = choose_coding(like=(like.format, like.subtype), format=format, subtype=subtype)
+        self.coding = choose_coding(
+            like=(like.format, like.subtype), format=format, subtype=subtype
+        )
         self._grid = Grid.of(self.coding.subtype)
         self._dither = Dither(seed) if _dithers(like, self.coding, asked=dither) else None
         self._rate = self._whole_rate()
@@ -82,7 +84,9 @@ class AudioSink:
         wanted = self._signal.rate or float(self._like.rate)
         rate = max(1, round(wanted))
         if rate != wanted:
-            self.warnings.append(f"a sound file holds a whole sampling rate: {wanted:.10g} Hz is written as {rate} Hz")
+            self.warnings.append(
+                f"a sound file holds a whole sampling rate: {wanted:.10g} Hz is written as {rate} Hz"
+            )
         return rate
 
     def _open(self, target: Path | BinaryIO) -> Writer:
@@ -97,7 +101,9 @@ class AudioSink:
             resampled=self._rate / like.rate,
         )
         if metadata.lost:
-            self.warnings.append(f"{coding.format} output does not keep: {', '.join(metadata.lost)}")
+            self.warnings.append(
+                f"{coding.format} output does not keep: {', '.join(metadata.lost)}"
+            )
         with self._writing():
             if coding.format in WAV_KINDS and coding.subtype in WIDTHS:
                 # More than two channels want the extensible header; a WAV that did without goes on so.
@@ -112,7 +118,9 @@ class AudioSink:
                 )
                 return WavWriter(target, header, frames=self._signal.shape[0])
             endian = like.endian if coding.format == like.format else "FILE"
-            return CodecWriter(target, coding, rate=self._rate, channels=channels, endian=endian, metadata=metadata)
+            return CodecWriter(
+                target, coding, rate=self._rate, channels=channels, endian=endian, metadata=metadata
+            )
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -147,7 +155,9 @@ class AudioSink:
 
     def _place(self, wrong: Any, rows: AnyRows) -> str:
         frame, channel = np.argwhere(wrong)[0]
-        return f"{int(rows[frame]) / self._like.rate:.6g} s, channel {self._signal.channels[channel]}"
+        return (
+            f"{int(rows[frame]) / self._like.rate:.6g} s, channel {self._signal.channels[channel]}"
+        )
 
     def write(self, encoded: EncodedAudio) -> None:
         """Append a block. OutputError where the system refuses, or where something clips and that is refused."""
@@ -194,7 +204,9 @@ class AudioSink:
         while raw := spool.read(_SPOOL_BYTES // (8 * channels) * 8 * channels):
             y = np.frombuffer(raw, np.float64).reshape(-1, channels)
             scaled = y * self._gain if self._gain != 1 else y
-            self._pass_on(scaled if self._dither is not None else self._writer.store(self._grid.round(scaled)))
+            self._pass_on(
+                scaled if self._dither is not None else self._writer.store(self._grid.round(scaled))
+            )
         spool.close()
 
     def _warn_of_clipping(self) -> None:
@@ -204,7 +216,9 @@ class AudioSink:
         peak = decibels(float(self._extremes.peak.max())) or 0.0
         if self._gain != 1:
             change = decibels(self._gain) or 0.0
-            self.warnings.append(f"scaled by {change:+.2f} dB: the peak of {peak:+.2f} dBFS would have clipped")
+            self.warnings.append(
+                f"scaled by {change:+.2f} dB: the peak of {peak:+.2f} dBFS would have clipped"
+            )
             return
         pairs = zip(self._signal.channels, self._extremes.clipped, strict=True)
         counts = ", ".join(f"{channel} {count}" for channel, count in pairs if count)

@@ -58,9 +58,13 @@ def _reason(error: Exception) -> str:
 def _cannot_hold(coding: Coding, rate: int, channels: int, error: Exception) -> RequestError:
     signal, reason = f"{channels} channel{'s' * (channels != 1)} at {rate} Hz", _reason(error)
     message = f"{coding.format} with {coding.subtype} cannot hold {signal}"
-    if reason == "Format not recognised" and channels > 2:  # that is all libsndfile says of too many channels
+    if (
+        reason == "Format not recognised" and channels > 2
+    ):  # that is all libsndfile says of too many channels
         return RequestError(message, hint="choose another --format, which holds more channels")
-    return RequestError(f"{message}: {reason}", hint="choose another --format or --subtype, or add a resample: step")
+    return RequestError(
+        f"{message}: {reason}", hint="choose another --format or --subtype, or add a resample: step"
+    )
 
 
 class SndFileReader:
@@ -134,7 +138,9 @@ class SndFileReader:
                 block = self._salvage(done, space)
                 if self._goes_on():
                     place = (done + len(block)) / rate
-                    raise InputError(f"{self._name}: is damaged at {place:.6g} s: {_reason(error)}") from error
+                    raise InputError(
+                        f"{self._name}: is damaged at {place:.6g} s: {_reason(error)}"
+                    ) from error
             done += len(block)
             if len(block):
                 yield block
@@ -166,7 +172,9 @@ class SndFileReader:
         return False
 
     def _shut(self) -> None:
-        with suppress(soundfile.LibsndfileError):  # an error of reading, told already or without consequence
+        with suppress(
+            soundfile.LibsndfileError
+        ):  # an error of reading, told already or without consequence
             self._sound.close()
 
     def decode(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -196,7 +204,9 @@ def _cut_off(file: BinaryIO, prefix: bytes, name: str) -> list[str]:
         file.seek(0)
         head = file.read(24)
         promised = 0
-        if prefix[:4] == b"FORM" or (prefix[:4] == b"RIFF" and int.from_bytes(head[4:8], "little") < 0x7FFFF000):
+        if prefix[:4] == b"FORM" or (
+            prefix[:4] == b"RIFF" and int.from_bytes(head[4:8], "little") < 0x7FFFF000
+        ):
             promised = int.from_bytes(head[4:8], "big" if prefix[:4] == b"FORM" else "little") + 8
         elif prefix[:4] == b".snd" and head[8:12] != b"\xff\xff\xff\xff":
             promised = int.from_bytes(head[4:8], "big") + int.from_bytes(head[8:12], "big")
@@ -247,13 +257,21 @@ class SndFileEncoder:
     """
 
     def __init__(
-        self, file: BinaryIO, coding: Coding, *, rate: int, channels: int, endian: str, tags: Mapping[str, str]
+        self,
+        file: BinaryIO,
+        coding: Coding,
+        *,
+        rate: int,
+        channels: int,
+        endian: str,
+        tags: Mapping[str, str],
     ) -> None:
         self._file, self._watched, self._coding = file, _Watched(file), coding
         self._frames = 0
         if coding.subtype == "VORBIS" and rate > _FASTEST_VORBIS:
             raise RequestError(
-                f"VORBIS holds at most {_FASTEST_VORBIS} Hz, not {rate} Hz", hint="choose another --format"
+                f"VORBIS holds at most {_FASTEST_VORBIS} Hz, not {rate} Hz",
+                hint="choose another --format",
             )
         options = (rate, channels, coding.subtype)
         try:
@@ -279,7 +297,9 @@ class SndFileEncoder:
             self._sound.write(samples)
         except (soundfile.LibsndfileError, AssertionError) as error:
             self._raise_system_error()
-            raise OutputError(f"{self._coding.format} cannot be written: {_reason(error)}") from error
+            raise OutputError(
+                f"{self._coding.format} cannot be written: {_reason(error)}"
+            ) from error
         self._raise_system_error()
         self._frames += len(samples)
 
@@ -289,7 +309,9 @@ class SndFileEncoder:
             self._sound.close()
         except soundfile.LibsndfileError as error:
             self._raise_system_error()
-            raise OutputError(f"{self._coding.format} cannot be finished: {_reason(error)}") from error
+            raise OutputError(
+                f"{self._coding.format} cannot be finished: {_reason(error)}"
+            ) from error
         self._raise_system_error()
         self._file.flush()
 

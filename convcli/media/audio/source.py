@@ -43,7 +43,9 @@ class AudioSource:
     `details` says what the file is, `warnings` what was odd about it; both may gain by reading to the end.
     """
 
-    def __init__(self, reader: _Reader, warnings: list[str], *, owned: BinaryIO | None = None) -> None:
+    def __init__(
+        self, reader: _Reader, warnings: list[str], *, owned: BinaryIO | None = None
+    ) -> None:
         self._reader = reader
         self._owned = owned
         self.details = reader.details
@@ -54,7 +56,9 @@ class AudioSource:
             channels=channel_names(self.details.channels),
             rate=float(self.details.rate),
             # Whole numbers end one step below 1: what is normalised to their largest is not clipped.
-            full_scale=1.0 if self.details.subtype in FLOATS else 1 - 2.0 ** (1 - self.details.bits),
+            full_scale=1.0
+            if self.details.subtype in FLOATS
+            else 1 - 2.0 ** (1 - self.details.bits),
         )
 
     def chunks(self) -> Iterator[Raw]:
@@ -78,7 +82,9 @@ class AudioSource:
         self.close()
 
 
-def open_audio(path: Path | None, *, stdin: BinaryIO | None = None, strict: bool = False) -> AudioSource:
+def open_audio(
+    path: Path | None, *, stdin: BinaryIO | None = None, strict: bool = False
+) -> AudioSource:
     """Open a sound file, or standard input where `path` is None. InputError says why it cannot be.
 
     strict : a truncated file is an InputError, not a warning
@@ -87,7 +93,9 @@ def open_audio(path: Path | None, *, stdin: BinaryIO | None = None, strict: bool
 
     def odd(message: str) -> None:
         if strict:
-            raise InputError(message, hint="without --strict this is a warning, and what is there is filtered")
+            raise InputError(
+                message, hint="without --strict this is a warning, and what is there is filtered"
+            )
         warnings.append(message)
 
     if path is None:

@@ -6,7 +6,14 @@ import os
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from convcli.media.audio import ogg
-from convcli.media.audio.tags import WAV_KINDS, flac_blocks, flac_kind, join_comments, skip_id3, split_comments
+from convcli.media.audio.tags import (
+    WAV_KINDS,
+    flac_blocks,
+    flac_kind,
+    join_comments,
+    skip_id3,
+    split_comments,
+)
 
 if TYPE_CHECKING:
     from convcli.media.audio.wav import Chunk
@@ -20,9 +27,12 @@ def splice(file: BinaryIO, format: str, chunks: tuple[Chunk, ...]) -> None:
     """Replace the metadata of the FLAC, Ogg, MP3, AIFF or WAV in `file` (open for reading and writing) by `chunks`."""
     if not chunks:
         return
-    writers = {"FLAC": _into_flac, "OGG": _into_ogg, "MP3": _into_mp3, "AIFF": _into_aiff} | dict.fromkeys(
-        WAV_KINDS, _into_wav
-    )
+    writers = {
+        "FLAC": _into_flac,
+        "OGG": _into_ogg,
+        "MP3": _into_mp3,
+        "AIFF": _into_aiff,
+    } | dict.fromkeys(WAV_KINDS, _into_wav)
     write = _into_wav if format in WAV_KINDS else writers[format]
     write(file, chunks)
     file.flush()
@@ -50,7 +60,9 @@ def _into_flac(file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
     blocks = [(kind, body) for kind, body in old if kind not in (_PADDING, _COMMENTS)]
     for chunk in chunks:
         kind, body = flac_kind(chunk), chunk.body
-        blocks.append((kind, join_comments(vendor, split_comments(body)[1]) if kind == _COMMENTS else body))
+        blocks.append(
+            (kind, join_comments(vendor, split_comments(body)[1]) if kind == _COMMENTS else body)
+        )
     blocks = [block for block in blocks if len(block[1]) <= _LONGEST_FLAC_BLOCK]
     head = b"fLaC"
     for place, (kind, body) in enumerate(blocks, start=1):
@@ -119,7 +131,9 @@ def _into_wav(file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
 def _append(file: BinaryIO, chunks: tuple[Chunk, ...], order: Literal["big", "little"]) -> int:
     """Put the chunks behind the last one; the new length of the file."""
     file.write(b"\0" * (file.seek(0, os.SEEK_END) & 1))
-    file.writelines(c.name + len(c.body).to_bytes(4, order) + c.body + b"\0" * (len(c.body) & 1) for c in chunks)
+    file.writelines(
+        c.name + len(c.body).to_bytes(4, order) + c.body + b"\0" * (len(c.body) & 1) for c in chunks
+    )
     return file.tell()
 
 

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Tags = MappingProxyType[str, str]
-NAMES = ("title", "copyright", "software", "artist", "comment", "date", "album", "license", "tracknumber", "genre")
+NAMES = (
+    "title",
+    "copyright",
+    "software",
+    "artist",
+    "comment",
+    "date",
+    "album",
+    "license",
+    "tracknumber",
+    "genre",
+)
 # What each container keeps of NAMES when libsndfile writes them: measured, libsndfile 1.2.2.
 _KEPT_BY_LIBSNDFILE = {
     "AIFF": frozenset({"title", "copyright", "software", "artist", "comment"}),
@@ -35,7 +46,9 @@ _FLAC_BLOCKS = {2: b"APPLICATION", 4: b"VORBIS_COMMENT", 5: b"CUESHEET", 6: b"PI
 _AIFF_STRINGS = frozenset({b"NAME", b"AUTH", b"(c) ", b"ANNO"})
 _AIFF_OWN = frozenset({b"COMM", b"SSND", b"FVER", b"PEAK"})
 # Marks counted in samples: wrong once the sampling rate has changed.
-_COUNTED_IN_SAMPLES = frozenset({b"cue ", b"smpl", b"plst", b"LIST adtl", b"CUESHEET", b"MARK", b"INST", b"COMT"})
+_COUNTED_IN_SAMPLES = frozenset(
+    {b"cue ", b"smpl", b"plst", b"LIST adtl", b"CUESHEET", b"MARK", b"INST", b"COMT"}
+)
 WAV_KINDS = frozenset({"WAV", "WAVEX", "RF64"})
 _LONGEST = 1 << 28
 
@@ -70,13 +83,24 @@ def read_chunks(stream: BinaryIO, format: str) -> tuple[Chunk, ...]:
 
 
 def plan_metadata(
-    *, source: str, target: str, tags: Mapping[str, str], chunks: tuple[Chunk, ...], resampled: float = 1.0
+    *,
+    source: str,
+    target: str,
+    tags: Mapping[str, str],
+    chunks: tuple[Chunk, ...],
+    resampled: float = 1.0,
 ) -> Metadata:
     """What goes from a `source` file to a `target` file. `resampled` is the new sampling rate over the old."""
-    stale = () if resampled == 1 else tuple(c for c in chunks if full_name(c) in _COUNTED_IN_SAMPLES)
+    stale = (
+        () if resampled == 1 else tuple(c for c in chunks if full_name(c) in _COUNTED_IN_SAMPLES)
+    )
     chunks = tuple(_retimed(c, resampled) for c in chunks if c not in stale)
     carried, covered = _translated(source, target, tags, chunks)
-    strings = {} if covered else {k: v for k, v in tags.items() if v and k in _KEPT_BY_LIBSNDFILE.get(target, ())}
+    strings = (
+        {}
+        if covered
+        else {k: v for k, v in tags.items() if v and k in _KEPT_BY_LIBSNDFILE.get(target, ())}
+    )
     lost = [_shown(c) for c in stale]
     if not _same_family(source, target):
         lost += _lost_tags(target, tags, strings, carried)
@@ -151,7 +175,9 @@ def _retimed(chunk: Chunk, ratio: float) -> Chunk:
     if ratio == 1 or chunk.name != b"bext" or len(chunk.body) < 346:
         return chunk
     time = round(int.from_bytes(chunk.body[338:346], "little") * ratio)
-    return Chunk(b"bext", chunk.body[:338] + min(time, 2**64 - 1).to_bytes(8, "little") + chunk.body[346:])
+    return Chunk(
+        b"bext", chunk.body[:338] + min(time, 2**64 - 1).to_bytes(8, "little") + chunk.body[346:]
+    )
 
 
 # RIFF INFO

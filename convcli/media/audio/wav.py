@@ -39,7 +39,9 @@ _LONGEST_CHUNK = 1 << 28
 # A size beyond this is no size.
 _LONGEST_DATA = 1 << 48
 # Chunks that belong to the samples of the old file, or are only room to write in.
-_NOT_METADATA = frozenset({b"fmt ", b"fact", b"data", b"ds64", b"PEAK", b"levl", b"JUNK", b"junk", b"PAD ", b"FLLR"})
+_NOT_METADATA = frozenset(
+    {b"fmt ", b"fact", b"data", b"ds64", b"PEAK", b"levl", b"JUNK", b"junk", b"PAD ", b"FLLR"}
+)
 _DS64_BYTES = 28
 
 
@@ -89,7 +91,10 @@ def read_header(stream: Readable, *, name: str) -> WavHeader:
     while True:
         head = stream.read(8)
         if len(head) < 8:
-            raise InputError(f"{name}: the WAV header ends before the samples", hint="the file is cut off or damaged")
+            raise InputError(
+                f"{name}: the WAV header ends before the samples",
+                hint="the file is cut off or damaged",
+            )
         tag, size = head[:4], int.from_bytes(head[4:], "little")
         if tag == b"data":
             break
@@ -147,14 +152,18 @@ def _data_bytes(size: int, long_size: int | None) -> int | None:
 
 def _read_format(body: bytes, name: str) -> WavHeader:
     if len(body) < 16:
-        raise InputError(f"{name}: the WAV header has a 'fmt ' chunk of {len(body)} bytes, expected 16 or more")
+        raise InputError(
+            f"{name}: the WAV header has a 'fmt ' chunk of {len(body)} bytes, expected 16 or more"
+        )
     tag, channels, rate, _, align, bits = struct.unpack_from("<HHIIHH", body)
     mask, form = 0, "WAV"
     if tag == _TAG_EXTENSIBLE and len(body) >= 26:
         mask, tag = struct.unpack_from("<IH", body, 20)
         form = "WAVEX"
     if channels == 0 or rate == 0:
-        raise InputError(f"{name}: the WAV header says {channels} channels at {rate} Hz, expected at least 1 of each")
+        raise InputError(
+            f"{name}: the WAV header says {channels} channels at {rate} Hz, expected at least 1 of each"
+        )
     subtype = None
     if align % channels == 0 and tag in (_TAG_PCM, _TAG_FLOAT) and bits:
         subtype = (_PCM if tag == _TAG_PCM else _FLOAT).get(align // channels)
@@ -171,7 +180,12 @@ def write_header(header: WavHeader, *, data_bytes: int | None, room: int = 0) ->
         frames = UNKNOWN if data_bytes is None else min(data_bytes // header.frame_bytes, UNKNOWN)
         body += b"fact" + struct.pack("<II", 4, frames)
     for chunk in header.chunks:
-        body += chunk.name + struct.pack("<I", len(chunk.body)) + chunk.body + b"\0" * (len(chunk.body) & 1)
+        body += (
+            chunk.name
+            + struct.pack("<I", len(chunk.body))
+            + chunk.body
+            + b"\0" * (len(chunk.body) & 1)
+        )
     size = None if data_bytes is None else data_bytes + (data_bytes & 1)
     long = header.format == "RF64" or (size is not None and size + len(body) + 64 > UNKNOWN)
     if long:
@@ -181,7 +195,14 @@ def write_header(header: WavHeader, *, data_bytes: int | None, room: int = 0) ->
     unknown = long or size is None or data_bytes is None
     riff = UNKNOWN if unknown or size is None else 4 + len(body) + 8 + size
     samples = UNKNOWN if unknown or data_bytes is None else data_bytes
-    return (b"RF64" if long else b"RIFF") + struct.pack("<I", riff) + b"WAVE" + body + b"data" + _u32(samples)
+    return (
+        (b"RF64" if long else b"RIFF")
+        + struct.pack("<I", riff)
+        + b"WAVE"
+        + body
+        + b"data"
+        + _u32(samples)
+    )
 
 
 def _u32(value: int) -> bytes:
@@ -201,7 +222,9 @@ def _format_chunk(header: WavHeader) -> bytes:
     extensible = header.format == "WAVEX" or header.mask != 0
     shown = _TAG_EXTENSIBLE if extensible else tag
     rate = header.rate
-    body = struct.pack("<HHIIHH", shown, header.channels, rate, min(rate * align, UNKNOWN), align, bits)
+    body = struct.pack(
+        "<HHIIHH", shown, header.channels, rate, min(rate * align, UNKNOWN), align, bits
+    )
     if extensible:
         body += struct.pack("<HHIH", 22, bits, header.mask, tag) + _SUBFORMAT
     elif tag == _TAG_FLOAT:
@@ -217,7 +240,10 @@ def unpack(raw: bytes | memoryview, header: WavHeader) -> npt.NDArray[Any]:
     """
     x: npt.NDArray[Any]
     if header.subtype == "PCM_24":
-        narrow, wide = np.frombuffer(raw, np.uint8).reshape(-1, 3), np.zeros((len(raw) // 3, 4), np.uint8)
+        narrow, wide = (
+            np.frombuffer(raw, np.uint8).reshape(-1, 3),
+            np.zeros((len(raw) // 3, 4), np.uint8),
+        )
         for byte in range(3):  # a column at a time: three times as fast as all at once
             wide[:, byte + 1] = narrow[:, byte]
         x = wide.reshape(-1).view("<i4")

@@ -46,7 +46,11 @@ class WavFile:
         promised = _promised(header, file, present)
         self._bytes = min(present, promised) // header.frame_bytes * header.frame_bytes
         if promised > present:
-            odd(truncated(name, promised // header.frame_bytes, present // header.frame_bytes, header.rate))
+            odd(
+                truncated(
+                    name, promised // header.frame_bytes, present // header.frame_bytes, header.rate
+                )
+            )
         file.seek(self._start + min(promised + (promised & 1), present))
         trailing = wav.read_trailing(file)
         whole = replace(header, chunks=header.chunks + trailing)
@@ -99,7 +103,8 @@ class WavStream:
         """The bytes of whole frames, once."""
         if self._spent:
             raise InputError(
-                f"{self._name}: a second pass is needed, and a pipe can be read only once", hint="name a file instead"
+                f"{self._name}: a second pass is needed, and a pipe can be read only once",
+                hint="name a file instead",
             )
         self._spent = True
         return self._read()
@@ -125,7 +130,9 @@ class WavStream:
         if self._size is not None:
             self._odd(truncated(self._name, self._size // frame, done // frame, self._header.rate))
         elif done % frame:
-            self._odd(f"{self._name}: is truncated: it ends within a frame, after {done // frame} whole ones")
+            self._odd(
+                f"{self._name}: is truncated: it ends within a frame, after {done // frame} whole ones"
+            )
 
     def _drain(self) -> None:
         """Take what follows the samples, so that the writer of the pipe does not break."""
@@ -134,7 +141,9 @@ class WavStream:
             pass
         if chunks:
             names = ", ".join(chunk.name.decode("ascii").strip() for chunk in chunks)
-            self._odd(f"{self._name}: metadata behind the samples came too late to be kept: {names}")
+            self._odd(
+                f"{self._name}: metadata behind the samples came too late to be kept: {names}"
+            )
 
     def decode(self, raw: bytes) -> npt.NDArray[Any]:
         """Samples as they are stored."""

@@ -50,7 +50,9 @@ class Writer(Protocol):
 class WavWriter:
     """RIFF/WAVE with a header of our own: errors of the system are seen, and pipes are served."""
 
-    def __init__(self, target: Path | BinaryIO, header: wav.WavHeader, *, frames: int | None) -> None:
+    def __init__(
+        self, target: Path | BinaryIO, header: wav.WavHeader, *, frames: int | None
+    ) -> None:
         self._owned = isinstance(target, Path)
         self._file = cast("BinaryIO", target.open("w+b")) if isinstance(target, Path) else target
         try:
@@ -65,7 +67,11 @@ class WavWriter:
         self._promised = None if frames is None else frames * header.frame_bytes
         if header.format == "RF64" and self._promised is None and not self._patchable:
             header = replace(header, format="WAV")
-        self._room = 1 if self._patchable and (self._promised is None or self._promised > _SURELY_SHORT) else 0
+        self._room = (
+            1
+            if self._patchable and (self._promised is None or self._promised > _SURELY_SHORT)
+            else 0
+        )
         self._header, self._written = header, 0
         self._head = wav.write_header(header, data_bytes=self._promised, room=self._room)
         self._file.write(self._head)
@@ -103,7 +109,8 @@ class WavWriter:
         head = wav.write_header(header, data_bytes=self._written, room=self._room)
         if len(head) != len(self._head):
             raise OutputError(
-                f"{self._written} bytes of samples are more than a WAV can hold", hint="use --format rf64 or w64"
+                f"{self._written} bytes of samples are more than a WAV can hold",
+                hint="use --format rf64 or w64",
             )
         self._file.flush()
         self._file.seek(self._start)
@@ -178,7 +185,9 @@ class CodecWriter:
         if self._file.seek(0, os.SEEK_END) == 0:  # libsndfile begins with the first sample
             self._file.write(self._empty())
         refused = self._encoder.refused
-        warning = f"{self._coding.format} did not take the tags {', '.join(refused)}" if refused else None
+        warning = (
+            f"{self._coding.format} did not take the tags {', '.join(refused)}" if refused else None
+        )
         try:
             splice(self._file, self._coding.format, self._metadata.chunks)
         except ValueError as error:
@@ -193,7 +202,10 @@ class CodecWriter:
     def _empty(self) -> bytes:
         """A file without samples."""
         if self._coding.format != "FLAC":
-            raise OutputError(f"{self._coding.format} cannot hold a sound without samples", hint="use --format wav")
+            raise OutputError(
+                f"{self._coding.format} cannot hold a sound without samples",
+                hint="use --format wav",
+            )
         return empty_flac(*self._size, bits_of(self._coding.subtype))
 
     def discard(self) -> None:

@@ -26,7 +26,9 @@ class PageCoder:
     which `--range` acts; completes : whether the original rows are needed
     """
 
-    def __init__(self, source: ImageSource, signal: Signal, target: Format, options: ImageOptions) -> None:
+    def __init__(
+        self, source: ImageSource, signal: Signal, target: Format, options: ImageOptions
+    ) -> None:
         self.source = source
         self.completes = source.keeps_geometry_required
         self._rule = options.range
@@ -45,10 +47,18 @@ class PageCoder:
         self.given = len(channels)
         self._alpha = alpha
         self.flattened = alpha is not None and not target.alpha
-        self.mapped = (alpha,) if source.selection == "alpha" and alpha is not None else _others(len(channels), alpha)
-        kept = tuple(name for index, name in enumerate(channels) if index != alpha or not self.flattened)
+        self.mapped = (
+            (alpha,)
+            if source.selection == "alpha" and alpha is not None
+            else _others(len(channels), alpha)
+        )
+        kept = tuple(
+            name for index, name in enumerate(channels) if index != alpha or not self.flattened
+        )
         dtype = _choose_dtype(source.layout.dtype, target)
-        interpretation = _interpret(source.layout, kept, None if self.flattened else alpha, dtype, target)
+        interpretation = _interpret(
+            source.layout, kept, None if self.flattened else alpha, dtype, target
+        )
         self.layout = Layout(
             rows=rows,
             columns=columns,
@@ -79,7 +89,9 @@ class PageCoder:
             values[..., self._alpha] = y[..., 0]
             return values
         light = source.light(originals)
-        values = light.astype(np.result_type(light, y), copy=False)  # float32 would round a float64 answer once more
+        values = light.astype(
+            np.result_type(light, y), copy=False
+        )  # float32 would round a float64 answer once more
         colours = list(source.layout.colours)
         if source.selection == "luma":
             # The change of Y is added, so that where nothing changed the colours stay bit for bit.
@@ -124,12 +136,17 @@ def _choose_dtype(dtype: np.dtype[Any], target: Format) -> np.dtype[Any]:
         return np.dtype(target.kinds[0])
     signed = "signed" if dtype.kind == "i" else "unsigned"
     raise RequestError(
-        f"{target.name} holds no {signed} {8 * dtype.itemsize}-bit samples", hint="write TIFF, which does"
+        f"{target.name} holds no {signed} {8 * dtype.itemsize}-bit samples",
+        hint="write TIFF, which does",
     )
 
 
 def _interpret(
-    source: Layout, channels: tuple[str, ...], alpha: int | None, dtype: np.dtype[Any], target: Format
+    source: Layout,
+    channels: tuple[str, ...],
+    alpha: int | None,
+    dtype: np.dtype[Any],
+    target: Format,
 ) -> str:
     """What the samples in the file mean, in the words of libvips. RequestError for what the format cannot hold."""
     colours, roomy = len(channels) - (alpha is not None), target.most > 4
@@ -146,7 +163,8 @@ def _interpret(
         if roomy:
             return "multiband"
         raise RequestError(
-            f"{target.name} cannot hold the {len(channels)} channels {', '.join(channels)}", hint="write TIFF"
+            f"{target.name} cannot hold the {len(channels)} channels {', '.join(channels)}",
+            hint="write TIFF",
         )
     if dtype.kind == "f":
         return "b-w" if colours == 1 else "scrgb"

@@ -109,7 +109,9 @@ def _saturated(values: Array, levels: Levels, least: float) -> Pixels:
 
     flat = values.reshape(len(values), -1)
     if levels.dtype.itemsize == 1 and values.dtype == np.float32 and least >= -0.5:
-        stored = cv2.convertScaleAbs(flat)  # three times as fast, and the same where nothing is negative
+        stored = cv2.convertScaleAbs(
+            flat
+        )  # three times as fast, and the same where nothing is negative
     else:
         stored = cv2.add(flat, _ZERO, dtype=cv2.CV_8U if levels.dtype.itemsize == 1 else cv2.CV_16U)
     return np.asarray(stored).reshape(values.shape)

@@ -74,7 +74,12 @@ def _inflate(data: bytes) -> bytes:
 
 def chunk(kind: bytes, body: bytes) -> bytes:
     """A chunk as it stands in the file."""
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
+    return (
+        struct.pack(">I", len(body))
+        + kind
+        + body
+        + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
+    )
 
 
 def describing_chunks(details: ImageDetails, *, same_colours: bool) -> list[tuple[bytes, bytes]]:
@@ -86,7 +91,10 @@ def describing_chunks(details: ImageDetails, *, same_colours: bool) -> list[tupl
         kept = COLOUR_CHUNKS + OTHER_CHUNKS if same_colours else OTHER_CHUNKS
         chunks = [each for each in details.chunks if each[0] in kept]
         # An EXIF block was turned upright with the picture.
-        chunks = [(kind, details.exif or body) if kind == b"eXIf" else (kind, body) for kind, body in chunks]
+        chunks = [
+            (kind, details.exif or body) if kind == b"eXIf" else (kind, body)
+            for kind, body in chunks
+        ]
         return sorted(chunks, key=lambda each: kept.index(each[0]))
     chunks = []
     if details.icc and same_colours:
@@ -99,7 +107,9 @@ def describing_chunks(details: ImageDetails, *, same_colours: bool) -> list[tupl
     if details.xmp:
         chunks.append((b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + details.xmp))
     for keyword, text in details.text:
-        chunks.append((b"iTXt", keyword.encode("latin-1", "replace")[:79] + b"\0\0\0\0\0" + text.encode()))
+        chunks.append(
+            (b"iTXt", keyword.encode("latin-1", "replace")[:79] + b"\0\0\0\0\0" + text.encode())
+        )
     return chunks
 
 
@@ -149,7 +159,9 @@ def _filter(pixels: Pixels) -> bytes:
 
 def _size(differences: Pixels) -> Pixels:
     """The sum of every row's differences, taken as signed bytes; every fourth is enough to choose by."""
-    size: Pixels = np.abs(differences[:, ::4].view(np.int8).astype(np.int16)).sum(axis=1, dtype=np.int64)
+    size: Pixels = np.abs(differences[:, ::4].view(np.int8).astype(np.int16)).sum(
+        axis=1, dtype=np.int64
+    )
     return size
 
 
@@ -166,10 +178,14 @@ def adler_combine(first: int, second: int, length: int) -> int:
 class PngWriter:
     """Writes one picture to a stream as its strips come; nothing is held."""
 
-    def __init__(self, file: BinaryIO, *, rows: int, columns: int, channels: int, bits: int) -> None:
+    def __init__(
+        self, file: BinaryIO, *, rows: int, columns: int, channels: int, bits: int
+    ) -> None:
         self._file = file
         self._adler = 1
-        self._header = struct.pack(">IIBBBBB", columns, rows, bits, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+        self._header = struct.pack(
+            ">IIBBBBB", columns, rows, bits, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0
+        )
 
     def start(self, chunks: list[tuple[bytes, bytes]]) -> None:
         """Write everything that stands before the pixels."""
@@ -185,4 +201,6 @@ class PngWriter:
 
     def finish(self) -> None:
         """Write the end: an empty last block of deflate, the check value, the closing chunk."""
-        self._file.write(chunk(b"IDAT", b"\x03\0" + struct.pack(">I", self._adler)) + chunk(b"IEND", b""))
+        self._file.write(
+            chunk(b"IDAT", b"\x03\0" + struct.pack(">I", self._adler)) + chunk(b"IEND", b"")
+        )

@@ -68,10 +68,14 @@ class PnmPicture:
         while place == 0 or MAGIC.match(self._head(place)):
             page = self._read_header(place)
             if page.layout.pixels > self._max_pixels:
-                raise too_many_pixels(self._name, page.layout.columns, page.layout.rows, self._max_pixels)
+                raise too_many_pixels(
+                    self._name, page.layout.columns, page.layout.rows, self._max_pixels
+                )
             if page.stop > len(self._bytes):
                 have, need = len(self._bytes) - page.start, page.stop - page.start
-                raise InputError(f"{self._name} is cut off: its header promises {need} bytes of pixels, it has {have}")
+                raise InputError(
+                    f"{self._name} is cut off: its header promises {need} bytes of pixels, it has {have}"
+                )
             yield page
             place = page.stop
 
@@ -84,10 +88,14 @@ class PnmPicture:
         try:
             sides, full, length = _read_pam(head) if kind == b"7" else _read_words(head, kind)
         except (ValueError, KeyError, IndexError) as error:
-            raise InputError(f"{self._name}: expected a P{kind.decode('latin-1')} header, could not read it") from error
+            raise InputError(
+                f"{self._name}: expected a P{kind.decode('latin-1')} header, could not read it"
+            ) from error
         rows, columns, bands = sides
         if min(sides) < 1 or not 0 < full <= 65535:
-            raise InputError(f"{self._name}: a picture of {columns}x{rows} pixels with a maximum of {full:g} is none")
+            raise InputError(
+                f"{self._name}: a picture of {columns}x{rows} pixels with a maximum of {full:g} is none"
+            )
         floating = kind in b"Ff"
         if floating:
             dtype, stored = np.dtype(np.float32), np.dtype("<f4" if _little_endian(head) else ">f4")
@@ -95,9 +103,18 @@ class PnmPicture:
             dtype, stored = np.dtype(f"u{1 + (full > 255)}"), np.dtype(f">u{1 + (full > 255)}")
         meaning = _meaning(bands, dtype)
         channels, alpha = name_channels(meaning, bands)
-        layout = Layout(rows=rows, columns=columns, dtype=dtype, interpretation=meaning, channels=channels, alpha=alpha)
+        layout = Layout(
+            rows=rows,
+            columns=columns,
+            dtype=dtype,
+            interpretation=meaning,
+            channels=channels,
+            alpha=alpha,
+        )
         start = place + length
-        size = rows * ((columns + 7) // 8) if kind == b"4" else layout.pixels * bands * stored.itemsize
+        size = (
+            rows * ((columns + 7) // 8) if kind == b"4" else layout.pixels * bands * stored.itemsize
+        )
         stop = len(self._bytes) if kind in b"123" else start + size
         return _Page(layout, kind, start, stop, full, stored)
 
@@ -131,13 +148,19 @@ class PnmPicture:
         count = layout.pixels * len(layout.channels)
         words = text.split(maxsplit=count)[:count]
         if len(words) < count:
-            raise InputError(f"{self._name} is cut off: its header promises {count} samples, it has {len(words)}")
+            raise InputError(
+                f"{self._name} is cut off: its header promises {count} samples, it has {len(words)}"
+            )
         try:
             samples = np.array(words).astype(np.int64)
         except ValueError as error:
-            raise InputError(f"{self._name}: expected whole numbers as samples ({error})") from error
+            raise InputError(
+                f"{self._name}: expected whole numbers as samples ({error})"
+            ) from error
         if samples.min() < 0 or samples.max() > page.full:
-            raise InputError(f"{self._name}: expected samples of 0 to {page.full:g}, got {samples.max()}")
+            raise InputError(
+                f"{self._name}: expected samples of 0 to {page.full:g}, got {samples.max()}"
+            )
         shaped = samples.reshape(layout.rows, layout.columns, -1)
         return 1 - shaped if page.kind == b"1" else shaped
 

@@ -98,7 +98,10 @@ class ImageSink:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if kind is None:
             self.close()
@@ -115,7 +118,9 @@ class ImageSink:
         self._index += 1
         self._row = 0
         page = self._page
-        self._originals = _Originals(self.like.reader().strips(self._index)) if page.completes else None
+        self._originals = (
+            _Originals(self.like.reader().strips(self._index)) if page.completes else None
+        )
         if not self._scaling:
             self._writer.start(page.layout)
 
@@ -146,7 +151,9 @@ class ImageSink:
 
     def _append(self, finished: Finished) -> None:
         self._writer.append(finished.packed)
-        for name, below, above in zip(self._page.layout.channels, finished.below, finished.above, strict=True):
+        for name, below, above in zip(
+            self._page.layout.channels, finished.below, finished.above, strict=True
+        ):
             self._below[name] += int(below)
             self._above[name] += int(above)
         self._row += finished.rows
@@ -206,13 +213,18 @@ class ImageSink:
 
     def _check_complete(self) -> None:
         if self._index >= 0 and self._row != self._page.layout.rows:
-            raise ValueError(f"page {self._index + 1} has {self._page.layout.rows} rows, {self._row} were written")
+            raise ValueError(
+                f"page {self._index + 1} has {self._page.layout.rows} rows, {self._row} were written"
+            )
 
     def _check_pages(self) -> None:
         first, count, name = self._pages[0].layout, len(self._pages), self.format.name
         if count > 1 and not self.format.pages:
             paged = ", ".join(each.name for each in FORMATS.values() if each.pages)
-            raise RequestError(f"{name} holds one picture, the input has {count} pages", hint=f"write one of: {paged}")
+            raise RequestError(
+                f"{name} holds one picture, the input has {count} pages",
+                hint=f"write one of: {paged}",
+            )
         if name in ("ppm", "pam"):
             return
         for number, page in enumerate(self._pages, start=1):
@@ -226,18 +238,29 @@ class ImageSink:
     def _warn_of_losses(self) -> None:
         page, details = self._pages[0], self.like.details
         source, name = page.source.layout, self.format.name
-        if page.layout.dtype.itemsize < source.dtype.itemsize or page.layout.dtype.kind != source.dtype.kind:
+        if (
+            page.layout.dtype.itemsize < source.dtype.itemsize
+            or page.layout.dtype.kind != source.dtype.kind
+        ):
             have = "floating" if source.dtype.kind == "f" else f"{8 * source.dtype.itemsize}-bit"
-            self.warnings.append(f"{name} holds no {have} samples: {8 * page.layout.dtype.itemsize} bits are kept")
+            self.warnings.append(
+                f"{name} holds no {have} samples: {8 * page.layout.dtype.itemsize} bits are kept"
+            )
         if page.flattened:
             self.warnings.append(f"{name} holds no opacity: the picture was laid over white")
         if details.text and name not in ("png", "vips") and details.format == "png":
             keywords = ", ".join(keyword for keyword, _ in details.text)
-            self.warnings.append(f"{name} has no place for the text of the PNG ({keywords}): it is lost")
+            self.warnings.append(
+                f"{name} has no place for the text of the PNG ({keywords}): it is lost"
+            )
         if name in ("ppm", "pam") and (details.icc or details.exif or details.xmp):
-            self.warnings.append(f"{name} has no place for the colour profile, EXIF or XMP: they are lost")
+            self.warnings.append(
+                f"{name} has no place for the colour profile, EXIF or XMP: they are lost"
+            )
         if name == "gif" and details.format != "gif":
-            self.warnings.append("gif holds 256 colours in a picture: others become the nearest of them")
+            self.warnings.append(
+                "gif holds 256 colours in a picture: others become the nearest of them"
+            )
 
     def _clip_message(self) -> str:
         levels = self._pages[0].levels
@@ -267,7 +290,9 @@ def _describe(layout: Layout) -> str:
     return f"{layout.columns}x{layout.rows} {''.join(layout.channels)} {layout.dtype}"
 
 
-def _choose_format(target: Path | BinaryIO, name: Path | None, wanted: str | None, like: ImageFile) -> Format:
+def _choose_format(
+    target: Path | BinaryIO, name: Path | None, wanted: str | None, like: ImageFile
+) -> Format:
     if wanted is not None:
         return find_format(wanted)
     path = name or (target if isinstance(target, Path) else None)

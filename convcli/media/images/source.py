@@ -68,7 +68,9 @@ class ImageSource:
         channels, alpha = self._given()
         shape = (self.layout.rows, self.layout.columns)
         full_scale = float(self.levels.full) if self.levels.whole else 1.0
-        self.signal = Signal(medium="image", shape=shape, channels=channels, alpha=alpha, full_scale=full_scale)
+        self.signal = Signal(
+            medium="image", shape=shape, channels=channels, alpha=alpha, full_scale=full_scale
+        )
 
     @property
     def keeps_geometry_required(self) -> bool:
@@ -131,20 +133,26 @@ def _select(layout: Layout, wanted: Channels) -> Channels:
             hint="leave --channels away to filter every channel",
         )
     if wanted == "luma" and len(layout.colours) > 3:
-        raise RequestError(f"--channels luma needs three colours, the picture has {len(layout.colours)}")
+        raise RequestError(
+            f"--channels luma needs three colours, the picture has {len(layout.colours)}"
+        )
     return "all" if wanted == "rgb" and layout.alpha is None else wanted
 
 
 class ImageFile:
     """A picture file: `pages` in their order, what is known besides the pixels, and what there is to warn of."""
 
-    def __init__(self, name: str, picture: Picture, options: ImageOptions, *, held: Any = None) -> None:
+    def __init__(
+        self, name: str, picture: Picture, options: ImageOptions, *, held: Any = None
+    ) -> None:
         self.name = name
         self.options = options
         self._picture = picture
         self._held = held  # keeps a temporary file alive
         reader = picture.reader()
-        self.pages = [ImageSource(picture, page, options, reader) for page in range(len(picture.layouts))]
+        self.pages = [
+            ImageSource(picture, page, options, reader) for page in range(len(picture.layouts))
+        ]
         self.warnings = picture.warnings
         if options.linear:
             self._check_linear()
@@ -166,15 +174,25 @@ class ImageFile:
                 hint="convert it first, or leave --linear away",
             )
         if not self.pages[0].linear:
-            self.warnings.append("--linear: floating samples are taken for linear light as they are")
+            self.warnings.append(
+                "--linear: floating samples are taken for linear light as they are"
+            )
         elif layout.dtype.itemsize > 2:
-            raise RequestError(f"--linear needs samples of 8 or 16 bits, {self.name} has {self.details.bits}")
+            raise RequestError(
+                f"--linear needs samples of 8 or 16 bits, {self.name} has {self.details.bits}"
+            )
         elif profile and not is_srgb_profile(profile):
-            self.warnings.append("--linear: the picture has a colour profile that is not sRGB; the sRGB curve is used")
+            self.warnings.append(
+                "--linear: the picture has a colour profile that is not sRGB; the sRGB curve is used"
+            )
 
 
 def open_image(
-    path: Path | None, *, stdin: BinaryIO | None = None, options: ImageOptions, max_pixels: int = 10**9
+    path: Path | None,
+    *,
+    stdin: BinaryIO | None = None,
+    options: ImageOptions,
+    max_pixels: int = 10**9,
 ) -> ImageFile:
     """Open a picture by its headers; no pixel is decoded. path : None reads `stdin`.
 

@@ -121,7 +121,11 @@ def read_directories(file: BinaryIO) -> Iterator[dict[int, Entry]]:
         count = struct.unpack(shape.counter, file.read(struct.calcsize(shape.counter)))[0]
         file.seek(count * shape.entry, 1)
         link = file.read(struct.calcsize(shape.word))
-        found = (shape, struct.unpack(shape.word, link)[0]) if len(link) == struct.calcsize(shape.word) else None
+        found = (
+            (shape, struct.unpack(shape.word, link)[0])
+            if len(link) == struct.calcsize(shape.word)
+            else None
+        )
 
 
 def byte_order(file: BinaryIO) -> Literal["<", ">"]:
@@ -130,7 +134,9 @@ def byte_order(file: BinaryIO) -> Literal["<", ">"]:
     return ">" if file.read(2) == b"MM" else "<"
 
 
-def _read(file: BinaryIO, shape: Shape, offset: int, *, depth: int, largest: int) -> dict[int, Entry]:
+def _read(
+    file: BinaryIO, shape: Shape, offset: int, *, depth: int, largest: int
+) -> dict[int, Entry]:
     fields: dict[int, Entry] = {}
     for raw in _raw_entries(file, shape, offset):
         tag, kind = struct.unpack_from(shape.order + "HH", raw)
@@ -147,7 +153,9 @@ def _read(file: BinaryIO, shape: Shape, offset: int, *, depth: int, largest: int
             continue
         entry = Entry(kind, count, _swap(data, kind, shape.order))
         if tag in _NESTED and depth < 2:
-            entry = replace(entry, nested=_read(file, shape, entry.value, depth=depth + 1, largest=largest))
+            entry = replace(
+                entry, nested=_read(file, shape, entry.value, depth=depth + 1, largest=largest)
+            )
         fields[tag] = entry
     return fields
 
@@ -159,7 +167,10 @@ def _raw_entries(file: BinaryIO, shape: Shape, offset: int) -> list[bytes]:
         return []
     count = min(struct.unpack(shape.counter, head)[0], 65535)
     data = file.read(count * shape.entry)
-    return [data[start : start + shape.entry] for start in range(0, len(data) - shape.entry + 1, shape.entry)]
+    return [
+        data[start : start + shape.entry]
+        for start in range(0, len(data) - shape.entry + 1, shape.entry)
+    ]
 
 
 def _swap(data: bytes, kind: int, order: str) -> bytes:
@@ -172,7 +183,11 @@ def _swap(data: bytes, kind: int, order: str) -> bytes:
 
 def describing_block(file: BinaryIO) -> bytes | None:
     """What a TIFF says of its picture, as a block of EXIF, or None if that is nothing."""
-    fields = {tag: entry for tag, entry in read_directory(file).items() if tag in DESCRIBING or entry.nested}
+    fields = {
+        tag: entry
+        for tag, entry in read_directory(file).items()
+        if tag in DESCRIBING or entry.nested
+    }
     if not fields:
         return None
     shape = Shape("<", big=False)
@@ -197,7 +212,11 @@ def build(fields: dict[int, Entry], shape: Shape, *, place: int, link: int) -> b
             start = behind + len(values)
             values += data
             data = struct.pack(shape.word, start)
-        head += struct.pack(shape.order + "HH", tag, kind) + struct.pack(shape.word, count) + data.ljust(room, b"\0")
+        head += (
+            struct.pack(shape.order + "HH", tag, kind)
+            + struct.pack(shape.word, count)
+            + data.ljust(room, b"\0")
+        )
     return head + struct.pack(shape.word, link) + values
 
 
@@ -213,7 +232,10 @@ def graft(file: BinaryIO, block: bytes) -> None:
     if not added or found is None:
         return
     shape, offset = found
-    raw = {struct.unpack_from(shape.order + "H", each)[0]: each for each in _raw_entries(file, shape, offset)}
+    raw = {
+        struct.unpack_from(shape.order + "H", each)[0]: each
+        for each in _raw_entries(file, shape, offset)
+    }
     link = struct.unpack(shape.word, file.read(struct.calcsize(shape.word)))[0]
     added = {tag: entry for tag, entry in added.items() if tag not in raw}
     place = file.seek(0, 2)
@@ -224,7 +246,9 @@ def graft(file: BinaryIO, block: bytes) -> None:
     file.write(struct.pack(shape.word, place))
 
 
-def _merge(raw: dict[int, bytes], added: dict[int, Entry], shape: Shape, *, place: int, link: int) -> bytes:
+def _merge(
+    raw: dict[int, bytes], added: dict[int, Entry], shape: Shape, *, place: int, link: int
+) -> bytes:
     """A directory of entries as they stand in the file, `raw`, and new ones."""
     counter = struct.calcsize(shape.counter)
     # Built as if the old entries stood in front, so that what lies behind the directory is where it says.

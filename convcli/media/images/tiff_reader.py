@@ -28,7 +28,16 @@ _PLAIN = (
 )
 _KINDS = {"u": 1, "i": 2, "f": 3}
 _PREMULTIPLIED = 1
-_WIDTH, _LENGTH, _BITS, _OFFSETS, _CHANNELS, _STRIP_ROWS, _EXTRA, _KIND = 256, 257, 258, 273, 277, 278, 338, 339
+_WIDTH, _LENGTH, _BITS, _OFFSETS, _CHANNELS, _STRIP_ROWS, _EXTRA, _KIND = (
+    256,
+    257,
+    258,
+    273,
+    277,
+    278,
+    338,
+    339,
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,9 @@ class _Run:
 class PlainTiff:
     """The pages of an uncompressed TIFF; `strips` may be called any number of times."""
 
-    def __init__(self, path: Path, name: str, pages: list[tuple[Layout, np.dtype[Any], list[_Run]]]) -> None:
+    def __init__(
+        self, path: Path, name: str, pages: list[tuple[Layout, np.dtype[Any], list[_Run]]]
+    ) -> None:
         self._path = path
         self._name = name
         self._pages = pages
@@ -68,7 +79,9 @@ class PlainTiff:
         while len(left):
             count = file.readinto(left)
             if not count:
-                raise InputError(f"cannot read the picture {self._name}: it ends before row {row + len(pixels)}")
+                raise InputError(
+                    f"cannot read the picture {self._name}: it ends before row {row + len(pixels)}"
+                )
             left = left[count:]
 
 

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     Fields = dict[int, Entry]
 
-WIDTH, LENGTH, STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_BYTES, PAGE_NUMBER = 256, 257, 273, 278, 279, 297
+WIDTH, LENGTH, STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_BYTES, PAGE_NUMBER = (
+    256,
+    257,
+    273,
+    278,
+    279,
+    297,
+)
 _SHORT, _LONG, _LONG8 = 3, 4, 16
 
 # Rows of a strip of the file, as libvips has it.
@@ -49,7 +56,9 @@ class TiffWriter:
         self._pages = pages
         # What describes the pages may be as long as they are: thousands of small ones with a profile each.
         words = sum(len(entry.data) + 64 for fields, _ in pages for entry in fields.values())
-        self._shape = Shape("<", big=words + sum(layout.stored_bytes for _, layout in pages) > LARGEST_CLASSIC)
+        self._shape = Shape(
+            "<", big=words + sum(layout.stored_bytes for _, layout in pages) > LARGEST_CLASSIC
+        )
         self._page = -1
         self._place = 0
 
@@ -72,7 +81,11 @@ class TiffWriter:
 
 def _header(shape: Shape) -> bytes:
     """What a TIFF begins with when its first directory follows."""
-    return struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16) if shape.big else struct.pack("<2sHIQ", b"II", 42, 16, 0)
+    return (
+        struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16)
+        if shape.big
+        else struct.pack("<2sHIQ", b"II", 42, 16, 0)
+    )
 
 
 def _directory(fields: Fields, layout: Layout, shape: Shape, *, place: int, last: bool) -> bytes:
@@ -94,12 +107,18 @@ def _geometry(layout: Layout, shape: Shape, pixels: int) -> Fields:
         LENGTH: _number(layout.rows),
         ROWS_PER_STRIP: _number(STRIP_ROWS),
         STRIP_OFFSETS: _offsets([pixels + row * per_row for row in strips], shape),
-        STRIP_BYTES: _offsets([min(STRIP_ROWS, layout.rows - row) * per_row for row in strips], shape),
+        STRIP_BYTES: _offsets(
+            [min(STRIP_ROWS, layout.rows - row) * per_row for row in strips], shape
+        ),
     }
 
 
 def _number(value: int) -> Entry:
-    return Entry(_SHORT, 1, struct.pack("<H", value)) if value < 65536 else Entry(_LONG, 1, struct.pack("<I", value))
+    return (
+        Entry(_SHORT, 1, struct.pack("<H", value))
+        if value < 65536
+        else Entry(_LONG, 1, struct.pack("<I", value))
+    )
 
 
 def _offsets(values: list[int], shape: Shape) -> Entry:
@@ -109,4 +128,6 @@ def _offsets(values: list[int], shape: Shape) -> Entry:
 
 def numbered(fields: Fields, page: int, pages: int) -> Fields:
     """The fields of one page of several: the same but for its number."""
-    return fields | {PAGE_NUMBER: Entry(_SHORT, 2, struct.pack("<HH", page & 0xFFFF, pages & 0xFFFF))}
+    return fields | {
+        PAGE_NUMBER: Entry(_SHORT, 2, struct.pack("<HH", page & 0xFFFF, pages & 0xFFFF))
+    }

@@ -40,10 +40,44 @@ _ROLLS = ("gif", "webp")
 _HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")
 # Fields of libvips that describe the file, not the picture.
 _OF_THE_FILE = {
-    *("vips-loader", "vips-sequential", "filename", "n-pages", "page-height", "bits-per-sample", "palette"),
-    *("interlaced", "jpeg-multiscan", "jpeg-thumbnail-data", "gif-palette", "n-subifds", "tile-width", "tile-height"),
-    *("orientation", "exif-ifd0-Orientation", "heif-primary", "heif-bitdepth", "heif-compression", "concurrency"),
-    *("width", "height", "bands", "format", "coding", "interpretation", "xoffset", "yoffset", "xres", "yres"),
+    *(
+        "vips-loader",
+        "vips-sequential",
+        "filename",
+        "n-pages",
+        "page-height",
+        "bits-per-sample",
+        "palette",
+    ),
+    *(
+        "interlaced",
+        "jpeg-multiscan",
+        "jpeg-thumbnail-data",
+        "gif-palette",
+        "n-subifds",
+        "tile-width",
+        "tile-height",
+    ),
+    *(
+        "orientation",
+        "exif-ifd0-Orientation",
+        "heif-primary",
+        "heif-bitdepth",
+        "heif-compression",
+        "concurrency",
+    ),
+    *(
+        "width",
+        "height",
+        "bands",
+        "format",
+        "coding",
+        "interpretation",
+        "xoffset",
+        "yoffset",
+        "xres",
+        "yres",
+    ),
 }
 
 
@@ -105,7 +139,9 @@ class VipsPicture:
         self._check_total()
         self.details = self._read_details(first, upright)
         self._plain = (
-            plain_tiff(data, name, self.layouts) if self.format == "tiff" and not isinstance(data, bytes) else None
+            plain_tiff(data, name, self.layouts)
+            if self.format == "tiff" and not isinstance(data, bytes)
+            else None
         )
         self.warnings += dict.fromkeys(_LISTENER.drain())
 
@@ -120,7 +156,9 @@ class VipsPicture:
             if isinstance(self._data, bytes):
                 return vips().Image.new_from_buffer(self._data, "", **options)
             # By way of a source, since libvips takes brackets at the end of a name for options.
-            return vips().Image.new_from_source(vips().Source.new_from_file(str(self._data)), "", **options)
+            return vips().Image.new_from_source(
+                vips().Source.new_from_file(str(self._data)), "", **options
+            )
         except vips().Error as error:
             raise self.unreadable(error) from error
 
@@ -129,8 +167,12 @@ class VipsPicture:
         text = reason(error)
         if "not in a known format" in text:
             what = "is not a picture of a known format, or is cut off"
-            return InputError(f"{self.name} {what}", hint="the formats read are those of libvips and PPM")
-        return InputError(f"cannot read the picture {self.name}: {text}", hint="the file is damaged or cut off")
+            return InputError(
+                f"{self.name} {what}", hint="the formats read are those of libvips and PPM"
+            )
+        return InputError(
+            f"cannot read the picture {self.name}: {text}", hint="the file is damaged or cut off"
+        )
 
     def _check_size(self, image: Any, pages: int) -> None:
         if image.width * image.height * pages > self._max_pixels:
@@ -149,19 +191,31 @@ class VipsPicture:
         """The first page turned upright, and the layout of every page."""
         upright, layouts = self._upright(first), []
         for page in range(self._pages):
-            image = upright if page == 0 or self.rolled else self._upright(self.open(page, access="sequential"))
+            image = (
+                upright
+                if page == 0 or self.rolled
+                else self._upright(self.open(page, access="sequential"))
+            )
             self._check_size(image, 1)
             layouts.append(self._layout(image))
         return upright, layouts
 
     def _upright(self, image: Any) -> Any:
         """The header of the picture as it is to be seen."""
-        image = image.labq2lab() if image.coding == "labq" else image.rad2float() if image.coding == "rad" else image
+        image = (
+            image.labq2lab()
+            if image.coding == "labq"
+            else image.rad2float()
+            if image.coding == "rad"
+            else image
+        )
         return image.autorot() if _orientation(image) > 1 else image
 
     def _layout(self, image: Any) -> Layout:
         if image.format not in DTYPES:
-            raise InputError(f"{self.name} has {image.format} samples; a filter needs whole or floating numbers")
+            raise InputError(
+                f"{self.name} has {image.format} samples; a filter needs whole or floating numbers"
+            )
         channels, alpha = name_channels(image.interpretation, image.bands)
         return Layout(
             rows=image.height,
@@ -174,12 +228,17 @@ class VipsPicture:
 
     def _read_details(self, first: Any, upright: Any) -> ImageDetails:
         known = {name: first.get(name) for name in first.get_fields()}
-        exif, text = known.get("exif-data"), [pair for pair in known.items() if pair[0] == "image-description"]
+        exif, text = (
+            known.get("exif-data"),
+            [pair for pair in known.items() if pair[0] == "image-description"],
+        )
         with self._opened() as file:
             special = _read_special(file, self.format)
         if any(kind == b"acTL" for kind, _ in special.get("chunks", ())):
             self.warnings.append("an animated PNG: only its first picture is read")
-        has_resolution = "resolution-unit" in known or any(kind == b"pHYs" for kind, _ in special.get("chunks", ()))
+        has_resolution = "resolution-unit" in known or any(
+            kind == b"pHYs" for kind, _ in special.get("chunks", ())
+        )
         return ImageDetails(
             **{
                 "format": self.format,
@@ -234,8 +293,12 @@ class VipsReader:
         _LISTENER.drain()
         for start in range(0, layout.rows, layout.strip_rows):
             rows = min(layout.strip_rows, layout.rows - start)
-            data = self._fetch(None if self._picture.rolled else page, top + start, layout.columns, rows)
-            pixels = np.frombuffer(data, layout.dtype).reshape(rows, layout.columns, len(layout.channels))
+            data = self._fetch(
+                None if self._picture.rolled else page, top + start, layout.columns, rows
+            )
+            pixels = np.frombuffer(data, layout.dtype).reshape(
+                rows, layout.columns, len(layout.channels)
+            )
             yield Strip(start, pixels)
 
     def _fetch(self, page: int | None, top: int, columns: int, rows: int) -> Any:
@@ -254,7 +317,9 @@ class VipsReader:
         return data
 
     def _open(self, page: int | None) -> None:
-        image = self._picture.open_upright(page, fail_on="error" if self._tolerant else self._picture.strictest)
+        image = self._picture.open_upright(
+            page, fail_on="error" if self._tolerant else self._picture.strictest
+        )
         self._region, self._page, self._next = vips().Region.new(image), page, 0
 
 
@@ -267,7 +332,11 @@ def _format(image: Any) -> str:
     if not image.get_typeof("vips-loader"):
         return "vips"  # its own format, of which libvips does not tell
     loader = str(image.get("vips-loader")).split("load")[0].lower()
-    if loader == "heif" and image.get_typeof("heif-compression") and image.get("heif-compression") == "av1":
+    if (
+        loader == "heif"
+        and image.get_typeof("heif-compression")
+        and image.get("heif-compression") == "av1"
+    ):
         return "avif"
     return {"gif": "gif", "nsgif": "gif"}.get(loader, loader)
 
@@ -276,7 +345,9 @@ def _kept_fields(image: Any) -> tuple[tuple[str, int, Any], ...]:
     """What libvips knows of a picture and can write again, the thumbnail left out."""
     kept = []
     for name in image.get_fields():
-        if name in _OF_THE_FILE or name.startswith(("exif-ifd1-", "png-comment-", "delay", "loop", "gif-")):
+        if name in _OF_THE_FILE or name.startswith(
+            ("exif-ifd1-", "png-comment-", "delay", "loop", "gif-")
+        ):
             continue
         value = image.get(name)
         if name == "exif-data":
@@ -302,7 +373,10 @@ def _read_special(file: BinaryIO, kind: str) -> dict[str, Any]:
     if kind == "png":
         chunks = tuple(png.read_chunks(file))
         texts = (png.read_text(*each) for each in chunks if each[0] in (b"tEXt", b"zTXt", b"iTXt"))
-        return {"chunks": chunks, "text": tuple(text for text in texts if text and text[0] != "XML:com.adobe.xmp")}
+        return {
+            "chunks": chunks,
+            "text": tuple(text for text in texts if text and text[0] != "XML:com.adobe.xmp"),
+        }
     if kind == "jpeg":
         return {"quality": jpeg_quality(file.read(1 << 20))}
     if kind == "webp":
@@ -311,5 +385,8 @@ def _read_special(file: BinaryIO, kind: str) -> dict[str, Any]:
         compression = tiff.read_directory(file).get(tiff.COMPRESSION)
         file.seek(0)
         block = tiff.describing_block(file)
-        return {"compression": compression.value if compression else None, **({"exif": block} if block else {})}
+        return {
+            "compression": compression.value if compression else None,
+            **({"exif": block} if block else {}),
+        }
     return {}

@@ -31,13 +31,31 @@ if TYPE_CHECKING:
     from convcli.media.images.layout import Layout, Pixels
 
 _DEFAULT_QUALITY = 92
-_TIFF_COMPRESSIONS = {5: "lzw", 7: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 50000: "zstd"}
+_TIFF_COMPRESSIONS = {
+    5: "lzw",
+    7: "lzw",
+    8: "deflate",
+    32946: "deflate",
+    32773: "packbits",
+    50000: "zstd",
+}
 # Bits of libvips' "keep": all metadata but EXIF, which it would otherwise make up.
 _ALL_BUT_EXIF = 0b111110
 # So many bytes of strips wait for libvips; then the filter waits.
 _MOST_WAITING = 16_000_000
 _OF_THE_PIXELS = {
-    *("width", "height", "bands", "format", "coding", "interpretation", "xres", "yres", "xoffset", "yoffset"),
+    *(
+        "width",
+        "height",
+        "bands",
+        "format",
+        "coding",
+        "interpretation",
+        "xres",
+        "yres",
+        "xoffset",
+        "yoffset",
+    ),
     "filename",
 }
 
@@ -74,7 +92,10 @@ def tiff_pages(plan: Plan) -> list[tuple[dict[int, tiff.Entry], Layout]]:
     first = _fields(file)
     if count == 1:
         return [(first, plan.layouts[0])]
-    return [(numbered(fields if page else first, page, count), layout) for page, layout in enumerate(plan.layouts)]
+    return [
+        (numbered(fields if page else first, page, count), layout)
+        for page, layout in enumerate(plan.layouts)
+    ]
 
 
 def _fields(file: io.BytesIO) -> dict[int, tiff.Entry]:
@@ -276,14 +297,18 @@ class Feed:
 def _as_bytes(layouts: Sequence[Layout]) -> Layout:
     """All pages below each other, every byte a channel of its own: libvips reads not every type from a TIFF."""
     first = layouts[0]
-    channels = tuple(f"byte{number}" for number in range(len(first.channels) * first.dtype.itemsize))
+    channels = tuple(
+        f"byte{number}" for number in range(len(first.channels) * first.dtype.itemsize)
+    )
     rows = sum(layout.rows for layout in layouts)
     return replace(first, rows=rows, channels=channels, dtype=np.dtype(np.uint8))
 
 
 def _bare_fields(layout: Layout) -> dict[int, tiff.Entry]:
     """The fields of a TIFF of which only the samples count."""
-    sketch = _blank(layout, 1).copy(interpretation="b-w" if len(layout.channels) < 3 else "multiband")
+    sketch = _blank(layout, 1).copy(
+        interpretation="b-w" if len(layout.channels) < 3 else "multiband"
+    )
     return _fields(io.BytesIO(sketch.tiffsave_buffer(keep=0)))
 
 
@@ -309,14 +334,19 @@ def _options(plan: Plan, image: Any) -> dict[str, object]:
     """What libvips is to be asked for."""
     details, name = plan.details, plan.format.name
     # libvips writes the resolution of a JPEG together with EXIF only.
-    told = details.resolution not in (None, (1.0, 1.0))  # 1 is what libvips has where nothing is known
+    told = details.resolution not in (
+        None,
+        (1.0, 1.0),
+    )  # 1 is what libvips has where nothing is known
     needs_exif = details.exif or name == "vips" or (name == "jpeg" and told)
     options: dict[str, object] = {} if needs_exif else {"keep": _ALL_BUT_EXIF}
     if name in ("jpeg", "webp", "avif"):
         quality = details.quality if name == "jpeg" else None
         options["Q"] = plan.quality or quality or _DEFAULT_QUALITY
     if name == "jpeg":
-        options["subsample_mode"] = "off" if _full_chroma(details, int(str(options["Q"]))) else "auto"
+        options["subsample_mode"] = (
+            "off" if _full_chroma(details, int(str(options["Q"]))) else "auto"
+        )
     if name == "webp" and details.lossless and plan.quality is None:
         options.update(lossless=True, exact=True)
     if name == "tiff":
@@ -330,7 +360,9 @@ def _tiff_options(plan: Plan, image: Any) -> dict[str, object]:
     options: dict[str, object] = {"compression": compression, "bigtiff": size > LARGEST_CLASSIC}
     if compression in ("lzw", "deflate", "zstd"):
         options["predictor"] = "float" if image.format in ("float", "double") else "horizontal"
-    if plan.details.resolution and ("resolution-unit", "in") in {field[::2] for field in plan.details.fields}:
+    if plan.details.resolution and ("resolution-unit", "in") in {
+        field[::2] for field in plan.details.fields
+    }:
         options["resunit"] = "inch"
     return options
 

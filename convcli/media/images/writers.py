@@ -81,9 +81,15 @@ class _Png(_Stream):
     def start(self, layout: Layout) -> None:
         bits = 8 * layout.dtype.itemsize
         self._writer = png.PngWriter(
-            self.file, rows=layout.rows, columns=layout.columns, channels=len(layout.channels), bits=bits
+            self.file,
+            rows=layout.rows,
+            columns=layout.columns,
+            channels=len(layout.channels),
+            bits=bits,
         )
-        self._writer.start(png.describing_chunks(self._plan.details, same_colours=self._plan.same_colours))
+        self._writer.start(
+            png.describing_chunks(self._plan.details, same_colours=self._plan.same_colours)
+        )
 
     def append(self, packed: png.Packed) -> None:
         if self._writer is not None:
@@ -152,7 +158,8 @@ class Spool:
 
             folder = tempfile.gettempdir()
             raise OutputError(
-                f"cannot keep intermediate pixels in {folder}: {error.strerror}", hint="let TMPDIR name a larger place"
+                f"cannot keep intermediate pixels in {folder}: {error.strerror}",
+                hint="let TMPDIR name a larger place",
             ) from error
 
     def strips(self, shape: tuple[int, int, int], dtype: np.dtype[Any], step: int) -> Any:
@@ -160,7 +167,9 @@ class Spool:
         for start in range(0, shape[0], step):
             rows = min(step, shape[0] - start)
             count = rows * shape[1] * shape[2]
-            yield np.frombuffer(self._file.read(count * dtype.itemsize), dtype).reshape(rows, *shape[1:])
+            yield np.frombuffer(self._file.read(count * dtype.itemsize), dtype).reshape(
+                rows, *shape[1:]
+            )
 
     def rewind(self) -> None:
         """Read from the front."""

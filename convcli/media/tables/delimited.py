@@ -153,7 +153,9 @@ class Layout:
 
     def line_of_cell(self, row: int, column: int, newline: bytes) -> int:
         """The physical line on which a cell begins: later than the row's where line ends stand in quotes before it."""
-        return self.piece.line + self.piece.data.count(newline, 0, int(self.cells[column].start[row]))
+        return self.piece.line + self.piece.data.count(
+            newline, 0, int(self.cells[column].start[row])
+        )
 
 
 def quote_marks(data: bytes, openers: bytes) -> Offsets:
@@ -212,7 +214,9 @@ def split_record(record: bytes, delimiter: bytes, marks: Offsets) -> list[bytes]
     octets = np.frombuffer(record, np.uint8)
     cuts = np.flatnonzero(octets == delimiter[0])
     cuts = cuts[np.searchsorted(marks, cuts) % 2 == 0].tolist()
-    return [record[a:b] for a, b in zip([0, *(c + 1 for c in cuts)], [*cuts, len(record)], strict=True)]
+    return [
+        record[a:b] for a, b in zip([0, *(c + 1 for c in cuts)], [*cuts, len(record)], strict=True)
+    ]
 
 
 def cell_text(cell: bytes) -> bytes:
@@ -242,7 +246,9 @@ def quoted(text: bytes, delimiter: bytes) -> bytes:
     return text
 
 
-def lay_out(piece: Piece, dialect: Dialect, *, width: int, wanted: tuple[int, ...], name: str) -> Layout:
+def lay_out(
+    piece: Piece, dialect: Dialect, *, width: int, wanted: tuple[int, ...], name: str
+) -> Layout:
     """Find the rows of a piece and the cells of the `wanted` columns.
 
     width : cells in every row. InputError names the first row that has more or fewer. Blank lines are no rows and go
@@ -253,7 +259,10 @@ def lay_out(piece: Piece, dialect: Dialect, *, width: int, wanted: tuple[int, ..
     if len(piece.marks):
         cuts = cuts[np.searchsorted(piece.marks, cuts) % 2 == 0]
         lines = int(np.count_nonzero(octets[cuts] == dialect.newline[0]))
-    if len(cuts) == width * lines and (octets[cuts[width - 1 :: width]] == dialect.newline[0]).all():
+    if (
+        len(cuts) == width * lines
+        and (octets[cuts[width - 1 :: width]] == dialect.newline[0]).all()
+    ):
         grid = cuts.reshape(-1, width)
         begins = np.concatenate(([0], grid[:-1, -1] + 1)) if len(grid) else np.empty(0, np.int64)
     else:
@@ -268,7 +277,9 @@ def lay_out(piece: Piece, dialect: Dialect, *, width: int, wanted: tuple[int, ..
         column: Cells(
             piece.data,
             begins if column == 0 else grid[:, column - 1] + 1,
-            ends if column == width - 1 else grid[:, column].copy(),  # a view would hold all of the grid
+            ends
+            if column == width - 1
+            else grid[:, column].copy(),  # a view would hold all of the grid
         )
         for column in wanted
     }
@@ -288,7 +299,13 @@ def _cuts(octets: Octets, dialect: Dialect) -> tuple[Offsets, int]:
 
 
 def _uneven(
-    piece: Piece, dialect: Dialect, cuts: Offsets, is_end: npt.NDArray[np.bool_], *, width: int, name: str
+    piece: Piece,
+    dialect: Dialect,
+    cuts: Offsets,
+    is_end: npt.NDArray[np.bool_],
+    *,
+    width: int,
+    name: str,
 ) -> tuple[Offsets, Offsets]:
     """The cuts of a piece that has blank lines, `(rows, width)`, and where the rows begin; or the error it holds."""
     line_ends = np.flatnonzero(is_end)
@@ -344,14 +361,20 @@ def _divided(parts: list[bytes], openers: bytes, newline: bytes) -> tuple[bytes,
     """The whole records in what was read, their quotes and the rest; a line end stands in the last of the parts."""
     if not any(b'"' in part for part in parts):
         cut = parts[-1].rfind(newline) + 1
-        return b"".join((*parts[:-1], memoryview(parts[-1])[:cut])), np.empty(0, np.int64), parts[-1][cut:]
+        return (
+            b"".join((*parts[:-1], memoryview(parts[-1])[:cut])),
+            np.empty(0, np.int64),
+            parts[-1][cut:],
+        )
     held = b"".join(parts)
     marks = quote_marks(held, openers)
     cut = end_of_records(held, marks, newline)
     return held[:cut], marks[: np.searchsorted(marks, cut)], held[cut:]
 
 
-def _last_piece(rest: bytes, dialect: Dialect, *, index: int, line: int, offset: int, name: str) -> Piece:
+def _last_piece(
+    rest: bytes, dialect: Dialect, *, index: int, line: int, offset: int, name: str
+) -> Piece:
     marks = quote_marks(rest, dialect.delimiter + dialect.newline)
     if len(marks) % 2:
         line += rest.count(dialect.newline, 0, int(marks[-1]))
@@ -375,5 +398,6 @@ def _refuse_endless(length: int, line: int, name: str) -> None:
 def _count(data: bytes, newline: bytes) -> int:
     octets = np.frombuffer(data, np.uint8)
     return sum(
-        int(np.count_nonzero(octets[first : first + NEAR] == newline[0])) for first in range(0, len(octets), NEAR)
+        int(np.count_nonzero(octets[first : first + NEAR] == newline[0]))
+        for first in range(0, len(octets), NEAR)
     )

@@ -22,7 +22,9 @@ Integers = npt.NDArray[np.int32]
 
 # What a missing value is called, in any case of letters; an empty cell is missing too.
 MISSING = frozenset(
-    b"na|nan|n/a|#n/a|#na|<na>|null|none|-nan|+nan|1.#qnan|-1.#qnan|1.#ind|-1.#ind|-nan(ind)".split(b"|")
+    b"na|nan|n/a|#n/a|#na|<na>|null|none|-nan|+nan|1.#qnan|-1.#qnan|1.#ind|-1.#ind|-nan(ind)".split(
+        b"|"
+    )
 ) | {b""}
 _NUMBER = re.compile(rb"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity)", re.IGNORECASE)
 _THOUSANDS = re.compile(rb"[+-]?\d{1,3}(?:[.,' ]\d{3})+(?:[.,]\d+)?")
@@ -96,7 +98,9 @@ def _advice(text: bytes, decimal: str) -> str:
         return "for decimal points leave out --decimal ,"
     if _THOUSANDS.fullmatch(text):
         return "write numbers without thousands separators"
-    return "choose other columns with -c, or mend the cell (an empty cell or NaN is a missing value)"
+    return (
+        "choose other columns with -c, or mend the cell (an empty cell or NaN is a missing value)"
+    )
 
 
 def _read_columnar(cells: Cells, decimal: str) -> Floats:
@@ -106,7 +110,9 @@ def _read_columnar(cells: Cells, decimal: str) -> Floats:
     values = np.full(len(cells), np.nan)
     # Number-like by the first byte; the rest (names of missing values, inf) is rare and read one by one.
     plain = _NUMERIC_START[octets[cells.start]] & (cells.stop > cells.start)
-    texts = _gather(cells if plain.all() else Cells(cells.data, cells.start[plain], cells.stop[plain]))
+    texts = _gather(
+        cells if plain.all() else Cells(cells.data, cells.start[plain], cells.stop[plain])
+    )
     if decimal == ",":
         texts = _translated(texts, _SWAP)
     try:
@@ -150,7 +156,9 @@ def _translated(texts: Any, table: bytes) -> Any:
 
     _, offsets, data = texts.buffers()
     swapped = pa.py_buffer(bytes(data or b"").translate(table))
-    return pa.Array.from_buffers(texts.type, len(texts), [None, offsets, swapped], offset=texts.offset)
+    return pa.Array.from_buffers(
+        texts.type, len(texts), [None, offsets, swapped], offset=texts.offset
+    )
 
 
 def from_offsets(offsets: Integers, data: Any, kind: Any) -> Any:

@@ -38,7 +38,12 @@ class TableSink:
     """
 
     def __init__(
-        self, target: BinaryIO, *, source: TableSource, suffix: str = "", channels: tuple[str, ...] | None = None
+        self,
+        target: BinaryIO,
+        *,
+        source: TableSource,
+        suffix: str = "",
+        channels: tuple[str, ...] | None = None,
     ) -> None:
         self._target = target
         self._source = source
@@ -51,7 +56,10 @@ class TableSink:
         self._missing = [0] * len(self._columns)
         options = source.options
         self._places = Places(
-            dialect=source.dialect, columns=self._columns, append=options.append, decimals=options.decimals
+            dialect=source.dialect,
+            columns=self._columns,
+            append=options.append,
+            decimals=options.decimals,
         )
         self._document = source.keep_text()
 
@@ -90,7 +98,9 @@ class TableSink:
         if self._source.options.follow:
             self._target.flush()
         self._rows += encoded.rows
-        self._missing = [a + b for a, b in zip(self._missing, encoded.missing or self._missing, strict=True)]
+        self._missing = [
+            a + b for a, b in zip(self._missing, encoded.missing or self._missing, strict=True)
+        ]
         self._document.release(encoded.stop)
 
     def close(self) -> None:
@@ -118,7 +128,10 @@ class TableSink:
 
     def facts(self) -> dict[str, Any]:
         """What was written so far."""
-        return {"rows": self._rows, "missing": dict(zip(self._channels, self._missing, strict=True))}
+        return {
+            "rows": self._rows,
+            "missing": dict(zip(self._channels, self._missing, strict=True)),
+        }
 
     def _put(self, text: bytes) -> None:
         self._target.write(self._source.encoding.back(text))
@@ -135,9 +148,12 @@ class TableSink:
         for i, name in enumerate(names):
             if name in source.header or name in names[:i]:
                 raise RequestError(
-                    f"{source.name}: a column {name!r} exists already", hint="without --append the cells are replaced"
+                    f"{source.name}: a column {name!r} exists already",
+                    hint="without --append the cells are replaced",
                 )
-        cells = [self._name_cell(name, column) for name, column in zip(names, self._columns, strict=True)]
+        cells = [
+            self._name_cell(name, column) for name, column in zip(names, self._columns, strict=True)
+        ]
         added = b"".join(source.dialect.delimiter + cell for cell in cells)
         return header.text[: header.ends] + added + header.text[header.ends :]
 
@@ -155,5 +171,7 @@ def _places_of(channels: tuple[str, ...], source: TableSource) -> tuple[int, ...
     unknown = [name for name in channels if name not in known]
     if unknown:
         message = f"{source.name}: the filter makes {len(channels)} columns of {len(known)}, and a table keeps its own"
-        raise RequestError(message, hint=f"results are written to {', '.join(known)}, or beside them with --append")
+        raise RequestError(
+            message, hint=f"results are written to {', '.join(known)}, or beside them with --append"
+        )
     return tuple(known.index(name) for name in channels)

@@ -16,9 +16,22 @@ import numpy as np
 
 from convcli.errors import InputError, RequestError, nearest
 from convcli.media.tables.delimited import Cells, Layout, lay_out, quote_marks, whole_records
-from convcli.media.tables.numerals import BadCellError, columnar, distinct, read_number, read_numbers
+from convcli.media.tables.numerals import (
+    BadCellError,
+    columnar,
+    distinct,
+    read_number,
+    read_numbers,
+)
 from convcli.media.tables.splicing import Document, Passage
-from convcli.media.tables.text import Encoding, Header, Text, delimiter_of, find_encoding, read_header
+from convcli.media.tables.text import (
+    Encoding,
+    Header,
+    Text,
+    delimiter_of,
+    find_encoding,
+    read_header,
+)
 from convcli.signals import Block, Groups, Signal
 
 if TYPE_CHECKING:
@@ -88,7 +101,11 @@ class TableSource:
         self._lock = threading.Lock()
         self._document: Document | None = None
         opening = self._open()
-        self.encoding, self.layout_header, self.dialect = opening.encoding, opening.header, opening.header.dialect
+        self.encoding, self.layout_header, self.dialect = (
+            opening.encoding,
+            opening.header,
+            opening.header.dialect,
+        )
         self.header = self._names(opening.header)
         self._by = self._optional(options.by)
         self._time = self._optional(options.time)
@@ -101,7 +118,9 @@ class TableSource:
             seen += self._find_clock(self._time, seen, opening.pieces)
         rate, cycle = self._rate()
         channels = tuple(self.header[column] for column in self.columns)
-        self.signal = Signal(medium="table", shape=(None,), channels=channels, rate=rate, cycle=cycle)
+        self.signal = Signal(
+            medium="table", shape=(None,), channels=channels, rate=rate, cycle=cycle
+        )
         self._resume: _Opening | None = None
         if text.repeatable:
             opening.closing.close()
@@ -117,7 +136,9 @@ class TableSource:
         opening, self._resume = self._resume, None
         if opening is None:
             if not self._text.repeatable:
-                raise InputError(f"{self.name}: a pipe can be read only once", hint="write it to a file first")
+                raise InputError(
+                    f"{self.name}: a pipe can be read only once", hint="write it to a file first"
+                )
             opening = self._open()
         self._start_over()
         with opening.closing:
@@ -153,7 +174,12 @@ class TableSource:
     def facts(self) -> dict[str, Any]:
         """What was read so far."""
         missing = dict(zip(self.signal.channels, self._missing.tolist(), strict=True))
-        return {"name": self.name, "rows": self._rows, "columns": list(self.header), "missing": missing}
+        return {
+            "name": self.name,
+            "rows": self._rows,
+            "columns": list(self.header),
+            "missing": missing,
+        }
 
     # --- opening ---
 
@@ -182,16 +208,25 @@ class TableSource:
     def _read_header(self, reads: Iterator[bytes]) -> tuple[Header, bytes]:
         """The header and what was read beyond it."""
         options, start, header = self.options, b"", None
-        delimiter = delimiter_of(self._text.path) if options.delimiter is None else options.delimiter.encode()
+        delimiter = (
+            delimiter_of(self._text.path)
+            if options.delimiter is None
+            else options.delimiter.encode()
+        )
         while header is None:
             fresh = next(reads, b"")
             start += fresh
             header = read_header(
-                start, delimiter=delimiter, decimal=options.decimal, headed=options.header, complete=not fresh
+                start,
+                delimiter=delimiter,
+                decimal=options.decimal,
+                headed=options.header,
+                complete=not fresh,
             )
         if not start.strip():
             raise InputError(
-                f"{self.name}: expected a table, got an empty file", hint="a table has at least a header line"
+                f"{self.name}: expected a table, got an empty file",
+                hint="a table has at least a header line",
             )
         return header, start[len(header.text) :]
 
@@ -220,19 +255,30 @@ class TableSource:
             return self.header.index(name)
         listed = _listed(self.header)
         if count > 1:
-            places = " and ".join(str(1 + i) for i, other in enumerate(self.header) if other == name)
+            places = " and ".join(
+                str(1 + i) for i, other in enumerate(self.header) if other == name
+            )
             raise RequestError(
                 f"{self.name}: column {name!r} is ambiguous: columns {places} are called so",
                 hint="rename one of them, or leave the header out and use --no-header with numbers",
             )
         near = nearest(name, list(self.header))
-        hint = f"did you mean {near}? The columns are {listed}" if near else f"the columns are {listed}"
-        raise RequestError(f"{self.name}: unknown column {name!r}", hint=_parted(self.header) or hint)
+        hint = (
+            f"did you mean {near}? The columns are {listed}"
+            if near
+            else f"the columns are {listed}"
+        )
+        raise RequestError(
+            f"{self.name}: unknown column {name!r}", hint=_parted(self.header) or hint
+        )
 
     def _find_columns(self, seen: list[Piece]) -> tuple[int, ...]:
         if self.options.columns is not None:
             found = tuple(self._find(name) for name in self.options.columns)
-            twice = next((name for name in self.options.columns if self.options.columns.count(name) > 1), None)
+            twice = next(
+                (name for name in self.options.columns if self.options.columns.count(name) > 1),
+                None,
+            )
             if twice is not None:
                 raise RequestError(f"column {twice!r} is asked for twice")
             return found
@@ -240,11 +286,14 @@ class TableSource:
             return ()
         others = [column for column in range(len(self.header)) if column not in self._keys()]
         layout = self._lay_out(seen[0], set(others))
-        numeric = tuple(column for column in others if self._is_numeric(layout.cells[column].numerals()))
+        numeric = tuple(
+            column for column in others if self._is_numeric(layout.cells[column].numerals())
+        )
         if not numeric:
             raise InputError(
                 f"{self.name}: expected a column of numbers, found none among {_listed(self.header)}",
-                hint=_parted(self.header) or "-c names the columns to filter, --decimal , reads decimal commas",
+                hint=_parted(self.header)
+                or "-c names the columns to filter, --decimal , reads decimal commas",
             )
         return numeric
 
@@ -264,7 +313,13 @@ class TableSource:
     # --- decoding ---
 
     def _lay_out(self, piece: Piece, wanted: set[int]) -> Layout:
-        return lay_out(piece, self.dialect, width=len(self.header), wanted=tuple(sorted(wanted)), name=self.name)
+        return lay_out(
+            piece,
+            self.dialect,
+            width=len(self.header),
+            wanted=tuple(sorted(wanted)),
+            name=self.name,
+        )
 
     def _passage(self, piece: Piece) -> tuple[Passage, Floats]:
         """The rows of a piece and their numbers, `(rows, columns)`."""
@@ -293,7 +348,9 @@ class TableSource:
             raise InputError(
                 f"{self.name}, line {line}, column {self.header[column]}: "
                 f"expected a number, got {_shown(layout.cells[column].text(bad.row))}",
-                hint=bad.hint if self.options.columns is not None else f"{bad.hint}; -c names the columns to filter",
+                hint=bad.hint
+                if self.options.columns is not None
+                else f"{bad.hint}; -c names the columns to filter",
             ) from None
 
     def _keep_tail(self, piece: Piece) -> None:
@@ -319,7 +376,9 @@ class TableSource:
             ready = [layout for layout in ready if layout.rows]
             if ready:
                 where, groups = self._joined(ready, column)
-                self._clock = infer_clock(where.cells, groups, where=where, decimal=self.dialect.decimal)
+                self._clock = infer_clock(
+                    where.cells, groups, where=where, decimal=self.dialect.decimal
+                )
             piece = None if self._clock is not None else next(pieces, None)
             if piece is None:
                 return more
@@ -337,14 +396,21 @@ class TableSource:
 
         def join(place: int) -> Cells:
             parts = [layout.cells[place] for layout in layouts]
-            start = np.concatenate([cells.start + shift for cells, shift in zip(parts, shifts, strict=True)])
-            stop = np.concatenate([cells.stop + shift for cells, shift in zip(parts, shifts, strict=True)])
+            start = np.concatenate(
+                [cells.start + shift for cells, shift in zip(parts, shifts, strict=True)]
+            )
+            stop = np.concatenate(
+                [cells.stop + shift for cells, shift in zip(parts, shifts, strict=True)]
+            )
             return Cells(data, start, stop)
 
         cells, first = join(column).numerals(), layouts[0].piece.line
         newline = self.dialect.newline
         where = Where(
-            self.name, self.header[column], lambda row: first + data.count(newline, 0, int(cells.start[row])), cells
+            self.name,
+            self.header[column],
+            lambda row: first + data.count(newline, 0, int(cells.start[row])),
+            cells,
         )
         return where, None if self._by is None else _groups(join(self._by))
 
@@ -352,7 +418,12 @@ class TableSource:
         from convcli.media.tables.times import Where
 
         newline, cells = self.dialect.newline, layout.cells[column].numerals()
-        return Where(self.name, self.header[column], lambda row: layout.line_of_cell(row, column, newline), cells)
+        return Where(
+            self.name,
+            self.header[column],
+            lambda row: layout.line_of_cell(row, column, newline),
+            cells,
+        )
 
     def _rate(self) -> tuple[float | None, float]:
         if self._time is None:
@@ -364,7 +435,9 @@ class TableSource:
                     "but would be as regular with the day first; dates like 2024-02-01 leave no doubt"
                 )
             return self._clock.rate, self._clock.cycle
-        self.warnings.append(f"{self.name}: too few rows to know how often they come; one a day is assumed")
+        self.warnings.append(
+            f"{self.name}: too few rows to know how often they come; one a day is assumed"
+        )
         return 1 / DAY, DAY
 
     def _new_keeper(self) -> TimeKeeper | None:
@@ -381,7 +454,11 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def _parted(header: tuple[str, ...]) -> str | None:
     """What to try where the only column has a name that looks like several, parted by another delimiter."""
-    sign = next((sign for sign in ";|\t " if sign in header[0].strip()), None) if len(header) == 1 else None
+    sign = (
+        next((sign for sign in ";|\t " if sign in header[0].strip()), None)
+        if len(header) == 1
+        else None
+    )
     return None if sign is None else f"-d {sign!r} where that parts the cells of {header[0]!r}"
 
 
@@ -396,11 +473,15 @@ def _groups(cells: Cells) -> Groups:
         return Groups(*distinct(cells))
     texts = cells.texts()
     names: dict[bytes, int] = {}
-    codes = np.fromiter((names.setdefault(text, len(names)) for text in texts), np.int64, len(texts))
+    codes = np.fromiter(
+        (names.setdefault(text, len(names)) for text in texts), np.int64, len(texts)
+    )
     return Groups(list(names), codes)
 
 
-def open_table(path: Path | None, *, options: TableOptions, stdin: BinaryIO | None = None) -> TableSource:
+def open_table(
+    path: Path | None, *, options: TableOptions, stdin: BinaryIO | None = None
+) -> TableSource:
     """Open a table and read as much of it as is needed to know its columns and its rate.
 
     path : a file, or None for `stdin` (default: the standard input). Raises InputError for what is no table,
@@ -417,8 +498,14 @@ def _normal(options: TableOptions) -> TableOptions:
 
 def _check(options: TableOptions) -> None:
     sign = options.delimiter
-    if sign is not None and sign not in ("\\t", "tab") and (len(sign.encode()) != 1 or sign in '"\r\n'):
-        raise RequestError(f"expected a delimiter of one character, got {sign!r}", hint="for example , ; or \\t")
+    if (
+        sign is not None
+        and sign not in ("\\t", "tab")
+        and (len(sign.encode()) != 1 or sign in '"\r\n')
+    ):
+        raise RequestError(
+            f"expected a delimiter of one character, got {sign!r}", hint="for example , ; or \\t"
+        )
     if options.decimal not in (".", ","):
         raise RequestError(f"expected a decimal point or comma, got {options.decimal!r}")
     if options.decimals is not None and not 0 <= options.decimals <= 300:

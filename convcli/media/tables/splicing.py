@@ -15,7 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.media.tables.delimited import QUOTE, Cells, Dialect, Layout, Piece
-from convcli.media.tables.numerals import as_int32, columnar, from_offsets, write_columnar, write_numbers
+from convcli.media.tables.numerals import (
+    as_int32,
+    columnar,
+    from_offsets,
+    write_columnar,
+    write_numbers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,7 +118,9 @@ class Document:
         """Let go of every passage that ends before `row`."""
         with self._lock:
             done = max(0, bisect_right(self._starts, row) - 1)
-            self._held_bytes -= sum(len(p.layout.piece.data) for p in self._passages[:done] if isinstance(p, Passage))
+            self._held_bytes -= sum(
+                len(p.layout.piece.data) for p in self._passages[:done] if isinstance(p, Passage)
+            )
             self._faded = max(0, self._faded - done)
             del self._starts[:done], self._passages[:done]
 
@@ -122,7 +130,9 @@ class Document:
             passage = self._passages[self._faded]
             if isinstance(passage, Passage):
                 piece = passage.layout.piece
-                self._passages[self._faded] = Faded(replace(piece, data=b"", marks=piece.marks[:0]), len(piece.data))
+                self._passages[self._faded] = Faded(
+                    replace(piece, data=b"", marks=piece.marks[:0]), len(piece.data)
+                )
                 self._held_bytes -= len(piece.data)
             self._faded += 1
 
@@ -207,10 +217,15 @@ def _splice_small(passage: Passage, rows: Rows, y: Floats, slots: Offsets, place
     edges = _boundaries(passage.layout, rows, slots).tolist()
     fills = [[b""] * len(rows) for _ in range(slots.shape[1])]
     for slot, channel in enumerate(_channel_order(places)):
-        texts = write_numbers(y[:, channel], decimals=places.decimals, decimal=places.dialect.decimal)
+        texts = write_numbers(
+            y[:, channel], decimals=places.decimals, decimal=places.dialect.decimal
+        )
         if places.append:
             new = _dressed(texts, places, ())
-            fills[0] = [before + places.dialect.delimiter + text for before, text in zip(fills[0], new, strict=True)]
+            fills[0] = [
+                before + places.dialect.delimiter + text
+                for before, text in zip(fills[0], new, strict=True)
+            ]
         else:
             start, stop = slots[:, slot, 0], slots[:, slot, 1]
             bare = np.frombuffer(data, np.uint8)[start - 1] != QUOTE
@@ -230,7 +245,10 @@ def _dressed(texts: list[bytes], places: Places, in_quotes: list[int] | tuple[()
     if not places.dialect.number_needs_quotes:
         return texts
     delimiter, kept = places.dialect.delimiter, frozenset(in_quotes)
-    return [b'"' + text + b'"' if delimiter in text and row not in kept else text for row, text in enumerate(texts)]
+    return [
+        b'"' + text + b'"' if delimiter in text and row not in kept else text
+        for row, text in enumerate(texts)
+    ]
 
 
 def _both_missing(passage: Passage, rows: Rows, y: Floats, channel: int) -> Flags:
@@ -241,25 +259,34 @@ def _both_missing(passage: Passage, rows: Rows, y: Floats, channel: int) -> Flag
     return gaps
 
 
-def _splice_columnar(passage: Passage, rows: Rows, y: Floats, slots: Offsets, places: Places) -> memoryview:
+def _splice_columnar(
+    passage: Passage, rows: Rows, y: Floats, slots: Offsets, places: Places
+) -> memoryview:
     """The same by pyarrow: an array of all spans and all new texts, taken in the order of the result."""
     import pyarrow as pa
 
     edges = _boundaries(passage.layout, rows, slots).astype(np.int32)
     spans = from_offsets(edges, pa.py_buffer(passage.layout.piece.data), pa.binary())
-    extra = from_offsets(np.array([0, 0, 1], np.int32), pa.py_buffer(places.dialect.delimiter), pa.binary())
+    extra = from_offsets(
+        np.array([0, 0, 1], np.int32), pa.py_buffer(places.dialect.delimiter), pa.binary()
+    )
     arrays, held = [spans, extra], len(spans) + 2
     empty, delimiter = len(spans), len(spans) + 1
     old = np.arange(len(spans) - 1, dtype=np.int32).reshape(len(rows), slots.shape[1], 2)
     # What a row is made of, one place in the arrays after the other.
     made = [old[:, 0, 0]] if places.append else []
     for slot, channel in enumerate(_channel_order(places)):
-        texts, at = write_columnar(y[:, channel], decimals=places.decimals, decimal=places.dialect.decimal)
+        texts, at = write_columnar(
+            y[:, channel], decimals=places.decimals, decimal=places.dialect.decimal
+        )
         new = np.where(np.isnan(y[:, channel]), empty, at + np.int32(held))
         if places.append:
             made += [np.full(len(rows), delimiter), new]
         else:
-            made += [old[:, slot, 0], np.where(_both_missing(passage, rows, y, channel), old[:, slot, 1], new)]
+            made += [
+                old[:, slot, 0],
+                np.where(_both_missing(passage, rows, y, channel), old[:, slot, 1], new),
+            ]
         arrays.append(texts)
         held += len(texts)
     if not _contiguous(rows):

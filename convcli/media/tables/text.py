@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from convcli.errors import InputError, RequestError
-from convcli.media.tables.delimited import BOM, DELIMITERS, Dialect, cell_text, quote_marks, split_record
+from convcli.media.tables.delimited import (
+    BOM,
+    DELIMITERS,
+    Dialect,
+    cell_text,
+    quote_marks,
+    split_record,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +72,9 @@ def find_encoding(asked: str, start: bytes) -> Encoding:
     try:
         codec = codecs.lookup(asked)
     except LookupError:
-        raise RequestError(f"unknown encoding {asked!r}", hint="for example utf-8, latin-1, cp1252, utf-16") from None
+        raise RequestError(
+            f"unknown encoding {asked!r}", hint="for example utf-8, latin-1, cp1252, utf-16"
+        ) from None
     said = next((name for mark, name in _MARKS if start.startswith(mark)), None)
     if said is not None and codec.name in ("utf-8", "utf-8-sig", said, said[:6]):
         return Encoding("utf-8", said)
@@ -76,7 +85,9 @@ def find_encoding(asked: str, start: bytes) -> Encoding:
     try:
         whole = bytes(range(256)).decode(codec.name, "replace")
     except (LookupError, UnicodeError):
-        raise RequestError(f"{asked!r} is no encoding of text", hint="for example utf-8, latin-1, cp1252") from None
+        raise RequestError(
+            f"{asked!r} is no encoding of text", hint="for example utf-8, latin-1, cp1252"
+        ) from None
     if len(whole) == 256 and whole[:128].encode() == bytes(range(128)):
         return Encoding(codec.name, None)
     return Encoding("utf-8", codec.name)
@@ -125,7 +136,9 @@ class Text:
 
     def decoded(self, reads: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:
         """The same as UTF-8; InputError for what is no text."""
-        decoder = None if encoding.stored is None else codecs.getincrementaldecoder(encoding.stored)()
+        decoder = (
+            None if encoding.stored is None else codecs.getincrementaldecoder(encoding.stored)()
+        )
         offset = 0
         for fresh in reads:
             text = fresh
@@ -136,12 +149,20 @@ class Text:
             if text:
                 yield text
         if decoder is not None:
-            rest = self._decode(decoder, b"", offset=offset, asked=encoding.stored or "", final=True)
+            rest = self._decode(
+                decoder, b"", offset=offset, asked=encoding.stored or "", final=True
+            )
             if rest:
                 yield rest
 
     def _decode(
-        self, decoder: codecs.IncrementalDecoder, fresh: bytes, *, offset: int, asked: str, final: bool = False
+        self,
+        decoder: codecs.IncrementalDecoder,
+        fresh: bytes,
+        *,
+        offset: int,
+        asked: str,
+        final: bool = False,
     ) -> bytes:
         try:
             return decoder.decode(fresh, final).encode()
@@ -190,7 +211,9 @@ class Header:
     dialect: Dialect
 
 
-def read_header(start: bytes, *, delimiter: bytes | None, decimal: str, headed: bool, complete: bool) -> Header | None:
+def read_header(
+    start: bytes, *, delimiter: bytes | None, decimal: str, headed: bool, complete: bool
+) -> Header | None:
     """The header at the start of a table; None if its line has not ended yet and more is to come.
 
     delimiter : None to take the commonest of `,` `;` and tab in the first line
@@ -216,7 +239,9 @@ def read_header(start: bytes, *, delimiter: bytes | None, decimal: str, headed: 
     cells = tuple(split_record(record, sign, quote_marks(record, sign)))
     if not headed:
         return Header(text=start[: len(BOM) if skip else 0], cells=cells, ends=0, dialect=dialect)
-    return Header(text=start[: skip + stop + len(ending)], cells=cells, ends=skip + stop, dialect=dialect)
+    return Header(
+        text=start[: skip + stop + len(ending)], cells=cells, ends=skip + stop, dialect=dialect
+    )
 
 
 def delimiter_of(path: Path | None) -> bytes | None:

@@ -22,7 +22,9 @@ DAY = 86400.0
 MONTH = 30.436875 * DAY
 JITTER = 1e-6
 HINT = "without --time rows are counted as they come (20 rows: sma:20)"
-TRADING = "trading days leave out holidays: without --time every row is one (20 trading days: sma:20)"
+TRADING = (
+    "trading days leave out holidays: without --time every row is one (20 trading days: sma:20)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,9 @@ def number_rule(moments: Floats, runs: Runs) -> Rule:
     tolerance += 4 * float(np.spacing(np.abs(moments).max()))
     if step <= 0:
         step = 1.0
-    return Rule(place=_as_is, moment=lambda p: f"{p:.12g}", step=step, seconds=step, tolerance=tolerance)
+    return Rule(
+        place=_as_is, moment=lambda p: f"{p:.12g}", step=step, seconds=step, tolerance=tolerance
+    )
 
 
 def _as_is(moments: npt.NDArray[Any]) -> Floats:
@@ -117,7 +121,9 @@ def _fixed_rule(moments: Stamps, runs: Runs) -> Rule:
 
     positions = place(moments)
     digits = moments.astype(np.int64) % 1_000_000_000
-    unit = next((10.0**-places for places in range(10) if not np.any(digits % 10 ** (9 - places))), 0.0)
+    unit = next(
+        (10.0**-places for places in range(10) if not np.any(digits % 10 ** (9 - places))), 0.0
+    )
     step, tolerance = _spaced(positions, runs, unit)
     if step <= 0:
         step = DAY
@@ -126,7 +132,9 @@ def _fixed_rule(moments: Stamps, runs: Runs) -> Rule:
 
 def _write(stamp: np.datetime64) -> str:
     text = str(stamp.astype("datetime64[ns]")).replace("T", " ")
-    return text.removesuffix("000").removesuffix("000").removesuffix(".000").removesuffix(" 00:00:00")
+    return (
+        text.removesuffix("000").removesuffix("000").removesuffix(".000").removesuffix(" 00:00:00")
+    )
 
 
 def _business_rule(of_day: np.timedelta64) -> Rule:
@@ -162,12 +170,18 @@ def _month_rules(moments: Stamps, runs: Runs, of_day: np.timedelta64) -> list[Ru
         return np.asarray(np.busday_offset(month.astype("datetime64[D]"), 0, roll="forward"))
 
     def last_business_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.asarray(np.busday_offset((month + 1).astype("datetime64[D]") - 1, 0, roll="backward"))
+        return np.asarray(
+            np.busday_offset((month + 1).astype("datetime64[D]") - 1, 0, roll="backward")
+        )
 
-    return [_month_rule(day, of_day, step) for day in (same_day, first_business_day, last_business_day)]
+    return [
+        _month_rule(day, of_day, step) for day in (same_day, first_business_day, last_business_day)
+    ]
 
 
-def _month_rule(day: Callable[[npt.NDArray[Any]], npt.NDArray[Any]], of_day: np.timedelta64, step: float) -> Rule:
+def _month_rule(
+    day: Callable[[npt.NDArray[Any]], npt.NDArray[Any]], of_day: np.timedelta64, step: float
+) -> Rule:
     """Every `step` months, on the day of the month that `day` gives."""
 
     def place(stamps: Stamps) -> Floats:

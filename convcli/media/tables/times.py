@@ -20,7 +20,15 @@ import numpy.typing as npt
 from convcli.errors import InputError
 from convcli.media.tables.delimited import group_name
 from convcli.media.tables.numerals import BadCellError, read_number, read_numbers
-from convcli.media.tables.time_rules import DAY, HINT, JITTER, Rule, date_rules, first_failure, number_rule
+from convcli.media.tables.time_rules import (
+    DAY,
+    HINT,
+    JITTER,
+    Rule,
+    date_rules,
+    first_failure,
+    number_rule,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,12 +51,15 @@ class Where:
     line: Callable[[int], int]
     cells: Cells
 
-    def error(self, row: int, expected: str, *, group: bytes | None = None, hint: str = HINT) -> InputError:
+    def error(
+        self, row: int, expected: str, *, group: bytes | None = None, hint: str = HINT
+    ) -> InputError:
         """The time of `row` is not what was expected."""
         of = "" if group is None else f" of {group_name(group)}"
         found = self.cells.text(row).strip() or "an empty cell"
         return InputError(
-            f"{self.name}, line {self.line(row)}, column {self.column}: expected {expected}{of}, got {found}", hint=hint
+            f"{self.name}, line {self.line(row)}, column {self.column}: expected {expected}{of}, got {found}",
+            hint=hint,
         )
 
 
@@ -74,7 +85,9 @@ class Numeric:
             raise where.error(bad.row, "a time in seconds") from None
         bad_rows = np.flatnonzero(~np.isfinite(values))
         if len(bad_rows):
-            raise where.error(int(bad_rows[0]), "a time in seconds", hint="a row without its time has no place")
+            raise where.error(
+                int(bad_rows[0]), "a time in seconds", hint="a row without its time has no place"
+            )
         return values
 
 
@@ -89,7 +102,9 @@ class Dates:
         stamps = self.read(cells.texts())
         bad_rows = np.flatnonzero(np.isnat(stamps))
         if len(bad_rows):
-            raise where.error(int(bad_rows[0]), "a date or time written as in the first row", hint="mend the cell")
+            raise where.error(
+                int(bad_rows[0]), "a date or time written as in the first row", hint="mend the cell"
+            )
         return stamps
 
 
@@ -119,7 +134,9 @@ class _Reading:
 
     @property
     def fitting(self) -> list[Rule]:
-        return [rule for rule, failure in zip(self.rules, self.failures, strict=True) if failure is None]
+        return [
+            rule for rule, failure in zip(self.rules, self.failures, strict=True) if failure is None
+        ]
 
 
 def infer_clock(cells: Cells, groups: Groups | None, *, where: Where, decimal: str) -> Clock | None:
@@ -136,19 +153,28 @@ def infer_clock(cells: Cells, groups: Groups | None, *, where: Where, decimal: s
     best = next((reading for reading in readings if reading.fitting), readings[0])
     if not best.fitting:
         i, (row, position, group) = _furthest(dict(enumerate(best.failures)))
-        raise where.error(row, _expected(best.rules[i], position), group=group, hint=best.rules[i].hint)
+        raise where.error(
+            row, _expected(best.rules[i], position), group=group, hint=best.rules[i].hint
+        )
     first = best.fitting[0]
     both = sum(bool(reading.fitting) for reading in readings) > 1
     cycle = _cycle(first.seconds, best.moments) if best.moments.dtype.kind == "M" else 1.0
     rules = tuple(rule for rule in best.fitting if rule.seconds == first.seconds)
     return Clock(
-        notation=best.notation, rules=rules, rate=1 / first.seconds, cycle=cycle, column=where.column, ambiguous=both
+        notation=best.notation,
+        rules=rules,
+        rate=1 / first.seconds,
+        cycle=cycle,
+        column=where.column,
+        ambiguous=both,
     )
 
 
 def _try_rules(notation: Notation, moments: npt.NDArray[Any], runs: Runs) -> _Reading:
     rules = date_rules(moments, runs) if moments.dtype.kind == "M" else [number_rule(moments, runs)]
-    return _Reading(notation, moments, rules, [first_failure(rule, moments, runs) for rule in rules])
+    return _Reading(
+        notation, moments, rules, [first_failure(rule, moments, runs) for rule in rules]
+    )
 
 
 def _furthest(failures: dict[int, Failure | None]) -> tuple[int, Failure]:
@@ -216,10 +242,14 @@ def _iso_or_nat(text: str) -> np.datetime64:
 
 
 def _read_compact(texts: list[bytes]) -> Stamps:
-    return _read_iso([b"%b-%b-%b" % (t[:4], t[4:6], t[6:]) if _COMPACT.fullmatch(t) else b"" for t in texts])
+    return _read_iso(
+        [b"%b-%b-%b" % (t[:4], t[4:6], t[6:]) if _COMPACT.fullmatch(t) else b"" for t in texts]
+    )
 
 
-def _spelled(cells: Cells, texts: list[bytes], first: bytes, where: Where) -> list[tuple[Notation, npt.NDArray[Any]]]:
+def _spelled(
+    cells: Cells, texts: list[bytes], first: bytes, where: Where
+) -> list[tuple[Notation, npt.NDArray[Any]]]:
     """Dates as pandas understands them, the month first and the day first."""
     from pandas.tseries.api import guess_datetime_format
 
@@ -227,11 +257,15 @@ def _spelled(cells: Cells, texts: list[bytes], first: bytes, where: Where) -> li
     with warnings.catch_warnings():
         # pandas warns of the order that it was not asked for; both are tried here
         warnings.simplefilter("ignore")
-        formats = [guess_datetime_format(example, dayfirst=day_first) for day_first in (False, True)]
+        formats = [
+            guess_datetime_format(example, dayfirst=day_first) for day_first in (False, True)
+        ]
     known = [Dates(_reader(form)) for form in dict.fromkeys(formats) if form]
     if not known:
         raise where.error(0, "a time: a number of seconds, a date, or a date with a time of day")
-    readings: list[tuple[Notation, npt.NDArray[Any]]] = [(dates, dates.read(texts)) for dates in known]
+    readings: list[tuple[Notation, npt.NDArray[Any]]] = [
+        (dates, dates.read(texts)) for dates in known
+    ]
     whole = [reading for reading in readings if not np.isnat(reading[1]).any()]
     return whole or [(known[0], known[0].moments(cells, where))]
 
@@ -313,5 +347,8 @@ class TimeKeeper:
 
 def _seam(rule: Rule, moments: npt.NDArray[Any], runs: Runs) -> _Seam:
     positions = rule.place(moments)
-    ends = {group: (int(rows[0]), float(positions[rows[0]]), float(positions[rows[-1]])) for group, rows in runs}
+    ends = {
+        group: (int(rows[0]), float(positions[rows[0]]), float(positions[rows[-1]]))
+        for group, rows in runs
+    }
     return _Seam(first_failure(rule, moments, runs), ends)

@@ -1,0 +1,1 @@
+"""Checks of a filter: whether it looks ahead."""

@@ -1,0 +1,1 @@
+"""Finding where a template occurs in a signal."""

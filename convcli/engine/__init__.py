@@ -1,1 +1,0 @@
-"""From FILTER and a signal to a plan, and the loop that carries it out."""

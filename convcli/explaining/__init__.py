@@ -1,0 +1,1 @@
+"""A convolution shown as it is computed, step by step."""

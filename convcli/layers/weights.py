@@ -1,0 +1,205 @@
+"""Weights in files: safetensors, read with every size checked first, and never unpickled.
+
+A file is the length of its header (8 bytes, little-endian), the header (JSON: the type, shape and place of each tensor,
+and a map of texts called `__metadata__`), and the numbers. https://github.com/huggingface/safetensors, "Format".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Tensor = npt.NDArray[np.float64]
+
+LARGEST_HEADER = 100_000_000
+LARGEST_FILE = 1 << 31
+# What weights may be stored as; BF16 is the upper half of a float32.
+TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+METADATA = "__metadata__"
+HINT = "save_file of safetensors.torch, safetensors.flax or safetensors.numpy writes one"
+# How files begin in which weights are found too, and what they are.
+OTHERS = {
+    b"\x93NUMPY": "NumPy arrays without names, as equinox.tree_serialise_leaves writes them",
+    b"PK\x03\x04": "a zip archive, as torch.save and numpy.savez write it",
+    b"\x80": "a pickle, and nothing is ever unpickled",
+    b"\x89HDF": "HDF5, as Keras writes it",
+}
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """Named tensors, as float64, and what the file says about itself."""
+
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_weights(path: Path) -> WeightFile:
+    """A safetensors file. InputError where it is not a sane one, or holds numbers that are not finite."""
+    try:
+        if not path.is_file():
+            problem = "is no file" if path.exists() else "no such file"
+            raise InputError(f"{path}: {problem}; expected a model in a safetensors file")
+        size = path.stat().st_size
+        if size > LARGEST_FILE:
+            raise _bad(path, f"{size:,} bytes are more than a model of {LARGEST_FILE >> 30} GB has")
+        with path.open("rb") as file:
+            header = _header(path, file.read(8), size, file)
+            metadata = _metadata(path, header.pop(METADATA, {}))
+            _check_places(path, header, size - file.tell())
+            data = file.read()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return WeightFile(
+        {name: _tensor(path, name, entry, data) for name, entry in header.items()}, metadata
+    )
+
+
+def _bad(path: Path, why: str) -> InputError:
+    return InputError(f"{path}: not a sane safetensors file: {why}", hint=HINT)
+
+
+def _header(path: Path, prefix: bytes, size: int, file: Any) -> dict[str, Any]:
+    other = next((what for start, what in OTHERS.items() if prefix.startswith(start)), None)
+    if other is not None and int.from_bytes(prefix, "little") > size:
+        raise InputError(
+            f"{path}: expected a safetensors file, got {other}",
+            hint=HINT,
+        )
+    length = int.from_bytes(prefix, "little")
+    if len(prefix) < 8:
+        raise _bad(path, f"it has {len(prefix)} bytes, and the length of the header alone takes 8")
+    if length > LARGEST_HEADER:
+        raise _bad(
+            path,
+            f"its header is said to have {length:,} bytes, and at most {LARGEST_HEADER:,} are sane",
+        )
+    if 8 + length > size:
+        raise _bad(
+            path,
+            f"truncated: the header is said to have {length:,} bytes, and {size - 8:,} are there",
+        )
+    try:
+        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
+    except _TwiceError as error:
+        raise _bad(path, f"its header says {error.args[0]!r} twice") from None
+    except (ValueError, RecursionError):
+        raise _bad(path, "its header is not JSON") from None
+    if not isinstance(header, dict):
+        raise _bad(path, "its header is no map of names to tensors")
+    return header
+
+
+class _TwiceError(Exception):
+    """A name that stands twice in one map."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(next(name for name in names if names.count(name) > 1))
+    return found
+
+
+def _metadata(path: Path, found: Any) -> dict[str, str]:
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise _bad(path, f"{METADATA} is no map of texts")
+    return found
+
+
+def _check_places(path: Path, header: dict[str, Any], length: int) -> None:
+    """Every entry well formed, and the tensors side by side from the first byte to the last."""
+    places = sorted(_place(path, name, entry) for name, entry in header.items())
+    end = 0
+    for start, stop, name in places:
+        if start != end:
+            raise _bad(path, f"{name!r} begins at byte {start:,} of the data, expected {end:,}")
+        end = stop
+    if end > length:
+        raise _bad(path, f"truncated: the tensors take {end:,} bytes, and {length:,} are there")
+    if end < length:
+        raise _bad(path, f"{length - end:,} bytes follow the last tensor")
+    if not places:
+        raise _bad(path, "it holds no tensor")
+
+
+def _place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
+    """Where a tensor begins and ends, if it takes as much room as its shape says."""
+    if (
+        not isinstance(entry, dict)
+        or not _whole(entry.get("shape"))
+        or not _whole(entry.get("data_offsets"))
+    ):
+        raise _bad(path, f"the entry of {name!r} has no shape and data_offsets of whole numbers")
+    if entry.get("dtype") not in TYPES:
+        known = ", ".join(TYPES)
+        raise _bad(
+            path, f"{name!r} is stored as {entry.get('dtype')!r}; weights are one of {known}"
+        )
+    if len(entry["data_offsets"]) != 2:
+        raise _bad(path, f"the data_offsets of {name!r} are not two")
+    start, stop = entry["data_offsets"]
+    wanted = math.prod(entry["shape"]) * np.dtype(TYPES[entry["dtype"]]).itemsize
+    if stop - start != wanted:
+        raise _bad(
+            path, f"{name!r} of shape {entry['shape']} takes {wanted:,} bytes, not {stop - start:,}"
+        )
+    return start, stop, name
+
+
+def _whole(numbers: Any) -> bool:
+    return isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers)
+
+
+def _tensor(path: Path, name: str, entry: dict[str, Any], data: bytes) -> Tensor:
+    start, _ = entry["data_offsets"]
+    count = math.prod(entry["shape"])
+    stored: npt.NDArray[Any] = (
+        np.frombuffer(data, TYPES[entry["dtype"]], count, start) if count else np.empty(0)
+    )
+    if entry["dtype"] == "BF16":
+        stored = (stored.astype(np.uint32) << 16).view(np.float32)
+    tensor = stored.astype(np.float64).reshape(entry["shape"])
+    if tensor.size == 0:
+        raise _bad(path, f"{name!r} of shape {entry['shape']} holds nothing")
+    if not np.isfinite(tensor).all():
+        place = ", ".join(str(i) for i in np.argwhere(~np.isfinite(tensor))[0])
+        raise InputError(
+            f"{path}: {name}[{place}] is not finite",
+            hint="its training has diverged: train it anew",
+        )
+    return tensor
+
+
+def encode_weights(tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file: float32 and float64 tensors as they are, in the order of their names, and texts.
+
+    The numbers begin at a multiple of 8 bytes, so that others can map them.
+    """
+    header: dict[str, Any] = {METADATA: dict(metadata)} if metadata else {}
+    parts: list[bytes] = []
+    end = 0
+    for name, tensor in sorted(tensors.items()):
+        kind = "F32" if tensor.dtype == np.float32 else "F64"
+        parts.append(np.ascontiguousarray(tensor, TYPES[kind]).tobytes())
+        header[name] = {
+            "dtype": kind,
+            "shape": list(tensor.shape),
+            "data_offsets": [end, end + len(parts[-1])],
+        }
+        end += len(parts[-1])
+    text = json.dumps(header, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + b"".join(parts)

@@ -1,0 +1,1 @@
+"""Learning filters and networks from examples."""

@@ -1,0 +1,344 @@
+"""Training a network: mini-batches, gradients, an early stop, and a model file of the best weights."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.chain import Chain
+from convcli.designs.learned import ConvLayer, Model
+from convcli.errors import InputError, RequestError, nearest
+from convcli.layers.changes import refuse_pool
+from convcli.layers.nets import Net, Pooled, layer_of
+from convcli.layers.networks import Network
+from convcli.layers.written import written_layers
+from convcli.learning.learn import Learned, Score, learn, model_of
+from convcli.learning.lessons import Lanes
+from convcli.learning.material import Stand, powers, segments_of
+from convcli.learning.scaling import Scaling, scale
+from convcli.learning.school import Course, Outcome, School, Watch, diverged
+from convcli.planning.plan import DEFAULT_EDGE, Rules
+from convcli.running.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convcli.core.ops import Op
+    from convcli.learning.lessons import Lesson
+    from convcli.planning.grammar import Call
+    from convcli.signals import Array, Medium, Signal, Source
+
+    Pairs = Sequence[tuple[Source[Any], Source[Any] | None]]
+
+TRAINABLE = (
+    "conv",
+    "relu",
+    "leaky_relu",
+    "tanh",
+    "sigmoid",
+    "avg_pool",
+    "sum_pool",
+    "max_pool",
+    "min_pool",
+)
+
+# A layer of more would not be learned in a day here.
+MOST_WEIGHTS = 10_000_000
+
+# A linear layer of at most so many inputs is solved for comparison.
+COMPARED = 1500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A network and how well it does.
+
+    tensors : by the names of torch.nn.Sequential; scaling : of the columns, for the model file; learned : its errors
+    beside those of the linear layer and of the naive answers; rate : of learning, in the end; best, last : epochs
+    restarts : how often training diverged and was begun again
+    """
+
+    layers: str
+    course: Course
+    tensors: dict[str, Array]
+    scaling: dict[str, list[list[float]]]
+    learned: Learned
+    parameters: int
+    rate: float
+    best: int
+    last: int
+    restarts: int
+    interrupted: bool
+
+    def model(
+        self, lesson: Lesson, signal: Signal, *, version: str
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """The tensors and the metadata of the model file."""
+        _, metadata = model_of(self.learned, lesson, signal, version=version)
+        facts = json.loads(metadata["facts"])
+        course = self.course
+        facts |= {
+            "epochs": self.last,
+            "best_epoch": self.best,
+            "seed": course.seed,
+            "batch": course.batch,
+        }
+        facts |= {"learning_rate": course.rate, "weight_decay": course.decay}
+        metadata |= {"layers": self.layers, "facts": json.dumps(facts)}
+        if lesson.differences:
+            metadata["on"] = "differences"
+        if self.scaling:
+            metadata |= {
+                "scaling": json.dumps(self.scaling),
+                "units": "(value - mean) / unit, which scaling says",
+            }
+        return dict(self.tensors), metadata
+
+
+def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained | None:
+    """The network of least squared error that was found from inputs to their targets.
+
+    The lesson says what is to be learned, but for its taps, which are those of the layers. None where it was stopped
+    before the first epoch had ended. RequestError where the layers cannot be trained or do not fit the signals, or
+    training diverges; InputError where the data are too few, constant, or different in length; OutputError where
+    neither the memory nor a temporary file has room for the samples.
+    """
+    signal = pairs[0][0].signal
+    lanes = Lanes.of(lesson, signal, pairs[0][1])
+    rules = Rules(edge=DEFAULT_EDGE[signal.medium], align=lesson.align)
+    net, stand, names = bound(course.layers, signal, lanes, rules)
+    net = _fitting(net, stand, lesson, course)
+    linear = compared(
+        lesson, pairs, stand
+    )  # which looks at the files, and for a delay between them
+    with Workers(course.threads) as workers:
+        lags = [delay.lag for delay in linear.delays] or [(0,) * signal.axes] * len(pairs)
+        # Levels of a table may be large and their changes small.
+        dtype = None if signal.medium == "table" else np.float32
+        segments = segments_of(lesson, lanes, pairs, workers, stand=stand, lags=lags, dtype=dtype)
+    power, power_held = powers(segments)
+    linear = replace(linear, power=power, power_held=power_held)
+    scaling = scale(net, segments, signal.medium)
+    school = School(net, course, segments, stand, dtype=np.float32)
+    segments.clear()
+    outcome = school.train(watch)
+    if not outcome.best:
+        if outcome.interrupted:
+            return None
+        raise diverged(course.rate)
+    return _trained(course, linear, signal.medium, _Result(net, names, scaling, school, outcome))
+
+
+# ---------------------------------------------------------------------------------------------------- layers
+
+
+def _fitting(net: Net, stand: Stand, lesson: Lesson, course: Course) -> Net:
+    """The network as the lesson needs it. RequestError where it sees what it must not, or cannot be what is asked."""
+    if lesson.ahead and any(after > 0 for after in stand.after):
+        message = (
+            f"the network would read {max(stand.after)} samples after the one that it predicts from"
+        )
+        raise RequestError(message, hint="--align causal")
+    if lesson.differences:
+        for call in _calls(course.layers):
+            refuse_pool(call)
+    return blindfolded(net, stand) if lesson.blind else net
+
+
+def blindfolded(net: Net, stand: Stand) -> Net:
+    """The network that sees the neighbours of a sample and not the sample itself. RequestError where it would."""
+    hint = "conv:16,65 | relu | conv:1,1"
+    first, *others = net.weighted
+    wide = [layer for layer in others if math.prod(layer.shape) > 1]
+    pools = [layer for layer in net.layers if isinstance(layer, Pooled)]
+    if wide or pools or any(math.prod(layer.pool) > 1 for layer in net.weighted):
+        message = "--blind: none but the first conv may have a width, or the sample comes back through its neighbours"
+        raise RequestError(message, hint=hint)
+    taps = [
+        divmod(before, dilation)
+        for before, dilation in zip(stand.before, first.dilation, strict=True)
+    ]
+    if any(
+        rest or not 0 <= tap < size for (tap, rest), size in zip(taps, first.shape, strict=True)
+    ):
+        return net  # it does not read the sample anyway
+    if math.prod(first.shape) == 1:
+        raise RequestError("--blind: the sample has no neighbours in a conv of one tap", hint=hint)
+    return replace(net, blind=tuple(tap for tap, _ in taps))
+
+
+def bound(text: str, signal: Signal, lanes: Lanes, rules: Rules) -> tuple[Net, Stand, list[int]]:
+    """The network that `text` says, where its outputs stand, and the numbers of the layers with weights."""
+    names = tuple(str(i + 1) for i in range(lanes.inputs))
+    place = replace(signal, shape=(None,) * signal.axes, channels=names, alpha=None, full_scale=1.0)
+    model, calls = _unlearned(text, place, rules)
+    ops = _ops(model, calls[0], place, rules)
+    layers = [layer_of(op) for op in ops]
+    net = Net.of([layer for layer in layers if layer is not None])
+    if net.weighted[-1].outputs != lanes.outputs:
+        made, wanted = net.weighted[-1].outputs, lanes.outputs
+        message = (
+            f"the last conv makes {made} channel{'s' * (made != 1)}, and the target has {wanted}"
+        )
+        raise calls[max(model.tensors)].error(message, hint=f"conv:{wanted},SIZE")
+    chain = Chain(ops, signal.axes)
+    start = tuple(
+        int(chain.stands_at(axis, np.zeros(1, np.int64))[0]) for axis in range(signal.axes)
+    )
+    return net, Stand.of(net, start), list(model.tensors)
+
+
+def _unlearned(text: str, signal: Signal, rules: Rules) -> tuple[Model, list[Call]]:
+    """The network with weights of the right shapes, all 0. RequestError points at what cannot be trained."""
+    layers = written_layers(text, signal, rules)
+    tensors: dict[int, dict[str, Any]] = {}
+    channels = len(signal.channels)
+    for number, layer in enumerate(layers):
+        call, spec = layer.call, layer.spec
+        if call.name not in TRAINABLE:
+            raise call.error(f"{call.name} cannot be trained", hint=_instead(call.name))
+        if not isinstance(spec, ConvLayer):
+            continue
+        if spec.out is None or spec.size is None:
+            raise call.error(
+                "a conv to be trained says how many channels it makes, and its taps",
+                hint="conv:8,7",
+            )
+        if channels % spec.groups or spec.out % spec.groups:
+            raise call.error(
+                f"{spec.groups} groups do not share {channels} and {spec.out} channels evenly"
+            )
+        weights = spec.out * (channels // spec.groups) * math.prod(spec.size)
+        if weights > MOST_WEIGHTS:
+            raise call.error(
+                f"{weights:,} weights in a layer; at most {MOST_WEIGHTS:,} are trained",
+                hint="conv:8,7",
+            )
+        tensors[number] = {"weight": np.zeros((spec.out, channels // spec.groups, *spec.size))}
+        if spec.bias is not False:
+            tensors[number]["bias"] = np.zeros(spec.out)
+        channels = spec.out
+    calls = [layer.call for layer in layers]
+    if not tensors:
+        raise calls[-1].error("no layer has weights to learn", hint="conv:1,5")
+    written = " | ".join(call.text for call in calls)
+    return Model(path="--layers", layers=written, tensors=tensors), calls
+
+
+def _instead(name: str) -> str:
+    near = nearest(name, list(TRAINABLE))
+    if near is not None and "pool" not in name:
+        return f"did you mean {near}?"
+    if name in ("dense", "flatten"):
+        return "windows are cut anywhere, and it has a weight for each position; a conv of that width has none"
+    if name.startswith(("adaptive", "global")):
+        return "it makes one answer of a whole signal, and the target has one for every sample"
+    return f"layers to be trained are {', '.join(TRAINABLE)}"
+
+
+def _ops(model: Model, call: Call, signal: Signal, rules: Rules) -> tuple[Op, ...]:
+    from convcli.designs import find
+
+    layers = written_layers(model.layers, signal, rules)
+    network = Network(model, layers, call=call, step=find("model"), signal=signal, rules=rules)
+    (only,) = network.bound()
+    for layer in layers:
+        if (
+            layer.call.name == "leaky_relu"
+            and layer.call.arguments
+            and layer.call.arguments[0].text.startswith("-")
+        ):
+            raise layer.call.error("a slope below 0 cannot be trained", hint="leaky_relu:0.1")
+    return only.ops
+
+
+# --------------------------------------------------------------------------------------------------- results
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What training left."""
+
+    net: Net
+    names: list[int]
+    scaling: Scaling
+    school: School
+    outcome: Outcome
+
+
+def _trained(course: Course, linear: Learned, medium: Medium, result: _Result) -> Trained:
+    """The network with its errors, beside those of a linear layer and of the naive answers."""
+    outcome, school = result.outcome, result.school
+    unit = result.scaling.y[1]
+    with Workers(school.threads) as workers:
+        errors = [school.error(outcome.numbers, workers, held=held) for held in (False, True)]
+    power = float(np.mean(np.square(unit)))
+    # Of the error of what does not see a sample, the noise of that sample is a part that no other could avoid.
+    noise = 0.0 if linear.noise is None else linear.noise.level**2
+    train, held = (math.sqrt(max(0.0, error * power - noise)) for error in errors)
+    score = Score(name="the network", train=train, held=held if school.checked else None)
+    text = " | ".join(call.text for call in _calls(course.layers))
+    return Trained(
+        layers=text,
+        course=course,
+        tensors=_tensors(result, medium=medium),
+        scaling=result.scaling.kept() if medium == "table" else {},
+        learned=replace(linear, scores=(score, *linear.scores), ridge=0.0, deficient=False),
+        parameters=result.net.parameters - len(result.net.left_out),
+        rate=outcome.rate,
+        best=outcome.best,
+        last=outcome.last,
+        restarts=outcome.restarts,
+        interrupted=outcome.interrupted,
+    )
+
+
+def _calls(text: str) -> tuple[Call, ...]:
+    from convcli.planning.grammar import parse
+
+    return parse(text)
+
+
+def compared(lesson: Lesson, pairs: Pairs, stand: Stand) -> Learned:
+    """What one linear layer makes of as many inputs, where it can be solved, and the naive answers."""
+    reached = tuple(b + a + 1 for b, a in zip(stand.before, stand.after, strict=True))
+    taps = math.prod(reached) * (
+        len(lesson.inputs) or (len(pairs[0][0].signal.channels) if lesson.mix else 1)
+    )
+    if taps <= COMPARED:
+        try:
+            linear = learn(replace(lesson, taps=reached, bias=True, ridge=None), pairs)
+        except InputError:  # too few windows for so many taps
+            pass
+        else:
+            name = f"one linear layer, {'x'.join(str(n) for n in reached)} taps"
+            return replace(
+                linear, scores=(replace(linear.scores[0], name=name), *linear.scores[1:])
+            )
+    few = 3 if lesson.blind else 1
+    naive = learn(replace(lesson, taps=(few,) * len(reached), bias=True, ridge=None), pairs)
+    return replace(naive, scores=naive.scores[1:])
+
+
+def _tensors(result: _Result, *, medium: Medium) -> dict[str, Array]:
+    """The weights by their names, for samples as they are (of a table: scaled as the model file says)."""
+    tensors = [
+        (w.copy(), None if b is None else b.copy())
+        for w, b in result.net.tensors(result.outcome.numbers)
+    ]
+    if medium != "table":
+        first, last = tensors[0][0], tensors[-1]
+        first /= result.scaling.x[1][0]
+        for each in last:
+            if each is not None:
+                np.multiply(each, result.scaling.y[1][0], out=each)
+    named: dict[str, Array] = {}
+    for number, (w, b) in zip(result.names, tensors, strict=True):
+        named[f"{number}.weight"] = w.astype(np.float32)
+        if b is not None:
+            named[f"{number}.bias"] = b.astype(np.float32)
+    return named

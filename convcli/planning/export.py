@@ -1,0 +1,66 @@
+"""Taps as a file that other programs read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    Numbers = npt.NDArray[np.float64]
+
+
+def export_taps(weights: Numbers, place: Path, suffix: str, *, rate: float | None) -> None:
+    """Write taps to `place` in the format that `suffix` names: .csv, .npy, .json, or .wav (64-bit float, at `rate`).
+
+    weights : (k,) or (height, width); a .csv has a row of taps a line, one-dimensional taps one a line.
+    Numbers are written so that they are read back bit for bit. Raises RequestError for another suffix.
+    """
+    if suffix not in EXPORTS:
+        raise RequestError(
+            f"expected taps in a file named {', '.join(EXPORTS)}, got {suffix or 'no suffix'!r}"
+        )
+    EXPORTS[suffix](weights, place, rate)
+
+
+def _csv(weights: Numbers, place: Path, _: float | None) -> None:
+    rows = weights[:, None] if weights.ndim == 1 else weights
+    text = "".join(",".join(map(repr, row)) + "\n" for row in rows.tolist())
+    place.write_text(text, encoding="ascii")
+
+
+def _npy(weights: Numbers, place: Path, _: float | None) -> None:
+    with place.open("wb") as file:
+        np.save(file, weights, allow_pickle=False)
+
+
+def _json(weights: Numbers, place: Path, rate: float | None) -> None:
+    place.write_text(json.dumps({"taps": weights.tolist(), "rate": rate}) + "\n", encoding="ascii")
+
+
+def _wav(weights: Numbers, place: Path, rate: float | None) -> None:
+    import soundfile
+
+    if weights.ndim != 1:
+        raise RequestError(
+            "taps of an image do not fit in a sound file", hint="export to .csv, .npy or .json"
+        )
+    if rate is None or rate != round(rate):
+        raise RequestError("a sound file needs a whole sampling rate", hint="give --rate 44100")
+    soundfile.write(str(place), weights, round(rate), format="WAV", subtype="DOUBLE")
+
+
+EXPORTS: dict[str, Callable[[Numbers, Path, float | None], Any]] = {
+    ".csv": _csv,
+    ".npy": _npy,
+    ".json": _json,
+    ".wav": _wav,
+}

@@ -17,11 +17,11 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convcli.core import fourier
+from convcli.core import fft
 from convcli.core.convolve import correlate_valid, direct, dot_products
-from convcli.core.fourier import overlap_save
+from convcli.core.convolve_2d import factor
+from convcli.core.fft import overlap_save
 from convcli.core.ops import Convolve
-from convcli.core.pictures import factor
 from convcli.core.polyphase import Turns, phased_product
 from convcli.errors import InputError
 from convcli.planning.describe import chain_facts, step_facts
@@ -426,7 +426,7 @@ def test_paths_agree(k: int, channels: int) -> None:
 def test_both_transforms_agree_with_scipy(  # noqa: PLR0917
     n: int, channels: int, k: int, dtype: type, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fourier, "MANY", many)
+    monkeypatch.setattr(fft, "MANY", many)
     rng = np.random.default_rng(k)
     x: Any = rng.normal(size=(n, channels)).astype(dtype)
     w = rng.normal(size=k)

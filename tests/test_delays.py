@@ -12,7 +12,7 @@ import soundfile
 
 from convcli import InputError, apply
 from convcli.cli import main
-from convcli.core.lags import LagSums, Meeting, best_lag, chance
+from convcli.core.correlate_lags import BlockPair, LagSums, chance_deviation, peak_and_rival
 from convcli.layers.weights import read_weights
 from convcli.learning import delays
 from convcli.learning.learn import Learned, Lesson, learn
@@ -69,7 +69,7 @@ def test_sums_are_those_of_the_definition(
     ends = [0, *cuts, shape[0]]
     for first, last in pairwise(ends):
         kept = max(0, first - limit[0])
-        sums.add(*Meeting(x[kept:last], y[kept:last], first - kept).spectra(limit))
+        sums.add(*BlockPair(x[kept:last], y[kept:last], first - kept).spectra(limit))
     for total, (a, b) in zip(sums.totals(), ((x, y), (x, x), (y, y)), strict=True):
         for place in np.ndindex(*total.shape):
             lag = [p - k for p, k in zip(place, limit, strict=True)]
@@ -84,7 +84,7 @@ def test_sums_are_those_of_the_definition(
 
 def test_the_rival_of_a_summit_stands_elsewhere() -> None:
     r = np.array([0.1, 0.5, 0.95, 1.0, 0.93, 0.2, -0.97, 0.1])
-    assert best_lag(r) == ((3,), (6,))
+    assert peak_and_rival(r) == ((3,), (6,))
 
 
 def test_chance_is_that_of_signals_with_nothing_in_common() -> None:
@@ -93,10 +93,10 @@ def test_chance_is_that_of_signals_with_nothing_in_common() -> None:
     for seed in range(40):
         x, y = (apply("box:9", noise(2000, 1, seed=s))[:, 0] for s in (2 * seed, 2 * seed + 1))
         sums = LagSums((50,))
-        sums.add(*Meeting(x, y, 0).spectra((50,)))
+        sums.add(*BlockPair(x, y, 0).spectra((50,)))
         c, a, b = sums.totals()
         found.append(float(c[50] / np.sqrt(a[50] * b[50])))
-        expected = chance(a / a[50], b / b[50], 2000)
+        expected = chance_deviation(a / a[50], b / b[50], 2000)
     assert np.std(found) == pytest.approx(expected, rel=0.4)
 
 

@@ -22,9 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from program import CONVCLI, SAMPLES, Done, Program, shell
 
-from convcli.core.correlation import Template
-from convcli.core.planes import Correlator
-from convcli.core.windows import window_moments
+from convcli.core.correlate_template import Template
+from convcli.core.fft import TileCorrelator
+from convcli.core.window_statistics import window_moments
 from convcli.detecting.detect import Places, Search
 from convcli.detecting.peaks import leave_room, local_maxima
 from convcli.detecting.templates import Pattern, fit
@@ -207,7 +207,7 @@ def test_a_correlator_goes_with_its_last_user() -> None:
     """Its spectra are large, and one is made for each picture: none may wait for the collector of cycles."""
     gc.disable()
     try:
-        correlator = Correlator([np.ones((3, 3))])
+        correlator = TileCorrelator([np.ones((3, 3))])
         correlator.sums([np.ones((20, 20))], [[(0, 0)]])
         gone = weakref.ref(correlator)
         del correlator

@@ -258,17 +258,6 @@ def by_windows(
     return y if bias is None else np.add(y, bias.astype(x.dtype), out=y)
 
 
-def windows_of(
-    x: Array, shape: tuple[int, ...], step: tuple[int, ...], dilation: tuple[int, ...]
-) -> Array:
-    """A view of the windows: (outputs..., in, k...)."""
-    axes = len(shape)
-    widths = tuple(1 + (k - 1) * d for k, d in zip(shape, dilation, strict=True))
-    windows: Any = np.lib.stride_tricks.sliding_window_view(x, widths, axis=tuple(range(axes)))
-    every = tuple(slice(None, None, s) for s in step)
-    return windows[(*every, slice(None), *(slice(None, None, d) for d in dilation))]  # type: ignore[no-any-return]
-
-
 def _part(number: int, size: int) -> slice:
     return slice(number * size, (number + 1) * size)
 

@@ -486,6 +486,7 @@ def test_open_output_of_full_devices() -> None:
 def test_full_standard_output() -> None:
     code = """
         from convcli.media.outputs import open_output
+        from convcli.signals import TABLE
         with open_output(None, medium=TABLE) as target:
             target.write(b"x" * 10)
     """

@@ -22,7 +22,6 @@ from convcli.core.correlate_lags import (
 from convcli.errors import InputError
 from convcli.facts.learning import DelayFacts
 from convcli.learning.windows import known_mean
-from convcli.units import sample_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,7 +134,7 @@ def delay_facts(signal: Signal, lag: tuple[int, ...], **measured: Any) -> DelayF
     if signal.medium.in_seconds and signal.rate is not None:
         seconds = lag[0] / signal.rate
     return DelayFacts(
-        input="", samples=lag, noun=sample_noun(signal), seconds=seconds, **measured
+        input="", samples=lag, noun=signal.medium.sample, seconds=seconds, **measured
     )
 
 

@@ -18,7 +18,7 @@ from convcli.layers.networks import Network
 from convcli.layers.written import written_layers
 from convcli.learning.dataset import ReceptiveField
 from convcli.planning.grammar import parse
-from convcli.planning.plan import DEFAULT_EDGE, Rules
+from convcli.planning.plan import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +106,7 @@ def network_for(text: str, task: Task, signal: Signal, channels: Channels) -> Tr
 
     Raises RequestError if the layers cannot be trained or do not fit the signal or the task.
     """
-    rules = Rules(edge=DEFAULT_EDGE[signal.medium], align=task.align)
+    rules = Rules(edge=signal.medium.edge, align=task.align)
     network = read_network(text, signal, channels, rules)
     if task.ahead:
         network.check_ahead()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.running.pieces import split
-from convcli.units import sample_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -138,7 +137,7 @@ def _kind(signal: Signal) -> str:
 def _size(signal: Signal) -> str:
     """Size in words, such as `12,000 samples` or, width first, `640 x 480 pixels`."""
     sides = [f"{n:,}" for n in reversed(signal.shape) if n is not None]
-    return f"{' x '.join(sides)} {sample_noun(signal)}s"
+    return f"{' x '.join(sides)} {signal.medium.sample}s"
 
 
 # ----------------------------------------------------------------------------------------- reading

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 WEAK = 0.3
 
 
-def warnings_of(
-    task: Task, facts: LearningFacts, noise: NoiseEstimate | None
-) -> Iterator[str]:
+def warnings_of(task: Task, facts: LearningFacts, noise: NoiseEstimate | None) -> Iterator[str]:
     """All warnings about a model."""
     for delay in facts.delays:
         yield from _delay_warnings(delay)
@@ -37,10 +35,7 @@ def warnings_of(
     yield from _useless(task, facts)
     training = facts.training
     if training is not None and training.restarts:
-        yield (
-            "training diverged and was begun again with a learning rate of "
-            f"{training.rate:g}"
-        )
+        yield (f"training diverged and was begun again with a learning rate of {training.rate:g}")
 
 
 def _useless(task: Task, facts: LearningFacts) -> Iterator[str]:
@@ -66,9 +61,7 @@ def _delay_warnings(delay: DelayFacts) -> Iterator[str]:
             f"{delay.input}: a delay of {_times(delay.rival)} is all but as likely as {lag}; "
             "--delay N says which it is"
         )
-    at_limit = [
-        abs(n) == most for n, most in zip(delay.samples, delay.limit, strict=False)
-    ]
+    at_limit = [abs(n) == most for n, most in zip(delay.samples, delay.limit, strict=False)]
     if any(at_limit):
         yield (
             f"{delay.input}: no delay above {_times(delay.limit)} was looked for, "

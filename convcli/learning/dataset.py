@@ -146,9 +146,7 @@ def load_signals(
     return signals
 
 
-def _read_groups(
-    reader: PairReader, workers: Workers, dtype: Any
-) -> list[tuple[Array, Array]]:
+def _read_groups(reader: PairReader, workers: Workers, dtype: Any) -> list[tuple[Array, Array]]:
     """Inputs and targets of each group, in arrays that may be written to."""
     if reader.length is not None:
         return _read_known_length(reader, reader.length, workers, dtype)

@@ -67,9 +67,7 @@ def measure_delay(reader: PairReader, channels: Channels, workers: Workers) -> D
     )
     blocks = correlation.overlapping_blocks(reader.blocks(workers))
     sums: dict[ChannelPair, LagSums] = {}
-    for pair, (size, spectra) in workers.map(
-        lambda job: (job[0], job[1].spectra(limit)), blocks
-    ):
+    for pair, (size, spectra) in workers.map(lambda job: (job[0], job[1].spectra(limit)), blocks):
         sums.setdefault(pair, LagSums(limit)).add(size, spectra)
     candidates = []
     for pair, each in sums.items():
@@ -133,9 +131,7 @@ def delay_facts(signal: Signal, lag: tuple[int, ...], **measured: Any) -> DelayF
     seconds = None
     if signal.medium.in_seconds and signal.rate is not None:
         seconds = lag[0] / signal.rate
-    return DelayFacts(
-        input="", samples=lag, noun=signal.medium.sample, seconds=seconds, **measured
-    )
+    return DelayFacts(input="", samples=lag, noun=signal.medium.sample, seconds=seconds, **measured)
 
 
 @dataclass

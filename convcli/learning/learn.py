@@ -9,7 +9,6 @@ from convcli.learning.least_squares import check_weights, fit_linear
 from convcli.learning.model_file import learned_model
 from convcli.learning.pairs import Channels, check_pairs
 from convcli.learning.perceptron import learn_perceptron
-from convcli.learning.task import Task
 from convcli.learning.train_network import train_network
 from convcli.learning.trainer import Callbacks, TrainingOptions
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.pairs import Pair
+    from convcli.learning.task import Task
     from convcli.signals import Array
 
 # The layers that ask for a dense layer, which is solved and not trained.

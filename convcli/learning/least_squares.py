@@ -96,9 +96,7 @@ def fit_linear(
     return _fit(task, dataset, equations, solution)
 
 
-def _accumulated(
-    task: Task, dataset: Dataset, on_samples: Callable[[int], None]
-) -> DatasetSums:
+def _accumulated(task: Task, dataset: Dataset, on_samples: Callable[[int], None]) -> DatasetSums:
     channels = dataset.channels
     means = ProvisionalMeans()
     weights = channels.weights(task.taps)
@@ -180,9 +178,7 @@ def _is_constant(train: Sums) -> bool:
 # ------------------------------------------------------------------------------------------- results
 
 
-def _fit(
-    task: Task, dataset: Dataset, equations: DatasetSums, solution: Solution
-) -> LinearFit:
+def _fit(task: Task, dataset: Dataset, equations: DatasetSums, solution: Solution) -> LinearFit:
     channels = dataset.channels
     train, held = equations.train, equations.held
     identity = identity_weights(task, channels)
@@ -228,9 +224,7 @@ def ridge_choice(task: Task, held_out: int) -> str:
     return "by cross-validation"
 
 
-def _with_noise(
-    facts: LearningFacts, noise: NoiseEstimate | None, signal: Signal
-) -> LearningFacts:
+def _with_noise(facts: LearningFacts, noise: NoiseEstimate | None, signal: Signal) -> LearningFacts:
     """Facts with the noise, in the units of the file."""
     scale = signal.full_scale if signal.medium.unit_scale else 1.0
     if scale != 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,8 @@ from convcli.layers.weights import encode_weights
 from convcli.learning.cautions import warnings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from convcli.facts.learning import LearningFacts
     from convcli.learning.noise import NoiseEstimate
     from convcli.learning.task import Task
@@ -40,9 +41,7 @@ class LearnedModel:
         """The bytes of the model file."""
         return encode_weights(self.tensors, self.metadata)
 
-    def with_metadata(
-        self, metadata: Mapping[str, str], facts: Mapping[str, Any]
-    ) -> LearnedModel:
+    def with_metadata(self, metadata: Mapping[str, str], facts: Mapping[str, Any]) -> LearnedModel:
         """The model with further metadata, and further entries in the JSON text `facts`."""
         numbers = json.loads(self.metadata["facts"]) | facts
         merged = {**self.metadata, **metadata, "facts": json.dumps(numbers)}

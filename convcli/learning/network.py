@@ -117,9 +117,7 @@ def network_for(text: str, task: Task, signal: Signal, channels: Channels) -> Tr
     return network
 
 
-def read_network(
-    text: str, signal: Signal, channels: Channels, rules: Rules
-) -> TrainableNetwork:
+def read_network(text: str, signal: Signal, channels: Channels, rules: Rules) -> TrainableNetwork:
     """The network that `text` says, for signals of one kind."""
     names = tuple(str(i + 1) for i in range(channels.inputs))
     inputs = replace(
@@ -158,9 +156,7 @@ def _receptive_field(net: Net, chain: Chain) -> ReceptiveField:
     )
 
 
-def _model_without_weights(
-    text: str, signal: Signal, rules: Rules
-) -> tuple[Model, Sequence[Call]]:
+def _model_without_weights(text: str, signal: Signal, rules: Rules) -> tuple[Model, Sequence[Call]]:
     """The network with weights of the right shapes, all 0. RequestError points at bad layers."""
     layers = written_layers(text, signal, rules)
     calls = [layer.call for layer in layers]

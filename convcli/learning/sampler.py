@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from convcli.layers.gradients import Worker
-    from convcli.learning.dataset import Flags, ReceptiveField, Sizes, TrainingSignal
+    from convcli.learning.dataset import ReceptiveField, Sizes, TrainingSignal
     from convcli.signals import Array
 
     # The sample that the first output of each window is aligned with: (count, axes).
@@ -108,9 +108,7 @@ class WindowSampler:
         """Number of training samples in the windows at `positions`."""
         return int(np.count_nonzero(self._masks[False][tuple(positions.T)]))
 
-    def load(
-        self, worker: Worker, positions: Positions, *, held_out: bool
-    ) -> tuple[Array, Array]:
+    def load(self, worker: Worker, positions: Positions, *, held_out: bool) -> tuple[Array, Array]:
         """Copy windows into the input of `worker`; returns their targets and their weights."""
         starts = positions - np.array(self.field.before)
         worker.x[...] = self._inputs[tuple(starts.T)]

@@ -111,9 +111,7 @@ def _scale(masked: Sequence[Masked], *, separate: bool) -> tuple[ChannelScale, F
     return ChannelScale(mean, unit), constant
 
 
-def _mean_of(
-    function: Callable[[Array], Array], masked: Sequence[Masked], count: int
-) -> Array:
+def _mean_of(function: Callable[[Array], Array], masked: Sequence[Masked], count: int) -> Array:
     """Mean of `function` over the training samples of each channel."""
     sums = [
         function(known).sum(axis=0) for values, mask in masked for known in chunks(values, mask)

@@ -23,7 +23,6 @@ from convcli.running.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.facts.learning import LearningFacts
     from convcli.learning.dataset import Dataset, ReceptiveField
     from convcli.learning.least_squares import LinearFit
     from convcli.learning.model_file import LearnedModel
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from convcli.learning.scaling import Scaling
     from convcli.learning.task import Task
     from convcli.learning.trainer import Callbacks, History, TrainingOptions
-    from convcli.signals import Array, Signal
+    from convcli.signals import Array
 
 # A linear layer with at most so many weights to one output is fitted for comparison.
 COMPARED = 1500
@@ -120,9 +119,7 @@ def _with_first_error(linear: LinearFit, name: str) -> LinearFit:
     return replace(linear, facts=replace(linear.facts, errors=errors))
 
 
-def _score(
-    trainer: Trainer, history: History, scaling: Scaling, linear: LinearFit
-) -> ErrorFacts:
+def _score(trainer: Trainer, history: History, scaling: Scaling, linear: LinearFit) -> ErrorFacts:
     """Root mean squared errors of the network in the units of the signal."""
     with Workers(trainer.threads) as workers:
         train, held = (
@@ -135,9 +132,7 @@ def _score(
     if linear.noise is not None:
         noise = linear.noise.level**2
     errors = [math.sqrt(max(0.0, error * power - noise)) for error in (train, held)]
-    return ErrorFacts(
-        name=NETWORK, train=errors[0], held=errors[1] if trainer.checked else None
-    )
+    return ErrorFacts(name=NETWORK, train=errors[0], held=errors[1] if trainer.checked else None)
 
 
 def _training_facts(options: TrainingOptions, history: History) -> TrainingFacts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,8 @@ from convcli.learning.sampler import WindowSampler
 from convcli.running.workers import Workers, cores
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from convcli.layers.nets import Net, Vector
     from convcli.learning.dataset import ReceptiveField, Sizes, TrainingSignal
     from convcli.learning.sampler import Positions
@@ -249,9 +250,7 @@ class Trainer:
             np.multiply(error, 2 / max(1.0, compared), out=worker.slopes)
             return loss, worker.backward()
 
-    def mean_squared_error(
-        self, parameters: Vector, workers: Workers, *, held_out: bool
-    ) -> float:
+    def mean_squared_error(self, parameters: Vector, workers: Workers, *, held_out: bool) -> float:
         """Mean squared error at the samples at which the model has outputs; NaN if there are none."""
         positions = self.sampler.in_order(held_out=held_out)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from convcli import __version__
 from convcli.cli import INTERRUPTED, say, tell
 from convcli.cli.batch import own_place, refuse_report
@@ -34,6 +32,8 @@ from convcli.facts import OutputFacts, RunFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import typer
 
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.task import Task
@@ -108,7 +108,7 @@ def _learned(
     """The model; None if Ctrl-C comes before there is one."""
     from convcli.learning.learn import DENSE
     from convcli.learning.learn import learn as learn_model
-    from convcli.learning.trainer import Callbacks
+    from convcli.learning.trainer import Callbacks, TrainingStoppedError
 
     progress = Progress(inputs.size, shown=not options.quiet)
     held.callback(progress.close)
@@ -117,9 +117,12 @@ def _learned(
     if options.layers is not None and options.layers.strip() != DENSE:
         progress.expect(training.epochs)
         callbacks = held.enter_context(_stopped_by_interrupt(progress))
-    return learn_model(
-        task, inputs.pairs, layers=options.layers, training=training, callbacks=callbacks
-    )
+    try:
+        return learn_model(
+            task, inputs.pairs, layers=options.layers, training=training, callbacks=callbacks
+        )
+    except TrainingStoppedError:
+        return None
 
 
 @contextmanager

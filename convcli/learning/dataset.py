@@ -141,8 +141,8 @@ def load_signals(
     for pair, lag in zip(dataset.pairs, dataset.lags, strict=True):
         shift = (lag[0] + task.ahead, *lag[1:])
         for x, y in _read_groups(PairReader(task, pair), workers, dtype):
-            for some in channels:
-                signals.append(_training_signal(task, x[..., some], y[..., some], field, shift))
+            parts = [(x[..., some], y[..., some]) for some in channels]
+            signals += [_training_signal(task, *part, field, shift) for part in parts]
     return signals
 
 

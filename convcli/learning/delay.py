@@ -204,7 +204,7 @@ class _BlockCorrelation:
         history.y = y[keep:]
 
     def _begin(self, x: Array, y: Array) -> _History:
-        levels = (0.0, 0.0)
+        levels: tuple[Any, Any] = (0.0, 0.0)
         if not self.differences:
             levels = (_level(x), _level(y))
         return _History(x[:0], y[:0], levels, (x[:0], y[:0]))

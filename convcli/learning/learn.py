@@ -31,13 +31,13 @@ def learn(
     layers: str | None = None,
     training: TrainingOptions | None = None,
     callbacks: Callbacks | None = None,
-) -> LearnedModel | None:
+) -> LearnedModel:
     """Learn what turns inputs into their targets with the least squared error.
 
     layers : None solves for one linear layer, DENSE for a dense layer; other layers are trained
-    Returns None if a callback stops the training before its first epoch has ended.
-    Raises RequestError if pairs, layers and task do not fit each other; InputError if the data are
-    too few, constant, too large, of different lengths, or have no delay that stands out.
+    Raises RequestError if pairs, layers and task do not fit each other or training diverges;
+    InputError if the data are too few, constant, too large, of different lengths, or have no delay
+    that stands out; TrainingStoppedError if a callback stops the training in its first epoch.
     """
     callbacks = callbacks or Callbacks()
     check_pairs(pairs, task.delay)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -139,7 +139,8 @@ def _free_weights(task: Task, channels: Channels) -> npt.NDArray[np.bool_]:
     """Weights that may differ from 0: of a blind filter, all but those of the sample itself."""
     free = np.ones((channels.inputs, *task.taps), bool)
     if task.blind:
-        free[(slice(None), *task.before)] = False
+        own_tap: Any = (slice(None), *task.before)
+        free[own_tap] = False
     return free.ravel()
 
 
@@ -255,7 +256,7 @@ def with_powers(
 def _without_noise(power: float, noise: NoiseEstimate | None) -> float:
     if noise is None:
         return power
-    return max(0.0, power**2 - noise.level**2) ** 0.5
+    return float(max(0.0, power**2 - noise.level**2) ** 0.5)
 
 
 def _layer(

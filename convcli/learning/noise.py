@@ -11,7 +11,7 @@ the mixture is the Wiener filter of the window.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -92,7 +92,7 @@ def _least_variances(covariance: Matrix, outputs: int, count: int) -> Matrix:
     return np.array(found)
 
 
-def white_noise_variance(eigenvalues: npt.NDArray[np.float64], count: int) -> float:
+def white_noise_variance(eigenvalues: npt.NDArray[np.floating[Any]], count: int) -> float:
     """Variance of white noise, from the ascending eigenvalues of the covariance of `count` windows.
 
     In m directions without signal, the sampled eigenvalues spread over (1 - sqrt(m / count))**2 to

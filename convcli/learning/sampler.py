@@ -102,7 +102,8 @@ class WindowSampler:
         grid = np.meshgrid(*axes, indexing="ij")
         positions: Positions = np.stack(grid, axis=-1).reshape(-1, len(axes))
         masks = self._masks[held_out][tuple(positions.T)]
-        return positions[masks.reshape(len(positions), -1).any(axis=1)]
+        kept: Positions = positions[masks.reshape(len(positions), -1).any(axis=1)]
+        return kept
 
     def count(self, positions: Positions) -> int:
         """Number of training samples in the windows at `positions`."""

@@ -17,7 +17,7 @@ from convcli.learning.model_file import learned_model
 from convcli.learning.network import network_for
 from convcli.learning.pairs import Channels
 from convcli.learning.scaling import scale_signals
-from convcli.learning.trainer import Trainer, diverged
+from convcli.learning.trainer import Trainer
 from convcli.running.workers import Workers
 
 if TYPE_CHECKING:
@@ -44,13 +44,14 @@ def train_network(
     layers: str,
     options: TrainingOptions,
     callbacks: Callbacks,
-) -> LearnedModel | None:
-    """The network of least squared error that training finds; None if it is stopped in the first epoch.
+) -> LearnedModel:
+    """The network of least squared error that training finds.
 
     The taps of the task are ignored: the layers have their own.
     Raises RequestError if the layers cannot be trained or do not fit the signals, or if training
     diverges; InputError if the data are too few, constant, or of different lengths; OutputError if
-    neither memory nor a temporary file has room for the samples.
+    neither memory nor a temporary file has room for the samples; TrainingStoppedError if a callback
+    stops the training in its first epoch.
     """
     signal = pairs[0].source.signal
     network = network_for(layers, task, signal, Channels.of(task, pairs[0]))
@@ -67,10 +68,6 @@ def train_network(
     trainer = Trainer(network.net, options, signals, network.field)
     signals.clear()
     history = trainer.train(callbacks)
-    if not history.best:
-        if history.interrupted:
-            return None
-        raise diverged(options.learning_rate)
     score = _score(trainer, history, scaling, linear)
     facts = replace(
         with_powers(linear.facts, powers, linear.noise, signal),
@@ -172,9 +169,9 @@ def _tensors(
     if scaling is not None:
         first_weight, _ = tensors[0]
         first_weight /= scaling.inputs.unit[0]
-        for each in tensors[-1]:
-            if each is not None:
-                each *= scaling.targets.unit[0]
+        for last in tensors[-1]:
+            if last is not None:
+                np.multiply(last, scaling.targets.unit[0], out=last)
     named: dict[str, Array] = {}
     for number, (weight, bias) in zip(network.numbers, tensors, strict=True):
         named[f"{number}.weight"] = weight.astype(np.float32)

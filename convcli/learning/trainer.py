@@ -82,6 +82,10 @@ class Callbacks:
     should_stop: Callable[[], bool] = lambda: False
 
 
+class TrainingStoppedError(Exception):
+    """A callback stopped the training before its first epoch had ended."""
+
+
 @dataclass
 class History:
     """What happened in training, and the best parameters.
@@ -153,7 +157,8 @@ class Trainer:
     def train(self, callbacks: Callbacks) -> History:
         """Run epochs until there are enough of them, nothing improves, or a callback says stop.
 
-        Raises RequestError if training diverges with every learning rate.
+        Raises RequestError if training diverges with every learning rate, TrainingStoppedError if
+        it is stopped in its first epoch.
         """
         random = np.random.default_rng(self.options.seed)
         parameters = self.net.started(random)
@@ -183,6 +188,10 @@ class Trainer:
                     break
                 if idle and idle % HALVED == 0:
                     adam.learning_rate /= 2
+        if not history.best:
+            if history.interrupted:
+                raise TrainingStoppedError
+            raise diverged(self.options.learning_rate)
         return history
 
     def _restart(self, history: History) -> Adam:

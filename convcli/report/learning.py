@@ -136,10 +136,7 @@ def sample_words(facts: LearningFacts) -> str:
 
 def delay_words(delay: DelayFacts) -> str:
     """A delay, such as `the target is 123 samples (5.58 ms) later than the input, correlation 0.97`."""
-    if len(delay.samples) == 2:
-        told = _displacement(delay)
-    else:
-        told = _lag_words(delay)
+    told = _displacement(delay) if len(delay.samples) == 2 else _lag_words(delay)
     if delay.correlation is None:
         return told
     return f"{told}, correlation {delay.correlation:.3g}"

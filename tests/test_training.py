@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
 
-README = (SAMPLES.parent / "README.md").read_text(encoding="utf-8")
+GUIDE = (SAMPLES.parent / "docs/how-to/learn.md").read_text(encoding="utf-8")
 
 
 def noise(*shape: int, seed: int = 0) -> Array:
@@ -436,11 +436,11 @@ def test_the_report_tells_how_it_was_trained(tmp_path: Path) -> None:
     )  # it is there already
 
 
-def test_the_network_in_readme_is_as_good_as_said(tmp_path: Path) -> None:
+def test_the_network_in_the_docs_is_as_good_as_said(tmp_path: Path) -> None:
     """Its last digits depend on the processor, and so it is not compared letter by letter."""
     found = re.search(
         r"^convcli (learn .*--layers .*)\n```\n\n```text\n(.*?)```",
-        README,
+        GUIDE,
         re.DOTALL | re.MULTILINE,
     )
     assert found is not None

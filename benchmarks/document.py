@@ -7,7 +7,6 @@ table of docs/explanation/speed.md instead.
 from __future__ import annotations
 
 import json
-import re
 import statistics
 import sys
 from pathlib import Path

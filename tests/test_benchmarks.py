@@ -45,7 +45,7 @@ def test_a_process_that_fails_or_hangs_does_not_count(tmp_path: Path) -> None:
     assert measured("import sys; sys.exit('it broke')", tmp_path).failure == "exit 1: it broke"
     given_up = measured("import time; time.sleep(60)", tmp_path, patience=0.3)
     assert given_up.failure == "given up after 0.3 s"
-    assert given_up.wall < 10
+    assert given_up.wall < 60
 
 
 def test_the_line_of_growth() -> None:

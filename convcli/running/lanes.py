@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.chain import Chain, Inputs, Job
-from convcli.core.extend import OUTSIDE, Edge, filler, inside
+from convcli.core.extend import OUTSIDE, filler, inside
 from convcli.running.stream import NEVER, Stream, numbers_of, undisturbed
-from convcli.signals import Groups
+from convcli.signals import Edge, Groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,7 +100,7 @@ class Lanes:
         return np.array([self.one.count(length) for length in lengths.tolist()], np.int64)[which]
 
     def _stands(self, k: Numbers) -> Numbers:
-        return self.chain.stands_at(0, k) + self.one.origin
+        return self.chain.aligned_input(0, k) + self.one.origin
 
     # --- the state of the signals ---
 

@@ -10,6 +10,7 @@ from convcli.errors import InputError
 from convcli.media.audio import wav
 from convcli.media.audio.details import AudioDetails, reading, temporary_file
 from convcli.media.audio.formats import FLOATS
+from convcli.media.audio.medium import AUDIO
 from convcli.media.audio.wav_reader import WavFile, WavStream
 from convcli.signals import Block, Signal
 
@@ -79,19 +80,12 @@ def _signal_of(details: AudioDetails) -> Signal:
         # Whole numbers end one step below 1: what is normalised to their largest is not clipped.
         full_scale -= 2.0 ** (1 - details.bits)
     return Signal(
-        medium="audio",
+        medium=AUDIO,
         shape=(details.frames,),
-        channels=channel_names(details.channels),
+        channels=AUDIO.names_of(details.channels),
         rate=float(details.rate),
         full_scale=full_scale,
     )
-
-
-def channel_names(count: int) -> tuple[str, ...]:
-    """`mono`, `left` and `right`, or numbers from 1."""
-    if count <= 2:
-        return ("mono",) if count == 1 else ("left", "right")
-    return tuple(str(number) for number in range(1, count + 1))
 
 
 def open_audio(

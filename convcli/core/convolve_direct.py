@@ -63,7 +63,7 @@ def _inputs_of_tap(
 
 
 def dot_products(x: Array, w: npt.NDArray[np.float64], step: int) -> Array:
-    """The valid correlation of (n, channels) along axis 0 by dot products, every `step`-th output."""
+    """Every `step`-th output of the valid correlation of (n, channels), by dot products."""
     channels = np.ascontiguousarray(x.T)
     w = w.astype(x.dtype)
     if len(channels) <= FEW_CHANNELS or channels.shape[1] > CHUNK:

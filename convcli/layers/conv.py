@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core import missing as gaps
-from convcli.core.extend import OUTSIDE, Edge, inside
+from convcli.core.extend import OUTSIDE, inside
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.layers.bands import Band
 
 if TYPE_CHECKING:
-    from convcli.signals import Array, Missing
+    from convcli.signals import Array, Edge, Missing
 
 # Samples gathered into windows at a time, to stay near the caches.
 GATHERED = 1 << 18

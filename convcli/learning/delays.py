@@ -65,11 +65,11 @@ class Delay:
 
 def limit_of(signal: Signal) -> Sizes:
     """The largest lag that is looked at, along each sample axis."""
-    if signal.medium == "image":
+    if signal.axes == 2:
         return (MOST_PIXELS,) * 2
     most = (
         MOST_ROWS
-        if signal.medium == "table"
+        if not signal.medium.in_seconds
         else min(MOST_SAMPLES, math.ceil(signal.rate or MOST_SAMPLES))
     )
     n = signal.shape[0]
@@ -87,7 +87,7 @@ def find_delay(
     """
     limit = limit_of(signal)
     # Sound and pictures are no larger than 1, and half the bytes are enough.
-    kind = np.float64 if signal.medium == "table" else np.float32
+    kind = np.float64 if signal.medium.separate_channels else np.float32
     meetings = _Meetings(limit, shared=shared, differences=differences, kind=kind)
     sums: dict[tuple[int, int], LagSums] = {}
     jobs = meetings.jobs(arrivals)

@@ -205,9 +205,9 @@ class Chain:
 
     def _first_input(self, x: Array) -> Array:
         """Return stored numbers as they are if the first operation takes them, else the samples."""
-        if self.ops and self.ops[0].takes_stored:
-            if x.dtype != np.uint8 or self._type_for_bytes == np.float32:
-                return x
+        exact = x.dtype != np.uint8 or self._type_for_bytes == np.float32
+        if exact and self.ops and self.ops[0].takes_stored:
+            return x
         return self.samples(x)
 
     def compute(
@@ -219,7 +219,9 @@ class Chain:
         ends : the length of the signal on each axis, None if it has not ended yet
         before : the values held from before `x`
         """
-        if any(stop <= start for start, stop in span):  # a picture narrower than a window, under `valid`
+        if any(
+            stop <= start for start, stop in span
+        ):  # a picture narrower than a window, under `valid`
             return self._no_outputs(x, span), {}
         continued = self.reads(span[0][1], span[0][1] + 1)
         x = self._first_input(x)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from convcli.signals import Edge
+
     Indices = npt.NDArray[np.int64]
     AnyArray = npt.NDArray[Any]
-
-Edge = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
 
 OUTSIDE = -1
 

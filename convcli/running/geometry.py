@@ -16,8 +16,8 @@ from convcli.core.extend import Extent
 
 if TYPE_CHECKING:
     from convcli.core.chain import Chain
-    from convcli.core.extend import Edge
     from convcli.core.reach import Index, Indices
+    from convcli.signals import Edge
 
 
 @dataclass(frozen=True, eq=False)

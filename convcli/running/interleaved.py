@@ -276,14 +276,12 @@ class _RaggedBuffer:
         self.values = values
 
     def make_room(self, signals: int, width: int = 0) -> None:
-        """Make room for so many signals, which grows by half at least, and for so many values of each."""
+        """Make room for so many signals and for so many values of each."""
         have, wide = self.values.shape[:2]
         if signals <= have and width <= wide:
             return
-        if signals > have:
-            signals = max(signals, have + have // 2)
-        else:
-            signals = have
+        # Room for signals grows by half at least.
+        signals = max(signals, have + have // 2) if signals > have else have
         larger = np.empty((signals, max(width, wide), *self.values.shape[2:]), self.values.dtype)
         larger[:have, :wide] = self.values
         self.values = larger

@@ -93,7 +93,9 @@ class Job:
         return SignalBlock(self.group, y, self.rows, self.span[0][0], counts)
 
     def _compute(self) -> Array:
-        y, self._held = self.chain.compute(self.inputs.joined(), self.span, self.ends, self.previous)
+        y, self._held = self.chain.compute(
+            self.inputs.joined(), self.span, self.ends, self.previous
+        )
         return y
 
     def _became_missing(self, y: Array) -> npt.NDArray[np.bool_] | None:

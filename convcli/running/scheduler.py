@@ -21,11 +21,10 @@ from convcli.signals import row_numbers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from convcli.core.extend import Edge
     from convcli.core.ops import Op
     from convcli.running.interleaved import InterleavedSignals
     from convcli.running.jobs import BatchOutputs, Job
-    from convcli.signals import AnyRows, Block, Signal
+    from convcli.signals import AnyRows, Block, Edge, Signal
 
     # Blocks in their order, each with the input rows of its samples.
     Arrivals = Iterable[tuple[Block, AnyRows]]
@@ -141,9 +140,9 @@ class Scheduler:
         stream = self._streams.get(group)
         if stream is None:
             geometry = Geometry(self.chains.of(group), self.edge, self.tail)
-            # The rows of a table leave as soon as they are known.
-            patient = self.chains.signal.medium != "table"
-            stream = self._streams[group] = Stream(group, geometry, patient=patient)
+            patient = not self.chains.signal.medium.prompt
+            stream = Stream(group, geometry, patient=patient)
+            self._streams[group] = stream
         return stream
 
 

@@ -767,7 +767,10 @@ def test_edge_affected_outputs_are_counted() -> None:
         for edge in EDGES[:-1]:
             _, _, tally = through(planned(text, x, edge=edge, align="center"), [x])
             assert tally.losses.edge_affected == count, (text, edge)
-        assert through(planned(text, x, edge="valid", align="center"), [x])[2].losses.edge_affected == 0
+        assert (
+            through(planned(text, x, edge="valid", align="center"), [x])[2].losses.edge_affected
+            == 0
+        )
 
 
 def test_missing_samples_are_counted() -> None:

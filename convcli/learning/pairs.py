@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import ConvcliError, InputError, RequestError
-from convcli.running.pieces import split
+from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -183,17 +183,17 @@ class PairReader:
     def _within_source(self, workers: Workers) -> Iterator[AlignedBlock]:
         source = self.pair.source
         inputs, targets = list(self.task.inputs), list(self.task.targets)
-        for block in workers.map(source.decode, source.chunks()):
-            for piece in split(block, range(len(block.x))):
+        for block in blocks_of(source, workers.map):
+            for group, x, _ in block.by_group():
                 if self.task.blind:
-                    x = _scaled(piece.x, source.signal)
-                    yield piece.group, x, x
+                    scaled = _scaled(x, source.signal)
+                    yield group, scaled, scaled
                 else:
-                    yield piece.group, piece.x[..., inputs], piece.x[..., targets]
+                    yield group, x[..., inputs], x[..., targets]
 
 
 def _scaled_blocks(source: Source[Any], workers: Workers) -> Iterator[Array]:
-    for block in workers.map(source.decode, source.chunks()):
+    for block in blocks_of(source, workers.map):
         yield _scaled(block.x, source.signal)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from convcli.core.chain import Chain
 from convcli.core.kernel import GradientPair, Kernel, PerChannel
-from convcli.core.ops import Convolve, EachChannel, Magnitude, Op, Pool
+from convcli.core.ops import Convolve, EachChannel, Magnitude, Op
 from convcli.core.whole import Normalize, Reduce
 from convcli.designs import find
 from convcli.errors import ConvcliError, RequestError, nearest
@@ -159,7 +159,7 @@ class Plan:
         first = -self.chain.needs(axis, 0, 1)[0][0]
         if first <= 0 or self.rules.edge not in ("reflect", "symmetric", "wrap"):
             return 0
-        stands = int(self.chain.stands_at(axis, np.zeros(1, np.int64))[0])
+        stands = int(self.chain.aligned_input(axis, np.zeros(1, np.int64))[0])
         return (
             None
             if self.rules.edge == "wrap"
@@ -414,9 +414,7 @@ class _Binder:
         return (op,)
 
     def _together(self, made: GradientPair | PerChannel) -> Op:
-        parts = tuple(
-            self._obeying(Convolve.by(self._laid_out(k), self.rules.align)) for k in made.kernels
-        )
+        parts = tuple(Convolve.by(self._laid_out(k), self.rules.align) for k in made.kernels)
         return (
             Magnitude(parts=parts) if isinstance(made, GradientPair) else EachChannel(parts=parts)
         )
@@ -447,25 +445,18 @@ class _Binder:
 
     def _ruled(self, op: Op) -> Op:
         """The operation under the rules of the run, and with colours weighted by alpha."""
-        if isinstance(op, Convolve):
-            op = self._obeying(op)
-        elif isinstance(op, Pool):
-            op = replace(op, missing=self.rules.missing)
+        op = op.with_rules(self.rules.missing, exact=self.signal.medium == "table")
         alpha = self.signal.alpha
-        if alpha is None:
+        if alpha is None or op.opacity is None:
             return op
         from convcli.core.alpha import WeightedByAlpha
-        from convcli.core.resample import Resample
 
-        if not isinstance(op, (Convolve, Magnitude, Resample)):
-            return op
-        edges_only = isinstance(op, Magnitude) or (isinstance(op, Convolve) and op.gaps == "empty")
         return WeightedByAlpha(
-            op=op, alpha=alpha, opaque=self.signal.full_scale, keeps_alpha=edges_only
+            op=op,
+            alpha=alpha,
+            opaque=self.signal.full_scale,
+            keeps_alpha=op.opacity == "kept",
         )
-
-    def _obeying(self, op: Convolve) -> Convolve:
-        return replace(op, missing=self.rules.missing, exact=self.signal.medium == "table")
 
 
 def signal_after(signal: Signal, ops: tuple[Op, ...], whole: Normalize | Reduce | None) -> Signal:
@@ -478,12 +469,10 @@ def signal_after(signal: Signal, ops: tuple[Op, ...], whole: Normalize | Reduce 
     )
     channels = signal.channels
     for op in ops:
-        if isinstance(op, EachChannel) and len(op.parts) != len(channels):
-            channels = (
-                ("left", "right")
-                if len(op.parts) == 2
-                else tuple(str(c + 1) for c in range(len(op.parts)))
-            )
+        count = op.output_channels(len(channels))
+        if count == len(channels):
+            continue
+        channels = ("left", "right") if count == 2 else tuple(str(c + 1) for c in range(count))
     along = chain.reach[0]
     rate = None if signal.rate is None else signal.rate * along.phases / along.step
     return replace(signal, shape=shape, channels=channels, rate=rate)

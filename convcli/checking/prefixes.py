@@ -11,7 +11,7 @@ from convcli.running.pieces import split
 from convcli.signals import Block, Groups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import BinaryIO
 
     from convcli.planning.plan import Plan
@@ -100,7 +100,7 @@ class StoredRows:
         return Prefix(np.clip(limits, 0, self.counts).astype(np.int64), self.count)
 
 
-@dataclass(frozen=True)
+@dataclass
 class PrefixSource:
     """A prefix as a Source, in the same blocks as the whole table."""
 
@@ -138,7 +138,7 @@ def choose_prefixes(stored: StoredRows, plan: Plan) -> Iterator[Prefix]:
 
     If there are groups, some of the prefixes hold as many rows of each group.
     """
-    lengths = range(1, stored.count)
+    lengths: Sequence[int] = range(1, stored.count)
     if stored.count > ALL_UP_TO:
         lengths = sorted(_telling_lengths(stored, plan))
     for length in lengths:

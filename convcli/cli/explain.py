@@ -67,18 +67,18 @@ class ExplainRules:
     """How the filter is applied."""
 
     edge: Annotated[options.EdgeRule, options.edge_option("zero; shrink with -c, as csv")] = None
-    align: Annotated[
-        options.Alignment, options.align_option("center; causal with -c, as csv")
-    ] = None
+    align: Annotated[options.Alignment, options.align_option("center; causal with -c, as csv")] = (
+        None
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainPage:
     """What is shown."""
 
-    matrix: Annotated[
-        bool, typer.Option("--matrix", help="Show the filter as a matrix too.")
-    ] = False
+    matrix: Annotated[bool, typer.Option("--matrix", help="Show the filter as a matrix too.")] = (
+        False
+    )
     limit: Annotated[
         int, typer.Option(min=0, metavar="N", help="Outputs shown of each step; 0 for all.")
     ] = 12
@@ -118,16 +118,15 @@ def explain(
     leaves them as they are. For two axes the rows are split by ; and shown as blocks.
     """
     from convcli.checking.explain import explain_filter
-    from convcli.media.tables.medium import TABLE
-    from convcli.signals import ARRAY
+    from convcli.signals import ARRAY, TABLE
 
-    filter = _filter_text(kernel.strip(), correlate=correlate)
+    text = _filter_text(kernel.strip(), correlate=correlate)
     if table.column is None:
         x, medium = _signal_numbers(signal), ARRAY
     else:
         x, medium = _table_column(signal, table.table_options()), TABLE
     facts = explain_filter(
-        filter, x, medium=medium, edge=rules.edge, align=rules.align, matrix=page.matrix
+        text, x, medium=medium, edge=rules.edge, align=rules.align, matrix=page.matrix
     )
     if page.format == "json":
         from convcli.report.as_json import json_text
@@ -159,9 +158,7 @@ def _signal_numbers(text: str) -> Any:
             text = _stdin().read().decode("utf-8")
         except UnicodeDecodeError:
             raise InputError("standard input: expected numbers as text") from None
-        error: ConvcliError = InputError(
-            "standard input: expected numbers", hint=_COLUMN_HINT
-        )
+        error: ConvcliError = InputError("standard input: expected numbers", hint=_COLUMN_HINT)
         return _parse_numbers(",".join(text.split()).strip(","), error)
     if text.startswith("@"):
         return _numbers_in_file(Path(text[1:]).expanduser())

@@ -168,17 +168,7 @@ def input_facts(
         [one for pair in opened for one in pair if one is not None],
         strict=True,
     )
-    return [
-        InputFacts(
-            path=given.name,
-            medium=own.medium,
-            shape=own.shape,
-            channels=own.channels,
-            rate=own.rate,
-        )
-        for given, source in both
-        for own in [source.signal]
-    ]
+    return [InputFacts.of(given.name, source.signal) for given, source in both]
 
 
 def size_of(opened: Sequence[tuple[Source[Any], Source[Any] | None]]) -> int | None:

@@ -21,8 +21,9 @@ from convcli.cli.options import examples, with_table
 from convcli.cli.progress import Progress
 from convcli.cli.training import Training, check_training, taught_by
 from convcli.errors import RequestError
-from convcli.facts import OutputFacts, RunFacts
-from convcli.report.words import plural, visible
+from convcli.facts import ModelFileFacts, RunFacts
+from convcli.report.words import visible
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -249,7 +250,7 @@ def learn(
         filter=f"model:{place}",
         align=lesson.align,
         inputs=tuple(inputs),
-        outputs=(OutputFacts(path=str(place), medium="model"),),
+        outputs=(ModelFileFacts(path=str(place)),),
         learned=facts,
         warnings=warnings,
         seconds=clock.perf_counter() - started,
@@ -257,7 +258,7 @@ def learn(
     if report is not None:
         write_report(with_steps(run, place) if taught.runs else run, report, atomic=atomic)
     if not quiet:
-        _tell(run, place)
+        _tell(run, place, default_align=signal.medium.align)
     return INTERRUPTED if taught.interrupted else 0
 
 
@@ -282,9 +283,8 @@ def _write(place: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str
         path.write_bytes(encoded)
 
 
-def _tell(run: RunFacts, place: Path) -> None:
+def _tell(run: RunFacts, place: Path, *, default_align: str) -> None:
     """The summary, the errors side by side, and the honest word."""
-    from convcli.planning.plan import DEFAULT_ALIGN
     from convcli.report.learning import (
         MOVED_COLUMNS,
         delay_words,
@@ -311,7 +311,7 @@ def _tell(run: RunFacts, place: Path) -> None:
     _say_table([error_columns(facts), *error_rows(facts)])
     if facts.moved:
         _say_table([MOVED_COLUMNS, *moved_rows(facts)])
-    if run.align != DEFAULT_ALIGN[run.inputs[0].medium]:
+    if run.align != default_align:
         tell(f"run it with --align {run.align}, as it was learned", kind="note")
     if facts.deficient:
         tell(

@@ -11,7 +11,7 @@ def write_result(text: str, place: Path | None = None) -> None:
     data = text.encode("utf-8", "surrogateescape")
     if place is not None:
         from convcli.media.outputs import open_output
-        from convcli.media.tables.medium import TABLE
+        from convcli.signals import TABLE
 
         with open_output(place, medium=TABLE) as file:
             if isinstance(file, Path):

@@ -15,8 +15,6 @@ from convcli import __version__
 from convcli.cli import INTERRUPTED, Stopped
 from convcli.errors import ConditionError, ConvcliError, InputError, RequestError
 from convcli.facts import InputFacts, LossFacts, OutputFacts, RunFacts
-from convcli.report.words import plural
-from convcli.units import sample_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -127,6 +125,7 @@ class Single:
         return replace(facts, warnings=warnings, seconds=time.perf_counter() - started)
 
     def _plans(self, opened: Opened) -> list[Plan]:
+        from convcli.checking.look_ahead import find_look_ahead
         from convcli.planning.plan import Rules, make_plan
 
         request: Any = self.request
@@ -140,10 +139,10 @@ class Single:
                 missing=request.missing,
             )
             plan = make_plan(self.calls, each.signal, rules)
-            ahead = looks_ahead(plan)
+            ahead = find_look_ahead(plan)
             if "lookahead" in request.fail_on and ahead:
                 raise ConditionError(
-                    f"{ahead[0]}, and --fail-on lookahead was asked for", hint=ahead[1]
+                    f"{ahead.text}, and --fail-on lookahead was asked for", hint=ahead.hint
                 )
             opened.check(plan)
             plans.append(plan)
@@ -200,14 +199,8 @@ class Single:
             edge=plan.rules.edge,
             align=plan.rules.align,
             missing=plan.rules.missing,
-            inputs=(
-                InputFacts(
-                    path=str(self.source or "-"), details=opened.details(), **_of_signal(signal)
-                ),
-            ),
-            outputs=(
-                OutputFacts(path=str(self.output or "-"), details=details, **_of_signal(result)),
-            ),
+            inputs=(InputFacts.of(str(self.source or "-"), signal, details=opened.details()),),
+            outputs=(OutputFacts.of(str(self.output or "-"), result, details=details),),
             losses=LossFacts() if written is None else losses_of(signal, written.tallies, details),
             warnings=(*opened.warnings, *(written.sink.warnings if written is not None else ())),
             **(self._designed(plan) if self.request.tells else {}),
@@ -247,15 +240,6 @@ class _Written:
     tallies: list[Tally]
 
 
-def _of_signal(signal: Signal) -> dict[str, Any]:
-    return {
-        "medium": signal.medium,
-        "shape": signal.shape,
-        "channels": signal.channels,
-        "rate": signal.rate,
-    }
-
-
 def losses_of(signal: Signal, tallies: list[Tally], written: Mapping[str, object]) -> LossFacts:
     """What was lost of a signal."""
     missing = sum(tally.missing for tally in tallies)
@@ -268,24 +252,6 @@ def losses_of(signal: Signal, tallies: list[Tally], written: Mapping[str, object
         became_missing=sum((tally.became_missing for tally in tallies), Counter()),
         edge_affected=sum(tally.edge_affected for tally in tallies),
     )
-
-
-def looks_ahead(plan: Plan) -> tuple[str, str] | None:
-    """How far, in words, and what to do about it; None where the plan reads nothing later than what it gives."""
-    noun = sample_noun(plan.signal)
-    if plan.look_ahead is None:
-        return (
-            "the filter looks over the whole signal",
-            "no setting makes a step causal that must see all of it first",
-        )
-    if plan.look_ahead > 0:
-        told = f"the filter looks {plural(plan.look_ahead, noun)} ahead"
-        return told, "--align causal makes every step read only what has been"
-    edge, far = plan.rules.edge, plan.edge_look_ahead
-    if far == 0:
-        return None
-    told = f"--edge {edge} reads {'the end' if far is None else f'up to {plural(far, noun)} ahead'} for the beginning"
-    return told, "--edge shrink, zero and edge read only what has been"
 
 
 def shown(source: Path | None) -> str:

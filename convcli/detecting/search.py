@@ -101,9 +101,7 @@ class SignalSearch:
             yield buffer.last_section()
 
 
-def _too_large(
-    template: PreparedTemplate, signal: Signal, shape: tuple[int, ...]
-) -> RequestError:
+def _too_large(template: PreparedTemplate, signal: Signal, shape: tuple[int, ...]) -> RequestError:
     return RequestError(
         f"the template {template.name}, {size_text(template.size, signal)}, "
         f"is larger than what is searched, {size_text(shape, signal)}"

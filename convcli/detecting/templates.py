@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlation import Template
+from convcli.core.correlate_template import Template
 from convcli.errors import InputError, RequestError
 from convcli.facts import InputFacts
 from convcli.running.arrays import apply

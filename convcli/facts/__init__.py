@@ -11,6 +11,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,11 +27,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputFacts:
-    """One input of a run.
+class FileFacts:
+    """A file that was read or written.
 
-    path : as the user wrote it, `-` for standard input
-    medium : what kind of signal it is; JSON holds its name
+    path : as the user wrote it, `-` for standard input or output
+    medium : what kind of signal it holds; JSON holds its name
     signal : a description (`2 channels, 44100 Hz, 16 bit`)
     shape : samples along each sample axis
     rate : samples per second; None for a signal that knows no time
@@ -38,12 +39,26 @@ class InputFacts:
     """
 
     path: str
-    medium: Medium
+    medium: Medium | str
     signal: str = ""
     shape: tuple[int | None, ...] = ()
     channels: tuple[str, ...] = ()
     rate: float | None = None
     details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFileFacts(FileFacts):
+    """A model file that was written."""
+
+    medium: str = "model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFacts(FileFacts):
+    """A signal that was read."""
+
+    medium: Medium
 
     @classmethod
     def of(
@@ -82,7 +97,7 @@ class InputFacts:
 
 
 class OutputFacts(InputFacts):
-    """One output of a run; it has the fields of `InputFacts`."""
+    """A signal that was written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +197,7 @@ class RunFacts:
     inputs: tuple[InputFacts, ...] = ()
     steps: tuple[StepFacts, ...] = ()
     chain: StepFacts | None = None
-    outputs: tuple[OutputFacts, ...] = ()
+    outputs: tuple[OutputFacts | ModelFileFacts, ...] = ()
     losses: LossFacts = field(default_factory=LossFacts)
     learned: LearningFacts | None = None
     causality: CausalityFacts | None = None
@@ -206,28 +221,21 @@ def to_plain(value: object) -> Any:
         return value
     if isinstance(value, Medium):
         return value.name
-    if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: to_plain(vars(value)[each.name]) for each in fields(value)}
     if isinstance(value, (str, bytes, os.PathLike)):
         return _as_text(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {each.name: vars(value)[each.name] for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(to_plain(key)): to_plain(entry) for key, entry in value.items()}
-    plain = _as_python(value)
-    if isinstance(plain, Iterable):
-        return [to_plain(entry) for entry in plain]
-    return _as_number(plain)
+    return _plain_number_or_list(value)
 
 
-def _as_python(value: Any) -> Any:
-    """Convert a scalar or array of an array library; other values are returned unchanged."""
-    try:
-        return value.tolist()
-    except AttributeError:
-        return value
-
-
-def _as_number(value: object) -> int | float | str | None:
-    """Keep a number, replace NaN and infinity by null, and anything else by its text."""
+def _plain_number_or_list(value: Any) -> Any:
+    """Convert a number or a collection, also of an array library; other objects become their text."""
+    with suppress(AttributeError):
+        value = value.tolist()
+    if isinstance(value, Iterable):
+        return [to_plain(entry) for entry in value]
     if isinstance(value, int):
         return value
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Facts of `--causal-check`: does an output change when later rows become known?"""
+"""Facts of `--causal-check`: which outputs change when later rows become known."""
 
 from __future__ import annotations
 

@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core import missing as gaps
-from convcli.core.extend import OUTSIDE, Edge, inside
+from convcli.core.extend import OUTSIDE, inside
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.layers.bands import Band
 
 if TYPE_CHECKING:
-    from convcli.signals import Array, Missing
+    from convcli.signals import Array, Edge, Missing
 
 # Samples gathered into windows at a time, to stay near the caches.
 GATHERED = 1 << 18
@@ -256,17 +256,6 @@ def by_windows(
                 *some.shape[:-1], band.outputs
             )
     return y if bias is None else np.add(y, bias.astype(x.dtype), out=y)
-
-
-def windows_of(
-    x: Array, shape: tuple[int, ...], step: tuple[int, ...], dilation: tuple[int, ...]
-) -> Array:
-    """A view of the windows: (outputs..., in, k...)."""
-    axes = len(shape)
-    widths = tuple(1 + (k - 1) * d for k, d in zip(shape, dilation, strict=True))
-    windows: Any = np.lib.stride_tricks.sliding_window_view(x, widths, axis=tuple(range(axes)))
-    every = tuple(slice(None, None, s) for s in step)
-    return windows[(*every, slice(None), *(slice(None, None, d) for d in dilation))]  # type: ignore[no-any-return]
 
 
 def _part(number: int, size: int) -> slice:

@@ -20,22 +20,8 @@ from convcli.units import UnitError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from convcli.core.extend import Edge
     from convcli.designs.registry import Parameter, Step
-    from convcli.signals import Align, Missing, Signal
-
-DEFAULT_EDGE: dict[str, Edge] = {
-    "audio": "zero",
-    "image": "edge",
-    "table": "shrink",
-    "array": "zero",
-}
-DEFAULT_ALIGN: dict[str, Align] = {
-    "audio": "center",
-    "image": "center",
-    "table": "causal",
-    "array": "center",
-}
+    from convcli.signals import Align, Edge, Missing, Signal
 
 # Steps that filter only in order to change the rate.
 ANTI_ALIASING = ("downsample", "resample")
@@ -67,13 +53,11 @@ class Rules:
         Where silence is the default outside, a FILTER with an anti-alias filter gets the nearest sample instead: at
         another rate a constant is that constant from the first sample to the last.
         """
-        default = DEFAULT_EDGE[signal.medium]
+        default = signal.medium.edge
         calls = parse(filter) if isinstance(filter, str) else filter
         if default == "zero" and any(call.name in ANTI_ALIASING for call in calls):
             default = "edge"
-        return cls(
-            edge=edge or default, align=align or DEFAULT_ALIGN[signal.medium], missing=missing
-        )
+        return cls(edge=edge or default, align=align or signal.medium.align, missing=missing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -425,7 +409,7 @@ class _Binder:
             return kernel
         if kernel.taps.ndim > self.signal.axes:
             raise RequestError(
-                f"taps of {kernel.taps.shape[0]} rows need an image; {self.signal.medium} has one sample axis",
+                f"taps of {kernel.taps.shape[0]} rows need an image; {self.signal.medium.name} has one sample axis",
                 hint="write the taps as one row: 1,2,1",
             )
         (centre,) = kernel.centre
@@ -445,7 +429,7 @@ class _Binder:
 
     def _ruled(self, op: Op) -> Op:
         """The operation under the rules of the run, and with colours weighted by alpha."""
-        op = op.with_rules(self.rules.missing, exact=self.signal.medium == "table")
+        op = op.with_rules(self.rules.missing, exact=self.signal.medium.exact)
         alpha = self.signal.alpha
         if alpha is None or op.opacity is None:
             return op

@@ -32,9 +32,8 @@ def _render_run(run: RunFacts) -> str:
 def _table_lines(table: ReportTable) -> list[str]:
     head = table.head or ("fact", "value")
     lines = [_row_line(head), _row_line(["---"] * len(head))]
-    for row in table.rows:
-        lines.append(_row_line([_escape_markup(cell) for cell in row]))
-    return lines
+    rows = [[_escape_markup(cell) for cell in row] for row in table.rows]
+    return lines + [_row_line(row) for row in rows]
 
 
 def _row_line(cells: Sequence[str]) -> str:

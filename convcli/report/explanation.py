@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from convcli.report.words import plural, visible
+from convcli.report.words import visible
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -135,7 +136,9 @@ def _sides(stage: StageFacts) -> str:
     """`1 before and 1 after`, for a plane `1 before and 1 after in rows and ... in columns`."""
     places = [""] if len(stage.stride) == 1 else [" in rows", " in columns"]
     sides = zip(stage.before, stage.after, places, strict=True)
-    return " and ".join(f"{before} before and {after} after{where}" for before, after, where in sides)
+    return " and ".join(
+        f"{before} before and {after} after{where}" for before, after, where in sides
+    )
 
 
 def _has_missing(one: SumFacts) -> bool:

@@ -8,18 +8,21 @@ from convcli.report.words import (
     STEP_COLUMNS,
     loss_texts,
     number,
-    plural,
     reach_text,
     run_rows,
     signal_text,
     step_row,
     visible,
 )
+from convcli.units import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Group
 
-    from convcli.facts import InputFacts, RunFacts, StepFacts
+    from convcli.facts import FileFacts, RunFacts, StepFacts
+    from convcli.facts.detection import DetectionFacts
 
 # Up to this many columns or files are named; of more, the number is told.
 MOST_COLUMNS = 4
@@ -40,7 +43,7 @@ def summary(run: RunFacts) -> str:
     return "; ".join([f"{paths}: {told}", *loss_texts(run.losses)])
 
 
-def _paths(sides: tuple[InputFacts, ...]) -> str:
+def _paths(sides: Sequence[FileFacts]) -> str:
     return ", ".join(visible(side.path) for side in sides)
 
 
@@ -71,7 +74,7 @@ def _size_texts(run: RunFacts) -> list[str]:
     if not run.inputs:
         return []
     before = run.inputs[0]
-    after: InputFacts = run.outputs[0] if run.outputs else before
+    after: FileFacts = run.outputs[0] if run.outputs else before
     if before.medium.in_seconds:
         if before.rate is None:
             return []
@@ -87,7 +90,7 @@ def _change_text(before: str, after: str) -> str:
     return before if after in ("", before) else f"{before} -> {after}"
 
 
-def _shape_text(side: InputFacts) -> str:
+def _shape_text(side: FileFacts) -> str:
     """`1,461` rows, and the width of a picture before its height, as people say it."""
     known = [n for n in side.shape if n is not None]
     if len(side.shape) == 1:
@@ -101,20 +104,17 @@ def _duration_text(run: RunFacts) -> str:
     return "" if seconds is None else f"{seconds:.3g} s "
 
 
-def detection_summary(run: RunFacts) -> str:
+def detection_summary(run: RunFacts, found: DetectionFacts) -> str:
     """`hello.wav in talk.wav: 3 places, best 1, 14.1 s in 0.2 s`."""
-    assert run.detection is not None  # noqa: S101 -- what the caller has seen
-    hits = run.detection.hits
-    templates = ", ".join(template.path for template in run.detection.templates)
+    templates = ", ".join(template.path for template in found.templates)
     names = list(dict.fromkeys(one.label for one in run.inputs))
     if len(names) > MOST_FILES:
         names = [f"{len(names)} files"]
     searched = f"{visible(templates)} in {visible(', '.join(names))}"
-    texts = [plural(len(hits), "place"), f"best {hits[0]['score']:.3g}"]
+    places = f"{plural(len(found.hits), 'place')}, best {found.best_score:.3g}"
     seconds = [one.seconds for one in run.inputs if one.seconds is not None]
     duration = f"{sum(seconds):.3g} s " if seconds else ""
-    texts.append(f"{duration}in {run.seconds:.2g} s")
-    return f"{searched}: {', '.join(texts)}"
+    return f"{searched}: {places}, {duration}in {run.seconds:.2g} s"
 
 
 def details(run: RunFacts) -> Group:

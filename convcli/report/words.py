@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from convcli.units import plural
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from convcli.facts import InputFacts, LossFacts, ReachFacts, RunFacts, StepFacts
+    from convcli.facts import FileFacts, LossFacts, ReachFacts, RunFacts, StepFacts
     from convcli.facts.causality import CausalityFacts, ColumnVerdict
     from convcli.facts.detection import DetectionFacts
 
@@ -47,11 +49,6 @@ def number(value: float | None) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.6g}"
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 sample`, `3 samples`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 # ------------------------------------------------------------------------------------------ a step
@@ -97,8 +94,8 @@ def run_rows(run: RunFacts) -> Iterator[tuple[str, str]]:
         yield "input", signal_text(one)
     if run.detection is not None:
         yield from _detection_rows(run.detection)
-    for one in run.outputs:
-        yield "output", signal_text(one)
+    for written in run.outputs:
+        yield "output", signal_text(written)
     rules = {"edge": run.edge, "align": run.align, "missing": run.missing}
     yield from ((name, visible(text)) for name, text in rules.items() if text)
     if run.chain is not None:
@@ -120,7 +117,7 @@ def run_title(run: RunFacts) -> str:
     return ", ".join(visible(one.path) for one in run.inputs) or "convcli"
 
 
-def signal_text(facts: InputFacts) -> str:
+def signal_text(facts: FileFacts) -> str:
     """`talk.wav: 1 channel, 22050 Hz, 12.3 s`, as the medium describes it."""
     if not facts.signal:
         return visible(facts.path)

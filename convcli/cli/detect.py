@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class SearchOptions:
     """What is searched for, and which hits count."""
 
-    template: Annotated[
+    more_templates: Annotated[
         Optional[list[Path]],  # noqa: UP045 -- Typer reads it at run time
         typer.Option(
             "-t",
@@ -170,7 +170,7 @@ def detect(
     from convcli.report.terminal import detection_summary
 
     started = time.perf_counter()
-    templates = _paths([template, *(search.template or [])])
+    templates = _paths([template, *(search.more_templates or [])])
     sources = _paths(inputs or [Path("-")])
     _refuse_second_stdin([*sources, *templates])
     search.check()

@@ -17,8 +17,8 @@ from convcli.core.convolve import EXACT_TAPS
 from convcli.errors import ConvcliError
 from convcli.facts.causality import CausalityFacts, ColumnVerdict
 from convcli.planning.describe import weights_of
-from convcli.running.run import Tally, run
-from convcli.running.stream import numbers_of
+from convcli.running.run import RunCounts, run
+from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def check_causality(
     group_name: Callable[[bytes], str],
     threads: int | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> tuple[CausalityFacts, Tally]:
+) -> tuple[CausalityFacts, RunCounts]:
     """Filter the whole of `source` and prefixes of it by `plan`, and compare every output.
 
     source : has one sample axis; it is read once, so a pipe will do
@@ -55,7 +55,7 @@ def check_causality(
     runs = len(prefixes) + 1
     progress(0, runs)
     outputs = WholeOutputs(stored.count, len(plan.result.channels), scratch)
-    tally = run(plan, PrefixSource(plan.signal, stored, stored.whole), outputs, threads=threads)
+    counts = run(plan, PrefixSource(plan.signal, stored, stored.whole), outputs, threads=threads)
     progress(1, runs)
     comparison = Comparison(plan, stored, outputs, scratch, group_name)
     for number, prefix in enumerate(prefixes, 2):
@@ -63,7 +63,7 @@ def check_causality(
         progress(number, runs)
     columns = tuple(comparison.verdicts.values())
     facts = CausalityFacts(prefixes=len(prefixes), exact=comparison.exact, columns=columns)
-    return facts, tally
+    return facts, counts
 
 
 def _array_in_file(scratch: Callable[[], BinaryIO], dtype: Any, n: int) -> Any:
@@ -86,7 +86,7 @@ class WholeOutputs:
 
     def encode(self, y: Array, rows: AnyRows) -> tuple[Array, Rows]:
         """Return the outputs and the numbers of their rows."""
-        return y, numbers_of(rows)
+        return y, row_numbers(rows)
 
     def write(self, encoded: tuple[Array, Rows]) -> None:
         """Store the outputs."""
@@ -236,7 +236,7 @@ class _PrefixOutputs:
 
     def encode(self, y: Array, rows: AnyRows) -> tuple[Array, Rows]:
         """Return the outputs and the numbers of their rows."""
-        return y, numbers_of(rows)
+        return y, row_numbers(rows)
 
     def write(self, encoded: tuple[Array, Rows]) -> None:
         """Compare the outputs."""

@@ -18,8 +18,8 @@ from convcli.core.extend import OUTSIDE, filler, inside
 from convcli.core.ops import Convolve
 from convcli.errors import RequestError
 from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
-from convcli.planning.plan import Rules, make_plan, valid_count
-from convcli.signals import ARRAY, Signal
+from convcli.planning.plan import Rules, make_plan
+from convcli.signals import ARRAY, Signal, blocks_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -70,7 +70,7 @@ def explain_filter(
 
 def first_channel(source: Source[Any]) -> Array:
     """Read the first channel of a source, (n,), NaN where a sample is missing."""
-    blocks = [source.decode(raw).x[:, 0] for raw in source.chunks()]
+    blocks = [block.x[:, 0] for block in blocks_of(source)]
     return np.concatenate(blocks) if blocks else np.empty(0)
 
 
@@ -113,7 +113,7 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     valid = plan.rules.edge == "valid"
     counts = [chain.count(axis, n) for axis, n in enumerate(x.shape)]
     if valid:
-        counts = [valid_count(chain, axis, n) for axis, n in enumerate(x.shape)]
+        counts = [chain.valid_count(axis, n) for axis, n in enumerate(x.shape)]
     if min(counts) == 0:
         return ()
     # spans[axis][k] is what operation k reads along an axis, spans[axis][k + 1] what it returns.

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.running.pieces import split
-from convcli.signals import Block, Groups
+from convcli.signals import Block, Groups, blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -52,8 +51,8 @@ class StoredRows:
         self.block_ends: list[int] = []
         self.rows: Any = np.empty(0, self._dtype)
         with scratch() as file:
-            for raw in source.chunks():
-                rows = self._numbered(source.decode(raw))
+            for block in blocks_of(source):
+                rows = self._numbered(block)
                 file.write(rows.tobytes())
                 self.block_ends.append(self.count + len(rows))
             file.flush()
@@ -67,14 +66,14 @@ class StoredRows:
         self.grouped = block.groups is not None
         rows = np.zeros(len(block.x), self._dtype)
         rows["x"] = block.x
-        for piece in split(block, range(len(rows))):
-            group = self._group_numbers.setdefault(piece.group, len(self._group_numbers))
+        for name, _, places in block.by_group():
+            group = self._group_numbers.setdefault(name, len(self._group_numbers))
             if group == len(self._group_counts):
                 self._group_counts.append(0)
             earlier = self._group_counts[group]
-            rows["group"][piece.rows] = group
-            rows["rank"][piece.rows] = earlier + np.arange(len(piece.rows))
-            self._group_counts[group] += len(piece.rows)
+            rows["group"][places] = group
+            rows["rank"][places] = earlier + np.arange(len(places))
+            self._group_counts[group] += len(places)
         return rows
 
     @property

@@ -9,7 +9,7 @@ from convcli.cli import INTERRUPTED, Stopped, say, tell
 from convcli.cli.batch import Batch, conditions
 from convcli.cli.progress import Progress
 from convcli.cli.results import write_result
-from convcli.cli.single import Single, losses_of
+from convcli.cli.single import Single
 from convcli.errors import ConditionError, RequestError
 from convcli.report.as_csv import verdicts_csv
 from convcli.report.words import causality_text, change_text, visible
@@ -36,7 +36,7 @@ class SingleCheck(Single):
         from convcli.media.tables.delimited import group_name
 
         (plan,), (source,) = plans, opened.sources
-        causality, tally = check_causality(
+        causality, counts = check_causality(
             plan,
             source,
             lambda: scratch()[0],
@@ -50,9 +50,9 @@ class SingleCheck(Single):
         warning = hidden_look_ahead(plan, causality)
         return replace(
             facts,
-            inputs=(replace(facts.inputs[0], shape=(tally.read,)),),
+            inputs=(replace(facts.inputs[0], shape=(counts.read,)),),
             outputs=(),
-            losses=losses_of(plan.signal, [tally], {}),
+            losses=counts.losses,
             causality=causality,
             warnings=(*facts.warnings, *([warning] if warning else [])),
         )

@@ -15,8 +15,8 @@ import numpy as np
 from convcli.detecting.peaks import local_maxima
 from convcli.detecting.templates import size_text
 from convcli.errors import RequestError
-from convcli.running.pieces import split
 from convcli.running.workers import Workers
+from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -73,8 +73,7 @@ class SignalSearch:
                     raise _too_large(template, signal, tuple(n or 0 for n in signal.shape))
         score = partial(_score_section, self.templates, self.threshold)
         with Workers(self.threads) as workers:
-            blocks = workers.map(source.decode, source.chunks())
-            sections = self._sections(blocks, signal)
+            sections = self._sections(blocks_of(source, workers.map), signal)
             for candidates in workers.map(score, sections):
                 yield from candidates
 
@@ -84,15 +83,14 @@ class SignalSearch:
         buffers: dict[bytes, _SectionBuffer] = {}
         self.read = 0
         for block in blocks:
-            rows = range(self.read, self.read + len(block.x))
-            for piece in split(block, rows):
-                if piece.group not in buffers:
-                    buffers[piece.group] = _SectionBuffer(piece.group, longest_template, hop)
-                piece_rows = None if block.groups is None else piece.rows
-                for section in buffers[piece.group].push(piece.x, piece_rows):
+            for group, x, places in block.by_group():
+                if group not in buffers:
+                    buffers[group] = _SectionBuffer(group, longest_template, hop)
+                rows = None if block.groups is None else self.read + np.asarray(places)
+                for section in buffers[group].push(x, rows):
                     settled = min(buffer.oldest_row for buffer in buffers.values())
                     yield replace(section, settled=settled)
-            self.read = rows.stop
+            self.read += len(block.x)
         longest_signal = max((buffer.received for buffer in buffers.values()), default=0)
         for template in self.templates:
             if template.size[0] > longest_signal:

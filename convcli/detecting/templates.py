@@ -11,6 +11,7 @@ from convcli.core.correlate_template import Template
 from convcli.errors import InputError, RequestError
 from convcli.facts import InputFacts
 from convcli.running.arrays import apply
+from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
     from convcli.signals import Array, Signal, Source
@@ -41,10 +42,9 @@ def load_template(name: str, source: Source[Any]) -> LoadedTemplate:
     """Read all samples of `source`. InputError if there are none, or too many."""
     blocks = []
     count = 0
-    for raw in source.chunks():
-        block = source.decode(raw).x
-        blocks.append(block)
-        count += block.size
+    for block in blocks_of(source):
+        blocks.append(block.x)
+        count += block.x.size
         if count > LONGEST:
             raise InputError(
                 f"{name}: a template holds at most {LONGEST:,} numbers, this one more",

@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 @with_table(columns="every one that begins with a number")
 @with_fields(LearnOptions)
 def learn(options: LearnOptions) -> int:
-    """Learn a filter from examples: the taps with the least squared error, as a model file for `model:`.
+    """Learn a filter from examples: the taps with the least squared error, as a file for `model:`.
 
-    From a noisy and a clean recording (or picture) it learns to clean; from the past of a table to predict; with
-    --blind to remove noise that is independent from sample to sample. The last part of the data is held out, and the
-    error there is told beside that of doing nothing. With --layers a network is trained instead of one layer solved;
-    Ctrl-C writes the best of it so far.
+    From a noisy and a clean recording (or picture) it learns to clean; from the past of a table, to
+    predict; with --blind, to remove noise that is independent from sample to sample. The last part
+    of the data is held out, and the error there is shown beside the error of doing nothing. With
+    --layers, a network is trained instead; Ctrl-C stops the training and writes the best so far.
     """
     started = clock.perf_counter()
     place = _checked_output(options)
@@ -75,7 +75,7 @@ def learn(options: LearnOptions) -> int:
 
 
 def _checked_output(options: LearnOptions) -> Path:
-    """The path of the model file. Raises ConvcliError for every refusal that is known before the work."""
+    """The path of the model file, if it and the report can be written without doing harm."""
     output = options.output
     if output is None or output.suffix.lower() != ".safetensors":
         came = "nothing" if output is None else str(output)
@@ -236,10 +236,13 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "convcli learn noisy.wav clean.wav --taps 129 -o denoise.safetensors",
             "convcli audio model:denoise.safetensors other.wav -o cleaned.wav",
-            "convcli learn prices.csv -c Open,Close --target Close --ahead 1 --taps 20 -o next.safetensors",
-            "convcli learn noisy.wav clean.wav --layers 'conv:8,9 | leaky_relu:0.1 | conv:1,9' -o net.safetensors",
+            "convcli learn prices.csv -c Open,Close --target Close --ahead 1 --taps 20 "
+            "-o next.safetensors",
+            "convcli learn noisy.wav clean.wav --layers 'conv:8,9 | leaky_relu:0.1 | conv:1,9' "
+            "-o net.safetensors",
             "convcli learn --blind scan.png --taps 9x9 -o scan.safetensors",
             "convcli learn --blind noisy.wav --noise auto -o blind.safetensors",
-            "convcli learn microphone.wav loudspeaker.wav --delay auto -o inverse.safetensors --report learned.html",
+            "convcli learn microphone.wav loudspeaker.wav --delay auto -o inverse.safetensors "
+            "--report learned.html",
         ),
     )(learn)

@@ -1,4 +1,4 @@
-"""The files that `convcli learn` reads: inputs with their targets, from files, two folders, or pipes."""
+"""The files that `convcli learn` reads: inputs and targets, from files, folders or pipes."""
 
 from __future__ import annotations
 

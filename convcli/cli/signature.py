@@ -15,9 +15,9 @@ Options = TypeVar("Options")
 def with_fields(
     options: type[Options],
 ) -> Callable[[Callable[[Options], int]], Callable[..., int]]:
-    """Turn `command(options)` into a function with one keyword for each field of the dataclass `options`.
+    """Turn `command(options)` into a function with a keyword for each field of a dataclass.
 
-    Typer reads the annotations of the fields as it reads those of parameters. A field of the type
+    Typer then reads the annotations of the fields as those of parameters. A field of the type
     TableOptions is left to `with_table`.
     """
     annotations = get_type_hints(options, localns={"TableOptions": object}, include_extras=True)

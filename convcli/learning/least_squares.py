@@ -174,7 +174,7 @@ def _is_constant(train: Sums) -> bool:
     return bool((deviation <= ROUNDING * power).all())
 
 
-# ------------------------------------------------------------------------------------------- results
+# ------------------------------------------------------------------------------------------ results
 
 
 def _fit(task: Task, dataset: Dataset, sums: DatasetSums, solution: Solution) -> LinearFit:

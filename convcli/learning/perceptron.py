@@ -54,9 +54,9 @@ TASK = "stretches of"
 
 
 def learn_perceptron(task: Task, pairs: Sequence[Pair]) -> LearnedModel:
-    """The dense layer of least squared error on tiles of `task.taps` samples, beside a filter of as many taps.
+    """The dense layer of least squared error on tiles of `task.taps` samples, beside a filter.
 
-    Raises RequestError for a prediction and for tiles that are too large, InputError for too few tiles.
+    Raises RequestError for a prediction or tiles that are too large, InputError for too few tiles.
     """
     if task.ahead:
         raise RequestError(
@@ -186,7 +186,7 @@ def _tile_sums(
 
 
 def _tiles(a: npt.NDArray[Any], taps: Sizes) -> Any:
-    """Cut an array (samples..., channels) into tiles, without the rest: (tiles, taps..., channels)."""
+    """The whole tiles of an array (samples..., channels): (tiles, taps..., channels)."""
     axes = len(taps)
     counts = [n // k for n, k in zip(a.shape, taps, strict=False)]
     whole = tuple(slice(m * k) for m, k in zip(counts, taps, strict=True))

@@ -116,7 +116,7 @@ class WindowSampler:
 
 
 def _margins(reads: Sizes, stride: Sizes, before: Sizes) -> Sizes:
-    """Samples around each signal, within which windows stay that begin before it or end after it."""
+    """Samples to leave around each signal, so that no window reaches beyond them."""
     sides = zip(reads, stride, before, strict=True)
     return tuple(max(read, step) + abs(earlier) for read, step, earlier in sides)
 

@@ -1,6 +1,6 @@
-"""The one noun: what is known of a signal before its samples, and how samples come and go.
+"""Signals: what is known of one before its samples, and the interfaces by which samples come and go.
 
-Sample axes first, channels last, for every medium: audio `(time, channel)`, table `(row, column)`,
+Sample axes come first and channels last in every medium: audio `(time, channel)`, table `(row, column)`,
 image `(row, column, channel)`. A stream always runs along axis 0. A missing sample is NaN.
 """
 
@@ -11,30 +11,132 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
     import numpy.typing as npt
+
+    Apply = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
     Array = npt.NDArray[np.floating[Any]]
     Rows = npt.NDArray[np.int64]
     AnyRows = Rows | range
 
-Medium = Literal["audio", "table", "image", "array"]
+Edge = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
 Align = Literal["center", "causal"]
 Missing = Literal["keep", "fill", "propagate", "error"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Medium:
+    """A kind of signal, such as sound or tables: its defaults, its words and what sets it apart.
+
+    Sound and pictures have theirs in `media/*/medium.py`; `ARRAY` and `TABLE`, of data in memory, are below.
+
+    Defaults
+    --------
+    edge, align : edge rule and alignment where the user asks for none
+    taps : how many taps are learned by default, as written on the command line
+
+    Words
+    -----
+    name : in reports and model files
+    sample, channel : what one sample and one channel are called
+    thing, things : what a signal and several signals are called
+    length_help, frequency_help : how lengths and frequencies are written for a signal without a rate
+    length_units : units of length besides those of time
+    model_units : the range of the values that a model file works on
+    channel_names : usual names of the channels, one tuple for each number of channels
+    channels_hint, one_channel_hint : options that choose other channels, or a single one
+
+    Properties
+    ----------
+    in_seconds : positions and lengths are told in seconds
+    resamples : the sampling rate can be converted to any other
+    unit_scale : values are divided by the full scale before a model sees them
+    separate_channels : channels are unrelated quantities, each with a unit and a range of its own
+    binary : files are bytes that a terminal cannot show
+    exact : sums must not depend on where blocks begin, and sums of whole numbers are rounded once
+    carries_cells : each sample belongs to a row with further cells, so there is at most one output per input
+    prompt : each output is written as soon as it is known, instead of waiting for a full block
+    """
+
+    name: str
+    edge: Edge
+    align: Align
+    taps: str
+    sample: str
+    channel: str
+    thing: str
+    things: str
+    length_help: str
+    frequency_help: str = "in cycles per sample, 0 to 0.5"
+    length_units: tuple[str, ...] = ()
+    model_units: str = "as they are"
+    channel_names: tuple[tuple[str, ...], ...] = ()
+    channels_hint: str | None = None
+    one_channel_hint: str | None = None
+    in_seconds: bool = False
+    resamples: bool = False
+    unit_scale: bool = False
+    separate_channels: bool = False
+    binary: bool = True
+    exact: bool = False
+    carries_cells: bool = False
+    prompt: bool = False
+
+    def names_of(self, count: int) -> tuple[str, ...]:
+        """The usual names of `count` channels, or 1, 2, 3, ... where there are none."""
+        for names in self.channel_names:
+            if len(names) == count:
+                return names
+        return tuple(str(channel + 1) for channel in range(count))
+
+
+ARRAY = Medium(
+    name="array",
+    edge="zero",
+    align="center",
+    taps="64",
+    sample="sample",
+    channel="channel",
+    thing="an array",
+    things="arrays",
+    length_help="a number of samples (20); durations need a rate",
+    length_units=("px",),
+    resamples=True,
+)
+
+TABLE = Medium(
+    name="table",
+    edge="shrink",
+    align="causal",
+    taps="20",
+    sample="row",
+    channel="column",
+    thing="a table",
+    things="tables",
+    length_help="a number of rows (20); durations need --time COLUMN",
+    frequency_help="in cycles per row, 0 to 0.5 (Hz needs --time COLUMN)",
+    channels_hint="-c A,B,C names the columns, in the order in which it was trained",
+    separate_channels=True,
+    binary=False,
+    exact=True,
+    carries_cells=True,
+    prompt=True,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Signal:
     """A signal without its samples.
 
-    shape : samples along each sample axis, `(n,)` or `(rows, columns)`; None where a stream has not said yet
+    shape : samples along each sample axis, `(n,)` or `(rows, columns)`; None for a length that is not known yet
     channels : a name per channel (`left`, `Close`, `R`)
-    rate : samples per second along axis 0; None where the signal knows no time
-    cycle : the seconds in which a bare frequency is counted (1 = Hz; 86400 = cycles per day)
-    alpha : index of the channel that weights the others, or None
-    full_scale : the value that stands for the loudest, brightest or wholly opaque: 1 in sound, 255 in an 8-bit image
+    rate : samples per second along axis 0; None if the signal knows no time
+    cycle : the period in seconds that a frequency without a unit is counted in (1 = Hz; 86400 = cycles per day)
+    alpha : index of the opacity channel, which weights the others, or None
+    full_scale : the loudest, brightest or wholly opaque value: 1 in sound, 255 in an 8-bit image
     """
 
     medium: Medium
@@ -53,31 +155,66 @@ class Signal:
 
 @dataclass(frozen=True)
 class Groups:
-    """Which of several interleaved signals each row of a block belongs to.
+    """The interleaved signals that the rows of a block belong to.
 
-    names : the groups met in this block; codes : (n,) indices into `names`
+    names : the groups of this block; codes : (n,) the group of each row, an index into `names`
     """
 
     names: list[bytes]
     codes: npt.NDArray[np.int64]
+
+    def places(self) -> Iterator[tuple[bytes, Rows]]:
+        """Yield each group that has rows in this block, and where in the block those are, in order."""
+        import numpy as np
+
+        order = np.argsort(self.codes, kind="stable")
+        counts = np.bincount(self.codes, minlength=len(self.names)).tolist()
+        start = 0
+        for name, count in zip(self.names, counts, strict=True):
+            if count:
+                yield name, order[start : start + count]
+            start += count
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
 class Block:
     """Consecutive samples, `(n, channels)` or `(rows, columns, channels)`; NaN is missing.
 
-    stored : floating, or whole numbers as the file stores them (`samples.py`), for who can compute with those
+    stored : floats, or whole numbers as the file stores them (`samples.py`) for operations that take those
+    groups : the signal of each row, None if all rows are of one signal
+    on_arrival : called once by the thread that receives the blocks in their order; a source takes note of a block
+        here, and not in `decode`
     """
 
     stored: npt.NDArray[Any]
     groups: Groups | None = None
+    on_arrival: Callable[[], None] = _nothing
 
     @cached_property
     def x(self) -> Array:
-        """The samples, floating."""
+        """The samples as floats."""
         from convcli.samples import as_samples
 
         return as_samples(self.stored)
+
+    def by_group(self) -> Iterator[tuple[bytes, Array, AnyRows]]:
+        """Yield the samples of each signal and where in the block they are; one signal has the name b""."""
+        if self.groups is None:
+            yield b"", self.x, range(len(self.stored))
+            return
+        for name, places in self.groups.places():
+            yield name, self.x[places], places
+
+
+def row_numbers(rows: AnyRows) -> Rows:
+    """Return row numbers as an array."""
+    import numpy as np
+
+    return np.arange(rows.start, rows.stop, rows.step) if isinstance(rows, range) else rows
 
 
 Raw = TypeVar("Raw")
@@ -90,19 +227,29 @@ class Source(Protocol[Raw]):
     signal: Signal
 
     def chunks(self) -> Iterator[Raw]:
-        """Undecoded pieces in their order. A second call starts over; on a pipe it raises InputError."""
+        """Yield undecoded pieces in their order. A second call starts over; on a pipe it raises InputError."""
         ...
 
     def decode(self, raw: Raw) -> Block:
-        """The samples of one piece. Pure: it may run in any thread and in any order."""
+        """Return the samples of one piece. Pure: it may run in any thread and in any order."""
         ...
 
 
+def blocks_of(source: Source[Raw], apply: Apply = map) -> Iterator[Block]:
+    """Yield all blocks of a source in their order, each after its arrival was noted.
+
+    apply : `map`, or a map that decodes several pieces at once and keeps the order
+    """
+    for block in apply(source.decode, source.chunks()):
+        block.on_arrival()
+        yield block
+
+
 class Sink(Protocol[Encoded]):
-    """Where samples go. `encode` is called by any thread, `write` by one, in order."""
+    """A destination of samples. `encode` is called by any thread, `write` by one, in order."""
 
     def encode(self, y: Array, rows: AnyRows) -> Encoded:
-        """`y` as the medium stores it; `rows[i]`, increasing, is the input row (sample) that `y[i]` stands at."""
+        """Convert `y` to what the medium stores; `rows[i]`, increasing, is the input row that `y[i]` belongs to."""
         ...
 
     def write(self, encoded: Encoded) -> None:

@@ -12,16 +12,21 @@ import soundfile
 
 from convcli import InputError, apply
 from convcli.cli import main
-from convcli.core.lags import LagSums, Meeting, best_lag, chance
+from convcli.core.correlate_lags import BlockPair, LagSums, chance_deviation, peak_and_rival
 from convcli.layers.weights import read_weights
-from convcli.learning import delays
-from convcli.learning.learn import Learned, Lesson, learn
+from convcli.learning import delay as delay_module
+from convcli.learning.learn import learn
+from convcli.learning.pairs import Pair
+from convcli.learning.task import Task
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
-from convcli.signals import Signal
+from convcli.signals import TABLE, Medium, Signal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from convcli.learning.model_file import LearnedModel
     from convcli.signals import Array
 
 
@@ -29,13 +34,13 @@ def noise(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def source(x: Array, *, medium: Any = "audio", size: int = 1000) -> Blocks:
+def source(x: Array, *, medium: Any = AUDIO, size: int = 1000) -> Blocks:
     names = tuple(str(c) for c in range(x.shape[-1]))
     signal = Signal(
         medium=medium,
         shape=x.shape[:-1],
         channels=names,
-        rate=16000.0 if medium == "audio" else None,
+        rate=16000.0 if medium == AUDIO else None,
     )
     return Blocks(signal, [x[a : a + size] for a in range(0, len(x), size)])
 
@@ -47,9 +52,11 @@ def later(x: Array, n: int) -> Array:
 
 def lag_of(x: Array, y: Array, **kwargs: Any) -> tuple[int, ...]:
     size = kwargs.pop("size", 1000)
-    medium = kwargs.pop("medium", "audio")
-    pair = (source(x, size=size, medium=medium), source(y, size=777, medium=medium))
-    return learn(Lesson(taps=(5,) * (x.ndim - 1), delay=None, **kwargs), [pair]).delays[0].lag
+    medium = kwargs.pop("medium", AUDIO)
+    pair = Pair(source(x, size=size, medium=medium), source(y, size=777, medium=medium))
+    return (
+        learn(Task(taps=(5,) * (x.ndim - 1), delay=None, **kwargs), [pair]).facts.delays[0].samples
+    )
 
 
 # ----------------------------------------------------------------------------------------------- the sums
@@ -67,7 +74,7 @@ def test_sums_are_those_of_the_definition(
     ends = [0, *cuts, shape[0]]
     for first, last in pairwise(ends):
         kept = max(0, first - limit[0])
-        sums.add(*Meeting(x[kept:last], y[kept:last], first - kept).spectra(limit))
+        sums.add(*BlockPair(x[kept:last], y[kept:last], first - kept).spectra(limit))
     for total, (a, b) in zip(sums.totals(), ((x, y), (x, x), (y, y)), strict=True):
         for place in np.ndindex(*total.shape):
             lag = [p - k for p, k in zip(place, limit, strict=True)]
@@ -82,7 +89,7 @@ def test_sums_are_those_of_the_definition(
 
 def test_the_rival_of_a_summit_stands_elsewhere() -> None:
     r = np.array([0.1, 0.5, 0.95, 1.0, 0.93, 0.2, -0.97, 0.1])
-    assert best_lag(r) == ((3,), (6,))
+    assert peak_and_rival(r) == ((3,), (6,))
 
 
 def test_chance_is_that_of_signals_with_nothing_in_common() -> None:
@@ -91,10 +98,10 @@ def test_chance_is_that_of_signals_with_nothing_in_common() -> None:
     for seed in range(40):
         x, y = (apply("box:9", noise(2000, 1, seed=s))[:, 0] for s in (2 * seed, 2 * seed + 1))
         sums = LagSums((50,))
-        sums.add(*Meeting(x, y, 0).spectra((50,)))
+        sums.add(*BlockPair(x, y, 0).spectra((50,)))
         c, a, b = sums.totals()
         found.append(float(c[50] / np.sqrt(a[50] * b[50])))
-        expected = chance(a / a[50], b / b[50], 2000)
+        expected = chance_deviation(a / a[50], b / b[50], 2000)
     assert np.std(found) == pytest.approx(expected, rel=0.4)
 
 
@@ -115,13 +122,13 @@ def test_an_offset_a_drift_and_a_sign_do_not_matter() -> None:
 
 
 def test_pieces_that_are_cut_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delays, "MOST_SAMPLES", 400)
-    monkeypatch.setattr(delays, "MOST_PIXELS", 6)
-    monkeypatch.setattr(delays, "LEAST", {1: 500, 2: 7})
+    monkeypatch.setattr(delay_module, "MOST_SAMPLES", 400)
+    monkeypatch.setattr(delay_module, "MOST_PIXELS", 6)
+    monkeypatch.setattr(delay_module, "SHORTEST_TRANSFORM", {1: 500, 2: 7})
     x = noise(6000, 1)
     assert lag_of(x, later(x, -321), size=2000) == (-321,)
     picture = noise(60, 50, 2)
-    assert lag_of(picture[3:, 5:], picture, medium="image", size=60) == (3, 5)
+    assert lag_of(picture[3:, 5:], picture, medium=IMAGE, size=60) == (3, 5)
 
 
 @pytest.mark.parametrize("lag", [(3, 5), (-4, 2), (0, -7)])
@@ -130,7 +137,7 @@ def test_pictures(lag: tuple[int, int]) -> None:
     rows, columns = lag
     y = np.roll(x, lag, (0, 1))[: 80 - abs(rows), : 70 - abs(columns)]
     y = y + 0.1 * noise(*y.shape, seed=3)
-    assert lag_of(x, y, medium="image") == lag
+    assert lag_of(x, y, medium=IMAGE) == lag
 
 
 def test_gaps_do_not_hide_it() -> None:
@@ -143,8 +150,8 @@ def test_gaps_do_not_hide_it() -> None:
 def test_levels_that_wander_are_found_by_their_changes() -> None:
     x = np.cumsum(noise(4000, 1), axis=0)
     table = np.concatenate([x, later(x, 20)[:4000]], axis=1)
-    lesson = Lesson(taps=(3,), delay=None, align="causal", bias=True, inputs=(0,), targets=(1,))
-    assert learn(lesson, [(source(table, medium="table"), None)]).delays[0].lag == (20,)
+    task = Task(taps=(3,), delay=None, align="causal", bias=True, inputs=(0,), targets=(1,))
+    assert learn(task, [Pair(source(table, medium=TABLE))]).facts.delays[0].samples == (20,)
 
 
 # --------------------------------------------------------------------------------- taken out, and learned
@@ -156,21 +163,21 @@ def test_the_taps_are_those_without_the_delay(lag: int, align: Any) -> None:
     w = np.array([0.1, -0.2, 0.9, 0.3, -0.1])
     x = noise(3000, 1)
     y = later(apply("correlate:" + ",".join(map(repr, w.tolist())), x, align=align), lag)
-    lesson = Lesson(taps=(5,), delay=(lag,), align=align)
+    task = Task(taps=(5,), delay=(lag,), align=align)
     for size in (100, 3000):
-        learned = learn(lesson, [(source(x, size=size), source(y))])
-        np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-9)
-        assert learned.scores[0].held == pytest.approx(0, abs=1e-6)
+        learned = learn(task, [Pair(source(x, size=size), source(y))])
+        np.testing.assert_allclose(learned.tensors["0.weight"][0, 0], w, atol=1e-9)
+        assert learned.facts.errors[0].held == pytest.approx(0, abs=1e-6)
 
 
 def test_nothing_held_out_is_learned_from() -> None:
     for lag in (40, -40):
         x, y = noise(1000, 1), noise(1000, 1, seed=1)
-        lesson = Lesson(taps=(9,), delay=(lag,), ridge=0.0)
-        first = learn(lesson, [(source(x), source(y))])
+        task = Task(taps=(9,), delay=(lag,), ridge=0.0)
+        first = learn(task, [Pair(source(x), source(y))])
         x[800:], y[800:] = 1e3 * x[800:], -1e3
-        second = learn(lesson, [(source(x), source(y))])
-        np.testing.assert_array_equal(second.weights, first.weights)
+        second = learn(task, [Pair(source(x), source(y))])
+        np.testing.assert_array_equal(second.tensors["0.weight"], first.tensors["0.weight"])
 
 
 def test_a_delay_across_a_picture() -> None:
@@ -182,25 +189,25 @@ def test_a_delay_across_a_picture() -> None:
         late[: max(0, lag[0])] = late[:, : max(0, lag[1])] = 0
         inner = tuple(slice(None, n + min(0, k)) for n, k in zip((40, 30), lag, strict=True))
         learned = learn(
-            Lesson(taps=(3, 3), delay=lag, ridge=0.0),
-            [(source(x[inner], medium="image", size=7), source(late[inner], medium="image"))],
+            Task(taps=(3, 3), delay=lag, ridge=0.0),
+            [Pair(source(x[inner], medium=IMAGE, size=7), source(late[inner], medium=IMAGE))],
         )
-        np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-9)
+        np.testing.assert_allclose(learned.tensors["0.weight"][0, 0], w, atol=1e-9)
 
 
 def test_each_pair_has_its_own() -> None:
     x = noise(5000, 1)
-    pairs = [(source(x), source(later(x, n))) for n in (10, -20)]
-    learned = learn(Lesson(taps=(5,), delay=None), pairs)
-    assert [delay.lag for delay in learned.delays] == [(10,), (-20,)]
-    np.testing.assert_allclose(learned.weights[0, 0], [0, 0, 1, 0, 0], atol=1e-9)
+    pairs = [Pair(source(x), source(later(x, n)), str(n)) for n in (10, -20)]
+    learned = learn(Task(taps=(5,), delay=None), pairs)
+    assert [delay.samples for delay in learned.facts.delays] == [(10,), (-20,)]
+    np.testing.assert_allclose(learned.tensors["0.weight"][0, 0], [0, 0, 1, 0, 0], atol=1e-9)
 
 
 # ----------------------------------------------------------------------------------------------- doubts
 
 
-def fitted(x: Array, y: Array) -> Learned:
-    return learn(Lesson(taps=(3,), delay=None), [(source(x), source(y))])
+def fitted(x: Array, y: Array) -> LearnedModel:
+    return learn(Task(taps=(3,), delay=None), [Pair(source(x), source(y))])
 
 
 def test_unrelated_signals() -> None:
@@ -211,8 +218,8 @@ def test_unrelated_signals() -> None:
         fitted(*slow)
 
 
-@pytest.mark.parametrize(("medium", "gain"), [("audio", 1e30), ("table", 1e160), ("table", 1e300)])
-def test_samples_whose_squares_overflow(medium: str, gain: float) -> None:
+@pytest.mark.parametrize(("medium", "gain"), [(AUDIO, 1e30), (TABLE, 1e160), (TABLE, 1e300)])
+def test_samples_whose_squares_overflow(medium: Medium, gain: float) -> None:
     with pytest.raises(InputError, match="so large that their squares overflow"):
         lag_of(noise(900, 1), gain * noise(900, 1, seed=1), medium=medium)
     assert lag_of(noise(900, 1), 1e10 * noise(900, 1), medium=medium) == (0,)
@@ -228,9 +235,9 @@ def test_constant_signals() -> None:
 
 def test_a_tone_fits_at_many_places() -> None:
     x = np.sin(2 * np.pi * np.arange(20000) / 50)[:, None]
-    (delay,) = fitted(x, later(x, 10)).delays
+    (delay,) = fitted(x, later(x, 10)).facts.delays
     assert delay.rival is not None
-    assert (delay.lag[0] - 10) % 25 == (delay.rival[0] - 10) % 25 == 0
+    assert (delay.samples[0] - 10) % 25 == (delay.rival[0] - 10) % 25 == 0
 
 
 # ---------------------------------------------------------------------------------------- the command line

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from convcli.designs.fir import Bands
 from convcli.designs.frequency import bandpass, bandstop, highpass, lowpass
 from convcli.errors import RequestError
-from convcli.signals import Signal
+from convcli.media.audio.medium import AUDIO
+from convcli.signals import ARRAY, Signal
 
 Samples = np.ndarray[Any, Any]
 Design = Callable[..., Any]
-PLAIN = Signal(medium="array", shape=(None,), channels=("x",))
-SOUND = Signal(medium="audio", shape=(None,), channels=("left",), rate=8000)
+PLAIN = Signal(medium=ARRAY, shape=(None,), channels=("x",))
+SOUND = Signal(medium=AUDIO, shape=(None,), channels=("left",), rate=8000)
 
 DESIGNS = {
     "lowpass": (lowpass, (0.1,), (1, 0)),
@@ -142,10 +143,10 @@ def test_minimum_phase_has_its_energy_first() -> None:
 
 
 def test_a_long_design_is_quick() -> None:
-    start = time.perf_counter()
+    began = time.process_time()
     made = lowpass(0.0002, width=0.00005, signal=PLAIN)
     assert made.taps.size > 100_000
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - began < 30  # takes 0.1; by a product of matrices hours
 
 
 @pytest.mark.parametrize(

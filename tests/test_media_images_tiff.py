@@ -112,7 +112,7 @@ KINDS = [
 @pytest.mark.parametrize("unit", [None, "in", "cm"])
 @pytest.mark.parametrize("pages", [1, 3])
 @pytest.mark.parametrize(("dtype", "channels", "meaning"), KINDS)
-def test_every_field_of_a_tiff_is_kept(  # noqa: PLR0917 -- a table
+def test_every_field_of_a_tiff_is_kept(  # noqa: PLR0917
     tmp_path: Path,
     dtype: str,
     channels: int,

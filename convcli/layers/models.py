@@ -14,14 +14,11 @@ from convcli.errors import RequestError
 from convcli.layers.networks import Network
 from convcli.layers.written import WrittenLayer, weights_of, widths_of, written_layers
 from convcli.planning.plan import BoundLayer, BoundStep, Rules, bind_made
-from convcli.signals import Signal
+from convcli.signals import ARRAY, Signal
 
 if TYPE_CHECKING:
     from convcli.designs.registry import Step
     from convcli.planning.grammar import Call
-
-
-_NOUN = {"image": "a picture", "table": "a table", "audio": "sound"}
 
 
 def signal_of(model: Model) -> Signal:
@@ -30,7 +27,7 @@ def signal_of(model: Model) -> Signal:
     weights = model.tensors[number]["weight"]
     axes = max(1, weights.ndim - 2)
     signal = Signal(
-        medium="array", shape=(None,) if axes == 1 else (256, 256), channels=("1",), rate=model.rate
+        medium=ARRAY, shape=(None,) if axes == 1 else (256, 256), channels=("1",), rate=model.rate
     )
     rules = Rules(edge="zero", align="center")
     layers = written_layers(model.layers, signal, rules)
@@ -82,7 +79,7 @@ def _check_origin(model: Model, signal: Signal) -> None:
     if model.medium is not None and (model.medium == "image") != (signal.axes == 2):
         kind = {"image": "pictures", "table": "tables"}.get(model.medium, "sound")
         raise RequestError(
-            f"{model.path} was learned from {kind}, and this is {_NOUN.get(signal.medium, 'an array')}"
+            f"{model.path} was learned from {kind}, and this is {signal.medium.thing}"
         )
     if (
         model.rate is not None
@@ -91,10 +88,10 @@ def _check_origin(model: Model, signal: Signal) -> None:
     ):
         message = f"{model.path} was learned at {model.rate:g} samples per second, and this signal has {signal.rate:g}"
         hint = (
-            f"'resample:{model.rate:g} | model:{model.path}'" if signal.medium == "audio" else None
+            f"'resample:{model.rate:g} | model:{model.path}'" if signal.medium.in_seconds else None
         )
         raise RequestError(message, hint=hint)
-    if model.columns and signal.medium == "table" and model.columns != signal.channels:
+    if model.columns and signal.medium.separate_channels and model.columns != signal.channels:
         message = f"{model.path} was learned from the columns {', '.join(model.columns)}"
         raise RequestError(
             f"{message}, not {', '.join(signal.channels)}", hint=f"-c {','.join(model.columns)}"

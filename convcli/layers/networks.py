@@ -16,18 +16,15 @@ from convcli.errors import RequestError
 from convcli.layers.changes import changes_of, onto_level, refuse_pool
 from convcli.layers.conv import Complete, Conv
 from convcli.layers.written import bias_of, weights_of, widths_of
-from convcli.planning.plan import BoundLayer, BoundStep, bind, signal_after, valid_count
+from convcli.planning.plan import BoundLayer, BoundStep, bind, signal_after
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from convcli.core.extend import Edge
     from convcli.designs.learned import Model
     from convcli.designs.registry import Step
     from convcli.layers.written import WrittenLayer
     from convcli.planning.grammar import Call
     from convcli.planning.plan import Rules
-    from convcli.signals import Signal
+    from convcli.signals import Edge, Signal
 
 EDGES: dict[PaddingMode, Edge] = {
     "zeros": "zero",
@@ -80,14 +77,15 @@ class Network:
             return True, 1
         if taken == (1, 1) and self.signal.alpha in (None, given - 1) and not self._has_dense():
             return self.signal.alpha is not None, colours
-        noun = {"table": "column"}.get(self.signal.medium, "channel")
+        noun = self.signal.medium.channel
         message = f"{self.model.path} takes {taken[0]} {noun}{'s' * (taken[0] != 1)}, and this signal has {given}"
         raise RequestError(message, hint=self._hint(taken[0]))
 
     def _hint(self, taken: int) -> str | None:
-        if self.signal.medium == "table":
-            return "-c A,B,C names the columns, in the order in which it was trained"
-        return "--channels luma" if self.signal.medium == "image" and taken == 1 else None
+        medium = self.signal.medium
+        if taken == 1 and medium.one_channel_hint is not None:
+            return medium.one_channel_hint
+        return medium.channels_hint
 
     def _has_dense(self) -> bool:
         return any(isinstance(layer.spec, DenseLayer) for layer in self.layers)
@@ -107,11 +105,11 @@ class Network:
 
     def _scaled(self, signal: Signal) -> Signal:
         """The signal as the network sees it: pictures 0 ... 1, an opacity that it takes in is a channel like others."""
-        scale = 1.0 if signal.medium == "image" else signal.full_scale
+        scale = 1.0 if signal.medium.unit_scale else signal.full_scale
         return replace(signal, full_scale=scale, alpha=signal.alpha if self.beside else None)
 
     def _scaling(self, factor: float) -> list[Op]:
-        if self.signal.medium != "image" or factor == 1:
+        if not self.signal.medium.unit_scale or factor == 1:
             return []
         return [Pointwise(function=lambda x: x * np.asarray(factor, x.dtype), axes=2)]
 
@@ -206,7 +204,7 @@ class Network:
         channels = self.place.channels
         for op in ops:
             if isinstance(op, Conv):
-                count = op.outputs(len(channels))
+                count = op.output_channels(len(channels))
                 colours = tuple(str(c + 1) for c in range(count - self.beside))
                 channels = (*colours, channels[-1]) if self.beside else colours
         alpha = len(channels) - 1 if self.beside else None
@@ -253,7 +251,7 @@ class Network:
             groups=groups,
             beside=self.beside,
             missing=self.rules.missing,
-            exact=self.signal.medium == "table",
+            exact=self.signal.medium.exact,
             **self._geometry(layer, spec, widths_of(weights.shape[2:], spec.dilation)),
         )
 
@@ -312,7 +310,7 @@ class Network:
             anchor=tuple(n - 1 if self.rules.align == "causal" else (n - 1) // 2 for n in sides),
             growth=tuple(1 - n for n in sides),
             missing=self.rules.missing,
-            exact=self.signal.medium == "table",
+            exact=self.signal.medium.exact,
         )
 
     def _sides(self) -> tuple[int, ...]:
@@ -321,7 +319,7 @@ class Network:
             return tuple(n or 0 for n in self.place.shape)
         chain = Chain(tuple(self.ops), self.signal.axes)
         return tuple(
-            0 if n is None else valid_count(chain, axis, n)
+            0 if n is None else chain.valid_count(axis, n)
             for axis, n in enumerate(self.start.shape)
         )
 
@@ -339,10 +337,5 @@ class Network:
         if len(self.model.targets) == count:
             return self.model.targets
         colours = count - self.beside
-        known: Mapping[int, tuple[str, ...]] = {}
-        if self.signal.medium == "image":
-            known = {1: ("grey",), 3: ("R", "G", "B")}
-        elif self.signal.medium == "audio":
-            known = {1: ("mono",), 2: ("left", "right")}
-        names = known.get(colours, tuple(str(c + 1) for c in range(colours)))
+        names = self.signal.medium.names_of(colours)
         return (*names, "A") if self.beside else names

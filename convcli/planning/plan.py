@@ -10,7 +10,7 @@ import numpy as np
 
 from convcli.core.chain import Chain
 from convcli.core.kernel import GradientPair, Kernel, PerChannel
-from convcli.core.ops import Convolve, EachChannel, Magnitude, Op, Pool
+from convcli.core.ops import Convolve, EachChannel, Magnitude, Op
 from convcli.core.whole import Normalize, Reduce
 from convcli.designs import find
 from convcli.errors import ConvcliError, RequestError, nearest
@@ -20,22 +20,8 @@ from convcli.units import UnitError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from convcli.core.extend import Edge
     from convcli.designs.registry import Parameter, Step
-    from convcli.signals import Align, Missing, Signal
-
-DEFAULT_EDGE: dict[str, Edge] = {
-    "audio": "zero",
-    "image": "edge",
-    "table": "shrink",
-    "array": "zero",
-}
-DEFAULT_ALIGN: dict[str, Align] = {
-    "audio": "center",
-    "image": "center",
-    "table": "causal",
-    "array": "center",
-}
+    from convcli.signals import Align, Edge, Missing, Signal
 
 # Steps that filter only in order to change the rate.
 ANTI_ALIASING = ("downsample", "resample")
@@ -67,13 +53,11 @@ class Rules:
         Where silence is the default outside, a FILTER with an anti-alias filter gets the nearest sample instead: at
         another rate a constant is that constant from the first sample to the last.
         """
-        default = DEFAULT_EDGE[signal.medium]
+        default = signal.medium.edge
         calls = parse(filter) if isinstance(filter, str) else filter
         if default == "zero" and any(call.name in ANTI_ALIASING for call in calls):
             default = "edge"
-        return cls(
-            edge=edge or default, align=align or DEFAULT_ALIGN[signal.medium], missing=missing
-        )
+        return cls(edge=edge or default, align=align or signal.medium.align, missing=missing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +143,7 @@ class Plan:
         first = -self.chain.needs(axis, 0, 1)[0][0]
         if first <= 0 or self.rules.edge not in ("reflect", "symmetric", "wrap"):
             return 0
-        stands = int(self.chain.stands_at(axis, np.zeros(1, np.int64))[0])
+        stands = int(self.chain.aligned_input(axis, np.zeros(1, np.int64))[0])
         return (
             None
             if self.rules.edge == "wrap"
@@ -202,15 +186,10 @@ def _with_lengths(plan: Plan) -> tuple[BoundStep, ...]:
         return plan.steps
     chain, last = Chain(tuple(op for step in steps for op in step.ops), plan.signal.axes), steps[-1]
     lengths = tuple(
-        None if n is None else valid_count(chain, axis, n)
+        None if n is None else chain.valid_count(axis, n)
         for axis, n in enumerate(steps[0].before.shape)
     )
     return (*plan.steps[:-1], replace(last, after=replace(last.after, shape=lengths)))
-
-
-def valid_count(chain: Chain, axis: int, n: int) -> int:
-    """How many outputs have all their inputs among `n`: the first window starts at sample 0."""
-    return max(0, chain.ready(axis, n + chain.needs(axis, 0, 1)[0][0]))
 
 
 # ------------------------------------------------------------------------------------------------- one step
@@ -414,9 +393,7 @@ class _Binder:
         return (op,)
 
     def _together(self, made: GradientPair | PerChannel) -> Op:
-        parts = tuple(
-            self._obeying(Convolve.by(self._laid_out(k), self.rules.align)) for k in made.kernels
-        )
+        parts = tuple(Convolve.by(self._laid_out(k), self.rules.align) for k in made.kernels)
         return (
             Magnitude(parts=parts) if isinstance(made, GradientPair) else EachChannel(parts=parts)
         )
@@ -427,7 +404,7 @@ class _Binder:
             return kernel
         if kernel.taps.ndim > self.signal.axes:
             raise RequestError(
-                f"taps of {kernel.taps.shape[0]} rows need an image; {self.signal.medium} has one sample axis",
+                f"taps of {kernel.taps.shape[0]} rows need an image; {self.signal.medium.name} has one sample axis",
                 hint="write the taps as one row: 1,2,1",
             )
         (centre,) = kernel.centre
@@ -447,25 +424,18 @@ class _Binder:
 
     def _ruled(self, op: Op) -> Op:
         """The operation under the rules of the run, and with colours weighted by alpha."""
-        if isinstance(op, Convolve):
-            op = self._obeying(op)
-        elif isinstance(op, Pool):
-            op = replace(op, missing=self.rules.missing)
+        op = op.with_rules(self.rules.missing, exact=self.signal.medium.exact)
         alpha = self.signal.alpha
-        if alpha is None:
+        if alpha is None or op.opacity is None:
             return op
         from convcli.core.alpha import WeightedByAlpha
-        from convcli.core.resample import Resample
 
-        if not isinstance(op, (Convolve, Magnitude, Resample)):
-            return op
-        edges_only = isinstance(op, Magnitude) or (isinstance(op, Convolve) and op.gaps == "empty")
         return WeightedByAlpha(
-            op=op, alpha=alpha, opaque=self.signal.full_scale, keeps_alpha=edges_only
+            op=op,
+            alpha=alpha,
+            opaque=self.signal.full_scale,
+            keeps_alpha=op.opacity == "kept",
         )
-
-    def _obeying(self, op: Convolve) -> Convolve:
-        return replace(op, missing=self.rules.missing, exact=self.signal.medium == "table")
 
 
 def signal_after(signal: Signal, ops: tuple[Op, ...], whole: Normalize | Reduce | None) -> Signal:
@@ -478,12 +448,10 @@ def signal_after(signal: Signal, ops: tuple[Op, ...], whole: Normalize | Reduce 
     )
     channels = signal.channels
     for op in ops:
-        if isinstance(op, EachChannel) and len(op.parts) != len(channels):
-            channels = (
-                ("left", "right")
-                if len(op.parts) == 2
-                else tuple(str(c + 1) for c in range(len(op.parts)))
-            )
+        count = op.output_channels(len(channels))
+        if count == len(channels):
+            continue
+        channels = ("left", "right") if count == 2 else tuple(str(c + 1) for c in range(count))
     along = chain.reach[0]
     rate = None if signal.rate is None else signal.rate * along.phases / along.step
     return replace(signal, shape=shape, channels=channels, rate=rate)

@@ -16,6 +16,7 @@ import numpy as np
 from convcli.errors import InputError, RequestError
 from convcli.media.images.color import is_srgb_profile, light_table, luma
 from convcli.media.images.levels import Levels, Range
+from convcli.media.images.medium import IMAGE
 from convcli.media.images.pnm import MAGIC, PnmPicture
 from convcli.media.images.vips_reader import VipsPicture
 from convcli.media.replacing import scratch
@@ -74,7 +75,7 @@ class ImagePage:
         self.linear = options.linear and self.levels.whole
         channels, alpha = self._filtered_channels()
         self.signal = Signal(
-            medium="image",
+            medium=IMAGE,
             shape=(self.layout.rows, self.layout.columns),
             channels=channels,
             alpha=alpha,

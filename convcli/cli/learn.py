@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @with_table(columns="every one that begins with a number")
 @with_fields(LearnOptions)
-def learn(options: LearnOptions) -> int:
+def learn_command(options: LearnOptions) -> int:
     """Learn a filter from examples: the taps with the least squared error, as a file for `model:`.
 
     From a noisy and a clean recording (or picture) it learns to clean; from the past of a table, to
@@ -51,17 +51,17 @@ def learn(options: LearnOptions) -> int:
     --layers, a network is trained instead; Ctrl-C stops the training and writes the best so far.
     """
     started = clock.perf_counter()
-    place = _checked_output(options)
+    place = _model_path(options)
     check_training(options)
     with ExitStack() as held:
-        inputs = _opened(options, held)
+        inputs = _opened_inputs(options, held)
         task = task_of(options, inputs.pairs[0].source.signal)
         model = _learned(options, task, inputs, held)
         if model is None:
             tell("interrupted before the first epoch had ended: nothing is written", kind="warning")
             return INTERRUPTED
         run = _run_facts(task, inputs, model, place)
-    _write(model, place)
+    _write_model(model, place)
     run = replace(run, seconds=clock.perf_counter() - started)
     if options.report is not None:
         _write_report(run, model, place, options.report)
@@ -74,7 +74,7 @@ def learn(options: LearnOptions) -> int:
 # ------------------------------------------------------------------------------------------ before
 
 
-def _checked_output(options: LearnOptions) -> Path:
+def _model_path(options: LearnOptions) -> Path:
     """The path of the model file, if it and the report can be written without doing harm."""
     output = options.output
     if output is None or output.suffix.lower() != ".safetensors":
@@ -86,7 +86,7 @@ def _checked_output(options: LearnOptions) -> Path:
     return own_place(output, read, force=options.force, example="model.safetensors")
 
 
-def _opened(options: LearnOptions, held: ExitStack) -> LearnInputs:
+def _opened_inputs(options: LearnOptions, held: ExitStack) -> LearnInputs:
     files = files_of(options.paths, held)
     medium = medium_of_files(files)
     check_mode(options, medium)
@@ -183,7 +183,7 @@ def _run_facts(task: Task, inputs: LearnInputs, model: LearnedModel, place: Path
     )
 
 
-def _write(model: LearnedModel, place: Path) -> None:
+def _write_model(model: LearnedModel, place: Path) -> None:
     from convcli.media.outputs import atomic
 
     encoded = model.encoded()
@@ -245,4 +245,4 @@ def register(app: typer.Typer) -> None:
             "convcli learn microphone.wav loudspeaker.wav --delay auto -o inverse.safetensors "
             "--report learned.html",
         ),
-    )(learn)
+    )(learn_command)

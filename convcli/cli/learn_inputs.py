@@ -61,9 +61,9 @@ class LearnInputs:
         """Facts of all files, each input followed by its target."""
         found = []
         for (source, target), pair in zip(self.files, self.pairs, strict=True):
-            found.append(_facts(source, pair.source))
+            found.append(_input_facts(source, pair.source))
             if target is not None and pair.target is not None:
-                found.append(_facts(target, pair.target))
+                found.append(_input_facts(target, pair.target))
         return found
 
     def length_warnings(self) -> Iterator[str]:
@@ -79,7 +79,7 @@ class LearnInputs:
                 )
 
 
-def _facts(file: InputFile, source: Source[Any]) -> InputFacts:
+def _input_facts(file: InputFile, source: Source[Any]) -> InputFacts:
     return InputFacts.of(file.name, source.signal)
 
 
@@ -103,7 +103,7 @@ def files_of(paths: Sequence[Path], held: ExitStack) -> list[FilePair]:
         )
     found: list[FilePair] = []
     for source, target in zip(paths[::2], paths[1::2], strict=True):
-        for one, other in _matched(source, target):
+        for one, other in _folder_pairs(source, target):
             found.append((_input_file(one, held), _input_file(other, held)))
     return found
 
@@ -113,7 +113,7 @@ def medium_of_files(files: Sequence[FilePair]) -> Medium:
     return medium_of([file.path for pair in files for file in pair if file is not None])
 
 
-def _matched(source: Path, target: Path) -> list[tuple[Path, Path]]:
+def _folder_pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     """Two files, or the files of two folders that have the same names."""
     if is_folder(source) != is_folder(target):
         folder, file = (source, target) if is_folder(source) else (target, source)
@@ -149,15 +149,15 @@ def _input_file(path: Path, held: ExitStack) -> InputFile:
                 "no input", hint="name a file, or pipe one in: ... | convcli learn - clean.wav"
             )
         name = "standard input"
-        return _kept(name, held.enter_context(spooled(sys.stdin.buffer, name)), held)
+        return _spooled_file(name, held.enter_context(spooled(sys.stdin.buffer, name)), held)
     check_input(path)
     if not is_special(path):
         return InputFile(str(path), path)
     stream = held.enter_context(path.open("rb"))
-    return _kept(str(path), held.enter_context(spooled(stream, str(path))), held)
+    return _spooled_file(str(path), held.enter_context(spooled(stream, str(path))), held)
 
 
-def _kept(name: str, path: Path, held: ExitStack) -> InputFile:
+def _spooled_file(name: str, path: Path, held: ExitStack) -> InputFile:
     if path.stat().st_size == 0:
         raise InputError(f"{name} is empty: expected a sound, a table or a picture")
     held.enter_context(called(name, path))
@@ -174,7 +174,7 @@ def open_inputs(
     from convcli.learning.pairs import Pair
 
     def source_of(file: InputFile) -> Source[Any]:
-        sources, warnings = held.enter_context(_opened(file, opening))
+        sources, warnings = held.enter_context(_opened_file(file, opening))
         if len(sources) > 1:
             pages = f"{file.name}: of {len(sources)} pages the first is learned from"
             warnings = [*warnings, pages]
@@ -192,7 +192,9 @@ def open_inputs(
 
 
 @contextmanager
-def _opened(file: InputFile, opening: Opening) -> Iterator[tuple[Sequence[Source[Any]], list[str]]]:
+def _opened_file(
+    file: InputFile, opening: Opening
+) -> Iterator[tuple[Sequence[Source[Any]], list[str]]]:
     """The sources of a file; an error while it is opened names the file."""
     try:
         context = opening.input(file.path)

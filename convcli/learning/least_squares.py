@@ -186,7 +186,7 @@ def _fit(task: Task, dataset: Dataset, sums: DatasetSums, solution: Solution) ->
         noise = estimate_noise(task.noise, sums.train, w, identity)
         if task.noise is not None:
             w = with_own_sample(w, noise)
-    weights, bias = _layer(task, channels, w, sums.means)
+    weights, bias = _layer_weights(task, channels, w, sums.means)
     naive = naive_answers(task, channels, sums.train, sums.means, identity)
     errors = errors_of([(FILTER, w), *naive], noise, train=sums.train, held=sums.held)
     errors = with_persistence(errors, task, sums.changes)
@@ -270,7 +270,7 @@ def _without_noise(power: float, noise: NoiseEstimate | None) -> float:
     return float(clean**0.5)
 
 
-def _layer(
+def _layer_weights(
     task: Task, channels: Channels, w: Matrix, means: ProvisionalMeans
 ) -> tuple[Array, Array | None]:
     """Weights (out, in, k...) and biases of the layer that reads the samples as they are."""

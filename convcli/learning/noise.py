@@ -112,7 +112,7 @@ def _spread(directions: int, count: int) -> tuple[float, float]:
 
 
 def with_own_sample(w: Matrix, noise: NoiseEstimate) -> Matrix:
-    """Weights of y - c e, for a blind filter with weights `w` and the share c = S / E of its error."""
+    """Weights of y - c e, for a blind filter with weights `w` and the share c = S / E of e."""
     lacking = np.maximum(0.0, noise.variance - np.diagonal(noise.errors))
     errors = noise.errors + np.diag(lacking)
     share = np.diag(noise.variance) @ np.linalg.pinv(errors, hermitian=True)

@@ -76,7 +76,7 @@ def learn_perceptron(task: Task, pairs: Sequence[Pair]) -> LearnedModel:
     with Workers() as workers:
         signals = load_signals(dataset, task, field, workers=workers)
     dense, solution = _fit_dense(task, channels, signals)
-    facts = _facts(task, dataset, linear, signals, dense)
+    facts = _dense_facts(task, dataset, linear, signals, dense)
     facts = replace(facts, ridge=solution.ridge, deficient=solution.deficient)
     model = learned_model(task, dataset.signal, facts, dense.tensors(), linear.noise)
     metadata = {"task": f"{TASK} {'x'.join(map(str, task.taps))}"}
@@ -112,13 +112,13 @@ class TileLayer:
         # (tiles, out * samples) -> (tiles, samples of a tile..., out)
         tiles = np.moveaxis(outputs.reshape(len(outputs), -1, *self.taps), 1, -1)
         counts = [n // k for n, k in zip(x.shape, self.taps, strict=False)]
-        joined = _joined(tiles, counts, self.taps)
+        joined = _from_tiles(tiles, counts, self.taps)
         y = np.full((*x.shape[:-1], joined.shape[-1]), np.nan)
         y[tuple(slice(n) for n in joined.shape[:-1])] = joined
         return y
 
 
-def _facts(
+def _dense_facts(
     task: Task,
     dataset: Dataset,
     linear: LinearFit,
@@ -197,7 +197,7 @@ def _tiles(a: npt.NDArray[Any], taps: Sizes) -> Any:
     return a.transpose(order).reshape(-1, *taps, a.shape[-1])
 
 
-def _joined(tiles: Array, counts: Sequence[int], taps: Sizes) -> Array:
+def _from_tiles(tiles: Array, counts: Sequence[int], taps: Sizes) -> Array:
     """Put tiles side by side again: (samples..., channels)."""
     axes = len(taps)
     a = tiles.reshape(*counts, *taps, -1)

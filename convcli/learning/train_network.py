@@ -82,12 +82,12 @@ def train_network(
     )
     tensors = _tensors(network, history, None if separate else scaling)
     model = learned_model(task, signal, facts, tensors, linear.noise)
-    metadata = _metadata(task, scaling if separate else None)
+    metadata = _run_metadata(task, scaling if separate else None)
     numbers = _training_numbers(options, history)
     return replace(model.with_metadata(metadata, numbers), interrupted=history.interrupted)
 
 
-def _metadata(task: Task, scaling: Scaling | None) -> dict[str, str]:
+def _run_metadata(task: Task, scaling: Scaling | None) -> dict[str, str]:
     """How a model file is run that reads changes, or columns that are scaled first."""
     metadata = {}
     if task.differences:

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.core.correlate_lags import Numbers
-    from convcli.core.fft import Sizes
+    from convcli.core.fft import Complexes, Sizes
     from convcli.learning.pairs import AlignedBlock, Channels, PairReader
     from convcli.running.workers import Workers
     from convcli.signals import Array, Signal
 
-    # Indices of an input channel and of a target channel.
+    # Indices of an input channel and of a target channel, and a block of both.
     ChannelPair = tuple[int, int]
+    ChannelBlock = tuple[ChannelPair, BlockPair]
 
 # Largest lags: one second of sound, but not more than so many samples; rows; pixels.
 MOST_SAMPLES, MOST_ROWS, MOST_PIXELS = 1 << 16, 256, 64
@@ -67,7 +68,12 @@ def measure_delay(reader: PairReader, channels: Channels, workers: Workers) -> D
     )
     blocks = correlation.overlapping_blocks(reader.blocks(workers))
     sums: dict[ChannelPair, LagSums] = {}
-    for pair, (size, spectra) in workers.map(lambda job: (job[0], job[1].spectra(limit)), blocks):
+
+    def transformed(block: ChannelBlock) -> tuple[ChannelPair, Sizes, Complexes]:
+        channel_pair, samples = block
+        return channel_pair, *samples.spectra(limit)
+
+    for pair, size, spectra in workers.map(transformed, blocks):
         sums.setdefault(pair, LagSums(limit)).add(size, spectra)
     candidates = []
     for pair, each in sums.items():
@@ -193,9 +199,7 @@ class _BlockCorrelation:
         """Number of samples of all groups."""
         return sum(math.prod(group.shape) for group in self.groups.values())
 
-    def overlapping_blocks(
-        self, blocks: Iterator[AlignedBlock]
-    ) -> Iterator[tuple[ChannelPair, BlockPair]]:
+    def overlapping_blocks(self, blocks: Iterator[AlignedBlock]) -> Iterator[ChannelBlock]:
         """One block of one input channel and one target channel at a time."""
         rows = self.limit[0]
         transform = max(SHORTEST_TRANSFORM[len(self.limit)], 1 << (3 * rows).bit_length())
@@ -205,25 +209,27 @@ class _BlockCorrelation:
                 last = first + size
                 yield from self._channel_blocks(group, x[first:last], y[first:last])
 
-    def _channel_blocks(
-        self, name: bytes, x: Array, y: Array
-    ) -> Iterator[tuple[ChannelPair, BlockPair]]:
+    def _channel_blocks(self, name: bytes, x: Array, y: Array) -> Iterator[ChannelBlock]:
         group = self.groups.get(name)
         if group is None:
-            states = [_SignalState(each, differences=self.differences) for each in (x, y)]
-            group = _GroupState(*states)
+            state_x = _SignalState(x, differences=self.differences)
+            state_y = _SignalState(y, differences=self.differences)
+            group = _GroupState(state_x, state_y)
             self.groups[name] = group
         self._add_power(x, y)
         overlap = len(group.x.tail)
         x = group.x.extended(x, self.limit[0])
         y = group.y.extended(y, self.limit[0])
         group.shape = (group.shape[0] + len(x) - overlap, *x.shape[1:-1])
-        pairs = product(range(x.shape[-1]), range(y.shape[-1]))
-        for i, o in pairs:
-            if i == o or not self.shared:
-                samples = x[..., i].astype(self.dtype)
-                targets = y[..., o].astype(self.dtype)
-                yield (i, o), BlockPair(samples, targets, overlap)
+        for i, o in self._channel_pairs(x.shape[-1], y.shape[-1]):
+            samples = x[..., i].astype(self.dtype)
+            targets = y[..., o].astype(self.dtype)
+            yield (i, o), BlockPair(samples, targets, overlap)
+
+    def _channel_pairs(self, inputs: int, targets: int) -> list[ChannelPair]:
+        if self.shared:
+            return [(c, c) for c in range(inputs)]
+        return list(product(range(inputs), range(targets)))
 
     def _add_power(self, x: Array, y: Array) -> None:
         self.power = (self.power[0] + _power(x), self.power[1] + _power(y))

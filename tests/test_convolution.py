@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.core.extend import Edge
-    from convcli.core.ops import Earlier, Span
+    from convcli.core.ops import Held, Span
     from convcli.signals import Align, Array, Medium, Missing, Rows
 
 EDGES: tuple[Edge, ...] = ("shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid")
@@ -811,7 +811,9 @@ def test_what_becomes_missing_in_a_picture_is_counted(text: str) -> None:
             plan = planned(text, x, edge=edge, align=align)
             y, _, tally = through(plan, cut(x, [2, 5]))
             stands = [
-                np.clip(plan.chain.stands_at(axis, np.arange(y.shape[axis])), 0, x.shape[axis] - 1)
+                np.clip(
+                    plan.chain.aligned_input(axis, np.arange(y.shape[axis])), 0, x.shape[axis] - 1
+                )
                 for axis in (0, 1)
             ]
             origin = [
@@ -895,10 +897,10 @@ def test_a_failing_job_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> 
     whole = Convolve.__call__
     calls = iter(range(1000))
 
-    def failing(self: Convolve, x: Array, span: Span, earlier: Earlier) -> Array:
+    def failing(self: Convolve, x: Array, span: Span, held: Held) -> Array:
         if next(calls) == 2:
             raise MemoryError
-        return whole(self, x, span, earlier)
+        return whole(self, x, span, held)
 
     monkeypatch.setattr(Convolve, "__call__", failing)
     source: Any = Blocks(signal, cast("Any", blocks))  # that come with their groups

@@ -226,8 +226,11 @@ def test_unknown_formats_and_subtypes_name_the_known() -> None:
     ],
 )
 def test_nearest_coding(
-    like: tuple[str, str], wanted: str | None, result: tuple[str, str], noted: bool
-) -> None:  # noqa: FBT001
+    like: tuple[str, str],
+    wanted: str | None,
+    result: tuple[str, str],
+    noted: bool,  # noqa: FBT001
+) -> None:
     coding = choose_coding(like=like, format=wanted, subtype=None)
     assert (coding.format, coding.subtype) == result
     assert (coding.note is not None) == noted

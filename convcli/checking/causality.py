@@ -320,9 +320,9 @@ class Comparison:
                 groups = self.spool.rows["group"][rows[at]]
                 self._note(prefix, channel, rows[at], groups, whole["y"][at, channel], None)
 
-    def _note(
+    def _note(  # noqa: PLR0917
         self, prefix: Prefix, channel: int, rows: Rows, groups: Rows, whole: Any, y: Any
-    ) -> None:  # noqa: PLR0917
+    ) -> None:
         """Remember the first row that changed of each group, and the largest change; rows are in their order."""
         for group in np.unique(groups):
             mine = np.flatnonzero(groups == group)

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.ops import Earlier, Op, Span, nothing_earlier
+from convcli.core.ops import Held, Op, Span, nothing_held
 
 if TYPE_CHECKING:
+    from convcli.core.ops import Convolve
     from convcli.core.reach import Reach
     from convcli.core.rounding import Rounding
     from convcli.signals import Array
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class WeightedByAlpha:
+class WeightedByAlpha(Op):
     """A linear operation on a picture with transparency: colours count as much as they are opaque.
 
     With a smoothing or sharpening kernel alpha is filtered too: colour = op(colour * alpha) / op(alpha). With a
@@ -41,15 +42,20 @@ class WeightedByAlpha:
     @property
     def rounding(self) -> Rounding:
         """As the operation does; what is divided by the opacity is no whole number any more."""
-        inside: Rounding = getattr(self.op, "rounding", "irrational")
+        inside = self.op.rounding
         return "once" if inside == "exact" else inside
 
-    def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
+    @property
+    def convolutions(self) -> tuple[Convolve, ...]:
+        """The convolutions of the operation."""
+        return self.op.convolutions
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Multiply by alpha, filter, divide."""
         weight = x[..., self.alpha : self.alpha + 1] / self.opaque
         premultiplied = x * weight
         premultiplied[..., self.alpha] = x[..., self.alpha]
-        y = self.op(premultiplied, span, earlier)
+        y = self.op(premultiplied, span, held)
         if self.keeps_alpha:
             places = tuple(
                 slice(r.before, r.before + (m - 1) * r.step + 1, r.step)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from convcli.core.extend import laid_together
 from convcli.core.missing import any_missing, last_known
-from convcli.core.ops import Convolve, Magnitude, Pointwise, Pool
 from convcli.core.reach import Reach
-from convcli.core.rounding import type_of_bytes
+from convcli.core.rounding import float_type_for_bytes
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
@@ -22,30 +21,6 @@ if TYPE_CHECKING:
     from convcli.core.extend import Edge
     from convcli.core.ops import Op, Span
     from convcli.signals import AnyRows, Array, Rows
-
-
-@runtime_checkable
-class Layer(Protocol):
-    """An operation that may pad its own input and change the number of channels."""
-
-    @property
-    def waits(self) -> bool:
-        """Whether the beginning of its output depends on the end of its input."""
-        ...
-
-    def outputs(self, count: int) -> int:
-        """How many channels come out of `count`."""
-        ...
-
-    def padded(
-        self,
-        x: Array,
-        starts: tuple[int, ...],
-        stops: tuple[int, ...],
-        ends: tuple[int | None, ...],
-    ) -> Array:
-        """`x`, which begins at starts[a] of axis a, up to stops[a], extended where that is outside of 0 ... ends[a]."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +46,10 @@ class Chain:
     def _circles(self, axis: int, n: int | None) -> dict[int, int]:
         """How long what comes to each layer is that pads with its other end."""
         found: dict[int, int] = {}
-        if n is None or not self.waits:
+        if n is None or not self.needs_end:
             return found
         for number, op in enumerate(self.ops):
-            if number in self.layers and self.layers[number].waits:
+            if op.needs_end:
                 found[number] = n
             n = op.reach[axis].count(n)
         return found
@@ -110,18 +85,13 @@ class Chain:
     def channels(self, count: int) -> int:
         """How many channels come out of `count`."""
         for op in self.ops:
-            count = op.outputs(count) if isinstance(op, Layer) else count
+            count = op.output_channels(count)
         return count
-
-    @cached_property
-    def layers(self) -> dict[int, Layer]:
-        """The operations that pad their own input, by their numbers."""
-        return {number: op for number, op in enumerate(self.ops) if isinstance(op, Layer)}
 
     @cached_property
     def type_of_bytes(self) -> type[np.floating[Any]]:
         """The type in which it filters the bytes of a picture."""
-        return type_of_bytes(self.ops)
+        return float_type_for_bytes(op.rounding for op in self.ops)
 
     def samples(self, x: Array) -> Array:
         """The samples that stored numbers stand for; of bytes in the type in which this chain filters them."""
@@ -129,31 +99,27 @@ class Chain:
 
     def taken(self, x: Array) -> Array:
         """What the first operation is given of numbers that may be stored ones."""
-        takes = bool(self.ops) and getattr(self.ops[0], "takes_stored", False)
+        takes = bool(self.ops) and self.ops[0].takes_stored
         return (
             x
             if takes and (x.dtype != np.uint8 or self.type_of_bytes == np.float32)
             else self.samples(x)
         )
 
-    @property
-    def waits(self) -> bool:
-        """Whether some layer needs the end of the signal for its beginning."""
-        return any(layer.waits for layer in self.layers.values())
+    @cached_property
+    def needs_end(self) -> bool:
+        """Whether the first outputs depend on the end of the signal."""
+        return any(op.needs_end for op in self.ops)
 
     @cached_property
     def uniform(self) -> bool:
         """Whether it does the same to every channel wherever it starts, so that signals can be channels of one."""
-        return all(
-            isinstance(op, Convolve | Pool | Magnitude)
-            or (isinstance(op, Pointwise) and op.keeps is None)
-            for op in self.ops
-        )
+        return all(op.uniform for op in self.ops)
 
-    def stands_at(self, axis: int, k: Rows) -> Rows:
+    def aligned_input(self, axis: int, k: Rows) -> Rows:
         """The absolute inputs at which the outputs `k` stand."""
         for op in reversed(self.ops):
-            k = op.reach[axis].stands_at(k)
+            k = op.reach[axis].aligned_input(k)
         return k
 
     @cached_property
@@ -173,13 +139,13 @@ class Chain:
             after=max(high - 1 - at for at, _, high in reads),
             step=step,
             phases=phases,
-            anchor=int(self.stands_at(axis, np.zeros(1, np.int64))[0]),
+            anchor=int(self.aligned_input(axis, np.zeros(1, np.int64))[0]),
         )
 
     def look_ahead(self, axis: int = 0) -> int:
         """How many inputs past the one it stands at the farthest-sighted output reads; 0 or less: none."""
         some = _some(self.reach[axis].phases)
-        stands = self.stands_at(axis, np.array(some))
+        stands = self.aligned_input(axis, np.array(some))
         return max(
             self.needs(axis, k, k + 1)[0][1] - 1 - int(at)
             for k, at in zip(some, stands, strict=True)
@@ -278,10 +244,9 @@ class Job:
                 (along[number + 1][0], along[number + 1][2]),
                 *(boundary[number + 1] for boundary in across),
             )
-            if number in self.chain.layers:
-                starts = (known, *(boundary[number][0] for boundary in across))
-                stops = tuple(r.needs(*span)[1] for r, span in zip(op.reach, wanted, strict=True))
-                x = self.chain.layers[number].padded(x, starts, stops, ends)
+            starts = (known, *(boundary[number][0] for boundary in across))
+            stops = tuple(r.needs(*span)[1] for r, span in zip(op.reach, wanted, strict=True))
+            x = op.padded(x, starts, stops, ends)
             ends = tuple(
                 None if n is None else r.count(n) for n, r in zip(ends, op.reach, strict=True)
             )
@@ -306,7 +271,7 @@ class Job:
         for axis, (start, (first, stop), end) in enumerate(
             zip(starts, self.span, self.ends, strict=True)
         ):
-            stands = self.chain.stands_at(axis, np.arange(first, stop))
+            stands = self.chain.aligned_input(axis, np.arange(first, stop))
             last = x.shape[axis] - 1 if end is None else min(end - 1 - start, x.shape[axis] - 1)
             places.append(np.clip(stands - start, 0, last))
         gone: Any = np.isnan(x[np.ix_(*places)])

@@ -1,64 +1,152 @@
-"""The operations that a chain is made of: parameters in, a pure callable out, no other state.
+"""The operations that a chain is made of.
 
-An operation has a `reach` along each sample axis and is called with just the inputs that its reach says the
-outputs in `span` need, extended at the ends of the signal beforehand: every operation is "valid".
+An operation is a set of parameters and a pure function. It has no other state.
+
+* `reach` says, for each sample axis, which inputs an output reads. Everything else about lengths, latency, blocks and
+  causality is computed from it.
+* A call computes the outputs `span` from exactly the inputs that they read. The signal was extended at its ends
+  before, so every operation is "valid": it never asks where the signal begins or ends.
+* The other properties of `Op` are what the chain and the scheduler have to know of an operation. Their defaults suit
+  an operation that filters every channel alike, sample by sample or window by window.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from convcli.core import missing as gaps
 from convcli.core.convolve import all_finite, mean_valid
-from convcli.core.reach import Reach
+from convcli.core.reach import Reach, aligned_samples, widest
 from convcli.core.rounding import Rounding, of_taps
 from convcli.samples import summed
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from convcli.core.kernel import Gaps, Kernel
     from convcli.signals import Align, Array, Missing
 
+# The outputs [start, stop) on each sample axis.
 Span = tuple[tuple[int, int], ...]
-Earlier = Callable[[], "Array | None"]
+
+# Gives the last known value of each channel before the inputs, None if there is none. It may wait for another thread
+# and is therefore called only if a gap needs it.
+Held = Callable[[], "Array | None"]
 
 
-def nothing_earlier() -> None:
-    """What is held from before the start of a signal."""
+def nothing_held() -> None:
+    """Say that no value is known from before the start of a signal."""
     return
 
 
-@runtime_checkable
-class Op(Protocol):
+class Op(ABC):
     """An operation on samples `(n, channels)` or `(rows, columns, channels)`."""
 
     @property
+    @abstractmethod
     def reach(self) -> tuple[Reach, ...]:
         """One Reach per sample axis."""
-        ...
+
+    @abstractmethod
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Compute the outputs `span` from the inputs that they read.
+
+        x : the inputs `reach[a].needs(*span[a])` of each axis a, NaN where a sample is missing; not changed
+        held : the values that fill a gap at the beginning of `x`
+        """
+
+    # --- what it does to samples ---
 
     @property
     def holds(self) -> bool:
-        """Whether it fills a gap with the nearest earlier value, however far back that lies."""
-        ...
+        """Whether the operation fills a gap with the last known value, however far back that lies."""
+        return False
 
-    def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
-        """The outputs of `span` from exactly the inputs `reach[a].needs(*span[a])`; `x` is not changed."""
-        ...
+    @property
+    def takes_stored(self) -> bool:
+        """Whether the operation takes whole numbers as a file stores them (`samples.py`), not only floats."""
+        return False
+
+    @property
+    def rounding(self) -> Rounding:
+        """What the operation does to whole numbers in float32; decides the type that bytes are filtered in."""
+        return "irrational"
+
+    @property
+    def convolutions(self) -> tuple[Convolve, ...]:
+        """The convolutions that the operation consists of; none if it is not made of convolutions."""
+        return ()
+
+    # --- what it does to channels ---
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all channels are treated alike, wherever a signal begins.
+
+        Signals that are interleaved in one file can then be filtered side by side, as channels of one array.
+        """
+        return False
+
+    def output_channels(self, count: int) -> int:
+        """Count the channels that come out if `count` channels go in."""
+        return count
+
+    @property
+    def opacity(self) -> Literal["filtered", "kept"] | None:
+        """What becomes of the opacity of a picture: filtered with the colours, which it weights, or kept as it is.
+
+        None : the operation treats the opacity by itself
+        """
+        return None
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Op:
+        """Return the operation under the rules of a run.
+
+        missing : the rule for missing samples
+        exact : the result must not depend on where a block ends, not even in the last bit
+        """
+        return self
+
+    # --- padding of its own, for layers of a network ---
+
+    @property
+    def needs_end(self) -> bool:
+        """Whether the first outputs depend on the last inputs (circular padding)."""
+        return False
+
+    def padded(
+        self,
+        x: Array,
+        starts: tuple[int, ...],
+        stops: tuple[int, ...],
+        ends: tuple[int | None, ...],
+    ) -> Array:
+        """Extend the inputs by the padding of the operation itself, if it has one.
+
+        x : the inputs from starts[a] on along axis a
+        stops : up to where the result must reach
+        ends : the length of the signal along each axis, None where it is not known yet
+        """
+        return x
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Convolve:
-    """y[k] = sum_j taps[j] * x[k*step + centre - j] / divisor, the same taps for every channel.
+class Convolve(Op):
+    """y[k] = sum_j taps[j] * x[k*step + centre - j] / divisor, with the same taps for every channel.
 
-    taps : (k,) or (height, width) in convolution order; before, after : samples read on each side of an output
-    gaps : what a missing input does to the sum; missing : what is asked for where the signal itself is missing
-    summarises : the outputs stand for whole windows (a pool) and not for the sample that they stand at
+    taps : (k,) or (height, width) in convolution order
+    before, after : samples read on each side of the sample k*step
+    anchor : offset from k*step to the sample that output k is aligned with
+    gaps : what a missing input does to the sum; missing : the rule for outputs aligned with a missing sample
+    summarises : an output describes its whole window (a pool), not the sample that it is aligned with
+    exact : add up in one order, so that the last bit does not depend on the length of a block
     """
 
     taps: npt.NDArray[np.float64]
@@ -72,100 +160,100 @@ class Convolve:
     summarises: bool = False
     exact: bool = False
 
-    # Whole numbers are taken as they are stored; operations that do not say so are given the samples.
     takes_stored = True
+    uniform = True
 
     @classmethod
-    def by(
-        cls,
-        kernel: Kernel,
-        align: Align,
-        *,
-        step: tuple[int, ...] | None = None,
-        missing: Missing = "keep",
-        exact: bool = False,
-    ) -> Convolve:
+    def by(cls, kernel: Kernel, align: Align, *, step: tuple[int, ...] | None = None) -> Convolve:
         """The operation that convolves with `kernel` and keeps every `step`-th output."""
         offsets = kernel.offsets(align)
+        axes = kernel.taps.ndim
         return cls(
             taps=kernel.taps,
             before=tuple(before for before, _ in offsets),
             after=tuple(after for _, after in offsets),
-            step=step or (1,) * kernel.taps.ndim,
-            anchor=(0,) * kernel.taps.ndim,
+            step=step or (1,) * axes,
+            anchor=(0,) * axes,
             divisor=kernel.divisor,
             gaps=kernel.gaps or "renormalise",
-            missing=missing,
-            exact=exact,
         )
 
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
         """One Reach per axis of the taps."""
-        return tuple(
-            Reach(before=b, after=a, step=s, anchor=c)
-            for b, a, s, c in zip(self.before, self.after, self.step, self.anchor, strict=True)
-        )
+        geometry = zip(self.before, self.after, self.step, self.anchor, strict=True)
+        return tuple(Reach(before=b, after=a, step=s, anchor=c) for b, a, s, c in geometry)
 
     @property
     def holds(self) -> bool:
-        """As the kernel says."""
+        """Whether the kernel fills gaps with the last known value."""
         return self.gaps == "hold"
 
     @property
     def rounding(self) -> Rounding:
-        """As the taps are."""
+        """The rounding class of the taps and the divisor."""
         return of_taps(self.taps, self.divisor)
 
-    def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
-        """Convolve; NaN in `x` is missing. Stored numbers are taken as they are."""
+    @property
+    def convolutions(self) -> tuple[Convolve, ...]:
+        """The convolution itself."""
+        return (self,)
+
+    @property
+    def opacity(self) -> Literal["filtered", "kept"]:
+        """Taps of sum 0 (an edge detector) would make every picture transparent: they keep the opacity."""
+        return "kept" if self.gaps == "empty" else "filtered"
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
+        """Return the convolution under the rules of a run."""
+        return replace(self, missing=missing, exact=exact)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Convolve samples or stored numbers."""
         window = np.flip(self.taps)
         if all_finite(x):
             return mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
         if not gaps.any_missing(x):
             return self._mean(x, window)
-        y = self._over_gaps(x, window, earlier)
+        y = self._over_gaps(x, window, held)
         if self.missing == "propagate":
             y[gaps.touched(np.isnan(x), window, self.step)] = np.nan
         elif self.missing != "fill" and not self.summarises:
-            y[np.isnan(self._standing_at(x, y.shape))] = np.nan
+            y[np.isnan(aligned_samples(x, self.reach, y.shape))] = np.nan
         return y
 
     def _mean(self, x: Array, window: npt.NDArray[np.float64]) -> Array:
         return mean_valid(x, window, self.divisor, self.step, exact=self.exact)
 
-    def _over_gaps(self, x: Array, window: npt.NDArray[np.float64], earlier: Earlier) -> Array:
+    def _over_gaps(self, x: Array, window: npt.NDArray[np.float64], held: Held) -> Array:
         if self.gaps == "renormalise":
             return gaps.renormalised(x, window, self.divisor, self.step, exact=self.exact)
         if self.gaps == "hold":
-            held = gaps.hold(x, earlier)
-            unknown = np.isnan(held)
-            y = self._mean(np.where(unknown, 0.0, held), window)
-            before = earlier() if np.isnan(x[0]).any() else None
-            known = (
-                gaps.known_by(x, before, window.shape[0], self.step[0], len(y))
-                if x.ndim == 2
-                else None
-            )
-            y[gaps.touched(unknown, window, self.step) if known is None else ~known] = np.nan
-            return y
-        there = np.where(np.isnan(x), 0.0, x).astype(x.dtype)
-        y = self._mean(there, window)
-        y[gaps.touched(np.isnan(x), window, self.step)] = np.nan
+            return self._over_held_values(x, window, held)
+        missing = np.isnan(x)
+        y = self._mean(np.where(missing, 0.0, x).astype(x.dtype), window)
+        y[gaps.touched(missing, window, self.step)] = np.nan
         return y
 
-    def _standing_at(self, x: Array, shape: tuple[int, ...]) -> Array:
-        """The inputs at which the outputs stand."""
-        places = tuple(
-            slice(b + c, b + c + (m - 1) * s + 1, s)
-            for b, c, m, s in zip(self.before, self.anchor, shape, self.step, strict=False)
-        )
-        return x[places]
+    def _over_held_values(self, x: Array, window: npt.NDArray[np.float64], held: Held) -> Array:
+        """Convolve with every gap filled by the last known value; NaN where no value is known yet."""
+        filled = gaps.hold(x, held)
+        unknown = np.isnan(filled)
+        y = self._mean(np.where(unknown, 0.0, filled), window)
+        if x.ndim == 2:
+            earlier = held() if np.isnan(x[0]).any() else None
+            y[~gaps.known_by(x, earlier, len(window), self.step[0], len(y))] = np.nan
+        else:
+            y[gaps.touched(unknown, window, self.step)] = np.nan
+        return y
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pool:
-    """The largest (np.fmax) or smallest (np.fmin) of windows of `size` samples; missing ones are passed over."""
+class Pool(Op):
+    """The largest (np.fmax) or smallest (np.fmin) of each window of `size` samples; missing samples are skipped.
+
+    The window of output k begins at the sample k*step - before.
+    """
 
     fold: Callable[..., Any]
     size: tuple[int, ...]
@@ -174,35 +262,39 @@ class Pool:
     anchor: tuple[int, ...]
     missing: Missing = "keep"
 
+    uniform = True
+    rounding = "exact"
+
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """A window starts at the sample k*step - before."""
+        """One Reach per axis."""
         geometry = zip(self.size, self.step, self.before, self.anchor, strict=True)
         return tuple(Reach(before=b, after=n - 1 - b, step=s, anchor=c) for n, s, b, c in geometry)
 
-    holds = False
-    rounding: Rounding = "exact"
+    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
+        """Return the pool under the rules of a run; it is always exact."""
+        return replace(self, missing=missing)
 
-    def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Fold the windows, one axis after the other."""
         fold = self.fold
         if self.missing == "propagate":
-            fold = np.maximum if self.fold is np.fmax else np.minimum
-        for axis, (size, step, (start, stop)) in enumerate(
-            zip(self.size, self.step, span, strict=True)
-        ):
-            x = folded(fold, windowed(x, size, step, stop - start, axis))
+            fold = np.maximum if fold is np.fmax else np.minimum
+        for axis, (start, stop) in enumerate(span):
+            values = windowed(x, self.size[axis], self.step[axis], stop - start, axis)
+            x = folded(fold, values)
         return x
 
 
 def windowed(x: Array, size: int, step: int, outputs: int, axis: int) -> Iterator[Array]:
-    """The first sample of every window along `axis`, then the second of every window, and so on."""
+    """Yield the first sample of every window along `axis`, then the second of every window, and so on."""
     for j in range(size):
-        yield x[(slice(None),) * axis + (slice(j, j + (outputs - 1) * step + 1, step),)]
+        samples = slice(j, j + (outputs - 1) * step + 1, step)
+        yield x[(slice(None),) * axis + (samples,)]
 
 
 def folded(fold: Callable[..., Any], arrays: Iterator[Array]) -> Array:
-    """All arrays put together by `fold`, one after the other."""
+    """Combine arrays of one shape by `fold`, one after the other."""
     y = np.array(next(arrays))
     for array in arrays:
         fold(y, array, out=y)
@@ -210,8 +302,11 @@ def folded(fold: Callable[..., Any], arrays: Iterator[Array]) -> Array:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Pointwise:
-    """The same function of every sample. `keeps` names channels that it leaves alone (the alpha of a picture)."""
+class Pointwise(Op):
+    """The same function of every sample.
+
+    keeps : the channel that is left alone (the opacity of a picture), or None
+    """
 
     function: Callable[[Array], Array]
     axes: int
@@ -220,12 +315,15 @@ class Pointwise:
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """Nothing but the sample itself."""
+        """An output reads one sample, its own."""
         return (Reach(),) * self.axes
 
-    holds = False
+    @property
+    def uniform(self) -> bool:
+        """Whether no channel is left alone."""
+        return self.keeps is None
 
-    def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Apply the function."""
         y = self.function(x)
         if self.keeps is not None:
@@ -234,89 +332,109 @@ class Pointwise:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Magnitude:
-    """sqrt(a**2 + b**2 + ...) of several convolutions that share their geometry: the strength of a gradient."""
+class Magnitude(Op):
+    """sqrt(a**2 + b**2 + ...) of several convolutions with one step: the strength of a gradient."""
 
     parts: tuple[Convolve, ...]
 
+    takes_stored = True
+    uniform = True
+    opacity = "kept"
+
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
-        """The widest of the parts on each axis."""
-        return tuple(
-            _widest(reaches) for reaches in zip(*(part.reach for part in self.parts), strict=True)
-        )
-
-    holds = False
-    takes_stored = True
+        """The union of the reaches of the parts on each axis."""
+        return tuple(map(widest, zip(*(part.reach for part in self.parts), strict=True)))
 
     @property
     def rounding(self) -> Rounding:
-        """As the parts do: the root of a whole number is one, or no fraction."""
+        """The rounding class of the parts: the root of a whole number is whole or irrational."""
         return self.parts[0].rounding
 
-    def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
-        """Convolve with each part, then the root of the sum of squares."""
+    @property
+    def convolutions(self) -> tuple[Convolve, ...]:
+        """The parts."""
+        return self.parts
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
+        """Return the same magnitude with each part under the rules of a run."""
+        parts = tuple(part.with_rules(missing, exact=exact) for part in self.parts)
+        return replace(self, parts=parts)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Convolve with each part, then take the root of the sum of squares."""
         total: Any = None
         for part in self.parts:
-            y = part(_within(x, self.reach, part.reach), span, earlier)
-            y = summed(y)
+            inputs = _inputs_of_part(x, self.reach, part.reach)
+            y = summed(part(inputs, span, held))
             squares = np.square(y, out=y)
-            total = squares if total is None else np.add(total, squares, out=total)
+            if total is None:
+                total = squares
+            else:
+                np.add(total, squares, out=total)
         strength: Array = np.sqrt(total, out=total)
         return strength
 
 
+def _inputs_of_part(x: Array, outer: tuple[Reach, ...], inner: tuple[Reach, ...]) -> Array:
+    """Select what a part of reach `inner` reads from the inputs of an operation of reach `outer`."""
+    places = []
+    for axis, (whole, part) in enumerate(zip(outer, inner, strict=True)):
+        start = whole.before - part.before
+        stop = x.shape[axis] - (whole.after - part.after)
+        places.append(slice(start, stop))
+    return x[tuple(places)]
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
-class EachChannel:
-    """One operation per channel, all of the same reach; a signal of one channel is fed to every one of them."""
+class EachChannel(Op):
+    """One convolution for each channel, all of one reach; a signal of one channel is fed to all of them."""
 
     parts: tuple[Convolve, ...]
+
     takes_stored = True
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """That of the first, as of all."""
+        """The common reach of the parts."""
         return self.parts[0].reach
 
     @property
     def holds(self) -> bool:
-        """As the parts do."""
+        """Whether some part fills gaps with the last known value."""
         return any(part.holds for part in self.parts)
 
-    def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
-        """Filter each channel by itself."""
-        lanes = [x[..., c : c + 1] if x.shape[-1] > 1 else x for c in range(len(self.parts))]
-        return np.concatenate(
-            [
-                part(lane, span, _of_channel(earlier, c))
-                for c, (part, lane) in enumerate(zip(self.parts, lanes, strict=True))
-            ],
-            axis=-1,
-        )
+    @property
+    def convolutions(self) -> tuple[Convolve, ...]:
+        """The parts."""
+        return self.parts
+
+    def output_channels(self, count: int) -> int:
+        """Count the parts: each gives one channel."""
+        return len(self.parts)
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
+        """Return the operation with each part under the rules of a run."""
+        parts = tuple(part.with_rules(missing, exact=exact) for part in self.parts)
+        return replace(self, parts=parts)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Filter each channel with its own taps."""
+        outputs = []
+        for c, part in enumerate(self.parts):
+            channel = _channel(x, c)
+            outputs.append(part(channel, span, _held_in_channel(held, c)))
+        return np.concatenate(outputs, axis=-1)
 
 
-def _of_channel(earlier: Earlier, channel: int) -> Earlier:
-    def held() -> Array | None:
-        values = earlier()
-        return (
-            values
-            if values is None or values.shape[-1] == 1
-            else values[..., channel : channel + 1]
-        )
-
-    return held
+def _channel(x: Array, c: int) -> Array:
+    """Channel `c` as an array of one channel; the only channel there is for every `c`."""
+    return x if x.shape[-1] == 1 else x[..., c : c + 1]
 
 
-def _widest(reaches: tuple[Reach, ...]) -> Reach:
-    return replace(
-        reaches[0], before=max(r.before for r in reaches), after=max(r.after for r in reaches)
-    )
+def _held_in_channel(held: Held, c: int) -> Held:
+    def values() -> Array | None:
+        known = held()
+        return None if known is None else _channel(known, c)
 
-
-def _within(x: Array, outer: tuple[Reach, ...], inner: tuple[Reach, ...]) -> Array:
-    """The inputs of an operation of reach `inner` among those gathered for `outer`."""
-    places = tuple(
-        slice(o.before - i.before, x.shape[axis] - (o.after - i.after))
-        for axis, (o, i) in enumerate(zip(outer, inner, strict=True))
-    )
-    return x[places]
+    return values

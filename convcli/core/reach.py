@@ -1,24 +1,32 @@
-"""How far an operation looks: the one triple from which blocks, delay, causality and lengths are read."""
+"""How far an operation looks: the one description from which blocks, latency, causality and lengths follow."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     import numpy.typing as npt
+
+    # One index, or many at once: the arithmetic is the same.
+    Index = TypeVar("Index", int, npt.NDArray[np.int64])
+    AnyArray = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
     """The geometry of an operation along one sample axis.
 
-    Output k stands at the input k*step/phases (a resampler by L/M has phases L and step M; everything else has one
-    phase), rounded down: p(k). It reads the inputs p(k) - before ... p(k) + after, and is said to stand at
-    p(k) + anchor. Indices are absolute: input and output 0 lie at the same instant, and inputs below 0 or past the end
-    are what the edge rule says. A layer that pads its own input stands on `growth` samples more (or fewer) than there
-    are.
+    Let p(k) = floor(k * step / phases). Output k reads the inputs p(k) - before ... p(k) + after and is aligned with
+    the input p(k) + anchor. A resampler by L/M has L phases and step M; every other operation has one phase.
+
+    Indices are absolute: input 0 and output 0 lie at the same instant. Inputs below 0 or past the end are what the
+    edge rule says.
+
+    growth : how many outputs more (or fewer, if negative) padding of the operation itself makes, at step 1
     """
 
     before: int = 0
@@ -29,22 +37,40 @@ class Reach:
     growth: int = 0
 
     def needs(self, start: int, stop: int) -> tuple[int, int]:
-        """The inputs `[a, b)` that the outputs `[start, stop)` read."""
-        first, last = start * self.step // self.phases, (stop - 1) * self.step // self.phases
+        """Return the inputs [low, high) that the outputs [start, stop) read."""
+        first = start * self.step // self.phases
+        last = (stop - 1) * self.step // self.phases
         return first - self.before, last + self.after + 1
 
-    def ready(self, n: int) -> int:
-        """One past the last output that reads no input at or past `n`."""
+    def ready(self, n: Index) -> Index:
+        """Count the outputs that read no input at or past `n`."""
         return ((n - self.after) * self.phases - 1) // self.step + 1
 
     def count(self, n: int) -> int:
-        """How many outputs stand on `n` inputs: ceil((n + growth) * phases / step)."""
+        """Count the outputs of `n` inputs that are extended at both ends: ceil((n + growth) * phases / step)."""
         return max(0, -(-(n + self.growth) * self.phases // self.step))
 
-    @overload
-    def stands_at(self, k: int) -> int: ...
-    @overload
-    def stands_at(self, k: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]: ...
-    def stands_at(self, k: int | npt.NDArray[np.int64]) -> int | npt.NDArray[np.int64]:
-        """The input at which output `k` stands."""
+    def aligned_input(self, k: Index) -> Index:
+        """Return the input that output `k` is aligned with."""
         return k * self.step // self.phases + self.anchor
+
+
+def widest(reaches: Iterable[Reach]) -> Reach:
+    """The union of reaches that differ only in how far they look before and after."""
+    some = list(reaches)
+    before = max(reach.before for reach in some)
+    after = max(reach.after for reach in some)
+    return replace(some[0], before=before, after=after)
+
+
+def aligned_samples(x: AnyArray, reaches: tuple[Reach, ...], shape: tuple[int, ...]) -> AnyArray:
+    """Select the inputs that the outputs of an operation are aligned with; one phase.
+
+    x : exactly the inputs that the outputs read; shape : of the outputs, which may have channels behind the axes
+    """
+    places = []
+    for reach, outputs in zip(reaches, shape, strict=False):
+        first = reach.before + reach.anchor
+        last = first + (outputs - 1) * reach.step
+        places.append(slice(first, last + 1, reach.step))
+    return x[tuple(places)]

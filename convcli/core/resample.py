@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from convcli.core import kaiser
 from convcli.core import missing as gaps
-from convcli.core.ops import Earlier, Span, nothing_earlier
+from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.polyphase import Turns, phased_lines
 from convcli.core.reach import Reach
 
@@ -29,7 +29,7 @@ STOP_BAND = 100.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Resample:
+class Resample(Op):
     """y[k] = sum_i table[k mod L, i] * x[(k // L) * step + starts[k mod L] + i] along one axis.
 
     table : (L, width), each phase of sum 1; starts : (L,) first input of each phase, relative to its group's first
@@ -42,6 +42,7 @@ class Resample:
     axes: int = 1
     holds = True
     takes_stored = True
+    opacity = "filtered"
 
     @classmethod
     def by(
@@ -93,10 +94,10 @@ class Resample:
         middle = self.starts[0] + np.arange(self.table.shape[1]) @ self.table[0]
         return round(-float(middle), 6) + 0.0
 
-    def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Interpolate; what is missing is held."""
         if gaps.any_missing(x):
-            x = gaps.hold(x, earlier)
+            x = gaps.hold(x, held)
         return phased_lines(x, self._turns, span[self.axis], axis=self.axis)
 
     @cached_property

@@ -51,11 +51,10 @@ def _share_a_denominator(taps: npt.NDArray[np.float64]) -> bool:
     return True
 
 
-def type_of_bytes(ops: Iterable[Any]) -> type[np.floating[Any]]:
-    """The type in which a chain of operations filters bytes."""
+def float_type_for_bytes(roundings: Iterable[Rounding]) -> type[np.floating[Any]]:
+    """Choose the type in which operations of these rounding classes, one after the other, filter bytes."""
     divided = False
-    for op in ops:
-        rounding: Rounding = getattr(op, "rounding", "irrational")
+    for rounding in roundings:
         if rounding == "irrational":
             return np.float32
         if rounding == "fractions" or divided:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from convcli.core import missing as gaps
 from convcli.core.extend import OUTSIDE, Edge, inside
-from convcli.core.ops import Earlier, Op, Span, nothing_earlier
+from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.layers.bands import Band
 
@@ -29,7 +29,7 @@ GATHERED = 1 << 18
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Conv:
+class Conv(Op):
     """A convolution layer.
 
     weights : (out, in / groups, k) or (out, in / groups, height, width); bias : (out,) or None
@@ -88,11 +88,11 @@ class Conv:
     holds = True
 
     @property
-    def waits(self) -> bool:
+    def needs_end(self) -> bool:
         """A circle has no beginning."""
         return self.padding == "wrap"
 
-    def outputs(self, count: int) -> int:
+    def output_channels(self, count: int) -> int:
         """The channels of the weights, and what goes past them."""
         return len(self.weights) + self.beside
 
@@ -110,7 +110,7 @@ class Conv:
             x = _extended(x, axis, start, stop, n=n, rule=self.padding)
         return x
 
-    def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Convolve; NaN in `x` is missing."""
         x = x[
             tuple(
@@ -118,12 +118,12 @@ class Conv:
             )
         ]
         if not self.beside:
-            return self._filtered(x, earlier)
-        y = self._filtered(x[..., :-1], _but_last(earlier))
+            return self._filtered(x, held)
+        y = self._filtered(x[..., :-1], _but_last(held))
         return np.concatenate([y, self._standing_at(x, y.shape)[..., -1:]], axis=-1)
 
-    def _filtered(self, x: Array, earlier: Earlier) -> Array:
-        return self._over_gaps(x, earlier) if gaps.any_missing(x) else self._summed(x)
+    def _filtered(self, x: Array, held: Held) -> Array:
+        return self._over_gaps(x, held) if gaps.any_missing(x) else self._summed(x)
 
     def _summed(self, x: Array) -> Array:
         geometry: dict[str, Any] = {
@@ -136,13 +136,13 @@ class Conv:
                 return tap_by_tap(x, self.weights, self.bias, **geometry)
             return by_windows(x, self.weights, self.bias, **geometry)
 
-    def _over_gaps(self, x: Array, earlier: Earlier) -> Array:
+    def _over_gaps(self, x: Array, held: Held) -> Array:
         """As a kernel whose weights differ in sign: the nearest earlier value is held across a gap."""
-        held = gaps.hold(x, earlier)
-        unknown = np.isnan(held)
-        y = self._summed(np.where(unknown, 0.0, held).astype(x.dtype))
+        filled = gaps.hold(x, held)
+        unknown = np.isnan(filled)
+        y = self._summed(np.where(unknown, 0.0, filled).astype(x.dtype))
         if x.ndim == 2:
-            before = earlier() if np.isnan(x[0]).any() else None
+            before = held() if np.isnan(x[0]).any() else None
             y[~gaps.known_by(x, before, self.widths[0], self.step[0], len(y)).all(axis=-1)] = np.nan
         else:
             y[self._touched(unknown, y.shape)] = np.nan
@@ -171,18 +171,18 @@ class Conv:
         return x[places]
 
 
-def _but_last(earlier: Earlier) -> Earlier:
+def _but_last(held: Held) -> Held:
     """What was met before in all channels but the last."""
 
-    def held() -> Array | None:
-        values = earlier()
+    def known() -> Array | None:
+        values = held()
         return None if values is None else values[..., :-1]
 
-    return held
+    return known
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Complete:
+class Complete(Op):
     """A pool of which only windows that are complete count, as in torch: floor((n - size) / step) + 1 outputs."""
 
     op: Op
@@ -197,9 +197,9 @@ class Complete:
         """As the pool does."""
         return self.op.holds
 
-    def __call__(self, x: Array, span: Span, earlier: Earlier = nothing_earlier) -> Array:
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Pool."""
-        return self.op(x, span, earlier)
+        return self.op(x, span, held)
 
 
 def _extended(x: Array, axis: int, start: int, stop: int, *, n: int | None, rule: Edge) -> Array:

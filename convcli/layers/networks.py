@@ -206,7 +206,7 @@ class Network:
         channels = self.place.channels
         for op in ops:
             if isinstance(op, Conv):
-                count = op.outputs(len(channels))
+                count = op.output_channels(len(channels))
                 colours = tuple(str(c + 1) for c in range(count - self.beside))
                 channels = (*colours, channels[-1]) if self.beside else colours
         alpha = len(channels) - 1 if self.beside else None

@@ -72,8 +72,12 @@ def weights_of(
 
 
 def bias_of(
-    model: Model, number: int, layer: WrittenLayer, out: int, bias: bool | None
-) -> Tensor | None:  # noqa: FBT001
+    model: Model,
+    number: int,
+    layer: WrittenLayer,
+    out: int,
+    bias: bool | None,  # noqa: FBT001
+) -> Tensor | None:
     """The bias of a layer, (out,); equinox keeps it as (out, 1)."""
     stored = model.tensors[number].get("bias")
     if bias is not None and bias != (stored is not None):

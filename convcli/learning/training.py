@@ -187,7 +187,7 @@ def bound(text: str, signal: Signal, lanes: Lanes, rules: Rules) -> tuple[Net, S
         raise calls[max(model.tensors)].error(message, hint=f"conv:{wanted},SIZE")
     chain = Chain(ops, signal.axes)
     start = tuple(
-        int(chain.stands_at(axis, np.zeros(1, np.int64))[0]) for axis in range(signal.axes)
+        int(chain.aligned_input(axis, np.zeros(1, np.int64))[0]) for axis in range(signal.axes)
     )
     return net, Stand.of(net, start), list(model.tensors)
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.alpha import WeightedByAlpha
 from convcli.core.chain import Chain
-from convcli.core.ops import Convolve, EachChannel, Magnitude, Op
 from convcli.core.resample import Resample
 from convcli.facts import LayerFacts, ReachFacts, StepFacts
 from convcli.units import describe_frequency
 
 if TYPE_CHECKING:
+    from convcli.core.ops import Convolve, Op
     from convcli.core.reach import Reach
     from convcli.layers.conv import Conv
     from convcli.planning.plan import BoundLayer, BoundStep, Plan
@@ -130,11 +129,8 @@ def _delay_of(ops: tuple[Op, ...]) -> float:
 def _convolution(ops: tuple[Op, ...]) -> Convolve | None:
     """The convolution that stands for a step, if it has one."""
     for op in ops:
-        inner = op.op if isinstance(op, WeightedByAlpha) else op
-        if isinstance(inner, (Magnitude, EachChannel)):
-            inner = inner.parts[0]
-        if isinstance(inner, Convolve):
-            return inner
+        if op.convolutions:
+            return op.convolutions[0]
     return None
 
 
@@ -215,7 +211,7 @@ def weights_of(step: BoundStep) -> Any:
     if _is_network(step):
         layer = _layer(step)
         return None if layer is None or len(step.layers) != 1 else _stack(layer)
-    stacks = [part.taps / part.divisor for op in step.ops for part in _parts(op)]
+    stacks = [part.taps / part.divisor for op in step.ops for part in op.convolutions]
     if not stacks:
         return None
     return stacks[0] if len(stacks) == 1 else np.stack(stacks)
@@ -249,16 +245,9 @@ def _stack(layer: Conv) -> Numbers:
     return taps[0] if len(taps) == 1 else taps
 
 
-def _parts(op: Op) -> tuple[Convolve, ...]:
-    inner = op.op if isinstance(op, WeightedByAlpha) else op
-    if isinstance(inner, (Magnitude, EachChannel)):
-        return inner.parts
-    return (inner,) if isinstance(inner, Convolve) else ()
-
-
 def taps_text(step: BoundStep) -> str:
     """The taps themselves where they are few: `1, 2, 1 (/ 4)`; rows split by `;`."""
-    weights = [(part.taps, part.divisor) for op in step.ops for part in _parts(op)]
+    weights = [(part.taps, part.divisor) for op in step.ops for part in op.convolutions]
     if _is_network(step) and (stack := weights_of(step)) is not None:
         weights = [(stack, 1.0)]
     elif _is_network(step):

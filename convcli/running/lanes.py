@@ -100,7 +100,7 @@ class Lanes:
         return np.array([self.one.count(length) for length in lengths.tolist()], np.int64)[which]
 
     def _stands(self, k: Numbers) -> Numbers:
-        return self.chain.stands_at(0, k) + self.one.origin
+        return self.chain.aligned_input(0, k) + self.one.origin
 
     # --- the state of the signals ---
 

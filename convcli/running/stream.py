@@ -40,7 +40,7 @@ class Stream:
         self.edge = edge
         self.tail = tail
         self.patient = patient
-        self.waits = edge == "wrap" or chain.waits
+        self.waits = edge == "wrap" or chain.needs_end
         low, high = chain.needs(0, 0, 1)[0]
         before, after = -low, high - 1
         # Input i has the absolute index i - origin. Under `valid` the first window starts at input 0.
@@ -108,7 +108,7 @@ class Stream:
         return int(np.prod(outputs) - np.prod(inner))
 
     def _stands(self, k: Rows) -> Rows:
-        return self.chain.stands_at(0, k) + self.origin
+        return self.chain.aligned_input(0, k) + self.origin
 
     def _rows(self) -> AnyRows:
         if len(self.kept_rows) > 1:

@@ -30,6 +30,7 @@ from convcli.samples import summed
 if TYPE_CHECKING:
     from typing import Self
 
+    from convcli.core.binding import Site, Stage
     from convcli.core.kernel import Gaps, Kernel
     from convcli.signals import Align, Array, Missing
 
@@ -113,6 +114,10 @@ class Op(ABC):
         exact : the result must not depend on where a block ends, not even in the last bit
         """
         return self
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return the operation at its place in a FILTER, as one stage."""
+        return (site.stage(self),)
 
     # --- padding of its own, for layers of a network ---
 

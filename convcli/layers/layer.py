@@ -173,34 +173,32 @@ class Layer(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedLayer(Layer):
-    """A layer with weights and, if wanted, a bias.
+    """A layer with weights. `bias` : whether it has a bias too; None: the model file says so."""
 
-    out : channels or numbers that come out, None where the weights say it
-    bias : whether there is a bias, None where the model file says it
-    """
+    bias: bool | None = None
 
     weighted: ClassVar[bool] = True
 
     def weights_and_bias(
         self, tensors: LayerTensors, declared: Shape, mismatch: RequestError
     ) -> tuple[Tensor, Tensor | None]:
-        """The tensors, if they are those that the text declares. Otherwise RequestError, `mismatch` or another.
+        """The weights and the bias, (out,), if they are what the text declares. Otherwise RequestError.
 
-        Returns the weights and the bias, (out,).
+        declared : shape of the weights, None where the text leaves a side open; mismatch : raised for another shape
         """
         shape = tensors.weight.shape
-        if len(shape) != len(declared) or any(
-            side is not None and side != given for side, given in zip(declared, shape, strict=True)
-        ):
+        fits = len(shape) == len(declared) and all(
+            side in {None, given} for side, given in zip(declared, shape, strict=True)
+        )
+        if not fits:
             raise mismatch
         return tensors.weight, self._bias_of(tensors, shape[0])
 
     def _bias_of(self, tensors: LayerTensors, out: int) -> Tensor | None:
         stored = tensors.bias
-        wanted = self.wants_bias
         name = f"{tensors.number}.bias"
-        if wanted is not None and wanted != (stored is not None):
-            found = "a" if stored is not None else "no"
+        if self.bias is not None and self.bias != (stored is not None):
+            found = "no" if self.bias else "a"
             raise self.call.error(f"{tensors.path} has {found} {name}")
         if stored is None:
             return None
@@ -209,11 +207,6 @@ class WeightedLayer(Layer):
             message = f"{tensors.path}: {name} has the shape {stored.shape}, expected ({out},)"
             raise self.call.error(message)
         return stored.reshape(out)
-
-    @property
-    @abstractmethod
-    def wants_bias(self) -> bool | None:
-        """Whether the text asks for a bias; None: it leaves that to the model file."""
 
 
 @dataclass(frozen=True, kw_only=True)

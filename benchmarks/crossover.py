@@ -19,7 +19,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
 import numpy as np
 
 from convcli.cli.single import keep_freed_memory
-from convcli.core import convolve, fourier
+from convcli.core import convolve
+from convcli.core.fft import overlap_save
 from convcli.core.polyphase import Turns, phased_product
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def direct(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) ->
 
 def fft(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -> object:
     """As correlate_valid does it."""
-    return fourier.overlap_save(x, w, step)
+    return overlap_save(x, w, step)
 
 
 def product(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -> object:

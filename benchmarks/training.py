@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import peers as programs
 
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -129,7 +132,7 @@ class Prepared:
         random = np.random.default_rng(1)
         x = random.normal(size=(side,) * lesson.axes + (1,))
         signal = Signal(
-            medium="image" if lesson.axes == 2 else "audio", shape=x.shape[:-1], channels=("1",)
+            medium=IMAGE if lesson.axes == 2 else AUDIO, shape=x.shape[:-1], channels=("1",)
         )
         rules = Rules(edge="zero", align="center")
         net, stand, _ = bound(lesson.layers, signal, Lanes(1, 1, 0), rules)

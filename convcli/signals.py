@@ -20,9 +20,109 @@ if TYPE_CHECKING:
     Rows = npt.NDArray[np.int64]
     AnyRows = Rows | range
 
-Medium = Literal["audio", "table", "image", "array"]
+Edge = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
 Align = Literal["center", "causal"]
 Missing = Literal["keep", "fill", "propagate", "error"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Medium:
+    """A kind of signal, such as sound or tables: its defaults, its words and what sets it apart.
+
+    Sound and pictures have theirs in `media/*/medium.py`; `ARRAY` and `TABLE`, of data in memory, are below.
+
+    Defaults
+    --------
+    edge, align : edge rule and alignment where the user asks for none
+    taps : how many taps are learned by default, as written on the command line
+
+    Words
+    -----
+    name : in reports and model files
+    sample, channel : what one sample and one channel are called
+    thing, things : what a signal and several signals are called
+    length_help, frequency_help : how lengths and frequencies are written for a signal without a rate
+    length_units : units of length besides those of time
+    model_units : the range of the values that a model file works on
+    channel_names : usual names of the channels, one tuple for each number of channels
+    channels_hint, one_channel_hint : options that choose other channels, or a single one
+
+    Properties
+    ----------
+    in_seconds : positions and lengths are told in seconds
+    resamples : the sampling rate can be converted to any other
+    unit_scale : values are divided by the full scale before a model sees them
+    separate_channels : channels are unrelated quantities, each with a unit and a range of its own
+    binary : files are bytes that a terminal cannot show
+    exact : sums must not depend on where blocks begin, and sums of whole numbers are rounded once
+    carries_cells : each sample belongs to a row with further cells, so there is at most one output per input
+    prompt : each output is written as soon as it is known, instead of waiting for a full block
+    """
+
+    name: str
+    edge: Edge
+    align: Align
+    taps: str
+    sample: str
+    channel: str
+    thing: str
+    things: str
+    length_help: str
+    frequency_help: str = "in cycles per sample, 0 to 0.5"
+    length_units: tuple[str, ...] = ()
+    model_units: str = "as they are"
+    channel_names: tuple[tuple[str, ...], ...] = ()
+    channels_hint: str | None = None
+    one_channel_hint: str | None = None
+    in_seconds: bool = False
+    resamples: bool = False
+    unit_scale: bool = False
+    separate_channels: bool = False
+    binary: bool = True
+    exact: bool = False
+    carries_cells: bool = False
+    prompt: bool = False
+
+    def names_of(self, count: int) -> tuple[str, ...]:
+        """The usual names of `count` channels, or 1, 2, 3, ... where there are none."""
+        for names in self.channel_names:
+            if len(names) == count:
+                return names
+        return tuple(str(channel + 1) for channel in range(count))
+
+
+ARRAY = Medium(
+    name="array",
+    edge="zero",
+    align="center",
+    taps="64",
+    sample="sample",
+    channel="channel",
+    thing="an array",
+    things="arrays",
+    length_help="a number of samples (20); durations need a rate",
+    length_units=("px",),
+    resamples=True,
+)
+
+TABLE = Medium(
+    name="table",
+    edge="shrink",
+    align="causal",
+    taps="20",
+    sample="row",
+    channel="column",
+    thing="a table",
+    things="tables",
+    length_help="a number of rows (20); durations need --time COLUMN",
+    frequency_help="in cycles per row, 0 to 0.5 (Hz needs --time COLUMN)",
+    channels_hint="-c A,B,C names the columns, in the order in which it was trained",
+    separate_channels=True,
+    binary=False,
+    exact=True,
+    carries_cells=True,
+    prompt=True,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

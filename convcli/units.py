@@ -72,7 +72,7 @@ def to_samples(text: str, signal: Signal) -> float:
     quantity = parse_quantity(text)
     if quantity.unit == "":
         return quantity.value
-    if quantity.unit == "px" and signal.medium in ("image", "array"):
+    if quantity.unit in signal.medium.length_units:
         return quantity.value
     if quantity.unit in SECONDS and signal.rate is not None:
         return quantity.value * SECONDS[quantity.unit] * signal.rate
@@ -80,13 +80,9 @@ def to_samples(text: str, signal: Signal) -> float:
 
 
 def _lengths(signal: Signal) -> str:
-    if signal.medium == "image":
-        return "a number of pixels (12 or 12px)"
     if signal.rate is not None:
         return "a number of samples (20) or a duration (20ms, 1.5s, 15min, 5d)"
-    if signal.medium == "table":
-        return "a number of rows (20); durations need --time COLUMN"
-    return "a number of samples (20); durations need a rate"
+    return signal.medium.length_help
 
 
 def to_frequency(text: str, signal: Signal) -> float:
@@ -110,9 +106,7 @@ def _frequencies(signal: Signal) -> str:
         return "3400, 3.4k, 3400Hz or 3.4kHz"
     if signal.rate is not None:
         return f"a number of cycles per {describe_seconds(signal.cycle)}, or in Hz"
-    if signal.medium == "table":
-        return "in cycles per row, 0 to 0.5 (Hz needs --time COLUMN)"
-    return "in cycles per sample, 0 to 0.5"
+    return signal.medium.frequency_help
 
 
 def describe_frequency(cycles_per_sample: float, signal: Signal) -> str:
@@ -120,12 +114,7 @@ def describe_frequency(cycles_per_sample: float, signal: Signal) -> str:
     if signal.rate is not None:
         unit = "Hz" if signal.cycle == 1 else f"cycles/{describe_seconds(signal.cycle)}"
         return f"{cycles_per_sample * signal.rate * signal.cycle:.6g} {unit}"
-    return f"{cycles_per_sample:.6g} cycles/{sample_noun(signal)}"
-
-
-def sample_noun(signal: Signal) -> str:
-    """What one sample of this signal is called: sample, row or pixel."""
-    return {"table": "row", "image": "pixel"}.get(signal.medium, "sample")
+    return f"{cycles_per_sample:.6g} cycles/{signal.medium.sample}"
 
 
 def describe_seconds(seconds: float) -> str:
@@ -156,12 +145,12 @@ def _count(text: str, signal: Signal) -> int:
     samples = to_samples(text, signal)
     count = math.floor(samples + 0.5)
     if parse_quantity(text).unit in ("", "px") and count != samples:
-        raise UnitError(f"expected a whole number of {sample_noun(signal)}s, got {text!r}")
+        raise UnitError(f"expected a whole number of {signal.medium.sample}s, got {text!r}")
     if count > MOST_SAMPLES:
-        raise UnitError(f"expected at most {MOST_SAMPLES:,} {sample_noun(signal)}s, got {text!r}")
+        raise UnitError(f"expected at most {MOST_SAMPLES:,} {signal.medium.sample}s, got {text!r}")
     if count < 1:
         raise UnitError(
-            f"expected at least 1 {sample_noun(signal)}, got {text!r}, which is {samples:.3g}"
+            f"expected at least 1 {signal.medium.sample}, got {text!r}, which is {samples:.3g}"
         )
     return count
 

@@ -16,6 +16,8 @@ from convcli.cli import main
 from convcli.core.solve import sums_over
 from convcli.layers.weights import read_weights
 from convcli.learning.learn import Learned, Lesson, learn
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
 from convcli.signals import Signal
 
@@ -31,7 +33,7 @@ def noise(*shape: int, seed: int = 0) -> Array:
 
 def blind(x: Array, taps: tuple[int, ...], **kwargs: Any) -> Learned:
     names = tuple(str(c) for c in range(x.shape[-1]))
-    signal = Signal(medium="audio" if x.ndim == 2 else "image", shape=x.shape[:-1], channels=names)
+    signal = Signal(medium=AUDIO if x.ndim == 2 else IMAGE, shape=x.shape[:-1], channels=names)
     return learn(Lesson(taps=taps, blind=True, **kwargs), [(Blocks(signal, [x]), None)])
 
 
@@ -60,7 +62,7 @@ def read(medium: str, path: Path, column: str = "") -> Array:
         ("table", ("tide.csv", "tide.csv"), ["-c", "gauge", "--taps", "25"], (5, 5.5)),
     ],
 )
-def test_sample_data_gains(  # noqa: PLR0917 -- a row of the table, and fixtures
+def test_sample_data_gains(  # noqa: PLR0917
     medium: str,
     names: tuple[str, str],
     options: list[str],

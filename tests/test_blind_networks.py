@@ -14,6 +14,8 @@ from convcli.layers.weights import encode_weights, read_weights
 from convcli.learning.lessons import Lesson
 from convcli.learning.school import Course, Watch
 from convcli.learning.training import train
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
 from convcli.signals import Signal
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def trained(
-    x: Array, layers: str, *, medium: Any = "audio", align: Any = "center", **course: Any
+    x: Array, layers: str, *, medium: Any = AUDIO, align: Any = "center", **course: Any
 ) -> Trained:
     names = tuple(map(str, range(x.shape[-1])))
     source = Blocks(Signal(medium=medium, shape=x.shape[:-1], channels=names), [x])
@@ -58,7 +60,7 @@ def test_no_output_of_a_blind_network_sees_its_own_sample(
     layers: str, shape: tuple[int, ...], align: Any, tmp_path: Path
 ) -> None:
     x = np.random.default_rng(4).normal(size=shape)
-    made = trained(x, layers, medium="image" if len(shape) == 3 else "audio", align=align, epochs=3)
+    made = trained(x, layers, medium=IMAGE if len(shape) == 3 else AUDIO, align=align, epochs=3)
     model, axes = f"model:{saved(tmp_path / 'm.safetensors', made)}", len(shape) - 1
     y = apply(model, x, axes=axes, align=align)
     place = tuple(n // 2 for n in shape[:-1])

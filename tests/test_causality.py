@@ -21,7 +21,7 @@ from convcli.layers.weights import encode_weights
 from convcli.planning.plan import Plan, Rules, make_plan
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
-from convcli.signals import Block, Groups, Signal
+from convcli.signals import TABLE, Block, Groups, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ class Interleaved:
 
 
 def signal_of(x: Array) -> Signal:
-    return Signal(medium="table", shape=(None,), channels=tuple(f"c{c}" for c in range(x.shape[1])))
+    return Signal(medium=TABLE, shape=(None,), channels=tuple(f"c{c}" for c in range(x.shape[1])))
 
 
 def plan_of(filter: str, x: Array, **rules: Any) -> Plan:

@@ -11,16 +11,17 @@ import pytest
 
 from convcli.designs import steps
 from convcli.errors import RequestError
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
 from convcli.planning.grammar import parse
 from convcli.planning.plan import Plan, Rules, make_plan
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
-from convcli.signals import Signal
+from convcli.signals import ARRAY, TABLE, Signal
 
 if TYPE_CHECKING:
-    from convcli.core.extend import Edge
     from convcli.designs.registry import Step
-    from convcli.signals import Align, Array
+    from convcli.signals import Align, Array, Edge
 
 EDGES: tuple[Edge, ...] = ("shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid")
 ALIGNS: tuple[Align, ...] = ("center", "causal")
@@ -50,14 +51,14 @@ def signal_for(step: Step, medium: str, n: int) -> Signal:
         channels = ("R", "G", "B") if medium == "image" else ("R", "G", "B", "A")
         alpha = 3 if medium == "transparent" else None
         return Signal(
-            medium="image", shape=(n, n - 4), channels=channels, alpha=alpha, full_scale=255.0
+            medium=IMAGE, shape=(n, n - 4), channels=channels, alpha=alpha, full_scale=255.0
         )
     rate = 1.0 if step.family == "frequency" else 16000.0
     if medium == "audio":
-        return Signal(medium="audio", shape=(n,), channels=("left", "right"), rate=rate)
+        return Signal(medium=AUDIO, shape=(n,), channels=("left", "right"), rate=rate)
     if medium == "table":
-        return Signal(medium="table", shape=(n,), channels=("Open", "Close"))
-    return Signal(medium="array", shape=(n,), channels=("1",))
+        return Signal(medium=TABLE, shape=(n,), channels=("Open", "Close"))
+    return Signal(medium=ARRAY, shape=(n,), channels=("1",))
 
 
 def plan_for(
@@ -89,7 +90,7 @@ def accepted(step: Step, medium: str, **rules: Any) -> Plan:
 def noise(plan: Plan, seed: int = 0) -> Array:
     shape = (*(n or 0 for n in plan.signal.shape), len(plan.signal.channels))
     x = np.random.default_rng(seed).uniform(-1, 1, shape)
-    if plan.signal.medium == "image":
+    if plan.signal.medium == IMAGE:
         x = np.rint(127 + 120 * x)
     if plan.signal.alpha is not None:
         x[..., plan.signal.alpha] = 250 + x[..., plan.signal.alpha] % 5
@@ -146,7 +147,7 @@ def test_blocks_are_the_whole(step: Step, medium: str) -> None:
         cuts = tuple(range(0, len(x), max(size, 1)))[: 40 if plan.signal.axes == 1 else 6]
         for threads in (1, 2):
             y = filtered(plan, x, cuts, threads)
-            if plan.signal.medium == "table":
+            if plan.signal.medium == TABLE:
                 np.testing.assert_array_equal(y, whole)
             else:
                 close(y, whole)
@@ -250,7 +251,7 @@ def test_causal_steps_do_not_look_ahead(step: Step, medium: str) -> None:
     for k in (1, 2, 17, len(x) - 1):
         complete = plan.chain.ready(0, k)
         y = filtered(plan, x[:k])[:complete]
-        if plan.signal.medium == "table":
+        if plan.signal.medium == TABLE:
             np.testing.assert_array_equal(y, whole[:complete])
         elif plan.rules.edge == "zero":
             close(y, whole[:complete])

@@ -17,11 +17,11 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convcli.core import fourier
+from convcli.core import fft
 from convcli.core.convolve import correlate_valid, direct, dot_products
-from convcli.core.fourier import overlap_save
+from convcli.core.convolve_2d import factor
+from convcli.core.fft import overlap_save
 from convcli.core.ops import Convolve
-from convcli.core.pictures import factor
 from convcli.core.polyphase import Turns, phased_product
 from convcli.errors import InputError
 from convcli.planning.describe import chain_facts, step_facts
@@ -29,14 +29,13 @@ from convcli.planning.plan import Plan, Rules, make_plan
 from convcli.running.arrays import Blocks, Collected, apply
 from convcli.running.pieces import split
 from convcli.running.run import Tally, run
-from convcli.signals import Block, Groups, Signal
+from convcli.signals import ARRAY, TABLE, Block, Groups, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.core.extend import Edge
     from convcli.core.ops import Held, Span
-    from convcli.signals import Align, Array, Medium, Missing, Rows
+    from convcli.signals import Align, Array, Edge, Medium, Missing, Rows
 
 EDGES: tuple[Edge, ...] = ("shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid")
 ALIGNS: tuple[Align, ...] = ("center", "causal")
@@ -44,7 +43,7 @@ MISSING: tuple[Missing, ...] = ("keep", "fill", "propagate")
 NAN = float("nan")
 
 
-def signal_of(x: Array, medium: Medium = "array", rate: float | None = None) -> Signal:
+def signal_of(x: Array, medium: Medium = ARRAY, rate: float | None = None) -> Signal:
     return Signal(
         medium=medium,
         shape=x.shape[:-1],
@@ -57,7 +56,7 @@ def planned(
     text: str,
     x: Array,
     *,
-    medium: Medium = "array",
+    medium: Medium = ARRAY,
     edge: Edge,
     align: Align,
     missing: Missing = "keep",
@@ -197,7 +196,7 @@ def test_missing_samples_are_the_slow_truth(
     chain: list[Both], x: Array, edge: Edge, missing: Missing, cuts: list[int]
 ) -> None:
     text = " | ".join(both.text for both in chain)
-    plan = planned(text, x, medium="table", edge=edge, align=chain[0].align, missing=missing)
+    plan = planned(text, x, medium=TABLE, edge=edge, align=chain[0].align, missing=missing)
     whole, _, _ = through(plan, [x])
     np.testing.assert_allclose(whole, expected(chain, x, edge, missing), rtol=1e-11, atol=1e-11)
     blocks, _, _ = through(plan, cut(x, cuts), threads=2)
@@ -265,7 +264,7 @@ def column(text: str, x: list[float], **rules: Any) -> list[float]:
 
 
 def _table_plan(text: str, x: Array, **rules: Any) -> Plan:
-    signal = signal_of(x, "table")
+    signal = signal_of(x, TABLE)
     return make_plan(text, signal, Rules.of(signal, **rules))
 
 
@@ -361,7 +360,7 @@ def test_mirrors_and_circles_at_every_length(n: int) -> None:
 def test_a_held_value_comes_from_however_far_back() -> None:
     x = np.full((400, 1), np.nan)
     x[3], x[250], x[399] = 5, 7, 9
-    plan = planned("kernel:2,-1", x, medium="table", edge="shrink", align="causal", missing="fill")
+    plan = planned("kernel:2,-1", x, medium=TABLE, edge="shrink", align="causal", missing="fill")
     whole, _, _ = through(plan, [x])
     assert np.isnan(whole[:3]).all()
     np.testing.assert_array_equal(whole[3:250, 0], 5)
@@ -380,10 +379,10 @@ def test_a_constant_with_gaps_stays_constant() -> None:
     x[[0, 1, 7, 8, 9, 30, 59]] = np.nan
     for text in ("sma:5", "lowpass:0.2,width=0.2", "savgol:7,2", "ema:alpha=0.3", "gaussian:2"):
         for align in ALIGNS:
-            plan = planned(text, x, medium="table", edge="shrink", align=align, missing="fill")
+            plan = planned(text, x, medium=TABLE, edge="shrink", align=align, missing="fill")
             y = through(plan, [x])[0]
             np.testing.assert_allclose(y[2:], 3.0, rtol=1e-13, err_msg=f"{text} {align}")
-            kept = through(planned(text, x, medium="table", edge="shrink", align=align), [x])[0]
+            kept = through(planned(text, x, medium=TABLE, edge="shrink", align=align), [x])[0]
             np.testing.assert_array_equal(np.isnan(kept), np.isnan(x))
 
 
@@ -424,10 +423,10 @@ def test_paths_agree(k: int, channels: int) -> None:
 @pytest.mark.parametrize(
     ("n", "channels", "k"), [(70001, 2, 635), (70001, 1, 634), (9000, 6, 5000), (300, 2000, 170)]
 )
-def test_both_transforms_agree_with_scipy(  # noqa: PLR0917 -- parameters of a test
+def test_both_transforms_agree_with_scipy(  # noqa: PLR0917
     n: int, channels: int, k: int, dtype: type, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fourier, "MANY", many)
+    monkeypatch.setattr(fft, "MANY", many)
     rng = np.random.default_rng(k)
     x: Any = rng.normal(size=(n, channels)).astype(dtype)
     w = rng.normal(size=k)
@@ -671,7 +670,7 @@ def test_the_first_rows_alone_give_the_first_rows(text: str, kind: str) -> None:
         x[rng.random(x.shape) < 0.3] = np.nan
     if kind == "inf":
         x[100, 0] = np.inf
-    signal = signal_of(x, "table")
+    signal = signal_of(x, TABLE)
     plan = make_plan(text, signal, Rules.of(signal))
     assert plan.chain.look_ahead() <= 0
     whole, rows, _ = through(plan, [x])
@@ -710,7 +709,7 @@ def test_interleaved_signals_are_each_as_if_alone(text: str, edge: Edge, align: 
     rng = np.random.default_rng(9)
     codes = rng.choice(4, size=50, p=[0.6, 0.25, 0.1, 0.05])
     x = rng.integers(-9, 9, size=(50, 2)).astype(float)
-    plan = planned(text, x, medium="table", edge=edge, align=align)
+    plan = planned(text, x, medium=TABLE, edge=edge, align=align)
     truth: dict[int, str] = {}
     for code in range(4):
         mine = np.flatnonzero(codes == code)
@@ -745,7 +744,7 @@ def test_rows_at_which_outputs_stand() -> None:
         ("sma:3", "causal"): list(range(10)),
     }
     for (text, align), places in rows.items():
-        plan = planned(text, x, medium="table", edge="shrink", align=cast("Align", align))
+        plan = planned(text, x, medium=TABLE, edge="shrink", align=cast("Align", align))
         for blocks in ([x], cut(x, list(range(10)))):
             assert through(plan, blocks)[1].tolist() == places, text
 
@@ -774,9 +773,9 @@ def test_edge_affected_outputs_are_counted() -> None:
 
 def test_missing_samples_are_counted() -> None:
     x = np.array([[1.0, NAN], [NAN, NAN], [1, 2]])
-    tally = through(
-        planned("sma:2", x, medium="table", edge="shrink", align="causal"), cut(x, [1])
-    )[2]
+    tally = through(planned("sma:2", x, medium=TABLE, edge="shrink", align="causal"), cut(x, [1]))[
+        2
+    ]
     assert (tally.read, tally.written, tally.missing.tolist()) == (3, 3, [1, 2])
 
 
@@ -792,7 +791,7 @@ def test_what_becomes_missing_is_counted(
     chain: list[Both], x: Array, edge: Edge, missing: Missing, cuts: list[int]
 ) -> None:
     text = " | ".join(["log", *(both.text for both in chain)])
-    plan = planned(text, x, medium="table", edge=edge, align=chain[0].align, missing=missing)
+    plan = planned(text, x, medium=TABLE, edge=edge, align=chain[0].align, missing=missing)
     y, rows, tally = through(plan, cut(x, sorted(cuts)))
     gone = np.isnan(y) & ~np.isnan(x[rows])
     assert dict(tally.became_missing) == {
@@ -834,7 +833,7 @@ def test_what_a_reduced_stage_takes_is_counted_once() -> None:
         "log | normalize | global_max_pool",
         "log | normalize | abs",
     ):
-        plan = planned(text, x, medium="table", edge="shrink", align="causal")
+        plan = planned(text, x, medium=TABLE, edge="shrink", align="causal")
         assert dict(through(plan, cut(x, [2]))[2].became_missing) == {"c0": 2}, text
 
 
@@ -893,7 +892,7 @@ def test_a_failing_job_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> 
     blocks = [
         Block(np.r_[[[np.nan]] * 4, np.ones((96, 1))], Groups(names, codes)) for _ in range(6)
     ]
-    signal = Signal(medium="table", shape=(None,), channels=("x",))
+    signal = Signal(medium=TABLE, shape=(None,), channels=("x",))
     whole = Convolve.__call__
     calls = iter(range(1000))
 
@@ -911,7 +910,7 @@ def test_a_failing_job_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_value_that_a_stride_skips_is_held_all_the_same() -> None:
     x = np.array([[0.0], [0], [0], [0], [0], [1], [np.nan]])
-    signal = Signal(medium="table", shape=(None,), channels=("x",))
+    signal = Signal(medium=TABLE, shape=(None,), channels=("x",))
     plan = make_plan("kernel:-1 | stride:2", signal, Rules.of(signal, missing="fill"))
     for cut in range(8):
         sink = Collected()

@@ -12,12 +12,14 @@ import soundfile
 
 from convcli import InputError, apply
 from convcli.cli import main
-from convcli.core.lags import LagSums, Meeting, best_lag, chance
+from convcli.core.correlate_lags import BlockPair, LagSums, chance_deviation, peak_and_rival
 from convcli.layers.weights import read_weights
 from convcli.learning import delays
 from convcli.learning.learn import Learned, Lesson, learn
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
-from convcli.signals import Signal
+from convcli.signals import TABLE, Medium, Signal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,13 +31,13 @@ def noise(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def source(x: Array, *, medium: Any = "audio", size: int = 1000) -> Blocks:
+def source(x: Array, *, medium: Any = AUDIO, size: int = 1000) -> Blocks:
     names = tuple(str(c) for c in range(x.shape[-1]))
     signal = Signal(
         medium=medium,
         shape=x.shape[:-1],
         channels=names,
-        rate=16000.0 if medium == "audio" else None,
+        rate=16000.0 if medium == AUDIO else None,
     )
     return Blocks(signal, [x[a : a + size] for a in range(0, len(x), size)])
 
@@ -47,7 +49,7 @@ def later(x: Array, n: int) -> Array:
 
 def lag_of(x: Array, y: Array, **kwargs: Any) -> tuple[int, ...]:
     size = kwargs.pop("size", 1000)
-    medium = kwargs.pop("medium", "audio")
+    medium = kwargs.pop("medium", AUDIO)
     pair = (source(x, size=size, medium=medium), source(y, size=777, medium=medium))
     return learn(Lesson(taps=(5,) * (x.ndim - 1), delay=None, **kwargs), [pair]).delays[0].lag
 
@@ -67,7 +69,7 @@ def test_sums_are_those_of_the_definition(
     ends = [0, *cuts, shape[0]]
     for first, last in pairwise(ends):
         kept = max(0, first - limit[0])
-        sums.add(*Meeting(x[kept:last], y[kept:last], first - kept).spectra(limit))
+        sums.add(*BlockPair(x[kept:last], y[kept:last], first - kept).spectra(limit))
     for total, (a, b) in zip(sums.totals(), ((x, y), (x, x), (y, y)), strict=True):
         for place in np.ndindex(*total.shape):
             lag = [p - k for p, k in zip(place, limit, strict=True)]
@@ -82,7 +84,7 @@ def test_sums_are_those_of_the_definition(
 
 def test_the_rival_of_a_summit_stands_elsewhere() -> None:
     r = np.array([0.1, 0.5, 0.95, 1.0, 0.93, 0.2, -0.97, 0.1])
-    assert best_lag(r) == ((3,), (6,))
+    assert peak_and_rival(r) == ((3,), (6,))
 
 
 def test_chance_is_that_of_signals_with_nothing_in_common() -> None:
@@ -91,10 +93,10 @@ def test_chance_is_that_of_signals_with_nothing_in_common() -> None:
     for seed in range(40):
         x, y = (apply("box:9", noise(2000, 1, seed=s))[:, 0] for s in (2 * seed, 2 * seed + 1))
         sums = LagSums((50,))
-        sums.add(*Meeting(x, y, 0).spectra((50,)))
+        sums.add(*BlockPair(x, y, 0).spectra((50,)))
         c, a, b = sums.totals()
         found.append(float(c[50] / np.sqrt(a[50] * b[50])))
-        expected = chance(a / a[50], b / b[50], 2000)
+        expected = chance_deviation(a / a[50], b / b[50], 2000)
     assert np.std(found) == pytest.approx(expected, rel=0.4)
 
 
@@ -121,7 +123,7 @@ def test_pieces_that_are_cut_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None
     x = noise(6000, 1)
     assert lag_of(x, later(x, -321), size=2000) == (-321,)
     picture = noise(60, 50, 2)
-    assert lag_of(picture[3:, 5:], picture, medium="image", size=60) == (3, 5)
+    assert lag_of(picture[3:, 5:], picture, medium=IMAGE, size=60) == (3, 5)
 
 
 @pytest.mark.parametrize("lag", [(3, 5), (-4, 2), (0, -7)])
@@ -130,7 +132,7 @@ def test_pictures(lag: tuple[int, int]) -> None:
     rows, columns = lag
     y = np.roll(x, lag, (0, 1))[: 80 - abs(rows), : 70 - abs(columns)]
     y = y + 0.1 * noise(*y.shape, seed=3)
-    assert lag_of(x, y, medium="image") == lag
+    assert lag_of(x, y, medium=IMAGE) == lag
 
 
 def test_gaps_do_not_hide_it() -> None:
@@ -144,7 +146,7 @@ def test_levels_that_wander_are_found_by_their_changes() -> None:
     x = np.cumsum(noise(4000, 1), axis=0)
     table = np.concatenate([x, later(x, 20)[:4000]], axis=1)
     lesson = Lesson(taps=(3,), delay=None, align="causal", bias=True, inputs=(0,), targets=(1,))
-    assert learn(lesson, [(source(table, medium="table"), None)]).delays[0].lag == (20,)
+    assert learn(lesson, [(source(table, medium=TABLE), None)]).delays[0].lag == (20,)
 
 
 # --------------------------------------------------------------------------------- taken out, and learned
@@ -183,7 +185,7 @@ def test_a_delay_across_a_picture() -> None:
         inner = tuple(slice(None, n + min(0, k)) for n, k in zip((40, 30), lag, strict=True))
         learned = learn(
             Lesson(taps=(3, 3), delay=lag, ridge=0.0),
-            [(source(x[inner], medium="image", size=7), source(late[inner], medium="image"))],
+            [(source(x[inner], medium=IMAGE, size=7), source(late[inner], medium=IMAGE))],
         )
         np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-9)
 
@@ -211,8 +213,8 @@ def test_unrelated_signals() -> None:
         fitted(*slow)
 
 
-@pytest.mark.parametrize(("medium", "gain"), [("audio", 1e30), ("table", 1e160), ("table", 1e300)])
-def test_samples_whose_squares_overflow(medium: str, gain: float) -> None:
+@pytest.mark.parametrize(("medium", "gain"), [(AUDIO, 1e30), (TABLE, 1e160), (TABLE, 1e300)])
+def test_samples_whose_squares_overflow(medium: Medium, gain: float) -> None:
     with pytest.raises(InputError, match="so large that their squares overflow"):
         lag_of(noise(900, 1), gain * noise(900, 1, seed=1), medium=medium)
     assert lag_of(noise(900, 1), 1e10 * noise(900, 1), medium=medium) == (0,)

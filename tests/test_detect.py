@@ -22,15 +22,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from program import CONVCLI, SAMPLES, Done, Program, shell
 
-from convcli.core.correlation import Template
-from convcli.core.planes import Correlator
-from convcli.core.windows import window_moments
+from convcli.core.correlate_template import Template
+from convcli.core.fft import TileCorrelator
+from convcli.core.window_statistics import window_moments
 from convcli.detecting.detect import Places, Search
 from convcli.detecting.peaks import leave_room, local_maxima
 from convcli.detecting.templates import Pattern, fit
 from convcli.errors import RequestError
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
-from convcli.signals import Block, Groups, Signal
+from convcli.signals import TABLE, Block, Groups, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,7 +207,7 @@ def test_a_correlator_goes_with_its_last_user() -> None:
     """Its spectra are large, and one is made for each picture: none may wait for the collector of cycles."""
     gc.disable()
     try:
-        correlator = Correlator([np.ones((3, 3))])
+        correlator = TileCorrelator([np.ones((3, 3))])
         correlator.sums([np.ones((20, 20))], [[(0, 0)]])
         gone = weakref.ref(correlator)
         del correlator
@@ -302,7 +304,7 @@ def test_blocks_are_the_whole(sizes: list[int]) -> None:
     x = rng.standard_normal((n, 2)).cumsum(axis=0) % 7
     for at in range(50, n - 200, max(150, n // 40)):
         x[at : at + 100] = x[10:110] * rng.uniform(0.1, 3) + rng.standard_normal((100, 2)) * 0.05
-    signal = Signal(medium="audio", shape=(None,), channels=("left", "right"), rate=100.0)
+    signal = Signal(medium=AUDIO, shape=(None,), channels=("left", "right"), rate=100.0)
     whole = found(x[10:110], signal, [x], threads=1)
     assert len(whole) > 20
     assert found(x[10:110], signal, list(cut(x, sizes))) == whole
@@ -314,7 +316,7 @@ def test_strips_of_a_picture_are_the_whole(sizes: list[int]) -> None:
     x = rng.integers(0, 256, (400, 90, 3)).astype(np.float32)
     for at in range(5, 380, 37):
         x[at : at + 9, 20:31] = x[100:109, 60:71] // 2
-    signal = Signal(medium="image", shape=x.shape[:2], channels=("R", "G", "B"), full_scale=255.0)
+    signal = Signal(medium=IMAGE, shape=x.shape[:2], channels=("R", "G", "B"), full_scale=255.0)
     whole = found(x[100:109, 60:71], signal, [x], threads=1)
     assert len(whole) == 12
     assert found(x[100:109, 60:71], signal, list(cut(x, sizes))) == whole
@@ -327,7 +329,7 @@ def test_groups_are_signals_of_their_own() -> None:
     pattern = x[codes == 1][40:50]
 
     class Source:
-        signal = Signal(medium="table", shape=(None,), channels=("v",))
+        signal = Signal(medium=TABLE, shape=(None,), channels=("v",))
 
         def chunks(self) -> Iterator[slice]:
             return (slice(a, a + 17) for a in range(0, 300, 17))
@@ -345,7 +347,7 @@ def test_groups_are_signals_of_their_own() -> None:
 
 
 def test_a_template_larger_than_the_signal_is_refused() -> None:
-    signal = Signal(medium="table", shape=(None,), channels=("v",))
+    signal = Signal(medium=TABLE, shape=(None,), channels=("v",))
     with pytest.raises(RequestError, match="10 rows, is larger than what is searched, 9 rows"):
         found(np.arange(10.0)[:, None], signal, [np.zeros((9, 1))])
 

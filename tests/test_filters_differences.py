@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 
 from convcli.designs.differences import diff, dog, gradient, laplacian, laplacian_of_gaussian
 from convcli.errors import RequestError
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
     from convcli.core.kernel import Kernel
 
 Samples = np.ndarray[Any, Any]
-SOUND = Signal(medium="audio", shape=(None,), channels=("left",), rate=8000)
-PICTURE = Signal(medium="image", shape=(9, 9), channels=("Y",))
+SOUND = Signal(medium=AUDIO, shape=(None,), channels=("left",), rate=8000)
+PICTURE = Signal(medium=IMAGE, shape=(9, 9), channels=("Y",))
 
 
 def applied(made: Kernel, x: Samples) -> Samples:

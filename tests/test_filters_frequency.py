@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from convcli.designs.fir import Bands
 from convcli.designs.frequency import bandpass, bandstop, highpass, lowpass
 from convcli.errors import RequestError
-from convcli.signals import Signal
+from convcli.media.audio.medium import AUDIO
+from convcli.signals import ARRAY, Signal
 
 Samples = np.ndarray[Any, Any]
 Design = Callable[..., Any]
-PLAIN = Signal(medium="array", shape=(None,), channels=("x",))
-SOUND = Signal(medium="audio", shape=(None,), channels=("left",), rate=8000)
+PLAIN = Signal(medium=ARRAY, shape=(None,), channels=("x",))
+SOUND = Signal(medium=AUDIO, shape=(None,), channels=("left",), rate=8000)
 
 DESIGNS = {
     "lowpass": (lowpass, (0.1,), (1, 0)),

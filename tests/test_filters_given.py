@@ -13,7 +13,9 @@ import soundfile
 from convcli.designs.given import TapsText, correlate, ir, kernel
 from convcli.designs.registry import find
 from convcli.errors import InputError, RequestError
-from convcli.signals import Signal
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
+from convcli.signals import TABLE, Signal
 from convcli.units import Kind, UnitError
 
 if TYPE_CHECKING:
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
 
 Samples = np.ndarray[Any, Any]
 
-SOUND = Signal(medium="audio", shape=(None,), channels=("left",), rate=8000)
-TABLE = Signal(medium="table", shape=(None,), channels=("x",))
-PICTURE = Signal(medium="image", shape=(9, 9), channels=("Y",))
+SOUND = Signal(medium=AUDIO, shape=(None,), channels=("left",), rate=8000)
+ROWS = Signal(medium=TABLE, shape=(None,), channels=("x",))
+PICTURE = Signal(medium=IMAGE, shape=(9, 9), channels=("Y",))
 
 
 def taps_of(text: str, signal: Signal = SOUND) -> Samples:
@@ -70,7 +72,7 @@ def test_bad_taps_are_named(text: str, said: str) -> None:
 @pytest.mark.parametrize("text", ["1,2;3,4", "1;2"])
 def test_two_dimensional_taps_need_a_picture(text: str) -> None:
     with pytest.raises(UnitError, match="needs a picture; this signal has one axis of rows"):
-        taps_of(text, TABLE)
+        taps_of(text, ROWS)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "txt", "npy"])
@@ -249,7 +251,7 @@ def test_bad_responses_are_named(tmp_path: Path) -> None:
         ir(write(tmp_path / "empty.wav", np.zeros(0), 8000), signal=SOUND)
     with pytest.raises(InputError, match=r"at 0.00025 s is not finite"):
         ir(write(tmp_path / "nan.wav", np.array([1, 2, np.nan]), 8000), signal=SOUND)
-    for signal in (TABLE, PICTURE):
+    for signal in (ROWS, PICTURE):
         with pytest.raises(RequestError, match="sampling rate"):
             ir(str(tmp_path / "no.wav"), signal=signal)
 

@@ -16,12 +16,14 @@ from convcli.core.kernel import Kernel
 from convcli.designs.pictures import disk, emboss, gabor, motion, prewitt, scharr, sharpen, sobel
 from convcli.designs.registry import steps
 from convcli.errors import RequestError
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
 from convcli.signals import Signal
 
 Samples = np.ndarray[Any, Any]
 Design = Callable[..., Any]
-PICTURE = Signal(medium="image", shape=(9, 9), channels=("Y",))
-SOUND = Signal(medium="audio", shape=(None,), channels=("left",), rate=8000)
+PICTURE = Signal(medium=IMAGE, shape=(9, 9), channels=("Y",))
+SOUND = Signal(medium=AUDIO, shape=(None,), channels=("left",), rate=8000)
 RAMP = np.arange(9.0)[None, :] + np.zeros((9, 1))
 
 

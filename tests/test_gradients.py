@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 
 from convcli import RequestError
 from convcli.layers.bands import Band
-from convcli.layers.conv import windows_of
 from convcli.layers.gradients import Worker
 from convcli.layers.weights import encode_weights
 from convcli.learning.descent import Adam
 from convcli.learning.lessons import Lanes
 from convcli.learning.material import Material, Segment, complete
 from convcli.learning.training import bound
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
 from convcli.planning.plan import Rules, make_plan
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
-from convcli.signals import Signal
+from convcli.signals import ARRAY, Signal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,7 +135,7 @@ every_network = pytest.mark.parametrize("layers", [*LAYERS_1D, *LAYERS_2D])
 
 def network(layers: str, channels: int, align: Align = "center") -> tuple[Net, Stand, list[int]]:
     axes = 2 if layers in LAYERS_2D else 1
-    medium: Any = "image" if axes == 2 else "audio"
+    medium: Any = IMAGE if axes == 2 else AUDIO
     names = tuple(map(str, range(channels)))
     signal = Signal(medium=medium, shape=(40,) * axes, channels=names)
     return bound(layers, signal, Lanes(channels, 1, 0), Rules(edge="zero", align=align))
@@ -186,7 +187,7 @@ def test_what_is_trained_is_what_runs(layers: str, align: Align, tmp_path: Path)
         )
     path = tmp_path / "m.safetensors"
     path.write_bytes(encode_weights(tensors, {"layers": layers}))
-    signal = Signal(medium="array", shape=x.shape[:-1], channels=("a", "b"))
+    signal = Signal(medium=ARRAY, shape=x.shape[:-1], channels=("a", "b"))
     plan = make_plan(f"model:{path}", signal, Rules(edge="zero", align=align))
     sink = Collected()
     run(plan, Blocks(signal, [x]), sink, threads=1)
@@ -222,7 +223,7 @@ def test_a_window_is_complete_where_nothing_of_it_is_missing() -> None:
     net, stand, _ = network("conv:2,3x2,stride=2x3 | leaky_relu:0.2 | conv:1,2x2,dilation=2x1", 1)
     sizes = net.reads((1, 1))
     expected = np.zeros_like(good)
-    found = windows_of(good[..., None].astype(float), sizes, (1, 1), (1, 1))
+    found = np.lib.stride_tricks.sliding_window_view(good, sizes)
     for corner in np.ndindex(*found.shape[:2]):
         place = tuple(c + b for c, b in zip(corner, stand.before, strict=True))
         expected[place] = found[corner].all()

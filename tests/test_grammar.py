@@ -11,17 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convcli.errors import ConvcliError, InputError, RequestError
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
 from convcli.planning.grammar import Call, parse
 from convcli.planning.plan import Plan, Rules, make_plan
-from convcli.signals import Signal
+from convcli.signals import TABLE, Signal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SOUND = Signal(medium="audio", shape=(8000,), channels=("left", "right"), rate=8000.0)
-TABLE = Signal(medium="table", shape=(100,), channels=("Close",))
-DAILY = Signal(medium="table", shape=(100,), channels=("Close",), rate=1 / 86400, cycle=86400.0)
-PICTURE = Signal(medium="image", shape=(30, 40), channels=("R", "G", "B"), full_scale=255.0)
+SOUND = Signal(medium=AUDIO, shape=(8000,), channels=("left", "right"), rate=8000.0)
+ROWS = Signal(medium=TABLE, shape=(100,), channels=("Close",))
+DAILY = Signal(medium=TABLE, shape=(100,), channels=("Close",), rate=1 / 86400, cycle=86400.0)
+PICTURE = Signal(medium=IMAGE, shape=(30, 40), channels=("R", "G", "B"), full_scale=255.0)
 
 
 def plan(text: str, signal: Signal = SOUND, **rules: Any) -> Plan:
@@ -224,7 +226,7 @@ REFUSED = [
     ("box:2.5", SOUND, "whole number of samples", 4, "box:5"),
     ("box:0", SOUND, "at least 1 sample", 4, "box:5"),
     ("box:-3", SOUND, "at least 1 sample", 4, "box:5"),
-    ("box:20ms", TABLE, "durations need --time", 4, "box:5"),
+    ("box:20ms", ROWS, "durations need --time", 4, "box:5"),
     ("box:3Hz", SOUND, "does not fit this signal", 4, "box:5"),
     ("box:3px", SOUND, "does not fit this signal", 4, "box:5"),
     ("box:20ms", PICTURE, "a number of pixels", 4, "box:5"),
@@ -234,8 +236,8 @@ REFUSED = [
     ("lowpass:4000", SOUND, "4000 Hz", 8, None),
     ("lowpass:20ms", SOUND, "no frequency", 8, None),
     ("lowpass:-1k", SOUND, "above 0", 8, None),
-    ("lowpass:0.6", TABLE, "0.5 cycles/row", 8, None),
-    ("lowpass:3Hz", TABLE, "Hz needs --time", 8, None),
+    ("lowpass:0.6", ROWS, "0.5 cycles/row", 8, None),
+    ("lowpass:3Hz", ROWS, "Hz needs --time", 8, None),
     ("lowpass:0.7", DAILY, "0.5 cycles/day", 8, None),
     ("downsample:4 | lowpass:1k", SOUND, "1000 Hz", 23, None),
     ("bandpass:2k,1k", SOUND, "bandpass", 0, None),
@@ -243,7 +245,7 @@ REFUSED = [
     ("sobel", SOUND, "picture", 0, None),
     ("kernel:1,2;3", PICTURE, "row 2 has 1 taps", 7, None),
     ("kernel:1;2", SOUND, "needs a picture", 7, None),
-    ("resample:16k", TABLE, "resample works on sound", 0, "downsample"),
+    ("resample:16k", ROWS, "resample works on sound", 0, "downsample"),
     ("resize:50%", SOUND, "resize works on images", 0, "resample"),
     ("clip:1,0", SOUND, "LOW <= HIGH", 0, None),
     ("ema:span=3,alpha=0.5", SOUND, "exactly one of", 0, None),
@@ -279,7 +281,7 @@ def test_units_become_samples() -> None:
         ("box:1w", DAILY): 7,
         ("box:48h", DAILY): 2,
         ("box:5px", PICTURE): 5,
-        ("sma:3", TABLE): 3,
+        ("sma:3", ROWS): 3,
     }
     for (text, signal), n in lengths.items():
         assert max(plan(text, signal).steps[0].kernels[0].taps.shape) == n, text
@@ -293,7 +295,7 @@ def test_the_rate_is_carried_along() -> None:
     assert [step.after.rate for step in bound] == [2000.0, 2000.0]
     alone = plan(
         "lowpass:500",
-        Signal(medium="audio", shape=(2000,), channels=("left", "right"), rate=2000.0),
+        Signal(medium=AUDIO, shape=(2000,), channels=("left", "right"), rate=2000.0),
     )
     np.testing.assert_array_equal(bound[1].kernels[0].taps, alone.steps[0].kernels[0].taps)
     assert plan("resample:16k | stride:3").result.rate == 16000 / 3
@@ -307,7 +309,7 @@ def test_lengths_are_carried_along() -> None:
     assert plan("stride:7 | adaptive_avg_pool:5").result.shape == (5,)
     assert plan("resize:50%", PICTURE).result.shape == (15, 20)
     assert plan("resize:80x | box:3", PICTURE).result.shape == (60, 80)
-    unknown = Signal(medium="audio", shape=(None,), channels=("1",), rate=8000.0)
+    unknown = Signal(medium=AUDIO, shape=(None,), channels=("1",), rate=8000.0)
     assert plan("downsample:4", unknown).result.shape == (None,)
 
 

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from convcli.core.convolve import dot_products
-from convcli.core.extend import Edge
 from convcli.core.missing import touched
 from convcli.planning.plan import Rules, make_plan
 from convcli.running.run import run
 from convcli.running.stream import numbers_of
-from convcli.signals import Block, Groups, Signal
+from convcli.signals import TABLE, Block, Edge, Groups, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +88,7 @@ def test_each_group_gets_what_it_gets_alone(filter: str, edge: Edge) -> None:
     for seed, align in enumerate(("causal", "center")):
         missing = ("keep", "fill", "propagate")[(seed + kind) % 3]
         x, codes, cuts = table_of(seed + 10 * kind, 1 + (seed + kind // 2) % 2)
-        signal = Signal(medium="table", shape=(None,), channels=("a", "b")[: x.shape[1]])
+        signal = Signal(medium=TABLE, shape=(None,), channels=("a", "b")[: x.shape[1]])
         plan = make_plan(filter, signal, Rules.of(signal, edge=edge, align=align, missing=missing))  # type: ignore[arg-type]
         found = filtered(plan, x, codes, cuts, threads=1 + kind % 2)
         alone: list[tuple[int, Array]] = []
@@ -129,7 +128,7 @@ def test_many_groups_cost_little_more_than_few() -> None:
     from time import process_time
 
     random = np.random.default_rng(5)
-    signal = Signal(medium="table", shape=(None,), channels=("a",))
+    signal = Signal(medium=TABLE, shape=(None,), channels=("a",))
     plan = make_plan("sma:20", signal, Rules.of(signal))
     started = process_time()
     found = filtered(

@@ -16,8 +16,10 @@ from convcli.cli import main
 from convcli.core.solve import Sums, solve, sums_over
 from convcli.layers.weights import read_weights
 from convcli.learning.learn import Lesson, learn
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
-from convcli.signals import Signal
+from convcli.signals import TABLE, Signal
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -28,7 +30,7 @@ def noise(*shape: int, seed: int = 0) -> Array:
 
 
 def source(
-    x: Array, *, medium: Any = "audio", size: int = 1000, rate: float | None = 16000.0
+    x: Array, *, medium: Any = AUDIO, size: int = 1000, rate: float | None = 16000.0
 ) -> Blocks:
     names = tuple(str(c) for c in range(x.shape[-1]))
     signal = Signal(medium=medium, shape=x.shape[:-1], channels=names, rate=rate)
@@ -129,7 +131,7 @@ def test_pictures_and_a_bias() -> None:
     for size in (1, 7, 60):
         learned = learn(
             Lesson(taps=(3, 5), bias=True),
-            [(source(x, medium="image", size=size), source(y, medium="image", size=11))],
+            [(source(x, medium=IMAGE, size=size), source(y, medium=IMAGE, size=11))],
         )
         np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-9)
         assert learned.bias is not None
@@ -200,7 +202,7 @@ def test_scores_are_those_of_the_taps() -> None:
 def test_levels_do_not_change_the_naive_answers() -> None:
     x = 50 + noise(1000, 2)
     lesson = Lesson(taps=(3,), align="causal", bias=True, ahead=1, inputs=(0, 1), targets=(1,))
-    learned = learn(lesson, [(source(x, medium="table"), None)])
+    learned = learn(lesson, [(source(x, medium=TABLE), None)])
     (today,) = [score for score in learned.scores if score.name == "tomorrow is like today"]
     part = np.arange(800, 999)
     assert today.held == pytest.approx(float(np.sqrt(((x[part + 1, 1] - x[part, 1]) ** 2).mean())))
@@ -211,7 +213,7 @@ def test_a_walk_at_random_cannot_be_foretold() -> None:
     lesson = Lesson(
         taps=(20,), align="causal", bias=True, ahead=1, inputs=(0,), targets=(0,), ridge=0.0
     )
-    learned = learn(lesson, [(source(x, medium="table"), None)])
+    learned = learn(lesson, [(source(x, medium=TABLE), None)])
     assert learned.worse == ("tomorrow is like today",)
 
 
@@ -544,7 +546,7 @@ def test_no_rows_but_a_header(tmp_path: Path, capfd: Any) -> None:
         ),
     ],
 )
-def test_what_is_refused(  # noqa: PLR0917 -- a row of the table, and fixtures
+def test_what_is_refused(  # noqa: PLR0917
     words: list[str],
     code: int,
     told: str,

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media.audio import ogg, wav
 from convcli.media.audio.formats import SUFFIXES, choose_coding, format_of
+from convcli.media.audio.medium import AUDIO
 from convcli.media.audio.samples import Dither, Extremes, Grid
 from convcli.media.audio.sink import AudioSink
 from convcli.media.audio.source import AudioSource, open_audio
@@ -130,7 +131,7 @@ def test_samples_are_what_libsndfile_says(tmp_path: Path, subtype: str) -> None:
             "PCM_32": 1 - 2**-31,
         }.get(subtype, 1.0)
         like = Signal(
-            medium="audio",
+            medium=AUDIO,
             shape=(5000,),
             channels=("left", "right"),
             rate=float(RATE),
@@ -257,7 +258,7 @@ def test_a_rate_the_format_cannot_hold_is_a_request_error(tmp_path: Path) -> Non
 
 def test_a_fractional_rate_is_said(tmp_path: Path) -> None:
     with open_audio(make(tmp_path / "a.wav", noise(10))) as source:
-        signal = Signal(medium="audio", shape=(10,), channels=("left", "right"), rate=5512.5)
+        signal = Signal(medium=AUDIO, shape=(10,), channels=("left", "right"), rate=5512.5)
         with AudioSink(tmp_path / "out.wav", signal=signal, like=source.details) as sink:
             sink.write(sink.encode(noise(10), np.arange(10)))
     assert sf.info(tmp_path / "out.wav").samplerate == 5512
@@ -763,7 +764,7 @@ def test_marks_counted_in_samples_do_not_survive_another_rate(tmp_path: Path) ->
     path = tmp_path / "a.wav"
     path.write_bytes(plain[:at] + extra + plain[at:])
     with open_audio(path) as source:
-        half = Signal(medium="audio", shape=(50,), channels=("mono",), rate=RATE / 2)
+        half = Signal(medium=AUDIO, shape=(50,), channels=("mono",), rate=RATE / 2)
         with AudioSink(tmp_path / "out.wav", signal=half, like=source.details) as sink:
             sink.write(sink.encode(noise(50, 1), np.arange(0, 100, 2)))
     assert sink.warnings == ["WAV output does not keep: cue"]

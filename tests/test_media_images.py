@@ -23,6 +23,7 @@ from convcli.media.images.color import from_light, luma, to_light
 from convcli.media.images.details import find_format, format_of, jpeg_quality
 from convcli.media.images.exif import refresh
 from convcli.media.images.levels import Levels, quantise
+from convcli.media.images.medium import IMAGE
 from convcli.media.images.sink import ImageSink
 from convcli.media.images.source import ImageFile, ImageOptions, open_image
 from convcli.media.outputs import atomic
@@ -347,7 +348,7 @@ def test_selections_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="needs red, green and blue"):
         open_image(inks, options=ImageOptions(channels="luma"))
     rgba = save(tmp_path / "r.png", noise(4, 4, 4, "u1"), "srgb")
-    smaller = Signal(medium="image", shape=(2, 2), channels=("R", "G", "B"))
+    smaller = Signal(medium=IMAGE, shape=(2, 2), channels=("R", "G", "B"))
     image = open_image(rgba, options=ImageOptions(channels="rgb"))
     with pytest.raises(RequestError, match="keeps the size"):
         ImageSink(tmp_path / "x.png", like=image, signals=[smaller])
@@ -624,7 +625,7 @@ def test_fewer_channels_than_came(tmp_path: Path) -> None:
     a = save(tmp_path / "a.png", noise(4, 4, 3, "u1"), "srgb", icc_profile_data=PROFILE)
 
     def grey(signal: Signal) -> Signal:
-        return Signal(medium="image", shape=signal.shape, channels=("magnitude",))
+        return Signal(medium=IMAGE, shape=signal.shape, channels=("magnitude",))
 
     run(a, tmp_path / "b.png", lambda x: x[..., :1], signal=grey)
     assert np.array_equal(load(tmp_path / "b.png"), load(a)[..., :1])

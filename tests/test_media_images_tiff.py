@@ -92,7 +92,7 @@ KINDS = [
 @pytest.mark.parametrize("unit", [None, "in", "cm"])
 @pytest.mark.parametrize("pages", [1, 3])
 @pytest.mark.parametrize(("dtype", "channels", "meaning"), KINDS)
-def test_written_as_libvips_writes_it(  # noqa: PLR0917 -- a table
+def test_written_as_libvips_writes_it(  # noqa: PLR0917
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     dtype: str,

@@ -14,10 +14,11 @@ import pytest
 
 from convcli import InputError, RequestError, apply
 from convcli.layers.weights import encode_weights, read_weights
+from convcli.media.images.medium import IMAGE
 from convcli.planning.plan import Plan, Rules, make_plan
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
-from convcli.signals import Signal
+from convcli.signals import ARRAY, TABLE, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +55,7 @@ def saved(
 
 def plan_of(filter: str, x: Array, **rules: Any) -> Plan:
     names = tuple(str(c + 1) for c in range(x.shape[-1]))
-    signal = Signal(medium="array", shape=x.shape[:-1], channels=names)
+    signal = Signal(medium=ARRAY, shape=x.shape[:-1], channels=names)
     return make_plan(filter, signal, Rules.of(signal, **rules))
 
 
@@ -202,7 +203,7 @@ def test_prefix_nested_and_bare_names(tmp_path: Path) -> None:
 
 
 def image(shape: tuple[int, int], channels: tuple[str, ...], alpha: int | None = None) -> Signal:
-    return Signal(medium="image", shape=shape, channels=channels, alpha=alpha, full_scale=255.0)
+    return Signal(medium=IMAGE, shape=shape, channels=channels, alpha=alpha, full_scale=255.0)
 
 
 def test_pictures_enter_and_leave_as_0_to_1(tmp_path: Path) -> None:
@@ -244,7 +245,7 @@ def test_opacity_goes_past_a_model(inputs: int, tmp_path: Path) -> None:
 
 
 def table(columns: tuple[str, ...], n: int) -> Signal:
-    return Signal(medium="table", shape=(n,), channels=columns)
+    return Signal(medium=TABLE, shape=(n,), channels=columns)
 
 
 def test_missing_cells_hold_the_nearest_earlier_value(tmp_path: Path) -> None:

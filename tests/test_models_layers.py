@@ -16,10 +16,11 @@ from program import SAMPLES, done, run
 
 from convcli import RequestError, apply
 from convcli.layers.weights import encode_weights, read_weights
+from convcli.media.images.medium import IMAGE
 from convcli.planning.plan import Rules, make_plan
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run as run_plan
-from convcli.signals import Signal
+from convcli.signals import ARRAY, Signal
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -47,9 +48,7 @@ def last(x: Array) -> Array:
 
 def filtered(filter: str, x: Array, *, edge: Any = "zero", size: int | None = None) -> Array:
     """`x` in blocks of `size`."""
-    signal = Signal(
-        medium="array", shape=x.shape[:-1], channels=tuple(map(str, range(x.shape[-1])))
-    )
+    signal = Signal(medium=ARRAY, shape=x.shape[:-1], channels=tuple(map(str, range(x.shape[-1]))))
     sink = Collected()
     cuts = [*range(0, len(x), size or len(x)), len(x)]
     plan = make_plan(filter, signal, Rules(edge=edge, align="center"))
@@ -141,7 +140,7 @@ def test_a_dense_layer_has_no_place_for_opacity(tmp_path: Path) -> None:
         tmp_path / "m.safetensors", {"0.weight": noise(1, 3, 3, 3), "3.weight": noise(1, 4)}
     )
     signal = Signal(
-        medium="image", shape=(9, 8), channels=("R", "G", "B", "A"), alpha=3, full_scale=255.0
+        medium=IMAGE, shape=(9, 8), channels=("R", "G", "B", "A"), alpha=3, full_scale=255.0
     )
     model = f'model:{path},layers="conv:padding=1 | adaptive_avg_pool:2 | flatten | dense"'
     with pytest.raises(RequestError, match="this picture has an opacity") as caught:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media import replacing
+from convcli.media.audio.medium import AUDIO
 from convcli.media.outputs import (
     atomic,
     check_input,
@@ -26,6 +27,7 @@ from convcli.media.outputs import (
     plan_outputs,
     stdout_binary,
 )
+from convcli.signals import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -454,7 +456,7 @@ def test_libraries_write_to_the_temporary_path(tmp_path: Path) -> None:
 
 
 def test_open_output_of_a_file(tmp_path: Path) -> None:
-    with open_output(tmp_path / "a", medium="table") as target:
+    with open_output(tmp_path / "a", medium=TABLE) as target:
         assert isinstance(target, Path)
         target.write_bytes(b"x")
     assert (tmp_path / "a").read_bytes() == b"x"
@@ -463,7 +465,7 @@ def test_open_output_of_a_file(tmp_path: Path) -> None:
 def test_open_output_of_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
-        with open_output(tmp_path / "pipe", medium="audio") as target:
+        with open_output(tmp_path / "pipe", medium=AUDIO) as target:
             assert not isinstance(target, Path)
             target.write(b"through")
         assert reader.communicate()[0] == b"through"
@@ -472,10 +474,10 @@ def test_open_output_of_a_pipe(tmp_path: Path) -> None:
 
 def test_open_output_of_full_devices() -> None:
     with pytest.raises(OutputError, match="cannot write /dev/full: No space left"):
-        with open_output(Path("/dev/full"), medium="audio") as target:
+        with open_output(Path("/dev/full"), medium=AUDIO) as target:
             assert not isinstance(target, Path)
             target.write(b"x")
-    with open_output(Path("/dev/null"), medium="audio") as target:
+    with open_output(Path("/dev/null"), medium=AUDIO) as target:
         assert not isinstance(target, Path)
         target.write(b"x")
     assert is_special(Path("/dev/null"))
@@ -484,7 +486,8 @@ def test_open_output_of_full_devices() -> None:
 def test_full_standard_output() -> None:
     code = """
         from convcli.media.outputs import open_output
-        with open_output(None, medium="table") as target:
+        from convcli.signals import TABLE
+        with open_output(None, medium=TABLE) as target:
             target.write(b"x" * 10)
     """
     with Path("/dev/full").open("wb") as full:
@@ -507,9 +510,13 @@ def terminal() -> Iterator[int]:
         os.close(slave)
 
 
-@pytest.mark.parametrize(("medium", "words"), [("audio", b"sound"), ("image", b"a picture")])
+@pytest.mark.parametrize(("medium", "words"), [("audio", b"sound"), ("images", b"a picture")])
 def test_bytes_are_not_written_to_a_terminal(medium: str, words: bytes) -> None:
-    code = f"from convcli.media.outputs import stdout_binary; stdout_binary({medium!r})"
+    name = "AUDIO" if medium == "audio" else "IMAGE"
+    code = (
+        "from convcli.media.outputs import stdout_binary;"
+        f"from convcli.media.{medium}.medium import {name}; stdout_binary({name})"
+    )
     with terminal() as slave:
         done = subprocess.run(
             [sys.executable, "-c", code], stdout=slave, stderr=subprocess.PIPE, check=False
@@ -522,12 +529,15 @@ def test_a_terminal_by_its_path() -> None:
         terminal() as slave,
         pytest.raises(RequestError, match="sound is not written to a terminal"),
     ):
-        with open_output(Path(os.ttyname(slave)), medium="audio"):
+        with open_output(Path(os.ttyname(slave)), medium=AUDIO):
             pass
 
 
 def test_tables_are_written_to_a_terminal() -> None:
-    code = "from convcli.media.outputs import stdout_binary; stdout_binary('table').write(b'x')"
+    code = (
+        "from convcli.media.outputs import stdout_binary;"
+        "from convcli.signals import TABLE; stdout_binary(TABLE).write(b'x')"
+    )
     with terminal() as slave:
         assert (
             subprocess.run([sys.executable, "-c", code], stdout=slave, check=False).returncode == 0
@@ -537,4 +547,4 @@ def test_tables_are_written_to_a_terminal() -> None:
 def test_closed_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(OutputError, match="closed"):
-        stdout_binary("table")
+        stdout_binary(TABLE)

@@ -21,7 +21,7 @@ from convcli.learning.learn import Lesson, learn
 from convcli.planning.plan import Rules, make_plan
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
-from convcli.signals import Signal
+from convcli.signals import TABLE, Signal
 
 if TYPE_CHECKING:
     from convcli.planning.plan import Plan
@@ -36,7 +36,7 @@ def noise(*shape: int, seed: int = 0) -> Array:
 
 def source(x: Array, *, size: int = 1000) -> Blocks:
     names = tuple(str(c) for c in range(x.shape[-1]))
-    signal = Signal(medium="table", shape=x.shape[:-1], channels=names)
+    signal = Signal(medium=TABLE, shape=x.shape[:-1], channels=names)
     return Blocks(signal, [x[a : a + size] for a in range(0, len(x), size)])
 
 
@@ -323,7 +323,7 @@ def network_of_changes(path: Path, layers: str, **about: str) -> tuple[Path, dic
 
 
 def planned(path: Path, x: Array, **rules: Any) -> tuple[Plan, Signal]:
-    signal = Signal(medium="table", shape=(len(x),), channels=("a", "b"))
+    signal = Signal(medium=TABLE, shape=(len(x),), channels=("a", "b"))
     return make_plan(f"model:{path}", signal, Rules(edge="shrink", align="causal", **rules)), signal
 
 

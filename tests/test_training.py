@@ -28,6 +28,8 @@ from convcli.learning.lessons import Lesson
 from convcli.learning.perceptron import fit_perceptron
 from convcli.learning.school import PATIENCE, Course, Epoch, Watch
 from convcli.learning.training import train
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
 from convcli.signals import Signal
 
@@ -45,7 +47,7 @@ def noise(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def source(x: Array, *, medium: Any = "audio", names: tuple[str, ...] = ()) -> Blocks:
+def source(x: Array, *, medium: Any = AUDIO, names: tuple[str, ...] = ()) -> Blocks:
     names = names or tuple(str(c) for c in range(x.shape[-1]))
     return Blocks(
         Signal(medium=medium, shape=x.shape[:-1], channels=names, rate=None), [x[:700], x[700:]]
@@ -54,7 +56,7 @@ def source(x: Array, *, medium: Any = "audio", names: tuple[str, ...] = ()) -> B
 
 def trained(x: Array, y: Array, layers: str, watch: Watch | None = None, **course: Any) -> Trained:
     lesson = Lesson(taps=(1,) * (x.ndim - 1))
-    medium: Any = "audio" if x.ndim == 2 else "image"
+    medium: Any = AUDIO if x.ndim == 2 else IMAGE
     pairs = [(source(x, medium=medium), source(y, medium=medium))]
     made = train(lesson, Course(layers=layers, **course), pairs, watch or Watch())
     assert made is not None
@@ -475,7 +477,7 @@ def test_a_dense_layer_learns_positions_and_a_filter_does_not(tmp_path: Path) ->
     assert conv.parameters == 5
     assert conv.before == pytest.approx(conv.after, rel=0.02)
     assert conv.differs == 0
-    signal = Signal(medium="audio", shape=(None,), channels=("0",))
+    signal = Signal(medium=AUDIO, shape=(None,), channels=("0",))
     path = tmp_path / "d.safetensors"
     path.write_bytes(encode_weights(*made.model(Lesson(taps=(4,)), signal, version="0")))
     with pytest.raises(
@@ -492,7 +494,7 @@ def test_stretches_of_pictures_and_channels() -> None:
     flat = blocks.transpose(0, 2, 4, 1, 3).reshape(-1, 24)
     y = np.zeros((60, 63, 1))
     y[:, :60, 0] = (flat @ w.T).reshape(20, 15, 3, 4).transpose(0, 2, 1, 3).reshape(60, 60)
-    pair = (source(x, medium="image"), source(y, medium="image"))
+    pair = (source(x, medium=IMAGE), source(y, medium=IMAGE))
     made = fit_perceptron(Lesson(taps=(3, 4), mix=True, ridge=0.0), [pair])
     np.testing.assert_allclose(made.weights, w, atol=1e-8)
     assert made.layers == "dense:12"

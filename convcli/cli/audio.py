@@ -12,6 +12,7 @@ import typer
 
 from convcli.cli.batch import Batch
 from convcli.cli.options import Request, examples, suffix_of, with_request
+from convcli.media.audio.medium import AUDIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from convcli.media.audio.source import AudioSource
     from convcli.planning.grammar import Call
     from convcli.planning.plan import Plan
-    from convcli.signals import Source
+    from convcli.signals import Medium, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class AudioAdapter:
     on_clip: Literal["warn", "error", "normalize"]
     tail: bool
     strict: bool
-    medium: Literal["audio"] = "audio"
+    medium: Medium = AUDIO
     command: str = "audio"
     stepwise: bool = False
 

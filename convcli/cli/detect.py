@@ -24,6 +24,7 @@ from convcli.errors import ConditionError, ConvcliError, RequestError
 from convcli.facts import InputFacts, RunFacts
 from convcli.facts.detection import DetectionFacts
 from convcli.report.words import plural, visible
+from convcli.signals import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +101,7 @@ class Detection:
             *(f"{name}: nothing varies in it, so that no place is like it" for name in flat),
         )
         search = Search(fitted=fitted, threshold=self.threshold, threads=self.threads)
-        times = Times(source, self.opening.table.time) if self.opening.medium == "table" else None
+        times = Times(source, self.opening.table.time) if self.opening.medium is TABLE else None
         number = len(self.telling.searched)
         progress = Progress(source.signal.shape[0], shown=not self.quiet)
         try:
@@ -127,7 +128,7 @@ class Detection:
         templates = (
             InputFacts(
                 path=each.name,
-                medium=own.medium,
+                medium=own.medium.name,
                 shape=each.x.shape[:-1],
                 channels=own.channels,
                 rate=own.rate,
@@ -169,7 +170,7 @@ class Detection:
 
     def _searched(self) -> str:
         rates = [searched.signal.rate for searched in self.telling.searched]
-        if self.opening.medium != "audio":
+        if not self.opening.medium.in_seconds:
             return ""
         seconds = sum(
             s.read / rate for s, rate in zip(self.telling.searched, rates, strict=True) if rate
@@ -277,7 +278,7 @@ def detect(
     medium = medium_of([*templates, *sources])
     telling = Telling(
         templates=[shown(path) for path in templates],
-        grouped=medium == "table" and table.by is not None,
+        grouped=medium is TABLE and table.by is not None,
     )
     detection = Detection(
         opening=Opening(medium=medium, table=table, max_pixels=max_pixels, strict=strict),
@@ -300,7 +301,7 @@ def detect(
         put(as_json(facts), goal)
     else:
         put(
-            as_csv(hits, telling.names(medium, timed=medium == "table" and table.time is not None)),
+            as_csv(hits, telling.names(medium, timed=medium is TABLE and table.time is not None)),
             goal,
         )
     if report is not None:

@@ -77,6 +77,7 @@ def explain(
     """
     from convcli.explaining.explain import explain as explained
     from convcli.media.tables.source import TableOptions
+    from convcli.signals import TABLE
 
     chain = kernel.strip()
     if _BARE.match(chain):
@@ -96,7 +97,7 @@ def explain(
             encoding=encoding,
         )
         facts = explained(
-            chain, _column(signal, table), medium="table", edge=edge, align=align, matrix=matrix
+            chain, _column(signal, table), medium=TABLE, edge=edge, align=align, matrix=matrix
         )
     if format == "json":
         _put_json(facts)

@@ -177,11 +177,12 @@ def _is_for_images(text: str) -> bool:
 
 
 def _signal(rate: str | None, *, on_image: bool) -> Signal:
-    from convcli.signals import Signal
+    from convcli.media.images.medium import IMAGE
+    from convcli.signals import ARRAY, Signal
     from convcli.units import UnitError, parse_quantity
 
     if on_image:
-        return Signal(medium="image", shape=(256, 256), channels=("grey",), full_scale=255.0)
+        return Signal(medium=IMAGE, shape=(256, 256), channels=("grey",), full_scale=255.0)
     samples_per_second = None
     if rate is not None:
         try:
@@ -194,7 +195,7 @@ def _signal(rate: str | None, *, on_image: bool) -> Signal:
                 f"--rate expects samples per second above 0 (44100, 16k), got {rate!r}"
             )
         samples_per_second = quantity.value * scale
-    return Signal(medium="array", shape=(None,), channels=("1",), rate=samples_per_second)
+    return Signal(medium=ARRAY, shape=(None,), channels=("1",), rate=samples_per_second)
 
 
 def _described(part: list[BoundStep]) -> list[str]:

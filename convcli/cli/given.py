@@ -171,7 +171,7 @@ def input_facts(
     return [
         InputFacts(
             path=given.name,
-            medium=own.medium,
+            medium=own.medium.name,
             shape=own.shape,
             channels=own.channels,
             rate=own.rate,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.cli.single import shown
 from convcli.facts import InputFacts
+from convcli.media.images.medium import IMAGE
+from convcli.signals import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,9 +47,9 @@ class Searched:
     def where_best(self) -> str:
         """`at 1.53 s of talk.wav`."""
         at = self.best[1] if self.best is not None else ()
-        if self.signal.medium == "audio":
+        if self.signal.medium.in_seconds:
             place = f"at {at[0] / (self.signal.rate or 1):.3f} s"
-        elif self.signal.medium == "image":
+        elif self.signal.axes == 2:
             place = f"at {at[1]},{at[0]}"
         else:
             place = f"from data row {at[0] + 1}"
@@ -59,7 +61,7 @@ class Searched:
         signal = self.signal
         return InputFacts(
             path=str(self.path or "-"),
-            medium=signal.medium,
+            medium=signal.medium.name,
             shape=(self.read, *signal.shape[1:]),
             channels=signal.channels,
             rate=signal.rate,
@@ -85,7 +87,7 @@ class Telling:
         names += ["template"] if len(self.templates) > 1 else []
         names += ["page"] if any(each.page is not None for each in self.searched) else []
         names += ["group"] if self.grouped else []
-        names += ["x", "y", "width", "height"] if medium == "image" else ["start", "end"]
+        names += ["x", "y", "width", "height"] if medium is IMAGE else ["start", "end"]
         names += ["start_time", "end_time"] if timed else []
         return [*names, "score"]
 
@@ -104,10 +106,10 @@ class Telling:
         return {**cells, **self._extent(place, of.signal), "score": round(place.score, DIGITS)}
 
     def _extent(self, place: Place, signal: Signal) -> dict[str, Cell]:
-        if signal.medium == "image":
+        if signal.axes == 2:
             (y, x), (height, width) = place.at, place.size
             return {"x": x, "y": y, "width": width, "height": height}
-        if signal.medium == "audio":
+        if signal.medium.in_seconds:
             rate = signal.rate or 1.0
             return {
                 "start": round(place.first / rate, DIGITS),
@@ -151,7 +153,7 @@ def put(text: str, place: Path | None = None) -> None:
     if place is not None:
         from convcli.media.outputs import open_output
 
-        with open_output(place, medium="table") as file:
+        with open_output(place, medium=TABLE) as file:
             if hasattr(file, "write_bytes"):
                 file.write_bytes(data)
             else:

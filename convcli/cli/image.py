@@ -14,6 +14,7 @@ from convcli.cli import options
 from convcli.cli.batch import Batch
 from convcli.cli.options import Request, examples, suffix_of, with_request
 from convcli.errors import RequestError
+from convcli.media.images.medium import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from convcli.media.images.source import ImageFile, ImageOptions
     from convcli.planning.grammar import Call
     from convcli.planning.plan import Plan
-    from convcli.signals import Source
+    from convcli.signals import Medium, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class ImageAdapter:
     options: ImageOptions
     format: str | None
     max_pixels: int
-    medium: Literal["image"] = "image"
+    medium: Medium = IMAGE
     command: str = "image"
     tail: bool = False
     stepwise: bool = False

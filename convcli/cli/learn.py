@@ -257,7 +257,7 @@ def learn(
     if report is not None:
         write_report(with_steps(run, place) if taught.runs else run, report, atomic=atomic)
     if not quiet:
-        _tell(run, place)
+        _tell(run, place, default_align=signal.medium.align)
     return INTERRUPTED if taught.interrupted else 0
 
 
@@ -282,9 +282,8 @@ def _write(place: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str
         path.write_bytes(encoded)
 
 
-def _tell(run: RunFacts, place: Path) -> None:
+def _tell(run: RunFacts, place: Path, *, default_align: str) -> None:
     """The summary, the errors side by side, and the honest word."""
-    from convcli.planning.plan import DEFAULT_ALIGN
     from convcli.report.learning import (
         MOVED_COLUMNS,
         delay_words,
@@ -311,7 +310,7 @@ def _tell(run: RunFacts, place: Path) -> None:
     _say_table([error_columns(facts), *error_rows(facts)])
     if facts.moved:
         _say_table([MOVED_COLUMNS, *moved_rows(facts)])
-    if run.align != DEFAULT_ALIGN[run.inputs[0].medium]:
+    if run.align != default_align:
         tell(f"run it with --align {run.align}, as it was learned", kind="note")
     if facts.deficient:
         tell(

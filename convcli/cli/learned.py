@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from convcli.facts import InputFacts, RunFacts
 from convcli.facts.learning import DelayFacts, ErrorFacts, LearningFacts, RidgeFacts
 from convcli.report.words import number
-from convcli.units import sample_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,9 +34,9 @@ def learning_facts(
             if learned.held and not lesson.blind
             else "by cross-validation"
         )
-    scaled = signal.medium != "table"
+    scaled = not signal.medium.separate_channels
     noise = learned.noise
-    scale = signal.full_scale if signal.medium == "image" else 1.0
+    scale = signal.full_scale if signal.medium.unit_scale else 1.0
     return LearningFacts(
         task=task_of(lesson),
         layers=layers_of(learned),
@@ -76,12 +75,12 @@ def _clean(power: float, noise: Noise | None) -> float:
 
 def _delay_facts(name: str, delay: Delay, signal: Signal) -> DelayFacts:
     seconds = (
-        delay.lag[0] / signal.rate if signal.rate is not None and signal.medium == "audio" else None
+        delay.lag[0] / signal.rate if signal.rate is not None and signal.medium.in_seconds else None
     )
     return DelayFacts(
         input=name,
         samples=delay.lag,
-        noun=sample_noun(signal),
+        noun=signal.medium.sample,
         seconds=seconds,
         correlation=delay.correlation,
         rival=delay.rival,

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from convcli.errors import InputError, RequestError, nearest
+from convcli.media.images.medium import IMAGE
 
 if TYPE_CHECKING:
     from convcli.learning.learn import Lesson
     from convcli.signals import Medium, Signal
-
-DEFAULT_TAPS = {"audio": "64", "table": "20", "image": "9x9"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,23 +36,23 @@ def check_mode(medium: Medium, asked: Asked, *, paired: bool) -> None:
     """Refuse what says too much or too little of what is to be learned."""
     if asked.blind and (paired or asked.target is not None):
         raise RequestError("--blind learns from INPUT alone", hint="without TARGET and --target")
-    if medium != "table" and asked.target is not None:
+    if not medium.carries_cells and asked.target is not None:
         raise RequestError(
             "--target names a column of a table", hint="sounds and pictures have a TARGET file"
         )
-    if medium == "table" and paired:
+    if medium.carries_cells and paired:
         raise RequestError("a table holds its own target", hint="--target COLUMN --ahead 1")
-    if medium == "image" and asked.ahead:
+    if medium is IMAGE and asked.ahead:
         raise RequestError("--ahead is for sounds and tables, and a picture knows no time")
     if (
         not asked.blind
         and not paired
         and asked.target is None
-        and not (medium == "audio" and asked.ahead)
+        and not (medium.in_seconds and asked.ahead)
     ):
         hint = (
             "--target COLUMN predicts a column"
-            if medium == "table"
+            if medium.carries_cells
             else "convcli learn noisy.wav clean.wav"
         )
         raise RequestError(
@@ -82,7 +81,10 @@ def _check_options(medium: Medium, asked: Asked, *, paired: bool) -> None:
             "--noise is for --blind", hint="with a TARGET the noise is what INPUT has more"
         )
     predicts = (
-        medium == "table" and asked.target is not None and asked.ahead != 0 and asked.delay is None
+        medium.carries_cells
+        and asked.target is not None
+        and asked.ahead != 0
+        and asked.delay is None
     )
     if asked.on == "differences" and not predicts:
         raise RequestError(
@@ -97,23 +99,22 @@ def _check_options(medium: Medium, asked: Asked, *, paired: bool) -> None:
 def lesson_of(asked: Asked, signal: Signal, wanted: tuple[str, ...] | None) -> Lesson:
     """The lesson in numbers. RequestError where a value cannot be read or does not fit the signal."""
     from convcli.learning.learn import Lesson
-    from convcli.planning.plan import DEFAULT_ALIGN
     from convcli.units import UnitError, to_size
 
     try:
-        taps = to_size(asked.taps or DEFAULT_TAPS[signal.medium], signal)
+        taps = to_size(asked.taps or signal.medium.taps, signal)
     except UnitError as error:
         raise RequestError(
             f"--taps: {error}", hint="--taps 129, or --taps 9x9 for pictures"
         ) from None
     if asked.blind and math.prod(taps) == 1:
         raise RequestError("--blind with 1 tap has no neighbours to learn from", hint="--taps 9")
-    table = signal.medium == "table"
+    table = signal.medium.separate_channels
     later = int(table and not asked.blind and asked.delay is None)
     ahead = asked.ahead if asked.ahead is not None else later
     # What predicts reads nothing later than the row it stands at.
     align: Any = asked.align or (
-        "causal" if ahead else "center" if asked.blind else DEFAULT_ALIGN[signal.medium]
+        "causal" if ahead else "center" if asked.blind else signal.medium.align
     )
     if ahead and align == "center":
         raise RequestError(
@@ -174,16 +175,22 @@ def _noise(text: str | None, signal: Signal) -> float | Literal["auto"] | None:
 
     if text is None or text == "auto":
         return "auto" if text else None
-    scale = signal.full_scale if signal.medium == "image" else 1.0
+    scale = signal.full_scale if signal.medium.unit_scale else 1.0
     try:
         quantity = parse_quantity(text)
     except UnitError as error:
         raise RequestError(f"--noise: {error}", hint="--noise auto estimates it") from None
     relative = {"": 1 / scale, "%": 0.01, "dB": 1.0}
     value = 10 ** (quantity.value / 20) if quantity.unit == "dB" else quantity.value
-    if quantity.unit not in relative or value < 0 or (signal.medium == "table" and quantity.unit):
+    if (
+        quantity.unit not in relative
+        or value < 0
+        or (signal.medium.separate_channels and quantity.unit)
+    ):
         kinds = (
-            "a number" if signal.medium == "table" else "a number, or below full scale 5% or -30dB"
+            "a number"
+            if signal.medium.separate_channels
+            else "a number, or below full scale 5% or -30dB"
         )
         raise RequestError(f"--noise expects auto or a standard deviation, {kinds}; got {text!r}")
     return value * relative[quantity.unit]
@@ -194,7 +201,7 @@ def _with_channels(
 ) -> Lesson:
     """The lesson with the channels that it reads and those that it predicts, where one file holds both."""
     names = signal.channels
-    if signal.medium == "audio" and asked.ahead:
+    if signal.medium.in_seconds and asked.ahead:
         return replace(lesson, inputs=tuple(range(len(names))), targets=tuple(range(len(names))))
     if asked.target is None:
         return lesson

@@ -9,6 +9,9 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import RequestError
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
+from convcli.signals import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,10 +49,10 @@ def _by_suffix(path: Path) -> Medium | None:
 
     suffix = path.suffix.lower()
     if suffix in TABLES:
-        return "table"
+        return TABLE
     if suffix in SUFFIXES:
-        return "audio"
-    return "image" if format_of(path) else None
+        return AUDIO
+    return IMAGE if format_of(path) else None
 
 
 def _by_content(path: Path) -> Medium | None:
@@ -61,10 +64,10 @@ def _by_content(path: Path) -> Medium | None:
     with path.open("rb") as file:
         head = file.read(512)
     if head.startswith(_SOUNDS) or head[8:12] == b"WAVE":
-        return "audio"
+        return AUDIO
     if head.startswith(_PICTURES) or head[8:12] in (b"WEBP", b"avif"):
-        return "image"
-    return "table" if head and b"\0" not in head else None
+        return IMAGE
+    return TABLE if head and b"\0" not in head else None
 
 
 @dataclass(kw_only=True)
@@ -81,8 +84,8 @@ class Opening:
 
     def __post_init__(self) -> None:
         """Refuse what is asked of a table where there is none."""
-        if self.medium != "table":
-            noun = "pictures" if self.medium == "image" else "sounds"
+        if self.medium is not TABLE:
+            noun = self.medium.things
             for each in fields(self.table):
                 if getattr(self.table, each.name) != each.default:
                     raise RequestError(
@@ -92,7 +95,7 @@ class Opening:
     @contextmanager
     def template(self, path: Path | None) -> Iterator[tuple[Source[Any], list[str]]]:
         """A template as a source, and the warnings that it leads to."""
-        if self.medium == "table":
+        if self.medium is TABLE:
             source = self._template_table(path)
             yield source, source.warnings
             return
@@ -109,12 +112,12 @@ class Opening:
     def input(self, path: Path | None) -> Iterator[Opened]:
         """An input as its sources, one for each page of a picture, and the warnings that it leads to."""
         stdin = sys.stdin.buffer if path is None else None
-        if self.medium == "audio":
+        if self.medium is AUDIO:
             from convcli.media.audio.source import open_audio
 
             with open_audio(path, stdin=stdin, strict=self.strict) as sound:
                 yield [sound], sound.warnings
-        elif self.medium == "image":
+        elif self.medium is IMAGE:
             from convcli.media.images.source import ImageOptions, open_image
 
             picture = open_image(

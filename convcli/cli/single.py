@@ -16,7 +16,6 @@ from convcli.cli import INTERRUPTED, Stopped
 from convcli.errors import ConditionError, ConvcliError, InputError, RequestError
 from convcli.facts import InputFacts, LossFacts, OutputFacts, RunFacts
 from convcli.report.words import plural
-from convcli.units import sample_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -249,7 +248,7 @@ class _Written:
 
 def _of_signal(signal: Signal) -> dict[str, Any]:
     return {
-        "medium": signal.medium,
+        "medium": signal.medium.name,
         "shape": signal.shape,
         "channels": signal.channels,
         "rate": signal.rate,
@@ -272,7 +271,7 @@ def losses_of(signal: Signal, tallies: list[Tally], written: Mapping[str, object
 
 def looks_ahead(plan: Plan) -> tuple[str, str] | None:
     """How far, in words, and what to do about it; None where the plan reads nothing later than what it gives."""
-    noun = sample_noun(plan.signal)
+    noun = plan.signal.medium.sample
     if plan.look_ahead is None:
         return (
             "the filter looks over the whole signal",

@@ -7,7 +7,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -15,6 +15,7 @@ from convcli.cli import options
 from convcli.cli.batch import Batch
 from convcli.cli.options import Request, examples, with_request, with_table
 from convcli.errors import RequestError
+from convcli.signals import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.source import TableOptions, TableSource
     from convcli.planning.grammar import Call
     from convcli.planning.plan import Plan
-    from convcli.signals import Source
+    from convcli.signals import Medium, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class TableAdapter:
 
     options: TableOptions
     stepwise: bool
-    medium: Literal["table"] = "table"
+    medium: Medium = TABLE
     command: str = "csv"
     tail: bool = False
 

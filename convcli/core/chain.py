@@ -18,9 +18,8 @@ from convcli.samples import as_samples, summed
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from convcli.core.extend import Edge
     from convcli.core.ops import Op, Span
-    from convcli.signals import AnyRows, Array, Rows
+    from convcli.signals import AnyRows, Array, Edge, Rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.fourier import folds, overlap_save, points_per_output
-from convcli.core.pictures import plane_valid
+from convcli.core.convolve_2d import plane_valid
+from convcli.core.fft import divides_frames, overlap_save, points_per_output
 from convcli.core.polyphase import BAND, Turns, phased_product
 from convcli.samples import as_samples, is_stored, summed
 
@@ -151,7 +151,9 @@ def priced(path: Path, k: int, step: int) -> dict[str, float]:
             "product, each input": step,
             "product, each tap": k + (BAND - 1) * step,
         }
-    return {"fft, each point": points_per_output(k) * (step + (1 if folds(step) else step)) / 2}
+    return {
+        "fft, each point": points_per_output(k) * (step + (1 if divides_frames(step) else step)) / 2
+    }
 
 
 def all_finite(x: Array) -> bool:

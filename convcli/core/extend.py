@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-Edge = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
+    from convcli.signals import Edge
 
 OUTSIDE = -1
 

@@ -1,8 +1,8 @@
-"""Linear layers solved exactly: normal equations summed up over blocks, files and workers, then solved once.
+"""Least squares for a linear layer: sums of products over blocks, files and workers, solved once.
 
-The layer y[t] = b + sum over i, j of w[i, j] * x[t + j, i] is least squares in w and b. All that is needed of the data
-are sums of products, which add; so are the errors of any other taps, on these data or on those held out:
-sum (y - A w)**2 = sum y**2 - 2 w'A'y + w'A'A w.
+The layer is y[t] = b + sum over i, j of w[i, j] * x[t + j, i]. With A the matrix of windows, each with a 1 at its end
+for the bias, the solution needs only A'A and A'y, which add up over data. The squared error of any other taps follows
+from the same sums, on these data or on held-out ones: sum (y - A w)**2 = sum y**2 - 2 w'A'y + w'A'A w.
 """
 
 from __future__ import annotations
@@ -13,27 +13,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.layers.conv import windows_of
+from convcli.core.fft import at_lags, cross_spectrum, spectrum, transform_size
 
 if TYPE_CHECKING:
     from convcli.signals import Array
 
 Matrix = npt.NDArray[np.float64]
+Free = npt.NDArray[np.bool_]
 
-# From so many taps on the sums are made of correlations, by FFT; fewer are multiplied out.
+# From this many taps on, the sums are correlations by FFT; for fewer, products of gathered windows are faster.
 LONG = 16
 # Values gathered into windows at a time.
-GATHERED = 1 << 20
-# Eigenvalues below this part of the largest say that the inputs do not determine the taps.
+VALUES_GATHERED = 1 << 20
+# Eigenvalues below this part of the largest mean that the inputs do not determine the taps.
 RANK = 1e-12
+# Ridges to choose from, as parts of the mean power of each input.
+RIDGES = (0.0, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+
+
+# ------------------------------------------------------------------------------------------------------ sums
 
 
 @dataclass(eq=False)
 class Sums:
-    """Sums over windows of inputs, each with a 1 at its end for the bias, and over their targets.
+    """Sums of products over windows of the inputs and their targets.
 
-    gram : A'A, (p + 1, p + 1) with p = in * k in the order (in, k...); cross : A'y, (p + 1, out)
+    gram : A'A, (p + 1, p + 1) with p = in * k weights in the order (in, k...); cross : A'y, (p + 1, out)
     energy : the sums of y**2, (out,)
     """
 
@@ -43,40 +50,45 @@ class Sums:
 
     @classmethod
     def nothing(cls, inputs: int, outputs: int) -> Sums:
-        """The sums over no window at all, of `inputs` weights."""
+        """The sums over no windows, for `inputs` weights."""
         return cls(
-            np.zeros((inputs + 1, inputs + 1)), np.zeros((inputs + 1, outputs)), np.zeros(outputs)
+            gram=np.zeros((inputs + 1, inputs + 1)),
+            cross=np.zeros((inputs + 1, outputs)),
+            energy=np.zeros(outputs),
         )
 
     @property
     def count(self) -> int:
-        """How many windows there were."""
+        """How many windows were added up."""
         return round(float(self.gram[-1, -1]))
 
     @property
     def finite(self) -> bool:
-        """Whether no square was too large for a number."""
+        """Whether no sum of squares overflowed."""
         return all(bool(np.isfinite(each).all()) for each in (self.gram, self.cross, self.energy))
 
     def add(self, other: Sums) -> None:
-        """Take in the sums over other windows."""
+        """Add the sums over other windows."""
         self.gram += other.gram
         self.cross += other.cross
         self.energy += other.energy
 
     def error(self, w: Matrix) -> float:
         """The mean squared error of the taps and biases `w`, (p + 1, out), per output sample."""
-        left = (
-            self.energy
-            - 2 * np.einsum("po,po->o", w, self.cross)
-            + np.einsum("po,pq,qo->o", w, self.gram, w)
-        )
-        return max(0.0, float(left.sum())) / max(1, self.count * len(self.energy))
+        explained = np.einsum("po,po->o", w, self.cross)
+        predicted = np.einsum("po,pq,qo->o", w, self.gram, w)
+        squares = float((self.energy - 2 * explained + predicted).sum())
+        return max(0.0, squares) / self._samples
 
     @property
     def power(self) -> float:
-        """The mean of y**2."""
-        return float(self.energy.sum()) / max(1, self.count * len(self.energy))
+        """The mean of y**2 over all outputs."""
+        return float(self.energy.sum()) / self._samples
+
+    @property
+    def _samples(self) -> int:
+        """The number of target values, at least 1."""
+        return max(1, self.count * len(self.energy))
 
 
 def sums_over(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
@@ -84,92 +96,97 @@ def sums_over(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
 
     x : (m + k - 1, in) or (m + h - 1, n + w - 1, in) finite; y : (m, out) or (m, n, out) finite
     """
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    x = np.asarray(x, np.float64)
+    y = np.asarray(y, np.float64)
     long = len(shape) == 1 and shape[0] >= LONG and len(y) >= 4 * shape[0]
-    flat = y.reshape(-1, y.shape[-1])
-    with np.errstate(over="ignore", invalid="ignore"):  # whoever solves looks at the sums first
-        sums = _by_displacement(x, y) if long else _by_gathering(x, y, shape)
-        sums.energy = np.einsum("no,no->o", flat, flat)
-    sums.cross[-1] = flat.sum(axis=0)
-    sums.gram[-1, -1] = len(flat)
+    with np.errstate(over="ignore", invalid="ignore"):  # `Sums.finite` tells the caller
+        sums = _by_correlation(x, y) if long else _by_products(x, y, shape)
+        targets = y.reshape(-1, y.shape[-1])
+        sums.energy = np.einsum("no,no->o", targets, targets)
+    sums.cross[-1] = targets.sum(axis=0)
+    sums.gram[-1, -1] = len(targets)
+    sums.gram[:-1, -1] = sums.gram[-1, :-1]
     return sums
 
 
-def _by_gathering(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
-    """The sums as products of gathered windows."""
-    windows = windows_of(x, shape, (1,) * len(shape), (1,) * len(shape))
+def _by_products(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
+    """A'A and A'y from gathered windows, some at a time."""
+    axes = tuple(range(len(shape)))
+    windows = sliding_window_view(x, shape, axis=axes)  # (outputs..., in, k...)
     p = math.prod(shape) * x.shape[-1]
     sums = Sums.nothing(p, y.shape[-1])
-    rows = max(1, GATHERED // max(1, p * math.prod(y.shape[1:-1])))
+    row = p * math.prod(y.shape[1:-1])
+    rows = max(1, VALUES_GATHERED // max(1, row))
     for first in range(0, len(y), rows):
         a = np.ascontiguousarray(windows[first : first + rows]).reshape(-1, p)
+        targets = y[first : first + rows].reshape(len(a), -1)
         sums.gram[:-1, :-1] += a.T @ a
-        sums.cross[:-1] += a.T @ y[first : first + rows].reshape(len(a), -1)
         sums.gram[-1, :-1] += a.sum(axis=0)
-    sums.gram[:-1, -1] = sums.gram[-1, :-1]
+        sums.cross[:-1] += a.T @ targets
     return sums
 
 
-def _by_displacement(x: Array, y: Array) -> Sums:
-    """The same, where only the first row and column of each block are summed up over the signal.
+def _by_correlation(x: Array, y: Array) -> Sums:
+    """A'A and A'y from correlations, for long windows along one axis.
 
-    The others follow exactly: sum x[t+j+1] z[t+l+1] is sum x[t+j] z[t+l] less its first product and plus one more at
-    the end. (The covariance method of linear prediction: Morf, Dickinson, Kailath & Vieira 1977.)
+    Two channels i, j have a (k, k) block in A'A: sum over t < m of x[t + a, i] x[t + b, j]. Its first row and column
+    are correlations at the lags 0 ... k - 1; `_covariance_block` computes the others from them.
     """
-    m, k, lanes = len(y), len(x) - len(y) + 1, x.shape[1]
-    sums = Sums.nothing(k * lanes, y.shape[1])
-    columns: Matrix = np.ascontiguousarray(x.T, np.float64)
-    correlated = _Correlator(columns, k)
-    for i in range(lanes):
-        block = slice(i * k, (i + 1) * k)
-        total = np.concatenate([[0.0], np.cumsum(columns[i])])
-        sums.gram[-1, block] = total[m : m + k] - total[:k]
-        for other in range(i, lanes):
-            row, column = correlated(other, columns[i, :m]), correlated(i, columns[other, :m])
-            square = _filled(row, column, columns[i], columns[other], m)
-            there = slice(other * k, (other + 1) * k)
-            sums.gram[block, there] = square
-            sums.gram[there, block] = square.T
-        for o in range(y.shape[1]):
-            sums.cross[block, o] = correlated(i, np.ascontiguousarray(y[:, o], np.float64))
-    sums.gram[:-1, -1] = sums.gram[-1, :-1]
+    m, outputs = y.shape
+    k = len(x) - m + 1
+    inputs = x.shape[1]
+    size = transform_size((len(x),), (k,))
+    lags = [np.arange(k)]
+    channels = np.ascontiguousarray(x.T)
+    whole = spectrum(channels, size)
+    heads = spectrum(channels[:, :m], size)
+    targets = spectrum(np.ascontiguousarray(y.T), size)
+
+    sums = Sums.nothing(k * inputs, outputs)
+    edges = [at_lags(cross_spectrum(head, whole), size, lags) for head in heads]
+    for i in range(inputs):
+        rows = slice(i * k, (i + 1) * k)
+        for j in range(i, inputs):
+            columns = slice(j * k, (j + 1) * k)
+            block = _covariance_block(edges[i][j], edges[j][i], channels[i], channels[j])
+            sums.gram[rows, columns] = block
+            sums.gram[columns, rows] = block.T
+        running = np.concatenate([[0.0], np.cumsum(channels[i])])
+        sums.gram[-1, rows] = running[m:] - running[:k]
+    for output, target in enumerate(targets):
+        sums.cross[:-1, output] = at_lags(cross_spectrum(target, whole), size, lags).ravel()
     return sums
 
 
-class _Correlator:
-    """sum_t lane[t + l] * z[t] for l = 0 ... k - 1, by FFT."""
+def _covariance_block(row: Matrix, column: Matrix, x: Matrix, z: Matrix) -> Matrix:
+    """The (k, k) sums of x[t + a] z[t + b] over t < m, from those with a = 0 (`row`) and with b = 0 (`column`).
 
-    def __init__(self, columns: Matrix, k: int) -> None:
-        self.k, self.size = k, 1 << (columns.shape[1] + k).bit_length()
-        self.spectra = np.fft.rfft(columns, self.size, axis=1)
-
-    def __call__(self, lane: int, z: Matrix) -> Matrix:
-        product = self.spectra[lane] * np.fft.rfft(z, self.size).conj()
-        return np.asarray(np.fft.irfft(product, self.size)[: self.k])
-
-
-def _filled(row: Matrix, column: Matrix, x: Matrix, z: Matrix, m: int) -> Matrix:
-    """The k x k sums of x[t + j] * z[t + l] over t < m, from those with j = 0 and those with l = 0."""
+    The sum for (a + 1, b + 1) is the one for (a, b) less its first product, plus one product at the end: the
+    covariance method of linear prediction (Morf, Dickinson, Kailath & Vieira, 1977).
+    """
     k = len(row)
-    square = np.empty((k, k))
-    square[0], square[:, 0] = row, column
-    change = np.outer(x[m : m + k - 1], z[m : m + k - 1]) - np.outer(x[: k - 1], z[: k - 1])
-    for j in range(1, k):
-        np.add(square[j - 1, :-1], change[j - 1], out=square[j, 1:])
-    return square
+    m = len(x) - k + 1
+    block = np.empty((k, k))
+    block[0] = row
+    block[:, 0] = column
+    gained = np.outer(x[m:], z[m:])
+    lost = np.outer(x[: k - 1], z[: k - 1])
+    change = gained - lost
+    for a in range(1, k):
+        np.add(block[a - 1, :-1], change[a - 1], out=block[a, 1:])
+    return block
 
 
-# ---------------------------------------------------------------------------------------------------- solving
-
-RIDGES = (0.0, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+# --------------------------------------------------------------------------------------------------- solving
 
 
 @dataclass(frozen=True)
 class Solution:
     """The taps, and how they were chosen.
 
-    w : (p + 1, out) taps and, in the last row, biases; ridge : as used; deficient : whether the data left taps open
-    tried : ridges and the mean squared errors that they led to, or that cross-validation expects of them
+    w : (p + 1, out) taps and, in the last row, biases; ridge : the one used
+    deficient : whether the data do not determine all taps
+    tried : each ridge with its mean squared error, on held-out data or expected by cross-validation
     """
 
     w: Matrix
@@ -179,42 +196,107 @@ class Solution:
 
 
 def solve(
-    train: Sums, held: Sums | None, *, free: npt.NDArray[np.bool_], bias: bool, ridge: float | None
+    train: Sums, held: Sums | None, *, free: Free, bias: bool, ridge: float | None
 ) -> Solution | None:
     """The taps of least squared error, with `ridge` times the mean power of each input added to the diagonal.
 
-    free : (p,) the weights that may differ from 0; ridge : None tries RIDGES and takes the best on what is held out, or
-    without that by generalised cross-validation (Golub, Heath & Wahba 1979). None where no input varies.
+    free : (p,) the weights that may differ from 0
+    ridge : None tries RIDGES and keeps the one with the least error on `held`, or without held-out data the least
+        error expected by generalised cross-validation
+    Returns None if no input varies.
     """
-    mean = train.gram[-1, :-1] / max(1, train.count) if bias else np.zeros(len(free))
-    target = train.cross[-1] / max(1, train.count) if bias else np.zeros(len(train.energy))
-    gram = (train.gram[:-1, :-1] - train.count * np.outer(mean, mean))[np.ix_(free, free)]
-    cross = (train.cross[:-1] - train.count * np.outer(mean, target))[free]
-    power = np.diagonal(gram).copy()
-    varies = power > RANK * max(1e-300, float(np.diagonal(train.gram)[:-1][free].max()))
+    equations = _centred_equations(train, free, bias=bias)
+    power = np.diagonal(equations.gram)
+    largest = float(np.diagonal(train.gram)[:-1][free].max())
+    varies = power > RANK * max(1e-300, largest)
     if not varies.any():
         return None
-    scale = np.where(varies, 1 / np.sqrt(np.where(varies, power, 1.0)), 0.0)
-    values, vectors = np.linalg.eigh(gram * np.outer(scale, scale))
-    values = np.maximum(values, 0.0)
-    deficient = bool(values[0] < RANK * values[-1])
-    turned = vectors.T @ (cross * scale[:, None])
+    spectral = _decomposed(equations, varies)
+    tried = []
+    for strength in RIDGES if ridge is None else (ridge,):
+        w = spectral.taps(strength)
+        if held is not None and held.count:
+            error = held.error(w)
+        else:
+            parameters = spectral.effective_parameters(strength) + bias
+            error = _cross_validated(train.error(w), parameters, train.count)
+        tried.append((strength, error))
+    best = min(tried, key=lambda pair: pair[1])[0]
+    return Solution(spectral.taps(best), best, spectral.deficient, tuple(tried))
 
-    def taps(strength: float) -> Matrix:
-        kept = values + strength > RANK * values[-1]
-        share = np.divide(1.0, values + strength, out=np.zeros_like(values), where=kept)
-        w = np.zeros((len(free) + 1, turned.shape[1]))
-        w[:-1][free] = scale[:, None] * (vectors @ (share[:, None] * turned))
-        w[-1] = target - mean @ w[:-1]
+
+def _cross_validated(error: float, parameters: float, count: int) -> float:
+    """The error expected on new data: error / (1 - parameters / count)**2 (Golub, Heath & Wahba, 1979)."""
+    unspent = max(1e-9, 1 - parameters / count)
+    return error / unspent**2
+
+
+@dataclass(frozen=True, eq=False)
+class _NormalEquations:
+    """gram w = cross for the free weights, with the means of inputs and targets taken off.
+
+    gram : (free, free); cross : (free, out); mean : (p,) of all inputs; target : (out,) the mean of the targets
+    """
+
+    gram: Matrix
+    cross: Matrix
+    free: Free
+    mean: Matrix
+    target: Matrix
+
+
+def _centred_equations(sums: Sums, free: Free, *, bias: bool) -> _NormalEquations:
+    """A'A - n m m' and A'y - n m t' with the means m of the inputs and t of the targets; both 0 without a bias."""
+    mean = np.zeros(len(free))
+    target = np.zeros(len(sums.energy))
+    if bias:
+        mean = sums.gram[-1, :-1] / max(1, sums.count)
+        target = sums.cross[-1] / max(1, sums.count)
+    gram = sums.gram[:-1, :-1] - sums.count * np.outer(mean, mean)
+    cross = sums.cross[:-1] - sums.count * np.outer(mean, target)
+    return _NormalEquations(gram[np.ix_(free, free)], cross[free], free, mean, target)
+
+
+@dataclass(frozen=True, eq=False)
+class _Eigenbasis:
+    """Normal equations S G S = V diag(values) V', with S = diag(scale) so that every input has power 1.
+
+    cross : V' S A'y, (free, out)
+    """
+
+    equations: _NormalEquations
+    scale: Matrix
+    values: Matrix
+    vectors: Matrix
+    cross: Matrix
+
+    @property
+    def deficient(self) -> bool:
+        """Whether the inputs do not determine the taps."""
+        return bool(self.values[0] < RANK * self.values[-1])
+
+    def taps(self, ridge: float) -> Matrix:
+        """(p + 1, out): w = S V (values + ridge)^-1 V' S A'y, and the bias b = t - m'w."""
+        free = self.equations.free
+        raised = self.values + ridge
+        determined = raised > RANK * self.values[-1]
+        inverse = np.divide(1.0, raised, out=np.zeros_like(raised), where=determined)
+        w = np.zeros((len(free) + 1, self.cross.shape[1]))
+        w[:-1][free] = self.scale[:, None] * (self.vectors @ (inverse[:, None] * self.cross))
+        w[-1] = self.equations.target - self.equations.mean @ w[:-1]
         return w
 
-    def error(strength: float) -> float:
-        if held is not None and held.count:
-            return held.error(taps(strength))
-        kept = values[values > RANK * values[-1]]
-        spent = float((kept / (kept + strength)).sum())
-        return train.error(taps(strength)) / max(1e-9, 1 - (spent + bias) / train.count) ** 2
+    def effective_parameters(self, ridge: float) -> float:
+        """The trace of the matrix that maps targets to predictions: the sum of values / (values + ridge)."""
+        determined = self.values[self.values > RANK * self.values[-1]]
+        return float((determined / (determined + ridge)).sum())
 
-    tried = tuple((s, error(s)) for s in (RIDGES if ridge is None else (ridge,)))
-    best = min(tried, key=lambda pair: pair[1])[0]
-    return Solution(taps(best), best, deficient, tried)
+
+def _decomposed(equations: _NormalEquations, varies: Free) -> _Eigenbasis:
+    """The normal equations in the basis of their eigenvectors; inputs that do not vary have scale 0."""
+    power = np.where(varies, np.diagonal(equations.gram), 1.0)
+    scale = np.where(varies, 1 / np.sqrt(power), 0.0)
+    values, vectors = np.linalg.eigh(equations.gram * np.outer(scale, scale))
+    values = np.maximum(values, 0.0)
+    cross = vectors.T @ (equations.cross * scale[:, None])
+    return _Eigenbasis(equations, scale, values, vectors, cross)

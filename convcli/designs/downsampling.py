@@ -69,7 +69,7 @@ def resample(rate: str, *, signal: Signal, align: Align) -> tuple[Op, ...]:
 
     y[k] is the sound at the time k / RATE; ceil(n * RATE / rate) samples. The gain is kept.
     """
-    if signal.medium not in ("audio", "array") or signal.rate is None or signal.axes != 1:
+    if not signal.medium.resamples or signal.rate is None or signal.axes != 1:
         raise RequestError(
             "resample works on sound", hint="use downsample:N for tables, resize:50% for images"
         )

@@ -14,7 +14,7 @@ from convcli.designs.registry import step
 from convcli.designs.taps import refuse_huge
 from convcli.errors import InputError, RequestError
 from convcli.signals import Signal
-from convcli.units import Gain, Integer, Kind, UnitError, parse_quantity, sample_noun
+from convcli.units import Gain, Integer, Kind, UnitError, parse_quantity
 
 
 def _read_taps(text: str, signal: Signal) -> Taps:
@@ -62,7 +62,7 @@ def _fitted(taps: Taps, text: str, signal: Signal) -> Taps:
 
 def _flat_signal(taps: Taps, signal: Signal) -> UnitError:
     shape = "x".join(str(side) for side in taps.shape)
-    noun = sample_noun(signal)
+    noun = signal.medium.sample
     return UnitError(
         f"a kernel of {shape} taps needs a picture; this signal has one axis of {noun}s"
     )

@@ -16,7 +16,7 @@ from convcli.designs.smoothing import TRUNCATE, gaussian_taps
 from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Signal
-from convcli.units import Angle, Length, Number, sample_noun
+from convcli.units import Angle, Length, Number
 
 Direction = Literal["x", "y", "magnitude"]
 Edges = Kernel | GradientPair
@@ -24,7 +24,7 @@ Edges = Kernel | GradientPair
 
 def _need_image(signal: Signal, instead: str) -> None:
     if signal.axes != 2:
-        noun = sample_noun(signal)
+        noun = signal.medium.sample
         message = (
             f"needs a picture: rows and columns of pixels; this signal has one axis of {noun}s"
         )

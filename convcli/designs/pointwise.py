@@ -110,7 +110,7 @@ def normalize(level: Gain = 1.0, *, signal: Signal) -> Normalize:
     """
     return Normalize(
         level=level * signal.full_scale,
-        per_channel=signal.medium == "table",
+        per_channel=signal.medium.separate_channels,
         axes=signal.axes,
         alpha=signal.alpha,
     )

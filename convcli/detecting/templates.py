@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlation import Template
+from convcli.core.correlate_template import Template
 from convcli.errors import InputError, RequestError
 from convcli.running.arrays import apply
 
@@ -108,7 +108,7 @@ def fit(pattern: Pattern, signal: Signal) -> Fitted:
     """
     notes = []
     x, own = pattern.x, pattern.signal
-    if own.medium == "audio" and own.rate != signal.rate and own.rate and signal.rate:
+    if own.medium.in_seconds and own.rate != signal.rate and own.rate and signal.rate:
         x = apply(f"resample:{signal.rate:g}", x, rate=own.rate)
         notes.append(f"converted from {own.rate:g} Hz to {signal.rate:g} Hz")
     _check_steps(pattern, signal)
@@ -123,7 +123,7 @@ def fit(pattern: Pattern, signal: Signal) -> Fitted:
         )
     samples, opacity = View.of(own, mixed=b == 1 < a)(x)
     weights = None if opacity is None else opacity[..., None]
-    template = Template.of(samples, weights=weights, own_units=own.medium == "table")
+    template = Template.of(samples, weights=weights, own_units=own.medium.separate_channels)
     note = f"{pattern.name}: {'; '.join(notes)}" if notes else ""
     return Fitted(
         name=pattern.name, template=template, view=View.of(signal, mixed=a == 1 < b), note=note
@@ -134,7 +134,7 @@ def _check_steps(pattern: Pattern, signal: Signal) -> None:
     """Rows of a table can be compared only if they come as often."""
     own = pattern.signal.rate
     if (
-        signal.medium != "table"
+        not signal.medium.separate_channels
         or own is None
         or signal.rate is None
         or abs(own / signal.rate - 1) < 1e-6
@@ -147,12 +147,12 @@ def _check_steps(pattern: Pattern, signal: Signal) -> None:
 
 
 def _mixing(signal: Signal) -> str:
-    if signal.medium == "image":
+    if signal.axes == 2:
         return "convert one of them; grey is compared with any colours by luma"
     return "a template with one channel is compared with any number of them, mixed to one"
 
 
 def sized(shape: tuple[int, ...], signal: Signal) -> str:
     """A size in words: `19,845 samples`, `64x48 pixels`."""
-    noun = {"table": "rows", "image": "pixels"}.get(signal.medium, "samples")
+    noun = f"{signal.medium.sample}s"
     return f"{'x'.join(f'{n:,}' if len(shape) == 1 else str(n) for n in reversed(shape))} {noun}"

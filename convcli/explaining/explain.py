@@ -15,15 +15,14 @@ from convcli.layers.conv import Conv
 from convcli.planning.plan import Rules, make_plan, valid_count
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
-from convcli.signals import Signal
+from convcli.signals import ARRAY, Signal
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from convcli.core.extend import Edge
     from convcli.core.ops import Op
     from convcli.planning.plan import BoundStep, Plan
-    from convcli.signals import Align, Array, Medium, Source
+    from convcli.signals import Align, Array, Edge, Medium, Source
 
     Numbers = npt.NDArray[np.float64]
 
@@ -45,7 +44,7 @@ def explain(
     filter: str,
     x: Numbers,
     *,
-    medium: Medium = "array",
+    medium: Medium = ARRAY,
     edge: Edge | None = None,
     align: Align | None = None,
     matrix: bool = False,

@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.lags import LagSums, Meeting, best_lag, chance, shared_part
+from convcli.core.correlate_lags import (
+    BlockPair,
+    LagSums,
+    chance_deviation,
+    overlap_share,
+    peak_and_rival,
+)
 from convcli.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.core.lags import Numbers, Size
+    from convcli.core.correlate_lags import Numbers
+    from convcli.core.fft import Sizes
     from convcli.running.workers import Workers
     from convcli.signals import Array, Signal
 
@@ -56,13 +63,13 @@ class Delay:
         return any(abs(lag) == limit for lag, limit in zip(self.lag, self.limit, strict=False))
 
 
-def limit_of(signal: Signal) -> Size:
+def limit_of(signal: Signal) -> Sizes:
     """The largest lag that is looked at, along each sample axis."""
-    if signal.medium == "image":
+    if signal.axes == 2:
         return (MOST_PIXELS,) * 2
     most = (
         MOST_ROWS
-        if signal.medium == "table"
+        if not signal.medium.in_seconds
         else min(MOST_SAMPLES, math.ceil(signal.rate or MOST_SAMPLES))
     )
     n = signal.shape[0]
@@ -80,7 +87,7 @@ def find_delay(
     """
     limit = limit_of(signal)
     # Sound and pictures are no larger than 1, and half the bytes are enough.
-    kind = np.float64 if signal.medium == "table" else np.float32
+    kind = np.float64 if signal.medium.separate_channels else np.float32
     meetings = _Meetings(limit, shared=shared, differences=differences, kind=kind)
     sums: dict[tuple[int, int], LagSums] = {}
     jobs = meetings.jobs(arrivals)
@@ -120,7 +127,7 @@ def _judged(
         return None
     power = float(a[limit]) * float(b[limit])
     r = c / math.sqrt(power)
-    at, rival = best_lag(r)
+    at, rival = peak_and_rival(r)
     ambiguous = abs(r[rival]) >= RIVAL * abs(r[at])
     delay = Delay(
         lag=_centred(at, limit),
@@ -129,10 +136,10 @@ def _judged(
         rival=_centred(rival, limit) if ambiguous else None,
         rival_correlation=float(np.clip(r[rival], -1, 1)) if ambiguous else None,
     )
-    return delay, chance(a / a[limit], b / b[limit], meetings.count)
+    return delay, chance_deviation(a / a[limit], b / b[limit], meetings.count)
 
 
-def _centred(place: Size, limit: Size) -> tuple[int, ...]:
+def _centred(place: Sizes, limit: Sizes) -> tuple[int, ...]:
     return tuple(p - k for p, k in zip(place, limit, strict=True))
 
 
@@ -153,7 +160,7 @@ class _Kept:
 class _Meetings:
     """Blocks of both signals, channel by channel, each with the samples before it that it still meets."""
 
-    limit: Size
+    limit: Sizes
     shared: bool
     differences: bool
     kind: type[np.floating[Any]]
@@ -161,7 +168,7 @@ class _Meetings:
     power: tuple[Any, Any] = (0.0, 0.0)
     count: int = 0
 
-    def jobs(self, arrivals: Arrivals) -> Iterator[tuple[tuple[int, int], Meeting]]:
+    def jobs(self, arrivals: Arrivals) -> Iterator[tuple[tuple[int, int], BlockPair]]:
         """A meeting for each pair of channels and each piece."""
         size = max(LEAST[len(self.limit)], 1 << (3 * self.limit[0]).bit_length())
         piece = size - 2 * self.limit[0]
@@ -169,7 +176,9 @@ class _Meetings:
             for first in range(0, len(x), piece):
                 yield from self._meet(group, x[first : first + piece], y[first : first + piece])
 
-    def _meet(self, group: bytes, x: Array, y: Array) -> Iterator[tuple[tuple[int, int], Meeting]]:
+    def _meet(
+        self, group: bytes, x: Array, y: Array
+    ) -> Iterator[tuple[tuple[int, int], BlockPair]]:
         now = self.kept.get(group)
         if now is None:
             level = (0.0, 0.0) if self.differences else (_level(x), _level(y))
@@ -192,7 +201,7 @@ class _Meetings:
             else product(*map(range, (x.shape[-1], y.shape[-1])))
         )
         for i, o in lanes:
-            yield (i, o), Meeting(x[..., i].astype(self.kind), y[..., o].astype(self.kind), old)
+            yield (i, o), BlockPair(x[..., i].astype(self.kind), y[..., o].astype(self.kind), old)
         keep = max(0, len(x) - self.limit[0])
         now.x, now.y = x[keep:], y[keep:]
 
@@ -216,7 +225,7 @@ class _Meetings:
         totals = totals.copy()
         for now in self.kept.values():
             shape = (now.n, *now.sides)
-            part = shared_part(self.limit, shape) / max(1, math.prod(shape))
+            part = overlap_share(self.limit, shape) / max(1, math.prod(shape))
             sums = float(np.sum(now.sums[0][..., i])), float(np.sum(now.sums[1][..., o]))
             products = np.array([sums[0] * sums[1], sums[0] ** 2, sums[1] ** 2])
             totals -= products.reshape(-1, *(1,) * part.ndim) * part

@@ -29,7 +29,6 @@ MOST_WEIGHTS = 6000
 """A layer with more inputs than this to one output is refused: its equations would take some 300 MB."""
 
 # What samples are to a model, whatever a file stores them as.
-UNITS = {"audio": "-1 ... 1", "image": "0 ... 1"}
 
 # What varies by less than this part of its power is constant but for the rounding of sums.
 ROUNDING = 1e-13
@@ -239,8 +238,8 @@ def model_of(
     }
     metadata = {
         "layers": layers_of(learned),
-        "medium": signal.medium,
-        "units": UNITS.get(signal.medium, "as they are"),
+        "medium": signal.medium.name,
+        "units": signal.medium.model_units,
         "align": lesson.align,
         "task": task_of(lesson),
         "facts": json.dumps(facts),
@@ -251,7 +250,7 @@ def model_of(
         metadata["delay"] = "x".join(str(lag) for lag in lags.pop())
     if signal.rate is not None:
         metadata["rate"] = repr(signal.rate)
-    if signal.medium == "table":
+    if signal.medium.separate_channels:
         metadata["columns"] = json.dumps(
             [signal.channels[i] for i in lesson.inputs] or signal.channels
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import InputError, RequestError
-from convcli.units import sample_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,13 +56,13 @@ def _kind(signal: Signal) -> str:
     """`2 channels at 44100 Hz`."""
     n = len(signal.channels)
     return f"{n} channel{'s' * (n != 1)}" + (
-        f" at {signal.rate:g} Hz" if signal.medium == "audio" else ""
+        f" at {signal.rate:g} Hz" if signal.medium.in_seconds else ""
     )
 
 
 def _size(signal: Signal) -> str:
     """`12,000 samples`; a picture's width comes first."""
-    return f"{' x '.join(f'{n:,}' for n in reversed(signal.shape) if n is not None)} {sample_noun(signal)}s"
+    return f"{' x '.join(f'{n:,}' for n in reversed(signal.shape) if n is not None)} {signal.medium.sample}s"
 
 
 def colours(signal: Signal) -> list[int]:
@@ -76,7 +75,7 @@ def scaled(x: Array, source: Source[Any]) -> Array:
     signal = source.signal
     if signal.alpha is not None:
         x = x[..., colours(signal)]
-    return x / signal.full_scale if signal.medium == "image" and signal.full_scale != 1 else x
+    return x / signal.full_scale if signal.medium.unit_scale and signal.full_scale != 1 else x
 
 
 def side_by_side(

@@ -40,9 +40,9 @@ def scale(net: Net, segments: list[Segment], medium: Medium) -> Scaling:
     Columns of a table lose their mean too, and the model file says so. Sound and pictures are only multiplied, by one
     factor; the weights at both ends can take that up, so that the network still gets them as they are.
     """
-    x = _spread(segments, "x", columns=medium == "table")
-    y = _spread(segments, "y", columns=medium == "table")
-    if medium != "table" and not isinstance(net.layers[0], Weighted):
+    x = _spread(segments, "x", columns=medium.separate_channels)
+    y = _spread(segments, "y", columns=medium.separate_channels)
+    if not medium.separate_channels and not isinstance(net.layers[0], Weighted):
         x = np.zeros_like(x[0]), np.ones_like(x[1])
     if not isinstance(net.layers[-1], Weighted):
         y = np.zeros_like(y[0]), np.ones_like(y[1])

@@ -21,7 +21,7 @@ from convcli.learning.lessons import Lanes
 from convcli.learning.material import Stand, powers, segments_of
 from convcli.learning.scaling import Scaling, scale
 from convcli.learning.school import Course, Outcome, School, Watch, diverged
-from convcli.planning.plan import DEFAULT_EDGE, Rules
+from convcli.planning.plan import Rules
 from convcli.running.workers import Workers
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
     """
     signal = pairs[0][0].signal
     lanes = Lanes.of(lesson, signal, pairs[0][1])
-    rules = Rules(edge=DEFAULT_EDGE[signal.medium], align=lesson.align)
+    rules = Rules(edge=signal.medium.edge, align=lesson.align)
     net, stand, names = bound(course.layers, signal, lanes, rules)
     net = _fitting(net, stand, lesson, course)
     linear = compared(
@@ -118,7 +118,7 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
     with Workers(course.threads) as workers:
         lags = [delay.lag for delay in linear.delays] or [(0,) * signal.axes] * len(pairs)
         # Levels of a table may be large and their changes small.
-        dtype = None if signal.medium == "table" else np.float32
+        dtype = None if signal.medium.separate_channels else np.float32
         segments = segments_of(lesson, lanes, pairs, workers, stand=stand, lags=lags, dtype=dtype)
     power, power_held = powers(segments)
     linear = replace(linear, power=power, power_held=power_held)
@@ -286,7 +286,7 @@ def _trained(course: Course, linear: Learned, medium: Medium, result: _Result) -
         layers=text,
         course=course,
         tensors=_tensors(result, medium=medium),
-        scaling=result.scaling.kept() if medium == "table" else {},
+        scaling=result.scaling.kept() if medium.separate_channels else {},
         learned=replace(linear, scores=(score, *linear.scores), ridge=0.0, deficient=False),
         parameters=result.net.parameters - len(result.net.left_out),
         rate=outcome.rate,
@@ -330,7 +330,7 @@ def _tensors(result: _Result, *, medium: Medium) -> dict[str, Array]:
         (w.copy(), None if b is None else b.copy())
         for w, b in result.net.tensors(result.outcome.numbers)
     ]
-    if medium != "table":
+    if not medium.separate_channels:
         first, last = tensors[0][0], tensors[-1]
         first /= result.scaling.x[1][0]
         for each in last:

@@ -307,10 +307,9 @@ def stdout_binary(medium: Medium) -> BinaryIO:
 
 
 def _refuse_terminal(stream: BinaryIO, medium: Medium) -> None:
-    if medium != "table" and stream.isatty():
-        kind = {"audio": "sound", "image": "a picture"}.get(medium, "binary data")
+    if medium.binary and stream.isatty():
         raise RequestError(
-            f"{kind} is not written to a terminal",
+            f"{medium.thing} is not written to a terminal",
             hint="give a file, -o FILE, or pipe it into a program",
         )
 

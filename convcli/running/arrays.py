@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 
-from convcli.core.extend import Edge
 from convcli.errors import RequestError, nearest
 from convcli.planning.plan import Rules, make_plan
 from convcli.running.run import run
 from convcli.running.stream import numbers_of
-from convcli.signals import Align, Block, Missing, Signal
+from convcli.signals import ARRAY, TABLE, Align, Block, Edge, Missing, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,7 +115,7 @@ def apply(
     y, _ = _apply(
         filter,
         samples,
-        "array",
+        ARRAY,
         rate=rate,
         edge=edge,
         align=align,
@@ -207,7 +206,7 @@ def _apply_to_pandas(filter: str, x: Any, **rules: Any) -> Any:
     values = columns.to_numpy(dtype="float64", na_value=np.nan)
     samples = values if values.ndim == 2 else values[:, None]
     names = tuple(str(name) for name in columns.columns) if columns.ndim == 2 else (str(x.name),)
-    y, rows = _apply(filter, np.ascontiguousarray(samples), "table", names=names, **rules)
+    y, rows = _apply(filter, np.ascontiguousarray(samples), TABLE, names=names, **rules)
     result = x.iloc[rows].copy()
     if result.ndim == 1:
         return result.__class__(y[:, 0], index=result.index, name=x.name)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.chain import Chain, Inputs, Job
-from convcli.core.extend import OUTSIDE, Edge, filler, inside
+from convcli.core.extend import OUTSIDE, filler, inside
 from convcli.running.stream import NEVER, Stream, numbers_of, undisturbed
-from convcli.signals import Groups
+from convcli.signals import Edge, Groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

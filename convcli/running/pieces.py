@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from convcli.core.chain import Job
-    from convcli.core.extend import Edge
     from convcli.core.ops import Op
     from convcli.running.lanes import Lanes
-    from convcli.signals import AnyRows, Array, Block, Signal
+    from convcli.signals import AnyRows, Array, Block, Edge, Signal
 
 # Outputs that became known together, and the first row that may still be waiting.
 Results = tuple[list["Piece"], int]
@@ -105,7 +104,7 @@ class Chains:
 
     def stream(self, group: bytes, edge: Edge, tail: int) -> Stream:
         """A signal that begins. The rows of a table leave as soon as they are known."""
-        return Stream(self.of(group), edge, tail=tail, patient=self.signal.medium != "table")
+        return Stream(self.of(group), edge, tail=tail, patient=not self.signal.medium.prompt)
 
 
 def signals_of(first: Block, chains: Chains, edge: Edge, tail: int) -> Apart | Lanes:

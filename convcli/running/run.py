@@ -53,7 +53,7 @@ def run(
     tally = Tally()
     with Workers(threads) as workers:
         arrivals = _Reading(plan, source, workers, tally).arrivals
-        encode = partial(_encoded, sink, carried=plan.signal.medium == "table")
+        encode = partial(_encoded, sink, carried=plan.signal.medium.carries_cells)
         for encoded, count in _filtered(arrivals, plan, workers, tally, tail=tail, encode=encode):
             sink.write(encoded)
             tally.written += count
@@ -222,7 +222,7 @@ def _check_bins(reduction: Reduction, plan: Plan) -> None:
     expected, bins = reduction.shape[0], reduction.reduce.bins[0]
     if reduction.seen != expected:
         raise InputError(f"the signal ended after {reduction.seen} of {expected} samples")
-    if plan.signal.medium == "table" and bins > expected:
+    if plan.signal.medium.carries_cells and bins > expected:
         raise RequestError(
             f"a table of {expected} rows cannot get {bins}", hint=f"ask for at most {expected}"
         )

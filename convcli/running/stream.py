@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.core.chain import Chain, Inputs, Job
-from convcli.core.extend import Edge, beyond
+from convcli.core.extend import beyond
 from convcli.planning.plan import valid_count
 
 if TYPE_CHECKING:
-    from convcli.signals import AnyRows, Array, Rows
+    from convcli.signals import AnyRows, Array, Edge, Rows
 
 # Blocks that are kept as they came; more of them, of a few rows each, are put together.
 MOST_PARTS = 16

@@ -10,6 +10,7 @@ from convcli.errors import InputError
 from convcli.media.audio import wav
 from convcli.media.audio.details import AudioDetails, channel_names, reading
 from convcli.media.audio.formats import FLOATS
+from convcli.media.audio.medium import AUDIO
 from convcli.media.audio.wav_reader import WavFile, WavStream
 from convcli.signals import Block, Signal
 
@@ -51,7 +52,7 @@ class AudioSource:
         self.details = reader.details
         self.warnings = warnings
         self.signal = Signal(
-            medium="audio",
+            medium=AUDIO,
             shape=(self.details.frames,),
             channels=channel_names(self.details.channels),
             rate=float(self.details.rate),

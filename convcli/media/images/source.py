@@ -16,6 +16,7 @@ import numpy as np
 from convcli.errors import InputError, RequestError
 from convcli.media.images.color import is_srgb_profile, light_table, luma
 from convcli.media.images.levels import Levels, Range
+from convcli.media.images.medium import IMAGE
 from convcli.media.images.pnm import MAGIC, PnmPicture
 from convcli.media.images.vips import VipsPicture
 from convcli.media.replacing import scratch
@@ -69,7 +70,7 @@ class ImageSource:
         shape = (self.layout.rows, self.layout.columns)
         full_scale = float(self.levels.full) if self.levels.whole else 1.0
         self.signal = Signal(
-            medium="image", shape=shape, channels=channels, alpha=alpha, full_scale=full_scale
+            medium=IMAGE, shape=shape, channels=channels, alpha=alpha, full_scale=full_scale
         )
 
     @property

@@ -32,7 +32,7 @@ from convcli.media.tables.text import (
     find_encoding,
     read_header,
 )
-from convcli.signals import Block, Groups, Signal
+from convcli.signals import TABLE, Block, Groups, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,9 +118,7 @@ class TableSource:
             seen += self._find_clock(self._time, seen, opening.pieces)
         rate, cycle = self._rate()
         channels = tuple(self.header[column] for column in self.columns)
-        self.signal = Signal(
-            medium="table", shape=(None,), channels=channels, rate=rate, cycle=cycle
-        )
+        self.signal = Signal(medium=TABLE, shape=(None,), channels=channels, rate=rate, cycle=cycle)
         self._resume: _Opening | None = None
         if text.repeatable:
             opening.closing.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.fourier import overlap_save
+from convcli.core.fft import overlap_save
 from convcli.core.polyphase import Turns, phased_lines, phased_product
 from convcli.samples import sample_type
 

@@ -19,9 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.convolve import correlate_valid, runs
-from convcli.core.fourier import frame_size
-from convcli.core.planes import Correlator, tile_side
-from convcli.core.windows import ROUNDING, deviations_of_some, plane_deviations, touched
+from convcli.core.fft import TileCorrelator, frame_size, tile_side
+from convcli.core.window_statistics import ROUNDING, deviations_of_some, plane_deviations, touched
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -99,10 +98,12 @@ class Template:
         return hop * -(-STRETCH // hop) - 2
 
     @cached_property
-    def planes(self) -> Correlator:
+    def planes(self) -> TileCorrelator:
         """The correlator of a picture: the taps of every channel, then its weights where they are not even."""
         channels = range(self.taps.shape[-1])
-        return Correlator([part[..., c] for part in (self.taps, self.weights) for c in channels])
+        return TileCorrelator(
+            [part[..., c] for part in (self.taps, self.weights) for c in channels]
+        )
 
     def scores(self, x: Array, *, opacity: Array | None = None) -> Array:
         """The score of every window of `x`.

@@ -1,0 +1,116 @@
+"""Cross-correlation of two signals at every lag up to a limit, summed over blocks, and how certain its peak is.
+
+c[l] = sum over t of x[t] y[t + l], for |l| <= limit along each sample axis, by FFT. The signals arrive in blocks along
+axis 0; a block needs only the last `limit` samples of those before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.core.fft import Sizes, at_lags, cross_spectrum, spectrum, transform_size
+
+if TYPE_CHECKING:
+    from convcli.core.fft import Complexes
+    from convcli.signals import Array
+
+Numbers = npt.NDArray[np.float64]
+
+# A peak extends as far as |r| stays above this part of its height.
+PEAK_EDGE = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class BlockPair:
+    """One block of one channel of each signal, (n, ...).
+
+    old : how many of the first samples are repeated from the block before; their products are counted there
+    """
+
+    x: Array
+    y: Array
+    old: int
+
+    def spectra(self, limit: Sizes) -> tuple[Sizes, Complexes]:
+        """The size of the transform, and the spectra of x with y, x with x and y with y, less those of old samples."""
+        size = transform_size(self.x.shape, limit)
+        spectra = _all_spectra(self.x, self.y, size)
+        if self.old:
+            spectra -= _all_spectra(self.x[: self.old], self.y[: self.old], size)
+        return size, spectra
+
+
+def _all_spectra(x: Array, y: Array, size: Sizes) -> Complexes:
+    """The spectra of x with y, of x with itself and of y with itself, (3, ...)."""
+    of_x = spectrum(x, size)
+    of_y = spectrum(y, size)
+    products = (cross_spectrum(of_x, of_y), cross_spectrum(of_x, of_x), cross_spectrum(of_y, of_y))
+    return np.stack(products)
+
+
+@dataclass(eq=False)
+class LagSums:
+    """Spectra of cross-correlations, summed over blocks, by the size of their transform."""
+
+    limit: Sizes
+    spectra: dict[Sizes, Complexes] = field(default_factory=dict)
+
+    def add(self, size: Sizes, spectra: Complexes) -> None:
+        """Add the spectra of a block."""
+        known = self.spectra.get(size)
+        if known is None:
+            self.spectra[size] = spectra.astype(np.complex128)
+        else:
+            self.spectra[size] = known + spectra
+
+    def totals(self) -> Numbers:
+        """The sums of x with y, x with x and y with y at the lags -limit ... limit: (3, 2 limit + 1, ...)."""
+        lags = [np.arange(-k, k + 1) for k in self.limit]
+        total = np.zeros((3, *(lag.size for lag in lags)))
+        for size, spectra in self.spectra.items():
+            total += at_lags(spectra, size, lags)
+        return total
+
+
+def overlap_share(limit: Sizes, shape: Sizes) -> Numbers:
+    """The share of all samples that has a partner in the other signal at each lag: (2 limit + 1, ...)."""
+    share = np.ones(())
+    for k, n in zip(limit, shape, strict=True):
+        lag = np.arange(-k, k + 1)
+        along = np.maximum(0.0, 1 - np.abs(lag) / max(1, n))
+        share = np.multiply.outer(share, along)
+    return share
+
+
+def chance_deviation(a: Numbers, b: Numbers, count: int) -> float:
+    """The standard deviation of the correlation of `count` samples of two unrelated signals.
+
+    a, b : their autocorrelations, 1 at lag 0. The variance is the sum of a b over all lags, over count (Bartlett, 1946).
+    """
+    samples_as_one = max(float((a * b).sum()), 1.0)
+    return float(np.sqrt(samples_as_one / max(1, count)))
+
+
+def peak_and_rival(r: Numbers) -> tuple[Sizes, Sizes]:
+    """The index of the largest |r|, and of the largest |r| outside that peak.
+
+    The peak extends along each axis as far as |r| stays above PEAK_EDGE of the largest.
+    """
+    height = np.abs(r)
+    peak = np.unravel_index(int(np.argmax(height)), r.shape)
+    box = []
+    for axis, place in enumerate(peak):
+        through_peak: Any = (*peak[:axis], slice(None), *peak[axis + 1 :])
+        line = height[through_peak]
+        low = np.flatnonzero(line < PEAK_EDGE * height[peak])
+        first = low[low < place].max(initial=-1) + 1
+        stop = low[low > place].min(initial=len(line))
+        box.append(slice(first, stop))
+    elsewhere = height.copy()
+    elsewhere[tuple(box)] = 0
+    rival = np.unravel_index(int(np.argmax(elsewhere)), r.shape)
+    return tuple(map(int, peak)), tuple(map(int, rival))

@@ -1,0 +1,385 @@
+"""Correlation through the FFT, for every part of the program that needs it.
+
+The correlation c[l] = sum_t w[t] x[t + l] is the inverse transform of conj(W) X, at every lag l at which no product
+wraps around the end of the transform. It is computed here in three ways:
+
+* `overlap_save`: one long signal and one set of taps, in frames along axis 0.
+* `TileCorrelator`: pictures and several kernels of one size, in two-dimensional tiles.
+* `spectrum`, `cross_spectrum`, `at_lags`: two signals at some lags. Cross-spectra of many blocks can be added up and
+  transformed back once.
+
+Stockham, High-speed convolution and correlation, 1966; Oppenheim & Schafer, Discrete-Time Signal Processing, 8.7.3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.samples import extremes, sample_type, unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from convcli.signals import Array
+
+    Complexes = npt.NDArray[Any]
+    Transform = Callable[[Array], None]
+
+Sizes = tuple[int, ...]
+
+# ------------------------------------------------------------------------------------------ frames of a long signal
+
+# Complex points that are transformed together, 2 MB: with fewer, Python takes too much of the time; more leave the
+# cache.
+POINTS_TOGETHER = 1 << 17
+
+# The shortest frame of a long signal, as a power of two.
+SHORTEST_POWER = 12
+
+# From this many numbers in a block on, OpenCV's transforms are worth their import: they are twice as fast as NumPy's.
+MANY = 1 << 17
+
+# Two channels share a transform only if the louder one is at most this many times louder: its rounding errors appear
+# in the other channel.
+LOUDER = 1024
+
+
+def overlap_save(x: Array, w: npt.NDArray[np.float64], step: int = 1) -> Array:
+    """The valid correlation along axis 0, every `step`-th output.
+
+    The taps are real, so one complex transform filters two real series, as its real and its imaginary part: two
+    neighbouring channels, or the two halves of a channel.
+
+    x : (n, ...) finite floating, or stored numbers; w : (k,), k <= n
+    Returns ((n - k) // step + 1, ...) of the dtype of x, or of the samples that its numbers represent.
+    """
+    n = len(x)
+    outputs = (n - w.size) // step + 1
+    channels = x.reshape(n, -1)
+    y = np.empty((outputs, channels.shape[1]), sample_type(x))
+    if channels.shape[1] % 2 == 0 and _equally_loud(channels):
+        pairs = channels.reshape(n, -1, 2)
+        results = y.reshape(outputs, -1, 2)
+    else:
+        half = -(-outputs // 2)
+        second = outputs - half  # with an odd count, both halves compute the output in the middle
+        pairs = _halves_as_pairs(channels, (half - 1) * step + w.size, second * step)
+        results = _halves_as_pairs(y, half, second)
+    _filter_pairs(pairs, results, w * unit(x), step)
+    return y.reshape(outputs, *x.shape[1:])
+
+
+def frame_size(k: int, outputs: int | None = None) -> int:
+    """The FFT length with the least cost for `k` taps: a power of two.
+
+    outputs : how many are needed; None for a signal without end
+    """
+    shortest = SHORTEST_POWER
+    if outputs is not None:
+        shortest = min(shortest, (outputs + k - 2).bit_length())
+    powers = range(shortest, max(SHORTEST_POWER + 2, k.bit_length() + 4))
+    sizes = [1 << power for power in powers if 1 << power > k]
+    return min(sizes, key=lambda size: _frames_cost(size, k, outputs))
+
+
+def _frames_cost(size: int, k: int, outputs: int | None) -> float:
+    """frames * F * log2(F); for a signal without end, the cost of one output."""
+    kept = size - k + 1
+    frames = 1 / kept if outputs is None else -(-outputs // kept)
+    return frames * size * math.log2(size)
+
+
+def points_per_output(k: int) -> float:
+    """F * log2(F) for each output of a long signal, the measure of its cost."""
+    return _frames_cost(frame_size(k), k, None)
+
+
+def divides_frames(step: int) -> bool:
+    """Whether a stride divides the frame length of a long signal, so that skipped outputs are never computed."""
+    return (1 << SHORTEST_POWER) % step == 0
+
+
+def _equally_loud(channels: Array) -> bool:
+    lowest, highest = extremes(channels)
+    peaks = np.maximum(-lowest.astype(np.float64), highest.astype(np.float64))
+    return bool(peaks.max() <= LOUDER * peaks.min())
+
+
+def _halves_as_pairs(x: Array, length: int, second: int) -> Array:
+    """A view (length, channels, 2) of the first `length` samples of each channel and those from `second` on."""
+    along, across = x.strides
+    return np.lib.stride_tricks.as_strided(
+        x, (length, x.shape[1], 2), (along, across, second * along)
+    )
+
+
+def _filter_pairs(pairs: Array, results: Array, w: npt.NDArray[np.float64], step: int) -> None:
+    """Write every `step`-th output of the valid correlation of `pairs`, (n, channels, 2), to `results`."""
+    outputs, channels, _ = results.shape
+    size = frame_size(w.size, (outputs - 1) * step + 1)
+    kept = (size - w.size) // step + 1  # outputs of each frame
+    many = 2 * outputs * step * channels >= MANY
+    correlate = _frame_correlator(w.tobytes(), size, results.dtype.char, step, many=many)
+
+    beside = min(channels, max(1, POINTS_TOGETHER // size))
+    at_once = min(max(1, POINTS_TOGETHER // (size * beside)), -(-outputs // kept))
+    frames = np.empty((at_once, beside, size, 2), results.dtype)
+    for channel in range(0, channels, beside):
+        some = slice(channel, channel + beside)
+        for first in range(0, outputs, kept * at_once):
+            part = results[first : first + kept * at_once, some]
+            batch = frames[: -(-len(part) // kept)]
+            _load_frames(pairs[first * step :, some], batch, kept * step)
+            answers = correlate(batch)
+            _store_frames(answers[:, : part.shape[1], :kept], part)
+
+
+def _load_frames(pairs: Array, frames: Array, hop: int) -> None:
+    """Fill (count, channels, F, 2) frames that start `hop` samples apart, with zeros after the end of the signal."""
+    count, _, size, _ = frames.shape
+    n, channels, _ = pairs.shape
+    complete = min(count, max(0, (n - size) // hop + 1))
+    along, across, within = pairs.strides
+    overlapping = np.lib.stride_tricks.as_strided(
+        pairs, (complete, channels, size, 2), (hop * along, across, along, within)
+    )
+    _copy_pairs(overlapping, frames[:complete, :channels])
+    for number in range(complete, count):
+        rest = pairs[number * hop : number * hop + size]
+        _copy_pairs(rest.swapaxes(0, 1), frames[number, :channels, : len(rest)])
+        frames[number, :, len(rest) :] = 0
+
+
+def _store_frames(answers: Array, results: Array) -> None:
+    """Write the outputs of frames, (count, channels, kept, 2), one after the other to (outputs, channels, 2)."""
+    by_time = answers.swapaxes(1, 2)
+    kept = by_time.shape[1]
+    complete, rest = divmod(len(results), kept)
+    stop = complete * kept
+    _copy_pairs(by_time[:complete], results[:stop].reshape(complete, kept, *results.shape[1:]))
+    _copy_pairs(by_time[-1, :rest], results[stop:])
+
+
+def _copy_pairs(source: Array, target: Array) -> None:
+    """Copy pairs, (..., 2). Where pairs are not contiguous, each member is copied alone: a longer inner loop."""
+    if _contiguous_pairs(source) and _contiguous_pairs(target):
+        target[...] = source
+        return
+    for member in range(2):
+        target[..., member] = source[..., member]
+
+
+def _contiguous_pairs(x: Array) -> bool:
+    pairs_follow = x.shape[-2] == 1 or x.strides[-2] == 2 * x.itemsize
+    return pairs_follow and x.strides[-1] == x.itemsize
+
+
+@dataclass(frozen=True, eq=False)
+class _FrameCorrelator:
+    """Correlates frames (..., F, 2) circularly with the same taps, and writes over them.
+
+    response : (F,) conj(W) / F; forward, backward : transforms in place
+    """
+
+    response: Complexes
+    step: int
+    forward: Transform
+    backward: Transform
+
+    def __call__(self, frames: Array) -> Array:
+        """Every `step`-th output, (..., F / step, 2)."""
+        size = len(self.response)
+        spectra = _as_complex(frames)
+        self.forward(frames)
+        np.multiply(spectra, self.response, out=spectra)
+        if self.step == 1:
+            self.backward(frames)
+            return frames
+        if size % self.step:
+            self.backward(frames)
+            return frames[..., :: self.step, :]
+        # Adding up the `step` parts of a spectrum is the same as keeping every step-th sample, and leaves a shorter
+        # transform back.
+        shorter = size // self.step
+        folded = spectra.reshape(*spectra.shape[:-1], self.step, shorter).sum(axis=-2)
+        answers: Array = folded.view(frames.dtype).reshape(*folded.shape, 2)
+        self.backward(answers)
+        return answers
+
+
+@lru_cache(maxsize=8)
+def _frame_correlator(
+    w: bytes, size: int, dtype: str, step: int, *, many: bool
+) -> _FrameCorrelator:
+    """The correlator of frames of `size` samples with the float64 taps `w`."""
+    response = np.conj(np.fft.fft(np.frombuffer(w), size)) / size
+    forward, backward = _opencv_transforms() if many else _numpy_transforms()
+    complex_type = np.result_type(dtype, np.complex64)
+    return _FrameCorrelator(response.astype(complex_type), step, forward, backward)
+
+
+def _as_complex(frames: Array) -> Complexes:
+    """A complex view (..., F) of frames (..., F, 2)."""
+    z: Complexes = frames.view(np.result_type(frames.dtype, np.complex64))[..., 0]
+    return z
+
+
+def _numpy_transforms() -> tuple[Transform, Transform]:
+    """The FFT and its inverse times F, of frames (..., F, 2), in place."""
+
+    def forward(frames: Array) -> None:
+        z = _as_complex(frames)
+        np.fft.fft(z, out=z)
+
+    def backward(frames: Array) -> None:
+        z = _as_complex(frames)
+        np.fft.ifft(z, norm="forward", out=z)
+
+    return forward, backward
+
+
+def _opencv_transforms() -> tuple[Transform, Transform]:
+    """The same two transforms by OpenCV."""
+    import cv2
+
+    def transform(frames: Array, flags: int) -> None:
+        rows = frames.reshape(-1, *frames.shape[-2:])
+        cv2.dft(rows, rows, cv2.DFT_ROWS | flags)
+
+    return partial(transform, flags=0), partial(transform, flags=cv2.DFT_INVERSE)
+
+
+# -------------------------------------------------------------------------------------------------- tiles of a picture
+
+# A tile is five times as long as a kernel up to this length, and twice as long as a longer one, to save memory.
+LONG_KERNEL = 256
+
+# The shortest side of a tile; a tile of this size and all that is computed from it stay in the cache.
+SHORTEST_SIDE = 320
+
+
+def tile_side(k: int) -> int:
+    """The length of a tile along an axis with `k` taps.
+
+    A power of two is avoided: its columns share few cache lines, and the transform takes a third longer.
+    """
+    import cv2
+
+    factor = 5 if k <= LONG_KERNEL else 2
+    side = cv2.getOptimalDFTSize(max(SHORTEST_SIDE, factor * k))
+    if side & (side - 1) == 0:
+        side = cv2.getOptimalDFTSize(side + 1)
+    return side
+
+
+class TileCorrelator:
+    """Sums of valid correlations of several planes with several kernels, by two-dimensional overlap-save.
+
+    Every plane is transformed once and every sum is transformed back once. Safe to use from several threads.
+
+    kernels : (height, width) each, all of one shape
+    """
+
+    def __init__(self, kernels: Sequence[Array]) -> None:
+        self.size: tuple[int, int] = (kernels[0].shape[0], kernels[0].shape[1])
+        self._kernels = [np.ascontiguousarray(kernel, np.float64) for kernel in kernels]
+        self._spectra: dict[Sizes, list[Any]] = {}
+
+    def sums(
+        self, planes: Sequence[Array], terms: Sequence[Sequence[tuple[int, int]]]
+    ) -> list[Array]:
+        """The sum of the correlations of each plane and kernel of a term, for each of `terms`.
+
+        planes : (rows, columns) each, finite; terms : pairs (number of a plane, number of a kernel)
+        Returns (rows - height + 1, columns - width + 1) float64 each.
+        """
+        import cv2
+
+        outputs = tuple(n - k + 1 for n, k in zip(planes[0].shape, self.size, strict=True))
+        sides = self._sides(planes[0].shape)
+        kernels = self._kernel_spectra(sides)
+        tall, wide = (side - k + 1 for side, k in zip(sides, self.size, strict=True))
+        answers: list[Array] = [np.empty(outputs) for _ in terms]
+        for top in range(0, outputs[0], tall):
+            for left in range(0, outputs[1], wide):
+                tiles = [cv2.dft(_tile(plane, top, left, sides)) for plane in planes]
+                for answer, term in zip(answers, terms, strict=True):
+                    total = _sum_of_products(tiles, kernels, term)
+                    back = cv2.idft(total, flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
+                    target = answer[top : top + tall, left : left + wide]
+                    target[:] = back[: target.shape[0], : target.shape[1]]
+        return answers
+
+    def _sides(self, shape: Sizes) -> Sizes:
+        """The size of a tile, no larger than a picture of `shape` needs."""
+        import cv2
+
+        lengths = zip(self.size, shape, strict=True)
+        return tuple(min(tile_side(k), cv2.getOptimalDFTSize(n)) for k, n in lengths)
+
+    def _kernel_spectra(self, sides: Sizes) -> list[Any]:
+        """The spectra of the kernels for tiles of this size, in OpenCV's packed form."""
+        import cv2
+
+        spectra = self._spectra.get(sides)
+        if spectra is None:
+            # Two threads may both compute them, with the same result.
+            spectra = [cv2.dft(_tile(kernel, 0, 0, sides)) for kernel in self._kernels]
+            self._spectra[sides] = spectra
+        return spectra
+
+
+def _sum_of_products(tiles: list[Any], kernels: list[Any], term: Sequence[tuple[int, int]]) -> Any:
+    """The spectrum of the sum of correlations of the tiles and kernels of a term."""
+    import cv2
+
+    total: Any = None
+    for plane, kernel in term:
+        product = cv2.mulSpectrums(tiles[plane], kernels[kernel], 0, conjB=True)
+        total = product if total is None else cv2.add(total, product, dst=total)
+    return total
+
+
+def _tile(plane: Array, top: int, left: int, sides: Sizes) -> Array:
+    """A tile of `plane` in float64, with zeros beyond its last row and column."""
+    part = plane[top : top + sides[0], left : left + sides[1]]
+    if part.shape == sides:
+        return np.ascontiguousarray(part, np.float64)
+    padded = np.zeros(sides)
+    padded[: part.shape[0], : part.shape[1]] = part
+    return padded
+
+
+# ----------------------------------------------------------------------------------- two signals at some lags
+
+
+def transform_size(shape: Sizes, limit: Sizes) -> Sizes:
+    """Lengths, powers of two, at which the lags -limit ... limit of signals of `shape` do not wrap into one another."""
+    lengths = (max(n + k, 2 * k + 1) for n, k in zip(shape, limit, strict=True))
+    return tuple(1 << (length - 1).bit_length() for length in lengths)
+
+
+def spectrum(x: Array, size: Sizes) -> Complexes:
+    """The transform of real `x` along its last len(size) axes, which are padded with zeros to `size`."""
+    axes = tuple(range(-len(size), 0))
+    return np.asarray(np.fft.rfftn(x, size, axes))
+
+
+def cross_spectrum(x: Complexes, y: Complexes) -> Complexes:
+    """The spectrum of sum_t x[t] y[t + l], from the spectra of x and y."""
+    return np.asarray(x.conj() * y)
+
+
+def at_lags(spectra: Complexes, size: Sizes, lags: Sequence[npt.NDArray[np.int64]]) -> Array:
+    """The correlations that a cross-spectrum made for `size` holds at these lags along each of the last axes."""
+    axes = tuple(range(-len(size), 0))
+    everywhere = np.fft.irfftn(spectra, size, axes)
+    places = [lag % n for lag, n in zip(lags, size, strict=True)]
+    index: Any = (..., *np.ix_(*places))
+    return np.asarray(everywhere[index])

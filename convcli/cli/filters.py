@@ -14,9 +14,9 @@ from convcli.cli.options import examples
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
-    from convcli.designs.learned import Model
     from convcli.designs.registry import Step
     from convcli.facts import LayerFacts, ReachFacts
+    from convcli.layers.model import Model
     from convcli.planning.plan import BoundStep
     from convcli.signals import Signal
 
@@ -132,14 +132,13 @@ def _page(step: Step) -> list[str]:
 
 
 def _bind(text: str, rate: str | None, align: str | None) -> tuple[BoundStep, ...]:
-    from convcli.planning.plan import Rules, make_plan
+    from convcli.core.binding import Rules
+    from convcli.planning.plan import make_plan
 
     try:
         model = _model(text)
         if model is not None:
-            from convcli.layers.models import signal_of
-
-            signal, align = signal_of(model), align or model.align
+            signal, align = model.signal(), align or model.align
         else:
             signal = _signal(rate, on_image=_is_for_images(text))
         rules = Rules(edge="zero", align="causal" if align == "causal" else "center")
@@ -152,13 +151,14 @@ def _bind(text: str, rate: str | None, align: str | None) -> tuple[BoundStep, ..
 
 def _model(text: str) -> Model | None:
     """A model that stands first; it knows its channels, its rate and how it was aligned."""
+    from convcli.designs import find
     from convcli.planning.grammar import parse
 
     call = parse(text)[0]
     values = {a.key or "path": a.text for a in call.arguments}
-    if call.name != "model" or "path" not in values:
+    if "path" not in values or not find(call.name).runs_model:
         return None
-    from convcli.designs.learned import read_model
+    from convcli.layers.modelfile import read_model
 
     return read_model(Path(values["path"]).expanduser(), layers=values.get("layers", ""))
 
@@ -169,9 +169,7 @@ def _is_for_images(text: str) -> bool:
 
     calls = parse(text)
     return any(
-        find(call.name).family == "image"
-        or call.name == "resize"
-        or any(a.row or a.key == "axis" for a in call.arguments)
+        find(call.name).needs_picture or any(a.row or a.key == "axis" for a in call.arguments)
         for call in calls
     )
 
@@ -308,7 +306,7 @@ def _export(bound: tuple[BoundStep, ...], path: Path) -> None:
 
     weights = weights_of(bound[0]) if len(bound) == 1 else None
     if weights is None or weights.ndim > 2:
-        network = len(bound) > 1 or bound[0].layers
+        network = len(bound) > 1 or bound[0].stage.network
         hint = "a network of several layers has no taps of its own" if network else None
         raise RequestError("only a single step with one set of taps can be exported", hint=hint)
     with atomic(path) as place:

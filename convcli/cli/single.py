@@ -126,12 +126,12 @@ class Single:
         return replace(facts, warnings=warnings, seconds=time.perf_counter() - started)
 
     def _plans(self, opened: Opened) -> list[Plan]:
-        from convcli.planning.plan import Rules, make_plan
+        from convcli.planning.plan import make_plan, rules_for
 
         request: Any = self.request
         plans = []
         for each in opened.sources:
-            rules = Rules.of(
+            rules = rules_for(
                 each.signal,
                 self.calls,
                 edge=request.edge,

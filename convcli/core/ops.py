@@ -85,6 +85,11 @@ class Op(ABC):
         """The convolutions that the operation consists of; none if it is not made of convolutions."""
         return ()
 
+    @property
+    def delay(self) -> float | None:
+        """How many samples a resampler lags behind along axis 0; None for any other, whose taps tell it."""
+        return None
+
     # --- what it does to channels ---
 
     @property

@@ -89,8 +89,10 @@ class Resample(Op):
         return tuple(one if axis == self.axis else Reach() for axis in range(self.axes))
 
     @property
-    def delay(self) -> float:
-        """How much later than the sample it stands at the first output of a group describes, in samples."""
+    def delay(self) -> float | None:
+        """How many samples the first output of each period lags behind its input; None for pictures."""
+        if self.axes != 1:
+            return None
         middle = self.starts[0] + np.arange(self.table.shape[1]) @ self.table[0]
         return round(-float(middle), 6) + 0.0
 

@@ -11,8 +11,8 @@ from convcli.core.extend import OUTSIDE, filler, inside
 from convcli.core.ops import Convolve
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
-from convcli.layers.conv import Conv
-from convcli.planning.plan import Rules, make_plan, valid_count
+from convcli.layers.conv import ConvOp
+from convcli.planning.plan import make_plan, rules_for, valid_count
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
 from convcli.signals import ARRAY, Signal
@@ -56,7 +56,7 @@ def explain(
     Raises RequestError for a step that sees the whole signal first, and for what is too large to be looked at.
     """
     signal = Signal(medium=medium, shape=x.shape, channels=("x",))
-    rules = Rules.of(signal, filter, edge=edge, align=align)
+    rules = rules_for(signal, filter, edge=edge, align=align)
     plan = make_plan(filter, signal, rules)
     whole = next((step for step in plan.steps if step.whole is not None), None)
     if whole is not None:
@@ -76,7 +76,7 @@ def explain(
             step
             for step in plan.steps
             for op in step.ops
-            if isinstance(op, Conv) and op.weights.shape[:2] != (1, 1)
+            if isinstance(op, ConvOp) and op.weights.shape[:2] != (1, 1)
         ),
         None,
     )
@@ -168,7 +168,7 @@ def _stage(  # noqa: PLR0917 -- the two sides of one operation
             f"{y.size:,} outputs of {op.taps.size:,} taps are too many to be looked at",
             hint="a shorter signal, such as convcli explain 1,2,3,4 KERNEL",
         )
-    flipped = step.step.name not in ("correlate", "model")
+    flipped = not step.step.correlates
     laid = np.flip(op.taps)
     return StageFacts(
         **common,

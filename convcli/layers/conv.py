@@ -411,16 +411,17 @@ def _without_last(held: Held) -> Held:
     return some
 
 
-def _padded_along(x: Array, axis: int, start: int, stop: int, *, n: int | None, rule: Edge) -> Array:
+def _padded_along(
+    x: Array, axis: int, start: int, stop: int, *, n: int | None, rule: Edge
+) -> Array:
     """One axis of `x`, from `start` up to `stop`, extended outside of 0 ... n; None: the end is not known yet."""
     end = stop if n is None else n
     everything = (slice(None),) * axis
     if start >= 0 and stop <= end:
         return x[(*everything, slice(stop - start))]
+    index = np.full(stop - start, OUTSIDE)
     if end > 0:
         index = inside(np.arange(start, stop), end, rule)
-    else:
-        index = np.full(stop - start, OUTSIDE)
     # Samples past those that padding repeats are read for the geometry alone, whatever they are.
     places = np.clip(index - start, 0, x.shape[axis] - 1)
     taken: Array = np.take(x, places, axis=axis)
@@ -448,7 +449,8 @@ class TrainedConv(TrainedLayer):
     @property
     def inputs(self) -> int:
         """How many channels the layer gets."""
-        return self.op.weights.shape[1] * self.op.groups
+        part: int = self.op.weights.shape[1]
+        return part * self.op.groups
 
     @property
     def outputs(self) -> int:
@@ -468,12 +470,12 @@ class TrainedConv(TrainedLayer):
     @property
     def weight_count(self) -> int:
         """How many weights are learned."""
-        return self.op.weights.size
+        return int(self.op.weights.size)
 
     @property
     def parameters(self) -> int:
         """How many numbers are learned: the weights, then the bias."""
-        return self.weight_count + self.outputs * self.has_bias
+        return self.weight_count + len(self.op.weights) * self.has_bias
 
     def tensors(self, numbers: Vector) -> tuple[Vector, Vector | None]:
         """Views of the weights (out, in / groups, k...) and of the bias (out,) in the numbers of the layer."""
@@ -549,8 +551,9 @@ class BatchConv(BatchLayer):
         self.slopes = np.empty((lines, wide), batch.dtype)
         self.slope_bands = band.bands(self.slopes)
         self.y = np.empty((batch.size, *batch.made, layer.outputs), batch.dtype)
-        self.product = self.y.reshape(count, wide)
-        if self.groups > 1:
+        if self.groups == 1:
+            self.product = self.y.reshape(count, wide)
+        else:
             self.product = np.empty((count, wide), batch.dtype)
         self.x: Array | None = None
         self.copies: list[tuple[Array, Array]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from convcli.layers.conv import ConvOp, Placement
@@ -63,7 +63,7 @@ class DenseLayer(WeightedLayer):
             dilation=ones,
             at=placement,
         )
-        return (site.stage(op),)
+        return (replace(site.stage(op), learned=op),)
 
     def _mismatch(self, site: LayerSite) -> RequestError:
         """The error for weights that fit no signal of these lengths."""

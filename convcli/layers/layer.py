@@ -23,7 +23,7 @@ from convcli.units import UnitError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from convcli.core.binding import LearnedTaps, Stage
+    from convcli.core.binding import Stage
     from convcli.core.kernel import Kernel
     from convcli.core.ops import Op
     from convcli.errors import RequestError

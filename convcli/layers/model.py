@@ -113,7 +113,9 @@ class Model:
         if self.differences:
             told += f"; of changes, added to {self.targets[0]}"
         if self.align is not None and self.align != rules.align:
-            told += f"; it was learned with --align {self.align} and runs with --align {rules.align}"
+            told += (
+                f"; it was learned with --align {self.align} and runs with --align {rules.align}"
+            )
         return told
 
     # --- checks ---
@@ -122,7 +124,9 @@ class Model:
         """Refuse a signal of other axes, rate or columns than the model was learned from."""
         task = self.about.get("task", "")
         if task.startswith(PERCEPTRON_TASK):
-            message = f"{self.path} has one weight for each pair of positions in {task}, and is no filter"
+            message = (
+                f"{self.path} has one weight for each pair of positions in {task}, and is no filter"
+            )
             hint = "what convcli learn makes without --layers dense is one"
             raise RequestError(message, hint=hint)
         self._check_axes(signal)

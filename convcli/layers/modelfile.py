@@ -26,7 +26,12 @@ _SEPARATORS = re.compile(r"[\[\]'\"/.]+")
 _TENSOR_NAME = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias)")
 
 
-@step("learned", example="model:sample_data/denoise.safetensors")
+@step(
+    "learned",
+    example="model:sample_data/denoise.safetensors",
+    correlates=True,
+    runs_model=True,
+)
 def model(path: str, *, layers: str = "") -> Model:
     """Run a learned filter or network from a safetensors file, such as `convcli learn` and torch write.
 
@@ -81,7 +86,9 @@ def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
 
     jax.tree_util.keystr writes the path of a leaf as `.layers[0].weight` or `['layers'][0]['weight']`.
     """
-    tensors = {_SEPARATORS.sub(".", name).strip("."): tensor for name, tensor in file.tensors.items()}
+    tensors = {
+        _SEPARATORS.sub(".", name).strip("."): tensor for name, tensor in file.tensors.items()
+    }
     if len(tensors) < len(file.tensors):
         raise InputError(f"{path}: holds several networks: {', '.join(file.tensors)}")
     if set(tensors) <= {"weight", "bias"} and "weight" in tensors:

@@ -9,14 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.core.binding import Site
+from convcli.core.chain import Chain
+from convcli.errors import nearest
 from convcli.layers.conv import TrainedConv
+from convcli.layers.layer import layer_kinds, read_layers
+from convcli.layers.model import Model
+from convcli.layers.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import numpy.typing as npt
 
+    from convcli.core.binding import Rules
+    from convcli.errors import RequestError
+    from convcli.layers.layer import Layer
     from convcli.layers.trained import Sizes, TrainedLayer, Vector
+    from convcli.layers.weights import Tensor
+    from convcli.signals import Signal
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,64 @@ class Net:
     def tensors(self, numbers: Vector) -> list[tuple[Vector, Vector | None]]:
         """Views of the weights (out, in / groups, k...) and biases (out,) of each layer that has some."""
         parts = [part for part in self.parts(numbers) if part.size]
-        return [
-            layer.tensors(part) for layer, part in zip(self.weighted, parts, strict=True)
-        ]
+        return [layer.tensors(part) for layer, part in zip(self.weighted, parts, strict=True)]
+
+
+# ------------------------------------------------------------------------------------------- from text to a network
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """A network to be trained.
+
+    layers : as written; net : as training sees them; chain : as they run, with weights that are all 0
+    """
+
+    layers: list[Layer]
+    net: Net
+    chain: Chain
+
+    @property
+    def weighted(self) -> list[int]:
+        """The numbers of the layers with weights, counted from 0."""
+        return [number for number, layer in enumerate(self.layers) if layer.weighted]
+
+    @property
+    def text(self) -> str:
+        """The layers as written."""
+        return " | ".join(layer.call.text for layer in self.layers)
+
+
+def untrained_network(text: str, signal: Signal, rules: Rules) -> Untrained:
+    """The network that `text` says, for signals like `signal`. RequestError points at what cannot be trained."""
+    layers = read_layers(text, signal)
+    tensors: dict[int, dict[str, Tensor]] = {}
+    channels = len(signal.channels)
+    for number, layer in enumerate(layers):
+        if not layer.trainable:
+            raise _untrainable(layer)
+        if layer.weighted:
+            tensors[number] = layer.untrained(channels)
+            channels = len(tensors[number]["weight"])
+    if not tensors:
+        raise layers[-1].call.error("no layer has weights to learn", hint="conv:1,5")
+    model = Model(path="--layers", layers=text, tensors=tensors)
+    network = Network(model, layers, Site(signal=signal, rules=rules))
+    (stage,) = network.stages()
+    trained = [layer.trained(op) for layer, bound in network.bound for op in bound.ops]
+    net = Net.of(layer for layer in trained if layer is not None)
+    return Untrained(layers, net, Chain(stage.ops, signal.axes))
+
+
+def _untrainable(layer: Layer) -> RequestError:
+    """The error for a layer that cannot be trained."""
+    name = layer.call.name
+    trainable = [known for known, kind in layer_kinds().items() if kind.trainable]
+    near = nearest(name, trainable)
+    if layer.untrainable_hint is not None:
+        hint = layer.untrainable_hint
+    elif near is not None:
+        hint = f"did you mean {near}?"
+    else:
+        hint = f"layers to be trained are {', '.join(trainable)}"
+    return layer.call.error(f"{name} cannot be trained", hint=hint)

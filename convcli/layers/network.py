@@ -18,7 +18,7 @@ from convcli.planning.describe import reach_facts
 from convcli.planning.plan import valid_count
 
 if TYPE_CHECKING:
-    from convcli.core.binding import LearnedTaps, Site
+    from convcli.core.binding import Site
     from convcli.core.ops import Op
     from convcli.layers.layer import Layer
     from convcli.layers.model import Model
@@ -29,7 +29,7 @@ class Network:
     """Binds the layers of a model to the signal of a site.
 
     place : the signal that reaches the next layer; start, ops : where the present stage began, and its operations
-    done : the stages before it; facts : the layers that were bound
+    done : the stages before it; bound : each layer with what it became; facts : about each layer
     """
 
     def __init__(self, model: Model, layers: list[Layer], site: Site) -> None:
@@ -38,13 +38,14 @@ class Network:
         self.signal = site.signal
         self.rules = site.rules
         self.padding = self._padding()
+        self.passed_by: Literal["opacity", "level"] | None
         self.passed_by, self.copies = self._channel_use()
         self.place = self._seen(site.signal)
         self.start = site.signal
         self.ops = self._scaling(1 / site.signal.full_scale)
         self.done: list[Stage] = []
         self.facts: list[LayerFacts] = []
-        self.learned: LearnedTaps | None = None
+        self.bound: list[tuple[Layer, Stage]] = []
         if model.differences:
             self._see_changes()
         self.ops += self._normalised("inputs", len(site.signal.channels))
@@ -115,9 +116,7 @@ class Network:
         if not self.signal.medium.unit_scale or factor == 1:
             return []
         return [
-            Pointwise(
-                function=lambda x: x * np.asarray(factor, x.dtype), axes=self.signal.axes
-            )
+            Pointwise(function=lambda x: x * np.asarray(factor, x.dtype), axes=self.signal.axes)
         ]
 
     def _normalised(self, name: Literal["inputs", "outputs"], count: int) -> list[Op]:
@@ -128,7 +127,9 @@ class Network:
         if len(pairs) == 1:
             pairs *= self.copies
         if len(pairs) != count:
-            message = f"{self.model.path} has a scaling of {len(pairs)} {name}, and there are {count}"
+            message = (
+                f"{self.model.path} has a scaling of {len(pairs)} {name}, and there are {count}"
+            )
             raise RequestError(message, hint=self._hint(count))
         if self.model.differences:
             pairs = (*pairs, (0.0, 1.0))  # the level as it is
@@ -173,6 +174,7 @@ class Network:
             layer.check_next(self.layers[number + 1] if number + 1 < len(self.layers) else None)
             for stage in layer.bind(self._site(number)):
                 self._append(stage)
+                self.bound.append((layer, stage))
             self.facts.append(self._facts_of(number))
         differences = self.model.differences
         self.ops += self._normalised("outputs", len(self.place.channels) - differences)
@@ -180,7 +182,7 @@ class Network:
         if differences:
             self._add_level()
         self.done.append(self._finished(self._result()))
-        learned = self.learned if len(self.layers) == 1 else None
+        learned = self.bound[0][1].learned if len(self.layers) == 1 else None
         first = replace(self.done[0], layers=tuple(self.facts), learned=learned)
         return (first, *self.done[1:])
 
@@ -213,7 +215,6 @@ class Network:
             self.ops = []
         self.ops += stage.ops
         self.place = stage.after
-        self.learned = stage.learned
 
     def _facts_of(self, number: int) -> LayerFacts:
         """The facts of the layer that was bound last."""

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.layers.nets import Vector
+    from convcli.layers.trained import Vector
 
 
 class Adam:

@@ -18,7 +18,8 @@ import numpy as np
 
 from convcli.core.solve import Sums, solve
 from convcli.errors import InputError, RequestError
-from convcli.layers.conv import by_windows
+from convcli.layers.bands import by_windows
+from convcli.layers.model import PERCEPTRON_TASK
 from convcli.learning.learn import Learned, Score, learn, model_of
 from convcli.learning.lessons import Lanes
 from convcli.learning.material import Stand, powers, segments_of
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 WIDEST = 4000
 # Answers that differ by this part of their errors are the same but for rounding.
 ROUNDING = 1e-9
-# What `task` in the metadata of a model file begins with that holds a perceptron.
-STRETCHES = "stretches"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +89,7 @@ class Perceptron:
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """The tensors and the metadata of the model file."""
         _, metadata = model_of(self.learned, lesson, signal, version=version)
-        task = f"{STRETCHES} of {'x'.join(str(n) for n in self.stretch)}"
+        task = f"{PERCEPTRON_TASK} of {'x'.join(str(n) for n in self.stretch)}"
         facts = {**json.loads(metadata["facts"]), "moved": [vars(each) for each in self.moved]}
         tensors = {"0.weight": self.weights, "0.bias": self.bias}
         return tensors, metadata | {"layers": self.layers, "task": task, "facts": json.dumps(facts)}

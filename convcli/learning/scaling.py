@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.errors import InputError
-from convcli.layers.nets import Weighted
 from convcli.learning.material import known_parts
 
 if TYPE_CHECKING:
@@ -42,9 +41,9 @@ def scale(net: Net, segments: list[Segment], medium: Medium) -> Scaling:
     """
     x = _spread(segments, "x", columns=medium.separate_channels)
     y = _spread(segments, "y", columns=medium.separate_channels)
-    if not medium.separate_channels and not isinstance(net.layers[0], Weighted):
+    if not medium.separate_channels and not net.layers[0].parameters:
         x = np.zeros_like(x[0]), np.ones_like(x[1])
-    if not isinstance(net.layers[-1], Weighted):
+    if not net.layers[-1].parameters:
         y = np.zeros_like(y[0]), np.ones_like(y[1])
     for each in segments:
         for samples, (mean, unit) in ((each.x, x), (each.y, y)):

@@ -18,7 +18,8 @@ from convcli.running.workers import Workers, cores
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from convcli.layers.nets import Net, Vector
+    from convcli.layers.nets import Net
+    from convcli.layers.trained import Vector
     from convcli.learning.material import Places, Segment, Sizes, Stand
 
 # A batch is shared out to so many workers, whatever the number of threads: the sums are the same on every machine.
@@ -94,7 +95,7 @@ class School:
         self.material = Material(segments, stand, outputs, self.workers[0].x.shape[1:-1], dtype)
         self.decays = np.concatenate(
             [
-                np.repeat([1.0, 0.0], [math.prod(each.weights), each.outputs * each.bias])
+                np.repeat([1.0, 0.0], [each.weight_count, each.parameters - each.weight_count])
                 for each in net.weighted
             ]
         )

@@ -9,45 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.chain import Chain
-from convcli.designs.learned import ConvLayer, Model
-from convcli.errors import InputError, RequestError, nearest
-from convcli.layers.changes import refuse_pool
-from convcli.layers.nets import Net, Pooled, layer_of
-from convcli.layers.networks import Network
-from convcli.layers.written import written_layers
+from convcli.core.binding import Rules
+from convcli.errors import InputError, RequestError
+from convcli.layers.changes import refuse_pools
+from convcli.layers.layer import read_layers
+from convcli.layers.nets import Net, untrained_network
 from convcli.learning.learn import Learned, Score, learn, model_of
 from convcli.learning.lessons import Lanes
 from convcli.learning.material import Stand, powers, segments_of
 from convcli.learning.scaling import Scaling, scale
 from convcli.learning.school import Course, Outcome, School, Watch, diverged
-from convcli.planning.plan import Rules
 from convcli.running.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.core.ops import Op
     from convcli.learning.lessons import Lesson
     from convcli.planning.grammar import Call
     from convcli.signals import Array, Medium, Signal, Source
 
     Pairs = Sequence[tuple[Source[Any], Source[Any] | None]]
-
-TRAINABLE = (
-    "conv",
-    "relu",
-    "leaky_relu",
-    "tanh",
-    "sigmoid",
-    "avg_pool",
-    "sum_pool",
-    "max_pool",
-    "min_pool",
-)
-
-# A layer of more would not be learned in a day here.
-MOST_WEIGHTS = 10_000_000
 
 # A linear layer of at most so many inputs is solved for comparison.
 COMPARED = 1500
@@ -111,7 +92,7 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
     lanes = Lanes.of(lesson, signal, pairs[0][1])
     rules = Rules(edge=signal.medium.edge, align=lesson.align)
     net, stand, names = bound(course.layers, signal, lanes, rules)
-    net = _fitting(net, stand, lesson, course)
+    net = _fitting(net, stand, lesson, course, signal)
     linear = compared(
         lesson, pairs, stand
     )  # which looks at the files, and for a delay between them
@@ -136,7 +117,7 @@ def train(lesson: Lesson, course: Course, pairs: Pairs, watch: Watch) -> Trained
 # ---------------------------------------------------------------------------------------------------- layers
 
 
-def _fitting(net: Net, stand: Stand, lesson: Lesson, course: Course) -> Net:
+def _fitting(net: Net, stand: Stand, lesson: Lesson, course: Course, signal: Signal) -> Net:
     """The network as the lesson needs it. RequestError where it sees what it must not, or cannot be what is asked."""
     if lesson.ahead and any(after > 0 for after in stand.after):
         message = (
@@ -144,8 +125,7 @@ def _fitting(net: Net, stand: Stand, lesson: Lesson, course: Course) -> Net:
         )
         raise RequestError(message, hint="--align causal")
     if lesson.differences:
-        for call in _calls(course.layers):
-            refuse_pool(call)
+        refuse_pools(read_layers(course.layers, signal))
     return blindfolded(net, stand) if lesson.blind else net
 
 
@@ -154,13 +134,13 @@ def blindfolded(net: Net, stand: Stand) -> Net:
     hint = "conv:16,65 | relu | conv:1,1"
     first, *others = net.weighted
     wide = [layer for layer in others if math.prod(layer.shape) > 1]
-    pools = [layer for layer in net.layers if isinstance(layer, Pooled)]
+    pools = [layer for layer in net.layers if not (layer.parameters or layer.pointwise)]
     if wide or pools or any(math.prod(layer.pool) > 1 for layer in net.weighted):
         message = "--blind: none but the first conv may have a width, or the sample comes back through its neighbours"
         raise RequestError(message, hint=hint)
     taps = [
         divmod(before, dilation)
-        for before, dilation in zip(stand.before, first.dilation, strict=True)
+        for before, dilation in zip(stand.before, first.op.dilation, strict=True)
     ]
     if any(
         rest or not 0 <= tap < size for (tap, rest), size in zip(taps, first.shape, strict=True)
@@ -175,85 +155,19 @@ def bound(text: str, signal: Signal, lanes: Lanes, rules: Rules) -> tuple[Net, S
     """The network that `text` says, where its outputs stand, and the numbers of the layers with weights."""
     names = tuple(str(i + 1) for i in range(lanes.inputs))
     place = replace(signal, shape=(None,) * signal.axes, channels=names, alpha=None, full_scale=1.0)
-    model, calls = _unlearned(text, place, rules)
-    ops = _ops(model, calls[0], place, rules)
-    layers = [layer_of(op) for op in ops]
-    net = Net.of([layer for layer in layers if layer is not None])
-    if net.weighted[-1].outputs != lanes.outputs:
-        made, wanted = net.weighted[-1].outputs, lanes.outputs
+    network = untrained_network(text, place, rules)
+    net, chain = network.net, network.chain
+    made, wanted = net.weighted[-1].outputs, lanes.outputs
+    if made != wanted:
+        last = network.layers[network.weighted[-1]]
         message = (
             f"the last conv makes {made} channel{'s' * (made != 1)}, and the target has {wanted}"
         )
-        raise calls[max(model.tensors)].error(message, hint=f"conv:{wanted},SIZE")
-    chain = Chain(ops, signal.axes)
+        raise last.call.error(message, hint=f"conv:{wanted},SIZE")
     start = tuple(
         int(chain.aligned_input(axis, np.zeros(1, np.int64))[0]) for axis in range(signal.axes)
     )
-    return net, Stand.of(net, start), list(model.tensors)
-
-
-def _unlearned(text: str, signal: Signal, rules: Rules) -> tuple[Model, list[Call]]:
-    """The network with weights of the right shapes, all 0. RequestError points at what cannot be trained."""
-    layers = written_layers(text, signal, rules)
-    tensors: dict[int, dict[str, Any]] = {}
-    channels = len(signal.channels)
-    for number, layer in enumerate(layers):
-        call, spec = layer.call, layer.spec
-        if call.name not in TRAINABLE:
-            raise call.error(f"{call.name} cannot be trained", hint=_instead(call.name))
-        if not isinstance(spec, ConvLayer):
-            continue
-        if spec.out is None or spec.size is None:
-            raise call.error(
-                "a conv to be trained says how many channels it makes, and its taps",
-                hint="conv:8,7",
-            )
-        if channels % spec.groups or spec.out % spec.groups:
-            raise call.error(
-                f"{spec.groups} groups do not share {channels} and {spec.out} channels evenly"
-            )
-        weights = spec.out * (channels // spec.groups) * math.prod(spec.size)
-        if weights > MOST_WEIGHTS:
-            raise call.error(
-                f"{weights:,} weights in a layer; at most {MOST_WEIGHTS:,} are trained",
-                hint="conv:8,7",
-            )
-        tensors[number] = {"weight": np.zeros((spec.out, channels // spec.groups, *spec.size))}
-        if spec.bias is not False:
-            tensors[number]["bias"] = np.zeros(spec.out)
-        channels = spec.out
-    calls = [layer.call for layer in layers]
-    if not tensors:
-        raise calls[-1].error("no layer has weights to learn", hint="conv:1,5")
-    written = " | ".join(call.text for call in calls)
-    return Model(path="--layers", layers=written, tensors=tensors), calls
-
-
-def _instead(name: str) -> str:
-    near = nearest(name, list(TRAINABLE))
-    if near is not None and "pool" not in name:
-        return f"did you mean {near}?"
-    if name in ("dense", "flatten"):
-        return "windows are cut anywhere, and it has a weight for each position; a conv of that width has none"
-    if name.startswith(("adaptive", "global")):
-        return "it makes one answer of a whole signal, and the target has one for every sample"
-    return f"layers to be trained are {', '.join(TRAINABLE)}"
-
-
-def _ops(model: Model, call: Call, signal: Signal, rules: Rules) -> tuple[Op, ...]:
-    from convcli.designs import find
-
-    layers = written_layers(model.layers, signal, rules)
-    network = Network(model, layers, call=call, step=find("model"), signal=signal, rules=rules)
-    (only,) = network.bound()
-    for layer in layers:
-        if (
-            layer.call.name == "leaky_relu"
-            and layer.call.arguments
-            and layer.call.arguments[0].text.startswith("-")
-        ):
-            raise layer.call.error("a slope below 0 cannot be trained", hint="leaky_relu:0.1")
-    return only.ops
+    return net, Stand.of(net, start), network.weighted
 
 
 # --------------------------------------------------------------------------------------------------- results

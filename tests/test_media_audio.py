@@ -18,13 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli.errors import InputError, OutputError, RequestError
-from convcli.media.audio import ogg, wav
-from convcli.media.audio.formats import SUFFIXES, choose_coding, format_of
+from convcli.media.audio import wav
+from convcli.media.audio.formats import SUFFIXES, Coding, choose_coding, format_of
 from convcli.media.audio.medium import AUDIO
+from convcli.media.audio.metadata import ogg
+from convcli.media.audio.metadata.comments import join_comments, split_comments
+from convcli.media.audio.metadata.container import Chunk
+from convcli.media.audio.metadata.flac import flac_blocks
+from convcli.media.audio.metadata.id3 import id3_frame_names, id3_length
 from convcli.media.audio.samples import Dither, Extremes, Grid
-from convcli.media.audio.sink import AudioSink
+from convcli.media.audio.sink import AudioOptions, AudioSink
 from convcli.media.audio.source import AudioSource, open_audio
-from convcli.media.audio.tags import flac_blocks, join_comments, skip_id3, split_comments
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
@@ -83,7 +87,11 @@ def pour(
     source: AudioSource, target: Path | BinaryIO, *, gain: float = 1.0, cut: int = 0, **options: Any
 ) -> AudioSink:
     """Source to sink; cut > 0 re-cuts the blocks."""
-    with AudioSink(target, signal=source.signal, like=source.details, **options) as sink:
+    name = options.pop("name", None)
+    asked = AudioOptions(**options)
+    with AudioSink(
+        target, signal=source.signal, like=source.details, options=asked, name=name
+    ) as sink:
         at = 0
         for chunk in source.chunks():
             x = source.decode(chunk).x * gain
@@ -395,7 +403,7 @@ def test_wav_headers_round_trip(
         subtype=subtype,
         rate=48000,
         channels=channels,
-        chunks=tuple(wav.Chunk(*c) for c in chunks),
+        chunks=tuple(Chunk(*c) for c in chunks),
     )
     size = frames * header.frame_bytes
     stream = io.BytesIO(wav.write_header(header, data_bytes=size) + bytes(size + (size & 1)))
@@ -429,7 +437,7 @@ def test_beyond_four_gigabytes_the_header_is_rf64() -> None:
     again = wav.read_header(io.BytesIO(head), name="x")
     assert again.data_bytes == size
     # The room left for it is exactly what it takes.
-    assert len(wav.write_header(header, data_bytes=None, room=1)) == len(head)
+    assert len(wav.write_header(header, data_bytes=None, room=True)) == len(head)
 
 
 def test_a_size_beyond_reason_is_no_size(tmp_path: Path) -> None:
@@ -832,7 +840,7 @@ def test_ogg_checksum_is_the_one_libogg_writes(tmp_path: Path) -> None:
     with path.open("rb") as file:
         pages = []
         while (page := ogg.read_page(file)) is not None:
-            pages.append(ogg.page_bytes(page))
+            pages.append(page.to_bytes())
     assert b"".join(pages) == path.read_bytes()
 
 
@@ -844,13 +852,72 @@ def test_mp3_keeps_its_id3_tags_exactly_and_wav_takes_them(tmp_path: Path) -> No
     tag = b"ID3\x03\0\0" + bytes([0, 0, len(frame) >> 7, len(frame) & 127]) + frame
     data = path.read_bytes()
     with path.open("rb") as file:
-        path.write_bytes(tag + data[skip_id3(file) :])
+        path.write_bytes(tag + data[id3_length(file) :])
     convert(path, tmp_path / "out.mp3")
     assert (tmp_path / "out.mp3").read_bytes().startswith(tag)
     assert len(samples(tmp_path / "out.mp3")) == len(samples(path))
     assert convert(path, tmp_path / "out.wav", format="wav").warnings == []
     assert b"id3 " in (tmp_path / "out.wav").read_bytes()
     assert "APIC" in convert(path, tmp_path / "out.caf", format="caf").warnings[-1]
+
+
+def id3_tag(version: int, *frames: tuple[bytes, bytes]) -> bytes:
+    """An ID3v2.3 or 2.4 tag; in the latter the sizes of frames have 7 bits a byte, as that of the tag has."""
+
+    def seven_bits(size: int) -> bytes:
+        return bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
+
+    body = b""
+    for name, content in frames:
+        size = len(content)
+        body += name + (seven_bits(size) if version == 4 else size.to_bytes(4, "big"))
+        body += b"\0\0" + content
+    return b"ID3" + bytes([version, 0, 0]) + seven_bits(len(body)) + body
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_every_frame_of_an_id3_tag_is_named_when_it_is_lost(tmp_path: Path, version: int) -> None:
+    frames = [
+        (b"TIT2", b"\0Title"),
+        (b"APIC", b"\0image/png\0\3\0" + bytes(70000)),
+        (b"TXXX", b"\0key\0value"),
+        (b"PRIV", b"owner\0" + bytes(200)),
+        (b"COMM", b"\0eng\0a comment"),
+        (b"TSRC", b"\0ABC"),
+    ]
+    tag = id3_tag(version, *frames)
+    assert id3_frame_names(tag) == [name for name, _ in frames]
+    assert id3_frame_names(tag + bytes(100)) == [name for name, _ in frames]  # padding
+    path = make(tmp_path / "a.mp3", 0.2 * noise(5000), format="MP3", subtype="MPEG_LAYER_III")
+    with path.open("rb") as file:
+        audio = path.read_bytes()[id3_length(file) :]
+    path.write_bytes(tag + audio)
+    lost = convert(path, tmp_path / "out.caf", format="caf").warnings[-1]
+    assert lost == "CAF output does not keep: APIC, TXXX, PRIV, TSRC"
+    # Containers that take the tag keep it whole.
+    for form in ("mp3", "wav", "aiff"):
+        assert convert(path, tmp_path / "out", format=form).warnings == []
+        assert tag in (tmp_path / "out").read_bytes()
+
+
+def test_an_id3_tag_of_an_unknown_layout_is_named_as_a_whole() -> None:
+    whole = [b"ID3 tags beyond the common ones"]
+    assert id3_frame_names(b"ID3\x02\0\0" + bytes(20)) == whole
+    assert id3_frame_names(b"ID3\x04\0\x40" + bytes(20)) == whole
+
+
+def test_every_way_to_spell_a_format_is_known() -> None:
+    like = ("FLAC", "PCM_24")
+    for name, result in {
+        "aif": ("AIFF", "PCM_24"),
+        "wave": ("WAV", "PCM_24"),
+        ".flac": ("FLAC", "PCM_24"),
+        "vorbis": ("OGG", "VORBIS"),
+        "opus": ("OGG", "OPUS"),
+    }.items():
+        coding = choose_coding(like=like, format=name, subtype=None)
+        assert (coding.format, coding.subtype) == result
+    assert choose_coding(like=like, format="opus", subtype="vorbis") == Coding("OGG", "VORBIS")
 
 
 def test_aiff_keeps_its_chunks(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ class OpenedAudio:
         """Every chain suits sound."""
 
     def sink(self, place: Path | BinaryIO, plans: Sequence[Plan], name: str) -> AudioSink:
-        from convcli.media.audio.sink import AudioSink
+        from convcli.media.audio.sink import AudioOptions, AudioSink
 
         (plan,) = plans
         signal = plan.result
@@ -92,11 +92,13 @@ class OpenedAudio:
             place,
             signal=signal,
             like=self.source.details,
-            format=self.format,
-            subtype=self.adapter.subtype,
-            dither=self.adapter.dither,
-            seed=self.adapter.seed,
-            on_clip=self.adapter.on_clip,
+            options=AudioOptions(
+                format=self.format,
+                subtype=self.adapter.subtype,
+                dither=self.adapter.dither,
+                seed=self.adapter.seed,
+                on_clip=self.adapter.on_clip,
+            ),
             name=name,
         )
 

@@ -1,18 +1,17 @@
-"""What a sound file says of itself, and the words in which its readers speak."""
+"""What is known of a sound file, and the words in which its readers report errors."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from convcli.errors import InputError
-from convcli.media.audio.tags import Tags, no_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from convcli.media.audio.wav import Chunk
+    from convcli.media.audio.metadata.container import Chunk
 
     # Called with what is odd about a file: a warning, or with --strict an error.
     Odd = Callable[[str], None]
@@ -21,17 +20,17 @@ if TYPE_CHECKING:
 BLOCK_FRAMES = 1 << 18
 # Shorter sounds come in smaller blocks, so that the cores have something to share.
 _SHORT, _SHORT_BLOCK_FRAMES = 1 << 20, 1 << 15
-# Fewer frames a block where there are many channels.
+# Blocks have fewer frames where there are many channels.
 _BLOCK_SAMPLES = 1 << 19
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioDetails:
-    """What a sound file says of itself, and what its output is to keep.
+    """What a sound file says of itself, which its output keeps where nothing else is asked.
 
     format, subtype, endian : libsndfile's names (`WAV`, `PCM_24`, `FILE`) · mask : speaker positions (WAV)
-    frames : None where a pipe has not said; a truncated file counts what is there · bits : of one sample
-    tags : the common ones, by libsndfile's names · chunks : all metadata as it stands in the file
+    frames : None where a pipe has not said; of a truncated file the frames that are there · bits : of one sample
+    tags : the common ones, by libsndfile's names · chunks : all metadata, byte for byte
     """
 
     format: str
@@ -42,20 +41,13 @@ class AudioDetails:
     bits: int
     endian: str = "FILE"
     mask: int = 0
-    tags: Tags = field(default_factory=no_tags)
+    tags: Mapping[str, str] = field(default_factory=dict)
     chunks: tuple[Chunk, ...] = ()
-
-
-def channel_names(count: int) -> tuple[str, ...]:
-    """`mono`, `left` and `right`, or numbers from 1."""
-    if count <= 2:
-        return ("mono",) if count == 1 else ("left", "right")
-    return tuple(str(number) for number in range(1, count + 1))
 
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """What the system says against reading, in our words."""
+    """Turn the errors of the system while a file is read into InputError."""
     try:
         yield
     except FileNotFoundError as error:
@@ -67,11 +59,22 @@ def reading(name: str) -> Iterator[None]:
 
 
 def block_frames(channels: int, frames: int | None) -> int:
-    """Frames in a block of a sound of so many, None where that is not known."""
-    most = _SHORT_BLOCK_FRAMES if frames is not None and frames < _SHORT else BLOCK_FRAMES
-    return max(1024, min(most, _BLOCK_SAMPLES // channels))
+    """Frames in a block of a sound of `frames` frames, None where the length is not known."""
+    longest = BLOCK_FRAMES
+    if frames is not None and frames < _SHORT:
+        longest = _SHORT_BLOCK_FRAMES
+    return max(1024, min(longest, _BLOCK_SAMPLES // channels))
 
 
 def truncated(name: str, promised: int, present: int, rate: int) -> str:
-    """What is said of a file that ends too early; counts of frames."""
-    return f"{name}: is truncated: {promised} frames promised, {present} there ({present / rate:.6g} s)"
+    """The message about a file that ends too early; `promised` and `present` count frames."""
+    seconds = present / rate
+    return f"{name}: is truncated: {promised} frames promised, {present} there ({seconds:.6g} s)"
+
+
+def temporary_file(*, buffered: bool = True) -> BinaryIO:
+    """Open a file without a name, which disappears when it is closed."""
+    import tempfile
+
+    file = tempfile.TemporaryFile(buffering=-1 if buffered else 0)  # noqa: SIM115 the caller closes it
+    return cast("BinaryIO", file)

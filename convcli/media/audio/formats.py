@@ -1,4 +1,8 @@
-"""Which sound formats there are, what each can hold, and the nearest one that holds what the input held."""
+"""Formats of sound files, the codings in which they store samples, and the nearest coding that an output can hold.
+
+Formats and codings (`subtype`) have the names that libsndfile gives them, which reads and writes nearly all of them.
+A new format is one entry in `FORMATS`.
+"""
 
 from __future__ import annotations
 
@@ -6,122 +10,175 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convcli.errors import RequestError, nearest
+from convcli.media.audio.metadata.aiff import AiffContainer
+from convcli.media.audio.metadata.container import NAMES, Container
+from convcli.media.audio.metadata.flac import FlacContainer
+from convcli.media.audio.metadata.id3 import Mp3Container
+from convcli.media.audio.metadata.ogg import OggContainer
+from convcli.media.audio.metadata.riff import WavContainer
 
-SUFFIXES = {
-    ".wav": "WAV", ".wave": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".oga": "OGG", ".opus": "OPUS", ".mp3": "MP3",
-    ".aif": "AIFF", ".aiff": "AIFF", ".aifc": "AIFF", ".au": "AU", ".snd": "AU", ".caf": "CAF", ".w64": "W64",
-    ".rf64": "RF64", ".voc": "VOC", ".avr": "AVR", ".sf": "IRCAM", ".paf": "PAF", ".pvf": "PVF", ".svx": "SVX",
-    ".iff": "SVX", ".sph": "NIST", ".nist": "NIST", ".htk": "HTK", ".sds": "SDS", ".mat": "MAT5", ".raw": "RAW",
-}  # fmt: skip
+_PLAIN = Container()
+
+
+@dataclass(frozen=True)
+class SoundFormat:
+    """A kind of sound file: the endings of its file names, and the place for metadata in it.
+
+    alias_of : format and coding, where the name is one that people use for a container together with its coding
+    """
+
+    suffixes: tuple[str, ...] = ()
+    container: Container = _PLAIN
+    alias_of: tuple[str, str | None] | None = None
+
+
+_WAV = WavContainer()
+_MP3_TAGS = ("title", "artist", "comment", "date", "album", "tracknumber", "genre")
+_AIFF_TAGS = ("title", "copyright", "software", "artist", "comment")
+# Formats that libsndfile knows and this table does not are read and written without tags.
+FORMATS = {
+    "WAV": SoundFormat((".wav", ".wave"), _WAV),
+    "WAVEX": SoundFormat((), _WAV),
+    "FLAC": SoundFormat((".flac",), FlacContainer()),
+    "OGG": SoundFormat((".ogg", ".oga"), OggContainer()),
+    "OPUS": SoundFormat((".opus",), alias_of=("OGG", "OPUS")),
+    "VORBIS": SoundFormat(alias_of=("OGG", "VORBIS")),
+    "MP3": SoundFormat((".mp3",), Mp3Container(_MP3_TAGS)),
+    "AIFF": SoundFormat((".aif", ".aiff", ".aifc"), AiffContainer(_AIFF_TAGS)),
+    "AIF": SoundFormat(alias_of=("AIFF", None)),
+    "AU": SoundFormat((".au", ".snd")),
+    "CAF": SoundFormat((".caf",), Container(NAMES)),
+    "W64": SoundFormat((".w64",)),
+    "RF64": SoundFormat((".rf64",), _WAV),
+    "VOC": SoundFormat((".voc",)),
+    "AVR": SoundFormat((".avr",)),
+    "IRCAM": SoundFormat((".sf",)),
+    "PAF": SoundFormat((".paf",)),
+    "PVF": SoundFormat((".pvf",)),
+    "SVX": SoundFormat((".svx", ".iff")),
+    "NIST": SoundFormat((".sph", ".nist")),
+    "HTK": SoundFormat((".htk",)),
+    "SDS": SoundFormat((".sds",)),
+    "MAT5": SoundFormat((".mat",)),
+    "RAW": SoundFormat((".raw",)),
+}
+SUFFIXES = {suffix: name for name, form in FORMATS.items() for suffix in form.suffixes}
+# A .wav may be any of these; the input's own kind is kept.
+WAV_KINDS = frozenset(name for name, form in FORMATS.items() if form.container is _WAV)
+# Sound Designer II keeps its header in the resource fork.
+_NEEDS_TWO_FILES = frozenset({"SD2"})
+
 LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"})
 FLOATS = {"FLOAT": 24, "DOUBLE": 53}
 # Codings whose last step is finer than their name; everything not named here decodes to 16 bits.
 _BITS = {
     "PCM_S8": 8, "PCM_U8": 8, "DPCM_8": 8, "DWVW_12": 12, "PCM_24": 24, "DWVW_24": 24, "ALAC_20": 20, "ALAC_24": 24,
-    "PCM_32": 32, "ALAC_32": 32,
+    "PCM_32": 32, "ALAC_32": 32, **FLOATS,
 }  # fmt: skip
-# Names people use for a container together with its coding.
-_PAIRS = {
-    "OPUS": ("OGG", "OPUS"),
-    "VORBIS": ("OGG", "VORBIS"),
-    "AIF": ("AIFF", None),
-    "WAVE": ("WAV", None),
-}
-# Sound Designer II keeps its header in the resource fork.
-_NEEDS_TWO_FILES = frozenset({"SD2"})
-# A .wav may be any of these; the input's own kind is kept.
-_WAV_KINDS = frozenset({"WAV", "WAVEX", "RF64"})
 
 
 @dataclass(frozen=True)
 class Coding:
-    """How samples are stored: container, coding, and what must be said about the choice."""
+    """How samples are stored: container, coding, and a warning about the choice."""
 
     format: str
     subtype: str
     note: str | None = None
 
 
+def container_of(format: str) -> Container:
+    """The place for metadata in files of a format."""
+    return FORMATS[format].container if format in FORMATS else _PLAIN
+
+
 def format_of(path: Path | str) -> str:
     """The format that a file name asks for. RequestError names the known suffixes."""
-    suffix = Path(path).suffix.lower()
+    name, suffix = Path(path).name, Path(path).suffix.lower()
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
-    said = (
-        f"unknown sound file suffix {suffix!r}"
-        if suffix
-        else "no suffix says which sound format is wanted"
-    )
-    raise RequestError(
-        f"{Path(path).name}: {said}", hint=f"known: {' '.join(SUFFIXES)}; or name one with --format"
-    )
+    problem = "no suffix says which sound format is wanted"
+    if suffix:
+        problem = f"unknown sound file suffix {suffix!r}"
+    known = " ".join(SUFFIXES)
+    raise RequestError(f"{name}: {problem}", hint=f"known: {known}; or name one with --format")
 
 
 def bits_of(subtype: str) -> int:
     """Bits of one sample that a coding keeps: 16 for lossy codecs, the mantissa for floats."""
-    return FLOATS.get(subtype) or _BITS.get(subtype, 16)
+    return _BITS.get(subtype, 16)
 
 
 def choose_coding(*, like: tuple[str, str], format: str | None, subtype: str | None) -> Coding:
-    """The input's (format, subtype) `like` is kept where nothing else is asked and the container can hold it."""
-    if subtype is None and (format is None or (format.upper() == "WAV" and like[0] in _WAV_KINDS)):
+    """Choose format and coding of an output; None keeps those of the input, `like`, if the container can hold them.
+
+    RequestError if there is no such format, or if it has no such coding.
+    """
+    keeps_wav = format is not None and format.upper() == "WAV" and like[0] in WAV_KINDS
+    if subtype is None and (format is None or keeps_wav):
         return Coding(*like)
     import soundfile
 
-    name, wanted = _known_format(format, like[0]), subtype.upper() if subtype else None
-    container, coding = _PAIRS.get(name, (name, None))
-    wanted = wanted or coding
+    container, wanted = _known_format(format, like[0])
+    if subtype:
+        wanted = subtype.upper()
     subtypes = list(soundfile.available_subtypes(container))
     if wanted is not None:
-        if wanted not in subtypes:
-            near = nearest(wanted, subtypes)
-            hint = f"did you mean {near}? " if near else ""
-            shown = "WAV" if container in _WAV_KINDS else container
-            raise RequestError(
-                f"{shown} has no subtype {wanted!r}",
-                hint=f"{hint}{shown} takes {', '.join(subtypes)}",
-            )
+        _check_subtype(wanted, container, subtypes)
         return Coding(container, wanted)
     # A WAV can hold MP3, but nobody who asks for a WAV means that.
     if like[1] in subtypes and (like[1] not in LOSSY or like[0] == container):
         return Coding(container, like[1])
     chosen = _nearest_subtype(like[1], subtypes, soundfile.default_subtype(container))
-    # Who asks for a format that has only lossy codings knows what it does.
-    loses = chosen not in LOSSY and bits_of(chosen) < bits_of(like[1])
-    return Coding(
-        container,
-        chosen,
-        f"{container} cannot hold {like[1]}: written as {chosen}" if loses else None,
-    )
+    note = None
+    # A user who asks for a format that has only lossy codings knows that it loses bits.
+    if chosen not in LOSSY and bits_of(chosen) < bits_of(like[1]):
+        note = f"{container} cannot hold {like[1]}: written as {chosen}"
+    return Coding(container, chosen, note)
 
 
-def _known_format(asked: str | None, like: str) -> str:
+def _known_format(asked: str | None, like: str) -> tuple[str, str | None]:
+    """The format that the user names, and the coding if the name says it; the input's where nothing is asked."""
     import soundfile
 
     if asked is None:
-        return like
+        return like, None
     name = asked.upper().lstrip(".")
-    name = "WAV" if name == "WAVE" else name
-    if name == "WAV" and like in _WAV_KINDS:
-        return like
-    known = [
-        name for name in (*soundfile.available_formats(), *_PAIRS) if name not in _NEEDS_TWO_FILES
-    ]
-    if name not in known:
-        near = nearest(name, known)
-        hint = f"did you mean {near.lower()}? " if near else ""
-        raise RequestError(
-            f"unknown sound format {asked!r}",
-            hint=f"{hint}known: {', '.join(sorted(known)).lower()}",
-        )
-    return name
+    if name == "WAVE":
+        name = "WAV"
+    if name == "WAV" and like in WAV_KINDS:
+        return like, None
+    aliases = {name: form.alias_of for name, form in FORMATS.items() if form.alias_of}
+    if name in aliases:
+        return aliases[name]
+    formats = [name for name in soundfile.available_formats() if name not in _NEEDS_TWO_FILES]
+    if name not in formats:
+        known = [*formats, *aliases, "WAVE"]
+        listed = ", ".join(sorted(known)).lower()
+        hint = _did_you_mean(nearest(name, known), lower=True) + f"known: {listed}"
+        raise RequestError(f"unknown sound format {asked!r}", hint=hint)
+    return name, None
+
+
+def _did_you_mean(name: str | None, *, lower: bool = False) -> str:
+    if name is None:
+        return ""
+    return f"did you mean {name.lower() if lower else name}? "
+
+
+def _check_subtype(wanted: str, container: str, subtypes: list[str]) -> None:
+    """Raise RequestError if a container has no such coding."""
+    if wanted in subtypes:
+        return
+    shown = "WAV" if container in WAV_KINDS else container
+    hint = _did_you_mean(nearest(wanted, subtypes)) + f"{shown} takes {', '.join(subtypes)}"
+    raise RequestError(f"{shown} has no subtype {wanted!r}", hint=hint)
 
 
 def _nearest_subtype(subtype: str, subtypes: list[str], default: str) -> str:
-    """The shallowest plain coding that loses nothing, else the deepest, else the container's own default."""
-    bits, floating = bits_of(subtype), subtype in FLOATS
-    plain = [s for s in subtypes if s in FLOATS or s.startswith(("PCM_", "ALAC_"))]
-    enough = [s for s in plain if bits_of(s) >= bits]
+    """The shallowest uncompressed coding that loses nothing, else the deepest, else the container's own default."""
+    bits, is_float = bits_of(subtype), subtype in FLOATS
+    plain = [name for name in subtypes if name in FLOATS or name.startswith(("PCM_", "ALAC_"))]
+    enough = [name for name in plain if bits_of(name) >= bits]
     if enough:
-        return min(enough, key=lambda s: ((s in FLOATS) != floating, bits_of(s)))
-    return max(plain, key=bits_of) if plain else default
+        return min(enough, key=lambda name: ((name in FLOATS) != is_float, bits_of(name)))
+    return max(plain, key=bits_of, default=default)

@@ -1,4 +1,4 @@
-"""Samples to a sound file or a pipe: rounded, never floored; what did not fit is counted, never hidden."""
+"""Samples written to a sound file or a pipe: rounded, never floored; clipped samples are counted and reported."""
 
 from __future__ import annotations
 
@@ -10,29 +10,50 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, cast
 import numpy as np
 
 from convcli.errors import InputError, OutputError
-from convcli.media.audio.formats import FLOATS, LOSSY, Coding, bits_of, choose_coding
+from convcli.media.audio.details import temporary_file
+from convcli.media.audio.formats import FLOATS, LOSSY, WAV_KINDS, Coding, bits_of, choose_coding
+from convcli.media.audio.metadata.carry import carry_metadata
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
-from convcli.media.audio.tags import WAV_KINDS, plan_metadata
 from convcli.media.audio.wav import WIDTHS, WavHeader
-from convcli.media.audio.writers import CodecWriter, WavWriter, Writer
+from convcli.media.audio.wav_writer import WavWriter, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.media.audio.details import AudioDetails
+    from convcli.media.audio.metadata.carry import Metadata
     from convcli.media.audio.samples import Numbers
-    from convcli.media.audio.writers import Stored
+    from convcli.media.audio.wav_writer import Stored
     from convcli.signals import AnyRows, Array, Signal
 
-OnClip = Literal["warn", "error", "normalize"]
 _SPOOL_BYTES = 1 << 22
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioOptions:
+    """How sound is written.
+
+    format, subtype : libsndfile's names in any case, or None for the input's
+    dither : TPDF also where the bit depth does not fall · seed : of the dither
+    on_clip : count clipped samples, refuse them, or scale the whole to full scale if some would clip
+    """
+
+    format: str | None = None
+    subtype: str | None = None
+    dither: bool = False
+    seed: int = 0
+    on_clip: Literal["warn", "error", "normalize"] = "warn"
 
 
 @dataclass(frozen=True)
 class EncodedAudio:
-    """A block on its way out: stored samples (or, to be scaled or dithered, bare ones), its ledger, its first clip."""
+    """An output block that is ready to be written.
 
-    stored: Stored
+    samples : stored ones, or unrounded float64 ones if they are to be scaled or dithered in order
+    clips_at : time and channel of the first clipped sample, where clipping is refused
+    """
+
+    samples: Stored
     frames: int
     extremes: Extremes
     clips_at: str | None
@@ -41,12 +62,10 @@ class EncodedAudio:
 class AudioSink:
     """A Sink of `(n, channels)` samples in -1..1. Read `warnings` and `facts()` after `close()`.
 
-    target : a path (whatever its suffix: `format` decides) or a stream, which may be a pipe and is left open
-    signal : what is written: rate, channels, and the frames if known · like : the input, kept where nothing is asked
-    format, subtype : libsndfile's names in any case, or None for the input's
-    dither : TPDF also where the bit depth does not fall · seed : of the dither
-    on_clip : count, refuse, or scale the whole to full scale if something would clip
-    name : what the output is called in errors
+    target : a path (whatever its suffix: the format decides) or a stream, which may be a pipe and is left open
+    signal : rate, channels and, if known, the number of frames that are written
+    like : the input, whose format and tags are kept where `options` ask for no other
+    name : the output's name in errors
     """
 
     def __init__(
@@ -55,30 +74,30 @@ class AudioSink:
         *,
         signal: Signal,
         like: AudioDetails,
-        format: str | None = None,
-        subtype: str | None = None,
-        dither: bool = False,
-        seed: int = 0,
-        on_clip: OnClip = "warn",
+        options: AudioOptions | None = None,
         name: str | None = None,
     ) -> None:
+        options = options or AudioOptions()
         self.warnings: list[str] = []
         self._name = name or (str(target) if isinstance(target, Path) else "standard output")
-        self._signal, self._like, self._on_clip = signal, like, on_clip
+        self._signal = signal
+        self._like = like
+        self._refuses_clipping = options.on_clip == "error"
         self.coding = choose_coding(
-            like=(like.format, like.subtype), format=format, subtype=subtype
+            like=(like.format, like.subtype), format=options.format, subtype=options.subtype
         )
         self._grid = Grid.of(self.coding.subtype)
-        self._dither = Dither(seed) if _dithers(like, self.coding, asked=dither) else None
+        self._dither: Dither | None = None
+        if _dithers(like, self.coding, asked=options.dither):
+            self._dither = Dither(options.seed)
         self._rate = self._whole_rate()
         self._extremes = Extremes.none(len(signal.channels))
-        self._frames, self._gain = 0, 1.0
+        self._frames = 0
+        self._gain = 1.0
         self._writer = self._open(target)
         self._spool: BinaryIO | None = None
-        if on_clip == "normalize" and self.coding.subtype not in FLOATS:
-            import tempfile
-
-            self._spool = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 closed by close and discard
+        if options.on_clip == "normalize" and self.coding.subtype not in FLOATS:
+            self._spool = temporary_file()
 
     def _whole_rate(self) -> int:
         wanted = self._signal.rate or float(self._like.rate)
@@ -90,41 +109,45 @@ class AudioSink:
         return rate
 
     def _open(self, target: Path | BinaryIO) -> Writer:
-        coding, like, channels = self.coding, self._like, len(self._signal.channels)
+        coding, like = self.coding, self._like
         if coding.note:
             self.warnings.append(coding.note)
-        metadata = plan_metadata(
-            source=like.format,
-            target=coding.format,
-            tags=like.tags,
-            chunks=like.chunks,
-            resampled=self._rate / like.rate,
-        )
+        metadata = carry_metadata(like, coding.format, rate=self._rate)
         if metadata.lost:
-            self.warnings.append(
-                f"{coding.format} output does not keep: {', '.join(metadata.lost)}"
-            )
+            lost = ", ".join(metadata.lost)
+            self.warnings.append(f"{coding.format} output does not keep: {lost}")
         with self._writing():
             if coding.format in WAV_KINDS and coding.subtype in WIDTHS:
-                # More than two channels want the extensible header; a WAV that did without goes on so.
-                wide = coding.format == "WAV" and like.format not in WAV_KINDS and channels > 2
-                header = WavHeader(
-                    format="WAVEX" if wide else coding.format,
-                    subtype=coding.subtype,
-                    rate=self._rate,
-                    channels=channels,
-                    mask=like.mask if channels == like.channels else 0,
-                    chunks=metadata.chunks,
-                )
+                header = self._wav_header(metadata)
                 return WavWriter(target, header, frames=self._signal.shape[0])
-            endian = like.endian if coding.format == like.format else "FILE"
-            return CodecWriter(
-                target, coding, rate=self._rate, channels=channels, endian=endian, metadata=metadata
+            from convcli.media.audio.sndfile_writer import SndFileWriter
+
+            return SndFileWriter(
+                target,
+                coding,
+                rate=self._rate,
+                channels=len(self._signal.channels),
+                endian=like.endian if coding.format == like.format else "FILE",
+                metadata=metadata,
             )
+
+    def _wav_header(self, metadata: Metadata) -> WavHeader:
+        like, form, channels = self._like, self.coding.format, len(self._signal.channels)
+        # More than two channels need the extensible header; a WAV that did without keeps its own.
+        if form == "WAV" and like.format not in WAV_KINDS and channels > 2:
+            form = "WAVEX"
+        return WavHeader(
+            format=form,
+            subtype=self.coding.subtype,
+            rate=self._rate,
+            channels=channels,
+            mask=like.mask if channels == like.channels else 0,
+            chunks=metadata.chunks,
+        )
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """What the system says against writing, in our words; a closed pipe is the caller's to end quietly."""
+        """Turn errors of the system into OutputError, but leave a closed pipe to the caller, who ends quietly."""
         try:
             yield
         except BrokenPipeError:
@@ -133,20 +156,25 @@ class AudioSink:
             raise OutputError(f"cannot write {self._name}: {error.strerror or error}") from error
 
     def encode(self, y: Array, rows: AnyRows) -> EncodedAudio:
-        """Round and store a block. Pure. InputError where the result is no number: a click is never written."""
-        extremes = Extremes.of(y, self._grid) if len(y) else Extremes.none(y.shape[1])
-        if not extremes.finite or (self.coding.subtype in FLOATS and extremes.clipped.any()):
-            self._refuse_no_number(y, rows)
+        """Round and store a block. Pure. InputError if a sample is not a finite number."""
+        extremes = Extremes.none(y.shape[1])
+        if len(y):
+            extremes = Extremes.of(y, self._grid)
+        clips = bool(extremes.clipped.any())
+        if not extremes.finite or (self.coding.subtype in FLOATS and clips):
+            self._refuse_not_a_number(y, rows)
         clips_at = None
-        if self._on_clip == "error" and extremes.clipped.any():
+        if self._refuses_clipping and clips:
             low, high = self._grid.limits
             clips_at = self._place((y < low) | (y > high), rows)
+        samples: Stored
         if self._spool is not None or self._dither is not None:
-            return EncodedAudio(np.ascontiguousarray(y, np.float64), len(y), extremes, clips_at)
-        rounded = self._grid.round(y, fits=not extremes.clipped.any())
-        return EncodedAudio(self._writer.store(rounded), len(y), extremes, clips_at)
+            samples = np.ascontiguousarray(y, np.float64)
+        else:
+            samples = self._writer.store(self._grid.round(y, fits=not clips))
+        return EncodedAudio(samples, len(y), extremes, clips_at)
 
-    def _refuse_no_number(self, y: Array, rows: AnyRows) -> None:
+    def _refuse_not_a_number(self, y: Array, rows: AnyRows) -> None:
         place = self._place(~(np.abs(y) <= self._grid.high), rows)
         raise InputError(
             f"the result is not a number at {place}",
@@ -154,39 +182,46 @@ class AudioSink:
         )
 
     def _place(self, wrong: Any, rows: AnyRows) -> str:
+        """Time and channel of the first sample that is marked in `wrong`, `(n, channels)`."""
         frame, channel = np.argwhere(wrong)[0]
-        return (
-            f"{int(rows[frame]) / self._like.rate:.6g} s, channel {self._signal.channels[channel]}"
-        )
+        seconds = int(rows[frame]) / self._like.rate
+        return f"{seconds:.6g} s, channel {self._signal.channels[channel]}"
 
     def write(self, encoded: EncodedAudio) -> None:
-        """Append a block. OutputError where the system refuses, or where something clips and that is refused."""
+        """Append a block. OutputError if the system refuses, or if samples clip and that is refused."""
         self._extremes = self._extremes.joined(encoded.extremes)
         self._frames += encoded.frames
         if encoded.clips_at is not None:
-            peak = decibels(float(encoded.extremes.peak.max())) or 0.0
-            raise OutputError(
-                f"{self._name}: the result clips at {encoded.clips_at} (peak {peak:+.2f} dBFS)",
-                hint=f"add gain:{-np.ceil(peak * 10 + 1) / 10:g}dB, or use --on-clip normalize",
-            )
+            self._refuse_clipping(encoded)
         with self._writing():
             if self._spool is not None:
-                self._spool.write(cast("Numbers", encoded.stored).data)
+                self._spool.write(cast("Numbers", encoded.samples).data)
+            elif self._dither is not None:
+                self._write_rounded(cast("Numbers", encoded.samples))
             else:
-                self._pass_on(encoded.stored)
+                self._writer.write(encoded.samples)
 
-    def _pass_on(self, stored: Stored) -> None:
+    def _refuse_clipping(self, encoded: EncodedAudio) -> None:
+        peak = decibels(float(encoded.extremes.peak.max())) or 0.0
+        gain = -np.ceil(peak * 10 + 1) / 10
+        raise OutputError(
+            f"{self._name}: the result clips at {encoded.clips_at} (peak {peak:+.2f} dBFS)",
+            hint=f"add gain:{gain:g}dB, or use --on-clip normalize",
+        )
+
+    def _write_rounded(self, y: Array) -> None:
+        """Add the dither, if any, and write the next samples."""
+        noise = None
         if self._dither is not None:
-            y = cast("Numbers", stored)
-            stored = self._writer.store(self._grid.round(y, noise=self._dither.noise(*y.shape)))
-        self._writer.write(stored)
+            noise = self._dither.noise(*y.shape)
+        self._writer.write(self._writer.store(self._grid.round(y, noise=noise)))
 
     def close(self) -> None:
-        """Finish the file: scale and write what waited, set the header, check that all of it arrived."""
+        """Scale and write samples that were spooled, complete the header, and check that all of it arrived."""
         try:
             with self._writing():
                 if self._spool is not None:
-                    self._unspool(self._spool)
+                    self._write_normalized(self._spool)
                 warning = self._writer.finish()
         except BaseException:
             self.discard()
@@ -195,18 +230,19 @@ class AudioSink:
             self.warnings.append(warning)
         self._warn_of_clipping()
 
-    def _unspool(self, spool: BinaryIO) -> None:
-        """The second pass of normalize."""
+    def _write_normalized(self, spool: BinaryIO) -> None:
+        """Write the spooled samples with the gain that brings their peak to full scale."""
         low, high = float(self._extremes.low.min()), float(self._extremes.high.max())
         self._gain = self._grid.gain_to_fit(low, high)
         channels = len(self._signal.channels)
+        frame_bytes = 8 * channels
+        size = _SPOOL_BYTES // frame_bytes * frame_bytes
         spool.seek(0)
-        while raw := spool.read(_SPOOL_BYTES // (8 * channels) * 8 * channels):
+        while raw := spool.read(size):
             y = np.frombuffer(raw, np.float64).reshape(-1, channels)
-            scaled = y * self._gain if self._gain != 1 else y
-            self._pass_on(
-                scaled if self._dither is not None else self._writer.store(self._grid.round(scaled))
-            )
+            if self._gain != 1:
+                y = y * self._gain
+            self._write_rounded(y)
         spool.close()
 
     def _warn_of_clipping(self) -> None:
@@ -222,31 +258,32 @@ class AudioSink:
             return
         pairs = zip(self._signal.channels, self._extremes.clipped, strict=True)
         counts = ", ".join(f"{channel} {count}" for channel, count in pairs if count)
-        said = "sample was" if total == 1 else "samples were"
-        self.warnings.append(f"{total} {said} clipped ({counts}; peak {peak:+.2f} dBFS)")
+        verb = "sample was" if total == 1 else "samples were"
+        self.warnings.append(f"{total} {verb} clipped ({counts}; peak {peak:+.2f} dBFS)")
 
     def discard(self) -> None:
-        """Let go of everything after an error; what was written is not finished."""
+        """Close all files after an error, without finishing the output."""
         if self._spool is not None:
             self._spool.close()
         self._writer.discard()
 
     def facts(self) -> dict[str, Any]:
         """What was written, for the report: plain values only."""
-        channels, peaks = self._signal.channels, self._extremes.peak
-        clipped = (
-            self._extremes.clipped if self._gain == 1 else np.zeros(len(channels), np.int64)
-        )  # scaled, not clipped
+        channels = self._signal.channels
+        clipped = self._extremes.clipped.tolist()
+        if self._gain != 1:
+            clipped = [0] * len(channels)  # scaled instead
+        peaks = [decibels(peak) for peak in self._extremes.peak.tolist()]
         return {
             "format": self.coding.format,
             "subtype": self.coding.subtype,
             "rate": self._rate,
             "channels": list(channels),
             "frames": self._frames,
-            "clipped": {c: int(n) for c, n in zip(channels, clipped, strict=True)},
-            "peak_dbfs": {c: decibels(float(p)) for c, p in zip(channels, peaks, strict=True)},
+            "clipped": dict(zip(channels, clipped, strict=True)),
+            "peak_dbfs": dict(zip(channels, peaks, strict=True)),
             "normalized_by_db": decibels(self._gain),
-            "dither": "TPDF" if self._dither is not None else None,
+            "dither": None if self._dither is None else "TPDF",
         }
 
     def __enter__(self) -> Self:
@@ -260,6 +297,6 @@ class AudioSink:
 
 
 def _dithers(like: AudioDetails, coding: Coding, *, asked: bool) -> bool:
-    """Only plain whole numbers can be dithered: the steps of a companded or lossy coding are not even."""
-    plain = coding.subtype.startswith(("PCM_", "ALAC_")) and coding.subtype not in LOSSY
-    return plain and (asked or bits_of(coding.subtype) < like.bits)
+    """Whether samples are dithered: only plain whole numbers, because companded and lossy steps are not even."""
+    is_plain = coding.subtype.startswith(("PCM_", "ALAC_")) and coding.subtype not in LOSSY
+    return is_plain and (asked or bits_of(coding.subtype) < like.bits)

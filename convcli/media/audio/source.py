@@ -1,4 +1,4 @@
-"""Sound files and pipes as sources of samples: WAV by its bytes, everything else by libsndfile."""
+"""Sound files and pipes as sources of samples: WAV read by its bytes, everything else by libsndfile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, cast
 
 from convcli.errors import InputError
 from convcli.media.audio import wav
-from convcli.media.audio.details import AudioDetails, channel_names, reading
+from convcli.media.audio.details import AudioDetails, reading, temporary_file
 from convcli.media.audio.formats import FLOATS
 from convcli.media.audio.medium import AUDIO
 from convcli.media.audio.wav_reader import WavFile, WavStream
@@ -41,7 +41,7 @@ class _Reader(Protocol):
 class AudioSource:
     """The samples of one sound file or pipe, in -1..1: a Source of `(n, channels)` blocks.
 
-    `details` says what the file is, `warnings` what was odd about it; both may gain by reading to the end.
+    `details` says what the file is; `warnings`, which may grow until the end is read, what is odd about it.
     """
 
     def __init__(
@@ -51,27 +51,18 @@ class AudioSource:
         self._owned = owned
         self.details = reader.details
         self.warnings = warnings
-        self.signal = Signal(
-            medium=AUDIO,
-            shape=(self.details.frames,),
-            channels=channel_names(self.details.channels),
-            rate=float(self.details.rate),
-            # Whole numbers end one step below 1: what is normalised to their largest is not clipped.
-            full_scale=1.0
-            if self.details.subtype in FLOATS
-            else 1 - 2.0 ** (1 - self.details.bits),
-        )
+        self.signal = _signal_of(reader.details)
 
     def chunks(self) -> Iterator[Raw]:
         """Undecoded blocks. A second call starts over; on a WAV from a pipe it raises InputError."""
         return self._reader.blocks()
 
     def decode(self, raw: Raw) -> Block:
-        """One block as samples in -1..1, whole numbers as they are stored."""
+        """One block as samples in -1..1, or as the whole numbers that are stored. Pure."""
         return Block(self._reader.decode(raw))
 
     def close(self) -> None:
-        """Let go of the file; standard input stays the caller's."""
+        """Close the file; standard input stays open."""
         self._reader.close()
         if self._owned is not None:
             self._owned.close()
@@ -83,10 +74,24 @@ class AudioSource:
         self.close()
 
 
+def _signal_of(details: AudioDetails) -> Signal:
+    full_scale = 1.0
+    if details.subtype not in FLOATS:
+        # Whole numbers end one step below 1: what is normalised to their largest is not clipped.
+        full_scale -= 2.0 ** (1 - details.bits)
+    return Signal(
+        medium=AUDIO,
+        shape=(details.frames,),
+        channels=AUDIO.names_of(details.channels),
+        rate=float(details.rate),
+        full_scale=full_scale,
+    )
+
+
 def open_audio(
     path: Path | None, *, stdin: BinaryIO | None = None, strict: bool = False
 ) -> AudioSource:
-    """Open a sound file, or standard input where `path` is None. InputError says why it cannot be.
+    """Open a sound file, or standard input where `path` is None. InputError says why it cannot be opened.
 
     strict : a truncated file is an InputError, not a warning
     """
@@ -102,74 +107,76 @@ def open_audio(
     if path is None:
         if stdin is None:
             raise InputError("standard input is not open")
-        return AudioSource(_open_stream(stdin, odd), warnings)
+        return AudioSource(_open_stdin(stdin, odd), warnings)
     name = str(path)
     with reading(name):
+        # libsndfile reads by the descriptor, past any buffer.
         raw = path.open("rb", buffering=0)
-    # Whole pieces from a pipe take a buffer; what libsndfile reads by its descriptor must have none.
-    file = cast("BinaryIO", raw) if raw.seekable() else cast("BinaryIO", io.BufferedReader(raw))
     try:
-        return AudioSource(_open_file(file, name, odd), warnings, owned=file)
+        if raw.seekable():
+            file = cast("BinaryIO", raw)
+            return AudioSource(_open_file(file, name, odd), warnings, owned=file)
+        # Only a buffer makes a pipe return as many bytes as were asked for.
+        pipe = cast("BinaryIO", io.BufferedReader(raw))
+        return AudioSource(_open_pipe(pipe, name, odd), warnings, owned=pipe)
     except BaseException:
-        file.close()
+        raw.close()
         raise
 
 
 def _open_file(file: BinaryIO, name: str, odd: Odd) -> _Reader:
-    if not file.seekable():
-        return _open_stream(file, odd, name=name)
     with reading(name):
         prefix = file.read(12)
         file.seek(0)
         if not prefix:
             raise InputError(f"{name}: is empty, expected a sound file")
-        if wav.is_wav(prefix):
-            header = wav.read_header(file, name=name)
-            if header.subtype is not None:
-                return WavFile(file, header, name, odd)
-    from convcli.media.audio.sndfile import SndFileReader
+        reader = _plain_wav(file, prefix, name, odd)
+    if reader is not None:
+        return reader
+    from convcli.media.audio.sndfile_reader import SndFileReader
 
     return SndFileReader(file, name, odd)
 
 
-def _open_stream(stream: BinaryIO, odd: Odd, *, name: str = "standard input") -> _Reader:
-    """A plain WAV is read as it comes; anything else goes to a temporary file first."""
-    if stream.seekable():  # `< file.wav`
-        return _open_stream_of_a_file(stream, odd, name)
-    return _open_pipe(stream, odd, name)
+def _plain_wav(file: BinaryIO, prefix: bytes, name: str, odd: Odd) -> WavFile | None:
+    """Open a file that begins with `prefix` if it is a WAV without a codec."""
+    if not wav.is_wav(prefix):
+        return None
+    header = wav.read_header(file, name=name)
+    if header.subtype is None:
+        return None
+    return WavFile(file, header, name, odd)
 
 
-def _open_stream_of_a_file(stream: BinaryIO, odd: Odd, name: str) -> _Reader:
-    start = stream.tell()
-    prefix = stream.read(12)
-    stream.seek(start)
-    if wav.is_wav(prefix):
-        header = wav.read_header(stream, name=name)
-        if header.subtype is not None:
-            return WavFile(stream, header, name, odd)
-        stream.seek(start)
-    return _open_pipe(stream, odd, name)
+def _open_stdin(stdin: BinaryIO, odd: Odd) -> _Reader:
+    name = "standard input"
+    if stdin.seekable():  # `< file.wav`
+        start = stdin.tell()
+        prefix = stdin.read(12)
+        stdin.seek(start)
+        reader = _plain_wav(stdin, prefix, name, odd)
+        if reader is not None:
+            return reader
+        stdin.seek(start)
+    return _open_pipe(stdin, name, odd)
 
 
-def _open_pipe(stream: BinaryIO, odd: Odd, name: str) -> _Reader:
-    recorder = _Recorder(stream)
+def _open_pipe(stream: BinaryIO, name: str, odd: Odd) -> _Reader:
+    """Read a WAV without a codec as it comes; anything else goes to a temporary file first."""
     with reading(name):
-        prefix = recorder.peek(12)
-        if not prefix:
+        recorder = _Recorder(stream)
+        if not recorder.prefix:
             raise InputError(f"{name}: is empty, expected a sound file")
-        if wav.is_wav(prefix):
+        if wav.is_wav(recorder.prefix):
             header = wav.read_header(recorder, name=name)
             if header.subtype is not None:
                 return WavStream(stream, header, name, odd)
-        import tempfile
+        from convcli.media.audio.sndfile_reader import SndFileReader
 
-        from convcli.media.audio.sndfile import SndFileReader
-
-        spool = cast("BinaryIO", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 the reader closes it
+        spool = temporary_file(buffered=False)
         try:
             spool.write(recorder.seen)
             shutil.copyfileobj(stream, spool, 1 << 20)
-            spool.flush()
             return SndFileReader(spool, name, odd)
         except BaseException:
             spool.close()
@@ -177,22 +184,20 @@ def _open_pipe(stream: BinaryIO, odd: Odd, name: str) -> _Reader:
 
 
 class _Recorder:
-    """Reads a pipe and remembers what was read."""
+    """Reads the header of a pipe and remembers every byte that it took; `prefix` is the first 12."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._ahead = b""
-        self.seen = b""
-
-    def peek(self, size: int) -> bytes:
-        self._ahead = self._stream.read(size)
-        self.seen = self._ahead
-        return self._ahead
+        self.prefix = stream.read(12)
+        self.seen = self.prefix
+        self._unread = self.prefix
 
     def read(self, size: int, /) -> bytes:
-        data, self._ahead = self._ahead[:size], self._ahead[size:]
-        if len(data) < size:
-            more = self._stream.read(size - len(data))
+        data = self._unread[:size]
+        self._unread = self._unread[size:]
+        missing = size - len(data)
+        if missing:
+            more = self._stream.read(missing)
             self.seen += more
             data += more
         return data

@@ -1,4 +1,4 @@
-"""The bytes of a WAV file: header in, header out, samples packed and unpacked. Nothing here seeks.
+"""The bytes of a WAV file: headers read and written, samples packed and unpacked. Nothing here seeks.
 
 Layouts: RIFF/WAVE (Microsoft, IBM 1991), WAVE_FORMAT_EXTENSIBLE (Microsoft 2001), RF64 (EBU Tech 3306).
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from convcli.errors import InputError
+from convcli.media.audio.metadata.container import LONGEST_CHUNK, Chunk, is_chunk_name
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,41 +22,34 @@ class Readable(Protocol):
     """Where bytes are read from: a file or a pipe."""
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; fewer only at the end."""
+        """Return at most `size` bytes, fewer only at the end."""
         ...
 
 
 # Bytes of one sample, for the codings that need no codec.
 WIDTHS = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
-_PCM = {1: "PCM_U8", 2: "PCM_16", 3: "PCM_24", 4: "PCM_32"}
-_FLOAT = {4: "FLOAT", 8: "DOUBLE"}
+_FLOATS = frozenset({"FLOAT", "DOUBLE"})
 _TAG_PCM, _TAG_FLOAT, _TAG_EXTENSIBLE = 1, 3, 0xFFFE
+_SUBTYPES = {
+    (_TAG_FLOAT if subtype in _FLOATS else _TAG_PCM, width): subtype
+    for subtype, width in WIDTHS.items()
+}
 # The last 14 bytes of KSDATAFORMAT_SUBTYPE_PCM and its sisters; the first two are the format tag.
 _SUBFORMAT = bytes.fromhex("000000001000800000aa00389b71")
 
 UNKNOWN = 0xFFFFFFFF
-# Metadata beyond this is a damaged header, not a picture.
-_LONGEST_CHUNK = 1 << 28
-# A size beyond this is no size.
+# A size of samples beyond this is a damaged one.
 _LONGEST_DATA = 1 << 48
-# Chunks that belong to the samples of the old file, or are only room to write in.
+# Chunks that belong to the samples of the old file, or that only leave room.
 _NOT_METADATA = frozenset(
     {b"fmt ", b"fact", b"data", b"ds64", b"PEAK", b"levl", b"JUNK", b"junk", b"PAD ", b"FLLR"}
 )
 _DS64_BYTES = 28
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """A named piece of metadata as it stands in the file."""
-
-    name: bytes
-    body: bytes
-
-
 @dataclass(frozen=True, kw_only=True)
 class WavHeader:
-    """What stands before (and, in a file, after) the samples.
+    """The facts before (and, in a file, after) the samples.
 
     format : WAV, WAVEX (extensible) or RF64 · subtype : None where a codec is needed · mask : speaker positions
     data_bytes : None where the writer did not know · chunks : metadata, byte for byte
@@ -74,6 +68,11 @@ class WavHeader:
         """Bytes of one sample of all channels."""
         return WIDTHS[self.subtype or "PCM_U8"] * self.channels
 
+    @property
+    def is_float(self) -> bool:
+        """Whether the samples are stored as floating-point numbers."""
+        return self.subtype in _FLOATS
+
 
 def is_wav(prefix: bytes) -> bool:
     """Whether a file that begins with these 12 bytes is a little-endian WAV."""
@@ -89,16 +88,10 @@ def read_header(stream: Readable, *, name: str) -> WavHeader:
     long_size: int | None = None
     chunks: list[Chunk] = []
     while True:
-        head = stream.read(8)
-        if len(head) < 8:
-            raise InputError(
-                f"{name}: the WAV header ends before the samples",
-                hint="the file is cut off or damaged",
-            )
-        tag, size = head[:4], int.from_bytes(head[4:], "little")
+        tag, size = _read_chunk_head(stream, name)
         if tag == b"data":
             break
-        body = _chunk_body(stream, tag, size, name)
+        body = _read_chunk_body(stream, tag, size, name)
         if tag == b"fmt ":
             header = _read_format(body, name)
         elif tag == b"ds64" and len(body) >= 16:
@@ -107,34 +100,39 @@ def read_header(stream: Readable, *, name: str) -> WavHeader:
             chunks.append(Chunk(tag, body))
     if header is None:
         raise InputError(f"{name}: the WAV header has no 'fmt ' chunk before the samples")
-    if prefix[:4] != b"RIFF":
+    if not prefix.startswith(b"RIFF"):
         header = replace(header, format="RF64")
     return replace(header, data_bytes=_data_bytes(size, long_size), chunks=tuple(chunks))
 
 
 def read_trailing(stream: Readable) -> tuple[Chunk, ...]:
-    """The metadata after the samples, as far as it is whole."""
+    """Read the metadata after the samples up to the first chunk that is damaged or cut off."""
     chunks = []
     while len(head := stream.read(8)) == 8:
-        size = int.from_bytes(head[4:], "little")
-        if size > _LONGEST_CHUNK or not is_chunk_name(head[:4]):
+        tag, size = head[:4], int.from_bytes(head[4:], "little")
+        if size > LONGEST_CHUNK or not is_chunk_name(tag):
             break
         body = stream.read(size)
         if len(body) < size:
             break
         stream.read(size & 1)
-        if head[:4] not in _NOT_METADATA:
-            chunks.append(Chunk(head[:4], body))
+        if tag not in _NOT_METADATA:
+            chunks.append(Chunk(tag, body))
     return tuple(chunks)
 
 
-def is_chunk_name(name: bytes) -> bool:
-    """Whether four bytes look like the name of a chunk."""
-    return len(name) == 4 and all(32 <= letter < 127 for letter in name) and name[:1] != b" "
+def _read_chunk_head(stream: Readable, name: str) -> tuple[bytes, int]:
+    head = stream.read(8)
+    if len(head) < 8:
+        raise InputError(
+            f"{name}: the WAV header ends before the samples",
+            hint="the file is cut off or damaged",
+        )
+    return head[:4], int.from_bytes(head[4:], "little")
 
 
-def _chunk_body(stream: Readable, tag: bytes, size: int, name: str) -> bytes:
-    if size > _LONGEST_CHUNK or not is_chunk_name(tag):
+def _read_chunk_body(stream: Readable, tag: bytes, size: int, name: str) -> bytes:
+    if size > LONGEST_CHUNK or not is_chunk_name(tag):
         raise InputError(f"{name}: the WAV header is damaged at chunk {tag!r} of {size} bytes")
     body = stream.read(size)
     stream.read(size & 1)
@@ -142,7 +140,7 @@ def _chunk_body(stream: Readable, tag: bytes, size: int, name: str) -> bytes:
 
 
 def _data_bytes(size: int, long_size: int | None) -> int | None:
-    """The length of the samples, or None for what writers put there when they cannot seek back."""
+    """The length of the samples, or None for the sizes that writers leave where they cannot seek back."""
     if size == UNKNOWN and long_size is not None:
         return long_size if 0 < long_size < _LONGEST_DATA else None
     if size >= 0xFFFFFF00 or 0x7FFF0000 <= size <= 0x80000000:
@@ -164,100 +162,101 @@ def _read_format(body: bytes, name: str) -> WavHeader:
         raise InputError(
             f"{name}: the WAV header says {channels} channels at {rate} Hz, expected at least 1 of each"
         )
+    width, rest = divmod(align, channels)
     subtype = None
-    if align % channels == 0 and tag in (_TAG_PCM, _TAG_FLOAT) and bits:
-        subtype = (_PCM if tag == _TAG_PCM else _FLOAT).get(align // channels)
+    if rest == 0 and bits:
+        subtype = _SUBTYPES.get((tag, width))
     return WavHeader(format=form, subtype=subtype, rate=rate, channels=channels, mask=mask)
 
 
-def write_header(header: WavHeader, *, data_bytes: int | None, room: int = 0) -> bytes:
+def write_header(header: WavHeader, *, data_bytes: int | None, room: bool = False) -> bytes:
     """The bytes before the first sample. `header.chunks` are written as they are.
 
-    data_bytes : None writes the sizes that say "until the end" · room : 1 leaves space to become RF64 later
+    data_bytes : None writes the sizes that say "until the end" · room : leave space to become RF64 later
     """
     body = _format_chunk(header)
-    if header.subtype in _FLOAT.values():
-        frames = UNKNOWN if data_bytes is None else min(data_bytes // header.frame_bytes, UNKNOWN)
-        body += b"fact" + struct.pack("<II", 4, frames)
-    for chunk in header.chunks:
-        body += (
-            chunk.name
-            + struct.pack("<I", len(chunk.body))
-            + chunk.body
-            + b"\0" * (len(chunk.body) & 1)
-        )
-    size = None if data_bytes is None else data_bytes + (data_bytes & 1)
-    long = header.format == "RF64" or (size is not None and size + len(body) + 64 > UNKNOWN)
-    if long:
-        body = _ds64(header, data_bytes, len(body)) + body
+    if header.is_float:
+        body += _fact_chunk(header, data_bytes)
+    body += b"".join(chunk.to_bytes("little") for chunk in header.chunks)
+    # Samples of an odd number of bytes are followed by a padding byte.
+    padded = None if data_bytes is None else data_bytes + (data_bytes & 1)
+    too_long = padded is not None and padded + len(body) + 64 > UNKNOWN
+    is_rf64 = header.format == "RF64" or too_long
+    if is_rf64:
+        body = _ds64_chunk(header, data_bytes, len(body)) + body
     elif room:
-        body = b"JUNK" + struct.pack("<I", _DS64_BYTES) + bytes(_DS64_BYTES) + body
-    unknown = long or size is None or data_bytes is None
-    riff = UNKNOWN if unknown or size is None else 4 + len(body) + 8 + size
-    samples = UNKNOWN if unknown or data_bytes is None else data_bytes
-    return (
-        (b"RF64" if long else b"RIFF")
-        + struct.pack("<I", riff)
-        + b"WAVE"
-        + body
-        + b"data"
-        + _u32(samples)
-    )
+        body = Chunk(b"JUNK", bytes(_DS64_BYTES)).to_bytes("little") + body
+    riff_size = data_size = UNKNOWN
+    if data_bytes is not None and padded is not None and not is_rf64:
+        riff_size = 4 + len(body) + 8 + padded
+        data_size = data_bytes
+    mark = b"RF64" if is_rf64 else b"RIFF"
+    start = mark + struct.pack("<I", riff_size) + b"WAVE"
+    return start + body + b"data" + struct.pack("<I", data_size)
 
 
-def _u32(value: int) -> bytes:
-    return struct.pack("<I", value)
+def _fact_chunk(header: WavHeader, data_bytes: int | None) -> bytes:
+    frames = UNKNOWN
+    if data_bytes is not None:
+        frames = min(data_bytes // header.frame_bytes, UNKNOWN)
+    return Chunk(b"fact", struct.pack("<I", frames)).to_bytes("little")
 
 
-def _ds64(header: WavHeader, data_bytes: int | None, rest: int) -> bytes:
-    known = data_bytes or 0
-    riff = 4 + 8 + _DS64_BYTES + rest + 8 + known + (known & 1) if data_bytes is not None else 0
-    return b"ds64" + struct.pack("<IQQQI", _DS64_BYTES, riff, known, known // header.frame_bytes, 0)
+def _ds64_chunk(header: WavHeader, data_bytes: int | None, other_bytes: int) -> bytes:
+    """The sizes of an RF64 file whose other chunks before the samples take `other_bytes`; 0 if not known."""
+    riff_size = size = 0
+    if data_bytes is not None:
+        size = data_bytes
+        riff_size = 4 + 8 + _DS64_BYTES + other_bytes + 8 + size + (size & 1)
+    body = struct.pack("<QQQI", riff_size, size, size // header.frame_bytes, 0)
+    return Chunk(b"ds64", body).to_bytes("little")
 
 
 def _format_chunk(header: WavHeader) -> bytes:
-    subtype = header.subtype or "PCM_16"
-    bits, align = 8 * WIDTHS[subtype], header.frame_bytes
-    tag = _TAG_FLOAT if subtype in _FLOAT.values() else _TAG_PCM
-    extensible = header.format == "WAVEX" or header.mask != 0
-    shown = _TAG_EXTENSIBLE if extensible else tag
-    rate = header.rate
-    body = struct.pack(
-        "<HHIIHH", shown, header.channels, rate, min(rate * align, UNKNOWN), align, bits
-    )
-    if extensible:
+    tag = _TAG_FLOAT if header.is_float else _TAG_PCM
+    is_extensible = header.format == "WAVEX" or header.mask != 0
+    align = header.frame_bytes
+    bits = 8 * align // header.channels
+    byte_rate = min(header.rate * align, UNKNOWN)
+    shown_tag = _TAG_EXTENSIBLE if is_extensible else tag
+    body = struct.pack("<HHIIHH", shown_tag, header.channels, header.rate, byte_rate, align, bits)
+    if is_extensible:
         body += struct.pack("<HHIH", 22, bits, header.mask, tag) + _SUBFORMAT
-    elif tag == _TAG_FLOAT:
+    elif header.is_float:
         body += b"\0\0"
-    return b"fmt " + struct.pack("<I", len(body)) + body
+    return Chunk(b"fmt ", body).to_bytes("little")
 
 
 def unpack(raw: bytes | memoryview, header: WavHeader) -> npt.NDArray[Any]:
-    """Bytes to (n, channels) samples: int16 or int32 whose range is -1..1 (`samples.py`), or float64.
+    """Turn bytes into (n, channels) samples: int16 or int32 whose range is -1..1 (`samples.py`), or float64.
 
     >>> unpack(bytes([0, 64]), WavHeader(format="WAV", subtype="PCM_16", rate=8000, channels=1))
     array([[16384]], dtype=int16)
     """
     x: npt.NDArray[Any]
     if header.subtype == "PCM_24":
-        narrow, wide = (
-            np.frombuffer(raw, np.uint8).reshape(-1, 3),
-            np.zeros((len(raw) // 3, 4), np.uint8),
-        )
-        for byte in range(3):  # a column at a time: three times as fast as all at once
-            wide[:, byte + 1] = narrow[:, byte]
-        x = wide.reshape(-1).view("<i4")
+        x = _unpack_24(raw)
     elif header.subtype == "PCM_U8":
-        x = np.subtract(np.frombuffer(raw, np.uint8), 128, dtype=np.int16) << 8
-    elif header.subtype in ("PCM_16", "PCM_32"):
-        x = np.frombuffer(raw, f"<i{WIDTHS[header.subtype]}")
+        octets = np.frombuffer(raw, np.uint8)
+        x = np.subtract(octets, 128, dtype=np.int16) << 8
+    elif header.is_float:
+        x = np.frombuffer(raw, _stored_type(header.subtype)).astype(np.float64)
     else:
-        x = np.frombuffer(raw, f"<f{header.frame_bytes // header.channels}").astype(np.float64)
+        x = np.frombuffer(raw, _stored_type(header.subtype))
     return x.reshape(-1, header.channels)
 
 
+def _unpack_24(raw: bytes | memoryview) -> npt.NDArray[np.int32]:
+    """Put the three bytes of each sample into the upper bytes of an int32."""
+    narrow = np.frombuffer(raw, np.uint8).reshape(-1, 3)
+    wide = np.zeros((len(narrow), 4), np.uint8)
+    for byte in range(3):  # three times as fast as all columns at once
+        wide[:, byte + 1] = narrow[:, byte]
+    return wide.reshape(-1).view("<i4")
+
+
 def pack(samples: npt.NDArray[Any], subtype: str) -> bytes | memoryview:
-    """Whole numbers in units of the last bit (or floats) to the bytes of a WAV. Any shape; C order."""
+    """Turn whole numbers in units of the last bit (or floats) into the bytes of a WAV. Any shape; C order."""
     if subtype == "PCM_U8":
         return (samples + 128).astype(np.uint8).tobytes()
     if subtype == "PCM_24":
@@ -266,6 +265,11 @@ def pack(samples: npt.NDArray[Any], subtype: str) -> bytes | memoryview:
         for byte in range(3):
             narrow[:, byte] = wide[:, byte]
         return narrow.tobytes()
-    kind = "f" if subtype in _FLOAT.values() else "i"
-    stored = np.ascontiguousarray(samples, f"<{kind}{WIDTHS[subtype]}")
+    stored = np.ascontiguousarray(samples, _stored_type(subtype))
     return stored.reshape(-1).view(np.uint8).data
+
+
+def _stored_type(subtype: str | None) -> str:
+    """The NumPy type of little-endian samples of 2, 4 or 8 bytes."""
+    kind = "f" if subtype in _FLOATS else "i"
+    return f"<{kind}{WIDTHS[subtype or 'PCM_16']}"

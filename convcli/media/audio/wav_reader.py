@@ -1,4 +1,4 @@
-"""WAV files and pipes by their bytes: no codec, no temporary file, decoding in any thread."""
+"""WAV files and pipes read by their bytes: no codec, no temporary file, decoding in any thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from convcli.errors import InputError
 from convcli.media.audio import wav
 from convcli.media.audio.details import AudioDetails, block_frames, reading, truncated
 from convcli.media.audio.formats import bits_of
-from convcli.media.audio.tags import info_tags
+from convcli.media.audio.metadata.container import is_chunk_name
+from convcli.media.audio.metadata.riff import info_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,54 +38,57 @@ def _wav_details(header: WavHeader, frames: int | None) -> AudioDetails:
 
 
 class WavFile:
-    """A WAV that can be read again: what the header promises is held against what is there."""
+    """A WAV that can be read again. The length that its header promises is compared with the file's."""
 
     def __init__(self, file: BinaryIO, header: WavHeader, name: str, odd: Odd) -> None:
-        self._file, self._header, self._name = file, header, name
+        self._file = file
+        self._header = header
+        self._name = name
         self._start = file.tell()
+        frame_bytes = header.frame_bytes
         present = os.fstat(file.fileno()).st_size - self._start
-        promised = _promised(header, file, present)
-        self._bytes = min(present, promised) // header.frame_bytes * header.frame_bytes
+        promised = _promised_bytes(header, file, present)
+        frames = min(present, promised) // frame_bytes
+        self._bytes = frames * frame_bytes
         if promised > present:
-            odd(
-                truncated(
-                    name, promised // header.frame_bytes, present // header.frame_bytes, header.rate
-                )
-            )
-        file.seek(self._start + min(promised + (promised & 1), present))
-        trailing = wav.read_trailing(file)
-        whole = replace(header, chunks=header.chunks + trailing)
-        self.details = _wav_details(whole, self._bytes // header.frame_bytes)
+            odd(truncated(name, promised // frame_bytes, frames, header.rate))
+        end = min(promised + (promised & 1), present)
+        file.seek(self._start + end)
+        chunks = header.chunks + wav.read_trailing(file)
+        self.details = _wav_details(replace(header, chunks=chunks), frames)
 
     def blocks(self) -> Iterator[bytes]:
-        """The bytes of whole frames, from the first one each time."""
-        size = block_frames(self._header.channels, self.details.frames) * self._header.frame_bytes
+        """Yield the bytes of whole frames, from the first one each time."""
+        header = self._header
+        size = block_frames(header.channels, self.details.frames) * header.frame_bytes
         left = self._bytes
         with reading(self._name):
             self._file.seek(self._start)
             while left > 0:
-                raw = self._file.read(min(size, left))
-                if len(raw) < min(size, left):
+                wanted = min(size, left)
+                raw = self._file.read(wanted)
+                if len(raw) < wanted:
                     raise InputError(f"{self._name}: became shorter while it was read")
-                left -= len(raw)
+                left -= wanted
                 yield raw
 
     def decode(self, raw: bytes) -> npt.NDArray[Any]:
-        """Samples as they are stored."""
+        """Turn the bytes of a block into stored samples, `(n, channels)`."""
         return wav.unpack(raw, self._header)
 
     def close(self) -> None:
-        """Nothing to let go: the file is the caller's."""
+        """Do nothing: the file is the caller's."""
 
 
-def _promised(header: WavHeader, file: BinaryIO, present: int) -> int:
-    """The bytes of samples in a file: as the header says, or to the end where nobody finished the header."""
+def _promised_bytes(header: WavHeader, file: BinaryIO, present: int) -> int:
+    """The bytes of samples that the header promises, or all that are there if nobody completed the header."""
     if header.data_bytes is None:
         return present
     if header.data_bytes == 0 and present > 0:
         head = file.read(8)
-        follows = wav.is_chunk_name(head[:4]) and int.from_bytes(head[4:], "little") + 8 <= present
-        return 0 if follows else present
+        size = int.from_bytes(head[4:], "little")
+        chunk_follows = is_chunk_name(head[:4]) and size + 8 <= present
+        return 0 if chunk_follows else present
     return header.data_bytes
 
 
@@ -92,15 +96,20 @@ class WavStream:
     """A WAV from a pipe, read once, in constant memory."""
 
     def __init__(self, stream: BinaryIO, header: WavHeader, name: str, odd: Odd) -> None:
-        self._stream, self._header, self._name, self._odd = stream, header, name, odd
+        self._stream = stream
+        self._header = header
+        self._name = name
+        self._odd = odd
         self._spent = False
-        # Some writers leave a 0 behind where they cannot seek back.
+        # Some writers leave a 0 where they cannot seek back: then the length is not known.
         self._size = header.data_bytes or None
-        frames = None if self._size is None else self._size // header.frame_bytes
+        frames = None
+        if self._size is not None:
+            frames = self._size // header.frame_bytes
         self.details = _wav_details(header, frames)
 
     def blocks(self) -> Iterator[bytes]:
-        """The bytes of whole frames, once."""
+        """Return the bytes of whole frames. InputError the second time."""
         if self._spent:
             raise InputError(
                 f"{self._name}: a second pass is needed, and a pipe can be read only once",
@@ -110,32 +119,37 @@ class WavStream:
         return self._read()
 
     def _read(self) -> Iterator[bytes]:
-        frame, done = self._header.frame_bytes, 0
-        size = block_frames(self._header.channels, self.details.frames) * frame
+        frame_bytes = self._header.frame_bytes
+        size = block_frames(self._header.channels, self.details.frames) * frame_bytes
+        done = 0
         with reading(self._name):
             while self._size is None or done < self._size:
-                wanted = size if self._size is None else min(size, self._size - done)
+                wanted = size
+                if self._size is not None:
+                    wanted = min(size, self._size - done)
                 raw = self._stream.read(wanted)
                 done += len(raw)
-                if len(raw) >= frame:
-                    yield raw[: len(raw) // frame * frame]
+                whole = len(raw) // frame_bytes * frame_bytes
+                if whole:
+                    yield raw[:whole]
                 if len(raw) < wanted:
-                    self._ended(done)
+                    self._report_end(done)
                     return
             self._drain()
 
-    def _ended(self, done: int) -> None:
+    def _report_end(self, done: int) -> None:
         """Say what is missing at the end of the pipe."""
-        frame = self._header.frame_bytes
+        frames, rest = divmod(done, self._header.frame_bytes)
         if self._size is not None:
-            self._odd(truncated(self._name, self._size // frame, done // frame, self._header.rate))
-        elif done % frame:
+            promised = self._size // self._header.frame_bytes
+            self._odd(truncated(self._name, promised, frames, self._header.rate))
+        elif rest:
             self._odd(
-                f"{self._name}: is truncated: it ends within a frame, after {done // frame} whole ones"
+                f"{self._name}: is truncated: it ends within a frame, after {frames} whole ones"
             )
 
     def _drain(self) -> None:
-        """Take what follows the samples, so that the writer of the pipe does not break."""
+        """Read on to the end, because the writer of the pipe would fail if its reader went away."""
         chunks = wav.read_trailing(self._stream)
         while self._stream.read(1 << 20):
             pass
@@ -146,8 +160,8 @@ class WavStream:
             )
 
     def decode(self, raw: bytes) -> npt.NDArray[Any]:
-        """Samples as they are stored."""
+        """Turn the bytes of a block into stored samples, `(n, channels)`."""
         return wav.unpack(raw, self._header)
 
     def close(self) -> None:
-        """Nothing to let go: the pipe is the caller's."""
+        """Do nothing: the pipe is the caller's."""

@@ -1,0 +1,52 @@
+"""AIFF and AIFF-C files as places for metadata (Apple 1991)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, BinaryIO
+
+from convcli.media.audio.metadata.container import (
+    Chunk,
+    Container,
+    append_chunks,
+    is_chunk_name,
+    overwrite,
+    read_exactly,
+)
+from convcli.media.audio.metadata.id3 import renamed_id3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Chunks that libsndfile writes by itself.
+_SAMPLE_CHUNKS = frozenset({b"COMM", b"SSND", b"FVER", b"PEAK"})
+
+
+class AiffContainer(Container):
+    """AIFF: big-endian chunks in any order."""
+
+    chunks_replace_tags = False
+
+    def chunks(self, stream: BinaryIO) -> Iterator[Chunk]:
+        """Yield the chunks that libsndfile would not write by itself."""
+        stream.seek(12)
+        while len(head := stream.read(8)) == 8:
+            name, size = head[:4], int.from_bytes(head[4:], "big")
+            padding = size & 1
+            if name in _SAMPLE_CHUNKS:
+                stream.seek(size + padding, os.SEEK_CUR)
+            elif is_chunk_name(name):
+                yield Chunk(name, read_exactly(stream, size))
+                stream.seek(padding, os.SEEK_CUR)
+            else:
+                return
+
+    def convert(self, tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+        """Keep the first ID3 tag of an MP3 or WAV file."""
+        del tags
+        return renamed_id3(b"ID3 ", chunks)[:1]
+
+    def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
+        """Append the chunks and correct the size of the file in its header."""
+        size = append_chunks(file, chunks, "big")
+        overwrite(file, 4, (size - 8).to_bytes(4, "big"))

@@ -1,0 +1,60 @@
+"""Vorbis comments, the tags of FLAC and Ogg files (xiph.org/vorbis/doc/v-comment.html)."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from convcli.media.audio.metadata.container import NAMES, Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COMMENTS = b"VORBIS_COMMENT"
+# Comment names, in lower case, that hold a common tag; some programs use a second name for a tag.
+COMMON_COMMENTS = frozenset({*NAMES, "description", "encoder"})
+OWN_TAGS = frozenset(NAMES)
+
+
+def split_comments(body: bytes) -> tuple[bytes, list[bytes]]:
+    """Return the vendor and the `KEY=value` entries. ValueError if they do not fit the block."""
+    vendor, place = _sized_text(body, 0)
+    count = int.from_bytes(body[place : place + 4], "little")
+    place += 4
+    comments = []
+    for _ in range(count):
+        comment, place = _sized_text(body, place)
+        comments.append(comment)
+    return vendor, comments
+
+
+def _sized_text(body: bytes, place: int) -> tuple[bytes, int]:
+    """Return the text whose size is at `place`, and the place after it."""
+    start = place + 4
+    stop = start + int.from_bytes(body[place:start], "little")
+    if stop > len(body):
+        raise ValueError("a comment is longer than its block")
+    return body[start:stop], stop
+
+
+def join_comments(vendor: bytes, comments: list[bytes]) -> bytes:
+    """Undo `split_comments`."""
+    parts = [struct.pack("<I", len(vendor)), vendor, struct.pack("<I", len(comments))]
+    for comment in comments:
+        parts += [struct.pack("<I", len(comment)), comment]
+    return b"".join(parts)
+
+
+def with_vendor(vendor: bytes, body: bytes) -> bytes:
+    """Return the comments in `body` under the name of another program that encoded the samples."""
+    _, comments = split_comments(body)
+    return join_comments(vendor, comments)
+
+
+def convert_to_comments(tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+    """Return the Vorbis comments among `chunks`, else one made of the common tags."""
+    own = tuple(chunk for chunk in chunks if chunk.name == COMMENTS)
+    if own or not tags:
+        return own
+    comments = [f"{name.upper()}={text}".encode() for name, text in tags.items()]
+    return (Chunk(COMMENTS, join_comments(b"", comments)),)

@@ -1,0 +1,143 @@
+"""Containers of sound as places for metadata: what all of them have in common."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# The common tags, by the names that libsndfile gives them.
+NAMES = (
+    "title",
+    "copyright",
+    "software",
+    "artist",
+    "comment",
+    "date",
+    "album",
+    "license",
+    "tracknumber",
+    "genre",
+)
+_MOVE_BYTES = 1 << 22
+# A longer piece of metadata is a sign of a damaged size field.
+LONGEST_CHUNK = 1 << 28
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A named piece of metadata, byte for byte as in the file."""
+
+    name: bytes
+    body: bytes
+
+    @property
+    def full_name(self) -> bytes:
+        """The name, followed by the kind of a LIST: `LIST INFO`."""
+        if self.name == b"LIST":
+            return b"LIST " + self.body[:4]
+        return self.name
+
+    @property
+    def is_id3(self) -> bool:
+        """Whether the chunk holds an ID3v2 tag, whatever the container calls it."""
+        return self.name.upper() in (b"ID3V2", b"ID3 ")
+
+    def to_bytes(self, order: Literal["little", "big"]) -> bytes:
+        """Name, size, body and padding to an even length, as in RIFF (little) and AIFF (big)."""
+        size = len(self.body).to_bytes(4, order)
+        padding = b"\0" * (len(self.body) & 1)
+        return self.name + size + self.body + padding
+
+
+class Container:
+    """A kind of sound file as a place for metadata.
+
+    This base class is for formats whose metadata is left to libsndfile; a subclass overrides what it knows better.
+
+    libsndfile_tags : common tags that libsndfile stores (measured, 1.2.2); used where no chunks hold them
+    """
+
+    # Common tags that chunks from `convert` can hold.
+    own_tags: frozenset[str] = frozenset()
+    # Whether chunks from `convert` make the tags of libsndfile superfluous.
+    chunks_replace_tags = True
+
+    def __init__(self, libsndfile_tags: tuple[str, ...] = ()) -> None:
+        self.libsndfile_tags = libsndfile_tags
+
+    def read(self, stream: BinaryIO) -> tuple[Chunk, ...]:
+        """Read the metadata of a seekable file. ValueError if it is damaged."""
+        stream.seek(0)
+        try:
+            return tuple(self.chunks(stream))
+        except (struct.error, IndexError) as error:
+            raise ValueError(str(error)) from error
+
+    def chunks(self, stream: BinaryIO) -> Iterator[Chunk]:
+        """Yield the metadata of a file that is at its start."""
+        del stream
+        return iter(())
+
+    def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
+        """Replace the metadata of a finished file, open for reading and writing, by `chunks`."""
+
+    def convert(self, tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+        """Return chunks of this container that hold the common tags and chunks of another one."""
+        del tags, chunks
+        return ()
+
+
+def is_chunk_name(name: bytes) -> bool:
+    """Whether four bytes can be the name of a RIFF or AIFF chunk."""
+    if len(name) < 4 or name.startswith(b" "):
+        return False
+    return all(32 <= letter < 127 for letter in name)
+
+
+def read_exactly(stream: BinaryIO, size: int) -> bytes:
+    """Read `size` bytes of metadata. ValueError if the file ends before."""
+    if size > LONGEST_CHUNK:
+        raise ValueError(f"a block of {size} bytes")
+    body = stream.read(size)
+    if len(body) < size:
+        raise ValueError("the file ends within its metadata")
+    return body
+
+
+def replace_head(file: BinaryIO, end: int, head: bytes) -> None:
+    """Replace the first `end` bytes of a file by `head`, moving the rest in place."""
+    size = file.seek(0, os.SEEK_END)
+    shift = len(head) - end
+    starts = list(range(end, size, _MOVE_BYTES))
+    if shift > 0:
+        starts.reverse()  # the last piece first, so that no piece overwrites one that is still to move
+    if shift != 0:
+        for start in starts:
+            file.seek(start)
+            piece = file.read(min(_MOVE_BYTES, size - start))
+            file.seek(start + shift)
+            file.write(piece)
+    file.seek(0)
+    file.write(head)
+    file.truncate(size + shift)
+
+
+def overwrite(file: BinaryIO, place: int, data: bytes) -> None:
+    """Write `data` at byte `place`."""
+    file.seek(place)
+    file.write(data)
+
+
+def append_chunks(
+    file: BinaryIO, chunks: tuple[Chunk, ...], order: Literal["little", "big"]
+) -> int:
+    """Append RIFF or AIFF chunks to a file and return its new length."""
+    size = file.seek(0, os.SEEK_END)
+    file.write(b"\0" * (size & 1))
+    file.writelines(chunk.to_bytes(order) for chunk in chunks)
+    return file.tell()

@@ -1,0 +1,191 @@
+"""Ogg files as places for metadata: pages and header packets (RFC 3533), Vorbis and Opus."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, BinaryIO
+
+from convcli.media.audio.metadata.comments import (
+    COMMENTS,
+    OWN_TAGS,
+    convert_to_comments,
+    join_comments,
+    split_comments,
+    with_vendor,
+)
+from convcli.media.audio.metadata.container import Chunk, Container, overwrite, replace_head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_HEAD = struct.Struct("<4sBBqIIIB")
+_CONTINUED, _FIRST, _LAST = 1, 2, 4
+_LONGEST_PAGE = 1 << 16
+# A packet is cut into segments of this size; a shorter one ends it. A page holds at most as many segments.
+_SEGMENT = 255
+_REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: its header fields, the sizes of its segments, and the segments."""
+
+    flags: int
+    granule: int
+    serial: int
+    number: int
+    lacing: bytes
+    body: bytes
+
+    def to_bytes(self) -> bytes:
+        """Return the page as in a file, with its checksum."""
+        fields = (b"OggS", 0, self.flags, self.granule, self.serial, self.number)
+        count = len(self.lacing)
+        content = self.lacing + self.body
+        checksum = _checksum(_HEAD.pack(*fields, 0, count) + content)
+        return _HEAD.pack(*fields, checksum, count) + content
+
+
+@dataclass(frozen=True)
+class CommentPacket:
+    """The second header packet of a stream: the mark of the codec, the comments, and a closing byte."""
+
+    mark: bytes
+    comments: bytes
+    ending: bytes
+
+    @classmethod
+    def parse(cls, packet: bytes) -> CommentPacket:
+        """Take a packet apart. ValueError if it is of neither Vorbis nor Opus."""
+        for mark, ending in ((b"\x03vorbis", b"\x01"), (b"OpusTags", b"")):
+            if packet.startswith(mark):
+                return cls(mark, packet[len(mark) :], ending)
+        raise ValueError("no comment packet")
+
+
+class OggContainer(Container):
+    """Ogg: numbered pages, of which the first few hold the header packets."""
+
+    own_tags = OWN_TAGS
+
+    def chunks(self, stream: BinaryIO) -> Iterator[Chunk]:
+        """Yield the comments without what follows them in their packet."""
+        _, packets = _read_header_packets(stream)
+        packet = CommentPacket.parse(packets[1])
+        vendor, comments = split_comments(packet.comments)
+        yield Chunk(COMMENTS, join_comments(vendor, comments))
+
+    def convert(self, tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+        """Keep the comments of a FLAC file, else make some of the common tags."""
+        return convert_to_comments(tags, chunks)
+
+    def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
+        """Replace the comments; the vendor stays the encoder's."""
+        serial, packets = _read_header_packets(file)
+        end = file.tell()
+        first_audio_page = read_page(file)
+        packet = CommentPacket.parse(packets[1])
+        vendor, _ = split_comments(packet.comments)
+        packets[1] = packet.mark + with_vendor(vendor, chunks[0].body) + packet.ending
+        pages = _header_pages(serial, packets)
+        head = b"".join(page.to_bytes() for page in pages)
+        replace_head(file, end, head)
+        if first_audio_page is not None and first_audio_page.number != len(pages):
+            _renumber(file, len(head), len(pages))
+
+
+def read_page(stream: BinaryIO) -> Page | None:
+    """Read the next page, None at the end of the file. ValueError if it is not a whole page."""
+    head = stream.read(_HEAD.size)
+    if not head:
+        return None
+    if len(head) < _HEAD.size or not head.startswith(b"OggS"):
+        raise ValueError("no Ogg page where one must begin")
+    _, _, flags, granule, serial, number, _, count = _HEAD.unpack(head)
+    lacing = stream.read(count)
+    size = sum(lacing)
+    body = stream.read(size)
+    if len(lacing) < count or len(body) < size:
+        raise ValueError("the last Ogg page is cut off")
+    return Page(flags, granule, serial, number, lacing, body)
+
+
+def _checksum(data: bytes) -> int:
+    """The CRC of Ogg (0x04c11db7, from 0), which is that of zlib with the bits of all bytes and of the result reversed."""
+    reversed_crc = zlib.crc32(data.translate(_REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{reversed_crc:032b}"[::-1], 2)
+
+
+def _read_header_packets(stream: BinaryIO) -> tuple[int, list[bytes]]:
+    """Read the serial number and the header packets, three of Vorbis and two of Opus, up to the first audio page."""
+    stream.seek(0)
+    packets: list[bytes] = []
+    partial, serial, wanted = b"", None, 2
+    while len(packets) < wanted:
+        page = read_page(stream)
+        if page is None or (serial is not None and page.serial != serial):
+            raise ValueError("several Ogg streams in one file, or no audio")
+        serial = page.serial
+        place = 0
+        for size in page.lacing:
+            partial += page.body[place : place + size]
+            place += size
+            if size < _SEGMENT:
+                packets.append(partial)
+                partial = b""
+        if packets and packets[0].startswith(b"\x01vorbis"):
+            wanted = 3
+    if len(packets) > wanted or partial:
+        raise ValueError("audio begins within the Ogg headers")
+    return serial or 0, packets
+
+
+def _header_pages(serial: int, packets: list[bytes]) -> list[Page]:
+    """Divide the header packets into pages: the first packet alone, the others together."""
+    pages = [Page(_FIRST, 0, serial, 0, _lacing(packets[0]), packets[0])]
+    lacing = b"".join(_lacing(packet) for packet in packets[1:])
+    body = b"".join(packets[1:])
+    place, flags = 0, 0
+    for start in range(0, len(lacing), _SEGMENT):
+        sizes = lacing[start : start + _SEGMENT]
+        # A page on which no packet ends has no position in the signal.
+        granule = -1 if min(sizes) == _SEGMENT else 0
+        stop = place + sum(sizes)
+        pages.append(Page(flags, granule, serial, len(pages), sizes, body[place:stop]))
+        place = stop
+        flags = _CONTINUED if sizes[-1] == _SEGMENT else 0
+    return pages
+
+
+def _lacing(packet: bytes) -> bytes:
+    """The sizes of the segments of a packet."""
+    whole, rest = divmod(len(packet), _SEGMENT)
+    return bytes([_SEGMENT] * whole + [rest])
+
+
+def _renumber(file: BinaryIO, start: int, number: int) -> None:
+    """Number the audio pages from `number` on, because players take a gap for a loss."""
+    file.seek(start)
+    while (page := read_page(file)) is not None:
+        data = replace(page, number=number).to_bytes()
+        overwrite(file, start, data)
+        start += len(data)
+        number += 1
+        file.seek(start)
+
+
+def is_complete(stream: BinaryIO) -> bool:
+    """Whether the last page is whole and marked as the last."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - 2 * _LONGEST_PAGE))
+    tail = stream.read()
+    page = tail[max(0, tail.rfind(b"OggS")) :]
+    if len(page) < _HEAD.size or not page.startswith(b"OggS"):
+        return False
+    flags, count = page[5], page[26]
+    lacing = page[_HEAD.size : _HEAD.size + count]
+    expected = _HEAD.size + count + sum(lacing)
+    return bool(flags & _LAST) and len(page) >= expected

@@ -1,0 +1,94 @@
+"""WAV and RF64 files as places for metadata: INFO lists (Microsoft, IBM 1991) and every other chunk."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, BinaryIO
+
+from convcli.media.audio import wav
+from convcli.media.audio.metadata.container import Chunk, Container, append_chunks, overwrite
+from convcli.media.audio.metadata.id3 import renamed_id3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_INFO_CODES = {
+    "title": b"INAM", "copyright": b"ICOP", "software": b"ISFT", "artist": b"IART", "comment": b"ICMT",
+    "date": b"ICRD", "album": b"IPRD", "tracknumber": b"ITRK", "genre": b"IGNR",
+}  # fmt: skip
+INFO_NAMES = {code: name for name, code in _INFO_CODES.items()}
+
+
+class WavContainer(Container):
+    """WAV, extensible WAV and RF64: little-endian chunks before and after the samples."""
+
+    own_tags = frozenset(_INFO_CODES)
+
+    def chunks(self, stream: BinaryIO) -> Iterator[Chunk]:
+        """Yield the metadata; nothing of a big-endian WAV (RIFX)."""
+        prefix = stream.read(12)
+        if not wav.is_wav(prefix):
+            return
+        stream.seek(0)
+        header = wav.read_header(stream, name="")
+        yield from header.chunks
+        size = min(header.data_bytes or 0, os.fstat(stream.fileno()).st_size)
+        if size:
+            stream.seek(size + (size & 1), os.SEEK_CUR)
+            yield from wav.read_trailing(stream)
+
+    def convert(self, tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+        """Put the common tags into an INFO list, and keep the ID3 tags of an AIFF or MP3 file."""
+        id3 = renamed_id3(b"id3 ", chunks)
+        if any(name in _INFO_CODES for name in tags):
+            return (_info_list(tags), *id3)
+        return id3
+
+    def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
+        """Append the chunks and correct the size of the file in its header."""
+        size = append_chunks(file, chunks, "little") - 8
+        file.seek(0)
+        if file.read(4) == b"RF64":
+            overwrite(file, 20, size.to_bytes(8, "little"))
+        else:
+            overwrite(file, 4, size.to_bytes(4, "little"))
+
+
+def info_tags(chunks: tuple[Chunk, ...]) -> dict[str, str]:
+    """Return the common tags in the INFO lists of a WAV."""
+    found = {}
+    for chunk in chunks:
+        if chunk.full_name == b"LIST INFO":
+            for item in info_items(chunk):
+                if item.name in INFO_NAMES:
+                    found[INFO_NAMES[item.name]] = _info_text(item.body)
+    return {name: text for name, text in found.items() if text}
+
+
+def info_items(chunk: Chunk) -> Iterator[Chunk]:
+    """Yield the entries of an INFO list."""
+    body, place = chunk.body, 4
+    while place + 8 <= len(body):
+        name, start = body[place : place + 4], place + 8
+        size = int.from_bytes(body[place + 4 : start], "little")
+        yield Chunk(name, body[start : start + size])
+        place = start + size + (size & 1)
+
+
+def _info_text(body: bytes) -> str:
+    """Decode an entry: UTF-8, else the code page of Western Windows."""
+    raw = body.split(b"\0")[0]
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
+def _info_list(tags: Mapping[str, str]) -> Chunk:
+    entries = [
+        Chunk(code, tags[name].encode() + b"\0")
+        for name, code in _INFO_CODES.items()
+        if name in tags
+    ]
+    items = [entry.to_bytes("little") for entry in entries]
+    return Chunk(b"LIST", b"INFO" + b"".join(items))

@@ -1,0 +1,196 @@
+"""Sound files read by libsndfile. It keeps quiet about files that end too early; here they are reported."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import soundfile
+
+from convcli.errors import InputError
+from convcli.media.audio.details import AudioDetails, block_frames, reading, truncated
+from convcli.media.audio.formats import SUFFIXES, bits_of, container_of
+from convcli.media.audio.metadata import ogg
+from convcli.media.audio.metadata.riff import info_tags
+from convcli.media.audio.sndfile import Sound, exchange_type, reason_of
+from convcli.media.audio.wav import is_wav
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from convcli.media.audio.details import Odd
+    from convcli.media.audio.metadata.container import Chunk
+
+# A block that cannot be read as a whole is read again in pieces of so many frames.
+_SALVAGE_FRAMES = 1024
+# libsndfile gives this length, or a larger one, where it does not know it.
+_UNKNOWN_FRAMES = 1 << 62
+# A RIFF size from here on is the mark of a writer that could not seek back.
+_UNFINISHED_RIFF = 0x7FFFF000
+
+
+class SndFileReader:
+    """A sound file of any format that libsndfile reads.
+
+    `file` is unbuffered: libsndfile reads by its descriptor, and both have one position in the file.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, odd: Odd) -> None:
+        self._file = file
+        self._name = name
+        self._odd = odd
+        file.seek(0)
+        prefix = file.read(12)
+        self._sound = self._open()
+        self._spent = False
+        self._type = exchange_type(self._sound.subtype)
+        with reading(name):
+            self.details = self._describe(prefix)
+            problem = _missing_end(file, prefix)
+        if problem is not None:
+            odd(f"{name}: is truncated: {problem}")
+
+    def _open(self) -> Sound:
+        self._file.seek(0)
+        try:
+            return Sound(self._file.fileno(), closefd=False)
+        except (soundfile.LibsndfileError, TypeError) as error:
+            formats = dict.fromkeys(name.lower() for name in SUFFIXES.values() if name != "RAW")
+            raise InputError(
+                f"{self._name}: is not a sound file that can be read: {reason_of(error)}",
+                hint=f"known: {' '.join(formats)}",
+            ) from error
+
+    def _describe(self, prefix: bytes) -> AudioDetails:
+        sound = self._sound
+        chunks = self._metadata()
+        # The tags of a WAV are the same whether it needs a codec or not.
+        tags = info_tags(chunks) if is_wav(prefix) else sound.copy_metadata()
+        return AudioDetails(
+            format=sound.format,
+            subtype=sound.subtype,
+            rate=sound.samplerate,
+            channels=sound.channels,
+            frames=sound.frames if sound.frames < _UNKNOWN_FRAMES else None,
+            bits=bits_of(sound.subtype),
+            endian=sound.endian,
+            tags=tags,
+            chunks=chunks,
+        )
+
+    def _metadata(self) -> tuple[Chunk, ...]:
+        with _position_kept(self._file):
+            try:
+                return container_of(self._sound.format).read(self._file)
+            except ValueError as error:
+                self._odd(f"{self._name}: its tags are damaged and are not kept: {error}")
+                return ()
+
+    def blocks(self) -> Iterator[npt.NDArray[Any]]:
+        """Yield whole-number or floating samples as libsndfile gives them, `(n, channels)`."""
+        details = self.details
+        if self._spent:
+            self._reopen()  # some codecs cannot seek
+        self._spent = True
+        size = block_frames(details.channels, details.frames)
+        done = 0
+        while True:
+            space = np.empty((size, details.channels), self._type)
+            try:
+                block = self._sound.read(out=space)
+            except soundfile.LibsndfileError as error:
+                block = self._salvage(done, space)
+                if self._last_sample_is_readable():
+                    seconds = (done + len(block)) / details.rate
+                    raise InputError(
+                        f"{self._name}: is damaged at {seconds:.6g} s: {reason_of(error)}"
+                    ) from error
+            done += len(block)
+            if len(block):
+                yield block
+            if len(block) < size:
+                break
+        if details.frames is not None and done < details.frames:
+            self._odd(truncated(self._name, details.frames, done, details.rate))
+
+    def _salvage(self, start: int, space: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Read small pieces of a block that failed as a whole, up to the first one that fails."""
+        done = 0
+        with suppress(soundfile.LibsndfileError):
+            self._reopen()
+            self._sound.seek(start)
+            while done < len(space):
+                piece = self._sound.read(out=space[done : done + _SALVAGE_FRAMES])
+                if len(piece) == 0:
+                    break
+                done += len(piece)
+        return space[:done]
+
+    def _last_sample_is_readable(self) -> bool:
+        """Whether the file is damaged within, not cut off."""
+        last = max(0, (self.details.frames or 1) - 1)
+        with suppress(soundfile.LibsndfileError):
+            self._sound.seek(last)
+            return len(self._sound.read(1, "int16", always_2d=True)) == 1
+        return False
+
+    def _reopen(self) -> None:
+        self._close_sound()
+        self._sound = self._open()
+
+    def _close_sound(self) -> None:
+        # An error of reading was reported before, or has no consequence.
+        with suppress(soundfile.LibsndfileError):
+            self._sound.close()
+
+    def decode(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Keep whole numbers as they are; turn floating samples into float64."""
+        return raw if raw.dtype.kind == "i" else raw.astype(np.float64, copy=False)
+
+    def close(self) -> None:
+        """Close the file and libsndfile's view of it."""
+        self._close_sound()
+        self._file.close()
+
+
+@contextmanager
+def _position_kept(file: BinaryIO) -> Iterator[None]:
+    """Restore the position in the file, which belongs to libsndfile."""
+    place = file.tell()
+    try:
+        yield
+    finally:
+        file.seek(place)
+
+
+def _missing_end(file: BinaryIO, prefix: bytes) -> str | None:
+    """Compare the length of the file with the size in its header, which libsndfile does not; None if they agree."""
+    with _position_kept(file):
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        promised = _promised_size(file.read(24))
+        lacks_page = prefix.startswith(b"OggS") and not ogg.is_complete(file)
+    if lacks_page:
+        return "its last Ogg page is missing"
+    if promised > size:
+        return f"its header promises {promised} bytes, {size} are there"
+    return None
+
+
+def _promised_size(head: bytes) -> int:
+    """The length of a file as its first 24 bytes tell it, 0 where they do not."""
+    mark = head[:4]
+    if mark == b"FORM":  # AIFF
+        return int.from_bytes(head[4:8], "big") + 8
+    if mark == b"RIFF":
+        size = int.from_bytes(head[4:8], "little")
+        return size + 8 if size < _UNFINISHED_RIFF else 0
+    if mark == b".snd" and head[8:12] != b"\xff\xff\xff\xff":  # AU
+        return int.from_bytes(head[4:8], "big") + int.from_bytes(head[8:12], "big")
+    if mark == b"riff":  # W64
+        return int.from_bytes(head[16:24], "little")
+    return 0

@@ -1,0 +1,130 @@
+"""WAV files and pipes written by their bytes, so that errors of the system are seen and pipes can be written."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+
+from convcli.errors import OutputError
+from convcli.media.audio import wav
+
+if TYPE_CHECKING:
+    from convcli.media.audio.samples import Numbers
+
+    Stored = bytes | memoryview | Numbers
+
+# Above this many bytes of samples, and where the number is not known, the header leaves room to become RF64.
+_SURELY_SHORT = 1 << 31
+
+
+class Writer(Protocol):
+    """Writes stored samples. `store` is pure; the others are called by one thread, in order."""
+
+    def store(self, numbers: Numbers) -> Stored:
+        """Turn numbers of the coding into what `write` takes."""
+        ...
+
+    def write(self, stored: Stored) -> None:
+        """Append stored samples to the target."""
+        ...
+
+    def finish(self) -> str | None:
+        """Write the last bytes and return a warning, if there is one. The target is closed if it was a path."""
+        ...
+
+    def discard(self) -> None:
+        """Close the target without writing another byte."""
+        ...
+
+
+class WavWriter:
+    """Writes RIFF/WAVE: a header, the samples, and the header again where their number was not known."""
+
+    def __init__(
+        self, target: Path | BinaryIO, header: wav.WavHeader, *, frames: int | None
+    ) -> None:
+        self._owned = isinstance(target, Path)
+        self._file = cast("BinaryIO", target.open("w+b")) if isinstance(target, Path) else target
+        self._promised = None if frames is None else frames * header.frame_bytes
+        self._written = 0
+        try:
+            self._begin(header)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _begin(self, header: wav.WavHeader) -> None:
+        """Write the header, with room for an RF64 one where it can be written again."""
+        self._patchable = self._owned or _can_seek_back(self._file)
+        self._start = self._file.tell() if self._patchable else 0
+        if header.format == "RF64" and self._promised is None and not self._patchable:
+            header = replace(header, format="WAV")
+        may_be_long = self._promised is None or self._promised > _SURELY_SHORT
+        self._room = self._patchable and may_be_long
+        self._header = header
+        self._head = wav.write_header(header, data_bytes=self._promised, room=self._room)
+        self._file.write(self._head)
+
+    def store(self, numbers: Numbers) -> bytes | memoryview:
+        """Turn numbers into the bytes of the file."""
+        return wav.pack(numbers, self._header.subtype or "PCM_16")
+
+    def write(self, stored: Stored) -> None:
+        """Append the bytes of samples."""
+        self._file.write(cast("bytes | memoryview", stored))
+        self._written += len(stored)
+
+    def finish(self) -> str | None:
+        """Pad to an even length, and put the true sizes into the header where that can be done."""
+        warning = None
+        if self._written & 1 and (self._patchable or self._promised is not None):
+            self._file.write(b"\0")
+        if self._written != self._promised and self._patchable:
+            self._patch()
+        elif self._promised is not None and self._written != self._promised:
+            frame_bytes = self._header.frame_bytes
+            promised = self._promised // frame_bytes
+            written = self._written // frame_bytes
+            warning = (
+                f"the WAV header on the pipe promised {promised} frames, {written} were written"
+            )
+        self._file.flush()
+        if self._owned:
+            self._file.close()
+        return warning
+
+    def _patch(self) -> None:
+        header = self._header
+        if self._head.startswith(b"RF64"):
+            header = replace(header, format="RF64")
+        head = wav.write_header(header, data_bytes=self._written, room=self._room)
+        if len(head) != len(self._head):
+            raise OutputError(
+                f"{self._written} bytes of samples are more than a WAV can hold",
+                hint="use --format rf64 or w64",
+            )
+        self._file.flush()
+        self._file.seek(self._start)
+        self._file.write(head)
+        self._file.seek(0, os.SEEK_END)
+
+    def discard(self) -> None:
+        """Close the file if it was opened here."""
+        if self._owned:
+            with suppress(OSError):
+                self._file.close()
+
+
+def _can_seek_back(file: BinaryIO) -> bool:
+    """Whether written bytes can be overwritten: in a regular file not opened for appending."""
+    if not file.seekable():
+        return False
+    try:
+        import fcntl
+
+        return not fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_APPEND
+    except (ImportError, OSError):
+        return True

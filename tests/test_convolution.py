@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from convcli.core import fft
 from convcli.core.binding import Rules
-from convcli.core.convolve import correlate_valid, direct, dot_products
+from convcli.core.convolve import correlate_valid
 from convcli.core.convolve_2d import factor
+from convcli.core.convolve_direct import direct, dot_products
 from convcli.core.fft import overlap_save
 from convcli.core.ops import Convolve
-from convcli.core.polyphase import Turns, phased_product
+from convcli.core.polyphase import PhaseTaps, polyphase
 from convcli.errors import InputError
 from convcli.planning.describe import chain_facts, step_facts
 from convcli.planning.plan import Plan, make_plan, rules_for
@@ -412,7 +413,7 @@ def test_paths_agree(k: int, channels: int) -> None:
     np.testing.assert_allclose(overlap_save(x, w), truth, atol=1e-14 * scale)
     for step in (1, 2, 3, 7, 50):
         np.testing.assert_allclose(dot_products(x, w, step), truth[::step], atol=1e-14 * scale)
-        product = phased_product(x, Turns.of(w, step), (0, len(truth[::step])))
+        product = polyphase(x, PhaseTaps.one_phase(w, step), (0, len(truth[::step])))
         np.testing.assert_allclose(product, truth[::step], atol=1e-14 * scale)
         np.testing.assert_allclose(
             correlate_valid(x, w, (step,), exact=False), truth[::step], atol=1e-14 * scale

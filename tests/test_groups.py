@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 import pytest
 
-from convcli.core.convolve import dot_products
+from convcli.core.convolve_direct import dot_products
 from convcli.core.missing import touched
 from convcli.planning.plan import make_plan, rules_for
 from convcli.running.run import run

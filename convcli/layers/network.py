@@ -15,7 +15,6 @@ from convcli.facts import LayerFacts
 from convcli.layers.changes import changes_of, onto_level, refuse_pools
 from convcli.layers.layer import LayerSite
 from convcli.planning.describe import reach_facts
-from convcli.planning.plan import valid_count
 
 if TYPE_CHECKING:
     from convcli.core.binding import Site
@@ -203,7 +202,7 @@ class Network:
             return tuple(n or 0 for n in self.place.shape)
         chain = self._chain()
         return tuple(
-            0 if n is None else valid_count(chain, axis, n)
+            0 if n is None else chain.valid_count(axis, n)
             for axis, n in enumerate(self.start.shape)
         )
 

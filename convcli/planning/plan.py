@@ -188,7 +188,7 @@ def _with_valid_lengths(steps: list[BoundStep]) -> list[BoundStep]:
     before, last = steps[first].before, steps[-1].stage
     chain = _chain_of(steps[first:], before)
     lengths = tuple(
-        None if n is None else valid_count(chain, axis, n) for axis, n in enumerate(before.shape)
+        None if n is None else chain.valid_count(axis, n) for axis, n in enumerate(before.shape)
     )
     stage = replace(last, after=replace(last.after, shape=lengths))
     return [*steps[:-1], replace(steps[-1], stage=stage)]
@@ -201,12 +201,6 @@ def _chain_of(steps: list[BoundStep] | tuple[BoundStep, ...], signal: Signal) ->
 def _reduces(step: BoundStep) -> bool:
     """Whether the step makes a few numbers of the whole signal."""
     return step.whole is not None and step.whole.reduces
-
-
-def valid_count(chain: Chain, axis: int, n: int) -> int:
-    """How many outputs have all their inputs among `n`: the first window starts at sample 0."""
-    first, _ = chain.needs(axis, 0, 1)[0]
-    return max(0, chain.ready(axis, n + first))
 
 
 def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:

@@ -67,6 +67,12 @@ class Net:
         return tuple(layer for layer in self.layers if isinstance(layer, TrainedConv))
 
     @property
+    def pools(self) -> bool:
+        """Whether there is a pool, taken in by another layer or not."""
+        absorbed = any(math.prod(layer.pool) > 1 for layer in self.weighted)
+        return absorbed or any(not (each.parameters or each.pointwise) for each in self.layers)
+
+    @property
     def parameters(self) -> int:
         """How many numbers there are."""
         return sum(layer.parameters for layer in self.layers)
@@ -150,11 +156,6 @@ class Untrained:
     def weighted(self) -> list[int]:
         """The numbers of the layers with weights, counted from 0."""
         return [number for number, layer in enumerate(self.layers) if layer.weighted]
-
-    @property
-    def text(self) -> str:
-        """The layers as written."""
-        return " | ".join(layer.call.text for layer in self.layers)
 
 
 def untrained_network(text: str, signal: Signal, rules: Rules) -> Untrained:

@@ -41,7 +41,6 @@ def step_facts(step: BoundStep) -> StepFacts:
     weights = _first_taps(step)
     if weights is None:
         return facts
-    total = float(weights.sum())
     drawn: tuple[float, ...] = ()
     if weights.ndim == 1:
         drawn = tuple(weights[:POINTS].tolist())
@@ -49,8 +48,7 @@ def step_facts(step: BoundStep) -> StepFacts:
         facts,
         taps=int(weights.size),
         shape=weights.shape,
-        sum=total,
-        dc_gain=total,
+        sum=float(weights.sum()),
         weights=drawn,
     )
 

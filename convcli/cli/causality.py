@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from convcli.cli import INTERRUPTED, Stopped, say, tell
-from convcli.cli.batch import Batch, conditions
+from convcli.cli.batch import Batch, conditions, fail_on
 from convcli.cli.hits import as_cells, put
 from convcli.cli.progress import Progress
 from convcli.cli.single import Single, losses_of
-from convcli.errors import ConditionError, RequestError
+from convcli.errors import RequestError
 from convcli.facts.causality import CausalityFacts, PrefixFacts
 from convcli.report.words import causality, change, visible
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.checking.causality import Checked, Verdict
-    from convcli.cli.single import Opened
     from convcli.facts import RunFacts
+    from convcli.media.files import OpenedFile
     from convcli.planning.grammar import Call
     from convcli.planning.plan import Plan
 
@@ -42,7 +42,7 @@ COLUMNS = (
 class SingleCheck(Single):
     """One input, checked instead of filtered."""
 
-    def _carry_out(self, opened: Opened, plans: list[Plan]) -> RunFacts:
+    def _carry_out(self, opened: OpenedFile, plans: list[Plan]) -> RunFacts:
         from convcli.checking.causality import check
         from convcli.media.outputs import scratch
 
@@ -109,17 +109,16 @@ def _not_shown(plan: Plan, checked: Checked) -> str:
     return f"no row of these data changed, but {ahead[0]}"
 
 
-@dataclass
+@dataclass(kw_only=True)
 class CausalCheck(Batch):
     """A request whose inputs are checked: the verdicts to standard output, a line for each column and group."""
 
     headed: bool = field(default=False)
 
     def _places(self) -> Sequence[Path | None]:
-        request = self.request
-        if request.output is not None or request.in_place:
+        if self.request.output is not None or self.options.in_place:
             raise RequestError("--causal-check writes no data", hint="leave out -o and --in-place")
-        return [None] * len(request.inputs)
+        return [None] * len(self.request.paths)
 
     def _single(
         self,
@@ -131,7 +130,7 @@ class CausalCheck(Batch):
         return SingleCheck(**vars(made))
 
     def _progress(self, total: int | None) -> Progress:
-        return Progress(total, shown=not self.request.quiet and not self.request.dry_run)
+        return Progress(total, shown=not self.options.quiet and not self.options.dry_run)
 
     def _tell(self, facts: RunFacts) -> int:
         found = facts.causality
@@ -141,8 +140,7 @@ class CausalCheck(Batch):
         lines = [] if self.headed else [COLUMNS]
         self.headed = True
         put(as_cells([*lines, *(_line(path, each) for each in found.columns)]))
-        request = self.request
-        if not request.quiet:
+        if not self.options.quiet:
             for warning in facts.warnings:
                 tell(warning, kind="warning")
             rows, seconds = facts.inputs[0].shape[0] or 0, facts.seconds or 0.0
@@ -150,13 +148,11 @@ class CausalCheck(Batch):
                 f"{visible(path)}: {visible(facts.filter)}: {causality(found)} of {rows:,} rows, in {seconds:.2g} s"
             )
             self._show_details(facts)
-        held = conditions(facts, request.fail_on)
+        held = conditions(facts, self.options)
         if found.changed:
             first = min(found.changed, key=lambda each: each.row or 0)
             held.append(f"{path}: the filter looks into the future: {change(first)}")
-        for condition in held:
-            tell(condition)
-        return ConditionError.exit_code if held else 0
+        return fail_on(held)
 
 
 def _line(path: str, facts: PrefixFacts) -> tuple[object, ...]:

@@ -14,12 +14,10 @@ from convcli.media.audio.files import AudioFiles
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioOptions:
+class SoundOptions:
     """Options of sound files."""
 
-    tail: Annotated[
-        bool, typer.Option("--tail", help="Keep what rings on after the end.")
-    ] = False
+    tail: Annotated[bool, typer.Option("--tail", help="Keep what rings on after the end.")] = False
     format: Annotated[
         Optional[str],  # noqa: UP045 -- Typer reads it at run time
         typer.Option(
@@ -45,23 +43,28 @@ class AudioOptions:
 
 
 @with_option_groups
-def audio(request: Request, sound: AudioOptions, run: RunOptions) -> int:
+def audio(request: Request, sound: SoundOptions, run: RunOptions) -> int:
     """Filter sound files: WAV, FLAC, OGG, MP3, AIFF and all else that libsndfile reads.
 
     Format, rate, bit depth and tags are kept unless asked otherwise. Samples are rounded, and
     clipped ones counted. Frequencies are in Hz (3.4k), lengths in samples (64) or time (20ms). WAV
     goes through pipes both ways.
     """
-    files = AudioFiles(
+    from convcli.media.audio.sink import AudioOptions
+
+    audio_options = AudioOptions(
         format=sound.format,
         subtype=sound.subtype,
         dither=sound.dither,
         seed=sound.seed,
         on_clip=sound.on_clip,
-        strict=sound.strict,
     )
     return Batch(
-        request=request, options=run, files=files, suffix=suffix_of(sound.format), tail=sound.tail
+        request=request,
+        options=run,
+        files=AudioFiles(options=audio_options, strict=sound.strict),
+        suffix=suffix_of(sound.format),
+        tail=sound.tail,
     ).run()
 
 

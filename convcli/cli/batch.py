@@ -76,11 +76,11 @@ class Batch:
         options = self.options
         if options.quiet and options.verbose:
             raise RequestError("-q and -v contradict each other")
-        filter = self.request.filter
-        if is_file(filter):
-            command = f"convcli {self.files.command} box:5 {filter}"
+        text = self.request.filter
+        if is_file(text):
+            command = f"convcli {self.files.command} box:5 {text}"
             raise RequestError(
-                f"expected a FILTER, got the file {filter}",
+                f"expected a FILTER, got the file {text}",
                 hint=f"FILTER comes first, then the files: {command}",
             )
         if options.in_place and self.request.output is not None:

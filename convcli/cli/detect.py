@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import time as clock
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
@@ -15,11 +16,18 @@ import typer
 from convcli import __version__
 from convcli.cli import options, say, tell, tell_error
 from convcli.cli.batch import own_place, refuse_report
+from convcli.cli.groups import with_option_groups
 from convcli.cli.hits import Searched, Telling, as_csv, as_json, put
-from convcli.cli.opening import Opening, Times, medium_of
-from convcli.cli.options import examples, with_table
+from convcli.cli.opening import (
+    Times,
+    files_for,
+    input_name,
+    name_input,
+    open_template,
+    read_input,
+)
+from convcli.cli.options import TableArguments, columns_option, examples
 from convcli.cli.progress import Progress
-from convcli.cli.single import about, shown
 from convcli.errors import ConditionError, ConvcliError, RequestError
 from convcli.facts import InputFacts, RunFacts
 from convcli.facts.detection import DetectionFacts
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
 
     from convcli.detecting.detect import Places
     from convcli.detecting.templates import Pattern
+    from convcli.media.files import Files
     from convcli.media.tables.source import TableOptions
     from convcli.signals import Source
 
@@ -39,7 +48,8 @@ if TYPE_CHECKING:
 class Detection:
     """A search under way: some templates in some inputs."""
 
-    opening: Opening
+    files: Files
+    table: TableOptions
     threshold: float
     threads: int | None
     quiet: bool
@@ -52,15 +62,12 @@ class Detection:
     def read(self, path: Path | None) -> None:
         """Read a template."""
         from convcli.detecting.templates import read_pattern
-        from convcli.media.outputs import check_input
 
-        if path is not None:
-            check_input(path)
         try:
-            with self.opening.template(path) as (source, warnings):
-                self.patterns.append(read_pattern(shown(path), source))
+            with open_template(path, self.files) as (source, warnings, self.files):
+                self.patterns.append(read_pattern(input_name(path), source))
         except ConvcliError as error:
-            raise about(path, error) from None
+            raise name_input(error, input_name(path)) from None
         self._note("warning", *warnings)
 
     def search_all(self, inputs: Sequence[Path | None]) -> None:
@@ -70,24 +77,18 @@ class Detection:
                 self._search_file(path)
             except ConvcliError as error:
                 if len(inputs) == 1:
-                    raise about(path, error) from None
-                tell_error(about(path, error))
+                    raise name_input(error, input_name(path)) from None
+                tell_error(name_input(error, input_name(path)))
                 self.worst = max(self.worst, error.exit_code)
 
     def _search_file(self, path: Path | None) -> None:
-        from convcli.media.outputs import check_input
-
-        if path is not None:
-            check_input(path)
-        elif sys.stdin is None or sys.stdin.isatty():
-            raise RequestError(
-                "no input", hint="name a file, or pipe one in: ... | convcli detect TEMPLATE"
-            )
-        with self.opening.input(path) as (sources, warnings):
-            for number, source in enumerate(sources, 1):
-                page = number if len(sources) > 1 else None
+        with ExitStack() as held:
+            given = read_input(path, held, example="convcli detect TEMPLATE")
+            opened = held.enter_context(given.opened(self.files))
+            for number, source in enumerate(opened.sources, 1):
+                page = number if len(opened.sources) > 1 else None
                 self._search(source, Searched(path=path, page=page, signal=source.signal))
-            self._note("warning", *warnings)
+            self._note("warning", *opened.warnings)
 
     def _search(self, source: Source[Any], searched: Searched) -> None:
         from convcli.detecting.detect import Search
@@ -101,7 +102,7 @@ class Detection:
             *(f"{name}: nothing varies in it, so that no place is like it" for name in flat),
         )
         search = Search(fitted=fitted, threshold=self.threshold, threads=self.threads)
-        times = Times(source, self.opening.table.time) if self.opening.medium is TABLE else None
+        times = Times(source, self.table.time) if self.files.medium is TABLE else None
         number = len(self.telling.searched)
         progress = Progress(source.signal.shape[0], shown=not self.quiet)
         try:
@@ -165,12 +166,12 @@ class Detection:
         return f"{' in '.join(names)}: {plural(len(hits), 'place')}, {best}, {self._searched()}in {seconds:.2g} s"
 
     def _names(self) -> list[str]:
-        names = list(dict.fromkeys(shown(searched.path) for searched in self.telling.searched))
+        names = list(dict.fromkeys(input_name(searched.path) for searched in self.telling.searched))
         return names if len(names) <= 3 else [f"{len(names)} files"]
 
     def _searched(self) -> str:
         rates = [searched.signal.rate for searched in self.telling.searched]
-        if not self.opening.medium.in_seconds:
+        if not self.files.medium.in_seconds:
             return ""
         seconds = sum(
             s.read / rate for s, rate in zip(self.telling.searched, rates, strict=True) if rate
@@ -192,7 +193,17 @@ class Detection:
         )
 
 
-@with_table(columns="those of the template")
+@dataclass(frozen=True, kw_only=True)
+class TemplateTable(TableArguments):
+    """How tables are read; by default the columns of the template are searched."""
+
+    columns: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        columns_option("those of the template"),
+    ] = None
+
+
+@with_option_groups
 def detect(
     template: Annotated[
         Path,
@@ -249,7 +260,7 @@ def detect(
             show_default="by the suffix of -o, else csv",
         ),
     ] = None,
-    table: TableOptions,
+    table: TemplateTable,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = 10
     ** 9,
     strict: Annotated[
@@ -275,13 +286,16 @@ def detect(
     templates, sources = _paths([template, *(more or [])]), _paths(inputs or [Path("-")])
     _check(templates, sources, threshold)
     goal = _checked_output(output, [*templates, *sources], report, force=force)
-    medium = medium_of([*templates, *sources])
+    table_options = table.options()
+    files = files_for([*templates, *sources], table_options, max_pixels=max_pixels, strict=strict)
+    medium = files.medium
     telling = Telling(
-        templates=[shown(path) for path in templates],
+        templates=[input_name(path) for path in templates],
         grouped=medium is TABLE and table.by is not None,
     )
     detection = Detection(
-        opening=Opening(medium=medium, table=table, max_pixels=max_pixels, strict=strict),
+        files=files,
+        table=table_options,
         threshold=threshold,
         threads=threads,
         quiet=quiet,

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import math
-import sys
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convcli.cli import tell
-from convcli.cli.single import about, called, spooled
+from convcli.cli.opening import Input, first_page, name_input, read_input
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import InputFacts
 from convcli.media.outputs import is_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from contextlib import ExitStack
 
-    from convcli.cli.opening import Opening
+    from convcli.media.files import Files
     from convcli.signals import Source
 
 
-@dataclass(frozen=True)
-class Given:
-    """A file as the user calls it, and where its bytes are: those of a pipe are kept, as they are needed twice."""
-
-    name: str
-    path: Path
-
-
-Pair = tuple[Given, Given | None]
+Pair = tuple[Input, Input | None]
 
 
 def pairs_of(paths: Sequence[Path], held: ExitStack) -> list[Pair]:
@@ -84,47 +73,30 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _given(path: Path, held: ExitStack) -> Given:
-    from convcli.media.outputs import check_input, is_special
-
-    if str(path) == "-":
-        if sys.stdin is None or sys.stdin.isatty():
-            raise RequestError(
-                "no input", hint="name a file, or pipe one in: ... | convcli learn - clean.wav"
-            )
-        return _kept(
-            "standard input", held.enter_context(spooled(sys.stdin.buffer, "standard input")), held
-        )
-    check_input(path)
-    if not is_special(path):
-        return Given(str(path), path)
-    stream = held.enter_context(path.open("rb"))
-    return _kept(str(path), held.enter_context(spooled(stream, str(path))), held)
-
-
-def _kept(name: str, path: Path, held: ExitStack) -> Given:
-    if path.stat().st_size == 0:
-        raise InputError(f"{name} is empty: expected a sound, a table or a picture")
-    held.enter_context(called(name, path))
-    return Given(name, path)
+def _given(path: Path, held: ExitStack) -> Input:
+    named = None if str(path) == "-" else path
+    given = read_input(named, held, twice=True, example="convcli learn - clean.wav")
+    kept = given.path
+    if kept is not None and kept != named and kept.stat().st_size == 0:
+        raise InputError(f"{given.name} is empty: expected a sound, a table or a picture")
+    return given
 
 
 def opened_pairs(
-    pairs: Sequence[Pair], opening: Opening, held: ExitStack, *, quiet: bool
+    pairs: Sequence[Pair], files: Files, held: ExitStack, *, quiet: bool
 ) -> list[tuple[Source[Any], Source[Any] | None]]:
     """The sources of all pairs. Of a picture of several pages the first is taken, and that is said."""
 
-    def source_of(given: Given) -> Source[Any]:
-        sources, warnings = held.enter_context(_opened(given, opening))
-        pages = (
-            [f"{given.name}: of {len(sources)} pages the first is learned from"]
-            if len(sources) > 1
-            else []
-        )
+    def source_of(given: Input) -> Source[Any]:
+        try:
+            opened = held.enter_context(given.opened(files))
+        except ConvcliError as error:
+            raise given.explain(error) from None
+        source, warnings = first_page(opened, given.name, "learned from")
         if not quiet:
-            for warning in (*warnings, *pages):
-                tell(warning.replace(str(given.path), given.name), kind="warning")
-        return sources[0]
+            for warning in warnings:
+                tell(given.message(warning), kind="warning")
+        return source
 
     return [
         (source_of(given), None if clean is None else source_of(clean)) for given, clean in pairs
@@ -143,20 +115,7 @@ def check_pairs(
         try:
             check_pair(opened[0][0].signal, source, target, delay=delay)
         except ConvcliError as error:
-            raise (about(Path(given.name), error) if len(pairs) > 1 else error) from None
-
-
-@contextmanager
-def _opened(given: Given, opening: Opening) -> Iterator[tuple[Sequence[Source[Any]], list[str]]]:
-    try:
-        context = opening.input(given.path)
-        opened = context.__enter__()
-    except ConvcliError as error:
-        raise about(Path(given.name), error, read=given.path) from None
-    try:
-        yield opened
-    finally:
-        context.__exit__(None, None, None)
+            raise (name_input(error, given.name) if len(pairs) > 1 else error) from None
 
 
 def input_facts(

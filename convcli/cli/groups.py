@@ -17,7 +17,9 @@ def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:
     each group is made from the values of its options.
     """
     own = inspect.signature(command, eval_str=True).parameters.values()
-    groups = {one.name: one.annotation for one in own if is_dataclass(one.annotation)}
+    groups: dict[str, Any] = {
+        one.name: one.annotation for one in own if is_dataclass(one.annotation)
+    }
     shown: list[inspect.Parameter] = []
     for one in own:
         shown += _options(groups[one.name]) if one.name in groups else [one]

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from convcli.cli.single import shown
+from convcli.cli.opening import input_name
 from convcli.facts import InputFacts
 from convcli.media.images.medium import IMAGE
 from convcli.signals import TABLE
@@ -54,7 +54,7 @@ class Searched:
         else:
             place = f"from data row {at[0] + 1}"
         page = f"page {self.page} of " if self.page is not None else ""
-        return f"{place} of {page}{shown(self.path)}"
+        return f"{place} of {page}{input_name(self.path)}"
 
     def facts(self, details: dict[str, Any] | None = None) -> InputFacts:
         """What was read."""

@@ -62,9 +62,7 @@ def image(request: Request, picture: PictureOptions, run: RunOptions) -> int:
         range=picture.range,
         quality=picture.quality,
     )
-    files = ImageFiles(
-        options=image_options, format=picture.format, max_pixels=picture.max_pixels
-    )
+    files = ImageFiles(options=image_options, format=picture.format, max_pixels=picture.max_pixels)
     return Batch(
         request=request,
         options=run,

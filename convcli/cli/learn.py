@@ -15,9 +15,10 @@ from convcli import __version__
 from convcli.cli import INTERRUPTED, options, say, tell
 from convcli.cli.batch import own_place, refuse_report
 from convcli.cli.given import check_pairs, input_facts, opened_pairs, pairs_of, size_of
+from convcli.cli.groups import with_option_groups
 from convcli.cli.lesson import Asked, check_mode, lesson_of
-from convcli.cli.opening import Opening, medium_of
-from convcli.cli.options import examples, with_table
+from convcli.cli.opening import files_for
+from convcli.cli.options import TableArguments, examples
 from convcli.cli.progress import Progress
 from convcli.cli.training import Training, check_training, taught_by
 from convcli.errors import RequestError
@@ -27,11 +28,10 @@ from convcli.report.words import plural, visible
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from convcli.media.tables.source import TableOptions
     from convcli.signals import Array
 
 
-@with_table(columns="every one that begins with a number")
+@with_option_groups
 def learn(
     source: Annotated[
         Path | None,
@@ -167,7 +167,7 @@ def learn(
         typer.Option(min=0, help="Of the first weights and of the order.", show_default="0"),
     ] = None,
     threads: options.Threads = None,
-    table: TableOptions,
+    table: TableArguments,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = 10
     ** 9,
     strict: Annotated[
@@ -193,7 +193,8 @@ def learn(
     started = clock.perf_counter()
     paths = [source or Path("-"), *([] if clean is None else [clean]), *(more or [])]
     place = _checked_output(output, paths, report, force=force)
-    wanted = table.columns
+    table_options = table.options()
+    wanted = table_options.columns
     asked = Asked(
         taps=taps,
         align=align,
@@ -219,13 +220,13 @@ def learn(
     )
     check_training(training, asked)
     if wanted is not None and target is not None:
-        table = replace(table, columns=tuple(dict.fromkeys((*wanted, target))))
+        table_options = replace(table_options, columns=tuple(dict.fromkeys((*wanted, target))))
     with ExitStack() as held:
         pairs = pairs_of(paths, held)
-        medium = medium_of([given.path for pair in pairs for given in pair if given is not None])
-        check_mode(medium, asked, paired=clean is not None)
-        opening = Opening(medium=medium, table=table, max_pixels=max_pixels, strict=strict)
-        opened = opened_pairs(pairs, opening, held, quiet=quiet)
+        read = [given.path for pair in pairs for given in pair if given is not None]
+        files = files_for(read, table_options, max_pixels=max_pixels, strict=strict)
+        check_mode(files.medium, asked, paired=clean is not None)
+        opened = opened_pairs(pairs, files, held, quiet=quiet)
         signal = opened[0][0].signal
         lesson = lesson_of(asked, signal, wanted)
         check_pairs(pairs, opened, lesson.delay)

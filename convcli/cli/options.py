@@ -15,6 +15,7 @@ from convcli.errors import RequestError
 if TYPE_CHECKING:
     from convcli.media.tables.source import TableOptions
 
+
 def complete_filter(incomplete: str) -> list[str]:
     """Names of steps for the shell, after the last `|`."""
     from convcli.designs import steps

@@ -44,9 +44,14 @@ class OpenedFile(Protocol):
     """An open input file. Only pictures can have several pages, each of which is a source."""
 
     @property
-    def sources(self) -> Sequence[Source[Any]]: ...
+    def sources(self) -> Sequence[Source[Any]]:
+        """The pages."""
+        ...
+
     @property
-    def warnings(self) -> Sequence[str]: ...
+    def warnings(self) -> Sequence[str]:
+        """Everything that is odd about the file, as far as it was read."""
+        ...
 
     def details(self) -> Mapping[str, object]:
         """What is known of the file besides its signal, for reports."""

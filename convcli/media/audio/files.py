@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.media.audio.medium import AUDIO
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from convcli.media.audio.sink import AudioSink
+    from convcli.media.audio.sink import AudioOptions, AudioSink
     from convcli.media.audio.source import AudioSource
     from convcli.signals import Medium, Signal, Source
 
@@ -24,20 +24,14 @@ _BEGINNINGS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"FORM", b"ca
 class AudioFiles:
     """Sound files with the options for reading and writing them.
 
-    format, subtype : container and coding of the samples; None keeps those of the input
-    dither, seed : TPDF dither even if the bit depth does not fall, and the seed of its noise
-    on_clip : what happens to samples beyond full scale
+    options : how sound is written; None for the defaults
     strict : a truncated file is an error instead of a warning
     """
 
     medium: ClassVar[Medium] = AUDIO
     command: ClassVar[str] = "audio"
 
-    format: str | None = None
-    subtype: str | None = None
-    dither: bool = False
-    seed: int = 0
-    on_clip: Literal["warn", "error", "normalize"] = "warn"
+    options: AudioOptions | None = None
     strict: bool = False
 
     @staticmethod
@@ -59,31 +53,35 @@ class AudioFiles:
         """Open the sound in `path`, or on `stdin`. InputError says why it cannot be read."""
         from convcli.media.audio.source import open_audio
 
-        format = self._format_of(output)
+        options = self._options_for(output)
         with open_audio(path, stdin=stdin, strict=self.strict) as source:
-            yield OpenedAudio(source, self, format, output)
+            yield OpenedAudio(source, options, output)
 
-    def _format_of(self, output: Path | None) -> str | None:
-        """The format asked for; None keeps that of the input, as standard output and devices do."""
+    def _options_for(self, output: Path | None) -> AudioOptions:
+        """The options, with the format that the suffix of `output` asks for if nothing else does.
+
+        Standard output, devices and pipes get the format of the input.
+        """
         from convcli.media.audio.formats import format_of
+        from convcli.media.audio.sink import AudioOptions
         from convcli.media.replacing import is_special
 
-        if self.format is not None or output is None or is_special(output):
-            return self.format
-        return format_of(output)
+        options = self.options or AudioOptions()
+        if options.format is not None or output is None or is_special(output):
+            return options
+        return replace(options, format=format_of(output))
 
 
 @dataclass(frozen=True)
 class OpenedAudio:
     """An open sound file.
 
-    format : the format of the output, None for that of the input
+    options : how the result is written
     output : where the result goes, None for standard output
     """
 
     source: AudioSource
-    files: AudioFiles
-    format: str | None
+    options: AudioOptions
     output: Path | None
 
     @property
@@ -116,15 +114,7 @@ class OpenedAudio:
         from convcli.media.audio.sink import AudioSink
 
         (signal,) = pages
-        files = self.files
+        name = "standard output" if self.output is None else str(self.output)
         return AudioSink(
-            place,
-            signal=signal,
-            like=self.source.details,
-            format=self.format,
-            subtype=files.subtype,
-            dither=files.dither,
-            seed=files.seed,
-            on_clip=files.on_clip,
-            name="standard output" if self.output is None else str(self.output),
+            place, signal=signal, like=self.source.details, options=self.options, name=name
         )

@@ -216,6 +216,9 @@ class AudioSink:
             noise = self._dither.noise(*y.shape)
         self._writer.write(self._writer.store(self._grid.round(y, noise=noise)))
 
+    def next_page(self) -> None:
+        """Do nothing: a sound file has one page."""
+
     def close(self) -> None:
         """Scale and write samples that were spooled, complete the header, and check that all of it arrived."""
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from convcli.media.files import FileSink, OpenedFile
     from convcli.planning.grammar import Call
     from convcli.planning.plan import Plan
-    from convcli.running.run import Tally
+    from convcli.running.run import RunCounts
     from convcli.signals import Signal, Sink
 
 # Parameters of mallopt(3): the size from which memory is mapped on its own, and how much free memory
@@ -107,21 +106,21 @@ class Single:
                 unchanged=all(plan.identity for plan in plans),
             )
             watched = _Watched(sink, self.stopping, self.progress)
-            tallies = []
+            counts = []
             try:
                 for number, (source, plan) in enumerate(zip(opened.sources, plans, strict=True)):
                     if number > 0:
                         sink.next_page()
                     watched.expect(plan.result.shape[0])
                     tail = self._tail(plan)
-                    tallies.append(run(plan, source, watched, threads=self._threads(), tail=tail))
+                    counts.append(run(plan, source, watched, threads=self._threads(), tail=tail))
                 sink.close()
             except BaseException:
                 sink.discard()
                 raise
             finally:
                 watched.close()
-        return _Written(sink, tallies)
+        return _Written(sink, counts)
 
     def _tail(self, plan: Plan) -> int:
         """How many inputs of silence follow the signal, so that the filter can ring out."""
@@ -156,9 +155,9 @@ class Single:
         warnings = [*opened.warnings]
         if written is not None:
             details = written.sink.facts()
-            signal = replace(signal, shape=(written.tallies[0].read, *signal.shape[1:]))
-            result = replace(result, shape=(written.tallies[0].written, *result.shape[1:]))
-            losses = losses_of(signal, written.tallies, details)
+            signal = replace(signal, shape=(written.counts[0].read, *signal.shape[1:]))
+            result = replace(result, shape=(written.counts[0].written, *result.shape[1:]))
+            losses = written.losses(details)
             warnings += written.sink.warnings
         source = InputFacts(
             path=str(self.source or "-"), details=opened.details(), **_of_signal(signal)
@@ -216,7 +215,12 @@ class _Written:
     """A written output: the closed sink, and what was counted for each page."""
 
     sink: FileSink
-    tallies: list[Tally]
+    counts: list[RunCounts]
+
+    def losses(self, details: Mapping[str, Any]) -> LossFacts:
+        """The losses of all pages, with the samples that the sink has clipped."""
+        losses = sum((counts.losses for counts in self.counts), LossFacts())
+        return replace(losses, clipped=details.get("clipped", {}))
 
 
 def _of_signal(signal: Signal) -> dict[str, Any]:
@@ -226,20 +230,6 @@ def _of_signal(signal: Signal) -> dict[str, Any]:
         "channels": signal.channels,
         "rate": signal.rate,
     }
-
-
-def losses_of(signal: Signal, tallies: list[Tally], written: Mapping[str, object]) -> LossFacts:
-    """What was lost of a signal."""
-    missing = sum(tally.missing for tally in tallies)
-    clipped: Any = written.get("clipped", {})
-    return LossFacts(
-        clipped=clipped,
-        missing={
-            name: int(count) for name, count in zip(signal.channels, missing, strict=True) if count
-        },
-        became_missing=sum((tally.became_missing for tally in tallies), Counter()),
-        edge_affected=sum(tally.edge_affected for tally in tallies),
-    )
 
 
 def label_of(calls: tuple[Call, ...]) -> str:

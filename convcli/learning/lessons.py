@@ -14,7 +14,7 @@ from convcli.core.convolve import runs
 from convcli.core.solve import Sums, sums_over
 from convcli.errors import InputError, RequestError
 from convcli.learning.pairs import colours, scaled, side_by_side
-from convcli.running.pieces import split
+from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,25 +206,20 @@ class Cutter:
 
     def arrivals(self, workers: Workers) -> Iterator[tuple[bytes, Array, Array]]:
         """Samples and targets side by side, for each signal by itself."""
-        blocks = workers.map(self.source.decode, self.source.chunks())
+        blocks = blocks_of(self.source, workers.map)
         if self.target is None:
             for block in blocks:
-                for piece in split(block, range(len(block.x))):
+                for group, x, _ in block.by_group():
                     if self.lesson.blind:
-                        x = scaled(piece.x, self.source)
-                        yield piece.group, x, x
+                        scaled_x = scaled(x, self.source)
+                        yield group, scaled_x, scaled_x
                     else:
-                        yield (
-                            piece.group,
-                            piece.x[..., list(self.lesson.inputs)],
-                            piece.x[..., list(self.lesson.targets)],
-                        )
+                        inputs = x[..., list(self.lesson.inputs)]
+                        targets = x[..., list(self.lesson.targets)]
+                        yield group, inputs, targets
             return
         xs = (scaled(block.x, self.source) for block in blocks)
-        ys = (
-            scaled(block.x, self.target)
-            for block in workers.map(self.target.decode, self.target.chunks())
-        )
+        ys = (scaled(block.x, self.target) for block in blocks_of(self.target, workers.map))
         yield from side_by_side(xs, ys, cut=self.lesson.delay != ())
 
     def _ready(self, now: _Open) -> Iterator[_Job]:

@@ -14,7 +14,7 @@ from convcli.cli.options import Condition
 from convcli.cli.progress import Progress
 from convcli.cli.single import Single
 from convcli.errors import ConditionError, ConvcliError, RequestError
-from convcli.report.words import plural
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

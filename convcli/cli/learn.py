@@ -28,7 +28,7 @@ from convcli.cli.opening import files_for
 from convcli.cli.options import examples
 from convcli.cli.progress import Progress
 from convcli.errors import RequestError
-from convcli.facts import OutputFacts, RunFacts
+from convcli.facts import ModelFileFacts, RunFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -175,7 +175,7 @@ def _run_facts(task: Task, inputs: LearnInputs, model: LearnedModel, place: Path
         filter=f"model:{place}",
         align=task.align,
         inputs=tuple(inputs.facts()),
-        outputs=(OutputFacts(path=str(place), medium="model"),),
+        outputs=(ModelFileFacts(path=str(place)),),
         learned=model.facts,
         warnings=tuple(warnings),
     )

@@ -67,14 +67,7 @@ class LearnInputs:
 
 
 def _facts(file: Input, source: Source[Any]) -> InputFacts:
-    signal = source.signal
-    return InputFacts(
-        path=file.name,
-        medium=signal.medium.name,
-        shape=signal.shape,
-        channels=signal.channels,
-        rate=signal.rate,
-    )
+    return InputFacts.of(file.name, source.signal)
 
 
 # ------------------------------------------------------------------------------------------- files

@@ -17,7 +17,6 @@ from convcli.cli.opening import read_input
 from convcli.cli.options import Condition
 from convcli.errors import ConditionError, InputError
 from convcli.facts import InputFacts, LossFacts, OutputFacts, RunFacts
-from convcli.report.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,10 +158,8 @@ class Single:
             result = replace(result, shape=(written.counts[0].written, *result.shape[1:]))
             losses = written.losses(details)
             warnings += written.sink.warnings
-        source = InputFacts(
-            path=str(self.source or "-"), details=opened.details(), **_of_signal(signal)
-        )
-        output = OutputFacts(path=str(self.output or "-"), details=details, **_of_signal(result))
+        source = InputFacts.of(str(self.source or "-"), signal, details=opened.details())
+        output = OutputFacts.of(str(self.output or "-"), result, details=details)
         designed = self._designed(plan) if self.batch.options.tells else {}
         return RunFacts(
             version=__version__,
@@ -223,15 +220,6 @@ class _Written:
         return replace(losses, clipped=details.get("clipped", {}))
 
 
-def _of_signal(signal: Signal) -> dict[str, Any]:
-    return {
-        "medium": signal.medium.name,
-        "shape": signal.shape,
-        "channels": signal.channels,
-        "rate": signal.rate,
-    }
-
-
 def label_of(calls: tuple[Call, ...]) -> str:
     """The filter in a few characters, for the names of new columns: `sma20`, `lowpass0.1_diff1`."""
     words = []
@@ -253,30 +241,13 @@ def _refuse_new_rows(plan: Plan) -> None:
 
 
 def _refuse_look_ahead(plan: Plan) -> None:
-    ahead = looks_ahead(plan)
+    from convcli.checking.look_ahead import find_look_ahead
+
+    ahead = find_look_ahead(plan)
     if ahead is not None:
-        raise ConditionError(f"{ahead[0]}, and --fail-on lookahead was asked for", hint=ahead[1])
-
-
-def looks_ahead(plan: Plan) -> tuple[str, str] | None:
-    """How far the plan looks ahead, in words, and what to do about it; None if it does not."""
-    noun = plan.signal.medium.sample
-    if plan.look_ahead is None:
-        return (
-            "the filter looks over the whole signal",
-            "no setting makes a step causal that must see all of it first",
+        raise ConditionError(
+            f"{ahead.text}, and --fail-on lookahead was asked for", hint=ahead.hint
         )
-    if plan.look_ahead > 0:
-        message = f"the filter looks {plural(plan.look_ahead, noun)} ahead"
-        return message, "--align causal makes every step read only what has been"
-    far = plan.edge_look_ahead
-    if far == 0:
-        return None
-    distance = "the end" if far is None else f"up to {plural(far, noun)} ahead"
-    return (
-        f"--edge {plan.rules.edge} reads {distance} for the beginning",
-        "--edge shrink, zero and edge read only what has been",
-    )
 
 
 class _Watched:

@@ -72,13 +72,13 @@ class Single:
 
     def _plans(self, opened: OpenedFile) -> list[Plan]:
         """A plan for each page. RequestError or ConditionError if one cannot be carried out."""
-        from convcli.planning.plan import Rules, make_plan
+        from convcli.planning.plan import make_plan, rules_for
 
         options: Any = self.batch.options
         missing: Any = self.batch.missing
         plans = []
         for source in opened.sources:
-            rules = Rules.of(
+            rules = rules_for(
                 source.signal, self.calls, edge=options.edge, align=options.align, missing=missing
             )
             plan = make_plan(self.calls, source.signal, rules)
@@ -222,10 +222,12 @@ class _Written:
 
 def label_of(calls: tuple[Call, ...]) -> str:
     """The filter in a few characters, for the names of new columns: `sma20`, `lowpass0.1_diff1`."""
+    from convcli.designs import find
+
     words = []
     for call in calls:
         values = [f"{argument.key or ''}{argument.text}" for argument in call.arguments]
-        if call.name == "model":  # `model_next`, without the folder of the model file
+        if find(call.name).runs_model:  # `model_next`, without the folder of the model file
             values = ["", Path(values[0]).stem]
         words.append(call.name + "_".join(values))
     return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")

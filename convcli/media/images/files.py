@@ -40,7 +40,7 @@ class ImageFiles:
     @staticmethod
     def has_suffix(path: Path) -> bool:
         """Whether the suffix of `path` belongs to a picture file."""
-        from convcli.media.images.details import format_of
+        from convcli.media.images.formats import format_of
 
         return format_of(path) is not None
 

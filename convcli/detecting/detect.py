@@ -70,7 +70,7 @@ class Search:
 
     def _cut(self, blocks: Iterable[Block], signal: Signal) -> Iterator[_Stretch]:
         sizes = [each.size[0] for each in self.fitted]
-        hop = max(each.template.stretch for each in self.fitted)
+        hop = max(each.template.places_at_once for each in self.fitted)
         cutters: dict[bytes, _Cutter] = {}
         self.read = 0
         for block in blocks:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
     Flags = npt.NDArray[np.bool_]
+    Numbers = npt.NDArray[np.float64]
 
 # An FFT rounds to some eps of everything in it. Windows quieter than this part of it are
 # transformed by themselves.
@@ -62,8 +63,8 @@ class Template:
     even : whether no weight differs from another, except between the columns of a table
     """
 
-    taps: npt.NDArray[np.float64]
-    weights: npt.NDArray[np.float64]
+    taps: Numbers
+    weights: Numbers
     even: bool
 
     @classmethod
@@ -74,13 +75,13 @@ class Template:
         own_units : divide every channel by its own variation, because columns of a table have units
             of their own
         """
-        w: Array = np.ones(x.shape)
+        w: Numbers = np.ones(x.shape)
         if weights is not None:
             w *= weights
         w[~np.isfinite(x)] = 0
         known = np.where(w > 0, x, 0.0).astype(np.float64)
-        known = _in_safe_range(known, _peak(known))
-        deviations, variation = _deviations(known, w)
+        safe = np.asarray(_in_safe_range(known, _peak(known)), np.float64)
+        deviations, variation = _deviations(safe, w)
         if own_units:
             unit = np.divide(1.0, variation, out=np.zeros_like(variation), where=variation > 0)
             w *= unit
@@ -216,25 +217,12 @@ class Template:
         centred = _centred_planes(x)
         squares = [np.square(plane) * seen for plane in centred]
         planes = [*(plane * seen for plane in centred), *squares, seen]
-        # Kernels 0 ... n - 1 are the taps t, n ... 2n - 1 the weights w. Planes are s x, then s
-        # x^2, then s.
-        every = range(n)
-        sums = self._kernels.sums(
-            planes,
-            [
-                [(c, c) for c in every],
-                [(n + c, n + c) for c in every],
-                *([(2 * n, c)] for c in every),
-                *([(c, n + c)] for c in every),
-                *([(2 * n, n + c)] for c in every),
-            ],
-        )
-        products, deviations = sums[:2]
-        taps_seen = sums[2 : 2 + n]
-        totals = sums[2 + n : 2 + 2 * n]
-        weights_seen = sums[2 + 2 * n :]
+        products, deviations, *by_channel = self._kernels.sums(planes, _weighted_terms(n))
+        taps_seen = by_channel[:n]
+        totals = by_channel[n : 2 * n]
+        weights_seen = by_channel[2 * n :]
         weight = self.weights.sum(axis=(0, 1))
-        for c in every:
+        for c in range(n):
             shown = weights_seen[c] > FLAT * weight[c]
             mean = np.divide(totals[c], weights_seen[c], out=np.zeros_like(totals[c]), where=shown)
             products -= mean * taps_seen[c]
@@ -262,7 +250,7 @@ def _weighted_terms(n: int) -> list[list[tuple[int, int]]]:
     ]
 
 
-def _deviations(x: Array, w: Array) -> tuple[Array, Array]:
+def _deviations(x: Numbers, w: Numbers) -> tuple[Numbers, Numbers]:
     """The deviations of `x` from weighted means, and their weighted sums of squares by channel.
 
     The sum is 0 where it is rounding. The mean is taken off twice, so that a large offset costs no
@@ -277,12 +265,12 @@ def _deviations(x: Array, w: Array) -> tuple[Array, Array]:
     return deviations, variation
 
 
-def _weighted_means(x: Array, w: Array) -> Array:
+def _weighted_means(x: Numbers, w: Numbers) -> Numbers:
     """The weighted mean of each channel; 0 where nothing has weight."""
     axes = tuple(range(x.ndim - 1))
     total = w.sum(axis=axes)
     weighted = (w * x).sum(axis=axes)
-    means: Array = np.divide(weighted, total, out=np.zeros_like(total), where=total > 0)
+    means: Numbers = np.divide(weighted, total, out=np.zeros_like(total), where=total > 0)
     return means
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from convcli.detecting.detect import Found
+    from convcli.detecting.search import Candidates
     from convcli.media.tables.source import TableOptions, TableSource
     from convcli.signals import Medium, Source
 
@@ -176,7 +176,7 @@ class Times:
         self._document = source.keep_text() if column is not None else None
         self._column = source.header.index(column) if column is not None else 0
 
-    def of(self, found: Found) -> list[tuple[str, str]]:
+    def of(self, found: Candidates) -> list[tuple[str, str]]:
         """The times of the first and last row of each place; rows that nothing reads again are let go."""
         if self._document is None:
             return []

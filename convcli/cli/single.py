@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,7 +14,6 @@ from convcli import __version__
 from convcli.cli import INTERRUPTED, Stopped
 from convcli.errors import ConditionError, ConvcliError, InputError, RequestError
 from convcli.facts import InputFacts, LossFacts, OutputFacts, RunFacts
-from convcli.report.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +23,8 @@ if TYPE_CHECKING:
     from convcli.cli.progress import Progress
     from convcli.planning.grammar import Call
     from convcli.planning.plan import Plan
-    from convcli.running.run import Tally
-    from convcli.signals import Medium, Signal, Sink, Source
+    from convcli.running.run import RunCounts
+    from convcli.signals import Medium, Sink, Source
 
 # Of mallopt: from how many bytes on memory is mapped by itself, and how much that is free is kept.
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
@@ -126,6 +124,7 @@ class Single:
         return replace(facts, warnings=warnings, seconds=time.perf_counter() - started)
 
     def _plans(self, opened: Opened) -> list[Plan]:
+        from convcli.checking.look_ahead import find_look_ahead
         from convcli.planning.plan import Rules, make_plan
 
         request: Any = self.request
@@ -139,10 +138,10 @@ class Single:
                 missing=request.missing,
             )
             plan = make_plan(self.calls, each.signal, rules)
-            ahead = looks_ahead(plan)
+            ahead = find_look_ahead(plan)
             if "lookahead" in request.fail_on and ahead:
                 raise ConditionError(
-                    f"{ahead[0]}, and --fail-on lookahead was asked for", hint=ahead[1]
+                    f"{ahead.text}, and --fail-on lookahead was asked for", hint=ahead.hint
                 )
             opened.check(plan)
             plans.append(plan)
@@ -160,21 +159,21 @@ class Single:
         with open_output(self.output, medium=self.adapter.medium) as place:
             sink = opened.sink(place, plans, name)
             watched = _Watched(sink, self.stopping, self.progress)
-            tallies = []
+            counts = []
             try:
                 for number, (each, plan) in enumerate(zip(opened.sources, plans, strict=True)):
                     if number:
                         opened.next_page(sink)
                     watched.expect(plan.result.shape[0])
                     tail = plan.chain.reach[0].before if self.adapter.tail else 0
-                    tallies.append(run(plan, each, watched, threads=self._threads(), tail=tail))
+                    counts.append(run(plan, each, watched, threads=self._threads(), tail=tail))
                 sink.close()
             except BaseException:
                 sink.discard()
                 raise
             finally:
                 watched.close()
-        return _Written(sink, tallies)
+        return _Written(sink, counts)
 
     def _threads(self) -> int | None:
         """Either the inputs or the blocks of one input share the cores, not both."""
@@ -190,8 +189,8 @@ class Single:
         details: Mapping[str, object] = {}
         if written is not None:
             details = written.sink.facts()
-            signal = replace(signal, shape=(written.tallies[0].read, *signal.shape[1:]))
-            result = replace(result, shape=(written.tallies[0].written, *result.shape[1:]))
+            signal = replace(signal, shape=(written.counts[0].read, *signal.shape[1:]))
+            result = replace(result, shape=(written.counts[0].written, *result.shape[1:]))
         return RunFacts(
             version=__version__,
             command=("convcli", *sys.argv[1:]),
@@ -199,15 +198,9 @@ class Single:
             edge=plan.rules.edge,
             align=plan.rules.align,
             missing=plan.rules.missing,
-            inputs=(
-                InputFacts(
-                    path=str(self.source or "-"), details=opened.details(), **_of_signal(signal)
-                ),
-            ),
-            outputs=(
-                OutputFacts(path=str(self.output or "-"), details=details, **_of_signal(result)),
-            ),
-            losses=LossFacts() if written is None else losses_of(signal, written.tallies, details),
+            inputs=(InputFacts.of(str(self.source or "-"), signal, details=opened.details()),),
+            outputs=(OutputFacts.of(str(self.output or "-"), result, details=details),),
+            losses=LossFacts() if written is None else written.losses(details),
             warnings=(*opened.warnings, *(written.sink.warnings if written is not None else ())),
             **(self._designed(plan) if self.request.tells else {}),
         )
@@ -243,48 +236,12 @@ class _Written:
     """What was written: the sink, closed, and what was counted for each page."""
 
     sink: ClosingSink
-    tallies: list[Tally]
+    counts: list[RunCounts]
 
-
-def _of_signal(signal: Signal) -> dict[str, Any]:
-    return {
-        "medium": signal.medium.name,
-        "shape": signal.shape,
-        "channels": signal.channels,
-        "rate": signal.rate,
-    }
-
-
-def losses_of(signal: Signal, tallies: list[Tally], written: Mapping[str, object]) -> LossFacts:
-    """What was lost of a signal."""
-    missing = sum(tally.missing for tally in tallies)
-    clipped: Any = written.get("clipped", {})
-    return LossFacts(
-        clipped=clipped,
-        missing={
-            name: int(count) for name, count in zip(signal.channels, missing, strict=True) if count
-        },
-        became_missing=sum((tally.became_missing for tally in tallies), Counter()),
-        edge_affected=sum(tally.edge_affected for tally in tallies),
-    )
-
-
-def looks_ahead(plan: Plan) -> tuple[str, str] | None:
-    """How far, in words, and what to do about it; None where the plan reads nothing later than what it gives."""
-    noun = plan.signal.medium.sample
-    if plan.look_ahead is None:
-        return (
-            "the filter looks over the whole signal",
-            "no setting makes a step causal that must see all of it first",
-        )
-    if plan.look_ahead > 0:
-        told = f"the filter looks {plural(plan.look_ahead, noun)} ahead"
-        return told, "--align causal makes every step read only what has been"
-    edge, far = plan.rules.edge, plan.edge_look_ahead
-    if far == 0:
-        return None
-    told = f"--edge {edge} reads {'the end' if far is None else f'up to {plural(far, noun)} ahead'} for the beginning"
-    return told, "--edge shrink, zero and edge read only what has been"
+    def losses(self, details: Mapping[str, Any]) -> LossFacts:
+        """Return the losses of all pages, with the samples that the sink has clipped."""
+        losses = sum((counts.losses for counts in self.counts), LossFacts())
+        return replace(losses, clipped=details.get("clipped", {}))
 
 
 def shown(source: Path | None) -> str:

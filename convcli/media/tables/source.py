@@ -6,9 +6,9 @@ into the rows of the source; the two share the text of the rows that are on thei
 
 from __future__ import annotations
 
-import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from convcli.media.tables.delimited import Piece
     from convcli.media.tables.numerals import Floats
-    from convcli.media.tables.splicing import Faded
-    from convcli.media.tables.times import Clock, TimeKeeper, Where
+    from convcli.media.tables.splicing import Faded, Offsets
+    from convcli.media.tables.times import Clock, PieceTimes, TimeKeeper, Where
 
 # Cells of a column that are looked at together for the first one that is not missing.
 PROBE = 50
@@ -98,7 +98,6 @@ class TableSource:
         self.options = options
         self.warnings: list[str] = []
         self._text = text
-        self._lock = threading.Lock()
         self._document: Document | None = None
         opening = self._open()
         self.encoding, self.layout_header, self.dialect = (
@@ -151,15 +150,20 @@ class TableSource:
         passage, x = self._passage(raw)
         layout = passage.layout
         groups = None if self._by is None else _groups(layout.cells[self._by])
-        if self._keeper is not None and self._time is not None:
-            where = self._where(layout, self._time)
-            self._keeper.check(raw.index, where.cells, groups, where)
-        with self._lock:
-            self._rows += layout.rows
-            self._missing += np.isnan(x).sum(axis=0)
+        times = None
+        if self._clock is not None and self._time is not None:
+            times = self._clock.times_of(self._where(layout, self._time), groups)
+        missing = np.isnan(x).sum(axis=0)
+        return Block(x, groups, partial(self._arrived, passage, missing, times))
+
+    def _arrived(self, passage: Passage, missing: Offsets, times: PieceTimes | None) -> None:
+        """Check the times of rows that follow those before, count them and keep their text."""
+        if self._keeper is not None and times is not None:
+            self._keeper.check(times)
+        self._rows += passage.layout.rows
+        self._missing += missing
         if self._document is not None:
             self._document.add(passage)
-        return Block(x, groups)
 
     # --- for the sink and the report ---
 

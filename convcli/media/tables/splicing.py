@@ -76,26 +76,21 @@ class Document:
     def restart(self) -> None:
         """Forget everything: the table is read again from its start."""
         with self._lock:
-            self._waiting: dict[int, Passage] = {}
             self._starts: list[int] = []
             self._passages: list[Passage | Faded] = []
             self._faded = 0
             self._held_bytes = 0
-            self._next_piece = 0
             self._recalled: tuple[int, Passage] | None = None
             self.rows = 0
             self.tail = b""
 
     def add(self, passage: Passage) -> None:
-        """Take in the rows of a piece; pieces may come in any order."""
+        """Take in the rows of the next piece."""
         with self._lock:
-            self._waiting[passage.layout.piece.index] = passage
-            while (ready := self._waiting.pop(self._next_piece, None)) is not None:
-                self._starts.append(self.rows)
-                self._passages.append(ready)
-                self._held_bytes += len(ready.layout.piece.data)
-                self.rows += ready.layout.rows
-                self._next_piece += 1
+            self._starts.append(self.rows)
+            self._passages.append(passage)
+            self._held_bytes += len(passage.layout.piece.data)
+            self.rows += passage.layout.rows
             if self._recall is not None:
                 self._fade()
 

@@ -9,9 +9,8 @@ below a tenth of the step). Business days count as one row a day, months as 30.4
 from __future__ import annotations
 
 import re
-import threading
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -122,6 +121,12 @@ class Clock:
     column: str
     ambiguous: bool = False
 
+    def times_of(self, where: Where, groups: Groups | None) -> PieceTimes:
+        """Read the times of a piece and see whether they fit each rule within the piece."""
+        moments = self.notation.moments(where.cells, where)
+        runs = _runs(len(moments), groups)
+        return PieceTimes(where, [_ends_of(rule, moments, runs) for rule in self.rules])
+
 
 @dataclass(frozen=True)
 class _Reading:
@@ -189,13 +194,8 @@ def _expected(rule: Rule, previous: float) -> str:
 
 
 def _runs(rows: int, groups: Groups | None) -> Runs:
-    """The rows of each group, in order."""
-    if groups is None:
-        return [(None, np.arange(rows))]
-    order = np.argsort(groups.codes, kind="stable")
-    cuts = np.searchsorted(groups.codes[order], np.arange(len(groups.names) + 1))
-    spans = zip(groups.names, cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)
-    return [(name, order[a:b]) for name, a, b in spans if a < b]
+    """Return the rows of each group, in order."""
+    return [(None, np.arange(rows))] if groups is None else list(groups.places())
 
 
 # --- dates ---------------------------------------------------------------------------------------------------------
@@ -291,64 +291,57 @@ def _cycle(seconds: float, moments: Stamps) -> float:
 # --- the stream ----------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Seam:
-    """The ends of one piece under one rule: for each group its first and last position, or the first failure."""
+@dataclass(frozen=True)
+class _PieceEnds:
+    """A piece under one rule: the first and last position of each group in it, and the first failure, if any."""
 
     failure: Failure | None
     ends: dict[bytes | None, tuple[int, float, float]]
 
 
-@dataclass
+@dataclass(frozen=True)
+class PieceTimes:
+    """The times of a piece: for each rule of the clock what following pieces have to fit on to."""
+
+    where: Where
+    by_rule: list[_PieceEnds]
+
+
 class TimeKeeper:
-    """Checks every row of a stream against the clock; pieces may be decoded in any order and by any thread."""
+    """Checks every row of a stream against the clock, piece after piece in their order."""
 
-    clock: Clock
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _waiting: dict[int, tuple[list[_Seam], Where]] = field(default_factory=dict)
-    _next: int = 0
-    _last: list[dict[bytes | None, float]] = field(default_factory=list)
-    _alive: list[int] = field(default_factory=list)
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._fitting = list(range(len(clock.rules)))
+        self._last: list[dict[bytes | None, float]] = [{} for _ in clock.rules]
 
-    def __post_init__(self) -> None:
-        self._alive = list(range(len(self.clock.rules)))
-        self._last = [{} for _ in self.clock.rules]
-
-    def check(self, index: int, cells: Cells, groups: Groups | None, where: Where) -> None:
-        """Take in piece `index`; InputError as soon as a row is known to come at the wrong time."""
-        moments = self.clock.notation.moments(cells, where)
-        runs = _runs(len(moments), groups)
-        seams = [_seam(rule, moments, runs) for rule in self.clock.rules]
-        with self._lock:
-            self._waiting[index] = (seams, where)
-            while (ready := self._waiting.pop(self._next, None)) is not None:
-                self._join(*ready)
-                self._next += 1
-
-    def _join(self, seams: list[_Seam], where: Where) -> None:
-        failures = {i: self._failure(i, seams[i]) for i in self._alive}
-        fitting = [i for i in self._alive if failures[i] is None]
+    def check(self, times: PieceTimes) -> None:
+        """Take in the next piece; InputError as soon as a row is known to come at the wrong time."""
+        failures = {i: self._failure(i, times.by_rule[i]) for i in self._fitting}
+        fitting = [i for i in self._fitting if failures[i] is None]
         if not fitting:
             i, (row, previous, group) = _furthest(failures)
             rule = self.clock.rules[i]
-            raise where.error(row, _expected(rule, previous), group=group, hint=rule.hint)
-        self._alive = fitting
+            raise times.where.error(row, _expected(rule, previous), group=group, hint=rule.hint)
+        self._fitting = fitting
         for i in fitting:
-            self._last[i].update({group: last for group, (_, _, last) in seams[i].ends.items()})
+            ends = times.by_rule[i].ends
+            self._last[i].update({group: last for group, (_, _, last) in ends.items()})
 
-    def _failure(self, i: int, seam: _Seam) -> Failure | None:
-        rule, failures = self.clock.rules[i], [seam.failure] if seam.failure else []
-        for group, (row, first, _) in seam.ends.items():
+    def _failure(self, i: int, piece: _PieceEnds) -> Failure | None:
+        """Return the first row that does not fit rule `i`, in the piece or where it follows the one before."""
+        rule = self.clock.rules[i]
+        failures = [piece.failure] if piece.failure else []
+        for group, (row, first, _) in piece.ends.items():
             previous = self._last[i].get(group)
             if previous is not None and not abs(first - previous - rule.step) <= rule.tolerance:
                 failures.append((row, previous, group))
         return min(failures, key=lambda failure: failure[0]) if failures else None
 
 
-def _seam(rule: Rule, moments: npt.NDArray[Any], runs: Runs) -> _Seam:
+def _ends_of(rule: Rule, moments: npt.NDArray[Any], runs: Runs) -> _PieceEnds:
     positions = rule.place(moments)
-    ends = {
-        group: (int(rows[0]), float(positions[rows[0]]), float(positions[rows[-1]]))
-        for group, rows in runs
-    }
-    return _Seam(first_failure(rule, moments, runs), ends)
+    ends = {}
+    for group, rows in runs:
+        ends[group] = (int(rows[0]), float(positions[rows[0]]), float(positions[rows[-1]]))
+    return _PieceEnds(first_failure(rule, moments, runs), ends)

@@ -45,7 +45,7 @@ def medium_of(paths: Sequence[Path | None]) -> Medium:
 
 def _by_suffix(path: Path) -> Medium | None:
     from convcli.media.audio.formats import SUFFIXES
-    from convcli.media.images.details import format_of
+    from convcli.media.images.formats import format_of
 
     suffix = path.suffix.lower()
     if suffix in TABLES:

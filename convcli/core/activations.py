@@ -1,4 +1,4 @@
-"""Activation functions of a network and their derivatives, for `out=` arrays of any floating type."""
+"""Activation functions of a network, and their derivatives computed from their values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Activation(Protocol):
-    """A function of each sample whose derivative can be computed from its value."""
+    """A function of each sample, with its derivative as a function of its value."""
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
         """Compute the function of `x`, in `out` if it is given; `out` may be `x`."""
@@ -21,6 +21,11 @@ class Activation(Protocol):
 
     def derivative(self, y: Array, out: Array) -> Array:
         """Compute the derivative in `out`, where the value of the function is `y`."""
+        ...
+
+    @property
+    def derivative_follows(self) -> bool:
+        """Whether the value determines the derivative."""
         ...
 
 
@@ -39,8 +44,13 @@ class Rectifier:
         y: Array = larger_or_smaller(x, sloped, out=out)
         return y
 
+    @property
+    def derivative_follows(self) -> bool:
+        """Whether the function rises; with a slope below 0 two inputs have the same value."""
+        return self.slope >= 0
+
     def derivative(self, y: Array, out: Array) -> Array:
-        """Compute 1 where y > 0, else the slope, as torch does at 0; not for slopes below 0."""
+        """Compute 1 where y > 0, else the slope, as torch does at 0."""
         np.greater(y, 0, out=out)
         if self.slope != 0:
             out *= np.asarray(1 - self.slope, out.dtype)
@@ -51,6 +61,8 @@ class Rectifier:
 @dataclass(frozen=True)
 class Tanh:
     """The hyperbolic tangent of each sample."""
+
+    derivative_follows = True
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
         """Compute tanh(x)."""
@@ -66,6 +78,8 @@ class Tanh:
 @dataclass(frozen=True)
 class Sigmoid:
     """The logistic function 1 / (1 + exp(-x))."""
+
+    derivative_follows = True
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
         """Compute 0.5 + 0.5 tanh(x / 2), which does not overflow for large negative x."""

@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench samples clean
+.PHONY: help demo test lint docs bench samples clean
 
 help:
 	@echo "make demo    filter the sample sound, table and picture into demo_output/"
 	@echo "make test    run the tests"
 	@echo "make lint    ruff and mypy"
+	@echo "make docs    run the commands in the docs again and write what they print"
 	@echo "make bench   measure the speed"
 	@echo "make clean   remove everything that was made"
 
@@ -35,6 +36,9 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
+
+docs: $(INSTALLED)
+	@$(BIN)/python docs/refresh.py
 
 bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/run.py

@@ -20,8 +20,9 @@ import numpy as np
 
 from convcli.cli.single import keep_freed_memory
 from convcli.core import convolve
+from convcli.core.convolve_direct import dot_products
 from convcli.core.fft import overlap_save
-from convcli.core.polyphase import Turns, phased_product
+from convcli.core.polyphase import PhaseTaps, polyphase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,7 @@ def sound(n: int) -> npt.NDArray[np.float64]:
 
 def direct(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -> object:
     """As correlate_valid does it."""
-    return convolve.dot_products(x, w, step)
+    return dot_products(x, w, step)
 
 
 def fft(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -> object:
@@ -77,7 +78,7 @@ def fft(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -> ob
 
 def product(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64], step: int) -> object:
     """As correlate_valid does it."""
-    return phased_product(x, Turns.of(w, step), (0, (len(x) - w.size) // step + 1))
+    return polyphase(x, PhaseTaps.one_phase(w, step), (0, (len(x) - w.size) // step + 1))
 
 
 PATHS: dict[convolve.Path, Callable[..., object]] = {

@@ -1,12 +1,12 @@
-"""What was measured, as documents: `python benchmarks/document.py benchmarks/results.json`.
+"""What was measured, as documents: `python benchmarks/document.py benchmarks/results.json [--table]`.
 
-Writes RESULTS.md beside this file, with every number and command, and the short table between the marks in README.md.
+Writes RESULTS.md beside this file, with every number and command. With --table it prints the short
+table of docs/explanation/speed.md instead.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import statistics
 import sys
 from pathlib import Path
@@ -15,8 +15,6 @@ from typing import Any
 from growth import lines_of
 
 HERE = Path(__file__).resolve().parent
-README = HERE.parent / "README.md"
-MARKS = ("<!-- benchmarks -->\n", "<!-- end of benchmarks -->")
 
 
 def short(kept: dict[str, Any]) -> str:
@@ -140,21 +138,9 @@ def _crossover(found: dict[str, Any]) -> str:
     return "\n".join(meet) + "\n\n" + "\n".join(taps)
 
 
-def placed(readme: str, table: str) -> str:
-    """README with the table between its marks."""
-    start, end = (re.escape(mark) for mark in MARKS)
-    made, count = re.subn(
-        f"({start}).*?({end})",
-        lambda found: f"{found[1]}{table}{found[2]}",
-        readme,
-        flags=re.DOTALL,
-    )
-    if count != 1:
-        raise SystemExit(f"expected the marks {MARKS} once in README, found them {count} times")
-    return made
-
-
 if __name__ == "__main__":
     kept = json.loads(Path(sys.argv[1]).read_text())
-    (HERE / "RESULTS.md").write_text(full(kept))
-    README.write_text(placed(README.read_text(), short(kept)))
+    if "--table" in sys.argv:
+        print(short(kept), end="")
+    else:
+        (HERE / "RESULTS.md").write_text(full(kept))

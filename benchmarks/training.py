@@ -121,10 +121,10 @@ class Prepared:
     def __init__(self, lesson: Lesson, samples: int) -> None:
         import numpy as np
 
-        from convcli.learning.lessons import Lanes
-        from convcli.learning.material import Segment, complete
-        from convcli.learning.school import Course, School
-        from convcli.learning.training import bound
+        from convcli.learning.dataset import TrainingSignal, complete_windows
+        from convcli.learning.network import read_network
+        from convcli.learning.pairs import Channels
+        from convcli.learning.trainer import Trainer, TrainingOptions
         from convcli.planning.plan import Rules
         from convcli.signals import Signal
 
@@ -135,13 +135,16 @@ class Prepared:
             medium=IMAGE if lesson.axes == 2 else AUDIO, shape=x.shape[:-1], channels=("1",)
         )
         rules = Rules(edge="zero", align="center")
-        net, stand, _ = bound(lesson.layers, signal, Lanes(1, 1, 0), rules)
+        network = read_network(lesson.layers, signal, Channels(1, 1, 0), rules)
+        net, field = network.net, network.field
         # Something that such a network can learn a part of.
         y = np.abs(x + np.roll(x, 1, 0)) - np.abs(np.roll(x, -2, 0))
-        course = Course(layers=lesson.layers, batch=BATCH, rate=RATE, decay=DECAY)
-        train = complete(np.ones(x.shape[:-1], bool), stand)
-        segments = [Segment(x=x, y=y - y.mean(), train=train, held=np.zeros(x.shape[:-1], bool))]
-        self.school = School(net, course, segments, stand, dtype=np.float32)
+        options = TrainingOptions(batch=BATCH, learning_rate=RATE, weight_decay=DECAY)
+        train = complete_windows(np.ones(x.shape[:-1], bool), field)
+        signals = [
+            TrainingSignal(x=x, y=y - y.mean(), train=train, held=np.zeros(x.shape[:-1], bool))
+        ]
+        self.trainer = Trainer(net, options, signals, field)
         self.numbers = net.started(random)
         self.epochs = [self._whole(random) for _ in range(EPOCHS)]
 
@@ -149,10 +152,10 @@ class Prepared:
         """Windows in all of which something is learned, as many as fill the batches."""
         import numpy as np
 
-        material = self.school.material
-        places = material.scattered(random)
+        sampler = self.trainer.sampler
+        places = sampler.shuffled(random)
         whole = np.array(
-            [material.count(place[None]) == np.prod(material.outputs) for place in places]
+            [sampler.count(place[None]) == np.prod(sampler.outputs) for place in places]
         )
         kept: npt.NDArray[Any] = places[whole][: int(whole.sum()) // BATCH * BATCH]
         return kept
@@ -160,14 +163,13 @@ class Prepared:
 
 def convcli(prepared: Prepared) -> dict[str, Any]:
     """Epochs as `convcli learn` runs them."""
-    from convcli.learning.descent import Adam
     from convcli.running.workers import Workers
 
-    school, numbers = prepared.school, prepared.numbers
-    adam = Adam(len(numbers), rate=RATE, decay=DECAY)
-    with Workers(school.threads) as workers:
+    trainer, numbers = prepared.trainer, prepared.numbers
+    adam = trainer.optimizer(RATE)
+    with Workers(trainer.threads) as workers:
         return _timed(
-            prepared, lambda places: school.epoch(places, numbers, adam, workers, lambda: False)
+            prepared, lambda places: trainer.epoch(places, numbers, adam, workers, lambda: False)
         )
 
 
@@ -176,21 +178,21 @@ def torch(prepared: Prepared, threads: int) -> dict[str, Any]:
     import torch as t
 
     t.set_num_threads(threads)
-    school, material = prepared.school, prepared.school.material
+    trainer, sampler = prepared.trainer, prepared.trainer.sampler
     net = _sequential(prepared)
     weights = [p for name, p in net.named_parameters() if name.endswith("weight")]
     biases = [p for name, p in net.named_parameters() if name.endswith("bias")]
     groups = [{"params": weights, "weight_decay": DECAY}, {"params": biases, "weight_decay": 0.0}]
     descent = t.optim.AdamW(groups, lr=RATE)
-    reads = school.net.reads(material.outputs)
-    steps = material.stand.step
-    x, y = t.from_numpy(material.x[..., 0]), t.from_numpy(material.y[..., 0])
+    reads = trainer.net.reads(sampler.outputs)
+    steps = sampler.field.step
+    x, y = t.from_numpy(sampler.x[..., 0]), t.from_numpy(sampler.y[..., 0])
     windows, targets = x, y
-    for axis, (read, output, step) in enumerate(zip(reads, material.outputs, steps, strict=True)):
+    for axis, (read, output, step) in enumerate(zip(reads, sampler.outputs, steps, strict=True)):
         windows = windows.unfold(axis, read, 1)
         targets = targets.unfold(axis, (output - 1) * step + 1, 1)
     every = (..., *(slice(None, None, step) for step in steps))
-    before = t.tensor(material.stand.before)
+    before = t.tensor(sampler.field.before)
 
     def epoch(places: Any) -> float:
         total = 0.0
@@ -215,8 +217,8 @@ def _sequential(prepared: Prepared) -> Any:
     from convcli.layers.nets import Activated, Pooled, Weighted
 
     layers: list[Any] = []
-    tensors = iter(prepared.school.net.tensors(prepared.numbers))
-    for layer in prepared.school.net.layers:
+    tensors = iter(prepared.trainer.net.tensors(prepared.numbers))
+    for layer in prepared.trainer.net.layers:
         two = isinstance(layer, Weighted) and len(layer.shape) == 2
         if isinstance(layer, Weighted):
             if any(p > 1 for p in layer.pool):

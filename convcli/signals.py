@@ -1,6 +1,6 @@
-"""The one noun: what is known of a signal before its samples, and how samples come and go.
+"""Signals: what is known of one before its samples, and the interfaces by which samples come and go.
 
-Sample axes first, channels last, for every medium: audio `(time, channel)`, table `(row, column)`,
+Sample axes come first and channels last in every medium: audio `(time, channel)`, table `(row, column)`,
 image `(row, column, channel)`. A stream always runs along axis 0. A missing sample is NaN.
 """
 
@@ -11,10 +11,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
     import numpy.typing as npt
+
+    Apply = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
     Array = npt.NDArray[np.floating[Any]]
     Rows = npt.NDArray[np.int64]
@@ -129,12 +131,12 @@ TABLE = Medium(
 class Signal:
     """A signal without its samples.
 
-    shape : samples along each sample axis, `(n,)` or `(rows, columns)`; None where a stream has not said yet
+    shape : samples along each sample axis, `(n,)` or `(rows, columns)`; None for a length that is not known yet
     channels : a name per channel (`left`, `Close`, `R`)
-    rate : samples per second along axis 0; None where the signal knows no time
-    cycle : the seconds in which a bare frequency is counted (1 = Hz; 86400 = cycles per day)
-    alpha : index of the channel that weights the others, or None
-    full_scale : the value that stands for the loudest, brightest or wholly opaque: 1 in sound, 255 in an 8-bit image
+    rate : samples per second along axis 0; None if the signal knows no time
+    cycle : the period in seconds that a frequency without a unit is counted in (1 = Hz; 86400 = cycles per day)
+    alpha : index of the opacity channel, which weights the others, or None
+    full_scale : the loudest, brightest or wholly opaque value: 1 in sound, 255 in an 8-bit image
     """
 
     medium: Medium
@@ -153,31 +155,66 @@ class Signal:
 
 @dataclass(frozen=True)
 class Groups:
-    """Which of several interleaved signals each row of a block belongs to.
+    """The interleaved signals that the rows of a block belong to.
 
-    names : the groups met in this block; codes : (n,) indices into `names`
+    names : the groups of this block; codes : (n,) the group of each row, an index into `names`
     """
 
     names: list[bytes]
     codes: npt.NDArray[np.int64]
+
+    def places(self) -> Iterator[tuple[bytes, Rows]]:
+        """Yield each group that has rows in this block, and where in the block those are, in order."""
+        import numpy as np
+
+        order = np.argsort(self.codes, kind="stable")
+        counts = np.bincount(self.codes, minlength=len(self.names)).tolist()
+        start = 0
+        for name, count in zip(self.names, counts, strict=True):
+            if count:
+                yield name, order[start : start + count]
+            start += count
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
 class Block:
     """Consecutive samples, `(n, channels)` or `(rows, columns, channels)`; NaN is missing.
 
-    stored : floating, or whole numbers as the file stores them (`samples.py`), for who can compute with those
+    stored : floats, or whole numbers as the file stores them (`samples.py`) for operations that take those
+    groups : the signal of each row, None if all rows are of one signal
+    on_arrival : called once by the thread that receives the blocks in their order; a source takes note of a block
+        here, and not in `decode`
     """
 
     stored: npt.NDArray[Any]
     groups: Groups | None = None
+    on_arrival: Callable[[], None] = _nothing
 
     @cached_property
     def x(self) -> Array:
-        """The samples, floating."""
+        """The samples as floats."""
         from convcli.samples import as_samples
 
         return as_samples(self.stored)
+
+    def by_group(self) -> Iterator[tuple[bytes, Array, AnyRows]]:
+        """Yield the samples of each signal and where in the block they are; one signal has the name b""."""
+        if self.groups is None:
+            yield b"", self.x, range(len(self.stored))
+            return
+        for name, places in self.groups.places():
+            yield name, self.x[places], places
+
+
+def row_numbers(rows: AnyRows) -> Rows:
+    """Return row numbers as an array."""
+    import numpy as np
+
+    return np.arange(rows.start, rows.stop, rows.step) if isinstance(rows, range) else rows
 
 
 Raw = TypeVar("Raw")
@@ -190,19 +227,29 @@ class Source(Protocol[Raw]):
     signal: Signal
 
     def chunks(self) -> Iterator[Raw]:
-        """Undecoded pieces in their order. A second call starts over; on a pipe it raises InputError."""
+        """Yield undecoded pieces in their order. A second call starts over; on a pipe it raises InputError."""
         ...
 
     def decode(self, raw: Raw) -> Block:
-        """The samples of one piece. Pure: it may run in any thread and in any order."""
+        """Return the samples of one piece. Pure: it may run in any thread and in any order."""
         ...
 
 
+def blocks_of(source: Source[Raw], apply: Apply = map) -> Iterator[Block]:
+    """Yield all blocks of a source in their order, each after its arrival was noted.
+
+    apply : `map`, or a map that decodes several pieces at once and keeps the order
+    """
+    for block in apply(source.decode, source.chunks()):
+        block.on_arrival()
+        yield block
+
+
 class Sink(Protocol[Encoded]):
-    """Where samples go. `encode` is called by any thread, `write` by one, in order."""
+    """A destination of samples. `encode` is called by any thread, `write` by one, in order."""
 
     def encode(self, y: Array, rows: AnyRows) -> Encoded:
-        """`y` as the medium stores it; `rows[i]`, increasing, is the input row (sample) that `y[i]` stands at."""
+        """Convert `y` to what the medium stores; `rows[i]`, increasing, is the input row that `y[i]` belongs to."""
         ...
 
     def write(self, encoded: Encoded) -> None:

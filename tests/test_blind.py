@@ -15,13 +15,16 @@ from convcli import InputError
 from convcli.cli import main
 from convcli.core.solve import sums_over
 from convcli.layers.weights import read_weights
-from convcli.learning.learn import Learned, Lesson, learn
+from convcli.learning.learn import learn
+from convcli.learning.pairs import Pair
+from convcli.learning.task import Task
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
+    from convcli.learning.model_file import LearnedModel
     from convcli.signals import Array
 
 DATA = Path(__file__).parents[1] / "sample_data"
@@ -31,10 +34,10 @@ def noise(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def blind(x: Array, taps: tuple[int, ...], **kwargs: Any) -> Learned:
+def blind(x: Array, taps: tuple[int, ...], **kwargs: Any) -> LearnedModel:
     names = tuple(str(c) for c in range(x.shape[-1]))
     signal = Signal(medium=AUDIO if x.ndim == 2 else IMAGE, shape=x.shape[:-1], channels=names)
-    return learn(Lesson(taps=taps, blind=True, **kwargs), [(Blocks(signal, [x]), None)])
+    return learn(Task(taps=taps, blind=True, **kwargs), [Pair(Blocks(signal, [x]))])
 
 
 def snr(clean: Array, y: Array) -> float:
@@ -127,7 +130,7 @@ def test_with_the_sample_itself_it_is_the_wiener_filter(shape: tuple[int, ...]) 
     own = np.zeros(shape)
     own[middle] = 1
     expected = own.ravel() - 0.7**2 * np.linalg.solve(sums.gram[:-1, :-1] / sums.count, own.ravel())
-    np.testing.assert_allclose(learned.weights[0, 0].ravel(), expected, atol=1e-8)
+    np.testing.assert_allclose(learned.tensors["0.weight"][0, 0].ravel(), expected, atol=1e-8)
 
 
 def test_channels_that_help_each_other() -> None:
@@ -139,7 +142,7 @@ def test_channels_that_help_each_other() -> None:
     own = np.zeros((6, 2))
     own[1, 0] = own[4, 1] = 1
     expected = own - 0.25 * np.linalg.solve(gram, own)
-    found = learned.weights.transpose(1, 2, 0).reshape(6, 2)
+    found = learned.tensors["0.weight"].transpose(1, 2, 0).reshape(6, 2)
     np.testing.assert_allclose(found, expected, atol=1e-8)
 
 
@@ -148,15 +151,15 @@ def test_errors_against_the_clean_signal_are_estimated(asked: Any) -> None:
     clean = np.sin(0.05 * np.arange(40000))[:, None]
     x = clean + 0.5 * noise(40000, 1)
     learned = blind(x, (31,), noise=asked)
-    assert learned.noise is not None
-    assert learned.noise.level == pytest.approx(0.5, rel=0.06)
-    w = learned.weights[0, 0]
+    assert learned.facts.noise is not None
+    assert learned.facts.noise == pytest.approx(0.5, rel=0.06)
+    w = learned.tensors["0.weight"][0, 0]
     y = np.correlate(x[:, 0], w, "valid")
     t = np.arange(15, 40000 - 15)
     # The least eigenvalue of a finite sample is somewhat too small, and what is left of E - S by so much too large.
     within = 0.04 if asked == 0.5 else 0.15
     parts = {"train": t < 32000 - 15, "held": t >= 32000}
-    scores = {score.name: score for score in learned.scores}
+    scores = {score.name: score for score in learned.facts.errors}
     for name, part in parts.items():
         true = np.sqrt(np.mean((y - clean[t, 0])[part] ** 2))
         assert getattr(scores["the filter"], name) == pytest.approx(true, abs=within)
@@ -176,8 +179,8 @@ def test_the_estimated_noise_of_short_signals_is_not_too_low(n: int, taps: int) 
             (taps,),
             noise="auto",
         )
-        assert learned.noise is not None
-        levels.append(learned.noise.level)
+        assert learned.facts.noise is not None
+        levels.append(learned.facts.noise)
     assert np.mean(levels) == pytest.approx(0.3, rel=0.04)
 
 
@@ -186,36 +189,36 @@ def test_the_estimated_noise_of_a_small_picture_is_not_too_low() -> None:
     picture = (60 * np.sin(x / 17) + 50 * np.cos(y / 11 + x / 40))[..., None]
     # The least eigenvalue alone: 13 % low.
     levels = [
-        blind(picture + 15 * noise(80, 80, 1, seed=s), (9, 9), noise="auto").noise for s in range(4)
+        blind(picture + 15 * noise(80, 80, 1, seed=s), (9, 9), noise="auto").facts.noise
+        for s in range(4)
     ]
-    assert np.mean([level.level for level in levels if level is not None]) == pytest.approx(
-        15, rel=0.05
-    )
+    assert np.mean([level for level in levels if level is not None]) == pytest.approx(15, rel=0.05)
 
 
 def test_the_sample_is_left_out_unless_noise_is_said() -> None:
     x = np.sin(0.1 * np.arange(5000))[:, None] + 0.3 * noise(5000, 1)
-    assert blind(x, (9,)).weights[0, 0, 4] == 0
-    assert 0 < blind(x, (9,), noise="auto").weights[0, 0, 4] < 0.5
-    everything = blind(x, (9,), noise=0.0).weights[0, 0]
+    assert blind(x, (9,)).tensors["0.weight"][0, 0, 4] == 0
+    assert 0 < blind(x, (9,), noise="auto").tensors["0.weight"][0, 0, 4] < 0.5
+    everything = blind(x, (9,), noise=0.0).tensors["0.weight"][0, 0]
     np.testing.assert_allclose(everything, np.eye(9)[4], atol=1e-12)
     excessive = blind(x, (9,), noise=9.0)
-    assert excessive.noise is not None
-    assert excessive.noise.excessive
-    np.testing.assert_allclose(excessive.weights, blind(x, (9,)).weights, atol=1e-9)
+    assert "more noise than the prediction of a sample leaves" in excessive.warnings[0]
+    np.testing.assert_allclose(
+        excessive.tensors["0.weight"], blind(x, (9,)).tensors["0.weight"], atol=1e-9
+    )
 
 
 def test_nothing_can_be_done_against_noise_that_is_all_there_is() -> None:
     learned = blind(noise(20000, 1), (9,))
-    assert np.abs(learned.weights).max() < 0.05
+    assert np.abs(learned.tensors["0.weight"]).max() < 0.05
 
 
 def test_noise_that_is_not_white_is_taken_for_signal() -> None:
     """The honest limit: what can be predicted is kept, noise or not."""
     x = np.convolve(noise(20008, 1)[:, 0], np.ones(9) / 3, "valid")[:, None]
     learned = blind(x, (17,), noise="auto")
-    assert learned.noise is not None
-    assert learned.noise.level < 0.2 * x.std()
+    assert learned.facts.noise is not None
+    assert learned.facts.noise < 0.2 * x.std()
 
 
 # ------------------------------------------------------------------------------------------------- words

@@ -11,9 +11,10 @@ from program import SAMPLES, done, run
 
 from convcli import RequestError, apply
 from convcli.layers.weights import encode_weights, read_weights
-from convcli.learning.lessons import Lesson
-from convcli.learning.school import Course, Watch
-from convcli.learning.training import train
+from convcli.learning.learn import learn
+from convcli.learning.pairs import Pair
+from convcli.learning.task import Task
+from convcli.learning.trainer import TrainingOptions
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
@@ -22,23 +23,21 @@ from convcli.signals import Signal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from convcli.learning.training import Trained
+    from convcli.learning.model_file import LearnedModel
     from convcli.signals import Array
 
 
 def trained(
-    x: Array, layers: str, *, medium: Any = AUDIO, align: Any = "center", **course: Any
-) -> Trained:
+    x: Array, layers: str, *, medium: Any = AUDIO, align: Any = "center", **options: Any
+) -> LearnedModel:
     names = tuple(map(str, range(x.shape[-1])))
     source = Blocks(Signal(medium=medium, shape=x.shape[:-1], channels=names), [x])
-    lesson = Lesson(taps=(1,) * (x.ndim - 1), blind=True, align=align)
-    made = train(lesson, Course(layers=layers, **course), [(source, None)], Watch())
-    assert made is not None
-    return made
+    task = Task(taps=(1,) * (x.ndim - 1), blind=True, align=align)
+    return learn(task, [Pair(source)], layers=layers, training=TrainingOptions(**options))
 
 
-def saved(path: Path, made: Trained) -> Path:
-    path.write_bytes(encode_weights(made.tensors, {"layers": made.layers}))
+def saved(path: Path, made: LearnedModel) -> Path:
+    path.write_bytes(encode_weights(made.tensors, {"layers": made.facts.layers}))
     return path
 
 
@@ -72,7 +71,9 @@ def test_no_output_of_a_blind_network_sees_its_own_sample(
     assert len(moved) > 1
     if align == "causal":
         assert moved.min() > place[0]
-    assert made.parameters == sum(np.count_nonzero(tensor) for tensor in made.tensors.values())
+    assert made.facts.parameters == sum(
+        np.count_nonzero(tensor) for tensor in made.tensors.values()
+    )
 
 
 def test_a_blind_network_cleans_what_no_linear_filter_does(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_a_blind_network_cleans_what_no_linear_filter_does(tmp_path: Path) -> No
         clean[at : at + 24, 0] = 0.5 * random.choice([-1, 1])
     noisy = clean + 0.1 * random.normal(size=clean.shape)
     made = trained(noisy, "conv:8,17 | leaky_relu:0.1 | conv:8,1 | tanh | conv:1,1", epochs=40)
-    network, linear = made.learned.scores[:2]
+    network, linear = made.facts.errors[:2]
     assert linear.name == "one linear layer, 17 taps"
     assert network.held is not None
     assert linear.held is not None
@@ -91,9 +92,9 @@ def test_a_blind_network_cleans_what_no_linear_filter_does(tmp_path: Path) -> No
     y = apply(f"model:{saved(tmp_path / 'm.safetensors', made)}", noisy)
     wrong = (y - clean)[48_000:-8]
     # What was estimated, but for the noise, of which there is less than under white noise alone could be told.
-    noise = made.learned.noise
+    noise = made.facts.noise
     assert noise is not None
-    assert np.mean(wrong**2) == pytest.approx(network.held**2 + noise.level**2 - 0.1**2, rel=0.1)
+    assert np.mean(wrong**2) == pytest.approx(network.held**2 + noise**2 - 0.1**2, rel=0.1)
 
 
 def test_speech_is_cleaned_as_well_as_readme_says(tmp_path: Path) -> None:

@@ -18,17 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli.core import fft
-from convcli.core.convolve import correlate_valid, direct, dot_products
+from convcli.core.convolve import correlate_valid
 from convcli.core.convolve_2d import factor
+from convcli.core.convolve_direct import direct, dot_products
 from convcli.core.fft import overlap_save
 from convcli.core.ops import Convolve
-from convcli.core.polyphase import Turns, phased_product
+from convcli.core.polyphase import PhaseTaps, polyphase
 from convcli.errors import InputError
 from convcli.planning.describe import chain_facts, step_facts
 from convcli.planning.plan import Plan, Rules, make_plan
 from convcli.running.arrays import Blocks, Collected, apply
-from convcli.running.pieces import split
-from convcli.running.run import Tally, run
+from convcli.running.run import RunCounts, run
 from convcli.signals import ARRAY, TABLE, Block, Groups, Signal
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def cut(x: Array, cuts: list[int]) -> list[Array]:
 
 def through(
     plan: Plan, blocks: list[Array], threads: int = 1, tail: int = 0
-) -> tuple[Array, Rows, Tally]:
+) -> tuple[Array, Rows, RunCounts]:
     sink = Collected()
     tally = run(plan, Blocks(plan.signal, blocks), sink, threads=threads, tail=tail)
     if not sink.parts:
@@ -411,7 +411,7 @@ def test_paths_agree(k: int, channels: int) -> None:
     np.testing.assert_allclose(overlap_save(x, w), truth, atol=1e-14 * scale)
     for step in (1, 2, 3, 7, 50):
         np.testing.assert_allclose(dot_products(x, w, step), truth[::step], atol=1e-14 * scale)
-        product = phased_product(x, Turns.of(w, step), (0, len(truth[::step])))
+        product = polyphase(x, PhaseTaps.one_phase(w, step), (0, len(truth[::step])))
         np.testing.assert_allclose(product, truth[::step], atol=1e-14 * scale)
         np.testing.assert_allclose(
             correlate_valid(x, w, (step,), exact=False), truth[::step], atol=1e-14 * scale
@@ -767,8 +767,11 @@ def test_edge_affected_outputs_are_counted() -> None:
     for text, count in counts.items():
         for edge in EDGES[:-1]:
             _, _, tally = through(planned(text, x, edge=edge, align="center"), [x])
-            assert tally.edge_affected == count, (text, edge)
-        assert through(planned(text, x, edge="valid", align="center"), [x])[2].edge_affected == 0
+            assert tally.losses.edge_affected == count, (text, edge)
+        assert (
+            through(planned(text, x, edge="valid", align="center"), [x])[2].losses.edge_affected
+            == 0
+        )
 
 
 def test_missing_samples_are_counted() -> None:
@@ -776,7 +779,8 @@ def test_missing_samples_are_counted() -> None:
     tally = through(planned("sma:2", x, medium=TABLE, edge="shrink", align="causal"), cut(x, [1]))[
         2
     ]
-    assert (tally.read, tally.written, tally.missing.tolist()) == (3, 3, [1, 2])
+    assert (tally.read, tally.written) == (3, 3)
+    assert tally.losses.missing == {"c0": 1, "c1": 2}
 
 
 @settings(max_examples=150)
@@ -794,7 +798,7 @@ def test_what_becomes_missing_is_counted(
     plan = planned(text, x, medium=TABLE, edge=edge, align=chain[0].align, missing=missing)
     y, rows, tally = through(plan, cut(x, sorted(cuts)))
     gone = np.isnan(y) & ~np.isnan(x[rows])
-    assert dict(tally.became_missing) == {
+    assert dict(tally.losses.became_missing) == {
         f"c{c}": n for c, n in enumerate(gone.sum(axis=0).tolist()) if n
     }
 
@@ -820,7 +824,7 @@ def test_what_becomes_missing_in_a_picture_is_counted(text: str) -> None:
             ]
             places = [at + shift for at, shift in zip(stands, origin, strict=True)]
             gone = np.isnan(y) & ~np.isnan(x[np.ix_(*places)])
-            assert [tally.became_missing[f"c{c}"] for c in (0, 1)] == gone.sum(
+            assert [tally.losses.became_missing[f"c{c}"] for c in (0, 1)] == gone.sum(
                 axis=(0, 1)
             ).tolist(), (edge, align)
 
@@ -834,7 +838,7 @@ def test_what_a_reduced_stage_takes_is_counted_once() -> None:
         "log | normalize | abs",
     ):
         plan = planned(text, x, medium=TABLE, edge="shrink", align="causal")
-        assert dict(through(plan, cut(x, [2]))[2].became_missing) == {"c0": 2}, text
+        assert dict(through(plan, cut(x, [2]))[2].losses.became_missing) == {"c0": 2}, text
 
 
 @pytest.mark.parametrize("edge", EDGES)
@@ -920,7 +924,7 @@ def test_a_value_that_a_stride_skips_is_held_all_the_same() -> None:
 
 def test_whole_numbers_are_samples_to_all_but_the_loop() -> None:
     block = Block(np.array([[16384, -32768]], np.int16))
-    (piece,) = split(block, range(1))
-    assert block.x.tolist() == piece.x.tolist() == [[0.5, -1.0]]
+    ((_, x, _),) = block.by_group()
+    assert block.x.tolist() == x.tolist() == [[0.5, -1.0]]
     assert Block(np.array([[1 << 30]], np.int32)).x.tolist() == [[0.5]]
     assert Block(np.array([[[7]]], np.uint8)).x.dtype == np.float32

@@ -14,8 +14,10 @@ from convcli import InputError, apply
 from convcli.cli import main
 from convcli.core.correlate_lags import BlockPair, LagSums, chance_deviation, peak_and_rival
 from convcli.layers.weights import read_weights
-from convcli.learning import delays
-from convcli.learning.learn import Learned, Lesson, learn
+from convcli.learning import delay as delay_module
+from convcli.learning.learn import learn
+from convcli.learning.pairs import Pair
+from convcli.learning.task import Task
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
@@ -24,6 +26,7 @@ from convcli.signals import TABLE, Medium, Signal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from convcli.learning.model_file import LearnedModel
     from convcli.signals import Array
 
 
@@ -50,8 +53,10 @@ def later(x: Array, n: int) -> Array:
 def lag_of(x: Array, y: Array, **kwargs: Any) -> tuple[int, ...]:
     size = kwargs.pop("size", 1000)
     medium = kwargs.pop("medium", AUDIO)
-    pair = (source(x, size=size, medium=medium), source(y, size=777, medium=medium))
-    return learn(Lesson(taps=(5,) * (x.ndim - 1), delay=None, **kwargs), [pair]).delays[0].lag
+    pair = Pair(source(x, size=size, medium=medium), source(y, size=777, medium=medium))
+    return (
+        learn(Task(taps=(5,) * (x.ndim - 1), delay=None, **kwargs), [pair]).facts.delays[0].samples
+    )
 
 
 # ----------------------------------------------------------------------------------------------- the sums
@@ -117,9 +122,9 @@ def test_an_offset_a_drift_and_a_sign_do_not_matter() -> None:
 
 
 def test_pieces_that_are_cut_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delays, "MOST_SAMPLES", 400)
-    monkeypatch.setattr(delays, "MOST_PIXELS", 6)
-    monkeypatch.setattr(delays, "LEAST", {1: 500, 2: 7})
+    monkeypatch.setattr(delay_module, "MOST_SAMPLES", 400)
+    monkeypatch.setattr(delay_module, "MOST_PIXELS", 6)
+    monkeypatch.setattr(delay_module, "SHORTEST_TRANSFORM", {1: 500, 2: 7})
     x = noise(6000, 1)
     assert lag_of(x, later(x, -321), size=2000) == (-321,)
     picture = noise(60, 50, 2)
@@ -145,8 +150,8 @@ def test_gaps_do_not_hide_it() -> None:
 def test_levels_that_wander_are_found_by_their_changes() -> None:
     x = np.cumsum(noise(4000, 1), axis=0)
     table = np.concatenate([x, later(x, 20)[:4000]], axis=1)
-    lesson = Lesson(taps=(3,), delay=None, align="causal", bias=True, inputs=(0,), targets=(1,))
-    assert learn(lesson, [(source(table, medium=TABLE), None)]).delays[0].lag == (20,)
+    task = Task(taps=(3,), delay=None, align="causal", bias=True, inputs=(0,), targets=(1,))
+    assert learn(task, [Pair(source(table, medium=TABLE))]).facts.delays[0].samples == (20,)
 
 
 # --------------------------------------------------------------------------------- taken out, and learned
@@ -158,21 +163,21 @@ def test_the_taps_are_those_without_the_delay(lag: int, align: Any) -> None:
     w = np.array([0.1, -0.2, 0.9, 0.3, -0.1])
     x = noise(3000, 1)
     y = later(apply("correlate:" + ",".join(map(repr, w.tolist())), x, align=align), lag)
-    lesson = Lesson(taps=(5,), delay=(lag,), align=align)
+    task = Task(taps=(5,), delay=(lag,), align=align)
     for size in (100, 3000):
-        learned = learn(lesson, [(source(x, size=size), source(y))])
-        np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-9)
-        assert learned.scores[0].held == pytest.approx(0, abs=1e-6)
+        learned = learn(task, [Pair(source(x, size=size), source(y))])
+        np.testing.assert_allclose(learned.tensors["0.weight"][0, 0], w, atol=1e-9)
+        assert learned.facts.errors[0].held == pytest.approx(0, abs=1e-6)
 
 
 def test_nothing_held_out_is_learned_from() -> None:
     for lag in (40, -40):
         x, y = noise(1000, 1), noise(1000, 1, seed=1)
-        lesson = Lesson(taps=(9,), delay=(lag,), ridge=0.0)
-        first = learn(lesson, [(source(x), source(y))])
+        task = Task(taps=(9,), delay=(lag,), ridge=0.0)
+        first = learn(task, [Pair(source(x), source(y))])
         x[800:], y[800:] = 1e3 * x[800:], -1e3
-        second = learn(lesson, [(source(x), source(y))])
-        np.testing.assert_array_equal(second.weights, first.weights)
+        second = learn(task, [Pair(source(x), source(y))])
+        np.testing.assert_array_equal(second.tensors["0.weight"], first.tensors["0.weight"])
 
 
 def test_a_delay_across_a_picture() -> None:
@@ -184,25 +189,25 @@ def test_a_delay_across_a_picture() -> None:
         late[: max(0, lag[0])] = late[:, : max(0, lag[1])] = 0
         inner = tuple(slice(None, n + min(0, k)) for n, k in zip((40, 30), lag, strict=True))
         learned = learn(
-            Lesson(taps=(3, 3), delay=lag, ridge=0.0),
-            [(source(x[inner], medium=IMAGE, size=7), source(late[inner], medium=IMAGE))],
+            Task(taps=(3, 3), delay=lag, ridge=0.0),
+            [Pair(source(x[inner], medium=IMAGE, size=7), source(late[inner], medium=IMAGE))],
         )
-        np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-9)
+        np.testing.assert_allclose(learned.tensors["0.weight"][0, 0], w, atol=1e-9)
 
 
 def test_each_pair_has_its_own() -> None:
     x = noise(5000, 1)
-    pairs = [(source(x), source(later(x, n))) for n in (10, -20)]
-    learned = learn(Lesson(taps=(5,), delay=None), pairs)
-    assert [delay.lag for delay in learned.delays] == [(10,), (-20,)]
-    np.testing.assert_allclose(learned.weights[0, 0], [0, 0, 1, 0, 0], atol=1e-9)
+    pairs = [Pair(source(x), source(later(x, n)), str(n)) for n in (10, -20)]
+    learned = learn(Task(taps=(5,), delay=None), pairs)
+    assert [delay.samples for delay in learned.facts.delays] == [(10,), (-20,)]
+    np.testing.assert_allclose(learned.tensors["0.weight"][0, 0], [0, 0, 1, 0, 0], atol=1e-9)
 
 
 # ----------------------------------------------------------------------------------------------- doubts
 
 
-def fitted(x: Array, y: Array) -> Learned:
-    return learn(Lesson(taps=(3,), delay=None), [(source(x), source(y))])
+def fitted(x: Array, y: Array) -> LearnedModel:
+    return learn(Task(taps=(3,), delay=None), [Pair(source(x), source(y))])
 
 
 def test_unrelated_signals() -> None:
@@ -230,9 +235,9 @@ def test_constant_signals() -> None:
 
 def test_a_tone_fits_at_many_places() -> None:
     x = np.sin(2 * np.pi * np.arange(20000) / 50)[:, None]
-    (delay,) = fitted(x, later(x, 10)).delays
+    (delay,) = fitted(x, later(x, 10)).facts.delays
     assert delay.rival is not None
-    assert (delay.lag[0] - 10) % 25 == (delay.rival[0] - 10) % 25 == 0
+    assert (delay.samples[0] - 10) % 25 == (delay.rival[0] - 10) % 25 == 0
 
 
 # ---------------------------------------------------------------------------------------- the command line

@@ -143,10 +143,10 @@ def test_minimum_phase_has_its_energy_first() -> None:
 
 
 def test_a_long_design_is_quick() -> None:
-    start = time.perf_counter()
+    began = time.process_time()
     made = lowpass(0.0002, width=0.00005, signal=PLAIN)
     assert made.taps.size > 100_000
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - began < 30  # takes 0.1; by a product of matrices hours
 
 
 @pytest.mark.parametrize(

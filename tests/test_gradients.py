@@ -14,10 +14,11 @@ from convcli import RequestError
 from convcli.layers.bands import Band
 from convcli.layers.gradients import Worker
 from convcli.layers.weights import encode_weights
-from convcli.learning.descent import Adam
-from convcli.learning.lessons import Lanes
-from convcli.learning.material import Material, Segment, complete
-from convcli.learning.training import bound
+from convcli.learning.dataset import TrainingSignal, complete_windows
+from convcli.learning.network import TrainableNetwork, read_network
+from convcli.learning.optimizer import Adam
+from convcli.learning.pairs import Channels
+from convcli.learning.sampler import WindowSampler
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.planning.plan import Rules, make_plan
@@ -28,8 +29,6 @@ from convcli.signals import ARRAY, Signal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from convcli.layers.nets import Net
-    from convcli.learning.material import Stand
     from convcli.signals import Align, Array
 
 # ----------------------------------------------------------------------------------------------------- bands
@@ -133,19 +132,20 @@ LAYERS_2D = [
 every_network = pytest.mark.parametrize("layers", [*LAYERS_1D, *LAYERS_2D])
 
 
-def network(layers: str, channels: int, align: Align = "center") -> tuple[Net, Stand, list[int]]:
+def network(layers: str, channels: int, align: Align = "center") -> TrainableNetwork:
     axes = 2 if layers in LAYERS_2D else 1
     medium: Any = IMAGE if axes == 2 else AUDIO
     names = tuple(map(str, range(channels)))
     signal = Signal(medium=medium, shape=(40,) * axes, channels=names)
-    return bound(layers, signal, Lanes(channels, 1, 0), Rules(edge="zero", align=align))
+    return read_network(layers, signal, Channels(channels, 1, 0), Rules(edge="zero", align=align))
 
 
 @every_network
 def test_gradients_are_those_of_central_differences(layers: str) -> None:
     random = np.random.default_rng(1)
-    net, stand, _ = network(layers, channels=2)
-    worker = Worker(net, 3, (5,) * len(stand.start), np.float64)
+    made = network(layers, channels=2)
+    net, field = made.net, made.field
+    worker = Worker(net, 3, (5,) * len(field.start), np.float64)
     numbers = net.started(random)
     worker.x[...] = random.normal(size=worker.x.shape)
     windows = worker.x.copy()
@@ -176,9 +176,11 @@ def test_what_is_trained_is_what_runs(layers: str, align: Align, tmp_path: Path)
             network(layers, 2, align)
         return
     random = np.random.default_rng(2)
-    net, stand, names = network(layers, 2, align)
+    made = network(layers, 2, align)
+    net, field = made.net, made.field
+    names = made.numbers
     numbers = net.started(random)
-    axes = len(stand.start)
+    axes = len(field.start)
     x = random.normal(size=((90,) if axes == 1 else (34, 40)) + (2,))
     tensors: dict[str, Any] = {}
     for number, (w, b) in zip(names, net.tensors(numbers), strict=True):
@@ -192,42 +194,43 @@ def test_what_is_trained_is_what_runs(layers: str, align: Align, tmp_path: Path)
     sink = Collected()
     run(plan, Blocks(signal, [x]), sink, threads=1)
     whole = np.concatenate(sink.parts)
-    inside = complete(np.ones(x.shape[:-1], bool), stand)
+    inside = complete_windows(np.ones(x.shape[:-1], bool), field)
     assert inside.any()
     y = np.full((*x.shape[:-1], 1), np.nan)
     for k in np.ndindex(*whole.shape[:-1]):
-        place = tuple(s + t * n for s, t, n in zip(stand.start, stand.step, k, strict=True))
+        place = tuple(s + t * n for s, t, n in zip(field.start, field.step, k, strict=True))
         if all(0 <= p < n for p, n in zip(place, x.shape, strict=False)):
             y[place] = whole[k]
     worker = Worker(net, 4, (3,) * axes, np.float64)
-    segment = Segment(
+    example = TrainingSignal(
         x=x,
         y=np.nan_to_num(y),
         train=inside & np.isfinite(y[..., 0]),
         held=np.zeros(x.shape[:-1], bool),
     )
-    material = Material([segment], stand, (3,) * axes, worker.x.shape[1:-1], np.float64)
+    sampler = WindowSampler([example], field, (3,) * axes, worker.x.shape[1:-1], np.float64)
     worker.load(numbers)
-    places = material.in_order(held=False)
+    places = sampler.in_order(held_out=False)
     seen = 0
     for first in range(0, len(places), 4):
         some = np.resize(places[first : first + 4], (4, axes))
-        target, weight = material.fill(worker, some, held=False)
+        target, weight = sampler.load(worker, some, held_out=False)
         np.testing.assert_allclose(worker.forward() * weight, target * weight, atol=1e-12)
         seen += int(weight[: len(places[first : first + 4])].sum())
-    assert seen == segment.train.sum() > 0
+    assert seen == example.train.sum() > 0
 
 
 def test_a_window_is_complete_where_nothing_of_it_is_missing() -> None:
     good = np.random.default_rng(3).random((20, 17)) > 0.05
-    net, stand, _ = network("conv:2,3x2,stride=2x3 | leaky_relu:0.2 | conv:1,2x2,dilation=2x1", 1)
+    made = network("conv:2,3x2,stride=2x3 | leaky_relu:0.2 | conv:1,2x2,dilation=2x1", 1)
+    net, field = made.net, made.field
     sizes = net.reads((1, 1))
     expected = np.zeros_like(good)
     found = np.lib.stride_tricks.sliding_window_view(good, sizes)
     for corner in np.ndindex(*found.shape[:2]):
-        place = tuple(c + b for c, b in zip(corner, stand.before, strict=True))
+        place = tuple(c + b for c, b in zip(corner, field.before, strict=True))
         expected[place] = found[corner].all()
-    np.testing.assert_array_equal(complete(good, stand), expected)
+    np.testing.assert_array_equal(complete_windows(good, field), expected)
 
 
 # --------------------------------------------------------------------------------------------------- descent
@@ -238,10 +241,10 @@ def test_adam_is_that_of_the_papers() -> None:
     numbers = random.normal(size=5)
     theta, m, v = numbers.copy(), np.zeros(5), np.zeros(5)
     decays = np.array([1.0, 1, 1, 0, 0])
-    adam = Adam(5, rate=0.01, decay=0.1)
+    adam = Adam(decays, learning_rate=0.01, weight_decay=0.1)
     for t in range(1, 6):
         g = random.normal(size=5)
-        adam.step(numbers, g, decays)
+        adam.step(numbers, g)
         theta = theta - 0.01 * 0.1 * decays * theta
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
         theta = theta - 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)

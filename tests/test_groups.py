@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 import pytest
 
-from convcli.core.convolve import dot_products
+from convcli.core.convolve_direct import dot_products
 from convcli.core.missing import touched
 from convcli.planning.plan import Rules, make_plan
 from convcli.running.run import run
-from convcli.running.stream import numbers_of
-from convcli.signals import TABLE, Block, Edge, Groups, Signal
+from convcli.signals import TABLE, Block, Edge, Groups, Signal, row_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +56,7 @@ class Gathered:
         self.y: list[Array] = []
 
     def encode(self, y: Array, rows: AnyRows) -> tuple[Array, Rows]:
-        return y, numbers_of(rows)
+        return y, row_numbers(rows)
 
     def write(self, encoded: tuple[Array, Rows]) -> None:
         self.y += list(encoded[0])

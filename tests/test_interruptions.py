@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
-from program import CONVCLI, shell
+from life import (
+    PATIENCE,
+    read_some,
+    wait_until_awake,
+    wait_until_drained,
+    wait_until_worked,
+)
+from program import BUFFERED, CONVCLI
 
 # What a process hears can be seen in /proc alone.
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
@@ -60,20 +65,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def wait_until_awake(process: subprocess.Popen[str]) -> None:
-    """Until then Python itself answers to signals, not the program: SIGTERM is caught by the program alone."""
-    status = Path(f"/proc/{process.pid}/status")
-    for _ in range(2000):
-        caught = re.search(r"^SigCgt:\s*(\w+)", status.read_text(), re.MULTILINE)
-        if process.poll() is not None or (
-            caught and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1
-        ):
-            return
-        time.sleep(0.01)
-
-
-def stopped(words: tuple[str, ...], number: int, delay: float, folder: Path) -> tuple[int, str]:
-    """The exit code and the words of a run that gets signal `number` after `delay` seconds."""
+def stopped(words: tuple[str, ...], number: int, work: float, folder: Path) -> tuple[int, str]:
+    """The exit code and the words of a run that gets signal `number` after `work` processor seconds."""
     process = subprocess.Popen(
         [*CONVCLI, *words],
         cwd=folder,
@@ -84,9 +77,9 @@ def stopped(words: tuple[str, ...], number: int, delay: float, folder: Path) -> 
         text=True,
     )
     wait_until_awake(process)
-    time.sleep(delay)
+    wait_until_worked(process, work)
     process.send_signal(number)
-    told = process.communicate(timeout=60)[1]
+    told = process.communicate(timeout=PATIENCE)[1]
     return process.returncode, told
 
 
@@ -150,44 +143,61 @@ def test_ctrl_c_with_several_inputs(moment: float, folder: Path) -> None:
     assert after == before
 
 
-def test_ctrl_c_while_a_pipe_is_awaited(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "first"),
+    [
+        ("csv sma:3 --follow -o o.csv", b"x\n1\n"),
+        ("csv normalize -o o.csv", b"x\n1\n"),
+        ("audio box:3 -o o.wav", b"RIFF"),
+        ("image box:3 -o o.png", b"\x89PNG"),
+    ],
+)
+def test_ctrl_c_while_a_pipe_is_awaited(line: str, first: bytes, folder: Path) -> None:
     before = state(folder)
-    for line in (
-        "csv sma:3 --follow -o o.csv",
-        "csv normalize -o o.csv",
-        "audio box:3 -o o.wav",
-        "image box:3 -o o.png",
-    ):
-        process = subprocess.Popen(
-            [*CONVCLI, *line.split()],
-            cwd=folder,
-            env={**os.environ, "TMPDIR": str(folder / "tmp")},
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        wait_until_awake(process)
-        time.sleep(0.4)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
-        assert process.stdin is not None
-        assert process.stderr is not None
-        process.stdin.close()
-        assert process.stderr.read() == ""
-        process.stderr.close()
+    process = fed(line, folder)
+    assert process.stdin is not None
+    process.stdin.write(first)
+    process.stdin.flush()
+    wait_until_drained(process.stdin)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, told) == (130, b"")
     assert state(folder) == before
 
 
 def test_a_kill_leaves_no_temporary_file_of_a_pipe(folder: Path) -> None:
     before = state(folder)
-    line = (
-        "{ cat in.wav; sleep 5; } | TMPDIR=tmp timeout -s KILL 1 convcli audio normalize -o out.wav"
-    )
-    shell(line, folder)
+    process = fed("audio normalize -o out.wav", folder)
+    assert process.stdin is not None
+    process.stdin.write((folder / "in.wav").read_bytes())
+    process.stdin.flush()
+    wait_until_drained(process.stdin)
+    process.kill()
+    process.communicate(timeout=PATIENCE)
     assert state(folder) == before
 
 
 def test_ctrl_c_keeps_what_a_follower_has_shown(folder: Path) -> None:
-    line = "{ printf 'x\\n1\\n3\\n'; sleep 3; } | timeout -s INT 1.5 convcli csv sma:2 --follow -q > shown.csv"
-    shell(line, folder)
-    assert (folder / "shown.csv").read_text() == "x\n1\n2\n"
+    process = fed("csv sma:2 --follow -q", folder)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"x\n1\n3\n")
+    process.stdin.flush()
+    shown = b""
+    while not shown.endswith(b"2\n"):
+        shown += read_some(process.stdout)
+    process.send_signal(signal.SIGINT)
+    rest, told = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, shown + rest, told) == (130, b"x\n1\n2\n", b"")
+
+
+def fed(line: str, folder: Path) -> subprocess.Popen[bytes]:
+    """A run of `convcli LINE` that reads a pipe, whose temporary files are in the folder `tmp`."""
+    return subprocess.Popen(
+        [*CONVCLI, *line.split()],
+        cwd=folder,
+        env={**os.environ, **BUFFERED, "TMPDIR": str(folder / "tmp")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )

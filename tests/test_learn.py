@@ -15,7 +15,10 @@ from convcli import InputError, RequestError, apply
 from convcli.cli import main
 from convcli.core.solve import Sums, solve, sums_over
 from convcli.layers.weights import read_weights
-from convcli.learning.learn import Lesson, learn
+from convcli.learning.baselines import no_worse
+from convcli.learning.learn import learn
+from convcli.learning.pairs import Pair
+from convcli.learning.task import Task
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
@@ -92,11 +95,11 @@ def test_known_taps_come_back(align: Any, k: int) -> None:
     y = apply("correlate:" + ",".join(map(repr, w.tolist())), x, align=align)
     for size in (37, 1000, 6000):
         learned = learn(
-            Lesson(taps=(k,), align=align), [(source(x, size=size), source(y, size=777))]
+            Task(taps=(k,), align=align), [Pair(source(x, size=size), source(y, size=777))]
         )
-        np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-8)
-    assert learned.scores[0].held == pytest.approx(0, abs=1e-6)
-    assert learned.bias is None
+        np.testing.assert_allclose(learned.tensors["0.weight"][0, 0], w, atol=1e-8)
+    assert learned.facts.errors[0].held == pytest.approx(0, abs=1e-6)
+    assert "0.bias" not in learned.tensors
 
 
 def test_2_600_000_samples_to_1e_5_under_noise_of_1e_3() -> None:
@@ -104,8 +107,8 @@ def test_2_600_000_samples_to_1e_5_under_noise_of_1e_3() -> None:
     x = noise(2_600_000, 1)
     y = apply("correlate:" + ",".join(map(repr, w.tolist())), x)
     y = y + 1e-3 * noise(len(x), 1, seed=5)
-    learned = learn(Lesson(taps=(64,)), [(source(x, size=65536), source(y, size=65536))])
-    assert np.abs(learned.weights[0, 0] - w).max() < 1e-5 * np.abs(w).max()
+    learned = learn(Task(taps=(64,)), [Pair(source(x, size=65536), source(y, size=65536))])
+    assert np.abs(learned.tensors["0.weight"][0, 0] - w).max() < 1e-5 * np.abs(w).max()
 
 
 def test_channels_mix_or_share() -> None:
@@ -114,13 +117,13 @@ def test_channels_mix_or_share() -> None:
     y = np.stack(
         [sum(np.correlate(x[:, i], w[o, i], "same") for i in range(3)) for o in range(2)], axis=1
     )
-    mixed = learn(Lesson(taps=(5,), mix=True), [(source(x), source(y))])
-    np.testing.assert_allclose(mixed.weights, w, atol=1e-9)
+    mixed = learn(Task(taps=(5,), mix=True), [Pair(source(x), source(y))])
+    np.testing.assert_allclose(mixed.tensors["0.weight"], w, atol=1e-9)
     shared = np.stack([np.correlate(x[:, c], w[0, 0], "same") for c in range(3)], axis=1)
-    one = learn(Lesson(taps=(5,)), [(source(x), source(shared))])
-    np.testing.assert_allclose(one.weights, w[:1, :1], atol=1e-9)
+    one = learn(Task(taps=(5,)), [Pair(source(x), source(shared))])
+    np.testing.assert_allclose(one.tensors["0.weight"], w[:1, :1], atol=1e-9)
     with pytest.raises(RequestError, match="the input has 3 channels and the target 2"):
-        learn(Lesson(taps=(5,)), [(source(x), source(y))])
+        learn(Task(taps=(5,)), [Pair(source(x), source(y))])
 
 
 def test_pictures_and_a_bias() -> None:
@@ -130,21 +133,20 @@ def test_pictures_and_a_bias() -> None:
     y = apply(f"correlate:{kernel} | offset:0.25", x, edge="zero")
     for size in (1, 7, 60):
         learned = learn(
-            Lesson(taps=(3, 5), bias=True),
-            [(source(x, medium=IMAGE, size=size), source(y, medium=IMAGE, size=11))],
+            Task(taps=(3, 5), bias=True),
+            [Pair(source(x, medium=IMAGE, size=size), source(y, medium=IMAGE, size=11))],
         )
-        np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-9)
-        assert learned.bias is not None
-        np.testing.assert_allclose(learned.bias, 0.25, atol=1e-9)
+        np.testing.assert_allclose(learned.tensors["0.weight"][0, 0], w, atol=1e-9)
+        np.testing.assert_allclose(learned.tensors["0.bias"], 0.25, atol=1e-9)
 
 
 def test_the_sums_of_several_pairs_add_up() -> None:
     w = noise(9, seed=8)
     parts = [noise(500, 1, seed=s) for s in (1, 2, 3)]
     text = "correlate:" + ",".join(map(repr, w.tolist()))
-    learned = learn(Lesson(taps=(9,)), [(source(x), source(apply(text, x))) for x in parts])
-    np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-9)
-    assert learned.train + learned.held <= 3 * 500
+    learned = learn(Task(taps=(9,)), [Pair(source(x), source(apply(text, x))) for x in parts])
+    np.testing.assert_allclose(learned.tensors["0.weight"][0, 0], w, atol=1e-9)
+    assert learned.facts.samples + learned.facts.held_out <= 3 * 500
 
 
 def test_large_levels_with_small_changes() -> None:
@@ -152,10 +154,10 @@ def test_large_levels_with_small_changes() -> None:
     x = 1e6 + 1e-3 * noise(4000, 1)
     y = 0.5 * x[1:-1] - 0.25 * x[:-2] + 7
     y = np.concatenate([y[:1], y, y[-1:]])
-    learned = learn(Lesson(taps=(3,), bias=True), [(source(x), source(y))])
-    np.testing.assert_allclose(learned.weights[0, 0], [-0.25, 0.5, 0], atol=1e-4)
-    assert learned.scores[0].held is not None
-    assert learned.scores[0].held < 1e-6
+    learned = learn(Task(taps=(3,), bias=True), [Pair(source(x), source(y))])
+    np.testing.assert_allclose(learned.tensors["0.weight"][0, 0], [-0.25, 0.5, 0], atol=1e-4)
+    assert learned.facts.errors[0].held is not None
+    assert learned.facts.errors[0].held < 1e-6
 
 
 # ------------------------------------------------------------------------------------- what is held out
@@ -165,13 +167,18 @@ def test_large_levels_with_small_changes() -> None:
 @pytest.mark.parametrize("align", ["center", "causal"])
 def test_nothing_held_out_is_learned_from(align: Any, ahead: int) -> None:
     x, y = noise(1000, 1), noise(1000, 1, seed=1)
-    lesson = Lesson(taps=(21,), align=align, ahead=ahead, ridge=0.0)
-    first = learn(lesson, [(source(x), source(y))])
+    task = Task(taps=(21,), align=align, ahead=ahead, ridge=0.0)
+    first = learn(task, [Pair(source(x), source(y))])
     x[800:], y[800:] = 1e3 * x[800:], -1e3
-    np.testing.assert_array_equal(learn(lesson, [(source(x), source(y))]).weights, first.weights)
+    np.testing.assert_array_equal(
+        learn(task, [Pair(source(x), source(y))]).tensors["0.weight"], first.tensors["0.weight"]
+    )
     x[799] += 1
     assert (
-        (learn(lesson, [(source(x), source(y))]).weights != first.weights).any()
+        (
+            learn(task, [Pair(source(x), source(y))]).tensors["0.weight"]
+            != first.tensors["0.weight"]
+        ).any()
         or align == "center"
         or ahead
     )
@@ -180,10 +187,10 @@ def test_nothing_held_out_is_learned_from(align: Any, ahead: int) -> None:
 def test_scores_are_those_of_the_taps() -> None:
     x = noise(1000, 1)
     y = 0.7 * x + 0.1 * noise(1000, 1, seed=1)
-    learned = learn(Lesson(taps=(3,), ridge=0.0), [(source(x), source(y))])
-    scores = {score.name: score for score in learned.scores}
+    learned = learn(Task(taps=(3,), ridge=0.0), [Pair(source(x), source(y))])
+    scores = {score.name: score for score in learned.facts.errors}
     t, held = np.arange(1, 799), np.arange(800, 999)
-    w = learned.weights[0, 0]
+    w = learned.tensors["0.weight"][0, 0]
     for part, name in ((t, "train"), (held, "held")):
         own = y[part, 0] - sum(w[j] * x[part + j - 1, 0] for j in range(3))
         assert getattr(scores["the filter"], name) == pytest.approx(float(np.sqrt((own**2).mean())))
@@ -196,25 +203,25 @@ def test_scores_are_those_of_the_taps() -> None:
         assert getattr(scores["the best gain"], name) == pytest.approx(
             float(np.sqrt((best**2).mean()))
         )
-    assert (learned.train, learned.held) == (len(t), len(held))
+    assert (learned.facts.samples, learned.facts.held_out) == (len(t), len(held))
 
 
 def test_levels_do_not_change_the_naive_answers() -> None:
     x = 50 + noise(1000, 2)
-    lesson = Lesson(taps=(3,), align="causal", bias=True, ahead=1, inputs=(0, 1), targets=(1,))
-    learned = learn(lesson, [(source(x, medium=TABLE), None)])
-    (today,) = [score for score in learned.scores if score.name == "tomorrow is like today"]
+    task = Task(taps=(3,), align="causal", bias=True, ahead=1, inputs=(0, 1), targets=(1,))
+    learned = learn(task, [Pair(source(x, medium=TABLE))])
+    (today,) = [score for score in learned.facts.errors if score.name == "tomorrow is like today"]
     part = np.arange(800, 999)
     assert today.held == pytest.approx(float(np.sqrt(((x[part + 1, 1] - x[part, 1]) ** 2).mean())))
 
 
 def test_a_walk_at_random_cannot_be_foretold() -> None:
     x = np.cumsum(noise(3000, 1), axis=0)
-    lesson = Lesson(
+    task = Task(
         taps=(20,), align="causal", bias=True, ahead=1, inputs=(0,), targets=(0,), ridge=0.0
     )
-    learned = learn(lesson, [(source(x, medium=TABLE), None)])
-    assert learned.worse == ("tomorrow is like today",)
+    learned = learn(task, [Pair(source(x, medium=TABLE))])
+    assert no_worse(learned.facts.errors) == ["tomorrow is like today"]
 
 
 def test_missing_samples_are_passed_over() -> None:
@@ -224,17 +231,17 @@ def test_missing_samples_are_passed_over() -> None:
     x[np.random.default_rng(1).random(2000) < 0.05] = np.nan
     y[::37] = np.nan
     for size in (3, 200):
-        learned = learn(Lesson(taps=(4,)), [(source(x, size=size), source(y, size=size))])
-        np.testing.assert_allclose(learned.weights[0, 0], w, atol=1e-9)
+        learned = learn(Task(taps=(4,)), [Pair(source(x, size=size), source(y, size=size))])
+        np.testing.assert_allclose(learned.tensors["0.weight"][0, 0], w, atol=1e-9)
 
 
 def test_blind_leaves_the_sample_itself_out() -> None:
     t = np.arange(8000)
     clean = np.sin(0.05 * t)[:, None]
     noisy = clean + 0.5 * noise(8000, 1)
-    learned = learn(Lesson(taps=(41,), blind=True), [(source(noisy), None)])
-    assert learned.weights[0, 0, 20] == 0
-    taps = ",".join(map(repr, learned.weights[0, 0].tolist()))
+    learned = learn(Task(taps=(41,), blind=True), [Pair(source(noisy))])
+    assert learned.tensors["0.weight"][0, 0, 20] == 0
+    taps = ",".join(map(repr, learned.tensors["0.weight"][0, 0].tolist()))
     cleaned = apply(f"correlate:{taps}", noisy)[50:-50]
     before, after = np.mean((noisy - clean)[50:-50] ** 2), np.mean((cleaned - clean[50:-50]) ** 2)
     assert 10 * np.log10(before / after) > 10
@@ -247,47 +254,47 @@ def test_constant_input() -> None:
     for level in (0.0, 0.5):
         x = np.full((500, 1), level)
         with pytest.raises(InputError, match="constant"):
-            learn(Lesson(taps=(5,), bias=True), [(source(x), source(noise(500, 1)))])
+            learn(Task(taps=(5,), bias=True), [Pair(source(x), source(noise(500, 1)))])
 
 
 def test_rank_deficient_input_gives_finite_taps() -> None:
     x = np.sin(0.3 * np.arange(3000))[:, None]
     y = np.roll(x, 2)
-    learned = learn(Lesson(taps=(32,)), [(source(x), source(y))])
-    assert learned.deficient
-    assert np.isfinite(learned.weights).all()
-    assert learned.scores[0].held is not None
-    assert learned.scores[0].held < 1e-3
+    learned = learn(Task(taps=(32,)), [Pair(source(x), source(y))])
+    assert learned.facts.deficient
+    assert np.isfinite(learned.tensors["0.weight"]).all()
+    assert learned.facts.errors[0].held is not None
+    assert learned.facts.errors[0].held < 1e-3
 
 
 def test_too_little_data() -> None:
     with pytest.raises(InputError, match="complete windows to learn 64 weights from"):
-        learn(Lesson(taps=(64,)), [(source(noise(100, 1)), source(noise(100, 1)))])
+        learn(Task(taps=(64,)), [Pair(source(noise(100, 1)), source(noise(100, 1)))])
     with pytest.raises(InputError, match=r"no samples|complete windows"):
-        learn(Lesson(taps=(3,)), [(source(noise(0, 1)), source(noise(0, 1)))])
+        learn(Task(taps=(3,)), [Pair(source(noise(0, 1)), source(noise(0, 1)))])
 
 
 def test_pairs_that_do_not_fit() -> None:
     x = noise(500, 1)
     with pytest.raises(RequestError, match="the input has 500 samples and the target 400"):
-        learn(Lesson(taps=(3,)), [(source(x), source(x[:400]))])
+        learn(Task(taps=(3,)), [Pair(source(x), source(x[:400]))])
     with pytest.raises(
         RequestError, match="the input has 16000 samples per second and the target 8000"
     ):
-        learn(Lesson(taps=(3,)), [(source(x), source(x, rate=8000.0))])
+        learn(Task(taps=(3,)), [Pair(source(x), source(x, rate=8000.0))])
     with pytest.raises(RequestError, match="6,001 weights"):
-        learn(Lesson(taps=(6001,)), [(source(x), source(x))])
+        learn(Task(taps=(6001,)), [Pair(source(x), source(x))])
 
 
 def test_overflowing_samples() -> None:
     x = 1e200 * noise(500, 1)
     with np.errstate(over="ignore", invalid="ignore"), pytest.raises(InputError, match="overflow"):
-        learn(Lesson(taps=(3,)), [(source(x), source(x))])
+        learn(Task(taps=(3,)), [Pair(source(x), source(x))])
     for size in (slice(None), slice(450, None)):  # in all, or in what is held out alone
         y = noise(500, 1)
         y[size] *= 1e200
         with pytest.raises(InputError, match="overflow"):
-            learn(Lesson(taps=(3,)), [(source(noise(500, 1)), source(y))])
+            learn(Task(taps=(3,)), [Pair(source(noise(500, 1)), source(y))])
 
 
 # -------------------------------------------------------------------------------------- the command line
@@ -805,15 +812,16 @@ def test_without_anything_held_out_the_ridge_is_cross_validated() -> None:
     """The generalised cross-validation of the definition: n RSS / (n - trace of the hat matrix)^2, of centred data."""
     x = noise(60, 1)
     y = noise(60, 1, seed=1) + x
-    learned = learn(Lesson(taps=(9,), holdout=0.0), [(source(x), source(y))])
+    learned = learn(Task(taps=(9,), holdout=0.0), [Pair(source(x), source(y))])
     a = np.lib.stride_tricks.sliding_window_view(x[:, 0], 9)
     z = y[4:-4, 0]
-    for ridge, error in learned.tried:
+    for tried in learned.facts.tried:
+        ridge, error = tried.ridge, tried.error
         gram = a.T @ a
         hat = a @ np.linalg.solve(gram + ridge * np.diag(np.diag(gram)), a.T)
         expected = np.sqrt(np.mean((z - hat @ z) ** 2)) / (1 - np.trace(hat) / len(z))
         assert error == pytest.approx(expected, rel=1e-6)
-    assert learned.ridge == min(learned.tried, key=lambda pair: pair[1])[0] > 0
+    assert learned.facts.ridge == min(learned.facts.tried, key=lambda tried: tried.error).ridge > 0
 
 
 def test_filters_shows_a_model(sounds: tuple[Path, Path], capfd: Any) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from life import wait_for_end
 
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media import replacing
@@ -430,7 +431,7 @@ def test_killed(sound: Path, sent: signal.Signals) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(sent)
-        process.wait(10)
+        wait_for_end(process)
     assert sound.read_bytes() == b"sound"
     if sent != signal.SIGKILL or sys.platform == "linux":
         assert names(sound.parent) == ["talk.wav"]

@@ -17,7 +17,10 @@ from convcli import RequestError, apply
 from convcli.cli import main
 from convcli.errors import ConvcliError
 from convcli.layers.weights import encode_weights, read_weights
-from convcli.learning.learn import Lesson, learn
+from convcli.learning.baselines import no_worse
+from convcli.learning.learn import learn
+from convcli.learning.pairs import Pair
+from convcli.learning.task import Task
 from convcli.planning.plan import Rules, make_plan
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
@@ -54,7 +57,7 @@ def walk(n: int, *, seed: int = 0) -> Array:
     return np.stack([100 + np.cumsum(change), z[:, 1]], axis=1)
 
 
-LESSON = Lesson(
+TASK = Task(
     taps=(3,), align="causal", bias=True, ahead=1, inputs=(0, 1), targets=(0,), differences=True
 )
 
@@ -64,41 +67,44 @@ LESSON = Lesson(
 def test_changes_by_the_definition(size: int, ahead: int) -> None:
     """Least squares over rows of changes, written out, and put together with the last level."""
     x = walk(1000)
-    lesson = Lesson(**{**LESSON.__dict__, "ahead": ahead, "ridge": 0.0, "holdout": 0.0})
-    learned = learn(lesson, [(source(x, size=size), None)])
+    task = Task(**{**vars(TASK), "ahead": ahead, "ridge": 0.0, "holdout": 0.0})
+    learned = learn(task, [Pair(source(x, size=size))])
     d = np.diff(x, axis=0)
     rows = np.array([[*d[t - 3 : t].T.ravel(), 1] for t in range(3, 1000 - ahead)])
     change = np.array([x[t + ahead, 0] - x[t, 0] for t in range(3, 1000 - ahead)])
     h = np.linalg.lstsq(rows, change, rcond=None)[0]
-    assert learned.weights.shape == (1, 2, 4)
-    assert learned.bias is not None
-    w = learned.weights[0]
+    assert learned.tensors["0.weight"].shape == (1, 2, 4)
+    w = learned.tensors["0.weight"][0]
     for t in (3, 500, 990):
         expected = x[t, 0] + d[t - 3 : t].T.ravel() @ h[:-1] + h[-1]
-        assert (w * x[t - 3 : t + 1].T).sum() + learned.bias[0] == pytest.approx(expected, abs=1e-8)
+        assert (w * x[t - 3 : t + 1].T).sum() + learned.tensors["0.bias"][0] == pytest.approx(
+            expected, abs=1e-8
+        )
     assert w.sum(axis=1) == pytest.approx([1, 0], abs=1e-9)
-    assert learned.scores[0].train == pytest.approx(np.sqrt(np.mean((change - rows @ h) ** 2)))
+    assert learned.facts.errors[0].train == pytest.approx(
+        np.sqrt(np.mean((change - rows @ h) ** 2))
+    )
 
 
 def test_naive_answers_of_changes() -> None:
     x = walk(2000)
-    learned = learn(LESSON, [(source(x), None)])
-    scores = {score.name: score for score in learned.scores}
+    learned = learn(TASK, [Pair(source(x))])
+    scores = {score.name: score for score in learned.facts.errors}
     held, train = np.diff(x[1600:, 0]), np.diff(x[3:1600, 0])
     assert list(scores) == ["the filter", "tomorrow is like today", "today and the mean change"]
     assert scores["tomorrow is like today"].held == pytest.approx(np.sqrt(np.mean(held**2)))
     drift = scores["today and the mean change"].held
     assert drift == pytest.approx(np.sqrt(np.mean((held - train.mean()) ** 2)), rel=1e-3)
-    assert learned.worse == ()
+    assert no_worse(learned.facts.errors) == []
 
 
 def test_today_is_known_where_the_target_is_no_input() -> None:
     x = walk(2000)
     x[7, 0] = x[1800, 0] = np.nan
-    lesson = Lesson(**{**LESSON.__dict__, "differences": False, "inputs": (1,), "ahead": 2})
+    task = Task(**{**vars(TASK), "differences": False, "inputs": (1,), "ahead": 2})
     for size in (100, 5000):
         scores = {
-            score.name: score for score in learn(lesson, [(source(x, size=size), None)]).scores
+            score.name: score for score in learn(task, [Pair(source(x, size=size))]).facts.errors
         }
         assert list(scores) == ["the filter", "the same as 2 before", "the mean"]
         change = x[2:, 0] - x[:-2, 0]
@@ -113,16 +119,20 @@ def test_today_is_known_where_the_target_is_no_input() -> None:
 def test_a_level_of_a_million_that_moves_by_thousandths() -> None:
     x = walk(2000)
     x[:, 0] = 1e6 + 1e-3 * x[:, 0]
-    plain, large = (learn(LESSON, [(source(each), None)]) for each in (walk(2000), x))
-    np.testing.assert_allclose(large.weights[0, 0], plain.weights[0, 0], atol=1e-4)
+    plain, large = (learn(TASK, [Pair(source(each))]) for each in (walk(2000), x))
+    np.testing.assert_allclose(
+        large.tensors["0.weight"][0, 0], plain.tensors["0.weight"][0, 0], atol=1e-4
+    )
 
 
 def test_nothing_held_out_is_learned_from() -> None:
     x = walk(1000)
-    lesson = Lesson(**{**LESSON.__dict__, "ridge": 0.0})
-    first = learn(lesson, [(source(x), None)])
+    task = Task(**{**vars(TASK), "ridge": 0.0})
+    first = learn(task, [Pair(source(x))])
     x[800:] *= -1e3
-    np.testing.assert_array_equal(learn(lesson, [(source(x), None)]).weights, first.weights)
+    np.testing.assert_array_equal(
+        learn(task, [Pair(source(x))]).tensors["0.weight"], first.tensors["0.weight"]
+    )
 
 
 @pytest.fixture
@@ -158,11 +168,11 @@ def predicted(path: Path, model: Path, capfd: Any) -> list[dict[str, str]]:
 def test_infinite_numbers_are_passed_over_without_a_word() -> None:
     """The tests make an error of every warning."""
     x = walk(3000)
-    clear = learn(LESSON, [(source(x), None)])
+    clear = learn(TASK, [Pair(source(x))])
     x[1000:1010, 0] = np.inf
-    gaps = learn(LESSON, [(source(x), None)])
-    assert gaps.passed_over > 10
-    np.testing.assert_allclose(gaps.weights, clear.weights, atol=0.05)
+    gaps = learn(TASK, [Pair(source(x))])
+    assert gaps.facts.passed_over > 10
+    np.testing.assert_allclose(gaps.tensors["0.weight"], clear.tensors["0.weight"], atol=0.05)
 
 
 @pytest.mark.parametrize("on", ["levels", "differences"])

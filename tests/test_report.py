@@ -363,5 +363,5 @@ def test_report_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_an_error_as_large_as_the_target_is_0_decibels() -> None:
-    assert learning._error(0.9999, 1.0) == "0.9999 (0.0 dB)"
-    assert learning._error(0.5, 1.0) == "0.5 (-6.0 dB)"
+    assert learning.error_words(0.9999, 1.0) == "0.9999 (0.0 dB)"
+    assert learning.error_words(0.5, 1.0) == "0.5 (-6.0 dB)"

@@ -9,13 +9,13 @@ import shlex
 import shutil
 import signal as signals
 import subprocess
-import time
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile
+from life import read_some, wait_for_end
 from program import CONVCLI, SAMPLES, done, run
 
 from convcli import InputError, RequestError, apply
@@ -23,11 +23,17 @@ from convcli.cli import main
 from convcli.designs.learned import read_model
 from convcli.errors import OutputError
 from convcli.layers.weights import encode_weights, read_weights
-from convcli.learning import material
-from convcli.learning.lessons import Lesson
-from convcli.learning.perceptron import fit_perceptron
-from convcli.learning.school import PATIENCE, Course, Epoch, Watch
-from convcli.learning.training import train
+from convcli.learning import dataset
+from convcli.learning.learn import DENSE, learn
+from convcli.learning.pairs import Pair
+from convcli.learning.task import Task
+from convcli.learning.trainer import (
+    PATIENCE,
+    Callbacks,
+    Epoch,
+    TrainingOptions,
+    TrainingStoppedError,
+)
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
@@ -36,11 +42,11 @@ from convcli.signals import Signal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from convcli.learning.training import Trained
+    from convcli.learning.model_file import LearnedModel
     from convcli.signals import Array
 
 
-README = (SAMPLES.parent / "README.md").read_text(encoding="utf-8")
+GUIDE = (SAMPLES.parent / "docs/how-to/learn.md").read_text(encoding="utf-8")
 
 
 def noise(*shape: int, seed: int = 0) -> Array:
@@ -50,22 +56,23 @@ def noise(*shape: int, seed: int = 0) -> Array:
 def source(x: Array, *, medium: Any = AUDIO, names: tuple[str, ...] = ()) -> Blocks:
     names = names or tuple(str(c) for c in range(x.shape[-1]))
     return Blocks(
-        Signal(medium=medium, shape=x.shape[:-1], channels=names, rate=None), [x[:700], x[700:]]
+        Signal(medium=medium, shape=x.shape[:-1], channels=names, rate=None),
+        [x[:700], x[700:]],
     )
 
 
-def trained(x: Array, y: Array, layers: str, watch: Watch | None = None, **course: Any) -> Trained:
-    lesson = Lesson(taps=(1,) * (x.ndim - 1))
-    medium: Any = AUDIO if x.ndim == 2 else IMAGE
-    pairs = [(source(x, medium=medium), source(y, medium=medium))]
-    made = train(lesson, Course(layers=layers, **course), pairs, watch or Watch())
-    assert made is not None
-    return made
+def trained(
+    x: Array, y: Array, layers: str, callbacks: Callbacks | None = None, **options: Any
+) -> LearnedModel:
+    task = Task(taps=(1,) * (x.ndim - 1))
+    medium = AUDIO if x.ndim == 2 else IMAGE
+    pairs = [Pair(source(x, medium=medium), source(y, medium=medium))]
+    training = TrainingOptions(**options)
+    return learn(task, pairs, layers=layers, training=training, callbacks=callbacks)
 
 
-def saved(path: Path, made: Trained, medium: str = "audio", lesson: Lesson | None = None) -> Path:
-    signal = Signal(medium=medium, shape=(None,), channels=("0",))  # type: ignore[arg-type]
-    path.write_bytes(encode_weights(*made.model(lesson or Lesson(taps=(1,)), signal, version="0")))
+def saved(path: Path, made: LearnedModel) -> Path:
+    path.write_bytes(made.encoded())
     return path
 
 
@@ -76,7 +83,7 @@ def test_a_rectifier_between_two_filters_is_found(tmp_path: Path) -> None:
     x = 0.1 * noise(40_000, 1)
     y = apply("correlate:1,-2,1 | relu | correlate:1,1,1", x)
     made = trained(x, y, "conv:2,3 | relu | conv:1,3", epochs=60, seed=3)
-    network, linear = made.learned.scores[:2]
+    network, linear = made.facts.errors[:2]
     assert network.held is not None
     assert linear.held is not None
     assert network.held < 0.05 * linear.held
@@ -96,14 +103,14 @@ def test_the_errors_are_those_of_what_runs_at_half_the_rate(tmp_path: Path) -> N
     at = 2 * np.arange(len(z))
     inside = (at >= border) & (at < len(x) - 6)
     wrong = z[inside] - y[at[inside]]
-    assert made.learned.scores[0].held == pytest.approx(np.sqrt(np.mean(wrong**2)), rel=1e-3)
+    assert made.facts.errors[0].held == pytest.approx(np.sqrt(np.mean(wrong**2)), rel=1e-3)
 
 
 def test_pictures_learn_too(tmp_path: Path) -> None:
     x = np.random.default_rng(5).random((90, 100, 3))
     y = apply("kernel:0,1,0;1,-4,1;0,1,0", x)
-    made = trained(x, np.abs(y), "conv:4,3x3 | relu | conv:1,1x1", epochs=25, rate=0.01)
-    network, linear = made.learned.scores[:2]
+    made = trained(x, np.abs(y), "conv:4,3x3 | relu | conv:1,1x1", epochs=25, learning_rate=0.01)
+    network, linear = made.facts.errors[:2]
     assert network.held is not None
     assert linear.held is not None
     assert network.held < 0.5 * linear.held
@@ -133,9 +140,9 @@ def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads() -> None:
 def test_samples_beyond_the_memory_are_kept_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
     x = noise(20_000, 2)
     kept = trained(x, np.abs(x), "conv:4,5 | tanh | conv:1,3", epochs=2)
-    monkeypatch.setattr(material, "IN_MEMORY", 1000)
-    assert isinstance(material.room((2000, 1), np.float32), np.memmap)
-    assert not material.room((2000, 1), np.float32).any()
+    monkeypatch.setattr(dataset, "IN_MEMORY", 1000)
+    assert isinstance(dataset.allocate((2000, 1), np.float32), np.memmap)
+    assert not dataset.allocate((2000, 1), np.float32).any()
     put_aside = trained(x, np.abs(x), "conv:4,5 | tanh | conv:1,3", epochs=2)
     for name, tensor in kept.tensors.items():
         np.testing.assert_array_equal(tensor, put_aside.tensors[name])
@@ -153,9 +160,14 @@ def test_samples_beyond_the_memory_are_kept_in_files(monkeypatch: pytest.MonkeyP
 
 def test_memory_is_that_of_the_samples_in_single_precision() -> None:
     x = noise(300_000, 2).astype(np.float32)
-    pairs = [(source(x), source(x))]
+    pairs = [Pair(source(x), source(x))]
     tracemalloc.start()
-    train(Lesson(taps=(1,)), Course(layers="conv:1,3 | relu | conv:1,1", epochs=1), pairs, Watch())
+    learn(
+        Task(taps=(1,)),
+        pairs,
+        layers="conv:1,3 | relu | conv:1,1",
+        training=TrainingOptions(epochs=1),
+    )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # Twice 4 bytes of the input and of the target, on arrival and on the canvas, flags, and some megabytes for sums.
@@ -169,41 +181,49 @@ def test_it_ends_when_nothing_is_gained_and_keeps_the_best() -> None:
     seen: list[Epoch] = []
     x = noise(600, 1)
     made = trained(
-        x, noise(600, 1, seed=1), "conv:8,9 | relu | conv:1,9", Watch(tell=seen.append), rate=0.02
+        x,
+        noise(600, 1, seed=1),
+        "conv:8,9 | relu | conv:1,9",
+        Callbacks(on_epoch=seen.append),
+        learning_rate=0.02,
     )
-    assert made.last < 100
-    assert made.last == made.best + PATIENCE
+    training = made.facts.training
+    assert training is not None
+    assert training.epochs < 100
+    assert training.epochs == training.best + PATIENCE
     held = [epoch.held for epoch in seen]
-    assert min(h for h in held if h is not None) == held[made.best - 1]
-    assert [epoch.best for epoch in seen][made.best :] == [False] * PATIENCE
-    score = made.learned.scores[0].held
+    assert min(h for h in held if h is not None) == held[training.best - 1]
+    assert [epoch.best for epoch in seen][training.best :] == [False] * PATIENCE
+    score = made.facts.errors[0].held
     assert score == pytest.approx(
-        np.sqrt(held[made.best - 1] or 0) * noise(600, 1, seed=1)[:480].std(), rel=0.05
+        np.sqrt(held[training.best - 1] or 0) * noise(600, 1, seed=1)[:480].std(), rel=0.05
     )
 
 
 def test_stopped_after_an_epoch_it_keeps_the_best_before_it_nothing() -> None:
     x = noise(5000, 1)
     seen: list[Epoch] = []
-    watch = Watch(tell=seen.append, stop=lambda: len(seen) == 3)
+    watch = Callbacks(on_epoch=seen.append, should_stop=lambda: len(seen) == 3)
     made = trained(x, np.abs(x), "conv:2,3 | relu | conv:1,1", watch)
     assert made.interrupted
-    assert made.last == 3
-    pairs = [(source(x), source(x))]
-    assert (
-        train(Lesson(taps=(1,)), Course(layers="conv:1,3"), pairs, Watch(stop=lambda: True)) is None
-    )
+    assert made.facts.training is not None
+    assert made.facts.training.epochs == 3
+    pairs = [Pair(source(x), source(x))]
+    stop = Callbacks(should_stop=lambda: True)
+    with pytest.raises(TrainingStoppedError):
+        learn(Task(taps=(1,)), pairs, layers="conv:1,3", callbacks=stop)
 
 
 def test_divergence_is_begun_again_with_smaller_steps_or_said() -> None:
     x = noise(3000, 1)
     for rate in (1e30, 1.5e308):
         with pytest.raises(RequestError, match="training diverges, even at a learning rate of"):
-            trained(x, x, "conv:2,3 | relu | conv:2,3 | conv:1,3", rate=rate)
-    made = trained(x, np.abs(x), "conv:2,3 | relu | conv:1,3", rate=1e3, epochs=30)
-    assert made.restarts > 0
-    assert made.rate < 1e3
-    assert (made.learned.scores[0].held or 9) < 1
+            trained(x, x, "conv:2,3 | relu | conv:2,3 | conv:1,3", learning_rate=rate)
+    made = trained(x, np.abs(x), "conv:2,3 | relu | conv:1,3", learning_rate=1e3, epochs=30)
+    assert made.facts.training is not None
+    assert made.facts.training.restarts > 0
+    assert made.facts.training.rate < 1e3
+    assert (made.facts.errors[0].held or 9) < 1
     assert all(np.isfinite(tensor).all() for tensor in made.tensors.values())
 
 
@@ -352,7 +372,7 @@ def test_padding_beyond_the_signal_is_learned_at_the_same_samples() -> None:
         trained(x, np.abs(x), f"conv:2,3{more} | tanh | conv:1,1", epochs=3)
         for more in ("", ",padding=5000")
     )
-    assert padded.learned.scores[0].held == pytest.approx(plain.learned.scores[0].held, rel=1e-6)
+    assert padded.facts.errors[0].held == pytest.approx(plain.facts.errors[0].held, rel=1e-6)
     for name, tensor in plain.tensors.items():
         np.testing.assert_array_equal(tensor, padded.tensors[name])
 
@@ -403,17 +423,19 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path) -> None:
         "-o",
         "m.safetensors",
     )
-    process = subprocess.Popen(
-        [*CONVCLI, *words, "-o", "m.safetensors"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(2.5)
-    process.send_signal(signals.SIGINT)
-    told = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, told
-    assert "warning: interrupted after epoch" in told or "nothing is written" in told
-    assert (tmp_path / "m.safetensors").exists() == ("nothing is written" not in told)
-    if (tmp_path / "m.safetensors").exists():
-        done("audio", "model:m.safetensors", "x.wav", "-o", "z.wav", cwd=tmp_path)
+    leader, follower = os.openpty()  # the progress of epochs is shown on a terminal alone
+    process = subprocess.Popen([*CONVCLI, *words], cwd=tmp_path, stderr=follower)
+    os.close(follower)
+    told = b""
+    with os.fdopen(leader, "rb", buffering=0) as terminal:
+        while not re.search(rb"epoch \d+", told):
+            told += read_some(terminal)
+        process.send_signal(signals.SIGINT)
+        while some := read_some(terminal):
+            told += some
+    assert wait_for_end(process) == 130, told
+    assert b"warning: interrupted after epoch" in told
+    done("audio", "model:m.safetensors", "x.wav", "-o", "z.wav", cwd=tmp_path)
 
 
 def test_the_report_tells_how_it_was_trained(tmp_path: Path) -> None:
@@ -438,11 +460,11 @@ def test_the_report_tells_how_it_was_trained(tmp_path: Path) -> None:
     )  # it is there already
 
 
-def test_the_network_in_readme_is_as_good_as_said(tmp_path: Path) -> None:
+def test_the_network_in_the_docs_is_as_good_as_said(tmp_path: Path) -> None:
     """Its last digits depend on the processor, and so it is not compared letter by letter."""
     found = re.search(
         r"^convcli (learn .*--layers .*)\n```\n\n```text\n(.*?)```",
-        README,
+        GUIDE,
         re.DOTALL | re.MULTILINE,
     )
     assert found is not None
@@ -466,10 +488,10 @@ def test_a_dense_layer_learns_positions_and_a_filter_does_not(tmp_path: Path) ->
     """What depends on the position in a stretch is learned by the dense layer alone, and lost one sample later."""
     x = noise(8000, 1)
     gains = np.tile([1.0, -1, 2, 0], 2000)[:, None]
-    made = fit_perceptron(Lesson(taps=(4,), bias=True), [(source(x), source(x * gains))])
-    np.testing.assert_allclose(made.weights, np.diag([1.0, -1, 2, 0]), atol=1e-6)
-    dense, conv = made.moved
-    assert dense.parameters == made.parameters == 20
+    made = learn(Task(taps=(4,), bias=True), [Pair(source(x), source(x * gains))], layers=DENSE)
+    np.testing.assert_allclose(made.tensors["0.weight"], np.diag([1.0, -1, 2, 0]), atol=1e-6)
+    dense, conv = made.facts.moved
+    assert dense.parameters == made.facts.parameters == 20
     assert dense.before[1] == pytest.approx(0, abs=1e-5)
     assert dense.after[1] is not None
     assert dense.after[1] > 1
@@ -477,9 +499,7 @@ def test_a_dense_layer_learns_positions_and_a_filter_does_not(tmp_path: Path) ->
     assert conv.parameters == 5
     assert conv.before == pytest.approx(conv.after, rel=0.02)
     assert conv.differs == 0
-    signal = Signal(medium=AUDIO, shape=(None,), channels=("0",))
-    path = tmp_path / "d.safetensors"
-    path.write_bytes(encode_weights(*made.model(Lesson(taps=(4,)), signal, version="0")))
+    path = saved(tmp_path / "d.safetensors", made)
     with pytest.raises(
         RequestError,
         match="one weight for each pair of positions in stretches of 4, and is no filter",
@@ -494,17 +514,19 @@ def test_stretches_of_pictures_and_channels() -> None:
     flat = blocks.transpose(0, 2, 4, 1, 3).reshape(-1, 24)
     y = np.zeros((60, 63, 1))
     y[:, :60, 0] = (flat @ w.T).reshape(20, 15, 3, 4).transpose(0, 2, 1, 3).reshape(60, 60)
-    pair = (source(x, medium=IMAGE), source(y, medium=IMAGE))
-    made = fit_perceptron(Lesson(taps=(3, 4), mix=True, ridge=0.0), [pair])
-    np.testing.assert_allclose(made.weights, w, atol=1e-8)
-    assert made.layers == "dense:12"
+    pair = Pair(source(x, medium=IMAGE), source(y, medium=IMAGE))
+    made = learn(Task(taps=(3, 4), mix=True, ridge=0.0), [pair], layers=DENSE)
+    np.testing.assert_allclose(made.tensors["0.weight"], w, atol=1e-8)
+    assert made.facts.layers == "dense:12"
 
 
 def test_a_dense_layer_says_what_it_lacks() -> None:
     x = noise(50, 1)
     with pytest.raises(InputError, match=r"stretches of 40 to learn from|complete windows"):
-        fit_perceptron(Lesson(taps=(40,)), [(source(x), source(x))])
+        learn(Task(taps=(40,)), [Pair(source(x), source(x))], layers=DENSE)
     with pytest.raises(RequestError, match="at most 4,000 are solved for"):
-        fit_perceptron(Lesson(taps=(5000,)), [(source(x), source(x))])
+        learn(Task(taps=(5000,)), [Pair(source(x), source(x))], layers=DENSE)
     with pytest.raises(InputError, match="constant"):
-        fit_perceptron(Lesson(taps=(4,)), [(source(np.ones((900, 1))), source(noise(900, 1)))])
+        learn(
+            Task(taps=(4,)), [Pair(source(np.ones((900, 1))), source(noise(900, 1)))], layers=DENSE
+        )

@@ -14,10 +14,8 @@ import numpy as np
 from convcli.core.convolve import EXACT_TAPS
 from convcli.errors import ConvcliError
 from convcli.planning.describe import weights_of
-from convcli.running.pieces import split
-from convcli.running.run import Tally, run
-from convcli.running.stream import numbers_of
-from convcli.signals import Block, Groups
+from convcli.running.run import RunCounts, run
+from convcli.signals import Block, Groups, blocks_of, row_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,7 +65,7 @@ class Checked:
     verdicts: list[Verdict]
     prefixes: int
     exact: bool
-    tally: Tally
+    counts: RunCounts
 
 
 def check(
@@ -88,7 +86,7 @@ def check(
     prefixes = list(choose(spool, plan))
     expect(len(prefixes) + 1)
     outputs = Outputs(spool, plan, scratch)
-    tally = run(plan, Part(plan.signal, spool, spool.whole), outputs, threads=threads)
+    ran = run(plan, Part(plan.signal, spool, spool.whole), outputs, threads=threads)
     advance(1)
     comparison = Comparison(spool, outputs, plan, scratch)
     for prefix in prefixes:
@@ -100,7 +98,7 @@ def check(
         for group in range(len(spool.names))
         for channel in range(len(names))
     ]
-    return Checked(verdicts, len(prefixes), comparison.exact, tally)
+    return Checked(verdicts, len(prefixes), comparison.exact, ran)
 
 
 # ------------------------------------------------------------------------------------------------ the data
@@ -125,17 +123,16 @@ class Spool:
         counts: list[int] = []
         self.grouped = False
         with scratch() as file:
-            for raw in source.chunks():
-                block = source.decode(raw)
+            for block in blocks_of(source):
                 rows = np.zeros(len(block.x), kind)
                 rows["x"] = block.x
                 self.grouped = block.groups is not None
-                for piece in split(block, range(len(rows))):
-                    number = names.setdefault(piece.group, len(names))
+                for group, _, places in block.by_group():
+                    number = names.setdefault(group, len(names))
                     counts += [0] * (len(names) - len(counts))
-                    rows["group"][piece.rows] = number
-                    rows["rank"][piece.rows] = counts[number] + np.arange(len(piece.rows))
-                    counts[number] += len(piece.rows)
+                    rows["group"][places] = number
+                    rows["rank"][places] = counts[number] + np.arange(len(places))
+                    counts[number] += len(places)
                 file.write(rows.tobytes())
                 self.n += len(rows)
                 self.ends.append(self.n)
@@ -238,7 +235,7 @@ class Outputs:
 
     def encode(self, y: Array, rows: AnyRows) -> tuple[Array, Rows]:
         """As they are."""
-        return y, numbers_of(rows)
+        return y, row_numbers(rows)
 
     def write(self, encoded: tuple[Array, Rows]) -> None:
         """Keep them."""
@@ -348,7 +345,7 @@ class _Beside:
 
     def encode(self, y: Array, rows: AnyRows) -> tuple[Array, Rows]:
         """As they are."""
-        return y, numbers_of(rows)
+        return y, row_numbers(rows)
 
     def write(self, encoded: tuple[Array, Rows]) -> None:
         """Compare them."""

@@ -9,7 +9,7 @@ from convcli.cli import INTERRUPTED, Stopped, say, tell
 from convcli.cli.batch import Batch, conditions
 from convcli.cli.hits import as_cells, put
 from convcli.cli.progress import Progress
-from convcli.cli.single import Single, losses_of
+from convcli.cli.single import Single
 from convcli.errors import ConditionError, RequestError
 from convcli.facts.causality import CausalityFacts, PrefixFacts
 from convcli.report.words import causality, change, visible
@@ -63,9 +63,9 @@ class SingleCheck(Single):
         warning = _not_shown(plan, checked)
         return replace(
             facts,
-            inputs=(replace(given, shape=(checked.tally.read,)),),
+            inputs=(replace(given, shape=(checked.counts.read,)),),
             outputs=(),
-            losses=losses_of(plan.signal, [checked.tally], {}),
+            losses=checked.counts.losses,
             causality=CausalityFacts(
                 prefixes=checked.prefixes,
                 exact=checked.exact,

@@ -2,183 +2,47 @@
 
 from __future__ import annotations
 
+import signal as signals
 import sys
+import threading
 import time as clock
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-import typer
+from typing import TYPE_CHECKING
 
 from convcli import __version__
-from convcli.cli import INTERRUPTED, options, say, tell
+from convcli.cli import INTERRUPTED, say, tell
 from convcli.cli.batch import own_place, refuse_report
-from convcli.cli.given import check_pairs, input_facts, opened_pairs, pairs_of, size_of
-from convcli.cli.lesson import Asked, check_mode, lesson_of
-from convcli.cli.opening import Opening, medium_of
+from convcli.cli.learn_inputs import LearnInputs, files_of, medium_of_files, open_inputs
+from convcli.cli.learn_options import LearnOptions
+from convcli.cli.learn_task import (
+    check_mode,
+    check_training,
+    table_with_target,
+    task_of,
+    training_options,
+)
+from convcli.cli.opening import Opening
 from convcli.cli.options import examples, with_table
 from convcli.cli.progress import Progress
-from convcli.cli.training import Training, check_training, taught_by
+from convcli.cli.signature import with_fields
 from convcli.errors import RequestError
 from convcli.facts import OutputFacts, RunFacts
-from convcli.report.words import plural, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator
 
-    from convcli.media.tables.source import TableOptions
-    from convcli.signals import Array
+    import typer
+
+    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.task import Task
+    from convcli.learning.trainer import Callbacks, Epoch
 
 
 @with_table(columns="every one that begins with a number")
-def learn(
-    source: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[INPUT]",
-            help="A sound, a table or a picture; or a folder of sounds or pictures; none or - is standard input.",
-            show_default=False,
-        ),
-    ] = None,
-    clean: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[TARGET]",
-            help="What the filter is to make of INPUT; for a folder, a folder with the same names.",
-            show_default=False,
-        ),
-    ] = None,
-    more: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[INPUT TARGET]...",
-            help="Further pairs; their sums add up.",
-            show_default=False,
-        ),
-    ] = None,
-    *,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="MODEL",
-            help="The model file: NAME.safetensors.",
-            show_default=False,
-        ),
-    ] = None,
-    taps: Annotated[
-        str | None,
-        typer.Option(
-            metavar="K",
-            help="Length of the filter: 129, or 9x9 for pictures.",
-            show_default="64, 20, 9x9",
-        ),
-    ] = None,
-    blind: Annotated[
-        bool,
-        typer.Option(
-            "--blind",
-            help="Learn from INPUT alone: each sample from its neighbours without itself.",
-        ),
-    ] = False,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN", help="Tables: the column that is predicted.", show_default=False
-        ),
-    ] = None,
-    ahead: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="Predict so many samples later.",
-            show_default="1 for a table, else 0",
-        ),
-    ] = None,
-    on: Annotated[
-        Literal["levels", "differences"],
-        typer.Option(help="Predict a level, or learn its change and add it to the last level."),
-    ] = "levels",
-    delay: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|N",
-            help="TARGET is so much later than INPUT: 120, 20ms, -3x5 (rows x columns of a picture), or what the "
-            "correlation says. The filter is learned without it: what it makes stands where INPUT stands.",
-            show_default="0",
-        ),
-    ] = None,
-    noise: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|LEVEL",
-            help="--blind gives back that part of the sample itself that is not noise of this standard deviation.",
-            show_default="it is left out",
-        ),
-    ] = None,
-    ridge: Annotated[
-        float | None,
-        typer.Option(
-            min=0, help="Strength of the ridge.", show_default="the best on what is held out"
-        ),
-    ] = None,
-    holdout: Annotated[
-        str, typer.Option(metavar="PART", help="The part at the end that is not learned from.")
-    ] = "20%",
-    bias: Annotated[
-        bool | None,
-        typer.Option("--bias/--no-bias", help="Learn a constant too.", show_default="for tables"),
-    ] = None,
-    mix: Annotated[
-        bool,
-        typer.Option("--mix", help="Every channel from every channel; else all share one filter."),
-    ] = False,
-    layers: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LAYERS",
-            help="Train a network: 'conv:8,7 | relu | conv:1,5'; with --blind 'conv:16,65 | relu | conv:1,1'. dense: "
-            "one weight for each pair of positions, beside a filter.",
-            show_default="one linear layer, solved",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Passes over the data at most, with --layers.", show_default="100"
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Windows to a step.", show_default="32")
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(min=1e-12, help="Length of the steps of Adam.", show_default="0.003"),
-    ] = None,
-    weight_decay: Annotated[
-        float | None,
-        typer.Option(min=0, help="Decay of the weights (AdamW).", show_default="0.0001"),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Of the first weights and of the order.", show_default="0"),
-    ] = None,
-    threads: options.Threads = None,
-    table: TableOptions,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = 10
-    ** 9,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")
-    ] = False,
-    align: options.Align = None,
-    force: options.Force = False,
-    report: options.Report = None,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> int:
+@with_fields(LearnOptions)
+def learn(options: LearnOptions) -> int:
     """Learn a filter from examples: the taps with the least squared error, as a model file for `model:`.
 
     From a noisy and a clean recording (or picture) it learns to clean; from the past of a table to predict; with
@@ -186,153 +50,187 @@ def learn(
     error there is told beside that of doing nothing. With --layers a network is trained instead of one layer solved;
     Ctrl-C writes the best of it so far.
     """
-    from convcli.cli.learned import learning_facts, lengths_differ, warnings_of, with_steps
-    from convcli.media.outputs import atomic
-    from convcli.report.files import write_report
-
     started = clock.perf_counter()
-    paths = [source or Path("-"), *([] if clean is None else [clean]), *(more or [])]
-    place = _checked_output(output, paths, report, force=force)
-    wanted = table.columns
-    asked = Asked(
-        taps=taps,
-        align=align,
-        bias=bias,
-        ahead=ahead,
-        on=on,
-        target=target,
-        delay=delay,
-        blind=blind,
-        noise=noise,
-        mix=mix,
-        ridge=ridge,
-        holdout=holdout,
-    )
-    training = Training(
-        layers=layers,
-        epochs=epochs,
-        batch=batch,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        seed=seed,
-        threads=threads,
-    )
-    check_training(training, asked)
-    if wanted is not None and target is not None:
-        table = replace(table, columns=tuple(dict.fromkeys((*wanted, target))))
+    place = _checked_output(options)
+    check_training(options)
     with ExitStack() as held:
-        pairs = pairs_of(paths, held)
-        medium = medium_of([given.path for pair in pairs for given in pair if given is not None])
-        check_mode(medium, asked, paired=clean is not None)
-        opening = Opening(medium=medium, table=table, max_pixels=max_pixels, strict=strict)
-        opened = opened_pairs(pairs, opening, held, quiet=quiet)
-        signal = opened[0][0].signal
-        lesson = lesson_of(asked, signal, wanted)
-        check_pairs(pairs, opened, lesson.delay)
-        progress = Progress(size_of(opened), shown=not quiet)
-        held.callback(progress.close)
-        taught = taught_by(training, lesson, opened, progress)
-        if taught is None:
+        inputs = _opened(options, held)
+        task = task_of(options, inputs.pairs[0].source.signal)
+        model = _learned(options, task, inputs, held)
+        if model is None:
             tell("interrupted before the first epoch had ended: nothing is written", kind="warning")
             return INTERRUPTED
-        learned = taught.learned
-        inputs = input_facts(pairs, opened)
-    facts = taught.facts(
-        learning_facts(learned, lesson, signal, [given.name for given, _ in pairs])
-    )
-    lengths = lengths_differ(inputs) if clean is not None else ()
-    warnings = (*lengths, *warnings_of(learned, lesson, facts), *taught.warnings(place))
-    _write(place, *taught.model(lesson, signal))
-    run = RunFacts(
-        version=__version__,
-        command=("convcli", *sys.argv[1:]),
-        filter=f"model:{place}",
-        align=lesson.align,
-        inputs=tuple(inputs),
-        outputs=(OutputFacts(path=str(place), medium="model"),),
-        learned=facts,
-        warnings=warnings,
-        seconds=clock.perf_counter() - started,
-    )
-    if report is not None:
-        write_report(with_steps(run, place) if taught.runs else run, report, atomic=atomic)
-    if not quiet:
-        _tell(run, place, default_align=signal.medium.align)
-    return INTERRUPTED if taught.interrupted else 0
+        run = _run_facts(task, inputs, model, place)
+    _write(model, place)
+    run = replace(run, seconds=clock.perf_counter() - started)
+    if options.report is not None:
+        _write_report(run, model, place, options.report)
+    if not options.quiet:
+        default_align = inputs.pairs[0].source.signal.medium.align
+        _tell(run, as_by_default=task.align == default_align)
+    return INTERRUPTED if model.interrupted else 0
 
 
-def _checked_output(
-    output: Path | None, inputs: list[Path], report: Path | None, *, force: bool
-) -> Path:
+# ------------------------------------------------------------------------------------------ before
+
+
+def _checked_output(options: LearnOptions) -> Path:
+    """The path of the model file. Raises ConvcliError for every refusal that is known before the work."""
+    output = options.output
     if output is None or output.suffix.lower() != ".safetensors":
         came = "nothing" if output is None else str(output)
         raise RequestError(f"-o expects a model file such as model.safetensors, got {came}")
-    read = [None if str(path) == "-" else path for path in inputs]
-    if report is not None:
-        refuse_report(report, read, force=force)
-    return own_place(output, read, force=force, example="model.safetensors")
+    read = [None if str(path) == "-" else path for path in options.paths]
+    if options.report is not None:
+        refuse_report(options.report, read, force=options.force)
+    return own_place(output, read, force=options.force, example="model.safetensors")
 
 
-def _write(place: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    from convcli.layers.weights import encode_weights
+def _opened(options: LearnOptions, held: ExitStack) -> LearnInputs:
+    files = files_of(options.paths, held)
+    medium = medium_of_files(files)
+    check_mode(options, medium)
+    opening = Opening(
+        medium=medium,
+        table=table_with_target(options),
+        max_pixels=options.max_pixels,
+        strict=options.strict,
+    )
+    return open_inputs(files, opening, held, quiet=options.quiet)
+
+
+# ---------------------------------------------------------------------------------------- learning
+
+
+def _learned(
+    options: LearnOptions, task: Task, inputs: LearnInputs, held: ExitStack
+) -> LearnedModel | None:
+    """The model; None if Ctrl-C comes before there is one."""
+    from convcli.learning.learn import DENSE
+    from convcli.learning.learn import learn as learn_model
+    from convcli.learning.trainer import Callbacks, TrainingStoppedError
+
+    progress = Progress(inputs.size, shown=not options.quiet)
+    held.callback(progress.close)
+    training = training_options(options)
+    callbacks = Callbacks(on_samples=progress.advance)
+    if options.layers is not None and options.layers.strip() != DENSE:
+        progress.expect(training.epochs)
+        callbacks = held.enter_context(_stopped_by_interrupt(progress))
+    try:
+        return learn_model(
+            task, inputs.pairs, layers=options.layers, training=training, callbacks=callbacks
+        )
+    except TrainingStoppedError:
+        return None
+
+
+@contextmanager
+def _stopped_by_interrupt(progress: Progress) -> Iterator[Callbacks]:
+    """Callbacks that show each epoch and stop the training after Ctrl-C."""
+    from convcli.learning.trainer import Callbacks
+
+    with _first_interrupt() as pressed:
+        yield Callbacks(
+            on_epoch=lambda epoch: progress.advance(1, _epoch_words(epoch)), should_stop=pressed
+        )
+
+
+@contextmanager
+def _first_interrupt() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed once; a second time, it ends the program as everywhere."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+    before = signals.getsignal(signals.SIGINT)
+
+    def press(*_: object) -> None:
+        pressed.set()
+        signals.signal(signals.SIGINT, before)
+
+    signals.signal(signals.SIGINT, press)
+    try:
+        yield pressed.is_set
+    finally:
+        signals.signal(signals.SIGINT, before)
+
+
+def _epoch_words(epoch: Epoch) -> str:
+    from convcli.report.words import number
+
+    held = "" if epoch.held is None else f", held out {number(epoch.held)}"
+    return f"epoch {epoch.number}: loss {number(epoch.train)}{held}"
+
+
+# ----------------------------------------------------------------------------------------- results
+
+
+def _run_facts(task: Task, inputs: LearnInputs, model: LearnedModel, place: Path) -> RunFacts:
+    warnings = [*inputs.length_warnings(), *model.warnings]
+    if model.interrupted and model.facts.training is not None:
+        last = model.facts.training.epochs
+        warnings.append(f"interrupted after epoch {last}: {place} has the best until then")
+    return RunFacts(
+        version=__version__,
+        command=("convcli", *sys.argv[1:]),
+        filter=f"model:{place}",
+        align=task.align,
+        inputs=tuple(inputs.facts()),
+        outputs=(OutputFacts(path=str(place), medium="model"),),
+        learned=model.facts,
+        warnings=tuple(warnings),
+    )
+
+
+def _write(model: LearnedModel, place: Path) -> None:
     from convcli.media.outputs import atomic
 
-    encoded = encode_weights(tensors, metadata)
+    encoded = model.encoded()
     with atomic(place) as path:
         path.write_bytes(encoded)
 
 
-def _tell(run: RunFacts, place: Path, *, default_align: str) -> None:
-    """The summary, the errors side by side, and the honest word."""
-    from convcli.report.learning import (
-        MOVED_COLUMNS,
-        delay_words,
-        epoch_words,
-        error_columns,
-        error_rows,
-        moved_rows,
-        noise_words,
-        samples_words,
-    )
+def _write_report(run: RunFacts, model: LearnedModel, place: Path, report: Path) -> None:
+    from convcli.media.outputs import atomic
+    from convcli.report.files import write_report
 
-    facts = run.learned
-    if facts is None:
-        return
-    ridge = f", ridge {facts.ridge:g}" if facts.ridge else ""
-    made = f"{facts.layers}, {plural(facts.parameters, 'parameter')}{ridge}"
-    made += f", {epoch_words(facts)}" if facts.training is not None else ""
-    say(f"{visible(str(place))}: {made}, {samples_words(facts)}, in {run.seconds or 0:.3g} s")
-    for delay in facts.delays:
-        name = f" of {visible(delay.input)}" if len(facts.delays) > 1 else ""
-        say(f"  delay{name}: {delay_words(delay)}")
-    if facts.noise is not None:
-        say(f"  noise: {noise_words(facts)}")
-    _say_table([error_columns(facts), *error_rows(facts)])
-    if facts.moved:
-        _say_table([MOVED_COLUMNS, *moved_rows(facts)])
-    if run.align != default_align:
+    if model.runs:
+        run = _with_steps(run, place)
+    write_report(run, report, atomic=atomic)
+
+
+def _with_steps(run: RunFacts, place: Path) -> RunFacts:
+    """The facts with the model as a step: its taps, delay, reach and response."""
+    from convcli.designs.learned import read_model
+    from convcli.layers.models import signal_of
+    from convcli.planning.describe import chain_facts, step_facts, with_response
+    from convcli.planning.plan import Rules, make_plan
+
+    rules = Rules(edge="zero", align="causal" if run.align == "causal" else "center")
+    plan = make_plan(f'model:"{place}"', signal_of(read_model(place)), rules)
+    steps = tuple(with_response(step_facts(step), step) for step in plan.steps)
+    return replace(run, steps=steps, chain=chain_facts(plan))
+
+
+def _tell(run: RunFacts, *, as_by_default: bool) -> None:
+    """Say what was learned, its errors beside those of naive answers, notes and warnings."""
+    from convcli.report.learning import summary_lines
+
+    for line in summary_lines(run):
+        say(line)
+    if not as_by_default:
         tell(f"run it with --align {run.align}, as it was learned", kind="note")
-    if facts.deficient:
-        tell(
-            "the input does not determine every tap; of those that fit, the smallest were taken",
-            kind="note",
-        )
+    if run.learned is not None and run.learned.deficient:
+        from convcli.report.learning import DEFICIENT
+
+        tell(DEFICIENT, kind="note")
     for warning in run.warnings:
         tell(warning, kind="warning")
 
 
-def _say_table(rows: Sequence[Sequence[str]]) -> None:
-    """Columns side by side, the last one flush left, so that what follows a number may hang over."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for name, *cells, last in rows:
-        middle = "".join(
-            f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:-1], strict=True)
-        )
-        say(f"  {name:<{widths[0]}}{middle}  {last}".rstrip())
-
-
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add `convcli learn` to the program."""
     app.command(
         name="learn",
         epilog=examples(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from convcli.cli.progress import Progress
     from convcli.planning.grammar import Call
     from convcli.planning.plan import Plan
-    from convcli.running.run import Tally
+    from convcli.running.run import RunCounts
     from convcli.signals import Medium, Signal, Sink, Source
 
 # Of mallopt: from how many bytes on memory is mapped by itself, and how much that is free is kept.
@@ -160,21 +159,21 @@ class Single:
         with open_output(self.output, medium=self.adapter.medium) as place:
             sink = opened.sink(place, plans, name)
             watched = _Watched(sink, self.stopping, self.progress)
-            tallies = []
+            counts = []
             try:
                 for number, (each, plan) in enumerate(zip(opened.sources, plans, strict=True)):
                     if number:
                         opened.next_page(sink)
                     watched.expect(plan.result.shape[0])
                     tail = plan.chain.reach[0].before if self.adapter.tail else 0
-                    tallies.append(run(plan, each, watched, threads=self._threads(), tail=tail))
+                    counts.append(run(plan, each, watched, threads=self._threads(), tail=tail))
                 sink.close()
             except BaseException:
                 sink.discard()
                 raise
             finally:
                 watched.close()
-        return _Written(sink, tallies)
+        return _Written(sink, counts)
 
     def _threads(self) -> int | None:
         """Either the inputs or the blocks of one input share the cores, not both."""
@@ -190,8 +189,8 @@ class Single:
         details: Mapping[str, object] = {}
         if written is not None:
             details = written.sink.facts()
-            signal = replace(signal, shape=(written.tallies[0].read, *signal.shape[1:]))
-            result = replace(result, shape=(written.tallies[0].written, *result.shape[1:]))
+            signal = replace(signal, shape=(written.counts[0].read, *signal.shape[1:]))
+            result = replace(result, shape=(written.counts[0].written, *result.shape[1:]))
         return RunFacts(
             version=__version__,
             command=("convcli", *sys.argv[1:]),
@@ -207,7 +206,7 @@ class Single:
             outputs=(
                 OutputFacts(path=str(self.output or "-"), details=details, **_of_signal(result)),
             ),
-            losses=LossFacts() if written is None else losses_of(signal, written.tallies, details),
+            losses=LossFacts() if written is None else written.losses(details),
             warnings=(*opened.warnings, *(written.sink.warnings if written is not None else ())),
             **(self._designed(plan) if self.request.tells else {}),
         )
@@ -243,7 +242,12 @@ class _Written:
     """What was written: the sink, closed, and what was counted for each page."""
 
     sink: ClosingSink
-    tallies: list[Tally]
+    counts: list[RunCounts]
+
+    def losses(self, details: Mapping[str, Any]) -> LossFacts:
+        """Return the losses of all pages, with the samples that the sink has clipped."""
+        losses = sum((counts.losses for counts in self.counts), LossFacts())
+        return replace(losses, clipped=details.get("clipped", {}))
 
 
 def _of_signal(signal: Signal) -> dict[str, Any]:
@@ -253,20 +257,6 @@ def _of_signal(signal: Signal) -> dict[str, Any]:
         "channels": signal.channels,
         "rate": signal.rate,
     }
-
-
-def losses_of(signal: Signal, tallies: list[Tally], written: Mapping[str, object]) -> LossFacts:
-    """What was lost of a signal."""
-    missing = sum(tally.missing for tally in tallies)
-    clipped: Any = written.get("clipped", {})
-    return LossFacts(
-        clipped=clipped,
-        missing={
-            name: int(count) for name, count in zip(signal.channels, missing, strict=True) if count
-        },
-        became_missing=sum((tally.became_missing for tally in tallies), Counter()),
-        edge_affected=sum(tally.edge_affected for tally in tallies),
-    )
 
 
 def looks_ahead(plan: Plan) -> tuple[str, str] | None:

@@ -1,49 +1,110 @@
-"""A chain of operations is an operation."""
+"""Chains: operations one after the other.
+
+The whole program rests on one idea. A signal is extended once, at its two ends, by as much as the whole chain looks
+beyond them. After that every operation is "valid": it turns the samples that it is given into the outputs that they
+suffice for, and asks neither where the signal ends nor where a block does. A signal that comes in blocks is therefore
+filtered exactly as an array is (an array is a stream of one block), and blocks are independent of each other: they may
+be computed in any order and by any thread.
+
+    outputs of the chain        [start, stop)
+    read by the last operation  [low, high)        = reach.needs(start, stop)
+    ...                                              and so on backwards through the chain
+    read by the first one       [low, high)        what a job has to be given
+
+Two kinds of operations need a little more than their window:
+
+* One that *holds* values fills a gap with the last known value, however far back that lies. What it met before its
+  inputs comes from the job before (`HeldValues`). Samples that a later stride skips are given to it all the same.
+* A layer of a network may pad its own input. It is told where the signal ends (`ends`) and does so in `Op.padded`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
-from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+import math
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from convcli.core.extend import laid_together
-from convcli.core.missing import any_missing, last_known
+from convcli.core.missing import last_known
 from convcli.core.reach import Reach
 from convcli.core.rounding import float_type_for_bytes
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from collections.abc import Iterator
 
     from convcli.core.ops import Op, Span
-    from convcli.signals import AnyRows, Array, Edge, Rows
+    from convcli.core.reach import Index
+    from convcli.signals import Array
+
+# Phases of a resampler that are looked at for the reach of a chain; more than these are sampled evenly.
+MOST_PHASES = 512
+
+
+class Inputs(NamedTuple):
+    """What an operation is given along axis 0: the samples [start, high), of which its windows read [low, high)."""
+
+    start: int
+    low: int
+    high: int
+
+
+class HeldValues(Protocol):
+    """The last known values from before a job, for operations that fill gaps with them."""
+
+    def held(self, number: int) -> Array | None:
+        """Return the last value of each channel that operation `number` has met, None if there is none yet."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Operations one after the other on a signal with `axes` sample axes; with none of them it changes nothing."""
+    """Operations one after the other on a signal with `axes` sample axes; a chain of none changes nothing."""
 
     ops: tuple[Op, ...]
     axes: int = 1
 
+    # --- geometry ---
+
     def needs(
         self, axis: int, start: int, stop: int, n: int | None = None
     ) -> list[tuple[int, int]]:
-        """What each operation reads for the outputs [start, stop), and those outputs: one interval per boundary.
+        """Return the samples [low, high) before each operation that the outputs [start, stop) read, and the outputs.
 
-        n : the length of the signal, where it is known; a layer for which that is a circle then gets all of it
+        The first entry is what the chain reads, the last one is (start, stop).
+
+        n : the length of the signal if it is known; a layer with circular padding then gets all of its input
         """
-        spans, circles = [(start, stop)], self._circles(axis, n)
-        for number in range(len(self.ops) - 1, -1, -1):
+        spans = [(start, stop)]
+        circular = self._circular_lengths(axis, n)
+        for number in reversed(range(len(self.ops))):
             low, high = self.ops[number].reach[axis].needs(*spans[-1])
-            spans.append((low, max(high, circles.get(number, high))))
+            spans.append((low, max(high, circular.get(number, high))))
         return spans[::-1]
 
-    def _circles(self, axis: int, n: int | None) -> dict[int, int]:
-        """How long what comes to each layer is that pads with its other end."""
+    def reads(self, start: int, stop: int, n: int | None = None) -> list[Inputs]:
+        """Return what each operation is given along axis 0 for the outputs [start, stop), and the outputs.
+
+        This is `needs` for outputs that continue earlier ones: an operation that holds values is given all samples
+        from where the earlier outputs left off, also those that a stride later in the chain skips.
+        """
+        earlier = self.needs(0, start - 1, start) if start > 0 else None
+        circular = self._circular_lengths(0, n)
+        found = [Inputs(start, start, stop)]
+        for number in reversed(range(len(self.ops))):
+            op = self.ops[number]
+            after = found[-1]
+            low, high = op.reach[0].needs(after.start, after.high)
+            first = low
+            if op.holds and earlier is not None:
+                first = min(low, earlier[number][1])
+            found.append(Inputs(first, low, max(high, circular.get(number, high))))
+        return found[::-1]
+
+    def _circular_lengths(self, axis: int, n: int | None) -> dict[int, int]:
+        """Input length of every circularly padded layer, by the number of the operation."""
         found: dict[int, int] = {}
         if n is None or not self.needs_end:
             return found
@@ -53,57 +114,68 @@ class Chain:
             n = op.reach[axis].count(n)
         return found
 
-    def reads(self, start: int, stop: int, n: int | None = None) -> list[tuple[int, int, int]]:
-        """`needs` along axis 0 for outputs that follow those before: (from, low, high) for each boundary.
-
-        An operation that holds values over gaps is given all samples `from` where the outputs before left off, even
-        where a stride later in the chain skips them; it computes with those from `low` on.
-        """
-        before = self.needs(0, start - 1, start) if start > 0 else None
-        found, circles = [(start, start, stop)], self._circles(0, n)
-        for number in range(len(self.ops) - 1, -1, -1):
-            op, (wanted, _, _) = self.ops[number], found[-1]
-            low, high = op.reach[0].needs(wanted, stop)
-            known = min(low, before[number][1]) if before is not None and op.holds else low
-            stop = max(high, circles.get(number, high))
-            found.append((known, low, stop))
-        return found[::-1]
-
-    def ready(self, axis: int, n: int) -> int:
-        """One past the last output that reads no input at or past `n`."""
+    def ready(self, axis: int, n: Index) -> Index:
+        """Count the outputs that read no input at or past `n`."""
         for op in self.ops:
             n = op.reach[axis].ready(n)
         return n
 
     def count(self, axis: int, n: int) -> int:
-        """How many outputs stand on a signal of `n` samples that is extended at its ends."""
+        """Count the outputs of a signal of `n` samples that is extended at both ends."""
         for op in self.ops:
             n = op.reach[axis].count(n)
         return n
 
+    def valid_count(self, axis: int, n: int) -> int:
+        """Count the outputs of a signal of `n` samples that is not extended: the first window starts at sample 0."""
+        before = -self.needs(axis, 0, 1)[0][0]
+        return max(0, self.ready(axis, n - before))
+
+    def aligned_input(self, axis: int, k: Index) -> Index:
+        """Return the inputs that the outputs `k` are aligned with."""
+        for op in reversed(self.ops):
+            k = op.reach[axis].aligned_input(k)
+        return k
+
+    @cached_property
+    def reach(self) -> tuple[Reach, ...]:
+        """The reach of the chain on each axis; of several phases that look differently far, the union."""
+        return tuple(self._reach(axis) for axis in range(self.axes))
+
+    def _reach(self, axis: int) -> Reach:
+        step = math.prod(op.reach[axis].step for op in self.ops)
+        phases = math.prod(op.reach[axis].phases for op in self.ops)
+        before, after = [], []
+        for k in _one_period(phases):
+            low, high = self.needs(axis, k, k + 1)[0]
+            position = k * step // phases
+            before.append(position - low)
+            after.append(high - 1 - position)
+        common = int(np.gcd(step, phases))
+        return Reach(
+            before=max(before),
+            after=max(after),
+            step=step // common,
+            phases=phases // common,
+            anchor=self.aligned_input(axis, 0),
+        )
+
+    def look_ahead(self, axis: int = 0) -> int:
+        """The largest number of samples that an output reads past the one it is aligned with; 0 or less: none."""
+        phases = math.prod(op.reach[axis].phases for op in self.ops)
+        ahead = []
+        for k in _one_period(phases):
+            last = self.needs(axis, k, k + 1)[0][1] - 1
+            ahead.append(last - self.aligned_input(axis, k))
+        return max(ahead)
+
+    # --- properties ---
+
     def channels(self, count: int) -> int:
-        """How many channels come out of `count`."""
+        """Count the channels that come out if `count` channels go in."""
         for op in self.ops:
             count = op.output_channels(count)
         return count
-
-    @cached_property
-    def type_of_bytes(self) -> type[np.floating[Any]]:
-        """The type in which it filters the bytes of a picture."""
-        return float_type_for_bytes(op.rounding for op in self.ops)
-
-    def samples(self, x: Array) -> Array:
-        """The samples that stored numbers stand for; of bytes in the type in which this chain filters them."""
-        return x.astype(self.type_of_bytes) if x.dtype == np.uint8 else as_samples(x)
-
-    def taken(self, x: Array) -> Array:
-        """What the first operation is given of numbers that may be stored ones."""
-        takes = bool(self.ops) and self.ops[0].takes_stored
-        return (
-            x
-            if takes and (x.dtype != np.uint8 or self.type_of_bytes == np.float32)
-            else self.samples(x)
-        )
 
     @cached_property
     def needs_end(self) -> bool:
@@ -111,202 +183,116 @@ class Chain:
         return any(op.needs_end for op in self.ops)
 
     @cached_property
-    def uniform(self) -> bool:
-        """Whether it does the same to every channel wherever it starts, so that signals can be channels of one."""
-        return all(op.uniform for op in self.ops)
-
-    def aligned_input(self, axis: int, k: Rows) -> Rows:
-        """The absolute inputs at which the outputs `k` stand."""
-        for op in reversed(self.ops):
-            k = op.reach[axis].aligned_input(k)
-        return k
+    def holds(self) -> bool:
+        """Whether some operation fills gaps with the last known value."""
+        return any(op.holds for op in self.ops)
 
     @cached_property
-    def reach(self) -> tuple[Reach, ...]:
-        """The reach of the whole; with several phases the widest of them."""
-        return tuple(self._reach(axis) for axis in range(self.axes))
+    def uniform(self) -> bool:
+        """Whether interleaved signals can be filtered side by side, as channels of one array."""
+        return all(op.uniform for op in self.ops)
 
-    def _reach(self, axis: int) -> Reach:
-        step = phases = 1
-        for op in self.ops:
-            step, phases = step * op.reach[axis].step, phases * op.reach[axis].phases
-        common = int(np.gcd(step, phases))
-        step, phases = step // common, phases // common
-        reads = [(k * step // phases, *self.needs(axis, k, k + 1)[0]) for k in _some(phases)]
-        return Reach(
-            before=max(at - low for at, low, _ in reads),
-            after=max(high - 1 - at for at, _, high in reads),
-            step=step,
-            phases=phases,
-            anchor=int(self.aligned_input(axis, np.zeros(1, np.int64))[0]),
-        )
+    # --- samples ---
 
-    def look_ahead(self, axis: int = 0) -> int:
-        """How many inputs past the one it stands at the farthest-sighted output reads; 0 or less: none."""
-        some = _some(self.reach[axis].phases)
-        stands = self.aligned_input(axis, np.array(some))
-        return max(
-            self.needs(axis, k, k + 1)[0][1] - 1 - int(at)
-            for k, at in zip(some, stands, strict=True)
-        )
+    @cached_property
+    def _type_for_bytes(self) -> type[np.floating[Any]]:
+        """The type in which the bytes of a picture are filtered."""
+        return float_type_for_bytes(op.rounding for op in self.ops)
 
+    def samples(self, x: Array) -> Array:
+        """Convert stored numbers to the samples that they stand for; bytes to the type that this chain needs."""
+        return x.astype(self._type_for_bytes) if x.dtype == np.uint8 else as_samples(x)
 
-def _some(phases: int) -> range:
-    """The outputs of one period, or some hundreds of them where there are more."""
-    return range(0, phases, max(1, phases // 512))
+    def _first_input(self, x: Array) -> Array:
+        """Return stored numbers as they are if the first operation takes them, else the samples."""
+        exact = x.dtype != np.uint8 or self._type_for_bytes == np.float32
+        if exact and self.ops and self.ops[0].takes_stored:
+            return x
+        return self.samples(x)
 
+    def compute(
+        self, x: Array, span: Span, ends: tuple[int | None, ...], before: HeldValues | None
+    ) -> tuple[Array, dict[int, Array | None]]:
+        """Compute the outputs `span`; return them and the values that each holding operation has met last.
 
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """Samples in the parts in which they came; put together, and extended across, only by who computes with them.
-
-    across : (start, stop, n, edge) of the columns of a picture
-    """
-
-    parts: list[Array]
-    across: tuple[int, int, int, Edge] | None = None
-
-    @property
-    def channels(self) -> int:
-        """How many channels they have."""
-        return int(self.parts[0].shape[-1])
-
-    def __call__(self) -> Array:
-        """The samples as one array."""
-        if self.across is not None:
-            return laid_together(self.parts, *self.across)
-        return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
-
-
-class Memory(Protocol):
-    """What was met before."""
-
-    def held(self, number: int) -> Array | None:
-        """The last value of each channel that operation `number` met; None where there was none."""
-        ...
-
-
-@dataclass(eq=False)
-class Job:
-    """A stretch of outputs of a chain with all the inputs it needs; `run` is pure and may run in any thread.
-
-    inputs : those of `span`, extended; rows : the inputs at which the outputs stand
-    ends : the length of the signal along each axis, None where it has not ended yet
-    previous : the job before it in the same signal, asked only for values that are held across a gap
-    """
-
-    chain: Chain
-    inputs: Inputs
-    span: Span
-    rows: AnyRows
-    next_start: int
-    ends: tuple[int | None, ...]
-    previous: Memory | None = None
-    _held: dict[int, Array | None] = field(default_factory=dict)
-    _done: Event = field(default_factory=Event)
-
-    def run(self) -> Array:
-        """The outputs."""
-        try:
-            # Infinity and NaN are answers here, not accidents; NumPy keeps this setting for each thread.
-            with np.errstate(all="ignore"):
-                return self._run()
-        finally:
-            self.let_go()
-
-    def let_go(self) -> None:
-        """Whether it came to an end or not: nobody waits for it any longer, and it holds no other job."""
-        self._done.set()
-        self.previous = None
-
-    def _run(self) -> Array:
-        if any(
-            stop <= start for start, stop in self.span
-        ):  # a picture narrower than a window, under `valid`
-            shape = (
-                *(max(0, stop - start) for start, stop in self.span),
-                self.chain.channels(self.inputs.channels),
-            )
-            return np.empty(shape, self.chain.samples(self.inputs.parts[0][:0]).dtype)
-        x, ends = self.chain.taken(self.inputs()), self.ends
-        along = self.chain.reads(*self.span[0], ends[0])
-        across = [
-            self.chain.needs(axis, *self.span[axis], ends[axis])
-            for axis in range(1, self.chain.axes)
-        ]
-        following = self.chain.reads(self.next_start, self.next_start + 1)
-        for number, op in enumerate(self.chain.ops):
-            x = summed(x) if number else x
-            earlier = _Earlier(self.previous, number)
-            known, low, _ = along[number]
-            wanted = (
-                (along[number + 1][0], along[number + 1][2]),
-                *(boundary[number + 1] for boundary in across),
-            )
-            starts = (known, *(boundary[number][0] for boundary in across))
-            stops = tuple(r.needs(*span)[1] for r, span in zip(op.reach, wanted, strict=True))
-            x = op.padded(x, starts, stops, ends)
-            ends = tuple(
-                None if n is None else r.count(n) for n, r in zip(ends, op.reach, strict=True)
-            )
-            met = earlier if low == known else _Met(x[: low - known], earlier)
-            y = op(x[low - known :], wanted, met)
-            if op.holds:
-                self._held[number] = last_known(x[: max(following[number][0] - known, 0)], earlier)
-            x = y
-        return x
-
-    def became_missing(self, y: Array) -> npt.NDArray[np.bool_] | None:
-        """Which of the outputs `y` are missing where the input that they stand at is not; None: none of them.
-
-        y : (n, channels) or (rows, columns, channels); the answer is True and False. Where a layer makes other
-        channels of those that come in, an output counts if every one of them is there.
+        x : the inputs `reads(*span[0], ends[0])[0]` along axis 0 and `needs` along the others, extended at the ends
+        ends : the length of the signal on each axis, None if it has not ended yet
+        before : the values held from before `x`
         """
-        if not any_missing(y):
-            return None
-        x = self.inputs()
-        starts = (self.chain.reads(*self.span[0])[0][0], *self._across_starts())
-        places = []
-        for axis, (start, (first, stop), end) in enumerate(
-            zip(starts, self.span, self.ends, strict=True)
-        ):
-            stands = self.chain.aligned_input(axis, np.arange(first, stop))
-            last = x.shape[axis] - 1 if end is None else min(end - 1 - start, x.shape[axis] - 1)
-            places.append(np.clip(stands - start, 0, last))
-        gone: Any = np.isnan(x[np.ix_(*places)])
-        if y.shape[-1] != x.shape[-1]:
-            gone = gone.any(axis=-1, keepdims=True)
-        found: npt.NDArray[np.bool_] = np.isnan(y) & ~gone
-        return found
+        if any(
+            stop <= start for start, stop in span
+        ):  # a picture narrower than a window, under `valid`
+            return self._no_outputs(x, span), {}
+        continued = self.reads(span[0][1], span[0][1] + 1)
+        x = self._first_input(x)
+        held_after: dict[int, Array | None] = {}
+        for stage in self._stages(span, ends):
+            op = stage.op
+            if stage.number > 0:
+                x = summed(x)
+            x = op.padded(x, stage.starts, stage.stops, stage.ends)
+            earlier = partial(_held_before, before, stage.number)
+            held = partial(last_known, x[: stage.skipped], earlier)
+            y = op(x[stage.skipped :], stage.outputs, held)
+            if op.holds:
+                # The next job is given the samples from `continued` on; those before it must be remembered here.
+                passed = max(continued[stage.number].start - stage.starts[0], 0)
+                held_after[stage.number] = last_known(x[:passed], earlier)
+            x = y
+        return x, held_after
 
-    def _across_starts(self) -> tuple[int, ...]:
-        return tuple(
-            self.chain.needs(axis, *self.span[axis])[0][0] for axis in range(1, self.chain.axes)
-        )
+    def _no_outputs(self, x: Array, span: Span) -> Array:
+        lengths = [max(0, stop - start) for start, stop in span]
+        return np.empty((*lengths, self.channels(x.shape[-1])), self.samples(x[:0]).dtype)
 
-    def held(self, number: int) -> Array | None:
-        """The last value that operation `number` met before the inputs of the next job; waits for this job."""
-        self._done.wait()
-        return self._held.get(number)
+    def _stages(self, span: Span, ends: tuple[int | None, ...]) -> Iterator[_Stage]:
+        """Yield the part of each operation in the computation of the outputs `span`, from first to last."""
+        along = self.reads(*span[0], ends[0])
+        across = [self.needs(axis, *span[axis], ends[axis]) for axis in range(1, self.axes)]
+        for number, op in enumerate(self.ops):
+            given, after = along[number], along[number + 1]
+            outputs = ((after.start, after.high), *(needs[number + 1] for needs in across))
+            yield _Stage(
+                number=number,
+                op=op,
+                outputs=outputs,
+                starts=(given.start, *(needs[number][0] for needs in across)),
+                stops=tuple(
+                    reach.needs(*wanted)[1] for reach, wanted in zip(op.reach, outputs, strict=True)
+                ),
+                ends=ends,
+                skipped=given.low - given.start,
+            )
+            ends = tuple(
+                None if n is None else reach.count(n)
+                for n, reach in zip(ends, op.reach, strict=True)
+            )
 
 
-@dataclass(frozen=True)
-class _Earlier:
-    """What an operation holds from before its inputs, found out only when it is asked."""
+def _one_period(phases: int) -> range:
+    """The outputs of one period, or some hundreds of them if there are more."""
+    return range(0, phases, max(1, phases // MOST_PHASES))
 
-    previous: Memory | None
+
+@dataclass(frozen=True, kw_only=True)
+class _Stage:
+    """The part of one operation in a computation.
+
+    outputs : what it has to compute on each axis
+    starts, stops : its inputs [start, stop) on each axis
+    ends : the length of its input on each axis, None if that is not known yet
+    skipped : inputs at the start that no window reads, and that only values are held from
+    """
+
     number: int
+    op: Op
+    outputs: Span
+    starts: tuple[int, ...]
+    stops: tuple[int, ...]
+    ends: tuple[int | None, ...]
+    skipped: int
 
-    def __call__(self) -> Array | None:
-        return self.previous.held(self.number) if self.previous else None
 
-
-@dataclass(frozen=True)
-class _Met:
-    """What an operation holds from samples that it reads for nothing else, or from before them."""
-
-    x: Array
-    earlier: _Earlier
-
-    def __call__(self) -> Array | None:
-        return last_known(self.x, self.earlier)
+def _held_before(before: HeldValues | None, number: int) -> Array | None:
+    """Return the values that operation `number` holds from earlier jobs; None at the start of a signal."""
+    return None if before is None else before.held(number)

@@ -1,13 +1,14 @@
-"""The sums of products: y[k] = sum_j w[j] * x[k*step + j], "valid" only, by the cheapest of several paths.
+"""Sums of products, y[k] = sum_j w[j] * x[k*step + j], by the path that costs least.
 
-Everything here takes `w` in window order (a convolution's taps reversed) and `x` with its sample axes first and
-one channel axis last. The paths differ in speed, never in the answer beyond rounding:
+Only "valid" outputs are computed. `w` is in window order (the taps of a convolution, reversed); `x`
+has its sample axes first and one channel axis last. The paths differ in speed, and in the answer
+only by rounding:
 
-* direct: the sum by its definition. The same additions in the same order for every output, so that blocks of any
-  size give bit for bit the same answer.
-* product: windows times a banded Toeplitz matrix (BLAS), for strides.
-* fft: overlap-save (fourier.py).
-* pictures have paths of their own (pictures.py).
+* direct (convolve_direct.py): the sum by its definition, with an answer that does not depend on
+  where a block ends;
+* product (polyphase.py): windows times a banded Toeplitz matrix, for strides;
+* FFT (fft.py): overlap-save;
+* pictures have paths of their own (convolve_2d.py).
 """
 
 from __future__ import annotations
@@ -17,20 +18,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.convolve_2d import plane_valid
+from convcli.core.convolve_direct import UNROLLED, direct, dot_products
 from convcli.core.fft import divides_frames, overlap_save, points_per_output
-from convcli.core.polyphase import BAND, Turns, phased_product
+from convcli.core.polyphase import BAND, PhaseTaps, polyphase
 from convcli.samples import as_samples, is_stored, summed
 
 if TYPE_CHECKING:
     from convcli.signals import Array
 
+    Taps = npt.NDArray[np.float64]
+
 Path = Literal["direct", "product", "fft"]
 
-# Nanoseconds for one output of one channel in float64, measured by benchmarks/crossover.py. Where every step-th output
-# is kept, the direct path computes them all; an FFT is one forward for each input and one back for each output.
+# Nanoseconds for one output of one channel in float64, measured by benchmarks/crossover.py. With a
+# stride, the direct path still computes every output; the FFT path transforms every input forward
+# and only the kept outputs back.
 COST = {
     "few taps": 0.55,
     "each of few taps": 0.12,
@@ -42,34 +46,30 @@ COST = {
     "fft, each point": 0.215,
 }
 
-# Tables are compared as text, row by row and prefix by prefix: they stay on the direct path up to here.
+# `exact` filters stay on the direct path up to this many taps: tables are compared as text, and
+# must not depend on where blocks end.
 EXACT_TAPS = 4096
 
-# So few taps that are not 0 are added one after the other, however far they lie apart.
+# Up to this many taps other than 0 are added one after the other, however far apart they are.
 SPARSE = 2
 
-CHUNK = 8192
-
-# So few lanes are filtered one by one. So few taps np.correlate adds up by a loop of its own; more by the dot product
-# that np.vecdot takes too, of many lanes at once.
-FEW, UNROLLED = 4, 11
+# 2**27 + 1 splits a float64 into two halves of 26 bits (Dekker, 1971).
+_SPLITTER = 134217729.0
 
 
 def correlate_valid(
-    x: Array,
-    w: npt.NDArray[np.float64],
-    step: tuple[int, ...],
-    *,
-    exact: bool,
-    finite: bool = False,
+    x: Array, w: Taps, step: tuple[int, ...], *, exact: bool, finite: bool = False
 ) -> Array:
-    """The valid correlation of `x` with `w` along its `w.ndim` leading axes, every `step`-th output.
+    """The valid correlation of `x` with `w` along its leading axes, every `step`-th output.
 
-    x : (n, channels) or (rows, columns, channels) floating without NaN, or stored numbers; w : (k,) or 2-D
-    exact : keep to the direct path up to EXACT_TAPS, for answers that do not depend on where a block ends
+    x : (n, channels) or (rows, columns, channels) floating without NaN, or stored numbers; w : (k,)
+        or 2-D
+    exact : keep to the direct path up to EXACT_TAPS, for answers that do not depend on where a
+        block ends
     finite : x is known to hold no infinity
-    Returns ((n - k) // step + 1, ...) of the dtype of x, or of the samples that its numbers stand for; of bytes int16
-    where that holds every sum. Raises ValueError if `x` is shorter.
+    Returns ((n - k) // step + 1, ...) of the dtype of x, or of the samples that its numbers
+    represent; for bytes, int16 if that holds every sum. Raises ValueError if `x` is shorter than
+    `w`.
     """
     if any(n < k for n, k in zip(x.shape, w.shape, strict=False)):
         raise ValueError(f"{x.shape} holds no window of {w.shape}")
@@ -77,61 +77,28 @@ def correlate_valid(
         return _around_infinities(x, w, step, exact=exact)
     if w.ndim == 2:
         return plane_valid(x, w, step)
-    path = cheapest_path(int(np.count_nonzero(w)), w.size, step[0], exact=exact)
+    nonzero = int(np.count_nonzero(w))
+    path = cheapest_path(nonzero, w.size, step[0], exact=exact)
     if path == "fft":
         return overlap_save(x, w, step[0])
-    if path == "direct":
-        x = as_samples(x)
-        return direct(x, w, step) if np.count_nonzero(w) <= SPARSE else dot_products(x, w, step[0])
-    return phased_product(x, Turns.of(w, step[0]), (0, (len(x) - w.size) // step[0] + 1))
+    if path == "product":
+        outputs = (len(x) - w.size) // step[0] + 1
+        return polyphase(x, PhaseTaps.one_phase(w, step[0]), (0, outputs))
+    if nonzero <= SPARSE:
+        return direct(as_samples(x), w, step)
+    return dot_products(as_samples(x), w, step[0])
 
 
-def mean_valid(
-    x: Array,
-    w: npt.NDArray[np.float64],
-    divisor: float,
-    step: tuple[int, ...],
-    *,
-    exact: bool,
-    finite: bool = False,
-) -> Array:
-    """`correlate_valid` over a divisor; rounded but once where `exact`, the taps are whole numbers and x is float64.
-
-    A mean of three times 0.1 is 0.1 then, and that of 10.1 and 10.2 is 10.15.
-    """
-    if divisor == 1:
-        return correlate_valid(x, w, step, exact=exact, finite=finite)
-    if not exact or w.ndim > 1 or w.size > EXACT_TAPS or x.dtype != np.float64:
-        y = correlate_valid(x, w, step, exact=exact, finite=finite)
-        y = summed(y)
-        return np.divide(y, y.dtype.type(divisor), out=y)
-    high, low = (correlate_valid(half, w, step, exact=True, finite=finite) for half in halves(x))
-    return quotient(high, low, np.float64(divisor))
-
-
-def halves(x: Array) -> tuple[Array, Array]:
-    """x as the sum of two numbers of 26 bits, whose products with small whole numbers are exact (Dekker, 1971)."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        scaled = x * 134217729.0
-        high = scaled - (scaled - x)
-        high = np.where(np.isfinite(high), high, x)
-        return high, np.where(np.isfinite(high), x - high, 0.0)
-
-
-def quotient(high: Array, low: Array, divisor: Any) -> Array:
-    """(high + low) / divisor with the remainder of the division worked in."""
-    first = (high + low) / divisor
-    first_high, first_low = halves(first)
-    rest = (((high - first_high * divisor) - first_low * divisor) + low) / divisor
-    rounded: Array = first + np.where(np.isfinite(rest), rest, 0.0)
-    return rounded
+# -------------------------------------------------------------------------------- cost of the paths
 
 
 def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
-    """The cost rule: which path costs least for `k` taps of which `nonzero` are not 0, at a stride of `step`."""
+    """The path that costs least for `k` taps, `nonzero` of them not 0, at a stride of `step`."""
     if nonzero <= SPARSE or (exact and k <= EXACT_TAPS):
         return "direct"
-    paths: tuple[Path, ...] = ("direct", "fft", "product") if step > 1 else ("direct", "fft")
+    paths: tuple[Path, ...] = ("direct", "fft")
+    if step > 1:
+        paths = (*paths, "product")
     return min(paths, key=lambda path: price(path, k, step))
 
 
@@ -141,92 +108,94 @@ def price(path: Path, k: int, step: int) -> float:
 
 
 def priced(path: Path, k: int, step: int) -> dict[str, float]:
-    """What an output costs by the names of COST, and how many of each."""
+    """How many of each item of COST one output takes."""
     if path == "direct":
         kind = "few taps" if k <= UNROLLED else "many taps"
         return {kind: step, f"each of {kind}": k * step}
     if path == "product":
-        return {
-            "product": 1,
-            "product, each input": step,
-            "product, each tap": k + (BAND - 1) * step,
-        }
-    return {
-        "fft, each point": points_per_output(k) * (step + (1 if divides_frames(step) else step)) / 2
-    }
+        multiplied = k + (BAND - 1) * step
+        return {"product": 1, "product, each input": step, "product, each tap": multiplied}
+    transformed_back = 1 if divides_frames(step) else step
+    return {"fft, each point": points_per_output(k) * (step + transformed_back) / 2}
+
+
+# --------------------------------------------------------------------------------------- infinities
 
 
 def all_finite(x: Array) -> bool:
-    """Whether there is neither NaN nor infinity."""
+    """Whether `x` holds neither NaN nor infinity."""
     return is_stored(x) or x.size == 0 or (math.isfinite(x.min()) and math.isfinite(x.max()))
 
 
-def _around_infinities(
-    x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...], *, exact: bool
-) -> Array:
-    """Windows that hold no infinity as if there were none, the others directly, so that it spreads no further."""
-    there = np.isfinite(x)
-    y = correlate_valid(np.where(there, x, 0.0).astype(x.dtype), w, step, exact=exact)
-    reads = (w != 0).astype(np.float64)
-    met = correlate_valid(np.where(there, 0.0, 1.0), reads, step, exact=exact) > 0.5
-    for first, last in runs(met):
+def _around_infinities(x: Array, w: Taps, step: tuple[int, ...], *, exact: bool) -> Array:
+    """The correlation where an infinity spreads no further than the windows that hold it."""
+    finite = np.isfinite(x)
+    y = correlate_valid(np.where(finite, x, 0.0).astype(x.dtype), w, step, exact=exact)
+    infinite = np.where(finite, 0.0, 1.0)
+    is_tap = (w != 0).astype(np.float64)
+    affected = correlate_valid(infinite, is_tap, step, exact=exact) > 0.5
+    for first, last in runs(affected):
+        inputs = x[first * step[0] : (last - 1) * step[0] + len(w)]
         with np.errstate(invalid="ignore"):
-            part = direct(x[first * step[0] : (last - 1) * step[0] + w.shape[0]], w, step)
-        np.copyto(y[first:last], part, where=met[first:last])
+            part = direct(inputs, w, step)
+        np.copyto(y[first:last], part, where=affected[first:last])
     return y
 
 
 def runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """The stretches [first, last) of axis 0 in which `flags` is true anywhere."""
+    """The runs [first, last) along axis 0 in which `flags` is true anywhere on the other axes."""
     flags = np.asarray(flags.reshape(len(flags), -1).any(axis=1))
-    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    changes = np.diff(flags.astype(np.int8), prepend=0, append=0)
+    edges = np.flatnonzero(changes).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-# ---------------------------------------------------------------------------------------------------- direct
+# --------------------------------------------------------------------------- division, rounded once
 
 
-def direct(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array:
-    """The valid correlation by definition, tap after tap, over chunks that stay in the cache."""
-    outputs = tuple((n - k) // s + 1 for n, k, s in zip(x.shape, w.shape, step, strict=False))
-    y = np.zeros((*outputs, x.shape[-1]), x.dtype)
-    taps = [(j, w[j]) for j in zip(*np.nonzero(w), strict=True)]
-    rows = max(1, CHUNK // max(1, math.prod(y.shape[1:])))
-    scratch = np.empty((min(rows, outputs[0]), *y.shape[1:]), x.dtype)
-    for first in range(0, outputs[0], rows):
-        part = y[first : first + rows]
-        for count, (j, weight) in enumerate(taps):
-            window = x[_window((first, *(0,) * (w.ndim - 1)), part.shape, j, step)]
-            if count == 0:
-                np.multiply(window, weight, out=part)
-            else:
-                product = scratch[: len(part)]
-                np.multiply(window, weight, out=product)
-                np.add(part, product, out=part)
-    return y
+def mean_valid(
+    x: Array,
+    w: Taps,
+    divisor: float,
+    step: tuple[int, ...],
+    *,
+    exact: bool,
+    finite: bool = False,
+) -> Array:
+    """`correlate_valid` over a divisor.
+
+    It is rounded only once if `exact`, the taps are whole numbers and x is float64: the mean of
+    three times 0.1 is then 0.1, and that of 10.1 and 10.2 is 10.15.
+    """
+    if divisor == 1:
+        return correlate_valid(x, w, step, exact=exact, finite=finite)
+    if exact and w.ndim == 1 and w.size <= EXACT_TAPS and x.dtype == np.float64:
+        high, low = (
+            correlate_valid(half, w, step, exact=True, finite=finite) for half in halves(x)
+        )
+        return quotient(high, low, np.float64(divisor))
+    y = summed(correlate_valid(x, w, step, exact=exact, finite=finite))
+    return np.divide(y, y.dtype.type(divisor), out=y)
 
 
-def dot_products(x: Array, w: npt.NDArray[np.float64], step: int) -> Array:
-    """The valid correlation along axis 0 with one dot product for each output, the same whatever stands around it."""
-    lanes, w = np.ascontiguousarray(x.T), w.astype(x.dtype)
-    if len(lanes) <= FEW or lanes.size > len(lanes) * CHUNK:
-        y = np.empty(((lanes.shape[1] - w.size) // step + 1, len(lanes)), x.dtype)
-        for number, lane in enumerate(lanes):
-            y[:, number] = np.correlate(lane, w, "valid")[::step]
-        return y
-    if w.size <= UNROLLED:
-        joined = np.zeros(lanes.shape, x.dtype)
-        joined.reshape(-1)[: lanes.size - w.size + 1] = np.correlate(lanes.reshape(-1), w, "valid")
-        return joined[:, : lanes.shape[1] - w.size + 1 : step].T
-    found: Array = np.vecdot(sliding_window_view(lanes, w.size, axis=1)[:, ::step], w)
-    return found.T
+def halves(x: Array) -> tuple[Array, Array]:
+    """Two numbers of 26 bits that add up to x (Dekker, 1971).
+
+    Their products with small whole numbers are exact.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = x * _SPLITTER
+        high = scaled - (scaled - x)
+        high = np.where(np.isfinite(high), high, x)
+        low = np.where(np.isfinite(x), x - high, 0.0)
+    return high, low
 
 
-def _window(
-    first: tuple[int, ...], shape: tuple[int, ...], j: tuple[Any, ...], step: tuple[int, ...]
-) -> tuple[slice, ...]:
-    """Where the inputs lie that tap `j` meets for the outputs `first ... first + shape`."""
-    return tuple(
-        slice(o * s + int(i), (o + m - 1) * s + int(i) + 1, s)
-        for o, m, i, s in zip(first, shape, j, step, strict=False)
-    )
+def quotient(high: Array, low: Array, divisor: Any) -> Array:
+    """(high + low) / divisor, corrected by the remainder of the division."""
+    first = (high + low) / divisor
+    first_high, first_low = halves(first)
+    remainder = ((high - first_high * divisor) - first_low * divisor) + low
+    correction = remainder / divisor
+    rounded: Array = first + np.where(np.isfinite(correction), correction, 0.0)
+    return rounded

@@ -1,7 +1,7 @@
-"""The sums of products of pictures, by the cheapest of several paths.
+"""Sums of products of pictures, by the path that costs least.
 
-Small kernels are OpenCV's filters, dense ones from some 50 taps on its FFT tiles; separable kernels are two passes, and
-where they are long products of matrices (polyphase.py) or FFTs (fourier.py).
+Small kernels are OpenCV's filters, which work on FFT tiles from about 50 taps on. Separable kernels
+are two passes; long ones are matrix products (polyphase.py) or FFTs (fft.py).
 """
 
 from __future__ import annotations
@@ -12,158 +12,201 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.fft import overlap_save
-from convcli.core.polyphase import Turns, phased_lines, phased_product
+from convcli.core.polyphase import PhaseTaps, polyphase, polyphase_along
 from convcli.samples import sample_type
 
 if TYPE_CHECKING:
     from convcli.signals import Array
 
-# Taps of a separable kernel up to which OpenCV is the fastest: along both axes at once, where it also computes the rows
-# that are cut off; along the rows of floats; along those of bytes. More are a product of matrices, and past
-# LONGEST_PRODUCT, in rows of float64 past LONGEST_PRODUCT_OF_DOUBLES, an FFT.
-SHORT_LINE, ROW_OF_FLOATS, ROW_OF_BYTES = 32, 48, 320
-LONGEST_PRODUCT, LONGEST_PRODUCT_OF_DOUBLES = 400, 100
+    Taps = npt.NDArray[np.float64]
 
-# So wide are the parts of a picture, at least, that long lines are computed in: what lies between two passes is small.
+# The most taps of a separable kernel at which OpenCV is the fastest: along both axes at once, where
+# it also computes the rows that are cut off; along pixel rows of floats; along pixel rows of bytes.
+# Longer ones are matrix products.
+SHORT_LINE = 32
+SHORT_ROW_OF_FLOATS = 48
+SHORT_ROW_OF_BYTES = 320
+# The most taps at which a matrix product is the fastest; longer ones are FFTs. Fewer along pixel
+# rows of float64.
+LONGEST_PRODUCT = 400
+LONGEST_PRODUCT_OF_DOUBLES = 100
+
+# Two passes with long kernels are computed in columns at least this wide, so that little is stored
+# between them.
 WIDTH = 512
 
-# Up to this side the blocks of a mean are added up row by row.
+# The means of blocks up to this side are added up row by row.
 LARGEST_BLOCK = 16
 
-# What bytes times whole numbers may come to in two bytes.
+# The largest sum of bytes times whole numbers that int16 holds.
 LARGEST_SUM = 32767
 
 
-def plane_valid(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array:
-    """The valid correlation along both axes, every `step`-th output, of `correlate_valid`'s type.
+def plane_valid(x: Array, w: Taps, step: tuple[int, ...]) -> Array:
+    """The valid correlation along both axes, every `step`-th output.
 
-    x : (rows, columns, channels) finite, or bytes; w : (height, width), no larger
+    x : (rows, columns, channels) finite floating, or bytes; w : (height, width), no larger
+    Returns the type that `correlate_valid` returns.
     """
     if step == w.shape and max(step) <= LARGEST_BLOCK and (w == 1).all():
-        return _block_sums(x, w.shape)
-    pair = factor(w)
+        return _block_sums(x, step)
+    lines = factor(w)
     if step == (1, 1):
-        return _filter_plane(x, w) if pair is None else _filter_lines(x, *pair)
-    if pair is not None:
-        return _strided_lines(_strided_lines(x, pair[0], step[0], 0), pair[1], step[1], 1)
-    return np.ascontiguousarray(_filter_plane(x, w)[:: step[0], :: step[1]])
+        if lines is None:
+            return _filter_plane(x, w)
+        return _filter_lines(x, *lines)
+    if lines is None:
+        return np.ascontiguousarray(_filter_plane(x, w)[:: step[0], :: step[1]])
+    column, row = lines
+    rows_kept = _strided_line(x, column, step[0], axis=0)
+    return _strided_line(rows_kept, row, step[1], axis=1)
 
 
-def factor(
-    w: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """The column and row whose outer product `w` is, or None. Whole numbers stay whole where the pivot is a unit.
+def factor(w: Taps) -> tuple[Taps, Taps] | None:
+    """The column and the row whose outer product is `w`, or None if there are none.
+
+    Whole numbers stay whole if one of the taps is 1 or -1.
 
     >>> [v.tolist() for v in factor(np.outer([1.0, 2, 1], [1, 0, -1]))]
     [[1.0, 2.0, 1.0], [1.0, 0.0, -1.0]]
     """
-    i, j = np.unravel_index(int(np.argmax(np.abs(w))), w.shape)
-    units = np.argwhere(np.abs(w) == 1)
-    if len(units):
-        i, j = units[0]
+    size = np.abs(w)
+    i, j = np.unravel_index(int(np.argmax(size)), w.shape)
+    ones = np.argwhere(size == 1)
+    if len(ones):
+        i, j = ones[0]
     pivot = w[i, j]
     if pivot == 0:
         return None
-    column, row = w[:, j].copy(), w[i] / pivot
-    if not np.allclose(np.outer(column, row), w, rtol=1e-13, atol=1e-15 * float(np.abs(w).max())):
+    column = w[:, j].copy()
+    row = w[i] / pivot
+    rounding = 1e-15 * float(size.max())
+    if not np.allclose(np.outer(column, row), w, rtol=1e-13, atol=rounding):
         return None
     return column, row
 
 
-def _strided_lines(x: Array, w: npt.NDArray[np.float64], step: int, axis: int) -> Array:
-    """The valid strided correlation along one axis of an image: only what is kept is computed."""
+# ------------------------------------------------------------------------------------------ strides
+
+
+def _strided_line(x: Array, w: Taps, step: int, *, axis: int) -> Array:
+    """The valid correlation along one axis; only the outputs that are kept are computed."""
     if w.size == 1:
-        y: Array = x[(slice(None),) * axis + (slice(None, None, step),)] * w.astype(sample_type(x))
+        kept = (slice(None),) * axis + (slice(None, None, step),)
+        y: Array = x[kept] * w.astype(sample_type(x))
         return y
     outputs = (x.shape[axis] - w.size) // step + 1
-    return phased_lines(x, Turns.of(w, step), (0, outputs), axis=axis)
+    return polyphase_along(x, PhaseTaps.one_phase(w, step), (0, outputs), axis=axis)
 
 
 def _block_sums(x: Array, size: tuple[int, ...]) -> Array:
-    """The sums of blocks of `size` that lie side by side."""
-    (height, width), channels = size, x.shape[-1]
-    rows, columns = x.shape[0] // height, x.shape[1] // width
+    """The sums of adjacent blocks of `size`."""
+    height, width = size
+    rows = x.shape[0] // height
+    columns = x.shape[1] // width
+    # 16 bits hold the sum of as many bytes as a small block is high.
+    sum_type = np.uint16 if x.dtype == np.uint8 else x.dtype
     total: Any = x[: rows * height : height]
     for j in range(1, height):
         part = x[j : rows * height : height]
-        # Two bytes hold the sum of as many bytes as a small block is high.
-        total = np.add(
-            total, part, dtype=np.uint16 if x.dtype == np.uint8 else x.dtype, casting="unsafe"
-        )
-    y = np.empty((rows, columns, channels), sample_type(x))
-    for c in range(channels):  # long loops: the channels lie beside each other
-        np.copyto(y[..., c], total[:, : columns * width : width, c])
+        total = np.add(total, part, dtype=sum_type, casting="unsafe")
+    y = np.empty((rows, columns, x.shape[-1]), sample_type(x))
+    # Channel by channel: one long inner loop each, where interleaved channels make short ones.
+    for channel in range(x.shape[-1]):
+        y[..., channel] = total[:, : columns * width : width, channel]
         for i in range(1, width):
-            y[..., c] += total[:, i : columns * width : width, c]
+            y[..., channel] += total[:, i : columns * width : width, channel]
     return y
 
 
-def _filter_lines(x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64]) -> Array:
-    """The rows, then the columns; both at once where they are short."""
+# ------------------------------------------------------------------------------------- every output
+
+
+def _filter_lines(x: Array, column: Taps, row: Taps) -> Array:
+    """The correlation with the outer product of `column` and `row`: rows first, then columns."""
     if max(column.size, row.size) <= SHORT_LINE:
-        return _separable(x, column, row, whole=_adds_up(x, np.outer(column, row)))
-    rows, columns = len(x) - column.size + 1, x.shape[1] - row.size + 1
+        return _by_sep_filter(x, column, row, whole=_fits_int16(x, np.outer(column, row)))
+    rows = len(x) - column.size + 1
+    columns = x.shape[1] - row.size + 1
     y = np.empty((rows, columns, x.shape[2]), sample_type(x))
     width = max(WIDTH, 8 * row.size)
     for left in range(0, columns, width):
         part = x[:, left : left + width + row.size - 1]
-        y[:, left : left + width] = _line(_line(part, row, axis=1), column, axis=0)
+        along_rows = _filter_line(part, row, axis=1)
+        y[:, left : left + width] = _filter_line(along_rows, column, axis=0)
     return y
 
 
-def _line(x: Array, w: npt.NDArray[np.float64], *, axis: int) -> Array:
-    """The valid correlation along one axis; of bytes as float32."""
-    longest = SHORT_LINE if axis == 0 else ROW_OF_BYTES if x.dtype == np.uint8 else ROW_OF_FLOATS
-    if w.size <= longest:
-        return _separable(x, *((w, np.ones(1)) if axis == 0 else (np.ones(1), w)), whole=False)
+def _filter_line(x: Array, w: Taps, *, axis: int) -> Array:
+    """The valid correlation along one axis, float32 for bytes."""
+    if w.size <= _longest_by_opencv(x, axis):
+        one = np.ones(1)
+        column, row = (w, one) if axis == 0 else (one, w)
+        return _by_sep_filter(x, column, row, whole=False)
     lines = np.moveaxis(x, axis, 0)
-    lanes = np.ascontiguousarray(lines, sample_type(x)).reshape(len(lines), -1)
-    doubles = axis == 1 and lanes.dtype == np.float64
-    if w.size <= (LONGEST_PRODUCT_OF_DOUBLES if doubles else LONGEST_PRODUCT):
-        y = phased_product(lanes, Turns.of(w, 1), (0, len(lines) - w.size + 1))
+    channels = np.ascontiguousarray(lines, sample_type(x)).reshape(len(lines), -1)
+    longest_product = LONGEST_PRODUCT
+    if axis == 1 and channels.dtype == np.float64:
+        longest_product = LONGEST_PRODUCT_OF_DOUBLES
+    if w.size <= longest_product:
+        y = polyphase(channels, PhaseTaps.one_phase(w, 1), (0, len(lines) - w.size + 1))
     else:
-        y = overlap_save(lanes, w)
+        y = overlap_save(channels, w)
     return np.moveaxis(y.reshape(len(y), *lines.shape[1:]), 0, axis)
 
 
-def _separable(
-    x: Array, column: npt.NDArray[np.float64], row: npt.NDArray[np.float64], *, whole: bool
-) -> Array:
+def _longest_by_opencv(x: Array, axis: int) -> int:
+    """The most taps along this axis at which OpenCV is the fastest."""
+    if axis == 0:
+        return SHORT_LINE
+    return SHORT_ROW_OF_BYTES if x.dtype == np.uint8 else SHORT_ROW_OF_FLOATS
+
+
+def _filter_plane(x: Array, w: Taps) -> Array:
+    """The valid correlation by OpenCV's filter for kernels that are not separable."""
     import cv2
 
-    depth = _depth(x, whole=whole)
-    y = cv2.sepFilter2D(np.ascontiguousarray(x), depth, row, column, borderType=cv2.BORDER_CONSTANT)
-    return _crop(np.asarray(y), x, (column.size, row.size))
-
-
-def _filter_plane(x: Array, w: npt.NDArray[np.float64]) -> Array:
-    import cv2
-
-    depth = _depth(x, whole=_adds_up(x, w))
-    x = x.astype(np.float32) if depth == cv2.CV_32F else x
+    depth = _depth(x, whole=_fits_int16(x, w))
+    if depth == cv2.CV_32F:
+        x = x.astype(np.float32)
     y = cv2.filter2D(np.ascontiguousarray(x), depth, w, borderType=cv2.BORDER_CONSTANT)
     return _crop(np.asarray(y), x, w.shape)
 
 
-def _adds_up(x: Array, w: npt.NDArray[np.float64]) -> bool:
-    """Whether `x` holds bytes and `w` whole numbers whose sums of products two bytes hold."""
-    return (
-        x.dtype == np.uint8
-        and 255 * np.abs(w).sum() <= LARGEST_SUM
-        and bool((w == np.rint(w)).all())
-    )
+def _by_sep_filter(x: Array, column: Taps, row: Taps, *, whole: bool) -> Array:
+    """The valid correlation by OpenCV's filter for separable kernels; whole : of bytes as int16."""
+    import cv2
+
+    depth = _depth(x, whole=whole)
+    x = np.ascontiguousarray(x)
+    y = cv2.sepFilter2D(x, depth, row, column, borderType=cv2.BORDER_CONSTANT)
+    return _crop(np.asarray(y), x, (column.size, row.size))
+
+
+def _fits_int16(x: Array, w: Taps) -> bool:
+    """Whether `x` holds bytes, `w` whole numbers, and int16 every sum of their products."""
+    if x.dtype != np.uint8 or 255 * np.abs(w).sum() > LARGEST_SUM:
+        return False
+    return bool((w == np.rint(w)).all())
 
 
 def _depth(x: Array, *, whole: bool) -> int:
-    """What OpenCV is to answer in: of bytes whole numbers or float32, of all else what it is."""
+    """OpenCV's code for the result type: int16 or float32 for bytes, else the type of `x`."""
     import cv2
 
-    return -1 if x.dtype != np.uint8 else cv2.CV_16S if whole else cv2.CV_32F
+    if x.dtype != np.uint8:
+        return -1
+    return cv2.CV_16S if whole else cv2.CV_32F
 
 
 def _crop(y: Array, x: Array, shape: tuple[int, ...]) -> Array:
-    """The outputs whose window lay inside; OpenCV anchors a window of k at k // 2 and drops a single channel axis."""
-    (height, width), (rows, columns) = shape, x.shape[:2]
-    y = y.reshape(x.shape)
-    top, left = height // 2, width // 2
-    return y[top : top + rows - height + 1, left : left + columns - width + 1]
+    """The outputs whose window lies inside the picture.
+
+    OpenCV anchors a window of k at k // 2 and drops a channel axis of length 1.
+    """
+    height, width = shape
+    top = height // 2
+    left = width // 2
+    rows = x.shape[0] - height + 1
+    columns = x.shape[1] - width + 1
+    return y.reshape(x.shape)[top : top + rows, left : left + columns]

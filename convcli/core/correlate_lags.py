@@ -1,7 +1,7 @@
-"""Cross-correlation of two signals at every lag up to a limit, summed over blocks, and how certain its peak is.
+"""Cross-correlation of two signals at every lag up to a limit, summed over blocks.
 
-c[l] = sum over t of x[t] y[t + l], for |l| <= limit along each sample axis, by FFT. The signals arrive in blocks along
-axis 0; a block needs only the last `limit` samples of those before it.
+c[l] = sum over t of x[t] y[t + l], for |l| <= limit along each sample axis, by FFT. The signals
+arrive in blocks along axis 0; a block needs only the last `limit` samples of those before it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ PEAK_EDGE = 0.9
 class BlockPair:
     """One block of one channel of each signal, (n, ...).
 
-    old : how many of the first samples are repeated from the block before; their products are counted there
+    old : how many of the first samples are repeated from the block before; their products are
+        counted there
     """
 
     x: Array
@@ -36,7 +37,10 @@ class BlockPair:
     old: int
 
     def spectra(self, limit: Sizes) -> tuple[Sizes, Complexes]:
-        """The size of the transform, and the spectra of x with y, x with x and y with y, less those of old samples."""
+        """The size of the transform, and the spectra of x with y, x with x and y with y.
+
+        The products of old samples with each other are taken off.
+        """
         size = transform_size(self.x.shape, limit)
         spectra = _all_spectra(self.x, self.y, size)
         if self.old:
@@ -68,7 +72,7 @@ class LagSums:
             self.spectra[size] = known + spectra
 
     def totals(self) -> Numbers:
-        """The sums of x with y, x with x and y with y at the lags -limit ... limit: (3, 2 limit + 1, ...)."""
+        """The correlations of x with y, x with x and y with y: (3, 2 limit + 1, ...)."""
         lags = [np.arange(-k, k + 1) for k in self.limit]
         total = np.zeros((3, *(lag.size for lag in lags)))
         for size, spectra in self.spectra.items():
@@ -77,7 +81,7 @@ class LagSums:
 
 
 def overlap_share(limit: Sizes, shape: Sizes) -> Numbers:
-    """The share of all samples that has a partner in the other signal at each lag: (2 limit + 1, ...)."""
+    """The share of all samples that have a partner at each lag: (2 limit + 1, ...)."""
     share = np.ones(())
     for k, n in zip(limit, shape, strict=True):
         lag = np.arange(-k, k + 1)
@@ -89,7 +93,8 @@ def overlap_share(limit: Sizes, shape: Sizes) -> Numbers:
 def chance_deviation(a: Numbers, b: Numbers, count: int) -> float:
     """The standard deviation of the correlation of `count` samples of two unrelated signals.
 
-    a, b : their autocorrelations, 1 at lag 0. The variance is the sum of a b over all lags, over count (Bartlett, 1946).
+    a, b : their autocorrelations, 1 at lag 0. The variance is the sum of a b over all lags, over
+        count (Bartlett, 1946).
     """
     samples_as_one = max(float((a * b).sum()), 1.0)
     return float(np.sqrt(samples_as_one / max(1, count)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,15 +12,16 @@ if TYPE_CHECKING:
 
     from convcli.signals import Edge
 
+    Indices = npt.NDArray[np.int64]
+    AnyArray = npt.NDArray[Any]
+
 OUTSIDE = -1
 
 
-def inside(
-    i: npt.NDArray[np.int64], n: int | npt.NDArray[np.int64], edge: Edge
-) -> npt.NDArray[np.int64]:
-    """For each absolute index, the sample in [0, n) that stands there; OUTSIDE where none does (zero, shrink).
+def inside(i: Indices, n: int | Indices, edge: Edge) -> Indices:
+    """Map absolute indices to samples in [0, n); OUTSIDE where the edge rule takes none (zero, shrink).
 
-    Any distance from the signal is allowed: the mirrors go on being mirrored, as in `numpy.pad`.
+    Any distance from the signal is allowed: mirrored samples are mirrored again, as in `numpy.pad`.
 
     >>> inside(np.arange(-3, 7), 4, "reflect").tolist()
     [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]
@@ -30,49 +32,61 @@ def inside(
         return i % n
     if edge in ("reflect", "symmetric"):
         last = n - 1
+        # `reflect` does not repeat the last sample, `symmetric` does.
         period = np.maximum(2 * last, 1) if edge == "reflect" else 2 * n
-        folded = i % period
         mirror = period if edge == "reflect" else period - 1
+        folded = i % period
         return np.where(folded <= last, folded, mirror - folded)
     return np.where((i >= 0) & (i < n), i, OUTSIDE)
 
 
 def filler(edge: Edge) -> float:
-    """The value of what is OUTSIDE: missing under `shrink`, else 0."""
+    """Return the value of a sample that is OUTSIDE: missing under `shrink`, else 0."""
     return float("nan") if edge == "shrink" else 0.0
 
 
-def laid_together(
-    parts: list[npt.NDArray[Any]], start: int, stop: int, n: int, edge: Edge
-) -> npt.NDArray[Any]:
-    """Parts of a picture of `n` columns below each other, with its columns [start, stop), extended by the edge rule."""
-    inner = slice(max(start, 0), max(min(stop, n), 0))
-    if len(parts) == 1 and start >= 0 and stop <= n:
-        return parts[0][:, inner]
-    y = np.empty((sum(map(len, parts)), stop - start, parts[0].shape[2]), parts[0].dtype)
+@dataclass(frozen=True)
+class Extent:
+    """The samples [start, stop) of an axis of `n` samples that is extended by the edge rule."""
+
+    start: int
+    stop: int
+    n: int
+    edge: Edge
+
+    @property
+    def within(self) -> slice:
+        """The samples that lie on the axis itself."""
+        return slice(max(self.start, 0), max(min(self.stop, self.n), 0))
+
+    def outside(self, x: AnyArray, axis: int, *, first: int = 0) -> tuple[AnyArray, AnyArray]:
+        """Return the samples before the axis and those past its end.
+
+        x : the samples of the axis from number `first` on
+        """
+        before = self._outside(x, axis, self.start, min(0, self.stop), first)
+        past = self._outside(x, axis, max(self.n, self.start), self.stop, first)
+        return before, past
+
+    def _outside(self, x: AnyArray, axis: int, start: int, stop: int, first: int) -> AnyArray:
+        index = inside(np.arange(start, stop), self.n, self.edge)
+        taken = np.take(x, np.maximum(index - first, 0), axis=axis)
+        if self.edge in ("zero", "shrink"):
+            taken[...] = filler(self.edge)
+        return taken
+
+
+def joined_rows(parts: list[AnyArray], columns: Extent) -> AnyArray:
+    """Join strips of a picture, one below the other, and extend their columns."""
+    within = columns.within
+    if len(parts) == 1 and columns.start >= 0 and columns.stop <= columns.n:
+        return parts[0][:, within]
+    rows = sum(map(len, parts))
+    y = np.empty((rows, columns.stop - columns.start, parts[0].shape[2]), parts[0].dtype)
     row = 0
     for part in parts:
-        left, right = beyond(part, start, stop, n, edge, axis=1)
-        np.concatenate([left, part[:, inner], right], axis=1, out=y[row : row + len(part)])
+        left, right = columns.outside(part, axis=1)
+        strip = y[row : row + len(part)]
+        np.concatenate([left, part[:, within], right], axis=1, out=strip)
         row += len(part)
     return y
-
-
-def beyond(
-    x: npt.NDArray[Any], start: int, stop: int, n: int, edge: Edge, *, axis: int, first: int = 0
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Of the samples [start, stop) those before and those past an axis of length `n`; `x` holds it from `first` on."""
-    sides = ((start, min(0, stop)), (max(n, start), stop))
-    left, right = (
-        _outside(x, inside(np.arange(*side), n, edge) - first, edge, axis) for side in sides
-    )
-    return left, right
-
-
-def _outside(
-    x: npt.NDArray[Any], index: npt.NDArray[np.int64], edge: Edge, axis: int
-) -> npt.NDArray[Any]:
-    taken = np.take(x, np.maximum(index, 0), axis=axis)
-    if edge in ("zero", "shrink"):
-        taken[...] = filler(edge)
-    return taken

@@ -1,14 +1,15 @@
 """Correlation through the FFT, for every part of the program that needs it.
 
-The correlation c[l] = sum_t w[t] x[t + l] is the inverse transform of conj(W) X, at every lag l at which no product
-wraps around the end of the transform. It is computed here in three ways:
+The correlation c[l] = sum_t w[t] x[t + l] is the inverse transform of conj(W) X, at every lag l at
+which no product wraps around the end of the transform. It is computed here in three ways:
 
 * `overlap_save`: one long signal and one set of taps, in frames along axis 0.
 * `TileCorrelator`: pictures and several kernels of one size, in two-dimensional tiles.
-* `spectrum`, `cross_spectrum`, `at_lags`: two signals at some lags. Cross-spectra of many blocks can be added up and
-  transformed back once.
+* `spectrum`, `cross_spectrum`, `at_lags`: two signals at some lags. Cross-spectra of many blocks
+  can be added up and transformed back once.
 
-Stockham, High-speed convolution and correlation, 1966; Oppenheim & Schafer, Discrete-Time Signal Processing, 8.7.3.
+Stockham, High-speed convolution and correlation, 1966; Oppenheim & Schafer, Discrete-Time Signal
+Processing, 8.7.3.
 """
 
 from __future__ import annotations
@@ -33,31 +34,33 @@ if TYPE_CHECKING:
 
 Sizes = tuple[int, ...]
 
-# ------------------------------------------------------------------------------------------ frames of a long signal
+# -------------------------------------------------------------------------- frames of a long signal
 
-# Complex points that are transformed together, 2 MB: with fewer, Python takes too much of the time; more leave the
-# cache.
+# Complex points that are transformed together, 2 MB: with fewer, Python takes too much of the time;
+# more leave the cache.
 POINTS_TOGETHER = 1 << 17
 
 # The shortest frame of a long signal, as a power of two.
 SHORTEST_POWER = 12
 
-# From this many numbers in a block on, OpenCV's transforms are worth their import: they are twice as fast as NumPy's.
+# From this many numbers in a block on, OpenCV's transforms are worth their import: they are twice
+# as fast as NumPy's.
 MANY = 1 << 17
 
-# Two channels share a transform only if the louder one is at most this many times louder: its rounding errors appear
-# in the other channel.
+# Two channels share a transform only if the louder one is at most this many times louder: its
+# rounding errors appear in the other channel.
 LOUDER = 1024
 
 
 def overlap_save(x: Array, w: npt.NDArray[np.float64], step: int = 1) -> Array:
     """The valid correlation along axis 0, every `step`-th output.
 
-    The taps are real, so one complex transform filters two real series, as its real and its imaginary part: two
-    neighbouring channels, or the two halves of a channel.
+    The taps are real, so one complex transform filters two real series, as its real and its
+    imaginary part: two neighbouring channels, or the two halves of a channel.
 
     x : (n, ...) finite floating, or stored numbers; w : (k,), k <= n
-    Returns ((n - k) // step + 1, ...) of the dtype of x, or of the samples that its numbers represent.
+    Returns ((n - k) // step + 1, ...) of the dtype of x, or of the samples that its numbers
+    represent.
     """
     n = len(x)
     outputs = (n - w.size) // step + 1
@@ -101,7 +104,7 @@ def points_per_output(k: int) -> float:
 
 
 def divides_frames(step: int) -> bool:
-    """Whether a stride divides the frame length of a long signal, so that skipped outputs are never computed."""
+    """Whether a stride divides the frame length, so that skipped outputs are never computed."""
     return (1 << SHORTEST_POWER) % step == 0
 
 
@@ -112,7 +115,7 @@ def _equally_loud(channels: Array) -> bool:
 
 
 def _halves_as_pairs(x: Array, length: int, second: int) -> Array:
-    """A view (length, channels, 2) of the first `length` samples of each channel and those from `second` on."""
+    """A view (length, channels, 2) of each channel from 0 on and from `second` on."""
     along, across = x.strides
     return np.lib.stride_tricks.as_strided(
         x, (length, x.shape[1], 2), (along, across, second * along)
@@ -120,7 +123,7 @@ def _halves_as_pairs(x: Array, length: int, second: int) -> Array:
 
 
 def _filter_pairs(pairs: Array, results: Array, w: npt.NDArray[np.float64], step: int) -> None:
-    """Write every `step`-th output of the valid correlation of `pairs`, (n, channels, 2), to `results`."""
+    """Write every `step`-th output of the correlation of pairs, (n, channels, 2), to `results`."""
     outputs, channels, _ = results.shape
     size = frame_size(w.size, (outputs - 1) * step + 1)
     kept = (size - w.size) // step + 1  # outputs of each frame
@@ -141,7 +144,7 @@ def _filter_pairs(pairs: Array, results: Array, w: npt.NDArray[np.float64], step
 
 
 def _load_frames(pairs: Array, frames: Array, hop: int) -> None:
-    """Fill (count, channels, F, 2) frames that start `hop` samples apart, with zeros after the end of the signal."""
+    """Fill frames (count, channels, F, 2) that start `hop` samples apart; zeros follow the end."""
     count, _, size, _ = frames.shape
     n, channels, _ = pairs.shape
     complete = min(count, max(0, (n - size) // hop + 1))
@@ -157,7 +160,7 @@ def _load_frames(pairs: Array, frames: Array, hop: int) -> None:
 
 
 def _store_frames(answers: Array, results: Array) -> None:
-    """Write the outputs of frames, (count, channels, kept, 2), one after the other to (outputs, channels, 2)."""
+    """Write the outputs of frames, (count, channels, kept, 2), in a row to `results`."""
     by_time = answers.swapaxes(1, 2)
     kept = by_time.shape[1]
     complete, rest = divmod(len(results), kept)
@@ -167,7 +170,7 @@ def _store_frames(answers: Array, results: Array) -> None:
 
 
 def _copy_pairs(source: Array, target: Array) -> None:
-    """Copy pairs, (..., 2). Where pairs are not contiguous, each member is copied alone: a longer inner loop."""
+    """Copy pairs, (..., 2); if they are not contiguous, member by member for longer inner loops."""
     if _contiguous_pairs(source) and _contiguous_pairs(target):
         target[...] = source
         return
@@ -204,8 +207,8 @@ class _FrameCorrelator:
         if size % self.step:
             self.backward(frames)
             return frames[..., :: self.step, :]
-        # Adding up the `step` parts of a spectrum is the same as keeping every step-th sample, and leaves a shorter
-        # transform back.
+        # Adding up the `step` parts of a spectrum is the same as keeping every step-th sample, and
+        # leaves a shorter transform back.
         shorter = size // self.step
         folded = spectra.reshape(*spectra.shape[:-1], self.step, shorter).sum(axis=-2)
         answers: Array = folded.view(frames.dtype).reshape(*folded.shape, 2)
@@ -255,19 +258,22 @@ def _opencv_transforms() -> tuple[Transform, Transform]:
     return partial(transform, flags=0), partial(transform, flags=cv2.DFT_INVERSE)
 
 
-# -------------------------------------------------------------------------------------------------- tiles of a picture
+# ------------------------------------------------------------------------------- tiles of a picture
 
-# A tile is five times as long as a kernel up to this length, and twice as long as a longer one, to save memory.
+# A tile is five times as long as a kernel up to this length, and twice as long as a longer one, to
+# save memory.
 LONG_KERNEL = 256
 
-# The shortest side of a tile; a tile of this size and all that is computed from it stay in the cache.
+# The shortest side of a tile; a tile of this size and all that is computed from it stay in the
+# cache.
 SHORTEST_SIDE = 320
 
 
 def tile_side(k: int) -> int:
     """The length of a tile along an axis with `k` taps.
 
-    A power of two is avoided: its columns share few cache lines, and the transform takes a third longer.
+    A power of two is avoided: its columns share few cache lines, and the transform takes a third
+    longer.
     """
     import cv2
 
@@ -279,9 +285,10 @@ def tile_side(k: int) -> int:
 
 
 class TileCorrelator:
-    """Sums of valid correlations of several planes with several kernels, by two-dimensional overlap-save.
+    """Sums of valid correlations of planes with kernels, by two-dimensional overlap-save.
 
-    Every plane is transformed once and every sum is transformed back once. Safe to use from several threads.
+    Every plane is transformed once and every sum is transformed back once. Safe to use from several
+    threads.
 
     kernels : (height, width) each, all of one shape
     """
@@ -356,17 +363,17 @@ def _tile(plane: Array, top: int, left: int, sides: Sizes) -> Array:
     return padded
 
 
-# ----------------------------------------------------------------------------------- two signals at some lags
+# ------------------------------------------------------------------------- two signals at some lags
 
 
 def transform_size(shape: Sizes, limit: Sizes) -> Sizes:
-    """Lengths, powers of two, at which the lags -limit ... limit of signals of `shape` do not wrap into one another."""
+    """Transform lengths at which the lags -limit ... limit do not wrap into one another."""
     lengths = (max(n + k, 2 * k + 1) for n, k in zip(shape, limit, strict=True))
     return tuple(1 << (length - 1).bit_length() for length in lengths)
 
 
 def spectrum(x: Array, size: Sizes) -> Complexes:
-    """The transform of real `x` along its last len(size) axes, which are padded with zeros to `size`."""
+    """The transform of real `x` along its last len(size) axes, zero-padded to `size`."""
     axes = tuple(range(-len(size), 0))
     return np.asarray(np.fft.rfftn(x, size, axes))
 
@@ -377,7 +384,7 @@ def cross_spectrum(x: Complexes, y: Complexes) -> Complexes:
 
 
 def at_lags(spectra: Complexes, size: Sizes, lags: Sequence[npt.NDArray[np.int64]]) -> Array:
-    """The correlations that a cross-spectrum made for `size` holds at these lags along each of the last axes."""
+    """The correlations of a cross-spectrum of transform length `size` at lags along each axis."""
     axes = tuple(range(-len(size), 0))
     everywhere = np.fft.irfftn(spectra, size, axes)
     places = [lag % n for lag, n in zip(lags, size, strict=True)]

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.convolve import correlate_valid, direct, halves, mean_valid, quotient, runs
+from convcli.core.convolve import correlate_valid, halves, mean_valid, quotient, runs
+from convcli.core.convolve_direct import direct
 from convcli.samples import is_stored
 
 if TYPE_CHECKING:

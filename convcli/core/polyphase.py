@@ -1,7 +1,10 @@
-"""Several taps by turns: `phases` outputs for every `step` inputs, as products of matrices.
+"""Convolution with taps that depend on the phase of an output, as matrix products.
 
-A resampler by L/M has L phases and step M; a decimating filter is the case L = 1. Rows of neighbouring windows
-times a banded matrix of taps run at the speed of BLAS (Crochiere & Rabiner, Multirate Digital Signal Processing, 3).
+There are L outputs for every `step` inputs.
+
+A resampler by L/M has L phases and step M; a decimating filter has one phase. Windows of
+neighbouring outputs times a banded matrix of taps run at the speed of BLAS (Crochiere & Rabiner,
+Multirate Digital Signal Processing, ch. 3).
 """
 
 from __future__ import annotations
@@ -18,21 +21,30 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
     Taps = npt.NDArray[np.float64]
+    Span = tuple[int, int]
 
-# Channels that are filtered where they stand beside each other; more are taken apart.
-_MOST_BESIDE = 4
-# Up to this step it costs less to compute what is thrown away than to gather what is kept.
+# Up to this many channels of a picture are filtered while they are interleaved; more are first
+# moved apart.
+_MOST_INTERLEAVED = 4
+# Up to this step, computing the outputs that are skipped costs less than gathering the windows of
+# the others.
 _SMALL_STEP = 3
-# How many matrices are kept for the next stretch of a signal.
-_MOST_KEPT = 500
+# Matrices kept for the next block of a signal.
+_MOST_MATRICES = 500
+# From this many channels on (the pixels of a row, say), they are the columns of a product.
+_MANY_CHANNELS = 16
+# Outputs of a row at least, so that the products are large enough for BLAS.
+_LEAST_OUTPUTS = 64
 
-# Outputs to a product of rows: more of them share more samples, but multiply with more zeros.
+# Outputs of one band: with more of them a band shares more samples, but multiplies more zeros.
 BAND = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Turns:
-    """Sets of taps that take turns: output k sums table[k mod L] over inputs from (k // L) * step + starts[k mod L] on.
+class PhaseTaps:
+    """Taps by phase of the output.
+
+    Output k sums table[k mod L] * x over the inputs from (k // L) * step + starts[k mod L] on.
 
     table : (L, width); starts : (L,) rising, with starts[j] >= j * step // L
     """
@@ -40,155 +52,188 @@ class Turns:
     table: Taps
     starts: npt.NDArray[np.int64]
     step: int
-    _kept: dict[tuple[int, int, str, float, int], npt.NDArray[Any]] = field(
-        default_factory=dict, repr=False
-    )
+    _matrices: dict[tuple[Any, ...], npt.NDArray[Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, taps: Taps, step: int) -> Turns:
-        """One set, for every `step`-th output of a convolution."""
+    def one_phase(cls, taps: Taps, step: int) -> PhaseTaps:
+        """The same taps for every output: a convolution of which every `step`-th output is kept."""
         return cls(taps[None], np.zeros(1, np.int64), step)
+
+    @property
+    def phases(self) -> int:
+        """L, the number of outputs for every `step` inputs."""
+        return len(self.table)
+
+    @property
+    def width(self) -> int:
+        """The number of taps of each phase."""
+        return int(self.table.shape[1])
+
+    def origin(self, k: int) -> int:
+        """The input that output k is aligned with; a block whose first output is k begins there."""
+        return k * self.step // self.phases
 
     def first_input(self, k: int) -> int:
         """The first input that output k reads."""
-        return k // len(self.table) * self.step + int(self.starts[k % len(self.table)])
+        group, phase = divmod(k, self.phases)
+        return group * self.step + int(self.starts[phase])
 
     def band(
         self, first: int, count: int, dtype: np.dtype[Any], *, unit: float = 1.0, channels: int = 1
     ) -> npt.NDArray[Any]:
-        """The matrix (window * channels, outputs * channels) of `count` outputs from `first` on; equal ones are one.
+        """The matrix (window * channels, outputs * channels) of `count` outputs from `first` on.
 
-        unit : what 1 of the inputs is worth; channels : that lie beside each other
+        unit : the value of 1 in the inputs; channels : how many are interleaved
         """
-        key = (first % len(self.table), count, dtype.char, unit, channels)
-        matrix = self._kept.get(key)
-        if matrix is None:  # two threads may both make it: the same
-            matrix = np.kron(
-                self._banded(key[0], count, dtype, unit), np.eye(channels, dtype=dtype)
-            )
-            if len(self._kept) < _MOST_KEPT:
-                self._kept[key] = matrix
+        phase = first % self.phases
+        key = (phase, count, dtype.char, unit, channels)
+        matrix = self._matrices.get(key)
+        if matrix is None:
+            # Two threads may both compute it, with the same result.
+            one_channel = self._one_channel_band(phase, count, dtype, unit)
+            matrix = np.kron(one_channel, np.eye(channels, dtype=dtype))
+            if len(self._matrices) < _MOST_MATRICES:
+                self._matrices[key] = matrix
         return matrix
 
-    def _banded(
+    def _one_channel_band(
         self, first: int, count: int, dtype: np.dtype[Any], unit: float
     ) -> npt.NDArray[Any]:
-        """The matrix whose column c holds the taps of output first + c, from the row of its first input on."""
-        groups, phases = np.divmod(first + np.arange(count), len(self.table))
-        offsets, width = groups * self.step + self.starts[phases], self.table.shape[1]
-        offsets -= offsets[0]
-        matrix = np.zeros((int(offsets[-1]) + width, count), dtype)
-        matrix[offsets[:, None] + np.arange(width), np.arange(count)[:, None]] = (
-            self.table[phases] * unit
-        )
+        """(window, outputs): column c holds the taps of output first + c."""
+        column = np.arange(count)
+        groups, phases = np.divmod(first + column, self.phases)
+        first_inputs = groups * self.step + self.starts[phases]
+        offsets = first_inputs - first_inputs[0]
+        matrix = np.zeros((int(offsets[-1]) + self.width, count), dtype)
+        rows = offsets[:, None] + np.arange(self.width)
+        matrix[rows, column[:, None]] = self.table[phases] * unit
         return matrix
 
 
-def phased_product(x: Array, turns: Turns, span: tuple[int, int]) -> Array:
-    """The outputs [start, stop) of `x`, which begins at the input start * step // L.
+def polyphase(x: Array, taps: PhaseTaps, span: Span) -> Array:
+    """The outputs [start, stop) along axis 0.
 
-    x : (n, lanes), stored numbers too
-    Many groups of a sound are rows of one product; the pixels beside each other, or a few long groups, its columns.
+    x : (n, channels) from the input `taps.origin(start)` on; stored numbers, too
+    Returns (stop - start, channels) floating.
     """
-    phases, lanes = len(turns.table), x.shape[1]
-    groups = -(-span[1] // phases) - span[0] // phases
-    if lanes >= 16 or (groups < 4 and phases > 1):
-        return _by_columns(x, turns, span)
-    return _by_rows(x, turns, span)
+    start, stop = span
+    groups = -(-stop // taps.phases) - start // taps.phases
+    few_long_groups = groups < 4 and taps.phases > 1
+    if x.shape[1] >= _MANY_CHANNELS or few_long_groups:
+        return _channels_as_columns(x, taps, span)
+    return _groups_as_rows(x, taps, span)
 
 
-def phased_lines(x: Array, turns: Turns, span: tuple[int, int], *, axis: int) -> Array:
-    """`phased_product` along an axis of `x`, which is (n, channels) or (rows, columns, channels)."""
-    x = as_samples(x) if axis == 1 else x
-    if axis == 1 and x.shape[-1] <= _MOST_BESIDE:
-        if len(turns.table) == 1 and turns.step <= _SMALL_STEP:
-            return _every_then_some(x[:, int(turns.starts[0]) :], turns, span)
-        return _across(x, turns, span)
+def polyphase_along(x: Array, taps: PhaseTaps, span: Span, *, axis: int) -> Array:
+    """`polyphase` along an axis of `x`, which is (n, channels) or (rows, columns, channels)."""
+    if axis == 1:
+        x = as_samples(x)
+        if x.shape[-1] <= _MOST_INTERLEAVED:
+            if taps.phases == 1 and taps.step <= _SMALL_STEP:
+                return _every_place(x, taps, span)
+            return _along_pixel_rows(x, taps, span)
     lines = np.moveaxis(x, axis, 0)
-    lanes = np.ascontiguousarray(lines).reshape(len(lines), -1)
-    y = phased_product(lanes, turns, span)
+    channels = np.ascontiguousarray(lines).reshape(len(lines), -1)
+    y = polyphase(channels, taps, span)
     return np.moveaxis(y.reshape(len(y), *lines.shape[1:]), 0, axis)
 
 
-def _every_then_some(x: Array, turns: Turns, span: tuple[int, int]) -> Array:
-    """Outputs along the rows of a picture: computed at every place, and every `step`-th kept."""
+def _every_place(x: Array, taps: PhaseTaps, span: Span) -> Array:
+    """Outputs along pixel rows: OpenCV computes every place, and every `step`-th is kept."""
     import cv2
 
-    (taps,) = turns.table
-    every = cv2.sepFilter2D(x, -1, taps, np.ones(1), borderType=cv2.BORDER_CONSTANT).reshape(
-        x.shape
-    )
-    y = np.empty((len(x), span[1] - span[0], x.shape[2]), x.dtype)
-    first = taps.size // 2  # where OpenCV puts the output of the first window that lies inside
-    for channel in range(
-        x.shape[2]
-    ):  # one long loop each, since the channels beside each other make a short one
-        y[..., channel] = every[:, first :: turns.step, channel][:, : y.shape[1]]
+    x = x[:, int(taps.starts[0]) :]
+    (row,) = taps.table
+    filtered = cv2.sepFilter2D(x, -1, row, np.ones(1), borderType=cv2.BORDER_CONSTANT)
+    filtered = filtered.reshape(x.shape)
+    first = row.size // 2  # where OpenCV puts the output of the first window inside the picture
+    outputs = span[1] - span[0]
+    y = np.empty((len(x), outputs, x.shape[2]), x.dtype)
+    # Channel by channel: one long inner loop each, where interleaved channels make short ones.
+    for channel in range(x.shape[2]):
+        y[..., channel] = filtered[:, first :: taps.step, channel][:, :outputs]
     return y
 
 
-def _across(x: Array, turns: Turns, span: tuple[int, int]) -> Array:
-    """Outputs along the rows of a picture, its channels left where they are: (rows, window) @ (window, outputs)."""
+def _along_pixel_rows(x: Array, taps: PhaseTaps, span: Span) -> Array:
+    """Outputs along pixel rows, channels interleaved: (rows, window) @ (window, outputs)."""
     start, stop = span
     rows, _, channels = x.shape
     y = np.empty((rows, stop - start, channels), x.dtype)
-    lanes, results = np.ascontiguousarray(x).reshape(rows, -1), y.reshape(rows, -1)
+    inputs = np.ascontiguousarray(x).reshape(rows, -1)
+    outputs = y.reshape(rows, -1)
     for first in range(start, stop, BAND):
-        matrix = turns.band(first, min(BAND, stop - first), x.dtype, channels=channels)
-        lowest = turns.first_input(first) - start * turns.step // len(turns.table)
-        window = lanes[:, lowest * channels :][:, : len(matrix)]
+        matrix = taps.band(first, min(BAND, stop - first), x.dtype, channels=channels)
+        left = (taps.first_input(first) - taps.origin(start)) * channels
+        window = inputs[:, left : left + len(matrix)]
         place = (first - start) * channels
-        np.matmul(
-            window, matrix[: window.shape[1]], out=results[:, place : place + matrix.shape[1]]
-        )
+        target = outputs[:, place : place + matrix.shape[1]]
+        np.matmul(window, matrix[: window.shape[1]], out=target)
     return y
 
 
-def _by_columns(x: Array, turns: Turns, span: tuple[int, int]) -> Array:
-    """Bands of neighbouring outputs: (outputs, window) @ (window, lanes), as many lanes at once as the cache holds."""
+def _channels_as_columns(x: Array, taps: PhaseTaps, span: Span) -> Array:
+    """Bands of outputs: (outputs, window) @ (window, channels), as many as the cache holds."""
     start, stop = span
-    phases, width = turns.table.shape
     y = np.empty((stop - start, x.shape[1]), sample_type(x))
-    # So many outputs to a band that its window is about twice as long as one output's.
-    size = max(8, min(128, width * phases // turns.step))
-    lanes = max(64, (1 << 16) // (width + size * turns.step // phases))
-    for lane in range(0, x.shape[1], lanes):
-        part = as_samples(x[:, lane : lane + lanes])
+    # With this many outputs the window of a band is about twice as long as that of one output.
+    size = max(8, min(128, taps.width * taps.phases // taps.step))
+    window_length = taps.width + size * taps.step // taps.phases
+    channels = max(64, (1 << 16) // window_length)
+    for channel in range(0, x.shape[1], channels):
+        some = slice(channel, channel + channels)
+        part = as_samples(x[:, some])
         for first in range(start, stop, size):
-            matrix = turns.band(first, min(size, stop - first), y.dtype)
-            lowest = turns.first_input(first) - start * turns.step // phases
+            matrix = taps.band(first, min(size, stop - first), y.dtype)
+            lowest = taps.first_input(first) - taps.origin(start)
             window = part[lowest : lowest + len(matrix)]
-            target = y[first - start : first - start + size, lane : lane + lanes]
+            target = y[first - start : first - start + size, some]
             np.matmul(matrix[: len(window)].T, window, out=target)
     return y
 
 
-def _by_rows(x: Array, turns: Turns, span: tuple[int, int]) -> Array:
-    """Groups, some of them to a row, under each other: (lanes, rows, window) @ (window, outputs of a band)."""
-    (phases, width), step = turns.table.shape, turns.step
-    base = span[0] // phases
-    groups = -(-span[1] // phases) - base
-    lead = span[0] * step // phases - base * step
-    # Rows of at least 64 outputs, as far apart as the longest window, since BLAS knows no rows that overlap.
-    longest = width + (BAND - 1) * step // phases + 1
-    together = min(max(-(-64 // phases), -(-longest // step)), groups)
-    rows, stride, outputs = -(-groups // together), together * step, together * phases
-    window = turns.first_input(outputs - 1) + width
-    lanes = np.empty((x.shape[1], max((rows - 1) * stride + window, lead + len(x))), sample_type(x))
-    lanes[:, :lead] = lanes[:, lead + len(x) :] = 0
-    lanes[:, lead : lead + len(x)] = x.T
-    y = np.empty((x.shape[1], rows, outputs), lanes.dtype)
-    across, along = lanes.strides
+def _groups_as_rows(x: Array, taps: PhaseTaps, span: Span) -> Array:
+    """Several groups of L outputs a row: (channels, rows, window) @ (window, outputs of a band)."""
+    start, stop = span
+    first_group = start // taps.phases
+    groups = -(-stop // taps.phases) - first_group
+    per_row = min(_groups_per_row(taps), groups)
+    rows = -(-groups // per_row)
+    outputs = per_row * taps.phases
+    hop = per_row * taps.step  # inputs from one row to the next
+    window = taps.first_input(outputs - 1) + taps.width
+
+    lead = taps.origin(start) - first_group * taps.step  # inputs of the first group before `x`
+    padded = _padded_channels(x, lead, (rows - 1) * hop + window)
+    across, along = padded.strides
     windows = np.lib.stride_tricks.as_strided(
-        lanes, (len(lanes), rows, window), (across, stride * along, along)
+        padded, (len(padded), rows, window), (across, hop * along, along)
     )
+    y = np.empty((len(padded), rows, outputs), padded.dtype)
     for first in range(0, outputs, BAND):
-        matrix, lowest = (
-            turns.band(first, min(BAND, outputs - first), y.dtype, unit=unit(x)),
-            turns.first_input(first),
-        )
-        np.matmul(
-            windows[..., lowest : lowest + len(matrix)], matrix, out=y[..., first : first + BAND]
-        )
-    before = span[0] - base * phases
-    return np.ascontiguousarray(y.reshape(len(lanes), -1)[:, before : before + span[1] - span[0]].T)
+        matrix = taps.band(first, min(BAND, outputs - first), y.dtype, unit=unit(x))
+        lowest = taps.first_input(first)
+        read = windows[..., lowest : lowest + len(matrix)]
+        np.matmul(read, matrix, out=y[..., first : first + BAND])
+    skipped = start - first_group * taps.phases
+    by_channel = y.reshape(len(y), -1)[:, skipped : skipped + stop - start]
+    return np.ascontiguousarray(by_channel.T)
+
+
+def _groups_per_row(taps: PhaseTaps) -> int:
+    """Groups to a row: enough outputs for BLAS, and a window no longer than the row.
+
+    BLAS takes no matrix whose rows overlap.
+    """
+    longest = taps.width + (BAND - 1) * taps.step // taps.phases + 1
+    return max(-(-_LEAST_OUTPUTS // taps.phases), -(-longest // taps.step))
+
+
+def _padded_channels(x: Array, lead: int, length: int) -> Array:
+    """The channels of `x`, (channels, n), after `lead` zeros and before zeros up to `length`."""
+    stop = lead + len(x)
+    padded = np.empty((x.shape[1], max(length, stop)), sample_type(x))
+    padded[:, :lead] = 0
+    padded[:, lead:stop] = x.T
+    padded[:, stop:] = 0
+    return padded

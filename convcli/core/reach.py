@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    # One index, or many at once: the arithmetic is the same.
-    Index = TypeVar("Index", int, npt.NDArray[np.int64])
+    Indices = npt.NDArray[np.int64]
+    # One index or length, or many at once: the arithmetic is the same.
+    Index = TypeVar("Index", int, Indices)
     AnyArray = npt.NDArray[Any]
 
 

@@ -1,8 +1,9 @@
 """Least squares for a linear layer: sums of products over blocks, files and workers, solved once.
 
-The layer is y[t] = b + sum over i, j of w[i, j] * x[t + j, i]. With A the matrix of windows, each with a 1 at its end
-for the bias, the solution needs only A'A and A'y, which add up over data. The squared error of any other taps follows
-from the same sums, on these data or on held-out ones: sum (y - A w)**2 = sum y**2 - 2 w'A'y + w'A'A w.
+The layer is y[t] = b + sum over i, j of w[i, j] * x[t + j, i]. With A the matrix of windows, each
+with a 1 at its end for the bias, the solution needs only A'A and A'y, which add up over data. The
+squared error of any other taps follows from the same sums, on these data or on held-out ones: sum
+(y - A w)**2 = sum y**2 - 2 w'A'y + w'A'A w.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 Matrix = npt.NDArray[np.float64]
 Free = npt.NDArray[np.bool_]
 
-# From this many taps on, the sums are correlations by FFT; for fewer, products of gathered windows are faster.
+# From this many taps on, the sums are correlations by FFT; for fewer, products of gathered windows
+# are faster.
 LONG = 16
 # Values gathered into windows at a time.
 VALUES_GATHERED = 1 << 20
@@ -33,14 +35,15 @@ RANK = 1e-12
 RIDGES = (0.0, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
-# ------------------------------------------------------------------------------------------------------ sums
+# --------------------------------------------------------------------------------------------- sums
 
 
 @dataclass(eq=False)
 class Sums:
     """Sums of products over windows of the inputs and their targets.
 
-    gram : A'A, (p + 1, p + 1) with p = in * k weights in the order (in, k...); cross : A'y, (p + 1, out)
+    gram : A'A, (p + 1, p + 1) with p = in * k weights in the order (in, k...); cross : A'y, (p + 1,
+        out)
     energy : the sums of y**2, (out,)
     """
 
@@ -129,8 +132,9 @@ def _by_products(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
 def _by_correlation(x: Array, y: Array) -> Sums:
     """A'A and A'y from correlations, for long windows along one axis.
 
-    Two channels i, j have a (k, k) block in A'A: sum over t < m of x[t + a, i] x[t + b, j]. Its first row and column
-    are correlations at the lags 0 ... k - 1; `_covariance_block` computes the others from them.
+    Two channels i, j have a (k, k) block in A'A: sum over t < m of x[t + a, i] x[t + b, j]. Its
+    first row and column are correlations at the lags 0 ... k - 1; `_covariance_block` computes the
+    others from them.
     """
     m, outputs = y.shape
     k = len(x) - m + 1
@@ -159,10 +163,10 @@ def _by_correlation(x: Array, y: Array) -> Sums:
 
 
 def _covariance_block(row: Matrix, column: Matrix, x: Matrix, z: Matrix) -> Matrix:
-    """The (k, k) sums of x[t + a] z[t + b] over t < m, from those with a = 0 (`row`) and with b = 0 (`column`).
+    """The (k, k) sums of x[t + a] z[t + b] over t < m, from a = 0 (`row`) and b = 0 (`column`).
 
-    The sum for (a + 1, b + 1) is the one for (a, b) less its first product, plus one product at the end: the
-    covariance method of linear prediction (Morf, Dickinson, Kailath & Vieira, 1977).
+    The sum for (a + 1, b + 1) is the one for (a, b) less its first product, plus one product at the
+    end: the covariance method of linear prediction (Morf, Dickinson, Kailath & Vieira, 1977).
     """
     k = len(row)
     m = len(x) - k + 1
@@ -177,7 +181,7 @@ def _covariance_block(row: Matrix, column: Matrix, x: Matrix, z: Matrix) -> Matr
     return block
 
 
-# --------------------------------------------------------------------------------------------------- solving
+# ------------------------------------------------------------------------------------------ solving
 
 
 @dataclass(frozen=True)
@@ -198,11 +202,11 @@ class Solution:
 def solve(
     train: Sums, held: Sums | None, *, free: Free, bias: bool, ridge: float | None
 ) -> Solution | None:
-    """The taps of least squared error, with `ridge` times the mean power of each input added to the diagonal.
+    """The taps of least squared error, with `ridge` times the power of each input on the diagonal.
 
     free : (p,) the weights that may differ from 0
-    ridge : None tries RIDGES and keeps the one with the least error on `held`, or without held-out data the least
-        error expected by generalised cross-validation
+    ridge : None tries RIDGES and keeps the one with the least error on `held`, or without held-out
+        data the least error expected by generalised cross-validation
     Returns None if no input varies.
     """
     equations = _centred_equations(train, free, bias=bias)
@@ -226,7 +230,10 @@ def solve(
 
 
 def _cross_validated(error: float, parameters: float, count: int) -> float:
-    """The error expected on new data: error / (1 - parameters / count)**2 (Golub, Heath & Wahba, 1979)."""
+    """The error expected on new data by generalised cross-validation.
+
+    error / (1 - parameters / count)**2 (Golub, Heath & Wahba, 1979)
+    """
     unspent = max(1e-9, 1 - parameters / count)
     return error / unspent**2
 
@@ -235,7 +242,8 @@ def _cross_validated(error: float, parameters: float, count: int) -> float:
 class _NormalEquations:
     """gram w = cross for the free weights, with the means of inputs and targets taken off.
 
-    gram : (free, free); cross : (free, out); mean : (p,) of all inputs; target : (out,) the mean of the targets
+    gram : (free, free); cross : (free, out); mean : (p,) of all inputs; target : (out,) the mean of
+        the targets
     """
 
     gram: Matrix
@@ -246,7 +254,10 @@ class _NormalEquations:
 
 
 def _centred_equations(sums: Sums, free: Free, *, bias: bool) -> _NormalEquations:
-    """A'A - n m m' and A'y - n m t' with the means m of the inputs and t of the targets; both 0 without a bias."""
+    """A'A - n m m' and A'y - n m t', with the means m of the inputs and t of the targets.
+
+    Both means are 0 without a bias.
+    """
     mean = np.zeros(len(free))
     target = np.zeros(len(sums.energy))
     if bias:
@@ -259,7 +270,9 @@ def _centred_equations(sums: Sums, free: Free, *, bias: bool) -> _NormalEquation
 
 @dataclass(frozen=True, eq=False)
 class _Eigenbasis:
-    """Normal equations S G S = V diag(values) V', with S = diag(scale) so that every input has power 1.
+    """The eigenvectors of the normal equations: S G S = V diag(values) V'.
+
+    S = diag(scale) gives every input that varies power 1.
 
     cross : V' S A'y, (free, out)
     """
@@ -287,13 +300,13 @@ class _Eigenbasis:
         return w
 
     def effective_parameters(self, ridge: float) -> float:
-        """The trace of the matrix that maps targets to predictions: the sum of values / (values + ridge)."""
+        """The trace of the matrix that maps targets to predictions."""
         determined = self.values[self.values > RANK * self.values[-1]]
         return float((determined / (determined + ridge)).sum())
 
 
 def _decomposed(equations: _NormalEquations, varies: Free) -> _Eigenbasis:
-    """The normal equations in the basis of their eigenvectors; inputs that do not vary have scale 0."""
+    """The eigenvectors of the scaled equations; inputs that do not vary have scale 0."""
     power = np.where(varies, np.diagonal(equations.gram), 1.0)
     scale = np.where(varies, 1 / np.sqrt(power), 0.0)
     values, vectors = np.linalg.eigh(equations.gram * np.outer(scale, scale))

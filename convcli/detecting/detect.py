@@ -17,6 +17,7 @@ from convcli.detecting.peaks import leave_room, local_maxima
 from convcli.detecting.templates import sized
 from convcli.errors import RequestError
 from convcli.running.workers import Workers
+from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -64,7 +65,7 @@ class Search:
                 if n is not None and k > n:
                     raise _too_large(each, signal, tuple(size or 0 for size in signal.shape))
         with Workers(self.threads) as workers:
-            stretches = self._cut(workers.map(source.decode, source.chunks()), signal)
+            stretches = self._cut(blocks_of(source, workers.map), signal)
             for found in workers.map(partial(_examine, self.fitted, self.threshold), stretches):
                 yield from found
 
@@ -74,7 +75,8 @@ class Search:
         cutters: dict[bytes, _Cutter] = {}
         self.read = 0
         for block in blocks:
-            for group, x, rows in _split(block, self.read):
+            for group, x, places in block.by_group():
+                rows = None if isinstance(places, range) else places + self.read
                 cutter = cutters.setdefault(group, _Cutter(group, max(sizes), hop))
                 for stretch in cutter.push(x, rows):
                     yield stretch.settled_at(min(each.oldest for each in cutters.values()))
@@ -92,19 +94,6 @@ def _too_large(fitted: Fitted, signal: Signal, shape: tuple[int, ...]) -> Reques
     return RequestError(
         f"the template {fitted.name}, {size}, is larger than what is searched, {sized(shape, signal)}"
     )
-
-
-def _split(block: Block, first: int) -> Iterator[tuple[bytes, Array, Rows | None]]:
-    """The part of each signal of a block, and its rows in the input."""
-    if block.groups is None:
-        yield b"", block.x, None
-        return
-    codes = block.groups.codes
-    order = np.argsort(codes, kind="stable")
-    cuts = np.searchsorted(codes[order], np.arange(len(block.groups.names) + 1)).tolist()
-    for name, a, b in zip(block.groups.names, cuts[:-1], cuts[1:], strict=True):
-        if a < b:
-            yield name, block.x[order[a:b]], order[a:b] + first
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import numpy as np
 from convcli.core.correlate_template import Template
 from convcli.errors import InputError, RequestError
 from convcli.running.arrays import apply
+from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
     from convcli.signals import Array, Signal, Source
@@ -37,8 +38,8 @@ class Pattern:
 def read_pattern(name: str, source: Source[Any]) -> Pattern:
     """All samples of `source`. InputError where there are none, or too many."""
     blocks, count = [], 0
-    for raw in source.chunks():
-        blocks.append(source.decode(raw).x)
+    for block in blocks_of(source):
+        blocks.append(block.x)
         count += blocks[-1].size
         if count > LONGEST:
             raise InputError(

@@ -12,10 +12,10 @@ from convcli.core.ops import Convolve
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
 from convcli.layers.conv import Conv
-from convcli.planning.plan import Rules, make_plan, valid_count
+from convcli.planning.plan import Rules, make_plan
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
-from convcli.signals import ARRAY, Signal
+from convcli.signals import ARRAY, Signal, blocks_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -113,7 +113,7 @@ def _stages(plan: Plan, x: Numbers) -> tuple[StageFacts, ...]:
     """What goes into each operation and what comes out of it, the ends of the signal extended once."""
     chain, valid = plan.chain, plan.rules.edge == "valid"
     counts = [
-        valid_count(chain, a, n) if valid else chain.count(a, n) for a, n in enumerate(x.shape)
+        chain.valid_count(a, n) if valid else chain.count(a, n) for a, n in enumerate(x.shape)
     ]
     spans = [chain.needs(axis, 0, count) for axis, count in enumerate(counts)]
     if min(counts) == 0:
@@ -298,7 +298,7 @@ def _short(value: float) -> float | int:
 
 def column_of(source: Source[Any]) -> Numbers:
     """The first channel of a source, (n,); NaN where missing."""
-    blocks = [source.decode(raw).x[:, 0] for raw in source.chunks()]
+    blocks = [block.x[:, 0] for block in blocks_of(source)]
     return np.concatenate(blocks) if blocks else np.empty(0)
 
 

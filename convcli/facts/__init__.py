@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,15 @@ class LossFacts:
     became_missing: Mapping[str, int] = field(default_factory=dict)
     edge_affected: int = 0
     other: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, more: LossFacts) -> LossFacts:
+        """Return the losses of two inputs, such as the pages of a picture, taken together."""
+        return LossFacts(
+            clipped=Counter(self.clipped) + Counter(more.clipped),
+            missing=Counter(self.missing) + Counter(more.missing),
+            became_missing=Counter(self.became_missing) + Counter(more.became_missing),
+            edge_affected=self.edge_affected + more.edge_affected,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

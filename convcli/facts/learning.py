@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorFacts:
-    """The root mean squared error of one way to answer, on what was learned from and on what was held out."""
+    """Root mean squared errors of one answer, on training samples and on held-out samples."""
 
     name: str
     train: float
@@ -24,9 +24,15 @@ class RidgeFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class DelayFacts:
-    """How much later a target is than its input, per sample axis; correlation is None where that was given.
+    """By how much a target is later than its input.
 
-    noun : what a sample is called; rival : another lag that would do about as well; limit : the largest looked at
+    input : name of the input file
+    samples : the delay along each sample axis, negative if the target is earlier
+    noun : what one sample is called
+    seconds : the delay of a sound
+    correlation : of input and target at this delay, -1 to 1; None if the delay was given
+    rival : another delay that is about as likely
+    limit : the largest delay that was examined, along each axis; empty if the delay was given
     """
 
     input: str
@@ -42,8 +48,10 @@ class DelayFacts:
 class TrainingFacts:
     """How a network was trained.
 
-    epochs, best : how many there were, and after which it was best; batch : windows to a step; rate : of learning, in
-    the end; decay : of the weights; restarts : how often it diverged and was begun again
+    epochs : number of epochs; best : the epoch whose weights were kept
+    batch : windows in a mini-batch
+    rate : learning rate after the last restart; decay : weight decay
+    restarts : how often training diverged and started again with a smaller learning rate
     """
 
     epochs: int
@@ -57,10 +65,10 @@ class TrainingFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class MovedFacts:
-    """How an answer fares when the same signal begins one sample later.
+    """Errors of an answer before and after the signal is moved by one sample.
 
-    before, after : root mean squared errors on what was learned from and on what was held out (None: nothing was)
-    differs : root mean square of the change of the answer to one and the same sample
+    before, after : root mean squared errors on training samples and on held-out samples
+    differs : root mean square of the change of the answer to the same sample
     """
 
     name: str
@@ -72,16 +80,22 @@ class MovedFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class LearningFacts:
-    """A layer that was learned, and what it is worth.
+    """A model that was learned, and what it is worth.
 
-    task : in words; layers : as in FILTER; parameters : how many numbers; samples, held_out : learned from and not
-    ridge : as used; judged : by what it was chosen; tried : all of them; deficient : whether the data left taps open
-    errors : the filter first, then the naive answers; against : what they are the errors of
-    power, power_held : root mean square of that, for errors in decibels; None where these say nothing
-    noise : standard deviation of the white noise, when blind; noise_given : whether it was said, not estimated
-    full_scale : of a picture of whole numbers, in which the noise is told; the errors are parts of it
-    passed_over : windows in which something is missing
-    training : how, where it was not solved; moved : of a dense layer and a filter, one sample later
+    task : kind of task; layers : as written in FILTER; taps : of a linear layer
+    bias : whether a linear layer has a constant; parameters : how many numbers were learned
+    samples, held_out : how many samples were trained on, and how many were held out
+    ridge : strength of the ridge; judged : how it was chosen; tried : all ridges that were tried
+    deficient : whether the data do not determine all taps
+    errors : of the model, then of the naive answers
+    against : the target of the errors, if it is not the target of learning
+    power, power_held : root mean square of the target on training samples and on held-out samples,
+        for errors in decibels; None if decibels mean nothing
+    noise : standard deviation of white noise in a blind task; noise_given : whether it was given,
+        not estimated
+    full_scale : of a picture of whole numbers, the unit of the noise; errors are parts of it
+    passed_over : windows that were skipped because a value is missing
+    training : of a network; moved : of a dense layer and the filter beside it
     """
 
     task: str

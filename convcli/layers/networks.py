@@ -16,7 +16,7 @@ from convcli.errors import RequestError
 from convcli.layers.changes import changes_of, onto_level, refuse_pool
 from convcli.layers.conv import Complete, Conv
 from convcli.layers.written import bias_of, weights_of, widths_of
-from convcli.planning.plan import BoundLayer, BoundStep, bind, signal_after, valid_count
+from convcli.planning.plan import BoundLayer, BoundStep, bind, signal_after
 
 if TYPE_CHECKING:
     from convcli.designs.learned import Model
@@ -319,7 +319,7 @@ class Network:
             return tuple(n or 0 for n in self.place.shape)
         chain = Chain(tuple(self.ops), self.signal.axes)
         return tuple(
-            0 if n is None else valid_count(chain, axis, n)
+            0 if n is None else chain.valid_count(axis, n)
             for axis, n in enumerate(self.start.shape)
         )
 

@@ -1,97 +1,235 @@
-"""Inputs and targets: whether they fit each other, and both side by side."""
+"""Pairs of an input and its target: whether they fit each other, and both read side by side."""
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from convcli.errors import InputError, RequestError
+from convcli.errors import ConvcliError, InputError, RequestError
+from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from convcli.learning.task import Task
+    from convcli.running.workers import Workers
     from convcli.signals import Array, Signal, Source
 
+    # The group of a table, the input samples, and their targets.
+    AlignedBlock = tuple[bytes, Array, Array]
 
-def check_pair(
-    first: Signal,
-    source: Source[Any],
-    target: Source[Any] | None,
-    *,
-    delay: tuple[int, ...] | None = (),
-) -> None:
-    """Refuse a pair that does not fit the first one, or of which one does not fit the other.
 
-    delay : how much later the target is along each axis, None where that is to be found: then the lengths may differ,
-        as what is late ends late; what both have is learned from
+@dataclass(frozen=True)
+class Pair:
+    """An input with its target; without a target, some channels of the input are the target."""
+
+    source: Source[Any]
+    target: Source[Any] | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Number of channels that one filter reads and makes.
+
+    shared : number of channels that are filtered one by one with the same taps; 0 if none are
     """
-    signal = source.signal
-    if len(signal.channels) != len(first.channels) or signal.rate != first.rate:
-        message = f"it has {_kind(signal)}, and the first input {_kind(first)}"
-        raise RequestError(
-            message, hint="one filter is learned from all of them: bring them to one kind first"
-        )
-    if target is None:
-        return
-    other = target.signal
-    if signal.rate != other.rate:
-        message = f"the input has {signal.rate:g} samples per second and the target {other.rate:g}"
-        raise RequestError(
-            message, hint="convcli audio resample:RATE brings one to the rate of the other"
-        )
-    if signal.shape != other.shape and delay == () and None not in (*signal.shape, *other.shape):
-        message = f"the input has {_size(signal)} and the target {_size(other)}"
-        raise RequestError(
-            message, hint="cut them to one length; --delay takes the part that both have"
-        )
-    if delay and any(
-        n is not None and abs(lag) >= n for lag, n in zip(delay, signal.shape, strict=True)
-    ):
-        told = "x".join(f"{lag:,}" for lag in delay)
-        raise RequestError(
-            f"a delay of {told} leaves nothing of {_size(signal)}", hint="--delay auto finds it"
-        )
+
+    inputs: int
+    outputs: int
+    shared: int
+
+    @classmethod
+    def of(cls, task: Task, pair: Pair) -> Channels:
+        """Channels of the filter for `pair`. Raises RequestError if their numbers do not fit."""
+        if pair.target is None and not task.blind:
+            return cls(len(task.inputs), len(task.targets), 0)
+        given = len(color_channels(pair.source.signal))
+        wanted = given
+        if pair.target is not None:
+            wanted = len(color_channels(pair.target.signal))
+        if task.mix:
+            return cls(given, wanted, 0)
+        if given != wanted:
+            raise RequestError(
+                f"the input has {_channels(given)} and the target {wanted}",
+                hint="--mix learns every output from every input channel",
+            )
+        return cls(1, 1, given)
+
+    def weights(self, taps: tuple[int, ...]) -> int:
+        """Number of weights from windows of `taps` samples to one output."""
+        return self.inputs * math.prod(taps)
 
 
-def _kind(signal: Signal) -> str:
-    """`2 channels at 44100 Hz`."""
-    n = len(signal.channels)
-    return f"{n} channel{'s' * (n != 1)}" + (
-        f" at {signal.rate:g} Hz" if signal.medium.in_seconds else ""
-    )
-
-
-def _size(signal: Signal) -> str:
-    """`12,000 samples`; a picture's width comes first."""
-    return f"{' x '.join(f'{n:,}' for n in reversed(signal.shape) if n is not None)} {signal.medium.sample}s"
-
-
-def colours(signal: Signal) -> list[int]:
-    """The channels that are learned from and for: all but the opacity."""
+def color_channels(signal: Signal) -> list[int]:
+    """Indices of the channels that are learned from and for: all but the opacity."""
     return [c for c in range(len(signal.channels)) if c != signal.alpha]
 
 
-def scaled(x: Array, source: Source[Any]) -> Array:
-    """The colours of a picture as 0 ... 1, and sound as it is."""
-    signal = source.signal
+# ------------------------------------------------------------------------------------------ checks
+
+
+def check_pairs(pairs: Sequence[Pair], delay: tuple[int, ...] | None = ()) -> None:
+    """Raise RequestError if an input does not fit the first input or its own target.
+
+    delay : samples by which targets are later, per sample axis; () if input and target must have
+        the same length, None if the delay is to be measured
+    """
+    first = pairs[0].source.signal
+    for pair in pairs:
+        try:
+            _check_kind(pair.source.signal, first)
+            if pair.target is not None:
+                _check_target(pair.source.signal, pair.target.signal, delay)
+        except ConvcliError as error:
+            if len(pairs) > 1 and pair.name not in error.message:
+                error.message = f"{pair.name}: {error.message}"
+            raise
+
+
+def _check_kind(signal: Signal, first: Signal) -> None:
+    if len(signal.channels) != len(first.channels) or signal.rate != first.rate:
+        raise RequestError(
+            f"it has {_kind(signal)}, and the first input {_kind(first)}",
+            hint="one filter is learned from all of them: bring them to one kind first",
+        )
+
+
+def _check_target(signal: Signal, target: Signal, delay: tuple[int, ...] | None) -> None:
+    if signal.rate != target.rate:
+        rates = f"{signal.rate:g} samples per second and the target {target.rate:g}"
+        raise RequestError(
+            f"the input has {rates}",
+            hint="convcli audio resample:RATE brings one to the rate of the other",
+        )
+    known = None not in (*signal.shape, *target.shape)
+    if delay == () and known and signal.shape != target.shape:
+        raise RequestError(
+            f"the input has {_size(signal)} and the target {_size(target)}",
+            hint="cut them to one length; --delay takes the part that both have",
+        )
+    if not delay:
+        return
+    for lag, length in zip(delay, signal.shape, strict=True):
+        if length is not None and abs(lag) >= length:
+            told = "x".join(f"{each:,}" for each in delay)
+            raise RequestError(
+                f"a delay of {told} leaves nothing of {_size(signal)}",
+                hint="--delay auto finds it",
+            )
+
+
+def _channels(count: int) -> str:
+    return "1 channel" if count == 1 else f"{count} channels"
+
+
+def _kind(signal: Signal) -> str:
+    """Channels and rate in words, such as `2 channels at 44100 Hz`."""
+    channels = _channels(len(signal.channels))
+    if signal.medium.in_seconds:
+        return f"{channels} at {signal.rate:g} Hz"
+    return channels
+
+
+def _size(signal: Signal) -> str:
+    """Size in words, such as `12,000 samples` or, width first, `640 x 480 pixels`."""
+    sides = [f"{n:,}" for n in reversed(signal.shape) if n is not None]
+    return f"{' x '.join(sides)} {signal.medium.sample}s"
+
+
+# ----------------------------------------------------------------------------------------- reading
+
+
+class PairReader:
+    """Reads input and target of one pair, sample beside sample.
+
+    length : number of samples along axis 0; None if it is not known before reading
+    """
+
+    def __init__(self, task: Task, pair: Pair) -> None:
+        self.task = task
+        self.pair = pair
+        self.length = self._known_length()
+
+    def _known_length(self) -> int | None:
+        lengths = [self.pair.source.signal.shape[0]]
+        if self.pair.target is not None:
+            lengths.append(self.pair.target.signal.shape[0])
+        known = [n for n in lengths if n is not None]
+        return min(known) if len(known) == len(lengths) else None
+
+    def lengths(self, workers: Workers) -> dict[bytes, int]:
+        """Samples of each group; a table or a pipe is read once to count them."""
+        if self.length is not None:
+            return {b"": self.length}
+        counts: dict[bytes, int] = defaultdict(int)
+        for group, x, _ in self.blocks(workers):
+            counts[group] += len(x)
+        return counts
+
+    def blocks(self, workers: Workers) -> Iterator[AlignedBlock]:
+        """Blocks of inputs and targets with the same number of samples, each of one group."""
+        if self.pair.target is None:
+            yield from self._within_source(workers)
+            return
+        xs = _scaled_blocks(self.pair.source, workers)
+        ys = _scaled_blocks(self.pair.target, workers)
+        for x, y in _zip_blocks(xs, ys, cut=self.task.delay != ()):
+            yield b"", x, y
+
+    def _within_source(self, workers: Workers) -> Iterator[AlignedBlock]:
+        source = self.pair.source
+        inputs, targets = list(self.task.inputs), list(self.task.targets)
+        for block in blocks_of(source, workers.map):
+            for group, x, _ in block.by_group():
+                if self.task.blind:
+                    scaled = _scaled(x, source.signal)
+                    yield group, scaled, scaled
+                else:
+                    yield group, x[..., inputs], x[..., targets]
+
+
+def _scaled_blocks(source: Source[Any], workers: Workers) -> Iterator[Array]:
+    for block in blocks_of(source, workers.map):
+        yield _scaled(block.x, source.signal)
+
+
+def _scaled(x: Array, signal: Signal) -> Array:
+    """Samples in the units of models: the colours of a picture from 0 to 1, others unchanged."""
     if signal.alpha is not None:
-        x = x[..., colours(signal)]
-    return x / signal.full_scale if signal.medium.unit_scale and signal.full_scale != 1 else x
+        x = x[..., color_channels(signal)]
+    if signal.medium.unit_scale and signal.full_scale != 1:
+        return x / signal.full_scale
+    return x
 
 
-def side_by_side(
+def _zip_blocks(
     xs: Iterator[Array], ys: Iterator[Array], *, cut: bool
-) -> Iterator[tuple[bytes, Array, Array]]:
-    """Blocks of two signals cut to the same lengths; `cut`: one of them may go on alone."""
-    x = y = None
+) -> Iterator[tuple[Array, Array]]:
+    """Blocks of two signals, cut to equal shapes.
+
+    cut : ignore the end of the longer signal; otherwise different lengths raise InputError
+    """
+    x: Array | None = None
+    y: Array | None = None
     while True:
-        x = next(xs, None) if x is None or not len(x) else x
-        y = next(ys, None) if y is None or not len(y) else y
+        if x is None or not len(x):
+            x = next(xs, None)
+        if y is None or not len(y):
+            y = next(ys, None)
         if x is None or y is None:
             break
-        shared = tuple(slice(min(sides)) for sides in zip(x.shape[:-1], y.shape[:-1], strict=True))
-        yield b"", x[shared], y[shared]
-        x, y = x[shared[0].stop :], y[shared[0].stop :]
-    if not cut and ((x is not None and len(x)) or (y is not None and len(y))):
+        sides = zip(x.shape[:-1], y.shape[:-1], strict=True)
+        common = tuple(slice(min(pair)) for pair in sides)
+        yield x[common], y[common]
+        x = x[common[0].stop :]
+        y = y[common[0].stop :]
+    rest = [len(each) for each in (x, y) if each is not None]
+    if any(rest) and not cut:
         raise InputError(
-            "input and target differ in length", hint="--delay takes the part that both have"
+            "input and target differ in length",
+            hint="--delay takes the part that both have",
         )

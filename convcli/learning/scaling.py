@@ -8,77 +8,112 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.errors import InputError
-from convcli.layers.nets import Weighted
-from convcli.learning.material import known_parts
+from convcli.learning.dataset import chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from convcli.layers.nets import Net
-    from convcli.learning.material import Segment
-    from convcli.signals import Array, Medium
+    from convcli.learning.dataset import Flags, TrainingSignal
+    from convcli.signals import Array
+
+    # Samples of one signal, and which of them are trained on.
+    Masked = tuple[Array, Flags]
+
+# A channel whose variance is less than this part of its power is constant but for rounding.
+ROUNDING = 1e-18
+
+
+@dataclass(frozen=True)
+class ChannelScale:
+    """Mean that is subtracted from each channel, and unit that it is divided by: (channels,)."""
+
+    mean: Array
+    unit: Array
+
+    def apply(self, samples: Array) -> None:
+        """Change `samples` in place."""
+        np.subtract(samples, self.mean, out=samples, casting="same_kind")
+        np.divide(samples, self.unit, out=samples, casting="same_kind")
+
+    def pairs(self) -> list[list[float]]:
+        """Mean and unit of each channel."""
+        return [[float(m), float(u)] for m, u in zip(self.mean, self.unit, strict=True)]
+
+    def unused(self) -> ChannelScale:
+        """A scale that changes nothing."""
+        return ChannelScale(np.zeros_like(self.mean), np.ones_like(self.unit))
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """What was taken off the samples and the targets, and what they were divided by: (in,) and (out,) each."""
+    """Scales of inputs and targets."""
 
-    x: tuple[Array, Array]
-    y: tuple[Array, Array]
+    inputs: ChannelScale
+    targets: ChannelScale
 
-    def kept(self) -> dict[str, list[list[float]]]:
-        """Mean and unit of each column that is read, and of each that is made, for a model file."""
-        return {
-            name: [[float(mean), float(unit)] for mean, unit in zip(*each, strict=True)]
-            for name, each in (("inputs", self.x), ("outputs", self.y))
-        }
+    def metadata(self) -> dict[str, list[list[float]]]:
+        """Mean and unit of each column that is read and of each that is made, for a model file."""
+        return {"inputs": self.inputs.pairs(), "outputs": self.targets.pairs()}
 
 
-def scale(net: Net, segments: list[Segment], medium: Medium) -> Scaling:
-    """Bring the signals into units in which gradients are neither large nor small.
+def scale_signals(net: Net, signals: Sequence[TrainingSignal], *, separate: bool) -> Scaling:
+    """Bring inputs and targets, in place, into units that suit gradient descent.
 
-    Columns of a table lose their mean too, and the model file says so. Sound and pictures are only multiplied, by one
-    factor; the weights at both ends can take that up, so that the network still gets them as they are.
+    separate : standardise every channel, as the model file will say. Otherwise all channels are
+        divided by one factor, which the weights at that end of the network can take up, so that
+        the network reads and makes samples in their own units.
+    Raises InputError if nothing can be trained on, or the inputs are constant or too large.
     """
-    x = _spread(segments, "x", columns=medium.separate_channels)
-    y = _spread(segments, "y", columns=medium.separate_channels)
-    if not medium.separate_channels and not isinstance(net.layers[0], Weighted):
-        x = np.zeros_like(x[0]), np.ones_like(x[1])
-    if not isinstance(net.layers[-1], Weighted):
-        y = np.zeros_like(y[0]), np.ones_like(y[1])
-    for each in segments:
-        for samples, (mean, unit) in ((each.x, x), (each.y, y)):
-            np.subtract(samples, mean, out=samples, casting="same_kind")
-            np.divide(samples, unit, out=samples, casting="same_kind")
-    return Scaling(x, y)
+    inputs, constant = _scale([(each.x, each.train) for each in signals], separate=separate)
+    if constant.all():
+        raise InputError(
+            "the input is constant where it is learned from: there is nothing to learn"
+        )
+    targets, _ = _scale([(each.y, each.train) for each in signals], separate=separate)
+    if not separate and net.layers[0] is not net.weighted[0]:
+        inputs = inputs.unused()
+    if net.layers[-1] is not net.weighted[-1]:
+        targets = targets.unused()
+    for each in signals:
+        inputs.apply(each.x)
+        targets.apply(each.y)
+    return Scaling(inputs, targets)
 
 
-def _spread(segments: list[Segment], name: str, *, columns: bool) -> tuple[Array, Array]:
-    """Mean and deviation of each channel where something is learned; or 0 and the root mean square of all."""
-    count = sum(int(np.count_nonzero(each.train)) for each in segments)
+def _scale(masked: Sequence[Masked], *, separate: bool) -> tuple[ChannelScale, Flags]:
+    """The scale of all training samples, and which channels are constant.
+
+    separate : mean and standard deviation of each channel; otherwise 0 and the root mean square
+        of all channels
+    """
+    count = sum(int(np.count_nonzero(mask)) for _, mask in masked)
     if not count:
-        hint = "windows lie in one signal (or group) and hold no missing value: more data or smaller layers"
-        raise InputError("no window is complete: too little data for these layers", hint=hint)
-
-    def mean_of(function: Callable[[Array], Array]) -> Array:
-        sums = [function(known).sum(axis=0) for known in known_parts(segments, name, "train")]
-        return np.asarray(np.sum(sums, axis=0) / count)
-
-    squares = mean_of(np.square)
-    mean = mean_of(lambda known: known) if columns else np.zeros_like(squares)
-    power = (
-        mean_of(lambda known: np.square(known - mean))
-        if columns
-        else np.full_like(squares, squares.mean())
-    )
+        raise InputError(
+            "no window is complete: too little data for these layers",
+            hint="windows lie in one signal (or group) and hold no missing value: more data or "
+            "smaller layers",
+        )
+    squares = _mean_of(np.square, masked, count)
+    if separate:
+        mean = _mean_of(lambda known: known, masked, count)
+        power = _mean_of(lambda known: np.square(known - mean), masked, count)
+    else:
+        mean = np.zeros_like(squares)
+        power = np.full_like(squares, squares.mean())
     if not np.isfinite(power).all():
         raise InputError(
             "the samples are so large that their squares overflow",
             hint="scale them first: gain:0.001",
         )
-    flat = power <= 1e-18 * squares
-    if name == "x" and flat.all():
-        raise InputError(
-            "the input is constant where it is learned from: there is nothing to learn"
-        )
-    return mean, np.where(flat, 1.0, np.sqrt(np.where(flat, 1.0, power)))
+    constant = np.asarray(power <= ROUNDING * squares)
+    unit = np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, power)))
+    return ChannelScale(mean, unit), constant
+
+
+def _mean_of(function: Callable[[Array], Array], masked: Sequence[Masked], count: int) -> Array:
+    """Mean of `function` over the training samples of each channel."""
+    sums = [
+        function(known).sum(axis=0) for values, mask in masked for known in chunks(values, mask)
+    ]
+    return np.asarray(np.sum(sums, axis=0) / count)

@@ -186,15 +186,10 @@ def _with_lengths(plan: Plan) -> tuple[BoundStep, ...]:
         return plan.steps
     chain, last = Chain(tuple(op for step in steps for op in step.ops), plan.signal.axes), steps[-1]
     lengths = tuple(
-        None if n is None else valid_count(chain, axis, n)
+        None if n is None else chain.valid_count(axis, n)
         for axis, n in enumerate(steps[0].before.shape)
     )
     return (*plan.steps[:-1], replace(last, after=replace(last.after, shape=lengths)))
-
-
-def valid_count(chain: Chain, axis: int, n: int) -> int:
-    """How many outputs have all their inputs among `n`: the first window starts at sample 0."""
-    return max(0, chain.ready(axis, n + chain.needs(axis, 0, 1)[0][0]))
 
 
 # ------------------------------------------------------------------------------------------------- one step

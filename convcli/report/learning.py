@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from convcli.report.words import number, plural, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from convcli.facts.learning import DelayFacts, LearningFacts
+    from convcli.facts import RunFacts
+    from convcli.facts.learning import DelayFacts, LearningFacts, MovedFacts, TrainingFacts
 
 RIDGE_COLUMNS = ("ridge", "root mean squared error")
 MOVED_COLUMNS = (
@@ -20,28 +21,29 @@ MOVED_COLUMNS = (
     "held out",
     "the answer changes by",
 )
+DEFICIENT = "the input does not determine every tap; of those that fit, the smallest were taken"
+
+
+# ------------------------------------------------------------------------------------------ tables
 
 
 def error_columns(facts: LearningFacts) -> tuple[str, str, str]:
-    """What stands above the errors."""
+    """Headings of the errors."""
     against = f" against {facts.against}" if facts.against else ""
     return f"root mean squared error{against}", "learned from", "held out"
 
 
 def error_rows(facts: LearningFacts) -> list[tuple[str, str, str]]:
-    """The errors of the filter and of the naive answers."""
-    return [
-        (
-            one.name,
-            _error(one.train, facts.power),
-            "" if one.held is None else _error(one.held, facts.power_held),
-        )
-        for one in facts.errors
-    ]
+    """Errors of the model and of the naive answers."""
+    rows = []
+    for each in facts.errors:
+        held = "" if each.held is None else error_words(each.held, facts.power_held)
+        rows.append((each.name, error_words(each.train, facts.power), held))
+    return rows
 
 
-def _error(error: float, power: float | None) -> str:
-    """An error, and where that says something what it is in decibels below the target."""
+def error_words(error: float, power: float | None) -> str:
+    """An error, and its level in decibels below a target of root mean square `power`."""
     if power is None or error <= 0 or power <= 0:
         return number(error)
     level = round(20 * math.log10(error / power), 1) + 0.0  # no -0.0
@@ -49,100 +51,128 @@ def _error(error: float, power: float | None) -> str:
 
 
 def ridge_rows(facts: LearningFacts) -> list[tuple[str, str]]:
-    """The ridges that were tried; none where there was no choice."""
+    """The ridges that were tried, and their errors; empty if there was no choice."""
     if len(facts.tried) < 2:
         return []
-    return [(f"{one.ridge:g}", number(one.error)) for one in facts.tried]
+    return [(f"{each.ridge:g}", number(each.error)) for each in facts.tried]
 
 
 def moved_rows(facts: LearningFacts) -> list[tuple[str, ...]]:
-    """What becomes of a dense layer and of a filter when the signal begins one sample later."""
-    return [
-        (
-            one.name,
-            f"{one.parameters:,}",
-            *(
-                "" if before is None or after is None else f"{number(before)} -> {number(after)}"
-                for before, after in zip(one.before, one.after, strict=True)
-            ),
-            number(one.differs),
+    """Errors of a dense layer and of a filter, before and after the signal is moved by one sample."""
+    return [_moved_row(each) for each in facts.moved]
+
+
+def _moved_row(moved: MovedFacts) -> tuple[str, ...]:
+    cells = []
+    for before, after in zip(moved.before, moved.after, strict=True):
+        known = before is not None and after is not None
+        cells.append(f"{number(before)} -> {number(after)}" if known else "")
+    return (moved.name, f"{moved.parameters:,}", *cells, number(moved.differs))
+
+
+# ------------------------------------------------------------------------------------------- words
+
+
+def summary_lines(run: RunFacts) -> Iterator[str]:
+    """What was learned, for a terminal: one line, then delays, noise and the table of errors."""
+    facts = run.learned
+    if facts is None:
+        return
+    made = [facts.layers, plural(facts.parameters, "parameter")]
+    if facts.ridge:
+        made.append(f"ridge {facts.ridge:g}")
+    if facts.training is not None:
+        made.append(epoch_words(facts.training))
+    place = visible(run.outputs[0].path)
+    yield f"{place}: {', '.join(made)}, {sample_words(facts)}, in {run.seconds or 0:.3g} s"
+    for delay in facts.delays:
+        name = f" of {visible(delay.input)}" if len(facts.delays) > 1 else ""
+        yield f"  delay{name}: {delay_words(delay)}"
+    if facts.noise is not None:
+        yield f"  noise: {noise_words(facts)}"
+    yield from _aligned([error_columns(facts), *error_rows(facts)])
+    if facts.moved:
+        yield from _aligned([MOVED_COLUMNS, *moved_rows(facts)])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of a table; the last column is flush left, so that decibels after a number may stick out."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *cells, last in rows:
+        middle = "".join(
+            f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:-1], strict=True)
         )
-        for one in facts.moved
-    ]
+        yield f"  {name:<{widths[0]}}{middle}  {last}".rstrip()
 
 
 def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
-    """The facts outside of the tables as pairs of a name and a text."""
+    """Names and texts of the facts that stand outside of the tables."""
     yield "task", facts.task
-    yield (
-        "layer",
-        f"{facts.layers}, {plural(facts.parameters, 'parameter')}{', with a constant' * facts.bias}",
-    )
-    yield "samples", samples_words(facts)
-    if facts.training is not None:
-        how = facts.training
-        yield "training", f"{epoch_words(facts)}, seed {how.seed}, {how.batch} windows to a step"
-        yield "learning rate", f"{how.rate:g} in the end, weight decay {how.decay:g}"
-    else:
+    constant = ", with a constant" if facts.bias else ""
+    yield "layer", f"{facts.layers}, {plural(facts.parameters, 'parameter')}{constant}"
+    yield "samples", sample_words(facts)
+    how = facts.training
+    if how is None:
         yield "ridge", f"{facts.ridge:g}, {facts.judged}"
+    else:
+        yield "training", f"{epoch_words(how)}, seed {how.seed}, {how.batch} windows to a step"
+        yield "learning rate", f"{how.rate:g} in the end, weight decay {how.decay:g}"
     if facts.deficient:
-        yield (
-            "note",
-            "the input does not determine every tap; of those that fit, the smallest were taken",
-        )
+        yield "note", DEFICIENT
     for delay in facts.delays:
         yield "delay", visible(f"{delay.input}: {delay_words(delay)}")
     if facts.noise is not None:
         yield "noise", noise_words(facts)
 
 
-def samples_words(facts: LearningFacts) -> str:
-    """`249,434 samples learned from, 62,327 held out`."""
-    passed = (
-        f", {plural(facts.passed_over, 'window')} with a missing value passed over"
-        if facts.passed_over
-        else ""
-    )
-    return f"{facts.samples:,} samples learned from, {facts.held_out:,} held out{passed}"
+def sample_words(facts: LearningFacts) -> str:
+    """Numbers of samples, such as `249,434 samples learned from, 62,327 held out`."""
+    told = f"{facts.samples:,} samples learned from, {facts.held_out:,} held out"
+    if facts.passed_over:
+        windows = plural(facts.passed_over, "window")
+        told += f", {windows} with a missing value passed over"
+    return told
 
 
 def delay_words(delay: DelayFacts) -> str:
-    """`the target is 123 samples (5.58 ms) later than the input, correlation 0.97`."""
-    if len(delay.samples) == 2:
-        sides = [
-            (delay.samples[0], "lower", "higher"),
-            (delay.samples[1], "further right", "further left"),
-        ]
-        moved = [
-            f"{plural(abs(n), delay.noun)} {more if n > 0 else less}"
-            for n, more, less in sides
-            if n
-        ]
-        told = (
-            f"the target lies {' and '.join(moved)} than the input"
-            if moved
-            else "input and target do not differ"
-        )
-    else:
-        (lag,) = delay.samples
-        time = f" ({abs(delay.seconds) * 1000:.4g} ms)" if delay.seconds else ""
-        told = f"the target is {plural(abs(lag), delay.noun)}{time} {'later' if lag > 0 else 'earlier'} than the input"
-        told = told if lag else "none"
-    return told if delay.correlation is None else f"{told}, correlation {delay.correlation:.3g}"
+    """A delay, such as `the target is 123 samples (5.58 ms) later than the input, correlation 0.97`."""
+    told = _displacement(delay) if len(delay.samples) == 2 else _lag_words(delay)
+    if delay.correlation is None:
+        return told
+    return f"{told}, correlation {delay.correlation:.3g}"
 
 
-def epoch_words(facts: LearningFacts) -> str:
-    """`30 epochs, the best was 28`; nothing where there were none."""
-    how = facts.training
-    return (
-        ""
-        if how is None
-        else f"{how.epochs} epoch{'s' * (how.epochs != 1)}, the best was {how.best}"
-    )
+def _lag_words(delay: DelayFacts) -> str:
+    (lag,) = delay.samples
+    if lag == 0:
+        return "none"
+    count = plural(abs(lag), delay.noun)
+    if delay.seconds:
+        count += f" ({abs(delay.seconds) * 1000:.4g} ms)"
+    return f"the target is {count} {'later' if lag > 0 else 'earlier'} than the input"
+
+
+def _displacement(delay: DelayFacts) -> str:
+    """The delay of a picture, as a displacement down and to the right."""
+    rows, columns = delay.samples
+    moved = []
+    if rows:
+        moved.append(f"{plural(abs(rows), delay.noun)} {'lower' if rows > 0 else 'higher'}")
+    if columns:
+        side = "further right" if columns > 0 else "further left"
+        moved.append(f"{plural(abs(columns), delay.noun)} {side}")
+    if not moved:
+        return "input and target do not differ"
+    return f"the target lies {' and '.join(moved)} than the input"
+
+
+def epoch_words(training: TrainingFacts) -> str:
+    """Numbers of epochs, such as `30 epochs, the best was 28`."""
+    return f"{plural(training.epochs, 'epoch')}, the best was {training.best}"
 
 
 def noise_words(facts: LearningFacts) -> str:
-    """`0.0222, estimated, if it is white`; `14.3 of 255, as was said`."""
-    source = "as was said" if facts.noise_given else "estimated, if it is white"
+    """The noise, such as `0.0222, estimated, if it is white` or `14.3 of 255, as was said`."""
+    origin = "as was said" if facts.noise_given else "estimated, if it is white"
     scale = "" if facts.full_scale is None else f" of {number(facts.full_scale)}"
-    return f"{number(facts.noise)}{scale}, {source}"
+    return f"{number(facts.noise)}{scale}, {origin}"

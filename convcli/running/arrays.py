@@ -12,8 +12,7 @@ import numpy as np
 from convcli.errors import RequestError, nearest
 from convcli.planning.plan import Rules, make_plan
 from convcli.running.run import run
-from convcli.running.stream import numbers_of
-from convcli.signals import ARRAY, TABLE, Align, Block, Edge, Missing, Signal
+from convcli.signals import ARRAY, TABLE, Align, Block, Edge, Missing, Signal, row_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +60,7 @@ class Collected:
 
     def encode(self, y: Array, rows: AnyRows) -> tuple[Array, Rows]:
         """As they are."""
-        return y, numbers_of(rows)
+        return y, row_numbers(rows)
 
     def write(self, encoded: tuple[Array, Rows]) -> None:
         """Keep them."""

@@ -1,6 +1,9 @@
 """The loop: blocks are decoded, cut into jobs, filtered and encoded in any thread, and written in order.
 
-Sound, tables and pictures, whole arrays and streams, one signal or many interleaved ones all go through `run`.
+Sound, tables and pictures, whole arrays and streams, one signal or many interleaved ones all go through `run`:
+
+    source.chunks -> source.decode -> Scheduler -> Job.run -> (row order) -> sink.encode -> sink.write
+    in order         any thread       in order     any thread  in order       any thread     in order
 """
 
 from __future__ import annotations
@@ -16,213 +19,301 @@ import numpy as np
 from convcli.core.missing import any_missing
 from convcli.core.whole import Normalize, Reduce, Reduction
 from convcli.errors import InputError, RequestError
-from convcli.running.pieces import ALL, Apart, Batch, Chains, Piece, cut, in_row_order, signals_of
+from convcli.facts import LossFacts
+from convcli.running.jobs import JobBatch
+from convcli.running.scheduler import ALL, Chains, Scheduler, in_row_order
 from convcli.running.workers import Workers
 from convcli.signals import Block, Groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    import numpy.typing as npt
+
     from convcli.core.ops import Op
     from convcli.planning.plan import BoundStep, Plan
-    from convcli.running.pieces import Results
-    from convcli.signals import AnyRows, Sink, Source
+    from convcli.running.jobs import BatchOutputs, SignalBlock
+    from convcli.running.scheduler import Arrivals
+    from convcli.signals import AnyRows, Rows, Sink, Source
 
-    Encode = Callable[[Piece], tuple[Any, int]]
-    Arrivals = Callable[[], Iterable[tuple[Block, AnyRows]]]
+    # Begins a pass over the input.
+    Pass = Callable[[], Arrivals]
+    MissingCounts = npt.NDArray[np.int64]
+    Peaks = npt.NDArray[np.float64]
 
 
-@dataclass
-class Tally:
-    """What was counted on the way: samples along axis 0, and missing ones per channel.
+@dataclass(frozen=True, kw_only=True)
+class RunCounts:
+    """What one run has read and written, in samples along axis 0, and what was lost."""
 
-    missing : those of the input; became_missing : those of the result whose input was there, by the name of the channel
-    """
-
-    read: int = 0
-    written: int = 0
-    missing: Any = 0
-    became_missing: Counter[str] = field(default_factory=Counter)
-    edge_affected: int = 0
+    read: int
+    written: int
+    losses: LossFacts
 
 
 def run(
     plan: Plan, source: Source[Any], sink: Sink[Any], *, threads: int | None = None, tail: int = 0
-) -> Tally:
-    """Filter all that `source` gives into `sink`, letting `tail` more inputs ring out. Closes neither."""
-    tally = Tally()
+) -> RunCounts:
+    """Filter all samples of `source` into `sink`; close neither.
+
+    tail : outputs go on for so many samples past the end
+    """
     with Workers(threads) as workers:
-        arrivals = _Reading(plan, source, workers, tally).arrivals
-        encode = partial(_encoded, sink, carried=plan.signal.medium.carries_cells)
-        for encoded, count in _filtered(arrivals, plan, workers, tally, tail=tail, encode=encode):
+        loop = _Loop(plan, source, sink, workers)
+        written = 0
+        for encoded, count in loop.encoded(tail):
             sink.write(encoded)
-            tally.written += count
-    return tally
-
-
-def _encoded(sink: Sink[Any], piece: Piece, *, carried: bool) -> tuple[Any, int]:
-    """What the sink makes of a piece, and of how many samples. Rows that carry nothing along count from the first."""
-    rows = piece.rows if carried else range(piece.number, piece.number + len(piece.x))
-    return sink.encode(piece.x, rows), len(piece.x)
+            written += count
+    return RunCounts(read=loop.reader.read, written=written, losses=loop.losses())
 
 
 @dataclass
-class _Reading:
-    """The source, pass after pass."""
+class _Reader:
+    """Reads the source, one pass after the other.
+
+    read : the samples of the latest pass along axis 0; missing : how many were missing, per channel
+    """
 
     plan: Plan
     source: Source[Any]
     workers: Workers
-    tally: Tally
+    read: int = 0
+    missing: Any = 0
 
     def arrivals(self) -> Iterator[tuple[Block, AnyRows]]:
-        """Each block and the rows of the input at which its samples stand."""
-        self.tally.read, self.tally.missing = 0, np.zeros(len(self.plan.signal.channels), np.int64)
+        """Yield each block and the input rows of its samples."""
+        self.read = 0
+        self.missing = np.zeros(len(self.plan.signal.channels), np.int64)
         for block, missing in self.workers.map(self._decode, self.source.chunks()):
+            block.on_arrival()
             if self.plan.rules.missing == "error" and missing.any():
                 self._refuse_missing(block)
-            rows = range(self.tally.read, self.tally.read + len(block.stored))
-            self.tally.read += len(block.stored)
-            self.tally.missing += missing
+            rows = range(self.read, self.read + len(block.stored))
+            self.read = rows.stop
+            self.missing += missing
             yield block, rows
 
-    def _decode(self, raw: Any) -> tuple[Block, Any]:
+    def _decode(self, raw: Any) -> tuple[Block, MissingCounts]:
+        """Decode a piece and count the missing samples of each channel."""
         block = self.source.decode(raw)
         x = block.stored
         if not any_missing(x):
             return block, np.zeros(x.shape[-1], np.int64)
-        return block, np.isnan(x).sum(axis=tuple(range(x.ndim - 1)))
+        sample_axes = tuple(range(x.ndim - 1))
+        return block, np.isnan(x).sum(axis=sample_axes)
 
     def _refuse_missing(self, block: Block) -> None:
-        place = np.argwhere(np.isnan(block.x))[0]
-        row, channel = self.tally.read + int(place[0]), self.plan.signal.channels[int(place[-1])]
+        place = np.argwhere(np.isnan(block.x))[0].tolist()
+        row = self.read + place[0]
+        channel = self.plan.signal.channels[place[-1]]
         raise InputError(
             f"missing value in data row {row + 1}, {channel}",
             hint="--missing keep, fill or propagate accept missing values",
         )
 
 
-# ------------------------------------------------------------------------------------------------ stages
+@dataclass
+class _Loop:
+    """One run: the steps of the plan are filtered in stages.
 
-
-def _filtered(
-    arrivals: Arrivals, plan: Plan, workers: Workers, tally: Tally, *, tail: int, encode: Encode
-) -> Iterator[tuple[Any, int]]:
-    """The outputs of all steps, encoded, and how many samples each is of.
-
-    A step that reduces the whole signal ends a stage; the next begins with its result. Alone in its file a signal comes
-    in order: then a block is encoded by the thread that filtered it.
+    A step that reduces the whole signal to a few bins ends a stage; the next stage begins with the bins.
     """
-    stage: list[BoundStep] = []
-    edge = plan.rules.edge
-    for step in plan.steps:
-        if not isinstance(step.whole, Reduce):
-            stage.append(step)
-            continue
-        chains = _settled(stage, arrivals, plan, workers, 0)
-        results = workers.map(Batch.run, cut(arrivals(), Apart(chains, edge, 0)))
-        reduced = _reduced(_counted(results, stage, tally), step, plan)
-        arrivals = partial(iter, reduced)
-        stage, tail = [], 0
-    chains = _settled(stage, arrivals, plan, workers, tail)
-    blocks = iter(arrivals())
-    first = next(blocks, None)
-    if first is None:
-        return
-    signals = signals_of(first[0], chains, edge, tail)
-    batches = cut(chain([first], blocks), signals)
-    if first[0].groups is not None:
-        ordered = in_row_order(_counted(workers.map(Batch.run, batches), stage, tally))
-        yield from workers.map(encode, ordered)
-    else:
-        for lost, outputs in workers.map(partial(_run_and_encode, encode), batches):
-            _count(lost, stage, tally)
-            yield from outputs
-    tally.edge_affected = signals.edge_affected
 
+    plan: Plan
+    source: Source[Any]
+    sink: Sink[Any]
+    workers: Workers
+    _became_missing: Counter[str] = field(default_factory=Counter)
+    _edge_affected: int = 0
 
-def _run_and_encode(encode: Encode, batch: Batch) -> tuple[list[Any], list[tuple[Any, int]]]:
-    """What became missing in each piece of a batch, and the pieces encoded."""
-    pieces, _ = batch.run()
-    return [piece.became_missing for piece in pieces], [encode(piece) for piece in pieces]
+    def __post_init__(self) -> None:
+        self.reader = _Reader(self.plan, self.source, self.workers)
 
+    def losses(self) -> LossFacts:
+        """Return what was lost, by the names of the channels."""
+        counts = zip(self.plan.signal.channels, self.reader.missing.tolist(), strict=True)
+        return LossFacts(
+            missing={name: count for name, count in counts if count},
+            became_missing=self._became_missing,
+            edge_affected=self._edge_affected,
+        )
 
-def _counted(results: Iterable[Results], stage: list[BoundStep], tally: Tally) -> Iterator[Results]:
-    """The outputs of a stage, and on the way what became missing in it."""
-    for pieces, release in results:
-        _count([piece.became_missing for piece in pieces], stage, tally)
-        yield pieces, release
-
-
-def _count(lost: list[Any], stage: list[BoundStep], tally: Tally) -> None:
-    """Add what became missing in some pieces to the tally."""
-    for counts in lost:
-        if counts is not None and stage:
-            named = zip(stage[-1].after.channels, counts.tolist(), strict=True)
-            tally.became_missing.update({name: count for name, count in named if count})
-
-
-def _settled(
-    steps: list[BoundStep], arrivals: Arrivals, plan: Plan, workers: Workers, tail: int
-) -> Chains:
-    """The chain of each signal, after a pass over the input for every step that has to measure it first."""
-    ops: list[Op | dict[bytes, Op]] = []
-    for step in steps:
-        if isinstance(step.whole, Normalize):
-            peaks: dict[bytes, Any] = defaultdict(partial(np.zeros, len(step.after.channels)))
-            signals = Apart(Chains([*ops], plan.signal), plan.rules.edge, tail)
-            for pieces, _ in workers.map(Batch.run, cut(arrivals(), signals)):
-                for piece in pieces:
-                    peaks[piece.group] = np.fmax(peaks[piece.group], step.whole.measure(piece.x))
-            settled = {group: step.whole.settle(peak) for group, peak in peaks.items()}
-            ops.append(
-                defaultdict(partial(step.whole.settle, np.zeros(len(step.after.channels))), settled)
-            )
-        else:
-            ops.extend(step.ops)
-    return Chains(ops, plan.signal)
-
-
-def _reduced(
-    results: Iterator[Results], step: BoundStep, plan: Plan
-) -> list[tuple[Block, AnyRows]]:
-    """The bins of each signal, in constant memory where its length is known beforehand."""
-    reduce, n = step.whole, step.before.shape[0]
-    assert isinstance(reduce, Reduce)  # noqa: S101 -- what the caller has seen
-    gathered: dict[bytes, list[Piece]] = defaultdict(list)
-    running: dict[bytes, Reduction] = {}
-    for pieces, _ in results:
-        for piece in pieces:
-            if n is None or plan.rules.edge == "valid":
-                gathered[piece.group].append(piece)
+    def encoded(self, tail: int) -> Iterator[tuple[Any, int]]:
+        """Yield the outputs of all steps, encoded, and how many samples each part has."""
+        stage: list[BoundStep] = []
+        arrivals: Pass = self.reader.arrivals
+        for step in self.plan.steps:
+            if not isinstance(step.whole, Reduce):
+                stage.append(step)
                 continue
-            shape = (n, *piece.x.shape[1:-1])
-            running.setdefault(piece.group, Reduction(reduce, shape)).add(piece.x, piece.rows)
-    for group, parts in gathered.items():
-        running[group] = Reduction(
-            reduce, (sum(len(part.x) for part in parts), *parts[0].x.shape[1:-1])
-        )
-        for part in parts:
-            running[group].add(part.x, part.rows)
-    for reduction in running.values():
-        _check_bins(reduction, plan)
-    bins = [reduction.result() for reduction in running.values()]
-    if not bins or ALL in running:
-        return [(Block(y), rows) for y, rows in bins]
-    groups = Groups(list(running), np.repeat(np.arange(len(bins)), [len(rows) for _, rows in bins]))
-    return [
-        (
-            Block(np.concatenate([y for y, _ in bins]), groups),
-            np.concatenate([rows for _, rows in bins]),
-        )
-    ]
+            bins = self._reduced(stage, step, step.whole, arrivals)
+            arrivals = partial(iter, bins)
+            stage = []
+            tail = 0
+        yield from self._last_stage(stage, arrivals, tail)
+
+    def _last_stage(
+        self, stage: list[BoundStep], arrivals: Pass, tail: int
+    ) -> Iterator[tuple[Any, int]]:
+        chains = self._settled(stage, arrivals, tail)
+        blocks = iter(arrivals())
+        first = next(blocks, None)
+        if first is None:
+            return
+        scheduler = Scheduler(chains, self.plan.rules.edge, tail=tail)
+        batches = scheduler.batches(chain([first], blocks))
+        interleaved = first[0].groups is not None
+        if interleaved:
+            results = self._counted(self.workers.map(JobBatch.run, batches), stage)
+            yield from self.workers.map(self._encode, in_row_order(results))
+        else:
+            # The outputs of a single signal come in order: the thread that filtered a block encodes it.
+            for losses, encoded in self.workers.map(self._run_and_encode, batches):
+                self._count(losses, stage)
+                yield from encoded
+        self._edge_affected = scheduler.edge_affected
+
+    def _encode(self, block: SignalBlock) -> tuple[Any, int]:
+        """Encode a block; return also how many samples it has."""
+        rows = block.rows
+        if not self.plan.signal.medium.carries_cells:
+            # Where no cells are carried along, outputs are counted from the first.
+            rows = range(block.first, block.first + len(block.x))
+        return self.sink.encode(block.x, rows), len(block.x)
+
+    def _run_and_encode(
+        self, batch: JobBatch
+    ) -> tuple[list[MissingCounts | None], list[tuple[Any, int]]]:
+        """Run a batch; return what became missing in each block, and the blocks encoded."""
+        blocks = batch.run().blocks
+        losses = [block.became_missing for block in blocks]
+        return losses, [self._encode(block) for block in blocks]
+
+    # --- what was lost ---
+
+    def _counted(
+        self, results: Iterable[BatchOutputs], stage: list[BoundStep]
+    ) -> Iterator[BatchOutputs]:
+        """Pass on the outputs of a stage and count what became missing in it."""
+        for result in results:
+            self._count([block.became_missing for block in result.blocks], stage)
+            yield result
+
+    def _count(self, losses: list[MissingCounts | None], stage: list[BoundStep]) -> None:
+        """Count outputs that became missing, by the names of the channels that the stage gives."""
+        for counts in losses:
+            if counts is None or not stage:
+                continue
+            for name, count in zip(stage[-1].after.channels, counts.tolist(), strict=True):
+                if count:
+                    self._became_missing[name] += count
+
+    # --- steps that see the whole signal first ---
+
+    def _settled(self, steps: list[BoundStep], arrivals: Pass, tail: int) -> Chains:
+        """Return the chain of each signal, after a pass over the input for every step that has to measure it."""
+        ops: list[Op | dict[bytes, Op]] = []
+        for step in steps:
+            if isinstance(step.whole, Normalize):
+                chains = Chains([*ops], self.plan.signal)
+                silence = np.zeros(len(step.after.channels))
+                peaks = self._peaks(chains, step.whole, arrivals, tail)
+                ops.append(_settled_for_each(step.whole, peaks, silence))
+            else:
+                ops.extend(step.ops)
+        return Chains(ops, self.plan.signal)
+
+    def _peaks(
+        self, chains: Chains, normalize: Normalize, arrivals: Pass, tail: int
+    ) -> dict[bytes, Peaks]:
+        """Measure the peak of each channel in the outputs of `chains`, for each signal."""
+        peaks: dict[bytes, Peaks] = {}
+        scheduler = Scheduler(chains, self.plan.rules.edge, tail=tail, by_group=True)
+        for result in self.workers.map(JobBatch.run, scheduler.batches(arrivals())):
+            for block in result.blocks:
+                peak = normalize.measure(block.x)
+                peaks[block.group] = np.fmax(peaks.get(block.group, 0.0), peak)
+        return peaks
+
+    def _reduced(
+        self, stage: list[BoundStep], step: BoundStep, reduce: Reduce, arrivals: Pass
+    ) -> list[tuple[Block, AnyRows]]:
+        """Return the bins of each signal as blocks for the next stage, in constant memory if the length is known."""
+        chains = self._settled(stage, arrivals, 0)
+        scheduler = Scheduler(chains, self.plan.rules.edge, by_group=True)
+        results = self.workers.map(JobBatch.run, scheduler.batches(arrivals()))
+        blocks = _blocks_of_results(self._counted(results, stage))
+        length = step.before.shape[0]
+        if length is None or self.plan.rules.edge == "valid":
+            reductions = _reductions_of_gathered(reduce, blocks)
+        else:
+            reductions = _reductions_of_known_length(reduce, blocks, length)
+        for reduction in reductions.values():
+            self._check_bins(reduction)
+        return _as_arrivals(reductions)
+
+    def _check_bins(self, reduction: Reduction) -> None:
+        expected = reduction.shape[0]
+        bins = reduction.reduce.bins[0]
+        if reduction.seen != expected:
+            raise InputError(f"the signal ended after {reduction.seen} of {expected} samples")
+        if self.plan.signal.medium.carries_cells and bins > expected:
+            raise RequestError(
+                f"a table of {expected} rows cannot get {bins}",
+                hint=f"ask for at most {expected}",
+            )
 
 
-def _check_bins(reduction: Reduction, plan: Plan) -> None:
-    expected, bins = reduction.shape[0], reduction.reduce.bins[0]
-    if reduction.seen != expected:
-        raise InputError(f"the signal ended after {reduction.seen} of {expected} samples")
-    if plan.signal.medium.carries_cells and bins > expected:
-        raise RequestError(
-            f"a table of {expected} rows cannot get {bins}", hint=f"ask for at most {expected}"
-        )
+def _settled_for_each(
+    normalize: Normalize, peaks: dict[bytes, Peaks], silence: Peaks
+) -> dict[bytes, Op]:
+    """Return the gain of each signal; one without outputs was not measured and gets the gain of silence."""
+    gains = {group: normalize.settle(peak) for group, peak in peaks.items()}
+    return defaultdict(partial(normalize.settle, silence), gains)
+
+
+def _blocks_of_results(results: Iterable[BatchOutputs]) -> Iterator[SignalBlock]:
+    for result in results:
+        yield from result.blocks
+
+
+def _reductions_of_known_length(
+    reduce: Reduce, blocks: Iterable[SignalBlock], length: int
+) -> dict[bytes, Reduction]:
+    """Reduce signals of `length` samples block by block."""
+    reductions: dict[bytes, Reduction] = {}
+    for block in blocks:
+        reduction = reductions.get(block.group)
+        if reduction is None:
+            reduction = Reduction(reduce, (length, *block.x.shape[1:-1]))
+            reductions[block.group] = reduction
+        reduction.add(block.x, block.rows)
+    return reductions
+
+
+def _reductions_of_gathered(
+    reduce: Reduce, blocks: Iterable[SignalBlock]
+) -> dict[bytes, Reduction]:
+    """Gather signals of unknown length, then reduce them."""
+    gathered: dict[bytes, list[SignalBlock]] = defaultdict(list)
+    for block in blocks:
+        gathered[block.group].append(block)
+    reductions = {}
+    for parts in gathered.values():
+        length = sum(len(part.x) for part in parts)
+        reductions.update(_reductions_of_known_length(reduce, parts, length))
+    return reductions
+
+
+def _as_arrivals(reductions: dict[bytes, Reduction]) -> list[tuple[Block, AnyRows]]:
+    """Return the bins of all signals in one block, as if they had been read."""
+    if not reductions:
+        return []
+    results = [reduction.result() for reduction in reductions.values()]
+    if ALL in reductions:
+        return [(Block(y), rows) for y, rows in results]
+    lengths = [len(rows) for _, rows in results]
+    groups = Groups(list(reductions), np.repeat(np.arange(len(results)), lengths))
+    y = np.concatenate([bins for bins, _ in results])
+    rows: Rows = np.concatenate([some for _, some in results])
+    return [(Block(y, groups), rows)]

@@ -1,4 +1,4 @@
-"""One signal that arrives in blocks, cut into jobs that have all their inputs: the ends extended once."""
+"""One signal that arrives in blocks, cut into jobs that have all the inputs they need."""
 
 from __future__ import annotations
 
@@ -6,205 +6,214 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.chain import Chain, Inputs, Job
-from convcli.core.extend import beyond
-from convcli.planning.plan import valid_count
+from convcli.core.extend import Extent
+from convcli.running.jobs import InputBlocks, Job
+from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
-    from convcli.signals import AnyRows, Array, Edge, Rows
+    from convcli.core.reach import Indices
+    from convcli.running.geometry import Geometry
+    from convcli.signals import AnyRows, Array
 
-# Blocks that are kept as they came; more of them, of a few rows each, are put together.
-MOST_PARTS = 16
-
-# The row of a signal from which nothing more will come.
+# The next row of a signal that gives no more outputs.
 NEVER = (1 << 63) - 1
 
+# Blocks that are kept as they came. More of them, each of a few rows, are joined.
+MOST_PARTS = 16
 
-# Samples that may wait for more to come, so that those which are read once more beside them are not the most of it.
+# Samples that may wait for more to come so that a job does not consist mainly of inputs that the last one read too.
 LARGEST_WAIT = 8_000_000
 
-# How many times what is read beside them the outputs of a job of one axis shall be: an FFT costs by the whole of it.
+# So many times as long as its overlap a job of one axis has to be: an FFT costs by the sum of both.
 OUTPUTS_PER_REACH = 3
 
 
 class Stream:
-    """Takes in a signal block by block and gives out jobs in order; a whole array is a stream of one block.
+    """Takes in the blocks of one signal and gives out jobs in order; a whole array is a stream of one block.
 
-    `wrap` needs the end of the signal for its beginning and so keeps all of it; every other rule keeps no more than
-    the chain reaches. `tail` more inputs are let ring out after the end. `patient` is who waits for more where that
-    costs less than to begin at once.
+    patient : wait for more samples where starting at once would cost more than it gains
     """
 
-    def __init__(self, chain: Chain, edge: Edge, *, tail: int = 0, patient: bool = True) -> None:
-        self.chain = chain
-        self.edge = edge
-        self.tail = tail
+    def __init__(self, group: bytes, geometry: Geometry, *, patient: bool = True) -> None:
+        self.group = group
+        self.geometry = geometry
         self.patient = patient
-        self.waits = edge == "wrap" or chain.needs_end
-        low, high = chain.needs(0, 0, 1)[0]
-        before, after = -low, high - 1
-        # Input i has the absolute index i - origin. Under `valid` the first window starts at input 0.
-        self.origin = before if edge == "valid" else 0
-        self.margin = after + chain.reach[0].step + chain.reach[0].before + 1
-        self.first_needed = {"reflect": before + 1, "symmetric": before}.get(edge, 0)
-        self.n = 0
-        self.done = 0
-        self.kept: list[Array] = []
-        self.kept_rows: list[AnyRows] = []
-        self.first = 0
+        self.outputs_done = 0
         self.last_job: Job | None = None
+        self._buffer = _SampleBuffer()
 
     def push(self, x: Array, rows: AnyRows) -> Job | None:
-        """Take in the next samples, which stand at `rows` of the input; a job if outputs can be known now."""
-        if len(x):
-            # No stored number says that something is missing.
-            self.kept.append(self.chain.samples(x) if self.edge == "shrink" else x)
-            self.kept_rows.append(rows)
-            self.n += len(x)
-        if self.waits or self.n < self.first_needed:
-            return None
-        ready = self.chain.ready(0, self.n - self.origin)
-        return self._job(ready, None) if not self.patient or self._pays(ready, x) else None
+        """Take in the next samples; return a job if outputs are known now.
 
-    def _pays(self, ready: int, x: Array) -> bool:
-        """Whether so many outputs are ready that what is read once more beside them is not the most of it."""
-        along = self.chain.reach[0]
-        fresh = (ready - self.done) * along.step // along.phases
-        enough = (along.before + along.after) * (OUTPUTS_PER_REACH if self.chain.axes == 1 else 1)
-        return fresh >= enough or fresh * x[:1].size > LARGEST_WAIT
+        rows : the input rows of the samples
+        """
+        if len(x):
+            # Outside lies a missing sample under `shrink`, which no stored whole number can say.
+            shrinks = self.geometry.edge == "shrink"
+            self._buffer.append(self.geometry.chain.samples(x) if shrinks else x, rows)
+        ready = self.geometry.ready(self._buffer.n)
+        if self.patient and not self._pays(ready, x):
+            return None
+        return self._job(ready, None)
 
     def finish(self) -> Job | None:
-        """The outputs that were waiting for the end of the signal."""
-        return self._job(self.count(self.n), self.n + self.tail) if self.n else None
-
-    def count(self, n: int) -> int:
-        """How many outputs there are if the signal ends after `n` samples."""
-        if self.edge == "valid":
-            return valid_count(self.chain, 0, n)
-        return self.chain.count(0, n + self.tail)
+        """Return the outputs that were waiting for the end of the signal."""
+        n = self._buffer.n
+        if n == 0:
+            return None
+        return self._job(self.geometry.count(n), n + self.geometry.tail)
 
     @property
     def next_row(self) -> int:
-        """The input row at which the next output will stand; NEVER if that has not come and would not at an end here.
+        """The input row of the next output, NEVER if that has not come and would not if the signal ended here.
 
-        A last window that the signal does not fill stands at the last row there is.
+        A last window that the signal does not fill is aligned with the last row there is.
         """
-        at = int(self._stands(np.array([self.done]))[0])
-        if at >= self.n and self.count(self.n) <= self.done:
+        n = self._buffer.n
+        sample = self.geometry.aligned_sample(self.outputs_done)
+        if sample >= n and self.geometry.count(n) <= self.outputs_done:
             return NEVER
-        return int(self._rows()[min(max(at, 0), self.n - 1) - self.first])
+        return self._buffer.row(sample)
 
     @property
     def edge_affected(self) -> int:
         """How many of the outputs so far read what lies outside of the signal."""
-        if self.edge == "valid" or not self.kept:
+        if not self._buffer.n:
             return 0
-        inner = [undisturbed(self.chain, 0, self.n, self.done)]
-        outputs = [self.done]
-        if self.chain.axes == 2:
-            columns = self.kept[0].shape[1]
-            outputs.append(self.chain.count(1, columns))
-            inner.append(undisturbed(self.chain, 1, columns, outputs[1]))
-        return int(np.prod(outputs) - np.prod(inner))
+        return self.geometry.edge_affected(self._buffer.n, self.outputs_done, self._columns)
 
-    def _stands(self, k: Rows) -> Rows:
-        return self.chain.aligned_input(0, k) + self.origin
+    @property
+    def _columns(self) -> int | None:
+        return self._buffer.columns if self.geometry.chain.axes == 2 else None
 
-    def _rows(self) -> AnyRows:
-        if len(self.kept_rows) > 1:
-            self.kept_rows = [_joined(self.kept_rows)]
-        return self.kept_rows[0]
-
-    def _rows_of(self, start: int, stop: int) -> AnyRows:
-        """The input rows at which the outputs [start, stop) stand, at the last there is where they stand past it."""
-        rows, reach = self._rows(), self.chain.reach[0]
-        first, last = (int(self._stands(np.array([k]))[0]) for k in (start, stop - 1))
-        if reach.phases == 1 and self.first <= first and last < self.n:
-            return rows[first - self.first : last - self.first + 1 : reach.step]
-        stands = np.clip(self._stands(np.arange(start, stop)), self.first, self.n - 1) - self.first
-        return rows[0] + stands if isinstance(rows, range) else rows[stands]
-
-    def _samples(self) -> Array:
-        if len(self.kept) > 1:
-            self.kept = [np.concatenate(self.kept)]
-        return self.kept[0]
+    def _pays(self, ready: int, x: Array) -> bool:
+        """Whether so many outputs are ready that the inputs which are read once more are the smaller part."""
+        reach = self.geometry.chain.reach[0]
+        fresh = (ready - self.outputs_done) * reach.step // reach.phases
+        enough = reach.before + reach.after
+        if self.geometry.chain.axes == 1:
+            enough *= OUTPUTS_PER_REACH
+        return fresh >= enough or fresh * x[:1].size > LARGEST_WAIT
 
     def _job(self, stop: int, end: int | None) -> Job | None:
-        """The outputs up to `stop`; `end` is the length of the signal once it is known."""
-        start = self.done
+        """Return the outputs up to `stop`; `end` is the length of the signal and its tail once it is known."""
+        start = self.outputs_done
         if stop <= start:
             return None
-        ends = self._ends(end)
-        low, _, high = self.chain.reads(start, stop, ends[0])[0]
-        inputs, spans = self._inputs(low + self.origin, high + self.origin)
-        at = self._rows_of(start, stop)
-        job = Job(self.chain, inputs, ((start, stop), *spans), at, stop, ends, self.last_job)
-        self.done = stop
+        low, high = self.geometry.reads(start, stop, end)
+        parts = self._buffer.extended(Extent(low, high, self._buffer.n, self.geometry.edge))
+        inputs = InputBlocks(parts)
+        span: tuple[tuple[int, int], ...] = ((start, stop),)
+        ends: tuple[int | None, ...] = (end,)
+        if self._columns is not None:
+            count, columns = self.geometry.columns(self._columns)
+            inputs = InputBlocks(parts, columns)
+            span += ((0, count),)
+            ends += (self._columns,)
+        job = Job(
+            group=self.group,
+            chain=self.geometry.chain,
+            inputs=inputs,
+            span=span,
+            rows=self._rows_of(start, stop),
+            ends=ends,
+            previous=self.last_job,
+        )
         self.last_job = job
-        self._forget()
+        self.outputs_done = stop
+        if not self.geometry.needs_end:
+            self._buffer.drop_before(self.geometry.oldest_needed(stop, self._buffer.n))
         return job
 
-    def _ends(self, end: int | None) -> tuple[int | None, ...]:
-        """The lengths by which layers pad; under `valid` nothing outside is read and nothing padded."""
-        return (end,) if self.chain.axes == 1 else (end, self.kept[0].shape[1])
+    def _rows_of(self, start: int, stop: int) -> AnyRows:
+        """Return the input rows of the outputs [start, stop), at most the last row there is."""
+        reach = self.geometry.chain.reach[0]
+        first = self.geometry.aligned_sample(start)
+        last = self.geometry.aligned_sample(stop - 1)
+        if reach.phases == 1 and self._buffer.first <= first and last < self._buffer.n:
+            return self._buffer.rows()[
+                first - self._buffer.first : last - self._buffer.first + 1 : reach.step
+            ]
+        samples = self.geometry.aligned_sample(np.arange(start, stop))
+        return self._buffer.rows_at(samples)
 
-    def _inputs(self, low: int, high: int) -> tuple[Inputs, tuple[tuple[int, int], ...]]:
-        """The inputs [low, high), extended at all ends, and the span of columns that come out of them."""
-        parts = self._within(max(low, 0), min(high, self.n))
-        if low < 0 or high > self.n:
-            left, right = beyond(
-                self._samples(), low, high, self.n, self.edge, axis=0, first=self.first
-            )
-            parts = [left, *parts, right]
-        if self.chain.axes == 1:
-            return Inputs(parts), ()
-        n = self.kept[0].shape[1]
-        count = valid_count(self.chain, 1, n) if self.edge == "valid" else self.chain.count(1, n)
-        if count == 0:
-            return Inputs(parts), ((0, 0),)
-        start, stop = self.chain.needs(1, 0, count, n)[0]
-        origin = -start if self.edge == "valid" else 0
-        return Inputs(parts, (start + origin, stop + origin, n, self.edge)), ((0, count),)
 
-    def _within(self, low: int, high: int) -> list[Array]:
-        """The samples [low, high), in the parts in which they came."""
-        parts, start = [], self.first
-        for part in self.kept:
-            piece = part[max(low - start, 0) : max(high - start, 0)]
+class _SampleBuffer:
+    """The latest samples of one signal and their input rows, as the blocks in which they came.
+
+    n : how many samples have come; first : the number of the first one that is kept
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.first = 0
+        self._parts: list[Array] = []
+        self._rows: list[AnyRows] = []
+
+    def append(self, x: Array, rows: AnyRows) -> None:
+        """Add a block at the end."""
+        self._parts.append(x)
+        self._rows.append(rows)
+        self.n += len(x)
+
+    @property
+    def columns(self) -> int:
+        """The width of a picture."""
+        return int(self._parts[0].shape[1])
+
+    def rows(self) -> AnyRows:
+        """Return the input rows of all samples that are kept."""
+        if len(self._rows) > 1:
+            self._rows = [_joined_row_numbers(self._rows)]
+        return self._rows[0]
+
+    def row(self, sample: int) -> int:
+        """Return the input row of a sample, at most that of the last one."""
+        return int(self.rows()[min(max(sample, 0), self.n - 1) - self.first])
+
+    def rows_at(self, samples: Indices) -> AnyRows:
+        """Return the input rows of samples, of the nearest one that is kept where one is not."""
+        rows = self.rows()
+        places = np.clip(samples, self.first, self.n - 1) - self.first
+        return rows[0] + places if isinstance(rows, range) else rows[places]
+
+    def extended(self, extent: Extent) -> list[Array]:
+        """Return the samples of `extent` as a list of blocks; only what lies outside of the signal is copied."""
+        parts = self._kept(extent.within)
+        if extent.start >= 0 and extent.stop <= self.n:
+            return parts
+        before, past = extent.outside(self._joined(), 0, first=self.first)
+        return [before, *parts, past]
+
+    def drop_before(self, sample: int) -> None:
+        """Forget all samples before `sample`."""
+        if sample <= self.first:
+            return
+        rows = self.rows()
+        self._rows = [rows[sample - self.first :]]
+        self._parts = self._kept(slice(sample, self.n))
+        self.first = sample
+        if len(self._parts) > MOST_PARTS:
+            self._joined()
+
+    def _kept(self, samples: slice) -> list[Array]:
+        parts = []
+        start = self.first
+        for part in self._parts:
+            piece = part[max(samples.start - start, 0) : max(samples.stop - start, 0)]
             if len(piece):
                 parts.append(piece)
             start += len(part)
         return parts
 
-    def _forget(self) -> None:
-        """Drop the inputs that neither later outputs nor the extension of the end will read."""
-        if self.waits:
-            return
-        needed = self.chain.reads(self.done, self.done + 1)[0][0] + self.origin
-        stands = int(self._stands(np.array([self.done]))[0])
-        keep = min(needed, stands, self.n - self.margin)
-        if keep > self.first:
-            self.kept = self._within(keep, self.n)
-            if len(self.kept) > MOST_PARTS:
-                self._samples()
-            self.kept_rows = [self._rows()[keep - self.first :]]
-            self.first = keep
+    def _joined(self) -> Array:
+        if len(self._parts) > 1:
+            self._parts = [np.concatenate(self._parts)]
+        return self._parts[0]
 
 
-def numbers_of(rows: AnyRows) -> Rows:
-    """Row numbers as an array."""
-    return np.arange(rows.start, rows.stop, rows.step) if isinstance(rows, range) else rows
-
-
-def _joined(rows: list[AnyRows]) -> AnyRows:
-    """Rows that follow one another; those of a signal that is alone in its file are a range."""
+def _joined_row_numbers(rows: list[AnyRows]) -> AnyRows:
+    """Join rows that follow one another; those of a signal that is alone in its file stay a range."""
     if isinstance(rows[0], range):
         return range(rows[0][0], rows[-1][-1] + 1)
-    return np.concatenate(rows)
-
-
-def undisturbed(chain: Chain, axis: int, n: int, outputs: int) -> int:
-    """How many of the outputs read nothing but the `n` samples of the signal."""
-    along = chain.reach[axis]
-    first = -(-along.before * along.phases // along.step)
-    return max(0, min(outputs, chain.ready(axis, n)) - first)
+    return np.concatenate([row_numbers(some) for some in rows])

@@ -1,0 +1,306 @@
+"""What is learned from: pairs of signals with their delays, and their samples in memory.
+
+An output of a network is aligned with one sample of its input, and its target is the target of this
+sample. A network with strides or pools has fewer outputs than samples. An output may be trained on
+if every sample that it reads lies in the signal, is known, and is not held out.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.errors import OutputError
+from convcli.learning.delay import delay_facts, measure_delay
+from convcli.learning.pairs import Channels, PairReader
+from convcli.running.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from convcli.facts.learning import DelayFacts
+    from convcli.learning.pairs import Pair
+    from convcli.learning.task import Task
+    from convcli.signals import Array, Signal
+
+    Flags = npt.NDArray[np.bool_]
+    Sizes = tuple[int, ...]
+
+# A larger array of samples, in bytes, is kept in a temporary file.
+IN_MEMORY = 1 << 30
+# Numbers that are converted to float64 at a time.
+CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pairs of signals that fit each other.
+
+    delays : of every pair, if the task has a delay
+    """
+
+    pairs: tuple[Pair, ...]
+    channels: Channels
+    delays: tuple[DelayFacts, ...] = ()
+
+    @property
+    def signal(self) -> Signal:
+        """The first input, whose medium, rate and channels all inputs have."""
+        return self.pairs[0].source.signal
+
+    @property
+    def lags(self) -> list[Sizes]:
+        """Samples by which the target of each pair is later, on each axis."""
+        if self.delays:
+            return [delay.samples for delay in self.delays]
+        return [(0,) * self.signal.axes] * len(self.pairs)
+
+
+def open_dataset(task: Task, pairs: Sequence[Pair]) -> Dataset:
+    """The pairs, with the delays that the task asks for. Raises InputError if none stands out."""
+    channels = Channels.of(task, pairs[0])
+    dataset = Dataset(tuple(pairs), channels)
+    if task.delay == ():
+        return dataset
+    delays = []
+    with Workers() as workers:
+        for pair in pairs:
+            if task.delay is None:
+                delay = measure_delay(PairReader(task, pair), channels, workers)
+            else:
+                delay = delay_facts(pair.source.signal, task.delay)
+            delays.append(replace(delay, input=pair.name))
+    return replace(dataset, delays=tuple(delays))
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """Samples that one output reads, on each sample axis.
+
+    before, after : of the sample that the output is aligned with
+    step : input samples from one output to the next
+    start : the input sample that output 0 is aligned with
+    """
+
+    before: Sizes
+    after: Sizes
+    step: Sizes
+    start: Sizes
+
+    @classmethod
+    def one_sample(cls, axes: int) -> ReceptiveField:
+        """The field of outputs that read their own sample only."""
+        zeros = (0,) * axes
+        return cls(before=zeros, after=zeros, step=(1,) * axes, start=zeros)
+
+    @property
+    def size(self) -> Sizes:
+        """Samples from the first to the last that one output reads."""
+        return tuple(b + a + 1 for b, a in zip(self.before, self.after, strict=True))
+
+
+# ------------------------------------------------------------------------------- samples in memory
+
+
+@dataclass(frozen=True)
+class TrainingSignal:
+    """One signal with its targets.
+
+    x : inputs, (n, in) or (rows, columns, in); y : the target of each sample
+    train, held : samples whose output is trained on, and whose output is held out
+    """
+
+    x: Array
+    y: Array
+    train: Flags
+    held: Flags
+
+    def mask(self, *, held_out: bool) -> Flags:
+        """Samples whose output is held out, or trained on."""
+        return self.held if held_out else self.train
+
+
+def load_signals(
+    dataset: Dataset, task: Task, field: ReceptiveField, *, workers: Workers, dtype: Any = None
+) -> list[TrainingSignal]:
+    """Read all samples into memory.
+
+    Each group of a table is a signal, and so is each channel if all channels share one filter.
+    dtype : type of the samples; None keeps the type that the files have
+    """
+    shared = dataset.channels.shared
+    channels = [slice(c, c + 1) for c in range(shared)] or [slice(None)]
+    signals = []
+    for pair, lag in zip(dataset.pairs, dataset.lags, strict=True):
+        shift = (lag[0] + task.ahead, *lag[1:])
+        for x, y in _read_groups(PairReader(task, pair), workers, dtype):
+            parts = [(x[..., some], y[..., some]) for some in channels]
+            signals += [_training_signal(task, *part, field, shift) for part in parts]
+    return signals
+
+
+def _read_groups(reader: PairReader, workers: Workers, dtype: Any) -> list[tuple[Array, Array]]:
+    """Inputs and targets of each group, in arrays that may be written to."""
+    if reader.length is not None:
+        return _read_known_length(reader, reader.length, workers, dtype)
+    parts: dict[bytes, tuple[list[Array], list[Array]]] = {}
+    for group, x, y in reader.blocks(workers):
+        xs, ys = parts.setdefault(group, ([], []))
+        xs.append(x.astype(dtype or x.dtype, copy=False))
+        ys.append(y.astype(dtype or y.dtype, copy=False))
+    return [(np.concatenate(xs), np.concatenate(ys)) for xs, ys in parts.values()]
+
+
+def _read_known_length(
+    reader: PairReader, length: int, workers: Workers, dtype: Any
+) -> list[tuple[Array, Array]]:
+    """Inputs and targets of one group, whose length tells how much room they need."""
+    all_x: Array | None = None
+    all_y: Array | None = None
+    count = 0
+    for _, x, y in reader.blocks(workers):
+        if all_x is None or all_y is None:
+            all_x = allocate((length, *x.shape[1:]), dtype or x.dtype)
+            all_y = allocate((length, *y.shape[1:]), dtype or y.dtype)
+        all_x[count : count + len(x)] = x
+        all_y[count : count + len(y)] = y
+        count += len(x)
+    if all_x is None or all_y is None:
+        return []
+    return [(all_x[:count], all_y[:count])]
+
+
+def _training_signal(
+    task: Task, x: Array, y: Array, field: ReceptiveField, shift: Sizes
+) -> TrainingSignal:
+    """A signal with its targets moved by `shift`, and what may be learned from it."""
+    border = task.first_held_out(len(x))
+    present = y
+    for axis, lag in enumerate(shift):
+        y = _shifted(y, axis, lag)
+    if task.differences:
+        x = x - _shifted(x, 0, -1)
+        y = y - present
+    good_x = np.asarray(np.isfinite(x).all(axis=-1))
+    good_y = np.asarray(np.isfinite(y).all(axis=-1))
+    held: Flags = complete_windows(good_x, field)
+    held &= good_y
+    train = held.copy()
+    # Training neither reads nor predicts a held-out sample.
+    look_ahead = max(field.after[0], shift[0], 0)
+    train[max(0, border - look_ahead) :] = False
+    held[: border + max(0, -shift[0])] = False
+    if not good_x.all():
+        x[~good_x] = 0
+    if not good_y.all():
+        y[~good_y] = 0
+    return TrainingSignal(x=x, y=y, train=train, held=held)
+
+
+def _shifted(y: Array, axis: int, lag: int) -> Array:
+    """The sample that is `lag` later along `axis`, for each sample; NaN beyond the ends."""
+    if lag == 0:
+        return y
+    moved = allocate(y.shape, y.dtype)
+    moved[...] = np.nan
+    target: list[Any] = [slice(None)] * y.ndim
+    source: list[Any] = [slice(None)] * y.ndim
+    if lag > 0:
+        target[axis] = slice(0, -lag)
+        source[axis] = slice(lag, None)
+    else:
+        target[axis] = slice(-lag, None)
+        source[axis] = slice(0, lag)
+    moved[tuple(target)] = y[tuple(source)]
+    return moved
+
+
+def allocate(shape: Sizes, dtype: Any) -> npt.NDArray[Any]:
+    """An array of zeros; one larger than IN_MEMORY lies in a temporary file.
+
+    The system can then write its pages to disk. Raises OutputError if there is no room for the file.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size <= IN_MEMORY:
+        return np.zeros(shape, dtype)
+    try:
+        with tempfile.TemporaryFile() as file:
+            _reserve(file.fileno(), size)
+            return np.memmap(file, dtype, "r+", shape=shape)
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        reason = error.strerror or error
+        message = f"{folder} has no room for {size / 1e9:.1f} GB of samples: {reason}"
+        raise OutputError(message, hint="TMPDIR names another folder") from error
+
+
+def _reserve(file: int, size: int) -> None:
+    """Make a file `size` bytes long, and where the system can, take the room for it at once."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)
+
+
+def complete_windows(good: Flags, field: ReceptiveField) -> Flags:
+    """Samples whose output reads good samples only, all of them inside the signal."""
+    for axis, (before, after) in enumerate(zip(field.before, field.after, strict=True)):
+        good = _complete_along(good, axis, before, after)
+    return good
+
+
+def _complete_along(good: Flags, axis: int, before: int, after: int) -> Flags:
+    n = good.shape[axis]
+    low = max(0, before)
+    high = max(0, after)
+    if good.all():
+        inside: list[Any] = [slice(None)] * good.ndim
+        inside[axis] = slice(low, max(0, n - high))
+        found = np.zeros(good.shape, bool)
+        found[tuple(inside)] = True
+        return found
+    margins = [(0, 0)] * good.ndim
+    margins[axis] = (low, high)
+    bad = np.pad(~good, margins, constant_values=True)
+    counts = np.insert(np.cumsum(bad, axis=axis), 0, 0, axis=axis)
+    centre = np.arange(n) + low
+    bad_until_first = np.take(counts, centre - before, axis=axis)
+    bad_until_last = np.take(counts, centre + after + 1, axis=axis)
+    return np.asarray(bad_until_last == bad_until_first)
+
+
+# --------------------------------------------------------------------------------- sums over samples
+
+
+def chunks(values: Array, mask: Flags) -> Iterator[Array]:
+    """The values where `mask` is true, (n, channels) float64, some rows of the signal at a time."""
+    rows = max(1, CHUNK // math.prod(values.shape[1:]))
+    for first in range(0, len(values), rows):
+        some = slice(first, first + rows)
+        if mask[some].any():
+            yield values[some][mask[some]].astype(np.float64)
+
+
+def target_powers(signals: Sequence[TrainingSignal]) -> tuple[float, float | None]:
+    """Root mean square of the targets that are trained on, and of the held-out ones."""
+    train = _root_mean_square((each.y, each.train) for each in signals)
+    held = _root_mean_square((each.y, each.held) for each in signals)
+    return train or 0.0, held
+
+
+def _root_mean_square(parts: Iterable[tuple[Array, Flags]]) -> float | None:
+    """Root mean square where the masks are true; None if they are nowhere."""
+    power = 0.0
+    count = 0
+    for values, mask in parts:
+        for known in chunks(values, mask):
+            power += float(np.vdot(known, known))
+            count += known.size
+    return math.sqrt(power / count) if count else None

@@ -1,0 +1,277 @@
+"""One linear layer of least squared error: normal equations summed over all signals, solved once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.solve import Sums, solve
+from convcli.errors import InputError, RequestError
+from convcli.facts.learning import LearningFacts, RidgeFacts
+from convcli.learning.baselines import (
+    FILTER,
+    errors_of,
+    identity_weights,
+    naive_answers,
+    with_persistence,
+)
+from convcli.learning.noise import estimate_noise, with_own_sample
+from convcli.learning.pairs import PairReader
+from convcli.learning.windows import ProvisionalMeans, SquaredChanges, WindowBatch, WindowStream
+from convcli.running.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from convcli.core.solve import Matrix, Solution
+    from convcli.learning.dataset import Dataset
+    from convcli.learning.noise import NoiseEstimate
+    from convcli.learning.pairs import Channels
+    from convcli.learning.task import Task
+    from convcli.signals import Array, Signal
+
+# The equations of a layer with more weights to one output would take over 300 MB.
+MOST_WEIGHTS = 6000
+# An input whose variance is less than this part of its power is constant but for rounding.
+ROUNDING = 1e-13
+
+
+@dataclass(frozen=True, eq=False)
+class LinearFit:
+    """A linear layer and what it is worth.
+
+    weights : (out, in, k...); bias : (out,) or None; noise : of a blind filter
+    """
+
+    weights: Array
+    bias: Array | None
+    noise: NoiseEstimate | None
+    facts: LearningFacts
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetSums:
+    """Sums of products over all windows of a dataset, for training and for held-out windows."""
+
+    train: Sums
+    held: Sums
+    means: ProvisionalMeans
+    changes: dict[bool, SquaredChanges]
+    skipped: int
+
+    @property
+    def finite(self) -> bool:
+        """Whether no square was too large."""
+        return self.train.finite and self.held.finite
+
+
+def check_weights(task: Task, channels: Channels) -> None:
+    """Raise RequestError if the equations would be too large."""
+    count = channels.weights(task.taps)
+    if count > MOST_WEIGHTS:
+        raise RequestError(
+            f"{count:,} weights to one output; at most {MOST_WEIGHTS:,} are solved for",
+            hint="--taps",
+        )
+
+
+def fit_linear(
+    task: Task, dataset: Dataset, on_samples: Callable[[int], None] = lambda _: None
+) -> LinearFit:
+    """The layer of least squared error from inputs to targets.
+
+    Windows that leave their signal, or that hold a missing value, are skipped.
+    on_samples : called with the number of samples that were read since the last call
+    Raises RequestError if there are too many weights, InputError if the data are too few, constant
+    or too large to be squared.
+    """
+    check_weights(task, dataset.channels)
+    equations = _accumulated(task, dataset, on_samples)
+    solution = _solved(task, dataset.channels, equations)
+    return _fit(task, dataset, equations, solution)
+
+
+def _accumulated(task: Task, dataset: Dataset, on_samples: Callable[[int], None]) -> DatasetSums:
+    channels = dataset.channels
+    means = ProvisionalMeans()
+    weights = channels.weights(task.taps)
+    sums = {part: Sums.nothing(weights, channels.outputs) for part in (False, True)}
+    changes = {False: SquaredChanges(), True: SquaredChanges()}
+    skipped = 0
+    with Workers() as workers:
+        for pair, lag in zip(dataset.pairs, dataset.lags, strict=True):
+            stream = WindowStream(PairReader(task, pair), channels, means, lag)
+            batches = stream.batches(workers)
+            for held_out, some in workers.map(_batch_sums, batches):
+                sums[held_out].add(some)
+                on_samples(some.count // max(1, channels.shared))
+            skipped += stream.skipped
+            for part, each in stream.changes.items():
+                changes[part].merge(each)
+    return DatasetSums(sums[False], sums[True], means, changes, skipped)
+
+
+def _batch_sums(batch: WindowBatch) -> tuple[bool, Sums]:
+    return batch.held_out, batch.sums()
+
+
+# ------------------------------------------------------------------------------------------ solving
+
+
+def _solved(task: Task, channels: Channels, equations: DatasetSums) -> Solution:
+    free = _free_weights(task, channels)
+    _check_solvable(task, equations, unknowns=int(free.sum()) + task.bias)
+    # Held-out samples of a noisy signal are noisy too, and seldom as loud as the others. So the
+    # ridge of a blind filter is chosen by cross-validation on the training samples.
+    judge = None if task.blind else equations.held
+    solution = solve(equations.train, judge, free=free, bias=task.bias, ridge=task.ridge)
+    if solution is None:
+        raise InputError("nothing but the sample itself varies: there is nothing to learn")
+    return solution
+
+
+def _free_weights(task: Task, channels: Channels) -> npt.NDArray[np.bool_]:
+    """Weights that may differ from 0: of a blind filter, all but those of the sample itself."""
+    free = np.ones((channels.inputs, *task.taps), bool)
+    if task.blind:
+        own_tap: Any = (slice(None), *task.before)
+        free[own_tap] = False
+    return free.ravel()
+
+
+def _check_solvable(task: Task, equations: DatasetSums, *, unknowns: int) -> None:
+    train = equations.train
+    if train.count < unknowns:
+        weights = f"{unknowns:,} weight{'s' * (unknowns != 1)}"
+        raise InputError(
+            f"{train.count:,} complete windows to learn {weights} from",
+            hint="windows lie in one signal (or group) and hold no missing value: more data, "
+            "fewer --taps, less --holdout",
+        )
+    if not equations.finite:
+        raise InputError(
+            "the samples are so large that their squares overflow",
+            hint="scale them first: gain:0.001",
+        )
+    if _is_constant(train):
+        what = "the input is"
+        hint = None
+        if task.differences:
+            what = "the changes of the input are"
+            hint = "the last value and that change are the forecast"
+        raise InputError(
+            f"{what} constant where it is learned from: there is nothing to learn", hint=hint
+        )
+
+
+def _is_constant(train: Sums) -> bool:
+    """Whether no input deviates from its mean by more than rounding."""
+    power = np.diagonal(train.gram)[:-1]
+    deviation = power - np.square(train.gram[-1, :-1]) / max(1, train.count)
+    return bool((deviation <= ROUNDING * power).all())
+
+
+# ------------------------------------------------------------------------------------------- results
+
+
+def _fit(task: Task, dataset: Dataset, equations: DatasetSums, solution: Solution) -> LinearFit:
+    channels = dataset.channels
+    train, held = equations.train, equations.held
+    identity = identity_weights(task, channels)
+    w = solution.w
+    noise = None
+    if task.blind and identity is not None:
+        noise = estimate_noise(task.noise, train, w, identity)
+        if task.noise is not None:
+            w = with_own_sample(w, noise)
+    naive = naive_answers(task, channels, train, equations.means, identity)
+    errors = errors_of([(FILTER, w), *naive], noise, train=train, held=held)
+    weights, bias = _layer(task, channels, w, equations.means)
+    unknowns = int(_free_weights(task, channels).sum()) + task.bias
+    facts = LearningFacts(
+        task=task.summary,
+        layers=f"conv:{len(weights)},{'x'.join(map(str, weights.shape[2:]))}",
+        taps=task.taps,
+        bias=task.bias,
+        parameters=unknowns * channels.outputs,
+        samples=train.count,
+        held_out=held.count,
+        ridge=solution.ridge,
+        judged=ridge_choice(task, held.count),
+        tried=tuple(RidgeFacts(ridge=r, error=math.sqrt(error)) for r, error in solution.tried),
+        deficient=solution.deficient,
+        errors=with_persistence(errors, task, equations.changes),
+        against="the clean signal, estimated" if task.blind else "",
+        delays=dataset.delays,
+        passed_over=equations.skipped,
+    )
+    facts = _with_noise(facts, noise, dataset.signal)
+    held_power = math.sqrt(held.power) if held.count else None
+    powers = (math.sqrt(train.power), held_power)
+    return LinearFit(weights, bias, noise, with_powers(facts, powers, noise, dataset.signal))
+
+
+def ridge_choice(task: Task, held_out: int) -> str:
+    """How the ridge was chosen, in words."""
+    if task.ridge is not None:
+        return "as asked for"
+    if held_out and not task.blind:
+        return "the best on what was held out"
+    return "by cross-validation"
+
+
+def _with_noise(facts: LearningFacts, noise: NoiseEstimate | None, signal: Signal) -> LearningFacts:
+    """Facts with the noise, in the units of the file."""
+    scale = signal.full_scale if signal.medium.unit_scale else 1.0
+    if scale != 1:
+        facts = replace(facts, full_scale=scale)
+    if noise is None:
+        return facts
+    return replace(facts, noise=noise.level * scale, noise_given=noise.given)
+
+
+def with_powers(
+    facts: LearningFacts,
+    powers: tuple[float, float | None],
+    noise: NoiseEstimate | None,
+    signal: Signal,
+) -> LearningFacts:
+    """Facts with the root mean square of the targets, without their noise.
+
+    Columns of a table have units of their own, so their errors are not given in decibels.
+    powers : of the training targets and of the held-out ones
+    """
+    if signal.medium.separate_channels:
+        return facts
+    train, held = powers
+    held_clean = None if held is None else _without_noise(held, noise)
+    return replace(facts, power=_without_noise(train, noise), power_held=held_clean)
+
+
+def _without_noise(power: float, noise: NoiseEstimate | None) -> float:
+    if noise is None:
+        return power
+    return float(max(0.0, power**2 - noise.level**2) ** 0.5)
+
+
+def _layer(
+    task: Task, channels: Channels, w: Matrix, means: ProvisionalMeans
+) -> tuple[Array, Array | None]:
+    """Weights (out, in, k...) and biases of the layer that reads the samples as they are."""
+    weights = w[:-1].T.reshape(channels.outputs, channels.inputs, *task.taps)
+    bias = w[-1].copy() if task.bias else None
+    if bias is not None and means.known:
+        gains = weights.reshape(channels.outputs, channels.inputs, -1).sum(axis=2)
+        bias += means.y - gains @ means.x
+    if task.differences:
+        # A filter h of changes, added to the last level, is a filter of levels:
+        # y[t] + sum h[m] (x[m + 1] - x[m]).
+        weights = np.diff(np.pad(weights, ((0, 0), (0, 0), (1, 1))), axis=2) * -1
+        for o, target in enumerate(task.targets):
+            weights[o, task.inputs.index(target), -1] += 1
+    return weights, bias

@@ -1,0 +1,120 @@
+"""Noise of a blind filter: its estimate, and the part of each sample that is given back.
+
+A filter that does not read the sample it estimates ("J-invariant": Batson & Royer 2019, Noise2Self)
+cannot learn noise that is independent from sample to sample, nor can it use the sample. Let e be the
+error of its estimate against the noisy sample, E the mean square of e, and S the variance of the
+noise. Whatever the filter, the mixture y - c e has the least error against the clean signal for
+c = S / E, because the noise in e is correlated with nothing but itself. With the best linear estimate,
+the mixture is the Wiener filter of the window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from convcli.core.solve import Matrix, Sums
+
+# With fewer than four windows for each weight, the spread of eigenvalues is no longer known.
+WIDEST_SPREAD = 0.5
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NoiseEstimate:
+    """White noise of each output channel, and the error that a blind filter leaves.
+
+    variance : (out,); errors : (out, out), mean products of the errors of the blind filter
+    given : whether the variance was given, not estimated
+    identity : (p + 1, out), the weights that return the sample itself
+    """
+
+    variance: Matrix
+    errors: Matrix
+    given: bool
+    identity: Matrix
+
+    @property
+    def level(self) -> float:
+        """Standard deviation over all channels."""
+        return float(np.sqrt(self.variance.mean()))
+
+    @property
+    def exceeds_errors(self) -> bool:
+        """Whether a channel has more noise than the blind filter leaves as error."""
+        return bool((self.variance > np.diagonal(self.errors)).any())
+
+    def excess(self, w: Matrix) -> float:
+        """Mean squared error of the weights `w` against the noisy signal minus that against the clean one.
+
+        Stein's unbiased risk estimate: the variance, less twice the part of it that the filter takes over
+        from the sample itself.
+        """
+        own = (w * self.identity).sum(axis=0)
+        return float((self.variance * (1 - 2 * own)).mean())
+
+
+def estimate_noise(
+    asked: float | Literal["auto"] | None, train: Sums, w: Matrix, identity: Matrix
+) -> NoiseEstimate:
+    """The noise of a blind filter with weights `w`: as given, or white noise estimated from the windows.
+
+    White noise adds its variance to every eigenvalue of the covariance of a window. So the least
+    eigenvalue is an upper bound of the variance, and equal to it if some direction is free of signal
+    (Pisarenko 1973).
+    """
+    count = max(1, train.count)
+    change = identity - w
+    errors = change.T @ train.gram @ change / count
+    outputs = w.shape[1]
+    if isinstance(asked, float):
+        variance = np.full(outputs, asked**2)
+    else:
+        mean = train.gram[-1, :-1] / count
+        covariance = train.gram[:-1, :-1] / count - np.outer(mean, mean)
+        variance = _least_variances(covariance, outputs, count)
+    given = isinstance(asked, float)
+    return NoiseEstimate(variance=variance, errors=errors, given=given, identity=identity)
+
+
+def _least_variances(covariance: Matrix, outputs: int, count: int) -> Matrix:
+    """White noise of each channel, whose windows are one block on the diagonal of the covariance."""
+    size = len(covariance) // outputs
+    found = []
+    for o in range(outputs):
+        block = slice(o * size, (o + 1) * size)
+        eigenvalues = np.linalg.eigvalsh(covariance[block, block])
+        found.append(white_noise_variance(eigenvalues, count))
+    return np.array(found)
+
+
+def white_noise_variance(eigenvalues: npt.NDArray[np.floating[Any]], count: int) -> float:
+    """Variance of white noise, from the ascending eigenvalues of the covariance of `count` windows.
+
+    In m directions without signal, the sampled eigenvalues spread over (1 - sqrt(m / count))**2 to
+    (1 + sqrt(m / count))**2 times the variance (Marchenko & Pastur 1967). The least eigenvalue is the
+    lower end of this range, and m counts those below the upper end.
+    """
+    least = max(0.0, float(eigenvalues[0]))
+    low, high = _spread(len(eigenvalues), count)
+    free = int(np.count_nonzero(eigenvalues <= least / low * high))
+    return least / _spread(max(1, free), count)[0]
+
+
+def _spread(directions: int, count: int) -> tuple[float, float]:
+    """Range of the eigenvalues of white noise of variance 1."""
+    spread = min(WIDEST_SPREAD, (directions / count) ** 0.5)
+    return (1 - spread) ** 2, (1 + spread) ** 2
+
+
+def with_own_sample(w: Matrix, noise: NoiseEstimate) -> Matrix:
+    """Weights of a blind filter mixed with the part of the sample itself that is not noise."""
+    lacking = np.maximum(0.0, noise.variance - np.diagonal(noise.errors))
+    errors = noise.errors + np.diag(lacking)
+    share = np.diag(noise.variance) @ np.linalg.pinv(errors, hermitian=True)
+    mixed: Matrix = noise.identity - (noise.identity - w) @ share.T
+    return mixed

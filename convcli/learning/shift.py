@@ -1,0 +1,108 @@
+"""What becomes of an answer when the same signal begins one sample later (a picture: one column)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.facts.learning import MovedFacts
+from convcli.layers.conv import by_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from convcli.learning.dataset import Flags, TrainingSignal
+    from convcli.learning.least_squares import LinearFit
+    from convcli.learning.task import Task
+    from convcli.signals import Array
+
+    # From samples, and which of them are known, to the answer; NaN where there is none.
+    AnswerFunction = Callable[[Array, Flags], Array]
+
+# Answers that differ by less than this part of their errors are equal but for rounding.
+ROUNDING = 1e-9
+# All samples but those of the first row, or of the first column of a picture.
+LATER: Any = (..., slice(1, None), slice(None))
+
+
+def shift_facts(
+    name: str, parameters: int, signals: Sequence[TrainingSignal], answer: AnswerFunction
+) -> MovedFacts:
+    """Errors of an answer, errors when every signal begins one sample later, and their difference."""
+    change = _MeanSquare()
+    before: list[float | None] = []
+    after: list[float | None] = []
+    for held_out in (False, True):
+        error = _MeanSquare()
+        moved_error = _MeanSquare()
+        for x, y, mask in known_parts(signals, held_out=held_out):
+            first = answer(x, mask)
+            moved = answer(x[LATER], mask[..., 1:])
+            error.add(first - y)
+            moved_error.add(moved - y[LATER])
+            change.add(first[LATER] - moved)
+        before.append(error.root)
+        after.append(moved_error.root)
+    train_before = before[0] or 0.0
+    train_after = after[0] or 0.0
+    differs = change.root or 0.0
+    if differs <= ROUNDING * max(train_before, train_after):
+        differs = 0.0
+    return MovedFacts(
+        name=name,
+        parameters=parameters,
+        before=(train_before, before[1]),
+        after=(train_after, after[1]),
+        differs=differs,
+    )
+
+
+def known_parts(
+    signals: Sequence[TrainingSignal], *, held_out: bool
+) -> Iterator[tuple[Array, Array, Flags]]:
+    """The held-out (or training) rows of each signal: samples, targets, and which samples are known."""
+    for each in signals:
+        mask = each.mask(held_out=held_out)
+        rows = np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1))
+        if len(rows):
+            part = slice(rows[0], rows[-1] + 1)
+            x = np.asarray(each.x[part], np.float64)
+            y = np.asarray(each.y[part], np.float64)
+            yield x, y, mask[part]
+
+
+def filter_answer(x: Array, mask: Flags, *, linear: LinearFit, task: Task) -> Array:
+    """Outputs of a linear layer, (samples..., out); NaN where a sample is missing or beyond an end."""
+    y = np.full((*x.shape[:-1], len(linear.weights)), np.nan)
+    if any(n < k for n, k in zip(x.shape, task.taps, strict=False)):
+        return y
+    ones: Any = (1,) * len(task.taps)
+    weights: Any = linear.weights
+    bias: Any = linear.bias
+    outputs = by_windows(x, weights, bias, step=ones, dilation=ones)
+    unknown: Any = (~mask[..., None]).astype(np.float64)
+    counting = np.ones((1, 1, *task.taps))
+    missing = by_windows(unknown, counting, None, step=ones, dilation=ones)
+    inside = tuple(slice(b, b + n) for b, n in zip(task.before, outputs.shape, strict=False))
+    y[inside] = np.where(missing > 0.5, np.nan, outputs)
+    return y
+
+
+class _MeanSquare:
+    """Mean square of all finite values."""
+
+    def __init__(self) -> None:
+        self.sum = 0.0
+        self.count = 0
+
+    def add(self, x: Array) -> None:
+        known = x[np.isfinite(x)]
+        self.sum += float(np.vdot(known, known))
+        self.count += known.size
+
+    @property
+    def root(self) -> float | None:
+        """Root mean square, or None if there are no values."""
+        return math.sqrt(self.sum / self.count) if self.count else None

@@ -1,0 +1,180 @@
+"""Learning a network: its data in memory, its training, and its errors beside those of one filter."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.errors import InputError
+from convcli.facts.learning import ErrorFacts, TrainingFacts
+from convcli.learning.dataset import load_signals, open_dataset, target_powers
+from convcli.learning.least_squares import fit_linear, with_powers
+from convcli.learning.model_file import learned_model
+from convcli.learning.network import network_for
+from convcli.learning.pairs import Channels
+from convcli.learning.scaling import scale_signals
+from convcli.learning.trainer import Trainer
+from convcli.running.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convcli.learning.dataset import Dataset, ReceptiveField
+    from convcli.learning.least_squares import LinearFit
+    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.network import TrainableNetwork
+    from convcli.learning.pairs import Pair
+    from convcli.learning.scaling import Scaling
+    from convcli.learning.task import Task
+    from convcli.learning.trainer import Callbacks, History, TrainingOptions
+    from convcli.signals import Array
+
+# A linear layer with at most so many weights to one output is fitted for comparison.
+COMPARED = 1500
+NETWORK = "the network"
+
+
+def train_network(
+    task: Task,
+    pairs: Sequence[Pair],
+    layers: str,
+    options: TrainingOptions,
+    callbacks: Callbacks,
+) -> LearnedModel:
+    """The network of least squared error that training finds.
+
+    The taps of the task are ignored: the layers have their own.
+    Raises RequestError if the layers cannot be trained or do not fit the signals, or if training
+    diverges; InputError if the data are too few, constant, or of different lengths; OutputError if
+    neither memory nor a temporary file has room for the samples; TrainingStoppedError if a callback
+    stops the training in its first epoch.
+    """
+    signal = pairs[0].source.signal
+    network = network_for(layers, task, signal, Channels.of(task, pairs[0]))
+    dataset = open_dataset(task, pairs)
+    linear = fit_for_comparison(task, dataset, network.field)
+    separate = signal.medium.separate_channels
+    with Workers(options.threads) as workers:
+        # Levels of a column may be large and their changes small, so they stay in double precision
+        # until they are scaled.
+        dtype = None if separate else np.float32
+        signals = load_signals(dataset, task, network.field, workers=workers, dtype=dtype)
+    powers = target_powers(signals)
+    scaling = scale_signals(network.net, signals, separate=separate)
+    trainer = Trainer(network.net, options, signals, network.field)
+    signals.clear()
+    history = trainer.train(callbacks)
+    score = _score(trainer, history, scaling, linear)
+    facts = replace(
+        with_powers(linear.facts, powers, linear.noise, signal),
+        layers=network.text,
+        taps=task.taps,
+        bias=False,
+        parameters=network.net.parameters - len(network.net.left_out),
+        ridge=0.0,
+        tried=(),
+        deficient=False,
+        errors=(score, *linear.facts.errors),
+        training=_training_facts(options, history),
+    )
+    tensors = _tensors(network, history, None if separate else scaling)
+    model = learned_model(task, signal, facts, tensors, linear.noise)
+    model = replace(model, interrupted=history.interrupted)
+    metadata = {}
+    if task.differences:
+        metadata["on"] = "differences"
+    if separate:
+        metadata["scaling"] = json.dumps(scaling.metadata())
+        metadata["units"] = "(value - mean) / unit, which scaling says"
+    return model.with_metadata(metadata, _training_numbers(options, history))
+
+
+def fit_for_comparison(task: Task, dataset: Dataset, field: ReceptiveField) -> LinearFit:
+    """One linear layer that reads as much as the network; without it, only the naive answers."""
+    taps = field.size
+    task = replace(task, bias=True, ridge=None)
+    if dataset.channels.weights(taps) <= COMPARED:
+        try:
+            linear = fit_linear(replace(task, taps=taps), dataset)
+        except InputError:  # too few windows for so many taps
+            pass
+        else:
+            name = f"one linear layer, {'x'.join(map(str, taps))} taps"
+            return _with_first_error(linear, name)
+    few = 3 if task.blind else 1
+    naive = fit_linear(replace(task, taps=(few,) * len(taps)), dataset)
+    return replace(naive, facts=replace(naive.facts, errors=naive.facts.errors[1:]))
+
+
+def _with_first_error(linear: LinearFit, name: str) -> LinearFit:
+    first, *others = linear.facts.errors
+    errors = (replace(first, name=name), *others)
+    return replace(linear, facts=replace(linear.facts, errors=errors))
+
+
+def _score(trainer: Trainer, history: History, scaling: Scaling, linear: LinearFit) -> ErrorFacts:
+    """Root mean squared errors of the network in the units of the signal."""
+    with Workers(trainer.threads) as workers:
+        train, held = (
+            trainer.mean_squared_error(history.parameters, workers, held_out=held_out)
+            for held_out in (False, True)
+        )
+    power = float(np.mean(np.square(scaling.targets.unit)))
+    # The noise of a sample is an error that no estimate without this sample can avoid.
+    noise = 0.0
+    if linear.noise is not None:
+        noise = linear.noise.level**2
+    errors = [math.sqrt(max(0.0, error * power - noise)) for error in (train, held)]
+    return ErrorFacts(name=NETWORK, train=errors[0], held=errors[1] if trainer.checked else None)
+
+
+def _training_facts(options: TrainingOptions, history: History) -> TrainingFacts:
+    return TrainingFacts(
+        epochs=history.last,
+        best=history.best,
+        seed=options.seed,
+        batch=options.batch,
+        rate=history.learning_rate,
+        decay=options.weight_decay,
+        restarts=history.restarts,
+    )
+
+
+def _training_numbers(options: TrainingOptions, history: History) -> dict[str, float]:
+    """How the network was trained, for the model file."""
+    return {
+        "epochs": history.last,
+        "best_epoch": history.best,
+        "seed": options.seed,
+        "batch": options.batch,
+        "learning_rate": options.learning_rate,
+        "weight_decay": options.weight_decay,
+    }
+
+
+def _tensors(
+    network: TrainableNetwork, history: History, scaling: Scaling | None
+) -> dict[str, Array]:
+    """Weights and biases by their names in torch.nn.Sequential.
+
+    scaling : units that the first and the last layer take up, so that the network reads samples as
+        they are
+    """
+    views = network.net.tensors(history.parameters)
+    tensors = [(w.copy(), None if b is None else b.copy()) for w, b in views]
+    if scaling is not None:
+        first_weight, _ = tensors[0]
+        first_weight /= scaling.inputs.unit[0]
+        for last in tensors[-1]:
+            if last is not None:
+                np.multiply(last, scaling.targets.unit[0], out=last)
+    named: dict[str, Array] = {}
+    for number, (weight, bias) in zip(network.numbers, tensors, strict=True):
+        named[f"{number}.weight"] = weight.astype(np.float32)
+        if bias is not None:
+            named[f"{number}.bias"] = bias.astype(np.float32)
+    return named

@@ -1,0 +1,256 @@
+"""Windows for least squares: a pair of signals cut into batches, in one pass and constant memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.convolve import runs
+from convcli.core.solve import Sums, sums_over
+from convcli.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.learning.pairs import Channels, PairReader
+    from convcli.running.workers import Workers
+    from convcli.signals import Array
+
+# Windows of one batch, at most.
+BATCH = (1 << 16) - 512
+
+
+@dataclass(frozen=True)
+class WindowBatch:
+    """Consecutive windows and their targets.
+
+    held_out : whether all of them are held out
+    x : samples from the first of the first window to the last of the last one
+    y : the target of each window
+    shape : taps on each sample axis
+    shared : whether every channel is an example of its own
+    """
+
+    held_out: bool
+    x: Array
+    y: Array
+    shape: tuple[int, ...]
+    shared: bool
+
+    def sums(self) -> Sums:
+        """Sums of products over the windows."""
+        if not self.shared:
+            return sums_over(self.x, self.y, self.shape)
+        parts = []
+        for c in range(self.x.shape[-1]):
+            one = slice(c, c + 1)
+            parts.append(sums_over(self.x[..., one], self.y[..., one], self.shape))
+        for part in parts[1:]:
+            parts[0].add(part)
+        return parts[0]
+
+
+class ProvisionalMeans:
+    """Means of the first samples, subtracted from all samples before their squares are summed.
+
+    Sums of squares of large levels would drown the small changes between them (the shifted-data
+    algorithm for a variance: Chan, Golub & LeVeque 1983). A bias gives the levels back.
+    """
+
+    def __init__(self) -> None:
+        self.x: Any = 0.0
+        self.y: Any = 0.0
+        self.known = False
+
+    def estimate(self, x: Array, y: Array, *, shared: bool) -> None:
+        """Take the means of each channel, or one mean of all channels that are `shared`.
+
+        Only the first call has an effect.
+        """
+        if self.known:
+            return
+        self.known = True
+        self.x = known_mean(x.reshape(-1, 1 if shared else x.shape[-1]))
+        self.y = known_mean(y.reshape(-1, 1 if shared else y.shape[-1]))
+
+
+def known_mean(x: Array) -> Array:
+    """Mean of each channel of (n, channels) over the finite values, 0 if there are none."""
+    known = np.isfinite(x)
+    mean: Array = np.where(known, x, 0.0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
+    return mean
+
+
+class SquaredChanges:
+    """Sum of squared changes of the target between the time of prediction and the predicted time."""
+
+    def __init__(self) -> None:
+        self.sum = 0.0
+        self.count = 0
+
+    def add(self, now: Array, later: Array) -> None:
+        """Add the changes of all rows whose present value is known."""
+        change = (later - now)[np.isfinite(now).all(axis=1)]
+        with np.errstate(over="ignore"):  # an overflow is noticed where the sums are solved
+            self.sum += float(np.square(change).sum())
+        self.count += change.size
+
+    def merge(self, other: SquaredChanges) -> None:
+        """Add the changes of another signal."""
+        self.sum += other.sum
+        self.count += other.count
+
+    @property
+    def root_mean(self) -> float | None:
+        """Root mean square; None if there are no changes."""
+        return math.sqrt(self.sum / self.count) if self.count else None
+
+
+@dataclass
+class _Buffer:
+    """Samples of one group that later windows still need.
+
+    length : samples of the whole group; first : index of the first buffered sample
+    next : index of the next sample to estimate
+    """
+
+    length: int
+    x: Array
+    y: Array
+    first: int = 0
+    next: int = 0
+
+    def append(self, x: Array, y: Array) -> None:
+        self.x = np.concatenate([self.x, x])
+        self.y = np.concatenate([self.y, y])
+
+    def discard(self, count: int) -> None:
+        self.x = self.x[count:]
+        self.y = self.y[count:]
+        self.first += count
+
+
+class WindowStream:
+    """The complete windows of one pair, none of which reaches across the start of the held-out part.
+
+    lag : samples by which the target is later than the input, per sample axis
+    skipped : windows that were left out because a value is missing (rows, in a picture)
+    changes : squared changes of a predicted target, for training and for held-out samples
+    """
+
+    def __init__(
+        self,
+        reader: PairReader,
+        channels: Channels,
+        means: ProvisionalMeans,
+        lag: tuple[int, ...],
+    ) -> None:
+        task = reader.task
+        self.reader = reader
+        self.task = task
+        self.means = means
+        self.shared = channels.shared > 0
+        # A change needs one sample more than the levels.
+        self.before = task.before[0] + task.differences
+        self.width = task.taps[0] + task.differences
+        self.shift = task.ahead + lag[0]
+        self.shift_across = lag[1] if len(lag) > 1 else 0
+        self.look_back = max(self.before, -self.shift)
+        self.look_ahead = max(self.width - 1 - self.before, self.shift)
+        self.skipped = 0
+        self.changes = {False: SquaredChanges(), True: SquaredChanges()}
+
+    def batches(self, workers: Workers) -> Iterator[WindowBatch]:
+        """All windows, in order. Raises InputError if there are no samples."""
+        lengths = self.reader.lengths(workers)
+        buffers: dict[bytes, _Buffer] = {}
+        for group, x, y in self.reader.blocks(workers):
+            buffer = buffers.get(group)
+            if buffer is None:
+                buffer = _Buffer(lengths[group], x, y)
+                buffers[group] = buffer
+            else:
+                buffer.append(x, y)
+            yield from self._buffered_windows(buffer)
+        if not buffers:
+            raise InputError("the input holds no samples")
+
+    def _buffered_windows(self, buffer: _Buffer) -> Iterator[WindowBatch]:
+        """Windows whose samples have all arrived."""
+        stop = buffer.first + len(buffer.x) - self.look_ahead
+        start = max(buffer.next, self.look_back)
+        if stop <= start:
+            return
+        # Training neither reads nor predicts a held-out sample.
+        border = self.task.first_held_out(buffer.length)
+        train_end = border - self.look_ahead
+        held_start = border + max(0, -self.shift)
+        inner = [cut for cut in (train_end, held_start) if start < cut < stop]
+        for low, high in pairwise(sorted({start, stop, *inner})):
+            held_out = low >= held_start
+            if not held_out and high > train_end:
+                continue
+            for first in range(low, high, BATCH):
+                last = min(first + BATCH, high)
+                yield from self._windows(buffer, first, last, held_out=held_out)
+        buffer.next = stop
+        buffer.discard(max(0, stop - self.look_back - buffer.first))
+
+    def _windows(
+        self, buffer: _Buffer, low: int, high: int, *, held_out: bool
+    ) -> Iterator[WindowBatch]:
+        """Windows that estimate the samples [low, high)."""
+        x = _rows(buffer, buffer.x, low - self.before, high - low + self.width - 1)
+        y = _rows(buffer, buffer.y, low + self.shift, high - low)
+        if y.ndim == 3:
+            x, y = self._complete_columns(x, y)
+            if y.shape[1] < 1:
+                return
+        if self.task.differences:
+            now = _rows(buffer, buffer.y, low, high - low)
+            with np.errstate(invalid="ignore"):  # the change between two infinities is unknown
+                x = np.diff(x, axis=0)
+                y = y - now
+        if self.task.bias:
+            self.means.estimate(x, y, shared=self.shared)
+            x = x - self.means.x
+            y = y - self.means.y
+        self.skipped += len(y)
+        for first, last in _complete_rows(x, y, self.task.taps[0]):
+            self.skipped -= last - first
+            if self.task.targets and self.task.ahead:
+                now = _rows(buffer, buffer.y, low + first, last - first)
+                later = _rows(buffer, buffer.y, low + first + self.shift, last - first)
+                self.changes[held_out].add(now, later)
+            samples = x[first : last + self.task.taps[0] - 1]
+            yield WindowBatch(held_out, samples, y[first:last], self.task.taps, self.shared)
+
+    def _complete_columns(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Columns of a picture whose windows and targets both lie inside of it."""
+        left = self.task.before[1]
+        right = self.task.taps[1] - 1 - left
+        shift = self.shift_across
+        first = max(left, -shift)
+        last = max(first, x.shape[1] - max(right, shift))
+        return x[:, first - left : last + right], y[:, first + shift : last + shift]
+
+
+def _rows(buffer: _Buffer, samples: Array, first: int, count: int) -> Array:
+    """`count` of the buffered samples from the one with index `first` on."""
+    start = first - buffer.first
+    return samples[start : start + count]
+
+
+def _complete_rows(x: Array, y: Array, width: int) -> list[tuple[int, int]]:
+    """Runs [first, last) of windows of `width` rows in which no value is missing."""
+    good_x = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+    good_y = np.isfinite(y).reshape(len(y), -1).all(axis=1)
+    if good_x.all() and good_y.all():
+        return [(0, len(y))]
+    missing = np.concatenate([[0], np.cumsum(~good_x)])
+    complete = missing[width:] == missing[:-width]
+    return runs(good_y & complete)

@@ -1,0 +1,144 @@
+"""Which samples of a signal the outputs of a chain read, as the samples arrive.
+
+All of this is arithmetic on lengths and indices. It is the same for one signal (an int) and for many signals side by
+side (an array with an entry for each); methods that take an `Index` accept both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.core.extend import Extent
+
+if TYPE_CHECKING:
+    from convcli.core.chain import Chain
+    from convcli.core.reach import Index, Indices
+    from convcli.signals import Edge
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """The outputs of a chain on a signal that is extended at its ends by an edge rule.
+
+    A chain counts its inputs from the one where output 0 lies. Sample i of the signal is input i - origin.
+
+    tail : outputs go on for so many samples past the end (the ringing of a filter)
+    """
+
+    chain: Chain
+    edge: Edge
+    tail: int = 0
+
+    # --- constants ---
+
+    @cached_property
+    def _first_window(self) -> tuple[int, int]:
+        """How many inputs output 0 reads before and after input 0."""
+        low, high = self.chain.needs(0, 0, 1)[0]
+        return -low, high - 1
+
+    @cached_property
+    def origin(self) -> int:
+        """The sample that is input 0. Under `valid` the first window starts at sample 0."""
+        return self._first_window[0] if self.edge == "valid" else 0
+
+    @cached_property
+    def needs_end(self) -> bool:
+        """Whether no output is known before the signal has ended."""
+        return self.edge == "wrap" or self.chain.needs_end
+
+    @cached_property
+    def margin(self) -> int:
+        """How many of the last samples the extension of the end may repeat."""
+        reach = self.chain.reach[0]
+        return self._first_window[1] + reach.step + reach.before + 1
+
+    @cached_property
+    def _mirrored(self) -> int:
+        """How many of the first samples the extension of the start repeats."""
+        before = self._first_window[0]
+        return {"reflect": before + 1, "symmetric": before}.get(self.edge, 0)
+
+    # --- how many outputs there are ---
+
+    def ready(self, n: Index) -> Index:
+        """Count the outputs that are known when `n` samples have come and more may follow."""
+        if self.needs_end:
+            return 0 * n
+        known = self.chain.ready(0, n - self.origin)
+        return known * (n >= self._mirrored)
+
+    def count(self, n: int) -> int:
+        """Count the outputs if the signal ends after `n` samples."""
+        if self.edge == "valid":
+            return self.chain.valid_count(0, n)
+        return self.chain.count(0, n + self.tail)
+
+    def edge_affected(self, n: int, outputs: int, columns: int | None = None) -> int:
+        """Count those of the first `outputs` outputs that read what lies outside of the signal.
+
+        n : how many samples (rows) have come; columns : the width of a picture
+        """
+        if self.edge == "valid":
+            return 0
+        inner = self._undisturbed(0, n, outputs)
+        if columns is None:
+            return outputs - inner
+        across = self.chain.count(1, columns)
+        return outputs * across - inner * self._undisturbed(1, columns, across)
+
+    def _undisturbed(self, axis: int, n: int, outputs: int) -> int:
+        """Count those of the first `outputs` outputs that read nothing but the `n` samples of the axis."""
+        reach = self.chain.reach[axis]
+        first = -(-reach.before * reach.phases // reach.step)
+        return max(0, min(outputs, self.chain.ready(axis, n)) - first)
+
+    # --- which samples they read ---
+
+    def aligned_sample(self, k: Index) -> Index:
+        """Return the sample that output `k` is aligned with."""
+        return self.chain.aligned_input(0, k) + self.origin
+
+    def reads(self, start: int, stop: int, end: int | None = None) -> tuple[int, int]:
+        """Return the samples [low, high) that a job with the outputs [start, stop) is given.
+
+        Samples below 0 and past the end are what the edge rule says.
+
+        end : the length of the signal and its tail, if it is known
+        """
+        inputs = self.chain.reads(start, stop, end)[0]
+        return inputs.start + self.origin, inputs.high + self.origin
+
+    def oldest_needed(self, done: int, n: int) -> int:
+        """Return the first sample that must be kept when `done` outputs of `n` samples are computed.
+
+        A later output reads it or is aligned with it, or the extension of the end repeats it.
+        """
+        low, _ = self.reads(done, done + 1)
+        return min(low, self.aligned_sample(done), n - self.margin)
+
+    def oldest_needed_of_each(self, done: Indices, n: Indices) -> Indices:
+        """Return `oldest_needed` for many signals at once; the chain has one phase."""
+        first, later = self._first_reads
+        low = done * self.chain.reach[0].step + np.where(done == 0, first, later) + self.origin
+        return np.minimum(np.minimum(low, self.aligned_sample(done)), n - self.margin)
+
+    @cached_property
+    def _first_reads(self) -> tuple[int, int]:
+        """The first input of a job at output 0, and at any later output k less k * step."""
+        step = self.chain.reach[0].step
+        return self.chain.reads(0, 1)[0].start, self.chain.reads(1, 2)[0].start - step
+
+    def columns(self, n: int) -> tuple[int, Extent | None]:
+        """Return how many columns come out of `n`, and the columns that they read; None if none come out."""
+        valid = self.edge == "valid"
+        count = self.chain.valid_count(1, n) if valid else self.chain.count(1, n)
+        if count == 0:
+            return 0, None
+        start, stop = self.chain.needs(1, 0, count, n)[0]
+        origin = -start if valid else 0
+        return count, Extent(start + origin, stop + origin, n, self.edge)

@@ -1,0 +1,399 @@
+"""Many interleaved signals through one chain: those that go on alike are the channels of one job.
+
+This is what `Stream` does for one signal, with arrays that have an entry for each signal. Ten thousand groups of a few
+rows cost a few calls of NumPy instead of ten thousand.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from itertools import count
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.extend import OUTSIDE, filler, inside
+from convcli.running.jobs import InputBlocks, Job, SignalBlock
+from convcli.running.stream import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy.typing as npt
+
+    from convcli.core.reach import Indices
+    from convcli.running.geometry import Geometry
+    from convcli.signals import Array, Groups, Rows
+
+    AnyArray = npt.NDArray[Any]
+    Flags = npt.NDArray[np.bool_]
+
+# Samples that are gathered at a time, to stay near the caches.
+GATHERED = 1 << 17
+
+
+class InterleavedSignals:
+    """Takes in blocks of interleaved signals and gives out jobs, each for all signals that go on alike.
+
+    The chain must be `uniform` and the edge rule not `wrap`. Signals are numbered as they are met.
+    """
+
+    def __init__(self, geometry: Geometry, channels: int) -> None:
+        self.geometry = geometry
+        self.channels = channels
+        self._numbers: defaultdict[bytes, int] = defaultdict(count().__next__)
+        self._n = np.zeros(0, np.int64)
+        self._outputs_done = np.zeros(0, np.int64)
+        self._next_rows = np.zeros(0, np.int64)
+        self._samples = _RaggedBuffer(np.empty((0, 0, channels)))
+        self._rows = _RaggedBuffer(np.empty((0, 0), np.int64))
+        self._held = _HeldTable(channels) if geometry.chain.holds else None
+
+    def push(self, groups: Groups, x: Array, rows: Rows) -> list[Job]:
+        """Take in a block of samples and their input rows; return the jobs whose outputs are known now."""
+        # NumPy sorts small integers by counting.
+        codes = groups.codes.astype(np.min_scalar_type(len(groups.names)))
+        order = np.argsort(codes, kind="stable")
+        counts = np.bincount(groups.codes, minlength=len(groups.names))
+        present = np.flatnonzero(counts)
+        signals = self._numbers_of(groups.names)[present]
+        fresh = _Fresh(signals, counts[present], x[order], rows[order])
+        return self._advance(fresh, self.geometry.ready)
+
+    def finish(self) -> list[Job]:
+        """Return the outputs that were waiting for the end of the signals."""
+        signals = np.arange(len(self._numbers))
+        x = np.empty((0, self.channels))
+        fresh = _Fresh(signals, np.zeros_like(signals), x, np.empty(0, np.int64))
+        return self._advance(fresh, self._counts)
+
+    @property
+    def next_row(self) -> int:
+        """The first input row of an output that is still to come."""
+        return int(self._next_rows.min(initial=NEVER))
+
+    @property
+    def edge_affected(self) -> int:
+        """How many of the outputs so far read what lies outside of their signal."""
+        lengths = np.stack([self._n, self._outputs_done])
+        kinds, times = np.unique(lengths, axis=1, return_counts=True)
+        affected = [self.geometry.edge_affected(n, done) for n, done in kinds.T.tolist()]
+        return int(np.dot(affected, times))
+
+    def _numbers_of(self, names: list[bytes]) -> Indices:
+        """Return the numbers of signals by name; new ones are put at the end."""
+        found = np.fromiter(map(self._numbers.__getitem__, names), np.int64, len(names))
+        signals = len(self._numbers)
+        fresh = np.zeros(signals - len(self._n), np.int64)
+        if len(fresh):
+            self._n = np.append(self._n, fresh)
+            self._outputs_done = np.append(self._outputs_done, fresh)
+            self._next_rows = np.append(self._next_rows, fresh)
+            self._samples.make_room(signals)
+            self._rows.make_room(signals)
+        return found
+
+    def _counts(self, n: Indices) -> Indices:
+        """Count the outputs of each signal if it ends after `n` samples."""
+        lengths, which = np.unique(n, return_inverse=True)
+        counts = [self.geometry.count(length) for length in lengths.tolist()]
+        return np.array(counts, np.int64)[which]
+
+    def _advance(self, fresh: _Fresh, known: Callable[[Indices], Indices]) -> list[Job]:
+        """Take in fresh samples, a part of the signals at a time; `known` counts the outputs of n samples."""
+        if self._held is not None:
+            self._held.start_batch()
+        jobs: list[Job] = []
+        gathered = np.cumsum(fresh.counts + self.geometry.margin) * self.channels
+        cuts = np.flatnonzero(np.diff(gathered // GATHERED, prepend=0)).tolist()
+        for first, last in zip([0, *cuts], [*cuts, len(gathered)], strict=True):
+            if first < last:
+                jobs += self._advance_part(fresh.part(first, last), known)
+        return jobs
+
+    def _advance_part(self, fresh: _Fresh, known: Callable[[Indices], Indices]) -> Iterator[Job]:
+        signals = fresh.signals
+        done = self._outputs_done[signals]
+        n = self._n[signals] + fresh.counts
+        part = _Part(
+            signals=signals,
+            n=n,
+            done=done,
+            samples=self._samples.joined(fresh, self._n[signals], fresh.x),
+            rows=self._rows.joined(fresh, self._n[signals], fresh.rows),
+        )
+        stop = np.maximum(known(n), done)
+        for which in _alike(stop - done, done == 0):
+            yield self._job(part, which, int(stop[which[0]]))
+        self._n[signals] = n
+        self._outputs_done[signals] = stop
+        aligned = np.clip(self.geometry.aligned_sample(stop), 0, n - 1)
+        self._next_rows[signals] = self._next_rows_of(part, stop, aligned)
+        needed = self.geometry.oldest_needed_of_each(stop, n)
+        self._samples.keep(signals, part.samples, n, needed)
+        self._rows.keep(signals, part.rows, n, aligned)
+
+    def _next_rows_of(self, part: _Part, stop: Indices, aligned: Indices) -> Rows:
+        """Return the input row of the next output of each signal, NEVER if none would come if it ended here."""
+        over = self.geometry.aligned_sample(stop) >= part.n
+        over[over] = self._counts(part.n[over]) <= stop[over]
+        rows = part.rows.at(np.arange(len(stop)), aligned[:, None])[:, 0]
+        return np.where(over, NEVER, rows)
+
+    def _job(self, part: _Part, which: Indices, stop: int) -> Job:
+        """Return the next outputs of the signals `which` of a part; those of the first of them end at `stop`."""
+        n = part.n[which]
+        done = part.done[which]
+        # All these signals have equally many outputs: they are computed as if all were where the first one is.
+        start = int(done[0])
+        low, high = self.geometry.reads(start, stop)
+        step = self.geometry.chain.reach[0].step
+        ahead = ((done - start) * step)[:, None]
+        x = self._extended(part, which, ahead + np.arange(low, high), n[:, None])
+        outputs = done[:, None] + np.arange(stop - start)
+        aligned = np.clip(self.geometry.aligned_sample(outputs), 0, n[:, None] - 1)
+        held = None
+        if self._held is not None:
+            held = _HeldOfJob(self._held, part.signals[which])
+        return _InterleavedJob(
+            group=b"",
+            chain=self.geometry.chain,
+            inputs=InputBlocks([_as_channels(x)]),
+            span=((start, stop),),
+            rows=part.rows.at(which, aligned).reshape(-1),
+            ends=(None,),
+            previous=held,
+            signals=len(which),
+            held_of_job=held,
+        )
+
+    def _extended(self, part: _Part, which: Indices, index: Indices, n: Indices) -> Array:
+        """Return the samples number `index`, (signals, samples, channels), extended by the edge rule."""
+        if index[:, 0].min() >= 0 and (index[:, -1:] < n).all():
+            return part.samples.at(which, index)
+        edge = self.geometry.edge
+        index = inside(index, n, edge)
+        outside = index == OUTSIDE
+        np.copyto(index, n - 1, where=outside)
+        x = part.samples.at(which, index)
+        np.copyto(x, filler(edge), where=outside[:, :, None])
+        return x
+
+
+def _alike(counts: Indices, new: Flags) -> Iterator[Indices]:
+    """Yield the places of signals that have equally many outputs to give; those that begin by themselves."""
+    kind = 2 * counts + new
+    order = np.argsort(kind, kind="stable")
+    order = order[np.searchsorted(kind[order], 2) :]
+    if len(order):
+        yield from np.split(order, np.flatnonzero(np.diff(kind[order])) + 1)
+
+
+def _as_channels(x: AnyArray) -> AnyArray:
+    """(signals, samples, channels) as (samples, signals * channels)."""
+    return np.moveaxis(x, 2, 1).reshape(-1, x.shape[1]).T
+
+
+@dataclass(eq=False, kw_only=True)
+class _InterleavedJob(Job):
+    """Outputs of several signals that are the channels of its inputs; `rows` are those of one signal after the other."""
+
+    signals: int
+    held_of_job: _HeldOfJob | None
+
+    def _run(self) -> SignalBlock:
+        y = self._compute()
+        if self.held_of_job is not None:
+            self.held_of_job.store(self._held)
+        found = self._became_missing(y)
+        counts = None if found is None else self._one_after_the_other(found).sum(axis=0)
+        return SignalBlock(self.group, self._one_after_the_other(y), self.rows, 0, counts)
+
+    def _one_after_the_other(self, x: AnyArray) -> AnyArray:
+        """(samples, signals * channels) as (signals * samples, channels)."""
+        apart = np.moveaxis(x.reshape(len(x), self.signals, -1), 1, 0)
+        return apart.reshape(len(x) * self.signals, -1)
+
+    def release(self) -> None:
+        """Let the jobs of later batches go on."""
+        if self.held_of_job is not None:
+            self.held_of_job.batch.leave()
+            self.held_of_job = None
+        super().release()
+
+
+# ------------------------------------------------------------------------------------------- what is kept
+
+
+@dataclass(frozen=True)
+class _Fresh:
+    """Samples that have come: `counts` of each of the signals, one signal after the other, and their input rows."""
+
+    signals: Indices
+    counts: Indices
+    x: Array
+    rows: Rows
+
+    def part(self, first: int, last: int) -> _Fresh:
+        """Return the samples of the signals [first, last)."""
+        start = int(self.counts[:first].sum())
+        samples = slice(start, start + int(self.counts[first:last].sum()))
+        some = slice(first, last)
+        return _Fresh(self.signals[some], self.counts[some], self.x[samples], self.rows[samples])
+
+
+@dataclass(frozen=True)
+class _Ragged:
+    """Consecutive values of several signals: value number 0 of signal i would be at `starts[i]`."""
+
+    values: AnyArray
+    starts: Indices
+
+    def at(self, which: Indices, index: Indices) -> AnyArray:
+        """Return the values number index[i, ...] of the signals which[i]."""
+        found: AnyArray = self.values[self.starts[which][:, None] + index]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """Some of the signals: how many samples came, how many outputs are done, the samples and their input rows."""
+
+    signals: Indices
+    n: Indices
+    done: Indices
+    samples: _Ragged
+    rows: _Ragged
+
+
+class _RaggedBuffer:
+    """The latest values of many signals; those of signal g from number first[g] on are at the start of values[g]."""
+
+    def __init__(self, values: AnyArray) -> None:
+        self.first = np.zeros(0, np.int64)
+        self.values = values
+
+    def make_room(self, signals: int, width: int = 0) -> None:
+        """Make room for so many signals and for so many values of each."""
+        have, wide = self.values.shape[:2]
+        if signals <= have and width <= wide:
+            return
+        # Room for signals grows by half at least.
+        signals = max(signals, have + have // 2) if signals > have else have
+        larger = np.empty((signals, max(width, wide), *self.values.shape[2:]), self.values.dtype)
+        larger[:have, :wide] = self.values
+        self.values = larger
+        self.first = np.append(self.first, np.zeros(signals - have, np.int64))
+
+    def joined(self, fresh: _Fresh, n: Indices, values: AnyArray) -> _Ragged:
+        """Join what is kept of the `n` values that had come of each signal with the fresh ones."""
+        first = self.first[fresh.signals]
+        kept = n - first
+        length = kept + fresh.counts
+        starts = np.cumsum(length) - length
+        joined = np.empty((int(length.sum()), *values.shape[1:]), values.dtype)
+        at = new = 0
+        # A slice per signal costs no more than the indices of its values would, and a tenth where these are many.
+        signals = zip(fresh.signals.tolist(), kept.tolist(), fresh.counts.tolist(), strict=True)
+        for signal, old, more in signals:
+            joined[at : at + old] = self.values[signal, :old]
+            joined[at + old : at + old + more] = values[new : new + more]
+            at += old + more
+            new += more
+        return _Ragged(joined, starts - first)
+
+    def keep(self, signals: Indices, joined: _Ragged, n: Indices, since: Indices) -> None:
+        """Keep the values from number `since` on, of the `n` that have come of each signal."""
+        since = np.maximum(self.first[signals], since)
+        self.first[signals] = since
+        self.make_room(0, int((n - since).max()))
+        at = (joined.starts + since)[:, None] + np.arange(self.values.shape[1])
+        self.values[signals] = joined.values[np.minimum(at, len(joined.values) - 1)]
+
+
+# ------------------------------------------------------------------------------------------- held values
+
+
+class _HeldTable:
+    """The last values that the holding operations of a chain have met in each signal.
+
+    Jobs run in any thread. Those of one batch read what the batches before have stored, and wait for them.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
+        self.batch = _BatchInProgress(None)
+        self._values: dict[int, Array] = {}
+
+    def start_batch(self) -> None:
+        """Begin another batch, unless the last one has no jobs."""
+        if self.batch.jobs:
+            self.batch = _BatchInProgress(self.batch)
+
+    def of(self, number: int, signals: Indices) -> Array | None:
+        """Return what operation `number` holds, one signal after the other; NaN for a signal without a value."""
+        values = self._values.get(number)
+        if values is None:
+            return None
+        held = np.full((len(signals), self.channels), np.nan)
+        known = signals < len(values)
+        held[known] = values[signals[known]]
+        return held.reshape(-1)
+
+    def store(self, number: int, signals: Indices, held: Array) -> None:
+        """Remember what operation `number` holds now."""
+        values = self._values.get(number, np.empty((0, self.channels)))
+        lacking = int(signals.max()) + 1 - len(values)
+        if lacking > 0:
+            room = np.full((lacking + len(values) // 2, self.channels), np.nan)
+            values = np.append(values, room, axis=0)
+            self._values[number] = values
+        values[signals] = held.reshape(len(signals), self.channels)
+
+
+@dataclass(eq=False)
+class _BatchInProgress:
+    """The jobs that came of one block, all run by one thread."""
+
+    before: _BatchInProgress | None
+    jobs: int = 0
+    _left: int = 0
+    _finished: Event = field(default_factory=Event)
+
+    def wait_for_earlier(self) -> None:
+        """Wait until the batches before this one are finished."""
+        if self.before is not None:
+            self.before._finished.wait()  # noqa: SLF001 -- of the same class
+        self.before = None
+
+    def leave(self) -> None:
+        """Note that a job is finished or was given up."""
+        self._left += 1
+        if self._left == self.jobs:
+            self._finished.set()
+
+
+@dataclass(eq=False)
+class _HeldOfJob:
+    """The values held in the signals of one job."""
+
+    table: _HeldTable
+    signals: Indices
+
+    def __post_init__(self) -> None:
+        self.batch = self.table.batch
+        self.batch.jobs += 1
+
+    def held(self, number: int) -> Array | None:
+        """Return what operation `number` holds from before this batch."""
+        self.batch.wait_for_earlier()
+        return self.table.of(number, self.signals)
+
+    def store(self, held: dict[int, Array | None]) -> None:
+        """Remember what the operations hold after this job."""
+        self.batch.wait_for_earlier()
+        for number, values in held.items():
+            if values is not None:
+                self.table.store(number, self.signals, values)

@@ -1,0 +1,163 @@
+"""Jobs: stretches of outputs with all the inputs that they need, to be computed by any thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.extend import joined_rows
+from convcli.core.missing import any_missing
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from convcli.core.chain import Chain, HeldValues
+    from convcli.core.extend import Extent
+    from convcli.core.ops import Span
+    from convcli.signals import AnyRows, Array
+
+
+@dataclass(frozen=True)
+class SignalBlock:
+    """Consecutive outputs of one signal.
+
+    rows : the input rows that they are aligned with
+    first : the number of the first output in its signal
+    became_missing : per channel, how many outputs are missing although their input is not; None if there are none
+    """
+
+    group: bytes
+    x: Array
+    rows: AnyRows
+    first: int = 0
+    became_missing: npt.NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class InputBlocks:
+    """Input blocks, concatenated and edge-extended lazily, in the worker thread.
+
+    columns : the columns of a picture that are read, extended by the edge rule
+    """
+
+    parts: list[Array]
+    columns: Extent | None = None
+
+    def joined(self) -> Array:
+        """Return the samples as one array, without a copy if they are one block already."""
+        if self.columns is not None:
+            return joined_rows(self.parts, self.columns)
+        if len(self.parts) == 1:
+            return self.parts[0]
+        return np.concatenate(self.parts)
+
+
+@dataclass(eq=False, kw_only=True)
+class Job:
+    """A stretch of outputs of a chain with all the inputs it needs; `run` may be called in any thread.
+
+    inputs : what `chain.reads` says of the outputs `span`, extended at the ends of the signal
+    rows : the input rows that the outputs are aligned with
+    ends : the length of the signal along each axis, None where it has not ended yet
+    previous : the job before it in the same signal, asked only for the values that it held
+    """
+
+    group: bytes
+    chain: Chain
+    inputs: InputBlocks
+    span: Span
+    rows: AnyRows
+    ends: tuple[int | None, ...]
+    previous: HeldValues | None = None
+    _held: dict[int, Array | None] = field(default_factory=dict)
+    _finished: Event = field(default_factory=Event)
+
+    def run(self) -> SignalBlock:
+        """Compute the outputs."""
+        try:
+            # Infinity and NaN are answers here, not accidents. NumPy keeps this setting for each thread.
+            with np.errstate(all="ignore"):
+                return self._run()
+        finally:
+            self.release()
+
+    def _run(self) -> SignalBlock:
+        y = self._compute()
+        counts = None
+        found = self._became_missing(y)
+        if found is not None:
+            counts = found.sum(axis=tuple(range(found.ndim - 1)))
+        return SignalBlock(self.group, y, self.rows, self.span[0][0], counts)
+
+    def _compute(self) -> Array:
+        y, self._held = self.chain.compute(
+            self.inputs.joined(), self.span, self.ends, self.previous
+        )
+        return y
+
+    def _became_missing(self, y: Array) -> npt.NDArray[np.bool_] | None:
+        """Mark the outputs that are missing although the input that they are aligned with is not.
+
+        y : (n, channels) or (rows, columns, channels). Where an operation makes other channels of those that come in,
+        an output is marked if all channels of its input are known. None if no output is missing.
+        """
+        if not any_missing(y):
+            return None
+        x = self.inputs.joined()
+        places = [self._aligned_with(axis, x.shape[axis]) for axis in range(self.chain.axes)]
+        missing: Any = np.isnan(x[np.ix_(*places)])
+        if y.shape[-1] != x.shape[-1]:
+            missing = missing.any(axis=-1, keepdims=True)
+        found: npt.NDArray[np.bool_] = np.isnan(y) & ~missing
+        return found
+
+    def _aligned_with(self, axis: int, length: int) -> npt.NDArray[np.int64]:
+        """Return where among the inputs of an axis those lie that the outputs are aligned with."""
+        start, stop = self.span[axis]
+        if axis == 0:
+            first = self.chain.reads(start, stop)[0].start
+        else:
+            first = self.chain.needs(axis, start, stop)[0][0]
+        last = length - 1
+        end = self.ends[axis]
+        if end is not None:
+            last = min(last, end - 1 - first)
+        aligned = self.chain.aligned_input(axis, np.arange(start, stop))
+        return np.clip(aligned - first, 0, last)
+
+    def held(self, number: int) -> Array | None:
+        """Return the last value that operation `number` met before the inputs of the next job; wait for this job."""
+        self._finished.wait()
+        return self._held.get(number)
+
+    def release(self) -> None:
+        """Let nobody wait for this job any longer, be it finished or failed, and let go of the job before it."""
+        self._finished.set()
+        self.previous = None
+
+
+@dataclass(frozen=True)
+class JobBatch:
+    """Jobs that became ready together. All rows before `complete` are known when they are done."""
+
+    jobs: list[Job]
+    complete: int
+
+    def run(self) -> BatchOutputs:
+        """Compute the outputs of every job."""
+        try:
+            return BatchOutputs([job.run() for job in self.jobs], self.complete)
+        finally:
+            for job in self.jobs:  # after an error nobody must wait for those that were not reached
+                job.release()
+
+
+@dataclass(frozen=True)
+class BatchOutputs:
+    """The outputs of a batch; no output that is still to come is aligned with a row before `complete`."""
+
+    blocks: list[SignalBlock]
+    complete: int

@@ -18,6 +18,7 @@ from convcli.errors import InputError, RequestError
 from convcli.media.tables import delimited, numerals, splicing, text
 from convcli.media.tables.sink import TableSink
 from convcli.media.tables.source import TableOptions, TableSource, open_table
+from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +56,8 @@ def filtered(
     source, out = source_of(data, stream=stream, **options), io.BytesIO()
     first = 0
     with TableSink(out, source=source, suffix=suffix) as sink:
-        for raw in source.chunks():
-            x = source.decode(raw).x
+        for block in blocks_of(source):
+            x = block.x
             rows = np.arange(first, first + len(x))
             kept = rows % every == 0
             sink.write(sink.encode(None if f is None else f(x)[kept], rows[kept]))
@@ -262,7 +263,7 @@ class TestNumbers:
     def test_what_a_number_is(self) -> None:
         data = "\n".join(["x;y", *(f"{cell};q" for cell in self.CELLS)]).encode()
         source = source_of(data, columns=("x",), delimiter=";")
-        x = np.concatenate([source.decode(raw).x[:, 0] for raw in source.chunks()])
+        x = np.concatenate([block.x[:, 0] for block in blocks_of(source)])
         want = [1e5, 3, 0.5, 5, 0, 1e-3, np.inf, -np.inf, *[np.nan] * 6, np.inf]
         np.testing.assert_array_equal(x, want)
         assert source.facts()["missing"] == {"x": 6}
@@ -346,7 +347,7 @@ class TestCuts:
                 == after
             )
             source = source_of(before, stream=Dripping(before, block), columns=("n",))
-            assert sum(len(source.decode(raw).x) for raw in source.chunks()) == rows
+            assert sum(len(block.x) for block in blocks_of(source)) == rows
 
     @given(st.text(alphabet='a,"\n\r', max_size=30))
     def test_quotes_as_one_walks_them(self, text: str) -> None:
@@ -366,13 +367,19 @@ class TestCuts:
                 start = False
             elif not inside:
                 start = sign in ",\n"
-        marks = delimited.quote_marks(data, b",\n")
+        marks = delimited.find_quotes(data, b",\n")
         parity = [
             int(np.searchsorted(marks, i)) % 2 for i, sign in enumerate(text) if sign in ",\n"
         ]
         assert parity == [
             sum(m < i for m in want) % 2 for i, sign in enumerate(text) if sign in ",\n"
         ]
+
+    def test_blank_lines_before_the_first_row_stay_where_they_are(self) -> None:
+        for bom in (b"", b"\xef\xbb\xbf"):
+            data = bom + b"\n\r\n1,2\n3,4\n"
+            assert filtered(data, header=False) == bom + b"\n\r\n2,3\n4,5\n"
+            assert filtered(data) == bom + b"\n\r\n1,2\n4,5\n"
 
     def test_a_line_longer_than_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
@@ -440,7 +447,7 @@ class TestGroups:
     @pytest.mark.usefixtures("route")
     def test_names_are_exact(self) -> None:
         source = source_of(b'g,x\nNA,1\nTRUE,2\n"NA",3\n na,4\n,5\nNA,6\n', by="g")
-        (block,) = [source.decode(raw) for raw in source.chunks()]
+        (block,) = blocks_of(source)
         assert block.groups is not None
         names = [block.groups.names[code] for code in block.groups.codes]
         assert names == [b"NA", b"TRUE", b"NA", b" na", b"", b"NA"]
@@ -483,7 +490,7 @@ class TestStreaming:
 
     def test_a_file_is_read_again_and_a_pipe_is_not(self, tmp_path: Path) -> None:
         source = open_table(self.make(tmp_path), options=TableOptions())
-        passes = [sum(len(source.decode(raw).x) for raw in source.chunks()) for _ in range(2)]
+        passes = [sum(len(block.x) for block in blocks_of(source)) for _ in range(2)]
         assert passes == [5000, 5000]
         assert source.facts()["rows"] == 5000
         source = source_of(b"x\n1\n")
@@ -501,13 +508,13 @@ class TestStreaming:
         )
         with TableSink(out, source=source) as sink:
             first = 0
-            for raw in source.chunks():
-                n = len(source.decode(raw).x)
+            for block in blocks_of(source):
+                n = len(block.x)
                 # the outputs lag 30 rows behind
                 rows = np.arange(max(0, first - 30), max(0, first + n - 30))
                 sink.write(sink.encode(rows[:, None] * 2.0, rows))
                 first += n
-                assert len(sink._document._passages) < 4
+                assert len(sink._recent._parts) < 4
         assert out.getvalue().splitlines()[1:] == [b"%d,%d" % (i, 2 * i) for i in range(first - 30)]
 
     def test_texts_of_a_file_are_read_again(
@@ -522,9 +529,8 @@ class TestStreaming:
         )
         with TableSink(out, source=source) as sink:
             for _ in range(2):
-                for raw in source.chunks():
-                    source.decode(raw)
-                    assert sink._document._held_bytes < 5000
+                for _ in blocks_of(source):
+                    assert sink._recent._held_bytes < 5000
             rows = np.arange(5000)
             sink.write(sink.encode(rows[:, None] * 2.0, rows))
         assert out.getvalue() == b"n,x\n" + b"".join(b"%d,%d\n" % (i, 2 * i) for i in range(5000))
@@ -534,8 +540,10 @@ class TestStreaming:
         data = b"n\n" + b"".join(b"%d\n" % i for i in range(100))
         source, out = source_of(data), io.BytesIO()
         with TableSink(out, source=source) as sink:
-            blocks = [source.decode(raw).x for raw in reversed(list(source.chunks()))]
-            x = np.concatenate(blocks[::-1])
+            blocks = [source.decode(raw) for raw in reversed(list(source.chunks()))]
+            for block in blocks[::-1]:
+                block.on_arrival()
+            x = np.concatenate([block.x for block in blocks[::-1]])
             sink.write(sink.encode(x, np.arange(100)))
         assert out.getvalue() == data
 
@@ -568,9 +576,10 @@ class TestStreaming:
         script = (
             "import io, sys, numpy as np; from pathlib import Path; from convcli.media.tables.source import *\n"
             "from convcli.media.tables.sink import TableSink\n"
+            "from convcli.signals import blocks_of\n"
             f"s = open_table(Path({str(path)!r}), options=TableOptions(time='n'))\n"
             "k = TableSink(io.BytesIO(), source=s)\n"
-            "for raw in s.chunks(): k.write(k.encode(s.decode(raw).x, np.arange(1000)))\n"
+            "for block in blocks_of(s): k.write(k.encode(block.x, np.arange(1000)))\n"
             "assert not {'pyarrow', 'pandas', 'scipy'} & set(sys.modules)\n"
         )
         subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[1])
@@ -580,9 +589,10 @@ class TestStreaming:
         script = (
             "import io, sys, numpy as np; from pathlib import Path; from convcli.media.tables.source import *\n"
             "from convcli.media.tables.sink import TableSink\n"
+            "from convcli.signals import blocks_of\n"
             f"s = open_table(Path({str(path)!r}), options=TableOptions(by='n'))\n"
             "k = TableSink(io.BytesIO(), source=s)\n"
-            "for raw in s.chunks(): x = s.decode(raw).x; k.write(k.encode(x, np.arange(len(x))))\n"
+            "for block in blocks_of(s): k.write(k.encode(block.x, np.arange(len(block.x))))\n"
             "assert 'pyarrow' in sys.modules and 'pandas' not in sys.modules\n"
         )
         subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[1])

@@ -12,6 +12,7 @@ import pytest
 from convcli.errors import InputError
 from convcli.media.tables import text
 from convcli.media.tables.source import TableOptions, TableSource, open_table
+from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ def opened(rows: list[str], *, header: str = "t,x", **options: object) -> TableS
 
 
 def read(source: TableSource) -> int:
-    return sum(len(source.decode(raw).x) for raw in source.chunks())
+    return sum(len(block.x) for block in blocks_of(source))
 
 
 def error_of(rows: list[str], **options: object) -> str:

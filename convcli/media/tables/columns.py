@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from convcli.errors import InputError, RequestError, nearest
-from convcli.media.tables.delimited import Cells
 from convcli.media.tables.numerals import read_number
+
+if TYPE_CHECKING:
+    from convcli.media.tables.delimited import Cells
 
 # Cells of a column that are read together in search of the first one that is not missing.
 _PROBE = 50
@@ -35,7 +38,7 @@ class ColumnNames:
         near = nearest(name, list(self.names))
         hint = f"the columns are {self._listed()}"
         if near:
-            hint = f"did you mean {near}? T{hint[1:]}"
+            hint = f"did you mean {near}? The columns are {self._listed()}"
         raise RequestError(
             f"{self._table}: unknown column {name!r}", hint=self._other_delimiter() or hint
         )
@@ -62,7 +65,7 @@ class ColumnNames:
         return f"{listed} and {more} more" if more > 0 else listed
 
     def _other_delimiter(self) -> str | None:
-        """Advice where the name of the only column looks like several, separated by another delimiter."""
+        """Advice where the only name looks like several names with another delimiter."""
         if len(self.names) == 1:
             (name,) = self.names
             for sign in ";|\t ":

@@ -208,7 +208,8 @@ def _walk_quotes(data: bytes, quotes: list[int], openers: frozenset[int]) -> Off
 
 def _outside_quotes(places: Offsets, quotes: Offsets) -> Offsets:
     """The places that are not within quotes."""
-    return places[np.searchsorted(quotes, places) % 2 == 0]
+    outside: Offsets = places[np.searchsorted(quotes, places) % 2 == 0]
+    return outside
 
 
 def end_of_records(data: bytes, quotes: Offsets, newline: bytes) -> int:
@@ -388,9 +389,7 @@ def _split_off_records(parts: list[bytes], dialect: Dialect) -> tuple[bytes, Off
     return held[:cut], quotes[: np.searchsorted(quotes, cut)], held[cut:]
 
 
-def _last_records(
-    rest: bytes, dialect: Dialect, *, line: int, offset: int, name: str
-) -> Records:
+def _last_records(rest: bytes, dialect: Dialect, *, line: int, offset: int, name: str) -> Records:
     quotes = find_quotes(rest, dialect.separators)
     if len(quotes) % 2:
         line += rest.count(dialect.newline, 0, int(quotes[-1]))

@@ -38,7 +38,7 @@ class TableSink:
 
     target : binary; stays open · suffix : with `append`, new columns are called `Close_<suffix>`
     channels : the columns that the numbers belong to, if not all that were read
-    Make the sink before the pass that is to be written: from then on the source keeps the text of rows.
+    Make the sink before the pass that is to be written: then the source keeps the text of rows.
     RequestError if an appended name exists already, or if there is no such column.
     """
 
@@ -90,7 +90,9 @@ class TableSink:
         stop = int(numbers[-1]) + 1 if len(numbers) else 0
         return EncodedRows(parts, len(numbers), stop, missing)
 
-    def _splice(self, decoded: DecodedRows, rows: Rows, values: Floats | None) -> bytes | memoryview:
+    def _splice(
+        self, decoded: DecodedRows, rows: Rows, values: Floats | None
+    ) -> bytes | memoryview:
         if len(self._channels) < len(self._source.columns):
             decoded = decoded.of_channels(self._channels)
         return self._source.encoding.back(splice(decoded, rows, values, self._output))

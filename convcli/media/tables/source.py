@@ -1,7 +1,7 @@
 """CSV and TSV as signals: numeric columns in and out, every other byte as it was.
 
-A `TableSource` finds the cells of the wanted columns and parses no others. A `TableSink` made for it
-puts new numbers into the rows of the source; the two share the text of the rows in between.
+A `TableSource` finds the cells of the wanted columns and parses no others. A `TableSink` made for
+it puts new numbers into the rows of the source; the two share the text of the rows in between.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _TAB_NAMES = ("\\t", "tab")
 class TableOptions:
     """How a table is read and written.
 
-    columns : the columns to filter; None for every one whose first cell that is not missing is a number
+    columns : the columns to filter; None for all whose first cell that is not missing is a number
     by : the column that names the group of a row
     time : the column that sets the rate
     delimiter : one character, or None to infer it from the suffix (.tsv) or the first line

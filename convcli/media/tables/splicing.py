@@ -1,7 +1,7 @@
 """New numbers put into old rows: every byte that is not replaced stays as it was.
 
-The source keeps the rows that it has decoded in `RecentRows`; the sink finds them there by row number
-and releases them once later rows have been written.
+The source keeps the rows that it has decoded in `RecentRows`; the sink finds them there by row
+number and releases them once later rows have been written.
 """
 
 from __future__ import annotations
@@ -250,7 +250,8 @@ def _keeps_old_cell(decoded: DecodedRows, rows: Rows, y: Floats, channel: int) -
     missing: Flags = np.isnan(y[:, channel])
     if decoded.missing is None or not missing.any():
         return np.zeros(len(rows), np.bool_)
-    return missing & decoded.missing[rows, channel]
+    missing &= decoded.missing[rows, channel]
+    return missing
 
 
 def _splice_small(
@@ -258,13 +259,13 @@ def _splice_small(
 ) -> bytes:
     data = decoded.spans.records.data
     edges = _edges(decoded.spans, rows, gaps).tolist()
+    fillings = []
     if output.append:
-        fillings = [_appended(y, output)]
+        fillings.append(_appended(y, output))
     else:
-        fillings = [
-            _replaced(decoded, rows, y, gaps[:, place], channel, output)
-            for place, channel in enumerate(output.channels_in_row_order)
-        ]
+        for place, channel in enumerate(output.channels_in_row_order):
+            keeps = _keeps_old_cell(decoded, rows, y, channel)
+            fillings.append(_replaced(data, gaps[:, place], y[:, channel], keeps, output))
     parts = [b""] * (len(edges) - 1)
     parts[0::2] = [data[a:b] for a, b in zip(edges[0::2], edges[1::2], strict=True)]
     for place, texts in enumerate(fillings):
@@ -283,25 +284,17 @@ def _appended(y: Floats, output: OutputColumns) -> list[bytes]:
 
 
 def _replaced(
-    decoded: DecodedRows,
-    rows: Rows,
-    y: Floats,
-    gap: Offsets,
-    channel: int,
-    output: OutputColumns,
+    data: bytes, gap: Offsets, values: Floats, keeps: Flags, output: OutputColumns
 ) -> list[bytes]:
-    """The new text of one cell of each row, the old one where it stays."""
-    data = decoded.spans.records.data
+    """The new text of one cell of each row, the old one where `keeps` is set."""
     start, stop = gap[:, 0], gap[:, 1]
-    texts = _number_texts(y[:, channel], output)
+    texts = _number_texts(values, output)
     if output.dialect.number_needs_quotes:
-        is_quoted = (np.frombuffer(data, np.uint8)[start - 1] == QUOTE) & (start > 0)
-        quoted = _in_quotes(texts, output)
-        texts = [
-            bare if has_quotes else new
-            for bare, new, has_quotes in zip(texts, quoted, is_quoted.tolist(), strict=True)
-        ]
-    for row in np.flatnonzero(_keeps_old_cell(decoded, rows, y, channel)).tolist():
+        before = np.frombuffer(data, np.uint8)[start - 1]
+        has_quotes = (before == QUOTE) & (start > 0)
+        new = _in_quotes(texts, output)
+        texts = [texts[row] if has_quotes[row] else new[row] for row in range(len(texts))]
+    for row in np.flatnonzero(keeps).tolist():
         texts[row] = data[start[row] : stop[row]]
     return texts
 

@@ -44,8 +44,8 @@ class Encoding:
     """How text is stored.
 
     names : the codec of column names
-    stored : the codec by which the input becomes UTF-8 and the output is stored again, or None where
-        the bytes can stay as they are (UTF-8 and every one-byte code that extends ASCII)
+    stored : the codec by which the input becomes UTF-8 and the output is stored again, or None
+        if the bytes can stay as they are (UTF-8 and every one-byte code that extends ASCII)
     """
 
     names: str
@@ -70,7 +70,7 @@ class Encoding:
 
 
 def find_encoding(asked: str, start: bytes) -> Encoding:
-    """The encoding that is asked for, or the one of the byte order mark in the file's first bytes."""
+    """The encoding that is asked for, or the one of the byte order mark in `start`."""
     try:
         codec = codecs.lookup(asked).name
     except LookupError:

@@ -2,9 +2,9 @@
 
 Times are numbers (seconds), dates or dates with a time of day. They are regular when every step is
 the same: the same number of seconds, one business day, or the same number of calendar months on the
-same (or the last) day. A step may differ by 1e-6 of itself, and by the rounding with which times are
-written (one unit of the last place, where that is below a tenth of the step). Business days count as
-one row a day, months as 30.436875 days.
+same (or the last) day. A step may differ by 1e-6 of itself, and by the rounding with which times
+are written (one unit of the last place, where that is below a tenth of the step). Business days
+count as one row a day, months as 30.436875 days.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ class _Reading:
 def infer_clock(times: TimeColumn, groups: Groups | None) -> Clock | None:
     """Infer from the first rows how often rows come; None if no group has two rows.
 
-    A date like 1/2/2024 has the month first, unless only with the day first all dates exist and come
-    regularly. InputError if rows come irregularly.
+    A date like 1/2/2024 has the month first, unless only with the day first all dates exist and
+    come regularly. InputError if rows come irregularly.
     """
     runs = _runs(len(times.cells), groups)
     long_runs = [run for run in runs if len(run[1]) > 1]
@@ -177,10 +177,8 @@ def infer_clock(times: TimeColumn, groups: Groups | None) -> Clock | None:
 
 
 def _try_rules(notation: Notation, moments: Moments, runs: Runs) -> _Reading:
-    if moments.dtype.kind == "M":
-        rules = date_rules(moments, runs)
-    else:
-        rules = [number_rule(moments, runs)]
+    has_dates = moments.dtype.kind == "M"
+    rules = date_rules(moments, runs) if has_dates else [number_rule(moments, runs)]
     failures = [first_failure(rule, moments, runs) for rule in rules]
     return _Reading(notation, moments, rules, failures)
 
@@ -294,7 +292,7 @@ def _reader(form: str) -> Callable[[list[bytes]], Stamps]:
 
 
 def _cycle(seconds: float, moments: Stamps) -> float:
-    """Seconds of the unit of a bare frequency: a day for dates, else the largest one within a step."""
+    """Seconds of the unit of bare frequencies: a day for dates, else the largest within a step."""
     if not np.any(moments != moments.astype("datetime64[D]")):
         return DAY
     longest = seconds * (1 + JITTER)
@@ -329,9 +327,7 @@ class TimeChecker:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         # Position of the last row of each group, for every rule that still holds.
-        self._last: dict[int, dict[bytes | None, float]] = {
-            i: {} for i in range(len(clock.rules))
-        }
+        self._last: dict[int, dict[bytes | None, float]] = {i: {} for i in range(len(clock.rules))}
 
     def measure(self, times: TimeColumn, groups: Groups | None) -> MeasuredTimes:
         """Hold some rows against each rule. Pure: it may run in any thread and in any order."""

@@ -19,7 +19,6 @@ FLOORS = {
     "learning": 6,
     "detecting": 6,
     "checking": 6,
-    "explaining": 6,
     "media": 7,
     "report": 7,
     "cli": 8,

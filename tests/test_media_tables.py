@@ -547,6 +547,15 @@ class TestStreaming:
             sink.write(sink.encode(x, np.arange(100)))
         assert out.getvalue() == data
 
+    def test_decoding_alone_takes_note_of_nothing(self) -> None:
+        source = source_of(b"t,x\n1,5\n2,\n3,7\n", time="t", columns=("x",))
+        (raw,) = source.chunks()
+        blocks = [source.decode(raw) for _ in range(3)]
+        assert source.facts()["rows"] == 0
+        blocks[0].on_arrival()
+        assert source.facts()["rows"] == 3
+        assert source.facts()["missing"] == {"x": 1}
+
     def test_follow_waits_for_one_row_only(self) -> None:
         script = (
             "import sys; from convcli.media.tables.source import *\n"

@@ -12,7 +12,7 @@ from convcli.cli import INTERRUPTED, Stopped, closed_pipe, say, tell, tell_error
 from convcli.cli.progress import Progress
 from convcli.cli.single import Single, about
 from convcli.errors import ConditionError, ConvcliError, RequestError
-from convcli.report.words import plural
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,7 +28,7 @@ from convcli.cli.options import examples, with_table
 from convcli.cli.progress import Progress
 from convcli.cli.signature import with_fields
 from convcli.errors import RequestError
-from convcli.facts import OutputFacts, RunFacts
+from convcli.facts import ModelFileFacts, RunFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,7 +177,7 @@ def _run_facts(task: Task, inputs: LearnInputs, model: LearnedModel, place: Path
         filter=f"model:{place}",
         align=task.align,
         inputs=tuple(inputs.facts()),
-        outputs=(OutputFacts(path=str(place), medium="model"),),
+        outputs=(ModelFileFacts(path=str(place)),),
         learned=model.facts,
         warnings=tuple(warnings),
     )

@@ -80,14 +80,7 @@ class LearnInputs:
 
 
 def _facts(file: InputFile, source: Source[Any]) -> InputFacts:
-    signal = source.signal
-    return InputFacts(
-        path=file.name,
-        medium=signal.medium.name,
-        shape=signal.shape,
-        channels=signal.channels,
-        rate=signal.rate,
-    )
+    return InputFacts.of(file.name, source.signal)
 
 
 # ------------------------------------------------------------------------------------------- files

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from convcli.detecting.detect import Found
+    from convcli.detecting.search import Candidates
     from convcli.media.tables.source import TableOptions, TableSource
     from convcli.signals import Medium, Source
 
@@ -45,7 +45,7 @@ def medium_of(paths: Sequence[Path | None]) -> Medium:
 
 def _by_suffix(path: Path) -> Medium | None:
     from convcli.media.audio.formats import SUFFIXES
-    from convcli.media.images.details import format_of
+    from convcli.media.images.formats import format_of
 
     suffix = path.suffix.lower()
     if suffix in TABLES:
@@ -176,7 +176,7 @@ class Times:
         self._recent = source.keep_text() if column is not None else None
         self._column = source.header.index(column) if column is not None else 0
 
-    def of(self, found: Found) -> list[tuple[str, str]]:
+    def of(self, found: Candidates) -> list[tuple[str, str]]:
         """The times of the first and last row of each place; rows that nothing reads again are let go."""
         if self._recent is None:
             return []
@@ -187,4 +187,5 @@ class Times:
     def _texts(self, rows: Any) -> list[str]:
         if self._recent is None:
             return []
-        return self._recent.texts_of(self._column, rows)
+        texts: list[str] = self._recent.texts_of(self._column, rows)
+        return texts

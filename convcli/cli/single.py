@@ -14,7 +14,6 @@ from convcli import __version__
 from convcli.cli import INTERRUPTED, Stopped
 from convcli.errors import ConditionError, ConvcliError, InputError, RequestError
 from convcli.facts import InputFacts, LossFacts, OutputFacts, RunFacts
-from convcli.report.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from convcli.planning.grammar import Call
     from convcli.planning.plan import Plan
     from convcli.running.run import RunCounts
-    from convcli.signals import Medium, Signal, Sink, Source
+    from convcli.signals import Medium, Sink, Source
 
 # Of mallopt: from how many bytes on memory is mapped by itself, and how much that is free is kept.
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
@@ -125,6 +124,7 @@ class Single:
         return replace(facts, warnings=warnings, seconds=time.perf_counter() - started)
 
     def _plans(self, opened: Opened) -> list[Plan]:
+        from convcli.checking.look_ahead import find_look_ahead
         from convcli.planning.plan import Rules, make_plan
 
         request: Any = self.request
@@ -138,10 +138,10 @@ class Single:
                 missing=request.missing,
             )
             plan = make_plan(self.calls, each.signal, rules)
-            ahead = looks_ahead(plan)
+            ahead = find_look_ahead(plan)
             if "lookahead" in request.fail_on and ahead:
                 raise ConditionError(
-                    f"{ahead[0]}, and --fail-on lookahead was asked for", hint=ahead[1]
+                    f"{ahead.text}, and --fail-on lookahead was asked for", hint=ahead.hint
                 )
             opened.check(plan)
             plans.append(plan)
@@ -198,14 +198,8 @@ class Single:
             edge=plan.rules.edge,
             align=plan.rules.align,
             missing=plan.rules.missing,
-            inputs=(
-                InputFacts(
-                    path=str(self.source or "-"), details=opened.details(), **_of_signal(signal)
-                ),
-            ),
-            outputs=(
-                OutputFacts(path=str(self.output or "-"), details=details, **_of_signal(result)),
-            ),
+            inputs=(InputFacts.of(str(self.source or "-"), signal, details=opened.details()),),
+            outputs=(OutputFacts.of(str(self.output or "-"), result, details=details),),
             losses=LossFacts() if written is None else written.losses(details),
             warnings=(*opened.warnings, *(written.sink.warnings if written is not None else ())),
             **(self._designed(plan) if self.request.tells else {}),
@@ -248,33 +242,6 @@ class _Written:
         """Return the losses of all pages, with the samples that the sink has clipped."""
         losses = sum((counts.losses for counts in self.counts), LossFacts())
         return replace(losses, clipped=details.get("clipped", {}))
-
-
-def _of_signal(signal: Signal) -> dict[str, Any]:
-    return {
-        "medium": signal.medium.name,
-        "shape": signal.shape,
-        "channels": signal.channels,
-        "rate": signal.rate,
-    }
-
-
-def looks_ahead(plan: Plan) -> tuple[str, str] | None:
-    """How far, in words, and what to do about it; None where the plan reads nothing later than what it gives."""
-    noun = plan.signal.medium.sample
-    if plan.look_ahead is None:
-        return (
-            "the filter looks over the whole signal",
-            "no setting makes a step causal that must see all of it first",
-        )
-    if plan.look_ahead > 0:
-        told = f"the filter looks {plural(plan.look_ahead, noun)} ahead"
-        return told, "--align causal makes every step read only what has been"
-    edge, far = plan.rules.edge, plan.edge_look_ahead
-    if far == 0:
-        return None
-    told = f"--edge {edge} reads {'the end' if far is None else f'up to {plural(far, noun)} ahead'} for the beginning"
-    return told, "--edge shrink, zero and edge read only what has been"
 
 
 def shown(source: Path | None) -> str:

@@ -37,7 +37,6 @@ def step_facts(step: BoundStep) -> StepFacts:
         taps=None if weights is None else int(weights.size),
         shape=() if weights is None else weights.shape,
         sum=None if weights is None else float(weights.sum()),
-        dc_gain=None if weights is None else float(weights.sum()),
         delay=_step_delay(step, weights, at),
         look_ahead=None if step.whole is not None else chain.look_ahead(),
         reach=_reach_facts(chain),

@@ -198,13 +198,7 @@ def _runs(rows: int, groups: Groups | None) -> Runs:
     """The rows of each group, in order."""
     if groups is None:
         return [(None, np.arange(rows))]
-    order = np.argsort(groups.codes, kind="stable")
-    cuts = np.searchsorted(groups.codes[order], np.arange(len(groups.names) + 1)).tolist()
-    runs: Runs = []
-    for i, name in enumerate(groups.names):
-        if cuts[i] < cuts[i + 1]:
-            runs.append((name, order[cuts[i] : cuts[i + 1]]))
-    return runs
+    return list(groups.places())
 
 
 # --- dates ----------------------------------------------------------------------------------------

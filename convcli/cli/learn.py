@@ -202,13 +202,13 @@ def _write_report(run: RunFacts, model: LearnedModel, place: Path, report: Path)
 
 def _with_steps(run: RunFacts, place: Path) -> RunFacts:
     """The facts with the model as a step: its taps, delay, reach and response."""
-    from convcli.designs.learned import read_model
-    from convcli.layers.models import signal_of
+    from convcli.core.binding import Rules
+    from convcli.layers.modelfile import read_model
     from convcli.planning.describe import chain_facts, step_facts, with_response
-    from convcli.planning.plan import Rules, make_plan
+    from convcli.planning.plan import make_plan
 
     rules = Rules(edge="zero", align="causal" if run.align == "causal" else "center")
-    plan = make_plan(f'model:"{place}"', signal_of(read_model(place)), rules)
+    plan = make_plan(f'model:"{place}"', read_model(place).signal(), rules)
     steps = tuple(with_response(step_facts(step), step) for step in plan.steps)
     return replace(run, steps=steps, chain=chain_facts(plan))
 

@@ -125,12 +125,12 @@ class Single:
 
     def _plans(self, opened: Opened) -> list[Plan]:
         from convcli.checking.look_ahead import find_look_ahead
-        from convcli.planning.plan import Rules, make_plan
+        from convcli.planning.plan import make_plan, rules_for
 
         request: Any = self.request
         plans = []
         for each in opened.sources:
-            rules = Rules.of(
+            rules = rules_for(
                 each.signal,
                 self.calls,
                 edge=request.edge,

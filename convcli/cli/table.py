@@ -118,10 +118,12 @@ class RowsOut:
 
 def _suffix(calls: tuple[Call, ...]) -> str:
     """What is appended to the name of a column: `sma20`, `lowpass0.1_diff1`."""
+    from convcli.designs import find
+
     words = []
     for call in calls:
         values = [f"{a.key or ''}{a.text}" for a in call.arguments]
-        if call.name == "model":  # `model_next`, and not where the file lies
+        if find(call.name).runs_model:  # `model_next`, and not where the file lies
             values = ["", Path(values[0]).stem]
         words.append(call.name + "_".join(values))
     return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")

@@ -23,6 +23,11 @@ class Activation(Protocol):
         """The derivative where the function is `y`, written to `out`."""
         ...
 
+    @property
+    def derivative_follows(self) -> bool:
+        """Whether the derivative can be told from the value."""
+        ...
+
 
 @dataclass(frozen=True)
 class Rectifier:
@@ -38,8 +43,13 @@ class Rectifier:
         y: Array = (np.maximum if self.slope <= 1 else np.minimum)(x, bent, out=out)
         return y
 
+    @property
+    def derivative_follows(self) -> bool:
+        """Whether the function is increasing; with a slope below 0 two inputs have the same value."""
+        return self.slope >= 0
+
     def derivative(self, y: Array, out: Array) -> Array:
-        """1 or the slope; the slope at 0, as in torch. A slope below 0 folds, and cannot be told from the value."""
+        """1 or the slope; the slope at 0, as in torch."""
         np.greater(y, 0, out=out)
         if self.slope != 0:
             out *= np.asarray(1 - self.slope, out.dtype)
@@ -50,6 +60,8 @@ class Rectifier:
 @dataclass(frozen=True)
 class Tanh:
     """The hyperbolic tangent."""
+
+    derivative_follows = True
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
         """tanh(x)."""
@@ -65,6 +77,8 @@ class Tanh:
 @dataclass(frozen=True)
 class Sigmoid:
     """1 / (1 + exp(-x))."""
+
+    derivative_follows = True
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
         """0.5 + 0.5 tanh(x / 2): this form does not overflow for large negative x."""

@@ -209,20 +209,19 @@ class Times:
     """The cells of the time column of a table, at the rows that places begin and end with."""
 
     def __init__(self, source: Any, column: str | None) -> None:
-        self._document = source.keep_text() if column is not None else None
+        self._recent = source.keep_text() if column is not None else None
         self._column = source.header.index(column) if column is not None else 0
 
     def of(self, found: Candidates) -> list[tuple[str, str]]:
         """The times of the first and last row of each place; rows that nothing reads again are let go."""
-        if self._document is None:
+        if self._recent is None:
             return []
         told = list(zip(self._texts(found.rows[:, 0]), self._texts(found.rows[:, 1]), strict=True))
-        self._document.release(found.settled)
+        self._recent.release(found.settled)
         return told
 
     def _texts(self, rows: Any) -> list[str]:
-        texts: list[str] = []
-        for passage, local, _ in self._document.find(rows) if self._document is not None else ():
-            cells = passage.layout.cells[self._column].unquoted()
-            texts += [cells.text(row) for row in local.tolist()]
+        if self._recent is None:
+            return []
+        texts: list[str] = self._recent.texts_of(self._column, rows)
         return texts

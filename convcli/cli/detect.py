@@ -14,7 +14,6 @@ import typer
 
 from convcli import __version__
 from convcli.cli import options, say, tell, tell_error
-from convcli.cli.batch import own_place, refuse_report
 from convcli.cli.groups import with_option_groups
 from convcli.cli.opening import (
     Times,
@@ -26,7 +25,7 @@ from convcli.cli.opening import (
 )
 from convcli.cli.options import TableArguments, columns_option, examples
 from convcli.cli.progress import Progress
-from convcli.cli.results import write_result
+from convcli.cli.results import own_place, refuse_report, write_result
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
 

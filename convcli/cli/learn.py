@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from convcli import __version__
 from convcli.cli import INTERRUPTED, say, tell
-from convcli.cli.batch import own_place, refuse_report
 from convcli.cli.groups import with_option_groups
 from convcli.cli.learn_inputs import LearnInputs, open_inputs, pairs_of
 from convcli.cli.learn_options import LearnOptions
@@ -27,6 +26,7 @@ from convcli.cli.learn_task import (
 from convcli.cli.opening import files_for
 from convcli.cli.options import examples
 from convcli.cli.progress import Progress
+from convcli.cli.results import own_place, refuse_report
 from convcli.errors import RequestError
 from convcli.facts import ModelFileFacts, RunFacts
 

@@ -49,16 +49,11 @@ class WindowSampler:
         self.corners[1:, 0] += np.cumsum(self.sizes[:-1, 0] + margins[0])
         ends = self.corners + self.sizes
         shape = tuple((ends.max(axis=0) + margins).tolist())
-        self.x = allocate((*shape, signals[0].x.shape[-1]), dtype)
-        self.y = allocate((*shape, signals[0].y.shape[-1]), dtype)
-        self.train = allocate(shape, bool)
-        self.held = allocate(shape, bool)
-        for corner, end, each in zip(self.corners, ends, signals, strict=True):
-            place = tuple(map(slice, corner, end))
-            self.x[place] = each.x
-            self.y[place] = each.y
-            self.train[place] = each.train
-            self.held[place] = each.held
+        places = [tuple(map(slice, *sides)) for sides in zip(self.corners, ends, strict=True)]
+        self.x = _joined_arrays(shape, places, [each.x for each in signals], dtype)
+        self.y = _joined_arrays(shape, places, [each.y for each in signals], dtype)
+        self.train = _joined_arrays(shape, places, [each.train for each in signals], bool)
+        self.held = _joined_arrays(shape, places, [each.held for each in signals], bool)
         self._inputs = _window_view(self.x, reads, (1,) * len(reads))
         self._targets = _window_view(self.y, outputs, field.step)
         self._masks = {
@@ -107,6 +102,17 @@ class WindowSampler:
         worker.x[...] = self._inputs[tuple(starts.T)]
         at = tuple(positions.T)
         return self._targets[at], self._masks[held_out][at][..., None]
+
+
+def _joined_arrays(
+    shape: Sizes, places: list[Any], arrays: list[npt.NDArray[Any]], dtype: Any
+) -> npt.NDArray[Any]:
+    """One array with the samples of each of `arrays` in its place, and zeros around them."""
+    channels = arrays[0].shape[len(shape) :]
+    joined = allocate((*shape, *channels), dtype)
+    for place, array in zip(places, arrays, strict=True):
+        joined[place] = array
+    return joined
 
 
 def _window_view(a: npt.NDArray[Any], shape: Sizes, step: Sizes) -> Any:

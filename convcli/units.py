@@ -135,10 +135,15 @@ def describe_seconds(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a parameter is, for help and for reading it. `convert(text, signal)` raises UnitError."""
+    """What a parameter is, for help and for reading it.
+
+    convert : its value from text and signal; raises UnitError
+    takes_all : one text of all values that are written without a name, rows separated by `;`
+    """
 
     name: str
     convert: Callable[[str, Signal], object]
+    takes_all: bool = False
 
 
 def _count(text: str, signal: Signal) -> int:

@@ -18,7 +18,7 @@ from convcli import ConvcliError
 from convcli.checking import causality
 from convcli.checking.causality import check_causality
 from convcli.layers.weights import encode_weights
-from convcli.planning.plan import Plan, Rules, make_plan
+from convcli.planning.plan import Plan, make_plan, rules_for
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
 from convcli.signals import TABLE, Block, Groups, Signal
@@ -77,7 +77,7 @@ def signal_of(x: Array) -> Signal:
 
 def plan_of(filter: str, x: Array, **rules: Any) -> Plan:
     signal = signal_of(x)
-    return make_plan(filter, signal, Rules.of(signal, filter, **rules))
+    return make_plan(filter, signal, rules_for(signal, filter, **rules))
 
 
 def checked(

@@ -18,7 +18,7 @@ from convcli.core.extend import OUTSIDE, filler, inside
 from convcli.core.ops import Convolve
 from convcli.errors import RequestError
 from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
-from convcli.planning.plan import Rules, make_plan
+from convcli.planning.plan import make_plan, rules_for
 from convcli.signals import ARRAY, Signal, blocks_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def explain_filter(
     """
     samples = np.asarray(x, dtype=np.float64)
     signal = Signal(medium=medium, shape=samples.shape, channels=("x",))
-    rules = Rules.of(signal, filter, edge=edge, align=align)
+    rules = rules_for(signal, filter, edge=edge, align=align)
     plan = make_plan(filter, signal, rules)
     _refuse_without_windows(plan)
     stages = _stages(plan, samples)
@@ -177,7 +177,7 @@ def _stage(op: Op, step: BoundStep, inputs: _StageSamples, outputs: _StageSample
         )
     # Taps are stored in the order of a convolution, so they always lie flipped over the signal.
     laid = np.flip(op.taps)
-    flipped = step.step.name not in ("correlate", "model")
+    flipped = not step.step.correlates
     indices = np.ndindex(*outputs.values.shape)
     return StageFacts(
         **common,

@@ -16,8 +16,8 @@ from convcli.cli.options import examples
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
-    from convcli.designs.learned import Model
     from convcli.designs.registry import Step
+    from convcli.layers.model import Model
     from convcli.planning.plan import BoundStep
     from convcli.report.step_page import StepPage
     from convcli.signals import Signal
@@ -34,7 +34,8 @@ class DesignOptions:
 
     def bind(self, text: str) -> tuple[BoundStep, ...]:
         """Design the steps of a FILTER."""
-        from convcli.planning.plan import Rules, make_plan
+        from convcli.core.binding import Rules
+        from convcli.planning.plan import make_plan
 
         try:
             signal, align = self._signal(text)
@@ -52,9 +53,7 @@ class DesignOptions:
 
         model = _first_model(text)
         if model is not None:
-            from convcli.layers.models import signal_of
-
-            return signal_of(model), self.align or model.align
+            return model.signal(), self.align or model.align
         if _needs_picture(text):
             signal = Signal(medium=IMAGE, shape=(256, 256), channels=("grey",), full_scale=255.0)
         else:
@@ -246,13 +245,14 @@ def _crossings(step: BoundStep) -> list[tuple[str, str]]:
 
 def _first_model(text: str) -> Model | None:
     """Read the model that a FILTER begins with; it knows its channels, its rate and its alignment."""
+    from convcli.designs import find
     from convcli.planning.grammar import parse
 
     call = parse(text)[0]
     values = {a.key or "path": a.text for a in call.arguments}
-    if call.name != "model" or "path" not in values:
+    if "path" not in values or not find(call.name).runs_model:
         return None
-    from convcli.designs.learned import read_model
+    from convcli.layers.modelfile import read_model
 
     return read_model(Path(values["path"]).expanduser(), layers=values.get("layers", ""))
 
@@ -263,7 +263,7 @@ def _needs_picture(text: str) -> bool:
     from convcli.planning.grammar import parse
 
     for call in parse(text):
-        if find(call.name).family == "image" or call.name == "resize":
+        if find(call.name).needs_picture:
             return True
         if any(argument.row or argument.key == "axis" for argument in call.arguments):
             return True
@@ -280,7 +280,7 @@ def _export_taps(bound: tuple[BoundStep, ...], path: Path) -> None:
     weights = weights_of(step) if len(bound) == 1 else None
     if weights is None or weights.ndim > 2:
         hint = None
-        if len(bound) > 1 or step.layers:
+        if len(bound) > 1 or step.stage.network:
             hint = "a network of several layers has no taps of its own"
         raise RequestError("only a single step with one set of taps can be exported", hint=hint)
     with atomic(path) as place:

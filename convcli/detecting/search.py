@@ -79,7 +79,7 @@ class SignalSearch:
 
     def _sections(self, blocks: Iterable[Block], signal: Signal) -> Iterator[_Section]:
         longest_template = max(template.size[0] for template in self.templates)
-        hop = max(template.template.stretch for template in self.templates)
+        hop = max(template.template.places_at_once for template in self.templates)
         buffers: dict[bytes, _SectionBuffer] = {}
         self.read = 0
         for block in blocks:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import numpy as np
 
 from convcli.errors import RequestError, nearest
-from convcli.planning.plan import Rules, make_plan
+from convcli.planning.plan import make_plan, rules_for
 from convcli.running.run import run
 from convcli.signals import ARRAY, TABLE, Align, Block, Edge, Missing, Signal, row_numbers
 
@@ -181,7 +181,7 @@ def _apply(
     channels = names or tuple(str(c + 1) for c in range(x.shape[-1]))
     signal = Signal(medium=medium, shape=x.shape[:-1], channels=channels, rate=rate)
     plan = make_plan(
-        filter, signal, Rules.of(signal, filter, edge=edge, align=align, missing=missing)
+        filter, signal, rules_for(signal, filter, edge=edge, align=align, missing=missing)
     )
     sink = Collected()
     rows = max(1, BLOCK // max(1, math.prod(x.shape[1:])))

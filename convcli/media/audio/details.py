@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     # Called with what is odd about a file: a warning, or with --strict an error.
     Odd = Callable[[str], None]
 
-# Larger blocks would leave the cache from one step to the next, smaller ones hand the interpreter lock to and fro.
+# Larger blocks would leave the cache from one step to the next, smaller ones would hand the
+# interpreter lock to and fro.
 BLOCK_FRAMES = 1 << 18
 # Shorter sounds come in smaller blocks, so that the cores have something to share.
 _SHORT, _SHORT_BLOCK_FRAMES = 1 << 20, 1 << 15
@@ -28,9 +29,12 @@ _BLOCK_SAMPLES = 1 << 19
 class AudioDetails:
     """What a sound file says of itself, which its output keeps where nothing else is asked.
 
-    format, subtype, endian : libsndfile's names (`WAV`, `PCM_24`, `FILE`) · mask : speaker positions (WAV)
-    frames : None where a pipe has not said; of a truncated file the frames that are there · bits : of one sample
-    tags : the common ones, by libsndfile's names · chunks : all metadata, byte for byte
+    format, subtype, endian : libsndfile's names (`WAV`, `PCM_24`, `FILE`)
+    frames : None where a pipe has not said; of a truncated file the frames that are there
+    bits : precision of one sample
+    mask : speaker positions (WAV)
+    tags : the common ones, by libsndfile's names
+    chunks : all metadata, byte for byte
     """
 
     format: str

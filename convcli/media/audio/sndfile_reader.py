@@ -1,4 +1,4 @@
-"""Sound files read by libsndfile. It keeps quiet about files that end too early; here they are reported."""
+"""Sound files read by libsndfile, with warnings about truncated ones, of which it says nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _UNFINISHED_RIFF = 0x7FFFF000
 class SndFileReader:
     """A sound file of any format that libsndfile reads.
 
-    `file` is unbuffered: libsndfile reads by its descriptor, and both have one position in the file.
+    `file` is unbuffered: libsndfile reads by its descriptor, and they share one position.
     """
 
     def __init__(self, file: BinaryIO, name: str, odd: Odd) -> None:
@@ -168,7 +168,7 @@ def _position_kept(file: BinaryIO) -> Iterator[None]:
 
 
 def _missing_end(file: BinaryIO, prefix: bytes) -> str | None:
-    """Compare the length of the file with the size in its header, which libsndfile does not; None if they agree."""
+    """Describe what the file lacks according to its header, if anything."""
     with _position_kept(file):
         size = file.seek(0, os.SEEK_END)
         file.seek(0)

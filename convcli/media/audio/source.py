@@ -1,4 +1,4 @@
-"""Sound files and pipes as sources of samples: WAV read by its bytes, everything else by libsndfile."""
+"""Sound files and pipes as sources of samples: WAV read by its bytes, the rest by libsndfile."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class _Reader(Protocol):
 class AudioSource:
     """The samples of one sound file or pipe, in -1..1: a Source of `(n, channels)` blocks.
 
-    `details` says what the file is; `warnings`, which may grow until the end is read, what is odd about it.
+    details : what the file says of itself
+    warnings : what is odd about it; may grow until the end is read
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class AudioSource:
         self.signal = _signal_of(reader.details)
 
     def chunks(self) -> Iterator[Raw]:
-        """Undecoded blocks. A second call starts over; on a WAV from a pipe it raises InputError."""
+        """Undecoded blocks. A second call starts over; on a WAV pipe it raises InputError."""
         return self._reader.blocks()
 
     def decode(self, raw: Raw) -> Block:
@@ -91,8 +92,9 @@ def _signal_of(details: AudioDetails) -> Signal:
 def open_audio(
     path: Path | None, *, stdin: BinaryIO | None = None, strict: bool = False
 ) -> AudioSource:
-    """Open a sound file, or standard input where `path` is None. InputError says why it cannot be opened.
+    """Open a sound file, or standard input where `path` is None.
 
+    InputError says why it cannot be opened.
     strict : a truncated file is an InputError, not a warning
     """
     warnings: list[str] = []
@@ -184,7 +186,7 @@ def _open_pipe(stream: BinaryIO, name: str, odd: Odd) -> _Reader:
 
 
 class _Recorder:
-    """Reads the header of a pipe and remembers every byte that it took; `prefix` is the first 12."""
+    """Reads the header of a pipe and keeps every byte of it; `prefix` is the first 12."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -38,7 +38,7 @@ def _wav_details(header: WavHeader, frames: int | None) -> AudioDetails:
 
 
 class WavFile:
-    """A WAV that can be read again. The length that its header promises is compared with the file's."""
+    """A WAV that can be read again, its length compared with the promise of its header."""
 
     def __init__(self, file: BinaryIO, header: WavHeader, name: str, odd: Odd) -> None:
         self._file = file
@@ -81,7 +81,7 @@ class WavFile:
 
 
 def _promised_bytes(header: WavHeader, file: BinaryIO, present: int) -> int:
-    """The bytes of samples that the header promises, or all that are there if nobody completed the header."""
+    """The bytes of samples that the header promises, or all bytes if it was never completed."""
     if header.data_bytes is None:
         return present
     if header.data_bytes == 0 and present > 0:

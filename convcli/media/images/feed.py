@@ -14,7 +14,7 @@ from collections import deque
 from convcli.media.images.tiff import LONG8, SHORT, TiffField, TiffVariant, build_directory
 
 # The writing thread waits while so many bytes of strips are unread.
-_MOST_WAITING = 16_000_000
+_MOST_WAITING = 8_000_000
 # libvips fetches strips of about this size, which stay in the cache of a processor: 0.6 times the
 # time of strips of 2 MB.
 _STRIP_BYTES = 1 << 17

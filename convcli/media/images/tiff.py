@@ -101,7 +101,7 @@ class TiffVariant:
 
     @property
     def entry_bytes(self) -> int:
-        """Bytes of a directory entry."""
+        """Bytes of an entry of a directory."""
         return 20 if self.big else 12
 
     @property
@@ -286,10 +286,11 @@ def graft_exif(file: BinaryIO, block: bytes) -> None:
 
 def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     """The details with the compression and the EXIF of a TIFF."""
-    compression = read_directory(file).get(_COMPRESSION)
     exif = exif_of_tiff(file) or details.exif
-    value = None if compression is None else compression.value
-    return replace(details, compression=value, exif=exif)
+    compression = read_directory(file).get(_COMPRESSION)
+    if compression is not None:
+        details = replace(details, compression=compression.value)
+    return replace(details, exif=exif)
 
 
 def tiff_options(request: WriteRequest) -> dict[str, object]:

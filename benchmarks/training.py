@@ -121,11 +121,11 @@ class Prepared:
     def __init__(self, lesson: Lesson, samples: int) -> None:
         import numpy as np
 
+        from convcli.core.binding import Rules
         from convcli.learning.dataset import TrainingSignal, complete_windows
         from convcli.learning.network import read_network
         from convcli.learning.pairs import Channels
         from convcli.learning.trainer import Trainer, TrainingOptions
-        from convcli.planning.plan import Rules
         from convcli.signals import Signal
 
         side = round(samples ** (1 / lesson.axes))
@@ -214,23 +214,24 @@ def _sequential(prepared: Prepared) -> Any:
     """The network with the same first weights."""
     import torch as t
 
-    from convcli.layers.nets import Activated, Pooled, Weighted
+    from convcli.layers.activation import TrainedActivation
+    from convcli.layers.conv import TrainedConv
 
     layers: list[Any] = []
     tensors = iter(prepared.trainer.net.tensors(prepared.numbers))
     for layer in prepared.trainer.net.layers:
-        two = isinstance(layer, Weighted) and len(layer.shape) == 2
-        if isinstance(layer, Weighted):
+        two = isinstance(layer, TrainedConv) and len(layer.shape) == 2
+        if isinstance(layer, TrainedConv):
             if any(p > 1 for p in layer.pool):
                 layers.append(t.nn.AvgPool1d(layer.pool[0]))
             made = (t.nn.Conv2d if two else t.nn.Conv1d)(layer.inputs, layer.outputs, layer.shape)
             w, b = next(tensors)
             made.load_state_dict({"weight": t.tensor(w), "bias": t.tensor(b)})
             layers.append(made)
-        elif isinstance(layer, Activated):
+        elif isinstance(layer, TrainedActivation):
             slope = getattr(layer.function, "slope", 0.0)
             layers.append(t.nn.LeakyReLU(slope) if slope else t.nn.ReLU())
-        elif isinstance(layer, Pooled):
+        else:
             raise TypeError("a pool that was not taken in")
     return t.nn.Sequential(*layers)
 

@@ -117,6 +117,11 @@ def describe_frequency(cycles_per_sample: float, signal: Signal) -> str:
     return f"{cycles_per_sample:.6g} cycles/{signal.medium.sample}"
 
 
+def plural(count: int, noun: str) -> str:
+    """`1 sample`, `3 samples`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def describe_seconds(seconds: float) -> str:
     """A stretch of time in the largest unit that divides it: `day`, `15 min`."""
     names = {"w": "week", "d": "day", "h": "hour"}
@@ -130,10 +135,15 @@ def describe_seconds(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a parameter is, for help and for reading it. `convert(text, signal)` raises UnitError."""
+    """What a parameter is, for help and for reading it.
+
+    convert : its value from text and signal; raises UnitError
+    takes_all : one text of all values that are written without a name, rows separated by `;`
+    """
 
     name: str
     convert: Callable[[str, Signal], object]
+    takes_all: bool = False
 
 
 def _count(text: str, signal: Signal) -> int:

@@ -16,9 +16,9 @@ from program import SAMPLES, Program
 
 from convcli import ConvcliError
 from convcli.checking import causality
-from convcli.checking.causality import Checked, check
+from convcli.checking.causality import check_causality
 from convcli.layers.weights import encode_weights
-from convcli.planning.plan import Plan, Rules, make_plan
+from convcli.planning.plan import Plan, make_plan, rules_for
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
 from convcli.signals import TABLE, Block, Groups, Signal
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from convcli.facts.causality import CausalityFacts
     from convcli.signals import Array
 
 COLUMNS = [
@@ -76,22 +77,25 @@ def signal_of(x: Array) -> Signal:
 
 def plan_of(filter: str, x: Array, **rules: Any) -> Plan:
     signal = signal_of(x)
-    return make_plan(filter, signal, Rules.of(signal, filter, **rules))
+    return make_plan(filter, signal, rules_for(signal, filter, **rules))
 
 
 def checked(
     plan: Plan, x: Array, cuts: tuple[int, ...] = (), codes: Any = None, size: int = 7
-) -> Checked:
+) -> CausalityFacts:
     ends = [0, *cuts, len(x)]
     blocks = [x[a:b] for a, b in pairwise(ends)]
     source: Any = (
         Blocks(plan.signal, blocks) if codes is None else Interleaved(plan.signal, x, codes, size)
     )
-    return check(plan, source, tempfile.TemporaryFile, threads=1)
+    facts, _ = check_causality(
+        plan, source, tempfile.TemporaryFile, group_name=bytes.decode, threads=1
+    )
+    return facts
 
 
-def changed(found: Checked) -> set[tuple[bytes, str]]:
-    return {(each.group, each.channel) for each in found.verdicts if each.row is not None}
+def changed(found: CausalityFacts) -> set[tuple[str, str]]:
+    return {(each.group, each.column) for each in found.changed}
 
 
 def slow_truth(plan: Plan, x: Array) -> tuple[int, Any, Any, int] | None:
@@ -156,12 +160,12 @@ def test_the_first_row_that_changes_is_that_of_the_slow_truth(number: int, align
         found = checked(plan, x, cuts=(1, 4))
         assert found.exact
         assert found.prefixes == 8
-        (verdict,) = found.verdicts
+        (verdict,) = found.columns
         expected = slow_truth(plan, x)
         told = (
             None
             if verdict.row is None
-            else (verdict.row, verdict.whole, verdict.prefix, verdict.known)
+            else (verdict.row - 1, verdict.whole, verdict.prefix, verdict.known)
         )
         assert repr(told) == repr(expected), (edge, missing, told, expected)
         # What the reach and the edge rule promise is kept.
@@ -181,7 +185,7 @@ def test_a_learned_filter(ahead: int, tmp_path: Path) -> None:
     text = f'model:{path},layers="conv | relu | conv"'
     assert not changed(checked(plan_of(text, x), x, cuts=(50, 60)))
     found = checked(plan_of(text, x, align="center"), x, cuts=(50, 60))
-    assert changed(found) == {(b"", "c0")}
+    assert changed(found) == {("", "c0")}
     padded = f'model:{path},layers="conv:padding=same | relu | conv:padding=0"'
     assert not changed(checked(plan_of(padded, x), x))
     assert changed(checked(plan_of(padded, x, align="center"), x))
@@ -196,7 +200,7 @@ def test_a_long_table_is_cut_where_it_shows(n: int, ahead: int) -> None:
     found = checked(
         plan_of(f"kernel:{taps}", x, align="center", edge="zero"), x, cuts=(n // 3, n // 2)
     )
-    assert changed(found) == {(b"", "c0"), (b"", "c1")}
+    assert changed(found) == {("", "c0"), ("", "c1")}
     assert found.prefixes <= 40
     assert not changed(checked(plan_of(f"kernel:{taps}", x, edge="zero"), x, cuts=(n // 3, n // 2)))
 
@@ -205,7 +209,7 @@ def test_every_group_is_cut() -> None:
     rng = np.random.default_rng(3)
     for codes in (rng.integers(0, 8, 160), np.repeat(np.arange(8), 20)):
         x = noise(160, 2)
-        every = {(f"g{g}".encode(), c) for g in range(8) for c in ("c0", "c1")}
+        every = {(f"g{g}", c) for g in range(8) for c in ("c0", "c1")}
         assert (
             changed(checked(plan_of("sma:3", x, align="center"), x, codes=codes, size=50)) == every
         )
@@ -225,7 +229,7 @@ def test_groups_do_not_leak_into_each_other(monkeypatch: pytest.MonkeyPatch) -> 
         return ended
 
     monkeypatch.setattr(causality, "run", leaking)
-    assert changed(checked(plan, x, codes=codes)) == {(b"g0", "c0")}
+    assert changed(checked(plan, x, codes=codes)) == {("g0", "c0")}
 
 
 def test_fft_arithmetic_has_its_rounding() -> None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from convcli.core.binding import Rules
 from convcli.designs import steps
 from convcli.errors import RequestError
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.planning.grammar import parse
-from convcli.planning.plan import Plan, Rules, make_plan
+from convcli.planning.plan import Plan, make_plan, rules_for
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
 from convcli.signals import ARRAY, TABLE, Signal
@@ -72,7 +73,7 @@ def plan_for(
         signal = signal_for(step, medium, n)
         try:
             text = step.example + ",width=0.08" if few else step.example
-            plan = make_plan(text, signal, Rules.of(signal, edge=edge, align=align))
+            plan = make_plan(text, signal, rules_for(signal, edge=edge, align=align))
         except RequestError:
             return None
         reach = plan.chain.reach

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli.core import fft
+from convcli.core.binding import Rules
 from convcli.core.convolve import correlate_valid
 from convcli.core.convolve_2d import factor
 from convcli.core.convolve_direct import direct, dot_products
@@ -26,7 +27,7 @@ from convcli.core.ops import Convolve
 from convcli.core.polyphase import PhaseTaps, polyphase
 from convcli.errors import InputError
 from convcli.planning.describe import chain_facts, step_facts
-from convcli.planning.plan import Plan, Rules, make_plan
+from convcli.planning.plan import Plan, make_plan, rules_for
 from convcli.running.arrays import Blocks, Collected, apply
 from convcli.running.run import RunCounts, run
 from convcli.signals import ARRAY, TABLE, Block, Groups, Signal
@@ -265,7 +266,7 @@ def column(text: str, x: list[float], **rules: Any) -> list[float]:
 
 def _table_plan(text: str, x: Array, **rules: Any) -> Plan:
     signal = signal_of(x, TABLE)
-    return make_plan(text, signal, Rules.of(signal, **rules))
+    return make_plan(text, signal, rules_for(signal, **rules))
 
 
 def test_impulse_at_4_of_9() -> None:
@@ -671,7 +672,7 @@ def test_the_first_rows_alone_give_the_first_rows(text: str, kind: str) -> None:
     if kind == "inf":
         x[100, 0] = np.inf
     signal = signal_of(x, TABLE)
-    plan = make_plan(text, signal, Rules.of(signal))
+    plan = make_plan(text, signal, rules_for(signal))
     assert plan.chain.look_ahead() <= 0
     whole, rows, _ = through(plan, [x])
     for k in range(1, 121):
@@ -909,13 +910,13 @@ def test_a_failing_job_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> 
     source: Any = Blocks(signal, cast("Any", blocks))  # that come with their groups
     monkeypatch.setattr(source, "decode", lambda block: block)
     with pytest.raises(MemoryError):
-        run(make_plan("lowpass:0.1", signal, Rules.of(signal)), source, Collected(), threads=2)
+        run(make_plan("lowpass:0.1", signal, rules_for(signal)), source, Collected(), threads=2)
 
 
 def test_a_value_that_a_stride_skips_is_held_all_the_same() -> None:
     x = np.array([[0.0], [0], [0], [0], [0], [1], [np.nan]])
     signal = Signal(medium=TABLE, shape=(None,), channels=("x",))
-    plan = make_plan("kernel:-1 | stride:2", signal, Rules.of(signal, missing="fill"))
+    plan = make_plan("kernel:-1 | stride:2", signal, rules_for(signal, missing="fill"))
     for cut in range(8):
         sink = Collected()
         run(plan, Blocks(signal, [x[:cut], x[cut:]]), sink, threads=1)

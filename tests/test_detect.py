@@ -25,10 +25,10 @@ from program import CONVCLI, SAMPLES, Done, Program, shell
 from convcli.core.correlate_template import Template
 from convcli.core.fft import TileCorrelator
 from convcli.core.window_statistics import window_moments
-from convcli.detecting.detect import Places, Search
-from convcli.detecting.peaks import leave_room, local_maxima
-from convcli.detecting.templates import Pattern, fit
-from convcli.errors import RequestError
+from convcli.detecting.detect import Detection
+from convcli.detecting.peaks import local_maxima, suppress_overlaps
+from convcli.detecting.templates import LoadedTemplate, prepare_template
+from convcli.errors import InputError, RequestError
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
@@ -37,8 +37,6 @@ from convcli.signals import TABLE, Block, Groups, Signal
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from convcli.detecting.detect import Place
 
 
 # -------------------------------------------------------------------------------------------------- the slow truth
@@ -270,7 +268,7 @@ def test_room_is_what_comparing_all_pairs_gives(
             kept.append(i)
     m = len(starts)
     boxes = np.array(starts), np.tile(size, (m, 1)), np.zeros(m, np.int64)
-    assert list(leave_room(*boxes, overlap=overlap)) == kept
+    assert list(suppress_overlaps(*boxes, overlap=overlap)) == kept
 
 
 # ------------------------------------------------------------------------------------- blocks are the whole
@@ -278,15 +276,31 @@ def test_room_is_what_comparing_all_pairs_gives(
 
 def found(
     pattern: Any, signal: Signal, blocks: list[Any], *, threads: int | None = None
-) -> list[Place]:
+) -> tuple[list[Any], list[Any]]:
+    """The hits, and every candidate with its place, its rows and its score."""
     own = Signal(
         medium=signal.medium, shape=pattern.shape[:-1], channels=signal.channels, rate=signal.rate
     )
-    fitted = fit(Pattern(name="t", x=pattern, signal=own), signal)
-    places = Places()
-    for each in Search(fitted=[fitted], threshold=0.5, threads=threads).run(Blocks(signal, blocks)):
-        places.add(0, each, fitted.size)
-    return places.choose(overlap=0)
+    loaded = LoadedTemplate(name="t", x=pattern, signal=own)
+    detection = Detection(templates=[loaded], threshold=0.5, threads=threads)
+    search(detection, Blocks(signal, blocks))
+    candidates = [
+        each
+        for part in detection._found
+        for each in zip(
+            part.candidates.at.tolist(),
+            part.candidates.rows.tolist(),
+            part.candidates.score.tolist(),
+            strict=True,
+        )
+    ]
+    return list(detection.facts().hits), candidates
+
+
+def search(detection: Detection, source: Any) -> None:
+    prepared = [prepare_template(each, source.signal) for each in detection.templates]
+    for _ in detection.search(source, prepared, name="x"):
+        pass
 
 
 def cut(x: Any, sizes: list[int]) -> Iterator[Any]:
@@ -306,7 +320,7 @@ def test_blocks_are_the_whole(sizes: list[int]) -> None:
         x[at : at + 100] = x[10:110] * rng.uniform(0.1, 3) + rng.standard_normal((100, 2)) * 0.05
     signal = Signal(medium=AUDIO, shape=(None,), channels=("left", "right"), rate=100.0)
     whole = found(x[10:110], signal, [x], threads=1)
-    assert len(whole) > 20
+    assert len(whole[0]) > 20
     assert found(x[10:110], signal, list(cut(x, sizes))) == whole
 
 
@@ -318,7 +332,7 @@ def test_strips_of_a_picture_are_the_whole(sizes: list[int]) -> None:
         x[at : at + 9, 20:31] = x[100:109, 60:71] // 2
     signal = Signal(medium=IMAGE, shape=x.shape[:2], channels=("R", "G", "B"), full_scale=255.0)
     whole = found(x[100:109, 60:71], signal, [x], threads=1)
-    assert len(whole) == 12
+    assert len(whole[0]) == 12
     assert found(x[100:109, 60:71], signal, list(cut(x, sizes))) == whole
 
 
@@ -337,13 +351,33 @@ def test_groups_are_signals_of_their_own() -> None:
         def decode(self, raw: slice) -> Block:
             return Block(x[raw], Groups([b"a", b"b"], codes[raw]))
 
-    fitted = fit(Pattern(name="t", x=pattern, signal=Source.signal), Source.signal)
-    places = Places()
-    for each in Search(fitted=[fitted], threshold=0.99).run(Source()):
-        places.add(0, each, fitted.size)
-    (hit,) = places.choose(overlap=0)
+    loaded = LoadedTemplate(name="t", x=pattern, signal=Source.signal)
+    detection = Detection(templates=[loaded], threshold=0.99, group_name=bytes.decode)
+    search(detection, Source())
+    (hit,) = detection.facts().hits
     rows = np.flatnonzero(codes == 1)
-    assert (hit.group, hit.first, hit.last) == (b"b", rows[40], rows[49])
+    assert (hit["group"], hit["start"], hit["end"]) == ("b", rows[40] + 1, rows[49] + 1)
+
+
+def test_an_input_that_fails_leaves_no_hits() -> None:
+    """Neither its own nor, under its name, those of the input after it."""
+    x = np.random.default_rng(1).standard_normal((400_000, 1))
+    signal = Signal(medium=TABLE, shape=(None,), channels=("v",))
+
+    class Broken(Blocks):
+        def decode(self, raw: Any) -> Block:
+            if len(raw) == 1:
+                raise InputError("broken")
+            return super().decode(raw)
+
+    loaded = LoadedTemplate(name="t", x=x[10:50], signal=signal)
+    detection = Detection(templates=[loaded], threshold=0.99)
+    with pytest.raises(InputError):
+        search(detection, Broken(signal, [x, x[:1]]))
+    assert detection.facts().hits == ()
+    search(detection, Blocks(signal, [x[5:]]))
+    (hit,) = detection.facts().hits
+    assert (hit["start"], hit["end"]) == (6, 45)
 
 
 def test_a_template_larger_than_the_signal_is_refused() -> None:

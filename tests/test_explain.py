@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from program import CONVCLI, SAMPLES, Done, Program
 
 from convcli import RequestError, apply
-from convcli.explaining.explain import explain
+from convcli.checking.explain import explain_filter
 from convcli.facts import to_plain
 from convcli.layers.weights import encode_weights
-from convcli.report.explaining import lines
+from convcli.report.explanation import explanation_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def array(nested: Any) -> Any:
 
 
 def text(facts: Any, limit: int = 0) -> str:
-    return "\n".join("".join(part for part, _ in line) for line in lines(facts, limit))
+    return "\n".join("".join(part for part, _ in line) for line in explanation_lines(facts, limit))
 
 
 def adds_up(facts: Any, x: Any, edge: Any, align: Any) -> None:
@@ -84,7 +84,7 @@ def test_it_adds_up_and_is_what_the_filter_gives(edge: Any, align: Any) -> None:
     for filters, shape in ((FILTERS, (7,)), (PLANES, (4, 5))):
         x = rng.integers(-9, 9, shape).astype(float)
         for step in filters:
-            adds_up(explain(step, x, edge=edge, align=align), x, edge, align)
+            adds_up(explain_filter(step, x, edge=edge, align=align), x, edge, align)
 
 
 @settings(max_examples=60)
@@ -100,15 +100,15 @@ def test_it_adds_up_for_any_numbers(
 ) -> None:
     samples = np.array(x, dtype=float)
     chain = f"correlate:{','.join(map(str, taps))} | stride:{stride}"
-    adds_up(explain(chain, samples, edge=edge, align=align), samples, edge, align)
+    adds_up(explain_filter(chain, samples, edge=edge, align=align), samples, edge, align)
 
 
 def test_missing_values_are_told() -> None:
     x = np.array([1.0, np.nan, 3, 4])
-    facts = explain("box:3", x)
+    facts = explain_filter("box:3", x)
     np.testing.assert_array_equal(array(facts.result), apply("box:3", x))
     assert "gets no weight" in text(facts)
-    assert "sum 4 -> 2" in text(explain("box:3", np.array([1.0, 3]), edge="shrink"))
+    assert "sum 4 -> 2" in text(explain_filter("box:3", np.array([1.0, 3]), edge="shrink"))
 
 
 @pytest.mark.parametrize("edge", EDGES)
@@ -120,14 +120,14 @@ def test_the_matrix_is_the_filter(edge: Any) -> None:
         ("box:3", (5,)),
     ):
         x = rng.normal(size=shape)
-        facts = explain(step, x, edge=edge, matrix=True)
+        facts = explain_filter(step, x, edge=edge, matrix=True)
         np.testing.assert_allclose(
             array(facts.matrix) @ x.ravel(), array(facts.result).ravel(), atol=1e-12
         )
     with pytest.raises(RequestError, match="not linear"):
-        explain("abs", np.ones(3), matrix=True)
+        explain_filter("abs", np.ones(3), matrix=True)
     with pytest.raises(RequestError, match="too large"):
-        explain("box:3", np.ones(50), matrix=True)
+        explain_filter("box:3", np.ones(50), matrix=True)
 
 
 def conv(x: Any, w: Any, stride: Any = 1) -> Any:
@@ -162,7 +162,7 @@ def test_the_line_for_torch_is_true(edge: Any, align: Any) -> None:
     ]
     for step, shape in steps:
         x = rng.integers(-5, 5, shape).astype(float)
-        facts = explain(step, x, edge=edge, align=align)
+        facts = explain_filter(step, x, edge=edge, align=align)
         call, _, weights = facts.torch.partition(" with w = ")
         taps, _, divisor = weights.partition(" / ")
         names = {
@@ -173,18 +173,18 @@ def test_the_line_for_torch_is_true(edge: Any, align: Any) -> None:
             "conv2d": conv,
         }
         np.testing.assert_allclose(eval(call, names), array(facts.result), atol=1e-12)
-    assert explain("box:3 | relu", np.ones(5)).torch == ""
+    assert explain_filter("box:3 | relu", np.ones(5)).torch == ""
 
 
 def test_there_is_no_line_for_torch_where_it_does_something_else() -> None:
-    assert explain("box:3", np.array([1, np.nan, 3])).torch == ""
+    assert explain_filter("box:3", np.array([1, np.nan, 3])).torch == ""
     for edge, fits in (
         ("reflect", 5),
         ("wrap", 4),
     ):  # torch mirrors n - 1 samples at most, and goes round once
-        assert explain("box:9", np.ones(fits), edge=edge).torch != ""  # type: ignore[arg-type]
-        assert explain("box:9", np.ones(fits - 1), edge=edge).torch == ""  # type: ignore[arg-type]
-    taps = explain("ema:alpha=0.5", np.ones(3)).torch.partition(" with w = ")[2]
+        assert explain_filter("box:9", np.ones(fits), edge=edge).torch != ""  # type: ignore[arg-type]
+        assert explain_filter("box:9", np.ones(fits - 1), edge=edge).torch == ""  # type: ignore[arg-type]
+    taps = explain_filter("ema:alpha=0.5", np.ones(3)).torch.partition(" with w = ")[2]
     assert min(json.loads(taps)) == pytest.approx(2.0**-52, rel=1e-5)
 
 

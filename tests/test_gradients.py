@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli import RequestError
+from convcli.core.binding import Rules
 from convcli.layers.bands import Band
 from convcli.layers.gradients import Worker
 from convcli.layers.weights import encode_weights
@@ -21,7 +22,7 @@ from convcli.learning.pairs import Channels
 from convcli.learning.sampler import WindowSampler
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
-from convcli.planning.plan import Rules, make_plan
+from convcli.planning.plan import make_plan
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
 from convcli.signals import ARRAY, Signal

@@ -14,7 +14,7 @@ from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.planning.grammar import Call, parse
-from convcli.planning.plan import Plan, Rules, make_plan
+from convcli.planning.plan import Plan, make_plan, rules_for
 from convcli.signals import TABLE, Signal
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ PICTURE = Signal(medium=IMAGE, shape=(30, 40), channels=("R", "G", "B"), full_sc
 
 
 def plan(text: str, signal: Signal = SOUND, **rules: Any) -> Plan:
-    return make_plan(text, signal, Rules.of(signal, **rules))
+    return make_plan(text, signal, rules_for(signal, **rules))
 
 
 def told(text: str, signal: Signal = SOUND) -> RequestError:
@@ -284,7 +284,7 @@ def test_units_become_samples() -> None:
         ("sma:3", ROWS): 3,
     }
     for (text, signal), n in lengths.items():
-        assert max(plan(text, signal).steps[0].kernels[0].taps.shape) == n, text
+        assert max(plan(text, signal).steps[0].stage.kernels[0].taps.shape) == n, text
 
 
 # ------------------------------------------------------------------------------------------ rates and identity
@@ -297,9 +297,11 @@ def test_the_rate_is_carried_along() -> None:
         "lowpass:500",
         Signal(medium=AUDIO, shape=(2000,), channels=("left", "right"), rate=2000.0),
     )
-    np.testing.assert_array_equal(bound[1].kernels[0].taps, alone.steps[0].kernels[0].taps)
+    np.testing.assert_array_equal(
+        bound[1].stage.kernels[0].taps, alone.steps[0].stage.kernels[0].taps
+    )
     assert plan("resample:16k | stride:3").result.rate == 16000 / 3
-    assert plan("downsample:4 | box:10ms").steps[1].kernels[0].taps.size == 20
+    assert plan("downsample:4 | box:10ms").steps[1].stage.kernels[0].taps.size == 20
 
 
 def test_lengths_are_carried_along() -> None:
@@ -352,6 +354,6 @@ def test_kernels_from_files(tmp_path: Path) -> None:
         f'kernel:"@{tmp_path}/taps.npy"',
         "kernel:1,2,1",
     ):
-        assert plan(text).steps[0].kernels[0].taps.tolist() == [1, 2, 1]
+        assert plan(text).steps[0].stage.kernels[0].taps.tolist() == [1, 2, 1]
     with pytest.raises(InputError, match="no such file"):
         plan("kernel:@nowhere.csv")

@@ -10,7 +10,7 @@ import pytest
 
 from convcli.core.convolve_direct import dot_products
 from convcli.core.missing import reads_gap
-from convcli.planning.plan import Rules, make_plan
+from convcli.planning.plan import make_plan, rules_for
 from convcli.running.run import run
 from convcli.signals import TABLE, Block, Edge, Groups, Signal, row_numbers
 
@@ -89,7 +89,7 @@ def test_each_group_gets_what_it_gets_alone(filter: str, edge: Edge) -> None:
         missing = ("keep", "fill", "propagate")[(seed + kind) % 3]
         x, codes, cuts = table_of(seed + 10 * kind, 1 + (seed + kind // 2) % 2)
         signal = Signal(medium=TABLE, shape=(None,), channels=("a", "b")[: x.shape[1]])
-        plan = make_plan(filter, signal, Rules.of(signal, edge=edge, align=align, missing=missing))  # type: ignore[arg-type]
+        plan = make_plan(filter, signal, rules_for(signal, edge=edge, align=align, missing=missing))  # type: ignore[arg-type]
         found = filtered(plan, x, codes, cuts, threads=1 + kind % 2)
         alone: list[tuple[int, Array]] = []
         for code in np.unique(codes).tolist():
@@ -110,7 +110,7 @@ def test_what_becomes_missing_in_several_signals_of_several_channels(filter: str
     x[:, 1] = np.abs(x[:, 1]) + 1  # has a logarithm everywhere
     x[:, 2] += 10
     signal = Signal(medium=TABLE, shape=(None,), channels=("a", "b", "c"))
-    plan = make_plan(filter, signal, Rules.of(signal, missing="keep"))
+    plan = make_plan(filter, signal, rules_for(signal, missing="keep"))
     ran = run(plan, Interleaved(signal, x, codes, cuts), Gathered(), threads=1)
     want: Counter[str] = Counter()
     for code in np.unique(codes).tolist():
@@ -151,7 +151,7 @@ def test_many_groups_cost_little_more_than_few() -> None:
 
     random = np.random.default_rng(5)
     signal = Signal(medium=TABLE, shape=(None,), channels=("a",))
-    plan = make_plan("sma:20", signal, Rules.of(signal))
+    plan = make_plan("sma:20", signal, rules_for(signal))
     started = process_time()
     found = filtered(
         plan, random.normal(size=(60_000, 1)), random.integers(0, 20_000, 60_000), [20_000, 40_000]

@@ -626,8 +626,8 @@ def test_missing_folder_and_forbidden(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("container", "subtype"),
-    [("WAV", "PCM_16"), ("WAV", "ULAW"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("AIFF", "PCM_16"), ("AU", "PCM_16"),
-     ("W64", "PCM_16")],
+    [("WAV", "PCM_16"), ("WAV", "ULAW"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("AIFF", "PCM_16"),
+     ("AU", "PCM_16"), ("W64", "PCM_16")],
 )  # fmt: skip
 def test_truncated_files_are_told(tmp_path: Path, container: str, subtype: str) -> None:
     path = make(tmp_path / "in", noise(50000), format=container, subtype=subtype)
@@ -720,8 +720,8 @@ TAGS = {
 
 @pytest.mark.parametrize(
     ("container", "subtype"),
-    [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"),
-     ("CAF", "PCM_16"), ("RF64", "PCM_24")],
+    [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"),
+     ("MP3", "MPEG_LAYER_III"), ("CAF", "PCM_16"), ("RF64", "PCM_24")],
 )  # fmt: skip
 @pytest.mark.parametrize("target", [None, "wav", "flac", "ogg", "mp3", "caf"])
 def test_common_tags_are_kept_from_any_format_to_any(
@@ -862,7 +862,7 @@ def test_mp3_keeps_its_id3_tags_exactly_and_wav_takes_them(tmp_path: Path) -> No
 
 
 def id3_tag(version: int, *frames: tuple[bytes, bytes]) -> bytes:
-    """An ID3v2.3 or 2.4 tag; in the latter the sizes of frames have 7 bits a byte, as that of the tag has."""
+    """An ID3v2.3 or 2.4 tag; only the latter counts the size of a frame in bytes of 7 bits."""
 
     def seven_bits(size: int) -> bytes:
         return bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))

@@ -367,13 +367,19 @@ class TestCuts:
                 start = False
             elif not inside:
                 start = sign in ",\n"
-        marks = delimited.quote_marks(data, b",\n")
+        marks = delimited.find_quotes(data, b",\n")
         parity = [
             int(np.searchsorted(marks, i)) % 2 for i, sign in enumerate(text) if sign in ",\n"
         ]
         assert parity == [
             sum(m < i for m in want) % 2 for i, sign in enumerate(text) if sign in ",\n"
         ]
+
+    def test_blank_lines_before_the_first_row_stay_where_they_are(self) -> None:
+        for bom in (b"", b"\xef\xbb\xbf"):
+            data = bom + b"\n\r\n1,2\n3,4\n"
+            assert filtered(data, header=False) == bom + b"\n\r\n2,3\n4,5\n"
+            assert filtered(data) == bom + b"\n\r\n1,2\n4,5\n"
 
     def test_a_line_longer_than_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
@@ -441,7 +447,7 @@ class TestGroups:
     @pytest.mark.usefixtures("route")
     def test_names_are_exact(self) -> None:
         source = source_of(b'g,x\nNA,1\nTRUE,2\n"NA",3\n na,4\n,5\nNA,6\n', by="g")
-        (block,) = [source.decode(raw) for raw in source.chunks()]
+        (block,) = blocks_of(source)
         assert block.groups is not None
         names = [block.groups.names[code] for code in block.groups.codes]
         assert names == [b"NA", b"TRUE", b"NA", b" na", b"", b"NA"]
@@ -508,7 +514,7 @@ class TestStreaming:
                 rows = np.arange(max(0, first - 30), max(0, first + n - 30))
                 sink.write(sink.encode(rows[:, None] * 2.0, rows))
                 first += n
-                assert len(sink._document._passages) < 4
+                assert len(sink._recent._parts) < 4
         assert out.getvalue().splitlines()[1:] == [b"%d,%d" % (i, 2 * i) for i in range(first - 30)]
 
     def test_texts_of_a_file_are_read_again(
@@ -523,8 +529,8 @@ class TestStreaming:
         )
         with TableSink(out, source=source) as sink:
             for _ in range(2):
-                for _block in blocks_of(source):
-                    assert sink._document._held_bytes < 5000
+                for _ in blocks_of(source):
+                    assert sink._recent._held_bytes < 5000
             rows = np.arange(5000)
             sink.write(sink.encode(rows[:, None] * 2.0, rows))
         assert out.getvalue() == b"n,x\n" + b"".join(b"%d,%d\n" % (i, 2 * i) for i in range(5000))
@@ -534,10 +540,10 @@ class TestStreaming:
         data = b"n\n" + b"".join(b"%d\n" % i for i in range(100))
         source, out = source_of(data), io.BytesIO()
         with TableSink(out, source=source) as sink:
-            blocks = [source.decode(raw) for raw in reversed(list(source.chunks()))][::-1]
-            for block in blocks:
+            blocks = [source.decode(raw) for raw in reversed(list(source.chunks()))]
+            for block in blocks[::-1]:
                 block.on_arrival()
-            x = np.concatenate([block.x for block in blocks])
+            x = np.concatenate([block.x for block in blocks[::-1]])
             sink.write(sink.encode(x, np.arange(100)))
         assert out.getvalue() == data
 

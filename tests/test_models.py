@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from convcli import InputError, RequestError, apply
+from convcli.core.binding import Rules
 from convcli.layers.weights import encode_weights, read_weights
 from convcli.media.images.medium import IMAGE
-from convcli.planning.plan import Plan, Rules, make_plan
+from convcli.planning.plan import Plan, make_plan, rules_for
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
 from convcli.signals import ARRAY, TABLE, Signal
@@ -56,7 +57,7 @@ def saved(
 def plan_of(filter: str, x: Array, **rules: Any) -> Plan:
     names = tuple(str(c + 1) for c in range(x.shape[-1]))
     signal = Signal(medium=ARRAY, shape=x.shape[:-1], channels=names)
-    return make_plan(filter, signal, Rules.of(signal, **rules))
+    return make_plan(filter, signal, rules_for(signal, **rules))
 
 
 def filtered(plan: Plan, x: Array, cuts: tuple[int, ...] = (), threads: int = 1) -> Array:
@@ -211,7 +212,7 @@ def test_pictures_enter_and_leave_as_0_to_1(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.safetensors", {"0.weight": w, "0.bias": b})
     x = np.rint(255 * np.abs(noise(12, 13, 3)))
     signal = image((12, 13), ("R", "G", "B"))
-    plan = make_plan(f"model:{path} | relu", signal, Rules.of(signal, edge="valid"))
+    plan = make_plan(f"model:{path} | relu", signal, rules_for(signal, edge="valid"))
     expected = 255 * np.maximum(naive(x / 255, w, b), 0)
     np.testing.assert_allclose(filtered(plan, x), expected, atol=1e-11)
 
@@ -237,10 +238,10 @@ def test_opacity_goes_past_a_model(inputs: int, tmp_path: Path) -> None:
     path = saved(tmp_path / "m.safetensors", state, {"layers": "conv | relu | conv"})
     x = np.rint(255 * np.abs(noise(12, 13, 4)))
     signal = image((12, 13), ("R", "G", "B", "A"), alpha=3)
-    y = filtered(make_plan(f"model:{path}", signal, Rules.of(signal)), x)
+    y = filtered(make_plan(f"model:{path}", signal, rules_for(signal)), x)
     np.testing.assert_allclose(y[..., 3], x[..., 3], atol=1e-12)
     opaque = image((12, 13), ("R", "G", "B"))
-    expected = filtered(make_plan(f"model:{path}", opaque, Rules.of(opaque)), x[..., :3])
+    expected = filtered(make_plan(f"model:{path}", opaque, rules_for(opaque)), x[..., :3])
     np.testing.assert_allclose(y[..., :3], expected, atol=1e-11)
 
 

@@ -15,9 +15,10 @@ import pytest
 from program import SAMPLES, done, run
 
 from convcli import RequestError, apply
+from convcli.core.binding import Rules
 from convcli.layers.weights import encode_weights, read_weights
 from convcli.media.images.medium import IMAGE
-from convcli.planning.plan import Rules, make_plan
+from convcli.planning.plan import make_plan
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run as run_plan
 from convcli.signals import ARRAY, Signal

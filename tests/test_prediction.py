@@ -15,13 +15,14 @@ from program import run as run_program
 
 from convcli import RequestError, apply
 from convcli.cli import main
+from convcli.core.binding import Rules
 from convcli.errors import ConvcliError
 from convcli.layers.weights import encode_weights, read_weights
 from convcli.learning.baselines import no_worse
 from convcli.learning.learn import learn
 from convcli.learning.pairs import Pair
 from convcli.learning.task import Task
-from convcli.planning.plan import Rules, make_plan
+from convcli.planning.plan import make_plan
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
 from convcli.signals import TABLE, Signal
@@ -350,7 +351,7 @@ def test_a_network_of_changes_by_the_definition(tmp_path: Path) -> None:
     plan, signal = planned(path, x)
     assert plan.result.channels == ("b",)
     assert plan.chain.reach[0].before == 5
-    assert "of changes, added to b" in plan.steps[0].note
+    assert "of changes, added to b" in plan.steps[0].stage.note
     y = run_in(plan, signal, x, 40)
     change = (np.diff(x, axis=0) - [0.5, -1]) / [2, 4]
     for t in range(5, 40):

@@ -27,11 +27,15 @@ from convcli.facts import (
     StepFacts,
     to_plain,
 )
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
 from convcli.media.outputs import atomic
 from convcli.report import learning
 from convcli.report.files import check_report, render_report, write_report
 from convcli.report.plots import draw_response, draw_taps
-from convcli.report.terminal import details, summary, visible
+from convcli.report.terminal import details, summary
+from convcli.report.words import visible
+from convcli.signals import TABLE
 
 STEPS = (
     StepFacts(
@@ -40,7 +44,6 @@ STEPS = (
         taps=255,
         shape=(255,),
         sum=1.0,
-        dc_gain=1.0,
         delay=0.0,
         look_ahead=127,
         reach=(ReachFacts(before=127, after=127),),
@@ -59,12 +62,12 @@ RUN = RunFacts(
     missing="keep",
     inputs=(
         InputFacts(
-            path="talk.wav", medium="audio", signal="2 channels", shape=(542430,), rate=44100.0
+            path="talk.wav", medium=AUDIO, signal="2 channels", shape=(542430,), rate=44100.0
         ),
     ),
     steps=STEPS,
     chain=replace(STEPS[0], text="whole", weights=(), response=()),
-    outputs=(OutputFacts(path="out.wav", medium="audio", shape=(271215,), rate=22050.0),),
+    outputs=(OutputFacts(path="out.wav", medium=AUDIO, shape=(271215,), rate=22050.0),),
     losses=LossFacts(clipped={"left": 2, "right": 1}, missing={"left": 0}, edge_affected=254),
     warnings=("3 samples clipped",),
     seconds=0.2,
@@ -79,7 +82,7 @@ def hostile() -> RunFacts:
         filter=HOSTILE,
         steps=(step,),
         inputs=(replace(RUN.inputs[0], path=HOSTILE, signal=HOSTILE, details={HOSTILE: HOSTILE}),),
-        losses=LossFacts(clipped={HOSTILE: 1, "b": 2}, other={HOSTILE: 3}),
+        losses=LossFacts(clipped={HOSTILE: 1, "b": 2}),
         warnings=(HOSTILE,),
         command=(HOSTILE,),
     )
@@ -98,7 +101,6 @@ def test_facts_as_json() -> None:
         "missing": {"left": 0},
         "became_missing": {},
         "edge_affected": 254,
-        "other": {},
     }
     assert (data["filter"], data["seconds"], data["inputs"][0]["shape"]) == (
         RUN.filter,
@@ -141,7 +143,7 @@ def test_plain(value: object, plain: object) -> None:
     )
 )
 def test_everything_becomes_json(value: Any) -> None:
-    run = replace(RUN, inputs=(InputFacts(path="a", medium="audio", details={"x": value}),))
+    run = replace(RUN, inputs=(InputFacts(path="a", medium=AUDIO, details={"x": value}),))
     text = render_report(run, ".json")
     text.encode()
     json.loads(text)
@@ -161,15 +163,15 @@ def test_summary_of_a_picture_and_a_table() -> None:
     picture = RunFacts(
         version="0",
         filter="downsample:2",
-        inputs=(InputFacts(path="a.png", medium="image", shape=(300, 451)),),
-        outputs=(OutputFacts(path="b.png", medium="image", shape=(150, 226)),),
+        inputs=(InputFacts(path="a.png", medium=IMAGE, shape=(300, 451)),),
+        outputs=(OutputFacts(path="b.png", medium=IMAGE, shape=(150, 226)),),
     )
     assert summary(picture) == "a.png -> b.png: downsample:2, 451x300 -> 226x150 pixels"
     table = RunFacts(
         version="0",
         filter="sma:3",
-        inputs=(InputFacts(path="-", medium="table", shape=(1461,), channels=("Close",)),),
-        outputs=(OutputFacts(path="-", medium="table", shape=(1461,)),),
+        inputs=(InputFacts(path="-", medium=TABLE, shape=(1461,), channels=("Close",)),),
+        outputs=(OutputFacts(path="-", medium=TABLE, shape=(1461,)),),
         losses=LossFacts(missing={"Close": 1}),
         seconds=0.04,
     )

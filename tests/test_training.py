@@ -20,8 +20,8 @@ from program import CONVCLI, SAMPLES, done, run
 
 from convcli import InputError, RequestError, apply
 from convcli.cli import main
-from convcli.designs.learned import read_model
 from convcli.errors import OutputError
+from convcli.layers.modelfile import read_model
 from convcli.layers.weights import encode_weights, read_weights
 from convcli.learning import dataset
 from convcli.learning.learn import DENSE, learn

@@ -1,352 +1,233 @@
-"""Does a filter look into the future? It is run on prefixes of the data and on the whole, and both are compared.
+"""The causality check: filter prefixes of a table and the whole, and compare the outputs.
 
-What a filter that reads only what has been says of a row cannot depend on the rows that follow. Here this is not
-derived from the reach of the steps but tried on the user's own data, by the same `run` that filters.
+If no output of a filter depends on later rows, an output is the same in the whole table and in every
+prefix that holds its row. The check does not derive this from the reach of the steps: it filters the
+user's own data with the same `run` as the command does.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.checking.prefixes import ROWS_AT_ONCE, PrefixSource, StoredRows, choose_prefixes
 from convcli.core.convolve import EXACT_TAPS
 from convcli.errors import ConvcliError
+from convcli.facts.causality import CausalityFacts, ColumnVerdict
 from convcli.planning.describe import weights_of
 from convcli.running.run import RunCounts, run
-from convcli.signals import Block, Groups, blocks_of, row_numbers
+from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import BinaryIO
 
+    from convcli.checking.prefixes import Prefix
     from convcli.planning.plan import Plan
-    from convcli.signals import AnyRows, Array, Rows, Signal, Source
+    from convcli.signals import AnyRows, Array, Rows, Source
 
-# Up to so many rows every prefix is tried.
-ALL_UP_TO = 100
-# Longer tables are cut at so many places evenly, besides the places where something ends or begins.
-SPREAD = 8
-# What FFT arithmetic may differ by, of the largest value of the column; direct arithmetic differs by nothing.
-ROUNDING = 1e-9
-# Rows that are looked at together.
-STRETCH = 1 << 16
+# Outputs computed by FFT may differ by this part of the largest output of their column.
+# Outputs computed directly may not differ at all.
+FFT_ROUNDING = 1e-9
 
 
-@dataclass
-class Verdict:
-    """What was found for one column of one group.
-
-    row : the first row that changed, from 0, or None; whole, prefix : its values, None where there is no output
-    known : how many rows of the group the prefix held; largest : the largest difference in any row
-    """
-
-    group: bytes
-    channel: str
-    row: int | None = None
-    whole: float | None = None
-    prefix: float | None = None
-    known: int = 0
-    largest: float = 0.0
-
-    @property
-    def difference(self) -> float | None:
-        """By how much the first row changed; None where one of the values is missing."""
-        if self.whole is None or self.prefix is None or np.isnan(self.whole - self.prefix):
-            return None
-        return abs(self.whole - self.prefix)
-
-
-@dataclass(frozen=True)
-class Checked:
-    """The verdicts, group by group as they come in the data; how many prefixes were run; whether bits were compared."""
-
-    verdicts: list[Verdict]
-    prefixes: int
-    exact: bool
-    counts: RunCounts
-
-
-def check(
+def check_causality(
     plan: Plan,
     source: Source[Any],
     scratch: Callable[[], BinaryIO],
     *,
+    group_name: Callable[[bytes], str],
     threads: int | None = None,
-    advance: Callable[[int], None] = lambda _: None,
-    expect: Callable[[int], None] = lambda _: None,
-) -> Checked:
-    """Run `plan` on the whole of `source` and on prefixes of it, and compare every row of every prefix.
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> tuple[CausalityFacts, RunCounts]:
+    """Filter the whole of `source` and prefixes of it by `plan`, and compare every output.
 
-    source : one sample axis; it is read once, so a pipe will do. Numbers wait in files that scratch() opens.
-    advance, expect : told how many prefixes are done, and how many there will be
+    source : has one sample axis; it is read once, so a pipe will do
+    scratch : opens a temporary file; the rows and the outputs are kept in such files
+    group_name : returns the name of a group as text
+    progress : is called with the number of runs that are done and the number of all runs
+    Returns the facts, and the counts of the run on the whole.
     """
-    spool = Spool(source, scratch)
-    prefixes = list(choose(spool, plan))
-    expect(len(prefixes) + 1)
-    outputs = Outputs(spool, plan, scratch)
-    ran = run(plan, Part(plan.signal, spool, spool.whole), outputs, threads=threads)
-    advance(1)
-    comparison = Comparison(spool, outputs, plan, scratch)
-    for prefix in prefixes:
+    stored = StoredRows(source, scratch)
+    prefixes = list(choose_prefixes(stored, plan))
+    runs = len(prefixes) + 1
+    progress(0, runs)
+    outputs = WholeOutputs(stored.count, len(plan.result.channels), scratch)
+    counts = run(plan, PrefixSource(plan.signal, stored, stored.whole), outputs, threads=threads)
+    progress(1, runs)
+    comparison = Comparison(plan, stored, outputs, scratch, group_name)
+    for number, prefix in enumerate(prefixes, 2):
         comparison.run(prefix, threads)
-        advance(1)
-    names = plan.result.channels
-    verdicts = [
-        comparison.of(group, channel)
-        for group in range(len(spool.names))
-        for channel in range(len(names))
-    ]
-    return Checked(verdicts, len(prefixes), comparison.exact, ran)
+        progress(number, runs)
+    columns = tuple(comparison.verdicts.values())
+    facts = CausalityFacts(prefixes=len(prefixes), exact=comparison.exact, columns=columns)
+    return facts, counts
 
 
-# ------------------------------------------------------------------------------------------------ the data
-
-
-@dataclass(frozen=True)
-class Prefix:
-    """The first `limits[g]` rows of every group g, none of which stands at or past the row `end`."""
-
-    limits: Rows
-    end: int
-
-
-class Spool:
-    """The numbers of a source in a file, each row with its group and with how many rows of that came before it."""
-
-    def __init__(self, source: Source[Any], scratch: Callable[[], BinaryIO]) -> None:
-        kind = [("x", "f8", (len(source.signal.channels),)), ("group", "i8"), ("rank", "i8")]
-        self.ends: list[int] = []
-        self.n = 0
-        names: dict[bytes, int] = {}
-        counts: list[int] = []
-        self.grouped = False
-        with scratch() as file:
-            for block in blocks_of(source):
-                rows = np.zeros(len(block.x), kind)
-                rows["x"] = block.x
-                self.grouped = block.groups is not None
-                for group, _, places in block.by_group():
-                    number = names.setdefault(group, len(names))
-                    counts += [0] * (len(names) - len(counts))
-                    rows["group"][places] = number
-                    rows["rank"][places] = counts[number] + np.arange(len(places))
-                    counts[number] += len(places)
-                file.write(rows.tobytes())
-                self.n += len(rows)
-                self.ends.append(self.n)
-            file.flush()
-            self.rows: Any = (
-                np.memmap(file, kind, "r", shape=(self.n,)) if self.n else np.empty(0, kind)
-            )
-        self.names, self.counts = list(names), np.array(counts, np.int64)
-
-    @property
-    def whole(self) -> Prefix:
-        """All there is."""
-        return Prefix(self.counts, self.n)
-
-    def first(self, count: int) -> Prefix:
-        """The first rows of the table."""
-        limits = np.zeros(len(self.names), np.int64)
-        for start in range(0, count, STRETCH):
-            limits += np.bincount(
-                self.rows["group"][start : min(count, start + STRETCH)], minlength=len(limits)
-            )
-        return Prefix(limits, count)
-
-    def of_each(self, limits: Any) -> Prefix:
-        """So many rows of each group."""
-        return Prefix(np.clip(limits, 0, self.counts).astype(np.int64), self.n)
-
-
-@dataclass
-class Part:
-    """A prefix as a Source, in the same blocks as the whole."""
-
-    signal: Signal
-    spool: Spool
-    prefix: Prefix
-
-    def chunks(self) -> Iterator[tuple[int, int]]:
-        """Where blocks begin and end."""
-        for start, end in zip([0, *self.spool.ends], self.spool.ends, strict=False):
-            if start < self.prefix.end:
-                yield start, min(end, self.prefix.end)
-
-    def kept(self, start: int, end: int) -> Rows:
-        """The rows of the table in [start, end) that belong to the prefix."""
-        rows = self.spool.rows[start:end]
-        return start + np.flatnonzero(rows["rank"] < self.prefix.limits[rows["group"]])
-
-    def decode(self, raw: tuple[int, int]) -> Block:
-        """The rows of a block that belong to the prefix."""
-        rows = self.spool.rows[self.kept(*raw)]
-        if not self.spool.grouped:
-            return Block(np.array(rows["x"]))
-        numbers, codes = np.unique(rows["group"], return_inverse=True)
-        return Block(
-            np.array(rows["x"]), Groups([self.spool.names[number] for number in numbers], codes)
-        )
-
-
-# --------------------------------------------------------------------------------------------- the prefixes
-
-
-def choose(spool: Spool, plan: Plan) -> Iterator[Prefix]:
-    """The prefixes that are tried: of a short table all; of a longer one some thirty.
-
-    The first rows and the last, a window of the filter and one row more or less, the ends of blocks, and places
-    spread evenly; where there are groups, so many rows of all of them at once too.
-    """
-    reach = plan.chain.reach[0]
-    window = reach.before + reach.after + 1
-    ends = [end + by for end in (spool.ends[:1] + spool.ends[-2:-1]) for by in (-1, 0, 1)]
-    edges = [1, 2, 3, window - 1, window, window + 1]
-    edges += [spool.n - back for back in (1, 2, 3, window, reach.after, reach.after + 1)]
-    spread = [spool.n * i // (SPREAD + 1) for i in range(1, SPREAD + 1)]
-    wanted = range(1, spool.n) if spool.n <= ALL_UP_TO else sorted({*edges, *ends, *spread})
-    yield from (spool.first(count) for count in wanted if 0 < count < spool.n)
-    if len(spool.names) > 1:
-        counts = spool.counts
-        firsts = [count for count in (1, 2, 3, window) if count < counts.max()]
-        lasts = [counts - back for back in (1, 2, max(3, reach.after))]
-        shares = [counts * part // 4 for part in (1, 2, 3)]
-        yield from map(spool.of_each, [*firsts, *shares, *lasts])
-
-
-# ------------------------------------------------------------------------------------------ the comparison
-
-
-def _kept(scratch: Callable[[], BinaryIO], kind: Any, n: int) -> Any:
-    """An array in a file that is gone when nobody holds it any longer."""
+def _array_in_file(scratch: Callable[[], BinaryIO], dtype: Any, n: int) -> Any:
+    """Return an array of length `n` in a temporary file, which is removed with the array."""
     with scratch() as file:
-        return np.memmap(file, kind, "w+", shape=(max(1, n),))
+        return np.memmap(file, dtype, "w+", shape=(max(1, n),))
 
 
-class Outputs:
-    """The outputs for the whole, in a file: a Sink. there : whether the row has one."""
+class WholeOutputs:
+    """A Sink for the outputs of the whole table.
 
-    def __init__(self, spool: Spool, plan: Plan, scratch: Callable[[], BinaryIO]) -> None:
-        kind = [("y", "f8", (len(plan.result.channels),)), ("there", "?")]
-        self.rows = _kept(scratch, kind, spool.n)
-        self.largest: Any = np.zeros(len(plan.result.channels))
+    rows : structured array of the outputs `y` of each row, and `there`, whether the row has one
+    largest : the largest absolute output of each column
+    """
+
+    def __init__(self, count: int, channels: int, scratch: Callable[[], BinaryIO]) -> None:
+        dtype = [("y", "f8", (channels,)), ("there", "?")]
+        self.rows = _array_in_file(scratch, dtype, count)
+        self.largest: Any = np.zeros(channels)
 
     def encode(self, y: Array, rows: AnyRows) -> tuple[Array, Rows]:
-        """As they are."""
+        """Return the outputs and the numbers of their rows."""
         return y, row_numbers(rows)
 
     def write(self, encoded: tuple[Array, Rows]) -> None:
-        """Keep them."""
+        """Store the outputs."""
         y, rows = encoded
-        self.rows["y"][rows], self.rows["there"][rows] = y, True
+        self.rows["y"][rows] = y
+        self.rows["there"][rows] = True
         self.largest = np.fmax(self.largest, np.fmax.reduce(np.abs(y), axis=0, initial=0.0))
 
 
 class Comparison:
-    """The outputs of one prefix after the other beside those of the whole."""
+    """Compares the outputs of one prefix after another with those of the whole table.
+
+    exact : whether outputs are compared bit for bit
+    verdicts : for each number of a group and of a channel
+    """
 
     def __init__(
-        self, spool: Spool, outputs: Outputs, plan: Plan, scratch: Callable[[], BinaryIO]
+        self,
+        plan: Plan,
+        stored: StoredRows,
+        outputs: WholeOutputs,
+        scratch: Callable[[], BinaryIO],
+        group_name: Callable[[bytes], str],
     ) -> None:
-        self.spool, self.outputs, self.plan = spool, outputs, plan
+        self.plan = plan
+        self.stored = stored
+        self.outputs = outputs
         weights = [weights_of(step) for step in plan.steps]
         self.exact = all(w is None or w.shape[-1] <= EXACT_TAPS for w in weights)
-        self.verdicts: dict[tuple[int, int], Verdict] = {}
-        self._kept, self._met = _kept(scratch, np.int64, spool.n), _kept(scratch, np.bool_, spool.n)
-
-    def of(self, group: int, channel: int) -> Verdict:
-        """The verdict on a column of a group."""
-        new = Verdict(self.spool.names[group], self.plan.result.channels[channel])
-        return self.verdicts.get((group, channel), new)
+        self.verdicts = {
+            (group, channel): ColumnVerdict(column=column, group=group_name(name))
+            for group, name in enumerate(stored.names)
+            for channel, column in enumerate(plan.result.channels)
+        }
+        # The row of the table of each row of the prefix, and whether the prefix has an output there.
+        self._rows = _array_in_file(scratch, np.int64, stored.count)
+        self._has_output = _array_in_file(scratch, np.bool_, stored.count)
 
     def run(self, prefix: Prefix, threads: int | None) -> None:
-        """Run one prefix and compare it."""
-        part = Part(self.plan.signal, self.spool, prefix)
+        """Filter one prefix and compare its outputs."""
+        source = PrefixSource(self.plan.signal, self.stored, prefix)
         count = 0
-        for start, end in part.chunks():
-            kept = part.kept(start, end)
-            self._kept[count : count + len(kept)] = kept
-            count += len(kept)
-        self._met[:count] = False
+        for start, end in source.chunks():
+            members = source.members(start, end)
+            self._rows[count : count + len(members)] = members
+            count += len(members)
+        self._has_output[:count] = False
         try:
-            run(self.plan, part, _Beside(self, prefix), threads=threads)
+            run(self.plan, source, _PrefixOutputs(self, prefix), threads=threads)
         except ConvcliError:
-            # More rows are asked for than the prefix has: then it has no output, and the whole should have none there.
-            self._met[:count] = False
-        self._unmet(prefix, count)
+            # The steps need more rows than the prefix has, so it has no outputs.
+            self._has_output[:count] = False
+        self._compare_missing(prefix, count)
 
     def compare(self, prefix: Prefix, y: Array, numbers: Rows) -> None:
-        """Outputs of the prefix that stand at its rows `numbers`."""
-        self._met[numbers] = True
-        rows = self._kept[numbers]
+        """Compare outputs of the prefix; numbers : the rows of the prefix they are aligned with."""
+        self._has_output[numbers] = True
+        rows = self._rows[numbers]
         whole = self.outputs.rows[rows]
-        absent, groups = ~whole["there"], self.spool.rows["group"][rows]
-        # A last window that the prefix does not fill stands at its last row; the whole fills it and has it elsewhere.
-        unfilled = self.spool.rows["rank"][rows] == prefix.limits[groups] - 1
-        unfilled &= self.plan.look_ahead is not None
-        different = self._different(whole["y"], y) & ~absent[:, None]
-        for channel in np.flatnonzero(different.any(axis=0)).tolist():
-            at = np.flatnonzero(different[:, channel])
-            values = whole["y"][at, channel], y[at, channel]
-            self._note(prefix, channel, rows[at], groups[at], *values)
-        at = np.flatnonzero(absent & ~unfilled)
-        for channel in range(y.shape[1]) if len(at) else ():
-            self._note(prefix, channel, rows[at], groups[at], None, y[at, channel])
+        differs = self._differs(whole["y"], y) & whole["there"][:, None]
+        for channel in np.flatnonzero(differs.any(axis=0)).tolist():
+            at = np.flatnonzero(differs[:, channel])
+            self._record(prefix, channel, rows[at], whole["y"][at, channel], y[at, channel])
+        only_in_prefix = np.flatnonzero(~whole["there"] & ~self._ends_incomplete(prefix, rows))
+        if len(only_in_prefix):
+            for channel in range(y.shape[1]):
+                values = y[only_in_prefix, channel]
+                self._record(prefix, channel, rows[only_in_prefix], None, values)
 
-    def _different(self, whole: Any, y: Any) -> Any:
-        """Bit for bit; one NaN is like another. Where FFT is used, more than its rounding."""
+    def _ends_incomplete(self, prefix: Prefix, rows: Rows) -> Any:
+        """Whether the output at each row may belong to a window that the prefix cuts off.
+
+        Such an output is aligned with the last row of the prefix; in the whole table, which completes
+        the window, it is aligned with a later row.
+        """
+        if self.plan.look_ahead is None:
+            return np.zeros(len(rows), bool)
+        stored = self.stored.rows[rows]
+        return stored["rank"] == prefix.limits[stored["group"]] - 1
+
+    def _differs(self, whole: Any, y: Any) -> Any:
+        """Compare outputs bit for bit, NaN like NaN; by the rounding of the FFT where one was used."""
         both_missing = np.isnan(whole) & np.isnan(y)
-        same: Any = np.ascontiguousarray(whole).view(np.int64) == np.ascontiguousarray(
-            y, np.float64
-        ).view(np.int64)
+        whole_bits = np.ascontiguousarray(whole).view(np.int64)
+        bits = np.ascontiguousarray(y, np.float64).view(np.int64)
+        same: Any = whole_bits == bits
         if not self.exact:
             with np.errstate(invalid="ignore"):
-                same |= np.abs(whole - y) <= ROUNDING * self.outputs.largest
+                same |= np.abs(whole - y) <= FFT_ROUNDING * self.outputs.largest
         return ~(same | both_missing)
 
-    def _unmet(self, prefix: Prefix, count: int) -> None:
-        """Rows of the prefix that have an output in the whole alone."""
-        for start in range(0, count, STRETCH):
-            stretch = slice(start, min(count, start + STRETCH))
-            rows = self._kept[stretch]
+    def _compare_missing(self, prefix: Prefix, count: int) -> None:
+        """Record the first `count` rows, those of the prefix, that have an output only in the whole."""
+        for start in range(0, count, ROWS_AT_ONCE):
+            part = slice(start, min(count, start + ROWS_AT_ONCE))
+            rows = self._rows[part]
             whole = self.outputs.rows[rows]
-            at = np.flatnonzero(whole["there"] & ~self._met[stretch])
-            for channel in range(whole["y"].shape[1]) if len(at) else ():
-                groups = self.spool.rows["group"][rows[at]]
-                self._note(prefix, channel, rows[at], groups, whole["y"][at, channel], None)
+            only_in_whole = np.flatnonzero(whole["there"] & ~self._has_output[part])
+            if len(only_in_whole):
+                for channel in range(whole["y"].shape[1]):
+                    values = whole["y"][only_in_whole, channel]
+                    self._record(prefix, channel, rows[only_in_whole], values, None)
 
-    def _note(  # noqa: PLR0917
-        self, prefix: Prefix, channel: int, rows: Rows, groups: Rows, whole: Any, y: Any
-    ) -> None:
-        """Remember the first row that changed of each group, and the largest change; rows are in their order."""
-        for group in np.unique(groups):
-            mine = np.flatnonzero(groups == group)
-            verdict = self.verdicts.setdefault((int(group), channel), self.of(int(group), channel))
+    def _record(self, prefix: Prefix, channel: int, rows: Rows, whole: Any, y: Any) -> None:
+        """Record outputs that differ: the first row of each group and the largest difference.
+
+        rows : increasing; whole, y : outputs in the whole and in the prefix, None if there are none
+        """
+        groups = self.stored.rows["group"][rows]
+        for group in np.unique(groups).tolist():
+            members = np.flatnonzero(groups == group)
+            verdict = self.verdicts[group, channel]
             if whole is not None and y is not None:
                 with np.errstate(invalid="ignore"):
-                    largest = np.fmax.reduce(np.abs(whole[mine] - y[mine]), initial=0.0)
-                verdict.largest = max(verdict.largest, float(largest))
-            first = mine[0]
-            if verdict.row is None or rows[first] < verdict.row:
-                verdict.row, verdict.known = int(rows[first]), int(prefix.limits[group])
-                verdict.whole, verdict.prefix = (
-                    None if v is None else float(v[first]) for v in (whole, y)
-                )
+                    differences = np.abs(whole[members] - y[members])
+                largest = float(np.fmax.reduce(differences, initial=0.0))
+                verdict = replace(verdict, largest=max(verdict.largest, largest))
+            first = members[0]
+            row = int(rows[first]) + 1
+            if verdict.row is None or row < verdict.row:
+                known = int(prefix.limits[group])
+                verdict = replace(verdict, row=row, known=known)
+                verdict = verdict.with_outputs(_at(whole, first), _at(y, first))
+            self.verdicts[group, channel] = verdict
 
 
-@dataclass
-class _Beside:
+def _at(values: Any, index: int) -> float | None:
+    return None if values is None else float(values[index])
+
+
+@dataclass(frozen=True)
+class _PrefixOutputs:
     """A Sink that hands the outputs of a prefix to the comparison."""
 
     comparison: Comparison
     prefix: Prefix
 
     def encode(self, y: Array, rows: AnyRows) -> tuple[Array, Rows]:
-        """As they are."""
+        """Return the outputs and the numbers of their rows."""
         return y, row_numbers(rows)
 
     def write(self, encoded: tuple[Array, Rows]) -> None:
-        """Compare them."""
+        """Compare the outputs."""
         self.comparison.compare(self.prefix, *encoded)

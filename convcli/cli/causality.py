@@ -1,166 +1,113 @@
-"""`convcli csv --causal-check`: the filter on prefixes and on the whole, and nothing written but the verdict."""
+"""`convcli csv --causal-check`: filter prefixes of the table, and write only the verdicts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from convcli.cli import INTERRUPTED, Stopped, say, tell
-from convcli.cli.batch import Batch, conditions
-from convcli.cli.hits import as_cells, put
+from convcli.cli.filter_command import FilterCommand, conditions, fail_on
+from convcli.cli.input_run import InputRun
 from convcli.cli.progress import Progress
-from convcli.cli.single import Single
-from convcli.errors import ConditionError, RequestError
-from convcli.facts.causality import CausalityFacts, PrefixFacts
-from convcli.report.words import causality, change, visible
+from convcli.cli.results import write_result
+from convcli.errors import RequestError
+from convcli.report.as_csv import verdicts_csv
+from convcli.report.words import causality_text, change_text, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from convcli.checking.causality import Checked, Verdict
-    from convcli.cli.single import Opened
+    from convcli.cli.filter_command import InOut
     from convcli.facts import RunFacts
+    from convcli.facts.causality import CausalityFacts
+    from convcli.media.files import OpenedFile
     from convcli.planning.grammar import Call
     from convcli.planning.plan import Plan
 
-COLUMNS = (
-    "file",
-    "group",
-    "column",
-    "verdict",
-    "row",
-    "whole",
-    "prefix",
-    "known",
-    "difference",
-    "largest",
-)
-
 
 @dataclass(frozen=True, kw_only=True)
-class SingleCheck(Single):
-    """One input, checked instead of filtered."""
+class InputCheck(InputRun):
+    """One input that is checked instead of filtered."""
 
-    def _carry_out(self, opened: Opened, plans: list[Plan]) -> RunFacts:
-        from convcli.checking.causality import check
+    def _carry_out(self, opened: OpenedFile, plans: list[Plan]) -> RunFacts:
+        from convcli.checking.causality import check_causality
+        from convcli.checking.look_ahead import hidden_look_ahead
         from convcli.media.outputs import scratch
+        from convcli.media.tables.delimited import group_name
 
         (plan,), (source,) = plans, opened.sources
-        progress = self.progress
-        checked = check(
+        causality, counts = check_causality(
             plan,
             source,
             lambda: scratch()[0],
+            group_name=group_name,
             threads=self._threads(),
-            advance=self._advance,
-            expect=lambda total: progress.expect(total) if progress is not None else None,
+            progress=self._show_progress,
         )
-        if progress is not None:
-            progress.close()
+        if self.progress is not None:
+            self.progress.close()
         facts = self._facts(opened, plans, None)
-        (given,) = facts.inputs
-        warning = _not_shown(plan, checked)
+        warning = hidden_look_ahead(plan, causality)
         return replace(
             facts,
-            inputs=(replace(given, shape=(checked.counts.read,)),),
+            inputs=(replace(facts.inputs[0], shape=(counts.read,)),),
             outputs=(),
-            losses=checked.counts.losses,
-            causality=CausalityFacts(
-                prefixes=checked.prefixes,
-                exact=checked.exact,
-                columns=tuple(_facts_of(each) for each in checked.verdicts),
-            ),
+            losses=counts.losses,
+            causality=causality,
             warnings=(*facts.warnings, *([warning] if warning else [])),
         )
 
-    def _advance(self, count: int) -> None:
+    def _show_progress(self, done: int, total: int) -> None:
         if self.stopping.is_set():
             raise Stopped(INTERRUPTED)
         if self.progress is not None:
-            self.progress.advance(count)
+            if not done:
+                self.progress.expect(total)
+            self.progress.advance(done - self.progress.done)
 
 
-def _facts_of(verdict: Verdict) -> PrefixFacts:
-    from convcli.media.tables.delimited import group_name
+@dataclass(kw_only=True)
+class CausalCheck(FilterCommand):
+    """A request whose inputs are checked: a line for each column and group on standard output.
 
-    group = group_name(verdict.group)
-    if verdict.row is None:
-        return PrefixFacts(column=verdict.channel, group=group)
-    return PrefixFacts(
-        column=verdict.channel,
-        group=group,
-        row=verdict.row + 1,
-        whole=verdict.whole,
-        prefix=verdict.prefix,
-        known=verdict.known,
-        difference=verdict.difference,
-        largest=verdict.largest,
-    )
+    headed : whether the names of the cells have been written
+    """
 
-
-def _not_shown(plan: Plan, checked: Checked) -> str:
-    """What the data do not show and the filter says of itself."""
-    from convcli.cli.single import looks_ahead
-
-    ahead = looks_ahead(plan)
-    if not ahead or any(verdict.row is not None for verdict in checked.verdicts):
-        return ""
-    return f"no row of these data changed, but {ahead[0]}"
-
-
-@dataclass
-class CausalCheck(Batch):
-    """A request whose inputs are checked: the verdicts to standard output, a line for each column and group."""
-
-    headed: bool = field(default=False)
+    headed: bool = False
 
     def _places(self) -> Sequence[Path | None]:
-        request = self.request
-        if request.output is not None or request.in_place:
+        if self.request.output is not None or self.options.in_place:
             raise RequestError("--causal-check writes no data", hint="leave out -o and --in-place")
-        return [None] * len(request.inputs)
+        return [None] * len(self.request.paths)
 
-    def _single(
-        self,
-        calls: tuple[Call, ...],
-        place: tuple[Path | None, Path | None],
-        progress: Progress | None,
-    ) -> Single:
-        made = super()._single(calls, place, progress)
-        return SingleCheck(**vars(made))
+    def _run_of(self, calls: tuple[Call, ...], place: InOut, progress: Progress | None) -> InputRun:
+        made = super()._run_of(calls, place, progress)
+        return InputCheck(**vars(made))
 
     def _progress(self, total: int | None) -> Progress:
-        return Progress(total, shown=not self.request.quiet and not self.request.dry_run)
+        return Progress(total, shown=not self.options.quiet and not self.options.dry_run)
 
     def _tell(self, facts: RunFacts) -> int:
-        found = facts.causality
-        if found is None:  # --dry-run
+        if facts.causality is None:  # --dry-run
             return super()._tell(facts)
         path = facts.inputs[0].path
-        lines = [] if self.headed else [COLUMNS]
+        write_result(verdicts_csv(path, facts.causality, head=not self.headed))
         self.headed = True
-        put(as_cells([*lines, *(_line(path, each) for each in found.columns)]))
-        request = self.request
-        if not request.quiet:
-            for warning in facts.warnings:
-                tell(warning, kind="warning")
-            rows, seconds = facts.inputs[0].shape[0] or 0, facts.seconds or 0.0
-            say(
-                f"{visible(path)}: {visible(facts.filter)}: {causality(found)} of {rows:,} rows, in {seconds:.2g} s"
-            )
-            self._show_details(facts)
-        held = conditions(facts, request.fail_on)
-        if found.changed:
-            first = min(found.changed, key=lambda each: each.row or 0)
-            held.append(f"{path}: the filter looks into the future: {change(first)}")
-        for condition in held:
-            tell(condition)
-        return ConditionError.exit_code if held else 0
+        if not self.options.quiet:
+            self._tell_summary(facts, facts.causality)
+        held = conditions(facts, self.options)
+        changed = facts.causality.changed
+        if changed:
+            first = min(changed, key=lambda verdict: verdict.row or 0)
+            held.append(f"{path}: the filter looks into the future: {change_text(first)}")
+        return fail_on(held)
 
-
-def _line(path: str, facts: PrefixFacts) -> tuple[object, ...]:
-    if facts.row is None:
-        return (path, facts.group, facts.column, "ok", *[""] * 6)
-    numbers = (facts.row, facts.whole, facts.prefix, facts.known, facts.difference, facts.largest)
-    return (path, facts.group, facts.column, "changed", *("" if n is None else n for n in numbers))
+    def _tell_summary(self, facts: RunFacts, causality: CausalityFacts) -> None:
+        for warning in facts.warnings:
+            tell(warning, kind="warning")
+        checked = f"{visible(facts.inputs[0].path)}: {visible(facts.filter)}"
+        rows = facts.inputs[0].shape[0] or 0
+        seconds = facts.seconds or 0.0
+        say(f"{checked}: {causality_text(causality)} of {rows:,} rows, in {seconds:.2g} s")
+        self._show_details(facts)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
-import time as clock
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
@@ -14,224 +14,86 @@ import typer
 
 from convcli import __version__
 from convcli.cli import options, say, tell, tell_error
-from convcli.cli.batch import own_place, refuse_report
-from convcli.cli.hits import Searched, Telling, as_csv, as_json, put
-from convcli.cli.opening import Opening, Times, medium_of
-from convcli.cli.options import examples, with_table
+from convcli.cli.groups import with_option_groups
+from convcli.cli.opening import (
+    files_for,
+    input_name,
+    name_input,
+    open_template,
+    read_input,
+)
+from convcli.cli.options import TableArguments, columns_option, examples
 from convcli.cli.progress import Progress
-from convcli.cli.single import about, shown
-from convcli.errors import ConditionError, ConvcliError, RequestError
-from convcli.facts import InputFacts, RunFacts
-from convcli.facts.detection import DetectionFacts
-from convcli.report.words import plural, visible
-from convcli.signals import TABLE
+from convcli.cli.results import own_place, refuse_report, write_result
+from convcli.errors import ConvcliError, RequestError
+from convcli.facts import RunFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.detecting.detect import Places
-    from convcli.detecting.templates import Pattern
-    from convcli.media.tables.source import TableOptions
+    from convcli.detecting.detect import Detection
+    from convcli.detecting.search import Candidates
+    from convcli.detecting.templates import LoadedTemplate
+    from convcli.media.files import Files
     from convcli.signals import Source
 
 
-@dataclass(kw_only=True)
-class Detection:
-    """A search under way: some templates in some inputs."""
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """What is searched for, and which hits count."""
 
-    opening: Opening
-    threshold: float
-    threads: int | None
-    quiet: bool
-    places: Places
-    telling: Telling
-    patterns: list[Pattern] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    worst: int = 0
-
-    def read(self, path: Path | None) -> None:
-        """Read a template."""
-        from convcli.detecting.templates import read_pattern
-        from convcli.media.outputs import check_input
-
-        if path is not None:
-            check_input(path)
-        try:
-            with self.opening.template(path) as (source, warnings):
-                self.patterns.append(read_pattern(shown(path), source))
-        except ConvcliError as error:
-            raise about(path, error) from None
-        self._note("warning", *warnings)
-
-    def search_all(self, inputs: Sequence[Path | None]) -> None:
-        """Search every input; one that fails is told, and the others go on."""
-        for path in inputs:
-            try:
-                self._search_file(path)
-            except ConvcliError as error:
-                if len(inputs) == 1:
-                    raise about(path, error) from None
-                tell_error(about(path, error))
-                self.worst = max(self.worst, error.exit_code)
-
-    def _search_file(self, path: Path | None) -> None:
-        from convcli.media.outputs import check_input
-
-        if path is not None:
-            check_input(path)
-        elif sys.stdin is None or sys.stdin.isatty():
-            raise RequestError(
-                "no input", hint="name a file, or pipe one in: ... | convcli detect TEMPLATE"
-            )
-        with self.opening.input(path) as (sources, warnings):
-            for number, source in enumerate(sources, 1):
-                page = number if len(sources) > 1 else None
-                self._search(source, Searched(path=path, page=page, signal=source.signal))
-            self._note("warning", *warnings)
-
-    def _search(self, source: Source[Any], searched: Searched) -> None:
-        from convcli.detecting.detect import Search
-        from convcli.detecting.templates import fit
-
-        fitted = [fit(pattern, source.signal) for pattern in self.patterns]
-        self._note("note", *(each.note for each in fitted))
-        flat = [each.name for each in fitted if each.flat]
-        self._note(
-            "warning",
-            *(f"{name}: nothing varies in it, so that no place is like it" for name in flat),
-        )
-        search = Search(fitted=fitted, threshold=self.threshold, threads=self.threads)
-        times = Times(source, self.opening.table.time) if self.opening.medium is TABLE else None
-        number = len(self.telling.searched)
-        progress = Progress(source.signal.shape[0], shown=not self.quiet)
-        try:
-            for found in search.run(source):
-                self.places.add(number, found, fitted[found.template].size)
-                self.telling.times += times.of(found) if times is not None else ()
-                searched.remember(found)
-                progress.advance(search.read - progress.done)
-        finally:
-            progress.close()
-        searched.read = search.read
-        self.telling.searched.append(searched)
-
-    def _note(self, kind: str, *texts: str) -> None:
-        """Say something once, and remember it."""
-        for text in texts:
-            if text and text not in self.notes:
-                self.notes.append(text)
-                if not self.quiet:
-                    tell(text, kind=kind)
-
-    def facts(self, hits: Sequence[dict[str, Any]], seconds: float, **asked: Any) -> RunFacts:
-        """The facts of the run: templates, inputs, what was asked for, what was found."""
-        templates = (
-            InputFacts(
-                path=each.name,
-                medium=own.medium.name,
-                shape=each.x.shape[:-1],
-                channels=own.channels,
-                rate=own.rate,
-            )
-            for each in self.patterns
-            for own in [each.signal]
-        )
-        found = DetectionFacts(
-            templates=tuple(templates),
-            threshold=self.threshold,
-            best_score=self._best_score(),
-            hits=tuple(hits),
-            **asked,
-        )
-        return RunFacts(
-            version=__version__,
-            filter="",
-            command=("convcli", *sys.argv[1:]),
-            inputs=tuple(searched.facts() for searched in self.telling.searched),
-            detection=found,
-            warnings=tuple(self.notes),
-            seconds=seconds,
-        )
-
-    def _best_score(self) -> float | None:
-        return max(
-            (searched.best[0] for searched in self.telling.searched if searched.best), default=None
-        )
-
-    def summary(self, hits: Sequence[dict[str, Any]], seconds: float) -> str:
-        """`hello.wav in talk.wav: 3 places, best 1, 14.1 s in 0.2 s`."""
-        names = [visible(", ".join(names)) for names in (self.telling.templates, self._names())]
-        best = f"best {hits[0]['score']:.3g}"
-        return f"{' in '.join(names)}: {plural(len(hits), 'place')}, {best}, {self._searched()}in {seconds:.2g} s"
-
-    def _names(self) -> list[str]:
-        names = list(dict.fromkeys(shown(searched.path) for searched in self.telling.searched))
-        return names if len(names) <= 3 else [f"{len(names)} files"]
-
-    def _searched(self) -> str:
-        rates = [searched.signal.rate for searched in self.telling.searched]
-        if not self.opening.medium.in_seconds:
-            return ""
-        seconds = sum(
-            s.read / rate for s, rate in zip(self.telling.searched, rates, strict=True) if rate
-        )
-        return f"{seconds:.3g} s "
-
-    def nothing(self) -> ConditionError:
-        """Nothing was found: the best there is."""
-        known = [
-            (searched.best[0], searched) for searched in self.telling.searched if searched.best
-        ]
-        score, searched = max(known, key=lambda each: each[0], default=(0.0, None))
-        if searched is None or score <= 0:
-            return ConditionError("nothing found: no place is like the template")
-        lower = math.floor(score * 100) / 100
-        return ConditionError(
-            f"nothing found: the best score is {score:.3g}, {searched.where_best}",
-            hint=f"--threshold {lower:g} would accept it" if lower > 0 else None,
-        )
-
-
-@with_table(columns="those of the template")
-def detect(
-    template: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TEMPLATE",
-            help="What to look for: sound, table or picture; - is standard input.",
-        ),
-    ],
-    inputs: Annotated[
+    more_templates: Annotated[
         Optional[list[Path]],  # noqa: UP045 -- Typer reads it at run time
-        typer.Argument(
-            metavar="[INPUT]...",
-            help="Where to look; none or - is standard input.",
-            show_default=False,
-        ),
-    ] = None,
-    *,
-    more: Annotated[
-        Optional[list[Path]],  # noqa: UP045
         typer.Option(
             "-t",
             "--template",
             metavar="FILE",
             help="A further template; may be given several times.",
         ),
-    ] = None,
+    ] = None
     threshold: Annotated[
         float, typer.Option(help="The lowest score that counts, above 0 and at most 1.")
-    ] = 0.7,
+    ] = 0.7
     top: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(min=1, metavar="K", help="The best K of all only.", show_default="all"),
-    ] = None,
+    ] = None
     overlap: Annotated[
         str,
         typer.Option(
             metavar="PART", help="How much of a place a better one may cover: 50% or 0.5."
         ),
-    ] = "0%",
+    ] = "0%"
+
+    def check(self) -> None:
+        """Refuse a threshold that no score can reach, or that every score reaches."""
+        if not 0 < self.threshold <= 1:
+            raise RequestError(
+                f"--threshold expects a number above 0 and at most 1, got {self.threshold:g}"
+            )
+
+    @property
+    def overlap_part(self) -> float:
+        """The overlap as a part of 1."""
+        from convcli.units import UnitError, parse_quantity
+
+        try:
+            quantity = parse_quantity(self.overlap)
+        except UnitError as error:
+            raise RequestError(f"--overlap: {error}") from None
+        part = quantity.value / 100 if quantity.unit == "%" else quantity.value
+        if quantity.unit not in ("", "%") or not 0 <= part <= 1:
+            raise RequestError(
+                f"--overlap expects 0% to 100%, got {self.overlap!r}",
+                hint="0%: no two hits share a sample",
+            )
+        return part
+
+
+@dataclass(frozen=True, kw_only=True)
+class HitOptions:
+    """Where the hits are written."""
+
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
@@ -241,25 +103,72 @@ def detect(
             help="Write the places to a file.",
             show_default="standard output",
         ),
-    ] = None,
+    ] = None
     format: Annotated[
         Optional[Literal["csv", "json"]],  # noqa: UP045
         typer.Option(
             help="csv, or json with the facts of the run.",
             show_default="by the suffix of -o, else csv",
         ),
-    ] = None,
-    table: TableOptions,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = 10
-    ** 9,
+    ] = None
+
+    @property
+    def as_json(self) -> bool:
+        """Whether the hits are written as JSON."""
+        if self.format is None:
+            return self.output is not None and self.output.suffix.lower() == ".json"
+        return self.format == "json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectRun:
+    """How inputs are opened, and how the run goes."""
+
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = (
+        10**9
+    )
     strict: Annotated[
         bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")
-    ] = False,
-    force: options.Force = False,
-    report: options.Report = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    ] = False
+    force: options.Force = False
+    report: options.Report = None
+    threads: options.Threads = None
+    quiet: options.Quiet = False
+    debug: options.Debug = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateTable(TableArguments):
+    """How tables are read; by default the columns of the template are searched."""
+
+    columns: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        columns_option("those of the template"),
+    ] = None
+
+
+@with_option_groups
+def detect(
+    template: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TEMPLATE",
+            help="What to look for: sound, table or picture; - is standard input.",
+        ),
+    ],
+    inputs: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Argument(
+            metavar="[INPUT]...",
+            help="Where to look; none or - is standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    search: SearchOptions,
+    hits: HitOptions,
+    table: TemplateTable,
+    run: DetectRun,
 ) -> int:
     """Find every place where a template fits: a word in speech, a pattern in a table, a detail in a picture.
 
@@ -267,95 +176,171 @@ def detect(
     of a place nor an offset changes it. Places are told best first, as file, start and end in seconds; first and last
     data row, from 1; or x and y of the upper left pixel. Exit code 1 where nothing is found.
     """
-    from convcli.detecting.detect import Places
+    from convcli.detecting.detect import Detection
     from convcli.media.outputs import atomic
+    from convcli.media.tables.delimited import group_name
+    from convcli.report.as_csv import hits_csv
+    from convcli.report.as_json import detection_json
     from convcli.report.files import write_report
+    from convcli.report.terminal import detection_summary
 
-    started = clock.perf_counter()
-    templates, sources = _paths([template, *(more or [])]), _paths(inputs or [Path("-")])
-    _check(templates, sources, threshold)
-    goal = _checked_output(output, [*templates, *sources], report, force=force)
-    medium = medium_of([*templates, *sources])
-    telling = Telling(
-        templates=[shown(path) for path in templates],
-        grouped=medium is TABLE and table.by is not None,
+    started = time.perf_counter()
+    templates = _paths([template, *(search.more_templates or [])])
+    sources = _paths(inputs or [Path("-")])
+    _refuse_second_stdin([*sources, *templates])
+    search.check()
+    place = _checked_place(hits.output, [*templates, *sources], run)
+    files = files_for(
+        [*templates, *sources], table.options(), max_pixels=run.max_pixels, strict=run.strict
     )
+    searching = Searching(files=files, time_column=table.time, quiet=run.quiet)
     detection = Detection(
-        opening=Opening(medium=medium, table=table, max_pixels=max_pixels, strict=strict),
-        threshold=threshold,
-        threads=threads,
-        quiet=quiet,
-        places=Places(),
-        telling=telling,
+        threshold=search.threshold,
+        overlap=search.overlap_part,
+        templates=[searching.load(path) for path in templates],
+        top=search.top,
+        threads=run.threads,
+        group_name=group_name if table.by is not None else None,
+        timed=table.time is not None,
     )
-    part = _part(overlap)
-    for path in templates:
-        detection.read(path)
-    detection.search_all(sources)
-    hits = [telling.cells(place) for place in detection.places.choose(overlap=part, top=top)]
-    seconds = clock.perf_counter() - started
-    facts = detection.facts(hits, seconds, overlap=part, top=top)
-    if (
-        format or ("json" if output is not None and output.suffix.lower() == ".json" else "csv")
-    ) == "json":
-        put(as_json(facts), goal)
-    else:
-        put(
-            as_csv(hits, telling.names(medium, timed=medium is TABLE and table.time is not None)),
-            goal,
-        )
-    if report is not None:
-        write_report(facts, report, atomic=atomic)
-    if not hits and not detection.worst:
-        raise detection.nothing()
-    if hits and not quiet:
-        say(detection.summary(hits, seconds))
-    return detection.worst
+    searching.search_all(detection, sources)
+    found = detection.facts()
+    facts = RunFacts(
+        version=__version__,
+        filter="",
+        command=("convcli", *sys.argv[1:]),
+        inputs=tuple(detection.inputs),
+        detection=found,
+        warnings=tuple(searching.notes),
+        seconds=time.perf_counter() - started,
+    )
+    text = detection_json(facts) if hits.as_json else hits_csv(found, detection.columns)
+    write_result(text, place)
+    if run.report is not None:
+        write_report(facts, run.report, atomic=atomic)
+    if not found.hits and not searching.worst:
+        raise detection.nothing_found()
+    if found.hits and not run.quiet:
+        say(detection_summary(facts, found))
+    return searching.worst
 
 
-def _checked_output(
-    output: Path | None, read: list[Path | None], report: Path | None, *, force: bool
-) -> Path | None:
-    """Where the places go, None for standard output, after every refusal that can be known before the work."""
-    if report is not None:
-        refuse_report(report, read, force=force)
-    if output is None:
-        return None
-    if report is not None and os.path.realpath(report) == os.path.realpath(output):
-        raise RequestError(
-            f"the output and the report are both {output}", hint="give one of them another name"
-        )
-    return own_place(output, read, force=force, example="places.csv")
+@dataclass(kw_only=True)
+class Searching:
+    """Opens the templates and the inputs of one search.
+
+    notes : notes and warnings so far
+    worst : the worst exit code of the inputs that failed
+    """
+
+    files: Files
+    time_column: str | None
+    quiet: bool
+    notes: list[str] = field(default_factory=list)
+    worst: int = 0
+
+    def load(self, path: Path | None) -> LoadedTemplate:
+        """Read a template."""
+        from convcli.detecting.templates import load_template
+
+        try:
+            with open_template(path, self.files) as (source, warnings, self.files):
+                loaded = load_template(input_name(path), source)
+        except ConvcliError as error:
+            raise name_input(error, input_name(path)) from None
+        self._note("warning", *warnings)
+        return loaded
+
+    def search_all(self, detection: Detection, paths: Sequence[Path | None]) -> None:
+        """Search every input. If one of several fails, its error is told and the others go on."""
+        for path in paths:
+            try:
+                self._search_file(detection, path)
+            except ConvcliError as error:
+                if len(paths) == 1:
+                    raise name_input(error, input_name(path)) from None
+                tell_error(name_input(error, input_name(path)))
+                self.worst = max(self.worst, error.exit_code)
+
+    def _search_file(self, detection: Detection, path: Path | None) -> None:
+        with ExitStack() as held:
+            given = read_input(path, held, example="convcli detect TEMPLATE")
+            opened = held.enter_context(given.opened(self.files))
+            for number, source in enumerate(opened.sources, 1):
+                page = number if len(opened.sources) > 1 else None
+                self._search_source(detection, source, str(path or "-"), page)
+            self._note("warning", *opened.warnings)
+
+    def _search_source(
+        self, detection: Detection, source: Source[Any], name: str, page: int | None
+    ) -> None:
+        from convcli.detecting.templates import prepare_template
+
+        prepared = [prepare_template(each, source.signal) for each in detection.templates]
+        self._note("note", *(each.note for each in prepared))
+        for each in prepared:
+            if each.template.flat:
+                self._note(
+                    "warning", f"{each.name}: nothing varies in it, so that no place is like it"
+                )
+        times = _RowTimes(source, self.time_column).of if detection.timed else None
+        progress = Progress(source.signal.shape[0], shown=not self.quiet)
+        try:
+            for read in detection.search(source, prepared, name=name, page=page, times=times):
+                progress.advance(read - progress.done)
+        finally:
+            progress.close()
+
+    def _note(self, kind: str, *texts: str) -> None:
+        """Print each note once, and remember it."""
+        for text in texts:
+            if text and text not in self.notes:
+                self.notes.append(text)
+                if not self.quiet:
+                    tell(text, kind=kind)
+
+
+class _RowTimes:
+    """The cells of the time column of a table in the first and the last row of each hit."""
+
+    def __init__(self, source: Any, column: str | None) -> None:
+        self._recent = source.keep_text() if column is not None else None
+        self._column = source.header.index(column) if column is not None else 0
+
+    def of(self, found: Candidates) -> list[tuple[str, str]]:
+        """First and last time of each hit; the text of rows that are not read again is released."""
+        if self._recent is None:
+            return []
+        first = self._recent.texts_of(self._column, found.rows[:, 0])
+        last = self._recent.texts_of(self._column, found.rows[:, 1])
+        self._recent.release(found.settled)
+        return list(zip(first, last, strict=True))
 
 
 def _paths(paths: list[Path]) -> list[Path | None]:
     return [None if str(path) == "-" else path for path in paths]
 
 
-def _check(templates: list[Path | None], sources: list[Path | None], threshold: float) -> None:
-    if (*sources, *templates).count(None) > 1:
+def _refuse_second_stdin(paths: Sequence[Path | None]) -> None:
+    if paths.count(None) > 1:
         raise RequestError(
             "standard input can be read only once",
             hint="name a file: convcli detect TEMPLATE INPUT",
         )
-    if not 0 < threshold <= 1:
-        raise RequestError(f"--threshold expects a number above 0 and at most 1, got {threshold:g}")
 
 
-def _part(text: str) -> float:
-    """`50%` or `0.5` as a part of 1."""
-    from convcli.units import UnitError, parse_quantity
-
-    try:
-        quantity = parse_quantity(text)
-    except UnitError as error:
-        raise RequestError(f"--overlap: {error}") from None
-    part = quantity.value / 100 if quantity.unit == "%" else quantity.value
-    if quantity.unit not in ("", "%") or not 0 <= part <= 1:
+def _checked_place(output: Path | None, read: Sequence[Path | None], run: DetectRun) -> Path | None:
+    """Return where the hits go, None for standard output; refuse places before the work begins."""
+    report = run.report
+    if report is not None:
+        refuse_report(report, read, force=run.force)
+    if output is None:
+        return None
+    if report is not None and os.path.realpath(report) == os.path.realpath(output):
         raise RequestError(
-            f"--overlap expects 0% to 100%, got {text!r}", hint="0%: no two hits share a sample"
+            f"the output and the report are both {output}", hint="give one of them another name"
         )
-    return part
+    return own_place(output, read, force=run.force, example="places.csv")
 
 
 def register(app: typer.Typer) -> None:

@@ -2,33 +2,100 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 import typer
 
 from convcli.cli import options
+from convcli.cli.groups import with_option_groups
 from convcli.cli.options import column_names, examples, one_character
-from convcli.errors import InputError, RequestError
+from convcli.cli.results import write_result
+from convcli.errors import ConvcliError, InputError, RequestError
 
 if TYPE_CHECKING:
     from convcli.facts.explanation import ExplanationFacts
     from convcli.media.tables.source import TableOptions
 
-# Taps by themselves: `1,2,1`, `-1,0,1 | stride:2`, `@taps.csv`; everything else is FILTER.
-_BARE = re.compile(r"\s*(?:[-+.\d]|@[^|]*\.(?:csv|txt|npy)\s*(?:\||$))")
+# A KERNEL that is taps alone: `1,2,1`, `-1,0,1 | stride:2`, `@taps.csv`. Anything else is a FILTER.
+_TAPS_ALONE = re.compile(r"\s*(?:[-+.\d]|@[^|]*\.(?:csv|txt|npy)\s*(?:\||$))")
 
-_COLUMN = "-c COLUMN takes a column of a table"
+_COLUMN_HINT = "-c COLUMN takes a column of a table"
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExplainTable:
+    """Which column of a table is the signal, and how the text of the table is read."""
+
+    column: Annotated[
+        str | None,
+        typer.Option(
+            "-c",
+            "--column",
+            metavar="COLUMN",
+            help="This column of a table is the signal.",
+            show_default=False,
+        ),
+    ] = None
+    delimiter: options.Delimiter = None
+    decimal: options.Decimal = "."
+    no_header: options.NoHeader = False
+    encoding: options.Encoding = "utf-8"
+
+    def table_options(self) -> TableOptions:
+        """Return the options with which the table is opened."""
+        from convcli.media.tables.source import TableOptions
+
+        names = column_names([self.column or ""]) or ()
+        if len(names) != 1:
+            raise RequestError(f"-c expects one column here, got {', '.join(names)}")
+        return TableOptions(
+            columns=names,
+            delimiter=one_character(self.delimiter, "--delimiter"),
+            decimal=self.decimal,
+            header=not self.no_header,
+            encoding=self.encoding,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainRules:
+    """How the filter is applied."""
+
+    edge: Annotated[options.EdgeRule, options.edge_option("zero; shrink with -c, as csv")] = None
+    align: Annotated[options.Alignment, options.align_option("center; causal with -c, as csv")] = (
+        None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainPage:
+    """What is shown."""
+
+    matrix: Annotated[bool, typer.Option("--matrix", help="Show the filter as a matrix too.")] = (
+        False
+    )
+    limit: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Outputs shown of each step; 0 for all.")
+    ] = 12
+    format: Annotated[
+        Literal["text", "json"], typer.Option(help="text, or json with every number.")
+    ] = "text"
+    debug: options.Debug = False
+
+
+@with_option_groups
 def explain(
     signal: Annotated[
         str,
         typer.Argument(
             metavar="SIGNAL",
-            help="Numbers such as 1,2,3,4; rows split by ;, @FILE, or - for standard input. With -c a table.",
+            help="Numbers such as 1,2,3,4; rows split by ;, @FILE, or - for standard input. "
+            "With -c a table.",
         ),
     ],
     kernel: Annotated[
@@ -41,112 +108,116 @@ def explain(
     correlate: Annotated[
         bool, typer.Option("--correlate", help="Do not flip the taps, as Conv1d does not.")
     ] = False,
-    column: Annotated[
-        str | None,
-        typer.Option(
-            "-c",
-            "--column",
-            metavar="COLUMN",
-            help="This column of a table is the signal.",
-            show_default=False,
-        ),
-    ] = None,
-    edge: Annotated[options.EdgeRule, options.edge_option("zero; shrink with -c, as csv")] = None,
-    align: Annotated[
-        options.Alignment, options.align_option("center; causal with -c, as csv")
-    ] = None,
-    matrix: Annotated[
-        bool, typer.Option("--matrix", help="Show the filter as a matrix too.")
-    ] = False,
-    limit: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Outputs shown of each step; 0 for all.")
-    ] = 12,
-    format: Annotated[
-        Literal["text", "json"], typer.Option(help="text, or json with every number.")
-    ] = "text",
-    delimiter: options.Delimiter = None,
-    decimal: options.Decimal = ".",
-    no_header: options.NoHeader = False,
-    encoding: options.Encoding = "utf-8",
-    debug: options.Debug = False,
+    table: ExplainTable,
+    rules: ExplainRules,
+    page: ExplainPage,
 ) -> int:
-    """Show a convolution being computed: the kernel under the signal, the products and their sum, for each output.
+    """Show a convolution being computed: the kernel under the signal, the products and their sum.
 
-    The numbers are those of the filters themselves. Taps alone are convolved (flipped); --correlate leaves them as
-    they are. For two axes the rows are split by ; and shown as blocks.
+    The numbers are those of the filters themselves. Taps alone are convolved (flipped); --correlate
+    leaves them as they are. For two axes the rows are split by ; and shown as blocks.
     """
-    from convcli.explaining.explain import explain as explained
-    from convcli.media.tables.source import TableOptions
-    from convcli.signals import TABLE
+    from convcli.checking.explain import explain_filter
+    from convcli.signals import ARRAY, TABLE
 
-    chain = kernel.strip()
-    if _BARE.match(chain):
-        chain = f"{'correlate' if correlate else 'kernel'}:{chain}"
-    elif correlate:
-        raise RequestError(
-            "--correlate is for taps by themselves", hint="correlate:1,2,1 is a step like others"
-        )
-    if column is None:
-        facts = explained(chain, _numbers(signal), edge=edge, align=align, matrix=matrix)
+    text = _filter_text(kernel.strip(), correlate=correlate)
+    if table.column is None:
+        x, medium = _signal_numbers(signal), ARRAY
     else:
-        table = TableOptions(
-            columns=column_names([column]),
-            delimiter=one_character(delimiter, "--delimiter"),
-            decimal=decimal,
-            header=not no_header,
-            encoding=encoding,
-        )
-        facts = explained(
-            chain, _column(signal, table), medium=TABLE, edge=edge, align=align, matrix=matrix
-        )
-    if format == "json":
-        _put_json(facts)
+        x, medium = _table_column(signal, table.table_options()), TABLE
+    facts = explain_filter(
+        text, x, medium=medium, edge=rules.edge, align=rules.align, matrix=page.matrix
+    )
+    if page.format == "json":
+        from convcli.report.as_json import json_text
+
+        write_result(json_text(facts))
     else:
-        _put_text(facts, limit)
+        _print_page(facts, page.limit)
     return 0
 
 
-def _numbers(text: str) -> Any:
-    """The signal as an array, (n,) or (rows, columns)."""
-    from convcli.explaining.explain import signal_of_text
-    from convcli.media.outputs import check_input, is_file
+def _filter_text(kernel: str, *, correlate: bool) -> str:
+    """Return KERNEL as a FILTER: taps alone become a step."""
+    if _TAPS_ALONE.match(kernel):
+        step = "correlate" if correlate else "kernel"
+        return f"{step}:{kernel}"
+    if correlate:
+        raise RequestError(
+            "--correlate is for taps by themselves", hint="correlate:1,2,1 is a step like others"
+        )
+    return kernel
+
+
+def _signal_numbers(text: str) -> Any:
+    """Read SIGNAL: numbers, (n,) or (rows, columns), from its text, a file or standard input."""
+    from convcli.media.outputs import is_file
 
     if text.strip() == "-":
         try:
             text = _stdin().read().decode("utf-8")
         except UnicodeDecodeError:
             raise InputError("standard input: expected numbers as text") from None
-        error = InputError("standard input: expected numbers", hint=_COLUMN)
-        return signal_of_text(",".join(text.split()).strip(","), error)
+        error: ConvcliError = InputError("standard input: expected numbers", hint=_COLUMN_HINT)
+        return _parse_numbers(",".join(text.split()).strip(","), error)
     if text.startswith("@"):
-        from convcli.designs.tapfiles import read_tap_file
-
-        path = Path(text[1:]).expanduser()
-        check_input(path)
-        try:
-            found = read_tap_file(path)
-        except InputError as error:
-            error.hint = _COLUMN if "expected a number" in error.message else None
-            raise
-        return found.ravel() if min(found.shape) == 1 else found
-    found_file = f"@{text} reads the numbers of a file; {_COLUMN}"
-    hint = found_file if is_file(text) else "such as 1,2,3,4, or @FILE, or -"
-    return signal_of_text(text, RequestError("SIGNAL expects numbers", hint=hint))
+        return _numbers_in_file(Path(text[1:]).expanduser())
+    hint = "such as 1,2,3,4, or @FILE, or -"
+    if is_file(text):
+        hint = f"@{text} reads the numbers of a file; {_COLUMN_HINT}"
+    return _parse_numbers(text, RequestError("SIGNAL expects numbers", hint=hint))
 
 
-def _column(text: str, table: TableOptions) -> Any:
-    """A column of a table, (rows,)."""
-    from convcli.explaining.explain import column_of
+def _numbers_in_file(path: Path) -> Any:
+    from convcli.designs.tapfiles import read_tap_file
+    from convcli.media.outputs import check_input
+
+    check_input(path)
+    try:
+        numbers = read_tap_file(path)
+    except InputError as error:
+        error.hint = _COLUMN_HINT if "expected a number" in error.message else None
+        raise
+    return numbers.ravel() if min(numbers.shape) == 1 else numbers
+
+
+def _parse_numbers(text: str, error: ConvcliError) -> list[Any]:
+    """Parse `1,2,3` or, with rows split by `;`, `1,2;3,4`; an empty cell or NaN is missing.
+
+    Raises `error` with what is wrong added to its message.
+    """
+    try:
+        rows = [[_parse_number(cell) for cell in row.split(",")] for row in text.split(";")]
+    except ValueError as bad:
+        cell = str(bad).removeprefix("could not convert string to float: ")
+        error.message += f": {cell} is none"
+        raise error from None
+    if not text.strip():
+        error.message += ": got none"
+        raise error
+    lengths = {len(row) for row in rows}
+    infinite = any(math.isinf(value) for row in rows for value in row)
+    if infinite or len(lengths) > 1:
+        error.message += ": finite ones, and as many in each row"
+        raise error
+    return rows if len(rows) > 1 else rows[0]
+
+
+def _parse_number(cell: str) -> float:
+    return float(cell) if cell.strip() else math.nan
+
+
+def _table_column(text: str, table: TableOptions) -> Any:
+    """Read a column of the table SIGNAL, (rows,)."""
+    from convcli.checking.explain import first_channel
     from convcli.media.outputs import check_input
     from convcli.media.tables.source import open_table
 
-    if len(table.columns or ()) != 1:
-        raise RequestError(f"-c expects one column here, got {', '.join(table.columns or ())}")
     if text.strip() == "-":
-        return column_of(open_table(None, options=table, stdin=_stdin()))
+        return first_channel(open_table(None, options=table, stdin=_stdin()))
     path = Path(text.removeprefix("@")).expanduser()
     check_input(path)
-    return column_of(open_table(path, options=table))
+    return first_channel(open_table(path, options=table))
 
 
 def _stdin() -> BinaryIO:
@@ -157,31 +228,25 @@ def _stdin() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _put_json(facts: ExplanationFacts) -> None:
-    import json
+def _print_page(facts: ExplanationFacts, limit: int) -> None:
+    """Print the page, with colours if standard output is a terminal."""
+    from convcli.report.explanation import explanation_lines
 
-    from convcli.facts import to_plain
-
-    print(json.dumps(to_plain(facts), indent=2, allow_nan=False))
-
-
-def _put_text(facts: ExplanationFacts, limit: int) -> None:
-    from convcli.report.explaining import lines
-
+    lines = explanation_lines(facts, limit)
     if sys.stdout is not None and sys.stdout.isatty():
         from rich.console import Console
         from rich.text import Text
 
         console = Console(highlight=False)
-        for line in lines(facts, limit):
+        for line in lines:
             console.print(Text.assemble(*line), soft_wrap=True)
         return
-    for line in lines(facts, limit):
+    for line in lines:
         print("".join(text for text, _ in line).rstrip())
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command; a SIGNAL or KERNEL that begins with a minus is no option."""
+    """Add the command. A SIGNAL or KERNEL that begins with a minus is no option."""
     app.command(
         name="explain",
         context_settings={"ignore_unknown_options": True},

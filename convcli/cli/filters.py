@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import inspect
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,17 +11,100 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convcli.cli import options, tell
+from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
-    from convcli.designs.learned import Model
     from convcli.designs.registry import Step
-    from convcli.facts import LayerFacts, ReachFacts
+    from convcli.layers.model import Model
     from convcli.planning.plan import BoundStep
+    from convcli.report.step_page import StepPage
     from convcli.signals import Signal
 
 
+@dataclass(frozen=True, kw_only=True)
+class DesignOptions:
+    """The signal that a step is designed for."""
+
+    rate: Annotated[
+        str | None, typer.Option(help="Samples per second: 44100, 16k.", show_default=False)
+    ] = None
+    align: options.Align = None
+
+    def bind(self, text: str) -> tuple[BoundStep, ...]:
+        """Design the steps of a FILTER."""
+        from convcli.core.binding import Rules
+        from convcli.planning.plan import make_plan
+
+        try:
+            signal, align = self._signal(text)
+            rules = Rules(edge="zero", align="causal" if align == "causal" else "center")
+            return make_plan(text, signal, rules).steps
+        except RequestError as error:
+            if self.rate is None and "cycles" in error.message:
+                error.hint = "frequencies in Hz need --rate, such as --rate 44100"
+            raise
+
+    def _signal(self, text: str) -> tuple[Signal, str | None]:
+        """Choose a signal that suits the steps, and the alignment."""
+        from convcli.media.images.medium import IMAGE
+        from convcli.signals import ARRAY, Signal
+
+        model = _first_model(text)
+        if model is not None:
+            return model.signal(), self.align or model.align
+        if _needs_picture(text):
+            signal = Signal(medium=IMAGE, shape=(256, 256), channels=("grey",), full_scale=255.0)
+        else:
+            rate = self._samples_per_second()
+            signal = Signal(medium=ARRAY, shape=(None,), channels=("1",), rate=rate)
+        return signal, self.align
+
+    def _samples_per_second(self) -> float | None:
+        from convcli.units import UnitError, parse_quantity
+
+        if self.rate is None:
+            return None
+        try:
+            quantity = parse_quantity(self.rate)
+        except UnitError as error:
+            raise RequestError(f"--rate: {error}") from None
+        scale = {"": 1.0, "Hz": 1.0, "kHz": 1e3}.get(quantity.unit)
+        if scale is None or quantity.value <= 0:
+            raise RequestError(
+                f"--rate expects samples per second above 0 (44100, 16k), got {self.rate!r}"
+            )
+        return quantity.value * scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Where the taps are written."""
+
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the taps to FILE.csv, .npy, .wav or .json.",
+            show_default=False,
+        ),
+    ] = None
+    force: options.Force = False
+
+    def check(self, path: Path) -> None:
+        """Refuse a file in no known format or in no folder, or one that exists."""
+        from convcli.media.outputs import refuse_missing_parent
+        from convcli.planning.export import EXPORTS
+
+        refuse_missing_parent(path)
+        if path.suffix.lower() not in EXPORTS:
+            raise RequestError(f"expected taps in a file named {', '.join(EXPORTS)}, got {path}")
+        if path.exists() and not self.force:
+            raise RequestError(f"the output {path} exists already", hint="--force replaces it")
+
+
+@with_option_groups
 def filters(
     step: Annotated[
         str | None,
@@ -32,19 +116,8 @@ def filters(
         ),
     ] = None,
     *,
-    rate: Annotated[
-        str | None, typer.Option(help="Samples per second: 44100, 16k.", show_default=False)
-    ] = None,
-    align: options.Align = None,
-    export: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write the taps to FILE.csv, .npy, .wav or .json.",
-            show_default=False,
-        ),
-    ] = None,
-    force: options.Force = False,
+    design: DesignOptions,
+    export: ExportOptions,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="The list as a table for a README.")
     ] = False,
@@ -54,273 +127,170 @@ def filters(
 
     Without --rate frequencies are in cycles per sample, 0 to 0.5.
     """
-    if step is None:
-        if export is not None:
-            raise RequestError(
-                "--export needs a step", hint="convcli filters lowpass:0.1 --export taps.csv"
-            )
-        print(*_listed(markdown=markdown), sep="\n")
+    if step is not None:
+        _show_step(step.strip(), design, export)
         return 0
-    _show(step.strip(), rate, align, export, force=force)
+    if export.export is not None:
+        raise RequestError(
+            "--export needs a step", hint="convcli filters lowpass:0.1 --export taps.csv"
+        )
+    print(*(_markdown_list() if markdown else _step_list()), sep="\n")
     return 0
 
 
-def _listed(*, markdown: bool) -> list[str]:
+def _step_list() -> list[str]:
+    """List every step under its family, with its usage and its help."""
     from convcli.designs import steps
 
     lines: list[str] = []
-    family = ""
-    if markdown:
-        lines += ["| step | what it does |", "| --- | --- |"]
-    for step in steps().values():
-        if step.family != family:
-            family = step.family
-            lines += (
-                [f"| **{family}** | |"] if markdown else ([""] if lines else []) + [f"{family}:"]
-            )
-        also = f" (also {', '.join(step.aliases)})" if step.aliases else ""
-        if markdown:
-            cells = (f"`{step.usage}`{also}".replace("|", "\\|"), step.help.replace("|", "\\|"))
-            lines.append(f"| {cells[0]} | {cells[1]} |")
-        else:
-            lines += [f"  {step.usage}{also}", f"      {step.help}"]
+    for family, members in groupby(steps().values(), key=lambda step: step.family):
+        lines += ["", f"{family}:"]
+        for step in members:
+            lines += [f"  {step.usage}{_aliases_text(step)}", f"      {step.help}"]
+    return lines[1:]
+
+
+def _markdown_list() -> list[str]:
+    """List every step as a row of a Markdown table."""
+    from convcli.designs import steps
+
+    lines = ["| step | what it does |", "| --- | --- |"]
+    for family, members in groupby(steps().values(), key=lambda step: step.family):
+        lines.append(f"| **{family}** | |")
+        for step in members:
+            usage = f"`{step.usage}`{_aliases_text(step)}"
+            cells = [cell.replace("|", "\\|") for cell in (usage, step.help)]
+            lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _show(
-    text: str, rate: str | None, align: str | None, export: Path | None, *, force: bool
-) -> None:
-    from convcli.designs import find
+def _aliases_text(step: Step) -> str:
+    return f" (also {', '.join(step.aliases)})" if step.aliases else ""
+
+
+def _show_step(text: str, design: DesignOptions, export: ExportOptions) -> None:
+    """Print the pages of the steps in `text`; before them the usage of a name without values."""
     from convcli.planning.grammar import parse
 
     calls = parse(text)
-    if export is not None:
-        _check_export(export, force=force)
+    if export.export is not None:
+        export.check(export.export)
     elif len(calls) == 1 and not calls[0].arguments:
-        print(*_page(find(calls[0].name)), sep="\n")
-        if not _is_complete(text, rate, align):
+        print(*_usage_lines(calls[0].name), sep="\n")
+        if not _is_complete(text, design):
             return
         print()
-    bound = _bind(text, rate, align)
-    parts = [list(part) for _, part in groupby(bound, key=lambda step: id(step.call))]
-    lines = [line for part in parts for line in ("", *_described(part))]
-    if export is not None:
-        _export(bound, export)
+    bound = design.bind(text)
+    lines: list[str] = []
+    # A network with a layer that sees the whole signal is bound as several steps of one call.
+    for _, parts in groupby(bound, key=lambda step: id(step.call)):
+        lines += ["", *_page(list(parts)).lines()]
+    if export.export is not None:
+        _export_taps(bound, export.export)
     print(*lines[1:], sep="\n")
 
 
-def _is_complete(name: str, rate: str | None, align: str | None) -> bool:
+def _is_complete(name: str, design: DesignOptions) -> bool:
     """Whether a step can be designed by its name alone."""
     try:
-        _bind(name, rate, align)
+        design.bind(name)
     except RequestError:
         return False
     return True
 
 
-def _page(step: Step) -> list[str]:
-    """A step's usage, what it says of itself, and an example."""
-    import inspect
-
-    return [
-        step.usage,
-        "",
-        inspect.getdoc(step.design) or step.help,
-        "",
-        f"example: {step.example}",
-    ]
-
-
-def _bind(text: str, rate: str | None, align: str | None) -> tuple[BoundStep, ...]:
-    from convcli.planning.plan import Rules, make_plan
-
-    try:
-        model = _model(text)
-        if model is not None:
-            from convcli.layers.models import signal_of
-
-            signal, align = signal_of(model), align or model.align
-        else:
-            signal = _signal(rate, on_image=_is_for_images(text))
-        rules = Rules(edge="zero", align="causal" if align == "causal" else "center")
-        return make_plan(text, signal, rules).steps
-    except RequestError as error:
-        if rate is None and "cycles" in error.message:
-            error.hint = "frequencies in Hz need --rate, such as --rate 44100"
-        raise
-
-
-def _model(text: str) -> Model | None:
-    """A model that stands first; it knows its channels, its rate and how it was aligned."""
-    from convcli.planning.grammar import parse
-
-    call = parse(text)[0]
-    values = {a.key or "path": a.text for a in call.arguments}
-    if call.name != "model" or "path" not in values:
-        return None
-    from convcli.designs.learned import read_model
-
-    return read_model(Path(values["path"]).expanduser(), layers=values.get("layers", ""))
-
-
-def _is_for_images(text: str) -> bool:
+def _usage_lines(name: str) -> list[str]:
     from convcli.designs import find
-    from convcli.planning.grammar import parse
 
-    calls = parse(text)
-    return any(
-        find(call.name).family == "image"
-        or call.name == "resize"
-        or any(a.row or a.key == "axis" for a in call.arguments)
-        for call in calls
-    )
+    step = find(name)
+    description = inspect.getdoc(step.design) or step.help
+    return [step.usage, "", description, "", f"example: {step.example}"]
 
 
-def _signal(rate: str | None, *, on_image: bool) -> Signal:
-    from convcli.media.images.medium import IMAGE
-    from convcli.signals import ARRAY, Signal
-    from convcli.units import UnitError, parse_quantity
-
-    if on_image:
-        return Signal(medium=IMAGE, shape=(256, 256), channels=("grey",), full_scale=255.0)
-    samples_per_second = None
-    if rate is not None:
-        try:
-            quantity = parse_quantity(rate)
-        except UnitError as error:
-            raise RequestError(f"--rate: {error}") from None
-        scale = {"": 1.0, "Hz": 1.0, "kHz": 1e3}.get(quantity.unit)
-        if scale is None or quantity.value <= 0:
-            raise RequestError(
-                f"--rate expects samples per second above 0 (44100, 16k), got {rate!r}"
-            )
-        samples_per_second = quantity.value * scale
-    return Signal(medium=ARRAY, shape=(None,), channels=("1",), rate=samples_per_second)
-
-
-def _described(part: list[BoundStep]) -> list[str]:
-    """A step as designed, a fact a line; a network that sees the whole signal on the way was bound as several."""
+def _page(parts: list[BoundStep]) -> StepPage:
+    """Return the page of a step, which may be bound in several parts."""
     from convcli.planning.describe import step_facts, taps_text
-    from convcli.report.words import number, plural, reach
+    from convcli.report.step_page import StepPage
 
-    step, facts = part[0], step_facts(part[0])
-    whole = any(each.whole is not None for each in part)
-    rows = [("step", facts.text), ("", step.step.help)]
-    if facts.taps is not None and len(part) == 1:
-        shape = " x ".join(str(side) for side in facts.shape)
-        rows += [
-            ("taps", ": ".join(text for text in (shape, taps_text(step)) if text)),
-            ("sum", number(facts.sum)),
-        ]
-        rows += [("delay", f"{number(facts.delay)} samples")] if facts.delay is not None else []
-    ahead = (
-        "the whole signal"
-        if whole or facts.look_ahead is None
-        else plural(facts.look_ahead, "sample")
+    step = parts[0]
+    facts = step_facts(step)
+    if len(parts) > 1:
+        facts = replace(facts, taps=None, look_ahead=None, reach=())
+        return StepPage(facts=facts, help=step.step.help)
+    return StepPage(
+        facts=facts, help=step.step.help, taps=taps_text(step), crossings=_crossings(step)
     )
-    rows += [
-        ("look-ahead", ahead),
-        ("reach", "the whole signal" if len(part) > 1 else reach(facts.reach)),
-    ]
-    rows += _frequencies(step) if len(part) == 1 else []
-    if facts.note:
-        rows.append(("note", facts.note))
-    return [*(f"{name:<16}{text}".rstrip() for name, text in rows), *_layers(facts.layers)]
 
 
-def _layers(layers: tuple[LayerFacts, ...]) -> list[str]:
-    """The layers of a network as a table: each with its reach into the input of the network."""
-    from convcli.report.words import number, reach
-
-    if not layers:
-        return []
-    rows = [("", "layer", "parameters", "channels", "stride so far", "reach so far")]
-    for place, layer in enumerate(layers):
-        strides = (
-            ""
-            if layer.reach is None
-            else "x".join(dict.fromkeys(_stride(axis) for axis in layer.reach))
-        )
-        far = (
-            "the whole signal"
-            if layer.reach is None
-            else reach(tuple(_alone(axis) for axis in layer.reach))
-        )
-        rows.append(
-            (str(place), layer.text, number(layer.parameters), str(layer.channels), strides, far)
-        )
-    total = sum(layer.parameters for layer in layers)
-    rows.append(("", "in all", number(total), "", "", ""))
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    left = (1, 5)
-    cells = (
-        [
-            f"{cell:<{w}}" if i in left else f"{cell:>{w}}"
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in rows
-    )
-    return ["", *("  ".join(row).rstrip() for row in cells)]
-
-
-def _stride(axis: ReachFacts) -> str:
-    return str(axis.step) if axis.phases == 1 else f"{axis.step}/{axis.phases}"
-
-
-def _alone(axis: ReachFacts) -> ReachFacts:
-    """The reach without its spacing, which has a column of its own."""
-    return replace(axis, step=1, phases=1)
-
-
-def _frequencies(step: BoundStep) -> list[tuple[str, str]]:
-    """Where a one-dimensional response falls by 3 dB and by what the stop band promises."""
+def _crossings(step: BoundStep) -> list[tuple[str, str]]:
+    """Return where a one-dimensional response falls by 3 dB and by the attenuation that was asked for."""
     from convcli.planning.describe import crossings, weights_of
     from convcli.units import describe_frequency
 
     weights = weights_of(step)
     if weights is None or weights.ndim != 1 or weights.size < 2:
         return []
-    rows = []
-    for level in (-3.0, -float(step.values.get("attenuation") or 0)):
-        found = crossings(weights, level)[:6] if level else []
-        if found:
-            rows.append(
-                (f"{level:g} dB at", ", ".join(describe_frequency(f, step.before) for f in found))
-            )
-    return rows
+    levels = [-3.0]
+    attenuation = step.values.get("attenuation")
+    if attenuation:
+        levels.append(-float(attenuation))
+    found = []
+    for level in levels:
+        frequencies = crossings(weights, level)[:6]
+        if frequencies:
+            texts = [describe_frequency(frequency, step.before) for frequency in frequencies]
+            found.append((f"{level:g} dB", ", ".join(texts)))
+    return found
 
 
-def _check_export(path: Path, *, force: bool) -> None:
-    from convcli.media.outputs import refuse_missing_parent
-    from convcli.planning.export import EXPORTS
+def _first_model(text: str) -> Model | None:
+    """Read the model that a FILTER begins with; it knows its channels, its rate and its alignment."""
+    from convcli.designs import find
+    from convcli.planning.grammar import parse
 
-    refuse_missing_parent(path)
-    if path.suffix.lower() not in EXPORTS:
-        raise RequestError(f"expected taps in a file named {', '.join(EXPORTS)}, got {path}")
-    if path.exists() and not force:
-        raise RequestError(f"the output {path} exists already", hint="--force replaces it")
+    call = parse(text)[0]
+    values = {a.key or "path": a.text for a in call.arguments}
+    if "path" not in values or not find(call.name).runs_model:
+        return None
+    from convcli.layers.modelfile import read_model
+
+    return read_model(Path(values["path"]).expanduser(), layers=values.get("layers", ""))
 
 
-def _export(bound: tuple[BoundStep, ...], path: Path) -> None:
+def _needs_picture(text: str) -> bool:
+    """Whether a step works on pictures alone, or its values have two axes."""
+    from convcli.designs import find
+    from convcli.planning.grammar import parse
+
+    for call in parse(text):
+        if find(call.name).needs_picture:
+            return True
+        if any(argument.row or argument.key == "axis" for argument in call.arguments):
+            return True
+    return False
+
+
+def _export_taps(bound: tuple[BoundStep, ...], path: Path) -> None:
+    """Write the taps of a single step, and print what the file does not hold."""
     from convcli.media.outputs import atomic
     from convcli.planning.describe import bias_of, weights_of
     from convcli.planning.export import export_taps
 
-    weights = weights_of(bound[0]) if len(bound) == 1 else None
+    step = bound[0]
+    weights = weights_of(step) if len(bound) == 1 else None
     if weights is None or weights.ndim > 2:
-        network = len(bound) > 1 or bound[0].layers
-        hint = "a network of several layers has no taps of its own" if network else None
+        hint = None
+        if len(bound) > 1 or step.stage.network:
+            hint = "a network of several layers has no taps of its own"
         raise RequestError("only a single step with one set of taps can be exported", hint=hint)
     with atomic(path) as place:
-        export_taps(weights, place, path.suffix.lower(), rate=bound[0].before.rate)
-    if weights.ndim > bound[0].before.axes:
+        export_taps(weights, place, path.suffix.lower(), rate=step.before.rate)
+    if weights.ndim > step.before.axes:
         tell(f"{path} has a row for each output and each input of that", kind="note")
-    bias = bias_of(bound[0])
+    bias = bias_of(step)
     if bias is not None:
-        tell(
-            f"the bias is not among the taps: offset:{', '.join(f'{b:.6g}' for b in bias)}",
-            kind="note",
-        )
+        values = ", ".join(f"{value:.6g}" for value in bias)
+        tell(f"the bias is not among the taps: offset:{values}", kind="note")
 
 
 def register(app: typer.Typer) -> None:

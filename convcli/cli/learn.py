@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from convcli import __version__
 from convcli.cli import INTERRUPTED, say, tell
-from convcli.cli.batch import own_place, refuse_report
-from convcli.cli.learn_inputs import LearnInputs, files_of, medium_of_files, open_inputs
+from convcli.cli.groups import with_option_groups
+from convcli.cli.learn_inputs import LearnInputs, open_inputs, pairs_of
 from convcli.cli.learn_options import LearnOptions
 from convcli.cli.learn_task import (
     check_mode,
@@ -23,12 +23,12 @@ from convcli.cli.learn_task import (
     task_of,
     training_options,
 )
-from convcli.cli.opening import Opening
-from convcli.cli.options import examples, with_table
+from convcli.cli.opening import files_for
+from convcli.cli.options import examples
 from convcli.cli.progress import Progress
-from convcli.cli.signature import with_fields
+from convcli.cli.results import own_place, refuse_report
 from convcli.errors import RequestError
-from convcli.facts import OutputFacts, RunFacts
+from convcli.facts import ModelFileFacts, RunFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from convcli.learning.trainer import Callbacks, Epoch
 
 
-@with_table(columns="every one that begins with a number")
-@with_fields(LearnOptions)
+@with_option_groups
 def learn(options: LearnOptions) -> int:
     """Learn a filter from examples: the taps with the least squared error, as a model file for `model:`.
 
@@ -87,16 +86,15 @@ def _checked_output(options: LearnOptions) -> Path:
 
 
 def _opened(options: LearnOptions, held: ExitStack) -> LearnInputs:
-    files = files_of(options.paths, held)
-    medium = medium_of_files(files)
-    check_mode(options, medium)
-    opening = Opening(
-        medium=medium,
-        table=table_with_target(options),
+    pairs = pairs_of(options.paths, held)
+    files = files_for(
+        [given.path for pair in pairs for given in pair if given is not None],
+        table_with_target(options),
         max_pixels=options.max_pixels,
         strict=options.strict,
     )
-    return open_inputs(files, opening, held, quiet=options.quiet)
+    check_mode(options, files.medium)
+    return open_inputs(pairs, files, held, quiet=options.quiet)
 
 
 # ---------------------------------------------------------------------------------------- learning
@@ -177,7 +175,7 @@ def _run_facts(task: Task, inputs: LearnInputs, model: LearnedModel, place: Path
         filter=f"model:{place}",
         align=task.align,
         inputs=tuple(inputs.facts()),
-        outputs=(OutputFacts(path=str(place), medium="model"),),
+        outputs=(ModelFileFacts(path=str(place)),),
         learned=model.facts,
         warnings=tuple(warnings),
     )
@@ -202,13 +200,13 @@ def _write_report(run: RunFacts, model: LearnedModel, place: Path, report: Path)
 
 def _with_steps(run: RunFacts, place: Path) -> RunFacts:
     """The facts with the model as a step: its taps, delay, reach and response."""
-    from convcli.designs.learned import read_model
-    from convcli.layers.models import signal_of
+    from convcli.core.binding import Rules
+    from convcli.layers.modelfile import read_model
     from convcli.planning.describe import chain_facts, step_facts, with_response
-    from convcli.planning.plan import Rules, make_plan
+    from convcli.planning.plan import make_plan
 
     rules = Rules(edge="zero", align="causal" if run.align == "causal" else "center")
-    plan = make_plan(f'model:"{place}"', signal_of(read_model(place)), rules)
+    plan = make_plan(f'model:"{place}"', read_model(place).signal(), rules)
     steps = tuple(with_response(step_facts(step), step) for step in plan.steps)
     return replace(run, steps=steps, chain=chain_facts(plan))
 

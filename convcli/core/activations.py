@@ -1,4 +1,4 @@
-"""Activations: what stands between the layers of a network, and its derivative."""
+"""Activation functions of a network, and their derivatives computed from their values."""
 
 from __future__ import annotations
 
@@ -13,33 +13,44 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Activation(Protocol):
-    """The same function of every sample, whose derivative can be told from its value."""
+    """A function of each sample, with its derivative as a function of its value."""
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
-        """The function of `x`; with `out`, which may be `x`, written there."""
+        """Compute the function of `x`, in `out` if it is given; `out` may be `x`."""
         ...
 
     def derivative(self, y: Array, out: Array) -> Array:
-        """The derivative where the function is `y`, written to `out`."""
+        """Compute the derivative in `out`, where the value of the function is `y`."""
+        ...
+
+    @property
+    def derivative_follows(self) -> bool:
+        """Whether the value determines the derivative."""
         ...
 
 
 @dataclass(frozen=True)
 class Rectifier:
-    """x where x >= 0, else slope * x."""
+    """The rectifier: x where x >= 0, else slope * x."""
 
     slope: float = 0.0
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
-        """Rectify."""
+        """Compute max(x, slope * x), or min for a slope above 1."""
         if self.slope == 0:
             return np.maximum(x, 0, out=out)
-        bent = x * np.asarray(self.slope, x.dtype)
-        y: Array = (np.maximum if self.slope <= 1 else np.minimum)(x, bent, out=out)
+        sloped = x * np.asarray(self.slope, x.dtype)
+        larger_or_smaller = np.maximum if self.slope <= 1 else np.minimum
+        y: Array = larger_or_smaller(x, sloped, out=out)
         return y
 
+    @property
+    def derivative_follows(self) -> bool:
+        """Whether the function rises; with a slope below 0 two inputs have the same value."""
+        return self.slope >= 0
+
     def derivative(self, y: Array, out: Array) -> Array:
-        """1 or the slope; the slope at 0, as in torch. A slope below 0 folds, and cannot be told from the value."""
+        """Compute 1 where y > 0, else the slope, as torch does at 0."""
         np.greater(y, 0, out=out)
         if self.slope != 0:
             out *= np.asarray(1 - self.slope, out.dtype)
@@ -49,25 +60,29 @@ class Rectifier:
 
 @dataclass(frozen=True)
 class Tanh:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent of each sample."""
+
+    derivative_follows = True
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
-        """tanh(x)."""
+        """Compute tanh(x)."""
         y: Array = np.tanh(x, out=out)
         return y
 
     def derivative(self, y: Array, out: Array) -> Array:
-        """1 - y**2."""
+        """Compute the derivative 1 - y**2."""
         np.multiply(y, y, out=out)
         return np.subtract(1, out, out=out)
 
 
 @dataclass(frozen=True)
 class Sigmoid:
-    """1 / (1 + exp(-x))."""
+    """The logistic function 1 / (1 + exp(-x))."""
+
+    derivative_follows = True
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
-        """0.5 + 0.5 tanh(x / 2): this form does not overflow for large negative x."""
+        """Compute 0.5 + 0.5 tanh(x / 2), which does not overflow for large negative x."""
         y: Array = np.multiply(x, 0.5, out=out)
         np.tanh(y, out=y)
         y *= 0.5
@@ -75,6 +90,6 @@ class Sigmoid:
         return y
 
     def derivative(self, y: Array, out: Array) -> Array:
-        """y (1 - y)."""
+        """Compute the derivative y (1 - y)."""
         np.multiply(y, y, out=out)
         return np.subtract(y, out, out=out)

@@ -248,7 +248,7 @@ def _numpy_transforms() -> tuple[Transform, Transform]:
 
 
 def _opencv_transforms() -> tuple[Transform, Transform]:
-    """The same two transforms by OpenCV."""
+    """OpenCV's versions of the two transforms of `_numpy_transforms`."""
     import cv2
 
     def transform(frames: Array, flags: int) -> None:

@@ -1,4 +1,8 @@
-"""What filters under Kaiser's window need and reach (Kaiser, Nonrecursive digital filter design, 1974)."""
+"""The relations between the taps of a filter under a Kaiser window and what the filter reaches.
+
+Kaiser, Nonrecursive digital filter design using the I0-sinh window function, 1974. Widths of transitions are in cycles
+per sample, attenuations in dB.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,22 @@ import math
 
 
 def attenuation(count: int, width: float) -> float:
-    """The dB that `count` taps reach over a transition of `width` cycles/sample."""
+    """The attenuation that `count` taps reach over a transition of `width`."""
     return 7.95 + 14.36 * width * (count - 1)
 
 
 def length(attenuation: float, width: float) -> float:
-    """How many samples the taps span that fall by `attenuation` dB over `width` cycles/sample: their number less 1."""
+    """The number of taps, less 1, that reach `attenuation` over a transition of `width`."""
     return max(attenuation - 7.95, 13.2) / (14.36 * width)
 
 
 def width(count: int, attenuation: float) -> float:
-    """The transition, in cycles/sample, in which `count` taps fall by `attenuation` dB."""
+    """The width of the transition over which `count` taps reach `attenuation`."""
     return max(attenuation - 7.95, 13.2) / (14.36 * max(count - 1, 1))
 
 
 def beta(attenuation: float) -> float:
-    """The shape of the window for this many dB."""
+    """The shape parameter of the window for `attenuation`."""
     if attenuation > 50:
         return 0.1102 * (attenuation - 8.7)
     excess: float = max(attenuation - 21, 0.0)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.core.ops import Convolve, EachChannel, Magnitude
+from convcli.errors import RequestError
+
 if TYPE_CHECKING:
+    from convcli.core.binding import Site, Stage
     from convcli.signals import Align
 
 Taps = npt.NDArray[np.float64]
@@ -65,6 +69,35 @@ class Kernel:
         centre = self.centre if align == "center" else (0,) * self.taps.ndim
         return tuple((k - 1 - c, c) for k, c in zip(self.taps.shape, centre, strict=True))
 
+    def convolution(self, site: Site) -> Convolve:
+        """The operation at a place, with taps of as many axes as the signal has. RequestError if they have more."""
+        return Convolve.by(self._laid_out(site), site.rules.align)
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage; it has no operation where the kernel changes nothing."""
+        op = self.convolution(site)
+        same = op.taps[op.after] == op.divisor and np.count_nonzero(op.taps) == 1
+        if same and (op.taps.size == 1 or site.rules.edge != "valid"):
+            return (site.stage(kernels=(self,)),)
+        return (site.stage(op, kernels=(self,)),)
+
+    def _laid_out(self, site: Site) -> Kernel:
+        """The taps of a picture: one-dimensional ones run along one axis, or along both (an outer product)."""
+        axes = site.signal.axes
+        if self.taps.ndim == axes:
+            return self
+        if self.taps.ndim > axes:
+            name = site.signal.medium.name
+            message = f"taps of {len(self.taps)} rows need an image; {name} has one sample axis"
+            raise RequestError(message, hint="write the taps as one row: 1,2,1")
+        (centre,) = self.centre
+        if site.axis == "x":
+            return replace(self, taps=self.taps[None, :], centre=(0, centre))
+        if site.axis == "y":
+            return replace(self, taps=self.taps[:, None], centre=(centre, 0))
+        taps = np.outer(self.taps, self.taps)
+        return replace(self, taps=taps, divisor=self.divisor**2, centre=(centre, centre))
+
 
 @dataclass(frozen=True)
 class PerChannel:
@@ -72,12 +105,22 @@ class PerChannel:
 
     kernels: tuple[Kernel, ...]
 
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage with one operation."""
+        op = EachChannel(parts=tuple(kernel.convolution(site) for kernel in self.kernels))
+        return (site.stage(op, kernels=self.kernels),)
+
 
 @dataclass(frozen=True)
 class GradientPair:
     """Kernels whose outputs are the components of a gradient; its length is the strength of an edge."""
 
     kernels: tuple[Kernel, ...]
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage with one operation."""
+        op = Magnitude(parts=tuple(kernel.convolution(site) for kernel in self.kernels))
+        return (site.stage(op, kernels=self.kernels),)
 
 
 def _gaps(taps: Taps) -> Gaps:

@@ -30,6 +30,7 @@ from convcli.samples import summed
 if TYPE_CHECKING:
     from typing import Self
 
+    from convcli.core.binding import Site, Stage
     from convcli.core.kernel import Gaps, Kernel
     from convcli.signals import Align, Array, Missing
 
@@ -84,6 +85,11 @@ class Op(ABC):
         """The convolutions that the operation consists of; none if it is not made of convolutions."""
         return ()
 
+    @property
+    def delay(self) -> float | None:
+        """How many samples a resampler lags behind along axis 0; None for any other, whose taps tell it."""
+        return None
+
     # --- what it does to channels ---
 
     @property
@@ -113,6 +119,10 @@ class Op(ABC):
         exact : the result must not depend on where a block ends, not even in the last bit
         """
         return self
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return the operation at its place in a FILTER, as one stage."""
+        return (site.stage(self),)
 
     # --- padding of its own, for layers of a network ---
 

@@ -56,7 +56,7 @@ class PhaseTaps:
 
     @classmethod
     def one_phase(cls, taps: Taps, step: int) -> PhaseTaps:
-        """The same taps for every output: a convolution of which every `step`-th output is kept."""
+        """Taps that are the same for every output: a convolution with a stride."""
         return cls(taps[None], np.zeros(1, np.int64), step)
 
     @property

@@ -93,8 +93,10 @@ class Resample(Op):
         return tuple(reaches)
 
     @property
-    def delay(self) -> float:
-        """The delay in input samples: how far before input 0 the taps of output 0 are centred."""
+    def delay(self) -> float | None:
+        """The delay in input samples: how far before input 0 the taps of output 0 are centred; None for pictures."""
+        if self.axes != 1:
+            return None
         places = self.starts[0] + np.arange(self.table.shape[1])
         centre = float(places @ self.table[0])
         return round(-centre, 6) + 0.0  # adding 0 turns -0 into 0

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.core.binding import Stage
 from convcli.core.ops import Op, Pointwise
 
 if TYPE_CHECKING:
+    from convcli.core.binding import Site
     from convcli.signals import AnyRows, Array, Rows
 
 Statistic = Literal["mean", "max"]
@@ -28,6 +30,13 @@ class Normalize:
     per_channel: bool
     axes: int
     alpha: int | None
+
+    # The signal keeps its length.
+    reduces: ClassVar[bool] = False
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage without operations: the loop makes one when it has measured the signal."""
+        return (Stage(before=site.signal, after=site.signal, whole=self),)
 
     def measure(self, y: Array) -> npt.NDArray[np.float64]:
         """Return the peak of each channel of one block; peaks of blocks combine by np.fmax."""
@@ -68,6 +77,15 @@ class Reduce:
     causal: bool
     alpha: int | None = None
     opaque: float = 1.0
+
+    # A few numbers stand for the whole signal.
+    reduces: ClassVar[bool] = True
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage without operations, that knows the opacity of the picture."""
+        before = site.signal
+        placed = replace(self, alpha=before.alpha, opaque=before.full_scale)
+        return (Stage(before=before, after=replace(before, shape=self.bins), whole=placed),)
 
     def weighted(self, y: Array) -> Array:
         """Multiply colours by their opacity before a mean."""

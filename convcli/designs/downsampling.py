@@ -36,7 +36,7 @@ def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) ->
     return Convolve.by(kernel, align, step=n)
 
 
-@step("downsampling", example="downsample:4")
+@step("downsampling", example="downsample:4", anti_alias=True)
 def downsample(
     n: Count, *, attenuation: Decibels = 80.0, signal: Signal, align: Align
 ) -> Convolve | None:
@@ -63,7 +63,7 @@ def stride(n: Count, *, signal: Signal, align: Align) -> Convolve | None:
     return _every((n,) * signal.axes, (np.ones(1),) * signal.axes, align=align)
 
 
-@step("downsampling", example="resample:8000")
+@step("downsampling", example="resample:8000", anti_alias=True)
 def resample(rate: str, *, signal: Signal, align: Align) -> tuple[Op, ...]:
     """Sound at another rate in Hz (16k, 44100), at any ratio: 100 dB of stop band, flat to 0.91 of the lower Nyquist.
 
@@ -125,7 +125,7 @@ def _in_hertz(text: str) -> float:
     return quantity.value * factors[quantity.unit]
 
 
-@step("downsampling", example="resize:50%")
+@step("downsampling", example="resize:50%", pictures=True)
 def resize(
     size: str,
     *,

@@ -68,7 +68,7 @@ def _flat_signal(taps: Taps, signal: Signal) -> UnitError:
     )
 
 
-TapsText = Annotated[Taps, Kind("taps", _read_taps)]
+TapsText = Annotated[Taps, Kind("taps", _read_taps, takes_all=True)]
 
 
 @step("given taps", example="kernel:1,2,1")
@@ -85,7 +85,7 @@ def kernel(taps: TapsText, *, normalize: bool = False) -> Kernel:
     return Kernel(taps=np.array(taps), divisor=_divisor(taps) if normalize else 1.0)
 
 
-@step("given taps", example="correlate:1,2,3")
+@step("given taps", example="correlate:1,2,3", correlates=True)
 def correlate(taps: TapsText, *, normalize: bool = False) -> Kernel:
     """Correlate with these taps (not flipped: as Conv1d, Conv2d and the filters of deep learning).
 

@@ -102,7 +102,7 @@ def clip(low: Number, high: Number, *, signal: Signal) -> Pointwise:
     return _each(lambda x: np.clip(x, low, high), signal, "exact")
 
 
-@step("pointwise", example="normalize")
+@step("pointwise", example="normalize", reads_twice=True)
 def normalize(level: Gain = 1.0, *, signal: Signal) -> Normalize:
     """Scale so that the largest magnitude is LEVEL (1, 80%, -3dB) of full scale; needs a first pass over the signal.
 

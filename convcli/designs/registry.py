@@ -1,7 +1,7 @@
-"""The steps that FILTER knows: one function each, entered here by `@step`.
+"""The steps that FILTER knows: one function each, registered here by `@step`.
 
-The function's signature is its grammar, its docstring its help. It returns a `Kernel` (the coefficients of a
-convolution) or an operation of `convcli.core`.
+A function's signature is the grammar of its step, its docstring is the help. It returns taps (`Kernel`), operations of
+`convcli.core`, a pass over the whole signal, or a model: something that `bind` places in a chain (`core/binding.py`).
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+from convcli.core.binding import Series
 from convcli.errors import RequestError, nearest
 from convcli.units import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-Family = Literal[
+    from convcli.core.binding import Bindable, Site
+
+FamilyName = Literal[
     "given taps",
     "smoothing",
     "frequency",
@@ -30,20 +33,39 @@ Family = Literal[
     "learned",
 ]
 
-# The module of each family, in the order in which steps are listed and looked for; imported once they are needed.
-FAMILIES: dict[Family, str] = {
-    "given taps": "given",
-    "smoothing": "smoothing",
-    "frequency": "frequency",
-    "differences": "differences",
-    "image": "pictures",
-    "downsampling": "downsampling",
-    "pointwise": "pointwise",
-    "learned": "learned",
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A group of steps that one module registers, and what all of them have in common.
+
+    module : imported when one of its steps is asked for
+    both_axes : one-dimensional taps run along both axes of a picture, unless `axis=` picks one
+    cycles : the values of their examples are frequencies in cycles per sample
+    layers : the steps may stand between the layers of a network
+    pictures : the steps need a picture
+    """
+
+    module: str
+    both_axes: bool = False
+    cycles: bool = False
+    layers: bool = False
+    pictures: bool = False
+
+
+# In the order in which steps are listed and looked for.
+FAMILIES: dict[FamilyName, Family] = {
+    "given taps": Family(module="convcli.designs.given"),
+    "smoothing": Family(module="convcli.designs.smoothing", both_axes=True),
+    "frequency": Family(module="convcli.designs.frequency", both_axes=True, cycles=True),
+    "differences": Family(module="convcli.designs.differences"),
+    "image": Family(module="convcli.designs.pictures", pictures=True),
+    "downsampling": Family(module="convcli.designs.downsampling", layers=True),
+    "pointwise": Family(module="convcli.designs.pointwise", layers=True),
+    "learned": Family(module="convcli.layers.modelfile"),
 }
 
-# What a design may ask to be told about the place where it is used; never written in FILTER.
-INJECTED = ("signal", "align")
+# What a design may ask to be told about the place where it is used. These are never written in FILTER.
+INJECTED = ("signal", "align", "call")
 
 
 @dataclass(frozen=True)
@@ -64,13 +86,37 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Step:
-    """A named step of FILTER: its design function and what is known of it."""
+    """A named step of FILTER: its design function and what sets it apart.
+
+    anti_alias : it filters only in order to change the rate
+    correlates : its taps are written as they lie over the signal, not flipped
+    pictures : it needs a picture, although others of its family do not
+    reads_twice : it measures the whole signal before the first output
+    runs_model : its first value is the path of a model file
+    listed : `convcli filters` has a page for it
+    """
 
     name: str
     aliases: tuple[str, ...]
-    family: Family
+    family: FamilyName
     example: str
     design: Callable[..., Any]
+    anti_alias: bool = False
+    correlates: bool = False
+    pictures: bool = False
+    reads_twice: bool = False
+    runs_model: bool = False
+    listed: bool = True
+
+    @property
+    def traits(self) -> Family:
+        """What the step has in common with its family."""
+        return FAMILIES[self.family]
+
+    @property
+    def needs_picture(self) -> bool:
+        """Whether the step works on pictures alone."""
+        return self.pictures or self.traits.pictures
 
     @property
     def help(self) -> str:
@@ -80,8 +126,13 @@ class Step:
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """What may be written after the colon, in order."""
-        signature = inspect.signature(self.design, eval_str=True)
-        return tuple(_parameter(p) for p in signature.parameters.values() if p.name not in INJECTED)
+        kinds = get_type_hints(self.design, include_extras=True)
+        written = [
+            parameter
+            for parameter in inspect.signature(self.design).parameters.values()
+            if parameter.name not in INJECTED
+        ]
+        return tuple(_parameter(parameter, kinds[parameter.name]) for parameter in written)
 
     @cached_property
     def injected(self) -> tuple[str, ...]:
@@ -89,18 +140,38 @@ class Step:
         return tuple(name for name in inspect.signature(self.design).parameters if name in INJECTED)
 
     @property
+    def takes_axis(self) -> bool:
+        """Whether `axis=` may be written on a picture, although the design does not know it."""
+        return self.traits.both_axes and all(p.name != "axis" for p in self.parameters)
+
+    @property
     def usage(self) -> str:
         """How the step is written, generated from its signature: `savgol:N,ORDER[,deriv=0]`."""
         text = self.name
         for number, parameter in enumerate(self.parameters):
-            word = (":" if number == 0 else ",") + _usage(parameter)
+            separator = "," if number else ":"
+            word = separator + _word(parameter)
             text += word if parameter.required else f"[{word}]"
         return text
 
+    def designed(self, values: Mapping[str, Any], site: Site) -> Any:
+        """What the design returns for these values at this place."""
+        told = {"signal": site.signal, "align": site.rules.align}
+        return self.design(**values, **{name: told[name] for name in self.injected})
 
-def _parameter(parameter: inspect.Parameter) -> Parameter:
-    annotation = parameter.annotation
-    kind: Kind | None = None
+    def bindable(self, values: Mapping[str, Any], site: Site) -> Bindable:
+        """What the design returns, where None and several operations are a series of operations."""
+        made = self.designed(values, site)
+        if made is None:
+            return Series()
+        if isinstance(made, tuple):
+            return Series(made)
+        bindable: Bindable = made
+        return bindable
+
+
+def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:
+    kind = None
     choices: tuple[str, ...] = ()
     for part in (annotation, *get_args(annotation)):  # X itself, or the X of `X | None`
         if get_origin(part) is Annotated:
@@ -115,9 +186,10 @@ def _parameter(parameter: inspect.Parameter) -> Parameter:
     return Parameter(parameter.name, kind, choices, parameter.default, keyword_only)
 
 
-def _usage(parameter: Parameter) -> str:
-    word = "|".join(parameter.choices) if parameter.choices else parameter.name.upper()
-    return f"{parameter.name}={word}" if parameter.keyword_only else word
+def _word(parameter: Parameter) -> str:
+    """A parameter in a usage: `N`, `method=firls|kaiser`."""
+    value = "|".join(parameter.choices) or parameter.name.upper()
+    return f"{parameter.name}={value}" if parameter.keyword_only else value
 
 
 # What steps are called elsewhere.
@@ -145,12 +217,20 @@ _NAMES: dict[str, Step] = {}
 
 
 def step(
-    family: Family, *, example: str, name: str | None = None, aliases: tuple[str, ...] = ()
+    family: FamilyName,
+    *,
+    example: str,
+    name: str | None = None,
+    aliases: tuple[str, ...] = (),
+    **traits: bool,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter a design function as a step. `example` is a FILTER that uses it, run by the tests."""
+    """Register a design function as a step.
+
+    example : a FILTER that uses it, run by the tests; traits : fields of `Step` that are True
+    """
 
     def enter(design: Callable[..., Any]) -> Callable[..., Any]:
-        entry = Step(name or design.__name__, aliases, family, example, design)
+        entry = Step(name or design.__name__, aliases, family, example, design, **traits)
         for known in (entry.name, *entry.aliases):
             if known in _NAMES:
                 raise ValueError(f"two steps are called {known}")
@@ -163,20 +243,19 @@ def step(
 
 def steps() -> Mapping[str, Step]:
     """Every step by its name, in the order of the families."""
-    for module in FAMILIES.values():
-        import_module(f"convcli.designs.{module}")
+    for family in FAMILIES.values():
+        import_module(family.module)
     order = list(FAMILIES)
-    return MappingProxyType(
-        dict(sorted(_STEPS.items(), key=lambda entry: order.index(entry[1].family)))
-    )
+    by_family = sorted(_STEPS.items(), key=lambda entry: order.index(entry[1].family))
+    return MappingProxyType(dict(by_family))
 
 
 def find(name: str) -> Step:
     """The step called `name`; RequestError names the nearest known one."""
-    for module in FAMILIES.values():
+    for family in FAMILIES.values():
         if name in _NAMES:
             break
-        import_module(f"convcli.designs.{module}")
+        import_module(family.module)
     if name in _NAMES:
         return _NAMES[name]
     near = COMMON.get(name.casefold()) or nearest(name, list(_NAMES))

@@ -1,1 +1,5 @@
-"""Finding where a template occurs in a signal."""
+"""Search for templates by normalised cross-correlation.
+
+`templates` prepares a template for a signal, `search` scores every position of a stream, `peaks`
+picks local maxima and suppresses those that overlap, `detect` does so for several inputs.
+"""

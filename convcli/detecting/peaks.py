@@ -1,7 +1,9 @@
-"""Where scores are highest, and which of those places leave each other room."""
+"""Local maxima of a score, and non-maximum suppression of hits that overlap."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -13,58 +15,88 @@ if TYPE_CHECKING:
     from convcli.signals import Array, Rows
 
     # First sample and length along each axis.
-    Box = list[list[int]]
+    Box = tuple[list[int], list[int]]
 
-# Scores that differ by less are the same; of those the first is taken.
-DIGITS = 9
+# Scores are rounded to so many digits before they are compared, so that equal ones stay equal.
+SCORE_DIGITS = 9
+# Boxes are converted to Python lists so many at a time: the caller may stop after a few.
+BATCH = 4096
 
 
 def local_maxima(score: Array, threshold: float) -> tuple[Rows, Array]:
-    """The places of `score` that reach `threshold` and are exceeded by no neighbour, (m, axes), and their scores.
+    """Find the positions of `score` that reach `threshold` and that no neighbour exceeds.
 
-    score : (n,) or (rows, columns); along two axes a place has eight neighbours
+    score : (n,) or (rows, columns); along two axes a position has eight neighbours
+    Returns the positions, (m, axes), in their order, and their rounded scores, (m,). Every position
+    of a plateau is a maximum.
     """
-    at = np.stack(
-        np.unravel_index(np.flatnonzero(score >= threshold - 10.0**-DIGITS / 2), score.shape),
-        axis=1,
-    )
-    values = score[tuple(at.T)].round(DIGITS)
-    keep = np.ones(len(at), bool)
+    lowest = threshold - 0.5 * 10.0**-SCORE_DIGITS
+    reaching = np.flatnonzero(score >= lowest)
+    at = np.stack(np.unravel_index(reaching, score.shape), axis=1)
+    values = score[tuple(at.T)].round(SCORE_DIGITS)
+    is_maximum = np.ones(len(at), bool)
     last = np.array(score.shape) - 1
     for offset in product((-1, 0, 1), repeat=score.ndim):
-        near = at + np.array(offset)
-        within = np.all((near >= 0) & (near <= last), axis=1)
-        beside = score[tuple(np.clip(near, 0, last).T)].round(DIGITS)
-        keep &= ~within | (values >= beside)
-    return at[keep], values[keep]
+        # At the border, clipping gives the position itself or another of its neighbours.
+        neighbour = np.clip(at + np.array(offset), 0, last)
+        beside = score[tuple(neighbour.T)].round(SCORE_DIGITS)
+        is_maximum &= values >= beside
+    return at[is_maximum], values[is_maximum]
 
 
-def leave_room(at: Rows, size: Rows, signal: Rows, *, overlap: float) -> Iterator[int]:
-    """The numbers of the boxes, given best first, that no better one covers by more than `overlap` of the smaller.
+def suppress_overlaps(at: Rows, size: Rows, signal: Rows, *, overlap: float) -> Iterator[int]:
+    """Non-maximum suppression: yield the indices of boxes that overlap no better box too much.
 
-    at, size : (m, axes) first sample and length along each axis; signal : (m,) boxes of several signals never meet
+    at, size : (m, axes) first sample and length of each box along each axis, best box first
+    signal : (m,) number of the signal that a box lies in; boxes of different signals never overlap
+    overlap : the largest part of the smaller of two boxes that the other one may cover, 0 to 1
     """
     if not len(at):
         return
-    cell = size.max(axis=0).tolist()
-    beside = list(product((-1, 0, 1), repeat=len(cell)))
-    kept: dict[tuple[int, ...], list[Box]] = {}
-    for first in range(0, len(at), 4096):
-        some = slice(first, first + 4096)
-        columns = (at[some].tolist(), size[some].tolist(), signal[some].tolist())
-        for number, (*box, of) in enumerate(zip(*columns, strict=True), first):
-            home = [place // side for place, side in zip(box[0], cell, strict=True)]
-            near = ((of, *(h + o for h, o in zip(home, offset, strict=True))) for offset in beside)
-            if all(
-                _shared(box, other) <= overlap + 1e-9 for key in near for other in kept.get(key, ())
-            ):
-                kept.setdefault((of, *home), []).append(box)
-                yield number
+    grid = _Grid(size.max(axis=0).tolist())
+    for first in range(0, len(at), BATCH):
+        batch = slice(first, first + BATCH)
+        starts, lengths = at[batch].tolist(), size[batch].tolist()
+        signals = signal[batch].tolist()
+        for number, box in enumerate(zip(starts, lengths, strict=True)):
+            near = grid.near(signals[number], box)
+            if all(_shared(box, other) <= overlap + 1e-9 for other in near):
+                grid.add(signals[number], box)
+                yield first + number
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Boxes filed by signal and by the grid cell of their first sample.
+
+    sides : of a cell, at least as long as those of any box, so that a box overlaps only boxes of
+        its own cell and of adjacent ones
+    """
+
+    sides: list[int]
+    boxes: dict[tuple[int, ...], list[Box]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, signal: int, box: Box) -> None:
+        """File a box."""
+        self.boxes[signal, *self._cell(box)].append(box)
+
+    def near(self, signal: int, box: Box) -> Iterator[Box]:
+        """Yield the filed boxes that `box` may overlap."""
+        cell = self._cell(box)
+        for offset in product((-1, 0, 1), repeat=len(cell)):
+            neighbour = [place + step for place, step in zip(cell, offset, strict=True)]
+            yield from self.boxes.get((signal, *neighbour), ())
+
+    def _cell(self, box: Box) -> list[int]:
+        starts, _ = box
+        return [start // side for start, side in zip(starts, self.sides, strict=True)]
 
 
 def _shared(one: Box, other: Box) -> float:
-    """The part of the smaller of two boxes that lies in the other."""
+    """Return the part of the smaller of two boxes that lies in the other one."""
     share = 1.0
-    for a, n, b, m in zip(*one, *other, strict=True):
-        share *= max(0, min(a + n, b + m) - max(a, b)) / min(n, m)
+    for start, length, other_start, other_length in zip(*one, *other, strict=True):
+        first = max(start, other_start)
+        last = min(start + length, other_start + other_length)
+        share *= max(0, last - first) / min(length, other_length)
     return share

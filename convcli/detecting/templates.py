@@ -1,4 +1,4 @@
-"""What is looked for: a template as it was read, and as it is compared with one signal."""
+"""Templates: as read from a file, and as prepared for the signal that is searched."""
 
 from __future__ import annotations
 
@@ -9,38 +9,42 @@ import numpy as np
 
 from convcli.core.correlate_template import Template
 from convcli.errors import InputError, RequestError
+from convcli.facts import InputFacts
 from convcli.running.arrays import apply
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
     from convcli.signals import Array, Signal, Source
 
-# Luma of BT.709-6, item 3.2: grey and colour are compared by it.
+# Weights of luma in BT.709-6, item 3.2. A grey picture and a colour picture are compared by luma.
 LUMA = {"R": 0.2126, "G": 0.7152, "B": 0.0722}
-# Samples of a template; more would not fit in memory with its spectra.
+# Most numbers in a template; with its spectra a larger one would not fit in memory.
 LONGEST = 1 << 26
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pattern:
-    """A template as it was read: its samples, and what is known of them."""
+class LoadedTemplate:
+    """A template as read.
+
+    x : (k, channels) or (height, width, channels)
+    """
 
     name: str
     x: Array
     signal: Signal
 
-    @property
-    def described(self) -> str:
-        """`19,845 samples`, `64x48 pixels`."""
-        return sized(self.x.shape[:-1], self.signal)
+    def facts(self) -> InputFacts:
+        """Return the facts of the template."""
+        return InputFacts.of(self.name, self.signal, shape=self.x.shape[:-1])
 
 
-def read_pattern(name: str, source: Source[Any]) -> Pattern:
-    """All samples of `source`. InputError where there are none, or too many."""
-    blocks, count = [], 0
+def load_template(name: str, source: Source[Any]) -> LoadedTemplate:
+    """Read all samples of `source`. InputError if there are none, or too many."""
+    blocks = []
+    count = 0
     for block in blocks_of(source):
         blocks.append(block.x)
-        count += blocks[-1].size
+        count += block.x.size
         if count > LONGEST:
             raise InputError(
                 f"{name}: a template holds at most {LONGEST:,} numbers, this one more",
@@ -48,12 +52,18 @@ def read_pattern(name: str, source: Source[Any]) -> Pattern:
             )
     if not count:
         raise InputError(f"{name}: expected a template, got a file without samples")
-    return Pattern(name=name, x=np.concatenate(blocks), signal=source.signal)
+    return LoadedTemplate(name=name, x=np.concatenate(blocks), signal=source.signal)
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
-    """What of a signal is compared: `colours` of its channels, mixed to one by `mix`, weighted by channel `alpha`."""
+class ComparedChannels:
+    """The channels of a signal that are compared: all but its opacity, or a mix of them.
+
+    colours : indices of these channels
+    mix : their weights in the mix; None if they are compared one by one
+    alpha : index of the opacity, which weights the pixels; None if there is none
+    full_scale : the value of the opacity where a pixel is opaque
+    """
 
     colours: tuple[int, ...]
     mix: tuple[float, ...] | None
@@ -61,33 +71,43 @@ class View:
     full_scale: float
 
     @classmethod
-    def of(cls, signal: Signal, *, mixed: bool) -> View:
-        """The channels of `signal` but its opacity; `mixed` to luma where they are red, green and blue, else evenly."""
+    def of(cls, signal: Signal, *, mixed: bool) -> ComparedChannels:
+        """Choose the channels of `signal`; mixed : to luma if they are R, G and B, else evenly."""
         colours = tuple(c for c in range(len(signal.channels)) if c != signal.alpha)
         names = [signal.channels[c] for c in colours]
-        luma = sorted(names) == sorted(LUMA)
-        mix = tuple(LUMA[name] if luma else 1 / len(names) for name in names) if mixed else None
+        mix = None
+        if mixed and sorted(names) == sorted(LUMA):
+            mix = tuple(LUMA[name] for name in names)
+        elif mixed:
+            mix = (1 / len(names),) * len(names)
         return cls(colours=colours, mix=mix, alpha=signal.alpha, full_scale=signal.full_scale)
 
     def __call__(self, x: Array) -> tuple[Array, Array | None]:
-        """The samples to compare, and how opaque they are; None where all of them are opaque."""
-        samples = x if len(self.colours) == x.shape[-1] else x[..., self.colours]
+        """Return the samples to compare and their opacity, 0 to 1, or None if all are opaque."""
+        samples = x
+        if len(self.colours) < x.shape[-1]:
+            samples = x[..., self.colours]
         if self.mix is not None:
-            shares = np.array(self.mix, x.dtype)
-            samples = (samples * shares).sum(axis=-1, keepdims=True)
+            weights = np.array(self.mix, x.dtype)
+            samples = (samples * weights).sum(axis=-1, keepdims=True)
         if self.alpha is None:
             return samples, None
-        opacity = np.clip(np.nan_to_num(x[..., self.alpha]) / self.full_scale, 0.0, 1.0)
+        opacity = np.nan_to_num(x[..., self.alpha]) / self.full_scale
+        opacity = np.clip(opacity, 0.0, 1.0)
         return samples, None if bool(np.all(opacity == 1)) else opacity
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """A template made ready for one signal. note : what had to be done for it."""
+class PreparedTemplate:
+    """A template prepared for one signal.
+
+    channels : what is compared of the signal
+    note : how the template or the signal had to be converted; empty if they did not
+    """
 
     name: str
     template: Template
-    view: View
+    channels: ComparedChannels
     note: str = ""
 
     @property
@@ -95,65 +115,75 @@ class Fitted:
         """Samples along each sample axis."""
         return self.template.size
 
-    @property
-    def flat(self) -> bool:
-        """Whether nothing varies in it."""
-        return self.template.flat
+    def scores(self, x: Array) -> Array:
+        """Return the score of every position in `x`, (n, channels) or (rows, columns, channels)."""
+        samples, opacity = self.channels(x)
+        return self.template.scores(samples, opacity=opacity)
 
 
-def fit(pattern: Pattern, signal: Signal) -> Fitted:
-    """The template for `signal`: at its rate, and with its channels.
+def prepare_template(loaded: LoadedTemplate, signal: Signal) -> PreparedTemplate:
+    """Convert a template to the rate and the channels of `signal`.
 
-    Of a template with one channel and a signal with several (or the other way round) the several are mixed to one.
-    Raises RequestError where the two cannot be compared.
+    If one of the two has a single channel and the other has several, the several are mixed to one.
+    Raises RequestError if the two cannot be compared.
     """
-    notes = []
-    x, own = pattern.x, pattern.signal
-    if own.medium.in_seconds and own.rate != signal.rate and own.rate and signal.rate:
-        x = apply(f"resample:{signal.rate:g}", x, rate=own.rate)
-        notes.append(f"converted from {own.rate:g} Hz to {signal.rate:g} Hz")
-    _check_steps(pattern, signal)
-    a, b = (len(s.channels) - (s.alpha is not None) for s in (own, signal))
-    if a != b and 1 not in (a, b):
+    own = loaded.signal
+    x, rate_note = _at_rate_of(signal, loaded)
+    notes = [rate_note] if rate_note else []
+    count = len(ComparedChannels.of(own, mixed=False).colours)
+    searched_count = len(ComparedChannels.of(signal, mixed=False).colours)
+    if count != searched_count and 1 not in (count, searched_count):
         raise RequestError(
-            f"{pattern.name} has {a} channels, and what is searched {b}", hint=_mixing(own)
+            f"{loaded.name} has {count} channels, and what is searched {searched_count}",
+            hint=_channels_hint(own),
         )
-    if a != b:
-        notes.append(
-            f"{'the template is' if b == 1 else 'what is searched is'} mixed to one channel"
-        )
-    samples, opacity = View.of(own, mixed=b == 1 < a)(x)
-    weights = None if opacity is None else opacity[..., None]
-    template = Template.of(samples, weights=weights, own_units=own.medium.separate_channels)
-    note = f"{pattern.name}: {'; '.join(notes)}" if notes else ""
-    return Fitted(
-        name=pattern.name, template=template, view=View.of(signal, mixed=a == 1 < b), note=note
+    if searched_count < count:
+        notes.append("the template is mixed to one channel")
+    elif count < searched_count:
+        notes.append("what is searched is mixed to one channel")
+    samples, opacity = ComparedChannels.of(own, mixed=searched_count < count)(x)
+    template = Template.of(
+        samples,
+        weights=None if opacity is None else opacity[..., None],
+        own_units=own.medium.separate_channels,
+    )
+    return PreparedTemplate(
+        name=loaded.name,
+        template=template,
+        channels=ComparedChannels.of(signal, mixed=count < searched_count),
+        note=f"{loaded.name}: {'; '.join(notes)}" if notes else "",
     )
 
 
-def _check_steps(pattern: Pattern, signal: Signal) -> None:
-    """Rows of a table can be compared only if they come as often."""
-    own = pattern.signal.rate
-    if (
-        not signal.medium.separate_channels
-        or own is None
-        or signal.rate is None
-        or abs(own / signal.rate - 1) < 1e-6
-    ):
-        return
+def _at_rate_of(signal: Signal, loaded: LoadedTemplate) -> tuple[Array, str]:
+    """Return the samples of the template at the rate of `signal`, and a note if they were resampled.
+
+    Raises RequestError if the rates differ in a medium that is not resampled.
+    """
+    own, searched = loaded.signal.rate, signal.rate
+    if not own or not searched or own == searched:
+        return loaded.x, ""
+    if signal.medium.resamples:
+        resampled = apply(f"resample:{searched:g}", loaded.x, rate=own)
+        return resampled, f"converted from {own:g} Hz to {searched:g} Hz"
+    if abs(own / searched - 1) < 1e-6:
+        return loaded.x, ""
     raise RequestError(
-        f"rows of {pattern.name} come every {1 / own:g} s, and those of what is searched every {1 / signal.rate:g} s",
+        f"{signal.medium.sample}s of {loaded.name} come every {1 / own:g} s, "
+        f"and those of what is searched every {1 / searched:g} s",
         hint="bring both to the same step first",
     )
 
 
-def _mixing(signal: Signal) -> str:
+def _channels_hint(signal: Signal) -> str:
     if signal.axes == 2:
         return "convert one of them; grey is compared with any colours by luma"
     return "a template with one channel is compared with any number of them, mixed to one"
 
 
-def sized(shape: tuple[int, ...], signal: Signal) -> str:
-    """A size in words: `19,845 samples`, `64x48 pixels`."""
-    noun = f"{signal.medium.sample}s"
-    return f"{'x'.join(f'{n:,}' if len(shape) == 1 else str(n) for n in reversed(shape))} {noun}"
+def size_text(shape: tuple[int, ...], signal: Signal) -> str:
+    """Describe a size, pictures with their width first: `19,845 samples`, `64x48 pixels`."""
+    sides = [f"{n:,}" for n in shape]
+    if len(shape) > 1:
+        sides = [str(n) for n in reversed(shape)]
+    return f"{'x'.join(sides)} {signal.medium.sample}s"

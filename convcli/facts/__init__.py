@@ -1,7 +1,8 @@
 """The facts of a run: what was read, each step as designed, what was written and what was lost.
 
-Filled in by whoever does the work, rendered by `convcli.report`; nothing is computed here. Lengths are in samples
-(rows, pixels) unless a name says otherwise; a number that is not known is None.
+The engine builds facts where it computes them, and `convcli.report` renders them. The names of the
+fields are the keys of JSON reports. Lengths are in samples (rows, pixels) unless a name says
+otherwise; None means that a number is not known.
 """
 
 from __future__ import annotations
@@ -11,28 +12,35 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from convcli.signals import Medium
 
 if TYPE_CHECKING:
     from convcli.facts.causality import CausalityFacts
     from convcli.facts.detection import DetectionFacts
     from convcli.facts.learning import LearningFacts
+    from convcli.signals import Signal
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputFacts:
-    """What was read.
+class FileFacts:
+    """A file that was read or written.
 
-    path : as the user wrote it, `-` for standard input; signal : in words (`2 channels, 44100 Hz, 16 bit`)
-    shape : samples along each sample axis; rate : samples per second, None where the signal knows no time
+    path : as the user wrote it, `-` for standard input or output
+    medium : what kind of signal it holds; JSON holds its name
+    signal : a description (`2 channels, 44100 Hz, 16 bit`)
+    shape : samples along each sample axis
+    rate : samples per second; None for a signal that knows no time
     details : whatever else the medium knows (format, subtype, tags, delimiter, ...)
     """
 
     path: str
-    medium: str
+    medium: Medium | str
     signal: str = ""
     shape: tuple[int | None, ...] = ()
     channels: tuple[str, ...] = ()
@@ -40,13 +48,66 @@ class InputFacts:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelFileFacts(FileFacts):
+    """A model file that was written."""
+
+    medium: str = "model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFacts(FileFacts):
+    """A signal that was read."""
+
+    medium: Medium
+
+    @classmethod
+    def of(
+        cls,
+        path: str,
+        signal: Signal,
+        *,
+        shape: tuple[int | None, ...] | None = None,
+        details: Mapping[str, object] | None = None,
+    ) -> Self:
+        """The facts of `signal`, read from or written to `path`.
+
+        shape : the shape that was counted, where `signal` did not know it beforehand
+        """
+        return cls(
+            path=path,
+            medium=signal.medium,
+            shape=signal.shape if shape is None else shape,
+            channels=signal.channels,
+            rate=signal.rate,
+            details=details or {},
+        )
+
+    @property
+    def label(self) -> str:
+        """What the input is called in sentences."""
+        return "standard input" if self.path == "-" else self.path
+
+    @property
+    def seconds(self) -> float | None:
+        """Duration of sound; None for other media and where the length or the rate is unknown."""
+        length = self.shape[0] if self.shape else None
+        if not self.medium.in_seconds or length is None or not self.rate:
+            return None
+        return length / self.rate
+
+
 class OutputFacts(InputFacts):
-    """What was written; the fields are those of `InputFacts`."""
+    """A signal that was written."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReachFacts:
-    """How far one output looks along one sample axis, and how outputs are spaced: `phases` for every `step` inputs."""
+    """How far one output looks along one sample axis, and how outputs are spaced.
+
+    before, after : samples read before and after the one that the output is aligned with
+    step, phases : there are `phases` outputs for every `step` inputs
+    """
 
     before: int
     after: int
@@ -56,11 +117,13 @@ class ReachFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerFacts:
-    """One layer of a learned network, counted from 0.
+    """One layer of a learned network.
 
-    text : as written; parameters : how many numbers were learned; channels : that come out of it
-    reach : from an output of the layer to the input of the network, one per sample axis; None after a layer that sees
-    the whole signal
+    text : as written in FILTER or in the model file
+    parameters : how many numbers were learned
+    channels : number of output channels
+    reach : from an output of the layer to the input of the network, one for each sample axis; None
+        for a layer that sees the whole signal and for all layers after it
     """
 
     text: str
@@ -73,12 +136,16 @@ class LayerFacts:
 class StepFacts:
     """One step as designed, or the whole chain as one step.
 
-    text : as written in FILTER; name : of the step; shape : of the taps, `(255,)` or `(9, 9)`; taps : how many
-    sum : of the taps; dc_gain : what a constant is multiplied by; delay : in input samples along axis 0
-    look_ahead : later samples that an output reads; reach : one per sample axis
-    note : what the design has to say (`ir: 48000 -> 22050 Hz`)
-    weights : the taps themselves, for a drawing, one axis only; response : pairs of frequency and gain in dB
-    frequency_unit : of the response (`Hz`, `cycles/row`); layers : of a learned network
+    text, name : the step as written in FILTER, and its name
+    taps, shape : number of taps and their shape, `(255,)` or `(9, 9)`
+    sum : sum of the taps, the gain of a constant signal
+    delay : delay in input samples along axis 0
+    look_ahead : how many later samples an output reads; None if it reads the whole signal
+    reach : one for each sample axis
+    note : what the design remarks (`ir: 48000 -> 22050 Hz`)
+    weights : the taps themselves, for a drawing; only along one axis
+    response : pairs of frequency, in `frequency_unit` (`Hz`, `cycles/row`), and gain in dB
+    layers : the layers of a learned network
     """
 
     text: str
@@ -86,7 +153,6 @@ class StepFacts:
     taps: int | None = None
     shape: tuple[int, ...] = ()
     sum: float | None = None
-    dc_gain: float | None = None
     delay: float | None = None
     look_ahead: int | None = None
     reach: tuple[ReachFacts, ...] = ()
@@ -99,18 +165,17 @@ class StepFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class LossFacts:
-    """What was lost or is not quite what it seems.
+    """Samples that were lost or are not quite what they seem.
 
-    clipped, missing : samples per channel; became_missing : results that have no value where the input had one
-    edge_affected : outputs that read past an end of the signal
-    other : further counts by their names
+    clipped, missing : samples of each channel
+    became_missing : results of each channel without a value where the input had one
+    edge_affected : outputs that depend on the edge rule
     """
 
     clipped: Mapping[str, int] = field(default_factory=dict)
     missing: Mapping[str, int] = field(default_factory=dict)
     became_missing: Mapping[str, int] = field(default_factory=dict)
     edge_affected: int = 0
-    other: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, more: LossFacts) -> LossFacts:
         """Return the losses of two inputs, such as the pages of a picture, taken together."""
@@ -124,10 +189,13 @@ class LossFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """Everything about one input filtered into one output.
+    """Everything about one run, which filtered, searched or learned from its inputs.
 
-    command : the words of the command line; filter : FILTER as written; edge, align, missing : the rules that held
-    chain : all steps as one; seconds : what the run took
+    command : the words of the command line
+    filter : FILTER as written
+    edge, align, missing : the rules of the run
+    chain : all steps as one
+    seconds : how long the run took
     """
 
     version: str
@@ -139,7 +207,7 @@ class RunFacts:
     inputs: tuple[InputFacts, ...] = ()
     steps: tuple[StepFacts, ...] = ()
     chain: StepFacts | None = None
-    outputs: tuple[OutputFacts, ...] = ()
+    outputs: tuple[OutputFacts | ModelFileFacts, ...] = ()
     losses: LossFacts = field(default_factory=LossFacts)
     learned: LearningFacts | None = None
     causality: CausalityFacts | None = None
@@ -148,45 +216,53 @@ class RunFacts:
     seconds: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The facts as JSON can hold them: NaN and infinity are null, bytes that are no text are escaped."""
+        """Convert the facts to the types of JSON; see `to_plain`."""
         plain: dict[str, Any] = to_plain(self)
         return plain
 
 
 def to_plain(value: object) -> Any:
-    """`value` in the types of JSON; numbers and arrays of any library by their own conversions."""
+    """Convert `value` to the types of JSON.
+
+    Dataclasses and mappings become objects, other collections lists. NaN and infinity become null,
+    bytes that are not UTF-8 are escaped.
+    """
     if value is None or isinstance(value, bool):
         return value
-    if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: to_plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Medium):
+        return value.name
     if isinstance(value, (str, bytes, os.PathLike)):
-        return _text(value)
+        return _as_text(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {each.name: vars(value)[each.name] for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(to_plain(key)): to_plain(entry) for key, entry in value.items()}
-    # Scalars and arrays of array libraries know how to become Python's own.
-    plain = value.tolist() if hasattr(value, "tolist") else value
-    if isinstance(plain, Iterable):
-        return [to_plain(entry) for entry in plain]
-    return _number(plain)
+    return _plain_number_or_list(value)
 
 
-def _number(value: object) -> int | float | str | None:
-    """A number as it is, null where JSON has none for it; anything else as its text."""
+def _plain_number_or_list(value: Any) -> Any:
+    """Convert a number or a collection, also of an array library; other objects become their text."""
+    with suppress(AttributeError):
+        value = value.tolist()
+    if isinstance(value, Iterable):
+        return [to_plain(entry) for entry in value]
     if isinstance(value, int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return _text(str(value))
+    return _as_text(str(value))
 
 
-def _text(value: str | bytes | os.PathLike[Any]) -> str:
-    """Text that UTF-8 can hold: bytes and half characters that it cannot are escaped."""
+def _as_text(value: str | bytes | os.PathLike[Any]) -> str:
+    """Escape bytes and surrogates that UTF-8 cannot hold."""
     if not isinstance(value, str):
         return os.fsencode(value).decode("utf-8", "backslashreplace")
-    return _SURROGATE.sub(_escape, value)
+    return _SURROGATE.sub(_escape_surrogate, value)
 
 
-def _escape(match: re.Match[str]) -> str:
+def _escape_surrogate(match: re.Match[str]) -> str:
     code = ord(match[0])
-    # A byte of a file name that is not UTF-8 reaches Python as a surrogate from U+DC80 on.
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+    # Python maps bytes of file names that are not UTF-8 to the surrogates U+DC80 to U+DCFF.
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\u{code:04x}"

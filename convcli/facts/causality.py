@@ -1,17 +1,20 @@
-"""What a filter says of rows before and after it saw the ones that follow."""
+"""Facts of `--causal-check`: which outputs change when later rows become known."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrefixFacts:
-    """One column, of one group, filtered in prefixes of the data and in the whole.
+class ColumnVerdict:
+    """One column of one group, filtered both in prefixes of the data and in the whole.
 
-    row : the first data row whose value changed, from 1, or None; whole, prefix : what it was in both, None for none
+    row : the first data row whose output differs, counted from 1; None if no output differs
+    whole, prefix : the output there in the whole and in the prefix; None if there is no output
     known : how many rows of the group that prefix held
-    difference : of the first row that changed; largest : of all rows
+    difference : between `whole` and `prefix`; None if either is missing
+    largest : the largest difference in any row
     """
 
     column: str
@@ -23,20 +26,28 @@ class PrefixFacts:
     difference: float | None = None
     largest: float = 0.0
 
+    def with_outputs(self, whole: float | None, prefix: float | None) -> ColumnVerdict:
+        """Return the verdict with these outputs of the first row that differs."""
+        difference = None
+        if whole is not None and prefix is not None and not math.isnan(whole - prefix):
+            difference = abs(whole - prefix)
+        return replace(self, whole=whole, prefix=prefix, difference=difference)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CausalityFacts:
-    """What `--causal-check` found.
+    """Result of `--causal-check`.
 
-    prefixes : how many were run; exact : whether bits were compared, else FFT arithmetic has its rounding
-    columns : one entry per column and group
+    prefixes : how many prefixes were filtered
+    exact : whether outputs were compared bit for bit; FFT arithmetic is compared to its rounding
+    columns : one verdict for each column of each group
     """
 
     prefixes: int
     exact: bool = True
-    columns: tuple[PrefixFacts, ...] = ()
+    columns: tuple[ColumnVerdict, ...] = ()
 
     @property
-    def changed(self) -> tuple[PrefixFacts, ...]:
-        """Where something changed."""
+    def changed(self) -> tuple[ColumnVerdict, ...]:
+        """Verdicts on columns of which an output differs."""
         return tuple(each for each in self.columns if each.row is not None)

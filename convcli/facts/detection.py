@@ -1,4 +1,4 @@
-"""What was found, and where."""
+"""Facts of `detect`: the hits of some templates."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ if TYPE_CHECKING:
 
     from convcli.facts import InputFacts
 
+    Hit = Mapping[str, str | int | float]
+
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionFacts:
-    """What `detect` was asked for and what it found.
+    """The request and the result of `detect`.
 
-    templates : as read; threshold, overlap, top : as asked for; best_score : of all places, however low
-    hits : every place by the names of its columns, best first
+    templates : as read
+    threshold, overlap, top : as asked for
+    best_score : the highest score at any position, even one below the threshold; None without any
+    hits : the cells of each hit by the names of their columns, best hit first
     """
 
     templates: tuple[InputFacts, ...]
@@ -24,4 +28,4 @@ class DetectionFacts:
     overlap: float
     top: int | None
     best_score: float | None
-    hits: tuple[Mapping[str, str | int | float], ...]
+    hits: tuple[Hit, ...]

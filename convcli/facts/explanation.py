@@ -1,4 +1,8 @@
-"""A convolution as it is computed, output by output."""
+"""Facts of `explain`: a convolution as it is computed, output by output.
+
+Arrays are nested tuples with as many levels as the signal has sample axes, (k,) or (height, width);
+None is a missing value.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,15 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class SumFacts:
-    """One output of a convolution: what lies under the kernel, and what comes of it.
+    """One output of a convolution: the window under the kernel, the products and their sum.
 
-    at : which output, one index per sample axis; first : the first input under the kernel
-    x : the inputs under the kernel, None where missing; outside : which of them lie outside of the signal
-    products : of inputs and kernel; total : their sum; y : the output, None where it is missing
-    Nested like the axes of the signal: (k,) or (height, width).
+    at : index of the output, one for each sample axis
+    first : index of the first input under the kernel
+    x : the inputs under the kernel
+    outside : for each of these inputs whether it lies outside of the signal
+    products : each input times its tap
+    total : sum of the products
+    y : the output
     """
 
     at: tuple[int, ...]
@@ -27,13 +34,23 @@ class SumFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class StageFacts:
-    """One operation of a chain as it is computed.
+    """One operation of a chain, with its inputs and outputs.
 
-    text : of the step; flipped : whether its taps run backwards over the signal, None where it has none
-    taps : as given; laid : as they lie over the signal; divisor : of the sums; stride : inputs from output to output
-    before, after : inputs read on both sides of the one that an output stands at; gaps : what a missing input does
-    first : index of the first input; length : of the signal inside; inputs : the signal with what lies outside
-    sums : of a convolution; outputs : all outputs, nested like the axes of the signal
+    text : the step of FILTER that the operation belongs to
+    first : index of the first input; indices below 0 lie before the signal
+    length : length of the signal along each axis, without the extension at its edges
+    inputs : the signal, extended at its edges
+    outputs : all outputs
+
+    The other fields describe a convolution; other operations leave them empty.
+    flipped : True for a convolution (the kernel is flipped), False for a correlation, None for others
+    taps : the kernel as given
+    laid : the kernel as it lies over the signal, flipped if `flipped`
+    divisor : divides each sum
+    stride : inputs from one output to the next along each axis
+    before, after : inputs read before and after the one that an output is aligned with
+    gaps : how missing inputs are treated (`renormalise`, `hold`, `empty`)
+    sums : how each output is computed
     """
 
     text: str
@@ -54,10 +71,11 @@ class StageFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplanationFacts:
-    """A FILTER computed on a small signal, step by step.
+    """A FILTER computed on a small signal, operation by operation.
 
-    result : the outputs; matrix : the filter as a matrix, a row for each output and a column for each sample, or None
-    torch : what computes the same in PyTorch; empty where nothing simple does
+    result : the outputs of the whole FILTER
+    matrix : the filter as a matrix with a row for each output and a column for each sample, or None
+    torch : an equal expression of PyTorch; empty if there is no simple one
     """
 
     filter: str

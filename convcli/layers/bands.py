@@ -1,12 +1,12 @@
 """Convolution layers as products with banded matrices, and the adjoints that training needs.
 
-Several outputs that follow each other along the last axis are computed at once: the stretch of inputs that they share,
-as a row, times a matrix in which the weights stand once for each output, shifted by its step (a banded Toeplitz
+Several outputs that follow each other along the last axis are computed at once. The inputs that they share form a row,
+which is multiplied by a matrix that holds the weights once for each output, shifted by its step (a banded Toeplitz
 matrix). Compared with gathering each window by itself (im2col; Chellapilla, Puri & Simard 2006) little is copied, and
-the products are large enough for BLAS although a layer has few channels; the price is multiplying some zeros.
+the products are large enough for BLAS although a layer has few channels. The price is multiplying some zeros.
 
-The transposed products are the exact gradients: of the weights (rows' dy, summed up along the bands) and of the
-inputs (dy matrix', added up where rows overlap).
+The transposed products are the exact gradients: of the weights (rows' dy, summed along the bands) and of the inputs
+(dy matrix', added up where rows overlap).
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from convcli.layers.trained import Sizes
     from convcli.signals import Array
 
     Weights = npt.NDArray[np.floating[Any]]
 
-Sizes = tuple[int, ...]
-
 # More outputs at once multiply ever more zeros.
-MOST = 32
+MOST_AT_ONCE = 32
+# Samples gathered into rows at a time, to stay near the caches.
+GATHERED = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
     """The geometry of a layer on one group of channels.
 
-    shape : taps along each sample axis; inputs, outputs : channels; step, dilation : as of the layer
+    shape : taps along each sample axis; inputs, outputs : channels; step, dilation : those of the layer
     pool : each tap weighs the sum of so many neighbouring inputs, and `step` and `dilation` count such sums: a pool
         that the layer has taken in
-    count : outputs along the last axis to a row
+    count : outputs along the last axis that one row computes
     """
 
     shape: Sizes
@@ -56,33 +57,33 @@ class Band:
 
     @cached_property
     def widths(self) -> Sizes:
-        """Inputs from the first to the last that an output reads, on each axis."""
+        """How many neighbouring inputs the window of an output spans, on each axis."""
         geometry = zip(self.shape, self.dilation, self.pool, strict=True)
         return tuple(((k - 1) * d + 1) * p for k, d, p in geometry)
 
     @cached_property
     def span(self) -> int:
-        """Inputs to a row, along the last axis."""
+        """How many inputs along the last axis one row holds."""
         return (self.count - 1) * self.steps[-1] + self.widths[-1]
 
     @cached_property
     def lines(self) -> Sizes:
-        """Where, past the first line of a picture that an output reads, the others lie; (0,) on one axis."""
+        """Offsets of the lines of a picture that an output reads, from the first of them; (0,) on one axis."""
         if len(self.shape) == 1:
             return (0,)
-        every = self.dilation[0] * self.pool[0]
-        return tuple(j * every + r for j in range(self.shape[0]) for r in range(self.pool[0]))
+        pool = self.pool[0]
+        spacing = self.dilation[0] * pool
+        return tuple(tap * spacing + line for tap in range(self.shape[0]) for line in range(pool))
 
     @cached_property
     def taps(self) -> int:
-        """Numbers to a row."""
+        """How many numbers one row holds."""
         return len(self.lines) * self.span * self.inputs
 
     def reads(self, outputs: Sizes) -> Sizes:
         """How many inputs so many outputs read; along the last axis a multiple of `count`."""
-        return tuple(
-            (m - 1) * s + w for m, s, w in zip(outputs, self.steps, self.widths, strict=True)
-        )
+        geometry = zip(outputs, self.steps, self.widths, strict=True)
+        return tuple((m - 1) * s + w for m, s, w in geometry)
 
     @property
     def strides(self) -> bool:
@@ -91,35 +92,38 @@ class Band:
 
     @property
     def mirrored(self) -> Band:
-        """Of a layer without strides the one that takes the gradient of its outputs to that of its inputs."""
+        """The band of the layer that turns derivatives by the outputs into those by the inputs; without strides."""
         return replace(self, inputs=self.outputs, outputs=self.inputs, count=1)
 
     # --- the matrix ---
 
     def bands(self, matrix: Array) -> Array:
-        """A view of the entries of a matrix (taps or more, count * out) that the weights take.
+        """A view of the entries of a matrix, (taps or more, count * out), that hold weights.
 
-        Returns (count, [k, pool,] k, pool, in, out). Entry for entry it is one and the same weight for each of `count`
-        and `pool`; all other entries are 0.
+        Returns (count, [k, pool,] k, pool, in, out). The entries along `count` and `pool` are one and the same weight;
+        all other entries of the matrix are 0.
         """
         row, column = matrix.strides
-        lane = self.inputs * row
-        inner = (self.dilation[-1] * self.pool[-1] * lane, lane)
-        line = self.span * lane
-        outer = (self.pool[0] * line, line) if len(self.shape) == 2 else ()
-        sides = tuple(side for pair in zip(self.shape, self.pool, strict=True) for side in pair)
-        strides = (self.steps[-1] * lane + self.outputs * column, *outer, *inner, row, column)
+        sample = self.inputs * row
+        along = (self.dilation[-1] * self.pool[-1] * sample, sample)
+        down: Sizes = ()
+        if len(self.shape) == 2:
+            line = self.span * sample
+            down = (self.pool[0] * line, line)
+        next_output = self.steps[-1] * sample + self.outputs * column
+        sides = tuple(n for pair in zip(self.shape, self.pool, strict=True) for n in pair)
         return np.lib.stride_tricks.as_strided(
             matrix,
             (self.count, *sides, self.inputs, self.outputs),
-            strides,
+            (next_output, *down, *along, row, column),
             writeable=matrix.flags.writeable,
         )
 
     def laid_out(self, w: Weights) -> Weights:
-        """Weights (out, in, k...) as they fill `bands`: (1, [k, 1,] k, 1, in, out)."""
-        lead = np.moveaxis(w, (0, 1), (-1, -2))
-        return lead.reshape(1, *(n for k in self.shape for n in (k, 1)), self.inputs, self.outputs)
+        """Weights (out, in, k...) in the shape that fills `bands`: (1, [k, 1,] k, 1, in, out)."""
+        channels_last = np.moveaxis(w, (0, 1), (-1, -2))
+        sides = tuple(n for k in self.shape for n in (k, 1))
+        return channels_last.reshape(1, *sides, self.inputs, self.outputs)
 
     def matrix(self, w: Weights) -> Array:
         """The matrix (taps, count * out) of weights (out, in, k...)."""
@@ -129,92 +133,168 @@ class Band:
 
     def summed(self, bands: Array) -> Array:
         """The adjoint of filling `bands`: (out, in, k...)."""
-        over = (0, *(2 + 2 * axis for axis in range(len(self.shape))))
-        total: Array = bands.sum(axis=over)
+        pools = tuple(2 + 2 * axis for axis in range(len(self.shape)))
+        total: Array = bands.sum(axis=(0, *pools))
         return np.moveaxis(total, (-1, -2), (0, 1))
 
     # --- the rows ---
 
-    def copies(self, x: Array, outputs: Sizes, rows: Array) -> tuple[Array, Array]:
-        """Two views of one shape: what `outputs` of `x`, (batch, samples..., in), read, and its place in `rows`.
+    def _lead(self, x: Array, outputs: Sizes) -> Sizes:
+        """The number of rows on each axis: windows of the batch, lines of a picture, rows along the last axis."""
+        return (len(x), *outputs[:-1], outputs[-1] // self.count)
 
-        rows : (batch * outputs / count, taps or more); copying the first to the second lets the rows be multiplied.
+    def copies(self, x: Array, outputs: Sizes, rows: Array) -> tuple[Array, Array]:
+        """Two views of one shape: the inputs that `outputs` of `x` read, and their places in `rows`.
+
+        x : (batch, samples..., in); rows : (batch * outputs / count, taps or more)
+        Copying the first view to the second fills the rows for a product.
         """
+        lead = self._lead(x, outputs)
         batch, *down, along, _ = x.strides
-        forward = self.count * self.steps[-1] * along
-        lead: Sizes = (len(x), *outputs[:-1], outputs[-1] // self.count)
-        places: Sizes = (batch, *(self.steps[0] * d for d in down), forward)
-        lines = (self.shape[0], self.pool[0]) if down else ()
-        apart = tuple(n * d for d in down for n in (self.dilation[0] * self.pool[0], 1))
-        run, step = self._run(x, self.span)
-        view = np.lib.stride_tricks.as_strided(
-            x, (*lead, *lines, *run), (*places, *apart, *step), writeable=False
+        to_next_row = self.count * self.steps[-1] * along
+        lead_strides = (batch, *(self.steps[0] * line for line in down), to_next_row)
+        line_shape: Sizes = ()
+        line_strides: Sizes = ()
+        if down:
+            line_shape = (self.shape[0], self.pool[0])
+            line_strides = (self.dilation[0] * self.pool[0] * down[0], down[0])
+        run_shape, run_strides = self._run(x, self.span)
+        windows = np.lib.stride_tricks.as_strided(
+            x,
+            (*lead, *line_shape, *run_shape),
+            (*lead_strides, *line_strides, *run_strides),
+            writeable=False,
         )
         # Splitting axes needs no copy: this is a view of the rows.
-        return view, rows.reshape(*lead, -1)[..., : self.taps].reshape(view.shape)
+        places = rows.reshape(*lead, -1)[..., : self.taps]
+        return windows, places.reshape(windows.shape)
 
     def _run(self, x: Array, count: int) -> tuple[Sizes, Sizes]:
-        """Shape and strides of `count` samples in sequence: one run, where no other channels lie between."""
+        """Shape and strides of `count` neighbouring samples: one axis, where no other channels lie between them."""
         along, channel = x.strides[-2:]
         if along == self.inputs * channel:
             return (count * self.inputs,), (channel,)
         return (count, self.inputs), (along, channel)
 
     def sums(self, rows: Array, outputs: Sizes, x: Array) -> list[tuple[Array, Array]]:
-        """The adjoint of `copies`: pairs of views of one shape, of `rows` and of places in `x` to which they are added.
+        """The adjoint of `copies`: pairs of views of one shape, of `rows` and of the places in `x` they are added to.
 
         Together the pairs take every number of `rows`, (number of rows, taps), to the input that it was copied from.
         """
-        lead = (len(x), *outputs[:-1], outputs[-1] // self.count)
+        lead = self._lead(x, outputs)
         parts = rows.reshape(*lead, len(self.lines), self.span * self.inputs)
         advance = self.count * self.steps[-1]
         pairs = []
         for number, line in enumerate(self.lines):
-            lane = (
-                x
-                if x.ndim == 3
-                else x[:, line : line + (outputs[0] - 1) * self.steps[0] + 1 : self.steps[0]]
-            )
+            samples = x
+            if x.ndim == 4:
+                last_line = line + (outputs[0] - 1) * self.steps[0]
+                samples = x[:, line : last_line + 1 : self.steps[0]]
+            # Pieces no longer than the advance of a row do not overlap those of the next row.
             for first in range(0, self.span, advance):
                 last = min(first + advance, self.span)
-                shape, strides = self._run(lane, last - first)
-                strides = (*lane.strides[:-2], advance * lane.strides[-2], *strides)
+                shape, strides = self._run(samples, last - first)
+                lead_strides = (*samples.strides[:-2], advance * samples.strides[-2])
                 into = np.lib.stride_tricks.as_strided(
-                    lane[..., first:, :], (*lead, *shape), strides
+                    samples[..., first:, :], (*lead, *shape), (*lead_strides, *strides)
                 )
-                pairs.append(
-                    (
-                        parts[..., number, first * self.inputs : last * self.inputs].reshape(
-                            into.shape
-                        ),
-                        into,
-                    )
-                )
+                some = parts[..., number, first * self.inputs : last * self.inputs]
+                pairs.append((some.reshape(into.shape), into))
         return pairs
+
+    # --- how many outputs at once ---
 
     def cost(self, outputs: Sizes, *, leads: bool) -> float:
         """About how many nanoseconds a batch of one window takes, forward and backward (measured, float32, AVX2).
 
-        leads : whether the gradient of the inputs is not needed
+        leads : the derivatives by the inputs are not needed
         """
-        wide, run = self.count * self.outputs, self.span * self.inputs
+        wide = self.count * self.outputs
+        run = self.span * self.inputs
         rate = 46 * wide / (wide + 6) * self.taps / (self.taps + 7)
         products = (2 if leads else 3) * wide / rate
         copied = 0.3 + 10 / run
-        added = 0 if leads else 0.8 + 20 / min(run, self.count * self.steps[-1] * self.inputs)
-        return (
-            math.prod(outputs[:-1])
-            * -(-outputs[-1] // self.count)
-            * self.taps
-            * (products + copied + added)
-        )
+        added = 0.0
+        if not leads:
+            added = 0.8 + 20 / min(run, self.count * self.steps[-1] * self.inputs)
+        rows = math.prod(outputs[:-1]) * -(-outputs[-1] // self.count)
+        return rows * self.taps * (products + copied + added)
 
     def fastest(self, outputs: Sizes, *, leads: bool, whole: bool = False) -> Band:
-        """The band that computes as many outputs at once as is cheapest; `whole`: rows that are complete."""
-        counts = [
-            c for c in range(1, min(MOST, outputs[-1]) + 1) if not whole or outputs[-1] % c == 0
-        ]
-        return min(
-            (replace(self, count=c) for c in counts),
-            key=lambda band: band.cost(outputs, leads=leads),
-        )
+        """The band with the cheapest number of outputs at once; `whole`: one that divides the outputs."""
+        counts = range(1, min(MOST_AT_ONCE, outputs[-1]) + 1)
+        bands = [replace(self, count=c) for c in counts if not whole or outputs[-1] % c == 0]
+        return min(bands, key=lambda band: band.cost(outputs, leads=leads))
+
+
+# ------------------------------------------------------------------------------------------ products for running
+
+
+def by_windows(
+    x: Array,
+    w: Weights,
+    bias: Weights | None,
+    *,
+    step: Sizes,
+    dilation: Sizes,
+    groups: int = 1,
+) -> Array:
+    """The valid layer: rows of windows times the weights as a matrix, some thousand windows at a time.
+
+    x : (n, in) or (rows, columns, in); w : (out, in / groups, k...); returns (outputs..., out) of the dtype of x
+    """
+    band = Band(
+        shape=w.shape[2:],
+        inputs=w.shape[1],
+        outputs=len(w) // groups,
+        step=step,
+        dilation=dilation,
+        pool=(1,) * (w.ndim - 2),
+    )
+    geometry = zip(x.shape, band.widths, step, strict=False)
+    sides = tuple((n - width) // s + 1 for n, width, s in geometry)
+    y = np.empty((*sides, len(w)), x.dtype)
+    matrices = [band.matrix(part.astype(x.dtype)) for part in np.split(w, groups)]
+    at_once = max(1, GATHERED // max(1, math.prod(sides[1:]) * band.taps))
+    for first in range(0, sides[0], at_once):
+        some = y[None, first : first + at_once]
+        outputs = some.shape[1:-1]
+        rows = np.empty((math.prod(outputs), band.taps), x.dtype)
+        for group, matrix in enumerate(matrices):
+            inputs = x[None, first * step[0] :, ..., _channels(group, band.inputs)]
+            windows, places = band.copies(inputs, outputs, rows)
+            np.copyto(places, windows)
+            made = some[..., _channels(group, band.outputs)]
+            made[...] = (rows @ matrix).reshape(made.shape)
+    return _with_bias(y, bias)
+
+
+def tap_by_tap(
+    x: Array,
+    w: Weights,
+    bias: Weights | None,
+    *,
+    step: Sizes,
+    dilation: Sizes,
+    groups: int = 1,
+) -> Array:
+    """The valid layer with the same additions in the same order for every output; one sample axis."""
+    out, inputs, taps = w.shape
+    width = 1 + (taps - 1) * dilation[0]
+    outputs = (len(x) - width) // step[0] + 1
+    y = np.zeros((outputs, out), x.dtype)
+    for group, channel, tap in np.ndindex(groups, inputs, taps):
+        made = _channels(group, out // groups)
+        start = tap * dilation[0]
+        stop = start + (outputs - 1) * step[0] + 1
+        samples = x[start : stop : step[0], group * inputs + channel, None]
+        y[:, made] += samples * w[made, channel, tap].astype(x.dtype)
+    return _with_bias(y, bias)
+
+
+def _with_bias(y: Array, bias: Weights | None) -> Array:
+    return y if bias is None else np.add(y, bias.astype(y.dtype), out=y)
+
+
+def _channels(group: int, size: int) -> slice:
+    return slice(group * size, (group + 1) * size)

@@ -1,4 +1,7 @@
-"""A network of changes: it sees how far every column moved from row to row, and its answer is added to a level."""
+"""A network of changes: it sees by how much every column changed since the row before, and predicts a change.
+
+The predicted change is added to a level, which goes past the layers of the network as its last channel.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +9,44 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.layers.conv import Conv
+from convcli.layers.conv import ConvOp, Placement
 
 if TYPE_CHECKING:
-    from convcli.layers.conv import Weights
-    from convcli.planning.grammar import Call
-    from convcli.signals import Missing
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+    from convcli.layers.layer import Layer
 
 
-def changes_of(count: int, level: int, missing: Missing) -> Conv:
-    """The changes of `count` columns since the row before, and beside them the column `level` as it is."""
+def changes_of(count: int, level: int) -> ConvOp:
+    """The changes of `count` columns since the row before, and after them the column `level` as it is."""
     weights = np.zeros((count + 1, count, 2))
-    weights[np.arange(count), np.arange(count)] = -1, 1
+    columns = np.arange(count)
+    weights[columns, columns] = -1, 1
     weights[count, level, 1] = 1
-    return _layer(weights, missing)
+    return _causal(weights)
 
 
-def onto_level(missing: Missing) -> Conv:
-    """A change added to the level that comes beside it."""
-    return _layer(np.ones((1, 2, 1)), missing)
+def onto_level() -> ConvOp:
+    """The change added to the level that comes beside it."""
+    return _causal(np.ones((1, 2, 1)))
 
 
-def refuse_pool(call: Call) -> None:
+def refuse_pools(layers: Iterable[Layer]) -> None:
     """RequestError where a layer would not leave the level as it is."""
-    if "pool" in call.name:
-        message = f"{call.name} has no place where changes are predicted: it would take in the level they are added to"
-        raise call.error(message, hint="conv and activations; conv:8,7,stride=2 makes fewer rows")
+    for layer in layers:
+        if not layer.keeps_level:
+            name = layer.call.name
+            message = (
+                f"{name} has no place where changes are predicted: "
+                "it would take in the level they are added to"
+            )
+            hint = "conv and activations; conv:8,7,stride=2 makes fewer rows"
+            raise layer.call.error(message, hint=hint)
 
 
-def _layer(weights: Weights, missing: Missing) -> Conv:
-    width = weights.shape[-1]
-    return Conv(
-        weights=weights,
-        bias=None,
-        step=(1,),
-        dilation=(1,),
-        before=(width - 1,),
-        anchor=(0,),
-        growth=(0,),
-        missing=missing,
-        exact=True,
-    )
+def _causal(weights: npt.NDArray[np.float64]) -> ConvOp:
+    """A layer on rows up to the present one, added up exactly."""
+    placement = Placement(before=(weights.shape[-1] - 1,), anchor=(0,), growth=(0,))
+    return ConvOp(weights=weights, bias=None, step=(1,), dilation=(1,), at=placement, exact=True)

@@ -1,100 +1,319 @@
-"""Layers of a network as operations: convolutions with channels in and out, by windows and products of matrices.
+"""Convolution layers: their text form, their weights, the operation that runs, and the gradients that train it.
 
 A layer computes y[k, o] = b[o] + sum over i, j of w[o, i, j] * x[k*step - before + j*dilation, i], which is what
-torch.nn.Conv1d and Conv2d compute (a correlation: the weights are not flipped). A layer without a padding of its own
-reads what the edge rule of the chain says; one with a padding extends its own input at the ends of the signal, as
-torch does between layers.
+torch.nn.Conv1d and Conv2d compute (a correlation: the weights are not flipped).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from convcli.core import missing as gaps
 from convcli.core.extend import OUTSIDE, inside
+from convcli.core.kernel import Kernel
 from convcli.core.ops import Held, Op, Span, nothing_held
-from convcli.core.reach import Reach
-from convcli.layers.bands import Band
+from convcli.core.reach import Reach, aligned_samples
+from convcli.errors import RequestError
+from convcli.layers.bands import Band, by_windows, tap_by_tap
+from convcli.layers.layer import WeightedLayer, layer
+from convcli.layers.trained import BatchLayer, TrainedLayer
+from convcli.units import Count, Kind, Size, UnitError
 
 if TYPE_CHECKING:
-    from convcli.signals import Array, Edge, Missing
+    from convcli.core.binding import Stage
+    from convcli.layers.layer import LayerSite, LayerTensors
+    from convcli.layers.trained import Batch, Sizes, Vector
+    from convcli.layers.weights import Tensor
+    from convcli.signals import Array, Edge, Missing, Signal
 
-# Samples gathered into windows at a time, to stay near the caches.
-GATHERED = 1 << 18
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+EDGES: dict[PaddingMode, Edge] = {
+    "zeros": "zero",
+    "reflect": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+}
+
+# A layer of more weights would not be learned in a day here.
+MOST_WEIGHTS = 10_000_000
+
+
+# ------------------------------------------------------------------------------------------------- as written
+
+
+def _read_padding(text: str, signal: Signal) -> tuple[int, ...] | Literal["same"]:
+    """`2`, `2x1` or `same`."""
+    if text == "same":
+        return "same"
+    axes = signal.axes
+    sides = text.lower().split("x")
+    numbers = all(side.isdecimal() and len(side) < 10 for side in sides)
+    if not numbers or len(sides) not in {1, axes}:
+        forms = "a number or HxW" if axes == 2 else "a number"
+        raise UnitError(f"padding is {forms} or same, got {text!r}")
+    if len(sides) < axes:
+        sides *= axes
+    return tuple(int(side) for side in sides)
+
+
+Padding = Annotated[tuple[int, ...] | Literal["same"], Kind("padding", _read_padding)]
+
+
+@layer("conv")
+@dataclass(frozen=True)
+class ConvLayer(WeightedLayer):
+    """A convolution with OUT channels and windows of SIZE, as Conv1d and Conv2d.
+
+    out, size : None where the weights say them; all sizes have one number for each sample axis
+    Its weights are (out, in / groups, size...).
+    """
+
+    out: Count | None = None
+    size: Size | None = None
+    _: KW_ONLY
+    stride: Size | None = None
+    padding: Padding | None = None
+    padding_mode: PaddingMode = "zeros"
+    dilation: Size | None = None
+    groups: Count = 1
+
+    example: ClassVar[str] = "conv:stride=2"
+    trainable: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.padding == "same" and any(step != 1 for step in self._step):
+            raise UnitError("padding=same needs a stride of 1, as in torch")
+
+    @property
+    def _step(self) -> Sizes:
+        return self.stride or (1,) * self.signal.axes
+
+    @property
+    def _spacing(self) -> Sizes:
+        """The dilation of the taps."""
+        return self.dilation or (1,) * self.signal.axes
+
+    @property
+    def pads(self) -> bool:
+        """Whether the layer is written with a padding of its own."""
+        return self.padding is not None
+
+    def _checked(self, tensors: LayerTensors) -> tuple[Tensor, Tensor | None]:
+        """The weights and the bias. RequestError where they are not those of the layer as written."""
+        axes = self.signal.axes
+        mismatch = self.call.error(f"{tensors.found}, which is another layer")
+        if tensors.weight.ndim != axes + 2:
+            wanted = "(out, in, k)" if axes == 1 else "(out, in, height, width)"
+            mismatch = RequestError(
+                f"{tensors.found}, and this signal needs {wanted}",
+                hint="one-dimensional models are for sound and tables, two-dimensional for pictures",
+            )
+        declared = (self.out, None, *(self.size or (None,) * axes))
+        weights, bias = self.weights_and_bias(tensors, declared, mismatch)
+        if len(weights) % self.groups:
+            message = f"{self.groups} groups do not share {len(weights)} channels evenly"
+            raise self.call.error(message)
+        return weights, bias
+
+    def channels(self, tensors: LayerTensors) -> tuple[int, int]:
+        """Channels that go in and come out by the weights."""
+        weights, _ = self._checked(tensors)
+        return weights.shape[1] * self.groups, len(weights)
+
+    def kernel(self, tensors: LayerTensors) -> Kernel | None:
+        """The taps of a layer of one channel without stride, padding and bias, which is a filter like any other."""
+        weights, bias = self._checked(tensors)
+        one = weights.shape[:2] == (1, 1) and all(step == 1 for step in self._step)
+        if not one or bias is not None or self.pads:
+            return None
+        return Kernel.correlating(dilated(weights, self._spacing)[0, 0])
+
+    def bind(self, site: LayerSite) -> tuple[Stage, ...]:
+        """Return one stage with one operation."""
+        weights, bias = self._checked(site.tensors)
+        taken = weights.shape[1] * self.groups
+        if taken * site.copies != site.channels:
+            name = f"{site.tensors.path}: {site.tensors.number}.weight"
+            message = f"{name} takes {taken} channels, and {site.channels} come to it"
+            raise self.call.error(message)
+        if site.copies > 1:
+            weights = np.tile(weights, (site.copies, *(1,) * (weights.ndim - 1)))
+            bias = None if bias is None else np.tile(bias, site.copies)
+        op = ConvOp(
+            weights=weights,
+            bias=bias,
+            step=self._step,
+            dilation=self._spacing,
+            groups=self.groups * site.copies,
+            at=self._placement(weights.shape[2:], site),
+            beside=site.passed_by is not None,
+        )
+        return (replace(site.stage(op), learned=op),)
+
+    def _placement(self, shape: Sizes, site: LayerSite) -> Placement:
+        """Where the windows of taps of this shape lie, and how the layer pads."""
+        widths = widths_of(shape, self._spacing)
+        nothing = (0,) * len(widths)
+        if site.rules.align == "causal":
+            before = tuple(width - 1 for width in widths)
+            rule = EDGES[self.padding_mode] if site.padding == "causal" else None
+            if rule in {"wrap", "reflect"}:
+                message = f"padding_mode={self.padding_mode} looks ahead; --align causal does not"
+                raise self.call.error(message)
+            return Placement(before=before, anchor=nothing, growth=nothing, padding=rule)
+        middle = tuple((width - 1) // 2 for width in widths)
+        if site.padding == "chain":
+            return Placement(before=middle, anchor=nothing, growth=nothing)
+        if self.padding == "same":
+            left, right = middle, tuple(width // 2 for width in widths)
+        else:
+            left = right = self.padding or nothing
+        sides = zip(left, right, widths, strict=True)
+        return Placement(
+            before=left,
+            anchor=tuple(half - low for half, low in zip(middle, left, strict=True)),
+            growth=tuple(low + high + 1 - width for low, high, width in sides),
+            padding=EDGES[self.padding_mode],
+        )
+
+    def untrained(self, channels: int) -> dict[str, Tensor]:
+        """The tensors of a layer that gets `channels` channels, all 0. RequestError where the text says too little."""
+        if self.out is None or self.size is None:
+            message = "a conv to be trained says how many channels it makes, and its taps"
+            raise self.call.error(message, hint="conv:8,7")
+        if channels % self.groups or self.out % self.groups:
+            message = f"{self.groups} groups do not share {channels} and {self.out} channels evenly"
+            raise self.call.error(message)
+        shape = (self.out, channels // self.groups, *self.size)
+        count = math.prod(shape)
+        if count > MOST_WEIGHTS:
+            message = f"{count:,} weights in a layer; at most {MOST_WEIGHTS:,} are trained"
+            raise self.call.error(message, hint="conv:8,7")
+        tensors = {"weight": np.zeros(shape)}
+        if self.bias is not False:
+            tensors["bias"] = np.zeros(self.out)
+        return tensors
+
+    def trained(self, op: Op) -> TrainedConv | None:
+        """How the layer is trained."""
+        if not isinstance(op, ConvOp):
+            return None
+        return TrainedConv(op=op, pool=(1,) * self.signal.axes)
+
+
+# --------------------------------------------------------------------------------------------------- as it runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where the windows of a layer lie on its input, on each axis.
+
+    before : inputs read before k*step; anchor : offset from k*step to the input that output k is aligned with
+    growth : by how much the layer's own padding changes the number of samples, at step 1
+    padding : how the layer extends its own input; None leaves that to the chain
+    """
+
+    before: Sizes
+    anchor: Sizes
+    growth: Sizes
+    padding: Edge | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Conv(Op):
-    """A convolution layer.
+class ConvOp(Op):
+    """A convolution layer that runs.
 
     weights : (out, in / groups, k) or (out, in / groups, height, width); bias : (out,) or None
-    before : inputs read before k*step on each axis; anchor : the input past k*step at which output k stands
-    growth : by how much the layer's own padding changes the count of samples on each axis
-    padding : how the layer extends its own input; None leaves that to the chain
     beside : the last channel (the opacity of a picture) goes past the layer unchanged
-    missing : what is asked for where the signal is missing; exact : add up one tap after the other, so that an answer
-        does not depend on where a block ends
+    missing : the rule for missing samples; exact : add up one tap after the other, so that a result does not depend on
+        where a block ends
     """
 
     weights: npt.NDArray[np.float64]
     bias: npt.NDArray[np.float64] | None
-    step: tuple[int, ...]
-    dilation: tuple[int, ...]
-    before: tuple[int, ...]
-    anchor: tuple[int, ...]
-    growth: tuple[int, ...]
+    step: Sizes
+    dilation: Sizes
+    at: Placement
     groups: int = 1
-    padding: Edge | None = None
     beside: bool = False
     missing: Missing = "keep"
     exact: bool = False
 
-    @property
-    def widths(self) -> tuple[int, ...]:
+    holds = True
+
+    @cached_property
+    def widths(self) -> Sizes:
         """How many neighbouring samples a window spans on each axis."""
-        return tuple(
-            1 + (k - 1) * d for k, d in zip(self.weights.shape[2:], self.dilation, strict=True)
-        )
+        return widths_of(self.weights.shape[2:], self.dilation)
 
-    @property
+    @cached_property
     def reach(self) -> tuple[Reach, ...]:
-        """One Reach per axis, wide enough that what padding repeats is among the inputs."""
-        geometry = zip(
-            self.widths, self.before, self.step, self.anchor, self.growth, self._spare, strict=True
-        )
-        return tuple(
-            Reach(before=b + low, after=w - 1 - b + high, step=s, anchor=c, growth=g)
-            for w, b, s, c, g, (low, high) in geometry
-        )
+        """One Reach per axis, wide enough that the samples that padding repeats are among the inputs."""
+        reaches = []
+        for axis, (low, high) in enumerate(self._spare):
+            before = self.at.before[axis]
+            reaches.append(
+                Reach(
+                    before=before + low,
+                    after=self.widths[axis] - 1 - before + high,
+                    step=self.step[axis],
+                    anchor=self.at.anchor[axis],
+                    growth=self.at.growth[axis],
+                )
+            )
+        return tuple(reaches)
 
-    @property
+    @cached_property
     def _spare(self) -> tuple[tuple[int, int], ...]:
-        """Inputs on both sides of a window that are read only to be repeated outside, or to have begun at all."""
-        return tuple(map(self._spare_along, self.widths, self.before, self.growth))
+        """Inputs on both sides of a window that are read only because padding repeats them, on each axis.
+
+        A window that ends before the sample k*step is read up to there, so that the signal has begun.
+        """
+        at = self.at
+        return tuple(map(self._spare_along, self.widths, at.before, at.growth))
 
     def _spare_along(self, width: int, left: int, growth: int) -> tuple[int, int]:
-        after, right = width - 1 - left, growth + width - 1 - left
-        if self.padding == "reflect":
+        after = width - 1 - left
+        right = growth + after
+        if self.at.padding == "reflect":
             return max(0, 2 * right + 1 - width), max(0, left - after)
-        if self.padding == "edge":
+        if self.at.padding == "edge":
             return max(0, right + 1 - width), max(0, -after)
         return 0, max(0, -after)
 
-    holds = True
-
     @property
     def needs_end(self) -> bool:
-        """A circle has no beginning."""
-        return self.padding == "wrap"
+        """Whether the layer pads the beginning with the end."""
+        return self.at.padding == "wrap"
 
     def output_channels(self, count: int) -> int:
-        """The channels of the weights, and what goes past them."""
+        """Count the outputs, and the channel that goes past them."""
         return len(self.weights) + self.beside
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
+        """Return the layer under the rules of a run."""
+        return replace(self, missing=missing, exact=exact)
+
+    @property
+    def taps(self) -> npt.NDArray[np.float64]:
+        """The weights as taps of a convolution: flipped, with the zeros of the dilation between them.
+
+        (k,) or (height, width); with several channels a stack of them, one for each output and each of its inputs
+        """
+        spaced = dilated(self.weights, self.dilation)
+        stack = np.flip(spaced.reshape(-1, *spaced.shape[2:]), tuple(range(1, spaced.ndim - 1)))
+        return stack[0] if len(stack) == 1 else stack
+
+    @property
+    def position(self) -> Reach | None:
+        """How the taps lie along axis 0; None where the layer pads its own input."""
+        return self.reach[0] if self.at.padding is None else None
 
     def padded(
         self,
@@ -104,180 +323,367 @@ class Conv(Op):
         ends: tuple[int | None, ...],
     ) -> Array:
         """Extend `x` by the layer's own padding."""
-        if self.padding is None:
+        if self.at.padding is None:
             return x
         for axis, (start, stop, n) in enumerate(zip(starts, stops, ends, strict=True)):
-            x = _extended(x, axis, start, stop, n=n, rule=self.padding)
+            x = _padded_along(x, axis, start, stop, n=n, rule=self.at.padding)
         return x
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Convolve; NaN in `x` is missing."""
-        x = x[
-            tuple(
-                slice(low, n - high) for (low, high), n in zip(self._spare, x.shape, strict=False)
-            )
-        ]
+        sides = zip(self._spare, x.shape, strict=False)
+        x = x[tuple(slice(low, n - high) for (low, high), n in sides)]
         if not self.beside:
             return self._filtered(x, held)
-        y = self._filtered(x[..., :-1], _but_last(held))
-        return np.concatenate([y, self._standing_at(x, y.shape)[..., -1:]], axis=-1)
+        y = self._filtered(x[..., :-1], _without_last(held))
+        passed = self._aligned(x, y.shape)[..., -1:]
+        return np.concatenate([y, passed], axis=-1)
 
     def _filtered(self, x: Array, held: Held) -> Array:
         return self._over_gaps(x, held) if gaps.any_missing(x) else self._summed(x)
 
     def _summed(self, x: Array) -> Array:
-        geometry: dict[str, Any] = {
-            "step": self.step,
-            "dilation": self.dilation,
-            "groups": self.groups,
-        }
+        compute = tap_by_tap if self.exact else by_windows
         with np.errstate(invalid="ignore", over="ignore"):
-            if self.exact:
-                return tap_by_tap(x, self.weights, self.bias, **geometry)
-            return by_windows(x, self.weights, self.bias, **geometry)
+            return compute(
+                x,
+                self.weights,
+                self.bias,
+                step=self.step,
+                dilation=self.dilation,
+                groups=self.groups,
+            )
 
     def _over_gaps(self, x: Array, held: Held) -> Array:
-        """As a kernel whose weights differ in sign: the nearest earlier value is held across a gap."""
+        """Convolve with every gap filled by the last known value; NaN where no value is known yet."""
         filled = gaps.hold(x, held)
         unknown = np.isnan(filled)
         y = self._summed(np.where(unknown, 0.0, filled).astype(x.dtype))
         if x.ndim == 2:
-            before = held() if np.isnan(x[0]).any() else None
-            y[~gaps.known_by(x, before, self.widths[0], self.step[0], len(y)).all(axis=-1)] = np.nan
+            earlier = held() if np.isnan(x[0]).any() else None
+            known = gaps.known_by(x, earlier, self.widths[0], self.step[0], len(y))
+            y[~known.all(axis=-1)] = np.nan
         else:
             y[self._touched(unknown, y.shape)] = np.nan
         if self.missing == "propagate":
             y[self._touched(np.isnan(x), y.shape)] = np.nan
         elif self.missing != "fill":
-            gone: npt.NDArray[np.bool_] = np.isnan(self._standing_at(x, y.shape))
+            gone = np.isnan(self._aligned(x, y.shape))
             y[gone.any(axis=-1)] = np.nan
         return y
 
-    def _touched(
-        self, missing: npt.NDArray[np.bool_], shape: tuple[int, ...]
-    ) -> npt.NDArray[np.bool_]:
+    def _touched(self, missing: npt.NDArray[np.bool_], shape: Sizes) -> npt.NDArray[np.bool_]:
         """The outputs with a missing sample in their window, in whatever channel."""
         any_channel: Any = missing.any(axis=-1, keepdims=True).astype(np.float64)
         window = np.ones((1, 1, *self.weights.shape[2:]))
-        counted: Any = by_windows(any_channel, window, None, step=self.step, dilation=self.dilation)
+        counted = by_windows(any_channel, window, None, step=self.step, dilation=self.dilation)
         return np.asarray(counted[..., 0] > 0.5, bool)
 
-    def _standing_at(self, x: Array, shape: tuple[int, ...]) -> Any:
-        """The inputs at which the outputs stand."""
-        places = tuple(
-            slice(b + c, b + c + (m - 1) * s + 1, s)
-            for b, c, m, s in zip(self.before, self.anchor, shape, self.step, strict=False)
+    def _aligned(self, x: Array, shape: Sizes) -> Array:
+        """The inputs that the outputs are aligned with; `x` is without the spare inputs."""
+        windows = tuple(
+            replace(reach, before=before)
+            for reach, before in zip(self.reach, self.at.before, strict=True)
         )
-        return x[places]
+        return aligned_samples(x, windows, shape)
 
 
-def _but_last(held: Held) -> Held:
-    """What was met before in all channels but the last."""
+def widths_of(shape: Sizes, dilation: Sizes) -> Sizes:
+    """How many neighbouring samples windows of `shape` taps span."""
+    return tuple(1 + (k - 1) * d for k, d in zip(shape, dilation, strict=True))
 
-    def known() -> Array | None:
+
+def dilated(weights: Tensor, dilation: Sizes) -> Tensor:
+    """Weights (out, in, k...) with zeros between the taps."""
+    spaced = np.zeros((*weights.shape[:2], *widths_of(weights.shape[2:], dilation)))
+    every = tuple(slice(None, None, d) for d in dilation)
+    spaced[(slice(None), slice(None), *every)] = weights
+    return spaced
+
+
+def _without_last(held: Held) -> Held:
+    """The held values of all channels but the last."""
+
+    def some() -> Array | None:
         values = held()
         return None if values is None else values[..., :-1]
 
-    return known
+    return some
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Complete(Op):
-    """A pool of which only windows that are complete count, as in torch: floor((n - size) / step) + 1 outputs."""
-
-    op: Op
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """That of the pool, on as many samples less as a window has beyond its first."""
-        return tuple(replace(r, growth=-(r.before + r.after)) for r in self.op.reach)
-
-    @property
-    def holds(self) -> bool:
-        """As the pool does."""
-        return self.op.holds
-
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Pool."""
-        return self.op(x, span, held)
-
-
-def _extended(x: Array, axis: int, start: int, stop: int, *, n: int | None, rule: Edge) -> Array:
-    """One axis of `x`, which begins at `start`, up to `stop`, extended outside of 0 ... n; None: not ended yet."""
+def _padded_along(
+    x: Array, axis: int, start: int, stop: int, *, n: int | None, rule: Edge
+) -> Array:
+    """One axis of `x`, from `start` up to `stop`, extended outside of 0 ... n; None: the end is not known yet."""
     end = stop if n is None else n
+    everything = (slice(None),) * axis
     if start >= 0 and stop <= end:
-        return x[(slice(None),) * axis + (slice(stop - start),)]
-    index = inside(np.arange(start, stop), end, rule) if end > 0 else np.full(stop - start, OUTSIDE)
-    outside = index == OUTSIDE
-    # What lies beyond what padding repeats is read for the geometry alone.
-    taken: Array = np.take(x, np.clip(index - start, 0, x.shape[axis] - 1), axis=axis)
-    taken[(slice(None),) * axis + (outside,)] = 0
+        return x[(*everything, slice(stop - start))]
+    index = np.full(stop - start, OUTSIDE)
+    if end > 0:
+        index = inside(np.arange(start, stop), end, rule)
+    # Samples past those that padding repeats are read for the geometry alone, whatever they are.
+    places = np.clip(index - start, 0, x.shape[axis] - 1)
+    taken: Array = np.take(x, places, axis=axis)
+    taken[(*everything, index == OUTSIDE)] = 0
     return taken
 
 
-# ------------------------------------------------------------------------------------------------- products
-
-Weights = npt.NDArray[np.float64]
+# ------------------------------------------------------------------------------------------------- as it learns
 
 
-def by_windows(
-    x: Array,
-    w: Weights,
-    bias: Weights | None,
-    *,
-    step: tuple[int, ...],
-    dilation: tuple[int, ...],
-    groups: int = 1,
-) -> Array:
-    """The valid layer: rows of windows times the weights as a matrix, some thousand windows at a time.
+@dataclass(frozen=True, kw_only=True)
+class TrainedConv(TrainedLayer):
+    """A convolution layer in training, with the pool before it that it has taken in.
 
-    x : (n, in) or (rows, columns, in); w : (out, in / groups, k...); returns (outputs..., out) of the dtype of x
+    op : the layer as it runs; its weights give the shape alone
+    pool : each tap weighs the sum of so many neighbouring inputs, (1, ...) without a pool; scale : times this factor
+    count : outputs along the last axis that are computed at once (`Band`)
     """
-    band = Band(
-        shape=w.shape[2:],
-        inputs=w.shape[1],
-        outputs=len(w) // groups,
-        step=step,
-        dilation=dilation,
-        pool=(1,) * (w.ndim - 2),
-    )
-    sides = tuple((n - k) // s + 1 for n, k, s in zip(x.shape, band.widths, step, strict=False))
-    y = np.empty((*sides, len(w)), x.dtype)
-    matrices = [band.matrix(part.astype(x.dtype)) for part in np.split(w, groups)]
-    count = max(1, GATHERED // max(1, math.prod(sides[1:]) * band.taps))
-    for first in range(0, sides[0], count):
-        some = y[None, first : first + count]
-        rows = np.empty((math.prod(some.shape[:-1]), band.taps), x.dtype)
-        for g, matrix in enumerate(matrices):
-            lane = x[None, first * step[0] :, ..., _part(g, band.inputs)]
-            windows, place = band.copies(lane, some.shape[1:-1], rows)
+
+    op: ConvOp
+    pool: Sizes
+    scale: float = 1.0
+    count: int = 1
+
+    @property
+    def inputs(self) -> int:
+        """How many channels the layer gets."""
+        part: int = self.op.weights.shape[1]
+        return part * self.op.groups
+
+    @property
+    def outputs(self) -> int:
+        """How many channels it makes."""
+        return len(self.op.weights)
+
+    @property
+    def shape(self) -> Sizes:
+        """Taps on each axis."""
+        return self.op.weights.shape[2:]
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether a constant is learned for each output."""
+        return self.op.bias is not None
+
+    @property
+    def weight_count(self) -> int:
+        """How many weights are learned."""
+        return int(self.op.weights.size)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learned: the weights, then the bias."""
+        return self.weight_count + len(self.op.weights) * self.has_bias
+
+    def tensors(self, numbers: Vector) -> tuple[Vector, Vector | None]:
+        """Views of the weights (out, in / groups, k...) and of the bias (out,) in the numbers of the layer."""
+        weights = numbers[: self.weight_count].reshape(self.op.weights.shape)
+        return weights, numbers[self.weight_count :] if self.has_bias else None
+
+    @cached_property
+    def band(self) -> Band:
+        """The geometry of one group."""
+        groups = self.op.groups
+        return Band(
+            shape=self.shape,
+            inputs=self.inputs // groups,
+            outputs=self.outputs // groups,
+            step=self.op.step,
+            dilation=self.op.dilation,
+            pool=self.pool,
+            count=self.count,
+        )
+
+    def reads(self, outputs: Sizes) -> Sizes:
+        """Return how many inputs so many outputs read."""
+        return self.band.reads(outputs)
+
+    def first(self, output: Sizes) -> Sizes:
+        """Return the first input that an output reads, counted from where the layer, or its pool, is at 0."""
+        geometry = zip(output, self.op.step, self.op.at.before, self.pool, strict=True)
+        return tuple((k * s - b) * p for k, s, b, p in geometry)
+
+    def output_channels(self, channels: int) -> int:
+        """Return how many channels come out."""
+        return self.outputs
+
+    def absorbing(self, previous: TrainedLayer) -> TrainedConv | None:
+        """Return the layer with a mean or sum before it taken in, each tap weighing a whole window."""
+        sums = previous.side_by_side_sums
+        if sums is None:
+            return None
+        pool, scale = sums
+        return replace(self, pool=pool, scale=scale)
+
+    def fitted(self, outputs: Sizes, *, leads: bool) -> Self:
+        """Return the layer with as many outputs at once as are fastest."""
+        # Without strides another band computes the derivatives by the inputs.
+        alone = leads or not self.band.strides
+        return replace(self, count=self.band.fastest(outputs, leads=alone).count)
+
+    def rounded(self, outputs: Sizes) -> Sizes:
+        """Return the outputs, along the last axis a multiple of those that are computed at once."""
+        rows = -(-outputs[-1] // self.count)
+        return (*outputs[:-1], rows * self.count)
+
+    def at_work(self, batch: Batch) -> BatchConv:
+        """Return the layer at work on mini-batches."""
+        return BatchConv(self, batch)
+
+
+class BatchConv(BatchLayer):
+    """A convolution layer at work: one product of gathered rows and a banded matrix for each group (`Band`)."""
+
+    def __init__(self, layer: TrainedConv, batch: Batch) -> None:
+        self.layer = layer
+        self.band = band = layer.band
+        self.groups = layer.op.groups
+        self.made = batch.made
+        count = batch.size * math.prod(batch.made) // band.count
+        wide = band.count * band.outputs
+        # A column of ones carries the bias through the product.
+        lines = band.taps + layer.has_bias
+        self.rows = [np.ones((count, lines), batch.dtype) for _ in range(self.groups)]
+        self.matrices = [np.zeros((lines, wide), batch.dtype) for _ in range(self.groups)]
+        self.bands = [band.bands(matrix) for matrix in self.matrices]
+        self.slopes = np.empty((lines, wide), batch.dtype)
+        self.slope_bands = band.bands(self.slopes)
+        self.y = np.empty((batch.size, *batch.made, layer.outputs), batch.dtype)
+        if self.groups == 1:
+            self.product = self.y.reshape(count, wide)
+        else:
+            self.product = np.empty((count, wide), batch.dtype)
+        self.x: Array | None = None
+        self.copies: list[tuple[Array, Array]] = []
+        self.back: _MirroredConv | _ScatteredRows | None = None
+        if not batch.leads:
+            kind = _ScatteredRows if band.strides else _MirroredConv
+            self.back = kind(self, batch)
+
+    def inputs_of(self, x: Array, group: int) -> Array:
+        """The input channels of one group."""
+        return x[..., _part(group, self.band.inputs)]
+
+    def outputs_of(self, y: Array, group: int) -> Array:
+        """The output channels of one group."""
+        return y[..., _part(group, self.band.outputs)]
+
+    def load(self, numbers: Vector) -> None:
+        """Fill the matrices with new weights."""
+        weights, bias = self.layer.tensors(numbers)
+        scaled = weights * self.layer.scale
+        for group, part in enumerate(np.split(scaled, self.groups)):
+            self.bands[group][...] = self.band.laid_out(part)
+            if self.back is not None:
+                self.back.load(group, part)
+            if bias is not None:
+                last_row = self.matrices[group][-1].reshape(self.band.count, -1)
+                last_row[...] = self.outputs_of(bias, group)
+
+    def forward(self, x: Array) -> Array:
+        """Return the outputs."""
+        if x is not self.x:
+            self.x = x
+            self.copies = [
+                self.band.copies(self.inputs_of(x, group), self.made, rows)
+                for group, rows in enumerate(self.rows)
+            ]
+        for group, (windows, place) in enumerate(self.copies):
             np.copyto(place, windows)
-            some[..., _part(g, band.outputs)] = (rows @ matrix).reshape(
-                *some.shape[:-1], band.outputs
-            )
-    return y if bias is None else np.add(y, bias.astype(x.dtype), out=y)
+            np.matmul(self.rows[group], self.matrices[group], out=self.product)
+            if self.groups > 1:
+                part = self.outputs_of(self.y, group)
+                part[...] = self.product.reshape(part.shape)
+        return self.y
+
+    def backward(self, dy: Array) -> Array | None:
+        """Return the derivatives by the inputs, unless no layer before learns."""
+        return None if self.back is None else self.back(dy)
+
+    def rows_of(self, dy: Array, group: int) -> Array:
+        """One group of `dy`, a row for each row of the product."""
+        if self.groups == 1:
+            return dy.reshape(self.product.shape)
+        part = self.outputs_of(dy, group)
+        self.product.reshape(part.shape)[...] = part
+        return self.product
+
+    def learn(self, dy: Array, gradient: Vector) -> None:
+        """Write the derivatives by the weights and the bias."""
+        weights, bias = self.layer.tensors(gradient)
+        for group, rows in enumerate(self.rows):
+            np.matmul(rows.T, self.rows_of(dy, group), out=self.slopes)
+            part = weights[_part(group, self.band.outputs)]
+            np.multiply(self.band.summed(self.slope_bands), self.layer.scale, out=part)
+            if bias is not None:
+                last_row = self.slopes[-1].reshape(self.band.count, -1)
+                self.outputs_of(bias, group)[...] = last_row.sum(axis=0)
+
+
+class _MirroredConv:
+    """Derivatives by the inputs of a layer without strides: the mirrored layer, applied to `dy` between zeros."""
+
+    def __init__(self, conv: BatchConv, batch: Batch) -> None:
+        self.groups = conv.groups
+        self.band = band = conv.band.mirrored.fastest(batch.given, leads=True, whole=True)
+        sides = band.reads(batch.given)
+        self.padded = np.zeros((batch.size, *sides, conv.layer.outputs), batch.dtype)
+        widths = zip(band.widths, batch.made, strict=True)
+        self.inside = (slice(None), *(slice(w - 1, w - 1 + m) for w, m in widths))
+        count = batch.size * math.prod(batch.given) // band.count
+        self.rows = np.empty((count, band.taps), batch.dtype)
+        wide = band.count * band.outputs
+        self.matrices = [np.zeros((band.taps, wide), batch.dtype) for _ in range(self.groups)]
+        self.dx = batch.inputs()
+        self.copies = [
+            band.copies(conv.outputs_of(self.padded, group), batch.given, self.rows)
+            for group in range(self.groups)
+        ]
+        self.places = [conv.inputs_of(self.dx, group) for group in range(self.groups)]
+
+    def load(self, group: int, weights: Vector) -> None:
+        """Fill the matrix of one group with its weights: inputs and outputs exchanged, taps flipped."""
+        mirrored = np.flip(weights.swapaxes(0, 1), axis=tuple(range(2, weights.ndim)))
+        self.band.bands(self.matrices[group])[...] = self.band.laid_out(mirrored)
+
+    def __call__(self, dy: Array) -> Array:
+        self.padded[self.inside] = dy
+        for group, (windows, place) in enumerate(self.copies):
+            np.copyto(place, windows)
+            if self.groups == 1:
+                np.matmul(self.rows, self.matrices[0], out=self.dx.reshape(len(self.rows), -1))
+            else:
+                part = self.places[group]
+                part[...] = (self.rows @ self.matrices[group]).reshape(part.shape)
+        return self.dx
+
+
+class _ScatteredRows:
+    """Derivatives by the inputs of any layer: the rows of the transposed product, added up where they overlap."""
+
+    def __init__(self, conv: BatchConv, batch: Batch) -> None:
+        self.conv = conv
+        self.dx = batch.inputs()
+        self.rows = np.empty((len(conv.rows[0]), conv.band.taps), batch.dtype)
+        self.sums = [
+            conv.band.sums(self.rows, batch.made, conv.inputs_of(self.dx, group))
+            for group in range(conv.groups)
+        ]
+
+    def load(self, group: int, weights: Vector) -> None:
+        """Do nothing: the matrices of the layer are used."""
+
+    def __call__(self, dy: Array) -> Array:
+        self.dx[...] = 0
+        for group, sums in enumerate(self.sums):
+            matrix = self.conv.matrices[group][: self.conv.band.taps]
+            np.matmul(self.conv.rows_of(dy, group), matrix.T, out=self.rows)
+            for some, into in sums:
+                np.add(into, some, out=into)
+        return self.dx
 
 
 def _part(number: int, size: int) -> slice:
     return slice(number * size, (number + 1) * size)
-
-
-def tap_by_tap(
-    x: Array,
-    w: Weights,
-    bias: Weights | None,
-    *,
-    step: tuple[int, ...],
-    dilation: tuple[int, ...],
-    groups: int = 1,
-) -> Array:
-    """The valid layer with the same additions in the same order for every output; one sample axis."""
-    width = 1 + (w.shape[2] - 1) * dilation[0]
-    outputs = (len(x) - width) // step[0] + 1
-    y = np.zeros((outputs, len(w)), x.dtype)
-    part_in, part_out = w.shape[1], len(w) // groups
-    for g, i, j in np.ndindex(groups, part_in, w.shape[2]):
-        at = j * dilation[0]
-        lane = x[at : at + (outputs - 1) * step[0] + 1 : step[0], g * part_in + i, None]
-        y[:, _part(g, part_out)] += lane * w[_part(g, part_out), i, j].astype(x.dtype)
-    return y if bias is None else np.add(y, bias.astype(x.dtype), out=y)

@@ -19,6 +19,7 @@ import numpy as np
 from convcli.core.solve import Sums, solve
 from convcli.errors import InputError, RequestError
 from convcli.facts.learning import ErrorFacts
+from convcli.layers.model import PERCEPTRON_TASK
 from convcli.learning.dataset import (
     ReceptiveField,
     load_signals,
@@ -49,10 +50,6 @@ if TYPE_CHECKING:
 WIDEST = 4000
 
 
-# What the task of a model file with a dense layer begins with.
-TASK = "stretches of"
-
-
 def learn_perceptron(task: Task, pairs: Sequence[Pair]) -> LearnedModel:
     """The dense layer of least squared error on tiles of `task.taps` samples, beside a filter of as many taps.
 
@@ -79,7 +76,7 @@ def learn_perceptron(task: Task, pairs: Sequence[Pair]) -> LearnedModel:
     facts = _facts(task, dataset, linear, signals, dense)
     facts = replace(facts, ridge=solution.ridge, deficient=solution.deficient)
     model = learned_model(task, dataset.signal, facts, dense.tensors(), linear.noise)
-    metadata = {"task": f"{TASK} {'x'.join(map(str, task.taps))}"}
+    metadata = {"task": f"{PERCEPTRON_TASK} of {'x'.join(map(str, task.taps))}"}
     moved = [vars(each) for each in facts.moved]
     return replace(model.with_metadata(metadata, {"moved": moved}), runs=False)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.facts.learning import MovedFacts
-from convcli.layers.conv import by_windows
+from convcli.layers.bands import by_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -19,7 +19,8 @@ from convcli.running.workers import Workers, cores
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from convcli.layers.nets import Net, Vector
+    from convcli.layers.nets import Net
+    from convcli.layers.trained import Vector
     from convcli.learning.dataset import ReceptiveField, Sizes, TrainingSignal
     from convcli.learning.sampler import Positions
 
@@ -146,8 +147,8 @@ class Trainer:
         """An optimizer that has made no step yet; weights decay, biases do not."""
         decays = []
         for layer in self.net.weighted:
-            decays.append(np.ones(math.prod(layer.weights)))
-            decays.append(np.zeros(layer.outputs * layer.bias))
+            decays.append(np.ones(layer.weight_count))
+            decays.append(np.zeros(layer.parameters - layer.weight_count))
         return Adam(
             np.concatenate(decays),
             learning_rate=learning_rate,

@@ -5,22 +5,15 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from convcli.report.learning import (
-    MOVED_COLUMNS,
-    RIDGE_COLUMNS,
-    error_columns,
-    error_rows,
-    fact_rows,
-    moved_rows,
-    ridge_rows,
-)
 from convcli.report.plots import draw_response, draw_taps
-from convcli.report.words import STEP_COLUMNS, hit_rows, rows, step_row, visible
+from convcli.report.tables import report_tables
+from convcli.report.words import run_title, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from convcli.facts import RunFacts, StepFacts
+    from convcli.report.tables import ReportTable
 
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
@@ -48,59 +41,50 @@ svg text {{ font: 12px system-ui, sans-serif; fill: currentColor; }}
 """
 
 
-def render(runs: Sequence[RunFacts]) -> str:
-    """The runs one below the other on one page that loads nothing from elsewhere."""
-    title = escape(", ".join(_title(run) for run in runs) or "convcli")
-    return (
-        _HEAD.format(title=title)
-        + "".join(line + "\n" for run in runs for line in _run(run))
-        + "</body>\n</html>\n"
-    )
+def render_html(runs: Sequence[RunFacts]) -> str:
+    """Render the runs one below the other, on one page that loads nothing from elsewhere."""
+    titles = [run_title(run) for run in runs]
+    head = _HEAD.format(title=escape(", ".join(titles) or "convcli"))
+    body = [line + "\n" for run in runs for line in _run_lines(run)]
+    return head + "".join(body) + "</body>\n</html>\n"
 
 
-def _title(run: RunFacts) -> str:
-    return ", ".join(visible(one.path) for one in run.inputs) or "convcli"
-
-
-def _run(run: RunFacts) -> Iterator[str]:
-    yield f"<h1>{escape(_title(run))}</h1>"
-    yield from _table((), rows(run))
-    if run.learned is not None:
-        yield from _table((), fact_rows(run.learned))
-        yield from _table(error_columns(run.learned), error_rows(run.learned))
-        if moved := moved_rows(run.learned):
-            yield from _table(MOVED_COLUMNS, moved)
-        if ridges := ridge_rows(run.learned):
-            yield from _table(RIDGE_COLUMNS, ridges)
-    if run.detection is not None and run.detection.hits:
-        yield from _table(*hit_rows(run.detection))
-    if run.steps:
-        yield from _table(STEP_COLUMNS, map(step_row, run.steps))
-    for step in (*run.steps, *((run.chain,) if run.chain is not None else ())):
+def _run_lines(run: RunFacts) -> Iterator[str]:
+    yield f"<h1>{escape(run_title(run))}</h1>"
+    for table in report_tables(run):
+        yield from _table_tags(table)
+    for step in run.steps:
         yield from _figures(step)
+    if run.chain is not None:
+        yield from _figures(run.chain)
 
 
-def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> Iterator[str]:
+def _table_tags(table: ReportTable) -> Iterator[str]:
     yield "<table>"
-    if head:
-        yield "<tr>" + "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head) + "</tr>"
-    for row in body:
+    if table.head:
+        heads = [f'<th scope="col">{escape(cell)}</th>' for cell in table.head]
+        yield _row_tag(heads)
+    for row in table.rows:
         cells = [f"<td>{escape(cell)}</td>" for cell in row]
-        if not head:
+        if not table.head:
             cells[0] = f'<th scope="row">{escape(row[0])}</th>'
-        yield "<tr>" + "".join(cells) + "</tr>"
+        yield _row_tag(cells)
     yield "</table>"
 
 
+def _row_tag(cells: Sequence[str]) -> str:
+    return f"<tr>{''.join(cells)}</tr>"
+
+
 def _figures(step: StepFacts) -> Iterator[str]:
+    """Yield drawings of the taps and of the response, as far as the facts have them."""
     name = visible(step.text)
     if step.weights:
         yield _figure(draw_taps(step.weights), f"{name}: taps")
     if step.response:
         unit = visible(step.frequency_unit)
-        yield _figure(
-            draw_response(step.response, unit=unit), f"{name}: gain in dB over frequency in {unit}"
-        )
+        drawing = draw_response(step.response, unit=unit)
+        yield _figure(drawing, f"{name}: gain in dB over frequency in {unit}")
 
 
 def _figure(drawing: str, caption: str) -> str:

@@ -1,9 +1,11 @@
-"""The facts as JSON: one object for one run, a list for several."""
+"""The facts as JSON."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from convcli.facts import to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,15 +13,19 @@ if TYPE_CHECKING:
     from convcli.facts import RunFacts
 
 
-def render(runs: Sequence[RunFacts]) -> str:
-    """The runs as JSON text; the keys are the names of the fields in `convcli.facts`."""
-    objects = [run.to_dict() for run in runs]
-    return (
-        json.dumps(
-            objects[0] if len(objects) == 1 else objects,
-            indent=2,
-            ensure_ascii=False,
-            allow_nan=False,
-        )
-        + "\n"
-    )
+def render_json(runs: Sequence[RunFacts]) -> str:
+    """Render one run as an object, several as a list; keys are the fields of `convcli.facts`."""
+    return json_text(runs[0] if len(runs) == 1 else runs)
+
+
+def detection_json(run: RunFacts) -> str:
+    """Render a run of `detect` as one flat object, with the hits among the facts of the run."""
+    facts = run.to_dict()
+    kept = ("version", "command", "inputs", "warnings", "seconds")
+    return json_text({name: facts[name] for name in kept} | facts["detection"])
+
+
+def json_text(facts: Any) -> str:
+    """Render any facts; NaN and infinity are null."""
+    plain = to_plain(facts)
+    return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -5,59 +5,45 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from convcli.report.learning import (
-    MOVED_COLUMNS,
-    RIDGE_COLUMNS,
-    error_columns,
-    error_rows,
-    fact_rows,
-    moved_rows,
-    ridge_rows,
-)
-from convcli.report.words import STEP_COLUMNS, hit_rows, rows, step_row, visible
+from convcli.report.tables import report_tables
+from convcli.report.words import run_title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from convcli.facts import RunFacts
+    from convcli.report.tables import ReportTable
 
-_ACTIVE = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
-
-
-def render(runs: Sequence[RunFacts]) -> str:
-    """The runs one below the other, each a table of facts and a table of steps."""
-    return "\n".join(_run(run) for run in runs)
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
 
 
-def _run(run: RunFacts) -> str:
-    title = ", ".join(visible(one.path) for one in run.inputs) or "convcli"
-    lines = [f"# {_escape(title)}", "", *_table(("fact", "value"), rows(run))]
-    if run.learned is not None:
-        lines += ["", *_table(("fact", "value"), fact_rows(run.learned))]
-        lines += ["", *_table(error_columns(run.learned), error_rows(run.learned))]
-        if moved := moved_rows(run.learned):
-            lines += ["", *_table(MOVED_COLUMNS, moved)]
-        if ridges := ridge_rows(run.learned):
-            lines += ["", *_table(RIDGE_COLUMNS, ridges)]
-    if run.detection is not None and run.detection.hits:
-        lines += ["", *_table(*hit_rows(run.detection))]
-    if run.steps:
-        lines += ["", *_table(STEP_COLUMNS, map(step_row, run.steps))]
+def render_markdown(runs: Sequence[RunFacts]) -> str:
+    """Render the runs one below the other, each with its tables."""
+    return "\n".join(_render_run(run) for run in runs)
+
+
+def _render_run(run: RunFacts) -> str:
+    lines = [f"# {_escape_markup(run_title(run))}"]
+    for table in report_tables(run):
+        lines += ["", *_table_lines(table)]
     return "\n".join(lines) + "\n"
 
 
-def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
-    return [
-        _line(head),
-        _line(["---"] * len(head)),
-        *(_line([_escape(cell) for cell in row]) for row in body),
-    ]
+def _table_lines(table: ReportTable) -> list[str]:
+    head = table.head or ("fact", "value")
+    lines = [_row_line(head), _row_line(["---"] * len(head))]
+    rows = [[_escape_markup(cell) for cell in row] for row in table.rows]
+    return lines + [_row_line(row) for row in rows]
 
 
-def _line(cells: Sequence[str]) -> str:
+def _row_line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _escape(text: str) -> str:
-    """The text as itself: nothing in it is emphasis, a link, a cell or HTML."""
-    return _ACTIVE.sub(r"\\\1", text)
+def _escape_markup(text: str) -> str:
+    r"""Escape what Markdown would read as emphasis, a link, a cell or HTML.
+
+    >>> print(_escape_markup("a|b"))
+    a\|b
+    """
+    return _MARKUP.sub(r"\\\1", text)

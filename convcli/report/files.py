@@ -1,4 +1,4 @@
-"""`--report FILE`: the facts as a file, in the format that its suffix names."""
+"""`--report FILE`: the facts in a file, in the format that its suffix names."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ from pathlib import Path
 
 from convcli.errors import OutputError, RequestError
 from convcli.facts import RunFacts
-from convcli.report import as_html, as_json, as_markdown
+from convcli.report.as_html import render_html
+from convcli.report.as_json import render_json
+from convcli.report.as_markdown import render_markdown
 
 Facts = RunFacts | Sequence[RunFacts]
 Atomic = Callable[[Path], AbstractContextManager[Path]]
 
 _RENDERERS: dict[str, Callable[[Sequence[RunFacts]], str]] = {
-    ".json": as_json.render,
-    ".html": as_html.render,
-    ".htm": as_html.render,
-    ".md": as_markdown.render,
+    ".json": render_json,
+    ".html": render_html,
+    ".htm": render_html,
+    ".md": render_markdown,
 }
 
 
 def render_report(facts: Facts, suffix: str) -> str:
-    """The facts of one run, or of several, as the text of a `.json`, `.html` or `.md` file."""
+    """Render the facts of one run, or of several, as the text of a `.json`, `.html` or `.md` file."""
     runs = (facts,) if isinstance(facts, RunFacts) else tuple(facts)
-    return _RENDERERS[check_report(Path(f"report{suffix}"))](runs)
+    render = _RENDERERS[check_report(Path(f"report{suffix}"))]
+    return render(runs)
 
 
 def check_report(path: Path) -> str:
-    """The suffix of a report's path in lower case; RequestError, before any work, where no format has it."""
+    """Return the suffix of a report in lower case. RequestError if there is no such format."""
     suffix = path.suffix.lower()
     if suffix not in _RENDERERS:
         raise RequestError(
@@ -41,7 +44,7 @@ def check_report(path: Path) -> str:
 def write_report(facts: Facts, path: Path, *, atomic: Atomic) -> None:
     """Write the facts to `path`, in the format of its suffix.
 
-    atomic : the context that gives a temporary path and puts it in place at the end (`media.outputs.atomic`)
+    atomic : a context that gives a temporary path and renames it at the end (`media.outputs.atomic`)
     """
     text = render_report(facts, check_report(path))
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from convcli.report.words import number, plural, visible
+from convcli.report.words import number, visible
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

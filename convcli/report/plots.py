@@ -1,67 +1,90 @@
-"""Small drawings of taps and responses as inline SVG."""
+"""Small drawings of taps and of frequency responses as inline SVG."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    Point = tuple[float, float]
+
+# Size of a drawing and its margins, in pixels.
 WIDTH, HEIGHT = 720, 220
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 28
+# Lower gains, and those that are not finite, are drawn at this level.
 FLOOR_DB = -120.0
-# Above this many taps the stems would touch; a line is drawn instead.
+# With more taps than this the stems would touch, and a line is drawn instead.
 MOST_STEMS = 200
 
 
 def draw_taps(weights: Sequence[float]) -> str:
-    """The taps from first to last: stems with dots, or a line where there are many."""
-    values = [w if math.isfinite(w) else 0.0 for w in weights]
+    """Draw the taps from first to last: stems with dots, or a line if there are many."""
+    values = [weight if math.isfinite(weight) else 0.0 for weight in weights]
     low, high = min(0.0, *values), max(0.0, *values)
-    places = [
-        _place(i, (-0.5, len(values) - 0.5), value, (low, high)) for i, value in enumerate(values)
-    ]
-    zero = _place(0, (0, 1), 0.0, (low, high))[1]
-    if len(places) > MOST_STEMS:
-        marks = _polyline(places)
-    else:
-        marks = "".join(f'<path class="curve" d="M{x:.1f} {zero:.1f}V{y:.1f}"/>' for x, y in places)
-        marks += "".join(
-            f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2"/>' for x, y in places
-        )
-    axis = f'<path class="axis" d="M{LEFT} {zero:.1f}H{WIDTH - RIGHT}"/>'
-    return _svg(axis + marks + _labels(("0", str(len(values) - 1)), (f"{low:.4g}", f"{high:.4g}")))
+    axes = _Axes(-0.5, len(values) - 0.5, low, high)
+    points = [axes.point(number, value) for number, value in enumerate(values)]
+    marks = _polyline(points) if len(points) > MOST_STEMS else _stems(points, axes.zero)
+    labels = _labels(("0", str(len(values) - 1)), (f"{low:.4g}", f"{high:.4g}"))
+    return _svg(axes.zero_line() + marks + labels)
 
 
 def draw_response(response: Sequence[tuple[float, float]], *, unit: str) -> str:
-    """The gain in dB over frequency, not below -120 dB; a gain that is not finite is drawn there."""
+    """Draw the gain in dB over frequency."""
+    frequencies = [frequency for frequency, _ in response]
     gains = [max(FLOOR_DB, gain) if math.isfinite(gain) else FLOOR_DB for _, gain in response]
-    across = (min(f for f, _ in response), max(f for f, _ in response))
-    up = (min(*gains, -20.0), max(*gains, 0.0))
-    places = [_place(f, across, gain, up) for (f, _), gain in zip(response, gains, strict=True)]
-    zero = _place(0, (0, 1), 0.0, up)[1]
-    axis = f'<path class="axis" d="M{LEFT} {zero:.1f}H{WIDTH - RIGHT}"/>'
-    ends = (f"{across[0]:.6g}", f"{across[1]:.6g} {unit}")
-    return _svg(axis + _polyline(places) + _labels(ends, (f"{up[0]:.1f}", f"{up[1]:.1f} dB")))
+    axes = _Axes(min(frequencies), max(frequencies), min(*gains, -20.0), max(*gains, 0.0))
+    points = [axes.point(x, y) for x, y in zip(frequencies, gains, strict=True)]
+    labels = _labels(
+        (f"{axes.left:.6g}", f"{axes.right:.6g} {unit}"),
+        (f"{axes.low:.1f}", f"{axes.high:.1f} dB"),
+    )
+    return _svg(axes.zero_line() + _polyline(points) + labels)
 
 
-def _place(
-    x: float, across: tuple[float, float], y: float, up: tuple[float, float]
-) -> tuple[float, float]:
-    """Where the point (x, y) stands on the drawing."""
-    right = (x - across[0]) / ((across[1] - across[0]) or 1.0)
-    above = (y - up[0]) / ((up[1] - up[0]) or 1.0)
-    return LEFT + right * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - above * (HEIGHT - TOP - BOTTOM)
+@dataclass(frozen=True)
+class _Axes:
+    """The values at the ends of both axes."""
+
+    left: float
+    right: float
+    low: float
+    high: float
+
+    def point(self, x: float, y: float) -> Point:
+        """Return the place of (x, y) on the drawing, in pixels."""
+        across = (x - self.left) / ((self.right - self.left) or 1.0)
+        up = (y - self.low) / ((self.high - self.low) or 1.0)
+        inner_width = WIDTH - LEFT - RIGHT
+        inner_height = HEIGHT - TOP - BOTTOM
+        return LEFT + across * inner_width, HEIGHT - BOTTOM - up * inner_height
+
+    @property
+    def zero(self) -> float:
+        """Height of the value 0, in pixels from the top."""
+        return self.point(self.left, 0.0)[1]
+
+    def zero_line(self) -> str:
+        """Draw a line at the value 0."""
+        return f'<path class="axis" d="M{LEFT} {self.zero:.1f}H{WIDTH - RIGHT}"/>'
 
 
-def _polyline(places: Sequence[tuple[float, float]]) -> str:
-    return f'<polyline class="curve" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>'
+def _polyline(points: Sequence[Point]) -> str:
+    places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline class="curve" points="{places}"/>'
+
+
+def _stems(points: Sequence[Point], zero: float) -> str:
+    stems = [f'<path class="curve" d="M{x:.1f} {zero:.1f}V{y:.1f}"/>' for x, y in points]
+    dots = [f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2"/>' for x, y in points]
+    return "".join(stems + dots)
 
 
 def _labels(across: tuple[str, str], up: tuple[str, str]) -> str:
-    """The ends of both axes."""
+    """Label the ends of both axes."""
     base, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     texts = [
         (LEFT - 6, TOP + 8, "end", up[1]),

@@ -1,4 +1,4 @@
-"""The facts for a person at a terminal: one line, or a table with `-v`."""
+"""The facts for a person at a terminal: one line, a table with `-v`, the plan with `--dry-run`."""
 
 from __future__ import annotations
 
@@ -6,110 +6,121 @@ from typing import TYPE_CHECKING
 
 from convcli.report.words import (
     STEP_COLUMNS,
-    losses,
+    loss_texts,
     number,
-    plural,
-    reach,
-    rows,
+    reach_text,
+    run_rows,
+    signal_text,
     step_row,
     visible,
 )
-from convcli.report.words import signal as signal_words
+from convcli.units import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Group
 
-    from convcli.facts import InputFacts, OutputFacts, RunFacts, StepFacts
+    from convcli.facts import FileFacts, RunFacts, StepFacts
+    from convcli.facts.detection import DetectionFacts
 
-__all__ = ["details", "summary", "visible"]
+# Up to this many columns or files are named; of more, the number is told.
+MOST_COLUMNS = 4
+MOST_FILES = 3
 
 
 def summary(run: RunFacts) -> str:
-    """The run in one line, plain text without control characters.
+    """Return the run in one line of plain text without control characters.
 
     `talk.wav -> out.wav: lowpass:3.4k | downsample:2, 255 taps, delay 0, 44100 -> 22050 Hz, 12.3 s in 0.2 s`
     """
-    names = [", ".join(_path(side.path) for side in sides) for sides in (run.inputs, run.outputs)]
-    told = [visible(run.filter) + _columns(run), *_design(run), *_sizes(run), _pace(run)]
-    line = (
-        f"{' -> '.join(name for name in names if name)}: {', '.join(text for text in told if text)}"
-    )
-    return "; ".join([line, *losses(run.losses)])
+    sides = [_paths(run.inputs), _paths(run.outputs)]
+    paths = " -> ".join(side for side in sides if side)
+    texts = [visible(run.filter) + _columns_text(run), *_design_texts(run), *_size_texts(run)]
+    if run.seconds is not None:
+        texts.append(f"{_duration_text(run)}in {run.seconds:.2g} s")
+    told = ", ".join(text for text in texts if text)
+    return "; ".join([f"{paths}: {told}", *loss_texts(run.losses)])
 
 
-def _columns(run: RunFacts) -> str:
-    """` of price`: which columns of a table were filtered."""
-    if not run.inputs or run.inputs[0].medium != "table":
+def _paths(sides: Sequence[FileFacts]) -> str:
+    return ", ".join(visible(side.path) for side in sides)
+
+
+def _columns_text(run: RunFacts) -> str:
+    """` of price`: the columns of a table that were filtered."""
+    if not run.inputs or not run.inputs[0].medium.separate_channels:
         return ""
     names = run.inputs[0].channels
-    if not names:  # a header and no row to tell numbers from words
+    if not names:  # without rows, nothing tells numbers from words
         return ""
-    return (
-        f" of {', '.join(map(visible, names))}" if len(names) <= 4 else f" of {len(names)} columns"
-    )
+    if len(names) > MOST_COLUMNS:
+        return f" of {len(names)} columns"
+    return f" of {', '.join(map(visible, names))}"
 
 
-def _path(path: str) -> str:
-    return "-" if path == "" else visible(path)
-
-
-def _design(run: RunFacts) -> list[str]:
+def _design_texts(run: RunFacts) -> list[str]:
     chain = run.chain
-    if chain is None:
-        return []
-    taps = plural(chain.taps, "tap") if chain.taps is not None else ""
-    return [taps, f"delay {number(chain.delay)}" if chain.delay is not None else ""]
+    texts = []
+    if chain is not None and chain.taps is not None:
+        texts.append(plural(chain.taps, "tap"))
+    if chain is not None and chain.delay is not None:
+        texts.append(f"delay {number(chain.delay)}")
+    return texts
 
 
-def _sizes(run: RunFacts) -> list[str]:
-    """`44100 -> 22050 Hz` and `600x400 -> 300x200 pixels`: what there was, and what there is where it changed."""
+def _size_texts(run: RunFacts) -> list[str]:
+    """`44100 -> 22050 Hz` of sound, `600x400 -> 300x200 pixels` of other media."""
     if not run.inputs:
         return []
-    before: InputFacts | OutputFacts = run.inputs[0]
-    after: InputFacts | OutputFacts = run.outputs[0] if run.outputs else before
-    noun = {"table": "rows", "image": "pixels", "audio": ""}.get(before.medium, "samples")
-    told = []
-    if before.medium == "audio" and before.rate is not None:
-        told.append(
-            f"{_change(f'{before.rate:g}', '' if after.rate is None else f'{after.rate:g}')} Hz"
-        )
-    if noun and None not in before.shape and before.shape:
-        told.append(f"{_change(_shape(before), _shape(after))} {noun}")
-    return told
+    before = run.inputs[0]
+    after: FileFacts = run.outputs[0] if run.outputs else before
+    if before.medium.in_seconds:
+        if before.rate is None:
+            return []
+        rate_after = "" if after.rate is None else f"{after.rate:g}"
+        return [f"{_change_text(f'{before.rate:g}', rate_after)} Hz"]
+    if None in before.shape or not before.shape:
+        return []
+    sizes = _change_text(_shape_text(before), _shape_text(after))
+    return [f"{sizes} {before.medium.sample}s"]
 
 
-def _change(before: str, after: str) -> str:
+def _change_text(before: str, after: str) -> str:
     return before if after in ("", before) else f"{before} -> {after}"
 
 
-def _shape(side: InputFacts | OutputFacts) -> str:
-    # Pictures are told as people tell them, width first.
-    return "x".join(
-        f"{n:,}" if len(side.shape) == 1 else str(n) for n in reversed(side.shape) if n is not None
-    )
+def _shape_text(side: FileFacts) -> str:
+    """`1,461` rows, and the width of a picture before its height, as people say it."""
+    known = [n for n in side.shape if n is not None]
+    if len(side.shape) == 1:
+        return "".join(f"{n:,}" for n in known)
+    return "x".join(str(n) for n in reversed(known))
 
 
-def _pace(run: RunFacts) -> str:
-    """`12.3 s in 0.2 s` for sound, `in 0.2 s` for the rest."""
-    if run.seconds is None:
-        return ""
-    first = run.inputs[0] if run.inputs else None
-    length = ""
-    if (
-        first is not None
-        and first.medium == "audio"
-        and first.rate
-        and first.shape
-        and first.shape[0] is not None
-    ):
-        length = f"{first.shape[0] / first.rate:.3g} s "
-    return f"{length}in {run.seconds:.2g} s"
+def _duration_text(run: RunFacts) -> str:
+    """`12.3 s ` of sound, and nothing of other media."""
+    seconds = run.inputs[0].seconds if run.inputs else None
+    return "" if seconds is None else f"{seconds:.3g} s "
+
+
+def detection_summary(run: RunFacts, found: DetectionFacts) -> str:
+    """`hello.wav in talk.wav: 3 places, best 1, 14.1 s in 0.2 s`."""
+    templates = ", ".join(template.path for template in found.templates)
+    names = list(dict.fromkeys(one.label for one in run.inputs))
+    if len(names) > MOST_FILES:
+        names = [f"{len(names)} files"]
+    searched = f"{visible(templates)} in {visible(', '.join(names))}"
+    places = f"{plural(len(found.hits), 'place')}, best {found.best_score:.3g}"
+    seconds = [one.seconds for one in run.inputs if one.seconds is not None]
+    duration = f"{sum(seconds):.3g} s " if seconds else ""
+    return f"{searched}: {places}, {duration}in {run.seconds:.2g} s"
 
 
 def details(run: RunFacts) -> Group:
-    """The run as a table of its steps and a list of the other facts, for a `rich` console.
+    """Return the steps as a table and the other facts as a list, for a `rich` console.
 
-    Every cell is a `Text`, so nothing that came from a file is read as markup.
+    Every cell is a `Text`, so that nothing from a file is read as markup.
     """
     from rich.console import Group
     from rich.table import Table
@@ -117,32 +128,31 @@ def details(run: RunFacts) -> Group:
 
     steps = Table(box=None, pad_edge=False)
     for column in STEP_COLUMNS:
-        steps.add_column(
-            column, justify="left" if column in ("step", "note") else "right", overflow="fold"
-        )
+        words = column in ("step", "note")
+        steps.add_column(column, justify="left" if words else "right", overflow="fold")
     for step in run.steps:
         steps.add_row(*(Text(cell) for cell in step_row(step)))
     facts = Table(box=None, pad_edge=False, show_header=False)
-    for name, text in rows(run):
+    for name, text in run_rows(run):
         facts.add_row(Text(name, style="bold"), Text(text, overflow="fold"))
     return Group(steps, facts) if run.steps else Group(facts)
 
 
 def plan_text(run: RunFacts) -> str:
-    """What `--dry-run` prints: what would be read, done and written, in plain lines."""
-    lines = [f"input    {signal_words(facts)}" for facts in run.inputs]
-    lines += [f"step     {_designed(step)}" for step in run.steps]
+    """Return what `--dry-run` prints: what would be read, done and written, in plain lines."""
+    lines = [f"input    {signal_text(facts)}" for facts in run.inputs]
+    lines += [f"step     {_designed_step(step)}" for step in run.steps]
     lines.append(f"rules    edge {run.edge}, align {run.align}, missing {run.missing}")
     if run.chain is not None and run.chain.look_ahead is not None:
-        lines.append(
-            f"reach    {reach(run.chain.reach)}; look-ahead {max(0, run.chain.look_ahead)}"
-        )
-    lines += [f"output   {signal_words(side)}" for side in run.outputs]
-    return "\n".join([*lines, *(f"warning  {visible(text)}" for text in run.warnings)])
+        look_ahead = max(0, run.chain.look_ahead)
+        lines.append(f"reach    {reach_text(run.chain.reach)}; look-ahead {look_ahead}")
+    lines += [f"output   {signal_text(side)}" for side in run.outputs]
+    lines += [f"warning  {visible(text)}" for text in run.warnings]
+    return "\n".join(lines)
 
 
-def _designed(step: StepFacts) -> str:
-    """`sma:3: taps 3, sum 1, delay 1, look-ahead 0, reach -2 ... +0`: a step's cells under their names."""
+def _designed_step(step: StepFacts) -> str:
+    """`sma:3: taps 3, sum 1, delay 1, look-ahead 0, reach -2 ... +0`."""
     text, *cells = step_row(step)
-    told = [f"{name} {cell}" for name, cell in zip(STEP_COLUMNS[1:], cells, strict=True) if cell]
-    return f"{text}: {', '.join(told)}" if told else text
+    texts = [f"{name} {cell}" for name, cell in zip(STEP_COLUMNS[1:], cells, strict=True) if cell]
+    return f"{text}: {', '.join(texts)}" if texts else text

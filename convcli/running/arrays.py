@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import numpy as np
 
 from convcli.errors import RequestError, nearest
-from convcli.planning.plan import Rules, make_plan
+from convcli.planning.plan import make_plan, rules_for
 from convcli.running.run import run
 from convcli.signals import ARRAY, TABLE, Align, Block, Edge, Missing, Signal, row_numbers
 
@@ -138,7 +138,7 @@ class _Settings:
 
     def filtered(self, filter: str, signal: Signal, x: Array) -> tuple[Array, Rows]:
         """Filter the samples of a signal; return the outputs and the rows that they are aligned with."""
-        rules = Rules.of(signal, filter, edge=self.edge, align=self.align, missing=self.missing)
+        rules = rules_for(signal, filter, edge=self.edge, align=self.align, missing=self.missing)
         plan = make_plan(filter, signal, rules)
         rows = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
         blocks = [x[first : first + rows] for first in range(0, len(x), rows)]

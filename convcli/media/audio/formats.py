@@ -1,7 +1,6 @@
-"""Formats of sound files, the codings in which they store samples, and the nearest coding that an output can hold.
+"""Formats of sound files, codings of their samples, and the choice of a coding for an output.
 
-Formats and codings (`subtype`) have the names that libsndfile gives them, which reads and writes nearly all of them.
-A new format is one entry in `FORMATS`.
+Formats and codings (`subtype`) have libsndfile's names. A new format is one entry in `FORMATS`.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _PLAIN = Container()
 class SoundFormat:
     """A kind of sound file: the endings of its file names, and the place for metadata in it.
 
-    alias_of : format and coding, where the name is one that people use for a container together with its coding
+    alias_of : format and coding, where the name is a common one for both together
     """
 
     suffixes: tuple[str, ...] = ()
@@ -72,8 +71,8 @@ LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYE
 FLOATS = {"FLOAT": 24, "DOUBLE": 53}
 # Codings whose last step is finer than their name; everything not named here decodes to 16 bits.
 _BITS = {
-    "PCM_S8": 8, "PCM_U8": 8, "DPCM_8": 8, "DWVW_12": 12, "PCM_24": 24, "DWVW_24": 24, "ALAC_20": 20, "ALAC_24": 24,
-    "PCM_32": 32, "ALAC_32": 32, **FLOATS,
+    "PCM_S8": 8, "PCM_U8": 8, "DPCM_8": 8, "DWVW_12": 12, "PCM_24": 24, "DWVW_24": 24,
+    "ALAC_20": 20, "ALAC_24": 24, "PCM_32": 32, "ALAC_32": 32, **FLOATS,
 }  # fmt: skip
 
 
@@ -109,8 +108,9 @@ def bits_of(subtype: str) -> int:
 
 
 def choose_coding(*, like: tuple[str, str], format: str | None, subtype: str | None) -> Coding:
-    """Choose format and coding of an output; None keeps those of the input, `like`, if the container can hold them.
+    """Choose format and coding of an output.
 
+    Where nothing is asked, those of the input, `like`, are kept if the container can hold them.
     RequestError if there is no such format, or if it has no such coding.
     """
     keeps_wav = format is not None and format.upper() == "WAV" and like[0] in WAV_KINDS
@@ -137,7 +137,7 @@ def choose_coding(*, like: tuple[str, str], format: str | None, subtype: str | N
 
 
 def _known_format(asked: str | None, like: str) -> tuple[str, str | None]:
-    """The format that the user names, and the coding if the name says it; the input's where nothing is asked."""
+    """The format that the user names, else the input's; and the coding if the name says it."""
     import soundfile
 
     if asked is None:
@@ -175,7 +175,7 @@ def _check_subtype(wanted: str, container: str, subtypes: list[str]) -> None:
 
 
 def _nearest_subtype(subtype: str, subtypes: list[str], default: str) -> str:
-    """The shallowest uncompressed coding that loses nothing, else the deepest, else the container's own default."""
+    """The shallowest uncompressed coding that loses nothing, else the deepest, else `default`."""
     bits, is_float = bits_of(subtype), subtype in FLOATS
     plain = [name for name in subtypes if name in FLOATS or name.startswith(("PCM_", "ALAC_"))]
     enough = [name for name in plain if bits_of(name) >= bits]

@@ -1,4 +1,4 @@
-"""Samples in -1..1 turned into the numbers of a coding: rounding, dither, and a count of clipped samples."""
+"""Samples in -1..1 turned into the numbers of a coding: rounding, dither, clipping counted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ LARGEST = {"FLOAT": float(np.finfo(np.float32).max), "DOUBLE": float(np.finfo(np
 
 @dataclass(frozen=True)
 class Grid:
-    """The numbers that a coding can hold. full : the number for the sample 1.0; low, high : the ends of the scale."""
+    """The numbers that a coding can hold.
+
+    full : the number for the sample 1.0 · low, high : the ends of the scale
+    """
 
     subtype: str
     full: float
@@ -56,7 +59,7 @@ class Grid:
         return lowest, np.nextafter(above, 0.0)
 
     def gain_to_fit(self, low: float, high: float) -> float:
-        """The gain that brings the extremes `low` and `high` to full scale exactly, 1 if they fit already."""
+        """The gain that brings the extremes `low` and `high` to full scale, 1 if they fit."""
         lowest, highest = self.limits
         if self.subtype in FLOATS or (low >= lowest and high <= highest):
             return 1.0
@@ -70,7 +73,8 @@ class Grid:
     def round(self, y: Array, *, noise: Array | None = None, fits: bool = False) -> Numbers:
         """The numbers nearest to `y` (n, channels), half to even, clipped to the scale.
 
-        noise : (n, channels) in units of the last bit, added before rounding; fits : no sample needs to be clipped
+        noise : (n, channels) in units of the last bit, added before rounding
+        fits : no sample needs to be clipped
         """
         if not self.whole:
             if self.subtype in LOSSY:
@@ -87,7 +91,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Extremes:
-    """The smallest and the largest sample of each channel, and how many samples do not fit the grid."""
+    """The smallest and the largest sample of each channel, and the number of clipped samples."""
 
     low: Array
     high: Array

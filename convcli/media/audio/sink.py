@@ -1,4 +1,4 @@
-"""Samples written to a sound file or a pipe: rounded, never floored; clipped samples are counted and reported."""
+"""Samples written to a sound file or a pipe: rounded, never floored; clipped ones are counted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class AudioOptions:
 
     format, subtype : libsndfile's names in any case, or None for the input's
     dither : TPDF also where the bit depth does not fall · seed : of the dither
-    on_clip : count clipped samples, refuse them, or scale the whole to full scale if some would clip
+    on_clip : count clipped samples, refuse them, or scale everything so that none clips
     """
 
     format: str | None = None
@@ -62,7 +62,7 @@ class EncodedAudio:
 class AudioSink:
     """A Sink of `(n, channels)` samples in -1..1. Read `warnings` and `facts()` after `close()`.
 
-    target : a path (whatever its suffix: the format decides) or a stream, which may be a pipe and is left open
+    target : a path (whatever its suffix: the format decides) or a stream, which is left open
     signal : rate, channels and, if known, the number of frames that are written
     like : the input, whose format and tags are kept where `options` ask for no other
     name : the output's name in errors
@@ -104,7 +104,8 @@ class AudioSink:
         rate = max(1, round(wanted))
         if rate != wanted:
             self.warnings.append(
-                f"a sound file holds a whole sampling rate: {wanted:.10g} Hz is written as {rate} Hz"
+                "a sound file holds a whole sampling rate: "
+                f"{wanted:.10g} Hz is written as {rate} Hz"
             )
         return rate
 
@@ -147,7 +148,7 @@ class AudioSink:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turn errors of the system into OutputError, but leave a closed pipe to the caller, who ends quietly."""
+        """Turn errors of the system into OutputError; on a closed pipe the caller ends quietly."""
         try:
             yield
         except BrokenPipeError:
@@ -178,7 +179,8 @@ class AudioSink:
         place = self._place(~(np.abs(y) <= self._grid.high), rows)
         raise InputError(
             f"the result is not a number at {place}",
-            hint="the input holds NaN or inf there, or a step made it (log, a division, an overflow)",
+            hint="the input holds NaN or inf there, or a step made it "
+            "(log, a division, an overflow)",
         )
 
     def _place(self, wrong: Any, rows: AnyRows) -> str:
@@ -188,7 +190,7 @@ class AudioSink:
         return f"{seconds:.6g} s, channel {self._signal.channels[channel]}"
 
     def write(self, encoded: EncodedAudio) -> None:
-        """Append a block. OutputError if the system refuses, or if samples clip and that is refused."""
+        """Append a block. OutputError if the system refuses, or if clipping is refused."""
         self._extremes = self._extremes.joined(encoded.extremes)
         self._frames += encoded.frames
         if encoded.clips_at is not None:
@@ -216,8 +218,11 @@ class AudioSink:
             noise = self._dither.noise(*y.shape)
         self._writer.write(self._writer.store(self._grid.round(y, noise=noise)))
 
+    def next_page(self) -> None:
+        """Do nothing: a sound file has one page."""
+
     def close(self) -> None:
-        """Scale and write samples that were spooled, complete the header, and check that all of it arrived."""
+        """Write samples that wait to be scaled, complete the file, and check that it arrived."""
         try:
             with self._writing():
                 if self._spool is not None:
@@ -297,6 +302,7 @@ class AudioSink:
 
 
 def _dithers(like: AudioDetails, coding: Coding, *, asked: bool) -> bool:
-    """Whether samples are dithered: only plain whole numbers, because companded and lossy steps are not even."""
+    """Whether samples are dithered: on request, or where the bit depth falls."""
+    # The steps of companded and lossy codings are not even.
     is_plain = coding.subtype.startswith(("PCM_", "ALAC_")) and coding.subtype not in LOSSY
     return is_plain and (asked or bits_of(coding.subtype) < like.bits)

@@ -1,4 +1,4 @@
-"""Sound files written by libsndfile. It forgets errors of the system; here they are kept and raised."""
+"""Sound files written by libsndfile, with the errors of the system, which it forgets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HIGHEST_VORBIS_RATE = 200_000
 
 
 class _Watched:
-    """The file that libsndfile writes to. It keeps the error of the system, which libsndfile forgets."""
+    """The file that libsndfile writes to; it keeps the first error of the system."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -60,8 +60,9 @@ class _Watched:
 
 
 class SndFileWriter:
-    """Writes any format of libsndfile. A pipe gets the finished file, because the header is written last.
+    """Writes any format of libsndfile.
 
+    A pipe gets the finished file, because the header is written last.
     OSError is an error of the system; RequestError says that the format cannot hold such a signal.
     """
 

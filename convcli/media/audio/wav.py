@@ -1,6 +1,7 @@
-"""The bytes of a WAV file: headers read and written, samples packed and unpacked. Nothing here seeks.
+"""The bytes of a WAV file: headers read and written, samples packed and unpacked, without a seek.
 
-Layouts: RIFF/WAVE (Microsoft, IBM 1991), WAVE_FORMAT_EXTENSIBLE (Microsoft 2001), RF64 (EBU Tech 3306).
+Layouts: RIFF/WAVE (Microsoft, IBM 1991), WAVE_FORMAT_EXTENSIBLE (Microsoft 2001),
+RF64 (EBU Tech 3306).
 """
 
 from __future__ import annotations
@@ -51,8 +52,11 @@ _DS64_BYTES = 28
 class WavHeader:
     """The facts before (and, in a file, after) the samples.
 
-    format : WAV, WAVEX (extensible) or RF64 · subtype : None where a codec is needed · mask : speaker positions
-    data_bytes : None where the writer did not know · chunks : metadata, byte for byte
+    format : WAV, WAVEX (extensible) or RF64
+    subtype : None where a codec is needed
+    mask : speaker positions
+    data_bytes : None where the writer did not know
+    chunks : metadata, byte for byte
     """
 
     format: str
@@ -140,7 +144,7 @@ def _read_chunk_body(stream: Readable, tag: bytes, size: int, name: str) -> byte
 
 
 def _data_bytes(size: int, long_size: int | None) -> int | None:
-    """The length of the samples, or None for the sizes that writers leave where they cannot seek back."""
+    """The length of the samples; None for the sizes that writers leave if they cannot seek back."""
     if size == UNKNOWN and long_size is not None:
         return long_size if 0 < long_size < _LONGEST_DATA else None
     if size >= 0xFFFFFF00 or 0x7FFF0000 <= size <= 0x80000000:
@@ -160,7 +164,8 @@ def _read_format(body: bytes, name: str) -> WavHeader:
         form = "WAVEX"
     if channels == 0 or rate == 0:
         raise InputError(
-            f"{name}: the WAV header says {channels} channels at {rate} Hz, expected at least 1 of each"
+            f"{name}: the WAV header says {channels} channels at {rate} Hz, "
+            "expected at least 1 of each"
         )
     width, rest = divmod(align, channels)
     subtype = None
@@ -172,7 +177,8 @@ def _read_format(body: bytes, name: str) -> WavHeader:
 def write_header(header: WavHeader, *, data_bytes: int | None, room: bool = False) -> bytes:
     """The bytes before the first sample. `header.chunks` are written as they are.
 
-    data_bytes : None writes the sizes that say "until the end" · room : leave space to become RF64 later
+    data_bytes : None writes the sizes that say "until the end"
+    room : leave space to become RF64 later
     """
     body = _format_chunk(header)
     if header.is_float:
@@ -203,7 +209,7 @@ def _fact_chunk(header: WavHeader, data_bytes: int | None) -> bytes:
 
 
 def _ds64_chunk(header: WavHeader, data_bytes: int | None, other_bytes: int) -> bytes:
-    """The sizes of an RF64 file whose other chunks before the samples take `other_bytes`; 0 if not known."""
+    """The sizes of an RF64 file, 0 if not known; other chunks in the header take `other_bytes`."""
     riff_size = size = 0
     if data_bytes is not None:
         size = data_bytes
@@ -228,7 +234,7 @@ def _format_chunk(header: WavHeader) -> bytes:
 
 
 def unpack(raw: bytes | memoryview, header: WavHeader) -> npt.NDArray[Any]:
-    """Turn bytes into (n, channels) samples: int16 or int32 whose range is -1..1 (`samples.py`), or float64.
+    """Turn bytes into samples `(n, channels)`: int16 or int32 that mean -1..1, or float64.
 
     >>> unpack(bytes([0, 64]), WavHeader(format="WAV", subtype="PCM_16", rate=8000, channels=1))
     array([[16384]], dtype=int16)
@@ -256,7 +262,7 @@ def _unpack_24(raw: bytes | memoryview) -> npt.NDArray[np.int32]:
 
 
 def pack(samples: npt.NDArray[Any], subtype: str) -> bytes | memoryview:
-    """Turn whole numbers in units of the last bit (or floats) into the bytes of a WAV. Any shape; C order."""
+    """Turn whole numbers in units of the last bit, or floats, into bytes. Any shape; C order."""
     if subtype == "PCM_U8":
         return (samples + 128).astype(np.uint8).tobytes()
     if subtype == "PCM_24":

@@ -1,4 +1,4 @@
-"""WAV files and pipes written by their bytes, so that errors of the system are seen and pipes can be written."""
+"""WAV files and pipes written by their bytes, without a codec."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     Stored = bytes | memoryview | Numbers
 
-# Above this many bytes of samples, and where the number is not known, the header leaves room to become RF64.
+# Above this many bytes of samples, and where the number is not known, the header leaves room to
+# become RF64.
 _SURELY_SHORT = 1 << 31
 
 
@@ -32,7 +33,7 @@ class Writer(Protocol):
         ...
 
     def finish(self) -> str | None:
-        """Write the last bytes and return a warning, if there is one. The target is closed if it was a path."""
+        """Complete the output and return a warning, if any. A target that was a path is closed."""
         ...
 
     def discard(self) -> None:
@@ -41,7 +42,7 @@ class Writer(Protocol):
 
 
 class WavWriter:
-    """Writes RIFF/WAVE: a header, the samples, and the header again where their number was not known."""
+    """Writes a header, the samples, and the header again where their number was not known."""
 
     def __init__(
         self, target: Path | BinaryIO, header: wav.WavHeader, *, frames: int | None

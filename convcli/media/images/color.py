@@ -11,46 +11,55 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from convcli.signals import Array
 
-# Y' = 0.2126 R' + 0.7152 G' + 0.0722 B' (ITU-R BT.709-6, item 3.2), on the values that are filtered.
-LUMA = (0.2126, 0.7152, 0.0722)
+# Y' = 0.2126 R' + 0.7152 G' + 0.0722 B' (ITU-R BT.709-6, item 3.2), on the values that are
+# filtered.
+_LUMA = (0.2126, 0.7152, 0.0722)
 
 
 def to_light(values: Array) -> Array:
-    """Linear light 0..1 from sRGB values 0..1 (IEC 61966-2-1, section 5.2); odd about 0, so that no value is lost.
+    """Linear light 0..1 from sRGB values 0..1 (IEC 61966-2-1, section 5.2).
+
+    The curve is odd about 0, so that values outside the range are kept.
 
     >>> to_light(np.array([0.0, 0.5, 1.0])).round(4).tolist()
     [0.0, 0.214, 1.0]
     """
     size = np.abs(values)
     curved = ((size + 0.055) / 1.055) ** 2.4
-    return np.copysign(np.where(size <= 0.04045, size / 12.92, curved), values)
+    light = np.where(size <= 0.04045, size / 12.92, curved)
+    return np.copysign(light, values)
 
 
 def from_light(light: Array) -> Array:
-    """sRGB values from linear light: the inverse of `to_light`.
+    """Convert linear light to sRGB values: the inverse of `to_light`.
 
     >>> from_light(np.array([0.0, 0.214041, 1.0])).round(4).tolist()
     [0.0, 0.5, 1.0]
     """
     size = np.abs(light)
     curved = 1.055 * size ** (1 / 2.4) - 0.055
-    return np.copysign(np.where(size <= 0.0031308, size * 12.92, curved), light)
+    values = np.where(size <= 0.0031308, size * 12.92, curved)
+    return np.copysign(values, light)
 
 
 @cache
 def light_table(full: int, dtype: str) -> Array:
-    """The linear light, 0..full, of every stored value 0..full, as floating numbers of `dtype`."""
-    table: Array = (to_light(np.arange(full + 1) / full) * full).astype(dtype)
+    """The linear light 0..full of every stored value 0..full, as floating numbers of `dtype`."""
+    light = to_light(np.arange(full + 1) / full)
+    table: Array = (light * full).astype(dtype)
     table.flags.writeable = False
     return table
 
 
 def luma(colours: npt.NDArray[Any]) -> Array:
-    """Y of (rows, columns, 3) colours, as (rows, columns, 1). Element by element, so that strips do not matter."""
-    red, green, blue = (colours[..., index : index + 1] for index in range(3))
-    y: Array = red * colours.dtype.type(LUMA[0])
-    y += green * colours.dtype.type(LUMA[1])
-    y += blue * colours.dtype.type(LUMA[2])
+    """Y of (rows, columns, 3) colours, as (rows, columns, 1).
+
+    Element by element, so that strips do not matter.
+    """
+    red, green, blue = (colours.dtype.type(weight) for weight in _LUMA)
+    y: Array = colours[..., 0:1] * red
+    y += colours[..., 1:2] * green
+    y += colours[..., 2:3] * blue
     return y
 
 

@@ -1,31 +1,30 @@
-"""EXIF as bytes: a picture that was turned upright says so, and does not carry its unfiltered miniature along."""
+"""EXIF as bytes: its orientation and its thumbnail are brought up to date with filtered pixels."""
 
 from __future__ import annotations
 
 import struct
 
-PREFIX = b"Exif\0\0"
+EXIF_PREFIX = b"Exif\0\0"
 _ORIENTATION, _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0112, 0x0201, 0x0202
-_SHORT, _LONG = 3, 4
 
 
-def refresh(exif: bytes) -> bytes:
-    """The same EXIF with orientation 1 and without the thumbnail, which shows the picture as it was.
+def refresh_exif(exif: bytes) -> bytes:
+    """The block with orientation 1 and without the thumbnail of the unfiltered picture.
 
-    Layout: TIFF 6.0, section 2 (header, image file directories of 12-byte entries); Exif 2.32, section 4.5.2.
-    What cannot be understood is returned as it came.
+    Layout: TIFF 6.0, section 2 (header, directories of 12-byte entries); Exif 2.32, section 4.5.2.
+    A block that is damaged is returned unchanged.
     """
-    prefix = PREFIX if exif.startswith(PREFIX) else b""
+    prefix = EXIF_PREFIX if exif.startswith(EXIF_PREFIX) else b""
     data = bytearray(exif[len(prefix) :])
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(data[:4]))
     if order is None:
         return exif
     try:
-        first = struct.unpack_from(order + "I", data, 4)[0]
-        entries, link = _directory(data, order, first)
-        if _ORIENTATION in entries:
-            struct.pack_into(order + "H", data, entries[_ORIENTATION], 1)
-        thumbnail = struct.unpack_from(order + "I", data, link)[0]
+        (first,) = struct.unpack_from(order + "I", data, 4)
+        values, link = _directory_places(data, order, first)
+        if _ORIENTATION in values:
+            struct.pack_into(order + "H", data, values[_ORIENTATION], 1)
+        (thumbnail,) = struct.unpack_from(order + "I", data, link)
         if thumbnail:
             _blank_thumbnail(data, order, thumbnail)
             struct.pack_into(order + "I", data, link, 0)
@@ -34,19 +33,22 @@ def refresh(exif: bytes) -> bytes:
     return prefix + bytes(data)
 
 
-def _directory(data: bytearray, order: str, offset: int) -> tuple[dict[int, int], int]:
-    """Where the value of each tag stands, and where the offset of the next directory stands."""
-    count = struct.unpack_from(order + "H", data, offset)[0]
-    starts = [offset + 2 + 12 * index for index in range(count)]
-    tags = {struct.unpack_from(order + "H", data, start)[0]: start + 8 for start in starts}
-    return tags, offset + 2 + 12 * count
+def _directory_places(data: bytearray, order: str, offset: int) -> tuple[dict[int, int], int]:
+    """Where the value of each tag is, and where the offset of the next directory is."""
+    (count,) = struct.unpack_from(order + "H", data, offset)
+    places = {}
+    for index in range(count):
+        entry = offset + 2 + 12 * index
+        (tag,) = struct.unpack_from(order + "H", data, entry)
+        places[tag] = entry + 8
+    return places, offset + 2 + 12 * count
 
 
 def _blank_thumbnail(data: bytearray, order: str, offset: int) -> None:
-    tags, _ = _directory(data, order, offset)
-    if _THUMBNAIL_OFFSET not in tags or _THUMBNAIL_LENGTH not in tags:
+    values, _ = _directory_places(data, order, offset)
+    if _THUMBNAIL_OFFSET not in values or _THUMBNAIL_LENGTH not in values:
         return
-    start = struct.unpack_from(order + "I", data, tags[_THUMBNAIL_OFFSET])[0]
-    length = struct.unpack_from(order + "I", data, tags[_THUMBNAIL_LENGTH])[0]
+    (start,) = struct.unpack_from(order + "I", data, values[_THUMBNAIL_OFFSET])
+    (length,) = struct.unpack_from(order + "I", data, values[_THUMBNAIL_LENGTH])
     stop = min(start + length, len(data))
     data[start:stop] = bytes(max(0, stop - start))

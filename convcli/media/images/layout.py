@@ -1,4 +1,4 @@
-"""What the pixels of one page look like, and the strips of rows they come in."""
+"""What the pixels of a page look like, and the strips of rows in which they are read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from convcli.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -15,29 +17,35 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[Any]
 
-# A strip should fill the caches below it, not the memory: large enough for NumPy, small enough for many in flight.
+# A strip fills the caches of the processor and not the memory: large enough for NumPy, small enough
+# for many at once.
 STRIP_BYTES = 1_000_000
+# A strip of a wide picture has more rows than that, since a filter also reads rows beside it.
 STRIP_ROWS, WIDE_STRIP_BYTES = 48, 4_000_000
 
-COLOURS = {
-    "b-w": ("grey",),
-    "grey16": ("grey",),
-    "rgb": ("R", "G", "B"),
-    "srgb": ("R", "G", "B"),
-    "rgb16": ("R", "G", "B"),
-    "scrgb": ("R", "G", "B"),
+_GREY, _RGB, _LAB = ("grey",), ("R", "G", "B"), ("L", "a", "b")
+# The colours of each interpretation of libvips.
+_COLOURS = {
+    "b-w": _GREY,
+    "grey16": _GREY,
+    "rgb": _RGB,
+    "srgb": _RGB,
+    "rgb16": _RGB,
+    "scrgb": _RGB,
     "cmyk": ("C", "M", "Y", "K"),
-    "lab": ("L", "a", "b"),
-    "labs": ("L", "a", "b"),
+    "lab": _LAB,
+    "labs": _LAB,
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The pixels of one page as they are stored: `(rows, columns, channels)` of `dtype`.
+    """The pixels of a page as they are stored, `(rows, columns, channels)` of `dtype`.
 
-    interpretation : what the numbers mean, in the words of libvips (`srgb`, `rgb16`, `b-w`, `cmyk`, ...)
-    channels : a name per channel; alpha : index of the channel that is the opacity, or None
+    interpretation : what the numbers mean, in the words of libvips (`srgb`, `rgb16`, `b-w`, `cmyk`,
+        ...)
+    channels : a name for each channel
+    alpha : index of the channel that is the opacity, or None
     """
 
     rows: int
@@ -49,40 +57,49 @@ class Layout:
 
     @property
     def pixels(self) -> int:
-        """Rows times columns."""
+        """Number of pixels."""
         return self.rows * self.columns
 
     @property
+    def pixel_bytes(self) -> int:
+        """Bytes of a pixel."""
+        return len(self.channels) * self.dtype.itemsize
+
+    @property
     def stored_bytes(self) -> int:
-        """The size of all samples."""
-        return self.pixels * len(self.channels) * self.dtype.itemsize
+        """Bytes of all samples."""
+        return self.pixels * self.pixel_bytes
 
     @property
     def colours(self) -> tuple[int, ...]:
-        """The indices of the channels that are not the opacity."""
-        return tuple(index for index in range(len(self.channels)) if index != self.alpha)
+        """The indices of all channels but the opacity."""
+        return other_channels(len(self.channels), self.alpha)
 
     @property
     def colour_names(self) -> tuple[str, ...]:
-        """The names of the channels that are not the opacity."""
+        """The names of all channels but the opacity."""
         return tuple(self.channels[index] for index in self.colours)
 
     @property
     def strip_rows(self) -> int:
-        """How many rows a strip has: enough of them even in a wide picture, since a filter reads some beside it."""
-        row = max(1, self.columns * len(self.channels) * self.dtype.itemsize)
-        return max(1, STRIP_BYTES // row, min(STRIP_ROWS, WIDE_STRIP_BYTES // row))
+        """Rows of a strip."""
+        row_bytes = max(1, self.columns * self.pixel_bytes)
+        enough_beside = min(STRIP_ROWS, WIDE_STRIP_BYTES // row_bytes)
+        return max(1, STRIP_BYTES // row_bytes, enough_beside)
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Consecutive rows: `pixels` is `(rows, columns, channels)` as stored, the first being row `start` of its page."""
+    """Consecutive rows as stored.
+
+    start : the row of the page that comes first; pixels : `(rows, columns, channels)`.
+    """
 
     start: int
     pixels: Pixels
 
 
-class Reader(Protocol):
+class PictureReader(Protocol):
     """One run through a picture, by one thread."""
 
     def strips(self, page: int) -> Iterator[Strip]:
@@ -91,25 +108,39 @@ class Reader(Protocol):
 
 
 class Picture(Protocol):
-    """An opened picture: its headers are read, its pixels are not."""
+    """An opened picture, whose headers were read and whose pixels were not."""
 
     layouts: list[Layout]
     details: ImageDetails
     warnings: list[str]
 
-    def reader(self) -> Reader:
-        """A new run through the picture, independent of the others."""
+    def reader(self) -> PictureReader:
+        """A new run through the picture, independent of others."""
         ...
 
 
+def other_channels(count: int, alpha: int | None) -> tuple[int, ...]:
+    """The indices of `count` channels without that of the opacity."""
+    return tuple(index for index in range(count) if index != alpha)
+
+
 def name_channels(interpretation: str, bands: int) -> tuple[tuple[str, ...], int | None]:
-    """The channels' names and the index of the opacity: one band more than the colours is the opacity."""
-    if interpretation in ("multiband", "matrix"):
-        interpretation = {1: "b-w"}.get(bands, interpretation)
-    colours = COLOURS.get(interpretation, ())
-    if colours and bands == len(colours):
+    """The names of the channels and the index of the opacity, the first band after the colours."""
+    if interpretation in ("multiband", "matrix") and bands == 1:
+        interpretation = "b-w"
+    colours = _COLOURS.get(interpretation, ())
+    names = tuple(f"band{number}" for number in range(1, bands + 1))
+    if not colours or bands < len(colours):
+        return names, None
+    if bands == len(colours):
         return colours, None
-    if colours and bands > len(colours):
-        extra = tuple(f"band{index + 1}" for index in range(len(colours) + 1, bands))
-        return (*colours, "A", *extra), len(colours)
-    return tuple(f"band{index + 1}" for index in range(bands)), None
+    return (*colours, "A", *names[len(colours) + 1 :]), len(colours)
+
+
+def too_many_pixels(name: str, columns: int, rows: int, limit: int) -> InputError:
+    """The error for a picture that is larger than `limit` pixels."""
+    return InputError(
+        f"{name} has {columns * rows} pixels ({columns}x{rows}), "
+        f"more than the {limit} that are allowed",
+        hint=f"if it is no bomb, give --max-pixels {columns * rows}",
+    )

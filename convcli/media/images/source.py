@@ -1,6 +1,6 @@
-"""Pictures as signals: every page of a file, its rows streamed in strips.
+"""Pictures as signals: every page of a file is a Source, whose rows are read in strips.
 
-Values are in the picture's own units: 0..255, 0..65535, floating samples as they are.
+Values are in the picture's own units: 0..255, 0..65535, floating samples unchanged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from convcli.media.images.color import is_srgb_profile, light_table, luma
 from convcli.media.images.levels import Levels, Range
 from convcli.media.images.medium import IMAGE
 from convcli.media.images.pnm import MAGIC, PnmPicture
-from convcli.media.images.vips import VipsPicture
+from convcli.media.images.vips_reader import VipsPicture
 from convcli.media.replacing import scratch
 from convcli.signals import Block, Signal
 
@@ -27,26 +27,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.media.images.details import ImageDetails
-    from convcli.media.images.layout import Layout, Picture, Pixels, Reader, Strip
+    from convcli.media.images.layout import Layout, Picture, PictureReader, Pixels, Strip
     from convcli.signals import Array
 
 Channels = Literal["rgb", "luma", "alpha", "all"]
 
-# A picture from a pipe is held; a larger one is put on disk.
-_HELD = 64_000_000
+# A picture from a pipe is held in memory up to this size, and on disk above it.
+_MOST_HELD = 64_000_000
+_RGB = ("R", "G", "B")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions:
     """How a picture is filtered and stored.
 
-    channels : `all` gives the filter every channel, the opacity included; `rgb` the colours alone, the opacity is
-        kept; `alpha` the opacity alone, the colours are kept; `luma` Y of BT.709, whose change is added to R, G and B
+    channels : `all` filters every channel, the opacity included; `rgb` the colours alone; `alpha`
+        the opacity alone; `luma` Y of BT.709, whose change is added to R, G and B. Channels that
+        are not filtered are kept.
     linear : filter linear light; values are decoded by the curve of sRGB and encoded again
-    range : what happens to results that cannot be stored. `clip`: counted and cut off. `abs`: the absolute value.
-        `offset`: half the range is added (128, 32768, 0.5). `scale`: least..most of the whole result becomes the full
-        range. The last three act on what was filtered, never on the opacity beside colours, and then clip.
-    quality : of JPEG, WebP and AVIF, 1..100; None keeps a JPEG's own, else 92
+    range : what happens to results that cannot be stored. `clip` counts them and cuts them off,
+        `abs` takes the absolute value, `offset` adds half the range (128, 32768, 0.5), `scale` maps
+        least..most of the whole result to the full range. The last three act on the filtered
+        channels, never on the opacity beside colours, and then clip.
+    quality : of JPEG, WebP and AVIF, 1..100; None keeps that of a JPEG, and is 92 elsewhere
     """
 
     channels: Channels = "all"
@@ -55,54 +58,65 @@ class ImageOptions:
     quality: int | None = None
 
 
-class ImageSource:
-    """One page as a Source. `selection` is what `options.channels` comes to for this page."""
+class ImagePage:
+    """One page as a Source.
 
-    def __init__(self, picture: Picture, page: int, options: ImageOptions, reader: Reader) -> None:
+    selection : `options.channels`, or the simpler choice that is the same for this page.
+    """
+
+    def __init__(
+        self, picture: Picture, page: int, options: ImageOptions, reader: PictureReader
+    ) -> None:
         self._reader = reader
         self._page = page
         self.layout: Layout = picture.layouts[page]
         self.levels = Levels(self.layout.dtype)
-        self.options = options
-        self.selection = _select(self.layout, options.channels)
+        self.selection = _select_channels(self.layout, options.channels)
         self.linear = options.linear and self.levels.whole
-        channels, alpha = self._given()
-        shape = (self.layout.rows, self.layout.columns)
-        full_scale = float(self.levels.full) if self.levels.whole else 1.0
+        channels, alpha = self._filtered_channels()
         self.signal = Signal(
-            medium=IMAGE, shape=shape, channels=channels, alpha=alpha, full_scale=full_scale
+            medium=IMAGE,
+            shape=(self.layout.rows, self.layout.columns),
+            channels=channels,
+            alpha=alpha,
+            full_scale=self.levels.full,
         )
 
     @property
     def keeps_geometry_required(self) -> bool:
-        """Whether the result is put together with the original rows, so that the chain must keep the size."""
+        """Whether original channels complete the result, so that the chain must keep the size."""
         return self.selection != "all"
 
-    def _given(self) -> tuple[tuple[str, ...], int | None]:
-        """The names of the channels that the filter gets, and which of them is the opacity."""
-        names, alpha = self.layout.channels, self.layout.alpha
+    def _filtered_channels(self) -> tuple[tuple[str, ...], int | None]:
+        """The names of the channels that are filtered, and the index of the opacity among them."""
         if self.selection == "all":
-            return names, alpha
+            return self.layout.channels, self.layout.alpha
         if self.selection == "rgb":
             return self.layout.colour_names, None
         return (("Y",) if self.selection == "luma" else ("A",)), None
 
     def chunks(self) -> Iterator[Strip]:
-        """Strips of rows as stored; a second call starts over. A damaged picture raises InputError."""
+        """Strips of rows as stored; a second call starts over.
+
+        A damaged picture raises InputError.
+        """
         return self._reader.strips(self._page)
 
     def decode(self, raw: Strip) -> Block:
-        """The samples of a strip: (rows, columns, channels), 8 bits as they are stored, float64 from all else."""
-        of_bytes = self.levels.dtype == np.uint8
-        if self.selection == "alpha" and self.layout.alpha is not None:
-            alpha = raw.pixels[..., self.layout.alpha, None]
-            return Block(alpha if of_bytes else self.plain(alpha))
-        as_they_are = of_bytes and not self.linear and self.selection != "luma"
-        pixels = raw.pixels if as_they_are else self.light(raw.pixels)
+        """The samples of a strip (rows, columns, channels): 8 bits as stored, others as float64."""
+        return Block(self._decode(raw.pixels))
+
+    def _decode(self, pixels: Pixels) -> Pixels:
+        stays_stored = self.levels.dtype == np.uint8
+        if self.selection == "alpha":
+            opacity = pixels[..., self.layout.alpha, None]
+            return opacity if stays_stored else self.plain(opacity)
+        if not stays_stored or self.linear or self.selection == "luma":
+            pixels = self.light(pixels)
         if self.selection == "all":
-            return Block(pixels)
+            return pixels
         colours = pixels[..., self.layout.colours]
-        return Block(luma(colours) if self.selection == "luma" else colours)
+        return luma(colours) if self.selection == "luma" else colours
 
     def plain(self, pixels: Pixels) -> Array:
         """Stored samples as floating numbers, unchanged."""
@@ -110,27 +124,32 @@ class ImageSource:
         return values
 
     def light(self, pixels: Pixels) -> Array:
-        """Stored samples as the filter sees them: colours in linear light where that was asked for."""
+        """Stored samples as the filter gets them: colours in linear light if that was asked for."""
         if not self.linear:
             return self.plain(pixels)
-        values: Array = light_table(int(self.levels.full), self.levels.floating.__name__)[pixels]
+        table = light_table(int(self.levels.full), self.levels.floating.__name__)
+        values: Array = table[pixels]
         if self.layout.alpha is not None:
             values[..., self.layout.alpha] = pixels[..., self.layout.alpha]
         return values
 
 
-def _select(layout: Layout, wanted: Channels) -> Channels:
-    """What `wanted` comes to: all channels where that is the same thing."""
+def _select_channels(layout: Layout, wanted: Channels) -> Channels:
+    """`wanted`, or a simpler choice of channels that is the same.
+
+    RequestError if the picture has no such channels.
+    """
+    channels = ", ".join(layout.channels)
     if wanted == "alpha" and layout.alpha is None:
         raise RequestError(
-            f"--channels alpha: the picture has no opacity, only {', '.join(layout.channels)}",
+            f"--channels alpha: the picture has no opacity, only {channels}",
             hint="leave --channels away to filter every channel",
         )
     if wanted == "luma" and len(layout.colours) == 1:
         wanted = "rgb"  # grey is its own luma
-    if wanted == "luma" and layout.channels[:3] != ("R", "G", "B"):
+    if wanted == "luma" and layout.channels[:3] != _RGB:
         raise RequestError(
-            f"--channels luma needs red, green and blue, the picture has {', '.join(layout.channels)}",
+            f"--channels luma needs red, green and blue, the picture has {channels}",
             hint="leave --channels away to filter every channel",
         )
     if wanted == "luma" and len(layout.colours) > 3:
@@ -141,7 +160,10 @@ def _select(layout: Layout, wanted: Channels) -> Channels:
 
 
 class ImageFile:
-    """A picture file: `pages` in their order, what is known besides the pixels, and what there is to warn of."""
+    """A picture file.
+
+    pages : in their order; warnings : what is odd about the file or the options.
+    """
 
     def __init__(
         self, name: str, picture: Picture, options: ImageOptions, *, held: Any = None
@@ -152,7 +174,7 @@ class ImageFile:
         self._held = held  # keeps a temporary file alive
         reader = picture.reader()
         self.pages = [
-            ImageSource(picture, page, options, reader) for page in range(len(picture.layouts))
+            ImagePage(picture, page, options, reader) for page in range(len(picture.layouts))
         ]
         self.warnings = picture.warnings
         if options.linear:
@@ -160,10 +182,10 @@ class ImageFile:
 
     @property
     def details(self) -> ImageDetails:
-        """What is known of the picture besides its pixels."""
+        """What the file says besides its pixels."""
         return self._picture.details
 
-    def reader(self) -> Reader:
+    def reader(self) -> PictureReader:
         """A second run through the pixels, beside the one that feeds the filter."""
         return self._picture.reader()
 
@@ -171,7 +193,8 @@ class ImageFile:
         layout, profile = self.pages[0].layout, self.details.icc
         if layout.channels[0] not in ("R", "grey") or layout.dtype.kind == "i":
             raise RequestError(
-                f"--linear needs a grey or red-green-blue picture, {self.name} has {', '.join(layout.channels)}",
+                "--linear needs a grey or red-green-blue picture, "
+                f"{self.name} has {', '.join(layout.channels)}",
                 hint="convert it first, or leave --linear away",
             )
         if not self.pages[0].linear:
@@ -184,7 +207,8 @@ class ImageFile:
             )
         elif profile and not is_srgb_profile(profile):
             self.warnings.append(
-                "--linear: the picture has a colour profile that is not sRGB; the sRGB curve is used"
+                "--linear: the picture has a colour profile that is not sRGB; "
+                "the sRGB curve is used"
             )
 
 
@@ -209,22 +233,23 @@ def open_image(
     name = "standard input" if path is None else str(path)
     try:
         data, held = _get_data(path, stdin)
-        head = data[:4] if isinstance(data, bytes) else _head(data)
+        head = data[:4] if isinstance(data, bytes) else _read_head(data)
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror or error}") from error
     if not head:
         raise InputError(f"{name} is empty: expected a picture")
     opener = PnmPicture if MAGIC.match(head) else VipsPicture
-    return ImageFile(name, opener(data, name, max_pixels=max_pixels), options, held=held)
+    picture = opener(data, name, max_pixels=max_pixels)
+    return ImageFile(name, picture, options, held=held)
 
 
-def _head(path: Path) -> bytes:
+def _read_head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(4)
 
 
 def _get_data(path: Path | None, stdin: BinaryIO | None) -> tuple[bytes | Path, Any]:
-    """A file's path; the bytes of a pipe, or the file on disk that holds them, with what keeps it there."""
+    """A file's path, or the content of a pipe; and what keeps a temporary file in place."""
     if path is not None and stat.S_ISREG(path.stat().st_mode):
         return path, None
     if path is None:
@@ -236,20 +261,21 @@ def _get_data(path: Path | None, stdin: BinaryIO | None) -> tuple[bytes | Path, 
 
 
 def _hold(pipe: BinaryIO) -> tuple[bytes | Path, Any]:
-    data = pipe.read(_HELD)
-    rest = pipe.read(1)
-    if not rest:
+    """The bytes of a pipe, or a temporary file with them and the object that keeps it."""
+    data = pipe.read(_MOST_HELD)
+    more = pipe.read(1)
+    if not more:
         return data, None
-    held, path = scratch()
-    held.write(data + rest)
+    file, path = scratch()
+    file.write(data + more)
     del data
-    shutil.copyfileobj(pipe, held, 1 << 20)
-    held.flush()
-    return path, _Kept(held)
+    shutil.copyfileobj(pipe, file, 1 << 20)
+    file.flush()
+    return path, _TemporaryFile(file)
 
 
-class _Kept:
-    """A file that lives as long as the picture that is read from it."""
+class _TemporaryFile:
+    """A file that is closed, and so deleted, when the picture that is read from it is gone."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._closing = weakref.finalize(self, file.close)

@@ -1,7 +1,8 @@
-"""The directories of TIFF files, read and grafted on, because libvips keeps neither EXIF nor authors in TIFF.
+"""TIFF directories, read and grafted, because libvips keeps neither EXIF nor authors in a TIFF.
 
-EXIF is a small TIFF without pixels: what one file says of author, camera and place is handed on as such a block, and
-grafted on a TIFF that libvips has written. Layout after TIFF 6.0, section 2, and BigTIFF (64-bit offsets).
+A block of EXIF is a small TIFF without pixels. What a TIFF says of author, camera and place is
+handed on as such a block, and grafted onto a TIFF that libvips has written. Layout after TIFF 6.0,
+section 2, and BigTIFF, whose offsets have 64 bits.
 """
 
 from __future__ import annotations
@@ -9,23 +10,30 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO
+
+from convcli.media.images.exif import EXIF_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from convcli.media.images.details import ImageDetails
+    from convcli.media.images.formats import WriteRequest
 
-# What is said of the picture (TIFF 6.0, Exif 2.32), and not of how its pixels are stored: names, descriptions, dates.
-DESCRIBING = {269, 270, 271, 272, 285, 305, 306, 315, 316, 33432}
-EXIF, GPS, INTEROPERABILITY = 34665, 34853, 40965
-_NESTED = {EXIF, GPS, INTEROPERABILITY}
-COMPRESSION = 259
+# Tags that describe the picture and not how its pixels are stored: names, descriptions, dates (TIFF
+# 6.0, Exif 2.32).
+_DESCRIBING = {269, 270, 271, 272, 285, 305, 306, 315, 316, 33432}
+_EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965
+_NESTED = {_EXIF, _GPS, _INTEROPERABILITY}
+_DEEPEST = 2
+_COMPRESSION = 259
 
-# Bytes per value of each type, and per number in it (a rational is two numbers).
+# Type numbers of fields.
+SHORT, LONG, LONG8 = 3, 4, 16
+# Bytes of a value of each type, and of a number in it; a rational is two numbers.
 _SIZES = {
     1: (1, 1),
     2: (1, 1),
-    3: (2, 2),
-    4: (4, 4),
+    SHORT: (2, 2),
+    LONG: (4, 4),
     5: (8, 4),
     6: (1, 1),
     7: (1, 1),
@@ -35,227 +43,259 @@ _SIZES = {
     11: (4, 4),
     12: (8, 8),
     13: (4, 4),
-    16: (8, 8),
+    LONG8: (8, 8),
     17: (8, 8),
     18: (8, 8),
 }
-# Bytes of a field that are read from a file of unknown origin.
-LARGEST = 1 << 24
+# Larger fields of a file of unknown origin are not read.
+_LARGEST_FIELD = 1 << 24
+_MOST_ENTRIES = 65535
+
+# Above this size of the pixels offsets have 64 bits; the rest below 2**32 is for the metadata.
+_LARGEST_CLASSIC = 4_000_000_000
+# Compressions, by the value of tag 259, that libvips writes without loss.
+_COMPRESSIONS = {
+    5: "lzw",
+    7: "lzw",
+    8: "deflate",
+    32946: "deflate",
+    32773: "packbits",
+    50000: "zstd",
+}
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A field of a directory: its numbers low byte first, or the directory it points to."""
+class TiffField:
+    """A field of a directory.
+
+    data : its numbers, low byte first
+    nested : the directory that the field points to
+    """
 
     kind: int
     count: int
     data: bytes
-    nested: dict[int, Entry] = field(default_factory=dict)
+    nested: dict[int, TiffField] = field(default_factory=dict)
 
     @property
     def value(self) -> int:
-        """The first number, of a field of whole numbers."""
-        return int.from_bytes(self.data[: _SIZES[self.kind][1]], "little")
+        """The first number of a field of whole numbers."""
+        _, width = _SIZES[self.kind]
+        return int.from_bytes(self.data[:width], "little")
 
-    @property
-    def values(self) -> tuple[int, ...]:
-        """All numbers, of a field of whole numbers that are not negative; none of any other field."""
-        code = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(self.kind)
-        return struct.unpack(f"<{self.count}{code}", self.data) if code else ()
+
+TiffFields = dict[int, TiffField]
 
 
 @dataclass(frozen=True)
-class Shape:
-    """How a TIFF is spelled: byte order, and the widths of its classic or its large form."""
+class TiffVariant:
+    """Byte order (`<` or `>`) of a TIFF, and whether it is a BigTIFF."""
 
     order: str
     big: bool
 
     @property
-    def entry(self) -> int:
-        """Bytes of an entry."""
+    def entry_bytes(self) -> int:
+        """Bytes of a directory entry."""
         return 20 if self.big else 12
 
     @property
-    def word(self) -> str:
-        """The format of an offset."""
-        return self.order + ("Q" if self.big else "I")
+    def word(self) -> struct.Struct:
+        """An offset, or a number of values."""
+        return struct.Struct(self.order + ("Q" if self.big else "I"))
 
     @property
-    def counter(self) -> str:
-        """The format of a directory's number of entries."""
-        return self.order + ("Q" if self.big else "H")
+    def counter(self) -> struct.Struct:
+        """The number of entries of a directory."""
+        return struct.Struct(self.order + ("Q" if self.big else "H"))
+
+    def tag_of(self, entry: bytes) -> int:
+        """The tag of a directory entry."""
+        return int.from_bytes(entry[:2], "big" if self.order == ">" else "little")
 
 
-def _open(file: BinaryIO) -> tuple[Shape, int] | None:
-    """The shape of a TIFF and the offset of its first directory, or None for what is none."""
+def _read_header(file: BinaryIO) -> tuple[TiffVariant, int] | None:
+    """The variant of a TIFF and the offset of its first directory, or None for another file."""
+    file.seek(0)
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     if order is None or len(head) < 8:
         return None
-    version = struct.unpack_from(order + "H", head, 2)[0]
+    (version,) = struct.unpack_from(order + "H", head, 2)
     if version == 42:
-        return Shape(order, big=False), struct.unpack_from(order + "I", head, 4)[0]
+        classic = TiffVariant(order, big=False)
+        return classic, classic.word.unpack_from(head, 4)[0]
     if version == 43 and len(head) == 16:
-        return Shape(order, big=True), struct.unpack_from(order + "Q", head, 8)[0]
+        big = TiffVariant(order, big=True)
+        return big, big.word.unpack_from(head, 8)[0]
     return None
 
 
-def read_directory(file: BinaryIO, *, largest: int = LARGEST) -> dict[int, Entry]:
-    """The fields of the first directory, by their tags; what cannot be understood or is too large is left out."""
-    found = _open(file)
-    return {} if found is None else _read(file, *found, depth=0, largest=largest)
+def read_directory(file: BinaryIO) -> TiffFields:
+    """The fields of the first directory by tag, without those that are damaged or too large."""
+    header = _read_header(file)
+    if header is None:
+        return {}
+    variant, offset = header
+    return _read_fields(file, variant, offset, depth=0)
 
 
-def read_directories(file: BinaryIO) -> Iterator[dict[int, Entry]]:
-    """The fields of every directory, one after the other; the nested ones are left out."""
-    file.seek(0)
-    found = _open(file)
-    seen: set[int] = set()
-    while found is not None and found[1] and found[1] not in seen:
-        shape, offset = found
-        seen.add(offset)
-        fields = _read(file, shape, offset, depth=2, largest=LARGEST)
-        yield fields
-        file.seek(offset)
-        count = struct.unpack(shape.counter, file.read(struct.calcsize(shape.counter)))[0]
-        file.seek(count * shape.entry, 1)
-        link = file.read(struct.calcsize(shape.word))
-        found = (
-            (shape, struct.unpack(shape.word, link)[0])
-            if len(link) == struct.calcsize(shape.word)
-            else None
-        )
-
-
-def byte_order(file: BinaryIO) -> Literal["<", ">"]:
-    """How numbers stand in a TIFF, in the letters of `struct`."""
-    file.seek(0)
-    return ">" if file.read(2) == b"MM" else "<"
-
-
-def _read(
-    file: BinaryIO, shape: Shape, offset: int, *, depth: int, largest: int
-) -> dict[int, Entry]:
-    fields: dict[int, Entry] = {}
-    for raw in _raw_entries(file, shape, offset):
-        tag, kind = struct.unpack_from(shape.order + "HH", raw)
-        count = struct.unpack_from(shape.word, raw, 4)[0]
-        size = count * _SIZES.get(kind, (0, 1))[0]
-        place = 4 + struct.calcsize(shape.word)
-        if not 0 < size <= largest:
+def _read_fields(file: BinaryIO, variant: TiffVariant, offset: int, *, depth: int) -> TiffFields:
+    fields: TiffFields = {}
+    for entry in _read_entries(file, variant, offset):
+        found = _read_field(file, variant, entry)
+        if found is None:
             continue
-        data = raw[place : place + size]
-        if size > len(raw) - place:
-            file.seek(struct.unpack_from(shape.word, raw, place)[0])
-            data = file.read(size)
-        if len(data) < size:
-            continue
-        entry = Entry(kind, count, _swap(data, kind, shape.order))
-        if tag in _NESTED and depth < 2:
-            entry = replace(
-                entry, nested=_read(file, shape, entry.value, depth=depth + 1, largest=largest)
-            )
-        fields[tag] = entry
+        tag = variant.tag_of(entry)
+        if tag in _NESTED and depth < _DEEPEST:
+            nested = _read_fields(file, variant, found.value, depth=depth + 1)
+            found = replace(found, nested=nested)
+        fields[tag] = found
     return fields
 
 
-def _raw_entries(file: BinaryIO, shape: Shape, offset: int) -> list[bytes]:
+def _read_entries(file: BinaryIO, variant: TiffVariant, offset: int) -> list[bytes]:
+    """The entries of the directory at `offset`, as stored."""
     file.seek(offset)
-    head = file.read(struct.calcsize(shape.counter))
-    if len(head) < struct.calcsize(shape.counter):
+    head = file.read(variant.counter.size)
+    if len(head) < variant.counter.size:
         return []
-    count = min(struct.unpack(shape.counter, head)[0], 65535)
-    data = file.read(count * shape.entry)
-    return [
-        data[start : start + shape.entry]
-        for start in range(0, len(data) - shape.entry + 1, shape.entry)
-    ]
+    (count,) = variant.counter.unpack(head)
+    size = variant.entry_bytes
+    data = file.read(min(count, _MOST_ENTRIES) * size)
+    starts = range(0, len(data) - size + 1, size)
+    return [data[start : start + size] for start in starts]
 
 
-def _swap(data: bytes, kind: int, order: str) -> bytes:
-    """The bytes of numbers turned from `order` to low byte first, or back."""
-    width = _SIZES[kind][1]
+def _read_field(file: BinaryIO, variant: TiffVariant, entry: bytes) -> TiffField | None:
+    kind, count = struct.unpack_from(f"{variant.order}2xH{variant.word.format[-1:]}", entry)
+    value_bytes, width = _SIZES.get(kind, (0, 1))
+    size = count * value_bytes
+    if not 0 < size <= _LARGEST_FIELD:
+        return None
+    inline = entry[-variant.word.size :]
+    if size <= len(inline):
+        data = inline[:size]
+    else:
+        file.seek(variant.word.unpack(inline)[0])
+        data = file.read(size)
+    if len(data) < size:
+        return None
+    return TiffField(kind, count, _swap_bytes(data, width, variant.order))
+
+
+def _swap_bytes(data: bytes, width: int, order: str) -> bytes:
+    """Numbers of `width` bytes turned from `order` to low byte first, or back."""
     if order == "<" or width == 1:
         return data
-    return b"".join(data[start : start + width][::-1] for start in range(0, len(data), width))
+    numbers = [data[start : start + width] for start in range(0, len(data), width)]
+    return b"".join(number[::-1] for number in numbers)
 
 
-def describing_block(file: BinaryIO) -> bytes | None:
-    """What a TIFF says of its picture, as a block of EXIF, or None if that is nothing."""
-    fields = {
-        tag: entry
-        for tag, entry in read_directory(file).items()
-        if tag in DESCRIBING or entry.nested
-    }
+def _describing(fields: TiffFields) -> TiffFields:
+    return {tag: each for tag, each in fields.items() if tag in _DESCRIBING or each.nested}
+
+
+def exif_of_tiff(file: BinaryIO) -> bytes | None:
+    """What a TIFF says of its picture as a block of EXIF, or None if it says nothing."""
+    fields = _describing(read_directory(file))
     if not fields:
         return None
-    shape = Shape("<", big=False)
-    return b"II*\0" + struct.pack("<I", 8) + build(fields, shape, place=8, link=0)
+    directory = build_directory(fields, TiffVariant("<", big=False), place=8, link=0)
+    return b"II*\0" + struct.pack("<I", 8) + directory
 
 
-def build(fields: dict[int, Entry], shape: Shape, *, place: int, link: int) -> bytes:
-    """A directory that will stand at `place`, its values and nested directories behind it."""
-    room = struct.calcsize(shape.word)
-    head = struct.pack(shape.counter, len(fields))
-    behind = place + len(head) + shape.entry * len(fields) + room
-    values = b""
-    for tag, entry in sorted(fields.items()):
-        kind, count, data = entry.kind, entry.count, _swap(entry.data, entry.kind, shape.order)
-        if entry.nested:
-            values += bytes(-(behind + len(values)) % 8)
-            start = behind + len(values)
-            values += build(entry.nested, shape, place=start, link=0)
-            kind, count, data = (16 if shape.big else 4), 1, struct.pack(shape.word, start)
-        if len(data) > room:
-            values += bytes(-(behind + len(values)) % 8)
-            start = behind + len(values)
-            values += data
-            data = struct.pack(shape.word, start)
-        head += (
-            struct.pack(shape.order + "HH", tag, kind)
-            + struct.pack(shape.word, count)
-            + data.ljust(room, b"\0")
-        )
-    return head + struct.pack(shape.word, link) + values
+def build_directory(fields: TiffFields, variant: TiffVariant, *, place: int, link: int) -> bytes:
+    """A directory for offset `place`, with its values and nested directories behind it.
 
-
-def graft(file: BinaryIO, block: bytes) -> None:
-    """Add what a block of EXIF says to the first directory of a TIFF; what the TIFF says itself stays.
-
-    The directory is written anew behind the file, and the header shows there; nothing else moves.
+    link : offset of the next directory, or 0
     """
-    source = read_directory(io.BytesIO(block.removeprefix(b"Exif\0\0")))
-    added = {tag: entry for tag, entry in source.items() if tag in DESCRIBING or entry.nested}
-    file.seek(0)
-    found = _open(file)
-    if not added or found is None:
+    entries, values = _build_entries(fields, variant, place=place)
+    return variant.counter.pack(len(fields)) + entries + variant.word.pack(link) + values
+
+
+def _build_entries(
+    fields: TiffFields, variant: TiffVariant, *, place: int, others: int = 0
+) -> tuple[bytes, bytes]:
+    """The entries of a directory for offset `place`, and the values that go behind it.
+
+    others : number of further entries that the directory gets
+    """
+    word = variant.word
+    count = len(fields) + others
+    behind = place + variant.counter.size + variant.entry_bytes * count + word.size
+    entries, values = b"", b""
+    for tag, each in sorted(fields.items()):
+        kind, number = each.kind, each.count
+        _, width = _SIZES[kind]
+        data = _swap_bytes(each.data, width, variant.order)
+        if each.nested or len(data) > word.size:
+            values += bytes(-(behind + len(values)) % 8)
+            start = behind + len(values)
+            if each.nested:
+                values += build_directory(each.nested, variant, place=start, link=0)
+                kind, number = (LONG8 if variant.big else LONG), 1
+            else:
+                values += data
+            data = word.pack(start)
+        head = struct.pack(variant.order + "HH", tag, kind) + word.pack(number)
+        entries += head + data.ljust(word.size, b"\0")
+    return entries, values
+
+
+def graft_exif(file: BinaryIO, block: bytes) -> None:
+    """Add the fields of a block of EXIF to the first directory of a TIFF, if they are missing.
+
+    The directory is written anew at the end of the file, and the header points there; nothing else
+    moves.
+    """
+    header = _read_header(file)
+    source = read_directory(io.BytesIO(block.removeprefix(EXIF_PREFIX)))
+    described = _describing(source)
+    if header is None:
         return
-    shape, offset = found
-    raw = {
-        struct.unpack_from(shape.order + "H", each)[0]: each
-        for each in _raw_entries(file, shape, offset)
-    }
-    link = struct.unpack(shape.word, file.read(struct.calcsize(shape.word)))[0]
-    added = {tag: entry for tag, entry in added.items() if tag not in raw}
-    place = file.seek(0, 2)
-    file.write(bytes(-place % 8))
-    place += -place % 8
-    file.write(_merge(raw, added, shape, place=place, link=link))
-    file.seek(8 if shape.big else 4)
-    file.write(struct.pack(shape.word, place))
+    variant, offset = header
+    old = {variant.tag_of(entry): entry for entry in _read_entries(file, variant, offset)}
+    link = file.read(variant.word.size)
+    added = {tag: each for tag, each in described.items() if tag not in old}
+    if not added:
+        return
+    end = file.seek(0, io.SEEK_END)
+    padding = -end % 8
+    place = end + padding
+    new, values = _build_entries(added, variant, place=place, others=len(old))
+    size = variant.entry_bytes
+    fresh = [new[start : start + size] for start in range(0, len(new), size)]
+    entries = sorted([*old.values(), *fresh], key=variant.tag_of)
+    counter = variant.counter.pack(len(entries))
+    file.write(bytes(padding) + counter + b"".join(entries) + link + values)
+    file.seek(8 if variant.big else 4)
+    file.write(variant.word.pack(place))
 
 
-def _merge(
-    raw: dict[int, bytes], added: dict[int, Entry], shape: Shape, *, place: int, link: int
-) -> bytes:
-    """A directory of entries as they stand in the file, `raw`, and new ones."""
-    counter = struct.calcsize(shape.counter)
-    # Built as if the old entries stood in front, so that what lies behind the directory is where it says.
-    front = shape.entry * len(raw)
-    built = build(added, shape, place=place + front, link=link)
-    stop = counter + shape.entry * len(added)
-    fresh = [built[start : start + shape.entry] for start in range(counter, stop, shape.entry)]
-    entries = raw | {struct.unpack_from(shape.order + "H", each)[0]: each for each in fresh}
-    body = b"".join(entry for _, entry in sorted(entries.items()))
-    return struct.pack(shape.counter, len(entries)) + body + built[stop:]
+def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
+    """The details with the compression and the EXIF of a TIFF."""
+    compression = read_directory(file).get(_COMPRESSION)
+    exif = exif_of_tiff(file) or details.exif
+    value = None if compression is None else compression.value
+    return replace(details, compression=value, exif=exif)
+
+
+def tiff_options(request: WriteRequest) -> dict[str, object]:
+    """Options of `tiffsave`: the compression of the input, if it was a TIFF without loss."""
+    details = request.details
+    compression = _COMPRESSIONS.get(details.compression or 0, "none")
+    size = sum(layout.stored_bytes for layout in request.layouts)
+    options: dict[str, object] = {"compression": compression, "bigtiff": size > _LARGEST_CLASSIC}
+    if compression in ("lzw", "deflate", "zstd"):
+        is_float = request.layouts[0].dtype.kind == "f"
+        options["predictor"] = "float" if is_float else "horizontal"
+    if details.resolution and details.field("resolution-unit") == "in":
+        options["resunit"] = "inch"
+    return options
+
+
+def complete_tiff(file: BinaryIO, details: ImageDetails) -> None:
+    """Add the EXIF of the input to a TIFF that libvips has written."""
+    if details.exif:
+        graft_exif(file, details.exif)

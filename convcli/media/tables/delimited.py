@@ -1,7 +1,8 @@
-"""Delimited text as bytes: where records and cells lie, without parsing a cell.
+"""Delimited text as bytes: offsets of records and cells, found without parsing a cell.
 
-Offsets are found by NumPy in whole blocks. A quote opens a cell only at the cell's start and closes it unless it is
-doubled; any other quote is a character like any other (RFC 4180, and what the `csv` module of Python reads).
+NumPy finds the offsets of many rows at once. A quote opens a cell only at the cell's start, and
+closes it unless it is doubled; any other quote is a character like any other (RFC 4180, and what
+the `csv` module of Python reads).
 """
 
 from __future__ import annotations
@@ -19,23 +20,29 @@ if TYPE_CHECKING:
 
 Offsets = npt.NDArray[np.int64]
 Octets = npt.NDArray[np.uint8]
+Flags = npt.NDArray[np.bool_]
 
-QUOTE, RETURN = 34, 13
-BLANKS = (32, 9)
+QUOTE, RETURN = ord('"'), ord("\r")
 BOM = b"\xef\xbb\xbf"
 MAX_RECORD = 64 << 20
 DELIMITERS = b",;\t"
 
-# Bytes that are looked at together: what is made of them stays in the cache, and in memory that is there already.
+# Bytes that are searched together, so that temporary arrays stay in the cache.
 NEAR = 1 << 17
+
+_BLANK = np.zeros(256, np.bool_)
+_BLANK[list(b" \t")] = True
+_AROUND = _BLANK.copy()
+_AROUND[QUOTE] = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """How cells and records are set apart.
+    """The characters that separate cells and records.
 
-    newline is what ends a record: a line feed (a carriage return before it belongs to the line ending), or a lone
-    carriage return in files whose first line ends in one.
+    newline : ends a record: a line feed (a carriage return before it belongs to the line ending),
+        or a lone carriage return in files whose first line ends in one
+    decimal : the decimal point or comma of numbers
     """
 
     delimiter: bytes
@@ -43,36 +50,40 @@ class Dialect:
     decimal: str = "."
 
     @property
+    def separators(self) -> bytes:
+        """The bytes after which a cell starts."""
+        return self.delimiter + self.newline
+
+    @property
     def number_needs_quotes(self) -> bool:
         """Whether a number may contain the delimiter."""
         return self.decimal.encode() == self.delimiter
 
     def is_blank(self, data: bytes) -> bool:
-        """Whether `data` holds nothing but blank lines."""
+        """Whether `data` holds only blank lines."""
         blanks = b" \t\r\n".replace(self.delimiter, b"")
         return not data[:1024].strip(blanks) and not data.strip(blanks)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
-    """Whole records as they stood in the input.
+class Records:
+    """Some whole records of a table, byte for byte.
 
-    index : position among the pieces; line : physical line of the first byte, counted from 1
-    offset : bytes of UTF-8 before it
-    marks : offsets of the quotes that open or close cells; padded : 1 where a missing last line end was added to `data`
+    line : line number of the first byte, counted from 1 · offset : bytes of UTF-8 text before it
+    quotes : offsets of the quotes that open or close cells
+    padded : 1 if a line end was added to `data` because the last one was missing, else 0
     """
 
-    index: int
     line: int
     offset: int
     data: bytes
-    marks: Offsets
+    quotes: Offsets
     padded: int = 0
 
 
 @dataclass(frozen=True)
 class Cells:
-    """One column of a piece: cell i is `data[start[i]:stop[i]]`."""
+    """The cells of one column: cell i is `data[start[i]:stop[i]]`."""
 
     data: bytes
     start: Offsets
@@ -81,37 +92,43 @@ class Cells:
     def __len__(self) -> int:
         return len(self.start)
 
+    def __getitem__(self, part: slice | Flags) -> Cells:
+        return Cells(self.data, self.start[part], self.stop[part])
+
     def texts(self) -> list[bytes]:
-        """The cells one by one."""
+        """The bytes of every cell, as a list."""
         data = self.data
         return [data[a:b] for a, b in zip(self.start.tolist(), self.stop.tolist(), strict=True)]
 
     def text(self, row: int) -> str:
-        """Cell `row` for a message."""
+        """The cell in row `row`, for a message."""
         return self.data[self.start[row] : self.stop[row]].decode("utf-8", "replace")
 
     @property
     def bare(self) -> bool:
         """Whether no cell begins or ends in a quote, a space or a tab."""
         octets = np.frombuffer(self.data, np.uint8)
-        return not (_AROUND[octets[self.start]].any() or _AROUND[octets[self.stop - 1]].any())
+        if _AROUND[octets[self.start]].any():
+            return False
+        return not _AROUND[octets[self.stop - 1]].any()
 
     def unquoted(self) -> Cells:
         """The cells without the quotes around them."""
         octets = np.frombuffer(self.data, np.uint8)
-        inside = (octets[self.start] == QUOTE) & (self.stop - self.start >= 2)
-        inside &= octets[self.stop - 1] == QUOTE
-        if not inside.any():
+        is_quoted = (octets[self.start] == QUOTE) & (self.stop - self.start >= 2)
+        is_quoted &= octets[self.stop - 1] == QUOTE
+        if not is_quoted.any():
             return self
-        return Cells(self.data, self.start + inside, self.stop - inside)
+        return Cells(self.data, self.start + is_quoted, self.stop - is_quoted)
 
     def stripped(self) -> Cells:
         """The cells without the spaces and tabs around them."""
-        octets, start, stop = np.frombuffer(self.data, np.uint8), self.start, self.stop
-        while (wide := _blank(octets[start]) & (start < stop)).any():
-            start = start + wide
-        while (wide := _blank(octets[stop - 1]) & (start < stop)).any():
-            stop = stop - wide
+        octets = np.frombuffer(self.data, np.uint8)
+        start, stop = self.start, self.stop
+        while (blank := _BLANK[octets[start]] & (start < stop)).any():
+            start = start + blank
+        while (blank := _BLANK[octets[stop - 1]] & (start < stop)).any():
+            stop = stop - blank
         return Cells(self.data, start, stop)
 
     def numerals(self) -> Cells:
@@ -119,108 +136,106 @@ class Cells:
         return self if self.bare else self.stripped().unquoted().stripped()
 
 
-_AROUND = np.zeros(256, np.bool_)
-_AROUND[[QUOTE, *BLANKS]] = True
-
-
-def _blank(octets: Octets) -> npt.NDArray[np.bool_]:
-    blank: npt.NDArray[np.bool_] = (octets == BLANKS[0]) | (octets == BLANKS[1])
-    return blank
-
-
 @dataclass(frozen=True, kw_only=True)
-class Layout:
-    """Where the rows and the wanted cells of a piece lie.
+class RowSpans:
+    """Offsets of the rows and of the wanted cells in some records.
 
-    bounds : (rows + 1,) row i with its line ending and the blank lines before it is `data[bounds[i]:bounds[i + 1]]`
-    begins, ends : (rows,) where the first cell of a row begins and its last one ends
+    bounds : (rows + 1,) row i with its line ending and the blank lines before it is
+        `data[bounds[i]:bounds[i + 1]]`
+    starts, stops : (rows,) start of the first cell and end of the last cell of a row
+    cells : the cells of each wanted column, by its number
     """
 
-    piece: Piece
+    records: Records
+    newline: bytes
     bounds: Offsets
-    begins: Offsets
-    ends: Offsets
+    starts: Offsets
+    stops: Offsets
     cells: dict[int, Cells]
 
     @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return len(self.ends)
+    def count(self) -> int:
+        """The number of rows that were found."""
+        return len(self.stops)
 
-    def line(self, row: int, newline: bytes) -> int:
-        """The physical line on which row `row` begins."""
-        return self.piece.line + self.piece.data.count(newline, 0, int(self.begins[row]))
-
-    def line_of_cell(self, row: int, column: int, newline: bytes) -> int:
-        """The physical line on which a cell begins: later than the row's where line ends stand in quotes before it."""
-        return self.piece.line + self.piece.data.count(
-            newline, 0, int(self.cells[column].start[row])
-        )
+    def line_of_cell(self, row: int, column: int) -> int:
+        """The line number of a cell, which is not that of its row after a line end in quotes."""
+        place = int(self.cells[column].start[row])
+        return self.records.line + self.records.data.count(self.newline, 0, place)
 
 
-def quote_marks(data: bytes, openers: bytes) -> Offsets:
-    """Offsets of the quotes that open or close cells, `data` starting at the start of a record.
+def find_quotes(data: bytes, openers: bytes) -> Offsets:
+    """Offsets of the quotes that open or close cells; `data` starts at the start of a record.
 
-    openers : the bytes after which a cell starts (delimiters and line ends).
-    Between an opening and its closing mark the parity of the marks is odd; doubled quotes count as two.
+    openers : the bytes after which a cell starts (delimiters and line ends)
+    An odd number of these quotes lies before every byte inside quotes; doubled quotes count as two.
     """
     if b'"' not in data:
         return np.empty(0, np.int64)
     octets = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(octets == QUOTE)
-    starts, ends = np.zeros(256, np.bool_), np.zeros(256, np.bool_)
-    starts[[*openers, QUOTE]] = True
-    ends[[*openers, QUOTE, RETURN]] = True
+    may_precede, may_follow = np.zeros(256, np.bool_), np.zeros(256, np.bool_)
+    may_precede[[*openers, QUOTE]] = True
+    may_follow[[*openers, QUOTE, RETURN]] = True
     opening, closing = quotes[0::2], quotes[1::2]
-    before = opening[1:] if opening[0] == 0 else opening
-    after = closing[:-1] if len(closing) and closing[-1] == len(data) - 1 else closing
-    if starts[octets[before - 1]].all() and ends[octets[after + 1]].all():
+    if opening[0] == 0:
+        opening = opening[1:]
+    if len(closing) and closing[-1] == len(data) - 1:
+        closing = closing[:-1]
+    if may_precede[octets[opening - 1]].all() and may_follow[octets[closing + 1]].all():
         return quotes
     return _walk_quotes(data, quotes.tolist(), frozenset(openers))
 
 
 def _walk_quotes(data: bytes, quotes: list[int], openers: frozenset[int]) -> Offsets:
-    """The marks where some quotes are plain characters, by walking from quote to quote."""
-    marks: list[int] = []
-    inside, doubled = False, -1
-    for at in quotes:
-        if at == doubled:
+    """Find the quotes one after the other, because some are plain characters."""
+    found: list[int] = []
+    inside, second_of_two = False, -1
+    for place in quotes:
+        if place == second_of_two:
             continue
         if not inside:
-            if at == 0 or data[at - 1] in openers:
+            if place == 0 or data[place - 1] in openers:
                 inside = True
-                marks.append(at)
-        elif data[at + 1 : at + 2] == b'"':
-            doubled = at + 1
+                found.append(place)
+        elif data[place + 1 : place + 2] == b'"':
+            second_of_two = place + 1
         else:
             inside = False
-            marks.append(at)
-    return np.array(marks, np.int64)
+            found.append(place)
+    return np.array(found, np.int64)
 
 
-def end_of_records(data: bytes, marks: Offsets, newline: bytes) -> int:
-    """One past the last line end that stands outside quotes; 0 if there is none."""
+def _outside_quotes(places: Offsets, quotes: Offsets) -> Offsets:
+    """The places that are not within quotes."""
+    outside: Offsets = places[np.searchsorted(quotes, places) % 2 == 0]
+    return outside
+
+
+def end_of_records(data: bytes, quotes: Offsets, newline: bytes) -> int:
+    """The offset after the last line end outside quotes, 0 if there is none."""
     stop = len(data)
-    while (at := data.rfind(newline, 0, stop)) >= 0:
-        before = int(np.searchsorted(marks, at))
-        if before % 2 == 0:
-            return at + 1
-        stop = int(marks[before - 1])
+    while (place := data.rfind(newline, 0, stop)) >= 0:
+        quotes_before = int(np.searchsorted(quotes, place))
+        if quotes_before % 2 == 0:
+            return place + 1
+        stop = int(quotes[quotes_before - 1])
     return 0
 
 
-def split_record(record: bytes, delimiter: bytes, marks: Offsets) -> list[bytes]:
-    """The cells of one record without its line ending, as they stand."""
+def split_record(record: bytes, delimiter: bytes, quotes: Offsets) -> list[bytes]:
+    """The cells of one record without its line ending, with their quotes."""
     octets = np.frombuffer(record, np.uint8)
-    cuts = np.flatnonzero(octets == delimiter[0])
-    cuts = cuts[np.searchsorted(marks, cuts) % 2 == 0].tolist()
-    return [
-        record[a:b] for a, b in zip([0, *(c + 1 for c in cuts)], [*cuts, len(record)], strict=True)
-    ]
+    delimiters = np.flatnonzero(octets == delimiter[0])
+    cells, start = [], 0
+    for place in _outside_quotes(delimiters, quotes).tolist():
+        cells.append(record[start:place])
+        start = place + 1
+    return [*cells, record[start:]]
 
 
 def cell_text(cell: bytes) -> bytes:
-    """What a cell says: without the quotes around it, doubled quotes single.
+    """The text of a cell: without the quotes around it, doubled quotes single.
 
     >>> cell_text(b'"5 ""wide"" shelf"')
     b'5 "wide" shelf'
@@ -231,7 +246,7 @@ def cell_text(cell: bytes) -> bytes:
 
 
 def group_name(inner: bytes) -> str:
-    """What a group is called whose cells hold `inner` between their quotes.
+    """The name of a group whose cells hold `inner` between their quotes.
 
     >>> group_name(b'5 ""wide"" shelf')
     '5 "wide" shelf'
@@ -246,158 +261,186 @@ def quoted(text: bytes, delimiter: bytes) -> bytes:
     return text
 
 
-def lay_out(
-    piece: Piece, dialect: Dialect, *, width: int, wanted: tuple[int, ...], name: str
-) -> Layout:
-    """Find the rows of a piece and the cells of the `wanted` columns.
+def find_rows(
+    records: Records, dialect: Dialect, *, width: int, wanted: tuple[int, ...], name: str
+) -> RowSpans:
+    """Find the rows of some records and the cells of the `wanted` columns.
 
-    width : cells in every row. InputError names the first row that has more or fewer. Blank lines are no rows and go
-    with the row after them, except in a table of one column, where an empty line is an empty cell.
+    width : cells in every row. InputError names the first row that has more or fewer.
+    Blank lines are no rows and belong to the row after them, except in a table of one column, where
+    an empty line is an empty cell.
     """
-    octets = np.frombuffer(piece.data, np.uint8)
-    cuts, lines = _cuts(octets, dialect)
-    if len(piece.marks):
-        cuts = cuts[np.searchsorted(piece.marks, cuts) % 2 == 0]
-        lines = int(np.count_nonzero(octets[cuts] == dialect.newline[0]))
-    if (
-        len(cuts) == width * lines
-        and (octets[cuts[width - 1 :: width]] == dialect.newline[0]).all()
-    ):
-        grid = cuts.reshape(-1, width)
-        begins = np.concatenate(([0], grid[:-1, -1] + 1)) if len(grid) else np.empty(0, np.int64)
-    else:
-        is_end = octets[cuts] == dialect.newline[0]
-        grid, begins = _uneven(piece, dialect, cuts, is_end, width=width, name=name)
-    ends = grid[:, -1]
-    if dialect.newline == b"\n" and len(ends):
-        ends = ends - ((octets[ends - 1] == RETURN) & (ends > begins))
-    bounds = np.concatenate(([0], grid[:, -1] + 1))
-    bounds[-1] = len(piece.data) - piece.padded
-    cells = {
-        column: Cells(
-            piece.data,
-            begins if column == 0 else grid[:, column - 1] + 1,
-            ends
-            if column == width - 1
-            else grid[:, column].copy(),  # a view would hold all of the grid
-        )
-        for column in wanted
-    }
-    return Layout(piece=piece, bounds=bounds, begins=begins, ends=ends, cells=cells)
+    data = records.data
+    octets = np.frombuffer(data, np.uint8)
+    grid, starts = _row_separators(records, dialect, width=width, name=name)
+    line_ends = grid[:, -1]
+    stops = line_ends
+    if dialect.newline == b"\n" and len(stops):
+        has_return = (octets[stops - 1] == RETURN) & (stops > starts)
+        stops = stops - has_return
+    bounds = np.concatenate(([0], line_ends + 1))
+    bounds[-1] = len(data) - records.padded
+    cells = {}
+    for column in wanted:
+        start = starts if column == 0 else grid[:, column - 1] + 1
+        # A view would keep the whole grid in memory.
+        stop = stops if column == width - 1 else grid[:, column].copy()
+        cells[column] = Cells(data, start, stop)
+    return RowSpans(
+        records=records,
+        newline=dialect.newline,
+        bounds=bounds,
+        starts=starts,
+        stops=stops,
+        cells=cells,
+    )
 
 
-def _cuts(octets: Octets, dialect: Dialect) -> tuple[Offsets, int]:
-    """Where all delimiters and line ends stand, and how many line ends they are."""
+def _row_separators(
+    records: Records, dialect: Dialect, *, width: int, name: str
+) -> tuple[Offsets, Offsets]:
+    """The offset after each cell, `(rows, width)`, and the starts of the rows."""
+    newline = dialect.newline[0]
+    octets = np.frombuffer(records.data, np.uint8)
+    separators, lines = _separators(octets, dialect)
+    if len(records.quotes):
+        separators = _outside_quotes(separators, records.quotes)
+        lines = int(np.count_nonzero(octets[separators] == newline))
+    if len(separators) == width * lines:
+        last_of_rows = octets[separators[width - 1 :: width]]
+        if (last_of_rows == newline).all():
+            grid = separators.reshape(-1, width)
+            starts = np.concatenate(([0], grid[:-1, -1] + 1))
+            return grid, starts[: len(grid)]
+    return _without_blank_lines(records, dialect, separators, width=width, name=name)
+
+
+def _separators(octets: Octets, dialect: Dialect) -> tuple[Offsets, int]:
+    """Offsets of all delimiters and line ends, and the number of line ends."""
     parts, lines = [np.empty(0, np.int64)], 0
-    for first in range(0, len(octets), NEAR):
-        part = octets[first : first + NEAR]
+    for start in range(0, len(octets), NEAR):
+        part = octets[start : start + NEAR]
         found = part == dialect.newline[0]
         lines += int(np.count_nonzero(found))
         found |= part == dialect.delimiter[0]
-        parts.append(np.flatnonzero(found) + first)
+        parts.append(np.flatnonzero(found) + start)
     return np.concatenate(parts), lines
 
 
-def _uneven(
-    piece: Piece,
-    dialect: Dialect,
-    cuts: Offsets,
-    is_end: npt.NDArray[np.bool_],
-    *,
-    width: int,
-    name: str,
+def _without_blank_lines(
+    records: Records, dialect: Dialect, separators: Offsets, *, width: int, name: str
 ) -> tuple[Offsets, Offsets]:
-    """The cuts of a piece that has blank lines, `(rows, width)`, and where the rows begin; or the error it holds."""
-    line_ends = np.flatnonzero(is_end)
-    counts = np.diff(line_ends, prepend=-1)
-    begins = np.concatenate(([0], cuts[line_ends][:-1] + 1))
+    """Find the separators of rows among blank lines, as `_row_separators` does.
+
+    InputError if a line that is not blank has not `width` cells.
+    """
+    data, newline = records.data, dialect.newline
+    octets = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(octets[separators] == newline[0])  # places among the separators
+    counts = np.diff(ends, prepend=-1)
+    stops = separators[ends]
+    starts = np.concatenate(([0], stops[:-1] + 1))
     blank = np.zeros(len(counts), np.bool_)
     if width > 1:
-        for i in np.flatnonzero(counts == 1).tolist():
-            blank[i] = not piece.data[begins[i] : cuts[line_ends[i]]].strip()
-    bad = np.flatnonzero((counts != width) & ~blank)
-    if len(bad):
-        line = piece.line + piece.data.count(dialect.newline, 0, int(begins[bad[0]]))
+        for line in np.flatnonzero(counts == 1).tolist():
+            blank[line] = not data[starts[line] : stops[line]].strip()
+    wrong = np.flatnonzero((counts != width) & ~blank)
+    if len(wrong):
+        first = int(wrong[0])
+        line = records.line + data.count(newline, 0, int(starts[first]))
+        noun = "cell" if width == 1 else "cells"
         raise InputError(
-            f"{name}, line {line}: expected {width} {'cell' if width == 1 else 'cells'} as in the first line, "
-            f"got {counts[bad[0]]}",
+            f"{name}, line {line}: expected {width} {noun} as in the first line, "
+            f"got {counts[first]}",
             hint="a cell that holds the delimiter must stand in quotes; -d sets another delimiter",
         )
-    keep = np.ones(len(cuts), np.bool_)
-    keep[line_ends[blank]] = False
-    return cuts[keep].reshape(-1, width), begins[~blank]
+    keep = np.ones(len(separators), np.bool_)
+    keep[ends[blank]] = False
+    return separators[keep].reshape(-1, width), starts[~blank]
 
 
 def whole_records(
     reads: Iterator[bytes], dialect: Dialect, *, line: int, offset: int, width: int, name: str
-) -> Iterator[Piece]:
-    """Regroup what was read into pieces of whole records, wherever the reads were cut.
+) -> Iterator[Records]:
+    """Regroup text into whole records, wherever the reads were cut.
 
-    line, offset : those of the first byte. The last piece may hold nothing but blank lines; every other has a row.
+    line, offset : line number and offset of the first byte
+    The last records may be only blank lines; all others have a row.
     """
-    index, openers = 0, dialect.delimiter + dialect.newline
-    parts: list[bytes] = []
+    unread: list[bytes] = []
     for fresh in reads:
-        parts.append(fresh)
+        unread.append(fresh)
         if dialect.newline not in fresh:
-            _refuse_endless(sum(map(len, parts)), line, name)
+            _refuse_endless(sum(map(len, unread)), line, name)
             continue
-        data, marks, rest = _divided(parts, openers, dialect.newline)
+        data, quotes, rest = _split_off_records(unread, dialect)
         _refuse_endless(len(rest), line, name)
-        parts = [data, rest]
+        unread = [data, rest]
         if data and (width == 1 or not dialect.is_blank(data)):
-            piece = Piece(index=index, line=line, offset=offset, data=data, marks=marks)
-            parts = [rest]
+            unread = [rest]
+            yield Records(line=line, offset=offset, data=data, quotes=quotes)
             offset += len(data)
             line += _count(data, dialect.newline)
-            index += 1
-            yield piece
-    rest = b"".join(parts)
+    rest = b"".join(unread)
     if rest:
-        yield _last_piece(rest, dialect, index=index, line=line, offset=offset, name=name)
+        yield _last_records(rest, dialect, line=line, offset=offset, name=name)
 
 
-def _divided(parts: list[bytes], openers: bytes, newline: bytes) -> tuple[bytes, Offsets, bytes]:
-    """The whole records in what was read, their quotes and the rest; a line end stands in the last of the parts."""
+def _split_off_records(parts: list[bytes], dialect: Dialect) -> tuple[bytes, Offsets, bytes]:
+    """The whole records in `parts`, their quotes, and the rest; the last part holds a line end."""
     if not any(b'"' in part for part in parts):
-        cut = parts[-1].rfind(newline) + 1
-        return (
-            b"".join((*parts[:-1], memoryview(parts[-1])[:cut])),
-            np.empty(0, np.int64),
-            parts[-1][cut:],
-        )
+        last = parts[-1]
+        cut = last.rfind(dialect.newline) + 1
+        data = b"".join((*parts[:-1], memoryview(last)[:cut]))
+        return data, np.empty(0, np.int64), last[cut:]
     held = b"".join(parts)
-    marks = quote_marks(held, openers)
-    cut = end_of_records(held, marks, newline)
-    return held[:cut], marks[: np.searchsorted(marks, cut)], held[cut:]
+    quotes = find_quotes(held, dialect.separators)
+    cut = end_of_records(held, quotes, dialect.newline)
+    return held[:cut], quotes[: np.searchsorted(quotes, cut)], held[cut:]
 
 
-def _last_piece(
-    rest: bytes, dialect: Dialect, *, index: int, line: int, offset: int, name: str
-) -> Piece:
-    marks = quote_marks(rest, dialect.delimiter + dialect.newline)
-    if len(marks) % 2:
-        line += rest.count(dialect.newline, 0, int(marks[-1]))
+def _last_records(rest: bytes, dialect: Dialect, *, line: int, offset: int, name: str) -> Records:
+    quotes = find_quotes(rest, dialect.separators)
+    if len(quotes) % 2:
+        line += rest.count(dialect.newline, 0, int(quotes[-1]))
         raise InputError(
             f"{name}, line {line}: the quoted cell that opens here is never closed",
             hint="close it, or write a quote inside a quoted cell twice",
         )
     padded = 0 if rest.endswith(dialect.newline) else 1
     data = rest + dialect.newline * padded
-    return Piece(index=index, line=line, offset=offset, data=data, marks=marks, padded=padded)
+    return Records(line=line, offset=offset, data=data, quotes=quotes, padded=padded)
+
+
+def join_records(parts: list[Records]) -> Records:
+    """Put consecutive records together."""
+    quotes, length = [], 0
+    for records in parts:
+        quotes.append(records.quotes + length)
+        length += len(records.data)
+    return Records(
+        line=parts[0].line,
+        offset=parts[0].offset,
+        data=b"".join(records.data for records in parts),
+        quotes=np.concatenate(quotes),
+        padded=parts[-1].padded,
+    )
 
 
 def _refuse_endless(length: int, line: int, name: str) -> None:
     if length > MAX_RECORD:
         raise InputError(
-            f"{name}: the row that begins at or after line {line} is longer than {MAX_RECORD >> 20} MB",
+            f"{name}: the row that begins at or after line {line} "
+            f"is longer than {MAX_RECORD >> 20} MB",
             hint="is a quote left open, or is this no table?",
         )
 
 
 def _count(data: bytes, newline: bytes) -> int:
+    """Number of line ends, counted seven times as fast as by `bytes.count`."""
     octets = np.frombuffer(data, np.uint8)
-    return sum(
-        int(np.count_nonzero(octets[first : first + NEAR] == newline[0]))
-        for first in range(0, len(octets), NEAR)
-    )
+    total = 0
+    for start in range(0, len(octets), NEAR):
+        part = octets[start : start + NEAR]
+        total += int(np.count_nonzero(part == newline[0]))
+    return total

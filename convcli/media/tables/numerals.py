@@ -1,8 +1,8 @@
 """Numbers as tables write them: cells to float64 and back.
 
-There are two routes with the same result. Small blocks go through Python's own `float` and `repr`; large ones through
-pyarrow, whose import costs more than a small table takes altogether. Both read and print correctly rounded shortest
-decimals; what pyarrow spells differently is given to the small route cell by cell.
+There are two routes with the same result. Small blocks go through Python's own `float` and `repr`,
+large ones through pyarrow, whose import takes longer than a small table altogether. Both read and
+print correctly rounded shortest decimals; what pyarrow spells differently takes the small route.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from convcli.media.tables.delimited import Cells
+if TYPE_CHECKING:
+    from convcli.media.tables.delimited import Cells
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
 
-# What a missing value is called, in any case of letters; an empty cell is missing too.
+# The names of a missing value, in any case of letters; an empty cell is missing too.
 MISSING = frozenset(
     b"na|nan|n/a|#n/a|#na|<na>|null|none|-nan|+nan|1.#qnan|-1.#qnan|1.#ind|-1.#ind|-nan(ind)".split(
         b"|"
@@ -28,10 +29,14 @@ MISSING = frozenset(
 ) | {b""}
 _NUMBER = re.compile(rb"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity)", re.IGNORECASE)
 _THOUSANDS = re.compile(rb"[+-]?\d{1,3}(?:[.,' ]\d{3})+(?:[.,]\d+)?")
+_SWAP_POINT_AND_COMMA = bytes.maketrans(b",.", b".,")
+_NUMERIC_START = np.zeros(256, np.bool_)
+_NUMERIC_START[list(b"0123456789+-.,")] = True
 
-# Bytes from which pyarrow pays: with its import still to come (a full block of a larger file), and once it is there.
+# Bytes from which pyarrow is faster: with its import still to come (a full block of a larger file),
+# and once it is imported.
 COLUMNAR, COLUMNAR_LOADED = 900_000, 1 << 16
-# Where pyarrow starts to print exponents, and where we do.
+# Numbers from which pyarrow prints exponents, and from which convcli does.
 ARROW_POSITIONAL, POSITIONAL = 1e10, 1e16
 
 
@@ -50,7 +55,7 @@ def columnar(size: int) -> bool:
 
 
 def read_number(cell: bytes, decimal: str = ".") -> float:
-    """One cell; NaN where it says that the value is missing; ValueError where it says neither.
+    """Read one cell, NaN if it is missing. ValueError if it is neither missing nor a number.
 
     >>> read_number(b"+.5e1"), read_number(b"1,5", ","), read_number(b"N/A")
     (5.0, 1.5, nan)
@@ -59,28 +64,25 @@ def read_number(cell: bytes, decimal: str = ".") -> float:
     if cell.lower() in MISSING:
         return float("nan")
     if decimal == ",":
-        cell = cell.translate(_SWAP)
+        cell = cell.translate(_SWAP_POINT_AND_COMMA)
     if _NUMBER.fullmatch(cell) is None:
         raise ValueError(cell)
     return float(cell)
 
 
-_SWAP = bytes.maketrans(b",.", b".,")
-
-
 def read_numbers(cells: Cells, *, decimal: str = ".") -> Floats:
-    """A column of cells (as `Cells.numerals` gives them) as float64, NaN where missing. Raises BadCellError."""
+    """Read a column of cells (from `Cells.numerals`), NaN where missing. Raises BadCellError."""
     if columnar(len(cells.data)):
         return _read_columnar(cells, decimal)
     return _read_small(cells.texts(), decimal)
 
 
 def _read_small(texts: list[bytes], decimal: str) -> Floats:
-    # float() also takes 1_000, which no table means
+    # float() also takes 1_000, which no table means.
     if decimal == "." and not any(b"_" in text for text in texts):
         with suppress(ValueError):
             return np.array([float(text) for text in texts], np.float64)
-    # some cell is missing or bad: look at each of them
+    # Some cell is missing or bad: look at each of them.
     return np.array([_read_at(row, text, decimal) for row, text in enumerate(texts)], np.float64)
 
 
@@ -107,37 +109,36 @@ def _read_columnar(cells: Cells, decimal: str) -> Floats:
     import pyarrow as pa
 
     octets = np.frombuffer(cells.data, np.uint8)
-    values = np.full(len(cells), np.nan)
-    # Number-like by the first byte; the rest (names of missing values, inf) is rare and read one by one.
-    plain = _NUMERIC_START[octets[cells.start]] & (cells.stop > cells.start)
-    texts = _gather(
-        cells if plain.all() else Cells(cells.data, cells.start[plain], cells.stop[plain])
-    )
+    filled = cells.stop > cells.start
+    # Cells that do not begin like a number (names of missing values, inf) are rare.
+    plain = _NUMERIC_START[octets[cells.start]] & filled
+    texts = _gather(cells if plain.all() else cells[plain])
     if decimal == ",":
-        texts = _translated(texts, _SWAP)
+        texts = _translated(texts, _SWAP_POINT_AND_COMMA)
     try:
         parsed = texts.cast(pa.float64())
     except pa.ArrowInvalid:
         return _read_small(cells.texts(), decimal)
+    values = np.full(len(cells), np.nan)
     values[plain] = np.frombuffer(parsed.buffers()[1], np.float64, len(parsed))
-    # An odd spelling of NaN may have passed pyarrow; let the small route judge it.
-    odd = np.flatnonzero(np.isnan(values) & (cells.stop > cells.start))
-    for row in odd.tolist():
-        values[row] = _read_at(row, cells.data[cells.start[row] : cells.stop[row]], decimal)
+    # pyarrow may also have taken an odd spelling of NaN that is no name of a missing value.
+    for row in np.flatnonzero(np.isnan(values) & filled).tolist():
+        text = cells.data[cells.start[row] : cells.stop[row]]
+        values[row] = _read_at(row, text, decimal)
     return values
 
 
-_NUMERIC_START = np.zeros(256, np.bool_)
-_NUMERIC_START[list(b"0123456789+-.,")] = True
-
-
 def distinct(cells: Cells) -> tuple[list[bytes], npt.NDArray[np.int64]]:
-    """The different texts of a column as they come, and for each cell which of them it is; for large blocks."""
-    import pyarrow as pa
+    """The different texts of a column in order of appearance, and the place of each cell's text."""
+    if columnar(len(cells.data)):
+        import pyarrow as pa
 
-    found = _gather(cells).cast(pa.binary()).dictionary_encode()
-    codes = np.frombuffer(found.indices.buffers()[1], np.int32, len(cells)).astype(np.int64)
-    return found.dictionary.to_pylist(), codes
+        found = _gather(cells).cast(pa.binary()).dictionary_encode()
+        codes = np.frombuffer(found.indices.buffers()[1], np.int32, len(cells))
+        return found.dictionary.to_pylist(), codes.astype(np.int64)
+    places: dict[bytes, int] = {}
+    small = [places.setdefault(text, len(places)) for text in cells.texts()]
+    return list(places), np.array(small, np.int64)
 
 
 def _gather(cells: Cells) -> Any:
@@ -145,26 +146,28 @@ def _gather(cells: Cells) -> Any:
     import pyarrow as pa
 
     offsets = np.empty(2 * len(cells) + 1, np.int32)
-    offsets[0:-1:2], offsets[1::2] = cells.start, cells.stop
+    offsets[0:-1:2] = cells.start
+    offsets[1::2] = cells.stop
     offsets[-1] = offsets[-2] if len(cells) else 0
+    # Every second span is a cell, the others are the text between cells.
     spans = from_offsets(offsets, pa.py_buffer(cells.data), pa.string())
     return spans.take(as_int32(np.arange(0, 2 * len(cells), 2, dtype=np.int32)))
 
 
 def _translated(texts: Any, table: bytes) -> Any:
+    """Replace single bytes in all texts of a pyarrow array."""
     import pyarrow as pa
 
     _, offsets, data = texts.buffers()
-    swapped = pa.py_buffer(bytes(data or b"").translate(table))
-    return pa.Array.from_buffers(
-        texts.type, len(texts), [None, offsets, swapped], offset=texts.offset
-    )
+    translated = pa.py_buffer(bytes(data or b"").translate(table))
+    buffers = [None, offsets, translated]
+    return pa.Array.from_buffers(texts.type, len(texts), buffers, offset=texts.offset)
 
 
 def from_offsets(offsets: Integers, data: Any, kind: Any) -> Any:
-    """A pyarrow array of the spans between `offsets` over the buffer `data`.
+    """A pyarrow array of the spans between `offsets` in the buffer `data`.
 
-    Made from buffers because `pyarrow.array` imports pandas behind one's back.
+    Made from buffers because `pyarrow.array` imports pandas.
     """
     import pyarrow as pa
 
@@ -179,20 +182,21 @@ def as_int32(values: Integers) -> Any:
 
 
 def write_number(value: float, *, decimals: int | None = None, decimal: str = ".") -> bytes:
-    """One number as text: the shortest decimal that reads back as `value`, or fixed `decimals`; NaN is empty.
+    """Write the shortest decimal that reads back as `value`, or fixed `decimals`; NaN is empty.
 
     Exponents are written below 1e-6 and from 1e16 on.
 
-    >>> [write_number(v) for v in (4.0, -0.0, 0.1, 0.000012, 1e-7, 1e22, float("inf"), float("nan"))]
-    [b'4', b'0', b'0.1', b'0.000012', b'1e-7', b'1e+22', b'inf', b'']
+    >>> [write_number(v) for v in (4.0, -0.0, 0.1, 0.000012, 1e-7, 1e22, float("inf"))]
+    [b'4', b'0', b'0.1', b'0.000012', b'1e-7', b'1e+22', b'inf']
     """
     if value != value:  # noqa: PLR0124  NaN
         return b""
-    if decimals is not None:
-        text = f"{value:.{decimals}f}"
-        text = f"{0.0:.{decimals}f}" if float(text) == 0 else text
-    else:
+    if decimals is None:
         text = _shortest(value)
+    else:
+        text = f"{value:.{decimals}f}"
+        if float(text) == 0:
+            text = f"{0.0:.{decimals}f}"  # without a sign
     return text.replace(".", decimal).encode()
 
 
@@ -204,57 +208,71 @@ def _shortest(value: float) -> str:
         return text
     mantissa, exponent = text.split("e")
     if exponent in ("-05", "-06"):
-        sign, digits = ("-", mantissa[1:]) if mantissa[0] == "-" else ("", mantissa)
-        return f"{sign}0.{'0' * (int(exponent[1:]) - 1)}{digits.replace('.', '')}"
+        sign = "-" if mantissa.startswith("-") else ""
+        digits = mantissa.removeprefix("-").replace(".", "")
+        zeros = "0" * (int(exponent[1:]) - 1)
+        return f"{sign}0.{zeros}{digits}"
     return f"{mantissa}e{exponent[0]}{exponent[1:].lstrip('0')}"
 
 
 def write_numbers(values: Floats, *, decimals: int | None, decimal: str) -> list[bytes]:
-    """`write_number` of each value."""
-    if decimals is not None:
-        texts = _fixed(values, decimals, decimal).split(b"\n")[:-1]
-        for i in np.flatnonzero(np.isnan(values)).tolist():
-            texts[i] = b""
-        return texts
-    return [write_number(value, decimal=decimal) for value in values.tolist()]
+    """Write each value as `write_number` does."""
+    if decimals is None:
+        return [write_number(value, decimal=decimal) for value in values.tolist()]
+    texts = _fixed(values, decimals, decimal).split(b"\n")[:-1]
+    for i in np.flatnonzero(np.isnan(values)).tolist():
+        texts[i] = b""
+    return texts
 
 
 def _fixed(values: Floats, decimals: int, decimal: str) -> bytes:
     """All values with fixed decimals, each followed by a line feed."""
     values = values + 0.0
-    tiny = np.flatnonzero((values < 0) & (values > -(10.0**-decimals)))
-    values[tiny] = [float(f"{v:.{decimals}f}") + 0.0 for v in values[tiny].tolist()]
+    # Negative values that are rounded to 0 would keep their sign.
+    for i in np.flatnonzero((values < 0) & (values > -(10.0**-decimals))).tolist():
+        values[i] = float(f"{values[i]:.{decimals}f}") + 0.0
     text = (f"%.{decimals}f\n" * len(values)) % tuple(values.tolist())
     return text.replace(".", decimal).encode()
 
 
 def write_columnar(values: Floats, *, decimals: int | None, decimal: str) -> tuple[Any, Integers]:
-    """`write_number` of each value as a pyarrow binary array and the places in it: text i is `array[places[i]]`.
+    """Write each value as `write_number` does, into a pyarrow binary array.
 
-    What NaN reads is left to the caller.
+    Returns the array and places in it: text i is `array[places[i]]`. The text of NaN is undefined.
     """
+    if decimals is not None:
+        return _fixed_columnar(values, decimals, decimal)
     import pyarrow as pa
 
-    places = np.arange(len(values), dtype=np.int32)
-    if decimals is not None:
-        text = _fixed(values, decimals, decimal)
-        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")).astype(np.int32)
-        offsets = np.zeros(2 * len(values) + 1, np.int32)
-        offsets[1::2], offsets[2::2] = ends, ends + 1
-        return from_offsets(offsets, pa.py_buffer(text), pa.binary()), places * np.int32(2)
     values = np.ascontiguousarray(values + 0.0)
     floats = pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(values)])
     texts = floats.cast(pa.string()).cast(pa.binary())
-    large = np.abs(values)
-    odd = np.flatnonzero((large >= ARROW_POSITIONAL) & (large < POSITIONAL))
-    if len(odd):
-        texts = pa.concat_arrays([texts, _large(values[odd])])
-        places[odd] = len(values) + np.arange(len(odd), dtype=np.int32)
-    return (_translated(texts, _SWAP) if decimal == "," else texts), places
+    places = np.arange(len(values), dtype=np.int32)
+    magnitudes = np.abs(values)
+    large = np.flatnonzero((magnitudes >= ARROW_POSITIONAL) & (magnitudes < POSITIONAL))
+    if len(large):
+        texts = pa.concat_arrays([texts, _large(values[large])])
+        places[large] = np.arange(len(values), len(texts), dtype=np.int32)
+    if decimal == ",":
+        texts = _translated(texts, _SWAP_POINT_AND_COMMA)
+    return texts, places
+
+
+def _fixed_columnar(values: Floats, decimals: int, decimal: str) -> tuple[Any, Integers]:
+    import pyarrow as pa
+
+    text = _fixed(values, decimals, decimal)
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")).astype(np.int32)
+    # Every second span is a number, the others are the line feeds.
+    offsets = np.zeros(2 * len(values) + 1, np.int32)
+    offsets[1::2] = ends
+    offsets[2::2] = ends + 1
+    places = np.arange(0, 2 * len(values), 2, dtype=np.int32)
+    return from_offsets(offsets, pa.py_buffer(text), pa.binary()), places
 
 
 def _large(values: Floats) -> Any:
-    """Texts of 1e10 <= |v| < 1e16, as a binary array."""
+    """The texts of 1e10 <= |v| < 1e16 as a binary array."""
     import pyarrow as pa
 
     whole = values.astype(np.int64)

@@ -1,4 +1,4 @@
-"""The writer of tables: the rows of a source with new numbers in them."""
+"""Tables written: the rows of a source with new numbers in them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ import numpy as np
 
 from convcli.errors import RequestError
 from convcli.media.tables.delimited import quoted
-from convcli.media.tables.splicing import Places, splice
+from convcli.media.tables.splicing import OutputColumns, splice
+from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
     from convcli.media.tables.numerals import Floats
     from convcli.media.tables.source import TableSource
-    from convcli.media.tables.splicing import Passage
+    from convcli.media.tables.splicing import DecodedRows
     from convcli.signals import AnyRows, Array, Rows
 
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """Text that is ready to be written: its parts, how many rows it is, and one past the last of them."""
+    """Text that is ready to be written.
+
+    rows : how many rows it is · stop : number of the row after the last one
+    missing : missing numbers of each channel
+    """
 
     parts: list[bytes | memoryview]
     rows: int
@@ -29,11 +34,11 @@ class EncodedRows:
 
 
 class TableSink:
-    """Writes the rows that outputs stand at, in their order.
+    """Writes rows of a source with new numbers, in their order.
 
-    target : binary, written to in order. suffix : with `append`, the new columns are called `Close_<suffix>`.
-    channels : the columns that the numbers belong to, where they are not all that were read.
-    Make the sink before the pass that is to be written: from then on the source keeps the text of the rows.
+    target : binary; stays open · suffix : with `append`, new columns are called `Close_<suffix>`
+    channels : the columns that the numbers belong to, if not all that were read
+    Make the sink before the pass that is to be written: then the source keeps the text of rows.
     RequestError if an appended name exists already, or if there is no such column.
     """
 
@@ -47,75 +52,72 @@ class TableSink:
     ) -> None:
         self._target = target
         self._source = source
-        self._channels = source.signal.channels if channels is None else channels
-        self._chosen = _places_of(self._channels, source)
-        self._columns = tuple(source.columns[channel] for channel in self._chosen)
-        self._header = self._header_text(suffix)
-        self._started = False
-        self._rows = 0
-        self._missing = [0] * len(self._columns)
+        self._names = source.signal.channels if channels is None else channels
+        self._channels = _channels_called(self._names, source)
         options = source.options
-        self._places = Places(
+        self._output = OutputColumns(
             dialect=source.dialect,
-            columns=self._columns,
+            columns=tuple(source.columns[channel] for channel in self._channels),
             append=options.append,
             decimals=options.decimals,
         )
-        self._document = source.keep_text()
+        self._header = self._header_text(suffix)
+        self._started = False
+        self._rows = 0
+        self._missing = np.zeros(len(self._channels), np.int64)
+        self._recent = source.keep_text()
 
     def start(self) -> None:
-        """Write the header, once; `write` and `close` see to it themselves."""
+        """Write the header if it was not written; `write` and `close` do so themselves."""
         if not self._started:
             self._started = True
             self._put(self._header)
 
     def encode(self, y: Array | None, rows: AnyRows) -> EncodedRows:
-        """The text of the input rows `rows` (increasing) with the numbers `y`, `(rows, columns)`.
+        """The text of the input rows `rows` (increasing) with the numbers `y`, `(rows, channels)`.
 
-        With y None the cells stay byte for byte what they are (an appended column repeats them).
+        If y is None the cells stay byte for byte as they are, and an appended column repeats them.
         """
-        values = None if y is None else np.asarray(y, np.float64)
-        if isinstance(rows, range):
-            rows = np.arange(rows.start, rows.stop, rows.step)
-        parts: list[bytes | memoryview] = [
-            self._spliced(passage, local, None if values is None else values[part])
-            for passage, local, part in self._document.find(rows)
-        ]
-        missing = () if values is None else tuple(np.isnan(values).sum(axis=0).tolist())
-        return EncodedRows(parts, len(rows), int(rows[-1]) + 1 if len(rows) else 0, missing)
+        numbers = row_numbers(rows)
+        parts: list[bytes | memoryview] = []
+        missing: tuple[int, ...] = (0,) * len(self._channels)
+        values = None
+        if y is not None:
+            values = np.asarray(y, np.float64)
+            missing = tuple(np.isnan(values).sum(axis=0).tolist())
+        for decoded, local, here in self._recent.find(numbers):
+            parts.append(self._splice(decoded, local, None if values is None else values[here]))
+        stop = int(numbers[-1]) + 1 if len(numbers) else 0
+        return EncodedRows(parts, len(numbers), stop, missing)
 
-    def _spliced(self, passage: Passage, rows: Rows, values: Floats | None) -> bytes | memoryview:
-        """The text of rows with numbers in the cells that results go to, which may not be all that were read."""
-        if len(self._chosen) < len(self._source.columns):
-            passage = passage.of_channels(self._chosen)
-        return self._source.encoding.back(splice(passage, rows, values, self._places))
+    def _splice(
+        self, decoded: DecodedRows, rows: Rows, values: Floats | None
+    ) -> bytes | memoryview:
+        if len(self._channels) < len(self._source.columns):
+            decoded = decoded.of_channels(self._channels)
+        return self._source.encoding.back(splice(decoded, rows, values, self._output))
 
     def write(self, encoded: EncodedRows) -> None:
-        """Write rows after those before; the text of rows up to here is let go."""
+        """Append rows; the source may forget the text up to here."""
         self.start()
         for part in encoded.parts:
             self._target.write(part)
         if self._source.options.follow:
             self._target.flush()
         self._rows += encoded.rows
-        self._missing = [
-            a + b for a, b in zip(self._missing, encoded.missing or self._missing, strict=True)
-        ]
-        self._document.release(encoded.stop)
+        self._missing += encoded.missing
+        self._recent.release(encoded.stop)
 
     def close(self) -> None:
-        """Write what is left when every row is written: the header where no row came, blank lines at the end.
-
-        The target stays open.
-        """
+        """Write blank lines at the end of the table, and the header if there was no row."""
         self.start()
-        if self._document.tail:
-            self._put(self._document.tail)
-        self._document.restart()
+        if self._recent.tail:
+            self._put(self._recent.tail)
+        self._recent.clear()
 
     def discard(self) -> None:
-        """Let go of everything after an error."""
-        self._document.restart()
+        """Forget all rows after an error."""
+        self._recent.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -127,11 +129,9 @@ class TableSink:
             self.discard()
 
     def facts(self) -> dict[str, Any]:
-        """What was written so far."""
-        return {
-            "rows": self._rows,
-            "missing": dict(zip(self._channels, self._missing, strict=True)),
-        }
+        """The number of rows and of missing numbers that were written."""
+        missing = dict(zip(self._names, self._missing.tolist(), strict=True))
+        return {"rows": self._rows, "missing": missing}
 
     def _put(self, text: bytes) -> None:
         self._target.write(self._source.encoding.back(text))
@@ -139,39 +139,40 @@ class TableSink:
             self._target.flush()
 
     def _header_text(self, suffix: str) -> bytes:
-        """The header, with the names of appended columns."""
-        source = self._source
-        header = source.layout_header
+        """The header line, with the names of appended columns."""
+        source, header = self._source, self._source.header_line
         if not (source.options.append and source.options.header):
             return header.text
-        names = [f"{source.header[column]}_{suffix}" for column in self._columns]
-        for i, name in enumerate(names):
-            if name in source.header or name in names[:i]:
+        known = set(source.header)
+        added = b""
+        for column in self._output.columns:
+            name = f"{source.header[column]}_{suffix}"
+            if name in known:
                 raise RequestError(
                     f"{source.name}: a column {name!r} exists already",
                     hint="without --append the cells are replaced",
                 )
-        cells = [
-            self._name_cell(name, column) for name, column in zip(names, self._columns, strict=True)
-        ]
-        added = b"".join(source.dialect.delimiter + cell for cell in cells)
-        return header.text[: header.ends] + added + header.text[header.ends :]
+            known.add(name)
+            added += source.dialect.delimiter + self._name_cell(name, column)
+        return header.text[: header.stop] + added + header.text[header.stop :]
 
     def _name_cell(self, name: str, column: int) -> bytes:
-        """An appended name, in quotes where the column it comes from has them or it needs them."""
-        text, delimiter = self._source.encoding.cell(name), self._source.dialect.delimiter
-        cell = quoted(text, delimiter)
-        in_quotes = self._source.layout_header.cells[column].startswith(b'"')
-        return b'"' + text + b'"' if in_quotes and cell == text else cell
+        """An appended name, in quotes if the name of the old column has them or it needs them."""
+        source = self._source
+        text = source.encoding.cell(name)
+        cell = quoted(text, source.dialect.delimiter)
+        if cell == text and source.header_line.cells[column].startswith(b'"'):
+            return b'"' + text + b'"'
+        return cell
 
 
-def _places_of(channels: tuple[str, ...], source: TableSource) -> tuple[int, ...]:
-    """Which of the columns that were read results of these names go to."""
+def _channels_called(names: tuple[str, ...], source: TableSource) -> tuple[int, ...]:
+    """The channels of the source that have these names. RequestError if one has none."""
     known = source.signal.channels
-    unknown = [name for name in channels if name not in known]
-    if unknown:
-        message = f"{source.name}: the filter makes {len(channels)} columns of {len(known)}, and a table keeps its own"
+    if not set(names) <= set(known):
         raise RequestError(
-            message, hint=f"results are written to {', '.join(known)}, or beside them with --append"
+            f"{source.name}: the filter makes {len(names)} columns of {len(known)}, "
+            "and a table keeps its own",
+            hint=f"results are written to {', '.join(known)}, or beside them with --append",
         )
-    return tuple(known.index(name) for name in channels)
+    return tuple(known.index(name) for name in names)

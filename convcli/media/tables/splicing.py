@@ -1,7 +1,7 @@
-"""New numbers spliced into old rows: every byte that is not replaced stays what it was.
+"""New numbers put into old rows: every byte that is not replaced stays as it was.
 
-The source leaves the texts of the rows it has decoded in a `Document`; the sink finds them there by row number and
-lets go of them once later rows have been written.
+The source keeps the rows that it has decoded in `RecentRows`; the sink finds them there by row
+number and releases them once later rows have been written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from convcli.media.tables.delimited import QUOTE, Cells, Dialect, Layout, Piece
+from convcli.media.tables.delimited import QUOTE, Cells, Dialect, Flags, Offsets, RowSpans
 from convcli.media.tables.numerals import (
     as_int32,
     columnar,
@@ -26,126 +26,142 @@ from convcli.media.tables.numerals import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from convcli.media.tables.delimited import Records
+    from convcli.media.tables.numerals import Floats, Integers
     from convcli.signals import Rows
-
-Floats = npt.NDArray[np.float64]
-Offsets = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 # Bytes of text kept for rows that wait to be written, where older text can be read again.
 MAX_HELD = 48 << 20
 
 
 @dataclass(frozen=True)
-class Passage:
-    """Rows that were decoded.
+class DecodedRows:
+    """Rows with the places of their numbers.
 
-    numerals : the part of each filtered cell that is read as a number, a column per channel
+    numerals : the part of each filtered cell that is read as a number, one column per channel
     missing : (rows, channels) which of them were missing; None if none was
     """
 
-    layout: Layout
+    spans: RowSpans
     numerals: tuple[Cells, ...]
     missing: Flags | None
 
-    def of_channels(self, channels: tuple[int, ...]) -> Passage:
-        """The same rows with some of their filtered cells."""
-        missing = None if self.missing is None else self.missing[:, list(channels)]
-        return Passage(self.layout, tuple(self.numerals[channel] for channel in channels), missing)
+    def of_channels(self, channels: tuple[int, ...]) -> DecodedRows:
+        """The rows with only some of the channels."""
+        missing = self.missing
+        if missing is not None:
+            missing = missing[:, list(channels)]
+        numerals = tuple(self.numerals[channel] for channel in channels)
+        return DecodedRows(self.spans, numerals, missing)
 
 
 @dataclass(frozen=True)
-class Faded:
-    """A passage whose text was let go because it can be read again: its piece without the text, `length` bytes."""
+class ForgottenRows:
+    """Rows whose text, `length` bytes, was released because it can be read again."""
 
-    piece: Piece
+    records: Records
     length: int
 
 
-class Document:
+class RecentRows:
     """The recent rows of a table by their number. Safe to use from several threads.
 
-    recall : reads a faded passage again; None where the input cannot be, and then all texts are held until released.
+    reread : reads forgotten rows again; None if the input is a pipe: then all text is kept until
+        it is released
+    tail : blank lines after the last row
     """
 
-    def __init__(self, recall: Callable[[Faded], Passage] | None = None) -> None:
+    def __init__(self, reread: Callable[[ForgottenRows], DecodedRows] | None = None) -> None:
         self._lock = threading.Lock()
-        self._recall = recall
-        self.restart()
+        self._reread = reread
+        self.clear()
 
-    def restart(self) -> None:
-        """Forget everything: the table is read again from its start."""
+    def clear(self) -> None:
+        """Forget everything, because the table is read again from its start."""
         with self._lock:
+            # Part i begins with row `_starts[i]`; the first `_forgotten` parts are without text.
             self._starts: list[int] = []
-            self._passages: list[Passage | Faded] = []
-            self._faded = 0
+            self._parts: list[DecodedRows | ForgottenRows] = []
+            self._forgotten = 0
             self._held_bytes = 0
-            self._recalled: tuple[int, Passage] | None = None
-            self.rows = 0
+            self._last_reread: tuple[ForgottenRows, DecodedRows] | None = None
+            self._rows = 0
             self.tail = b""
 
-    def add(self, passage: Passage) -> None:
-        """Take in the rows of the next piece."""
+    def add(self, rows: DecodedRows) -> None:
+        """Append the next rows of the table."""
         with self._lock:
-            self._starts.append(self.rows)
-            self._passages.append(passage)
-            self._held_bytes += len(passage.layout.piece.data)
-            self.rows += passage.layout.rows
-            if self._recall is not None:
-                self._fade()
+            self._starts.append(self._rows)
+            self._parts.append(rows)
+            self._held_bytes += len(rows.spans.records.data)
+            self._rows += rows.spans.count
+            if self._reread is not None:
+                self._forget_old_text()
 
-    def find(self, rows: Rows) -> Iterator[tuple[Passage, Rows, slice]]:
-        """The passages that hold `rows` (increasing), the rows as counted within each, and their part of `rows`."""
+    def find(self, rows: Rows) -> Iterator[tuple[DecodedRows, Rows, slice]]:
+        """Yield the parts that hold `rows` (increasing).
+
+        With each part come the row numbers counted within it, and where in `rows` they are.
+        """
         if len(rows) == 0:
             return
         with self._lock:
             first = bisect_right(self._starts, int(rows[0])) - 1
             last = bisect_right(self._starts, int(rows[-1]))
-            if first < 0 or int(rows[-1]) >= self.rows:
+            if first < 0 or int(rows[-1]) >= self._rows:
                 raise IndexError(f"rows {rows[0]} to {rows[-1]} are not held")
-            starts, passages = self._starts[first:last], self._passages[first:last]
+            starts, parts = self._starts[first:last], self._parts[first:last]
         cuts = [0, *np.searchsorted(rows, starts[1:]).tolist(), len(rows)]
-        for passage, start, a, b in zip(passages, starts, cuts[:-1], cuts[1:], strict=True):
-            if a < b:
-                yield self._present(passage), rows[a:b] - start, slice(a, b)
+        for i, (start, part) in enumerate(zip(starts, parts, strict=True)):
+            here = slice(cuts[i], cuts[i + 1])
+            if here.start < here.stop:
+                yield self._with_text(part), rows[here] - start, here
+
+    def texts_of(self, column: int, rows: Rows) -> list[str]:
+        """The text of a column in `rows` (increasing), without quotes."""
+        texts: list[str] = []
+        for part, local, _ in self.find(rows):
+            cells = part.spans.cells[column].unquoted()
+            texts += [cells.text(row) for row in local.tolist()]
+        return texts
 
     def release(self, row: int) -> None:
-        """Let go of every passage that ends before `row`."""
+        """Forget every part that ends before `row`."""
         with self._lock:
             done = max(0, bisect_right(self._starts, row) - 1)
-            self._held_bytes -= sum(
-                len(p.layout.piece.data) for p in self._passages[:done] if isinstance(p, Passage)
-            )
-            self._faded = max(0, self._faded - done)
-            del self._starts[:done], self._passages[:done]
+            for part in self._parts[self._forgotten : done]:
+                if isinstance(part, DecodedRows):
+                    self._held_bytes -= len(part.spans.records.data)
+            self._forgotten = max(0, self._forgotten - done)
+            del self._starts[:done], self._parts[:done]
 
-    def _fade(self) -> None:
-        """Let go of the oldest texts while they are too many."""
-        while self._held_bytes > MAX_HELD and self._faded < len(self._passages) - 1:
-            passage = self._passages[self._faded]
-            if isinstance(passage, Passage):
-                piece = passage.layout.piece
-                self._passages[self._faded] = Faded(
-                    replace(piece, data=b"", marks=piece.marks[:0]), len(piece.data)
-                )
-                self._held_bytes -= len(piece.data)
-            self._faded += 1
+    def _forget_old_text(self) -> None:
+        while self._held_bytes > MAX_HELD and self._forgotten < len(self._parts) - 1:
+            part = self._parts[self._forgotten]
+            if isinstance(part, DecodedRows):
+                records = part.spans.records
+                length = len(records.data)
+                bare = replace(records, data=b"", quotes=records.quotes[:0])
+                self._parts[self._forgotten] = ForgottenRows(bare, length)
+                self._held_bytes -= length
+            self._forgotten += 1
 
-    def _present(self, passage: Passage | Faded) -> Passage:
-        if isinstance(passage, Passage) or self._recall is None:
-            return cast("Passage", passage)
-        recalled = self._recalled
-        if recalled is None or recalled[0] != passage.piece.index:
-            recalled = self._recalled = (passage.piece.index, self._recall(passage))
-        return recalled[1]
+    def _with_text(self, part: DecodedRows | ForgottenRows) -> DecodedRows:
+        # Nothing is forgotten unless it can be read again.
+        if isinstance(part, DecodedRows) or self._reread is None:
+            return cast("DecodedRows", part)
+        last = self._last_reread
+        if last is None or last[0] is not part:
+            last = self._last_reread = (part, self._reread(part))
+        return last[1]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
-    """Where new numbers go.
+class OutputColumns:
+    """Where and how new numbers are written.
 
-    columns : the filtered columns, by their place in the file, in the order of the channels
-    append : put the numbers in new cells at the end of the row, not in place of the old ones
+    columns : the numbers of the filtered columns in the file, in the order of the channels
+    append : write new cells at the end of the row, in place of replacing the old ones
     """
 
     dialect: Dialect
@@ -153,159 +169,216 @@ class Places:
     append: bool
     decimals: int | None
 
+    @property
+    def channels_in_row_order(self) -> list[int]:
+        """The channels in the order in which their numbers are in a row."""
+        channels = list(range(len(self.columns)))
+        if not self.append:
+            channels.sort(key=lambda channel: self.columns[channel])
+        return channels
 
-def splice(passage: Passage, rows: Rows, y: Floats | None, places: Places) -> bytes | memoryview:
-    """The text of `rows` with the numbers `y`, `(rows, columns)`; None leaves every byte as it was.
+
+def splice(
+    decoded: DecodedRows, rows: Rows, y: Floats | None, output: OutputColumns
+) -> bytes | memoryview:
+    """The text of `rows` with the numbers `y`, `(rows, channels)`; None keeps every cell.
 
     Where the old cell and the new value are both missing, the old cell stays (`NA` stays `NA`).
     """
-    layout = passage.layout
-    if y is None and not places.append and _contiguous(rows):
-        return layout.piece.data[layout.bounds[rows[0]] : layout.bounds[rows[-1] + 1]]
+    spans = decoded.spans
     if y is None:
-        return _splice_old(layout, rows, places)
-    slots = _slots(passage, rows, places)
-    if columnar(len(layout.piece.data)) and not places.dialect.number_needs_quotes:
-        return _splice_columnar(passage, rows, y, slots, places)
-    return _splice_small(passage, rows, y, slots, places)
+        return _copy(spans, rows, output)
+    gaps = _gaps(decoded, rows, output)
+    if columnar(len(spans.records.data)) and not output.dialect.number_needs_quotes:
+        return _splice_columnar(decoded, rows, y, gaps, output)
+    return _splice_small(decoded, rows, y, gaps, output)
 
 
-def _contiguous(rows: Rows) -> bool:
+def _copy(spans: RowSpans, rows: Rows, output: OutputColumns) -> bytes:
+    """The rows as they were; appended columns repeat the old cells."""
+    data, bounds = spans.records.data, spans.bounds
+    if not output.append and _is_contiguous(rows):
+        return data[bounds[rows[0]] : bounds[rows[-1] + 1]]
+    columns = [spans.cells[column] for column in output.columns] if output.append else []
+    parts: list[bytes] = []
+    for row in rows.tolist():
+        stop = spans.stops[row]
+        parts.append(data[bounds[row] : stop])
+        for cells in columns:
+            parts += [output.dialect.delimiter, data[cells.start[row] : cells.stop[row]]]
+        parts.append(data[stop : bounds[row + 1]])
+    return b"".join(parts)
+
+
+def _is_contiguous(rows: Rows) -> bool:
     return bool(rows[-1] - rows[0] == len(rows) - 1)
 
 
-def _slots(passage: Passage, rows: Rows, places: Places) -> Offsets:
-    """The spans that are replaced, `(rows, slots, 2)`, in the order of the text.
+def _gaps(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> Offsets:
+    """Start and stop of each span of text that is replaced, `(rows, gaps, 2)`, in order.
 
-    Replacing: one per column. Appending: one of no width at the end of the row, for all columns.
-    Where rows between are left out, one more slot per row swallows what stands before the next.
+    Replaced cells give one gap per channel, appended ones an empty gap at the end of the row. If
+    rows are left out, one more gap per row covers the text before the next row.
     """
-    layout = passage.layout
-    if places.append:
-        ends = layout.ends[rows]
-        spans = [(ends, ends)]
+    spans = decoded.spans
+    if output.append:
+        stops = spans.stops[rows]
+        edges = [stops, stops]
     else:
-        columns = [passage.numerals[channel] for channel in _channel_order(places)]
-        spans = [(cells.start[rows], cells.stop[rows]) for cells in columns]
-    if not _contiguous(rows):
-        after = layout.bounds[rows + 1]
-        spans.append((after, np.append(layout.bounds[rows[1:]], after[-1])))
-    return np.stack([np.stack(span, axis=1) for span in spans], axis=1)
+        edges = []
+        for channel in output.channels_in_row_order:
+            cells = decoded.numerals[channel]
+            edges += [cells.start[rows], cells.stop[rows]]
+    if not _is_contiguous(rows):
+        after = spans.bounds[rows + 1]
+        next_row = np.append(spans.bounds[rows[1:]], after[-1])
+        edges += [after, next_row]
+    return np.stack(edges, axis=1).reshape(len(rows), -1, 2)
 
 
-def _channel_order(places: Places) -> list[int]:
-    """The channels in the order in which their numbers stand in a row."""
-    if places.append:
-        return list(range(len(places.columns)))
-    return sorted(range(len(places.columns)), key=lambda channel: places.columns[channel])
+def _edges(spans: RowSpans, rows: Rows, gaps: Offsets) -> Offsets:
+    """Offsets between which old text (spans 0, 2, 4, ...) and gaps (spans 1, 3, ...) alternate."""
+    inner = gaps.reshape(-1)
+    stop = inner[-1]
+    if _is_contiguous(rows):
+        stop = spans.bounds[rows[-1] + 1]
+    return np.concatenate(([spans.bounds[rows[0]]], inner, [stop]))
 
 
-def _boundaries(layout: Layout, rows: Rows, slots: Offsets) -> Offsets:
-    """Offsets between which untouched text (even spans) and slots (odd spans) alternate."""
-    inner = slots.reshape(-1)
-    stop = inner[-1] if not _contiguous(rows) else layout.bounds[rows[-1] + 1]
-    return np.concatenate(([layout.bounds[rows[0]]], inner, [stop]))
+def _keeps_old_cell(decoded: DecodedRows, rows: Rows, y: Floats, channel: int) -> Flags:
+    """Which rows have neither an old nor a new number."""
+    missing: Flags = np.isnan(y[:, channel])
+    if decoded.missing is None or not missing.any():
+        return np.zeros(len(rows), np.bool_)
+    missing &= decoded.missing[rows, channel]
+    return missing
 
 
-def _splice_small(passage: Passage, rows: Rows, y: Floats, slots: Offsets, places: Places) -> bytes:
-    data = passage.layout.piece.data
-    edges = _boundaries(passage.layout, rows, slots).tolist()
-    fills = [[b""] * len(rows) for _ in range(slots.shape[1])]
-    for slot, channel in enumerate(_channel_order(places)):
-        texts = write_numbers(
-            y[:, channel], decimals=places.decimals, decimal=places.dialect.decimal
-        )
-        if places.append:
-            new = _dressed(texts, places, ())
-            fills[0] = [
-                before + places.dialect.delimiter + text
-                for before, text in zip(fills[0], new, strict=True)
-            ]
-        else:
-            start, stop = slots[:, slot, 0], slots[:, slot, 1]
-            bare = np.frombuffer(data, np.uint8)[start - 1] != QUOTE
-            bare |= start == 0
-            fills[slot] = _dressed(texts, places, np.flatnonzero(~bare).tolist())
-            for row in np.flatnonzero(_both_missing(passage, rows, y, channel)).tolist():
-                fills[slot][row] = data[start[row] : stop[row]]
+def _splice_small(
+    decoded: DecodedRows, rows: Rows, y: Floats, gaps: Offsets, output: OutputColumns
+) -> bytes:
+    data = decoded.spans.records.data
+    edges = _edges(decoded.spans, rows, gaps).tolist()
+    fillings = []
+    if output.append:
+        fillings.append(_appended(y, output))
+    else:
+        for place, channel in enumerate(output.channels_in_row_order):
+            keeps = _keeps_old_cell(decoded, rows, y, channel)
+            fillings.append(_replaced(data, gaps[:, place], y[:, channel], keeps, output))
     parts = [b""] * (len(edges) - 1)
     parts[0::2] = [data[a:b] for a, b in zip(edges[0::2], edges[1::2], strict=True)]
-    for slot, texts in enumerate(fills):
-        parts[1 + 2 * slot :: 2 * len(fills)] = texts
+    for place, texts in enumerate(fillings):
+        parts[1 + 2 * place :: 2 * gaps.shape[1]] = texts
     return b"".join(parts)
 
 
-def _dressed(texts: list[bytes], places: Places, in_quotes: list[int] | tuple[()]) -> list[bytes]:
-    """Numbers that hold the delimiter put in quotes, save where quotes stand around the cell already."""
-    if not places.dialect.number_needs_quotes:
+def _appended(y: Floats, output: OutputColumns) -> list[bytes]:
+    """The new cells of each row, each after a delimiter."""
+    delimiter = output.dialect.delimiter
+    columns = []
+    for channel in output.channels_in_row_order:
+        texts = _number_texts(y[:, channel], output)
+        columns.append(_in_quotes(texts, output))
+    return [delimiter + delimiter.join(texts) for texts in zip(*columns, strict=True)]
+
+
+def _replaced(
+    data: bytes, gap: Offsets, values: Floats, keeps: Flags, output: OutputColumns
+) -> list[bytes]:
+    """The new text of one cell of each row, the old one where `keeps` is set."""
+    start, stop = gap[:, 0], gap[:, 1]
+    texts = _number_texts(values, output)
+    if output.dialect.number_needs_quotes:
+        before = np.frombuffer(data, np.uint8)[start - 1]
+        has_quotes = (before == QUOTE) & (start > 0)
+        new = _in_quotes(texts, output)
+        texts = [texts[row] if has_quotes[row] else new[row] for row in range(len(texts))]
+    for row in np.flatnonzero(keeps).tolist():
+        texts[row] = data[start[row] : stop[row]]
+    return texts
+
+
+def _number_texts(values: Floats, output: OutputColumns) -> list[bytes]:
+    return write_numbers(values, decimals=output.decimals, decimal=output.dialect.decimal)
+
+
+def _in_quotes(texts: list[bytes], output: OutputColumns) -> list[bytes]:
+    """Numbers in quotes where they contain the delimiter."""
+    if not output.dialect.number_needs_quotes:
         return texts
-    delimiter, kept = places.dialect.delimiter, frozenset(in_quotes)
-    return [
-        b'"' + text + b'"' if delimiter in text and row not in kept else text
-        for row, text in enumerate(texts)
-    ]
+    delimiter = output.dialect.delimiter
+    return [b'"' + text + b'"' if delimiter in text else text for text in texts]
 
 
-def _both_missing(passage: Passage, rows: Rows, y: Floats, channel: int) -> Flags:
-    gaps: Flags = np.isnan(y[:, channel])
-    if passage.missing is None or not gaps.any():
-        return np.zeros(len(rows), np.bool_)
-    gaps &= passage.missing[rows, channel]
-    return gaps
+_EMPTY_TEXT = 0
+
+
+class _TextPool:
+    """Texts of several pyarrow arrays, to be joined in any order."""
+
+    def __init__(self) -> None:
+        self._arrays: list[Any] = []
+        self._count = 0
+        self.add_spans(np.zeros(2, np.int32), b"")  # the empty text
+
+    def add(self, texts: Any) -> int:
+        """Add an array and return the number of its first text."""
+        first = self._count
+        self._arrays.append(texts)
+        self._count += len(texts)
+        return first
+
+    def add_spans(self, edges: Integers, data: bytes) -> int:
+        """Add the spans of `data` between `edges`."""
+        import pyarrow as pa
+
+        return self.add(from_offsets(edges, pa.py_buffer(data), pa.binary()))
+
+    def add_numbers(self, values: Floats, output: OutputColumns) -> npt.NDArray[Any]:
+        """Add the texts of numbers and return the text number of each; that of NaN is empty."""
+        decimal = output.dialect.decimal
+        texts, places = write_columnar(values, decimals=output.decimals, decimal=decimal)
+        first = np.int32(self.add(texts))
+        return np.where(np.isnan(values), _EMPTY_TEXT, places + first)
+
+    def joined(self, order: Integers) -> memoryview:
+        """The texts of the given numbers, one after the other."""
+        import pyarrow as pa
+
+        taken = pa.concat_arrays(self._arrays).take(as_int32(order))
+        _, offset_buffer, data = taken.buffers()
+        offsets = np.frombuffer(offset_buffer, np.int32)
+        start = int(offsets[taken.offset])
+        stop = int(offsets[taken.offset + len(taken)])
+        return memoryview(data or b"")[start:stop]
 
 
 def _splice_columnar(
-    passage: Passage, rows: Rows, y: Floats, slots: Offsets, places: Places
+    decoded: DecodedRows, rows: Rows, y: Floats, gaps: Offsets, output: OutputColumns
 ) -> memoryview:
-    """The same by pyarrow: an array of all spans and all new texts, taken in the order of the result."""
-    import pyarrow as pa
-
-    edges = _boundaries(passage.layout, rows, slots).astype(np.int32)
-    spans = from_offsets(edges, pa.py_buffer(passage.layout.piece.data), pa.binary())
-    extra = from_offsets(
-        np.array([0, 0, 1], np.int32), pa.py_buffer(places.dialect.delimiter), pa.binary()
-    )
-    arrays, held = [spans, extra], len(spans) + 2
-    empty, delimiter = len(spans), len(spans) + 1
-    old = np.arange(len(spans) - 1, dtype=np.int32).reshape(len(rows), slots.shape[1], 2)
-    # What a row is made of, one place in the arrays after the other.
-    made = [old[:, 0, 0]] if places.append else []
-    for slot, channel in enumerate(_channel_order(places)):
-        texts, at = write_columnar(
-            y[:, channel], decimals=places.decimals, decimal=places.dialect.decimal
-        )
-        new = np.where(np.isnan(y[:, channel]), empty, at + np.int32(held))
-        if places.append:
-            made += [np.full(len(rows), delimiter), new]
-        else:
-            made += [
-                old[:, slot, 0],
-                np.where(_both_missing(passage, rows, y, channel), old[:, slot, 1], new),
-            ]
-        arrays.append(texts)
-        held += len(texts)
-    if not _contiguous(rows):
-        made.append(old[:, -1, 0])
-    order = np.append(np.stack(made, axis=1).reshape(-1).astype(np.int32), np.int32(len(spans) - 1))
-    return _text_of(pa.concat_arrays(arrays).take(as_int32(order)))
-
-
-def _text_of(joined: Any) -> memoryview:
-    """All the texts of a pyarrow array, one after the other."""
-    _, offsets, data = joined.buffers()
-    limits = np.frombuffer(offsets, np.int32)[joined.offset : joined.offset + len(joined) + 1]
-    return memoryview(data or b"")[int(limits[0]) : int(limits[-1])]
-
-
-def _splice_old(layout: Layout, rows: Rows, places: Places) -> bytes:
-    """The rows as they were; appended columns repeat the old texts of the cells."""
-    data, delimiter = layout.piece.data, places.dialect.delimiter
-    bounds, ends = layout.bounds, layout.ends
-    columns = [layout.cells[column] for column in places.columns] if places.append else []
-    parts: list[bytes] = []
-    for row in rows.tolist():
-        parts.append(data[bounds[row] : ends[row]])
-        for cells in columns:
-            parts += [delimiter, data[cells.start[row] : cells.stop[row]]]
-        parts.append(data[ends[row] : bounds[row + 1]])
-    return b"".join(parts)
+    """Do for large blocks by pyarrow what `_splice_small` does for small ones."""
+    pool = _TextPool()
+    edges = _edges(decoded.spans, rows, gaps).astype(np.int32)
+    first_span = pool.add_spans(edges, decoded.spans.records.data)
+    last_span = first_span + len(edges) - 2
+    # Numbers of the text before each gap, and of the old text in it.
+    spans = np.arange(first_span, last_span, dtype=np.int32).reshape(gaps.shape)
+    before, replaced = spans[:, :, 0], spans[:, :, 1]
+    # Numbers of the texts that make a row, one column for each.
+    parts: list[npt.NDArray[Any]] = []
+    if output.append:
+        delimiter = pool.add_spans(np.array([0, 1], np.int32), output.dialect.delimiter)
+        parts.append(before[:, 0])
+        for channel in output.channels_in_row_order:
+            new = pool.add_numbers(y[:, channel], output)
+            parts += [np.full(len(rows), delimiter), new]
+    else:
+        for place, channel in enumerate(output.channels_in_row_order):
+            new = pool.add_numbers(y[:, channel], output)
+            keeps = _keeps_old_cell(decoded, rows, y, channel)
+            parts += [before[:, place], np.where(keeps, replaced[:, place], new)]
+    if not _is_contiguous(rows):
+        parts.append(before[:, -1])
+    order = np.stack(parts, axis=1).reshape(-1).astype(np.int32)
+    return pool.joined(np.append(order, np.int32(last_span)))

@@ -1,4 +1,4 @@
-"""The bytes of a table as UTF-8 text, whatever they are on disk, and its first line."""
+"""The bytes of a table as UTF-8 text, whatever they are on disk, and its header line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convcli.media.tables.delimited import (
     DELIMITERS,
     Dialect,
     cell_text,
-    quote_marks,
+    find_quotes,
     split_record,
 )
 
@@ -25,16 +25,18 @@ if TYPE_CHECKING:
 
     from convcli.media.tables.delimited import Offsets
 
-# Small enough that the blocks under way on many threads stay few megabytes, large enough for the cost per block.
+# Small enough that the blocks that many threads hold take few megabytes, large enough to be worth
+# the cost of each block.
 BLOCK_BYTES = 1 << 20
-_SNIFFED = {".tsv": b"\t", ".tab": b"\t"}
+_DELIMITER_OF_SUFFIX = {".tsv": b"\t", ".tab": b"\t"}
 _COMPRESSED = (b"\x1f\x8b", b"PK\3\4", b"\x28\xb5\x2f\xfd")  # gzip, zip (and xlsx), zstd
-_MARKS = (
+_BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_UTF8 = ("utf-8", "utf-8-sig", "ascii")
 
 
 @dataclass(frozen=True)
@@ -42,25 +44,25 @@ class Encoding:
     """How text is stored.
 
     names : the codec of column names
-    stored : the codec by which the input becomes UTF-8 and the output returns, or None where the bytes can stay as they
-        are (UTF-8 and every one-byte code that extends ASCII)
+    stored : the codec by which the input becomes UTF-8 and the output is stored again, or None
+        if the bytes can stay as they are (UTF-8 and every one-byte code that extends ASCII)
     """
 
     names: str
     stored: str | None
 
     def back(self, text: bytes | memoryview) -> bytes | memoryview:
-        """UTF-8 text as it is stored."""
+        """Encode UTF-8 text as the input was."""
         if self.stored is None:
             return text
         return str(text, "utf-8").encode(self.stored)
 
     def name(self, cell: bytes) -> str:
-        """A cell as a column name."""
+        """Decode a cell of the header line."""
         return cell_text(cell.strip()).decode(self.names, "surrogateescape")
 
     def cell(self, name: str) -> bytes:
-        """A column name as text of a cell."""
+        """Encode a column name as text of a cell."""
         try:
             return name.encode(self.names, "surrogateescape")
         except UnicodeEncodeError as error:
@@ -68,36 +70,40 @@ class Encoding:
 
 
 def find_encoding(asked: str, start: bytes) -> Encoding:
-    """The encoding asked for, or the one that a byte order mark at the start of the file says."""
+    """The encoding that is asked for, or the one of the byte order mark in `start`."""
     try:
-        codec = codecs.lookup(asked)
+        codec = codecs.lookup(asked).name
     except LookupError:
         raise RequestError(
             f"unknown encoding {asked!r}", hint="for example utf-8, latin-1, cp1252, utf-16"
         ) from None
-    said = next((name for mark, name in _MARKS if start.startswith(mark)), None)
-    if said is not None and codec.name in ("utf-8", "utf-8-sig", said, said[:6]):
-        return Encoding("utf-8", said)
-    if codec.name in ("utf-8", "utf-8-sig", "ascii"):
+    for mark, marked in _BYTE_ORDER_MARKS:
+        if start.startswith(mark):
+            if codec in ("utf-8", "utf-8-sig", marked, marked[:6]):
+                return Encoding("utf-8", marked)
+            break
+    if codec in _UTF8:
         return Encoding("utf-8", None)
-    if codec.name in ("utf-16", "utf-32"):
-        return Encoding("utf-8", codec.name + ("-le" if sys.byteorder == "little" else "-be"))
+    if codec in ("utf-16", "utf-32"):
+        order = "-le" if sys.byteorder == "little" else "-be"
+        return Encoding("utf-8", codec + order)
     try:
-        whole = bytes(range(256)).decode(codec.name, "replace")
+        all_bytes = bytes(range(256)).decode(codec, "replace")
     except (LookupError, UnicodeError):
         raise RequestError(
             f"{asked!r} is no encoding of text", hint="for example utf-8, latin-1, cp1252"
         ) from None
-    if len(whole) == 256 and whole[:128].encode() == bytes(range(128)):
-        return Encoding(codec.name, None)
-    return Encoding("utf-8", codec.name)
+    extends_ascii = len(all_bytes) == 256 and all_bytes[:128].encode() == bytes(range(128))
+    return Encoding(codec, None) if extends_ascii else Encoding("utf-8", codec)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Text:
+class TextInput:
     """Where the bytes of a table come from.
 
-    path : the file, or None for `stdin`; follow : hand on what is there, not waiting for a full block
+    path : the file, or None for `stdin`
+    asked : the encoding that the user names
+    follow : pass on what is there, without waiting for a full block
     """
 
     path: Path | None
@@ -107,16 +113,16 @@ class Text:
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """The name of the table in messages."""
         return "standard input" if self.path is None else str(self.path)
 
     @property
     def repeatable(self) -> bool:
-        """Whether it can be read from the start again."""
+        """Whether the bytes can be read again from the start."""
         return self.path is not None and self.path.is_file()
 
     def open(self) -> BinaryIO:
-        """The bytes from the start."""
+        """Open the file at its start, or return the standard input."""
         if self.path is None:
             return self.stdin if self.stdin is not None else sys.stdin.buffer
         try:
@@ -127,87 +133,95 @@ class Text:
             raise InputError(f"{self.name}: cannot be read: {error.strerror}") from error
 
     def reads(self, stream: BinaryIO) -> Iterator[bytes]:
-        """What is read, piece by piece, as it is stored."""
+        """Yield the stored bytes in blocks."""
+        read = _read_some if self.follow else _read_block
         try:
-            while fresh := (_some(stream) if self.follow else _block(stream)):
+            while fresh := read(stream):
                 yield fresh
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read: {error.strerror or error}") from error
 
     def decoded(self, reads: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:
-        """The same as UTF-8; InputError for what is no text."""
-        decoder = (
-            None if encoding.stored is None else codecs.getincrementaldecoder(encoding.stored)()
-        )
+        """Yield stored bytes as UTF-8. InputError if they are not text."""
+        if encoding.stored is None:
+            for fresh in reads:
+                self._refuse_binary(fresh, fresh)
+                yield fresh
+            return
+        decoder = codecs.getincrementaldecoder(encoding.stored)()
         offset = 0
         for fresh in reads:
-            text = fresh
-            if decoder is not None:
-                text = self._decode(decoder, fresh, offset=offset, asked=encoding.stored or "")
+            text = self._decode(decoder, fresh, offset, encoding.stored)
             self._refuse_binary(text, fresh)
             offset += len(fresh)
             if text:
                 yield text
-        if decoder is not None:
-            rest = self._decode(
-                decoder, b"", offset=offset, asked=encoding.stored or "", final=True
-            )
-            if rest:
-                yield rest
+        rest = self._decode(decoder, b"", offset, encoding.stored, final=True)
+        if rest:
+            yield rest
 
     def _decode(
         self,
         decoder: codecs.IncrementalDecoder,
         fresh: bytes,
-        *,
         offset: int,
-        asked: str,
+        codec: str,
+        *,
         final: bool = False,
     ) -> bytes:
         try:
             return decoder.decode(fresh, final).encode()
         except UnicodeError as error:
-            at = offset + max(getattr(error, "start", 0), 0)
+            place, reason = offset, str(error)
+            if isinstance(error, UnicodeDecodeError | UnicodeEncodeError):
+                place += max(error.start, 0)
+                reason = error.reason
+            kind = type(error).__name__.removeprefix("Unicode")
             raise InputError(
-                f"{self.name}: near byte {at}: expected text in {asked}, got {error.__class__.__name__[7:]} trouble: "
-                f"{getattr(error, 'reason', error)}",
+                f"{self.name}: near byte {place}: expected text in {codec}, "
+                f"got {kind} trouble: {reason}",
                 hint="--encoding names another encoding",
             ) from error
 
     def _refuse_binary(self, text: bytes, stored: bytes) -> None:
-        at = text.find(b"\0")
-        if at < 0:
+        if b"\0" not in text:
             return
-        hint = "--encoding utf-16 reads what some spreadsheets write; compressed files must be unpacked first"
         kind = "a compressed file" if stored.startswith(_COMPRESSED) else "a zero byte"
-        raise InputError(f"{self.name}: expected a text table, got {kind}", hint=hint)
+        raise InputError(
+            f"{self.name}: expected a text table, got {kind}",
+            hint="--encoding utf-16 reads what some spreadsheets write; "
+            "compressed files must be unpacked first",
+        )
 
 
-def _block(stream: BinaryIO) -> bytes:
+def _read_block(stream: BinaryIO) -> bytes:
+    """Read a whole block, of which a pipe gives only parts."""
     parts: list[bytes] = []
-    size = 0
-    while size < BLOCK_BYTES and (part := stream.read(BLOCK_BYTES - size)):
+    missing = BLOCK_BYTES
+    while missing and (part := stream.read(missing)):
         parts.append(part)
-        size += len(part)
+        missing -= len(part)
     return b"".join(parts)
 
 
-def _some(stream: BinaryIO) -> bytes:
+def _read_some(stream: BinaryIO) -> bytes:
+    """Read what is there, or wait for the next byte."""
     read_available = getattr(stream, "read1", stream.read)
     return bytes(read_available(1 << 16) or b"")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What stands before the rows.
+    """The text before the rows.
 
-    text : the bytes before the first row (byte order mark, blank lines, the header line), UTF-8; cells : as they stand
-    ends : offset in `text` where the last cell of the header line ends
+    text : byte order mark, blank lines and the header line, in UTF-8
+    cells : the cells of the header line, with their quotes
+    stop : offset in `text` where the last cell ends
     """
 
     text: bytes
     cells: tuple[bytes, ...]
-    ends: int
+    stop: int
     dialect: Dialect
 
 
@@ -217,50 +231,66 @@ def read_header(
     """The header at the start of a table; None if its line has not ended yet and more is to come.
 
     delimiter : None to take the commonest of `,` `;` and tab in the first line
-    headed : False where the first line is a row already: then `text` is at most a byte order mark
+    headed : False if the first line is a row already; then `text` is at most a byte order mark
     complete : whether `start` is the whole input
     """
-    skip = len(BOM) if start.startswith(BOM) else 0
-    skip += len(start) - skip - len(start[skip:].lstrip(b"\r\n"))
-    body = start[skip:]
-    marks = quote_marks(body, (delimiter or DELIMITERS) + b"\r\n")
-    octets = np.frombuffer(body, np.uint8)
-    breaks = np.flatnonzero((octets == ord("\n")) | (octets == ord("\r")))
-    breaks = breaks[np.searchsorted(marks, breaks) % 2 == 0]
-    if not complete and (len(breaks) == 0 or (breaks[0] == len(body) - 1 and body.endswith(b"\r"))):
+    bom = len(BOM) if start.startswith(BOM) else 0
+    line_start = len(start) - len(start[bom:].lstrip(b"\r\n"))
+    body = start[line_start:]
+    # Any of the delimiters may open a quoted cell, as long as it is not known which is used.
+    quotes = find_quotes(body, (delimiter or DELIMITERS) + b"\r\n")
+    line_end = _first_line_end(body, quotes)
+    # A carriage return at the very end may be the first half of a line ending.
+    if not complete and (line_end is None or body[line_end:] == b"\r"):
         return None
-    stop = int(breaks[0]) if len(breaks) else len(body)
-    ending = body[stop : stop + 2] if body[stop : stop + 2] == b"\r\n" else body[stop : stop + 1]
+    if line_end is None:
+        line_end = len(body)
+    record = body[:line_end]
+    ending = body[line_end : line_end + 2]
+    if ending != b"\r\n":
+        ending = ending[:1]
+    if delimiter is None:
+        quotes = quotes[: np.searchsorted(quotes, line_end)]
+        delimiter = _commonest_delimiter(record, quotes, decimal=decimal, headed=headed)
     newline = b"\r" if ending == b"\r" else b"\n"
-    record, marks = body[:stop], marks[: np.searchsorted(marks, stop)]
-    sign = delimiter or _sniff(record, marks, decimal=decimal, headed=headed)
-    dialect = Dialect(delimiter=sign, newline=newline, decimal=decimal)
-    # openers were guessed wide while the delimiter was not known
-    cells = tuple(split_record(record, sign, quote_marks(record, sign)))
+    cells = split_record(record, delimiter, find_quotes(record, delimiter))
+    stop = line_start + line_end
+    text = start[: stop + len(ending)]
     if not headed:
-        return Header(text=start[: len(BOM) if skip else 0], cells=cells, ends=0, dialect=dialect)
+        text, stop = start[:bom], 0
     return Header(
-        text=start[: skip + stop + len(ending)], cells=cells, ends=skip + stop, dialect=dialect
+        text=text,
+        cells=tuple(cells),
+        stop=stop,
+        dialect=Dialect(delimiter=delimiter, newline=newline, decimal=decimal),
     )
 
 
+def _first_line_end(body: bytes, quotes: Offsets) -> int | None:
+    """Offset of the first line end outside quotes."""
+    octets = np.frombuffer(body, np.uint8)
+    places = np.flatnonzero((octets == ord("\n")) | (octets == ord("\r")))
+    outside = places[np.searchsorted(quotes, places) % 2 == 0]
+    return int(outside[0]) if len(outside) else None
+
+
 def delimiter_of(path: Path | None) -> bytes | None:
-    """The delimiter that a file's suffix promises."""
-    return None if path is None else _SNIFFED.get(path.suffix.lower())
+    """The delimiter that the suffix of a file tells."""
+    return None if path is None else _DELIMITER_OF_SUFFIX.get(path.suffix.lower())
 
 
-def _sniff(record: bytes, marks: Offsets, *, decimal: str, headed: bool) -> bytes:
-    """The commonest delimiter of the first line; of equally common ones that which stands more rarely in a name.
+def _commonest_delimiter(record: bytes, quotes: Offsets, *, decimal: str, headed: bool) -> bytes:
+    """The commonest delimiter of the first line; of equally common ones the one rarer in names.
 
-    With decimal commas a comma in a row of numbers means nothing.
+    With decimal commas, a comma in a row of numbers is no delimiter.
     """
-    counts = {sign: len(split_record(record, sign, marks)) - 1 for sign in (b"\t", b";", b",")}
-    if not any(counts.values()) and decimal != ",":
-        return b","
+    # In the order of preference.
+    counts = {sign: len(split_record(record, sign, quotes)) - 1 for sign in (b"\t", b";", b",")}
+    commas = counts[b","]
     if decimal == ",":
-        commas = counts.pop(b",")
-        if headed and commas and not any(counts.values()):
-            return b","
-        if not any(counts.values()):
-            return b";"
-    return max(counts, key=lambda sign: counts[sign])
+        del counts[b","]
+    if any(counts.values()):
+        return max(counts, key=lambda sign: counts[sign])
+    if decimal == "," and not (headed and commas):
+        return b";"
+    return b","

@@ -1,9 +1,9 @@
-"""What makes times regular: the rules that a column of times may keep."""
+"""The rules by which the times of a column may be regular."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 Stamps = npt.NDArray[np.datetime64]
-# For each group its name and its rows, in order.
+# The name of each group and its rows, in order.
 Runs = list[tuple[bytes | None, npt.NDArray[np.int64]]]
-# A row that comes at the wrong time, the position of the one before it, and its group.
-Failure = tuple[int, float, bytes | None]
 
 DAY = 86400.0
 MONTH = 30.436875 * DAY
@@ -27,12 +25,22 @@ TRADING = (
 )
 
 
+class Failure(NamedTuple):
+    """A row that comes at the wrong time, the position of the one before it, and its group."""
+
+    row: int
+    previous: float
+    group: bytes | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """One way of being regular.
 
-    place(moments) is the position of each moment on a line where regular rows are `step` apart (NaN: off the line);
-    moment(position) writes a position as a moment; seconds is the length of a step; hint is what to try otherwise.
+    place : gives the position of each moment on a line where regular rows are `step` apart, NaN for
+        a moment that is not on the line
+    moment : writes a position as a moment
+    seconds : the length of a step · hint : advice where the rule fails
     """
 
     place: Callable[[npt.NDArray[Any]], Floats]
@@ -42,44 +50,53 @@ class Rule:
     tolerance: float = 0.0
     hint: str = HINT
 
+    def is_step(self, difference: Any) -> Any:
+        """Whether each difference of positions is one step; that of NaN is not."""
+        return abs(difference - self.step) <= self.tolerance
+
 
 def first_failure(rule: Rule, moments: npt.NDArray[Any], runs: Runs) -> Failure | None:
-    """The first row that comes at the wrong time, the position of the one before it, and its group."""
+    """The first row that comes at the wrong time."""
     positions = rule.place(moments)
     failures: list[Failure] = []
     for group, rows in runs:
         line = positions[rows]
-        bad = np.flatnonzero(~(np.abs(np.diff(line) - rule.step) <= rule.tolerance))
-        if len(bad):
-            at = int(bad[0])
-            failures.append((int(rows[at + 1]), float(line[at]), group))
-    return min(failures, key=lambda failure: failure[0]) if failures else None
+        wrong = np.flatnonzero(~rule.is_step(np.diff(line)))
+        if len(wrong):
+            before = int(wrong[0])
+            failures.append(Failure(int(rows[before + 1]), float(line[before]), group))
+    return min(failures, key=lambda failure: failure.row, default=None)
 
 
-def _typical(positions: Floats, runs: Runs) -> float:
+def _typical_step(positions: Floats, runs: Runs) -> float:
     steps = np.concatenate([np.diff(positions[rows]) for _, rows in runs])
     return float(np.median(steps)) if len(steps) else 0.0
 
 
 def _mean_step(positions: Floats, runs: Runs) -> float:
-    """The step over the longest run, which averages the rounding of single times away."""
+    """The mean step of the longest run, in which the rounding of single times averages out."""
     rows = max((rows for _, rows in runs), key=len)
-    return float(positions[rows[-1]] - positions[rows[0]]) / (len(rows) - 1)
+    length = float(positions[rows[-1]] - positions[rows[0]])
+    return length / (len(rows) - 1)
 
 
-def _spaced(positions: Floats, runs: Runs, unit: float) -> tuple[float, float]:
-    """(step, tolerance) of times written to multiples of `unit`."""
-    typical = abs(_typical(positions, runs))
-    tolerance = JITTER * typical + (1.01 * unit if unit <= typical / 10 else 0.0)
+def _step_and_tolerance(positions: Floats, runs: Runs, unit: float) -> tuple[float, float]:
+    """The step of times that are written to multiples of `unit`, and its tolerance."""
+    typical = abs(_typical_step(positions, runs))
+    tolerance = JITTER * typical
+    if unit <= typical / 10:
+        tolerance += 1.01 * unit
     mean = _mean_step(positions, runs)
-    return (mean if abs(mean - typical) <= tolerance else typical), tolerance
+    step = mean if abs(mean - typical) <= tolerance else typical
+    return step, tolerance
 
 
 def number_rule(moments: Floats, runs: Runs) -> Rule:
-    """Times as numbers: a constant number of seconds."""
-    step, tolerance = _spaced(moments, runs, _last_place(moments))
-    # Rounding of the differences themselves, for times far from 0.
-    tolerance += 4 * float(np.spacing(np.abs(moments).max()))
+    """The rule of a constant number of seconds, for times written as numbers."""
+    step, tolerance = _step_and_tolerance(moments, runs, _last_place(moments))
+    # Differences of times far from 0 are rounded themselves.
+    largest = np.abs(moments).max()
+    tolerance += 4 * float(np.spacing(largest))
     if step <= 0:
         step = 1.0
     return Rule(
@@ -95,22 +112,23 @@ def _last_place(values: Floats) -> float:
     """The coarsest power of ten, at most 1, to multiples of which all values are written."""
     for places in range(10):
         scaled = values[:1000] * 10.0**places
-        if np.all(np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(1, np.abs(scaled))):
+        rounding = np.abs(scaled - np.rint(scaled))
+        if np.all(rounding <= 1e-9 * np.maximum(1, np.abs(scaled))):
             return float(10.0**-places)
     return 0.0
 
 
 def date_rules(moments: Stamps, runs: Runs) -> list[Rule]:
-    """The rules worth trying, the surest first."""
+    """The rules worth trying, the most specific first."""
     fixed = _fixed_rule(moments, runs)
     of_day = (moments - moments.astype("datetime64[D]")).astype("timedelta64[ns]")
     if np.any(of_day != of_day[0]):
         return [fixed]
-    months = [rule for rule in _month_rules(moments, runs, of_day[0]) if rule is not None]
-    return [*months, fixed, _business_rule(of_day[0])]
+    return [*_month_rules(moments, runs, of_day[0]), fixed, _business_rule(of_day[0])]
 
 
 def _fixed_rule(moments: Stamps, runs: Runs) -> Rule:
+    """A constant number of seconds."""
     origin = moments[0]
 
     def place(stamps: Stamps) -> Floats:
@@ -119,32 +137,38 @@ def _fixed_rule(moments: Stamps, runs: Runs) -> Rule:
     def moment(position: float) -> str:
         return _write(origin + np.timedelta64(round(position * 1e9), "ns"))
 
-    positions = place(moments)
-    digits = moments.astype(np.int64) % 1_000_000_000
-    unit = next(
-        (10.0**-places for places in range(10) if not np.any(digits % 10 ** (9 - places))), 0.0
-    )
-    step, tolerance = _spaced(positions, runs, unit)
+    unit = _last_place_of_second(moments)
+    step, tolerance = _step_and_tolerance(place(moments), runs, unit)
     if step <= 0:
         step = DAY
     return Rule(place=place, moment=moment, step=step, seconds=step, tolerance=tolerance)
 
 
+def _last_place_of_second(moments: Stamps) -> float:
+    """The coarsest power of ten of a second, at most 1, to multiples of which all are written."""
+    nanoseconds = moments.astype(np.int64) % 1_000_000_000
+    for places in range(10):
+        if not np.any(nanoseconds % 10 ** (9 - places)):
+            return float(10.0**-places)
+    return 0.0
+
+
 def _write(stamp: np.datetime64) -> str:
     text = str(stamp.astype("datetime64[ns]")).replace("T", " ")
-    return (
-        text.removesuffix("000").removesuffix("000").removesuffix(".000").removesuffix(" 00:00:00")
-    )
+    for ending in ("000", "000", ".000", " 00:00:00"):
+        text = text.removesuffix(ending)
+    return text
 
 
 def _business_rule(of_day: np.timedelta64) -> Rule:
+    """Every business day, at the time of day `of_day`."""
     epoch = np.datetime64("1969-12-29")  # a Monday
 
     def place(stamps: Stamps) -> Floats:
         days = stamps.astype("datetime64[D]")
-        at = np.busday_count(epoch, days).astype(np.float64)
-        at[~np.is_busday(days) | (stamps - days != of_day)] = np.nan
-        return at
+        positions = np.busday_count(epoch, days).astype(np.float64)
+        positions[~np.is_busday(days) | (stamps - days != of_day)] = np.nan
+        return positions
 
     def moment(position: float) -> str:
         if np.isnan(position):
@@ -154,29 +178,34 @@ def _business_rule(of_day: np.timedelta64) -> Rule:
     return Rule(place=place, moment=moment, step=1.0, seconds=DAY, hint=TRADING)
 
 
-def _month_rules(moments: Stamps, runs: Runs, of_day: np.timedelta64) -> list[Rule | None]:
+def _month_rules(moments: Stamps, runs: Runs, of_day: np.timedelta64) -> list[Rule]:
+    """Every so many months: on one day of the month, or on its first or last business day."""
     days = moments.astype("datetime64[D]")
     months = days.astype("datetime64[M]")
-    step = _typical(months.astype(np.float64), runs)
+    step = _typical_step(months.astype(np.float64), runs)
     if step < 1 or step != int(step):
         return []
-    anchor = int((days - months).astype(np.int64).max())
+    latest = int((days - months).astype(np.int64).max())
 
     def same_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        last = (month + 1).astype("datetime64[D]") - 1
-        return np.asarray(np.minimum(month.astype("datetime64[D]") + anchor, last))
+        return np.asarray(np.minimum(_first_day(month) + latest, _last_day(month)))
 
     def first_business_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.asarray(np.busday_offset(month.astype("datetime64[D]"), 0, roll="forward"))
+        return np.asarray(np.busday_offset(_first_day(month), 0, roll="forward"))
 
     def last_business_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.asarray(
-            np.busday_offset((month + 1).astype("datetime64[D]") - 1, 0, roll="backward")
-        )
+        return np.asarray(np.busday_offset(_last_day(month), 0, roll="backward"))
 
-    return [
-        _month_rule(day, of_day, step) for day in (same_day, first_business_day, last_business_day)
-    ]
+    choices = (same_day, first_business_day, last_business_day)
+    return [_month_rule(day, of_day, step) for day in choices]
+
+
+def _first_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return month.astype("datetime64[D]")
+
+
+def _last_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return _first_day(month + 1) - 1
 
 
 def _month_rule(
@@ -186,9 +215,9 @@ def _month_rule(
 
     def place(stamps: Stamps) -> Floats:
         months = stamps.astype("datetime64[M]")
-        at = months.astype(np.float64)
-        at[stamps != day(months) + of_day] = np.nan
-        return at
+        positions = months.astype(np.float64)
+        positions[stamps != day(months) + of_day] = np.nan
+        return positions
 
     def moment(position: float) -> str:
         if np.isnan(position):

@@ -1,9 +1,10 @@
 """The time column of a table: how often rows come, and whether each one comes when it should.
 
-Times are numbers (seconds), dates or dates with a time of day. They are regular when every step is the same: the same
-number of seconds, one business day, or the same number of calendar months on the same (or the last) day. A step may
-differ by 1e-6 of itself, and by the rounding with which times are written (one unit of the last place, where that is
-below a tenth of the step). Business days count as one row a day, months as 30.436875 days.
+Times are numbers (seconds), dates or dates with a time of day. They are regular when every step is
+the same: the same number of seconds, one business day, or the same number of calendar months on the
+same (or the last) day. A step may differ by 1e-6 of itself, and by the rounding with which times
+are written (one unit of the last place, where that is below a tenth of the step). Business days
+count as one row a day, months as 30.436875 days.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from convcli.media.tables.time_rules import (
     DAY,
     HINT,
     JITTER,
+    Failure,
     Rule,
     date_rules,
     first_failure,
@@ -32,86 +34,92 @@ from convcli.media.tables.time_rules import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from convcli.media.tables.delimited import Cells
-    from convcli.media.tables.time_rules import Failure, Floats, Runs, Stamps
+    from convcli.media.tables.delimited import Cells, RowSpans
+    from convcli.media.tables.time_rules import Floats, Runs, Stamps
     from convcli.signals import Groups
 
+    Moments = npt.NDArray[Any]
 
 _ISO = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?")
 _COMPACT = re.compile(rb"(?:1[89]|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 
 
-@dataclass(frozen=True)
-class Where:
-    """How messages name a row of a piece."""
+@dataclass(frozen=True, kw_only=True)
+class TimeColumn:
+    """The time column of some rows.
 
+    table, name : names of the table and of the column, for messages · column : its number
+    decimal : the decimal point or comma
+    """
+
+    table: str
     name: str
-    column: str
-    line: Callable[[int], int]
+    column: int
+    decimal: str
+    rows: RowSpans
     cells: Cells
 
     def error(
         self, row: int, expected: str, *, group: bytes | None = None, hint: str = HINT
     ) -> InputError:
-        """The time of `row` is not what was expected."""
-        of = "" if group is None else f" of {group_name(group)}"
+        """The error that the time in `row` is not the one expected."""
+        owner = "" if group is None else f" of {group_name(group)}"
         found = self.cells.text(row).strip() or "an empty cell"
+        line = self.rows.line_of_cell(row, self.column)
         return InputError(
-            f"{self.name}, line {self.line(row)}, column {self.column}: expected {expected}{of}, got {found}",
+            f"{self.table}, line {line}, column {self.name}: "
+            f"expected {expected}{owner}, got {found}",
             hint=hint,
         )
 
 
 class Notation(Protocol):
-    """How times are written: cells to moments (seconds, or datetime64[ns])."""
+    """A way in which times are written."""
 
-    def moments(self, cells: Cells, where: Where) -> npt.NDArray[Any]:
-        """The moments of a column; InputError where a cell is no time."""
+    def moments(self, times: TimeColumn) -> Moments:
+        """Seconds, or datetime64[ns]. InputError if a cell is not a time."""
         ...
 
 
 @dataclass(frozen=True)
-class Numeric:
-    """Times as numbers of seconds."""
+class NumberNotation:
+    """Times written as numbers of seconds."""
 
-    decimal: str
-
-    def moments(self, cells: Cells, where: Where) -> Floats:
-        """Seconds; every cell must be a finite number."""
+    def moments(self, times: TimeColumn) -> Floats:
+        """Seconds. InputError if a cell is not a finite number."""
         try:
-            values = read_numbers(cells, decimal=self.decimal)
+            values = read_numbers(times.cells, decimal=times.decimal)
         except BadCellError as bad:
-            raise where.error(bad.row, "a time in seconds") from None
+            raise times.error(bad.row, "a time in seconds") from None
         bad_rows = np.flatnonzero(~np.isfinite(values))
         if len(bad_rows):
-            raise where.error(
-                int(bad_rows[0]), "a time in seconds", hint="a row without its time has no place"
-            )
+            hint = "a row without its time has no place"
+            raise times.error(int(bad_rows[0]), "a time in seconds", hint=hint)
         return values
 
 
 @dataclass(frozen=True)
-class Dates:
-    """Times as dates; `read` gives datetime64[ns], NaT for what it cannot read."""
+class DateNotation:
+    """Times written as dates; `read` gives datetime64[ns], NaT for a text that it cannot read."""
 
     read: Callable[[list[bytes]], Stamps]
 
-    def moments(self, cells: Cells, where: Where) -> Stamps:
-        """Moments to the nanosecond."""
-        stamps = self.read(cells.texts())
+    def moments(self, times: TimeColumn) -> Stamps:
+        """Moments as datetime64[ns]. InputError if a cell is not a date."""
+        stamps = self.read(times.cells.texts())
         bad_rows = np.flatnonzero(np.isnat(stamps))
         if len(bad_rows):
-            raise where.error(
-                int(bad_rows[0]), "a date or time written as in the first row", hint="mend the cell"
-            )
+            expected = "a date or time written as in the first row"
+            raise times.error(int(bad_rows[0]), expected, hint="mend the cell")
         return stamps
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """What the first rows say about time. All rules fit them; later rows tell which one holds.
+    """What the first rows tell about time. All rules fit them; later rows tell which one holds.
 
-    ambiguous : the dates come as regularly with the day first; the month was taken to be first
+    rate : rows per second · cycle : seconds of the unit in which a bare frequency is counted
+    ambiguous : with the day first the dates would be as regular; the month was taken to be first
     """
 
     notation: Notation
@@ -121,101 +129,96 @@ class Clock:
     column: str
     ambiguous: bool = False
 
-    def times_of(self, where: Where, groups: Groups | None) -> PieceTimes:
-        """Read the times of a piece and see whether they fit each rule within the piece."""
-        moments = self.notation.moments(where.cells, where)
-        runs = _runs(len(moments), groups)
-        return PieceTimes(where, [_ends_of(rule, moments, runs) for rule in self.rules])
-
 
 @dataclass(frozen=True)
 class _Reading:
-    """The first times read in one notation: the rules tried, and where each fails."""
+    """The first times read in one notation: the rules that were tried, and the failure of each."""
 
     notation: Notation
-    moments: npt.NDArray[Any]
+    moments: Moments
     rules: list[Rule]
     failures: list[Failure | None]
 
     @property
     def fitting(self) -> list[Rule]:
-        return [
-            rule for rule, failure in zip(self.rules, self.failures, strict=True) if failure is None
-        ]
+        pairs = zip(self.rules, self.failures, strict=True)
+        return [rule for rule, failure in pairs if failure is None]
 
 
-def infer_clock(cells: Cells, groups: Groups | None, *, where: Where, decimal: str) -> Clock | None:
-    """Read off the first rows how often rows come; None where no group has two rows. InputError if irregularly.
+def infer_clock(times: TimeColumn, groups: Groups | None) -> Clock | None:
+    """Infer from the first rows how often rows come; None if no group has two rows.
 
-    A date like 1/2/2024 has the month first, unless only with the day first all dates exist and come regularly.
+    A date like 1/2/2024 has the month first, unless only with the day first all dates exist and
+    come regularly. InputError if rows come irregularly.
     """
-    runs = _runs(len(cells), groups)
-    pairs = [run for run in runs if len(run[1]) > 1]
-    notations = _notations(cells, where, decimal)
-    if not pairs:
+    runs = _runs(len(times.cells), groups)
+    long_runs = [run for run in runs if len(run[1]) > 1]
+    notations = _notations(times)
+    if not long_runs:
         return None
-    readings = [_try_rules(notation, moments, pairs) for notation, moments in notations]
-    best = next((reading for reading in readings if reading.fitting), readings[0])
-    if not best.fitting:
-        i, (row, position, group) = _furthest(dict(enumerate(best.failures)))
-        raise where.error(
-            row, _expected(best.rules[i], position), group=group, hint=best.rules[i].hint
-        )
+    readings = [_try_rules(notation, moments, long_runs) for notation, moments in notations]
+    regular = [reading for reading in readings if reading.fitting]
+    if not regular:
+        rules, failures = readings[0].rules, readings[0].failures
+        raise _irregular(times, rules, dict(enumerate(failures)))
+    best = regular[0]
     first = best.fitting[0]
-    both = sum(bool(reading.fitting) for reading in readings) > 1
-    cycle = _cycle(first.seconds, best.moments) if best.moments.dtype.kind == "M" else 1.0
-    rules = tuple(rule for rule in best.fitting if rule.seconds == first.seconds)
+    cycle = 1.0
+    if best.moments.dtype.kind == "M":
+        cycle = _cycle(first.seconds, best.moments)
     return Clock(
         notation=best.notation,
-        rules=rules,
+        rules=tuple(rule for rule in best.fitting if rule.seconds == first.seconds),
         rate=1 / first.seconds,
         cycle=cycle,
-        column=where.column,
-        ambiguous=both,
+        column=times.name,
+        ambiguous=len(regular) > 1,
     )
 
 
-def _try_rules(notation: Notation, moments: npt.NDArray[Any], runs: Runs) -> _Reading:
-    rules = date_rules(moments, runs) if moments.dtype.kind == "M" else [number_rule(moments, runs)]
-    return _Reading(
-        notation, moments, rules, [first_failure(rule, moments, runs) for rule in rules]
-    )
+def _try_rules(notation: Notation, moments: Moments, runs: Runs) -> _Reading:
+    has_dates = moments.dtype.kind == "M"
+    rules = date_rules(moments, runs) if has_dates else [number_rule(moments, runs)]
+    failures = [first_failure(rule, moments, runs) for rule in rules]
+    return _Reading(notation, moments, rules, failures)
 
 
-def _furthest(failures: dict[int, Failure | None]) -> tuple[int, Failure]:
-    """The rule that failed last, as the one that was probably meant, and its failure."""
-    failed = {i: failure for i, failure in failures.items() if failure is not None}
-    best = max(failed, key=lambda i: failed[i][0])
-    return best, failed[best]
-
-
-def _expected(rule: Rule, previous: float) -> str:
-    return f"the time {rule.moment(previous + rule.step)} after {rule.moment(previous)}"
+def _irregular(
+    times: TimeColumn, rules: list[Rule], failures: dict[int, Failure | None]
+) -> InputError:
+    """The error that no rule holds, told by the rule that failed last, as it was probably meant."""
+    failed = [(failure, rules[i]) for i, failure in failures.items() if failure is not None]
+    failure, rule = max(failed, key=lambda pair: pair[0].row)
+    wanted = rule.moment(failure.previous + rule.step)
+    expected = f"the time {wanted} after {rule.moment(failure.previous)}"
+    return times.error(failure.row, expected, group=failure.group, hint=rule.hint)
 
 
 def _runs(rows: int, groups: Groups | None) -> Runs:
-    """Return the rows of each group, in order."""
-    return [(None, np.arange(rows))] if groups is None else list(groups.places())
+    """The rows of each group, in order."""
+    if groups is None:
+        return [(None, np.arange(rows))]
+    return list(groups.places())
 
 
-# --- dates ---------------------------------------------------------------------------------------------------------
+# --- dates ----------------------------------------------------------------------------------------
 
 
-def _notations(cells: Cells, where: Where, decimal: str) -> list[tuple[Notation, npt.NDArray[Any]]]:
-    """The ways in which the times may be written, and the moments they then name."""
-    texts = cells.texts()
+def _notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
+    """The notations in which the times may be written, and the moments that they give."""
+    texts = times.cells.texts()
     first = next((text for text in texts if text), b"")
     if _COMPACT.fullmatch(first):
         stamps = _read_compact(texts)
         if not np.isnat(stamps).any():
-            return [(Dates(_read_compact), stamps)]
-    if _is_number(first, decimal):
-        numeric = Numeric(decimal)
-        return [(numeric, numeric.moments(cells, where))]
+            return [(DateNotation(_read_compact), stamps)]
+    if _is_number(first, times.decimal):
+        numbers = NumberNotation()
+        return [(numbers, numbers.moments(times))]
     if _ISO.fullmatch(first):
-        dates = Dates(_read_iso)
-        return [(dates, dates.moments(cells, where))]
-    return _spelled(cells, texts, first, where)
+        dates = DateNotation(_read_iso)
+        return [(dates, dates.moments(times))]
+    return _pandas_notations(times, texts, first)
 
 
 def _is_number(text: bytes, decimal: str) -> bool:
@@ -242,32 +245,33 @@ def _iso_or_nat(text: str) -> np.datetime64:
 
 
 def _read_compact(texts: list[bytes]) -> Stamps:
-    return _read_iso(
-        [b"%b-%b-%b" % (t[:4], t[4:6], t[6:]) if _COMPACT.fullmatch(t) else b"" for t in texts]
-    )
+    spread = []
+    for text in texts:
+        is_date = _COMPACT.fullmatch(text)
+        spread.append(b"-".join((text[:4], text[4:6], text[6:])) if is_date else b"")
+    return _read_iso(spread)
 
 
-def _spelled(
-    cells: Cells, texts: list[bytes], first: bytes, where: Where
-) -> list[tuple[Notation, npt.NDArray[Any]]]:
-    """Dates as pandas understands them, the month first and the day first."""
+def _pandas_notations(
+    times: TimeColumn, texts: list[bytes], first: bytes
+) -> list[tuple[Notation, Moments]]:
+    """Dates as pandas understands them, with the month first and with the day first."""
     from pandas.tseries.api import guess_datetime_format
 
     example = first.decode("utf-8", "replace")
     with warnings.catch_warnings():
-        # pandas warns of the order that it was not asked for; both are tried here
+        # pandas warns of the order that it was not asked for; both are tried here.
         warnings.simplefilter("ignore")
-        formats = [
-            guess_datetime_format(example, dayfirst=day_first) for day_first in (False, True)
-        ]
-    known = [Dates(_reader(form)) for form in dict.fromkeys(formats) if form]
-    if not known:
-        raise where.error(0, "a time: a number of seconds, a date, or a date with a time of day")
-    readings: list[tuple[Notation, npt.NDArray[Any]]] = [
-        (dates, dates.read(texts)) for dates in known
-    ]
-    whole = [reading for reading in readings if not np.isnat(reading[1]).any()]
-    return whole or [(known[0], known[0].moments(cells, where))]
+        formats = [guess_datetime_format(example, dayfirst=order) for order in (False, True)]
+    notations = [DateNotation(_reader(form)) for form in dict.fromkeys(formats) if form]
+    if not notations:
+        raise times.error(0, "a time: a number of seconds, a date, or a date with a time of day")
+    readings: list[tuple[Notation, Moments]] = []
+    for notation in notations:
+        stamps = notation.read(texts)
+        if not np.isnat(stamps).any():
+            readings.append((notation, stamps))
+    return readings or [(notations[0], notations[0].moments(times))]
 
 
 def _reader(form: str) -> Callable[[list[bytes]], Stamps]:
@@ -282,66 +286,76 @@ def _reader(form: str) -> Callable[[list[bytes]], Stamps]:
 
 
 def _cycle(seconds: float, moments: Stamps) -> float:
-    """What a bare frequency counts: cycles a day for dates, else per the largest unit that is no longer than a step."""
+    """Seconds of the unit of bare frequencies: a day for dates, else the largest within a step."""
     if not np.any(moments != moments.astype("datetime64[D]")):
         return DAY
-    return next((unit for unit in (DAY, 3600.0, 60.0) if unit <= seconds * (1 + JITTER)), 1.0)
+    longest = seconds * (1 + JITTER)
+    return next((unit for unit in (DAY, 3600.0, 60.0) if unit <= longest), 1.0)
 
 
-# --- the stream ----------------------------------------------------------------------------------------------------
+# --- checking all rows ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _PieceEnds:
-    """A piece under one rule: the first and last position of each group in it, and the first failure, if any."""
+class _Fit:
+    """How some rows fit a rule: their first failure, and the ends of each group.
+
+    ends : for each group its first row, and the positions of its first and last row
+    """
 
     failure: Failure | None
     ends: dict[bytes | None, tuple[int, float, float]]
 
 
 @dataclass(frozen=True)
-class PieceTimes:
-    """The times of a piece: for each rule of the clock what following pieces have to fit on to."""
+class MeasuredTimes:
+    """The times of some rows held against each rule of a clock."""
 
-    where: Where
-    by_rule: list[_PieceEnds]
+    times: TimeColumn
+    fits: list[_Fit]
 
 
-class TimeKeeper:
-    """Checks every row of a stream against the clock, piece after piece in their order."""
+class TimeChecker:
+    """Checks every row of a table against a clock, part after part."""
 
     def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self._fitting = list(range(len(clock.rules)))
-        self._last: list[dict[bytes | None, float]] = [{} for _ in clock.rules]
+        self._clock = clock
+        # Position of the last row of each group, for every rule that still holds.
+        self._last: dict[int, dict[bytes | None, float]] = {i: {} for i in range(len(clock.rules))}
 
-    def check(self, times: PieceTimes) -> None:
-        """Take in the next piece; InputError as soon as a row is known to come at the wrong time."""
-        failures = {i: self._failure(i, times.by_rule[i]) for i in self._fitting}
-        fitting = [i for i in self._fitting if failures[i] is None]
-        if not fitting:
-            i, (row, previous, group) = _furthest(failures)
-            rule = self.clock.rules[i]
-            raise times.where.error(row, _expected(rule, previous), group=group, hint=rule.hint)
-        self._fitting = fitting
-        for i in fitting:
-            ends = times.by_rule[i].ends
-            self._last[i].update({group: last for group, (_, _, last) in ends.items()})
+    def measure(self, times: TimeColumn, groups: Groups | None) -> MeasuredTimes:
+        """Hold some rows against each rule. Pure: it may run in any thread and in any order."""
+        moments = self._clock.notation.moments(times)
+        runs = _runs(len(moments), groups)
+        return MeasuredTimes(times, [_fit(rule, moments, runs) for rule in self._clock.rules])
 
-    def _failure(self, i: int, piece: _PieceEnds) -> Failure | None:
-        """Return the first row that does not fit rule `i`, in the piece or where it follows the one before."""
-        rule = self.clock.rules[i]
-        failures = [piece.failure] if piece.failure else []
-        for group, (row, first, _) in piece.ends.items():
+    def check(self, measured: MeasuredTimes) -> None:
+        """Check the next rows of the table. InputError if no rule holds any longer."""
+        failures = {i: self._failure(i, measured.fits[i]) for i in self._last}
+        if all(failure is not None for failure in failures.values()):
+            raise _irregular(measured.times, list(self._clock.rules), failures)
+        for i, failure in failures.items():
+            if failure is not None:
+                del self._last[i]
+                continue
+            for group, (_, _, last) in measured.fits[i].ends.items():
+                self._last[i][group] = last
+
+    def _failure(self, i: int, fit: _Fit) -> Failure | None:
+        """The first row that breaks rule `i`, the step from the rows before included."""
+        rule = self._clock.rules[i]
+        failures = [] if fit.failure is None else [fit.failure]
+        for group, (row, first, _) in fit.ends.items():
             previous = self._last[i].get(group)
-            if previous is not None and not abs(first - previous - rule.step) <= rule.tolerance:
-                failures.append((row, previous, group))
-        return min(failures, key=lambda failure: failure[0]) if failures else None
+            if previous is not None and not rule.is_step(first - previous):
+                failures.append(Failure(row, previous, group))
+        return min(failures, key=lambda failure: failure.row, default=None)
 
 
-def _ends_of(rule: Rule, moments: npt.NDArray[Any], runs: Runs) -> _PieceEnds:
+def _fit(rule: Rule, moments: Moments, runs: Runs) -> _Fit:
     positions = rule.place(moments)
     ends = {}
     for group, rows in runs:
-        ends[group] = (int(rows[0]), float(positions[rows[0]]), float(positions[rows[-1]]))
-    return _PieceEnds(first_failure(rule, moments, runs), ends)
+        first, last = int(rows[0]), int(rows[-1])
+        ends[group] = (first, float(positions[first]), float(positions[last]))
+    return _Fit(first_failure(rule, moments, runs), ends)

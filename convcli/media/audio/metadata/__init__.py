@@ -1,6 +1,7 @@
 """Tags, pictures and marks of sound files, kept byte for byte.
 
-libsndfile keeps ten common tags and drops the rest; here each kind of container is read and written by its own rules.
-The library mutagen does less of it: it rewrites ID3 tags (2.3 becomes 2.4, unknown frames go), replaces text that is not
-UTF-8, and does not know RIFF INFO, bext, iXML, cue or AIFF's own chunks. It also takes 12 ms to import and is under the GPL.
+libsndfile keeps ten common tags and drops the rest; here each container has a reader and a writer.
+The library mutagen would not do: it rewrites ID3 tags (2.3 becomes 2.4, unknown frames are lost),
+replaces text that is not UTF-8, ignores RIFF INFO, bext, iXML, cue and AIFF's own chunks, takes
+12 ms to import, and is under the GPL.
 """

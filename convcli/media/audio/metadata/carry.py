@@ -31,7 +31,9 @@ _BEXT_TIME = slice(338, 346)
 class Metadata:
     """The metadata of the input that the output will hold.
 
-    chunks : written as they are · tags : given to libsndfile · lost : names of what the output cannot hold
+    chunks : written as they are
+    tags : given to libsndfile
+    lost : names of what the output cannot hold
     """
 
     chunks: tuple[Chunk, ...] = ()

@@ -57,9 +57,9 @@ class Chunk:
 class Container:
     """A kind of sound file as a place for metadata.
 
-    This base class is for formats whose metadata is left to libsndfile; a subclass overrides what it knows better.
+    This base class leaves metadata to libsndfile; a subclass overrides what it knows better.
 
-    libsndfile_tags : common tags that libsndfile stores (measured, 1.2.2); used where no chunks hold them
+    libsndfile_tags : common tags that libsndfile 1.2.2 stores; used where no chunks hold them
     """
 
     # Common tags that chunks from `convert` can hold.
@@ -115,7 +115,7 @@ def replace_head(file: BinaryIO, end: int, head: bytes) -> None:
     shift = len(head) - end
     starts = list(range(end, size, _MOVE_BYTES))
     if shift > 0:
-        starts.reverse()  # the last piece first, so that no piece overwrites one that is still to move
+        starts.reverse()  # so that no piece overwrites one that is still to move
     if shift != 0:
         for start in starts:
             file.seek(start)

@@ -59,7 +59,7 @@ class FlacContainer(Container):
 
 
 def flac_blocks(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield kind and body of each metadata block; afterwards the stream is at the first audio frame."""
+    """Yield kind and body of each metadata block, and leave the stream at the first audio frame."""
     stream.seek(id3_length(stream))
     if stream.read(4) != _MARKER:
         raise ValueError("no FLAC marker")

@@ -1,4 +1,4 @@
-"""MP3 files as places for metadata: ID3v2 at the start, ID3v1 at the end (id3.org/id3v2.4.0-structure)."""
+"""MP3 files as places for metadata: ID3v2 first, ID3v1 last (id3.org/id3v2.4.0-structure)."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _v1_tag(stream: BinaryIO) -> bytes:
 
 
 def id3_frame_names(tag: bytes) -> list[bytes]:
-    """Return the names of the frames of an ID3v2.3 or 2.4 tag; another layout is named as a whole."""
+    """Return the names of the frames of an ID3v2.3 or 2.4 tag; another layout has one name."""
     if len(tag) < _HEAD_BYTES or tag[3] not in (3, 4) or tag[5] & _HAS_EXTENDED_HEADER:
         return [b"ID3 tags beyond the common ones"]
     size_bits = 7 if tag[3] == 4 else 8

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _HEAD = struct.Struct("<4sBBqIIIB")
 _CONTINUED, _FIRST, _LAST = 1, 2, 4
 _LONGEST_PAGE = 1 << 16
-# A packet is cut into segments of this size; a shorter one ends it. A page holds at most as many segments.
+# A packet is cut into segments of this size, and a shorter one ends it. A page holds at most as
+# many segments.
 _SEGMENT = 255
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -51,7 +52,7 @@ class Page:
 
 @dataclass(frozen=True)
 class CommentPacket:
-    """The second header packet of a stream: the mark of the codec, the comments, and a closing byte."""
+    """The second header packet of a stream: mark of the codec, comments, and a closing byte."""
 
     mark: bytes
     comments: bytes
@@ -114,13 +115,14 @@ def read_page(stream: BinaryIO) -> Page | None:
 
 
 def _checksum(data: bytes) -> int:
-    """The CRC of Ogg (0x04c11db7, from 0), which is that of zlib with the bits of all bytes and of the result reversed."""
+    """The CRC of Ogg: polynomial 0x04c11db7, initial value 0, bits not reversed."""
+    # The CRC of zlib has the same polynomial and reverses the bits of every byte and of the result.
     reversed_crc = zlib.crc32(data.translate(_REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{reversed_crc:032b}"[::-1], 2)
 
 
 def _read_header_packets(stream: BinaryIO) -> tuple[int, list[bytes]]:
-    """Read the serial number and the header packets, three of Vorbis and two of Opus, up to the first audio page."""
+    """Read the serial number and the header packets: three of Vorbis, two of Opus."""
     stream.seek(0)
     packets: list[bytes] = []
     partial, serial, wanted = b"", None, 2

@@ -1,4 +1,4 @@
-"""WAV and RF64 files as places for metadata: INFO lists (Microsoft, IBM 1991) and every other chunk."""
+"""WAV and RF64 files as places for metadata: INFO lists (Microsoft, IBM 1991), other chunks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _INFO_CODES = {
-    "title": b"INAM", "copyright": b"ICOP", "software": b"ISFT", "artist": b"IART", "comment": b"ICMT",
-    "date": b"ICRD", "album": b"IPRD", "tracknumber": b"ITRK", "genre": b"IGNR",
+    "title": b"INAM", "copyright": b"ICOP", "software": b"ISFT", "artist": b"IART",
+    "comment": b"ICMT", "date": b"ICRD", "album": b"IPRD", "tracknumber": b"ITRK", "genre": b"IGNR",
 }  # fmt: skip
 INFO_NAMES = {code: name for name, code in _INFO_CODES.items()}
 

@@ -1,66 +1,37 @@
-"""Filters that were learned: the weights and layers of a model file, run as a step like any other."""
+"""Model files, such as `convcli learn` and torch write, and the step `model` that runs them."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from convcli.designs.registry import Step, step
+from convcli.designs.registry import step
 from convcli.errors import InputError, RequestError
-from convcli.layers.weights import Tensor, WeightFile, read_weights
-from convcli.signals import Signal
-from convcli.units import Count, Size, UnitError
+from convcli.layers.model import Model
+from convcli.layers.weights import read_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from convcli.layers.model import On
+    from convcli.layers.weights import Tensor, WeightFile
+
 SCALED = ("inputs", "outputs")
-On = Literal["levels", "differences"]
 
-# What stands between the parts of a name, in whatever library's spelling.
-_PATH = re.compile(r"[\[\]'\"/.]+")
-_NAME = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """A network as it stands in a file; the engine makes operations of it.
-
-    path : of the file; layers : as in FILTER, `conv:stride=2 | relu | conv`
-    tensors : `weight` and `bias` by the number of their layer, as torch.nn.Sequential counts
-    rate, medium, columns, targets : of the signal that it was learned from, where the file says so
-    on : whether it sees the columns as they are, or their changes, and answers with the change of the target
-    scaling : a mean and a unit of each channel that comes in (`inputs`) and goes out (`outputs`), if the network works
-        on (x - mean) / unit
-    """
-
-    path: str
-    layers: str
-    tensors: Mapping[int, Mapping[str, Tensor]]
-    rate: float | None = None
-    medium: str | None = None
-    align: str | None = None
-    columns: tuple[str, ...] = ()
-    targets: tuple[str, ...] = ()
-    scaling: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
-    on: On = "levels"
-    about: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers were learned."""
-        return sum(self.parameters_of(number) for number in self.tensors)
-
-    def parameters_of(self, number: int) -> int:
-        """How many of them belong to a layer."""
-        return sum(tensor.size for tensor in self.tensors.get(number, {}).values())
+# What separates the parts of a name, in whatever library's spelling.
+_SEPARATORS = re.compile(r"[\[\]'\"/.]+")
+_TENSOR_NAME = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias)")
 
 
-@step("learned", example="model:sample_data/denoise.safetensors")
+@step(
+    "learned",
+    example="model:sample_data/denoise.safetensors",
+    correlates=True,
+    runs_model=True,
+)
 def model(path: str, *, layers: str = "") -> Model:
     """Run a learned filter or network from a safetensors file, such as `convcli learn` and torch write.
 
@@ -105,105 +76,6 @@ def read_model(path: Path, *, layers: str = "") -> Model:
     )
 
 
-# --------------------------------------------------------------------------------------- layers of a network
-
-PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConvLayer:
-    """A convolution layer as written; out and size are None where the weights say them. One number for each axis."""
-
-    out: int | None
-    size: tuple[int, ...] | None
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
-    padding: tuple[int, ...] | Literal["same"] | None
-    padding_mode: PaddingMode
-    groups: int
-    bias: bool | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class DenseLayer:
-    """Every output from every sample of every channel, as torch.nn.Linear after a Flatten."""
-
-    out: int | None
-    bias: bool | None
-
-
-@dataclass(frozen=True)
-class FlattenLayer:
-    """Nothing but a number in the count of layers: what follows sees all samples at once."""
-
-
-def conv(
-    out: Count | None = None,
-    size: Size | None = None,
-    *,
-    stride: Size | None = None,
-    padding: str = "",
-    padding_mode: PaddingMode = "zeros",
-    dilation: Size | None = None,
-    groups: Count = 1,
-    bias: bool | None = None,
-    signal: Signal,
-) -> ConvLayer:
-    """A convolution with OUT channels and windows of SIZE, as Conv1d and Conv2d."""
-    ones = (1,) * signal.axes
-    return ConvLayer(
-        out=out,
-        size=size,
-        stride=stride or ones,
-        dilation=dilation or ones,
-        padding=_padding(padding, signal.axes, stride or ones),
-        padding_mode=padding_mode,
-        groups=groups,
-        bias=bias,
-    )
-
-
-def _padding(
-    text: str, axes: int, stride: tuple[int, ...]
-) -> tuple[int, ...] | Literal["same"] | None:
-    if not text:
-        return None
-    if text == "same":
-        if any(s != 1 for s in stride):
-            raise UnitError("padding=same needs a stride of 1, as in torch")
-        return "same"
-    sides = text.lower().split("x")
-    if not all(side.isdecimal() and len(side) < 10 for side in sides) or len(sides) not in (
-        1,
-        axes,
-    ):
-        raise UnitError(
-            f"padding is a number{' or HxW' if axes == 2 else ''} or same, got {text!r}"
-        )
-    return tuple(int(side) for side in (sides if len(sides) == axes else sides * axes))
-
-
-def dense(out: Count | None = None, *, bias: bool | None = None) -> DenseLayer:
-    """Every sample of every channel into each of OUT numbers, as Linear after a Flatten."""
-    return DenseLayer(out=out, bias=bias)
-
-
-def flatten() -> FlattenLayer:
-    """All samples of all channels beside each other."""
-    return FlattenLayer()
-
-
-# Layers with weights, or that are no steps; written like steps, and read by their signatures.
-LAYERS = {
-    "conv": Step("conv", (), "learned", "conv:stride=2", conv),
-    "dense": Step("dense", (), "learned", "dense", dense),
-    "flatten": Step("flatten", (), "learned", "flatten", flatten),
-}
-
-
-# ------------------------------------------------------------------------------------------- tensors of a file
-
-
 def _listed(tensors: Mapping[int, Any]) -> str:
     numbers = [str(number) for number in tensors]
     return f"layer {numbers[0]}" if len(numbers) == 1 else f"layers {', '.join(numbers)}"
@@ -214,7 +86,9 @@ def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
 
     jax.tree_util.keystr writes the path of a leaf as `.layers[0].weight` or `['layers'][0]['weight']`.
     """
-    tensors = {_PATH.sub(".", name).strip("."): tensor for name, tensor in file.tensors.items()}
+    tensors = {
+        _SEPARATORS.sub(".", name).strip("."): tensor for name, tensor in file.tensors.items()
+    }
     if len(tensors) < len(file.tensors):
         raise InputError(f"{path}: holds several networks: {', '.join(file.tensors)}")
     if set(tensors) <= {"weight", "bias"} and "weight" in tensors:
@@ -222,7 +96,7 @@ def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
     layers: dict[int, dict[str, Tensor]] = {}
     prefixes = set()
     for (name, tensor), written in zip(tensors.items(), file.tensors, strict=True):
-        match = _NAME.fullmatch(name)
+        match = _TENSOR_NAME.fullmatch(name)
         if match is None:
             message = (
                 f"{path}: expected tensors called 0.weight, 0.bias, 2.weight, ..., got {written!r}"

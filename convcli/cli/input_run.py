@@ -1,0 +1,286 @@
+"""One input of a filter command: opened, planned, filtered and written."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convcli import __version__
+from convcli.cli import INTERRUPTED, Stopped
+from convcli.cli.opening import read_input
+from convcli.cli.options import Condition
+from convcli.errors import ConditionError, InputError
+from convcli.facts import InputFacts, LossFacts, OutputFacts, RunFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from threading import Event
+
+    from convcli.cli.filter_command import FilterCommand
+    from convcli.cli.progress import Progress
+    from convcli.media.files import FileSink, OpenedFile
+    from convcli.planning.grammar import Call
+    from convcli.planning.plan import Plan
+    from convcli.running.run import RunCounts
+    from convcli.signals import Signal, Sink
+
+# Parameters of mallopt(3): the size from which memory is mapped on its own, and how much free memory
+# is kept for later.
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputRun:
+    """One input of a filter command, and where its result goes.
+
+    source : None is standard input
+    output : None is standard output
+    """
+
+    command: FilterCommand
+    calls: tuple[Call, ...]
+    source: Path | None
+    output: Path | None
+    stopping: Event
+    progress: Progress | None
+
+    def run(self) -> RunFacts:
+        """Filter the input; the facts of the run."""
+        from convcli.planning.plan import reads_twice
+
+        started = time.perf_counter()
+        with ExitStack() as held:
+            # A named pipe is not kept: its reader says that it can be read only once.
+            twice = self.source is None and reads_twice(self.calls)
+            given = read_input(self.source, held, twice=twice, example="convcli ...")
+            opened = held.enter_context(given.opened(self.command.files, self.output))
+            plans = self._plans(opened)
+            if self.command.options.dry_run:
+                return self._facts(opened, plans, None)
+            try:
+                facts = self._carry_out(opened, plans)
+            except InputError as error:
+                raise given.explain(error) from None
+        warnings = tuple(given.message(text) for text in facts.warnings)
+        return replace(facts, warnings=warnings, seconds=time.perf_counter() - started)
+
+    def _plans(self, opened: OpenedFile) -> list[Plan]:
+        """A plan for each page. RequestError or ConditionError if one cannot be carried out."""
+        from convcli.planning.plan import make_plan, rules_for
+
+        options: Any = self.command.options
+        missing: Any = self.command.missing
+        plans = []
+        for source in opened.sources:
+            rules = rules_for(
+                source.signal, self.calls, edge=options.edge, align=options.align, missing=missing
+            )
+            plan = make_plan(self.calls, source.signal, rules)
+            if options.fails_on(Condition.LOOKAHEAD):
+                _refuse_look_ahead(plan)
+            _refuse_new_rows(plan)
+            opened.check(plan.result, keeps_shape=plan.keeps_shape)
+            plans.append(plan)
+        return plans
+
+    def _carry_out(self, opened: OpenedFile, plans: list[Plan]) -> RunFacts:
+        return self._facts(opened, plans, self._write(opened, plans))
+
+    def _write(self, opened: OpenedFile, plans: list[Plan]) -> _Written:
+        from convcli.media.outputs import open_output
+        from convcli.running.run import run
+
+        keep_freed_memory()
+        with open_output(self.output, medium=self.command.files.medium) as place:
+            sink = opened.sink(
+                place,
+                [self._written_signal(plan) for plan in plans],
+                label=label_of(self.calls),
+                unchanged=all(plan.identity for plan in plans),
+            )
+            watched = _Watched(sink, self.stopping, self.progress)
+            counts = []
+            try:
+                for number, (source, plan) in enumerate(zip(opened.sources, plans, strict=True)):
+                    if number > 0:
+                        sink.next_page()
+                    watched.expect(plan.result.shape[0])
+                    tail = self._tail(plan)
+                    counts.append(run(plan, source, watched, threads=self._threads(), tail=tail))
+                sink.close()
+            except BaseException:
+                sink.discard()
+                raise
+            finally:
+                watched.close()
+        return _Written(sink, counts)
+
+    def _tail(self, plan: Plan) -> int:
+        """How many inputs of silence follow the signal, so that the filter can ring out."""
+        return plan.chain.reach[0].before if self.command.tail else 0
+
+    def _written_signal(self, plan: Plan) -> Signal:
+        """The result of a plan with its tail."""
+        length = plan.signal.shape[0]
+        if not self.command.tail or length is None or plan.result.shape[0] is None:
+            return plan.result
+        count = plan.chain.count(0, length + self._tail(plan))
+        return replace(plan.result, shape=(count, *plan.result.shape[1:]))
+
+    def _threads(self) -> int | None:
+        """Threads for this input; None for as many as there are cores.
+
+        Either the inputs or the blocks of one input share the cores, not both.
+        """
+        options = self.command.options
+        if self.command.prompt:
+            return 1
+        if options.threads:
+            return options.threads
+        several = len(self.command.request.paths) > 1 and options.jobs != 1
+        return 1 if several else None
+
+    def _facts(self, opened: OpenedFile, plans: list[Plan], written: _Written | None) -> RunFacts:
+        """The facts of the run; `written` is None if nothing was filtered."""
+        plan = plans[0]
+        signal = plan.signal
+        result = plan.result
+        details: Mapping[str, Any] = {}
+        losses = LossFacts()
+        warnings = list(opened.warnings)
+        if written is not None:
+            details = written.sink.facts()
+            signal = _with_length(signal, written.counts[0].read)
+            result = _with_length(result, written.counts[0].written)
+            losses = written.losses(details)
+            warnings += written.sink.warnings
+        source = InputFacts.of(str(self.source or "-"), signal, details=opened.details())
+        output = OutputFacts.of(str(self.output or "-"), result, details=details)
+        facts = RunFacts(
+            version=__version__,
+            command=("convcli", *sys.argv[1:]),
+            filter=plan.filter,
+            edge=plan.rules.edge,
+            align=plan.rules.align,
+            missing=plan.rules.missing,
+            inputs=(source,),
+            outputs=(output,),
+            losses=losses,
+            warnings=tuple(warnings),
+        )
+        return self._with_design(facts, plan) if self.command.options.tells else facts
+
+    def _with_design(self, run: RunFacts, plan: Plan) -> RunFacts:
+        """The facts with those of each step, and of all of them as one chain."""
+        from convcli.planning.describe import chain_facts, step_facts, with_response
+
+        steps = []
+        for step in plan.steps:
+            facts = step_facts(step)
+            if self.command.options.report is not None:
+                facts = with_response(facts, step)
+            steps.append(facts)
+        return replace(run, steps=tuple(steps), chain=chain_facts(plan))
+
+
+def _with_length(signal: Signal, length: int) -> Signal:
+    return replace(signal, shape=(length, *signal.shape[1:]))
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Keep the memory of freed blocks for the next ones, which are of the same size.
+
+    This saves a sixth of the time, which otherwise goes into new pages from the system. mallopt(3) is
+    specific to glibc; elsewhere nothing happens.
+    """
+    import ctypes
+
+    if sys.platform != "linux":
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:
+        return
+    mallopt(_MMAP_THRESHOLD, 1 << 25)
+    mallopt(_TRIM_THRESHOLD, 1 << 27)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A written output: the closed sink, and what was counted for each page."""
+
+    sink: FileSink
+    counts: list[RunCounts]
+
+    def losses(self, details: Mapping[str, Any]) -> LossFacts:
+        """The losses of all pages, with the samples that the sink has clipped."""
+        pages = [counts.losses for counts in self.counts]
+        losses = sum(pages, LossFacts())
+        return replace(losses, clipped=details.get("clipped", {}))
+
+
+def label_of(calls: tuple[Call, ...]) -> str:
+    """The filter in a few characters, for the names of new columns: `sma20`, `lowpass0.1_diff1`."""
+    from convcli.designs import find
+
+    words = []
+    for call in calls:
+        values = [f"{argument.key or ''}{argument.text}" for argument in call.arguments]
+        if find(call.name).runs_model:  # `model_next`, without the folder of the model file
+            values = ["", Path(values[0]).stem]
+        words.append(call.name + "_".join(values))
+    return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")
+
+
+def _refuse_new_rows(plan: Plan) -> None:
+    """Raise RequestError if the plan makes more outputs than there are rows to write them into."""
+    if not plan.signal.medium.carries_cells:
+        return
+    for step in plan.steps:
+        if any(reach.phases > reach.step for op in step.ops for reach in op.reach):
+            raise step.call.error("a table cannot get more rows than it has")
+
+
+def _refuse_look_ahead(plan: Plan) -> None:
+    from convcli.checking.look_ahead import find_look_ahead
+
+    ahead = find_look_ahead(plan)
+    if ahead is not None:
+        raise ConditionError(
+            f"{ahead.text}, and --fail-on lookahead was asked for", hint=ahead.hint
+        )
+
+
+class _Watched:
+    """A sink that shows progress, and that stops the run between two blocks."""
+
+    def __init__(self, sink: Sink[Any], stopping: Event, progress: Progress | None) -> None:
+        self.sink = sink
+        self.stopping = stopping
+        self.progress = progress
+
+    def encode(self, y: Any, rows: Any) -> Any:
+        return len(rows), self.sink.encode(y, rows)
+
+    def write(self, encoded: Any) -> None:
+        if self.stopping.is_set():
+            raise Stopped(INTERRUPTED)
+        count, stored = encoded
+        self.sink.write(stored)
+        if self.progress is not None:
+            self.progress.advance(count)
+
+    def expect(self, total: int | None) -> None:
+        if self.progress is not None:
+            self.progress.expect(total)
+
+    def close(self) -> None:
+        if self.progress is not None:
+            self.progress.close()

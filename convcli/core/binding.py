@@ -1,0 +1,152 @@
+"""How what a design returns becomes operations at one place in a FILTER.
+
+A design returns taps, operations, a pass over the whole signal, or a network. Each of these has a method `bind(site)`
+that returns its stages at that place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from convcli.core.alpha import WeightedByAlpha
+from convcli.core.chain import Chain
+
+if TYPE_CHECKING:
+    from convcli.core.kernel import Kernel, Taps
+    from convcli.core.ops import Op
+    from convcli.core.reach import Reach
+    from convcli.core.whole import Normalize, Reduce
+    from convcli.facts import LayerFacts
+    from convcli.signals import Align, Edge, Missing, Signal
+
+
+# The names of two channels that a stereo impulse response makes of one.
+STEREO = ("left", "right")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """The rules of a whole run: what lies outside the signal, the alignment, what becomes of missing samples."""
+
+    edge: Edge
+    align: Align
+    missing: Missing = "keep"
+
+
+class LearnedTaps(Protocol):
+    """The only layer of a network, as far as it is a filter with taps."""
+
+    @property
+    def taps(self) -> Taps:
+        """Taps as they act, (k,) or (height, width); with several channels a stack of them."""
+        ...
+
+    @property
+    def bias(self) -> Taps | None:
+        """The constant that is added to each output channel, (out,)."""
+        ...
+
+    @property
+    def position(self) -> Reach | None:
+        """How the taps lie along axis 0; None where the layer pads its own input."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What a design does at its place: it turns the signal `before` into the signal `after`.
+
+    ops : the operations that run; none where nothing is changed
+    whole : set instead of `ops` where a first pass over the whole signal is needed
+    kernels : the taps that the design returned
+    remark : what the design has to tell the user, besides the notes of its kernels
+    layers : the layers of a network, on its first stage
+    learned : the layer of a network that has no other
+    """
+
+    before: Signal
+    after: Signal
+    ops: tuple[Op, ...] = ()
+    whole: Normalize | Reduce | None = None
+    kernels: tuple[Kernel, ...] = ()
+    remark: str = ""
+    layers: tuple[LayerFacts, ...] = ()
+    learned: LearnedTaps | None = None
+
+    @property
+    def note(self) -> str:
+        """The notes of the kernels and the remark, separated by semicolons."""
+        notes = sorted({kernel.note for kernel in self.kernels if kernel.note})
+        if self.remark:
+            notes.append(self.remark)
+        return "; ".join(notes)
+
+    @property
+    def network(self) -> bool:
+        """Whether the stage runs the layers of a network, which have no taps in common."""
+        return bool(self.layers) and not self.kernels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """The place of a step: the signal that reaches it, and the rules of the run.
+
+    axis : the axis of a picture along which one-dimensional taps run; None: along both
+    """
+
+    signal: Signal
+    rules: Rules
+    axis: Literal["x", "y"] | None = None
+
+    def placed(self, op: Op) -> Op:
+        """The operation under the rules of the run, with colours weighted by the opacity of the picture."""
+        op = op.with_rules(self.rules.missing, exact=self.signal.medium.exact)
+        alpha = self.signal.alpha
+        if alpha is None or op.opacity is None:
+            return op
+        return WeightedByAlpha(
+            op=op, alpha=alpha, opaque=self.signal.full_scale, keeps_alpha=op.opacity == "kept"
+        )
+
+    def stage(self, *ops: Op, kernels: tuple[Kernel, ...] = ()) -> Stage:
+        """The operations at this place, as one stage."""
+        placed = tuple(self.placed(op) for op in ops)
+        after = signal_after(self.signal, placed)
+        return Stage(before=self.signal, after=after, ops=placed, kernels=kernels)
+
+
+class Bindable(Protocol):
+    """What a design returns."""
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return the stages at a place. RequestError where it does not fit the signal."""
+        ...
+
+
+@dataclass(frozen=True)
+class Series:
+    """Operations one after the other; with none of them nothing is changed."""
+
+    ops: tuple[Op, ...] = ()
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage."""
+        return (site.stage(*self.ops),)
+
+
+def signal_after(signal: Signal, ops: tuple[Op, ...]) -> Signal:
+    """What the operations make of a signal, as far as it is known before the samples are."""
+    chain = Chain(ops, signal.axes)
+    shape = tuple(
+        None if n is None else chain.count(axis, n) for axis, n in enumerate(signal.shape)
+    )
+    channels = signal.channels
+    count = chain.channels(len(channels))
+    if count != len(channels):
+        channels = STEREO if count == 2 else tuple(str(c + 1) for c in range(count))
+    along = chain.reach[0]
+    rate = signal.rate
+    if rate is not None:
+        rate = rate * along.phases / along.step
+    return replace(signal, shape=shape, channels=channels, rate=rate)

@@ -1,1 +1,0 @@
-"""A convolution shown as it is computed, step by step."""

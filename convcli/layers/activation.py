@@ -1,0 +1,75 @@
+"""Activations: steps of FILTER that training knows the derivative of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from convcli.core.activations import Activation
+from convcli.core.ops import Pointwise
+from convcli.layers.layer import StepLayer, layer
+from convcli.layers.trained import BatchLayer, TrainedLayer
+
+if TYPE_CHECKING:
+    from convcli.core.ops import Op
+    from convcli.layers.trained import Batch, Sizes
+    from convcli.signals import Array
+
+
+@layer("relu", "leaky_relu", "tanh", "sigmoid")
+@dataclass(frozen=True, kw_only=True)
+class ActivationLayer(StepLayer):
+    """A function of every sample whose derivative follows from its value."""
+
+    trainable: ClassVar[bool] = True
+
+    def trained(self, op: Op) -> TrainedActivation | None:
+        """How the activation is trained. RequestError where its derivative does not follow from its value."""
+        if not isinstance(op, Pointwise) or not isinstance(op.function, Activation):
+            return None
+        if not op.function.derivative_follows:
+            raise self.call.error("a slope below 0 cannot be trained", hint="leaky_relu:0.1")
+        return TrainedActivation(op.function)
+
+
+@dataclass(frozen=True)
+class TrainedActivation(TrainedLayer):
+    """An activation in training."""
+
+    function: Activation
+
+    pointwise: ClassVar[bool] = True
+
+    def reads(self, outputs: Sizes) -> Sizes:
+        """Return the number of outputs."""
+        return outputs
+
+    def first(self, output: Sizes) -> Sizes:
+        """Return the sample itself."""
+        return output
+
+    def at_work(self, batch: Batch) -> BatchActivation:
+        """Return the activation at work on mini-batches."""
+        shape = (batch.size, *batch.made, batch.channels)
+        return BatchActivation(self.function, np.empty(shape, batch.dtype))
+
+
+class BatchActivation(BatchLayer):
+    """An activation at work, in place. `slopes` : room for its derivatives."""
+
+    def __init__(self, function: Activation, slopes: Array) -> None:
+        self.function = function
+        self.slopes = slopes
+        self.y: Any = None
+
+    def forward(self, x: Array) -> Array:
+        """Apply the function to `x` itself."""
+        self.y = self.function(x, out=x)
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        """Multiply `dy` by the derivative of the function."""
+        dy *= self.function.derivative(self.y, self.slopes)
+        return dy

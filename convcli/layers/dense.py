@@ -1,0 +1,78 @@
+"""Dense layers: every output from every sample of every channel, as torch.nn.Linear after a Flatten."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from convcli.layers.conv import ConvOp, Placement
+from convcli.layers.layer import WeightedLayer, layer
+from convcli.units import Count
+
+if TYPE_CHECKING:
+    from convcli.core.binding import Stage
+    from convcli.errors import RequestError
+    from convcli.layers.layer import LayerSite, Shape
+
+UNTRAINABLE = (
+    "windows are cut anywhere, and it has a weight for each position; a conv of that width has none"
+)
+
+
+@layer("dense")
+@dataclass(frozen=True)
+class DenseLayer(WeightedLayer):
+    """Every sample of every channel into each of OUT numbers, as Linear after a Flatten.
+
+    Its weights are (out, channels * samples), channels first. It runs as a convolution whose one window is the signal.
+    """
+
+    out: Count | None = None
+
+    example: ClassVar[str] = "dense"
+    untrainable_hint: ClassVar[str | None] = UNTRAINABLE
+
+    @property
+    def takes_everything(self) -> bool:
+        """Every output is made of every sample."""
+        return True
+
+    def bind(self, site: LayerSite) -> tuple[Stage, ...]:
+        """Return one stage with one operation."""
+        if site.passed_by == "level":
+            raise self.call.error("dense has no place for the level that is added to a change")
+        if site.passed_by == "opacity":
+            message = "dense takes colours, and this picture has an opacity"
+            raise self.call.error(message, hint="--channels rgb")
+        sides = site.lengths
+        declared: Shape = (self.out, site.channels * math.prod(sides))
+        tensors = site.tensors
+        weights, bias = self.weights_and_bias(tensors, declared, self._mismatch(site))
+        ones = (1,) * len(sides)
+        anchor = tuple((n - 1) // 2 for n in sides)
+        if site.rules.align == "causal":
+            anchor = tuple(n - 1 for n in sides)
+        placement = Placement(
+            before=(0,) * len(sides), anchor=anchor, growth=tuple(1 - n for n in sides)
+        )
+        op = ConvOp(
+            weights=weights.reshape(len(weights), site.channels, *sides),
+            bias=bias,
+            step=ones,
+            dilation=ones,
+            at=placement,
+        )
+        return (replace(site.stage(op), learned=op),)
+
+    def _mismatch(self, site: LayerSite) -> RequestError:
+        """The error for weights that fit no signal of these lengths."""
+        came = "x".join(str(n or "?") for n in site.lengths)
+        hint = "an adaptive or global pool fixes the size"
+        if site.padding == "chain" and site.rules.edge != "valid":
+            hint = (
+                "--edge valid: as torch, without padding; "
+                "or an adaptive or global pool, which fixes the size"
+            )
+        message = f"{site.tensors.found}, and {site.channels} channels of {came} come to it"
+        return self.call.error(message, hint=hint)

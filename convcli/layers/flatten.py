@@ -1,0 +1,31 @@
+"""Flatten: all samples of all channels side by side, for the dense layer that follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from convcli.layers.dense import UNTRAINABLE
+from convcli.layers.layer import Layer, layer
+
+if TYPE_CHECKING:
+    from convcli.core.binding import Stage
+    from convcli.layers.layer import LayerSite
+
+
+@layer("flatten")
+@dataclass(frozen=True, kw_only=True)
+class FlattenLayer(Layer):
+    """All samples of all channels side by side. It only counts as a layer: a dense layer reads them all anyway."""
+
+    example: ClassVar[str] = "flatten"
+    untrainable_hint: ClassVar[str | None] = UNTRAINABLE
+
+    def check_next(self, following: Layer | None) -> None:
+        """RequestError where no dense layer follows."""
+        if following is None or not following.takes_everything:
+            raise self.call.error("flatten stands before dense and nowhere else")
+
+    def bind(self, site: LayerSite) -> tuple[Stage, ...]:
+        """Return one stage without operations."""
+        return (site.stage(),)

@@ -1,0 +1,174 @@
+"""A model, bound to a signal: what a file holds is checked against its layers and against the signal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from convcli.core.binding import Rules
+from convcli.core.chain import Chain
+from convcli.errors import RequestError
+from convcli.facts import LayerFacts
+from convcli.layers.layer import LayerTensors, read_layers
+from convcli.layers.network import Network
+from convcli.planning.describe import reach_facts
+from convcli.signals import ARRAY, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from convcli.core.binding import Site, Stage
+    from convcli.layers.layer import Layer
+    from convcli.layers.weights import Tensor
+
+On = Literal["levels", "differences"]
+
+# How the task of a perceptron, which is no filter, begins in the metadata of its file.
+PERCEPTRON_TASK = "stretches"
+# Sample axes of the media that a model may have been learned from, and what such signals are called.
+ORIGINS = {"audio": (1, "sound"), "table": (1, "tables"), "image": (2, "pictures")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A learned filter or network, as its file says.
+
+    path : of the file; layers : as written, `conv:stride=2 | relu | conv`
+    tensors : `weight` and `bias` by the number of their layer, counted as torch.nn.Sequential does
+    rate, medium, align, columns, targets : of the signal that it was learned from, where the file says so
+    on : whether it sees the columns as they are, or their changes, and answers with the change of the target
+    scaling : mean and unit of each channel that comes in (`inputs`) and goes out (`outputs`), if the network works on
+        (x - mean) / unit
+    about : all texts of the file
+    """
+
+    path: str
+    layers: str
+    tensors: Mapping[int, Mapping[str, Tensor]]
+    rate: float | None = None
+    medium: str | None = None
+    align: str | None = None
+    columns: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    scaling: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    on: On = "levels"
+    about: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def differences(self) -> bool:
+        """Whether the network sees changes and predicts a change."""
+        return self.on == "differences"
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learned."""
+        return sum(self.tensors_of(number).parameters for number in self.tensors)
+
+    def tensors_of(self, number: int) -> LayerTensors:
+        """The tensors of one layer."""
+        return LayerTensors(self.path, number, self.tensors.get(number, {}))
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return the stages: one, or more where a layer must see the whole signal first."""
+        self._check_origin(site.signal)
+        layers = read_layers(self.layers, site.signal)
+        self._check_tensors(layers)
+        stages = self._filter_stage(layers, site)
+        if stages is None:
+            stages = Network(self, layers, site).stages()
+        return (replace(stages[0], remark=self._remark(site.rules)), *stages[1:])
+
+    def signal(self) -> Signal:
+        """A signal such as the model takes, of unknown length: for looking at the model without one."""
+        number = min(self.tensors)
+        tensors = self.tensors_of(number)
+        shape: tuple[int | None, ...] = (None,) if tensors.weight.ndim <= 3 else (256, 256)
+        signal = Signal(medium=ARRAY, shape=shape, channels=("1",), rate=self.rate)
+        layers = read_layers(self.layers, signal)
+        known = layers[number].channels(tensors) if number < len(layers) else None
+        count = tensors.weight.shape[1] if known is None else known[0]
+        if len(self.columns) == count:
+            return replace(signal, channels=self.columns)
+        return replace(signal, channels=tuple(str(c + 1) for c in range(count)))
+
+    def _filter_stage(self, layers: list[Layer], site: Site) -> tuple[Stage, ...] | None:
+        """The stage of a model that is nothing but one filter, which then is a filter like any other."""
+        if self.scaling or self.differences or len(layers) != 1:
+            return None
+        kernel = layers[0].kernel(self.tensors_of(0))
+        if kernel is None:
+            return None
+        (stage,) = kernel.bind(site)
+        told = LayerFacts(
+            text=layers[0].call.text,
+            parameters=self.parameters,
+            channels=1,
+            reach=reach_facts(Chain(stage.ops, site.signal.axes)),
+        )
+        return (replace(stage, layers=(told,)),)
+
+    def _remark(self, rules: Rules) -> str:
+        count = self.parameters
+        told = f"{self.layers}, {count:,} parameter{'s' * (count != 1)}"
+        if self.differences:
+            told += f"; of changes, added to {self.targets[0]}"
+        if self.align is not None and self.align != rules.align:
+            told += (
+                f"; it was learned with --align {self.align} and runs with --align {rules.align}"
+            )
+        return told
+
+    # --- checks ---
+
+    def _check_origin(self, signal: Signal) -> None:
+        """Refuse a signal of other axes, rate or columns than the model was learned from."""
+        task = self.about.get("task", "")
+        if task.startswith(PERCEPTRON_TASK):
+            message = (
+                f"{self.path} has one weight for each pair of positions in {task}, and is no filter"
+            )
+            hint = "what convcli learn makes without --layers dense is one"
+            raise RequestError(message, hint=hint)
+        self._check_axes(signal)
+        self._check_rate(signal)
+        if self.columns and signal.medium.separate_channels and self.columns != signal.channels:
+            wanted, given = ", ".join(self.columns), ", ".join(signal.channels)
+            message = f"{self.path} was learned from the columns {wanted}, not {given}"
+            raise RequestError(message, hint=f"-c {','.join(self.columns)}")
+
+    def _check_axes(self, signal: Signal) -> None:
+        if self.medium is None:
+            return
+        axes, things = ORIGINS.get(self.medium, ORIGINS["audio"])
+        if axes != signal.axes:
+            message = f"{self.path} was learned from {things}, and this is {signal.medium.thing}"
+            raise RequestError(message)
+
+    def _check_rate(self, signal: Signal) -> None:
+        if self.rate is None or signal.rate is None:
+            return
+        if abs(self.rate - signal.rate) <= 1e-6 * self.rate:
+            return
+        learned = f"{self.rate:g} samples per second"
+        message = f"{self.path} was learned at {learned}, and this signal has {signal.rate:g}"
+        hint = None
+        if signal.medium.in_seconds:
+            hint = f"'resample:{self.rate:g} | model:{self.path}'"
+        raise RequestError(message, hint=hint)
+
+    def _check_tensors(self, layers: list[Layer]) -> None:
+        """Every layer that needs weights has them, and no other has."""
+        for number, layer in enumerate(layers):
+            name = f"{number}.weight"
+            if layer.weighted and number not in self.tensors:
+                known = ", ".join(f"{n}.weight" for n in self.tensors)
+                raise layer.call.error(f"{self.path} has no {name} for this layer; it has {known}")
+            if not layer.weighted and number in self.tensors:
+                message = f"{self.path} has {name}, but layer {number} is {layer.call.name}"
+                raise layer.call.error(message)
+        beyond = [number for number in self.tensors if number >= len(layers)]
+        if beyond:
+            there = f"there are only {len(layers)} layers: {self.layers}"
+            message = f"{self.path} has {beyond[0]}.weight, but {there}"
+            hint = "layers are counted from 0, activations and pools included"
+            raise RequestError(message, hint=hint)

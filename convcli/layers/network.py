@@ -1,0 +1,239 @@
+"""A network at its place in a FILTER: its layers bound from left to right, each an operation like any other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from convcli.core.binding import Stage, signal_after
+from convcli.core.chain import Chain
+from convcli.core.ops import Pointwise
+from convcli.errors import RequestError
+from convcli.facts import LayerFacts
+from convcli.layers.changes import changes_of, onto_level, refuse_pools
+from convcli.layers.layer import LayerSite
+from convcli.planning.describe import reach_facts
+
+if TYPE_CHECKING:
+    from convcli.core.binding import Site
+    from convcli.core.ops import Op
+    from convcli.layers.layer import Layer
+    from convcli.layers.model import Model
+    from convcli.signals import Signal
+
+
+class Network:
+    """Binds the layers of a model to the signal of a site.
+
+    place : the signal that reaches the next layer; start, ops : where the present stage began, and its operations
+    done : the stages before it; bound : each layer with what it became; facts : about each layer
+    """
+
+    def __init__(self, model: Model, layers: list[Layer], site: Site) -> None:
+        self.model = model
+        self.layers = layers
+        self.signal = site.signal
+        self.rules = site.rules
+        self.padding = self._padding()
+        self.passed_by: Literal["opacity", "level"] | None
+        self.passed_by, self.copies = self._channel_use()
+        self.place = self._seen(site.signal)
+        self.start = site.signal
+        self.ops = self._scaling(1 / site.signal.full_scale)
+        self.done: list[Stage] = []
+        self.facts: list[LayerFacts] = []
+        self.bound: list[tuple[Layer, Stage]] = []
+        if model.differences:
+            self._see_changes()
+        self.ops += self._normalised("inputs", len(site.signal.channels))
+
+    def _padding(self) -> Literal["chain", "torch", "causal"]:
+        """Who extends the input of the layers. Under `valid` nothing outside the signal is ever read."""
+        if self.rules.edge == "valid" or not any(layer.pads for layer in self.layers):
+            return "chain"
+        return "causal" if self.rules.align == "causal" else "torch"
+
+    # --- channels ---
+
+    def _channel_use(self) -> tuple[Literal["opacity"] | None, int]:
+        """What goes past the network, and how many channels are filtered each by itself."""
+        taken = self._channels()
+        given = len(self.signal.channels)
+        alpha = self.signal.alpha
+        colours = given - (alpha is not None)
+        if taken is None or taken[0] == given:
+            return None, 1
+        if taken[0] == colours:
+            return "opacity", 1
+        one_by_one = taken == (1, 1) and not any(layer.takes_everything for layer in self.layers)
+        if one_by_one and alpha in {None, given - 1}:
+            return None if alpha is None else "opacity", colours
+        count = taken[0]
+        nouns = f"{self.signal.medium.channel}{'s' * (count != 1)}"
+        message = f"{self.model.path} takes {count} {nouns}, and this signal has {given}"
+        raise RequestError(message, hint=self._hint(count))
+
+    def _channels(self) -> tuple[int, int] | None:
+        """Channels that go into the network and come out, by its weights; None where no layer's weights say so."""
+        known = [
+            channels
+            for number, layer in enumerate(self.layers)
+            if (channels := layer.channels(self.model.tensors_of(number))) is not None
+        ]
+        return (known[0][0], known[-1][1]) if known else None
+
+    def _hint(self, taken: int) -> str | None:
+        """How the user chooses `taken` channels."""
+        medium = self.signal.medium
+        if taken == 1 and medium.one_channel_hint is not None:
+            return medium.one_channel_hint
+        return medium.channels_hint
+
+    def _seen(self, signal: Signal) -> Signal:
+        """The signal as the network sees it; an opacity that it takes in is a channel like others."""
+        scale = 1.0 if signal.medium.unit_scale else signal.full_scale
+        alpha = None if self.passed_by is None else signal.alpha
+        return replace(signal, full_scale=scale, alpha=alpha)
+
+    def _names(self) -> tuple[str, ...]:
+        """The names of the channels that come out."""
+        count = len(self.place.channels)
+        if count == len(self.signal.channels):
+            return self.signal.channels
+        if count == len(self.model.targets):
+            return self.model.targets
+        if self.passed_by is None:
+            return self.signal.medium.names_of(count)
+        return (*self.signal.medium.names_of(count - 1), "A")
+
+    # --- values ---
+
+    def _scaling(self, factor: float) -> list[Op]:
+        """Pictures enter as 0 ... 1 and leave as they came."""
+        if not self.signal.medium.unit_scale or factor == 1:
+            return []
+        return [
+            Pointwise(function=lambda x: x * np.asarray(factor, x.dtype), axes=self.signal.axes)
+        ]
+
+    def _normalised(self, name: Literal["inputs", "outputs"], count: int) -> list[Op]:
+        """From the values of the signal to those that the network was trained on (inputs), or back (outputs)."""
+        if not self.model.scaling:
+            return []
+        pairs = self.model.scaling[name]
+        if len(pairs) == 1:
+            pairs *= self.copies
+        if len(pairs) != count:
+            message = (
+                f"{self.model.path} has a scaling of {len(pairs)} {name}, and there are {count}"
+            )
+            raise RequestError(message, hint=self._hint(count))
+        if self.model.differences:
+            pairs = (*pairs, (0.0, 1.0))  # the level as it is
+        mean, unit = np.array(pairs).T
+        axes = self.signal.axes
+        if name == "inputs":
+            return [Pointwise(function=lambda x: ((x - mean) / unit).astype(x.dtype), axes=axes)]
+        return [Pointwise(function=lambda x: (x * unit + mean).astype(x.dtype), axes=axes)]
+
+    # --- changes instead of levels ---
+
+    def _see_changes(self) -> None:
+        """Put changes in the place of the levels; the level that a change is added to goes past the network."""
+        refuse_pools(self.layers)
+        count = len(self.model.columns)
+        given = len(self.signal.channels)
+        if self.signal.axes != 1 or given != count:
+            table = f"a table with {count} column{'s' * (count != 1)}"
+            message = f"{self.model.path} predicts changes of {table}, and this has {given}"
+            raise RequestError(message, hint=self._hint(count))
+        level = self.model.columns.index(self.model.targets[0])
+        self.ops.append(changes_of(given, level).with_rules(self.rules.missing, exact=True))
+        self.passed_by = "level"
+        names = (*self.place.channels, "level")
+        self.place = replace(self.place, channels=names, alpha=count)
+
+    def _add_level(self) -> None:
+        made = len(self.place.channels) - 1
+        if made != 1:
+            message = f"{self.model.path} predicts the change of one column, and its layers make"
+            raise RequestError(f"{message} {made}")
+        op = onto_level().with_rules(self.rules.missing, exact=True)
+        self.ops.append(op)
+        self.passed_by = None
+        self.place = replace(signal_after(self.place, (op,)), alpha=None)
+
+    # --- layers ---
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Bind all layers. A layer that sees the whole signal is a stage of its own."""
+        for number, layer in enumerate(self.layers):
+            layer.check_next(self.layers[number + 1] if number + 1 < len(self.layers) else None)
+            for stage in layer.bind(self._site(number)):
+                self._append(stage)
+                self.bound.append((layer, stage))
+            self.facts.append(self._facts_of(number))
+        differences = self.model.differences
+        self.ops += self._normalised("outputs", len(self.place.channels) - differences)
+        self.ops += self._scaling(self.signal.full_scale)
+        if differences:
+            self._add_level()
+        self.done.append(self._finished(self._result()))
+        learned = self.bound[0][1].learned if len(self.layers) == 1 else None
+        first = replace(self.done[0], layers=tuple(self.facts), learned=learned)
+        return (first, *self.done[1:])
+
+    def _site(self, number: int) -> LayerSite:
+        return LayerSite(
+            signal=self.place,
+            rules=self.rules,
+            tensors=self.model.tensors_of(number),
+            lengths=self._lengths(),
+            passed_by=self.passed_by,
+            copies=self.copies,
+            padding=self.padding,
+        )
+
+    def _lengths(self) -> tuple[int, ...]:
+        """How many samples reach the next layer on each axis, 0 where that is not known beforehand."""
+        if self.rules.edge != "valid":
+            return tuple(n or 0 for n in self.place.shape)
+        chain = self._chain()
+        return tuple(
+            0 if n is None else chain.valid_count(axis, n)
+            for axis, n in enumerate(self.start.shape)
+        )
+
+    def _append(self, stage: Stage) -> None:
+        """Add what a layer became."""
+        if stage.whole is not None:
+            self.done += [self._finished(self.place), stage]
+            self.start = stage.after
+            self.ops = []
+        self.ops += stage.ops
+        self.place = stage.after
+
+    def _facts_of(self, number: int) -> LayerFacts:
+        """The facts of the layer that was bound last."""
+        return LayerFacts(
+            text=self.layers[number].call.text,
+            parameters=self.model.tensors_of(number).parameters,
+            channels=len(self.place.channels) - (self.passed_by is not None),
+            reach=None if self.done else reach_facts(self._chain()),
+        )
+
+    def _chain(self) -> Chain:
+        return Chain(tuple(self.ops), self.signal.axes)
+
+    def _finished(self, after: Signal) -> Stage:
+        return Stage(before=self.start, after=after, ops=tuple(self.ops))
+
+    def _result(self) -> Signal:
+        """The signal that comes out, with its names, its opacity and its full scale."""
+        names = self._names()
+        after = replace(self.place, full_scale=self.signal.full_scale, channels=names)
+        if self.signal.alpha is not None and names == self.signal.channels:
+            after = replace(after, alpha=self.signal.alpha)
+        return after

@@ -1,0 +1,184 @@
+"""How results of the filter become samples of a file: originals, light, range, opacity, type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.errors import RequestError
+from convcli.media.images.color import from_light, luma
+from convcli.media.images.layout import Layout, other_channels
+from convcli.media.images.levels import Levels, quantise, shift_range
+
+if TYPE_CHECKING:
+    from convcli.media.images.formats import Format
+    from convcli.media.images.layout import Pixels
+    from convcli.media.images.levels import Quantised
+    from convcli.media.images.source import ImageOptions, ImagePage
+    from convcli.signals import Array, Signal
+
+
+class PageEncoder:
+    """How the results of one page become stored samples. It has no state: any thread may use it.
+
+    layout : of the page in the file
+    channels : number of channels of the values that `to_stored` returns
+    filtered : those of them that `--range` acts on
+    needs_originals : whether the rows of the input complete the results
+    flattened : whether the picture is laid over white, because the format holds no opacity
+    """
+
+    def __init__(
+        self, source: ImagePage, signal: Signal, target: Format, options: ImageOptions
+    ) -> None:
+        self.source = source
+        self.needs_originals = source.keeps_geometry_required
+        self._rule = options.range
+        rows, columns = _check_shape(source, signal, options)
+        names, alpha = signal.channels, signal.alpha
+        if self.needs_originals:
+            names, alpha = source.layout.channels, source.layout.alpha
+        self.channels = len(names)
+        self._alpha = alpha
+        self._colours = other_channels(len(names), alpha)
+        self.filtered = self._colours
+        if source.selection == "alpha" and alpha is not None:
+            self.filtered = (alpha,)
+        self.flattened = alpha is not None and not target.alpha
+        if self.flattened:
+            names, alpha = tuple(names[index] for index in self._colours), None
+        dtype = _choose_dtype(source.layout.dtype, target)
+        self.levels = Levels(dtype)
+        self.layout = Layout(
+            rows=rows,
+            columns=columns,
+            dtype=dtype,
+            interpretation=_choose_interpretation(source.layout, names, alpha, dtype, target),
+            channels=names,
+            alpha=alpha,
+        )
+
+    @property
+    def floating(self) -> type[np.floating[Any]]:
+        """The type that results are kept in until they are encoded."""
+        return self.source.levels.floating
+
+    def to_stored(self, y: Array, originals: Pixels | None = None) -> Array:
+        """Results in the units of the input, as sRGB values, with all channels of the page."""
+        values = y if originals is None else self._complete(y, originals)
+        if self.source.linear and self.source.selection != "alpha":
+            values = self._leave_light(values)
+        return shift_range(values, self._rule, self.source.levels, self.filtered)
+
+    def _complete(self, y: Array, originals: Pixels) -> Array:
+        """All channels of the page: those of `y`, and the others from the original rows."""
+        source = self.source
+        if source.selection == "alpha":
+            values = source.plain(originals).astype(y.dtype, copy=False)
+            values[..., self._alpha] = y[..., 0]
+            return values
+        light = source.light(originals)
+        # In float32 a float64 result would be rounded twice.
+        wider = np.result_type(light, y)
+        values = light.astype(wider, copy=False)
+        colours = list(self._colours)
+        if source.selection == "luma":
+            # The change of Y is added, so that colours stay bit for bit where nothing changed.
+            values[..., colours] += y - luma(values[..., colours])
+        else:
+            values[..., colours] = y
+        return values
+
+    def _leave_light(self, values: Array) -> Array:
+        full = self.source.levels.full
+        encoded = np.array(values)
+        colours = list(self._colours)
+        encoded[..., colours] = from_light(values[..., colours] / full) * full
+        return encoded
+
+    def quantise(self, values: Array, row: int) -> Quantised:
+        """Values in the units of the input as samples of the file.
+
+        row : the first one, for errors.
+        """
+        if self.flattened:
+            values = self._over_white(values)
+        factor = self.levels.full / self.source.levels.full
+        if factor != 1:
+            values = values * factor
+        return quantise(values, self.levels, row=row)
+
+    def _over_white(self, values: Array) -> Array:
+        full = self.source.levels.full
+        opacity = np.clip(values[..., self._alpha, None] / full, 0, 1)
+        flattened: Array = values[..., self._colours] * opacity + full * (1 - opacity)
+        return flattened
+
+
+def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tuple[int, int]:
+    """The rows and columns of the result. Raises RequestError if it cannot be written."""
+    rows, columns = signal.shape
+    if rows is None or columns is None or rows < 1 or columns < 1:
+        raise RequestError(f"the result would have {columns}x{rows} pixels: nothing to write")
+    if source.keeps_geometry_required and (rows, columns) != source.signal.shape:
+        raise RequestError(
+            f"--channels {options.channels} needs a filter that keeps the size of the picture, "
+            f"this one makes {columns}x{rows} of {source.layout.columns}x{source.layout.rows}",
+            hint="leave --channels away to filter every channel",
+        )
+    return rows, columns
+
+
+def _choose_dtype(dtype: np.dtype[Any], target: Format) -> np.dtype[Any]:
+    """The type of the samples in the file: that of the input, or the first of the format.
+
+    RequestError if more than precision would be lost.
+    """
+    kind = f"{dtype.kind}{dtype.itemsize}"
+    if kind in target.kinds:
+        return dtype
+    if kind in ("u2", "f4", "f8"):
+        return np.dtype(target.kinds[0])
+    signed = "signed" if dtype.kind == "i" else "unsigned"
+    raise RequestError(
+        f"{target.name} holds no {signed} {8 * dtype.itemsize}-bit samples",
+        hint="write TIFF, which does",
+    )
+
+
+def _choose_interpretation(
+    source: Layout,
+    channels: tuple[str, ...],
+    alpha: int | None,
+    dtype: np.dtype[Any],
+    target: Format,
+) -> str:
+    """What the samples in the file mean, in the words of libvips.
+
+    RequestError if the format cannot hold them.
+    """
+    colours = other_channels(len(channels), alpha)
+    names = tuple(channels[index] for index in colours)
+    if names == source.colour_names:
+        meaning = source.interpretation
+        if target.is_roomy or (meaning == "cmyk" and target.cmyk):
+            return meaning
+        if meaning in ("cmyk", "lab", "labs"):
+            raise RequestError(
+                f"{target.name} cannot hold the colours {', '.join(names)} of this picture",
+                hint="write TIFF, or convert the picture first",
+            )
+    if len(names) not in (1, 3):
+        if target.is_roomy:
+            return "multiband"
+        raise RequestError(
+            f"{target.name} cannot hold the {len(channels)} channels {', '.join(channels)}",
+            hint="write TIFF",
+        )
+    is_grey = len(names) == 1
+    if dtype.kind == "f":
+        return "b-w" if is_grey else "scrgb"
+    if dtype.itemsize == 2:
+        return "grey16" if is_grey else "rgb16"
+    return "b-w" if is_grey else "srgb"

@@ -1,0 +1,244 @@
+"""The formats of pictures: an entry of `FORMATS` says how one is read and written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from convcli.errors import RequestError, nearest
+from convcli.media.images.jpeg import DEFAULT_QUALITY, inspect_jpeg, jpeg_options
+from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png
+from convcli.media.images.pnm import PamWriter, PpmWriter
+from convcli.media.images.tiff import complete_tiff, inspect_tiff, tiff_options
+from convcli.media.images.vips import KEEP_ALL
+from convcli.media.images.vips_writer import VipsWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from convcli.media.images.details import ImageDetails
+    from convcli.media.images.layout import Layout, Pixels
+
+
+class PictureWriter(Protocol):
+    """Writes the pages of one file.
+
+    `pack` may run in any thread; the other methods run in one, in order.
+    """
+
+    def pack(self, pixels: Pixels) -> Any:
+        """A strip as `append` takes it."""
+        ...
+
+    def start(self, layout: Layout) -> None:
+        """Begin a page."""
+        ...
+
+    def append(self, packed: Any) -> None:
+        """Add a strip to the page."""
+        ...
+
+    def finish(self) -> None:
+        """End the file."""
+        ...
+
+    def discard(self) -> None:
+        """Give up, and close what is open."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteRequest:
+    """What is to be written.
+
+    layouts : the pixels of each page
+    details : of the input
+    quality : of lossy formats, 1..100; None keeps that of the input
+    same_colours : whether the channels are those of the input, so that its colour profile fits
+    """
+
+    format: Format
+    layouts: Sequence[Layout]
+    details: ImageDetails
+    quality: int | None
+    same_colours: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A format of pictures.
+
+    suffixes : of its files; none if it is only read
+    aliases : further names for `--format`
+    kinds : NumPy type codes that it stores; samples of other types become the first
+
+    What a file holds:
+
+    most_channels, alpha, cmyk : how many channels, whether one may be the opacity, whether colours
+        may be inks
+    pages, mixed_pages : whether it holds several pictures, and whether they may differ in size and
+        channels
+    limited_palette : whether a picture has 256 colours at most
+    chunk_text, metadata_blocks : whether it has a place for the text of a PNG; for colour profile,
+        EXIF and XMP
+
+    How it is read by libvips:
+
+    fail_on : the least severe message of the decoder that means damaged pixels
+    animated : whether each page is made from the one before, so that libvips decodes all pages as
+        one image
+    inspect : adds what libvips does not report to the details
+
+    How it is written:
+
+    writer : opens the output
+    options, options_for : for the saver of libvips; those that are always the same, and those that
+        depend on the output
+    insert : bytes that replace what libvips writes between the header and the pixels
+    complete : mends the file that libvips has written
+    """
+
+    name: str
+    suffixes: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ("u1",)
+    most_channels: int = 4
+    alpha: bool = True
+    cmyk: bool = False
+    pages: bool = False
+    mixed_pages: bool = False
+    limited_palette: bool = False
+    chunk_text: bool = False
+    metadata_blocks: bool = True
+    fail_on: str = "error"
+    animated: bool = False
+    inspect: Callable[[BinaryIO, ImageDetails], ImageDetails] | None = None
+    writer: Callable[[Path | BinaryIO, WriteRequest], PictureWriter] = VipsWriter
+    options: Mapping[str, object] = field(default_factory=dict)
+    options_for: Callable[[WriteRequest], dict[str, object]] | None = None
+    insert: Callable[[WriteRequest], bytes] | None = None
+    complete: Callable[[BinaryIO, ImageDetails], None] | None = None
+
+    @property
+    def is_roomy(self) -> bool:
+        """Whether it holds any number of channels, of any meaning."""
+        return self.most_channels > 4
+
+
+def _inspect_webp(file: BinaryIO, details: ImageDetails) -> ImageDetails:
+    return replace(details, lossless=b"VP8L" in file.read(64))
+
+
+def _webp_options(request: WriteRequest) -> dict[str, object]:
+    options = _quality_options(request)
+    if request.details.lossless and request.quality is None:
+        options.update(lossless=True, exact=True)
+    return options
+
+
+def _quality_options(request: WriteRequest) -> dict[str, object]:
+    return {"Q": request.quality or DEFAULT_QUALITY}
+
+
+_ANY_KIND = ("u2", "u1", "i1", "i2", "u4", "i4", "f4", "f8")
+_ANY_NUMBER = 10_000
+_ALL = (
+    Format(
+        name="png",
+        suffixes=(".png",),
+        kinds=("u2", "u1"),
+        chunk_text=True,
+        inspect=inspect_png,
+        options=PNG_OPTIONS,
+        insert=describing_chunks,
+    ),
+    Format(
+        name="jpeg",
+        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"),
+        aliases=("jpg",),
+        alpha=False,
+        cmyk=True,
+        # Warnings of the TIFF reader are about unknown tags, those of the JPEG reader about damaged
+        # pixels.
+        fail_on="warning",
+        inspect=inspect_jpeg,
+        options_for=jpeg_options,
+    ),
+    Format(
+        name="tiff",
+        suffixes=(".tif", ".tiff"),
+        aliases=("tif",),
+        kinds=_ANY_KIND,
+        most_channels=_ANY_NUMBER,
+        cmyk=True,
+        pages=True,
+        inspect=inspect_tiff,
+        options_for=tiff_options,
+        complete=complete_tiff,
+    ),
+    Format(
+        name="webp",
+        suffixes=(".webp",),
+        pages=True,
+        animated=True,
+        inspect=_inspect_webp,
+        options_for=_webp_options,
+    ),
+    Format(name="gif", suffixes=(".gif",), pages=True, limited_palette=True, animated=True),
+    Format(name="avif", suffixes=(".avif",), pages=True, options_for=_quality_options),
+    Format(
+        name="ppm",
+        suffixes=(".ppm", ".pgm", ".pnm"),
+        aliases=("pgm", "pnm"),
+        kinds=("u2", "u1"),
+        alpha=False,
+        pages=True,
+        mixed_pages=True,
+        metadata_blocks=False,
+        writer=PpmWriter,
+    ),
+    Format(
+        name="pam",
+        suffixes=(".pam",),
+        kinds=("u2", "u1"),
+        pages=True,
+        mixed_pages=True,
+        metadata_blocks=False,
+        writer=PamWriter,
+    ),
+    Format(
+        name="vips",
+        suffixes=(".v", ".vips"),
+        aliases=("v",),
+        kinds=_ANY_KIND,
+        most_channels=_ANY_NUMBER,
+        cmyk=True,
+        chunk_text=True,
+        options={"keep": KEEP_ALL},
+    ),
+)
+FORMATS = {each.name: each for each in _ALL}
+_BY_ALIAS = {alias: each for each in _ALL for alias in each.aliases}
+_BY_SUFFIX = {suffix: each for each in _ALL for suffix in each.suffixes}
+
+
+def format_of(path: Path) -> Format | None:
+    """The format that the suffix of `path` names, or None."""
+    return _BY_SUFFIX.get(path.suffix.lower())
+
+
+def find_format(name: str) -> Format:
+    """The format called `name` (`png`, `jpg`, `.tif`). RequestError lists the known ones."""
+    wanted = name.lower().lstrip(".")
+    known = FORMATS | _BY_ALIAS
+    if wanted in known:
+        return known[wanted]
+    near = nearest(wanted, list(known))
+    hint = f"did you mean {near}?" if near else "the formats are " + ", ".join(FORMATS)
+    raise RequestError(f"pictures are not written in the format {name!r}", hint=hint)
+
+
+def reading_rules(name: str) -> Format:
+    """How files of a format are read; formats that are not written have no rules of their own."""
+    return FORMATS.get(name) or Format(name=name)

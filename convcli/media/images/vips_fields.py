@@ -1,0 +1,101 @@
+"""The metadata fields of libvips: those kept of an input, and set on an output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from convcli.media.images.exif import refresh_exif
+from convcli.media.images.png import pixel_with_exif
+from convcli.media.images.vips import vips
+
+if TYPE_CHECKING:
+    from convcli.media.images.details import VipsField
+    from convcli.media.images.formats import WriteRequest
+
+# Fields that every image has.
+_GEOMETRY = {
+    "width",
+    "height",
+    "bands",
+    "format",
+    "coding",
+    "interpretation",
+    "xres",
+    "yres",
+    "xoffset",
+    "yoffset",
+    "filename",
+}
+# Fields that describe the file or the way it was stored, not the picture.
+_STORAGE = {
+    "vips-loader",
+    "vips-sequential",
+    "n-pages",
+    "page-height",
+    "bits-per-sample",
+    "palette",
+    "interlaced",
+    "jpeg-multiscan",
+    "jpeg-thumbnail-data",
+    "gif-palette",
+    "n-subifds",
+    "tile-width",
+    "tile-height",
+    "orientation",
+    "exif-ifd0-Orientation",
+    "heif-primary",
+    "heif-bitdepth",
+    "heif-compression",
+    "concurrency",
+}
+# Fields of the EXIF thumbnail, of the text chunks of a PNG, and of animations, which are kept by
+# other means.
+_KEPT_ELSEWHERE = ("exif-ifd1-", "png-comment-", "delay", "loop", "gif-")
+
+
+def kept_fields(image: Any) -> tuple[VipsField, ...]:
+    """The fields of an upright image that a filtered picture keeps."""
+    kept = []
+    for name in image.get_fields():
+        if name in _GEOMETRY or name in _STORAGE or name.startswith(_KEPT_ELSEWHERE):
+            continue
+        value = image.get(name)
+        if name == "exif-data":
+            value = refresh_exif(value)
+        if isinstance(value, int | float | str | bytes):
+            kept.append((name, int(image.get_typeof(name)), value))
+    return tuple(kept)
+
+
+def remove_metadata(image: Any) -> None:
+    """Remove every field that not all images have."""
+    for name in image.get_fields():
+        if name not in _GEOMETRY:
+            image.remove(name)
+
+
+def describe_image(image: Any, request: WriteRequest) -> Any:
+    """The image with all metadata of the input that is still true."""
+    details, types = request.details, vips().GValue
+    if details.resolution:
+        across, down = details.resolution
+        image = image.copy(xres=across, yres=down)
+    fields = details.fields
+    if details.exif and details.field("exif-data") is None:
+        fields += _exif_fields(details.exif)
+    for name, kind, value in fields:
+        if name != "icc-profile-data" or request.same_colours:
+            image.set_type(kind, name, value)
+    if len(request.layouts) > 1:
+        image.set_type(types.gint_type, "page-height", request.layouts[0].rows)
+        if details.delays:
+            image.set_type(types.array_int_type, "delay", list(details.delays))
+        if details.loop is not None:
+            image.set_type(types.gint_type, "loop", details.loop)
+    return image
+
+
+def _exif_fields(block: bytes) -> tuple[VipsField, ...]:
+    """The fields that libvips makes of a block of EXIF, which it parses only in a picture."""
+    image = vips().Image.new_from_buffer(pixel_with_exif(block), "")
+    return tuple(each for each in kept_fields(image) if each[0].startswith("exif"))

@@ -1,0 +1,256 @@
+"""Pictures read by libvips: the headers at once, then strips of rows in constant memory."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from convcli.errors import InputError
+from convcli.media.images.details import ImageDetails
+from convcli.media.images.exif import refresh_exif
+from convcli.media.images.formats import reading_rules
+from convcli.media.images.layout import Layout, Strip, name_channels, too_many_pixels
+from convcli.media.images.png import ANIMATION_CHUNK, RESOLUTION_CHUNK
+from convcli.media.images.vips import DTYPES, drain_log, error_cause, vips
+from convcli.media.images.vips_fields import kept_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from convcli.media.images.layout import PictureReader
+
+# Complaints of the JPEG reader about what does no harm to the pixels.
+_HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")
+
+
+class VipsPicture:
+    """A picture that libvips reads. data : the file's bytes, or its path."""
+
+    def __init__(self, data: bytes | Path, name: str, *, max_pixels: int) -> None:
+        self._data = data
+        self.name = name
+        self.warnings: list[str] = []
+        self._max_pixels = max_pixels
+        vips()
+        drain_log()
+        first = self.open(0, access="sequential")
+        self._pages = int(_field(first, "n-pages", 1))
+        self.rules = reading_rules(_format_name(first))
+        # Pages of an animation are turned upright one by one.
+        self.stacked = self._pages > 1 and self.rules.animated and _orientation(first) == 1
+        self._check_size(first, self._pages if self.stacked else 1)
+        upright = _upright(first)
+        self.layouts = self._read_layouts(upright)
+        self._check_total()
+        self.details = self._read_details(first, upright)
+        if self.details.has_chunk(ANIMATION_CHUNK):
+            self.warnings.append("an animated PNG: only its first picture is read")
+        self.warnings += drain_log()
+
+    def open(self, page: int | None, *, access: str, fail_on: str = "error") -> Any:
+        """A page as an image of libvips; None opens all pages, one below the other."""
+        options: dict[str, object] = {"access": access, "fail_on": fail_on}
+        if page is None:
+            options["n"] = -1
+        elif page:
+            options["page"] = page
+        image = vips().Image
+        try:
+            if isinstance(self._data, bytes):
+                return image.new_from_buffer(self._data, "", **options)
+            # As a source, since libvips takes brackets at the end of a name for options.
+            source = vips().Source.new_from_file(str(self._data))
+            return image.new_from_source(source, "", **options)
+        except vips().Error as error:
+            raise self.unreadable(error) from error
+
+    def open_upright(self, page: int | None, *, fail_on: str) -> Any:
+        """A page that can be read from top to bottom.
+
+        A rotated one is decoded first (to disk, if large).
+        """
+        image = self.open(page, access="sequential", fail_on=fail_on)
+        if _orientation(image) > 1:
+            image = self.open(page, access="random", fail_on=fail_on)
+        return _upright(image)
+
+    def reader(self) -> PictureReader:
+        """A new run through the picture."""
+        return VipsReader(self)
+
+    def unreadable(self, error: Exception) -> InputError:
+        """The error for a picture that libvips refused."""
+        cause = error_cause(error)
+        if "not in a known format" in cause:
+            return InputError(
+                f"{self.name} is not a picture of a known format, or is cut off",
+                hint="the formats read are those of libvips and PPM",
+            )
+        return InputError(
+            f"cannot read the picture {self.name}: {cause}", hint="the file is damaged or cut off"
+        )
+
+    def _check_size(self, image: Any, pages: int) -> None:
+        rows = image.height * pages
+        if image.width * rows > self._max_pixels:
+            raise too_many_pixels(self.name, image.width, rows, self._max_pixels)
+
+    def _check_total(self) -> None:
+        total = sum(layout.pixels for layout in self.layouts)
+        if total > self._max_pixels:
+            raise InputError(
+                f"the {len(self.layouts)} pages of {self.name} have {total} pixels, "
+                f"more than the {self._max_pixels} that are allowed",
+                hint=f"if it is no bomb, give --max-pixels {total}",
+            )
+
+    def _read_layouts(self, first: Any) -> list[Layout]:
+        """The layout of every page; `first` is the first page, upright."""
+        layouts = []
+        for page in range(self._pages):
+            image = first
+            if page > 0 and not self.stacked:
+                image = _upright(self.open(page, access="sequential"))
+            self._check_size(image, 1)
+            layouts.append(self._layout(image))
+        return layouts
+
+    def _layout(self, image: Any) -> Layout:
+        if image.format not in DTYPES:
+            raise InputError(
+                f"{self.name} has {image.format} samples; a filter needs whole or floating numbers"
+            )
+        channels, alpha = name_channels(image.interpretation, image.bands)
+        return Layout(
+            rows=image.height,
+            columns=image.width,
+            dtype=DTYPES[image.format],
+            interpretation=image.interpretation,
+            channels=channels,
+            alpha=alpha,
+        )
+
+    def _read_details(self, first: Any, upright: Any) -> ImageDetails:
+        known = {name: first.get(name) for name in first.get_fields()}
+        exif, description = known.get("exif-data"), known.get("image-description")
+        is_animation = self._pages > 1
+        details = ImageDetails(
+            format=self.rules.name,
+            loader=str(known.get("vips-loader", "")),
+            pages=self._pages,
+            bits=int(known.get("bits-per-sample", 0)) or 8 * self.layouts[0].dtype.itemsize,
+            interpretation=first.interpretation,
+            palette=bool(known.get("palette", False)),
+            resolution=(first.xres, first.yres),
+            delays=tuple(known.get("delay", ())) if is_animation else (),
+            loop=known.get("loop") if is_animation else None,
+            icc=known.get("icc-profile-data"),
+            exif=refresh_exif(exif) if exif else None,
+            xmp=known.get("xmp-data"),
+            iptc=known.get("iptc-data"),
+            text=() if description is None else (("Description", str(description)),),
+            fields=kept_fields(upright),
+            orientation=_orientation(first),
+        )
+        if self.rules.inspect is not None:
+            with self._opened() as file:
+                details = self.rules.inspect(file, details)
+        # libvips gives every picture a resolution.
+        if "resolution-unit" in known or details.has_chunk(RESOLUTION_CHUNK):
+            return details
+        return replace(details, resolution=None)
+
+    def _opened(self) -> BinaryIO:
+        if isinstance(self._data, bytes):
+            return io.BytesIO(self._data)
+        return self._data.open("rb")
+
+
+class VipsReader:
+    """One run through a picture.
+
+    Pages of an animation are read on from where the last one ended.
+    """
+
+    def __init__(self, picture: VipsPicture) -> None:
+        self._picture = picture
+        self._region: Any = None
+        # The page that `_region` shows, and its next row.
+        self._page: int | None = None
+        self._next = 0
+        self._tolerant = False
+
+    def strips(self, page: int) -> Iterator[Strip]:
+        """The rows of a page from the first to the last. A damaged file raises InputError."""
+        layout, stacked = self._picture.layouts[page], self._picture.stacked
+        opened = None if stacked else page
+        top = layout.rows * page if stacked else 0
+        drain_log()
+        for start in range(0, layout.rows, layout.strip_rows):
+            rows = min(layout.strip_rows, layout.rows - start)
+            data = self._fetch(opened, top + start, layout.columns, rows)
+            samples = np.frombuffer(data, layout.dtype)
+            yield Strip(start, samples.reshape(rows, layout.columns, len(layout.channels)))
+
+    def _fetch(self, page: int | None, top: int, columns: int, rows: int) -> Any:
+        """The bytes of some rows.
+
+        Harmless damage becomes a warning, and the page is opened once more.
+        """
+        try:
+            return self._fetch_strictly(page, top, columns, rows)
+        except InputError as error:
+            is_harmless = any(text in error.message for text in _HARMLESS)
+            if self._tolerant or not is_harmless:
+                raise
+            self._picture.warnings.append(error.message)
+        self._tolerant, self._region = True, None
+        return self._fetch_strictly(page, top, columns, rows)
+
+    def _fetch_strictly(self, page: int | None, top: int, columns: int, rows: int) -> Any:
+        try:
+            if self._region is None or page != self._page or top < self._next:
+                self._open(page)
+            data = self._region.fetch(0, top, columns, rows)
+        except vips().Error as error:
+            raise self._picture.unreadable(error) from error
+        self._next = top + rows
+        return data
+
+    def _open(self, page: int | None) -> None:
+        fail_on = "error" if self._tolerant else self._picture.rules.fail_on
+        image = self._picture.open_upright(page, fail_on=fail_on)
+        self._region = vips().Region.new(image)
+        self._page = page
+        self._next = 0
+
+
+def _field(image: Any, name: str, default: object) -> Any:
+    return image.get(name) if image.get_typeof(name) else default
+
+
+def _orientation(image: Any) -> int:
+    return int(_field(image, "orientation", 1))
+
+
+def _upright(image: Any) -> Any:
+    """The image unpacked and rotated as it is to be seen."""
+    if image.coding == "labq":
+        image = image.labq2lab()
+    elif image.coding == "rad":
+        image = image.rad2float()
+    return image.autorot() if _orientation(image) > 1 else image
+
+
+def _format_name(image: Any) -> str:
+    """The name of the format, from that of the loader: `jpegload_source` reads a jpeg."""
+    # libvips names no loader for its own format.
+    loader = str(_field(image, "vips-loader", "vipsload"))
+    name = loader.split("load", maxsplit=1)[0].lower()
+    if name == "heif" and _field(image, "heif-compression", "") == "av1":
+        return "avif"
+    return name

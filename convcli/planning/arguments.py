@@ -1,0 +1,116 @@
+"""The arguments of a call as values: each is matched with a parameter of the step and converted by its kind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from convcli.errors import nearest
+from convcli.units import UnitError
+
+if TYPE_CHECKING:
+    from convcli.designs.registry import Parameter, Step
+    from convcli.planning.grammar import Argument, Call
+    from convcli.signals import Signal
+
+Axis = Literal["x", "y"]
+AXES: tuple[Axis, ...] = ("x", "y")
+
+
+def arguments_of(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any], Axis | None]:
+    """The values of the step's parameters, and `axis=` where the signal is a picture and the step may take it."""
+    values: dict[str, Any] = {}
+    axis: Axis | None = None
+    for argument, parameter in _matched(call, step, signal):
+        if parameter is None:
+            axis = _choice(call, argument, AXES)
+        elif parameter.name in values:
+            raise call.error(f"{call.name}: {parameter.name} is given twice", at=argument.at)
+        else:
+            values[parameter.name] = _value(call, step, argument, parameter, signal)
+    for parameter in step.parameters:
+        if parameter.required and parameter.name not in values:
+            raise call.error(
+                f"{call.name} needs {parameter.name.upper()}", hint=usage_hint(step, signal)
+            )
+    return values, axis
+
+
+def _matched(call: Call, step: Step, signal: Signal) -> list[tuple[Argument, Parameter | None]]:
+    """Each argument with its parameter; None stands for `axis`."""
+    named: dict[str, Parameter | None] = {p.name: p for p in step.parameters}
+    if signal.axes == 2 and step.takes_axis:
+        named["axis"] = None
+    positional = [p for p in step.parameters if not p.keyword_only]
+    free = iter(positional)
+    matched: list[tuple[Argument, Parameter | None]] = []
+    for argument in _joined(call, positional):
+        if argument.key is None:
+            parameter = next(free, None)
+            if parameter is None:
+                message = f"{call.name}: {argument.text!r} is one value too many"
+                raise call.error(message, at=argument.at, hint=usage_hint(step, signal))
+        elif argument.key in named:
+            parameter = named[argument.key]
+        else:
+            near = nearest(argument.key, list(named))
+            hint = f"did you mean {near}=?" if near else usage_hint(step, signal)
+            message = f"{call.name} has no parameter {argument.key!r}"
+            raise call.error(message, at=argument.at, hint=hint)
+        matched.append((argument, parameter))
+    return matched
+
+
+def _joined(call: Call, positional: list[Parameter]) -> list[Argument]:
+    """The arguments; where one parameter takes all loose values, such as taps, they are one text again."""
+    arguments = list(call.arguments)
+    if not positional or positional[0].kind is None or not positional[0].kind.takes_all:
+        return arguments
+    loose = [argument for argument in arguments if argument.key is None]
+    if not loose:
+        return arguments
+    rows: dict[int, list[str]] = {}
+    for argument in loose:
+        rows.setdefault(argument.row, []).append(argument.text)
+    text = ";".join(",".join(row) for row in rows.values())
+    named = [argument for argument in arguments if argument.key is not None]
+    return [replace(loose[0], text=text), *named]
+
+
+def _value(call: Call, step: Step, argument: Argument, parameter: Parameter, signal: Signal) -> Any:
+    if parameter.choices:
+        word = _choice(call, argument, parameter.choices)
+        return word == "true" if parameter.choices == ("true", "false") else word
+    if parameter.kind is None:
+        return argument.text
+    try:
+        return parameter.kind.convert(argument.text, signal)
+    except UnitError as error:
+        hint = usage_hint(step, signal)
+        raise call.error(f"{call.name}: {error}", at=argument.at, hint=hint) from None
+
+
+def _choice(call: Call, argument: Argument, choices: tuple[Any, ...]) -> Any:
+    """The word that was written, if it is one of `choices`."""
+    if argument.text in choices:
+        return argument.text
+    near = nearest(argument.text, list(choices))
+    message = f"{call.name}: expected {' or '.join(choices)}, got {argument.text!r}"
+    hint = f"did you mean {near}?" if near else None
+    raise call.error(message, at=argument.at, hint=hint)
+
+
+def usage_hint(step: Step, signal: Signal) -> str:
+    """How the step is written, by its example, and where to read more."""
+    told = f"write it as in {_example(step, signal)}"
+    return f"{told}; `convcli filters {step.name}` says more" if step.listed else told
+
+
+def _example(step: Step, signal: Signal) -> str:
+    """The example of a step; frequencies are converted to the unit in which the signal's are counted."""
+    if not step.traits.cycles or signal.rate is None:
+        return step.example
+    name, values = step.example.split(":")
+    scale = signal.rate * signal.cycle
+    rounded = (float(format(float(value) * scale, ".1g")) for value in values.split(","))
+    return f"{name}:{','.join(format(value, 'g') for value in rounded)}"

@@ -1,0 +1,55 @@
+"""Hits and verdicts as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from convcli.facts.causality import CausalityFacts
+    from convcli.facts.detection import DetectionFacts
+
+VERDICT_COLUMNS = (
+    "file",
+    "group",
+    "column",
+    "verdict",
+    "row",
+    "whole",
+    "prefix",
+    "known",
+    "difference",
+    "largest",
+)
+
+
+def hits_csv(facts: DetectionFacts, columns: Sequence[str]) -> str:
+    """Render the names of the columns and a line for each hit; numbers have six decimals."""
+    lines: list[Sequence[object]] = [columns]
+    for hit in facts.hits:
+        cells = hit.values()
+        lines.append([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in cells])
+    return _csv_text(lines)
+
+
+def verdicts_csv(path: str, facts: CausalityFacts, *, head: bool) -> str:
+    """Render a line for each column and group of the table `path`; head : whether to name the cells."""
+    lines: list[Sequence[object]] = []
+    if head:
+        lines.append(VERDICT_COLUMNS)
+    for verdict in facts.columns:
+        cells = {"file": path, "verdict": "changed", **vars(verdict)}
+        if verdict.row is None:
+            cells |= {"verdict": "ok", "largest": None}
+        lines.append([cells[name] for name in VERDICT_COLUMNS])
+    return _csv_text(lines)
+
+
+def _csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Write rows of cells; None becomes an empty cell."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,296 @@
+"""The page of `explain`: the kernel under the signal, the products and their sum, line by line.
+
+A line is a list of texts, each with a style of `rich`; without the styles it is plain text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from convcli.report.words import visible
+from convcli.units import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
+
+    Line = list[tuple[str, str]]
+
+# Styles.
+PLAIN, OUTSIDE, KERNEL, RESULT, TITLE = "", "dim", "cyan", "bold green", "bold"
+# A signal that needs more columns than this is shown one window at a time.
+WIDEST = 100
+# How many numbers of a longer list are shown.
+MOST_NUMBERS = 32
+GAPS = {
+    "renormalise": "a missing sample gets no weight, "
+    "and the sum is scaled up to the weight of the whole kernel",
+    "hold": "a missing sample is replaced by the last known one before it",
+    "empty": "an output is missing if any sample under the kernel is",
+}
+EDGES = {
+    "zero": "samples outside the signal are 0",
+    "edge": "the first and the last sample are repeated outside",
+    "reflect": "outside, the signal is mirrored about its first and last sample",
+    "symmetric": "outside, the signal is mirrored, with its first and last sample repeated",
+    "wrap": "outside, the signal starts over",
+    "shrink": "samples outside the signal are missing",
+    "valid": "there are only outputs that read no sample outside the signal",
+}
+
+
+def explanation_lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
+    """Yield the whole page; of each stage at most `limit` outputs, 0 for all."""
+    for number, stage in enumerate(facts.stages):
+        if number:
+            yield []
+        yield from _stage_lines(stage, facts, limit)
+    result = _list_text(facts.result)
+    if not facts.stages:
+        told = "has no output: the signal is shorter than the kernel"
+        if result:
+            told = "changes nothing"
+        yield [(f"{visible(facts.filter)} ", TITLE), (told, PLAIN)]
+    yield []
+    yield [("result  ", TITLE), (result, RESULT)]
+    if facts.torch:
+        yield [("torch   ", TITLE), (facts.torch, PLAIN)]
+    if facts.matrix is not None:
+        yield []
+        yield from _matrix_lines(facts.matrix)
+
+
+def sample_text(value: float | None) -> str:
+    """Format a sample with at most six digits; a missing one is `.`."""
+    if value is None:
+        return "."
+    return f"{value + 0.0:.6g}"  # adding 0 turns -0 into 0
+
+
+def _list_text(values: Any) -> str:
+    """Format samples as SIGNAL is written, `1, 2; 3, 4`; only the first ones if there are many."""
+    nested = bool(values) and isinstance(values[0], tuple)
+    if nested:
+        texts = [_list_text(row) for row in values[:MOST_NUMBERS]]
+    else:
+        texts = [sample_text(value) for value in values[:MOST_NUMBERS]]
+    separator, noun = ("; ", "rows ") if nested else (", ", "")
+    if len(values) > MOST_NUMBERS:
+        texts.append(f"... ({len(values):,} {noun}in all)")
+    return separator.join(texts)
+
+
+# ------------------------------------------------------------------------------------------ a stage
+
+
+def _stage_lines(stage: StageFacts, facts: ExplanationFacts, limit: int) -> Iterator[Line]:
+    if stage.flipped is None:
+        name = visible(stage.text)
+        blank = " " * len(name)
+        inputs, outputs = _list_text(stage.inputs), _list_text(stage.outputs)
+        yield [(name, TITLE), (" takes", PLAIN), (f"  {inputs}", PLAIN)]
+        yield [(blank, PLAIN), (" gives", PLAIN), (f"  {outputs}", RESULT)]
+        return
+    yield from _heading(stage, facts)
+    yield []
+    shown = stage.sums
+    if limit:
+        shown = stage.sums[:limit]
+    if len(stage.stride) == 1:
+        yield from _line_sums(stage, shown)
+    else:
+        yield from _plane_sums(stage, shown)
+    hidden = len(stage.sums) - len(shown)
+    if hidden:
+        yield [(f"... and {plural(hidden, 'output')} more; --limit 0 shows all", OUTSIDE)]
+
+
+def _heading(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
+    """Yield the formula, the kernel, and the rules that hold for every output."""
+    kind = "correlation, the kernel is not flipped"
+    if stage.flipped:
+        kind = "convolution, the kernel is flipped"
+    yield [(visible(stage.text), TITLE), (f"  {kind}: {_formula(stage)}", PLAIN)]
+    taps, laid = _list_text(stage.taps), _list_text(stage.laid)
+    yield [("  kernel   ", PLAIN), (taps, KERNEL)]
+    same = ", the same" if taps == laid else ""
+    yield [("  laid     ", PLAIN), (laid, KERNEL), (f" over the signal{same}", PLAIN)]
+    yield _rule("align", f"{facts.align}: an output reads {_sides(stage)}")
+    edge = _rule("edge", f"{facts.edge}: {EDGES[facts.edge]}")
+    if facts.edge != "valid":
+        edge.append((", in ( )", OUTSIDE))
+    yield edge
+    if any(step > 1 for step in stage.stride):
+        yield _rule("stride", f"an output for every {'x'.join(map(str, stage.stride))} samples")
+    if any(_has_missing(one) for one in stage.sums):
+        yield _rule("missing", GAPS[stage.gaps])
+
+
+def _rule(name: str, text: str) -> Line:
+    return [(f"  {name:<9}", PLAIN), (text, PLAIN)]
+
+
+def _sides(stage: StageFacts) -> str:
+    """`1 before and 1 after`, for a plane `1 before and 1 after in rows and ... in columns`."""
+    places = [""] if len(stage.stride) == 1 else [" in rows", " in columns"]
+    sides = zip(stage.before, stage.after, places, strict=True)
+    return " and ".join(
+        f"{before} before and {after} after{where}" for before, after, where in sides
+    )
+
+
+def _has_missing(one: SumFacts) -> bool:
+    """Whether a sample under the kernel is missing."""
+    rows = one.x if isinstance(one.x[0], tuple) else (one.x,)
+    return any(None in row for row in rows)
+
+
+def _formula(stage: StageFacts) -> str:
+    """`y[t] = sum of g[j] x[t - j + 1]`, along each axis, with the stride and the divisor."""
+    suffixes = [""] if len(stage.stride) == 1 else ["r", "c"]
+    read = []
+    for axis, suffix in enumerate(suffixes):
+        step = stage.stride[axis]
+        position = f"t{suffix}" if step == 1 else f"{step}t{suffix}"
+        if stage.flipped:
+            read.append(f"{position} - j{suffix}{_signed(stage.after[axis])}")
+        else:
+            read.append(f"{position} + j{suffix}{_signed(-stage.before[axis])}")
+    y = ",".join(f"t{suffix}" for suffix in suffixes)
+    g = ",".join(f"j{suffix}" for suffix in suffixes)
+    divisor = f" / {stage.divisor:g}" if stage.divisor != 1 else ""
+    return f"y[{y}] = sum of g[{g}] x[{', '.join(read)}]{divisor}"
+
+
+def _signed(shift: int) -> str:
+    """` + 1`, ` - 1`, and nothing for 0."""
+    if not shift:
+        return ""
+    sign = "+" if shift > 0 else "-"
+    return f" {sign} {abs(shift)}"
+
+
+# ----------------------------------------------------------------------------------- one sample axis
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Widths of a table: of the names at its left, and of each column of numbers."""
+
+    margin: int
+    width: int
+
+    def name(self, text: str) -> tuple[str, str]:
+        """Return the name of a row, padded to the margin."""
+        return f"{text:<{self.margin}}", PLAIN
+
+    def cells(self, texts: Sequence[str], style: str) -> Line:
+        """Return cells aligned to the right; those in brackets are dim."""
+        styles = [OUTSIDE if text.startswith("(") else style for text in texts]
+        padded = [f"{text:>{self.width}}" for text in texts]
+        return list(zip(padded, styles, strict=True))
+
+
+def _line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
+    """Yield the signal once, and under it the kernel and the products of each output.
+
+    A signal that is too wide is repeated for every output, only as much as lies under the kernel.
+    """
+    first = stage.first[0]
+    indices = [str(first + place) for place in range(len(stage.inputs) + 1)]
+    inputs = _input_texts(stage)
+    kernel = _texts(stage.laid)
+    products = [text for one in shown for text in _texts(one.products)]
+    columns = _Columns(
+        margin=2 + _longest([*map(_output_name, shown), "kernel"]),
+        width=2 + _longest([*inputs, *kernel, *products, indices[0], indices[-1]]),
+    )
+    fits = columns.margin + len(inputs) * columns.width <= WIDEST
+    if fits:
+        yield [columns.name("t"), *columns.cells(indices[:-1], OUTSIDE)]
+        yield [columns.name("x"), *columns.cells(inputs, PLAIN)]
+        yield []
+    for one in shown:
+        skipped = one.first[0] - first
+        blank = (" " * (skipped * columns.width), PLAIN)
+        if not fits:
+            blank = ("", PLAIN)
+            window = inputs[skipped : skipped + len(kernel)]
+            yield [columns.name("x"), *columns.cells(window, PLAIN)]
+        yield [columns.name("kernel"), blank, *columns.cells(kernel, KERNEL)]
+        row = columns.cells(_texts(one.products), PLAIN)
+        yield [columns.name(_output_name(one)), blank, *row, *_sum_cells(one, stage)]
+
+
+def _input_texts(stage: StageFacts) -> list[str]:
+    """Format the inputs of a stage along one axis; those outside of the signal in brackets."""
+    outside = [not 0 <= stage.first[0] + i < stage.length[0] for i in range(len(stage.inputs))]
+    return _bracketed(stage.inputs, outside)
+
+
+def _bracketed(values: Sequence[float | None], outside: Sequence[bool]) -> list[str]:
+    texts = _texts(values)
+    return [f"({text})" if out else text for text, out in zip(texts, outside, strict=True)]
+
+
+def _texts(values: Iterable[float | None]) -> list[str]:
+    return [sample_text(value) for value in values]
+
+
+def _longest(texts: Iterable[str]) -> int:
+    return max((len(text) for text in texts), default=0)
+
+
+def _output_name(one: SumFacts) -> str:
+    """`y[3]` or `y[3,4]`."""
+    return f"y[{','.join(map(str, one.at))}]"
+
+
+def _sum_cells(one: SumFacts, stage: StageFacts) -> Line:
+    """`  sum 8 / 4 = 2`: the sum, and the output if it differs from the sum."""
+    total, output = sample_text(one.total), (sample_text(one.y), RESULT)
+    if _has_missing(one):
+        return [(f"   sum {total}", PLAIN), (" -> ", PLAIN), output]
+    if stage.divisor != 1:
+        return [(f"   sum {total} / {stage.divisor:g} = ", PLAIN), output]
+    return [("   sum ", PLAIN), output]
+
+
+# ---------------------------------------------------------------------------------- two sample axes
+
+
+def _plane_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
+    """Yield window, kernel and products side by side, a block of lines for each output."""
+    kernel = [_texts(row) for row in stage.laid]
+    for one in shown:
+        windows = [_bracketed(*row) for row in zip(one.x, one.outside, strict=True)]
+        products = [_texts(row) for row in one.products]
+        name = _output_name(one)
+        window_columns = _block_columns(windows, margin=len(name) + 1)
+        kernel_columns = _block_columns(kernel)
+        product_columns = _block_columns(products)
+        for number, row in enumerate(windows):
+            line = [window_columns.name("" if number else name), *window_columns.cells(row, PLAIN)]
+            line += [("   *", OUTSIDE), *kernel_columns.cells(kernel[number], KERNEL)]
+            line += [("   =", OUTSIDE), *product_columns.cells(products[number], PLAIN)]
+            if number == len(windows) - 1:
+                line += _sum_cells(one, stage)
+            yield line
+
+
+def _block_columns(block: Sequence[Sequence[str]], margin: int = 0) -> _Columns:
+    """Return columns that are wide enough for every cell of a block."""
+    return _Columns(margin, 2 + max(_longest(row) for row in block))
+
+
+def _matrix_lines(matrix: Any) -> Iterator[Line]:
+    """Yield a row for each output and a column for each sample; zeros are dots, so the band shows."""
+    rows = [["." if value == 0 else sample_text(value) for value in row] for row in matrix]
+    width = 2 + _longest(text for row in rows for text in row)
+    size = f"{len(rows)}x{len(rows[0]) if rows else 0}"
+    yield [("matrix  ", TITLE), (f"{size}: y = matrix * x, with the edge rule worked in", PLAIN)]
+    for row in rows:
+        styles = [OUTSIDE if text == "." else KERNEL for text in row]
+        yield [(f"{text:>{width}}", style) for text, style in zip(row, styles, strict=True)]

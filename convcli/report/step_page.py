@@ -1,0 +1,90 @@
+"""The page of one step for `convcli filters`: its facts line by line, and the layers of a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from convcli.report.words import number, reach_text
+from convcli.units import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.facts import LayerFacts, ReachFacts, StepFacts
+
+LAYER_COLUMNS = ("", "layer", "parameters", "channels", "stride so far", "reach so far")
+# The columns of words; columns of numbers are aligned to the right.
+LEFT_ALIGNED = ("layer", "reach so far")
+WHOLE_SIGNAL = "the whole signal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepPage:
+    """A step as designed.
+
+    help : the first line of its description
+    taps : the taps as text, if there are few
+    crossings : a level such as `-3 dB` and the frequencies at which the response crosses it
+    A step without reach sees the whole signal.
+    """
+
+    facts: StepFacts
+    help: str
+    taps: str = ""
+    crossings: Sequence[tuple[str, str]] = ()
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each fact, and then the table of layers."""
+        for name, text in self._rows():
+            yield f"{name:<16}{text}".rstrip()
+        if self.facts.layers:
+            yield ""
+            yield from _layer_lines(self.facts.layers)
+
+    def _rows(self) -> Iterator[tuple[str, str]]:
+        facts = self.facts
+        yield "step", facts.text
+        yield "", self.help
+        if facts.taps is not None:
+            shape = " x ".join(str(side) for side in facts.shape)
+            yield "taps", f"{shape}: {self.taps}" if self.taps else shape
+            yield "sum", number(facts.sum)
+        if facts.taps is not None and facts.delay is not None:
+            yield "delay", f"{number(facts.delay)} samples"
+        look_ahead = WHOLE_SIGNAL
+        if facts.look_ahead is not None:
+            look_ahead = plural(facts.look_ahead, "sample")
+        yield "look-ahead", look_ahead
+        yield "reach", reach_text(facts.reach) or WHOLE_SIGNAL
+        for level, frequencies in self.crossings:
+            yield f"{level} at", frequencies
+        if facts.note:
+            yield "note", facts.note
+
+
+def _layer_lines(layers: Sequence[LayerFacts]) -> Iterator[str]:
+    """Yield the layers as a table; the reach of each goes from its output to the network's input."""
+    rows = [LAYER_COLUMNS, *(_layer_row(place, layer) for place, layer in enumerate(layers))]
+    total = sum(layer.parameters for layer in layers)
+    rows.append(("", "in all", number(total), "", "", ""))
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = []
+        for name, cell, width in zip(LAYER_COLUMNS, row, widths, strict=True):
+            cells.append(cell.ljust(width) if name in LEFT_ALIGNED else cell.rjust(width))
+        yield "  ".join(cells).rstrip()
+
+
+def _layer_row(place: int, layer: LayerFacts) -> tuple[str, ...]:
+    stride, reach = "", WHOLE_SIGNAL
+    if layer.reach is not None:
+        strides = [_stride_text(axis) for axis in layer.reach]
+        stride = "x".join(dict.fromkeys(strides))
+        # The spacing of the outputs has a column of its own.
+        reach = reach_text(tuple(replace(axis, step=1, phases=1) for axis in layer.reach))
+    return (str(place), layer.text, number(layer.parameters), str(layer.channels), stride, reach)
+
+
+def _stride_text(axis: ReachFacts) -> str:
+    return str(axis.step) if axis.phases == 1 else f"{axis.step}/{axis.phases}"

@@ -1,0 +1,59 @@
+"""The tables of a report, the same in Markdown and HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convcli.report.learning import (
+    MOVED_COLUMNS,
+    RIDGE_COLUMNS,
+    error_columns,
+    error_rows,
+    fact_rows,
+    moved_rows,
+    ridge_rows,
+)
+from convcli.report.words import STEP_COLUMNS, hit_cell, run_rows, step_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from convcli.facts import RunFacts
+    from convcli.facts.detection import DetectionFacts
+    from convcli.facts.learning import LearningFacts
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """Rows of cells. Without a head, the first cell of each row names the row."""
+
+    rows: Iterable[Sequence[str]]
+    head: Sequence[str] = ()
+
+
+def report_tables(run: RunFacts) -> Iterator[ReportTable]:
+    """Yield the tables of one run; none of them is empty."""
+    yield ReportTable(run_rows(run))
+    if run.learned is not None:
+        yield from _learning_tables(run.learned)
+    if run.detection is not None and run.detection.hits:
+        yield _hit_table(run.detection)
+    if run.steps:
+        yield ReportTable([step_row(step) for step in run.steps], STEP_COLUMNS)
+
+
+def _learning_tables(facts: LearningFacts) -> Iterator[ReportTable]:
+    yield ReportTable(fact_rows(facts))
+    yield ReportTable(error_rows(facts), error_columns(facts))
+    moved = moved_rows(facts)
+    if moved:
+        yield ReportTable(moved, MOVED_COLUMNS)
+    ridges = ridge_rows(facts)
+    if ridges:
+        yield ReportTable(ridges, RIDGE_COLUMNS)
+
+
+def _hit_table(facts: DetectionFacts) -> ReportTable:
+    rows = [[hit_cell(value) for value in hit.values()] for hit in facts.hits]
+    return ReportTable(rows, list(facts.hits[0]))

@@ -14,7 +14,7 @@ from convcli.layers.trained import BatchLayer, TrainedLayer
 
 if TYPE_CHECKING:
     from convcli.core.ops import Op
-    from convcli.layers.trained import Batch, Sizes
+    from convcli.layers.trained import BatchShape, Sizes
     from convcli.signals import Array
 
 
@@ -36,7 +36,7 @@ class ActivationLayer(StepLayer):
 
 @dataclass(frozen=True)
 class TrainedActivation(TrainedLayer):
-    """An activation in training."""
+    """An activation as training sees it."""
 
     function: Activation
 
@@ -47,10 +47,10 @@ class TrainedActivation(TrainedLayer):
         return outputs
 
     def first(self, output: Sizes) -> Sizes:
-        """Return the sample itself."""
+        """Return the output: it reads the sample at its own place."""
         return output
 
-    def at_work(self, batch: Batch) -> BatchActivation:
+    def at_work(self, batch: BatchShape) -> BatchActivation:
         """Return the activation at work on mini-batches."""
         shape = (batch.size, *batch.made, batch.channels)
         return BatchActivation(self.function, np.empty(shape, batch.dtype))

@@ -261,10 +261,10 @@ def by_windows(
         outputs = some.shape[1:-1]
         rows = np.empty((math.prod(outputs), band.taps), x.dtype)
         for group, matrix in enumerate(matrices):
-            inputs = x[None, first * step[0] :, ..., _channels(group, band.inputs)]
+            inputs = x[None, first * step[0] :, ..., channels_of_group(group, band.inputs)]
             windows, places = band.copies(inputs, outputs, rows)
             np.copyto(places, windows)
-            made = some[..., _channels(group, band.outputs)]
+            made = some[..., channels_of_group(group, band.outputs)]
             made[...] = (rows @ matrix).reshape(made.shape)
     return _with_bias(y, bias)
 
@@ -284,7 +284,7 @@ def tap_by_tap(
     outputs = (len(x) - width) // step[0] + 1
     y = np.zeros((outputs, out), x.dtype)
     for group, channel, tap in np.ndindex(groups, inputs, taps):
-        made = _channels(group, out // groups)
+        made = channels_of_group(group, out // groups)
         start = tap * dilation[0]
         stop = start + (outputs - 1) * step[0] + 1
         samples = x[start : stop : step[0], group * inputs + channel, None]
@@ -296,5 +296,6 @@ def _with_bias(y: Array, bias: Weights | None) -> Array:
     return y if bias is None else np.add(y, bias.astype(y.dtype), out=y)
 
 
-def _channels(group: int, size: int) -> slice:
+def channels_of_group(group: int, size: int) -> slice:
+    """The channels of one group, where each has `size` of them."""
     return slice(group * size, (group + 1) * size)

@@ -20,7 +20,7 @@ from convcli.core.kernel import Kernel
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach, aligned_samples
 from convcli.errors import RequestError
-from convcli.layers.bands import Band, by_windows, tap_by_tap
+from convcli.layers.bands import Band, by_windows, channels_of_group, tap_by_tap
 from convcli.layers.layer import WeightedLayer, layer
 from convcli.layers.trained import BatchLayer, TrainedLayer
 from convcli.units import Count, Kind, Size, UnitError
@@ -28,7 +28,7 @@ from convcli.units import Count, Kind, Size, UnitError
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.layers.layer import LayerSite, LayerTensors
-    from convcli.layers.trained import Batch, Sizes, Vector
+    from convcli.layers.trained import BatchShape, Sizes, Vector
     from convcli.layers.weights import Tensor
     from convcli.signals import Array, Edge, Missing, Signal
 
@@ -48,7 +48,7 @@ MOST_WEIGHTS = 10_000_000
 
 
 def _read_padding(text: str, signal: Signal) -> tuple[int, ...] | Literal["same"]:
-    """`2`, `2x1` or `same`."""
+    """Read a padding: `2`, `2x1` or `same`."""
     if text == "same":
         return "same"
     axes = signal.axes
@@ -96,7 +96,7 @@ class ConvLayer(WeightedLayer):
 
     @property
     def _spacing(self) -> Sizes:
-        """The dilation of the taps."""
+        """The dilation: inputs from one tap to the next."""
         return self.dilation or (1,) * self.signal.axes
 
     @property
@@ -201,7 +201,7 @@ class ConvLayer(WeightedLayer):
         return tensors
 
     def trained(self, op: Op) -> TrainedConv | None:
-        """How the layer is trained."""
+        """How the layer is trained, with its own geometry."""
         if not isinstance(op, ConvOp):
             return None
         return TrainedConv(op=op, pool=(1,) * self.signal.axes)
@@ -454,12 +454,12 @@ class TrainedConv(TrainedLayer):
 
     @property
     def outputs(self) -> int:
-        """How many channels it makes."""
+        """How many channels the layer makes."""
         return len(self.op.weights)
 
     @property
     def shape(self) -> Sizes:
-        """Taps on each axis."""
+        """Taps of the layer on each axis."""
         return self.op.weights.shape[2:]
 
     @property
@@ -484,7 +484,7 @@ class TrainedConv(TrainedLayer):
 
     @cached_property
     def band(self) -> Band:
-        """The geometry of one group."""
+        """The geometry of one group of channels."""
         groups = self.op.groups
         return Band(
             shape=self.shape,
@@ -528,7 +528,7 @@ class TrainedConv(TrainedLayer):
         rows = -(-outputs[-1] // self.count)
         return (*outputs[:-1], rows * self.count)
 
-    def at_work(self, batch: Batch) -> BatchConv:
+    def at_work(self, batch: BatchShape) -> BatchConv:
         """Return the layer at work on mini-batches."""
         return BatchConv(self, batch)
 
@@ -536,7 +536,7 @@ class TrainedConv(TrainedLayer):
 class BatchConv(BatchLayer):
     """A convolution layer at work: one product of gathered rows and a banded matrix for each group (`Band`)."""
 
-    def __init__(self, layer: TrainedConv, batch: Batch) -> None:
+    def __init__(self, layer: TrainedConv, batch: BatchShape) -> None:
         self.layer = layer
         self.band = band = layer.band
         self.groups = layer.op.groups
@@ -564,11 +564,11 @@ class BatchConv(BatchLayer):
 
     def inputs_of(self, x: Array, group: int) -> Array:
         """The input channels of one group."""
-        return x[..., _part(group, self.band.inputs)]
+        return x[..., channels_of_group(group, self.band.inputs)]
 
     def outputs_of(self, y: Array, group: int) -> Array:
         """The output channels of one group."""
-        return y[..., _part(group, self.band.outputs)]
+        return y[..., channels_of_group(group, self.band.outputs)]
 
     def load(self, numbers: Vector) -> None:
         """Fill the matrices with new weights."""
@@ -583,7 +583,7 @@ class BatchConv(BatchLayer):
                 last_row[...] = self.outputs_of(bias, group)
 
     def forward(self, x: Array) -> Array:
-        """Return the outputs."""
+        """Return the outputs, in an array that is used again."""
         if x is not self.x:
             self.x = x
             self.copies = [
@@ -615,7 +615,7 @@ class BatchConv(BatchLayer):
         weights, bias = self.layer.tensors(gradient)
         for group, rows in enumerate(self.rows):
             np.matmul(rows.T, self.rows_of(dy, group), out=self.slopes)
-            part = weights[_part(group, self.band.outputs)]
+            part = weights[channels_of_group(group, self.band.outputs)]
             np.multiply(self.band.summed(self.slope_bands), self.layer.scale, out=part)
             if bias is not None:
                 last_row = self.slopes[-1].reshape(self.band.count, -1)
@@ -625,7 +625,7 @@ class BatchConv(BatchLayer):
 class _MirroredConv:
     """Derivatives by the inputs of a layer without strides: the mirrored layer, applied to `dy` between zeros."""
 
-    def __init__(self, conv: BatchConv, batch: Batch) -> None:
+    def __init__(self, conv: BatchConv, batch: BatchShape) -> None:
         self.groups = conv.groups
         self.band = band = conv.band.mirrored.fastest(batch.given, leads=True, whole=True)
         sides = band.reads(batch.given)
@@ -663,7 +663,7 @@ class _MirroredConv:
 class _ScatteredRows:
     """Derivatives by the inputs of any layer: the rows of the transposed product, added up where they overlap."""
 
-    def __init__(self, conv: BatchConv, batch: Batch) -> None:
+    def __init__(self, conv: BatchConv, batch: BatchShape) -> None:
         self.conv = conv
         self.dx = batch.inputs()
         self.rows = np.empty((len(conv.rows[0]), conv.band.taps), batch.dtype)
@@ -683,7 +683,3 @@ class _ScatteredRows:
             for some, into in sums:
                 np.add(into, some, out=into)
         return self.dx
-
-
-def _part(number: int, size: int) -> slice:
-    return slice(number * size, (number + 1) * size)

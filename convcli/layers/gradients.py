@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.layers.trained import Batch, Vector
+from convcli.layers.trained import BatchShape, Vector
 
 if TYPE_CHECKING:
     from convcli.layers.nets import Net
@@ -35,7 +35,7 @@ class Worker:
         self.x = np.zeros((batch, *places[0].given, channels), dtype)
         leads = True
         for place in places:
-            arrays = Batch(batch, place.given, place.made, channels, dtype, leads)
+            arrays = BatchShape(batch, place.given, place.made, channels, dtype, leads)
             self.layers.append(place.layer.at_work(arrays))
             channels = place.layer.output_channels(channels)
             leads = leads and not place.layer.parameters

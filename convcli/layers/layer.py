@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -56,7 +57,7 @@ class LayerTensors:
 
     @property
     def weight(self) -> Tensor:
-        """The weights."""
+        """The weights of the layer."""
         return self.named["weight"]
 
     @property
@@ -130,8 +131,7 @@ class Layer(ABC):
     @classmethod
     def read(cls, call: Call, signal: Signal) -> Self:
         """The layer that `call` says. RequestError points at what is wrong."""
-        grammar = Step(call.name, (), "learned", cls.example, cls, listed=False)
-        values, _ = arguments_of(call, grammar, signal)
+        values, _ = arguments_of(call, _grammar(cls, call.name), signal)
         try:
             return cls(**values, call=call, signal=signal)
         except UnitError as error:
@@ -228,6 +228,12 @@ class StepLayer(Layer):
         if stage.whole is not None and not stage.whole.reduces:
             raise self.call.error(f"{self.call.name} is no layer")
         return (stage,)
+
+
+@cache
+def _grammar(kind: type[Layer], name: str) -> Step:
+    """The fields of a kind of layer, read as the parameters of a step."""
+    return Step(name, (), "learned", kind.example, kind, listed=False)
 
 
 _KINDS: dict[str, type[Layer]] = {}

@@ -65,7 +65,7 @@ class Model:
         return sum(self.tensors_of(number).parameters for number in self.tensors)
 
     def tensors_of(self, number: int) -> LayerTensors:
-        """The tensors of one layer."""
+        """The tensors of the layer of this number."""
         return LayerTensors(self.path, number, self.tensors.get(number, {}))
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
@@ -82,7 +82,9 @@ class Model:
         """A signal such as the model takes, of unknown length: for looking at the model without one."""
         number = min(self.tensors)
         tensors = self.tensors_of(number)
-        shape: tuple[int | None, ...] = (None,) if tensors.weight.ndim <= 3 else (256, 256)
+        shape: tuple[int | None, ...] = (None,)
+        if tensors.weight.ndim > 3:
+            shape = (256, 256)
         signal = Signal(medium=ARRAY, shape=shape, channels=("1",), rate=self.rate)
         layers = read_layers(self.layers, signal)
         known = layers[number].channels(tensors) if number < len(layers) else None

@@ -63,7 +63,7 @@ class Net:
 
     @property
     def weighted(self) -> tuple[TrainedConv, ...]:
-        """The layers with weights."""
+        """The layers that have weights."""
         return tuple(layer for layer in self.layers if isinstance(layer, TrainedConv))
 
     @property

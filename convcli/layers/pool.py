@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.reach import Reach
     from convcli.layers.layer import LayerSite
-    from convcli.layers.trained import Batch, Sizes
+    from convcli.layers.trained import BatchShape, Sizes
     from convcli.signals import Array
 
 
@@ -105,7 +105,7 @@ class TrainedPool(TrainedLayer):
             return None
         return self.size, self.scale
 
-    def at_work(self, batch: Batch) -> BatchPool:
+    def at_work(self, batch: BatchShape) -> BatchPool:
         """Return the pool at work on mini-batches."""
         return BatchPool(self, batch.made)
 

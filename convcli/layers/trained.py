@@ -17,8 +17,8 @@ Sizes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The arrays that go through a layer in training: `size` windows of floats of one type.
+class BatchShape:
+    """The shape of the arrays that go through a layer in training: `size` windows of floats of one type.
 
     given, made : samples of a window on each axis that the layer gets and makes; channels : that it gets
     leads : no layer before this one learns, so that the derivatives by its inputs are not needed
@@ -77,7 +77,7 @@ class TrainedLayer(ABC):
         """Return the first input that an output reads, on each axis; absolute, as the indices of a Reach are."""
 
     @abstractmethod
-    def at_work(self, batch: Batch) -> BatchLayer:
+    def at_work(self, batch: BatchShape) -> BatchLayer:
         """Return the layer at work on mini-batches."""
 
     def output_channels(self, channels: int) -> int:

@@ -21,7 +21,7 @@ def arguments_of(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any]
     """The values of the step's parameters, and `axis=` where the signal is a picture and the step may take it."""
     values: dict[str, Any] = {}
     axis: Axis | None = None
-    for argument, parameter in _matched(call, step, signal):
+    for argument, parameter in _matched_parameters(call, step, signal):
         if parameter is None:
             axis = _choice(call, argument, AXES)
         elif parameter.name in values:
@@ -36,7 +36,7 @@ def arguments_of(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any]
     return values, axis
 
 
-def _matched(call: Call, step: Step, signal: Signal) -> list[tuple[Argument, Parameter | None]]:
+def _matched_parameters(call: Call, step: Step, signal: Signal) -> list[tuple[Argument, Parameter | None]]:
     """Each argument with its parameter; None stands for `axis`."""
     named: dict[str, Parameter | None] = {p.name: p for p in step.parameters}
     if signal.axes == 2 and step.takes_axis:
@@ -44,7 +44,7 @@ def _matched(call: Call, step: Step, signal: Signal) -> list[tuple[Argument, Par
     positional = [p for p in step.parameters if not p.keyword_only]
     free = iter(positional)
     matched: list[tuple[Argument, Parameter | None]] = []
-    for argument in _joined(call, positional):
+    for argument in _taps_joined(call, positional):
         if argument.key is None:
             parameter = next(free, None)
             if parameter is None:
@@ -61,7 +61,7 @@ def _matched(call: Call, step: Step, signal: Signal) -> list[tuple[Argument, Par
     return matched
 
 
-def _joined(call: Call, positional: list[Parameter]) -> list[Argument]:
+def _taps_joined(call: Call, positional: list[Parameter]) -> list[Argument]:
     """The arguments; where one parameter takes all loose values, such as taps, they are one text again."""
     arguments = list(call.arguments)
     if not positional or positional[0].kind is None or not positional[0].kind.takes_all:

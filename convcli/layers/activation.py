@@ -26,7 +26,10 @@ class ActivationLayer(StepLayer):
     trainable: ClassVar[bool] = True
 
     def trained(self, op: Op) -> TrainedActivation | None:
-        """How the activation is trained. RequestError where its derivative does not follow from its value."""
+        """How the activation is trained.
+
+        RequestError where its derivative does not follow from its value.
+        """
         if not isinstance(op, Pointwise) or not isinstance(op.function, Activation):
             return None
         if not op.function.derivative_follows:

@@ -1,7 +1,7 @@
-"""Convolution layers: their text form, their weights, the operation that runs, and the gradients that train it.
+"""Convolution layers: text form, weights, the operation that runs, the gradients that train it.
 
-A layer computes y[k, o] = b[o] + sum over i, j of w[o, i, j] * x[k*step - before + j*dilation, i], which is what
-torch.nn.Conv1d and Conv2d compute (a correlation: the weights are not flipped).
+A layer computes y[k, o] = b[o] + sum over i, j of w[o, i, j] * x[k*step - before + j*dilation, i],
+which is what torch.nn.Conv1d and Conv2d compute (a correlation: the weights are not flipped).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ EDGES: dict[PaddingMode, Edge] = {
 MOST_WEIGHTS = 10_000_000
 
 
-# ------------------------------------------------------------------------------------------------- as written
+# --------------------------------------------------------------------------------------- as written
 
 
 def _read_padding(text: str, signal: Signal) -> tuple[int, ...] | Literal["same"]:
@@ -105,15 +105,17 @@ class ConvLayer(WeightedLayer):
         return self.padding is not None
 
     def _checked(self, tensors: LayerTensors) -> tuple[Tensor, Tensor | None]:
-        """The weights and the bias. RequestError where they are not those of the layer as written."""
+        """The weights and the bias.
+
+        RequestError where they are not those of the layer as written.
+        """
         axes = self.signal.axes
         mismatch = self.call.error(f"{tensors.found}, which is another layer")
         if tensors.weight.ndim != axes + 2:
             wanted = "(out, in, k)" if axes == 1 else "(out, in, height, width)"
-            mismatch = RequestError(
-                f"{tensors.found}, and this signal needs {wanted}",
-                hint="one-dimensional models are for sound and tables, two-dimensional for pictures",
-            )
+            message = f"{tensors.found}, and this signal needs {wanted}"
+            hint = "one-dimensional models are for sound and tables, two-dimensional ones for pictures"
+            mismatch = RequestError(message, hint=hint)
         declared = (self.out, None, *(self.size or (None,) * axes))
         weights, bias = self.weights_and_bias(tensors, declared, mismatch)
         if len(weights) % self.groups:
@@ -127,7 +129,7 @@ class ConvLayer(WeightedLayer):
         return weights.shape[1] * self.groups, len(weights)
 
     def kernel(self, tensors: LayerTensors) -> Kernel | None:
-        """The taps of a layer of one channel without stride, padding and bias, which is a filter like any other."""
+        """The taps of a layer of one channel without stride, padding and bias; None of others."""
         weights, bias = self._checked(tensors)
         one = weights.shape[:2] == (1, 1) and all(step == 1 for step in self._step)
         if not one or bias is not None or self.pads:
@@ -183,7 +185,10 @@ class ConvLayer(WeightedLayer):
         )
 
     def untrained(self, channels: int) -> dict[str, Tensor]:
-        """The tensors of a layer that gets `channels` channels, all 0. RequestError where the text says too little."""
+        """The tensors of a layer that gets `channels` channels, all 0.
+
+        RequestError where the text says too little.
+        """
         if self.out is None or self.size is None:
             message = "a conv to be trained says how many channels it makes, and its taps"
             raise self.call.error(message, hint="conv:8,7")
@@ -207,14 +212,15 @@ class ConvLayer(WeightedLayer):
         return TrainedConv(op=op, pool=(1,) * self.signal.axes)
 
 
-# --------------------------------------------------------------------------------------------------- as it runs
+# --------------------------------------------------------------------------------------- as it runs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
     """Where the windows of a layer lie on its input, on each axis.
 
-    before : inputs read before k*step; anchor : offset from k*step to the input that output k is aligned with
+    before : inputs read before k*step; anchor : offset from k*step to the input that output k is
+        aligned with
     growth : by how much the layer's own padding changes the number of samples, at step 1
     padding : how the layer extends its own input; None leaves that to the chain
     """
@@ -231,8 +237,8 @@ class ConvOp(Op):
 
     weights : (out, in / groups, k) or (out, in / groups, height, width); bias : (out,) or None
     beside : the last channel (the opacity of a picture) goes past the layer unchanged
-    missing : the rule for missing samples; exact : add up one tap after the other, so that a result does not depend on
-        where a block ends
+    missing : the rule for missing samples; exact : add up one tap after the other, so that a result
+        does not depend on where a block ends
     """
 
     weights: npt.NDArray[np.float64]
@@ -254,7 +260,7 @@ class ConvOp(Op):
 
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
-        """One Reach per axis, wide enough that the samples that padding repeats are among the inputs."""
+        """One Reach per axis, so wide that it reads the samples that padding repeats."""
         reaches = []
         for axis, (low, high) in enumerate(self._spare):
             before = self.at.before[axis]
@@ -271,9 +277,10 @@ class ConvOp(Op):
 
     @cached_property
     def _spare(self) -> tuple[tuple[int, int], ...]:
-        """Inputs on both sides of a window that are read only because padding repeats them, on each axis.
+        """Inputs beside a window that are read only because padding repeats them, on each axis.
 
-        A window that ends before the sample k*step is read up to there, so that the signal has begun.
+        A window that ends before the sample k*step is read up to there, so that the signal has
+        begun.
         """
         at = self.at
         return tuple(map(self._spare_along, self.widths, at.before, at.growth))
@@ -302,9 +309,12 @@ class ConvOp(Op):
 
     @property
     def taps(self) -> npt.NDArray[np.float64]:
-        """The weights as taps of a convolution: flipped, with the zeros of the dilation between them.
+        """The weights as taps of a convolution.
 
-        (k,) or (height, width); with several channels a stack of them, one for each output and each of its inputs
+        They are flipped, with the zeros of the dilation between them.
+
+        (k,) or (height, width); with several channels a stack of them, one for each output and each
+        of its inputs
         """
         spaced = dilated(self.weights, self.dilation)
         stack = np.flip(spaced.reshape(-1, *spaced.shape[2:]), tuple(range(1, spaced.ndim - 1)))
@@ -355,7 +365,10 @@ class ConvOp(Op):
             )
 
     def _over_gaps(self, x: Array, held: Held) -> Array:
-        """Convolve with every gap filled by the last known value; NaN where no value is known yet."""
+        """Convolve with every gap filled by the last known value.
+
+        An output is NaN where no value is known yet.
+        """
         filled = gaps.hold(x, held)
         unknown = np.isnan(filled)
         y = self._summed(np.where(unknown, 0.0, filled).astype(x.dtype))
@@ -414,7 +427,10 @@ def _without_last(held: Held) -> Held:
 def _padded_along(
     x: Array, axis: int, start: int, stop: int, *, n: int | None, rule: Edge
 ) -> Array:
-    """One axis of `x`, from `start` up to `stop`, extended outside of 0 ... n; None: the end is not known yet."""
+    """One axis of `x`, from `start` up to `stop`, extended outside of 0 ... n.
+
+    n : the length of the signal, None where the end is not known yet
+    """
     end = stop if n is None else n
     everything = (slice(None),) * axis
     if start >= 0 and stop <= end:
@@ -429,7 +445,7 @@ def _padded_along(
     return taken
 
 
-# ------------------------------------------------------------------------------------------------- as it learns
+# ------------------------------------------------------------------------------------- as it learns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -437,7 +453,8 @@ class TrainedConv(TrainedLayer):
     """A convolution layer in training, with the pool before it that it has taken in.
 
     op : the layer as it runs; its weights give the shape alone
-    pool : each tap weighs the sum of so many neighbouring inputs, (1, ...) without a pool; scale : times this factor
+    pool : each tap weighs the sum of so many neighbouring inputs, (1, ...) without a pool; scale :
+        times this factor
     count : outputs along the last axis that are computed at once (`Band`)
     """
 
@@ -478,7 +495,7 @@ class TrainedConv(TrainedLayer):
         return self.weight_count + len(self.op.weights) * self.has_bias
 
     def tensors(self, numbers: Vector) -> tuple[Vector, Vector | None]:
-        """Views of the weights (out, in / groups, k...) and of the bias (out,) in the numbers of the layer."""
+        """Views of the weights (out, in / groups, k...) and of the bias (out,) in `numbers`."""
         weights = numbers[: self.weight_count].reshape(self.op.weights.shape)
         return weights, numbers[self.weight_count :] if self.has_bias else None
 
@@ -501,7 +518,7 @@ class TrainedConv(TrainedLayer):
         return self.band.reads(outputs)
 
     def first(self, output: Sizes) -> Sizes:
-        """Return the first input that an output reads, counted from where the layer, or its pool, is at 0."""
+        """Return the first input that an output reads, through the pool if there is one."""
         geometry = zip(output, self.op.step, self.op.at.before, self.pool, strict=True)
         return tuple((k * s - b) * p for k, s, b, p in geometry)
 
@@ -510,7 +527,7 @@ class TrainedConv(TrainedLayer):
         return self.outputs
 
     def absorbing(self, previous: TrainedLayer) -> TrainedConv | None:
-        """Return the layer with a mean or sum before it taken in, each tap weighing a whole window."""
+        """Return the layer with the mean or sum before it: each tap weighs a whole window."""
         sums = previous.side_by_side_sums
         if sums is None:
             return None
@@ -534,7 +551,10 @@ class TrainedConv(TrainedLayer):
 
 
 class BatchConv(BatchLayer):
-    """A convolution layer at work: one product of gathered rows and a banded matrix for each group (`Band`)."""
+    """A convolution layer at work.
+
+    One product of gathered rows and a banded matrix for each group (`Band`).
+    """
 
     def __init__(self, layer: TrainedConv, batch: BatchShape) -> None:
         self.layer = layer
@@ -623,7 +643,10 @@ class BatchConv(BatchLayer):
 
 
 class _MirroredConv:
-    """Derivatives by the inputs of a layer without strides: the mirrored layer, applied to `dy` between zeros."""
+    """Derivatives by the inputs of a layer without strides.
+
+    The mirrored layer, applied to `dy` between zeros.
+    """
 
     def __init__(self, conv: BatchConv, batch: BatchShape) -> None:
         self.groups = conv.groups
@@ -644,7 +667,10 @@ class _MirroredConv:
         self.places = [conv.inputs_of(self.dx, group) for group in range(self.groups)]
 
     def load(self, group: int, weights: Vector) -> None:
-        """Fill the matrix of one group with its weights: inputs and outputs exchanged, taps flipped."""
+        """Fill the matrix of one group with its weights.
+
+        Inputs and outputs are exchanged, and the taps are flipped.
+        """
         mirrored = np.flip(weights.swapaxes(0, 1), axis=tuple(range(2, weights.ndim)))
         self.band.bands(self.matrices[group])[...] = self.band.laid_out(mirrored)
 
@@ -661,7 +687,10 @@ class _MirroredConv:
 
 
 class _ScatteredRows:
-    """Derivatives by the inputs of any layer: the rows of the transposed product, added up where they overlap."""
+    """Derivatives by the inputs of any layer.
+
+    The rows of the transposed product, added up where they overlap.
+    """
 
     def __init__(self, conv: BatchConv, batch: BatchShape) -> None:
         self.conv = conv

@@ -1,4 +1,4 @@
-"""Dense layers: every output from every sample of every channel, as torch.nn.Linear after a Flatten."""
+"""Dense layers: every output from every sample, as torch.nn.Linear after a Flatten."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ UNTRAINABLE = (
 class DenseLayer(WeightedLayer):
     """Every sample of every channel into each of OUT numbers, as Linear after a Flatten.
 
-    Its weights are (out, channels * samples), channels first. It runs as a convolution whose one window is the signal.
+    Its weights are (out, channels * samples), channels first. It runs as a convolution whose one
+    window is the signal.
     """
 
     out: Count | None = None

@@ -1,8 +1,9 @@
 """Networks that learn: batches of windows forward, and the exact gradients of a loss backward.
 
-A window goes through the same operations as a signal when the network runs, each of them "valid", so that what is
-learned is what runs. Windows lie inside the signal, where no layer pads. The gradients come from reverse accumulation
-(Rumelhart, Hinton & Williams 1986). What each kind of layer does is in its own module.
+A window goes through the same operations as a signal when the network runs, each of them "valid",
+so that what is learned is what runs. Windows lie inside the signal, where no layer pads. The
+gradients come from reverse accumulation (Rumelhart, Hinton & Williams 1986). What each kind of
+layer does is in its own module.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """A network at work on batches of one size: `forward` the windows, then `backward` the derivatives of the loss.
+    """A network at work on batches of one size.
 
-    net : the network; batch : windows at a time; outputs : samples on each axis that a window has at the end
+    `forward` the windows, then `backward` the derivatives of the loss.
+
+    net : the network; batch : windows at a time; outputs : samples on each axis that a window has
+        at the end
     """
 
     def __init__(self, net: Net, batch: int, outputs: Sizes, dtype: Any) -> None:

@@ -1,6 +1,7 @@
-"""FILTER as text: `lowpass:3.4k,width=200 | downsample:2` read into calls, each with its place in the text.
+"""FILTER as text: `lowpass:3.4k,width=200 | downsample:2` becomes calls with their places.
 
-chain = step { "|" step }     step = name [ ":" arg { ("," | ";") arg } ]     arg = value | key "=" value
+chain = step { "|" step }     step = name [ ":" arg { ("," | ";") arg } ]     arg = value | key "="
+value
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Call:
-    """A step as written: its name, its arguments, and the text `source` that has it from `at` to `end`."""
+    """A step as written: name, arguments, and where it is in `source`, from `at` to `end`."""
 
     name: str
     arguments: tuple[Argument, ...]
@@ -60,7 +61,9 @@ def fault(source: str, at: int, message: str, *, hint: str | None = None) -> Req
 
 
 def parse(text: str) -> tuple[Call, ...]:
-    """The steps of a FILTER. `@recipe.conv` reads them from a file. RequestError points at what is wrong.
+    """The steps of a FILTER.
+
+    `@recipe.conv` reads them from a file. RequestError points at what is wrong.
 
     >>> [(call.name, [a.text for a in call.arguments]) for call in parse("kernel:1,2;3,4 | abs")]
     [('kernel', ['1', '2', '3', '4']), ('abs', [])]

@@ -52,6 +52,19 @@ class Band:
     pool: Sizes
     count: int = 1
 
+    @classmethod
+    def of_weights(cls, w: Weights, *, step: Sizes, dilation: Sizes, groups: int = 1) -> Band:
+        """The band of one group of a layer with weights (out, in / groups, k...) and no pool."""
+        out, inputs, *shape = w.shape
+        return cls(
+            shape=tuple(shape),
+            inputs=inputs,
+            outputs=out // groups,
+            step=step,
+            dilation=dilation,
+            pool=(1,) * len(shape),
+        )
+
     @cached_property
     def steps(self) -> Sizes:
         """Inputs from one output to the next, on each axis."""
@@ -268,30 +281,27 @@ def by_windows(
     x : (n, in) or (rows, columns, in); w : (out, in / groups, k...); returns (outputs..., out) of
         the dtype of x
     """
-    band = Band(
-        shape=w.shape[2:],
-        inputs=w.shape[1],
-        outputs=len(w) // groups,
-        step=step,
-        dilation=dilation,
-        pool=(1,) * (w.ndim - 2),
-    )
+    band = Band.of_weights(w, step=step, dilation=dilation, groups=groups)
     geometry = zip(x.shape, band.widths, step, strict=False)
     sides = tuple((n - width) // s + 1 for n, width, s in geometry)
     y = np.empty((*sides, len(w)), x.dtype)
     matrices = [band.matrix(part.astype(x.dtype)) for part in np.split(w, groups)]
     at_once = max(1, GATHERED // max(1, math.prod(sides[1:]) * band.taps))
     for first in range(0, sides[0], at_once):
-        some = y[None, first : first + at_once]
-        outputs = some.shape[1:-1]
-        rows = np.empty((math.prod(outputs), band.taps), x.dtype)
-        for group, matrix in enumerate(matrices):
-            inputs = x[None, first * step[0] :, ..., channels_of_group(group, band.inputs)]
-            windows, places = band.copies(inputs, outputs, rows)
-            np.copyto(places, windows)
-            made = some[..., channels_of_group(group, band.outputs)]
-            made[...] = (rows @ matrix).reshape(made.shape)
+        _fill(y[first : first + at_once], x[first * step[0] :], band, matrices)
     return _with_bias(y, bias)
+
+
+def _fill(y: Array, x: Array, band: Band, matrices: list[Array]) -> None:
+    """Compute the outputs `y`, the first of which reads from the first input of `x` on."""
+    outputs = y.shape[:-1]
+    rows = np.empty((math.prod(outputs), band.taps), x.dtype)
+    for group, matrix in enumerate(matrices):
+        inputs = x[None, ..., channels_of_group(group, band.inputs)]
+        windows, places = band.copies(inputs, outputs, rows)
+        np.copyto(places, windows)
+        made = y[..., channels_of_group(group, band.outputs)]
+        made[...] = (rows @ matrix).reshape(made.shape)
 
 
 def tap_by_tap(

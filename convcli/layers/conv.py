@@ -114,7 +114,9 @@ class ConvLayer(WeightedLayer):
         if tensors.weight.ndim != axes + 2:
             wanted = "(out, in, k)" if axes == 1 else "(out, in, height, width)"
             message = f"{tensors.found}, and this signal needs {wanted}"
-            hint = "one-dimensional models are for sound and tables, two-dimensional ones for pictures"
+            hint = (
+                "one-dimensional models are for sound and tables, two-dimensional ones for pictures"
+            )
             mismatch = RequestError(message, hint=hint)
         declared = (self.out, None, *(self.size or (None,) * axes))
         weights, bias = self.weights_and_bias(tensors, declared, mismatch)
@@ -164,11 +166,8 @@ class ConvLayer(WeightedLayer):
         nothing = (0,) * len(widths)
         if site.rules.align == "causal":
             before = tuple(width - 1 for width in widths)
-            rule = EDGES[self.padding_mode] if site.padding == "causal" else None
-            if rule in {"wrap", "reflect"}:
-                message = f"padding_mode={self.padding_mode} looks ahead; --align causal does not"
-                raise self.call.error(message)
-            return Placement(before=before, anchor=nothing, growth=nothing, padding=rule)
+            padding = self._causal_padding() if site.padding == "causal" else None
+            return Placement(before=before, anchor=nothing, growth=nothing, padding=padding)
         middle = tuple((width - 1) // 2 for width in widths)
         if site.padding == "chain":
             return Placement(before=middle, anchor=nothing, growth=nothing)
@@ -183,6 +182,14 @@ class ConvLayer(WeightedLayer):
             growth=tuple(low + high + 1 - width for low, high, width in sides),
             padding=EDGES[self.padding_mode],
         )
+
+    def _causal_padding(self) -> Edge:
+        """How the layer pads before the signal. RequestError for a padding made of later samples."""
+        padding = EDGES[self.padding_mode]
+        if padding in {"wrap", "reflect"}:
+            message = f"padding_mode={self.padding_mode} looks ahead; --align causal does not"
+            raise self.call.error(message)
+        return padding
 
     def untrained(self, channels: int) -> dict[str, Tensor]:
         """The tensors of a layer that gets `channels` channels, all 0.
@@ -502,16 +509,9 @@ class TrainedConv(TrainedLayer):
     @cached_property
     def band(self) -> Band:
         """The geometry of one group of channels."""
-        groups = self.op.groups
-        return Band(
-            shape=self.shape,
-            inputs=self.inputs // groups,
-            outputs=self.outputs // groups,
-            step=self.op.step,
-            dilation=self.op.dilation,
-            pool=self.pool,
-            count=self.count,
-        )
+        op = self.op
+        band = Band.of_weights(op.weights, step=op.step, dilation=op.dilation, groups=op.groups)
+        return replace(band, pool=self.pool, count=self.count)
 
     def reads(self, outputs: Sizes) -> Sizes:
         """Return how many inputs so many outputs read."""

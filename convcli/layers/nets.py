@@ -180,8 +180,18 @@ def untrained_network(text: str, signal: Signal, rules: Rules) -> Untrained:
     RequestError points at what cannot be trained.
     """
     layers = read_layers(text, signal)
+    tensors = _empty_tensors(layers, len(signal.channels))
+    model = Model(path="--layers", layers=text, tensors=tensors)
+    network = Network(model, layers, Site(signal=signal, rules=rules))
+    (stage,) = network.stages()
+    trained = [layer.trained(op) for layer, bound in network.bound for op in bound.ops]
+    net = Net.of(layer for layer in trained if layer is not None)
+    return Untrained(layers, net, Chain(stage.ops, signal.axes))
+
+
+def _empty_tensors(layers: list[Layer], channels: int) -> dict[int, dict[str, Tensor]]:
+    """The tensors of layers that get `channels` channels, all 0, by the number of their layer."""
     tensors: dict[int, dict[str, Tensor]] = {}
-    channels = len(signal.channels)
     for number, layer in enumerate(layers):
         if not layer.trainable:
             raise _untrainable(layer)
@@ -190,12 +200,7 @@ def untrained_network(text: str, signal: Signal, rules: Rules) -> Untrained:
             channels = len(tensors[number]["weight"])
     if not tensors:
         raise layers[-1].call.error("no layer has weights to learn", hint="conv:1,5")
-    model = Model(path="--layers", layers=text, tensors=tensors)
-    network = Network(model, layers, Site(signal=signal, rules=rules))
-    (stage,) = network.stages()
-    trained = [layer.trained(op) for layer, bound in network.bound for op in bound.ops]
-    net = Net.of(layer for layer in trained if layer is not None)
-    return Untrained(layers, net, Chain(stage.ops, signal.axes))
+    return tensors
 
 
 def _untrainable(layer: Layer) -> RequestError:

@@ -191,15 +191,19 @@ class Network:
                 self._append(stage)
                 self.bound.append((layer, stage))
             self.facts.append(self._facts_of(number))
+        self._finish()
+        learned = self.bound[0][1].learned if len(self.layers) == 1 else None
+        first = replace(self.done[0], layers=tuple(self.facts), learned=learned)
+        return (first, *self.done[1:])
+
+    def _finish(self) -> None:
+        """Bring the outputs of the last layer into the values of the signal."""
         differences = self.model.differences
         self.ops += self._normalised("outputs", len(self.place.channels) - differences)
         self.ops += self._scaling(self.signal.full_scale)
         if differences:
             self._add_level()
         self.done.append(self._finished(self._result()))
-        learned = self.bound[0][1].learned if len(self.layers) == 1 else None
-        first = replace(self.done[0], layers=tuple(self.facts), learned=learned)
-        return (first, *self.done[1:])
 
     def _site(self, number: int) -> LayerSite:
         return LayerSite(

@@ -207,24 +207,14 @@ class Comparison:
             first = members[0]
             row = int(rows[first]) + 1
             if verdict.row is None or row < verdict.row:
-                at_whole = None if whole is None else float(whole[first])
-                at_prefix = None if y is None else float(y[first])
-                verdict = replace(
-                    verdict,
-                    row=row,
-                    whole=at_whole,
-                    prefix=at_prefix,
-                    known=int(prefix.limits[group]),
-                    difference=_difference(at_whole, at_prefix),
-                )
+                known = int(prefix.limits[group])
+                verdict = replace(verdict, row=row, known=known)
+                verdict = verdict.with_outputs(_at(whole, first), _at(y, first))
             self.verdicts[group, channel] = verdict
 
 
-def _difference(whole: float | None, prefix: float | None) -> float | None:
-    """Return the absolute difference of two outputs; None if either is missing."""
-    if whole is None or prefix is None or np.isnan(whole - prefix):
-        return None
-    return abs(whole - prefix)
+def _at(values: Any, index: int) -> float | None:
+    return None if values is None else float(values[index])
 
 
 @dataclass(frozen=True)

@@ -66,14 +66,13 @@ def torch_expression(stage: StageFacts, edge: Edge) -> str:
     """
     if stage.flipped is None or edge not in PAD_MODES:
         return ""
-    padding = [side for pair in zip(stage.before, stage.after, strict=True) for side in pair]
     x = "x"
+    padding = _padding(stage)
     if edge != "valid" and any(padding):
         mode = PAD_MODES[edge]
         if not _can_pad(stage, mode):
             return ""
-        x = f"pad(x, {_last_axis_first(stage)}"
-        x += ")" if mode == "constant" else f", {mode!r})"
+        x = f"pad(x, {padding})" if mode == "constant" else f"pad(x, {padding}, {mode!r})"
     arguments = f"{x}, w"
     axes = len(stage.stride)
     if any(step > 1 for step in stage.stride):
@@ -84,8 +83,8 @@ def torch_expression(stage: StageFacts, edge: Edge) -> str:
     return f"conv{axes}d({arguments}) with w = {weights}"
 
 
-def _last_axis_first(stage: StageFacts) -> tuple[int, ...]:
-    """Return the padding as torch.nn.functional.pad takes it: (before, after) of the last axis first."""
+def _padding(stage: StageFacts) -> tuple[int, ...]:
+    """Return the padding as torch.nn.functional.pad takes it: before and after, last axis first."""
     pairs = list(zip(stage.before, stage.after, strict=True))
     return tuple(side for pair in reversed(pairs) for side in pair)
 

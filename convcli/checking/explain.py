@@ -24,7 +24,7 @@ from convcli.signals import ARRAY, Signal, blocks_of
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from convcli.core.ops import Op
+    from convcli.core.ops import Op, Span
     from convcli.planning.plan import BoundStep, Plan
     from convcli.signals import Align, Array, Edge, Medium, Source
 
@@ -106,48 +106,45 @@ class _StageSamples:
     first: tuple[int, ...]
     length: tuple[int, ...]
 
+    @classmethod
+    def of(
+        cls, values: Array, span: Span, length: tuple[int, ...], *, valid: bool
+    ) -> _StageSamples:
+        """Return the samples of `span`; under `valid`, indices count from the first sample there is."""
+        if valid:
+            return cls(values=values, first=(0,) * values.ndim, length=values.shape)
+        return cls(values=values, first=tuple(low for low, _ in span), length=length)
+
 
 def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     """Run the operations one after another; the edges of the signal are extended once, before."""
     chain = plan.chain
     valid = plan.rules.edge == "valid"
-    counts = [chain.count(axis, n) for axis, n in enumerate(x.shape)]
-    if valid:
-        counts = [chain.valid_count(axis, n) for axis, n in enumerate(x.shape)]
+    count = chain.valid_count if valid else chain.count
+    counts = [count(axis, n) for axis, n in enumerate(x.shape)]
     if min(counts) == 0:
         return ()
-    # spans[axis][k] is what operation k reads along an axis, spans[axis][k + 1] what it returns.
-    spans = [chain.needs(axis, 0, count) for axis, count in enumerate(counts)]
-    values = _extended(x, [axis_spans[0] for axis_spans in spans], plan.rules.edge)
-    inputs = _StageSamples(
-        values=values, first=tuple(axis_spans[0][0] for axis_spans in spans), length=x.shape
+    needed = [chain.needs(axis, 0, outputs) for axis, outputs in enumerate(counts)]
+    # The spans that each operation reads along the axes, and after the last the spans of the outputs.
+    spans = list(zip(*needed, strict=True))
+    inputs = _StageSamples.of(
+        _extended(x, spans[0], plan.rules.edge), spans[0], x.shape, valid=valid
     )
-    if valid:
-        inputs = _without_extension(values)
-    stages = []
     steps = [step for step in plan.steps for _ in step.ops]
-    for number, (op, step) in enumerate(zip(chain.ops, steps, strict=True)):
-        span = tuple(axis_spans[number + 1] for axis_spans in spans)
+    stages = []
+    for op, step, span in zip(chain.ops, steps, spans[1:], strict=True):
         with np.errstate(all="ignore"):  # NaN and infinity are results here
             values = op(inputs.values[..., None], span)[..., 0]
         length = tuple(r.count(n) for r, n in zip(op.reach, inputs.length, strict=True))
-        first = tuple(low for low, _ in span)
-        outputs = _StageSamples(values=values, first=first, length=length)
-        if valid:
-            outputs = _without_extension(values)
+        outputs = _StageSamples.of(values, span, length, valid=valid)
         stages.append(_stage(op, step, inputs, outputs))
         inputs = outputs
     return tuple(stages)
 
 
-def _without_extension(values: Array) -> _StageSamples:
-    """Count indices from the first sample there is, as `valid` does."""
-    return _StageSamples(values=values, first=(0,) * values.ndim, length=values.shape)
-
-
-def _extended(x: Array, spans: list[tuple[int, int]], edge: Edge) -> Array:
-    """Extend `x` to the indices [low, high) of `spans`; under `valid`, shorten it to as many."""
-    for axis, (low, high) in enumerate(spans):
+def _extended(x: Array, span: Span, edge: Edge) -> Array:
+    """Extend `x` to the indices [low, high) of `span`; under `valid`, shorten it to as many."""
+    for axis, (low, high) in enumerate(span):
         first = 0 if edge == "valid" else low
         wanted = np.arange(first, first + high - low)
         index = inside(wanted, x.shape[axis], edge)

@@ -1,4 +1,4 @@
-"""One request over its inputs, in order: filter, tell, report. The same for sound, tables and pictures."""
+"""The commands that filter: every input is filtered, summarised and reported, in order."""
 
 from __future__ import annotations
 
@@ -9,30 +9,44 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from convcli.cli import INTERRUPTED, Stopped, closed_pipe, say, tell, tell_error
+from convcli.cli.opening import input_name, name_input
+from convcli.cli.options import Condition
 from convcli.cli.progress import Progress
-from convcli.cli.single import Single, about
+from convcli.cli.single import Single
 from convcli.errors import ConditionError, ConvcliError, RequestError
 from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.cli.options import Request
-    from convcli.cli.single import Adapter
+    from convcli.cli.options import Request, RunOptions
     from convcli.facts import RunFacts
+    from convcli.media.files import Files
     from convcli.planning.grammar import Call
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Batch:
-    """A request under way."""
+    """A filter command: a filter, its inputs, and everything that was asked for.
+
+    missing : what happens to missing values
+    suffix : suffix of outputs that are named after their inputs; None keeps that of the input
+    tail : the filter rings out after the end of the input
+    prompt : each block is written before the next is read
+    stopping : set when the command is interrupted
+    """
 
     request: Request
-    adapter: Adapter
+    options: RunOptions
+    files: Files
+    missing: str = "keep"
+    suffix: str | None = None
+    tail: bool = False
+    prompt: bool = False
     stopping: Event = field(default_factory=Event)
 
     def run(self) -> int:
-        """Filter every input; the worst exit code."""
+        """Filter every input; returns the worst exit code."""
         try:
             return self._run()
         except BrokenPipeError:
@@ -41,59 +55,65 @@ class Batch:
             raise Stopped(INTERRUPTED) from None
 
     def _run(self) -> int:
-        from convcli.media.outputs import is_file
         from convcli.planning.grammar import parse
 
-        request = self.request
-        if request.quiet and request.verbose:
+        self._check_request()
+        calls = parse(self.request.filter)
+        report = self.options.report
+        if report is not None:
+            force = self.options.force or self.options.dry_run
+            refuse_report(report, self.request.paths, force=force)
+        places = list(zip(self.request.paths, self._places(), strict=True))
+        runs, code = self._filter_all(calls, places)
+        if report is not None and runs and not self.options.dry_run:
+            self._write_report(runs, report)
+        return code
+
+    def _check_request(self) -> None:
+        """Refuse options that contradict each other, and a file in the place of FILTER."""
+        from convcli.media.outputs import is_file
+
+        options = self.options
+        if options.quiet and options.verbose:
             raise RequestError("-q and -v contradict each other")
-        if is_file(request.filter):
+        text = self.request.filter
+        if is_file(text):
+            command = f"convcli {self.files.command} box:5 {text}"
             raise RequestError(
-                f"expected a FILTER, got the file {request.filter}",
-                hint=f"FILTER comes first, then the files: convcli {self.adapter.command} box:5 {request.filter}",
+                f"expected a FILTER, got the file {text}",
+                hint=f"FILTER comes first, then the files: {command}",
             )
-        if request.in_place and request.output is not None:
+        if options.in_place and self.request.output is not None:
             raise RequestError(
                 "--in-place and -o contradict each other",
                 hint="--in-place replaces the inputs themselves",
             )
-        calls = parse(request.filter)
-        self._check_report()
-        runs, code = self._filter_all(calls, list(zip(request.inputs, self._places(), strict=True)))
-        if request.report is not None and runs and not request.dry_run:
-            self._write_report(runs, request.report)
-        return code
 
     def _places(self) -> Sequence[Path | None]:
-        """The output of every input."""
+        """The output of every input; None is standard output."""
         from convcli.media.outputs import plan_outputs
 
-        request = self.request
-        # A plan of several inputs may be looked at before it is known where they are to go.
-        if request.dry_run and request.output is None and not request.in_place:
-            return [None] * len(request.inputs)
+        inputs = self.request.paths
+        options = self.options
+        output = self.request.output
+        # The plan of several inputs can be printed before it is known where they are written.
+        if options.dry_run and output is None and not options.in_place:
+            return [None] * len(inputs)
         return plan_outputs(
-            request.inputs,
-            request.output,
-            force=request.force,
-            in_place=request.in_place,
-            suffix=request.suffix,
+            inputs, output, force=options.force, in_place=options.in_place, suffix=self.suffix
         )
-
-    def _check_report(self) -> None:
-        request = self.request
-        if request.report is not None:
-            refuse_report(request.report, request.inputs, force=request.force or request.dry_run)
 
     def _write_report(self, runs: list[RunFacts], report: Path) -> None:
         from convcli.media.outputs import atomic
         from convcli.report.files import write_report
 
-        write_report(runs[0] if len(self.request.inputs) == 1 else runs, report, atomic=atomic)
+        single = len(self.request.paths) == 1
+        write_report(runs[0] if single else runs, report, atomic=atomic)
 
     def _filter_all(
         self, calls: tuple[Call, ...], places: list[tuple[Path | None, Path | None]]
     ) -> tuple[list[RunFacts], int]:
+        """The facts of all inputs that could be filtered, and the worst exit code."""
         if len(places) == 1:
             facts = self._single(calls, places[0], self._progress(None)).run()
             return [facts], self._tell(facts)
@@ -103,7 +123,7 @@ class Batch:
 
         runs: list[RunFacts] = []
         worst = 0
-        jobs = min(self.request.jobs or cores(), len(places))
+        jobs = min(self.options.jobs or cores(), len(places))
         pool = ThreadPoolExecutor(jobs)
         progress = self._progress(len(places))
         try:
@@ -113,7 +133,7 @@ class Batch:
                     runs.append(future.result())
                     worst = max(worst, self._tell(runs[-1]))
                 except ConvcliError as error:
-                    tell_error(about(source, error))
+                    tell_error(name_input(error, input_name(source)))
                     worst = max(worst, error.exit_code)
                 progress.advance(1)
         except BaseException:
@@ -130,41 +150,36 @@ class Batch:
         place: tuple[Path | None, Path | None],
         progress: Progress | None,
     ) -> Single:
+        source, output = place
         return Single(
-            request=self.request,
-            adapter=self.adapter,
+            batch=self,
             calls=calls,
-            source=place[0],
-            output=place[1],
+            source=source,
+            output=output,
             stopping=self.stopping,
             progress=progress,
         )
 
     def _progress(self, total: int | None) -> Progress:
-        shown = (
-            not self.request.quiet
-            and not self.request.dry_run
-            and self.request.output not in (None, "-")
-        )
-        return Progress(total, shown=shown)
+        """Progress is shown if the data do not go to standard output."""
+        silent = self.options.quiet or self.options.dry_run
+        return Progress(total, shown=not silent and self.request.output not in (None, "-"))
 
     def _tell(self, facts: RunFacts) -> int:
-        request = self.request
-        if request.dry_run:
+        """Print what there is to say about an input; returns its exit code."""
+        options = self.options
+        if options.dry_run:
             from convcli.report.terminal import plan_text
 
             print(plan_text(facts))
-        elif not request.quiet:
+        elif not options.quiet:
             for warning in facts.warnings:
                 tell(warning, kind="warning")
             for step in facts.steps:
-                if step.note and step.taps is not None:  # what a design did to its taps
+                if step.note and step.taps is not None:  # the design has changed its taps
                     tell(step.note, kind="note")
             self._summarise(facts)
-        held = conditions(facts, request.fail_on)
-        for condition in held:
-            tell(condition)
-        return ConditionError.exit_code if held else 0
+        return fail_on(conditions(facts, options))
 
     def _summarise(self, facts: RunFacts) -> None:
         from convcli.report.terminal import summary
@@ -173,7 +188,7 @@ class Batch:
         self._show_details(facts)
 
     def _show_details(self, facts: RunFacts) -> None:
-        if self.request.verbose:
+        if self.options.verbose:
             from rich.console import Console
 
             from convcli.report.terminal import details
@@ -213,19 +228,26 @@ def own_place(output: Path, read: Sequence[Path | None], *, force: bool, example
     return place or output
 
 
-def conditions(facts: RunFacts, fail_on: tuple[str, ...]) -> list[str]:
-    """The `--fail-on` conditions that hold after the run."""
-    held = []
+def conditions(facts: RunFacts, options: RunOptions) -> list[str]:
+    """The `--fail-on` conditions that hold after a run, in words."""
     losses = facts.losses
-    clipped, missing, became = (
-        sum(c.values()) for c in (losses.clipped, losses.missing, losses.became_missing)
-    )
-    if "clip" in fail_on and clipped:
+    held = []
+    clipped = sum(losses.clipped.values())
+    if clipped and options.fails_on(Condition.CLIP):
         held.append(f"{clipped} samples were clipped, and --fail-on clip was asked for")
-    if "missing" in fail_on and missing:
-        held.append(f"{missing} values were missing, and --fail-on missing was asked for")
-    if "missing" in fail_on and became:
-        held.append(
-            f"{plural(became, 'value')} became missing, and --fail-on missing was asked for"
-        )
+    if options.fails_on(Condition.MISSING):
+        missing = sum(losses.missing.values())
+        if missing:
+            held.append(f"{missing} values were missing, and --fail-on missing was asked for")
+        became = sum(losses.became_missing.values())
+        if became:
+            values = plural(became, "value")
+            held.append(f"{values} became missing, and --fail-on missing was asked for")
     return held
+
+
+def fail_on(held: Sequence[str]) -> int:
+    """Print the conditions that hold; returns the exit code."""
+    for condition in held:
+        tell(condition)
+    return ConditionError.exit_code if held else 0

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from convcli.cli import INTERRUPTED, Stopped, say, tell
-from convcli.cli.batch import Batch, conditions
+from convcli.cli.batch import Batch, conditions, fail_on
 from convcli.cli.progress import Progress
 from convcli.cli.results import write_result
 from convcli.cli.single import Single
-from convcli.errors import ConditionError, RequestError
+from convcli.errors import RequestError
 from convcli.report.as_csv import verdicts_csv
 from convcli.report.words import causality_text, change_text, visible
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from convcli.cli.single import Opened
     from convcli.facts import RunFacts
     from convcli.facts.causality import CausalityFacts
+    from convcli.media.files import OpenedFile
     from convcli.planning.grammar import Call
     from convcli.planning.plan import Plan
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class SingleCheck(Single):
     """One input that is checked instead of filtered."""
 
-    def _carry_out(self, opened: Opened, plans: list[Plan]) -> RunFacts:
+    def _carry_out(self, opened: OpenedFile, plans: list[Plan]) -> RunFacts:
         from convcli.checking.causality import check_causality
         from convcli.checking.look_ahead import hidden_look_ahead
         from convcli.media.outputs import scratch
@@ -66,7 +66,7 @@ class SingleCheck(Single):
             self.progress.advance(done - self.progress.done)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class CausalCheck(Batch):
     """A request whose inputs are checked: a line for each column and group on standard output.
 
@@ -76,10 +76,9 @@ class CausalCheck(Batch):
     headed: bool = False
 
     def _places(self) -> Sequence[Path | None]:
-        request = self.request
-        if request.output is not None or request.in_place:
+        if self.request.output is not None or self.options.in_place:
             raise RequestError("--causal-check writes no data", hint="leave out -o and --in-place")
-        return [None] * len(request.inputs)
+        return [None] * len(self.request.paths)
 
     def _single(
         self,
@@ -91,7 +90,7 @@ class CausalCheck(Batch):
         return SingleCheck(**vars(made))
 
     def _progress(self, total: int | None) -> Progress:
-        return Progress(total, shown=not self.request.quiet and not self.request.dry_run)
+        return Progress(total, shown=not self.options.quiet and not self.options.dry_run)
 
     def _tell(self, facts: RunFacts) -> int:
         if facts.causality is None:  # --dry-run
@@ -99,16 +98,14 @@ class CausalCheck(Batch):
         path = facts.inputs[0].path
         write_result(verdicts_csv(path, facts.causality, head=not self.headed))
         self.headed = True
-        if not self.request.quiet:
+        if not self.options.quiet:
             self._tell_summary(facts, facts.causality)
-        held = conditions(facts, self.request.fail_on)
+        held = conditions(facts, self.options)
         changed = facts.causality.changed
         if changed:
             first = min(changed, key=lambda verdict: verdict.row or 0)
             held.append(f"{path}: the filter looks into the future: {change_text(first)}")
-        for condition in held:
-            tell(condition)
-        return ConditionError.exit_code if held else 0
+        return fail_on(held)
 
     def _tell_summary(self, facts: RunFacts, causality: CausalityFacts) -> None:
         for warning in facts.warnings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
@@ -15,11 +16,17 @@ from convcli import __version__
 from convcli.cli import options, say, tell, tell_error
 from convcli.cli.batch import own_place, refuse_report
 from convcli.cli.groups import with_option_groups
-from convcli.cli.opening import Opening, Times, medium_of
-from convcli.cli.options import examples, with_table
+from convcli.cli.opening import (
+    Times,
+    files_for,
+    input_name,
+    name_input,
+    open_template,
+    read_input,
+)
+from convcli.cli.options import TableArguments, columns_option, examples
 from convcli.cli.progress import Progress
 from convcli.cli.results import write_result
-from convcli.cli.single import about, shown
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
 
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 
     from convcli.detecting.detect import Detection
     from convcli.detecting.templates import LoadedTemplate
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.files import Files
     from convcli.signals import Source
 
 
@@ -131,8 +138,17 @@ class DetectRun:
     debug: options.Debug = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class TemplateTable(TableArguments):
+    """How tables are read; by default the columns of the template are searched."""
+
+    columns: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        columns_option("those of the template"),
+    ] = None
+
+
 @with_option_groups
-@with_table(columns="those of the template")
 def detect(
     template: Annotated[
         Path,
@@ -152,7 +168,7 @@ def detect(
     *,
     search: SearchOptions,
     hits: HitOptions,
-    table: TableOptions,
+    table: TemplateTable,
     run: DetectRun,
 ) -> int:
     """Find every place where a template fits: a word in speech, a pattern in a table, a detail in a picture.
@@ -175,17 +191,18 @@ def detect(
     _refuse_second_stdin([*sources, *templates])
     search.check()
     place = _checked_place(hits.output, [*templates, *sources], run)
-    medium = medium_of([*templates, *sources])
-    opening = Opening(medium=medium, table=table, max_pixels=run.max_pixels, strict=run.strict)
-    searching = Searching(opening=opening, quiet=run.quiet)
+    files = files_for(
+        [*templates, *sources], table.options(), max_pixels=run.max_pixels, strict=run.strict
+    )
+    searching = Searching(files=files, time_column=table.time, quiet=run.quiet)
     detection = Detection(
         threshold=search.threshold,
         overlap=search.overlap_part,
         templates=[searching.load(path) for path in templates],
         top=search.top,
         threads=run.threads,
-        group_name=group_name if opening.table.by is not None else None,
-        timed=opening.table.time is not None,
+        group_name=group_name if table.by is not None else None,
+        timed=table.time is not None,
     )
     searching.search_all(detection, sources)
     found = detection.facts()
@@ -217,7 +234,8 @@ class Searching:
     worst : the worst exit code of the inputs that failed
     """
 
-    opening: Opening
+    files: Files
+    time_column: str | None
     quiet: bool
     notes: list[str] = field(default_factory=list)
     worst: int = 0
@@ -225,15 +243,12 @@ class Searching:
     def load(self, path: Path | None) -> LoadedTemplate:
         """Read a template."""
         from convcli.detecting.templates import load_template
-        from convcli.media.outputs import check_input
 
-        if path is not None:
-            check_input(path)
         try:
-            with self.opening.template(path) as (source, warnings):
-                loaded = load_template(shown(path), source)
+            with open_template(path, self.files) as (source, warnings, self.files):
+                loaded = load_template(input_name(path), source)
         except ConvcliError as error:
-            raise about(path, error) from None
+            raise name_input(error, input_name(path)) from None
         self._note("warning", *warnings)
         return loaded
 
@@ -244,24 +259,18 @@ class Searching:
                 self._search_file(detection, path)
             except ConvcliError as error:
                 if len(paths) == 1:
-                    raise about(path, error) from None
-                tell_error(about(path, error))
+                    raise name_input(error, input_name(path)) from None
+                tell_error(name_input(error, input_name(path)))
                 self.worst = max(self.worst, error.exit_code)
 
     def _search_file(self, detection: Detection, path: Path | None) -> None:
-        from convcli.media.outputs import check_input
-
-        if path is not None:
-            check_input(path)
-        elif sys.stdin is None or sys.stdin.isatty():
-            raise RequestError(
-                "no input", hint="name a file, or pipe one in: ... | convcli detect TEMPLATE"
-            )
-        with self.opening.input(path) as (sources, warnings):
-            for number, source in enumerate(sources, 1):
-                page = number if len(sources) > 1 else None
+        with ExitStack() as held:
+            given = read_input(path, held, example="convcli detect TEMPLATE")
+            opened = held.enter_context(given.opened(self.files))
+            for number, source in enumerate(opened.sources, 1):
+                page = number if len(opened.sources) > 1 else None
                 self._search_source(detection, source, str(path or "-"), page)
-            self._note("warning", *warnings)
+            self._note("warning", *opened.warnings)
 
     def _search_source(
         self, detection: Detection, source: Source[Any], name: str, page: int | None
@@ -275,7 +284,7 @@ class Searching:
                 self._note(
                     "warning", f"{each.name}: nothing varies in it, so that no place is like it"
                 )
-        times = Times(source, self.opening.table.time).of if detection.timed else None
+        times = Times(source, self.time_column).of if detection.timed else None
         progress = Progress(source.signal.shape[0], shown=not self.quiet)
         try:
             for read in detection.search(source, prepared, name=name, page=page, times=times):

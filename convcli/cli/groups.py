@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:
     """Return `command` as Typer sees it: fields of dataclasses among its parameters are options.
 
-    A field is annotated as an option is, `Annotated[type, typer.Option(...)]`, and has a default. When
-    the command runs, each group is made from the values of its options.
+    A field is annotated as an option is, `Annotated[type, typer.Option(...)]`; or it is a group
+    itself. When the command runs, each group is made from the values of its options.
     """
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    groups: dict[str, Any] = {
-        one.name: one.annotation for one in own if is_dataclass(one.annotation)
-    }
     shown: list[inspect.Parameter] = []
-    for one in own:
-        shown += _options(groups[one.name]) if one.name in groups else [one]
+    groups: dict[str, Any] = {}
+    for one in inspect.signature(command, eval_str=True).parameters.values():
+        if is_dataclass(one.annotation):
+            groups[one.name] = one.annotation
+            shown += _options(one.annotation)
+        else:
+            shown.append(one)
 
     def run(**values: Any) -> int:
         for name, group in groups.items():
-            options = {each.name: values.pop(each.name) for each in fields(group)}
-            values[name] = group(**options)
+            values[name] = _made(group, values)
         return command(**values)
 
     run.__name__ = command.__name__
@@ -37,11 +37,27 @@ def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:
     return run
 
 
-def _options(group: Any) -> list[inspect.Parameter]:
-    """Return the fields of a dataclass as keyword parameters."""
+def _options(group: Any) -> Iterator[inspect.Parameter]:
+    """The fields of a dataclass as keyword parameters."""
     types = get_type_hints(group, include_extras=True)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    return [
-        inspect.Parameter(each.name, keyword, default=each.default, annotation=types[each.name])
-        for each in fields(group)
-    ]
+    for each in fields(group):
+        annotation = types[each.name]
+        if is_dataclass(annotation):
+            yield from _options(annotation)
+            continue
+        default = inspect.Parameter.empty if each.default is MISSING else each.default
+        yield inspect.Parameter(
+            each.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+        )
+
+
+def _made(group: Any, values: dict[str, Any]) -> Any:
+    """A dataclass made from the values of its options, which are taken out of `values`."""
+    types = get_type_hints(group, include_extras=True)
+    found = {}
+    for each in fields(group):
+        if is_dataclass(types[each.name]):
+            found[each.name] = _made(types[each.name], values)
+        else:
+            found[each.name] = values.pop(each.name)
+    return group(**found)

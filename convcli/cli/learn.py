@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from convcli import __version__
 from convcli.cli import INTERRUPTED, say, tell
 from convcli.cli.batch import own_place, refuse_report
-from convcli.cli.learn_inputs import LearnInputs, files_of, medium_of_files, open_inputs
+from convcli.cli.groups import with_option_groups
+from convcli.cli.learn_inputs import LearnInputs, open_inputs, pairs_of
 from convcli.cli.learn_options import LearnOptions
 from convcli.cli.learn_task import (
     check_mode,
@@ -23,10 +24,9 @@ from convcli.cli.learn_task import (
     task_of,
     training_options,
 )
-from convcli.cli.opening import Opening
-from convcli.cli.options import examples, with_table
+from convcli.cli.opening import files_for
+from convcli.cli.options import examples
 from convcli.cli.progress import Progress
-from convcli.cli.signature import with_fields
 from convcli.errors import RequestError
 from convcli.facts import ModelFileFacts, RunFacts
 
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from convcli.learning.trainer import Callbacks, Epoch
 
 
-@with_table(columns="every one that begins with a number")
-@with_fields(LearnOptions)
+@with_option_groups
 def learn(options: LearnOptions) -> int:
     """Learn a filter from examples: the taps with the least squared error, as a model file for `model:`.
 
@@ -87,16 +86,15 @@ def _checked_output(options: LearnOptions) -> Path:
 
 
 def _opened(options: LearnOptions, held: ExitStack) -> LearnInputs:
-    files = files_of(options.paths, held)
-    medium = medium_of_files(files)
-    check_mode(options, medium)
-    opening = Opening(
-        medium=medium,
-        table=table_with_target(options),
+    pairs = pairs_of(options.paths, held)
+    files = files_for(
+        [given.path for pair in pairs for given in pair if given is not None],
+        table_with_target(options),
         max_pixels=options.max_pixels,
         strict=options.strict,
     )
-    return open_inputs(files, opening, held, quiet=options.quiet)
+    check_mode(options, files.medium)
+    return open_inputs(pairs, files, held, quiet=options.quiet)
 
 
 # ---------------------------------------------------------------------------------------- learning

@@ -3,46 +3,33 @@
 from __future__ import annotations
 
 import math
-import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convcli.cli import tell
-from convcli.cli.opening import Opening, medium_of
-from convcli.cli.single import about, called, spooled
+from convcli.cli.opening import Input, first_page, read_input
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import InputFacts
-from convcli.media.outputs import check_input, is_folder, is_special
+from convcli.media.outputs import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import ExitStack
 
     from convcli.learning.pairs import Pair
-    from convcli.signals import Medium, Source
+    from convcli.media.files import Files
+    from convcli.signals import Source
 
 
-@dataclass(frozen=True)
-class InputFile:
-    """A file, and the name that the user knows it by.
-
-    path : where its bytes are; those of a pipe are kept in a temporary file, to be read twice
-    """
-
-    name: str
-    path: Path
-
-
-FilePair = tuple[InputFile, InputFile | None]
+InputPair = tuple[Input, Input | None]
 
 
 @dataclass(frozen=True)
 class LearnInputs:
     """Inputs and targets, and the files that they were opened from."""
 
-    files: Sequence[FilePair]
+    files: Sequence[InputPair]
     pairs: Sequence[Pair]
 
     @property
@@ -79,14 +66,14 @@ class LearnInputs:
                 )
 
 
-def _facts(file: InputFile, source: Source[Any]) -> InputFacts:
+def _facts(file: Input, source: Source[Any]) -> InputFacts:
     return InputFacts.of(file.name, source.signal)
 
 
 # ------------------------------------------------------------------------------------------- files
 
 
-def files_of(paths: Sequence[Path], held: ExitStack) -> list[FilePair]:
+def pairs_of(paths: Sequence[Path], held: ExitStack) -> list[InputPair]:
     """Files that belong together: one input alone, or inputs and targets in turn.
 
     Two folders give pairs of the same names. What comes through a pipe is kept until `held` closes.
@@ -101,16 +88,11 @@ def files_of(paths: Sequence[Path], held: ExitStack) -> list[FilePair]:
         raise RequestError(
             f"{paths[-1]} has no target: inputs and targets stand in turn", hint="IN1 OUT1 IN2 OUT2"
         )
-    found: list[FilePair] = []
+    found: list[InputPair] = []
     for source, target in zip(paths[::2], paths[1::2], strict=True):
         for one, other in _matched(source, target):
             found.append((_input_file(one, held), _input_file(other, held)))
     return found
-
-
-def medium_of_files(files: Sequence[FilePair]) -> Medium:
-    """The medium of the first file that says it."""
-    return medium_of([file.path for pair in files for file in pair if file is not None])
 
 
 def _matched(source: Path, target: Path) -> list[tuple[Path, Path]]:
@@ -142,64 +124,38 @@ def _files_in(path: Path) -> list[Path]:
     return files
 
 
-def _input_file(path: Path, held: ExitStack) -> InputFile:
-    if str(path) == "-":
-        if sys.stdin is None or sys.stdin.isatty():
-            raise RequestError(
-                "no input", hint="name a file, or pipe one in: ... | convcli learn - clean.wav"
-            )
-        name = "standard input"
-        return _kept(name, held.enter_context(spooled(sys.stdin.buffer, name)), held)
-    check_input(path)
-    if not is_special(path):
-        return InputFile(str(path), path)
-    stream = held.enter_context(path.open("rb"))
-    return _kept(str(path), held.enter_context(spooled(stream, str(path))), held)
-
-
-def _kept(name: str, path: Path, held: ExitStack) -> InputFile:
-    if path.stat().st_size == 0:
-        raise InputError(f"{name} is empty: expected a sound, a table or a picture")
-    held.enter_context(called(name, path))
-    return InputFile(name, path)
+def _input_file(path: Path, held: ExitStack) -> Input:
+    named = None if str(path) == "-" else path
+    given = read_input(named, held, twice=True, example="convcli learn - clean.wav")
+    kept = given.path
+    if kept is not None and kept != named and kept.stat().st_size == 0:
+        raise InputError(f"{given.name} is empty: expected a sound, a table or a picture")
+    return given
 
 
 # ----------------------------------------------------------------------------------------- opening
 
 
 def open_inputs(
-    files: Sequence[FilePair], opening: Opening, held: ExitStack, *, quiet: bool
+    inputs: Sequence[InputPair], files: Files, held: ExitStack, *, quiet: bool
 ) -> LearnInputs:
     """Open all files. The first page of a picture is taken, and a warning says so."""
     from convcli.learning.pairs import Pair
 
-    def source_of(file: InputFile) -> Source[Any]:
-        sources, warnings = held.enter_context(_opened(file, opening))
-        if len(sources) > 1:
-            pages = f"{file.name}: of {len(sources)} pages the first is learned from"
-            warnings = [*warnings, pages]
+    def source_of(given: Input) -> Source[Any]:
+        try:
+            opened = held.enter_context(given.opened(files))
+        except ConvcliError as error:
+            raise given.explain(error) from None
+        source, warnings = first_page(opened, given.name, "learned from")
         if not quiet:
             for warning in warnings:
-                tell(warning.replace(str(file.path), file.name), kind="warning")
-        return sources[0]
+                tell(given.message(warning), kind="warning")
+        return source
 
     pairs = []
-    for source, target in files:
+    for source, target in inputs:
         opened = source_of(source)
         opened_target = None if target is None else source_of(target)
         pairs.append(Pair(opened, opened_target, source.name))
-    return LearnInputs(files, pairs)
-
-
-@contextmanager
-def _opened(file: InputFile, opening: Opening) -> Iterator[tuple[Sequence[Source[Any]], list[str]]]:
-    """The sources of a file; an error while it is opened names the file."""
-    try:
-        context = opening.input(file.path)
-        opened = context.__enter__()
-    except ConvcliError as error:
-        raise about(Path(file.name), error, read=file.path) from None
-    try:
-        yield opened
-    finally:
-        context.__exit__(None, None, None)
+    return LearnInputs(inputs, pairs)

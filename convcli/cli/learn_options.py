@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from convcli.cli import options
-
-if TYPE_CHECKING:
-    from convcli.media.tables.source import TableOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +162,7 @@ class LearnOptions:
         ),
     ] = None
     threads: options.Threads = None
-    table: TableOptions
+    table: options.TableArguments
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = (
         10**9
     )

@@ -130,10 +130,10 @@ def training_options(options: LearnOptions) -> TrainingOptions:
 
 def table_with_target(options: LearnOptions) -> TableOptions:
     """How tables are read: the target is a column like the inputs."""
-    columns = options.table.columns
-    if columns is None or options.target is None:
-        return options.table
-    return replace(options.table, columns=tuple(dict.fromkeys((*columns, options.target))))
+    table = options.table.options()
+    if table.columns is None or options.target is None:
+        return table
+    return replace(table, columns=tuple(dict.fromkeys((*table.columns, options.target))))
 
 
 def task_of(options: LearnOptions, signal: Signal) -> Task:
@@ -164,7 +164,7 @@ def task_of(options: LearnOptions, signal: Signal) -> Task:
     if options.blind:
         return task
     if options.target is not None:
-        return _with_columns(task, options.target, options.table.columns, signal)
+        return _with_columns(task, options.target, options.table.options().columns, signal)
     if ahead:
         channels = tuple(range(len(signal.channels)))
         return replace(task, inputs=channels, targets=channels)

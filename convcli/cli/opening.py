@@ -1,16 +1,17 @@
-"""Templates and inputs of a search: which medium they are, how they are opened, what a row of them says."""
+"""Inputs of every command: what they are called, which medium they are, and how they are opened."""
 
 from __future__ import annotations
 
-import io
+import shutil
 import sys
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from convcli.errors import RequestError
-from convcli.media.audio.medium import AUDIO
-from convcli.media.images.medium import IMAGE
+from convcli.errors import ConvcliError, InputError, RequestError
+from convcli.media.audio.files import AudioFiles
+from convcli.media.images.files import ImageFiles
+from convcli.media.tables.files import TableFiles
 from convcli.signals import TABLE
 
 if TYPE_CHECKING:
@@ -18,24 +19,133 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.detecting.search import Candidates
-    from convcli.media.tables.source import TableOptions, TableSource
+    from convcli.media.files import Files, OpenedFile
+    from convcli.media.tables.source import TableOptions
     from convcli.signals import Medium, Source
 
-    Opened = tuple[Sequence[Source[Any]], list[str]]
-
-TABLES = frozenset({".csv", ".tsv", ".tab", ".txt", ".dat"})
-# How options of tables are asked for, where the name says it otherwise.
-_OPTIONS = {"columns": "-c", "header": "--no-header"}
-# How files begin that no suffix tells of.
-_SOUNDS = (b"fLaC", b"OggS", b"ID3", b"FORM", b"caff", b".snd", b"\xff\xfb", b"\xff\xf3")
-_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF8", b"P4", b"P5", b"P6", b"P7")
+# Options of tables that are written differently from the field that they set.
+_SPELLING = {"columns": "-c", "header": "--no-header"}
 
 
-def medium_of(paths: Sequence[Path | None]) -> Medium:
-    """What the files are, by the first that says so with its suffix or its first bytes. RequestError if none does."""
+def input_name(path: Path | None) -> str:
+    """What an input is called in messages; None is standard input."""
+    return "standard input" if path is None else str(path)
+
+
+def name_input(error: ConvcliError, name: str) -> ConvcliError:
+    """The error, with the name of the input in front if the message does not hold it."""
+    if name not in error.message:
+        error.message = f"{name}: {error.message}"
+    return error
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input as the user names it, and the file that holds its bytes.
+
+    name : in messages
+    path : the file; None reads standard input as a stream
+    """
+
+    name: str
+    path: Path | None
+
+    def explain(self, error: ConvcliError) -> ConvcliError:
+        """The error under the name of the input, instead of that of a temporary file."""
+        error.message = self.message(error.message)
+        return name_input(error, self.name)
+
+    def message(self, text: str) -> str:
+        """A message that names the input instead of a temporary file."""
+        return text if self.path is None else text.replace(str(self.path), self.name)
+
+    @contextmanager
+    def opened(self, files: Files, output: Path | None = None) -> Iterator[OpenedFile]:
+        """The input, open. Errors bear its name.
+
+        output : where the result goes, None for standard output
+        """
+        stdin = sys.stdin.buffer if self.path is None else None
+        with files.open(self.path, stdin=stdin, output=output) as opened:
+            yield opened
+
+
+def read_input(
+    path: Path | None, held: ExitStack, *, twice: bool = False, example: str = "..."
+) -> Input:
+    """The input at `path`, which is refused here if it cannot be read.
+
+    path : None or a pipe can be read once
+    twice : the input is read again, so that a pipe is kept in a temporary file, which `held` removes
+    example : a command that reads a pipe, for the hint
+    """
+    from convcli.media.outputs import check_input, is_special
+
+    name = input_name(path)
+    if path is None:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise RequestError("no input", hint=f"name a file, or pipe one in: ... | {example}")
+        stream = sys.stdin.buffer
+    else:
+        check_input(path)
+        if not twice or not is_special(path):
+            return Input(name, path)
+        stream = held.enter_context(path.open("rb"))
+    if not twice:
+        return Input(name, None)
+    kept = Input(name, held.enter_context(_kept(stream, name)))
+    held.enter_context(_explained(kept))
+    return kept
+
+
+@contextmanager
+def _kept(stream: BinaryIO, name: str) -> Iterator[Path]:
+    """Everything that comes through `stream`, in a temporary file."""
+    from convcli.media.outputs import scratch
+
+    file, path = scratch()
+    with file:
+        try:
+            shutil.copyfileobj(stream, file, 1 << 20)
+            file.flush()
+        except OSError as error:
+            raise InputError(
+                f"{name} cannot be kept for a second reading: {error.strerror}"
+            ) from error
+        yield path
+
+
+@contextmanager
+def _explained(kept: Input) -> Iterator[None]:
+    """Errors name the input instead of the temporary file, which the user has never seen."""
+    try:
+        yield
+    except ConvcliError as error:
+        error.message = kept.message(error.message)
+        raise
+
+
+# --------------------------------------------------------------------------- inputs of any medium
+
+
+def files_for(
+    paths: Sequence[Path | None], table: TableOptions, *, max_pixels: int, strict: bool
+) -> Files:
+    """How files are opened that may be sound, tables or pictures.
+
+    The first path decides whose suffix or first bytes are known; None is standard input, which is
+    not looked at. Raises RequestError if none is known, or for options of tables if it is no table.
+    """
+    candidates: tuple[Files, ...] = (
+        AudioFiles(strict=strict),
+        ImageFiles(max_pixels=max_pixels),
+        TableFiles(options=table),
+    )
     for path in paths:
-        found = None if path is None else _by_suffix(path) or _by_content(path)
+        found = None if path is None else _recognised(path, candidates)
         if found is not None:
+            if found.medium is not TABLE:
+                _refuse_table_options(table, found.medium)
             return found
     raise RequestError(
         "nothing says whether this is sound, a table or a picture",
@@ -43,130 +153,56 @@ def medium_of(paths: Sequence[Path | None]) -> Medium:
     )
 
 
-def _by_suffix(path: Path) -> Medium | None:
-    from convcli.media.audio.formats import SUFFIXES
-    from convcli.media.images.formats import format_of
-
-    suffix = path.suffix.lower()
-    if suffix in TABLES:
-        return TABLE
-    if suffix in SUFFIXES:
-        return AUDIO
-    return IMAGE if format_of(path) else None
-
-
-def _by_content(path: Path) -> Medium | None:
+def _recognised(path: Path, candidates: Sequence[Files]) -> Files | None:
     from convcli.media.outputs import check_input
 
+    for files in candidates:
+        if files.has_suffix(path):
+            return files
     check_input(path)
     if not path.is_file():
         return None
     with path.open("rb") as file:
         head = file.read(512)
-    if head.startswith(_SOUNDS) or head[8:12] == b"WAVE":
-        return AUDIO
-    if head.startswith(_PICTURES) or head[8:12] in (b"WEBP", b"avif"):
-        return IMAGE
-    return TABLE if head and b"\0" not in head else None
+    return next((files for files in candidates if files.begins_with(head)), None)
 
 
-@dataclass(kw_only=True)
-class Opening:
-    """How the files of one search are opened.
+def _refuse_table_options(table: TableOptions, medium: Medium) -> None:
+    for option in fields(table):
+        if vars(table)[option.name] != option.default:
+            spelling = _SPELLING.get(option.name, f"--{option.name}")
+            raise RequestError(f"{spelling} is for tables, and these are {medium.things}")
 
-    table : how tables are read; its columns are those of the first template unless they were asked for
+
+def first_page(opened: OpenedFile, name: str, purpose: str) -> tuple[Source[Any], list[str]]:
+    """The first page of a file and the warnings about it.
+
+    purpose : what the first of several pages is used for, for the warning
     """
-
-    medium: Medium
-    table: TableOptions
-    max_pixels: int
-    strict: bool
-
-    def __post_init__(self) -> None:
-        """Refuse what is asked of a table where there is none."""
-        if self.medium is not TABLE:
-            noun = self.medium.things
-            for each in fields(self.table):
-                if getattr(self.table, each.name) != each.default:
-                    raise RequestError(
-                        f"{_OPTIONS.get(each.name, '--' + each.name)} is for tables, and these are {noun}"
-                    )
-
-    @contextmanager
-    def template(self, path: Path | None) -> Iterator[tuple[Source[Any], list[str]]]:
-        """A template as a source, and the warnings that it leads to."""
-        if self.medium is TABLE:
-            source = self._template_table(path)
-            yield source, source.warnings
-            return
-        with self.input(path) as (sources, warnings):
-            name = "standard input" if path is None else path
-            pages = (
-                [f"{name}: of {len(sources)} pages the first is the template"]
-                if len(sources) > 1
-                else []
-            )
-            yield sources[0], [*warnings, *pages]
-
-    @contextmanager
-    def input(self, path: Path | None) -> Iterator[Opened]:
-        """An input as its sources, one for each page of a picture, and the warnings that it leads to."""
-        stdin = sys.stdin.buffer if path is None else None
-        if self.medium is AUDIO:
-            from convcli.media.audio.source import open_audio
-
-            with open_audio(path, stdin=stdin, strict=self.strict) as sound:
-                yield [sound], sound.warnings
-        elif self.medium is IMAGE:
-            from convcli.media.images.source import ImageOptions, open_image
-
-            picture = open_image(
-                path, stdin=stdin, options=ImageOptions(), max_pixels=self.max_pixels
-            )
-            yield picture.pages, picture.warnings
-        else:
-            from convcli.media.tables.source import open_table
-
-            table = open_table(path, options=self.table, stdin=stdin)
-            yield [table], table.warnings
-
-    def _template_table(self, path: Path | None) -> TableSource:
-        """A template needs neither the times nor the groups of what is searched; times that it has are read."""
-        from convcli.media.tables.source import open_table
-
-        held = _piped(path)
-
-        def opened(options: TableOptions) -> TableSource:
-            return (
-                open_table(path, options=options)
-                if held is None
-                else open_table(None, options=options, stdin=io.BytesIO(held))
-            )
-
-        source = opened(replace(self.table, by=None, time=None))
-        names = self.table.columns or _compared(source, self.table)
-        self.table = replace(self.table, columns=names)
-        time = self.table.time if self.table.time in source.header else None
-        return opened(replace(self.table, by=None, time=time))
+    warnings = list(opened.warnings)
+    pages = len(opened.sources)
+    if pages > 1:
+        warnings.append(f"{name}: of {pages} pages the first is {purpose}")
+    return opened.sources[0], warnings
 
 
-def _piped(path: Path | None) -> bytes | None:
-    """All that comes through a pipe, which cannot be opened twice; None for a file."""
-    from convcli.media.outputs import is_special
+@contextmanager
+def open_template(
+    path: Path | None, files: Files
+) -> Iterator[tuple[Source[Any], list[str], Files]]:
+    """A template, the warnings about it, and how to open the inputs that are searched for it.
 
-    if path is None:
-        return sys.stdin.buffer.read()
-    return path.read_bytes() if is_special(path) else None
-
-
-def _compared(source: TableSource, options: TableOptions) -> tuple[str, ...]:
-    names = tuple(name for name in source.signal.channels if name not in (options.by, options.time))
-    if not names:
-        raise RequestError(
-            f"{source.name}: expected a column of numbers to compare, found none",
-            hint="-c names the columns, --decimal , reads decimal commas",
-        )
-    return names
+    A table is searched in the columns that its first template has, unless -c names them.
+    """
+    with ExitStack() as held:
+        tables = isinstance(files, TableFiles)
+        given = read_input(path, held, twice=tables, example="convcli detect - INPUT")
+        own = files
+        if isinstance(files, TableFiles) and given.path is not None:
+            own, files = files.for_template(given.path)
+        opened = held.enter_context(given.opened(own))
+        source, warnings = first_page(opened, given.name, "the template")
+        yield source, [given.message(text) for text in warnings], files
 
 
 class Times:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import inspect
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,11 +13,7 @@ import typer
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from convcli.media.tables.source import TableOptions
-
-RULES, FILES, RUN = "What the filter does", "Files", "The run"
 
 
 def complete_filter(incomplete: str) -> list[str]:
@@ -68,12 +63,12 @@ Alignment = Optional[Literal["center", "causal"]]  # noqa: UP045
 
 
 def edge_option(default: str) -> Any:
-    """`--edge`, with what is said of its default."""
+    """`--edge`, with its default in words."""
     return typer.Option(help="What lies outside of the signal.", show_default=default)
 
 
 def align_option(default: str) -> Any:
-    """`--align`, with what is said of its default."""
+    """`--align`, with its default in words."""
     return typer.Option(
         help="center: delay compensated; causal: an output reads no later sample.",
         show_default=default,
@@ -128,7 +123,8 @@ FailOn = Annotated[
 ]
 
 
-def _columns(default: str) -> Any:
+def columns_option(default: str) -> Any:
+    """`--columns`, with its default in words."""
     return typer.Option(
         "-c",
         "--columns",
@@ -138,7 +134,7 @@ def _columns(default: str) -> Any:
     )
 
 
-Columns = Annotated[Optional[list[str]], _columns("every one that begins with a number")]  # noqa: UP045
+Columns = Annotated[Optional[list[str]], columns_option("every one that begins with a number")]  # noqa: UP045
 By = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
@@ -179,144 +175,72 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback where a d
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What was asked for, as far as it is the same for sound, tables and pictures."""
+    """A filter, the files that it is applied to, and where the results go."""
 
-    filter: str
-    inputs: tuple[Path | None, ...]
-    output: str | None = None
-    force: bool = False
-    in_place: bool = False
-    edge: str | None = None
-    align: str | None = None
-    missing: str = "keep"
-    suffix: str | None = None
-    report: Path | None = None
-    dry_run: bool = False
-    jobs: int | None = None
-    threads: int | None = None
-    fail_on: tuple[str, ...] = ()
-    quiet: bool = False
-    verbose: bool = False
+    filter: Filter
+    inputs: Inputs = None
+    output: Output = None
+
+    @property
+    def paths(self) -> tuple[Path | None, ...]:
+        """The inputs; None is standard input."""
+        return tuple(None if str(path) == "-" else path for path in self.inputs or [Path("-")])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Options that all commands share which apply a filter."""
+
+    edge: Edge = None
+    align: Align = None
+    force: Force = False
+    in_place: InPlace = False
+    report: Report = None
+    dry_run: DryRun = False
+    jobs: Jobs = None
+    threads: Threads = None
+    fail_on: FailOn = None
+    quiet: Quiet = False
+    verbose: Verbose = False
+    debug: Debug = False
+
+    def fails_on(self, condition: Condition) -> bool:
+        """Whether the run fails if `condition` holds."""
+        return condition in (self.fail_on or ())
 
     @property
     def tells(self) -> bool:
-        """Whether somebody hears or reads how the steps were designed."""
+        """Whether the design of the steps is printed or reported."""
         return not self.quiet or self.dry_run or self.report is not None
 
 
-def _request(
-    filter: Filter,
-    inputs: Inputs = None,
-    *,
-    output: Output = None,
-    edge: Edge = None,
-    align: Align = None,
-    force: Force = False,
-    in_place: InPlace = False,
-    report: Report = None,
-    dry_run: DryRun = False,
-    jobs: Jobs = None,
-    threads: Threads = None,
-    fail_on: FailOn = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
-) -> Request:
-    """The signature is what the command line shows."""
-    return Request(
-        filter=filter,
-        inputs=tuple(None if str(path) == "-" else path for path in inputs or [Path("-")]),
-        output=output,
-        edge=edge,
-        align=align,
-        force=force,
-        in_place=in_place,
-        report=report,
-        dry_run=dry_run,
-        jobs=jobs,
-        threads=threads,
-        fail_on=tuple(fail_on or ()),
-        quiet=quiet,
-        verbose=verbose,
-    )
+@dataclass(frozen=True, kw_only=True)
+class TableArguments:
+    """How the text of a table is read, and which of its columns."""
 
+    columns: Columns = None
+    by: By = None
+    time: Time = None
+    delimiter: Delimiter = None
+    decimal: Decimal = "."
+    no_header: NoHeader = False
+    encoding: Encoding = "utf-8"
 
-def with_request(command: Callable[..., int]) -> Callable[..., int]:
-    """`command(request, *, its own options)` as Typer sees it: with the shared words and options as parameters too."""
-    shared = inspect.signature(_request, eval_str=True).parameters
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    first = [
-        parameter for name, parameter in shared.items() if name in ("filter", "inputs", "output")
-    ]
-    rest = [parameter for parameter in shared.values() if parameter not in first]
+    def options(self) -> TableOptions:
+        """The options with which the table is opened. RequestError if one cannot be read."""
+        from convcli.media.tables.source import TableOptions
 
-    def run(**values: Any) -> int:
-        common = {name: values.pop(name) for name in shared}
-        return command(_request(**common), **values)
-
-    return _shown_as(run, command, [*first, *own, *rest])
-
-
-def with_table(*, columns: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """`command(..., table)` as Typer sees it: with the options of tables in the place of `table`, the TableOptions.
-
-    columns : what is said of the default of `--columns`
-    """
-    known = {"TableOptions": object}  # what Typer does not see need not be imported
-    shared = dict(inspect.signature(_table, eval_str=True, locals=known).parameters)
-    shared["columns"] = shared["columns"].replace(
-        annotation=Annotated[list[str] | None, _columns(columns)]
-    )
-
-    def decorated(command: Callable[..., int]) -> Callable[..., int]:
-        own = inspect.signature(command, eval_str=True, locals=known).parameters.values()
-        parameters = [
-            each for one in own for each in (shared.values() if one.name == "table" else [one])
-        ]
-
-        def run(*given: Any, **values: Any) -> int:
-            common = {name: values.pop(name) for name in shared}
-            return command(*given, table=_table(**common), **values)
-
-        return _shown_as(run, command, parameters)
-
-    return decorated
-
-
-def _table(
-    *,
-    columns: Columns = None,
-    by: By = None,
-    time: Time = None,
-    delimiter: Delimiter = None,
-    decimal: Decimal = ".",
-    no_header: NoHeader = False,
-    encoding: Encoding = "utf-8",
-) -> TableOptions:
-    """The signature is what the command line shows."""
-    from convcli.media.tables.source import TableOptions
-
-    if decimal not in (".", ","):
-        raise RequestError(f"--decimal expects . or , got {decimal!r}")
-    return TableOptions(
-        columns=column_names(columns),
-        by=by,
-        time=time,
-        delimiter=one_character(delimiter, "--delimiter"),
-        decimal=decimal,
-        header=not no_header,
-        encoding=encoding,
-    )
-
-
-def _shown_as(
-    run: Callable[..., int], command: Callable[..., int], parameters: list[inspect.Parameter]
-) -> Callable[..., int]:
-    """`run` under the name of `command`, with the parameters that Typer is to see."""
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    vars(run)["__signature__"] = inspect.Signature(parameters)
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
+        if self.decimal not in (".", ","):
+            raise RequestError(f"--decimal expects . or , got {self.decimal!r}")
+        return TableOptions(
+            columns=column_names(self.columns),
+            by=self.by,
+            time=self.time,
+            delimiter=one_character(self.delimiter, "--delimiter"),
+            decimal=self.decimal,
+            header=not self.no_header,
+            encoding=self.encoding,
+        )
 
 
 def column_names(texts: list[str] | None) -> tuple[str, ...] | None:

@@ -52,7 +52,7 @@ class Detection:
     timed: bool = False
     inputs: list[InputFacts] = field(default_factory=list)
     _found: list[_Found] = field(default_factory=list)
-    _best: _Best | None = None
+    _best: _Found | None = None
 
     def search(
         self,
@@ -73,26 +73,25 @@ class Detection:
         """
         search = SignalSearch(templates=prepared, threshold=self.threshold, threads=self.threads)
         found: list[_Found] = []
-        best: _Best | None = None
+        best = self._best
         for candidates in search.run(source):
-            found.append(
-                _Found(
-                    input=len(self.inputs),
-                    page=page or 1,
-                    size=prepared[candidates.template].size,
-                    candidates=candidates,
-                    times=[] if times is None else times(candidates),
-                )
+            part = _Found(
+                input=len(self.inputs),
+                page=page or 1,
+                size=prepared[candidates.template].size,
+                candidates=candidates,
+                times=[] if times is None else times(candidates),
             )
-            if best is None or candidates.best > best.score:
-                best = _Best(len(self.inputs), candidates.best, candidates.best_at)
+            if len(candidates.at):
+                found.append(part)
+            if best is None or candidates.best > best.candidates.best:
+                best = part
             yield search.read
         shape = (search.read, *source.signal.shape[1:])
         details = {} if page is None else {"page": page}
         self.inputs.append(InputFacts.of(name, source.signal, shape=shape, details=details))
-        self._found += [each for each in found if len(each.candidates.at)]
-        if best is not None and (self._best is None or best.score > self._best.score):
-            self._best = best
+        self._found += found
+        self._best = best
 
     def facts(self) -> DetectionFacts:
         """Return the facts of the search, with the best hits that overlap no better one."""
@@ -101,7 +100,7 @@ class Detection:
             threshold=self.threshold,
             overlap=self.overlap,
             top=self.top,
-            best_score=None if self._best is None else self._best.score,
+            best_score=None if self._best is None else self._best.candidates.best,
             hits=tuple(self._hits()),
         )
 
@@ -169,14 +168,14 @@ class Detection:
 
     def nothing_found(self) -> ConditionError:
         """Return the error that says that there are no hits, and how near the best score came."""
-        best = self._best
-        if best is None or best.score <= 0:
+        if self._best is None or self._best.candidates.best <= 0:
             return ConditionError("nothing found: no place is like the template")
+        score = self._best.candidates.best
+        place = _place_text(self.inputs[self._best.input], self._best.candidates.best_at)
         # Rounded down, so that the threshold of the hint accepts the best score.
-        lower = math.floor(best.score * 100) / 100
+        lower = math.floor(score * 100) / 100
         return ConditionError(
-            f"nothing found: the best score is {best.score:.3g}, "
-            f"{_place_text(self.inputs[best.input], best.at)}",
+            f"nothing found: the best score is {score:.3g}, {place}",
             hint=f"--threshold {lower:g} would accept it" if lower > 0 else None,
         )
 
@@ -209,15 +208,6 @@ class _Found:
         rate = searched.rate or 1.0
         start, end = first / rate, (last + 1) / rate
         return {"start": round(start, HIT_DIGITS), "end": round(end, HIT_DIGITS)}
-
-
-@dataclass(frozen=True)
-class _Best:
-    """The highest score, and at which row and column of which input it is."""
-
-    input: int
-    score: float
-    at: tuple[int, ...]
 
 
 def _place_text(searched: InputFacts, at: tuple[int, ...]) -> str:

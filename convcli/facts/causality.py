@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,13 @@ class ColumnVerdict:
     known: int | None = None
     difference: float | None = None
     largest: float = 0.0
+
+    def with_outputs(self, whole: float | None, prefix: float | None) -> ColumnVerdict:
+        """Return the verdict with these outputs of the first row that differs."""
+        difference = None
+        if whole is not None and prefix is not None and not math.isnan(whole - prefix):
+            difference = abs(whole - prefix)
+        return replace(self, whole=whole, prefix=prefix, difference=difference)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from convcli.facts.causality import CausalityFacts, ColumnVerdict
+    from convcli.facts.causality import CausalityFacts
     from convcli.facts.detection import DetectionFacts
 
 VERDICT_COLUMNS = (
@@ -37,27 +37,19 @@ def hits_csv(facts: DetectionFacts, columns: Sequence[str]) -> str:
 
 def verdicts_csv(path: str, facts: CausalityFacts, *, head: bool) -> str:
     """Render a line for each column and group of the table `path`; head : whether to name the cells."""
-    lines: list[Sequence[object]] = [VERDICT_COLUMNS] if head else []
-    lines += [(path, *_verdict_cells(verdict)) for verdict in facts.columns]
+    lines: list[Sequence[object]] = []
+    if head:
+        lines.append(VERDICT_COLUMNS)
+    for verdict in facts.columns:
+        cells = {"file": path, "verdict": "changed", **vars(verdict)}
+        if verdict.row is None:
+            cells |= {"verdict": "ok", "largest": None}
+        lines.append([cells[name] for name in VERDICT_COLUMNS])
     return _csv_text(lines)
 
 
-def _verdict_cells(verdict: ColumnVerdict) -> tuple[object, ...]:
-    name = (verdict.group, verdict.column)
-    if verdict.row is None:
-        return (*name, "ok", *[""] * 6)
-    numbers = (
-        verdict.row,
-        verdict.whole,
-        verdict.prefix,
-        verdict.known,
-        verdict.difference,
-        verdict.largest,
-    )
-    return (*name, "changed", *("" if number is None else number for number in numbers))
-
-
 def _csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Write rows of cells; None becomes an empty cell."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

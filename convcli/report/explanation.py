@@ -177,24 +177,20 @@ def _signed(shift: int) -> str:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Widths of the table below: of the names at its left, and of every column of numbers."""
+    """Widths of a table: of the names at its left, and of each column of numbers."""
 
     margin: int
     width: int
 
     def name(self, text: str) -> tuple[str, str]:
-        """Return the name of a row."""
+        """Return the name of a row, padded to the margin."""
         return f"{text:<{self.margin}}", PLAIN
 
     def cells(self, texts: Sequence[str], style: str) -> Line:
-        """Return cells right-aligned in their columns; those in brackets are dim."""
+        """Return cells aligned to the right; those in brackets are dim."""
         styles = [OUTSIDE if text.startswith("(") else style for text in texts]
         padded = [f"{text:>{self.width}}" for text in texts]
         return list(zip(padded, styles, strict=True))
-
-    def skip(self, count: int) -> tuple[str, str]:
-        """Return empty columns."""
-        return " " * (count * self.width), PLAIN
 
 
 def _line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
@@ -203,33 +199,40 @@ def _line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
     A signal that is too wide is repeated for every output, only as much as lies under the kernel.
     """
     first = stage.first[0]
-    indices = range(first, first + len(stage.inputs))
-    inputs = [
-        _bracketed(sample_text(x), outside=not 0 <= index < stage.length[0])
-        for index, x in zip(indices, stage.inputs, strict=True)
-    ]
+    indices = [str(first + place) for place in range(len(stage.inputs) + 1)]
+    inputs = _input_texts(stage)
     kernel = _texts(stage.laid)
-    products = [_texts(one.products) for one in shown]
-    names = [f"y[{one.at[0]}]" for one in shown]
-    ends = [str(first), str(first + len(inputs))]
+    products = [text for one in shown for text in _texts(one.products)]
     columns = _Columns(
-        margin=2 + _longest([*names, "kernel"]),
-        width=2 + _longest([*inputs, *kernel, *ends, *(text for row in products for text in row)]),
+        margin=2 + _longest([*map(_output_name, shown), "kernel"]),
+        width=2 + _longest([*inputs, *kernel, *products, indices[0], indices[-1]]),
     )
-    fits = len(inputs) * columns.width + columns.margin <= WIDEST
+    fits = columns.margin + len(inputs) * columns.width <= WIDEST
     if fits:
-        yield [columns.name("t"), *columns.cells([str(index) for index in indices], OUTSIDE)]
+        yield [columns.name("t"), *columns.cells(indices[:-1], OUTSIDE)]
         yield [columns.name("x"), *columns.cells(inputs, PLAIN)]
         yield []
-    for one, name, row in zip(shown, names, products, strict=True):
+    for one in shown:
         skipped = one.first[0] - first
+        blank = (" " * (skipped * columns.width), PLAIN)
         if not fits:
+            blank = ("", PLAIN)
             window = inputs[skipped : skipped + len(kernel)]
             yield [columns.name("x"), *columns.cells(window, PLAIN)]
-            skipped = 0
-        blank = columns.skip(skipped)
         yield [columns.name("kernel"), blank, *columns.cells(kernel, KERNEL)]
-        yield [columns.name(name), blank, *columns.cells(row, PLAIN), *_sum_cells(one, stage)]
+        row = columns.cells(_texts(one.products), PLAIN)
+        yield [columns.name(_output_name(one)), blank, *row, *_sum_cells(one, stage)]
+
+
+def _input_texts(stage: StageFacts) -> list[str]:
+    """Format the inputs of a stage along one axis; those outside of the signal in brackets."""
+    outside = [not 0 <= stage.first[0] + i < stage.length[0] for i in range(len(stage.inputs))]
+    return _bracketed(stage.inputs, outside)
+
+
+def _bracketed(values: Sequence[float | None], outside: Sequence[bool]) -> list[str]:
+    texts = _texts(values)
+    return [f"({text})" if out else text for text, out in zip(texts, outside, strict=True)]
 
 
 def _texts(values: Iterable[float | None]) -> list[str]:
@@ -240,8 +243,9 @@ def _longest(texts: Iterable[str]) -> int:
     return max((len(text) for text in texts), default=0)
 
 
-def _bracketed(text: str, *, outside: bool) -> str:
-    return f"({text})" if outside else text
+def _output_name(one: SumFacts) -> str:
+    """`y[3]` or `y[3,4]`."""
+    return f"y[{','.join(map(str, one.at))}]"
 
 
 def _sum_cells(one: SumFacts, stage: StageFacts) -> Line:
@@ -261,24 +265,24 @@ def _plane_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
     """Yield window, kernel and products side by side, a block of lines for each output."""
     kernel = [_texts(row) for row in stage.laid]
     for one in shown:
-        windows = [
-            [_bracketed(sample_text(x), outside=out) for x, out in zip(row, outs, strict=True)]
-            for row, outs in zip(one.x, one.outside, strict=True)
-        ]
+        windows = [_bracketed(*row) for row in zip(one.x, one.outside, strict=True)]
         products = [_texts(row) for row in one.products]
-        name = f"y[{one.at[0]},{one.at[1]}]"
-        of_window, of_kernel, of_products = (
-            _Columns(len(name) + 1, 2 + _longest(text for row in block for text in row))
-            for block in (windows, kernel, products)
-        )
-        last = len(windows) - 1
+        name = _output_name(one)
+        window_columns = _block_columns(windows, margin=len(name) + 1)
+        kernel_columns = _block_columns(kernel)
+        product_columns = _block_columns(products)
         for number, row in enumerate(windows):
-            line = [of_window.name("" if number else name), *of_window.cells(row, PLAIN)]
-            line += [("   *", OUTSIDE), *of_kernel.cells(kernel[number], KERNEL)]
-            line += [("   =", OUTSIDE), *of_products.cells(products[number], PLAIN)]
-            if number == last:
+            line = [window_columns.name("" if number else name), *window_columns.cells(row, PLAIN)]
+            line += [("   *", OUTSIDE), *kernel_columns.cells(kernel[number], KERNEL)]
+            line += [("   =", OUTSIDE), *product_columns.cells(products[number], PLAIN)]
+            if number == len(windows) - 1:
                 line += _sum_cells(one, stage)
             yield line
+
+
+def _block_columns(block: Sequence[Sequence[str]], margin: int = 0) -> _Columns:
+    """Return columns that are wide enough for every cell of a block."""
+    return _Columns(margin, 2 + max(_longest(row) for row in block))
 
 
 def _matrix_lines(matrix: Any) -> Iterator[Line]:

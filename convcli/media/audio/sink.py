@@ -218,6 +218,9 @@ class AudioSink:
             noise = self._dither.noise(*y.shape)
         self._writer.write(self._writer.store(self._grid.round(y, noise=noise)))
 
+    def next_page(self) -> None:
+        """Do nothing: a sound file has one page."""
+
     def close(self) -> None:
         """Write samples that wait to be scaled, complete the file, and check that it arrived."""
         try:

@@ -10,10 +10,11 @@ import numpy as np
 import soundfile
 
 from convcli.errors import InputError
-from convcli.media.audio.details import AudioDetails, block_frames, reading, truncated
+from convcli.media.audio.details import AudioDetails
 from convcli.media.audio.formats import SUFFIXES, bits_of, container_of
 from convcli.media.audio.metadata import ogg
 from convcli.media.audio.metadata.riff import info_tags
+from convcli.media.audio.reader import AudioSource, reading
 from convcli.media.audio.sndfile import Sound, exchange_type, reason_of
 from convcli.media.audio.wav import is_wav
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.media.audio.details import Odd
     from convcli.media.audio.metadata.container import Chunk
 
 # A block that cannot be read as a whole is read again in pieces of so many frames.
@@ -33,26 +33,24 @@ _UNKNOWN_FRAMES = 1 << 62
 _UNFINISHED_RIFF = 0x7FFFF000
 
 
-class SndFileReader:
+class SndFile(AudioSource):
     """A sound file of any format that libsndfile reads.
 
     `file` is unbuffered: libsndfile reads by its descriptor, and they share one position.
     """
 
-    def __init__(self, file: BinaryIO, name: str, odd: Odd) -> None:
-        self._file = file
-        self._name = name
-        self._odd = odd
+    def __init__(self, file: BinaryIO, name: str, *, strict: bool) -> None:
+        super().__init__(file, name, strict=strict)
         file.seek(0)
         prefix = file.read(12)
         self._sound = self._open()
         self._spent = False
         self._type = exchange_type(self._sound.subtype)
         with reading(name):
-            self.details = self._describe(prefix)
+            self._describe(self._read_details(prefix))
             problem = _missing_end(file, prefix)
         if problem is not None:
-            odd(f"{name}: is truncated: {problem}")
+            self._report(f"is truncated: {problem}")
 
     def _open(self) -> Sound:
         self._file.seek(0)
@@ -65,7 +63,7 @@ class SndFileReader:
                 hint=f"known: {' '.join(formats)}",
             ) from error
 
-    def _describe(self, prefix: bytes) -> AudioDetails:
+    def _read_details(self, prefix: bytes) -> AudioDetails:
         sound = self._sound
         chunks = self._metadata()
         # The tags of a WAV are the same whether it needs a codec or not.
@@ -87,17 +85,16 @@ class SndFileReader:
             try:
                 return container_of(self._sound.format).read(self._file)
             except ValueError as error:
-                self._odd(f"{self._name}: its tags are damaged and are not kept: {error}")
+                self._report(f"its tags are damaged and are not kept: {error}")
                 return ()
 
-    def blocks(self) -> Iterator[npt.NDArray[Any]]:
+    def chunks(self) -> Iterator[npt.NDArray[Any]]:
         """Yield whole-number or floating samples as libsndfile gives them, `(n, channels)`."""
         details = self.details
         if self._spent:
             self._reopen()  # some codecs cannot seek
         self._spent = True
-        size = block_frames(details.channels, details.frames)
-        done = 0
+        size, done = self._block_frames, 0
         while True:
             space = np.empty((size, details.channels), self._type)
             try:
@@ -115,7 +112,7 @@ class SndFileReader:
             if len(block) < size:
                 break
         if details.frames is not None and done < details.frames:
-            self._odd(truncated(self._name, details.frames, done, details.rate))
+            self._report_truncated(details.frames, done, details.rate)
 
     def _salvage(self, start: int, space: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Read small pieces of a block that failed as a whole, up to the first one that fails."""
@@ -147,14 +144,13 @@ class SndFileReader:
         with suppress(soundfile.LibsndfileError):
             self._sound.close()
 
-    def decode(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Keep whole numbers as they are; turn floating samples into float64."""
+    def _samples(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return raw if raw.dtype.kind == "i" else raw.astype(np.float64, copy=False)
 
     def close(self) -> None:
         """Close the file and libsndfile's view of it."""
         self._close_sound()
-        self._file.close()
+        super().close()
 
 
 @contextmanager

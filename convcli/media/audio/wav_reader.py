@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.errors import InputError
 from convcli.media.audio import wav
-from convcli.media.audio.details import AudioDetails, block_frames, reading, truncated
+from convcli.media.audio.details import AudioDetails
 from convcli.media.audio.formats import bits_of
 from convcli.media.audio.metadata.container import is_chunk_name
 from convcli.media.audio.metadata.riff import info_tags
+from convcli.media.audio.reader import AudioSource, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
 
-    from convcli.media.audio.details import Odd
     from convcli.media.audio.wav import WavHeader
 
 
@@ -37,13 +37,32 @@ def _wav_details(header: WavHeader, frames: int | None) -> AudioDetails:
     )
 
 
-class WavFile:
+class _PlainWav(AudioSource):
+    """A WAV whose samples need no codec."""
+
+    def __init__(
+        self, file: BinaryIO, header: WavHeader, name: str, *, strict: bool, owned: bool = True
+    ) -> None:
+        super().__init__(file, name, strict=strict, owned=owned)
+        self._header = header
+        self._start_reading()
+
+    def _start_reading(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def _block_bytes(self) -> int:
+        return self._block_frames * self._header.frame_bytes
+
+    def _samples(self, raw: bytes) -> npt.NDArray[Any]:
+        return wav.unpack(raw, self._header)
+
+
+class WavFile(_PlainWav):
     """A WAV that can be read again, its length compared with the promise of its header."""
 
-    def __init__(self, file: BinaryIO, header: WavHeader, name: str, odd: Odd) -> None:
-        self._file = file
-        self._header = header
-        self._name = name
+    def _start_reading(self) -> None:
+        file, header = self._file, self._header
         self._start = file.tell()
         frame_bytes = header.frame_bytes
         present = os.fstat(file.fileno()).st_size - self._start
@@ -51,17 +70,15 @@ class WavFile:
         frames = min(present, promised) // frame_bytes
         self._bytes = frames * frame_bytes
         if promised > present:
-            odd(truncated(name, promised // frame_bytes, frames, header.rate))
+            self._report_truncated(promised // frame_bytes, frames, header.rate)
         end = min(promised + (promised & 1), present)
         file.seek(self._start + end)
         chunks = header.chunks + wav.read_trailing(file)
-        self.details = _wav_details(replace(header, chunks=chunks), frames)
+        self._describe(_wav_details(replace(header, chunks=chunks), frames))
 
-    def blocks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
         """Yield the bytes of whole frames, from the first one each time."""
-        header = self._header
-        size = block_frames(header.channels, self.details.frames) * header.frame_bytes
-        left = self._bytes
+        size, left = self._block_bytes, self._bytes
         with reading(self._name):
             self._file.seek(self._start)
             while left > 0:
@@ -71,13 +88,6 @@ class WavFile:
                     raise InputError(f"{self._name}: became shorter while it was read")
                 left -= wanted
                 yield raw
-
-    def decode(self, raw: bytes) -> npt.NDArray[Any]:
-        """Turn the bytes of a block into stored samples, `(n, channels)`."""
-        return wav.unpack(raw, self._header)
-
-    def close(self) -> None:
-        """Do nothing: the file is the caller's."""
 
 
 def _promised_bytes(header: WavHeader, file: BinaryIO, present: int) -> int:
@@ -92,23 +102,19 @@ def _promised_bytes(header: WavHeader, file: BinaryIO, present: int) -> int:
     return header.data_bytes
 
 
-class WavStream:
+class WavStream(_PlainWav):
     """A WAV from a pipe, read once, in constant memory."""
 
-    def __init__(self, stream: BinaryIO, header: WavHeader, name: str, odd: Odd) -> None:
-        self._stream = stream
-        self._header = header
-        self._name = name
-        self._odd = odd
+    def _start_reading(self) -> None:
         self._spent = False
         # Some writers leave a 0 where they cannot seek back: then the length is not known.
-        self._size = header.data_bytes or None
+        self._size = self._header.data_bytes or None
         frames = None
         if self._size is not None:
-            frames = self._size // header.frame_bytes
-        self.details = _wav_details(header, frames)
+            frames = self._size // self._header.frame_bytes
+        self._describe(_wav_details(self._header, frames))
 
-    def blocks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
         """Return the bytes of whole frames. InputError the second time."""
         if self._spent:
             raise InputError(
@@ -119,15 +125,13 @@ class WavStream:
         return self._read()
 
     def _read(self) -> Iterator[bytes]:
-        frame_bytes = self._header.frame_bytes
-        size = block_frames(self._header.channels, self.details.frames) * frame_bytes
-        done = 0
+        frame_bytes, done = self._header.frame_bytes, 0
         with reading(self._name):
             while self._size is None or done < self._size:
-                wanted = size
+                wanted = self._block_bytes
                 if self._size is not None:
-                    wanted = min(size, self._size - done)
-                raw = self._stream.read(wanted)
+                    wanted = min(wanted, self._size - done)
+                raw = self._file.read(wanted)
                 done += len(raw)
                 whole = len(raw) // frame_bytes * frame_bytes
                 if whole:
@@ -142,26 +146,15 @@ class WavStream:
         frames, rest = divmod(done, self._header.frame_bytes)
         if self._size is not None:
             promised = self._size // self._header.frame_bytes
-            self._odd(truncated(self._name, promised, frames, self._header.rate))
+            self._report_truncated(promised, frames, self._header.rate)
         elif rest:
-            self._odd(
-                f"{self._name}: is truncated: it ends within a frame, after {frames} whole ones"
-            )
+            self._report(f"is truncated: it ends within a frame, after {frames} whole ones")
 
     def _drain(self) -> None:
         """Read on to the end, because the writer of the pipe would fail if its reader went away."""
-        chunks = wav.read_trailing(self._stream)
-        while self._stream.read(1 << 20):
+        chunks = wav.read_trailing(self._file)
+        while self._file.read(1 << 20):
             pass
         if chunks:
             names = ", ".join(chunk.name.decode("ascii").strip() for chunk in chunks)
-            self._odd(
-                f"{self._name}: metadata behind the samples came too late to be kept: {names}"
-            )
-
-    def decode(self, raw: bytes) -> npt.NDArray[Any]:
-        """Turn the bytes of a block into stored samples, `(n, channels)`."""
-        return wav.unpack(raw, self._header)
-
-    def close(self) -> None:
-        """Do nothing: the pipe is the caller's."""
+            self._report(f"metadata behind the samples came too late to be kept: {names}")

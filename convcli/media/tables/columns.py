@@ -43,6 +43,10 @@ class ColumnNames:
             f"{self._table}: unknown column {name!r}", hint=self._other_delimiter() or hint
         )
 
+    def find_optional(self, name: str | None) -> int | None:
+        """The number of a column that may not be asked for."""
+        return None if name is None else self.find(name)
+
     def find_all(self, names: tuple[str, ...]) -> tuple[int, ...]:
         """The numbers of several columns. RequestError also if one is named twice."""
         found = tuple(self.find(name) for name in names)

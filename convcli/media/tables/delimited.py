@@ -96,7 +96,7 @@ class Cells:
         return Cells(self.data, self.start[part], self.stop[part])
 
     def texts(self) -> list[bytes]:
-        """The bytes of every cell."""
+        """The bytes of every cell, as a list."""
         data = self.data
         return [data[a:b] for a, b in zip(self.start.tolist(), self.stop.tolist(), strict=True)]
 
@@ -155,7 +155,7 @@ class RowSpans:
 
     @property
     def count(self) -> int:
-        """Number of rows."""
+        """The number of rows that were found."""
         return len(self.stops)
 
     def line_of_cell(self, row: int, column: int) -> int:
@@ -270,18 +270,9 @@ def find_rows(
     Blank lines are no rows and belong to the row after them, except in a table of one column, where
     an empty line is an empty cell.
     """
-    data, newline = records.data, dialect.newline[0]
+    data = records.data
     octets = np.frombuffer(data, np.uint8)
-    separators, lines = _separators(octets, dialect)
-    if len(records.quotes):
-        separators = _outside_quotes(separators, records.quotes)
-        lines = int(np.count_nonzero(octets[separators] == newline))
-    is_even = len(separators) == width * lines
-    if is_even and (octets[separators[width - 1 :: width]] == newline).all():
-        grid = separators.reshape(-1, width)
-        starts = np.concatenate(([0], grid[:-1, -1] + 1))[: len(grid)]
-    else:
-        grid, starts = _without_blank_lines(records, dialect, separators, width=width, name=name)
+    grid, starts = _row_separators(records, dialect, width=width, name=name)
     line_ends = grid[:, -1]
     stops = line_ends
     if dialect.newline == b"\n" and len(stops):
@@ -305,6 +296,25 @@ def find_rows(
     )
 
 
+def _row_separators(
+    records: Records, dialect: Dialect, *, width: int, name: str
+) -> tuple[Offsets, Offsets]:
+    """The offset after each cell, `(rows, width)`, and the starts of the rows."""
+    newline = dialect.newline[0]
+    octets = np.frombuffer(records.data, np.uint8)
+    separators, lines = _separators(octets, dialect)
+    if len(records.quotes):
+        separators = _outside_quotes(separators, records.quotes)
+        lines = int(np.count_nonzero(octets[separators] == newline))
+    if len(separators) == width * lines:
+        last_of_rows = octets[separators[width - 1 :: width]]
+        if (last_of_rows == newline).all():
+            grid = separators.reshape(-1, width)
+            starts = np.concatenate(([0], grid[:-1, -1] + 1))
+            return grid, starts[: len(grid)]
+    return _without_blank_lines(records, dialect, separators, width=width, name=name)
+
+
 def _separators(octets: Octets, dialect: Dialect) -> tuple[Offsets, int]:
     """Offsets of all delimiters and line ends, and the number of line ends."""
     parts, lines = [np.empty(0, np.int64)], 0
@@ -320,7 +330,7 @@ def _separators(octets: Octets, dialect: Dialect) -> tuple[Offsets, int]:
 def _without_blank_lines(
     records: Records, dialect: Dialect, separators: Offsets, *, width: int, name: str
 ) -> tuple[Offsets, Offsets]:
-    """The separators of all rows, `(rows, width)`, and the starts of the rows.
+    """Find the separators of rows among blank lines, as `_row_separators` does.
 
     InputError if a line that is not blank has not `width` cells.
     """

@@ -104,8 +104,8 @@ class TableSource:
         self.dialect = first_pass.header.dialect
         names = ColumnNames(self.name, self._column_names())
         self.header = names.names
-        self._by = None if options.by is None else names.find(options.by)
-        self._time = None if options.time is None else names.find(options.time)
+        self._by = names.find_optional(options.by)
+        self._time = names.find_optional(options.time)
         seen: list[Records] = []
         # If nothing is to be learnt from the rows, the header does not wait for the first of them.
         if options.columns is None or self._time is not None or not options.follow:
@@ -114,9 +114,7 @@ class TableSource:
         self._clock: Clock | None = None
         if self._time is not None:
             seen += self._find_clock(seen, first_pass.records)
-        rate, cycle = self._rate_and_cycle()
-        channels = tuple(self.header[column] for column in self.columns)
-        self.signal = Signal(medium=TABLE, shape=(None,), channels=channels, rate=rate, cycle=cycle)
+        self.signal = self._describe()
         self._first_pass: _Pass | None = None
         if text.repeatable:
             first_pass.closing.close()
@@ -355,21 +353,24 @@ class TableSource:
             cells=spans.cells[column].numerals(),
         )
 
-    def _rate_and_cycle(self) -> tuple[float | None, float]:
+    def _describe(self) -> Signal:
+        """The signal of the filtered columns, with warnings if its rate is uncertain."""
+        channels = tuple(self.header[column] for column in self.columns)
+        signal = Signal(medium=TABLE, shape=(None,), channels=channels)
         if self._time is None:
-            return None, 1.0
+            return signal
         clock = self._clock
         if clock is None:
             self.warnings.append(
                 f"{self.name}: too few rows to know how often they come; one a day is assumed"
             )
-            return 1 / DAY, DAY
+            return replace(signal, rate=1 / DAY, cycle=DAY)
         if clock.ambiguous:
             self.warnings.append(
                 f"{self.name}: the dates in {clock.column} are read with the month first, "
                 "but would be as regular with the day first; dates like 2024-02-01 leave no doubt"
             )
-        return clock.rate, clock.cycle
+        return replace(signal, rate=clock.rate, cycle=clock.cycle)
 
     def _new_checker(self) -> TimeChecker | None:
         if self._clock is None:

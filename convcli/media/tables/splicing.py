@@ -311,13 +311,16 @@ def _in_quotes(texts: list[bytes], output: OutputColumns) -> list[bytes]:
     return [b'"' + text + b'"' if delimiter in text else text for text in texts]
 
 
+_EMPTY_TEXT = 0
+
+
 class _TextPool:
-    """Texts of several pyarrow arrays, to be joined in any order. Text 0 is empty."""
+    """Texts of several pyarrow arrays, to be joined in any order."""
 
     def __init__(self) -> None:
         self._arrays: list[Any] = []
         self._count = 0
-        self.add_spans(np.zeros(2, np.int32), b"")
+        self.add_spans(np.zeros(2, np.int32), b"")  # the empty text
 
     def add(self, texts: Any) -> int:
         """Add an array and return the number of its first text."""
@@ -332,43 +335,50 @@ class _TextPool:
 
         return self.add(from_offsets(edges, pa.py_buffer(data), pa.binary()))
 
+    def add_numbers(self, values: Floats, output: OutputColumns) -> npt.NDArray[Any]:
+        """Add the texts of numbers and return the text number of each; that of NaN is empty."""
+        decimal = output.dialect.decimal
+        texts, places = write_columnar(values, decimals=output.decimals, decimal=decimal)
+        first = np.int32(self.add(texts))
+        return np.where(np.isnan(values), _EMPTY_TEXT, places + first)
+
     def joined(self, order: Integers) -> memoryview:
         """The texts of the given numbers, one after the other."""
         import pyarrow as pa
 
         taken = pa.concat_arrays(self._arrays).take(as_int32(order))
-        _, offsets, data = taken.buffers()
-        limits = np.frombuffer(offsets, np.int32)[taken.offset : taken.offset + len(taken) + 1]
-        return memoryview(data or b"")[int(limits[0]) : int(limits[-1])]
+        _, offset_buffer, data = taken.buffers()
+        offsets = np.frombuffer(offset_buffer, np.int32)
+        start = int(offsets[taken.offset])
+        stop = int(offsets[taken.offset + len(taken)])
+        return memoryview(data or b"")[start:stop]
 
 
 def _splice_columnar(
     decoded: DecodedRows, rows: Rows, y: Floats, gaps: Offsets, output: OutputColumns
 ) -> memoryview:
-    """The same as `_splice_small` for large blocks, by pyarrow."""
+    """Do for large blocks by pyarrow what `_splice_small` does for small ones."""
     pool = _TextPool()
-    empty = 0
     edges = _edges(decoded.spans, rows, gaps).astype(np.int32)
     first_span = pool.add_spans(edges, decoded.spans.records.data)
     last_span = first_span + len(edges) - 2
-    old = np.arange(first_span, last_span, dtype=np.int32).reshape(gaps.shape)
-    delimiter = pool.add_spans(np.array([0, 1], np.int32), output.dialect.delimiter)
-    # The texts of which a row is made, one column of text numbers for each.
-    row_parts: list[npt.NDArray[Any]] = []
+    # Numbers of the text before each gap, and of the old text in it.
+    spans = np.arange(first_span, last_span, dtype=np.int32).reshape(gaps.shape)
+    before, replaced = spans[:, :, 0], spans[:, :, 1]
+    # Numbers of the texts that make a row, one column for each.
+    parts: list[npt.NDArray[Any]] = []
     if output.append:
-        row_parts.append(old[:, 0, 0])
-    for place, channel in enumerate(output.channels_in_row_order):
-        values = y[:, channel]
-        texts, places = write_columnar(
-            values, decimals=output.decimals, decimal=output.dialect.decimal
-        )
-        new = np.where(np.isnan(values), empty, places + np.int32(pool.add(texts)))
-        if output.append:
-            row_parts += [np.full(len(rows), delimiter), new]
-        else:
+        delimiter = pool.add_spans(np.array([0, 1], np.int32), output.dialect.delimiter)
+        parts.append(before[:, 0])
+        for channel in output.channels_in_row_order:
+            new = pool.add_numbers(y[:, channel], output)
+            parts += [np.full(len(rows), delimiter), new]
+    else:
+        for place, channel in enumerate(output.channels_in_row_order):
+            new = pool.add_numbers(y[:, channel], output)
             keeps = _keeps_old_cell(decoded, rows, y, channel)
-            row_parts += [old[:, place, 0], np.where(keeps, old[:, place, 1], new)]
+            parts += [before[:, place], np.where(keeps, replaced[:, place], new)]
     if not _is_contiguous(rows):
-        row_parts.append(old[:, -1, 0])
-    order = np.stack(row_parts, axis=1).reshape(-1).astype(np.int32)
+        parts.append(before[:, -1])
+    order = np.stack(parts, axis=1).reshape(-1).astype(np.int32)
     return pool.joined(np.append(order, np.int32(last_span)))

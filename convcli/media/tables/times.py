@@ -74,7 +74,7 @@ class TimeColumn:
 
 
 class Notation(Protocol):
-    """How times are written."""
+    """A way in which times are written."""
 
     def moments(self, times: TimeColumn) -> Moments:
         """Seconds, or datetime64[ns]. InputError if a cell is not a time."""
@@ -105,7 +105,7 @@ class DateNotation:
     read: Callable[[list[bytes]], Stamps]
 
     def moments(self, times: TimeColumn) -> Stamps:
-        """Moments as datetime64[ns]."""
+        """Moments as datetime64[ns]. InputError if a cell is not a date."""
         stamps = self.read(times.cells.texts())
         bad_rows = np.flatnonzero(np.isnat(stamps))
         if len(bad_rows):

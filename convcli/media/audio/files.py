@@ -1,0 +1,120 @@
+"""Sound files: how they are recognised, opened and written."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+
+from convcli.media.audio.medium import AUDIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from convcli.media.audio.sink import AudioOptions, AudioSink
+    from convcli.media.audio.source import AudioSource
+    from convcli.signals import Medium, Signal, Source
+
+# First bytes of FLAC, Ogg, MP3 with and without ID3, AIFF, CAF and AU. WAV says so in bytes 8 to 11.
+_BEGINNINGS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"FORM", b"caff", b".snd")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioFiles:
+    """Sound files with the options for reading and writing them.
+
+    options : how sound is written; None for the defaults
+    strict : a truncated file is an error instead of a warning
+    """
+
+    medium: ClassVar[Medium] = AUDIO
+    command: ClassVar[str] = "audio"
+
+    options: AudioOptions | None = None
+    strict: bool = False
+
+    @staticmethod
+    def has_suffix(path: Path) -> bool:
+        """Whether the suffix of `path` belongs to a sound file."""
+        from convcli.media.audio.formats import SUFFIXES
+
+        return path.suffix.lower() in SUFFIXES
+
+    @staticmethod
+    def begins_with(head: bytes) -> bool:
+        """Whether `head` is the beginning of a sound file."""
+        return head.startswith(_BEGINNINGS) or head[8:12] == b"WAVE"
+
+    @contextmanager
+    def open(
+        self, path: Path | None, *, stdin: BinaryIO | None, output: Path | None = None
+    ) -> Iterator[OpenedAudio]:
+        """Open the sound in `path`, or on `stdin`. InputError says why it cannot be read."""
+        from convcli.media.audio.source import open_audio
+
+        options = self._options_for(output)
+        with open_audio(path, stdin=stdin, strict=self.strict) as source:
+            yield OpenedAudio(source, options, output)
+
+    def _options_for(self, output: Path | None) -> AudioOptions:
+        """The options, with the format that the suffix of `output` asks for if nothing else does.
+
+        Standard output, devices and pipes get the format of the input.
+        """
+        from convcli.media.audio.formats import format_of
+        from convcli.media.audio.sink import AudioOptions
+        from convcli.media.replacing import is_special
+
+        options = self.options or AudioOptions()
+        if options.format is not None or output is None or is_special(output):
+            return options
+        return replace(options, format=format_of(output))
+
+
+@dataclass(frozen=True)
+class OpenedAudio:
+    """An open sound file.
+
+    options : how the result is written
+    output : where the result goes, None for standard output
+    """
+
+    source: AudioSource
+    options: AudioOptions
+    output: Path | None
+
+    @property
+    def sources(self) -> Sequence[Source[Any]]:
+        """The only page."""
+        return [self.source]
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Everything that is odd about the file, as far as it was read."""
+        return self.source.warnings
+
+    def details(self) -> Mapping[str, object]:
+        """Format, coding, bit depth and tags."""
+        details = self.source.details
+        return {
+            "format": details.format,
+            "subtype": details.subtype,
+            "bits": details.bits,
+            "tags": details.tags,
+        }
+
+    def check(self, result: Signal, *, keeps_shape: bool) -> None:
+        """Accept every result."""
+
+    def sink(
+        self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
+    ) -> AudioSink:
+        """The sink for the filtered sound."""
+        from convcli.media.audio.sink import AudioSink
+
+        (signal,) = pages
+        name = "standard output" if self.output is None else str(self.output)
+        return AudioSink(
+            place, signal=signal, like=self.source.details, options=self.options, name=name
+        )

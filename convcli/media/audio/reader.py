@@ -1,0 +1,116 @@
+"""What all readers of sound have in common."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+from convcli.errors import InputError
+from convcli.media.audio.formats import FLOATS
+from convcli.media.audio.medium import AUDIO
+from convcli.signals import Block, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from convcli.media.audio.details import AudioDetails
+
+# Larger blocks would leave the cache from one step to the next, smaller ones would hand the
+# interpreter lock to and fro.
+_BLOCK_FRAMES = 1 << 18
+# Shorter sounds come in smaller blocks, so that the cores have something to share.
+_SHORT, _SHORT_BLOCK_FRAMES = 1 << 20, 1 << 15
+# Blocks have fewer frames where there are many channels.
+_BLOCK_SAMPLES = 1 << 19
+
+
+class AudioSource:
+    """The samples of one sound file or pipe, in -1..1: a Source of `(n, channels)` blocks.
+
+    details : what the file says of itself
+    warnings : what is odd about it; may grow until the end is read
+    strict : odd files are refused · owned : `close` closes the file
+    """
+
+    details: AudioDetails
+    signal: Signal
+
+    def __init__(self, file: BinaryIO, name: str, *, strict: bool, owned: bool = True) -> None:
+        self.warnings: list[str] = []
+        self._file = file
+        self._name = name
+        self._strict = strict
+        self._owned = owned
+
+    def chunks(self) -> Iterator[Any]:
+        """Undecoded blocks. A second call starts over; on a WAV pipe it raises InputError."""
+        raise NotImplementedError
+
+    def decode(self, raw: Any) -> Block:
+        """One block as samples in -1..1, or as the whole numbers that are stored. Pure."""
+        return Block(self._samples(raw))
+
+    def _samples(self, raw: Any) -> npt.NDArray[Any]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close the file; standard input stays open."""
+        if self._owned:
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _describe(self, details: AudioDetails) -> None:
+        full_scale = 1.0
+        if details.subtype not in FLOATS:
+            # Whole numbers end one step below 1: what is normalised to the largest is not clipped.
+            full_scale -= 2.0 ** (1 - details.bits)
+        self.details = details
+        self.signal = Signal(
+            medium=AUDIO,
+            shape=(details.frames,),
+            channels=AUDIO.names_of(details.channels),
+            rate=float(details.rate),
+            full_scale=full_scale,
+        )
+
+    @property
+    def _block_frames(self) -> int:
+        frames, longest = self.details.frames, _BLOCK_FRAMES
+        if frames is not None and frames < _SHORT:
+            longest = _SHORT_BLOCK_FRAMES
+        return max(1024, min(longest, _BLOCK_SAMPLES // self.details.channels))
+
+    def _report(self, problem: str) -> None:
+        """Warn of something odd about the file, or raise InputError if the user is strict."""
+        message = f"{self._name}: {problem}"
+        if self._strict:
+            raise InputError(
+                message, hint="without --strict this is a warning, and what is there is filtered"
+            )
+        self.warnings.append(message)
+
+    def _report_truncated(self, promised: int, present: int, rate: int) -> None:
+        """Warn of a file that ends too early; `promised` and `present` count frames."""
+        self._report(
+            f"is truncated: {promised} frames promised, {present} there ({present / rate:.6g} s)"
+        )
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn the errors of the system while a file is read into InputError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: no such file") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{name}: is a folder, expected a sound file") from error
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error

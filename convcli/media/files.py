@@ -1,0 +1,108 @@
+"""What the three media say of their files: how they are recognised, opened and written.
+
+`media/audio/files.py`, `media/tables/files.py` and `media/images/files.py` each hold one class that
+does this. Its fields are the options with which files are read and written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol
+
+from convcli.signals import Sink
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from convcli.signals import Medium, Signal, Source
+
+
+class FileSink(Sink[Any], Protocol):
+    """A sink that writes a file. Read `warnings` and `facts` after `close`."""
+
+    warnings: list[str]
+
+    def next_page(self) -> None:
+        """Begin the next page; every page has been written to its end."""
+        ...
+
+    def close(self) -> None:
+        """Complete the file."""
+        ...
+
+    def discard(self) -> None:
+        """Release everything after an error; the file stays incomplete."""
+        ...
+
+    def facts(self) -> Mapping[str, object]:
+        """What was written, for reports."""
+        ...
+
+
+class OpenedFile(Protocol):
+    """An open input file. Only pictures can have several pages, each of which is a source."""
+
+    @property
+    def sources(self) -> Sequence[Source[Any]]:
+        """The pages."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Everything that is odd about the file, as far as it was read."""
+        ...
+
+    def details(self) -> Mapping[str, object]:
+        """What is known of the file besides its signal, for reports."""
+        ...
+
+    def check(self, result: Signal, *, keeps_shape: bool) -> None:
+        """Raise RequestError if a result such as this cannot be written.
+
+        keeps_shape : every output sample belongs to one input sample
+        """
+        ...
+
+    def sink(
+        self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
+    ) -> FileSink:
+        """The sink for results of this file; make it before the samples are read.
+
+        place : file or stream to write to
+        pages : the result, one signal for each page
+        label : the filter in a few characters (`sma20`), for the names of new columns
+        unchanged : the filter changes nothing, so that stored values can be copied
+        """
+        ...
+
+
+class Files(Protocol):
+    """The files of one medium, with the options for reading and writing them.
+
+    medium : what their signals are
+    command : the command that filters them
+    """
+
+    medium: ClassVar[Medium]
+    command: ClassVar[str]
+
+    @staticmethod
+    def has_suffix(path: Path) -> bool:
+        """Whether the suffix of `path` belongs to this medium."""
+        ...
+
+    @staticmethod
+    def begins_with(head: bytes) -> bool:
+        """Whether the first 512 bytes of a file look like this medium."""
+        ...
+
+    def open(
+        self, path: Path | None, *, stdin: BinaryIO | None, output: Path | None = None
+    ) -> AbstractContextManager[OpenedFile]:
+        """Open `path`, or `stdin` if that is None.
+
+        output : the file that the result goes to, None for standard output; its suffix may choose
+            the format
+        """
+        ...

@@ -1,0 +1,124 @@
+"""Picture files: how they are recognised, opened and written."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+
+from convcli.errors import RequestError
+from convcli.media.images.medium import IMAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from convcli.media.images.sink import ImageSink
+    from convcli.media.images.source import ImageFile, ImageOptions
+    from convcli.signals import Medium, Signal, Source
+
+# First bytes of PNG, JPEG, TIFF, GIF and PNM. WebP and AVIF say so in bytes 8 to 11.
+_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF8", b"P4", b"P5", b"P6", b"P7")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFiles:
+    """Picture files with the options for reading and writing them.
+
+    options : what is filtered, and how values are stored; None for the defaults
+    format : the format of the output; None for that of its suffix, or of the input
+    max_pixels : larger pictures are refused
+    """
+
+    medium: ClassVar[Medium] = IMAGE
+    command: ClassVar[str] = "image"
+
+    options: ImageOptions | None = None
+    format: str | None = None
+    max_pixels: int
+
+    @staticmethod
+    def has_suffix(path: Path) -> bool:
+        """Whether the suffix of `path` belongs to a picture file."""
+        from convcli.media.images.formats import format_of
+
+        return format_of(path) is not None
+
+    @staticmethod
+    def begins_with(head: bytes) -> bool:
+        """Whether `head` is the beginning of a picture file."""
+        return head.startswith(_BEGINNINGS) or head[8:12] in (b"WEBP", b"avif")
+
+    @contextmanager
+    def open(
+        self, path: Path | None, *, stdin: BinaryIO | None, output: Path | None = None
+    ) -> Iterator[OpenedImage]:
+        """Open the picture in `path`, or on `stdin`. InputError says why it cannot be read."""
+        from convcli.media.images.source import ImageOptions, open_image
+
+        options = self.options or ImageOptions()
+        picture = open_image(path, stdin=stdin, options=options, max_pixels=self.max_pixels)
+        yield OpenedImage(picture, self, output)
+
+
+@dataclass(frozen=True)
+class OpenedImage:
+    """An open picture file with its pages.
+
+    output : where the result goes, None for standard output
+    """
+
+    file: ImageFile
+    files: ImageFiles
+    output: Path | None
+
+    @property
+    def sources(self) -> Sequence[Source[Any]]:
+        """The pages."""
+        return self.file.pages
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Everything that is odd about the file."""
+        return self.file.warnings
+
+    def details(self) -> Mapping[str, object]:
+        """Format, bit depth and number of pages."""
+        details = self.file.details
+        return {"format": details.format, "bits": details.bits, "pages": len(self.file.pages)}
+
+    def check(self, result: Signal, *, keeps_shape: bool) -> None:
+        """Refuse a result that is empty, too large, or does not fit the channels that are kept."""
+        kept = any(page.keeps_geometry_required for page in self.file.pages)
+        if kept and not keeps_shape:
+            channels = self.file.options.channels
+            raise RequestError(
+                f"--channels {channels} needs a filter that keeps the size of the picture",
+                hint="use --channels all",
+            )
+        rows, columns = (side or 0 for side in result.shape)
+        most = self.files.max_pixels
+        if rows * columns > most:
+            raise RequestError(
+                f"the result has {columns:,} x {rows:,} pixels, more than {most:,}",
+                hint="--max-pixels allows more",
+            )
+        if rows == 0 or columns == 0:
+            raise RequestError(
+                "nothing is left of the picture: the filter is larger than it, and --edge is valid"
+            )
+
+    def sink(
+        self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
+    ) -> ImageSink:
+        """The sink for the filtered pages."""
+        from convcli.media.images.sink import ImageSink
+
+        return ImageSink(
+            place,
+            like=self.file,
+            signals=pages,
+            format=self.files.format,
+            name=self.output,
+            options=self.file.options,
+        )

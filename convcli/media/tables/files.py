@@ -1,0 +1,151 @@
+"""Tables: how they are recognised, opened and written."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+
+from convcli.errors import RequestError
+from convcli.signals import TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from convcli.media.tables.sink import EncodedRows
+    from convcli.media.tables.source import TableOptions, TableSource
+    from convcli.signals import AnyRows, Array, Medium, Signal, Source
+
+_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".dat"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFiles:
+    """CSV and TSV files with the options for reading and writing them."""
+
+    medium: ClassVar[Medium] = TABLE
+    command: ClassVar[str] = "csv"
+
+    options: TableOptions
+
+    @staticmethod
+    def has_suffix(path: Path) -> bool:
+        """Whether the suffix of `path` belongs to a table."""
+        return path.suffix.lower() in _SUFFIXES
+
+    @staticmethod
+    def begins_with(head: bytes) -> bool:
+        """Whether `head` may be text."""
+        return bool(head) and b"\0" not in head
+
+    @contextmanager
+    def open(
+        self, path: Path | None, *, stdin: BinaryIO | None, output: Path | None = None
+    ) -> Iterator[OpenedTable]:
+        """Open the table in `path`, or on `stdin`. InputError says why it cannot be read."""
+        from convcli.media.tables.source import open_table
+
+        yield OpenedTable(open_table(path, options=self.options, stdin=stdin))
+
+    def for_template(self, path: Path) -> tuple[TableFiles, TableFiles]:
+        """How to read the template at `path`, and how to read the tables searched for it.
+
+        Unless columns were asked for, all numeric columns of the template are compared. A template
+        is read without groups, and with times only if it has their column.
+        """
+        from convcli.media.tables.source import open_table
+
+        options = self.options
+        source = open_table(path, options=replace(options, by=None, time=None))
+        columns = options.columns
+        if columns is None:
+            others = (options.by, options.time)
+            columns = tuple(name for name in source.signal.channels if name not in others)
+        if not columns:
+            raise RequestError(
+                f"{source.name}: expected a column of numbers to compare, found none",
+                hint="-c names the columns, --decimal , reads decimal commas",
+            )
+        searched = replace(options, columns=columns)
+        time = options.time if options.time in source.header else None
+        template = replace(searched, by=None, time=time)
+        return TableFiles(options=template), TableFiles(options=searched)
+
+
+@dataclass(frozen=True)
+class OpenedTable:
+    """An open table."""
+
+    source: TableSource
+
+    @property
+    def sources(self) -> Sequence[Source[Any]]:
+        """The only page."""
+        return [self.source]
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Everything that is odd about the table, as far as it was read."""
+        return self.source.warnings
+
+    def details(self) -> Mapping[str, object]:
+        """Rows, columns and missing cells, as far as the table was read."""
+        return self.source.facts()
+
+    def check(self, result: Signal, *, keeps_shape: bool) -> None:
+        """Accept every result."""
+
+    def sink(
+        self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
+    ) -> RowsFile:
+        """The sink for the rows with new numbers."""
+        (signal,) = pages
+        return RowsFile(place, self.source, signal, label=label, unchanged=unchanged)
+
+
+class RowsFile:
+    """A TableSink that opens its file, and copies the cells if the filter changes nothing."""
+
+    def __init__(
+        self,
+        place: Path | BinaryIO,
+        source: TableSource,
+        signal: Signal,
+        *,
+        label: str,
+        unchanged: bool,
+    ) -> None:
+        from convcli.media.tables.sink import TableSink
+
+        self.warnings: list[str] = []
+        self._unchanged = unchanged
+        self._file = ExitStack()
+        stream = self._file.enter_context(place.open("wb")) if isinstance(place, Path) else place
+        self._sink = TableSink(stream, source=source, suffix=label, channels=signal.channels)
+        if source.options.follow:
+            self._sink.start()
+
+    def encode(self, y: Array, rows: AnyRows) -> EncodedRows:
+        """The text of the rows that `y` belongs to."""
+        return self._sink.encode(None if self._unchanged else y, rows)
+
+    def write(self, encoded: EncodedRows) -> None:
+        """Append rows."""
+        self._sink.write(encoded)
+
+    def next_page(self) -> None:
+        """A table has one page."""
+
+    def close(self) -> None:
+        """Write the header if nothing was written, and close the file."""
+        self._sink.close()
+        self._file.close()
+
+    def discard(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def facts(self) -> Mapping[str, object]:
+        """Rows, and missing cells in them."""
+        return self._sink.facts()

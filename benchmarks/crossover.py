@@ -18,7 +18,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
 
 import numpy as np
 
-from convcli.cli.single import keep_freed_memory
+from convcli.cli.input_run import keep_freed_memory
 from convcli.core import convolve
 from convcli.core.convolve_direct import dot_products
 from convcli.core.fft import overlap_save

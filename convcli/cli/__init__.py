@@ -19,39 +19,46 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 DEFECT = 70
 
-# Blocks share the cores among themselves; libraries that did so too would wait for each other.
-_ONE_EACH = (
+# Blocks are computed in parallel; libraries with threads of their own would compete for the cores.
+_THREAD_LIMITS = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
     "OPENCV_FOR_THREADS_NUM",
 )
 
-# What only a write can fail with. Files are written through doors that know their names; this is left to print().
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+# Errors that only a write can cause. Files are written by functions that know their names, so that
+# here they come from print().
+_WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the program; returns the exit code."""
+    """Run the program and return the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        _let_signals_clean_up()
+        _turn_signals_into_exceptions()
         _open_standard_streams()
-        _leave_cores_to_blocks()
-        _leave_memory_to_the_end()
+        _limit_library_threads()
+        _postpone_garbage_collection()
         return _run(words)
     except Stopped as stop:
         return stop.code
 
 
-def _leave_cores_to_blocks() -> None:
-    """One thread for each product, said before NumPy is imported; who has set it otherwise is heard."""
-    for name in _ONE_EACH:
+def _limit_library_threads() -> None:
+    """One thread for each library call, unless the user has set another number.
+
+    The libraries read these variables when NumPy is imported.
+    """
+    for name in _THREAD_LIMITS:
         os.environ.setdefault(name, "1")
 
 
-def _leave_memory_to_the_end() -> None:
-    """Imports make many objects and few cycles, and at the end all memory goes back at once: a sixth of the start."""
+def _postpone_garbage_collection() -> None:
+    """Collect garbage rarely, and not at the end, when all memory is released anyway.
+
+    Imports make many objects and few reference cycles: this saves a sixth of the start-up time.
+    """
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
 
@@ -66,41 +73,46 @@ def _run(words: list[str]) -> int:
     except BrokenPipeError:
         return closed_pipe()
     except SystemExit as ended:
-        if not isinstance(ended.__context__, BrokenPipeError):  # Click makes this of a closed pipe
+        # Click raises SystemExit when a pipe is closed.
+        if not isinstance(ended.__context__, BrokenPipeError):
             raise
         return closed_pipe()
     except ConvcliError as error:
-        _let_go_of_stdout(error)
+        _flush_stdout(error)
         tell_error(error)
         return error.exit_code
     except Exception as error:
         if "--debug" in words:
             raise
-        return _other(error)
+        return _tell_other(error)
     return code if isinstance(code, int) else 0
 
 
 class Stopped(BaseException):
-    """A signal asked the program to end; everything under way is taken back on the way out."""
+    """A signal has asked the program to end; context managers remove partial outputs on the way out."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
 
 
-def _let_signals_clean_up() -> None:
-    """Ctrl-C, `kill` and a closed terminal become an exception, so that no partial file is left."""
+def _turn_signals_into_exceptions() -> None:
+    """Raise Stopped on Ctrl-C, `kill` and a closed terminal, so that no partial file is left."""
 
     def stop(number: int, _: FrameType | None) -> NoReturn:
         raise Stopped(INTERRUPTED if number == signal.SIGINT else 128 + number)
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), stop)
+        number = signal.Signals.__members__.get(name)  # Windows has no SIGHUP
+        if number is not None:
+            signal.signal(number, stop)
 
 
 def _open_standard_streams() -> None:
-    """Give the null device to those that are closed, lest a file that is opened gets their number and our words."""
+    """Connect closed standard streams to the null device.
+
+    Otherwise the next file that is opened would get the number of the stream, and its output.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -111,39 +123,36 @@ def _open_standard_streams() -> None:
 
 
 def closed_pipe() -> int:
-    """Whoever read our output has enough: no error."""
-    _give_up(sys.stdout)
+    """The exit code after the reader of standard output has closed it, which is no error."""
+    _redirect_to_null(sys.stdout)
     return 0
 
 
-def _let_go_of_stdout(error: ConvcliError) -> None:
-    """What was written before an error leaves, if it can; not what belongs to an output that cannot be made."""
+def _flush_stdout(error: ConvcliError) -> None:
+    """Write what was printed before an error, unless standard output is what failed."""
     with suppress(OSError):
         if sys.stdout is not None and not isinstance(error, OutputError):
             sys.stdout.flush()
             return
-    _give_up(sys.stdout)
+    _redirect_to_null(sys.stdout)
 
 
-def _give_up(stream: TextIO | None) -> None:
-    """What still waits to be written is not tried again, and told as a failure of its own, when Python ends."""
+def _redirect_to_null(stream: TextIO | None) -> None:
+    """Keep Python from writing the rest of a stream at its end, and from reporting that this failed."""
     if stream is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _other(error: Any) -> int:
-    """Errors of the command line, which Typer raises with a text of their own, and defects."""
-    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
-        say(error.format_message())
-        return int(error.exit_code)
-    if hasattr(error, "format_message"):
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context is not None else "convcli"
-        told = error.format_message().replace(": Value error, ", ": ")
-        tell(told, hint=f"`{command} --help` shows what can be asked")
-        return int(error.exit_code)
-    if isinstance(error, OSError) and error.errno in _FULL:
-        _give_up(sys.stdout)
+def _tell_other(error: Exception) -> int:
+    """Print an error that is no ConvcliError; returns the exit code."""
+    import typer
+
+    # The base of BadParameter is the UsageError of Click, of which Typer has a copy of its own.
+    usage_error: Any = typer.BadParameter.__base__
+    if isinstance(error, usage_error):
+        return _tell_usage(error)
+    if isinstance(error, OSError) and error.errno in _WRITE_ERRORS:
+        _redirect_to_null(sys.stdout)
         tell(f"cannot write standard output: {error.strerror}")
         return OutputError.exit_code
     if isinstance(error, MemoryError):
@@ -159,15 +168,31 @@ def _other(error: Any) -> int:
     return DEFECT
 
 
+def _tell_usage(error: Any) -> int:
+    """Print an error of the command line, as Typer words it."""
+    message = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help text
+        say(message)
+    else:
+        command = "convcli" if error.ctx is None else error.ctx.command_path
+        told = message.replace(": Value error, ", ": ")
+        tell(told, hint=f"`{command} --help` shows what can be asked")
+    return int(error.exit_code)
+
+
 def tell_error(error: ConvcliError) -> None:
-    """An error with its excerpt and its hint."""
+    """Print an error with its excerpt and its hint."""
     tell(error.message, hint=error.hint, excerpt=error.excerpt)
 
 
 def tell(
     message: str, *, hint: str | None = None, excerpt: tuple[str, ...] = (), kind: str = "error"
 ) -> None:
-    """An `error:` or `warning:` on standard error, and what to try; control characters are made visible."""
+    """Print a message to standard error, as `error:` or another kind; control characters are made visible.
+
+    hint : what the user can try
+    excerpt : lines of the user's own text
+    """
     from convcli.report.words import visible
 
     lines = [f"{kind}: {visible(message)}", *(f"  {visible(line)}" for line in excerpt)]
@@ -177,8 +202,8 @@ def tell(
 
 
 def say(text: str) -> None:
-    """Words on standard error. That nobody can read them changes nothing of the run."""
+    """Print a text to standard error. A run goes on if nobody can read it."""
     try:
         print(text, file=sys.stderr)
     except OSError:
-        _give_up(sys.stderr)
+        _redirect_to_null(sys.stderr)

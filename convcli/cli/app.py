@@ -1,4 +1,4 @@
-"""The program: its commands and what holds for all of them."""
+"""The program: its commands, and the options of all of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from convcli import __version__
 
-# Each command, the module that adds it, and the line that stands for it in the help of the program.
+# Each command, the module in cli/ that adds it, and its line in the help of the program.
 COMMANDS = {
     "audio": ("audio", "Filter sound files."),
     "csv": ("table", "Filter numeric columns of CSV and TSV files."),
@@ -52,7 +52,10 @@ def convcli(
 
 
 def with_commands(words: list[str]) -> typer.Typer:
-    """The program with the command that `words` begin with; the others are but lines in its help and cost no time."""
+    """The program with the command that `words` begin with.
+
+    The others are only lines in its help, so that their modules need not be imported.
+    """
     completing = any(name.endswith("_COMPLETE") for name in os.environ)
     for command, (module, summary) in COMMANDS.items():
         if completing or words[:1] == [command]:
@@ -63,4 +66,4 @@ def with_commands(words: list[str]) -> typer.Typer:
 
 
 def _listed() -> None:
-    """Stands for a command that was not asked for."""
+    """A placeholder for a command that was not asked for."""

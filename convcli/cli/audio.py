@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Optional
 
 import typer
 
-from convcli.cli.batch import Batch
+from convcli.cli.filter_command import FilterCommand
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import Request, RunOptions, examples, suffix_of
 from convcli.media.audio.files import AudioFiles
@@ -59,7 +59,7 @@ def audio(request: Request, sound: SoundOptions, run: RunOptions) -> int:
         seed=sound.seed,
         on_clip=sound.on_clip,
     )
-    return Batch(
+    return FilterCommand(
         request=request,
         options=run,
         files=AudioFiles(options=audio_options, strict=sound.strict),

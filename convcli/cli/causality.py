@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from convcli.cli import INTERRUPTED, Stopped, say, tell
-from convcli.cli.batch import Batch, conditions, fail_on
+from convcli.cli.filter_command import FilterCommand, conditions, fail_on
+from convcli.cli.input_run import InputRun
 from convcli.cli.progress import Progress
 from convcli.cli.results import write_result
-from convcli.cli.single import Single
 from convcli.errors import RequestError
 from convcli.report.as_csv import verdicts_csv
 from convcli.report.words import causality_text, change_text, visible
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from convcli.cli.filter_command import InOut
     from convcli.facts import RunFacts
     from convcli.facts.causality import CausalityFacts
     from convcli.media.files import OpenedFile
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SingleCheck(Single):
+class InputCheck(InputRun):
     """One input that is checked instead of filtered."""
 
     def _carry_out(self, opened: OpenedFile, plans: list[Plan]) -> RunFacts:
@@ -67,7 +68,7 @@ class SingleCheck(Single):
 
 
 @dataclass(kw_only=True)
-class CausalCheck(Batch):
+class CausalCheck(FilterCommand):
     """A request whose inputs are checked: a line for each column and group on standard output.
 
     headed : whether the names of the cells have been written
@@ -80,14 +81,9 @@ class CausalCheck(Batch):
             raise RequestError("--causal-check writes no data", hint="leave out -o and --in-place")
         return [None] * len(self.request.paths)
 
-    def _single(
-        self,
-        calls: tuple[Call, ...],
-        place: tuple[Path | None, Path | None],
-        progress: Progress | None,
-    ) -> Single:
-        made = super()._single(calls, place, progress)
-        return SingleCheck(**vars(made))
+    def _run_of(self, calls: tuple[Call, ...], place: InOut, progress: Progress | None) -> InputRun:
+        made = super()._run_of(calls, place, progress)
+        return InputCheck(**vars(made))
 
     def _progress(self, total: int | None) -> Progress:
         return Progress(total, shown=not self.options.quiet and not self.options.dry_run)

@@ -14,10 +14,8 @@ import typer
 
 from convcli import __version__
 from convcli.cli import options, say, tell, tell_error
-from convcli.cli.batch import own_place, refuse_report
 from convcli.cli.groups import with_option_groups
 from convcli.cli.opening import (
-    Times,
     files_for,
     input_name,
     name_input,
@@ -26,7 +24,7 @@ from convcli.cli.opening import (
 )
 from convcli.cli.options import TableArguments, columns_option, examples
 from convcli.cli.progress import Progress
-from convcli.cli.results import write_result
+from convcli.cli.results import own_place, refuse_report, write_result
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
 
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convcli.detecting.detect import Detection
+    from convcli.detecting.search import Candidates
     from convcli.detecting.templates import LoadedTemplate
     from convcli.media.files import Files
     from convcli.signals import Source
@@ -284,7 +283,7 @@ class Searching:
                 self._note(
                     "warning", f"{each.name}: nothing varies in it, so that no place is like it"
                 )
-        times = Times(source, self.time_column).of if detection.timed else None
+        times = _RowTimes(source, self.time_column).of if detection.timed else None
         progress = Progress(source.signal.shape[0], shown=not self.quiet)
         try:
             for read in detection.search(source, prepared, name=name, page=page, times=times):
@@ -299,6 +298,23 @@ class Searching:
                 self.notes.append(text)
                 if not self.quiet:
                     tell(text, kind=kind)
+
+
+class _RowTimes:
+    """The cells of the time column of a table in the first and the last row of each hit."""
+
+    def __init__(self, source: Any, column: str | None) -> None:
+        self._recent = source.keep_text() if column is not None else None
+        self._column = source.header.index(column) if column is not None else 0
+
+    def of(self, found: Candidates) -> list[tuple[str, str]]:
+        """First and last time of each hit; the text of rows that are not read again is released."""
+        if self._recent is None:
+            return []
+        first = self._recent.texts_of(self._column, found.rows[:, 0])
+        last = self._recent.texts_of(self._column, found.rows[:, 1])
+        self._recent.release(found.settled)
+        return list(zip(first, last, strict=True))
 
 
 def _paths(paths: list[Path]) -> list[Path | None]:

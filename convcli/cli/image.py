@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Optional
 import typer
 
 from convcli.cli import options
-from convcli.cli.batch import Batch
+from convcli.cli.filter_command import FilterCommand
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import Request, RunOptions, examples, suffix_of
 from convcli.media.images.files import ImageFiles
@@ -63,7 +63,7 @@ def image(request: Request, picture: PictureOptions, run: RunOptions) -> int:
         quality=picture.quality,
     )
     files = ImageFiles(options=image_options, format=picture.format, max_pixels=picture.max_pixels)
-    return Batch(
+    return FilterCommand(
         request=request,
         options=run,
         files=files,

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from convcli.detecting.search import Candidates
     from convcli.media.files import Files, OpenedFile
     from convcli.media.tables.source import TableOptions
     from convcli.signals import Medium, Source
@@ -203,25 +202,3 @@ def open_template(
         opened = held.enter_context(given.opened(own))
         source, warnings = first_page(opened, given.name, "the template")
         yield source, [given.message(text) for text in warnings], files
-
-
-class Times:
-    """The cells of the time column of a table, at the rows that places begin and end with."""
-
-    def __init__(self, source: Any, column: str | None) -> None:
-        self._recent = source.keep_text() if column is not None else None
-        self._column = source.header.index(column) if column is not None else 0
-
-    def of(self, found: Candidates) -> list[tuple[str, str]]:
-        """The times of the first and last row of each place; rows that nothing reads again are let go."""
-        if self._recent is None:
-            return []
-        told = list(zip(self._texts(found.rows[:, 0]), self._texts(found.rows[:, 1]), strict=True))
-        self._recent.release(found.settled)
-        return told
-
-    def _texts(self, rows: Any) -> list[str]:
-        if self._recent is None:
-            return []
-        texts: list[str] = self._recent.texts_of(self._column, rows)
-        return texts

@@ -1,4 +1,4 @@
-"""The options that several commands share: one spelling and one help text for each."""
+"""Options that several commands share, with one spelling and one help text each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def complete_filter(incomplete: str) -> list[str]:
-    """Names of steps for the shell, after the last `|`."""
+    """Complete the name of a step after the last `|`."""
     from convcli.designs import steps
 
     head, bar, last = incomplete.rpartition("|")
@@ -106,7 +106,7 @@ Threads = Annotated[
 
 
 class Condition(StrEnum):
-    """What `--fail-on` can name; an enumeration, as Typer has no lists of literals."""
+    """Conditions of `--fail-on`; an enumeration because Typer has no lists of literals."""
 
     CLIP = "clip"
     MISSING = "missing"
@@ -244,7 +244,7 @@ class TableArguments:
 
 
 def column_names(texts: list[str] | None) -> tuple[str, ...] | None:
-    """The names in `-c A,B -c C`; a name with a comma stands in double quotes, as in the table."""
+    """The names in `-c A,B -c C`; a name with a comma is in double quotes, as in the table."""
     if not texts:
         return None
     names = [name for text in texts for name in next(csv.reader([text]), [])]

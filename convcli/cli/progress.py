@@ -1,4 +1,4 @@
-"""A progress bar on standard error for work that takes long, and only on a terminal."""
+"""A progress bar on standard error, for work that takes long."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import sys
 import time
 from typing import Any
 
-# Shorter work shows no bar, and does not pay for the import of one.
-PATIENCE = 1.0
+# Seconds before a bar is shown; shorter work does not pay for importing it.
+_PATIENCE = 1.0
 
 
 class Progress:
-    """Counts what is done; shows a bar after PATIENCE seconds where `shown` and standard error is a terminal."""
+    """Counts the work done, and shows it as a bar if standard error is a terminal.
+
+    total : amount of work, None if it is unknown
+    shown : False hides the bar
+    """
 
     def __init__(self, total: int | None, *, shown: bool) -> None:
         self.total = total
@@ -22,15 +26,15 @@ class Progress:
         self._task: Any = None
 
     def expect(self, total: int | None) -> None:
-        """The amount of work, where it becomes known only now."""
+        """Start over with this amount of work."""
         self.total, self.done = total, 0
 
     def advance(self, count: int, note: str = "") -> None:
-        """So much more is done; `note` stands beside the bar."""
+        """Add to the work done; `note` is shown beside the bar."""
         self.done += count
         if not self.shown:
             return
-        if self._bar is None and time.monotonic() - self.started > PATIENCE:
+        if self._bar is None and time.monotonic() - self.started > _PATIENCE:
             self._open()
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done, total=self.total, description=note)
@@ -51,7 +55,7 @@ class Progress:
         self._bar.start()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar from the terminal."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

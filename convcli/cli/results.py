@@ -1,9 +1,56 @@
-"""Text results: to a file or to standard output."""
+"""Reports, models and text results: where they may go, and how text is written."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convcli.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def refuse_report(report: Path, inputs: Sequence[Path | None], *, force: bool) -> None:
+    """Refuse a report before any work begins.
+
+    RequestError: its format is unknown, it is one of the inputs, or it exists and `force` is not set.
+    OutputError: its folder does not exist.
+    """
+    from convcli.media.outputs import is_file, refuse_missing_parent
+    from convcli.report.files import check_report
+
+    check_report(report)
+    refuse_missing_parent(report)
+    if not is_file(report):
+        return
+    taken = [path for path in inputs if path is not None and is_file(path)]
+    if any(report.samefile(path) for path in taken):
+        raise RequestError(f"the report {report} is one of the inputs", hint="give it another name")
+    if not force:
+        raise RequestError(f"the report {report} exists already", hint="--force replaces it")
+
+
+def own_place(output: Path, inputs: Sequence[Path | None], *, force: bool, example: str) -> Path:
+    """The path of an output that is not a filtered input, such as a model or a list of hits.
+
+    Every refusal that is possible before the work happens here.
+
+    example : a file name for the hint
+    """
+    from convcli.media.outputs import plan_outputs
+
+    place = None
+    try:
+        for path in inputs:
+            (place,) = plan_outputs([path], str(output), force=force)
+    except RequestError as error:
+        # The hints of plan_outputs are about filtered inputs, except the one about --force.
+        if "--force" not in (error.hint or ""):
+            error.hint = f"-o {example} writes a file of its own"
+        raise
+    return place or output
 
 
 def write_result(text: str, place: Path | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from convcli.cli import options
-from convcli.cli.batch import Batch
+from convcli.cli.filter_command import FilterCommand
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import Request, RunOptions, TableArguments, examples
 from convcli.errors import RequestError
@@ -56,8 +56,10 @@ def filter_table(request: Request, table: TableArguments, rows: RowOptions, run:
     table_options = replace(
         table.options(), append=rows.append, decimals=rows.decimals, follow=rows.follow
     )
-    batch = _causal_check(follow=rows.follow) if rows.causal_check else Batch
-    return batch(
+    command = FilterCommand
+    if rows.causal_check:
+        command = _causal_check(follow=rows.follow)
+    return command(
         request=request,
         options=run,
         files=TableFiles(options=table_options),
@@ -66,7 +68,7 @@ def filter_table(request: Request, table: TableArguments, rows: RowOptions, run:
     ).run()
 
 
-def _causal_check(*, follow: bool) -> type[Batch]:
+def _causal_check(*, follow: bool) -> type[FilterCommand]:
     from convcli.cli.causality import CausalCheck
 
     if follow:

@@ -9,24 +9,29 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from convcli.cli import INTERRUPTED, Stopped, closed_pipe, say, tell, tell_error
+from convcli.cli.input_run import InputRun
 from convcli.cli.opening import input_name, name_input
 from convcli.cli.options import Condition
 from convcli.cli.progress import Progress
-from convcli.cli.single import Single
+from convcli.cli.results import refuse_report
 from convcli.errors import ConditionError, ConvcliError, RequestError
 from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
 
     from convcli.cli.options import Request, RunOptions
     from convcli.facts import RunFacts
     from convcli.media.files import Files
     from convcli.planning.grammar import Call
 
+    # An input and its output; None is standard input or standard output.
+    InOut = tuple[Path | None, Path | None]
+
 
 @dataclass(kw_only=True)
-class Batch:
+class FilterCommand:
     """A filter command: a filter, its inputs, and everything that was asked for.
 
     missing : what happens to missing values
@@ -111,48 +116,52 @@ class Batch:
         write_report(runs[0] if single else runs, report, atomic=atomic)
 
     def _filter_all(
-        self, calls: tuple[Call, ...], places: list[tuple[Path | None, Path | None]]
+        self, calls: tuple[Call, ...], places: list[InOut]
     ) -> tuple[list[RunFacts], int]:
         """The facts of all inputs that could be filtered, and the worst exit code."""
         if len(places) == 1:
-            facts = self._single(calls, places[0], self._progress(None)).run()
+            facts = self._run_of(calls, places[0], self._progress(None)).run()
             return [facts], self._tell(facts)
         from concurrent.futures import ThreadPoolExecutor
 
         from convcli.running.workers import cores
 
-        runs: list[RunFacts] = []
-        worst = 0
         jobs = min(self.options.jobs or cores(), len(places))
         pool = ThreadPoolExecutor(jobs)
         progress = self._progress(len(places))
         try:
-            futures = [pool.submit(self._single(calls, place, None).run) for place in places]
-            for (source, _), future in zip(places, futures, strict=True):
-                try:
-                    runs.append(future.result())
-                    worst = max(worst, self._tell(runs[-1]))
-                except ConvcliError as error:
-                    tell_error(name_input(error, input_name(source)))
-                    worst = max(worst, error.exit_code)
-                progress.advance(1)
+            futures = [pool.submit(self._run_of(calls, place, None).run) for place in places]
+            sources = [source for source, _ in places]
+            return self._collect(sources, futures, progress)
         except BaseException:
             self.stopping.set()
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             progress.close()
+
+    def _collect(
+        self, sources: list[Path | None], futures: list[Future[RunFacts]], progress: Progress
+    ) -> tuple[list[RunFacts], int]:
+        """Wait for each input in turn; the error of one is printed, and the others go on."""
+        runs: list[RunFacts] = []
+        worst = 0
+        for source, future in zip(sources, futures, strict=True):
+            try:
+                facts = future.result()
+                runs.append(facts)
+                code = self._tell(facts)
+            except ConvcliError as error:
+                tell_error(name_input(error, input_name(source)))
+                code = error.exit_code
+            worst = max(worst, code)
+            progress.advance(1)
         return runs, worst
 
-    def _single(
-        self,
-        calls: tuple[Call, ...],
-        place: tuple[Path | None, Path | None],
-        progress: Progress | None,
-    ) -> Single:
+    def _run_of(self, calls: tuple[Call, ...], place: InOut, progress: Progress | None) -> InputRun:
         source, output = place
-        return Single(
-            batch=self,
+        return InputRun(
+            command=self,
             calls=calls,
             source=source,
             output=output,
@@ -195,37 +204,6 @@ class Batch:
 
             with suppress(OSError):
                 Console(stderr=True, highlight=False).print(details(facts))
-
-
-def refuse_report(report: Path, inputs: Sequence[Path | None], *, force: bool) -> None:
-    """Refuse, before any work, a report in no known format, in no folder, that is an input or exists already."""
-    from convcli.media.outputs import is_file, refuse_missing_parent
-    from convcli.report.files import check_report
-
-    check_report(report)
-    refuse_missing_parent(report)
-    taken = [path for path in inputs if path is not None and is_file(path)]
-    if is_file(report) and any(report.samefile(path) for path in taken):
-        raise RequestError(f"the report {report} is one of the inputs", hint="give it another name")
-    if is_file(report) and not force:
-        raise RequestError(f"the report {report} exists already", hint="--force replaces it")
-
-
-def own_place(output: Path, read: Sequence[Path | None], *, force: bool, example: str) -> Path:
-    """Where an output of another kind than what was read goes, after every refusal that can be known before the work.
-
-    example : a name for one that is not that of an input
-    """
-    from convcli.media.outputs import plan_outputs
-
-    try:
-        for path in read:
-            (place,) = plan_outputs([path], str(output), force=force)
-    except RequestError as error:
-        if "--force" not in (error.hint or ""):  # those of commands that filter do not fit here
-            error.hint = f"-o {example} writes a file of its own"
-        raise
-    return place or output
 
 
 def conditions(facts: RunFacts, options: RunOptions) -> list[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from threading import Event
 
-    from convcli.cli.batch import Batch
+    from convcli.cli.filter_command import FilterCommand
     from convcli.cli.progress import Progress
     from convcli.media.files import FileSink, OpenedFile
     from convcli.planning.grammar import Call
@@ -36,14 +36,14 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Single:
+class InputRun:
     """One input of a filter command, and where its result goes.
 
     source : None is standard input
     output : None is standard output
     """
 
-    batch: Batch
+    command: FilterCommand
     calls: tuple[Call, ...]
     source: Path | None
     output: Path | None
@@ -59,9 +59,9 @@ class Single:
             # A named pipe is not kept: its reader says that it can be read only once.
             twice = self.source is None and reads_twice(self.calls)
             given = read_input(self.source, held, twice=twice, example="convcli ...")
-            opened = held.enter_context(given.opened(self.batch.files, self.output))
+            opened = held.enter_context(given.opened(self.command.files, self.output))
             plans = self._plans(opened)
-            if self.batch.options.dry_run:
+            if self.command.options.dry_run:
                 return self._facts(opened, plans, None)
             try:
                 facts = self._carry_out(opened, plans)
@@ -74,8 +74,8 @@ class Single:
         """A plan for each page. RequestError or ConditionError if one cannot be carried out."""
         from convcli.planning.plan import make_plan, rules_for
 
-        options: Any = self.batch.options
-        missing: Any = self.batch.missing
+        options: Any = self.command.options
+        missing: Any = self.command.missing
         plans = []
         for source in opened.sources:
             rules = rules_for(
@@ -97,7 +97,7 @@ class Single:
         from convcli.running.run import run
 
         keep_freed_memory()
-        with open_output(self.output, medium=self.batch.files.medium) as place:
+        with open_output(self.output, medium=self.command.files.medium) as place:
             sink = opened.sink(
                 place,
                 [self._written_signal(plan) for plan in plans],
@@ -123,12 +123,12 @@ class Single:
 
     def _tail(self, plan: Plan) -> int:
         """How many inputs of silence follow the signal, so that the filter can ring out."""
-        return plan.chain.reach[0].before if self.batch.tail else 0
+        return plan.chain.reach[0].before if self.command.tail else 0
 
     def _written_signal(self, plan: Plan) -> Signal:
         """The result of a plan with its tail."""
         length = plan.signal.shape[0]
-        if not self.batch.tail or length is None or plan.result.shape[0] is None:
+        if not self.command.tail or length is None or plan.result.shape[0] is None:
             return plan.result
         count = plan.chain.count(0, length + self._tail(plan))
         return replace(plan.result, shape=(count, *plan.result.shape[1:]))
@@ -138,30 +138,31 @@ class Single:
 
         Either the inputs or the blocks of one input share the cores, not both.
         """
-        options = self.batch.options
-        if self.batch.prompt:
+        options = self.command.options
+        if self.command.prompt:
             return 1
         if options.threads:
             return options.threads
-        several = len(self.batch.request.paths) > 1 and options.jobs != 1
+        several = len(self.command.request.paths) > 1 and options.jobs != 1
         return 1 if several else None
 
     def _facts(self, opened: OpenedFile, plans: list[Plan], written: _Written | None) -> RunFacts:
+        """The facts of the run; `written` is None if nothing was filtered."""
         plan = plans[0]
-        signal, result = plan.signal, plan.result
-        details: Mapping[str, object] = {}
+        signal = plan.signal
+        result = plan.result
+        details: Mapping[str, Any] = {}
         losses = LossFacts()
-        warnings = [*opened.warnings]
+        warnings = list(opened.warnings)
         if written is not None:
             details = written.sink.facts()
-            signal = replace(signal, shape=(written.counts[0].read, *signal.shape[1:]))
-            result = replace(result, shape=(written.counts[0].written, *result.shape[1:]))
+            signal = _with_length(signal, written.counts[0].read)
+            result = _with_length(result, written.counts[0].written)
             losses = written.losses(details)
             warnings += written.sink.warnings
         source = InputFacts.of(str(self.source or "-"), signal, details=opened.details())
         output = OutputFacts.of(str(self.output or "-"), result, details=details)
-        designed = self._designed(plan) if self.batch.options.tells else {}
-        return RunFacts(
+        facts = RunFacts(
             version=__version__,
             command=("convcli", *sys.argv[1:]),
             filter=plan.filter,
@@ -172,20 +173,24 @@ class Single:
             outputs=(output,),
             losses=losses,
             warnings=tuple(warnings),
-            **designed,
         )
+        return self._with_design(facts, plan) if self.command.options.tells else facts
 
-    def _designed(self, plan: Plan) -> dict[str, Any]:
-        """The facts of each step, and of all of them as one chain."""
+    def _with_design(self, run: RunFacts, plan: Plan) -> RunFacts:
+        """The facts with those of each step, and of all of them as one chain."""
         from convcli.planning.describe import chain_facts, step_facts, with_response
 
         steps = []
         for step in plan.steps:
             facts = step_facts(step)
-            if self.batch.options.report is not None:
+            if self.command.options.report is not None:
                 facts = with_response(facts, step)
             steps.append(facts)
-        return {"steps": tuple(steps), "chain": chain_facts(plan)}
+        return replace(run, steps=tuple(steps), chain=chain_facts(plan))
+
+
+def _with_length(signal: Signal, length: int) -> Signal:
+    return replace(signal, shape=(length, *signal.shape[1:]))
 
 
 @cache
@@ -216,7 +221,8 @@ class _Written:
 
     def losses(self, details: Mapping[str, Any]) -> LossFacts:
         """The losses of all pages, with the samples that the sink has clipped."""
-        losses = sum((counts.losses for counts in self.counts), LossFacts())
+        pages = [counts.losses for counts in self.counts]
+        losses = sum(pages, LossFacts())
         return replace(losses, clipped=details.get("clipped", {}))
 
 

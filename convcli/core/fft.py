@@ -342,7 +342,7 @@ class TileCorrelator:
 
 
 def _tile_sum(tiles: list[Any], kernels: list[Any], term: Sequence[tuple[int, int]]) -> Any:
-    """The sum of the circular correlations of the tiles and kernels of a term, from their spectra."""
+    """The sum of circular correlations over a term, from the spectra of tiles and kernels."""
     import cv2
 
     total: Any = None

@@ -164,7 +164,8 @@ def _choose_interpretation(
     names = tuple(channels[index] for index in colours)
     if names == source.colour_names:
         meaning = source.interpretation
-        if target.is_roomy or (meaning == "cmyk" and target.cmyk):
+        is_ink_alone = meaning == "cmyk" and len(names) == target.most_channels
+        if target.is_roomy or (target.cmyk and is_ink_alone):
             return meaning
         if meaning in ("cmyk", "lab", "labs"):
             raise RequestError(

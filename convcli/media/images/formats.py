@@ -9,7 +9,8 @@ from convcli.errors import RequestError, nearest
 from convcli.media.images.jpeg import DEFAULT_QUALITY, inspect_jpeg, jpeg_options
 from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png
 from convcli.media.images.pnm import PamWriter, PpmWriter
-from convcli.media.images.tiff import complete_tiff, inspect_tiff, tiff_options
+from convcli.media.images.tiff import graft_exif, inspect_tiff, tiff_options
+from convcli.media.images.tiff_bands import mark_bands, read_bands
 from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.vips_writer import VipsWriter
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from convcli.media.images.details import ImageDetails
     from convcli.media.images.layout import Layout, Pixels
+    from convcli.media.images.tiff_bands import PageBands
 
 
 class PictureWriter(Protocol):
@@ -91,6 +93,7 @@ class Format:
     animated : whether each page is made from the one before, so that libvips decodes all pages as
         one image
     inspect : adds what libvips does not report to the details
+    bands : what each page says of its bands; None if libvips knows it
 
     How it is written:
 
@@ -118,11 +121,12 @@ class Format:
     fail_on: str = "error"
     animated: bool = False
     inspect: Callable[[BinaryIO, ImageDetails], ImageDetails] | None = None
+    bands: Callable[[BinaryIO, int], list[PageBands]] | None = None
     writer: Callable[[Path | BinaryIO, WriteRequest], PictureWriter] = VipsWriter
     options: Mapping[str, object] = field(default_factory=dict)
     options_for: Callable[[WriteRequest], dict[str, object]] | None = None
     insert: Callable[[WriteRequest], bytes] | None = None
-    complete: Callable[[BinaryIO, ImageDetails], None] | None = None
+    complete: Callable[[BinaryIO, WriteRequest], None] | None = None
 
     @property
     def is_roomy(self) -> bool:
@@ -139,6 +143,13 @@ def _webp_options(request: WriteRequest) -> dict[str, object]:
     if request.details.lossless and request.quality is None:
         options.update(lossless=True, exact=True)
     return options
+
+
+def _complete_tiff(file: BinaryIO, request: WriteRequest) -> None:
+    """Say what the extra bands of a TIFF are, and add the EXIF of the input."""
+    mark_bands(file, request.layouts[0], len(request.layouts))
+    if request.details.exif:
+        graft_exif(file, request.details.exif)
 
 
 def _quality_options(request: WriteRequest) -> dict[str, object]:
@@ -181,8 +192,9 @@ _ALL = (
         cmyk=True,
         pages=True,
         inspect=inspect_tiff,
+        bands=read_bands,
         options_for=tiff_options,
-        complete=complete_tiff,
+        complete=_complete_tiff,
     ),
     Format(
         name="webp",

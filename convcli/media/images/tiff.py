@@ -50,6 +50,8 @@ _SIZES = {
 # Larger fields of a file of unknown origin are not read.
 _LARGEST_FIELD = 1 << 24
 _MOST_ENTRIES = 65535
+# The largest place that a system can seek to.
+_LARGEST_OFFSET = (1 << 63) - 1
 
 # Above this size of the pixels offsets have 64 bits; the rest below 2**32 is for the metadata.
 _LARGEST_CLASSIC = 4_000_000_000
@@ -82,6 +84,12 @@ class TiffField:
         """The first number of a field of whole numbers."""
         _, width = _SIZES[self.kind]
         return int.from_bytes(self.data[:width], "little")
+
+    def numbers(self) -> tuple[int, ...]:
+        """All numbers of a field of whole numbers."""
+        _, width = _SIZES[self.kind]
+        starts = range(0, len(self.data), width)
+        return tuple(int.from_bytes(self.data[start : start + width], "little") for start in starts)
 
     def stored(self, order: str) -> bytes:
         """The data in the byte order of a file."""
@@ -124,7 +132,7 @@ class TiffVariant:
         return int.from_bytes(entry[:2], "big" if self.order == ">" else "little")
 
 
-def _read_header(file: BinaryIO) -> tuple[TiffVariant, int] | None:
+def read_tiff_header(file: BinaryIO) -> tuple[TiffVariant, int] | None:
     """The variant of a TIFF and the offset of its first directory, or None for another file."""
     file.seek(0)
     head = file.read(16)
@@ -141,9 +149,17 @@ def _read_header(file: BinaryIO) -> tuple[TiffVariant, int] | None:
     return None
 
 
+def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+    """`size` bytes of a file from `offset` on, or fewer if the file ends before."""
+    if offset > _LARGEST_OFFSET:
+        return b""
+    file.seek(offset)
+    return file.read(size)
+
+
 def read_directory(file: BinaryIO) -> TiffFields:
     """The fields of the first directory by tag, without those that are damaged or too large."""
-    header = _read_header(file)
+    header = read_tiff_header(file)
     if header is None:
         return {}
     variant, offset = header
@@ -152,8 +168,8 @@ def read_directory(file: BinaryIO) -> TiffFields:
 
 def _read_fields(file: BinaryIO, variant: TiffVariant, offset: int, *, depth: int) -> TiffFields:
     fields: TiffFields = {}
-    for entry in _read_entries(file, variant, offset):
-        found = _read_field(file, variant, entry)
+    for entry in read_tiff_entries(file, variant, offset):
+        found = read_tiff_field(file, variant, entry)
         if found is None:
             continue
         tag = variant.tag_of(entry)
@@ -164,10 +180,9 @@ def _read_fields(file: BinaryIO, variant: TiffVariant, offset: int, *, depth: in
     return fields
 
 
-def _read_entries(file: BinaryIO, variant: TiffVariant, offset: int) -> list[bytes]:
+def read_tiff_entries(file: BinaryIO, variant: TiffVariant, offset: int) -> list[bytes]:
     """The entries of the directory at `offset`, as stored."""
-    file.seek(offset)
-    head = file.read(variant.counter.size)
+    head = read_at(file, offset, variant.counter.size)
     if len(head) < variant.counter.size:
         return []
     (count,) = variant.counter.unpack(head)
@@ -177,7 +192,7 @@ def _read_entries(file: BinaryIO, variant: TiffVariant, offset: int) -> list[byt
     return [data[start : start + size] for start in starts]
 
 
-def _read_field(file: BinaryIO, variant: TiffVariant, entry: bytes) -> TiffField | None:
+def read_tiff_field(file: BinaryIO, variant: TiffVariant, entry: bytes) -> TiffField | None:
     """The field of an entry, or None if it is damaged or too large."""
     (kind,) = struct.unpack_from(variant.order + "H", entry, 2)
     (count,) = variant.word.unpack_from(entry, 4)
@@ -189,8 +204,7 @@ def _read_field(file: BinaryIO, variant: TiffVariant, entry: bytes) -> TiffField
     if size <= len(inline):
         data = inline[:size]
     else:
-        file.seek(variant.word.unpack(inline)[0])
-        data = file.read(size)
+        data = read_at(file, variant.word.unpack(inline)[0], size)
     if len(data) < size:
         return None
     return TiffField(kind, count, _swap_bytes(data, width, variant.order))
@@ -264,11 +278,11 @@ def graft_exif(file: BinaryIO, block: bytes) -> None:
     The directory is written anew at the end of the file, and the header points there; nothing else
     moves.
     """
-    header = _read_header(file)
+    header = read_tiff_header(file)
     if header is None:
         return
     variant, offset = header
-    old = {variant.tag_of(entry): entry for entry in _read_entries(file, variant, offset)}
+    old = {variant.tag_of(entry): entry for entry in read_tiff_entries(file, variant, offset)}
     link = file.read(variant.word.size)
     source = read_directory(io.BytesIO(block.removeprefix(EXIF_PREFIX)))
     described = _describing(source)
@@ -305,9 +319,3 @@ def tiff_options(request: WriteRequest) -> dict[str, object]:
     if details.resolution and details.field("resolution-unit") == "in":
         options["resunit"] = "inch"
     return options
-
-
-def complete_tiff(file: BinaryIO, details: ImageDetails) -> None:
-    """Add the EXIF of the input to a TIFF that libvips has written."""
-    if details.exif:
-        graft_exif(file, details.exif)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -12,16 +14,24 @@ from convcli.errors import InputError
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
 from convcli.media.images.formats import reading_rules
-from convcli.media.images.layout import Layout, Strip, name_channels, too_many_pixels
+from convcli.media.images.layout import (
+    Layout,
+    Strip,
+    name_channels,
+    plain_interpretation,
+    too_many_pixels,
+)
 from convcli.media.images.png import ANIMATION_CHUNK, RESOLUTION_CHUNK
 from convcli.media.images.vips import DTYPES, drain_log, error_cause, vips
 from convcli.media.images.vips_fields import kept_fields
+from convcli.media.replacing import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from convcli.media.images.layout import PictureReader
+    from convcli.media.images.tiff_bands import PageBands
 
 # Complaints of the JPEG reader about what does no harm to the pixels.
 _HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")
@@ -42,6 +52,9 @@ class VipsPicture:
         self.rules = reading_rules(_loader_format(first))
         # Pages of an animation are turned upright one by one.
         self.stacked = self._pages > 1 and self.rules.animated and _orientation(first) == 1
+        self._bands = self._read_bands()
+        if self._mend_bands():
+            first = self.open(0, access="sequential")
         self._check_size(first, self._pages if self.stacked else 1)
         upright = _upright(first)
         self.layouts = self._read_layouts(upright)
@@ -116,20 +129,54 @@ class VipsPicture:
             if page > 0 and not self.stacked:
                 image = _upright(self.open(page, access="sequential"))
             self._check_size(image, 1)
-            layouts.append(self._layout(image))
+            layouts.append(self._layout(image, self._bands.get(page)))
         return layouts
 
-    def _layout(self, image: Any) -> Layout:
+    def _read_bands(self) -> dict[int, PageBands]:
+        """What the file says of the bands of its pages, by page."""
+        if self.rules.bands is None:
+            return {}
+        with self._opened() as file:
+            return dict(enumerate(self.rules.bands(file, self._pages)))
+
+    def _mend_bands(self) -> bool:
+        """Go on with a copy in which libvips reads all bands rightly; whether there is one."""
+        misread = [bands for bands in self._bands.values() if bands.misread]
+        if not misread:
+            return False
+        if any(bands.inverted for bands in misread):
+            raise InputError(
+                f"{self.name} has bands in separate planes whose 0 is white, which is not read",
+                hint="store it with 0 as black, or with the bands of a pixel side by side",
+            )
+        copy, path = scratch()
+        weakref.finalize(self, copy.close)
+        with self._opened() as file:
+            shutil.copyfileobj(file, copy, 1 << 20)
+        for bands in misread:
+            place, data = bands.patch
+            copy.seek(place)
+            copy.write(data)
+        copy.flush()
+        self._data = path
+        return True
+
+    def _layout(self, image: Any, bands: PageBands | None) -> Layout:
         if image.format not in DTYPES:
             raise InputError(
                 f"{self.name} has {image.format} samples; a filter needs whole or floating numbers"
             )
-        channels, alpha = name_channels(image.interpretation, image.bands)
+        dtype, meaning, extra = DTYPES[image.format], image.interpretation, None
+        if bands is not None:
+            extra = bands.extra
+            if bands.misread:
+                meaning = plain_interpretation(dtype, is_grey=True)
+        channels, alpha = name_channels(meaning, image.bands, extra)
         return Layout(
             rows=image.height,
             columns=image.width,
-            dtype=DTYPES[image.format],
-            interpretation=image.interpretation,
+            dtype=dtype,
+            interpretation=meaning,
             channels=channels,
             alpha=alpha,
         )
@@ -141,7 +188,7 @@ class VipsPicture:
             loader=str(known.get("vips-loader", "")),
             pages=self._pages,
             bits=int(known.get("bits-per-sample", 0)) or 8 * self.layouts[0].dtype.itemsize,
-            interpretation=first.interpretation,
+            interpretation=self.layouts[0].interpretation,
             palette=bool(known.get("palette", False)),
             resolution=(first.xres, first.yres),
             fields=kept_fields(upright),

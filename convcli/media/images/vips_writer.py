@@ -135,7 +135,7 @@ class VipsWriter:
             self._encode_inserting(image, form.insert(self._request), options)
         if form.complete is not None:
             with self._path.open("r+b") as file:
-                form.complete(file, details)
+                form.complete(file, self._request)
 
     def _encode(self, image: Any, target: Any, options: dict[str, object]) -> None:
         form = self._request.format

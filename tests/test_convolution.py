@@ -440,6 +440,30 @@ def test_both_transforms_agree_with_scipy(  # noqa: PLR0917
         )
 
 
+def test_cross_spectra_give_correlations_at_any_lags() -> None:
+    rng = np.random.default_rng(9)
+    x, y = rng.normal(size=(2, 3, 40))
+    lags = np.array([-7, -1, 0, 3, 7])
+    size = fft.transform_size((40,), (7,))
+    spectra = fft.cross_spectrum(fft.spectrum(x, size), fft.spectrum(y, size))
+    found = fft.at_lags(spectra, size, [lags])
+    for row, a, b in zip(found, x, y, strict=True):
+        truth = scipy.signal.correlate(b, a, "full", "direct")[39 + lags]
+        np.testing.assert_allclose(row, truth, atol=1e-12)
+
+
+def test_tiles_are_the_sum_of_their_correlations() -> None:
+    rng = np.random.default_rng(9)
+    planes, kernels = rng.normal(size=(2, 400, 350)), rng.normal(size=(2, 6, 9))
+    both, one = fft.TileCorrelator(list(kernels)).sums(list(planes), [[(0, 0), (1, 1)], [(1, 0)]])
+
+    def truth(plane: int, kernel: int) -> Any:
+        return direct(planes[plane][..., None], kernels[kernel], (1, 1))[..., 0]
+
+    np.testing.assert_allclose(both, truth(0, 0) + truth(1, 1), atol=1e-10)
+    np.testing.assert_allclose(one, truth(1, 0), atol=1e-10)
+
+
 def test_a_channel_hears_nothing_of_its_neighbour() -> None:
     rng = np.random.default_rng(4)
     x, w = rng.normal(size=(50000, 4)), rng.normal(size=635)
@@ -921,6 +945,49 @@ def test_a_value_that_a_stride_skips_is_held_all_the_same() -> None:
         sink = Collected()
         run(plan, Blocks(signal, [x[:cut], x[cut:]]), sink, threads=1)
         assert np.concatenate(sink.parts)[:, 0].tolist() == [0, 0, 0, -1]
+
+
+@pytest.mark.parametrize("missing", MISSING[:3])
+def test_values_held_under_a_later_stride_do_not_depend_on_blocks(missing: Missing) -> None:
+    random = np.random.default_rng(60)
+    x = random.normal(size=(60, 1))
+    x[random.permutation(60)[:30]] = NAN
+    text = "correlate:2,-0.5 | stride:7"
+    plan = planned(text, x, medium=TABLE, edge="shrink", align="causal", missing=missing)
+    whole, rows, _ = through(plan, [x])
+    held = np.array([np.nan, *naive_held(x[:, 0])])
+    want = 2 * held[:-1][::7] - 0.5 * held[1:][::7]
+    there = ~np.isnan(whole[:, 0]) & ~np.isnan(want)
+    np.testing.assert_allclose(whole[there, 0], want[there])
+    assert there.sum() >= 2
+    for place in range(1, 60):
+        y, at, _ = through(plan, cut(x, [place]))
+        np.testing.assert_array_equal(y, whole)
+        assert at.tolist() == rows.tolist()
+    y, _, _ = through(plan, cut(x, list(range(1, 60))))
+    np.testing.assert_array_equal(y, whole)
+
+
+def naive_held(x: Array) -> list[float]:
+    """Each missing sample replaced by the last one before it."""
+    held = []
+    last = NAN
+    for value in x.tolist():
+        last = last if np.isnan(value) else value
+        held.append(last)
+    return held
+
+
+def test_rows_of_bins() -> None:
+    """Bins of 10 rows: 0-2, 2-4, 5-7, 7-9. A causal bin has the row of its end, a centred one that of its middle."""
+    x = np.arange(10.0)[:, None]
+    rows_of: dict[Align, list[int]] = {"causal": [2, 4, 7, 9], "center": [1, 3, 6, 8]}
+    for align, want in rows_of.items():
+        plan = planned("adaptive_avg_pool:4", x, medium=TABLE, edge="shrink", align=align)
+        for cuts in ([], [1], [3, 4], list(range(1, 10))):
+            y, rows, _ = through(plan, cut(x, cuts))
+            assert rows.tolist() == want
+            assert y[:, 0].tolist() == [1, 3, 6, 8]
 
 
 def test_whole_numbers_are_samples_to_all_but_the_loop() -> None:

@@ -1,7 +1,7 @@
 """Many interleaved signals through one chain: those that go on alike are the channels of one job.
 
-This is what `Stream` does for one signal, with arrays that have an entry for each signal. Ten thousand groups of a few
-rows cost a few calls of NumPy instead of ten thousand.
+This is what `Stream` does for one signal, with arrays that have an entry for each signal. Ten
+thousand groups of a few rows cost a few calls of NumPy instead of ten thousand.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ GATHERED = 1 << 17
 
 
 class InterleavedSignals:
-    """Takes in blocks of interleaved signals and gives out jobs, each for all signals that go on alike.
+    """Takes in blocks of interleaved signals and gives out jobs for many signals each.
 
     The chain must be `uniform` and the edge rule not `wrap`. Signals are numbered as they are met.
     """
@@ -52,7 +52,7 @@ class InterleavedSignals:
         self._held = _HeldTable(channels) if geometry.chain.holds else None
 
     def push(self, groups: Groups, x: Array, rows: Rows) -> list[Job]:
-        """Take in a block of samples and their input rows; return the jobs whose outputs are known now."""
+        """Take in a block and the input rows of its samples; return the jobs that are ready."""
         # NumPy sorts small integers by counting.
         codes = groups.codes.astype(np.min_scalar_type(len(groups.names)))
         order = np.argsort(codes, kind="stable")
@@ -102,7 +102,10 @@ class InterleavedSignals:
         return np.array(counts, np.int64)[which]
 
     def _advance(self, fresh: _Fresh, known: Callable[[Indices], Indices]) -> list[Job]:
-        """Take in fresh samples, a part of the signals at a time; `known` counts the outputs of n samples."""
+        """Take in fresh samples, a part of the signals at a time.
+
+        known : counts the outputs of signals of n samples
+        """
         if self._held is not None:
             self._held.start_batch()
         jobs: list[Job] = []
@@ -114,46 +117,56 @@ class InterleavedSignals:
         return jobs
 
     def _advance_part(self, fresh: _Fresh, known: Callable[[Indices], Indices]) -> Iterator[Job]:
-        signals = fresh.signals
-        done = self._outputs_done[signals]
-        n = self._n[signals] + fresh.counts
-        part = _Part(
-            signals=signals,
-            n=n,
-            done=done,
-            samples=self._samples.joined(fresh, self._n[signals], fresh.x),
-            rows=self._rows.joined(fresh, self._n[signals], fresh.rows),
-        )
-        stop = np.maximum(known(n), done)
-        for which in _alike(stop - done, done == 0):
+        part = self._joined(fresh)
+        stop = np.maximum(known(part.n), part.done)
+        for which in _alike(stop - part.done, part.done == 0):
             yield self._job(part, which, int(stop[which[0]]))
-        self._n[signals] = n
+        self._keep(part, stop)
+
+    def _joined(self, fresh: _Fresh) -> _Part:
+        """Join the samples that are kept of some signals with fresh ones."""
+        n = self._n[fresh.signals]
+        return _Part(
+            signals=fresh.signals,
+            n=n + fresh.counts,
+            done=self._outputs_done[fresh.signals],
+            samples=self._samples.joined(fresh, n, fresh.x),
+            rows=self._rows.joined(fresh, n, fresh.rows),
+        )
+
+    def _keep(self, part: _Part, stop: Indices) -> None:
+        """Remember how far a part has come and the samples that outputs from `stop` on need."""
+        signals = part.signals
+        self._n[signals] = part.n
         self._outputs_done[signals] = stop
-        aligned = np.clip(self.geometry.aligned_sample(stop), 0, n - 1)
+        aligned = np.clip(self.geometry.aligned_sample(stop), 0, part.n - 1)
         self._next_rows[signals] = self._next_rows_of(part, stop, aligned)
-        needed = self.geometry.oldest_needed_of_each(stop, n)
-        self._samples.keep(signals, part.samples, n, needed)
-        self._rows.keep(signals, part.rows, n, aligned)
+        needed = self.geometry.oldest_needed_of_each(stop, part.n)
+        self._samples.keep(signals, part.samples, part.n, needed)
+        self._rows.keep(signals, part.rows, part.n, aligned)
 
     def _next_rows_of(self, part: _Part, stop: Indices, aligned: Indices) -> Rows:
-        """Return the input row of the next output of each signal, NEVER if none would come if it ended here."""
+        """Return the input row of the next output of each signal; NEVER if none would come."""
         over = self.geometry.aligned_sample(stop) >= part.n
         over[over] = self._counts(part.n[over]) <= stop[over]
         rows = part.rows.at(np.arange(len(stop)), aligned[:, None])[:, 0]
         return np.where(over, NEVER, rows)
 
     def _job(self, part: _Part, which: Indices, stop: int) -> Job:
-        """Return the next outputs of the signals `which` of a part; those of the first of them end at `stop`."""
-        n = part.n[which]
-        done = part.done[which]
-        # All these signals have equally many outputs: they are computed as if all were where the first one is.
-        start = int(done[0])
+        """Return the job of the signals `which` of a part.
+
+        stop : where the outputs of the first of these signals end
+        """
+        n = part.n[which, None]
+        done = part.done[which, None]
+        # These signals have equally many outputs to give: all are computed as the same outputs of
+        # the first signal.
+        start = int(done[0, 0])
         low, high = self.geometry.reads(start, stop)
         step = self.geometry.chain.reach[0].step
-        ahead = ((done - start) * step)[:, None]
-        x = self._extended(part, which, ahead + np.arange(low, high), n[:, None])
-        outputs = done[:, None] + np.arange(stop - start)
-        aligned = np.clip(self.geometry.aligned_sample(outputs), 0, n[:, None] - 1)
+        x = self._extended(part, which, (done - start) * step + np.arange(low, high), n)
+        aligned = self.geometry.aligned_sample(done + np.arange(stop - start))
+        rows = part.rows.at(which, np.clip(aligned, 0, n - 1))
         held = None
         if self._held is not None:
             held = _HeldOfJob(self._held, part.signals[which])
@@ -162,7 +175,7 @@ class InterleavedSignals:
             chain=self.geometry.chain,
             inputs=InputBlocks([_as_channels(x)]),
             span=((start, stop),),
-            rows=part.rows.at(which, aligned).reshape(-1),
+            rows=rows.reshape(-1),
             ends=(None,),
             previous=held,
             signals=len(which),
@@ -170,7 +183,10 @@ class InterleavedSignals:
         )
 
     def _extended(self, part: _Part, which: Indices, index: Indices, n: Indices) -> Array:
-        """Return the samples number `index`, (signals, samples, channels), extended by the edge rule."""
+        """Return samples (signals, samples, channels), extended by the edge rule.
+
+        index : their numbers, (signals, samples); n : the lengths, (signals, 1)
+        """
         if index[:, 0].min() >= 0 and (index[:, -1:] < n).all():
             return part.samples.at(which, index)
         edge = self.geometry.edge
@@ -183,7 +199,7 @@ class InterleavedSignals:
 
 
 def _alike(counts: Indices, new: Flags) -> Iterator[Indices]:
-    """Yield the places of signals that have equally many outputs to give; those that begin by themselves."""
+    """Yield the places of signals with equally many outputs to give; new ones apart."""
     kind = 2 * counts + new
     order = np.argsort(kind, kind="stable")
     order = order[np.searchsorted(kind[order], 2) :]
@@ -198,7 +214,10 @@ def _as_channels(x: AnyArray) -> AnyArray:
 
 @dataclass(eq=False, kw_only=True)
 class _InterleavedJob(Job):
-    """Outputs of several signals that are the channels of its inputs; `rows` are those of one signal after the other."""
+    """Outputs of several signals, which are the channels of the inputs.
+
+    `rows` are those of one signal after the other.
+    """
 
     signals: int
     held_of_job: _HeldOfJob | None
@@ -224,12 +243,12 @@ class _InterleavedJob(Job):
         super().release()
 
 
-# ------------------------------------------------------------------------------------------- what is kept
+# --- what is kept ---
 
 
 @dataclass(frozen=True)
 class _Fresh:
-    """Samples that have come: `counts` of each of the signals, one signal after the other, and their input rows."""
+    """Samples that have come, `counts` of each signal, one signal after the other."""
 
     signals: Indices
     counts: Indices
@@ -259,7 +278,10 @@ class _Ragged:
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """Some of the signals: how many samples came, how many outputs are done, the samples and their input rows."""
+    """Some of the signals.
+
+    n : how many samples of each have come; done : how many outputs are computed
+    """
 
     signals: Indices
     n: Indices
@@ -269,7 +291,10 @@ class _Part:
 
 
 class _RaggedBuffer:
-    """The latest values of many signals; those of signal g from number first[g] on are at the start of values[g]."""
+    """The latest values of many signals.
+
+    Those of signal g from number first[g] on are at the start of values[g].
+    """
 
     def __init__(self, values: AnyArray) -> None:
         self.first = np.zeros(0, np.int64)
@@ -295,7 +320,8 @@ class _RaggedBuffer:
         starts = np.cumsum(length) - length
         joined = np.empty((int(length.sum()), *values.shape[1:]), values.dtype)
         at = new = 0
-        # A slice per signal costs no more than the indices of its values would, and a tenth where these are many.
+        # A slice per signal costs no more than the indices of its values would, and a tenth where
+        # these are many.
         signals = zip(fresh.signals.tolist(), kept.tolist(), fresh.counts.tolist(), strict=True)
         for signal, old, more in signals:
             joined[at : at + old] = self.values[signal, :old]
@@ -313,13 +339,14 @@ class _RaggedBuffer:
         self.values[signals] = joined.values[np.minimum(at, len(joined.values) - 1)]
 
 
-# ------------------------------------------------------------------------------------------- held values
+# --- held values ---
 
 
 class _HeldTable:
     """The last values that the holding operations of a chain have met in each signal.
 
-    Jobs run in any thread. Those of one batch read what the batches before have stored, and wait for them.
+    Jobs run in any thread. Those of one batch read what the batches before have stored, and wait
+    for them.
     """
 
     def __init__(self, channels: int) -> None:
@@ -333,7 +360,7 @@ class _HeldTable:
             self.batch = _BatchInProgress(self.batch)
 
     def of(self, number: int, signals: Indices) -> Array | None:
-        """Return what operation `number` holds, one signal after the other; NaN for a signal without a value."""
+        """Return what operation `number` holds in each of the signals; NaN for nothing."""
         values = self._values.get(number)
         if values is None:
             return None

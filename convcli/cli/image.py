@@ -25,7 +25,8 @@ class PictureOptions:
     range: Annotated[
         Literal["clip", "abs", "offset", "scale"],
         typer.Option(
-            help="Values out of range: cut off and counted, made positive, moved by half, or all fitted in."
+            help="Values out of range: cut off and counted, made positive, moved by half, or all "
+            "fitted in."
         ),
     ] = "clip"
     linear: Annotated[
@@ -49,8 +50,8 @@ class PictureOptions:
 def image(request: Request, picture: PictureOptions, run: RunOptions) -> int:
     """Filter pictures: PNG, JPEG, TIFF, WebP, PPM, GIF and all else that libvips reads.
 
-    Bit depth, colour profile, EXIF, text and resolution are kept. Values are those of the file (0 to
-    255 for 8 bits), lengths are pixels, frequencies cycles per pixel. Smoothing runs along both
+    Bit depth, colour profile, EXIF, text and resolution are kept. Values are those of the file (0
+    to 255 for 8 bits), lengths are pixels, frequencies cycles per pixel. Smoothing runs along both
     axes; axis=x or axis=y picks one. A picture goes through in strips, in constant memory, but for
     the encoders of WebP and AVIF, which hold all of it.
     """

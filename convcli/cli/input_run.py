@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from convcli.running.run import RunCounts
     from convcli.signals import Signal, Sink
 
-# Parameters of mallopt(3): the size from which memory is mapped on its own, and how much free memory
-# is kept for later.
+# Parameters of mallopt(3): the size from which memory is mapped on its own, and how much free
+# memory is kept for later.
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 
@@ -197,8 +197,8 @@ def _with_length(signal: Signal, length: int) -> Signal:
 def keep_freed_memory() -> None:
     """Keep the memory of freed blocks for the next ones, which are of the same size.
 
-    This saves a sixth of the time, which otherwise goes into new pages from the system. mallopt(3) is
-    specific to glibc; elsewhere nothing happens.
+    This saves a sixth of the time, which otherwise goes into new pages from the system. mallopt(3)
+    is specific to glibc; elsewhere nothing happens.
     """
     import ctypes
 

@@ -29,7 +29,8 @@ Filter = Annotated[
     str,
     typer.Argument(
         metavar="FILTER",
-        help="Steps split by |, such as 'lowpass:3.4k | downsample:2', or @recipe.conv; `convcli filters` lists all.",
+        help="Steps split by |, such as 'lowpass:3.4k | downsample:2', or @recipe.conv; `convcli "
+        "filters` lists all.",
         autocompletion=complete_filter,
         show_default=False,
     ),
@@ -48,8 +49,8 @@ Output = Annotated[
         "-o",
         "--output",
         metavar="OUTPUT",
-        help="A file, or for several inputs a folder (out/) or a template ('out/{stem}_lp{suffix}'; also {parent} "
-        "{index}); none or - is standard output.",
+        help="A file, or for several inputs a folder (out/) or a template "
+        "('out/{stem}_lp{suffix}'; also {parent} {index}); none or - is standard output.",
         show_default=False,
     ),
 ]
@@ -116,8 +117,8 @@ class Condition(StrEnum):
 FailOn = Annotated[
     Optional[list[Condition]],  # noqa: UP045
     typer.Option(
-        help="Exit with 1 if samples were clipped, values were or became missing, or the filter looks ahead (then "
-        "nothing is run). May be given several times.",
+        help="Exit with 1 if samples were clipped, values were or became missing, or the filter looks "
+        "ahead (then nothing is run). May be given several times.",
         show_default=False,
     ),
 ]
@@ -147,7 +148,8 @@ Time = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         metavar="COLUMN",
-        help="Times of a table, which set the rate for lengths such as 20d and for frequencies; sorted and regular.",
+        help="Times of a table, which set the rate for lengths such as 20d and for frequencies; "
+        "sorted and regular.",
         show_default=False,
     ),
 ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from convcli.media.audio.source import AudioSource
     from convcli.signals import Medium, Signal, Source
 
-# First bytes of FLAC, Ogg, MP3 with and without ID3, AIFF, CAF and AU. WAV says so in bytes 8 to 11.
+# First bytes of FLAC, Ogg, MP3 with and without ID3, AIFF, CAF and AU. WAV is told by bytes 8 to 11.
 _BEGINNINGS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"FORM", b"caff", b".snd")
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from convcli.media.images.source import ImageFile, ImageOptions
     from convcli.signals import Medium, Signal, Source
 
-# First bytes of PNG, JPEG, TIFF, GIF and PNM. WebP and AVIF say so in bytes 8 to 11.
+# First bytes of PNG, JPEG, TIFF, GIF and PNM. WebP and AVIF are told by bytes 8 to 11.
 _BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF8", b"P4", b"P5", b"P6", b"P7")
 
 

@@ -117,8 +117,8 @@ class Condition(StrEnum):
 FailOn = Annotated[
     Optional[list[Condition]],  # noqa: UP045
     typer.Option(
-        help="Exit with 1 if samples were clipped, values were or became missing, or the filter looks "
-        "ahead (then nothing is run). May be given several times.",
+        help="Exit with 1 if samples were clipped, values were or became missing, or the filter "
+        "looks ahead (then nothing is run). May be given several times.",
         show_default=False,
     ),
 ]
@@ -191,7 +191,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Options that all commands share which apply a filter."""
+    """Options of all commands that apply a filter."""
 
     edge: Edge = None
     align: Align = None

@@ -40,8 +40,8 @@ class RowOptions:
         bool,
         typer.Option(
             "--causal-check",
-            help="Write no data; filter prefixes of the table too, and tell which row changes: exit 1 "
-            "if any does.",
+            help="Write no data; filter prefixes of the table too, and tell which row changes: "
+            "exit 1 if any does.",
         ),
     ] = False
 

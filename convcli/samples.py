@@ -1,4 +1,4 @@
-"""The numbers of a block: whole ones as files store them, which stand for samples, and the extremes of a channel."""
+"""The numbers of a block: whole numbers as files store them and the samples that they stand for; extremes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from convcli.signals import Array
 
-# The type of the samples, and what 1 of the numbers is worth: pictures count 0 ... 255, sound goes from -1 to 1. No
-# picture is stored in int16: with two axes that is a sum of bytes (`summed`).
+# For each stored type the type of the samples and the sample that the number 1 stands for: pictures count 0 ... 255,
+# sound goes from -1 to 1. No picture is stored in int16: with two axes int16 is a sum of bytes (`summed`).
 _MEANING: dict[np.dtype[Any], tuple[np.dtype[Any], float]] = {
     np.dtype(np.uint8): (np.dtype(np.float32), 1.0),
     np.dtype(np.int16): (np.dtype(np.float64), 2.0**-15),
@@ -24,22 +24,22 @@ _BESIDE = 256
 
 
 def is_stored(x: Array) -> bool:
-    """Whether the numbers are stored ones: none is missing, none is infinite."""
+    """Return whether the numbers are whole ones as stored, of which none is missing or infinite."""
     return x.dtype.kind in "ui"
 
 
 def sample_type(x: Array) -> np.dtype[Any]:
-    """The type of the samples that stored numbers stand for; that of samples themselves."""
+    """Return the type of the samples: of those that stored numbers stand for, or of `x` itself."""
     return _MEANING[x.dtype][0] if is_stored(x) else x.dtype
 
 
 def unit(x: Array) -> float:
-    """What 1 is worth, a power of two."""
+    """Return the sample that the number 1 stands for, a power of two."""
     return _MEANING[x.dtype][1] if is_stored(x) else 1.0
 
 
 def as_samples(x: Array) -> Array:
-    """The samples that stored numbers stand for, exactly; samples as they are."""
+    """Convert stored numbers to samples, exactly; return samples unchanged."""
     if not is_stored(x):
         return x
     y = x.astype(sample_type(x))
@@ -47,25 +47,29 @@ def as_samples(x: Array) -> Array:
 
 
 def summed(y: Array) -> Array:
-    """What an operation made of stored numbers, floating: the sums of bytes may be int16, which are what they are."""
+    """Convert the output of an operation to floats: sums of bytes come as int16, with the unit 1."""
     return y.astype(np.float32) if is_stored(y) else y
 
 
 def extremes(x: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """The smallest and the largest of each channel of (n, channels), n > 0; NaN where one is NaN.
+    """Return the smallest and the largest of each channel of (n, channels), n > 0; NaN where one is NaN.
 
-    Rows of many samples first: NumPy folds the long axis of a narrow array dozens of times more slowly.
+    Rows of many samples are compared first: NumPy folds the long axis of a narrow array dozens of times more slowly.
 
     >>> [found.tolist() for found in extremes(np.array([[3, -1], [2, 5]]))]
     [[2, -1], [3, 5]]
     """
+    smallest = _folded_to_rows(np.minimum, x).min(axis=1)
+    largest = _folded_to_rows(np.maximum, x).max(axis=1)
+    return smallest, largest
+
+
+def _folded_to_rows(fold: np.ufunc, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Fold (n, channels) to some hundreds of values per channel, (channels, values)."""
     whole = len(x) // _BESIDE * _BESIDE
-    found = []
-    for fold in (np.minimum, np.maximum):
-        wide = (
-            fold.reduce(x[:whole].reshape(-1, _BESIDE * x.shape[1])).reshape(_BESIDE, -1)
-            if whole
-            else x[:0]
-        )
-        found.append(np.concatenate([wide, x[whole:]]).T.copy())
-    return found[0].min(axis=1), found[1].max(axis=1)
+    rest = x[whole:]
+    if whole:
+        wide = x[:whole].reshape(-1, _BESIDE * x.shape[1])
+        folded = fold.reduce(wide).reshape(_BESIDE, -1)
+        rest = np.concatenate([folded, rest])
+    return rest.T.copy()

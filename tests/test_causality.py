@@ -1,4 +1,4 @@
-"""`--causal-check` and `--fail-on lookahead`: a filter that looks into the future is caught, and no other is."""
+"""`--causal-check` and `--fail-on lookahead` catch a filter that reads later rows, and no other."""
 
 from __future__ import annotations
 
@@ -99,7 +99,10 @@ def changed(found: CausalityFacts) -> set[tuple[str, str]]:
 
 
 def slow_truth(plan: Plan, x: Array) -> tuple[int, Any, Any, int] | None:
-    """The first row that any prefix changes in the first column: row, value in the whole and in the prefix, length."""
+    """The first row that any prefix changes in the first column.
+
+    Returns the row, its value in the whole and in the prefix, and the length of the prefix.
+    """
 
     def outputs(part: Array) -> dict[int, float]:
         sink = Collected()
@@ -217,7 +220,7 @@ def test_every_group_is_cut() -> None:
 
 
 def test_groups_do_not_leak_into_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A filter that took the rows of all groups for one signal would change with them, and is caught."""
+    """A filter that takes the rows of all groups for one signal changes with them: it is caught."""
     x, codes = noise(20, 1), np.arange(20) % 2
     plan = plan_of("sma:3", x)
     assert not changed(checked(plan, x, codes=codes))
@@ -247,7 +250,7 @@ def test_empty_and_short() -> None:
         assert (found.prefixes, changed(found)) == (0, set())
 
 
-# ------------------------------------------------------------------------------------------------ the command
+# -------------------------------------------------------------------------------------- the command
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
@@ -326,7 +329,7 @@ def test_nothing_is_written_and_nothing_followed(program: Program, tmp_path: Pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv"]
 
 
-# --------------------------------------------------------------------------------------- --fail-on lookahead
+# ------------------------------------------------------------------------------ --fail-on lookahead
 
 
 def test_lookahead_is_refused_before_anything_is_written(program: Program, tmp_path: Path) -> None:

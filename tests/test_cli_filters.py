@@ -231,7 +231,7 @@ def test_python_m_is_the_same_program(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout) == (0, run("filters", "box:3", cwd=tmp_path).out)
 
 
-# ------------------------------------------------------------------------------------------------ learned ones
+# ------------------------------------------------------------------------------------- learned ones
 
 
 def saved(path: Path, tensors: dict[str, Any], layers: str = "conv", **about: str) -> Path:

@@ -923,6 +923,49 @@ def test_a_value_that_a_stride_skips_is_held_all_the_same() -> None:
         assert np.concatenate(sink.parts)[:, 0].tolist() == [0, 0, 0, -1]
 
 
+@pytest.mark.parametrize("missing", MISSING[:3])
+def test_values_held_under_a_later_stride_do_not_depend_on_blocks(missing: Missing) -> None:
+    random = np.random.default_rng(60)
+    x = random.normal(size=(60, 1))
+    x[random.permutation(60)[:30]] = NAN
+    text = "correlate:2,-0.5 | stride:7"
+    plan = planned(text, x, medium=TABLE, edge="shrink", align="causal", missing=missing)
+    whole, rows, _ = through(plan, [x])
+    held = np.array([np.nan, *naive_held(x[:, 0])])
+    want = 2 * held[:-1][::7] - 0.5 * held[1:][::7]
+    there = ~np.isnan(whole[:, 0]) & ~np.isnan(want)
+    np.testing.assert_allclose(whole[there, 0], want[there])
+    assert there.sum() >= 2
+    for place in range(1, 60):
+        y, at, _ = through(plan, cut(x, [place]))
+        np.testing.assert_array_equal(y, whole)
+        assert at.tolist() == rows.tolist()
+    y, _, _ = through(plan, cut(x, list(range(1, 60))))
+    np.testing.assert_array_equal(y, whole)
+
+
+def naive_held(x: Array) -> list[float]:
+    """Each missing sample replaced by the last one before it."""
+    held = []
+    last = NAN
+    for value in x.tolist():
+        last = last if np.isnan(value) else value
+        held.append(last)
+    return held
+
+
+def test_rows_of_bins() -> None:
+    """Bins of 10 rows: 0-2, 2-4, 5-7, 7-9. A causal bin has the row of its end, a centred one that of its middle."""
+    x = np.arange(10.0)[:, None]
+    rows_of: dict[Align, list[int]] = {"causal": [2, 4, 7, 9], "center": [1, 3, 6, 8]}
+    for align, want in rows_of.items():
+        plan = planned("adaptive_avg_pool:4", x, medium=TABLE, edge="shrink", align=align)
+        for cuts in ([], [1], [3, 4], list(range(1, 10))):
+            y, rows, _ = through(plan, cut(x, cuts))
+            assert rows.tolist() == want
+            assert y[:, 0].tolist() == [1, 3, 6, 8]
+
+
 def test_whole_numbers_are_samples_to_all_but_the_loop() -> None:
     block = Block(np.array([[16384, -32768]], np.int16))
     ((_, x, _),) = block.by_group()

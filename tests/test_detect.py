@@ -1,4 +1,4 @@
-"""`convcli detect`: scores against the slow truth, what must not change them, and the command as its users run it."""
+"""`convcli detect`: scores against a slow formula, what must not change them, and the command."""
 
 from __future__ import annotations
 
@@ -39,11 +39,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# -------------------------------------------------------------------------------------------------- the slow truth
+# ----------------------------------------------------------------------------------- the slow truth
 
 
 def slow_score(t: Any, x: Any, w: Any = None, seen: Any = None) -> float:
-    """The formula, for one window, in extended precision. t, x : (..., channels); w : weights; seen : opacity."""
+    """The formula, for one window, in extended precision.
+
+    t, x : (..., channels); w : weights; seen : opacity
+    """
     t, x = np.asarray(t, np.longdouble), np.asarray(x, np.longdouble)
     w = (
         np.ones(t.shape, np.longdouble)
@@ -202,7 +205,7 @@ def test_scores_of_a_template_with_gaps_are_the_formula(
 
 
 def test_a_correlator_goes_with_its_last_user() -> None:
-    """Its spectra are large, and one is made for each picture: none may wait for the collector of cycles."""
+    """Its spectra are large, and each picture has one: none may wait for the garbage collector."""
     gc.disable()
     try:
         correlator = TileCorrelator([np.ones((3, 3))])
@@ -238,7 +241,7 @@ def test_columns_count_alike_whatever_their_units() -> None:
     np.testing.assert_allclose(template.scores(x), same, atol=1e-9)
 
 
-# ------------------------------------------------------------------------------------------------- peaks and room
+# ----------------------------------------------------------------------------------- peaks and room
 
 
 def test_local_maxima_with_plateaus_and_ends() -> None:
@@ -271,7 +274,7 @@ def test_room_is_what_comparing_all_pairs_gives(
     assert list(suppress_overlaps(*boxes, overlap=overlap)) == kept
 
 
-# ------------------------------------------------------------------------------------- blocks are the whole
+# ----------------------------------------------------------------------------- blocks are the whole
 
 
 def found(
@@ -386,7 +389,7 @@ def test_a_template_larger_than_the_signal_is_refused() -> None:
         found(np.arange(10.0)[:, None], signal, [np.zeros((9, 1))])
 
 
-# ---------------------------------------------------------------------------------------------------- the command
+# -------------------------------------------------------------------------------------- the command
 
 
 def table(text: str) -> list[dict[str, str]]:
@@ -778,7 +781,10 @@ def test_an_hour_takes_no_more_memory_than_a_minute(tmp_path: Path) -> None:
     assert len(ended.stdout.splitlines()) == 41
 
 
-QUOTED = 'k,t,x\n"a ""q"", b",2020-01-01,1\n"a ""q"", b",2020-01-02,5\n"a ""q"", b",2020-01-03,2\nz,2020-01-01,3\n'
+QUOTED = (
+    'k,t,x\n"a ""q"", b",2020-01-01,1\n"a ""q"", b",2020-01-02,5\n"a ""q"", b",2020-01-03,2\n'
+    "z,2020-01-01,3\n"
+)
 
 
 def test_names_of_groups_with_quotes(program: Program, tmp_path: Path) -> None:

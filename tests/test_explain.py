@@ -131,7 +131,7 @@ def test_the_matrix_is_the_filter(edge: Any) -> None:
 
 
 def conv(x: Any, w: Any, stride: Any = 1) -> Any:
-    """What torch.nn.functional.conv1d and conv2d compute for one channel: the weights are not flipped."""
+    """What torch.nn.functional.conv1d and conv2d compute for one channel: taps are not flipped."""
     w = np.array(w, dtype=float)
     windows: Any = np.lib.stride_tricks.sliding_window_view(x, w.shape)
     every = tuple(slice(None, None, s) for s in np.broadcast_to(stride, x.ndim))
@@ -188,7 +188,7 @@ def test_there_is_no_line_for_torch_where_it_does_something_else() -> None:
     assert min(json.loads(taps)) == pytest.approx(2.0**-52, rel=1e-5)
 
 
-# ------------------------------------------------------------------------------------------------ the command
+# -------------------------------------------------------------------------------------- the command
 
 
 class Explain:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytest
 
 from convcli.core.convolve_direct import dot_products
-from convcli.core.missing import touched
+from convcli.core.missing import reads_gap
 from convcli.planning.plan import make_plan, rules_for
 from convcli.running.run import run
 from convcli.signals import TABLE, Block, Edge, Groups, Signal, row_numbers
@@ -100,6 +101,28 @@ def test_each_group_gets_what_it_gets_alone(filter: str, edge: Edge) -> None:
         np.testing.assert_array_equal(np.array(found.y), np.array([y for _, y in alone]))
 
 
+@pytest.mark.parametrize(
+    "filter", ["log | sma:3", "log | diff | stride:2", "log | sma:3 | normalize"]
+)
+def test_what_becomes_missing_in_several_signals_of_several_channels(filter: str) -> None:
+    """The counts are those of the signals alone, whether they are filtered side by side or one by one."""
+    x, codes, cuts = table_of(7, 3)
+    x[:, 1] = np.abs(x[:, 1]) + 1  # has a logarithm everywhere
+    x[:, 2] += 10
+    signal = Signal(medium=TABLE, shape=(None,), channels=("a", "b", "c"))
+    plan = make_plan(filter, signal, rules_for(signal, missing="keep"))
+    ran = run(plan, Interleaved(signal, x, codes, cuts), Gathered(), threads=1)
+    want: Counter[str] = Counter()
+    for code in np.unique(codes).tolist():
+        alone = Gathered()
+        mine = x[codes == code]
+        run(plan, Interleaved(signal, mine, None, []), alone, threads=1)
+        lost = np.isnan(np.array(alone.y)) & ~np.isnan(mine[alone.rows])
+        want.update(dict(zip(signal.channels, lost.sum(axis=0).tolist(), strict=True)))
+    assert want["a"] != want["c"]
+    assert dict(ran.losses.became_missing) == {name: count for name, count in want.items() if count}
+
+
 @pytest.mark.parametrize("k", [3, 4, 11, 12, 13, 31, 32, 33, 255, 1001])
 @pytest.mark.parametrize("step", [1, 3])
 def test_many_lanes_are_filtered_bit_for_bit_as_each(k: int, step: int) -> None:
@@ -119,7 +142,7 @@ def test_what_a_gap_touches(taps: list[float]) -> None:
         (missing[k : k + w.size] & (w != 0)[:, None]).any(axis=0)
         for k in range(0, 50 - w.size + 1, 2)
     ]
-    np.testing.assert_array_equal(touched(missing, w, (2,)), truth)
+    np.testing.assert_array_equal(reads_gap(missing, w, (2,)), truth)
 
 
 def test_many_groups_cost_little_more_than_few() -> None:

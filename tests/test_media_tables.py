@@ -76,8 +76,11 @@ def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
 @pytest.mark.usefixtures("route")
 class TestRewriting:
     def test_replaces_only_the_filtered_cells(self) -> None:
-        data = b'id,price,"note, long"\r\n007,1.0500,"a ""b"", c"\r\n008, 2 ,x\n\n009,"3.5","two\r\nlines"\r\n'
-        want = b'id,price,"note, long"\r\n007,2.05,"a ""b"", c"\r\n008, 3 ,x\n\n009,"4.5","two\r\nlines"\r\n'
+        header = b'id,price,"note, long"\r\n'
+        data = (
+            header + b'007,1.0500,"a ""b"", c"\r\n008, 2 ,x\n\n' + b'009,"3.5","two\r\nlines"\r\n'
+        )
+        want = header + b'007,2.05,"a ""b"", c"\r\n008, 3 ,x\n\n' + b'009,"4.5","two\r\nlines"\r\n'
         assert filtered(data, columns=("price",)) == want
 
     def test_last_line_without_line_end_stays_without(self) -> None:
@@ -309,7 +312,7 @@ def written(cell: str, *, force: bool) -> str:
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[bytes, bytes, int]:
-    """A table with one column of whole numbers `n`, the same with each number plus 1, and the number of rows."""
+    """A table with one column of whole numbers `n`, the same table plus 1, and its number of rows."""
     ends = draw(
         st.sampled_from([("\n",), ("\r\n",), ("\n", "\r\n"), ("\n", "\n\n"), ("\r\n", "\r\n\r\n")])
     )
@@ -583,7 +586,8 @@ class TestStreaming:
     def test_a_small_table_needs_neither_pyarrow_nor_pandas(self, tmp_path: Path) -> None:
         path = self.make(tmp_path, 1000)
         script = (
-            "import io, sys, numpy as np; from pathlib import Path; from convcli.media.tables.source import *\n"
+            "import io, sys, numpy as np; from pathlib import Path\n"
+            "from convcli.media.tables.source import *\n"
             "from convcli.media.tables.sink import TableSink\n"
             "from convcli.signals import blocks_of\n"
             f"s = open_table(Path({str(path)!r}), options=TableOptions(time='n'))\n"
@@ -596,7 +600,8 @@ class TestStreaming:
     def test_a_large_table_does_not_need_pandas(self, tmp_path: Path) -> None:
         path = self.make(tmp_path, 300_000)
         script = (
-            "import io, sys, numpy as np; from pathlib import Path; from convcli.media.tables.source import *\n"
+            "import io, sys, numpy as np; from pathlib import Path\n"
+            "from convcli.media.tables.source import *\n"
             "from convcli.media.tables.sink import TableSink\n"
             "from convcli.signals import blocks_of\n"
             f"s = open_table(Path({str(path)!r}), options=TableOptions(by='n'))\n"

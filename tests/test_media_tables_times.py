@@ -159,13 +159,15 @@ class TestDates:
             assert read(source) == 6
         bad = ["2024-01-03", "2024-01-04", "2024-01-05", "2024-01-08", "2024-01-09", "2024-01-11"]
         assert error_of(timed(bad)) == (
-            "standard input, line 7, column t: expected the time 2024-01-10 after 2024-01-09, got 2024-01-11"
+            "standard input, line 7, column t: "
+            "expected the time 2024-01-10 after 2024-01-09, got 2024-01-11"
         )
 
     def test_irregular(self) -> None:
         months = ["2024-01-01", "2024-02-01", "2024-04-01", "2024-05-01", "2024-06-01"]
         assert error_of(timed(months)) == (
-            "standard input, line 4, column t: expected the time 2024-03-01 after 2024-02-01, got 2024-04-01"
+            "standard input, line 4, column t: "
+            "expected the time 2024-03-01 after 2024-02-01, got 2024-04-01"
         )
 
     def test_holidays_are_irregular_and_the_hint_says_what_to_do(self) -> None:
@@ -186,7 +188,8 @@ class TestDates:
         del times[70]
         message = error_of(timed(times))
         assert message == (
-            f"standard input, line 72, column t: expected the time {pd.Timestamp(times[69]) + pd.Timedelta('1h')} "
+            "standard input, line 72, column t: "
+            f"expected the time {pd.Timestamp(times[69]) + pd.Timedelta('1h')} "
             f"after {pd.Timestamp(times[69])}, got {times[70]}"
         )
 

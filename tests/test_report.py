@@ -154,7 +154,8 @@ def test_everything_becomes_json(value: Any) -> None:
 
 def test_summary() -> None:
     assert summary(RUN) == (
-        "talk.wav -> out.wav: lowpass:3.4k | downsample:2, 255 taps, delay 0, 44100 -> 22050 Hz, 12.3 s in 0.2 s; "
+        "talk.wav -> out.wav: lowpass:3.4k | downsample:2, 255 taps, delay 0, "
+        "44100 -> 22050 Hz, 12.3 s in 0.2 s; "
         "clipped 3 samples (left 2, right 1); 254 at the edges"
     )
 

@@ -1,8 +1,8 @@
 """The causality check: filter prefixes of a table and the whole, and compare the outputs.
 
-If no output of a filter depends on later rows, an output is the same in the whole table and in every
-prefix that holds its row. The check does not derive this from the reach of the steps: it filters the
-user's own data with the same `run` as the command does.
+If no output of a filter depends on later rows, an output is the same in the whole table and in
+every prefix that holds its row. The check does not derive this from the reach of the steps: it
+filters the user's own data with the same `run` as the command does.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Comparison:
             for group, name in enumerate(stored.names)
             for channel, column in enumerate(plan.result.channels)
         }
-        # The row of the table of each row of the prefix, and whether the prefix has an output there.
+        # For each row of the prefix, its row in the table, and whether the prefix has an output.
         self._rows = _array_in_file(scratch, np.int64, stored.count)
         self._has_output = _array_in_file(scratch, np.bool_, stored.count)
 
@@ -159,8 +159,8 @@ class Comparison:
     def _ends_incomplete(self, prefix: Prefix, rows: Rows) -> Any:
         """Whether the output at each row may belong to a window that the prefix cuts off.
 
-        Such an output is aligned with the last row of the prefix; in the whole table, which completes
-        the window, it is aligned with a later row.
+        Such an output is aligned with the last row of the prefix. In the whole table, which
+        completes the window, it is aligned with a later row.
         """
         if self.plan.look_ahead is None:
             return np.zeros(len(rows), bool)
@@ -168,7 +168,7 @@ class Comparison:
         return stored["rank"] == prefix.limits[stored["group"]] - 1
 
     def _differs(self, whole: Any, y: Any) -> Any:
-        """Compare outputs bit for bit, NaN like NaN; by the rounding of the FFT where one was used."""
+        """Compare outputs bit for bit, or to the rounding of the FFT; NaN equals NaN."""
         both_missing = np.isnan(whole) & np.isnan(y)
         whole_bits = np.ascontiguousarray(whole).view(np.int64)
         bits = np.ascontiguousarray(y, np.float64).view(np.int64)
@@ -179,7 +179,10 @@ class Comparison:
         return ~(same | both_missing)
 
     def _compare_missing(self, prefix: Prefix, count: int) -> None:
-        """Record the first `count` rows, those of the prefix, that have an output only in the whole."""
+        """Record the rows of the prefix that have an output only in the whole.
+
+        count : number of rows of the prefix
+        """
         for start in range(0, count, ROWS_AT_ONCE):
             part = slice(start, min(count, start + ROWS_AT_ONCE))
             rows = self._rows[part]

@@ -1,4 +1,4 @@
-"""A filter in other forms for a small signal: its result, its matrix, and an expression of PyTorch."""
+"""Other forms of a filter of a small signal: its result, its matrix, an expression of PyTorch."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def filter_samples(plan: Plan, x: Array) -> Array:
 def matrix_of(plan: Plan, x: Array) -> Array:
     """Return the matrix M of a linear filter, so that its outputs are M @ x.ravel().
 
-    Column i holds the outputs for an impulse at sample i. Raises RequestError for steps that are not
-    linear, for missing samples, and for more samples than a page can show.
+    Column i holds the outputs for an impulse at sample i. Raises RequestError for steps that are
+    not linear, for missing samples, and for more samples than a page can show.
     """
     for step in plan.steps:
         if any(not isinstance(op, Convolve) for op in step.ops):

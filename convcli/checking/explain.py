@@ -75,7 +75,7 @@ def first_channel(source: Source[Any]) -> Array:
 
 
 def _refuse_without_windows(plan: Plan) -> None:
-    """Raise RequestError for a step that sees the whole signal, interpolates or has many channels."""
+    """Raise RequestError for steps that see the whole signal, interpolate or have many channels."""
     for step in plan.steps:
         if step.whole is not None:
             raise step.call.error(
@@ -110,7 +110,7 @@ class _StageSamples:
     def of(
         cls, values: Array, span: Span, length: tuple[int, ...], *, valid: bool
     ) -> _StageSamples:
-        """Return the samples of `span`; under `valid`, indices count from the first sample there is."""
+        """Return the samples of `span`; under `valid`, indices count from the first of them."""
         if valid:
             return cls(values=values, first=(0,) * values.ndim, length=values.shape)
         return cls(values=values, first=tuple(low for low, _ in span), length=length)
@@ -125,7 +125,7 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     if min(counts) == 0:
         return ()
     needed = [chain.needs(axis, 0, outputs) for axis, outputs in enumerate(counts)]
-    # The spans that each operation reads along the axes, and after the last the spans of the outputs.
+    # For each operation, the span it reads along every axis; at the end, the span of the outputs.
     spans = list(zip(*needed, strict=True))
     inputs = _StageSamples.of(
         _extended(x, spans[0], plan.rules.edge), spans[0], x.shape, valid=valid

@@ -35,8 +35,8 @@ class Prefix:
 class StoredRows:
     """The rows of a source in a temporary file, so that even a pipe can be read again.
 
-    rows : structured array of the samples `x`, the number of the `group` and the `rank`, which is how
-        many rows of the same group come before
+    rows : structured array of the samples `x`, the number of the `group` and the `rank`, which
+        is how many rows of the same group come before
     names, counts : name and number of rows of each group
     grouped : whether the source told groups apart
     block_ends : number of rows up to the end of each block

@@ -223,7 +223,7 @@ def _page(parts: list[BoundStep]) -> StepPage:
 
 
 def _crossings(step: BoundStep) -> list[tuple[str, str]]:
-    """Return where a one-dimensional response falls by 3 dB and by the attenuation that was asked for."""
+    """Return the frequencies at which a response falls by 3 dB and by the attenuation asked for."""
     from convcli.planning.describe import crossings, weights_of
     from convcli.units import describe_frequency
 
@@ -244,7 +244,7 @@ def _crossings(step: BoundStep) -> list[tuple[str, str]]:
 
 
 def _first_model(text: str) -> Model | None:
-    """Read the model that a FILTER begins with; it knows its channels, its rate and its alignment."""
+    """Read the model that a FILTER begins with. It knows its channels, rate and alignment."""
     from convcli.designs import find
     from convcli.planning.grammar import parse
 

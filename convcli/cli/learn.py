@@ -41,26 +41,26 @@ if TYPE_CHECKING:
 
 
 @with_option_groups
-def learn(options: LearnOptions) -> int:
-    """Learn a filter from examples: the taps with the least squared error, as a model file for `model:`.
+def learn_command(options: LearnOptions) -> int:
+    """Learn a filter from examples: the taps with the least squared error, as a file for `model:`.
 
-    From a noisy and a clean recording (or picture) it learns to clean; from the past of a table to predict; with
-    --blind to remove noise that is independent from sample to sample. The last part of the data is held out, and the
-    error there is told beside that of doing nothing. With --layers a network is trained instead of one layer solved;
-    Ctrl-C writes the best of it so far.
+    From a noisy and a clean recording (or picture) it learns to clean; from the past of a table, to
+    predict; with --blind, to remove noise that is independent from sample to sample. The last part
+    of the data is held out, and the error there is shown beside the error of doing nothing. With
+    --layers, a network is trained instead; Ctrl-C stops the training and writes the best so far.
     """
     started = clock.perf_counter()
-    place = _checked_output(options)
+    place = _model_path(options)
     check_training(options)
     with ExitStack() as held:
-        inputs = _opened(options, held)
+        inputs = _opened_inputs(options, held)
         task = task_of(options, inputs.pairs[0].source.signal)
         model = _learned(options, task, inputs, held)
         if model is None:
             tell("interrupted before the first epoch had ended: nothing is written", kind="warning")
             return INTERRUPTED
         run = _run_facts(task, inputs, model, place)
-    _write(model, place)
+    _write_model(model, place)
     run = replace(run, seconds=clock.perf_counter() - started)
     if options.report is not None:
         _write_report(run, model, place, options.report)
@@ -73,8 +73,8 @@ def learn(options: LearnOptions) -> int:
 # ------------------------------------------------------------------------------------------ before
 
 
-def _checked_output(options: LearnOptions) -> Path:
-    """The path of the model file. Raises ConvcliError for every refusal that is known before the work."""
+def _model_path(options: LearnOptions) -> Path:
+    """The path of the model file, if it and the report can be written without doing harm."""
     output = options.output
     if output is None or output.suffix.lower() != ".safetensors":
         came = "nothing" if output is None else str(output)
@@ -85,7 +85,7 @@ def _checked_output(options: LearnOptions) -> Path:
     return own_place(output, read, force=options.force, example="model.safetensors")
 
 
-def _opened(options: LearnOptions, held: ExitStack) -> LearnInputs:
+def _opened_inputs(options: LearnOptions, held: ExitStack) -> LearnInputs:
     pairs = pairs_of(options.paths, held)
     files = files_for(
         [given.path for pair in pairs for given in pair if given is not None],
@@ -181,7 +181,7 @@ def _run_facts(task: Task, inputs: LearnInputs, model: LearnedModel, place: Path
     )
 
 
-def _write(model: LearnedModel, place: Path) -> None:
+def _write_model(model: LearnedModel, place: Path) -> None:
     from convcli.media.outputs import atomic
 
     encoded = model.encoded()
@@ -234,10 +234,13 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "convcli learn noisy.wav clean.wav --taps 129 -o denoise.safetensors",
             "convcli audio model:denoise.safetensors other.wav -o cleaned.wav",
-            "convcli learn prices.csv -c Open,Close --target Close --ahead 1 --taps 20 -o next.safetensors",
-            "convcli learn noisy.wav clean.wav --layers 'conv:8,9 | leaky_relu:0.1 | conv:1,9' -o net.safetensors",
+            "convcli learn prices.csv -c Open,Close --target Close --ahead 1 --taps 20 "
+            "-o next.safetensors",
+            "convcli learn noisy.wav clean.wav --layers 'conv:8,9 | leaky_relu:0.1 | conv:1,9' "
+            "-o net.safetensors",
             "convcli learn --blind scan.png --taps 9x9 -o scan.safetensors",
             "convcli learn --blind noisy.wav --noise auto -o blind.safetensors",
-            "convcli learn microphone.wav loudspeaker.wav --delay auto -o inverse.safetensors --report learned.html",
+            "convcli learn microphone.wav loudspeaker.wav --delay auto -o inverse.safetensors "
+            "--report learned.html",
         ),
-    )(learn)
+    )(learn_command)

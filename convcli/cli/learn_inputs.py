@@ -1,4 +1,4 @@
-"""The files that `convcli learn` reads: inputs with their targets, from files, two folders, or pipes."""
+"""The files that `convcli learn` reads: inputs and targets, from files, folders or pipes."""
 
 from __future__ import annotations
 
@@ -36,21 +36,17 @@ class LearnInputs:
     def size(self) -> int | None:
         """Number of input samples; None if it is not known before reading."""
         shapes = [pair.source.signal.shape for pair in self.pairs]
-        total = 0
-        for shape in shapes:
-            known = [n for n in shape if n is not None]
-            if len(known) < len(shape):
-                return None
-            total += math.prod(known)
-        return total
+        if any(None in shape for shape in shapes):
+            return None
+        return sum(math.prod(n or 0 for n in shape) for shape in shapes)
 
     def facts(self) -> list[InputFacts]:
         """Facts of all files, each input followed by its target."""
         found = []
         for (source, target), pair in zip(self.files, self.pairs, strict=True):
-            found.append(_facts(source, pair.source))
+            found.append(InputFacts.of(source.name, pair.source.signal))
             if target is not None and pair.target is not None:
-                found.append(_facts(target, pair.target))
+                found.append(InputFacts.of(target.name, pair.target.signal))
         return found
 
     def length_warnings(self) -> Iterator[str]:
@@ -64,10 +60,6 @@ class LearnInputs:
                     f"{source.name} and {target.name} differ in length: "
                     "what both have is learned from"
                 )
-
-
-def _facts(file: Input, source: Source[Any]) -> InputFacts:
-    return InputFacts.of(file.name, source.signal)
 
 
 # ------------------------------------------------------------------------------------------- files
@@ -90,12 +82,12 @@ def pairs_of(paths: Sequence[Path], held: ExitStack) -> list[InputPair]:
         )
     found: list[InputPair] = []
     for source, target in zip(paths[::2], paths[1::2], strict=True):
-        for one, other in _matched(source, target):
+        for one, other in _folder_pairs(source, target):
             found.append((_input_file(one, held), _input_file(other, held)))
     return found
 
 
-def _matched(source: Path, target: Path) -> list[tuple[Path, Path]]:
+def _folder_pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     """Two files, or the files of two folders that have the same names."""
     if is_folder(source) != is_folder(target):
         folder, file = (source, target) if is_folder(source) else (target, source)

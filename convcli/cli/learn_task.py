@@ -137,7 +137,7 @@ def table_with_target(options: LearnOptions) -> TableOptions:
 
 
 def task_of(options: LearnOptions, signal: Signal) -> Task:
-    """The task in numbers. Raises RequestError if a value cannot be read or does not fit the signal."""
+    """The task in numbers. Raises RequestError if a value does not fit the signal."""
     from convcli.learning.task import Task
 
     medium = signal.medium
@@ -212,7 +212,7 @@ def _holdout(text: str) -> float:
 
 
 def _delay(text: str | None, signal: Signal) -> tuple[int, ...] | None:
-    """Samples along each axis: `120`, `-20ms`, in pictures `3x-2`; None for `auto`, () for nothing."""
+    """Samples on each axis from `120`, `-20ms`, or `3x-2`; None for `auto`, () for nothing."""
     if text is None:
         return ()
     if text == "auto":

@@ -1,4 +1,4 @@
-"""Colours weighted by their opacity, so that what cannot be seen leaves no fringe."""
+"""Colours weighted by their opacity, so that transparent pixels leave no fringe."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.reach import aligned_samples
 
 if TYPE_CHECKING:
     from convcli.core.ops import Convolve
@@ -15,13 +16,18 @@ if TYPE_CHECKING:
     from convcli.core.rounding import Rounding
     from convcli.signals import Array
 
+# An opacity below this is none: colours are not divided by it.
+TRANSPARENT = 1e-6
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WeightedByAlpha(Op):
     """A linear operation on a picture with transparency: colours count as much as they are opaque.
 
-    With a smoothing or sharpening kernel alpha is filtered too: colour = op(colour * alpha) / op(alpha). With a
-    kernel of sum 0 (an edge detector) alpha stays what it is and the colours are those of what can be seen.
+    A smoothing or sharpening kernel filters the opacity, too: colour = op(colour * alpha) / op(alpha). A kernel of
+    sum 0 (an edge detector) keeps the opacity, and its colours are those of the opaque parts.
+
+    alpha : index of the opacity channel; opaque : its largest value
     """
 
     op: Op
@@ -31,17 +37,17 @@ class WeightedByAlpha(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """That of the operation."""
+        """The reach of the operation."""
         return self.op.reach
 
     @property
     def holds(self) -> bool:
-        """As the operation does."""
+        """Whether the operation fills gaps with the last known value."""
         return self.op.holds
 
     @property
     def rounding(self) -> Rounding:
-        """As the operation does; what is divided by the opacity is no whole number any more."""
+        """The rounding class of the operation; a quotient by the opacity is no whole number."""
         inside = self.op.rounding
         return "once" if inside == "exact" else inside
 
@@ -51,19 +57,16 @@ class WeightedByAlpha(Op):
         return self.op.convolutions
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Multiply by alpha, filter, divide."""
-        weight = x[..., self.alpha : self.alpha + 1] / self.opaque
-        premultiplied = x * weight
+        """Multiply by the opacity, filter, divide."""
+        opacity = slice(self.alpha, self.alpha + 1)
+        premultiplied = x * (x[..., opacity] / self.opaque)
         premultiplied[..., self.alpha] = x[..., self.alpha]
         y = self.op(premultiplied, span, held)
         if self.keeps_alpha:
-            places = tuple(
-                slice(r.before, r.before + (m - 1) * r.step + 1, r.step)
-                for r, m in zip(self.reach, y.shape, strict=False)
-            )
-            y[..., self.alpha] = x[places][..., self.alpha]
+            y[..., self.alpha] = aligned_samples(x, self.reach, y.shape[:-1])[..., self.alpha]
             return y
-        opacity = y[..., self.alpha : self.alpha + 1] / self.opaque
-        colours: Array = np.divide(y, opacity, out=np.zeros_like(y), where=opacity > 1e-6)
+        filtered = y[..., opacity] / self.opaque
+        colours = np.zeros_like(y)
+        np.divide(y, filtered, out=colours, where=filtered > TRANSPARENT)
         colours[..., self.alpha] = y[..., self.alpha]
         return colours

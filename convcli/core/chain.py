@@ -226,18 +226,18 @@ class Chain:
         continued = self.reads(span[0][1], span[0][1] + 1)
         x = self._first_input(x)
         held_after: dict[int, Array | None] = {}
-        for stage in self._stages(span, ends):
-            op = stage.op
-            if stage.number > 0:
+        for task in self._tasks(span, ends):
+            op = task.op
+            if task.number > 0:
                 x = summed(x)
-            x = op.padded(x, stage.starts, stage.stops, stage.ends)
-            earlier = partial(_held_before, before, stage.number)
-            held = partial(last_known, x[: stage.skipped], earlier)
-            y = op(x[stage.skipped :], stage.outputs, held)
+            x = op.padded(x, task.starts, task.stops, task.ends)
+            earlier = partial(_held_before, before, task.number)
+            held = partial(last_known, x[: task.skipped], earlier)
+            y = op(x[task.skipped :], task.outputs, held)
             if op.holds:
                 # The next job is given the samples from `continued` on; those before it must be remembered here.
-                passed = max(continued[stage.number].start - stage.starts[0], 0)
-                held_after[stage.number] = last_known(x[:passed], earlier)
+                passed = max(continued[task.number].start - task.starts[0], 0)
+                held_after[task.number] = last_known(x[:passed], earlier)
             x = y
         return x, held_after
 
@@ -245,14 +245,14 @@ class Chain:
         lengths = [max(0, stop - start) for start, stop in span]
         return np.empty((*lengths, self.channels(x.shape[-1])), self.samples(x[:0]).dtype)
 
-    def _stages(self, span: Span, ends: tuple[int | None, ...]) -> Iterator[_Stage]:
+    def _tasks(self, span: Span, ends: tuple[int | None, ...]) -> Iterator[_Task]:
         """Yield the part of each operation in the computation of the outputs `span`, from first to last."""
         along = self.reads(*span[0], ends[0])
         across = [self.needs(axis, *span[axis], ends[axis]) for axis in range(1, self.axes)]
         for number, op in enumerate(self.ops):
             given, after = along[number], along[number + 1]
             outputs = ((after.start, after.high), *(needs[number + 1] for needs in across))
-            yield _Stage(
+            yield _Task(
                 number=number,
                 op=op,
                 outputs=outputs,
@@ -275,7 +275,7 @@ def _one_period(phases: int) -> range:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Stage:
+class _Task:
     """The part of one operation in a computation.
 
     outputs : what it has to compute on each axis

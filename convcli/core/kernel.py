@@ -1,4 +1,4 @@
-"""The coefficients of a convolution, however they were made."""
+"""Kernels: the taps of a convolution and what belongs to them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Kernel:
     """Taps of y[t] = sum_j taps[j] * x[t - j + centre] / divisor (convolution: the taps run backwards over x).
 
     taps : (k,) or (height, width) float64
-    divisor : what the sum is divided by, so that a mean of whole numbers stays exact
-    centre : the tap that sits on the output sample when aligned "center"; default (k - 1) // 2 on each axis.
-        0 for what is causal by nature (an impulse response, an EMA, a difference).
-    gaps : what a missing input does; by default read off the taps (CONTRACT: weights >= 0 are renormalised, a sum
-        of 0 gives nothing, any other kernel holds the nearest earlier value)
-    note : what the design has to say to the user
+    divisor : of the sum, so that a mean of whole numbers stays exact
+    centre : the tap that meets the sample of the output when aligned "center", by default (k - 1) // 2 on each axis;
+        0 for kernels that are causal by nature (an impulse response, an EMA, a difference)
+    gaps : the effect of a missing input. By default weights >= 0 are renormalised over the known samples, a kernel of
+        sum 0 gives no output, and any other kernel holds the last known value.
+    note : a message of the design to the user
     """
 
     taps: Taps
@@ -49,13 +49,13 @@ class Kernel:
 
     @classmethod
     def correlating(cls, taps: npt.ArrayLike, *, divisor: float = 1.0) -> Self:
-        """The kernel that computes y[t] = sum_j taps[j] * x[t + j - (k - 1) // 2]: the same taps, not flipped."""
+        """Return the kernel of y[t] = sum_j taps[j] * x[t + j - (k - 1) // 2], whose taps are not flipped."""
         array = np.asarray(taps, dtype=np.float64)
         return cls(taps=np.flip(array), divisor=divisor, centre=tuple(k // 2 for k in array.shape))
 
     @property
     def weights(self) -> Taps:
-        """The taps with the divisor worked in, as a response is computed from them."""
+        """The taps divided by the divisor."""
         return self.taps / self.divisor
 
     @property
@@ -65,7 +65,7 @@ class Kernel:
         return bool(at_centre == self.divisor and np.count_nonzero(self.taps) == 1)
 
     def offsets(self, align: Align) -> tuple[tuple[int, int], ...]:
-        """(before, after) on each axis: how many earlier and later samples an output reads."""
+        """Return how many earlier and later samples an output reads, (before, after) on each axis."""
         centre = self.centre if align == "center" else (0,) * self.taps.ndim
         return tuple((k - 1 - c, c) for k, c in zip(self.taps.shape, centre, strict=True))
 
@@ -101,7 +101,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class PerChannel:
-    """One kernel for each channel, all of one length: a stereo impulse response."""
+    """One kernel for each channel, all of one length, such as a stereo impulse response."""
 
     kernels: tuple[Kernel, ...]
 
@@ -113,7 +113,7 @@ class PerChannel:
 
 @dataclass(frozen=True)
 class GradientPair:
-    """Kernels whose results are the components of a vector; the output is its length, the strength of an edge."""
+    """Kernels whose outputs are the components of a gradient; its length is the strength of an edge."""
 
     kernels: tuple[Kernel, ...]
 
@@ -124,7 +124,8 @@ class GradientPair:
 
 
 def _gaps(taps: Taps) -> Gaps:
-    total, size = float(taps.sum()), float(np.abs(taps).sum())
+    total = float(taps.sum())
+    size = float(np.abs(taps).sum())
     if abs(total) <= 1e-12 * size:
         return "empty"
     return "renormalise" if bool((taps >= 0).all()) else "hold"

@@ -20,43 +20,48 @@ if TYPE_CHECKING:
 Mask = npt.NDArray[np.bool_]
 Weights = npt.NDArray[np.float64]
 
+# Products of one part of a computation, to stay near the caches.
+PRODUCTS = 1 << 18
+
 
 def any_missing(x: Array) -> bool:
-    """Whether some sample is NaN."""
+    """Return whether some sample is NaN."""
     return not is_stored(x) and x.size > 0 and bool(np.isnan(x.min()))
 
 
-def touched(missing: Mask, w: Weights, step: tuple[int, ...]) -> Mask:
-    """The outputs that read at least one missing sample with a weight that is not 0."""
+def reads_gap(missing: Mask, w: Weights, step: tuple[int, ...]) -> Mask:
+    """Mark the outputs that read at least one missing sample with a weight other than 0."""
     reads = w != 0
     if w.ndim > 1:
-        return (
-            correlate_valid(missing.astype(np.float64), reads.astype(np.float64), step, exact=False)
-            > 0.5
+        counts = correlate_valid(
+            missing.astype(np.float64), reads.astype(np.float64), step, exact=False
         )
+        return counts > 0.5
     outputs = len(missing) - w.size + 1
     before = np.zeros((len(missing) + 1, *missing.shape[1:]), np.int64)
     np.cumsum(missing, axis=0, out=before[1:])
-    met = np.zeros((outputs, *missing.shape[1:]), np.bool_)
+    found = np.zeros((outputs, *missing.shape[1:]), np.bool_)
     for first, last in runs(reads):
-        met |= before[last : last + outputs] > before[first : first + outputs]
-    return met[:: step[0]]
+        found |= before[last : last + outputs] > before[first : first + outputs]
+    return found[:: step[0]]
 
 
 def renormalised(
     x: Array, w: Weights, divisor: float, step: tuple[int, ...], *, exact: bool
 ) -> Array:
-    """Weights >= 0 spread over what is there: sum(w) / divisor * sum(w x) / sum(w where x is there), or NaN.
+    """Spread weights >= 0 over the samples that are known.
 
-    Only windows with a gap are computed anew, and those directly: a far tail of tiny weights would drown in the
-    rounding of an FFT.
+    Returns sum(w) / divisor * sum(w x) / sum(w), the last two sums over known samples; NaN if there are none.
+
+    Only windows with a gap are computed anew, by their definition: the rounding of an FFT is larger than a window that
+    reads nothing but a far tail of tiny weights.
     """
     missing = np.isnan(x)
-    there = np.where(missing, 0.0, x).astype(x.dtype)
-    y = mean_valid(there, w, divisor, step, exact=exact)
-    gap = touched(missing, w, step)
+    known = np.where(missing, 0.0, x).astype(x.dtype)
+    y = mean_valid(known, w, divisor, step, exact=exact)
+    gap = reads_gap(missing, w, step)
     weights = np.where(missing, 0.0, 1.0).astype(x.dtype)
-    for rows, sums in _window_sums(gap, (*halves(there), weights), w, step):
+    for rows, sums in _window_sums(gap, (*halves(known), weights), w, step):
         high, low, share = sums
         repaired = quotient(high, low, share) * (w.sum() / divisor)
         repaired[share == 0] = np.nan
@@ -65,30 +70,33 @@ def renormalised(
 
 
 def _window_sums(
-    gap: Mask, arrays: tuple[Array, ...], w: Weights, step: tuple[int, ...]
+    wanted: Mask, arrays: tuple[Array, ...], w: Weights, step: tuple[int, ...]
 ) -> Iterator[tuple[Any, list[Array]]]:
-    """Where outputs that `gap` names lie, a part at a time, and the sums of w times each array for them."""
+    """Yield sums of w times each array for the outputs marked in `wanted`, and where those outputs are."""
     if w.ndim > 1:
-        for first, last in runs(gap):
+        for first, last in runs(wanted):
             part = slice(first * step[0], (last - 1) * step[0] + w.shape[0])
             yield slice(first, last), [direct(array[part], w, step) for array in arrays]
         return
-    rows, lanes = np.nonzero(gap)
-    batch = max(1, (1 << 18) // w.size)
+    rows, channels = np.nonzero(wanted)
+    batch = max(1, PRODUCTS // w.size)
     for first in range(0, len(rows), batch):
-        some = rows[first : first + batch], lanes[first : first + batch]
-        windows = (
-            sliding_window_view(array, w.size, axis=0)[some[0] * step[0], some[1]]
-            for array in arrays
-        )
-        yield some, [np.einsum("nj,j->n", window, w.astype(window.dtype)) for window in windows]
+        some = rows[first : first + batch], channels[first : first + batch]
+        sums = []
+        for array in arrays:
+            windows = sliding_window_view(array, w.size, axis=0)[some[0] * step[0], some[1]]
+            sums.append(np.einsum("nj,j->n", windows, w.astype(windows.dtype)))
+        yield some, sums
 
 
 def hold(x: Array, earlier: Callable[[], Array | None]) -> Array:
-    """Each missing sample replaced by the nearest earlier value, at the start by the first.
+    """Replace each missing sample by the nearest earlier value, at the start of a signal by the first value.
 
-    earlier() : the value held from before `x`, (channels,) or (columns, channels), or None; asked only if needed.
-    On an image a gap is first closed along its own row. Returns a copy; NaN is left where nothing is known.
+    In a picture a gap is first closed along its own row.
+
+    earlier : gives the last value before `x`, (channels,) or (columns, channels), or None; called only if needed
+
+    Returns a copy. NaN is left where no value is known.
     """
     y = _closed_rows(x)
     start = earlier() if np.isnan(y[0]).any() else None
@@ -96,28 +104,31 @@ def hold(x: Array, earlier: Callable[[], Array | None]) -> Array:
 
 
 def last_known(x: Array, earlier: Callable[[], Array | None]) -> Array | None:
-    """The last value of each channel (and column) of `x`: what `hold` goes on with in the samples after it."""
+    """Return the last value of each channel (and column): what `hold` fills a gap with in the samples after `x`."""
     if len(x) == 0:
         return earlier()
     if not np.isnan(x[-1]).any():
         return np.array(x[-1])
     y = _closed_rows(x)
-    start = earlier() if np.isnan(y).all(axis=0).any() else None
+    nothing_known = np.isnan(y).all(axis=0).any()
+    start = earlier() if nothing_known else None
     last: Array = _carry(y, start)[-1]
     return last
 
 
 def _closed_rows(x: Array) -> Array:
-    """The gaps of an image closed along their own rows; a signal with one sample axis as it is."""
+    """Close the gaps of a picture along their own rows; return a signal of one sample axis unchanged."""
     if x.ndim == 2:
         return x
-    return np.moveaxis(_carry(np.moveaxis(x, 1, 0), None), 0, 1)
+    closed = _carry(np.moveaxis(x, 1, 0), None)
+    return np.moveaxis(closed, 0, 1)
 
 
 def _carry(x: Array, start: Array | None) -> Array:
-    """Forward fill along axis 0 from `start`, then the leading gap from the first value."""
+    """Fill gaps forwards along axis 0; fill a gap at the start by `start`, or else by the first value."""
     known = ~np.isnan(x)
-    index = np.where(known, np.arange(len(x)).reshape(-1, *(1,) * (x.ndim - 1)), -1)
+    numbers = np.arange(len(x)).reshape(-1, *(1,) * (x.ndim - 1))
+    index = np.where(known, numbers, -1)
     np.maximum.accumulate(index, axis=0, out=index)
     leading = index < 0
     y = np.take_along_axis(x, np.maximum(index, 0), axis=0)
@@ -128,10 +139,12 @@ def _carry(x: Array, start: Array | None) -> Array:
     return y
 
 
-def known_by(x: Array, before: Array | None, width: int, step: int, outputs: int) -> Mask:
-    """Which outputs have met a value by the time they have read their window: (outputs, ...) along axis 0."""
-    known = ~np.isnan(x)
-    seen = np.maximum.accumulate(known, axis=0)
-    if before is not None:
-        seen = seen | ~np.isnan(before)
+def known_by(x: Array, earlier: Array | None, width: int, step: int, outputs: int) -> Mask:
+    """Mark the outputs, (outputs, channels), that have a value in their window or before it.
+
+    earlier : the last value before `x`, None if there is none; width : of a window
+    """
+    seen = np.maximum.accumulate(~np.isnan(x), axis=0)
+    if earlier is not None:
+        seen |= ~np.isnan(earlier)
     return seen[width - 1 :: step][:outputs]

@@ -227,7 +227,7 @@ class Convolve(Op):
             return self._mean(x, window)
         y = self._over_gaps(x, window, held)
         if self.missing == "propagate":
-            y[gaps.touched(np.isnan(x), window, self.step)] = np.nan
+            y[gaps.reads_gap(np.isnan(x), window, self.step)] = np.nan
         elif self.missing != "fill" and not self.summarises:
             y[np.isnan(aligned_samples(x, self.reach, y.shape))] = np.nan
         return y
@@ -242,7 +242,7 @@ class Convolve(Op):
             return self._over_held_values(x, window, held)
         missing = np.isnan(x)
         y = self._mean(np.where(missing, 0.0, x).astype(x.dtype), window)
-        y[gaps.touched(missing, window, self.step)] = np.nan
+        y[gaps.reads_gap(missing, window, self.step)] = np.nan
         return y
 
     def _over_held_values(self, x: Array, window: npt.NDArray[np.float64], held: Held) -> Array:
@@ -254,7 +254,7 @@ class Convolve(Op):
             earlier = held() if np.isnan(x[0]).any() else None
             y[~gaps.known_by(x, earlier, len(window), self.step[0], len(y))] = np.nan
         else:
-            y[gaps.touched(unknown, window, self.step)] = np.nan
+            y[gaps.reads_gap(unknown, window, self.step)] = np.nan
         return y
 
 

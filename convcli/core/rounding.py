@@ -1,8 +1,8 @@
-"""In which type the bytes of a picture are filtered, so that they come out rounded as they do in float64.
+"""The type that the bytes of a picture are filtered in, so that they come out rounded as in float64.
 
-Sums of bytes times fractions such as 0.3 fall upon halves again and again, and there float32 rounds to the other side
-than float64 does. Where the sums are exact, where they are divided but once, and where the taps are no fractions of a
-common small number (a Gaussian), float32 is as good.
+Sums of bytes times fractions such as 0.3 often come to exactly one half, and there float32 rounds to the other side
+than float64. float32 is as good where the sums are exact, where they are divided only once, and where the taps are not
+fractions with a common small denominator (a Gaussian).
 """
 
 from __future__ import annotations
@@ -15,37 +15,47 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# What an operation does to whole numbers in float32: nothing is rounded (`exact`), one division is (`once`), halves may
-# come out beside themselves (`fractions`), or halves do not occur (`irrational`).
+# What an operation does to whole numbers in float32:
+#   exact       it rounds nothing
+#   once        it rounds a single division
+#   fractions   a result of one half may come out beside it
+#   irrational  results of one half do not occur
 Rounding = Literal["exact", "once", "fractions", "irrational"]
 
-# Fractions of larger numbers fall upon a half less often than once in 10,000 times.
+# Fractions with a larger denominator come to one half less often than once in 10,000 times.
 LARGEST_DENOMINATOR = 5000
-# Parts of a power of two that float32 holds beside a byte and the sum of many, and up to where it holds whole numbers.
-BINARY, LARGEST_WHOLE = 256, 1 << 24
+
+# Taps that are multiples of 1 / BINARY are exact in float32 beside a byte and in the sum of many.
+BINARY = 256
+
+# float32 holds every whole number up to this one.
+LARGEST_WHOLE = 1 << 24
 
 
 def of_taps(taps: npt.NDArray[np.float64], divisor: float) -> Rounding:
-    """What a convolution with these taps does."""
+    """Return the rounding class of a convolution with these taps."""
     parts = 1 if (taps == np.rint(taps)).all() else BINARY
-    if (taps * parts == np.rint(taps * parts)).all():
+    whole = taps * parts
+    if (whole == np.rint(whole)).all():
         if 255 * np.abs(taps).sum() * parts > LARGEST_WHOLE:
             return "fractions"
-        return "exact" if np.frexp(divisor)[0] == 0.5 else "once"
+        is_power_of_two = np.frexp(divisor)[0] == 0.5
+        return "exact" if is_power_of_two else "once"
     return "fractions" if _share_a_denominator(taps / divisor) else "irrational"
 
 
 def of_factor(factor: float) -> Rounding:
-    """What a multiplication with, or an addition of, this number does."""
+    """Return the rounding class of a multiplication by this number, or an addition of it."""
     return of_taps(np.array([factor]), 1.0)
 
 
 def _share_a_denominator(taps: npt.NDArray[np.float64]) -> bool:
-    """Whether all taps are fractions of one number up to LARGEST_DENOMINATOR."""
+    """Return whether all taps are fractions with one denominator up to LARGEST_DENOMINATOR."""
     candidates = np.arange(1, LARGEST_DENOMINATOR + 1)
     for tap in np.unique(np.abs(taps)):
         parts = tap * candidates
-        candidates = candidates[np.abs(parts - np.rint(parts)) < 1e-9 * np.maximum(parts, 1)]
+        error = np.abs(parts - np.rint(parts))
+        candidates = candidates[error < 1e-9 * np.maximum(parts, 1)]
         if not candidates.size:
             return False
     return True

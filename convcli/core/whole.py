@@ -1,8 +1,8 @@
-"""What can only be known when the whole signal has been seen: a first pass measures, a second one applies."""
+"""Steps that depend on the whole signal: a first pass measures, a second one applies."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -20,7 +20,11 @@ Statistic = Literal["mean", "max"]
 
 @dataclass(frozen=True, kw_only=True)
 class Normalize:
-    """Scale so that the largest magnitude becomes `level`: one factor for all channels, or one for each."""
+    """Scales a signal so that its largest magnitude becomes `level`.
+
+    per_channel : one factor for each channel, not one for all
+    alpha : index of the opacity channel, which is left alone, or None
+    """
 
     level: float
     per_channel: bool
@@ -35,19 +39,18 @@ class Normalize:
         return (Stage(before=site.signal, after=site.signal, whole=self),)
 
     def measure(self, y: Array) -> npt.NDArray[np.float64]:
-        """The peak of each channel of one block; peaks of blocks combine by np.fmax."""
-        axes = tuple(range(self.axes))
+        """Return the peak of each channel of one block; peaks of blocks combine by np.fmax."""
         if y.size == 0:
             return np.zeros(y.shape[-1])
-        peaks: npt.NDArray[np.float64] = np.fmax.reduce(np.abs(y), axis=axes, initial=0.0).astype(
-            np.float64
-        )
+        sample_axes = tuple(range(self.axes))
+        peaks: npt.NDArray[Any] = np.fmax.reduce(np.abs(y), axis=sample_axes, initial=0.0)
+        peaks = peaks.astype(np.float64)
         if self.alpha is not None:
             peaks[self.alpha] = 0
         return peaks
 
     def settle(self, peaks: npt.NDArray[np.float64]) -> Op:
-        """The gain that the measured peaks call for; silence stays silence."""
+        """Return the gain for the measured peaks; silence stays silence."""
         if not self.per_channel:
             peaks = np.full_like(peaks, peaks.max(initial=0.0))
         gain = np.divide(self.level, peaks, out=np.ones_like(peaks), where=peaks > 0)
@@ -61,10 +64,12 @@ class Normalize:
 
 @dataclass(frozen=True, kw_only=True)
 class Reduce:
-    """An adaptive pool: `bins` outputs per axis, output k from the samples floor(k n / bins) to ceil((k+1) n / bins).
+    """An adaptive pool to `bins` outputs on each axis, with the bins of torch.nn.AdaptiveAvgPool1d.
 
-    The bins are those of torch.nn.AdaptiveAvgPool1d. `causal` outputs stand at the last sample of their bin, others
-    at its middle.
+    Output k of an axis of n samples is the mean or maximum of the samples floor(k n / bins) to ceil((k+1) n / bins).
+
+    causal : an output is aligned with the last sample of its bin, else with the middle one
+    alpha, opaque : index of the opacity channel, which weights a mean of colours, and its largest value
     """
 
     statistic: Statistic
@@ -83,7 +88,7 @@ class Reduce:
         return (Stage(before=before, after=replace(before, shape=self.bins), whole=placed),)
 
     def weighted(self, y: Array) -> Array:
-        """Colours times their opacity, for a mean in which they count as much as they are opaque."""
+        """Multiply colours by their opacity before a mean."""
         if self.alpha is None or self.statistic != "mean":
             return y
         x = y * (y[..., self.alpha, None] / self.opaque)
@@ -91,7 +96,7 @@ class Reduce:
         return x
 
     def unweighted(self, x: Array) -> Array:
-        """The colours of a weighted mean."""
+        """Divide the mean of weighted colours by the mean opacity."""
         if self.alpha is None or self.statistic != "mean":
             return x
         opacity = x[..., self.alpha, None] / self.opaque
@@ -100,69 +105,80 @@ class Reduce:
         return y
 
 
-@dataclass
 class Reduction:
-    """The running result of a Reduce over blocks of a signal whose lengths are known: constant memory."""
+    """The bins of a Reduce as blocks come, in constant memory.
 
-    reduce: Reduce
-    shape: tuple[int, ...]
-    totals: Any = None
-    counts: Any = None
-    rows: dict[int, int] = field(default_factory=dict)
-    seen: int = 0
-    dtype: Any = np.float64
+    shape : the length of the signal on each sample axis; seen : how many samples have come along axis 0
+    """
+
+    def __init__(self, reduce: Reduce, shape: tuple[int, ...]) -> None:
+        self.reduce = reduce
+        self.shape = shape
+        self.seen = 0
+        self._totals: Any = None
+        self._counts: Any = None
+        self._dtype: Any = np.float64
+        self._rows = np.zeros(reduce.bins[0], np.int64)
 
     def add(self, y: Array, rows: AnyRows) -> None:
-        """Take in the next block and the input rows at which its samples stand."""
+        """Take in the next block and the input rows of its samples."""
         y = self.reduce.weighted(y)
-        edges = _bin_edges(self.shape[0], self.reduce.bins[0])
-        if self.totals is None:
-            columns = self.reduce.bins[1:]
-            start = 0.0 if self.reduce.statistic == "mean" else -np.inf
-            self.totals = np.full((self.reduce.bins[0], *columns, y.shape[-1]), start)
-            self.counts = np.zeros(self.totals.shape)
-            self.dtype = np.result_type(
-                y.dtype, np.float32
-            )  # whole numbers of a picture of bytes have no mean
-        start, stop = self.seen, self.seen + len(y)
-        first = max(0, start * len(edges) // max(1, self.shape[0]) - 1)
-        for k in range(first, len(edges)):
-            low, high = edges[k]
+        if self._totals is None:
+            self._start(y)
+        start = self.seen
+        stop = start + len(y)
+        bins = self.reduce.bins[0]
+        # The first bin that may reach into this block.
+        first = max(0, start * bins // max(1, self.shape[0]) - 1)
+        for k in range(first, bins):
+            low, high = _bin(k, self.shape[0], bins)
             if low >= stop:
                 break
             part = y[max(low, start) - start : max(high, start) - start]
             if len(part):
-                self._take(k, part)
-            stands = high - 1 if self.reduce.causal else (low + high - 1) // 2
-            if start <= stands < stop:
-                self.rows[k] = int(rows[stands - start])
+                self._add_to_bin(k, part)
+            aligned = high - 1 if self.reduce.causal else (low + high - 1) // 2
+            if start <= aligned < stop:
+                self._rows[k] = rows[aligned - start]
         self.seen = stop
 
-    def _take(self, k: int, part: Array) -> None:
+    def _start(self, y: Array) -> None:
+        start = 0.0 if self.reduce.statistic == "mean" else -np.inf
+        self._totals = np.full((*self.reduce.bins, y.shape[-1]), start)
+        self._counts = np.zeros(self._totals.shape)
+        # The mean of whole numbers, of a picture of bytes, is a fraction.
+        self._dtype = np.result_type(y.dtype, np.float32)
+
+    def _add_to_bin(self, k: int, part: Array) -> None:
         if len(self.shape) == 1:
             self._fold((k,), part)
             return
-        for column, (low, high) in enumerate(_bin_edges(self.shape[1], self.reduce.bins[1])):
-            self._fold((k, column), part[:, low:high].reshape(-1, part.shape[-1]))
+        columns = self.reduce.bins[1]
+        for column in range(columns):
+            low, high = _bin(column, self.shape[1], columns)
+            pixels = part[:, low:high].reshape(-1, part.shape[-1])
+            self._fold((k, column), pixels)
 
     def _fold(self, at: tuple[int, ...], part: Array) -> None:
         known = ~np.isnan(part)
-        self.counts[at] += known.sum(axis=0)
+        self._counts[at] += known.sum(axis=0)
         if self.reduce.statistic == "mean":
             # One addition after the other, so that the sum does not depend on where the blocks end.
-            terms = np.concatenate([self.totals[at][None], np.where(known, part, 0.0)])
-            self.totals[at] = np.cumsum(terms, axis=0, out=terms)[-1]
+            terms = np.concatenate([self._totals[at][None], np.where(known, part, 0.0)])
+            self._totals[at] = np.cumsum(terms, axis=0, out=terms)[-1]
         else:
-            np.fmax(self.totals[at], np.fmax.reduce(part, axis=0), out=self.totals[at])
+            np.fmax(self._totals[at], np.fmax.reduce(part, axis=0), out=self._totals[at])
 
     def result(self) -> tuple[Array, Rows]:
-        """The bins, NaN where nothing was there, and the rows at which they stand."""
-        empty = self.counts == 0
-        mean = self.reduce.statistic == "mean"
-        y = self.totals / np.where(empty, 1, self.counts) if mean else self.totals
-        y = self.reduce.unweighted(np.where(empty, np.nan, y)).astype(self.dtype)
-        return y, np.array([self.rows.get(k, 0) for k in range(len(y))], np.int64)
+        """Return the bins, NaN for a bin without a known sample, and their input rows."""
+        empty = self._counts == 0
+        y = self._totals
+        if self.reduce.statistic == "mean":
+            y = y / np.where(empty, 1, self._counts)
+        y = self.reduce.unweighted(np.where(empty, np.nan, y))
+        return y.astype(self._dtype), self._rows
 
 
-def _bin_edges(n: int, bins: int) -> list[tuple[int, int]]:
-    return [(k * n // bins, -(-(k + 1) * n // bins)) for k in range(bins)]
+def _bin(k: int, n: int, bins: int) -> tuple[int, int]:
+    """Return the samples [low, high) of bin `k`."""
+    return k * n // bins, -(-(k + 1) * n // bins)

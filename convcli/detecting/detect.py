@@ -127,7 +127,7 @@ class Detection:
         return any("page" in one.details for one in self.inputs)
 
     def _hits(self) -> Iterator[Hit]:
-        """Yield the hits, best score first, and first in the signal first where scores are equal."""
+        """Yield the hits, best score first; of equal scores, the first in the signal first."""
         if not self._found:
             return
         counts = [len(each.candidates.at) for each in self._found]

@@ -111,7 +111,7 @@ class _Section:
     """Samples that are scored together.
 
     The section decides on the positions [start, stop), or on all from `start` on if `stop` is None.
-    `x` begins at sample `first` of its signal, one before `start` where there is one, and reaches one
+    `x` begins at sample `first` of its signal, one before `start` if there is one, and reaches one
     position past `stop`: whether a position is a local maximum depends on its neighbours.
     rows : the row of the input of each sample; None if sample i is row i
     """

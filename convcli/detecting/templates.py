@@ -156,7 +156,7 @@ def prepare_template(loaded: LoadedTemplate, signal: Signal) -> PreparedTemplate
 
 
 def _at_rate_of(signal: Signal, loaded: LoadedTemplate) -> tuple[Array, str]:
-    """Return the samples of the template at the rate of `signal`, and a note if they were resampled.
+    """Return the samples of the template at the rate of `signal`, and a note on resampling.
 
     Raises RequestError if the rates differ in a medium that is not resampled.
     """

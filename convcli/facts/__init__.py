@@ -241,7 +241,7 @@ def to_plain(value: object) -> Any:
 
 
 def _plain_number_or_list(value: Any) -> Any:
-    """Convert a number or a collection, also of an array library; other objects become their text."""
+    """Convert a number or a collection, also of an array library, and other objects to text."""
     with suppress(AttributeError):
         value = value.tolist()
     if isinstance(value, Iterable):

@@ -43,7 +43,7 @@ class StageFacts:
     outputs : all outputs
 
     The other fields describe a convolution; other operations leave them empty.
-    flipped : True for a convolution (the kernel is flipped), False for a correlation, None for others
+    flipped : True for a convolution (the kernel is flipped), False for a correlation, else None
     taps : the kernel as given
     laid : the kernel as it lies over the signal, flipped if `flipped`
     divisor : divides each sum

@@ -1,1 +1,12 @@
-"""Learning filters and networks from examples."""
+"""Learning filters and networks from examples.
+
+`learn.learn` takes a task (task.py) and pairs of signals (pairs.py), which become a dataset with
+its delays (dataset.py, delay.py). From there, three ways lead to a model file (model_file.py):
+
+* one linear layer, solved from windows of the signals (windows.py, least_squares.py, noise.py);
+* a network (network.py), trained on mini-batches (train_network.py, scaling.py, sampler.py,
+  trainer.py, optimizer.py);
+* a dense layer for comparison (perceptron.py, shift.py).
+
+Held-out errors stand beside those of naive answers (baselines.py), and cautions.py warns of doubts.
+"""

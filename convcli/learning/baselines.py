@@ -86,7 +86,7 @@ def identity_weights(task: Task, channels: Channels) -> Matrix | None:
 
 
 def _without_means(w: Matrix, channels: Channels, means: ProvisionalMeans) -> Matrix:
-    """The same answer for samples and targets whose provisional means are subtracted."""
+    """Weights that give the same answer once provisional means are subtracted from all samples."""
     w = w.copy()
     gains = w[:-1].reshape(channels.inputs, -1, channels.outputs).sum(axis=1)
     w[-1] = np.broadcast_to(means.x, channels.inputs) @ gains - means.y

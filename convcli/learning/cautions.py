@@ -1,4 +1,4 @@
-"""Warnings about what was learned: uncertain delays, implausible noise, answers that need no filter."""
+"""Warnings about a model: uncertain delays, implausible noise, answers that need no filter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WEAK = 0.3
 
 
 def warnings_of(task: Task, facts: LearningFacts, noise: NoiseEstimate | None) -> Iterator[str]:
-    """All warnings about a model."""
+    """What a user should know before trusting the model."""
     for delay in facts.delays:
         yield from _delay_warnings(delay)
     if noise is not None and task.noise is not None and noise.exceeds_errors:

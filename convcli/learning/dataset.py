@@ -225,7 +225,7 @@ def _shifted(y: Array, axis: int, lag: int) -> Array:
 def allocate(shape: Sizes, dtype: Any) -> npt.NDArray[Any]:
     """An array of zeros; one larger than IN_MEMORY lies in a temporary file.
 
-    The system can then write its pages to disk. Raises OutputError if there is no room for the file.
+    The system can then write its pages to disk. Raises OutputError if the disk has no room.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= IN_MEMORY:
@@ -276,7 +276,7 @@ def _complete_along(good: Flags, axis: int, before: int, after: int) -> Flags:
     return np.asarray(bad_until_last == bad_until_first)
 
 
-# --------------------------------------------------------------------------------- sums over samples
+# -------------------------------------------------------------------------------- sums over samples
 
 
 def chunks(values: Array, mask: Flags) -> Iterator[Array]:

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.core.correlate_lags import Numbers
-    from convcli.core.fft import Sizes
+    from convcli.core.fft import Complexes, Sizes
     from convcli.learning.pairs import AlignedBlock, Channels, PairReader
     from convcli.running.workers import Workers
     from convcli.signals import Array, Signal
 
-    # Indices of an input channel and of a target channel.
+    # Indices of an input channel and of a target channel, and a block of both.
     ChannelPair = tuple[int, int]
+    ChannelBlock = tuple[ChannelPair, BlockPair]
 
 # Largest lags: one second of sound, but not more than so many samples; rows; pixels.
 MOST_SAMPLES, MOST_ROWS, MOST_PIXELS = 1 << 16, 256, 64
@@ -67,7 +68,12 @@ def measure_delay(reader: PairReader, channels: Channels, workers: Workers) -> D
     )
     blocks = correlation.overlapping_blocks(reader.blocks(workers))
     sums: dict[ChannelPair, LagSums] = {}
-    for pair, (size, spectra) in workers.map(lambda job: (job[0], job[1].spectra(limit)), blocks):
+
+    def transformed(block: ChannelBlock) -> tuple[ChannelPair, Sizes, Complexes]:
+        channel_pair, samples = block
+        return channel_pair, *samples.spectra(limit)
+
+    for pair, size, spectra in workers.map(transformed, blocks):
         sums.setdefault(pair, LagSums(limit)).add(size, spectra)
     candidates = []
     for pair, each in sums.items():
@@ -134,24 +140,44 @@ def delay_facts(signal: Signal, lag: tuple[int, ...], **measured: Any) -> DelayF
     return DelayFacts(input="", samples=lag, noun=signal.medium.sample, seconds=seconds, **measured)
 
 
-@dataclass
-class _History:
-    """State of one group between blocks.
+class _SignalState:
+    """What block-wise correlation keeps of one signal of one group.
 
-    x, y : the last samples, which the next block still overlaps with
-    levels : provisional means of input and target, subtracted from all samples
-    last : the last samples as they came, for the change to the next block
-    sums : sums of the samples without their levels
-    n : samples so far; sides : lengths of the other sample axes
+    level : provisional mean that is subtracted from all samples
+    tail : the last samples without the level, which later blocks still overlap with
+    sum : sum of all samples without the level
     """
 
-    x: Array
-    y: Array
-    levels: tuple[Any, Any]
-    last: tuple[Array, Array]
-    sums: tuple[Any, Any] = (0.0, 0.0)
-    n: int = 0
-    sides: tuple[int, ...] = ()
+    def __init__(self, first: Array, *, differences: bool) -> None:
+        self.differences = differences
+        self.level: Any = 0.0
+        if not differences:
+            self.level = known_mean(first.reshape(-1, first.shape[-1]))
+        self.tail = first[:0]
+        self.sum: Any = 0.0
+        self._last = first[:0]
+
+    def extended(self, x: Array, limit: int) -> Array:
+        """A block without its level (or its changes), behind at most `limit` samples before it."""
+        if self.differences:
+            with np.errstate(invalid="ignore"):  # the change between two infinities is unknown
+                changes = np.diff(np.concatenate([self._last, x]), axis=0)
+            self._last = x[-1:]
+            x = changes
+        x = _zero_for_missing(x - self.level)
+        self.sum = self.sum + x.sum(axis=0)
+        x = np.concatenate([self.tail, x])
+        self.tail = x[max(0, len(x) - limit) :]
+        return x
+
+
+@dataclass
+class _GroupState:
+    """State of input and target of one group; shape : (samples so far, other sides...)."""
+
+    x: _SignalState
+    y: _SignalState
+    shape: Sizes = (0,)
 
 
 @dataclass
@@ -159,20 +185,21 @@ class _BlockCorrelation:
     """Correlates two signals block by block, each with the samples before it that lags reach.
 
     power : sums of squares of each input channel and of each target channel
-    count : samples of all groups
     """
 
     limit: Sizes
     shared: bool
     differences: bool
     dtype: type[np.floating[Any]]
-    groups: dict[bytes, _History] = field(default_factory=dict)
+    groups: dict[bytes, _GroupState] = field(default_factory=dict)
     power: tuple[Any, Any] = (0.0, 0.0)
-    count: int = 0
 
-    def overlapping_blocks(
-        self, blocks: Iterator[AlignedBlock]
-    ) -> Iterator[tuple[ChannelPair, BlockPair]]:
+    @property
+    def count(self) -> int:
+        """Number of samples of all groups."""
+        return sum(math.prod(group.shape) for group in self.groups.values())
+
+    def overlapping_blocks(self, blocks: Iterator[AlignedBlock]) -> Iterator[ChannelBlock]:
         """One block of one input channel and one target channel at a time."""
         rows = self.limit[0]
         transform = max(SHORTEST_TRANSFORM[len(self.limit)], 1 << (3 * rows).bit_length())
@@ -180,34 +207,29 @@ class _BlockCorrelation:
         for group, x, y in blocks:
             for first in range(0, len(x), size):
                 last = first + size
-                yield from self._with_history(group, x[first:last], y[first:last])
+                yield from self._channel_blocks(group, x[first:last], y[first:last])
 
-    def _with_history(
-        self, group: bytes, x: Array, y: Array
-    ) -> Iterator[tuple[ChannelPair, BlockPair]]:
-        history = self.groups.get(group)
-        if history is None:
-            history = self._begin(x, y)
-            self.groups[group] = history
+    def _channel_blocks(self, name: bytes, x: Array, y: Array) -> Iterator[ChannelBlock]:
+        group = self.groups.get(name)
+        if group is None:
+            state_x = _SignalState(x, differences=self.differences)
+            state_y = _SignalState(y, differences=self.differences)
+            group = _GroupState(state_x, state_y)
+            self.groups[name] = group
         self._add_power(x, y)
-        x, y = self._centred(history, x, y)
-        overlap = len(history.x)
-        self._count(history, x, y)
-        x = np.concatenate([history.x, x])
-        y = np.concatenate([history.y, y])
-        for i, o in self._channel_pairs(x, y):
+        overlap = len(group.x.tail)
+        x = group.x.extended(x, self.limit[0])
+        y = group.y.extended(y, self.limit[0])
+        group.shape = (group.shape[0] + len(x) - overlap, *x.shape[1:-1])
+        for i, o in self._channel_pairs(x.shape[-1], y.shape[-1]):
             samples = x[..., i].astype(self.dtype)
             targets = y[..., o].astype(self.dtype)
             yield (i, o), BlockPair(samples, targets, overlap)
-        keep = max(0, len(x) - self.limit[0])
-        history.x = x[keep:]
-        history.y = y[keep:]
 
-    def _begin(self, x: Array, y: Array) -> _History:
-        levels: tuple[Any, Any] = (0.0, 0.0)
-        if not self.differences:
-            levels = (_level(x), _level(y))
-        return _History(x[:0], y[:0], levels, (x[:0], y[:0]))
+    def _channel_pairs(self, inputs: int, targets: int) -> list[ChannelPair]:
+        if self.shared:
+            return [(c, c) for c in range(inputs)]
+        return list(product(range(inputs), range(targets)))
 
     def _add_power(self, x: Array, y: Array) -> None:
         self.power = (self.power[0] + _power(x), self.power[1] + _power(y))
@@ -217,29 +239,6 @@ class _BlockCorrelation:
                 "the samples are so large that their squares overflow",
                 hint="scale them first: gain:0.001",
             )
-
-    def _count(self, history: _History, x: Array, y: Array) -> None:
-        history.sums = (history.sums[0] + x.sum(axis=0), history.sums[1] + y.sum(axis=0))
-        history.n += len(x)
-        history.sides = x.shape[1:-1]
-        self.count += math.prod(x.shape[:-1])
-
-    def _channel_pairs(self, x: Array, y: Array) -> Iterator[ChannelPair]:
-        if self.shared:
-            return ((c, c) for c in range(x.shape[-1]))
-        return product(range(x.shape[-1]), range(y.shape[-1]))
-
-    def _centred(self, history: _History, x: Array, y: Array) -> tuple[Array, Array]:
-        """Samples without their levels, or changes from sample to sample; 0 where one is missing."""
-        if self.differences:
-            last_x, last_y = history.last
-            history.last = (x[-1:], y[-1:])
-            with np.errstate(invalid="ignore"):  # the change between two infinities is unknown
-                x = np.diff(np.concatenate([last_x, x]), axis=0)
-                y = np.diff(np.concatenate([last_y, y]), axis=0)
-        x = x - history.levels[0]
-        y = y - history.levels[1]
-        return _zero_for_missing(x), _zero_for_missing(y)
 
     def best_lag(self, pair: ChannelPair, totals: Numbers) -> _Candidate | None:
         """The best lag of one pair of channels; None if one of the two is constant."""
@@ -265,21 +264,16 @@ class _BlockCorrelation:
         return tuple(i - limit for i, limit in zip(index, self.limit, strict=True))
 
     def _about_means(self, pair: ChannelPair, totals: Numbers) -> Numbers:
-        """Sums of products of deviations from the means, from those of deviations from the levels."""
+        """Sums of products about the means, from `totals` about the provisional levels."""
         i, o = pair
         totals = totals.copy()
-        for history in self.groups.values():
-            shape = (history.n, *history.sides)
-            part = overlap_share(self.limit, shape) / max(1, math.prod(shape))
-            sum_x = float(np.sum(history.sums[0][..., i]))
-            sum_y = float(np.sum(history.sums[1][..., o]))
+        for group in self.groups.values():
+            part = overlap_share(self.limit, group.shape) / max(1, math.prod(group.shape))
+            sum_x = float(np.sum(group.x.sum[..., i]))
+            sum_y = float(np.sum(group.y.sum[..., o]))
             products = np.array([sum_x * sum_y, sum_x**2, sum_y**2])
             totals -= products.reshape(-1, *(1,) * part.ndim) * part
         return totals
-
-
-def _level(x: Array) -> Array:
-    return known_mean(x.reshape(-1, x.shape[-1]))
 
 
 def _zero_for_missing(x: Array) -> Array:

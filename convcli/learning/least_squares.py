@@ -1,4 +1,4 @@
-"""One linear layer of least squared error: normal equations summed over all signals, solved once."""
+"""One linear layer of least squared error: normal equations, summed over all signals."""
 
 from __future__ import annotations
 
@@ -64,11 +64,6 @@ class DatasetSums:
     changes: dict[bool, SquaredChanges]
     skipped: int
 
-    @property
-    def finite(self) -> bool:
-        """Whether no square was too large."""
-        return self.train.finite and self.held.finite
-
 
 def check_weights(task: Task, channels: Channels) -> None:
     """Raise RequestError if the equations would be too large."""
@@ -87,13 +82,11 @@ def fit_linear(
 
     Windows that leave their signal, or that hold a missing value, are skipped.
     on_samples : called with the number of samples that were read since the last call
-    Raises RequestError if there are too many weights, InputError if the data are too few, constant
-    or too large to be squared.
+    Raises InputError if the data are too few, constant or too large to be squared.
     """
-    check_weights(task, dataset.channels)
-    equations = _accumulated(task, dataset, on_samples)
-    solution = _solved(task, dataset.channels, equations)
-    return _fit(task, dataset, equations, solution)
+    sums = _accumulated(task, dataset, on_samples)
+    solution = _solved(task, dataset.channels, sums)
+    return _fit(task, dataset, sums, solution)
 
 
 def _accumulated(task: Task, dataset: Dataset, on_samples: Callable[[int], None]) -> DatasetSums:
@@ -123,13 +116,13 @@ def _batch_sums(batch: WindowBatch) -> tuple[bool, Sums]:
 # ------------------------------------------------------------------------------------------ solving
 
 
-def _solved(task: Task, channels: Channels, equations: DatasetSums) -> Solution:
-    free = _free_weights(task, channels)
-    _check_solvable(task, equations, unknowns=int(free.sum()) + task.bias)
+def _solved(task: Task, channels: Channels, sums: DatasetSums) -> Solution:
+    _check_solvable(task, sums, _unknowns(task, channels))
     # Held-out samples of a noisy signal are noisy too, and seldom as loud as the others. So the
     # ridge of a blind filter is chosen by cross-validation on the training samples.
-    judge = None if task.blind else equations.held
-    solution = solve(equations.train, judge, free=free, bias=task.bias, ridge=task.ridge)
+    judge = None if task.blind else sums.held
+    free = _free_weights(task, channels)
+    solution = solve(sums.train, judge, free=free, bias=task.bias, ridge=task.ridge)
     if solution is None:
         raise InputError("nothing but the sample itself varies: there is nothing to learn")
     return solution
@@ -144,8 +137,13 @@ def _free_weights(task: Task, channels: Channels) -> npt.NDArray[np.bool_]:
     return free.ravel()
 
 
-def _check_solvable(task: Task, equations: DatasetSums, *, unknowns: int) -> None:
-    train = equations.train
+def _unknowns(task: Task, channels: Channels) -> int:
+    """Weights and bias of one output."""
+    return int(_free_weights(task, channels).sum()) + task.bias
+
+
+def _check_solvable(task: Task, sums: DatasetSums, unknowns: int) -> None:
+    train = sums.train
     if train.count < unknowns:
         weights = f"{unknowns:,} weight{'s' * (unknowns != 1)}"
         raise InputError(
@@ -153,7 +151,7 @@ def _check_solvable(task: Task, equations: DatasetSums, *, unknowns: int) -> Non
             hint="windows lie in one signal (or group) and hold no missing value: more data, "
             "fewer --taps, less --holdout",
         )
-    if not equations.finite:
+    if not (train.finite and sums.held.finite):
         raise InputError(
             "the samples are so large that their squares overflow",
             hint="scale them first: gain:0.001",
@@ -176,44 +174,56 @@ def _is_constant(train: Sums) -> bool:
     return bool((deviation <= ROUNDING * power).all())
 
 
-# ------------------------------------------------------------------------------------------- results
+# ------------------------------------------------------------------------------------------ results
 
 
-def _fit(task: Task, dataset: Dataset, equations: DatasetSums, solution: Solution) -> LinearFit:
+def _fit(task: Task, dataset: Dataset, sums: DatasetSums, solution: Solution) -> LinearFit:
     channels = dataset.channels
-    train, held = equations.train, equations.held
     identity = identity_weights(task, channels)
     w = solution.w
     noise = None
     if task.blind and identity is not None:
-        noise = estimate_noise(task.noise, train, w, identity)
+        noise = estimate_noise(task.noise, sums.train, w, identity)
         if task.noise is not None:
             w = with_own_sample(w, noise)
-    naive = naive_answers(task, channels, train, equations.means, identity)
-    errors = errors_of([(FILTER, w), *naive], noise, train=train, held=held)
-    weights, bias = _layer(task, channels, w, equations.means)
-    unknowns = int(_free_weights(task, channels).sum()) + task.bias
-    facts = LearningFacts(
+    weights, bias = _layer_weights(task, channels, w, sums.means)
+    naive = naive_answers(task, channels, sums.train, sums.means, identity)
+    errors = errors_of([(FILTER, w), *naive], noise, train=sums.train, held=sums.held)
+    errors = with_persistence(errors, task, sums.changes)
+    facts = replace(_facts_of(task, dataset, sums, solution, weights.shape), errors=errors)
+    held_power = math.sqrt(sums.held.power) if sums.held.count else None
+    powers = (math.sqrt(sums.train.power), held_power)
+    facts = with_powers(facts, powers, noise, dataset.signal)
+    return LinearFit(weights, bias, noise, _with_noise(facts, noise, dataset.signal))
+
+
+def _facts_of(
+    task: Task,
+    dataset: Dataset,
+    sums: DatasetSums,
+    solution: Solution,
+    shape: tuple[int, ...],
+) -> LearningFacts:
+    """Facts of a layer with weights of `shape`, without its errors."""
+    out, _, *taps = shape
+    tried = [RidgeFacts(ridge=r, error=math.sqrt(error)) for r, error in solution.tried]
+    return LearningFacts(
         task=task.summary,
-        layers=f"conv:{len(weights)},{'x'.join(map(str, weights.shape[2:]))}",
+        layers=f"conv:{out},{'x'.join(map(str, taps))}",
         taps=task.taps,
         bias=task.bias,
-        parameters=unknowns * channels.outputs,
-        samples=train.count,
-        held_out=held.count,
+        parameters=_unknowns(task, dataset.channels) * out,
+        samples=sums.train.count,
+        held_out=sums.held.count,
         ridge=solution.ridge,
-        judged=ridge_choice(task, held.count),
-        tried=tuple(RidgeFacts(ridge=r, error=math.sqrt(error)) for r, error in solution.tried),
+        judged=ridge_choice(task, sums.held.count),
+        tried=tuple(tried),
         deficient=solution.deficient,
-        errors=with_persistence(errors, task, equations.changes),
+        errors=(),
         against="the clean signal, estimated" if task.blind else "",
         delays=dataset.delays,
-        passed_over=equations.skipped,
+        passed_over=sums.skipped,
     )
-    facts = _with_noise(facts, noise, dataset.signal)
-    held_power = math.sqrt(held.power) if held.count else None
-    powers = (math.sqrt(train.power), held_power)
-    return LinearFit(weights, bias, noise, with_powers(facts, powers, noise, dataset.signal))
 
 
 def ridge_choice(task: Task, held_out: int) -> str:
@@ -256,10 +266,11 @@ def with_powers(
 def _without_noise(power: float, noise: NoiseEstimate | None) -> float:
     if noise is None:
         return power
-    return float(max(0.0, power**2 - noise.level**2) ** 0.5)
+    clean = max(0.0, power**2 - noise.level**2)
+    return float(clean**0.5)
 
 
-def _layer(
+def _layer_weights(
     task: Task, channels: Channels, w: Matrix, means: ProvisionalMeans
 ) -> tuple[Array, Array | None]:
     """Weights (out, in, k...) and biases of the layer that reads the samples as they are."""

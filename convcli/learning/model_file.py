@@ -56,13 +56,12 @@ def learned_model(
     noise: NoiseEstimate | None,
 ) -> LearnedModel:
     """A model with the metadata that every model file has."""
-    level = None if noise is None else noise.level
     numbers = {
         "train": facts.samples,
         "held_out": facts.held_out,
         "ridge": facts.ridge,
-        "delays": [list(delay.samples) for delay in facts.delays],
-        "noise": level,
+        "delays": [delay.samples for delay in facts.delays],
+        "noise": None if noise is None else noise.level,
         "errors": {each.name: [each.train, each.held] for each in facts.errors},
     }
     metadata = {
@@ -74,14 +73,21 @@ def learned_model(
         "facts": json.dumps(numbers),
         "convcli": __version__,
     }
-    lags = {delay.samples for delay in facts.delays}
-    if len(lags) == 1:
-        metadata["delay"] = "x".join(str(lag) for lag in lags.pop())
-    if signal.rate is not None:
-        metadata["rate"] = repr(signal.rate)
-    if signal.medium.separate_channels:
-        columns = [signal.channels[i] for i in task.inputs] or signal.channels
-        metadata["columns"] = json.dumps(columns)
-        metadata["targets"] = json.dumps([signal.channels[t] for t in task.targets])
+    metadata |= _origin(task, signal, facts)
     warnings = tuple(warnings_of(task, facts, noise))
     return LearnedModel(facts=facts, tensors=tensors, metadata=metadata, warnings=warnings)
+
+
+def _origin(task: Task, signal: Signal, facts: LearningFacts) -> dict[str, str]:
+    """Delay, rate and columns of what the model was learned from."""
+    origin = {}
+    lags = {delay.samples for delay in facts.delays}
+    if len(lags) == 1:
+        origin["delay"] = "x".join(map(str, lags.pop()))
+    if signal.rate is not None:
+        origin["rate"] = repr(signal.rate)
+    if signal.medium.separate_channels:
+        inputs = [signal.channels[i] for i in task.inputs] or signal.channels
+        origin["columns"] = json.dumps(inputs)
+        origin["targets"] = json.dumps([signal.channels[t] for t in task.targets])
+    return origin

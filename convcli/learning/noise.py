@@ -1,11 +1,11 @@
-"""Noise of a blind filter: its estimate, and the part of each sample that is given back.
+"""White noise under a blind filter: its variance, and a filter that uses the sample itself too.
 
 A filter that does not read the sample it estimates ("J-invariant": Batson & Royer 2019, Noise2Self)
-cannot learn noise that is independent from sample to sample, nor can it use the sample. Let e be the
-error of its estimate against the noisy sample, E the mean square of e, and S the variance of the
-noise. Whatever the filter, the mixture y - c e has the least error against the clean signal for
-c = S / E, because the noise in e is correlated with nothing but itself. With the best linear estimate,
-the mixture is the Wiener filter of the window.
+cannot learn noise that is independent from sample to sample, nor can it use the sample. Let e be
+the error of its estimate against the noisy sample y, E the mean square of e, and S the variance of
+the noise. Then y - c e has the least error against the clean signal for c = S / E, whatever the
+filter, because the noise in e is correlated with nothing but itself. If the filter is the best
+linear one, y - c e is the Wiener filter of the window.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class NoiseEstimate:
         return bool((self.variance > np.diagonal(self.errors)).any())
 
     def excess(self, w: Matrix) -> float:
-        """Mean squared error of the weights `w` against the noisy signal minus that against the clean one.
+        """By how much the noise raises the mean squared error of the weights `w`.
 
-        Stein's unbiased risk estimate: the variance, less twice the part of it that the filter takes over
-        from the sample itself.
+        Stein's unbiased risk estimate of the error against the clean signal is the error against
+        the noisy one, minus the variance, plus twice the noise that passes from the sample itself.
         """
         own = (w * self.identity).sum(axis=0)
         return float((self.variance * (1 - 2 * own)).mean())
@@ -61,11 +61,11 @@ class NoiseEstimate:
 def estimate_noise(
     asked: float | Literal["auto"] | None, train: Sums, w: Matrix, identity: Matrix
 ) -> NoiseEstimate:
-    """The noise of a blind filter with weights `w`: as given, or white noise estimated from the windows.
+    """White noise of a blind filter with weights `w`, as given or estimated from its windows.
 
-    White noise adds its variance to every eigenvalue of the covariance of a window. So the least
-    eigenvalue is an upper bound of the variance, and equal to it if some direction is free of signal
-    (Pisarenko 1973).
+    White noise adds its variance to every eigenvalue of the covariance of a window. So the variance
+    is at most the least eigenvalue, and equal to it if some direction has no signal (Pisarenko
+    1973).
     """
     count = max(1, train.count)
     change = identity - w
@@ -82,7 +82,7 @@ def estimate_noise(
 
 
 def _least_variances(covariance: Matrix, outputs: int, count: int) -> Matrix:
-    """White noise of each channel, whose windows are one block on the diagonal of the covariance."""
+    """White noise of each channel, from its own block on the diagonal of the covariance."""
     size = len(covariance) // outputs
     found = []
     for o in range(outputs):
@@ -96,8 +96,8 @@ def white_noise_variance(eigenvalues: npt.NDArray[np.floating[Any]], count: int)
     """Variance of white noise, from the ascending eigenvalues of the covariance of `count` windows.
 
     In m directions without signal, the sampled eigenvalues spread over (1 - sqrt(m / count))**2 to
-    (1 + sqrt(m / count))**2 times the variance (Marchenko & Pastur 1967). The least eigenvalue is the
-    lower end of this range, and m counts those below the upper end.
+    (1 + sqrt(m / count))**2 times the variance (Marchenko & Pastur 1967). The least eigenvalue is
+    the lower end of this range, and m is the number of eigenvalues below the upper end.
     """
     least = max(0.0, float(eigenvalues[0]))
     low, high = _spread(len(eigenvalues), count)
@@ -112,7 +112,7 @@ def _spread(directions: int, count: int) -> tuple[float, float]:
 
 
 def with_own_sample(w: Matrix, noise: NoiseEstimate) -> Matrix:
-    """Weights of a blind filter mixed with the part of the sample itself that is not noise."""
+    """Weights of y - c e, for a blind filter with weights `w` and the share c = S / E of e."""
     lacking = np.maximum(0.0, noise.variance - np.diagonal(noise.errors))
     errors = noise.errors + np.diag(lacking)
     share = np.diag(noise.variance) @ np.linalg.pinv(errors, hermitian=True)

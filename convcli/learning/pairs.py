@@ -54,7 +54,7 @@ class Channels:
             return cls(given, wanted, 0)
         if given != wanted:
             raise RequestError(
-                f"the input has {_channels(given)} and the target {wanted}",
+                f"the input has {_channel_words(given)} and the target {wanted}",
                 hint="--mix learns every output from every input channel",
             )
         return cls(1, 1, given)
@@ -93,7 +93,7 @@ def check_pairs(pairs: Sequence[Pair], delay: tuple[int, ...] | None = ()) -> No
 def _check_kind(signal: Signal, first: Signal) -> None:
     if len(signal.channels) != len(first.channels) or signal.rate != first.rate:
         raise RequestError(
-            f"it has {_kind(signal)}, and the first input {_kind(first)}",
+            f"it has {_kind_words(signal)}, and the first input {_kind_words(first)}",
             hint="one filter is learned from all of them: bring them to one kind first",
         )
 
@@ -108,7 +108,7 @@ def _check_target(signal: Signal, target: Signal, delay: tuple[int, ...] | None)
     known = None not in (*signal.shape, *target.shape)
     if delay == () and known and signal.shape != target.shape:
         raise RequestError(
-            f"the input has {_size(signal)} and the target {_size(target)}",
+            f"the input has {_size_words(signal)} and the target {_size_words(target)}",
             hint="cut them to one length; --delay takes the part that both have",
         )
     if not delay:
@@ -117,24 +117,24 @@ def _check_target(signal: Signal, target: Signal, delay: tuple[int, ...] | None)
         if length is not None and abs(lag) >= length:
             told = "x".join(f"{each:,}" for each in delay)
             raise RequestError(
-                f"a delay of {told} leaves nothing of {_size(signal)}",
+                f"a delay of {told} leaves nothing of {_size_words(signal)}",
                 hint="--delay auto finds it",
             )
 
 
-def _channels(count: int) -> str:
+def _channel_words(count: int) -> str:
     return "1 channel" if count == 1 else f"{count} channels"
 
 
-def _kind(signal: Signal) -> str:
+def _kind_words(signal: Signal) -> str:
     """Channels and rate in words, such as `2 channels at 44100 Hz`."""
-    channels = _channels(len(signal.channels))
+    channels = _channel_words(len(signal.channels))
     if signal.medium.in_seconds:
         return f"{channels} at {signal.rate:g} Hz"
     return channels
 
 
-def _size(signal: Signal) -> str:
+def _size_words(signal: Signal) -> str:
     """Size in words, such as `12,000 samples` or, width first, `640 x 480 pixels`."""
     sides = [f"{n:,}" for n in reversed(signal.shape) if n is not None]
     return f"{' x '.join(sides)} {signal.medium.sample}s"

@@ -51,9 +51,9 @@ WIDEST = 4000
 
 
 def learn_perceptron(task: Task, pairs: Sequence[Pair]) -> LearnedModel:
-    """The dense layer of least squared error on tiles of `task.taps` samples, beside a filter of as many taps.
+    """The dense layer of least squared error on tiles of `task.taps` samples, beside a filter.
 
-    Raises RequestError for a prediction and for tiles that are too large, InputError for too few tiles.
+    Raises RequestError for a prediction or tiles that are too large, InputError for too few tiles.
     """
     if task.ahead:
         raise RequestError(
@@ -73,7 +73,7 @@ def learn_perceptron(task: Task, pairs: Sequence[Pair]) -> LearnedModel:
     with Workers() as workers:
         signals = load_signals(dataset, task, field, workers=workers)
     dense, solution = _fit_dense(task, channels, signals)
-    facts = _facts(task, dataset, linear, signals, dense)
+    facts = _dense_facts(task, dataset, linear, signals, dense)
     facts = replace(facts, ridge=solution.ridge, deficient=solution.deficient)
     model = learned_model(task, dataset.signal, facts, dense.tensors(), linear.noise)
     metadata = {"task": f"{PERCEPTRON_TASK} of {'x'.join(map(str, task.taps))}"}
@@ -109,13 +109,13 @@ class TileLayer:
         # (tiles, out * samples) -> (tiles, samples of a tile..., out)
         tiles = np.moveaxis(outputs.reshape(len(outputs), -1, *self.taps), 1, -1)
         counts = [n // k for n, k in zip(x.shape, self.taps, strict=False)]
-        joined = _joined(tiles, counts, self.taps)
+        joined = _from_tiles(tiles, counts, self.taps)
         y = np.full((*x.shape[:-1], joined.shape[-1]), np.nan)
         y[tuple(slice(n) for n in joined.shape[:-1])] = joined
         return y
 
 
-def _facts(
+def _dense_facts(
     task: Task,
     dataset: Dataset,
     linear: LinearFit,
@@ -183,7 +183,7 @@ def _tile_sums(
 
 
 def _tiles(a: npt.NDArray[Any], taps: Sizes) -> Any:
-    """Cut an array (samples..., channels) into tiles, without the rest: (tiles, taps..., channels)."""
+    """The whole tiles of an array (samples..., channels): (tiles, taps..., channels)."""
     axes = len(taps)
     counts = [n // k for n, k in zip(a.shape, taps, strict=False)]
     whole = tuple(slice(m * k) for m, k in zip(counts, taps, strict=True))
@@ -194,7 +194,7 @@ def _tiles(a: npt.NDArray[Any], taps: Sizes) -> Any:
     return a.transpose(order).reshape(-1, *taps, a.shape[-1])
 
 
-def _joined(tiles: Array, counts: Sequence[int], taps: Sizes) -> Array:
+def _from_tiles(tiles: Array, counts: Sequence[int], taps: Sizes) -> Array:
     """Put tiles side by side again: (samples..., channels)."""
     axes = len(taps)
     a = tiles.reshape(*counts, *taps, -1)

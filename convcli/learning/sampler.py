@@ -1,4 +1,4 @@
-"""The windows that a network is trained on, as mini-batches in random order or in the order of time."""
+"""The windows that a network is trained on, in random order or in the order of time."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ class WindowSampler:
         self.outputs = outputs
         # Samples from the first output of one window to that of the next.
         self.stride = tuple(n * s for n, s in zip(outputs, field.step, strict=True))
-        # A window that begins before a signal or ends after it stays within the margins.
-        sides = zip(reads, self.stride, field.before, strict=True)
-        margins = tuple(max(read, stride) + abs(before) for read, stride, before in sides)
+        margins = _margins(reads, self.stride, field.before)
         self.sizes = [each.train.shape for each in signals]
         self.corners = _corners(self.sizes, margins)
         shape = _shape_with(self.sizes, self.corners, margins)
@@ -71,7 +69,7 @@ class WindowSampler:
         self.held[place] = signal.held
 
     def shuffled(self, random: np.random.Generator) -> Positions:
-        """Windows that cover the training samples once, from a random offset on, in random order."""
+        """Windows that cover the training samples once, in random order from a random offset."""
         offsets = tuple(int(random.integers(0, stride)) for stride in self.stride)
         positions = self._side_by_side(offsets, self.train.shape, held_out=False)
         return positions[random.permutation(len(positions))]
@@ -117,6 +115,12 @@ class WindowSampler:
         return self._targets[at], self._masks[held_out][at][..., None]
 
 
+def _margins(reads: Sizes, stride: Sizes, before: Sizes) -> Sizes:
+    """Samples to leave around each signal, so that no window reaches beyond them."""
+    sides = zip(reads, stride, before, strict=True)
+    return tuple(max(read, step) + abs(earlier) for read, step, earlier in sides)
+
+
 def _corners(sizes: Sequence[Sizes], margins: Sizes) -> list[Sizes]:
     """First sample of each signal in an array that has them one below the other."""
     corners = []
@@ -137,7 +141,7 @@ def _shape_with(sizes: Sequence[Sizes], corners: Sequence[Sizes], margins: Sizes
 
 
 def _window_view(a: npt.NDArray[Any], shape: Sizes, step: Sizes) -> Any:
-    """View of the window of `shape` that begins at each sample: (positions..., shape..., channels)."""
+    """View of the windows that begin at each sample: (positions..., shape..., channels)."""
     axes = len(shape)
     sides = zip(a.shape, shape, step, strict=False)
     counts = tuple(n - (k - 1) * s for n, k, s in sides)

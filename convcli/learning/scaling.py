@@ -32,7 +32,7 @@ class ChannelScale:
     unit: Array
 
     def apply(self, samples: Array) -> None:
-        """Change `samples` in place."""
+        """Scale samples, (..., channels), in place."""
         np.subtract(samples, self.mean, out=samples, casting="same_kind")
         np.divide(samples, self.unit, out=samples, casting="same_kind")
 

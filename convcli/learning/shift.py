@@ -1,4 +1,4 @@
-"""What becomes of an answer when the same signal begins one sample later (a picture: one column)."""
+"""How an answer changes if the same signal begins one sample later (a picture: one column)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LATER: Any = (..., slice(1, None), slice(None))
 def shift_facts(
     name: str, parameters: int, signals: Sequence[TrainingSignal], answer: AnswerFunction
 ) -> MovedFacts:
-    """Errors of an answer, errors when every signal begins one sample later, and their difference."""
+    """Errors of an answer before and after each signal loses its first sample."""
     change = _MeanSquare()
     before: list[float | None] = []
     after: list[float | None] = []
@@ -62,7 +62,7 @@ def shift_facts(
 def known_parts(
     signals: Sequence[TrainingSignal], *, held_out: bool
 ) -> Iterator[tuple[Array, Array, Flags]]:
-    """The held-out (or training) rows of each signal: samples, targets, and which samples are known."""
+    """Samples, targets and mask of the held-out (or training) rows of each signal."""
     for each in signals:
         mask = each.mask(held_out=held_out)
         rows = np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1))
@@ -74,7 +74,7 @@ def known_parts(
 
 
 def filter_answer(x: Array, mask: Flags, *, linear: LinearFit, task: Task) -> Array:
-    """Outputs of a linear layer, (samples..., out); NaN where a sample is missing or beyond an end."""
+    """Outputs of a linear layer, (samples..., out); NaN where a window is not complete."""
     y = np.full((*x.shape[:-1], len(linear.weights)), np.nan)
     if any(n < k for n, k in zip(x.shape, task.taps, strict=False)):
         return y

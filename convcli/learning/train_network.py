@@ -1,4 +1,4 @@
-"""Learning a network: its data in memory, its training, and its errors beside those of one filter."""
+"""Learning a network: its data in memory, its training, and its errors beside a filter's."""
 
 from __future__ import annotations
 
@@ -68,7 +68,6 @@ def train_network(
     trainer = Trainer(network.net, options, signals, network.field)
     signals.clear()
     history = trainer.train(callbacks)
-    score = _score(trainer, history, scaling, linear)
     facts = replace(
         with_powers(linear.facts, powers, linear.noise, signal),
         layers=network.text,
@@ -78,19 +77,25 @@ def train_network(
         ridge=0.0,
         tried=(),
         deficient=False,
-        errors=(score, *linear.facts.errors),
+        errors=(_network_error(trainer, history, scaling, linear), *linear.facts.errors),
         training=_training_facts(options, history),
     )
     tensors = _tensors(network, history, None if separate else scaling)
     model = learned_model(task, signal, facts, tensors, linear.noise)
-    model = replace(model, interrupted=history.interrupted)
+    metadata = _run_metadata(task, scaling if separate else None)
+    numbers = _training_numbers(options, history)
+    return replace(model.with_metadata(metadata, numbers), interrupted=history.interrupted)
+
+
+def _run_metadata(task: Task, scaling: Scaling | None) -> dict[str, str]:
+    """How a model file is run that reads changes, or columns that are scaled first."""
     metadata = {}
     if task.differences:
         metadata["on"] = "differences"
-    if separate:
+    if scaling is not None:
         metadata["scaling"] = json.dumps(scaling.metadata())
         metadata["units"] = "(value - mean) / unit, which scaling says"
-    return model.with_metadata(metadata, _training_numbers(options, history))
+    return metadata
 
 
 def fit_for_comparison(task: Task, dataset: Dataset, field: ReceptiveField) -> LinearFit:
@@ -116,20 +121,21 @@ def _with_first_error(linear: LinearFit, name: str) -> LinearFit:
     return replace(linear, facts=replace(linear.facts, errors=errors))
 
 
-def _score(trainer: Trainer, history: History, scaling: Scaling, linear: LinearFit) -> ErrorFacts:
+def _network_error(
+    trainer: Trainer, history: History, scaling: Scaling, linear: LinearFit
+) -> ErrorFacts:
     """Root mean squared errors of the network in the units of the signal."""
-    with Workers(trainer.threads) as workers:
-        train, held = (
-            trainer.mean_squared_error(history.parameters, workers, held_out=held_out)
-            for held_out in (False, True)
-        )
     power = float(np.mean(np.square(scaling.targets.unit)))
     # The noise of a sample is an error that no estimate without this sample can avoid.
-    noise = 0.0
-    if linear.noise is not None:
-        noise = linear.noise.level**2
-    errors = [math.sqrt(max(0.0, error * power - noise)) for error in (train, held)]
-    return ErrorFacts(name=NETWORK, train=errors[0], held=errors[1] if trainer.checked else None)
+    noise = 0.0 if linear.noise is None else linear.noise.level**2
+    errors = []
+    with Workers(trainer.threads) as workers:
+        for held_out in (False, True):
+            error = trainer.mean_squared_error(history.parameters, workers, held_out=held_out)
+            clean = max(0.0, error * power - noise)
+            errors.append(math.sqrt(clean))
+    train, held = errors
+    return ErrorFacts(name=NETWORK, train=train, held=held if trainer.checked else None)
 
 
 def _training_facts(options: TrainingOptions, history: History) -> TrainingFacts:

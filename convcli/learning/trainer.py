@@ -104,7 +104,7 @@ class History:
     interrupted: bool = False
 
     def update(self, epoch: Epoch, parameters: Vector) -> None:
-        """Take in an epoch."""
+        """Note an epoch, and keep its parameters if it is the best."""
         self.last = epoch.number
         if epoch.best:
             self.parameters = parameters.copy()
@@ -236,7 +236,7 @@ class Trainer:
     def _batch_gradient(
         self, batch: Positions, parameters: Vector, compared: float, workers: Workers
     ) -> tuple[float, Vector]:
-        """Sum of squared errors of a batch, and the gradient of their mean over `compared` numbers."""
+        """Sum of squared errors of a batch, and the gradient of that sum over `compared`."""
         run = partial(self._forward_backward, parameters=parameters, compared=compared)
         jobs = zip(self.workers, np.split(batch, PARTS), strict=True)
         losses, gradients = zip(*workers.map(run, jobs), strict=True)
@@ -261,7 +261,7 @@ class Trainer:
             return loss, worker.backward()
 
     def mean_squared_error(self, parameters: Vector, workers: Workers, *, held_out: bool) -> float:
-        """Mean squared error at the samples at which the model has outputs; NaN if there are none."""
+        """Mean squared error where the model has outputs; NaN if it has none."""
         positions = self.sampler.in_order(held_out=held_out)
         with np.errstate(over="ignore", invalid="ignore"):
             for worker in self.workers:

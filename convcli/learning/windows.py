@@ -1,4 +1,4 @@
-"""Windows for least squares: a pair of signals cut into batches, in one pass and constant memory."""
+"""Windows for least squares: signals cut into batches, in one pass and constant memory."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def known_mean(x: Array) -> Array:
 
 
 class SquaredChanges:
-    """Sum of squared changes of the target between the time of prediction and the predicted time."""
+    """Squared changes of the target from the time of prediction to the predicted time."""
 
     def __init__(self) -> None:
         self.sum = 0.0
@@ -135,7 +135,7 @@ class _Buffer:
 
 
 class WindowStream:
-    """The complete windows of one pair, none of which reaches across the start of the held-out part.
+    """The complete windows of one pair. None reaches across the start of the held-out part.
 
     lag : samples by which the target is later than the input, per sample axis
     skipped : windows that were left out because a value is missing (rows, in a picture)
@@ -204,30 +204,39 @@ class WindowStream:
         self, buffer: _Buffer, low: int, high: int, *, held_out: bool
     ) -> Iterator[WindowBatch]:
         """Windows that estimate the samples [low, high)."""
-        x = _rows(buffer, buffer.x, low - self.before, high - low + self.width - 1)
-        y = _rows(buffer, buffer.y, low + self.shift, high - low)
+        x, y = self._samples_and_targets(buffer, low, high)
+        if not y.size:  # a picture that is narrower than a window
+            return
+        taps = self.task.taps
+        predicts_channel = self.task.targets and self.task.ahead
+        self.skipped += len(y)
+        for first, last in _complete_rows(x, y, taps[0]):
+            count = last - first
+            self.skipped -= count
+            if predicts_channel:
+                now = _rows(buffer, buffer.y, low + first, count)
+                later = _rows(buffer, buffer.y, low + first + self.shift, count)
+                self.changes[held_out].add(now, later)
+            samples = x[first : last + taps[0] - 1]
+            yield WindowBatch(held_out, samples, y[first:last], taps, self.shared)
+
+    def _samples_and_targets(self, buffer: _Buffer, low: int, high: int) -> tuple[Array, Array]:
+        """Samples of the windows that estimate [low, high), and their targets."""
+        count = high - low
+        x = _rows(buffer, buffer.x, low - self.before, count + self.width - 1)
+        y = _rows(buffer, buffer.y, low + self.shift, count)
         if y.ndim == 3:
             x, y = self._complete_columns(x, y)
-            if y.shape[1] < 1:
-                return
         if self.task.differences:
-            now = _rows(buffer, buffer.y, low, high - low)
+            now = _rows(buffer, buffer.y, low, count)
             with np.errstate(invalid="ignore"):  # the change between two infinities is unknown
                 x = np.diff(x, axis=0)
                 y = y - now
-        if self.task.bias:
+        if self.task.bias and y.size:
             self.means.estimate(x, y, shared=self.shared)
             x = x - self.means.x
             y = y - self.means.y
-        self.skipped += len(y)
-        for first, last in _complete_rows(x, y, self.task.taps[0]):
-            self.skipped -= last - first
-            if self.task.targets and self.task.ahead:
-                now = _rows(buffer, buffer.y, low + first, last - first)
-                later = _rows(buffer, buffer.y, low + first + self.shift, last - first)
-                self.changes[held_out].add(now, later)
-            samples = x[first : last + self.task.taps[0] - 1]
-            yield WindowBatch(held_out, samples, y[first:last], self.task.taps, self.shared)
+        return x, y
 
     def _complete_columns(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Columns of a picture whose windows and targets both lie inside of it."""

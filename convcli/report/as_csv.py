@@ -36,7 +36,7 @@ def hits_csv(facts: DetectionFacts, columns: Sequence[str]) -> str:
 
 
 def verdicts_csv(path: str, facts: CausalityFacts, *, head: bool) -> str:
-    """Render a line for each column and group of the table `path`; head : whether to name the cells."""
+    """Render a line for each column and group of the table `path`, below the names if `head`."""
     lines: list[Sequence[object]] = []
     if head:
         lines.append(VERDICT_COLUMNS)

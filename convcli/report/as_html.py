@@ -24,10 +24,12 @@ _HEAD = """<!DOCTYPE html>
 <title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; --line: #8886; --ink: light-dark(#1f5fa8, #7db4f0); }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; }}
+body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
 h1 {{ font-size: 1.4rem; overflow-wrap: anywhere; }}
 table {{ border-collapse: collapse; margin: 1rem 0; }}
-th, td {{ text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line); }}
+th, td {{ text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; }}
+th, td {{ border-bottom: 1px solid var(--line); }}
 td {{ overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }}
 figure {{ margin: 1rem 0; }}
 svg {{ width: 100%; height: auto; }}

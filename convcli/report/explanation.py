@@ -172,7 +172,7 @@ def _signed(shift: int) -> str:
     return f" {sign} {abs(shift)}"
 
 
-# ----------------------------------------------------------------------------------- one sample axis
+# ---------------------------------------------------------------------------------- one sample axis
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ def _block_columns(block: Sequence[Sequence[str]], margin: int = 0) -> _Columns:
 
 
 def _matrix_lines(matrix: Any) -> Iterator[Line]:
-    """Yield a row for each output and a column for each sample; zeros are dots, so the band shows."""
+    """Yield a row for each output and a column for each sample; zeros are dots."""
     rows = [["." if value == 0 else sample_text(value) for value in row] for row in matrix]
     width = 2 + _longest(text for row in rows for text in row)
     size = f"{len(rows)}x{len(rows[0]) if rows else 0}"

@@ -24,7 +24,7 @@ _RENDERERS: dict[str, Callable[[Sequence[RunFacts]], str]] = {
 
 
 def render_report(facts: Facts, suffix: str) -> str:
-    """Render the facts of one run, or of several, as the text of a `.json`, `.html` or `.md` file."""
+    """Render the facts of one run, or of several, as a `.json`, `.html` or `.md` file."""
     runs = (facts,) if isinstance(facts, RunFacts) else tuple(facts)
     render = _RENDERERS[check_report(Path(f"report{suffix}"))]
     return render(runs)
@@ -44,7 +44,7 @@ def check_report(path: Path) -> str:
 def write_report(facts: Facts, path: Path, *, atomic: Atomic) -> None:
     """Write the facts to `path`, in the format of its suffix.
 
-    atomic : a context that gives a temporary path and renames it at the end (`media.outputs.atomic`)
+    atomic : a context that gives a temporary path and renames the file when it is complete
     """
     text = render_report(facts, check_report(path))
     try:

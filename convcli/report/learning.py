@@ -29,7 +29,7 @@ DEFICIENT = "the input does not determine every tap; of those that fit, the smal
 
 
 def error_columns(facts: LearningFacts) -> tuple[str, str, str]:
-    """Headings of the errors."""
+    """Headings of the table of errors."""
     against = f" against {facts.against}" if facts.against else ""
     return f"root mean squared error{against}", "learned from", "held out"
 
@@ -59,7 +59,7 @@ def ridge_rows(facts: LearningFacts) -> list[tuple[str, str]]:
 
 
 def moved_rows(facts: LearningFacts) -> list[tuple[str, ...]]:
-    """Errors of a dense layer and of a filter, before and after the signal is moved by one sample."""
+    """Errors of a dense layer and of a filter before and after the signal moves by one sample."""
     return [_moved_row(each) for each in facts.moved]
 
 
@@ -97,7 +97,7 @@ def summary_lines(run: RunFacts) -> Iterator[str]:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Lines of a table; the last column is flush left, so that decibels after a number may stick out."""
+    """Lines of a table; the last column is flush left, as decibels may follow its numbers."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *cells, last in rows:
         middle = "".join(
@@ -136,7 +136,7 @@ def sample_words(facts: LearningFacts) -> str:
 
 
 def delay_words(delay: DelayFacts) -> str:
-    """A delay, such as `the target is 123 samples (5.58 ms) later than the input, correlation 0.97`."""
+    """A delay, such as `the target is 123 samples later than the input, correlation 0.97`."""
     told = _displacement(delay) if len(delay.samples) == 2 else _lag_words(delay)
     if delay.correlation is None:
         return told

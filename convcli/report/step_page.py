@@ -1,4 +1,4 @@
-"""The page of one step for `convcli filters`: its facts line by line, and the layers of a network."""
+"""The page of a step in `convcli filters`: a line for each fact, and the layers of a network."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class StepPage:
 
 
 def _layer_lines(layers: Sequence[LayerFacts]) -> Iterator[str]:
-    """Yield the layers as a table; the reach of each goes from its output to the network's input."""
+    """Yield the layers as a table; the reach of a layer is that into the input of the network."""
     rows = [LAYER_COLUMNS, *(_layer_row(place, layer) for place, layer in enumerate(layers))]
     total = sum(layer.parameters for layer in layers)
     rows.append(("", "in all", number(total), "", "", ""))

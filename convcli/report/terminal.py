@@ -32,7 +32,7 @@ MOST_FILES = 3
 def summary(run: RunFacts) -> str:
     """Return the run in one line of plain text without control characters.
 
-    `talk.wav -> out.wav: lowpass:3.4k | downsample:2, 255 taps, delay 0, 44100 -> 22050 Hz, 12.3 s in 0.2 s`
+    `talk.wav -> out.wav: lowpass:3.4k, 255 taps, delay 0, 44100 -> 22050 Hz, 12.3 s in 0.2 s`
     """
     sides = [_paths(run.inputs), _paths(run.outputs)]
     paths = " -> ".join(side for side in sides if side)

@@ -51,7 +51,7 @@ def number(value: float | None) -> str:
     return f"{value:.6g}"
 
 
-# ------------------------------------------------------------------------------------------ a step
+# ------------------------------------------------------------------------------------------- a step
 
 
 def step_row(step: StepFacts) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def step_row(step: StepFacts) -> tuple[str, ...]:
 
 
 def reach_text(axes: tuple[ReachFacts, ...]) -> str:
-    """`-127 ... +127` for each axis, with `, 1 per 2` where outputs and inputs are not one for one."""
+    """`-127 ... +127` for each axis, with `, 1 per 2` if there is one output for two inputs."""
     return " x ".join(_axis_reach(axis) for axis in axes)
 
 
@@ -83,7 +83,7 @@ def _axis_reach(axis: ReachFacts) -> str:
     return f"{told}, {axis.phases} per {axis.step}"
 
 
-# ------------------------------------------------------------------------------------------- a run
+# -------------------------------------------------------------------------------------------- a run
 
 
 def run_rows(run: RunFacts) -> Iterator[tuple[str, str]]:
@@ -202,9 +202,10 @@ def change_text(verdict: ColumnVerdict) -> str:
     group = f" ({verdict.group})" if verdict.group else ""
     known = plural(verdict.known or 0, "row")
     are = "is" if verdict.known == 1 else "are"
+    whole, prefix = _output_text(verdict.whole), _output_text(verdict.prefix)
     return visible(
-        f"row {verdict.row} of {verdict.column}{group} is {_output_text(verdict.whole)} in the whole, "
-        f"{_output_text(verdict.prefix)} where {known} {are} known"
+        f"row {verdict.row} of {verdict.column}{group} is {whole} in the whole, "
+        f"{prefix} where {known} {are} known"
     )
 
 

@@ -1,4 +1,4 @@
-"""The Python door: a FILTER applied to an array, a pandas Series or a DataFrame."""
+"""The Python interface: a FILTER applied to an array, a pandas Series or a DataFrame."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from convcli.signals import ARRAY, TABLE, Align, Block, Edge, Missing, Signal, r
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convcli.signals import AnyRows, Array, Medium, Rows
+    from convcli.signals import AnyRows, Array, Rows
 
 T = TypeVar("T")
 
 # An array goes through the loop in blocks of so many samples, which fit the cache and are shared by the threads.
 BLOCK = 1 << 20
 
-# What other libraries call our rules, where the word is not ours in another meaning.
+# What other libraries call our rules, where the word does not have another meaning here.
 _ELSEWHERE = {
     "nearest": "edge",
     "replicate": "edge",
@@ -37,35 +37,36 @@ _ELSEWHERE = {
 
 @dataclass
 class Blocks:
-    """Samples in memory as a Source: the blocks one after the other."""
+    """Samples in memory as a Source, in blocks."""
 
     signal: Signal
     blocks: Sequence[Array]
 
     def chunks(self) -> Iterator[Array]:
-        """The blocks."""
+        """Yield the blocks, which need no decoding."""
         return iter(self.blocks)
 
     def decode(self, raw: Array) -> Block:
-        """A block is its own samples."""
+        """Return a block of the same samples."""
         return Block(raw)
 
 
 @dataclass
 class Collected:
-    """Samples in memory as a Sink."""
+    """A Sink that collects samples in memory."""
 
     parts: list[Array] = field(default_factory=list)
     rows: list[Rows] = field(default_factory=list)
 
     def encode(self, y: Array, rows: AnyRows) -> tuple[Array, Rows]:
-        """As they are."""
+        """Return the samples unchanged and their rows as an array."""
         return y, row_numbers(rows)
 
     def write(self, encoded: tuple[Array, Rows]) -> None:
-        """Keep them."""
-        self.parts.append(encoded[0])
-        self.rows.append(encoded[1])
+        """Keep the samples and their rows."""
+        y, rows = encoded
+        self.parts.append(y)
+        self.rows.append(rows)
 
 
 def apply(
@@ -85,130 +86,132 @@ def apply(
         object is a table: rows by columns, and comes back as the same kind, with the index of the rows at which the
         outputs stand.
     rate : samples per second, for durations and frequencies in Hz; without it frequencies are cycles per sample
-    edge, align, missing : as `--edge`, `--align`, `--missing`; arrays default to zero (edge where the rate changes)
-        and center, tables to shrink and causal
+    edge, align, missing : the rules of `--edge`, `--align` and `--missing`; arrays default to zero (edge where the
+        rate changes) and center, tables to shrink and causal
     axes : sample axes, 1 or 2; by default 2 for three-dimensional arrays, else 1. A grey image is (rows, columns)
         with axes=2.
 
-    Returns float64 (float32 stays float32), with as many axes as `x`. Raises `RequestError` for a wrong FILTER or rule.
+    Returns float64 (float32 stays float32) with as many axes as `x`. Raises `RequestError` for a wrong FILTER or rule.
 
     >>> apply("box:3", np.array([0.0, 3.0, 0.0, 0.0])).tolist()
     [1.0, 1.0, 1.0, 0.0]
     """
-    _check_words(edge=edge, align=align, missing=missing)
-    _check_values(filter, rate, axes, threads)
-    if hasattr(x, "iloc"):
-        frame: T = _apply_to_pandas(
-            filter, x, rate=rate, edge=edge, align=align, missing=missing, threads=threads
-        )
-        return frame
-    array = np.asarray(x)
-    samples = _samples(array)
+    settings = _Settings(rate=rate, edge=edge, align=align, missing=missing, threads=threads)
+    settings.check()
+    if not isinstance(filter, str):
+        raise RequestError(f"filter expects a FILTER such as 'box:3', got {filter!r}")
+    if axes is not None and not (_is_number(axes, Integral) and axes in (1, 2)):
+        raise RequestError(f"axes expects 1 or 2 sample axes, got {axes!r}")
+    # pandas need not be installed, and its import takes longer than most filters.
+    is_pandas = hasattr(x, "iloc")
+    result: Any
+    if is_pandas:
+        result = _filtered_pandas(filter, x, settings)
+    else:
+        result = _filtered_array(filter, np.asarray(x), settings, axes)
+    return result  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """The arguments of `apply` besides the filter and the samples."""
+
+    rate: float | None
+    edge: Edge | None
+    align: Align | None
+    missing: Missing
+    threads: int | None
+
+    def check(self) -> None:
+        """Raise a RequestError for a value that is none of its argument."""
+        if self.edge is not None:
+            _check_word("edge", self.edge, get_args(Edge))
+        if self.align is not None:
+            _check_word("align", self.align, get_args(Align))
+        _check_word("missing", self.missing, get_args(Missing))
+        rate = self.rate
+        if rate is not None and not (_is_number(rate, Real) and 0 < rate < math.inf):
+            raise RequestError(f"rate expects samples per second, a number above 0, got {rate!r}")
+        threads = self.threads
+        if threads is not None and not (_is_number(threads, Integral) and threads >= 1):
+            raise RequestError(f"threads expects a whole number from 1 on, got {threads!r}")
+
+    def filtered(self, filter: str, signal: Signal, x: Array) -> tuple[Array, Rows]:
+        """Filter the samples of a signal; return the outputs and the rows that they are aligned with."""
+        rules = rules_for(signal, filter, edge=self.edge, align=self.align, missing=self.missing)
+        plan = make_plan(filter, signal, rules)
+        rows = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
+        blocks = [x[first : first + rows] for first in range(0, len(x), rows)]
+        sink = Collected()
+        run(plan, Blocks(signal, blocks), sink, threads=self.threads)
+        if sink.parts:
+            return np.concatenate(sink.parts), np.concatenate(sink.rows)
+        across = [n or 0 for n in plan.result.shape[1:]]
+        nothing = np.empty((0, *across, len(plan.result.channels)), x.dtype)
+        return nothing, np.empty(0, np.int64)
+
+
+def _check_word(name: str, given: Any, known: tuple[str, ...]) -> None:
+    """Raise a RequestError if `given` is none of the words of a rule, with the word that was probably meant."""
+    if given in known:
+        return
+    word = str(given).casefold()
+    ours = _ELSEWHERE.get(word)
+    near = ours if ours in known else nearest(word, list(known))
+    raise RequestError(
+        f"{name} expects {', '.join(known[:-1])} or {known[-1]}, got {given!r}",
+        hint=f"did you mean {near}?" if near else None,
+    )
+
+
+def _is_number(given: Any, kind: type) -> bool:
+    return isinstance(given, kind) and not isinstance(given, bool)
+
+
+def _filtered_array(filter: str, array: Any, settings: _Settings, axes: int | None) -> Array:
+    """Filter an array with `axes` sample axes and, behind them, perhaps one of channels."""
+    if array.dtype.kind not in "fiub":
+        raise RequestError(f"expected numbers, got an array of {array.dtype}")
+    dtype = np.float32 if array.dtype == np.float32 else np.float64
+    x: Array = np.ascontiguousarray(array, dtype=dtype)
     sample_axes = axes or (2 if array.ndim == 3 else 1)
     if not sample_axes <= array.ndim <= sample_axes + 1:
         raise RequestError(
             f"an array of shape {array.shape} has no {sample_axes} sample axes and one of channels"
         )
-    if array.ndim == sample_axes:
-        samples = samples[..., None]
-    y, _ = _apply(
-        filter,
-        samples,
-        ARRAY,
-        rate=rate,
-        edge=edge,
-        align=align,
-        missing=missing,
-        threads=threads,
-    )
-    result: Any = y[..., 0] if array.ndim == sample_axes and y.shape[-1] == 1 else y
-    return result  # type: ignore[no-any-return]
+    has_channels = array.ndim > sample_axes
+    if not has_channels:
+        x = x[..., None]
+    names = tuple(str(c + 1) for c in range(x.shape[-1]))
+    signal = Signal(medium=ARRAY, shape=x.shape[:-1], channels=names, rate=settings.rate)
+    y, _ = settings.filtered(filter, signal, x)
+    return y if has_channels or y.shape[-1] > 1 else y[..., 0]
 
 
-def _check_words(*, edge: Any, align: Any, missing: Any) -> None:
-    rules = (
-        ("edge", edge, get_args(Edge)),
-        ("align", align, get_args(Align)),
-        ("missing", missing, get_args(Missing)),
-    )
-    for name, given, known in rules:
-        if given in known or (given is None and name != "missing"):
-            continue
-        word = str(given).casefold()
-        ours = _ELSEWHERE.get(word)
-        near = ours if ours in known else nearest(word, list(known))
-        raise RequestError(
-            f"{name} expects {', '.join(known[:-1])} or {known[-1]}, got {given!r}",
-            hint=f"did you mean {near}?" if near else None,
-        )
-
-
-def _check_values(filter: Any, rate: Any, axes: Any, threads: Any) -> None:
-    if not isinstance(filter, str):
-        raise RequestError(f"filter expects a FILTER such as 'box:3', got {filter!r}")
-    if rate is not None and not (_is(rate, Real) and 0 < rate < math.inf):
-        raise RequestError(f"rate expects samples per second, a number above 0, got {rate!r}")
-    if axes is not None and not (_is(axes, Integral) and axes in (1, 2)):
-        raise RequestError(f"axes expects 1 or 2 sample axes, got {axes!r}")
-    if threads is not None and not (_is(threads, Integral) and threads >= 1):
-        raise RequestError(f"threads expects a whole number from 1 on, got {threads!r}")
-
-
-def _is(given: Any, kind: type) -> bool:
-    return isinstance(given, kind) and not isinstance(given, bool)
-
-
-def _samples(array: Any) -> Array:
-    if array.dtype.kind not in "fiub":
-        raise RequestError(f"expected numbers, got an array of {array.dtype}")
-    return np.ascontiguousarray(
-        array, dtype=np.float32 if array.dtype == np.float32 else np.float64
-    )
-
-
-def _apply(
-    filter: str,
-    x: Array,
-    medium: Medium,
-    *,
-    rate: float | None,
-    edge: Edge | None,
-    align: Align | None,
-    missing: Missing,
-    threads: int | None,
-    names: tuple[str, ...] = (),
-) -> tuple[Array, Rows]:
-    channels = names or tuple(str(c + 1) for c in range(x.shape[-1]))
-    signal = Signal(medium=medium, shape=x.shape[:-1], channels=channels, rate=rate)
-    plan = make_plan(
-        filter, signal, rules_for(signal, filter, edge=edge, align=align, missing=missing)
-    )
-    sink = Collected()
-    rows = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
-    blocks = [x[first : first + rows] for first in range(0, len(x), rows)]
-    run(plan, Blocks(signal, blocks), sink, threads=threads)
-    if not sink.parts:
-        shape = tuple(n or 0 for n in plan.result.shape)
-        return np.empty((0, *shape[1:], len(plan.result.channels)), x.dtype), np.empty(0, np.int64)
-    return np.concatenate(sink.parts), np.concatenate(sink.rows)
-
-
-def _apply_to_pandas(filter: str, x: Any, **rules: Any) -> Any:
-    columns, numeric = x, []
-    if x.ndim == 2:
-        numeric = [place for place, dtype in enumerate(x.dtypes) if dtype.kind in "iuf"]
-        columns = x.iloc[:, numeric]
-        if not numeric:
-            raise RequestError("the DataFrame has no numeric column")
-    elif x.dtype.kind not in "iufb":
-        raise RequestError(f"expected numbers, got a Series of {x.dtype}")
-    values = columns.to_numpy(dtype="float64", na_value=np.nan)
-    samples = values if values.ndim == 2 else values[:, None]
-    names = tuple(str(name) for name in columns.columns) if columns.ndim == 2 else (str(x.name),)
-    y, rows = _apply(filter, np.ascontiguousarray(samples), TABLE, names=names, **rules)
+def _filtered_pandas(filter: str, x: Any, settings: _Settings) -> Any:
+    """Filter a Series, or the numeric columns of a DataFrame; the others are kept."""
+    if x.ndim == 1:
+        if x.dtype.kind not in "iufb":
+            raise RequestError(f"expected numbers, got a Series of {x.dtype}")
+        y, rows = _filtered_columns(filter, x, (str(x.name),), settings)
+        kept = x.iloc[rows]
+        return kept.__class__(y[:, 0], index=kept.index, name=x.name)
+    numeric = [place for place, dtype in enumerate(x.dtypes) if dtype.kind in "iuf"]
+    if not numeric:
+        raise RequestError("the DataFrame has no numeric column")
+    columns = x.iloc[:, numeric]
+    names = tuple(str(name) for name in columns.columns)
+    y, rows = _filtered_columns(filter, columns, names, settings)
     result = x.iloc[rows].copy()
-    if result.ndim == 1:
-        return result.__class__(y[:, 0], index=result.index, name=x.name)
-    for number, place in enumerate(numeric):
-        result.isetitem(place, y[:, number])
+    for channel, place in enumerate(numeric):
+        result.isetitem(place, y[:, channel])
     return result
+
+
+def _filtered_columns(
+    filter: str, columns: Any, names: tuple[str, ...], settings: _Settings
+) -> tuple[Array, Rows]:
+    values = columns.to_numpy(dtype="float64", na_value=np.nan)
+    x = np.ascontiguousarray(values.reshape(len(values), len(names)))
+    signal = Signal(medium=TABLE, shape=(len(x),), channels=names, rate=settings.rate)
+    return settings.filtered(filter, signal, x)

@@ -114,26 +114,33 @@ class InterleavedSignals:
         return jobs
 
     def _advance_part(self, fresh: _Fresh, known: Callable[[Indices], Indices]) -> Iterator[Job]:
-        signals = fresh.signals
-        done = self._outputs_done[signals]
-        n = self._n[signals] + fresh.counts
-        part = _Part(
-            signals=signals,
-            n=n,
-            done=done,
-            samples=self._samples.joined(fresh, self._n[signals], fresh.x),
-            rows=self._rows.joined(fresh, self._n[signals], fresh.rows),
-        )
-        stop = np.maximum(known(n), done)
-        for which in _alike(stop - done, done == 0):
+        part = self._joined(fresh)
+        stop = np.maximum(known(part.n), part.done)
+        for which in _alike(stop - part.done, part.done == 0):
             yield self._job(part, which, int(stop[which[0]]))
-        self._n[signals] = n
+        self._keep(part, stop)
+
+    def _joined(self, fresh: _Fresh) -> _Part:
+        """Join the samples that are kept of some signals with fresh ones."""
+        n = self._n[fresh.signals]
+        return _Part(
+            signals=fresh.signals,
+            n=n + fresh.counts,
+            done=self._outputs_done[fresh.signals],
+            samples=self._samples.joined(fresh, n, fresh.x),
+            rows=self._rows.joined(fresh, n, fresh.rows),
+        )
+
+    def _keep(self, part: _Part, stop: Indices) -> None:
+        """Remember how far the signals of a part have come, and the samples that outputs from `stop` on need."""
+        signals = part.signals
+        self._n[signals] = part.n
         self._outputs_done[signals] = stop
-        aligned = np.clip(self.geometry.aligned_sample(stop), 0, n - 1)
+        aligned = np.clip(self.geometry.aligned_sample(stop), 0, part.n - 1)
         self._next_rows[signals] = self._next_rows_of(part, stop, aligned)
-        needed = self.geometry.oldest_needed_of_each(stop, n)
-        self._samples.keep(signals, part.samples, n, needed)
-        self._rows.keep(signals, part.rows, n, aligned)
+        needed = self.geometry.oldest_needed_of_each(stop, part.n)
+        self._samples.keep(signals, part.samples, part.n, needed)
+        self._rows.keep(signals, part.rows, part.n, aligned)
 
     def _next_rows_of(self, part: _Part, stop: Indices, aligned: Indices) -> Rows:
         """Return the input row of the next output of each signal, NEVER if none would come if it ended here."""
@@ -144,16 +151,15 @@ class InterleavedSignals:
 
     def _job(self, part: _Part, which: Indices, stop: int) -> Job:
         """Return the next outputs of the signals `which` of a part; those of the first of them end at `stop`."""
-        n = part.n[which]
-        done = part.done[which]
-        # All these signals have equally many outputs: they are computed as if all were where the first one is.
-        start = int(done[0])
+        n = part.n[which, None]
+        done = part.done[which, None]
+        # These signals have equally many outputs to give: all are computed as the same outputs of the first signal.
+        start = int(done[0, 0])
         low, high = self.geometry.reads(start, stop)
         step = self.geometry.chain.reach[0].step
-        ahead = ((done - start) * step)[:, None]
-        x = self._extended(part, which, ahead + np.arange(low, high), n[:, None])
-        outputs = done[:, None] + np.arange(stop - start)
-        aligned = np.clip(self.geometry.aligned_sample(outputs), 0, n[:, None] - 1)
+        x = self._extended(part, which, (done - start) * step + np.arange(low, high), n)
+        aligned = self.geometry.aligned_sample(done + np.arange(stop - start))
+        rows = part.rows.at(which, np.clip(aligned, 0, n - 1))
         held = None
         if self._held is not None:
             held = _HeldOfJob(self._held, part.signals[which])
@@ -162,7 +168,7 @@ class InterleavedSignals:
             chain=self.geometry.chain,
             inputs=InputBlocks([_as_channels(x)]),
             span=((start, stop),),
-            rows=part.rows.at(which, aligned).reshape(-1),
+            rows=rows.reshape(-1),
             ends=(None,),
             previous=held,
             signals=len(which),

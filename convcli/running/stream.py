@@ -100,23 +100,17 @@ class Stream:
         start = self.outputs_done
         if stop <= start:
             return None
+        columns = self._columns
+        count, across = (0, None) if columns is None else self.geometry.columns(columns)
         low, high = self.geometry.reads(start, stop, end)
-        parts = self._buffer.extended(Extent(low, high, self._buffer.n, self.geometry.edge))
-        inputs = InputBlocks(parts)
-        span: tuple[tuple[int, int], ...] = ((start, stop),)
-        ends: tuple[int | None, ...] = (end,)
-        if self._columns is not None:
-            count, columns = self.geometry.columns(self._columns)
-            inputs = InputBlocks(parts, columns)
-            span += ((0, count),)
-            ends += (self._columns,)
+        along = Extent(low, high, self._buffer.n, self.geometry.edge)
         job = Job(
             group=self.group,
             chain=self.geometry.chain,
-            inputs=inputs,
-            span=span,
+            inputs=InputBlocks(self._buffer.extended(along), across),
+            span=((start, stop),) if columns is None else ((start, stop), (0, count)),
             rows=self._rows_of(start, stop),
-            ends=ends,
+            ends=(end,) if columns is None else (end, columns),
             previous=self.last_job,
         )
         self.last_job = job

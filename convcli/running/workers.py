@@ -1,4 +1,4 @@
-"""A map over threads that keeps order and a bounded number of items under way."""
+"""A map over threads that keeps the order of its items and starts only a few of them ahead."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ B = TypeVar("B")
 
 
 def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Workers:
@@ -28,13 +30,13 @@ class Workers:
         self._pool: ThreadPoolExecutor | None = None
 
     def map(self, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-        """The results in the order of the items; at most `threads` + 1 items are started before they are asked for."""
+        """Yield the results in the order of the items; at most `threads` + 1 items are started ahead."""
         if self.threads == 1:
             yield from map(function, items)
             return
         items = iter(items)
         first = list(islice(items, 2))
-        if len(first) < 2:  # nothing to share, no thread to start
+        if len(first) < 2:  # no thread has to be started for a single item
             yield from map(function, first)
             return
         pool = self._started()
@@ -47,9 +49,10 @@ class Workers:
             yield under_way.popleft().result()
 
     def _started(self) -> ThreadPoolExecutor:
-        from concurrent.futures import ThreadPoolExecutor
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
 
-        self._pool = self._pool or ThreadPoolExecutor(self.threads)
+            self._pool = ThreadPoolExecutor(self.threads)
         return self._pool
 
     def __enter__(self) -> Self:

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from convcli.media.audio.source import AudioSource
     from convcli.signals import Medium, Signal, Source
 
-# First bytes of FLAC, Ogg, MP3 with and without ID3, AIFF, CAF and AU. WAV is told by bytes 8 to 11.
-_BEGINNINGS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"FORM", b"caff", b".snd")
-
 
 @dataclass(frozen=True, kw_only=True)
 class AudioFiles:
@@ -44,7 +41,9 @@ class AudioFiles:
     @staticmethod
     def begins_with(head: bytes) -> bool:
         """Whether `head` is the beginning of a sound file."""
-        return head.startswith(_BEGINNINGS) or head[8:12] == b"WAVE"
+        from convcli.media.audio.formats import FIRST_BYTES
+
+        return head.startswith(FIRST_BYTES) or head[8:12] == b"WAVE"
 
     @contextmanager
     def open(

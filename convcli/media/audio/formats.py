@@ -21,13 +21,16 @@ _PLAIN = Container()
 
 @dataclass(frozen=True)
 class SoundFormat:
-    """A kind of sound file: the endings of its file names, and the place for metadata in it.
+    """A kind of sound file.
 
+    suffixes : endings of file names · container : the place for metadata
+    first_bytes : beginnings by which files without a suffix are recognised
     alias_of : format and coding, where the name is a common one for both together
     """
 
     suffixes: tuple[str, ...] = ()
     container: Container = _PLAIN
+    first_bytes: tuple[bytes, ...] = ()
     alias_of: tuple[str, str | None] | None = None
 
 
@@ -38,15 +41,15 @@ _AIFF_TAGS = ("title", "copyright", "software", "artist", "comment")
 FORMATS = {
     "WAV": SoundFormat((".wav", ".wave"), _WAV),
     "WAVEX": SoundFormat((), _WAV),
-    "FLAC": SoundFormat((".flac",), FlacContainer()),
-    "OGG": SoundFormat((".ogg", ".oga"), OggContainer()),
+    "FLAC": SoundFormat((".flac",), FlacContainer(), (b"fLaC",)),
+    "OGG": SoundFormat((".ogg", ".oga"), OggContainer(), (b"OggS",)),
     "OPUS": SoundFormat((".opus",), alias_of=("OGG", "OPUS")),
     "VORBIS": SoundFormat(alias_of=("OGG", "VORBIS")),
-    "MP3": SoundFormat((".mp3",), Mp3Container(_MP3_TAGS)),
-    "AIFF": SoundFormat((".aif", ".aiff", ".aifc"), AiffContainer(_AIFF_TAGS)),
+    "MP3": SoundFormat((".mp3",), Mp3Container(_MP3_TAGS), (b"ID3", b"\xff\xfb", b"\xff\xf3")),
+    "AIFF": SoundFormat((".aif", ".aiff", ".aifc"), AiffContainer(_AIFF_TAGS), (b"FORM",)),
     "AIF": SoundFormat(alias_of=("AIFF", None)),
-    "AU": SoundFormat((".au", ".snd")),
-    "CAF": SoundFormat((".caf",), Container(NAMES)),
+    "AU": SoundFormat((".au", ".snd"), first_bytes=(b".snd",)),
+    "CAF": SoundFormat((".caf",), Container(NAMES), (b"caff",)),
     "W64": SoundFormat((".w64",)),
     "RF64": SoundFormat((".rf64",), _WAV),
     "VOC": SoundFormat((".voc",)),
@@ -62,6 +65,8 @@ FORMATS = {
     "RAW": SoundFormat((".raw",)),
 }
 SUFFIXES = {suffix: name for name, form in FORMATS.items() for suffix in form.suffixes}
+# A WAV is recognised by bytes 8 to 11.
+FIRST_BYTES = tuple(first for form in FORMATS.values() for first in form.first_bytes)
 # A .wav may be any of these; the input's own kind is kept.
 WAV_KINDS = frozenset(name for name, form in FORMATS.items() if form.container is _WAV)
 # Sound Designer II keeps its header in the resource fork.

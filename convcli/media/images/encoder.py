@@ -8,7 +8,7 @@ import numpy as np
 
 from convcli.errors import RequestError
 from convcli.media.images.color import from_light, luma
-from convcli.media.images.layout import Layout, other_channels
+from convcli.media.images.layout import Layout, other_channels, plain_interpretation
 from convcli.media.images.levels import Levels, quantise, shift_range
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ class PageEncoder:
 
     def to_stored(self, y: Array, originals: Pixels | None = None) -> Array:
         """Results in the units of the input, as sRGB values, with all channels of the page."""
-        values = y if originals is None else self._complete(y, originals)
+        values = y
+        if originals is not None:
+            values = self._complete(y, originals)
         if self.source.linear and self.source.selection != "alpha":
             values = self._leave_light(values)
         return shift_range(values, self._rule, self.source.levels, self.filtered)
@@ -176,9 +178,4 @@ def _choose_interpretation(
             f"{target.name} cannot hold the {len(channels)} channels {', '.join(channels)}",
             hint="write TIFF",
         )
-    is_grey = len(names) == 1
-    if dtype.kind == "f":
-        return "b-w" if is_grey else "scrgb"
-    if dtype.itemsize == 2:
-        return "grey16" if is_grey else "rgb16"
-    return "b-w" if is_grey else "srgb"
+    return plain_interpretation(dtype, is_grey=len(names) == 1)

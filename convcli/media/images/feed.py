@@ -10,17 +10,11 @@ from __future__ import annotations
 import struct
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
 
-from convcli.media.images.tiff import LONG, LONG8, SHORT, TiffField, TiffVariant, build_directory
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from convcli.media.images.tiff import TiffFields
+from convcli.media.images.tiff import LONG8, SHORT, TiffField, TiffVariant, build_directory
 
 # The writing thread waits while so many bytes of strips are unread.
-_MOST_WAITING = 16_000_000
+_MOST_WAITING = 8_000_000
 # libvips fetches strips of about this size, which stay in the cache of a processor: 0.6 times the
 # time of strips of 2 MB.
 _STRIP_BYTES = 1 << 17
@@ -110,7 +104,7 @@ class PixelFeed:
 def tiff_header(rows: int, columns: int, pixel_bytes: int) -> bytes:
     """The start of a BigTIFF that its pixels follow, each as `pixel_bytes` channels of 8 bits.
 
-    Bytes in place of samples, since libvips does not read every type from a TIFF.
+    The channels are bytes and not samples, since libvips does not read every type from a TIFF.
     """
     start = len(_header_for(rows, columns, pixel_bytes, start=0))
     return _header_for(rows, columns, pixel_bytes, start=start)
@@ -123,25 +117,28 @@ def _header_for(rows: int, columns: int, pixel_bytes: int, *, start: int) -> byt
     tops = range(0, rows, strip_rows)
     offsets = [start + top * row_bytes for top in tops]
     sizes = [min(strip_rows, rows - top) * row_bytes for top in tops]
-    fields: TiffFields = {
-        256: _numbers(LONG, "I", [columns]),
-        257: _numbers(LONG, "I", [rows]),
-        258: _numbers(SHORT, "H", [8] * pixel_bytes),
-        259: _numbers(SHORT, "H", [1]),  # no compression
-        262: _numbers(SHORT, "H", [1]),  # 0 is black
-        273: _numbers(LONG8, "Q", offsets),
-        277: _numbers(SHORT, "H", [pixel_bytes]),
-        278: _numbers(LONG, "I", [strip_rows]),
-        279: _numbers(LONG8, "Q", sizes),
-        284: _numbers(SHORT, "H", [1]),  # channels side by side
-        338: _numbers(SHORT, "H", [0] * (pixel_bytes - 1)),  # bands without a meaning
+    fields = {
+        256: _longs(columns),
+        257: _longs(rows),
+        258: _shorts(*[8] * pixel_bytes),
+        259: _shorts(1),  # no compression
+        262: _shorts(1),  # 0 is black
+        273: _longs(*offsets),
+        277: _shorts(pixel_bytes),
+        278: _longs(strip_rows),
+        279: _longs(*sizes),
+        284: _shorts(1),  # channels side by side
     }
-    if pixel_bytes == 1:
-        del fields[338]
+    if pixel_bytes > 1:
+        fields[338] = _shorts(*[0] * (pixel_bytes - 1))  # bands without a meaning
     variant = TiffVariant("<", big=True)
     directory = build_directory(fields, variant, place=_HEADER_BYTES, link=0)
     return struct.pack("<2sHHHQ", b"II", 43, 8, 0, _HEADER_BYTES) + directory
 
 
-def _numbers(kind: int, code: str, values: Sequence[int]) -> TiffField:
-    return TiffField(kind, len(values), struct.pack(f"<{len(values)}{code}", *values))
+def _shorts(*values: int) -> TiffField:
+    return TiffField(SHORT, len(values), struct.pack(f"<{len(values)}H", *values))
+
+
+def _longs(*values: int) -> TiffField:
+    return TiffField(LONG8, len(values), struct.pack(f"<{len(values)}Q", *values))

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from convcli.media.images.source import ImageFile, ImageOptions
     from convcli.signals import Medium, Signal, Source
 
-# First bytes of PNG, JPEG, TIFF, GIF and PNM. WebP and AVIF are told by bytes 8 to 11.
-_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF8", b"P4", b"P5", b"P6", b"P7")
-
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFiles:
@@ -47,7 +44,9 @@ class ImageFiles:
     @staticmethod
     def begins_with(head: bytes) -> bool:
         """Whether `head` is the beginning of a picture file."""
-        return head.startswith(_BEGINNINGS) or head[8:12] in (b"WEBP", b"avif")
+        from convcli.media.images.formats import is_picture
+
+        return is_picture(head)
 
     @contextmanager
     def open(

@@ -32,15 +32,15 @@ class PictureWriter(Protocol):
         ...
 
     def start(self, layout: Layout) -> None:
-        """Begin a page."""
+        """Begin a page of this layout."""
         ...
 
     def append(self, packed: Any) -> None:
-        """Add a strip to the page."""
+        """Add a strip that `pack` returned."""
         ...
 
     def finish(self) -> None:
-        """End the file."""
+        """End the file, and wait until it is written."""
         ...
 
     def discard(self) -> None:
@@ -70,6 +70,8 @@ class Format:
     """A format of pictures.
 
     suffixes : of its files; none if it is only read
+    beginnings : first bytes of its files
+    brand : or else their bytes 8 to 11
     aliases : further names for `--format`
     kinds : NumPy type codes that it stores; samples of other types become the first
 
@@ -101,6 +103,8 @@ class Format:
 
     name: str
     suffixes: tuple[str, ...] = ()
+    beginnings: tuple[bytes, ...] = ()
+    brand: bytes | None = None
     aliases: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ("u1",)
     most_channels: int = 4
@@ -147,6 +151,7 @@ _ALL = (
     Format(
         name="png",
         suffixes=(".png",),
+        beginnings=(b"\x89PNG",),
         kinds=("u2", "u1"),
         chunk_text=True,
         inspect=inspect_png,
@@ -156,6 +161,7 @@ _ALL = (
     Format(
         name="jpeg",
         suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"),
+        beginnings=(b"\xff\xd8\xff",),
         aliases=("jpg",),
         alpha=False,
         cmyk=True,
@@ -168,6 +174,7 @@ _ALL = (
     Format(
         name="tiff",
         suffixes=(".tif", ".tiff"),
+        beginnings=(b"II*\0", b"MM\0*"),
         aliases=("tif",),
         kinds=_ANY_KIND,
         most_channels=_ANY_NUMBER,
@@ -180,16 +187,31 @@ _ALL = (
     Format(
         name="webp",
         suffixes=(".webp",),
+        brand=b"WEBP",
         pages=True,
         animated=True,
         inspect=_inspect_webp,
         options_for=_webp_options,
     ),
-    Format(name="gif", suffixes=(".gif",), pages=True, limited_palette=True, animated=True),
-    Format(name="avif", suffixes=(".avif",), pages=True, options_for=_quality_options),
+    Format(
+        name="gif",
+        suffixes=(".gif",),
+        beginnings=(b"GIF8",),
+        pages=True,
+        limited_palette=True,
+        animated=True,
+    ),
+    Format(
+        name="avif",
+        suffixes=(".avif",),
+        brand=b"avif",
+        pages=True,
+        options_for=_quality_options,
+    ),
     Format(
         name="ppm",
         suffixes=(".ppm", ".pgm", ".pnm"),
+        beginnings=(b"P4", b"P5", b"P6"),
         aliases=("pgm", "pnm"),
         kinds=("u2", "u1"),
         alpha=False,
@@ -201,6 +223,7 @@ _ALL = (
     Format(
         name="pam",
         suffixes=(".pam",),
+        beginnings=(b"P7",),
         kinds=("u2", "u1"),
         pages=True,
         mixed_pages=True,
@@ -221,11 +244,18 @@ _ALL = (
 FORMATS = {each.name: each for each in _ALL}
 _BY_ALIAS = {alias: each for each in _ALL for alias in each.aliases}
 _BY_SUFFIX = {suffix: each for each in _ALL for suffix in each.suffixes}
+_BEGINNINGS = tuple(beginning for each in _ALL for beginning in each.beginnings)
+_BRANDS = {each.brand for each in _ALL if each.brand is not None}
 
 
 def format_of(path: Path) -> Format | None:
     """The format that the suffix of `path` names, or None."""
     return _BY_SUFFIX.get(path.suffix.lower())
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether `head` is the beginning of a file in one of the formats."""
+    return head.startswith(_BEGINNINGS) or head[8:12] in _BRANDS
 
 
 def find_format(name: str) -> Format:
@@ -234,8 +264,10 @@ def find_format(name: str) -> Format:
     known = FORMATS | _BY_ALIAS
     if wanted in known:
         return known[wanted]
+    hint = "the formats are " + ", ".join(FORMATS)
     near = nearest(wanted, list(known))
-    hint = f"did you mean {near}?" if near else "the formats are " + ", ".join(FORMATS)
+    if near is not None:
+        hint = f"did you mean {near}?"
     raise RequestError(f"pictures are not written in the format {name!r}", hint=hint)
 
 

@@ -57,17 +57,17 @@ class Layout:
 
     @property
     def pixels(self) -> int:
-        """Number of pixels."""
+        """Number of pixels of the page."""
         return self.rows * self.columns
 
     @property
     def pixel_bytes(self) -> int:
-        """Bytes of a pixel."""
+        """Bytes of all channels of a pixel."""
         return len(self.channels) * self.dtype.itemsize
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of all samples."""
+        """Bytes of all samples of the page."""
         return self.pixels * self.pixel_bytes
 
     @property
@@ -82,7 +82,7 @@ class Layout:
 
     @property
     def strip_rows(self) -> int:
-        """Rows of a strip."""
+        """Rows of a strip in which the page is read."""
         row_bytes = max(1, self.columns * self.pixel_bytes)
         enough_beside = min(STRIP_ROWS, WIDE_STRIP_BYTES // row_bytes)
         return max(1, STRIP_BYTES // row_bytes, enough_beside)
@@ -135,6 +135,16 @@ def name_channels(interpretation: str, bands: int) -> tuple[tuple[str, ...], int
     if bands == len(colours):
         return colours, None
     return (*colours, "A", *names[len(colours) + 1 :]), len(colours)
+
+
+def plain_interpretation(dtype: np.dtype[Any], *, is_grey: bool) -> str:
+    """The interpretation of grey, or of red, green and blue, samples of a type."""
+    grey, colour = "b-w", "srgb"
+    if dtype.kind == "f":
+        colour = "scrgb"
+    elif dtype.itemsize == 2:
+        grey, colour = "grey16", "rgb16"
+    return grey if is_grey else colour
 
 
 def too_many_pixels(name: str, columns: int, rows: int, limit: int) -> InputError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -29,43 +28,29 @@ _ZERO = np.zeros(4)
 _COUNTED_ROWS = 255
 
 
-@dataclass(frozen=True)
 class Levels:
-    """What a sample of `dtype` can hold: whole numbers `low`..`high`, or any number."""
+    """What a sample of `dtype` can hold.
 
-    dtype: np.dtype[Any]
+    whole : whether samples are whole numbers, in `low`..`high`
+    full : the value that means full intensity: 255, 65535; 1.0 for floating samples
+    middle : what `--range offset` adds: half of an unsigned range, 0 for signed samples
+    floating : the type that rounds these samples exactly: float32 for 8 bits, else float64
+    """
 
-    @property
-    def whole(self) -> bool:
-        """Whether samples are whole numbers."""
-        return self.dtype.kind in "iu"
-
-    @property
-    def low(self) -> float:
-        """The smallest value of a sample."""
-        return float(np.iinfo(self.dtype).min) if self.whole else -np.inf
-
-    @property
-    def high(self) -> float:
-        """The largest value of a sample."""
-        return float(np.iinfo(self.dtype).max) if self.whole else np.inf
-
-    @property
-    def full(self) -> float:
-        """The value that means full intensity: 255, 65535; 1.0 for floating samples."""
-        return self.high if self.whole else 1.0
-
-    @property
-    def middle(self) -> float:
-        """What `--range offset` adds: half of an unsigned range, 0 for signed samples."""
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self.whole = dtype.kind in "iu"
+        self.low, self.high = -np.inf, np.inf
+        self.full, self.middle = 1.0, 0.5
+        self.floating: type[np.floating[Any]] = np.float64
         if not self.whole:
-            return 0.5
-        return (self.high + 1) / 2 if self.low == 0 else 0.0
-
-    @property
-    def floating(self) -> type[np.floating[Any]]:
-        """The type that rounds these samples exactly: float32 for 8 bits, else float64."""
-        return np.float32 if self.whole and self.dtype.itemsize == 1 else np.float64
+            return
+        limits = np.iinfo(dtype)
+        self.low, self.high = float(limits.min), float(limits.max)
+        self.full = self.high
+        self.middle = (self.high + 1) / 2 if dtype.kind == "u" else 0.0
+        if dtype.itemsize == 1:
+            self.floating = np.float32
 
 
 def quantise(values: Array, levels: Levels, *, row: int) -> Quantised:
@@ -82,8 +67,9 @@ def quantise(values: Array, levels: Levels, *, row: int) -> Quantised:
         # Both comparisons are false if a value is NaN.
         if least > -_LARGEST_SATURATED and most < _LARGEST_SATURATED:
             return _saturate(values, levels, least, most)
-    rounded = np.rint(values) if is_floating else values
-    return _clip(rounded, levels, row)
+    if is_floating:
+        values = np.rint(values)
+    return _clip(values, levels, row)
 
 
 def _saturate(values: Array, levels: Levels, least: float, most: float) -> Quantised:
@@ -162,7 +148,9 @@ def shift_range(values: Array, rule: Range, levels: Levels, channels: tuple[int,
     """Apply the rule `abs` or `offset` to some channels; `clip` and `scale` act later."""
     if rule not in ("abs", "offset") or not channels:
         return values
-    dtype = levels.floating if values.dtype.kind == "i" else values.dtype
+    dtype = values.dtype
+    if dtype.kind == "i":
+        dtype = np.dtype(levels.floating)
     shifted = values.astype(dtype)
     for channel in channels:
         if rule == "abs":

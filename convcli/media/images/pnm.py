@@ -21,6 +21,7 @@ from convcli.media.images.layout import (
     Pixels,
     Strip,
     name_channels,
+    plain_interpretation,
     too_many_pixels,
 )
 
@@ -125,7 +126,9 @@ class PnmPicture:
 
     def _read_page(self, place: int) -> _PnmPage:
         header = self._read_header(place)
-        meaning = _meaning(header.bands, header.dtype)
+        meaning = "multiband"
+        if header.bands <= 4:
+            meaning = plain_interpretation(header.dtype, is_grey=header.bands < 3)
         channels, alpha = name_channels(meaning, header.bands)
         layout = Layout(
             rows=header.rows,
@@ -165,7 +168,9 @@ class PnmPicture:
         """The rows of a page from the first to the last."""
         found = self._pages[page]
         layout = found.layout
-        whole = self._parse_plain(found) if found.header.kind in _PLAIN else None
+        whole: Pixels | None = None
+        if found.header.kind in _PLAIN:
+            whole = self._parse_plain(found)
         for start in range(0, layout.rows, layout.strip_rows):
             stop = min(start + layout.strip_rows, layout.rows)
             rows = self._rows(found, start, stop) if whole is None else whole[start:stop]
@@ -217,23 +222,12 @@ def _format_name(kind: bytes) -> str:
     return "pfm" if kind in _FLOATING else "ppm"
 
 
-def _meaning(bands: int, dtype: np.dtype[Any]) -> str:
-    """The interpretation of libvips for samples of a type."""
-    if bands > 4:
-        return "multiband"
-    is_grey = bands < 3
-    if dtype.kind == "f":
-        return "b-w" if is_grey else "scrgb"
-    if dtype.itemsize == 2:
-        return "grey16" if is_grey else "rgb16"
-    return "b-w" if is_grey else "srgb"
-
-
 def _parse_words(head: bytes, kind: bytes) -> _Header:
     """The header of every kind but PAM: columns, rows and the maximum or scale."""
     is_bitmap = kind in _BITMAPS
+    count = 2 if is_bitmap else 3
     place, words = 2, []
-    for _ in range(2 if is_bitmap else 3):
+    for _ in range(count):
         match = _WORD.match(head, place)
         if match is None:
             raise ValueError(head)
@@ -289,7 +283,7 @@ class _NetpbmWriter:
         self._file = target
 
     def pack(self, pixels: Pixels) -> bytes:
-        """The bytes of a strip."""
+        """The bytes of a strip as the file stores them."""
         return pixels.astype(pixels.dtype.newbyteorder(">"), copy=False).tobytes()
 
     def start(self, layout: Layout) -> None:
@@ -300,7 +294,7 @@ class _NetpbmWriter:
         raise NotImplementedError
 
     def append(self, packed: bytes) -> None:
-        """Write a strip."""
+        """Write a strip that `pack` returned."""
         self._file.write(packed)
 
     def finish(self) -> None:

@@ -46,7 +46,7 @@ class ScaledResults:
             ) from error
 
     def rewind(self) -> None:
-        """Go back to the first page."""
+        """Start to read at the first page."""
         self._file.seek(0)
 
     def strips(self, page: PageEncoder) -> Iterator[Array]:
@@ -71,5 +71,5 @@ class ScaledResults:
             values[..., channel] *= page.source.levels.full / extent
 
     def close(self) -> None:
-        """Delete the temporary file."""
+        """Close the temporary file, which deletes it."""
         self._file.close()

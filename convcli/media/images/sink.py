@@ -266,7 +266,7 @@ class _OriginalRows:
         self._held: list[Pixels] = []
 
     def take(self, rows: int) -> Pixels:
-        """The next `rows` rows."""
+        """Return the next `rows` rows."""
         while sum(map(len, self._held)) < rows:
             self._held.append(next(self._strips).pixels)
         joined = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)

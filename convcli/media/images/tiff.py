@@ -83,6 +83,11 @@ class TiffField:
         _, width = _SIZES[self.kind]
         return int.from_bytes(self.data[:width], "little")
 
+    def stored(self, order: str) -> bytes:
+        """The data in the byte order of a file."""
+        _, width = _SIZES[self.kind]
+        return _swap_bytes(self.data, width, order)
+
 
 TiffFields = dict[int, TiffField]
 
@@ -96,8 +101,13 @@ class TiffVariant:
 
     @property
     def entry_bytes(self) -> int:
-        """Bytes of a directory entry."""
+        """Bytes of an entry of a directory."""
         return 20 if self.big else 12
+
+    @property
+    def pointer(self) -> int:
+        """Type number of the offset of a nested directory."""
+        return LONG8 if self.big else LONG
 
     @property
     def word(self) -> struct.Struct:
@@ -168,7 +178,9 @@ def _read_entries(file: BinaryIO, variant: TiffVariant, offset: int) -> list[byt
 
 
 def _read_field(file: BinaryIO, variant: TiffVariant, entry: bytes) -> TiffField | None:
-    kind, count = struct.unpack_from(f"{variant.order}2xH{variant.word.format[-1:]}", entry)
+    """The field of an entry, or None if it is damaged or too large."""
+    (kind,) = struct.unpack_from(variant.order + "H", entry, 2)
+    (count,) = variant.word.unpack_from(entry, 4)
     value_bytes, width = _SIZES.get(kind, (0, 1))
     size = count * value_bytes
     if not 0 < size <= _LARGEST_FIELD:
@@ -211,12 +223,18 @@ def build_directory(fields: TiffFields, variant: TiffVariant, *, place: int, lin
     link : offset of the next directory, or 0
     """
     entries, values = _build_entries(fields, variant, place=place)
-    return variant.counter.pack(len(fields)) + entries + variant.word.pack(link) + values
+    return _join_directory(entries, variant, variant.word.pack(link), values)
+
+
+def _join_directory(
+    entries: list[bytes], variant: TiffVariant, link: bytes, values: bytes
+) -> bytes:
+    return variant.counter.pack(len(entries)) + b"".join(entries) + link + values
 
 
 def _build_entries(
     fields: TiffFields, variant: TiffVariant, *, place: int, others: int = 0
-) -> tuple[bytes, bytes]:
+) -> tuple[list[bytes], bytes]:
     """The entries of a directory for offset `place`, and the values that go behind it.
 
     others : number of further entries that the directory gets
@@ -224,22 +242,19 @@ def _build_entries(
     word = variant.word
     count = len(fields) + others
     behind = place + variant.counter.size + variant.entry_bytes * count + word.size
-    entries, values = b"", b""
+    entries, values = [], b""
     for tag, each in sorted(fields.items()):
-        kind, number = each.kind, each.count
-        _, width = _SIZES[kind]
-        data = _swap_bytes(each.data, width, variant.order)
+        kind, number, data = each.kind, each.count, each.stored(variant.order)
         if each.nested or len(data) > word.size:
             values += bytes(-(behind + len(values)) % 8)
             start = behind + len(values)
             if each.nested:
-                values += build_directory(each.nested, variant, place=start, link=0)
-                kind, number = (LONG8 if variant.big else LONG), 1
-            else:
-                values += data
+                kind, number = variant.pointer, 1
+                data = build_directory(each.nested, variant, place=start, link=0)
+            values += data
             data = word.pack(start)
         head = struct.pack(variant.order + "HH", tag, kind) + word.pack(number)
-        entries += head + data.ljust(word.size, b"\0")
+        entries.append(head + data.ljust(word.size, b"\0"))
     return entries, values
 
 
@@ -250,35 +265,32 @@ def graft_exif(file: BinaryIO, block: bytes) -> None:
     moves.
     """
     header = _read_header(file)
-    source = read_directory(io.BytesIO(block.removeprefix(EXIF_PREFIX)))
-    described = _describing(source)
     if header is None:
         return
     variant, offset = header
     old = {variant.tag_of(entry): entry for entry in _read_entries(file, variant, offset)}
     link = file.read(variant.word.size)
-    added = {tag: each for tag, each in described.items() if tag not in old}
-    if not added:
+    source = read_directory(io.BytesIO(block.removeprefix(EXIF_PREFIX)))
+    described = _describing(source)
+    missing = {tag: each for tag, each in described.items() if tag not in old}
+    if not missing:
         return
     end = file.seek(0, io.SEEK_END)
-    padding = -end % 8
-    place = end + padding
-    new, values = _build_entries(added, variant, place=place, others=len(old))
-    size = variant.entry_bytes
-    fresh = [new[start : start + size] for start in range(0, len(new), size)]
-    entries = sorted([*old.values(), *fresh], key=variant.tag_of)
-    counter = variant.counter.pack(len(entries))
-    file.write(bytes(padding) + counter + b"".join(entries) + link + values)
+    place = end + -end % 8
+    new, values = _build_entries(missing, variant, place=place, others=len(old))
+    entries = sorted([*old.values(), *new], key=variant.tag_of)
+    file.write(bytes(place - end) + _join_directory(entries, variant, link, values))
     file.seek(8 if variant.big else 4)
     file.write(variant.word.pack(place))
 
 
 def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     """The details with the compression and the EXIF of a TIFF."""
-    compression = read_directory(file).get(_COMPRESSION)
     exif = exif_of_tiff(file) or details.exif
-    value = None if compression is None else compression.value
-    return replace(details, compression=value, exif=exif)
+    compression = read_directory(file).get(_COMPRESSION)
+    if compression is not None:
+        details = replace(details, compression=compression.value)
+    return replace(details, exif=exif)
 
 
 def tiff_options(request: WriteRequest) -> dict[str, object]:

@@ -136,8 +136,6 @@ class VipsPicture:
 
     def _read_details(self, first: Any, upright: Any) -> ImageDetails:
         known = {name: first.get(name) for name in first.get_fields()}
-        exif, description = known.get("exif-data"), known.get("image-description")
-        is_animation = self._pages > 1
         details = ImageDetails(
             format=self.rules.name,
             loader=str(known.get("vips-loader", "")),
@@ -146,16 +144,13 @@ class VipsPicture:
             interpretation=first.interpretation,
             palette=bool(known.get("palette", False)),
             resolution=(first.xres, first.yres),
-            delays=tuple(known.get("delay", ())) if is_animation else (),
-            loop=known.get("loop") if is_animation else None,
-            icc=known.get("icc-profile-data"),
-            exif=refresh_exif(exif) if exif else None,
-            xmp=known.get("xmp-data"),
-            iptc=known.get("iptc-data"),
-            text=() if description is None else (("Description", str(description)),),
             fields=kept_fields(upright),
             orientation=_orientation(first),
         )
+        details = _with_metadata(details, known)
+        if self._pages > 1:
+            delays = tuple(known.get("delay", ()))
+            details = replace(details, delays=delays, loop=known.get("loop"))
         if self.rules.inspect is not None:
             with self._opened() as file:
                 details = self.rules.inspect(file, details)
@@ -227,6 +222,22 @@ class VipsReader:
         self._region = vips().Region.new(image)
         self._page = page
         self._next = 0
+
+
+def _with_metadata(details: ImageDetails, known: dict[str, Any]) -> ImageDetails:
+    """The details with the metadata blocks and the description among the fields of libvips."""
+    exif, description = known.get("exif-data"), known.get("image-description")
+    if exif is not None:
+        exif = refresh_exif(exif)
+    if description is not None:
+        details = replace(details, text=(("Description", str(description)),))
+    return replace(
+        details,
+        icc=known.get("icc-profile-data"),
+        exif=exif,
+        xmp=known.get("xmp-data"),
+        iptc=known.get("iptc-data"),
+    )
 
 
 def _field(image: Any, name: str, default: object) -> Any:

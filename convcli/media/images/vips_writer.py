@@ -72,7 +72,7 @@ class VipsWriter:
         return image
 
     def pack(self, pixels: Pixels) -> memoryview:
-        """The bytes of a strip."""
+        """The bytes of a strip as the feed takes them."""
         stored = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
         return np.ascontiguousarray(stored).reshape(-1).view(np.uint8).data
 

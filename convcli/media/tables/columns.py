@@ -26,13 +26,13 @@ class ColumnNames:
 
     def find(self, name: str) -> int:
         """The number of the column called `name`. RequestError if there is none, or several."""
-        places = [i for i, other in enumerate(self.names) if other == name]
-        if len(places) == 1:
-            return places[0]
-        if places:
-            numbers = " and ".join(str(1 + i) for i in places)
+        numbers = [i for i, other in enumerate(self.names, start=1) if other == name]
+        if len(numbers) == 1:
+            return numbers[0] - 1
+        if numbers:
+            listed = " and ".join(map(str, numbers))
             raise RequestError(
-                f"{self._table}: column {name!r} is ambiguous: columns {numbers} are called so",
+                f"{self._table}: column {name!r} is ambiguous: columns {listed} are called so",
                 hint="rename one of them, or leave the header out and use --no-header with numbers",
             )
         near = nearest(name, list(self.names))
@@ -93,4 +93,6 @@ def is_numeric(cells: Cells, decimal: str) -> bool:
 
 def shown_cell(cell: str) -> str:
     """A cell for a message, shortened."""
-    return repr(cell if len(cell) <= _LONGEST_SHOWN else cell[: _LONGEST_SHOWN - 3] + "...")
+    if len(cell) > _LONGEST_SHOWN:
+        cell = cell[: _LONGEST_SHOWN - 3] + "..."
+    return repr(cell)

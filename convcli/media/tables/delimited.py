@@ -16,7 +16,7 @@ import numpy.typing as npt
 from convcli.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 Offsets = npt.NDArray[np.int64]
 Octets = npt.NDArray[np.uint8]
@@ -108,9 +108,8 @@ class Cells:
     def bare(self) -> bool:
         """Whether no cell begins or ends in a quote, a space or a tab."""
         octets = np.frombuffer(self.data, np.uint8)
-        if _AROUND[octets[self.start]].any():
-            return False
-        return not _AROUND[octets[self.stop - 1]].any()
+        first, last = octets[self.start], octets[self.stop - 1]
+        return not (_AROUND[first].any() or _AROUND[last].any())
 
     def unquoted(self) -> Cells:
         """The cells without the quotes around them."""
@@ -160,7 +159,7 @@ class RowSpans:
 
     def line_of_cell(self, row: int, column: int) -> int:
         """The line number of a cell, which is not that of its row after a line end in quotes."""
-        place = int(self.cells[column].start[row])
+        place = self.cells[column].start[row]
         return self.records.line + self.records.data.count(self.newline, 0, place)
 
 
@@ -206,9 +205,10 @@ def _walk_quotes(data: bytes, quotes: list[int], openers: frozenset[int]) -> Off
     return np.array(found, np.int64)
 
 
-def _outside_quotes(places: Offsets, quotes: Offsets) -> Offsets:
+def outside_quotes(places: Offsets, quotes: Offsets) -> Offsets:
     """The places that are not within quotes."""
-    outside: Offsets = places[np.searchsorted(quotes, places) % 2 == 0]
+    quotes_before = np.searchsorted(quotes, places)
+    outside: Offsets = places[quotes_before % 2 == 0]
     return outside
 
 
@@ -228,7 +228,7 @@ def split_record(record: bytes, delimiter: bytes, quotes: Offsets) -> list[bytes
     octets = np.frombuffer(record, np.uint8)
     delimiters = np.flatnonzero(octets == delimiter[0])
     cells, start = [], 0
-    for place in _outside_quotes(delimiters, quotes).tolist():
+    for place in outside_quotes(delimiters, quotes).tolist():
         cells.append(record[start:place])
         start = place + 1
     return [*cells, record[start:]]
@@ -262,7 +262,7 @@ def quoted(text: bytes, delimiter: bytes) -> bytes:
 
 
 def find_rows(
-    records: Records, dialect: Dialect, *, width: int, wanted: tuple[int, ...], name: str
+    records: Records, dialect: Dialect, *, width: int, wanted: Iterable[int], name: str
 ) -> RowSpans:
     """Find the rows of some records and the cells of the `wanted` columns.
 
@@ -276,8 +276,8 @@ def find_rows(
     line_ends = grid[:, -1]
     stops = line_ends
     if dialect.newline == b"\n" and len(stops):
-        has_return = (octets[stops - 1] == RETURN) & (stops > starts)
-        stops = stops - has_return
+        last = octets[stops - 1]
+        stops = stops - ((last == RETURN) & (stops > starts))
     bounds = np.concatenate(([0], line_ends + 1))
     bounds[-1] = len(data) - records.padded
     cells = {}
@@ -304,8 +304,9 @@ def _row_separators(
     octets = np.frombuffer(records.data, np.uint8)
     separators, lines = _separators(octets, dialect)
     if len(records.quotes):
-        separators = _outside_quotes(separators, records.quotes)
-        lines = int(np.count_nonzero(octets[separators] == newline))
+        separators = outside_quotes(separators, records.quotes)
+        is_line_end = octets[separators] == newline
+        lines = int(np.count_nonzero(is_line_end))
     if len(separators) == width * lines:
         last_of_rows = octets[separators[width - 1 :: width]]
         if (last_of_rows == newline).all():
@@ -346,8 +347,8 @@ def _without_blank_lines(
             blank[line] = not data[starts[line] : stops[line]].strip()
     wrong = np.flatnonzero((counts != width) & ~blank)
     if len(wrong):
-        first = int(wrong[0])
-        line = records.line + data.count(newline, 0, int(starts[first]))
+        first = wrong[0]
+        line = records.line + data.count(newline, 0, starts[first])
         noun = "cell" if width == 1 else "cells"
         raise InputError(
             f"{name}, line {line}: expected {width} {noun} as in the first line, "

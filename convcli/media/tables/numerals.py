@@ -145,13 +145,15 @@ def _gather(cells: Cells) -> Any:
     """The cells as a pyarrow string array."""
     import pyarrow as pa
 
-    offsets = np.empty(2 * len(cells) + 1, np.int32)
+    # Every second span is a cell, the others are the text between cells.
+    count = 2 * len(cells)
+    offsets = np.zeros(count + 1, np.int32)
     offsets[0:-1:2] = cells.start
     offsets[1::2] = cells.stop
-    offsets[-1] = offsets[-2] if len(cells) else 0
-    # Every second span is a cell, the others are the text between cells.
+    offsets[-1] = offsets[-2] if count else 0
     spans = from_offsets(offsets, pa.py_buffer(cells.data), pa.string())
-    return spans.take(as_int32(np.arange(0, 2 * len(cells), 2, dtype=np.int32)))
+    places = np.arange(0, count, 2, dtype=np.int32)
+    return spans.take(as_int32(places))
 
 
 def _translated(texts: Any, table: bytes) -> Any:
@@ -159,8 +161,8 @@ def _translated(texts: Any, table: bytes) -> Any:
     import pyarrow as pa
 
     _, offsets, data = texts.buffers()
-    translated = pa.py_buffer(bytes(data or b"").translate(table))
-    buffers = [None, offsets, translated]
+    translated = bytes(data or b"").translate(table)
+    buffers = [None, offsets, pa.py_buffer(translated)]
     return pa.Array.from_buffers(texts.type, len(texts), buffers, offset=texts.offset)
 
 
@@ -262,12 +264,14 @@ def _fixed_columnar(values: Floats, decimals: int, decimal: str) -> tuple[Any, I
     import pyarrow as pa
 
     text = _fixed(values, decimals, decimal)
-    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")).astype(np.int32)
+    octets = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(octets == ord("\n"))
     # Every second span is a number, the others are the line feeds.
-    offsets = np.zeros(2 * len(values) + 1, np.int32)
+    count = 2 * len(values)
+    offsets = np.zeros(count + 1, np.int32)
     offsets[1::2] = ends
     offsets[2::2] = ends + 1
-    places = np.arange(0, 2 * len(values), 2, dtype=np.int32)
+    places = np.arange(0, count, 2, dtype=np.int32)
     return from_offsets(offsets, pa.py_buffer(text), pa.binary()), places
 
 

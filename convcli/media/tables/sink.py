@@ -13,6 +13,8 @@ from convcli.media.tables.splicing import OutputColumns, splice
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from convcli.media.tables.numerals import Floats
     from convcli.media.tables.source import TableSource
     from convcli.media.tables.splicing import DecodedRows
@@ -30,7 +32,7 @@ class EncodedRows:
     parts: list[bytes | memoryview]
     rows: int
     stop: int
-    missing: tuple[int, ...]
+    missing: npt.NDArray[np.int64]
 
 
 class TableSink:
@@ -54,12 +56,12 @@ class TableSink:
         self._source = source
         self._names = source.signal.channels if channels is None else channels
         self._channels = _channels_called(self._names, source)
-        options = source.options
+        columns = tuple(source.columns[channel] for channel in self._channels)
         self._output = OutputColumns(
             dialect=source.dialect,
-            columns=tuple(source.columns[channel] for channel in self._channels),
-            append=options.append,
-            decimals=options.decimals,
+            columns=columns,
+            append=source.options.append,
+            decimals=source.options.decimals,
         )
         self._header = self._header_text(suffix)
         self._started = False
@@ -80,14 +82,15 @@ class TableSink:
         """
         numbers = row_numbers(rows)
         parts: list[bytes | memoryview] = []
-        missing: tuple[int, ...] = (0,) * len(self._channels)
+        missing = np.zeros(len(self._channels), np.int64)
         values = None
         if y is not None:
             values = np.asarray(y, np.float64)
-            missing = tuple(np.isnan(values).sum(axis=0).tolist())
+            missing = np.isnan(values).sum(axis=0)
+        stop = 0
         for decoded, local, here in self._recent.find(numbers):
             parts.append(self._splice(decoded, local, None if values is None else values[here]))
-        stop = int(numbers[-1]) + 1 if len(numbers) else 0
+            stop = int(numbers[-1]) + 1
         return EncodedRows(parts, len(numbers), stop, missing)
 
     def _splice(

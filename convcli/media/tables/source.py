@@ -36,7 +36,7 @@ from convcli.media.tables.text import (
 from convcli.signals import TABLE, Block, Groups, Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from convcli.media.tables.delimited import Cells, Records
@@ -248,16 +248,17 @@ class TableSource:
             return names.find_all(self.options.columns)
         if not seen or not self._has_rows(seen[0]):
             return ()
-        others = set(range(len(self.header))) - self._keys()
+        keys = self._keys()
+        others = [column for column in range(len(self.header)) if column not in keys]
         spans = self._find_rows(seen[0], others)
-        numeric = tuple(
-            column
-            for column in sorted(others)
-            if is_numeric(spans.cells[column].numerals(), self.dialect.decimal)
-        )
+        numeric = []
+        for column in others:
+            cells = spans.cells[column].numerals()
+            if is_numeric(cells, self.dialect.decimal):
+                numeric.append(column)
         if not numeric:
             raise names.no_numbers()
-        return numeric
+        return tuple(numeric)
 
     # --- decoding ---
 
@@ -269,11 +270,9 @@ class TableSource:
         """The columns of groups and times."""
         return {column for column in (self._by, self._time) if column is not None}
 
-    def _find_rows(self, records: Records, wanted: set[int]) -> RowSpans:
-        columns = tuple(sorted(wanted))
-        return find_rows(
-            records, self.dialect, width=len(self.header), wanted=columns, name=self.name
-        )
+    def _find_rows(self, records: Records, wanted: Iterable[int]) -> RowSpans:
+        width = len(self.header)
+        return find_rows(records, self.dialect, width=width, wanted=wanted, name=self.name)
 
     def _decode(self, records: Records) -> tuple[DecodedRows, Floats]:
         """The rows of some records and their numbers, `(rows, channels)`."""
@@ -318,7 +317,8 @@ class TableSource:
         if self._by is None:
             return None
         cells = spans.cells[self._by]
-        return Groups(*distinct(cells if cells.bare else cells.unquoted()))
+        names, codes = distinct(cells if cells.bare else cells.unquoted())
+        return Groups(names, codes)
 
     # --- time ---
 

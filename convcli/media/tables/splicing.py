@@ -105,17 +105,18 @@ class RecentRows:
         """
         if len(rows) == 0:
             return
+        first_row, last_row = int(rows[0]), int(rows[-1])
         with self._lock:
-            first = bisect_right(self._starts, int(rows[0])) - 1
-            last = bisect_right(self._starts, int(rows[-1]))
-            if first < 0 or int(rows[-1]) >= self._rows:
-                raise IndexError(f"rows {rows[0]} to {rows[-1]} are not held")
-            starts, parts = self._starts[first:last], self._parts[first:last]
-        cuts = [0, *np.searchsorted(rows, starts[1:]).tolist(), len(rows)]
-        for i, (start, part) in enumerate(zip(starts, parts, strict=True)):
-            here = slice(cuts[i], cuts[i + 1])
-            if here.start < here.stop:
-                yield self._with_text(part), rows[here] - start, here
+            first = bisect_right(self._starts, first_row) - 1
+            stop = bisect_right(self._starts, last_row)
+            if first < 0 or last_row >= self._rows:
+                raise IndexError(f"rows {first_row} to {last_row} are not held")
+            starts, parts = self._starts[first:stop], self._parts[first:stop]
+        cuts = np.searchsorted(rows, starts).tolist()
+        ends = [*cuts[1:], len(rows)]
+        for start, part, a, b in zip(starts, parts, cuts, ends, strict=True):
+            if a < b:
+                yield self._with_text(part), rows[a:b] - start, slice(a, b)
 
     def texts_of(self, column: int, rows: Rows) -> list[str]:
         """The text of a column in `rows` (increasing), without quotes."""
@@ -198,8 +199,11 @@ def _copy(spans: RowSpans, rows: Rows, output: OutputColumns) -> bytes:
     """The rows as they were; appended columns repeat the old cells."""
     data, bounds = spans.records.data, spans.bounds
     if not output.append and _is_contiguous(rows):
-        return data[bounds[rows[0]] : bounds[rows[-1] + 1]]
-    columns = [spans.cells[column] for column in output.columns] if output.append else []
+        start, stop = bounds[rows[0]], bounds[rows[-1] + 1]
+        return data[start:stop]
+    columns = []
+    if output.append:
+        columns = [spans.cells[column] for column in output.columns]
     parts: list[bytes] = []
     for row in rows.tolist():
         stop = spans.stops[row]
@@ -211,7 +215,8 @@ def _copy(spans: RowSpans, rows: Rows, output: OutputColumns) -> bytes:
 
 
 def _is_contiguous(rows: Rows) -> bool:
-    return bool(rows[-1] - rows[0] == len(rows) - 1)
+    last = int(rows[0]) + len(rows) - 1
+    return int(rows[-1]) == last
 
 
 def _gaps(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> Offsets:

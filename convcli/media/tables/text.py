@@ -16,6 +16,7 @@ from convcli.media.tables.delimited import (
     Dialect,
     cell_text,
     find_quotes,
+    outside_quotes,
     split_record,
 )
 
@@ -93,7 +94,8 @@ def find_encoding(asked: str, start: bytes) -> Encoding:
         raise RequestError(
             f"{asked!r} is no encoding of text", hint="for example utf-8, latin-1, cp1252"
         ) from None
-    extends_ascii = len(all_bytes) == 256 and all_bytes[:128].encode() == bytes(range(128))
+    ascii_bytes = bytes(range(128))
+    extends_ascii = len(all_bytes) == 256 and all_bytes[:128].encode() == ascii_bytes
     return Encoding(codec, None) if extends_ascii else Encoding("utf-8", codec)
 
 
@@ -235,8 +237,8 @@ def read_header(
     complete : whether `start` is the whole input
     """
     bom = len(BOM) if start.startswith(BOM) else 0
-    line_start = len(start) - len(start[bom:].lstrip(b"\r\n"))
-    body = start[line_start:]
+    body = start[bom:].lstrip(b"\r\n")
+    line_start = len(start) - len(body)
     # Any of the delimiters may open a quoted cell, as long as it is not known which is used.
     quotes = find_quotes(body, (delimiter or DELIMITERS) + b"\r\n")
     line_end = _first_line_end(body, quotes)
@@ -269,9 +271,9 @@ def read_header(
 def _first_line_end(body: bytes, quotes: Offsets) -> int | None:
     """Offset of the first line end outside quotes."""
     octets = np.frombuffer(body, np.uint8)
-    places = np.flatnonzero((octets == ord("\n")) | (octets == ord("\r")))
-    outside = places[np.searchsorted(quotes, places) % 2 == 0]
-    return int(outside[0]) if len(outside) else None
+    is_line_end = (octets == ord("\n")) | (octets == ord("\r"))
+    line_ends = outside_quotes(np.flatnonzero(is_line_end), quotes)
+    return int(line_ends[0]) if len(line_ends) else None
 
 
 def delimiter_of(path: Path | None) -> bytes | None:
@@ -285,7 +287,9 @@ def _commonest_delimiter(record: bytes, quotes: Offsets, *, decimal: str, headed
     With decimal commas, a comma in a row of numbers is no delimiter.
     """
     # In the order of preference.
-    counts = {sign: len(split_record(record, sign, quotes)) - 1 for sign in (b"\t", b";", b",")}
+    counts = {}
+    for sign in (b"\t", b";", b","):
+        counts[sign] = len(split_record(record, sign, quotes)) - 1
     commas = counts[b","]
     if decimal == ",":
         del counts[b","]

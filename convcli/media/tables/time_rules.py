@@ -63,8 +63,9 @@ def first_failure(rule: Rule, moments: npt.NDArray[Any], runs: Runs) -> Failure 
         line = positions[rows]
         wrong = np.flatnonzero(~rule.is_step(np.diff(line)))
         if len(wrong):
-            before = int(wrong[0])
-            failures.append(Failure(int(rows[before + 1]), float(line[before]), group))
+            before = wrong[0]
+            row = int(rows[before + 1])
+            failures.append(Failure(row, float(line[before]), group))
     return min(failures, key=lambda failure: failure.row, default=None)
 
 
@@ -76,8 +77,8 @@ def _typical_step(positions: Floats, runs: Runs) -> float:
 def _mean_step(positions: Floats, runs: Runs) -> float:
     """The mean step of the longest run, in which the rounding of single times averages out."""
     rows = max((rows for _, rows in runs), key=len)
-    length = float(positions[rows[-1]] - positions[rows[0]])
-    return length / (len(rows) - 1)
+    first, last = positions[rows[0]], positions[rows[-1]]
+    return float(last - first) / (len(rows) - 1)
 
 
 def _step_and_tolerance(positions: Floats, runs: Runs, unit: float) -> tuple[float, float]:
@@ -132,10 +133,12 @@ def _fixed_rule(moments: Stamps, runs: Runs) -> Rule:
     origin = moments[0]
 
     def place(stamps: Stamps) -> Floats:
-        return np.asarray((stamps - origin).astype(np.int64) / 1e9)
+        nanoseconds = (stamps - origin).astype(np.int64)
+        return np.asarray(nanoseconds / 1e9)
 
     def moment(position: float) -> str:
-        return _write(origin + np.timedelta64(round(position * 1e9), "ns"))
+        nanoseconds = round(position * 1e9)
+        return _write(origin + np.timedelta64(nanoseconds, "ns"))
 
     unit = _last_place_of_second(moments)
     step, tolerance = _step_and_tolerance(place(moments), runs, unit)
@@ -167,13 +170,15 @@ def _business_rule(of_day: np.timedelta64) -> Rule:
     def place(stamps: Stamps) -> Floats:
         days = stamps.astype("datetime64[D]")
         positions = np.busday_count(epoch, days).astype(np.float64)
-        positions[~np.is_busday(days) | (stamps - days != of_day)] = np.nan
+        is_regular = np.is_busday(days) & (stamps - days == of_day)
+        positions[~is_regular] = np.nan
         return positions
 
     def moment(position: float) -> str:
         if np.isnan(position):
             return "a day that is no business day"
-        return _write(np.busday_offset(epoch, round(position)) + of_day)
+        day = np.busday_offset(epoch, round(position))
+        return _write(day + of_day)
 
     return Rule(place=place, moment=moment, step=1.0, seconds=DAY, hint=TRADING)
 
@@ -185,7 +190,8 @@ def _month_rules(moments: Stamps, runs: Runs, of_day: np.timedelta64) -> list[Ru
     step = _typical_step(months.astype(np.float64), runs)
     if step < 1 or step != int(step):
         return []
-    latest = int((days - months).astype(np.int64).max())
+    days_of_month = (days - months).astype(np.int64)
+    latest = int(days_of_month.max())
 
     def same_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.asarray(np.minimum(_first_day(month) + latest, _last_day(month)))
@@ -216,13 +222,15 @@ def _month_rule(
     def place(stamps: Stamps) -> Floats:
         months = stamps.astype("datetime64[M]")
         positions = months.astype(np.float64)
-        positions[stamps != day(months) + of_day] = np.nan
+        regular = day(months) + of_day
+        positions[stamps != regular] = np.nan
         return positions
 
     def moment(position: float) -> str:
         if np.isnan(position):
             return "a day off the calendar"
         month = np.array([round(position)]).astype("datetime64[M]")
-        return _write(day(month)[0] + of_day)
+        regular = day(month) + of_day
+        return _write(regular[0])
 
     return Rule(place=place, moment=moment, step=step, seconds=step * MONTH)

@@ -152,23 +152,23 @@ def infer_clock(times: TimeColumn, groups: Groups | None) -> Clock | None:
     come regularly. InputError if rows come irregularly.
     """
     runs = _runs(len(times.cells), groups)
-    long_runs = [run for run in runs if len(run[1]) > 1]
+    long_runs = [(group, rows) for group, rows in runs if len(rows) > 1]
     notations = _notations(times)
     if not long_runs:
         return None
     readings = [_try_rules(notation, moments, long_runs) for notation, moments in notations]
     regular = [reading for reading in readings if reading.fitting]
     if not regular:
-        rules, failures = readings[0].rules, readings[0].failures
-        raise _irregular(times, rules, dict(enumerate(failures)))
+        raise _irregular(times, readings[0].rules, readings[0].failures)
     best = regular[0]
     first = best.fitting[0]
     cycle = 1.0
     if best.moments.dtype.kind == "M":
         cycle = _cycle(first.seconds, best.moments)
+    rules = tuple(rule for rule in best.fitting if rule.seconds == first.seconds)
     return Clock(
         notation=best.notation,
-        rules=tuple(rule for rule in best.fitting if rule.seconds == first.seconds),
+        rules=rules,
         rate=1 / first.seconds,
         cycle=cycle,
         column=times.name,
@@ -183,11 +183,10 @@ def _try_rules(notation: Notation, moments: Moments, runs: Runs) -> _Reading:
     return _Reading(notation, moments, rules, failures)
 
 
-def _irregular(
-    times: TimeColumn, rules: list[Rule], failures: dict[int, Failure | None]
-) -> InputError:
+def _irregular(times: TimeColumn, rules: list[Rule], failures: list[Failure | None]) -> InputError:
     """The error that no rule holds, told by the rule that failed last, as it was probably meant."""
-    failed = [(failure, rules[i]) for i, failure in failures.items() if failure is not None]
+    pairs = zip(failures, rules, strict=True)
+    failed = [(failure, rule) for failure, rule in pairs if failure is not None]
     failure, rule = max(failed, key=lambda pair: pair[0].row)
     wanted = rule.moment(failure.previous + rule.step)
     expected = f"the time {wanted} after {rule.moment(failure.previous)}"
@@ -245,11 +244,13 @@ def _iso_or_nat(text: str) -> np.datetime64:
 
 
 def _read_compact(texts: list[bytes]) -> Stamps:
-    spread = []
+    dates = []
     for text in texts:
-        is_date = _COMPACT.fullmatch(text)
-        spread.append(b"-".join((text[:4], text[4:6], text[6:])) if is_date else b"")
-    return _read_iso(spread)
+        date = b""
+        if _COMPACT.fullmatch(text):
+            date = b"-".join((text[:4], text[4:6], text[6:]))
+        dates.append(date)
+    return _read_iso(dates)
 
 
 def _pandas_notations(
@@ -333,7 +334,8 @@ class TimeChecker:
         """Check the next rows of the table. InputError if no rule holds any longer."""
         failures = {i: self._failure(i, measured.fits[i]) for i in self._last}
         if all(failure is not None for failure in failures.values()):
-            raise _irregular(measured.times, list(self._clock.rules), failures)
+            rules = [self._clock.rules[i] for i in failures]
+            raise _irregular(measured.times, rules, list(failures.values()))
         for i, failure in failures.items():
             if failure is not None:
                 del self._last[i]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from convcli.media.audio.metadata.container import NAMES, Chunk
+from convcli.media.audio.metadata.container import NAMES, Chunk, Container
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,7 +13,20 @@ if TYPE_CHECKING:
 COMMENTS = b"VORBIS_COMMENT"
 # Comment names, in lower case, that hold a common tag; some programs use a second name for a tag.
 COMMON_COMMENTS = frozenset({*NAMES, "description", "encoder"})
-OWN_TAGS = frozenset(NAMES)
+
+
+class CommentContainer(Container):
+    """A container whose tags are Vorbis comments."""
+
+    own_tags = frozenset(NAMES)
+
+    def convert(self, tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+        """Keep comments as they are, else make some of the common tags."""
+        own = tuple(chunk for chunk in chunks if chunk.name == COMMENTS)
+        if own or not tags:
+            return own
+        comments = [f"{name.upper()}={text}".encode() for name, text in tags.items()]
+        return (Chunk(COMMENTS, join_comments(b"", comments)),)
 
 
 def split_comments(body: bytes) -> tuple[bytes, list[bytes]]:
@@ -49,12 +62,3 @@ def with_vendor(vendor: bytes, body: bytes) -> bytes:
     """Return the comments in `body` under the name of another program that encoded the samples."""
     _, comments = split_comments(body)
     return join_comments(vendor, comments)
-
-
-def convert_to_comments(tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
-    """Return the Vorbis comments among `chunks`, else one made of the common tags."""
-    own = tuple(chunk for chunk in chunks if chunk.name == COMMENTS)
-    if own or not tags:
-        return own
-    comments = [f"{name.upper()}={text}".encode() for name, text in tags.items()]
-    return (Chunk(COMMENTS, join_comments(b"", comments)),)

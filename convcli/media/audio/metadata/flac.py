@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.media.audio.metadata.comments import (
     COMMENTS,
-    OWN_TAGS,
-    convert_to_comments,
+    CommentContainer,
     split_comments,
     with_vendor,
 )
-from convcli.media.audio.metadata.container import Chunk, Container, read_exactly, replace_head
+from convcli.media.audio.metadata.container import Chunk, read_exactly, replace_head
 from convcli.media.audio.metadata.id3 import id3_length
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 _MARKER = b"fLaC"
 _STREAMINFO, _PADDING, _COMMENTS_KIND = 0, 1, 4
@@ -25,10 +24,8 @@ _LONGEST_BLOCK = (1 << 24) - 1
 _LAST = 0x80
 
 
-class FlacContainer(Container):
+class FlacContainer(CommentContainer):
     """FLAC: a marker, metadata blocks, then the audio frames."""
-
-    own_tags = OWN_TAGS
 
     def chunks(self, stream: BinaryIO) -> Iterator[Chunk]:
         """Yield the blocks that libsndfile would not write by itself."""
@@ -37,10 +34,6 @@ class FlacContainer(Container):
                 split_comments(body)  # raises ValueError if damaged
             if kind in _NAMES:
                 yield Chunk(_NAMES[kind], body)
-
-    def convert(self, tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
-        """Keep the comments of an Ogg file, else make some of the common tags."""
-        return convert_to_comments(tags, chunks)
 
     def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
         """Replace the comments and padding that libsndfile wrote; the vendor stays libsndfile."""

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.media.audio.metadata.comments import (
     COMMENTS,
-    OWN_TAGS,
-    convert_to_comments,
+    CommentContainer,
     join_comments,
     split_comments,
     with_vendor,
 )
-from convcli.media.audio.metadata.container import Chunk, Container, overwrite, replace_head
+from convcli.media.audio.metadata.container import Chunk, overwrite, replace_head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 _HEAD = struct.Struct("<4sBBqIIIB")
 _CONTINUED, _FIRST, _LAST = 1, 2, 4
@@ -67,10 +66,8 @@ class CommentPacket:
         raise ValueError("no comment packet")
 
 
-class OggContainer(Container):
+class OggContainer(CommentContainer):
     """Ogg: numbered pages, of which the first few hold the header packets."""
-
-    own_tags = OWN_TAGS
 
     def chunks(self, stream: BinaryIO) -> Iterator[Chunk]:
         """Yield the comments without what follows them in their packet."""
@@ -78,10 +75,6 @@ class OggContainer(Container):
         packet = CommentPacket.parse(packets[1])
         vendor, comments = split_comments(packet.comments)
         yield Chunk(COMMENTS, join_comments(vendor, comments))
-
-    def convert(self, tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
-        """Keep the comments of a FLAC file, else make some of the common tags."""
-        return convert_to_comments(tags, chunks)
 
     def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
         """Replace the comments; the vendor stays the encoder's."""

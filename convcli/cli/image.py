@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,7 +16,7 @@ from convcli.media.images.files import ImageFiles
 
 @dataclass(frozen=True, kw_only=True)
 class PictureOptions:
-    """Options of pictures."""
+    """How pictures are filtered, read and written."""
 
     channels: Annotated[
         Literal["all", "rgb", "luma", "alpha"],
@@ -33,13 +33,13 @@ class PictureOptions:
         bool, typer.Option("--linear", help="Filter linear light instead of sRGB values.")
     ] = False
     format: Annotated[
-        Optional[str],  # noqa: UP045 -- Typer reads it at run time
+        str | None,
         typer.Option(
             help="Format of the output: png, jpeg, tiff, webp, ppm, ...", show_default=False
         ),
     ] = None
     quality: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(min=1, max=100, help="Quality of JPEG, WebP and AVIF.", show_default=False),
     ] = None
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")] = 10**9
@@ -74,7 +74,7 @@ def image(request: Request, picture: PictureOptions, run: RunOptions) -> int:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command to the program."""
     app.command(
         name=ImageFiles.command,
         epilog=examples(

@@ -125,7 +125,7 @@ def describe_frequency(cycles_per_sample: float, signal: Signal) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 sample`, `3 samples`."""
+    """A count with its noun: `1 sample`, `3 samples`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 

@@ -15,6 +15,7 @@ import pytest
 from convcli import InputError, RequestError, apply
 from convcli.core.binding import Rules
 from convcli.layers.weights import encode_weights, read_weights
+from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.planning.plan import Plan, make_plan, rules_for
 from convcli.running.arrays import Blocks, Collected
@@ -247,6 +248,55 @@ def test_opacity_goes_past_a_model(inputs: int, tmp_path: Path) -> None:
 
 def table(columns: tuple[str, ...], n: int) -> Signal:
     return Signal(medium=TABLE, shape=(n,), channels=columns)
+
+
+def test_two_outputs_of_one_column(tmp_path: Path) -> None:
+    w, b = noise(2, 1, 3), noise(2)
+    path = saved(tmp_path / "m.safetensors", {"0.weight": w, "0.bias": b})
+    x = noise(12, 1)
+    signal = table(("Close",), 12)
+    plan = make_plan(f"model:{path}", signal, rules_for(signal))
+    assert plan.result.channels == ("1", "2")
+    y = filtered(plan, x)
+    assert y.shape == (12, 2)
+    for t in range(2, 12):
+        np.testing.assert_allclose(y[t], b + w[:, 0] @ x[t - 2 : t + 1, 0], atol=1e-14)
+    # A model of one output filters every column by itself; one of two outputs has no place for a second column.
+    several = table(("a", "b", "c"), 12)
+    with pytest.raises(RequestError, match="takes 1 column, and this signal has 3"):
+        make_plan(f"model:{path}", several, rules_for(several))
+    named = saved(tmp_path / "n.safetensors", {"0.weight": w}, {"targets": '["low","high"]'})
+    assert make_plan(f"model:{named}", signal, rules_for(signal)).result.channels == ("low", "high")
+
+
+@pytest.mark.parametrize("alpha", [None, 1])
+def test_the_outputs_of_a_network_are_named_as_colours(alpha: int | None, tmp_path: Path) -> None:
+    w, b = noise(3, 1, 3, 3), noise(3)
+    path = saved(tmp_path / "m.safetensors", {"0.weight": w, "0.bias": b})
+    grey = ("grey",) if alpha is None else ("grey", "A")
+    x = np.rint(255 * np.abs(noise(9, 10, len(grey))))
+    signal = image((9, 10), grey, alpha)
+    plan = make_plan(f"model:{path}", signal, rules_for(signal, edge="valid"))
+    assert plan.result.channels == ("R", "G", "B", *grey[1:])
+    y = filtered(plan, x)
+    np.testing.assert_allclose(y[..., :3], 255 * naive(x[..., :1] / 255, w, b), atol=1e-11)
+    np.testing.assert_allclose(y[..., 3:], x[1:-1, 1:-1, 1:], atol=1e-12)
+
+
+def test_the_names_of_other_numbers_of_outputs(tmp_path: Path) -> None:
+    def names(w: Array, signal: Signal) -> tuple[str, ...]:
+        path = saved(tmp_path / "m.safetensors", {"0.weight": w})
+        return make_plan(f"model:{path}", signal, rules_for(signal)).result.channels
+
+    colours = image((9, 10), ("R", "G", "B"))
+    assert names(noise(1, 3, 3, 3), colours) == ("grey",)
+    assert names(noise(2, 3, 3, 3), colours) == ("1", "2")
+    assert names(noise(3, 3, 3, 3), colours) == ("R", "G", "B")
+    mono = Signal(medium=AUDIO, shape=(50,), channels=("mono",), rate=8000.0)
+    stereo = Signal(medium=AUDIO, shape=(50,), channels=("left", "right"), rate=8000.0)
+    assert names(noise(2, 1, 3), mono) == ("left", "right")
+    assert names(noise(1, 2, 3), stereo) == ("mono",)
+    assert names(noise(3, 2, 3), stereo) == ("1", "2", "3")
 
 
 def test_missing_cells_hold_the_nearest_earlier_value(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from convcli.cli.progress import Progress
 from convcli.cli.results import write_result
 from convcli.errors import RequestError
 from convcli.report.as_csv import verdicts_csv
-from convcli.report.words import causality_text, change_text, visible
+from convcli.report.terminal import causality_summary
+from convcli.report.words import change_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from convcli.cli.filter_command import InOut
     from convcli.facts import RunFacts
-    from convcli.facts.causality import CausalityFacts
     from convcli.media.files import OpenedFile
     from convcli.planning.grammar import Call
     from convcli.planning.plan import Plan
@@ -95,19 +95,13 @@ class CausalCheck(FilterCommand):
         write_result(verdicts_csv(path, facts.causality, head=not self.headed))
         self.headed = True
         if not self.options.quiet:
-            self._tell_summary(facts, facts.causality)
+            for warning in facts.warnings:
+                tell(warning, kind="warning")
+            say(causality_summary(facts, facts.causality))
+            self._show_details(facts)
         held = conditions(facts, self.options)
         changed = facts.causality.changed
         if changed:
             first = min(changed, key=lambda verdict: verdict.row or 0)
             held.append(f"{path}: the filter looks into the future: {change_text(first)}")
         return exit_code_of(held)
-
-    def _tell_summary(self, facts: RunFacts, causality: CausalityFacts) -> None:
-        for warning in facts.warnings:
-            tell(warning, kind="warning")
-        checked = f"{visible(facts.inputs[0].path)}: {visible(facts.filter)}"
-        rows = facts.inputs[0].shape[0] or 0
-        seconds = facts.seconds or 0.0
-        say(f"{checked}: {causality_text(causality)} of {rows:,} rows, in {seconds:.2g} s")
-        self._show_details(facts)

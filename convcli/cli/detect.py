@@ -170,11 +170,12 @@ def detect(
     table: TemplateTable,
     run: DetectRun,
 ) -> int:
-    """Find every place where a template fits: a word in speech, a pattern in a table, a detail in a picture.
+    """Find every place where a template fits: a word in speech, a pattern in a table, a detail.
 
-    The score is the normalised cross-correlation of all channels together, -1 to 1: neither the loudness or contrast
-    of a place nor an offset changes it. Places are told best first, as file, start and end in seconds; first and last
-    data row, from 1; or x and y of the upper left pixel. Exit code 1 where nothing is found.
+    The score is the normalised cross-correlation of all channels together, -1 to 1: neither the
+    loudness or contrast of a place nor an offset changes it. Places are told best first, as file,
+    start and end in seconds; first and last data row, from 1; or x and y of the upper left pixel.
+    Exit code 1 where nothing is found.
     """
     from convcli.detecting.detect import Detection
     from convcli.media.outputs import atomic
@@ -229,6 +230,7 @@ def detect(
 class Searching:
     """Opens the templates and the inputs of one search.
 
+    time_column : column of a table whose cells are told with every hit
     notes : notes and warnings so far
     worst : the worst exit code of the inputs that failed
     """
@@ -283,7 +285,9 @@ class Searching:
                 self._note(
                     "warning", f"{each.name}: nothing varies in it, so that no place is like it"
                 )
-        times = _RowTimes(source, self.time_column).of if detection.timed else None
+        times = None
+        if self.time_column is not None:
+            times = _RowTimes(source, self.time_column).of
         progress = Progress(source.signal.shape[0], shown=not self.quiet)
         try:
             for read in detection.search(source, prepared, name=name, page=page, times=times):
@@ -301,16 +305,17 @@ class Searching:
 
 
 class _RowTimes:
-    """The cells of the time column of a table in the first and the last row of each hit."""
+    """The time column of a table, as text."""
 
-    def __init__(self, source: Any, column: str | None) -> None:
-        self._recent = source.keep_text() if column is not None else None
-        self._column = source.header.index(column) if column is not None else 0
+    def __init__(self, source: Any, column: str) -> None:
+        self._recent = source.keep_text()
+        self._column = source.header.index(column)
 
     def of(self, found: Candidates) -> list[tuple[str, str]]:
-        """First and last time of each hit; the text of rows that are not read again is released."""
-        if self._recent is None:
-            return []
+        """Return the times of the first and the last row of each candidate.
+
+        The text of rows before `found.settled` is released.
+        """
         first = self._recent.texts_of(self._column, found.rows[:, 0])
         last = self._recent.texts_of(self._column, found.rows[:, 1])
         self._recent.release(found.settled)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
@@ -13,6 +14,7 @@ import typer
 
 from convcli.cli import options
 from convcli.cli.groups import with_option_groups
+from convcli.cli.opening import read_input
 from convcli.cli.options import column_names, examples, one_character
 from convcli.cli.results import write_result
 from convcli.errors import ConvcliError, InputError, RequestError
@@ -210,14 +212,13 @@ def _parse_number(cell: str) -> float:
 def _table_column(text: str, table: TableOptions) -> Any:
     """Read a column of the table SIGNAL, (rows,)."""
     from convcli.checking.explain import first_channel
-    from convcli.media.outputs import check_input
-    from convcli.media.tables.source import open_table
+    from convcli.media.tables.files import TableFiles
 
-    if text.strip() == "-":
-        return first_channel(open_table(None, options=table, stdin=_stdin()))
-    path = Path(text.removeprefix("@")).expanduser()
-    check_input(path)
-    return first_channel(open_table(path, options=table))
+    path = None if text.strip() == "-" else Path(text.removeprefix("@")).expanduser()
+    with ExitStack() as held:
+        given = read_input(path, held, example="convcli explain - 1,2,1 -c COLUMN")
+        opened = held.enter_context(given.opened(TableFiles(options=table)))
+        return first_channel(opened.sources[0])
 
 
 def _stdin() -> BinaryIO:

@@ -1,7 +1,7 @@
 """How what a design returns becomes operations at one place in a FILTER.
 
-A design returns taps, operations, a pass over the whole signal, or a network. Each of these has a method `bind(site)`
-that returns its stages at that place.
+A design returns taps, operations, a pass over the whole signal, or a network. Each of these has a
+method `bind(site)` that returns its stages at that place.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ STEREO = ("left", "right")
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """The rules of a whole run: what lies outside the signal, the alignment, what becomes of missing samples."""
+    """The rules of a whole run.
+
+    What lies outside the signal, the alignment, what becomes of missing samples.
+    """
 
     edge: Edge
     align: Align
@@ -100,7 +103,7 @@ class Site:
     axis: Literal["x", "y"] | None = None
 
     def placed(self, op: Op) -> Op:
-        """The operation under the rules of the run, with colours weighted by the opacity of the picture."""
+        """The operation under the rules of the run; colours are weighted by opacity."""
         op = op.with_rules(self.rules.missing, exact=self.signal.medium.exact)
         alpha = self.signal.alpha
         if alpha is None or op.opacity is None:

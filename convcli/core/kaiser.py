@@ -1,7 +1,7 @@
 """The relations between the taps of a filter under a Kaiser window and what the filter reaches.
 
-Kaiser, Nonrecursive digital filter design using the I0-sinh window function, 1974. Widths of transitions are in cycles
-per sample, attenuations in dB.
+Kaiser, Nonrecursive digital filter design using the I0-sinh window function, 1974. Widths of
+transitions are in cycles per sample, attenuations in dB.
 """
 
 from __future__ import annotations

@@ -94,7 +94,10 @@ class Resample(Op):
 
     @property
     def delay(self) -> float | None:
-        """The delay in input samples: how far before input 0 the taps of output 0 are centred; None for pictures."""
+        """The delay in input samples; None for pictures.
+
+        It is how far before input 0 the taps of output 0 are centred.
+        """
         if self.axes != 1:
             return None
         places = self.starts[0] + np.arange(self.table.shape[1])

@@ -1,4 +1,4 @@
-"""Differences and derivatives. Every one answers a constant with exactly 0 (the taps sum to 0)."""
+"""Differences and derivatives. Each turns a constant into exactly 0: the taps sum to 0."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from convcli.units import Count, Length
 Axis = Literal["x", "y"]
 
 SHARPEST = 0.5
-"""The smallest sigma, in samples, at which the sampled derivative of a Gaussian still is one."""
+"""The smallest sigma, in samples, at which the samples still resemble the derivative."""
 
 
 @step("differences", example="diff:1")
@@ -25,7 +25,7 @@ def diff(n: Count = 1, *, axis: Axis | None = None, signal: Signal) -> Kernel:
     """Difference to the sample N before: x[t] - x[t-N].
 
     n : samples; axis : on an image x (to the pixel N to the left, the default) or y (N above).
-    The difference stands at the later sample, however the signal is aligned.
+    The difference is aligned with the later sample, also with --align center.
     """
     refuse_huge(n + 1, f"a difference over {n:,} samples", "downsample first")
     taps = np.zeros(n + 1)
@@ -37,7 +37,8 @@ def diff(n: Count = 1, *, axis: Axis | None = None, signal: Signal) -> Kernel:
 def gradient(*, axis: Axis | None = None, signal: Signal) -> Kernel:
     """Central difference: (x[t+1] - x[t-1]) / 2.
 
-    axis : on an image x (rises to the right, the default) or y (downwards). Causal: (x[t] - x[t-2]) / 2.
+    axis : on an image x (rises to the right, the default) or y (downwards). Causal: (x[t] - x[t-2])
+        / 2.
     """
     return _along(axis, np.array([1.0, 0.0, -1.0]), signal, centre=1, divisor=2)
 
@@ -47,9 +48,8 @@ def _along(
 ) -> Kernel:
     if signal.axes == 1:
         if axis is not None:
-            raise RequestError(
-                "axis= is for images; this signal has one axis", hint="leave axis= away"
-            )
+            message = "axis= is for images; this signal has one axis"
+            raise RequestError(message, hint="leave axis= away")
         return Kernel(taps=taps, divisor=divisor, centre=(centre,))
     if axis == "y":
         return Kernel(taps=taps[:, None], divisor=divisor, centre=(centre, 0))
@@ -66,11 +66,12 @@ def laplacian(*, signal: Signal) -> Kernel:
 
 @step("differences", example="laplacian_of_gaussian:1")
 def laplacian_of_gaussian(sigma: Length, *, signal: Signal) -> Kernel:
-    """Second derivative of what a Gaussian of SIGMA leaves (edges and blobs of that size).
+    """Second derivative of the signal smoothed by a Gaussian of SIGMA (edges, blobs of that size).
 
-    sigma : samples, at least 0.5. g(n) (n**2 / sigma**4 - 1 / sigma**2) with g the taps of gaussian:SIGMA, less
-    the multiple of g that makes the sum 0; on an image the sum of both axes (Marr and Hildreth, 1980).
-    Raises RequestError below 0.5, where the curve falls between the samples.
+    sigma : samples, at least 0.5. g(n) (n**2 / sigma**4 - 1 / sigma**2) with g the taps of
+        gaussian:SIGMA, less
+    the multiple of g that makes the sum 0; on an image the sum of both axes (Marr and Hildreth,
+    1980). Raises RequestError below 0.5, where the curve is too narrow to be sampled.
     """
     if sigma < SHARPEST:
         message = f"sigma is at least {SHARPEST} samples, not {sigma:g}"
@@ -82,33 +83,38 @@ def laplacian_of_gaussian(sigma: Length, *, signal: Signal) -> Kernel:
     curve -= curve.sum() * bell
     if signal.axes == 1:
         return Kernel(taps=exact(curve, 0.0))
-    return Kernel(taps=exact(np.outer(curve, bell) + np.outer(bell, curve), 0.0))
+    both_axes = np.outer(curve, bell) + np.outer(bell, curve)
+    return Kernel(taps=exact(both_axes, 0.0))
 
 
 @step("differences", example="dog:1,1.6")
 def dog(sigma1: Length, sigma2: Length, *, signal: Signal) -> Kernel:
     """Difference of Gaussians: gaussian:S1 minus gaussian:S2 (a band of detail).
 
-    sigma1, sigma2 : samples, not equal. Raises RequestError where the two are one filter.
+    sigma1, sigma2 : samples, not equal. Raises RequestError where both give the same taps.
     """
     _refuse_huge_square(max(sigma1, sigma2), signal)
     radius = int(TRUNCATE * max(sigma1, sigma2) + 0.5)
-    narrow, wide = gaussian_within(sigma1, radius), gaussian_within(sigma2, radius)
-    if np.array_equal(narrow, wide):
-        message = f"the Gaussians of {sigma1:g} and {sigma2:g} samples are the same, their difference is nothing"
+    first = gaussian_within(sigma1, radius)
+    second = gaussian_within(sigma2, radius)
+    if np.array_equal(first, second):
+        both = f"the Gaussians of {sigma1:g} and {sigma2:g} samples"
+        message = f"{both} are the same, their difference is nothing"
         raise RequestError(message, hint="dog:1,1.6")
     if signal.axes == 2:
-        narrow, wide = np.outer(narrow, narrow), np.outer(wide, wide)
-    return Kernel(taps=exact(narrow - wide, 0.0))
+        first = np.outer(first, first)
+        second = np.outer(second, second)
+    return Kernel(taps=exact(first - second, 0.0))
 
 
 def gaussian_within(sigma: float, radius: int) -> Taps:
-    """The taps of gaussian:SIGMA, with zeros around them up to `radius`."""
+    """(2 radius + 1,) the taps of gaussian:SIGMA between zeros."""
     bell = gaussian_taps(sigma)
     return np.pad(bell, radius - bell.size // 2)
 
 
 def _refuse_huge_square(sigma: float, signal: Signal) -> None:
-    side = 2 * TRUNCATE * sigma + 1
-    hint = "a smaller sigma, or downsample first"
-    refuse_huge(side if signal.axes == 1 else min(side, MOST_TAPS) ** 2, f"sigma {sigma:g}", hint)
+    count = 2 * TRUNCATE * sigma + 1
+    if signal.axes == 2:
+        count = min(count, MOST_TAPS) ** 2
+    refuse_huge(count, f"sigma {sigma:g}", "a smaller sigma, or downsample first")

@@ -1,8 +1,9 @@
-"""Fewer samples: every Nth with or without an anti-alias filter, resampling at any ratio, pools."""
+"""Fewer samples: decimation, resampling at any ratio, pools."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -22,15 +23,16 @@ from convcli.units import Count, Decibels, Quantity, Size, UnitError, parse_quan
 if TYPE_CHECKING:
     from fractions import Fraction
 
-MOST_STRETCHES = 1 << 20
+# The most outputs of an adaptive pool, which are held one by one.
+MOST_BINS = 1 << 20
 
-# What a resampler leaves flat, as a share of the lower Nyquist frequency.
+# A resampler is flat up to this share of the lower Nyquist frequency.
 PASS_BAND = 0.91
 
 
 def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) -> Convolve | None:
-    """Separable taps, one set per axis, of which every n-th output is kept; None where nothing changes."""
-    kernel = Kernel(taps=taps[0] if len(taps) == 1 else np.outer(*taps))
+    """Separable taps, one set per axis, at stride n; None if they change nothing."""
+    kernel = Kernel(taps=np.outer(*taps) if len(taps) == 2 else taps[0])
     if kernel.taps.size == 1 and kernel.identity and all(s == 1 for s in n):
         return None
     return Convolve.by(kernel, align, step=n)
@@ -42,79 +44,88 @@ def downsample(
 ) -> Convolve | None:
     """Anti-alias low-pass, then every Nth sample; N is a number of samples.
 
-    Sound and tables: a Kaiser low-pass that is flat up to 0.4/N and `attenuation` dB down from 0.5/N cycles per
-    sample. Images: Lanczos (3 lobes) of the new pixel's size, which does not ring as far. Only the samples that are
-    kept are computed.
+    Sound and tables: a Kaiser low-pass that is flat up to 0.4/N and `attenuation` dB down from
+    0.5/N cycles per sample. Images: a Lanczos kernel of 3 lobes, as wide as a new pixel, which
+    rings less far. Only the samples that are kept are computed.
     """
     if n == 1:
         return None
     if signal.axes == 2:
         refuse_huge((6.0 * n) ** 2, f"downsample:{n}", "resize:1% asks for a size instead")
         distance = np.arange(1 - 3 * n, 3 * n) / n
-        taps = np.sinc(distance) * np.sinc(distance / 3)
-        return _every((n, n), (taps / taps.sum(),) * 2, align=align)
+        lanczos = np.sinc(distance) * np.sinc(distance / 3)
+        taps = lanczos / lanczos.sum()
+        return _every((n, n), (taps, taps), align=align)
     kernel = lowpass(0.45 / n, width=0.1 / n, attenuation=attenuation, signal=signal)
     return Convolve.by(kernel, align, step=(n,))
 
 
 @step("downsampling", example="stride:4")
 def stride(n: Count, *, signal: Signal, align: Align) -> Convolve | None:
-    """Every Nth sample and nothing else: what lies above the new Nyquist frequency folds back."""
+    """Every Nth sample and nothing else: frequencies above the new Nyquist frequency alias."""
     return _every((n,) * signal.axes, (np.ones(1),) * signal.axes, align=align)
 
 
 @step("downsampling", example="resample:8000", anti_alias=True)
 def resample(rate: str, *, signal: Signal, align: Align) -> tuple[Op, ...]:
-    """Sound at another rate in Hz (16k, 44100), at any ratio: 100 dB of stop band, flat to 0.91 of the lower Nyquist.
+    """Sound at another rate in Hz (16k, 44100), at any ratio; the gain is kept.
 
-    y[k] is the sound at the time k / RATE; ceil(n * RATE / rate) samples. The gain is kept.
+    100 dB of stop band, flat to 0.91 of the lower Nyquist frequency. Output k is the sound at the
+    time k / RATE; there are ceil(n * RATE / rate) samples.
     """
     if not signal.medium.resamples or signal.rate is None or signal.axes != 1:
-        raise RequestError(
-            "resample works on sound", hint="use downsample:N for tables, resize:50% for images"
-        )
-    quantity = _in_hertz(rate)
-    if quantity <= 0 or quantity != round(quantity):
+        hint = "use downsample:N for tables, resize:50% for images"
+        raise RequestError("resample works on sound", hint=hint)
+    new_rate = _in_hertz(rate)
+    if new_rate <= 0 or new_rate != round(new_rate):
         raise UnitError(f"expected a rate in whole Hz such as 16000 or 16k, got {rate!r}")
     from fractions import Fraction
 
-    # A rate such as 8000 / 3, after a downsampling, is a fraction that a float only comes near.
-    ratio = int(quantity) / Fraction(signal.rate).limit_denominator(10**6)
+    # A rate such as 8000 / 3, after a downsampling, is a fraction that a float only approximates.
+    ratio = int(new_rate) / Fraction(signal.rate).limit_denominator(10**6)
     if ratio == 1:
         return ()
-    refuse_huge(
-        # A table may hold more numbers than a filter has taps.
-        max(ratio.numerator, ratio.denominator) * kaiser.length(STOP_BAND, (1 - PASS_BAND) / 2) / 8,
-        f"{signal.rate:g} to {int(quantity)} Hz, a ratio of {ratio}",
-        "a rate that has a simpler ratio to the old one",
-    )
-    return _resampled(ratio, signal, align)
-
-
-def _resampled(ratio: Fraction, signal: Signal, align: Align) -> tuple[Op, ...]:
-    """A low-pass at the old rate and, where whole steps do not do, an interpolation.
-
-    What is left of the sound is far from the images of an interpolation, so that a few taps will do for that, and the
-    many are those of one filter, which is the same for every output.
-    """
-    phases, step, causal = ratio.numerator, ratio.denominator, align == "causal"
+    _refuse_huge_ratio(ratio, signal.rate, int(new_rate))
     if ratio > 1:
-        return (Resample.between(phases, step, passes=PASS_BAND / 2, stops=0.5, causal=causal),)
+        return (_interpolator(ratio, stops=0.5, align=align),)
+    return _downsampled(ratio, signal, align)
+
+
+def _refuse_huge_ratio(ratio: Fraction, old: float, new: int) -> None:
+    phases = max(ratio.numerator, ratio.denominator)
+    width = kaiser.length(STOP_BAND, (1 - PASS_BAND) / 2)
+    # A table of phases may hold 8 times as many numbers as a filter has taps.
+    what = f"{old:g} to {new} Hz, a ratio of {ratio}"
+    refuse_huge(phases * width / 8, what, "a rate that has a simpler ratio to the old one")
+
+
+def _interpolator(ratio: Fraction, *, stops: float, align: Align) -> Resample:
+    """The resampler that is flat in PASS_BAND; stops : in cycles per input sample."""
+    passes = min(1.0, float(ratio)) * PASS_BAND / 2
+    return Resample.between(
+        ratio.numerator, ratio.denominator, passes=passes, stops=stops, causal=align == "causal"
+    )
+
+
+def _downsampled(ratio: Fraction, signal: Signal, align: Align) -> tuple[Op, ...]:
+    """A low-pass at the old rate and, unless every M-th sample is enough, an interpolation.
+
+    After the low-pass the images of an interpolation are far from the signal, so a few taps for
+    each phase are enough; the many taps are those of one filter, which is the same for every
+    output.
+    """
     share = float(ratio)
-    edge, width = share * (1 + PASS_BAND) / 4, share * (1 - PASS_BAND) / 2
+    cutoff = share * (1 + PASS_BAND) / 4
+    width = share * (1 - PASS_BAND) / 2
     try:
-        kernel = lowpass(edge, width=width, attenuation=STOP_BAND, signal=signal)
+        kernel = lowpass(cutoff, width=width, attenuation=STOP_BAND, signal=signal)
     except RequestError as error:
         new = round(share * (signal.rate or 1))
         hint = f"a higher rate, or two steps: resample:{100 * new} | resample:{new}"
         raise RequestError(error.message, hint=hint) from None
-    if phases == 1:
-        return (Convolve.by(kernel, align, step=(step,)),)
-    passes, stops = share * PASS_BAND / 2, 1 - share / 2
-    return (
-        Convolve.by(kernel, align),
-        Resample.between(phases, step, passes=passes, stops=stops, causal=causal),
-    )
+    if ratio.numerator == 1:
+        return (Convolve.by(kernel, align, step=(ratio.denominator,)),)
+    return Convolve.by(kernel, align), _interpolator(ratio, stops=1 - share / 2, align=align)
 
 
 def _in_hertz(text: str) -> float:
@@ -132,14 +143,16 @@ def resize(
     method: Literal["nearest", "linear", "cubic", "lanczos3"] = "lanczos3",
     signal: Signal,
 ) -> tuple[Op, ...]:
-    """An image at another size: 50%, or WIDTHxHEIGHT (640x480, 640x or x480 keep the proportions); also larger.
+    """An image at another size, smaller or larger: 50%, or WIDTHxHEIGHT.
 
-    The kernel is widened by the ratio when the image shrinks (`nearest` is not), so that nothing aliases.
+    640x480 gives both sides; 640x or x480 keeps the proportions.
+
+    When the image shrinks, the kernel is widened by the ratio, so that nothing aliases (except with
+    `nearest`).
     """
     if signal.axes != 2:
-        raise RequestError(
-            "resize works on images", hint="use resample:RATE for sound, downsample:N for tables"
-        )
+        hint = "use resample:RATE for sound, downsample:N for tables"
+        raise RequestError("resize works on images", hint=hint)
     rows, columns = (int(n or 1) for n in signal.shape)
     height, width = _new_size(size, rows, columns)
     ops: list[Op] = []
@@ -154,15 +167,10 @@ def _new_size(text: str, rows: int, columns: int) -> tuple[int, int]:
     """(height, width) for `50%`, `640x480`, `640x`, `x480`."""
     if text.endswith("%"):
         share = parse_quantity(text).value / 100
-        height, width = round(rows * share), round(columns * share)
+        height = round(rows * share)
+        width = round(columns * share)
     else:
-        across, x, down = text.lower().partition("x")
-        if (
-            not x
-            or not (across or down)
-            or not all(side.isdecimal() or not side for side in (across, down))
-        ):
-            raise UnitError(f"expected a percentage (50%) or WIDTHxHEIGHT (640x480), got {text!r}")
+        across, down = _written_sides(text)
         width = int(across) if across else round(columns * int(down) / rows)
         height = int(down) if down else round(rows * int(across) / columns)
     if height < 1 or width < 1:
@@ -170,102 +178,125 @@ def _new_size(text: str, rows: int, columns: int) -> tuple[int, int]:
     return height, width
 
 
-def _pooled(
-    size: tuple[int, ...], step: tuple[int, ...] | None, *, align: Align, divisor: float
-) -> Convolve | None:
-    """A sum over windows, divided by `divisor`."""
-    if all(n == 1 for n in (*size, *(step or size))):
+def _written_sides(text: str) -> tuple[str, str]:
+    """The digits of the width and the height, one of which may be missing."""
+    across, x, down = text.lower().partition("x")
+    digits = all(side.isdecimal() for side in (across, down) if side)
+    if not x or not (across or down) or not digits:
+        raise UnitError(f"expected a percentage (50%) or WIDTHxHEIGHT (640x480), got {text!r}")
+    return across, down
+
+
+@dataclass(frozen=True)
+class _PoolWindows:
+    """The windows of a pool on each axis; `before` and `anchor` as in `Reach`.
+
+    Windows begin at k * step. Causal windows that overlap end with the new samples of their step
+    instead. An output is aligned with the newest sample that it reads if it is causal, else with
+    the middle of its new samples.
+    """
+
+    size: tuple[int, ...]
+    step: tuple[int, ...]
+    before: tuple[int, ...]
+    anchor: tuple[int, ...]
+
+
+def _pool_windows(
+    size: tuple[int, ...], stride: tuple[int, ...] | None, align: Align
+) -> _PoolWindows | None:
+    """The windows of a pool; None if it changes nothing. By default they follow each other."""
+    step = stride or size
+    if all(n == 1 for n in (*size, *step)):
         return None
-    every = step or size
-    before = _pool_before(size, every, align)
-    _refuse_huge_window(size)
+    written = " x ".join(f"{n:,}" for n in size)
+    refuse_huge(math.prod(size), f"a window of {written}", "a smaller N")
+    sides = list(zip(size, step, strict=True))
+    if align == "causal":
+        before = tuple(max(0, n - s) for n, s in sides)
+        anchor = tuple(min(n, s) - 1 for n, s in sides)
+    else:
+        before = (0,) * len(size)
+        anchor = tuple((min(n, s) - 1) // 2 for n, s in sides)
+    return _PoolWindows(size, step, before, anchor)
+
+
+def _summing(windows: _PoolWindows | None, *, divisor: float) -> Convolve | None:
+    """The sum of each window over `divisor`."""
+    if windows is None:
+        return None
+    sides = zip(windows.size, windows.before, strict=True)
     return Convolve(
-        taps=np.ones(size),
-        before=before,
-        after=tuple(n - 1 - b for n, b in zip(size, before, strict=True)),
-        step=every,
-        anchor=_pool_anchor(size, every, align),
+        taps=np.ones(windows.size),
+        before=windows.before,
+        after=tuple(n - 1 - before for n, before in sides),
+        step=windows.step,
+        anchor=windows.anchor,
         divisor=divisor,
         summarises=True,
     )
 
 
-def _refuse_huge_window(size: tuple[int, ...]) -> None:
-    refuse_huge(math.prod(size), f"a window of {' x '.join(f'{n:,}' for n in size)}", "a smaller N")
-
-
-def _pool_before(size: tuple[int, ...], every: tuple[int, ...], align: Align) -> tuple[int, ...]:
-    """Windows start at k*step; causal ones that overlap end with the new samples of their step."""
-    return tuple(
-        max(0, n - s) if align == "causal" else 0 for n, s in zip(size, every, strict=True)
+def _selecting(windows: _PoolWindows | None, fold: np.ufunc) -> Pool | None:
+    """The largest (np.fmax) or smallest (np.fmin) sample of each window."""
+    if windows is None:
+        return None
+    return Pool(
+        fold=fold,
+        size=windows.size,
+        step=windows.step,
+        before=windows.before,
+        anchor=windows.anchor,
     )
-
-
-def _pool_anchor(size: tuple[int, ...], every: tuple[int, ...], align: Align) -> tuple[int, ...]:
-    """A pooled value stands at the newest sample that it read, or in the middle of the samples that are new in it."""
-    new = [min(n, s) for n, s in zip(size, every, strict=True)]
-    return tuple(n - 1 if align == "causal" else (n - 1) // 2 for n in new)
 
 
 @step("downsampling", example="avg_pool:2")
 def avg_pool(n: Size, *, stride: Size | None = None, align: Align) -> Convolve | None:
-    """Mean of each window of N (or HxW) samples; windows follow each other, or come every `stride`."""
-    return _pooled(n, stride, align=align, divisor=float(math.prod(n)))
+    """Mean of each window of N (or HxW) samples; windows start every N, or every `stride`."""
+    return _summing(_pool_windows(n, stride, align), divisor=float(math.prod(n)))
 
 
 @step("downsampling", example="sum_pool:2")
 def sum_pool(n: Size, *, stride: Size | None = None, align: Align) -> Convolve | None:
-    """Sum of each window of N (or HxW) samples; an incomplete window counts as N times the mean of what is there."""
-    return _pooled(n, stride, align=align, divisor=1.0)
+    """Sum of each window of N (or HxW) samples.
 
-
-def _folded(
-    fold: np.ufunc, n: tuple[int, ...], step: tuple[int, ...] | None, align: Align
-) -> Pool | None:
-    if all(side == 1 for side in (*n, *(step or n))):
-        return None
-    every = step or n
-    _refuse_huge_window(n)
-    return Pool(
-        fold=fold,
-        size=n,
-        step=every,
-        before=_pool_before(n, every, align),
-        anchor=_pool_anchor(n, every, align),
-    )
+    An incomplete window gives N times the mean of the samples that are there.
+    """
+    return _summing(_pool_windows(n, stride, align), divisor=1.0)
 
 
 @step("downsampling", example="max_pool:2")
 def max_pool(n: Size, *, stride: Size | None = None, align: Align) -> Pool | None:
-    """Largest of each window of N (or HxW) samples; missing ones are passed over."""
-    return _folded(np.fmax, n, stride, align)
+    """Largest of each window of N (or HxW) samples; missing ones are skipped."""
+    return _selecting(_pool_windows(n, stride, align), np.fmax)
 
 
 @step("downsampling", example="min_pool:2")
 def min_pool(n: Size, *, stride: Size | None = None, align: Align) -> Pool | None:
-    """Smallest of each window of N (or HxW) samples; missing ones are passed over."""
-    return _folded(np.fmin, n, stride, align)
+    """Smallest of each window of N (or HxW) samples; missing ones are skipped."""
+    return _selecting(_pool_windows(n, stride, align), np.fmin)
 
 
 @step("downsampling", example="adaptive_avg_pool:4")
 def adaptive_avg_pool(n: Size, *, align: Align) -> Reduce:
-    """Means over N (or HxW) even stretches of the whole signal: always N outputs. Needs a first pass for the length."""
+    """Means over N (or HxW) parts of equal length of the whole signal: always N outputs.
+
+    Needs a first pass over the signal for its length.
+    """
     return _adaptive("mean", n, align)
 
 
 @step("downsampling", example="adaptive_max_pool:4")
 def adaptive_max_pool(n: Size, *, align: Align) -> Reduce:
-    """Largest values of N (or HxW) even stretches of the whole signal: always N outputs."""
+    """Largest values of N (or HxW) parts of equal length of the whole signal: always N outputs."""
     return _adaptive("max", n, align)
 
 
 def _adaptive(statistic: Literal["mean", "max"], n: tuple[int, ...], align: Align) -> Reduce:
-    """The stretches are held one by one, so that there is an end to how many can be asked for."""
-    if math.prod(n) > MOST_STRETCHES:
-        raise RequestError(
-            f"at most {MOST_STRETCHES:,} outputs are made, got {' x '.join(f'{side:,}' for side in n)}",
-            hint="avg_pool:N and max_pool:N give one output for every N samples",
-        )
+    if math.prod(n) > MOST_BINS:
+        asked = " x ".join(f"{side:,}" for side in n)
+        hint = "avg_pool:N and max_pool:N give one output for every N samples"
+        raise RequestError(f"at most {MOST_BINS:,} outputs are made, got {asked}", hint=hint)
     return Reduce(statistic=statistic, bins=n, causal=align == "causal")
 
 

@@ -1,9 +1,11 @@
-"""Frequency-selective filters: what passes, what is stopped, and how sharply.
+"""Frequency-selective filters: low-pass, high-pass, band-pass and band-stop.
 
-All four share their options. width : from the last frequency that passes to the first that is stopped, the cut-off in
-its middle; attenuation : dB, of the stop band, and the ripple of the pass band is the matching 1 +- 10**(-dB / 20);
-taps : their number, which then decides instead of the promise; method : kaiser (windowed sinc), remez (equal ripple)
-or firls (least squares); phase : linear (a pure delay, none when centred) or minimum (no ringing before the event).
+All four share their options. width : from the last frequency that passes to the first that is
+    stopped, the cut-off in
+its middle; attenuation : of the stop band in dB, with a ripple of the pass band of 1 +- 10**(-dB /
+20); taps : their number, which then decides instead of the attenuation; method : kaiser (windowed
+sinc), remez (equal ripple) or firls (least squares); phase : linear (a pure delay, none when
+centred) or minimum (no ringing before an event).
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from convcli.signals import Signal
 from convcli.units import Count, Decibels, Frequency, describe_frequency
 
 DEFAULT_WIDTH = 0.25
-"""The transition without width=, as a part of the smallest distance between 0, the cut-offs and Nyquist."""
+"""The default width, as a part of the smallest distance between 0, the cut-offs and Nyquist."""
 
 
 @step("frequency", example="lowpass:0.1")
@@ -41,13 +43,16 @@ def lowpass(
     phase: Phase = "linear",
     signal: Signal,
 ) -> Kernel:
-    """Keep what lies below CUTOFF.
+    """Keep the frequencies below CUTOFF.
 
-    cutoff : Hz (cycles/sample without a rate), where the gain is 1/2. width : of the transition around it, by default
-    a quarter of the distance from the cut-off to 0 or to half the rate, whichever is nearer. attenuation : dB.
-    h[n] = 2 f sinc(2 f n) times a Kaiser window; the number of taps is Kaiser's estimate, raised until the measured
-    response keeps the promise: at most -attenuation from f + width/2 on, 1 +- 10**(-attenuation/20) up to f - width/2.
-    The taps sum to 1 exactly. Raises RequestError where the transition does not fit between 0 and Nyquist.
+    cutoff : Hz (cycles/sample without a rate), where the gain is 1/2. width : of the transition
+        around it, by default
+    a quarter of the distance from the cut-off to 0 or to half the rate, whichever is nearer.
+    attenuation : dB. h[n] = 2 f sinc(2 f n) times a Kaiser window. The number of taps is Kaiser's
+        estimate, raised until the measured
+    response keeps the promise: at most -attenuation from f + width/2 on, 1 +- 10**(-attenuation/20)
+    up to f - width/2. The taps sum to 1 exactly. Raises RequestError where the transition does not
+    fit between 0 and Nyquist.
     """
     promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
     return _filter((cutoff,), (1, 0), promise, width=width, signal=signal)
@@ -64,10 +69,10 @@ def highpass(
     phase: Phase = "linear",
     signal: Signal,
 ) -> Kernel:
-    """Keep what lies above CUTOFF.
+    """Keep the frequencies above CUTOFF.
 
-    Options as in lowpass. The taps sum to 0 exactly (a constant is gone) and the gain at Nyquist is 1, which takes
-    an odd number of them.
+    Options as in lowpass. The taps sum to 0 exactly (a constant is removed) and the gain at Nyquist
+    is 1, for which their number must be odd.
     """
     promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
     return _filter((cutoff,), (0, 1), promise, width=width, signal=signal)
@@ -85,10 +90,10 @@ def bandpass(
     phase: Phase = "linear",
     signal: Signal,
 ) -> Kernel:
-    """Keep what lies between LOW and HIGH.
+    """Keep the frequencies between LOW and HIGH.
 
-    Options as in lowpass; width is that of each of the two transitions. The taps sum to 0 exactly and the gain in the
-    middle of the band is 1.
+    Options as in lowpass; both transitions have this width. The taps sum to 0 exactly and the gain
+    in the middle of the band is 1.
     """
     promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
     return _filter((low, high), (0, 1, 0), promise, width=width, signal=signal)
@@ -106,9 +111,10 @@ def bandstop(
     phase: Phase = "linear",
     signal: Signal,
 ) -> Kernel:
-    """Remove what lies between LOW and HIGH.
+    """Remove the frequencies between LOW and HIGH.
 
-    Options as in lowpass; width is that of each of the two transitions. The taps, an odd number, sum to 1 exactly.
+    Options as in lowpass; both transitions have this width. The taps, an odd number, sum to 1
+    exactly.
     """
     promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
     return _filter((low, high), (1, 0, 1), promise, width=width, signal=signal)
@@ -122,52 +128,61 @@ def _filter(
     width: float | None,
     signal: Signal,
 ) -> Kernel:
-    _check(edges, gains, promise, signal)
-    room = min(high - low for low, high in pairwise((0.0, *edges, 0.5)))
+    _check_edges(edges, signal)
+    _check_attenuation(promise)
+    if promise.taps is not None:
+        _check_count(promise.taps, gains, promise.method)
+    narrowest = min(high - low for low, high in pairwise((0.0, *edges, 0.5)))
     if width is not None:
         _check_width(edges, width, signal)
     elif promise.taps is None:
-        width = DEFAULT_WIDTH * room
+        width = DEFAULT_WIDTH * narrowest
     else:
-        width = min(kaiser.width(promise.taps, promise.attenuation), 0.9 * room)
+        possible = kaiser.width(promise.taps, promise.attenuation)
+        width = min(possible, 0.9 * narrowest)
     taps = design(Bands(edges=edges, gains=gains, width=width), promise)
     return Kernel(taps=taps, centre=(0,) if promise.phase == "minimum" else ())
 
 
-def _check(
-    edges: tuple[float, ...], gains: tuple[int, ...], promise: Promise, signal: Signal
-) -> None:
+def _check_edges(edges: tuple[float, ...], signal: Signal) -> None:
     if len(edges) == 2 and edges[0] >= edges[1]:
         low, high = (describe_frequency(edge, signal) for edge in edges)
         raise RequestError(f"the first frequency lies below the second; {low} and {high} came")
-    least, most = LEAST_ATTENUATION, most_attenuation(promise.method, promise.phase)
+
+
+def _check_attenuation(promise: Promise) -> None:
+    least = LEAST_ATTENUATION
+    most = most_attenuation(promise.method, promise.phase)
     if not least <= promise.attenuation <= most:
         how = f"method={promise.method}, phase={promise.phase}"
-        message = f"the attenuation lies in {least:g} ... {most:g} dB ({how}), not at {promise.attenuation:g}"
+        span = f"{least:g} ... {most:g} dB ({how})"
+        message = f"the attenuation lies in {span}, not at {promise.attenuation:g}"
         raise RequestError(message, hint="attenuation=80")
-    if promise.taps is None:
-        return
-    if promise.taps % 2 == 0 and (gains[-1] == 1 or promise.method == "firls"):
-        reason = (
-            "an even number is deaf at half the rate" if gains[-1] == 1 else "firls makes no other"
-        )
-        message = f"takes an odd number of taps, not {promise.taps}: {reason}"
-        raise RequestError(message, hint=f"taps={promise.taps + 1}")
-    if promise.taps < 3:
-        raise RequestError(f"{promise.taps} taps tell no frequencies apart", hint="at least taps=3")
+
+
+def _check_count(taps: int, gains: tuple[int, ...], method: Method) -> None:
+    """RequestError for a number of taps with which the method cannot make these bands."""
+    reason = None
+    if gains[-1] == 1:
+        reason = "an even number is deaf at half the rate"
+    elif method == "firls":
+        reason = "firls makes no other"
+    if taps % 2 == 0 and reason is not None:
+        message = f"takes an odd number of taps, not {taps}: {reason}"
+        raise RequestError(message, hint=f"taps={taps + 1}")
+    if taps < 3:
+        raise RequestError(f"{taps} taps tell no frequencies apart", hint="at least taps=3")
 
 
 def _check_width(edges: tuple[float, ...], width: float, signal: Signal) -> None:
     """RequestError when the transitions leave no band between them."""
-    marks = (0.0, *edges, 0.5)
-    for low, high in pairwise(marks):
-        outer = low == 0 or high == 0.5
-        room = (high - low) * (2 if outer else 1)  # next to 0 and Nyquist lies half a transition
+    for low, high in pairwise((0.0, *edges, 0.5)):
+        room = high - low
+        if low == 0 or high == 0.5:
+            room *= 2  # next to 0 and Nyquist lies half a transition
         if width >= room:
-            between = (
-                f"between {describe_frequency(low, signal)} and {describe_frequency(high, signal)}"
+            first, last, wide, widest = (
+                describe_frequency(each, signal) for each in (low, high, width, room)
             )
-            message = (
-                f"a transition of {describe_frequency(width, signal)} leaves no band {between}"
-            )
-            raise RequestError(message, hint=f"a width below {describe_frequency(room, signal)}")
+            message = f"a transition of {wide} leaves no band between {first} and {last}"
+            raise RequestError(message, hint=f"a width below {widest}")

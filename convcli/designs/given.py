@@ -1,4 +1,4 @@
-"""Taps that the user gives: written out, from a file of numbers, or an impulse response from a sound file."""
+"""Taps from the user: written out, from a file of numbers, or from the sound file of a response."""
 
 from __future__ import annotations
 
@@ -18,54 +18,50 @@ from convcli.units import Gain, Integer, Kind, UnitError, parse_quantity
 
 
 def _read_taps(text: str, signal: Signal) -> Taps:
-    """(k,) or, on a picture, (rows, columns) taps from `0,-1,0;-1,5,-1;0,-1,0` or `@taps.csv`."""
+    """The taps of `0,-1,0;-1,5,-1;0,-1,0` or `@taps.csv`: (k,) or (rows, columns)."""
     text = text.strip()
     if text.startswith("@"):
         from convcli.designs.tapfiles import read_tap_file
 
-        return _fitted(read_tap_file(Path(text[1:].strip()).expanduser()), text, signal)
+        path = Path(text[1:].strip()).expanduser()
+        return _shaped(read_tap_file(path), text, signal)
     rows = [[_read_tap(item) for item in row.split(",")] for row in text.split(";")]
-    widths = {len(row) for row in rows}
-    if len(widths) > 1:
-        short = next(i for i, row in enumerate(rows) if len(row) != len(rows[0]))
-        raise UnitError(f"row {short + 1} has {len(rows[short])} taps, row 1 has {len(rows[0])}")
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(rows[0]):
+            raise UnitError(f"row {number} has {len(row)} taps, row 1 has {len(rows[0])}")
     taps = np.array(rows)
     if len(rows) > 1 and signal.axes == 1:
-        raise _flat_signal(taps, signal)
-    return _fitted(taps, text, signal)
+        raise _needs_picture(taps, signal)
+    return _shaped(taps, text, signal)
 
 
 def _read_tap(item: str) -> float:
     if not item.strip():
-        raise UnitError(
-            "expected taps such as 1,2,1 or @taps.csv, got nothing where a number should stand"
-        )
+        expected = "expected taps such as 1,2,1 or @taps.csv"
+        raise UnitError(f"{expected}, got nothing where a number should stand")
     quantity = parse_quantity(item)
     if quantity.unit != "":
         raise UnitError(f"a tap is a plain number, got {item.strip()!r}")
     return quantity.value
 
 
-def _fitted(taps: Taps, text: str, signal: Signal) -> Taps:
+def _shaped(taps: Taps, text: str, signal: Signal) -> Taps:
     """`taps` with as many axes as the signal has; one row is a (1, k) kernel on a picture."""
     refuse_huge(taps.size, f"kernel {text[:40]}", "fewer taps")
     if taps.size and float(np.abs(taps).max()) > sys.float_info.max / taps.size:
-        raise UnitError(
-            "the taps add up to more than the largest number; divide them all by one factor"
-        )
+        problem = "the taps add up to more than the largest number"
+        raise UnitError(f"{problem}; divide them all by one factor")
     if signal.axes == 2:
         return np.atleast_2d(taps)
     if taps.ndim == 2 and min(taps.shape) > 1:
-        raise _flat_signal(taps, signal)
+        raise _needs_picture(taps, signal)
     return taps.ravel()
 
 
-def _flat_signal(taps: Taps, signal: Signal) -> UnitError:
+def _needs_picture(taps: Taps, signal: Signal) -> UnitError:
     shape = "x".join(str(side) for side in taps.shape)
-    noun = signal.medium.sample
-    return UnitError(
-        f"a kernel of {shape} taps needs a picture; this signal has one axis of {noun}s"
-    )
+    needs = f"a kernel of {shape} taps needs a picture"
+    return UnitError(f"{needs}; this signal has one axis of {signal.medium.sample}s")
 
 
 TapsText = Annotated[Taps, Kind("taps", _read_taps, takes_all=True)]
@@ -75,8 +71,10 @@ TapsText = Annotated[Taps, Kind("taps", _read_taps, takes_all=True)]
 def kernel(taps: TapsText, *, normalize: bool = False) -> Kernel:
     """Convolve with these taps (true convolution: the kernel is flipped).
 
-    taps : numbers, rows split by ";", or @taps.csv, @taps.txt, @taps.npy; on a picture one row is a 1 x K kernel.
-    normalize : divide by the sum of the taps. y[t] = sum_j g[j] x[t - j + c], c = (K - 1) // 2 when centred.
+    taps : numbers, rows split by ";", or @taps.csv, @taps.txt, @taps.npy; on a picture one row is a
+        1 x K kernel.
+    normalize : divide by the sum of the taps. y[t] = sum_j g[j] x[t - j + c], c = (K - 1) // 2 when
+        centred.
     Two-dimensional taps need a picture. Raises RequestError for normalize= with a sum of 0.
 
     >>> kernel(np.array([1.0, 2.0, 1.0]), normalize=True).weights
@@ -116,41 +114,46 @@ def ir(
 ) -> Kernel | PerChannel:
     """Convolve with an impulse response from a sound file (a hall, a loudspeaker, a plate).
 
-    path : a sound file; wet : share of the result, 0 ... 1, the rest is the signal as it came; channel : which
-    channel of the file, from 1; normalize : scale the response to an energy of 1, so that noise keeps its level.
-    A response with several channels filters each channel with its own; a mono signal gets as many channels as it has.
-    A response at another rate is converted with its gain kept: resampled by soxr, times the ratio of the rates,
-    because y = sum h x approximates an integral over time whose step is 1 / rate.
-    Raises RequestError for numbers of channels that do not fit, for a signal without a rate and for pictures;
-    InputError where the file cannot be read, is empty or holds NaN.
+    path : a sound file; wet : share of the result, 0 ... 1, the rest is the unfiltered signal;
+        channel : which channel
+    of the file, from 1; normalize : scale the response to an energy of 1, so that noise keeps its
+    level. A response with several channels filters each channel of the signal with its own; a mono
+    signal becomes as many channels as the response has. A response at another rate is converted
+    with its gain kept: resampled by soxr, times the ratio of the rates, because y = sum h x
+    approximates an integral over time whose step is 1 / rate. Raises RequestError for numbers of
+    channels that do not fit, for a signal without a rate and for pictures; InputError where the
+    file cannot be read, is empty or holds NaN.
     """
     from convcli.designs.responses import impulse_response
 
     if signal.axes == 2 or signal.rate is None:
         message = "needs a signal with a sampling rate, to play the response at its speed"
-        raise RequestError(
-            message, hint="on a table --time COLUMN gives the rate; without one kernel:@taps.csv"
-        )
+        hint = "on a table --time COLUMN gives the rate; without one kernel:@taps.csv"
+        raise RequestError(message, hint=hint)
     if not 0 <= wet <= 1:
         raise RequestError(f"wet lies in 0 ... 1, not at {wet:g}", hint="wet=0.3 or wet=30%")
     response = impulse_response(Path(path).expanduser(), rate=signal.rate, channel=channel)
-    lanes = response.taps.shape[1]
-    if lanes > 1 and len(signal.channels) not in (1, lanes):
-        message = f"{path} has {lanes} channels and the signal {len(signal.channels)}"
+    channels = response.taps.shape[1]
+    if channels > 1 and len(signal.channels) not in (1, channels):
+        message = f"{path} has {channels} channels and the signal {len(signal.channels)}"
         raise RequestError(message, hint="channel=1 takes the first for all of them")
-    taps = response.taps * (_energy_one(response.taps, path) if normalize else 1.0) * wet
+    taps = response.taps
+    if normalize:
+        taps = taps * _unit_energy_gain(taps, path)
+    taps = taps * wet
     taps[response.start] += 1 - wet
     kernels = tuple(
-        Kernel(taps=lane, centre=(response.start,), note=response.note) for lane in taps.T
+        Kernel(taps=channel_taps, centre=(response.start,), note=response.note)
+        for channel_taps in taps.T
     )
-    return kernels[0] if lanes == 1 else PerChannel(kernels)
+    return kernels[0] if channels == 1 else PerChannel(kernels)
 
 
-def _energy_one(taps: Taps, path: str) -> float:
-    energy = float(np.sqrt(np.sum(taps**2, axis=0).max()))
-    if energy == 0:
-        raise InputError(
-            f"{path}: the impulse response is silent, nothing to normalize",
-            hint="without normalize=true",
-        )
-    return 1 / energy
+def _unit_energy_gain(taps: Taps, path: str) -> float:
+    """The gain that gives the loudest channel of a response an energy of 1."""
+    energies = np.sum(taps**2, axis=0)
+    norm = float(np.sqrt(energies.max()))
+    if norm == 0:
+        message = f"{path}: the impulse response is silent, nothing to normalize"
+        raise InputError(message, hint="without normalize=true")
+    return 1 / norm

@@ -1,6 +1,6 @@
-"""Filters that only pictures know: edges with a direction, sharpening, blurs of the camera.
+"""Filters for pictures only: edges with a direction, sharpening, the blurs of a camera.
 
-Angles are in degrees, counter-clockwise from the right, as one sees the picture (90 is up).
+Angles are in degrees, counter-clockwise from the right (90 is up).
 """
 
 from __future__ import annotations
@@ -24,10 +24,8 @@ Edges = Kernel | GradientPair
 
 def _need_image(signal: Signal, instead: str) -> None:
     if signal.axes != 2:
-        noun = signal.medium.sample
-        message = (
-            f"needs a picture: rows and columns of pixels; this signal has one axis of {noun}s"
-        )
+        needs = "needs a picture: rows and columns of pixels"
+        message = f"{needs}; this signal has one axis of {signal.medium.sample}s"
         raise RequestError(message, hint=instead)
 
 
@@ -35,9 +33,10 @@ def _need_image(signal: Signal, instead: str) -> None:
 def sobel(direction: Direction = "magnitude", *, signal: Signal) -> Edges:
     """Edges by the weights 1,2,1 across and -1,0,1 along.
 
-    direction : x is positive where brightness rises to the right, y where it rises downwards, magnitude is
-    sqrt(x**2 + y**2). The customary whole weights, not divided: a ramp of 1 a pixel gives 8. Raises RequestError
-    on anything but a picture, as every step of this family.
+    direction : x is positive where brightness rises to the right, y where it rises downwards,
+        magnitude is
+    sqrt(x**2 + y**2). The usual whole weights, not divided: a ramp of 1 per pixel gives 8. Raises
+    RequestError for anything but a picture, as does every step of this family.
     """
     return _edges((1, 2, 1), direction, signal)
 
@@ -46,16 +45,17 @@ def sobel(direction: Direction = "magnitude", *, signal: Signal) -> Edges:
 def prewitt(direction: Direction = "magnitude", *, signal: Signal) -> Edges:
     """Edges by the weights 1,1,1 across and -1,0,1 along.
 
-    direction : x, y or magnitude, as in sobel. Not divided: a ramp of 1 a pixel gives 6.
+    direction : x, y or magnitude, as in sobel. Not divided: a ramp of 1 per pixel gives 6.
     """
     return _edges((1, 1, 1), direction, signal)
 
 
 @step("image", example="scharr")
 def scharr(direction: Direction = "magnitude", *, signal: Signal) -> Edges:
-    """Edges by the weights 3,10,3 across and -1,0,1 along; the most even in all directions.
+    """Edges by the weights 3,10,3 across and -1,0,1 along; the most alike in all directions.
 
-    direction : x, y or magnitude, as in sobel. Not divided: a ramp of 1 a pixel gives 32. Weights: Scharr, 2000.
+    direction : x, y or magnitude, as in sobel. Not divided: a ramp of 1 per pixel gives 32.
+        Weights: Scharr, 2000.
     """
     return _edges((3, 10, 3), direction, signal)
 
@@ -63,7 +63,8 @@ def scharr(direction: Direction = "magnitude", *, signal: Signal) -> Edges:
 def _edges(across: tuple[int, int, int], direction: Direction, signal: Signal) -> Edges:
     _need_image(signal, "gradient is the difference along one axis")
     to_the_right = np.outer(across, (-1, 0, 1))
-    x, y = Kernel.correlating(to_the_right), Kernel.correlating(to_the_right.T)
+    x = Kernel.correlating(to_the_right)
+    y = Kernel.correlating(to_the_right.T)
     if direction == "magnitude":
         return GradientPair((x, y))
     return x if direction == "x" else y
@@ -71,19 +72,20 @@ def _edges(across: tuple[int, int, int], direction: Direction, signal: Signal) -
 
 @step("image", example="sharpen:0.5")
 def sharpen(amount: Number, *, sigma: Length = 1.0, signal: Signal) -> Kernel:
-    """Sharpen by AMOUNT times what a Gaussian of sigma= takes away (unsharp mask).
+    """Sharpen by AMOUNT times the detail that a Gaussian of sigma= removes (unsharp mask).
 
-    amount : 0.5 or 50%, at least 0; sigma : pixels. (1 + a) delta - a gaussian, one kernel that sums to 1.
+    amount : 0.5 or 50%, at least 0; sigma : pixels. (1 + a) delta - a gaussian, one kernel that
+        sums to 1.
     """
     _need_image(signal, "kernel:-1,3,-1 sharpens along one axis")
     if amount < 0:
-        raise RequestError(
-            f"the amount is at least 0, not {amount:g}", hint="gaussian:SIGMA smooths"
-        )
+        message = f"the amount is at least 0, not {amount:g}"
+        raise RequestError(message, hint="gaussian:SIGMA smooths")
     refuse_huge((2 * TRUNCATE * sigma + 1) ** 2, f"sigma {sigma:g}", "a smaller sigma")
     bell = gaussian_taps(sigma)
     taps = -amount * np.outer(bell, bell)
-    taps[bell.size // 2, bell.size // 2] += 1 + amount
+    middle = bell.size // 2
+    taps[middle, middle] += 1 + amount
     return Kernel(taps=exact(taps, 1.0))
 
 
@@ -91,8 +93,10 @@ def sharpen(amount: Number, *, sigma: Length = 1.0, signal: Signal) -> Kernel:
 def emboss(angle: Angle = 135.0, *, signal: Signal) -> Kernel:
     """Relief: the picture lit from ANGLE, 135 (the upper left) by default.
 
-    angle : degrees, where the light comes from. Weights -2,-1,0; -1,1,1; 0,1,2 for 135; in general 1 in the
-    middle plus sqrt(2) times the distance from the pixel, measured away from the light. The sum is 1.
+    angle : degrees, where the light comes from. Weights -2,-1,0; -1,1,1; 0,1,2 for 135; in general
+        1 in the
+    middle plus sqrt(2) times the distance from the pixel, measured away from the light. The taps
+    sum to 1.
     """
     _need_image(signal, "gradient is the difference along one axis")
     right, up = _direction(angle)
@@ -106,22 +110,24 @@ def emboss(angle: Angle = 135.0, *, signal: Signal) -> Kernel:
 def motion(length: Length, angle: Angle = 0.0, *, signal: Signal) -> Kernel:
     """Blur of a camera that moves LENGTH pixels in the direction ANGLE.
 
-    length : pixels, at least 1; angle : degrees. A pixel weighs 1 less its distance to a line of LENGTH - 1 pixels
-    through the middle, 0 from a distance of 1 on; the sum is 1. motion:3 is 1,1,1 divided by 3.
+    length : pixels, at least 1; angle : degrees. The weight of a pixel is 1 less its distance to a
+        line of LENGTH - 1
+    pixels through the middle, 0 from a distance of 1 on; the taps sum to 1. motion:3 is 1,1,1
+    divided by 3.
     """
     _need_image(signal, "box:N is the same along one axis")
     if length < 1:
         raise RequestError(f"the length is at least 1 pixel, not {length:g}", hint="motion:9,30")
     right, up = _direction(angle)
     half = (length - 1) / 2
-    reach_x, reach_y = (math.ceil(half * abs(part) + 1) for part in (right, up))
-    refuse_huge(
-        (2 * reach_x + 1) * (2 * reach_y + 1), f"a motion of {length:g} pixels", "a shorter motion"
-    )
-    y, x = np.mgrid[-reach_y : reach_y + 1, -reach_x : reach_x + 1]
-    along, across = x * right - y * up, x * up + y * right
-    distance = np.hypot(np.maximum(np.abs(along) - half, 0), across)
-    taps = _trimmed(np.round(np.maximum(1 - distance, 0), 12))
+    columns = math.ceil(half * abs(right) + 1)
+    rows = math.ceil(half * abs(up) + 1)
+    _refuse_huge_grid(columns, rows, f"a motion of {length:g} pixels", "a shorter motion")
+    along, across = _turned_grid(columns, rows, angle)
+    beyond_end = np.maximum(np.abs(along) - half, 0)
+    distance = np.hypot(beyond_end, across)
+    weights = np.maximum(1 - distance, 0)
+    taps = _trimmed(np.round(weights, 12))
     return Kernel(taps=exact(taps / taps.sum(), 1.0))
 
 
@@ -129,25 +135,37 @@ def motion(length: Length, angle: Angle = 0.0, *, signal: Signal) -> Kernel:
 def disk(radius: Length, *, signal: Signal) -> Kernel:
     """Mean over a disk of RADIUS pixels (a lens out of focus).
 
-    radius : pixels, may be fractional. A pixel weighs the part of its area inside the circle; the sum is 1.
+    radius : pixels, may be fractional. The weight of a pixel is the part of its area inside the
+        circle; the taps sum
+    to 1.
     """
     _need_image(signal, "box:N is the same along one axis")
     refuse_huge((2 * radius + 1) ** 2, f"a radius of {radius:g}", "a smaller radius")
     if radius <= 0.5:
         return Kernel(taps=np.ones((1, 1)))
-    reach = math.ceil(radius - 0.5)
-    pixel = np.arange(reach + 1)  # one quarter of the disk
-    strips = 64  # thin rows within a pixel; along each the covered length is exact
-    height = (np.arange(strips) + 0.5) / strips - 0.5
-    quarter = np.empty((pixel.size, pixel.size))
-    for row, y in zip(quarter, pixel, strict=True):
-        chord = np.sqrt(np.maximum(radius**2 - (y + height) ** 2, 0))[:, None]
-        row[:] = np.clip(
-            np.minimum(pixel + 0.5, chord) - np.maximum(pixel - 0.5, -chord), 0, 1
-        ).mean(axis=0)
-    from_middle = np.abs(np.arange(-reach, reach + 1))
-    taps = _trimmed((quarter + quarter.T)[np.ix_(from_middle, from_middle)])
+    rings = math.ceil(radius - 0.5)
+    quarter = _quarter_disk(radius, rings)
+    symmetric = quarter + quarter.T  # strips of rows and of columns: alike in both directions
+    from_middle = np.abs(np.arange(-rings, rings + 1))
+    taps = _trimmed(symmetric[np.ix_(from_middle, from_middle)])
     return Kernel(taps=exact(taps / taps.sum(), 1.0))
+
+
+def _quarter_disk(radius: float, rings: int) -> Taps:
+    """(rings + 1, rings + 1) the covered part of each pixel from the middle to the right and down.
+
+    Each pixel is cut into thin strips along its row; the covered length of a strip is exact.
+    """
+    strips = 64
+    offset = (np.arange(strips) + 0.5) / strips - 0.5
+    pixel = np.arange(rings + 1)
+    quarter = np.empty((rings + 1, rings + 1))
+    for y in pixel:
+        half_chord = np.sqrt(np.maximum(radius**2 - (y + offset) ** 2, 0))[:, None]
+        right = np.minimum(pixel + 0.5, half_chord)
+        left = np.maximum(pixel - 0.5, -half_chord)
+        quarter[y] = np.clip(right - left, 0, 1).mean(axis=0)
+    return quarter
 
 
 @step("image", example="gabor:6,45")
@@ -162,24 +180,26 @@ def gabor(
 ) -> Kernel:
     """Waves of one WAVELENGTH and direction under a Gaussian (texture, lines).
 
-    wavelength : pixels, at least 2; angle : degrees, the direction in which the waves follow each other; sigma :
-    pixels, 0.56 wavelengths by default (one octave); aspect : sigma along over sigma across the direction; phase :
-    degrees, 0 for lines, 90 for edges.
-    exp(-(u**2 + (aspect v)**2) / (2 sigma**2)) cos(2 pi u / wavelength + phase), cut at 4 sigma, less the multiple
-    of the Gaussian that makes the sum 0, and scaled so that waves of that length and direction keep their height.
-    Raises RequestError where nothing is left (two pixels, 90 degrees).
+    wavelength : pixels, at least 2; angle : degrees, the direction in which the waves follow each
+        other; sigma :
+    pixels, 0.56 wavelengths by default (one octave); aspect : sigma along over sigma across the
+    direction; phase : degrees, 0 for lines, 90 for edges.
+    exp(-(u**2 + (aspect v)**2) / (2 sigma**2)) cos(2 pi u / wavelength + phase), cut at 4 sigma,
+    less the multiple of the Gaussian that makes the sum 0, and scaled to a gain of 1 for waves of
+    that length and direction. Raises RequestError where nothing is left (two pixels, 90 degrees).
     """
     _need_image(signal, "bandpass:F1,F2 picks waves along one axis")
     spread = 0.56 * wavelength if sigma is None else sigma
     if wavelength < 2 or aspect <= 0:
-        message = f"the wavelength is at least 2 pixels, the aspect above 0; {wavelength:g}, {aspect:g} came"
+        expected = "the wavelength is at least 2 pixels, the aspect above 0"
+        message = f"{expected}; {wavelength:g}, {aspect:g} came"
         raise RequestError(message, hint="gabor:8,45,aspect=0.5")
-    u, v = _turned_grid(TRUNCATE * spread, TRUNCATE * spread / aspect, angle)
+    u, v = _ellipse_grid(TRUNCATE * spread, TRUNCATE * spread / aspect, angle)
     bell = np.exp(-0.5 * (u**2 + (aspect * v) ** 2) / spread**2)
-    turn = 2 * np.pi * u / wavelength
-    waves = bell * np.cos(turn + math.radians(phase))
+    radians = 2 * np.pi * u / wavelength
+    waves = bell * np.cos(radians + math.radians(phase))
     waves -= bell * (waves.sum() / bell.sum())
-    gain = abs(complex((waves * np.exp(-1j * turn)).sum()))
+    gain = abs(complex((waves * np.exp(-1j * radians)).sum()))
     if gain < 1e-9 * bell.sum():
         message = f"waves of {wavelength:g} pixels at phase {phase:g} vanish on the pixel grid"
         raise RequestError(message, hint="a longer wavelength, or phase=0")
@@ -187,28 +207,37 @@ def gabor(
 
 
 def _direction(angle: float) -> tuple[float, float]:
-    """(to the right, upwards) parts of a step of 1 in the direction `angle`; exact for multiples of 90 degrees."""
-    return round(math.cos(math.radians(angle)), 15), round(math.sin(math.radians(angle)), 15)
+    """A step of 1 in the direction `angle`, (to the right, upwards); exact at multiples of 90."""
+    radians = math.radians(angle)
+    return round(math.cos(radians), 15), round(math.sin(radians), 15)
 
 
-def _turned_grid(along: float, across: float, angle: float) -> tuple[Taps, Taps]:
-    """Pixel coordinates (along, across) `angle` that cover an ellipse with these half axes."""
+def _ellipse_grid(along: float, across: float, angle: float) -> tuple[Taps, Taps]:
+    """`_turned_grid` that covers an ellipse with half axes `along` and `across` the direction."""
     right, up = _direction(angle)
-    reach_x, reach_y = (
-        math.hypot(along * right, across * up),
-        math.hypot(along * up, across * right),
-    )
-    refuse_huge(
-        (2 * reach_x + 1) * (2 * reach_y + 1),
-        "this gabor",
-        "a shorter wavelength or a smaller sigma",
-    )
-    columns, rows = math.ceil(reach_x), math.ceil(reach_y)
+    half_width = math.hypot(along * right, across * up)
+    half_height = math.hypot(along * up, across * right)
+    hint = "a shorter wavelength or a smaller sigma"
+    _refuse_huge_grid(half_width, half_height, "this gabor", hint)
+    return _turned_grid(math.ceil(half_width), math.ceil(half_height), angle)
+
+
+def _turned_grid(columns: int, rows: int, angle: float) -> tuple[Taps, Taps]:
+    """Coordinates along and across the direction `angle`.
+
+    Pixels go from -rows to rows and from -columns to columns.
+    """
+    right, up = _direction(angle)
     y, x = np.mgrid[-rows : rows + 1, -columns : columns + 1]
     return x * right - y * up, x * up + y * right
 
 
+def _refuse_huge_grid(columns: float, rows: float, what: str, hint: str) -> None:
+    refuse_huge((2 * columns + 1) * (2 * rows + 1), what, hint)
+
+
 def _trimmed(taps: Taps) -> Taps:
-    """`taps` without the rings of zeros around them; the middle stays the middle."""
-    rows, columns = (np.flatnonzero(taps.any(axis=axis)) for axis in (1, 0))
+    """`taps` without the rows and columns of zeros around them; the middle stays the middle."""
+    rows = np.flatnonzero(taps.any(axis=1))
+    columns = np.flatnonzero(taps.any(axis=0))
     return taps[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

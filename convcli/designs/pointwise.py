@@ -1,4 +1,4 @@
-"""The same function of every sample: activations, gains, limits."""
+"""Functions of one sample: activations, gains, limits."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 def _each(
     function: Callable[[Array], Array], signal: Signal, rounding: Rounding = "irrational"
 ) -> Pointwise:
+    """The function of every sample; the opacity of a picture is kept."""
     return Pointwise(function=function, axes=signal.axes, keeps=signal.alpha, rounding=rounding)
 
 
 @step("pointwise", example="relu")
 def relu(*, signal: Signal) -> Pointwise:
-    """max(x, 0)."""
+    """Rectifier: max(x, 0)."""
     return _each(Rectifier(), signal, "exact")
 
 
@@ -47,25 +48,31 @@ def tanh(*, signal: Signal) -> Pointwise:
 
 @step("pointwise", example="sigmoid")
 def sigmoid(*, signal: Signal) -> Pointwise:
-    """1 / (1 + exp(-x)): 0 ... 1."""
+    """Logistic function of x, 1 / (1 + exp(-x)): 0 ... 1."""
     return _each(Sigmoid(), signal)
 
 
 @step("pointwise", example="abs", name="abs")
 def absolute(*, signal: Signal) -> Pointwise:
-    """Magnitude of x."""
+    """Magnitude of x, without its sign."""
     return _each(np.abs, signal, "exact")
 
 
 @step("pointwise", example="log")
 def log(*, signal: Signal) -> Pointwise:
-    """Natural logarithm of x; where x <= 0 there is none, and the result is missing."""
-    return _each(lambda x: np.log(x, out=np.full_like(x, np.nan), where=x > 0), signal)
+    """Natural logarithm of x; missing where x <= 0."""
+
+    def logarithm(x: Array) -> Array:
+        missing = np.full_like(x, np.nan)
+        y: Array = np.log(x, out=missing, where=x > 0)
+        return y
+
+    return _each(logarithm, signal)
 
 
 @step("pointwise", example="exp")
 def exp(*, signal: Signal) -> Pointwise:
-    """e to the power of x."""
+    """Exponential function: e to the power of x."""
 
     def overflowing(x: Array) -> Array:
         with np.errstate(over="ignore"):
@@ -77,21 +84,20 @@ def exp(*, signal: Signal) -> Pointwise:
 @step("pointwise", example="gain:-6dB")
 def gain(factor: Gain, *, signal: Signal) -> Pointwise | None:
     """x times a factor (0.5, 50%) or decibels (-6dB)."""
-    return (
-        None
-        if factor == 1
-        else _each(lambda x: x * np.asarray(factor, x.dtype), signal, of_factor(factor))
-    )
+    if factor == 1:
+        return None
+    return _each(lambda x: x * np.asarray(factor, x.dtype), signal, of_factor(factor))
 
 
 @step("pointwise", example="offset:1")
 def offset(value: Number, *, signal: Signal) -> Pointwise | None:
-    """x plus VALUE, in the units of the signal (sound -1 ... 1, 8-bit images 0 ... 255, tables as they are)."""
-    return (
-        None
-        if value == 0
-        else _each(lambda x: x + np.asarray(value, x.dtype), signal, of_factor(value))
-    )
+    """x plus VALUE, in the units of the signal.
+
+    Sound goes from -1 to 1, 8-bit images from 0 to 255; tables have their own units.
+    """
+    if value == 0:
+        return None
+    return _each(lambda x: x + np.asarray(value, x.dtype), signal, of_factor(value))
 
 
 @step("pointwise", example="clip:0,1")
@@ -104,9 +110,10 @@ def clip(low: Number, high: Number, *, signal: Signal) -> Pointwise:
 
 @step("pointwise", example="normalize", reads_twice=True)
 def normalize(level: Gain = 1.0, *, signal: Signal) -> Normalize:
-    """Scale so that the largest magnitude is LEVEL (1, 80%, -3dB) of full scale; needs a first pass over the signal.
+    """Scale so that the largest magnitude is LEVEL (1, 80%, -3dB) of full scale.
 
-    Sound and images get one factor for all channels, a table one for each column.
+    Sound and images get one factor for all channels, a table one for each column. Needs a first
+    pass over the signal.
     """
     return Normalize(
         level=level * signal.full_scale,

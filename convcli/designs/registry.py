@@ -1,7 +1,8 @@
 """The steps that FILTER knows: one function each, registered here by `@step`.
 
-A function's signature is the grammar of its step, its docstring is the help. It returns taps (`Kernel`), operations of
-`convcli.core`, a pass over the whole signal, or a model: something that `bind` places in a chain (`core/binding.py`).
+A function's signature is the grammar of its step, its docstring is the help. It returns taps
+(`Kernel`), operations of `convcli.core`, a pass over the whole signal, or a model: something that
+`bind` places in a chain (`core/binding.py`).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Family:
     module : imported when one of its steps is asked for
     both_axes : one-dimensional taps run along both axes of a picture, unless `axis=` picks one
     cycles : the values of their examples are frequencies in cycles per sample
-    layers : the steps may stand between the layers of a network
+    layers : the steps may be layers of a network
     pictures : the steps need a picture
     """
 
@@ -64,13 +65,17 @@ FAMILIES: dict[FamilyName, Family] = {
     "learned": Family(module="convcli.layers.modelfile"),
 }
 
-# What a design may ask to be told about the place where it is used. These are never written in FILTER.
+# What a design may ask to be told about the place where it is used. These are never written in
+# FILTER.
 INJECTED = ("signal", "align", "call")
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a step. `kind` converts its text; `choices` are its words if it takes words."""
+    """One parameter of a step.
+
+    `kind` converts its text; `choices` are its words if it takes words.
+    """
 
     name: str
     kind: Kind | None

@@ -1,4 +1,4 @@
-"""Impulse responses from sound files, brought to the rate of the signal with their gain kept."""
+"""Impulse responses from sound files, converted to the rate of the signal with their gain kept."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ if TYPE_CHECKING:
     from convcli.core.kernel import Taps
 
 MARGIN = 0.05
-"""Seconds of silence put around a response while it is converted, for the ringing of the converter."""
-NOTHING = 1e-7
-"""What the converter adds around a response is cut where it stays below this part of the peak (-140 dB)."""
+"""Seconds of silence around a response while it is converted, for the ringing of the converter."""
+SILENCE = 1e-7
+"""Ringing around a response is cut where it stays below this part of the peak (-140 dB)."""
 
 
 @dataclass(frozen=True)
 class Response:
-    """taps : (k, channels); start : the tap at time 0, later than 0 if converting rang before; note : for the user."""
+    """An impulse response at the rate of the signal.
+
+    taps : (k, channels); start : the tap at time 0, not the first if the conversion rings before it
+    note : for the user
+    """
 
     taps: Taps
     start: int
@@ -32,18 +36,18 @@ class Response:
 
 
 def impulse_response(path: Path, *, rate: float, channel: int | None) -> Response:
-    """A sound file, or one channel of it (`channel` counts from 1), at `rate` samples per second."""
-    taps, own_rate = _read(path, channel)
+    """A sound file, or one channel of it (counted from 1), at `rate` samples per second."""
+    taps, own_rate = _read_sound(path, channel)
     refuse_huge(len(taps) * rate / own_rate, f"{path} at {rate:g} Hz", "a shorter impulse response")
     if own_rate == rate:
         return Response(taps, 0, "")
     converted, start = _convert(taps, own_rate, rate)
-    return Response(
-        converted, start, f"{path}: converted from {own_rate:g} Hz to {rate:g} Hz, gain kept"
-    )
+    note = f"{path}: converted from {own_rate:g} Hz to {rate:g} Hz, gain kept"
+    return Response(converted, start, note)
 
 
-def _read(path: Path, channel: int | None) -> tuple[Taps, int]:
+def _read_sound(path: Path, channel: int | None) -> tuple[Taps, int]:
+    """The samples of a sound file, (k, channels), and its rate."""
     import soundfile
 
     try:
@@ -57,48 +61,52 @@ def _read(path: Path, channel: int | None) -> tuple[Taps, int]:
             rate = file.samplerate
     except (OSError, soundfile.SoundFileError) as error:
         raise InputError(f"{path}: cannot be read as a sound file: {error}") from error
-    taps = np.array(samples if channel is None else samples[:, channel - 1 : channel])
+    if channel is not None:
+        samples = samples[:, channel - 1 : channel]
+    taps = np.array(samples)
     if taps.size == 0:
         raise InputError(f"{path}: holds no samples")
-    if not np.isfinite(taps).all():
-        second = float(np.flatnonzero(~np.isfinite(taps).all(axis=1))[0]) / rate
+    finite = np.isfinite(taps).all(axis=1)
+    if not finite.all():
+        second = int(np.argmin(finite)) / rate
         raise InputError(f"{path}: the sample at {second:g} s is not finite")
     return taps, rate
 
 
 def _check_channel(path: Path, channel: int | None, channels: int) -> None:
     if channel is not None and not 1 <= channel <= channels:
-        raise RequestError(
-            f"{path} has channels 1 ... {channels}, not {channel}", hint="channel=1 takes the first"
-        )
+        message = f"{path} has channels 1 ... {channels}, not {channel}"
+        raise RequestError(message, hint="channel=1 takes the first")
 
 
 def _convert(taps: Taps, own_rate: float, rate: float) -> tuple[Taps, int]:
-    """The taps at another rate, and which of them is time 0.
+    """The taps at another rate, and which of them is at time 0.
 
-    The frequency response sum_n h[n] exp(-2 pi i f n / rate) is kept up to the lower of the two Nyquist
-    frequencies, so the samples are scaled by own_rate / rate. Silence goes before and after: a converter is
-    symmetric, and what it rings before time 0 belongs to the response.
+    The frequency response sum_n h[n] exp(-2 pi i f n / rate) is kept up to the lower of the two
+    Nyquist frequencies, so the samples are scaled by own_rate / rate. Silence goes before and
+    after: a converter is symmetric, and its ringing before time 0 belongs to the response.
     """
     import soxr
 
-    lead = math.ceil(MARGIN * own_rate)
-    if (
-        float(own_rate).is_integer() and float(rate).is_integer()
-    ):  # time 0 falls on a sample of both rates
+    margin = math.ceil(MARGIN * own_rate)
+    lead = margin
+    if float(own_rate).is_integer() and float(rate).is_integer():
+        # Time 0 falls on a sample at both rates.
         period = int(own_rate) // math.gcd(int(own_rate), int(rate))
-        lead = -(-lead // period) * period
+        lead = -(-margin // period) * period
     start = round(lead * rate / own_rate)
-    padded = np.pad(taps, ((lead, math.ceil(MARGIN * own_rate)), (0, 0)))
-    converted = np.asarray(
-        soxr.resample(padded, own_rate, rate, quality="VHQ"), dtype=np.float64
-    ) * (own_rate / rate)
+    padded = np.pad(taps, ((lead, margin), (0, 0)))
+    converted = np.asarray(soxr.resample(padded, own_rate, rate, quality="VHQ"), dtype=np.float64)
+    converted = converted * (own_rate / rate)
     return _trim(converted, start, start + math.ceil(len(taps) * rate / own_rate))
 
 
 def _trim(taps: Taps, start: int, stop: int) -> tuple[Taps, int]:
-    """`taps` without the near-silence before `start` and from `stop` on, and where `start` is then."""
-    heard = np.flatnonzero((np.abs(taps) > NOTHING * np.abs(taps).max()).any(axis=1))
-    first = min(start, int(heard[0])) if heard.size else start
-    last = max(stop, int(heard[-1]) + 1) if heard.size else stop
+    """`taps` without the silence around `start` ... `stop`, and the place of `start` in them."""
+    level = np.abs(taps)
+    heard = np.flatnonzero((level > SILENCE * level.max()).any(axis=1))
+    first, last = start, stop
+    if heard.size:
+        first = min(start, int(heard[0]))
+        last = max(stop, int(heard[-1]) + 1)
     return np.array(taps[first:last]), start - first

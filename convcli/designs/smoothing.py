@@ -1,6 +1,7 @@
-"""Smoothing: moving averages and bells. Every one keeps a constant exactly as it is (the taps sum to 1).
+"""Smoothing: moving averages and bells. Each keeps a constant exactly: the taps sum to 1.
 
-All return one-dimensional taps g of y[t] = sum_j g[j] x[t - j + c], with c = (N - 1) // 2 when centred.
+All return one-dimensional taps g of y[t] = sum_j g[j] x[t - j + c], with c = (N - 1) // 2 when
+centred.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import math
 
 import numpy as np
 
-from convcli.core.kernel import Kernel, Taps
+from convcli.core.kernel import Gaps, Kernel, Taps
 from convcli.designs.registry import step
 from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
@@ -55,12 +56,13 @@ def ema(
 ) -> Kernel:
     """Exponential moving average; give one of span, alpha and halflife.
 
-    alpha : weight of the newest sample, 0 < alpha <= 1; span : alpha = 2 / (span + 1), span >= 1 samples;
+    alpha : weight of the newest sample, 0 < alpha <= 1; span : alpha = 2 / (span + 1), span >= 1
+        samples;
     halflife : alpha = 1 - 2**(-1 / halflife), samples in which a weight falls to its half.
-    g[j] = alpha (1 - alpha)**j, cut where what is left of the sum is below the rounding of float64; the last tap
-    carries that rest. This is y[t] = alpha x[t] + (1 - alpha) y[t - 1] with y[0] = x[0] (adjust=false);
-    adjust=true divides the first outputs by the weights there are, as pandas' default does.
-    Raises RequestError unless exactly one of the three is given.
+    g[j] = alpha (1 - alpha)**j, cut where the rest of the sum is below the rounding of float64; the
+    last tap carries the rest. This is y[t] = alpha x[t] + (1 - alpha) y[t - 1] with y[0] = x[0]
+    (adjust=false); adjust=true divides the first outputs by the sum of their weights so far, as
+    pandas does by default. Raises RequestError unless exactly one of the three is given.
 
     >>> ema(alpha=0.5).taps[:3]
     array([0.5  , 0.25 , 0.125])
@@ -73,17 +75,14 @@ def ema(
     decay = np.exp(np.arange(count) * math.log1p(-weight))
     taps = weight * decay
     taps[-1] = decay[-1]
-    return Kernel(
-        taps=exact(taps, 1.0, at=0), centre=(0,), gaps="renormalise" if adjust else "hold"
-    )
+    gaps: Gaps = "renormalise" if adjust else "hold"
+    return Kernel(taps=exact(taps, 1.0, at=0), centre=(0,), gaps=gaps)
 
 
 def _ema_weight(span: float | None, alpha: float | None, halflife: float | None) -> float:
-    given = [
-        name
-        for name, value in (("span", span), ("alpha", alpha), ("halflife", halflife))
-        if value is not None
-    ]
+    """The weight of the newest sample; RequestError unless exactly one of the three is given."""
+    options = {"span": span, "alpha": alpha, "halflife": halflife}
+    given = [name for name, value in options.items() if value is not None]
     if len(given) != 1:
         came = " and ".join(given) or "none"
         message = f"takes exactly one of span=, alpha= and halflife=; {came} came"
@@ -96,17 +95,18 @@ def _ema_weight(span: float | None, alpha: float | None, halflife: float | None)
         return -math.expm1(-math.log(2) / halflife)
     weight = float(alpha or 0)
     if not 0 < weight <= 1:
-        raise RequestError(
-            f"alpha lies above 0 and at most at 1, not at {weight:g}", hint="ema:alpha=0.1"
-        )
+        message = f"alpha lies above 0 and at most at 1, not at {weight:g}"
+        raise RequestError(message, hint="ema:alpha=0.1")
     return weight
 
 
 def gaussian_taps(sigma: float, radius: int | None = None) -> Taps:
-    """(2 radius + 1,) samples of exp(-n**2 / (2 sigma**2)), summing to 1; the radius is 4 sigma, rounded."""
-    refuse_huge(
-        2 * TRUNCATE * sigma, f"a gaussian of sigma {sigma:g}", "downsample first, then smooth less"
-    )
+    """(2 radius + 1,) samples of exp(-n**2 / (2 sigma**2)), scaled to sum to 1.
+
+    radius : by default 4 sigma, rounded
+    """
+    hint = "downsample first, then smooth less"
+    refuse_huge(2 * TRUNCATE * sigma, f"a gaussian of sigma {sigma:g}", hint)
     reach = int(TRUNCATE * sigma + 0.5) if radius is None else radius
     n = np.arange(-reach, reach + 1)
     taps = np.exp(-0.5 * (n / sigma) ** 2)
@@ -117,8 +117,10 @@ def gaussian_taps(sigma: float, radius: int | None = None) -> Taps:
 def gaussian(sigma: Length) -> Kernel:
     """Gaussian bell of standard deviation SIGMA, cut at 4 sigma.
 
-    sigma : samples, may be fractional. g[j] ~ exp(-n**2 / (2 sigma**2)), n = j - r, r = int(4 sigma + 0.5),
-    the taps of scipy.ndimage.gaussian_filter1d. Its -3 dB point lies at 0.1325 / sigma cycles/sample.
+    sigma : samples, may be fractional. g[j] ~ exp(-n**2 / (2 sigma**2)), n = j - r, r = int(4 sigma
+        + 0.5),
+    the taps of scipy.ndimage.gaussian_filter1d. Its -3 dB point lies at 0.1325 / sigma
+    cycles/sample.
 
     >>> gaussian(0.5).taps.round(4)
     array([3.000e-04, 1.065e-01, 7.866e-01, 1.065e-01, 3.000e-04])
@@ -130,7 +132,8 @@ def gaussian(sigma: Length) -> Kernel:
 def triangle(n: Count) -> Kernel:
     """Mean of N samples with weights that rise evenly to the middle and fall again.
 
-    n : samples. N odd: 1, 2, ... (N + 1) / 2 ... 2, 1; N even: 1, 3, ... N - 1, N - 1, ... 3, 1; divided by
+    n : samples. N odd: 1, 2, ... (N + 1) / 2 ... 2, 1; N even: 1, 3, ... N - 1, N - 1, ... 3, 1;
+        divided by
     their sum. The shape of scipy.signal.windows.triang.
 
     >>> triangle(5).taps, triangle(5).divisor
@@ -151,19 +154,17 @@ def binomial(n: Count) -> Kernel:
     >>> binomial(5).taps, binomial(5).divisor
     (array([1., 4., 6., 4., 1.]), 16.0)
     """
-    refuse_huge(
-        n, f"a mean of {n:,} samples", f"gaussian:{math.sqrt(n - 1) / 2:.3g} is the same bell"
-    )
+    sigma = math.sqrt(n - 1) / 2
+    refuse_huge(n, f"a mean of {n:,} samples", f"gaussian:{sigma:.3g} is the same bell")
     if n <= 54:  # up to here whole numbers and their sum are exact in float64
-        return Kernel(
-            taps=np.array([math.comb(n - 1, j) for j in range(n)], dtype=np.float64),
-            divisor=2.0 ** (n - 1),
-        )
+        weights = [math.comb(n - 1, j) for j in range(n)]
+        return Kernel(taps=np.array(weights, dtype=np.float64), divisor=2.0 ** (n - 1))
+    # From the middle on, C(N - 1, j + 1) = C(N - 1, j) (N - 1 - j) / (j + 1).
     j = np.arange(n // 2, n - 1)
-    right = np.concatenate(
-        [[1.0], np.cumprod((n - 1 - j) / (j + 1))]
-    )  # C(N - 1, j + 1) / C(N - 1, j) from the middle
-    taps = np.concatenate([right[::-1][: n // 2], right])
+    ratios = (n - 1 - j) / (j + 1)
+    right = np.concatenate([[1.0], np.cumprod(ratios)])
+    left = right[::-1][: n // 2]
+    taps = np.concatenate([left, right])
     return Kernel(taps=exact(taps / taps.sum(), 1.0))
 
 
@@ -185,11 +186,12 @@ def hann(n: Count) -> Kernel:
 def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
     """Savitzky-Golay: the middle of the polynomial of degree ORDER fitted to N samples.
 
-    n : samples; order : 0 ... N - 1; deriv : 0 is the fitted value, D its D-th derivative, per sample.
-    The taps are the row e_D of the least squares solution (V^T V)^-1 V^T, with V in Legendre polynomials on
-    -1 ... 1 and solved by QR, so that long windows and high degrees stay accurate (Savitzky and Golay,
-    Analytical Chemistry 36, 1964). A polynomial of degree ORDER passes unchanged.
-    Raises RequestError when the degree does not fit the window.
+    n : samples; order : 0 ... N - 1; deriv : 0 is the fitted value, D its D-th derivative, per
+        sample.
+    The taps are the row e_D of the least squares solution (V^T V)^-1 V^T, with V in Legendre
+    polynomials on -1 ... 1 and solved by QR, so that long windows and high degrees stay accurate
+    (Savitzky and Golay, Analytical Chemistry 36, 1964). A polynomial of degree ORDER passes
+    unchanged. Raises RequestError when the degree does not fit the window.
 
     >>> (savgol(5, 2).taps * 35).round(9)
     array([-3., 12., 17., 12., -3.])
@@ -204,25 +206,30 @@ def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
         raise RequestError(message, hint="savgol:7,2 fits parabolas to 7 samples")
     if not 0 <= deriv <= order:
         message = f"a polynomial of order {order} has derivatives 0 ... {order}, not {deriv}"
-        raise RequestError(
-            message, hint=f"savgol:{n},{max(deriv, 0)},deriv={max(deriv, 0)}" if deriv < n else None
-        )
-    taps = _fitted(n, order, deriv)
+        least = max(deriv, 0)
+        hint = f"savgol:{n},{least},deriv={least}" if deriv < n else None
+        raise RequestError(message, hint=hint)
+    taps = _polynomial_taps(n, order, deriv)
     if deriv > 0:
         return Kernel(taps=exact(taps - taps.mean(), 0.0))
     return Kernel(taps=exact(taps / taps.sum(), 1.0))
 
 
-def _fitted(n: int, order: int, deriv: int) -> Taps:
-    """(n,) convolution taps of the `deriv`-th derivative, at the middle, of the fitted polynomial."""
+def _polynomial_taps(n: int, order: int, deriv: int) -> Taps:
+    """(n,) taps for the `deriv`-th derivative, at the middle, of a polynomial fitted to a window.
+
+    In the Legendre basis B = Q R, on which the fit is well conditioned, the weights are Q R'^-1 d,
+    with d the derivatives of the basis at the middle.
+    """
     legendre = np.polynomial.legendre
     half = max((n - 1) / 2, 0.5)
-    basis = legendre.legvander((np.arange(n) - (n - 1) / 2) / half, order)
+    places = (np.arange(n) - (n - 1) / 2) / half
+    basis = legendre.legvander(places, order)
     derivatives = legendre.legder(np.eye(order + 1), m=deriv, axis=0)
     at_middle = legendre.legval(0.0, derivatives) / half**deriv
     q, r = np.linalg.qr(basis)
     weights = q @ np.linalg.solve(r.T, at_middle)
-    mirrored = (
-        weights[::-1] * (-1) ** deriv
-    )  # fitting is even or odd about the middle; make rounding so, too
-    return np.asarray(((weights + mirrored) / 2)[::-1], dtype=np.float64)
+    # The weights are even or odd about the middle; this makes their rounding so, too.
+    mirrored = weights[::-1] * (-1) ** deriv
+    symmetric = (weights + mirrored) / 2
+    return np.asarray(symmetric[::-1], dtype=np.float64)

@@ -22,47 +22,51 @@ _BETWEEN = re.compile(r"\s*[,;]\s*|\s+")
 
 
 def read_tap_file(path: Path) -> Taps:
-    """(k,) or (rows, columns) finite float64 taps. Raises InputError naming the file, line and column.
+    """(k,) or (rows, columns) finite float64 taps from a file.
 
-    Text holds a row of taps a line, split by commas, semicolons, tabs or spaces; blank lines and what follows a
-    `#` are skipped. A single line, or one tap a line, reads as (1, k) or (k, 1).
+    Raises InputError naming the file, line and column.     Text holds a row of taps per line, split
+    by commas, semicolons, tabs or spaces; blank lines and everything after a `#` are skipped. A
+    single line, or one tap per line, reads as (1, k) or (k, 1).
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(
-            f"{path}: expected taps in one of {', '.join(SUFFIXES)}", hint="kernel:@taps.csv"
-        )
+        suffixes = ", ".join(SUFFIXES)
+        raise InputError(f"{path}: expected taps in one of {suffixes}", hint="kernel:@taps.csv")
     try:
-        if not path.is_file():
-            problem = "is no file" if path.exists() else "no such file"
-            raise InputError(
-                f"{path}: {problem}; expected a file of taps",
-                hint="kernel:1,2,1 gives the taps in place",
-            )
-        if path.stat().st_size > LARGEST_FILE:
-            raise InputError(f"{path}: larger than {LARGEST_FILE >> 20} MB, too large for taps")
-        taps = _read_npy(path) if path.suffix.lower() == ".npy" else _read_text(path)
+        taps = _read_file(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     if taps.size == 0:
         raise InputError(f"{path}: holds no taps", hint="one row of numbers a line: 1,2,1")
-    if not np.isfinite(taps).all():
-        place = tuple(int(i) + 1 for i in np.argwhere(~np.isfinite(taps))[0])
-        raise InputError(
-            f"{path}: tap {', '.join(map(str, place))} is not finite",
-            hint="a tap is a finite number",
-        )
+    unusable = np.argwhere(~np.isfinite(taps))
+    if len(unusable):
+        place = ", ".join(str(i + 1) for i in unusable[0])
+        message = f"{path}: tap {place} is not finite"
+        raise InputError(message, hint="a tap is a finite number")
     return taps
 
 
+def _read_file(path: Path) -> Taps:
+    if not path.is_file():
+        problem = "is no file" if path.exists() else "no such file"
+        message = f"{path}: {problem}; expected a file of taps"
+        raise InputError(message, hint="kernel:1,2,1 gives the taps in place")
+    if path.stat().st_size > LARGEST_FILE:
+        raise InputError(f"{path}: larger than {LARGEST_FILE >> 20} MB, too large for taps")
+    return _read_npy(path) if path.suffix.lower() == ".npy" else _read_text(path)
+
+
 def _read_npy(path: Path) -> Taps:
-    """The array of an .npy file, mapped so that a header cannot ask for more than the file holds; never unpickled."""
+    """The array of an .npy file, never unpickled.
+
+    The file is mapped, so that a header cannot ask for more than the file holds.
+    """
     try:
         array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except OSError:
         raise
     except (
         Exception
-    ) as error:  # the header is Python text: what a broken one raises is not documented
+    ) as error:  # a header is Python text; the errors of a broken one are not documented
         message = f"{path}: not an array of numbers as numpy.save writes it"
         raise InputError(message, hint="numpy.save('taps.npy', taps)") from error
     if array.dtype.kind not in "iuf" or array.ndim not in (1, 2):
@@ -72,6 +76,7 @@ def _read_npy(path: Path) -> Taps:
 
 
 def _read_text(path: Path) -> Taps:
+    """The rows of numbers of a text file."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -79,20 +84,19 @@ def _read_text(path: Path) -> Taps:
     rows: list[list[float]] = []
     for number, line in enumerate(text.splitlines(), start=1):
         content = line.split("#", maxsplit=1)[0].strip()
-        if content:
-            rows.append(
-                [
-                    _number(item, path, number, i)
-                    for i, item in enumerate(_BETWEEN.split(content), start=1)
-                ]
-            )
-            if len(rows[-1]) != len(rows[0]):
-                message = f"{path}, line {number}: {len(rows[-1])} taps, {len(rows[0])} in the lines before"
-                raise InputError(message, hint="every row of a kernel has the same number of taps")
+        if not content:
+            continue
+        items = enumerate(_BETWEEN.split(content), start=1)
+        row = [_read_number(item, path, number, column) for column, item in items]
+        rows.append(row)
+        if len(row) != len(rows[0]):
+            counts = f"{len(row)} taps, {len(rows[0])} in the lines before"
+            hint = "every row of a kernel has the same number of taps"
+            raise InputError(f"{path}, line {number}: {counts}", hint=hint)
     return np.array(rows, dtype=np.float64)
 
 
-def _number(item: str, path: Path, line: int, column: int) -> float:
+def _read_number(item: str, path: Path, line: int, column: int) -> float:
     try:
         return float(item)
     except ValueError:

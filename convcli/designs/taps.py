@@ -1,4 +1,4 @@
-"""What every family of designs needs: sums that are exact, and sizes that can be computed."""
+"""Taps whose sum is exact, and a limit on their number."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ if TYPE_CHECKING:
     from convcli.core.kernel import Taps
 
 MOST_TAPS = 2**22
-"""Kernels longer than this are refused: at 48 kHz they last a minute and a half."""
+"""Longer kernels are refused; at 48 kHz this many last a minute and a half."""
 
 
 def exact(taps: Taps, total: float, *, at: int | None = None) -> Taps:
     """`taps` whose sum is exactly `total`, in whatever order they are added.
 
-    The taps are rounded to a grid of about 2**-53 of the sum of their magnitudes, on which float64 addition is
-    exact, and what is missing from `total` goes to tap `at` (a flat index); without it to the middle one, or in
-    equal parts to the two middle ones, so that symmetry stays.
+    The taps are rounded to a grid of about 2**-53 of the sum of their magnitudes, on which float64
+    addition is exact. The difference to `total` is added to tap `at` (a flat index), by default to
+    the middle one, or in equal parts to the two middle ones, so that symmetry is kept.
 
-    taps : any shape, its sum already `total` up to rounding; total : a multiple of the grid, such as 0 or 1
+    taps : any shape, with a sum of `total` up to rounding; total : a multiple of the grid, such as
+        0 or 1
     """
     size = float(np.abs(taps).sum())
-    # A size of 1 stays 1, however it was rounded; below the smallest number there is no finer grid.
-    grid = max(math.ulp(0.0), 2.0 ** (math.ceil(math.log2(size) - 1e-12) - 53))
+    # A size of 1 must give the same grid however it was rounded.
+    exponent = math.ceil(math.log2(size) - 1e-12)
+    # Below the smallest number there is no finer grid.
+    grid = max(math.ulp(0.0), 2.0 ** (exponent - 53))
     steps = np.round(taps / grid).astype(np.int64)
     rest = round(total / grid) - int(steps.sum())
     left, right = ((taps.size - 1) // 2, taps.size // 2) if at is None else (at, at)

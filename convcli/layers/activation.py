@@ -14,7 +14,7 @@ from convcli.layers.trained import BatchLayer, TrainedLayer
 
 if TYPE_CHECKING:
     from convcli.core.ops import Op
-    from convcli.layers.trained import Batch, Sizes
+    from convcli.layers.trained import BatchShape, Sizes
     from convcli.signals import Array
 
 
@@ -26,7 +26,10 @@ class ActivationLayer(StepLayer):
     trainable: ClassVar[bool] = True
 
     def trained(self, op: Op) -> TrainedActivation | None:
-        """How the activation is trained. RequestError where its derivative does not follow from its value."""
+        """How the activation is trained.
+
+        RequestError where its derivative does not follow from its value.
+        """
         if not isinstance(op, Pointwise) or not isinstance(op.function, Activation):
             return None
         if not op.function.derivative_follows:
@@ -36,7 +39,7 @@ class ActivationLayer(StepLayer):
 
 @dataclass(frozen=True)
 class TrainedActivation(TrainedLayer):
-    """An activation in training."""
+    """An activation as training sees it."""
 
     function: Activation
 
@@ -47,10 +50,10 @@ class TrainedActivation(TrainedLayer):
         return outputs
 
     def first(self, output: Sizes) -> Sizes:
-        """Return the sample itself."""
+        """Return the output: it reads the sample at its own place."""
         return output
 
-    def at_work(self, batch: Batch) -> BatchActivation:
+    def at_work(self, batch: BatchShape) -> BatchActivation:
         """Return the activation at work on mini-batches."""
         shape = (batch.size, *batch.made, batch.channels)
         return BatchActivation(self.function, np.empty(shape, batch.dtype))

@@ -1,12 +1,13 @@
 """Convolution layers as products with banded matrices, and the adjoints that training needs.
 
-Several outputs that follow each other along the last axis are computed at once. The inputs that they share form a row,
-which is multiplied by a matrix that holds the weights once for each output, shifted by its step (a banded Toeplitz
-matrix). Compared with gathering each window by itself (im2col; Chellapilla, Puri & Simard 2006) little is copied, and
-the products are large enough for BLAS although a layer has few channels. The price is multiplying some zeros.
+Several outputs that follow each other along the last axis are computed at once. The inputs that
+they share form a row, which is multiplied by a matrix that holds the weights once for each output,
+shifted by its step (a banded Toeplitz matrix). Compared with gathering each window by itself
+(im2col; Chellapilla, Puri & Simard 2006) little is copied, and the products are large enough for
+BLAS although a layer has few channels. The price is multiplying some zeros.
 
-The transposed products are the exact gradients: of the weights (rows' dy, summed along the bands) and of the inputs
-(dy matrix', added up where rows overlap).
+The transposed products are the exact gradients: of the weights (rows' dy, summed along the bands)
+and of the inputs (dy matrix', added up where rows overlap).
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ GATHERED = 1 << 18
 class Band:
     """The geometry of a layer on one group of channels.
 
-    shape : taps along each sample axis; inputs, outputs : channels; step, dilation : those of the layer
-    pool : each tap weighs the sum of so many neighbouring inputs, and `step` and `dilation` count such sums: a pool
-        that the layer has taken in
+    shape : taps along each sample axis; inputs, outputs : channels; step, dilation : those of the
+        layer
+    pool : each tap weighs the sum of so many neighbouring inputs, and `step` and `dilation` count
+        such sums: a pool that the layer has taken in
     count : outputs along the last axis that one row computes
     """
 
@@ -49,6 +51,19 @@ class Band:
     dilation: Sizes
     pool: Sizes
     count: int = 1
+
+    @classmethod
+    def of_weights(cls, w: Weights, *, step: Sizes, dilation: Sizes, groups: int = 1) -> Band:
+        """The band of one group of a layer with weights (out, in / groups, k...) and no pool."""
+        out, inputs, *shape = w.shape
+        return cls(
+            shape=tuple(shape),
+            inputs=inputs,
+            outputs=out // groups,
+            step=step,
+            dilation=dilation,
+            pool=(1,) * len(shape),
+        )
 
     @cached_property
     def steps(self) -> Sizes:
@@ -68,7 +83,10 @@ class Band:
 
     @cached_property
     def lines(self) -> Sizes:
-        """Offsets of the lines of a picture that an output reads, from the first of them; (0,) on one axis."""
+        """Offsets of the lines of a picture that an output reads, from the first of them.
+
+        A signal with one axis has one line, (0,).
+        """
         if len(self.shape) == 1:
             return (0,)
         pool = self.pool[0]
@@ -92,7 +110,10 @@ class Band:
 
     @property
     def mirrored(self) -> Band:
-        """The band of the layer that turns derivatives by the outputs into those by the inputs; without strides."""
+        """The band of the layer that turns derivatives by the outputs into those by the inputs.
+
+        There is one for a layer without strides.
+        """
         return replace(self, inputs=self.outputs, outputs=self.inputs, count=1)
 
     # --- the matrix ---
@@ -100,8 +121,8 @@ class Band:
     def bands(self, matrix: Array) -> Array:
         """A view of the entries of a matrix, (taps or more, count * out), that hold weights.
 
-        Returns (count, [k, pool,] k, pool, in, out). The entries along `count` and `pool` are one and the same weight;
-        all other entries of the matrix are 0.
+        Returns (count, [k, pool,] k, pool, in, out). The entries along `count` and `pool` are one
+        and the same weight; all other entries of the matrix are 0.
         """
         row, column = matrix.strides
         sample = self.inputs * row
@@ -140,11 +161,16 @@ class Band:
     # --- the rows ---
 
     def _lead(self, x: Array, outputs: Sizes) -> Sizes:
-        """The number of rows on each axis: windows of the batch, lines of a picture, rows along the last axis."""
+        """The number of rows on each axis.
+
+        Windows of the batch, lines of a picture, rows along the last axis.
+        """
         return (len(x), *outputs[:-1], outputs[-1] // self.count)
 
     def copies(self, x: Array, outputs: Sizes, rows: Array) -> tuple[Array, Array]:
-        """Two views of one shape: the inputs that `outputs` of `x` read, and their places in `rows`.
+        """Two views of one shape.
+
+        The inputs that `outputs` of `x` read, and their places in `rows`.
 
         x : (batch, samples..., in); rows : (batch * outputs / count, taps or more)
         Copying the first view to the second fills the rows for a product.
@@ -170,16 +196,22 @@ class Band:
         return windows, places.reshape(windows.shape)
 
     def _run(self, x: Array, count: int) -> tuple[Sizes, Sizes]:
-        """Shape and strides of `count` neighbouring samples: one axis, where no other channels lie between them."""
+        """Shape and strides of `count` neighbouring samples.
+
+        They are one axis where no other channels lie between them.
+        """
         along, channel = x.strides[-2:]
         if along == self.inputs * channel:
             return (count * self.inputs,), (channel,)
         return (count, self.inputs), (along, channel)
 
     def sums(self, rows: Array, outputs: Sizes, x: Array) -> list[tuple[Array, Array]]:
-        """The adjoint of `copies`: pairs of views of one shape, of `rows` and of the places in `x` they are added to.
+        """The adjoint of `copies`.
 
-        Together the pairs take every number of `rows`, (number of rows, taps), to the input that it was copied from.
+        Pairs of views of one shape, of `rows` and of the places in `x` they are added to.
+
+        Together the pairs take every number of `rows`, (number of rows, taps), to the input that it
+        was copied from.
         """
         lead = self._lead(x, outputs)
         parts = rows.reshape(*lead, len(self.lines), self.span * self.inputs)
@@ -205,7 +237,9 @@ class Band:
     # --- how many outputs at once ---
 
     def cost(self, outputs: Sizes, *, leads: bool) -> float:
-        """About how many nanoseconds a batch of one window takes, forward and backward (measured, float32, AVX2).
+        """About how many nanoseconds one window takes, forward and backward.
+
+        Measured in float32 with AVX2.
 
         leads : the derivatives by the inputs are not needed
         """
@@ -221,13 +255,16 @@ class Band:
         return rows * self.taps * (products + copied + added)
 
     def fastest(self, outputs: Sizes, *, leads: bool, whole: bool = False) -> Band:
-        """The band with the cheapest number of outputs at once; `whole`: one that divides the outputs."""
+        """The band with the cheapest number of outputs at once.
+
+        whole : rows must be complete, so that the number divides the outputs
+        """
         counts = range(1, min(MOST_AT_ONCE, outputs[-1]) + 1)
         bands = [replace(self, count=c) for c in counts if not whole or outputs[-1] % c == 0]
         return min(bands, key=lambda band: band.cost(outputs, leads=leads))
 
 
-# ------------------------------------------------------------------------------------------ products for running
+# ----------------------------------------------------------------------------- products for running
 
 
 def by_windows(
@@ -239,34 +276,32 @@ def by_windows(
     dilation: Sizes,
     groups: int = 1,
 ) -> Array:
-    """The valid layer: rows of windows times the weights as a matrix, some thousand windows at a time.
+    """The valid layer: rows of windows times the weights, some thousand windows at a time.
 
-    x : (n, in) or (rows, columns, in); w : (out, in / groups, k...); returns (outputs..., out) of the dtype of x
+    x : (n, in) or (rows, columns, in); w : (out, in / groups, k...); returns (outputs..., out) of
+        the dtype of x
     """
-    band = Band(
-        shape=w.shape[2:],
-        inputs=w.shape[1],
-        outputs=len(w) // groups,
-        step=step,
-        dilation=dilation,
-        pool=(1,) * (w.ndim - 2),
-    )
+    band = Band.of_weights(w, step=step, dilation=dilation, groups=groups)
     geometry = zip(x.shape, band.widths, step, strict=False)
     sides = tuple((n - width) // s + 1 for n, width, s in geometry)
     y = np.empty((*sides, len(w)), x.dtype)
     matrices = [band.matrix(part.astype(x.dtype)) for part in np.split(w, groups)]
     at_once = max(1, GATHERED // max(1, math.prod(sides[1:]) * band.taps))
     for first in range(0, sides[0], at_once):
-        some = y[None, first : first + at_once]
-        outputs = some.shape[1:-1]
-        rows = np.empty((math.prod(outputs), band.taps), x.dtype)
-        for group, matrix in enumerate(matrices):
-            inputs = x[None, first * step[0] :, ..., _channels(group, band.inputs)]
-            windows, places = band.copies(inputs, outputs, rows)
-            np.copyto(places, windows)
-            made = some[..., _channels(group, band.outputs)]
-            made[...] = (rows @ matrix).reshape(made.shape)
+        _fill(y[first : first + at_once], x[first * step[0] :], band, matrices)
     return _with_bias(y, bias)
+
+
+def _fill(y: Array, x: Array, band: Band, matrices: list[Array]) -> None:
+    """Compute the outputs `y`, the first of which reads from the first input of `x` on."""
+    outputs = y.shape[:-1]
+    rows = np.empty((math.prod(outputs), band.taps), x.dtype)
+    for group, matrix in enumerate(matrices):
+        inputs = x[None, ..., channels_of_group(group, band.inputs)]
+        windows, places = band.copies(inputs, outputs, rows)
+        np.copyto(places, windows)
+        made = y[..., channels_of_group(group, band.outputs)]
+        made[...] = (rows @ matrix).reshape(made.shape)
 
 
 def tap_by_tap(
@@ -278,13 +313,16 @@ def tap_by_tap(
     dilation: Sizes,
     groups: int = 1,
 ) -> Array:
-    """The valid layer with the same additions in the same order for every output; one sample axis."""
+    """The valid layer with the same additions in the same order for every output.
+
+    The signal has one sample axis.
+    """
     out, inputs, taps = w.shape
     width = 1 + (taps - 1) * dilation[0]
     outputs = (len(x) - width) // step[0] + 1
     y = np.zeros((outputs, out), x.dtype)
     for group, channel, tap in np.ndindex(groups, inputs, taps):
-        made = _channels(group, out // groups)
+        made = channels_of_group(group, out // groups)
         start = tap * dilation[0]
         stop = start + (outputs - 1) * step[0] + 1
         samples = x[start : stop : step[0], group * inputs + channel, None]
@@ -296,5 +334,6 @@ def _with_bias(y: Array, bias: Weights | None) -> Array:
     return y if bias is None else np.add(y, bias.astype(y.dtype), out=y)
 
 
-def _channels(group: int, size: int) -> slice:
+def channels_of_group(group: int, size: int) -> slice:
+    """The channels of one group, where each has `size` of them."""
     return slice(group * size, (group + 1) * size)

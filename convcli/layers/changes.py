@@ -1,6 +1,9 @@
-"""A network of changes: it sees by how much every column changed since the row before, and predicts a change.
+"""A network of changes.
 
-The predicted change is added to a level, which goes past the layers of the network as its last channel.
+It sees by how much every column changed since the row before, and predicts a change.
+
+The predicted change is added to a level, which goes past the layers of the network as its last
+channel.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def changes_of(count: int, level: int) -> ConvOp:
-    """The changes of `count` columns since the row before, and after them the column `level` as it is."""
+    """The changes of `count` columns since the row before, then the column `level` itself."""
     weights = np.zeros((count + 1, count, 2))
     columns = np.arange(count)
     weights[columns, columns] = -1, 1

@@ -1,7 +1,7 @@
-"""Convolution layers: their text form, their weights, the operation that runs, and the gradients that train it.
+"""Convolution layers: text form, weights, the operation that runs, the gradients that train it.
 
-A layer computes y[k, o] = b[o] + sum over i, j of w[o, i, j] * x[k*step - before + j*dilation, i], which is what
-torch.nn.Conv1d and Conv2d compute (a correlation: the weights are not flipped).
+A layer computes y[k, o] = b[o] + sum over i, j of w[o, i, j] * x[k*step - before + j*dilation, i],
+which is what torch.nn.Conv1d and Conv2d compute (a correlation: the weights are not flipped).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from convcli.core.kernel import Kernel
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach, aligned_samples
 from convcli.errors import RequestError
-from convcli.layers.bands import Band, by_windows, tap_by_tap
+from convcli.layers.bands import Band, by_windows, channels_of_group, tap_by_tap
 from convcli.layers.layer import WeightedLayer, layer
 from convcli.layers.trained import BatchLayer, TrainedLayer
 from convcli.units import Count, Kind, Size, UnitError
@@ -28,7 +28,7 @@ from convcli.units import Count, Kind, Size, UnitError
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.layers.layer import LayerSite, LayerTensors
-    from convcli.layers.trained import Batch, Sizes, Vector
+    from convcli.layers.trained import BatchShape, Sizes, Vector
     from convcli.layers.weights import Tensor
     from convcli.signals import Array, Edge, Missing, Signal
 
@@ -44,11 +44,11 @@ EDGES: dict[PaddingMode, Edge] = {
 MOST_WEIGHTS = 10_000_000
 
 
-# ------------------------------------------------------------------------------------------------- as written
+# --------------------------------------------------------------------------------------- as written
 
 
 def _read_padding(text: str, signal: Signal) -> tuple[int, ...] | Literal["same"]:
-    """`2`, `2x1` or `same`."""
+    """Read a padding: `2`, `2x1` or `same`."""
     if text == "same":
         return "same"
     axes = signal.axes
@@ -96,7 +96,7 @@ class ConvLayer(WeightedLayer):
 
     @property
     def _spacing(self) -> Sizes:
-        """The dilation of the taps."""
+        """The dilation: inputs from one tap to the next."""
         return self.dilation or (1,) * self.signal.axes
 
     @property
@@ -105,15 +105,19 @@ class ConvLayer(WeightedLayer):
         return self.padding is not None
 
     def _checked(self, tensors: LayerTensors) -> tuple[Tensor, Tensor | None]:
-        """The weights and the bias. RequestError where they are not those of the layer as written."""
+        """The weights and the bias.
+
+        RequestError where they are not those of the layer as written.
+        """
         axes = self.signal.axes
         mismatch = self.call.error(f"{tensors.found}, which is another layer")
         if tensors.weight.ndim != axes + 2:
             wanted = "(out, in, k)" if axes == 1 else "(out, in, height, width)"
-            mismatch = RequestError(
-                f"{tensors.found}, and this signal needs {wanted}",
-                hint="one-dimensional models are for sound and tables, two-dimensional for pictures",
+            message = f"{tensors.found}, and this signal needs {wanted}"
+            hint = (
+                "one-dimensional models are for sound and tables, two-dimensional ones for pictures"
             )
+            mismatch = RequestError(message, hint=hint)
         declared = (self.out, None, *(self.size or (None,) * axes))
         weights, bias = self.weights_and_bias(tensors, declared, mismatch)
         if len(weights) % self.groups:
@@ -127,7 +131,7 @@ class ConvLayer(WeightedLayer):
         return weights.shape[1] * self.groups, len(weights)
 
     def kernel(self, tensors: LayerTensors) -> Kernel | None:
-        """The taps of a layer of one channel without stride, padding and bias, which is a filter like any other."""
+        """The taps of a layer of one channel without stride, padding and bias; None of others."""
         weights, bias = self._checked(tensors)
         one = weights.shape[:2] == (1, 1) and all(step == 1 for step in self._step)
         if not one or bias is not None or self.pads:
@@ -162,11 +166,8 @@ class ConvLayer(WeightedLayer):
         nothing = (0,) * len(widths)
         if site.rules.align == "causal":
             before = tuple(width - 1 for width in widths)
-            rule = EDGES[self.padding_mode] if site.padding == "causal" else None
-            if rule in {"wrap", "reflect"}:
-                message = f"padding_mode={self.padding_mode} looks ahead; --align causal does not"
-                raise self.call.error(message)
-            return Placement(before=before, anchor=nothing, growth=nothing, padding=rule)
+            padding = self._causal_padding() if site.padding == "causal" else None
+            return Placement(before=before, anchor=nothing, growth=nothing, padding=padding)
         middle = tuple((width - 1) // 2 for width in widths)
         if site.padding == "chain":
             return Placement(before=middle, anchor=nothing, growth=nothing)
@@ -182,8 +183,19 @@ class ConvLayer(WeightedLayer):
             padding=EDGES[self.padding_mode],
         )
 
+    def _causal_padding(self) -> Edge:
+        """How the layer pads before the signal. RequestError for a padding made of later samples."""
+        padding = EDGES[self.padding_mode]
+        if padding in {"wrap", "reflect"}:
+            message = f"padding_mode={self.padding_mode} looks ahead; --align causal does not"
+            raise self.call.error(message)
+        return padding
+
     def untrained(self, channels: int) -> dict[str, Tensor]:
-        """The tensors of a layer that gets `channels` channels, all 0. RequestError where the text says too little."""
+        """The tensors of a layer that gets `channels` channels, all 0.
+
+        RequestError where the text says too little.
+        """
         if self.out is None or self.size is None:
             message = "a conv to be trained says how many channels it makes, and its taps"
             raise self.call.error(message, hint="conv:8,7")
@@ -201,20 +213,21 @@ class ConvLayer(WeightedLayer):
         return tensors
 
     def trained(self, op: Op) -> TrainedConv | None:
-        """How the layer is trained."""
+        """How the layer is trained, with its own geometry."""
         if not isinstance(op, ConvOp):
             return None
         return TrainedConv(op=op, pool=(1,) * self.signal.axes)
 
 
-# --------------------------------------------------------------------------------------------------- as it runs
+# --------------------------------------------------------------------------------------- as it runs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
     """Where the windows of a layer lie on its input, on each axis.
 
-    before : inputs read before k*step; anchor : offset from k*step to the input that output k is aligned with
+    before : inputs read before k*step; anchor : offset from k*step to the input that output k is
+        aligned with
     growth : by how much the layer's own padding changes the number of samples, at step 1
     padding : how the layer extends its own input; None leaves that to the chain
     """
@@ -231,8 +244,8 @@ class ConvOp(Op):
 
     weights : (out, in / groups, k) or (out, in / groups, height, width); bias : (out,) or None
     beside : the last channel (the opacity of a picture) goes past the layer unchanged
-    missing : the rule for missing samples; exact : add up one tap after the other, so that a result does not depend on
-        where a block ends
+    missing : the rule for missing samples; exact : add up one tap after the other, so that a result
+        does not depend on where a block ends
     """
 
     weights: npt.NDArray[np.float64]
@@ -254,7 +267,7 @@ class ConvOp(Op):
 
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
-        """One Reach per axis, wide enough that the samples that padding repeats are among the inputs."""
+        """One Reach per axis, so wide that it reads the samples that padding repeats."""
         reaches = []
         for axis, (low, high) in enumerate(self._spare):
             before = self.at.before[axis]
@@ -271,9 +284,10 @@ class ConvOp(Op):
 
     @cached_property
     def _spare(self) -> tuple[tuple[int, int], ...]:
-        """Inputs on both sides of a window that are read only because padding repeats them, on each axis.
+        """Inputs beside a window that are read only because padding repeats them, on each axis.
 
-        A window that ends before the sample k*step is read up to there, so that the signal has begun.
+        A window that ends before the sample k*step is read up to there, so that the signal has
+        begun.
         """
         at = self.at
         return tuple(map(self._spare_along, self.widths, at.before, at.growth))
@@ -302,9 +316,12 @@ class ConvOp(Op):
 
     @property
     def taps(self) -> npt.NDArray[np.float64]:
-        """The weights as taps of a convolution: flipped, with the zeros of the dilation between them.
+        """The weights as taps of a convolution.
 
-        (k,) or (height, width); with several channels a stack of them, one for each output and each of its inputs
+        They are flipped, with the zeros of the dilation between them.
+
+        (k,) or (height, width); with several channels a stack of them, one for each output and each
+        of its inputs
         """
         spaced = dilated(self.weights, self.dilation)
         stack = np.flip(spaced.reshape(-1, *spaced.shape[2:]), tuple(range(1, spaced.ndim - 1)))
@@ -355,7 +372,10 @@ class ConvOp(Op):
             )
 
     def _over_gaps(self, x: Array, held: Held) -> Array:
-        """Convolve with every gap filled by the last known value; NaN where no value is known yet."""
+        """Convolve with every gap filled by the last known value.
+
+        An output is NaN where no value is known yet.
+        """
         filled = gaps.hold(x, held)
         unknown = np.isnan(filled)
         y = self._summed(np.where(unknown, 0.0, filled).astype(x.dtype))
@@ -414,7 +434,10 @@ def _without_last(held: Held) -> Held:
 def _padded_along(
     x: Array, axis: int, start: int, stop: int, *, n: int | None, rule: Edge
 ) -> Array:
-    """One axis of `x`, from `start` up to `stop`, extended outside of 0 ... n; None: the end is not known yet."""
+    """One axis of `x`, from `start` up to `stop`, extended outside of 0 ... n.
+
+    n : the length of the signal, None where the end is not known yet
+    """
     end = stop if n is None else n
     everything = (slice(None),) * axis
     if start >= 0 and stop <= end:
@@ -429,7 +452,7 @@ def _padded_along(
     return taken
 
 
-# ------------------------------------------------------------------------------------------------- as it learns
+# ------------------------------------------------------------------------------------- as it learns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -437,7 +460,8 @@ class TrainedConv(TrainedLayer):
     """A convolution layer in training, with the pool before it that it has taken in.
 
     op : the layer as it runs; its weights give the shape alone
-    pool : each tap weighs the sum of so many neighbouring inputs, (1, ...) without a pool; scale : times this factor
+    pool : each tap weighs the sum of so many neighbouring inputs, (1, ...) without a pool; scale :
+        times this factor
     count : outputs along the last axis that are computed at once (`Band`)
     """
 
@@ -454,12 +478,12 @@ class TrainedConv(TrainedLayer):
 
     @property
     def outputs(self) -> int:
-        """How many channels it makes."""
+        """How many channels the layer makes."""
         return len(self.op.weights)
 
     @property
     def shape(self) -> Sizes:
-        """Taps on each axis."""
+        """Taps of the layer on each axis."""
         return self.op.weights.shape[2:]
 
     @property
@@ -478,30 +502,23 @@ class TrainedConv(TrainedLayer):
         return self.weight_count + len(self.op.weights) * self.has_bias
 
     def tensors(self, numbers: Vector) -> tuple[Vector, Vector | None]:
-        """Views of the weights (out, in / groups, k...) and of the bias (out,) in the numbers of the layer."""
+        """Views of the weights (out, in / groups, k...) and of the bias (out,) in `numbers`."""
         weights = numbers[: self.weight_count].reshape(self.op.weights.shape)
         return weights, numbers[self.weight_count :] if self.has_bias else None
 
     @cached_property
     def band(self) -> Band:
-        """The geometry of one group."""
-        groups = self.op.groups
-        return Band(
-            shape=self.shape,
-            inputs=self.inputs // groups,
-            outputs=self.outputs // groups,
-            step=self.op.step,
-            dilation=self.op.dilation,
-            pool=self.pool,
-            count=self.count,
-        )
+        """The geometry of one group of channels."""
+        op = self.op
+        band = Band.of_weights(op.weights, step=op.step, dilation=op.dilation, groups=op.groups)
+        return replace(band, pool=self.pool, count=self.count)
 
     def reads(self, outputs: Sizes) -> Sizes:
         """Return how many inputs so many outputs read."""
         return self.band.reads(outputs)
 
     def first(self, output: Sizes) -> Sizes:
-        """Return the first input that an output reads, counted from where the layer, or its pool, is at 0."""
+        """Return the first input that an output reads, through the pool if there is one."""
         geometry = zip(output, self.op.step, self.op.at.before, self.pool, strict=True)
         return tuple((k * s - b) * p for k, s, b, p in geometry)
 
@@ -510,7 +527,7 @@ class TrainedConv(TrainedLayer):
         return self.outputs
 
     def absorbing(self, previous: TrainedLayer) -> TrainedConv | None:
-        """Return the layer with a mean or sum before it taken in, each tap weighing a whole window."""
+        """Return the layer with the mean or sum before it: each tap weighs a whole window."""
         sums = previous.side_by_side_sums
         if sums is None:
             return None
@@ -528,15 +545,18 @@ class TrainedConv(TrainedLayer):
         rows = -(-outputs[-1] // self.count)
         return (*outputs[:-1], rows * self.count)
 
-    def at_work(self, batch: Batch) -> BatchConv:
+    def at_work(self, batch: BatchShape) -> BatchConv:
         """Return the layer at work on mini-batches."""
         return BatchConv(self, batch)
 
 
 class BatchConv(BatchLayer):
-    """A convolution layer at work: one product of gathered rows and a banded matrix for each group (`Band`)."""
+    """A convolution layer at work.
 
-    def __init__(self, layer: TrainedConv, batch: Batch) -> None:
+    One product of gathered rows and a banded matrix for each group (`Band`).
+    """
+
+    def __init__(self, layer: TrainedConv, batch: BatchShape) -> None:
         self.layer = layer
         self.band = band = layer.band
         self.groups = layer.op.groups
@@ -564,11 +584,11 @@ class BatchConv(BatchLayer):
 
     def inputs_of(self, x: Array, group: int) -> Array:
         """The input channels of one group."""
-        return x[..., _part(group, self.band.inputs)]
+        return x[..., channels_of_group(group, self.band.inputs)]
 
     def outputs_of(self, y: Array, group: int) -> Array:
         """The output channels of one group."""
-        return y[..., _part(group, self.band.outputs)]
+        return y[..., channels_of_group(group, self.band.outputs)]
 
     def load(self, numbers: Vector) -> None:
         """Fill the matrices with new weights."""
@@ -583,7 +603,7 @@ class BatchConv(BatchLayer):
                 last_row[...] = self.outputs_of(bias, group)
 
     def forward(self, x: Array) -> Array:
-        """Return the outputs."""
+        """Return the outputs, in an array that is used again."""
         if x is not self.x:
             self.x = x
             self.copies = [
@@ -615,7 +635,7 @@ class BatchConv(BatchLayer):
         weights, bias = self.layer.tensors(gradient)
         for group, rows in enumerate(self.rows):
             np.matmul(rows.T, self.rows_of(dy, group), out=self.slopes)
-            part = weights[_part(group, self.band.outputs)]
+            part = weights[channels_of_group(group, self.band.outputs)]
             np.multiply(self.band.summed(self.slope_bands), self.layer.scale, out=part)
             if bias is not None:
                 last_row = self.slopes[-1].reshape(self.band.count, -1)
@@ -623,9 +643,12 @@ class BatchConv(BatchLayer):
 
 
 class _MirroredConv:
-    """Derivatives by the inputs of a layer without strides: the mirrored layer, applied to `dy` between zeros."""
+    """Derivatives by the inputs of a layer without strides.
 
-    def __init__(self, conv: BatchConv, batch: Batch) -> None:
+    The mirrored layer, applied to `dy` between zeros.
+    """
+
+    def __init__(self, conv: BatchConv, batch: BatchShape) -> None:
         self.groups = conv.groups
         self.band = band = conv.band.mirrored.fastest(batch.given, leads=True, whole=True)
         sides = band.reads(batch.given)
@@ -644,7 +667,10 @@ class _MirroredConv:
         self.places = [conv.inputs_of(self.dx, group) for group in range(self.groups)]
 
     def load(self, group: int, weights: Vector) -> None:
-        """Fill the matrix of one group with its weights: inputs and outputs exchanged, taps flipped."""
+        """Fill the matrix of one group with its weights.
+
+        Inputs and outputs are exchanged, and the taps are flipped.
+        """
         mirrored = np.flip(weights.swapaxes(0, 1), axis=tuple(range(2, weights.ndim)))
         self.band.bands(self.matrices[group])[...] = self.band.laid_out(mirrored)
 
@@ -661,9 +687,12 @@ class _MirroredConv:
 
 
 class _ScatteredRows:
-    """Derivatives by the inputs of any layer: the rows of the transposed product, added up where they overlap."""
+    """Derivatives by the inputs of any layer.
 
-    def __init__(self, conv: BatchConv, batch: Batch) -> None:
+    The rows of the transposed product, added up where they overlap.
+    """
+
+    def __init__(self, conv: BatchConv, batch: BatchShape) -> None:
         self.conv = conv
         self.dx = batch.inputs()
         self.rows = np.empty((len(conv.rows[0]), conv.band.taps), batch.dtype)
@@ -683,7 +712,3 @@ class _ScatteredRows:
             for some, into in sums:
                 np.add(into, some, out=into)
         return self.dx
-
-
-def _part(number: int, size: int) -> slice:
-    return slice(number * size, (number + 1) * size)

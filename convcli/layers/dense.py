@@ -1,4 +1,4 @@
-"""Dense layers: every output from every sample of every channel, as torch.nn.Linear after a Flatten."""
+"""Dense layers: every output from every sample, as torch.nn.Linear after a Flatten."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ UNTRAINABLE = (
 class DenseLayer(WeightedLayer):
     """Every sample of every channel into each of OUT numbers, as Linear after a Flatten.
 
-    Its weights are (out, channels * samples), channels first. It runs as a convolution whose one window is the signal.
+    Its weights are (out, channels * samples), channels first. It runs as a convolution whose one
+    window is the signal.
     """
 
     out: Count | None = None
@@ -40,30 +41,31 @@ class DenseLayer(WeightedLayer):
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
         """Return one stage with one operation."""
-        if site.passed_by == "level":
-            raise self.call.error("dense has no place for the level that is added to a change")
-        if site.passed_by == "opacity":
-            message = "dense takes colours, and this picture has an opacity"
-            raise self.call.error(message, hint="--channels rgb")
+        self._check_channels(site)
         sides = site.lengths
         declared: Shape = (self.out, site.channels * math.prod(sides))
-        tensors = site.tensors
-        weights, bias = self.weights_and_bias(tensors, declared, self._mismatch(site))
-        ones = (1,) * len(sides)
+        weights, bias = self.weights_and_bias(site.tensors, declared, self._mismatch(site))
         anchor = tuple((n - 1) // 2 for n in sides)
         if site.rules.align == "causal":
             anchor = tuple(n - 1 for n in sides)
-        placement = Placement(
-            before=(0,) * len(sides), anchor=anchor, growth=tuple(1 - n for n in sides)
-        )
+        growth = tuple(1 - n for n in sides)
+        ones = (1,) * len(sides)
         op = ConvOp(
             weights=weights.reshape(len(weights), site.channels, *sides),
             bias=bias,
             step=ones,
             dilation=ones,
-            at=placement,
+            at=Placement(before=(0,) * len(sides), anchor=anchor, growth=growth),
         )
         return (replace(site.stage(op), learned=op),)
+
+    def _check_channels(self, site: LayerSite) -> None:
+        """RequestError where a channel would go past the layer: it has one output for the whole signal."""
+        if site.passed_by == "level":
+            raise self.call.error("dense has no place for the level that is added to a change")
+        if site.passed_by == "opacity":
+            message = "dense takes colours, and this picture has an opacity"
+            raise self.call.error(message, hint="--channels rgb")
 
     def _mismatch(self, site: LayerSite) -> RequestError:
         """The error for weights that fit no signal of these lengths."""

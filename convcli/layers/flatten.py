@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 @layer("flatten")
 @dataclass(frozen=True, kw_only=True)
 class FlattenLayer(Layer):
-    """All samples of all channels side by side. It only counts as a layer: a dense layer reads them all anyway."""
+    """All samples of all channels side by side.
+
+    It only counts as a layer: a dense layer reads them all anyway.
+    """
 
     example: ClassVar[str] = "flatten"
     untrainable_hint: ClassVar[str | None] = UNTRAINABLE
@@ -24,7 +27,7 @@ class FlattenLayer(Layer):
     def check_next(self, following: Layer | None) -> None:
         """RequestError where no dense layer follows."""
         if following is None or not following.takes_everything:
-            raise self.call.error("flatten stands before dense and nowhere else")
+            raise self.call.error("flatten comes before dense and nowhere else")
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
         """Return one stage without operations."""

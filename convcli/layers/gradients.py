@@ -1,8 +1,9 @@
 """Networks that learn: batches of windows forward, and the exact gradients of a loss backward.
 
-A window goes through the same operations as a signal when the network runs, each of them "valid", so that what is
-learned is what runs. Windows lie inside the signal, where no layer pads. The gradients come from reverse accumulation
-(Rumelhart, Hinton & Williams 1986). What each kind of layer does is in its own module.
+A window goes through the same operations as a signal when the network runs, each of them "valid",
+so that what is learned is what runs. Windows lie inside the signal, where no layer pads. The
+gradients come from reverse accumulation (Rumelhart, Hinton & Williams 1986). What each kind of
+layer does is in its own module.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.layers.trained import Batch, Vector
+from convcli.layers.trained import BatchShape, Vector
 
 if TYPE_CHECKING:
     from convcli.layers.nets import Net
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """A network at work on batches of one size: `forward` the windows, then `backward` the derivatives of the loss.
+    """A network at work on batches of one size.
 
-    net : the network; batch : windows at a time; outputs : samples on each axis that a window has at the end
+    `forward` the windows, then `backward` the derivatives of the loss.
+
+    net : the network; batch : windows at a time; outputs : samples on each axis that a window has
+        at the end
     """
 
     def __init__(self, net: Net, batch: int, outputs: Sizes, dtype: Any) -> None:
@@ -35,7 +39,7 @@ class Worker:
         self.x = np.zeros((batch, *places[0].given, channels), dtype)
         leads = True
         for place in places:
-            arrays = Batch(batch, place.given, place.made, channels, dtype, leads)
+            arrays = BatchShape(batch, place.given, place.made, channels, dtype, leads)
             self.layers.append(place.layer.at_work(arrays))
             channels = place.layer.output_channels(channels)
             leads = leads and not place.layer.parameters

@@ -1,14 +1,16 @@
 """What all layers of a network have in common, and the registry of their kinds.
 
-A kind of layer is a class, registered by `@layer` under the names that it is written with. Its fields are the grammar
-of its text form, `conv:8,7,stride=2`. It says which tensors a model file has for it, which operations it becomes at
-its place in a network, and how those are trained. Adding a kind means adding a module to `MODULES`.
+A kind of layer is a class, registered by `@layer` under the names that it is written with. Its
+fields are the grammar of its text form, `conv:8,7,stride=2`. It says which tensors a model file has
+for it, which operations it becomes at its place in a network, and how those are trained. Adding a
+kind means adding a module to `MODULES`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -47,7 +49,8 @@ Shape = tuple[int | None, ...]
 class LayerTensors:
     """The tensors that a model file has for one layer.
 
-    path : of the file; number : of the layer, counted from 0; named : `weight` and `bias`, none for a layer without
+    path : of the file; number : of the layer, counted from 0; named : `weight` and `bias`, none for
+        a layer without
     """
 
     path: str
@@ -56,7 +59,7 @@ class LayerTensors:
 
     @property
     def weight(self) -> Tensor:
-        """The weights."""
+        """The weights of the layer."""
         return self.named["weight"]
 
     @property
@@ -81,10 +84,11 @@ class LayerSite(Site):
 
     tensors : what the model file has for it
     lengths : samples on each axis that reach the layer, 0 where that is not known beforehand
-    passed_by : why the last channel of the signal goes past the layers, unchanged; None: it does not
+    passed_by : why the last channel of the signal goes past the layers, unchanged; None: it does
+        not
     copies : how many channels are filtered by the same weights, each by itself
-    padding : who extends the input at the ends of the signal: the chain by its edge rule, or each layer its own, as
-        torch does, or all of it before the signal (causal)
+    padding : who extends the input at the ends of the signal: the chain by its edge rule, or each
+        layer its own, as torch does, or all of it before the signal (causal)
     """
 
     tensors: LayerTensors
@@ -99,7 +103,10 @@ class LayerSite(Site):
         return len(self.signal.channels) - (self.passed_by is not None)
 
     def stage(self, *ops: Op, kernels: tuple[Kernel, ...] = ()) -> Stage:
-        """The operations at this place; a channel that goes past them is the last one afterwards."""
+        """The operations at this place.
+
+        A channel that goes past them is the last one afterwards.
+        """
         stage = super().stage(*ops, kernels=kernels)
         if self.passed_by is None:
             return stage
@@ -130,8 +137,7 @@ class Layer(ABC):
     @classmethod
     def read(cls, call: Call, signal: Signal) -> Self:
         """The layer that `call` says. RequestError points at what is wrong."""
-        grammar = Step(call.name, (), "learned", cls.example, cls, listed=False)
-        values, _ = arguments_of(call, grammar, signal)
+        values, _ = arguments_of(call, _grammar(cls, call.name), signal)
         try:
             return cls(**values, call=call, signal=signal)
         except UnitError as error:
@@ -156,14 +162,17 @@ class Layer(ABC):
         """Return the stages at a place. RequestError where layer, tensors and signal do not fit."""
 
     def check_next(self, following: Layer | None) -> None:
-        """RequestError where the layer must not stand before the one that follows."""
+        """RequestError where the layer must not come before the one that follows."""
 
     def kernel(self, tensors: LayerTensors) -> Kernel | None:
         """The taps of a layer that is nothing but a filter without a bias; None if it is more."""
         return None
 
     def untrained(self, channels: int) -> dict[str, Tensor]:
-        """The tensors of a layer that gets `channels` channels, all 0. RequestError where the text says too little."""
+        """The tensors of a layer that gets `channels` channels, all 0.
+
+        RequestError where the text says too little.
+        """
         return {}
 
     def trained(self, op: Op) -> TrainedLayer | None:
@@ -182,9 +191,12 @@ class WeightedLayer(Layer):
     def weights_and_bias(
         self, tensors: LayerTensors, declared: Shape, mismatch: RequestError
     ) -> tuple[Tensor, Tensor | None]:
-        """The weights and the bias, (out,), if they are what the text declares. Otherwise RequestError.
+        """The weights and the bias, (out,), if they are what the text declares.
 
-        declared : shape of the weights, None where the text leaves a side open; mismatch : raised for another shape
+        Otherwise RequestError.
+
+        declared : shape of the weights, None where the text leaves a side open; mismatch : raised
+            for another shape
         """
         shape = tensors.weight.shape
         fits = len(shape) == len(declared) and all(
@@ -228,6 +240,12 @@ class StepLayer(Layer):
         if stage.whole is not None and not stage.whole.reduces:
             raise self.call.error(f"{self.call.name} is no layer")
         return (stage,)
+
+
+@cache
+def _grammar(kind: type[Layer], name: str) -> Step:
+    """The fields of a kind of layer, read as the parameters of a step."""
+    return Step(name, (), "learned", kind.example, kind, listed=False)
 
 
 _KINDS: dict[str, type[Layer]] = {}

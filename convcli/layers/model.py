@@ -1,4 +1,7 @@
-"""A model, bound to a signal: what a file holds is checked against its layers and against the signal."""
+"""A model, bound to a signal.
+
+What a file holds is checked against its layers and against the signal.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ On = Literal["levels", "differences"]
 
 # How the task of a perceptron, which is no filter, begins in the metadata of its file.
 PERCEPTRON_TASK = "stretches"
-# Sample axes of the media that a model may have been learned from, and what such signals are called.
+# Sample axes of the media that a model may have been learned from, and what such signals are
+# called.
 ORIGINS = {"audio": (1, "sound"), "table": (1, "tables"), "image": (2, "pictures")}
 
 
@@ -35,10 +39,12 @@ class Model:
 
     path : of the file; layers : as written, `conv:stride=2 | relu | conv`
     tensors : `weight` and `bias` by the number of their layer, counted as torch.nn.Sequential does
-    rate, medium, align, columns, targets : of the signal that it was learned from, where the file says so
-    on : whether it sees the columns as they are, or their changes, and answers with the change of the target
-    scaling : mean and unit of each channel that comes in (`inputs`) and goes out (`outputs`), if the network works on
-        (x - mean) / unit
+    rate, medium, align, columns, targets : of the signal that it was learned from, where the file
+        says so
+    on : whether it sees the columns as they are, or their changes, and answers with the change of
+        the target
+    scaling : mean and unit of each channel that comes in (`inputs`) and goes out (`outputs`), if
+        the network works on (x - mean) / unit
     about : all texts of the file
     """
 
@@ -65,7 +71,7 @@ class Model:
         return sum(self.tensors_of(number).parameters for number in self.tensors)
 
     def tensors_of(self, number: int) -> LayerTensors:
-        """The tensors of one layer."""
+        """The tensors of the layer of this number."""
         return LayerTensors(self.path, number, self.tensors.get(number, {}))
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
@@ -79,10 +85,15 @@ class Model:
         return (replace(stages[0], remark=self._remark(site.rules)), *stages[1:])
 
     def signal(self) -> Signal:
-        """A signal such as the model takes, of unknown length: for looking at the model without one."""
+        """A signal of unknown length such as the model takes.
+
+        It serves for looking at the model without a file to filter.
+        """
         number = min(self.tensors)
         tensors = self.tensors_of(number)
-        shape: tuple[int | None, ...] = (None,) if tensors.weight.ndim <= 3 else (256, 256)
+        shape: tuple[int | None, ...] = (None,)
+        if tensors.weight.ndim > 3:
+            shape = (256, 256)
         signal = Signal(medium=ARRAY, shape=shape, channels=("1",), rate=self.rate)
         layers = read_layers(self.layers, signal)
         known = layers[number].channels(tensors) if number < len(layers) else None
@@ -92,7 +103,7 @@ class Model:
         return replace(signal, channels=tuple(str(c + 1) for c in range(count)))
 
     def _filter_stage(self, layers: list[Layer], site: Site) -> tuple[Stage, ...] | None:
-        """The stage of a model that is nothing but one filter, which then is a filter like any other."""
+        """The stage of a model that is nothing but one filter; None of any other."""
         if self.scaling or self.differences or len(layers) != 1:
             return None
         kernel = layers[0].kernel(self.tensors_of(0))

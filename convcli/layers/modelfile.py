@@ -14,7 +14,7 @@ from convcli.layers.model import Model
 from convcli.layers.weights import read_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from convcli.layers.model import On
     from convcli.layers.weights import Tensor, WeightFile
@@ -33,18 +33,21 @@ _TENSOR_NAME = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias)")
     runs_model=True,
 )
 def model(path: str, *, layers: str = "") -> Model:
-    """Run a learned filter or network from a safetensors file, such as `convcli learn` and torch write.
+    """Run a learned filter or network from a safetensors file of `convcli learn` or torch.
 
-    path : tensors `0.weight` (out, in / groups, k...) and `0.bias`, numbered as in torch.nn.Sequential.
-    layers : layers="conv:stride=2 | leaky_relu:0.1 | conv", where the file does not say so itself. conv takes stride=,
-    padding= (a number or same), padding_mode= (zeros, reflect, replicate, circular), dilation= and groups=; every other
-    layer is a step: the activations and the pools (adaptive ones with the bins of torch); flatten | dense is a Linear.
-    Without any padding= the layers are filters: aligned by --align and extended by --edge once for the whole chain;
-    `--edge valid` is what torch computes. With a padding= each layer pads its own input as torch does, and the answer
-    is that of torch in every sample; with --align causal all of the padding comes first.
-    Pictures enter as 0 ... 1 and leave so; columns in the scaling that the file carries, if it does, and as changes
-    where it says `on: differences`. One channel in and out: every channel of the signal is filtered by itself.
-    Raises InputError for a file that is no sane safetensors, RequestError where model and signal do not fit.
+    path : tensors `0.weight` (out, in / groups, k...) and `0.bias`, numbered as in
+        torch.nn.Sequential.
+    layers : layers="conv:stride=2 | leaky_relu:0.1 | conv", where the file does not say so itself.
+        conv takes stride=, padding= (a number or same), padding_mode= (zeros, reflect, replicate,
+        circular), dilation= and groups=; every other layer is a step: the activations and the pools
+        (adaptive ones with the bins of torch); flatten | dense is a Linear. Without any padding=
+        the layers are filters: aligned by --align and extended by --edge once for the whole chain;
+        `--edge valid` is what torch computes. With a padding= each layer pads its own input as
+        torch does, and the answer is that of torch in every sample; with --align causal all of the
+        padding comes first. Pictures enter as 0 ... 1 and leave so; columns in the scaling that the
+        file carries, if it does, and as changes where it says `on: differences`. One channel in and
+        out: every channel of the signal is filtered by itself. Raises InputError for a file that is
+        no sane safetensors, RequestError where model and signal do not fit.
     """
     return read_model(Path(path).expanduser(), layers=layers)
 
@@ -56,9 +59,8 @@ def read_model(path: Path, *, layers: str = "") -> Model:
     text = layers or file.metadata.get("layers")
     if not text:
         if list(tensors) != [0] or tensors[0]["weight"].ndim < 3:
-            message = (
-                f"{path} does not say what its layers are; it has weights for {_listed(tensors)}"
-            )
+            known = f"it has weights for {_layer_list(tensors)}"
+            message = f"{path} does not say what its layers are; {known}"
             raise RequestError(message, hint=f'model:{path},layers="conv|relu|conv"')
         text = "conv"
     return Model(
@@ -76,21 +78,24 @@ def read_model(path: Path, *, layers: str = "") -> Model:
     )
 
 
-def _listed(tensors: Mapping[int, Any]) -> str:
-    numbers = [str(number) for number in tensors]
-    return f"layer {numbers[0]}" if len(numbers) == 1 else f"layers {', '.join(numbers)}"
+def _layer_list(tensors: Mapping[int, Any]) -> str:
+    numbers = ", ".join(str(number) for number in tensors)
+    return f"layer {numbers}" if len(tensors) == 1 else f"layers {numbers}"
 
 
 def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
-    """The tensors by the number of their layer; names may have a common prefix (`net.0.weight`) or be bare.
+    """The tensors by the number of their layer.
 
-    jax.tree_util.keystr writes the path of a leaf as `.layers[0].weight` or `['layers'][0]['weight']`.
+    Names may have a common prefix (`net.0.weight`) or be bare.
+
+    jax.tree_util.keystr writes the path of a leaf as `.layers[0].weight` or
+    `['layers'][0]['weight']`.
     """
     tensors = {
         _SEPARATORS.sub(".", name).strip("."): tensor for name, tensor in file.tensors.items()
     }
     if len(tensors) < len(file.tensors):
-        raise InputError(f"{path}: holds several networks: {', '.join(file.tensors)}")
+        raise _several_networks(path, file.tensors)
     if set(tensors) <= {"weight", "bias"} and "weight" in tensors:
         return {0: tensors}
     layers: dict[int, dict[str, Tensor]] = {}
@@ -98,23 +103,22 @@ def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
     for (name, tensor), written in zip(tensors.items(), file.tensors, strict=True):
         match = _TENSOR_NAME.fullmatch(name)
         if match is None:
-            message = (
-                f"{path}: expected tensors called 0.weight, 0.bias, 2.weight, ..., got {written!r}"
-            )
-            raise InputError(
-                message,
-                hint="save the state of a torch.nn.Sequential, or of an equinox.nn.Sequential",
-            )
-        prefixes.add(match[1])
-        layers.setdefault(int(match[2]), {})[match[3]] = tensor
+            expected = "expected tensors called 0.weight, 0.bias, 2.weight, ..."
+            hint = "save the state of a torch.nn.Sequential, or of an equinox.nn.Sequential"
+            raise InputError(f"{path}: {expected}, got {written!r}", hint=hint)
+        prefix, number, kind = match.groups()
+        prefixes.add(str(prefix))
+        layers.setdefault(int(number), {})[kind] = tensor
     if len(prefixes) > 1:
-        raise InputError(
-            f"{path}: holds several networks: {', '.join(sorted(str(p) for p in prefixes))}"
-        )
+        raise _several_networks(path, sorted(prefixes))
     for number, layer in layers.items():
         if "weight" not in layer:
             raise InputError(f"{path}: {number}.bias has no {number}.weight")
     return dict(sorted(layers.items()))
+
+
+def _several_networks(path: Path, names: Iterable[str]) -> InputError:
+    return InputError(f"{path}: holds several networks: {', '.join(names)}")
 
 
 def _rate(path: Path, text: str | None) -> float | None:
@@ -125,14 +129,13 @@ def _rate(path: Path, text: str | None) -> float | None:
     except ValueError:
         rate = 0.0
     if not 0 < rate < 1e15:
-        raise InputError(
-            f"{path}: the rate in its metadata is {text!r}, expected samples per second"
-        )
+        message = f"{path}: the rate in its metadata is {text!r}, expected samples per second"
+        raise InputError(message)
     return rate
 
 
 def _names(path: Path, text: str | None) -> tuple[str, ...]:
-    """A list of names, as JSON."""
+    """The names in a list, as JSON."""
     try:
         names = [] if text is None else json.loads(text)
     except (ValueError, RecursionError):
@@ -143,7 +146,10 @@ def _names(path: Path, text: str | None) -> tuple[str, ...]:
 
 
 def _on(path: Path, about: Mapping[str, str]) -> On:
-    """What the network sees; the one level that a change is added to is among what it reads."""
+    """What the network sees.
+
+    The level that a predicted change is added to is one of its columns.
+    """
     on = about.get("on", "levels")
     columns, targets = (_names(path, about.get(name)) for name in ("columns", "targets"))
     if on == "levels":
@@ -165,13 +171,9 @@ def _scaling(path: Path, text: str | None) -> dict[str, tuple[tuple[float, float
         }
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         scaling = {}
-    numbers = [number for pairs in scaling.values() for pair in pairs for number in pair]
-    if (
-        not numbers
-        or not all(map(math.isfinite, numbers))
-        or any(unit <= 0 for p in scaling.values() for _, unit in p)
-    ):
-        raise InputError(
-            f"{path}: expected a mean and a unit above 0 for each column in its scaling, got {text!r}"
-        )
+    pairs = [pair for some in scaling.values() for pair in some]
+    sane = all(math.isfinite(mean) and math.isfinite(unit) and unit > 0 for mean, unit in pairs)
+    if not pairs or not sane:
+        expected = "expected a mean and a unit above 0 for each column in its scaling"
+        raise InputError(f"{path}: {expected}, got {text!r}")
     return scaling

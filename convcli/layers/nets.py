@@ -1,4 +1,7 @@
-"""Networks in training: their layers, the sizes of what goes through them, and where their weights lie in a vector."""
+"""Networks in training.
+
+Their layers, the sizes of what goes through them, and where their weights lie in a vector.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +44,12 @@ class PlacedLayer:
 
 @dataclass(frozen=True)
 class Net:
-    """Layers one after the other. All that is learned is one vector: of each layer the weights, then the bias.
+    """Layers one after the other.
 
-    blind : a tap of the first layer with weights, on each axis, that stays 0, so that no output sees its own sample
+    All that is learned is one vector: of each layer the weights, then the bias.
+
+    blind : a tap of the first layer with weights, on each axis, that stays 0, so that no output
+        sees its own sample
     """
 
     layers: tuple[TrainedLayer, ...]
@@ -51,7 +57,10 @@ class Net:
 
     @classmethod
     def of(cls, layers: Iterable[TrainedLayer]) -> Net:
-        """The network of these layers; a layer takes in a mean or sum over windows side by side before it."""
+        """The network of these layers.
+
+        A layer takes in a mean or sum over windows side by side before it.
+        """
         joined: list[TrainedLayer] = []
         for layer in layers:
             both = layer.absorbing(joined[-1]) if joined else None
@@ -63,7 +72,7 @@ class Net:
 
     @property
     def weighted(self) -> tuple[TrainedConv, ...]:
-        """The layers with weights."""
+        """The layers that have weights."""
         return tuple(layer for layer in self.layers if isinstance(layer, TrainedConv))
 
     @property
@@ -88,7 +97,7 @@ class Net:
         return np.flatnonzero(numbers)
 
     def laid_out(self, outputs: Sizes) -> list[PlacedLayer]:
-        """The layers, each in its fastest form, with the sizes at which they make at least so many outputs."""
+        """The layers in their fastest forms, with the sizes that make at least so many outputs."""
         found: list[PlacedLayer] = []
         for number, layer in reversed(list(enumerate(self.layers))):
             leads = not any(earlier.parameters for earlier in self.layers[:number])
@@ -111,13 +120,19 @@ class Net:
         return outputs
 
     def first(self, output: Sizes) -> Sizes:
-        """The first input that an output reads, on each axis; absolute, as the indices of a Reach are."""
+        """The first input that an output reads, on each axis.
+
+        The index is absolute, as those of a Reach.
+        """
         for layer in reversed(self.layers):
             output = layer.first(output)
         return output
 
     def started(self, random: np.random.Generator) -> Vector:
-        """Weights to begin with: even in +-1 / sqrt(inputs to an output), as torch begins (He et al. 2015)."""
+        """Weights to begin with.
+
+        They are uniform in +-1 / sqrt(inputs to an output), as in torch (He et al. 2015).
+        """
         parts = []
         for layer in self.weighted:
             fan_in = layer.weight_count // layer.outputs
@@ -133,19 +148,20 @@ class Net:
         return np.split(numbers, ends[:-1])
 
     def tensors(self, numbers: Vector) -> list[tuple[Vector, Vector | None]]:
-        """Views of the weights (out, in / groups, k...) and biases (out,) of each layer that has some."""
+        """Views of weights (out, in / groups, k...) and biases (out,), for each weighted layer."""
         parts = [part for part in self.parts(numbers) if part.size]
         return [layer.tensors(part) for layer, part in zip(self.weighted, parts, strict=True)]
 
 
-# ------------------------------------------------------------------------------------------- from text to a network
+# --------------------------------------------------------------------------- from text to a network
 
 
 @dataclass(frozen=True)
 class Untrained:
     """A network to be trained.
 
-    layers : as written; net : as training sees them; chain : as they run, with weights that are all 0
+    layers : as written; net : as training sees them; chain : as they run, with weights that are all
+        0
     """
 
     layers: list[Layer]
@@ -159,10 +175,23 @@ class Untrained:
 
 
 def untrained_network(text: str, signal: Signal, rules: Rules) -> Untrained:
-    """The network that `text` says, for signals like `signal`. RequestError points at what cannot be trained."""
+    """The network that `text` says, for signals like `signal`.
+
+    RequestError points at what cannot be trained.
+    """
     layers = read_layers(text, signal)
+    tensors = _empty_tensors(layers, len(signal.channels))
+    model = Model(path="--layers", layers=text, tensors=tensors)
+    network = Network(model, layers, Site(signal=signal, rules=rules))
+    (stage,) = network.stages()
+    trained = [layer.trained(op) for layer, bound in network.bound for op in bound.ops]
+    net = Net.of(layer for layer in trained if layer is not None)
+    return Untrained(layers, net, Chain(stage.ops, signal.axes))
+
+
+def _empty_tensors(layers: list[Layer], channels: int) -> dict[int, dict[str, Tensor]]:
+    """The tensors of layers that get `channels` channels, all 0, by the number of their layer."""
     tensors: dict[int, dict[str, Tensor]] = {}
-    channels = len(signal.channels)
     for number, layer in enumerate(layers):
         if not layer.trainable:
             raise _untrainable(layer)
@@ -171,12 +200,7 @@ def untrained_network(text: str, signal: Signal, rules: Rules) -> Untrained:
             channels = len(tensors[number]["weight"])
     if not tensors:
         raise layers[-1].call.error("no layer has weights to learn", hint="conv:1,5")
-    model = Model(path="--layers", layers=text, tensors=tensors)
-    network = Network(model, layers, Site(signal=signal, rules=rules))
-    (stage,) = network.stages()
-    trained = [layer.trained(op) for layer, bound in network.bound for op in bound.ops]
-    net = Net.of(layer for layer in trained if layer is not None)
-    return Untrained(layers, net, Chain(stage.ops, signal.axes))
+    return tensors
 
 
 def _untrainable(layer: Layer) -> RequestError:

@@ -1,4 +1,7 @@
-"""A network at its place in a FILTER: its layers bound from left to right, each an operation like any other."""
+"""A network at its place in a FILTER.
+
+Its layers are bound from left to right, and each becomes operations like any other step.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 class Network:
     """Binds the layers of a model to the signal of a site.
 
-    place : the signal that reaches the next layer; start, ops : where the present stage began, and its operations
+    place : the signal that reaches the next layer; start, ops : where the present stage began, and
+        its operations
     done : the stages before it; bound : each layer with what it became; facts : about each layer
     """
 
@@ -50,7 +54,10 @@ class Network:
         self.ops += self._normalised("inputs", len(site.signal.channels))
 
     def _padding(self) -> Literal["chain", "torch", "causal"]:
-        """Who extends the input of the layers. Under `valid` nothing outside the signal is ever read."""
+        """Who extends the input of the layers.
+
+        Under `valid` nothing outside the signal is ever read.
+        """
         if self.rules.edge == "valid" or not any(layer.pads for layer in self.layers):
             return "chain"
         return "causal" if self.rules.align == "causal" else "torch"
@@ -76,7 +83,10 @@ class Network:
         raise RequestError(message, hint=self._hint(count))
 
     def _channels(self) -> tuple[int, int] | None:
-        """Channels that go into the network and come out, by its weights; None where no layer's weights say so."""
+        """Channels that go into the network and come out, by its weights.
+
+        None where the weights of no layer say so.
+        """
         known = [
             channels
             for number, layer in enumerate(self.layers)
@@ -92,7 +102,10 @@ class Network:
         return medium.channels_hint
 
     def _seen(self, signal: Signal) -> Signal:
-        """The signal as the network sees it; an opacity that it takes in is a channel like others."""
+        """The signal as the network sees it.
+
+        An opacity that it takes in is a channel like others.
+        """
         scale = 1.0 if signal.medium.unit_scale else signal.full_scale
         alpha = None if self.passed_by is None else signal.alpha
         return replace(signal, full_scale=scale, alpha=alpha)
@@ -119,7 +132,7 @@ class Network:
         ]
 
     def _normalised(self, name: Literal["inputs", "outputs"], count: int) -> list[Op]:
-        """From the values of the signal to those that the network was trained on (inputs), or back (outputs)."""
+        """Standardise values as in the training of the network (inputs), or undo it (outputs)."""
         if not self.model.scaling:
             return []
         pairs = self.model.scaling[name]
@@ -141,7 +154,10 @@ class Network:
     # --- changes instead of levels ---
 
     def _see_changes(self) -> None:
-        """Put changes in the place of the levels; the level that a change is added to goes past the network."""
+        """Put changes in the place of the levels.
+
+        The level that a change is added to goes past the network.
+        """
         refuse_pools(self.layers)
         count = len(self.model.columns)
         given = len(self.signal.channels)
@@ -175,15 +191,19 @@ class Network:
                 self._append(stage)
                 self.bound.append((layer, stage))
             self.facts.append(self._facts_of(number))
+        self._finish()
+        learned = self.bound[0][1].learned if len(self.layers) == 1 else None
+        first = replace(self.done[0], layers=tuple(self.facts), learned=learned)
+        return (first, *self.done[1:])
+
+    def _finish(self) -> None:
+        """Bring the outputs of the last layer into the values of the signal."""
         differences = self.model.differences
         self.ops += self._normalised("outputs", len(self.place.channels) - differences)
         self.ops += self._scaling(self.signal.full_scale)
         if differences:
             self._add_level()
         self.done.append(self._finished(self._result()))
-        learned = self.bound[0][1].learned if len(self.layers) == 1 else None
-        first = replace(self.done[0], layers=tuple(self.facts), learned=learned)
-        return (first, *self.done[1:])
 
     def _site(self, number: int) -> LayerSite:
         return LayerSite(
@@ -197,7 +217,7 @@ class Network:
         )
 
     def _lengths(self) -> tuple[int, ...]:
-        """How many samples reach the next layer on each axis, 0 where that is not known beforehand."""
+        """How many samples reach the next layer on each axis; 0 where that is not yet known."""
         if self.rules.edge != "valid":
             return tuple(n or 0 for n in self.place.shape)
         chain = self._chain()

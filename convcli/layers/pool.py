@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.reach import Reach
     from convcli.layers.layer import LayerSite
-    from convcli.layers.trained import Batch, Sizes
+    from convcli.layers.trained import BatchShape, Sizes
     from convcli.signals import Array
 
 
@@ -61,7 +61,10 @@ class GlobalPoolLayer(StepLayer):
 
 @dataclass(frozen=True, eq=False)
 class CompletePool(Op):
-    """A pool of which only complete windows count, as in torch: floor((n - size) / step) + 1 outputs."""
+    """A pool of which only complete windows count, as in torch.
+
+    There are floor((n - size) / step) + 1 outputs.
+    """
 
     pool: Op
 
@@ -82,7 +85,7 @@ class CompletePool(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedPool(TrainedLayer):
-    """A pool in training: a fold (np.fmax, np.fmin, np.add) over windows of `size`, times `scale`."""
+    """A pool in training: a fold (np.fmax, np.fmin, np.add) of each window, times `scale`."""
 
     fold: Any
     size: Sizes
@@ -100,12 +103,12 @@ class TrainedPool(TrainedLayer):
 
     @property
     def side_by_side_sums(self) -> tuple[Sizes, float] | None:
-        """Size and factor of sums over windows side by side, the first of which begins at sample 0."""
+        """Size and factor of sums over windows side by side that begin at sample 0; or None."""
         if self.fold is not np.add or self.step != self.size or any(self.before):
             return None
         return self.size, self.scale
 
-    def at_work(self, batch: Batch) -> BatchPool:
+    def at_work(self, batch: BatchShape) -> BatchPool:
         """Return the pool at work on mini-batches."""
         return BatchPool(self, batch.made)
 

@@ -1,4 +1,7 @@
-"""What training needs of a layer: the geometry of its windows, and the layer at work on a mini-batch."""
+"""What training needs of a layer.
+
+The geometry of its windows, and the layer at work on a mini-batch.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,13 @@ Sizes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The arrays that go through a layer in training: `size` windows of floats of one type.
+class BatchShape:
+    """The shape of the arrays that go through a layer in training.
 
-    given, made : samples of a window on each axis that the layer gets and makes; channels : that it gets
+    `size` windows of floats of one type.
+
+    given, made : samples of a window on each axis that the layer gets and makes; channels : that it
+        gets
     leads : no layer before this one learns, so that the derivatives by its inputs are not needed
     """
 
@@ -37,7 +43,10 @@ class Batch:
 
 
 class BatchLayer(ABC):
-    """A layer at work on mini-batches of one size. It keeps what its derivative needs in arrays that it made once."""
+    """A layer at work on mini-batches of one size.
+
+    It keeps what its derivative needs in arrays that it made once.
+    """
 
     @abstractmethod
     def forward(self, x: Array) -> Array:
@@ -45,7 +54,9 @@ class BatchLayer(ABC):
 
     @abstractmethod
     def backward(self, dy: Array) -> Array | None:
-        """Return the derivatives of the loss by the inputs, from those by the outputs; `dy` may be overwritten.
+        """Return the derivatives of the loss by the inputs, from those by the outputs.
+
+        `dy` may be overwritten.
 
         None where nobody needs them.
         """
@@ -54,7 +65,7 @@ class BatchLayer(ABC):
         """Take new weights."""
 
     def learn(self, dy: Array, gradient: Vector) -> None:
-        """Write the derivatives of the loss by the weights into `gradient`, from those by the outputs."""
+        """Write the derivatives of the loss by the weights to `gradient`; `dy` : by the outputs."""
 
 
 class TrainedLayer(ABC):
@@ -74,10 +85,13 @@ class TrainedLayer(ABC):
 
     @abstractmethod
     def first(self, output: Sizes) -> Sizes:
-        """Return the first input that an output reads, on each axis; absolute, as the indices of a Reach are."""
+        """Return the first input that an output reads, on each axis.
+
+        The index is absolute, as those of a Reach.
+        """
 
     @abstractmethod
-    def at_work(self, batch: Batch) -> BatchLayer:
+    def at_work(self, batch: BatchShape) -> BatchLayer:
         """Return the layer at work on mini-batches."""
 
     def output_channels(self, channels: int) -> int:

@@ -1,7 +1,8 @@
 """Weights in files: safetensors, read with every size checked first, and never unpickled.
 
-A file is the length of its header (8 bytes, little-endian), the header (JSON: the type, shape and place of each tensor,
-and a map of texts called `__metadata__`), and the numbers. https://github.com/huggingface/safetensors, "Format".
+A file is the length of its header (8 bytes, little-endian), the header, and the numbers. The header
+is JSON: the type, the shape and the place of each tensor, and a map of texts called `__metadata__`.
+https://github.com/huggingface/safetensors, "Format".
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +25,11 @@ Tensor = npt.NDArray[np.float64]
 
 LARGEST_HEADER = 100_000_000
 LARGEST_FILE = 1 << 31
-# What weights may be stored as; BF16 is the upper half of a float32.
+# How weights may be stored. BF16 is the upper half of a float32.
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 METADATA = "__metadata__"
 HINT = "save_file of safetensors.torch, safetensors.flax or safetensors.numpy writes one"
-# How files begin in which weights are found too, and what they are.
+# How other files with weights begin, and what they are.
 OTHERS = {
     b"\x93NUMPY": "NumPy arrays without names, as equinox.tree_serialise_leaves writes them",
     b"PK\x03\x04": "a zip archive, as torch.save and numpy.savez write it",
@@ -46,7 +47,7 @@ class WeightFile:
 
 
 def read_weights(path: Path) -> WeightFile:
-    """A safetensors file. InputError where it is not a sane one, or holds numbers that are not finite."""
+    """Read a safetensors file. InputError if it is not a sane one or holds infinite numbers."""
     try:
         if not path.is_file():
             problem = "is no file" if path.exists() else "no such file"
@@ -55,7 +56,7 @@ def read_weights(path: Path) -> WeightFile:
         if size > LARGEST_FILE:
             raise _bad(path, f"{size:,} bytes are more than a model of {LARGEST_FILE >> 30} GB has")
         with path.open("rb") as file:
-            header = _header(path, file.read(8), size, file)
+            header = _header(path, size, file)
             metadata = _metadata(path, header.pop(METADATA, {}))
             _check_places(path, header, size - file.tell())
             data = file.read()
@@ -70,26 +71,11 @@ def _bad(path: Path, why: str) -> InputError:
     return InputError(f"{path}: not a sane safetensors file: {why}", hint=HINT)
 
 
-def _header(path: Path, prefix: bytes, size: int, file: Any) -> dict[str, Any]:
-    other = next((what for start, what in OTHERS.items() if prefix.startswith(start)), None)
-    if other is not None and int.from_bytes(prefix, "little") > size:
-        raise InputError(
-            f"{path}: expected a safetensors file, got {other}",
-            hint=HINT,
-        )
+def _header(path: Path, size: int, file: IO[bytes]) -> dict[str, Any]:
+    """The header of a file of `size` bytes, which is then read up to the numbers."""
+    prefix = file.read(8)
     length = int.from_bytes(prefix, "little")
-    if len(prefix) < 8:
-        raise _bad(path, f"it has {len(prefix)} bytes, and the length of the header alone takes 8")
-    if length > LARGEST_HEADER:
-        raise _bad(
-            path,
-            f"its header is said to have {length:,} bytes, and at most {LARGEST_HEADER:,} are sane",
-        )
-    if 8 + length > size:
-        raise _bad(
-            path,
-            f"truncated: the header is said to have {length:,} bytes, and {size - 8:,} are there",
-        )
+    _check_header_length(path, prefix, length, size)
     try:
         header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
     except _TwiceError as error:
@@ -101,8 +87,22 @@ def _header(path: Path, prefix: bytes, size: int, file: Any) -> dict[str, Any]:
     return header
 
 
+def _check_header_length(path: Path, prefix: bytes, length: int, size: int) -> None:
+    if length > size:
+        for start, what in OTHERS.items():
+            if prefix.startswith(start):
+                raise InputError(f"{path}: expected a safetensors file, got {what}", hint=HINT)
+    if len(prefix) < 8:
+        raise _bad(path, f"it has {len(prefix)} bytes, and the length of the header alone takes 8")
+    said = f"header is said to have {length:,} bytes"
+    if length > LARGEST_HEADER:
+        raise _bad(path, f"its {said}, and at most {LARGEST_HEADER:,} are sane")
+    if 8 + length > size:
+        raise _bad(path, f"truncated: the {said}, and {size - 8:,} are there")
+
+
 class _TwiceError(Exception):
-    """A name that stands twice in one map."""
+    """A name that occurs twice in one map."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _metadata(path: Path, found: Any) -> dict[str, str]:
 
 def _check_places(path: Path, header: dict[str, Any], length: int) -> None:
     """Every entry well formed, and the tensors side by side from the first byte to the last."""
-    places = sorted(_place(path, name, entry) for name, entry in header.items())
+    places = sorted(_tensor_place(path, name, entry) for name, entry in header.items())
     end = 0
     for start, stop, name in places:
         if start != end:
@@ -135,60 +135,57 @@ def _check_places(path: Path, header: dict[str, Any], length: int) -> None:
         raise _bad(path, "it holds no tensor")
 
 
-def _place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
-    """Where a tensor begins and ends, if it takes as much room as its shape says."""
-    if (
-        not isinstance(entry, dict)
-        or not _whole(entry.get("shape"))
-        or not _whole(entry.get("data_offsets"))
-    ):
+def _tensor_place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
+    """Where a tensor begins and ends, and its name, if it takes as much room as its shape says."""
+    if not isinstance(entry, dict):
+        entry = {}
+    shape, offsets, kind = (entry.get(key) for key in ("shape", "data_offsets", "dtype"))
+    if not _whole(shape) or not _whole(offsets):
         raise _bad(path, f"the entry of {name!r} has no shape and data_offsets of whole numbers")
-    if entry.get("dtype") not in TYPES:
+    if kind not in TYPES:
         known = ", ".join(TYPES)
-        raise _bad(
-            path, f"{name!r} is stored as {entry.get('dtype')!r}; weights are one of {known}"
-        )
-    if len(entry["data_offsets"]) != 2:
+        raise _bad(path, f"{name!r} is stored as {kind!r}; weights are one of {known}")
+    if len(offsets) != 2:
         raise _bad(path, f"the data_offsets of {name!r} are not two")
-    start, stop = entry["data_offsets"]
-    wanted = math.prod(entry["shape"]) * np.dtype(TYPES[entry["dtype"]]).itemsize
+    start, stop = offsets
+    wanted = math.prod(shape) * np.dtype(TYPES[kind]).itemsize
     if stop - start != wanted:
-        raise _bad(
-            path, f"{name!r} of shape {entry['shape']} takes {wanted:,} bytes, not {stop - start:,}"
-        )
+        message = f"{name!r} of shape {shape} takes {wanted:,} bytes, not {stop - start:,}"
+        raise _bad(path, message)
     return start, stop, name
 
 
 def _whole(numbers: Any) -> bool:
+    """Whether these are a list of whole numbers."""
     return isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers)
 
 
 def _tensor(path: Path, name: str, entry: dict[str, Any], data: bytes) -> Tensor:
     start, _ = entry["data_offsets"]
-    count = math.prod(entry["shape"])
-    stored: npt.NDArray[Any] = (
-        np.frombuffer(data, TYPES[entry["dtype"]], count, start) if count else np.empty(0)
-    )
+    shape = entry["shape"]
+    count = math.prod(shape)
+    if count == 0:
+        raise _bad(path, f"{name!r} of shape {shape} holds nothing")
+    stored: npt.NDArray[Any] = np.frombuffer(data, TYPES[entry["dtype"]], count, start)
     if entry["dtype"] == "BF16":
         stored = (stored.astype(np.uint32) << 16).view(np.float32)
-    tensor = stored.astype(np.float64).reshape(entry["shape"])
-    if tensor.size == 0:
-        raise _bad(path, f"{name!r} of shape {entry['shape']} holds nothing")
-    if not np.isfinite(tensor).all():
-        place = ", ".join(str(i) for i in np.argwhere(~np.isfinite(tensor))[0])
-        raise InputError(
-            f"{path}: {name}[{place}] is not finite",
-            hint="its training has diverged: train it anew",
-        )
+    tensor = stored.astype(np.float64).reshape(shape)
+    infinite = np.argwhere(~np.isfinite(tensor))
+    if len(infinite):
+        place = ", ".join(str(i) for i in infinite[0])
+        message = f"{path}: {name}[{place}] is not finite"
+        raise InputError(message, hint="its training has diverged: train it anew")
     return tensor
 
 
 def encode_weights(tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file: float32 and float64 tensors as they are, in the order of their names, and texts.
+    """Encode float32 and float64 tensors, in the order of their names, and texts.
 
     The numbers begin at a multiple of 8 bytes, so that others can map them.
     """
-    header: dict[str, Any] = {METADATA: dict(metadata)} if metadata else {}
+    header: dict[str, Any] = {}
+    if metadata:
+        header[METADATA] = dict(metadata)
     parts: list[bytes] = []
     end = 0
     for name, tensor in sorted(tensors.items()):

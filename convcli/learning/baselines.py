@@ -56,8 +56,10 @@ def errors_of(
     """Root mean squared errors; with a noise estimate, those against the clean signal."""
 
     def error(sums: Sums, w: Matrix) -> float:
-        excess = noise.excess(w) if noise is not None else 0.0
-        return math.sqrt(max(0.0, sums.error(w) - excess))
+        clean = sums.error(w)
+        if noise is not None:
+            clean -= noise.excess(w)
+        return math.sqrt(max(0.0, clean))
 
     found = []
     for name, w in answers:

@@ -86,7 +86,7 @@ def fit_linear(
     """
     sums = _accumulated(task, dataset, on_samples)
     solution = _solved(task, dataset.channels, sums)
-    return _fit(task, dataset, sums, solution)
+    return _linear_fit(task, dataset, sums, solution)
 
 
 def _accumulated(task: Task, dataset: Dataset, on_samples: Callable[[int], None]) -> DatasetSums:
@@ -177,7 +177,7 @@ def _is_constant(train: Sums) -> bool:
 # ------------------------------------------------------------------------------------------ results
 
 
-def _fit(task: Task, dataset: Dataset, sums: DatasetSums, solution: Solution) -> LinearFit:
+def _linear_fit(task: Task, dataset: Dataset, sums: DatasetSums, solution: Solution) -> LinearFit:
     channels = dataset.channels
     identity = identity_weights(task, channels)
     w = solution.w

@@ -118,17 +118,14 @@ def read_network(text: str, signal: Signal, channels: Channels, rules: Rules) ->
 
 
 def _receptive_field(net: Net, chain: Chain) -> ReceptiveField:
-    axes = range(chain.axes)
-    zeros = (0,) * chain.axes
     ones = (1,) * chain.axes
-    first = net.first(zeros)
-    second = net.first(ones)
-    reads = net.reads(ones)
-    first_output = np.zeros(1, np.int64)
-    start = tuple(int(chain.aligned_input(axis, first_output)[0]) for axis in axes)
+    first = np.array(net.first((0,) * chain.axes))
+    last = first + net.reads(ones) - 1
+    output = np.zeros(1, np.int64)
+    start = np.array([chain.aligned_input(axis, output)[0] for axis in range(chain.axes)])
     return ReceptiveField(
-        before=tuple(start[a] - first[a] for a in axes),
-        after=tuple(first[a] + reads[a] - 1 - start[a] for a in axes),
-        step=tuple(second[a] - first[a] for a in axes),
-        start=start,
+        before=tuple((start - first).tolist()),
+        after=tuple((last - start).tolist()),
+        step=tuple((net.first(ones) - first).tolist()),
+        start=tuple(start.tolist()),
     )

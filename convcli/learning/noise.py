@@ -55,7 +55,8 @@ class NoiseEstimate:
         the noisy one, minus the variance, plus twice the noise that passes from the sample itself.
         """
         own = (w * self.identity).sum(axis=0)
-        return float((self.variance * (1 - 2 * own)).mean())
+        excess = self.variance * (1 - 2 * own)
+        return float(excess.mean())
 
 
 def estimate_noise(
@@ -102,7 +103,8 @@ def white_noise_variance(eigenvalues: npt.NDArray[np.floating[Any]], count: int)
     least = max(0.0, float(eigenvalues[0]))
     low, high = _spread(len(eigenvalues), count)
     free = int(np.count_nonzero(eigenvalues <= least / low * high))
-    return least / _spread(max(1, free), count)[0]
+    low, _ = _spread(max(1, free), count)
+    return least / low
 
 
 def _spread(directions: int, count: int) -> tuple[float, float]:

@@ -41,60 +41,49 @@ class WindowSampler:
         self.field = field
         self.outputs = outputs
         # Samples from the first output of one window to that of the next.
-        self.stride = tuple(n * s for n, s in zip(outputs, field.step, strict=True))
-        margins = _margins(reads, self.stride, field.before)
-        self.sizes = [each.train.shape for each in signals]
-        self.corners = _corners(self.sizes, margins)
-        shape = _shape_with(self.sizes, self.corners, margins)
-        self.x = allocate((*shape, signals[0].x.shape[-1]), dtype)
-        self.y = allocate((*shape, signals[0].y.shape[-1]), dtype)
-        self.train = allocate(shape, bool)
-        self.held = allocate(shape, bool)
-        for corner, each in zip(self.corners, signals, strict=True):
-            self._put(corner, each)
-        ones = (1,) * len(reads)
-        self._inputs = _window_view(self.x, reads, ones)
+        self.stride = np.multiply(outputs, field.step)
+        # A window that begins before a signal or ends after it stays within the margins.
+        margins = np.maximum(reads, self.stride) + np.abs(field.before)
+        self.sizes = np.array([each.train.shape for each in signals])
+        self.corners = np.tile(margins, (len(signals), 1))
+        self.corners[1:, 0] += np.cumsum(self.sizes[:-1, 0] + margins[0])
+        ends = self.corners + self.sizes
+        shape = tuple((ends.max(axis=0) + margins).tolist())
+        places = [tuple(map(slice, *sides)) for sides in zip(self.corners, ends, strict=True)]
+        self.x = _joined_arrays(shape, places, [each.x for each in signals], dtype)
+        self.y = _joined_arrays(shape, places, [each.y for each in signals], dtype)
+        self.train = _joined_arrays(shape, places, [each.train for each in signals], bool)
+        self.held = _joined_arrays(shape, places, [each.held for each in signals], bool)
+        self._inputs = _window_view(self.x, reads, (1,) * len(reads))
         self._targets = _window_view(self.y, outputs, field.step)
         self._masks = {
             False: _window_view(self.train, outputs, field.step),
             True: _window_view(self.held, outputs, field.step),
         }
 
-    def _put(self, corner: Sizes, signal: TrainingSignal) -> None:
-        sides = zip(corner, signal.train.shape, strict=True)
-        place = tuple(slice(first, first + n) for first, n in sides)
-        self.x[place] = signal.x
-        self.y[place] = signal.y
-        self.train[place] = signal.train
-        self.held[place] = signal.held
-
     def shuffled(self, random: np.random.Generator) -> Positions:
         """Windows that cover the training samples once, in random order from a random offset."""
-        offsets = tuple(int(random.integers(0, stride)) for stride in self.stride)
+        offsets = np.array([random.integers(0, stride) for stride in self.stride])
         positions = self._side_by_side(offsets, self.train.shape, held_out=False)
         return positions[random.permutation(len(positions))]
 
     def in_order(self, *, held_out: bool) -> Positions:
         """Windows whose outputs are aligned with the samples at which the model has outputs."""
-        found = []
-        for corner, size in zip(self.corners, self.sizes, strict=True):
-            # Outputs before the signal, which padding makes, have no target.
-            firsts = [
-                max(start, start % step)
-                for start, step in zip(self.field.start, self.field.step, strict=True)
-            ]
-            starts = tuple(c + first for c, first in zip(corner, firsts, strict=True))
-            stops = tuple(start + n for start, n in zip(starts, size, strict=True))
-            found.append(self._side_by_side(starts, stops, held_out=held_out))
+        # Outputs before the signal, which padding makes, have no target.
+        firsts = np.maximum(self.field.start, np.mod(self.field.start, self.field.step))
+        starts = self.corners + firsts
+        found = [
+            self._side_by_side(start, start + size, held_out=held_out)
+            for start, size in zip(starts, self.sizes, strict=True)
+        ]
         return np.concatenate(found)
 
-    def _side_by_side(self, starts: Sizes, stops: Sizes, *, held_out: bool) -> Positions:
+    def _side_by_side(self, starts: Any, stops: Any, *, held_out: bool) -> Positions:
         """Windows side by side in [starts, stops), without those whose weights are all 0."""
         axes = []
         sides = zip(starts, stops, self.stride, self.train.shape, strict=True)
         for start, stop, stride, length in sides:
-            count = -(-(stop - start) // stride)
-            axis = start + stride * np.arange(count)
+            axis = np.arange(start, stop, stride)
             # A window that does not fit at the end would lie in the margin.
             axes.append(axis[axis + stride <= length])
         grid = np.meshgrid(*axes, indexing="ij")
@@ -115,38 +104,25 @@ class WindowSampler:
         return self._targets[at], self._masks[held_out][at][..., None]
 
 
-def _margins(reads: Sizes, stride: Sizes, before: Sizes) -> Sizes:
-    """Samples to leave around each signal, so that no window reaches beyond them."""
-    sides = zip(reads, stride, before, strict=True)
-    return tuple(max(read, step) + abs(earlier) for read, step, earlier in sides)
-
-
-def _corners(sizes: Sequence[Sizes], margins: Sizes) -> list[Sizes]:
-    """First sample of each signal in an array that has them one below the other."""
-    corners = []
-    top = margins[0]
-    for size in sizes:
-        corners.append((top, *margins[1:]))
-        top += size[0] + margins[0]
-    return corners
-
-
-def _shape_with(sizes: Sequence[Sizes], corners: Sequence[Sizes], margins: Sizes) -> Sizes:
-    """Shape of the array that holds all signals and their margins."""
-    height = corners[-1][0] + sizes[-1][0] + margins[0]
-    widths = [
-        max(size[axis] for size in sizes) + 2 * margins[axis] for axis in range(1, len(margins))
-    ]
-    return (height, *widths)
+def _joined_arrays(
+    shape: Sizes, places: list[Any], arrays: list[npt.NDArray[Any]], dtype: Any
+) -> npt.NDArray[Any]:
+    """One array with the samples of each of `arrays` in its place, and zeros around them."""
+    channels = arrays[0].shape[len(shape) :]
+    joined = allocate((*shape, *channels), dtype)
+    for place, array in zip(places, arrays, strict=True):
+        joined[place] = array
+    return joined
 
 
 def _window_view(a: npt.NDArray[Any], shape: Sizes, step: Sizes) -> Any:
     """View of the windows that begin at each sample: (positions..., shape..., channels)."""
     axes = len(shape)
-    sides = zip(a.shape, shape, step, strict=False)
-    counts = tuple(n - (k - 1) * s for n, k, s in sides)
-    inner = tuple(stride * s for stride, s in zip(a.strides, step, strict=False))
-    strides = (*a.strides[:axes], *inner, *a.strides[axes:])
+    counts = np.subtract(a.shape[:axes], np.multiply(np.subtract(shape, 1), step))
+    inner = np.multiply(a.strides[:axes], step)
     return np.lib.stride_tricks.as_strided(
-        a, (*counts, *shape, *a.shape[axes:]), strides, writeable=False
+        a,
+        (*counts, *shape, *a.shape[axes:]),
+        (*a.strides[:axes], *inner, *a.strides[axes:]),
+        writeable=False,
     )

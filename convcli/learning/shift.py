@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Answers that differ by less than this part of their errors are equal but for rounding.
 ROUNDING = 1e-9
-# All samples but those of the first row, or of the first column of a picture.
+# All samples but the first, or all columns of a picture but the first.
 LATER: Any = (..., slice(1, None), slice(None))
 
 

@@ -23,6 +23,7 @@ from convcli.running.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convcli.facts.learning import LearningFacts
     from convcli.learning.dataset import Dataset, ReceptiveField
     from convcli.learning.least_squares import LinearFit
     from convcli.learning.model_file import LearnedModel
@@ -68,16 +69,11 @@ def train_network(
     trainer = Trainer(network.net, options, signals, network.field)
     signals.clear()
     history = trainer.train(callbacks)
+    error = _network_error(trainer, history, scaling, linear)
+    facts = with_powers(linear.facts, powers, linear.noise, signal)
     facts = replace(
-        with_powers(linear.facts, powers, linear.noise, signal),
-        layers=network.text,
+        _network_facts(facts, network, error),
         taps=task.taps,
-        bias=False,
-        parameters=network.net.parameters - len(network.net.left_out),
-        ridge=0.0,
-        tried=(),
-        deficient=False,
-        errors=(_network_error(trainer, history, scaling, linear), *linear.facts.errors),
         training=_training_facts(options, history),
     )
     tensors = _tensors(network, history, None if separate else scaling)
@@ -136,6 +132,22 @@ def _network_error(
             errors.append(math.sqrt(clean))
     train, held = errors
     return ErrorFacts(name=NETWORK, train=train, held=held if trainer.checked else None)
+
+
+def _network_facts(
+    linear: LearningFacts, network: TrainableNetwork, error: ErrorFacts
+) -> LearningFacts:
+    """Facts of a network, from those of the linear layer that it is compared with."""
+    return replace(
+        linear,
+        layers=network.text,
+        bias=False,
+        parameters=network.net.parameters - len(network.net.left_out),
+        ridge=0.0,
+        tried=(),
+        deficient=False,
+        errors=(error, *linear.errors),
+    )
 
 
 def _training_facts(options: TrainingOptions, history: History) -> TrainingFacts:

@@ -322,4 +322,5 @@ def window_outputs(field: ReceptiveField, count: int, batch: int) -> Sizes:
     if side >= 8:
         # Layers compute several outputs at once, and a multiple of 8 wastes few of them.
         side = round(side / 8) * 8
-    return tuple(min(side, max(1, LONGEST[axes] // step)) for step in field.step)
+    longest = [max(1, LONGEST[axes] // step) for step in field.step]
+    return tuple(min(side, most) for most in longest)

@@ -1,4 +1,7 @@
-"""The arguments of a call as values: each is matched with a parameter of the step and converted by its kind."""
+"""The arguments of a call as values.
+
+Each is matched with a parameter of the step and converted by its kind.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ AXES: tuple[Axis, ...] = ("x", "y")
 
 
 def arguments_of(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any], Axis | None]:
-    """The values of the step's parameters, and `axis=` where the signal is a picture and the step may take it."""
+    """The values of the step's parameters, and of `axis=` if the step takes it on a picture."""
     values: dict[str, Any] = {}
     axis: Axis | None = None
-    for argument, parameter in _matched(call, step, signal):
+    for argument, parameter in _matched_parameters(call, step, signal):
         if parameter is None:
             axis = _choice(call, argument, AXES)
         elif parameter.name in values:
@@ -36,15 +39,17 @@ def arguments_of(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any]
     return values, axis
 
 
-def _matched(call: Call, step: Step, signal: Signal) -> list[tuple[Argument, Parameter | None]]:
-    """Each argument with its parameter; None stands for `axis`."""
+def _matched_parameters(
+    call: Call, step: Step, signal: Signal
+) -> list[tuple[Argument, Parameter | None]]:
+    """Each argument with its parameter; None means `axis`."""
     named: dict[str, Parameter | None] = {p.name: p for p in step.parameters}
     if signal.axes == 2 and step.takes_axis:
         named["axis"] = None
     positional = [p for p in step.parameters if not p.keyword_only]
     free = iter(positional)
     matched: list[tuple[Argument, Parameter | None]] = []
-    for argument in _joined(call, positional):
+    for argument in _taps_joined(call, positional):
         if argument.key is None:
             parameter = next(free, None)
             if parameter is None:
@@ -61,8 +66,8 @@ def _matched(call: Call, step: Step, signal: Signal) -> list[tuple[Argument, Par
     return matched
 
 
-def _joined(call: Call, positional: list[Parameter]) -> list[Argument]:
-    """The arguments; where one parameter takes all loose values, such as taps, they are one text again."""
+def _taps_joined(call: Call, positional: list[Parameter]) -> list[Argument]:
+    """The arguments; values that one parameter takes all, such as taps, are one text again."""
     arguments = list(call.arguments)
     if not positional or positional[0].kind is None or not positional[0].kind.takes_all:
         return arguments
@@ -107,7 +112,10 @@ def usage_hint(step: Step, signal: Signal) -> str:
 
 
 def _example(step: Step, signal: Signal) -> str:
-    """The example of a step; frequencies are converted to the unit in which the signal's are counted."""
+    """The example of a step.
+
+    Frequencies are converted to the unit in which the signal's are counted.
+    """
     if not step.traits.cycles or signal.rate is None:
         return step.example
     name, values = step.example.split(":")

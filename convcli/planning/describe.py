@@ -62,7 +62,10 @@ def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
 
 
 def chain_facts(plan: Plan) -> StepFacts:
-    """The facts of all steps as one. A network has no taps and no delay that could be added to those of others."""
+    """The facts of all steps as one.
+
+    A network has no taps and no delay that could be added to those of others.
+    """
     facts = StepFacts(
         text=plan.filter,
         name="chain",
@@ -97,11 +100,13 @@ def _frequency_unit(signal: Signal) -> str:
     return unit
 
 
-# ------------------------------------------------------------------------------------------------------ taps
+# --------------------------------------------------------------------------------------------- taps
 
 
 def weights_of(step: BoundStep) -> Numbers | None:
-    """The taps of a step as they act, (k,) or (height, width); a stack where there are several; None without taps.
+    """The taps of a step as they act, (k,) or (height, width).
+
+    Several sets are a stack; a step without taps has None.
 
     A learned layer by itself has a set of taps for each of its outputs and each of its inputs.
     """
@@ -141,7 +146,10 @@ def _written(taps: Numbers, divisor: float) -> str:
 
 
 def _first_taps(step: BoundStep) -> Numbers | None:
-    """The taps that describe a step: those of its first convolution, or of its only layer if they are one set."""
+    """The taps that describe a step.
+
+    They are those of its first convolution, or of its only layer if they are one set.
+    """
     if step.stage.network:
         weights = weights_of(step)
         one_set = weights is not None and weights.ndim == step.before.axes
@@ -161,7 +169,7 @@ def _weights(convolution: Convolve) -> Numbers:
     return convolution.taps / convolution.divisor
 
 
-# ----------------------------------------------------------------------------------------------------- delay
+# -------------------------------------------------------------------------------------------- delay
 
 
 def _step_delay(step: BoundStep) -> float | None:
@@ -198,9 +206,10 @@ def _delay_of(op: Op) -> float | None:
 
 
 def group_delay(weights: Numbers, at: Reach) -> float:
-    """How far the output lags behind the input sample that it is aligned with, along axis 0, in samples.
+    """How many samples the output lags behind the input it is aligned with, along axis 0.
 
-    The group delay at frequency 0, sum(j w[j]) / sum(w), or the centre of the energy where the taps all but cancel.
+    The group delay at frequency 0, sum(j w[j]) / sum(w), or the centre of the energy where the taps
+    all but cancel.
     """
     others = tuple(range(1, weights.ndim))
     profile = weights.sum(axis=others)
@@ -211,15 +220,19 @@ def group_delay(weights: Numbers, at: Reach) -> float:
         total = profile.sum()
     if total == 0:
         return 0.0
-    lag = float((np.arange(profile.size) * profile).sum() / total) - at.after + at.anchor
-    return round(lag, 9) + 0.0
+    centre = float((np.arange(profile.size) * profile).sum() / total)
+    lag = centre - at.after + at.anchor
+    return round(lag, 9) + 0.0  # adding 0 turns -0 into 0
 
 
-# -------------------------------------------------------------------------------------------------- response
+# ----------------------------------------------------------------------------------------- response
 
 
 def response(weights: Numbers, points: int = 1 << 15) -> tuple[Numbers, Numbers]:
-    """Frequencies in cycles per sample, at least `points` from 0 to 1/2, and the gain of the taps there in dB."""
+    """Frequencies in cycles per sample, from 0 to 1/2, and the gain of the taps there in dB.
+
+    points : how many frequencies there are at least
+    """
     size = max(2 * points, 1 << (weights.size * 4 - 1).bit_length())
     if weights.size <= 1 << 22:
         size = min(size, 1 << 22)
@@ -238,7 +251,7 @@ def _drawn_response(weights: Numbers, signal: Signal) -> tuple[tuple[float, floa
 
 
 def crossings(weights: Numbers, level: float) -> list[float]:
-    """The frequencies, in cycles per sample, at which the gain crosses `level` dB below its largest."""
+    """Frequencies in cycles per sample at which the gain crosses `level` dB below its largest."""
     frequencies, gain = response(weights)
     relative = gain - gain.max() - level
     at = np.flatnonzero(np.diff(np.signbit(relative)))

@@ -19,22 +19,24 @@ if TYPE_CHECKING:
 
 
 def export_taps(weights: Numbers, place: Path, suffix: str, *, rate: float | None) -> None:
-    """Write taps to `place` in the format that `suffix` names: .csv, .npy, .json, or .wav (64-bit float, at `rate`).
+    """Write taps to `place` in the format that `suffix` names.
 
-    weights : (k,) or (height, width); a .csv has a row of taps a line, one-dimensional taps one a line.
-    Numbers are written so that they are read back bit for bit. Raises RequestError for another suffix.
+    The formats are .csv, .npy, .json and .wav (64-bit float, at `rate`).
+
+    weights : (k,) or (height, width); a .csv has a row of taps a line, one-dimensional taps one a
+        line. Numbers are written so that they are read back bit for bit. Raises RequestError for
+        another suffix.
     """
     if suffix not in EXPORTS:
-        raise RequestError(
-            f"expected taps in a file named {', '.join(EXPORTS)}, got {suffix or 'no suffix'!r}"
-        )
+        given = suffix or "no suffix"
+        raise RequestError(f"expected taps in a file named {', '.join(EXPORTS)}, got {given!r}")
     EXPORTS[suffix](weights, place, rate)
 
 
 def _csv(weights: Numbers, place: Path, _: float | None) -> None:
-    rows = weights[:, None] if weights.ndim == 1 else weights
-    text = "".join(",".join(map(repr, row)) + "\n" for row in rows.tolist())
-    place.write_text(text, encoding="ascii")
+    rows = weights.reshape(len(weights), -1).tolist()
+    lines = [",".join(map(repr, row)) + "\n" for row in rows]
+    place.write_text("".join(lines), encoding="ascii")
 
 
 def _npy(weights: Numbers, place: Path, _: float | None) -> None:
@@ -43,16 +45,16 @@ def _npy(weights: Numbers, place: Path, _: float | None) -> None:
 
 
 def _json(weights: Numbers, place: Path, rate: float | None) -> None:
-    place.write_text(json.dumps({"taps": weights.tolist(), "rate": rate}) + "\n", encoding="ascii")
+    text = json.dumps({"taps": weights.tolist(), "rate": rate})
+    place.write_text(f"{text}\n", encoding="ascii")
 
 
 def _wav(weights: Numbers, place: Path, rate: float | None) -> None:
     import soundfile
 
     if weights.ndim != 1:
-        raise RequestError(
-            "taps of an image do not fit in a sound file", hint="export to .csv, .npy or .json"
-        )
+        message = "taps of an image do not fit in a sound file"
+        raise RequestError(message, hint="export to .csv, .npy or .json")
     if rate is None or rate != round(rate):
         raise RequestError("a sound file needs a whole sampling rate", hint="give --rate 44100")
     soundfile.write(str(place), weights, round(rate), format="WAV", subtype="DOUBLE")

@@ -1,6 +1,7 @@
-"""FILTER as text: `lowpass:3.4k,width=200 | downsample:2` read into steps, each knowing where it stands.
+"""FILTER as text: `lowpass:3.4k,width=200 | downsample:2` becomes calls with their places.
 
-chain = step { "|" step }     step = name [ ":" arg { ("," | ";") arg } ]     arg = value | key "=" value
+chain = step { "|" step }     step = name [ ":" arg { ("," | ";") arg } ]     arg = value | key "="
+value
 """
 
 from __future__ import annotations
@@ -10,6 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from convcli.errors import InputError, RequestError
+
+LONGEST_RECIPE = 1 << 20
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=")
+_BARE = re.compile(r'[^|,;"\n]*')
+_QUOTE_OR_COMMENT = re.compile(r'("[^"\n]*")|#[^\n]*')
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Call:
-    """A step as written: its name, its arguments, and the text that it stands in from `at` to `end`."""
+    """A step as written: name, arguments, and where it is in `source`, from `at` to `end`."""
 
     name: str
     arguments: tuple[Argument, ...]
@@ -40,110 +48,118 @@ class Call:
     def error(
         self, message: str, *, at: int | None = None, hint: str | None = None
     ) -> RequestError:
-        """An error with a caret under the place in the user's text."""
+        """An error with a caret under the place in the user's text, by default under the name."""
         return fault(self.source, self.at if at is None else at, message, hint=hint)
 
 
 def fault(source: str, at: int, message: str, *, hint: str | None = None) -> RequestError:
-    """A RequestError that shows the line of `source` around `at` with a caret under it."""
+    """A RequestError that shows the line of `source` around `at`, with a caret under it."""
     start = source.rfind("\n", 0, at) + 1
-    stop = source.find("\n", at)
-    line = source[start : stop if stop >= 0 else len(source)]
-    return RequestError(message, hint=hint, excerpt=(line, " " * (at - start) + "^"))
-
-
-LONGEST_RECIPE = 1 << 20
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=")
-_BARE = re.compile(r'[^|,;"\n]*')
+    line, _, _ = source[start:].partition("\n")
+    caret = " " * (at - start) + "^"
+    return RequestError(message, hint=hint, excerpt=(line, caret))
 
 
 def parse(text: str) -> tuple[Call, ...]:
-    """The steps of a FILTER. `@recipe.conv` reads them from a file. RequestError points at what is wrong.
+    """The steps of a FILTER.
+
+    `@recipe.conv` reads them from a file. RequestError points at what is wrong.
 
     >>> [(call.name, [a.text for a in call.arguments]) for call in parse("kernel:1,2;3,4 | abs")]
     [('kernel', ['1', '2', '3', '4']), ('abs', [])]
     """
-    if text.strip().startswith("@"):
-        return parse_recipe(Path(text.strip()[1:]))
-    if not text.strip():
-        raise RequestError(
-            "FILTER is empty",
-            hint="write at least one step, such as box:5; `convcli filters` lists all",
-        )
-    return tuple(_Reader(text).chain())
+    bare = text.strip()
+    if bare.startswith("@"):
+        return parse_recipe(Path(bare[1:]))
+    if not bare:
+        hint = "write at least one step, such as box:5; `convcli filters` lists all"
+        raise RequestError("FILTER is empty", hint=hint)
+    return tuple(_FilterReader(text).chain())
 
 
 def parse_recipe(path: Path) -> tuple[Call, ...]:
-    """The steps of a recipe file: one a line or split by `|`; `#` starts a comment."""
+    """The steps of a recipe file: one a line or separated by `|`; `#` starts a comment."""
     try:
         with path.expanduser().open(encoding="utf-8-sig") as file:
             text = file.read(LONGEST_RECIPE + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        hint = (
-            "a recipe stands alone: put further steps into the file" if "|" in str(path) else None
-        )
-        raise InputError(f"recipe {path} cannot be read: {reason}", hint=hint) from error
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, "it is not UTF-8 text") from error
+    except OSError as error:
+        raise _unreadable(path, error.strerror) from error
     if len(text) > LONGEST_RECIPE:
-        raise InputError(
-            f"recipe {path} is longer than {LONGEST_RECIPE:,} characters; expected a step a line"
-        )
-    bare = re.sub(r'("[^"\n]*")|#[^\n]*', lambda m: m[1] or " " * len(m[0]), text)
-    if not bare.strip():
+        message = f"recipe {path} is longer than {LONGEST_RECIPE:,} characters"
+        raise InputError(f"{message}; expected a step a line")
+    # Spaces in the place of comments keep every step at its place in the text.
+    code = _QUOTE_OR_COMMENT.sub(lambda found: found[1] or " " * len(found[0]), text)
+    if not code.strip():
         raise RequestError(f"recipe {path} holds no step")
-    return tuple(_Reader(bare, lines_separate=True).chain())
+    return tuple(_FilterReader(code, lines_separate=True).chain())
 
 
-class _Reader:
-    """A cursor over the text."""
+def _unreadable(path: Path, reason: str | None) -> InputError:
+    hint = None
+    if "|" in str(path):
+        hint = "a recipe stands alone: put further steps into the file"
+    return InputError(f"recipe {path} cannot be read: {reason}", hint=hint)
+
+
+class _FilterReader:
+    """A cursor that moves over the text of a FILTER or a recipe."""
 
     def __init__(self, text: str, *, lines_separate: bool = False) -> None:
         self.text = text
         self.at = 0
+        self.lines_separate = lines_separate
         self.separators = "|\n" if lines_separate else "|"
+        self.spaces = " \t\r" if lines_separate else " \t\r\n"
 
     def chain(self) -> list[Call]:
+        """Read all steps."""
         calls: list[Call] = []
-        while True:
-            self._skip_space()
-            if self.separators != "|" and self._peek() in ("\n", ""):
-                if not self._peek():
-                    return calls
-                self.at += 1
-                continue
+        while self._find_step():
             calls.append(self._step())
             self._skip_space()
             if not self._peek():
-                return calls
+                break
             if self._peek() not in self.separators:
-                raise fault(self.text, self.at, f"expected | or the end, got {self._peek()!r}")
-            self.at += 1
-            if self._rest_is_empty():
-                if "\n" in self.separators and self.text[self.at - 1] == "\n":
-                    return calls
-                raise fault(self.text, self.at - 1, "a step is missing after the |")
+                raise self._fault(f"expected | or the end, got {self._peek()!r}")
+            self._separator()
+        return calls
 
-    def _rest_is_empty(self) -> bool:
-        return not self.text[self.at :].strip()
+    def _find_step(self) -> bool:
+        """Move to the next step, past empty lines of a recipe; False where a recipe ends."""
+        self._skip_space()
+        while self.lines_separate and self._peek() == "\n":
+            self.at += 1
+            self._skip_space()
+        return bool(self._peek()) or not self.lines_separate
+
+    def _separator(self) -> None:
+        """Move past a separator. A `|` is followed by a step; a line may be the last one."""
+        bar = self._peek() == "|"
+        if bar and not self.text[self.at + 1 :].strip():
+            raise self._fault("a step is missing after the |")
+        self.at += 1
 
     def _peek(self) -> str:
+        """The next character; empty at the end."""
         return self.text[self.at : self.at + 1]
 
     def _skip_space(self) -> None:
-        while self._peek() and self._peek() in (" \t\r" if "\n" in self.separators else " \t\r\n"):
+        while self._peek() and self._peek() in self.spaces:
             self.at += 1
+
+    def _fault(self, message: str, *, at: int | None = None) -> RequestError:
+        return fault(self.text, self.at if at is None else at, message)
 
     def _step(self) -> Call:
         start = self.at
         match = _NAME.match(self.text, self.at)
         if match is None:
             found = repr(self._peek()) if self._peek() else "the end"
-            raise fault(self.text, self.at, f"expected the name of a step, got {found}")
-        self.at = match.end()
+            raise self._fault(f"expected the name of a step, got {found}")
+        self.at = end = match.end()
         arguments: list[Argument] = []
-        end = self.at
         self._skip_space()
         if self._peek() == ":":
             self.at += 1
@@ -165,20 +181,30 @@ class _Reader:
             self.at += 1
 
     def _argument(self, row: int) -> Argument:
-        key = _KEY.match(self.text, self.at)
-        if key is not None:
-            self.at = key.end()
+        key = None
+        match = _KEY.match(self.text, self.at)
+        if match is not None:
+            key = match[1]
+            self.at = match.end()
             self._skip_space()
         at = self.at
-        if self._peek() == '"':
-            close = self.text.find('"', self.at + 1)
-            if close < 0:
-                raise fault(self.text, at, 'the quote that opens here is not closed: expected "')
-            self.at = close + 1
-            return Argument(self.text[at + 1 : close], key[1] if key else None, row, at)
+        value = self._quoted() if self._peek() == '"' else self._unquoted()
+        return Argument(value, key, row, at)
+
+    def _quoted(self) -> str:
+        """Read a value between quotes, which may hold any character but a quote."""
+        start = self.at + 1
+        close = self.text.find('"', start)
+        if close < 0:
+            raise self._fault('the quote that opens here is not closed: expected "')
+        self.at = close + 1
+        return self.text[start:close]
+
+    def _unquoted(self) -> str:
+        """Read a value up to the next separator."""
         match = _BARE.match(self.text, self.at)
         value = match[0].rstrip() if match else ""
         if not value:
-            raise fault(self.text, at, "a value is missing here")
-        self.at = at + len(value)
-        return Argument(value, key[1] if key else None, row, at)
+            raise self._fault("a value is missing here")
+        self.at += len(value)
+        return value

@@ -1,4 +1,7 @@
-"""From FILTER and a signal to a plan: steps are bound from left to right, each to the signal that reaches it."""
+"""From FILTER and a signal to a plan.
+
+Steps are bound from left to right, each to the signal that reaches it.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +39,8 @@ def rules_for(
 ) -> Rules:
     """The rules asked for, with the defaults of the medium.
 
-    Where silence is the default outside, a FILTER with an anti-alias filter gets the nearest sample instead: at
-    another rate a constant is that constant from the first sample to the last.
+    Where silence is the default outside, a FILTER with an anti-alias filter gets the nearest sample
+    instead: at another rate a constant is that constant from the first sample to the last.
     """
     medium = signal.medium
     default = medium.edge
@@ -47,7 +50,7 @@ def rules_for(
 
 
 def reads_twice(calls: tuple[Call, ...]) -> bool:
-    """Whether some step must see the whole signal before it can begin, so that a pipe has to be kept."""
+    """Whether a step must see the whole signal before it begins, so that a pipe is kept."""
     return any(step.reads_twice for step in _known_steps(calls))
 
 
@@ -101,7 +104,10 @@ class BoundStep:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All steps of a FILTER bound to one signal. A network that sees the whole signal is several steps."""
+    """All steps of a FILTER bound to one signal.
+
+    A network that sees the whole signal is several steps.
+    """
 
     filter: str
     rules: Rules
@@ -125,14 +131,20 @@ class Plan:
 
     @property
     def look_ahead(self) -> int | None:
-        """How many samples past the one that it is aligned with an output reads; None: the whole signal."""
+        """How many samples an output reads past the one that it is aligned with.
+
+        It is None where that is the whole signal.
+        """
         if any(step.whole is not None for step in self.steps):
             return None
         return max(self.chain.look_ahead(axis) for axis in range(self.signal.axes))
 
     @property
     def edge_look_ahead(self) -> int | None:
-        """Look-ahead of the first output caused by mirrored or wrapped edges; None: the whole signal."""
+        """Look-ahead of the first output caused by mirrored or wrapped edges.
+
+        It is None where that is the whole signal.
+        """
         if self.rules.edge == "wrap":
             if any(self._reads_before_start(axis) > 0 for axis in range(self.signal.axes)):
                 return None
@@ -140,7 +152,7 @@ class Plan:
         return max(self._mirrored_ahead(axis) for axis in range(self.signal.axes))
 
     def _mirrored_ahead(self, axis: int) -> int:
-        """How far past the sample that it is aligned with the first output reads mirrored samples."""
+        """How far past its own sample the first output reads because samples are mirrored."""
         farthest = self._reads_before_start(axis)
         if farthest <= 0 or self.rules.edge not in ("reflect", "symmetric"):
             return 0
@@ -164,7 +176,10 @@ class Plan:
 
 
 def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> Plan:
-    """Bind every step of FILTER. RequestError (with a caret) or InputError where a step cannot be made."""
+    """Bind every step of FILTER.
+
+    RequestError (with a caret) or InputError where a step cannot be made.
+    """
     calls = _calls(filter)
     steps: list[BoundStep] = []
     place = signal
@@ -178,7 +193,10 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
 
 
 def _with_valid_lengths(steps: list[BoundStep]) -> list[BoundStep]:
-    """The steps with the lengths of a chain without extension at the end; inside it lengths do not apply."""
+    """The steps with the lengths of a chain without extension at the end.
+
+    Inside it lengths do not apply.
+    """
     first = 0
     for number, step in enumerate(steps):
         if _reduces(step):
@@ -204,7 +222,10 @@ def _reduces(step: BoundStep) -> bool:
 
 
 def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:
-    """The stages of a step at its place: one, or several for a network that sees the whole signal on the way."""
+    """The stages of a step at its place.
+
+    There is one, or several for a network that sees the whole signal on the way.
+    """
     step = _step_of(call)
     values, axis = arguments_of(call, step, signal)
     site = Site(signal=signal, rules=rules, axis=axis)

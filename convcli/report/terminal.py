@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from convcli.report.words import (
     STEP_COLUMNS,
+    causality_text,
     loss_texts,
     number,
     reach_text,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from convcli.facts import FileFacts, RunFacts, StepFacts
+    from convcli.facts.causality import CausalityFacts
     from convcli.facts.detection import DetectionFacts
 
 # Up to this many columns or files are named; of more, the number is told.
@@ -115,6 +117,14 @@ def detection_summary(run: RunFacts, found: DetectionFacts) -> str:
     seconds = [one.seconds for one in run.inputs if one.seconds is not None]
     duration = f"{sum(seconds):.3g} s " if seconds else ""
     return f"{searched}: {places}, {duration}in {run.seconds:.2g} s"
+
+
+def causality_summary(run: RunFacts, found: CausalityFacts) -> str:
+    """`prices.csv: sma:20: no row changed in 38 prefixes of 5,000 rows, in 0.3 s`."""
+    (one,) = run.inputs
+    checked = f"{visible(one.path)}: {visible(run.filter)}"
+    rows = one.shape[0] or 0
+    return f"{checked}: {causality_text(found)} of {rows:,} rows, in {run.seconds or 0.0:.2g} s"
 
 
 def details(run: RunFacts) -> Group:

@@ -27,6 +27,7 @@ class TableFiles:
 
     medium: ClassVar[Medium] = TABLE
     command: ClassVar[str] = "csv"
+    inspects_template: ClassVar[bool] = True
 
     options: TableOptions
 

@@ -32,12 +32,8 @@ class DenseLayer(WeightedLayer):
     out: Count | None = None
 
     example: ClassVar[str] = "dense"
+    takes_everything: ClassVar[bool] = True
     untrainable_hint: ClassVar[str | None] = UNTRAINABLE
-
-    @property
-    def takes_everything(self) -> bool:
-        """Every output is made of every sample."""
-        return True
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
         """Return one stage with one operation."""

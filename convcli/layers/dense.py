@@ -56,7 +56,7 @@ class DenseLayer(WeightedLayer):
         return (replace(site.stage(op), learned=op),)
 
     def _check_channels(self, site: LayerSite) -> None:
-        """RequestError where a channel would go past the layer: it has one output for the whole signal."""
+        """RequestError where a channel would go past the layer, which makes one sample of all."""
         if site.passed_by == "level":
             raise self.call.error("dense has no place for the level that is added to a change")
         if site.passed_by == "opacity":

@@ -35,7 +35,7 @@ TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Network:
     """A network, what it is trained on, and the ratio to reach."""
 
     name: str
@@ -46,9 +46,9 @@ class Lesson:
     goal: float = 1.0
 
 
-LESSONS = (
-    Lesson("train-sound", "a sound", "conv:8,7 | leaky_relu:0.1 | avg_pool:2 | conv:1,5", 1),
-    Lesson("train-picture", "a picture", "conv:8,5x5 | relu | conv:8,3x3 | relu | conv:1,3x3", 2),
+NETWORKS = (
+    Network("train-sound", "a sound", "conv:8,7 | leaky_relu:0.1 | avg_pool:2 | conv:1,5", 1),
+    Network("train-picture", "a picture", "conv:8,5x5 | relu | conv:8,3x3 | relu | conv:1,3x3", 2),
 )
 
 
@@ -58,23 +58,23 @@ def run(*, only: str = "*", runs: int = 3, quick: bool = False) -> list[dict[str
         f"\ntraining: seconds of processor and clock for an epoch, the medians of {EPOCHS - 1} epochs and {runs} runs"
     )
     return [
-        _measured(lesson, runs, quick=quick)
-        for lesson in LESSONS
-        if fnmatch.fnmatch(lesson.name, only)
+        _measured(network, runs, quick=quick)
+        for network in NETWORKS
+        if fnmatch.fnmatch(network.name, only)
     ]
 
 
-def _measured(lesson: Lesson, runs: int, *, quick: bool) -> dict[str, Any]:
+def _measured(network: Network, runs: int, *, quick: bool) -> dict[str, Any]:
     sides = SIDES if programs.TORCH.present else SIDES[:1]
-    samples = lesson.samples // 10 if quick else lesson.samples
+    samples = network.samples // 10 if quick else network.samples
     series: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     for _ in range(runs):
         for side in sides:
-            command = [sys.executable, __file__, side, lesson.name, str(samples)]
+            command = [sys.executable, __file__, side, network.name, str(samples)]
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=_environment())
             series[side].append(json.loads(done.stdout))
     print(
-        f"\n{lesson.name}: {lesson.layers} on {lesson.says} of {samples:,} samples, {BATCH} windows to a step"
+        f"\n{network.name}: {network.layers} on {network.says} of {samples:,} samples, {BATCH} windows to a step"
     )
     wall = {
         side: statistics.median(t for one in found for t in one["wall"])
@@ -89,9 +89,9 @@ def _measured(lesson: Lesson, runs: int, *, quick: bool) -> dict[str, Any]:
             f"  {side:16}{wall[side]:8.3f} s{cpu[side]:8.3f} s cpu   loss {series[side][0]['loss']:.6g}"
         )
     found: dict[str, Any] = {
-        "name": lesson.name,
-        "layers": lesson.layers,
-        "goal": lesson.goal,
+        "name": network.name,
+        "layers": network.layers,
+        "goal": network.goal,
         "runs": series,
     }
     if "torch" not in sides:
@@ -103,7 +103,7 @@ def _measured(lesson: Lesson, runs: int, *, quick: bool) -> dict[str, Any]:
     )
     found |= {"ratio": ratio, "agrees": abs(ours / theirs - 1) < TOLERANCE}
     agrees = "agrees" if found["agrees"] else "DIFFERS"
-    print(f"  ratio {ratio:.2f}, {lesson.goal:.2f} to reach; {in_cpu:.2f} in cpu; {agrees}")
+    print(f"  ratio {ratio:.2f}, {network.goal:.2f} to reach; {in_cpu:.2f} in cpu; {agrees}")
     return found
 
 
@@ -118,7 +118,7 @@ def _environment() -> dict[str, str]:
 class Prepared:
     """The data and the windows that both sides use."""
 
-    def __init__(self, lesson: Lesson, samples: int) -> None:
+    def __init__(self, network: Network, samples: int) -> None:
         import numpy as np
 
         from convcli.core.binding import Rules
@@ -128,15 +128,15 @@ class Prepared:
         from convcli.learning.trainer import Trainer, TrainingOptions
         from convcli.signals import Signal
 
-        side = round(samples ** (1 / lesson.axes))
+        side = round(samples ** (1 / network.axes))
         random = np.random.default_rng(1)
-        x = random.normal(size=(side,) * lesson.axes + (1,))
+        x = random.normal(size=(side,) * network.axes + (1,))
         signal = Signal(
-            medium=IMAGE if lesson.axes == 2 else AUDIO, shape=x.shape[:-1], channels=("1",)
+            medium=IMAGE if network.axes == 2 else AUDIO, shape=x.shape[:-1], channels=("1",)
         )
         rules = Rules(edge="zero", align="center")
-        network = read_network(lesson.layers, signal, Channels(1, 1, 0), rules)
-        net, field = network.net, network.field
+        made = read_network(network.layers, signal, Channels(1, 1, 0), rules)
+        net, field = made.net, made.field
         # Something that such a network can learn a part of.
         y = np.abs(x + np.roll(x, 1, 0)) - np.abs(np.roll(x, -2, 0))
         options = TrainingOptions(batch=BATCH, learning_rate=RATE, weight_decay=DECAY)
@@ -249,6 +249,6 @@ def _timed(prepared: Prepared, epoch: Any) -> dict[str, Any]:
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     _, side, name, samples = sys.argv
-    prepared = Prepared(next(lesson for lesson in LESSONS if lesson.name == name), int(samples))
+    prepared = Prepared(next(network for network in NETWORKS if network.name == name), int(samples))
     cores = 1 if side.endswith("1 thread") else len(os.sched_getaffinity(0))
     print(json.dumps(convcli(prepared) if side == "convcli" else torch(prepared, cores)))

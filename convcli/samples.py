@@ -1,4 +1,4 @@
-"""The numbers of a block: whole numbers as files store them and the samples that they stand for; extremes."""
+"""Whole numbers as files store them, and the samples that they stand for."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
     from convcli.signals import Array
 
-# For each stored type the type of the samples and the sample that the number 1 stands for: pictures count 0 ... 255,
-# sound goes from -1 to 1. No picture is stored in int16: with two axes int16 is a sum of bytes (`summed`).
+# For each stored type the type of the samples and the sample that the number 1 stands for: pictures
+# count 0 ... 255, sound goes from -1 to 1. No picture is stored in int16: with two axes int16 is a
+# sum of bytes (`summed`).
 _MEANING: dict[np.dtype[Any], tuple[np.dtype[Any], float]] = {
     np.dtype(np.uint8): (np.dtype(np.float32), 1.0),
     np.dtype(np.int16): (np.dtype(np.float64), 2.0**-15),
@@ -47,14 +48,15 @@ def as_samples(x: Array) -> Array:
 
 
 def summed(y: Array) -> Array:
-    """Convert the output of an operation to floats: sums of bytes come as int16, with the unit 1."""
+    """Convert sums of bytes, which may come as int16 with unit 1, to floats."""
     return y.astype(np.float32) if is_stored(y) else y
 
 
 def extremes(x: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return the smallest and the largest of each channel of (n, channels), n > 0; NaN where one is NaN.
+    """Return the smallest and largest of each channel of (n, channels), n > 0; NaN if one is.
 
-    Rows of many samples are compared first: NumPy folds the long axis of a narrow array dozens of times more slowly.
+    Rows of many samples are compared first: NumPy folds the long axis of a narrow array dozens of
+    times more slowly.
 
     >>> [found.tolist() for found in extremes(np.array([[3, -1], [2, 5]]))]
     [[2, -1], [3, 5]]

@@ -1,7 +1,8 @@
-"""Signals: what is known of one before its samples, and the interfaces by which samples come and go.
+"""What is known of a signal before its samples, and how samples come and go.
 
-Sample axes come first and channels last in every medium: audio `(time, channel)`, table `(row, column)`,
-image `(row, column, channel)`. A stream always runs along axis 0. A missing sample is NaN.
+Sample axes come first and channels last in every medium: audio `(time, channel)`, table `(row,
+column)`, image `(row, column, channel)`. A stream always runs along axis 0. A missing sample is
+NaN.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ Missing = Literal["keep", "fill", "propagate", "error"]
 class Medium:
     """A kind of signal, such as sound or tables: its defaults, its words and what sets it apart.
 
-    Sound and pictures have theirs in `media/*/medium.py`; `ARRAY` and `TABLE`, of data in memory, are below.
+    Sound and pictures have theirs in `media/*/medium.py`; `ARRAY` and `TABLE`, of data in memory,
+    are below.
 
     Defaults
     --------
@@ -43,7 +45,8 @@ class Medium:
     name : in reports and model files
     sample, channel : what one sample and one channel are called
     thing, things : what a signal and several signals are called
-    length_help, frequency_help : how lengths and frequencies are written for a signal without a rate
+    length_help, frequency_help : how lengths and frequencies are written for a signal without a
+        rate
     length_units : units of length besides those of time
     model_units : the range of the values that a model file works on
     channel_names : usual names of the channels, one tuple for each number of channels
@@ -57,7 +60,8 @@ class Medium:
     separate_channels : channels are unrelated quantities, each with a unit and a range of its own
     binary : files are bytes that a terminal cannot show
     exact : sums must not depend on where blocks begin, and sums of whole numbers are rounded once
-    carries_cells : each sample belongs to a row with further cells, so there is at most one output per input
+    carries_cells : each sample belongs to a row with further cells, so there is at most one output
+        per input
     prompt : each output is written as soon as it is known, instead of waiting for a full block
     """
 
@@ -131,10 +135,12 @@ TABLE = Medium(
 class Signal:
     """A signal without its samples.
 
-    shape : samples along each sample axis, `(n,)` or `(rows, columns)`; None for a length that is not known yet
+    shape : samples along each sample axis, `(n,)` or `(rows, columns)`; None for a length that is
+        not known yet
     channels : a name per channel (`left`, `Close`, `R`)
     rate : samples per second along axis 0; None if the signal knows no time
-    cycle : the period in seconds that a frequency without a unit is counted in (1 = Hz; 86400 = cycles per day)
+    cycle : the period in seconds that a frequency without a unit is counted in (1 = Hz; 86400 =
+        cycles per day)
     alpha : index of the opacity channel, which weights the others, or None
     full_scale : the loudest, brightest or wholly opaque value: 1 in sound, 255 in an 8-bit image
     """
@@ -164,7 +170,7 @@ class Groups:
     codes: npt.NDArray[np.int64]
 
     def places(self) -> Iterator[tuple[bytes, Rows]]:
-        """Yield each group that has rows in this block, and where in the block those are, in order."""
+        """Yield each group with rows in this block, and the places of these rows in order."""
         import numpy as np
 
         order = np.argsort(self.codes, kind="stable")
@@ -184,10 +190,11 @@ def _nothing() -> None:
 class Block:
     """Consecutive samples, `(n, channels)` or `(rows, columns, channels)`; NaN is missing.
 
-    stored : floats, or whole numbers as the file stores them (`samples.py`) for operations that take those
+    stored : floats, or whole numbers as the file stores them (`samples.py`) for operations that
+        take those
     groups : the signal of each row, None if all rows are of one signal
-    on_arrival : called once by the thread that receives the blocks in their order; a source takes note of a block
-        here, and not in `decode`
+    on_arrival : called once by the thread that receives the blocks in their order; a source takes
+        note of a block here, and not in `decode`
     """
 
     stored: npt.NDArray[Any]
@@ -202,7 +209,7 @@ class Block:
         return as_samples(self.stored)
 
     def by_group(self) -> Iterator[tuple[bytes, Array, AnyRows]]:
-        """Yield the samples of each signal and where in the block they are; one signal has the name b""."""
+        """Yield the samples of each signal and their places; a single signal has no name."""
         if self.groups is None:
             yield b"", self.x, range(len(self.stored))
             return
@@ -227,7 +234,10 @@ class Source(Protocol[Raw]):
     signal: Signal
 
     def chunks(self) -> Iterator[Raw]:
-        """Yield undecoded pieces in their order. A second call starts over; on a pipe it raises InputError."""
+        """Yield undecoded pieces in order; start over when called again.
+
+        InputError at a second call on a pipe.
+        """
         ...
 
     def decode(self, raw: Raw) -> Block:
@@ -249,7 +259,10 @@ class Sink(Protocol[Encoded]):
     """A destination of samples. `encode` is called by any thread, `write` by one, in order."""
 
     def encode(self, y: Array, rows: AnyRows) -> Encoded:
-        """Convert `y` to what the medium stores; `rows[i]`, increasing, is the input row that `y[i]` belongs to."""
+        """Convert `y` to what the medium stores.
+
+        rows : increasing; rows[i] is the input row that y[i] is aligned with
+        """
         ...
 
     def write(self, encoded: Encoded) -> None:

@@ -440,6 +440,30 @@ def test_both_transforms_agree_with_scipy(  # noqa: PLR0917
         )
 
 
+def test_cross_spectra_give_correlations_at_any_lags() -> None:
+    rng = np.random.default_rng(9)
+    x, y = rng.normal(size=(2, 3, 40))
+    lags = np.array([-7, -1, 0, 3, 7])
+    size = fft.transform_size((40,), (7,))
+    spectra = fft.cross_spectrum(fft.spectrum(x, size), fft.spectrum(y, size))
+    found = fft.at_lags(spectra, size, [lags])
+    for row, a, b in zip(found, x, y, strict=True):
+        truth = scipy.signal.correlate(b, a, "full", "direct")[39 + lags]
+        np.testing.assert_allclose(row, truth, atol=1e-12)
+
+
+def test_tiles_are_the_sum_of_their_correlations() -> None:
+    rng = np.random.default_rng(9)
+    planes, kernels = rng.normal(size=(2, 400, 350)), rng.normal(size=(2, 6, 9))
+    both, one = fft.TileCorrelator(list(kernels)).sums(list(planes), [[(0, 0), (1, 1)], [(1, 0)]])
+
+    def truth(plane: int, kernel: int) -> Any:
+        return direct(planes[plane][..., None], kernels[kernel], (1, 1))[..., 0]
+
+    np.testing.assert_allclose(both, truth(0, 0) + truth(1, 1), atol=1e-10)
+    np.testing.assert_allclose(one, truth(1, 0), atol=1e-10)
+
+
 def test_a_channel_hears_nothing_of_its_neighbour() -> None:
     rng = np.random.default_rng(4)
     x, w = rng.normal(size=(50000, 4)), rng.normal(size=635)

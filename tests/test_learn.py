@@ -19,6 +19,7 @@ from convcli.learning.baselines import no_worse
 from convcli.learning.learn import learn
 from convcli.learning.pairs import Pair
 from convcli.learning.task import Task
+from convcli.learning.trainer import Callbacks
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
@@ -284,6 +285,21 @@ def test_pairs_that_do_not_fit() -> None:
         learn(Task(taps=(3,)), [Pair(source(x), source(x, rate=8000.0))])
     with pytest.raises(RequestError, match="6,001 weights"):
         learn(Task(taps=(6001,)), [Pair(source(x), source(x))])
+
+
+def test_of_several_pairs_the_one_that_does_not_fit_is_named() -> None:
+    x = noise(500, 1)
+    pairs = [Pair(source(x), source(x), "first"), Pair(source(x), source(x[:400]), "second")]
+    with pytest.raises(RequestError, match="second: the input has 500 samples"):
+        learn(Task(taps=(3,)), pairs)
+
+
+def test_every_window_is_told_on_the_way() -> None:
+    x = noise(3000, 2)
+    told: list[int] = []
+    callbacks = Callbacks(on_samples=told.append)
+    model = learn(Task(taps=(5,)), [Pair(source(x), source(x))], callbacks=callbacks)
+    assert 2 * sum(told) == model.facts.samples + model.facts.held_out
 
 
 def test_overflowing_samples() -> None:

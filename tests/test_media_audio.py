@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media.audio import wav
-from convcli.media.audio.formats import SUFFIXES, Coding, choose_coding, format_of
+from convcli.media.audio.formats import SUFFIXES, Coding, choose_coding, sound_format
 from convcli.media.audio.medium import AUDIO
 from convcli.media.audio.metadata import ogg
 from convcli.media.audio.metadata.comments import join_comments, split_comments
@@ -192,7 +192,7 @@ def test_codecs_that_cannot_seek_are_read_twice(tmp_path: Path) -> None:
 
 
 def test_format_of_a_path() -> None:
-    assert [format_of(Path(n)) for n in ("a.WAV", "b.flac", "c.tar.ogg", "d.opus")] == [
+    assert [sound_format(Path(n)) for n in ("a.WAV", "b.flac", "c.tar.ogg", "d.opus")] == [
         "WAV",
         "FLAC",
         "OGG",
@@ -200,7 +200,7 @@ def test_format_of_a_path() -> None:
     ]
     for name in ("a.m4a", "noext"):
         with pytest.raises(RequestError) as caught:
-            format_of(name)
+            sound_format(name)
         assert ".flac" in str(caught.value.hint)
     assert set(SUFFIXES.values()) - {"OPUS"} <= set(sf.available_formats())
 

@@ -21,7 +21,7 @@ from convcli.media.images import png as image_png
 from convcli.media.images import tiff as image_tiff
 from convcli.media.images.color import from_light, luma, to_light
 from convcli.media.images.exif import refresh_exif
-from convcli.media.images.formats import find_format, format_of
+from convcli.media.images.formats import find_format, format_by_suffix
 from convcli.media.images.jpeg import jpeg_quality
 from convcli.media.images.levels import Levels, quantise
 from convcli.media.images.medium import IMAGE
@@ -513,7 +513,7 @@ def test_formats() -> None:
         "e.txt": None,
         "f": None,
     }
-    found = {name: format_of(Path(name)) for name in names}
+    found = {name: format_by_suffix(Path(name)) for name in names}
     assert {name: each and each.name for name, each in found.items()} == names
     assert find_format("JPG").name == "jpeg"
     with pytest.raises(RequestError) as error:

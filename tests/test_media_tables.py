@@ -312,7 +312,7 @@ def written(cell: str, *, force: bool) -> str:
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[bytes, bytes, int]:
-    """A table with one column of whole numbers `n`, the same table plus 1, and its number of rows."""
+    """A table with a column of whole numbers `n`, the same table plus 1, and its number of rows."""
     ends = draw(
         st.sampled_from([("\n",), ("\r\n",), ("\n", "\r\n"), ("\n", "\n\n"), ("\r\n", "\r\n\r\n")])
     )

@@ -93,7 +93,8 @@ class WholeOutputs:
         y, rows = encoded
         self.rows["y"][rows] = y
         self.rows["there"][rows] = True
-        self.largest = np.fmax(self.largest, np.fmax.reduce(np.abs(y), axis=0, initial=0.0))
+        largest = np.fmax.reduce(np.abs(y), axis=0, initial=0.0)
+        self.largest = np.fmax(self.largest, largest)
 
 
 class Comparison:
@@ -115,7 +116,8 @@ class Comparison:
         self.stored = stored
         self.outputs = outputs
         weights = [weights_of(step) for step in plan.steps]
-        self.exact = all(w is None or w.shape[-1] <= EXACT_TAPS for w in weights)
+        lengths = [taps.shape[-1] for taps in weights if taps is not None]
+        self.exact = max(lengths, default=0) <= EXACT_TAPS
         self.verdicts = {
             (group, channel): ColumnVerdict(column=column, group=group_name(name))
             for group, name in enumerate(stored.names)
@@ -165,7 +167,8 @@ class Comparison:
         if self.plan.look_ahead is None:
             return np.zeros(len(rows), bool)
         stored = self.stored.rows[rows]
-        return stored["rank"] == prefix.limits[stored["group"]] - 1
+        limits = prefix.limits[stored["group"]]
+        return stored["rank"] == limits - 1
 
     def _differs(self, whole: Any, y: Any) -> Any:
         """Compare outputs bit for bit, or to the rounding of the FFT; NaN equals NaN."""

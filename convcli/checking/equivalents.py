@@ -31,9 +31,11 @@ PAD_MODES = {
 def filter_samples(plan: Plan, x: Array) -> Array:
     """Filter a signal of one channel, (n,) or (rows, columns)."""
     sink = Collected()
-    run(plan, Blocks(plan.signal, [x[..., None]]), sink, threads=1)
+    source = Blocks(plan.signal, [x[..., None]])
+    run(plan, source, sink, threads=1)
     if not sink.parts:
-        return np.empty(tuple(n or 0 for n in plan.result.shape))
+        shape = [n or 0 for n in plan.result.shape]
+        return np.empty(shape)
     return np.concatenate(sink.parts)[..., 0]
 
 
@@ -94,8 +96,10 @@ def _can_pad(stage: StageFacts, mode: str) -> bool:
     if mode not in ("reflect", "circular"):
         return True
     margin = 1 if mode == "reflect" else 0
-    sides = zip(stage.before, stage.after, stage.length, strict=True)
-    return all(max(before, after) <= n - margin for before, after, n in sides)
+    for before, after, n in zip(stage.before, stage.after, stage.length, strict=True):
+        if max(before, after) > n - margin:
+            return False
+    return True
 
 
 def _rounded(taps: Any) -> Any:

@@ -22,6 +22,8 @@ from convcli.planning.plan import make_plan, rules_for
 from convcli.signals import ARRAY, Signal, blocks_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from convcli.core.ops import Op, Span
@@ -54,6 +56,10 @@ def explain_filter(
     plan = make_plan(filter, signal, rules)
     _refuse_without_windows(plan)
     stages = _stages(plan, samples)
+    result = filter_samples(plan, samples)
+    as_matrix = None
+    if matrix:
+        as_matrix = _nested(matrix_of(plan, samples))
     torch = ""
     if len(stages) == 1 and not np.isnan(samples).any():
         torch = torch_expression(stages[0], rules.edge)
@@ -62,8 +68,8 @@ def explain_filter(
         edge=rules.edge,
         align=rules.align,
         stages=stages,
-        result=_nested(filter_samples(plan, samples)),
-        matrix=_nested(matrix_of(plan, samples)) if matrix else None,
+        result=_nested(result),
+        matrix=as_matrix,
         torch=torch,
     )
 
@@ -176,6 +182,7 @@ def _stage(op: Op, step: BoundStep, inputs: _StageSamples, outputs: _StageSample
     laid = np.flip(op.taps)
     flipped = not step.step.correlates
     indices = np.ndindex(*outputs.values.shape)
+    sums = [_sum(op, inputs, outputs, index) for index in indices]
     return StageFacts(
         **common,
         flipped=flipped,
@@ -185,7 +192,7 @@ def _stage(op: Op, step: BoundStep, inputs: _StageSamples, outputs: _StageSample
         before=op.before,
         after=op.after,
         gaps=op.gaps,
-        sums=tuple(_sum(op, inputs, outputs, index) for index in indices),
+        sums=tuple(sums),
     )
 
 
@@ -194,17 +201,22 @@ def _sum(
 ) -> SumFacts:
     """Record how the output at `index` of the array of outputs is computed."""
     laid = np.flip(op.taps)
-    corner = [k * step for k, step in zip(index, op.step, strict=True)]
-    place = tuple(slice(c, c + size) for c, size in zip(corner, laid.shape, strict=True))
-    window = inputs.values[place]
+    window = inputs.values
+    first = []
+    at = []
+    for axis, k in enumerate(index):
+        start = k * op.step[axis]
+        window = window.take(range(start, start + laid.shape[axis]), axis=axis)
+        first.append(start + inputs.first[axis])
+        at.append(k + outputs.first[axis])
     with np.errstate(all="ignore"):
         products = window * laid
-    first = tuple(c + low for c, low in zip(corner, inputs.first, strict=True))
+    outside = _outside(first, laid.shape, inputs.length)
     return SumFacts(
-        at=tuple(k + low for k, low in zip(index, outputs.first, strict=True)),
-        first=first,
+        at=tuple(at),
+        first=tuple(first),
         x=_nested(window),
-        outside=_outside(first, laid.shape, inputs.length).tolist(),
+        outside=outside.tolist(),
         products=_nested(products),
         total=_exact_sum(products),
         y=_none_if_missing(outputs.values[index]),
@@ -212,7 +224,7 @@ def _sum(
 
 
 def _outside(
-    first: tuple[int, ...], size: tuple[int, ...], length: tuple[int, ...]
+    first: Sequence[int], size: tuple[int, ...], length: tuple[int, ...]
 ) -> npt.NDArray[np.bool_]:
     """Mark the samples of a window of `size` from `first` on that lie outside of [0, length)."""
     outside = np.zeros(size, bool)
@@ -224,11 +236,12 @@ def _outside(
 
 def _exact_sum(products: Array) -> float:
     """Add up the products that are not missing, rounded once; an overflow gives infinity or NaN."""
+    present = products[~np.isnan(products)].tolist()
     try:
-        return math.fsum(products[~np.isnan(products)].tolist())
+        return math.fsum(present)
     except (OverflowError, ValueError):
         with np.errstate(all="ignore"):
-            return float(np.nansum(products))
+            return float(np.sum(present))
 
 
 def _nested(array: Any) -> Any:

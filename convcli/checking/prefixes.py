@@ -119,7 +119,8 @@ class PrefixSource:
         """Return the numbers of the rows in [start, end) that belong to the prefix."""
         rows = self.stored.rows[start:end]
         limits = self.prefix.limits[rows["group"]]
-        return start + np.flatnonzero(rows["rank"] < limits)
+        belongs = rows["rank"] < limits
+        return start + np.flatnonzero(belongs)
 
     def decode(self, raw: tuple[int, int]) -> Block:
         """Return the rows of a block that belong to the prefix."""

@@ -15,7 +15,7 @@ import typer
 from convcli.cli import options
 from convcli.cli.groups import with_option_groups
 from convcli.cli.opening import read_input
-from convcli.cli.options import column_names, examples, one_character
+from convcli.cli.options import TableArguments, examples
 from convcli.cli.results import write_result
 from convcli.errors import ConvcliError, InputError, RequestError
 
@@ -50,18 +50,18 @@ class ExplainTable:
 
     def table_options(self) -> TableOptions:
         """Return the options with which the table is opened."""
-        from convcli.media.tables.source import TableOptions
-
-        names = column_names([self.column or ""]) or ()
-        if len(names) != 1:
-            raise RequestError(f"-c expects one column here, got {', '.join(names)}")
-        return TableOptions(
-            columns=names,
-            delimiter=one_character(self.delimiter, "--delimiter"),
+        arguments = TableArguments(
+            columns=[self.column or ""],
+            delimiter=self.delimiter,
             decimal=self.decimal,
-            header=not self.no_header,
+            no_header=self.no_header,
             encoding=self.encoding,
         )
+        table = arguments.options()
+        names = table.columns or ()
+        if len(names) != 1:
+            raise RequestError(f"-c expects one column here, got {', '.join(names)}")
+        return table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,7 +78,7 @@ def pairs_of(paths: Sequence[Path], held: ExitStack) -> list[InputPair]:
         return [(_input_file(path, held), None) for path in _files_in(paths[0])]
     if len(paths) % 2:
         raise RequestError(
-            f"{paths[-1]} has no target: inputs and targets stand in turn", hint="IN1 OUT1 IN2 OUT2"
+            f"{paths[-1]} has no target: inputs and targets take turns", hint="IN1 OUT1 IN2 OUT2"
         )
     found: list[InputPair] = []
     for source, target in zip(paths[::2], paths[1::2], strict=True):

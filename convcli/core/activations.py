@@ -65,7 +65,7 @@ class Tanh:
     derivative_follows = True
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
-        """Compute tanh(x)."""
+        """Compute the tangent tanh(x)."""
         y: Array = np.tanh(x, out=out)
         return y
 

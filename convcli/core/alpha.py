@@ -24,8 +24,9 @@ TRANSPARENT = 1e-6
 class WeightedByAlpha(Op):
     """A linear operation on a picture with transparency: colours count as much as they are opaque.
 
-    A smoothing or sharpening kernel filters the opacity, too: colour = op(colour * alpha) / op(alpha). A kernel of
-    sum 0 (an edge detector) keeps the opacity, and its colours are those of the opaque parts.
+    A smoothing or sharpening kernel filters the opacity, too: colour = op(colour * alpha) /
+    op(alpha). A kernel of sum 0 (an edge detector) keeps the opacity, and its colours are those of
+    the opaque parts.
 
     alpha : index of the opacity channel; opaque : its largest value
     """
@@ -37,7 +38,7 @@ class WeightedByAlpha(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """The reach of the operation."""
+        """The reach of the weighted operation."""
         return self.op.reach
 
     @property

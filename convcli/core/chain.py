@@ -1,10 +1,11 @@
 """Chains: operations one after the other.
 
-The whole program rests on one idea. A signal is extended once, at its two ends, by as much as the whole chain looks
-beyond them. After that every operation is "valid": it turns the samples that it is given into the outputs that they
-suffice for, and asks neither where the signal ends nor where a block does. A signal that comes in blocks is therefore
-filtered exactly as an array is (an array is a stream of one block), and blocks are independent of each other: they may
-be computed in any order and by any thread.
+The whole program rests on one idea. A signal is extended once, at its two ends, by as much as the
+whole chain looks beyond them. After that every operation is "valid": it turns the samples that it
+is given into the outputs that they suffice for, and asks neither where the signal ends nor where a
+block does. A signal that comes in blocks is therefore filtered exactly as an array is (an array is
+a stream of one block), and blocks are independent of each other: they may be computed in any order
+and by any thread.
 
     outputs of the chain        [start, stop)
     read by the last operation  [low, high)        = reach.needs(start, stop)
@@ -13,9 +14,11 @@ be computed in any order and by any thread.
 
 Two kinds of operations need a little more than their window:
 
-* One that *holds* values fills a gap with the last known value, however far back that lies. What it met before its
-  inputs comes from the job before (`HeldValues`). Samples that a later stride skips are given to it all the same.
-* A layer of a network may pad its own input. It is told where the signal ends (`ends`) and does so in `Op.padded`.
+* One that *holds* values fills a gap with the last known value, however far back that lies. What it
+  met before its inputs comes from the job before (`HeldValues`). Samples that a later stride skips
+  are given to it all the same.
+* A layer of a network may pad its own input. It is told where the signal ends (`ends`) and does so
+  in `Op.padded`.
 """
 
 from __future__ import annotations
@@ -39,12 +42,16 @@ if TYPE_CHECKING:
     from convcli.core.reach import Index
     from convcli.signals import Array
 
-# Phases of a resampler that are looked at for the reach of a chain; more than these are sampled evenly.
+# Phases of a resampler that are looked at for the reach of a chain; more than these are sampled
+# evenly.
 MOST_PHASES = 512
 
 
 class Inputs(NamedTuple):
-    """What an operation is given along axis 0: the samples [start, high), of which its windows read [low, high)."""
+    """The samples [start, high) that an operation is given along axis 0.
+
+    Its windows read those from `low` on.
+    """
 
     start: int
     low: int
@@ -55,13 +62,16 @@ class HeldValues(Protocol):
     """The last known values from before a job, for operations that fill gaps with them."""
 
     def held(self, number: int) -> Array | None:
-        """Return the last value of each channel that operation `number` has met, None if there is none yet."""
+        """Return the last known value of each channel before operation `number`, or None."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Operations one after the other on a signal with `axes` sample axes; a chain of none changes nothing."""
+    """Operations one after the other on a signal with `axes` sample axes.
+
+    A chain of no operations changes nothing.
+    """
 
     ops: tuple[Op, ...]
     axes: int = 1
@@ -71,11 +81,12 @@ class Chain:
     def needs(
         self, axis: int, start: int, stop: int, n: int | None = None
     ) -> list[tuple[int, int]]:
-        """Return the samples [low, high) before each operation that the outputs [start, stop) read, and the outputs.
+        """Return the samples [low, high) that each operation reads for the outputs [start, stop).
 
         The first entry is what the chain reads, the last one is (start, stop).
 
-        n : the length of the signal if it is known; a layer with circular padding then gets all of its input
+        n : the length of the signal if it is known; a layer with circular padding then gets all of
+            its input
         """
         spans = [(start, stop)]
         circular = self._circular_lengths(axis, n)
@@ -85,10 +96,11 @@ class Chain:
         return spans[::-1]
 
     def reads(self, start: int, stop: int, n: int | None = None) -> list[Inputs]:
-        """Return what each operation is given along axis 0 for the outputs [start, stop), and the outputs.
+        """Return the inputs of each operation along axis 0 for the outputs [start, stop).
 
-        This is `needs` for outputs that continue earlier ones: an operation that holds values is given all samples
-        from where the earlier outputs left off, also those that a stride later in the chain skips.
+        This is `needs` for outputs that continue earlier ones: an operation that holds values is
+        given all samples from where the earlier outputs left off, also those that a stride later in
+        the chain skips.
         """
         earlier = self.needs(0, start - 1, start) if start > 0 else None
         circular = self._circular_lengths(0, n)
@@ -127,7 +139,7 @@ class Chain:
         return n
 
     def valid_count(self, axis: int, n: int) -> int:
-        """Count the outputs of a signal of `n` samples that is not extended: the first window starts at sample 0."""
+        """Count the outputs of a signal that is not extended: window 0 starts at sample 0."""
         before = -self.needs(axis, 0, 1)[0][0]
         return max(0, self.ready(axis, n - before))
 
@@ -139,13 +151,14 @@ class Chain:
 
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
-        """The reach of the chain on each axis; of several phases that look differently far, the union."""
+        """The reach of the chain on each axis; the union over all phases."""
         return tuple(self._reach(axis) for axis in range(self.axes))
 
     def _reach(self, axis: int) -> Reach:
         step = math.prod(op.reach[axis].step for op in self.ops)
         phases = math.prod(op.reach[axis].phases for op in self.ops)
-        before, after = [], []
+        before = []
+        after = []
         for k in _one_period(phases):
             low, high = self.needs(axis, k, k + 1)[0]
             position = k * step // phases
@@ -161,7 +174,7 @@ class Chain:
         )
 
     def look_ahead(self, axis: int = 0) -> int:
-        """The largest number of samples that an output reads past the one it is aligned with; 0 or less: none."""
+        """Return how far an output reads past the sample it is aligned with; 0 or less: not past it."""
         phases = math.prod(op.reach[axis].phases for op in self.ops)
         ahead = []
         for k in _one_period(phases):
@@ -200,7 +213,7 @@ class Chain:
         return float_type_for_bytes(op.rounding for op in self.ops)
 
     def samples(self, x: Array) -> Array:
-        """Convert stored numbers to the samples that they stand for; bytes to the type that this chain needs."""
+        """Convert stored numbers to samples, bytes to the type that this chain needs."""
         return x.astype(self._type_for_bytes) if x.dtype == np.uint8 else as_samples(x)
 
     def _first_input(self, x: Array) -> Array:
@@ -213,31 +226,28 @@ class Chain:
     def compute(
         self, x: Array, span: Span, ends: tuple[int | None, ...], before: HeldValues | None
     ) -> tuple[Array, dict[int, Array | None]]:
-        """Compute the outputs `span`; return them and the values that each holding operation has met last.
+        """Compute the outputs `span` and the last values that each holding operation has met.
 
-        x : the inputs `reads(*span[0], ends[0])[0]` along axis 0 and `needs` along the others, extended at the ends
+        x : the inputs `reads(*span[0], ends[0])[0]` along axis 0 and `needs` along the others,
+            extended at the ends
         ends : the length of the signal on each axis, None if it has not ended yet
         before : the values held from before `x`
         """
-        if any(
-            stop <= start for start, stop in span
-        ):  # a picture narrower than a window, under `valid`
+        # Under `valid`, a picture narrower than a window has no outputs.
+        if any(stop <= start for start, stop in span):
             return self._no_outputs(x, span), {}
-        continued = self.reads(span[0][1], span[0][1] + 1)
-        x = self._first_input(x)
+        stop = span[0][1]
+        next_inputs = self.reads(stop, stop + 1)
         held_after: dict[int, Array | None] = {}
+        x = self._first_input(x)
         for task in self._tasks(span, ends):
-            op = task.op
             if task.number > 0:
                 x = summed(x)
-            x = op.padded(x, task.starts, task.stops, task.ends)
-            earlier = partial(_held_before, before, task.number)
-            held = partial(last_known, x[: task.skipped], earlier)
-            y = op(x[task.skipped :], task.outputs, held)
-            if op.holds:
-                # The next job is given the samples from `continued` on; those before it must be remembered here.
-                passed = max(continued[task.number].start - task.starts[0], 0)
-                held_after[task.number] = last_known(x[:passed], earlier)
+            x = task.op.padded(x, task.starts, task.stops, task.ends)
+            y = task.outputs_of(x, before)
+            if task.op.holds:
+                next_start = next_inputs[task.number].start
+                held_after[task.number] = task.last_values(x, next_start, before)
             x = y
         return x, held_after
 
@@ -246,31 +256,28 @@ class Chain:
         return np.empty((*lengths, self.channels(x.shape[-1])), self.samples(x[:0]).dtype)
 
     def _tasks(self, span: Span, ends: tuple[int | None, ...]) -> Iterator[_Task]:
-        """Yield the part of each operation in the computation of the outputs `span`, from first to last."""
+        """Yield the task of each operation for the outputs `span`, from first to last."""
         along = self.reads(*span[0], ends[0])
         across = [self.needs(axis, *span[axis], ends[axis]) for axis in range(1, self.axes)]
         for number, op in enumerate(self.ops):
-            given, after = along[number], along[number + 1]
+            given = along[number]
+            after = along[number + 1]
             outputs = ((after.start, after.high), *(needs[number + 1] for needs in across))
+            axes = list(zip(op.reach, outputs, ends, strict=True))
             yield _Task(
                 number=number,
                 op=op,
                 outputs=outputs,
                 starts=(given.start, *(needs[number][0] for needs in across)),
-                stops=tuple(
-                    reach.needs(*wanted)[1] for reach, wanted in zip(op.reach, outputs, strict=True)
-                ),
+                stops=tuple(reach.needs(*wanted)[1] for reach, wanted, _ in axes),
                 ends=ends,
                 skipped=given.low - given.start,
             )
-            ends = tuple(
-                None if n is None else reach.count(n)
-                for n, reach in zip(ends, op.reach, strict=True)
-            )
+            ends = tuple(None if n is None else reach.count(n) for reach, _, n in axes)
 
 
 def _one_period(phases: int) -> range:
-    """The outputs of one period, or some hundreds of them if there are more."""
+    """Return the outputs of one period, or some hundreds of them if there are more."""
     return range(0, phases, max(1, phases // MOST_PHASES))
 
 
@@ -278,10 +285,11 @@ def _one_period(phases: int) -> range:
 class _Task:
     """The part of one operation in a computation.
 
-    outputs : what it has to compute on each axis
-    starts, stops : its inputs [start, stop) on each axis
-    ends : the length of its input on each axis, None if that is not known yet
-    skipped : inputs at the start that no window reads, and that only values are held from
+    outputs : the outputs to compute on each axis
+    starts, stops : the inputs [start, stop) on each axis
+    ends : the length of the input on each axis, None if that is not known yet
+    skipped : how many inputs at the start are read by no window and serve only to hold their last
+        value
     """
 
     number: int
@@ -292,7 +300,16 @@ class _Task:
     ends: tuple[int | None, ...]
     skipped: int
 
+    def outputs_of(self, x: Array, before: HeldValues | None) -> Array:
+        """Compute the outputs from the inputs `x`."""
+        held = partial(last_known, x[: self.skipped], partial(self._held_earlier, before))
+        return self.op(x[self.skipped :], self.outputs, held)
 
-def _held_before(before: HeldValues | None, number: int) -> Array | None:
-    """Return the values that operation `number` holds from earlier jobs; None at the start of a signal."""
-    return None if before is None else before.held(number)
+    def last_values(self, x: Array, next_start: int, before: HeldValues | None) -> Array | None:
+        """Return the last known values before `next_start`, where the next job begins."""
+        passed = max(next_start - self.starts[0], 0)
+        return last_known(x[:passed], partial(self._held_earlier, before))
+
+    def _held_earlier(self, before: HeldValues | None) -> Array | None:
+        """Return the last known values before the inputs; None at the start of a signal."""
+        return None if before is None else before.held(self.number)

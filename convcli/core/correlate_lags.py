@@ -64,7 +64,7 @@ class LagSums:
     spectra: dict[Sizes, Complexes] = field(default_factory=dict)
 
     def add(self, size: Sizes, spectra: Complexes) -> None:
-        """Add the spectra of a block."""
+        """Add the spectra of another block."""
         known = self.spectra.get(size)
         if known is None:
             self.spectra[size] = spectra.astype(np.complex128)

@@ -103,7 +103,7 @@ class Template:
 
     @property
     def channels(self) -> int:
-        """The number of channels."""
+        """The number of channels of a sample."""
         return int(self.taps.shape[-1])
 
     @property

@@ -19,7 +19,7 @@ OUTSIDE = -1
 
 
 def inside(i: Indices, n: int | Indices, edge: Edge) -> Indices:
-    """Map absolute indices to samples in [0, n); OUTSIDE where the edge rule takes none (zero, shrink).
+    """Map absolute indices to samples in [0, n), or to OUTSIDE (zero, shrink).
 
     Any distance from the signal is allowed: mirrored samples are mirrored again, as in `numpy.pad`.
 

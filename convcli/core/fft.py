@@ -317,10 +317,9 @@ class TileCorrelator:
             for left in range(0, outputs[1], wide):
                 tiles = [cv2.dft(_tile(plane, top, left, sides)) for plane in planes]
                 for answer, term in zip(answers, terms, strict=True):
-                    total = _sum_of_products(tiles, kernels, term)
-                    back = cv2.idft(total, flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
                     target = answer[top : top + tall, left : left + wide]
-                    target[:] = back[: target.shape[0], : target.shape[1]]
+                    correlation = _tile_sum(tiles, kernels, term)
+                    target[:] = correlation[: target.shape[0], : target.shape[1]]
         return answers
 
     def _sides(self, shape: Sizes) -> Sizes:
@@ -342,15 +341,15 @@ class TileCorrelator:
         return spectra
 
 
-def _sum_of_products(tiles: list[Any], kernels: list[Any], term: Sequence[tuple[int, int]]) -> Any:
-    """The spectrum of the sum of correlations of the tiles and kernels of a term."""
+def _tile_sum(tiles: list[Any], kernels: list[Any], term: Sequence[tuple[int, int]]) -> Any:
+    """The sum of circular correlations over a term, from the spectra of tiles and kernels."""
     import cv2
 
     total: Any = None
     for plane, kernel in term:
         product = cv2.mulSpectrums(tiles[plane], kernels[kernel], 0, conjB=True)
         total = product if total is None else cv2.add(total, product, dst=total)
-    return total
+    return cv2.idft(total, flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
 
 
 def _tile(plane: Array, top: int, left: int, sides: Sizes) -> Array:

@@ -21,14 +21,15 @@ Gaps = Literal["renormalise", "hold", "empty"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Kernel:
-    """Taps of y[t] = sum_j taps[j] * x[t - j + centre] / divisor (convolution: the taps run backwards over x).
+    """Taps of the convolution y[t] = sum_j taps[j] * x[t - j + centre] / divisor.
 
     taps : (k,) or (height, width) float64
     divisor : of the sum, so that a mean of whole numbers stays exact
-    centre : the tap that meets the sample of the output when aligned "center", by default (k - 1) // 2 on each axis;
-        0 for kernels that are causal by nature (an impulse response, an EMA, a difference)
-    gaps : the effect of a missing input. By default weights >= 0 are renormalised over the known samples, a kernel of
-        sum 0 gives no output, and any other kernel holds the last known value.
+    centre : the tap that meets the sample of the output when aligned "center", by default (k - 1)
+        // 2 on each axis; 0 for kernels that are causal by nature (an impulse response, an EMA, a
+        difference)
+    gaps : the effect of a missing input. By default weights >= 0 are renormalised over the known
+        samples, a kernel of sum 0 gives no output, and any other kernel holds the last known value.
     note : a message of the design to the user
     """
 
@@ -49,7 +50,7 @@ class Kernel:
 
     @classmethod
     def correlating(cls, taps: npt.ArrayLike, *, divisor: float = 1.0) -> Self:
-        """Return the kernel of y[t] = sum_j taps[j] * x[t + j - (k - 1) // 2], whose taps are not flipped."""
+        """Return the kernel of y[t] = sum_j taps[j] * x[t + j - (k - 1) // 2]: taps not flipped."""
         array = np.asarray(taps, dtype=np.float64)
         return cls(taps=np.flip(array), divisor=divisor, centre=tuple(k // 2 for k in array.shape))
 
@@ -65,12 +66,15 @@ class Kernel:
         return bool(at_centre == self.divisor and np.count_nonzero(self.taps) == 1)
 
     def offsets(self, align: Align) -> tuple[tuple[int, int], ...]:
-        """Return how many earlier and later samples an output reads, (before, after) on each axis."""
+        """Return how many earlier and later samples an output reads on each axis."""
         centre = self.centre if align == "center" else (0,) * self.taps.ndim
         return tuple((k - 1 - c, c) for k, c in zip(self.taps.shape, centre, strict=True))
 
     def convolution(self, site: Site) -> Convolve:
-        """The operation at a place, with taps of as many axes as the signal has. RequestError if they have more."""
+        """Return the operation at a place, with as many axes as the signal.
+
+        RequestError if the taps have more axes.
+        """
         return Convolve.by(self._laid_out(site), site.rules.align)
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
@@ -82,7 +86,7 @@ class Kernel:
         return (site.stage(op, kernels=(self,)),)
 
     def _laid_out(self, site: Site) -> Kernel:
-        """The taps of a picture: one-dimensional ones run along one axis, or along both (an outer product)."""
+        """Return the taps for a picture: taps of one axis run along one axis or along both."""
         axes = site.signal.axes
         if self.taps.ndim == axes:
             return self
@@ -113,7 +117,7 @@ class PerChannel:
 
 @dataclass(frozen=True)
 class GradientPair:
-    """Kernels whose outputs are the components of a gradient; its length is the strength of an edge."""
+    """Kernels that give the components of a gradient, whose length is the output."""
 
     kernels: tuple[Kernel, ...]
 

@@ -1,4 +1,4 @@
-"""Missing inputs of a convolution: gaps in a signal and, under `shrink`, what lies outside its ends."""
+"""Missing inputs of a convolution: gaps and, under `shrink`, what lies outside."""
 
 from __future__ import annotations
 
@@ -51,10 +51,11 @@ def renormalised(
 ) -> Array:
     """Spread weights >= 0 over the samples that are known.
 
-    Returns sum(w) / divisor * sum(w x) / sum(w), the last two sums over known samples; NaN if there are none.
+    Returns sum(w) / divisor * sum(w x) / sum(w), the last two sums over known samples; NaN if there
+    are none.
 
-    Only windows with a gap are computed anew, by their definition: the rounding of an FFT is larger than a window that
-    reads nothing but a far tail of tiny weights.
+    Only windows with a gap are computed anew, by their definition: the rounding of an FFT is larger
+    than a window that reads nothing but a far tail of tiny weights.
     """
     missing = np.isnan(x)
     known = np.where(missing, 0.0, x).astype(x.dtype)
@@ -72,7 +73,7 @@ def renormalised(
 def _window_sums(
     wanted: Mask, arrays: tuple[Array, ...], w: Weights, step: tuple[int, ...]
 ) -> Iterator[tuple[Any, list[Array]]]:
-    """Yield sums of w times each array for the outputs marked in `wanted`, and where those outputs are."""
+    """Yield sums of w times each array for the `wanted` outputs, and their places."""
     if w.ndim > 1:
         for first, last in runs(wanted):
             part = slice(first * step[0], (last - 1) * step[0] + w.shape[0])
@@ -90,11 +91,12 @@ def _window_sums(
 
 
 def hold(x: Array, earlier: Callable[[], Array | None]) -> Array:
-    """Replace each missing sample by the nearest earlier value, at the start of a signal by the first value.
+    """Replace each missing sample by the nearest earlier one, at the start by the first one.
 
     In a picture a gap is first closed along its own row.
 
-    earlier : gives the last value before `x`, (channels,) or (columns, channels), or None; called only if needed
+    earlier : gives the last value before `x`, (channels,) or (columns, channels), or None; called
+        only if needed
 
     Returns a copy. NaN is left where no value is known.
     """
@@ -104,7 +106,7 @@ def hold(x: Array, earlier: Callable[[], Array | None]) -> Array:
 
 
 def last_known(x: Array, earlier: Callable[[], Array | None]) -> Array | None:
-    """Return the last value of each channel (and column): what `hold` fills a gap with in the samples after `x`."""
+    """Return the last known value of each channel (and column) for later gaps."""
     if len(x) == 0:
         return earlier()
     if not np.isnan(x[-1]).any():
@@ -117,7 +119,7 @@ def last_known(x: Array, earlier: Callable[[], Array | None]) -> Array | None:
 
 
 def _closed_rows(x: Array) -> Array:
-    """Close the gaps of a picture along their own rows; return a signal of one sample axis unchanged."""
+    """Close the gaps of a picture along their rows; leave other signals unchanged."""
     if x.ndim == 2:
         return x
     closed = _carry(np.moveaxis(x, 1, 0), None)
@@ -125,7 +127,7 @@ def _closed_rows(x: Array) -> Array:
 
 
 def _carry(x: Array, start: Array | None) -> Array:
-    """Fill gaps forwards along axis 0; fill a gap at the start by `start`, or else by the first value."""
+    """Fill gaps forwards along axis 0, at the start by `start` or else by the first value."""
     known = ~np.isnan(x)
     numbers = np.arange(len(x)).reshape(-1, *(1,) * (x.ndim - 1))
     index = np.where(known, numbers, -1)

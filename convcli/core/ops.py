@@ -2,12 +2,13 @@
 
 An operation is a set of parameters and a pure function. It has no other state.
 
-* `reach` says, for each sample axis, which inputs an output reads. Everything else about lengths, latency, blocks and
-  causality is computed from it.
-* A call computes the outputs `span` from exactly the inputs that they read. The signal was extended at its ends
-  before, so every operation is "valid": it never asks where the signal begins or ends.
-* The other properties of `Op` are what the chain and the scheduler have to know of an operation. Their defaults suit
-  an operation that filters every channel alike, sample by sample or window by window.
+* `reach` says, for each sample axis, which inputs an output reads. Everything else about lengths,
+  latency, blocks and causality is computed from it.
+* A call computes the outputs `span` from exactly the inputs that they read. The signal was extended
+  at its ends before, so every operation is "valid": it never asks where the signal begins or ends.
+* The other properties of `Op` are what the chain and the scheduler have to know of an operation.
+  Their defaults suit an operation that filters every channel alike, sample by sample or window by
+  window.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 # The outputs [start, stop) on each sample axis.
 Span = tuple[tuple[int, int], ...]
 
-# Gives the last known value of each channel before the inputs, None if there is none. It may wait for another thread
-# and is therefore called only if a gap needs it.
+# Gives the last known value of each channel before the inputs, None if there is none. It may wait
+# for another thread and is therefore called only if a gap needs it.
 Held = Callable[[], "Array | None"]
 
 
@@ -53,13 +54,14 @@ class Op(ABC):
     @property
     @abstractmethod
     def reach(self) -> tuple[Reach, ...]:
-        """One Reach per sample axis."""
+        """How far the operation looks, one Reach per sample axis."""
 
     @abstractmethod
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the outputs `span` from the inputs that they read.
 
-        x : the inputs `reach[a].needs(*span[a])` of each axis a, NaN where a sample is missing; not changed
+        x : the inputs `reach[a].needs(*span[a])` of each axis a, NaN where a sample is missing; not
+            changed
         held : the values that fill a gap at the beginning of `x`
         """
 
@@ -67,27 +69,27 @@ class Op(ABC):
 
     @property
     def holds(self) -> bool:
-        """Whether the operation fills a gap with the last known value, however far back that lies."""
+        """Whether the operation fills a gap with the last known value, however old."""
         return False
 
     @property
     def takes_stored(self) -> bool:
-        """Whether the operation takes whole numbers as a file stores them (`samples.py`), not only floats."""
+        """Whether the operation takes whole numbers as files store them (`samples.py`)."""
         return False
 
     @property
     def rounding(self) -> Rounding:
-        """What the operation does to whole numbers in float32; decides the type that bytes are filtered in."""
+        """The rounding class, which decides the type that bytes are filtered in."""
         return "irrational"
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
-        """The convolutions that the operation consists of; none if it is not made of convolutions."""
+        """The convolutions that the operation consists of, if it does."""
         return ()
 
     @property
     def delay(self) -> float | None:
-        """How many samples a resampler lags behind along axis 0; None for any other, whose taps tell it."""
+        """The delay of a resampler in samples along axis 0; None for other operations."""
         return None
 
     # --- what it does to channels ---
@@ -96,7 +98,8 @@ class Op(ABC):
     def uniform(self) -> bool:
         """Whether all channels are treated alike, wherever a signal begins.
 
-        Signals that are interleaved in one file can then be filtered side by side, as channels of one array.
+        Signals that are interleaved in one file can then be filtered side by side, as channels of
+        one array.
         """
         return False
 
@@ -106,7 +109,9 @@ class Op(ABC):
 
     @property
     def opacity(self) -> Literal["filtered", "kept"] | None:
-        """What becomes of the opacity of a picture: filtered with the colours, which it weights, or kept as it is.
+        """What becomes of the opacity of a picture.
+
+        It is filtered with the colours, which it weights, or kept as it is.
 
         None : the operation treats the opacity by itself
         """
@@ -149,13 +154,15 @@ class Op(ABC):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Convolve(Op):
-    """y[k] = sum_j taps[j] * x[k*step + centre - j] / divisor, with the same taps for every channel.
+    """y[k] = sum_j taps[j] * x[k*step + centre - j] / divisor, in every channel alike.
 
     taps : (k,) or (height, width) in convolution order
     before, after : samples read on each side of the sample k*step
     anchor : offset from k*step to the sample that output k is aligned with
-    gaps : what a missing input does to the sum; missing : the rule for outputs aligned with a missing sample
-    summarises : an output describes its whole window (a pool), not the sample that it is aligned with
+    gaps : what a missing input does to the sum; missing : the rule for outputs aligned with a
+        missing sample
+    summarises : an output describes its whole window (a pool), not the sample that it is aligned
+        with
     exact : add up in one order, so that the last bit does not depend on the length of a block
     """
 
@@ -206,12 +213,12 @@ class Convolve(Op):
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
-        """The convolution itself."""
+        """The convolution itself, which is the only one."""
         return (self,)
 
     @property
     def opacity(self) -> Literal["filtered", "kept"]:
-        """Taps of sum 0 (an edge detector) would make every picture transparent: they keep the opacity."""
+        """Whether the opacity is kept, as by taps of sum 0: they would make all transparent."""
         return "kept" if self.gaps == "empty" else "filtered"
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
@@ -246,7 +253,7 @@ class Convolve(Op):
         return y
 
     def _over_held_values(self, x: Array, window: npt.NDArray[np.float64], held: Held) -> Array:
-        """Convolve with every gap filled by the last known value; NaN where no value is known yet."""
+        """Convolve with gaps filled by the last known value; NaN before the first one."""
         filled = gaps.hold(x, held)
         unknown = np.isnan(filled)
         y = self._mean(np.where(unknown, 0.0, filled), window)
@@ -260,7 +267,7 @@ class Convolve(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Pool(Op):
-    """The largest (np.fmax) or smallest (np.fmin) of each window of `size` samples; missing samples are skipped.
+    """The largest (np.fmax) or smallest (np.fmin) known sample of each window.
 
     The window of output k begins at the sample k*step - before.
     """
@@ -277,7 +284,7 @@ class Pool(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """One Reach per axis."""
+        """How far a window looks, one Reach per axis."""
         geometry = zip(self.size, self.step, self.before, self.anchor, strict=True)
         return tuple(Reach(before=b, after=n - 1 - b, step=s, anchor=c) for n, s, b, c in geometry)
 
@@ -297,7 +304,7 @@ class Pool(Op):
 
 
 def windowed(x: Array, size: int, step: int, outputs: int, axis: int) -> Iterator[Array]:
-    """Yield the first sample of every window along `axis`, then the second of every window, and so on."""
+    """Yield the first sample of every window along `axis`, then the second, and so on."""
     for j in range(size):
         samples = slice(j, j + (outputs - 1) * step + 1, step)
         yield x[(slice(None),) * axis + (samples,)]
@@ -313,7 +320,7 @@ def folded(fold: Callable[..., Any], arrays: Iterator[Array]) -> Array:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Pointwise(Op):
-    """The same function of every sample.
+    """A function that is applied to every sample by itself.
 
     keeps : the channel that is left alone (the opacity of a picture), or None
     """
@@ -334,7 +341,7 @@ class Pointwise(Op):
         return self.keeps is None
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Apply the function."""
+        """Apply the function to all channels but the one that is kept."""
         y = self.function(x)
         if self.keeps is not None:
             y[..., self.keeps] = x[..., self.keeps]
@@ -354,7 +361,8 @@ class Magnitude(Op):
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
         """The union of the reaches of the parts on each axis."""
-        return tuple(map(widest, zip(*(part.reach for part in self.parts), strict=True)))
+        by_axis = zip(*(part.reach for part in self.parts), strict=True)
+        return tuple(widest(reaches) for reaches in by_axis)
 
     @property
     def rounding(self) -> Rounding:
@@ -363,7 +371,7 @@ class Magnitude(Op):
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
-        """The parts."""
+        """All parts of the operation."""
         return self.parts
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
@@ -387,7 +395,7 @@ class Magnitude(Op):
 
 
 def _inputs_of_part(x: Array, outer: tuple[Reach, ...], inner: tuple[Reach, ...]) -> Array:
-    """Select what a part of reach `inner` reads from the inputs of an operation of reach `outer`."""
+    """Select the inputs of a part from those of the whole operation."""
     places = []
     for axis, (whole, part) in enumerate(zip(outer, inner, strict=True)):
         start = whole.before - part.before
@@ -398,7 +406,10 @@ def _inputs_of_part(x: Array, outer: tuple[Reach, ...], inner: tuple[Reach, ...]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EachChannel(Op):
-    """One convolution for each channel, all of one reach; a signal of one channel is fed to all of them."""
+    """One convolution for each channel, all of one reach.
+
+    A signal of one channel is fed to all of them.
+    """
 
     parts: tuple[Convolve, ...]
 
@@ -416,7 +427,7 @@ class EachChannel(Op):
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
-        """The parts."""
+        """All parts of the operation."""
         return self.parts
 
     def output_channels(self, count: int) -> int:

@@ -210,14 +210,20 @@ def _groups_as_rows(x: Array, taps: PhaseTaps, span: Span) -> Array:
         padded, (len(padded), rows, window), (across, hop * along, along)
     )
     y = np.empty((len(padded), rows, outputs), padded.dtype)
-    for first in range(0, outputs, BAND):
-        matrix = taps.band(first, min(BAND, outputs - first), y.dtype, unit=unit(x))
-        lowest = taps.first_input(first)
-        read = windows[..., lowest : lowest + len(matrix)]
-        np.matmul(read, matrix, out=y[..., first : first + BAND])
+    _multiply_bands(windows, taps, y, unit(x))
     skipped = start - first_group * taps.phases
     by_channel = y.reshape(len(y), -1)[:, skipped : skipped + stop - start]
     return np.ascontiguousarray(by_channel.T)
+
+
+def _multiply_bands(windows: Array, taps: PhaseTaps, y: Array, unit: float) -> None:
+    """Write the outputs of every row, (channels, rows, outputs), band by band."""
+    outputs = y.shape[-1]
+    for first in range(0, outputs, BAND):
+        matrix = taps.band(first, min(BAND, outputs - first), y.dtype, unit=unit)
+        lowest = taps.first_input(first)
+        read = windows[..., lowest : lowest + len(matrix)]
+        np.matmul(read, matrix, out=y[..., first : first + BAND])
 
 
 def _groups_per_row(taps: PhaseTaps) -> int:

@@ -1,4 +1,4 @@
-"""How far an operation looks: the one description from which blocks, latency, causality and lengths follow."""
+"""How far an operation looks: blocks, latency, causality and lengths follow from it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 class Reach:
     """The geometry of an operation along one sample axis.
 
-    Let p(k) = floor(k * step / phases). Output k reads the inputs p(k) - before ... p(k) + after and is aligned with
-    the input p(k) + anchor. A resampler by L/M has L phases and step M; every other operation has one phase.
+    Let p(k) = floor(k * step / phases). Output k reads the inputs p(k) - before ... p(k) + after
+    and is aligned with the input p(k) + anchor. A resampler by L/M has L phases and step M; every
+    other operation has one phase.
 
-    Indices are absolute: input 0 and output 0 lie at the same instant. Inputs below 0 or past the end are what the
-    edge rule says.
+    Indices are absolute: input 0 and output 0 lie at the same instant. Inputs below 0 or past the
+    end are what the edge rule says.
 
-    growth : how many outputs more (or fewer, if negative) padding of the operation itself makes, at step 1
+    growth : how many outputs more (or fewer, if negative) padding of the operation itself makes, at
+        step 1
     """
 
     before: int = 0
@@ -45,11 +47,13 @@ class Reach:
 
     def ready(self, n: Index) -> Index:
         """Count the outputs that read no input at or past `n`."""
-        return ((n - self.after) * self.phases - 1) // self.step + 1
+        samples = n - self.after
+        return (samples * self.phases - 1) // self.step + 1
 
     def count(self, n: int) -> int:
-        """Count the outputs of `n` inputs that are extended at both ends: ceil((n + growth) * phases / step)."""
-        return max(0, -(-(n + self.growth) * self.phases // self.step))
+        """Count the outputs of `n` inputs: ceil((n + growth) * phases / step)."""
+        samples = n + self.growth
+        return max(0, -(-samples * self.phases // self.step))
 
     def aligned_input(self, k: Index) -> Index:
         """Return the input that output `k` is aligned with."""
@@ -67,7 +71,8 @@ def widest(reaches: Iterable[Reach]) -> Reach:
 def aligned_samples(x: AnyArray, reaches: tuple[Reach, ...], shape: tuple[int, ...]) -> AnyArray:
     """Select the inputs that the outputs of an operation are aligned with; one phase.
 
-    x : exactly the inputs that the outputs read; shape : of the outputs, which may have channels behind the axes
+    x : exactly the inputs that the outputs read; shape : of the outputs, which may have channels
+        behind the axes
     """
     places = []
     for reach, outputs in zip(reaches, shape, strict=False):

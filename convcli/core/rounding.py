@@ -1,8 +1,8 @@
-"""The type that the bytes of a picture are filtered in, so that they come out rounded as in float64.
+"""The type in which bytes are filtered, so that results are rounded as in float64.
 
-Sums of bytes times fractions such as 0.3 often come to exactly one half, and there float32 rounds to the other side
-than float64. float32 is as good where the sums are exact, where they are divided only once, and where the taps are not
-fractions with a common small denominator (a Gaussian).
+Sums of bytes times fractions such as 0.3 often come to exactly one half, and there float32 rounds
+to the other side than float64. float32 is as good where the sums are exact, where they are divided
+only once, and where the taps are not fractions with a common small denominator (a Gaussian).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _share_a_denominator(taps: npt.NDArray[np.float64]) -> bool:
 
 
 def float_type_for_bytes(roundings: Iterable[Rounding]) -> type[np.floating[Any]]:
-    """Choose the type in which operations of these rounding classes, one after the other, filter bytes."""
+    """Choose the type in which successive operations filter bytes."""
     divided = False
     for rounding in roundings:
         if rounding == "irrational":

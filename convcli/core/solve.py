@@ -150,16 +150,23 @@ def _by_correlation(x: Array, y: Array) -> Sums:
     edges = [at_lags(cross_spectrum(head, whole), size, lags) for head in heads]
     for i in range(inputs):
         rows = slice(i * k, (i + 1) * k)
+        sums.gram[-1, rows] = _shifted_totals(channels[i], m)
         for j in range(i, inputs):
             columns = slice(j * k, (j + 1) * k)
             block = _covariance_block(edges[i][j], edges[j][i], channels[i], channels[j])
             sums.gram[rows, columns] = block
             sums.gram[columns, rows] = block.T
-        running = np.concatenate([[0.0], np.cumsum(channels[i])])
-        sums.gram[-1, rows] = running[m:] - running[:k]
     for output, target in enumerate(targets):
-        sums.cross[:-1, output] = at_lags(cross_spectrum(target, whole), size, lags).ravel()
+        products = at_lags(cross_spectrum(target, whole), size, lags)
+        sums.cross[:-1, output] = products.ravel()
     return sums
+
+
+def _shifted_totals(x: Matrix, m: int) -> Matrix:
+    """The sums of x[t + a] over t < m, for each a that `x` has room for."""
+    running = np.concatenate([[0.0], np.cumsum(x)])
+    totals: Matrix = running[m:] - running[:-m]
+    return totals
 
 
 def _covariance_block(row: Matrix, column: Matrix, x: Matrix, z: Matrix) -> Matrix:

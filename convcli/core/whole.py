@@ -35,7 +35,7 @@ class Normalize:
     reduces: ClassVar[bool] = False
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
-        """Return one stage without operations: the loop makes one when it has measured the signal."""
+        """Return one stage; its operation is made when the signal was measured."""
         return (Stage(before=site.signal, after=site.signal, whole=self),)
 
     def measure(self, y: Array) -> npt.NDArray[np.float64]:
@@ -66,10 +66,12 @@ class Normalize:
 class Reduce:
     """An adaptive pool to `bins` outputs on each axis, with the bins of torch.nn.AdaptiveAvgPool1d.
 
-    Output k of an axis of n samples is the mean or maximum of the samples floor(k n / bins) to ceil((k+1) n / bins).
+    Output k of an axis of n samples is the mean or maximum of the samples floor(k n / bins) to
+    ceil((k+1) n / bins).
 
     causal : an output is aligned with the last sample of its bin, else with the middle one
-    alpha, opaque : index of the opacity channel, which weights a mean of colours, and its largest value
+    alpha, opaque : index of the opacity channel, which weights a mean of colours, and its largest
+        value
     """
 
     statistic: Statistic
@@ -108,7 +110,8 @@ class Reduce:
 class Reduction:
     """The bins of a Reduce as blocks come, in constant memory.
 
-    shape : the length of the signal on each sample axis; seen : how many samples have come along axis 0
+    shape : the length of the signal on each sample axis; seen : how many samples have come along
+        axis 0
     """
 
     def __init__(self, reduce: Reduce, shape: tuple[int, ...]) -> None:

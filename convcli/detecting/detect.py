@@ -110,7 +110,7 @@ class Detection:
         names = ["file"]
         if len(self.templates) > 1:
             names.append("template")
-        if self._paged:
+        if any("page" in one.details for one in self.inputs):
             names.append("page")
         if self.group_name is not None:
             names.append("group")
@@ -122,14 +122,11 @@ class Detection:
             names += ["start_time", "end_time"]
         return [*names, "score"]
 
-    @property
-    def _paged(self) -> bool:
-        return any("page" in one.details for one in self.inputs)
-
     def _hits(self) -> Iterator[Hit]:
         """Yield the hits, best score first; of equal scores, the first in the signal first."""
         if not self._found:
             return
+        columns = self.columns
         counts = [len(each.candidates.at) for each in self._found]
         score = np.concatenate([each.candidates.score for each in self._found])
         at = np.concatenate([each.candidates.at for each in self._found])
@@ -141,7 +138,8 @@ class Detection:
         for rank in islice(kept, self.top):
             number = int(order[rank])
             part = int(np.searchsorted(starts, number, side="right")) - 1
-            yield self._cells(self._found[part], number - int(starts[part]))
+            cells = self._cells(self._found[part], number - int(starts[part]))
+            yield {name: cells[name] for name in columns}
 
     def _signal_numbers(self) -> list[int]:
         """Number the signals, one for each input and group, for every entry of `_found`."""
@@ -151,19 +149,20 @@ class Detection:
         return [numbers[each.input, each.candidates.group] for each in self._found]
 
     def _cells(self, found: _Found, index: int) -> Cells:
-        """Return the cells of one hit; they have the names `columns`."""
+        """Return the cells of one hit, also those that are not among the columns."""
         one = self.inputs[found.input]
-        cells: Cells = {"file": one.path}
-        if len(self.templates) > 1:
-            cells["template"] = self.templates[found.candidates.template].name
-        if self._paged:
-            cells["page"] = found.page
+        candidates = found.candidates
+        cells: Cells = {
+            "file": one.path,
+            "template": self.templates[candidates.template].name,
+            "page": found.page,
+            "score": round(float(candidates.score[index]), HIT_DIGITS),
+            **found.extent(index, one),
+        }
         if self.group_name is not None:
-            cells["group"] = self.group_name(found.candidates.group)
-        cells |= found.extent(index, one)
+            cells["group"] = self.group_name(candidates.group)
         if self.timed:
             cells["start_time"], cells["end_time"] = found.times[index]
-        cells["score"] = round(float(found.candidates.score[index]), HIT_DIGITS)
         return cells
 
     def nothing_found(self) -> ConditionError:

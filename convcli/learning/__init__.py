@@ -8,5 +8,5 @@ its delays (dataset.py, delay.py). From there, three ways lead to a model file (
   trainer.py, optimizer.py);
 * a dense layer for comparison (perceptron.py, shift.py).
 
-Held-out errors stand beside those of naive answers (baselines.py), and cautions.py warns of doubts.
+The errors are compared with those of naive answers (baselines.py); cautions.py has the warnings.
 """

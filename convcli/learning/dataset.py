@@ -64,7 +64,7 @@ class Dataset:
 
 
 def open_dataset(task: Task, pairs: Sequence[Pair]) -> Dataset:
-    """The pairs, with the delays that the task asks for. Raises InputError if none stands out."""
+    """The pairs, with the delays that the task asks for. Raises InputError if none is clear."""
     channels = Channels.of(task, pairs[0])
     dataset = Dataset(tuple(pairs), channels)
     if task.delay == ():

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from convcli.errors import ConvcliError, InputError, RequestError
+from convcli.errors import InputError, RequestError
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def check_pairs(pairs: Sequence[Pair], delay: tuple[int, ...] | None = ()) -> No
             _check_kind(pair.source.signal, first)
             if pair.target is not None:
                 _check_target(pair.source.signal, pair.target.signal, delay)
-        except ConvcliError as error:
-            if len(pairs) > 1 and pair.name not in error.message:
-                error.message = f"{pair.name}: {error.message}"
-            raise
+        except RequestError as error:
+            if len(pairs) == 1:
+                raise
+            raise RequestError(f"{pair.name}: {error.message}", hint=error.hint) from None
 
 
 def _check_kind(signal: Signal, first: Signal) -> None:

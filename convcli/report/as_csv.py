@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from convcli.facts.causality import CausalityFacts
-    from convcli.facts.detection import DetectionFacts
+    from convcli.facts.detection import DetectionFacts, Hit
 
 VERDICT_COLUMNS = (
     "file",
@@ -29,10 +29,12 @@ VERDICT_COLUMNS = (
 def hits_csv(facts: DetectionFacts, columns: Sequence[str]) -> str:
     """Render the names of the columns and a line for each hit; numbers have six decimals."""
     lines: list[Sequence[object]] = [columns]
-    for hit in facts.hits:
-        cells = hit.values()
-        lines.append([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in cells])
+    lines += [_hit_cells(hit) for hit in facts.hits]
     return _csv_text(lines)
+
+
+def _hit_cells(hit: Hit) -> list[str | int]:
+    return [f"{cell:.6f}" if isinstance(cell, float) else cell for cell in hit.values()]
 
 
 def verdicts_csv(path: str, facts: CausalityFacts, *, head: bool) -> str:

@@ -45,10 +45,10 @@ svg text {{ font: 12px system-ui, sans-serif; fill: currentColor; }}
 
 def render_html(runs: Sequence[RunFacts]) -> str:
     """Render the runs one below the other, on one page that loads nothing from elsewhere."""
-    titles = [run_title(run) for run in runs]
-    head = _HEAD.format(title=escape(", ".join(titles) or "convcli"))
-    body = [line + "\n" for run in runs for line in _run_lines(run)]
-    return head + "".join(body) + "</body>\n</html>\n"
+    title = ", ".join(run_title(run) for run in runs) or "convcli"
+    lines = [line for run in runs for line in _run_lines(run)]
+    lines += ["</body>", "</html>", ""]
+    return _HEAD.format(title=escape(title)) + "\n".join(lines)
 
 
 def _run_lines(run: RunFacts) -> Iterator[str]:

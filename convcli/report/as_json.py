@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 
 def render_json(runs: Sequence[RunFacts]) -> str:
     """Render one run as an object, several as a list; keys are the fields of `convcli.facts`."""
-    return json_text(runs[0] if len(runs) == 1 else runs)
+    if len(runs) == 1:
+        return json_text(runs[0])
+    return json_text(runs)
 
 
 def detection_json(run: RunFacts) -> str:
     """Render a run of `detect` as one flat object, with the hits among the facts of the run."""
     facts = run.to_dict()
     kept = ("version", "command", "inputs", "warnings", "seconds")
-    return json_text({name: facts[name] for name in kept} | facts["detection"])
+    flat = {name: facts[name] for name in kept}
+    return json_text(flat | facts["detection"])
 
 
 def json_text(facts: Any) -> str:

@@ -199,17 +199,15 @@ def _line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
     A signal that is too wide is repeated for every output, only as much as lies under the kernel.
     """
     first = stage.first[0]
-    indices = [str(first + place) for place in range(len(stage.inputs) + 1)]
-    inputs = _input_texts(stage)
+    indices = range(first, first + len(stage.inputs))
+    outside = [not 0 <= index < stage.length[0] for index in indices]
+    inputs = _bracketed(stage.inputs, outside)
     kernel = _texts(stage.laid)
-    products = [text for one in shown for text in _texts(one.products)]
-    columns = _Columns(
-        margin=2 + _longest([*map(_output_name, shown), "kernel"]),
-        width=2 + _longest([*inputs, *kernel, *products, indices[0], indices[-1]]),
-    )
-    fits = columns.margin + len(inputs) * columns.width <= WIDEST
+    columns = _line_columns(stage, shown, inputs)
+    width = columns.margin + len(inputs) * columns.width
+    fits = width <= WIDEST
     if fits:
-        yield [columns.name("t"), *columns.cells(indices[:-1], OUTSIDE)]
+        yield [columns.name("t"), *columns.cells([str(index) for index in indices], OUTSIDE)]
         yield [columns.name("x"), *columns.cells(inputs, PLAIN)]
         yield []
     for one in shown:
@@ -224,13 +222,20 @@ def _line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
         yield [columns.name(_output_name(one)), blank, *row, *_sum_cells(one, stage)]
 
 
-def _input_texts(stage: StageFacts) -> list[str]:
-    """Format the inputs of a stage along one axis; those outside of the signal in brackets."""
-    outside = [not 0 <= stage.first[0] + i < stage.length[0] for i in range(len(stage.inputs))]
-    return _bracketed(stage.inputs, outside)
+def _line_columns(stage: StageFacts, shown: Sequence[SumFacts], inputs: Sequence[str]) -> _Columns:
+    """Return columns that are wide enough for every index, input, tap and product."""
+    names = [_output_name(one) for one in shown]
+    products = [text for one in shown for text in _texts(one.products)]
+    first = stage.first[0]
+    ends = [str(first), str(first + len(inputs))]
+    return _Columns(
+        margin=2 + _longest([*names, "kernel"]),
+        width=2 + _longest([*inputs, *_texts(stage.laid), *products, *ends]),
+    )
 
 
 def _bracketed(values: Sequence[float | None], outside: Sequence[bool]) -> list[str]:
+    """Format samples, those outside of the signal in brackets."""
     texts = _texts(values)
     return [f"({text})" if out else text for text, out in zip(texts, outside, strict=True)]
 
@@ -282,14 +287,16 @@ def _plane_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
 
 def _block_columns(block: Sequence[Sequence[str]], margin: int = 0) -> _Columns:
     """Return columns that are wide enough for every cell of a block."""
-    return _Columns(margin, 2 + max(_longest(row) for row in block))
+    longest = max(_longest(row) for row in block)
+    return _Columns(margin, 2 + longest)
 
 
 def _matrix_lines(matrix: Any) -> Iterator[Line]:
     """Yield a row for each output and a column for each sample; zeros are dots."""
-    rows = [["." if value == 0 else sample_text(value) for value in row] for row in matrix]
-    width = 2 + _longest(text for row in rows for text in row)
-    size = f"{len(rows)}x{len(rows[0]) if rows else 0}"
+    # Zeros become dots, as missing samples do.
+    rows = [_texts(value or None for value in row) for row in matrix]
+    width = 2 + max((_longest(row) for row in rows), default=0)
+    size = f"{len(rows)}x{len(rows[0])}" if rows else "0x0"
     yield [("matrix  ", TITLE), (f"{size}: y = matrix * x, with the edge rule worked in", PLAIN)]
     for row in rows:
         styles = [OUTSIDE if text == "." else KERNEL for text in row]

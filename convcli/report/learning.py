@@ -107,7 +107,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
-    """Names and texts of the facts that stand outside of the tables."""
+    """Names and texts of the facts that are in no table."""
     yield "task", facts.task
     constant = ", with a constant" if facts.bias else ""
     yield "layer", f"{facts.layers}, {plural(facts.parameters, 'parameter')}{constant}"

@@ -28,7 +28,8 @@ def draw_taps(weights: Sequence[float]) -> str:
     axes = _Axes(-0.5, len(values) - 0.5, low, high)
     points = [axes.point(number, value) for number, value in enumerate(values)]
     marks = _polyline(points) if len(points) > MOST_STEMS else _stems(points, axes.zero)
-    labels = _labels(("0", str(len(values) - 1)), (f"{low:.4g}", f"{high:.4g}"))
+    last = len(values) - 1
+    labels = _labels(("0", str(last)), (f"{low:.4g}", f"{high:.4g}"))
     return _svg(axes.zero_line() + marks + labels)
 
 

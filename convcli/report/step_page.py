@@ -68,7 +68,8 @@ def _layer_lines(layers: Sequence[LayerFacts]) -> Iterator[str]:
     rows = [LAYER_COLUMNS, *(_layer_row(place, layer) for place, layer in enumerate(layers))]
     total = sum(layer.parameters for layer in layers)
     rows.append(("", "in all", number(total), "", "", ""))
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    columns = zip(*rows, strict=True)
+    widths = [max(map(len, column)) for column in columns]
     for row in rows:
         cells = []
         for name, cell, width in zip(LAYER_COLUMNS, row, widths, strict=True):
@@ -82,7 +83,8 @@ def _layer_row(place: int, layer: LayerFacts) -> tuple[str, ...]:
         strides = [_stride_text(axis) for axis in layer.reach]
         stride = "x".join(dict.fromkeys(strides))
         # The spacing of the outputs has a column of its own.
-        reach = reach_text(tuple(replace(axis, step=1, phases=1) for axis in layer.reach))
+        unspaced = [replace(axis, step=1, phases=1) for axis in layer.reach]
+        reach = reach_text(unspaced)
     return (str(place), layer.text, number(layer.parameters), str(layer.channels), stride, reach)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from convcli.units import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from convcli.facts import FileFacts, LossFacts, ReachFacts, RunFacts, StepFacts
     from convcli.facts.causality import CausalityFacts, ColumnVerdict
@@ -71,7 +71,7 @@ def step_row(step: StepFacts) -> tuple[str, ...]:
     return tuple(visible(cell) for cell in cells)
 
 
-def reach_text(axes: tuple[ReachFacts, ...]) -> str:
+def reach_text(axes: Sequence[ReachFacts]) -> str:
     """`-127 ... +127` for each axis, with `, 1 per 2` if there is one output for two inputs."""
     return " x ".join(_axis_reach(axis) for axis in axes)
 
@@ -114,7 +114,8 @@ def run_rows(run: RunFacts) -> Iterator[tuple[str, str]]:
 
 def run_title(run: RunFacts) -> str:
     """Return the paths of the inputs."""
-    return ", ".join(visible(one.path) for one in run.inputs) or "convcli"
+    paths = [visible(one.path) for one in run.inputs]
+    return ", ".join(paths) or "convcli"
 
 
 def signal_text(facts: FileFacts) -> str:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# An array goes through the loop in blocks of so many samples, which fit the cache and are shared by the threads.
+# An array goes through the loop in blocks of so many samples, which fit the cache and are shared by
+# the threads.
 BLOCK = 1 << 20
 
 # What other libraries call our rules, where the word does not have another meaning here.
@@ -82,16 +83,18 @@ def apply(
 ) -> T:
     """Filter an array, a Series or a DataFrame by a FILTER such as `"lowpass:3.4k | downsample:2"`.
 
-    x : (n,) or (n, channels) with one sample axis, (rows, columns, channels) with two; NaN is missing. A pandas
-        object is a table: rows by columns, and comes back as the same kind, with the index of the rows at which the
-        outputs stand.
-    rate : samples per second, for durations and frequencies in Hz; without it frequencies are cycles per sample
-    edge, align, missing : the rules of `--edge`, `--align` and `--missing`; arrays default to zero (edge where the
-        rate changes) and center, tables to shrink and causal
-    axes : sample axes, 1 or 2; by default 2 for three-dimensional arrays, else 1. A grey image is (rows, columns)
-        with axes=2.
+    x : (n,) or (n, channels) with one sample axis, (rows, columns, channels) with two; NaN is
+        missing. A pandas object is a table: rows by columns, and comes back as the same kind, with
+        the index of the rows at which the outputs stand.
+    rate : samples per second, for durations and frequencies in Hz; without it frequencies are
+        cycles per sample
+    edge, align, missing : the rules of `--edge`, `--align` and `--missing`; arrays default to zero
+        (edge where the rate changes) and center, tables to shrink and causal
+    axes : sample axes, 1 or 2; by default 2 for three-dimensional arrays, else 1. A grey image is
+        (rows, columns) with axes=2.
 
-    Returns float64 (float32 stays float32) with as many axes as `x`. Raises `RequestError` for a wrong FILTER or rule.
+    Returns float64 (float32 stays float32) with as many axes as `x`. Raises `RequestError` for a
+    wrong FILTER or rule.
 
     >>> apply("box:3", np.array([0.0, 3.0, 0.0, 0.0])).tolist()
     [1.0, 1.0, 1.0, 0.0]
@@ -137,7 +140,7 @@ class _Settings:
             raise RequestError(f"threads expects a whole number from 1 on, got {threads!r}")
 
     def filtered(self, filter: str, signal: Signal, x: Array) -> tuple[Array, Rows]:
-        """Filter the samples of a signal; return the outputs and the rows that they are aligned with."""
+        """Filter samples; return the outputs and the rows that they are aligned with."""
         rules = rules_for(signal, filter, edge=self.edge, align=self.align, missing=self.missing)
         plan = make_plan(filter, signal, rules)
         rows = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
@@ -152,7 +155,7 @@ class _Settings:
 
 
 def _check_word(name: str, given: Any, known: tuple[str, ...]) -> None:
-    """Raise a RequestError if `given` is none of the words of a rule, with the word that was probably meant."""
+    """Raise a RequestError with the word that was meant if `given` is no known word."""
     if given in known:
         return
     word = str(given).casefold()

@@ -1,7 +1,8 @@
 """Which samples of a signal the outputs of a chain read, as the samples arrive.
 
-All of this is arithmetic on lengths and indices. It is the same for one signal (an int) and for many signals side by
-side (an array with an entry for each); methods that take an `Index` accept both.
+All of this is arithmetic on lengths and indices. It is the same for one signal (an int) and for
+many signals side by side (an array with an entry for each); methods that take an `Index` accept
+both.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 class Geometry:
     """The outputs of a chain on a signal that is extended at its ends by an edge rule.
 
-    A chain counts its inputs from the one where output 0 lies. Sample i of the signal is input i - origin.
+    A chain counts its inputs from the one where output 0 lies. Sample i of the signal is input i -
+    origin.
 
     tail : outputs go on for so many samples past the end (the ringing of a filter)
     """
@@ -92,7 +94,7 @@ class Geometry:
         return outputs * across - inner * self._undisturbed(1, columns, across)
 
     def _undisturbed(self, axis: int, n: int, outputs: int) -> int:
-        """Count those of the first `outputs` outputs that read nothing but the `n` samples of the axis."""
+        """Count those of the first `outputs` outputs that read only samples of the axis."""
         reach = self.chain.reach[axis]
         first = -(-reach.before * reach.phases // reach.step)
         return max(0, min(outputs, self.chain.ready(axis, n)) - first)
@@ -114,7 +116,7 @@ class Geometry:
         return inputs.start + self.origin, inputs.high + self.origin
 
     def oldest_needed(self, done: int, n: int) -> int:
-        """Return the first sample that must be kept when `done` outputs of `n` samples are computed.
+        """Return the first sample that must be kept after `done` outputs.
 
         A later output reads it or is aligned with it, or the extension of the end repeats it.
         """
@@ -134,7 +136,7 @@ class Geometry:
         return self.chain.reads(0, 1)[0].start, self.chain.reads(1, 2)[0].start - step
 
     def columns(self, n: int) -> tuple[int, Extent | None]:
-        """Return how many columns come out of `n`, and the columns that they read; None if none come out."""
+        """Return how many columns come out of `n` and which they read; None if none come out."""
         valid = self.edge == "valid"
         count = self.chain.valid_count(1, n) if valid else self.chain.count(1, n)
         if count == 0:

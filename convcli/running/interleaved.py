@@ -1,7 +1,7 @@
 """Many interleaved signals through one chain: those that go on alike are the channels of one job.
 
-This is what `Stream` does for one signal, with arrays that have an entry for each signal. Ten thousand groups of a few
-rows cost a few calls of NumPy instead of ten thousand.
+This is what `Stream` does for one signal, with arrays that have an entry for each signal. Ten
+thousand groups of a few rows cost a few calls of NumPy instead of ten thousand.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ GATHERED = 1 << 17
 
 
 class InterleavedSignals:
-    """Takes in blocks of interleaved signals and gives out jobs, each for all signals that go on alike.
+    """Takes in blocks of interleaved signals and gives out jobs for many signals each.
 
     The chain must be `uniform` and the edge rule not `wrap`. Signals are numbered as they are met.
     """
@@ -52,7 +52,7 @@ class InterleavedSignals:
         self._held = _HeldTable(channels) if geometry.chain.holds else None
 
     def push(self, groups: Groups, x: Array, rows: Rows) -> list[Job]:
-        """Take in a block of samples and their input rows; return the jobs whose outputs are known now."""
+        """Take in a block and the input rows of its samples; return the jobs that are ready."""
         # NumPy sorts small integers by counting.
         codes = groups.codes.astype(np.min_scalar_type(len(groups.names)))
         order = np.argsort(codes, kind="stable")
@@ -102,7 +102,10 @@ class InterleavedSignals:
         return np.array(counts, np.int64)[which]
 
     def _advance(self, fresh: _Fresh, known: Callable[[Indices], Indices]) -> list[Job]:
-        """Take in fresh samples, a part of the signals at a time; `known` counts the outputs of n samples."""
+        """Take in fresh samples, a part of the signals at a time.
+
+        known : counts the outputs of signals of n samples
+        """
         if self._held is not None:
             self._held.start_batch()
         jobs: list[Job] = []
@@ -132,7 +135,7 @@ class InterleavedSignals:
         )
 
     def _keep(self, part: _Part, stop: Indices) -> None:
-        """Remember how far the signals of a part have come, and the samples that outputs from `stop` on need."""
+        """Remember how far a part has come and the samples that outputs from `stop` on need."""
         signals = part.signals
         self._n[signals] = part.n
         self._outputs_done[signals] = stop
@@ -143,17 +146,21 @@ class InterleavedSignals:
         self._rows.keep(signals, part.rows, part.n, aligned)
 
     def _next_rows_of(self, part: _Part, stop: Indices, aligned: Indices) -> Rows:
-        """Return the input row of the next output of each signal, NEVER if none would come if it ended here."""
+        """Return the input row of the next output of each signal; NEVER if none would come."""
         over = self.geometry.aligned_sample(stop) >= part.n
         over[over] = self._counts(part.n[over]) <= stop[over]
         rows = part.rows.at(np.arange(len(stop)), aligned[:, None])[:, 0]
         return np.where(over, NEVER, rows)
 
     def _job(self, part: _Part, which: Indices, stop: int) -> Job:
-        """Return the next outputs of the signals `which` of a part; those of the first of them end at `stop`."""
+        """Return the job of the signals `which` of a part.
+
+        stop : where the outputs of the first of these signals end
+        """
         n = part.n[which, None]
         done = part.done[which, None]
-        # These signals have equally many outputs to give: all are computed as the same outputs of the first signal.
+        # These signals have equally many outputs to give: all are computed as the same outputs of
+        # the first signal.
         start = int(done[0, 0])
         low, high = self.geometry.reads(start, stop)
         step = self.geometry.chain.reach[0].step
@@ -176,7 +183,10 @@ class InterleavedSignals:
         )
 
     def _extended(self, part: _Part, which: Indices, index: Indices, n: Indices) -> Array:
-        """Return the samples number `index`, (signals, samples, channels), extended by the edge rule."""
+        """Return samples (signals, samples, channels), extended by the edge rule.
+
+        index : their numbers, (signals, samples); n : the lengths, (signals, 1)
+        """
         if index[:, 0].min() >= 0 and (index[:, -1:] < n).all():
             return part.samples.at(which, index)
         edge = self.geometry.edge
@@ -189,7 +199,7 @@ class InterleavedSignals:
 
 
 def _alike(counts: Indices, new: Flags) -> Iterator[Indices]:
-    """Yield the places of signals that have equally many outputs to give; those that begin by themselves."""
+    """Yield the places of signals with equally many outputs to give; new ones apart."""
     kind = 2 * counts + new
     order = np.argsort(kind, kind="stable")
     order = order[np.searchsorted(kind[order], 2) :]
@@ -204,7 +214,10 @@ def _as_channels(x: AnyArray) -> AnyArray:
 
 @dataclass(eq=False, kw_only=True)
 class _InterleavedJob(Job):
-    """Outputs of several signals that are the channels of its inputs; `rows` are those of one signal after the other."""
+    """Outputs of several signals, which are the channels of the inputs.
+
+    `rows` are those of one signal after the other.
+    """
 
     signals: int
     held_of_job: _HeldOfJob | None
@@ -230,12 +243,12 @@ class _InterleavedJob(Job):
         super().release()
 
 
-# ------------------------------------------------------------------------------------------- what is kept
+# --- what is kept ---
 
 
 @dataclass(frozen=True)
 class _Fresh:
-    """Samples that have come: `counts` of each of the signals, one signal after the other, and their input rows."""
+    """Samples that have come, `counts` of each signal, one signal after the other."""
 
     signals: Indices
     counts: Indices
@@ -265,7 +278,10 @@ class _Ragged:
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """Some of the signals: how many samples came, how many outputs are done, the samples and their input rows."""
+    """Some of the signals.
+
+    n : how many samples of each have come; done : how many outputs are computed
+    """
 
     signals: Indices
     n: Indices
@@ -275,7 +291,10 @@ class _Part:
 
 
 class _RaggedBuffer:
-    """The latest values of many signals; those of signal g from number first[g] on are at the start of values[g]."""
+    """The latest values of many signals.
+
+    Those of signal g from number first[g] on are at the start of values[g].
+    """
 
     def __init__(self, values: AnyArray) -> None:
         self.first = np.zeros(0, np.int64)
@@ -301,7 +320,8 @@ class _RaggedBuffer:
         starts = np.cumsum(length) - length
         joined = np.empty((int(length.sum()), *values.shape[1:]), values.dtype)
         at = new = 0
-        # A slice per signal costs no more than the indices of its values would, and a tenth where these are many.
+        # A slice per signal costs no more than the indices of its values would, and a tenth where
+        # these are many.
         signals = zip(fresh.signals.tolist(), kept.tolist(), fresh.counts.tolist(), strict=True)
         for signal, old, more in signals:
             joined[at : at + old] = self.values[signal, :old]
@@ -319,13 +339,14 @@ class _RaggedBuffer:
         self.values[signals] = joined.values[np.minimum(at, len(joined.values) - 1)]
 
 
-# ------------------------------------------------------------------------------------------- held values
+# --- held values ---
 
 
 class _HeldTable:
     """The last values that the holding operations of a chain have met in each signal.
 
-    Jobs run in any thread. Those of one batch read what the batches before have stored, and wait for them.
+    Jobs run in any thread. Those of one batch read what the batches before have stored, and wait
+    for them.
     """
 
     def __init__(self, channels: int) -> None:
@@ -339,7 +360,7 @@ class _HeldTable:
             self.batch = _BatchInProgress(self.batch)
 
     def of(self, number: int, signals: Indices) -> Array | None:
-        """Return what operation `number` holds, one signal after the other; NaN for a signal without a value."""
+        """Return what operation `number` holds in each of the signals; NaN for nothing."""
         values = self._values.get(number)
         if values is None:
             return None

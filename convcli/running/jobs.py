@@ -26,7 +26,8 @@ class SignalBlock:
 
     rows : the input rows that they are aligned with
     first : the number of the first output in its signal
-    became_missing : per channel, how many outputs are missing although their input is not; None if there are none
+    became_missing : per channel, how many outputs are missing although their input is not; None if
+        there are none
     """
 
     group: bytes
@@ -57,7 +58,7 @@ class InputBlocks:
 
 @dataclass(eq=False, kw_only=True)
 class Job:
-    """A stretch of outputs of a chain with all the inputs it needs; `run` may be called in any thread.
+    """A stretch of outputs with all the inputs it needs; `run` may be called in any thread.
 
     inputs : what `chain.reads` says of the outputs `span`, extended at the ends of the signal
     rows : the input rows that the outputs are aligned with
@@ -78,7 +79,8 @@ class Job:
     def run(self) -> SignalBlock:
         """Compute the outputs."""
         try:
-            # Infinity and NaN are answers here, not accidents. NumPy keeps this setting for each thread.
+            # Infinity and NaN are answers here, not accidents. NumPy keeps this setting for each
+            # thread.
             with np.errstate(all="ignore"):
                 return self._run()
         finally:
@@ -101,8 +103,9 @@ class Job:
     def _became_missing(self, y: Array) -> npt.NDArray[np.bool_] | None:
         """Mark the outputs that are missing although the input that they are aligned with is not.
 
-        y : (n, channels) or (rows, columns, channels). Where an operation makes other channels of those that come in,
-        an output is marked if all channels of its input are known. None if no output is missing.
+        y : (n, channels) or (rows, columns, channels). Where an operation makes other channels of
+            those that come in, an output is marked if all channels of its input are known. None if
+            no output is missing.
         """
         if not any_missing(y):
             return None
@@ -129,12 +132,12 @@ class Job:
         return np.clip(aligned - first, 0, last)
 
     def held(self, number: int) -> Array | None:
-        """Return the last value that operation `number` met before the inputs of the next job; wait for this job."""
+        """Return the last value before the inputs of the next job; wait for this job."""
         self._finished.wait()
         return self._held.get(number)
 
     def release(self) -> None:
-        """Let nobody wait for this job any longer, be it finished or failed, and let go of the job before it."""
+        """Let go of the job before and of all who wait, whether this job succeeded or not."""
         self._finished.set()
         self.previous = None
 
@@ -157,7 +160,7 @@ class JobBatch:
 
 @dataclass(frozen=True)
 class BatchOutputs:
-    """The outputs of a batch; no output that is still to come is aligned with a row before `complete`."""
+    """The outputs of a batch; all later ones are aligned with rows from `complete` on."""
 
     blocks: list[SignalBlock]
     complete: int

@@ -1,9 +1,11 @@
-"""The loop: blocks are decoded, cut into jobs, filtered and encoded in any thread, and written in order.
+"""The loop: blocks are decoded, cut into jobs, filtered, encoded and written.
 
-Sound, tables and pictures, whole arrays and streams, one signal or many interleaved ones all go through `run`:
+Sound, tables and pictures, whole arrays and streams, one signal or many interleaved ones all go
+through `run`:
 
-    source.chunks -> source.decode -> Scheduler -> Job.run -> (row order) -> sink.encode -> sink.write
-    in order         any thread       in order     any thread  in order       any thread     in order
+    source.chunks -> source.decode -> Scheduler -> Job.run -> (row order) -> sink.encode ->
+    sink.write in order         any thread       in order     any thread  in order       any thread
+    in order
 """
 
 from __future__ import annotations
@@ -116,7 +118,8 @@ class _Reader:
 class _Loop:
     """One run: the steps of the plan are filtered in stages.
 
-    A step that reduces the whole signal to a few bins ends a stage; the next stage begins with the bins.
+    A step that reduces the whole signal to a few bins ends a stage; the next stage begins with the
+    bins.
     """
 
     plan: Plan
@@ -167,7 +170,8 @@ class _Loop:
             results = self._counted(self.workers.map(JobBatch.run, batches), stage)
             yield from self.workers.map(self._encode, in_row_order(results))
         else:
-            # The outputs of a single signal come in order: the thread that filtered a block encodes it.
+            # The outputs of a single signal come in order: the thread that filtered a block encodes
+            # it.
             for losses, encoded in self.workers.map(self._run_and_encode, batches):
                 self._count(losses, stage)
                 yield from encoded
@@ -211,7 +215,10 @@ class _Loop:
     # --- steps that see the whole signal first ---
 
     def _settled(self, steps: list[BoundStep], arrivals: Pass, tail: int) -> Chains:
-        """Return the chain of each signal, after a pass over the input for every step that has to measure it."""
+        """Return the chain of each signal.
+
+        Every step that has to measure the signal takes one pass over the input.
+        """
         ops: list[Op | dict[bytes, Op]] = []
         for step in steps:
             if isinstance(step.whole, Normalize):
@@ -238,7 +245,10 @@ class _Loop:
     def _reduced(
         self, stage: list[BoundStep], step: BoundStep, reduce: Reduce, arrivals: Pass
     ) -> list[tuple[Block, AnyRows]]:
-        """Return the bins of each signal as blocks for the next stage, in constant memory if the length is known."""
+        """Return the bins of each signal as blocks for the next stage.
+
+        Memory stays constant if the length of the signal is known.
+        """
         chains = self._settled(stage, arrivals, 0)
         scheduler = Scheduler(chains, self.plan.rules.edge, by_group=True)
         results = self.workers.map(JobBatch.run, scheduler.batches(arrivals()))
@@ -267,7 +277,7 @@ class _Loop:
 def _settled_for_each(
     normalize: Normalize, peaks: dict[bytes, Peaks], silence: Peaks
 ) -> dict[bytes, Op]:
-    """Return the gain of each signal; one without outputs was not measured and gets the gain of silence."""
+    """Return the gain of each signal; one without outputs gets the gain of silence."""
     gains = {group: normalize.settle(peak) for group, peak in peaks.items()}
     return defaultdict(partial(normalize.settle, silence), gains)
 

@@ -1,7 +1,7 @@
-"""The scheduler: blocks of one signal or of many interleaved ones become jobs, and their outputs come in row order.
+"""The scheduler: blocks become jobs, and outputs of several signals come in row order.
 
-A single signal is the simple case: one `Stream`. Interleaved signals that one chain treats alike are filtered side by
-side (`InterleavedSignals`); others have a `Stream` each.
+A single signal is the simple case: one `Stream`. Interleaved signals that one chain treats alike
+are filtered side by side (`InterleavedSignals`); others have a `Stream` each.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ RELEASED = 1 << 16
 
 @dataclass(frozen=True)
 class Chains:
-    """The chain of each signal: one for all, except for operations that were measured for each signal by itself."""
+    """The chain of each signal.
+
+    All signals have the same, except for operations that were measured for each by itself.
+    """
 
     ops: list[Op | dict[bytes, Op]]
     signal: Signal
@@ -61,7 +64,8 @@ class Scheduler:
     """Takes in blocks and gives out jobs as soon as their inputs are there.
 
     tail : outputs go on for so many samples past the end of a signal
-    by_group : let every signal be known by its group, also where several could be filtered side by side
+    by_group : let every signal be known by its group, also where several could be filtered side by
+        side
     """
 
     def __init__(
@@ -121,13 +125,13 @@ class Scheduler:
         return [job for job in jobs if job is not None]
 
     def _next_row(self) -> int:
-        """Return the first row of an output that is still to come, NEVER if none can be told apart."""
+        """Return the first row of an output that is still to come; NEVER for a single signal."""
         if self._interleaved is not None:
             return self._interleaved.next_row
         return min(self._next_rows.values(), default=NEVER)
 
     def _signals(self, block: Block) -> InterleavedSignals:
-        """Return the signals that are filtered side by side, at their first block a new collection."""
+        """Return the signals that are filtered side by side; make them at the first block."""
         if self._interleaved is None:
             from convcli.running.interleaved import InterleavedSignals
 
@@ -147,7 +151,10 @@ class Scheduler:
 
 
 def in_row_order(results: Iterable[BatchOutputs]) -> Iterator[SignalBlock]:
-    """Merge the outputs of interleaved signals by their rows, each as soon as no output of an earlier row can come."""
+    """Merge the outputs of interleaved signals by their rows.
+
+    An output is yielded as soon as none of an earlier row can come.
+    """
     waiting: list[SignalBlock] = []
     lowest = NEVER
     for result in results:

@@ -21,7 +21,8 @@ NEVER = (1 << 63) - 1
 # Blocks that are kept as they came. More of them, each of a few rows, are joined.
 MOST_PARTS = 16
 
-# Samples that may wait for more to come so that a job does not consist mainly of inputs that the last one read too.
+# Samples that may wait for more to come so that a job does not consist mainly of inputs that the
+# last one read too.
 LARGEST_WAIT = 8_000_000
 
 # So many times as long as its overlap a job of one axis has to be: an FFT costs by the sum of both.
@@ -29,7 +30,9 @@ OUTPUTS_PER_REACH = 3
 
 
 class Stream:
-    """Takes in the blocks of one signal and gives out jobs in order; a whole array is a stream of one block.
+    """Takes in the blocks of one signal and gives out jobs in order.
+
+    A whole array is a stream of one block.
 
     patient : wait for more samples where starting at once would cost more than it gains
     """
@@ -65,7 +68,7 @@ class Stream:
 
     @property
     def next_row(self) -> int:
-        """The input row of the next output, NEVER if that has not come and would not if the signal ended here.
+        """The input row of the next output; NEVER if the signal would give none if it ended.
 
         A last window that the signal does not fill is aligned with the last row there is.
         """
@@ -87,7 +90,7 @@ class Stream:
         return self._buffer.columns if self.geometry.chain.axes == 2 else None
 
     def _pays(self, ready: int, x: Array) -> bool:
-        """Whether so many outputs are ready that the inputs which are read once more are the smaller part."""
+        """Whether the outputs that are ready are worth the inputs that are read twice for them."""
         reach = self.geometry.chain.reach[0]
         fresh = (ready - self.outputs_done) * reach.step // reach.phases
         enough = reach.before + reach.after
@@ -96,7 +99,10 @@ class Stream:
         return fresh >= enough or fresh * x[:1].size > LARGEST_WAIT
 
     def _job(self, stop: int, end: int | None) -> Job | None:
-        """Return the outputs up to `stop`; `end` is the length of the signal and its tail once it is known."""
+        """Return the job of the outputs up to `stop`.
+
+        end : the length of the signal and its tail once it is known
+        """
         start = self.outputs_done
         if stop <= start:
             return None
@@ -172,7 +178,7 @@ class _SampleBuffer:
         return rows[0] + places if isinstance(rows, range) else rows[places]
 
     def extended(self, extent: Extent) -> list[Array]:
-        """Return the samples of `extent` as a list of blocks; only what lies outside of the signal is copied."""
+        """Return the samples of `extent` as blocks; only those outside are copied."""
         parts = self._kept(extent.within)
         if extent.start >= 0 and extent.stop <= self.n:
             return parts
@@ -207,7 +213,7 @@ class _SampleBuffer:
 
 
 def _joined_row_numbers(rows: list[AnyRows]) -> AnyRows:
-    """Join rows that follow one another; those of a signal that is alone in its file stay a range."""
+    """Join row numbers; those of a signal that is alone in its file stay a range."""
     if isinstance(rows[0], range):
         return range(rows[0][0], rows[-1][-1] + 1)
     return np.concatenate([row_numbers(some) for some in rows])

@@ -23,14 +23,14 @@ def cores() -> int:
 
 
 class Workers:
-    """Some threads. With one thread everything runs where it is asked for, and nothing is read ahead."""
+    """A pool of threads; a single thread runs everything where it is asked for."""
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or cores()
         self._pool: ThreadPoolExecutor | None = None
 
     def map(self, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-        """Yield the results in the order of the items; at most `threads` + 1 items are started ahead."""
+        """Yield results in the order of the items; start at most `threads` + 1 items ahead."""
         if self.threads == 1:
             yield from map(function, items)
             return

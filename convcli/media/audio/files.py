@@ -61,14 +61,14 @@ class AudioFiles:
 
         Standard output, devices and pipes get the format of the input.
         """
-        from convcli.media.audio.formats import format_of
+        from convcli.media.audio.formats import sound_format
         from convcli.media.audio.sink import AudioOptions
         from convcli.media.replacing import is_special
 
         options = self.options or AudioOptions()
         if options.format is not None or output is None or is_special(output):
             return options
-        return replace(options, format=format_of(output))
+        return replace(options, format=sound_format(output))
 
 
 @dataclass(frozen=True)

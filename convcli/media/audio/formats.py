@@ -95,7 +95,7 @@ def container_of(format: str) -> Container:
     return FORMATS[format].container if format in FORMATS else _PLAIN
 
 
-def format_of(path: Path | str) -> str:
+def sound_format(path: Path | str) -> str:
     """The format that a file name asks for. RequestError names the known suffixes."""
     name, suffix = Path(path).name, Path(path).suffix.lower()
     if suffix in SUFFIXES:

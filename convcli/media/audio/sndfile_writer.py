@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _HIGHEST_VORBIS_RATE = 200_000
 
 
-class _Watched:
+class _WatchedFile:
     """The file that libsndfile writes to; it keeps the first error of the system."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -91,7 +91,7 @@ class SndFileWriter:
             self._file = cast("BinaryIO", target.open("w+b"))
         else:
             self._file = temporary_file()
-        self._watched = _Watched(self._file)
+        self._watched = _WatchedFile(self._file)
         try:
             self._sound = self._open(endian)
         except BaseException:

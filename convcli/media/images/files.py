@@ -37,9 +37,9 @@ class ImageFiles:
     @staticmethod
     def has_suffix(path: Path) -> bool:
         """Whether the suffix of `path` belongs to a picture file."""
-        from convcli.media.images.formats import format_of
+        from convcli.media.images.formats import format_by_suffix
 
-        return format_of(path) is not None
+        return format_by_suffix(path) is not None
 
     @staticmethod
     def begins_with(head: bytes) -> bool:

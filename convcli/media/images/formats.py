@@ -248,7 +248,7 @@ _BEGINNINGS = tuple(beginning for each in _ALL for beginning in each.beginnings)
 _BRANDS = {each.brand for each in _ALL if each.brand is not None}
 
 
-def format_of(path: Path) -> Format | None:
+def format_by_suffix(path: Path) -> Format | None:
     """The format that the suffix of `path` names, or None."""
     return _BY_SUFFIX.get(path.suffix.lower())
 

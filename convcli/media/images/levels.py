@@ -86,9 +86,9 @@ def _saturate(values: Array, levels: Levels, least: float, most: float) -> Quant
     below = above = np.zeros(values.shape[-1], np.int64)
     # Half to even: low - 1/2 is rounded to low, but high + 1/2 is rounded up.
     if least < levels.low - 0.5:
-        below = _count(values < levels.low - 0.5)
+        below = _count_flags(values < levels.low - 0.5)
     if most >= levels.high + 0.5:
-        above = _count(values >= levels.high + 0.5)
+        above = _count_flags(values >= levels.high + 0.5)
     return np.asarray(stored).reshape(values.shape), below, above
 
 
@@ -102,9 +102,9 @@ def _clip(rounded: Array, levels: Levels, row: int) -> Quantised:
         raise _not_a_number(rounded, row)
     low, high = _bounds(levels, rounded.dtype)
     if least < low:
-        below = _count(rounded < low)
+        below = _count_flags(rounded < low)
     if most > high:
-        above = _count(rounded > high)
+        above = _count_flags(rounded > high)
     if least < low or most > high:
         rounded = np.clip(rounded, low, high)
     return rounded.astype(levels.dtype), below, above
@@ -117,7 +117,7 @@ def _bounds(levels: Levels, dtype: np.dtype[Any]) -> tuple[Any, Any]:
     return dtype.type(low), dtype.type(high)
 
 
-def _count(flags: npt.NDArray[np.bool_]) -> Counts:
+def _count_flags(flags: npt.NDArray[np.bool_]) -> Counts:
     """How many flags of (rows, columns, channels) are true in each channel.
 
     Sums of bytes over as many rows as a byte can count are faster than sums of wider numbers.

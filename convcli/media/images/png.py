@@ -45,7 +45,7 @@ PNG_OPTIONS = {"compression": 3, "filter": "up", "keep": KEEP_NOTHING}
 def inspect_png(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     """The details with the describing chunks and the text of a PNG."""
     chunks = tuple(read_chunks(file))
-    texts = [_read_text(kind, body) for kind, body in chunks if kind in _TEXT_CHUNKS]
+    texts = [_decode_text(kind, body) for kind, body in chunks if kind in _TEXT_CHUNKS]
     text = tuple(pair for pair in texts if pair and pair[0] != _XMP_KEYWORD)
     return replace(details, chunks=chunks, text=text)
 
@@ -68,7 +68,7 @@ def read_chunks(file: BinaryIO) -> Iterator[Chunk]:
         file.seek(4, 1)
 
 
-def _read_text(kind: bytes, body: bytes) -> tuple[str, str] | None:
+def _decode_text(kind: bytes, body: bytes) -> tuple[str, str] | None:
     """Keyword and text of a tEXt, zTXt or iTXt chunk, or None if it is damaged (section 11.3.3)."""
     raw_keyword, _, rest = body.partition(b"\0")
     keyword = raw_keyword.decode("latin-1")

@@ -93,7 +93,7 @@ class PnmPicture:
         self.warnings: list[str] = []
         first = self._pages[0]
         self.details = ImageDetails(
-            format=_format_name(first.header.kind),
+            format=_netpbm_name(first.header.kind),
             loader="netpbm",
             pages=len(self._pages),
             bits=first.layout.dtype.itemsize * 8,
@@ -216,7 +216,7 @@ class PnmPicture:
         return 1 - shaped if header.kind == _PLAIN_BITMAP else shaped
 
 
-def _format_name(kind: bytes) -> str:
+def _netpbm_name(kind: bytes) -> str:
     if kind == _PAM:
         return "pam"
     return "pfm" if kind in _FLOATING else "ppm"

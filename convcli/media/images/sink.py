@@ -10,7 +10,13 @@ import numpy as np
 
 from convcli.errors import RequestError
 from convcli.media.images.encoder import PageEncoder
-from convcli.media.images.formats import FORMATS, Format, WriteRequest, find_format, format_of
+from convcli.media.images.formats import (
+    FORMATS,
+    Format,
+    WriteRequest,
+    find_format,
+    format_by_suffix,
+)
 from convcli.media.images.scaling import ScaledResults
 
 if TYPE_CHECKING:
@@ -287,7 +293,7 @@ def _choose_format(
     path = name or (target if isinstance(target, Path) else None)
     if path is None or not path.suffix:
         return FORMATS.get(like.details.format, FORMATS["png"])
-    found = format_of(path)
+    found = format_by_suffix(path)
     if found is None:
         raise RequestError(
             f"the suffix {path.suffix!r} of {path} stands for no picture format "

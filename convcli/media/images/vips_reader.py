@@ -39,7 +39,7 @@ class VipsPicture:
         drain_log()
         first = self.open(0, access="sequential")
         self._pages = int(_field(first, "n-pages", 1))
-        self.rules = reading_rules(_format_name(first))
+        self.rules = reading_rules(_loader_format(first))
         # Pages of an animation are turned upright one by one.
         self.stacked = self._pages > 1 and self.rules.animated and _orientation(first) == 1
         self._check_size(first, self._pages if self.stacked else 1)
@@ -257,7 +257,7 @@ def _upright(image: Any) -> Any:
     return image.autorot() if _orientation(image) > 1 else image
 
 
-def _format_name(image: Any) -> str:
+def _loader_format(image: Any) -> str:
     """The name of the format, from that of the loader: `jpegload_source` reads a jpeg."""
     # libvips names no loader for its own format.
     loader = str(_field(image, "vips-loader", "vipsload"))

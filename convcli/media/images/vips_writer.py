@@ -111,10 +111,11 @@ class VipsWriter:
         try:
             self._save(image)
         except Exception as error:  # noqa: BLE001 -- it is raised again in the thread that writes
-            # An image kept alive by a frame of the traceback would outlive its source and call it
-            # once more.
+            # The traceback must keep no image: it would outlive its source and call it once more.
+            del image
             for each in (error, error.__cause__):
-                traceback.clear_frames(each.__traceback__ if each else None)
+                if each is not None:
+                    traceback.clear_frames(each.__traceback__)
             self._failure = error
         finally:
             self._feed.close()

@@ -92,7 +92,7 @@ class Cells:
     def __len__(self) -> int:
         return len(self.start)
 
-    def __getitem__(self, part: slice | Flags) -> Cells:
+    def __getitem__(self, part: slice | Flags | Offsets) -> Cells:
         return Cells(self.data, self.start[part], self.stop[part])
 
     def texts(self) -> list[bytes]:
@@ -381,7 +381,7 @@ def whole_records(
             unread = [rest]
             yield Records(line=line, offset=offset, data=data, quotes=quotes)
             offset += len(data)
-            line += _count(data, dialect.newline)
+            line += _count_lines(data, dialect.newline)
     rest = b"".join(unread)
     if rest:
         yield _last_records(rest, dialect, line=line, offset=offset, name=name)
@@ -437,7 +437,7 @@ def _refuse_endless(length: int, line: int, name: str) -> None:
         )
 
 
-def _count(data: bytes, newline: bytes) -> int:
+def _count_lines(data: bytes, newline: bytes) -> int:
     """Number of line ends, counted seven times as fast as by `bytes.count`."""
     octets = np.frombuffer(data, np.uint8)
     total = 0

@@ -31,7 +31,7 @@ from convcli.media.tables.text import (
     TextInput,
     delimiter_of,
     find_encoding,
-    read_header,
+    read_header_line,
 )
 from convcli.signals import TABLE, Block, Groups, Signal
 
@@ -222,7 +222,7 @@ class TableSource:
         while header is None:
             fresh = next(reads, b"")
             start += fresh
-            header = read_header(
+            header = read_header_line(
                 start,
                 delimiter=delimiter,
                 decimal=options.decimal,

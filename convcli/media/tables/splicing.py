@@ -186,32 +186,21 @@ def splice(
 
     Where the old cell and the new value are both missing, the old cell stays (`NA` stays `NA`).
     """
-    spans = decoded.spans
-    if y is None:
-        return _copy(spans, rows, output)
-    gaps = _gaps(decoded, rows, output)
-    if columnar(len(spans.records.data)) and not output.dialect.number_needs_quotes:
+    if y is None and not output.append:
+        return _unchanged(decoded.spans, rows)
+    gaps = _replaced_spans(decoded, rows, output)
+    is_large = columnar(len(decoded.spans.records.data))
+    if y is not None and is_large and not output.dialect.number_needs_quotes:
         return _splice_columnar(decoded, rows, y, gaps, output)
     return _splice_small(decoded, rows, y, gaps, output)
 
 
-def _copy(spans: RowSpans, rows: Rows, output: OutputColumns) -> bytes:
-    """The rows as they were; appended columns repeat the old cells."""
+def _unchanged(spans: RowSpans, rows: Rows) -> bytes:
     data, bounds = spans.records.data, spans.bounds
-    if not output.append and _is_contiguous(rows):
+    if _is_contiguous(rows):
         start, stop = bounds[rows[0]], bounds[rows[-1] + 1]
         return data[start:stop]
-    columns = []
-    if output.append:
-        columns = [spans.cells[column] for column in output.columns]
-    parts: list[bytes] = []
-    for row in rows.tolist():
-        stop = spans.stops[row]
-        parts.append(data[bounds[row] : stop])
-        for cells in columns:
-            parts += [output.dialect.delimiter, data[cells.start[row] : cells.stop[row]]]
-        parts.append(data[stop : bounds[row + 1]])
-    return b"".join(parts)
+    return b"".join(Cells(data, bounds[rows], bounds[rows + 1]).texts())
 
 
 def _is_contiguous(rows: Rows) -> bool:
@@ -219,7 +208,7 @@ def _is_contiguous(rows: Rows) -> bool:
     return int(rows[-1]) == last
 
 
-def _gaps(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> Offsets:
+def _replaced_spans(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> Offsets:
     """Start and stop of each span of text that is replaced, `(rows, gaps, 2)`, in order.
 
     Replaced cells give one gap per channel, appended ones an empty gap at the end of the row. If
@@ -241,7 +230,7 @@ def _gaps(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> Offsets:
     return np.stack(edges, axis=1).reshape(len(rows), -1, 2)
 
 
-def _edges(spans: RowSpans, rows: Rows, gaps: Offsets) -> Offsets:
+def _text_edges(spans: RowSpans, rows: Rows, gaps: Offsets) -> Offsets:
     """Offsets between which old text (spans 0, 2, 4, ...) and gaps (spans 1, 3, ...) alternate."""
     inner = gaps.reshape(-1)
     stop = inner[-1]
@@ -260,13 +249,13 @@ def _keeps_old_cell(decoded: DecodedRows, rows: Rows, y: Floats, channel: int) -
 
 
 def _splice_small(
-    decoded: DecodedRows, rows: Rows, y: Floats, gaps: Offsets, output: OutputColumns
+    decoded: DecodedRows, rows: Rows, y: Floats | None, gaps: Offsets, output: OutputColumns
 ) -> bytes:
     data = decoded.spans.records.data
-    edges = _edges(decoded.spans, rows, gaps).tolist()
+    edges = _text_edges(decoded.spans, rows, gaps).tolist()
     fillings = []
-    if output.append:
-        fillings.append(_appended(y, output))
+    if y is None or output.append:
+        fillings.append(_appended(decoded, rows, y, output))
     else:
         for place, channel in enumerate(output.channels_in_row_order):
             keeps = _keeps_old_cell(decoded, rows, y, channel)
@@ -278,13 +267,17 @@ def _splice_small(
     return b"".join(parts)
 
 
-def _appended(y: Floats, output: OutputColumns) -> list[bytes]:
-    """The new cells of each row, each after a delimiter."""
+def _appended(
+    decoded: DecodedRows, rows: Rows, y: Floats | None, output: OutputColumns
+) -> list[bytes]:
+    """The new cells of each row, each after a delimiter; copies of the old ones if y is None."""
     delimiter = output.dialect.delimiter
     columns = []
-    for channel in output.channels_in_row_order:
-        texts = _number_texts(y[:, channel], output)
-        columns.append(_in_quotes(texts, output))
+    for channel, column in enumerate(output.columns):
+        if y is None:
+            columns.append(decoded.spans.cells[column][rows].texts())
+        else:
+            columns.append(_in_quotes(_number_texts(y[:, channel], output), output))
     return [delimiter + delimiter.join(texts) for texts in zip(*columns, strict=True)]
 
 
@@ -364,7 +357,7 @@ def _splice_columnar(
 ) -> memoryview:
     """Do for large blocks by pyarrow what `_splice_small` does for small ones."""
     pool = _TextPool()
-    edges = _edges(decoded.spans, rows, gaps).astype(np.int32)
+    edges = _text_edges(decoded.spans, rows, gaps).astype(np.int32)
     first_span = pool.add_spans(edges, decoded.spans.records.data)
     last_span = first_span + len(edges) - 2
     # Numbers of the text before each gap, and of the old text in it.

@@ -227,7 +227,7 @@ class Header:
     dialect: Dialect
 
 
-def read_header(
+def read_header_line(
     start: bytes, *, delimiter: bytes | None, decimal: str, headed: bool, complete: bool
 ) -> Header | None:
     """The header at the start of a table; None if its line has not ended yet and more is to come.

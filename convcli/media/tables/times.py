@@ -211,7 +211,7 @@ def _notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
         stamps = _read_compact(texts)
         if not np.isnat(stamps).any():
             return [(DateNotation(_read_compact), stamps)]
-    if _is_number(first, times.decimal):
+    if _reads_as_number(first, times.decimal):
         numbers = NumberNotation()
         return [(numbers, numbers.moments(times))]
     if _ISO.fullmatch(first):
@@ -220,7 +220,7 @@ def _notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
     return _pandas_notations(times, texts, first)
 
 
-def _is_number(text: bytes, decimal: str) -> bool:
+def _reads_as_number(text: bytes, decimal: str) -> bool:
     try:
         read_number(text, decimal)
     except ValueError:
@@ -328,7 +328,9 @@ class TimeChecker:
         """Hold some rows against each rule. Pure: it may run in any thread and in any order."""
         moments = self._clock.notation.moments(times)
         runs = _runs(len(moments), groups)
-        return MeasuredTimes(times, [_fit(rule, moments, runs) for rule in self._clock.rules])
+        return MeasuredTimes(
+            times, [_hold_against(rule, moments, runs) for rule in self._clock.rules]
+        )
 
     def check(self, measured: MeasuredTimes) -> None:
         """Check the next rows of the table. InputError if no rule holds any longer."""
@@ -354,7 +356,7 @@ class TimeChecker:
         return min(failures, key=lambda failure: failure.row, default=None)
 
 
-def _fit(rule: Rule, moments: Moments, runs: Runs) -> _Fit:
+def _hold_against(rule: Rule, moments: Moments, runs: Runs) -> _Fit:
     positions = rule.place(moments)
     ends = {}
     for group, rows in runs:

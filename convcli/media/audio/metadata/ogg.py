@@ -26,6 +26,8 @@ _LONGEST_PAGE = 1 << 16
 # A packet is cut into segments of this size, and a shorter one ends it. A page holds at most as
 # many segments.
 _SEGMENT = 255
+# The closing byte of a comment packet, by the mark at its start: of Vorbis and of Opus.
+_CLOSING_BYTES = {b"\x03vorbis": b"\x01", b"OpusTags": b""}
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -49,31 +51,14 @@ class Page:
         return _HEAD.pack(*fields, checksum, count) + content
 
 
-@dataclass(frozen=True)
-class CommentPacket:
-    """The second header packet of a stream: mark of the codec, comments, and a closing byte."""
-
-    mark: bytes
-    comments: bytes
-    ending: bytes
-
-    @classmethod
-    def parse(cls, packet: bytes) -> CommentPacket:
-        """Take a packet apart. ValueError if it is of neither Vorbis nor Opus."""
-        for mark, ending in ((b"\x03vorbis", b"\x01"), (b"OpusTags", b"")):
-            if packet.startswith(mark):
-                return cls(mark, packet[len(mark) :], ending)
-        raise ValueError("no comment packet")
-
-
 class OggContainer(CommentContainer):
     """Ogg: numbered pages, of which the first few hold the header packets."""
 
     def chunks(self, stream: BinaryIO) -> Iterator[Chunk]:
         """Yield the comments without what follows them in their packet."""
         _, packets = _read_header_packets(stream)
-        packet = CommentPacket.parse(packets[1])
-        vendor, comments = split_comments(packet.comments)
+        _, body = _split_mark(packets[1])
+        vendor, comments = split_comments(body)
         yield Chunk(COMMENTS, join_comments(vendor, comments))
 
     def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
@@ -81,9 +66,9 @@ class OggContainer(CommentContainer):
         serial, packets = _read_header_packets(file)
         end = file.tell()
         first_audio_page = read_page(file)
-        packet = CommentPacket.parse(packets[1])
-        vendor, _ = split_comments(packet.comments)
-        packets[1] = packet.mark + with_vendor(vendor, chunks[0].body) + packet.ending
+        mark, body = _split_mark(packets[1])
+        vendor, _ = split_comments(body)
+        packets[1] = mark + with_vendor(vendor, chunks[0].body) + _CLOSING_BYTES[mark]
         pages = _header_pages(serial, packets)
         head = b"".join(page.to_bytes() for page in pages)
         replace_head(file, end, head)
@@ -136,6 +121,14 @@ def _read_header_packets(stream: BinaryIO) -> tuple[int, list[bytes]]:
     if len(packets) > wanted or partial:
         raise ValueError("audio begins within the Ogg headers")
     return serial or 0, packets
+
+
+def _split_mark(packet: bytes) -> tuple[bytes, bytes]:
+    """Split the second header packet, which holds the comments, into its mark and the rest."""
+    for mark in _CLOSING_BYTES:
+        if packet.startswith(mark):
+            return mark, packet[len(mark) :]
+    raise ValueError("no comment packet")
 
 
 def _header_pages(serial: int, packets: list[bytes]) -> list[Page]:

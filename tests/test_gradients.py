@@ -112,8 +112,10 @@ LAYERS_1D = [
     "conv:4,3 | sigmoid | conv:4,3,groups=4,stride=2 | conv:1,2",
     "conv:6,2 | tanh | conv:4,3,groups=2,bias=false | conv:1,1",
     "conv:2,5,padding=2 | leaky_relu:0.1 | conv:1,3,padding=same",
-    "conv:2,4,padding=1,padding_mode=reflect | leaky_relu:1.5"
-    " | conv:1,3,padding=1,padding_mode=circular",
+    (
+        "conv:2,4,padding=1,padding_mode=reflect | leaky_relu:1.5"
+        " | conv:1,3,padding=1,padding_mode=circular"
+    ),
     "conv:2,3,padding=3,padding_mode=replicate,stride=2 | sigmoid | conv:1,3",
     "conv:8,7 | leaky_relu:0.1 | avg_pool:2 | conv:1,5",
     "avg_pool:3 | conv:2,3 | relu | sum_pool:2 | conv:1,2",

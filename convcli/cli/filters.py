@@ -294,7 +294,7 @@ def _export_taps(bound: tuple[BoundStep, ...], path: Path) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command to the program."""
     app.command(
         name="filters",
         epilog=examples(

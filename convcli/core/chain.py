@@ -157,6 +157,9 @@ class Chain:
     def _reach(self, axis: int) -> Reach:
         step = math.prod(op.reach[axis].step for op in self.ops)
         phases = math.prod(op.reach[axis].phases for op in self.ops)
+        common = math.gcd(step, phases)
+        step //= common
+        phases //= common
         before = []
         after = []
         for k in _one_period(phases):
@@ -164,20 +167,18 @@ class Chain:
             position = k * step // phases
             before.append(position - low)
             after.append(high - 1 - position)
-        common = int(np.gcd(step, phases))
         return Reach(
             before=max(before),
             after=max(after),
-            step=step // common,
-            phases=phases // common,
+            step=step,
+            phases=phases,
             anchor=self.aligned_input(axis, 0),
         )
 
     def look_ahead(self, axis: int = 0) -> int:
-        """Return how far an output reads past the sample it is aligned with; 0 or less: not past it."""
-        phases = math.prod(op.reach[axis].phases for op in self.ops)
+        """Return how far an output reads past the sample it is aligned with; at most 0: not."""
         ahead = []
-        for k in _one_period(phases):
+        for k in _one_period(self.reach[axis].phases):
             last = self.needs(axis, k, k + 1)[0][1] - 1
             ahead.append(last - self.aligned_input(axis, k))
         return max(ahead)

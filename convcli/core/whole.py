@@ -80,7 +80,7 @@ class Reduce:
     alpha: int | None = None
     opaque: float = 1.0
 
-    # A few numbers stand for the whole signal.
+    # A few bins are all that is left of the signal.
     reduces: ClassVar[bool] = True
 
     def bind(self, site: Site) -> tuple[Stage, ...]:

@@ -85,7 +85,7 @@ def apply(
 
     x : (n,) or (n, channels) with one sample axis, (rows, columns, channels) with two; NaN is
         missing. A pandas object is a table: rows by columns, and comes back as the same kind, with
-        the index of the rows at which the outputs stand.
+        the index of the rows that the outputs are aligned with.
     rate : samples per second, for durations and frequencies in Hz; without it frequencies are
         cycles per sample
     edge, align, missing : the rules of `--edge`, `--align` and `--missing`; arrays default to zero

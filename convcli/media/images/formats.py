@@ -97,7 +97,7 @@ class Format:
     writer : opens the output
     options, options_for : for the saver of libvips; those that are always the same, and those that
         depend on the output
-    insert : bytes that replace what libvips writes between the header and the pixels
+    insert : bytes between the header and the pixels, in place of all metadata that libvips writes
     complete : mends the file that libvips has written
     """
 

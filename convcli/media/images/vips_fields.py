@@ -67,15 +67,11 @@ def kept_fields(image: Any) -> tuple[VipsField, ...]:
     return tuple(kept)
 
 
-def remove_metadata(image: Any) -> None:
-    """Remove every field that not all images have."""
+def replace_metadata(image: Any, request: WriteRequest) -> Any:
+    """The image with the metadata of the input that is still true, in place of its own."""
     for name in image.get_fields():
         if name not in _GEOMETRY:
             image.remove(name)
-
-
-def describe_image(image: Any, request: WriteRequest) -> Any:
-    """The image with all metadata of the input that is still true."""
     details, types = request.details, vips().GValue
     if details.resolution:
         across, down = details.resolution

@@ -16,7 +16,7 @@ from convcli.errors import OutputError
 from convcli.media.images.feed import PixelFeed, tiff_header
 from convcli.media.images.png import ChunkInserter
 from convcli.media.images.vips import KEEP_ALL_BUT_EXIF, error_cause, vips, vips_format
-from convcli.media.images.vips_fields import describe_image, remove_metadata
+from convcli.media.images.vips_fields import replace_metadata
 from convcli.media.replacing import scratch
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ class VipsWriter:
         # The image is opened before the thread starts: libvips keeps the errors of all threads in
         # one buffer, and opening would clear those of the thread that reads the input.
         self._source = self._make_source()
-        image = describe_image(self._open_feed(), request)
+        image = self._open_feed()
+        if request.format.insert is None:
+            image = replace_metadata(image, request)
         self._thread = threading.Thread(
             target=self._run, args=(image,), name="picture writer", daemon=True
         )
@@ -58,18 +60,16 @@ class VipsWriter:
         return source
 
     def _open_feed(self) -> Any:
-        """The fed pixels as an image of libvips without metadata."""
+        """The fed pixels as an image of libvips."""
         image = vips().Image.tiffload_source(self._source, access="sequential", fail_on="error")
         layout = self._request.layouts[0]
-        image = image.copy(
+        return image.copy(
             format=vips_format(layout.dtype),
             bands=len(layout.channels),
             interpretation=layout.interpretation,
             xres=1,
             yres=1,
         )
-        remove_metadata(image)
-        return image
 
     def pack(self, pixels: Pixels) -> memoryview:
         """The bytes of a strip as the feed takes them."""

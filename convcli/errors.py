@@ -1,14 +1,16 @@
-"""Everything that can go wrong for a reason the user can mend, each with its exit code."""
+"""Errors that the user can put right, each with its exit code."""
 
 from __future__ import annotations
 
 
 class ConvcliError(Exception):
-    """An error told in one line: what was expected, what came; `hint` says what to try.
+    """An error with a message of one line: what was expected, and what came instead.
 
-    `excerpt` is the user's own text with a caret under the place, line by line. All three are plain text, never
-    markup; what came from a file or the command line may stand in them as it is, because `main()` makes control
-    characters visible before it prints.
+    hint : what the user can try
+    excerpt : lines of the user's own text, with a caret under the place
+
+    All three are plain text. Text from files or the command line may be part of them as it is,
+    because `main` makes control characters visible before it prints.
     """
 
     exit_code = 1
@@ -23,19 +25,19 @@ class ConvcliError(Exception):
 
 
 class ConditionError(ConvcliError):
-    """The run was done and its answer is no: a `--fail-on` condition held."""
+    """The run was complete and its answer is no, such as a `--fail-on` condition that holds."""
 
     exit_code = 1
 
 
 class RequestError(ConvcliError):
-    """The request is wrong: the command line, FILTER, an unknown column, a cut-off above Nyquist."""
+    """The request is wrong, such as an unknown column or a cut-off frequency above Nyquist."""
 
     exit_code = 2
 
 
 class InputError(ConvcliError):
-    """The input cannot be read, or what it holds is bad."""
+    """The input cannot be read, or its content is bad."""
 
     exit_code = 3
 
@@ -47,7 +49,7 @@ class OutputError(ConvcliError):
 
 
 def nearest(name: str, known: list[str]) -> str | None:
-    """The known name that `name` was probably meant to be, or None."""
+    """The known name most similar to `name`, or None if none is similar."""
     import difflib
 
     folded = {each.casefold(): each for each in reversed(known)}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from convcli.signals import Align, Array
 
-# ----------------------------------------------------------------------------------------------------- bands
+# -------------------------------------------------------------------------------------------- bands
 
 few = st.integers(1, 3)
 
@@ -100,7 +100,7 @@ def test_the_fastest_band_is_no_slower_by_its_own_estimate() -> None:
     assert best.cost((50, 50), leads=False) <= band.cost((50, 50), leads=False)
 
 
-# ------------------------------------------------------------------------------------------------- gradients
+# ---------------------------------------------------------------------------------------- gradients
 
 LAYERS_1D = [
     "conv:1,5",
@@ -112,7 +112,10 @@ LAYERS_1D = [
     "conv:4,3 | sigmoid | conv:4,3,groups=4,stride=2 | conv:1,2",
     "conv:6,2 | tanh | conv:4,3,groups=2,bias=false | conv:1,1",
     "conv:2,5,padding=2 | leaky_relu:0.1 | conv:1,3,padding=same",
-    "conv:2,4,padding=1,padding_mode=reflect | leaky_relu:1.5 | conv:1,3,padding=1,padding_mode=circular",
+    (
+        "conv:2,4,padding=1,padding_mode=reflect | leaky_relu:1.5"
+        " | conv:1,3,padding=1,padding_mode=circular"
+    ),
     "conv:2,3,padding=3,padding_mode=replicate,stride=2 | sigmoid | conv:1,3",
     "conv:8,7 | leaky_relu:0.1 | avg_pool:2 | conv:1,5",
     "avg_pool:3 | conv:2,3 | relu | sum_pool:2 | conv:1,2",
@@ -210,7 +213,7 @@ def check_gradient(layers: str) -> None:
 @every_network
 @pytest.mark.parametrize("align", ["center", "causal"])
 def test_what_is_trained_is_what_runs(layers: str, align: Align, tmp_path: Path) -> None:
-    """Windows anywhere inside give the very outputs of `model:` on the whole signal, where it has outputs."""
+    """Windows anywhere inside give the very outputs that `model:` has on the whole signal."""
     if align == "causal" and ("reflect" in layers or "circular" in layers):
         with pytest.raises(RequestError, match="looks ahead"):
             network(layers, 2, align)
@@ -273,7 +276,7 @@ def test_a_window_is_complete_where_nothing_of_it_is_missing() -> None:
     np.testing.assert_array_equal(complete_windows(good, field), expected)
 
 
-# --------------------------------------------------------------------------------------------------- descent
+# ------------------------------------------------------------------------------------------ descent
 
 
 def test_adam_is_that_of_the_papers() -> None:

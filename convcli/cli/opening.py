@@ -75,7 +75,7 @@ def read_input(
     """The input at `path`, which is refused here if it cannot be read.
 
     path : None or a pipe can be read once
-    twice : the input is read again, so that a pipe is kept in a temporary file, which `held` removes
+    twice : the input is read again, so that a pipe is kept in a temporary file until `held` closes
     example : a command that reads a pipe, for the hint
     """
     from convcli.media.outputs import check_input, is_special

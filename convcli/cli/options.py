@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -29,13 +29,14 @@ Filter = Annotated[
     str,
     typer.Argument(
         metavar="FILTER",
-        help="Steps split by |, such as 'lowpass:3.4k | downsample:2', or @recipe.conv; `convcli filters` lists all.",
+        help="Steps split by |, such as 'lowpass:3.4k | downsample:2', or @recipe.conv; `convcli "
+        "filters` lists all.",
         autocompletion=complete_filter,
         show_default=False,
     ),
 ]
 Inputs = Annotated[
-    Optional[list[Path]],  # noqa: UP045 -- Typer reads it at run time
+    list[Path] | None,
     typer.Argument(
         metavar="[INPUT]...",
         help="Files to filter; none or - is standard input.",
@@ -43,13 +44,13 @@ Inputs = Annotated[
     ),
 ]
 Output = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
         "-o",
         "--output",
         metavar="OUTPUT",
-        help="A file, or for several inputs a folder (out/) or a template ('out/{stem}_lp{suffix}'; also {parent} "
-        "{index}); none or - is standard output.",
+        help="A file, or for several inputs a folder (out/) or a template "
+        "('out/{stem}_lp{suffix}'; also {parent} {index}); none or - is standard output.",
         show_default=False,
     ),
 ]
@@ -58,8 +59,8 @@ InPlace = Annotated[
     bool,
     typer.Option("--in-place", help="Replace the inputs themselves, each when it is complete."),
 ]
-EdgeRule = Optional[Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]]  # noqa: UP045
-Alignment = Optional[Literal["center", "causal"]]  # noqa: UP045
+EdgeRule = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"] | None
+Alignment = Literal["center", "causal"] | None
 
 
 def edge_option(default: str) -> Any:
@@ -85,7 +86,7 @@ Missing = Annotated[
     typer.Option(help="Missing values: stay missing, are estimated, spread, or are an error."),
 ]
 Report = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(
         metavar="FILE",
         help="Write the facts of the run to FILE.json, .html or .md.",
@@ -94,13 +95,13 @@ Report = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
 Jobs = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option(
         "-j", "--jobs", min=1, help="Inputs filtered at once.", show_default="as many as cores"
     ),
 ]
 Threads = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option(min=1, help="Threads for one input.", show_default="as many as cores"),
 ]
 
@@ -114,10 +115,10 @@ class Condition(StrEnum):
 
 
 FailOn = Annotated[
-    Optional[list[Condition]],  # noqa: UP045
+    list[Condition] | None,
     typer.Option(
-        help="Exit with 1 if samples were clipped, values were or became missing, or the filter looks ahead (then "
-        "nothing is run). May be given several times.",
+        help="Exit with 1 if samples were clipped, values were or became missing, or the filter "
+        "looks ahead (then nothing is run). May be given several times.",
         show_default=False,
     ),
 ]
@@ -134,9 +135,9 @@ def columns_option(default: str) -> Any:
     )
 
 
-Columns = Annotated[Optional[list[str]], columns_option("every one that begins with a number")]  # noqa: UP045
+Columns = Annotated[list[str] | None, columns_option("every one that begins with a number")]
 By = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
         metavar="COLUMN",
         help="Each value of this column of a table is a signal of its own.",
@@ -144,15 +145,16 @@ By = Annotated[
     ),
 ]
 Time = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Times of a table, which set the rate for lengths such as 20d and for frequencies; sorted and regular.",
+        help="Times of a table, which set the rate for lengths such as 20d and for frequencies; "
+        "sorted and regular.",
         show_default=False,
     ),
 ]
 Delimiter = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
         "-d",
         "--delimiter",
@@ -184,12 +186,13 @@ class Request:
     @property
     def paths(self) -> tuple[Path | None, ...]:
         """The inputs; None is standard input."""
-        return tuple(None if str(path) == "-" else path for path in self.inputs or [Path("-")])
+        given = self.inputs or [Path("-")]
+        return tuple(None if str(path) == "-" else path for path in given)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Options that all commands share which apply a filter."""
+    """Options of all commands that apply a filter."""
 
     edge: Edge = None
     align: Align = None

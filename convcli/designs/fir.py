@@ -162,7 +162,8 @@ def shortfall(taps: Taps, bands: Bands, attenuation: float) -> float:
 
 def _fft_points(taps: int, *, per_tap: int, at_least: int, least_per_tap: int) -> int:
     """A power of two: `per_tap` points a tap, fewer above POINTS, but at least `least_per_tap`."""
-    points = 1 << max(per_tap * taps - 1, at_least - 1).bit_length()
+    wanted = max(per_tap * taps, at_least)
+    points = 1 << (wanted - 1).bit_length()
     while points > POINTS and points > 2 * least_per_tap * taps:
         points //= 2
     return points
@@ -197,7 +198,7 @@ def response(taps: Taps, frequencies: Taps) -> npt.NDArray[np.complex128]:
 
 
 def _designed(bands: Bands, promise: Promise, count: int, attenuation: float) -> Taps:
-    """`count` taps, scaled."""
+    """`count` taps by the method of the promise, scaled."""
     _refuse_long(count, promise)
     window = np.kaiser(count, kaiser.beta(attenuation))
     if promise.method == "kaiser":

@@ -28,7 +28,7 @@ class FileSink(Sink[Any], Protocol):
         ...
 
     def close(self) -> None:
-        """Complete the file."""
+        """Complete the file after the last sample."""
         ...
 
     def discard(self) -> None:
@@ -45,7 +45,7 @@ class OpenedFile(Protocol):
 
     @property
     def sources(self) -> Sequence[Source[Any]]:
-        """The pages."""
+        """The pages, in the order of the file."""
         ...
 
     @property
@@ -58,11 +58,11 @@ class OpenedFile(Protocol):
         ...
 
     def check(self, result: Signal, *, keeps_shape: bool) -> None:
-        """Raise RequestError if a result such as this cannot be written.
+        """Raise RequestError if a result such as this cannot be written; by default every one can.
 
         keeps_shape : every output sample belongs to one input sample
         """
-        ...
+        return  # the body that mypy asks for in a method that is not abstract
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool

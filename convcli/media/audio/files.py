@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.media.audio.medium import AUDIO
+from convcli.media.files import OpenedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +73,7 @@ class AudioFiles:
 
 
 @dataclass(frozen=True)
-class OpenedAudio:
+class OpenedAudio(OpenedFile):
     """An open sound file.
 
     options : how the result is written
@@ -85,7 +86,7 @@ class OpenedAudio:
 
     @property
     def sources(self) -> Sequence[Source[Any]]:
-        """The only page."""
+        """The samples, as the only page."""
         return [self.source]
 
     @property
@@ -102,9 +103,6 @@ class OpenedAudio:
             "bits": details.bits,
             "tags": details.tags,
         }
-
-    def check(self, result: Signal, *, keeps_shape: bool) -> None:
-        """Accept every result."""
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool

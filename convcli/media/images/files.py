@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.errors import RequestError
+from convcli.media.files import OpenedFile
 from convcli.media.images.medium import IMAGE
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class ImageFiles:
 
 
 @dataclass(frozen=True)
-class OpenedImage:
+class OpenedImage(OpenedFile):
     """An open picture file with its pages.
 
     output : where the result goes, None for standard output
@@ -73,7 +74,7 @@ class OpenedImage:
 
     @property
     def sources(self) -> Sequence[Source[Any]]:
-        """The pages."""
+        """The pages, in the order of the file."""
         return self.file.pages
 
     @property

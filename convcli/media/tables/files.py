@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.errors import RequestError
+from convcli.media.files import OpenedFile
 from convcli.signals import TABLE
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class TableFiles:
 
     @staticmethod
     def begins_with(head: bytes) -> bool:
-        """Whether `head` may be text."""
+        """Whether `head` may be the beginning of a text."""
         return bool(head) and b"\0" not in head
 
     @contextmanager
@@ -74,14 +75,14 @@ class TableFiles:
 
 
 @dataclass(frozen=True)
-class OpenedTable:
-    """An open table."""
+class OpenedTable(OpenedFile):
+    """A table that has been opened."""
 
     source: TableSource
 
     @property
     def sources(self) -> Sequence[Source[Any]]:
-        """The only page."""
+        """The rows, as the only page."""
         return [self.source]
 
     @property
@@ -92,9 +93,6 @@ class OpenedTable:
     def details(self) -> Mapping[str, object]:
         """Rows, columns and missing cells, as far as the table was read."""
         return self.source.facts()
-
-    def check(self, result: Signal, *, keeps_shape: bool) -> None:
-        """Accept every result."""
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
@@ -131,11 +129,11 @@ class RowsFile:
         return self._sink.encode(None if self._unchanged else y, rows)
 
     def write(self, encoded: EncodedRows) -> None:
-        """Append rows."""
+        """Append the text of encoded rows."""
         self._sink.write(encoded)
 
     def next_page(self) -> None:
-        """A table has one page."""
+        """Do nothing: a table has one page."""
 
     def close(self) -> None:
         """Write the header if nothing was written, and close the file."""
@@ -143,7 +141,7 @@ class RowsFile:
         self._file.close()
 
     def discard(self) -> None:
-        """Close the file."""
+        """Close the file, which stays incomplete."""
         self._file.close()
 
     def facts(self) -> Mapping[str, object]:

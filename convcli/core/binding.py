@@ -27,10 +27,7 @@ STEREO = ("left", "right")
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """The rules of a whole run.
-
-    What lies outside the signal, the alignment, what becomes of missing samples.
-    """
+    """The rules of a whole run: for samples outside the signal, alignment, missing samples."""
 
     edge: Edge
     align: Align

@@ -159,14 +159,13 @@ class Step:
             text += word if parameter.required else f"[{word}]"
         return text
 
-    def designed(self, values: Mapping[str, Any], site: Site) -> Any:
-        """What the design returns for these values at this place."""
-        told = {"signal": site.signal, "align": site.rules.align}
-        return self.design(**values, **{name: told[name] for name in self.injected})
-
     def bindable(self, values: Mapping[str, Any], site: Site) -> Bindable:
-        """What the design returns, where None and several operations are a series of operations."""
-        made = self.designed(values, site)
+        """What the design returns for these values at this place.
+
+        Where it returns None or several operations, these are a series of operations.
+        """
+        told = {"signal": site.signal, "align": site.rules.align}
+        made = self.design(**values, **{name: told[name] for name in self.injected})
         if made is None:
             return Series()
         if isinstance(made, tuple):

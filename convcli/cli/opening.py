@@ -35,7 +35,7 @@ def name_input(error: ConvcliError, name: str) -> ConvcliError:
     return error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Input:
     """An input as the user names it, and the file that holds its bytes.
 

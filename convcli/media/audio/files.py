@@ -77,7 +77,7 @@ class AudioFiles:
         return self, self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OpenedAudio(OpenedFile):
     """An open sound file.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,6 +19,9 @@ from convcli.media.outputs import check_input
 from convcli.planning.grammar import parse
 from convcli.planning.plan import make_plan
 from convcli.signals import TABLE, Signal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TALK = Signal(medium=AUDIO, shape=(22050,), channels=("1",), rate=22050.0)
 ROWS = Signal(medium=TABLE, shape=(500,), channels=("a",))

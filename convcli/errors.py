@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class ConvcliError(Exception):
     """An error with a message of one line: what was expected, and what came instead.
@@ -46,6 +51,26 @@ class OutputError(ConvcliError):
     """The output cannot be written."""
 
     exit_code = 4
+
+
+# How much of a text from a file, and how many names, a message shows.
+_LONGEST_QUOTED = 60
+_MOST_NAMED = 12
+
+
+def quoted_text(text: object) -> str:
+    """A text or value from a file for a message: as Python writes it, and shortened."""
+    written = repr(text)
+    if len(written) <= _LONGEST_QUOTED:
+        return written
+    return written[: _LONGEST_QUOTED - 3] + "..."
+
+
+def named_first(names: Sequence[str]) -> str:
+    """The first of some names for a message, and how many more there are."""
+    named = ", ".join(names[:_MOST_NAMED])
+    more = len(names) - _MOST_NAMED
+    return f"{named} and {more:,} more" if more > 0 else named
 
 
 def nearest(name: str, known: list[str]) -> str | None:

@@ -381,7 +381,10 @@ BAD = {
     ),
     "a type with a long name": (raw({"0.weight": entry("F" * 100_000)}, bytes(12)), "stored as 'F"),
     "many networks": (
-        raw({f"{c}.0.weight": entry(offsets=(12 * c, 12 * c + 12)) for c in range(5000)}, bytes(60000)),
+        raw(
+            {f"{c}.0.weight": entry(offsets=(12 * c, 12 * c + 12)) for c in range(5000)},
+            bytes(60000),
+        ),
         "and 4,988 more",
     ),
     "a length of 2^63": (struct.pack("<Q", 1 << 63) + b"{}", "at most 100,000,000"),
@@ -452,7 +455,20 @@ def test_names_that_occur_twice_are_found_in_one_pass(tmp_path: Path) -> None:
 def broken(seed: int) -> bytes:
     """A model file of which one value, or some bytes, are something else."""
     random = np.random.default_rng(seed)
-    odd: list[Any] = [None, [], {}, "", "x" * 999, -1, 1.5, True, 1 << 40, 1 << 80, [[1]], {"a": []}]
+    odd: list[Any] = [
+        None,
+        [],
+        {},
+        "",
+        "x" * 999,
+        -1,
+        1.5,
+        True,
+        1 << 40,
+        1 << 80,
+        [[1]],
+        {"a": []},
+    ]
     header: dict[str, Any] = {
         "__metadata__": {"layers": "conv | relu | conv", "rate": "8000", "columns": '["a"]'},
         "0.weight": entry(),

@@ -164,7 +164,9 @@ def _tensor_place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
 def _check_shape(path: Path, called: str, shape: list[int]) -> None:
     """Refuse a shape that no weights have, whatever the file holds for it."""
     if len(shape) > MOST_AXES:
-        raise _bad(path, f"{called} has {len(shape):,} dimensions; weights have at most {MOST_AXES}")
+        raise _bad(
+            path, f"{called} has {len(shape):,} dimensions; weights have at most {MOST_AXES}"
+        )
     if 0 in shape:
         raise _bad(path, f"{called} of shape {quoted_text(shape)} holds nothing")
 

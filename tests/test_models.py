@@ -1,4 +1,7 @@
-"""Model files and the step `model:`: torch's numbers, any cut into blocks, and files that are refused."""
+"""Model files and the step `model:`.
+
+The numbers are those of torch, in any cut into blocks; bad files are refused.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ def filtered(plan: Plan, x: Array, cuts: tuple[int, ...] = (), threads: int = 1)
     return np.concatenate(sink.parts)
 
 
-# ------------------------------------------------------------------------------------------------- torch
+# -------------------------------------------------------------------------------------------- torch
 
 
 @every_case
@@ -121,7 +124,7 @@ def test_single_precision_stays(number: int, layers: str, tmp_path: Path) -> Non
     np.testing.assert_allclose(y, filtered(plan, x), rtol=0, atol=1e-5)
 
 
-# ------------------------------------------------------------------------------------------ as a filter
+# -------------------------------------------------------------------------------------- as a filter
 
 
 def noise(*shape: int, seed: int = 0) -> Array:
@@ -204,7 +207,7 @@ def test_prefix_nested_and_bare_names(tmp_path: Path) -> None:
         np.testing.assert_allclose(apply(f"model:{path}", x, edge="valid"), expected, atol=1e-15)
 
 
-# ------------------------------------------------------------------------------------- pictures and tables
+# ------------------------------------------------------------------------------ pictures and tables
 
 
 def image(shape: tuple[int, int], channels: tuple[str, ...], alpha: int | None = None) -> Signal:
@@ -264,7 +267,8 @@ def test_two_outputs_of_one_column(tmp_path: Path) -> None:
     assert y.shape == (12, 2)
     for t in range(2, 12):
         np.testing.assert_allclose(y[t], b + w[:, 0] @ x[t - 2 : t + 1, 0], atol=1e-14)
-    # A model of one output filters every column by itself; one of two outputs has no place for a second column.
+    # A model of one output filters every column by itself; one of two outputs has no place for a
+    # second column.
     several = table(("a", "b", "c"), 12)
     with pytest.raises(RequestError, match="takes 1 column, and this signal has 3"):
         make_plan(f"model:{path}", several, rules_for(several))
@@ -332,7 +336,7 @@ def test_missing_cells_hold_the_nearest_earlier_value(tmp_path: Path) -> None:
             np.testing.assert_array_equal(filtered(plan, x, tuple(range(0, 12, size)))[:, 0], y)
 
 
-# ------------------------------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------------------- what is refused
 
 
 def raw(header: Any, data: bytes = b"") -> bytes:

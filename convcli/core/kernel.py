@@ -112,7 +112,7 @@ class Kernel:
         return replace(self, taps=taps, divisor=self.divisor**2, centre=(centre, centre))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PerChannel:
     """One kernel for each channel, all of one length, such as a stereo impulse response."""
 
@@ -124,7 +124,7 @@ class PerChannel:
         return (site.stage(op, kernels=self.kernels),)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GradientPair:
     """Kernels that give the components of a gradient, whose length is the output."""
 

@@ -35,7 +35,7 @@ FamilyName = Literal[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Family:
     """A group of steps that one module registers, and what all of them have in common.
 
@@ -70,7 +70,7 @@ FAMILIES: dict[FamilyName, Family] = {
 INJECTED = ("signal", "align", "call")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parameter:
     """One parameter of a step.
 
@@ -89,7 +89,7 @@ class Parameter:
         return self.default is inspect.Parameter.empty
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """A named step of FILTER: its design function and what sets it apart.
 
@@ -159,14 +159,13 @@ class Step:
             text += word if parameter.required else f"[{word}]"
         return text
 
-    def designed(self, values: Mapping[str, Any], site: Site) -> Any:
-        """What the design returns for these values at this place."""
-        told = {"signal": site.signal, "align": site.rules.align}
-        return self.design(**values, **{name: told[name] for name in self.injected})
-
     def bindable(self, values: Mapping[str, Any], site: Site) -> Bindable:
-        """What the design returns, where None and several operations are a series of operations."""
-        made = self.designed(values, site)
+        """What the design returns for these values at this place.
+
+        Where it returns None or several operations, these are a series of operations.
+        """
+        told = {"signal": site.signal, "align": site.rules.align}
+        made = self.design(**values, **{name: told[name] for name in self.injected})
         if made is None:
             return Series()
         if isinstance(made, tuple):

@@ -186,7 +186,7 @@ class ConvLayer(WeightedLayer):
         )
 
     def _causal_padding(self) -> Edge:
-        """How the layer pads before the signal. RequestError for a padding made of later samples."""
+        """How the layer pads before the signal. RequestError if that takes later samples."""
         padding = EDGES[self.padding_mode]
         if padding in {"wrap", "reflect"}:
             message = f"padding_mode={self.padding_mode} looks ahead; --align causal does not"

@@ -61,6 +61,26 @@ class OutputError(ConvcliError):
     exit_code = 4
 
 
+# How much of a text from a file, and how many names, a message shows.
+_LONGEST_QUOTED = 60
+_MOST_NAMED = 12
+
+
+def quoted_text(text: object) -> str:
+    """A text or value from a file for a message: as Python writes it, and shortened."""
+    written = repr(text)
+    if len(written) <= _LONGEST_QUOTED:
+        return written
+    return written[: _LONGEST_QUOTED - 3] + "..."
+
+
+def named_first(names: Sequence[str]) -> str:
+    """The first of some names for a message, and how many more there are."""
+    named = ", ".join(names[:_MOST_NAMED])
+    more = len(names) - _MOST_NAMED
+    return f"{named} and {more:,} more" if more > 0 else named
+
+
 # In names shorter than this a replaced letter makes another word: lag and log, sort and sqrt.
 _SHORT_NAME = 5
 # In names from this length on, two slips of the finger are likelier than another word.

@@ -175,7 +175,7 @@ Verbose = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback where a defect is met.")]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Request:
     """A filter, the files that it is applied to, and where the results go."""
 
@@ -190,7 +190,7 @@ class Request:
         return tuple(None if str(path) == "-" else path for path in given)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RunOptions:
     """Options of all commands that apply a filter."""
 
@@ -217,7 +217,7 @@ class RunOptions:
         return not self.quiet or self.dry_run or self.report is not None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TableArguments:
     """How the text of a table is read, and which of its columns."""
 

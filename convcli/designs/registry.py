@@ -35,7 +35,7 @@ FamilyName = Literal[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Family:
     """A group of steps that one module registers, and what all of them have in common.
 
@@ -70,7 +70,7 @@ FAMILIES: dict[FamilyName, Family] = {
 INJECTED = ("signal", "align", "call")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parameter:
     """One parameter of a step.
 
@@ -89,7 +89,7 @@ class Parameter:
         return self.default is inspect.Parameter.empty
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """A named step of FILTER: its design function and what sets it apart.
 

@@ -36,7 +36,7 @@ _AROUND = _BLANK.copy()
 _AROUND[QUOTE] = True
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Dialect:
     """The characters that separate cells and records.
 
@@ -65,7 +65,7 @@ class Dialect:
         return not data[:1024].strip(blanks) and not data.strip(blanks)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Records:
     """Some whole records of a table, byte for byte.
 
@@ -81,7 +81,7 @@ class Records:
     padded: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cells:
     """The cells of one column: cell i is `data[start[i]:stop[i]]`."""
 
@@ -135,7 +135,7 @@ class Cells:
         return self if self.bare else self.stripped().unquoted().stripped()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RowSpans:
     """Offsets of the rows and of the wanted cells in some records.
 

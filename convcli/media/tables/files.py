@@ -27,6 +27,7 @@ class TableFiles:
 
     medium: ClassVar[Medium] = TABLE
     command: ClassVar[str] = "csv"
+    inspects_template: ClassVar[bool] = True
 
     options: TableOptions
 
@@ -74,7 +75,7 @@ class TableFiles:
         return TableFiles(options=template), TableFiles(options=searched)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OpenedTable(OpenedFile):
     """A table that has been opened."""
 

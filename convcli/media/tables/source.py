@@ -48,7 +48,7 @@ DAY = 86400.0
 _TAB_NAMES = ("\\t", "tab")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TableOptions:
     """How a table is read and written.
 
@@ -74,7 +74,7 @@ class TableOptions:
     follow: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Pass:
     """One pass over a table: its header, and the records to come. `closing` closes the file."""
 

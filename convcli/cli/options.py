@@ -135,7 +135,9 @@ def columns_option(default: str) -> Any:
     )
 
 
-Columns = Annotated[list[str] | None, columns_option("every one whose first cell that is not missing is a number")]
+Columns = Annotated[
+    list[str] | None, columns_option("every one that begins with a number, after missing cells")
+]
 By = Annotated[
     list[str] | None,
     typer.Option(

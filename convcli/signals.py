@@ -28,12 +28,12 @@ Align = Literal["center", "causal"]
 Missing = Literal["keep", "fill", "propagate", "error"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Medium:
     """A kind of signal, such as sound or tables: its defaults, its words and what sets it apart.
 
-    Sound and pictures have theirs in `media/*/medium.py`; `ARRAY` and `TABLE`, of data in memory,
-    are below.
+    Sound and pictures have theirs in `media/*/medium.py`. `ARRAY` and `TABLE` are below, because
+    arrays and data frames in memory are filtered without any file.
 
     Defaults
     --------
@@ -45,8 +45,7 @@ class Medium:
     name : in reports and model files
     sample, channel : what one sample and one channel are called
     thing, things : what a signal and several signals are called
-    length_help, frequency_help : how lengths and frequencies are written for a signal without a
-        rate
+    length_help, frequency_help : how they are written for a signal without a sampling rate
     length_units : units of length besides those of time
     model_units : the range of the values that a model file works on
     channel_names : usual names of the channels, one tuple for each number of channels
@@ -60,8 +59,8 @@ class Medium:
     separate_channels : channels are unrelated quantities, each with a unit and a range of its own
     binary : files are bytes that a terminal cannot show
     exact : sums must not depend on where blocks begin, and sums of whole numbers are rounded once
-    carries_cells : each sample belongs to a row with further cells, so there is at most one output
-        per input
+    carries_cells : each sample belongs to a row with further cells, so that there can be no more
+        outputs than inputs
     prompt : each output is written as soon as it is known, instead of waiting for a full block
     """
 
@@ -159,7 +158,7 @@ class Signal:
         return len(self.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Groups:
     """The interleaved signals that the rows of a block belong to.
 
@@ -186,7 +185,7 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """Consecutive samples, `(n, channels)` or `(rows, columns, channels)`; NaN is missing.
 

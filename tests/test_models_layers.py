@@ -1,4 +1,4 @@
-"""Every layer of `model:` with every combination of its arguments against torch, and our files loaded there.
+"""Every layer of `model:` with every combination of its arguments, against torch and in torch.
 
 tests/reference/make_layers.py made the references.
 """
@@ -119,7 +119,7 @@ def test_a_circle_is_whole_whatever_a_later_step_leaves_out(step: int, tmp_path:
     )
 
 
-# ------------------------------------------------------------------------------------------- dense layers
+# ------------------------------------------------------------------------------------- dense layers
 
 
 def test_a_dense_layer_takes_what_comes_to_it_under_each_edge(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_dense_layer_has_no_place_for_opacity(tmp_path: Path) -> None:
     assert caught.value.hint == "--channels rgb"
 
 
-# ------------------------------------------------------------------------------------------- ours in torch
+# ------------------------------------------------------------------------------------ ours in torch
 
 
 @pytest.mark.parametrize("name", OURS)

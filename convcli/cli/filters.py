@@ -54,7 +54,7 @@ class DesignOptions:
         model = _first_model(text)
         if model is not None:
             return model.signal(), self.align or model.align
-        if _needs_picture(text):
+        if _is_for_pictures(text):
             signal = Signal(medium=IMAGE, shape=(256, 256), channels=("grey",), full_scale=255.0)
         else:
             rate = self._samples_per_second()
@@ -257,7 +257,7 @@ def _first_model(text: str) -> Model | None:
     return read_model(Path(values["path"]).expanduser(), layers=values.get("layers", ""))
 
 
-def _needs_picture(text: str) -> bool:
+def _is_for_pictures(text: str) -> bool:
     """Whether a step works on pictures alone, or its values have two axes."""
     from convcli.designs import find
     from convcli.planning.grammar import parse
@@ -294,7 +294,7 @@ def _export_taps(bound: tuple[BoundStep, ...], path: Path) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command to the program."""
     app.command(
         name="filters",
         epilog=examples(

@@ -136,7 +136,9 @@ class ConvLayer(WeightedLayer):
         one = weights.shape[:2] == (1, 1) and all(step == 1 for step in self._step)
         if not one or bias is not None or self.pads:
             return None
-        return Kernel.correlating(dilated(weights, self._spacing)[0, 0])
+        kernel = Kernel.correlating(dilated(weights, self._spacing)[0, 0])
+        # torch's padding="same" puts the odd sample of padding behind the signal.
+        return replace(kernel, centre=tuple(k // 2 for k in kernel.taps.shape))
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
         """Return one stage with one operation."""
@@ -184,7 +186,7 @@ class ConvLayer(WeightedLayer):
         )
 
     def _causal_padding(self) -> Edge:
-        """How the layer pads before the signal. RequestError for a padding made of later samples."""
+        """How the layer pads before the signal. RequestError if that takes later samples."""
         padding = EDGES[self.padding_mode]
         if padding in {"wrap", "reflect"}:
             message = f"padding_mode={self.padding_mode} looks ahead; --align causal does not"

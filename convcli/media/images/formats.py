@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from convcli.errors import RequestError, nearest
@@ -13,6 +13,7 @@ from convcli.media.images.tiff import graft_exif, inspect_tiff, tiff_options
 from convcli.media.images.tiff_bands import mark_bands, read_bands
 from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.vips_writer import VipsWriter
+from convcli.media.images.webp import inspect_webp, webp_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -102,6 +103,7 @@ class Format:
         depend on the output
     insert : bytes between the header and the pixels, in place of all metadata that libvips writes
     complete : mends the file that libvips has written
+    by_name : whether libvips writes it only to a file whose name has its suffix
     """
 
     name: str
@@ -127,22 +129,12 @@ class Format:
     options_for: Callable[[WriteRequest], dict[str, object]] | None = None
     insert: Callable[[WriteRequest], bytes] | None = None
     complete: Callable[[BinaryIO, WriteRequest], None] | None = None
+    by_name: bool = False
 
     @property
     def is_roomy(self) -> bool:
         """Whether it holds any number of channels, of any meaning."""
         return self.most_channels > 4
-
-
-def _inspect_webp(file: BinaryIO, details: ImageDetails) -> ImageDetails:
-    return replace(details, lossless=b"VP8L" in file.read(64))
-
-
-def _webp_options(request: WriteRequest) -> dict[str, object]:
-    options = _quality_options(request)
-    if request.details.lossless and request.quality is None:
-        options.update(lossless=True, exact=True)
-    return options
 
 
 def _complete_tiff(file: BinaryIO, request: WriteRequest) -> None:
@@ -202,8 +194,8 @@ _ALL = (
         brand=b"WEBP",
         pages=True,
         animated=True,
-        inspect=_inspect_webp,
-        options_for=_webp_options,
+        inspect=inspect_webp,
+        options_for=webp_options,
     ),
     Format(
         name="gif",
@@ -251,6 +243,7 @@ _ALL = (
         cmyk=True,
         chunk_text=True,
         options={"keep": KEEP_ALL},
+        by_name=True,
     ),
 )
 FORMATS = {each.name: each for each in _ALL}

@@ -23,6 +23,9 @@ STRIP_BYTES = 1_000_000
 # A strip of a wide picture has more rows than that, since a filter also reads rows beside it.
 STRIP_ROWS, WIDE_STRIP_BYTES = 48, 4_000_000
 
+# Messages list so many channels.
+_MOST_LISTED = 8
+
 _GREY, _RGB, _LAB = ("grey",), ("R", "G", "B"), ("L", "a", "b")
 # The colours of each interpretation of libvips.
 _COLOURS = {
@@ -148,6 +151,12 @@ def name_channels(
         names[alpha] = "A"
         return tuple(names), alpha
     return tuple(names), None
+
+
+def list_channels(names: Sequence[str]) -> str:
+    """The names of channels for a message, which names the first of many."""
+    shown = ", ".join(names[:_MOST_LISTED])
+    return shown if len(names) <= _MOST_LISTED else f"{shown}, ..."
 
 
 def plain_interpretation(dtype: np.dtype[Any], *, is_grey: bool) -> str:

@@ -17,6 +17,7 @@ from convcli.media.images.formats import (
     find_format,
     format_by_suffix,
 )
+from convcli.media.images.layout import list_channels
 from convcli.media.images.scaling import ScaledResults
 
 if TYPE_CHECKING:
@@ -281,7 +282,7 @@ class _OriginalRows:
 
 
 def _describe_layout(layout: Layout) -> str:
-    return f"{layout.columns}x{layout.rows} {''.join(layout.channels)} {layout.dtype}"
+    return f"{layout.columns}x{layout.rows} {list_channels(layout.channels)} {layout.dtype}"
 
 
 def _choose_format(

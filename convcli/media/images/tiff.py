@@ -25,6 +25,7 @@ _EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965
 _NESTED = {_EXIF, _GPS, _INTEROPERABILITY}
 _DEEPEST = 2
 _COMPRESSION = 259
+_DESCRIPTION = 270
 
 # Type numbers of fields.
 SHORT, LONG, LONG8 = 3, 4, 16
@@ -286,6 +287,9 @@ def graft_exif(file: BinaryIO, block: bytes) -> None:
     link = file.read(variant.word.size)
     source = read_directory(io.BytesIO(block.removeprefix(EXIF_PREFIX)))
     described = _describing(source)
+    # libvips replaces what is not UTF-8 in a description.
+    if _DESCRIPTION in described:
+        old.pop(_DESCRIPTION, None)
     missing = {tag: each for tag, each in described.items() if tag not in old}
     if not missing:
         return

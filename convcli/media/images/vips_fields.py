@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.media.images.exif import refresh_exif
 from convcli.media.images.png import pixel_with_exif
-from convcli.media.images.vips import vips
+from convcli.media.images.vips import field_value, raw_text, vips
 
 if TYPE_CHECKING:
     from convcli.media.images.details import VipsField
@@ -59,11 +59,11 @@ def kept_fields(image: Any) -> tuple[VipsField, ...]:
     for name in image.get_fields():
         if name in _GEOMETRY or name in _STORAGE or name.startswith(_KEPT_ELSEWHERE):
             continue
-        value = image.get(name)
+        value = field_value(image, name)
         if name == "exif-data":
             value = refresh_exif(value)
         if isinstance(value, int | float | str | bytes):
-            kept.append((name, int(image.get_typeof(name)), value))
+            kept.append((name, int(image.get_typeof(raw_text(name))), value))
     return tuple(kept)
 
 
@@ -71,7 +71,7 @@ def replace_metadata(image: Any, request: WriteRequest) -> Any:
     """The image with the metadata of the input that is still true, in place of its own."""
     for name in image.get_fields():
         if name not in _GEOMETRY:
-            image.remove(name)
+            image.remove(raw_text(name))
     details, types = request.details, vips().GValue
     if details.resolution:
         across, down = details.resolution
@@ -81,7 +81,8 @@ def replace_metadata(image: Any, request: WriteRequest) -> Any:
         fields += _exif_fields(details.exif)
     for name, kind, value in fields:
         if name != "icc-profile-data" or request.same_colours:
-            image.set_type(kind, name, value)
+            stored = raw_text(value) if isinstance(value, str) else value
+            image.set_type(kind, raw_text(name), stored)
     if len(request.layouts) > 1:
         image.set_type(types.gint_type, "page-height", request.layouts[0].rows)
         if details.delays:

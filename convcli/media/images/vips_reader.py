@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import weakref
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,7 +24,14 @@ from convcli.media.images.layout import (
     too_many_pixels,
 )
 from convcli.media.images.png import ANIMATION_CHUNK, RESOLUTION_CHUNK
-from convcli.media.images.vips import DTYPES, drain_log, error_cause, vips
+from convcli.media.images.vips import (
+    DTYPES,
+    drain_log,
+    error_cause,
+    field_value,
+    readable,
+    vips,
+)
 from convcli.media.images.vips_fields import kept_fields
 from convcli.media.replacing import scratch
 
@@ -35,6 +44,8 @@ if TYPE_CHECKING:
 
 # Complaints of the JPEG reader about what does no harm to the pixels.
 _HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")
+# libvips looks at so many bytes to recognise a format.
+_HEAD_BYTES = 4096
 
 
 class VipsPicture:
@@ -76,7 +87,7 @@ class VipsPicture:
             if isinstance(self._data, bytes):
                 return image.new_from_buffer(self._data, "", **options)
             # As a source, since libvips takes brackets at the end of a name for options.
-            source = vips().Source.new_from_file(str(self._data))
+            source = vips().Source.new_from_file(os.fsencode(self._data))
             return image.new_from_source(source, "", **options)
         except vips().Error as error:
             raise self.unreadable(error) from error
@@ -99,6 +110,9 @@ class VipsPicture:
         """The error for a picture that libvips refused."""
         cause = error_cause(error)
         if "not in a known format" in cause:
+            failure = self._read_failure()
+            if failure is not None:
+                return failure
             return InputError(
                 f"{self.name} is not a picture of a known format, or is cut off",
                 hint="the formats read are those of libvips and PPM",
@@ -106,6 +120,15 @@ class VipsPicture:
         return InputError(
             f"cannot read the picture {self.name}: {cause}", hint="the file is damaged or cut off"
         )
+
+    def _read_failure(self) -> InputError | None:
+        """The error of the system if the beginning of the file cannot be read."""
+        try:
+            with self._reading() as file:
+                file.read(_HEAD_BYTES)
+        except InputError as error:
+            return error
+        return None
 
     def _check_size(self, image: Any, pages: int) -> None:
         rows = image.height * pages
@@ -136,7 +159,7 @@ class VipsPicture:
         """What the file says of the bands of its pages, by page."""
         if self.rules.bands is None:
             return {}
-        with self._opened() as file:
+        with self._reading() as file:
             return dict(enumerate(self.rules.bands(file, self._pages)))
 
     def _mend_bands(self) -> bool:
@@ -182,7 +205,7 @@ class VipsPicture:
         )
 
     def _read_details(self, first: Any, upright: Any) -> ImageDetails:
-        known = {name: first.get(name) for name in first.get_fields()}
+        known = {name: field_value(first, name) for name in first.get_fields()}
         details = ImageDetails(
             format=self.rules.name,
             loader=str(known.get("vips-loader", "")),
@@ -199,12 +222,21 @@ class VipsPicture:
             delays = tuple(known.get("delay", ()))
             details = replace(details, delays=delays, loop=known.get("loop"))
         if self.rules.inspect is not None:
-            with self._opened() as file:
+            with self._reading() as file:
                 details = self.rules.inspect(file, details)
         # libvips gives every picture a resolution.
         if "resolution-unit" in known or details.has_chunk(RESOLUTION_CHUNK):
             return details
         return replace(details, resolution=None)
+
+    @contextmanager
+    def _reading(self) -> Iterator[BinaryIO]:
+        """The bytes of the file. A failure to read them is an InputError."""
+        try:
+            with self._opened() as file:
+                yield file
+        except OSError as error:
+            raise InputError(f"cannot read {self.name}: {error.strerror or error}") from error
 
     def _opened(self) -> BinaryIO:
         if isinstance(self._data, bytes):
@@ -277,7 +309,7 @@ def _with_metadata(details: ImageDetails, known: dict[str, Any]) -> ImageDetails
     if exif is not None:
         exif = refresh_exif(exif)
     if description is not None:
-        details = replace(details, text=(("Description", str(description)),))
+        details = replace(details, text=(("Description", readable(str(description))),))
     return replace(
         details,
         icc=known.get("icc-profile-data"),

@@ -35,7 +35,7 @@ SLOW = 30.0
 def run_job(job: Job, *, runs: int, patience: float) -> Result:
     """Measure a job and its peers, and compare what they wrote."""
     result = Result(job)
-    _prepare(job.inputs)
+    prepare(job.inputs)
     here = [peer for peer in job.peers if peer.needs.present]
     for turn in range(runs):
         result.ours.runs.append(_measured(job.command, place_of(job, "convcli"), patience))
@@ -62,7 +62,7 @@ def _measured(command: tuple[str, ...], place: str, patience: float) -> Measurem
     return measure(words, folder=DATA, patience=patience, environment=programs.environment())
 
 
-def _prepare(inputs: tuple[str, ...]) -> None:
+def prepare(inputs: tuple[str, ...]) -> None:
     """Make what is not there yet, and read it once."""
     DATA.mkdir(exist_ok=True)
     missing = [name for name in inputs if not (DATA / name).exists()]
@@ -161,7 +161,7 @@ def main() -> int:
         import growth
 
         kept["growth"] = growth.run(
-            only=wanted.only, quick=wanted.quick, prepare=_prepare, measured=_measured
+            only=wanted.only, quick=wanted.quick, prepare=prepare, measured=_measured
         )
     if "crossover" in wanted.parts and fnmatch.fnmatch("crossover", wanted.only):
         done = subprocess.run(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import os
-import sys
 from pathlib import Path
 
 import peers as programs
@@ -70,4 +69,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     os.chdir(HERE)
-    sys.exit(main())
+    main()

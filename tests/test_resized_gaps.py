@@ -185,9 +185,7 @@ def test_no_rows_give_no_rows() -> None:
         "downsample:101 | adaptive_max_pool:101 | box:2",
     ],
 )
-def test_a_picture_of_which_nothing_is_left_is_refused(
-    tmp_path: Path, text: str
-) -> None:
+def test_a_picture_of_which_nothing_is_left_is_refused(tmp_path: Path, text: str) -> None:
     small = tmp_path / "small.pgm"
     small.write_bytes(b"P5 4 3 255\n" + bytes(12))
     out = tmp_path / "out.pgm"

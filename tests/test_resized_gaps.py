@@ -138,7 +138,7 @@ def test_a_float_tiff_with_gaps_is_resized(tmp_path: Path) -> None:
 def test_bins_of_the_whole_signal_follow_the_rule_for_missing_samples(pool: str) -> None:
     x = np.arange(24.0).reshape(12, 2)
     x[1, 0] = np.nan
-    fold = {"avg": np.nanmean, "max": np.nanmax}[pool]
+    fold: Any = {"avg": np.nanmean, "max": np.nanmax}[pool]
     for bins in (1, 3, 4):
         text = f"global_{pool}_pool" if bins == 1 else f"adaptive_{pool}_pool:{bins}"
         parts = np.split(x, bins)

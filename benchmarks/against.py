@@ -1,8 +1,8 @@
 """Compare with another checkout: `python benchmarks/against.py FOLDER [--only PATTERN] [--runs N]`.
 
-Every job of `run.py` runs as a whole process with the package of FOLDER and with the package of this
-checkout, in turn, A B A B. The table shows medians and the ratio of this one to the other: below 1
-this checkout needs less. Processor seconds tell most on a machine that does other work too.
+Every job of `run.py` runs as a whole process with the package of FOLDER and with the package of
+this checkout, in turn, A B A B. The table shows medians and the ratio of this one to the other:
+below 1 this checkout needs less. Processor seconds tell most on a machine that does other work too.
 """
 
 from __future__ import annotations

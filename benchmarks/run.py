@@ -1,7 +1,8 @@
 """The benchmarks: `python benchmarks/run.py [jobs] [growth] [crossover] [training] [--only PATTERN] [--json FILE]`.
 
-Every job runs as a whole process, and its peers in turn with it, A B A B; the ratio is that of the medians. Files
-are in the page cache before the clock starts; all processes share the same cores (2, unless --cores says otherwise).
+Every job runs as a whole process, and its peers in turn with it, A B A B; the ratio is that of the
+medians. Files are in the page cache before the clock starts; all processes share the same cores (2,
+unless --cores says otherwise).
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _compare(job: Job, peer: Peer) -> dict[str, Any]:
     return found
 
 
-# -------------------------------------------------------------------------------------------------------- command
+# ------------------------------------------------------------------------------------------ command
 
 
 def arguments() -> argparse.Namespace:

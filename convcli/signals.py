@@ -28,7 +28,7 @@ Align = Literal["center", "causal"]
 Missing = Literal["keep", "fill", "propagate", "error"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Medium:
     """A kind of signal, such as sound or tables: its defaults, its words and what sets it apart.
 
@@ -158,7 +158,7 @@ class Signal:
         return len(self.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Groups:
     """The interleaved signals that the rows of a block belong to.
 
@@ -185,7 +185,7 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """Consecutive samples, `(n, channels)` or `(rows, columns, channels)`; NaN is missing.
 

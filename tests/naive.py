@@ -71,7 +71,7 @@ def kernel(
     gaps: str = "",
     first: int = -1,
 ) -> Weighted:
-    """kernel: y[t] = sum g[j] x[t - j + c]; correlate: y[t] = sum g[j] x[t + j - c]; causal: rows up to t only.
+    """kernel: y[t] = sum g[j] x[t - j + c]; correlate: the reversed kernel; causal: rows up to t only.
 
     `first` : the tap that stands at t where that is not the middle (an EMA and a difference: 0).
     """
@@ -86,7 +86,7 @@ def kernel(
             elif first >= 0:
                 offset.append(first - i)
             else:
-                offset.append(c - i if flipped else i - c)
+                offset.append(c - i if flipped else i - length // 2)
         weights.append((tuple(offset), float(g[j])))
     total, size = g.sum(), np.abs(g).sum()
     rule = gaps or (

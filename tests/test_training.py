@@ -93,6 +93,20 @@ def test_a_rectifier_between_two_filters_is_found(tmp_path: Path) -> None:
     assert np.sqrt(np.mean(wrong**2)) == pytest.approx(network.held, rel=1e-4)
 
 
+def test_an_activation_that_rises_may_stand_before_or_after_a_maximum() -> None:
+    """The networks are one function: max(tanh(a), tanh(b)) is tanh(max(a, b))."""
+    x = noise(6000, 1)
+    filtered = np.convolve(x[:, 0], [0.5, -0.3, 0.2])[: len(x)]
+    y = 0.5 * np.maximum(filtered[:-1], filtered[1:])[:, None]
+    orders = ["tanh | max_pool:2,stride=1", "max_pool:2,stride=1 | tanh"]
+    found = []
+    for order in orders:
+        layers = f"conv:4,5 | {order} | conv:1,1"
+        found.append(trained(x[:-1], y, layers, epochs=15, seed=1).facts.errors[0].held)
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+    assert found[0] < 0.2 * np.sqrt(np.mean(y**2))
+
+
 def test_the_errors_are_those_of_what_runs_at_half_the_rate(tmp_path: Path) -> None:
     x = 0.1 * noise(10_001, 1)
     y = apply("box:5 | abs", x)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     InOut = tuple[Path | None, Path | None]
 
 
-@dataclass(kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class FilterCommand:
     """A command that applies a filter to its inputs.
 

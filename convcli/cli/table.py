@@ -15,7 +15,7 @@ from convcli.errors import RequestError
 from convcli.media.tables.files import TableFiles
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RowOptions:
     """How rows are filtered and written."""
 

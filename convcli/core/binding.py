@@ -53,7 +53,7 @@ class LearnedTaps(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Stage:
     """What a design does at its place: it turns the signal `before` into the signal `after`.
 
@@ -88,7 +88,7 @@ class Stage:
         return bool(self.layers) and not self.kernels
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Site:
     """The place of a step: the signal that reaches it, and the rules of the run.
 
@@ -124,7 +124,7 @@ class Bindable(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Series:
     """Operations one after the other; with none of them nothing is changed."""
 

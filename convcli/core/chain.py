@@ -282,7 +282,7 @@ def _one_period(phases: int) -> range:
     return range(0, phases, max(1, phases // MOST_PHASES))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Task:
     """The part of one operation in a computation.
 

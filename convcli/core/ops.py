@@ -265,7 +265,7 @@ class Convolve(Op):
         return y
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Pool(Op):
     """The largest (np.fmax) or smallest (np.fmin) known sample of each window.
 

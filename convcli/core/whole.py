@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Statistic = Literal["mean", "max"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Normalize:
     """Scales a signal so that its largest magnitude becomes `level`.
 
@@ -62,7 +62,7 @@ class Normalize:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Reduce:
     """An adaptive pool to `bins` outputs on each axis, with the bins of torch.nn.AdaptiveAvgPool1d.
 

@@ -136,7 +136,9 @@ class ConvLayer(WeightedLayer):
         one = weights.shape[:2] == (1, 1) and all(step == 1 for step in self._step)
         if not one or bias is not None or self.pads:
             return None
-        return Kernel.correlating(dilated(weights, self._spacing)[0, 0])
+        kernel = Kernel.correlating(dilated(weights, self._spacing)[0, 0])
+        # torch's padding="same" puts the odd sample of padding behind the signal.
+        return replace(kernel, centre=tuple(k // 2 for k in kernel.taps.shape))
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
         """Return one stage with one operation."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from convcli.core.binding import Rules
 from convcli.core.chain import Chain
-from convcli.errors import RequestError
+from convcli.errors import RequestError, named_first
 from convcli.facts import LayerFacts
 from convcli.layers.layer import LayerTensors, read_layers
 from convcli.layers.network import Network
@@ -172,14 +172,15 @@ class Model:
         for number, layer in enumerate(layers):
             name = f"{number}.weight"
             if layer.weighted and number not in self.tensors:
-                known = ", ".join(f"{n}.weight" for n in self.tensors)
+                known = named_first([f"{n}.weight" for n in self.tensors])
                 raise layer.call.error(f"{self.path} has no {name} for this layer; it has {known}")
             if not layer.weighted and number in self.tensors:
                 message = f"{self.path} has {name}, but layer {number} is {layer.call.name}"
                 raise layer.call.error(message)
         beyond = [number for number in self.tensors if number >= len(layers)]
         if beyond:
-            there = f"there are only {len(layers)} layers: {self.layers}"
+            known = named_first([layer.call.text for layer in layers])
+            there = f"there are only {len(layers)} layers: {known}"
             message = f"{self.path} has {beyond[0]}.weight, but {there}"
             hint = "layers are counted from 0, activations and pools included"
             raise RequestError(message, hint=hint)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convcli.designs.registry import step
-from convcli.errors import InputError, RequestError
+from convcli.errors import InputError, RequestError, named_first, quoted_text
 from convcli.layers.model import Model
 from convcli.layers.weights import read_weights
 
@@ -79,7 +79,7 @@ def read_model(path: Path, *, layers: str = "") -> Model:
 
 
 def _layer_list(tensors: Mapping[int, Any]) -> str:
-    numbers = ", ".join(str(number) for number in tensors)
+    numbers = named_first([str(number) for number in tensors])
     return f"layer {numbers}" if len(tensors) == 1 else f"layers {numbers}"
 
 
@@ -105,7 +105,7 @@ def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
         if match is None:
             expected = "expected tensors called 0.weight, 0.bias, 2.weight, ..."
             hint = "save the state of a torch.nn.Sequential, or of an equinox.nn.Sequential"
-            raise InputError(f"{path}: {expected}, got {written!r}", hint=hint)
+            raise InputError(f"{path}: {expected}, got {quoted_text(written)}", hint=hint)
         prefix, number, kind = match.groups()
         prefixes.add(str(prefix))
         layers.setdefault(int(number), {})[kind] = tensor
@@ -118,7 +118,8 @@ def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
 
 
 def _several_networks(path: Path, names: Iterable[str]) -> InputError:
-    return InputError(f"{path}: holds several networks: {', '.join(names)}")
+    known = named_first([quoted_text(name)[1:-1] for name in names])
+    return InputError(f"{path}: holds several networks: {known}")
 
 
 def _rate(path: Path, text: str | None) -> float | None:
@@ -129,7 +130,8 @@ def _rate(path: Path, text: str | None) -> float | None:
     except ValueError:
         rate = 0.0
     if not 0 < rate < 1e15:
-        message = f"{path}: the rate in its metadata is {text!r}, expected samples per second"
+        given = quoted_text(text)
+        message = f"{path}: the rate in its metadata is {given}, expected samples per second"
         raise InputError(message)
     return rate
 
@@ -141,7 +143,8 @@ def _names(path: Path, text: str | None) -> tuple[str, ...]:
     except (ValueError, RecursionError):
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{path}: expected a list of names in its metadata, got {text!r}")
+        given = quoted_text(text)
+        raise InputError(f"{path}: expected a list of names in its metadata, got {given}")
     return tuple(names)
 
 
@@ -155,7 +158,8 @@ def _on(path: Path, about: Mapping[str, str]) -> On:
     if on == "levels":
         return "levels"
     if on != "differences" or len(targets) != 1 or targets[0] not in columns:
-        message = f"{path}: its metadata says on {on!r} of {', '.join(targets) or 'nothing'}"
+        of = named_first([quoted_text(target)[1:-1] for target in targets]) or "nothing"
+        message = f"{path}: its metadata says on {quoted_text(on)} of {of}"
         raise InputError(f"{message}; expected levels, or differences of one of its columns")
     return "differences"
 
@@ -175,5 +179,5 @@ def _scaling(path: Path, text: str | None) -> dict[str, tuple[tuple[float, float
     sane = all(math.isfinite(mean) and math.isfinite(unit) and unit > 0 for mean, unit in pairs)
     if not pairs or not sane:
         expected = "expected a mean and a unit above 0 for each column in its scaling"
-        raise InputError(f"{path}: {expected}, got {text!r}")
+        raise InputError(f"{path}: {expected}, got {quoted_text(text)}")
     return scaling

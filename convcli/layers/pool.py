@@ -93,6 +93,9 @@ class TrainedPool(TrainedLayer):
     before: Sizes
     scale: float = 1.0
 
+    # A maximum or minimum is compared with its window again, to find where it came from.
+    reads_its_outputs: ClassVar[bool] = True
+
     def reads(self, outputs: Sizes) -> Sizes:
         """Return how many inputs so many outputs read."""
         return tuple((m - 1) * s + n for m, s, n in zip(outputs, self.step, self.size, strict=True))

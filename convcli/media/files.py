@@ -86,6 +86,8 @@ class Files(Protocol):
 
     medium: ClassVar[Medium]
     command: ClassVar[str]
+    # Whether a template is read once more to know which columns to search: see `for_template`.
+    inspects_template: ClassVar[bool]
 
     @staticmethod
     def has_suffix(path: Path) -> bool:
@@ -105,4 +107,8 @@ class Files(Protocol):
         output : the file that the result goes to, None for standard output; its suffix may choose
             the format
         """
+        ...
+
+    def for_template(self, path: Path) -> tuple[Files, Files]:
+        """How to read the template at `path`, and how to read the files searched for it."""
         ...

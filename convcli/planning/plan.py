@@ -69,7 +69,7 @@ def _calls(filter: str | tuple[Call, ...]) -> tuple[Call, ...]:
     return parse(filter) if isinstance(filter, str) else filter
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class BoundStep:
     """A stage, and the step of FILTER that it belongs to.
 
@@ -102,7 +102,7 @@ class BoundStep:
         return self.stage.whole
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
     """All steps of a FILTER bound to one signal.
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     Peaks = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RunCounts:
     """What one run has read and written, in samples along axis 0, and what was lost."""
 
@@ -69,7 +69,7 @@ def run(
     return RunCounts(read=loop.reader.read, written=written, losses=loop.losses())
 
 
-@dataclass
+@dataclass(eq=False)
 class _Reader:
     """Reads the source, one pass after the other.
 
@@ -114,7 +114,7 @@ class _Reader:
         )
 
 
-@dataclass
+@dataclass(eq=False)
 class _Loop:
     """One run: the steps of the plan are filtered in stages.
 

@@ -28,6 +28,7 @@ class AudioFiles:
 
     medium: ClassVar[Medium] = AUDIO
     command: ClassVar[str] = "audio"
+    inspects_template: ClassVar[bool] = False
 
     options: AudioOptions | None = None
     strict: bool = False
@@ -71,8 +72,12 @@ class AudioFiles:
             return options
         return replace(options, format=sound_format(output))
 
+    def for_template(self, path: Path) -> tuple[AudioFiles, AudioFiles]:
+        """Templates and the files searched for them are read alike."""
+        return self, self
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class OpenedAudio(OpenedFile):
     """An open sound file.
 

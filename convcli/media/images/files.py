@@ -30,6 +30,7 @@ class ImageFiles:
 
     medium: ClassVar[Medium] = IMAGE
     command: ClassVar[str] = "image"
+    inspects_template: ClassVar[bool] = False
 
     options: ImageOptions | None = None
     format: str | None = None
@@ -59,6 +60,10 @@ class ImageFiles:
         options = self.options or ImageOptions()
         picture = open_image(path, stdin=stdin, options=options, max_pixels=self.max_pixels)
         yield OpenedImage(picture, self, output)
+
+    def for_template(self, path: Path) -> tuple[ImageFiles, ImageFiles]:
+        """Templates and the files searched for them are read alike."""
+        return self, self
 
 
 @dataclass(frozen=True)

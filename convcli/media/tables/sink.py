@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from convcli.signals import AnyRows, Array, Rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EncodedRows:
     """Text that is ready to be written.
 

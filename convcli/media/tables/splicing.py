@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MAX_HELD = 48 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DecodedRows:
     """Rows with the places of their numbers.
 
@@ -55,7 +55,7 @@ class DecodedRows:
         return DecodedRows(self.spans, numerals, missing)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ForgottenRows:
     """Rows whose text, `length` bytes, was released because it can be read again."""
 
@@ -157,7 +157,7 @@ class RecentRows:
         return last[1]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class OutputColumns:
     """Where and how new numbers are written.
 

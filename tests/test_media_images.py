@@ -24,6 +24,7 @@ from convcli.media.images.color import from_light, luma, to_light
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
 from convcli.media.images.formats import find_format, format_by_suffix
+from convcli.media.images.inserting import HeadInserter
 from convcli.media.images.jpeg import jpeg_quality
 from convcli.media.images.levels import Levels, quantise
 from convcli.media.images.medium import IMAGE
@@ -923,7 +924,7 @@ def test_chunks_are_inserted_however_the_bytes_come(parts: int, data: Any) -> No
     cuts = [0, *sorted(data.draw(places)), len(written)]
     own = image_png.make_chunk(b"tEXt", b"Author\0me IDAT")
     file = io.BytesIO()
-    inserter = image_png.ChunkInserter(file, own)
+    inserter = HeadInserter(file, own, image_png.png_cut)
     for start, stop in pairwise(cuts):
         assert inserter.write(written[start:stop]) == stop - start
     file.seek(0)

@@ -6,8 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from convcli.errors import RequestError, nearest
-from convcli.media.images.jpeg import DEFAULT_QUALITY, inspect_jpeg, jpeg_options
-from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png
+from convcli.media.images.exif import resize_exif
+from convcli.media.images.gif import complete_gif, inspect_gif
+from convcli.media.images.jpeg import (
+    DEFAULT_QUALITY,
+    inspect_jpeg,
+    jpeg_cut,
+    jpeg_options,
+    jpeg_segments,
+)
+from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png, png_cut
 from convcli.media.images.pnm import PamWriter, PpmWriter
 from convcli.media.images.tiff import graft_exif, inspect_tiff, tiff_options
 from convcli.media.images.tiff_bands import mark_bands, read_bands
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.media.images.details import ImageDetails
+    from convcli.media.images.inserting import HeadCut
     from convcli.media.images.layout import Layout, Pixels
     from convcli.media.images.tiff_bands import PageBands
 
@@ -59,6 +68,7 @@ class WriteRequest:
     details : of the input
     quality : of lossy formats, 1..100; None keeps that of the input
     same_colours : whether the channels are those of the input, so that its colour profile fits
+    same_geometry : whether the pixels are where they were in the file
     """
 
     format: Format
@@ -66,6 +76,20 @@ class WriteRequest:
     details: ImageDetails
     quality: int | None
     same_colours: bool
+    same_geometry: bool
+
+    @property
+    def keeps_gain_map(self) -> bool:
+        """Whether the gain map of the input fits the picture, and its format holds one."""
+        details = self.details
+        is_same = self.same_colours and self.same_geometry and self.format.name == details.format
+        return is_same and details.has_gain_map
+
+    @property
+    def exif(self) -> bytes:
+        """The EXIF of the input with the size of the picture."""
+        first = self.layouts[0]
+        return resize_exif(self.details.exif or b"", first.columns, first.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +109,8 @@ class Format:
     pages, mixed_pages : whether it holds several pictures, and whether they may differ in size and
         channels
     limited_palette : whether a picture has 256 colours at most
-    chunk_text, metadata_blocks : whether it has a place for the text of a PNG; for colour profile,
-        EXIF and XMP
+    chunk_text, comments, metadata_blocks : whether it has a place for the text of a PNG; for
+        comments; for colour profile, EXIF and XMP
 
     How it is read by libvips:
 
@@ -102,6 +126,7 @@ class Format:
     options, options_for : for the saver of libvips; those that are always the same, and those that
         depend on the output
     insert : bytes between the header and the pixels, in place of all metadata that libvips writes
+    cut : finds the place for them in the first bytes
     complete : mends the file that libvips has written
     by_name : whether libvips writes it only to a file whose name has its suffix
     """
@@ -119,6 +144,7 @@ class Format:
     mixed_pages: bool = False
     limited_palette: bool = False
     chunk_text: bool = False
+    comments: bool = False
     metadata_blocks: bool = True
     fail_on: str = "error"
     animated: bool = False
@@ -128,6 +154,7 @@ class Format:
     options: Mapping[str, object] = field(default_factory=dict)
     options_for: Callable[[WriteRequest], dict[str, object]] | None = None
     insert: Callable[[WriteRequest], bytes] | None = None
+    cut: HeadCut | None = None
     complete: Callable[[BinaryIO, WriteRequest], None] | None = None
     by_name: bool = False
 
@@ -139,7 +166,7 @@ class Format:
 
 def _complete_tiff(file: BinaryIO, request: WriteRequest) -> None:
     """Say what the extra bands of a TIFF are, and add the EXIF of the input."""
-    mark_bands(file, request.layouts[0], len(request.layouts))
+    mark_bands(file, request)
     if request.details.exif:
         graft_exif(file, request.details.exif)
 
@@ -160,12 +187,15 @@ _ALL = (
         inspect=inspect_png,
         options=PNG_OPTIONS,
         insert=describing_chunks,
+        cut=png_cut,
+        comments=True,
     ),
     Format(
         name="jpeg",
         suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"),
         beginnings=(b"\xff\xd8\xff",),
-        aliases=("jpg",),
+        # Pictures of high dynamic range are JPEGs, too.
+        aliases=("jpg", "uhdr"),
         alpha=False,
         cmyk=True,
         # Warnings of the TIFF reader are about unknown tags, those of the JPEG reader about damaged
@@ -173,6 +203,9 @@ _ALL = (
         fail_on="warning",
         inspect=inspect_jpeg,
         options_for=jpeg_options,
+        insert=jpeg_segments,
+        cut=jpeg_cut,
+        comments=True,
     ),
     Format(
         name="tiff",
@@ -204,6 +237,9 @@ _ALL = (
         pages=True,
         limited_palette=True,
         animated=True,
+        inspect=inspect_gif,
+        complete=complete_gif,
+        comments=True,
     ),
     Format(
         name="avif",
@@ -278,4 +314,4 @@ def find_format(name: str) -> Format:
 
 def reading_rules(name: str) -> Format:
     """How files of a format are read; formats that are not written have no rules of their own."""
-    return FORMATS.get(name) or Format(name=name)
+    return FORMATS.get(name) or _BY_ALIAS.get(name) or Format(name=name)

@@ -23,6 +23,7 @@ from convcli.media.images.tiff import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.media.images.formats import WriteRequest
     from convcli.media.images.layout import Layout
 
 _PHOTOMETRIC, _BAND_COUNT, _PLANAR, _EXTRA_BANDS = 262, 277, 284, 338
@@ -37,16 +38,21 @@ _DATA, _PREMULTIPLIED, _OPACITY = 0, 1, 2
 class PageBands:
     """The bands of a page.
 
-    extra : whether each band after the colours is an opacity
+    meanings : of each band after the colours, in the numbers of tag 338
     misread : whether libvips misreads the page unless `patch` is applied
     patch : offset and bytes that make the file call its grey bands red, green and blue
     inverted : whether 0 is white
     """
 
-    extra: tuple[bool, ...]
+    meanings: tuple[int, ...]
     misread: bool = False
     patch: tuple[int, bytes] = (0, b"")
     inverted: bool = False
+
+    @property
+    def extra(self) -> tuple[bool, ...]:
+        """Whether each band after the colours is an opacity."""
+        return tuple(meaning in (_PREMULTIPLIED, _OPACITY) for meaning in self.meanings)
 
 
 @dataclass(frozen=True)
@@ -100,34 +106,41 @@ def _directories(file: BinaryIO, most: int) -> Iterator[_Directory]:
 def _page_bands(file: BinaryIO, directory: _Directory) -> PageBands:
     fields = directory.fields(file, _TAGS)
     meanings = fields[_EXTRA_BANDS].numbers() if _EXTRA_BANDS in fields else ()
-    extra = tuple(meaning in (_PREMULTIPLIED, _OPACITY) for meaning in meanings)
     values = {tag: field.value for tag, field in fields.items()}
     is_grey = values.get(_PHOTOMETRIC) in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
     in_planes = values.get(_PLANAR) == _SEPARATE_PLANES and values.get(_BAND_COUNT, 1) > 1
     if not (is_grey and in_planes):
-        return PageBands(extra)
+        return PageBands(meanings)
     colours = struct.pack(directory.variant.order + "H", _RED_GREEN_BLUE)
     return PageBands(
-        extra,
+        meanings,
         misread=True,
         patch=(directory.value_place(_PHOTOMETRIC), colours),
         inverted=values[_PHOTOMETRIC] == _WHITE_IS_ZERO,
     )
 
 
-def mark_bands(file: BinaryIO, layout: Layout, pages: int) -> None:
-    """Write into a TIFF of libvips which of its extra bands is the opacity: of each page."""
-    count = len(layout.channels)
-    for directory in list(_directories(file, pages)):
+def mark_bands(file: BinaryIO, request: WriteRequest) -> None:
+    """Write into every page of a TIFF of libvips what its extra bands are."""
+    layout = request.layouts[0]
+    for directory in list(_directories(file, len(request.layouts))):
         field = directory.fields(file, (_EXTRA_BANDS,)).get(_EXTRA_BANDS)
         if field is None:
             continue
         variant = directory.variant
-        first = count - field.count
-        meanings = [_OPACITY if index == layout.alpha else _DATA for index in range(first, count)]
+        meanings = _written_meanings(layout, field.count, request.details.extra_bands)
         place = directory.value_place(_EXTRA_BANDS)
         if len(field.data) > variant.word.size:
             file.seek(place)
             (place,) = variant.word.unpack(file.read(variant.word.size))
         file.seek(place)
         file.write(struct.pack(f"{variant.order}{len(meanings)}H", *meanings))
+
+
+def _written_meanings(layout: Layout, count: int, read: tuple[int, ...]) -> list[int]:
+    """The meanings of the extra bands: those of the input if there are as many, else by the layout."""
+    if len(read) == count:
+        # libvips has divided the colours by the opacity.
+        return [_OPACITY if meaning == _PREMULTIPLIED else meaning for meaning in read]
+    first = len(layout.channels) - count
+    return [_OPACITY if first + index == layout.alpha else _DATA for index in range(count)]

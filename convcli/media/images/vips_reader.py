@@ -16,6 +16,7 @@ from convcli.errors import InputError
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
 from convcli.media.images.formats import reading_rules
+from convcli.media.images.icc import is_sound_profile
 from convcli.media.images.layout import (
     Layout,
     Strip,
@@ -71,6 +72,8 @@ class VipsPicture:
         self.layouts = self._read_layouts(upright)
         self._check_total()
         self.details = self._read_details(first, upright)
+        if self.details.damaged_icc:
+            self.warnings.append("the colour profile is damaged: it is left out")
         if self.details.has_chunk(ANIMATION_CHUNK):
             self.warnings.append("an animated PNG: only its first picture is read")
         self.warnings += drain_log()
@@ -215,6 +218,7 @@ class VipsPicture:
             palette=bool(known.get("palette", False)),
             resolution=(first.xres, first.yres),
             fields=kept_fields(upright),
+            extra_bands=self._bands[0].meanings if self._bands else (),
             orientation=_orientation(first),
         )
         details = _with_metadata(details, known)
@@ -310,9 +314,14 @@ def _with_metadata(details: ImageDetails, known: dict[str, Any]) -> ImageDetails
         exif = refresh_exif(exif)
     if description is not None:
         details = replace(details, text=(("Description", readable(str(description))),))
+    icc = known.get("icc-profile-data")
+    if icc is not None and not is_sound_profile(icc):
+        fields = tuple(field for field in details.fields if field[0] != "icc-profile-data")
+        details = replace(details, fields=fields, damaged_icc=True)
+        icc = None
     return replace(
         details,
-        icc=known.get("icc-profile-data"),
+        icc=icc,
         exif=exif,
         xmp=known.get("xmp-data"),
         iptc=known.get("iptc-data"),

@@ -15,13 +15,14 @@ import numpy as np
 
 from convcli.errors import OutputError
 from convcli.media.images.feed import PixelFeed, tiff_header
-from convcli.media.images.png import ChunkInserter
+from convcli.media.images.inserting import HeadInserter
 from convcli.media.images.vips import KEEP_ALL_BUT_EXIF, error_cause, vips, vips_format
 from convcli.media.images.vips_fields import replace_metadata
 from convcli.media.replacing import WRITE_FAILURES, scratch
 
 if TYPE_CHECKING:
     from convcli.media.images.formats import WriteRequest
+    from convcli.media.images.inserting import HeadCut
     from convcli.media.images.layout import Layout, Pixels
 
 # Bytes of a finished picture that are passed on at once.
@@ -50,7 +51,9 @@ class VipsWriter:
         # one buffer, and opening would clear those of the thread that reads the input.
         self._source = self._make_source()
         image = self._open_feed()
-        if request.format.insert is None:
+        # libvips itself writes what belongs to a gain map.
+        self._inserts = request.format.insert is not None and not request.keeps_gain_map
+        if not self._inserts:
             image = replace_metadata(image, request)
         self._thread = threading.Thread(
             target=self._run, args=(image,), name="picture writer", daemon=True
@@ -133,10 +136,10 @@ class VipsWriter:
         options |= form.options
         if form.options_for is not None:
             options |= form.options_for(self._request)
-        if form.insert is None:
+        if form.insert is None or form.cut is None or not self._inserts:
             self._encode(image, vips().Target.new_to_file(os.fsencode(self._path)), options)
         else:
-            self._encode_inserting(image, form.insert(self._request), options)
+            self._encode_inserting(image, form.insert(self._request), form.cut, options)
         if form.complete is not None:
             with self._path.open("r+b") as file:
                 form.complete(file, self._request)
@@ -162,11 +165,13 @@ class VipsWriter:
             link.symlink_to(self._path.absolute())
             image.write_to_file(str(link), **options)
 
-    def _encode_inserting(self, image: Any, inserted: bytes, options: dict[str, object]) -> None:
+    def _encode_inserting(
+        self, image: Any, inserted: bytes, cut: HeadCut, options: dict[str, object]
+    ) -> None:
         """Encode into a file with bytes after its header that libvips does not write."""
         target = vips().TargetCustom()
         with self._path.open("wb") as file:
-            inserter = ChunkInserter(file, inserted)
+            inserter = HeadInserter(file, inserted, cut)
             target.on_write(inserter.write)
             try:
                 self._encode(image, target, options)

@@ -210,7 +210,7 @@ _ALL = (
     Format(
         name="tiff",
         suffixes=(".tif", ".tiff"),
-        beginnings=(b"II*\0", b"MM\0*"),
+        beginnings=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         aliases=("tif",),
         kinds=_ANY_KIND,
         most_channels=_ANY_NUMBER,
@@ -287,6 +287,20 @@ _BY_ALIAS = {alias: each for each in _ALL for alias in each.aliases}
 _BY_SUFFIX = {suffix: each for each in _ALL for suffix in each.suffixes}
 _BEGINNINGS = tuple(beginning for each in _ALL for beginning in each.beginnings)
 _BRANDS = {each.brand for each in _ALL if each.brand is not None}
+# Offset and bytes by which formats are known whose codecs many builds of libvips lack.
+_FOREIGN = (
+    *((8, brand, "HEIC") for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm")),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (0, b"\x76\x2f\x31\x01", "OpenEXR"),
+    (0, b"SIMPLE  =", "FITS"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"%PDF", "PDF"),
+    (0, b"BM", "BMP"),
+    (0, b"\0\0\1\0", "ICO"),
+)
 
 
 def format_by_suffix(path: Path) -> Format | None:
@@ -297,6 +311,14 @@ def format_by_suffix(path: Path) -> Format | None:
 def is_picture(head: bytes) -> bool:
     """Whether `head` is the beginning of a file in one of the formats."""
     return head.startswith(_BEGINNINGS) or head[8:12] in _BRANDS
+
+
+def foreign_format(head: bytes) -> str | None:
+    """The name of a known format that libvips reads only where its codec is there, or None."""
+    for place, mark, name in _FOREIGN:
+        if head[place : place + len(mark)] == mark:
+            return name
+    return None
 
 
 def find_format(name: str) -> Format:

@@ -15,7 +15,7 @@ import numpy as np
 from convcli.errors import InputError
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
-from convcli.media.images.formats import reading_rules
+from convcli.media.images.formats import foreign_format, reading_rules
 from convcli.media.images.icc import is_sound_profile
 from convcli.media.images.layout import (
     Layout,
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 _HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")
 # libvips looks at so many bytes to recognise a format.
 _HEAD_BYTES = 4096
+# What the reader of HEIC says where a codec is missing.
+_NO_CODEC = "has not been built in"
 
 
 class VipsPicture:
@@ -112,26 +114,35 @@ class VipsPicture:
     def unreadable(self, error: Exception) -> InputError:
         """The error for a picture that libvips refused."""
         cause = error_cause(error)
-        if "not in a known format" in cause:
-            failure = self._read_failure()
-            if failure is not None:
-                return failure
+        if _NO_CODEC in cause:
+            _, _, codec = cause.rpartition(_NO_CODEC)
             return InputError(
-                f"{self.name} is not a picture of a known format, or is cut off",
-                hint="the formats read are those of libvips and PPM",
+                f"{self.name} needs a codec that is not installed: {codec.strip(' :')}",
+                hint="convert the picture to PNG or TIFF first, or install the codec",
             )
+        if "not in a known format" in cause:
+            return self._unknown()
         return InputError(
             f"cannot read the picture {self.name}: {cause}", hint="the file is damaged or cut off"
         )
 
-    def _read_failure(self) -> InputError | None:
-        """The error of the system if the beginning of the file cannot be read."""
+    def _unknown(self) -> InputError:
+        """The error for a file that libvips does not recognise."""
         try:
             with self._reading() as file:
-                file.read(_HEAD_BYTES)
-        except InputError as error:
-            return error
-        return None
+                head = file.read(_HEAD_BYTES)
+        except InputError as failure:
+            return failure
+        name = foreign_format(head)
+        if name is not None:
+            return InputError(
+                f"{self.name} is a picture in the format {name}, whose codec is not installed",
+                hint="convert it to PNG or TIFF first",
+            )
+        return InputError(
+            f"{self.name} is not a picture of a known format, or is cut off",
+            hint="the formats read are those of libvips and PPM",
+        )
 
     def _check_size(self, image: Any, pages: int) -> None:
         rows = image.height * pages

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from _thread import start_new_thread
+from _thread import allocate_lock, start_new_thread
 from contextlib import contextmanager, suppress
 
 TYPE_CHECKING = False
@@ -29,6 +29,8 @@ _undos: list[Callable[[], object]] = []
 _requests: list[Event] = []
 # The process that has a thread which waits for signals; a fork has none.
 _watched: list[int] = []
+# Held until the thread has answered a signal without ending the process.
+_unanswered = allocate_lock()
 
 
 @contextmanager
@@ -87,6 +89,7 @@ def _watch_signals() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    _unanswered.acquire(blocking=False)
     start_new_thread(_watch, (reading,))
     _watched[:] = [os.getpid()]
 
@@ -97,11 +100,15 @@ def _watch(reading: int) -> None:
         for number in os.read(reading, 64):
             if signal.getsignal(number) is _handle:
                 _answer(number)
+                if _unanswered.locked():
+                    _unanswered.release()
 
 
 def _handle(number: int, _: FrameType | None) -> None:
-    """Answer a signal where no thread waits for it."""
-    if not _watched:
+    """Wait until the thread has answered the signal; answer it where there is no thread."""
+    if _watched:
+        _unanswered.acquire(timeout=1)
+    else:
         _answer(number)
 
 

@@ -119,6 +119,17 @@ class Plan:
         """What comes out, as far as it is known beforehand."""
         return self.steps[-1].after if self.steps else self.signal
 
+    @cached_property
+    def extension(self) -> Edge:
+        """The edge rule that extends the signal when the plan runs.
+
+        Under `valid` nothing outside is read, but for what layers pad their own input with. They
+        and all other operations then have complete windows, and whatever lies outside is unused.
+        """
+        if self.rules.edge == "valid" and self.chain.pads:
+            return "zero"
+        return self.rules.edge
+
     @property
     def identity(self) -> bool:
         """Whether nothing at all is changed."""
@@ -172,7 +183,7 @@ class Plan:
         if self.rules.edge == "valid" or any(_reduces(step) for step in self.steps):
             return False
         reaches = (reach for op in self.chain.ops for reach in op.reach)
-        return all(reach.step == reach.phases == 1 for reach in reaches)
+        return all(reach.step == reach.phases == 1 and not reach.growth for reach in reaches)
 
 
 def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> Plan:
@@ -185,17 +196,19 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
     place = signal
     for call in calls:
         steps += bind(call, place, rules)
+        if rules.edge == "valid":
+            steps = _with_valid_length(steps)
         place = steps[-1].after
-    if rules.edge == "valid":
-        steps = _with_valid_lengths(steps)
+    if rules.edge == "valid" and _chain_of(steps, signal).pads:
+        steps = [_complete(step) for step in steps]
     text = " | ".join(call.text for call in calls)
     return Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
 
 
-def _with_valid_lengths(steps: list[BoundStep]) -> list[BoundStep]:
-    """The steps with the lengths of a chain without extension at the end.
+def _with_valid_length(steps: list[BoundStep]) -> list[BoundStep]:
+    """The steps with the length that comes out of the last one where nothing is extended.
 
-    Inside it lengths do not apply.
+    The lengths of a chain count from the last step that reduces the signal to a few numbers.
     """
     first = 0
     for number, step in enumerate(steps):
@@ -210,6 +223,12 @@ def _with_valid_lengths(steps: list[BoundStep]) -> list[BoundStep]:
     )
     stage = replace(last, after=replace(last.after, shape=lengths))
     return [*steps[:-1], replace(steps[-1], stage=stage)]
+
+
+def _complete(step: BoundStep) -> BoundStep:
+    """The step on complete windows, in a chain in which layers pad their own input."""
+    ops = tuple(op.complete() for op in step.ops)
+    return replace(step, stage=replace(step.stage, ops=ops))
 
 
 def _chain_of(steps: list[BoundStep] | tuple[BoundStep, ...], signal: Signal) -> Chain:

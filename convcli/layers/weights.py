@@ -152,7 +152,7 @@ def _tensor_place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
         raise _bad(path, f"{called} is stored as {quoted_text(kind)}; weights are one of {known}")
     if len(offsets) != 2:
         raise _bad(path, f"the data_offsets of {called} are not two")
-    _check_shape(path, called, shape)
+    _check_tensor_shape(path, called, shape)
     start, stop = offsets
     wanted = math.prod(shape) * np.dtype(TYPES[kind]).itemsize
     if stop - start != wanted:
@@ -161,7 +161,7 @@ def _tensor_place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
     return start, stop, name
 
 
-def _check_shape(path: Path, called: str, shape: list[int]) -> None:
+def _check_tensor_shape(path: Path, called: str, shape: list[int]) -> None:
     """Refuse a shape that no weights have, whatever the file holds for it."""
     if len(shape) > MOST_AXES:
         raise _bad(

@@ -200,7 +200,7 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
             steps = _with_valid_length(steps)
         place = steps[-1].after
     if rules.edge == "valid" and _chain_of(steps, signal).pads:
-        steps = [_complete(step) for step in steps]
+        steps = [_completed_step(step) for step in steps]
     text = " | ".join(call.text for call in calls)
     return Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
 
@@ -225,7 +225,7 @@ def _with_valid_length(steps: list[BoundStep]) -> list[BoundStep]:
     return [*steps[:-1], replace(steps[-1], stage=stage)]
 
 
-def _complete(step: BoundStep) -> BoundStep:
+def _completed_step(step: BoundStep) -> BoundStep:
     """The step on complete windows, in a chain in which layers pad their own input."""
     ops = tuple(op.complete() for op in step.ops)
     return replace(step, stage=replace(step.stage, ops=ops))

@@ -196,26 +196,6 @@ def _word(parameter: Parameter) -> str:
     return f"{parameter.name}={value}" if parameter.keyword_only else value
 
 
-# What steps are called elsewhere.
-COMMON = {
-    "average": "box",
-    "blur": "gaussian",
-    "convolve": "kernel",
-    "decimate": "downsample",
-    "edge": "sobel",
-    "edges": "sobel",
-    "ewm": "ema",
-    "ewma": "ema",
-    "ma": "sma",
-    "mean": "box",
-    "pct_change": "diff",
-    "reverb": "ir",
-    "rolling": "sma",
-    "scale": "resize",
-    "smooth": "gaussian",
-    "volume": "gain",
-}
-
 _STEPS: dict[str, Step] = {}
 _NAMES: dict[str, Step] = {}
 
@@ -255,13 +235,22 @@ def steps() -> Mapping[str, Step]:
 
 
 def find(name: str) -> Step:
-    """The step called `name`; RequestError names the nearest known one."""
+    """The step called `name`; the hint of a RequestError says what exists instead."""
     for family in FAMILIES.values():
         if name in _NAMES:
             break
         import_module(family.module)
     if name in _NAMES:
         return _NAMES[name]
-    near = COMMON.get(name.casefold()) or nearest(name, list(_NAMES))
-    hint = f"did you mean {near}?" if near else "`convcli filters` lists every step"
-    raise RequestError(f"unknown step {name!r}", hint=hint)
+    raise RequestError(f"unknown step {name!r}", hint=_hint_for_unknown(name))
+
+
+def _hint_for_unknown(name: str) -> str:
+    """What exists instead of `name`, where another program has it, or the name that is close."""
+    from convcli.designs.elsewhere import hint_for
+
+    answer = hint_for(name)
+    if answer is not None:
+        return answer
+    near = nearest(name, list(_NAMES))
+    return f"did you mean {near}?" if near else "`convcli filters` lists every step"

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from convcli.designs.registry import Step
     from convcli.signals import Align, Edge, Missing, Signal
 
+    Lengths = tuple[int | None, ...]
+
 
 def rules_for(
     signal: Signal,
@@ -197,7 +199,7 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
     for call in calls:
         steps += bind(call, place, rules)
         if rules.edge == "valid":
-            steps = _with_valid_length(steps)
+            steps = _with_valid_lengths(steps)
         place = steps[-1].after
     if rules.edge == "valid" and _chain_of(steps, signal).pads:
         steps = [_completed_step(step) for step in steps]
@@ -205,24 +207,31 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
     return Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
 
 
-def _with_valid_length(steps: list[BoundStep]) -> list[BoundStep]:
-    """The steps with the length that comes out of the last one where nothing is extended.
-
-    The lengths of a chain count from the last step that reduces the signal to a few numbers.
-    """
+def _with_valid_lengths(steps: list[BoundStep]) -> list[BoundStep]:
+    """The steps with the length that comes out of the last one where nothing is extended."""
+    if not steps:
+        return steps
+    lengths = steps[0].before.shape
     first = 0
     for number, step in enumerate(steps):
         if _reduces(step):
+            left = _valid_lengths(steps[first:number], lengths)
+            lengths = step.after.shape if 0 not in left else (0,) * len(left)
             first = number + 1
-    if first == len(steps):
-        return steps
-    before, last = steps[first].before, steps[-1].stage
-    chain = _chain_of(steps[first:], before)
-    lengths = tuple(
-        None if n is None else chain.valid_count(axis, n) for axis, n in enumerate(before.shape)
-    )
+    last = steps[-1].stage
+    lengths = _valid_lengths(steps[first:], lengths)
     stage = replace(last, after=replace(last.after, shape=lengths))
     return [*steps[:-1], replace(steps[-1], stage=stage)]
+
+
+def _valid_lengths(steps: list[BoundStep], lengths: Lengths) -> Lengths:
+    """The lengths that are left of a signal of `lengths` after steps without a reduction."""
+    if not steps:
+        return lengths
+    chain = _chain_of(steps, steps[0].before)
+    return tuple(
+        None if n is None else chain.valid_count(axis, n) for axis, n in enumerate(lengths)
+    )
 
 
 def _completed_step(step: BoundStep) -> BoundStep:

@@ -5,13 +5,14 @@ Steps are bound from left to right, each to the signal that reaches it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.binding import Rules, Site
+from convcli.core.binding import LearnedRules, Rules, Site
 from convcli.core.chain import Chain
 from convcli.designs import find
 from convcli.errors import ConvcliError, RequestError
@@ -37,9 +38,9 @@ def rules_for(
     *,
     edge: Edge | None = None,
     align: Align | None = None,
-    missing: Missing = "keep",
+    missing: Missing | None = None,
 ) -> Rules:
-    """The rules asked for, with the defaults of the medium.
+    """The rules asked for, else those that a model was learned by, else those of the medium.
 
     Where silence is the default outside, a FILTER with an anti-alias filter gets the nearest sample
     instead: at another rate a constant is that constant from the first sample to the last.
@@ -48,7 +49,26 @@ def rules_for(
     default = medium.edge
     if default == "zero" and any(step.anti_alias for step in _known_steps(filter)):
         default = "edge"
-    return Rules(edge=edge or default, align=align or medium.align, missing=missing)
+    learned = learned_rules(_calls(filter))
+    return Rules(
+        edge=edge or default,
+        align=align or learned.align or medium.align,
+        missing=missing or learned.missing or "keep",
+    )
+
+
+def learned_rules(calls: tuple[Call, ...]) -> LearnedRules:
+    """How the first model of a FILTER was learned.
+
+    Nothing is known where there is no model, or where its file cannot be read: `bind` reports that.
+    """
+    for call in calls:
+        for step in _known_steps((call,)):
+            path = call.first_value("path")
+            if step.learned_rules is not None and path is not None:
+                with suppress(ConvcliError):
+                    return step.learned_rules(path)
+    return LearnedRules()
 
 
 def reads_twice(calls: tuple[Call, ...]) -> bool:
@@ -68,7 +88,9 @@ def _known_steps(filter: str | tuple[Call, ...]) -> list[Step]:
 
 
 def _calls(filter: str | tuple[Call, ...]) -> tuple[Call, ...]:
-    return parse(filter) if isinstance(filter, str) else filter
+    if isinstance(filter, str):
+        return parse(filter)
+    return filter
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

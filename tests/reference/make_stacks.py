@@ -29,7 +29,11 @@ COUNT = 40
 
 def conv(axes: int, channels: int, *, padded: bool) -> tuple[str, nn.Module]:
     """A conv with or without padding, from `channels` to two channels."""
-    size, stride, dilation = random.choice((1, 2, 3, 5)), random.choice((1, 1, 2)), random.choice((1, 2))
+    size, stride, dilation = (
+        random.choice((1, 2, 3, 5)),
+        random.choice((1, 1, 2)),
+        random.choice((1, 2)),
+    )
     options: dict[str, Any] = {"stride": stride, "dilation": dilation}
     if padded:
         options |= {"padding": random.choice((0, 1, 2)), "padding_mode": random.choice(MODES)}
@@ -46,13 +50,21 @@ def pool(axes: int) -> tuple[str, nn.Module]:
         ("max_pool", 1): nn.MaxPool1d,
         ("max_pool", 2): nn.MaxPool2d,
     }
-    name, size, stride = random.choice(("avg_pool", "max_pool")), random.choice((2, 3)), random.choice((1, 2, 3))
+    name, size, stride = (
+        random.choice(("avg_pool", "max_pool")),
+        random.choice((2, 3)),
+        random.choice((1, 2, 3)),
+    )
     return f"{name}:{size},stride={stride}", kinds[name, axes](size, stride)
 
 
 def stack(axes: int) -> tuple[str, nn.Sequential]:
     """Layers in a random order."""
-    layers = [conv(axes, 2, padded=True), conv(axes, 2, padded=False), conv(axes, 2, padded=random.random() < 0.5)]
+    layers = [
+        conv(axes, 2, padded=True),
+        conv(axes, 2, padded=False),
+        conv(axes, 2, padded=random.random() < 0.5),
+    ]
     layers += [pool(axes), random.choice(list(ACTIVATIONS.items()))]
     random.shuffle(layers)
     return " | ".join(text for text, _ in layers), nn.Sequential(*(layer for _, layer in layers))
@@ -75,7 +87,9 @@ def main() -> None:
         number = len(texts)
         texts.append(text)
         arrays[f"{number}/x"], arrays[f"{number}/y"] = x[0].numpy(), y
-        arrays |= {f"{number}/state/{name}": tensor.numpy() for name, tensor in net.state_dict().items()}
+        arrays |= {
+            f"{number}/state/{name}": tensor.numpy() for name, tensor in net.state_dict().items()
+        }
     np.savez_compressed(HERE / "torch_stacks.npz", texts=np.array(json.dumps(texts)), **arrays)
 
 

@@ -309,7 +309,7 @@ def test_groups_that_are_too_short_to_hold_something_out(tmp_path: Path, capfd: 
     assert "what is held out holds no complete window" in capfd.readouterr().err
 
 
-# ------------------------------------------------------------------------------------- networks of changes
+# ------------------------------------------------------------------------------ networks of changes
 
 
 def network_of_changes(path: Path, layers: str, **about: str) -> tuple[Path, dict[str, Any]]:

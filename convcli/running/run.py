@@ -3,9 +3,12 @@
 Sound, tables and pictures, whole arrays and streams, one signal or many interleaved ones all go
 through `run`:
 
-    source.chunks -> source.decode -> Scheduler -> Job.run -> (row order) -> sink.encode ->
-    sink.write in order         any thread       in order     any thread  in order       any thread
-    in order
+    source.chunks     in order
+    source.decode     any thread
+    Scheduler         in order: blocks are cut into jobs
+    Job.run           any thread
+    sink.encode       any thread; interleaved signals are first put into the order of their rows
+    sink.write        in order
 """
 
 from __future__ import annotations

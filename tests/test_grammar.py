@@ -216,9 +216,9 @@ REFUSED = [
     ("lowpass:1k,widht=3", SOUND, "no parameter 'widht'", 17, "did you mean width=?"),
     ("lowpass:1k,zzz=3", SOUND, "no parameter 'zzz'", 15, "lowpass:800"),
     (
-        "lowpass:1k,phase=minimal",
+        "lowpass:1k,phase=minimun",
         SOUND,
-        "expected linear or minimum, got 'minimal'",
+        "expected linear or minimum, got 'minimun'",
         17,
         "did you mean minimum?",
     ),

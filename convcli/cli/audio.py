@@ -13,7 +13,7 @@ from convcli.cli.options import Request, RunOptions, examples, suffix_of
 from convcli.media.audio.files import AudioFiles
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SoundOptions:
     """How sound files are read and written."""
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class InputRun:
     """The run of a filter command over one input.
 
@@ -215,7 +215,7 @@ def keep_freed_memory() -> None:
     mallopt(_TRIM_THRESHOLD, 1 << 27)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Written:
     """A written output: the closed sink, and what was counted for each page."""
 
@@ -237,7 +237,7 @@ def label_of(calls: tuple[Call, ...]) -> str:
     for call in calls:
         values = [f"{argument.key or ''}{argument.text}" for argument in call.arguments]
         if find(call.name).runs_model:  # `model_next`, without the folder of the model file
-            values = ["", Path(values[0]).stem]
+            values = ["", Path(call.first_value("path") or "").stem]
         words.append(call.name + "_".join(values))
     return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")
 

@@ -82,8 +82,11 @@ Edge = Annotated[
 ]
 Align = Annotated[Alignment, align_option("causal for csv, else center")]
 Missing = Annotated[
-    Literal["keep", "fill", "propagate", "error"],
-    typer.Option(help="Missing values: stay missing, are estimated, spread, or are an error."),
+    Literal["keep", "fill", "propagate", "error"] | None,
+    typer.Option(
+        help="Missing values: stay missing, are estimated, spread, or are an error.",
+        show_default="keep",
+    ),
 ]
 Report = Annotated[
     Path | None,
@@ -135,12 +138,14 @@ def columns_option(default: str) -> Any:
     )
 
 
-Columns = Annotated[list[str] | None, columns_option("every one that begins with a number")]
+Columns = Annotated[
+    list[str] | None, columns_option("every one that begins with a number, after missing cells")
+]
 By = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        metavar="COLUMN",
-        help="Each value of this column of a table is a signal of its own.",
+        metavar="A,B",
+        help="Rows that agree in these columns of a table are a signal of their own.",
         show_default=False,
     ),
 ]
@@ -175,7 +180,7 @@ Verbose = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback where a defect is met.")]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Request:
     """A filter, the files that it is applied to, and where the results go."""
 
@@ -190,7 +195,7 @@ class Request:
         return tuple(None if str(path) == "-" else path for path in given)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RunOptions:
     """Options of all commands that apply a filter."""
 
@@ -217,7 +222,7 @@ class RunOptions:
         return not self.quiet or self.dry_run or self.report is not None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TableArguments:
     """How the text of a table is read, and which of its columns."""
 
@@ -236,8 +241,8 @@ class TableArguments:
         if self.decimal not in (".", ","):
             raise RequestError(f"--decimal expects . or , got {self.decimal!r}")
         return TableOptions(
-            columns=column_names(self.columns),
-            by=self.by,
+            columns=column_names(self.columns, "-c"),
+            by=column_names(self.by, "--by") or (),
             time=self.time,
             delimiter=one_character(self.delimiter, "--delimiter"),
             decimal=self.decimal,
@@ -246,13 +251,21 @@ class TableArguments:
         )
 
 
-def column_names(texts: list[str] | None) -> tuple[str, ...] | None:
-    """The names in `-c A,B -c C`; a name with a comma is in double quotes, as in the table."""
+def column_names(texts: list[str] | None, option: str) -> tuple[str, ...] | None:
+    """The names in `-c A,B -c C`; a name with a comma is in double quotes, as in the table.
+
+    option : how the option is written
+    """
     if not texts:
         return None
-    names = [name for text in texts for name in next(csv.reader([text]), [])]
+    try:
+        names = [name for text in texts for name in next(csv.reader([text]), [""])]
+    except csv.Error:  # a line end outside quotes
+        names = []
     if not names or not all(names):
-        raise RequestError("-c expects names of columns split by commas, such as -c Open,Close")
+        raise RequestError(
+            f"{option} expects names of columns split by commas, such as {option} Open,Close"
+        )
     return tuple(names)
 
 

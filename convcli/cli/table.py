@@ -15,7 +15,7 @@ from convcli.errors import RequestError
 from convcli.media.tables.files import TableFiles
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RowOptions:
     """How rows are filtered and written."""
 
@@ -35,7 +35,7 @@ class RowOptions:
     follow: Annotated[
         bool, typer.Option("--follow", help="Write each row as soon as it is known.")
     ] = False
-    missing: options.Missing = "keep"
+    missing: options.Missing = None
     causal_check: Annotated[
         bool,
         typer.Option(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from convcli.core.binding import Site
 from convcli.designs.registry import Step
+from convcli.errors import RequestError
 from convcli.planning.arguments import arguments_of
 from convcli.planning.grammar import Call, parse
 from convcli.planning.plan import bind
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.kernel import Kernel
     from convcli.core.ops import Op
-    from convcli.errors import RequestError
     from convcli.layers.trained import TrainedLayer
     from convcli.layers.weights import Tensor
 
@@ -40,6 +40,9 @@ MODULES = (
     "convcli.layers.dense",
     "convcli.layers.flatten",
 )
+
+# Planning takes time that grows with the square of the layers: a second for so many.
+MOST_LAYERS = 1000
 
 # A shape of which some sides are not known.
 Shape = tuple[int | None, ...]
@@ -262,4 +265,8 @@ def layer_kinds() -> Mapping[str, type[Layer]]:
 def read_layers(text: str, signal: Signal) -> list[Layer]:
     """The layers of `conv:8,7 | relu | conv:1,5`. RequestError points at what is wrong."""
     kinds = layer_kinds()
-    return [kinds.get(call.name, StepLayer).read(call, signal) for call in parse(text)]
+    calls = parse(text)
+    if len(calls) > MOST_LAYERS:
+        message = f"a network of {len(calls):,} layers; at most {MOST_LAYERS:,} are run"
+        raise RequestError(message)
+    return [kinds.get(call.name, StepLayer).read(call, signal) for call in calls]

@@ -298,7 +298,7 @@ def check_input(path: Path) -> None:
 
 
 def _similar(path: Path) -> str | None:
-    """A hint with a similar name of the same suffix in the same folder, or None."""
+    """A hint with the name of the same suffix and folder that `path` misspells, or None."""
     suffix = path.suffix.lower()
     try:
         names = sorted(os.listdir(path.parent))
@@ -306,8 +306,10 @@ def _similar(path: Path) -> str | None:
         return None
     if suffix:
         names = [name for name in names if Path(name).suffix.lower() == suffix]
-    near = nearest(path.name, names[:10_000])
-    return f"did you mean {path.parent / near}?" if near else None
+    # Suffixes are left out: they would make short names look alike.
+    stems = {Path(name).stem: name for name in names[:10_000]}
+    near = nearest(path.stem, list(stems))
+    return f"did you mean {path.parent / stems[near]}?" if near else None
 
 
 def stdout_binary(medium: Medium) -> BinaryIO:

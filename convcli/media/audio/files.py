@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.media.audio.medium import AUDIO
-from convcli.media.files import OpenedFile
+from convcli.media.files import Files, OpenedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioFiles:
+class AudioFiles(Files):
     """Sound files with the options for reading and writing them.
 
     options : how sound is written; None for the defaults
@@ -28,6 +28,7 @@ class AudioFiles:
 
     medium: ClassVar[Medium] = AUDIO
     command: ClassVar[str] = "audio"
+    inspects_template: ClassVar[bool] = False
 
     options: AudioOptions | None = None
     strict: bool = False
@@ -71,8 +72,12 @@ class AudioFiles:
             return options
         return replace(options, format=sound_format(output))
 
+    def for_template(self, path: Path) -> tuple[AudioFiles, AudioFiles]:
+        """Templates and the files searched for them are read alike."""
+        return self, self
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class OpenedAudio(OpenedFile):
     """An open sound file.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.errors import RequestError
-from convcli.media.files import OpenedFile
+from convcli.media.files import Files, OpenedFile
 from convcli.media.images.medium import IMAGE
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageFiles:
+class ImageFiles(Files):
     """Picture files with the options for reading and writing them.
 
     options : what is filtered, and how values are stored; None for the defaults
@@ -30,6 +30,7 @@ class ImageFiles:
 
     medium: ClassVar[Medium] = IMAGE
     command: ClassVar[str] = "image"
+    inspects_template: ClassVar[bool] = False
 
     options: ImageOptions | None = None
     format: str | None = None
@@ -59,6 +60,10 @@ class ImageFiles:
         options = self.options or ImageOptions()
         picture = open_image(path, stdin=stdin, options=options, max_pixels=self.max_pixels)
         yield OpenedImage(picture, self, output)
+
+    def for_template(self, path: Path) -> tuple[ImageFiles, ImageFiles]:
+        """Templates and the files searched for them are read alike."""
+        return self, self
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,11 @@ class Step:
         return FAMILIES[self.family]
 
     @property
+    def hides_length(self) -> bool:
+        """Whether its taps follow from frequencies, so that their delay may surprise."""
+        return self.anti_alias or self.traits.cycles
+
+    @property
     def needs_picture(self) -> bool:
         """Whether the step works on pictures alone."""
         return self.pictures or self.traits.pictures

@@ -21,7 +21,8 @@ from convcli.units import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from convcli.core.binding import Bindable, LearnedRules, Site
+    from convcli.core.binding import Bindable, Site
+    from convcli.signals import LearnedRules
 
 FamilyName = Literal[
     "given taps",

@@ -240,8 +240,11 @@ def test_the_honest_word(tmp_path: Path, capfd: Any) -> None:
 def test_a_table_says_how_it_is_run(tmp_path: Path, capfd: Any) -> None:
     model = tmp_path / "m.safetensors"
     assert main(["learn", "--blind", str(DATA / "tide.csv"), "-c", "gauge", "-o", str(model)]) == 0
-    assert "note: run it with --align center, as it was learned" in capfd.readouterr().err
+    capfd.readouterr()
     assert read_weights(model).metadata["align"] == "center"
+    assert main(["csv", f"model:{model}", str(DATA / "tide.csv")]) == 0
+    told = capfd.readouterr().err
+    assert "runs with --align center, as it was learned, and so reads later rows" in told
 
 
 @pytest.mark.parametrize(

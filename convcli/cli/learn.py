@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal as signals
 import sys
 import threading
 import time as clock
@@ -29,9 +28,10 @@ from convcli.cli.progress import Progress
 from convcli.cli.results import own_place, refuse_report
 from convcli.errors import RequestError
 from convcli.facts import ModelFileFacts, RunFacts
+from convcli.stopping import told_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import typer
 
@@ -65,8 +65,7 @@ def learn_command(options: LearnOptions) -> int:
     if options.report is not None:
         _write_report(run, model, place, options.report)
     if not options.quiet:
-        default_align = inputs.pairs[0].source.signal.medium.align
-        _tell(run, as_by_default=task.align == default_align)
+        _tell(run)
     return INTERRUPTED if model.interrupted else 0
 
 
@@ -125,33 +124,18 @@ def _learned(
 
 @contextmanager
 def _stopped_by_interrupt(progress: Progress) -> Iterator[Callbacks]:
-    """Callbacks that show each epoch and stop the training after Ctrl-C."""
+    """Callbacks that show each epoch and stop the training after Ctrl-C.
+
+    A second Ctrl-C ends the program, as everywhere.
+    """
     from convcli.learning.trainer import Callbacks
 
-    with _first_interrupt() as pressed:
-        yield Callbacks(
-            on_epoch=lambda epoch: progress.advance(1, _epoch_words(epoch)), should_stop=pressed
-        )
-
-
-@contextmanager
-def _first_interrupt() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed once; a second time, it ends the program as everywhere."""
     pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
-        return
-    before = signals.getsignal(signals.SIGINT)
-
-    def press(*_: object) -> None:
-        pressed.set()
-        signals.signal(signals.SIGINT, before)
-
-    signals.signal(signals.SIGINT, press)
-    try:
-        yield pressed.is_set
-    finally:
-        signals.signal(signals.SIGINT, before)
+    with told_first(pressed):
+        yield Callbacks(
+            on_epoch=lambda epoch: progress.advance(1, _epoch_words(epoch)),
+            should_stop=pressed.is_set,
+        )
 
 
 def _epoch_words(epoch: Epoch) -> str:
@@ -211,14 +195,12 @@ def _with_steps(run: RunFacts, place: Path) -> RunFacts:
     return replace(run, steps=steps, chain=chain_facts(plan))
 
 
-def _tell(run: RunFacts, *, as_by_default: bool) -> None:
+def _tell(run: RunFacts) -> None:
     """Say what was learned, its errors beside those of naive answers, notes and warnings."""
     from convcli.report.learning import summary_lines
 
     for line in summary_lines(run):
         say(line)
-    if not as_by_default:
-        tell(f"run it with --align {run.align}, as it was learned", kind="note")
     if run.learned is not None and run.learned.deficient:
         from convcli.report.learning import DEFICIENT
 

@@ -439,3 +439,22 @@ def test_several_pictures_into_a_folder(tmp_path: Path) -> None:
     assert "bad.png" in ended.errors[0]
     assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == ["a", "b"]
     assert refused(2, "image", "box:3", "a.png", "b.png", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("lowpass:0.1", "2 x 207 taps"),
+        ("lowpass:0.1,axis=x", "207 taps"),
+        ("box:3", "9 taps"),
+        ("lowpass:0.1 | box:3", "2 x 207 + 2 x 3 taps"),
+        ("disk:12", "625 taps"),
+    ],
+)
+def test_the_summary_tells_what_a_filter_costs(
+    program: Program, tmp_path: Path, text: str, wanted: str
+) -> None:
+    save(tmp_path / "a.png", noise(9, 8, 3))
+    ended = program.run("image", text, "a.png", "-o", "b.png", cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert f", {wanted}," in ended.err

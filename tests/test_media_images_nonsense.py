@@ -185,6 +185,16 @@ def test_many_channels_are_not_listed(program: Program, tmp_path: Path) -> None:
     assert len(ended.err) < 300
 
 
+def test_more_bands_than_a_picture_has(program: Program, tmp_path: Path) -> None:
+    picture().write_to_file(str(tmp_path / "a.v"))
+    data = bytearray((tmp_path / "a.v").read_bytes())
+    struct.pack_into("<I", data, 12, 100_000_000)
+    (tmp_path / "a.v").write_bytes(data)
+    ended = program.run("image", "-q", "box:3", "a.v", "-o", "b.v", cwd=tmp_path)
+    assert ended.code == 3, ended
+    assert "100000000 bands" in ended.err
+
+
 def test_the_format_of_libvips_is_written(program: Program, tmp_path: Path) -> None:
     picture().write_to_file(str(tmp_path / "a.png"))
     ended = program.run("image", "-q", "gain:1", "a.png", "-o", "b.v", cwd=tmp_path)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.chain import Chain
+from convcli.core.convolve_2d import factor
 from convcli.facts import ReachFacts, StepFacts
 from convcli.units import describe_frequency
 
@@ -22,6 +23,8 @@ Numbers = npt.NDArray[np.float64]
 
 # A drawing of taps and of a response needs no more points than this.
 POINTS = 512
+# Passes are told if they take so many times fewer taps than the window has.
+_MUCH_CHEAPER = 10
 
 
 def step_facts(step: BoundStep) -> StepFacts:
@@ -76,9 +79,19 @@ def chain_facts(plan: Plan) -> StepFacts:
     if any(step.stage.network for step in plan.steps):
         return facts
     firsts = [_first_convolution(step.ops) for step in plan.steps]
-    sizes = [convolution.taps.size for convolution in firsts if convolution is not None]
-    taps = sum(sizes) if sizes else None
-    return replace(facts, taps=taps, delay=_total_delay(plan.chain.ops))
+    found = [convolution.taps for convolution in firsts if convolution is not None]
+    taps = sum(each.size for each in found) if found else None
+    passes = tuple(_passes(each) for each in found)
+    if taps is None or sum(map(sum, passes)) * _MUCH_CHEAPER > taps:
+        passes = ()
+    return replace(facts, taps=taps, passes=passes, delay=_total_delay(plan.chain.ops))
+
+
+def _passes(taps: Numbers) -> tuple[int, ...]:
+    """The taps of each pass in which a convolution is computed."""
+    if taps.ndim == 2 and min(taps.shape) > 1 and factor(taps) is not None:
+        return taps.shape
+    return (taps.size,)
 
 
 def reach_facts(chain: Chain) -> tuple[ReachFacts, ...]:

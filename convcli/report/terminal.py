@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from convcli.report.words import (
     STEP_COLUMNS,
     causality_text,
+    chain_taps_text,
     loss_texts,
     number,
     reach_text,
@@ -65,7 +66,7 @@ def _design_texts(run: RunFacts) -> list[str]:
     chain = run.chain
     texts = []
     if chain is not None and chain.taps is not None:
-        texts.append(plural(chain.taps, "tap"))
+        texts.append(chain_taps_text(chain))
     if chain is not None and chain.delay is not None:
         texts.append(f"delay {number(chain.delay)}")
     return texts

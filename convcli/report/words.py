@@ -125,10 +125,25 @@ def signal_text(facts: FileFacts) -> str:
     return visible(f"{facts.path}: {facts.signal}")
 
 
+def chain_taps_text(chain: StepFacts) -> str:
+    """`9 taps`, or `2 x 207 taps` of a chain that is computed along one axis after the other."""
+    if not chain.passes:
+        return plural(chain.taps or 0, "tap")
+    counts = " + ".join(map(_passes_text, chain.passes))
+    return f"{counts} taps"
+
+
+def _passes_text(passes: tuple[int, ...]) -> str:
+    alike = len(passes) > 1 and len(set(passes)) == 1
+    if alike:
+        return f"{len(passes)} x {passes[0]:,}"
+    return " + ".join(f"{count:,}" for count in passes)
+
+
 def _chain_text(chain: StepFacts) -> str:
     texts = []
     if chain.taps is not None:
-        texts.append(f"{number(chain.taps)} taps")
+        texts.append(chain_taps_text(chain))
     if chain.delay is not None:
         texts.append(f"delay {number(chain.delay)}")
     if chain.look_ahead is not None:

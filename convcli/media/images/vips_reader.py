@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 _HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")
 # libvips looks at so many bytes to recognise a format.
 _HEAD_BYTES = 4096
+# A header that promises more bands is no picture.
+_MOST_BANDS = 10_000
 # What the reader of HEIC says where a codec is missing.
 _NO_CODEC = "has not been built in"
 
@@ -202,6 +204,11 @@ class VipsPicture:
         if image.format not in DTYPES:
             raise InputError(
                 f"{self.name} has {image.format} samples; a filter needs whole or floating numbers"
+            )
+        if image.bands > _MOST_BANDS:
+            raise InputError(
+                f"{self.name} has {image.bands} bands, more than the {_MOST_BANDS} that are read",
+                hint="the file may be damaged",
             )
         dtype, meaning, extra = DTYPES[image.format], image.interpretation, None
         if bands is not None:

@@ -40,7 +40,12 @@ class PictureOptions:
     ] = None
     quality: Annotated[
         int | None,
-        typer.Option(min=1, max=100, help="Quality of JPEG, WebP and AVIF.", show_default=False),
+        typer.Option(
+            min=1,
+            max=100,
+            help="Quality of JPEG, WebP and AVIF; without it JPEG and WebP keep theirs.",
+            show_default=False,
+        ),
     ] = None
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")] = 10**9
     missing: options.Missing = None

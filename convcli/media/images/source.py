@@ -50,7 +50,8 @@ class ImageOptions:
         `abs` takes the absolute value, `offset` adds half the range (128, 32768, 0.5), `scale` maps
         least..most of the whole result to the full range. The last three act on the filtered
         channels, never on the opacity beside colours, and then clip.
-    quality : of JPEG, WebP and AVIF, 1..100; None keeps that of a JPEG, and is 92 elsewhere
+    quality : of JPEG, WebP and AVIF, 1..100; None keeps that of a JPEG or a WebP, and is 92
+        elsewhere; a lossless WebP stays lossless
     """
 
     channels: Channels = "all"

@@ -463,7 +463,7 @@ class TableSource:
                 f"{self.name}: the dates in {clock.column} are read with the month first, "
                 "but would be as regular with the day first; dates like 2024-02-01 leave no doubt"
             )
-        return replace(signal, rate=clock.rate, cycle=clock.cycle)
+        return replace(signal, rate=clock.rate, cycle=clock.cycle, week=clock.week)
 
     def _new_checker(self) -> TimeChecker | None:
         if self._clock is None:

@@ -119,6 +119,7 @@ class Clock:
     """What the first rows tell about time. All rules fit them; later rows tell which one holds.
 
     rate : rows per second · cycle : seconds of the unit in which a bare frequency is counted
+    week : seconds of a week, in which business days follow each other without a gap
     ambiguous : with the day first the dates would be as regular; the month was taken to be first
     """
 
@@ -126,6 +127,7 @@ class Clock:
     rules: tuple[Rule, ...]
     rate: float
     cycle: float
+    week: float
     column: str
     ambiguous: bool = False
 
@@ -171,6 +173,7 @@ def infer_clock(times: TimeColumn, groups: Groups | None) -> Clock | None:
         rules=rules,
         rate=1 / first.seconds,
         cycle=cycle,
+        week=first.week,
         column=times.name,
         ambiguous=len(regular) > 1,
     )

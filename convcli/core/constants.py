@@ -56,7 +56,7 @@ def _gain(taps: bytes, divisor: float) -> float | None:
 def _equal_windows(x: Array, k: int) -> tuple[Places, Any]:
     """The windows of `k` samples whose known samples are all equal, and their values.
 
-    Windows are numbered by their first sample. A window without known samples is not among them.
+    Windows are numbered by their first sample. A window without known samples may be among them.
     """
     if np.isnan(x.min()):
         return _equal_windows_with_gaps(x, k)

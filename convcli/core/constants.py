@@ -27,7 +27,7 @@ def keep_constants(y: Array, x: Array, w: Taps, divisor: float, step: int) -> No
 
     y : every `step`-th output of the correlation of x, (n, channels), NaN where a sample is missing
     """
-    gain = _gain(w.tobytes(), divisor)
+    gain = _constant_gain(w.tobytes(), divisor)
     if gain is None:
         return
     for channel in range(x.shape[1]):
@@ -42,7 +42,7 @@ def keep_constants(y: Array, x: Array, w: Taps, divisor: float, step: int) -> No
 
 
 @lru_cache(maxsize=64)
-def _gain(taps: bytes, divisor: float) -> float | None:
+def _constant_gain(taps: bytes, divisor: float) -> float | None:
     """What the taps multiply a constant by: 1 or 0; None for others and if no rounding occurs."""
     w = np.frombuffer(taps)
     size = float(np.abs(w).sum())
@@ -78,20 +78,27 @@ def _all_of_next(flags: npt.NDArray[np.bool_], count: int) -> npt.NDArray[np.boo
 
 
 def _equal_windows_with_gaps(x: Array, k: int) -> tuple[Places, Any]:
-    """`_equal_windows` of samples of which some are missing, by runs of equal known values."""
-    n = len(x)
-    known = np.flatnonzero(~np.isnan(x))
-    values = x[known]
-    if len(known) == 0:
-        return known, values
-    changes = np.flatnonzero(values[1:] != values[:-1])
-    # The first and the last known sample of each run.
-    first = known[np.concatenate([[0], changes + 1])]
-    last = known[np.concatenate([changes, [len(known) - 1]])]
-    # A window reads a sample of the run and none of the runs beside it.
-    lowest = np.maximum(np.concatenate([[0], last[:-1] + 1]), first - k + 1)
-    highest = np.minimum(np.concatenate([first[1:] - k, [n - k]]), last)
+    """`_equal_windows` of samples of which some are missing."""
+    first, last = _runs_of_equal_values(x)
+    if len(first) == 0:
+        return first, x[first]
+    # A window of a run reads a sample of it and none of the runs beside it.
+    after_previous = np.concatenate([[0], last[:-1] + 1])
+    before_next = np.concatenate([first[1:], [len(x)]]) - k
+    lowest = np.maximum(after_previous, first - k + 1)
+    highest = np.minimum(before_next, last)
     counts = np.maximum(highest - lowest + 1, 0)
     windows_before = np.cumsum(counts) - counts
-    windows = np.arange(int(counts.sum())) + np.repeat(lowest - windows_before, counts)
+    starts = np.repeat(lowest - windows_before, counts)
+    windows = np.arange(len(starts)) + starts
     return windows, np.repeat(x[first], counts)
+
+
+def _runs_of_equal_values(x: Array) -> tuple[Places, Places]:
+    """The first and the last known sample of each run of equal values; gaps end no run."""
+    known = np.flatnonzero(~np.isnan(x))
+    values = x[known]
+    changes = values[1:] != values[:-1]
+    begins = np.append(True, changes)[: len(known)]
+    ends = np.append(changes, True)[: len(known)]
+    return known[begins], known[ends]

@@ -206,7 +206,7 @@ def mean_valid(
 
 
 def _divided(y: Array, divisor: float) -> Array:
-    """Divide in place."""
+    """Divide sums by a number, in place."""
     return np.divide(y, y.dtype.type(divisor), out=y)
 
 

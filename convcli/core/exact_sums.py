@@ -127,13 +127,13 @@ def _plain_digits(x: Numbers, bits: int) -> Digits:
         if mantissa == 1 / 2:
             exponent -= 1
         place = -((bits - 1 - exponent) // bits)
-        digit = np.rint(_scaled(rest, -bits * place))
-        rest = rest - _scaled(digit, bits * place)
+        digit = np.rint(_times_power(rest, -bits * place))
+        rest = rest - _times_power(digit, bits * place)
         digits[place] = digit
 
 
-def _scaled(x: Any, exponent: int) -> Any:
-    """Return x * 2**exponent."""
+def _times_power(x: Any, exponent: int) -> Any:
+    """Return x * 2**exponent, also where 2**exponent is no float64."""
     if abs(exponent) <= PLAIN_POWER:
         return x * math.ldexp(1.0, exponent)
     return np.ldexp(x, exponent)
@@ -190,14 +190,14 @@ def _added_up(words: Digits, bits: int, exponent: int) -> tuple[Numbers, Numbers
     high = low = lost = np.float64(0)
     with np.errstate(over="ignore", invalid="ignore"):
         for place in sorted(words, reverse=True):
-            term = _scaled(words[place].astype(np.float64), bits * place + exponent)
+            term = _times_power(words[place].astype(np.float64), bits * place + exponent)
             low, error = _two_sum(low, term)
             high, low = _two_sum(high, low)
             lost = lost + error
-        return _nearest(high, low, lost)
+        return _rounded_sum(high, low, lost)
 
 
-def _nearest(high: Any, low: Any, lost: Any) -> tuple[Numbers, Numbers]:
+def _rounded_sum(high: Any, low: Any, lost: Any) -> tuple[Numbers, Numbers]:
     """Round high + low + lost to the nearest float64, where `low` is exactly half a step of it."""
     wrong = (low != 0) & (lost != 0) & (np.signbit(low) == np.signbit(lost))
     if np.any(wrong):
@@ -237,7 +237,7 @@ class _RunningSums:
         return max(RUNNING, 4 * self.k)
 
     def sums(self, x: Numbers, step: int) -> Digits:
-        """The sum of every window."""
+        """Return the sums of the windows as digits."""
         sums: Digits = {}
         for place, digit in _digits(x, self.bits).items():
             running = np.zeros(len(x) + 1, np.int64)
@@ -291,7 +291,7 @@ class _DigitProducts:
         return relative * sample_norm * tap_norm
 
     def sums(self, x: Numbers, step: int) -> Digits:
-        """The sum of products with every window."""
+        """Return the sums of products as digits."""
         outputs = len(x) - self.k + 1
         sums: Digits = {}
         for part in self._parts:

@@ -27,7 +27,7 @@ from convcli.core.convolve_direct import UNROLLED, direct, dot_products
 from convcli.core.exact_sums import exact_sums
 from convcli.core.fft import divides_frames, overlap_save, points_per_output
 from convcli.core.polyphase import BAND, PhaseTaps, polyphase
-from convcli.samples import as_samples, is_stored, summed
+from convcli.samples import as_samples, is_stored, sample_type, summed
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -85,8 +85,8 @@ def correlate_valid(
     if path == "fft":
         return overlap_save(x, w, step[0])
     if path == "exact":
-        samples = as_samples(x)
-        return exact_sums(samples.astype(np.float64), w, step[0])[0].astype(samples.dtype)
+        numbers = as_samples(x).astype(np.float64, copy=False)
+        return exact_sums(numbers, w, step[0])[0].astype(sample_type(x), copy=False)
     if path == "product":
         outputs = (len(x) - w.size) // step[0] + 1
         return polyphase(x, PhaseTaps.one_phase(w, step[0]), (0, outputs))

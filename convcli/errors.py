@@ -1,14 +1,22 @@
-"""Everything that can go wrong for a reason the user can mend, each with its exit code."""
+"""Errors that the user can put right, each with its exit code."""
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class ConvcliError(Exception):
-    """An error told in one line: what was expected, what came; `hint` says what to try.
+    """An error with a message of one line: what was expected, and what came instead.
 
-    `excerpt` is the user's own text with a caret under the place, line by line. All three are plain text, never
-    markup; what came from a file or the command line may stand in them as it is, because `main()` makes control
-    characters visible before it prints.
+    hint : what the user can try
+    excerpt : lines of the user's own text, with a caret under the place
+
+    All three are plain text. Text from files or the command line may be part of them as it is,
+    because `main` makes control characters visible before it prints.
     """
 
     exit_code = 1
@@ -21,21 +29,28 @@ class ConvcliError(Exception):
         self.hint = hint
         self.excerpt = excerpt
 
+    def __str__(self) -> str:
+        """The message, the excerpt and the hint, each on lines of its own."""
+        lines = [self.message, *self.excerpt]
+        if self.hint:
+            lines.append(f"hint: {self.hint}")
+        return "\n".join(lines)
+
 
 class ConditionError(ConvcliError):
-    """The run was done and its answer is no: a `--fail-on` condition held."""
+    """The run was complete and its answer is no, such as a `--fail-on` condition that holds."""
 
     exit_code = 1
 
 
 class RequestError(ConvcliError):
-    """The request is wrong: the command line, FILTER, an unknown column, a cut-off above Nyquist."""
+    """The request is wrong, such as an unknown column or a cut-off frequency above Nyquist."""
 
     exit_code = 2
 
 
 class InputError(ConvcliError):
-    """The input cannot be read, or what it holds is bad."""
+    """The input cannot be read, or its content is bad."""
 
     exit_code = 3
 
@@ -46,10 +61,84 @@ class OutputError(ConvcliError):
     exit_code = 4
 
 
-def nearest(name: str, known: list[str]) -> str | None:
-    """The known name that `name` was probably meant to be, or None."""
-    import difflib
+# How much of a text from a file, and how many names, a message shows.
+_LONGEST_QUOTED = 60
+_MOST_NAMED = 12
 
-    folded = {each.casefold(): each for each in reversed(known)}
-    found = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
-    return folded[found[0]] if found else None
+
+def quoted_text(text: object) -> str:
+    """A text or value from a file for a message: as Python writes it, and shortened."""
+    written = repr(text)
+    if len(written) <= _LONGEST_QUOTED:
+        return written
+    return written[: _LONGEST_QUOTED - 3] + "..."
+
+
+def named_first(names: Sequence[str]) -> str:
+    """The first of some names for a message, and how many more there are."""
+    named = ", ".join(names[:_MOST_NAMED])
+    more = len(names) - _MOST_NAMED
+    return f"{named} and {more:,} more" if more > 0 else named
+
+
+# In names shorter than this a replaced letter makes another word: lag and log, sort and sqrt.
+_SHORT_NAME = 5
+# In names from this length on, two slips of the finger are likelier than another word.
+_LONG_NAME = 8
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known name that `name` is a misspelling of, or None if none is close.
+
+    A misspelling differs by one letter that is missing, added, replaced or swapped with the next,
+    in long names by two, or is the beginning of one known name alone.
+    """
+    word = _folded(name)
+    near = [(_slips(word, _folded(each)), each) for each in known]
+    close = [(slips, each) for slips, each in near if slips is not None]
+    if close:
+        return min(close, key=lambda found: found[0])[1]
+    if len(word) < 4:
+        return None
+    longer = [each for each in known if _folded(each).startswith(word)]
+    return longer[0] if len(longer) == 1 else None
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("-", "_")
+
+
+def _slips(word: str, known: str) -> int | None:
+    """How many slips turn `known` into `word`; None if there are too many."""
+    shorter = min(len(word), len(known))
+    most = 2 if shorter >= _LONG_NAME else 1
+    if word == known:
+        return 0
+    if shorter < 2 or abs(len(word) - len(known)) > most:
+        return None
+    differing = (Counter(word) - Counter(known)).total()
+    if differing > most:
+        return None
+    replacement = 1 if shorter >= _SHORT_NAME else 2
+    slips = _edit_distance(word, known, replacement)
+    return slips if slips <= most else None
+
+
+def _edit_distance(a: str, b: str, replacement: int) -> int:
+    """Letters to insert, delete, replace or swap with the next (optimal string alignment).
+
+    replacement : what a replaced letter costs; the others cost 1
+    """
+    before: list[int] = []
+    above = list(range(len(b) + 1))
+    for i, letter in enumerate(a):
+        row = [i + 1]
+        for j, other in enumerate(b):
+            changed = above[j] + (0 if letter == other else replacement)
+            best = min(changed, above[j + 1] + 1, row[j] + 1)
+            swapped = i > 0 and j > 0 and a[i - 1] == other and b[j - 1] == letter
+            if swapped:
+                best = min(best, before[j - 1] + 1)
+            row.append(best)
+        before, above = above, row
+    return above[-1]

@@ -28,12 +28,12 @@ Align = Literal["center", "causal"]
 Missing = Literal["keep", "fill", "propagate", "error"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Medium:
     """A kind of signal, such as sound or tables: its defaults, its words and what sets it apart.
 
-    Sound and pictures have theirs in `media/*/medium.py`; `ARRAY` and `TABLE`, of data in memory,
-    are below.
+    Sound and pictures have theirs in `media/*/medium.py`. `ARRAY` and `TABLE` are below, because
+    arrays and data frames in memory are filtered without any file.
 
     Defaults
     --------
@@ -45,11 +45,11 @@ class Medium:
     name : in reports and model files
     sample, channel : what one sample and one channel are called
     thing, things : what a signal and several signals are called
-    length_help, frequency_help : how lengths and frequencies are written for a signal without a
-        rate
+    length_help, frequency_help : how they are written for a signal without a sampling rate
     length_units : units of length besides those of time
     model_units : the range of the values that a model file works on
     channel_names : usual names of the channels, one tuple for each number of channels
+    made_names : how further channels are called that a filter makes, before their number from 0
     channels_hint, one_channel_hint : options that choose other channels, or a single one
 
     Properties
@@ -60,8 +60,8 @@ class Medium:
     separate_channels : channels are unrelated quantities, each with a unit and a range of its own
     binary : files are bytes that a terminal cannot show
     exact : sums must not depend on where blocks begin, and sums of whole numbers are rounded once
-    carries_cells : each sample belongs to a row with further cells, so there is at most one output
-        per input
+    carries_cells : each sample belongs to a row with further cells, so that there can be no more
+        outputs than inputs
     prompt : each output is written as soon as it is known, instead of waiting for a full block
     """
 
@@ -78,6 +78,7 @@ class Medium:
     length_units: tuple[str, ...] = ()
     model_units: str = "as they are"
     channel_names: tuple[tuple[str, ...], ...] = ()
+    made_names: str = ""
     channels_hint: str | None = None
     one_channel_hint: str | None = None
     in_seconds: bool = False
@@ -90,10 +91,12 @@ class Medium:
     prompt: bool = False
 
     def names_of(self, count: int) -> tuple[str, ...]:
-        """The usual names of `count` channels, or 1, 2, 3, ... where there are none."""
+        """The usual names of `count` channels; where there are none y0, y1, ... or 1, 2, ..."""
         for names in self.channel_names:
             if len(names) == count:
                 return names
+        if self.made_names:
+            return tuple(f"{self.made_names}{channel}" for channel in range(count))
         return tuple(str(channel + 1) for channel in range(count))
 
 
@@ -122,6 +125,7 @@ TABLE = Medium(
     things="tables",
     length_help="a number of rows (20); durations need --time COLUMN",
     frequency_help="in cycles per row, 0 to 0.5 (Hz needs --time COLUMN)",
+    made_names="y",
     channels_hint="-c A,B,C names the columns, in the order in which it was trained",
     separate_channels=True,
     binary=False,
@@ -159,7 +163,7 @@ class Signal:
         return len(self.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Groups:
     """The interleaved signals that the rows of a block belong to.
 
@@ -186,7 +190,7 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """Consecutive samples, `(n, channels)` or `(rows, columns, channels)`; NaN is missing.
 

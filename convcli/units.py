@@ -1,7 +1,7 @@
 """Amounts as people write them: `3.4k`, `3400Hz`, `20ms`, `-6dB`, `50%`, `5d`, `12px`.
 
-A `Kind` says what a parameter of a step is; its `convert` turns the user's text into the number that the
-step's design function takes, for a given signal. Durations become samples, frequencies cycles per sample.
+A `Kind` describes a parameter of a step. Its `convert` turns the user's text into the number that
+the design function of the step takes: a length in samples, a frequency in cycles per sample.
 """
 
 from __future__ import annotations
@@ -26,28 +26,29 @@ SECONDS = {
     "w": 604800.0,
 }
 HERTZ = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6}
-# Longer windows and strides than this are mistakes.
+# Windows and strides that are longer than this are mistakes.
 MOST_SAMPLES = 1 << 31
 PREFIX = {"": 1.0, "k": 1e3, "M": 1e6}
+_OTHER_UNITS = ("dB", "%", "px", "deg", "°")
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _QUANTITY = re.compile(rf"({_NUMBER})\s*([A-Za-z%°]*)")
 
 
 class UnitError(ValueError):
-    """An amount that cannot be read, or whose unit does not fit the signal."""
+    """An amount cannot be read, or its unit does not fit the signal."""
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number with its unit as written; the prefixes `k` and `M` are multiplied in."""
+    """A number with its unit. The prefixes `k` and `M` of bare numbers are part of the value."""
 
     value: float
     unit: str
 
 
 def parse_quantity(text: str) -> Quantity:
-    """Read an amount.
+    """Read an amount. Raises UnitError if it is none, or its unit is unknown.
 
     >>> parse_quantity("3.4k"), parse_quantity("20ms")
     (Quantity(value=3400.0, unit=''), Quantity(value=20.0, unit='ms'))
@@ -55,12 +56,13 @@ def parse_quantity(text: str) -> Quantity:
     match = _QUANTITY.fullmatch(text.strip())
     if match is None:
         raise UnitError(f"expected a number, got {text!r}")
-    value, unit = float(match[1]), match[2]
+    value = float(match[1])
+    unit = match[2]
     if not math.isfinite(value):
         raise UnitError(f"expected a finite number, got {text!r}")
     if unit in PREFIX:
         return Quantity(value * PREFIX[unit], "")
-    if unit in SECONDS or unit in HERTZ or unit in ("dB", "%", "px", "deg", "°"):
+    if unit in SECONDS or unit in HERTZ or unit in _OTHER_UNITS:
         return Quantity(value, unit)
     raise UnitError(
         f"unknown unit {unit!r} in {text!r}; known: k, Hz, kHz, ms, s, min, h, d, dB, %, px"
@@ -68,11 +70,9 @@ def parse_quantity(text: str) -> Quantity:
 
 
 def to_samples(text: str, signal: Signal) -> float:
-    """A length in samples (rows, pixels), not rounded: `20`, `20ms`, `5d`, `12px`."""
+    """Convert a length such as `20`, `20ms`, `5d` or `12px` to samples, not rounded."""
     quantity = parse_quantity(text)
-    if quantity.unit == "":
-        return quantity.value
-    if quantity.unit in signal.medium.length_units:
+    if quantity.unit == "" or quantity.unit in signal.medium.length_units:
         return quantity.value
     if quantity.unit in SECONDS and signal.rate is not None:
         return quantity.value * SECONDS[quantity.unit] * signal.rate
@@ -81,22 +81,28 @@ def to_samples(text: str, signal: Signal) -> float:
 
 def _lengths(signal: Signal) -> str:
     if signal.rate is not None:
-        return "a number of samples (20) or a duration (20ms, 1.5s, 15min, 5d)"
+        sample = signal.medium.sample
+        return f"a number of {sample}s (20) or a duration (20ms, 1.5s, 15min, 5d)"
     return signal.medium.length_help
 
 
 def to_frequency(text: str, signal: Signal) -> float:
-    """A frequency in cycles per sample: `3.4k`, `3400Hz`, or cycles per row or pixel where there is no rate."""
+    """Convert a frequency such as `3.4k` or `3400Hz` to cycles per sample.
+
+    A bare number is in cycles per `signal.cycle` seconds, or in cycles per sample (row, pixel) if
+    the signal has no rate.
+    """
     quantity = parse_quantity(text)
-    if quantity.unit not in HERTZ and quantity.unit != "":
+    in_hertz = quantity.unit in HERTZ
+    if not in_hertz and quantity.unit != "":
         raise UnitError(f"{text!r} is no frequency; a frequency here is {_frequencies(signal)}")
+    if in_hertz and signal.rate is None:
+        raise UnitError(
+            f"{text!r} does not fit this signal; a frequency here is {_frequencies(signal)}"
+        )
     if signal.rate is None:
-        if quantity.unit in HERTZ:
-            raise UnitError(
-                f"{text!r} does not fit this signal; a frequency here is {_frequencies(signal)}"
-            )
         return quantity.value
-    if quantity.unit in HERTZ:
+    if in_hertz:
         return quantity.value * HERTZ[quantity.unit] / signal.rate
     return quantity.value / (signal.rate * signal.cycle)
 
@@ -110,20 +116,22 @@ def _frequencies(signal: Signal) -> str:
 
 
 def describe_frequency(cycles_per_sample: float, signal: Signal) -> str:
-    """A frequency in the words of the signal: `4000 Hz`, `0.5 cycles/row`."""
-    if signal.rate is not None:
-        unit = "Hz" if signal.cycle == 1 else f"cycles/{describe_seconds(signal.cycle)}"
-        return f"{cycles_per_sample * signal.rate * signal.cycle:.6g} {unit}"
-    return f"{cycles_per_sample:.6g} cycles/{signal.medium.sample}"
+    """A frequency in the unit of the signal, as text: `4000 Hz`, `0.5 cycles/row`."""
+    if signal.rate is None:
+        return f"{cycles_per_sample:.6g} cycles/{signal.medium.sample}"
+    frequency = cycles_per_sample * signal.rate * signal.cycle
+    if signal.cycle == 1:
+        return f"{frequency:.6g} Hz"
+    return f"{frequency:.6g} cycles/{describe_seconds(signal.cycle)}"
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 sample`, `3 samples`."""
+    """A count with its noun: `1 sample`, `3 samples`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def describe_seconds(seconds: float) -> str:
-    """A stretch of time in the largest unit that divides it: `day`, `15 min`."""
+    """A duration in the largest unit that divides it: `day`, `15 min`."""
     names = {"w": "week", "d": "day", "h": "hour"}
     for unit in ("w", "d", "h", "min", "s"):
         count = seconds / SECONDS[unit]
@@ -135,9 +143,9 @@ def describe_seconds(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a parameter is, for help and for reading it.
+    """A kind of parameter: its name in help texts, and how its values are read.
 
-    convert : its value from text and signal; raises UnitError
+    convert : converts text to a value that fits the signal; raises UnitError
     takes_all : one text of all values that are written without a name, rows separated by `;`
     """
 
@@ -146,7 +154,7 @@ class Kind:
     takes_all: bool = False
 
 
-def _count(text: str, signal: Signal) -> int:
+def _read_count(text: str, signal: Signal) -> int:
     samples = to_samples(text, signal)
     count = math.floor(samples + 0.5)
     if parse_quantity(text).unit in ("", "px") and count != samples:
@@ -160,26 +168,27 @@ def _count(text: str, signal: Signal) -> int:
     return count
 
 
-def _length(text: str, signal: Signal) -> float:
+def _read_length(text: str, signal: Signal) -> float:
     samples = to_samples(text, signal)
     if samples <= 0:
         raise UnitError(f"expected a length above 0, got {text!r}")
     return samples
 
 
-def _frequency(text: str, signal: Signal) -> float:
+def _read_frequency(text: str, signal: Signal) -> float:
     frequency = to_frequency(text, signal)
     if frequency <= 0:
         raise UnitError(f"expected a frequency above 0, got {text!r}")
     if frequency >= 0.5:
         limit = describe_frequency(0.5, signal)
         raise UnitError(
-            f"{text} is not below {limit}, half the sampling rate: nothing above it is in the signal"
+            f"{text} is not below {limit}, half the sampling rate: "
+            "nothing above it is in the signal"
         )
     return frequency
 
 
-def _gain(text: str, _: Signal) -> float:
+def _read_gain(text: str, _: Signal) -> float:
     quantity = parse_quantity(text)
     if quantity.unit == "dB":
         if quantity.value > 6000:
@@ -192,14 +201,14 @@ def _gain(text: str, _: Signal) -> float:
     raise UnitError(f"expected a factor (0.5, 50%) or decibels (-6dB), got {text!r}")
 
 
-def _decibels(text: str, _: Signal) -> float:
+def _read_decibels(text: str, _: Signal) -> float:
     quantity = parse_quantity(text)
     if quantity.unit not in ("", "dB"):
         raise UnitError(f"expected decibels (80 or 80dB), got {text!r}")
     return quantity.value
 
 
-def _number(text: str, _: Signal) -> float:
+def _read_number(text: str, _: Signal) -> float:
     quantity = parse_quantity(text)
     if quantity.unit == "%":
         return quantity.value / 100
@@ -208,14 +217,14 @@ def _number(text: str, _: Signal) -> float:
     return quantity.value
 
 
-def _integer(text: str, signal: Signal) -> int:
-    value = _number(text, signal)
+def _read_integer(text: str, signal: Signal) -> int:
+    value = _read_number(text, signal)
     if value != int(value):
         raise UnitError(f"expected a whole number, got {text!r}")
     return int(value)
 
 
-def _angle(text: str, _: Signal) -> float:
+def _read_angle(text: str, _: Signal) -> float:
     quantity = parse_quantity(text)
     if quantity.unit not in ("", "deg", "°"):
         raise UnitError(f"expected an angle in degrees (45), got {text!r}")
@@ -223,20 +232,23 @@ def _angle(text: str, _: Signal) -> float:
 
 
 def to_size(text: str, signal: Signal) -> tuple[int, ...]:
-    """A whole number of samples for each sample axis: `3`, or on an image `3x5`."""
+    """Convert `3`, or `3x5` for two sample axes, to a number of samples for each sample axis."""
     sides = text.lower().split("x")
-    if len(sides) > 2 or (len(sides) == 2 and signal.axes == 1):
-        raise UnitError(f"expected {'N or HxW' if signal.axes == 2 else 'N'}, got {text!r}")
-    counts = [_count(side, signal) for side in sides]
-    return tuple(counts) if len(counts) == 2 else tuple(counts * signal.axes)
+    if len(sides) not in (1, signal.axes):
+        expected = "N or HxW" if signal.axes == 2 else "N"
+        raise UnitError(f"expected {expected}, got {text!r}")
+    counts = [_read_count(side, signal) for side in sides]
+    if len(counts) == 1:
+        counts *= signal.axes
+    return tuple(counts)
 
 
-Count = Annotated[int, Kind("samples", _count)]
-Length = Annotated[float, Kind("samples, may be fractional", _length)]
-Frequency = Annotated[float, Kind("frequency", _frequency)]
-Gain = Annotated[float, Kind("factor or dB", _gain)]
-Decibels = Annotated[float, Kind("dB", _decibels)]
-Number = Annotated[float, Kind("number", _number)]
-Integer = Annotated[int, Kind("whole number", _integer)]
-Angle = Annotated[float, Kind("degrees", _angle)]
+Count = Annotated[int, Kind("samples", _read_count)]
+Length = Annotated[float, Kind("samples, may be fractional", _read_length)]
+Frequency = Annotated[float, Kind("frequency", _read_frequency)]
+Gain = Annotated[float, Kind("factor or dB", _read_gain)]
+Decibels = Annotated[float, Kind("dB", _read_decibels)]
+Number = Annotated[float, Kind("number", _read_number)]
+Integer = Annotated[int, Kind("whole number", _read_integer)]
+Angle = Annotated[float, Kind("degrees", _read_angle)]
 Size = Annotated[tuple[int, ...], Kind("N or HxW", to_size)]

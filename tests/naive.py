@@ -1,8 +1,9 @@
 """The slow truth: convolution by its definition, one sample after the other, in plain Python loops.
 
-Written from the rules of the program and not from its code. A chain is a list of steps; the value of a step at any
-index, inside the signal or outside, is found by asking the step before it, down to the input, which the edge rule
-extends without end. Only the range of outputs that is asked for is limited. NaN is a missing sample.
+Written from the rules of the program and not from its code. A chain is a list of steps; the value
+of a step at any index, inside the signal or outside, is found by asking the step before it, down to
+the input, which the edge rule extends without end. Only the range of outputs that is asked for is
+limited. NaN is a missing sample.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def kernel(
     gaps: str = "",
     first: int = -1,
 ) -> Weighted:
-    """kernel: y[t] = sum g[j] x[t - j + c]; correlate: y[t] = sum g[j] x[t + j - c]; causal: rows up to t only.
+    """kernel: y[t] = sum g[j] x[t - j + c]; correlate: the reversed kernel; causal: rows up to t only.
 
     `first` : the tap that stands at t where that is not the middle (an EMA and a difference: 0).
     """
@@ -86,7 +87,7 @@ def kernel(
             elif first >= 0:
                 offset.append(first - i)
             else:
-                offset.append(c - i if flipped else i - c)
+                offset.append(c - i if flipped else i - length // 2)
         weights.append((tuple(offset), float(g[j])))
     total, size = g.sum(), np.abs(g).sum()
     rule = gaps or (
@@ -124,7 +125,10 @@ def fold_pool(
 
 
 def outside(i: int, n: int, edge: str) -> int | None:
-    """Which of n samples stands at index i; None where nothing does. Mirrors step by step, as one would walk."""
+    """Which of n samples stands at index i; None where nothing does.
+
+    Mirrors step by step, as one would walk.
+    """
     if 0 <= i < n:
         return i
     if edge == "edge":

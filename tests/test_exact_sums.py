@@ -12,6 +12,7 @@ import pytest
 
 from convcli.core import exact_sums, missing
 from convcli.core.convolve import correlate_valid
+from convcli.core.fft import frame_size
 from convcli.core.totals import ExactTotals
 from convcli.planning.plan import make_plan, rules_for
 from convcli.running.arrays import Blocks, Collected
@@ -91,7 +92,7 @@ def test_the_fft_is_as_exact_as_its_bound_says() -> None:
         x = rng.choice([-1.0, 1.0], 3 * k) * 2.0 ** (method.bits - 1)  # the largest digits
         (part,) = method._parts
         outputs = 2 * k + 1
-        size = min(method._frame, exact_sums.frame_size(k, outputs))
+        size = min(method._frame, frame_size(k, outputs))
         products = exact_sums._products_by_fft({0: x}, part, size, outputs)
         worst = max(float(np.abs(sums - np.rint(sums)).max()) for sums in products.values())
         assert worst < 1 / 16

@@ -187,7 +187,36 @@ def test_what_cannot_be_is_refused(make: Callable[[], object], said: str) -> Non
         make()
 
 
-def test_remez_that_does_not_converge_says_so() -> None:
-    with pytest.raises(RequestError, match="remez") as caught:
-        highpass(0.02, method="remez", signal=PLAIN)
+@pytest.mark.parametrize(
+    ("name", "edges", "attenuation"),
+    [
+        ("highpass", (0.02,), 80),
+        ("highpass", (0.02,), 100),
+        ("highpass", (0.05,), 100),
+        ("lowpass", (0.45,), 100),
+        ("bandstop", (0.055, 0.137), 80),
+        ("bandstop", (0.055, 0.137), 120),
+        ("bandstop", (0.1, 0.2), 120),
+        ("bandstop", (0.05, 0.1), 80),
+        ("bandstop", (0.3, 0.45), 100),
+        ("bandpass", (0.02, 0.4), 120),
+    ],
+)
+def test_remez_finds_another_way_where_it_does_not_converge_at_first(
+    name: str, edges: tuple[float, ...], attenuation: float
+) -> None:
+    design, _, gains = DESIGNS[name]
+    made = design(*edges, attenuation=attenuation, method="remez", signal=PLAIN)
+    assert broken_by(made.taps, edges, gains, default_width(edges), attenuation) <= 1e-6
+
+
+def test_remez_that_does_not_converge_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    import scipy.signal
+
+    def diverge(*_: object, **__: object) -> None:
+        raise ValueError("Failure to converge")
+
+    monkeypatch.setattr(scipy.signal, "remez", diverge)
+    with pytest.raises(RequestError, match="remez does not converge") as caught:
+        highpass(0.021, method="remez", signal=PLAIN)
     assert "kaiser" in str(caught.value.hint)

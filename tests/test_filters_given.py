@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
 
+from convcli import apply
 from convcli.designs.given import TapsText, correlate, ir, kernel
 from convcli.designs.registry import find
 from convcli.errors import InputError, RequestError
@@ -259,3 +261,44 @@ def test_bad_responses_are_named(tmp_path: Path) -> None:
 def test_the_steps_say_how_they_are_written() -> None:
     assert find("kernel").usage == "kernel:TAPS[,normalize=true|false]"
     assert find("ir").injected == ("signal",)
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+def test_correlate_centred_is_numpys_and_scipys_and_the_reversed_kernel(count: int) -> None:
+    taps = np.arange(1.0, count + 1)
+    x = np.random.default_rng(count).integers(-9, 10, 20).astype(float)
+    text = ",".join(f"{tap:g}" for tap in taps)
+    reverse = ",".join(f"{tap:g}" for tap in taps[::-1])
+    y = apply(f"correlate:{text}", x)
+    assert y.tolist() == np.correlate(x, taps, "same").tolist()
+    assert y.tolist() == scipy.signal.correlate(x, taps, "same", "direct").tolist()
+    assert y.tolist() == apply(f"kernel:{reverse}", x).tolist()
+
+
+def test_correlate_of_an_even_kernel_by_hand() -> None:
+    x = np.zeros(9)
+    x[4] = 1
+    assert apply("correlate:1,2,3,4", x).tolist() == [0, 0, 0, 4, 3, 2, 1, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 3), (3, 4), (4, 1), (1, 2)])
+def test_correlate_of_a_plane_is_scipys(shape: tuple[int, int]) -> None:
+    taps = np.arange(1.0, 1 + math.prod(shape)).reshape(shape)
+    x = np.random.default_rng(1).integers(-9, 10, (7, 8)).astype(float)
+    text = ";".join(",".join(f"{tap:g}" for tap in row) for row in taps)
+    expected = scipy.signal.correlate(x, taps, "same", "direct")
+    assert apply(f"correlate:{text}", x, axes=2).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("missing", ["keep", "fill", "propagate"])
+@pytest.mark.parametrize("step", ["kernel", "correlate"])
+@pytest.mark.parametrize(("taps", "axes"), [("1,2", 1), ("1,2,4", 1), ("1,2;3,4", 2)])
+def test_weights_are_judged_after_the_division(
+    step: str, taps: str, axes: int, missing: Any
+) -> None:
+    negative = taps.replace(",", ",-").replace(";", ";-")
+    x = np.random.default_rng(2).uniform(1, 2, (9, 9))
+    x[4, 3:5] = np.nan
+    one = apply(f"{step}:{taps},normalize=true", x, axes=axes, missing=missing)
+    other = apply(f"{step}:-{negative},normalize=true", x, axes=axes, missing=missing)
+    np.testing.assert_array_equal(one, other)

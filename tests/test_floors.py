@@ -1,4 +1,4 @@
-"""Imports go strictly down the floors of the house (README, "The floors")."""
+"""Imports go strictly down the floors of the house (CONTRIBUTING.md, "The house")."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[1] / "convcli"
 FLOORS = {
     # The version is a fact that the package itself holds.
-    **dict.fromkeys(("errors", "units", "signals", "samples", "facts", "__version__"), 0),
+    **dict.fromkeys(
+        ("errors", "units", "signals", "samples", "sndfile", "facts", "__version__"), 0
+    ),
     "core": 1,
     "designs": 2,
     "planning": 3,
@@ -26,7 +28,7 @@ FLOORS = {
     "__main__": 9,
 }
 VOCABULARY = [name for name, floor in FLOORS.items() if floor == 0]
-# The rooms that import the vocabulary alone, whatever lies between.
+# Folders that import the vocabulary alone, whatever lies between.
 STRANGERS = ("media", "report")
 # A medium is a stranger to the other media; where results go is all they share.
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from convcli.signals import Align, Array
 
-# ----------------------------------------------------------------------------------------------------- bands
+# -------------------------------------------------------------------------------------------- bands
 
 few = st.integers(1, 3)
 
@@ -100,7 +100,7 @@ def test_the_fastest_band_is_no_slower_by_its_own_estimate() -> None:
     assert best.cost((50, 50), leads=False) <= band.cost((50, 50), leads=False)
 
 
-# ------------------------------------------------------------------------------------------------- gradients
+# ---------------------------------------------------------------------------------------- gradients
 
 LAYERS_1D = [
     "conv:1,5",
@@ -112,7 +112,10 @@ LAYERS_1D = [
     "conv:4,3 | sigmoid | conv:4,3,groups=4,stride=2 | conv:1,2",
     "conv:6,2 | tanh | conv:4,3,groups=2,bias=false | conv:1,1",
     "conv:2,5,padding=2 | leaky_relu:0.1 | conv:1,3,padding=same",
-    "conv:2,4,padding=1,padding_mode=reflect | leaky_relu:1.5 | conv:1,3,padding=1,padding_mode=circular",
+    (
+        "conv:2,4,padding=1,padding_mode=reflect | leaky_relu:1.5"
+        " | conv:1,3,padding=1,padding_mode=circular"
+    ),
     "conv:2,3,padding=3,padding_mode=replicate,stride=2 | sigmoid | conv:1,3",
     "conv:8,7 | leaky_relu:0.1 | avg_pool:2 | conv:1,5",
     "avg_pool:3 | conv:2,3 | relu | sum_pool:2 | conv:1,2",
@@ -134,15 +137,53 @@ every_network = pytest.mark.parametrize("layers", [*LAYERS_1D, *LAYERS_2D])
 
 
 def network(layers: str, channels: int, align: Align = "center") -> TrainableNetwork:
-    axes = 2 if layers in LAYERS_2D else 1
+    axes = 2 if layers in {*LAYERS_2D, *ORDERS_2D} else 1
     medium: Any = IMAGE if axes == 2 else AUDIO
     names = tuple(map(str, range(channels)))
     signal = Signal(medium=medium, shape=(40,) * axes, channels=names)
     return read_network(layers, signal, Channels(channels, 1, 0), Rules(edge="zero", align=align))
 
 
+def random_layers(seed: int, axes: int) -> str:
+    """Layers of all kinds that can be trained, in a random order, with a conv among them."""
+    random = np.random.default_rng(seed)
+    size = "x".join("2" * axes)
+    pools = [f"{kind}_pool:{size},stride=1" for kind in ("max", "min", "avg", "sum")]
+    plain_pools = [f"{kind}_pool:2" for kind in ("max", "min", "avg", "sum")]
+    activations = ["relu", "leaky_relu:0.1", "leaky_relu:1.5", "tanh", "sigmoid"]
+    kinds = [pools, plain_pools, activations, activations, [f"conv:2,{size}"]]
+    names = [str(random.choice(kinds[random.integers(len(kinds))])) for _ in range(5)]
+    names.insert(int(random.integers(6)), f"conv:2,{size}")
+    return " | ".join([*names, f"conv:1,{'x'.join('1' * axes)}"])
+
+
+ORDERS_1D = [random_layers(seed, 1) for seed in range(60)]
+ORDERS_2D = [random_layers(seed, 2) for seed in range(30)]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        *ORDERS_1D,
+        *ORDERS_2D,
+        "conv:2,3 | max_pool:2,stride=1 | tanh | conv:1,1",
+        "conv:2,3 | min_pool:2 | sigmoid | conv:1,1",
+        "conv:2,3 | tanh | sigmoid | conv:1,1",
+        "conv:2,3 | tanh | avg_pool:1 | tanh | conv:1,1",
+        "tanh | max_pool:1 | tanh | conv:1,3",
+    ],
+)
+def test_no_layer_overwrites_what_the_gradient_of_another_reads(layers: str) -> None:
+    check_gradient(layers)
+
+
 @every_network
 def test_gradients_are_those_of_central_differences(layers: str) -> None:
+    check_gradient(layers)
+
+
+def check_gradient(layers: str) -> None:
+    """The gradient of a network is the rise of its outputs from a little below to above."""
     random = np.random.default_rng(1)
     made = network(layers, channels=2)
     net, field = made.net, made.field
@@ -157,6 +198,7 @@ def test_gradients_are_those_of_central_differences(layers: str) -> None:
         return worker.forward()
 
     weigh = random.normal(size=outputs(numbers).shape)
+    assert np.array_equal(worker.x, windows)
     worker.slopes[...] = weigh
     gradient = worker.backward().copy()
     for number in random.permutation(len(numbers))[:25]:
@@ -171,7 +213,7 @@ def test_gradients_are_those_of_central_differences(layers: str) -> None:
 @every_network
 @pytest.mark.parametrize("align", ["center", "causal"])
 def test_what_is_trained_is_what_runs(layers: str, align: Align, tmp_path: Path) -> None:
-    """Windows anywhere inside give the very outputs of `model:` on the whole signal, where it has outputs."""
+    """Windows anywhere inside give the very outputs that `model:` has on the whole signal."""
     if align == "causal" and ("reflect" in layers or "circular" in layers):
         with pytest.raises(RequestError, match="looks ahead"):
             network(layers, 2, align)
@@ -234,7 +276,7 @@ def test_a_window_is_complete_where_nothing_of_it_is_missing() -> None:
     np.testing.assert_array_equal(complete_windows(good, field), expected)
 
 
-# --------------------------------------------------------------------------------------------------- descent
+# ------------------------------------------------------------------------------------------ descent
 
 
 def test_adam_is_that_of_the_papers() -> None:

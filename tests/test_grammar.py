@@ -47,7 +47,7 @@ def words(text: str) -> list[tuple[str, list[tuple[str | None, str, int]]]]:
     return [(call.name, [(a.key, a.text, a.row) for a in call.arguments]) for call in parse(text)]
 
 
-# --------------------------------------------------------------------------------------------------- reading
+# ------------------------------------------------------------------------------------------ reading
 
 VALID = {
     "abs": [("abs", [])],
@@ -160,7 +160,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         assert all(isinstance(call, Call) for call in parse(text))
 
 
-# --------------------------------------------------------------------------------------------------- recipes
+# ------------------------------------------------------------------------------------------ recipes
 
 
 def test_a_recipe(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_recipes_that_cannot_be_read(tmp_path: Path) -> None:
         parse(f"@{tmp_path}/empty.conv")
 
 
-# ---------------------------------------------------------------------------------------- names and parameters
+# ----------------------------------------------------------------------------- names and parameters
 
 REFUSED = [
     # filter, signal, a part of the message, the caret's column, a part of the hint
@@ -216,9 +216,9 @@ REFUSED = [
     ("lowpass:1k,widht=3", SOUND, "no parameter 'widht'", 17, "did you mean width=?"),
     ("lowpass:1k,zzz=3", SOUND, "no parameter 'zzz'", 15, "lowpass:800"),
     (
-        "lowpass:1k,phase=minimal",
+        "lowpass:1k,phase=minimun",
         SOUND,
-        "expected linear or minimum, got 'minimal'",
+        "expected linear or minimum, got 'minimun'",
         17,
         "did you mean minimum?",
     ),
@@ -287,7 +287,7 @@ def test_units_become_samples() -> None:
         assert max(plan(text, signal).steps[0].stage.kernels[0].taps.shape) == n, text
 
 
-# ------------------------------------------------------------------------------------------ rates and identity
+# ------------------------------------------------------------------------------- rates and identity
 
 
 def test_the_rate_is_carried_along() -> None:
@@ -316,7 +316,8 @@ def test_lengths_are_carried_along() -> None:
 
 
 IDENTITY = [
-    "kernel:1", "correlate:1", "box:1", "downsample:1", "stride:1", "max_pool:1", "avg_pool:1", "gain:1", "gain:0dB",
+    "kernel:1", "correlate:1", "box:1", "downsample:1", "stride:1", "max_pool:1", "avg_pool:1",
+    "gain:1", "gain:0dB",
     "offset:0", "ema:alpha=1", "resample:8000", "kernel:1 | box:1",
 ]  # fmt: skip
 

@@ -1,4 +1,7 @@
-"""`model:` and weights exported from equinox: its numbers, its shapes and the names that people write them with."""
+"""`model:` and weights exported from equinox.
+
+Its numbers, its shapes and the names that people write them with.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every layer of `model:` with every combination of its arguments against torch, and our files loaded there.
+"""Every layer of `model:` with every combination of its arguments, against torch and in torch.
 
 tests/reference/make_layers.py made the references.
 """
@@ -71,7 +71,7 @@ def test_a_layer_is_that_of_torch(number: int, tmp_path: Path) -> None:
     )
     x, y = last(REFERENCE[f"layer/x/{axes}"]), last(REFERENCE[f"layer/{number}/y"])
     # Without a padding of their own layers are filters, and torch's numbers are those of `valid`.
-    edges = ("zero", "wrap") if "padding" in text else ("valid",)
+    edges = ("zero", "wrap", "valid") if "padding" in text else ("valid",)
     for edge in edges:
         for size in (None, 1, 4):
             z = filtered(f'model:{path},layers="{text}"', x, edge=edge, size=size)
@@ -91,7 +91,7 @@ def test_pools_that_see_everything_and_dense_layers(number: int, tmp_path: Path)
     x, y = last(REFERENCE[f"{number}/x"]), REFERENCE[f"{number}/y"]
     axes = x.ndim - 1
     y = last(y.reshape(-1, *(1,) * axes) if y.ndim == 1 else y)
-    for edge in ("zero", "reflect") if "padding" in text else ("valid",):
+    for edge in ("zero", "reflect", "valid") if "padding" in text else ("valid",):
         for size in (None, 1, 5):
             z = filtered(f'model:{path},layers="{text}"', x, edge=edge, size=size)
             assert z.shape == y.shape
@@ -119,7 +119,7 @@ def test_a_circle_is_whole_whatever_a_later_step_leaves_out(step: int, tmp_path:
     )
 
 
-# ------------------------------------------------------------------------------------------- dense layers
+# ------------------------------------------------------------------------------------- dense layers
 
 
 def test_a_dense_layer_takes_what_comes_to_it_under_each_edge(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_dense_layer_has_no_place_for_opacity(tmp_path: Path) -> None:
     assert caught.value.hint == "--channels rgb"
 
 
-# ------------------------------------------------------------------------------------------- ours in torch
+# ------------------------------------------------------------------------------------ ours in torch
 
 
 @pytest.mark.parametrize("name", OURS)

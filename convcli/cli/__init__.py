@@ -89,7 +89,7 @@ def _run(words: list[str]) -> int:
 
 
 class Stopped(BaseException):
-    """A signal has asked the program to end; context managers remove partial outputs on the way out."""
+    """A signal has asked the program to end. Context managers remove partial outputs."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -120,6 +120,20 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+    _own_standard_error()
+
+
+def _own_standard_error() -> None:
+    """Print by another descriptor than 2, which is muted while a library in C would print to it."""
+    try:
+        if sys.stderr.fileno() != 2:
+            return
+    except (OSError, ValueError):  # a stream in memory
+        return
+    sys.stderr.flush()
+    encoding = sys.stderr.encoding
+    own = os.dup(2)
+    sys.stderr = os.fdopen(own, "w", buffering=1, encoding=encoding, errors="backslashreplace")
 
 
 def closed_pipe() -> int:
@@ -138,7 +152,7 @@ def _flush_stdout(error: ConvcliError) -> None:
 
 
 def _redirect_to_null(stream: TextIO | None) -> None:
-    """Keep Python from writing the rest of a stream at its end, and from reporting that this failed."""
+    """Discard what a stream still holds, so that Python does not fail to write it at its end."""
     if stream is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -188,10 +202,11 @@ def tell_error(error: ConvcliError) -> None:
 def tell(
     message: str, *, hint: str | None = None, excerpt: tuple[str, ...] = (), kind: str = "error"
 ) -> None:
-    """Print a message to standard error, as `error:` or another kind; control characters are made visible.
+    """Print a message to standard error, with control characters made visible.
 
     hint : what the user can try
     excerpt : lines of the user's own text
+    kind : `error`, `warning` or `note`
     """
     from convcli.report.words import visible
 

@@ -44,10 +44,10 @@ def convcli(
         typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
-    """Convolution in the shell: filter sound, CSV tables and pictures with one language and one engine.
+    """Convolution in the shell: filter sound, CSV tables and pictures with one language and engine.
 
-    Data go to standard output or -o, words to standard error. Exit codes: 0 done, 1 the answer is no, 2 the request is
-    wrong, 3 the input is bad, 4 the output cannot be written, 130 interrupted.
+    Data go to standard output or -o, words to standard error. Exit codes: 0 done, 1 the answer is
+    no, 2 the request is wrong, 3 the input is bad, 4 the output cannot be written, 130 interrupted.
     """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,19 +13,19 @@ from convcli.cli.options import Request, RunOptions, examples, suffix_of
 from convcli.media.audio.files import AudioFiles
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SoundOptions:
-    """Options of sound files."""
+    """How sound files are read and written."""
 
     tail: Annotated[bool, typer.Option("--tail", help="Keep what rings on after the end.")] = False
     format: Annotated[
-        Optional[str],  # noqa: UP045 -- Typer reads it at run time
+        str | None,
         typer.Option(
             help="Format of the output: wav, flac, ogg, mp3, aiff, ...", show_default=False
         ),
     ] = None
     subtype: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Coding of the samples: pcm_16, pcm_24, float, ...", show_default=False),
     ] = None
     dither: Annotated[
@@ -69,12 +69,13 @@ def audio(request: Request, sound: SoundOptions, run: RunOptions) -> int:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command to the program."""
     app.command(
         name=AudioFiles.command,
         epilog=examples(
             "convcli audio 'lowpass:3.4k | downsample:2' talk.wav -o narrow.wav",
             "convcli audio ir:hall.wav,wet=0.3 --tail voice.flac -o reverb.flac",
-            "ffmpeg -v error -i film.mp4 -f wav - | convcli audio highpass:80 -o - | sox -t wav - out.ogg",
+            "ffmpeg -v error -i film.mp4 -f wav - | convcli audio highpass:80 -o - "
+            "| sox -t wav - out.ogg",
         ),
     )(audio)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from convcli.cli import INTERRUPTED, Stopped, say, tell
-from convcli.cli.filter_command import FilterCommand, conditions, fail_on
+from convcli.cli.filter_command import FilterCommand, conditions, exit_code_of
 from convcli.cli.input_run import InputRun
 from convcli.cli.progress import Progress
 from convcli.cli.results import write_result
@@ -59,7 +59,7 @@ class InputCheck(InputRun):
         )
 
     def _show_progress(self, done: int, total: int) -> None:
-        if self.stopping.is_set():
+        if self.command.stopping.is_set():
             raise Stopped(INTERRUPTED)
         if self.progress is not None:
             if not done:
@@ -104,4 +104,4 @@ class CausalCheck(FilterCommand):
         if changed:
             first = min(changed, key=lambda verdict: verdict.row or 0)
             held.append(f"{path}: the filter looks into the future: {change_text(first)}")
-        return fail_on(held)
+        return exit_code_of(held)

@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -43,7 +43,7 @@ class SearchOptions:
     """What is searched for, and which hits count."""
 
     more_templates: Annotated[
-        Optional[list[Path]],  # noqa: UP045 -- Typer reads it at run time
+        list[Path] | None,
         typer.Option(
             "-t",
             "--template",
@@ -55,7 +55,7 @@ class SearchOptions:
         float, typer.Option(help="The lowest score that counts, above 0 and at most 1.")
     ] = 0.7
     top: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(min=1, metavar="K", help="The best K of all only.", show_default="all"),
     ] = None
     overlap: Annotated[
@@ -95,7 +95,7 @@ class HitOptions:
     """Where the hits are written."""
 
     output: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             "-o",
             "--output",
@@ -105,7 +105,7 @@ class HitOptions:
         ),
     ] = None
     format: Annotated[
-        Optional[Literal["csv", "json"]],  # noqa: UP045
+        Literal["csv", "json"] | None,
         typer.Option(
             help="csv, or json with the facts of the run.",
             show_default="by the suffix of -o, else csv",
@@ -142,7 +142,7 @@ class TemplateTable(TableArguments):
     """How tables are read; by default the columns of the template are searched."""
 
     columns: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         columns_option("those of the template"),
     ] = None
 
@@ -157,7 +157,7 @@ def detect(
         ),
     ],
     inputs: Annotated[
-        Optional[list[Path]],  # noqa: UP045
+        list[Path] | None,
         typer.Argument(
             metavar="[INPUT]...",
             help="Where to look; none or - is standard input.",
@@ -201,7 +201,7 @@ def detect(
         templates=[searching.load(path) for path in templates],
         top=search.top,
         threads=run.threads,
-        group_name=group_name if table.by is not None else None,
+        group_name=group_name if table.by else None,
         timed=table.time is not None,
     )
     searching.search_all(detection, sources)
@@ -349,7 +349,7 @@ def _checked_place(output: Path | None, read: Sequence[Path | None], run: Detect
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command to the program."""
     app.command(
         name="detect",
         epilog=examples(

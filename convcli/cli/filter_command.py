@@ -25,33 +25,35 @@ if TYPE_CHECKING:
     from convcli.facts import RunFacts
     from convcli.media.files import Files
     from convcli.planning.grammar import Call
+    from convcli.signals import Missing
 
     # An input and its output; None is standard input or standard output.
     InOut = tuple[Path | None, Path | None]
 
 
-@dataclass(kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class FilterCommand:
-    """A filter command: a filter, its inputs, and everything that was asked for.
+    """A command that applies a filter to its inputs.
 
-    missing : what happens to missing values
+    files : how the inputs are opened and the outputs written
+    missing : what happens to missing values; None: what a model was learned with, else keep
     suffix : suffix of outputs that are named after their inputs; None keeps that of the input
     tail : the filter rings out after the end of the input
     prompt : each block is written before the next is read
-    stopping : set when the command is interrupted
+    stopping : set when the command is interrupted, to stop the runs of all inputs
     """
 
     request: Request
     options: RunOptions
     files: Files
-    missing: str = "keep"
+    missing: Missing | None = None
     suffix: str | None = None
     tail: bool = False
     prompt: bool = False
     stopping: Event = field(default_factory=Event)
 
     def run(self) -> int:
-        """Filter every input; returns the worst exit code."""
+        """Filter every input and return the worst exit code."""
         try:
             return self._run()
         except BrokenPipeError:
@@ -61,9 +63,11 @@ class FilterCommand:
 
     def _run(self) -> int:
         from convcli.planning.grammar import parse
+        from convcli.planning.plan import learned_rules
 
         self._check_request()
         calls = parse(self.request.filter)
+        self.files = self.files.for_model(learned_rules(calls))
         report = self.options.report
         if report is not None:
             force = self.options.force or self.options.dry_run
@@ -165,7 +169,6 @@ class FilterCommand:
             calls=calls,
             source=source,
             output=output,
-            stopping=self.stopping,
             progress=progress,
         )
 
@@ -175,7 +178,7 @@ class FilterCommand:
         return Progress(total, shown=not silent and self.request.output not in (None, "-"))
 
     def _tell(self, facts: RunFacts) -> int:
-        """Print what there is to say about an input; returns its exit code."""
+        """Print the plan or the summary of an input, and return its exit code."""
         options = self.options
         if options.dry_run:
             from convcli.report.terminal import plan_text
@@ -187,8 +190,10 @@ class FilterCommand:
             for step in facts.steps:
                 if step.note and step.taps is not None:  # the design has changed its taps
                     tell(step.note, kind="note")
+                for notice in step.notices:
+                    tell(notice, kind="note")
             self._summarise(facts)
-        return fail_on(conditions(facts, options))
+        return exit_code_of(conditions(facts, options))
 
     def _summarise(self, facts: RunFacts) -> None:
         from convcli.report.terminal import summary
@@ -224,8 +229,8 @@ def conditions(facts: RunFacts, options: RunOptions) -> list[str]:
     return held
 
 
-def fail_on(held: Sequence[str]) -> int:
-    """Print the conditions that hold; returns the exit code."""
+def exit_code_of(held: Sequence[str]) -> int:
+    """Print the conditions that hold, and return the exit code."""
     for condition in held:
         tell(condition)
     return ConditionError.exit_code if held else 0

@@ -23,7 +23,7 @@ def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:
             groups[one.name] = one.annotation
             shown += _options(one.annotation)
         else:
-            shown.append(one)
+            shown.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
     def run(**values: Any) -> int:
         for name, group in groups.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,7 +16,7 @@ from convcli.media.images.files import ImageFiles
 
 @dataclass(frozen=True, kw_only=True)
 class PictureOptions:
-    """Options of pictures."""
+    """How pictures are filtered, read and written."""
 
     channels: Annotated[
         Literal["all", "rgb", "luma", "alpha"],
@@ -25,32 +25,33 @@ class PictureOptions:
     range: Annotated[
         Literal["clip", "abs", "offset", "scale"],
         typer.Option(
-            help="Values out of range: cut off and counted, made positive, moved by half, or all fitted in."
+            help="Values out of range: cut off and counted, made positive, moved by half, or all "
+            "fitted in."
         ),
     ] = "clip"
     linear: Annotated[
         bool, typer.Option("--linear", help="Filter linear light instead of sRGB values.")
     ] = False
     format: Annotated[
-        Optional[str],  # noqa: UP045 -- Typer reads it at run time
+        str | None,
         typer.Option(
             help="Format of the output: png, jpeg, tiff, webp, ppm, ...", show_default=False
         ),
     ] = None
     quality: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(min=1, max=100, help="Quality of JPEG, WebP and AVIF.", show_default=False),
     ] = None
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")] = 10**9
-    missing: options.Missing = "keep"
+    missing: options.Missing = None
 
 
 @with_option_groups
 def image(request: Request, picture: PictureOptions, run: RunOptions) -> int:
     """Filter pictures: PNG, JPEG, TIFF, WebP, PPM, GIF and all else that libvips reads.
 
-    Bit depth, colour profile, EXIF, text and resolution are kept. Values are those of the file (0 to
-    255 for 8 bits), lengths are pixels, frequencies cycles per pixel. Smoothing runs along both
+    Bit depth, colour profile, EXIF, text and resolution are kept. Values are those of the file (0
+    to 255 for 8 bits), lengths are pixels, frequencies cycles per pixel. Smoothing runs along both
     axes; axis=x or axis=y picks one. A picture goes through in strips, in constant memory, but for
     the encoders of WebP and AVIF, which hold all of it.
     """
@@ -73,7 +74,7 @@ def image(request: Request, picture: PictureOptions, run: RunOptions) -> int:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command to the program."""
     app.command(
         name=ImageFiles.command,
         epilog=examples(

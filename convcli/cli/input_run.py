@@ -30,28 +30,28 @@ if TYPE_CHECKING:
     from convcli.running.run import RunCounts
     from convcli.signals import Signal, Sink
 
-# Parameters of mallopt(3): the size from which memory is mapped on its own, and how much free memory
-# is kept for later.
+# Parameters of mallopt(3): the size from which memory is mapped on its own, and how much free
+# memory is kept for later.
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class InputRun:
-    """One input of a filter command, and where its result goes.
+    """The run of a filter command over one input.
 
-    source : None is standard input
-    output : None is standard output
+    source : the input, None for standard input
+    output : where its result goes, None for standard output
+    progress : where the work done is counted, None if several inputs run at once
     """
 
     command: FilterCommand
     calls: tuple[Call, ...]
     source: Path | None
     output: Path | None
-    stopping: Event
     progress: Progress | None
 
     def run(self) -> RunFacts:
-        """Filter the input; the facts of the run."""
+        """Filter the input and return the facts of the run."""
         from convcli.planning.plan import reads_twice
 
         started = time.perf_counter()
@@ -74,12 +74,15 @@ class InputRun:
         """A plan for each page. RequestError or ConditionError if one cannot be carried out."""
         from convcli.planning.plan import make_plan, rules_for
 
-        options: Any = self.command.options
-        missing: Any = self.command.missing
+        options = self.command.options
         plans = []
         for source in opened.sources:
             rules = rules_for(
-                source.signal, self.calls, edge=options.edge, align=options.align, missing=missing
+                source.signal,
+                self.calls,
+                edge=options.edge,
+                align=options.align,
+                missing=self.command.missing,
             )
             plan = make_plan(self.calls, source.signal, rules)
             if options.fails_on(Condition.LOOKAHEAD):
@@ -104,7 +107,7 @@ class InputRun:
                 label=label_of(self.calls),
                 unchanged=all(plan.identity for plan in plans),
             )
-            watched = _Watched(sink, self.stopping, self.progress)
+            watched = _WatchedSink(sink, self.command.stopping, self.progress)
             counts = []
             try:
                 for number, (source, plan) in enumerate(zip(opened.sources, plans, strict=True)):
@@ -197,8 +200,8 @@ def _with_length(signal: Signal, length: int) -> Signal:
 def keep_freed_memory() -> None:
     """Keep the memory of freed blocks for the next ones, which are of the same size.
 
-    This saves a sixth of the time, which otherwise goes into new pages from the system. mallopt(3) is
-    specific to glibc; elsewhere nothing happens.
+    This saves a sixth of the time, which otherwise goes into new pages from the system. mallopt(3)
+    is specific to glibc; elsewhere nothing happens.
     """
     import ctypes
 
@@ -212,7 +215,7 @@ def keep_freed_memory() -> None:
     mallopt(_TRIM_THRESHOLD, 1 << 27)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Written:
     """A written output: the closed sink, and what was counted for each page."""
 
@@ -234,7 +237,7 @@ def label_of(calls: tuple[Call, ...]) -> str:
     for call in calls:
         values = [f"{argument.key or ''}{argument.text}" for argument in call.arguments]
         if find(call.name).runs_model:  # `model_next`, without the folder of the model file
-            values = ["", Path(values[0]).stem]
+            values = ["", Path(call.first_value("path") or "").stem]
         words.append(call.name + "_".join(values))
     return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")
 
@@ -258,7 +261,7 @@ def _refuse_look_ahead(plan: Plan) -> None:
         )
 
 
-class _Watched:
+class _WatchedSink:
     """A sink that shows progress, and that stops the run between two blocks."""
 
     def __init__(self, sink: Sink[Any], stopping: Event, progress: Progress | None) -> None:

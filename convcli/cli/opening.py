@@ -9,9 +9,6 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.errors import ConvcliError, InputError, RequestError
-from convcli.media.audio.files import AudioFiles
-from convcli.media.images.files import ImageFiles
-from convcli.media.tables.files import TableFiles
 from convcli.signals import TABLE
 
 if TYPE_CHECKING:
@@ -38,7 +35,7 @@ def name_input(error: ConvcliError, name: str) -> ConvcliError:
     return error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Input:
     """An input as the user names it, and the file that holds its bytes.
 
@@ -75,7 +72,7 @@ def read_input(
     """The input at `path`, which is refused here if it cannot be read.
 
     path : None or a pipe can be read once
-    twice : the input is read again, so that a pipe is kept in a temporary file, which `held` removes
+    twice : the input is read again, so that a pipe is kept in a temporary file until `held` closes
     example : a command that reads a pipe, for the hint
     """
     from convcli.media.outputs import check_input, is_special
@@ -135,6 +132,10 @@ def files_for(
     The first path decides whose suffix or first bytes are known; None is standard input, which is
     not looked at. Raises RequestError if none is known, or for options of tables if it is no table.
     """
+    from convcli.media.audio.files import AudioFiles
+    from convcli.media.images.files import ImageFiles
+    from convcli.media.tables.files import TableFiles
+
     candidates: tuple[Files, ...] = (
         AudioFiles(strict=strict),
         ImageFiles(max_pixels=max_pixels),
@@ -194,10 +195,10 @@ def open_template(
     A table is searched in the columns that its first template has, unless -c names them.
     """
     with ExitStack() as held:
-        tables = isinstance(files, TableFiles)
-        given = read_input(path, held, twice=tables, example="convcli detect - INPUT")
+        twice = files.inspects_template
+        given = read_input(path, held, twice=twice, example="convcli detect - INPUT")
         own = files
-        if isinstance(files, TableFiles) and given.path is not None:
+        if twice and given.path is not None:
             own, files = files.for_template(given.path)
         opened = held.enter_context(given.opened(own))
         source, warnings = first_page(opened, given.name, "the template")

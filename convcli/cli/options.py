@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -29,13 +29,14 @@ Filter = Annotated[
     str,
     typer.Argument(
         metavar="FILTER",
-        help="Steps split by |, such as 'lowpass:3.4k | downsample:2', or @recipe.conv; `convcli filters` lists all.",
+        help="Steps split by |, such as 'lowpass:3.4k | downsample:2', or @recipe.conv; `convcli "
+        "filters` lists all.",
         autocompletion=complete_filter,
         show_default=False,
     ),
 ]
 Inputs = Annotated[
-    Optional[list[Path]],  # noqa: UP045 -- Typer reads it at run time
+    list[Path] | None,
     typer.Argument(
         metavar="[INPUT]...",
         help="Files to filter; none or - is standard input.",
@@ -43,13 +44,13 @@ Inputs = Annotated[
     ),
 ]
 Output = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
         "-o",
         "--output",
         metavar="OUTPUT",
-        help="A file, or for several inputs a folder (out/) or a template ('out/{stem}_lp{suffix}'; also {parent} "
-        "{index}); none or - is standard output.",
+        help="A file, or for several inputs a folder (out/) or a template "
+        "('out/{stem}_lp{suffix}'; also {parent} {index}); none or - is standard output.",
         show_default=False,
     ),
 ]
@@ -58,8 +59,8 @@ InPlace = Annotated[
     bool,
     typer.Option("--in-place", help="Replace the inputs themselves, each when it is complete."),
 ]
-EdgeRule = Optional[Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]]  # noqa: UP045
-Alignment = Optional[Literal["center", "causal"]]  # noqa: UP045
+EdgeRule = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"] | None
+Alignment = Literal["center", "causal"] | None
 
 
 def edge_option(default: str) -> Any:
@@ -81,11 +82,14 @@ Edge = Annotated[
 ]
 Align = Annotated[Alignment, align_option("causal for csv, else center")]
 Missing = Annotated[
-    Literal["keep", "fill", "propagate", "error"],
-    typer.Option(help="Missing values: stay missing, are estimated, spread, or are an error."),
+    Literal["keep", "fill", "propagate", "error"] | None,
+    typer.Option(
+        help="Missing values: stay missing, are estimated, spread, or are an error.",
+        show_default="keep",
+    ),
 ]
 Report = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(
         metavar="FILE",
         help="Write the facts of the run to FILE.json, .html or .md.",
@@ -94,13 +98,13 @@ Report = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
 Jobs = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option(
         "-j", "--jobs", min=1, help="Inputs filtered at once.", show_default="as many as cores"
     ),
 ]
 Threads = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option(min=1, help="Threads for one input.", show_default="as many as cores"),
 ]
 
@@ -114,10 +118,10 @@ class Condition(StrEnum):
 
 
 FailOn = Annotated[
-    Optional[list[Condition]],  # noqa: UP045
+    list[Condition] | None,
     typer.Option(
-        help="Exit with 1 if samples were clipped, values were or became missing, or the filter looks ahead (then "
-        "nothing is run). May be given several times.",
+        help="Exit with 1 if samples were clipped, values were or became missing, or the filter "
+        "looks ahead (then nothing is run). May be given several times.",
         show_default=False,
     ),
 ]
@@ -134,25 +138,28 @@ def columns_option(default: str) -> Any:
     )
 
 
-Columns = Annotated[Optional[list[str]], columns_option("every one that begins with a number")]  # noqa: UP045
+Columns = Annotated[
+    list[str] | None, columns_option("every one that begins with a number, after missing cells")
+]
 By = Annotated[
-    Optional[str],  # noqa: UP045
+    list[str] | None,
     typer.Option(
-        metavar="COLUMN",
-        help="Each value of this column of a table is a signal of its own.",
+        metavar="A,B",
+        help="Rows that agree in these columns of a table are a signal of their own.",
         show_default=False,
     ),
 ]
 Time = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Times of a table, which set the rate for lengths such as 20d and for frequencies; sorted and regular.",
+        help="Times of a table, which set the rate for lengths such as 20d and for frequencies; "
+        "sorted and regular.",
         show_default=False,
     ),
 ]
 Delimiter = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
         "-d",
         "--delimiter",
@@ -173,7 +180,7 @@ Verbose = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback where a defect is met.")]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Request:
     """A filter, the files that it is applied to, and where the results go."""
 
@@ -184,12 +191,13 @@ class Request:
     @property
     def paths(self) -> tuple[Path | None, ...]:
         """The inputs; None is standard input."""
-        return tuple(None if str(path) == "-" else path for path in self.inputs or [Path("-")])
+        given = self.inputs or [Path("-")]
+        return tuple(None if str(path) == "-" else path for path in given)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RunOptions:
-    """Options that all commands share which apply a filter."""
+    """Options of all commands that apply a filter."""
 
     edge: Edge = None
     align: Align = None
@@ -214,7 +222,7 @@ class RunOptions:
         return not self.quiet or self.dry_run or self.report is not None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TableArguments:
     """How the text of a table is read, and which of its columns."""
 
@@ -233,8 +241,8 @@ class TableArguments:
         if self.decimal not in (".", ","):
             raise RequestError(f"--decimal expects . or , got {self.decimal!r}")
         return TableOptions(
-            columns=column_names(self.columns),
-            by=self.by,
+            columns=column_names(self.columns, "-c"),
+            by=column_names(self.by, "--by") or (),
             time=self.time,
             delimiter=one_character(self.delimiter, "--delimiter"),
             decimal=self.decimal,
@@ -243,13 +251,21 @@ class TableArguments:
         )
 
 
-def column_names(texts: list[str] | None) -> tuple[str, ...] | None:
-    """The names in `-c A,B -c C`; a name with a comma is in double quotes, as in the table."""
+def column_names(texts: list[str] | None, option: str) -> tuple[str, ...] | None:
+    """The names in `-c A,B -c C`; a name with a comma is in double quotes, as in the table.
+
+    option : how the option is written
+    """
     if not texts:
         return None
-    names = [name for text in texts for name in next(csv.reader([text]), [])]
+    try:
+        names = [name for text in texts for name in next(csv.reader([text]), [""])]
+    except csv.Error:  # a line end outside quotes
+        names = []
     if not names or not all(names):
-        raise RequestError("-c expects names of columns split by commas, such as -c Open,Close")
+        raise RequestError(
+            f"{option} expects names of columns split by commas, such as {option} Open,Close"
+        )
     return tuple(names)
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def refuse_report(report: Path, inputs: Sequence[Path | None], *, force: bool) -> None:
     """Refuse a report before any work begins.
 
-    RequestError: its format is unknown, it is one of the inputs, or it exists and `force` is not set.
-    OutputError: its folder does not exist.
+    Raises RequestError if its format is unknown, if it is one of the inputs, or if it exists and
+    `force` is not set; OutputError if its folder does not exist.
     """
     from convcli.media.outputs import is_file, refuse_missing_parent
     from convcli.report.files import check_report

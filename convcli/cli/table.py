@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -15,16 +15,16 @@ from convcli.errors import RequestError
 from convcli.media.tables.files import TableFiles
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RowOptions:
-    """Options of filtered tables."""
+    """How rows are filtered and written."""
 
     append: Annotated[
         bool,
         typer.Option("--append", help="Keep the column and add a new one, such as Close_sma20."),
     ] = False
     decimals: Annotated[
-        Optional[int],  # noqa: UP045 -- Typer reads it at run time
+        int | None,
         typer.Option(
             min=0,
             max=30,
@@ -35,12 +35,13 @@ class RowOptions:
     follow: Annotated[
         bool, typer.Option("--follow", help="Write each row as soon as it is known.")
     ] = False
-    missing: options.Missing = "keep"
+    missing: options.Missing = None
     causal_check: Annotated[
         bool,
         typer.Option(
             "--causal-check",
-            help="Write no data; filter prefixes of the table too, and tell which row changes: exit 1 if any does.",
+            help="Write no data; filter prefixes of the table too, and tell which row changes: "
+            "exit 1 if any does.",
         ),
     ] = False
 
@@ -79,7 +80,7 @@ def _causal_check(*, follow: bool) -> type[FilterCommand]:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command to the program."""
     app.command(
         name=TableFiles.command,
         epilog=examples(

@@ -27,14 +27,23 @@ STEREO = ("left", "right")
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """The rules of a whole run.
-
-    What lies outside the signal, the alignment, what becomes of missing samples.
-    """
+    """The rules of a whole run: for samples outside the signal, alignment, missing samples."""
 
     edge: Edge
     align: Align
     missing: Missing = "keep"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedRules:
+    """How a model was learned, as far as its file says so.
+
+    columns : of the table, in the order in which the model takes them
+    """
+
+    align: Align | None = None
+    missing: Missing | None = None
+    columns: tuple[str, ...] = ()
 
 
 class LearnedTaps(Protocol):
@@ -56,7 +65,7 @@ class LearnedTaps(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Stage:
     """What a design does at its place: it turns the signal `before` into the signal `after`.
 
@@ -64,6 +73,7 @@ class Stage:
     whole : set instead of `ops` where a first pass over the whole signal is needed
     kernels : the taps that the design returned
     remark : what the design has to tell the user, besides the notes of its kernels
+    notices : what the user is told of at every run, because it is not as one would expect
     layers : the layers of a network, on its first stage
     learned : the layer of a network that has no other
     """
@@ -74,6 +84,7 @@ class Stage:
     whole: Normalize | Reduce | None = None
     kernels: tuple[Kernel, ...] = ()
     remark: str = ""
+    notices: tuple[str, ...] = ()
     layers: tuple[LayerFacts, ...] = ()
     learned: LearnedTaps | None = None
 
@@ -91,7 +102,7 @@ class Stage:
         return bool(self.layers) and not self.kernels
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Site:
     """The place of a step: the signal that reaches it, and the rules of the run.
 
@@ -127,7 +138,7 @@ class Bindable(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Series:
     """Operations one after the other; with none of them nothing is changed."""
 
@@ -147,7 +158,9 @@ def signal_after(signal: Signal, ops: tuple[Op, ...]) -> Signal:
     channels = signal.channels
     count = chain.channels(len(channels))
     if count != len(channels):
-        channels = STEREO if count == 2 else tuple(str(c + 1) for c in range(count))
+        channels = signal.medium.names_of(count)
+        if count == 2 and not signal.medium.made_names:
+            channels = STEREO
     along = chain.reach[0]
     rate = signal.rate
     if rate is not None:

@@ -35,8 +35,10 @@ def direct(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array
     sides = zip(x.shape, w.shape, step, strict=False)
     outputs = tuple((n - k) // every + 1 for n, k, every in sides)
     y = np.zeros((*outputs, x.shape[-1]), x.dtype)
-    taps = [(place, w[place]) for place in zip(*np.nonzero(w), strict=True)]
-    rows = max(1, CHUNK // max(1, math.prod(y.shape[1:])))
+    places = zip(*np.nonzero(w), strict=True)
+    taps = [(place, w[place]) for place in places]
+    row_size = max(1, math.prod(y.shape[1:]))
+    rows = max(1, CHUNK // row_size)
     scratch = np.empty((min(rows, len(y)), *y.shape[1:]), x.dtype)
     for first in range(0, len(y), rows):
         part = y[first : first + rows]

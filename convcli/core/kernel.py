@@ -24,7 +24,8 @@ class Kernel:
     """Taps of the convolution y[t] = sum_j taps[j] * x[t - j + centre] / divisor.
 
     taps : (k,) or (height, width) float64
-    divisor : of the sum, so that a mean of whole numbers stays exact
+    divisor : of the sum, so that a mean of whole numbers stays exact; of a negative one the sign
+        goes to the taps
     centre : the tap that meets the sample of the output when aligned "center", by default (k - 1)
         // 2 on each axis; 0 for kernels that are causal by nature (an impulse response, an EMA, a
         difference)
@@ -41,6 +42,10 @@ class Kernel:
 
     def __post_init__(self) -> None:
         taps: npt.NDArray[Any] = np.ascontiguousarray(self.taps, dtype=np.float64)
+        if self.divisor < 0:
+            # The weights alone count: -1,-2 over -3 is the mean that 1,2 over 3 is.
+            taps = 0.0 - taps
+            object.__setattr__(self, "divisor", -self.divisor)
         taps.flags.writeable = False
         object.__setattr__(self, "taps", taps)
         if not self.centre:
@@ -50,9 +55,13 @@ class Kernel:
 
     @classmethod
     def correlating(cls, taps: npt.ArrayLike, *, divisor: float = 1.0) -> Self:
-        """Return the kernel of y[t] = sum_j taps[j] * x[t + j - (k - 1) // 2]: taps not flipped."""
-        array = np.asarray(taps, dtype=np.float64)
-        return cls(taps=np.flip(array), divisor=divisor, centre=tuple(k // 2 for k in array.shape))
+        """Return the kernel of y[t] = sum_j taps[j] * x[t + j - k // 2] / divisor.
+
+        The taps are not flipped. Of an even number of taps the later one of the two in the middle
+        meets the sample of the output, as in numpy.correlate and scipy.signal.correlate with
+        mode="same".
+        """
+        return cls(taps=np.flip(np.asarray(taps, dtype=np.float64)), divisor=divisor)
 
     @property
     def weights(self) -> Taps:
@@ -103,7 +112,7 @@ class Kernel:
         return replace(self, taps=taps, divisor=self.divisor**2, centre=(centre, centre))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PerChannel:
     """One kernel for each channel, all of one length, such as a stereo impulse response."""
 
@@ -115,7 +124,7 @@ class PerChannel:
         return (site.stage(op, kernels=self.kernels),)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GradientPair:
     """Kernels that give the components of a gradient, whose length is the output."""
 

@@ -14,12 +14,12 @@ from convcli.core.totals import ExactTotals
 
 if TYPE_CHECKING:
     from convcli.core.binding import Site
-    from convcli.signals import AnyRows, Array, Rows
+    from convcli.signals import AnyRows, Array, Missing, Rows
 
 Statistic = Literal["mean", "max"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Normalize:
     """Scales a signal so that its largest magnitude becomes `level`.
 
@@ -63,7 +63,7 @@ class Normalize:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Reduce:
     """An adaptive pool to `bins` outputs on each axis, with the bins of torch.nn.AdaptiveAvgPool1d.
 
@@ -73,6 +73,8 @@ class Reduce:
     causal : an output is aligned with the last sample of its bin, else with the middle one
     alpha, opaque : index of the opacity channel, which weights a mean of colours, and its largest
         value
+    missing : under "propagate" one missing sample makes its bin missing; else bins are those of the
+        known samples
     """
 
     statistic: Statistic
@@ -80,15 +82,21 @@ class Reduce:
     causal: bool
     alpha: int | None = None
     opaque: float = 1.0
+    missing: Missing = "keep"
 
     # A few bins are all that is left of the signal.
     reduces: ClassVar[bool] = True
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
-        """Return one stage without operations, that knows the opacity of the picture."""
+        """Return one stage without operations, that knows the opacity of the picture.
+
+        Nothing is made of a signal without samples.
+        """
         before = site.signal
-        placed = replace(self, alpha=before.alpha, opaque=before.full_scale)
-        return (Stage(before=before, after=replace(before, shape=self.bins), whole=placed),)
+        missing = site.rules.missing
+        placed = replace(self, alpha=before.alpha, opaque=before.full_scale, missing=missing)
+        shape = self.bins if 0 not in before.shape else (0,) * before.axes
+        return (Stage(before=before, after=replace(before, shape=shape), whole=placed),)
 
     def weighted(self, y: Array) -> Array:
         """Multiply colours by their opacity before a mean."""
@@ -167,6 +175,8 @@ class Reduction:
 
     def _fold(self, at: tuple[int, ...], part: Array) -> None:
         known = ~np.isnan(part)
+        if self.reduce.missing == "propagate":
+            self._totals[at][~known.all(axis=0)] = np.nan
         self._counts[at] += known.sum(axis=0)
         if self.reduce.statistic == "mean" and len(self.shape) == 1:
             totals = self._exact.setdefault(at, ExactTotals(part.shape[1]))
@@ -176,7 +186,8 @@ class Reduction:
             terms = np.concatenate([self._totals[at][None], np.where(known, part, 0.0)])
             self._totals[at] = np.cumsum(terms, axis=0, out=terms)[-1]
         else:
-            np.fmax(self._totals[at], np.fmax.reduce(part, axis=0), out=self._totals[at])
+            # The maximum so far is NaN only where a missing sample propagates.
+            np.maximum(self._totals[at], _largest_known(part), out=self._totals[at])
 
     def result(self) -> tuple[Array, Rows]:
         """Return the bins, NaN for a bin without a known sample, and their input rows."""
@@ -186,9 +197,16 @@ class Reduction:
         if self.reduce.statistic == "mean":
             y = y / counts
         for at, totals in self._exact.items():
-            y[at] = totals.mean(counts[at])
+            # A bin that is missing has a total of NaN, any other one of 0.
+            y[at] += totals.mean(counts[at])
         y = self.reduce.unweighted(np.where(empty, np.nan, y))
         return y.astype(self._dtype), self._rows
+
+
+def _largest_known(part: Array) -> Array:
+    """The largest known sample of each channel, -inf where none is known."""
+    largest: Array = np.fmax.reduce(part, axis=0)
+    return np.where(np.isnan(largest), -np.inf, largest)
 
 
 def _bin(k: int, n: int, bins: int) -> tuple[int, int]:

@@ -8,8 +8,9 @@ a pass band and at most d in a stop band.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,8 @@ Phase = Literal["linear", "minimum"]
 
 LONGEST = {"kaiser": MOST_TAPS, "remez": 2001, "firls": 6001}
 """The most taps: with more, remez does not converge and the equations of firls fill the memory."""
+GRID_DENSITIES = (16, 20, 32)
+"""Points of remez for each tap, tried in turn: some filters converge on one grid alone."""
 ATTEMPTS = 24
 POINTS = 2**22
 """The most points of an FFT that measures or converts a filter."""
@@ -32,6 +35,10 @@ LEAST_ATTENUATION = 10.0
 MOST_ATTENUATION = {"kaiser": 200.0, "remez": 120.0, "firls": 120.0}
 """In dB, what float64 taps can promise; remez, firls and minimum phase compute less exactly."""
 MOST_ATTENUATION_MINIMUM = 120.0
+
+
+class _NotConvergedError(RequestError):
+    """The iteration of a method found no taps of one number; it may find those of another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,15 +111,20 @@ def design(bands: Bands, promise: Promise) -> Taps:
         return _designed(bands, promise, promise.taps, min(promise.attenuation, possible))
     target = promise.attenuation
     count = 0
+    message = f"{promise.method} does not reach {promise.attenuation:g} dB over this transition"
+    failure = RequestError(message, hint="a wider width=, or method=kaiser")
     for attempt in range(ATTEMPTS):
         count = max(_estimated_count(promise.method, target, bands.width), count + 2)
-        taps = _designed(bands, promise, count, target)
+        try:
+            taps = _designed(bands, promise, count, target)
+        except _NotConvergedError as error:
+            failure = error
+            continue
         missing = shortfall(taps, bands, promise.attenuation)
         if missing <= 0:
             return taps
         target += missing + 0.02 + 0.05 * attempt  # later attempts take larger steps
-    message = f"{promise.method} does not reach {promise.attenuation:g} dB over this transition"
-    raise RequestError(message, hint="a wider width=, or method=kaiser")
+    raise failure
 
 
 def _estimated_count(method: Method, attenuation: float, width: float) -> int:
@@ -162,7 +174,8 @@ def shortfall(taps: Taps, bands: Bands, attenuation: float) -> float:
 
 def _fft_points(taps: int, *, per_tap: int, at_least: int, least_per_tap: int) -> int:
     """A power of two: `per_tap` points a tap, fewer above POINTS, but at least `least_per_tap`."""
-    points = 1 << max(per_tap * taps - 1, at_least - 1).bit_length()
+    wanted = max(per_tap * taps, at_least)
+    points = 1 << (wanted - 1).bit_length()
     while points > POINTS and points > 2 * least_per_tap * taps:
         points //= 2
     return points
@@ -197,7 +210,7 @@ def response(taps: Taps, frequencies: Taps) -> npt.NDArray[np.complex128]:
 
 
 def _designed(bands: Bands, promise: Promise, count: int, attenuation: float) -> Taps:
-    """`count` taps, scaled."""
+    """`count` taps by the method of the promise, scaled."""
     _refuse_long(count, promise)
     window = np.kaiser(count, kaiser.beta(attenuation))
     if promise.method == "kaiser":
@@ -227,12 +240,21 @@ def _remez(bands: Bands, count: int) -> Taps:
     """Equal ripple in all bands (Parks and McClellan, 1972)."""
     from scipy.signal import remez
 
-    try:
-        taps = remez(count, bands.corners, bands.gains, fs=1.0, maxiter=100)
-    except ValueError as error:
-        message = f"remez does not converge with {count} taps"
-        raise RequestError(message, hint="method=kaiser, or a wider width=") from error
-    return np.asarray(taps, dtype=np.float64)
+    complement = [1 - gain for gain in bands.gains]
+    for density in GRID_DENSITIES:
+        ripple = partial(remez, count, bands.corners, fs=1.0, maxiter=100, grid_density=density)
+        with suppress(ValueError):
+            return np.asarray(ripple(bands.gains), dtype=np.float64)
+        if count % 2 == 0:
+            continue
+        # The same ripple upside down: 1 less the filter of the other bands. It converges where
+        # most of the spectrum passes.
+        with suppress(ValueError):
+            taps = -np.asarray(ripple(complement), dtype=np.float64)
+            taps[count // 2] += 1
+            return taps
+    message = f"remez does not converge with {count} taps"
+    raise _NotConvergedError(message, hint="method=kaiser, or a wider width=")
 
 
 def _firls(bands: Bands, count: int) -> Taps:

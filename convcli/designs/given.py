@@ -87,7 +87,8 @@ def kernel(taps: TapsText, *, normalize: bool = False) -> Kernel:
 def correlate(taps: TapsText, *, normalize: bool = False) -> Kernel:
     """Correlate with these taps (not flipped: as Conv1d, Conv2d and the filters of deep learning).
 
-    taps, normalize : as in kernel. y[t] = sum_j g[j] x[t + j - c], c = (K - 1) // 2 when centred.
+    taps, normalize : as in kernel. y[t] = sum_j g[j] x[t + j - c], c = K // 2 when centred, as
+        numpy.correlate: the same as kernel with the taps in reverse.
 
     >>> correlate(np.array([1.0, 2.0, 3.0])).taps
     array([3., 2., 1.])

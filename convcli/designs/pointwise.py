@@ -30,7 +30,7 @@ def _each(
 
 @step("pointwise", example="relu")
 def relu(*, signal: Signal) -> Pointwise:
-    """Rectifier: max(x, 0)."""
+    """Rectified linear unit: max(x, 0)."""
     return _each(Rectifier(), signal, "exact")
 
 

@@ -21,7 +21,7 @@ from convcli.units import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from convcli.core.binding import Bindable, Site
+    from convcli.core.binding import Bindable, LearnedRules, Site
 
 FamilyName = Literal[
     "given taps",
@@ -35,7 +35,7 @@ FamilyName = Literal[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Family:
     """A group of steps that one module registers, and what all of them have in common.
 
@@ -70,7 +70,7 @@ FAMILIES: dict[FamilyName, Family] = {
 INJECTED = ("signal", "align", "call")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parameter:
     """One parameter of a step.
 
@@ -89,7 +89,7 @@ class Parameter:
         return self.default is inspect.Parameter.empty
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """A named step of FILTER: its design function and what sets it apart.
 
@@ -99,6 +99,7 @@ class Step:
     reads_twice : it measures the whole signal before the first output
     runs_model : its first value is the path of a model file
     listed : `convcli filters` has a page for it
+    learned_rules : reads from the file at a path how its model was learned
     """
 
     name: str
@@ -112,6 +113,7 @@ class Step:
     reads_twice: bool = False
     runs_model: bool = False
     listed: bool = True
+    learned_rules: Callable[[str], LearnedRules] | None = None
 
     @property
     def traits(self) -> Family:
@@ -159,14 +161,13 @@ class Step:
             text += word if parameter.required else f"[{word}]"
         return text
 
-    def designed(self, values: Mapping[str, Any], site: Site) -> Any:
-        """What the design returns for these values at this place."""
-        told = {"signal": site.signal, "align": site.rules.align}
-        return self.design(**values, **{name: told[name] for name in self.injected})
-
     def bindable(self, values: Mapping[str, Any], site: Site) -> Bindable:
-        """What the design returns, where None and several operations are a series of operations."""
-        made = self.designed(values, site)
+        """What the design returns for these values at this place.
+
+        Where it returns None or several operations, these are a series of operations.
+        """
+        told = {"signal": site.signal, "align": site.rules.align}
+        made = self.design(**values, **{name: told[name] for name in self.injected})
         if made is None:
             return Series()
         if isinstance(made, tuple):
@@ -197,26 +198,6 @@ def _word(parameter: Parameter) -> str:
     return f"{parameter.name}={value}" if parameter.keyword_only else value
 
 
-# What steps are called elsewhere.
-COMMON = {
-    "average": "box",
-    "blur": "gaussian",
-    "convolve": "kernel",
-    "decimate": "downsample",
-    "edge": "sobel",
-    "edges": "sobel",
-    "ewm": "ema",
-    "ewma": "ema",
-    "ma": "sma",
-    "mean": "box",
-    "pct_change": "diff",
-    "reverb": "ir",
-    "rolling": "sma",
-    "scale": "resize",
-    "smooth": "gaussian",
-    "volume": "gain",
-}
-
 _STEPS: dict[str, Step] = {}
 _NAMES: dict[str, Step] = {}
 
@@ -227,15 +208,25 @@ def step(
     example: str,
     name: str | None = None,
     aliases: tuple[str, ...] = (),
+    learned_rules: Callable[[str], LearnedRules] | None = None,
     **traits: bool,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a design function as a step.
 
     example : a FILTER that uses it, run by the tests; traits : fields of `Step` that are True
+    learned_rules : as in `Step`
     """
 
     def enter(design: Callable[..., Any]) -> Callable[..., Any]:
-        entry = Step(name or design.__name__, aliases, family, example, design, **traits)
+        entry = Step(
+            name or design.__name__,
+            aliases,
+            family,
+            example,
+            design,
+            learned_rules=learned_rules,
+            **traits,
+        )
         for known in (entry.name, *entry.aliases):
             if known in _NAMES:
                 raise ValueError(f"two steps are called {known}")
@@ -256,13 +247,22 @@ def steps() -> Mapping[str, Step]:
 
 
 def find(name: str) -> Step:
-    """The step called `name`; RequestError names the nearest known one."""
+    """The step called `name`; the hint of a RequestError says what exists instead."""
     for family in FAMILIES.values():
         if name in _NAMES:
             break
         import_module(family.module)
     if name in _NAMES:
         return _NAMES[name]
-    near = COMMON.get(name.casefold()) or nearest(name, list(_NAMES))
-    hint = f"did you mean {near}?" if near else "`convcli filters` lists every step"
-    raise RequestError(f"unknown step {name!r}", hint=hint)
+    raise RequestError(f"unknown step {name!r}", hint=_hint_for_unknown(name))
+
+
+def _hint_for_unknown(name: str) -> str:
+    """What exists instead of `name`, where another program has it, or the name that is close."""
+    from convcli.designs.elsewhere import hint_for
+
+    answer = hint_for(name)
+    if answer is not None:
+        return answer
+    near = nearest(name, list(_NAMES))
+    return f"did you mean {near}?" if near else "`convcli filters` lists every step"

@@ -44,6 +44,7 @@ class TrainedActivation(TrainedLayer):
     function: Activation
 
     pointwise: ClassVar[bool] = True
+    reads_its_outputs: ClassVar[bool] = True
 
     def reads(self, outputs: Sizes) -> Sizes:
         """Return the number of outputs."""
@@ -56,21 +57,29 @@ class TrainedActivation(TrainedLayer):
     def at_work(self, batch: BatchShape) -> BatchActivation:
         """Return the activation at work on mini-batches."""
         shape = (batch.size, *batch.made, batch.channels)
-        return BatchActivation(self.function, np.empty(shape, batch.dtype))
+        slopes = np.empty(shape, batch.dtype)
+        outputs = np.empty(shape, batch.dtype) if batch.shared else None
+        return BatchActivation(self.function, slopes, outputs)
 
 
 class BatchActivation(BatchLayer):
-    """An activation at work, in place. `slopes` : room for its derivatives."""
+    """An activation at work.
 
-    def __init__(self, function: Activation, slopes: Array) -> None:
+    slopes : room for its derivatives; outputs : room for its values, None to overwrite its inputs
+    """
+
+    def __init__(self, function: Activation, slopes: Array, outputs: Array | None) -> None:
         self.function = function
         self.slopes = slopes
+        self.outputs = outputs
         self.y: Any = None
 
     def forward(self, x: Array) -> Array:
-        """Apply the function to `x` itself."""
-        self.y = self.function(x, out=x)
-        return x
+        """Apply the function."""
+        into = x if self.outputs is None else self.outputs
+        y = self.function(x, out=into)
+        self.y = y
+        return y
 
     def backward(self, dy: Array) -> Array:
         """Multiply `dy` by the derivative of the function."""

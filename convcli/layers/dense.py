@@ -32,12 +32,8 @@ class DenseLayer(WeightedLayer):
     out: Count | None = None
 
     example: ClassVar[str] = "dense"
+    takes_everything: ClassVar[bool] = True
     untrainable_hint: ClassVar[str | None] = UNTRAINABLE
-
-    @property
-    def takes_everything(self) -> bool:
-        """Every output is made of every sample."""
-        return True
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
         """Return one stage with one operation."""
@@ -60,7 +56,7 @@ class DenseLayer(WeightedLayer):
         return (replace(site.stage(op), learned=op),)
 
     def _check_channels(self, site: LayerSite) -> None:
-        """RequestError where a channel would go past the layer: it has one output for the whole signal."""
+        """RequestError where a channel would go past the layer, which makes one sample of all."""
         if site.passed_by == "level":
             raise self.call.error("dense has no place for the level that is added to a change")
         if site.passed_by == "opacity":

@@ -24,9 +24,9 @@ class FlattenLayer(Layer):
     example: ClassVar[str] = "flatten"
     untrainable_hint: ClassVar[str | None] = UNTRAINABLE
 
-    def check_next(self, following: Layer | None) -> None:
+    def check_next(self, following: list[Layer]) -> None:
         """RequestError where no dense layer follows."""
-        if following is None or not following.takes_everything:
+        if not following or not following[0].takes_everything:
             raise self.call.error("flatten comes before dense and nowhere else")
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:

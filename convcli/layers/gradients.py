@@ -38,9 +38,19 @@ class Worker:
         channels = net.weighted[0].inputs
         self.x = np.zeros((batch, *places[0].given, channels), dtype)
         leads = True
+        shared = True  # the windows themselves
         for place in places:
-            arrays = BatchShape(batch, place.given, place.made, channels, dtype, leads)
+            arrays = BatchShape(
+                size=batch,
+                given=place.given,
+                made=place.made,
+                channels=channels,
+                dtype=dtype,
+                leads=leads,
+                shared=shared,
+            )
             self.layers.append(place.layer.at_work(arrays))
+            shared = place.layer.reads_its_outputs
             channels = place.layer.output_channels(channels)
             leads = leads and not place.layer.parameters
         self.dy = np.zeros((batch, *places[-1].made, channels), dtype)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from convcli.core.binding import Site
 from convcli.designs.registry import Step
+from convcli.errors import RequestError
 from convcli.planning.arguments import arguments_of
 from convcli.planning.grammar import Call, parse
 from convcli.planning.plan import bind
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.kernel import Kernel
     from convcli.core.ops import Op
-    from convcli.errors import RequestError
     from convcli.layers.trained import TrainedLayer
     from convcli.layers.weights import Tensor
 
@@ -41,6 +41,9 @@ MODULES = (
     "convcli.layers.flatten",
 )
 
+# Planning takes time that grows with the square of the layers: a second for so many.
+MOST_LAYERS = 1000
+
 # A shape of which some sides are not known.
 Shape = tuple[int | None, ...]
 
@@ -49,8 +52,8 @@ Shape = tuple[int | None, ...]
 class LayerTensors:
     """The tensors that a model file has for one layer.
 
-    path : of the file; number : of the layer, counted from 0; named : `weight` and `bias`, none for
-        a layer without
+    path : of the file; number : of the layer, counted from 0
+    named : `weight` and `bias`; empty for a layer without
     """
 
     path: str
@@ -84,8 +87,7 @@ class LayerSite(Site):
 
     tensors : what the model file has for it
     lengths : samples on each axis that reach the layer, 0 where that is not known beforehand
-    passed_by : why the last channel of the signal goes past the layers, unchanged; None: it does
-        not
+    passed_by : what the last channel is, if it goes past the layers unchanged; None if it does not
     copies : how many channels are filtered by the same weights, each by itself
     padding : who extends the input at the ends of the signal: the chain by its edge rule, or each
         layer its own, as torch does, or all of it before the signal (causal)
@@ -103,10 +105,7 @@ class LayerSite(Site):
         return len(self.signal.channels) - (self.passed_by is not None)
 
     def stage(self, *ops: Op, kernels: tuple[Kernel, ...] = ()) -> Stage:
-        """The operations at this place.
-
-        A channel that goes past them is the last one afterwards.
-        """
+        """The operations at this place; a channel that goes past them stays the last one."""
         stage = super().stage(*ops, kernels=kernels)
         if self.passed_by is None:
             return stage
@@ -128,6 +127,8 @@ class Layer(ABC):
     example: ClassVar[str] = ""
     # Whether the model file has tensors for the layer.
     weighted: ClassVar[bool] = False
+    # Whether each output is made of every sample of every channel.
+    takes_everything: ClassVar[bool] = False
     # Whether `convcli learn` can train the layer, and why not.
     trainable: ClassVar[bool] = False
     untrainable_hint: ClassVar[str | None] = None
@@ -148,11 +149,6 @@ class Layer(ABC):
         """Whether the layer is written with a padding of its own."""
         return False
 
-    @property
-    def takes_everything(self) -> bool:
-        """Whether each output is made of every sample of every channel."""
-        return False
-
     def channels(self, tensors: LayerTensors) -> tuple[int, int] | None:
         """Channels that go in and come out by the weights; None where they do not say."""
         return None
@@ -161,8 +157,8 @@ class Layer(ABC):
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
         """Return the stages at a place. RequestError where layer, tensors and signal do not fit."""
 
-    def check_next(self, following: Layer | None) -> None:
-        """RequestError where the layer must not come before the one that follows."""
+    def check_next(self, following: list[Layer]) -> None:
+        """RequestError where the layer must not come before those that follow."""
 
     def kernel(self, tensors: LayerTensors) -> Kernel | None:
         """The taps of a layer that is nothing but a filter without a bias; None if it is more."""
@@ -191,12 +187,10 @@ class WeightedLayer(Layer):
     def weights_and_bias(
         self, tensors: LayerTensors, declared: Shape, mismatch: RequestError
     ) -> tuple[Tensor, Tensor | None]:
-        """The weights and the bias, (out,), if they are what the text declares.
+        """The weights and the bias, (out,), checked against what the text declares.
 
-        Otherwise RequestError.
-
-        declared : shape of the weights, None where the text leaves a side open; mismatch : raised
-            for another shape
+        declared : shape of the weights, None where the text leaves a side open
+        mismatch : raised where the weights have another shape; a wrong bias is a RequestError too
         """
         shape = tensors.weight.shape
         fits = len(shape) == len(declared) and all(
@@ -271,4 +265,8 @@ def layer_kinds() -> Mapping[str, type[Layer]]:
 def read_layers(text: str, signal: Signal) -> list[Layer]:
     """The layers of `conv:8,7 | relu | conv:1,5`. RequestError points at what is wrong."""
     kinds = layer_kinds()
-    return [kinds.get(call.name, StepLayer).read(call, signal) for call in parse(text)]
+    calls = parse(text)
+    if len(calls) > MOST_LAYERS:
+        message = f"a network of {len(calls):,} layers; at most {MOST_LAYERS:,} are run"
+        raise RequestError(message)
+    return [kinds.get(call.name, StepLayer).read(call, signal) for call in calls]

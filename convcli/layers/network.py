@@ -54,11 +54,8 @@ class Network:
         self.ops += self._normalised("inputs", len(site.signal.channels))
 
     def _padding(self) -> Literal["chain", "torch", "causal"]:
-        """Who extends the input of the layers.
-
-        Under `valid` nothing outside the signal is ever read.
-        """
-        if self.rules.edge == "valid" or not any(layer.pads for layer in self.layers):
+        """Who extends the input of the layers: they do if any says so, also under `valid`."""
+        if not any(layer.pads for layer in self.layers):
             return "chain"
         return "causal" if self.rules.align == "causal" else "torch"
 
@@ -186,7 +183,7 @@ class Network:
     def stages(self) -> tuple[Stage, ...]:
         """Bind all layers. A layer that sees the whole signal is a stage of its own."""
         for number, layer in enumerate(self.layers):
-            layer.check_next(self.layers[number + 1] if number + 1 < len(self.layers) else None)
+            layer.check_next(self.layers[number + 1 :])
             for stage in layer.bind(self._site(number)):
                 self._append(stage)
                 self.bound.append((layer, stage))
@@ -203,7 +200,7 @@ class Network:
         self.ops += self._scaling(self.signal.full_scale)
         if differences:
             self._add_level()
-        self.done.append(self._finished(self._result()))
+        self.done.append(self._stage_up_to(self._result()))
 
     def _site(self, number: int) -> LayerSite:
         return LayerSite(
@@ -229,7 +226,7 @@ class Network:
     def _append(self, stage: Stage) -> None:
         """Add what a layer became."""
         if stage.whole is not None:
-            self.done += [self._finished(self.place), stage]
+            self.done += [self._stage_up_to(self.place), stage]
             self.start = stage.after
             self.ops = []
         self.ops += stage.ops
@@ -247,7 +244,7 @@ class Network:
     def _chain(self) -> Chain:
         return Chain(tuple(self.ops), self.signal.axes)
 
-    def _finished(self, after: Signal) -> Stage:
+    def _stage_up_to(self, after: Signal) -> Stage:
         return Stage(before=self.start, after=after, ops=tuple(self.ops))
 
     def _result(self) -> Signal:

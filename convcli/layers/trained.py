@@ -28,6 +28,8 @@ class BatchShape:
     given, made : samples of a window on each axis that the layer gets and makes; channels : that it
         gets
     leads : no layer before this one learns, so that the derivatives by its inputs are not needed
+    shared : the layer before reads its outputs again in `backward`, so that they must stay as they
+        are
     """
 
     size: int
@@ -36,6 +38,7 @@ class BatchShape:
     channels: int
     dtype: Any
     leads: bool
+    shared: bool
 
     def inputs(self) -> Array:
         """A new array for the inputs of the layer, all 0."""
@@ -50,7 +53,10 @@ class BatchLayer(ABC):
 
     @abstractmethod
     def forward(self, x: Array) -> Array:
-        """Return the outputs, (batch, samples..., channels); `x` may be overwritten."""
+        """Return the outputs, (batch, samples..., channels).
+
+        `x` may be overwritten unless the layer before shares it (`BatchShape.shared`).
+        """
 
     @abstractmethod
     def backward(self, dy: Array) -> Array | None:
@@ -73,6 +79,8 @@ class TrainedLayer(ABC):
 
     # Whether an output reads one sample, its own.
     pointwise: ClassVar[bool] = False
+    # Whether its derivative reads its outputs, which nobody may overwrite before that.
+    reads_its_outputs: ClassVar[bool] = False
 
     @property
     def parameters(self) -> int:

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from convcli.errors import InputError
+from convcli.errors import InputError, quoted_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,8 @@ Tensor = npt.NDArray[np.float64]
 
 LARGEST_HEADER = 100_000_000
 LARGEST_FILE = 1 << 31
+# The weights of a convolution over three axes have five. NumPy ends at 64.
+MOST_AXES = 8
 # How weights may be stored. BF16 is the upper half of a float32.
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 METADATA = "__metadata__"
@@ -46,25 +48,46 @@ class WeightFile:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says about itself, without its tensors. InputError as for those."""
+    try:
+        size = _checked_size(path)
+        with path.open("rb") as file:
+            header = _header(path, size, file)
+    except OSError as error:
+        raise _cannot_be_read(path, error) from error
+    return _metadata(path, header.get(METADATA, {}))
+
+
 def read_weights(path: Path) -> WeightFile:
     """Read a safetensors file. InputError if it is not a sane one or holds infinite numbers."""
     try:
-        if not path.is_file():
-            problem = "is no file" if path.exists() else "no such file"
-            raise InputError(f"{path}: {problem}; expected a model in a safetensors file")
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise _bad(path, f"{size:,} bytes are more than a model of {LARGEST_FILE >> 30} GB has")
+        size = _checked_size(path)
         with path.open("rb") as file:
             header = _header(path, size, file)
             metadata = _metadata(path, header.pop(METADATA, {}))
             _check_places(path, header, size - file.tell())
             data = file.read()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise _cannot_be_read(path, error) from error
     return WeightFile(
         {name: _tensor(path, name, entry, data) for name, entry in header.items()}, metadata
     )
+
+
+def _checked_size(path: Path) -> int:
+    """The size of a file that may hold a model."""
+    if not path.is_file():
+        problem = "is no file" if path.exists() else "no such file"
+        raise InputError(f"{path}: {problem}; expected a model in a safetensors file")
+    size = path.stat().st_size
+    if size > LARGEST_FILE:
+        raise _bad(path, f"{size:,} bytes are more than a model of {LARGEST_FILE >> 30} GB has")
+    return size
+
+
+def _cannot_be_read(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be read: {error.strerror or error}")
 
 
 def _bad(path: Path, why: str) -> InputError:
@@ -79,7 +102,7 @@ def _header(path: Path, size: int, file: IO[bytes]) -> dict[str, Any]:
     try:
         header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
     except _TwiceError as error:
-        raise _bad(path, f"its header says {error.args[0]!r} twice") from None
+        raise _bad(path, f"its header says {quoted_text(error.args[0])} twice") from None
     except (ValueError, RecursionError):
         raise _bad(path, "its header is not JSON") from None
     if not isinstance(header, dict):
@@ -106,10 +129,11 @@ class _TwiceError(Exception):
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _TwiceError(next(name for name in names if names.count(name) > 1))
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _TwiceError(name)
+        found[name] = value
     return found
 
 
@@ -125,7 +149,8 @@ def _check_places(path: Path, header: dict[str, Any], length: int) -> None:
     end = 0
     for start, stop, name in places:
         if start != end:
-            raise _bad(path, f"{name!r} begins at byte {start:,} of the data, expected {end:,}")
+            told = f"{quoted_text(name)} begins at byte {start:,} of the data"
+            raise _bad(path, f"{told}, expected {end:,}")
         end = stop
     if end > length:
         raise _bad(path, f"truncated: the tensors take {end:,} bytes, and {length:,} are there")
@@ -137,35 +162,47 @@ def _check_places(path: Path, header: dict[str, Any], length: int) -> None:
 
 def _tensor_place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
     """Where a tensor begins and ends, and its name, if it takes as much room as its shape says."""
+    called = quoted_text(name)
     if not isinstance(entry, dict):
         entry = {}
     shape, offsets, kind = (entry.get(key) for key in ("shape", "data_offsets", "dtype"))
     if not _whole(shape) or not _whole(offsets):
-        raise _bad(path, f"the entry of {name!r} has no shape and data_offsets of whole numbers")
-    if kind not in TYPES:
+        raise _bad(path, f"the entry of {called} has no shape and data_offsets of whole numbers")
+    if not isinstance(kind, str) or kind not in TYPES:
         known = ", ".join(TYPES)
-        raise _bad(path, f"{name!r} is stored as {kind!r}; weights are one of {known}")
+        raise _bad(path, f"{called} is stored as {quoted_text(kind)}; weights are one of {known}")
     if len(offsets) != 2:
-        raise _bad(path, f"the data_offsets of {name!r} are not two")
+        raise _bad(path, f"the data_offsets of {called} are not two")
+    _check_tensor_shape(path, called, shape)
     start, stop = offsets
     wanted = math.prod(shape) * np.dtype(TYPES[kind]).itemsize
     if stop - start != wanted:
-        message = f"{name!r} of shape {shape} takes {wanted:,} bytes, not {stop - start:,}"
+        message = f"{called} of shape {shape} takes {wanted:,} bytes, not {stop - start:,}"
         raise _bad(path, message)
     return start, stop, name
 
 
+def _check_tensor_shape(path: Path, called: str, shape: list[int]) -> None:
+    """Refuse a shape that no weights have, whatever the file holds for it."""
+    if len(shape) > MOST_AXES:
+        raise _bad(
+            path, f"{called} has {len(shape):,} dimensions; weights have at most {MOST_AXES}"
+        )
+    if 0 in shape:
+        raise _bad(path, f"{called} of shape {quoted_text(shape)} holds nothing")
+
+
 def _whole(numbers: Any) -> bool:
-    """Whether these are a list of whole numbers."""
-    return isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers)
+    """Whether these are a list of whole numbers, such as a file can hold so many bytes of."""
+    if not isinstance(numbers, list):
+        return False
+    return all(type(n) is int and 0 <= n <= LARGEST_FILE for n in numbers)
 
 
 def _tensor(path: Path, name: str, entry: dict[str, Any], data: bytes) -> Tensor:
     start, _ = entry["data_offsets"]
     shape = entry["shape"]
     count = math.prod(shape)
-    if count == 0:
-        raise _bad(path, f"{name!r} of shape {shape} holds nothing")
     stored: npt.NDArray[Any] = np.frombuffer(data, TYPES[entry["dtype"]], count, start)
     if entry["dtype"] == "BF16":
         stored = (stored.astype(np.uint32) << 16).view(np.float32)
@@ -173,7 +210,7 @@ def _tensor(path: Path, name: str, entry: dict[str, Any], data: bytes) -> Tensor
     infinite = np.argwhere(~np.isfinite(tensor))
     if len(infinite):
         place = ", ".join(str(i) for i in infinite[0])
-        message = f"{path}: {name}[{place}] is not finite"
+        message = f"{path}: {quoted_text(name)[1:-1]}[{place}] is not finite"
         raise InputError(message, hint="its training has diverged: train it anew")
     return tensor
 

@@ -8,8 +8,6 @@ from convcli.learning.dataset import open_dataset
 from convcli.learning.least_squares import check_weights, fit_linear
 from convcli.learning.model_file import learned_model
 from convcli.learning.pairs import Channels, check_pairs
-from convcli.learning.perceptron import learn_perceptron
-from convcli.learning.train_network import train_network
 from convcli.learning.trainer import Callbacks, TrainingOptions
 
 if TYPE_CHECKING:
@@ -43,8 +41,13 @@ def learn(
     check_pairs(pairs, task.delay)
     if layers is None:
         return learn_filter(task, pairs, callbacks)
+    # Networks are imported for those who train one: a filter starts sooner without them.
     if layers.strip() == DENSE:
+        from convcli.learning.perceptron import learn_perceptron
+
         return learn_perceptron(task, pairs)
+    from convcli.learning.train_network import train_network
+
     return train_network(task, pairs, layers, training or TrainingOptions(), callbacks)
 
 

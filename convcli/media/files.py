@@ -6,7 +6,7 @@ does this. Its fields are the options with which files are read and written.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, Self
 
 from convcli.signals import Sink
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from convcli.core.binding import LearnedRules
     from convcli.signals import Medium, Signal, Source
 
 
@@ -28,7 +29,7 @@ class FileSink(Sink[Any], Protocol):
         ...
 
     def close(self) -> None:
-        """Complete the file."""
+        """Complete the file after the last sample."""
         ...
 
     def discard(self) -> None:
@@ -45,7 +46,7 @@ class OpenedFile(Protocol):
 
     @property
     def sources(self) -> Sequence[Source[Any]]:
-        """The pages."""
+        """The pages, in the order of the file."""
         ...
 
     @property
@@ -58,11 +59,11 @@ class OpenedFile(Protocol):
         ...
 
     def check(self, result: Signal, *, keeps_shape: bool) -> None:
-        """Raise RequestError if a result such as this cannot be written.
+        """Raise RequestError if a result such as this cannot be written; by default every one can.
 
         keeps_shape : every output sample belongs to one input sample
         """
-        ...
+        return  # the body that mypy asks for in a method that is not abstract
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
@@ -86,6 +87,12 @@ class Files(Protocol):
 
     medium: ClassVar[Medium]
     command: ClassVar[str]
+    # Whether a template is read once more to know which columns to search: see `for_template`.
+    inspects_template: ClassVar[bool]
+
+    def for_model(self, learned: LearnedRules) -> Self:
+        """How files are read for a model that was learned so; by default as any others."""
+        return self
 
     @staticmethod
     def has_suffix(path: Path) -> bool:
@@ -105,4 +112,8 @@ class Files(Protocol):
         output : the file that the result goes to, None for standard output; its suffix may choose
             the format
         """
+        ...
+
+    def for_template(self, path: Path) -> tuple[Files, Files]:
+        """How to read the template at `path`, and how to read the files searched for it."""
         ...

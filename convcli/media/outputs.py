@@ -1,4 +1,4 @@
-"""Where results go: which output belongs to which input, and files that appear complete or not at all."""
+"""Outputs: the path for each input, every refusal that is possible beforehand, and opening them."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ __all__ = [
 
 FIELDS = ("stem", "suffix", "parent", "index")
 STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+_EXAMPLE = "-o 'out/{stem}_filtered{suffix}'"
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 Identity = tuple[int, int]
@@ -45,30 +46,34 @@ def plan_outputs(
     in_place: bool = False,
     suffix: str | None = None,
 ) -> list[Path | None]:
-    """The output of every input, after every refusal that can be known before the work; touches nothing.
+    """The output of every input. Refuses whatever can be refused before the work; changes nothing.
 
     inputs : paths as the user wrote them; None is standard input
-    output : `-o`. None or `-` is standard output; `out/`, or an existing folder where there are several inputs, is
-        a folder; text with `{stem}` `{suffix}` `{parent}` `{index}` is a template (`{{` is a brace); else a file
+    output : the text of `-o`. None or `-` is standard output. `out/` is a folder, and so is the
+        name of an existing folder if there are several inputs. A text with `{stem}` `{suffix}`
+        `{parent}` `{index}` is a template, in which `{{` is a brace. Anything else is a file
     suffix : replaces the suffix of the input in folders and templates (`.flac`); None keeps it
 
-    Returns a path per input, None for standard output. The folders of folder and template outputs may still be
-    missing: `atomic` makes them. RequestError says why a plan is refused, OutputError which folder is not there.
+    Returns a path for each input, None for standard output. Folders of folder and template outputs
+    may be missing: `atomic` makes them. Raises RequestError if a plan is refused, and OutputError
+    if the folder of a file is missing.
     """
     if in_place and output is None:
-        outputs: list[Path | None] = [_own_place(source) for source in inputs]
+        outputs: list[Path | None] = [_in_place(source) for source in inputs]
     else:
         outputs = _name_outputs(inputs, output, suffix=suffix)
     _refuse_shared(inputs, outputs)
-    sources = _identities(inputs)
+    sources = {_identity(source): source for source in inputs}
+    sources.pop(None, None)
     for source, place in zip(inputs, outputs, strict=True):
         _refuse_input(source, place, sources, in_place=in_place)
-        if place is not None and not (in_place and _identity(place) == _identity(source)):
+        replaced = in_place and place is not None and _identity(place) == _identity(source)
+        if place is not None and not replaced:
             _refuse_existing(place, force=force)
     return outputs
 
 
-def _own_place(source: Path | None) -> Path:
+def _in_place(source: Path | None) -> Path:
     if source is None:
         raise RequestError(
             "--in-place needs a file, but the input is standard input",
@@ -88,7 +93,7 @@ def _name_outputs(
         if len(inputs) > 1:
             raise RequestError(
                 f"{len(inputs)} inputs cannot share standard output",
-                hint="give a folder, -o out/, or a template, -o 'out/{stem}_filtered{suffix}'",
+                hint=f"give a folder, -o out/, or a template, {_EXAMPLE}",
             )
         return [None] * len(inputs)
     if output == "":
@@ -105,14 +110,17 @@ def _name_outputs(
     if len(inputs) > 1:
         raise RequestError(
             f"{len(inputs)} inputs cannot share the one output {output}",
-            hint=f"give a folder, -o {output}/, or a template, -o 'out/{{stem}}_filtered{{suffix}}'",
+            hint=f"give a folder, -o {output}/, or a template, {_EXAMPLE}",
         )
     refuse_missing_parent(Path(output))
     return [Path(output)] * len(inputs)
 
 
 def _fields(inputs: Sequence[Path | None], suffix: str | None) -> Iterator[Mapping[str, str]]:
-    """What the fields of a template stand for: `{index}` counts from 1, padded so that names sort."""
+    """The values of the fields of a template, for each input.
+
+    `{index}` counts from 1, with zeros in front so that names sort.
+    """
     width = len(str(len(inputs)))
     for number, source in enumerate(inputs, start=1):
         path = Path("stdin") if source is None else source
@@ -125,28 +133,36 @@ def _fields(inputs: Sequence[Path | None], suffix: str | None) -> Iterator[Mappi
 
 
 def _fill(template: str, fields: Mapping[str, str]) -> str:
-    """The template with its fields filled in, in one pass: a brace in an input's name stays a brace."""
+    """Replace the fields of a template in one pass, so that braces in their values are kept."""
 
     def value(match: re.Match[str]) -> str:
-        text, name = match[0], match[1]
+        text = match[0]
+        name = match[1]
         if text in ("{{", "}}"):
             return text[0]
         if name in fields:
             return fields[name]
-        near = nearest(name, list(FIELDS)) if name else None
-        raise RequestError(
-            f"{text} in the output {template} is no field; the fields are "
-            + " ".join(f"{{{f}}}" for f in FIELDS),
-            hint=f"did you mean {{{near}}}?"
-            if near
-            else "write {{ or }} for a brace in the name itself",
-        )
+        raise _unknown_field(text, name, template)
 
     return _FIELD.sub(value, template)
 
 
+def _unknown_field(text: str, name: str | None, template: str) -> RequestError:
+    near = nearest(name, list(FIELDS)) if name else None
+    hint = "write {{ or }} for a brace in the name itself"
+    if near is not None:
+        hint = f"did you mean {{{near}}}?"
+    known = " ".join(f"{{{field}}}" for field in FIELDS)
+    return RequestError(
+        f"{text} in the output {template} is no field; the fields are {known}", hint=hint
+    )
+
+
 def refuse_missing_parent(path: Path) -> None:
-    """Raise OutputError where the folder of `path` is not there; only what stands in `out/` or a template makes it."""
+    """Raise OutputError if the folder of `path` is missing.
+
+    Only `-o out/` and templates make folders.
+    """
     parent = path.parent
     try:
         path.stat()
@@ -163,7 +179,7 @@ def refuse_missing_parent(path: Path) -> None:
 
 
 def _refuse_shared(inputs: Sequence[Path | None], outputs: Sequence[Path | None]) -> None:
-    """Two inputs must not land on the same output, by any spelling or link."""
+    """Raise RequestError if two inputs have the same output, by any spelling or link."""
     taken: dict[str | Identity, Path | None] = {}
     for source, place in zip(inputs, outputs, strict=True):
         if place is None or is_special(place):
@@ -175,7 +191,8 @@ def _refuse_shared(inputs: Sequence[Path | None], outputs: Sequence[Path | None]
             if key in taken:
                 raise RequestError(
                     f"{_name(taken[key])} and {_name(source)} would both be written to {place}",
-                    hint="tell them apart with {index} or {parent}: -o 'out/{index}_{stem}{suffix}'",
+                    hint="tell them apart with {index} or {parent}: "
+                    "-o 'out/{index}_{stem}{suffix}'",
                 )
         taken.update({key: source for key in keys if key is not None})
 
@@ -183,11 +200,11 @@ def _refuse_shared(inputs: Sequence[Path | None], outputs: Sequence[Path | None]
 def _refuse_input(
     source: Path | None,
     place: Path | None,
-    sources: Mapping[Identity, Path | None],
+    sources: Mapping[Identity | None, Path | None],
     *,
     in_place: bool,
 ) -> None:
-    """An output must not be an input: not its own without --in-place, and never that of another."""
+    """Raise RequestError if an output is an input: its own without --in-place, or another one."""
     here = _stdout_identity() if place is None else _identity(place)
     if here is None or here not in sources:
         return
@@ -222,26 +239,22 @@ def _refuse_existing(path: Path, *, force: bool) -> None:
         raise RequestError(f"the output {path} exists already", hint="--force replaces it")
 
 
-def _identities(inputs: Sequence[Path | None]) -> dict[Identity, Path | None]:
-    found = {_identity(source): source for source in inputs}
-    return {key: source for key, source in found.items() if key is not None}
-
-
 def _identity(path: Path | None) -> Identity | None:
-    """Which file this is, whatever it is called; None where there is no file that could be overwritten."""
+    """Device and inode of a file, whatever its name; None if there is no file to overwrite.
+
+    A `path` of None is standard input.
+    """
     try:
         found = os.fstat(0) if path is None else path.stat()
     except OSError:
         return None
-    return (
-        None
-        if stat.S_ISCHR(found.st_mode) or stat.S_ISDIR(found.st_mode)
-        else (found.st_dev, found.st_ino)
-    )
+    if stat.S_ISCHR(found.st_mode) or stat.S_ISDIR(found.st_mode):
+        return None
+    return (found.st_dev, found.st_ino)
 
 
 def _stdout_identity() -> Identity | None:
-    """The regular file that standard output was redirected to, if it was."""
+    """The regular file that standard output is redirected to, or None."""
     try:
         found = os.fstat(1)
     except OSError:
@@ -254,21 +267,21 @@ def _name(source: Path | None) -> str:
 
 
 def is_file(name: str | Path) -> bool:
-    """Whether there is a file of this name; what can be no name, such as 300 characters of taps, is none."""
+    """Whether there is a file of this name. A text that cannot be a name is none."""
     with suppress(OSError, ValueError):
         return Path(name).is_file()
     return False
 
 
 def is_folder(name: str | Path) -> bool:
-    """Whether there is a folder of this name, as `is_file`."""
+    """Whether there is a folder of this name. A text that cannot be a name is none."""
     with suppress(OSError, ValueError):
         return Path(name).is_dir()
     return False
 
 
 def check_input(path: Path) -> None:
-    """Raise InputError where `path` cannot be a readable input: missing, a folder, no permission."""
+    """Raise InputError if `path` is missing, is a folder, or may not be read."""
     try:
         found = path.stat()
     except FileNotFoundError as error:
@@ -285,21 +298,22 @@ def check_input(path: Path) -> None:
 
 
 def _similar(path: Path) -> str | None:
+    """A hint with the name of the same suffix and folder that `path` misspells, or None."""
     suffix = path.suffix.lower()
     try:
-        others = sorted(
-            name
-            for name in os.listdir(path.parent)
-            if Path(name).suffix.lower() == suffix or not suffix
-        )
-        near = nearest(path.name, others[:10_000])
+        names = sorted(os.listdir(path.parent))
     except OSError:
         return None
-    return f"did you mean {path.parent / near}?" if near else None
+    if suffix:
+        names = [name for name in names if Path(name).suffix.lower() == suffix]
+    # Suffixes are left out: they would make short names look alike.
+    stems = {Path(name).stem: name for name in names[:10_000]}
+    near = nearest(path.stem, list(stems))
+    return f"did you mean {path.parent / stems[near]}?" if near else None
 
 
 def stdout_binary(medium: Medium) -> BinaryIO:
-    """Standard output for bytes. Sound and pictures are not written to a terminal (RequestError)."""
+    """Standard output as a stream of bytes. RequestError refuses binary data on a terminal."""
     if sys.stdout is None:
         raise OutputError("cannot write to standard output: it is closed")
     _refuse_terminal(sys.stdout.buffer, medium)
@@ -316,9 +330,11 @@ def _refuse_terminal(stream: BinaryIO, medium: Medium) -> None:
 
 @contextmanager
 def open_output(path: Path | None, *, medium: Medium) -> Iterator[Path | BinaryIO]:
-    """The one door for results: standard output or a device as an open stream, a file as its temporary path.
+    """Open the place of a result; None is standard output.
 
-    A sink that gets a `Path` may seek and reopen it, and must have closed it when the context ends.
+    Standard output and devices are yielded as open streams, a file as the path of a temporary file
+    that becomes `path` at the end. A sink that gets a `Path` may seek and reopen it, and must have
+    closed it when the context ends.
     """
     if path is None:
         stream = stdout_binary(medium)
@@ -326,7 +342,7 @@ def open_output(path: Path | None, *, medium: Medium) -> Iterator[Path | BinaryI
             yield stream
             stream.flush()
     elif is_special(path):
-        with refuse_full_disk(path), _opened(path) as stream:
+        with refuse_full_disk(path), _open_for_writing(path) as stream:
             _refuse_terminal(stream, medium)
             yield stream
     else:
@@ -334,7 +350,7 @@ def open_output(path: Path | None, *, medium: Medium) -> Iterator[Path | BinaryI
             yield temporary
 
 
-def _opened(path: Path) -> BinaryIO:
+def _open_for_writing(path: Path) -> BinaryIO:
     try:
         return path.open("wb")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, and that leave nothing behind when the work is cut short."""
+"""Output files that appear complete or not at all, and temporary files that leave no trace."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -15,15 +16,15 @@ from convcli.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What only a write can fail with: an OSError with one of these that escapes from the work is the output's fault.
-_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+# Errors that only a write can cause, so that they are about the output.
+_WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
-# What linking says where a file system makes unnamed files but does not name them afterwards.
+# Errors of file systems that make files without a name but cannot name them afterwards.
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOENT, errno.EMLINK, errno.ENOSYS)
 
 
 def is_special(path: Path) -> bool:
-    """Whether `path` is a device, a pipe or a socket: written directly, never replaced."""
+    """Whether `path` is a device, a pipe or a socket, which is written to but never replaced."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -38,55 +39,61 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
 
 @contextmanager
 def refuse_full_disk(path: Path) -> Iterator[None]:
-    """Turn the errors of the system that only a write can cause into OutputError, naming `path`."""
+    """Turn errors that only a write can cause into OutputError about `path`."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _WRITING:
+        if error.errno not in _WRITE_ERRORS:
             raise
         raise cannot_write(path, error) from error
 
 
 def scratch() -> tuple[BinaryIO, Path]:
-    """A temporary file and a path by which it can be opened again; both are gone when it is closed.
+    """A temporary file and a path by which it can be opened again; closing it removes both.
 
-    Where the system has files without a name it gets none, so that even a SIGKILL leaves nothing behind.
+    On systems that have files without a name it has none, so that even a SIGKILL leaves nothing.
     """
     import tempfile
 
     if Path("/proc/self/fd").is_dir():
-        file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by whoever asked for it
+        file = tempfile.TemporaryFile()  # noqa: SIM115 -- the caller closes it
         return cast("BinaryIO", file), Path(f"/proc/self/fd/{file.fileno()}")
-    named = tempfile.NamedTemporaryFile(prefix="convcli-")  # noqa: SIM115 -- likewise
+    named = tempfile.NamedTemporaryFile(prefix="convcli-")  # noqa: SIM115 -- the caller closes it
     return cast("BinaryIO", named), Path(named.name)
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; it becomes `path` when the context ends well, and is gone when it does not.
+    """Yield a temporary path, which becomes `path` if the context ends without an error.
 
-    Whatever ends the context early, KeyboardInterrupt and SystemExit included, leaves `path` as it was and no
-    partial file. On Linux the temporary file has no name (O_TMPFILE), so that even a SIGKILL leaves nothing; there
-    the path is `/proc/self/fd/N`, which has no suffix and means nothing to another process. Elsewhere it is a hidden
-    file in the folder of `path`. Missing folders are made. A replaced file hands on its permissions; behind a
-    symbolic link the target is replaced and the link stays. A device or a pipe is handed out as it is.
+    Any exception, KeyboardInterrupt and SystemExit included, leaves `path` as it was and no partial
+    file. On Linux the temporary file has no name (O_TMPFILE), so that a SIGKILL leaves nothing too;
+    its path is `/proc/self/fd/N`, which has no suffix and means nothing to another process.
+    Elsewhere it is a hidden file in the folder of `path`.
+
+    Missing folders are made. A new file inherits the permissions of the file that it replaces. The
+    target of a symbolic link is replaced, and the link stays. A device or a pipe is yielded itself.
     """
     if is_special(path):
         with refuse_full_disk(path):
             yield path
         return
     try:
-        place = _place(path)
+        place = _real_place(path)
         handle = _unnamed(place.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
-    writer = _named(path, place) if handle is None else _linked(path, place, handle)
+    writer = (
+        _hidden_until_complete(path, place)
+        if handle is None
+        else _unnamed_until_complete(path, place, handle)
+    )
     with refuse_full_disk(path), writer as temporary:
         yield temporary
 
 
-def _place(path: Path) -> Path:
-    """The file that stands behind `path`, with its folder made. Fails early where the end would fail."""
+def _real_place(path: Path) -> Path:
+    """The file behind symbolic links, in a folder that exists. OSError if it cannot be replaced."""
     place = Path(os.path.realpath(path))
     place.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
@@ -96,12 +103,11 @@ def _place(path: Path) -> Path:
 
 
 def _unnamed(folder: Path) -> int | None:
-    """A file without a name in `folder`, or None where the system has no such thing."""
-    flag = getattr(os, "O_TMPFILE", None)
-    if flag is None or not Path("/proc/self/fd").is_dir():
+    """A file without a name in `folder`, or None if the system has none."""
+    if sys.platform != "linux" or not Path("/proc/self/fd").is_dir():
         return None
     try:
-        return os.open(folder, flag | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
             return None
@@ -109,7 +115,7 @@ def _unnamed(folder: Path) -> int | None:
 
 
 @contextmanager
-def _linked(path: Path, place: Path, handle: int) -> Iterator[Path]:
+def _unnamed_until_complete(path: Path, place: Path, handle: int) -> Iterator[Path]:
     try:
         yield Path(f"/proc/self/fd/{handle}")
         try:
@@ -122,28 +128,28 @@ def _linked(path: Path, place: Path, handle: int) -> Iterator[Path]:
 
 
 def _link(place: Path, handle: int) -> None:
-    """Give the unnamed file its name: at once where nothing is there, else beside it and then over it."""
-    name = _name_by_link
+    """Name the unnamed file. An existing file is replaced by way of a hidden name beside it."""
+    give_name = _name_by_link
     try:
-        name(handle, place)
+        give_name(handle, place)
     except FileExistsError:
         pass
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise
-        name = _name_by_copy
+        give_name = _name_by_copy
     else:
         return
     beside = _beside(place)
     try:
-        name(handle, beside)
+        give_name(handle, beside)
         os.replace(beside, place)
     finally:
         beside.unlink(missing_ok=True)
 
 
 def _name_by_link(handle: int, path: Path) -> None:
-    # Only with a folder's handle does os.link call linkat, which alone follows /proc/self/fd/N to the file.
+    # os.link needs the handle of a folder to call linkat, which alone follows /proc/self/fd/N.
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=folder, follow_symlinks=True)
@@ -156,7 +162,7 @@ def _name_by_copy(handle: int, path: Path) -> None:
 
 
 @contextmanager
-def _named(path: Path, place: Path) -> Iterator[Path]:
+def _hidden_until_complete(path: Path, place: Path) -> Iterator[Path]:
     beside = _beside(place)
     try:
         try:
@@ -174,18 +180,18 @@ def _named(path: Path, place: Path) -> Iterator[Path]:
 
 
 def _beside(place: Path) -> Path:
-    """A hidden name in the same folder, short whatever the length of the final one."""
+    """A hidden path in the folder of `place`, short even if its name is long."""
     return place.with_name(f".convcli-{os.urandom(8).hex()}.part")
 
 
 def _inherit(place: Path, made: int | Path) -> None:
-    """Hand the owner and the permissions of the file about to be replaced on to the new one."""
+    """Give the new file the owner and the permissions of the file that it replaces."""
     try:
         old = place.stat()
     except FileNotFoundError:
         return
-    # Only a privileged user may give files away; for all others the new owner is right.
+    # Only a privileged user may give files away; the files of all others are their own.
     with suppress(PermissionError):
         os.chown(made, old.st_uid, old.st_gid)
-    # Read, write and execute only: a file with new content does not run as its owner.
+    # Only read, write and execute: set-user-ID must not pass to new content.
     os.chmod(made, old.st_mode & 0o777)  # noqa: PTH101 -- `made` may be a handle

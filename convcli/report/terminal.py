@@ -36,7 +36,7 @@ def summary(run: RunFacts) -> str:
 
     `talk.wav -> out.wav: lowpass:3.4k, 255 taps, delay 0, 44100 -> 22050 Hz, 12.3 s in 0.2 s`
     """
-    sides = [_paths(run.inputs), _paths(run.outputs)]
+    sides = [_side_text(run.inputs), _side_text(run.outputs)]
     paths = " -> ".join(side for side in sides if side)
     texts = [visible(run.filter) + _columns_text(run), *_design_texts(run), *_size_texts(run)]
     if run.seconds is not None:
@@ -45,7 +45,7 @@ def summary(run: RunFacts) -> str:
     return "; ".join([f"{paths}: {told}", *loss_texts(run.losses)])
 
 
-def _paths(sides: Sequence[FileFacts]) -> str:
+def _side_text(sides: Sequence[FileFacts]) -> str:
     return ", ".join(visible(side.path) for side in sides)
 
 

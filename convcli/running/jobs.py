@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from convcli.signals import AnyRows, Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SignalBlock:
     """Consecutive outputs of one signal.
 
@@ -142,7 +142,7 @@ class Job:
         self.previous = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JobBatch:
     """Jobs that became ready together. All rows before `complete` are known when they are done."""
 
@@ -158,7 +158,7 @@ class JobBatch:
                 job.release()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BatchOutputs:
     """The outputs of a batch; all later ones are aligned with rows from `complete` on."""
 

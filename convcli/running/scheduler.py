@@ -36,7 +36,7 @@ ALL = b""
 RELEASED = 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chains:
     """The chain of each signal.
 

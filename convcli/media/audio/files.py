@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.media.audio.medium import AUDIO
+from convcli.media.files import Files, OpenedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioFiles:
+class AudioFiles(Files):
     """Sound files with the options for reading and writing them.
 
     options : how sound is written; None for the defaults
@@ -27,6 +28,7 @@ class AudioFiles:
 
     medium: ClassVar[Medium] = AUDIO
     command: ClassVar[str] = "audio"
+    inspects_template: ClassVar[bool] = False
 
     options: AudioOptions | None = None
     strict: bool = False
@@ -70,9 +72,13 @@ class AudioFiles:
             return options
         return replace(options, format=sound_format(output))
 
+    def for_template(self, path: Path) -> tuple[AudioFiles, AudioFiles]:
+        """Templates and the files searched for them are read alike."""
+        return self, self
 
-@dataclass(frozen=True)
-class OpenedAudio:
+
+@dataclass(frozen=True, eq=False)
+class OpenedAudio(OpenedFile):
     """An open sound file.
 
     options : how the result is written
@@ -85,7 +91,7 @@ class OpenedAudio:
 
     @property
     def sources(self) -> Sequence[Source[Any]]:
-        """The only page."""
+        """The samples, as the only page."""
         return [self.source]
 
     @property
@@ -102,9 +108,6 @@ class OpenedAudio:
             "bits": details.bits,
             "tags": details.tags,
         }
-
-    def check(self, result: Signal, *, keeps_shape: bool) -> None:
-        """Accept every result."""
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SPOOL_BYTES = 1 << 22
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class AudioOptions:
     """How sound is written.
 

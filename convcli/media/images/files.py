@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.errors import RequestError
+from convcli.media.files import Files, OpenedFile
 from convcli.media.images.medium import IMAGE
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageFiles:
+class ImageFiles(Files):
     """Picture files with the options for reading and writing them.
 
     options : what is filtered, and how values are stored; None for the defaults
@@ -29,6 +30,7 @@ class ImageFiles:
 
     medium: ClassVar[Medium] = IMAGE
     command: ClassVar[str] = "image"
+    inspects_template: ClassVar[bool] = False
 
     options: ImageOptions | None = None
     format: str | None = None
@@ -59,9 +61,13 @@ class ImageFiles:
         picture = open_image(path, stdin=stdin, options=options, max_pixels=self.max_pixels)
         yield OpenedImage(picture, self, output)
 
+    def for_template(self, path: Path) -> tuple[ImageFiles, ImageFiles]:
+        """Templates and the files searched for them are read alike."""
+        return self, self
+
 
 @dataclass(frozen=True)
-class OpenedImage:
+class OpenedImage(OpenedFile):
     """An open picture file with its pages.
 
     output : where the result goes, None for standard output
@@ -73,7 +79,7 @@ class OpenedImage:
 
     @property
     def sources(self) -> Sequence[Source[Any]]:
-        """The pages."""
+        """The pages, in the order of the file."""
         return self.file.pages
 
     @property

@@ -37,7 +37,7 @@ _MOST_HELD = 64_000_000
 _RGB = ("R", "G", "B")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ImageOptions:
     """How a picture is filtered and stored.
 

@@ -7,46 +7,74 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-from convcli.errors import RequestError
+from convcli.errors import RequestError, named_first
+from convcli.media.files import Files, OpenedFile
+from convcli.media.tables.suffixes import (
+    SUFFIXES,
+    refuse_other_delimiter,
+    refuse_other_format,
+)
 from convcli.signals import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from convcli.core.binding import LearnedRules
     from convcli.media.tables.sink import EncodedRows
     from convcli.media.tables.source import TableOptions, TableSource
     from convcli.signals import AnyRows, Array, Medium, Signal, Source
 
-_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".dat"})
-
 
 @dataclass(frozen=True, kw_only=True)
-class TableFiles:
-    """CSV and TSV files with the options for reading and writing them."""
+class TableFiles(Files):
+    """CSV and TSV files with the options for reading and writing them.
+
+    learned : the columns that a model was learned from, where it chose them
+    """
 
     medium: ClassVar[Medium] = TABLE
     command: ClassVar[str] = "csv"
+    inspects_template: ClassVar[bool] = True
 
     options: TableOptions
+    learned: tuple[str, ...] = ()
+
+    def for_model(self, learned: LearnedRules) -> TableFiles:
+        """The columns that the model was learned from are filtered, unless others are asked for."""
+        if self.options.columns is not None or not learned.columns:
+            return self
+        options = replace(self.options, columns=learned.columns)
+        return replace(self, options=options, learned=learned.columns)
 
     @staticmethod
     def has_suffix(path: Path) -> bool:
         """Whether the suffix of `path` belongs to a table."""
-        return path.suffix.lower() in _SUFFIXES
+        return path.suffix.lower() in SUFFIXES
 
     @staticmethod
     def begins_with(head: bytes) -> bool:
-        """Whether `head` may be text."""
+        """Whether `head` may be the beginning of a text."""
         return bool(head) and b"\0" not in head
 
     @contextmanager
     def open(
         self, path: Path | None, *, stdin: BinaryIO | None, output: Path | None = None
     ) -> Iterator[OpenedTable]:
-        """Open the table in `path`, or on `stdin`. InputError says why it cannot be read."""
+        """Open the table in `path`, or on `stdin`. InputError says why it cannot be read.
+
+        RequestError says that the suffix of `output` promises something else.
+        """
         from convcli.media.tables.source import open_table
 
-        yield OpenedTable(open_table(path, options=self.options, stdin=stdin))
+        refuse_other_format(output, source=path)
+        try:
+            source = open_table(path, options=self.options, stdin=stdin)
+        except RequestError as error:
+            if self.learned:
+                error.message += "; the model was learned from " + named_first(self.learned)
+            raise
+        refuse_other_delimiter(output, source.dialect.delimiter, source=path)
+        yield OpenedTable(source)
 
     def for_template(self, path: Path) -> tuple[TableFiles, TableFiles]:
         """How to read the template at `path`, and how to read the tables searched for it.
@@ -57,31 +85,31 @@ class TableFiles:
         from convcli.media.tables.source import open_table
 
         options = self.options
-        source = open_table(path, options=replace(options, by=None, time=None))
+        source = open_table(path, options=replace(options, by=(), time=None))
         columns = options.columns
         if columns is None:
-            others = (options.by, options.time)
+            others = (*options.by, options.time)
             columns = tuple(name for name in source.signal.channels if name not in others)
         if not columns:
             raise RequestError(
                 f"{source.name}: expected a column of numbers to compare, found none",
-                hint="-c names the columns, --decimal , reads decimal commas",
+                hint="-c names the columns",
             )
         searched = replace(options, columns=columns)
         time = options.time if options.time in source.header else None
-        template = replace(searched, by=None, time=time)
+        template = replace(searched, by=(), time=time)
         return TableFiles(options=template), TableFiles(options=searched)
 
 
-@dataclass(frozen=True)
-class OpenedTable:
-    """An open table."""
+@dataclass(frozen=True, eq=False)
+class OpenedTable(OpenedFile):
+    """A table that has been opened."""
 
     source: TableSource
 
     @property
     def sources(self) -> Sequence[Source[Any]]:
-        """The only page."""
+        """The rows, as the only page."""
         return [self.source]
 
     @property
@@ -92,9 +120,6 @@ class OpenedTable:
     def details(self) -> Mapping[str, object]:
         """Rows, columns and missing cells, as far as the table was read."""
         return self.source.facts()
-
-    def check(self, result: Signal, *, keeps_shape: bool) -> None:
-        """Accept every result."""
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
@@ -131,11 +156,11 @@ class RowsFile:
         return self._sink.encode(None if self._unchanged else y, rows)
 
     def write(self, encoded: EncodedRows) -> None:
-        """Append rows."""
+        """Append the text of encoded rows."""
         self._sink.write(encoded)
 
     def next_page(self) -> None:
-        """A table has one page."""
+        """Do nothing: a table has one page."""
 
     def close(self) -> None:
         """Write the header if nothing was written, and close the file."""
@@ -143,7 +168,7 @@ class RowsFile:
         self._file.close()
 
     def discard(self) -> None:
-        """Close the file."""
+        """Close the file, which stays incomplete."""
         self._file.close()
 
     def facts(self) -> Mapping[str, object]:

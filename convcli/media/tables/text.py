@@ -40,7 +40,7 @@ _BYTE_ORDER_MARKS = (
 _UTF8 = ("utf-8", "utf-8-sig", "ascii")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoding:
     """How text is stored.
 
@@ -99,7 +99,7 @@ def find_encoding(asked: str, start: bytes) -> Encoding:
     return Encoding(codec, None) if extends_ascii else Encoding("utf-8", codec)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TextInput:
     """Where the bytes of a table come from.
 
@@ -212,7 +212,7 @@ def _read_some(stream: BinaryIO) -> bytes:
     return bytes(read_available(1 << 16) or b"")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Header:
     """The text before the rows.
 

@@ -1,0 +1,206 @@
+"""What other programs call things: the hint for a name that is no step here.
+
+A FILTER in a hint is written between backticks, and so is a command, which begins with `convcli`.
+"""
+
+from __future__ import annotations
+
+_NO_CONVOLUTION = "is no convolution, and no step does it"
+_BANDS = "`lowpass:1k`, `highpass:1k` and `bandpass:1k,2k` cut bands off; no step raises one"
+_SPREAD = "no step measures a spread; `diff | abs | box:20` is the mean step from sample to sample"
+_ROBUST = f"a median {_NO_CONVOLUTION}; `gaussian:2` smooths, `min_pool:3` and `max_pool:3` rank"
+_SMALLEST = "the smallest of each window is `min_pool:3,stride=1`"
+_LARGEST = "the largest of each window is `max_pool:3,stride=1`"
+_LAG = "one sample later is `kernel:0,1` with --align causal; `diff:1` is the change since then"
+_EDGES = "`sobel` gives the strength of edges; no step makes lines of them"
+_NOISE = "`gaussian:1` smooths; `convcli learn --blind` learns a filter that removes noise"
+_GREY = "no step mixes channels; `convcli image --channels luma` filters the brightness alone"
+_MONO = "no step mixes channels: a filter runs on each of them; ffmpeg -ac 1 makes one of them"
+_GEOMETRY = "no step moves, turns or cuts samples; `resize:50%` changes the size"
+_SPEED = "no step changes speed or pitch; `resample:16k` changes the rate and keeps both"
+_DYNAMICS = "no step follows the loudness; `gain:-6dB` and `normalize:-1dB` are the same everywhere"
+_EFFECT = "no step changes with time; `ir:hall.wav` convolves with any recorded room or device"
+_RECURSIVE = "filters here are convolutions: `lowpass:0.1`, or `lowpass:0.1,phase=minimum`"
+_TRADE = "is no step; `ema:span=12`, `sma:20` and `diff` are the convolutions that it is made of"
+_SUMS = f"a running sum has no end and {_NO_CONVOLUTION}; `sum_pool:7,stride=1` adds up 7 samples"
+_THRESHOLD = "no step compares with a threshold; `offset:-128 | relu` is 0 up to 128"
+_INVERT = "`gain:-1` changes the sign; on 8-bit pictures `gain:-1 | offset:255` inverts"
+
+
+def _mean(step: str) -> str:
+    return f"did you mean {step}?"
+
+
+# Names are in lower case, with _ for -.
+ELSEWHERE = {
+    "average": _mean("box"),
+    "blur": _mean("gaussian"),
+    "boxblur": _mean("box"),
+    "butter": _RECURSIVE,
+    "butterworth": _RECURSIVE,
+    "cheby1": _RECURSIVE,
+    "cheby2": _RECURSIVE,
+    "biquad": _RECURSIVE,
+    "allpass": _RECURSIVE,
+    "conv": _mean("kernel"),
+    "conv1d": _mean("correlate"),
+    "conv2d": _mean("correlate"),
+    "convolve": _mean("kernel"),
+    "decimate": _mean("downsample"),
+    "derivative": _mean("gradient"),
+    "edge": _mean("sobel"),
+    "edges": _mean("sobel"),
+    "ewm": _mean("ema"),
+    "ewma": _mean("ema"),
+    "fir": _mean("kernel"),
+    "firwin": _mean("lowpass"),
+    "gaussblur": _mean("gaussian"),
+    "gaussian_blur": _mean("gaussian"),
+    "gaussian_filter": _mean("gaussian"),
+    "hp": _mean("highpass"),
+    "log_filter": _mean("laplacian_of_gaussian"),
+    "lp": _mean("lowpass"),
+    "ma": _mean("sma"),
+    "mean": _mean("box"),
+    "moving_average": _mean("sma"),
+    "pct_change": "`diff` is the change itself; `log | diff` is nearly the relative change",
+    "returns": "`log | diff` gives logarithmic returns",
+    "rate": _mean("resample"),
+    "reverb": _mean("ir"),
+    "rolling": _mean("sma"),
+    "savitzky_golay": _mean("savgol"),
+    "savgol_filter": _mean("savgol"),
+    "scale": _mean("resize"),
+    "sinc": _mean("lowpass"),
+    "smooth": _mean("gaussian"),
+    "thumbnail": _mean("resize"),
+    "uniform_filter": _mean("box"),
+    "vol": _mean("gain"),
+    "volume": _mean("gain"),
+    "unsharp": "`sharpen:0.5,sigma=2` is an unsharp mask",
+    "unsharp_mask": "`sharpen:0.5,sigma=2` is an unsharp mask",
+    "usm": "`sharpen:0.5,sigma=2` is an unsharp mask",
+    "norm": _mean("normalize"),
+    "loudnorm": _DYNAMICS,
+    "compand": _DYNAMICS,
+    "compressor": _DYNAMICS,
+    "limiter": _DYNAMICS,
+    "fade": _DYNAMICS,
+    "afade": _DYNAMICS,
+    "gate": _DYNAMICS,
+    "bass": _BANDS,
+    "treble": _BANDS,
+    "equalizer": _BANDS,
+    "eq": _BANDS,
+    "peak": _BANDS,
+    "peaking": _BANDS,
+    "lowshelf": _BANDS,
+    "highshelf": _BANDS,
+    "shelf": _BANDS,
+    "notch": "`bandstop:49,51,width=1` takes out 50 Hz",
+    "hum": "`bandstop:49,51,width=1` takes out 50 Hz",
+    "bandreject": _mean("bandstop"),
+    "echo": _EFFECT,
+    "delay": _EFFECT,
+    "chorus": _EFFECT,
+    "flanger": _EFFECT,
+    "phaser": _EFFECT,
+    "tremolo": _EFFECT,
+    "overdrive": "`gain:12dB | tanh` saturates",
+    "distortion": "`gain:12dB | tanh` saturates",
+    "pitch": _SPEED,
+    "tempo": _SPEED,
+    "atempo": _SPEED,
+    "speed": _SPEED,
+    "stretch": _SPEED,
+    "reverse": _GEOMETRY,
+    "trim": _GEOMETRY,
+    "crop": _GEOMETRY,
+    "rotate": _GEOMETRY,
+    "flip": _GEOMETRY,
+    "flop": _GEOMETRY,
+    "transpose": _GEOMETRY,
+    "pad": _GEOMETRY,
+    "mono": _MONO,
+    "remix": _MONO,
+    "stereo": _MONO,
+    "channels": _MONO,
+    "mix": _MONO,
+    "gray": _GREY,
+    "grey": _GREY,
+    "grayscale": _GREY,
+    "greyscale": _GREY,
+    "luma": _GREY,
+    "saturation": _GREY,
+    "median": _ROBUST,
+    "medfilt": _ROBUST,
+    "median_filter": _ROBUST,
+    "hampel": _ROBUST,
+    "quantile": _ROBUST,
+    "percentile": _ROBUST,
+    "rank": _ROBUST,
+    "bilateral": f"a bilateral filter {_NO_CONVOLUTION}; `gaussian:2` smooths edges too",
+    "erode": _SMALLEST,
+    "erosion": _SMALLEST,
+    "min": _SMALLEST,
+    "minimum": _SMALLEST,
+    "dilate": _LARGEST,
+    "dilation": _LARGEST,
+    "max": _LARGEST,
+    "maximum": _LARGEST,
+    "opening": "`min_pool:3,stride=1 | max_pool:3,stride=1` opens",
+    "closing": "`max_pool:3,stride=1 | min_pool:3,stride=1` closes",
+    "morphology": f"{_SMALLEST}, {_LARGEST}",
+    "std": _SPREAD,
+    "stddev": _SPREAD,
+    "var": _SPREAD,
+    "variance": _SPREAD,
+    "mad": _SPREAD,
+    "volatility": _SPREAD,
+    "atr": _SPREAD,
+    "zscore": _SPREAD,
+    "rms": _SPREAD,
+    "lag": _LAG,
+    "shift": _LAG,
+    "lead": "one sample earlier is `correlate:0,0,1` with --align center",
+    "rsi": f"rsi {_TRADE}",
+    "macd": f"macd {_TRADE}",
+    "bollinger": f"bollinger {_TRADE}",
+    "bbands": f"bbands {_TRADE}",
+    "stoch": f"stoch {_TRADE}",
+    "vwap": f"vwap {_TRADE}",
+    "momentum": _mean("diff"),
+    "roc": "`log | diff:10` is nearly the relative change over 10 rows",
+    "cumsum": _SUMS,
+    "integrate": _SUMS,
+    "sum": _mean("sum_pool"),
+    "canny": _EDGES,
+    "hough": _EDGES,
+    "corner": _EDGES,
+    "denoise": _NOISE,
+    "noise_reduction": _NOISE,
+    "noisered": _NOISE,
+    "afftdn": _NOISE,
+    "wiener": _NOISE,
+    "nlmeans": _NOISE,
+    "deblur": "`convcli learn blurred.png sharp.png` learns the inverse from a pair",
+    "threshold": _THRESHOLD,
+    "binarize": _THRESHOLD,
+    "invert": _INVERT,
+    "negate": _INVERT,
+    "negative": _INVERT,
+    "neg": _INVERT,
+    "brightness": "`offset:20` makes brighter, `gain:1.2` too",
+    "contrast": "`gain:1.2` about 0; `offset:-128 | gain:1.2 | offset:128` about the middle",
+    "detrend": "`highpass:0.05` removes what is slower than 20 samples",
+    "hilbert": "no step shifts phases; `kernel:@taps.csv` takes the taps of any filter",
+    "envelope": "`abs | lowpass:0.01` follows the magnitude",
+    "interpolate": "--missing fill estimates missing values; `resample:16k` changes a rate",
+    "upsample": "`resample:48k` makes more samples of sound, `resize:200%` of pictures",
+    "cat": "a chain is written with |: `box:3 | diff`",
+}
+
+
+def hint_for(name: str) -> str | None:
+    """The hint for a name that another program uses, or None."""
+    return ELSEWHERE.get(name.casefold().replace("-", "_"))

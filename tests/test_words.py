@@ -1,0 +1,150 @@
+"""What the program says: hints that help, names of other programs, and pages without Python."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import convcli
+from convcli.core.binding import Rules
+from convcli.designs import find, steps
+from convcli.designs.elsewhere import ELSEWHERE
+from convcli.errors import InputError, RequestError, nearest
+from convcli.media.audio.medium import AUDIO
+from convcli.media.images.medium import IMAGE
+from convcli.media.outputs import check_input
+from convcli.planning.grammar import parse
+from convcli.planning.plan import make_plan
+from convcli.signals import TABLE, Signal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TALK = Signal(medium=AUDIO, shape=(22050,), channels=("1",), rate=22050.0)
+ROWS = Signal(medium=TABLE, shape=(500,), channels=("a",))
+PHOTO = Signal(medium=IMAGE, shape=(64, 64), channels=("grey",), full_scale=255.0)
+PICTURE_STEPS = ("sobel", "sharpen", "resize")
+
+
+def hint_of(name: str) -> str:
+    with pytest.raises(RequestError) as caught:
+        find(name)
+    assert caught.value.hint is not None
+    return caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("lowpas", "lowpass"),
+        ("gausian", "gaussian"),
+        ("guassian", "gaussian"),
+        ("resamlpe", "resample"),
+        ("Lowpass", "lowpass"),
+        ("max-pool", "max_pool"),
+        ("maxpool", "max_pool"),
+        ("tahn", "tanh"),
+        ("boxx", "box"),
+        ("gauss", "gaussian"),
+        ("smapvol", None),
+        ("treble", None),
+        ("erode", None),
+        ("std", None),
+        ("lag", None),
+        ("rsi", None),
+        ("canny", None),
+        ("median", None),
+        ("sort", None),
+        ("adaptive", None),
+    ],
+)
+def test_only_a_misspelt_name_is_suggested(typed: str, meant: str | None) -> None:
+    assert nearest(typed, list(steps())) == meant
+
+
+def test_random_words_are_no_misspellings() -> None:
+    rng = np.random.default_rng(1)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["".join(rng.choice(list(letters), size)) for size in rng.integers(3, 10, 2000)]
+    suggested = [word for word in words if nearest(word, list(steps()))]
+    assert len(suggested) < 10
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("treble", "lowpass"),
+        ("erode", "min_pool:3,stride=1"),
+        ("dilate", "max_pool:3,stride=1"),
+        ("median", "no step"),
+        ("std", "no step"),
+        ("lag", "kernel:0,1"),
+        ("rsi", "ema"),
+        ("notch", "bandstop"),
+        ("denoise", "convcli learn --blind"),
+        ("unsharp", "sharpen"),
+        ("Unsharp-Mask", "sharpen"),
+        ("mono", "no step"),
+        ("grey", "--channels luma"),
+        ("canny", "sobel"),
+        ("rolling", "sma"),
+        ("frobnicate", "`convcli filters` lists every step"),
+    ],
+)
+def test_names_of_other_programs_are_answered(name: str, told: str) -> None:
+    if name.casefold() not in steps():
+        assert told in hint_of(name)
+
+
+def filters_in(hint: str) -> list[str]:
+    quoted = re.findall("`([^`]*)`", hint)
+    meant = re.findall(r"did you mean (\w+)\?", hint)
+    examples = [steps()[find(name).name].example for name in meant]
+    written = [each for each in quoted if not each.startswith("convcli")]
+    files = ("ir:hall.wav", "kernel:@taps.csv")
+    return [each for each in [*written, *examples] if each not in files]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_every_filter_in_an_answer_can_be_used(name: str) -> None:
+    hint = ELSEWHERE[name]
+    assert len(hint) < 110
+    for text in filters_in(hint):
+        called = parse(text)[0].name
+        signal = ROWS if re.search(r"[:,]0\.\d", text) else TALK
+        if called in PICTURE_STEPS:
+            signal = PHOTO
+        if called not in ("ir", "model"):
+            make_plan(text, signal, Rules(edge="zero", align="center"))
+
+
+def test_a_missing_file_suggests_only_a_misspelt_name(tmp_path: Path) -> None:
+    for name in ("talk.wav", "b.csv", "report.csv"):
+        (tmp_path / name).touch()
+    for typed, meant in (
+        ("tlak.wav", "talk.wav"),
+        ("reprot.csv", "report.csv"),
+        ("a.csv", None),
+        ("hall.wav", None),
+        ("prices.csv", None),
+    ):
+        with pytest.raises(InputError) as caught:
+            check_input(tmp_path / typed)
+        expected = None if meant is None else f"did you mean {tmp_path / meant}?"
+        assert caught.value.hint == expected
+
+
+def test_the_text_of_an_error_contains_its_hint() -> None:
+    with pytest.raises(RequestError) as caught:
+        convcli.apply("box:3 | lowpas:0.1", np.zeros(4))
+    assert str(caught.value).splitlines() == [
+        "unknown step 'lowpas'",
+        "box:3 | lowpas:0.1",
+        "        ^",
+        "hint: did you mean lowpass?",
+    ]
+    assert caught.value.message == "unknown step 'lowpas'"
+    assert str(InputError("there is none")) == "there is none"

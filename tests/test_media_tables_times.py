@@ -263,7 +263,7 @@ class TestUnits:
         self, unit: str, name: str, block: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(text, "BLOCK_BYTES", block)
-        per_second = pd.Timedelta("1s") // pd.Timedelta(1, unit)
+        per_second = pd.Timedelta("1s") // pd.Timedelta(f"1{unit}")
         rows = [f"{(self.START + 60 * i) * per_second},{i}" for i in range(100)]
         source = opened(rows)
         assert source.signal.rate == pytest.approx(1 / 60, rel=1e-12)
@@ -328,9 +328,9 @@ class TestUnits:
     def test_options_that_contradict(self) -> None:
         with pytest.raises(RequestError, match="contradict"):
             opened(["0,1"], time_unit="s", date_format="%Y")
-        for option in ({"time_unit": "s"}, {"date_format": "%Y"}):
+        for options in (TableOptions(time_unit="s"), TableOptions(date_format="%Y")):
             with pytest.raises(RequestError, match="needs --time COLUMN"):
-                open_table(None, options=TableOptions(**option), stdin=io.BytesIO(b"x\n1\n"))
+                open_table(None, options=options, stdin=io.BytesIO(b"x\n1\n"))
 
 
 class TestOrderOfDates:

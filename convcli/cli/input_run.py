@@ -189,7 +189,9 @@ class InputRun:
             if self.command.options.report is not None:
                 facts = with_response(facts, step)
             steps.append(facts)
-        return replace(run, steps=tuple(steps), chain=chain_facts(plan))
+        designed = tuple(steps)
+        shared = self.command.designs.setdefault(designed, designed)
+        return replace(run, steps=shared, chain=chain_facts(plan))
 
 
 def _with_length(signal: Signal, length: int) -> Signal:

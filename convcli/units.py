@@ -81,7 +81,8 @@ def to_samples(text: str, signal: Signal) -> float:
 
 def _lengths(signal: Signal) -> str:
     if signal.rate is not None:
-        return "a number of samples (20) or a duration (20ms, 1.5s, 15min, 5d)"
+        sample = signal.medium.sample
+        return f"a number of {sample}s (20) or a duration (20ms, 1.5s, 15min, 5d)"
     return signal.medium.length_help
 
 

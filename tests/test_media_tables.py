@@ -404,7 +404,7 @@ class TestColumns:
         source = source_of(b"d,t,a,b,e,m\n2024-01-01,NA,1,,,1x\n2024-01-02,TRUE,NA,2,,2\n")
         assert source.signal.channels == ("a", "b")
         assert source.header == ("d", "t", "a", "b", "e", "m")
-        assert source_of(b"g,x\n1,2\n2,3\n", by="g").signal.channels == ("x",)
+        assert source_of(b"g,x\n1,2\n2,3\n", by=("g",)).signal.channels == ("x",)
 
     def test_a_column_is_judged_by_its_first_cell_that_is_not_missing(self) -> None:
         rows = b"".join(b",x%d\n" % i for i in range(100)) + b"100,7\n"
@@ -449,7 +449,7 @@ class TestColumns:
 class TestGroups:
     @pytest.mark.usefixtures("route")
     def test_names_are_exact(self) -> None:
-        source = source_of(b'g,x\nNA,1\nTRUE,2\n"NA",3\n na,4\n,5\nNA,6\n', by="g")
+        source = source_of(b'g,x\nNA,1\nTRUE,2\n"NA",3\n na,4\n,5\nNA,6\n', by=("g",))
         (block,) = blocks_of(source)
         assert block.groups is not None
         names = [block.groups.names[code] for code in block.groups.codes]
@@ -604,7 +604,7 @@ class TestStreaming:
             "from convcli.media.tables.source import *\n"
             "from convcli.media.tables.sink import TableSink\n"
             "from convcli.signals import blocks_of\n"
-            f"s = open_table(Path({str(path)!r}), options=TableOptions(by='n'))\n"
+            f"s = open_table(Path({str(path)!r}), options=TableOptions(by=('n',)))\n"
             "k = TableSink(io.BytesIO(), source=s)\n"
             "for block in blocks_of(s): k.write(k.encode(block.x, np.arange(len(block.x))))\n"
             "assert 'pyarrow' in sys.modules and 'pandas' not in sys.modules\n"

@@ -210,10 +210,10 @@ class TestGroups:
     @pytest.mark.parametrize("block", [8, 1 << 20])
     def test_each_has_its_own_times(self, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(text, "BLOCK_BYTES", block)
-        source = opened(list(self.ROWS), header="t,g,x", by="g", columns=("x",))
+        source = opened(list(self.ROWS), header="t,g,x", by=("g",), columns=("x",))
         assert source.signal.rate == 1
         assert read(source) == 8
-        message = error_of([*self.ROWS, "4,b,1"], header="t,g,x", by="g", columns=("x",))
+        message = error_of([*self.ROWS, "4,b,1"], header="t,g,x", by=("g",), columns=("x",))
         assert (
             message == "standard input, line 10, column t: expected the time 3 after 2 of b, got 4"
         )
@@ -221,7 +221,7 @@ class TestGroups:
     def test_all_must_have_the_same_step(self) -> None:
         rows = ["0,a,1", "1,a,1", "2,a,1", "0,b,1", "2,b,1"]
         assert "line 6, column t: expected the time 1 after 0 of b, got 2" in error_of(
-            rows, header="t,g,x", by="g"
+            rows, header="t,g,x", by=("g",)
         )
 
 

@@ -67,7 +67,7 @@ def test_nothing_says_the_medium(tmp_path: Path) -> None:
     [
         (TableOptions(columns=("a",)), "-c is for tables, and these are sounds"),
         (TableOptions(header=False), "--no-header is for tables"),
-        (TableOptions(by="a"), "--by is for tables"),
+        (TableOptions(by=("a",)), "--by is for tables"),
     ],
 )
 def test_options_of_tables_are_for_tables(table: TableOptions, words: str) -> None:
@@ -107,12 +107,12 @@ def test_a_pipe_that_is_read_twice_is_kept(tmp_path: Path) -> None:
 
 def test_a_template_says_which_columns_are_searched(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("day,x,y,word\n1,2,3,a\n2,3,4,b\n")
-    files = files_of(tmp_path / "a.csv", table=TableOptions(time="when", by="word"))
+    files = files_of(tmp_path / "a.csv", table=TableOptions(time="when", by=("word",)))
     with open_template(tmp_path / "a.csv", files) as (source, warnings, searched):
         assert isinstance(searched, TableFiles)
         assert source.signal.channels == ("day", "x", "y")
         assert searched.options.columns == ("day", "x", "y")
-        assert (searched.options.time, searched.options.by) == ("when", "word")
+        assert (searched.options.time, searched.options.by) == ("when", ("word",))
         assert warnings == []
 
 

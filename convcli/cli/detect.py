@@ -201,7 +201,7 @@ def detect(
         templates=[searching.load(path) for path in templates],
         top=search.top,
         threads=run.threads,
-        group_name=group_name if table.by is not None else None,
+        group_name=group_name if table.by else None,
         timed=table.time is not None,
     )
     searching.search_all(detection, sources)

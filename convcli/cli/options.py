@@ -135,12 +135,14 @@ def columns_option(default: str) -> Any:
     )
 
 
-Columns = Annotated[list[str] | None, columns_option("every one that begins with a number")]
+Columns = Annotated[
+    list[str] | None, columns_option("every one that begins with a number, after missing cells")
+]
 By = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        metavar="COLUMN",
-        help="Each value of this column of a table is a signal of its own.",
+        metavar="A,B",
+        help="Rows that agree in these columns of a table are a signal of their own.",
         show_default=False,
     ),
 ]
@@ -236,8 +238,8 @@ class TableArguments:
         if self.decimal not in (".", ","):
             raise RequestError(f"--decimal expects . or , got {self.decimal!r}")
         return TableOptions(
-            columns=column_names(self.columns),
-            by=self.by,
+            columns=column_names(self.columns, "-c"),
+            by=column_names(self.by, "--by") or (),
             time=self.time,
             delimiter=one_character(self.delimiter, "--delimiter"),
             decimal=self.decimal,
@@ -246,13 +248,21 @@ class TableArguments:
         )
 
 
-def column_names(texts: list[str] | None) -> tuple[str, ...] | None:
-    """The names in `-c A,B -c C`; a name with a comma is in double quotes, as in the table."""
+def column_names(texts: list[str] | None, option: str) -> tuple[str, ...] | None:
+    """The names in `-c A,B -c C`; a name with a comma is in double quotes, as in the table.
+
+    option : how the option is written
+    """
     if not texts:
         return None
-    names = [name for text in texts for name in next(csv.reader([text]), [])]
+    try:
+        names = [name for text in texts for name in next(csv.reader([text]), [""])]
+    except csv.Error:  # a line end outside quotes
+        names = []
     if not names or not all(names):
-        raise RequestError("-c expects names of columns split by commas, such as -c Open,Close")
+        raise RequestError(
+            f"{option} expects names of columns split by commas, such as {option} Open,Close"
+        )
     return tuple(names)
 
 

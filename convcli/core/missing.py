@@ -146,7 +146,12 @@ def known_by(x: Array, earlier: Array | None, width: int, step: int, outputs: in
 
     earlier : the last value before `x`, None if there is none; width : of a window
     """
-    seen = np.maximum.accumulate(~np.isnan(x), axis=0)
+    return seen_so_far(x, earlier)[width - 1 :: step][:outputs]
+
+
+def seen_so_far(x: Array, earlier: Array | None) -> Mask:
+    """Mark the samples at which a value is known or has been before, also `earlier` than `x`."""
+    seen: Mask = np.maximum.accumulate(~np.isnan(x), axis=0)
     if earlier is not None:
         seen |= ~np.isnan(earlier)
-    return seen[width - 1 :: step][:outputs]
+    return seen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
@@ -17,8 +17,9 @@ from convcli.core.reach import Reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
-    from convcli.signals import Array
+    from convcli.signals import Array, Missing
 
 Numbers = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -26,6 +27,8 @@ Interpolation = Literal["nearest", "linear", "cubic", "lanczos3"]
 
 # The attenuation of the stop band of a resampler for sound, in dB.
 STOP_BAND = 100.0
+# Known samples with less than this share of the weights give no output.
+LEAST_SHARE = 1e-9
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,14 +36,18 @@ class Resample(Op):
     """y[k] = sum_i table[k mod L, i] * x[(k // L) * step + starts[k mod L] + i] along one axis.
 
     table : (L, width), the taps of each phase sum to 1; starts : (L,) the first input of each phase
+    own : (L, 2) the inputs [first, stop) that an output of each phase stands for, counted from its
+        first input; the output is missing where all of them are
+    missing : the rule for missing samples
     """
 
     table: Numbers
     starts: Indices
+    own: Indices
     step: int
     axis: int = 0
     axes: int = 1
-    holds = True
+    missing: Missing = "keep"
     takes_stored = True
     opacity = "filtered"
 
@@ -59,7 +66,8 @@ class Resample(Op):
         scale = 1.0 if interpolation == "nearest" else max(1.0, ratio)
         positions = np.arange(phases, dtype=np.float64) * ratio + (0.5 * ratio - 0.5)
         starts, table = _tabulated(lambda d: kernel(d / scale), half * scale, positions)
-        return cls(table=table, starts=starts, step=step, axis=axis, axes=axes)
+        own = _pixels_inside(phases, step) - starts[:, None]
+        return cls(table=table, starts=starts, own=own, step=step, axis=axis, axes=axes)
 
     @classmethod
     def between(
@@ -79,7 +87,10 @@ class Resample(Op):
             last_inputs = starts + table.shape[1] - 1
             look_ahead = int((last_inputs - _aligned_inputs(phases, step)).max())
             starts -= max(0, look_ahead)
-        return cls(table=table, starts=starts, step=step)
+        last_inputs = starts + table.shape[1] - 1
+        aligned = np.minimum(_aligned_inputs(phases, step), last_inputs)
+        own = np.stack([aligned, aligned + 1], axis=1) - starts[:, None]
+        return cls(table=table, starts=starts, own=own, step=step)
 
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
@@ -104,11 +115,77 @@ class Resample(Op):
         centre = float(places @ self.table[0])
         return round(-centre, 6) + 0.0  # adding 0 turns -0 into 0
 
+    @cached_property
+    def holds(self) -> bool:
+        """Whether a gap is filled by the last known value.
+
+        Weights >= 0 are scaled up instead, unless every gap is to be filled.
+        """
+        return self.missing == "fill" or bool((self.table < 0).any())
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
+        """Return the resampler under the rules of a run."""
+        return replace(self, missing=missing)
+
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """The outputs of `span`; a missing input takes the last value before it."""
-        if gaps.any_missing(x):
-            x = gaps.hold(x, held)
-        return polyphase_along(x, self._taps, span[self.axis], axis=self.axis)
+        """The outputs of `span` from samples or stored numbers."""
+        if not gaps.any_missing(x):
+            return self._resampled(x, self.table, span)
+        missing = np.isnan(x)
+        y = self._over_held(x, span, held) if self.holds else self._renormalised(x, span)
+        if self.missing == "propagate":
+            reads = (self.table != 0).astype(np.float64)
+            y[self._resampled(missing.astype(np.float64), reads, span) > 0.5] = np.nan
+        elif self.missing != "fill":
+            known = np.where(missing, 0.0, 1.0)
+            y[self._resampled(known, self._own_table, span) < 0.5] = np.nan
+        return y
+
+    def _resampled(self, x: Array, table: Numbers, span: Span) -> Array:
+        """The sums over the windows, with the taps or with a table like theirs."""
+        taps = self._taps
+        if table is not self.table:
+            taps = PhaseTaps(table, taps.starts, taps.step)
+        return polyphase_along(x, taps, span[self.axis], axis=self.axis)
+
+    def _renormalised(self, x: Array, span: Span) -> Array:
+        """The weights spread over the known samples of each window; NaN where there are none."""
+        missing = np.isnan(x)
+        sums = self._resampled(np.where(missing, 0.0, x).astype(x.dtype), self.table, span)
+        share = self._resampled(np.where(missing, 0.0, 1.0), self.table, span)
+        known = share > LEAST_SHARE
+        mean: Array = np.divide(sums, share, out=np.full_like(sums, np.nan), where=known)
+        return mean
+
+    def _over_held(self, x: Array, span: Span, held: Held) -> Array:
+        """The sums with each gap filled by the last known value; NaN where no value is known."""
+        filled = gaps.hold(x, held)
+        unknown = np.isnan(filled)
+        y = self._resampled(np.where(unknown, 0.0, filled).astype(x.dtype), self.table, span)
+        if unknown.any():
+            reads = (self.table != 0).astype(np.float64)
+            y[self._resampled(unknown.astype(np.float64), reads, span) > 0.5] = np.nan
+        if x.ndim == 2:
+            y[~self._known_so_far(x, span, held)] = np.nan
+        return y
+
+    def _known_so_far(self, x: Array, span: Span, held: Held) -> npt.NDArray[np.bool_]:
+        """Mark the outputs, (outputs, channels), that have a value in their window or before it."""
+        earlier = held() if np.isnan(x[0]).any() else None
+        taps = self._taps
+        groups, phases = np.divmod(np.arange(*span[0]), taps.phases)
+        ends = groups * taps.step + taps.starts[phases] + taps.width
+        last = np.minimum(ends - taps.origin(span[0][0]), len(x)) - 1
+        known: npt.NDArray[np.bool_] = gaps.seen_so_far(x, earlier)[last]
+        return known
+
+    @cached_property
+    def _own_table(self) -> Numbers:
+        """Ones for the inputs that an output stands for, zeros elsewhere; shaped as the table."""
+        places = np.arange(self.table.shape[1])
+        first = self.own[:, :1]
+        stop = self.own[:, 1:]
+        return ((places >= first) & (places < stop)).astype(np.float64)
 
     @cached_property
     def _taps(self) -> PhaseTaps:
@@ -120,6 +197,22 @@ def _aligned_inputs(phases: int, step: int) -> Indices:
     """The input that each output of a group of `phases` is aligned with."""
     aligned: Indices = np.arange(phases) * step // phases
     return aligned
+
+
+def _pixels_inside(phases: int, step: int) -> Indices:
+    """(phases, 2) the pixels [first, stop) whose middle lies in each new pixel.
+
+    A new pixel that holds no middle of an old one stands for the old one that its own middle lies
+    in, on a border for the earlier one.
+    """
+    k = np.arange(phases)
+    # In halves of an old pixel over `phases`: exact where a middle lies on a border.
+    first = -((phases - 2 * k * step) // (2 * phases))
+    stop = -((phases - 2 * (k + 1) * step) // (2 * phases))
+    around = -(-(2 * k + 1) * step // (2 * phases)) - 1
+    empty = stop <= first
+    inside: Indices = np.stack([np.where(empty, around, first), np.where(empty, around + 1, stop)])
+    return inside.T
 
 
 def _tabulated(

@@ -13,7 +13,7 @@ from convcli.core.ops import Op, Pointwise
 
 if TYPE_CHECKING:
     from convcli.core.binding import Site
-    from convcli.signals import AnyRows, Array, Rows
+    from convcli.signals import AnyRows, Array, Missing, Rows
 
 Statistic = Literal["mean", "max"]
 
@@ -72,6 +72,8 @@ class Reduce:
     causal : an output is aligned with the last sample of its bin, else with the middle one
     alpha, opaque : index of the opacity channel, which weights a mean of colours, and its largest
         value
+    missing : under "propagate" one missing sample makes its bin missing; else bins are those of the
+        known samples
     """
 
     statistic: Statistic
@@ -79,15 +81,21 @@ class Reduce:
     causal: bool
     alpha: int | None = None
     opaque: float = 1.0
+    missing: Missing = "keep"
 
     # A few bins are all that is left of the signal.
     reduces: ClassVar[bool] = True
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
-        """Return one stage without operations, that knows the opacity of the picture."""
+        """Return one stage without operations, that knows the opacity of the picture.
+
+        Nothing is made of a signal without samples.
+        """
         before = site.signal
-        placed = replace(self, alpha=before.alpha, opaque=before.full_scale)
-        return (Stage(before=before, after=replace(before, shape=self.bins), whole=placed),)
+        missing = site.rules.missing
+        placed = replace(self, alpha=before.alpha, opaque=before.full_scale, missing=missing)
+        shape = self.bins if 0 not in before.shape else (0,) * before.axes
+        return (Stage(before=before, after=replace(before, shape=shape), whole=placed),)
 
     def weighted(self, y: Array) -> Array:
         """Multiply colours by their opacity before a mean."""
@@ -164,13 +172,16 @@ class Reduction:
 
     def _fold(self, at: tuple[int, ...], part: Array) -> None:
         known = ~np.isnan(part)
+        if self.reduce.missing == "propagate":
+            self._totals[at][~known.all(axis=0)] = np.nan
         self._counts[at] += known.sum(axis=0)
         if self.reduce.statistic == "mean":
             # One addition after the other, so that the sum does not depend on where the blocks end.
             terms = np.concatenate([self._totals[at][None], np.where(known, part, 0.0)])
             self._totals[at] = np.cumsum(terms, axis=0, out=terms)[-1]
         else:
-            np.fmax(self._totals[at], np.fmax.reduce(part, axis=0), out=self._totals[at])
+            # The maximum so far is NaN only where a missing sample propagates.
+            np.maximum(self._totals[at], _largest_known(part), out=self._totals[at])
 
     def result(self) -> tuple[Array, Rows]:
         """Return the bins, NaN for a bin without a known sample, and their input rows."""
@@ -180,6 +191,12 @@ class Reduction:
             y = y / np.where(empty, 1, self._counts)
         y = self.reduce.unweighted(np.where(empty, np.nan, y))
         return y.astype(self._dtype), self._rows
+
+
+def _largest_known(part: Array) -> Array:
+    """The largest known sample of each channel, -inf where none is known."""
+    largest: Array = np.fmax.reduce(part, axis=0)
+    return np.where(np.isnan(largest), -np.inf, largest)
 
 
 def _bin(k: int, n: int, bins: int) -> tuple[int, int]:

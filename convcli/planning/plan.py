@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from convcli.designs.registry import Step
     from convcli.signals import Align, Edge, Missing, Signal
 
+    Lengths = tuple[int | None, ...]
+
 
 def rules_for(
     signal: Signal,
@@ -193,23 +195,33 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
 
 
 def _with_valid_lengths(steps: list[BoundStep]) -> list[BoundStep]:
-    """The steps with the lengths of a chain without extension at the end.
+    """The steps with the length of the result of a chain without extension.
 
-    Inside it lengths do not apply.
+    Inside the chain lengths do not apply.
     """
+    if not steps:
+        return steps
+    lengths = steps[0].before.shape
     first = 0
     for number, step in enumerate(steps):
         if _reduces(step):
+            left = _valid_lengths(steps[first:number], lengths)
+            lengths = step.after.shape if 0 not in left else (0,) * len(left)
             first = number + 1
-    if first == len(steps):
-        return steps
-    before, last = steps[first].before, steps[-1].stage
-    chain = _chain_of(steps[first:], before)
-    lengths = tuple(
-        None if n is None else chain.valid_count(axis, n) for axis, n in enumerate(before.shape)
-    )
+    last = steps[-1].stage
+    lengths = _valid_lengths(steps[first:], lengths)
     stage = replace(last, after=replace(last.after, shape=lengths))
     return [*steps[:-1], replace(steps[-1], stage=stage)]
+
+
+def _valid_lengths(steps: list[BoundStep], lengths: Lengths) -> Lengths:
+    """The lengths that are left of a signal of `lengths` after steps without a reduction."""
+    if not steps:
+        return lengths
+    chain = _chain_of(steps, steps[0].before)
+    return tuple(
+        None if n is None else chain.valid_count(axis, n) for axis, n in enumerate(lengths)
+    )
 
 
 def _chain_of(steps: list[BoundStep] | tuple[BoundStep, ...], signal: Signal) -> Chain:

@@ -293,6 +293,8 @@ def _reductions_of_known_length(
     """Reduce signals of `length` samples block by block."""
     reductions: dict[bytes, Reduction] = {}
     for block in blocks:
+        if 0 in block.x.shape:  # nothing is left of the signal
+            continue
         reduction = reductions.get(block.group)
         if reduction is None:
             reduction = Reduction(reduce, (length, *block.x.shape[1:-1]))

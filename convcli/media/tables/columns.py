@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-import math
+import re
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from convcli.errors import InputError, RequestError, nearest
-from convcli.media.tables.numerals import read_number
+from convcli.media.tables.numerals import MISSING, reads_as_number
 
 if TYPE_CHECKING:
-    from convcli.media.tables.delimited import Cells
+    from collections.abc import Iterable, Sequence
+
+    from convcli.media.tables.delimited import Cells, RowSpans
 
 # Cells of a column that are read together in search of the first one that is not missing.
-_PROBE = 50
+_PROBE = 200
+# A whole number with leading zeros: an article, a postal code, an account.
+_IDENTIFIER = re.compile(rb"0\d+")
+_ZERO, _NINE = b"09"
 _MOST_LISTED = 30
 _LONGEST_SHOWN = 60
 
 
 class ColumnNames:
-    """The names of all columns of a table, which is called `table` in messages."""
+    """The names of all columns of a table.
 
-    def __init__(self, table: str, names: tuple[str, ...]) -> None:
+    table : the name of the table in messages
+    first_line : the cells of the first line, which is a row if the names are 1, 2, 3, ...
+    decimal : the decimal point or comma
+    """
+
+    def __init__(
+        self, table: str, names: tuple[str, ...], first_line: Sequence[bytes], decimal: str
+    ) -> None:
         self._table = table
+        self._first_line = first_line
+        self._decimal = decimal
         self.names = names
 
     def find(self, name: str) -> int:
@@ -55,12 +71,20 @@ class ColumnNames:
                 raise RequestError(f"column {name!r} is asked for twice")
         return found
 
-    def no_numbers(self) -> InputError:
+    def no_numbers(self, found: NumericColumns) -> InputError:
         """The error that no column holds numbers."""
+        hint = self._other_delimiter() or "-c names the columns to filter"
+        if found.identifiers:
+            column, cell = next(iter(found.identifiers.items()))
+            name = self.names[column]
+            hint = f"-c {name} filters numbers with leading zeros such as {cell}"
+        elif found.other_decimal:
+            hint = "for decimal points leave out --decimal ,"
+            if found.decimal == ".":
+                hint = "--decimal , reads decimal commas"
         return InputError(
             f"{self._table}: expected a column of numbers, found none among {self._listed()}",
-            hint=self._other_delimiter()
-            or "-c names the columns to filter, --decimal , reads decimal commas",
+            hint=hint,
         )
 
     def _listed(self) -> str:
@@ -69,26 +93,72 @@ class ColumnNames:
         return f"{listed} and {more} more" if more > 0 else listed
 
     def _other_delimiter(self) -> str | None:
-        """Advice where the only name looks like several names with another delimiter."""
-        if len(self.names) == 1:
-            (name,) = self.names
-            for sign in ";|\t ":
-                if sign in name.strip():
-                    return f"-d {sign!r} where that parts the cells of {name!r}"
+        """Advice where the only cell of the first line looks like several."""
+        if len(self._first_line) == 1:
+            (cell,) = self._first_line
+            line = cell.decode("utf-8", "replace").strip()
+            for sign in ";|\t, ":
+                if sign in line and sign != self._decimal:
+                    return f"-d {sign!r} where that parts the cells of {shown_cell(line)}"
         return None
 
 
-def is_numeric(cells: Cells, decimal: str) -> bool:
-    """Whether the first cell that is not missing is a number. No later cell changes the answer."""
-    for start in range(0, len(cells), _PROBE):
-        for text in cells[start : start + _PROBE].texts():
-            try:
-                number = read_number(text, decimal)
-            except ValueError:
-                return False
-            if not math.isnan(number):
-                return True
-    return False
+class NumericColumns:
+    """Which columns of a table hold numbers: the first cell that is not missing tells it.
+
+    undecided : columns without such a cell so far
+    numbers : columns of numbers
+    identifiers : columns of whole numbers with leading zeros, each with its first one: as numbers
+        they would lose the zeros
+    other_decimal : whether a column would hold numbers with the other decimal mark
+    """
+
+    def __init__(self, columns: Iterable[int], decimal: str) -> None:
+        self.decimal = decimal
+        self.undecided = set(columns)
+        self.numbers: set[int] = set()
+        self.identifiers: dict[int, str] = {}
+        self.other_decimal = False
+
+    def look_at(self, spans: RowSpans, *, rows: int | None = None) -> None:
+        """Look at the next rows of the table, or at the first `rows` of them."""
+        for column in sorted(self.undecided):
+            cells = spans.cells[column][:rows].numerals()
+            cell = _first_given(cells)
+            if cell is not None:
+                self.undecided.remove(column)
+                self._decide(column, cell)
+
+    def _decide(self, column: int, cell: bytes) -> None:
+        if _IDENTIFIER.fullmatch(cell):
+            self.identifiers[column] = cell.decode()
+        elif reads_as_number(cell, self.decimal):
+            self.numbers.add(column)
+        elif reads_as_number(cell, "." if self.decimal == "," else ","):
+            self.other_decimal = True
+
+
+def _first_given(cells: Cells) -> bytes | None:
+    """The first cell that is not missing."""
+    filled = cells[cells.stop > cells.start]
+    for start in range(0, len(filled), _PROBE):
+        texts = filled[start : start + _PROBE].texts()
+        given = {text for text in set(texts) if text.strip().lower() not in MISSING}
+        if given:
+            return next(text for text in texts if text in given).strip()
+    return None
+
+
+def first_identifier(cells: Cells) -> int | None:
+    """The first row whose cell is a whole number with leading zeros."""
+    octets = np.frombuffer(cells.data, np.uint8)
+    # Few numbers begin with 0 and another digit.
+    first, second = octets[cells.start], octets[np.minimum(cells.start + 1, cells.stop - 1)]
+    zeros = (first == _ZERO) & (second >= _ZERO) & (second <= _NINE)
+    for row in np.flatnonzero(zeros).tolist():
+        if _IDENTIFIER.fullmatch(cells.data, cells.start[row], cells.stop[row]):
+            return int(row)
+    return None
 
 
 def shown_cell(cell: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.errors import InputError
+from convcli.signals import Groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,6 +26,8 @@ Flags = npt.NDArray[np.bool_]
 QUOTE, RETURN = ord('"'), ord("\r")
 BOM = b"\xef\xbb\xbf"
 MAX_RECORD = 64 << 20
+# Between the keys of a group. No cell holds it: a table with a zero byte is refused.
+BETWEEN_KEYS = b"\0"
 DELIMITERS = b",;\t"
 
 # Bytes that are searched together, so that temporary arrays stay in the cache.
@@ -248,10 +251,25 @@ def cell_text(cell: bytes) -> bytes:
 def group_name(inner: bytes) -> str:
     """The name of a group whose cells hold `inner` between their quotes.
 
-    >>> group_name(b'5 ""wide"" shelf')
-    '5 "wide" shelf'
+    >>> group_name(b'5 ""wide"" shelf'), group_name(b"MSFT" + BETWEEN_KEYS + b"2024")
+    ('5 "wide" shelf', 'MSFT,2024')
     """
-    return inner.replace(b'""', b'"').decode("utf-8", "surrogateescape")
+    shown = inner.replace(b'""', b'"').replace(BETWEEN_KEYS, b",")
+    return shown.decode("utf-8", "surrogateescape")
+
+
+def joined_groups(first: Groups, second: Groups) -> Groups:
+    """The groups of rows that agree in both keys, in order of appearance."""
+    pairs = first.codes * len(second.names) + second.codes
+    found, first_rows, codes = np.unique(pairs, return_index=True, return_inverse=True)
+    order = np.argsort(first_rows)
+    names = []
+    for pair in found[order].tolist():
+        one, other = divmod(pair, len(second.names))
+        names.append(first.names[one] + BETWEEN_KEYS + second.names[other])
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return Groups(names, places[codes])
 
 
 def quoted(text: bytes, delimiter: bytes) -> bytes:

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.errors import RequestError
 from convcli.media.files import OpenedFile
+from convcli.media.tables.suffixes import (
+    SUFFIXES,
+    refuse_other_delimiter,
+    refuse_other_format,
+)
 from convcli.signals import TABLE
 
 if TYPE_CHECKING:
@@ -17,8 +22,6 @@ if TYPE_CHECKING:
     from convcli.media.tables.sink import EncodedRows
     from convcli.media.tables.source import TableOptions, TableSource
     from convcli.signals import AnyRows, Array, Medium, Signal, Source
-
-_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".dat"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,7 @@ class TableFiles:
     @staticmethod
     def has_suffix(path: Path) -> bool:
         """Whether the suffix of `path` belongs to a table."""
-        return path.suffix.lower() in _SUFFIXES
+        return path.suffix.lower() in SUFFIXES
 
     @staticmethod
     def begins_with(head: bytes) -> bool:
@@ -45,10 +48,16 @@ class TableFiles:
     def open(
         self, path: Path | None, *, stdin: BinaryIO | None, output: Path | None = None
     ) -> Iterator[OpenedTable]:
-        """Open the table in `path`, or on `stdin`. InputError says why it cannot be read."""
+        """Open the table in `path`, or on `stdin`. InputError says why it cannot be read.
+
+        RequestError says that the suffix of `output` promises something else.
+        """
         from convcli.media.tables.source import open_table
 
-        yield OpenedTable(open_table(path, options=self.options, stdin=stdin))
+        refuse_other_format(output, source=path)
+        source = open_table(path, options=self.options, stdin=stdin)
+        refuse_other_delimiter(output, source.dialect.delimiter, source=path)
+        yield OpenedTable(source)
 
     def for_template(self, path: Path) -> tuple[TableFiles, TableFiles]:
         """How to read the template at `path`, and how to read the tables searched for it.
@@ -59,19 +68,19 @@ class TableFiles:
         from convcli.media.tables.source import open_table
 
         options = self.options
-        source = open_table(path, options=replace(options, by=None, time=None))
+        source = open_table(path, options=replace(options, by=(), time=None))
         columns = options.columns
         if columns is None:
-            others = (options.by, options.time)
+            others = (*options.by, options.time)
             columns = tuple(name for name in source.signal.channels if name not in others)
         if not columns:
             raise RequestError(
                 f"{source.name}: expected a column of numbers to compare, found none",
-                hint="-c names the columns, --decimal , reads decimal commas",
+                hint="-c names the columns",
             )
         searched = replace(options, columns=columns)
         time = options.time if options.time in source.header else None
-        template = replace(searched, by=None, time=time)
+        template = replace(searched, by=(), time=time)
         return TableFiles(options=template), TableFiles(options=searched)
 
 

@@ -70,6 +70,15 @@ def read_number(cell: bytes, decimal: str = ".") -> float:
     return float(cell)
 
 
+def reads_as_number(cell: bytes, decimal: str) -> bool:
+    """Whether a cell can be read, as a number or a missing value."""
+    try:
+        read_number(cell, decimal)
+    except ValueError:
+        return False
+    return True
+
+
 def read_numbers(cells: Cells, *, decimal: str = ".") -> Floats:
     """Read a column of cells (from `Cells.numerals`), NaN where missing. Raises BadCellError."""
     if columnar(len(cells.data)):

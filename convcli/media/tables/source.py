@@ -8,22 +8,28 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from convcli.errors import InputError, RequestError
-from convcli.media.tables.columns import ColumnNames, is_numeric, shown_cell
+from convcli.media.tables.columns import (
+    ColumnNames,
+    NumericColumns,
+    first_identifier,
+    shown_cell,
+)
 from convcli.media.tables.delimited import (
     RowSpans,
     find_quotes,
     find_rows,
     join_records,
+    joined_groups,
     whole_records,
 )
-from convcli.media.tables.numerals import BadCellError, distinct, read_numbers
+from convcli.media.tables.numerals import BadCellError, distinct, read_numbers, reads_as_number
 from convcli.media.tables.splicing import DecodedRows, RecentRows
 from convcli.media.tables.text import (
     Encoding,
@@ -45,6 +51,8 @@ if TYPE_CHECKING:
     from convcli.media.tables.times import Clock, MeasuredTimes, TimeChecker, TimeColumn
 
 DAY = 86400.0
+# Bytes of a pipe that are held until each column has shown a cell that is not missing.
+MAX_HELD_UNDECIDED = 16 << 20
 _TAB_NAMES = ("\\t", "tab")
 
 
@@ -52,8 +60,9 @@ _TAB_NAMES = ("\\t", "tab")
 class TableOptions:
     """How a table is read and written.
 
-    columns : the columns to filter; None for all whose first cell that is not missing is a number
-    by : the column that names the group of a row
+    columns : the columns to filter; None for all whose first cell that is not missing is a number,
+        except whole numbers with leading zeros, which are identifiers
+    by : the columns that together name the group of a row
     time : the column that sets the rate
     delimiter : one character, or None to infer it from the suffix (.tsv) or the first line
     header : whether the first line names the columns; else they are called 1, 2, 3, ...
@@ -63,7 +72,7 @@ class TableOptions:
     """
 
     columns: tuple[str, ...] | None = None
-    by: str | None = None
+    by: tuple[str, ...] = ()
     time: str | None = None
     delimiter: str | None = None
     decimal: str = "."
@@ -102,15 +111,18 @@ class TableSource:
         self.encoding = first_pass.encoding
         self.header_line = first_pass.header
         self.dialect = first_pass.header.dialect
-        names = ColumnNames(self.name, self._column_names())
+        names = ColumnNames(
+            self.name, self._column_names(), first_pass.header.cells, options.decimal
+        )
         self.header = names.names
-        self._by = names.find_optional(options.by)
+        self._by = names.find_all(options.by)
         self._time = names.find_optional(options.time)
         seen: list[Records] = []
         # If nothing is to be learnt from the rows, the header does not wait for the first of them.
         if options.columns is None or self._time is not None or not options.follow:
             seen += _at_most_one(first_pass.records)
-        self.columns = self._find_columns(names, seen)
+        self.columns = self._find_columns(names, seen, first_pass.records)
+        self._tell_number_in_header()
         self._clock: Clock | None = None
         if self._time is not None:
             seen += self._find_clock(seen, first_pass.records)
@@ -242,23 +254,95 @@ class TableSource:
             return tuple(str(1 + i) for i in range(len(cells)))
         return tuple(self.encoding.name(cell) for cell in cells)
 
-    def _find_columns(self, names: ColumnNames, seen: list[Records]) -> tuple[int, ...]:
-        """The columns to filter: those asked for, else all numeric ones besides group and time."""
+    def _find_columns(
+        self, names: ColumnNames, seen: list[Records], coming: Iterator[Records]
+    ) -> tuple[int, ...]:
+        """The columns to filter: those asked for, else all numeric ones besides group and time.
+
+        Records of a pipe that this takes are added to `seen`.
+        """
         if self.options.columns is not None:
             return names.find_all(self.options.columns)
         if not seen or not self._has_rows(seen[0]):
             return ()
-        keys = self._keys()
-        others = [column for column in range(len(self.header)) if column not in keys]
-        spans = self._find_rows(seen[0], others)
-        numeric = []
-        for column in others:
-            cells = spans.cells[column].numerals()
-            if is_numeric(cells, self.dialect.decimal):
-                numeric.append(column)
+        found = NumericColumns(self._others(), self.dialect.decimal)
+        numeric = found.numbers
+        if self._text.repeatable:
+            self._look_at_file(found)
+        elif self.options.follow:
+            # Which rows come together is chance: the first one alone decides.
+            found.look_at(self._find_rows(seen[0], found.undecided), rows=1)
+            numeric = found.numbers | found.undecided
+        else:
+            ended = self._look_at_pipe(found, seen, coming)
+            numeric = found.numbers if ended else found.numbers | found.undecided
         if not numeric:
-            raise names.no_numbers()
-        return tuple(numeric)
+            raise names.no_numbers(found)
+        self._tell_columns(found, numeric)
+        return tuple(sorted(numeric))
+
+    def _others(self) -> list[int]:
+        """The columns besides group and time."""
+        keys = self._keys()
+        return [column for column in range(len(self.header)) if column not in keys]
+
+    def _look_at_file(self, found: NumericColumns) -> None:
+        """Read a file up to the first given cell of each column, or to its end."""
+        current = self._open()
+        with current.closing:
+            for records in current.records:
+                if self._has_rows(records):
+                    found.look_at(self._find_rows(records, found.undecided))
+                if not found.undecided:
+                    return
+
+    def _look_at_pipe(
+        self, found: NumericColumns, seen: list[Records], coming: Iterator[Records]
+    ) -> bool:
+        """Do the same with a pipe, whose text is held meanwhile. Return False if it is too long."""
+        records: Records | None = seen[0]
+        held = 0
+        while records is not None:
+            if self._has_rows(records):
+                found.look_at(self._find_rows(records, found.undecided))
+            held += len(records.data)
+            if not found.undecided:
+                return True
+            if held > MAX_HELD_UNDECIDED:
+                return False
+            records = next(coming, None)
+            if records is not None:
+                seen.append(records)
+        return True
+
+    def _tell_columns(self, found: NumericColumns, numeric: set[int]) -> None:
+        """Warn of columns that are left out as identifiers, or filtered before a number came."""
+        for column, cell in found.identifiers.items():
+            self.warnings.append(
+                f"{self.name}: column {self.header[column]} is left as it is, for {cell} with its "
+                "leading zeros is an identifier; -c names the columns to filter"
+            )
+        unsure = sorted(numeric - found.numbers)
+        if unsure:
+            listed = ", ".join(self.header[column] for column in unsure)
+            self.warnings.append(
+                f"{self.name}: no number was seen in {listed} when its first rows had to be "
+                "written, and numbers are expected; -c names the columns to filter"
+            )
+
+    def _tell_number_in_header(self) -> None:
+        """Warn if the name of a filtered column is a number, unless the user has called it so."""
+        if not self.options.header or self.options.columns is not None:
+            return
+        for column in self.columns or self._others():
+            cell = self.header_line.cells[column].strip().strip(b'"')
+            if cell and reads_as_number(cell, self.dialect.decimal):
+                self.warnings.append(
+                    f"{self.name}: the first line is taken for names, and "
+                    f"{shown_cell(self.header[column])} is a number; "
+                    "--no-header if it is a row already"
+                )
+                return
 
     # --- decoding ---
 
@@ -268,7 +352,10 @@ class TableSource:
 
     def _keys(self) -> set[int]:
         """The columns of groups and times."""
-        return {column for column in (self._by, self._time) if column is not None}
+        keys = set(self._by)
+        if self._time is not None:
+            keys.add(self._time)
+        return keys
 
     def _find_rows(self, records: Records, wanted: Iterable[int]) -> RowSpans:
         width = len(self.header)
@@ -287,19 +374,28 @@ class TableSource:
         return DecodedRows(spans, tuple(numerals), missing if missing.any() else None), x
 
     def _read_numbers(self, spans: RowSpans, cells: Cells, column: int) -> Floats:
+        automatic = self.options.columns is None
         try:
-            return read_numbers(cells, decimal=self.dialect.decimal)
+            values = read_numbers(cells, decimal=self.dialect.decimal)
         except BadCellError as bad:
-            line = spans.line_of_cell(bad.row, column)
-            cell = shown_cell(spans.cells[column].text(bad.row))
             hint = bad.hint
-            if self.options.columns is None:
+            if automatic:
                 hint += "; -c names the columns to filter"
-            raise InputError(
-                f"{self.name}, line {line}, column {self.header[column]}: "
-                f"expected a number, got {cell}",
-                hint=hint,
-            ) from None
+            raise self._bad_cell(spans, bad.row, column, "a number", hint) from None
+        identifier = first_identifier(cells) if automatic else None
+        if identifier is not None:
+            expected = "a number without leading zeros, as in the first row"
+            hint = "-c names the columns to filter, and reads what is in them as numbers"
+            raise self._bad_cell(spans, identifier, column, expected, hint)
+        return values
+
+    def _bad_cell(
+        self, spans: RowSpans, row: int, column: int, expected: str, hint: str
+    ) -> InputError:
+        line = spans.line_of_cell(row, column)
+        cell = shown_cell(spans.cells[column].text(row))
+        place = f"{self.name}, line {line}, column {self.header[column]}"
+        return InputError(f"{place}: expected {expected}, got {cell}", hint=hint)
 
     def _reread(self, rows: ForgottenRows) -> DecodedRows:
         """Read the text of forgotten rows again."""
@@ -314,11 +410,8 @@ class TableSource:
 
     def _groups(self, spans: RowSpans) -> Groups | None:
         """The group of each row; groups are named by their cells without quotes."""
-        if self._by is None:
-            return None
-        cells = spans.cells[self._by]
-        names, codes = distinct(cells if cells.bare else cells.unquoted())
-        return Groups(names, codes)
+        keys = [_named_groups(spans.cells[column]) for column in self._by]
+        return reduce(joined_groups, keys) if keys else None
 
     # --- time ---
 
@@ -378,6 +471,11 @@ class TableSource:
         from convcli.media.tables.times import TimeChecker
 
         return TimeChecker(self._clock)
+
+
+def _named_groups(cells: Cells) -> Groups:
+    names, codes = distinct(cells if cells.bare else cells.unquoted())
+    return Groups(names, codes)
 
 
 def _at_most_one(records: Iterator[Records]) -> list[Records]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from convcli.errors import InputError
 from convcli.media.tables.delimited import group_name
-from convcli.media.tables.numerals import BadCellError, read_number, read_numbers
+from convcli.media.tables.numerals import BadCellError, read_numbers, reads_as_number
 from convcli.media.tables.time_rules import (
     DAY,
     HINT,
@@ -211,21 +211,13 @@ def _notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
         stamps = _read_compact(texts)
         if not np.isnat(stamps).any():
             return [(DateNotation(_read_compact), stamps)]
-    if _reads_as_number(first, times.decimal):
+    if reads_as_number(first, times.decimal):
         numbers = NumberNotation()
         return [(numbers, numbers.moments(times))]
     if _ISO.fullmatch(first):
         dates = DateNotation(_read_iso)
         return [(dates, dates.moments(times))]
     return _pandas_notations(times, texts, first)
-
-
-def _reads_as_number(text: bytes, decimal: str) -> bool:
-    try:
-        read_number(text, decimal)
-    except ValueError:
-        return False
-    return True
 
 
 def _read_iso(texts: list[bytes]) -> Stamps:

@@ -1,0 +1,62 @@
+"""Suffixes of tables, and those that promise something else than delimited text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convcli.errors import RequestError
+from convcli.media.replacing import is_special
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".dat"})
+_TAB_SUFFIXES = frozenset({".tsv", ".tab"})
+# Suffixes of files that are no delimited text, by what they hold.
+_OTHER_FORMATS = {
+    "a compressed file": ".gz .tgz .bz2 .xz .lzma .zst .zip .7z .rar .lz4 .br .z .sz .tar",
+    "a columnar file": ".parquet .pq .feather .arrow .ipc .orc .avro",
+    "a spreadsheet": ".xlsx .xls .xlsm .xlsb .ods .numbers",
+    "structured text": ".json .jsonl .ndjson .geojson .yaml .yml .xml .html .htm",
+    "a document": ".md .pdf .tex .docx .svg",
+    "a file of arrays": ".npy .npz .h5 .hdf5 .nc .mat .pkl .pickle .zarr .safetensors .onnx .pt",
+    "a database": ".db .sqlite .sqlite3 .duckdb .mdb",
+    "a statistics file": ".dta .sav .sas7bdat .rds .rda .rdata",
+    "a sound": ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .au .m4a .aac .caf .w64",
+    "a picture": ".png .jpg .jpeg .tif .tiff .webp .gif .avif .heic .bmp .ppm .pgm .pam",
+}
+
+
+def refuse_other_format(output: Path | None, *, source: Path | None) -> None:
+    """Raise RequestError if the suffix of `output` promises something else than delimited text.
+
+    source : the input; an output may have its suffix, whatever that is
+    """
+    if output is None or is_special(output) or _same_suffix(output, source):
+        return
+    suffix = output.suffix.lower()
+    kinds = [kind for kind, known in _OTHER_FORMATS.items() if suffix in known.split()]
+    if kinds:
+        plain = output.with_suffix("")
+        name = plain if plain.suffix.lower() in SUFFIXES else output.with_suffix(".csv")
+        raise RequestError(
+            f"expected an output of delimited text, such as .csv, got {output}: "
+            f"{suffix} is {kinds[0]}",
+            hint=f"-o {name} writes text, which other programs can convert",
+        )
+
+
+def refuse_other_delimiter(output: Path | None, delimiter: bytes, *, source: Path | None) -> None:
+    """Raise RequestError if the suffix of `output` promises tabs and the table has none."""
+    if output is None or is_special(output) or _same_suffix(output, source):
+        return
+    if output.suffix.lower() in _TAB_SUFFIXES and delimiter != b"\t":
+        raise RequestError(
+            f"expected an output for cells split by {delimiter.decode()!r} as in the input, "
+            f"got {output}, whose suffix promises tabs",
+            hint=f"-o {output.with_suffix('.csv')} keeps the delimiter",
+        )
+
+
+def _same_suffix(output: Path, source: Path | None) -> bool:
+    return source is not None and source.suffix.lower() == output.suffix.lower()

@@ -1,0 +1,263 @@
+"""Which columns of a table are filtered, and by which columns its rows are grouped."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from program import Program
+
+from convcli.errors import InputError, RequestError
+from convcli.media.tables import source as tables
+from convcli.media.tables import text
+from convcli.media.tables.source import TableOptions, TableSource, open_table
+from convcli.signals import blocks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    with Program(tmp_path_factory.mktemp("program")) as running:
+        yield running
+
+
+class Trickle(io.BytesIO):
+    """A pipe that gives so many bytes at a time."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        super().__init__(data)
+        self.size = size
+
+    def read1(self, _size: int | None = -1, /) -> bytes:
+        return self.read(self.size)
+
+
+def piped(data: bytes, *, size: int = 7, **options: object) -> TableSource:
+    settings = TableOptions(**options)  # type: ignore[arg-type]
+    return open_table(None, options=settings, stdin=Trickle(data, size))
+
+
+def values(source: TableSource) -> np.ndarray:
+    return np.concatenate([block.x for block in blocks_of(source)])
+
+
+# A column whose first number comes after rows without one, and one whose first text does.
+ROWS = 300
+LATE = b"a,b,c,none\n" + b"".join(b"%d,,NA,\n" % i for i in range(ROWS)) + b"1,10,x,\n3,30,5,\n"
+
+
+@pytest.mark.parametrize("block", [16, 100, 1 << 20])
+def test_a_column_is_decided_by_the_whole_file(
+    block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "BLOCK_BYTES", block)
+    path = tmp_path / "late.csv"
+    path.write_bytes(LATE)
+    frame = pd.read_csv(path)
+    for source in (open_table(path, options=TableOptions()), piped(LATE)):
+        assert source.signal.channels == ("a", "b")
+        np.testing.assert_array_equal(values(source), frame[["a", "b"]].to_numpy(float))
+        assert source.warnings == []
+
+
+@pytest.mark.parametrize("size", [1, 7, 50, 1 << 20])
+def test_a_stream_that_cannot_wait_is_the_same_whatever_comes_together(size: int) -> None:
+    data = b"a,b\n1,\n2,NA\n3,30\n"
+    source = piped(data, size=size, follow=True)
+    assert source.signal.channels == ("a", "b")
+    assert "no number was seen in b" in source.warnings[0]
+    np.testing.assert_array_equal(values(source), [[1, np.nan], [2, np.nan], [3, 30]])
+    with pytest.raises(InputError, match="line 4, column b: expected a number, got 'x'") as caught:
+        values(piped(b"a,b\n1,\n2,NA\n3,x\n", size=size, follow=True))
+    assert "-c names the columns" in str(caught.value.hint)
+
+
+def test_a_pipe_is_held_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(tables, "MAX_HELD_UNDECIDED", 500)
+    numbers = b"a,b\n" + b"1,\n" * ROWS + b"3,30\n"
+    source = piped(numbers)
+    assert source.signal.channels == ("a", "b")
+    assert "no number was seen in b" in source.warnings[0]
+    assert values(source)[-1].tolist() == [3, 30]
+    with pytest.raises(InputError, match=f"line {ROWS + 2}, column b: expected a number"):
+        values(piped(b"a,b\n" + b"1,\n" * ROWS + b"3,x\n"))
+
+
+def test_the_clock_is_found_though_a_column_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "BLOCK_BYTES", 40)
+    data = b"t,v\n" + b"".join(b"%d,\n" % (2 * i) for i in range(ROWS)) + b"%d,7\n" % (2 * ROWS)
+    source = piped(data, time="t")
+    assert source.signal.rate == 0.5
+    assert len(values(source)) == ROWS + 1
+
+
+@pytest.mark.parametrize("cell", ["00125867", '"007"', " 00 "])
+def test_an_identifier_stays_as_it_is(cell: str, program: Program, tmp_path: Path) -> None:
+    rows = f"id,x\n{cell},1\n{cell},3\n"
+    ended = program.run("csv", "sma:2", stdin=rows.encode(), cwd=tmp_path)
+    assert ended.text == f"id,x\n{cell},1\n{cell},2\n"
+    assert "column id is left as it is" in ended.warnings[0]
+    asked = program.run("csv", "gain:2", "-c", "id,x", stdin=b"id,x\n007,1\n", cwd=tmp_path)
+    assert asked.text == "id,x\n14,2\n"
+    assert not asked.warnings
+
+
+@pytest.mark.parametrize("cell", ["0", "0.5", "00.5", "+05", "-01", "0e3", "1", "10"])
+def test_a_number_is_no_identifier(cell: str) -> None:
+    source = piped(f"x\n{cell}\n".encode())
+    assert values(source).tolist() == [[float(cell)]]
+
+
+def test_an_identifier_among_numbers_is_not_changed_silently(
+    program: Program, tmp_path: Path
+) -> None:
+    ended = program.run("csv", "sma:2", stdin=b"zip,x\n10001,1\n00501,2\n", cwd=tmp_path)
+    assert ended.code == 3
+    assert "line 3, column zip: expected a number without leading zeros" in ended.errors[0]
+    assert "-c names the columns" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "rows", "hint"),
+    [
+        ((), b"a;b\n1,5;x\n", "--decimal , reads decimal commas"),
+        (("--decimal", ","), b"a;b\n1.5;x\n", "leave out --decimal ,"),
+        ((), b"a;b\nx;y\n", "hint: -c names the columns to filter\n"),
+        (("--decimal", ","), b"a;b\nx;y\n", "hint: -c names the columns to filter\n"),
+        (("--no-header", "--decimal", ","), b"1,5|2,5\n", "hint: -d '|'"),
+        (("--no-header", "--decimal", ","), b"1,5 2,5\n", "hint: -d ' '"),
+        (("--no-header", "--decimal", ",", "-d", "|"), b"1,5;2,5\n", "hint: -d ';'"),
+        ((), b"id\n007\n", "-c id filters numbers with leading zeros such as 007"),
+    ],
+)
+def test_the_hint_fits_the_options_that_were_given(
+    words: tuple[str, ...], rows: bytes, hint: str, program: Program, tmp_path: Path
+) -> None:
+    ended = program.run("csv", "sma:2", *words, stdin=rows, cwd=tmp_path)
+    assert ended.code == 3, ended
+    assert hint in ended.err, ended.err
+
+
+def test_semicolons_part_decimal_commas_without_a_header(program: Program, tmp_path: Path) -> None:
+    words = ("csv", "sma:2", "--no-header", "--decimal", ",")
+    assert program.run(*words, stdin=b"1,5;2,5\n3,5;4,5\n", cwd=tmp_path).text == (
+        "1,5;2,5\n2,5;3,5\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "said"),
+    [
+        (b"1\n2\n3\n", (), True),
+        (b'"1.5",x\n2,y\n', (), True),
+        (b"1\n", (), True),
+        (b"x\n2\n", (), False),
+        (b"1\n2\n3\n", ("--no-header",), False),
+        (b"a,2020\n1,2\n", ("-c", "2020"), False),
+    ],
+)
+def test_a_header_that_is_a_number_is_said(
+    *, rows: bytes, words: tuple[str, ...], said: bool, program: Program, tmp_path: Path
+) -> None:
+    ended = program.run("csv", "sma:2", *words, stdin=rows, cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert any("--no-header" in warning for warning in ended.warnings) is said
+
+
+# ---------------------------------------------------------------------------------------- groups
+
+
+@pytest.mark.parametrize("block", [30, 1 << 20])
+def test_several_keys_group_by_all_of_them(
+    block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "BLOCK_BYTES", block)
+    random = np.random.default_rng(1)
+    keys = [",".join(random.choice(["a", "b", "", '"a,b"'], 3)) for _ in range(60)]
+    rows = [f"{key},{random.integers(100)}\n" for key in keys]
+    path = tmp_path / "keys.csv"
+    path.write_text("k,l,m,x\n" + "".join(rows))
+    source = open_table(path, options=TableOptions(by=("k", "m", "l"), columns=("x",)))
+    met: dict[tuple[str, ...], bytes] = {}
+    frame = pd.read_csv(path, keep_default_na=False)
+    wanted = list(zip(frame["k"], frame["l"], frame["m"], strict=True))
+    row = 0
+    for part in blocks_of(source):
+        assert part.groups is not None
+        for code in part.groups.codes.tolist():
+            assert met.setdefault(wanted[row], part.groups.names[code]) == part.groups.names[code]
+            row += 1
+    assert row == 60
+    assert len(set(met.values())) == len(met)
+
+
+@pytest.mark.parametrize("words", [("--by", "a", "--by", "b"), ("--by", "a,b")])
+def test_the_mean_of_each_pair_of_keys(
+    words: tuple[str, ...], program: Program, tmp_path: Path
+) -> None:
+    rows = "a,b,x\nu,p,1\nu,q,10\nv,p,100\nu,p,3\nu,q,30\nv,p,300\n,p,7\n,p,9\n"
+    ended = program.run("csv", "sma:2", "-c", "x", *words, stdin=rows.encode(), cwd=tmp_path)
+    frame = pd.read_csv(io.StringIO(rows), keep_default_na=False)
+    rolling = frame.groupby(["a", "b"])["x"].rolling(2, min_periods=1).mean()
+    expected = rolling.droplevel([0, 1]).sort_index()
+    got = pd.read_csv(io.StringIO(ended.text), keep_default_na=False)["x"]
+    assert got.tolist() == expected.tolist()
+
+
+def test_groups_of_several_keys_are_named_by_all(program: Program, tmp_path: Path) -> None:
+    rows = b"a,b,t,x\nu,p,0,1\nu,q,0,1\nu,p,1,2\nu,q,5,2\nu,p,2,3\nu,p,3,3\n"
+    words = ("csv", "sma:2", "--by", "a,b", "--time", "t", "-c", "x")
+    ended = program.run(*words, stdin=rows, cwd=tmp_path)
+    assert "expected the time 1 after 0 of u,q, got 5" in ended.errors[0]
+    twice = program.run("csv", "sma:2", "--by", "a,a", stdin=rows, cwd=tmp_path)
+    assert "asked for twice" in twice.errors[0]
+    for wrong in (",", "a\nb", ""):
+        ended = program.run("csv", "sma:2", "--by", wrong, stdin=rows, cwd=tmp_path)
+        assert (ended.code, "--by expects names" in ended.err) == (2, True)
+
+
+# --------------------------------------------------------------------------------------- outputs
+
+
+@pytest.mark.parametrize(
+    "name", ["z.csv.gz", "o.parquet", "o.PQ", "o.xlsx", "o.json", "o.wav", "o.npy", "o.tsv"]
+)
+def test_a_suffix_that_is_no_such_table_is_refused(
+    name: str, program: Program, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_bytes(b"x\n1\n")
+    for output in (name, f"{{stem}}_{name}"):
+        ended = program.run("csv", "sma:2", "a.csv", "-o", output, cwd=tmp_path)
+        assert ended.code == 2, ended
+        assert "expected an output" in ended.errors[0]
+        assert "hint: -o " in ended.err
+        assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_a_suffix_of_text_or_of_the_input_is_written(program: Program, tmp_path: Path) -> None:
+    for name in ("a.csv", "a.json"):
+        (tmp_path / name).write_bytes(b"x\n1\n")
+    for name in ("b.txt", "b", "b.2020", "b.csv"):
+        assert program.run("csv", "sma:2", "a.csv", "-o", name, cwd=tmp_path).code == 0
+        assert (tmp_path / name).read_bytes() == b"x\n1\n"
+    assert program.run("csv", "sma:2", "a.json", "--in-place", cwd=tmp_path).code == 0
+    (tmp_path / "a.tsv").write_bytes(b"x\ty\n1\t2\n")
+    assert program.run("csv", "sma:2", "a.tsv", "-o", "c.tsv", cwd=tmp_path).code == 0
+
+
+def test_lengths_of_timed_tables_are_rows(program: Program, tmp_path: Path) -> None:
+    rows = b"t,x\n0,1\n1,2\n"
+    ended = program.run("csv", "box:3Hz", "--time", "t", stdin=rows, cwd=tmp_path)
+    assert "a length here is a number of rows (20) or a duration" in ended.errors[0]
+
+
+def test_an_unknown_column_is_told_by_its_list() -> None:
+    with pytest.raises(RequestError, match="unknown column 'c'"):
+        piped(b"a,b\n1,2\n", by=("a", "c"))

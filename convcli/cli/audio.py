@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from convcli.cli import options
 from convcli.cli.filter_command import FilterCommand
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import Request, RunOptions, examples, suffix_of
@@ -42,8 +43,18 @@ class SoundOptions:
     ] = False
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SoundRun(RunOptions):
+    """How a filter is applied to sounds."""
+
+    edge: Annotated[options.EdgeRule, options.edge_option("zero; edge where the rate changes")] = (
+        None
+    )
+    align: Annotated[options.Alignment, options.align_option("center")] = None
+
+
 @with_option_groups
-def audio(request: Request, sound: SoundOptions, run: RunOptions) -> int:
+def audio(request: Request, sound: SoundOptions, run: SoundRun) -> int:
     """Filter sound files: WAV, FLAC, OGG, MP3, AIFF and all else that libsndfile reads.
 
     Format, rate, bit depth and tags are kept unless asked otherwise. Samples are rounded, and

@@ -53,7 +53,7 @@ def loudness(x: Any) -> float:
     return float(np.sqrt(np.mean(np.square(middle))))
 
 
-# ------------------------------------------------------------------------------------- what is kept as it was
+# --------------------------------------------------------------------------- what is kept as it was
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_subtype_and_format_where_asked(program: Program, tmp_path: Path) -> Non
         assert not (tmp_path / "x.wav").exists()
 
 
-# -------------------------------------------------------------------------------- what is lost, and never silent
+# ------------------------------------------------------------------- what is lost, and never silent
 
 
 def test_clipping_is_counted_and_never_wraps(program: Program, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_what_is_no_sound(program: Program, tmp_path: Path) -> None:
     assert not (tmp_path / "out.wav").exists()
 
 
-# ------------------------------------------------------------------------------------------------ values
+# ------------------------------------------------------------------------------------------- values
 
 
 def test_an_impulse_centred(program: Program, tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_blocks_of_a_long_file_join_without_a_seam(program: Program, tmp_path: P
     )
 
 
-# -------------------------------------------------------------------------------------------------- pipes
+# -------------------------------------------------------------------------------------------- pipes
 
 
 def test_wav_through_pipes_both_ways(tmp_path: Path) -> None:
@@ -463,7 +463,7 @@ def test_normalize_from_a_pipe(program: Program, tmp_path: Path) -> None:
     assert np.max(np.abs(sf.read(io.BytesIO(ended.out))[0])) == pytest.approx(1, abs=1e-4)
 
 
-# -------------------------------------------------------------------------------------------------- reports
+# ------------------------------------------------------------------------------------------ reports
 
 
 def test_the_report_of_a_long_filter_has_all_its_taps_and_its_notch(tmp_path: Path) -> None:

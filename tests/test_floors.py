@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[1] / "convcli"
 FLOORS = {
     # The version is a fact that the package itself holds.
-    **dict.fromkeys(("errors", "units", "signals", "samples", "facts", "__version__"), 0),
+    **dict.fromkeys(
+        ("errors", "units", "signals", "samples", "sndfile", "facts", "__version__"), 0
+    ),
     "core": 1,
     "designs": 2,
     "planning": 3,

@@ -256,7 +256,7 @@ def test_a_rate_the_format_cannot_hold_is_a_request_error(tmp_path: Path) -> Non
         convert(path, tmp_path / "out", format="mp3")
     assert "resample:" in str(caught.value.hint)
     path = make(tmp_path / "t.wav", noise(10)[:, [0, 0, 0]])
-    with pytest.raises(RequestError, match=r"cannot hold 3 channels at \d+ Hz$") as caught:
+    with pytest.raises(RequestError, match=r"cannot hold 3 channels at \d+ Hz") as caught:
         convert(path, tmp_path / "out", format="mp3")
     assert caught.value.hint == "choose another --format, which holds more channels"
     path = make(tmp_path / "b.wav", noise(10), rate=650880)

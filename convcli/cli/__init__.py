@@ -120,6 +120,20 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+    _own_standard_error()
+
+
+def _own_standard_error() -> None:
+    """Print by another descriptor than 2, which is muted while a library in C would print to it."""
+    try:
+        if sys.stderr.fileno() != 2:
+            return
+    except (OSError, ValueError):  # a stream in memory
+        return
+    sys.stderr.flush()
+    encoding = sys.stderr.encoding
+    own = os.dup(2)
+    sys.stderr = os.fdopen(own, "w", buffering=1, encoding=encoding, errors="backslashreplace")
 
 
 def closed_pipe() -> int:

@@ -77,8 +77,11 @@ def align_option(default: str) -> Any:
 
 
 Missing = Annotated[
-    Literal["keep", "fill", "propagate", "error"],
-    typer.Option(help="Missing values: stay missing, are estimated, spread, or are an error."),
+    Literal["keep", "fill", "propagate", "error"] | None,
+    typer.Option(
+        help="Missing values: stay missing, are estimated, spread, or are an error.",
+        show_default="keep",
+    ),
 ]
 Report = Annotated[
     Path | None,

@@ -48,19 +48,10 @@ def impulse_response(path: Path, *, rate: float, channel: int | None) -> Respons
 
 def _read_sound(path: Path, channel: int | None) -> tuple[Taps, int]:
     """The samples of a sound file, (k, channels), and its rate."""
-    import soundfile
-
-    try:
-        if not path.is_file():
-            problem = "is no file" if path.exists() else "no such file"
-            raise InputError(f"{path}: {problem}; expected a sound file with an impulse response")
-        with soundfile.SoundFile(path) as file:
-            _check_channel(path, channel, file.channels)
-            refuse_huge(file.frames, str(path), "a shorter impulse response")
-            samples = file.read(dtype="float64", always_2d=True)
-            rate = file.samplerate
-    except (OSError, soundfile.SoundFileError) as error:
-        raise InputError(f"{path}: cannot be read as a sound file: {error}") from error
+    if not path.is_file():
+        problem = "is no file" if path.exists() else "no such file"
+        raise InputError(f"{path}: {problem}; expected a sound file with an impulse response")
+    samples, rate = _decoded(path, channel)
     if channel is not None:
         samples = samples[:, channel - 1 : channel]
     taps = np.array(samples)
@@ -71,6 +62,32 @@ def _read_sound(path: Path, channel: int | None) -> tuple[Taps, int]:
         second = int(np.argmin(finite)) / rate
         raise InputError(f"{path}: the sample at {second:g} s is not finite")
     return taps, rate
+
+
+def _decoded(path: Path, channel: int | None) -> tuple[Taps, int]:
+    """All samples of a sound file, (k, channels), and its rate."""
+    import soundfile
+
+    from convcli.sndfile import Sound, WatchedFile, messages_muted, reason_of
+
+    problem = f"{path}: cannot be read as a sound file"
+    try:
+        with path.open("rb", buffering=0) as raw, messages_muted():
+            watched = WatchedFile(raw)
+            try:
+                with Sound(watched) as file:
+                    _check_channel(path, channel, file.channels)
+                    refuse_huge(file.frames, str(path), "a shorter impulse response")
+                    samples = file.read(file.frames, dtype="float64", always_2d=True)
+                    rate = file.samplerate
+            finally:
+                if watched.error is not None:
+                    raise watched.error
+    except OSError as error:
+        raise InputError(f"{problem}: {error.strerror or error}") from error
+    except soundfile.SoundFileError as error:
+        raise InputError(f"{problem}: {reason_of(error)}") from error
+    return samples, rate
 
 
 def _check_channel(path: Path, channel: int | None, channels: int) -> None:

@@ -147,6 +147,7 @@ class StepFacts:
     response : in a report pairs of frequency, in `frequency_unit` (`Hz`, `cycles/row`), and gain in
         dB; of a long filter the least and the largest gain in each of many narrow bands
     layers : the layers of a learned network
+    notices : what the user is told of at every run
     """
 
     text: str
@@ -162,6 +163,7 @@ class StepFacts:
     response: tuple[tuple[float, float], ...] = ()
     frequency_unit: str = "cycles/sample"
     layers: tuple[LayerFacts, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

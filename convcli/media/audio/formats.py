@@ -72,7 +72,8 @@ WAV_KINDS = frozenset(name for name, form in FORMATS.items() if form.container i
 # Sound Designer II keeps its header in the resource fork.
 _NEEDS_TWO_FILES = frozenset({"SD2"})
 
-LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"})
+MPEG = frozenset({"MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"})
+LOSSY = frozenset({"VORBIS", "OPUS", *MPEG})
 FLOATS = {"FLOAT": 24, "DOUBLE": 53}
 # Codings whose last step is finer than their name; everything not named here decodes to 16 bits.
 _BITS = {

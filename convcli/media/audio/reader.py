@@ -24,6 +24,7 @@ _BLOCK_FRAMES = 1 << 18
 _SHORT, _SHORT_BLOCK_FRAMES = 1 << 20, 1 << 15
 # Blocks have fewer frames where there are many channels.
 _BLOCK_SAMPLES = 1 << 19
+NOTHING_THERE = "the file is damaged or cut off"
 
 
 class AudioSource:
@@ -97,7 +98,15 @@ class AudioSource:
         self.warnings.append(message)
 
     def _report_truncated(self, promised: int, present: int, rate: int) -> None:
-        """Warn of a file that ends too early; `promised` and `present` count frames."""
+        """Warn of a file that ends too early; `promised` and `present` count frames.
+
+        InputError if nothing is there: an empty output would look like a success.
+        """
+        if present == 0:
+            raise InputError(
+                f"{self._name}: {promised} frames promised, and not one can be read",
+                hint=NOTHING_THERE,
+            )
         self._report(
             f"is truncated: {promised} frames promised, {present} there ({present / rate:.6g} s)"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -11,12 +11,14 @@ import soundfile
 
 from convcli.errors import InputError
 from convcli.media.audio.details import AudioDetails
-from convcli.media.audio.formats import SUFFIXES, bits_of, container_of
+from convcli.media.audio.formats import MPEG, SUFFIXES, bits_of, container_of
+from convcli.media.audio.mending import MendedFile, Mending, has_flac_frames, mending_for
 from convcli.media.audio.metadata import ogg
 from convcli.media.audio.metadata.riff import info_tags
-from convcli.media.audio.reader import AudioSource, reading
-from convcli.media.audio.sndfile import Sound, exchange_type, reason_of
+from convcli.media.audio.reader import NOTHING_THERE, AudioSource, reading
+from convcli.media.audio.sndfile import exchange_type
 from convcli.media.audio.wav import is_wav
+from convcli.sndfile import Sound, WatchedFile, messages_muted, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,44 +38,71 @@ _UNFINISHED_RIFF = 0x7FFFF000
 class SndFile(AudioSource):
     """A sound file of any format that libsndfile reads.
 
-    `file` is unbuffered: libsndfile reads by its descriptor, and they share one position.
+    `file` is unbuffered: libsndfile and the readers of metadata share one position.
     """
 
     def __init__(self, file: BinaryIO, name: str, *, strict: bool) -> None:
         super().__init__(file, name, strict=strict)
-        file.seek(0)
-        prefix = file.read(12)
+        with reading(name):
+            file.seek(0)
+            prefix = file.read(12)
+            self._mending = mending_for(file, prefix)
         self._sound = self._open()
         self._spent = False
         self._type = exchange_type(self._sound.subtype)
+        self._muted = messages_muted if self._sound.subtype in MPEG else nullcontext
         with reading(name):
             self._describe(self._read_details(prefix))
             problem = _missing_end(file, prefix)
         if problem is not None:
+            if self.details.frames == 0:
+                raise InputError(f"{name}: holds no samples: {problem}", hint=NOTHING_THERE)
             self._report(f"is truncated: {problem}")
+        self._tell_of_mending(self._mending or Mending())
+
+    def _tell_of_mending(self, mending: Mending) -> None:
+        if mending.note is not None:
+            self.warnings.append(f"{self._name}: {mending.note}")
+        if mending.loss is not None:
+            self._report(mending.loss)
 
     def _open(self) -> Sound:
-        self._file.seek(0)
+        self._watched = WatchedFile(self._file)
+        with reading(self._name):
+            self._file.seek(0)
+        if self._mending is not None:
+            self._watched = MendedFile(self._file, self._mending)
         try:
-            return Sound(self._file.fileno(), closefd=False)
+            with messages_muted():
+                return Sound(self._watched)
         except (soundfile.LibsndfileError, TypeError) as error:
+            self._raise_read_error()
             formats = dict.fromkeys(name.lower() for name in SUFFIXES.values() if name != "RAW")
             raise InputError(
                 f"{self._name}: is not a sound file that can be read: {reason_of(error)}",
                 hint=f"known: {' '.join(formats)}",
             ) from error
 
+    def _raise_read_error(self) -> None:
+        """Raise InputError if the system could not read; libsndfile takes that for the end."""
+        if self._watched.error is not None:
+            with reading(self._name):
+                raise self._watched.error
+
     def _read_details(self, prefix: bytes) -> AudioDetails:
         sound = self._sound
         chunks = self._metadata()
         # The tags of a WAV are the same whether it needs a codec or not.
         tags = info_tags(chunks) if is_wav(prefix) else sound.copy_metadata()
+        frames = sound.frames if sound.frames < _UNKNOWN_FRAMES else None
+        if self._mending is not None and self._mending.frames is not None:
+            frames = self._mending.frames
         return AudioDetails(
             format=sound.format,
             subtype=sound.subtype,
             rate=sound.samplerate,
             channels=sound.channels,
-            frames=sound.frames if sound.frames < _UNKNOWN_FRAMES else None,
+            frames=frames,
             bits=bits_of(sound.subtype),
             endian=sound.endian,
             tags=tags,
@@ -96,30 +125,49 @@ class SndFile(AudioSource):
         self._spent = True
         size, done = self._block_frames, 0
         while True:
-            space = np.empty((size, details.channels), self._type)
-            try:
-                block = self._sound.read(out=space)
-            except soundfile.LibsndfileError as error:
-                block = self._salvage(done, space)
-                if self._last_sample_is_readable():
-                    seconds = (done + len(block)) / details.rate
-                    raise InputError(
-                        f"{self._name}: is damaged at {seconds:.6g} s: {reason_of(error)}"
-                    ) from error
+            block = self._next_block(done)
             done += len(block)
             if len(block):
                 yield block
             if len(block) < size:
                 break
+        if done == 0 and details.frames is None:
+            self._refuse_noise()
         if details.frames is not None and done < details.frames:
             self._report_truncated(details.frames, done, details.rate)
+
+    def _refuse_noise(self) -> None:
+        """Raise InputError if a FLAC without a length has bytes behind its header, but no frame."""
+        with reading(self._name), suppress(ValueError):
+            if has_flac_frames(self._file):
+                raise InputError(f"{self._name}: not one sample can be read", hint=NOTHING_THERE)
+
+    def _next_block(self, done: int) -> npt.NDArray[Any]:
+        """Read the block after the first `done` frames."""
+        details, size = self.details, self._block_frames
+        if details.frames is not None:
+            size = min(size, details.frames - done)
+        space = np.empty((size, details.channels), self._type)
+        try:
+            with self._muted():
+                block: npt.NDArray[Any] = self._sound.read(out=space)
+        except soundfile.LibsndfileError as error:
+            self._raise_read_error()
+            block = self._salvage(done, space)
+            if self._last_sample_is_readable():
+                seconds = (done + len(block)) / details.rate
+                raise InputError(
+                    f"{self._name}: is damaged at {seconds:.6g} s: {reason_of(error)}"
+                ) from error
+        self._raise_read_error()
+        return block
 
     def _salvage(self, start: int, space: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Read small pieces of a block that failed as a whole, up to the first one that fails."""
         done = 0
-        with suppress(soundfile.LibsndfileError):
+        with suppress(soundfile.LibsndfileError), self._muted():
             self._reopen()
-            self._sound.seek(start)
+            self._skip(start)
             while done < len(space):
                 piece = self._sound.read(out=space[done : done + _SALVAGE_FRAMES])
                 if len(piece) == 0:
@@ -127,10 +175,22 @@ class SndFile(AudioSource):
                 done += len(piece)
         return space[:done]
 
+    def _skip(self, frames: int) -> None:
+        """Go to a frame; where seeking fails, which can be far from the damage, by reading."""
+        with suppress(soundfile.LibsndfileError):
+            self._sound.seek(frames)
+            return
+        self._reopen()
+        while frames > 0:
+            piece = self._sound.read(min(frames, _SALVAGE_FRAMES), self._type, always_2d=True)
+            if len(piece) == 0:
+                return
+            frames -= len(piece)
+
     def _last_sample_is_readable(self) -> bool:
         """Whether the file is damaged within, not cut off."""
         last = max(0, (self.details.frames or 1) - 1)
-        with suppress(soundfile.LibsndfileError):
+        with suppress(soundfile.LibsndfileError), self._muted():
             self._sound.seek(last)
             return len(self._sound.read(1, "int16", always_2d=True)) == 1
         return False

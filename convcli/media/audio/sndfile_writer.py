@@ -15,7 +15,8 @@ from convcli.errors import OutputError, RequestError
 from convcli.media.audio.details import temporary_file
 from convcli.media.audio.formats import bits_of, container_of
 from convcli.media.audio.metadata.flac import empty_flac
-from convcli.media.audio.sndfile import Sound, exchange_type, reason_of
+from convcli.media.audio.sndfile import exchange_type
+from convcli.sndfile import Sound, WatchedFile, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,36 +28,6 @@ if TYPE_CHECKING:
 
 # Beyond this rate the Vorbis encoder looks for its settings without end.
 _HIGHEST_VORBIS_RATE = 200_000
-
-
-class _WatchedFile:
-    """The file that libsndfile writes to; it keeps the first error of the system."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        if self.error is None:
-            try:
-                return self._file.write(data)
-            except OSError as error:
-                self.error = error
-        return 0
-
-    def read(self, size: int = -1) -> bytes:
-        return self._file.read(size) if self.error is None else b""
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if self.error is None:
-            try:
-                return self._file.seek(offset, whence)
-            except OSError as error:
-                self.error = error
-        return 0
-
-    def tell(self) -> int:
-        return self._file.tell() if self.error is None else 0
 
 
 class SndFileWriter:
@@ -91,7 +62,7 @@ class SndFileWriter:
             self._file = cast("BinaryIO", target.open("w+b"))
         else:
             self._file = temporary_file()
-        self._watched = _WatchedFile(self._file)
+        self._watched = WatchedFile(self._file)
         try:
             self._sound = self._open(endian)
         except BaseException:

@@ -57,6 +57,8 @@ class WavHeader:
     mask : speaker positions
     data_bytes : None where the writer did not know
     chunks : metadata, byte for byte
+    codec : the format tag of a file that is read
+    block_bytes : of one block of a codec, in a file that is read
     """
 
     format: str
@@ -66,6 +68,8 @@ class WavHeader:
     mask: int = 0
     data_bytes: int | None = None
     chunks: tuple[Chunk, ...] = ()
+    codec: int = 0
+    block_bytes: int = 0
 
     @property
     def frame_bytes(self) -> int:
@@ -171,7 +175,15 @@ def _read_format(body: bytes, name: str) -> WavHeader:
     subtype = None
     if rest == 0 and bits:
         subtype = _SUBTYPES.get((tag, width))
-    return WavHeader(format=form, subtype=subtype, rate=rate, channels=channels, mask=mask)
+    return WavHeader(
+        format=form,
+        subtype=subtype,
+        rate=rate,
+        channels=channels,
+        mask=mask,
+        codec=tag,
+        block_bytes=align,
+    )
 
 
 def write_header(header: WavHeader, *, data_bytes: int | None, room: bool = False) -> bytes:

@@ -1,0 +1,222 @@
+"""Sound files whose headers are wrong, as libsndfile must see them to read what is there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from convcli.errors import InputError
+from convcli.media.audio import wav
+from convcli.media.audio.flac_frames import (
+    FlacFrame,
+    StreamInfo,
+    frame_at,
+    frames_in,
+    is_whole_frame,
+)
+from convcli.media.audio.metadata.flac import flac_blocks
+from convcli.sndfile import WatchedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TAIL_BYTES = 1 << 16
+_ID3V1_BYTES = 128
+_FACTS_IN_STREAMINFO = 8 + 10  # behind the mark and the head of the block
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mending:
+    """How a file differs from what libsndfile is given.
+
+    patches : bytes, by their places in the file
+    length : of the file, None if it is unchanged
+    frames : that hold sound, where libsndfile counts more
+    note, loss : what is told of it; a loss is an error if the user is strict
+    """
+
+    patches: tuple[tuple[int, bytes], ...] = ()
+    length: int | None = None
+    frames: int | None = None
+    note: str | None = None
+    loss: str | None = None
+
+
+class MendedFile(WatchedFile):
+    """A file as it should have been."""
+
+    def __init__(self, file: BinaryIO, mending: Mending) -> None:
+        super().__init__(file)
+        self._mending = mending
+        self._place = file.tell()
+
+    def readinto(self, space: Any) -> int:
+        """Read into a buffer, with the patches."""
+        view = memoryview(space).cast("B")
+        start = self._place
+        super().seek(start)
+        done = super().readinto(view)
+        length = self._mending.length
+        if length is not None:
+            stop = min(len(view), max(0, length - start))
+            if stop > done:
+                view[done:stop] = bytes(stop - done)
+            done = stop
+        for place, patch in self._mending.patches:
+            low, high = max(place, start), min(place + len(patch), start + done)
+            if low < high:
+                view[low - start : high - start] = patch[low - place : high - place]
+        self._place = start + done
+        return done
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move within the file as libsndfile sees it."""
+        base = {os.SEEK_CUR: self._place, os.SEEK_END: self._end()}.get(whence, 0)
+        self._place = max(0, base + offset)
+        return self._place
+
+    def _end(self) -> int:
+        if self._mending.length is not None:
+            return self._mending.length
+        return super().seek(0, os.SEEK_END)
+
+    def tell(self) -> int:
+        """The place in the file."""
+        return self._place
+
+
+def mending_for(file: BinaryIO, prefix: bytes) -> Mending | None:
+    """What must be mended in a file that begins with `prefix`, None if nothing is known."""
+    try:
+        if wav.is_wav(prefix):
+            return _mend_adpcm(file)
+        return _mend_flac(file)
+    except (ValueError, InputError):  # libsndfile says what is wrong
+        return None
+
+
+# ------------------------------------------------------------------------------------ FLAC
+
+
+def _mend_flac(file: BinaryIO) -> Mending | None:
+    """Correct a header that contradicts the first and the last frame."""
+    blocks = flac_blocks(file)
+    kind, body = next(blocks)
+    place = file.tell() - len(body) + 10
+    for _ in blocks:
+        pass
+    start = file.tell()
+    if kind != 0:
+        return None
+    info = StreamInfo.from_bytes(body)
+    first = frame_at(file.read(32), 0, info)
+    length = _length_without_tag(file)
+    last = _last_frame(file, start, length, info)
+    if first is None:
+        return None
+    true, note, loss = replace(info, layout=first.layout), None, None
+    if first.layout != info.layout:
+        note = f"its header says {info.layout}, its samples are {first.layout}"
+    if last is not None and last.layout != first.layout:
+        true, loss = _cut_at_change(_all_frames(file, start, true), true)
+    elif last is not None and 0 < info.frames < last.stop:
+        true = replace(true, frames=last.stop)
+        note = f"its header counts {info.frames} frames, {last.stop} are there"
+    if true == info and loss is None and info.frames > 0:
+        return None
+    return Mending(patches=((place, true.facts()),), length=length, note=note, loss=loss)
+
+
+def has_flac_frames(file: BinaryIO) -> bool:
+    """Whether bytes follow the header of a FLAC file. ValueError if it has none."""
+    for _ in flac_blocks(file):
+        pass
+    return file.tell() < _length_without_tag(file)
+
+
+def _length_without_tag(file: BinaryIO) -> int:
+    """The length of a file without the ID3v1 tag that libsndfile takes for damaged samples."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _ID3V1_BYTES))
+    return size - _ID3V1_BYTES if file.read(3) == b"TAG" else size
+
+
+def _last_frame(file: BinaryIO, start: int, stop: int, info: StreamInfo) -> FlacFrame | None:
+    """The frame that ends at `stop`."""
+    begin = max(start, stop - _TAIL_BYTES)
+    file.seek(begin)
+    tail = file.read(max(0, stop - begin))
+    for frame in reversed(list(frames_in(tail, info))):
+        if is_whole_frame(tail[frame.place :]):
+            return frame
+    return None
+
+
+def _all_frames(file: BinaryIO, start: int, info: StreamInfo) -> Iterator[FlacFrame]:
+    """Every frame of the file; what only looks like a header contradicts both its neighbours."""
+    file.seek(start)
+    found = list(frames_in(file.read(), info))
+    for before, frame in pairwise([None, *found]):
+        follows = before is None or frame is None or frame.start in (before.stop, 0)
+        if frame is not None and (follows or frame.layout == info.layout):
+            yield frame
+
+
+def _cut_at_change(frames: Iterator[FlacFrame], info: StreamInfo) -> tuple[StreamInfo, str]:
+    """End a file where its layout changes, and say what is left out."""
+    kept = left_out = 0
+    changed = None
+    for frame in frames:
+        if changed is None and frame.layout == info.layout:
+            kept += frame.size
+        else:
+            changed = changed or frame
+            left_out += frame.size
+    layout = changed.layout if changed else info.layout
+    seconds = kept / max(1, info.layout.rate)
+    loss = (
+        f"changes from {info.layout} to {layout} at {seconds:.6g} s: "
+        f"the {left_out} frames from there on are left out"
+    )
+    return replace(info, frames=kept), loss
+
+
+# ------------------------------------------------------------------------------------ ADPCM
+
+# Bytes of a block's header for each channel, and the frames that it holds; then frames, by bytes
+# of each channel, that are stored together.
+_ADPCM_BLOCKS = {2: (7, 2, 0.5), 0x11: (4, 1, 4)}
+
+
+def _mend_adpcm(file: BinaryIO) -> Mending | None:
+    """Complete the last block of ADPCM samples, which libsndfile leaves out otherwise."""
+    file.seek(0)
+    header = wav.read_header(file, name="")
+    start = file.tell()
+    present = file.seek(0, os.SEEK_END) - start
+    if header.codec not in _ADPCM_BLOCKS or header.block_bytes <= 0:
+        return None
+    promised = present if header.data_bytes is None else header.data_bytes
+    there = min(present, promised)
+    whole, rest = divmod(there, header.block_bytes)
+    each = _adpcm_frames(header, header.block_bytes)
+    more = _adpcm_frames(header, rest)
+    if rest == 0 or more == 0:
+        return None
+    size = (whole + 1) * header.block_bytes
+    zeros = (start + there, bytes(size - there))
+    sizes = (start - 4, size.to_bytes(4, "little")), (4, (start + size - 8).to_bytes(4, "little"))
+    frames = whole * each + more
+    return Mending(patches=(zeros, *sizes), length=start + size, frames=frames)
+
+
+def _adpcm_frames(header: wav.WavHeader, size: int) -> int:
+    """How many frames are in the first `size` bytes of a block."""
+    head, first, step = _ADPCM_BLOCKS[header.codec]
+    rest = size - head * header.channels
+    if rest < 0:
+        return 0
+    pieces = int(rest / (step * header.channels))
+    return first + (pieces if step < 1 else 8 * pieces)

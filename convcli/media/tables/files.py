@@ -19,10 +19,9 @@ from convcli.signals import TABLE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from convcli.core.binding import LearnedRules
     from convcli.media.tables.sink import EncodedRows
     from convcli.media.tables.source import TableOptions, TableSource
-    from convcli.signals import AnyRows, Array, Medium, Signal, Source
+    from convcli.signals import AnyRows, Array, LearnedRules, Medium, Signal, Source
 
 
 @dataclass(frozen=True, kw_only=True)

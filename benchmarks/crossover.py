@@ -1,7 +1,8 @@
 """Where one path of a convolution becomes cheaper than another: measured, and as the rule in convcli has it.
 
-Prints the constants of convcli/core/convolve.py as they come out on this machine, the numbers of taps at which the
-paths meet, and what a sample costs from 3 to 100,000 taps. One thread, two channels of float64, its processor time.
+Prints the constants of convcli/core/convolve.py as they come out on this machine, the numbers of
+taps at which the paths meet, and what a sample costs from 3 to 100,000 taps. One thread, two
+channels of float64, its processor time.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def main() -> None:
         print(json.dumps(found))
 
 
-# ------------------------------------------------------------------------------------------------------ the paths
+# ---------------------------------------------------------------------------------------- the paths
 
 
 def sound(n: int) -> npt.NDArray[np.float64]:
@@ -103,7 +104,7 @@ def cost(
     return 1e9 * best / outputs
 
 
-# ------------------------------------------------------------------------------------------------- what they cost
+# ----------------------------------------------------------------------------------- what they cost
 
 
 def constants() -> dict[str, float]:

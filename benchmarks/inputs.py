@@ -1,4 +1,6 @@
-"""The inputs of the benchmarks, made from seeds: `python inputs.py FOLDER NAME...`. The name says what is in a file.
+"""The inputs of the benchmarks, made from seeds: `python inputs.py FOLDER NAME...`.
+
+The name says what is in a file.
 
 sound-300s.wav       stereo, 44.1 kHz, 16 bits; noise of 24 s over and over
 hall.wav             an impulse response of 2 s, stereo, float
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
 RATE = 44100
 
-# The sound is silent here (Hz), where filters of equal promise may differ: in the transitions of the jobs.
+# The sound is silent here (Hz), where filters of equal promise may differ: in the transitions of
+# the jobs.
 SILENT = ((3100, 3700), (4300, 6300), (7100, 9000))
 
 FILTERS = {
@@ -58,7 +61,7 @@ def make(path: Path) -> None:
     raise SystemExit(f"no input is called {path.name}")
 
 
-# ------------------------------------------------------------------------------------------------------- sound
+# -------------------------------------------------------------------------------------------- sound
 
 
 def make_sound(path: Path, seconds: str) -> None:
@@ -102,7 +105,7 @@ def make_hall(path: Path) -> None:
     )
 
 
-# ------------------------------------------------------------------------------------------------------- table
+# -------------------------------------------------------------------------------------------- table
 
 MOST_ROWS = 2_000_000
 
@@ -128,7 +131,7 @@ def make_prices(path: Path, rows: str) -> None:
             file.write(body)
 
 
-# ---------------------------------------------------------------------------------------------------- pictures
+# ----------------------------------------------------------------------------------------- pictures
 
 
 def make_photo(path: Path, megapixels: str, suffix: str) -> None:
@@ -195,7 +198,7 @@ def make_small(folder: Path) -> None:
         )
 
 
-# ------------------------------------------------------------------------------------------------------ kernels
+# ------------------------------------------------------------------------------------------ kernels
 
 
 def make_taps(path: Path, name: str, suffix: str) -> None:

@@ -1,7 +1,7 @@
 """What a job is: a command of convcli, and how its peers do the same.
 
-Commands run in the folder of the inputs. Every one of them writes OUT in its own words; the harness sets it to a
-path, with the suffix of the job, that is removed before each run.
+Commands run in the folder of the inputs. Every one of them writes OUT in its own words; the harness
+sets it to a path, with the suffix of the job, that is removed before each run.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ OUT = "{out}"
 class Peer:
     """Another way to the same answer.
 
-    needs : the program; goal : the ratio of times to reach, None where none was set; limit : how far its answer may
-    lie from ours (check.py says in what), None where the values are not compared; why : why not, or how it was made
-    equal
+    needs : the program; goal : the ratio of times to reach, None where none was set; limit : how
+    far its answer may lie from ours (check.py says in what), None where the values are not
+    compared; why : why not, or how it was made equal
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Run one command and print what it cost: `python -I -S launch.py DESCRIPTOR PATIENCE COMMAND...`.
 
-Until a child calls exec, its peak memory counts that of its parent. So this parent is as small as Python can be: it
-imports what is built in and nothing else.
+Until a child calls exec, its peak memory counts that of its parent. So this parent is as small as
+Python can be: it imports what is built in and nothing else.
 """
 
 import posix

@@ -54,8 +54,8 @@ def measure(
 ) -> Measurement:
     """Run `command` in `folder` and wait for it, at most `patience` seconds.
 
-    Peak memory is that of the largest process of the command, not the sum of several; `launch.py` itself, 9 MB, is
-    the least that can be seen.
+    Peak memory is that of the largest process of the command, not the sum of several; `launch.py`
+    itself, 9 MB, is the least that can be seen.
     """
     os.sync()  # what others wrote is not to be paid for here
     told, tell = os.pipe()

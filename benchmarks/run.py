@@ -1,7 +1,8 @@
 """The benchmarks: `python benchmarks/run.py [jobs] [growth] [crossover] [training] [--only PATTERN] [--json FILE]`.
 
-Every job runs as a whole process, and its peers in turn with it, A B A B; the ratio is that of the medians. Files
-are in the page cache before the clock starts; all processes share the same cores (2, unless --cores says otherwise).
+Every job runs as a whole process, and its peers in turn with it, A B A B; the ratio is that of the
+medians. Files are in the page cache before the clock starts; all processes share the same cores (2,
+unless --cores says otherwise).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ SLOW = 30.0
 def run_job(job: Job, *, runs: int, patience: float) -> Result:
     """Measure a job and its peers, and compare what they wrote."""
     result = Result(job)
-    _prepare(job.inputs)
+    prepare(job.inputs)
     here = [peer for peer in job.peers if peer.needs.present]
     for turn in range(runs):
         result.ours.runs.append(_measured(job.command, place_of(job, "convcli"), patience))
@@ -62,7 +63,7 @@ def _measured(command: tuple[str, ...], place: str, patience: float) -> Measurem
     return measure(words, folder=DATA, patience=patience, environment=programs.environment())
 
 
-def _prepare(inputs: tuple[str, ...]) -> None:
+def prepare(inputs: tuple[str, ...]) -> None:
     """Make what is not there yet, and read it once."""
     DATA.mkdir(exist_ok=True)
     missing = [name for name in inputs if not (DATA / name).exists()]
@@ -95,7 +96,7 @@ def _compare(job: Job, peer: Peer) -> dict[str, Any]:
     return found
 
 
-# -------------------------------------------------------------------------------------------------------- command
+# ------------------------------------------------------------------------------------------ command
 
 
 def arguments() -> argparse.Namespace:
@@ -161,7 +162,7 @@ def main() -> int:
         import growth
 
         kept["growth"] = growth.run(
-            only=wanted.only, quick=wanted.quick, prepare=_prepare, measured=_measured
+            only=wanted.only, quick=wanted.quick, prepare=prepare, measured=_measured
         )
     if "crossover" in wanted.parts and fnmatch.fnmatch("crossover", wanted.only):
         done = subprocess.run(

@@ -1,8 +1,9 @@
 """How long an epoch of training takes, beside torch: the same first weights, windows, batches, loss and descent.
 
-Each side runs in a process of its own, by turns, and tells the seconds of every epoch but the first, which fills the
-caches, and its loss in the end. What both share (the data and the places of the windows) is made before the clock
-starts. `python training.py SIDE NAME SAMPLES` is one such process.
+Each side runs in a process of its own, by turns, and tells the seconds of every epoch but the
+first, which fills the caches, and its loss in the end. What both share (the data and the places of
+the windows) is made before the clock starts. `python training.py SIDE NAME SAMPLES` is one such
+process.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **programs.environment(), "OPENBLAS_NUM_THREADS": "1"}
 
 
-# ------------------------------------------------------------------------------------------------- the sides
+# ---------------------------------------------------------------------------------------- the sides
 
 
 class Prepared:

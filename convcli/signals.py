@@ -49,6 +49,7 @@ class Medium:
     length_units : units of length besides those of time
     model_units : the range of the values that a model file works on
     channel_names : usual names of the channels, one tuple for each number of channels
+    made_names : how further channels are called that a filter makes, before their number from 0
     channels_hint, one_channel_hint : options that choose other channels, or a single one
 
     Properties
@@ -77,6 +78,7 @@ class Medium:
     length_units: tuple[str, ...] = ()
     model_units: str = "as they are"
     channel_names: tuple[tuple[str, ...], ...] = ()
+    made_names: str = ""
     channels_hint: str | None = None
     one_channel_hint: str | None = None
     in_seconds: bool = False
@@ -89,10 +91,12 @@ class Medium:
     prompt: bool = False
 
     def names_of(self, count: int) -> tuple[str, ...]:
-        """The usual names of `count` channels, or 1, 2, 3, ... where there are none."""
+        """The usual names of `count` channels; where there are none y0, y1, ... or 1, 2, ..."""
         for names in self.channel_names:
             if len(names) == count:
                 return names
+        if self.made_names:
+            return tuple(f"{self.made_names}{channel}" for channel in range(count))
         return tuple(str(channel + 1) for channel in range(count))
 
 
@@ -121,6 +125,7 @@ TABLE = Medium(
     things="tables",
     length_help="a number of rows (20); durations need --time COLUMN",
     frequency_help="in cycles per row, 0 to 0.5 (Hz needs --time COLUMN)",
+    made_names="y",
     channels_hint="-c A,B,C names the columns, in the order in which it was trained",
     separate_channels=True,
     binary=False,

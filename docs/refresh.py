@@ -1,8 +1,9 @@
 """Run the commands in the docs and write what they print below them: `make docs`.
 
-In every page a ```console block is a session: lines that begin with `$ ` are commands, and the lines
-that follow are what the command prints. A session runs in a new folder that holds `sample_data/`.
-Between `<!-- made by COMMAND -->` and `<!-- end -->` stands the output of COMMAND as Markdown.
+In every page a ```console block is a session: lines that begin with `$ ` are commands, and the
+lines that follow are what the command prints. A session runs in a new folder that holds
+`sample_data/`. Between `<!-- made by COMMAND -->` and `<!-- end -->` stands the output of COMMAND
+as Markdown.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Make the sample data again: `python sample_data/make.py [FOLDER]`.
 
-Needs espeak-ng and the packages of `pip install convcli[samples]`. With the same versions of these the bytes are the
-same; what is synthesised here (noise, room, tide, RGBA picture) needs NumPy alone.
+Needs espeak-ng and the packages of `pip install convcli[samples]`. With the same versions of these
+the bytes are the same; what is synthesised here (noise, room, tide, RGBA picture) needs NumPy
+alone.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 SPEECH_RATE = 22050
 ROOM_RATE = 48000
-# What is said in talk.wav; a number is a pause in seconds, a pair is hello.wav with its gain in decibels.
+# What is said in talk.wav; a number is a pause in seconds, a pair is hello.wav with its gain in
+# decibels.
 TALK: tuple[str | float | tuple[str, float], ...] = (
     "Good morning.",
     0.4,
@@ -111,7 +113,8 @@ def wav(x: Samples, *, rate: int) -> bytes:
 def make_hole(size: int = 256) -> npt.NDArray[np.uint16]:
     """A 16-bit RGBA picture, (size, size, 4): a gradient with a round transparent hole, bright green inside.
 
-    The hole's edge is soft over two pixels. A filter that forgets to weight colour by alpha lets the green out.
+    The hole's edge is soft over two pixels. A filter that forgets to weight colour by alpha lets
+    the green out.
     """
     y, x = np.mgrid[:size, :size] / (size - 1)
     radius = np.hypot(x - 0.5, y - 0.5) * (size - 1)

@@ -1,8 +1,9 @@
 """The slow truth: convolution by its definition, one sample after the other, in plain Python loops.
 
-Written from the rules of the program and not from its code. A chain is a list of steps; the value of a step at any
-index, inside the signal or outside, is found by asking the step before it, down to the input, which the edge rule
-extends without end. Only the range of outputs that is asked for is limited. NaN is a missing sample.
+Written from the rules of the program and not from its code. A chain is a list of steps; the value
+of a step at any index, inside the signal or outside, is found by asking the step before it, down to
+the input, which the edge rule extends without end. Only the range of outputs that is asked for is
+limited. NaN is a missing sample.
 """
 
 from __future__ import annotations
@@ -124,7 +125,10 @@ def fold_pool(
 
 
 def outside(i: int, n: int, edge: str) -> int | None:
-    """Which of n samples stands at index i; None where nothing does. Mirrors step by step, as one would walk."""
+    """Which of n samples stands at index i; None where nothing does.
+
+    Mirrors step by step, as one would walk.
+    """
     if 0 <= i < n:
         return i
     if edge == "edge":

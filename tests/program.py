@@ -26,7 +26,8 @@ CONVCLI = (
 # Streams are buffered as they are for users, whatever the shell of the tests says.
 BUFFERED = {"PYTHONUNBUFFERED": ""}
 
-# One run loads what a run loads; then every line asks for a run in a fork, whose standard streams are files.
+# One run loads what a run loads; then every line asks for a run in a fork, whose standard streams
+# are files.
 _WAITING = """
 import json, os, signal, sys
 import convcli.cli.filters, convcli.cli.image, convcli.cli.audio
@@ -156,7 +157,10 @@ def peer(*names: str) -> pytest.MarkDecorator:
 
 
 class Program:
-    """The program kept waiting with its imports done; every run is a fork of it. For the many runs of a fuzz test."""
+    """The program kept waiting with its imports done; every run is a fork of it.
+
+    For the many runs of a fuzz test.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._streams = [folder / name for name in ("stdin", "stdout", "stderr")]

@@ -117,8 +117,8 @@ BAD: list[tuple[str, Any, dict[str, Any], str]] = [
     (
         "box:3",
         np.zeros(4),
-        {"missing": None},
-        "missing expects keep, fill, propagate or error, got None",
+        {"missing": 7},
+        "missing expects keep, fill, propagate or error, got 7",
     ),
     ("box:3", np.zeros(4), {"align": ["center"]}, "align expects center or causal, got"),
     (
@@ -180,7 +180,7 @@ def test_missing_samples() -> None:
         apply("box:3", x, missing="error")
 
 
-# ---------------------------------------------------------------------------------------------------- pandas
+# ------------------------------------------------------------------------------------------- pandas
 
 
 @pytest.fixture

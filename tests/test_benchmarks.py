@@ -29,7 +29,7 @@ def measured(program: str, folder: Path, patience: float = 30) -> Measurement:
     )
 
 
-# ------------------------------------------------------------------------------------------------- what a process costs
+# ----------------------------------------------------------------------------- what a process costs
 
 
 def test_seconds_and_memory_of_a_process(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_the_line_of_growth() -> None:
     assert (round(a, 3), round(b, 3), round(off, 3)) == (2.8, 2.15, 0.1)
 
 
-# ----------------------------------------------------------------------------------------------------- equal answers
+# ------------------------------------------------------------------------------------ equal answers
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_an_input_is_the_same_each_time(tmp_path: Path) -> None:
     assert first.count(b"\n") == 1001
 
 
-# ------------------------------------------------------------------------------------------------------- what is shown
+# ------------------------------------------------------------------------------------ what is shown
 
 
 def result(*, wall: float = 2.0, present: bool = True, goal: float = 3.0) -> Result:

@@ -44,7 +44,7 @@ def snr(clean: Array, y: Array) -> float:
     return float(10 * np.log10((clean**2).sum() / ((y - clean) ** 2).sum()))
 
 
-# --------------------------------------------------------------------------- what is known of clean and noisy
+# ----------------------------------------------------------------- what is known of clean and noisy
 
 
 def read(medium: str, path: Path, column: str = "") -> Array:
@@ -109,7 +109,7 @@ def test_sample_data_gains(  # noqa: PLR0917
     assert capfd.readouterr().out == ""
 
 
-# --------------------------------------------------------------------------------------------- exactness
+# ---------------------------------------------------------------------------------------- exactness
 
 
 @pytest.mark.parametrize("shape", [(9,), (20,), (3, 5)])
@@ -156,7 +156,8 @@ def test_errors_against_the_clean_signal_are_estimated(asked: Any) -> None:
     w = learned.tensors["0.weight"][0, 0]
     y = np.correlate(x[:, 0], w, "valid")
     t = np.arange(15, 40000 - 15)
-    # The least eigenvalue of a finite sample is somewhat too small, and what is left of E - S by so much too large.
+    # The least eigenvalue of a finite sample is somewhat too small, and what is left of E - S by so
+    # much too large.
     within = 0.04 if asked == 0.5 else 0.15
     parts = {"train": t < 32000 - 15, "held": t >= 32000}
     scores = {score.name: score for score in learned.facts.errors}
@@ -221,7 +222,7 @@ def test_noise_that_is_not_white_is_taken_for_signal() -> None:
     assert learned.facts.noise < 0.2 * x.std()
 
 
-# ------------------------------------------------------------------------------------------------- words
+# -------------------------------------------------------------------------------------------- words
 
 
 def test_the_honest_word(tmp_path: Path, capfd: Any) -> None:
@@ -239,8 +240,11 @@ def test_the_honest_word(tmp_path: Path, capfd: Any) -> None:
 def test_a_table_says_how_it_is_run(tmp_path: Path, capfd: Any) -> None:
     model = tmp_path / "m.safetensors"
     assert main(["learn", "--blind", str(DATA / "tide.csv"), "-c", "gauge", "-o", str(model)]) == 0
-    assert "note: run it with --align center, as it was learned" in capfd.readouterr().err
+    capfd.readouterr()
     assert read_weights(model).metadata["align"] == "center"
+    assert main(["csv", f"model:{model}", str(DATA / "tide.csv")]) == 0
+    told = capfd.readouterr().err
+    assert "runs with --align center, as it was learned, and so reads later rows" in told
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,8 @@ def test_a_blind_network_cleans_what_no_linear_filter_does(tmp_path: Path) -> No
     assert network.held < 0.9 * linear.held
     y = apply(f"model:{saved(tmp_path / 'm.safetensors', made)}", noisy)
     wrong = (y - clean)[48_000:-8]
-    # What was estimated, but for the noise, of which there is less than under white noise alone could be told.
+    # What was estimated, but for the noise, of which there is less than under white noise alone
+    # could be told.
     noise = made.facts.noise
     assert noise is not None
     assert np.mean(wrong**2) == pytest.approx(network.held**2 + noise**2 - 0.1**2, rel=0.1)

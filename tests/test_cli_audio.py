@@ -52,7 +52,7 @@ def loudness(x: Any) -> float:
     return float(np.sqrt(np.mean(np.square(middle))))
 
 
-# ------------------------------------------------------------------------------------- what is kept as it was
+# --------------------------------------------------------------------------- what is kept as it was
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_subtype_and_format_where_asked(program: Program, tmp_path: Path) -> Non
         assert not (tmp_path / "x.wav").exists()
 
 
-# -------------------------------------------------------------------------------- what is lost, and never silent
+# ------------------------------------------------------------------- what is lost, and never silent
 
 
 def test_clipping_is_counted_and_never_wraps(program: Program, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_what_is_no_sound(program: Program, tmp_path: Path) -> None:
     assert not (tmp_path / "out.wav").exists()
 
 
-# ------------------------------------------------------------------------------------------------ values
+# ------------------------------------------------------------------------------------------- values
 
 
 def test_an_impulse_centred(program: Program, tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_blocks_of_a_long_file_join_without_a_seam(program: Program, tmp_path: P
     )
 
 
-# -------------------------------------------------------------------------------------------------- pipes
+# -------------------------------------------------------------------------------------------- pipes
 
 
 def test_wav_through_pipes_both_ways(tmp_path: Path) -> None:
@@ -462,7 +462,7 @@ def test_normalize_from_a_pipe(program: Program, tmp_path: Path) -> None:
     assert np.max(np.abs(sf.read(io.BytesIO(ended.out))[0])) == pytest.approx(1, abs=1e-4)
 
 
-# -------------------------------------------------------------------------------------------------- reports
+# ------------------------------------------------------------------------------------------ reports
 
 
 def test_the_report_says_what_was_done(program: Program, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def column(text: str, place: int = 0) -> list[str]:
     return [line.split(",")[place] for line in text.splitlines()[1:]]
 
 
-# -------------------------------------------------------------------------------------------- worked examples
+# ---------------------------------------------------------------------------------- worked examples
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_by_gives_each_group_what_it_gets_alone(tmp_path: Path) -> None:
     assert mine == single.text.splitlines()[1:]
 
 
-# ------------------------------------------------------------------------------------------ columns and cells
+# -------------------------------------------------------------------------------- columns and cells
 
 
 def test_append_keeps_the_columns_and_names_new_ones(program: Program, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_after_downsampling_the_other_cells_are_those_of_the_newest_row(
     ]
 
 
-# ---------------------------------------------------------------------------------------------------- errors
+# ------------------------------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,8 @@ def test_downsampling_a_constant_gives_it_from_the_first_row_to_the_last(
         ended = program.run(
             "csv", "downsample:4", *words, stdin=b"x\n" + b"12.3\n" * 203, cwd=tmp_path
         )
-        # To the last bits: dot products of fractions are rounded as the BLAS of the machine adds them up.
+        # To the last bits: dot products of fractions are rounded as the BLAS of the machine adds
+        # them up.
         np.testing.assert_allclose(
             [float(cell) for cell in ended.text.split()[1:]], [12.3] * 51, rtol=1e-15
         )
@@ -337,7 +338,7 @@ def test_an_error_names_the_file_and_leaves_none(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
 
 
-# ---------------------------------------------------------------------------------------- missing and edges
+# -------------------------------------------------------------------------------- missing and edges
 
 
 @pytest.mark.parametrize(
@@ -390,7 +391,7 @@ def test_filtering_the_first_rows_gives_the_first_rows_of_all(
         assert whole.startswith(part.out), (k, whole, part.out)
 
 
-# ------------------------------------------------------------------------------------------------------ time
+# --------------------------------------------------------------------------------------------- time
 
 
 def test_durations_count_rows_by_the_time_column(tmp_path: Path) -> None:
@@ -436,7 +437,7 @@ def test_each_group_has_its_own_times(program: Program, tmp_path: Path) -> None:
     assert column(ended.text, 2) == ["1", "5", "2", "6"]
 
 
-# ------------------------------------------------------------------------------------------- pipes and follow
+# --------------------------------------------------------------------------------- pipes and follow
 
 
 def conversation(words: list[str], rows: list[bytes], tmp_path: Path) -> list[bytes]:

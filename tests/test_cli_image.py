@@ -72,7 +72,7 @@ def box3(x: Any) -> Any:
     return sum(wide[i : i + rows, j : j + columns] for i in range(3) for j in range(3)) / 9
 
 
-# ------------------------------------------------------------------------------------- what is kept as it was
+# --------------------------------------------------------------------------- what is kept as it was
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -159,7 +159,7 @@ def test_other_formats(program: Program, tmp_path: Path) -> None:
     assert not (tmp_path / "x.png").exists()
 
 
-# ------------------------------------------------------------------------------------------------- values
+# ------------------------------------------------------------------------------------------- values
 
 
 def test_no_fringe_beside_what_is_transparent(program: Program, tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_constant_stays_that_constant(program: Program, tmp_path: Path) -> Non
         np.testing.assert_array_equal(load(tmp_path / "out.png"), 77)
 
 
-# ------------------------------------------------------------------------------------------------- refusals
+# ----------------------------------------------------------------------------------------- refusals
 
 
 def test_what_is_damaged_or_no_picture(program: Program, tmp_path: Path) -> None:
@@ -378,7 +378,7 @@ def test_a_picture_is_not_written_to_a_terminal() -> None:
     assert b"terminal" in ended.stderr
 
 
-# --------------------------------------------------------------------------------------------------- pipes
+# -------------------------------------------------------------------------------------------- pipes
 
 
 def test_pictures_through_pipes(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ KEEPS_A_CONSTANT = ("lowpass", "bandstop", "sharpen", "motion", "disk", "downsam
                     "avg_pool", "max_pool", "min_pool", "adaptive_avg_pool", "adaptive_max_pool", "global_avg_pool",
                     "global_max_pool")  # fmt: skip
 LOSES_A_CONSTANT = ("highpass", "bandpass", "sobel", "prewitt", "scharr", "gabor")
-# A new grid lies between the old samples, and each of its points is made of those on both sides of it.
+# A new grid lies between the old samples, and each of its points is made of those on both sides of
+# it.
 BETWEEN_SAMPLES = ("resample", "resize")
 
 
@@ -47,7 +48,10 @@ def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def signal_for(step: Step, medium: str, n: int) -> Signal:
-    """A signal of `n` samples along each axis. Frequencies of the examples are in cycles per sample."""
+    """A signal of `n` samples along each axis.
+
+    Frequencies of the examples are in cycles per sample.
+    """
     if medium in ("image", "transparent"):
         channels = ("R", "G", "B") if medium == "image" else ("R", "G", "B", "A")
         alpha = 3 if medium == "transparent" else None
@@ -144,7 +148,8 @@ def test_blocks_are_the_whole(step: Step, medium: str) -> None:
     assert whole.shape == (*plan.result.shape, len(plan.result.channels))
     width = plan.chain.reach[0].before + plan.chain.reach[0].after + 1
     for size in (1, 2, width - 1, width, 13, len(x) + 1):
-        # So many blocks of one sample that each is nothing but context take long: some of them will do.
+        # So many blocks of one sample that each is nothing but context take long: some of them will
+        # do.
         cuts = tuple(range(0, len(x), max(size, 1)))[: 40 if plan.signal.axes == 1 else 6]
         for threads in (1, 2):
             y = filtered(plan, x, cuts, threads)

@@ -82,7 +82,7 @@ def through(
     return np.concatenate(sink.parts), np.concatenate(sink.rows), tally
 
 
-# ------------------------------------------------------------------------------------- random chains as both
+# ---------------------------------------------------------------------------- random chains as both
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ def steps_2d(draw: st.DrawFn, align: Align) -> Both:
     return Both(f"max_pool:{height}x{n}", align, naive.fold_pool(max, (height, n)))
 
 
-# -------------------------------------------------------------------------------------- the contract's words
+# ----------------------------------------------------------------------------- the contract's words
 
 
 def column(text: str, x: list[float], **rules: Any) -> list[float]:
@@ -355,7 +355,7 @@ def test_mirrors_and_circles_at_every_length(n: int) -> None:
         )
 
 
-# ------------------------------------------------------------------------------------------- missing samples
+# ---------------------------------------------------------------------------------- missing samples
 
 
 def test_a_held_value_comes_from_however_far_back() -> None:
@@ -399,7 +399,7 @@ def test_ema_is_the_recursion_over_what_is_there() -> None:
     np.testing.assert_allclose(y, truth, rtol=1e-13, atol=1e-14)
 
 
-# ------------------------------------------------------------------------------------------- the paths agree
+# ---------------------------------------------------------------------------------- the paths agree
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 16, 129, 1000])
@@ -542,7 +542,7 @@ def test_factor_finds_products_and_nothing_else() -> None:
     assert factor(np.zeros((2, 2))) is None
 
 
-# ----------------------------------------------------------------------------------------------------- SciPy
+# -------------------------------------------------------------------------------------------- SciPy
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 7, 30])
@@ -677,7 +677,7 @@ def test_resampling_does_not_depend_on_blocks(ratio: tuple[int, int]) -> None:
             np.testing.assert_allclose(constant, 1, rtol=1e-12)
 
 
-# ---------------------------------------------------------------------------------------- prefixes and groups
+# ------------------------------------------------------------------------------ prefixes and groups
 
 CAUSAL = [
     "sma:3", "wma:5", "ema:span=9", "gaussian:2", "savgol:7,2", "lowpass:0.1", "highpass:0.2", "diff:2", "gradient",
@@ -774,7 +774,7 @@ def test_rows_at_which_outputs_stand() -> None:
             assert through(plan, blocks)[1].tolist() == places, text
 
 
-# --------------------------------------------------------------------------------------------- tail and tally
+# ----------------------------------------------------------------------------------- tail and tally
 
 
 def test_a_tail_is_what_rings_after_the_end() -> None:
@@ -893,7 +893,7 @@ def test_normalize_is_a_second_pass(edge: Edge) -> None:
         np.testing.assert_allclose(y[:, 0], np.array([1, -5, 6, -2]) / 12, rtol=1e-15)
 
 
-# --------------------------------------------------------------------------------------------- exact means
+# -------------------------------------------------------------------------------------- exact means
 
 
 @pytest.mark.parametrize(
@@ -979,7 +979,10 @@ def naive_held(x: Array) -> list[float]:
 
 
 def test_rows_of_bins() -> None:
-    """Bins of 10 rows: 0-2, 2-4, 5-7, 7-9. A causal bin has the row of its end, a centred one that of its middle."""
+    """Bins of 10 rows: 0-2, 2-4, 5-7, 7-9.
+
+    A causal bin has the row of its end, a centred one that of its middle.
+    """
     x = np.arange(10.0)[:, None]
     rows_of: dict[Align, list[int]] = {"causal": [2, 4, 7, 9], "center": [1, 3, 6, 8]}
     for align, want in rows_of.items():

@@ -59,7 +59,7 @@ def lag_of(x: Array, y: Array, **kwargs: Any) -> tuple[int, ...]:
     )
 
 
-# ----------------------------------------------------------------------------------------------- the sums
+# ----------------------------------------------------------------------------------------- the sums
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_chance_is_that_of_signals_with_nothing_in_common() -> None:
     assert np.std(found) == pytest.approx(expected, rel=0.4)
 
 
-# ------------------------------------------------------------------------------------------------ found
+# -------------------------------------------------------------------------------------------- found
 
 
 @pytest.mark.parametrize("lag", [0, 1, -1, 137, -3000, 4000])
@@ -154,7 +154,7 @@ def test_levels_that_wander_are_found_by_their_changes() -> None:
     assert learn(task, [Pair(source(table, medium=TABLE))]).facts.delays[0].samples == (20,)
 
 
-# --------------------------------------------------------------------------------- taken out, and learned
+# --------------------------------------------------------------------------- taken out, and learned
 
 
 @pytest.mark.parametrize("lag", [0, 6, -6])
@@ -203,7 +203,7 @@ def test_each_pair_has_its_own() -> None:
     np.testing.assert_allclose(learned.tensors["0.weight"][0, 0], [0, 0, 1, 0, 0], atol=1e-9)
 
 
-# ----------------------------------------------------------------------------------------------- doubts
+# ------------------------------------------------------------------------------------------- doubts
 
 
 def fitted(x: Array, y: Array) -> LearnedModel:
@@ -240,7 +240,7 @@ def test_a_tone_fits_at_many_places() -> None:
     assert (delay.samples[0] - 10) % 25 == (delay.rival[0] - 10) % 25 == 0
 
 
-# ---------------------------------------------------------------------------------------- the command line
+# --------------------------------------------------------------------------------- the command line
 
 
 @pytest.fixture

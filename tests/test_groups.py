@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from convcli.planning.plan import Plan
     from convcli.signals import AnyRows, Array, Rows
 
-# Renormalised, held and empty gaps; long and short; strides within and beyond the window; several steps.
+# Renormalised, held and empty gaps; long and short; strides within and beyond the window; several
+# steps.
 FILTERS = ("sma:5", "gaussian:4", "ema:alpha=0.4,adjust=false", "lowpass:0.2,taps=31", "diff:3", "savgol:7,2",
            "kernel:1,2,1,4 | stride:3", "downsample:3", "max_pool:4", "avg_pool:2,stride=3",
            "lowpass:0.2,taps=15 | diff", "sma:3 | ema:alpha=0.5,adjust=false | stride:2",

@@ -41,7 +41,7 @@ def source(
     return Blocks(signal, [x[a : a + size] for a in range(0, len(x), size)])
 
 
-# ---------------------------------------------------------------------------------------------- the sums
+# ----------------------------------------------------------------------------------------- the sums
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_ridge_is_what_the_definition_says() -> None:
     np.testing.assert_allclose(solution.w[:-1], expected, rtol=1e-9)
 
 
-# ------------------------------------------------------------------------------------------- known taps
+# --------------------------------------------------------------------------------------- known taps
 
 
 @pytest.mark.parametrize("align", ["center", "causal"])
@@ -161,7 +161,7 @@ def test_large_levels_with_small_changes() -> None:
     assert learned.facts.errors[0].held < 1e-6
 
 
-# ------------------------------------------------------------------------------------- what is held out
+# --------------------------------------------------------------------------------- what is held out
 
 
 @pytest.mark.parametrize("ahead", [0, 3])
@@ -248,7 +248,7 @@ def test_blind_leaves_the_sample_itself_out() -> None:
     assert 10 * np.log10(before / after) > 10
 
 
-# ------------------------------------------------------------------------------------------ honest failure
+# ----------------------------------------------------------------------------------- honest failure
 
 
 def test_constant_input() -> None:
@@ -313,7 +313,7 @@ def test_overflowing_samples() -> None:
             learn(Task(taps=(3,)), [Pair(source(noise(500, 1)), source(y))])
 
 
-# -------------------------------------------------------------------------------------- the command line
+# --------------------------------------------------------------------------------- the command line
 
 
 @pytest.fixture
@@ -451,7 +451,8 @@ def test_prediction_of_a_column(prices: Path, capfd: Any) -> None:
         own = [row for row in rows if row[1] == name]
         predicted = np.array([float(row[4]) for row in own])
         x = np.array([[float(row[2]), float(row[3])] for row in own])
-        # The prediction beside a row is that for the next; the last row, whose next is not known, has one too.
+        # The prediction beside a row is that for the next; the last row, whose next is not known,
+        # has one too.
         w, b = weights.tensors["0.weight"][0], weights.tensors["0.bias"][0]
         expected = [b + (w * x[t - 2 : t + 1].T).sum() for t in range(2, len(x))]
         np.testing.assert_allclose(predicted[2:], expected, atol=1e-12)
@@ -595,7 +596,7 @@ def test_an_existing_model_is_kept_without_force(sounds: tuple[Path, Path], capf
     assert read_weights(model).tensors["0.weight"].shape == (1, 1, 5)
 
 
-# ------------------------------------------------------------------------------- several pairs, pipes, reports
+# -------------------------------------------------------------------- several pairs, pipes, reports
 
 
 def test_several_pairs_are_those_of_a_folder(sounds: tuple[Path, Path], tmp_path: Path) -> None:
@@ -754,7 +755,7 @@ def test_a_report_in_every_format(sounds: tuple[Path, Path]) -> None:
             assert word in text
 
 
-# ----------------------------------------------------------------------------------------- odd inputs, honestly
+# ----------------------------------------------------------------------------- odd inputs, honestly
 
 
 def test_missing_samples_are_counted(tmp_path: Path, capfd: Any) -> None:

@@ -64,7 +64,7 @@ RUNS = {
 MEDIA = pytest.mark.parametrize("medium", list(RUNS))
 
 
-# ------------------------------------------------------------------------------------------- exit codes, words
+# -------------------------------------------------------------------------------- exit codes, words
 
 
 def test_the_exit_codes(program: Program, folder: Path) -> None:
@@ -152,7 +152,7 @@ def test_fail_on_conditions(program: Program, folder: Path) -> None:
     assert program.run("csv", "sma:2", "a.csv", "--fail-on", "rain", cwd=folder).code == 2
 
 
-# -------------------------------------------------------------------------------------------- no output is lost
+# -------------------------------------------------------------------------------- no output is lost
 
 
 @MEDIA
@@ -254,7 +254,7 @@ def test_dry_run_touches_nothing(medium: str, program: Program, folder: Path) ->
     assert not (folder / "new").exists()
 
 
-# --------------------------------------------------------------------------------------- several inputs, names
+# ---------------------------------------------------------------------------- several inputs, names
 
 
 def test_templates_folders_and_collisions(program: Program, folder: Path) -> None:
@@ -350,7 +350,7 @@ def test_names_that_are_not_utf8(folder: Path) -> None:
     assert run("csv", "sma:3", name, "-c", b"\xff", cwd=folder).code == 2
 
 
-# --------------------------------------------------------------------------------------------- full disks
+# --------------------------------------------------------------------------------------- full disks
 
 
 @MEDIA
@@ -449,7 +449,7 @@ def test_inputs_that_cannot_be(program: Program, folder: Path) -> None:
             assert len(told.errors) == 1
 
 
-# ------------------------------------------------------------------------------------------- standard streams
+# --------------------------------------------------------------------------------- standard streams
 
 
 @MEDIA
@@ -513,7 +513,7 @@ def test_debug_is_asked_for_where_it_is_wanted(program: Program, folder: Path) -
     assert program.run("csv", "sma:3", "a.csv", "--debug", cwd=folder).out == SMOOTH
 
 
-# ----------------------------------------------------------------------------------------------- start-up
+# ----------------------------------------------------------------------------------------- start-up
 
 
 def imported(words: list[str], folder: Path) -> set[str]:

@@ -71,7 +71,7 @@ def test_a_layer_is_that_of_torch(number: int, tmp_path: Path) -> None:
     )
     x, y = last(REFERENCE[f"layer/x/{axes}"]), last(REFERENCE[f"layer/{number}/y"])
     # Without a padding of their own layers are filters, and torch's numbers are those of `valid`.
-    edges = ("zero", "wrap") if "padding" in text else ("valid",)
+    edges = ("zero", "wrap", "valid") if "padding" in text else ("valid",)
     for edge in edges:
         for size in (None, 1, 4):
             z = filtered(f'model:{path},layers="{text}"', x, edge=edge, size=size)
@@ -91,7 +91,7 @@ def test_pools_that_see_everything_and_dense_layers(number: int, tmp_path: Path)
     x, y = last(REFERENCE[f"{number}/x"]), REFERENCE[f"{number}/y"]
     axes = x.ndim - 1
     y = last(y.reshape(-1, *(1,) * axes) if y.ndim == 1 else y)
-    for edge in ("zero", "reflect") if "padding" in text else ("valid",):
+    for edge in ("zero", "reflect", "valid") if "padding" in text else ("valid",):
         for size in (None, 1, 5):
             z = filtered(f'model:{path},layers="{text}"', x, edge=edge, size=size)
             assert z.shape == y.shape

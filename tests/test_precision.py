@@ -1,7 +1,8 @@
 """Speed is not paid for with correctness: what comes out is what float64 gives, rounded to the type of the output.
 
-At most one sample of 10,000 may lie one step of the output beside it (where the sum falls upon a half), in 16 bits and
-fewer; deeper sound, floats and tables go through float64 all the way, and agree to its rounding.
+At most one sample of 10,000 may lie one step of the output beside it (where the sum falls upon a
+half), in 16 bits and fewer; deeper sound, floats and tables go through float64 all the way, and
+agree to its rounding.
 """
 
 from __future__ import annotations

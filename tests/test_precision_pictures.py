@@ -1,6 +1,7 @@
 """Pictures of whole numbers come out as float64 gives them, rounded and cut off: the same rule as for sound.
 
-At most one sample of 10,000 may lie one step beside it; what the truth is, the Python door says in float64.
+At most one sample of 10,000 may lie one step beside it; what the truth is, the Python door says in
+float64.
 """
 
 from __future__ import annotations

@@ -309,7 +309,7 @@ def test_groups_that_are_too_short_to_hold_something_out(tmp_path: Path, capfd: 
     assert "what is held out holds no complete window" in capfd.readouterr().err
 
 
-# ------------------------------------------------------------------------------------- networks of changes
+# ------------------------------------------------------------------------------ networks of changes
 
 
 def network_of_changes(path: Path, layers: str, **about: str) -> tuple[Path, dict[str, Any]]:
@@ -424,7 +424,7 @@ def test_a_network_of_changes_is_learned_and_run(tmp_path: Path) -> None:
         ("conv | tanh | conv", {"on": "both"}, "its metadata says on 'both' of b"),
         ("conv | tanh | conv", {"targets": '["c"]'}, "its metadata says on 'differences' of c"),
         ("conv | tanh | conv", {"targets": '["a", "b"]'}, "on 'differences' of a, b"),
-        ("conv | tanh | conv", {"columns": '["a", "b", "c"]'}, "learned from the columns a, b, c"),
+        ("conv | tanh | conv", {"columns": '["a", "b", "c"]'}, "changes of a table with 3 columns"),
     ],
 )
 def test_networks_of_changes_that_are_none(

@@ -76,7 +76,7 @@ def saved(path: Path, made: LearnedModel) -> Path:
     return path
 
 
-# ------------------------------------------------------------------------------------------------ it learns
+# ---------------------------------------------------------------------------------------- it learns
 
 
 def test_a_rectifier_between_two_filters_is_found(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_pictures_learn_too(tmp_path: Path) -> None:
     )
 
 
-# -------------------------------------------------------------------------------------- the same each time
+# ------------------------------------------------------------------------------- the same each time
 
 
 def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads() -> None:
@@ -184,11 +184,12 @@ def test_memory_is_that_of_the_samples_in_single_precision() -> None:
     )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # Twice 4 bytes of the input and of the target, on arrival and on the canvas, flags, and some megabytes for sums.
+    # Twice 4 bytes of the input and of the target, on arrival and on the canvas, flags, and some
+    # megabytes for sums.
     assert peak < 26 * x.size + 16e6
 
 
-# ------------------------------------------------------------------------------------------------- the end
+# ------------------------------------------------------------------------------------------ the end
 
 
 def test_it_ends_when_nothing_is_gained_and_keeps_the_best() -> None:
@@ -241,7 +242,7 @@ def test_divergence_is_begun_again_with_smaller_steps_or_said() -> None:
     assert all(np.isfinite(tensor).all() for tensor in made.tensors.values())
 
 
-# ---------------------------------------------------------------------------------------------------- tables
+# ------------------------------------------------------------------------------------------- tables
 
 
 def table(path: Path, columns: dict[str, Any]) -> Path:
@@ -341,7 +342,7 @@ def test_a_scaling_of_other_columns_is_refused(tmp_path: Path) -> None:
         apply(f"model:{path}", noise(20, 1))
 
 
-# ------------------------------------------------------------------------------------------ honest failure
+# ----------------------------------------------------------------------------------- honest failure
 
 
 @pytest.mark.parametrize(
@@ -419,7 +420,7 @@ def test_what_does_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture
     assert not list(tmp_path.iterdir())
 
 
-# ------------------------------------------------------------------------------------------- as a program
+# ------------------------------------------------------------------------------------- as a program
 
 
 def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path) -> None:
@@ -495,7 +496,7 @@ def test_the_network_in_the_docs_is_as_good_as_said(tmp_path: Path) -> None:
         assert numbers == pytest.approx(others, rel=0.1)
 
 
-# ------------------------------------------------------------------------------------------- a perceptron
+# ------------------------------------------------------------------------------------- a perceptron
 
 
 def test_a_dense_layer_learns_positions_and_a_filter_does_not(tmp_path: Path) -> None:

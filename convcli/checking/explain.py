@@ -125,7 +125,7 @@ class _StageSamples:
 def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     """Run the operations one after another; the edges of the signal are extended once, before."""
     chain = plan.chain
-    valid = plan.rules.edge == "valid"
+    valid = plan.extension == "valid"
     count = chain.valid_count if valid else chain.count
     counts = [count(axis, n) for axis, n in enumerate(x.shape)]
     if min(counts) == 0:
@@ -134,7 +134,7 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     # For each operation, the span it reads along every axis; at the end, the span of the outputs.
     spans = list(zip(*needed, strict=True))
     inputs = _StageSamples.of(
-        _extended(x, spans[0], plan.rules.edge), spans[0], x.shape, valid=valid
+        _extended(x, spans[0], plan.extension), spans[0], x.shape, valid=valid
     )
     steps = [step for step in plan.steps for _ in step.ops]
     stages = []

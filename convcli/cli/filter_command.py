@@ -36,7 +36,7 @@ class FilterCommand:
     """A command that applies a filter to its inputs.
 
     files : how the inputs are opened and the outputs written
-    missing : what happens to missing values
+    missing : what happens to missing values; None: what a model was learned with, else keep
     suffix : suffix of outputs that are named after their inputs; None keeps that of the input
     tail : the filter rings out after the end of the input
     prompt : each block is written before the next is read
@@ -46,7 +46,7 @@ class FilterCommand:
     request: Request
     options: RunOptions
     files: Files
-    missing: Missing = "keep"
+    missing: Missing | None = None
     suffix: str | None = None
     tail: bool = False
     prompt: bool = False
@@ -63,9 +63,11 @@ class FilterCommand:
 
     def _run(self) -> int:
         from convcli.planning.grammar import parse
+        from convcli.planning.plan import learned_rules
 
         self._check_request()
         calls = parse(self.request.filter)
+        self.files = self.files.for_model(learned_rules(calls))
         report = self.options.report
         if report is not None:
             force = self.options.force or self.options.dry_run
@@ -188,6 +190,8 @@ class FilterCommand:
             for step in facts.steps:
                 if step.note and step.taps is not None:  # the design has changed its taps
                     tell(step.note, kind="note")
+                for notice in step.notices:
+                    tell(notice, kind="note")
             self._summarise(facts)
         return exit_code_of(conditions(facts, options))
 

@@ -53,7 +53,7 @@ class DesignOptions:
 
         model = _first_model(text)
         if model is not None:
-            return model.signal(), self.align or model.align
+            return model.signal(), self.align or model.learned.align
         if _is_for_pictures(text):
             signal = Signal(medium=IMAGE, shape=(256, 256), channels=("grey",), full_scale=255.0)
         else:
@@ -249,12 +249,13 @@ def _first_model(text: str) -> Model | None:
     from convcli.planning.grammar import parse
 
     call = parse(text)[0]
-    values = {a.key or "path": a.text for a in call.arguments}
-    if "path" not in values or not find(call.name).runs_model:
+    path = call.first_value("path")
+    if path is None or not find(call.name).runs_model:
         return None
+    layers = [argument.text for argument in call.arguments if argument.key == "layers"]
     from convcli.layers.modelfile import read_model
 
-    return read_model(Path(values["path"]).expanduser(), layers=values.get("layers", ""))
+    return read_model(Path(path).expanduser(), layers="".join(layers))
 
 
 def _is_for_pictures(text: str) -> bool:

@@ -43,7 +43,7 @@ class PictureOptions:
         typer.Option(min=1, max=100, help="Quality of JPEG, WebP and AVIF.", show_default=False),
     ] = None
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")] = 10**9
-    missing: options.Missing = "keep"
+    missing: options.Missing = None
 
 
 @with_option_groups

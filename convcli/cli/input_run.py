@@ -235,12 +235,6 @@ class _Written:
         return replace(losses, clipped=details.get("clipped", {}))
 
 
-def _path_of(call: Call) -> Path:
-    """The file of a step that runs a model."""
-    paths = [argument.text for argument in call.arguments if argument.key in {None, "path"}]
-    return Path(paths[0] if paths else "")
-
-
 def label_of(calls: tuple[Call, ...]) -> str:
     """The filter in a few characters, for the names of new columns: `sma20`, `lowpass0.1_diff1`."""
     from convcli.designs import find
@@ -249,7 +243,7 @@ def label_of(calls: tuple[Call, ...]) -> str:
     for call in calls:
         values = [f"{argument.key or ''}{argument.text}" for argument in call.arguments]
         if find(call.name).runs_model:  # `model_next`, without the folder of the model file
-            values = ["", _path_of(call).stem]
+            values = ["", Path(call.first_value("path") or "").stem]
         words.append(call.name + "_".join(values))
     return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")
 

@@ -65,8 +65,7 @@ def learn_command(options: LearnOptions) -> int:
     if options.report is not None:
         _write_report(run, model, place, options.report)
     if not options.quiet:
-        default_align = inputs.pairs[0].source.signal.medium.align
-        _tell(run, as_by_default=task.align == default_align)
+        _tell(run)
     return INTERRUPTED if model.interrupted else 0
 
 
@@ -211,14 +210,12 @@ def _with_steps(run: RunFacts, place: Path) -> RunFacts:
     return replace(run, steps=steps, chain=chain_facts(plan))
 
 
-def _tell(run: RunFacts, *, as_by_default: bool) -> None:
+def _tell(run: RunFacts) -> None:
     """Say what was learned, its errors beside those of naive answers, notes and warnings."""
     from convcli.report.learning import summary_lines
 
     for line in summary_lines(run):
         say(line)
-    if not as_by_default:
-        tell(f"run it with --align {run.align}, as it was learned", kind="note")
     if run.learned is not None and run.learned.deficient:
         from convcli.report.learning import DEFICIENT
 

@@ -82,8 +82,11 @@ Edge = Annotated[
 ]
 Align = Annotated[Alignment, align_option("causal for csv, else center")]
 Missing = Annotated[
-    Literal["keep", "fill", "propagate", "error"],
-    typer.Option(help="Missing values: stay missing, are estimated, spread, or are an error."),
+    Literal["keep", "fill", "propagate", "error"] | None,
+    typer.Option(
+        help="Missing values: stay missing, are estimated, spread, or are an error.",
+        show_default="keep",
+    ),
 ]
 Report = Annotated[
     Path | None,

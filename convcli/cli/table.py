@@ -35,7 +35,7 @@ class RowOptions:
     follow: Annotated[
         bool, typer.Option("--follow", help="Write each row as soon as it is known.")
     ] = False
-    missing: options.Missing = "keep"
+    missing: options.Missing = None
     causal_check: Annotated[
         bool,
         typer.Option(

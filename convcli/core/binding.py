@@ -34,6 +34,18 @@ class Rules:
     missing: Missing = "keep"
 
 
+@dataclass(frozen=True, kw_only=True)
+class LearnedRules:
+    """How a model was learned, as far as its file says so.
+
+    columns : of the table, in the order in which the model takes them
+    """
+
+    align: Align | None = None
+    missing: Missing | None = None
+    columns: tuple[str, ...] = ()
+
+
 class LearnedTaps(Protocol):
     """The only layer of a network, as far as it is a filter with taps."""
 
@@ -61,6 +73,7 @@ class Stage:
     whole : set instead of `ops` where a first pass over the whole signal is needed
     kernels : the taps that the design returned
     remark : what the design has to tell the user, besides the notes of its kernels
+    notices : what the user is told of at every run, because it is not as one would expect
     layers : the layers of a network, on its first stage
     learned : the layer of a network that has no other
     """
@@ -71,6 +84,7 @@ class Stage:
     whole: Normalize | Reduce | None = None
     kernels: tuple[Kernel, ...] = ()
     remark: str = ""
+    notices: tuple[str, ...] = ()
     layers: tuple[LayerFacts, ...] = ()
     learned: LearnedTaps | None = None
 
@@ -144,7 +158,9 @@ def signal_after(signal: Signal, ops: tuple[Op, ...]) -> Signal:
     channels = signal.channels
     count = chain.channels(len(channels))
     if count != len(channels):
-        channels = STEREO if count == 2 else tuple(str(c + 1) for c in range(count))
+        channels = signal.medium.names_of(count)
+        if count == 2 and not signal.medium.made_names:
+            channels = STEREO
     along = chain.reach[0]
     rate = signal.rate
     if rate is not None:

@@ -139,7 +139,12 @@ class Chain:
         return n
 
     def valid_count(self, axis: int, n: int) -> int:
-        """Count the outputs of a signal that is not extended: window 0 starts at sample 0."""
+        """Count the outputs of a signal that is not extended: window 0 starts at sample 0.
+
+        Layers of a network that pad their own input do so here too.
+        """
+        if self.pads:
+            return self.complete().count(axis, n)
         before = -self.needs(axis, 0, 1)[0][0]
         return max(0, self.ready(axis, n - before))
 
@@ -195,6 +200,15 @@ class Chain:
     def needs_end(self) -> bool:
         """Whether the first outputs depend on the end of the signal."""
         return any(op.needs_end for op in self.ops)
+
+    @cached_property
+    def pads(self) -> bool:
+        """Whether some operation extends its own input."""
+        return any(op.pads for op in self.ops)
+
+    def complete(self) -> Chain:
+        """Return the chain in which every operation reads its own input and nothing outside."""
+        return Chain(tuple(op.complete() for op in self.ops), self.axes)
 
     @cached_property
     def holds(self) -> bool:

@@ -132,6 +132,17 @@ class Op(ABC):
     # --- padding of its own, for layers of a network ---
 
     @property
+    def pads(self) -> bool:
+        """Whether the operation extends its own input, so that nothing outside of it is read."""
+        return False
+
+    def complete(self) -> Op:
+        """Return the operation on complete windows alone, the first of which begins at input 0."""
+        if all(reach.before == reach.after == 0 for reach in self.reach):
+            return self
+        return Complete(self)
+
+    @property
     def needs_end(self) -> bool:
         """Whether the first outputs depend on the last inputs (circular padding)."""
         return False
@@ -150,6 +161,81 @@ class Op(ABC):
         ends : the length of the signal along each axis, None where it is not known yet
         """
         return x
+
+
+@dataclass(frozen=True, eq=False)
+class Complete(Op):
+    """An operation of which only complete windows count.
+
+    Window 0 begins at input 0, and there are floor((n - size) / step) + 1 outputs, as in torch.
+    """
+
+    op: Op
+
+    @cached_property
+    def reach(self) -> tuple[Reach, ...]:
+        """The reach of the operation, moved to where its first window begins."""
+        return tuple(
+            replace(
+                reach,
+                before=0,
+                after=reach.before + reach.after,
+                anchor=reach.anchor + reach.before,
+                growth=-(reach.before + reach.after),
+            )
+            for reach in self.op.reach
+        )
+
+    def complete(self) -> Complete:
+        """Return the operation, which is complete."""
+        return self
+
+    @property
+    def holds(self) -> bool:
+        """Whether the operation fills gaps with the last known value."""
+        return self.op.holds
+
+    @property
+    def takes_stored(self) -> bool:
+        """Whether the operation takes whole numbers as files store them."""
+        return self.op.takes_stored
+
+    @property
+    def rounding(self) -> Rounding:
+        """The rounding class of the operation."""
+        return self.op.rounding
+
+    @property
+    def convolutions(self) -> tuple[Convolve, ...]:
+        """The convolutions that the operation consists of, if it does."""
+        return self.op.convolutions
+
+    @property
+    def delay(self) -> float | None:
+        """The delay of a resampler."""
+        return self.op.delay
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all channels are treated alike."""
+        return self.op.uniform
+
+    def output_channels(self, count: int) -> int:
+        """Count the channels that come out."""
+        return self.op.output_channels(count)
+
+    @property
+    def opacity(self) -> Literal["filtered", "kept"] | None:
+        """What becomes of the opacity of a picture."""
+        return self.op.opacity
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Complete:
+        """Return the operation under the rules of a run."""
+        return Complete(self.op.with_rules(missing, exact=exact))
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Compute the outputs `span`."""
+        return self.op(x, span, held)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

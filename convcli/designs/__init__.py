@@ -1,4 +1,7 @@
-"""Designs: functions that return taps. The registry imports a family when one of its steps is asked for."""
+"""Designs: functions that return taps.
+
+The registry imports a family when one of its steps is asked for.
+"""
 
 from __future__ import annotations
 

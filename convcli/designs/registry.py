@@ -21,7 +21,7 @@ from convcli.units import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from convcli.core.binding import Bindable, Site
+    from convcli.core.binding import Bindable, LearnedRules, Site
 
 FamilyName = Literal[
     "given taps",
@@ -99,6 +99,7 @@ class Step:
     reads_twice : it measures the whole signal before the first output
     runs_model : its first value is the path of a model file
     listed : `convcli filters` has a page for it
+    learned_rules : reads from the file at a path how its model was learned
     """
 
     name: str
@@ -112,6 +113,7 @@ class Step:
     reads_twice: bool = False
     runs_model: bool = False
     listed: bool = True
+    learned_rules: Callable[[str], LearnedRules] | None = None
 
     @property
     def traits(self) -> Family:
@@ -206,15 +208,25 @@ def step(
     example: str,
     name: str | None = None,
     aliases: tuple[str, ...] = (),
+    learned_rules: Callable[[str], LearnedRules] | None = None,
     **traits: bool,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a design function as a step.
 
     example : a FILTER that uses it, run by the tests; traits : fields of `Step` that are True
+    learned_rules : as in `Step`
     """
 
     def enter(design: Callable[..., Any]) -> Callable[..., Any]:
-        entry = Step(name or design.__name__, aliases, family, example, design, **traits)
+        entry = Step(
+            name or design.__name__,
+            aliases,
+            family,
+            example,
+            design,
+            learned_rules=learned_rules,
+            **traits,
+        )
         for known in (entry.name, *entry.aliases):
             if known in _NAMES:
                 raise ValueError(f"two steps are called {known}")

@@ -146,6 +146,7 @@ class StepFacts:
     weights : the taps themselves, for a drawing; only along one axis
     response : pairs of frequency, in `frequency_unit` (`Hz`, `cycles/row`), and gain in dB
     layers : the layers of a learned network
+    notices : what the user is told of at every run
     """
 
     text: str
@@ -161,6 +162,7 @@ class StepFacts:
     response: tuple[tuple[float, float], ...] = ()
     frequency_unit: str = "cycles/sample"
     layers: tuple[LayerFacts, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

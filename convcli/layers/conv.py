@@ -167,9 +167,12 @@ class ConvLayer(WeightedLayer):
         widths = widths_of(shape, self._spacing)
         nothing = (0,) * len(widths)
         if site.rules.align == "causal":
-            before = tuple(width - 1 for width in widths)
+            latest = tuple(width - 1 for width in widths)
             padding = self._causal_padding() if site.padding == "causal" else None
-            return Placement(before=before, anchor=nothing, growth=nothing, padding=padding)
+            if padding is not None and site.rules.edge == "valid" and not self.pads:
+                fewer = tuple(-last for last in latest)
+                return Placement(before=nothing, anchor=latest, growth=fewer, padding=padding)
+            return Placement(before=latest, anchor=nothing, growth=nothing, padding=padding)
         middle = tuple((width - 1) // 2 for width in widths)
         if site.padding == "chain":
             return Placement(before=middle, anchor=nothing, growth=nothing)
@@ -302,6 +305,15 @@ class ConvOp(Op):
         if self.at.padding == "edge":
             return max(0, right + 1 - width), max(0, -after)
         return 0, max(0, -after)
+
+    @property
+    def pads(self) -> bool:
+        """Whether the layer extends its own input; by nothing at all where its padding is 0."""
+        return self.at.padding is not None
+
+    def complete(self) -> Op:
+        """Return the layer itself if it pads, for then it reads nothing outside of its input."""
+        return self if self.pads else super().complete()
 
     @property
     def needs_end(self) -> bool:

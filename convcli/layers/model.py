@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from convcli.core.binding import Rules
+from convcli.core.binding import LearnedRules
 from convcli.core.chain import Chain
 from convcli.errors import RequestError, named_first
 from convcli.facts import LayerFacts
@@ -18,7 +18,7 @@ from convcli.planning.describe import reach_facts
 from convcli.signals import ARRAY, Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from convcli.core.binding import Site, Stage
     from convcli.layers.layer import Layer
@@ -39,8 +39,8 @@ class Model:
 
     path : of the file; layers : as written, `conv:stride=2 | relu | conv`
     tensors : `weight` and `bias` by the number of their layer, counted as torch.nn.Sequential does
-    rate, medium, align, columns, targets : of the signal that it was learned from, where the file
-        says so
+    rate, medium, targets : of the signal that it was learned from, where the file says so
+    learned : how it was learned, where the file says so
     on : whether it sees the columns as they are, or their changes, and answers with the change of
         the target
     scaling : mean and unit of each channel that comes in (`inputs`) and goes out (`outputs`), if
@@ -53,12 +53,16 @@ class Model:
     tensors: Mapping[int, Mapping[str, Tensor]]
     rate: float | None = None
     medium: str | None = None
-    align: str | None = None
-    columns: tuple[str, ...] = ()
+    learned: LearnedRules = field(default_factory=LearnedRules)
     targets: tuple[str, ...] = ()
     scaling: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     on: On = "levels"
     about: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the table that it was learned from."""
+        return self.learned.columns
 
     @property
     def differences(self) -> bool:
@@ -82,7 +86,8 @@ class Model:
         stages = self._filter_stage(layers, site)
         if stages is None:
             stages = Network(self, layers, site).stages()
-        return (replace(stages[0], remark=self._remark(site.rules)), *stages[1:])
+        first = replace(stages[0], remark=self._remark(), notices=tuple(self._notices(site)))
+        return (first, *stages[1:])
 
     def signal(self) -> Signal:
         """A signal of unknown length such as the model takes.
@@ -118,21 +123,43 @@ class Model:
         )
         return (replace(stage, layers=(told,)),)
 
-    def _remark(self, rules: Rules) -> str:
+    def _remark(self) -> str:
         count = self.parameters
         told = f"{self.layers}, {count:,} parameter{'s' * (count != 1)}"
+        ahead = self.about.get("ahead")
+        if ahead is not None:
+            told += f"; {ahead[:9]} ahead"
         if self.differences:
             told += f"; of changes, added to {self.targets[0]}"
-        if self.align is not None and self.align != rules.align:
-            told += (
-                f"; it was learned with --align {self.align} and runs with --align {rules.align}"
-            )
         return told
+
+    def _notices(self, site: Site) -> Iterator[str]:
+        """What is not as the model was learned, and what is so because it was."""
+        rules, medium = site.rules, site.signal.medium
+        learned = self.learned
+        if learned.align is not None and learned.align != rules.align:
+            yield (
+                f"{self.path} was learned with --align {learned.align} "
+                f"and runs with --align {rules.align}"
+            )
+        elif learned.align is not None and learned.align != medium.align:
+            reads = ", and so reads later rows" if medium.carries_cells else ""
+            yield f"{self.path} runs with --align {learned.align}, as it was learned{reads}"
+        if learned.missing not in {None, rules.missing}:
+            yield (
+                f"{self.path} was learned with --missing {learned.missing} "
+                f"and runs with --missing {rules.missing}"
+            )
+        others = learned.columns and learned.columns != site.signal.channels
+        if others and medium.separate_channels:
+            wanted = named_first(learned.columns)
+            given = named_first(site.signal.channels)
+            yield f"{self.path} was learned from the columns {wanted} and runs on {given}"
 
     # --- checks ---
 
     def _check_origin(self, signal: Signal) -> None:
-        """Refuse a signal of other axes, rate or columns than the model was learned from."""
+        """Refuse a signal of other axes or another rate than the model was learned from."""
         task = self.about.get("task", "")
         if task.startswith(PERCEPTRON_TASK):
             message = (
@@ -142,10 +169,6 @@ class Model:
             raise RequestError(message, hint=hint)
         self._check_axes(signal)
         self._check_rate(signal)
-        if self.columns and signal.medium.separate_channels and self.columns != signal.channels:
-            wanted, given = ", ".join(self.columns), ", ".join(signal.channels)
-            message = f"{self.path} was learned from the columns {wanted}, not {given}"
-            raise RequestError(message, hint=f"-c {','.join(self.columns)}")
 
     def _check_axes(self, signal: Signal) -> None:
         if self.medium is None:

@@ -6,12 +6,14 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from convcli.core.binding import LearnedRules
 from convcli.designs.registry import step
 from convcli.errors import InputError, RequestError, named_first, quoted_text
 from convcli.layers.model import Model
-from convcli.layers.weights import read_weights
+from convcli.layers.weights import read_metadata, read_weights
+from convcli.signals import Align, Missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,11 +28,23 @@ _SEPARATORS = re.compile(r"[\[\]'\"/.]+")
 _TENSOR_NAME = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias)")
 
 
+def learned_rules_of(path: str) -> LearnedRules:
+    """How the model in a file was learned. InputError for a file that does not say so sanely."""
+    place = Path(path).expanduser()
+    about = read_metadata(place)
+    return LearnedRules(
+        align=_known_word(place, about, "align", get_args(Align)),
+        missing=_known_word(place, about, "missing", get_args(Missing)),
+        columns=_names(place, about.get("columns")),
+    )
+
+
 @step(
     "learned",
     example="model:sample_data/denoise.safetensors",
     correlates=True,
     runs_model=True,
+    learned_rules=learned_rules_of,
 )
 def model(path: str, *, layers: str = "") -> Model:
     """Run a learned filter or network from a safetensors file of `convcli learn` or torch.
@@ -43,10 +57,12 @@ def model(path: str, *, layers: str = "") -> Model:
         (adaptive ones with the bins of torch); flatten | dense is a Linear. Without any padding=
         the layers are filters: aligned by --align and extended by --edge once for the whole chain;
         `--edge valid` is what torch computes. With a padding= each layer pads its own input as
-        torch does, and the answer is that of torch in every sample; with --align causal all of the
-        padding comes first. Pictures enter as 0 ... 1 and leave so; columns in the scaling that the
+        torch does, and one without does not: the answer is that of torch in shape and values, also
+        under `--edge valid`, which other steps keep to; with --align causal all of the padding comes
+        first. Pictures enter as 0 ... 1 and leave so; columns in the scaling that the
         file carries, if it does, and as changes where it says `on: differences`. One channel in and
-        out: every channel of the signal is filtered by itself. Raises InputError for a file that is
+        out: every channel of the signal is filtered by itself. Alignment, missing rule and columns
+        are those that the file was learned with, unless others are asked for. Raises InputError for a file that is
         no sane safetensors, RequestError where model and signal do not fit.
     """
     return read_model(Path(path).expanduser(), layers=layers)
@@ -69,8 +85,7 @@ def read_model(path: Path, *, layers: str = "") -> Model:
         tensors=tensors,
         rate=_rate(path, file.metadata.get("rate")),
         medium=file.metadata.get("medium"),
-        align=file.metadata.get("align"),
-        columns=_names(path, file.metadata.get("columns")),
+        learned=learned_rules_of(str(path)),
         targets=_names(path, file.metadata.get("targets")),
         scaling=_scaling(path, file.metadata.get("scaling")),
         on=_on(path, file.metadata),
@@ -120,6 +135,16 @@ def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
 def _several_networks(path: Path, names: Iterable[str]) -> InputError:
     known = named_first([quoted_text(name)[1:-1] for name in names])
     return InputError(f"{path}: holds several networks: {known}")
+
+
+def _known_word(path: Path, about: Mapping[str, str], name: str, known: tuple[Any, ...]) -> Any:
+    """One of the known words in the metadata, or None where the file has none."""
+    word = about.get(name)
+    if word is not None and word not in known:
+        given = quoted_text(word)
+        message = f"{path}: the {name} in its metadata is {given}, expected {' or '.join(known)}"
+        raise InputError(message)
+    return word
 
 
 def _rate(path: Path, text: str | None) -> float | None:

@@ -54,11 +54,8 @@ class Network:
         self.ops += self._normalised("inputs", len(site.signal.channels))
 
     def _padding(self) -> Literal["chain", "torch", "causal"]:
-        """Who extends the input of the layers.
-
-        Under `valid` nothing outside the signal is ever read.
-        """
-        if self.rules.edge == "valid" or not any(layer.pads for layer in self.layers):
+        """Who extends the input of the layers: they do if any says so, also under `valid`."""
+        if not any(layer.pads for layer in self.layers):
             return "chain"
         return "causal" if self.rules.align == "causal" else "torch"
 

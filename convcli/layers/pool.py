@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convcli.core.ops import Convolve, Held, Op, Pool, Span, folded, nothing_held, windowed
+from convcli.core.ops import Complete, Convolve, Pool, folded, windowed
 from convcli.layers.layer import StepLayer, layer
 from convcli.layers.trained import BatchLayer, TrainedLayer
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from convcli.core.binding import Stage
-    from convcli.core.reach import Reach
+    from convcli.core.ops import Op
     from convcli.layers.layer import LayerSite
     from convcli.layers.trained import BatchShape, Sizes
     from convcli.signals import Array
@@ -34,12 +34,12 @@ class PoolLayer(StepLayer):
         (stage,) = super().bind(site)
         if site.padding != "torch":
             return (stage,)
-        return (site.stage(*map(CompletePool, stage.ops)),)
+        return (site.stage(*map(Complete, stage.ops)),)
 
     def trained(self, op: Op) -> TrainedPool | None:
         """How the pool is trained."""
-        if isinstance(op, CompletePool):
-            op = op.pool
+        if isinstance(op, Complete):
+            op = op.op
         if isinstance(op, Pool):
             return TrainedPool(fold=op.fold, size=op.size, step=op.step, before=op.before)
         if isinstance(op, Convolve):
@@ -57,30 +57,6 @@ class GlobalPoolLayer(StepLayer):
         "it makes one answer of a whole signal, and the target has one for every sample"
     )
     keeps_level: ClassVar[bool] = False
-
-
-@dataclass(frozen=True, eq=False)
-class CompletePool(Op):
-    """A pool of which only complete windows count, as in torch.
-
-    There are floor((n - size) / step) + 1 outputs.
-    """
-
-    pool: Op
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """The reach of the pool, on fewer samples by all but one of a window."""
-        return tuple(replace(r, growth=-(r.before + r.after)) for r in self.pool.reach)
-
-    @property
-    def holds(self) -> bool:
-        """Whether the pool fills gaps with the last known value."""
-        return self.pool.holds
-
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Pool."""
-        return self.pool(x, span, held)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,25 +48,46 @@ class WeightFile:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says about itself, without its tensors. InputError as for those."""
+    try:
+        size = _checked_size(path)
+        with path.open("rb") as file:
+            header = _header(path, size, file)
+    except OSError as error:
+        raise _cannot_be_read(path, error) from error
+    return _metadata(path, header.get(METADATA, {}))
+
+
 def read_weights(path: Path) -> WeightFile:
     """Read a safetensors file. InputError if it is not a sane one or holds infinite numbers."""
     try:
-        if not path.is_file():
-            problem = "is no file" if path.exists() else "no such file"
-            raise InputError(f"{path}: {problem}; expected a model in a safetensors file")
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise _bad(path, f"{size:,} bytes are more than a model of {LARGEST_FILE >> 30} GB has")
+        size = _checked_size(path)
         with path.open("rb") as file:
             header = _header(path, size, file)
             metadata = _metadata(path, header.pop(METADATA, {}))
             _check_places(path, header, size - file.tell())
             data = file.read()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise _cannot_be_read(path, error) from error
     return WeightFile(
         {name: _tensor(path, name, entry, data) for name, entry in header.items()}, metadata
     )
+
+
+def _checked_size(path: Path) -> int:
+    """The size of a file that may hold a model."""
+    if not path.is_file():
+        problem = "is no file" if path.exists() else "no such file"
+        raise InputError(f"{path}: {problem}; expected a model in a safetensors file")
+    size = path.stat().st_size
+    if size > LARGEST_FILE:
+        raise _bad(path, f"{size:,} bytes are more than a model of {LARGEST_FILE >> 30} GB has")
+    return size
+
+
+def _cannot_be_read(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be read: {error.strerror or error}")
 
 
 def _bad(path: Path, why: str) -> InputError:
@@ -152,7 +173,7 @@ def _tensor_place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
         raise _bad(path, f"{called} is stored as {quoted_text(kind)}; weights are one of {known}")
     if len(offsets) != 2:
         raise _bad(path, f"the data_offsets of {called} are not two")
-    _check_shape(path, called, shape)
+    _check_tensor_shape(path, called, shape)
     start, stop = offsets
     wanted = math.prod(shape) * np.dtype(TYPES[kind]).itemsize
     if stop - start != wanted:
@@ -161,7 +182,7 @@ def _tensor_place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
     return start, stop, name
 
 
-def _check_shape(path: Path, called: str, shape: list[int]) -> None:
+def _check_tensor_shape(path: Path, called: str, shape: list[int]) -> None:
     """Refuse a shape that no weights have, whatever the file holds for it."""
     if len(shape) > MOST_AXES:
         raise _bad(

@@ -69,6 +69,7 @@ def learned_model(
         "medium": signal.medium.name,
         "units": signal.medium.model_units,
         "align": task.align,
+        "missing": "keep",
         "task": facts.task,
         "facts": json.dumps(numbers),
         "convcli": __version__,
@@ -84,6 +85,8 @@ def _origin(task: Task, signal: Signal, facts: LearningFacts) -> dict[str, str]:
     lags = {delay.samples for delay in facts.delays}
     if len(lags) == 1:
         origin["delay"] = "x".join(map(str, lags.pop()))
+    if task.ahead:
+        origin["ahead"] = str(task.ahead)
     if signal.rate is not None:
         origin["rate"] = repr(signal.rate)
     if signal.medium.separate_channels:

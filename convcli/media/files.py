@@ -6,7 +6,7 @@ does this. Its fields are the options with which files are read and written.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, Self
 
 from convcli.signals import Sink
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from convcli.core.binding import LearnedRules
     from convcli.signals import Medium, Signal, Source
 
 
@@ -88,6 +89,10 @@ class Files(Protocol):
     command: ClassVar[str]
     # Whether a template is read once more to know which columns to search: see `for_template`.
     inspects_template: ClassVar[bool]
+
+    def for_model(self, learned: LearnedRules) -> Self:
+        """How files are read for a model that was learned so; by default as any others."""
+        return self
 
     @staticmethod
     def has_suffix(path: Path) -> bool:

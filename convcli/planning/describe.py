@@ -37,6 +37,7 @@ def step_facts(step: BoundStep) -> StepFacts:
         note=stage.note or _default_note(step),
         frequency_unit=_frequency_unit(stage.before),
         layers=stage.layers,
+        notices=stage.notices,
     )
     weights = _first_taps(step)
     if weights is None:

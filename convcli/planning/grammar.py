@@ -45,6 +45,11 @@ class Call:
         """The user's own words for this step."""
         return self.source[self.at : self.end]
 
+    def first_value(self, name: str) -> str | None:
+        """The text of the first parameter, which is called `name`; None where there is none."""
+        texts = (argument.text for argument in self.arguments if argument.key in {None, name})
+        return next(texts, None)
+
     def error(
         self, message: str, *, at: int | None = None, hint: str | None = None
     ) -> RequestError:

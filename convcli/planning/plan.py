@@ -5,13 +5,14 @@ Steps are bound from left to right, each to the signal that reaches it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.binding import Rules, Site
+from convcli.core.binding import LearnedRules, Rules, Site
 from convcli.core.chain import Chain
 from convcli.designs import find
 from convcli.errors import ConvcliError, RequestError
@@ -37,9 +38,9 @@ def rules_for(
     *,
     edge: Edge | None = None,
     align: Align | None = None,
-    missing: Missing = "keep",
+    missing: Missing | None = None,
 ) -> Rules:
-    """The rules asked for, with the defaults of the medium.
+    """The rules asked for, else those that a model was learned by, else those of the medium.
 
     Where silence is the default outside, a FILTER with an anti-alias filter gets the nearest sample
     instead: at another rate a constant is that constant from the first sample to the last.
@@ -48,7 +49,26 @@ def rules_for(
     default = medium.edge
     if default == "zero" and any(step.anti_alias for step in _known_steps(filter)):
         default = "edge"
-    return Rules(edge=edge or default, align=align or medium.align, missing=missing)
+    learned = learned_rules(_calls(filter))
+    return Rules(
+        edge=edge or default,
+        align=align or learned.align or medium.align,
+        missing=missing or learned.missing or "keep",
+    )
+
+
+def learned_rules(calls: tuple[Call, ...]) -> LearnedRules:
+    """How the first model of a FILTER was learned.
+
+    Nothing is known where there is no model, or where its file cannot be read: `bind` reports that.
+    """
+    for call in calls:
+        for step in _known_steps((call,)):
+            path = call.first_value("path")
+            if step.learned_rules is not None and path is not None:
+                with suppress(ConvcliError):
+                    return step.learned_rules(path)
+    return LearnedRules()
 
 
 def reads_twice(calls: tuple[Call, ...]) -> bool:
@@ -68,7 +88,9 @@ def _known_steps(filter: str | tuple[Call, ...]) -> list[Step]:
 
 
 def _calls(filter: str | tuple[Call, ...]) -> tuple[Call, ...]:
-    return parse(filter) if isinstance(filter, str) else filter
+    if isinstance(filter, str):
+        return parse(filter)
+    return filter
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -120,6 +142,17 @@ class Plan:
     def result(self) -> Signal:
         """What comes out, as far as it is known beforehand."""
         return self.steps[-1].after if self.steps else self.signal
+
+    @cached_property
+    def extension(self) -> Edge:
+        """The edge rule that extends the signal when the plan runs.
+
+        Under `valid` nothing outside is read, but for what layers pad their own input with. They
+        and all other operations then have complete windows, and whatever lies outside is unused.
+        """
+        if self.rules.edge == "valid" and self.chain.pads:
+            return "zero"
+        return self.rules.edge
 
     @property
     def identity(self) -> bool:
@@ -174,7 +207,7 @@ class Plan:
         if self.rules.edge == "valid" or any(_reduces(step) for step in self.steps):
             return False
         reaches = (reach for op in self.chain.ops for reach in op.reach)
-        return all(reach.step == reach.phases == 1 for reach in reaches)
+        return all(reach.step == reach.phases == 1 and not reach.growth for reach in reaches)
 
 
 def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> Plan:
@@ -187,18 +220,17 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
     place = signal
     for call in calls:
         steps += bind(call, place, rules)
+        if rules.edge == "valid":
+            steps = _with_valid_lengths(steps)
         place = steps[-1].after
-    if rules.edge == "valid":
-        steps = _with_valid_lengths(steps)
+    if rules.edge == "valid" and _chain_of(steps, signal).pads:
+        steps = [_completed_step(step) for step in steps]
     text = " | ".join(call.text for call in calls)
     return Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
 
 
 def _with_valid_lengths(steps: list[BoundStep]) -> list[BoundStep]:
-    """The steps with the length of the result of a chain without extension.
-
-    Inside the chain lengths do not apply.
-    """
+    """The steps with the length that comes out of the last one where nothing is extended."""
     if not steps:
         return steps
     lengths = steps[0].before.shape
@@ -222,6 +254,12 @@ def _valid_lengths(steps: list[BoundStep], lengths: Lengths) -> Lengths:
     return tuple(
         None if n is None else chain.valid_count(axis, n) for axis, n in enumerate(lengths)
     )
+
+
+def _completed_step(step: BoundStep) -> BoundStep:
+    """The step on complete windows, in a chain in which layers pad their own input."""
+    ops = tuple(op.complete() for op in step.ops)
+    return replace(step, stage=replace(step.stage, ops=ops))
 
 
 def _chain_of(steps: list[BoundStep] | tuple[BoundStep, ...], signal: Signal) -> Chain:

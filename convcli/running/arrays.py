@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 
-from convcli.errors import RequestError, nearest
-from convcli.planning.plan import make_plan, rules_for
+from convcli.errors import RequestError, named_first, nearest
+from convcli.planning.grammar import parse
+from convcli.planning.plan import learned_rules, make_plan, rules_for
 from convcli.running.run import run
 from convcli.signals import ARRAY, TABLE, Align, Block, Edge, Missing, Signal, row_numbers
 
@@ -77,7 +78,7 @@ def apply(
     rate: float | None = None,
     edge: Edge | None = None,
     align: Align | None = None,
-    missing: Missing = "keep",
+    missing: Missing | None = None,
     axes: int | None = None,
     threads: int | None = None,
 ) -> T:
@@ -122,7 +123,7 @@ class _Settings:
     rate: float | None
     edge: Edge | None
     align: Align | None
-    missing: Missing
+    missing: Missing | None
     threads: int | None
 
     def check(self) -> None:
@@ -131,7 +132,8 @@ class _Settings:
             _check_word("edge", self.edge, get_args(Edge))
         if self.align is not None:
             _check_word("align", self.align, get_args(Align))
-        _check_word("missing", self.missing, get_args(Missing))
+        if self.missing is not None:
+            _check_word("missing", self.missing, get_args(Missing))
         rate = self.rate
         if rate is not None and not (_is_number(rate, Real) and 0 < rate < math.inf):
             raise RequestError(f"rate expects samples per second, a number above 0, got {rate!r}")
@@ -139,19 +141,29 @@ class _Settings:
         if threads is not None and not (_is_number(threads, Integral) and threads >= 1):
             raise RequestError(f"threads expects a whole number from 1 on, got {threads!r}")
 
-    def filtered(self, filter: str, signal: Signal, x: Array) -> tuple[Array, Rows]:
-        """Filter samples; return the outputs and the rows that they are aligned with."""
+    def filtered(self, filter: str, signal: Signal, x: Array) -> _Filtered:
+        """Filter samples."""
         rules = rules_for(signal, filter, edge=self.edge, align=self.align, missing=self.missing)
         plan = make_plan(filter, signal, rules)
         rows = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
         blocks = [x[first : first + rows] for first in range(0, len(x), rows)]
         sink = Collected()
         run(plan, Blocks(signal, blocks), sink, threads=self.threads)
+        names = plan.result.channels
         if sink.parts:
-            return np.concatenate(sink.parts), np.concatenate(sink.rows)
+            return _Filtered(np.concatenate(sink.parts), np.concatenate(sink.rows), names)
         across = [n or 0 for n in plan.result.shape[1:]]
-        nothing = np.empty((0, *across, len(plan.result.channels)), x.dtype)
-        return nothing, np.empty(0, np.int64)
+        nothing = np.empty((0, *across, len(names)), x.dtype)
+        return _Filtered(nothing, np.empty(0, np.int64), names)
+
+
+@dataclass(frozen=True)
+class _Filtered:
+    """Outputs, the rows that they are aligned with, and the names of their channels."""
+
+    y: Array
+    rows: Rows
+    names: tuple[str, ...]
 
 
 def _check_word(name: str, given: Any, known: tuple[str, ...]) -> None:
@@ -187,33 +199,70 @@ def _filtered_array(filter: str, array: Any, settings: _Settings, axes: int | No
         x = x[..., None]
     names = tuple(str(c + 1) for c in range(x.shape[-1]))
     signal = Signal(medium=ARRAY, shape=x.shape[:-1], channels=names, rate=settings.rate)
-    y, _ = settings.filtered(filter, signal, x)
+    y = settings.filtered(filter, signal, x).y
     return y if has_channels or y.shape[-1] > 1 else y[..., 0]
 
 
 def _filtered_pandas(filter: str, x: Any, settings: _Settings) -> Any:
-    """Filter a Series, or the numeric columns of a DataFrame; the others are kept."""
-    if x.ndim == 1:
-        if x.dtype.kind not in "iufb":
-            raise RequestError(f"expected numbers, got a Series of {x.dtype}")
-        y, rows = _filtered_columns(filter, x, (str(x.name),), settings)
-        kept = x.iloc[rows]
-        return kept.__class__(y[:, 0], index=kept.index, name=x.name)
+    """Filter a Series, or columns of a DataFrame; the other columns are kept."""
+    if x.ndim == 2:
+        return _filtered_frame(filter, x, settings)
+    if x.dtype.kind not in "iufb":
+        raise RequestError(f"expected numbers, got a Series of {x.dtype}")
+    made = _filtered_columns(filter, x, (str(x.name),), settings)
+    kept = x.iloc[made.rows]
+    if len(made.names) > 1:
+        return _with_new_columns(kept.to_frame(), [0], made)
+    return kept.__class__(made.y[:, 0], index=kept.index, name=x.name)
+
+
+def _filtered_frame(filter: str, x: Any, settings: _Settings) -> Any:
+    """Filter the columns of a DataFrame that a model was learned from, else all numeric ones."""
     numeric = [place for place, dtype in enumerate(x.dtypes) if dtype.kind in "iuf"]
     if not numeric:
         raise RequestError("the DataFrame has no numeric column")
-    columns = x.iloc[:, numeric]
-    names = tuple(str(name) for name in columns.columns)
-    y, rows = _filtered_columns(filter, columns, names, settings)
-    result = x.iloc[rows].copy()
-    for channel, place in enumerate(numeric):
-        result.isetitem(place, y[:, channel])
+    names = [str(name) for name in x.columns]
+    learned = learned_rules(parse(filter)).columns
+    if learned:
+        numeric = [_place_of(name, names, numeric) for name in learned]
+    read = tuple(names[place] for place in numeric)
+    made = _filtered_columns(filter, x.iloc[:, numeric], read, settings)
+    kept = x.iloc[made.rows].copy()
+    if len(set(made.names)) < len(made.names) and made.names != read:
+        return _with_new_columns(kept, numeric, made)
+    if not set(made.names) <= set(read):
+        return _with_new_columns(kept, numeric, made)
+    for channel, name in enumerate(made.names):
+        place = channel if made.names == read else read.index(name)
+        kept.isetitem(numeric[place], made.y[:, channel])
+    return kept
+
+
+def _place_of(name: str, names: list[str], numeric: list[int]) -> int:
+    """The number of a column that a model was learned from."""
+    for place in numeric:
+        if names[place] == name:
+            return place
+    known = named_first([names[place] for place in numeric])
+    message = f"the model was learned from {name!r}, and the DataFrame has the columns {known}"
+    raise RequestError(message)
+
+
+def _with_new_columns(kept: Any, read: list[int], made: _Filtered) -> Any:
+    """Rows of a DataFrame with the outputs in the place of the columns that were read."""
+    others = [place for place in range(kept.shape[1]) if place not in read]
+    result = kept.iloc[:, others].copy()
+    first = sum(place < min(read) for place in others)
+    for channel, name in enumerate(made.names):
+        if name in result.columns:
+            raise RequestError(f"a column {name!r} exists already")
+        result.insert(first + channel, name, made.y[:, channel])
     return result
 
 
 def _filtered_columns(
     filter: str, columns: Any, names: tuple[str, ...], settings: _Settings
-) -> tuple[Array, Rows]:
+) -> _Filtered:
     values = columns.to_numpy(dtype="float64", na_value=np.nan)
     x = np.ascontiguousarray(values.reshape(len(values), len(names)))
     signal = Signal(medium=TABLE, shape=(len(x),), channels=names, rate=settings.rate)

@@ -3,9 +3,12 @@
 Sound, tables and pictures, whole arrays and streams, one signal or many interleaved ones all go
 through `run`:
 
-    source.chunks -> source.decode -> Scheduler -> Job.run -> (row order) -> sink.encode ->
-    sink.write in order         any thread       in order     any thread  in order       any thread
-    in order
+    source.chunks     in order
+    source.decode     any thread
+    Scheduler         in order: blocks are cut into jobs
+    Job.run           any thread
+    sink.encode       any thread; interleaved signals are first put into the order of their rows
+    sink.write        in order
 """
 
 from __future__ import annotations
@@ -163,7 +166,7 @@ class _Loop:
         first = next(blocks, None)
         if first is None:
             return
-        scheduler = Scheduler(chains, self.plan.rules.edge, tail=tail)
+        scheduler = Scheduler(chains, self.plan.extension, tail=tail)
         batches = scheduler.batches(chain([first], blocks))
         interleaved = first[0].groups is not None
         if interleaved:
@@ -235,7 +238,7 @@ class _Loop:
     ) -> dict[bytes, Peaks]:
         """Measure the peak of each channel in the outputs of `chains`, for each signal."""
         peaks: dict[bytes, Peaks] = {}
-        scheduler = Scheduler(chains, self.plan.rules.edge, tail=tail, by_group=True)
+        scheduler = Scheduler(chains, self.plan.extension, tail=tail, by_group=True)
         for result in self.workers.map(JobBatch.run, scheduler.batches(arrivals())):
             for block in result.blocks:
                 peak = normalize.measure(block.x)
@@ -250,7 +253,7 @@ class _Loop:
         Memory stays constant if the length of the signal is known.
         """
         chains = self._settled(stage, arrivals, 0)
-        scheduler = Scheduler(chains, self.plan.rules.edge, by_group=True)
+        scheduler = Scheduler(chains, self.plan.extension, by_group=True)
         results = self.workers.map(JobBatch.run, scheduler.batches(arrivals()))
         blocks = _blocks_of_results(self._counted(results, stage))
         length = step.before.shape[0]

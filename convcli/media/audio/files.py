@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.media.audio.medium import AUDIO
-from convcli.media.files import OpenedFile
+from convcli.media.files import Files, OpenedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioFiles:
+class AudioFiles(Files):
     """Sound files with the options for reading and writing them.
 
     options : how sound is written; None for the defaults

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.errors import RequestError
-from convcli.media.files import OpenedFile
+from convcli.media.files import Files, OpenedFile
 from convcli.media.images.medium import IMAGE
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageFiles:
+class ImageFiles(Files):
     """Picture files with the options for reading and writing them.
 
     options : what is filtered, and how values are stored; None for the defaults

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-from convcli.errors import RequestError
-from convcli.media.files import OpenedFile
+from convcli.errors import RequestError, named_first
+from convcli.media.files import Files, OpenedFile
 from convcli.media.tables.suffixes import (
     SUFFIXES,
     refuse_other_delimiter,
@@ -19,20 +19,32 @@ from convcli.signals import TABLE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from convcli.core.binding import LearnedRules
     from convcli.media.tables.sink import EncodedRows
     from convcli.media.tables.source import TableOptions, TableSource
     from convcli.signals import AnyRows, Array, Medium, Signal, Source
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableFiles:
-    """CSV and TSV files with the options for reading and writing them."""
+class TableFiles(Files):
+    """CSV and TSV files with the options for reading and writing them.
+
+    learned : the columns that a model was learned from, where it chose them
+    """
 
     medium: ClassVar[Medium] = TABLE
     command: ClassVar[str] = "csv"
     inspects_template: ClassVar[bool] = True
 
     options: TableOptions
+    learned: tuple[str, ...] = ()
+
+    def for_model(self, learned: LearnedRules) -> TableFiles:
+        """The columns that the model was learned from are filtered, unless others are asked for."""
+        if self.options.columns is not None or not learned.columns:
+            return self
+        options = replace(self.options, columns=learned.columns)
+        return replace(self, options=options, learned=learned.columns)
 
     @staticmethod
     def has_suffix(path: Path) -> bool:
@@ -55,7 +67,12 @@ class TableFiles:
         from convcli.media.tables.source import open_table
 
         refuse_other_format(output, source=path)
-        source = open_table(path, options=self.options, stdin=stdin)
+        try:
+            source = open_table(path, options=self.options, stdin=stdin)
+        except RequestError as error:
+            if self.learned:
+                error.message += "; the model was learned from " + named_first(self.learned)
+            raise
         refuse_other_delimiter(output, source.dialect.delimiter, source=path)
         yield OpenedTable(source)
 

@@ -39,9 +39,10 @@ class TableSink:
     """Writes rows of a source with new numbers, in their order.
 
     target : binary; stays open · suffix : with `append`, new columns are called `Close_<suffix>`
-    channels : the columns that the numbers belong to, if not all that were read
+    channels : the columns that the numbers belong to, if not all that were read; other names are
+        new columns, in the place of all that were read
     Make the sink before the pass that is to be written: then the source keeps the text of rows.
-    RequestError if an appended name exists already, or if there is no such column.
+    RequestError if a new name exists already.
     """
 
     def __init__(
@@ -55,18 +56,19 @@ class TableSink:
         self._target = target
         self._source = source
         self._names = source.signal.channels if channels is None else channels
-        self._channels = _channels_called(self._names, source)
+        self._channels, made = _channels_written(self._names, source)
         columns = tuple(source.columns[channel] for channel in self._channels)
         self._output = OutputColumns(
             dialect=source.dialect,
             columns=columns,
             append=source.options.append,
             decimals=source.options.decimals,
+            made=made,
         )
         self._header = self._header_text(suffix)
         self._started = False
         self._rows = 0
-        self._missing = np.zeros(len(self._channels), np.int64)
+        self._missing = np.zeros(len(self._names), np.int64)
         self._recent = source.keep_text()
 
     def start(self) -> None:
@@ -82,7 +84,7 @@ class TableSink:
         """
         numbers = row_numbers(rows)
         parts: list[bytes | memoryview] = []
-        missing = np.zeros(len(self._channels), np.int64)
+        missing = np.zeros(len(self._names), np.int64)
         values = None
         if y is not None:
             values = np.asarray(y, np.float64)
@@ -142,40 +144,76 @@ class TableSink:
             self._target.flush()
 
     def _header_text(self, suffix: str) -> bytes:
-        """The header line, with the names of appended columns."""
+        """The header line, with the names of new columns."""
         source, header = self._source, self._source.header_line
-        if not (source.options.append and source.options.header):
+        output = self._output
+        if not source.options.header or not (output.append or output.made):
             return header.text
-        known = set(source.header)
-        added = b""
-        for column in self._output.columns:
-            name = f"{source.header[column]}_{suffix}"
-            if name in known:
-                raise RequestError(
-                    f"{source.name}: a column {name!r} exists already",
-                    hint="without --append the cells are replaced",
-                )
-            known.add(name)
-            added += source.dialect.delimiter + self._name_cell(name, column)
-        return header.text[: header.stop] + added + header.text[header.stop :]
+        names = self._new_names(suffix)
+        if output.made is None:
+            pairs = zip(names, output.columns, strict=True)
+            added = [self._name_cell(name, column) for name, column in pairs]
+        else:
+            added = [self._name_cell(name, None) for name in names]
+        delimiter = source.dialect.delimiter
+        if output.append:
+            old = header.text[: header.stop]
+            return delimiter.join([old, *added]) + header.text[header.stop :]
+        length = len(delimiter.join(header.cells))
+        start = header.text[: header.stop - length]
+        return start + delimiter.join(self._header_cells(added)) + header.text[header.stop :]
 
-    def _name_cell(self, name: str, column: int) -> bytes:
+    def _header_cells(self, added: list[bytes]) -> list[bytes]:
+        """The cells of the header line with the new names in the place of those that were read."""
+        read = self._output.columns
+        cells = []
+        for column, cell in enumerate(self._source.header_line.cells):
+            if column == min(read):
+                cells += added
+            elif column not in read:
+                cells.append(cell)
+        return cells
+
+    def _new_names(self, suffix: str) -> list[str]:
+        """The names of new columns; RequestError if one exists already.
+
+        A column of its own, as a model names it, gets the suffix only where its name is taken.
+        """
+        source, output = self._source, self._output
+        known = set(source.header)
+        if output.made is not None and not output.append:
+            known -= {source.header[column] for column in output.columns}
+        if output.made is None:
+            names = [f"{source.header[column]}_{suffix}" for column in output.columns]
+        else:
+            names = [f"{name}_{suffix}" if name in known else name for name in self._names]
+        for name in names:
+            if name in known:
+                hint = None if output.made else "without --append the cells are replaced"
+                message = f"{source.name}: a column {name!r} exists already"
+                raise RequestError(message, hint=hint)
+            known.add(name)
+        return names
+
+    def _name_cell(self, name: str, column: int | None) -> bytes:
         """An appended name, in quotes if the name of the old column has them or it needs them."""
         source = self._source
         text = source.encoding.cell(name)
         cell = quoted(text, source.dialect.delimiter)
-        if cell == text and source.header_line.cells[column].startswith(b'"'):
+        old = b"" if column is None else source.header_line.cells[column]
+        if cell == text and old.startswith(b'"'):
             return b'"' + text + b'"'
         return cell
 
 
-def _channels_called(names: tuple[str, ...], source: TableSource) -> tuple[int, ...]:
-    """The channels of the source that have these names. RequestError if one has none."""
+def _channels_written(
+    names: tuple[str, ...], source: TableSource
+) -> tuple[tuple[int, ...], int | None]:
+    """The channels of the source whose cells are written, and how many new columns there are.
+
+    Names of columns that were read are written in their places: then no column is new.
+    """
     known = source.signal.channels
-    if not set(names) <= set(known):
-        raise RequestError(
-            f"{source.name}: the filter makes {len(names)} columns of {len(known)}, "
-            "and a table keeps its own",
-            hint=f"results are written to {', '.join(known)}, or beside them with --append",
-        )
-    return tuple(known.index(name) for name in names)
+    if len(set(names)) == len(names) and set(names) <= set(known):
+        return tuple(known.index(name) for name in names), None
+    return tuple(range(len(known))), len(names)

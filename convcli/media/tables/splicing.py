@@ -163,16 +163,21 @@ class OutputColumns:
 
     columns : the numbers of the filtered columns in the file, in the order of the channels
     append : write new cells at the end of the row, in place of replacing the old ones
+    made : how many columns are written for all of the filtered ones together; None: one for each,
+        in its place
     """
 
     dialect: Dialect
     columns: tuple[int, ...]
     append: bool
     decimals: int | None
+    made: int | None = None
 
     @property
     def channels_in_row_order(self) -> list[int]:
         """The channels in the order in which their numbers are in a row."""
+        if self.made is not None:
+            return list(range(self.made))
         channels = list(range(len(self.columns)))
         if not self.append:
             channels.sort(key=lambda channel: self.columns[channel])
@@ -218,6 +223,8 @@ def _replaced_spans(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> 
     if output.append:
         stops = spans.stops[rows]
         edges = [stops, stops]
+    elif output.made is not None:
+        edges = _edges_of_all_columns(spans, rows, output)
     else:
         edges = []
         for channel in output.channels_in_row_order:
@@ -228,6 +235,17 @@ def _replaced_spans(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> 
         next_row = np.append(spans.bounds[rows[1:]], after[-1])
         edges += [after, next_row]
     return np.stack(edges, axis=1).reshape(len(rows), -1, 2)
+
+
+def _edges_of_all_columns(spans: RowSpans, rows: Rows, output: OutputColumns) -> list[Offsets]:
+    """Start and stop of the first filtered cell, then of each other one with its delimiter."""
+    first, *others = sorted(output.columns)
+    cells = spans.cells[first]
+    edges = [cells.start[rows], cells.stop[rows]]
+    for column in others:
+        cells = spans.cells[column]
+        edges += [cells.start[rows] - 1, cells.stop[rows]]
+    return edges
 
 
 def _text_edges(spans: RowSpans, rows: Rows, gaps: Offsets) -> Offsets:
@@ -256,6 +274,9 @@ def _splice_small(
     fillings = []
     if y is None or output.append:
         fillings.append(_appended(decoded, rows, y, output))
+    elif output.made is not None:
+        fillings.append(_joined_cells(_cells_of_columns(y, output), output))
+        fillings += [[b""] * len(rows)] * (len(output.columns) - 1)
     else:
         for place, channel in enumerate(output.channels_in_row_order):
             keeps = _keeps_old_cell(decoded, rows, y, channel)
@@ -271,14 +292,23 @@ def _appended(
     decoded: DecodedRows, rows: Rows, y: Floats | None, output: OutputColumns
 ) -> list[bytes]:
     """The new cells of each row, each after a delimiter; copies of the old ones if y is None."""
+    if y is None:
+        columns = [decoded.spans.cells[column][rows].texts() for column in output.columns]
+    else:
+        columns = _cells_of_columns(y, output)
     delimiter = output.dialect.delimiter
-    columns = []
-    for channel, column in enumerate(output.columns):
-        if y is None:
-            columns.append(decoded.spans.cells[column][rows].texts())
-        else:
-            columns.append(_in_quotes(_number_texts(y[:, channel], output), output))
-    return [delimiter + delimiter.join(texts) for texts in zip(*columns, strict=True)]
+    return [delimiter + cells for cells in _joined_cells(columns, output)]
+
+
+def _cells_of_columns(y: Floats, output: OutputColumns) -> list[list[bytes]]:
+    """The text of every new number, a list for each channel."""
+    channels = range(y.shape[1])
+    return [_in_quotes(_number_texts(y[:, channel], output), output) for channel in channels]
+
+
+def _joined_cells(columns: list[list[bytes]], output: OutputColumns) -> list[bytes]:
+    """The cells of each row, with delimiters between them."""
+    return [output.dialect.delimiter.join(cells) for cells in zip(*columns, strict=True)]
 
 
 def _replaced(
@@ -365,12 +395,15 @@ def _splice_columnar(
     before, replaced = spans[:, :, 0], spans[:, :, 1]
     # Numbers of the texts that make a row, one column for each.
     parts: list[npt.NDArray[Any]] = []
-    if output.append:
+    if output.append or output.made is not None:
         delimiter = pool.add_spans(np.array([0, 1], np.int32), output.dialect.delimiter)
         parts.append(before[:, 0])
         for channel in output.channels_in_row_order:
-            new = pool.add_numbers(y[:, channel], output)
-            parts += [np.full(len(rows), delimiter), new]
+            if output.append or channel > 0:
+                parts.append(np.full(len(rows), delimiter))
+            parts.append(pool.add_numbers(y[:, channel], output))
+        if not output.append:
+            parts += [before[:, place] for place in range(1, len(output.columns))]
     else:
         for place, channel in enumerate(output.channels_in_row_order):
             new = pool.add_numbers(y[:, channel], output)

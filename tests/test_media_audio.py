@@ -180,7 +180,8 @@ def test_zero_frames_are_a_valid_file(tmp_path: Path) -> None:
         with open_audio(tmp_path / "out") as source:
             assert read_all(source).shape == (0, 2)
             assert source.details.rate == RATE
-            assert source.warnings == []
+            # A FLAC does not say whether its length is 0 or not known.
+            assert all(text.endswith("holds no samples") for text in source.warnings)
     with pytest.raises(OutputError, match="MP3 cannot hold a sound without samples"):
         convert(path, tmp_path / "out", format="mp3")
 

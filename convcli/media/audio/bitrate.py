@@ -28,7 +28,7 @@ _MP3_STEPS = {
 }
 _MP3_RATES = (44100, 48000, 32000)
 _WINDOW_BYTES = 1 << 15
-_SEARCH_STEPS = 8
+_SEARCH_STEPS, _HALVINGS = 8, 4
 _CLOSE_ENOUGH = 0.01
 
 
@@ -220,12 +220,18 @@ def _bits_within(wanted: Wanted, low: float, high: float, holder: str) -> float:
 
 
 def _vorbis_level(bits: float, rate: int, channels: int, ends: tuple[float, float]) -> float:
-    """The compression level with a nominal bit rate, by regula falsi: it is almost a line."""
+    """The compression level with a nominal bit rate.
+
+    Between the ten whole qualities the bit rate is a line: halving the interval finds them, and
+    regula falsi the place between.
+    """
     low, high = ends
     worst, best = 1.0, 0.0
     level = worst
-    for _ in range(_SEARCH_STEPS):
-        share = (bits - low) / (high - low) if high > low else 1.0
+    for step in range(_SEARCH_STEPS):
+        share = 0.5
+        if step >= _HALVINGS and high > low:
+            share = (bits - low) / (high - low)
         level = worst + (best - worst) * share
         found = _vorbis_bits(level, rate, channels)
         if found is None or abs(found - bits) <= _CLOSE_ENOUGH * bits:

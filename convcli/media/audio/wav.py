@@ -265,7 +265,8 @@ def unpack(raw: bytes | memoryview, header: WavHeader) -> npt.NDArray[Any]:
         octets = np.frombuffer(raw, np.uint8)
         x = np.subtract(octets, 128, dtype=np.int16) << 8
     elif header.is_float:
-        x = np.frombuffer(raw, _stored_type(header.subtype)).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a NaN that signals; it is refused where it is written
+            x = np.frombuffer(raw, _stored_type(header.subtype)).astype(np.float64)
     else:
         x = np.frombuffer(raw, _stored_type(header.subtype))
     return x.reshape(-1, header.channels)

@@ -28,6 +28,18 @@ Align = Literal["center", "causal"]
 Missing = Literal["keep", "fill", "propagate", "error"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LearnedRules:
+    """How a model was learned, as far as its file says so.
+
+    columns : of the table, in the order in which the model takes them
+    """
+
+    align: Align | None = None
+    missing: Missing | None = None
+    columns: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Medium:
     """A kind of signal, such as sound or tables: its defaults, its words and what sets it apart.

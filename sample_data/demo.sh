@@ -25,7 +25,7 @@ run audio ir:sample_data/room.wav,wet=0.3 sample_data/hello.wav --tail -o "$out/
 echo
 echo "== tables =="
 run csv sma:3 sample_data/stocks.csv --by symbol -c price --append --decimals 2 -o "$out/stocks_sma3.csv"
-run csv 'sma:7d | downsample:7' sample_data/weather.csv --time date -c temp_max,temp_min,wind --decimals 1 -o "$out/weather_weekly.csv"
+run csv avg_pool:7d sample_data/weather.csv --time date -c temp_max,temp_min,wind --decimals 1 -o "$out/weather_weekly.csv"
 
 echo
 echo "== pictures =="

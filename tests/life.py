@@ -48,18 +48,20 @@ def wait_until_awake(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -
     wait_until(awake, "catches SIGTERM")
 
 
-def wait_until_worked(process: subprocess.Popen[str], seconds: float) -> None:
+def wait_until_worked(
+    process: subprocess.Popen[str] | subprocess.Popen[bytes], seconds: float
+) -> None:
     """Wait until the process has used `seconds` more of processor time, or has ended."""
-    began = _processor_time(process.pid)
+    began = processor_time(process.pid)
 
     def worked() -> bool:
         ended = process.poll() is not None
-        return ended or _processor_time(process.pid) - began >= seconds
+        return ended or processor_time(process.pid) - began >= seconds
 
     wait_until(worked, "uses the processor")
 
 
-def _processor_time(pid: int) -> float:
+def processor_time(pid: int) -> float:
     """Seconds of processor time that a process and its threads have used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     ticks = int(fields[11]) + int(fields[12])

@@ -377,3 +377,32 @@ def test_errors(words: tuple[str, ...], code: int, expected: str, told: Explain)
     ended = told.run(*words, stdin=b"a\n1\n")
     assert (ended.code, ended.text, len(ended.errors)) == (code, "", 1), ended
     assert expected in ended.err
+
+
+def test_a_model_learned_from_a_column_is_shown(program: Program, tmp_path: Path) -> None:
+    about = {"columns": '["level"]', "targets": '["level"]', "medium": "table", "align": "causal"}
+    path = tmp_path / "m.safetensors"
+    w = np.array([[[1.0, 2.0, 4.0]]])
+    path.write_bytes(encode_weights({"0.weight": w}, about))
+    x = [3.0, 1.0, 4.0, 1.0]
+    for words in (("3,1,4,1",), ("table.csv", "-c", "level")):
+        (tmp_path / "table.csv").write_text("level\n3\n1\n4\n1\n")
+        edge = ("--edge", "zero", "--format", "json")
+        done = program.run("explain", words[0], f"model:{path}", *words[1:], *edge, cwd=tmp_path)
+        facts = json.loads(done.out)
+        assert facts["align"] == "causal"
+        assert facts["result"] == np.convolve(x, [4, 2, 1])[:4].tolist()
+        assert len(facts["stages"][0]["sums"]) == 4
+
+
+def test_the_hint_for_a_model_of_several_columns_is_not_what_was_typed(
+    program: Program, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(encode_weights({"0.weight": np.ones((1, 2, 3))}, {"columns": '["a","b"]'}))
+    (tmp_path / "table.csv").write_text("a,b\n3,1\n")
+    done = program.run("explain", "table.csv", f"model:{path}", "-c", "a", cwd=tmp_path)
+    assert done.code == 2
+    assert "takes 2 columns, and this signal has 1" in done.err
+    assert "-c A,B,C" not in done.err
+    assert "one channel is shown here" in done.err

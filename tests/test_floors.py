@@ -11,7 +11,11 @@ ROOT = Path(__file__).parents[1] / "convcli"
 FLOORS = {
     # The version is a fact that the package itself holds.
     **dict.fromkeys(
-        ("errors", "units", "signals", "samples", "sndfile", "facts", "__version__"), 0
+        (
+            *("errors", "units", "signals", "samples", "sndfile", "facts", "stopping"),
+            "__version__",
+        ),
+        0,
     ),
     "core": 1,
     "designs": 2,

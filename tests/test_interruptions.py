@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ import pytest
 import soundfile as sf
 from life import (
     PATIENCE,
+    processor_time,
     read_some,
+    wait_until,
     wait_until_awake,
     wait_until_drained,
     wait_until_worked,
@@ -115,6 +118,115 @@ def test_a_signal_at_any_moment(
         assert code in codes, (code, told)
         assert told == ""
         assert state(folder) == before
+
+
+# Requests that spend seconds in calls that NumPy, OpenCV, SciPy, libvips and the rest do not leave.
+CALLS = {
+    "direct sums": "csv gaussian:40000 --align center rows.csv -o o.csv",
+    "a minimum phase": "audio lowpass:100,taps=2000001,phase=minimum in.wav -o o.wav",
+    "remez": "audio lowpass:1k,taps=2001,method=remez in.wav -o o.wav",
+    "linear equations": "audio lowpass:1k,taps=6001,method=firls in.wav -o o.wav",
+    "whole pictures": "image adaptive_avg_pool:1000 in.ppm -o o.png",
+    "least squares": "learn in.ppm in.ppm --taps 31x31 -o m.safetensors",
+    "long impulses": "audio ir:in.wav|ir:in.wav in.wav -o o.wav",
+    "encoding": "image box:3 in.ppm -o o.avif",
+    "templates": "detect in.ppm in.ppm",
+    "training": "learn in.wav in.wav --layers conv:64,65|relu|conv:64,33|relu|conv:1,9 -o m.safetensors",
+}
+
+
+@pytest.mark.parametrize("call", list(CALLS))
+def test_a_long_call_ends_within_a_second(call: str, folder: Path) -> None:
+    (folder / "rows.csv").write_text("v\n" + "".join(f"{row}\n" for row in range(100_000)))
+    before = state(folder)
+    process = subprocess.Popen(
+        [*CONVCLI, *CALLS[call].split()],
+        cwd=folder,
+        env={**os.environ, "TMPDIR": str(folder / "tmp")},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until_awake(process)
+    wait_until_worked(process, random.uniform(0.4, 0.8))
+    if process.poll() is not None:
+        pytest.skip("this machine has done it already")
+    used = processor_time(process.pid)
+    process.send_signal(signal.SIGTERM)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 143
+    assert state(folder) == before
+    # Seconds of the processor, which do not depend on what else the machine does; two cores.
+    assert usage.ru_utime + usage.ru_stime - used < 2.0
+
+
+def test_a_signal_in_the_last_moments(folder: Path) -> None:
+    """What runs at the end of a process comes after `main`, whose handlers are still there."""
+    program = (
+        "import atexit, os, signal, sys; from convcli.cli import main; code = main(); "
+        "atexit.register(os.kill, os.getpid(), int(os.environ['NUMBER'])); sys.exit(code)"
+    )
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+        ended = subprocess.run(
+            [sys.executable, "-c", program, "csv", "sma:3", "in.csv", "-q", "-o", f"{code}.csv"],
+            cwd=folder,
+            env={**os.environ, "NUMBER": str(int(number))},
+            capture_output=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stdout, ended.stderr) == (code, b"", b"")
+
+
+def test_nothing_can_swallow_a_signal(folder: Path) -> None:
+    """An exception in a finalizer or in a callback from C would be printed and forgotten."""
+    program = (
+        "import os, signal\n"
+        "class Finalized:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        sum(range(10_000_000))\n"
+        "import convcli.cli\n"
+        "convcli.cli._run = lambda _: [Finalized() is None, 0][1]\n"
+        "convcli.cli.main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (143, b"", b"")
+
+
+def test_nohup(folder: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = fed("csv sma:3 -o o.csv", folder)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    wait_until_awake(process)
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(b"x\n1\n2\n3\n", timeout=PATIENCE)[0] == b""
+    assert process.returncode == 0
+    assert (folder / "o.csv").exists()
+
+
+def test_a_hidden_file_goes_with_the_process(folder: Path) -> None:
+    """Where there are no files without a name, the unfinished output is a hidden file."""
+    before = state(folder)
+    program = (
+        "from convcli.media import replacing; from convcli.cli import main; "
+        "replacing._unnamed = lambda folder: None; main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "csv", "gaussian:40000", "in.csv", "-o", "out.csv"],
+        cwd=folder,
+    )
+    wait_until(
+        lambda: process.poll() is not None or any(folder.glob(".convcli-*.part")),
+        "makes its output",
+    )
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 143
+    assert state(folder) == before
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.1, 0.2])

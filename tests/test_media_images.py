@@ -13,6 +13,7 @@ import pytest
 import pyvips
 from hypothesis import given
 from hypothesis import strategies as st
+from program import SAMPLES
 
 from convcli.errors import InputError, RequestError
 from convcli.media.images import feed as image_feed
@@ -20,13 +21,16 @@ from convcli.media.images import layout as image_layout
 from convcli.media.images import png as image_png
 from convcli.media.images import tiff as image_tiff
 from convcli.media.images.color import from_light, luma, to_light
+from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
 from convcli.media.images.formats import find_format, format_by_suffix
+from convcli.media.images.inserting import HeadInserter
 from convcli.media.images.jpeg import jpeg_quality
 from convcli.media.images.levels import Levels, quantise
 from convcli.media.images.medium import IMAGE
 from convcli.media.images.sink import ImageSink
 from convcli.media.images.source import ImageFile, ImageOptions, open_image
+from convcli.media.images.webp import frame_quality, inspect_webp
 from convcli.media.outputs import atomic
 from convcli.signals import Signal
 
@@ -623,6 +627,44 @@ def test_jpeg_keeps_its_quality(tmp_path: Path) -> None:
     assert jpeg_quality((tmp_path / "c.jpg").read_bytes()) == 33
 
 
+@pytest.mark.parametrize("pages", [1, 2])
+@pytest.mark.parametrize("profile", [False, True])
+def test_lossless_webp_stays_lossless(tmp_path: Path, pages: int, *, profile: bool) -> None:
+    pixels = noise(16 * pages, 12, 3, "u1")
+    fields: dict[str, Any] = {"icc_profile_data": PROFILE} if profile else {}
+    if pages > 1:
+        fields["page_height"] = 16
+    a = save(tmp_path / "a.webp", pixels, "srgb", options={"lossless": True}, **fields)
+    run(a, tmp_path / "b.webp")
+    assert np.array_equal(load(tmp_path / "b.webp", n=-1), load(a, n=-1))
+    run(a, tmp_path / "c.webp", quality=20)
+    assert not np.array_equal(load(tmp_path / "c.webp", n=-1), load(a, n=-1))
+
+
+@pytest.mark.parametrize("profile", [False, True])
+def test_webp_keeps_its_quality(tmp_path: Path, *, profile: bool) -> None:
+    # The quality was given to libwebp, which adapts its quantisers to the picture.
+    cat = pyvips.Image.new_from_file(str(SAMPLES / "cat.png"))[:3].crop(100, 100, 128, 96).numpy()
+    fields: dict[str, Any] = {"icc_profile_data": PROFILE} if profile else {}
+    for pixels in (cat, noise(40, 50, 3, "u1")):
+        for quality in (1, 10, 50, 75, 80, 90, 100):
+            options = {"Q": quality}
+            a = save(tmp_path / "a.webp", pixels, "srgb", options=options, **fields)
+            image, _ = run(a, tmp_path / "b.webp")
+            assert abs((image.details.quality or 0) - quality) <= 2
+            sizes = [path.stat().st_size for path in (a, tmp_path / "b.webp")]
+            assert 0.7 * sizes[0] < sizes[1] < 1.3 * sizes[0]
+
+
+@given(st.binary(max_size=200))
+def test_the_quality_of_nonsense(data: bytes) -> None:
+    for head in (data, b"123\x9d\x01\x2a" + data):
+        quality = frame_quality(head)
+        assert quality is None or 1 <= quality <= 100
+    details = ImageDetails(format="webp", loader="", pages=1, bits=8, interpretation="srgb")
+    inspect_webp(io.BytesIO(b"RIFF\0\0\0\0WEBP" + data), details)
+
+
 def test_fewer_channels_than_came(tmp_path: Path) -> None:
     a = save(tmp_path / "a.png", noise(4, 4, 3, "u1"), "srgb", icc_profile_data=PROFILE)
 
@@ -882,7 +924,7 @@ def test_chunks_are_inserted_however_the_bytes_come(parts: int, data: Any) -> No
     cuts = [0, *sorted(data.draw(places)), len(written)]
     own = image_png.make_chunk(b"tEXt", b"Author\0me IDAT")
     file = io.BytesIO()
-    inserter = image_png.ChunkInserter(file, own)
+    inserter = HeadInserter(file, own, image_png.png_cut)
     for start, stop in pairwise(cuts):
         assert inserter.write(written[start:stop]) == stop - start
     file.seek(0)

@@ -181,7 +181,12 @@ def test_four_gigabytes_and_more(rows: int, *, big: bool) -> None:
     )
     details = ImageDetails(format="png", loader="", pages=1, bits=8, interpretation="srgb")
     request = WriteRequest(
-        format=FORMATS["tiff"], layouts=[layout], details=details, quality=None, same_colours=True
+        format=FORMATS["tiff"],
+        layouts=[layout],
+        details=details,
+        quality=None,
+        same_geometry=True,
+        same_colours=True,
     )
     assert tiff.tiff_options(request)["bigtiff"] is big
 

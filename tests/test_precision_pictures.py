@@ -243,3 +243,37 @@ def test_many_values_are_rounded_half_to_even(
     np.testing.assert_array_equal(samples, np.clip(rounded, 0, levels.high))
     np.testing.assert_array_equal(below, (rounded < 0).sum(axis=(0, 1)))
     np.testing.assert_array_equal(above, (rounded > levels.high).sum(axis=(0, 1)))
+
+
+@pytest.mark.parametrize(
+    ("text", "taps"),
+    [
+        ("box:3", np.ones((3, 3), int)),
+        ("box:5", np.ones((5, 5), int)),
+        ("box:17", np.ones((17, 17), int)),
+        ("binomial:5", np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1])),
+        ("kernel:1,2,1;2,4,2;1,2,1,normalize=true", np.outer([1, 2, 1], [1, 2, 1])),
+    ],
+)
+def test_half_transparent_colours_are_rounded_half_to_even(
+    text: str, taps: Any, program: Program, tmp_path: Path
+) -> None:
+    """The sums of colours times opacity are whole numbers, so that their quotient is known exactly."""
+    rng = np.random.default_rng(4)
+    x = rng.integers(0, 256, (150, 167, 4)).astype(np.uint8)
+    x[..., 3] = rng.choice([0, 1, 2, 64, 127, 128, 254, 255], x.shape[:2])
+    source, target = tmp_path / "a.png", tmp_path / "b.png"
+    pyvips.Image.new_from_array(x).copy(interpretation="srgb").write_to_file(str(source))
+    assert program.run("image", "-q", text, source, "-o", target, cwd=tmp_path).code == 0
+    height, width = taps.shape
+    sides = ((height // 2, height // 2), (width // 2, width // 2), (0, 0))
+    weighted = np.pad(x.astype(np.int64), sides, mode="edge")
+    weighted[..., :3] *= weighted[..., 3:]
+    windows = np.lib.stride_tricks.sliding_window_view(weighted, taps.shape, axis=(0, 1))
+    sums = np.einsum("rcbij,ij->rcb", windows, taps)
+    divisor = np.where(np.arange(4) < 3, np.maximum(sums[..., 3:], 1), taps.sum())
+    whole, rest = np.divmod(sums, divisor)
+    up = (2 * rest > divisor) | ((2 * rest == divisor) & (whole % 2 == 1))
+    wanted = whole + up
+    wanted[..., :3][sums[..., 3] == 0] = 0
+    assert np.array_equal(pyvips.Image.new_from_file(str(target)).numpy(), wanted)

@@ -6,17 +6,15 @@ import atexit
 import errno
 import gc
 import os
-import signal
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import Any, TextIO
 
 from convcli.errors import ConvcliError, OutputError
+from convcli.stopping import INTERRUPTED, answer_signals, end_process, ending_at_signals
 
-if TYPE_CHECKING:
-    from types import FrameType
+__all__ = ["INTERRUPTED", "Stopped", "closed_pipe", "main", "say", "tell", "tell_error"]
 
-INTERRUPTED = 130
 DEFECT = 70
 
 # Blocks are computed in parallel; libraries with threads of their own would compete for the cores.
@@ -33,10 +31,29 @@ _WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the program and return the exit code."""
-    words = sys.argv[1:] if arguments is None else arguments
+    """Run the program and return the exit code.
+
+    arguments : None for those of this process, which is then the program to its very end: signals
+        are answered until the last moment
+    """
+    if arguments is not None:
+        with ending_at_signals():
+            return _main(arguments)
+    answer_signals()
+    codes: list[int] = []
+    atexit.register(_end_with, codes)  # Python calls last what was registered first
+    codes.append(_main(sys.argv[1:]))
+    return codes[0]
+
+
+def _end_with(codes: list[int]) -> None:
+    """End the process with the exit code of `main`, if it returned one."""
+    if codes:
+        end_process(codes[0])
+
+
+def _main(words: list[str]) -> int:
     try:
-        _turn_signals_into_exceptions()
         _open_standard_streams()
         _limit_library_threads()
         _postpone_garbage_collection()
@@ -55,12 +72,11 @@ def _limit_library_threads() -> None:
 
 
 def _postpone_garbage_collection() -> None:
-    """Collect garbage rarely, and not at the end, when all memory is released anyway.
+    """Collect garbage rarely.
 
     Imports make many objects and few reference cycles: this saves a sixth of the start-up time.
     """
     gc.set_threshold(100_000)
-    atexit.register(gc.freeze)
 
 
 def _run(words: list[str]) -> int:
@@ -89,23 +105,11 @@ def _run(words: list[str]) -> int:
 
 
 class Stopped(BaseException):
-    """A signal has asked the program to end. Context managers remove partial outputs."""
+    """The program ends early, with an exit code. Context managers remove partial outputs."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
-
-
-def _turn_signals_into_exceptions() -> None:
-    """Raise Stopped on Ctrl-C, `kill` and a closed terminal, so that no partial file is left."""
-
-    def stop(number: int, _: FrameType | None) -> NoReturn:
-        raise Stopped(INTERRUPTED if number == signal.SIGINT else 128 + number)
-
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = signal.Signals.__members__.get(name)  # Windows has no SIGHUP
-        if number is not None:
-            signal.signal(number, stop)
 
 
 def _open_standard_streams() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from convcli.cli import INTERRUPTED, Stopped, closed_pipe, say, tell, tell_error
+from convcli.cli import Stopped, closed_pipe, say, tell, tell_error
 from convcli.cli.input_run import InputRun
 from convcli.cli.opening import input_name, name_input
 from convcli.cli.options import Condition
@@ -58,8 +58,6 @@ class FilterCommand:
             return self._run()
         except BrokenPipeError:
             raise Stopped(closed_pipe()) from None
-        except KeyboardInterrupt:
-            raise Stopped(INTERRUPTED) from None
 
     def _run(self) -> int:
         from convcli.planning.grammar import parse

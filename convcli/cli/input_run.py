@@ -162,7 +162,7 @@ class InputRun:
         result = plan.result
         details: Mapping[str, Any] = {}
         losses = LossFacts()
-        warnings = list(opened.warnings)
+        warnings = [*opened.warnings, *_delay_warnings(plan)]
         if written is not None:
             details = written.sink.facts()
             signal = _with_length(signal, written.counts[0].read)
@@ -255,6 +255,14 @@ def _refuse_new_rows(plan: Plan) -> None:
     for step in plan.steps:
         if any(reach.phases > reach.step for op in step.ops for reach in op.reach):
             raise step.call.error("a table cannot get more rows than it has")
+
+
+def _delay_warnings(plan: Plan) -> list[str]:
+    if not any(step.step.hides_length for step in plan.steps):
+        return []
+    from convcli.planning.latency import unasked_delays
+
+    return list(unasked_delays(plan))
 
 
 def _refuse_look_ahead(plan: Plan) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal as signals
 import sys
 import threading
 import time as clock
@@ -29,9 +28,10 @@ from convcli.cli.progress import Progress
 from convcli.cli.results import own_place, refuse_report
 from convcli.errors import RequestError
 from convcli.facts import ModelFileFacts, RunFacts
+from convcli.stopping import told_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import typer
 
@@ -124,33 +124,18 @@ def _learned(
 
 @contextmanager
 def _stopped_by_interrupt(progress: Progress) -> Iterator[Callbacks]:
-    """Callbacks that show each epoch and stop the training after Ctrl-C."""
+    """Callbacks that show each epoch and stop the training after Ctrl-C.
+
+    A second Ctrl-C ends the program, as everywhere.
+    """
     from convcli.learning.trainer import Callbacks
 
-    with _first_interrupt() as pressed:
-        yield Callbacks(
-            on_epoch=lambda epoch: progress.advance(1, _epoch_words(epoch)), should_stop=pressed
-        )
-
-
-@contextmanager
-def _first_interrupt() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed once; a second time, it ends the program as everywhere."""
     pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
-        return
-    before = signals.getsignal(signals.SIGINT)
-
-    def press(*_: object) -> None:
-        pressed.set()
-        signals.signal(signals.SIGINT, before)
-
-    signals.signal(signals.SIGINT, press)
-    try:
-        yield pressed.is_set
-    finally:
-        signals.signal(signals.SIGINT, before)
+    with told_first(pressed):
+        yield Callbacks(
+            on_epoch=lambda epoch: progress.advance(1, _epoch_words(epoch)),
+            should_stop=pressed.is_set,
+        )
 
 
 def _epoch_words(epoch: Epoch) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from contextlib import ExitStack
 from typing import Any
+
+from convcli.stopping import undone_at_stop
 
 # Seconds before a bar is shown; shorter work does not pay for importing it.
 _PATIENCE = 1.0
@@ -24,6 +28,7 @@ class Progress:
         self.shown = shown and sys.stderr is not None and sys.stderr.isatty()
         self._bar: Any = None
         self._task: Any = None
+        self._held = ExitStack()
 
     def expect(self, total: int | None) -> None:
         """Start over with this amount of work."""
@@ -52,6 +57,7 @@ class Progress:
         )
         self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
         self._task = self._bar.add_task("", total=self.total)
+        self._held.enter_context(undone_at_stop(_restore_terminal))
         self._bar.start()
 
     def close(self) -> None:
@@ -59,3 +65,9 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+            self._held.close()
+
+
+def _restore_terminal() -> None:
+    """Remove the bar and show the cursor, which a bar hides."""
+    os.write(sys.stderr.fileno(), b"\r\x1b[2K\x1b[?25h")

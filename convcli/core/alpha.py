@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.ops import Convolve, Held, Op, Span, nothing_held
 from convcli.core.reach import aligned_samples
 
 if TYPE_CHECKING:
-    from convcli.core.ops import Convolve
     from convcli.core.reach import Reach
     from convcli.core.rounding import Rounding
     from convcli.signals import Array
 
 # An opacity below this is none: colours are not divided by it.
 TRANSPARENT = 1e-6
+_LARGEST_OPACITY = 1 << 16
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,9 +48,20 @@ class WeightedByAlpha(Op):
 
     @property
     def rounding(self) -> Rounding:
-        """The rounding class of the operation; a quotient by the opacity is no whole number."""
+        """The rounding class: of whole taps, whose sums of products with the opacity are exact.
+
+        Their quotient is rounded once, and in float32 not onto a half that it only comes near to,
+        if the sum of the opacities is below 2**16.
+        """
         inside = self.op.rounding
-        return "once" if inside == "exact" else inside
+        if inside not in ("exact", "once"):
+            return inside
+        for convolution in self.convolutions:
+            weight = np.abs(convolution.taps).sum()
+            is_whole = (convolution.taps == np.rint(convolution.taps)).all()
+            if not is_whole or self.opaque * weight >= _LARGEST_OPACITY:
+                return "fractions"
+        return "once"
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
@@ -60,14 +71,25 @@ class WeightedByAlpha(Op):
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Multiply by the opacity, filter, divide."""
         opacity = slice(self.alpha, self.alpha + 1)
-        premultiplied = x * (x[..., opacity] / self.opaque)
+        premultiplied = x * x[..., opacity]
         premultiplied[..., self.alpha] = x[..., self.alpha]
-        y = self.op(premultiplied, span, held)
         if self.keeps_alpha:
+            y = self.op(premultiplied, span, held)
+            y /= self.opaque
             y[..., self.alpha] = aligned_samples(x, self.reach, y.shape[:-1])[..., self.alpha]
             return y
-        filtered = y[..., opacity] / self.opaque
+        op, divisor = self._undivided()
+        y = op(premultiplied, span, held)
+        filtered = y[..., opacity]
         colours = np.zeros_like(y)
-        np.divide(y, filtered, out=colours, where=filtered > TRANSPARENT)
-        colours[..., self.alpha] = y[..., self.alpha]
+        is_seen = filtered > TRANSPARENT * self.opaque * divisor
+        np.divide(y, filtered, out=colours, where=is_seen)
+        colours[..., self.alpha] = y[..., self.alpha] / divisor
         return colours
+
+    def _undivided(self) -> tuple[Op, float]:
+        """The operation without its divisor, which the quotient does not need, and the divisor."""
+        op = self.op
+        if isinstance(op, Convolve) and op.divisor > 0:
+            return replace(op, divisor=1.0), op.divisor
+        return op, 1.0

@@ -34,18 +34,6 @@ class Rules:
     missing: Missing = "keep"
 
 
-@dataclass(frozen=True, kw_only=True)
-class LearnedRules:
-    """How a model was learned, as far as its file says so.
-
-    columns : of the table, in the order in which the model takes them
-    """
-
-    align: Align | None = None
-    missing: Missing | None = None
-    columns: tuple[str, ...] = ()
-
-
 class LearnedTaps(Protocol):
     """The only layer of a network, as far as it is a filter with taps."""
 

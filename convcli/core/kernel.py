@@ -12,10 +12,17 @@ from convcli.core.ops import Convolve, EachChannel, Magnitude
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convcli.core.binding import Site, Stage
     from convcli.signals import Align
 
 Taps = npt.NDArray[np.float64]
+# Longer kernels are refused; at 48 kHz this many last a minute and a half.
+MOST_TAPS = 2**22
+# The most taps along both axes of a picture: 5,792 along each.
+MOST_PLANE_TAPS = 2**25
+
 Gaps = Literal["renormalise", "hold", "empty"]
 
 
@@ -32,6 +39,8 @@ class Kernel:
     gaps : the effect of a missing input. By default weights >= 0 are renormalised over the known
         samples, a kernel of sum 0 gives no output, and any other kernel holds the last known value.
     note : a message of the design to the user
+    plane : makes the kernel that filters a picture where no axis is picked; by default the taps run
+        along both axes, one after the other
     """
 
     taps: Taps
@@ -39,6 +48,7 @@ class Kernel:
     centre: tuple[int, ...] = field(default=())
     gaps: Gaps | None = None
     note: str = ""
+    plane: Callable[[], Kernel] | None = None
 
     def __post_init__(self) -> None:
         taps: npt.NDArray[Any] = np.ascontiguousarray(self.taps, dtype=np.float64)
@@ -108,6 +118,12 @@ class Kernel:
             return replace(self, taps=self.taps[None, :], centre=(0, centre))
         if site.axis == "y":
             return replace(self, taps=self.taps[:, None], centre=(centre, 0))
+        if self.plane is not None:
+            return self.plane()
+        if self.taps.size**2 > MOST_PLANE_TAPS:
+            sides = f"{self.taps.size:,} x {self.taps.size:,} taps"
+            message = f"along both axes these are {sides}; at most {MOST_PLANE_TAPS:,} are computed"
+            raise RequestError(message, hint="axis=x filters along one axis")
         taps = np.outer(self.taps, self.taps)
         return replace(self, taps=taps, divisor=self.divisor**2, centre=(centre, centre))
 

@@ -27,6 +27,8 @@ Interpolation = Literal["nearest", "linear", "cubic", "lanczos3"]
 
 # The attenuation of the stop band of a resampler for sound, in dB.
 STOP_BAND = 100.0
+# Points of the table of a window; shorter windows are computed point by point.
+TABULATED = 1 << 15
 # Known samples with less than this share of the weights give no output.
 LEAST_SHARE = 1e-9
 
@@ -71,16 +73,24 @@ class Resample(Op):
 
     @classmethod
     def between(
-        cls, phases: int, step: int, *, passes: float, stops: float, causal: bool = False
+        cls,
+        phases: int,
+        step: int,
+        *,
+        passes: float,
+        stops: float,
+        attenuation: float = STOP_BAND,
+        causal: bool = False,
     ) -> Resample:
         """The resampler of sound to `phases` samples for every `step`; sample 0 stays in place.
 
-        A sinc under a Kaiser window (Kaiser, 1974): flat up to `passes` and STOP_BAND down from
-        `stops` on, in cycles per input sample. A causal one is delayed until it reads no later
+        A sinc under a Kaiser window (Kaiser, 1974): by estimate flat up to `passes` and
+        `attenuation` dB down from `stops` on, in cycles per input sample. A causal one is delayed until it reads no later
         sample.
         """
-        half = kaiser.length(STOP_BAND, stops - passes) / 2
-        kernel = partial(_kaiser_sinc, half=half, cutoff=passes + stops)
+        half = kaiser.length(attenuation, stops - passes) / 2
+        beta = kaiser.beta(attenuation)
+        kernel = partial(_kaiser_sinc, half=half, cutoff=passes + stops, beta=beta)
         positions = np.arange(phases, dtype=np.float64) * (step / phases)
         starts, table = _tabulated(kernel, half, positions)
         if causal:
@@ -254,17 +264,21 @@ def _lanczos3(d: Numbers) -> Numbers:
     return np.where(np.abs(d) < 3, np.sinc(d) * np.sinc(d / 3), 0.0)
 
 
-def _kaiser_sinc(d: Numbers, *, half: float, cutoff: float) -> Numbers:
-    """A sinc under a Kaiser window of half-width `half`.
+def _kaiser_sinc(d: Numbers, *, half: float, cutoff: float, beta: float) -> Numbers:
+    """A sinc under a Kaiser window of half-width `half` and shape `beta`.
 
     cutoff : its -6 dB point, in parts of the Nyquist frequency
     """
-    beta = kaiser.beta(STOP_BAND)
-    # The Bessel function is slow, so it is read off a table, which is right to 1e-9 of the window's
-    # peak.
-    grid = np.linspace(0, 1, 1 << 15)
-    curve = np.i0(beta * np.sqrt(1 - grid**2))
-    window = np.interp(np.abs(d) / half, grid, curve, right=0.0)
+    distance = np.abs(d) / half
+    if d.size < TABULATED:
+        inside = np.sqrt(np.maximum(1 - distance**2, 0))
+        window = np.where(distance <= 1, np.i0(beta * inside), 0.0)
+    else:
+        # The Bessel function is slow, so it is read off a table, which is right to 1e-9 of the
+        # window's peak.
+        grid = np.linspace(0, 1, TABULATED)
+        curve = np.i0(beta * np.sqrt(1 - grid**2))
+        window = np.interp(distance, grid, curve, right=0.0)
     return window * np.sinc(cutoff * d)
 
 

@@ -32,6 +32,7 @@ BINARY = 256
 LARGEST_WHOLE = 1 << 24
 
 
+@np.errstate(over="ignore")
 def of_taps(taps: npt.NDArray[np.float64], divisor: float) -> Rounding:
     """Return the rounding class of a convolution with these taps."""
     parts = 1 if (taps == np.rint(taps)).all() else BINARY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -10,11 +11,13 @@ import numpy.typing as npt
 
 from convcli.core.binding import Stage
 from convcli.core.ops import Op, Pointwise
+from convcli.core.totals import ExactTotals
 
 if TYPE_CHECKING:
     from convcli.core.binding import Site
     from convcli.signals import AnyRows, Array, Missing, Rows
 
+Indices = npt.NDArray[np.int64]
 Statistic = Literal["mean", "max"]
 
 
@@ -127,6 +130,8 @@ class Reduction:
         self.shape = shape
         self.seen = 0
         self._totals: Any = None
+        # Sums of bins of a signal of one axis.
+        self._exact: dict[tuple[int, ...], ExactTotals] = {}
         self._counts: Any = None
         self._dtype: Any = np.float64
         self._rows = np.zeros(reduce.bins[0], np.int64)
@@ -164,31 +169,55 @@ class Reduction:
         if len(self.shape) == 1:
             self._fold((k,), part)
             return
-        columns = self.reduce.bins[1]
-        for column in range(columns):
-            low, high = _bin(column, self.shape[1], columns)
-            pixels = part[:, low:high].reshape(-1, part.shape[-1])
-            self._fold((k, column), pixels)
+        for columns, places in self._columns:
+            if len(columns) == 1:
+                windows = part[:, None, places[0, 0] : places[0, -1] + 1]
+            else:
+                windows = part[:, places]
+            pixels = np.moveaxis(windows, 2, 1).reshape(-1, len(columns), part.shape[-1])
+            self._fold((k, columns), pixels)
 
-    def _fold(self, at: tuple[int, ...], part: Array) -> None:
+    @cached_property
+    def _columns(self) -> list[tuple[Indices, Indices]]:
+        """The bins along axis 1 by their width: numbers (n,) and the columns of each (n, width)."""
+        bins = self.reduce.bins[1]
+        numbers = np.arange(bins)
+        lows = numbers * self.shape[1] // bins
+        widths = -(-(numbers + 1) * self.shape[1] // bins) - lows
+        found = []
+        for width in np.unique(widths):
+            some = np.flatnonzero(widths == width)
+            found.append((some, lows[some][:, None] + np.arange(width)))
+        return found
+
+    def _fold(self, at: Any, part: Array) -> None:
+        """Take in samples of some bins along axis 0, of each bin one after the other."""
         known = ~np.isnan(part)
+        totals = self._totals[at]
         if self.reduce.missing == "propagate":
-            self._totals[at][~known.all(axis=0)] = np.nan
+            totals = np.where(known.all(axis=0), totals, np.nan)
         self._counts[at] += known.sum(axis=0)
-        if self.reduce.statistic == "mean":
+        if self.reduce.statistic == "mean" and len(self.shape) == 1:
+            totals = self._exact.setdefault(at, ExactTotals(part.shape[1]))
+            totals.add(np.where(known, part, 0.0))
+        elif self.reduce.statistic == "mean":
             # One addition after the other, so that the sum does not depend on where the blocks end.
-            terms = np.concatenate([self._totals[at][None], np.where(known, part, 0.0)])
+            terms = np.concatenate([totals[None], np.where(known, part, 0.0)])
             self._totals[at] = np.cumsum(terms, axis=0, out=terms)[-1]
         else:
             # The maximum so far is NaN only where a missing sample propagates.
-            np.maximum(self._totals[at], _largest_known(part), out=self._totals[at])
+            self._totals[at] = np.maximum(totals, _largest_known(part))
 
     def result(self) -> tuple[Array, Rows]:
         """Return the bins, NaN for a bin without a known sample, and their input rows."""
         empty = self._counts == 0
+        counts = np.where(empty, 1, self._counts)
         y = self._totals
         if self.reduce.statistic == "mean":
-            y = y / np.where(empty, 1, self._counts)
+            y = y / counts
+        for at, totals in self._exact.items():
+            # A bin that is missing has a total of NaN, any other one of 0.
+            y[at] += totals.mean(counts[at])
         y = self.reduce.unweighted(np.where(empty, np.nan, y))
         return y.astype(self._dtype), self._rows
 

@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from convcli.core.kernel import Kernel, Taps
+from convcli.core.kernel import MOST_TAPS, Kernel, Taps
 from convcli.designs.registry import step
 from convcli.designs.smoothing import TRUNCATE, gaussian_taps
-from convcli.designs.taps import MOST_TAPS, exact, refuse_huge
+from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Signal
 from convcli.units import Count, Length

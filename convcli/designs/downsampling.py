@@ -14,6 +14,7 @@ from convcli.core.ops import Convolve, Op, Pool
 from convcli.core.resample import STOP_BAND, Resample
 from convcli.core.whole import Reduce
 from convcli.designs.frequency import lowpass
+from convcli.designs.interpolation import LOWPASS_ATTENUATION, PASS_BAND, interpolator
 from convcli.designs.registry import step
 from convcli.designs.taps import refuse_huge
 from convcli.errors import RequestError
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 # The most outputs of an adaptive pool, which are held one by one.
 MOST_BINS = 1 << 20
-
-# A resampler is flat up to this share of the lower Nyquist frequency.
-PASS_BAND = 0.91
 
 
 def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) -> Convolve | None:
@@ -87,7 +85,7 @@ def resample(rate: str, *, signal: Signal, align: Align) -> tuple[Op, ...]:
         return ()
     _refuse_huge_ratio(ratio, signal.rate, int(new_rate))
     if ratio > 1:
-        return (_interpolator(ratio, stops=0.5, align=align),)
+        return (interpolator(ratio, lowpass=None, causal=align == "causal"),)
     return _downsampled(ratio, signal, align)
 
 
@@ -97,14 +95,6 @@ def _refuse_huge_ratio(ratio: Fraction, old: float, new: int) -> None:
     # A table of phases may hold 8 times as many numbers as a filter has taps.
     what = f"{old:g} to {new} Hz, a ratio of {ratio}"
     refuse_huge(phases * width / 8, what, "a rate that has a simpler ratio to the old one")
-
-
-def _interpolator(ratio: Fraction, *, stops: float, align: Align) -> Resample:
-    """The resampler that is flat in PASS_BAND; stops : in cycles per input sample."""
-    passes = min(1.0, float(ratio)) * PASS_BAND / 2
-    return Resample.between(
-        ratio.numerator, ratio.denominator, passes=passes, stops=stops, causal=align == "causal"
-    )
 
 
 def _downsampled(ratio: Fraction, signal: Signal, align: Align) -> tuple[Op, ...]:
@@ -118,14 +108,15 @@ def _downsampled(ratio: Fraction, signal: Signal, align: Align) -> tuple[Op, ...
     cutoff = share * (1 + PASS_BAND) / 4
     width = share * (1 - PASS_BAND) / 2
     try:
-        kernel = lowpass(cutoff, width=width, attenuation=STOP_BAND, signal=signal)
+        kernel = lowpass(cutoff, width=width, attenuation=LOWPASS_ATTENUATION, signal=signal)
     except RequestError as error:
         new = round(share * (signal.rate or 1))
         hint = f"a higher rate, or two steps: resample:{100 * new} | resample:{new}"
         raise RequestError(error.message, hint=hint) from None
     if ratio.numerator == 1:
         return (Convolve.by(kernel, align, step=(ratio.denominator,)),)
-    return Convolve.by(kernel, align), _interpolator(ratio, stops=1 - share / 2, align=align)
+    interpolation = interpolator(ratio, lowpass=kernel.taps, causal=align == "causal")
+    return Convolve.by(kernel, align), interpolation
 
 
 def _in_hertz(text: str) -> float:

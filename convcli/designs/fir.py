@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core import kaiser
-from convcli.core.kernel import Taps
-from convcli.designs.taps import MOST_TAPS, exact, refuse_huge
+from convcli.core.kernel import MOST_TAPS, Taps
+from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
 
 Method = Literal["kaiser", "remez", "firls"]
@@ -26,6 +26,8 @@ Phase = Literal["linear", "minimum"]
 
 LONGEST = {"kaiser": MOST_TAPS, "remez": 2001, "firls": 6001}
 """The most taps: with more, remez does not converge and the equations of firls fill the memory."""
+LONGEST_MINIMUM = 2**20
+"""The most taps of a filter of minimum phase, whose cepstrum takes many times their memory."""
 GRID_DENSITIES = (16, 20, 32)
 """Points of remez for each tap, tried in turn: some filters converge on one grid alone."""
 ATTEMPTS = 24
@@ -141,6 +143,9 @@ def _refuse_long(count: int, promise: Promise) -> None:
     if method == "kaiser":
         hint = "a wider width=, less attenuation=, or downsample first"
         refuse_huge(count, "this transition", hint)
+    if promise.phase == "minimum" and count > LONGEST_MINIMUM:
+        message = f"{count:,} taps; phase=minimum is computed for at most {LONGEST_MINIMUM:,}"
+        raise RequestError(message, hint="phase=linear, a wider width=, or downsample first")
     if count > LONGEST[method]:
         message = f"{method} needs {count:,} taps here and is good for {LONGEST[method]:,}"
         raise RequestError(message, hint="method=kaiser, or a wider width=")

@@ -10,7 +10,10 @@ centred) or minimum (no ringing before an event).
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
+
+import numpy as np
 
 from convcli.core import kaiser
 from convcli.core.kernel import Kernel
@@ -24,6 +27,7 @@ from convcli.designs.fir import (
     most_attenuation,
 )
 from convcli.designs.registry import step
+from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Signal
 from convcli.units import Count, Decibels, Frequency, describe_frequency
@@ -72,7 +76,8 @@ def highpass(
     """Keep the frequencies above CUTOFF.
 
     Options as in lowpass. The taps sum to 0 exactly (a constant is removed) and the gain at Nyquist
-    is 1, for which their number must be odd.
+    is 1, for which their number must be odd. On a picture, where no axis is picked, it is the
+    picture less its lowpass: what is fine in any direction is kept.
     """
     promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
     return _filter((cutoff,), (0, 1), promise, width=width, signal=signal)
@@ -93,7 +98,8 @@ def bandpass(
     """Keep the frequencies between LOW and HIGH.
 
     Options as in lowpass; both transitions have this width. The taps sum to 0 exactly and the gain
-    in the middle of the band is 1.
+    in the middle of the band is 1. On a picture, where no axis is picked, it is lowpass:HIGH less
+    lowpass:LOW.
     """
     promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
     return _filter((low, high), (0, 1, 0), promise, width=width, signal=signal)
@@ -114,7 +120,7 @@ def bandstop(
     """Remove the frequencies between LOW and HIGH.
 
     Options as in lowpass; both transitions have this width. The taps, an odd number, sum to 1
-    exactly.
+    exactly. On a picture, where no axis is picked, it is the picture less its bandpass.
     """
     promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
     return _filter((low, high), (1, 0, 1), promise, width=width, signal=signal)
@@ -140,8 +146,37 @@ def _filter(
     else:
         possible = kaiser.width(promise.taps, promise.attenuation)
         width = min(possible, 0.9 * narrowest)
-    taps = design(Bands(edges=edges, gains=gains, width=width), promise)
-    return Kernel(taps=taps, centre=(0,) if promise.phase == "minimum" else ())
+    bands = Bands(edges=edges, gains=gains, width=width)
+    plane = None
+    if gains != (1, 0):
+        plane = partial(_over_plane, bands, promise)
+    centre = (0,) if promise.phase == "minimum" else ()
+    return Kernel(taps=design(bands, promise), centre=centre, plane=plane)
+
+
+def _over_plane(bands: Bands, promise: Promise) -> Kernel:
+    """The two-dimensional filter whose bands are those of low-passes along both axes.
+
+    A high-pass is the picture less its low-pass, a band-pass the difference of two low-passes, a
+    band-stop the picture less that difference. The promise is kept for each low-pass.
+    """
+    if promise.phase == "minimum":
+        message = "with phase=minimum there is no filter that removes a low-pass of a picture"
+        raise RequestError(message, hint="phase=linear, or axis=x for one axis")
+    lines = [
+        design(Bands(edges=(edge,), gains=(1, 0), width=bands.width), promise)
+        for edge in bands.edges
+    ]
+    side = max(line.size for line in lines)
+    refuse_huge(float(side) ** 2, "this filter of a picture", "a wider width=, or axis=x")
+    taps = np.zeros((side, side))
+    if bands.gains[-1] == 1:
+        taps[side // 2, side // 2] = 1.0
+    # Where the gain rises across an edge, the low-pass of that edge is taken away.
+    for line, gain, next_gain in zip(lines, bands.gains, bands.gains[1:], strict=False):
+        padded = np.pad(line, (side - line.size) // 2)
+        taps += (gain - next_gain) * np.outer(padded, padded)
+    return Kernel(taps=exact(taps, float(bands.gains[0])))
 
 
 def _check_edges(edges: tuple[float, ...], signal: Signal) -> None:

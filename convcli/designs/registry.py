@@ -21,7 +21,8 @@ from convcli.units import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from convcli.core.binding import Bindable, LearnedRules, Site
+    from convcli.core.binding import Bindable, Site
+    from convcli.signals import LearnedRules
 
 FamilyName = Literal[
     "given taps",
@@ -119,6 +120,11 @@ class Step:
     def traits(self) -> Family:
         """What the step has in common with its family."""
         return FAMILIES[self.family]
+
+    @property
+    def hides_length(self) -> bool:
+        """Whether its taps follow from frequencies, so that their delay may surprise."""
+        return self.anti_alias or self.traits.cycles
 
     @property
     def needs_picture(self) -> bool:

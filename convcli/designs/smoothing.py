@@ -187,7 +187,7 @@ def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
     """Savitzky-Golay: the middle of the polynomial of degree ORDER fitted to N samples.
 
     n : samples; order : 0 ... N - 1; deriv : 0 is the fitted value, D its D-th derivative, per
-        sample.
+        sample, on a picture along x (axis=y: downwards).
     The taps are the row e_D of the least squares solution (V^T V)^-1 V^T, with V in Legendre
     polynomials on -1 ... 1 and solved by QR, so that long windows and high degrees stay accurate
     (Savitzky and Golay, Analytical Chemistry 36, 1964). A polynomial of degree ORDER passes
@@ -211,7 +211,8 @@ def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
         raise RequestError(message, hint=hint)
     taps = _polynomial_taps(n, order, deriv)
     if deriv > 0:
-        return Kernel(taps=exact(taps - taps.mean(), 0.0))
+        slope = exact(taps - taps.mean(), 0.0)
+        return Kernel(taps=slope, plane=lambda: Kernel(taps=slope[None, :]))
     return Kernel(taps=exact(taps / taps.sum(), 1.0))
 
 

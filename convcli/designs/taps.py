@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.core.kernel import MOST_TAPS
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
     from convcli.core.kernel import Taps
-
-MOST_TAPS = 2**22
-"""Longer kernels are refused; at 48 kHz this many last a minute and a half."""
 
 
 def exact(taps: Taps, total: float, *, at: int | None = None) -> Taps:

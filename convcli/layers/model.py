@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from convcli.core.binding import LearnedRules
 from convcli.core.chain import Chain
 from convcli.errors import RequestError, named_first
 from convcli.facts import LayerFacts
 from convcli.layers.layer import LayerTensors, read_layers
 from convcli.layers.network import Network
 from convcli.planning.describe import reach_facts
-from convcli.signals import ARRAY, Signal
+from convcli.signals import ARRAY, LearnedRules, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,12 +8,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from convcli.core.binding import LearnedRules
 from convcli.designs.registry import step
 from convcli.errors import InputError, RequestError, named_first, quoted_text
 from convcli.layers.model import Model
 from convcli.layers.weights import read_metadata, read_weights
-from convcli.signals import Align, Missing
+from convcli.signals import Align, LearnedRules, Missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from convcli.core.binding import LearnedRules
-    from convcli.signals import Medium, Signal, Source
+    from convcli.signals import LearnedRules, Medium, Signal, Source
 
 
 class FileSink(Sink[Any], Protocol):

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from convcli.errors import OutputError
+from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Errors that only a write can cause, so that they are about the output.
-_WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+WRITE_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 # Errors of file systems that make files without a name but cannot name them afterwards.
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOENT, errno.EMLINK, errno.ENOSYS)
@@ -43,7 +44,7 @@ def refuse_full_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _WRITE_ERRORS:
+        if error.errno not in WRITE_FAILURES:
             raise
         raise cannot_write(path, error) from error
 
@@ -140,12 +141,9 @@ def _link(place: Path, handle: int) -> None:
         give_name = _name_by_copy
     else:
         return
-    beside = _beside(place)
-    try:
+    with _removed(_beside(place)) as beside:
         give_name(handle, beside)
         os.replace(beside, place)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _name_by_link(handle: int, path: Path) -> None:
@@ -163,8 +161,7 @@ def _name_by_copy(handle: int, path: Path) -> None:
 
 @contextmanager
 def _hidden_until_complete(path: Path, place: Path) -> Iterator[Path]:
-    beside = _beside(place)
-    try:
+    with _removed(_beside(place)) as beside:
         try:
             beside.touch(mode=0o666, exist_ok=False)
         except OSError as error:
@@ -175,8 +172,20 @@ def _hidden_until_complete(path: Path, place: Path) -> Iterator[Path]:
             os.replace(beside, place)
         except OSError as error:
             raise cannot_write(path, error) from error
-    finally:
-        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _removed(path: Path) -> Iterator[Path]:
+    """A path that is not there any more when the context or the process ends."""
+
+    def remove() -> None:
+        path.unlink(missing_ok=True)
+
+    with undone_at_stop(remove):
+        try:
+            yield path
+        finally:
+            remove()
 
 
 def _beside(place: Path) -> Path:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.binding import LearnedRules, Rules, Site
+from convcli.core.binding import Rules, Site
 from convcli.core.chain import Chain
 from convcli.designs import find
 from convcli.errors import ConvcliError, RequestError
 from convcli.planning.arguments import arguments_of, usage_hint
 from convcli.planning.grammar import Call, parse
+from convcli.signals import LearnedRules
 from convcli.units import UnitError
 
 if TYPE_CHECKING:

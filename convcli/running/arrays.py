@@ -90,7 +90,8 @@ def apply(
     rate : samples per second, for durations and frequencies in Hz; without it frequencies are
         cycles per sample
     edge, align, missing : the rules of `--edge`, `--align` and `--missing`; arrays default to zero
-        (edge where the rate changes) and center, tables to shrink and causal
+        (edge where the rate changes) and center, tables to shrink and causal; alignment and
+        missing rule of a model are those that it was learned with
     axes : sample axes, 1 or 2; by default 2 for three-dimensional arrays, else 1. A grey image is
         (rows, columns) with axes=2.
 

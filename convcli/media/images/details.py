@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # A field as libvips keeps it: name, number of its GLib type, value.
 VipsField = tuple[str, int, Any]
+# The field of the gain map of a JPEG.
+_GAIN_MAP = "gainmap-data"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +24,14 @@ class ImageDetails:
     resolution : pixels per millimetre, across and down
     delays, loop : of an animation, in milliseconds and repetitions
     icc, exif, xmp, iptc : metadata blocks as stored; EXIF with its orientation already applied
+    damaged_icc : whether there is a colour profile that cannot be read, and so is not kept
     text : pairs of keyword and text
+    comments : of a JPEG or a GIF, as stored; they are texts, too
     chunks : ancillary chunks of a PNG, pairs of type and body
     fields : metadata that libvips read and can write
     quality : of a JPEG, 1..100
     lossless : whether a WebP is
+    extra_bands : what the bands of a TIFF after its colours are, the values of its tag 338
     compression : of a TIFF, the value of its tag 259
     orientation : EXIF orientation of the file, 1..8; the pixels are handed out upright
     """
@@ -41,16 +46,24 @@ class ImageDetails:
     delays: tuple[int, ...] = ()
     loop: int | None = None
     icc: bytes | None = None
+    damaged_icc: bool = False
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
     text: tuple[tuple[str, str], ...] = ()
+    comments: tuple[bytes, ...] = ()
     chunks: tuple[tuple[bytes, bytes], ...] = ()
     fields: tuple[VipsField, ...] = ()
     quality: int | None = None
     lossless: bool | None = None
+    extra_bands: tuple[int, ...] = ()
     compression: int | None = None
     orientation: int = 1
+
+    @property
+    def has_gain_map(self) -> bool:
+        """Whether there is a map that makes the picture one of high dynamic range."""
+        return self.field(_GAIN_MAP) is not None
 
     @property
     def has_chunk_text(self) -> bool:
@@ -93,3 +106,17 @@ class ImageDetails:
         }
         found.update({name: value for name, value in optional.items() if value})
         return found
+
+
+def with_comments(details: ImageDetails, comments: tuple[bytes, ...]) -> ImageDetails:
+    """The details with comments, which are also texts with the keyword of comments in a PNG."""
+    texts = tuple(("Comment", _decode_comment(comment)) for comment in comments)
+    return replace(details, comments=comments, text=details.text + texts)
+
+
+def _decode_comment(comment: bytes) -> str:
+    """A comment as UTF-8, or else as Latin-1."""
+    try:
+        return comment.decode("utf-8")
+    except UnicodeDecodeError:
+        return comment.decode("latin-1")

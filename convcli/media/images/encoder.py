@@ -8,7 +8,12 @@ import numpy as np
 
 from convcli.errors import RequestError
 from convcli.media.images.color import from_light, luma
-from convcli.media.images.layout import Layout, other_channels, plain_interpretation
+from convcli.media.images.layout import (
+    Layout,
+    list_channels,
+    other_channels,
+    plain_interpretation,
+)
 from convcli.media.images.levels import Levels, quantise, shift_range
 
 if TYPE_CHECKING:
@@ -164,18 +169,19 @@ def _choose_interpretation(
     names = tuple(channels[index] for index in colours)
     if names == source.colour_names:
         meaning = source.interpretation
-        if target.is_roomy or (meaning == "cmyk" and target.cmyk):
+        is_ink_alone = meaning == "cmyk" and len(names) == target.most_channels
+        if target.is_roomy or (target.cmyk and is_ink_alone):
             return meaning
         if meaning in ("cmyk", "lab", "labs"):
             raise RequestError(
-                f"{target.name} cannot hold the colours {', '.join(names)} of this picture",
+                f"{target.name} cannot hold the colours {list_channels(names)} of this picture",
                 hint="write TIFF, or convert the picture first",
             )
     if len(names) not in (1, 3):
         if target.is_roomy:
             return "multiband"
         raise RequestError(
-            f"{target.name} cannot hold the {len(channels)} channels {', '.join(channels)}",
+            f"{target.name} cannot hold the {len(channels)} channels {list_channels(channels)}",
             hint="write TIFF",
         )
     return plain_interpretation(dtype, is_grey=len(names) == 1)

@@ -6,6 +6,9 @@ import struct
 
 EXIF_PREFIX = b"Exif\0\0"
 _ORIENTATION, _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0112, 0x0201, 0x0202
+_EXIF_DIRECTORY, _WIDTH, _HEIGHT = 0x8769, 0xA002, 0xA003
+_LONG = 4
+_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 
 
 def refresh_exif(exif: bytes) -> bytes:
@@ -16,7 +19,7 @@ def refresh_exif(exif: bytes) -> bytes:
     """
     prefix = EXIF_PREFIX if exif.startswith(EXIF_PREFIX) else b""
     data = bytearray(exif[len(prefix) :])
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(data[:4]))
+    order = _ORDERS.get(bytes(data[:4]))
     if order is None:
         return exif
     try:
@@ -31,6 +34,33 @@ def refresh_exif(exif: bytes) -> bytes:
     except struct.error:
         return exif
     return prefix + bytes(data)
+
+
+def resize_exif(exif: bytes, columns: int, rows: int) -> bytes:
+    """The block with the size of the filtered picture, if it has a size."""
+    prefix = EXIF_PREFIX if exif.startswith(EXIF_PREFIX) else b""
+    data = bytearray(exif[len(prefix) :])
+    order = _ORDERS.get(bytes(data[:4]))
+    if order is None:
+        return exif
+    try:
+        (first,) = struct.unpack_from(order + "I", data, 4)
+        values, _ = _directory_places(data, order, first)
+        if _EXIF_DIRECTORY in values:
+            (nested,) = struct.unpack_from(order + "I", data, values[_EXIF_DIRECTORY])
+            places, _ = _directory_places(data, order, nested)
+            for tag, size in ((_WIDTH, columns), (_HEIGHT, rows)):
+                if tag in places:
+                    _store_size(data, order, places[tag], size)
+    except struct.error:
+        return exif
+    return prefix + bytes(data)
+
+
+def _store_size(data: bytearray, order: str, place: int, size: int) -> None:
+    """Store the one number of an entry, whose value is at `place`, as 32 bits."""
+    struct.pack_into(order + "HI", data, place - 6, _LONG, 1)
+    struct.pack_into(order + "I", data, place, size)
 
 
 def _directory_places(data: bytearray, order: str, offset: int) -> tuple[dict[int, int], int]:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from convcli.errors import RequestError, nearest
-from convcli.media.images.jpeg import DEFAULT_QUALITY, inspect_jpeg, jpeg_options
-from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png
+from convcli.media.images.exif import resize_exif
+from convcli.media.images.gif import complete_gif, inspect_gif
+from convcli.media.images.jpeg import (
+    DEFAULT_QUALITY,
+    inspect_jpeg,
+    jpeg_cut,
+    jpeg_options,
+    jpeg_segments,
+)
+from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png, png_cut
 from convcli.media.images.pnm import PamWriter, PpmWriter
-from convcli.media.images.tiff import complete_tiff, inspect_tiff, tiff_options
+from convcli.media.images.tiff import graft_exif, inspect_tiff, tiff_options
+from convcli.media.images.tiff_bands import mark_bands, read_bands
 from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.vips_writer import VipsWriter
+from convcli.media.images.webp import inspect_webp, webp_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from convcli.media.images.details import ImageDetails
+    from convcli.media.images.inserting import HeadCut
     from convcli.media.images.layout import Layout, Pixels
+    from convcli.media.images.tiff_bands import PageBands
 
 
 class PictureWriter(Protocol):
@@ -56,6 +68,7 @@ class WriteRequest:
     details : of the input
     quality : of lossy formats, 1..100; None keeps that of the input
     same_colours : whether the channels are those of the input, so that its colour profile fits
+    same_geometry : whether the pixels are where they were in the file
     """
 
     format: Format
@@ -63,6 +76,20 @@ class WriteRequest:
     details: ImageDetails
     quality: int | None
     same_colours: bool
+    same_geometry: bool
+
+    @property
+    def keeps_gain_map(self) -> bool:
+        """Whether the gain map of the input fits the picture, and its format holds one."""
+        details = self.details
+        is_same = self.same_colours and self.same_geometry and self.format.name == details.format
+        return is_same and details.has_gain_map
+
+    @property
+    def exif(self) -> bytes:
+        """The EXIF of the input with the size of the picture."""
+        first = self.layouts[0]
+        return resize_exif(self.details.exif or b"", first.columns, first.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +109,8 @@ class Format:
     pages, mixed_pages : whether it holds several pictures, and whether they may differ in size and
         channels
     limited_palette : whether a picture has 256 colours at most
-    chunk_text, metadata_blocks : whether it has a place for the text of a PNG; for colour profile,
-        EXIF and XMP
+    chunk_text, comments, metadata_blocks : whether it has a place for the text of a PNG; for
+        comments; for colour profile, EXIF and XMP
 
     How it is read by libvips:
 
@@ -91,6 +118,7 @@ class Format:
     animated : whether each page is made from the one before, so that libvips decodes all pages as
         one image
     inspect : adds what libvips does not report to the details
+    bands : what each page says of its bands; None if libvips knows it
 
     How it is written:
 
@@ -98,7 +126,9 @@ class Format:
     options, options_for : for the saver of libvips; those that are always the same, and those that
         depend on the output
     insert : bytes between the header and the pixels, in place of all metadata that libvips writes
+    cut : finds the place for them in the first bytes
     complete : mends the file that libvips has written
+    by_name : whether libvips writes it only to a file whose name has its suffix
     """
 
     name: str
@@ -114,15 +144,19 @@ class Format:
     mixed_pages: bool = False
     limited_palette: bool = False
     chunk_text: bool = False
+    comments: bool = False
     metadata_blocks: bool = True
     fail_on: str = "error"
     animated: bool = False
     inspect: Callable[[BinaryIO, ImageDetails], ImageDetails] | None = None
+    bands: Callable[[BinaryIO, int], list[PageBands]] | None = None
     writer: Callable[[Path | BinaryIO, WriteRequest], PictureWriter] = VipsWriter
     options: Mapping[str, object] = field(default_factory=dict)
     options_for: Callable[[WriteRequest], dict[str, object]] | None = None
     insert: Callable[[WriteRequest], bytes] | None = None
-    complete: Callable[[BinaryIO, ImageDetails], None] | None = None
+    cut: HeadCut | None = None
+    complete: Callable[[BinaryIO, WriteRequest], None] | None = None
+    by_name: bool = False
 
     @property
     def is_roomy(self) -> bool:
@@ -130,15 +164,11 @@ class Format:
         return self.most_channels > 4
 
 
-def _inspect_webp(file: BinaryIO, details: ImageDetails) -> ImageDetails:
-    return replace(details, lossless=b"VP8L" in file.read(64))
-
-
-def _webp_options(request: WriteRequest) -> dict[str, object]:
-    options = _quality_options(request)
-    if request.details.lossless and request.quality is None:
-        options.update(lossless=True, exact=True)
-    return options
+def _complete_tiff(file: BinaryIO, request: WriteRequest) -> None:
+    """Say what the extra bands of a TIFF are, and add the EXIF of the input."""
+    mark_bands(file, request)
+    if request.details.exif:
+        graft_exif(file, request.details.exif)
 
 
 def _quality_options(request: WriteRequest) -> dict[str, object]:
@@ -157,12 +187,15 @@ _ALL = (
         inspect=inspect_png,
         options=PNG_OPTIONS,
         insert=describing_chunks,
+        cut=png_cut,
+        comments=True,
     ),
     Format(
         name="jpeg",
         suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"),
         beginnings=(b"\xff\xd8\xff",),
-        aliases=("jpg",),
+        # Pictures of high dynamic range are JPEGs, too.
+        aliases=("jpg", "uhdr"),
         alpha=False,
         cmyk=True,
         # Warnings of the TIFF reader are about unknown tags, those of the JPEG reader about damaged
@@ -170,19 +203,23 @@ _ALL = (
         fail_on="warning",
         inspect=inspect_jpeg,
         options_for=jpeg_options,
+        insert=jpeg_segments,
+        cut=jpeg_cut,
+        comments=True,
     ),
     Format(
         name="tiff",
         suffixes=(".tif", ".tiff"),
-        beginnings=(b"II*\0", b"MM\0*"),
+        beginnings=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         aliases=("tif",),
         kinds=_ANY_KIND,
         most_channels=_ANY_NUMBER,
         cmyk=True,
         pages=True,
         inspect=inspect_tiff,
+        bands=read_bands,
         options_for=tiff_options,
-        complete=complete_tiff,
+        complete=_complete_tiff,
     ),
     Format(
         name="webp",
@@ -190,8 +227,8 @@ _ALL = (
         brand=b"WEBP",
         pages=True,
         animated=True,
-        inspect=_inspect_webp,
-        options_for=_webp_options,
+        inspect=inspect_webp,
+        options_for=webp_options,
     ),
     Format(
         name="gif",
@@ -200,6 +237,9 @@ _ALL = (
         pages=True,
         limited_palette=True,
         animated=True,
+        inspect=inspect_gif,
+        complete=complete_gif,
+        comments=True,
     ),
     Format(
         name="avif",
@@ -239,6 +279,7 @@ _ALL = (
         cmyk=True,
         chunk_text=True,
         options={"keep": KEEP_ALL},
+        by_name=True,
     ),
 )
 FORMATS = {each.name: each for each in _ALL}
@@ -246,6 +287,20 @@ _BY_ALIAS = {alias: each for each in _ALL for alias in each.aliases}
 _BY_SUFFIX = {suffix: each for each in _ALL for suffix in each.suffixes}
 _BEGINNINGS = tuple(beginning for each in _ALL for beginning in each.beginnings)
 _BRANDS = {each.brand for each in _ALL if each.brand is not None}
+# Offset and bytes by which formats are known whose codecs many builds of libvips lack.
+_FOREIGN = (
+    *((8, brand, "HEIC") for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm")),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (0, b"\x76\x2f\x31\x01", "OpenEXR"),
+    (0, b"SIMPLE  =", "FITS"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"%PDF", "PDF"),
+    (0, b"BM", "BMP"),
+    (0, b"\0\0\1\0", "ICO"),
+)
 
 
 def format_by_suffix(path: Path) -> Format | None:
@@ -256,6 +311,14 @@ def format_by_suffix(path: Path) -> Format | None:
 def is_picture(head: bytes) -> bool:
     """Whether `head` is the beginning of a file in one of the formats."""
     return head.startswith(_BEGINNINGS) or head[8:12] in _BRANDS
+
+
+def foreign_format(head: bytes) -> str | None:
+    """The name of a known format that libvips reads only where its codec is there, or None."""
+    for place, mark, name in _FOREIGN:
+        if head[place : place + len(mark)] == mark:
+            return name
+    return None
 
 
 def find_format(name: str) -> Format:
@@ -273,4 +336,4 @@ def find_format(name: str) -> Format:
 
 def reading_rules(name: str) -> Format:
     """How files of a format are read; formats that are not written have no rules of their own."""
-    return FORMATS.get(name) or Format(name=name)
+    return FORMATS.get(name) or _BY_ALIAS.get(name) or Format(name=name)

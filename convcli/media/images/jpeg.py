@@ -6,9 +6,13 @@ import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
-from convcli.media.images.vips import KEEP_ALL
+from convcli.media.images.details import with_comments
+from convcli.media.images.exif import EXIF_PREFIX
+from convcli.media.images.vips import KEEP_ALL, KEEP_NOTHING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convcli.media.images.details import ImageDetails
     from convcli.media.images.formats import WriteRequest
 
@@ -20,6 +24,12 @@ _UNKNOWN_RESOLUTION = (1.0, 1.0)
 # The quantisation tables stand in the first part of the file.
 _HEAD_BYTES = 1 << 20
 _QUANTISATION, _TABLE_SIZE = 0xDB, 64
+# Kinds of segments.
+_JFIF, _EXIF, _PROFILE, _IPTC, _COMMENT, _SCAN = 0xE0, 0xE1, 0xE2, 0xED, 0xFE, 0xDA
+_WITHOUT_BODY = (0x01, *range(0xD0, 0xDA))
+_LARGEST_SEGMENT, _PROFILE_PART = 65533, 65519
+_XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
+_PHOTOSHOP = b"Photoshop 3.0\0"
 
 # The luminance table K.1 of ITU-T T.81, two rows of eight entries a line.
 _K1 = bytes.fromhex(
@@ -31,8 +41,10 @@ _K1 = bytes.fromhex(
 
 
 def inspect_jpeg(file: BinaryIO, details: ImageDetails) -> ImageDetails:
-    """The details with the quality, which libvips does not report."""
-    return replace(details, quality=jpeg_quality(file.read(_HEAD_BYTES)))
+    """The details with the quality and the comments, which libvips does not report."""
+    head = file.read(_HEAD_BYTES)
+    details = replace(details, quality=jpeg_quality(head))
+    return with_comments(details, _read_comments(head))
 
 
 def jpeg_quality(head: bytes) -> int | None:
@@ -43,15 +55,12 @@ def jpeg_quality(head: bytes) -> int | None:
     """
     if head[:2] != b"\xff\xd8":
         return None
-    place = 2
-    while place + 4 <= len(head) and head[place] == 0xFF:
-        kind, length = struct.unpack_from(">xBH", head, place)
-        table = head[place + 5 : place + 5 + _TABLE_SIZE]
-        is_luminance = kind == _QUANTISATION and head[place + 4 : place + 5] == b"\0"
+    for kind, body in _read_segments(head):
+        table = body[1 : 1 + _TABLE_SIZE]
+        is_luminance = kind == _QUANTISATION and body[:1] == b"\0"
         if is_luminance and len(table) == _TABLE_SIZE:
             total = sum(table)
             return min(range(100, 0, -1), key=lambda quality: abs(_scaled_sum(quality) - total))
-        place += 2 + length
     return None
 
 
@@ -65,12 +74,92 @@ def jpeg_options(request: WriteRequest) -> dict[str, object]:
     """Options of `jpegsave`: quality and chroma subsampling, by default those of the input."""
     details = request.details
     quality = request.quality or details.quality or DEFAULT_QUALITY
-    options: dict[str, object] = {"Q": quality}
-    options["subsample_mode"] = "off" if _full_chroma(details, quality) else "auto"
-    if details.resolution not in (None, _UNKNOWN_RESOLUTION):
-        # libvips writes the resolution of a JPEG only together with EXIF.
-        options["keep"] = KEEP_ALL
-    return options
+    if request.keeps_gain_map:
+        return {"Q": quality, "keep": KEEP_ALL}
+    subsampling = "off" if _full_chroma(details, quality) else "auto"
+    return {"Q": quality, "subsample_mode": subsampling, "keep": KEEP_NOTHING}
+
+
+def jpeg_segments(request: WriteRequest) -> bytes:
+    """The segments that describe the picture: JFIF, EXIF, XMP, IPTC, the profile and comments.
+
+    libvips would make up EXIF and a resolution of 25.4 dpi, and it loses comments.
+    """
+    details = request.details
+    segments = [_segment(_JFIF, b"JFIF\0\1\2" + _density(details) + b"\0\0")]
+    if details.exif:
+        block = request.exif.removeprefix(EXIF_PREFIX)
+        segments.append(_segment(_EXIF, EXIF_PREFIX + block))
+    if details.xmp:
+        segments.append(_segment(_EXIF, _XMP_NAME + details.xmp))
+    if details.iptc:
+        segments.append(_segment(_IPTC, _photoshop(details.iptc)))
+    if details.icc and request.same_colours:
+        segments += _profile_segments(details.icc)
+    segments += [_segment(_COMMENT, comment) for comment in details.comments]
+    return b"".join(segments)
+
+
+def jpeg_cut(head: bytes) -> tuple[int, int] | None:
+    """Behind the first marker of a JPEG."""
+    return (2, 2) if len(head) >= 2 else None
+
+
+def _segment(kind: int, body: bytes) -> bytes:
+    """A segment, or nothing if the body is too long for one."""
+    if len(body) > _LARGEST_SEGMENT:
+        return b""
+    return struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body
+
+
+def _density(details: ImageDetails) -> bytes:
+    """Unit and resolution as JFIF stores them: of an inch, or unknown."""
+    if details.resolution is None or details.resolution == _UNKNOWN_RESOLUTION:
+        return struct.pack(">BHH", 0, 1, 1)
+    sides = [min(65535, max(1, round(25.4 * side))) for side in details.resolution]
+    return struct.pack(">BHH", 1, *sides)
+
+
+def _photoshop(iptc: bytes) -> bytes:
+    """A block of IPTC in the container in which JPEG holds it."""
+    if iptc.startswith(_PHOTOSHOP):
+        return iptc
+    padding = bytes(len(iptc) % 2)
+    return _PHOTOSHOP + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + padding
+
+
+def _profile_segments(profile: bytes) -> list[bytes]:
+    """A colour profile in as many numbered segments as it needs (ICC.1:2022, annex B.4)."""
+    starts = range(0, len(profile), _PROFILE_PART)
+    if len(starts) > 255:
+        return []
+    return [
+        _segment(
+            _PROFILE,
+            b"ICC_PROFILE\0"
+            + bytes([number, len(starts)])
+            + profile[start : start + _PROFILE_PART],
+        )
+        for number, start in enumerate(starts, start=1)
+    ]
+
+
+def _read_comments(head: bytes) -> tuple[bytes, ...]:
+    """The comments before the pixels."""
+    return tuple(body for kind, body in _read_segments(head) if kind == _COMMENT and body)
+
+
+def _read_segments(head: bytes) -> Iterator[tuple[int, bytes]]:
+    """The kind and the body of each segment before the pixels."""
+    place = 2
+    while place + 4 <= len(head) and head[place] == 0xFF:
+        kind, length = struct.unpack_from(">xBH", head, place)
+        if kind in _WITHOUT_BODY or length < 2:
+            return
+        yield kind, head[place + 4 : place + 2 + length]
+        if kind == _SCAN:
+            return
+        place += 2 + length
 
 
 def _full_chroma(details: ImageDetails, quality: int) -> bool:

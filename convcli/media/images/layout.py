@@ -11,7 +11,7 @@ import numpy.typing as npt
 from convcli.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from convcli.media.images.details import ImageDetails
 
@@ -22,6 +22,9 @@ Pixels = npt.NDArray[Any]
 STRIP_BYTES = 1_000_000
 # A strip of a wide picture has more rows than that, since a filter also reads rows beside it.
 STRIP_ROWS, WIDE_STRIP_BYTES = 48, 4_000_000
+
+# Messages list so many channels.
+_MOST_LISTED = 8
 
 _GREY, _RGB, _LAB = ("grey",), ("R", "G", "B"), ("L", "a", "b")
 # The colours of each interpretation of libvips.
@@ -124,17 +127,36 @@ def other_channels(count: int, alpha: int | None) -> tuple[int, ...]:
     return tuple(index for index in range(count) if index != alpha)
 
 
-def name_channels(interpretation: str, bands: int) -> tuple[tuple[str, ...], int | None]:
-    """The names of the channels and the index of the opacity, the first band after the colours."""
+def name_channels(
+    interpretation: str, bands: int, extra: Sequence[bool] | None = None
+) -> tuple[tuple[str, ...], int | None]:
+    """The names of the channels, and the index of the first one that is an opacity.
+
+    extra : whether each of the last bands is an opacity; None for formats that do not say it, where
+        the first band after the colours is
+    """
     if interpretation in ("multiband", "matrix") and bands == 1:
         interpretation = "b-w"
     colours = _COLOURS.get(interpretation, ())
-    names = tuple(f"band{number}" for number in range(1, bands + 1))
-    if not colours or bands < len(colours):
-        return names, None
-    if bands == len(colours):
-        return colours, None
-    return (*colours, "A", *names[len(colours) + 1 :]), len(colours)
+    if bands < len(colours):
+        colours = ()
+    if extra is None:
+        count = bands - len(colours) if colours else 0
+        extra = [index == 0 for index in range(count)]
+    numbered = [f"band{number}" for number in range(1, bands + 1)]
+    names = [*colours, *numbered[len(colours) :]]
+    first = bands - len(extra)
+    alpha = next((first + index for index, opaque in enumerate(extra) if opaque), None)
+    if alpha is not None and len(colours) <= alpha:
+        names[alpha] = "A"
+        return tuple(names), alpha
+    return tuple(names), None
+
+
+def list_channels(names: Sequence[str]) -> str:
+    """The names of channels for a message, which names the first of many."""
+    shown = ", ".join(names[:_MOST_LISTED])
+    return shown if len(names) <= _MOST_LISTED else f"{shown}, ..."
 
 
 def plain_interpretation(dtype: np.dtype[Any], *, is_grey: bool) -> str:

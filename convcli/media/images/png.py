@@ -27,7 +27,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # The signature and the header chunk IHDR, with which every PNG begins.
 _START_BYTES = len(SIGNATURE) + 25
 # Chunks that say how samples are to be seen, and chunks that carry what people wrote into the file.
-_COLOUR_CHUNKS = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
+_PROFILE_CHUNK = b"iCCP"
+_COLOUR_CHUNKS = (b"cICP", _PROFILE_CHUNK, b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
 _OTHER_CHUNKS = (RESOLUTION_CHUNK, b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP_KEYWORD = "XML:com.adobe.xmp"
@@ -47,6 +48,8 @@ def inspect_png(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     chunks = tuple(read_chunks(file))
     texts = [_decode_text(kind, body) for kind, body in chunks if kind in _TEXT_CHUNKS]
     text = tuple(pair for pair in texts if pair and pair[0] != _XMP_KEYWORD)
+    if details.damaged_icc:
+        chunks = tuple(chunk for chunk in chunks if chunk[0] != _PROFILE_CHUNK)
     return replace(details, chunks=chunks, text=text)
 
 
@@ -95,33 +98,32 @@ def describing_chunks(request: WriteRequest) -> bytes:
 
     Colour chunks are left out if the channels are no longer those of the input.
     """
-    details = request.details
-    if details.chunks:
-        chunks = _kept_chunks(details, same_colours=request.same_colours)
-    else:
-        chunks = _made_chunks(details, same_colours=request.same_colours)
+    make_chunks = _kept_chunks if request.details.chunks else _made_chunks
+    chunks = make_chunks(request)
     return b"".join(make_chunk(kind, body) for kind, body in chunks)
 
 
-def _kept_chunks(details: ImageDetails, *, same_colours: bool) -> list[Chunk]:
-    kept = _COLOUR_CHUNKS + _OTHER_CHUNKS if same_colours else _OTHER_CHUNKS
+def _kept_chunks(request: WriteRequest) -> list[Chunk]:
+    details = request.details
+    kept = _COLOUR_CHUNKS + _OTHER_CHUNKS if request.same_colours else _OTHER_CHUNKS
     bodies = [(kind, body) for kind, body in details.chunks if kind in kept]
     if details.exif:
         # The orientation in the block was applied to the pixels.
-        exif = details.exif
+        exif = request.exif
         bodies = [(kind, exif if kind == b"eXIf" else body) for kind, body in bodies]
     return sorted(bodies, key=lambda chunk: kept.index(chunk[0]))
 
 
-def _made_chunks(details: ImageDetails, *, same_colours: bool) -> list[Chunk]:
+def _made_chunks(request: WriteRequest) -> list[Chunk]:
+    details = request.details
     chunks = []
-    if details.icc and same_colours:
+    if details.icc and request.same_colours:
         chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(details.icc)))
     if details.resolution:
         across, down = (round(1000 * per_mm) for per_mm in details.resolution)
         chunks.append((RESOLUTION_CHUNK, struct.pack(">IIB", across, down, 1)))
     if details.exif:
-        chunks.append((b"eXIf", details.exif.removeprefix(EXIF_PREFIX)))
+        chunks.append((b"eXIf", request.exif.removeprefix(EXIF_PREFIX)))
     if details.xmp:
         chunks.append(_text_chunk(_XMP_KEYWORD, details.xmp))
     chunks += [_text_chunk(keyword, text.encode()) for keyword, text in details.text]
@@ -152,34 +154,7 @@ def pixel_with_exif(exif: bytes) -> bytes:
     return SIGNATURE + b"".join(make_chunk(kind, body) for kind, body in chunks)
 
 
-class ChunkInserter:
-    """Passes a PNG on to a file, with other chunks between its header and its pixels."""
-
-    def __init__(self, file: BinaryIO, chunks: bytes) -> None:
-        self._file = file
-        self._chunks = chunks
-        self._head: bytes | None = b""
-        self.failure: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        """Take the next bytes of the PNG; -1 after an error, which `failure` keeps.
-
-        libvips calls this from C, where no exception can pass.
-        """
-        try:
-            self._pass_on(data)
-        except OSError as error:
-            self.failure = error
-            return -1
-        return len(data)
-
-    def _pass_on(self, data: bytes) -> None:
-        if self._head is None:
-            self._file.write(data)
-            return
-        self._head += bytes(data)
-        pixels = self._head.find(b"IDAT", _START_BYTES)
-        if pixels >= 0:
-            start, rest = self._head[:_START_BYTES], self._head[pixels - 4 :]
-            self._file.write(start + self._chunks + rest)
-            self._head = None
+def png_cut(head: bytes) -> tuple[int, int] | None:
+    """Where the header of a PNG ends, and where its pixels begin, if that is known yet."""
+    pixels = head.find(b"IDAT", _START_BYTES)
+    return (_START_BYTES, pixels - 4) if pixels >= 0 else None

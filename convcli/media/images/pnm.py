@@ -24,6 +24,7 @@ from convcli.media.images.layout import (
     plain_interpretation,
     too_many_pixels,
 )
+from convcli.media.images.vips import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,7 @@ _COMMENT = re.compile(rb"#[^\n]*")
 _PAM_LINE = re.compile(rb"[ \t]*(?:#[^\n]*|(\w+)[ \t]*([^\n]*?)[ \t\r]*)\n")
 _PAM_END = b"ENDHDR\n"
 _HEADER_BYTES = 4096
+_MOST_DIGITS = 18
 
 # Kinds of pictures, by the second byte of the file.
 _PLAIN_BITMAP, _BITMAP, _PAM = b"1", b"4", b"7"
@@ -204,9 +206,10 @@ class PnmPicture:
             )
         try:
             samples = np.array(words).astype(np.int64)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
+            cause = one_line(str(error))
             raise InputError(
-                f"{self._name}: expected whole numbers as samples ({error})"
+                f"{self._name}: expected whole numbers as samples ({cause})"
             ) from error
         if samples.min() < 0 or samples.max() > header.maximum:
             raise InputError(
@@ -239,10 +242,17 @@ def _parse_words(head: bytes, kind: bytes) -> _Header:
         if words[2].startswith(b"-"):
             order = "<"
     elif not is_bitmap:
-        maximum = float(int(words[2]))
+        maximum = float(_whole(words[2]))
     # One white-space byte ends the header.
-    columns, rows = int(words[0]), int(words[1])
+    columns, rows = _whole(words[0]), _whole(words[1])
     return _Header(kind, rows, columns, _BANDS[kind], maximum, place + 1, order)
+
+
+def _whole(word: bytes) -> int:
+    """A whole number of a header. ValueError for one that no picture has."""
+    if len(word) > _MOST_DIGITS:
+        raise ValueError(word)
+    return int(word)
 
 
 def _parse_pam(head: bytes) -> _Header:
@@ -255,7 +265,7 @@ def _parse_pam(head: bytes) -> _Header:
             fields[match[1]] = match[2]
         place = match.end()
     rows, columns, bands, maximum = (
-        int(fields[name]) for name in (b"HEIGHT", b"WIDTH", b"DEPTH", b"MAXVAL")
+        _whole(fields[name]) for name in (b"HEIGHT", b"WIDTH", b"DEPTH", b"MAXVAL")
     )
     return _Header(_PAM, rows, columns, bands, float(maximum), place + len(_PAM_END))
 

@@ -17,6 +17,7 @@ from convcli.media.images.formats import (
     find_format,
     format_by_suffix,
 )
+from convcli.media.images.layout import list_channels
 from convcli.media.images.scaling import ScaledResults
 
 if TYPE_CHECKING:
@@ -96,7 +97,14 @@ class ImageSink:
             details=self.like.details,
             quality=self.options.quality,
             same_colours=first.layout.colour_names == first.source.layout.colour_names,
+            same_geometry=self._same_geometry(),
         )
+
+    def _same_geometry(self) -> bool:
+        """Whether every pixel of the first page is where it was in the file."""
+        first = self._pages[0]
+        sides = (first.layout.rows, first.layout.columns)
+        return sides == first.source.signal.shape and self.like.details.orientation == 1
 
     def __enter__(self) -> Self:
         return self
@@ -249,6 +257,13 @@ class ImageSink:
         if details.has_chunk_text and not form.chunk_text:
             keywords = ", ".join(keyword for keyword, _ in details.text)
             yield f"{form.name} has no place for the text of the PNG ({keywords}): it is lost"
+        if details.comments and not form.comments:
+            yield f"{form.name} has no place for the comment of the {details.format}: it is lost"
+        if details.has_gain_map and not self._write_request().keeps_gain_map:
+            yield (
+                "the gain map, which makes the picture one of high dynamic range, does not fit the "
+                "result: it is dropped"
+            )
         if details.has_metadata_blocks and not form.metadata_blocks:
             yield f"{form.name} has no place for the colour profile, EXIF or XMP: they are lost"
         if form.limited_palette and details.format != form.name:
@@ -281,7 +296,7 @@ class _OriginalRows:
 
 
 def _describe_layout(layout: Layout) -> str:
-    return f"{layout.columns}x{layout.rows} {''.join(layout.channels)} {layout.dtype}"
+    return f"{layout.columns}x{layout.rows} {list_channels(layout.channels)} {layout.dtype}"
 
 
 def _choose_format(

@@ -15,6 +15,7 @@ import numpy as np
 
 from convcli.errors import InputError, RequestError
 from convcli.media.images.color import is_srgb_profile, light_table, luma
+from convcli.media.images.layout import list_channels
 from convcli.media.images.levels import Levels, Range
 from convcli.media.images.medium import IMAGE
 from convcli.media.images.pnm import MAGIC, PnmPicture
@@ -139,7 +140,7 @@ def _select_channels(layout: Layout, wanted: Channels) -> Channels:
 
     RequestError if the picture has no such channels.
     """
-    channels = ", ".join(layout.channels)
+    channels = list_channels(layout.channels)
     if wanted == "alpha" and layout.alpha is None:
         raise RequestError(
             f"--channels alpha: the picture has no opacity, only {channels}",
@@ -194,7 +195,7 @@ class ImageFile:
         if layout.channels[0] not in ("R", "grey") or layout.dtype.kind == "i":
             raise RequestError(
                 "--linear needs a grey or red-green-blue picture, "
-                f"{self.name} has {', '.join(layout.channels)}",
+                f"{self.name} has {list_channels(layout.channels)}",
                 hint="convert it first, or leave --linear away",
             )
         if not self.pages[0].linear:

@@ -25,6 +25,7 @@ _EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965
 _NESTED = {_EXIF, _GPS, _INTEROPERABILITY}
 _DEEPEST = 2
 _COMPRESSION = 259
+_DESCRIPTION = 270
 
 # Type numbers of fields.
 SHORT, LONG, LONG8 = 3, 4, 16
@@ -50,6 +51,8 @@ _SIZES = {
 # Larger fields of a file of unknown origin are not read.
 _LARGEST_FIELD = 1 << 24
 _MOST_ENTRIES = 65535
+# The largest place that a system can seek to.
+_LARGEST_OFFSET = (1 << 63) - 1
 
 # Above this size of the pixels offsets have 64 bits; the rest below 2**32 is for the metadata.
 _LARGEST_CLASSIC = 4_000_000_000
@@ -82,6 +85,12 @@ class TiffField:
         """The first number of a field of whole numbers."""
         _, width = _SIZES[self.kind]
         return int.from_bytes(self.data[:width], "little")
+
+    def numbers(self) -> tuple[int, ...]:
+        """All numbers of a field of whole numbers."""
+        _, width = _SIZES[self.kind]
+        starts = range(0, len(self.data), width)
+        return tuple(int.from_bytes(self.data[start : start + width], "little") for start in starts)
 
     def stored(self, order: str) -> bytes:
         """The data in the byte order of a file."""
@@ -124,7 +133,7 @@ class TiffVariant:
         return int.from_bytes(entry[:2], "big" if self.order == ">" else "little")
 
 
-def _read_header(file: BinaryIO) -> tuple[TiffVariant, int] | None:
+def read_tiff_header(file: BinaryIO) -> tuple[TiffVariant, int] | None:
     """The variant of a TIFF and the offset of its first directory, or None for another file."""
     file.seek(0)
     head = file.read(16)
@@ -141,9 +150,17 @@ def _read_header(file: BinaryIO) -> tuple[TiffVariant, int] | None:
     return None
 
 
+def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+    """`size` bytes of a file from `offset` on, or fewer if the file ends before."""
+    if offset > _LARGEST_OFFSET:
+        return b""
+    file.seek(offset)
+    return file.read(size)
+
+
 def read_directory(file: BinaryIO) -> TiffFields:
     """The fields of the first directory by tag, without those that are damaged or too large."""
-    header = _read_header(file)
+    header = read_tiff_header(file)
     if header is None:
         return {}
     variant, offset = header
@@ -152,8 +169,8 @@ def read_directory(file: BinaryIO) -> TiffFields:
 
 def _read_fields(file: BinaryIO, variant: TiffVariant, offset: int, *, depth: int) -> TiffFields:
     fields: TiffFields = {}
-    for entry in _read_entries(file, variant, offset):
-        found = _read_field(file, variant, entry)
+    for entry in read_tiff_entries(file, variant, offset):
+        found = read_tiff_field(file, variant, entry)
         if found is None:
             continue
         tag = variant.tag_of(entry)
@@ -164,10 +181,9 @@ def _read_fields(file: BinaryIO, variant: TiffVariant, offset: int, *, depth: in
     return fields
 
 
-def _read_entries(file: BinaryIO, variant: TiffVariant, offset: int) -> list[bytes]:
+def read_tiff_entries(file: BinaryIO, variant: TiffVariant, offset: int) -> list[bytes]:
     """The entries of the directory at `offset`, as stored."""
-    file.seek(offset)
-    head = file.read(variant.counter.size)
+    head = read_at(file, offset, variant.counter.size)
     if len(head) < variant.counter.size:
         return []
     (count,) = variant.counter.unpack(head)
@@ -177,7 +193,7 @@ def _read_entries(file: BinaryIO, variant: TiffVariant, offset: int) -> list[byt
     return [data[start : start + size] for start in starts]
 
 
-def _read_field(file: BinaryIO, variant: TiffVariant, entry: bytes) -> TiffField | None:
+def read_tiff_field(file: BinaryIO, variant: TiffVariant, entry: bytes) -> TiffField | None:
     """The field of an entry, or None if it is damaged or too large."""
     (kind,) = struct.unpack_from(variant.order + "H", entry, 2)
     (count,) = variant.word.unpack_from(entry, 4)
@@ -189,8 +205,7 @@ def _read_field(file: BinaryIO, variant: TiffVariant, entry: bytes) -> TiffField
     if size <= len(inline):
         data = inline[:size]
     else:
-        file.seek(variant.word.unpack(inline)[0])
-        data = file.read(size)
+        data = read_at(file, variant.word.unpack(inline)[0], size)
     if len(data) < size:
         return None
     return TiffField(kind, count, _swap_bytes(data, width, variant.order))
@@ -264,14 +279,17 @@ def graft_exif(file: BinaryIO, block: bytes) -> None:
     The directory is written anew at the end of the file, and the header points there; nothing else
     moves.
     """
-    header = _read_header(file)
+    header = read_tiff_header(file)
     if header is None:
         return
     variant, offset = header
-    old = {variant.tag_of(entry): entry for entry in _read_entries(file, variant, offset)}
+    old = {variant.tag_of(entry): entry for entry in read_tiff_entries(file, variant, offset)}
     link = file.read(variant.word.size)
     source = read_directory(io.BytesIO(block.removeprefix(EXIF_PREFIX)))
     described = _describing(source)
+    # libvips replaces what is not UTF-8 in a description.
+    if _DESCRIPTION in described:
+        old.pop(_DESCRIPTION, None)
     missing = {tag: each for tag, each in described.items() if tag not in old}
     if not missing:
         return
@@ -305,9 +323,3 @@ def tiff_options(request: WriteRequest) -> dict[str, object]:
     if details.resolution and details.field("resolution-unit") == "in":
         options["resunit"] = "inch"
     return options
-
-
-def complete_tiff(file: BinaryIO, details: ImageDetails) -> None:
-    """Add the EXIF of the input to a TIFF that libvips has written."""
-    if details.exif:
-        graft_exif(file, details.exif)

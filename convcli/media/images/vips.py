@@ -27,6 +27,10 @@ DTYPES: dict[str, np.dtype[Any]] = {
 KEEP_NOTHING, KEEP_ALL, KEEP_ALL_BUT_EXIF = 0, 0b111111, 0b111110
 # Messages kept for each thread; a damaged file can cause millions.
 _MOST_MESSAGES = 100
+# Characters of a message; damaged files are quoted at length in some.
+_LONGEST_MESSAGE = 300
+# The reader of HEIC seeks beyond the end of every file.
+_NOISE = "bad seek to"
 
 
 @cache
@@ -36,10 +40,51 @@ def vips() -> Any:
     Its cache of results is off: no result recurs.
     """
     import pyvips
+    import pyvips.error
 
     pyvips.cache_set_max(0)
+    # pyvips decodes every text of a file as UTF-8 by this module's `ffi`, and raises at others.
+    pyvips.error.ffi = _TolerantStrings(pyvips.ffi)
     logging.getLogger("pyvips").addHandler(_LOG)
     return pyvips
+
+
+class _TolerantStrings:
+    """The part of `ffi` that pyvips decodes texts with, for texts that are not UTF-8, too.
+
+    Other bytes become the surrogates U+DC80 to U+DCFF, as in names of files.
+    """
+
+    def __init__(self, ffi: Any) -> None:
+        self._ffi = ffi
+        self.NULL = ffi.NULL
+        self.gc = ffi.gc
+
+    def string(self, pointer: Any) -> str:
+        """The text at a place in memory."""
+        raw: bytes = self._ffi.string(pointer)
+        return raw.decode("utf-8", "surrogateescape")
+
+
+def raw_text(text: str) -> bytes:
+    """A text of a file as libvips stores it; pyvips takes bytes wherever it takes a text."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def readable(text: str) -> str:
+    """A text of a file; one that is not UTF-8 is taken for Latin-1."""
+    if text.isascii():
+        return text
+    raw = raw_text(text)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def field_value(image: Any, name: str) -> Any:
+    """The value of a field of an image."""
+    return image.get(raw_text(name))
 
 
 class _ThreadLog(logging.Handler):
@@ -53,7 +98,7 @@ class _ThreadLog(logging.Handler):
         messages = self._by_thread.__dict__.setdefault("messages", [])
         if len(messages) < _MOST_MESSAGES:
             text = record.getMessage()
-            messages.append(text.removeprefix("VIPS: ").strip())
+            messages.append(one_line(text.removeprefix("VIPS: ")))
 
     def drain(self) -> Iterable[str]:
         """Return the messages of this thread since the last call, and forget them."""
@@ -72,8 +117,14 @@ def drain_log() -> list[str]:
 def error_cause(error: Exception) -> str:
     """The cause that an error of libvips reports, without the names of its operations."""
     lines = [line.strip() for line in str(error).splitlines()[1:]]
-    causes = dict.fromkeys(line for line in lines if line)
-    return "; ".join(causes) or "not a picture, or damaged"
+    causes = dict.fromkeys(line for line in lines if line and _NOISE not in line)
+    return one_line("; ".join(causes)) or "not a picture, or damaged"
+
+
+def one_line(text: str) -> str:
+    """A message of a library in one line of bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]} ..."
 
 
 def vips_format(dtype: np.dtype[Any]) -> str:

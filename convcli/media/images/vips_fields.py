@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.media.images.exif import refresh_exif
 from convcli.media.images.png import pixel_with_exif
-from convcli.media.images.vips import vips
+from convcli.media.images.vips import field_value, raw_text, vips
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convcli.media.images.details import VipsField
     from convcli.media.images.formats import WriteRequest
 
@@ -26,6 +28,8 @@ _GEOMETRY = {
     "yoffset",
     "filename",
 }
+# The beginning of the names of all fields of a gain map.
+GAIN_MAP = "gainmap-"
 # Fields that describe the file or the way it was stored, not the picture.
 _STORAGE = {
     "vips-loader",
@@ -59,11 +63,12 @@ def kept_fields(image: Any) -> tuple[VipsField, ...]:
     for name in image.get_fields():
         if name in _GEOMETRY or name in _STORAGE or name.startswith(_KEPT_ELSEWHERE):
             continue
-        value = image.get(name)
+        value = field_value(image, name)
         if name == "exif-data":
             value = refresh_exif(value)
-        if isinstance(value, int | float | str | bytes):
-            kept.append((name, int(image.get_typeof(name)), value))
+        is_list = name.startswith(GAIN_MAP) and isinstance(value, list)
+        if is_list or isinstance(value, int | float | str | bytes):
+            kept.append((name, int(image.get_typeof(raw_text(name))), value))
     return tuple(kept)
 
 
@@ -71,17 +76,14 @@ def replace_metadata(image: Any, request: WriteRequest) -> Any:
     """The image with the metadata of the input that is still true, in place of its own."""
     for name in image.get_fields():
         if name not in _GEOMETRY:
-            image.remove(name)
+            image.remove(raw_text(name))
     details, types = request.details, vips().GValue
     if details.resolution:
         across, down = details.resolution
         image = image.copy(xres=across, yres=down)
-    fields = details.fields
-    if details.exif and details.field("exif-data") is None:
-        fields += _exif_fields(details.exif)
-    for name, kind, value in fields:
-        if name != "icc-profile-data" or request.same_colours:
-            image.set_type(kind, name, value)
+    for name, kind, value in _written_fields(request):
+        stored = raw_text(value) if isinstance(value, str) else value
+        image.set_type(kind, raw_text(name), stored)
     if len(request.layouts) > 1:
         image.set_type(types.gint_type, "page-height", request.layouts[0].rows)
         if details.delays:
@@ -89,6 +91,22 @@ def replace_metadata(image: Any, request: WriteRequest) -> Any:
         if details.loop is not None:
             image.set_type(types.gint_type, "loop", details.loop)
     return image
+
+
+def _written_fields(request: WriteRequest) -> Iterator[VipsField]:
+    """The fields of the input that fit the output."""
+    details = request.details
+    fields = details.fields
+    if details.exif and details.field("exif-data") is None:
+        fields += _exif_fields(details.exif)
+    left_out = []
+    if not request.same_colours:
+        left_out.append("icc-profile-data")
+    if not request.keeps_gain_map:
+        left_out.append(GAIN_MAP)
+    for field in fields:
+        if not field[0].startswith(tuple(left_out)):
+            yield field
 
 
 def _exif_fields(block: bytes) -> tuple[VipsField, ...]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import weakref
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -11,20 +15,40 @@ import numpy as np
 from convcli.errors import InputError
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
-from convcli.media.images.formats import reading_rules
-from convcli.media.images.layout import Layout, Strip, name_channels, too_many_pixels
+from convcli.media.images.formats import foreign_format, reading_rules
+from convcli.media.images.icc import is_sound_profile
+from convcli.media.images.layout import (
+    Layout,
+    Strip,
+    name_channels,
+    plain_interpretation,
+    too_many_pixels,
+)
 from convcli.media.images.png import ANIMATION_CHUNK, RESOLUTION_CHUNK
-from convcli.media.images.vips import DTYPES, drain_log, error_cause, vips
+from convcli.media.images.vips import (
+    DTYPES,
+    drain_log,
+    error_cause,
+    field_value,
+    readable,
+    vips,
+)
 from convcli.media.images.vips_fields import kept_fields
+from convcli.media.replacing import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from convcli.media.images.layout import PictureReader
+    from convcli.media.images.tiff_bands import PageBands
 
 # Complaints of the JPEG reader about what does no harm to the pixels.
 _HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")
+# libvips looks at so many bytes to recognise a format.
+_HEAD_BYTES = 4096
+# What the reader of HEIC says where a codec is missing.
+_NO_CODEC = "has not been built in"
 
 
 class VipsPicture:
@@ -42,11 +66,16 @@ class VipsPicture:
         self.rules = reading_rules(_loader_format(first))
         # Pages of an animation are turned upright one by one.
         self.stacked = self._pages > 1 and self.rules.animated and _orientation(first) == 1
+        self._bands = self._read_bands()
+        if self._mend_bands():
+            first = self.open(0, access="sequential")
         self._check_size(first, self._pages if self.stacked else 1)
         upright = _upright(first)
         self.layouts = self._read_layouts(upright)
         self._check_total()
         self.details = self._read_details(first, upright)
+        if self.details.damaged_icc:
+            self.warnings.append("the colour profile is damaged: it is left out")
         if self.details.has_chunk(ANIMATION_CHUNK):
             self.warnings.append("an animated PNG: only its first picture is read")
         self.warnings += drain_log()
@@ -63,7 +92,7 @@ class VipsPicture:
             if isinstance(self._data, bytes):
                 return image.new_from_buffer(self._data, "", **options)
             # As a source, since libvips takes brackets at the end of a name for options.
-            source = vips().Source.new_from_file(str(self._data))
+            source = vips().Source.new_from_file(os.fsencode(self._data))
             return image.new_from_source(source, "", **options)
         except vips().Error as error:
             raise self.unreadable(error) from error
@@ -85,13 +114,34 @@ class VipsPicture:
     def unreadable(self, error: Exception) -> InputError:
         """The error for a picture that libvips refused."""
         cause = error_cause(error)
-        if "not in a known format" in cause:
+        if _NO_CODEC in cause:
+            _, _, codec = cause.rpartition(_NO_CODEC)
             return InputError(
-                f"{self.name} is not a picture of a known format, or is cut off",
-                hint="the formats read are those of libvips and PPM",
+                f"{self.name} needs a codec that is not installed: {codec.strip(' :')}",
+                hint="convert the picture to PNG or TIFF first, or install the codec",
             )
+        if "not in a known format" in cause:
+            return self._unknown()
         return InputError(
             f"cannot read the picture {self.name}: {cause}", hint="the file is damaged or cut off"
+        )
+
+    def _unknown(self) -> InputError:
+        """The error for a file that libvips does not recognise."""
+        try:
+            with self._reading() as file:
+                head = file.read(_HEAD_BYTES)
+        except InputError as failure:
+            return failure
+        name = foreign_format(head)
+        if name is not None:
+            return InputError(
+                f"{self.name} is a picture in the format {name}, whose codec is not installed",
+                hint="convert it to PNG or TIFF first",
+            )
+        return InputError(
+            f"{self.name} is not a picture of a known format, or is cut off",
+            hint="the formats read are those of libvips and PPM",
         )
 
     def _check_size(self, image: Any, pages: int) -> None:
@@ -116,35 +166,70 @@ class VipsPicture:
             if page > 0 and not self.stacked:
                 image = _upright(self.open(page, access="sequential"))
             self._check_size(image, 1)
-            layouts.append(self._layout(image))
+            layouts.append(self._layout(image, self._bands.get(page)))
         return layouts
 
-    def _layout(self, image: Any) -> Layout:
+    def _read_bands(self) -> dict[int, PageBands]:
+        """What the file says of the bands of its pages, by page."""
+        if self.rules.bands is None:
+            return {}
+        with self._reading() as file:
+            return dict(enumerate(self.rules.bands(file, self._pages)))
+
+    def _mend_bands(self) -> bool:
+        """Go on with a copy in which libvips reads all bands rightly; whether there is one."""
+        misread = [bands for bands in self._bands.values() if bands.misread]
+        if not misread:
+            return False
+        if any(bands.inverted for bands in misread):
+            raise InputError(
+                f"{self.name} has bands in separate planes whose 0 is white, which is not read",
+                hint="store it with 0 as black, or with the bands of a pixel side by side",
+            )
+        copy, path = scratch()
+        weakref.finalize(self, copy.close)
+        with self._opened() as file:
+            shutil.copyfileobj(file, copy, 1 << 20)
+        for bands in misread:
+            place, data = bands.patch
+            copy.seek(place)
+            copy.write(data)
+        copy.flush()
+        self._data = path
+        return True
+
+    def _layout(self, image: Any, bands: PageBands | None) -> Layout:
         if image.format not in DTYPES:
             raise InputError(
                 f"{self.name} has {image.format} samples; a filter needs whole or floating numbers"
             )
-        channels, alpha = name_channels(image.interpretation, image.bands)
+        dtype, meaning, extra = DTYPES[image.format], image.interpretation, None
+        if bands is not None:
+            extra = bands.extra
+            if bands.misread:
+                meaning = plain_interpretation(dtype, is_grey=True)
+        channels, alpha = name_channels(meaning, image.bands, extra)
         return Layout(
             rows=image.height,
             columns=image.width,
-            dtype=DTYPES[image.format],
-            interpretation=image.interpretation,
+            dtype=dtype,
+            interpretation=meaning,
             channels=channels,
             alpha=alpha,
         )
 
     def _read_details(self, first: Any, upright: Any) -> ImageDetails:
-        known = {name: first.get(name) for name in first.get_fields()}
+        known = {name: field_value(first, name) for name in first.get_fields()}
         details = ImageDetails(
             format=self.rules.name,
             loader=str(known.get("vips-loader", "")),
             pages=self._pages,
             bits=int(known.get("bits-per-sample", 0)) or 8 * self.layouts[0].dtype.itemsize,
-            interpretation=first.interpretation,
+            interpretation=self.layouts[0].interpretation,
             palette=bool(known.get("palette", False)),
             resolution=(first.xres, first.yres),
             fields=kept_fields(upright),
+            extra_bands=self._bands[0].meanings if self._bands else (),
             orientation=_orientation(first),
         )
         details = _with_metadata(details, known)
@@ -152,12 +237,21 @@ class VipsPicture:
             delays = tuple(known.get("delay", ()))
             details = replace(details, delays=delays, loop=known.get("loop"))
         if self.rules.inspect is not None:
-            with self._opened() as file:
+            with self._reading() as file:
                 details = self.rules.inspect(file, details)
         # libvips gives every picture a resolution.
         if "resolution-unit" in known or details.has_chunk(RESOLUTION_CHUNK):
             return details
         return replace(details, resolution=None)
+
+    @contextmanager
+    def _reading(self) -> Iterator[BinaryIO]:
+        """The bytes of the file. A failure to read them is an InputError."""
+        try:
+            with self._opened() as file:
+                yield file
+        except OSError as error:
+            raise InputError(f"cannot read {self.name}: {error.strerror or error}") from error
 
     def _opened(self) -> BinaryIO:
         if isinstance(self._data, bytes):
@@ -230,10 +324,15 @@ def _with_metadata(details: ImageDetails, known: dict[str, Any]) -> ImageDetails
     if exif is not None:
         exif = refresh_exif(exif)
     if description is not None:
-        details = replace(details, text=(("Description", str(description)),))
+        details = replace(details, text=(("Description", readable(str(description))),))
+    icc = known.get("icc-profile-data")
+    if icc is not None and not is_sound_profile(icc):
+        fields = tuple(field for field in details.fields if field[0] != "icc-profile-data")
+        details = replace(details, fields=fields, damaged_icc=True)
+        icc = None
     return replace(
         details,
-        icc=known.get("icc-profile-data"),
+        icc=icc,
         exif=exif,
         xmp=known.get("xmp-data"),
         iptc=known.get("iptc-data"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
+import sys
+import tempfile
 import threading
 import traceback
 from pathlib import Path
@@ -14,14 +15,18 @@ import numpy as np
 
 from convcli.errors import OutputError
 from convcli.media.images.feed import PixelFeed, tiff_header
-from convcli.media.images.png import ChunkInserter
+from convcli.media.images.inserting import HeadInserter
 from convcli.media.images.vips import KEEP_ALL_BUT_EXIF, error_cause, vips, vips_format
 from convcli.media.images.vips_fields import replace_metadata
-from convcli.media.replacing import scratch
+from convcli.media.replacing import WRITE_FAILURES, scratch
 
 if TYPE_CHECKING:
     from convcli.media.images.formats import WriteRequest
+    from convcli.media.images.inserting import HeadCut
     from convcli.media.images.layout import Layout, Pixels
+
+# Bytes of a finished picture that are passed on at once.
+_COPIED_BYTES = 1 << 20
 
 
 class VipsWriter:
@@ -46,7 +51,9 @@ class VipsWriter:
         # one buffer, and opening would clear those of the thread that reads the input.
         self._source = self._make_source()
         image = self._open_feed()
-        if request.format.insert is None:
+        # libvips itself writes what belongs to a gain map.
+        self._inserts = request.format.insert is not None and not request.keeps_gain_map
+        if not self._inserts:
             image = replace_metadata(image, request)
         self._thread = threading.Thread(
             target=self._run, args=(image,), name="picture writer", daemon=True
@@ -93,7 +100,7 @@ class VipsWriter:
                 raise self._failure
             if self._stream is not None:
                 with self._path.open("rb") as saved:
-                    shutil.copyfileobj(saved, self._stream, 1 << 20)
+                    _copy_to_stream(saved, self._stream)
         finally:
             self.discard()
 
@@ -129,29 +136,42 @@ class VipsWriter:
         options |= form.options
         if form.options_for is not None:
             options |= form.options_for(self._request)
-        if form.insert is None:
-            self._encode(image, vips().Target.new_to_file(str(self._path)), options)
+        if form.insert is None or form.cut is None or not self._inserts:
+            self._encode(image, vips().Target.new_to_file(os.fsencode(self._path)), options)
         else:
-            self._encode_inserting(image, form.insert(self._request), options)
+            self._encode_inserting(image, form.insert(self._request), form.cut, options)
         if form.complete is not None:
             with self._path.open("r+b") as file:
-                form.complete(file, details)
+                form.complete(file, self._request)
 
     def _encode(self, image: Any, target: Any, options: dict[str, object]) -> None:
         form = self._request.format
         try:
-            image.write_to_target(target, form.suffixes[0], **options)
+            if form.by_name:
+                self._write_by_name(image, options)
+            else:
+                image.write_to_target(target, form.suffixes[0], **options)
         except vips().Error as error:
             if os.strerror(errno.ENOSPC) in str(error):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             cause = error_cause(error)
             raise OutputError(f"cannot write the picture as {form.name}: {cause}") from error
 
-    def _encode_inserting(self, image: Any, inserted: bytes, options: dict[str, object]) -> None:
+    def _write_by_name(self, image: Any, options: dict[str, object]) -> None:
+        """Write through a link with the right suffix, since the output may be without a name."""
+        suffix = self._request.format.suffixes[0]
+        with tempfile.TemporaryDirectory(prefix="convcli-") as folder:
+            link = Path(folder, f"output{suffix}")
+            link.symlink_to(self._path.absolute())
+            image.write_to_file(str(link), **options)
+
+    def _encode_inserting(
+        self, image: Any, inserted: bytes, cut: HeadCut, options: dict[str, object]
+    ) -> None:
         """Encode into a file with bytes after its header that libvips does not write."""
         target = vips().TargetCustom()
         with self._path.open("wb") as file:
-            inserter = ChunkInserter(file, inserted)
+            inserter = HeadInserter(file, inserted, cut)
             target.on_write(inserter.write)
             try:
                 self._encode(image, target, options)
@@ -159,3 +179,17 @@ class VipsWriter:
                 if inserter.failure is not None:
                     raise inserter.failure from None
                 raise
+
+
+def _copy_to_stream(saved: BinaryIO, stream: BinaryIO) -> None:
+    """Write a finished picture to a pipe or a device. OutputError says why that fails."""
+    while data := saved.read(_COPIED_BYTES):
+        try:
+            stream.write(data)
+        except OSError as error:
+            is_named_outside = error.errno in (errno.EPIPE, *WRITE_FAILURES)
+            if is_named_outside:
+                raise
+            is_stdout = sys.stdout is not None and stream is sys.stdout.buffer
+            place = "standard output" if is_stdout else "the output"
+            raise OutputError(f"cannot write {place}: {error.strerror or error}") from error

@@ -19,10 +19,9 @@ from convcli.signals import TABLE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from convcli.core.binding import LearnedRules
     from convcli.media.tables.sink import EncodedRows
     from convcli.media.tables.source import TableOptions, TableSource
-    from convcli.signals import AnyRows, Array, Medium, Signal, Source
+    from convcli.signals import AnyRows, Array, LearnedRules, Medium, Signal, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +84,7 @@ class TableFiles(Files):
         from convcli.media.tables.source import open_table
 
         options = self.options
-        source = open_table(path, options=replace(options, by=(), time=None))
+        source = open_table(path, options=options.without_groups())
         columns = options.columns
         if columns is None:
             others = (*options.by, options.time)
@@ -97,7 +96,7 @@ class TableFiles(Files):
             )
         searched = replace(options, columns=columns)
         time = options.time if options.time in source.header else None
-        template = replace(searched, by=(), time=time)
+        template = searched.without_groups(time)
         return TableFiles(options=template), TableFiles(options=searched)
 
 

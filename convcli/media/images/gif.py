@@ -1,0 +1,81 @@
+"""GIF: its comments, which libvips neither reads nor writes. Layout after GIF89a, sections 18 to 27."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, BinaryIO
+
+from convcli.media.images.details import with_comments
+
+if TYPE_CHECKING:
+    from convcli.media.images.details import ImageDetails
+    from convcli.media.images.formats import WriteRequest
+
+_HEADER_BYTES, _IMAGE_BYTES = 13, 9
+_EXTENSION, _IMAGE, _TRAILER, _COMMENT = b"!", b",", b";", b"\xfe"
+_HAS_COLOURS, _COLOUR_BITS = 0x80, 0x07
+_LARGEST_BLOCK = 255
+_LONGEST_COMMENT = 1 << 20
+
+
+def inspect_gif(file: BinaryIO, details: ImageDetails) -> ImageDetails:
+    """The details with the comments."""
+    return with_comments(details, read_gif_comments(file))
+
+
+def read_gif_comments(file: BinaryIO) -> tuple[bytes, ...]:
+    """The comments of a GIF, up to where it can be read."""
+    header = file.read(_HEADER_BYTES)
+    if len(header) < _HEADER_BYTES:
+        return ()
+    _skip_colours(file, header[10])
+    comments = []
+    while (kind := file.read(1)) in (_EXTENSION, _IMAGE):
+        if kind == _IMAGE:
+            image = file.read(_IMAGE_BYTES)
+            if len(image) < _IMAGE_BYTES:
+                break
+            _skip_colours(file, image[8])
+            file.seek(1, os.SEEK_CUR)
+            _read_blocks(file, keep=False)
+        else:
+            is_comment = file.read(1) == _COMMENT
+            text = _read_blocks(file, keep=is_comment)
+            if is_comment and text:
+                comments.append(text)
+    return tuple(comments)
+
+
+def _skip_colours(file: BinaryIO, flags: int) -> None:
+    if flags & _HAS_COLOURS:
+        file.seek(3 << ((flags & _COLOUR_BITS) + 1), os.SEEK_CUR)
+
+
+def _read_blocks(file: BinaryIO, *, keep: bool) -> bytes:
+    """The data of the blocks that follow, if they are kept; they end with an empty one."""
+    data = b""
+    while (size := file.read(1)) not in (b"", b"\0"):
+        if keep and len(data) < _LONGEST_COMMENT:
+            data += file.read(size[0])
+        else:
+            file.seek(size[0], os.SEEK_CUR)
+    return data
+
+
+def complete_gif(file: BinaryIO, request: WriteRequest) -> None:
+    """Put the comments of the input before the end of a GIF that libvips has written."""
+    comments = b"".join(map(_comment_extension, request.details.comments))
+    end = file.seek(0, os.SEEK_END)
+    if not comments or not end:
+        return
+    file.seek(end - 1)
+    if file.read(1) == _TRAILER:
+        file.seek(end - 1)
+        file.write(comments + _TRAILER)
+
+
+def _comment_extension(text: bytes) -> bytes:
+    starts = range(0, len(text), _LARGEST_BLOCK)
+    parts = [text[start : start + _LARGEST_BLOCK] for start in starts]
+    blocks = b"".join(bytes([len(part)]) + part for part in parts)
+    return _EXTENSION + _COMMENT + blocks + b"\0"

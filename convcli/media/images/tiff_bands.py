@@ -1,0 +1,146 @@
+"""What a TIFF says of its bands, which libvips does not report: colours, opacity or data.
+
+Tag 338 (ExtraSamples) gives the meaning of every band after the colours. libvips takes the first of
+them for the opacity, whatever the tag says, and writes all of them as opacities. It also misreads
+grey pictures whose bands are stored in separate planes; it reads them well if the file calls them
+red, green and blue. Tags after TIFF 6.0, sections 8 and 18.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from convcli.media.images.tiff import (
+    TiffFields,
+    TiffVariant,
+    read_tiff_entries,
+    read_tiff_field,
+    read_tiff_header,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.media.images.formats import WriteRequest
+    from convcli.media.images.layout import Layout
+
+_PHOTOMETRIC, _BAND_COUNT, _PLANAR, _EXTRA_BANDS = 262, 277, 284, 338
+_TAGS = (_PHOTOMETRIC, _BAND_COUNT, _PLANAR, _EXTRA_BANDS)
+# Values of these tags.
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RED_GREEN_BLUE = 0, 1, 2
+_SEPARATE_PLANES = 2
+_DATA, _PREMULTIPLIED, _OPACITY = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class PageBands:
+    """The bands of a page.
+
+    meanings : of each band after the colours, in the numbers of tag 338
+    misread : whether libvips misreads the page unless `patch` is applied
+    patch : offset and bytes that make the file call its grey bands red, green and blue
+    inverted : whether 0 is white
+    """
+
+    meanings: tuple[int, ...]
+    misread: bool = False
+    patch: tuple[int, bytes] = (0, b"")
+    inverted: bool = False
+
+    @property
+    def extra(self) -> tuple[bool, ...]:
+        """Whether each band after the colours is an opacity."""
+        return tuple(meaning in (_PREMULTIPLIED, _OPACITY) for meaning in self.meanings)
+
+
+@dataclass(frozen=True)
+class _Directory:
+    """A directory of a TIFF: its offset and its entries as stored."""
+
+    variant: TiffVariant
+    offset: int
+    entries: list[bytes]
+
+    def value_place(self, tag: int) -> int:
+        """The offset of the value of a field that is stored in its entry."""
+        variant = self.variant
+        index = [variant.tag_of(entry) for entry in self.entries].index(tag)
+        entry = self.offset + variant.counter.size + index * variant.entry_bytes
+        return entry + variant.entry_bytes - variant.word.size
+
+    def fields(self, file: BinaryIO, wanted: tuple[int, ...]) -> TiffFields:
+        """The fields with these tags that can be read."""
+        fields: TiffFields = {}
+        for entry in self.entries:
+            tag = self.variant.tag_of(entry)
+            found = read_tiff_field(file, self.variant, entry) if tag in wanted else None
+            if found is not None:
+                fields[tag] = found
+        return fields
+
+
+def read_bands(file: BinaryIO, pages: int) -> list[PageBands]:
+    """The bands of each page, up to the first directory that cannot be read."""
+    return [_page_bands(file, directory) for directory in _directories(file, pages)]
+
+
+def _directories(file: BinaryIO, most: int) -> Iterator[_Directory]:
+    """The directories that follow each other, at most `most`."""
+    header = read_tiff_header(file)
+    if header is None:
+        return
+    variant, offset = header
+    for _ in range(most):
+        entries = read_tiff_entries(file, variant, offset)
+        if not entries:
+            return
+        link = file.read(variant.word.size)
+        yield _Directory(variant, offset, entries)
+        if len(link) < variant.word.size:
+            return
+        (offset,) = variant.word.unpack(link)
+
+
+def _page_bands(file: BinaryIO, directory: _Directory) -> PageBands:
+    fields = directory.fields(file, _TAGS)
+    meanings = fields[_EXTRA_BANDS].numbers() if _EXTRA_BANDS in fields else ()
+    values = {tag: field.value for tag, field in fields.items()}
+    is_grey = values.get(_PHOTOMETRIC) in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+    in_planes = values.get(_PLANAR) == _SEPARATE_PLANES and values.get(_BAND_COUNT, 1) > 1
+    if not (is_grey and in_planes):
+        return PageBands(meanings)
+    colours = struct.pack(directory.variant.order + "H", _RED_GREEN_BLUE)
+    return PageBands(
+        meanings,
+        misread=True,
+        patch=(directory.value_place(_PHOTOMETRIC), colours),
+        inverted=values[_PHOTOMETRIC] == _WHITE_IS_ZERO,
+    )
+
+
+def mark_bands(file: BinaryIO, request: WriteRequest) -> None:
+    """Write into every page of a TIFF of libvips what its extra bands are."""
+    layout = request.layouts[0]
+    for directory in list(_directories(file, len(request.layouts))):
+        field = directory.fields(file, (_EXTRA_BANDS,)).get(_EXTRA_BANDS)
+        if field is None:
+            continue
+        variant = directory.variant
+        meanings = _written_meanings(layout, field.count, request.details.extra_bands)
+        place = directory.value_place(_EXTRA_BANDS)
+        if len(field.data) > variant.word.size:
+            file.seek(place)
+            (place,) = variant.word.unpack(file.read(variant.word.size))
+        file.seek(place)
+        file.write(struct.pack(f"{variant.order}{len(meanings)}H", *meanings))
+
+
+def _written_meanings(layout: Layout, count: int, read: tuple[int, ...]) -> list[int]:
+    """The meanings of the extra bands: those of the input if there are as many, else by the layout."""
+    if len(read) == count:
+        # libvips has divided the colours by the opacity.
+        return [_OPACITY if meaning == _PREMULTIPLIED else meaning for meaning in read]
+    first = len(layout.channels) - count
+    return [_OPACITY if first + index == layout.alpha else _DATA for index in range(count)]

@@ -1,0 +1,48 @@
+"""Delays that nobody asked for: those of filters whose length FILTER does not say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convcli.planning.describe import step_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.planning.plan import BoundStep, Plan
+
+# A delay of more outputs than these is told.
+FEW = 3
+
+
+def unasked_delays(plan: Plan) -> Iterator[str]:
+    """Warn of each step that delays the rows of a table by more than a few outputs.
+
+    A window of so many rows is asked for with its delay; the length of an anti-alias filter or of a
+    low-pass follows from frequencies.
+    """
+    if plan.rules.align != "causal" or not plan.signal.medium.carries_cells:
+        return
+    for step in plan.steps:
+        if not step.step.hides_length or _asked_for(step):
+            continue
+        delay = step_facts(step).delay
+        every = step.ops[0].reach[0].step if step.ops else 1
+        if delay is None or delay <= FEW * every:
+            continue
+        sample = plan.signal.medium.sample
+        said = f"an output tells of what was {delay:,.0f} {sample}s before it"
+        yield f"{step.call.text} delays by {delay:,.0f} {sample}s: {said}; {_ways_out(step)}"
+
+
+def _asked_for(step: BoundStep) -> bool:
+    """Whether the user has chosen the length of the filter, or the least delay."""
+    return step.values.get("taps") is not None or step.values.get("phase") == "minimum"
+
+
+def _ways_out(step: BoundStep) -> str:
+    centred = "--align center has no delay"
+    if step.step.anti_alias:
+        written = step.call.arguments[0].text
+        return f"avg_pool:{written} is the mean of every {written}, {centred}"
+    return f"phase=minimum delays less, {centred}"

@@ -1,0 +1,206 @@
+"""Comments, resolution, colour profiles and gain maps of pictures: kept as they were, or said to be lost."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import pyvips
+from hypothesis import given
+from hypothesis import strategies as st
+from program import Program
+
+from convcli.media.images.details import ImageDetails
+from convcli.media.images.exif import resize_exif
+from convcli.media.images.gif import read_gif_comments
+from convcli.media.images.icc import is_sound_profile
+from convcli.media.images.jpeg import inspect_jpeg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RAMP = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
+PIXELS = np.stack([RAMP, RAMP[::-1], RAMP], 2)
+PROFILE = pyvips.Operation.call("profile_load", "p3")
+TYPES = pyvips.GValue
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    with Program(tmp_path_factory.mktemp("program")) as waiting:
+        yield waiting
+
+
+def picture() -> Any:
+    return pyvips.Image.new_from_array(PIXELS).copy(interpretation="srgb")
+
+
+def segment(kind: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body
+
+
+def exif_with_size(columns: int, rows: int) -> bytes:
+    """A maker, and the size of the pixels in the nested directory."""
+    first = struct.pack("<HHHI4sHHII", 2, 0x10F, 2, 4, b"abc\0", 0x8769, 4, 1, 38) + bytes(4)
+    nested = struct.pack("<HHHIIHHII", 2, 0xA002, 4, 1, columns, 0xA003, 4, 1, rows) + bytes(4)
+    return b"Exif\0\0II*\0\x08\0\0\0" + first + nested
+
+
+def jpeg(*segments: bytes) -> bytes:
+    """The picture as a JPEG with these segments alone."""
+    data: bytes = picture().jpegsave_buffer(keep=0)
+    return data[:2] + b"".join(segments) + data[2:]
+
+
+def filtered(program: Program, source: Path, name: str, text: str = "gain:1") -> tuple[Path, str]:
+    ended = program.run("image", text, source, "-o", name, cwd=source.parent)
+    assert ended.code == 0, ended
+    return source.parent / name, ended.err
+
+
+def test_comments_of_jpeg_and_gif(program: Program, tmp_path: Path) -> None:
+    comments = (b"hello \xe9", b"x" * 300)
+    a = tmp_path / "a.jpg"
+    a.write_bytes(jpeg(*(segment(0xFE, comment) for comment in comments)))
+    for name in ("b.jpg", "b.gif"):
+        path, errors = filtered(program, a, name)
+        assert "lost" not in errors
+        data = path.read_bytes()
+        if name.endswith("gif"):
+            assert read_gif_comments(io.BytesIO(data)) == comments
+            again, _ = filtered(program, path, "c.gif", "box:3")
+            assert read_gif_comments(io.BytesIO(again.read_bytes())) == comments
+            assert pyvips.Image.new_from_file(str(again)).width == 64
+        else:
+            assert all(segment(0xFE, comment) in data for comment in comments)
+    path, _ = filtered(program, a, "b.png")
+    assert b"Comment\0" in path.read_bytes()
+    assert "hello é".encode() in path.read_bytes()
+    _, errors = filtered(program, a, "b.webp")
+    assert "webp has no place for the comment of the jpeg" in errors
+
+
+@given(st.binary(max_size=300))
+def test_comments_of_nonsense(data: bytes) -> None:
+    read_gif_comments(io.BytesIO(b"GIF89a" + data))
+    details = ImageDetails(format="jpeg", loader="", pages=1, bits=8, interpretation="srgb")
+    inspect_jpeg(io.BytesIO(b"\xff\xd8" + data), details)
+    inspect_jpeg(io.BytesIO(b"\xff\xd8\xff" + data), details)
+    is_sound_profile(PROFILE[:128] + data)
+    resize_exif(b"II*\0" + data, 5, 6)
+
+
+@pytest.mark.parametrize("jfif", [b"", segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0")])
+@pytest.mark.parametrize("exif", [b"", segment(0xE1, exif_with_size(64, 48))])
+def test_a_jpeg_without_resolution_gets_none(
+    program: Program, tmp_path: Path, jfif: bytes, exif: bytes
+) -> None:
+    a = tmp_path / "a.jpg"
+    a.write_bytes(jpeg(jfif, exif))
+    data = filtered(program, a, "b.jpg")[0].read_bytes()
+    assert data[2:20] == segment(0xE0, b"JFIF\0\1\2\0\0\1\0\1\0\0")  # no unit, square pixels
+    # No EXIF was made up, and the block that was there got no fields.
+    assert data.count(b"Exif\0\0") == (1 if exif else 0)
+    assert exif in data
+
+
+def test_resolution_exif_xmp_iptc_and_profile_of_a_jpeg(program: Program, tmp_path: Path) -> None:
+    image = picture().copy(xres=300 / 25.4, yres=150 / 25.4)
+    blocks = {
+        "icc-profile-data": PROFILE,
+        "xmp-data": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>",
+        "iptc-data": b"Photoshop 3.0\0008BIM\x04\x04\0\0\0\0\0\x08\x1c\x02\x78\x00\x03abc",
+    }
+    for name, value in blocks.items():
+        image.set_type(TYPES.blob_type, name, value)
+    image.jpegsave(str(tmp_path / "a.jpg"))
+    path, _ = filtered(program, tmp_path / "a.jpg", "b.jpg")
+    path, _ = filtered(program, path, "c.jpg", "resize:32x24")
+    result = pyvips.Image.new_from_file(str(path))
+    assert (round(result.xres * 25.4), round(result.yres * 25.4)) == (300, 150)
+    assert result.get("icc-profile-data") == PROFILE
+    assert result.get("xmp-data") == blocks["xmp-data"]
+    assert result.get("iptc-data") == blocks["iptc-data"]
+
+
+def test_the_size_in_exif_is_that_of_the_picture(program: Program, tmp_path: Path) -> None:
+    a = tmp_path / "a.jpg"
+    a.write_bytes(jpeg(segment(0xE1, exif_with_size(64, 48))))
+    for name in ("b.jpg", "b.png"):
+        data = filtered(program, a, name, "resize:32x24")[0].read_bytes()
+        assert exif_with_size(32, 24).removeprefix(b"Exif\0\0") in data
+
+
+def test_a_long_profile_is_kept_in_parts(program: Program, tmp_path: Path) -> None:
+    # A sound profile with 150,000 bytes of data behind its tags.
+    size = len(PROFILE) + 150_000
+    profile = struct.pack(">I", size) + PROFILE[4:] + bytes(range(250)) * 600
+    image = picture()
+    image.set_type(TYPES.blob_type, "icc-profile-data", profile)
+    image.write_to_file(str(tmp_path / "a.tif"))
+    path, _ = filtered(program, tmp_path / "a.tif", "b.jpg")
+    assert pyvips.Image.new_from_file(str(path)).get("icc-profile-data") == profile
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "tif", "png"])
+@pytest.mark.parametrize("damage", ["cut", "zeros", "signature"])
+def test_a_damaged_profile_is_not_copied(
+    program: Program, tmp_path: Path, suffix: str, damage: str
+) -> None:
+    profile = {
+        "cut": PROFILE[:400],
+        "zeros": PROFILE[:200] + bytes(len(PROFILE) - 200),
+        "signature": PROFILE[:36] + b"none" + PROFILE[40:],
+    }[damage]
+    assert is_sound_profile(PROFILE)
+    image = picture()
+    image.set_type(TYPES.blob_type, "icc-profile-data", profile)
+    image.write_to_file(str(tmp_path / "a.tif"))
+    had = pyvips.Image.new_from_file(str(tmp_path / "a.tif")).get_typeof("icc-profile-data")
+    path, errors = filtered(program, tmp_path / "a.tif", f"b.{suffix}")
+    # libvips itself leaves out a profile without signature.
+    assert not had or "warning: the colour profile is damaged: it is left out" in errors
+    assert not pyvips.Image.new_from_file(str(path)).get_typeof("icc-profile-data")
+
+
+def high_range(path: Path) -> Path:
+    """A JPEG with a gain map of a quarter of its size."""
+    image = picture()
+    grey = pyvips.Image.new_from_array(RAMP[::4, ::4].copy())
+    image.set_type(TYPES.blob_type, "gainmap-data", grey.jpegsave_buffer(keep=0))
+    for name, value in (("max-content-boost", 4.0), ("min-content-boost", 1.0), ("gamma", 1.0)):
+        image.set_type(TYPES.array_double_type, f"gainmap-{name}", [value] * 3)
+    for name in ("offset-sdr", "offset-hdr"):
+        image.set_type(TYPES.array_double_type, f"gainmap-{name}", [1 / 64] * 3)
+    image.set_type(TYPES.gdouble_type, "gainmap-hdr-capacity-min", 1.0)
+    image.set_type(TYPES.gdouble_type, "gainmap-hdr-capacity-max", 4.0)
+    image.set_type(TYPES.gint_type, "gainmap-use-base-cg", 1)
+    path.write_bytes(image.uhdrsave_buffer(Q=90))
+    return path
+
+
+@pytest.mark.skipif(
+    not pyvips.type_find("VipsOperation", "uhdrsave"), reason="needs libvips with gain maps"
+)
+def test_gain_maps_are_kept_where_they_fit(program: Program, tmp_path: Path) -> None:
+    a = high_range(tmp_path / "a.jpg")
+    before = pyvips.Image.new_from_file(str(a))
+    path, errors = filtered(program, a, "b.jpg", "box:3")
+    after = pyvips.Image.new_from_file(str(path))
+    assert after.get("gainmap-max-content-boost") == [4.0, 4.0, 4.0]
+    maps = [
+        pyvips.Image.new_from_buffer(image.get("gainmap-data"), "").numpy()
+        for image in (before, after)
+    ]
+    assert np.array_equal(*maps)
+    assert "gain map" not in errors
+    for name, text in (("c.jpg", "resize:50%"), ("c.png", "gain:1"), ("d.jpg", "sobel")):
+        path, errors = filtered(program, a, name, text)
+        dropped = "gain map" in errors
+        kept = bool(pyvips.Image.new_from_file(str(path)).get_typeof("gainmap-data"))
+        assert dropped != kept
+        assert dropped or name == "d.jpg"

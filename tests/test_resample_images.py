@@ -1,0 +1,75 @@
+"""What a resampler for sound leaves of images and aliases, measured on its finished response."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from convcli.core.ops import Convolve
+from convcli.core.resample import Resample
+from convcli.designs.downsampling import resample
+from convcli.media.audio.medium import AUDIO
+from convcli.signals import Signal
+
+if TYPE_CHECKING:
+    from convcli.core.ops import Op
+
+Samples = np.ndarray[Any, Any]
+
+RATES = [6000, 8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 96000]
+
+
+def phases_of(ops: tuple[Op, ...]) -> int:
+    last = ops[-1]
+    return len(last.table) if isinstance(last, Resample) else 1
+
+
+def impulse_response(op: Op, phases: int) -> Samples:
+    """The taps at `phases` times the old rate: tap kM - iL weighs input i in output k."""
+    if isinstance(op, Convolve):
+        taps = op.taps / op.divisor
+        spread = np.zeros((taps.size - 1) * phases + 1)
+        spread[::phases] = taps
+        return spread
+    assert isinstance(op, Resample)
+    place = {}
+    for k, start in enumerate(op.starts.tolist()):
+        for j, tap in enumerate(op.table[k].tolist()):
+            place[k * op.step - (start + j) * phases] = tap
+    low, high = min(place), max(place)
+    taps = np.zeros(high - low + 1)
+    taps[np.array(list(place)) - low] = list(place.values())
+    return taps
+
+
+@pytest.mark.parametrize("old", RATES)
+def test_images_and_aliases_are_100_db_down_at_every_ratio(old: int) -> None:
+    signal = Signal(medium=AUDIO, shape=(None,), channels=("left",), rate=old)
+    for new in RATES:
+        if new == old:
+            continue
+        ops = resample(str(new), signal=signal, align="center")
+        phases = phases_of(ops)
+        curves = [impulse_response(op, phases) for op in ops]
+        points = 1 << (8 * sum(curve.size for curve in curves) - 1).bit_length()
+        gains = [np.abs(np.fft.rfft(curve, points)) for curve in curves]
+        total = np.prod([gain / gain[0] for gain in gains], axis=0)
+        hertz = np.arange(total.size) * phases * old / points
+        stopped = total[hertz > min(old, new) / 2]
+        assert 20 * np.log10(stopped.max()) <= -100, (old, new)
+        passed = total[hertz < 0.91 * min(old, new) / 2]
+        assert np.abs(passed - 1).max() < 1e-4, (old, new)
+
+
+def test_the_taps_of_a_simple_and_of_an_odd_ratio_agree() -> None:
+    # Windows of few taps are computed point by point, those of many are read off a table.
+    few = Resample.between(4, 1, passes=0.4, stops=0.6)
+    many = Resample.between(4096, 1, passes=0.4, stops=0.6)
+    for phase in range(4):
+        start, first = few.starts[phase], many.starts[phase * 1024]
+        width = min(few.table.shape[1], many.table.shape[1]) - 1
+        assert start == first
+        difference = few.table[phase, :width] - many.table[phase * 1024, :width]
+        assert np.abs(difference).max() < 1e-8

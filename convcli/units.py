@@ -108,6 +108,24 @@ def to_frequency(text: str, signal: Signal) -> float:
     return quantity.value / (signal.rate * signal.cycle)
 
 
+def to_rate(text: str) -> float:
+    """Convert a rate such as `44100`, `16k` or `16kHz` to samples per second.
+
+    >>> to_rate("16k")
+    16000.0
+    """
+    expected = "expects samples per second above 0 (44100, 16k)"
+    try:
+        quantity = parse_quantity(text)
+    except UnitError:
+        raise UnitError(f"{expected}, got {text!r}") from None
+    scale = {"": 1.0, **HERTZ}.get(quantity.unit, 0.0)
+    rate = quantity.value * scale
+    if not 0 < rate < math.inf:
+        raise UnitError(f"{expected}, got {text!r}")
+    return rate
+
+
 def _frequencies(signal: Signal) -> str:
     if signal.rate is not None and signal.cycle == 1:
         return "3400, 3.4k, 3400Hz or 3.4kHz"

@@ -187,7 +187,7 @@ def test_export_refuses(program: Program, tmp_path: Path) -> None:
     assert len((tmp_path / "t.csv").read_text().split()) == 5
     for words in (
         ("box:3", "--export", "t.xls"),
-        ("box:3 | box:5", "--export", "u.csv"),
+        ("box:3 | relu", "--export", "u.csv"),
         ("--export", "u.csv"),
     ):
         refused = program.run("filters", *words, cwd=tmp_path)
@@ -323,3 +323,53 @@ def test_a_layer_of_several_channels_is_exported_row_by_row(tmp_path: Path) -> N
     ended = done("filters", f"model:{model}", "--export", tmp_path / "t.npy")
     assert "a row for each output" in ended.err
     np.testing.assert_array_equal(np.load(tmp_path / "t.npy"), weights.reshape(6, 4)[:, ::-1])
+
+
+# ------------------------------------------------------------------------------- taps of a chain
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        "box:3 | box:3",
+        "kernel:1,2,4 | diff:1 | correlate:3,1",
+        "gaussian:1.5 | lowpass:0.2",
+        "kernel:1,2 | stride:2 | kernel:1,3 | stride:3 | kernel:1,5",
+        "box:3 | downsample:2 | avg_pool:2",
+    ],
+)
+def test_the_taps_of_a_chain_are_what_it_makes_of_impulses(chain: str, tmp_path: Path) -> None:
+    path = tmp_path / "taps.npy"
+    done("filters", chain, "--export", path)
+    taps = np.load(path)
+    x = np.random.default_rng(0).normal(size=3000)
+    y = apply(chain, x, edge="valid")
+    windows = np.lib.stride_tricks.sliding_window_view(x, len(taps))
+    step = round(len(windows) / len(y))
+    np.testing.assert_allclose(y, (windows @ taps[::-1])[::step][: len(y)], atol=1e-12)
+
+
+def test_the_taps_of_a_chain_on_pictures(tmp_path: Path) -> None:
+    path = tmp_path / "taps.csv"
+    done("filters", "kernel:1,2;3,4 | box:3,axis=x | kernel:1,0;0,2", "--export", path)
+    x = np.zeros((9, 9))
+    x[4, 4] = 1
+    y = apply("kernel:1,2;3,4 | correlate:1,1,1;0,0,0;0,0,0 | kernel:1,0;0,2", x, axes=2) / 3
+    found = np.loadtxt(path, delimiter=",")
+    rows, columns = np.nonzero(y)
+    part = y[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    np.testing.assert_allclose(found[np.any(found, axis=1)], part, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "step", ["relu", "max_pool:2", "normalize", "global_avg_pool", "resample:3"]
+)
+def test_a_chain_with_a_step_that_is_no_convolution_has_no_taps(step: str, tmp_path: Path) -> None:
+    path = tmp_path / "taps.csv"
+    words = ("filters", f"box:3 | {step}", "--rate", "8", "--export", path)
+    told = refused(2, *words)
+    assert (
+        f"{step.split(':', maxsplit=1)[0]} is no convolution, and a chain with it has no taps"
+        in told
+    )
+    assert not path.exists()

@@ -77,6 +77,21 @@ def adds_up(facts: Any, x: Any, edge: Any, align: Any) -> None:
     assert text(facts).count("\n") > 5
 
 
+def test_an_output_aligned_with_a_missing_sample_says_why_it_is_missing() -> None:
+    rule = "an output aligned with a missing sample stays missing"
+    x = np.array([1, 2, np.nan, 4])
+    shown = text(explain_filter("kernel:1,2,1", x, edge="shrink"))
+    assert "sum 6 -> .; x[2] is missing\n" in shown
+    assert rule in shown
+    causal = text(explain_filter("kernel:1,2,1", x, align="causal"))
+    assert "sum 5 -> .; x[2] is missing\n" in causal
+    plane = np.array([[1, np.nan, 3], [4, 5, 6]])
+    assert "sum 1 -> .; x[0,1] is missing\n" in text(explain_filter("kernel:1,1;1,1", plane))
+    for other in ("kernel:-1,1", "kernel:1,2,1 | gain:2"):
+        assert (rule in text(explain_filter(other, x))) == (other != "kernel:-1,1")
+    assert rule not in text(explain_filter("kernel:1,2,1", np.arange(4.0), edge="shrink"))
+
+
 @pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize("align", ["center", "causal"])
 def test_it_adds_up_and_is_what_the_filter_gives(edge: Any, align: Any) -> None:
@@ -377,3 +392,32 @@ def test_errors(words: tuple[str, ...], code: int, expected: str, told: Explain)
     ended = told.run(*words, stdin=b"a\n1\n")
     assert (ended.code, ended.text, len(ended.errors)) == (code, "", 1), ended
     assert expected in ended.err
+
+
+def test_a_model_learned_from_a_column_is_shown(program: Program, tmp_path: Path) -> None:
+    about = {"columns": '["level"]', "targets": '["level"]', "medium": "table", "align": "causal"}
+    path = tmp_path / "m.safetensors"
+    w = np.array([[[1.0, 2.0, 4.0]]])
+    path.write_bytes(encode_weights({"0.weight": w}, about))
+    x = [3.0, 1.0, 4.0, 1.0]
+    for words in (("3,1,4,1",), ("table.csv", "-c", "level")):
+        (tmp_path / "table.csv").write_text("level\n3\n1\n4\n1\n")
+        edge = ("--edge", "zero", "--format", "json")
+        done = program.run("explain", words[0], f"model:{path}", *words[1:], *edge, cwd=tmp_path)
+        facts = json.loads(done.out)
+        assert facts["align"] == "causal"
+        assert facts["result"] == np.convolve(x, [4, 2, 1])[:4].tolist()
+        assert len(facts["stages"][0]["sums"]) == 4
+
+
+def test_the_hint_for_a_model_of_several_columns_is_not_what_was_typed(
+    program: Program, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(encode_weights({"0.weight": np.ones((1, 2, 3))}, {"columns": '["a","b"]'}))
+    (tmp_path / "table.csv").write_text("a,b\n3,1\n")
+    done = program.run("explain", "table.csv", f"model:{path}", "-c", "a", cwd=tmp_path)
+    assert done.code == 2
+    assert "takes 2 columns, and this signal has 1" in done.err
+    assert "-c A,B,C" not in done.err
+    assert "one channel is shown here" in done.err

@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 
 from convcli import InputError, RequestError, apply
+from convcli.cli.input_run import label_of
 from convcli.core.binding import Rules
 from convcli.layers.weights import encode_weights, read_weights
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
+from convcli.planning.grammar import parse
 from convcli.planning.plan import Plan, make_plan, rules_for
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
@@ -619,6 +621,14 @@ def test_models_and_signals_must_fit(tmp_path: Path) -> None:
         RequestError, match="does not say what its layers are; it has weights for layers 0, 1"
     ):
         apply(f"model:{path}", noise(9, 2))
+
+
+@pytest.mark.parametrize("text", ["sigmoid|model", "model", 'model:layers="conv"'])
+def test_a_model_needs_a_path(text: str) -> None:
+    with pytest.raises(RequestError, match="model needs PATH"):
+        apply(text, noise(9))
+    call = parse(text)[-1]
+    assert label_of((call,)).startswith("model")
 
 
 def test_a_fault_in_the_layers_is_shown(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ filter, so the page shows what the filters do and cannot drift from it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # With more products than this in one stage, nobody reads them.
 MOST_PRODUCTS = 1_000_000
+# Where a model takes several channels.
+ONE_CHANNEL = "one channel is shown here; `convcli filters model:FILE` shows the layers of others"
 
 
 def explain_filter(
@@ -51,7 +53,8 @@ def explain_filter(
     Raises RequestError for steps that have no windows to show, and for signals too large to read.
     """
     samples = np.asarray(x, dtype=np.float64)
-    signal = Signal(medium=medium, shape=samples.shape, channels=("x",))
+    shown = replace(medium, channels_hint=ONE_CHANNEL, one_channel_hint=None)
+    signal = Signal(medium=shown, shape=samples.shape, channels=("x",))
     rules = rules_for(signal, filter, edge=edge, align=align)
     plan = make_plan(filter, signal, rules)
     _refuse_without_windows(plan)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +17,7 @@ from convcli.errors import RequestError
 if TYPE_CHECKING:
     from convcli.designs.registry import Step
     from convcli.layers.model import Model
+    from convcli.planning.describe import Numbers
     from convcli.planning.plan import BoundStep
     from convcli.report.step_page import StepPage
     from convcli.signals import Signal
@@ -30,7 +30,9 @@ class DesignOptions:
     rate: Annotated[
         str | None, typer.Option(help="Samples per second: 44100, 16k.", show_default=False)
     ] = None
-    align: options.Align = None
+    align: Annotated[
+        options.Alignment, options.align_option("center; for a model as it was learned")
+    ] = None
 
     def bind(self, text: str) -> tuple[BoundStep, ...]:
         """Design the steps of a FILTER."""
@@ -62,20 +64,14 @@ class DesignOptions:
         return signal, self.align
 
     def _samples_per_second(self) -> float | None:
-        from convcli.units import UnitError, parse_quantity
+        from convcli.units import UnitError, to_rate
 
         if self.rate is None:
             return None
         try:
-            quantity = parse_quantity(self.rate)
+            return to_rate(self.rate)
         except UnitError as error:
-            raise RequestError(f"--rate: {error}") from None
-        scale = {"": 1.0, "Hz": 1.0, "kHz": 1e3}.get(quantity.unit)
-        if scale is None or quantity.value <= 0:
-            raise RequestError(
-                f"--rate expects samples per second above 0 (44100, 16k), got {self.rate!r}"
-            )
-        return quantity.value * scale
+            raise RequestError(f"--rate {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +82,7 @@ class ExportOptions:
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write the taps to FILE.csv, .npy, .wav or .json.",
+            help="Write the taps, of a chain those of all its steps, to FILE.csv, .npy, .wav or .json.",
             show_default=False,
         ),
     ] = None
@@ -203,8 +199,7 @@ def _usage_lines(name: str) -> list[str]:
     from convcli.designs import find
 
     step = find(name)
-    description = inspect.getdoc(step.design) or step.help
-    return [step.usage, "", description, "", f"example: {step.example}"]
+    return [step.usage, "", step.description, "", f"example: {step.example}"]
 
 
 def _page(parts: list[BoundStep]) -> StepPage:
@@ -272,18 +267,13 @@ def _is_for_pictures(text: str) -> bool:
 
 
 def _export_taps(bound: tuple[BoundStep, ...], path: Path) -> None:
-    """Write the taps of a single step, and print what the file does not hold."""
+    """Write the taps of a step or of a chain, and print what the file does not hold."""
     from convcli.media.outputs import atomic
-    from convcli.planning.describe import bias_of, weights_of
+    from convcli.planning.describe import bias_of
     from convcli.planning.export import export_taps
 
+    weights = _exported_weights(bound)
     step = bound[0]
-    weights = weights_of(step) if len(bound) == 1 else None
-    if weights is None or weights.ndim > 2:
-        hint = None
-        if len(bound) > 1 or step.stage.network:
-            hint = "a network of several layers has no taps of its own"
-        raise RequestError("only a single step with one set of taps can be exported", hint=hint)
     with atomic(path) as place:
         export_taps(weights, place, path.suffix.lower(), rate=step.before.rate)
     if weights.ndim > step.before.axes:
@@ -292,6 +282,22 @@ def _export_taps(bound: tuple[BoundStep, ...], path: Path) -> None:
     if bias is not None:
         values = ", ".join(f"{value:.6g}" for value in bias)
         tell(f"the bias is not among the taps: offset:{values}", kind="note")
+
+
+def _exported_weights(bound: tuple[BoundStep, ...]) -> Numbers:
+    """The taps of a single step, or those of a chain of convolutions as one."""
+    from convcli.planning.describe import chain_taps, weights_of
+
+    step = bound[0]
+    if len(bound) > 1 and bound[-1].call is not step.call:
+        return chain_taps(bound)
+    weights = weights_of(step) if len(bound) == 1 else None
+    if weights is None or weights.ndim > 2:
+        hint = None
+        if len(bound) > 1 or step.stage.network:
+            hint = "a network of several layers has no taps of its own"
+        raise RequestError("only a filter with one set of taps can be exported", hint=hint)
+    return weights
 
 
 def register(app: typer.Typer) -> None:

@@ -14,6 +14,8 @@ from convcli.facts import ReachFacts, StepFacts
 from convcli.units import describe_frequency
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.core.ops import Convolve, Op
     from convcli.core.reach import Reach
     from convcli.planning.plan import BoundStep, Plan
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
 
 Numbers = npt.NDArray[np.float64]
 
-# A drawing of taps and of a response needs no more points than this.
+# Products of taps that are computed for an export.
+MOST_PRODUCTS = 1 << 32
+
+# A response has at least this many frequencies; of more, the extremes in so many bands are kept.
 POINTS = 512
 # Passes are told if they take so many times fewer taps than the window has.
 _MUCH_CHEAPER = 10
@@ -45,20 +50,19 @@ def step_facts(step: BoundStep) -> StepFacts:
     weights = _first_taps(step)
     if weights is None:
         return facts
-    drawn: tuple[float, ...] = ()
-    if weights.ndim == 1:
-        drawn = tuple(weights[:POINTS].tolist())
     return replace(
         facts,
         taps=int(weights.size),
         shape=weights.shape,
         sum=float(weights.sum()),
-        weights=drawn,
     )
 
 
 def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
-    """The facts with the response over frequency, for a drawing."""
+    """The facts with all taps and the response over frequency, for a report."""
+    first = _first_taps(step)
+    if first is not None and first.ndim == 1:
+        facts = replace(facts, weights=tuple(first.tolist()))
     weights = weights_of(step)
     if weights is None or weights.ndim != 1 or weights.size < 2:
         return facts
@@ -132,6 +136,49 @@ def weights_of(step: BoundStep) -> Numbers | None:
     if not weights:
         return None
     return weights[0] if len(weights) == 1 else np.stack(weights)
+
+
+def chain_taps(steps: Sequence[BoundStep]) -> Numbers:
+    """The taps of several convolutions one after the other as one, (k,) or (height, width).
+
+    Taps that follow a stride are as far apart as the stride says. RequestError for a step that is no
+    convolution, and for more products than a minute computes.
+    """
+    axes = steps[0].before.axes
+    taps = np.ones((1,) * axes)
+    divisor = 1.0
+    spacing = np.ones(axes, np.int64)
+    for step in steps:
+        for convolution in _convolutions_of(step):
+            spaced = np.zeros(spacing * (np.array(convolution.taps.shape) - 1) + 1)
+            spaced[tuple(slice(None, None, int(s)) for s in spacing)] = convolution.taps
+            if taps.size * spaced.size > MOST_PRODUCTS:
+                raise step.call.error("the taps of the chain are too many to be exported")
+            taps = _full_convolution(taps, spaced)
+            divisor *= convolution.divisor
+            spacing *= convolution.step
+    return taps / divisor
+
+
+def _convolutions_of(step: BoundStep) -> Sequence[Convolve]:
+    """The operations of a step that is a series of convolutions; RequestError for any other."""
+    found = [each for op in step.ops for each in op.convolutions if each is op]
+    if step.whole is not None or len(found) < len(step.ops):
+        message = f"{step.call.name} is no convolution, and a chain with it has no taps"
+        raise step.call.error(message, hint="a chain of kernels, smoothing and frequency steps has")
+    return found
+
+
+def _full_convolution(x: Numbers, taps: Numbers) -> Numbers:
+    """Every output of a convolution that reads at least one sample."""
+    if x.ndim == 1:
+        return np.convolve(x, taps)
+    small, large = sorted((x, taps), key=np.size)
+    y = np.zeros(np.array(x.shape) + taps.shape - 1)
+    for place in np.ndindex(*small.shape):
+        within = tuple(slice(at, at + n) for at, n in zip(place, large.shape, strict=True))
+        y[within] += small[place] * large
+    return y
 
 
 def bias_of(step: BoundStep) -> Numbers | None:
@@ -256,12 +303,28 @@ def response(weights: Numbers, points: int = 1 << 15) -> tuple[Numbers, Numbers]
 
 
 def _drawn_response(weights: Numbers, signal: Signal) -> tuple[tuple[float, float], ...]:
+    """Pairs of frequency and gain; however narrow a peak or a notch is, it is among them."""
     frequencies, gain = response(weights, POINTS)
-    every = max(1, len(gain) // POINTS)
+    kept = _extremes(gain)
     unit = 1.0 if signal.rate is None else signal.rate * signal.cycle
-    shown = (unit * frequencies[::every]).tolist()
-    floored = np.maximum(gain[::every], -200.0).tolist()
+    shown = (unit * frequencies[kept]).tolist()
+    floored = np.maximum(gain[kept], -200.0).tolist()
     return tuple(zip(shown, floored, strict=True))
+
+
+def _extremes(gain: Numbers) -> npt.NDArray[np.int64]:
+    """Indices of the ends, and of the least and largest gain in each of POINTS equal bands."""
+    if gain.size <= 2 * POINTS:
+        return np.arange(gain.size)
+    width = gain.size // POINTS
+    whole = width * (gain.size // width)
+    bands = gain[:whole].reshape(-1, width)
+    starts = np.arange(0, whole, width)
+    lowest = starts + bands.argmin(axis=1)
+    highest = starts + bands.argmax(axis=1)
+    # Fewer frequencies than a band has are left over at the end: all of them are kept.
+    rest = np.arange(whole, gain.size)
+    return np.unique(np.concatenate([[0], lowest, highest, rest, [gain.size - 1]]))
 
 
 def crossings(weights: Numbers, level: float) -> list[float]:

@@ -161,7 +161,6 @@ def test_the_first_row_that_changes_is_that_of_the_slow_truth(number: int, align
         missing = ("keep", "fill", "propagate")[(number + turn) % 3]
         plan = plan_of(FILTERS[number], x, align=align, edge=edge, missing=missing)
         found = checked(plan, x, cuts=(1, 4))
-        assert found.exact
         assert found.prefixes == 8
         (verdict,) = found.columns
         expected = slow_truth(plan, x)
@@ -235,12 +234,11 @@ def test_groups_do_not_leak_into_each_other(monkeypatch: pytest.MonkeyPatch) -> 
     assert changed(checked(plan, x, codes=codes)) == {("g0", "c0")}
 
 
-def test_fft_arithmetic_has_its_rounding() -> None:
+def test_a_long_filter_is_compared_bit_for_bit() -> None:
     x = noise(12_000, 1)
+    x[9000] = 1e15
     plan = plan_of("lowpass:0.001,taps=5001", x)
-    found = checked(plan, x, cuts=(3000, 7000))
-    assert not found.exact
-    assert not changed(found)
+    assert not changed(checked(plan, x, cuts=(3000, 7000)))
     assert changed(checked(plan_of("lowpass:0.001,taps=5001", x, align="center"), x))
 
 

@@ -261,3 +261,9 @@ def test_lengths_of_timed_tables_are_rows(program: Program, tmp_path: Path) -> N
 def test_an_unknown_column_is_told_by_its_list() -> None:
     with pytest.raises(RequestError, match="unknown column 'c'"):
         piped(b"a,b\n1,2\n", by=("a", "c"))
+
+
+def test_long_names_are_told_shortened() -> None:
+    with pytest.raises(RequestError) as caught:
+        piped(b"a" * 9000 + b",b\n1,2\n", size=1 << 20, columns=("c",))
+    assert len(str(caught.value)) < 200

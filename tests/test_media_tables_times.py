@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convcli.errors import InputError
+from convcli.errors import InputError, RequestError
 from convcli.media.tables import text
 from convcli.media.tables.source import TableOptions, TableSource, open_table
 from convcli.signals import blocks_of
@@ -250,3 +250,143 @@ def test_dates_that_may_be_read_both_ways_are_told(tmp_path: Path) -> None:
     path.write_text("d,v\n01/01/2024,1\n01/02/2024,2\n01/03/2024,4\n01/04/2024,4\n")
     source = open_table(path, options=TableOptions(time="d"))
     assert any("month first" in warning for warning in source.warnings)
+
+
+class TestUnits:
+    START = 1_577_836_800  # 2020-01-01 00:00:00 UTC, as pandas says
+
+    @pytest.mark.parametrize(
+        ("unit", "name"), [("s", ""), ("ms", "milli"), ("us", "micro"), ("ns", "nano")]
+    )
+    @pytest.mark.parametrize("block", [30, 1 << 20])
+    def test_the_unit_is_known_by_magnitude(
+        self, unit: str, name: str, block: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(text, "BLOCK_BYTES", block)
+        per_second = pd.Timedelta("1s") // pd.Timedelta(f"1{unit}")
+        rows = [f"{(self.START + 60 * i) * per_second},{i}" for i in range(100)]
+        source = opened(rows)
+        assert source.signal.rate == pytest.approx(1 / 60, rel=1e-12)
+        assert read(source) == 100
+        told = f"read as {name}seconds since 1970: the first is 2020-01-01"
+        assert told in source.warnings[0]
+        asked = opened(rows, time_unit=unit)
+        assert asked.signal.rate == pytest.approx(1 / 60, rel=1e-12)
+        assert asked.warnings == []
+
+    def test_the_unit_that_is_asked_for(self) -> None:
+        assert opened(["0,1", "20,1", "40,1"], time_unit="ms").signal.rate == 50
+        assert opened(["20200101,1", "20200102,1"], time_unit="us").signal.rate == 1e6
+        assert "expected a time in milliseconds, got 2020-01-01" in error_of(
+            ["2020-01-01,1", "2020-01-02,1"], time_unit="ms"
+        )
+
+    @pytest.mark.parametrize("block", [30, 1 << 20])
+    def test_nanoseconds_are_exact(self, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(text, "BLOCK_BYTES", block)
+        start = self.START * 10**9
+        rows = [f"{start + 100 * i},{i}" for i in range(50)]
+        source = opened(rows)
+        assert source.signal.rate == pytest.approx(1e7, rel=1e-9)
+        assert read(source) == 50
+        rows[30] = f"{start + 3050},0"
+        assert error_of(rows) == (
+            "standard input, line 32, column t: "
+            f"expected the time {start + 3000} after {start + 2900}, got {start + 3050}"
+        )
+        rows[30] = f"{start}.5,0"
+        assert "expected a time in whole nanoseconds, got" in error_of(rows)
+
+    def test_errors_are_in_the_unit_of_the_table(self) -> None:
+        rows = [f"{self.START * 1000 + 60_000 * i},1" for i in (0, 1, 2, 4)]
+        assert error_of(rows).endswith(
+            "expected the time 1577836980000 after 1577836920000, got 1577837040000"
+        )
+
+    @pytest.mark.parametrize(
+        ("first", "told"),
+        [
+            ("43831", "a serial day of Excel (2020-01-01)"),
+            ("43831.5", "a serial day of Excel (2020-01-01 12:00:00)"),
+            ("737791", "a serial day of MATLAB (2020-01-01)"),
+            ("2458849.5", "a Julian day (2020-01-01)"),
+        ],
+    )
+    def test_serial_days_are_named(self, first: str, told: str) -> None:
+        rows = [f"{first},1", "80000000,2"]
+        with pytest.raises(InputError) as caught:
+            opened(rows)
+        assert told in caught.value.message
+        assert "--time-unit s" in str(caught.value.hint)
+        assert opened([f"{first},1", f"{float(first) + 1},2"], time_unit="s").signal.rate == 1
+
+    @pytest.mark.parametrize("times", [["9e300", "9.5e300"], ["1e-320", "2e-320"]])
+    def test_steps_that_give_no_rate(self, times: list[str]) -> None:
+        rows = [f"{time},1" for time in times]
+        assert "expected a step of 1e-15 to 1e+15 seconds" in error_of(rows)
+
+    def test_options_that_contradict(self) -> None:
+        with pytest.raises(RequestError, match="contradict"):
+            opened(["0,1"], time_unit="s", date_format="%Y")
+        for options in (TableOptions(time_unit="s"), TableOptions(date_format="%Y")):
+            with pytest.raises(RequestError, match="needs --time COLUMN"):
+                open_table(None, options=options, stdin=io.BytesIO(b"x\n1\n"))
+
+
+class TestOrderOfDates:
+    @pytest.mark.parametrize(
+        ("times", "days"),
+        [
+            (["01.02.2020", "02.02.2020", "03.02.2020"], 1),
+            (["1.2.2020 08:00", "2.2.2020 08:00", "3.2.2020 08:00"], 1),
+            (["2020/02/01", "2020/03/01", "2020/04/01"], 30.436875),
+            (["2020/02/01", "2020/02/02", "2020/02/03"], 1),
+            (["2020.02.01", "2020.02.02", "2020.02.03"], 1),
+            (["01.13.2020", "01.14.2020"], 1),
+        ],
+    )
+    def test_the_order_that_a_spelling_has_leaves_no_doubt(
+        self, times: list[str], days: float
+    ) -> None:
+        source = opened(timed(times))
+        assert source.signal.rate == pytest.approx(1 / (days * DAY))
+        assert source.warnings == []
+        assert read(source) == len(times)
+
+    def test_the_day_is_first_between_points_even_if_only_months_come_regularly(self) -> None:
+        assert "expected the time" in error_of(timed(["01.01.2020", "02.02.2020", "03.02.2020"]))
+
+    @pytest.mark.parametrize(
+        ("form", "times", "days"),
+        [
+            ("%d/%m/%Y", ["01/02/2020", "02/02/2020", "03/02/2020"], 1),
+            ("%d.%m.%y", ["01.02.20", "02.02.20", "03.02.20"], 1),
+            ("%Y%m%d%H", ["2020010100", "2020010106", "2020010112"], 0.25),
+            ("%d-%b-%Y", ["28-Feb-2021", "01-Mar-2021"], 1),
+        ],
+    )
+    def test_the_format_that_is_asked_for(self, form: str, times: list[str], days: float) -> None:
+        stamps = pd.to_datetime(times, format=form)
+        assert stamps[1] - stamps[0] == pd.Timedelta(days=days)
+        source = opened(timed(times), date_format=form)
+        assert source.signal.rate == pytest.approx(1 / (days * DAY))
+        assert source.warnings == []
+        message = error_of(timed([*times, "soon"]), date_format=form)
+        assert f"expected a date or time written as {form}, got soon" in message
+
+    @pytest.mark.parametrize("form", ["", "mixed", "%", "%Q", "%Y %Y", "ISO8601"])
+    def test_no_format(self, form: str) -> None:
+        with pytest.raises(RequestError, match="--date-format cannot be"):
+            opened(timed(["2020-01-01"]), date_format=form)
+
+    def test_unsorted_times_say_so(self) -> None:
+        back = ["2020-01-02", "2020-01-03", "2020-01-01"]
+        for times in (back, back[::-1], ["0", "1", "0.5"]):
+            with pytest.raises(InputError, match="the times are unsorted") as caught:
+                read(opened(timed(times)))
+            assert "sort the rows by time" in str(caught.value.hint)
+        assert "unsorted" not in error_of(timed(["0", "1", "1"]))
+
+    def test_unsorted_times_of_two_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(text, "BLOCK_BYTES", 20)
+        assert "the times are unsorted" in error_of([f"{t},1" for t in (*range(20), 3)])

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.checking.prefixes import ROWS_AT_ONCE, PrefixSource, StoredRows, choose_prefixes
-from convcli.core.convolve import EXACT_TAPS
 from convcli.errors import ConvcliError
 from convcli.facts.causality import CausalityFacts, ColumnVerdict
-from convcli.planning.describe import weights_of
 from convcli.running.run import RunCounts, run
 from convcli.signals import row_numbers
 
@@ -27,10 +25,6 @@ if TYPE_CHECKING:
     from convcli.checking.prefixes import Prefix
     from convcli.planning.plan import Plan
     from convcli.signals import AnyRows, Array, Rows, Source
-
-# Outputs computed by FFT may differ by this part of the largest output of their column.
-# Outputs computed directly may not differ at all.
-FFT_ROUNDING = 1e-9
 
 
 def check_causality(
@@ -62,7 +56,7 @@ def check_causality(
         comparison.run(prefix, threads)
         progress(number, runs)
     columns = tuple(comparison.verdicts.values())
-    facts = CausalityFacts(prefixes=len(prefixes), exact=comparison.exact, columns=columns)
+    facts = CausalityFacts(prefixes=len(prefixes), columns=columns)
     return facts, counts
 
 
@@ -76,13 +70,11 @@ class WholeOutputs:
     """A Sink for the outputs of the whole table.
 
     rows : structured array of the outputs `y` of each row, and `there`, whether the row has one
-    largest : the largest absolute output of each column
     """
 
     def __init__(self, count: int, channels: int, scratch: Callable[[], BinaryIO]) -> None:
         dtype = [("y", "f8", (channels,)), ("there", "?")]
         self.rows = _array_in_file(scratch, dtype, count)
-        self.largest: Any = np.zeros(channels)
 
     def encode(self, y: Array, rows: AnyRows) -> tuple[Array, Rows]:
         """Return the outputs and the numbers of their rows."""
@@ -93,14 +85,11 @@ class WholeOutputs:
         y, rows = encoded
         self.rows["y"][rows] = y
         self.rows["there"][rows] = True
-        largest = np.fmax.reduce(np.abs(y), axis=0, initial=0.0)
-        self.largest = np.fmax(self.largest, largest)
 
 
 class Comparison:
     """Compares the outputs of one prefix after another with those of the whole table.
 
-    exact : whether outputs are compared bit for bit
     verdicts : for each number of a group and of a channel
     """
 
@@ -115,9 +104,6 @@ class Comparison:
         self.plan = plan
         self.stored = stored
         self.outputs = outputs
-        weights = [weights_of(step) for step in plan.steps]
-        lengths = [taps.shape[-1] for taps in weights if taps is not None]
-        self.exact = max(lengths, default=0) <= EXACT_TAPS
         self.verdicts = {
             (group, channel): ColumnVerdict(column=column, group=group_name(name))
             for group, name in enumerate(stored.names)
@@ -171,14 +157,11 @@ class Comparison:
         return stored["rank"] == limits - 1
 
     def _differs(self, whole: Any, y: Any) -> Any:
-        """Compare outputs bit for bit, or to the rounding of the FFT; NaN equals NaN."""
+        """Compare outputs bit for bit; NaN equals NaN."""
         both_missing = np.isnan(whole) & np.isnan(y)
         whole_bits = np.ascontiguousarray(whole).view(np.int64)
         bits = np.ascontiguousarray(y, np.float64).view(np.int64)
         same: Any = whole_bits == bits
-        if not self.exact:
-            with np.errstate(invalid="ignore"):
-                same |= np.abs(whole - y) <= FFT_ROUNDING * self.outputs.largest
         return ~(same | both_missing)
 
     def _compare_missing(self, prefix: Prefix, count: int) -> None:

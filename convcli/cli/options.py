@@ -158,6 +158,21 @@ Time = Annotated[
         show_default=False,
     ),
 ]
+TimeUnit = Annotated[
+    Literal["s", "ms", "us", "ns"] | None,
+    typer.Option(
+        help="Unit of times that are numbers.",
+        show_default="by their size: 1577836800 s, 1577836800000 ms are 2020-01-01",
+    ),
+]
+DateFormat = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FORMAT",
+        help="How dates are written, such as %d.%m.%Y or '%m/%d/%Y %H:%M'.",
+        show_default="as the first one looks; 1/2/2024 has the month first, 1.2.2024 the day",
+    ),
+]
 Delimiter = Annotated[
     str | None,
     typer.Option(
@@ -229,6 +244,8 @@ class TableArguments:
     columns: Columns = None
     by: By = None
     time: Time = None
+    time_unit: TimeUnit = None
+    date_format: DateFormat = None
     delimiter: Delimiter = None
     decimal: Decimal = "."
     no_header: NoHeader = False
@@ -244,6 +261,8 @@ class TableArguments:
             columns=column_names(self.columns, "-c"),
             by=column_names(self.by, "--by") or (),
             time=self.time,
+            time_unit=self.time_unit,
+            date_format=self.date_format,
             delimiter=one_character(self.delimiter, "--delimiter"),
             decimal=self.decimal,
             header=not self.no_header,

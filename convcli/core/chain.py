@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.core.ops import Op, Span
-    from convcli.core.reach import Index
+    from convcli.core.reach import Index, Indices
     from convcli.signals import Array
 
-# Phases of a resampler that are looked at for the reach of a chain; more than these are sampled
-# evenly.
-MOST_PHASES = 512
+# Outputs that are looked at for the reach of a chain of resamplers; of a longer period these many
+# are, evenly spaced.
+MOST_PHASES = 1 << 18
 
 
 class Inputs(NamedTuple):
@@ -165,16 +165,12 @@ class Chain:
         common = math.gcd(step, phases)
         step //= common
         phases //= common
-        before = []
-        after = []
-        for k in _one_period(phases):
-            low, high = self.needs(axis, k, k + 1)[0]
-            position = k * step // phases
-            before.append(position - low)
-            after.append(high - 1 - position)
+        k = self._one_period(axis)
+        low, high = self._inputs_of_each(axis, k)
+        positions = k * step // phases
         return Reach(
-            before=max(before),
-            after=max(after),
+            before=int((positions - low).max()),
+            after=int((high - 1 - positions).max()),
             step=step,
             phases=phases,
             anchor=self.aligned_input(axis, 0),
@@ -182,11 +178,33 @@ class Chain:
 
     def look_ahead(self, axis: int = 0) -> int:
         """Return how far an output reads past the sample it is aligned with; at most 0: not."""
-        ahead = []
-        for k in _one_period(self.reach[axis].phases):
-            last = self.needs(axis, k, k + 1)[0][1] - 1
-            ahead.append(last - self.aligned_input(axis, k))
-        return max(ahead)
+        k = self._one_period(axis)
+        _, high = self._inputs_of_each(axis, k)
+        return int((high - 1 - self.aligned_input(axis, k)).max())
+
+    def _one_period(self, axis: int) -> Indices:
+        """Return the outputs after which the phases of all operations repeat, or many of them.
+
+        The ratios of two operations may cancel, their phases do not: 2/3 and 3/2 repeat after 3
+        outputs.
+        """
+        outputs = 1
+        inputs = 1
+        for op in reversed(self.ops):
+            reach = op.reach[axis]
+            factor = reach.phases // math.gcd(inputs, reach.phases)
+            outputs *= factor
+            inputs = inputs * factor // reach.phases * reach.step
+        return np.arange(0, outputs, max(1, outputs // MOST_PHASES))
+
+    def _inputs_of_each(self, axis: int, k: Indices) -> tuple[Indices, Indices]:
+        """Return the first input that each of the outputs `k` reads, and the one after its last."""
+        low = k
+        high = k + 1
+        for op in reversed(self.ops):
+            reach = op.reach[axis]
+            low, high = reach.needs(low, high)
+        return low, high
 
     # --- properties ---
 
@@ -289,11 +307,6 @@ class Chain:
                 skipped=given.low - given.start,
             )
             ends = tuple(None if n is None else reach.count(n) for reach, _, n in axes)
-
-
-def _one_period(phases: int) -> range:
-    """Return the outputs of one period, or some hundreds of them if there are more."""
-    return range(0, phases, max(1, phases // MOST_PHASES))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -8,6 +8,8 @@ only by rounding:
   where a block ends;
 * product (polyphase.py): windows times a banded Toeplitz matrix, for strides;
 * FFT (fft.py): overlap-save;
+* exact (exact_sums.py): FFTs of digits, whose sums are rounded only once, for long windows of
+  tables;
 * pictures have paths of their own (convolve_2d.py).
 """
 
@@ -19,18 +21,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from convcli.core.constants import keep_constants
 from convcli.core.convolve_2d import plane_valid
 from convcli.core.convolve_direct import UNROLLED, direct, dot_products
+from convcli.core.exact_sums import exact_sums
 from convcli.core.fft import divides_frames, overlap_save, points_per_output
 from convcli.core.polyphase import BAND, PhaseTaps, polyphase
-from convcli.samples import as_samples, is_stored, summed
+from convcli.samples import as_samples, is_stored, sample_type, summed
 
 if TYPE_CHECKING:
     from convcli.signals import Array
 
     Taps = npt.NDArray[np.float64]
 
-Path = Literal["direct", "product", "fft"]
+Path = Literal["direct", "product", "fft", "exact"]
 
 # Nanoseconds for one output of one channel in float64, measured by benchmarks/crossover.py. With a
 # stride, the direct path still computes every output; the FFT path transforms every input forward
@@ -46,8 +50,8 @@ COST = {
     "fft, each point": 0.215,
 }
 
-# `exact` filters stay on the direct path up to this many taps: tables are compared as text, and
-# must not depend on where blocks end.
+# Up to this many taps, `exact` filters are computed directly, longer ones by the digits of samples
+# and taps: tables are compared as text, and must not depend on where blocks end.
 EXACT_TAPS = 4096
 
 # Up to this many taps other than 0 are added one after the other, however far apart they are.
@@ -64,8 +68,7 @@ def correlate_valid(
 
     x : (n, channels) or (rows, columns, channels) floating without NaN, or stored numbers; w : (k,)
         or 2-D
-    exact : keep to the direct path up to EXACT_TAPS, for answers that do not depend on where a
-        block ends
+    exact : for taps of one axis, an output depends on its window alone, not on where a block ends
     finite : x is known to hold no infinity
     Returns ((n - k) // step + 1, ...) of the dtype of x, or of the samples that its numbers
     represent; for bytes, int16 if that holds every sum. Raises ValueError if `x` is shorter than
@@ -81,12 +84,14 @@ def correlate_valid(
     path = cheapest_path(nonzero, w.size, step[0], exact=exact)
     if path == "fft":
         return overlap_save(x, w, step[0])
+    if path == "exact":
+        numbers = as_samples(x).astype(np.float64, copy=False)
+        return exact_sums(numbers, w, step[0])[0].astype(sample_type(x), copy=False)
     if path == "product":
         outputs = (len(x) - w.size) // step[0] + 1
         return polyphase(x, PhaseTaps.one_phase(w, step[0]), (0, outputs))
-    if nonzero <= SPARSE:
-        return direct(as_samples(x), w, step)
-    return dot_products(as_samples(x), w, step[0])
+    samples = as_samples(x)
+    return direct(samples, w, step) if nonzero <= SPARSE else dot_products(samples, w, step[0])
 
 
 # -------------------------------------------------------------------------------- cost of the paths
@@ -94,8 +99,10 @@ def correlate_valid(
 
 def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
     """The path that costs least for `k` taps, `nonzero` of them not 0, at a stride of `step`."""
-    if nonzero <= SPARSE or (exact and k <= EXACT_TAPS):
+    if nonzero <= SPARSE:
         return "direct"
+    if exact:
+        return "direct" if k <= EXACT_TAPS else "exact"
     paths: tuple[Path, ...] = ("direct", "fft")
     if step > 1:
         paths = (*paths, "product")
@@ -129,17 +136,33 @@ def all_finite(x: Array) -> bool:
 
 def _around_infinities(x: Array, w: Taps, step: tuple[int, ...], *, exact: bool) -> Array:
     """The correlation where an infinity spreads no further than the windows that hold it."""
-    finite = np.isfinite(x)
-    y = correlate_valid(np.where(finite, x, 0.0).astype(x.dtype), w, step, exact=exact)
-    infinite = np.where(finite, 0.0, 1.0)
-    is_tap = (w != 0).astype(np.float64)
-    affected = correlate_valid(infinite, is_tap, step, exact=exact) > 0.5
-    for first, last in runs(affected):
-        inputs = x[first * step[0] : (last - 1) * step[0] + len(w)]
-        with np.errstate(invalid="ignore"):
-            part = direct(inputs, w, step)
-        np.copyto(y[first:last], part, where=affected[first:last])
+    known = np.where(np.isfinite(x), x, 0.0).astype(x.dtype)
+    y = correlate_valid(known, w, step, exact=exact, finite=True)
+    return _with_infinities(y, x, w, step)
+
+
+def _with_infinities(y: Array, x: Array, w: Taps, step: tuple[int, ...]) -> Array:
+    """Add the infinities of `x`, times their taps, to the correlation of its finite samples."""
+    rises = _meets(x == np.inf, w > 0, step) | _meets(x == -np.inf, w < 0, step)
+    falls = _meets(x == np.inf, w < 0, step) | _meets(x == -np.inf, w > 0, step)
+    y[rises] = np.inf
+    y[falls] = -np.inf
+    y[rises & falls] = np.nan
     return y
+
+
+def _meets(
+    samples: npt.NDArray[np.bool_], taps: npt.NDArray[np.bool_], step: tuple[int, ...]
+) -> npt.NDArray[np.bool_]:
+    """Whether one of these samples meets one of these taps, for each output."""
+    if not samples.any() or not taps.any():
+        sides = zip(samples.shape, taps.shape, step, strict=False)
+        outputs = [(n - k) // every + 1 for n, k, every in sides]
+        return np.zeros((*outputs, samples.shape[-1]), np.bool_)
+    counts = correlate_valid(
+        samples.astype(np.float64), taps.astype(np.float64), step, exact=False, finite=True
+    )
+    return counts > 0.5
 
 
 def runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -165,17 +188,42 @@ def mean_valid(
     """`correlate_valid` over a divisor.
 
     It is rounded only once if `exact`, the taps are whole numbers and x is float64: the mean of
-    three times 0.1 is then 0.1, and that of 10.1 and 10.2 is 10.15.
+    three times 0.1 is then 0.1, and that of 10.1 and 10.2 is 10.15. If `exact`, the mean of equal
+    samples is their value.
     """
+    if not exact or w.ndim > 1:
+        y = correlate_valid(x, w, step, exact=exact, finite=finite)
+        return y if divisor == 1 else _divided(summed(y), divisor)
     if divisor == 1:
-        return correlate_valid(x, w, step, exact=exact, finite=finite)
-    if exact and w.ndim == 1 and w.size <= EXACT_TAPS and x.dtype == np.float64:
+        y = correlate_valid(x, w, step, exact=True, finite=finite)
+    elif x.dtype == np.float64:
+        high, low = double_sums(x, w, step, finite=finite)
+        y = quotient(high, low, np.float64(divisor))
+    else:
+        y = _divided(summed(correlate_valid(x, w, step, exact=True, finite=finite)), divisor)
+    keep_constants(y, as_samples(x), w, divisor, step[0])
+    return y
+
+
+def _divided(y: Array, divisor: float) -> Array:
+    """Divide sums by a number, in place."""
+    return np.divide(y, y.dtype.type(divisor), out=y)
+
+
+def double_sums(
+    x: Array, w: Taps, step: tuple[int, ...], *, finite: bool = False
+) -> tuple[Array, Array]:
+    """The valid correlation of float64 (n, channels) with (k,), as high + low."""
+    if w.size <= EXACT_TAPS:
         high, low = (
             correlate_valid(half, w, step, exact=True, finite=finite) for half in halves(x)
         )
-        return quotient(high, low, np.float64(divisor))
-    y = summed(correlate_valid(x, w, step, exact=exact, finite=finite))
-    return np.divide(y, y.dtype.type(divisor), out=y)
+        return high, low
+    if finite or all_finite(x):
+        return exact_sums(x.astype(np.float64, copy=False), w, step[0])
+    known = np.where(np.isfinite(x), x, 0.0)
+    high, low = exact_sums(known.astype(np.float64, copy=False), w, step[0])
+    return _with_infinities(high, x, w, step), low
 
 
 def halves(x: Array) -> tuple[Array, Array]:

@@ -8,7 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.convolve import correlate_valid, halves, mean_valid, quotient, runs
+from convcli.core.constants import keep_constants
+from convcli.core.convolve import (
+    EXACT_TAPS,
+    correlate_valid,
+    double_sums,
+    halves,
+    mean_valid,
+    quotient,
+    runs,
+)
 from convcli.core.convolve_direct import direct
 from convcli.samples import is_stored
 
@@ -23,6 +32,9 @@ Weights = npt.NDArray[np.float64]
 # Products of one part of a computation, to stay near the caches.
 PRODUCTS = 1 << 18
 
+# Taps whose values other than 0 form more runs than this are compared with gaps by an FFT.
+MOST_RUNS = 64
+
 
 def any_missing(x: Array) -> bool:
     """Return whether some sample is NaN."""
@@ -32,7 +44,8 @@ def any_missing(x: Array) -> bool:
 def reads_gap(missing: Mask, w: Weights, step: tuple[int, ...]) -> Mask:
     """Mark the outputs that read at least one missing sample with a weight other than 0."""
     reads = w != 0
-    if w.ndim > 1:
+    stretches = runs(reads)
+    if w.ndim > 1 or len(stretches) > MOST_RUNS:
         counts = correlate_valid(
             missing.astype(np.float64), reads.astype(np.float64), step, exact=False
         )
@@ -41,7 +54,7 @@ def reads_gap(missing: Mask, w: Weights, step: tuple[int, ...]) -> Mask:
     before = np.zeros((len(missing) + 1, *missing.shape[1:]), np.int64)
     np.cumsum(missing, axis=0, out=before[1:])
     found = np.zeros((outputs, *missing.shape[1:]), np.bool_)
-    for first, last in runs(reads):
+    for first, last in stretches:
         found |= before[last : last + outputs] > before[first : first + outputs]
     return found[:: step[0]]
 
@@ -54,20 +67,54 @@ def renormalised(
     Returns sum(w) / divisor * sum(w x) / sum(w), the last two sums over known samples; NaN if there
     are none.
 
-    Only windows with a gap are computed anew, by their definition: the rounding of an FFT is larger
-    than a window that reads nothing but a far tail of tiny weights.
+    Only windows with a gap are computed anew, by their definition or exactly: the rounding of an
+    FFT is larger than a window that reads nothing but a far tail of tiny weights. If `exact`, the
+    mean of equal samples is their value.
     """
     missing = np.isnan(x)
     known = np.where(missing, 0.0, x).astype(x.dtype)
     y = mean_valid(known, w, divisor, step, exact=exact)
     gap = reads_gap(missing, w, step)
     weights = np.where(missing, 0.0, 1.0).astype(x.dtype)
-    for rows, sums in _window_sums(gap, (*halves(known), weights), w, step):
-        high, low, share = sums
-        repaired = quotient(high, low, share) * (w.sum() / divisor)
+    find_sums = _exact_window_sums if w.ndim == 1 and w.size > EXACT_TAPS else _direct_window_sums
+    for rows, (high, low, share) in find_sums(gap, known, weights, w, step):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            repaired = quotient(high, low, share) * (w.sum() / divisor)
         repaired[share == 0] = np.nan
         y[rows] = np.where(gap[rows], repaired, y[rows])
+    if exact and w.ndim == 1:
+        keep_constants(y, x, w, divisor, step[0])
     return y
+
+
+# Sums of the weights times the samples, as high + low, and sums of the weights of known samples.
+_Sums = tuple[Any, Any, Any]
+
+
+def _exact_window_sums(
+    wanted: Mask, known: Array, weights: Array, w: Weights, step: tuple[int, ...]
+) -> Iterator[tuple[Any, _Sums]]:
+    """Yield the sums of all windows from the first to the last `wanted` one, and their places.
+
+    Their number of operations grows like that of an FFT, however many windows have a gap.
+    """
+    rows = np.flatnonzero(wanted.any(axis=1))
+    if len(rows) == 0:
+        return
+    first, last = int(rows[0]), int(rows[-1])
+    part = slice(first * step[0], last * step[0] + w.size)
+    high, low = double_sums(known[part].astype(np.float64), w, step)
+    share, _ = double_sums(weights[part].astype(np.float64), w, step, finite=True)
+    yield slice(first, last + 1), (high, low, share)
+
+
+def _direct_window_sums(
+    wanted: Mask, known: Array, weights: Array, w: Weights, step: tuple[int, ...]
+) -> Iterator[tuple[Any, _Sums]]:
+    """Yield the sums of the `wanted` windows, and their places."""
+    for rows, sums in _window_sums(wanted, (*halves(known), weights), w, step):
+        high, low, share = sums
+        yield rows, (high, low, share)
 
 
 def _window_sums(

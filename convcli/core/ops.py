@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core import missing as gaps
+from convcli.core.constants import keep_constants
 from convcli.core.convolve import all_finite, mean_valid
 from convcli.core.reach import Reach, aligned_samples, widest
 from convcli.core.rounding import Rounding, of_taps
@@ -336,6 +337,9 @@ class Convolve(Op):
         missing = np.isnan(x)
         y = self._mean(np.where(missing, 0.0, x).astype(x.dtype), window)
         y[gaps.reads_gap(missing, window, self.step)] = np.nan
+        if self.exact and window.ndim == 1:
+            # A missing sample that meets a tap of 0 was a 0 until here.
+            keep_constants(y, x, window, self.divisor, self.step[0])
         return y
 
     def _over_held_values(self, x: Array, window: npt.NDArray[np.float64], held: Held) -> Array:

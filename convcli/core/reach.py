@@ -39,7 +39,7 @@ class Reach:
     anchor: int = 0
     growth: int = 0
 
-    def needs(self, start: int, stop: int) -> tuple[int, int]:
+    def needs(self, start: Index, stop: Index) -> tuple[Index, Index]:
         """Return the inputs [low, high) that the outputs [start, stop) read."""
         first = start * self.step // self.phases
         last = (stop - 1) * self.step // self.phases

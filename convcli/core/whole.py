@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from convcli.core.binding import Stage
 from convcli.core.ops import Op, Pointwise
+from convcli.core.totals import ExactTotals
 
 if TYPE_CHECKING:
     from convcli.core.binding import Site
@@ -129,6 +130,8 @@ class Reduction:
         self.shape = shape
         self.seen = 0
         self._totals: Any = None
+        # Sums of bins of a signal of one axis.
+        self._exact: dict[tuple[int, ...], ExactTotals] = {}
         self._counts: Any = None
         self._dtype: Any = np.float64
         self._rows = np.zeros(reduce.bins[0], np.int64)
@@ -194,7 +197,10 @@ class Reduction:
         if self.reduce.missing == "propagate":
             totals = np.where(known.all(axis=0), totals, np.nan)
         self._counts[at] += known.sum(axis=0)
-        if self.reduce.statistic == "mean":
+        if self.reduce.statistic == "mean" and len(self.shape) == 1:
+            totals = self._exact.setdefault(at, ExactTotals(part.shape[1]))
+            totals.add(np.where(known, part, 0.0))
+        elif self.reduce.statistic == "mean":
             # One addition after the other, so that the sum does not depend on where the blocks end.
             terms = np.concatenate([totals[None], np.where(known, part, 0.0)])
             self._totals[at] = np.cumsum(terms, axis=0, out=terms)[-1]
@@ -205,9 +211,13 @@ class Reduction:
     def result(self) -> tuple[Array, Rows]:
         """Return the bins, NaN for a bin without a known sample, and their input rows."""
         empty = self._counts == 0
+        counts = np.where(empty, 1, self._counts)
         y = self._totals
         if self.reduce.statistic == "mean":
-            y = y / np.where(empty, 1, self._counts)
+            y = y / counts
+        for at, totals in self._exact.items():
+            # A bin that is missing has a total of NaN, any other one of 0.
+            y[at] += totals.mean(counts[at])
         y = self.reduce.unweighted(np.where(empty, np.nan, y))
         return y.astype(self._dtype), self._rows
 

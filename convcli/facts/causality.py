@@ -39,12 +39,10 @@ class CausalityFacts:
     """Result of `--causal-check`.
 
     prefixes : how many prefixes were filtered
-    exact : whether outputs were compared bit for bit; FFT arithmetic is compared to its rounding
     columns : one verdict for each column of each group
     """
 
     prefixes: int
-    exact: bool = True
     columns: tuple[ColumnVerdict, ...] = ()
 
     @property

@@ -191,11 +191,10 @@ def causality_text(facts: CausalityFacts) -> str:
     """`no row changed in 38 prefixes`."""
     tried = f"{facts.prefixes:,} prefix{'es' * (facts.prefixes != 1)}"
     changed = len(facts.changed)
-    rounding = "" if facts.exact else " beyond the rounding of FFT arithmetic"
     if not changed:
-        return f"no row changed{rounding} in {tried}"
+        return f"no row changed in {tried}"
     signals = plural(len(facts.columns), "signal")
-    return f"rows changed{rounding} in {changed:,} of {signals}, {tried}"
+    return f"rows changed in {changed:,} of {signals}, {tried}"
 
 
 def change_text(verdict: ColumnVerdict) -> str:

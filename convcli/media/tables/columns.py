@@ -88,7 +88,7 @@ class ColumnNames:
         )
 
     def _listed(self) -> str:
-        listed = ", ".join(self.names[:_MOST_LISTED])
+        listed = ", ".join(map(_shortened, self.names[:_MOST_LISTED]))
         more = len(self.names) - _MOST_LISTED
         return f"{listed} and {more} more" if more > 0 else listed
 
@@ -163,6 +163,8 @@ def first_identifier(cells: Cells) -> int | None:
 
 def shown_cell(cell: str) -> str:
     """A cell for a message, shortened."""
-    if len(cell) > _LONGEST_SHOWN:
-        cell = cell[: _LONGEST_SHOWN - 3] + "..."
-    return repr(cell)
+    return repr(_shortened(cell))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."

@@ -84,7 +84,7 @@ class TableFiles(Files):
         from convcli.media.tables.source import open_table
 
         options = self.options
-        source = open_table(path, options=replace(options, by=(), time=None))
+        source = open_table(path, options=options.without_groups())
         columns = options.columns
         if columns is None:
             others = (*options.by, options.time)
@@ -96,7 +96,7 @@ class TableFiles(Files):
             )
         searched = replace(options, columns=columns)
         time = options.time if options.time in source.header else None
-        template = replace(searched, by=(), time=time)
+        template = searched.without_groups(time)
         return TableFiles(options=template), TableFiles(options=searched)
 
 

@@ -64,6 +64,8 @@ class TableOptions:
         except whole numbers with leading zeros, which are identifiers
     by : the columns that together name the group of a row
     time : the column that sets the rate
+    time_unit : s, ms, us or ns, in which times are written as numbers; None to infer it
+    date_format : how dates are written, in the directives of strptime; None to infer it
     delimiter : one character, or None to infer it from the suffix (.tsv) or the first line
     header : whether the first line names the columns; else they are called 1, 2, 3, ...
     append : write new columns at the end of the row, in place of replacing the old cells
@@ -74,6 +76,8 @@ class TableOptions:
     columns: tuple[str, ...] | None = None
     by: tuple[str, ...] = ()
     time: str | None = None
+    time_unit: str | None = None
+    date_format: str | None = None
     delimiter: str | None = None
     decimal: str = "."
     header: bool = True
@@ -81,6 +85,12 @@ class TableOptions:
     append: bool = False
     decimals: int | None = None
     follow: bool = False
+
+    def without_groups(self, time: str | None = None) -> TableOptions:
+        """The options for a table without groups, whose times are in the column `time` if any."""
+        if time is not None:
+            return replace(self, by=(), time=time)
+        return replace(self, by=(), time=None, time_unit=None, date_format=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -425,7 +435,12 @@ class TableSource:
             if first:
                 spans = self._find_rows(join_records(first), self._keys())
                 if spans.count:
-                    self._clock = infer_clock(self._time_column(spans), self._groups(spans))
+                    self._clock = infer_clock(
+                        self._time_column(spans),
+                        self._groups(spans),
+                        unit=self.options.time_unit,
+                        date_format=self.options.date_format,
+                    )
             if self._clock is not None:
                 return more
             following = _at_most_one(coming)
@@ -458,11 +473,8 @@ class TableSource:
                 f"{self.name}: too few rows to know how often they come; one a day is assumed"
             )
             return replace(signal, rate=1 / DAY, cycle=DAY)
-        if clock.ambiguous:
-            self.warnings.append(
-                f"{self.name}: the dates in {clock.column} are read with the month first, "
-                "but would be as regular with the day first; dates like 2024-02-01 leave no doubt"
-            )
+        if clock.doubt is not None:
+            self.warnings.append(f"{self.name}: {clock.doubt}")
         return replace(signal, rate=clock.rate, cycle=clock.cycle)
 
     def _new_checker(self) -> TimeChecker | None:
@@ -511,5 +523,18 @@ def _check_options(options: TableOptions) -> None:
         )
     if options.decimal not in (".", ","):
         raise RequestError(f"expected a decimal point or comma, got {options.decimal!r}")
+    _check_time_options(options)
     if options.decimals is not None and not 0 <= options.decimals <= 300:
         raise RequestError(f"expected 0 to 300 decimals, got {options.decimals}")
+
+
+def _check_time_options(options: TableOptions) -> None:
+    given = {"--time-unit": options.time_unit, "--date-format": options.date_format}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) == 2:
+        raise RequestError(
+            "--time-unit and --date-format contradict each other",
+            hint="--time-unit is for times written as numbers, --date-format for dates",
+        )
+    if names and options.time is None:
+        raise RequestError(f"{names[0]} needs --time COLUMN, the column of the times")

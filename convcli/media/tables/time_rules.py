@@ -20,17 +20,29 @@ DAY = 86400.0
 MONTH = 30.436875 * DAY
 JITTER = 1e-6
 HINT = "without --time rows are counted as they come (20 rows: sma:20)"
+UNSORTED = "sort the rows by time, or name the series they belong to with --by COLUMN"
+# Seconds; a step outside of this is a mistake, and its rate would not be a number.
+SHORTEST_STEP, LONGEST_STEP = 1e-15, 1e15
 TRADING = (
     "trading days leave out holidays: without --time every row is one (20 trading days: sma:20)"
 )
 
 
 class Failure(NamedTuple):
-    """A row that comes at the wrong time, the position of the one before it, and its group."""
+    """A row that comes at the wrong time, the position of the one before it, and its group.
+
+    position : that of the row itself
+    """
 
     row: int
     previous: float
     group: bytes | None
+    position: float
+
+    @property
+    def is_back(self) -> bool:
+        """Whether the row has an earlier time than the one before it."""
+        return self.position < self.previous
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,17 +68,20 @@ class Rule:
 
 
 def first_failure(rule: Rule, moments: npt.NDArray[Any], runs: Runs) -> Failure | None:
-    """The first row that comes at the wrong time."""
+    """The first row that comes at the wrong time: the first that goes back, if any does."""
     positions = rule.place(moments)
     failures: list[Failure] = []
     for group, rows in runs:
         line = positions[rows]
-        wrong = np.flatnonzero(~rule.is_step(np.diff(line)))
+        steps = np.diff(line)
+        wrong = np.flatnonzero(~rule.is_step(steps))
         if len(wrong):
-            before = wrong[0]
+            back = np.flatnonzero(steps < 0)
+            before = back[0] if len(back) else wrong[0]
             row = int(rows[before + 1])
-            failures.append(Failure(row, float(line[before]), group))
-    return min(failures, key=lambda failure: failure.row, default=None)
+            previous, position = line[before : before + 2].tolist()
+            failures.append(Failure(row, previous, group, position))
+    return min(failures, key=lambda failure: (not failure.is_back, failure.row), default=None)
 
 
 def _typical_step(positions: Floats, runs: Runs) -> float:
@@ -92,17 +107,24 @@ def _step_and_tolerance(positions: Floats, runs: Runs, unit: float) -> tuple[flo
     return step, tolerance
 
 
-def number_rule(moments: Floats, runs: Runs) -> Rule:
-    """The rule of a constant number of seconds, for times written as numbers."""
+def number_rule(moments: Floats, runs: Runs, *, unit: float, origin: int) -> Rule:
+    """The rule of a constant step, for times written as numbers.
+
+    unit : seconds of one · origin : the number that 0 stands for
+    """
     step, tolerance = _step_and_tolerance(moments, runs, _last_place(moments))
     # Differences of times far from 0 are rounded themselves.
     largest = np.abs(moments).max()
     tolerance += 4 * float(np.spacing(largest))
     if step <= 0:
         step = 1.0
-    return Rule(
-        place=_as_is, moment=lambda p: f"{p:.12g}", step=step, seconds=step, tolerance=tolerance
-    )
+
+    def moment(position: float) -> str:
+        if position == round(position):
+            return str(origin + round(position))
+        return f"{position:.15g}"
+
+    return Rule(place=_as_is, moment=moment, step=step, seconds=step * unit, tolerance=tolerance)
 
 
 def _as_is(moments: npt.NDArray[Any]) -> Floats:

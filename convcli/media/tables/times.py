@@ -1,7 +1,7 @@
 """The time column of a table: how often rows come, and whether each one comes when it should.
 
-Times are numbers (seconds), dates or dates with a time of day. They are regular when every step is
-the same: the same number of seconds, one business day, or the same number of calendar months on the
+Times are numbers (of seconds, or as `time_units` tells), dates or dates with a time of day. They are
+regular when every step is the same: the same number of seconds, one business day, or the same number of calendar months on the
 same (or the last) day. A step may differ by 1e-6 of itself, and by the rounding with which times
 are written (one unit of the last place, where that is below a tenth of the step). Business days
 count as one row a day, months as 30.436875 days.
@@ -17,19 +17,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from convcli.errors import InputError
+from convcli.errors import InputError, RequestError
 from convcli.media.tables.delimited import group_name
 from convcli.media.tables.numerals import BadCellError, read_numbers, reads_as_number
 from convcli.media.tables.time_rules import (
     DAY,
     HINT,
     JITTER,
+    LONGEST_STEP,
+    SHORTEST_STEP,
+    UNSORTED,
     Failure,
     Rule,
     date_rules,
     first_failure,
     number_rule,
 )
+from convcli.media.tables.time_units import TIME_UNITS, date_text, serial_day, unit_of_dates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +45,12 @@ if TYPE_CHECKING:
     Moments = npt.NDArray[Any]
 
 _ISO = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?")
+_YEAR_FIRST = re.compile(rb"\d{4}\D")
+# 1.2.2024, as dates are written where the day is first; 1/2/2024 is written so and so.
+_DAY_FIRST = re.compile(rb"\d{1,2}\.\d{1,2}\.\d")
+# Numbers from which floats leave out whole numbers, and those that are read without them.
+_LARGEST_EXACT = 2**53
+_LARGE_NUMBER = re.compile(rb"[+-]?\d{1,300}")
 _COMPACT = re.compile(rb"(?:1[89]|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 
 
@@ -83,26 +93,50 @@ class Notation(Protocol):
 
 @dataclass(frozen=True)
 class NumberNotation:
-    """Times written as numbers of seconds."""
+    """Times written as numbers of a unit.
+
+    origin : whole numbers too large for a float are counted from this one; 0 if none is
+    """
+
+    unit: str
+    origin: int = 0
+
+    @property
+    def expected(self) -> str:
+        """What each cell should be, for messages."""
+        whole = "whole " if self.origin else ""
+        return f"a time in {whole}{TIME_UNITS[self.unit].name}"
 
     def moments(self, times: TimeColumn) -> Floats:
-        """Seconds. InputError if a cell is not a finite number."""
+        """Units since the origin. InputError if a cell is not a finite number."""
+        if self.origin:
+            return np.array([self._since_origin(times, row) for row in range(len(times.cells))])
         try:
             values = read_numbers(times.cells, decimal=times.decimal)
         except BadCellError as bad:
-            raise times.error(bad.row, "a time in seconds") from None
+            raise times.error(bad.row, self.expected) from None
         bad_rows = np.flatnonzero(~np.isfinite(values))
         if len(bad_rows):
             hint = "a row without its time has no place"
-            raise times.error(int(bad_rows[0]), "a time in seconds", hint=hint)
+            raise times.error(int(bad_rows[0]), self.expected, hint=hint)
         return values
+
+    def _since_origin(self, times: TimeColumn, row: int) -> float:
+        text = times.cells.data[times.cells.start[row] : times.cells.stop[row]]
+        if not _LARGE_NUMBER.fullmatch(text):
+            raise times.error(row, self.expected)
+        return float(int(text) - self.origin)
 
 
 @dataclass(frozen=True)
 class DateNotation:
-    """Times written as dates; `read` gives datetime64[ns], NaT for a text that it cannot read."""
+    """Times written as dates; `read` gives datetime64[ns], NaT for a text that it cannot read.
+
+    form : how they are written, in the directives of strptime, where that is known
+    """
 
     read: Callable[[list[bytes]], Stamps]
+    form: str = ""
 
     def moments(self, times: TimeColumn) -> Stamps:
         """Moments as datetime64[ns]. InputError if a cell is not a date."""
@@ -110,7 +144,11 @@ class DateNotation:
         bad_rows = np.flatnonzero(np.isnat(stamps))
         if len(bad_rows):
             expected = "a date or time written as in the first row"
-            raise times.error(int(bad_rows[0]), expected, hint="mend the cell")
+            hint = "mend the cell"
+            if self.form:
+                expected = f"a date or time written as {self.form}"
+                hint += ", or say with --date-format how dates are written"
+            raise times.error(int(bad_rows[0]), expected, hint=hint)
         return stamps
 
 
@@ -119,15 +157,14 @@ class Clock:
     """What the first rows tell about time. All rules fit them; later rows tell which one holds.
 
     rate : rows per second · cycle : seconds of the unit in which a bare frequency is counted
-    ambiguous : with the day first the dates would be as regular; the month was taken to be first
+    doubt : what was taken for granted in reading the times, for a warning; None if nothing was
     """
 
     notation: Notation
     rules: tuple[Rule, ...]
     rate: float
     cycle: float
-    column: str
-    ambiguous: bool = False
+    doubt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -145,15 +182,24 @@ class _Reading:
         return [rule for rule, failure in pairs if failure is None]
 
 
-def infer_clock(times: TimeColumn, groups: Groups | None) -> Clock | None:
+def infer_clock(
+    times: TimeColumn,
+    groups: Groups | None,
+    *,
+    unit: str | None = None,
+    date_format: str | None = None,
+) -> Clock | None:
     """Infer from the first rows how often rows come; None if no group has two rows.
 
     A date like 1/2/2024 has the month first, unless only with the day first all dates exist and
-    come regularly. InputError if rows come irregularly.
+    come regularly; 1.2.2024 has the day first. InputError if rows come irregularly.
+
+    unit : that of times written as numbers; None to infer it
+    date_format : how dates are written; None to infer it
     """
     runs = _runs(len(times.cells), groups)
     long_runs = [(group, rows) for group, rows in runs if len(rows) > 1]
-    notations = _notations(times)
+    notations = _notations(times, unit, date_format)
     if not long_runs:
         return None
     readings = [_try_rules(notation, moments, long_runs) for notation, moments in notations]
@@ -162,6 +208,10 @@ def infer_clock(times: TimeColumn, groups: Groups | None) -> Clock | None:
         raise _irregular(times, readings[0].rules, readings[0].failures)
     best = regular[0]
     first = best.fitting[0]
+    if not SHORTEST_STEP <= first.seconds <= LONGEST_STEP:
+        second_row = int(long_runs[0][1][1])
+        expected = f"a step of {SHORTEST_STEP:g} to {LONGEST_STEP:g} seconds"
+        raise times.error(second_row, expected)
     cycle = 1.0
     if best.moments.dtype.kind == "M":
         cycle = _cycle(first.seconds, best.moments)
@@ -171,26 +221,56 @@ def infer_clock(times: TimeColumn, groups: Groups | None) -> Clock | None:
         rules=rules,
         rate=1 / first.seconds,
         cycle=cycle,
-        column=times.name,
-        ambiguous=len(regular) > 1,
+        doubt=None if unit or date_format else _doubt(times, regular),
     )
 
 
+def _doubt(times: TimeColumn, regular: list[_Reading]) -> str | None:
+    """What was taken for granted: that the month is first, or the unit of large numbers."""
+    notation = regular[0].notation
+    if len(regular) > 1 and isinstance(regular[1].notation, DateNotation):
+        return (
+            f"the dates in {times.name} are read with the month first, but would be as regular "
+            "with the day first; dates like 2024-02-01 leave no doubt, and "
+            f"--date-format {regular[1].notation.form} decides"
+        )
+    if isinstance(notation, NumberNotation):
+        first = notation.origin or float(regular[0].moments[0])
+        if unit_of_dates(first) is not None:
+            return (
+                f"the times in {times.name} are read as {TIME_UNITS[notation.unit].name} "
+                f"since 1970: the first is {date_text(first, notation.unit)}; "
+                "--time-unit decides"
+            )
+    return None
+
+
 def _try_rules(notation: Notation, moments: Moments, runs: Runs) -> _Reading:
-    has_dates = moments.dtype.kind == "M"
-    rules = date_rules(moments, runs) if has_dates else [number_rule(moments, runs)]
+    if isinstance(notation, NumberNotation):
+        unit = TIME_UNITS[notation.unit].seconds
+        rules = [number_rule(moments, runs, unit=unit, origin=notation.origin)]
+    else:
+        rules = date_rules(moments, runs)
     failures = [first_failure(rule, moments, runs) for rule in rules]
     return _Reading(notation, moments, rules, failures)
 
 
 def _irregular(times: TimeColumn, rules: list[Rule], failures: list[Failure | None]) -> InputError:
-    """The error that no rule holds, told by the rule that failed last, as it was probably meant."""
+    """The error that no rule holds, told by the rule that failed last, as it was probably meant.
+
+    Times that go back are told before anything else.
+    """
     pairs = zip(failures, rules, strict=True)
     failed = [(failure, rule) for failure, rule in pairs if failure is not None]
-    failure, rule = max(failed, key=lambda pair: pair[0].row)
+    failure, rule = max(failed, key=lambda pair: (pair[0].is_back, pair[0].row))
     wanted = rule.moment(failure.previous + rule.step)
     expected = f"the time {wanted} after {rule.moment(failure.previous)}"
-    return times.error(failure.row, expected, group=failure.group, hint=rule.hint)
+    error = times.error(failure.row, expected, group=failure.group, hint=rule.hint)
+    if failure.position <= failure.previous:
+        error.hint = UNSORTED
+    if failure.is_back:
+        error.message += ": the times are unsorted"
+    return error
 
 
 def _runs(rows: int, groups: Groups | None) -> Runs:
@@ -203,8 +283,18 @@ def _runs(rows: int, groups: Groups | None) -> Runs:
 # --- dates ----------------------------------------------------------------------------------------
 
 
-def _notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
+def _notations(
+    times: TimeColumn, unit: str | None, date_format: str | None
+) -> list[tuple[Notation, Moments]]:
     """The notations in which the times may be written, and the moments that they give."""
+    if unit is not None:
+        return _number_notations(times, unit)
+    if date_format is not None:
+        return _asked_dates(times, date_format)
+    return _inferred_notations(times)
+
+
+def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
     texts = times.cells.texts()
     first = next((text for text in texts if text), b"")
     if _COMPACT.fullmatch(first):
@@ -212,12 +302,53 @@ def _notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
         if not np.isnat(stamps).any():
             return [(DateNotation(_read_compact), stamps)]
     if reads_as_number(first, times.decimal):
-        numbers = NumberNotation()
-        return [(numbers, numbers.moments(times))]
+        return _number_notations(times, None)
     if _ISO.fullmatch(first):
         dates = DateNotation(_read_iso)
         return [(dates, dates.moments(times))]
     return _pandas_notations(times, texts, first)
+
+
+def _number_notations(times: TimeColumn, unit: str | None) -> list[tuple[Notation, Moments]]:
+    """Times as numbers of a unit, which is inferred where it is None."""
+    numbers = NumberNotation(unit or "s")
+    values = numbers.moments(times)
+    if not len(values):
+        return [(numbers, values)]
+    if unit is None:
+        _refuse_serial_day(times, float(values[0]))
+        numbers = NumberNotation(unit_of_dates(values[0]) or "s")
+    text = times.cells.text(0)
+    if abs(values[0]) > _LARGEST_EXACT and _LARGE_NUMBER.fullmatch(text.encode()):
+        numbers = NumberNotation(numbers.unit, origin=int(text))
+        values = numbers.moments(times)
+    return [(numbers, values)]
+
+
+def _refuse_serial_day(times: TimeColumn, first: float) -> None:
+    """Raise InputError if the first time is a number of days. How many rows follow is chance."""
+    meaning = serial_day(first)
+    if meaning is not None:
+        error = times.error(0, "a time in seconds, ms, us or ns, or a date")
+        error.message += f", which looks like {meaning}"
+        error.hint = "write dates such as 2020-01-31; --time-unit s if these are seconds"
+        raise error
+
+
+def _asked_dates(times: TimeColumn, form: str) -> list[tuple[Notation, Moments]]:
+    """Dates as the user says that they are written. RequestError if `form` cannot be one."""
+    notation = DateNotation(_reader(form), form)
+    trouble = None if "%" in form else "it has no directive such as %d"
+    try:
+        notation.read([b"2020"])
+    except (ValueError, KeyError, re.error) as error:
+        trouble = str(error)
+    if trouble is not None:
+        raise RequestError(
+            f"--date-format cannot be {form!r}: {trouble}",
+            hint="for example %d.%m.%Y, %m/%d/%Y or '%Y-%m-%d %H:%M:%S'",
+        )
+    return [(notation, notation.moments(times))]
 
 
 def _read_iso(texts: list[bytes]) -> Stamps:
@@ -249,22 +380,38 @@ def _pandas_notations(
     times: TimeColumn, texts: list[bytes], first: bytes
 ) -> list[tuple[Notation, Moments]]:
     """Dates as pandas understands them, with the month first and with the day first."""
-    from pandas.tseries.api import guess_datetime_format
-
-    example = first.decode("utf-8", "replace")
-    with warnings.catch_warnings():
-        # pandas warns of the order that it was not asked for; both are tried here.
-        warnings.simplefilter("ignore")
-        formats = [guess_datetime_format(example, dayfirst=order) for order in (False, True)]
-    notations = [DateNotation(_reader(form)) for form in dict.fromkeys(formats) if form]
+    notations = [DateNotation(_reader(form), form) for form in _formats_of(first)]
     if not notations:
-        raise times.error(0, "a time: a number of seconds, a date, or a date with a time of day")
+        raise times.error(
+            0,
+            "a time: a number of seconds, a date, or a date with a time of day",
+            hint="--date-format says how dates are written, such as %d.%m.%y; " + HINT,
+        )
     readings: list[tuple[Notation, Moments]] = []
     for notation in notations:
         stamps = notation.read(texts)
         if not np.isnat(stamps).any():
             readings.append((notation, stamps))
+    if _DAY_FIRST.match(first):
+        del readings[1:]
     return readings or [(notations[0], notations[0].moments(times))]
+
+
+def _formats_of(first: bytes) -> list[str]:
+    """The formats that a date may have, the likeliest first."""
+    from pandas.tseries.api import guess_datetime_format
+
+    example = first.decode("utf-8", "replace")
+    day_first = [False, True]
+    if _YEAR_FIRST.match(first):
+        day_first = [False]
+    elif _DAY_FIRST.match(first):
+        day_first = [True, False]
+    with warnings.catch_warnings():
+        # pandas warns of the order that it was not asked for; both are tried here.
+        warnings.simplefilter("ignore")
+        formats = [guess_datetime_format(example, dayfirst=order) for order in day_first]
+    return [form for form in dict.fromkeys(formats) if form]
 
 
 def _reader(form: str) -> Callable[[list[bytes]], Stamps]:
@@ -344,7 +491,7 @@ class TimeChecker:
         for group, (row, first, _) in fit.ends.items():
             previous = self._last[i].get(group)
             if previous is not None and not rule.is_step(first - previous):
-                failures.append(Failure(row, previous, group))
+                failures.append(Failure(row, previous, group, first))
         return min(failures, key=lambda failure: failure.row, default=None)
 
 

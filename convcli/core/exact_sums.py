@@ -1,0 +1,371 @@
+"""Sums of products of float64 numbers, rounded only once.
+
+A float64 is a whole number times a power of two. Samples and taps are written in digits,
+
+    x = sum_i d_i 2**(b i),    |d_i| <= 2**(b - 1),
+
+with so few bits b that an FFT gives the sums of products of digits, which are whole numbers, with
+an error below one half. Rounding to the nearest whole number makes them exact. Carries are passed
+on as in long multiplication, and the result is read into two float64. An output is therefore a
+function of its window alone: no sample outside of the window leaks into it, it does not depend on
+where a block ends, and a sum of numbers >= 0 is >= 0. The cost is that of about ten FFTs.
+
+The splitting follows Ozaki, Ogita, Oishi and Rump, Error-free transformations of matrix
+multiplication, Numerical Algorithms 59, 2012. The bound on the error of the FFT is that of
+Percival, Mathematics of Computation 72, 2003.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.core.fft import POINTS_TOGETHER, frame_size
+
+if TYPE_CHECKING:
+    Numbers = npt.NDArray[np.float64]
+    # Digit signals, or their sums or spectra, by the place i of their weight 2**(b i).
+    Digits = dict[int, npt.NDArray[Any]]
+
+# Up to this many outputs, dot products of the digits take less time than an FFT.
+FEW_OUTPUTS = 32
+
+# Longer kernels are split into parts of this many taps, which bounds the memory.
+PART = 1 << 18
+
+# Outputs of a piece of a signal that is added up by running sums: it stays in the cache.
+RUNNING = 1 << 15
+
+# Bits of a float64 that are added without rounding, and of an int64, with one to spare.
+FLOAT_BITS = 52
+WORD_BITS = 62
+
+# Powers of two up to this exponent, and their inverses, are float64 without loss.
+PLAIN_POWER = 1000
+
+
+def exact_sums(x: Numbers, w: Numbers, step: int = 1) -> tuple[Numbers, Numbers]:
+    """The valid correlation of (n, channels) with (k,), every `step`-th output, as high + low.
+
+    x, w : finite. `high` is the sum rounded to float64, and `low` is the error of this rounding.
+    """
+    outputs = (len(x) - w.size) // step + 1
+    method = _method(w.tobytes())
+    at_once = max(1, method.outputs // step)
+    high = np.empty((outputs, x.shape[1]))
+    low = np.empty_like(high)
+    for channel in range(x.shape[1]):
+        values = np.ascontiguousarray(x[:, channel])
+        for first in range(0, outputs, at_once):
+            last = min(first + at_once, outputs)
+            inputs = values[first * step : (last - 1) * step + w.size]
+            sums = method.sums(inputs, step)
+            high[first:last, channel], low[first:last, channel] = _joined(sums, method.bits)
+    return high, low
+
+
+class _Method(Protocol):
+    """A way to add up products of digits.
+
+    outputs : how many outputs to compute together; bits : the bits of a digit, which depend on the
+        taps alone
+    """
+
+    bits: int
+
+    @property
+    def outputs(self) -> int: ...
+
+    def sums(self, x: Numbers, step: int) -> Digits:
+        """The sums of products as int64 digits, not carried; every `step`-th output."""
+        ...
+
+
+@lru_cache(maxsize=8)
+def _method(taps: bytes) -> _Method:
+    w = np.frombuffer(taps)
+    if bool(np.all(w == 1)):
+        return _RunningSums(w.size)
+    return _DigitProducts(w)
+
+
+# ------------------------------------------------------------------------------------------- digits
+
+
+def _digits(x: Numbers, bits: int) -> Digits:
+    """Write numbers in digits of `bits` bits: whole float64 numbers of at most 2**(bits - 1).
+
+    Places at which all digits are 0 are left out.
+    """
+    huge = np.abs(x) >= 2.0**PLAIN_POWER
+    if not huge.any():
+        return _plain_digits(x, bits)
+    # A digit of the largest numbers may round up beyond them, so they are written at a smaller
+    # scale.
+    places = -(-WORD_BITS // bits)
+    digits = _plain_digits(np.where(huge, 0.0, x), bits)
+    scaled = np.where(huge, x, 0.0) * 2.0 ** (-bits * places)
+    for place, digit in _plain_digits(scaled, bits).items():
+        _add_digit(digits, place + places, digit)
+    return digits
+
+
+def _plain_digits(x: Numbers, bits: int) -> Digits:
+    """`_digits` of numbers that are not the largest."""
+    digits: Digits = {}
+    rest = x
+    while True:
+        largest = max(float(rest.max()), -float(rest.min()))
+        if largest == 0:
+            return digits
+        # The lowest place at which no digit is larger than 2**(bits - 1).
+        mantissa, exponent = math.frexp(largest)
+        if mantissa == 1 / 2:
+            exponent -= 1
+        place = -((bits - 1 - exponent) // bits)
+        digit = np.rint(_times_power(rest, -bits * place))
+        rest = rest - _times_power(digit, bits * place)
+        digits[place] = digit
+
+
+def _times_power(x: Any, exponent: int) -> Any:
+    """Return x * 2**exponent, also where 2**exponent is no float64."""
+    if abs(exponent) <= PLAIN_POWER:
+        return x * math.ldexp(1.0, exponent)
+    return np.ldexp(x, exponent)
+
+
+def _add_digit(sums: Digits, place: int, values: Any) -> None:
+    """Add values to the digit at a place."""
+    sums[place] = sums[place] + values if place in sums else values
+
+
+def _joined(sums: Digits, bits: int) -> tuple[Numbers, Numbers]:
+    """Return the numbers with these digits as high + low."""
+    words, word_bits = _words(_carried(sums, bits), bits)
+    high, low = _added_up(words, word_bits, 0)
+    overflows = ~np.isfinite(high)
+    if overflows.any():
+        # Sums near the largest number are added up at a smaller scale.
+        few = {place: word[overflows] for place, word in words.items()}
+        high[overflows] = np.ldexp(_added_up(few, word_bits, -WORD_BITS)[0], WORD_BITS)
+        low[overflows] = 0
+    return high, low
+
+
+def _carried(sums: Digits, bits: int) -> Digits:
+    """Pass on carries until every digit lies in -2**(bits - 1) ... 2**(bits - 1) - 1.
+
+    Every whole number has exactly one such form.
+    """
+    half = 1 << (bits - 1)
+    carry: Any = np.int64(0)
+    carried: Digits = {}
+    place = min(sums)
+    highest = max(sums)
+    while place <= highest or np.any(carry):
+        total = sums[place] + carry if place in sums else carry
+        carry = (total + half) >> bits
+        carried[place] = total - (carry << bits)
+        place += 1
+    return carried
+
+
+def _words(digits: Digits, bits: int) -> tuple[Digits, int]:
+    """Join neighbouring digits to words that float64 holds exactly; return also their bits."""
+    together = FLOAT_BITS // bits
+    words: Digits = {}
+    for place, digit in digits.items():
+        word, within = divmod(place, together)
+        _add_digit(words, word, digit << (bits * within))
+    return words, bits * together
+
+
+def _added_up(words: Digits, bits: int, exponent: int) -> tuple[Numbers, Numbers]:
+    """Add up words from the highest on, times 2**exponent, as high + low."""
+    high = low = lost = np.float64(0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for place in sorted(words, reverse=True):
+            term = _times_power(words[place].astype(np.float64), bits * place + exponent)
+            low, error = _two_sum(low, term)
+            high, low = _two_sum(high, low)
+            lost = lost + error
+        return _rounded_sum(high, low, lost)
+
+
+def _rounded_sum(high: Any, low: Any, lost: Any) -> tuple[Numbers, Numbers]:
+    """Round high + low + lost to the nearest float64, where `low` is exactly half a step of it."""
+    wrong = (low != 0) & (lost != 0) & (np.signbit(low) == np.signbit(lost))
+    if np.any(wrong):
+        other = high + 2 * low
+        wrong &= other - high == 2 * low
+        high, low = np.where(wrong, other, high), np.where(wrong, -low, low)
+    return np.asarray(high), np.asarray(low)
+
+
+def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+    """The sum of two numbers and its rounding error (Knuth)."""
+    total = a + b
+    of_b = total - a
+    error = (a - (total - of_b)) + (b - of_b)
+    return total, error
+
+
+# -------------------------------------------------------------------------- sums of products of digits
+
+
+class _RunningSums:
+    """Sums of `k` samples, by differences of running sums of their digits.
+
+    Whole numbers have no rounding errors, and a running sum may overflow: its differences are right
+    modulo 2**64.
+
+    bits : so many that a sum of k digits is an int64
+    """
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.bits = min(FLOAT_BITS, WORD_BITS - k.bit_length())
+
+    @property
+    def outputs(self) -> int:
+        """Enough outputs that the overlap of pieces costs little."""
+        return max(RUNNING, 4 * self.k)
+
+    def sums(self, x: Numbers, step: int) -> Digits:
+        """Return the sums of the windows as digits."""
+        sums: Digits = {}
+        for place, digit in _digits(x, self.bits).items():
+            running = np.zeros(len(x) + 1, np.int64)
+            np.cumsum(digit.astype(np.int64), out=running[1:])
+            sums[place] = running[self.k :: step] - running[: -self.k : step]
+        return sums or _zeros(len(x) - self.k + 1, step)
+
+
+def _zeros(outputs: int, step: int) -> Digits:
+    """The digits of every `step`-th of so many sums that are 0."""
+    return {0: np.zeros(-(-outputs // step), np.int64)}
+
+
+class _DigitProducts:
+    """Sums of products with any taps, by FFTs of the digits of samples and taps.
+
+    w : (k,)
+    """
+
+    def __init__(self, w: Numbers) -> None:
+        self.k = w.size
+        self._frame = frame_size(min(PART, w.size))
+        self.bits = self._most_bits(w)
+        self._parts = [
+            _TapDigits(start, w[start : start + PART], self.bits)
+            for start in range(0, w.size, PART)
+        ]
+
+    @property
+    def outputs(self) -> int:
+        """The outputs of as many frames as stay in the cache together."""
+        frames = max(1, POINTS_TOGETHER // self._frame)
+        return frames * (self._frame - min(PART, self.k) + 1)
+
+    def _most_bits(self, w: Numbers) -> int:
+        """The most bits of a digit at which the error of the FFT is below 1/4."""
+        fits, fails = 1, FLOAT_BITS // 2
+        while fails - fits > 1:
+            bits = (fits + fails) // 2
+            if self._error(w, bits) < 1 / 4:
+                fits = bits
+            else:
+                fails = bits
+        return fits
+
+    def _error(self, w: Numbers, bits: int) -> float:
+        """Percival's bound on the error of a sum of products of digits."""
+        relative = (13 * math.log2(self._frame) + 3) * 2.0**-53
+        sample_norm = 2.0 ** (bits - 1) * math.sqrt(self._frame)
+        tap_norm = sum(float(np.linalg.norm(digit)) for digit in _digits(w, bits).values())
+        return relative * sample_norm * tap_norm
+
+    def sums(self, x: Numbers, step: int) -> Digits:
+        """Return the sums of products as digits."""
+        outputs = len(x) - self.k + 1
+        sums: Digits = {}
+        for part in self._parts:
+            inputs = x[part.start : part.start + outputs + part.k - 1]
+            samples = _digits(inputs, self.bits)
+            for place, products in self._products(samples, part, outputs).items():
+                whole = np.rint(products[::step]).astype(np.int64)
+                _add_digit(sums, place, whole)
+        return sums or _zeros(outputs, step)
+
+    def _products(self, samples: Digits, part: _TapDigits, outputs: int) -> Digits:
+        """The sums of products of digits by place, near whole numbers."""
+        if outputs <= FEW_OUTPUTS:
+            return _direct_products(samples, part.digits)
+        size = min(self._frame, frame_size(part.k, outputs))
+        return _products_by_fft(samples, part, size, outputs)
+
+
+class _TapDigits:
+    """The digits of a part of the taps.
+
+    start : the first tap of the part; k : how many taps it has
+    """
+
+    def __init__(self, start: int, w: Numbers, bits: int) -> None:
+        self.start = start
+        self.k = w.size
+        self.digits = _digits(w, bits)
+        self._latest: tuple[int, Digits] = (0, {})
+
+    def spectra(self, size: int) -> Digits:
+        """The conjugate spectra of the digits; those of the latest size are kept."""
+        known, spectra = self._latest
+        if known != size:
+            spectra = {
+                place: np.conj(np.fft.rfft(digit, size)) for place, digit in self.digits.items()
+            }
+            # The spectra of one of many parts would not be needed again soon.
+            if self.k < PART:
+                self._latest = (size, spectra)
+        return spectra
+
+
+def _direct_products(samples: Digits, taps: Digits) -> Digits:
+    """The sums of products of digits, by dot products."""
+    products: Digits = {}
+    for i, sample in samples.items():
+        for j, tap in taps.items():
+            _add_digit(products, i + j, np.correlate(sample, tap, "valid"))
+    return products
+
+
+def _products_by_fft(samples: Digits, part: _TapDigits, size: int, outputs: int) -> Digits:
+    """The sums of products of digits, by overlap-save in frames of `size`."""
+    kept = size - part.k + 1
+    taps = part.spectra(size)
+    spectra: Digits = {}
+    for i, sample in samples.items():
+        spectrum = np.fft.rfft(_frames(sample, size, kept, outputs))
+        for j, tap in taps.items():
+            product = spectrum * tap
+            if i + j in spectra:
+                spectra[i + j] += product
+            else:
+                spectra[i + j] = product
+    return {
+        place: np.fft.irfft(spectrum, size)[:, :kept].reshape(-1)[:outputs]
+        for place, spectrum in spectra.items()
+    }
+
+
+def _frames(x: Numbers, size: int, hop: int, outputs: int) -> Numbers:
+    """A view of (frames, size) samples that start `hop` samples apart; zeros follow the end."""
+    count = -(-outputs // hop)
+    padded = np.zeros((count - 1) * hop + size)
+    padded[: len(x)] = x
+    return np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]

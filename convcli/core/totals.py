@@ -1,0 +1,69 @@
+"""Exact sums over a whole signal, however it comes in blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from convcli.signals import Array
+
+    Numbers = npt.NDArray[np.float64]
+
+# Totals are whole numbers of 2**-UNIT, of which every float64 is a multiple.
+UNIT = 1130
+
+# A float64 of 53 bits is split into whole numbers of at most HIGH and of LOW bits.
+HIGH = 27
+LOW = 26
+
+# Samples that are added up at once: their parts of 27 bits have an exact sum in float64.
+TOGETHER = 1 << 20
+
+
+class ExactTotals:
+    """The sum of each channel of the samples that came so far, without rounding."""
+
+    def __init__(self, channels: int) -> None:
+        self._totals = [0] * channels
+        self._infinite = np.zeros(channels)
+
+    def add(self, x: Array) -> None:
+        """Add samples, (n, channels) without NaN."""
+        finite = np.isfinite(x)
+        if not finite.all():
+            with np.errstate(invalid="ignore"):
+                self._infinite += np.where(finite, 0.0, x).sum(axis=0)
+            x = np.where(finite, x, 0.0)
+        for first in range(0, len(x), TOGETHER):
+            part = x[first : first + TOGETHER].astype(np.float64)
+            for channel in range(part.shape[1]):
+                self._totals[channel] += _total(part[:, channel])
+
+    def mean(self, counts: Numbers) -> Numbers:
+        """The sums divided by the counts of samples, correctly rounded."""
+        pairs = zip(self._totals, counts.tolist(), strict=True)
+        means = [total / (int(count) << UNIT) for total, count in pairs]
+        return np.array(means) + self._infinite
+
+
+def _total(x: Numbers) -> int:
+    """The sum of (n,) in units of 2**-UNIT.
+
+    The mantissas of each exponent are added up by themselves.
+    """
+    mantissas, exponents = np.frexp(x)
+    mantissas *= 2.0**HIGH
+    high = np.rint(mantissas)
+    low = (mantissas - high) * 2.0**LOW
+    lowest = int(exponents.min())
+    places = exponents - lowest
+    highs = np.bincount(places, high)
+    lows = np.bincount(places, low)
+    total = 0
+    for place in np.flatnonzero((highs != 0) | (lows != 0)).tolist():
+        mantissa = (int(highs[place]) << LOW) + int(lows[place])
+        total += mantissa << (place + lowest - HIGH - LOW + UNIT)
+    return total

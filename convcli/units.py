@@ -75,7 +75,8 @@ def to_samples(text: str, signal: Signal) -> float:
     if quantity.unit == "" or quantity.unit in signal.medium.length_units:
         return quantity.value
     if quantity.unit in SECONDS and signal.rate is not None:
-        return quantity.value * SECONDS[quantity.unit] * signal.rate
+        seconds = signal.week if quantity.unit == "w" else SECONDS[quantity.unit]
+        return quantity.value * seconds * signal.rate
     raise UnitError(f"{text!r} does not fit this signal; a length here is {_lengths(signal)}")
 
 
@@ -105,6 +106,24 @@ def to_frequency(text: str, signal: Signal) -> float:
     if in_hertz:
         return quantity.value * HERTZ[quantity.unit] / signal.rate
     return quantity.value / (signal.rate * signal.cycle)
+
+
+def to_rate(text: str) -> float:
+    """Convert a rate such as `44100`, `16k` or `16kHz` to samples per second.
+
+    >>> to_rate("16k")
+    16000.0
+    """
+    expected = "expects samples per second above 0 (44100, 16k)"
+    try:
+        quantity = parse_quantity(text)
+    except UnitError:
+        raise UnitError(f"{expected}, got {text!r}") from None
+    scale = {"": 1.0, **HERTZ}.get(quantity.unit, 0.0)
+    rate = quantity.value * scale
+    if not 0 < rate < math.inf:
+        raise UnitError(f"{expected}, got {text!r}")
+    return rate
 
 
 def _frequencies(signal: Signal) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from program import CONVCLI, SAMPLES, Program, done, peer, refused, run, shell
+from scipy.signal import freqz
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -463,6 +464,32 @@ def test_normalize_from_a_pipe(program: Program, tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------ reports
+
+
+def test_the_report_of_a_long_filter_has_all_its_taps_and_its_notch(tmp_path: Path) -> None:
+    """Oracle: SciPy's response of the taps that the filter exports."""
+    notch = "bandstop:998,1002,width=2"
+    for name in ("a.wav", "b.wav"):
+        sf.write(tmp_path / name, np.zeros(100), 22050, subtype="PCM_16")
+    done("filters", notch, "--rate", "22050", "--export", "taps.npy", cwd=tmp_path)
+    words = ("audio", notch, "a.wav", "b.wav", "-o", "out/", "--report")
+    done(*words, "facts.json", cwd=tmp_path)
+    done(*words, "facts.html", "--force", cwd=tmp_path)
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    taps = np.load(tmp_path / "taps.npy").ravel()
+    (step,) = facts["steps"]
+    assert step["taps"] == taps.size > 40_000
+    np.testing.assert_array_equal(step["weights"], taps)
+    frequencies, gain = np.array(step["response"]).T
+    assert len(gain) < 1_200
+    assert (frequencies[0], frequencies[-1]) == (0, 11025)
+    assert abs(frequencies[gain.argmin()] - 1000) < 2
+    expected = 20 * np.log10(np.abs(freqz(taps, worN=frequencies, fs=22050)[1]))
+    loud = gain > -60
+    np.testing.assert_allclose(gain[loud], expected[loud], atol=1e-4)
+    assert gain.min() < -60
+    assert [run["steps"] for run in facts["runs"]] == [None, None]
+    assert (tmp_path / "facts.html").read_text().count("<figure>") == 2
 
 
 def test_the_report_says_what_was_done(program: Program, tmp_path: Path) -> None:

@@ -77,6 +77,21 @@ def adds_up(facts: Any, x: Any, edge: Any, align: Any) -> None:
     assert text(facts).count("\n") > 5
 
 
+def test_an_output_aligned_with_a_missing_sample_says_why_it_is_missing() -> None:
+    rule = "an output aligned with a missing sample stays missing"
+    x = np.array([1, 2, np.nan, 4])
+    shown = text(explain_filter("kernel:1,2,1", x, edge="shrink"))
+    assert "sum 6 -> .; x[2] is missing\n" in shown
+    assert rule in shown
+    causal = text(explain_filter("kernel:1,2,1", x, align="causal"))
+    assert "sum 5 -> .; x[2] is missing\n" in causal
+    plane = np.array([[1, np.nan, 3], [4, 5, 6]])
+    assert "sum 1 -> .; x[0,1] is missing\n" in text(explain_filter("kernel:1,1;1,1", plane))
+    for other in ("kernel:-1,1", "kernel:1,2,1 | gain:2"):
+        assert (rule in text(explain_filter(other, x))) == (other != "kernel:-1,1")
+    assert rule not in text(explain_filter("kernel:1,2,1", np.arange(4.0), edge="shrink"))
+
+
 @pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize("align", ["center", "causal"])
 def test_it_adds_up_and_is_what_the_filter_gives(edge: Any, align: Any) -> None:

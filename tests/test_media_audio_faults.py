@@ -243,3 +243,33 @@ def test_noise_behind_a_header_is_no_sound(tmp_path: Path) -> None:
     path.write_bytes(data[: first_frame(data)] + bytes(5000))
     with open_audio(path) as source, pytest.raises(InputError):
         list(source.chunks())
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+def test_a_nan_that_signals_is_quiet(tmp_path: Path, subtype: str) -> None:
+    x = noise(3000, 1)
+    part = write(tmp_path / "part.wav", x[200:300], 8000, subtype=subtype)
+    path = write(tmp_path / "in.wav", x, 8000, subtype=subtype)
+    data = bytearray(path.read_bytes())
+    width = 4 if subtype == "FLOAT" else 8
+    signalling = {4: "010080ff", 8: "010000000000f0ff"}[width]  # IEEE 754: quiet bit 0
+    place = len(data) - 1000 * width
+    data[place : place + width] = bytes.fromhex(signalling)
+    path.write_bytes(data)
+    found = done("detect", part, path)
+    assert "Warning" not in found.err
+    assert ",0.025," in found.text or "0.025" in found.text
+    refused(3, "audio", "gain:1", path, "-o", tmp_path / "out.wav")
+
+
+def test_samples_beyond_reason_are_clipped_or_refused_without_a_warning_of_numpy(
+    tmp_path: Path,
+) -> None:
+    x = noise(3000, 1)
+    x[100] = 1.7e308
+    path = write(tmp_path / "in.wav", x, 8000, subtype="DOUBLE")
+    ended = done("audio", "gain:1", path, "-o", tmp_path / "out.flac")
+    assert "1 sample was clipped" in ended.err
+    assert "RuntimeWarning" not in ended.err
+    told = refused(3, "audio", f"ir:{path}", path, "-o", tmp_path / "o.wav")
+    assert "too large to be added up" in told

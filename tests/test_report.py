@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
+import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -34,7 +37,7 @@ from convcli.report import learning
 from convcli.report.files import check_report, render_report, write_report
 from convcli.report.plots import draw_response, draw_taps
 from convcli.report.terminal import details, summary
-from convcli.report.words import visible
+from convcli.report.words import command_text, duration_text, visible
 from convcli.signals import TABLE
 
 STEPS = (
@@ -109,8 +112,69 @@ def test_facts_as_json() -> None:
     )
 
 
-def test_several_runs_are_a_list() -> None:
-    assert len(json.loads(render_report([RUN, RUN], ".json"))) == 2
+def test_one_run_and_several_have_the_same_keys() -> None:
+    other = replace(RUN, steps=(STEPS[1],), edge="edge", seconds=0.5, warnings=())
+    one = json.loads(render_report(RUN, ".json"))
+    several = json.loads(render_report([RUN, RUN, other], ".json"))
+    assert list(one) == list(several)
+    assert len(one["runs"]) == 1
+    assert [list(run) for run in several["runs"]] == 3 * [list(one["runs"][0])]
+    assert {**one, "runs": None} == {**to_plain(RUN), "runs": None}
+    assert several["steps"] == one["steps"]
+    assert [len(several["inputs"]), len(several["outputs"])] == [3, 3]
+    assert several["losses"]["clipped"] == {"left": 6, "right": 3}
+    assert several["seconds"] == pytest.approx(0.9)
+    assert [run["seconds"] for run in several["runs"]] == [0.2, 0.2, 0.5]
+    assert [run["steps"] for run in several["runs"]] == [None, None, to_plain((STEPS[1],))]
+    assert [run["edge"] for run in several["runs"]] == ["zero", "zero", "edge"]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".html", ".md"])
+def test_a_report_grows_with_the_number_of_inputs(suffix: str) -> None:
+    def size(count: int) -> int:
+        names = tuple(f"{number:04}.wav" for number in range(count))
+        command = ("convcli", "audio", RUN.filter, *names)
+        inputs = [replace(RUN.inputs[0], path=name) for name in names]
+        runs = [replace(RUN, command=command, inputs=(one,)) for one in inputs]
+        return len(render_report(runs, suffix))
+
+    first, more, most = size(10), size(110), size(210)
+    assert abs((most - more) - (more - first)) < 100
+    assert most < 210 * 2_000
+
+
+def test_a_command_can_be_pasted() -> None:
+    words = (
+        "convcli",
+        "csv",
+        "box:3 | diff",
+        "it's $HOME",
+        "a\nb \\'c'",
+        "\x85\u202e",
+        "",
+        "\udcff",
+    )
+    pasted = f"printf '%s\\0' {command_text(words)}"
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(["bash", "-c", pasted], capture_output=True, check=True, env=environment)
+    assert done.stdout == b"".join(os.fsencode(word) + b"\0" for word in words)
+    assert command_text(words).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "digits", "text"),
+    [
+        (0.0456, 2, "0.046 s"),
+        (99.4, 2, "99 s"),
+        (123.4, 2, "123 s"),
+        (999.4, 3, "999 s"),
+        (999.6, 3, "1,000 s"),
+        (1234.5, 3, "1,234 s"),
+        (86400.0, 2, "86,400 s"),
+    ],
+)
+def test_durations(seconds: float, digits: int, text: str) -> None:
+    assert duration_text(seconds, digits) == text
 
 
 @pytest.mark.parametrize(
@@ -156,7 +220,7 @@ def test_summary() -> None:
     assert summary(RUN) == (
         "talk.wav -> out.wav: lowpass:3.4k | downsample:2, 255 taps, delay 0, "
         "44100 -> 22050 Hz, 12.3 s in 0.2 s; "
-        "clipped 3 samples (left 2, right 1); 254 at the edges"
+        "clipped 3 samples (left 2, right 1)"
     )
 
 
@@ -224,6 +288,7 @@ def test_details() -> None:
         "zero",
         "clipped 3 samples",
         "0.2 s",
+        "254 samples",
     ):
         assert word in text
 
@@ -236,8 +301,6 @@ def test_nothing_acts_on_the_terminal() -> None:
 
 
 def test_the_terminal_renderer_starts_without_rich() -> None:
-    import subprocess
-
     modules = "convcli.report.terminal, convcli.report.files, convcli.facts"
     code = f"import sys, {modules}; print({{'rich', 'numpy'}} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -332,6 +395,26 @@ def test_drawing_of_taps(weights: tuple[float, ...]) -> None:
     root = ET.fromstring(draw_taps(weights))
     assert root.tag == "svg"
     assert "nan" not in draw_taps(weights)
+
+
+def test_labels_have_room() -> None:
+    drawing = draw_taps((-1.2345e-300, 1.0)) + draw_response(
+        [(0.0, -123.4), (1.0, 6000)], unit="Hz"
+    )
+    labels = re.findall(r'<text x="(\d+)" y="\d+" text-anchor="end">([^<]*)<', drawing)
+    assert "-1.234e-300" in [text for _, text in labels]
+    # The widest digits of common fonts of 12 pixels take 7.5.
+    assert all(7.5 * len(text) <= int(right) for right, text in labels)
+
+
+def test_a_drawing_of_many_taps_shows_each_extreme() -> None:
+    taps = np.zeros(100_000)
+    taps[77_777] = 1.0
+    taps[88_888] = -2.0
+    drawing = draw_taps(taps.tolist())
+    heights = [float(y) for y in re.findall(r"[\d.]+,([\d.]+)", drawing)]
+    assert (min(heights), max(heights)) == (12.0, 192.0)
+    assert len(heights) < 1_500
 
 
 @pytest.mark.parametrize("gains", [(0.0,), (0.0, -math.inf, math.nan), (12.0, -3.0, -300.0)])

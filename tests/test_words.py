@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from program import done
 
 import convcli
 from convcli.core.binding import Rules
@@ -148,3 +149,49 @@ def test_the_text_of_an_error_contains_its_hint() -> None:
     ]
     assert caught.value.message == "unknown step 'lowpas'"
     assert str(InputError("there is none")) == "there is none"
+
+
+@pytest.mark.parametrize("name", steps())
+def test_the_page_of_a_step_is_free_of_python(name: str) -> None:
+    step = find(name)
+    assert step.description.startswith(step.help)
+    for leaked in (">>>", "array(", "np.", "Raises", "Error"):
+        assert leaked not in step.description
+
+
+def test_a_page_keeps_what_follows_an_exception_or_an_example() -> None:
+    assert "Two-dimensional taps need a picture." in find("kernel").description
+    assert find("ema").description.endswith("as\npandas does by default.")
+
+
+DEFAULTS = {
+    "audio": ("zero; edge where the rate changes", "center"),
+    "csv": ("shrink", "causal"),
+    "image": ("edge", "center"),
+}
+
+
+@pytest.mark.parametrize("command", DEFAULTS)
+def test_the_help_of_a_command_shows_the_defaults_of_its_own_medium(command: str) -> None:
+    page = " ".join(done(command, "--help").text.split())
+    edge, align = DEFAULTS[command]
+    assert f"What lies outside of the signal. [default: ({edge})]" in page
+    assert f"reads no later sample. [default: ({align})]" in page
+    for medium in DEFAULTS:
+        assert f"for {medium}" not in page
+
+
+@pytest.mark.parametrize(
+    ("rate", "number"), [("16k", 16000), ("44100", 44100), ("8kHz", 8000), (8000, 8000)]
+)
+def test_a_rate_is_a_number_or_a_text(rate: float | str, number: float) -> None:
+    x = np.random.default_rng(3).normal(size=300)
+    expected = convcli.apply("lowpass:1k", x, rate=number)
+    np.testing.assert_array_equal(convcli.apply("lowpass:1k", x, rate=rate), expected)
+
+
+@pytest.mark.parametrize("rate", ["", "fast", "-8k", "0", "20ms", "nan", "1e400", 0, -1, True])
+def test_a_rate_that_is_none_is_refused(rate: float | str) -> None:
+    with pytest.raises(RequestError, match="rate expects samples per second") as caught:
+        convcli.apply("lowpass:1k", np.zeros(9), rate=rate)
+    assert repr(rate) in caught.value.message

@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from convcli.cli import options
 from convcli.cli.filter_command import FilterCommand
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import Request, RunOptions, examples, suffix_of
+from convcli.errors import RequestError
 from convcli.media.audio.files import AudioFiles
 
 
@@ -37,27 +39,59 @@ class SoundOptions:
         Literal["warn", "error", "normalize"],
         typer.Option(help="What to do where samples exceed full scale."),
     ] = "warn"
+    bitrate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BITS",
+            help="Bit rate of MP3, Vorbis and Opus: 192k. Else that of a lossy input is kept.",
+            show_default=False,
+        ),
+    ] = None
+    quality: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=10,
+            help="Quality of MP3 and Vorbis at a varying bit rate; 10 is best.",
+            show_default=False,
+        ),
+    ] = None
     strict: Annotated[
         bool, typer.Option("--strict", help="A truncated file is an error, not a warning.")
     ] = False
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SoundRun(RunOptions):
+    """How a filter is applied to sounds."""
+
+    edge: Annotated[options.EdgeRule, options.edge_option("zero; edge where the rate changes")] = (
+        None
+    )
+    align: Annotated[options.Alignment, options.align_option("center")] = None
+
+
 @with_option_groups
-def audio(request: Request, sound: SoundOptions, run: RunOptions) -> int:
+def audio(request: Request, sound: SoundOptions, run: SoundRun) -> int:
     """Filter sound files: WAV, FLAC, OGG, MP3, AIFF and all else that libsndfile reads.
 
     Format, rate, bit depth and tags are kept unless asked otherwise. Samples are rounded, and
     clipped ones counted. Frequencies are in Hz (3.4k), lengths in samples (64) or time (20ms). WAV
     goes through pipes both ways.
     """
+    from convcli.media.audio.bitrate import parse_bitrate
     from convcli.media.audio.sink import AudioOptions
 
+    if sound.bitrate is not None and sound.quality is not None:
+        raise RequestError("--bitrate and --quality contradict each other", hint="choose one")
     audio_options = AudioOptions(
         format=sound.format,
         subtype=sound.subtype,
         dither=sound.dither,
         seed=sound.seed,
         on_clip=sound.on_clip,
+        bitrate=None if sound.bitrate is None else parse_bitrate(sound.bitrate),
+        quality=sound.quality,
     )
     return FilterCommand(
         request=request,

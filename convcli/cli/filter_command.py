@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from convcli.cli.options import Request, RunOptions
-    from convcli.facts import RunFacts
+    from convcli.facts import RunFacts, StepFacts
     from convcli.media.files import Files
     from convcli.planning.grammar import Call
     from convcli.signals import Missing
@@ -41,6 +41,7 @@ class FilterCommand:
     tail : the filter rings out after the end of the input
     prompt : each block is written before the next is read
     stopping : set when the command is interrupted, to stop the runs of all inputs
+    designs : the steps as designed for each kind of input, so that a batch holds them once
     """
 
     request: Request
@@ -51,6 +52,7 @@ class FilterCommand:
     tail: bool = False
     prompt: bool = False
     stopping: Event = field(default_factory=Event)
+    designs: dict[tuple[StepFacts, ...], tuple[StepFacts, ...]] = field(default_factory=dict)
 
     def run(self) -> int:
         """Filter every input and return the worst exit code."""
@@ -114,8 +116,7 @@ class FilterCommand:
         from convcli.media.outputs import atomic
         from convcli.report.files import write_report
 
-        single = len(self.request.paths) == 1
-        write_report(runs[0] if single else runs, report, atomic=atomic)
+        write_report(runs, report, atomic=atomic)
 
     def _filter_all(
         self, calls: tuple[Call, ...], places: list[InOut]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -31,7 +30,9 @@ class DesignOptions:
     rate: Annotated[
         str | None, typer.Option(help="Samples per second: 44100, 16k.", show_default=False)
     ] = None
-    align: options.Align = None
+    align: Annotated[
+        options.Alignment, options.align_option("center; for a model as it was learned")
+    ] = None
 
     def bind(self, text: str) -> tuple[BoundStep, ...]:
         """Design the steps of a FILTER."""
@@ -63,20 +64,14 @@ class DesignOptions:
         return signal, self.align
 
     def _samples_per_second(self) -> float | None:
-        from convcli.units import UnitError, parse_quantity
+        from convcli.units import UnitError, to_rate
 
         if self.rate is None:
             return None
         try:
-            quantity = parse_quantity(self.rate)
+            return to_rate(self.rate)
         except UnitError as error:
-            raise RequestError(f"--rate: {error}") from None
-        scale = {"": 1.0, "Hz": 1.0, "kHz": 1e3}.get(quantity.unit)
-        if scale is None or quantity.value <= 0:
-            raise RequestError(
-                f"--rate expects samples per second above 0 (44100, 16k), got {self.rate!r}"
-            )
-        return quantity.value * scale
+            raise RequestError(f"--rate {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,8 +199,7 @@ def _usage_lines(name: str) -> list[str]:
     from convcli.designs import find
 
     step = find(name)
-    description = inspect.getdoc(step.design) or step.help
-    return [step.usage, "", description, "", f"example: {step.example}"]
+    return [step.usage, "", step.description, "", f"example: {step.example}"]
 
 
 def _page(parts: list[BoundStep]) -> StepPage:

@@ -46,8 +46,16 @@ class PictureOptions:
     missing: options.Missing = None
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PictureRun(RunOptions):
+    """How a filter is applied to pictures."""
+
+    edge: Annotated[options.EdgeRule, options.edge_option("edge")] = None
+    align: Annotated[options.Alignment, options.align_option("center")] = None
+
+
 @with_option_groups
-def image(request: Request, picture: PictureOptions, run: RunOptions) -> int:
+def image(request: Request, picture: PictureOptions, run: PictureRun) -> int:
     """Filter pictures: PNG, JPEG, TIFF, WebP, PPM, GIF and all else that libvips reads.
 
     Bit depth, colour profile, EXIF, text and resolution are kept. Values are those of the file (0

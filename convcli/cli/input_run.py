@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 # memory is kept for later.
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
+# Whether a filter makes more rows is tried with so many.
+MANY_ROWS = 1 << 20
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class InputRun:
@@ -129,12 +132,18 @@ class InputRun:
         return plan.chain.reach[0].before if self.command.tail else 0
 
     def _written_signal(self, plan: Plan) -> Signal:
-        """The result of a plan with its tail."""
+        """The result of a plan with its tail, and with what is cut off before it."""
+        from convcli.running.geometry import Geometry
+
+        result = plan.result
+        if plan.rules.edge == "valid":
+            first = Geometry(plan.chain, plan.rules.edge).aligned_sample(0)
+            result = replace(result, skipped=first)
         length = plan.signal.shape[0]
-        if not self.command.tail or length is None or plan.result.shape[0] is None:
-            return plan.result
+        if not self.command.tail or length is None or result.shape[0] is None:
+            return result
         count = plan.chain.count(0, length + self._tail(plan))
-        return replace(plan.result, shape=(count, *plan.result.shape[1:]))
+        return replace(result, shape=(count, *result.shape[1:]))
 
     def _threads(self) -> int | None:
         """Threads for this input; None for as many as there are cores.
@@ -189,7 +198,9 @@ class InputRun:
             if self.command.options.report is not None:
                 facts = with_response(facts, step)
             steps.append(facts)
-        return replace(run, steps=tuple(steps), chain=chain_facts(plan))
+        designed = tuple(steps)
+        shared = self.command.designs.setdefault(designed, designed)
+        return replace(run, steps=shared, chain=chain_facts(plan))
 
 
 def _with_length(signal: Signal, length: int) -> Signal:
@@ -246,8 +257,11 @@ def _refuse_new_rows(plan: Plan) -> None:
     """Raise RequestError if the plan makes more outputs than there are rows to write them into."""
     if not plan.signal.medium.carries_cells:
         return
+    from convcli.core.chain import Chain
+
     for step in plan.steps:
-        if any(reach.phases > reach.step for op in step.ops for reach in op.reach):
+        # Padded layers of a network may make more rows than others take away.
+        if Chain(step.ops).count(0, MANY_ROWS) > MANY_ROWS:
             raise step.call.error("a table cannot get more rows than it has")
 
 

@@ -169,7 +169,10 @@ class LearnOptions:
     strict: Annotated[
         bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")
     ] = False
-    align: options.Align = None
+    align: Annotated[
+        options.Alignment,
+        options.align_option("causal for tables and with --ahead, else center"),
+    ] = None
     force: options.Force = False
     report: options.Report = None
     quiet: options.Quiet = False

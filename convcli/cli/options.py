@@ -76,11 +76,6 @@ def align_option(default: str) -> Any:
     )
 
 
-Edge = Annotated[
-    EdgeRule,
-    edge_option("shrink for csv; zero for audio, edge where its rate changes; edge for image"),
-]
-Align = Annotated[Alignment, align_option("causal for csv, else center")]
 Missing = Annotated[
     Literal["keep", "fill", "propagate", "error"] | None,
     typer.Option(
@@ -212,10 +207,14 @@ class Request:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RunOptions:
-    """Options of all commands that apply a filter."""
+    """Options of all commands that apply a filter.
 
-    edge: Edge = None
-    align: Align = None
+    Each command defines `edge` and `align` again, so that its help shows the defaults of its own
+    medium.
+    """
+
+    edge: EdgeRule = None
+    align: Alignment = None
     force: Force = False
     in_place: InPlace = False
     report: Report = None

@@ -46,8 +46,16 @@ class RowOptions:
     ] = False
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TableRun(RunOptions):
+    """How a filter is applied to tables."""
+
+    edge: Annotated[options.EdgeRule, options.edge_option("shrink")] = None
+    align: Annotated[options.Alignment, options.align_option("causal")] = None
+
+
 @with_option_groups
-def filter_table(request: Request, table: TableArguments, rows: RowOptions, run: RunOptions) -> int:
+def filter_table(request: Request, table: TableArguments, rows: RowOptions, run: TableRun) -> int:
     """Filter numeric columns of CSV and TSV files, above all in a pipe.
 
     Nothing looks ahead unless --align center. Cells that are not filtered stay byte for byte, rows

@@ -8,6 +8,7 @@ A function's signature is the grammar of its step, its docstring is the help. It
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -65,6 +66,12 @@ FAMILIES: dict[FamilyName, Family] = {
     "pointwise": Family(module="convcli.designs.pointwise", layers=True),
     "learned": Family(module="convcli.layers.modelfile"),
 }
+
+# In a docstring: a section of examples, and sentences about exceptions, which end a paragraph.
+_FOR_PYTHON = (
+    re.compile(r"^>>> .*?(?:\n\s*\n|\Z)", re.MULTILINE | re.DOTALL),
+    re.compile(r"\s*\bRaises\s+[A-Z]\w*Error\b.*?(?=\n\s*\n|\Z)", re.DOTALL),
+)
 
 # What a design may ask to be told about the place where it is used. These are never written in
 # FILTER.
@@ -135,6 +142,14 @@ class Step:
     def help(self) -> str:
         """The first line of the design's docstring."""
         return (inspect.getdoc(self.design) or "").split("\n", maxsplit=1)[0]
+
+    @property
+    def description(self) -> str:
+        """The design's docstring without what is for Python alone: examples and exceptions."""
+        text = inspect.getdoc(self.design) or ""
+        for pattern in _FOR_PYTHON:
+            text = pattern.sub("", text)
+        return text.rstrip()
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,8 @@ def _read_sound(path: Path, channel: int | None) -> tuple[Taps, int]:
     if not finite.all():
         second = int(np.argmin(finite)) / rate
         raise InputError(f"{path}: the sample at {second:g} s is not finite")
+    if float(np.abs(taps).max()) > math.sqrt(sys.float_info.max) / taps.size:
+        raise InputError(f"{path}: the samples are too large to be added up")
     return taps, rate
 
 

@@ -143,8 +143,9 @@ class StepFacts:
     look_ahead : how many later samples an output reads; None if it reads the whole signal
     reach : one for each sample axis
     note : what the design remarks (`ir: 48000 -> 22050 Hz`)
-    weights : the taps themselves, for a drawing; only along one axis
-    response : pairs of frequency, in `frequency_unit` (`Hz`, `cycles/row`), and gain in dB
+    weights : in a report all taps, if they lie along one axis
+    response : in a report pairs of frequency, in `frequency_unit` (`Hz`, `cycles/row`), and gain in
+        dB; of a long filter the least and the largest gain in each of many narrow bands
     layers : the layers of a learned network
     notices : what the user is told of at every run
     """

@@ -25,7 +25,7 @@ Numbers = npt.NDArray[np.float64]
 # Products of taps that are computed for an export.
 MOST_PRODUCTS = 1 << 32
 
-# A drawing of taps and of a response needs no more points than this.
+# A response has at least this many frequencies; of more, the extremes in so many bands are kept.
 POINTS = 512
 
 
@@ -47,20 +47,19 @@ def step_facts(step: BoundStep) -> StepFacts:
     weights = _first_taps(step)
     if weights is None:
         return facts
-    drawn: tuple[float, ...] = ()
-    if weights.ndim == 1:
-        drawn = tuple(weights[:POINTS].tolist())
     return replace(
         facts,
         taps=int(weights.size),
         shape=weights.shape,
         sum=float(weights.sum()),
-        weights=drawn,
     )
 
 
 def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
-    """The facts with the response over frequency, for a drawing."""
+    """The facts with all taps and the response over frequency, for a report."""
+    first = _first_taps(step)
+    if first is not None and first.ndim == 1:
+        facts = replace(facts, weights=tuple(first.tolist()))
     weights = weights_of(step)
     if weights is None or weights.ndim != 1 or weights.size < 2:
         return facts
@@ -291,12 +290,28 @@ def response(weights: Numbers, points: int = 1 << 15) -> tuple[Numbers, Numbers]
 
 
 def _drawn_response(weights: Numbers, signal: Signal) -> tuple[tuple[float, float], ...]:
+    """Pairs of frequency and gain; however narrow a peak or a notch is, it is among them."""
     frequencies, gain = response(weights, POINTS)
-    every = max(1, len(gain) // POINTS)
+    kept = _extremes(gain)
     unit = 1.0 if signal.rate is None else signal.rate * signal.cycle
-    shown = (unit * frequencies[::every]).tolist()
-    floored = np.maximum(gain[::every], -200.0).tolist()
+    shown = (unit * frequencies[kept]).tolist()
+    floored = np.maximum(gain[kept], -200.0).tolist()
     return tuple(zip(shown, floored, strict=True))
+
+
+def _extremes(gain: Numbers) -> npt.NDArray[np.int64]:
+    """Indices of the ends, and of the least and largest gain in each of POINTS equal bands."""
+    if gain.size <= 2 * POINTS:
+        return np.arange(gain.size)
+    width = gain.size // POINTS
+    whole = width * (gain.size // width)
+    bands = gain[:whole].reshape(-1, width)
+    starts = np.arange(0, whole, width)
+    lowest = starts + bands.argmin(axis=1)
+    highest = starts + bands.argmax(axis=1)
+    # Fewer frequencies than a band has are left over at the end: all of them are kept.
+    rest = np.arange(whole, gain.size)
+    return np.unique(np.concatenate([[0], lowest, highest, rest, [gain.size - 1]]))
 
 
 def crossings(weights: Numbers, level: float) -> list[float]:

@@ -45,8 +45,17 @@ svg text {{ font: 12px system-ui, sans-serif; fill: currentColor; }}
 
 def render_html(runs: Sequence[RunFacts]) -> str:
     """Render the runs one below the other, on one page that loads nothing from elsewhere."""
-    title = ", ".join(run_title(run) for run in runs) or "convcli"
-    lines = [line for run in runs for line in _run_lines(run)]
+    title = run_title(runs[0])
+    if len(runs) > 1:
+        title += f" and {len(runs) - 1:,} more"
+    lines: list[str] = []
+    # Inputs of one rate have one design, which is drawn below the first of them.
+    drawn: set[tuple[StepFacts, ...]] = set()
+    for run in runs:
+        lines += _run_lines(run)
+        if run.steps not in drawn:
+            lines += _design_figures(run)
+            drawn.add(run.steps)
     lines += ["</body>", "</html>", ""]
     return _HEAD.format(title=escape(title)) + "\n".join(lines)
 
@@ -55,6 +64,9 @@ def _run_lines(run: RunFacts) -> Iterator[str]:
     yield f"<h1>{escape(run_title(run))}</h1>"
     for table in report_tables(run):
         yield from _table_tags(table)
+
+
+def _design_figures(run: RunFacts) -> Iterator[str]:
     for step in run.steps:
         yield from _figures(step)
     if run.chain is not None:

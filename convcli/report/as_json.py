@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from convcli.facts import to_plain
+from convcli.facts import LossFacts, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,11 +14,58 @@ if TYPE_CHECKING:
     from convcli.facts import RunFacts
 
 
+# What a run over one of several inputs has of its own.
+_OWN = (
+    "inputs",
+    "outputs",
+    "edge",
+    "align",
+    "missing",
+    "steps",
+    "chain",
+    "losses",
+    "causality",
+    "warnings",
+    "seconds",
+)
+
+
 def render_json(runs: Sequence[RunFacts]) -> str:
-    """Render one run as an object, several as a list; keys are the fields of `convcli.facts`."""
+    """Render the runs as one object; its keys are the fields of `RunFacts`, and `runs`.
+
+    `inputs`, `outputs` and `warnings` are those of all runs, `losses` and `seconds` their sums,
+    `steps` and `chain` those of the first. `runs` has an object for each run, whose `steps` and
+    `chain` are null where they are those of the first.
+    """
+    whole = to_plain(_combined(runs))
+    whole["runs"] = [_own_facts(run, runs[0]) for run in runs]
+    return json_text(whole)
+
+
+def _combined(runs: Sequence[RunFacts]) -> RunFacts:
+    """The facts of all runs as those of one."""
+    first = runs[0]
     if len(runs) == 1:
-        return json_text(runs[0])
-    return json_text(runs)
+        return first
+    known = [run.seconds for run in runs if run.seconds is not None]
+    return replace(
+        first,
+        inputs=tuple(one for run in runs for one in run.inputs),
+        outputs=tuple(one for run in runs for one in run.outputs),
+        losses=sum((run.losses for run in runs), LossFacts()),
+        causality=None,
+        warnings=tuple(text for run in runs for text in run.warnings),
+        seconds=sum(known) if known else None,
+    )
+
+
+def _own_facts(run: RunFacts, first: RunFacts) -> dict[str, Any]:
+    """The facts that belong to one run alone."""
+    own = {name: vars(run)[name] for name in _OWN}
+    if run is first or run.steps == first.steps:
+        own["steps"] = own["chain"] = None
+    plain: dict[str, Any] = to_plain(own)
+    return plain
 
 
 def detection_json(run: RunFacts) -> str:

@@ -126,6 +126,8 @@ def _heading(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
         yield _rule("stride", f"an output for every {'x'.join(map(str, stage.stride))} samples")
     if any(_has_missing(one) for one in stage.sums):
         yield _rule("missing", GAPS[stage.gaps])
+    if any(_stays_missing(one, stage) for one in stage.sums):
+        yield _rule("", "an output aligned with a missing sample stays missing")
 
 
 def _rule(name: str, text: str) -> Line:
@@ -145,6 +147,24 @@ def _has_missing(one: SumFacts) -> bool:
     """Whether a sample under the kernel is missing."""
     rows = one.x if isinstance(one.x[0], tuple) else (one.x,)
     return any(None in row for row in rows)
+
+
+def _stays_missing(one: SumFacts, stage: StageFacts) -> bool:
+    """Whether an output is missing because the sample that it is aligned with is."""
+    if one.y is not None or stage.gaps == "empty":
+        return False
+    value = one.x
+    for before in stage.before:
+        if not 0 <= before < len(value):
+            return False
+        value = value[before]
+    return value is None
+
+
+def _aligned_name(one: SumFacts, stage: StageFacts) -> str:
+    """`x[2]` or `x[2,3]`: the sample that an output is aligned with."""
+    places = zip(one.first, stage.before, strict=True)
+    return f"x[{','.join(str(first + before) for first, before in places)}]"
 
 
 def _formula(stage: StageFacts) -> str:
@@ -257,7 +277,10 @@ def _sum_cells(one: SumFacts, stage: StageFacts) -> Line:
     """`  sum 8 / 4 = 2`: the sum, and the output if it differs from the sum."""
     total, output = sample_text(one.total), (sample_text(one.y), RESULT)
     if _has_missing(one):
-        return [(f"   sum {total}", PLAIN), (" -> ", PLAIN), output]
+        cells = [(f"   sum {total}", PLAIN), (" -> ", PLAIN), output]
+        if _stays_missing(one, stage):
+            cells.append((f"; {_aligned_name(one, stage)} is missing", PLAIN))
+        return cells
     if stage.divisor != 1:
         return [(f"   sum {total} / {stage.divisor:g} = ", PLAIN), output]
     return [("   sum ", PLAIN), output]

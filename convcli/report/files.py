@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from convcli.errors import OutputError, RequestError
@@ -27,7 +28,9 @@ def render_report(facts: Facts, suffix: str) -> str:
     """Render the facts of one run, or of several, as a `.json`, `.html` or `.md` file."""
     runs = (facts,) if isinstance(facts, RunFacts) else tuple(facts)
     render = _RENDERERS[check_report(Path(f"report{suffix}"))]
-    return render(runs)
+    # The command names every input. Told with each of them, it would make a report quadratic.
+    first, *others = runs
+    return render([first, *(replace(run, command=()) for run in others)])
 
 
 def check_report(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from convcli.report.words import number, visible
+from convcli.report.words import duration_text, number, visible
 from convcli.units import plural
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def summary_lines(run: RunFacts) -> Iterator[str]:
     if facts.training is not None:
         made.append(epoch_words(facts.training))
     place = visible(run.outputs[0].path)
-    yield f"{place}: {', '.join(made)}, {sample_words(facts)}, in {run.seconds or 0:.3g} s"
+    spent = duration_text(run.seconds or 0.0, 3)
+    yield f"{place}: {', '.join(made)}, {sample_words(facts)}, in {spent}"
     for delay in facts.delays:
         name = f" of {visible(delay.input)}" if len(facts.delays) > 1 else ""
         yield f"  delay{name}: {delay_words(delay)}"

@@ -8,13 +8,14 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     Point = tuple[float, float]
 
 # Size of a drawing and its margins, in pixels.
 WIDTH, HEIGHT = 720, 220
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 28
+# At the left there is room for the longest number, -1.234e-308.
+LEFT, RIGHT, TOP, BOTTOM = 96, 12, 12, 28
 # Lower gains, and those that are not finite, are drawn at this level.
 FLOOR_DB = -120.0
 # With more taps than this the stems would touch, and a line is drawn instead.
@@ -26,11 +27,25 @@ def draw_taps(weights: Sequence[float]) -> str:
     values = [weight if math.isfinite(weight) else 0.0 for weight in weights]
     low, high = min(0.0, *values), max(0.0, *values)
     axes = _Axes(-0.5, len(values) - 0.5, low, high)
-    points = [axes.point(number, value) for number, value in enumerate(values)]
-    marks = _polyline(points) if len(points) > MOST_STEMS else _stems(points, axes.zero)
+    if len(values) > MOST_STEMS:
+        marks = _polyline([axes.point(*tap) for tap in _outline(values)])
+    else:
+        points = [axes.point(number, value) for number, value in enumerate(values)]
+        marks = _stems(points, axes.zero)
     last = len(values) - 1
     labels = _labels(("0", str(last)), (f"{low:.4g}", f"{high:.4g}"))
     return _svg(axes.zero_line() + marks + labels)
+
+
+def _outline(values: Sequence[float]) -> Iterator[Point]:
+    """Yield taps with their numbers: all, or the least and the largest of each pixel's share."""
+    share = max(1, math.ceil(len(values) / WIDTH))
+    for start in range(0, len(values), share):
+        numbers = range(start, min(start + share, len(values)))
+        low = min(numbers, key=values.__getitem__)
+        high = max(numbers, key=values.__getitem__)
+        for number in sorted({low, high}):
+            yield number, values[number]
 
 
 def draw_response(response: Sequence[tuple[float, float]], *, unit: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from convcli.report.words import (
     STEP_COLUMNS,
     causality_text,
+    duration_text,
     loss_texts,
     number,
     reach_text,
@@ -40,7 +41,7 @@ def summary(run: RunFacts) -> str:
     paths = " -> ".join(side for side in sides if side)
     texts = [visible(run.filter) + _columns_text(run), *_design_texts(run), *_size_texts(run)]
     if run.seconds is not None:
-        texts.append(f"{_duration_text(run)}in {run.seconds:.2g} s")
+        texts.append(f"{_sound_length(run)}in {duration_text(run.seconds, 2)}")
     told = ", ".join(text for text in texts if text)
     return "; ".join([f"{paths}: {told}", *loss_texts(run.losses)])
 
@@ -100,10 +101,10 @@ def _shape_text(side: FileFacts) -> str:
     return "x".join(str(n) for n in reversed(known))
 
 
-def _duration_text(run: RunFacts) -> str:
+def _sound_length(run: RunFacts) -> str:
     """`12.3 s ` of sound, and nothing of other media."""
     seconds = run.inputs[0].seconds if run.inputs else None
-    return "" if seconds is None else f"{seconds:.3g} s "
+    return "" if seconds is None else f"{duration_text(seconds, 3)} "
 
 
 def detection_summary(run: RunFacts, found: DetectionFacts) -> str:
@@ -115,8 +116,9 @@ def detection_summary(run: RunFacts, found: DetectionFacts) -> str:
     searched = f"{visible(templates)} in {visible(', '.join(names))}"
     places = f"{plural(len(found.hits), 'place')}, best {found.best_score:.3g}"
     seconds = [one.seconds for one in run.inputs if one.seconds is not None]
-    duration = f"{sum(seconds):.3g} s " if seconds else ""
-    return f"{searched}: {places}, {duration}in {run.seconds:.2g} s"
+    searched_length = f"{duration_text(sum(seconds), 3)} " if seconds else ""
+    spent = duration_text(run.seconds or 0.0, 2)
+    return f"{searched}: {places}, {searched_length}in {spent}"
 
 
 def causality_summary(run: RunFacts, found: CausalityFacts) -> str:
@@ -124,7 +126,8 @@ def causality_summary(run: RunFacts, found: CausalityFacts) -> str:
     (one,) = run.inputs
     checked = f"{visible(one.path)}: {visible(run.filter)}"
     rows = one.shape[0] or 0
-    return f"{checked}: {causality_text(found)} of {rows:,} rows, in {run.seconds or 0.0:.2g} s"
+    spent = duration_text(run.seconds or 0.0, 2)
+    return f"{checked}: {causality_text(found)} of {rows:,} rows, in {spent}"
 
 
 def details(run: RunFacts) -> Group:

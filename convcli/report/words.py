@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from convcli.units import plural
@@ -49,6 +50,37 @@ def number(value: float | None) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.6g}"
+
+
+def duration_text(seconds: float, digits: int) -> str:
+    """Format a duration with so many digits, a long one in whole seconds: `0.25 s`, `1,234 s`."""
+    if round(seconds) >= 10**digits:
+        return f"{seconds:,.0f} s"
+    return f"{seconds:.{digits}g} s"
+
+
+def command_text(words: Sequence[str]) -> str:
+    r"""Write the words of a command so that it can be pasted into a shell.
+
+    >>> print(command_text(["convcli", "csv", "box:3 | diff", "a\nb.csv"]))
+    convcli csv 'box:3 | diff' $'a\nb.csv'
+    """
+    return " ".join(map(_shell_word, words))
+
+
+def _shell_word(word: str) -> str:
+    r"""Quote a word where a shell needs it; what cannot be printed is escaped as in `$'\n'`."""
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{''.join(map(_shell_character, escaped))}'"
+
+
+def _shell_character(char: str) -> str:
+    # `\\x9b` would be a byte in a shell, and not the character of this number.
+    if not char.isprintable() and 0x80 <= ord(char) < 0x100:
+        return f"\\u{ord(char):04x}"
+    return _visible_character(char)
 
 
 # ------------------------------------------------------------------------------------------- a step
@@ -101,14 +133,16 @@ def run_rows(run: RunFacts) -> Iterator[tuple[str, str]]:
     if run.chain is not None:
         yield "whole chain", _chain_text(run.chain)
     yield from (("lost", text) for text in loss_texts(run.losses))
+    if run.losses.edge_affected:
+        yield "at the edges", plural(run.losses.edge_affected, "sample")
     if run.causality is not None:
         yield "causality", causality_text(run.causality)
         yield from (("changed", change_text(each)) for each in run.causality.changed)
     yield from (("warning", visible(text)) for text in run.warnings)
     if run.seconds is not None:
-        yield "time", f"{run.seconds:.3g} s"
+        yield "time", duration_text(run.seconds, 3)
     if run.command:
-        yield "command", visible(" ".join(run.command))
+        yield "command", command_text(run.command)
     yield "convcli", visible(run.version)
 
 
@@ -145,8 +179,6 @@ def loss_texts(facts: LossFacts) -> list[str]:
         _count_text("missing {}", facts.missing),
         _count_text("{} became missing", facts.became_missing),
     ]
-    if facts.edge_affected:
-        texts.append(f"{facts.edge_affected:,} at the edges")
     return [text for text in texts if text]
 
 

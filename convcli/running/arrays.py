@@ -14,6 +14,7 @@ from convcli.planning.grammar import parse
 from convcli.planning.plan import learned_rules, make_plan, rules_for
 from convcli.running.run import run
 from convcli.signals import ARRAY, TABLE, Align, Block, Edge, Missing, Signal, row_numbers
+from convcli.units import UnitError, to_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,7 +76,7 @@ def apply(
     filter: str,
     x: T,
     *,
-    rate: float | None = None,
+    rate: float | str | None = None,
     edge: Edge | None = None,
     align: Align | None = None,
     missing: Missing | None = None,
@@ -87,8 +88,8 @@ def apply(
     x : (n,) or (n, channels) with one sample axis, (rows, columns, channels) with two; NaN is
         missing. A pandas object is a table: rows by columns, and comes back as the same kind, with
         the index of the rows that the outputs are aligned with.
-    rate : samples per second, for durations and frequencies in Hz; without it frequencies are
-        cycles per sample
+    rate : samples per second, as a number or a text such as "16k", for durations and frequencies in
+        Hz; without it frequencies are cycles per sample
     edge, align, missing : the rules of `--edge`, `--align` and `--missing`; arrays default to zero
         (edge where the rate changes) and center, tables to shrink and causal; alignment and
         missing rule of a model are those that it was learned with
@@ -101,7 +102,9 @@ def apply(
     >>> apply("box:3", np.array([0.0, 3.0, 0.0, 0.0])).tolist()
     [1.0, 1.0, 1.0, 0.0]
     """
-    settings = _Settings(rate=rate, edge=edge, align=align, missing=missing, threads=threads)
+    settings = _Settings(
+        rate=read_rate(rate), edge=edge, align=align, missing=missing, threads=threads
+    )
     settings.check()
     if not isinstance(filter, str):
         raise RequestError(f"filter expects a FILTER such as 'box:3', got {filter!r}")
@@ -135,9 +138,6 @@ class _Settings:
             _check_word("align", self.align, get_args(Align))
         if self.missing is not None:
             _check_word("missing", self.missing, get_args(Missing))
-        rate = self.rate
-        if rate is not None and not (_is_number(rate, Real) and 0 < rate < math.inf):
-            raise RequestError(f"rate expects samples per second, a number above 0, got {rate!r}")
         threads = self.threads
         if threads is not None and not (_is_number(threads, Integral) and threads >= 1):
             raise RequestError(f"threads expects a whole number from 1 on, got {threads!r}")
@@ -165,6 +165,18 @@ class _Filtered:
     y: Array
     rows: Rows
     names: tuple[str, ...]
+
+
+def read_rate(rate: float | str | None) -> float | None:
+    """Samples per second from a number or a text such as `16k`. RequestError if it is none."""
+    if isinstance(rate, str):
+        try:
+            return to_rate(rate)
+        except UnitError as error:
+            raise RequestError(f"rate {error}") from None
+    if rate is not None and not (_is_number(rate, Real) and 0 < rate < math.inf):
+        raise RequestError(f"rate expects samples per second, a number above 0, got {rate!r}")
+    return rate
 
 
 def _check_word(name: str, given: Any, known: tuple[str, ...]) -> None:

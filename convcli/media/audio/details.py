@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from convcli.media.audio.bitrate import BitRate
     from convcli.media.audio.metadata.container import Chunk
 
 
@@ -21,6 +22,7 @@ class AudioDetails:
     mask : speaker positions (WAV)
     tags : the common ones, by libsndfile's names
     chunks : all metadata, byte for byte
+    bit_rate : of a lossy coding, if it is known
     """
 
     format: str
@@ -33,6 +35,7 @@ class AudioDetails:
     mask: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
     chunks: tuple[Chunk, ...] = ()
+    bit_rate: BitRate | None = None
 
 
 def temporary_file(*, buffered: bool = True) -> BinaryIO:

@@ -91,27 +91,43 @@ def frame_at(data: bytes, place: int, info: StreamInfo) -> FlacFrame | None:
     head = data[place : place + _LONGEST_HEADER]
     if len(head) < 6 or not _SYNC.match(head) or head[3] & 1:
         return None
-    size_code, rate_code = head[2] >> 4, head[2] & 15
-    channel_code, bits_code = head[3] >> 4, head[3] >> 1 & 7
-    number, after = _coded_number(head)
-    size_bytes = _STORED_SIZES.get(size_code, 0)
-    rate_bytes, unit = _STORED_RATES.get(rate_code, (0, 1))
-    checked = after + size_bytes + rate_bytes
-    if after == 0 or checked >= len(head) or _crc8(head[:checked]) != head[checked]:
+    number, place_of_size = _coded_number(head)
+    size, place_of_rate = _block_size(head, place_of_size)
+    rate, end = _sampling_rate(head, place_of_rate, info)
+    channels = _channels(head[3] >> 4)
+    if 0 in (place_of_size, size, channels) or end >= len(head):
         return None
-    size = _BLOCK_SIZES.get(size_code, 0)
-    if size_bytes:
-        size = int.from_bytes(head[after : after + size_bytes], "big") + 1
-    rate = _RATES.get(rate_code, info.layout.rate)
-    if rate_bytes:
-        rate = int.from_bytes(head[after + size_bytes : checked], "big") * unit
-    channels = channel_code + 1 if channel_code < 8 else 2
-    if size == 0 or channel_code > 10:
+    if _crc8(head[:end]) != head[end]:
         return None
-    layout = FlacLayout(rate, channels, _BITS.get(bits_code, info.layout.bits))
+    bits = _BITS.get(head[3] >> 1 & 7, info.layout.bits)
     varies = bool(head[1] & 1)
     start = number if varies else number * info.block
-    return FlacFrame(place, layout, start, size)
+    return FlacFrame(place, FlacLayout(rate, channels, bits), start, size)
+
+
+def _block_size(head: bytes, place: int) -> tuple[int, int]:
+    """The number of samples in a block, which may be stored at `place`, and the place after it."""
+    code = head[2] >> 4
+    after = place + _STORED_SIZES.get(code, 0)
+    if after > place:
+        return int.from_bytes(head[place:after], "big") + 1, after
+    return _BLOCK_SIZES.get(code, 0), after
+
+
+def _sampling_rate(head: bytes, place: int, info: StreamInfo) -> tuple[int, int]:
+    """The sampling rate, which may be stored at `place`, and the place after it."""
+    code = head[2] & 15
+    count, unit = _STORED_RATES.get(code, (0, 1))
+    if count:
+        return int.from_bytes(head[place : place + count], "big") * unit, place + count
+    return _RATES.get(code, info.layout.rate), place
+
+
+def _channels(code: int) -> int:
+    """The number of channels, 0 for a code that is not in use; from 8 on stereo is coded jointly."""
+    if code < 8:
+        return code + 1
+    return 2 if code <= 10 else 0
 
 
 def _coded_number(head: bytes) -> tuple[int, int]:

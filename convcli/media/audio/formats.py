@@ -10,9 +10,12 @@ from pathlib import Path
 
 from convcli.errors import RequestError, nearest
 from convcli.media.audio.metadata.aiff import AiffContainer
+from convcli.media.audio.metadata.au import AuContainer
+from convcli.media.audio.metadata.caf import CafContainer
 from convcli.media.audio.metadata.container import NAMES, Container
 from convcli.media.audio.metadata.flac import FlacContainer
 from convcli.media.audio.metadata.id3 import Mp3Container
+from convcli.media.audio.metadata.mat import MatContainer
 from convcli.media.audio.metadata.ogg import OggContainer
 from convcli.media.audio.metadata.riff import WavContainer
 
@@ -48,8 +51,8 @@ FORMATS = {
     "MP3": SoundFormat((".mp3",), Mp3Container(_MP3_TAGS), (b"ID3", b"\xff\xfb", b"\xff\xf3")),
     "AIFF": SoundFormat((".aif", ".aiff", ".aifc"), AiffContainer(_AIFF_TAGS), (b"FORM",)),
     "AIF": SoundFormat(alias_of=("AIFF", None)),
-    "AU": SoundFormat((".au", ".snd"), first_bytes=(b".snd",)),
-    "CAF": SoundFormat((".caf",), Container(NAMES), (b"caff",)),
+    "AU": SoundFormat((".au", ".snd"), AuContainer(), (b".snd", b"dns.")),
+    "CAF": SoundFormat((".caf",), CafContainer(NAMES), (b"caff",)),
     "W64": SoundFormat((".w64",)),
     "RF64": SoundFormat((".rf64",), _WAV),
     "VOC": SoundFormat((".voc",)),
@@ -61,7 +64,7 @@ FORMATS = {
     "NIST": SoundFormat((".sph", ".nist")),
     "HTK": SoundFormat((".htk",)),
     "SDS": SoundFormat((".sds",)),
-    "MAT5": SoundFormat((".mat",)),
+    "MAT5": SoundFormat((".mat",), MatContainer()),
     "RAW": SoundFormat((".raw",)),
 }
 SUFFIXES = {suffix: name for name, form in FORMATS.items() for suffix in form.suffixes}

@@ -100,33 +100,57 @@ def mending_for(file: BinaryIO, prefix: bytes) -> Mending | None:
 # ------------------------------------------------------------------------------------ FLAC
 
 
-def _mend_flac(file: BinaryIO) -> Mending | None:
-    """Correct a header that contradicts the first and the last frame."""
+@dataclass(frozen=True)
+class _FlacParts:
+    """The file header of a FLAC file and where things are in the file.
+
+    facts : place of the facts in the header · start, stop : of the audio frames
+    first, last : frames; None where there is no valid one
+    """
+
+    info: StreamInfo
+    facts: int
+    start: int
+    stop: int
+    first: FlacFrame | None
+    last: FlacFrame | None
+
+
+def _flac_parts(file: BinaryIO) -> _FlacParts:
+    """Read the ends of a FLAC file. ValueError if it is none."""
     blocks = flac_blocks(file)
     kind, body = next(blocks)
-    place = file.tell() - len(body) + 10
+    facts = file.tell() - len(body) + 10
     for _ in blocks:
         pass
     start = file.tell()
     if kind != 0:
-        return None
+        raise ValueError("STREAMINFO does not come first")
     info = StreamInfo.from_bytes(body)
     first = frame_at(file.read(32), 0, info)
-    length = _length_without_tag(file)
-    last = _last_frame(file, start, length, info)
+    stop = _length_without_tag(file)
+    return _FlacParts(info, facts, start, stop, first, _last_frame(file, start, stop, info))
+
+
+def _mend_flac(file: BinaryIO) -> Mending | None:
+    """Correct a header that contradicts the first and the last frame."""
+    parts = _flac_parts(file)
+    info, first, last = parts.info, parts.first, parts.last
     if first is None:
         return None
-    true, note, loss = replace(info, layout=first.layout), None, None
+    true = replace(info, layout=first.layout)
+    note = loss = None
     if first.layout != info.layout:
         note = f"its header says {info.layout}, its samples are {first.layout}"
     if last is not None and last.layout != first.layout:
-        true, loss = _cut_at_change(_all_frames(file, start, true), true)
+        true, loss = _cut_at_change(_all_frames(file, parts.start, true), true)
     elif last is not None and 0 < info.frames < last.stop:
         true = replace(true, frames=last.stop)
         note = f"its header counts {info.frames} frames, {last.stop} are there"
     if true == info and loss is None and info.frames > 0:
         return None
-    return Mending(patches=((place, true.facts()),), length=length, note=note, loss=loss)
+    patch = (parts.facts, true.facts())
+    return Mending(patches=(patch,), length=parts.stop, note=note, loss=loss)
 
 
 def has_flac_frames(file: BinaryIO) -> bool:

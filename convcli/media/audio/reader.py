@@ -72,6 +72,8 @@ class AudioSource:
         if details.subtype not in FLOATS:
             # Whole numbers end one step below 1: what is normalised to the largest is not clipped.
             full_scale -= 2.0 ** (1 - details.bits)
+        if details.frames == 0:
+            self.warnings.append(f"{self._name}: holds no samples")
         self.details = details
         self.signal = Signal(
             medium=AUDIO,

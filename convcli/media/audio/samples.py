@@ -80,7 +80,8 @@ class Grid:
             if self.subtype in LOSSY:
                 y = np.clip(y, self.low, self.high)
             return y.astype(np.float64 if self.subtype == "DOUBLE" else np.float32)
-        z = np.multiply(y, self.full, dtype=np.float64)
+        with np.errstate(over="ignore"):  # what becomes infinite is clipped
+            z = np.multiply(y, self.full, dtype=np.float64)
         if noise is not None:
             z += noise
         np.rint(z, out=z)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, cast
 
 import numpy as np
 
-from convcli.errors import InputError, OutputError
+from convcli.errors import InputError, OutputError, RequestError
+from convcli.media.audio.bitrate import Wanted, encoder_settings
 from convcli.media.audio.details import temporary_file
 from convcli.media.audio.formats import FLOATS, LOSSY, WAV_KINDS, Coding, bits_of, choose_coding
 from convcli.media.audio.metadata.carry import carry_metadata
+from convcli.media.audio.metadata.positions import Shift
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
 from convcli.media.audio.wav import WIDTHS, WavHeader
 from convcli.media.audio.wav_writer import WavWriter, Writer
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from convcli.signals import AnyRows, Array, Signal
 
 _SPOOL_BYTES = 1 << 22
+_HIGHEST_RATE = (1 << 32) - 1
+_LONGEST_FRAME = (1 << 16) - 1  # in bytes, of a WAV
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,6 +40,7 @@ class AudioOptions:
     format, subtype : libsndfile's names in any case, or None for the input's
     dither : TPDF also where the bit depth does not fall · seed : of the dither
     on_clip : count clipped samples, refuse them, or scale everything so that none clips
+    bitrate, quality : of lossy codings, in bits per second and from 0 to 10; None for the input's
     """
 
     format: str | None = None
@@ -43,6 +48,8 @@ class AudioOptions:
     dither: bool = False
     seed: int = 0
     on_clip: Literal["warn", "error", "normalize"] = "warn"
+    bitrate: float | None = None
+    quality: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,7 @@ class AudioSink:
         self.coding = choose_coding(
             like=(like.format, like.subtype), format=options.format, subtype=options.subtype
         )
+        self._wanted = Wanted(bitrate=options.bitrate, quality=options.quality, kept=like.bit_rate)
         self._grid = Grid.of(self.coding.subtype)
         self._dither: Dither | None = None
         if _dithers(like, self.coding, asked=options.dither):
@@ -102,6 +110,11 @@ class AudioSink:
     def _whole_rate(self) -> int:
         wanted = self._signal.rate or float(self._like.rate)
         rate = max(1, round(wanted))
+        if rate > _HIGHEST_RATE:
+            raise RequestError(
+                f"a sound file holds at most {_HIGHEST_RATE} Hz, not {rate} Hz",
+                hint="add a resample: step",
+            )
         if rate != wanted:
             self.warnings.append(
                 "a sound file holds a whole sampling rate: "
@@ -113,27 +126,45 @@ class AudioSink:
         coding, like = self.coding, self._like
         if coding.note:
             self.warnings.append(coding.note)
-        metadata = carry_metadata(like, coding.format, rate=self._rate)
+        metadata = carry_metadata(like, coding.format, self._shift())
         if metadata.lost:
             lost = ", ".join(metadata.lost)
             self.warnings.append(f"{coding.format} output does not keep: {lost}")
+        channels = len(self._signal.channels)
+        settings = encoder_settings(coding, self._wanted, rate=self._rate, channels=channels)
         with self._writing():
             if coding.format in WAV_KINDS and coding.subtype in WIDTHS:
                 header = self._wav_header(metadata)
                 return WavWriter(target, header, frames=self._signal.shape[0])
-            from convcli.media.audio.sndfile_writer import SndFileWriter
+            from convcli.media.audio.sndfile_writer import SndFileWriter, SoundLayout
 
-            return SndFileWriter(
-                target,
-                coding,
+            layout = SoundLayout(
+                coding=coding,
                 rate=self._rate,
-                channels=len(self._signal.channels),
+                channels=channels,
                 endian=like.endian if coding.format == like.format else "FILE",
-                metadata=metadata,
+                settings=settings,
             )
+            return SndFileWriter(target, layout, metadata)
+
+    def _shift(self) -> Shift:
+        """How positions in the metadata of the input are moved."""
+        signal = self._signal
+        return Shift(
+            rate=self._rate,
+            skipped=signal.skipped,
+            ratio=self._rate / self._like.rate,
+            frames=signal.shape[0],
+        )
 
     def _wav_header(self, metadata: Metadata) -> WavHeader:
         like, form, channels = self._like, self.coding.format, len(self._signal.channels)
+        frame_bytes = channels * WIDTHS[self.coding.subtype]
+        if frame_bytes > _LONGEST_FRAME:
+            raise RequestError(
+                f"{form} with {self.coding.subtype} cannot hold {channels} channels",
+                hint="choose another --subtype with fewer bits",
+            )
         # More than two channels need the extensible header; a WAV that did without keeps its own.
         if form == "WAV" and like.format not in WAV_KINDS and channels > 2:
             form = "WAVEX"
@@ -227,12 +258,11 @@ class AudioSink:
             with self._writing():
                 if self._spool is not None:
                     self._write_normalized(self._spool)
-                warning = self._writer.finish()
+                warnings = self._writer.finish()
         except BaseException:
             self.discard()
             raise
-        if warning:
-            self.warnings.append(warning)
+        self.warnings += warnings
         self._warn_of_clipping()
 
     def _write_normalized(self, spool: BinaryIO) -> None:

@@ -10,14 +10,13 @@ import numpy as np
 import soundfile
 
 from convcli.errors import InputError
+from convcli.media.audio.bitrate import bit_rate_of
 from convcli.media.audio.details import AudioDetails
 from convcli.media.audio.formats import MPEG, SUFFIXES, bits_of, container_of
 from convcli.media.audio.mending import MendedFile, Mending, has_flac_frames, mending_for
 from convcli.media.audio.metadata import ogg
-from convcli.media.audio.metadata.riff import info_tags
 from convcli.media.audio.reader import NOTHING_THERE, AudioSource, reading
 from convcli.media.audio.sndfile import exchange_type
-from convcli.media.audio.wav import is_wav
 from convcli.sndfile import Sound, WatchedFile, messages_muted, reason_of
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class SndFile(AudioSource):
         self._type = exchange_type(self._sound.subtype)
         self._muted = messages_muted if self._sound.subtype in MPEG else nullcontext
         with reading(name):
-            self._describe(self._read_details(prefix))
+            self._describe(self._read_details())
             problem = _missing_end(file, prefix)
         if problem is not None:
             if self.details.frames == 0:
@@ -89,11 +88,13 @@ class SndFile(AudioSource):
             with reading(self._name):
                 raise self._watched.error
 
-    def _read_details(self, prefix: bytes) -> AudioDetails:
+    def _read_details(self) -> AudioDetails:
         sound = self._sound
         chunks = self._metadata()
-        # The tags of a WAV are the same whether it needs a codec or not.
-        tags = info_tags(chunks) if is_wav(prefix) else sound.copy_metadata()
+        tags = container_of(sound.format).tags(chunks, sound.copy_metadata())
+        tag_bytes = sum(len(chunk.body) for chunk in chunks)
+        with _position_kept(self._file):
+            bit_rate = bit_rate_of(self._file, sound, tag_bytes=tag_bytes)
         frames = sound.frames if sound.frames < _UNKNOWN_FRAMES else None
         if self._mending is not None and self._mending.frames is not None:
             frames = self._mending.frames
@@ -107,6 +108,7 @@ class SndFile(AudioSource):
             endian=sound.endian,
             tags=tags,
             chunks=chunks,
+            bit_rate=bit_rate,
         )
 
     def _metadata(self) -> tuple[Chunk, ...]:

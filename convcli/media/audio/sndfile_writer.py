@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
 import numpy as np
 import soundfile
@@ -26,8 +28,50 @@ if TYPE_CHECKING:
     from convcli.media.audio.samples import Numbers
     from convcli.media.audio.wav_writer import Stored
 
-# Beyond this rate the Vorbis encoder looks for its settings without end.
+# Beyond this rate the Vorbis encoder looks for its settings without end, or crashes.
 _HIGHEST_VORBIS_RATE = 200_000
+# The Vorbis encoder keeps all frames of one call on its stack.
+_PIECE_FRAMES = 1 << 16
+_PROBE_FRAMES = 512
+_OTHER_FORMAT = "choose another --format, or add a resample: step"
+# Formats whose headers hold every sampling rate that they take.
+_EXACT_RATES = frozenset({"FLAC", "OGG", "MP3", "WAV", "WAVEX", "RF64", "W64", "AU"})
+# A rate that is farther away changes the pitch by a quarter tone or more.
+_NEAR_RATE = 0.03
+_REFUSALS = (soundfile.LibsndfileError, ValueError, TypeError, OverflowError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundLayout:
+    """What libsndfile is asked to write.
+
+    endian : byte order, by libsndfile's name
+    settings : of a lossy encoder
+    """
+
+    coding: Coding
+    rate: int
+    channels: int
+    endian: str = "FILE"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def open(self, file: Any) -> Sound:
+        """Begin a sound in `file`. The errors of soundfile say that the format cannot hold it."""
+        coding = self.coding
+        options = (self.rate, self.channels, coding.subtype)
+        try:
+            return Sound(file, "w", *options, self.endian, coding.format, **self.settings)
+        except ValueError:  # this byte order is not for this coding
+            return Sound(file, "w", *options, "FILE", coding.format, **self.settings)
+
+    def stored_rate(self) -> int:
+        """The sampling rate that a file has which is written like this."""
+        file = io.BytesIO()
+        with self.open(file) as sound:
+            sound.write(np.zeros((_PROBE_FRAMES, self.channels), np.int16))
+        file.seek(0)
+        with Sound(file) as sound:
+            return int(sound.samplerate)
 
 
 class SndFileWriter:
@@ -37,51 +81,32 @@ class SndFileWriter:
     OSError is an error of the system; RequestError says that the format cannot hold such a signal.
     """
 
-    def __init__(
-        self,
-        target: Path | BinaryIO,
-        coding: Coding,
-        *,
-        rate: int,
-        channels: int,
-        endian: str,
-        metadata: Metadata,
-    ) -> None:
-        if coding.subtype == "VORBIS" and rate > _HIGHEST_VORBIS_RATE:
-            raise RequestError(
-                f"VORBIS holds at most {_HIGHEST_VORBIS_RATE} Hz, not {rate} Hz",
-                hint="choose another --format",
-            )
+    def __init__(self, target: Path | BinaryIO, layout: SoundLayout, metadata: Metadata) -> None:
+        self._warnings = _check_rate(layout)
         self._target = target
-        self._coding = coding
+        self._layout = layout
+        self._coding = layout.coding
         self._chunks = metadata.chunks
-        self._rate = rate
-        self._channels = channels
-        self._type = np.dtype(exchange_type(coding.subtype))
+        self._type = np.dtype(exchange_type(layout.coding.subtype))
         if isinstance(target, Path):
             self._file = cast("BinaryIO", target.open("w+b"))
         else:
             self._file = temporary_file()
         self._watched = WatchedFile(self._file)
         try:
-            self._sound = self._open(endian)
+            self._sound = self._open()
         except BaseException:
             with suppress(OSError):
                 self._file.close()
             raise
         self._refused_tags = self._set_tags(metadata.tags)
 
-    def _open(self, endian: str) -> Sound:
-        coding = self._coding
-        options = (self._rate, self._channels, coding.subtype)
+    def _open(self) -> Sound:
         try:
-            try:
-                return Sound(self._watched, "w", *options, endian, coding.format)
-            except ValueError:  # this byte order is not for this coding
-                return Sound(self._watched, "w", *options, "FILE", coding.format)
-        except (soundfile.LibsndfileError, ValueError, TypeError) as error:
+            return self._layout.open(self._watched)
+        except _REFUSALS as error:
             self._raise_system_error()
-            raise _cannot_hold(coding, self._rate, self._channels, error) from error
+            raise _cannot_hold(self._layout, error) from error
 
     def _set_tags(self, tags: Mapping[str, str]) -> list[str]:
         """Give libsndfile the common tags; return those that it does not take."""
@@ -103,13 +128,15 @@ class SndFileWriter:
 
     def write(self, stored: Stored) -> None:
         """Encode samples and append them."""
+        numbers = cast("Numbers", stored)
         try:
-            self._sound.write(stored)
+            for start in range(0, len(numbers), _PIECE_FRAMES):
+                self._sound.write(numbers[start : start + _PIECE_FRAMES])
         except (soundfile.LibsndfileError, AssertionError) as error:
             self._raise_failure("written", error)
         self._raise_system_error()
 
-    def finish(self) -> str | None:
+    def finish(self) -> list[str]:
         """Complete the file, put the metadata in, and copy it to the pipe if the target is one."""
         try:
             self._sound.close()
@@ -119,25 +146,28 @@ class SndFileWriter:
         self._file.flush()
         if self._file.seek(0, os.SEEK_END) == 0:  # libsndfile begins with the first sample
             self._file.write(self._empty_file())
-        warning = self._write_metadata()
+        self._write_metadata()
+        container_of(self._coding.format).make_repeatable(self._file)
+        self._file.flush()
         if not isinstance(self._target, Path):
             self._file.seek(0)
             shutil.copyfileobj(self._file, self._target, 1 << 20)
             self._target.flush()
         self._file.close()
-        return warning
+        return self._warnings
 
-    def _write_metadata(self) -> str | None:
-        form, warning = self._coding.format, None
+    def _write_metadata(self) -> None:
+        form = self._coding.format
         if self._refused_tags:
-            warning = f"{form} did not take the tags {', '.join(self._refused_tags)}"
+            refused = ", ".join(self._refused_tags)
+            self._warnings.append(f"{form} did not take the tags {refused}")
         if self._chunks:
             try:
                 container_of(form).write(self._file, self._chunks)
-                self._file.flush()
             except ValueError as error:
-                warning = f"the tags of the input do not fit into {form} and are not kept: {error}"
-        return warning
+                self._warnings.append(
+                    f"the tags of the input do not fit into {form} and are not kept: {error}"
+                )
 
     def _empty_file(self) -> bytes:
         if self._coding.format != "FLAC":
@@ -145,7 +175,8 @@ class SndFileWriter:
                 f"{self._coding.format} cannot hold a sound without samples",
                 hint="use --format wav",
             )
-        return empty_flac(self._rate, self._channels, bits_of(self._coding.subtype))
+        bits = bits_of(self._coding.subtype)
+        return empty_flac(self._layout.rate, self._layout.channels, bits)
 
     def discard(self) -> None:
         """Close the file without writing another byte."""
@@ -165,13 +196,39 @@ class SndFileWriter:
             raise self._watched.error
 
 
-def _cannot_hold(coding: Coding, rate: int, channels: int, error: Exception) -> RequestError:
+def _check_rate(layout: SoundLayout) -> list[str]:
+    """Warn of a format that holds another sampling rate; RequestError if it is far away."""
+    coding, rate = layout.coding, layout.rate
+    if coding.subtype == "VORBIS" and rate > _HIGHEST_VORBIS_RATE:
+        raise RequestError(
+            f"VORBIS holds at most {_HIGHEST_VORBIS_RATE} Hz, not {rate} Hz", hint=_OTHER_FORMAT
+        )
+    if coding.format in _EXACT_RATES:
+        return []
+    try:
+        stored = layout.stored_rate()
+    except _REFUSALS as error:
+        raise _cannot_hold(layout, error) from error
+    if stored == rate:
+        return []
+    if abs(stored - rate) > _NEAR_RATE * rate:
+        raise RequestError(
+            f"{coding.format} would turn {rate} Hz into {stored} Hz", hint=_OTHER_FORMAT
+        )
+    return [f"{coding.format} cannot hold {rate} Hz: written as {stored} Hz"]
+
+
+def _cannot_hold(layout: SoundLayout, error: Exception) -> RequestError:
+    coding, channels = layout.coding, layout.channels
     noun = "channel" if channels == 1 else "channels"
+    held = f"{channels} {noun} at {layout.rate} Hz"
+    message = f"{coding.format} with {coding.subtype} cannot hold {held}"
     reason = reason_of(error)
-    message = f"{coding.format} with {coding.subtype} cannot hold {channels} {noun} at {rate} Hz"
     # This is all that libsndfile says of too many channels.
     if reason == "Format not recognised" and channels > 2:
         return RequestError(message, hint="choose another --format, which holds more channels")
+    if isinstance(error, OverflowError):
+        return RequestError(message, hint=_OTHER_FORMAT)
     return RequestError(
         f"{message}: {reason}", hint="choose another --format or --subtype, or add a resample: step"
     )

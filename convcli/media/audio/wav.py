@@ -113,10 +113,16 @@ def read_header(stream: Readable, *, name: str) -> WavHeader:
     return replace(header, data_bytes=_data_bytes(size, long_size), chunks=tuple(chunks))
 
 
-def read_trailing(stream: Readable) -> tuple[Chunk, ...]:
-    """Read the metadata after the samples up to the first chunk that is damaged or cut off."""
+def read_trailing(stream: Readable, *, padded: bool) -> tuple[Chunk, ...]:
+    """Read the metadata after the samples up to the first chunk that is damaged or cut off.
+
+    padded : a byte should precede the first chunk, which some writers forget
+    """
     chunks = []
-    while len(head := stream.read(8)) == 8:
+    head = stream.read(8)
+    if padded and not is_chunk_name(head[:4]):
+        head = head[1:] + stream.read(1)
+    while len(head) == 8:
         tag, size = head[:4], int.from_bytes(head[4:], "little")
         if size > LONGEST_CHUNK or not is_chunk_name(tag):
             break
@@ -126,6 +132,7 @@ def read_trailing(stream: Readable) -> tuple[Chunk, ...]:
         stream.read(size & 1)
         if tag not in _NOT_METADATA:
             chunks.append(Chunk(tag, body))
+        head = stream.read(8)
     return tuple(chunks)
 
 
@@ -258,7 +265,8 @@ def unpack(raw: bytes | memoryview, header: WavHeader) -> npt.NDArray[Any]:
         octets = np.frombuffer(raw, np.uint8)
         x = np.subtract(octets, 128, dtype=np.int16) << 8
     elif header.is_float:
-        x = np.frombuffer(raw, _stored_type(header.subtype)).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a NaN that signals; it is refused where it is written
+            x = np.frombuffer(raw, _stored_type(header.subtype)).astype(np.float64)
     else:
         x = np.frombuffer(raw, _stored_type(header.subtype))
     return x.reshape(-1, header.channels)

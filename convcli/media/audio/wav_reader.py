@@ -71,9 +71,8 @@ class WavFile(_PlainWav):
         self._bytes = frames * frame_bytes
         if promised > present:
             self._report_truncated(promised // frame_bytes, frames, header.rate)
-        end = min(promised + (promised & 1), present)
-        file.seek(self._start + end)
-        chunks = header.chunks + wav.read_trailing(file)
+        file.seek(self._start + min(promised, present))
+        chunks = header.chunks + wav.read_trailing(file, padded=bool(promised & 1))
         self._describe(_wav_details(replace(header, chunks=chunks), frames))
 
     def chunks(self) -> Iterator[bytes]:
@@ -152,7 +151,7 @@ class WavStream(_PlainWav):
 
     def _drain(self) -> None:
         """Read on to the end, because the writer of the pipe would fail if its reader went away."""
-        chunks = wav.read_trailing(self._file)
+        chunks = wav.read_trailing(self._file, padded=bool((self._size or 0) & 1))
         while self._file.read(1 << 20):
             pass
         if chunks:

@@ -32,8 +32,8 @@ class Writer(Protocol):
         """Append stored samples to the target."""
         ...
 
-    def finish(self) -> str | None:
-        """Complete the output and return a warning, if any. A target that was a path is closed."""
+    def finish(self) -> list[str]:
+        """Complete the output and return warnings. A target that was a path is closed."""
         ...
 
     def discard(self) -> None:
@@ -78,9 +78,9 @@ class WavWriter:
         self._file.write(cast("bytes | memoryview", stored))
         self._written += len(stored)
 
-    def finish(self) -> str | None:
+    def finish(self) -> list[str]:
         """Pad to an even length, and put the true sizes into the header where that can be done."""
-        warning = None
+        warnings = []
         if self._written & 1 and (self._patchable or self._promised is not None):
             self._file.write(b"\0")
         if self._written != self._promised and self._patchable:
@@ -89,13 +89,13 @@ class WavWriter:
             frame_bytes = self._header.frame_bytes
             promised = self._promised // frame_bytes
             written = self._written // frame_bytes
-            warning = (
+            warnings.append(
                 f"the WAV header on the pipe promised {promised} frames, {written} were written"
             )
         self._file.flush()
         if self._owned:
             self._file.close()
-        return warning
+        return warnings
 
     def _patch(self) -> None:
         header = self._header

@@ -9,6 +9,7 @@ from convcli.media.audio.metadata.container import (
     Chunk,
     Container,
     append_chunks,
+    decoded_text,
     is_chunk_name,
     overwrite,
     read_exactly,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Chunks that libsndfile writes by itself.
 _SAMPLE_CHUNKS = frozenset({b"COMM", b"SSND", b"FVER", b"PEAK"})
+_TEXTS = {b"NAME": "title", b"AUTH": "artist", b"(c) ": "copyright", b"ANNO": "comment"}
 
 
 class AiffContainer(Container):
@@ -40,6 +42,25 @@ class AiffContainer(Container):
                 stream.seek(padding, os.SEEK_CUR)
             else:
                 return
+
+    def tags(self, chunks: tuple[Chunk, ...], found: Mapping[str, str]) -> Mapping[str, str]:
+        """The common tags, where libsndfile could not read their letters."""
+        read = dict(found)
+        for chunk in chunks:
+            name = _TEXTS.get(chunk.name, "")
+            if "\ufffd" in read.get(name, ""):
+                read[name] = decoded_text(chunk.body.rstrip(b"\0"))
+        return read
+
+    def make_repeatable(self, file: BinaryIO) -> None:
+        """Set the time in the PEAK chunk, which floating-point samples have, to 0."""
+        file.seek(12)
+        while len(head := file.read(8)) == 8 and not head.startswith(b"SSND"):
+            if head.startswith(b"PEAK"):
+                overwrite(file, file.tell() + 4, bytes(4))
+                return
+            size = int.from_bytes(head[4:], "big")
+            file.seek(size + (size & 1), os.SEEK_CUR)
 
     def convert(self, tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
         """Keep the first ID3 tag of an MP3 or WAV file."""

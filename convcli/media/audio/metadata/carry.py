@@ -6,25 +6,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from convcli.media.audio.formats import WAV_KINDS, container_of
+from convcli.media.audio.metadata.caf import info_entries
 from convcli.media.audio.metadata.comments import COMMENTS, COMMON_COMMENTS, split_comments
-from convcli.media.audio.metadata.container import Chunk
 from convcli.media.audio.metadata.id3 import id3_frame_names
+from convcli.media.audio.metadata.positions import Shift, moved
 from convcli.media.audio.metadata.riff import INFO_NAMES, info_items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from convcli.media.audio.details import AudioDetails
+    from convcli.media.audio.metadata.container import Chunk
 
 # What these hold are common tags, however the target stores them.
 _COMMON_CHUNKS = frozenset({b"ID3v1", b"NAME", b"AUTH", b"(c) ", b"ANNO"})
 _COMMON_FRAMES = frozenset(b"TIT2 TPE1 TALB TDRC TYER TRCK TCON COMM TCOP TSSE TENC".split())
-# Marks counted in samples are wrong once the sampling rate has changed.
-_COUNTED_IN_SAMPLES = frozenset(
-    {b"cue ", b"smpl", b"plst", b"LIST adtl", b"CUESHEET", b"MARK", b"INST", b"COMT"}
-)
-# A broadcast extension holds its time of day in samples here (EBU Tech 3285).
-_BEXT_TIME = slice(338, 346)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +37,14 @@ class Metadata:
     lost: tuple[str, ...] = ()
 
 
-def carry_metadata(details: AudioDetails, target: str, *, rate: int) -> Metadata:
-    """Choose the metadata for an output in the format `target` with the sampling rate `rate`."""
-    ratio = rate / details.rate
+def carry_metadata(details: AudioDetails, target: str, shift: Shift) -> Metadata:
+    """Choose the metadata for an output in the format `target`, with positions moved by `shift`."""
     lost, chunks = [], []
     for chunk in details.chunks:
-        if ratio != 1 and chunk.full_name in _COUNTED_IN_SAMPLES:
+        try:
+            chunks.append(moved(chunk, shift))
+        except ValueError:  # it is damaged
             lost.append(_shown(chunk))
-        else:
-            chunks.append(_retimed(chunk, ratio))
     container = container_of(target)
     same_kind = details.format == target or {details.format, target} <= WAV_KINDS
     if same_kind:
@@ -90,11 +85,20 @@ def _beyond_common(chunk: Chunk, carried: tuple[Chunk, ...]) -> list[str]:
         return []
     if chunk.full_name == b"LIST INFO":
         return [_text(item.name) for item in info_items(chunk) if item.name not in INFO_NAMES]
+    keys = _keys(chunk)
+    if keys is None:
+        return [_shown(chunk)]
+    return [key for key in keys if key.lower() not in COMMON_COMMENTS]
+
+
+def _keys(chunk: Chunk) -> list[str] | None:
+    """The keys of a chunk that holds keys and texts, None of another one."""
+    if chunk.name == b"info":
+        return [key for key, _ in info_entries(chunk.body)]
     if chunk.name == COMMENTS:
         _, comments = split_comments(chunk.body)
-        keys = [_text(comment.partition(b"=")[0]) for comment in comments]
-        return [key for key in keys if key.lower() not in COMMON_COMMENTS]
-    return [_shown(chunk)]
+        return [_text(comment.partition(b"=")[0]) for comment in comments]
+    return None
 
 
 def _shown(chunk: Chunk) -> str:
@@ -103,13 +107,3 @@ def _shown(chunk: Chunk) -> str:
 
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
-
-
-def _retimed(chunk: Chunk, ratio: float) -> Chunk:
-    """Count the time of day in a broadcast extension at the new sampling rate."""
-    body = chunk.body
-    if ratio == 1 or chunk.name != b"bext" or len(body) < _BEXT_TIME.stop:
-        return chunk
-    time = round(int.from_bytes(body[_BEXT_TIME], "little") * ratio)
-    field_bytes = min(time, 2**64 - 1).to_bytes(8, "little")
-    return Chunk(chunk.name, body[: _BEXT_TIME.start] + field_bytes + body[_BEXT_TIME.stop :])

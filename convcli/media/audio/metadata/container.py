@@ -86,10 +86,26 @@ class Container:
     def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
         """Replace the metadata of a finished file, open for reading and writing, by `chunks`."""
 
+    def tags(self, chunks: tuple[Chunk, ...], found: Mapping[str, str]) -> Mapping[str, str]:
+        """The common tags in `chunks`, or those that libsndfile has found."""
+        del chunks
+        return found
+
+    def make_repeatable(self, file: BinaryIO) -> None:
+        """Remove from a finished file what differs from run to run: times and random numbers."""
+
     def convert(self, tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
         """Return chunks of this container that hold the common tags and chunks of another one."""
         del tags, chunks
         return ()
+
+
+def decoded_text(raw: bytes) -> str:
+    """Decode text that ought to be UTF-8, else is of the code page of Western Windows."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
 
 
 def is_chunk_name(name: bytes) -> bool:

@@ -6,6 +6,7 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.media.audio.metadata.comments import (
@@ -18,7 +19,7 @@ from convcli.media.audio.metadata.comments import (
 from convcli.media.audio.metadata.container import Chunk, overwrite, replace_head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _HEAD = struct.Struct("<4sBBqIIIB")
 _CONTINUED, _FIRST, _LAST = 1, 2, 4
@@ -73,7 +74,17 @@ class OggContainer(CommentContainer):
         head = b"".join(page.to_bytes() for page in pages)
         replace_head(file, end, head)
         if first_audio_page is not None and first_audio_page.number != len(pages):
-            _renumber(file, len(head), len(pages))
+            # Players take a gap between the numbers of pages for a loss.
+            numbers = count(len(pages))
+            _rewrite(file, len(head), lambda page: replace(page, number=next(numbers)))
+
+    def make_repeatable(self, file: BinaryIO) -> None:
+        """Replace the random serial number by one that depends on the content alone."""
+        serial = 0
+        file.seek(0)
+        while (page := read_page(file)) is not None:
+            serial = zlib.crc32(page.body, serial)
+        _rewrite(file, 0, lambda page: replace(page, serial=serial))
 
 
 def read_page(stream: BinaryIO) -> Page | None:
@@ -154,14 +165,13 @@ def _lacing(packet: bytes) -> bytes:
     return bytes([_SEGMENT] * whole + [rest])
 
 
-def _renumber(file: BinaryIO, start: int, number: int) -> None:
-    """Number the audio pages from `number` on, because players take a gap for a loss."""
+def _rewrite(file: BinaryIO, start: int, change: Callable[[Page], Page]) -> None:
+    """Change the head of every page from the place `start` on; pages keep their sizes."""
     file.seek(start)
     while (page := read_page(file)) is not None:
-        data = replace(page, number=number).to_bytes()
+        data = change(page).to_bytes()
         overwrite(file, start, data)
         start += len(data)
-        number += 1
         file.seek(start)
 
 

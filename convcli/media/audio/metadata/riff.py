@@ -6,7 +6,13 @@ import os
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.media.audio import wav
-from convcli.media.audio.metadata.container import Chunk, Container, append_chunks, overwrite
+from convcli.media.audio.metadata.container import (
+    Chunk,
+    Container,
+    append_chunks,
+    decoded_text,
+    overwrite,
+)
 from convcli.media.audio.metadata.id3 import renamed_id3
 
 if TYPE_CHECKING:
@@ -34,8 +40,12 @@ class WavContainer(Container):
         yield from header.chunks
         size = min(header.data_bytes or 0, os.fstat(stream.fileno()).st_size)
         if size:
-            stream.seek(size + (size & 1), os.SEEK_CUR)
-            yield from wav.read_trailing(stream)
+            stream.seek(size, os.SEEK_CUR)
+            yield from wav.read_trailing(stream, padded=bool(size & 1))
+
+    def tags(self, chunks: tuple[Chunk, ...], found: Mapping[str, str]) -> Mapping[str, str]:
+        """The common tags of the INFO lists."""
+        return info_tags(chunks) if chunks else found
 
     def convert(self, tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
         """Put the common tags into an INFO list, and keep the ID3 tags of an AIFF or MP3 file."""
@@ -77,11 +87,7 @@ def info_items(chunk: Chunk) -> Iterator[Chunk]:
 
 def _info_text(body: bytes) -> str:
     """Decode an entry: UTF-8, else the code page of Western Windows."""
-    raw = body.split(b"\0")[0]
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("cp1252", "replace")
+    return decoded_text(body.split(b"\0")[0])
 
 
 def _info_list(tags: Mapping[str, str]) -> Chunk:

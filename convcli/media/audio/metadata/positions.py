@@ -1,0 +1,171 @@
+"""Metadata that count samples, moved with what is cut off or resampled.
+
+Layouts: cue, plst, smpl and adtl of RIFF (Microsoft, IBM 1991 and 1994), bext (EBU Tech 3285),
+CUESHEET of FLAC (RFC 9639, section 8.7), MARK of AIFF (Apple 1991), mark of CAF (Apple 2006).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convcli.media.audio.metadata.container import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# A broadcast extension holds its time of day in samples here.
+_BEXT_TIME = slice(338, 346)
+_CUE_BYTES, _SEGMENT_BYTES, _LOOP_BYTES, _SAMPLER_BYTES = 24, 12, 24, 36
+_SHEET_BYTES, _TRACK_BYTES, _INDEX_BYTES = 396, 36, 12
+_IS_CD = 0x80
+_MARKER_BYTES = 28
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift:
+    """How positions in the input become positions in the output.
+
+    skipped : samples of the input before the first one of the output
+    ratio : samples of the output for one of the input
+    rate : of the output
+    frames : of the output, None if it is not known
+    """
+
+    rate: int
+    skipped: float = 0.0
+    ratio: float = 1.0
+    frames: int | None = None
+
+    @property
+    def is_none(self) -> bool:
+        """Whether every position stays what it is."""
+        return self.skipped == 0 and self.ratio == 1
+
+    def position(self, sample: float, *, last: int = 0) -> int:
+        """The position of a sample, within the output.
+
+        last : how far before the end the last position is
+        """
+        moved = max(0, round((sample - self.skipped) * self.ratio))
+        if self.frames is not None:
+            moved = min(moved, max(0, self.frames - last))
+        return min(moved, 0xFFFFFFFF)
+
+    def length(self, samples: int) -> int:
+        """A number of samples."""
+        return min(round(samples * self.ratio), 0xFFFFFFFF)
+
+
+def moved(chunk: Chunk, shift: Shift) -> Chunk:
+    """The chunk with its positions moved. ValueError if it is damaged."""
+    move = _MOVES.get(chunk.full_name)
+    if move is None or shift.is_none:
+        return chunk
+    body = bytearray(chunk.body)
+    try:
+        move(body, shift)
+    except struct.error as error:
+        raise ValueError("it is cut off") from error
+    return Chunk(chunk.name, bytes(body))
+
+
+def _move_bext(body: bytearray, shift: Shift) -> None:
+    if len(body) < _BEXT_TIME.stop:
+        return
+    time = int.from_bytes(body[_BEXT_TIME], "little")
+    later = max(0, round((time + shift.skipped) * shift.ratio))
+    body[_BEXT_TIME] = min(later, 2**64 - 1).to_bytes(8, "little")
+
+
+def _move_cue(body: bytearray, shift: Shift) -> None:
+    (count,) = struct.unpack_from("<I", body)
+    for place in range(4, 4 + _counted(body, 4, count, _CUE_BYTES), _CUE_BYTES):
+        for number in (place + 4, place + 20):
+            (sample,) = struct.unpack_from("<I", body, number)
+            struct.pack_into("<I", body, number, shift.position(sample))
+
+
+def _move_playlist(body: bytearray, shift: Shift) -> None:
+    (count,) = struct.unpack_from("<I", body)
+    for place in range(4, 4 + _counted(body, 4, count, _SEGMENT_BYTES), _SEGMENT_BYTES):
+        (samples,) = struct.unpack_from("<I", body, place + 4)
+        struct.pack_into("<I", body, place + 4, shift.length(samples))
+
+
+def _move_sampler(body: bytearray, shift: Shift) -> None:
+    (count,) = struct.unpack_from("<I", body, 28)
+    if shift.ratio != 1:
+        nanoseconds = min(round(1e9 / shift.rate), 0xFFFFFFFF)
+        struct.pack_into("<I", body, 8, nanoseconds)
+    stop = _SAMPLER_BYTES + _counted(body, _SAMPLER_BYTES, count, _LOOP_BYTES)
+    for place in range(_SAMPLER_BYTES, stop, _LOOP_BYTES):
+        start, end = struct.unpack_from("<II", body, place + 8)
+        # The end of a loop is the last sample that is played.
+        ends = shift.position(start, last=1), shift.position(end, last=1)
+        struct.pack_into("<II", body, place + 8, *ends)
+
+
+def _move_labels(body: bytearray, shift: Shift) -> None:
+    place = 4
+    while place + 8 <= len(body):
+        size = int.from_bytes(body[place + 4 : place + 8], "little")
+        if body[place : place + 4] == b"ltxt":
+            (samples,) = struct.unpack_from("<I", body, place + 12)
+            struct.pack_into("<I", body, place + 12, shift.length(samples))
+        place += 8 + size + (size & 1)
+
+
+def _move_sheet(body: bytearray, shift: Shift) -> None:
+    (is_cd,) = struct.unpack_from("B", body, 136)
+    # On a CD positions are multiples of 588 samples.
+    struct.pack_into("B", body, 136, is_cd & ~_IS_CD)
+    (tracks,) = struct.unpack_from("B", body, _SHEET_BYTES - 1)
+    place = _SHEET_BYTES
+    for _ in range(tracks):
+        (start,) = struct.unpack_from(">Q", body, place)
+        struct.pack_into(">Q", body, place, shift.position(start))
+        (indices,) = struct.unpack_from("B", body, place + _TRACK_BYTES - 1)
+        place += _TRACK_BYTES
+        for _ in range(indices):
+            (samples,) = struct.unpack_from(">Q", body, place)
+            struct.pack_into(">Q", body, place, shift.length(samples))
+            place += _INDEX_BYTES
+
+
+def _move_aiff_markers(body: bytearray, shift: Shift) -> None:
+    (count,) = struct.unpack_from(">H", body)
+    place = 2
+    for _ in range(count):
+        (sample,) = struct.unpack_from(">I", body, place + 2)
+        struct.pack_into(">I", body, place + 2, shift.position(sample))
+        (letters,) = struct.unpack_from("B", body, place + 6)
+        place += 6 + letters + 1 + (letters + 1 & 1)
+
+
+def _move_caf_markers(body: bytearray, shift: Shift) -> None:
+    (count,) = struct.unpack_from(">I", body, 4)
+    for place in range(8, 8 + _counted(body, 8, count, _MARKER_BYTES), _MARKER_BYTES):
+        (sample,) = struct.unpack_from(">d", body, place + 4)
+        if 0 <= sample < 1 << 53:
+            struct.pack_into(">d", body, place + 4, float(shift.position(sample)))
+
+
+def _counted(body: bytearray, start: int, count: int, size: int) -> int:
+    """The bytes of `count` entries. ValueError if there are fewer."""
+    if start + count * size > len(body):
+        raise ValueError(f"it counts {count} entries, which are not there")
+    return count * size
+
+
+_MOVES: dict[bytes, Callable[[bytearray, Shift], None]] = {
+    b"bext": _move_bext,
+    b"cue ": _move_cue,
+    b"plst": _move_playlist,
+    b"smpl": _move_sampler,
+    b"LIST adtl": _move_labels,
+    b"CUESHEET": _move_sheet,
+    b"MARK": _move_aiff_markers,
+    b"mark": _move_caf_markers,
+}

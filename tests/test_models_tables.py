@@ -115,6 +115,23 @@ def test_new_columns_of_odd_tables(tmp_path: Path) -> None:
     assert checked.code == 0
 
 
+@pytest.mark.parametrize("edge", ["shrink", "valid"])
+def test_a_table_gets_no_more_rows_by_padding(edge: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    tensors = {"0.weight": np.ones((1, 1, 3)), "1.weight": np.ones((1, 1, 3))}
+    table = b"v\n1\n2\n3\n4\n"
+    rules = ("--edge", edge, "--align", "center", "-q")
+    for layers, code in (("conv:padding=2 | conv", 0), ("conv:padding=3 | conv", 2)):
+        path.write_bytes(encode_weights(tensors, {"layers": layers}))
+        ran = run("csv", f"model:{path}", *rules, stdin=table)
+        assert ran.code == code
+        if code:
+            assert "a table cannot get more rows than it has" in ran.err
+        else:
+            # [1, 2, 3, 4] by [1, 1, 1], once at full length and once without its ends
+            assert ran.out == b"v\n10\n18\n22\n20\n"
+
+
 def test_frames_and_series_get_new_columns_too(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     two = saved(tmp_path / "two.safetensors", [[[1.0]], [[0.5]]])

@@ -157,6 +157,7 @@ class Signal:
     rate : samples per second along axis 0; None if the signal knows no time
     cycle : the period in seconds that a frequency without a unit is counted in (1 = Hz; 86400 =
         cycles per day)
+    week : seconds in a week; those of five days where every row is a business day
     alpha : index of the opacity channel, which weights the others, or None
     full_scale : the loudest, brightest or wholly opaque value: 1 in sound, 255 in an 8-bit image
     skipped : samples of the input along axis 0 before the first one of a result, cut off at the edge
@@ -167,6 +168,7 @@ class Signal:
     channels: tuple[str, ...]
     rate: float | None = None
     cycle: float = 1.0
+    week: float = 604800.0
     alpha: int | None = None
     full_scale: float = 1.0
     skipped: int = 0

@@ -75,7 +75,8 @@ def to_samples(text: str, signal: Signal) -> float:
     if quantity.unit == "" or quantity.unit in signal.medium.length_units:
         return quantity.value
     if quantity.unit in SECONDS and signal.rate is not None:
-        return quantity.value * SECONDS[quantity.unit] * signal.rate
+        seconds = signal.week if quantity.unit == "w" else SECONDS[quantity.unit]
+        return quantity.value * seconds * signal.rate
     raise UnitError(f"{text!r} does not fit this signal; a length here is {_lengths(signal)}")
 
 

@@ -475,7 +475,7 @@ class TableSource:
             return replace(signal, rate=1 / DAY, cycle=DAY)
         if clock.doubt is not None:
             self.warnings.append(f"{self.name}: {clock.doubt}")
-        return replace(signal, rate=clock.rate, cycle=clock.cycle)
+        return replace(signal, rate=clock.rate, cycle=clock.cycle, week=clock.week)
 
     def _new_checker(self) -> TimeChecker | None:
         if self._clock is None:

@@ -53,6 +53,7 @@ class Rule:
         a moment that is not on the line
     moment : writes a position as a moment
     seconds : the length of a step · hint : advice where the rule fails
+    week : the length of a week in seconds, counted by steps: five business days are a week
     """
 
     place: Callable[[npt.NDArray[Any]], Floats]
@@ -61,6 +62,7 @@ class Rule:
     seconds: float
     tolerance: float = 0.0
     hint: str = HINT
+    week: float = 7 * DAY
 
     def is_step(self, difference: Any) -> Any:
         """Whether each difference of positions is one step; that of NaN is not."""
@@ -202,7 +204,7 @@ def _business_rule(of_day: np.timedelta64) -> Rule:
         day = np.busday_offset(epoch, round(position))
         return _write(day + of_day)
 
-    return Rule(place=place, moment=moment, step=1.0, seconds=DAY, hint=TRADING)
+    return Rule(place=place, moment=moment, step=1.0, seconds=DAY, hint=TRADING, week=5 * DAY)
 
 
 def _month_rules(moments: Stamps, runs: Runs, of_day: np.timedelta64) -> list[Rule]:

@@ -157,6 +157,7 @@ class Clock:
     """What the first rows tell about time. All rules fit them; later rows tell which one holds.
 
     rate : rows per second · cycle : seconds of the unit in which a bare frequency is counted
+    week : seconds of a week, in which business days follow each other without a gap
     doubt : what was taken for granted in reading the times, for a warning; None if nothing was
     """
 
@@ -164,6 +165,7 @@ class Clock:
     rules: tuple[Rule, ...]
     rate: float
     cycle: float
+    week: float
     doubt: str | None = None
 
 
@@ -221,6 +223,7 @@ def infer_clock(
         rules=rules,
         rate=1 / first.seconds,
         cycle=cycle,
+        week=first.week,
         doubt=None if unit or date_format else _doubt(times, regular),
     )
 

@@ -1,0 +1,52 @@
+"""What a week is: seven days, or five where every row is a business day."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from program import done
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def series(tmp_path: Path, freq: str) -> tuple[Path, pd.Series[float]]:
+    times = pd.date_range("2024-01-01", periods=40, freq=freq)  # a Monday
+    values = np.random.default_rng(0).integers(0, 100, 40).astype(float)
+    table = tmp_path / "table.csv"
+    pd.DataFrame({"t": times.strftime("%Y-%m-%d"), "v": values}).to_csv(table, index=False)
+    return table, pd.Series(values, index=times)
+
+
+def column(*words: str | Path) -> list[float]:
+    lines = done("csv", "-q", *words, "--time", "t").text.splitlines()[1:]
+    return [float(line.split(",")[1]) for line in lines]
+
+
+@pytest.mark.parametrize(("freq", "rows"), [("B", 5), ("D", 7)])
+def test_a_week_of_rows_is_what_a_window_in_time_holds(
+    tmp_path: Path, freq: str, rows: int
+) -> None:
+    table, prices = series(tmp_path, freq)
+    found = column("sma:1w", table)
+    assert found == column(f"sma:{rows}", table)
+    # pandas looks at the times: all rows of the seven days up to this one.
+    np.testing.assert_allclose(found, prices.rolling("7D").mean().to_numpy(), rtol=1e-14)
+    assert column("sma:2w", table) == column(f"sma:{2 * rows}", table)
+
+
+@pytest.mark.parametrize("freq", ["B", "D"])
+def test_a_pool_of_a_week_is_a_row_a_week(tmp_path: Path, freq: str) -> None:
+    table, prices = series(tmp_path, freq)
+    weekly = prices.resample("W-SUN").mean().to_numpy()
+    found = column("avg_pool:1w", table)
+    whole = len(prices) // (5 if freq == "B" else 7)
+    np.testing.assert_allclose(found[:whole], weekly[:whole], rtol=1e-14)
+
+
+def test_a_day_of_business_days_is_a_row(tmp_path: Path) -> None:
+    table, _ = series(tmp_path, "B")
+    assert column("sma:20d", table) == column("sma:20", table)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from convcli.errors import ConditionError, ConvcliError, InputError, OutputError, RequestError
 
 if TYPE_CHECKING:
+    from convcli.checking.explain import explain_filter as explain
     from convcli.designs import steps as filters
     from convcli.running.arrays import apply
 
@@ -26,11 +27,16 @@ __all__ = [
     "RequestError",
     "__version__",
     "apply",
+    "explain",
     "filters",
 ]
 
 # Loaded when first asked for, so that the command line starts without NumPy.
-_LAZY = {"apply": ("convcli.running.arrays", "apply"), "filters": ("convcli.designs", "steps")}
+_LAZY = {
+    "apply": ("convcli.running.arrays", "apply"),
+    "explain": ("convcli.checking.explain", "explain_filter"),
+    "filters": ("convcli.designs", "steps"),
+}
 
 
 def __getattr__(name: str) -> Any:

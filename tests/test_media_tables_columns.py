@@ -267,3 +267,8 @@ def test_long_names_are_told_shortened() -> None:
     with pytest.raises(RequestError) as caught:
         piped(b"a" * 9000 + b",b\n1,2\n", size=1 << 20, columns=("c",))
     assert len(str(caught.value)) < 200
+
+
+def test_two_columns_of_one_name_are_both_filtered(program: Program, tmp_path: Path) -> None:
+    ended = program.run("csv", "sma:2", stdin=b"a,a,b\n1,20,3\n3,40,5\n", cwd=tmp_path)
+    assert ended.text == "a,a,b\n1,20,3\n2,30,4\n"

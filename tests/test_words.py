@@ -195,3 +195,10 @@ def test_a_rate_that_is_none_is_refused(rate: float | str) -> None:
     with pytest.raises(RequestError, match="rate expects samples per second") as caught:
         convcli.apply("lowpass:1k", np.zeros(9), rate=rate)
     assert repr(rate) in caught.value.message
+
+
+def test_python_users_can_have_a_filter_explained() -> None:
+    facts = convcli.explain("kernel:1,2,1", [1.0, 2.0, 3.0])
+    assert facts.result == (4.0, 8.0, 8.0)
+    assert facts.stages[0].sums[1].products == (1.0, 4.0, 3.0)
+    assert "explain" in dir(convcli)

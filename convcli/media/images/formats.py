@@ -129,6 +129,7 @@ class Format:
     cut : finds the place for them in the first bytes
     complete : mends the file that libvips has written
     by_name : whether libvips writes it only to a file whose name has its suffix
+    forgets_failures : whether the saver of libvips takes no notice of a write that failed
     """
 
     name: str
@@ -157,6 +158,7 @@ class Format:
     cut: HeadCut | None = None
     complete: Callable[[BinaryIO, WriteRequest], None] | None = None
     by_name: bool = False
+    forgets_failures: bool = False
 
     @property
     def is_roomy(self) -> bool:
@@ -239,6 +241,7 @@ _ALL = (
         animated=True,
         inspect=inspect_gif,
         complete=complete_gif,
+        forgets_failures=True,
         comments=True,
     ),
     Format(

@@ -29,12 +29,19 @@ class HeadInserter:
 
         libvips calls this from C, where no exception can pass.
         """
+        if self.failure is not None:
+            return -1
         try:
             self._pass_on(data)
         except OSError as error:
             self.failure = error
             return -1
         return len(data)
+
+    def check(self) -> None:
+        """Raise the error of a write, which some savers of libvips forget."""
+        if self.failure is not None:
+            raise self.failure from None
 
     def _pass_on(self, data: bytes) -> None:
         if self._head is None:

@@ -137,7 +137,10 @@ class VipsWriter:
         if form.options_for is not None:
             options |= form.options_for(self._request)
         if form.insert is None or form.cut is None or not self._inserts:
-            self._encode(image, vips().Target.new_to_file(os.fsencode(self._path)), options)
+            if form.forgets_failures:
+                self._encode_inserting(image, b"", _before_all, options)
+            else:
+                self._encode(image, vips().Target.new_to_file(os.fsencode(self._path)), options)
         else:
             self._encode_inserting(image, form.insert(self._request), form.cut, options)
         if form.complete is not None:
@@ -170,15 +173,23 @@ class VipsWriter:
     ) -> None:
         """Encode into a file with bytes after its header that libvips does not write."""
         target = vips().TargetCustom()
-        with self._path.open("wb") as file:
-            inserter = HeadInserter(file, inserted, cut)
-            target.on_write(inserter.write)
-            try:
-                self._encode(image, target, options)
-            except OutputError:
-                if inserter.failure is not None:
-                    raise inserter.failure from None
+        try:
+            with self._path.open("wb") as file:
+                inserter = HeadInserter(file, inserted, cut)
+                target.on_write(inserter.write)
+                try:
+                    self._encode(image, target, options)
+                finally:
+                    inserter.check()
+        except OSError as error:
+            if error.errno in WRITE_FAILURES:  # named outside
                 raise
+            raise OutputError(f"cannot write the output: {error.strerror or error}") from None
+
+
+def _before_all(_: bytes) -> tuple[int, int]:
+    """The place before the first byte."""
+    return 0, 0
 
 
 def _copy_to_stream(saved: BinaryIO, stream: BinaryIO) -> None:

@@ -214,6 +214,8 @@ def _channels_written(
     Names of columns that were read are written in their places: then no column is new.
     """
     known = source.signal.channels
+    if names == known:  # two of which may have one name
+        return tuple(range(len(known))), None
     if len(set(names)) == len(names) and set(names) <= set(known):
         return tuple(known.index(name) for name in names), None
     return tuple(range(len(known))), len(names)

@@ -100,7 +100,7 @@ BAD: list[tuple[str, Any, dict[str, Any], str]] = [
     (cast("str", None), np.zeros(4), {}, "filter expects a FILTER"),
     *[
         ("box:3", np.zeros(4), {"rate": rate}, "rate expects")
-        for rate in (0, -1, np.nan, np.inf, "44100", True, [1])
+        for rate in (0, -1, np.nan, np.inf, "fast", True, [1])
     ],
     ("abs", np.zeros(4), {"rate": 0}, "rate expects samples per second, a number above 0, got 0"),
     *[

@@ -310,9 +310,10 @@ def test_several_tables_and_the_report(program: Program, tmp_path: Path) -> None
         (f"{f}.csv", c) for f in "ab" for c in "xy"
     ]
     facts = json.loads((tmp_path / "r.json").read_text())
-    assert facts[0]["causality"]["prefixes"] == 2
-    assert facts[0]["causality"]["columns"][1]["row"] == 1
-    assert facts[0]["outputs"] == []
+    first = facts["runs"][0]
+    assert first["causality"]["prefixes"] == 2
+    assert first["causality"]["columns"][1]["row"] == 1
+    assert first["outputs"] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv", "r.json"]
 
 

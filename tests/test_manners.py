@@ -444,7 +444,8 @@ def test_inputs_that_cannot_be(program: Program, folder: Path) -> None:
     (folder / "sub").mkdir()
     for medium in RUNS:
         for name in ("none", "loop", "gone", "sub", "", "a.csv/x", "x" * 300, "/dev/null"):
-            told = program.run(medium, "box:3", name, "-o", "out.wav", cwd=folder)
+            output = "out" + Path(RUNS[medium][2]).suffix
+            told = program.run(medium, "box:3", name, "-o", output, cwd=folder)
             assert told.code == 3, (medium, name, told)
             assert len(told.errors) == 1
 

@@ -467,7 +467,6 @@ def test_the_report_tells_how_it_was_trained(tmp_path: Path) -> None:
     assert "conv:2,5 | relu | conv:1,5, 23 parameters" in told
     assert "2 epochs, the best was" in told
     facts = json.loads((tmp_path / "r.json").read_text())
-    facts = facts["runs"][0] if "runs" in facts else facts
     assert facts["learned"]["training"]["epochs"] == 2
     assert facts["learned"]["parameters"] == 23
     assert (

@@ -196,6 +196,7 @@ class Reduction:
         totals = self._totals[at]
         if self.reduce.missing == "propagate":
             totals = np.where(known.all(axis=0), totals, np.nan)
+            self._totals[at] = totals
         self._counts[at] += known.sum(axis=0)
         if self.reduce.statistic == "mean" and len(self.shape) == 1:
             totals = self._exact.setdefault(at, ExactTotals(part.shape[1]))

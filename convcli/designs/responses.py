@@ -49,9 +49,6 @@ def impulse_response(path: Path, *, rate: float, channel: int | None) -> Respons
 
 def _read_sound(path: Path, channel: int | None) -> tuple[Taps, int]:
     """The samples of a sound file, (k, channels), and its rate."""
-    if not path.is_file():
-        problem = "is no file" if path.exists() else "no such file"
-        raise InputError(f"{path}: {problem}; expected a sound file with an impulse response")
     samples, rate = _decoded(path, channel)
     if channel is not None:
         samples = samples[:, channel - 1 : channel]
@@ -75,6 +72,7 @@ def _decoded(path: Path, channel: int | None) -> tuple[Taps, int]:
 
     problem = f"{path}: cannot be read as a sound file"
     try:
+        _refuse_no_file(path)
         with path.open("rb", buffering=0) as raw, messages_muted():
             watched = WatchedFile(raw)
             try:
@@ -91,6 +89,13 @@ def _decoded(path: Path, channel: int | None) -> tuple[Taps, int]:
     except soundfile.SoundFileError as error:
         raise InputError(f"{problem}: {reason_of(error)}") from error
     return samples, rate
+
+
+def _refuse_no_file(path: Path) -> None:
+    """InputError unless `path` is a file; OSError for a name that no file can have."""
+    if not path.is_file():
+        problem = "is no file" if path.exists() else "no such file"
+        raise InputError(f"{path}: {problem}; expected a sound file with an impulse response")
 
 
 def _check_channel(path: Path, channel: int | None, channels: int) -> None:

@@ -160,7 +160,8 @@ class Signal:
     week : seconds in a week; those of five days where every row is a business day
     alpha : index of the opacity channel, which weights the others, or None
     full_scale : the loudest, brightest or wholly opaque value: 1 in sound, 255 in an 8-bit image
-    skipped : samples of the input along axis 0 before the first one of a result, cut off at the edge
+    skipped : samples of the input along axis 0 before the first one of a result, cut off at the
+        edge
     """
 
     medium: Medium

@@ -82,7 +82,8 @@ class ExportOptions:
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write the taps, of a chain those of all its steps, to FILE.csv, .npy, .wav or .json.",
+            help="Write the taps, of a chain those of all its steps, to FILE.csv, .npy, .wav or "
+            ".json.",
             show_default=False,
         ),
     ] = None

@@ -215,7 +215,7 @@ def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
     return total, error
 
 
-# -------------------------------------------------------------------------- sums of products of digits
+# ---------------------------------------------------------------------- sums of products of digits
 
 
 class _RunningSums:

@@ -25,11 +25,11 @@ class Reach:
     and is aligned with the input p(k) + anchor. A resampler by L/M has L phases and step M; every
     other operation has one phase.
 
-    Indices are absolute: input 0 and output 0 lie at the same instant. Inputs below 0 or past the
-    end are what the edge rule says.
+    Indices count from the start of the signal, not of a block. Inputs below 0 or past the end are
+    what the edge rule says.
 
-    growth : how many outputs more (or fewer, if negative) padding of the operation itself makes, at
-        step 1
+    growth : samples that a padding of the operation's own adds to the length (removes, if
+        negative), before striding
     """
 
     before: int = 0
@@ -46,7 +46,7 @@ class Reach:
         return first - self.before, last + self.after + 1
 
     def ready(self, n: Index) -> Index:
-        """Count the outputs that read no input at or past `n`."""
+        """Count the outputs that can be computed from the first `n` inputs."""
         samples = n - self.after
         return (samples * self.phases - 1) // self.step + 1
 

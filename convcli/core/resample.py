@@ -85,8 +85,8 @@ class Resample(Op):
         """The resampler of sound to `phases` samples for every `step`; sample 0 stays in place.
 
         A sinc under a Kaiser window (Kaiser, 1974): by estimate flat up to `passes` and
-        `attenuation` dB down from `stops` on, in cycles per input sample. A causal one is delayed until it reads no later
-        sample.
+        `attenuation` dB down from `stops` on, in cycles per input sample. A causal one is delayed
+        until it reads no later sample.
         """
         half = kaiser.length(attenuation, stops - passes) / 2
         beta = kaiser.beta(attenuation)

@@ -29,7 +29,8 @@ Free = npt.NDArray[np.bool_]
 LONG = 16
 # Values gathered into windows at a time.
 VALUES_GATHERED = 1 << 20
-# Eigenvalues below this part of the largest mean that the inputs do not determine the taps.
+# If an eigenvalue is smaller than this fraction of the largest one, the inputs do not determine all
+# taps.
 RANK = 1e-12
 # Ridges to choose from, as parts of the mean power of each input.
 RIDGES = (0.0, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -95,7 +96,7 @@ class Sums:
 
 
 def sums_over(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
-    """The sums over all windows of `shape` in `x`, the first of which belongs to y[0] (or y[0, 0]).
+    """The sums over all windows of `shape` in `x`; the window at t is paired with the target y[t].
 
     x : (m + k - 1, in) or (m + h - 1, n + w - 1, in) finite; y : (m, out) or (m, n, out) finite
     """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Numbers = npt.NDArray[np.float64]
 
-# Totals are whole numbers of 2**-UNIT, of which every float64 is a multiple.
+# Totals are Python integers that count multiples of 2**-UNIT; every float64 is such a multiple.
 UNIT = 1130
 
 # A float64 of 53 bits is split into whole numbers of at most HIGH and of LOW bits.

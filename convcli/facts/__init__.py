@@ -138,8 +138,8 @@ class StepFacts:
 
     text, name : the step as written in FILTER, and its name
     taps, shape : number of taps and their shape, `(255,)` or `(9, 9)`
-    passes : taps of the passes of each step, if a picture is filtered along one axis after the other
-        at a small part of the cost of all taps
+    passes : taps of the passes of each step, if a picture is filtered along one axis after the
+        other at a small part of the cost of all taps
     sum : sum of the taps, the gain of a constant signal
     delay : delay in input samples along axis 0
     look_ahead : how many later samples an output reads; None if it reads the whole signal

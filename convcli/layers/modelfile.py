@@ -57,12 +57,12 @@ def model(path: str, *, layers: str = "") -> Model:
         the layers are filters: aligned by --align and extended by --edge once for the whole chain;
         `--edge valid` is what torch computes. With a padding= each layer pads its own input as
         torch does, and one without does not: the answer is that of torch in shape and values, also
-        under `--edge valid`, which other steps keep to; with --align causal all of the padding comes
-        first. Pictures enter as 0 ... 1 and leave so; columns in the scaling that the
+        under `--edge valid`, which other steps keep to; with --align causal all of the padding
+        comes first. Pictures enter as 0 ... 1 and leave so; columns in the scaling that the
         file carries, if it does, and as changes where it says `on: differences`. One channel in and
         out: every channel of the signal is filtered by itself. Alignment, missing rule and columns
-        are those that the file was learned with, unless others are asked for. Raises InputError for a file that is
-        no sane safetensors, RequestError where model and signal do not fit.
+        are those that the file was learned with, unless others are asked for. Raises InputError for
+        a file that is no sane safetensors, RequestError where model and signal do not fit.
     """
     return read_model(Path(path).expanduser(), layers=layers)
 

@@ -141,8 +141,8 @@ def weights_of(step: BoundStep) -> Numbers | None:
 def chain_taps(steps: Sequence[BoundStep]) -> Numbers:
     """The taps of several convolutions one after the other as one, (k,) or (height, width).
 
-    Taps that follow a stride are as far apart as the stride says. RequestError for a step that is no
-    convolution, and for more products than a minute computes.
+    Taps that follow a stride are as far apart as the stride says. RequestError for a step that is
+    no convolution, and for more products than a minute computes.
     """
     axes = steps[0].before.axes
     taps = np.ones((1,) * axes)

@@ -124,7 +124,7 @@ def _sampling_rate(head: bytes, place: int, info: StreamInfo) -> tuple[int, int]
 
 
 def _channels(code: int) -> int:
-    """The number of channels, 0 for a code that is not in use; from 8 on stereo is coded jointly."""
+    """The number of channels; 0 for a code that is not in use. Codes from 8 on are joint stereo."""
     if code < 8:
         return code + 1
     return 2 if code <= 10 else 0

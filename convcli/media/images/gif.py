@@ -1,4 +1,7 @@
-"""GIF: its comments, which libvips neither reads nor writes. Layout after GIF89a, sections 18 to 27."""
+"""GIF: its comments, which libvips neither reads nor writes.
+
+Layout after GIF89a, sections 18 to 27.
+"""
 
 from __future__ import annotations
 

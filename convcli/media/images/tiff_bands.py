@@ -138,7 +138,7 @@ def mark_bands(file: BinaryIO, request: WriteRequest) -> None:
 
 
 def _written_meanings(layout: Layout, count: int, read: tuple[int, ...]) -> list[int]:
-    """The meanings of the extra bands: those of the input if there are as many, else by the layout."""
+    """The meanings of the extra bands: the input's if there are as many, else by the layout."""
     if len(read) == count:
         # libvips has divided the colours by the opacity.
         return [_OPACITY if meaning == _PREMULTIPLIED else meaning for meaning in read]

@@ -1,4 +1,4 @@
-"""WebP: whether a file is lossless, and the quality it was written with, which libvips does not report.
+"""WebP: whether a file is lossless, and its quality, which libvips does not report.
 
 Containers after RFC 9649; the header of a lossy frame after RFC 6386, sections 9 and 19.2.
 """

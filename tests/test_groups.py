@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from convcli.core.convolve_direct import dot_products
 from convcli.core.missing import reads_gap
+from convcli.media.tables import text
+from convcli.media.tables.sink import TableSink
+from convcli.media.tables.source import TableOptions, open_table
 from convcli.planning.plan import make_plan, rules_for
 from convcli.running.run import run
 from convcli.signals import TABLE, Block, Edge, Groups, Signal, row_numbers
@@ -47,7 +52,9 @@ class Interleaved:
         if self.codes is None:
             return Block(self.x[part])
         met, codes = np.unique(self.codes[part], return_inverse=True)
-        return Block(self.x[part], Groups([b"%d" % code for code in met.tolist()], codes))
+        # The empty name is a name like any other.
+        names = [b"" if code == 1 else b"%d" % code for code in met.tolist()]
+        return Block(self.x[part], Groups(names, codes))
 
 
 class Gathered:
@@ -100,6 +107,40 @@ def test_each_group_gets_what_it_gets_alone(filter: str, edge: Edge) -> None:
         alone.sort(key=lambda pair: pair[0])
         assert found.rows == [row for row, _ in alone]
         np.testing.assert_array_equal(np.array(found.y), np.array([y for _, y in alone]))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("block", [7, 40, 200, 1 << 20])
+@pytest.mark.parametrize("filter", ["global_avg_pool", "adaptive_avg_pool:2 | diff"])
+def test_rows_without_a_group_name_are_reduced_beside_the_others(
+    filter: str, block: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The empty name is a name like any other: pandas is asked what each group gives, and where."""
+    monkeypatch.setattr(text, "BLOCK_BYTES", block)
+    keys = ["b", "", "a", "", "NA", "a", "NA", "b", "c", "c", "", ""]
+    table = pd.DataFrame({"x": np.arange(len(keys)) ** 2.0, "key": keys})
+    data = table.to_csv(index=False, na_rep="").encode()
+    source = open_table(
+        None, options=TableOptions(columns=("x",), by=("key",)), stdin=io.BytesIO(data)
+    )
+    plan = make_plan(filter, source.signal, rules_for(source.signal))
+    out = io.BytesIO()
+    with TableSink(out, source=source) as sink:
+        run(plan, source, sink, threads=threads)
+    found = pd.read_csv(io.BytesIO(out.getvalue()), keep_default_na=False, na_values={"x": [""]})
+    expected: dict[int, tuple[float, str]] = {}
+    for key, rows in table.groupby("key", sort=False):
+        n = len(rows)
+        if filter == "global_avg_pool":
+            expected[rows.index[-1]] = (rows.x.mean(), str(key))
+            continue
+        half = -(-n // 2)
+        low, high = rows.x[:half].mean(), rows.x[n // 2 :].mean()
+        expected[rows.index[half - 1]] = (np.nan, str(key))
+        expected[rows.index[-1]] = (high - low, str(key))
+    wanted = [expected[row] for row in sorted(expected)]
+    assert found.key.tolist() == [key for _, key in wanted]
+    np.testing.assert_allclose(found.x, [value for value, _ in wanted], rtol=1e-15)
 
 
 @pytest.mark.parametrize(

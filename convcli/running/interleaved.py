@@ -171,7 +171,7 @@ class InterleavedSignals:
         if self._held is not None:
             held = _HeldOfJob(self._held, part.signals[which])
         return _InterleavedJob(
-            group=b"",
+            group=None,
             chain=self.geometry.chain,
             inputs=InputBlocks([_as_channels(x)]),
             span=((start, stop),),

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from convcli.core.ops import Span
     from convcli.signals import AnyRows, Array
 
+    # The group that a signal is; None if the input has no groups. An empty name is a group too.
+    SignalName = bytes | None
+
 
 @dataclass(frozen=True, eq=False)
 class SignalBlock:
@@ -30,7 +33,7 @@ class SignalBlock:
         there are none
     """
 
-    group: bytes
+    group: SignalName
     x: Array
     rows: AnyRows
     first: int = 0
@@ -66,7 +69,7 @@ class Job:
     previous : the job before it in the same signal, asked only for the values that it held
     """
 
-    group: bytes
+    group: SignalName
     chain: Chain
     inputs: InputBlocks
     span: Span

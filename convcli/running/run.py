@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from convcli.core.ops import Op
     from convcli.planning.plan import BoundStep, Plan
-    from convcli.running.jobs import BatchOutputs, SignalBlock
+    from convcli.running.jobs import BatchOutputs, SignalBlock, SignalName
     from convcli.running.scheduler import Arrivals
     from convcli.signals import AnyRows, Rows, Sink, Source
 
@@ -222,7 +222,7 @@ class _Loop:
 
         Every step that has to measure the signal takes one pass over the input.
         """
-        ops: list[Op | dict[bytes, Op]] = []
+        ops: list[Op | dict[SignalName, Op]] = []
         for step in steps:
             if isinstance(step.whole, Normalize):
                 chains = Chains([*ops], self.plan.signal)
@@ -235,9 +235,9 @@ class _Loop:
 
     def _peaks(
         self, chains: Chains, normalize: Normalize, arrivals: Pass, tail: int
-    ) -> dict[bytes, Peaks]:
+    ) -> dict[SignalName, Peaks]:
         """Measure the peak of each channel in the outputs of `chains`, for each signal."""
-        peaks: dict[bytes, Peaks] = {}
+        peaks: dict[SignalName, Peaks] = {}
         scheduler = Scheduler(chains, self.plan.extension, tail=tail, by_group=True)
         for result in self.workers.map(JobBatch.run, scheduler.batches(arrivals())):
             for block in result.blocks:
@@ -278,8 +278,8 @@ class _Loop:
 
 
 def _settled_for_each(
-    normalize: Normalize, peaks: dict[bytes, Peaks], silence: Peaks
-) -> dict[bytes, Op]:
+    normalize: Normalize, peaks: dict[SignalName, Peaks], silence: Peaks
+) -> dict[SignalName, Op]:
     """Return the gain of each signal; one without outputs gets the gain of silence."""
     gains = {group: normalize.settle(peak) for group, peak in peaks.items()}
     return defaultdict(partial(normalize.settle, silence), gains)
@@ -292,9 +292,9 @@ def _blocks_of_results(results: Iterable[BatchOutputs]) -> Iterator[SignalBlock]
 
 def _reductions_of_known_length(
     reduce: Reduce, blocks: Iterable[SignalBlock], length: int
-) -> dict[bytes, Reduction]:
+) -> dict[SignalName, Reduction]:
     """Reduce signals of `length` samples block by block."""
-    reductions: dict[bytes, Reduction] = {}
+    reductions: dict[SignalName, Reduction] = {}
     for block in blocks:
         if 0 in block.x.shape:  # nothing is left of the signal
             continue
@@ -308,9 +308,9 @@ def _reductions_of_known_length(
 
 def _reductions_of_gathered(
     reduce: Reduce, blocks: Iterable[SignalBlock]
-) -> dict[bytes, Reduction]:
+) -> dict[SignalName, Reduction]:
     """Gather signals of unknown length, then reduce them."""
-    gathered: dict[bytes, list[SignalBlock]] = defaultdict(list)
+    gathered: dict[SignalName, list[SignalBlock]] = defaultdict(list)
     for block in blocks:
         gathered[block.group].append(block)
     reductions = {}
@@ -320,7 +320,7 @@ def _reductions_of_gathered(
     return reductions
 
 
-def _as_arrivals(reductions: dict[bytes, Reduction]) -> list[tuple[Block, AnyRows]]:
+def _as_arrivals(reductions: dict[SignalName, Reduction]) -> list[tuple[Block, AnyRows]]:
     """Return the bins of all signals in one block, as if they had been read."""
     if not reductions:
         return []
@@ -328,7 +328,8 @@ def _as_arrivals(reductions: dict[bytes, Reduction]) -> list[tuple[Block, AnyRow
     if ALL in reductions:
         return [(Block(y), rows) for y, rows in results]
     lengths = [len(rows) for _, rows in results]
-    groups = Groups(list(reductions), np.repeat(np.arange(len(results)), lengths))
+    names = [name for name in reductions if name is not None]
+    groups = Groups(names, np.repeat(np.arange(len(results)), lengths))
     y = np.concatenate([bins for bins, _ in results])
     rows: Rows = np.concatenate([some for _, some in results])
     return [(Block(y, groups), rows)]

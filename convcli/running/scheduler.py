@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from convcli.core.ops import Op
     from convcli.running.interleaved import InterleavedSignals
-    from convcli.running.jobs import BatchOutputs, Job
+    from convcli.running.jobs import BatchOutputs, Job, SignalName
     from convcli.signals import AnyRows, Block, Edge, Signal
 
     # Blocks in their order, each with the input rows of its samples.
     Arrivals = Iterable[tuple[Block, AnyRows]]
 
-# The name of the only signal of an input that has no groups.
-ALL = b""
+# The name of the only signal of an input that has no groups: no group can be called so.
+ALL: SignalName = None
 
 # Rows that are handed on at a time where many were waiting.
 RELEASED = 1 << 16
@@ -43,7 +43,7 @@ class Chains:
     All signals have the same, except for operations that were measured for each by itself.
     """
 
-    ops: list[Op | dict[bytes, Op]]
+    ops: list[Op | dict[SignalName, Op]]
     signal: Signal
 
     @cached_property
@@ -52,7 +52,7 @@ class Chains:
         ops = tuple(op for op in self.ops if not isinstance(op, dict))
         return Chain(ops, self.signal.axes) if len(ops) == len(self.ops) else None
 
-    def of(self, group: bytes) -> Chain:
+    def of(self, group: SignalName) -> Chain:
         """Return the chain of one signal."""
         if self.common is not None:
             return self.common
@@ -79,8 +79,8 @@ class Scheduler:
             not by_group and common is not None and common.uniform and edge != "wrap"
         )
         self._interleaved: InterleavedSignals | None = None
-        self._streams: dict[bytes, Stream] = {}
-        self._next_rows: dict[bytes, int] = {}
+        self._streams: dict[SignalName, Stream] = {}
+        self._next_rows: dict[SignalName, int] = {}
 
     def batches(self, arrivals: Arrivals) -> Iterator[JobBatch]:
         """Yield a batch of jobs for each block, and one for the ends of all signals."""
@@ -139,7 +139,7 @@ class Scheduler:
             self._interleaved = InterleavedSignals(geometry, block.stored.shape[1])
         return self._interleaved
 
-    def _stream(self, group: bytes) -> Stream:
+    def _stream(self, group: SignalName) -> Stream:
         """Return the stream of one signal, at its first block a new one."""
         stream = self._streams.get(group)
         if stream is None:

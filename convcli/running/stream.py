@@ -13,6 +13,7 @@ from convcli.signals import row_numbers
 if TYPE_CHECKING:
     from convcli.core.reach import Indices
     from convcli.running.geometry import Geometry
+    from convcli.running.jobs import SignalName
     from convcli.signals import AnyRows, Array
 
 # The next row of a signal that gives no more outputs.
@@ -37,7 +38,7 @@ class Stream:
     patient : wait for more samples where starting at once would cost more than it gains
     """
 
-    def __init__(self, group: bytes, geometry: Geometry, *, patient: bool = True) -> None:
+    def __init__(self, group: SignalName, geometry: Geometry, *, patient: bool = True) -> None:
         self.group = group
         self.geometry = geometry
         self.patient = patient

@@ -68,10 +68,11 @@ def laplacian(*, signal: Signal) -> Kernel:
 def laplacian_of_gaussian(sigma: Length, *, signal: Signal) -> Kernel:
     """Second derivative of the signal smoothed by a Gaussian of SIGMA (edges, blobs of that size).
 
-    sigma : samples, at least 0.5. g(n) (n**2 / sigma**4 - 1 / sigma**2) with g the taps of
-        gaussian:SIGMA, less
-    the multiple of g that makes the sum 0; on an image the sum of both axes (Marr and Hildreth,
-    1980). Raises RequestError below 0.5, where the curve is too narrow to be sampled.
+    sigma : samples, at least 0.5
+
+    The taps are g(n) (n**2 / sigma**4 - 1 / sigma**2) with g the taps of gaussian:SIGMA, less the
+    multiple of g that makes the sum 0; on an image the sum of both axes (Marr and Hildreth, 1980).
+    Raises RequestError below 0.5, where the curve is too narrow to be sampled.
     """
     if sigma < SHARPEST:
         message = f"sigma is at least {SHARPEST} samples, not {sigma:g}"

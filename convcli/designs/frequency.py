@@ -1,11 +1,12 @@
 """Frequency-selective filters: low-pass, high-pass, band-pass and band-stop.
 
-All four share their options. width : from the last frequency that passes to the first that is
-    stopped, the cut-off in
-its middle; attenuation : of the stop band in dB, with a ripple of the pass band of 1 +- 10**(-dB /
-20); taps : their number, which then decides instead of the attenuation; method : kaiser (windowed
-sinc), remez (equal ripple) or firls (least squares); phase : linear (a pure delay, none when
-centred) or minimum (no ringing before an event).
+All four share their options:
+
+width : from the last frequency that passes to the first that is stopped, the cut-off in its middle
+attenuation : of the stop band in dB, with a ripple of the pass band of 1 +- 10**(-dB / 20)
+taps : their number, which then decides instead of the attenuation
+method : kaiser (windowed sinc), remez (equal ripple) or firls (least squares)
+phase : linear (a pure delay, none when centred) or minimum (no ringing before an event)
 """
 
 from __future__ import annotations
@@ -49,14 +50,15 @@ def lowpass(
 ) -> Kernel:
     """Keep the frequencies below CUTOFF.
 
-    cutoff : Hz (cycles/sample without a rate), where the gain is 1/2. width : of the transition
-        around it, by default
-    a quarter of the distance from the cut-off to 0 or to half the rate, whichever is nearer.
-    attenuation : dB. h[n] = 2 f sinc(2 f n) times a Kaiser window. The number of taps is Kaiser's
-        estimate, raised until the measured
-    response keeps the promise: at most -attenuation from f + width/2 on, 1 +- 10**(-attenuation/20)
-    up to f - width/2. The taps sum to 1 exactly. Raises RequestError where the transition does not
-    fit between 0 and Nyquist.
+    cutoff : Hz (cycles/sample without a rate), where the gain is 1/2
+    width : of the transition around it, by default a quarter of the distance from the cut-off to 0
+        or to half the rate, whichever is nearer
+    attenuation : dB
+
+    The taps are h[n] = 2 f sinc(2 f n) times a Kaiser window. Their number is Kaiser's estimate,
+    raised until the measured response keeps the promise: at most -attenuation from f + width/2 on,
+    1 +- 10**(-attenuation/20) up to f - width/2. The taps sum to 1 exactly. Raises RequestError
+    where the transition does not fit between 0 and Nyquist.
     """
     promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
     return _filter((cutoff,), (1, 0), promise, width=width, signal=signal)

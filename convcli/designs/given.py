@@ -115,10 +115,12 @@ def ir(
 ) -> Kernel | PerChannel:
     """Convolve with an impulse response from a sound file (a hall, a loudspeaker, a plate).
 
-    path : a sound file; wet : share of the result, 0 ... 1, the rest is the unfiltered signal;
-        channel : which channel
-    of the file, from 1; normalize : scale the response to an energy of 1, so that noise keeps its
-    level. A response with several channels filters each channel of the signal with its own; a mono
+    path : a sound file
+    wet : share of the result, 0 ... 1; the rest is the unfiltered signal
+    channel : which channel of the file, from 1
+    normalize : scale the response to an energy of 1, so that noise keeps its level
+
+    A response with several channels filters each channel of the signal with its own; a mono
     signal becomes as many channels as the response has. A response at another rate is converted
     with its gain kept: resampled by soxr, times the ratio of the rates, because y = sum h x
     approximates an integral over time whose step is 1 / rate. Raises RequestError for numbers of

@@ -34,9 +34,10 @@ def sobel(direction: Direction = "magnitude", *, signal: Signal) -> Edges:
     """Edges by the weights 1,2,1 across and -1,0,1 along.
 
     direction : x is positive where brightness rises to the right, y where it rises downwards,
-        magnitude is
-    sqrt(x**2 + y**2). The usual whole weights, not divided: a ramp of 1 per pixel gives 8. Raises
-    RequestError for anything but a picture, as does every step of this family.
+        magnitude is sqrt(x**2 + y**2)
+
+    The usual whole weights, not divided: a ramp of 1 per pixel gives 8. Raises RequestError for
+    anything but a picture, as does every step of this family.
     """
     return _edges((1, 2, 1), direction, signal)
 
@@ -93,10 +94,10 @@ def sharpen(amount: Number, *, sigma: Length = 1.0, signal: Signal) -> Kernel:
 def emboss(angle: Angle = 135.0, *, signal: Signal) -> Kernel:
     """Relief: the picture lit from ANGLE, 135 (the upper left) by default.
 
-    angle : degrees, where the light comes from. Weights -2,-1,0; -1,1,1; 0,1,2 for 135; in general
-        1 in the
-    middle plus sqrt(2) times the distance from the pixel, measured away from the light. The taps
-    sum to 1.
+    angle : degrees, where the light comes from
+
+    The weights for 135 are -2,-1,0; -1,1,1; 0,1,2. In general they are 1 in the middle, and around
+    it sqrt(2) times the distance from the middle, measured away from the light. The taps sum to 1.
     """
     _need_image(signal, "gradient is the difference along one axis")
     right, up = _direction(angle)
@@ -110,10 +111,11 @@ def emboss(angle: Angle = 135.0, *, signal: Signal) -> Kernel:
 def motion(length: Length, angle: Angle = 0.0, *, signal: Signal) -> Kernel:
     """Blur of a camera that moves LENGTH pixels in the direction ANGLE.
 
-    length : pixels, at least 1; angle : degrees. The weight of a pixel is 1 less its distance to a
-        line of LENGTH - 1
-    pixels through the middle, 0 from a distance of 1 on; the taps sum to 1. motion:3 is 1,1,1
-    divided by 3.
+    length : pixels, at least 1
+    angle : degrees
+
+    The weight of a pixel is 1 less its distance to a line of LENGTH - 1 pixels through the middle,
+    and 0 from a distance of 1 on; the taps sum to 1. motion:3 is 1,1,1 divided by 3.
     """
     _need_image(signal, "box:N is the same along one axis")
     if length < 1:
@@ -135,9 +137,9 @@ def motion(length: Length, angle: Angle = 0.0, *, signal: Signal) -> Kernel:
 def disk(radius: Length, *, signal: Signal) -> Kernel:
     """Mean over a disk of RADIUS pixels (a lens out of focus).
 
-    radius : pixels, may be fractional. The weight of a pixel is the part of its area inside the
-        circle; the taps sum
-    to 1.
+    radius : pixels, may be fractional
+
+    The weight of a pixel is the part of its area inside the circle; the taps sum to 1.
     """
     _need_image(signal, "box:N is the same along one axis")
     refuse_huge((2 * radius + 1) ** 2, f"a radius of {radius:g}", "a smaller radius")
@@ -180,13 +182,16 @@ def gabor(
 ) -> Kernel:
     """Waves of one WAVELENGTH and direction under a Gaussian (texture, lines).
 
-    wavelength : pixels, at least 2; angle : degrees, the direction in which the waves follow each
-        other; sigma :
-    pixels, 0.56 wavelengths by default (one octave); aspect : sigma along over sigma across the
-    direction; phase : degrees, 0 for lines, 90 for edges.
-    exp(-(u**2 + (aspect v)**2) / (2 sigma**2)) cos(2 pi u / wavelength + phase), cut at 4 sigma,
-    less the multiple of the Gaussian that makes the sum 0, and scaled to a gain of 1 for waves of
-    that length and direction. Raises RequestError where nothing is left (two pixels, 90 degrees).
+    wavelength : pixels, at least 2
+    angle : degrees, the direction in which the waves follow each other
+    sigma : pixels, 0.56 wavelengths by default (one octave)
+    aspect : sigma along over sigma across the direction
+    phase : degrees, 0 for lines, 90 for edges
+
+    The taps are exp(-(u**2 + (aspect v)**2) / (2 sigma**2)) cos(2 pi u / wavelength + phase), cut
+    at 4 sigma, less the multiple of the Gaussian that makes the sum 0, and scaled to a gain of 1
+    for waves of that length and direction. Raises RequestError where nothing is left (two pixels,
+    90 degrees).
     """
     _need_image(signal, "bandpass:F1,F2 picks waves along one axis")
     spread = 0.56 * wavelength if sigma is None else sigma

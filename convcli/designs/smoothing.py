@@ -56,9 +56,10 @@ def ema(
 ) -> Kernel:
     """Exponential moving average; give one of span, alpha and halflife.
 
-    alpha : weight of the newest sample, 0 < alpha <= 1; span : alpha = 2 / (span + 1), span >= 1
-        samples;
-    halflife : alpha = 1 - 2**(-1 / halflife), samples in which a weight falls to its half.
+    alpha : weight of the newest sample, 0 < alpha <= 1
+    span : alpha = 2 / (span + 1), span >= 1 samples
+    halflife : alpha = 1 - 2**(-1 / halflife), samples in which a weight falls to its half
+
     g[j] = alpha (1 - alpha)**j, cut where the rest of the sum is below the rounding of float64; the
     last tap carries the rest. This is y[t] = alpha x[t] + (1 - alpha) y[t - 1] with y[0] = x[0]
     (adjust=false); adjust=true divides the first outputs by the sum of their weights so far, as
@@ -117,10 +118,10 @@ def gaussian_taps(sigma: float, radius: int | None = None) -> Taps:
 def gaussian(sigma: Length) -> Kernel:
     """Gaussian bell of standard deviation SIGMA, cut at 4 sigma.
 
-    sigma : samples, may be fractional. g[j] ~ exp(-n**2 / (2 sigma**2)), n = j - r, r = int(4 sigma
-        + 0.5),
-    the taps of scipy.ndimage.gaussian_filter1d. Its -3 dB point lies at 0.1325 / sigma
-    cycles/sample.
+    sigma : samples, may be fractional
+
+    g[j] ~ exp(-n**2 / (2 sigma**2)), n = j - r, r = int(4 sigma + 0.5), the taps of
+    scipy.ndimage.gaussian_filter1d. Its -3 dB point lies at 0.1325 / sigma cycles/sample.
 
     >>> gaussian(0.5).taps.round(4)
     array([3.000e-04, 1.065e-01, 7.866e-01, 1.065e-01, 3.000e-04])
@@ -132,8 +133,9 @@ def gaussian(sigma: Length) -> Kernel:
 def triangle(n: Count) -> Kernel:
     """Mean of N samples with weights that rise evenly to the middle and fall again.
 
-    n : samples. N odd: 1, 2, ... (N + 1) / 2 ... 2, 1; N even: 1, 3, ... N - 1, N - 1, ... 3, 1;
-        divided by
+    n : samples
+
+    N odd: 1, 2, ... (N + 1) / 2 ... 2, 1; N even: 1, 3, ... N - 1, N - 1, ... 3, 1; divided by
     their sum. The shape of scipy.signal.windows.triang.
 
     >>> triangle(5).taps, triangle(5).divisor
@@ -186,8 +188,11 @@ def hann(n: Count) -> Kernel:
 def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
     """Savitzky-Golay: the middle of the polynomial of degree ORDER fitted to N samples.
 
-    n : samples; order : 0 ... N - 1; deriv : 0 is the fitted value, D its D-th derivative, per
-        sample, on a picture along x (axis=y: downwards).
+    n : samples
+    order : 0 ... N - 1
+    deriv : 0 is the fitted value, D its D-th derivative, per sample, on a picture along x (axis=y:
+        downwards)
+
     The taps are the row e_D of the least squares solution (V^T V)^-1 V^T, with V in Legendre
     polynomials on -1 ... 1 and solved by QR, so that long windows and high degrees stay accurate
     (Savitzky and Golay, Analytical Chemistry 36, 1964). A polynomial of degree ORDER passes

@@ -204,7 +204,7 @@ class Groups:
 
 
 def _nothing() -> None:
-    """Do nothing."""
+    """Do nothing when a block arrives."""
 
 
 @dataclass(frozen=True, eq=False)

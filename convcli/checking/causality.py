@@ -81,7 +81,7 @@ class WholeOutputs:
         return y, row_numbers(rows)
 
     def write(self, encoded: tuple[Array, Rows]) -> None:
-        """Store the outputs."""
+        """Store the outputs of the whole table."""
         y, rows = encoded
         self.rows["y"][rows] = y
         self.rows["there"][rows] = True
@@ -218,5 +218,5 @@ class _PrefixOutputs:
         return y, row_numbers(rows)
 
     def write(self, encoded: tuple[Array, Rows]) -> None:
-        """Compare the outputs."""
+        """Compare the outputs of a prefix with those of the whole."""
         self.comparison.compare(self.prefix, *encoded)

@@ -78,7 +78,7 @@ class StoredRows:
 
     @property
     def count(self) -> int:
-        """Number of rows."""
+        """The number of rows in the prefix."""
         return self.block_ends[-1] if self.block_ends else 0
 
     @property

@@ -74,7 +74,7 @@ class SearchOptions:
 
     @property
     def overlap_part(self) -> float:
-        """The overlap as a part of 1."""
+        """The overlap as a fraction between 0 and 1."""
         from convcli.units import UnitError, parse_quantity
 
         try:
@@ -92,7 +92,7 @@ class SearchOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class HitOptions:
-    """Where the hits are written."""
+    """Where the hits are written, and in which format."""
 
     output: Annotated[
         Path | None,

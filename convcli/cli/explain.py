@@ -66,7 +66,7 @@ class ExplainTable:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainRules:
-    """How the filter is applied."""
+    """Edge rule, alignment and rule for missing samples."""
 
     edge: Annotated[options.EdgeRule, options.edge_option("zero; shrink with -c, as csv")] = None
     align: Annotated[options.Alignment, options.align_option("center; causal with -c, as csv")] = (
@@ -76,7 +76,7 @@ class ExplainRules:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainPage:
-    """What is shown."""
+    """How much of the computation is shown, and in which format."""
 
     matrix: Annotated[bool, typer.Option("--matrix", help="Show the filter as a matrix too.")] = (
         False

@@ -76,7 +76,7 @@ class DesignOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """Where the taps are written."""
+    """The file that the taps are written to."""
 
     export: Annotated[
         Path | None,

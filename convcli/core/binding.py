@@ -119,7 +119,7 @@ class Site:
 
 
 class Bindable(Protocol):
-    """What a design returns."""
+    """What a design returns: taps, operations, a whole-signal pass or a network."""
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return the stages at a place. RequestError where it does not fit the signal."""

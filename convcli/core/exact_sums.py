@@ -350,7 +350,7 @@ def _products_by_fft(samples: Digits, part: _TapDigits, size: int, outputs: int)
     taps = part.spectra(size)
     spectra: Digits = {}
     for i, sample in samples.items():
-        spectrum = np.fft.rfft(_frames(sample, size, kept, outputs))
+        spectrum = np.fft.rfft(_overlapping_frames(sample, size, kept, outputs))
         for j, tap in taps.items():
             product = spectrum * tap
             if i + j in spectra:
@@ -363,7 +363,7 @@ def _products_by_fft(samples: Digits, part: _TapDigits, size: int, outputs: int)
     }
 
 
-def _frames(x: Numbers, size: int, hop: int, outputs: int) -> Numbers:
+def _overlapping_frames(x: Numbers, size: int, hop: int, outputs: int) -> Numbers:
     """A view of (frames, size) samples that start `hop` samples apart; zeros follow the end."""
     count = -(-outputs // hop)
     padded = np.zeros((count - 1) * hop + size)

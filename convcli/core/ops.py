@@ -461,7 +461,7 @@ class Magnitude(Op):
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
-        """All parts of the operation."""
+        """The convolutions that the operation consists of."""
         return self.parts
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
@@ -517,7 +517,7 @@ class EachChannel(Op):
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
-        """All parts of the operation."""
+        """The convolutions that the operation consists of."""
         return self.parts
 
     def output_channels(self, count: int) -> int:

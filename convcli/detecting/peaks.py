@@ -77,7 +77,7 @@ class _Grid:
     boxes: dict[tuple[int, ...], list[Box]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, signal: int, box: Box) -> None:
-        """File a box."""
+        """Add a box to the cells of the grid that it touches."""
         self.boxes[signal, *self._cell(box)].append(box)
 
     def near(self, signal: int, box: Box) -> Iterator[Box]:

@@ -62,7 +62,7 @@ class LayerTensors:
 
     @property
     def weight(self) -> Tensor:
-        """The weights of the layer."""
+        """The tensor that the file calls `weight`."""
         return self.named["weight"]
 
     @property

@@ -37,7 +37,7 @@ class PoolLayer(StepLayer):
         return (site.stage(*map(Complete, stage.ops)),)
 
     def trained(self, op: Op) -> TrainedPool | None:
-        """How the pool is trained."""
+        """The pool as training sees it."""
         if isinstance(op, Complete):
             op = op.op
         if isinstance(op, Pool):

@@ -186,7 +186,7 @@ class PairReader:
         for block in blocks_of(source, workers.map):
             for group, x, _ in block.by_group():
                 if self.task.blind:
-                    scaled = _scaled(x, source.signal)
+                    scaled = _in_model_units(x, source.signal)
                     yield group, scaled, scaled
                 else:
                     yield group, x[..., inputs], x[..., targets]
@@ -194,10 +194,10 @@ class PairReader:
 
 def _scaled_blocks(source: Source[Any], workers: Workers) -> Iterator[Array]:
     for block in blocks_of(source, workers.map):
-        yield _scaled(block.x, source.signal)
+        yield _in_model_units(block.x, source.signal)
 
 
-def _scaled(x: Array, signal: Signal) -> Array:
+def _in_model_units(x: Array, signal: Signal) -> Array:
     """Samples in the units of models: the colours of a picture from 0 to 1, others unchanged."""
     if signal.alpha is not None:
         x = x[..., color_channels(signal)]

@@ -101,7 +101,7 @@ def _name_outputs(
             "-o needs the name of a file, a folder (out/) or a template, got an empty text"
         )
     if "{" in output or "}" in output:
-        return [Path(_fill(output, fields)) for fields in _fields(inputs, suffix)]
+        return [Path(_fill_template(output, fields)) for fields in _fields(inputs, suffix)]
     folder = output.endswith(("/", os.sep))
     if folder or (len(inputs) > 1 and is_folder(output)):
         return [
@@ -132,7 +132,7 @@ def _fields(inputs: Sequence[Path | None], suffix: str | None) -> Iterator[Mappi
         }
 
 
-def _fill(template: str, fields: Mapping[str, str]) -> str:
+def _fill_template(template: str, fields: Mapping[str, str]) -> str:
     """Replace the fields of a template in one pass, so that braces in their values are kept."""
 
     def value(match: re.Match[str]) -> str:

@@ -119,7 +119,7 @@ class _FilterReader:
         self.spaces = " \t\r" if lines_separate else " \t\r\n"
 
     def chain(self) -> list[Call]:
-        """Read all steps."""
+        """Read all steps up to the end of the text."""
         calls: list[Call] = []
         while self._find_step():
             calls.append(self._step())

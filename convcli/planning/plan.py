@@ -118,7 +118,7 @@ class BoundStep:
 
     @property
     def ops(self) -> tuple[Op, ...]:
-        """The operations that run."""
+        """The operations of the step that run."""
         return self.stage.ops
 
     @property

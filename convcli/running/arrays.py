@@ -143,7 +143,7 @@ class _Settings:
             raise RequestError(f"threads expects a whole number from 1 on, got {threads!r}")
 
     def filtered(self, filter: str, signal: Signal, x: Array) -> _Filtered:
-        """Filter samples."""
+        """Filter an array of samples in memory."""
         rules = rules_for(signal, filter, edge=self.edge, align=self.align, missing=self.missing)
         plan = make_plan(filter, signal, rules)
         rows = max(1, BLOCK // max(1, math.prod(x.shape[1:])))

@@ -80,7 +80,7 @@ class Job:
     _finished: Event = field(default_factory=Event)
 
     def run(self) -> SignalBlock:
-        """Compute the outputs."""
+        """Compute the outputs of the job."""
         try:
             # Infinity and NaN are answers here, not accidents. NumPy keeps this setting for each
             # thread.

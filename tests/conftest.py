@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import settings
 
 # A busy machine is slow; that is no failure.
 settings.register_profile("convcli", deadline=None)
 settings.load_profile("convcli")
+
+# A shell that starts the tests in the background, or under nohup, has them ignore these signals, and
+# the programs that they start would ignore them too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -27,7 +28,7 @@ _BLOCK_SAMPLES = 1 << 19
 NOTHING_THERE = "the file is damaged or cut off"
 
 
-class AudioSource:
+class AudioSource(ABC):
     """The samples of one sound file or pipe, in -1..1: a Source of `(n, channels)` blocks.
 
     details : what the file says of itself
@@ -45,16 +46,17 @@ class AudioSource:
         self._strict = strict
         self._owned = owned
 
+    @abstractmethod
     def chunks(self) -> Iterator[Any]:
         """Undecoded blocks. A second call starts over; on a WAV pipe it raises InputError."""
-        raise NotImplementedError
 
     def decode(self, raw: Any) -> Block:
         """One block as samples in -1..1, or as the whole numbers that are stored. Pure."""
         return Block(self._samples(raw))
 
+    @abstractmethod
     def _samples(self, raw: Any) -> npt.NDArray[Any]:
-        raise NotImplementedError
+        """The samples of an undecoded block, (n, channels)."""
 
     def close(self) -> None:
         """Close the file; standard input stays open."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -47,8 +48,9 @@ class _PlainWav(AudioSource):
         self._header = header
         self._start_reading()
 
+    @abstractmethod
     def _start_reading(self) -> None:
-        raise NotImplementedError
+        """Go to the first sample."""
 
     @property
     def _block_bytes(self) -> int:

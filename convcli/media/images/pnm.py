@@ -7,6 +7,7 @@ Samples of an odd maximum are scaled to the full range of 8 or 16 bits; the ones
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -282,7 +283,7 @@ def _to_full_range(samples: Pixels, header: _Header) -> Pixels:
     return np.rint(np.minimum(scaled, full)).astype(dtype)
 
 
-class _NetpbmWriter:
+class _NetpbmWriter(ABC):
     """Writes pictures one after the other to a stream, strip by strip."""
 
     def __init__(self, target: Path | BinaryIO, request: WriteRequest) -> None:  # noqa: ARG002 -- as all writers
@@ -300,8 +301,9 @@ class _NetpbmWriter:
         """Write the header of a picture."""
         self._file.write(self._header(layout).encode())
 
+    @abstractmethod
     def _header(self, layout: Layout) -> str:
-        raise NotImplementedError
+        """The header of a picture, as text."""
 
     def append(self, packed: bytes) -> None:
         """Write a strip that `pack` returned."""

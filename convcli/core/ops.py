@@ -16,7 +16,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ from convcli.core.constants import keep_constants
 from convcli.core.convolve import all_finite, mean_valid
 from convcli.core.reach import Reach, aligned_samples, widest
 from convcli.core.rounding import Rounding, of_taps
+from convcli.core.task import Inputs
 from convcli.samples import summed
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Site, Stage
     from convcli.core.kernel import Gaps, Kernel
+    from convcli.core.task import HeldAfter, Task
     from convcli.signals import Align, Array, Missing
 
 # The outputs [start, stop) on each sample axis.
@@ -65,6 +67,32 @@ class Op(ABC):
             changed
         held : the values that fill a gap at the beginning of `x`
         """
+
+    def compute(self, x: Array, task: Task) -> tuple[Array, HeldAfter]:
+        """Compute the outputs of a task, and what the next job has to know.
+
+        x : all inputs of the task, NaN where a sample is missing; not changed
+        """
+        x = self.padded(x, task.starts, task.stops, task.ends)
+        windows = x[task.skipped :]
+        if not self.holds:
+            return self(windows, task.outputs), {}
+        held = partial(gaps.last_known, x[: task.skipped], task.held_before)
+        y = self(windows, task.outputs, held)
+        return y, {(): gaps.last_known(x[: task.passed], task.held_before)}
+
+    def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
+        """Return the inputs along axis 0 for the outputs [start, stop).
+
+        done : the end of the outputs that were computed before, at most 0 if there are none
+        n : the length of the input, given if the operation needs the end of the signal
+        """
+        low, high = self.reach[0].needs(start, stop)
+        first = low
+        if self.holds and done > 0:
+            _, read = self.reach[0].needs(done - 1, done)
+            first = min(low, read)
+        return Inputs(first, low, high)
 
     # --- what it does to samples ---
 

@@ -34,12 +34,16 @@ if TYPE_CHECKING:
     from typing import Self
 
     from convcli.core.binding import Site, Stage
-    from convcli.core.kernel import Gaps, Kernel
+    from convcli.core.kernel import Kernel
     from convcli.core.task import HeldAfter, Task
     from convcli.signals import Align, Array, Missing
 
 # The outputs [start, stop) on each sample axis.
 Span = tuple[tuple[int, int], ...]
+
+# What a missing sample does to the outputs of a convolution: weights are renormalised over the
+# known samples, the last known value is held, or there is no output.
+Gaps = Literal["renormalise", "hold", "empty"]
 
 # Gives the last known value of each channel before the inputs, None if there is none. It may wait
 # for another thread and is therefore called only if a gap needs it.
@@ -115,6 +119,11 @@ class Op(ABC):
     def convolutions(self) -> tuple[Convolve, ...]:
         """The convolutions that the operation consists of, if it does."""
         return ()
+
+    @property
+    def as_convolution(self) -> Convolve | None:
+        """The one convolution that the operation is where no sample is missing, if it is one."""
+        return None
 
     @property
     def delay(self) -> float | None:
@@ -332,6 +341,11 @@ class Convolve(Op):
         return (self,)
 
     @property
+    def as_convolution(self) -> Convolve:
+        """The convolution itself."""
+        return self
+
+    @property
     def opacity(self) -> Literal["filtered", "kept"]:
         """Whether the opacity is kept, as by taps of sum 0: they would make all transparent."""
         return "kept" if self.gaps == "empty" else "filtered"
@@ -381,6 +395,15 @@ class Convolve(Op):
         else:
             y[gaps.reads_gap(unknown, window, self.step)] = np.nan
         return y
+
+
+def gaps_of(taps: npt.NDArray[np.float64]) -> Gaps:
+    """Return what a missing sample does to outputs of these taps, unless the design says it."""
+    total = float(taps.sum())
+    size = float(np.abs(taps).sum())
+    if abs(total) <= 1e-12 * size:
+        return "empty"
+    return "renormalise" if bool((taps >= 0).all()) else "hold"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -33,6 +33,8 @@ FamilyName = Literal[
     "image",
     "downsampling",
     "pointwise",
+    "branches",
+    "recipes",
     "learned",
 ]
 
@@ -64,6 +66,8 @@ FAMILIES: dict[FamilyName, Family] = {
     "image": Family(module="convcli.designs.pictures", pictures=True),
     "downsampling": Family(module="convcli.designs.downsampling", layers=True),
     "pointwise": Family(module="convcli.designs.pointwise", layers=True),
+    "branches": Family(module="convcli.planning.branches"),
+    "recipes": Family(module="convcli.planning.recipes"),
     "learned": Family(module="convcli.layers.modelfile"),
 }
 
@@ -182,12 +186,14 @@ class Step:
             text += word if parameter.required else f"[{word}]"
         return text
 
-    def bindable(self, values: Mapping[str, Any], site: Site) -> Bindable:
+    def bindable(self, values: Mapping[str, Any], site: Site, call: object) -> Bindable:
         """What the design returns for these values at this place.
 
         Where it returns None or several operations, these are a series of operations.
+
+        call : the step as written
         """
-        told = {"signal": site.signal, "align": site.rules.align}
+        told = {"signal": site.signal, "align": site.rules.align, "call": call}
         made = self.design(**values, **{name: told[name] for name in self.injected})
         if made is None:
             return Series()

@@ -33,9 +33,11 @@ LINEAR_FAMILIES = ("given taps", "smoothing", "frequency", "differences")
 LINEAR = ("sharpen", "emboss", "motion", "disk", "gabor", "downsample", "stride", "resample", "resize", "avg_pool",
           "sum_pool", "adaptive_avg_pool", "global_avg_pool", "gain")  # fmt: skip
 KEEPS_A_CONSTANT = ("lowpass", "bandstop", "sharpen", "motion", "disk", "downsample", "stride", "resample", "resize",
-                    "avg_pool", "max_pool", "min_pool", "adaptive_avg_pool", "adaptive_max_pool", "global_avg_pool",
+                    "avg_pool", "max_pool", "min_pool", "median", "min", "max", "adaptive_avg_pool", "adaptive_max_pool", "global_avg_pool",
                     "global_max_pool")  # fmt: skip
-LOSES_A_CONSTANT = ("highpass", "bandpass", "sobel", "prewitt", "scharr", "gabor")
+LOSES_A_CONSTANT = ("std", "var", "highpass", "bandpass", "sobel", "prewitt", "scharr", "gabor")
+# A sample moves these only where it becomes another in order of size.
+ORDERED = ("median", "min", "max")
 # A new grid lies between the old samples, and each of its points is made of those on both sides of
 # it.
 BETWEEN_SAMPLES = ("resample", "resize")
@@ -233,6 +235,7 @@ def _ends_in_zero(plan: Plan, axis: int) -> bool:
         "tanh",
         "sigmoid",
         "exp",
+        *ORDERED,
     ):
         return True
     for op in plan.chain.ops:

@@ -14,7 +14,7 @@ An operation is a set of parameters and a pure function. It has no other state.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 
 # The outputs [start, stop) on each sample axis.
 Span = tuple[tuple[int, int], ...]
+
+# What becomes of the opacity of a picture:
+#   filtered  it weights the colours and is filtered with them
+#   kept      it weights the colours and is kept as it is
+#   masks     colours of transparent pixels are missing, and it is kept as it is
+Opacity = Literal["filtered", "kept", "masks"]
 
 # Gives the last known value of each channel before the inputs, None if there is none. It may wait
 # for another thread and is therefore called only if a gap needs it.
@@ -109,13 +115,8 @@ class Op(ABC):
         return count
 
     @property
-    def opacity(self) -> Literal["filtered", "kept"] | None:
-        """What becomes of the opacity of a picture.
-
-        It is filtered with the colours, which it weights, or kept as it is.
-
-        None : the operation treats the opacity by itself
-        """
+    def opacity(self) -> Opacity | None:
+        """What becomes of the opacity of a picture; None: the operation treats it by itself."""
         return None
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Op:
@@ -226,7 +227,7 @@ class Complete(Op):
         return self.op.output_channels(count)
 
     @property
-    def opacity(self) -> Literal["filtered", "kept"] | None:
+    def opacity(self) -> Opacity | None:
         """What becomes of the opacity of a picture."""
         return self.op.opacity
 
@@ -353,59 +354,6 @@ class Convolve(Op):
         else:
             y[gaps.reads_gap(unknown, window, self.step)] = np.nan
         return y
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Pool(Op):
-    """The largest (np.fmax) or smallest (np.fmin) known sample of each window.
-
-    The window of output k begins at the sample k*step - before.
-    """
-
-    fold: Callable[..., Any]
-    size: tuple[int, ...]
-    step: tuple[int, ...]
-    before: tuple[int, ...]
-    anchor: tuple[int, ...]
-    missing: Missing = "keep"
-
-    uniform = True
-    rounding = "exact"
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """How far a window looks, one Reach per axis."""
-        geometry = zip(self.size, self.step, self.before, self.anchor, strict=True)
-        return tuple(Reach(before=b, after=n - 1 - b, step=s, anchor=c) for n, s, b, c in geometry)
-
-    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
-        """Return the pool under the rules of a run; it is always exact."""
-        return replace(self, missing=missing)
-
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Fold the windows, one axis after the other."""
-        fold = self.fold
-        if self.missing == "propagate":
-            fold = np.maximum if fold is np.fmax else np.minimum
-        for axis, (start, stop) in enumerate(span):
-            values = windowed(x, self.size[axis], self.step[axis], stop - start, axis)
-            x = folded(fold, values)
-        return x
-
-
-def windowed(x: Array, size: int, step: int, outputs: int, axis: int) -> Iterator[Array]:
-    """Yield the first sample of every window along `axis`, then the second, and so on."""
-    for j in range(size):
-        samples = slice(j, j + (outputs - 1) * step + 1, step)
-        yield x[(slice(None),) * axis + (samples,)]
-
-
-def folded(fold: Callable[..., Any], arrays: Iterator[Array]) -> Array:
-    """Combine arrays of one shape by `fold`, one after the other."""
-    y = np.array(next(arrays))
-    for array in arrays:
-        fold(y, array, out=y)
-    return y
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

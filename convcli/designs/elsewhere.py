@@ -7,13 +7,12 @@ from __future__ import annotations
 
 _NO_CONVOLUTION = "is no convolution, and no step does it"
 _BANDS = "`lowpass:1k`, `highpass:1k` and `bandpass:1k,2k` cut bands off; no step raises one"
-_SPREAD = "no step measures a spread; `diff | abs | box:20` is the mean step from sample to sample"
-_ROBUST = f"a median {_NO_CONVOLUTION}; `gaussian:2` smooths, `min_pool:3` and `max_pool:3` rank"
-_SMALLEST = "the smallest of each window is `min_pool:3,stride=1`"
-_LARGEST = "the largest of each window is `max_pool:3,stride=1`"
+_SPREAD = "`std:20` measures a spread; `diff | abs | box:20` is the mean step from sample to sample"
+_ROBUST = "`median:5` is the middle one of each window, `min:5` and `max:5` are its ends"
+_MORPHOLOGY = "`min:3` erodes, `max:3` dilates, `min:3 | max:3` opens, `max:3 | min:3` closes"
 _LAG = "one sample later is `kernel:0,1` with --align causal; `diff:1` is the change since then"
 _EDGES = "`sobel` gives the strength of edges; no step makes lines of them"
-_NOISE = "`gaussian:1` smooths; `convcli learn --blind` learns a filter that removes noise"
+_NOISE = "`median:3` removes spikes, `convcli learn --blind` learns a filter that removes noise"
 _GREY = "no step mixes channels; `convcli image --channels luma` filters the brightness alone"
 _MONO = "no step mixes channels: a filter runs on each of them; ffmpeg -ac 1 makes one of them"
 _GEOMETRY = "no step moves, turns or cuts samples; `resize:50%` changes the size"
@@ -132,34 +131,27 @@ ELSEWHERE = {
     "greyscale": _GREY,
     "luma": _GREY,
     "saturation": _GREY,
-    "median": _ROBUST,
-    "medfilt": _ROBUST,
-    "median_filter": _ROBUST,
+    "medfilt": _mean("median"),
+    "median_filter": _mean("median"),
     "hampel": _ROBUST,
     "quantile": _ROBUST,
     "percentile": _ROBUST,
     "rank": _ROBUST,
-    "bilateral": f"a bilateral filter {_NO_CONVOLUTION}; `gaussian:2` smooths edges too",
-    "erode": _SMALLEST,
-    "erosion": _SMALLEST,
-    "min": _SMALLEST,
-    "minimum": _SMALLEST,
-    "dilate": _LARGEST,
-    "dilation": _LARGEST,
-    "max": _LARGEST,
-    "maximum": _LARGEST,
-    "opening": "`min_pool:3,stride=1 | max_pool:3,stride=1` opens",
-    "closing": "`max_pool:3,stride=1 | min_pool:3,stride=1` closes",
-    "morphology": f"{_SMALLEST}, {_LARGEST}",
-    "std": _SPREAD,
-    "stddev": _SPREAD,
-    "var": _SPREAD,
-    "variance": _SPREAD,
+    "bilateral": "`median:5` smooths and keeps edges; `gaussian:2` smooths edges too",
+    "despeckle": _mean("median"),
+    "erosion": _mean("min"),
+    "minimum": _mean("min"),
+    "dilation": _mean("max"),
+    "maximum": _mean("max"),
+    "opening": "`min:3 | max:3` opens",
+    "closing": "`max:3 | min:3` closes",
+    "morphology": _MORPHOLOGY,
+    "stddev": _mean("std"),
+    "variance": _mean("var"),
     "mad": _SPREAD,
     "volatility": _SPREAD,
     "atr": _SPREAD,
     "zscore": _SPREAD,
-    "rms": _SPREAD,
     "lag": _LAG,
     "shift": _LAG,
     "lead": "one sample earlier is `correlate:0,0,1` with --align center",

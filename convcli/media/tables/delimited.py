@@ -140,6 +140,8 @@ class Cells:
 
 def cells_by_row(columns: list[Cells]) -> Cells:
     """The cells of several columns of one table, row by row."""
+    if len(columns) == 1:
+        return columns[0]
     start = np.stack([cells.start for cells in columns], axis=1)
     stop = np.stack([cells.stop for cells in columns], axis=1)
     return Cells(columns[0].data, start.reshape(-1), stop.reshape(-1))

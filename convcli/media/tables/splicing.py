@@ -225,8 +225,9 @@ def _replaced_spans(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> 
     elif output.made is not None:
         edges = _edges_of_all_columns(spans, rows, output)
     else:
-        places = np.ix_(rows, output.channels_in_row_order)
-        edges = [*_alternating(decoded.starts[places], decoded.stops[places]).T]
+        channels = output.channels_in_row_order
+        starts, stops = decoded.starts[rows][:, channels], decoded.stops[rows][:, channels]
+        edges = [*_alternating(starts, stops).T]
     if not _is_contiguous(rows):
         after = spans.bounds[rows + 1]
         next_row = np.append(spans.bounds[rows[1:]], after[-1])

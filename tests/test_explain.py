@@ -569,9 +569,7 @@ def test_a_model_learned_from_a_column_is_shown(program: Program, tmp_path: Path
         assert len(facts["stages"][0]["sums"]) == 4
 
 
-def test_the_hint_for_a_model_of_several_columns(
-    program: Program, tmp_path: Path
-) -> None:
+def test_the_hint_for_a_model_of_several_columns(program: Program, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     path.write_bytes(encode_weights({"0.weight": np.ones((1, 2, 3))}, {"columns": '["a","b"]'}))
     (tmp_path / "table.csv").write_text("a,b\n3,1\n")

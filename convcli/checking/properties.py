@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from convcli.core.reach import Indices
     from convcli.facts.properties import PropertyFacts
     from convcli.planning.plan import Plan
     from convcli.signals import Align, Array, Edge, Signal
@@ -145,7 +146,7 @@ def _undisturbed(
     return inner
 
 
-def _windows(plan: Plan, axis: int, count: int) -> tuple[Array, Array]:
+def _windows(plan: Plan, axis: int, count: int) -> tuple[Indices, Indices]:
     """The samples [low, high) that each of `count` outputs reads along an axis."""
     chain = plan.chain
     spans = [chain.needs(axis, k, k + 1)[0] for k in range(count)]

@@ -129,7 +129,7 @@ def _of_numbers(samples: Array, excerpt: Excerpt) -> ShownSignal:
     if excerpt.chosen:
         raise RequestError("--at and --size choose a part of a file, and these are numbers")
     count = samples.shape[-1]
-    names = ("x",)
+    names: tuple[str, ...] = ("x",)
     if count > 1:
         names = tuple(f"x{number + 1}" for number in range(count))
     signal = Signal(medium=ARRAY, shape=samples.shape[:-1], channels=names)
@@ -139,7 +139,8 @@ def _of_numbers(samples: Array, excerpt: Excerpt) -> ShownSignal:
 def _numbers_of_input(text: str) -> Array:
     """Numbers from standard input, `-`, or from a file, `@FILE`."""
     if text != "-":
-        return _numbers_in_file(Path(text[1:]).expanduser())[..., None]
+        numbers: Array = _numbers_in_file(Path(text[1:]).expanduser())
+        return numbers[..., None]
     try:
         content = _stdin().read().decode("utf-8")
     except UnicodeDecodeError:

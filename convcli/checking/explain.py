@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.checking.equivalents import filter_samples, matrix_of, torch_expression
+from convcli.checking.excerpt import array_description
 from convcli.core.extend import Extent
 from convcli.errors import RequestError
 from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
 from convcli.facts.nested import nested, none_if_missing
 from convcli.planning.plan import make_plan, rules_for
-from convcli.signals import ARRAY, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from convcli.core.ops import Op, Span, WindowWeights
     from convcli.planning.plan import BoundStep, Plan
-    from convcli.signals import Align, Array, Edge
+    from convcli.signals import Align, Array, Edge, Signal
 
 # With more products than this in one stage, nobody reads them.
 MOST_PRODUCTS = 1_000_000
@@ -98,9 +98,7 @@ def small_plan(
     if axes is None or samples.ndim == axes:
         samples = samples[..., None]
     if signal is None:
-        count = samples.shape[-1]
-        names = tuple(f"x{number + 1}" for number in range(count)) if count > 1 else ("x",)
-        signal = Signal(medium=ARRAY, shape=samples.shape[:-1], channels=names)
+        signal = array_description(samples)
     if signal.medium.channels_hint is None:
         shown = replace(signal.medium, channels_hint=CHANNELS_HINT)
         signal = replace(signal, medium=shown)

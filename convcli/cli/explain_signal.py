@@ -5,24 +5,23 @@ from __future__ import annotations
 import math
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
-import numpy as np
 import typer
 
 from convcli.cli import options
 from convcli.cli.opening import first_page, read_input
 from convcli.cli.options import TableArguments
 from convcli.errors import ConvcliError, InputError, RequestError
-from convcli.signals import ARRAY, Signal
 from convcli.units import UnitError, to_samples
 
 if TYPE_CHECKING:
+    from convcli.checking.excerpt import SmallSignal
     from convcli.media.files import Files
     from convcli.media.tables.source import TableOptions
-    from convcli.signals import Array, Source
+    from convcli.signals import Signal, Source
 
 _COLUMN_HINT = "-c COLUMN takes a column of a table"
 # How much of a sound and of each side of a picture is shown where nothing else is asked for.
@@ -90,18 +89,7 @@ class Excerpt:
         return self.at is not None or self.size is not None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShownSignal:
-    """The samples that are explained, and what they are.
-
-    samples : (n, channels) or (rows, columns, channels)
-    """
-
-    samples: Array
-    signal: Signal
-
-
-def read_signal(text: str, table: ExplainTable, excerpt: Excerpt) -> ShownSignal:
+def read_signal(text: str, table: ExplainTable, excerpt: Excerpt) -> SmallSignal:
     """Read SIGNAL: its own numbers, those of a file, or samples of a sound, table or picture."""
     from convcli.media.outputs import is_file
 
@@ -124,23 +112,19 @@ def read_signal(text: str, table: ExplainTable, excerpt: Excerpt) -> ShownSignal
 # ---------------------------------------------------------------------------------------- numbers
 
 
-def _of_numbers(samples: Array, excerpt: Excerpt) -> ShownSignal:
-    """The signal of numbers, (n, channels) or (rows, columns, channels)."""
+def _of_numbers(channels: list[Any], excerpt: Excerpt) -> SmallSignal:
+    """The signal of numbers, one list for each channel."""
+    from convcli.checking.excerpt import array_signal
+
     if excerpt.chosen:
         raise RequestError("--at and --size choose a part of a file, and these are numbers")
-    count = samples.shape[-1]
-    names: tuple[str, ...] = ("x",)
-    if count > 1:
-        names = tuple(f"x{number + 1}" for number in range(count))
-    signal = Signal(medium=ARRAY, shape=samples.shape[:-1], channels=names)
-    return ShownSignal(samples=samples, signal=signal)
+    return array_signal(channels)
 
 
-def _numbers_of_input(text: str) -> Array:
-    """Numbers from standard input, `-`, or from a file, `@FILE`."""
+def _numbers_of_input(text: str) -> list[Any]:
+    """Numbers from standard input, `-`, or from a file, `@FILE`; one list for each channel."""
     if text != "-":
-        numbers: Array = _numbers_in_file(Path(text[1:]).expanduser())
-        return numbers[..., None]
+        return [_numbers_in_file(Path(text[1:]).expanduser())]
     try:
         content = _stdin().read().decode("utf-8")
     except UnicodeDecodeError:
@@ -162,14 +146,20 @@ def _numbers_in_file(path: Path) -> Any:
     return numbers.ravel() if min(numbers.shape) == 1 else numbers
 
 
-def _parse_channels(text: str, error: ConvcliError) -> Array:
-    """Parse numbers; channels are split by `/`, the last axis of the result."""
+def _parse_channels(text: str, error: ConvcliError) -> list[Any]:
+    """Parse numbers; channels are split by `/`."""
     channels = [_parse_numbers(channel, error) for channel in text.split("/")]
-    shapes = {np.shape(channel) for channel in channels}
-    if len(shapes) > 1:
+    if len({_shape(channel) for channel in channels}) > 1:
         error.message += ": as many in each channel"
         raise error
-    return np.stack([np.asarray(channel, dtype=np.float64) for channel in channels], axis=-1)
+    return channels
+
+
+def _shape(numbers: list[Any]) -> tuple[int, ...]:
+    first = numbers[0]
+    if isinstance(first, list):
+        return len(numbers), len(first)
+    return (len(numbers),)
 
 
 def _parse_numbers(text: str, error: ConvcliError) -> list[Any]:
@@ -221,7 +211,7 @@ def _sound_or_picture(path: Path) -> Files | None:
     return next((files for files in candidates if files.has_suffix(path)), None)
 
 
-def _from_table(text: str, table: TableOptions, excerpt: Excerpt) -> ShownSignal:
+def _from_table(text: str, table: TableOptions, excerpt: Excerpt) -> SmallSignal:
     """Columns of a table."""
     from convcli.media.tables.files import TableFiles
 
@@ -229,7 +219,7 @@ def _from_table(text: str, table: TableOptions, excerpt: Excerpt) -> ShownSignal
     return _from_file(path, TableFiles(options=table), excerpt)
 
 
-def _from_file(path: Path | None, files: Files, excerpt: Excerpt) -> ShownSignal:
+def _from_file(path: Path | None, files: Files, excerpt: Excerpt) -> SmallSignal:
     """An excerpt of a file."""
     with ExitStack() as held:
         given = read_input(path, held, example="convcli explain - 1,2,1 -c COLUMN")
@@ -238,19 +228,15 @@ def _from_file(path: Path | None, files: Files, excerpt: Excerpt) -> ShownSignal
         return _excerpt_of(source, excerpt)
 
 
-def _excerpt_of(source: Source[Any], excerpt: Excerpt) -> ShownSignal:
+def _excerpt_of(source: Source[Any], excerpt: Excerpt) -> SmallSignal:
     """Read a part of a source."""
-    signal = source.signal
-    starts, sizes = _part(signal, excerpt)
-    rows = _rows_of(source, starts[0], sizes[0])
-    across = tuple(
-        slice(start, start + size) for start, size in zip(starts[1:], sizes[1:], strict=True)
-    )
-    samples = rows[(slice(None), *across)]
-    if samples.size == 0 and excerpt.at is not None:
-        raise RequestError(f"--at {excerpt.at}: the {signal.medium.thing} ends before")
-    part = replace(signal, shape=samples.shape[:-1], alpha=None)
-    return ShownSignal(samples=samples, signal=part)
+    from convcli.checking.excerpt import read_excerpt
+
+    starts, sizes = _part(source.signal, excerpt)
+    part = read_excerpt(source, starts, sizes)
+    if part.samples.size == 0 and excerpt.at is not None:
+        raise RequestError(f"--at {excerpt.at}: the {source.signal.medium.thing} ends before")
+    return part
 
 
 def _part(signal: Signal, excerpt: Excerpt) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -285,21 +271,3 @@ def _numbers_of(
         expected = "a number" if signal.axes == 1 else f"two numbers split by {separator}"
         raise RequestError(f"{option} expects {expected} from {least} on, got {text!r}")
     return numbers
-
-
-def _rows_of(source: Source[Any], start: int, count: int) -> Array:
-    """Read the samples [start, start + count) along axis 0, and nothing behind them."""
-    from convcli.signals import blocks_of
-
-    parts = []
-    first = 0
-    for block in blocks_of(source):
-        low = max(0, start - first)
-        part = block.x[low : max(low, start + count - first)]
-        parts.append(part)
-        first += len(block.x)
-        if first >= start + count:
-            break
-    if not parts:
-        return np.empty((0,) * source.signal.axes + (len(source.signal.channels),))
-    return np.concatenate(parts).astype(np.float64)

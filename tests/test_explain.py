@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from explained_lines import CASES, explained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from program import CONVCLI, SAMPLES, Done, Program
-from reference import make_lines
 
 from convcli import RequestError, apply
 from convcli.checking.continuous import FUNCTIONS, explain_integral, sampled_function
@@ -199,11 +199,11 @@ def test_the_line_for_torch_is_true(edge: Any, align: Any) -> None:
     assert explain_filter("max_pool:2", np.ones(5)).equinox == ""
 
 
-@pytest.mark.parametrize("number", range(len(make_lines.CASES)))
+@pytest.mark.parametrize("number", range(len(CASES)))
 def test_the_lines_of_frameworks_compute_the_same(number: int, tmp_path: Path) -> None:
     """Each line was run by the framework itself (tests/reference/make_lines.py)."""
     stored = json.loads((REFERENCE / "lines.json").read_text())[number]
-    _, facts = make_lines.explained(tmp_path, number)
+    _, facts = explained(tmp_path, number)
     for framework, line in (("torch", facts.torch), ("equinox", facts.equinox)):
         assert line == stored[framework]
         assert line

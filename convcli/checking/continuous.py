@@ -175,8 +175,8 @@ def explain_integral(signal: ContinuousFunction, kernel: ContinuousFunction) -> 
 def _sum(signal: ContinuousFunction, kernel: ContinuousFunction, t: float, step: float) -> float:
     """The sum over j of kernel(j step) * signal(t - j step) * step."""
     first, last = math.floor(kernel.start / step), math.ceil(kernel.stop / step)
-    places = np.arange(first, last + 1) * step
-    products = kernel.values(places) * signal.values(t - places)
+    places: Floats = np.arange(first, last + 1, dtype=np.float64) * np.float64(step)
+    products: Floats = kernel.values(places) * signal.values(t - places)
     return float(np.sum(products) * step)
 
 

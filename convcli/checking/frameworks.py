@@ -121,7 +121,7 @@ def _text(stages: Sequence[StageFacts], edge: Edge, writer: _TorchWriter | _Equi
     if not convolutions or weights > MOST_WEIGHTS:
         return ""
     x = "x"
-    meanings = []
+    meanings: list[str] = []
     for number, stage in enumerate(stages):
         if stage.nn_call:
             x = stage.nn_call.replace("{x}", x)

@@ -69,7 +69,7 @@ def _general_equation(stage: StageFacts, x: str, y: str) -> str:
     """`y(t) = θ₁ x(t) + θ₂ x(t+1)`, or `y(t) = relu(x(t))`."""
     axes = ["t"] if len(stage.stride) == 1 else ["r", "c"]
     left = f"{y}({','.join(axes)})"
-    positions = []
+    positions: list[list[str]] = []
     for axis, offsets in zip(axes, _offsets(stage), strict=True):
         step = stage.stride[len(positions)]
         scaled = axis if step == 1 else f"{step}{axis}"

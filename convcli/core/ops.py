@@ -184,6 +184,10 @@ class Op(ABC):
         """What becomes of the opacity of a picture; None: the operation treats it by itself."""
         return None
 
+    def opacity_after(self, alpha: int | None) -> int | None:
+        """Return which channel is the opacity of the result, if `alpha` is that of the input."""
+        return alpha
+
     def with_rules(self, missing: Missing, *, exact: bool) -> Op:
         """Return the operation under the rules of a run.
 
@@ -297,6 +301,10 @@ class Complete(Op):
     def output_channels(self, count: int) -> int:
         """Count the channels that come out."""
         return self.op.output_channels(count)
+
+    def opacity_after(self, alpha: int | None) -> int | None:
+        """Return which channel is the opacity of the result."""
+        return self.op.opacity_after(alpha)
 
     @property
     def opacity(self) -> Opacity | None:
@@ -489,7 +497,8 @@ class Magnitude(Op):
     @property
     def rounding(self) -> Rounding:
         """The rounding class of the parts: the root of a whole number is whole or irrational."""
-        return self.parts[0].rounding
+        classes = [part.rounding for part in self.parts]
+        return "irrational" if "irrational" in classes else classes[0]
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:

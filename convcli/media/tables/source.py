@@ -30,13 +30,14 @@ from convcli.media.tables.delimited import (
     whole_records,
 )
 from convcli.media.tables.numerals import BadCellError, distinct, read_numbers, reads_as_number
-from convcli.media.tables.splicing import DecodedRows, RecentRows
+from convcli.media.tables.splicing import DecodedRows, RecentRows, TextInFile, TextInScratch
 from convcli.media.tables.text import (
     Encoding,
     Header,
     TextInput,
     delimiter_of,
     find_encoding,
+    preceded,
     read_header_line,
 )
 from convcli.signals import TABLE, Block, Groups, Signal
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Cells, Records
     from convcli.media.tables.numerals import Floats
     from convcli.media.tables.splicing import ForgottenRows
@@ -101,6 +103,7 @@ class _Pass:
     header: Header
     records: Iterator[Records]
     closing: ExitStack
+    compression: Compression | None
 
 
 class TableSource:
@@ -119,6 +122,7 @@ class TableSource:
         self._recent: RecentRows | None = None
         first_pass = self._open()
         self.encoding = first_pass.encoding
+        self.compression = first_pass.compression
         self.header_line = first_pass.header
         self.dialect = first_pass.header.dialect
         names = ColumnNames(
@@ -196,8 +200,11 @@ class TableSource:
 
     def keep_text(self) -> RecentRows:
         """From now on keep the text of decoded rows, in the object returned."""
-        can_reread = self._text.repeatable and self.encoding.stored is None
-        self._recent = RecentRows(self._reread if can_reread else None)
+        is_text = self.compression is None and self.encoding.stored is None
+        if self._text.repeatable and is_text:
+            self._recent = RecentRows(self._redecode, TextInFile(self._text))
+        else:
+            self._recent = RecentRows(self._redecode, TextInScratch())
         return self._recent
 
     def facts(self) -> dict[str, Any]:
@@ -217,23 +224,23 @@ class TableSource:
         stream = text.open()
         if text.path is not None:
             closing.enter_context(stream)
-        stored = text.reads(stream)
+        compression, stored = text.reads(stream)
         # A byte order mark has up to four bytes.
         first = b""
         while len(first) < 4 and (more := next(stored, b"")):
             first += more
         encoding = find_encoding(self.options.encoding, first)
-        reads = text.decoded(_preceded(first, stored), encoding)
+        reads = text.decoded(preceded(first, stored), encoding)
         header, rest = self._read_header(reads)
         records = whole_records(
-            _preceded(rest, reads),
+            preceded(rest, reads),
             header.dialect,
             line=1 + header.text.count(header.dialect.newline),
             offset=len(header.text),
             width=len(header.cells),
             name=self.name,
         )
-        return _Pass(encoding, header, records, closing)
+        return _Pass(encoding, header, records, closing, compression)
 
     def _read_header(self, reads: Iterator[bytes]) -> tuple[Header, bytes]:
         """The header and the text that was read beyond it."""
@@ -407,13 +414,10 @@ class TableSource:
         place = f"{self.name}, line {line}, column {self.header[column]}"
         return InputError(f"{place}: expected {expected}, got {cell}", hint=hint)
 
-    def _reread(self, rows: ForgottenRows) -> DecodedRows:
-        """Read the text of forgotten rows again."""
-        records, newline = rows.records, self.dialect.newline
-        with self._text.open() as stream:
-            stream.seek(records.offset)
-            data = stream.read(rows.length - records.padded)
-        data += newline * records.padded
+    def _redecode(self, rows: ForgottenRows, text: bytes) -> DecodedRows:
+        """Decode forgotten rows again."""
+        records = rows.records
+        data = text + self.dialect.newline * records.padded
         quotes = find_quotes(data, self.dialect.separators)
         decoded, _ = self._decode(replace(records, data=data, quotes=quotes))
         return decoded
@@ -493,11 +497,6 @@ def _named_groups(cells: Cells) -> Groups:
 def _at_most_one(records: Iterator[Records]) -> list[Records]:
     following = next(records, None)
     return [] if following is None else [following]
-
-
-def _preceded(first: bytes, reads: Iterator[bytes]) -> Iterator[bytes]:
-    """`reads` after the bytes that were read before, if any."""
-    return chain([first], reads) if first else reads
 
 
 def open_table(

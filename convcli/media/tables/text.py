@@ -5,11 +5,18 @@ from __future__ import annotations
 import codecs
 import sys
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from convcli.errors import InputError, RequestError
+from convcli.media.tables.compression import (
+    compression_of_start,
+    may_be_compressed,
+    unpacked,
+    without_compression,
+)
 from convcli.media.tables.delimited import (
     BOM,
     DELIMITERS,
@@ -24,13 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Offsets
 
 # Small enough that the blocks that many threads hold take few megabytes, large enough to be worth
 # the cost of each block.
 BLOCK_BYTES = 1 << 20
 _DELIMITER_OF_SUFFIX = {".tsv": b"\t", ".tab": b"\t"}
-_COMPRESSED = (b"\x1f\x8b", b"PK\3\4", b"\x28\xb5\x2f\xfd")  # gzip, zip (and xlsx), zstd
+_ZIP = b"PK\3\4"  # zip, and xlsx
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -134,14 +142,28 @@ class TextInput:
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read: {error.strerror}") from error
 
-    def reads(self, stream: BinaryIO) -> Iterator[bytes]:
-        """Yield the stored bytes in blocks."""
-        read = _read_some if self.follow else _read_block
+    def reads(self, stream: BinaryIO) -> tuple[Compression | None, Iterator[bytes]]:
+        """The compression of the file, and its bytes in blocks, unpacked if they are compressed."""
+        stored = self._stored(stream)
+        first = b""
+        while may_be_compressed(first) and (more := next(stored, b"")):
+            first += more
+        stored = preceded(first, stored)
+        compression = compression_of_start(first)
+        if compression is None:
+            return None, stored
+        return compression, unpacked(stored, compression, read=self._read, name=self.name)
+
+    def _stored(self, stream: BinaryIO) -> Iterator[bytes]:
+        """Yield the bytes of the file in blocks."""
         try:
-            while fresh := read(stream):
+            while fresh := self._read(stream):
                 yield fresh
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read: {error.strerror or error}") from error
+
+    def _read(self, stream: BinaryIO) -> bytes:
+        return _read_some(stream) if self.follow else _read_block(stream)
 
     def decoded(self, reads: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:
         """Yield stored bytes as UTF-8. InputError if they are not text."""
@@ -188,12 +210,17 @@ class TextInput:
     def _refuse_binary(self, text: bytes, stored: bytes) -> None:
         if b"\0" not in text:
             return
-        kind = "a compressed file" if stored.startswith(_COMPRESSED) else "a zero byte"
+        kind = "a zip archive or a spreadsheet" if stored.startswith(_ZIP) else "a zero byte"
         raise InputError(
             f"{self.name}: expected a text table, got {kind}",
             hint="--encoding utf-16 reads what some spreadsheets write; "
-            "compressed files must be unpacked first",
+            "archives must be unpacked first",
         )
+
+
+def preceded(first: bytes, reads: Iterator[bytes]) -> Iterator[bytes]:
+    """`reads` after the bytes that were read before, if any."""
+    return chain([first], reads) if first else reads
 
 
 def _read_block(stream: BinaryIO) -> bytes:
@@ -278,7 +305,9 @@ def _first_line_end(body: bytes, quotes: Offsets) -> int | None:
 
 def delimiter_of(path: Path | None) -> bytes | None:
     """The delimiter that the suffix of a file tells."""
-    return None if path is None else _DELIMITER_OF_SUFFIX.get(path.suffix.lower())
+    if path is None:
+        return None
+    return _DELIMITER_OF_SUFFIX.get(without_compression(path).suffix.lower())
 
 
 def _commonest_delimiter(record: bytes, quotes: Offsets, *, decimal: str, headed: bool) -> bytes:

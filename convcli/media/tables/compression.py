@@ -10,13 +10,13 @@ from __future__ import annotations
 import io
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from convcli.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 # Level 6 is that of the gzip program. Level 9, the default of Python, takes twice as long and saves
 # a hundredth.
@@ -152,6 +152,7 @@ def may_be_compressed(start: bytes) -> bool:
 def without_compression(path: Path) -> Path:
     """The name that the file has once it is unpacked.
 
+    >>> from pathlib import Path
     >>> without_compression(Path("prices.csv.gz")).name, without_compression(Path("a.csv")).name
     ('prices.csv', 'a.csv')
     """
@@ -190,6 +191,14 @@ class _KeptOpen:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def compressed(data: bytes, compression: Compression) -> bytes:
+    """All of `data`, compressed."""
+    packed = io.BytesIO()
+    with compression.writing(packed) as file:
+        file.write(data)
+    return packed.getvalue()
 
 
 @contextmanager

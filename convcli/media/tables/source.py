@@ -22,18 +22,25 @@ from convcli.media.tables.columns import (
     shown_cell,
 )
 from convcli.media.tables.delimited import (
+    MAX_RECORD,
     RowSpans,
-    find_quotes,
     find_rows,
     join_records,
     joined_groups,
     whole_records,
 )
-from convcli.media.tables.numerals import BadCellError, distinct, read_numbers, reads_as_number
+from convcli.media.tables.numerals import (
+    BadCellError,
+    NumberStyle,
+    distinct,
+    read_numbers,
+    reads_as_number,
+)
 from convcli.media.tables.splicing import DecodedRows, RecentRows, TextInFile, TextInScratch
 from convcli.media.tables.text import (
     Encoding,
     Header,
+    HeaderRules,
     TextInput,
     delimiter_of,
     find_encoding,
@@ -69,6 +76,10 @@ class TableOptions:
     time_unit : s, ms, us or ns, in which times are written as numbers; None to infer it
     date_format : how dates are written, in the directives of strptime; None to infer it
     delimiter : one character, or None to infer it from the suffix (.tsv) or the first line
+    thousands : what may stand between groups of digits; empty: nothing
+    na : texts of a missing value besides the usual ones
+    comment : what a line begins with that is passed on as it is; empty: nothing
+    skip_rows : lines before the header that are passed on as they are
     header : whether the first line names the columns; else they are called 1, 2, 3, ...
     append : write new columns at the end of the row, in place of replacing the old cells
     decimals : fixed decimals of the numbers written; None for the shortest that read back the same
@@ -82,6 +93,10 @@ class TableOptions:
     date_format: str | None = None
     delimiter: str | None = None
     decimal: str = "."
+    thousands: str = ""
+    na: tuple[str, ...] = ()
+    comment: str = ""
+    skip_rows: int = 0
     header: bool = True
     encoding: str = "utf-8"
     append: bool = False
@@ -231,7 +246,7 @@ class TableSource:
             first += more
         encoding = find_encoding(self.options.encoding, first)
         reads = text.decoded(preceded(first, stored), encoding)
-        header, rest = self._read_header(reads)
+        header, rest = self._read_header(reads, encoding)
         records = whole_records(
             preceded(rest, reads),
             header.dialect,
@@ -242,28 +257,44 @@ class TableSource:
         )
         return _Pass(encoding, header, records, closing, compression)
 
-    def _read_header(self, reads: Iterator[bytes]) -> tuple[Header, bytes]:
+    def _read_header(self, reads: Iterator[bytes], encoding: Encoding) -> tuple[Header, bytes]:
         """The header and the text that was read beyond it."""
-        options, start, header = self.options, b"", None
-        delimiter = delimiter_of(self._text.path)
-        if options.delimiter is not None:
-            delimiter = options.delimiter.encode()
+        rules = self._header_rules(encoding)
+        start, header = b"", None
         while header is None:
             fresh = next(reads, b"")
             start += fresh
-            header = read_header_line(
-                start,
-                delimiter=delimiter,
-                decimal=options.decimal,
-                headed=options.header,
-                complete=not fresh,
-            )
+            _refuse_endless_header(start, self.name)
+            header = read_header_line(start, rules, complete=not fresh)
         if not start.strip():
             raise InputError(
                 f"{self.name}: expected a table, got an empty file",
                 hint="a table has at least a header line",
             )
+        leaves_out = bool(rules.skipped or rules.comment)
+        if leaves_out and not b"".join(header.cells).strip():
+            left_out = "the lines left out by --skip-rows and --comment"
+            raise InputError(f"{self.name}: expected a table after {left_out}, got none")
         return header, start[len(header.text) :]
+
+    def _header_rules(self, encoding: Encoding) -> HeaderRules:
+        options = self.options
+        delimiter = delimiter_of(self._text.path)
+        if options.delimiter is not None:
+            delimiter = options.delimiter.encode()
+        words = (encoding.cell(word) for word in options.na)
+        numbers = NumberStyle(
+            decimal=options.decimal,
+            thousands=encoding.cell(options.thousands),
+            missing=frozenset(words),
+        )
+        return HeaderRules(
+            delimiter=delimiter,
+            numbers=numbers,
+            headed=options.header,
+            skipped=options.skip_rows,
+            comment=encoding.cell(options.comment),
+        )
 
     def _column_names(self) -> tuple[str, ...]:
         cells = self.header_line.cells
@@ -279,10 +310,10 @@ class TableSource:
         Records of a pipe that this takes are added to `seen`.
         """
         if self.options.columns is not None:
-            return names.find_all(self.options.columns)
+            return names.find_all(self.options.columns, but=self._keys())
         if not seen or not self._has_rows(seen[0]):
             return ()
-        found = NumericColumns(self._others(), self.dialect.decimal)
+        found = NumericColumns(self._others(), self.dialect.numbers)
         numeric = found.numbers
         if self._text.repeatable:
             self._look_at_file(found)
@@ -353,7 +384,7 @@ class TableSource:
             return
         for column in self.columns or self._others():
             cell = self.header_line.cells[column].strip().strip(b'"')
-            if cell and reads_as_number(cell, self.dialect.decimal):
+            if cell and reads_as_number(cell, self.dialect.numbers):
                 self.warnings.append(
                     f"{self.name}: the first line is taken for names, and "
                     f"{shown_cell(self.header[column])} is a number; "
@@ -364,8 +395,8 @@ class TableSource:
     # --- decoding ---
 
     def _has_rows(self, records: Records) -> bool:
-        """Whether records are more than blank lines, which are rows in a table of one column."""
-        return len(self.header) == 1 or not self.dialect.is_blank(records.data)
+        """Whether records are more than blank lines and comments."""
+        return self.dialect.has_rows(records, len(self.header))
 
     def _keys(self) -> set[int]:
         """The columns of groups and times."""
@@ -393,7 +424,7 @@ class TableSource:
     def _read_numbers(self, spans: RowSpans, cells: Cells, column: int) -> Floats:
         automatic = self.options.columns is None
         try:
-            values = read_numbers(cells, decimal=self.dialect.decimal)
+            values = read_numbers(cells, self.dialect.numbers)
         except BadCellError as bad:
             hint = bad.hint
             if automatic:
@@ -418,8 +449,10 @@ class TableSource:
         """Decode forgotten rows again."""
         records = rows.records
         data = text + self.dialect.newline * records.padded
-        quotes = find_quotes(data, self.dialect.separators)
-        decoded, _ = self._decode(replace(records, data=data, quotes=quotes))
+        again = self.dialect.records(
+            data, line=records.line, offset=records.offset, padded=records.padded
+        )
+        decoded, _ = self._decode(again)
         return decoded
 
     def _groups(self, spans: RowSpans) -> Groups | None:
@@ -460,7 +493,7 @@ class TableSource:
             table=self.name,
             name=self.header[column],
             column=column,
-            decimal=self.dialect.decimal,
+            decimal=self.dialect.numbers.decimal,
             rows=spans,
             cells=spans.cells[column].numerals(),
         )
@@ -487,6 +520,14 @@ class TableSource:
         from convcli.media.tables.times import TimeChecker
 
         return TimeChecker(self._clock)
+
+
+def _refuse_endless_header(start: bytes, name: str) -> None:
+    if len(start) > MAX_RECORD:
+        raise InputError(
+            f"{name}: the header is longer than {MAX_RECORD >> 20} MB",
+            hint="is a quote left open, or is this no table?",
+        )
 
 
 def _named_groups(cells: Cells) -> Groups:
@@ -522,9 +563,32 @@ def _check_options(options: TableOptions) -> None:
         )
     if options.decimal not in (".", ","):
         raise RequestError(f"expected a decimal point or comma, got {options.decimal!r}")
+    _check_number_options(options)
     _check_time_options(options)
     if options.decimals is not None and not 0 <= options.decimals <= 300:
         raise RequestError(f"expected 0 to 300 decimals, got {options.decimals}")
+
+
+def _check_number_options(options: TableOptions) -> None:
+    sign = options.thousands
+    if sign and (len(sign) != 1 or sign.isalnum() or sign in '+-"\r\n'):
+        raise RequestError(
+            f"--thousands expects one character such as , . ' or a space, got {sign!r}"
+        )
+    if sign == options.decimal:
+        raise RequestError(
+            f"--thousands and --decimal are both {sign!r}",
+            hint="--thousands . --decimal , reads 1.234,5",
+        )
+    if any(not word.strip() for word in options.na):
+        raise RequestError("--na expects a word; an empty cell is a missing value anyway")
+    comment = options.comment
+    if comment.strip() != comment or '"' in comment or len(comment) > 16:
+        raise RequestError(
+            f"--comment expects what such lines begin with, as # or //, got {comment!r}"
+        )
+    if options.skip_rows < 0:
+        raise RequestError(f"--skip-rows expects a number of lines, got {options.skip_rows}")
 
 
 def _check_time_options(options: TableOptions) -> None:

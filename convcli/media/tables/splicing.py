@@ -398,7 +398,7 @@ def _replaced(
 
 
 def _number_texts(values: Floats, output: OutputColumns) -> list[bytes]:
-    return write_numbers(values, decimals=output.decimals, decimal=output.dialect.decimal)
+    return write_numbers(values, decimals=output.decimals, decimal=output.dialect.numbers.decimal)
 
 
 def _in_quotes(texts: list[bytes], output: OutputColumns) -> list[bytes]:
@@ -435,7 +435,7 @@ class _TextPool:
 
     def add_numbers(self, values: Floats, output: OutputColumns) -> npt.NDArray[Any]:
         """Add the texts of numbers and return the text number of each; that of NaN is empty."""
-        decimal = output.dialect.decimal
+        decimal = output.dialect.numbers.decimal
         texts, places = write_columnar(values, decimals=output.decimals, decimal=decimal)
         first = np.int32(self.add(texts))
         return np.where(np.isnan(values), _EMPTY_TEXT, places + first)

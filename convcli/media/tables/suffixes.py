@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convcli.errors import RequestError
 from convcli.media.replacing import is_special
 from convcli.media.tables.compression import without_compression
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".dat"})
 _TAB_SUFFIXES = frozenset({".tsv", ".tab"})
@@ -59,6 +62,7 @@ def refuse_other_delimiter(output: Path | None, delimiter: bytes, *, source: Pat
 def with_other_suffix(path: Path, suffix: str) -> Path:
     """`path` with another suffix before that of its compression, if it has one.
 
+    >>> from pathlib import Path
     >>> str(with_other_suffix(Path("a.tsv.gz"), ".csv"))
     'a.csv.gz'
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import sys
 from dataclasses import dataclass
 from itertools import chain
@@ -26,6 +27,7 @@ from convcli.media.tables.delimited import (
     outside_quotes,
     split_record,
 )
+from convcli.media.tables.numerals import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Offsets
+    from convcli.media.tables.numerals import NumberStyle
 
 # Small enough that the blocks that many threads hold take few megabytes, large enough to be worth
 # the cost of each block.
@@ -46,6 +49,7 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _UTF8 = ("utf-8", "utf-8-sig", "ascii")
+_LINE_END = re.compile(rb"\r\n?|\n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,19 +258,37 @@ class Header:
     dialect: Dialect
 
 
-def read_header_line(
-    start: bytes, *, delimiter: bytes | None, decimal: str, headed: bool, complete: bool
-) -> Header | None:
-    """The header at the start of a table; None if its line has not ended yet and more is to come.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HeaderRules:
+    """What is known of a table before its header is read.
 
     delimiter : None to take the commonest of `,` `;` and tab in the first line
-    headed : False if the first line is a row already; then `text` is at most a byte order mark
+    numbers : how numbers are written
+    headed : False if the first line is a row already
+    skipped : lines before the header or the first row
+    comment : what lines begin with that are left out too, or nothing
+    """
+
+    delimiter: bytes | None = None
+    numbers: NumberStyle = PLAIN
+    headed: bool = True
+    skipped: int = 0
+    comment: bytes = b""
+
+
+def read_header_line(start: bytes, rules: HeaderRules, *, complete: bool) -> Header | None:
+    """The header at the start of a table; None if its line has not ended yet and more is to come.
+
+    If the first line is a row already, `text` holds only what is before it.
+
     complete : whether `start` is the whole input
     """
-    bom = len(BOM) if start.startswith(BOM) else 0
-    body = start[bom:].lstrip(b"\r\n")
-    line_start = len(start) - len(body)
+    line_start = _start_of_first_line(start, rules, complete=complete)
+    if line_start is None:
+        return None
+    body = start[line_start:]
     # Any of the delimiters may open a quoted cell, as long as it is not known which is used.
+    delimiter = rules.delimiter
     quotes = find_quotes(body, (delimiter or DELIMITERS) + b"\r\n")
     line_end = _first_line_end(body, quotes)
     # A carriage return at the very end may be the first half of a line ending.
@@ -280,19 +302,58 @@ def read_header_line(
         ending = ending[:1]
     if delimiter is None:
         quotes = quotes[: np.searchsorted(quotes, line_end)]
-        delimiter = _commonest_delimiter(record, quotes, decimal=decimal, headed=headed)
+        delimiter = _commonest_delimiter(
+            record, quotes, decimal=rules.numbers.decimal, headed=rules.headed
+        )
     newline = b"\r" if ending == b"\r" else b"\n"
     cells = split_record(record, delimiter, find_quotes(record, delimiter))
     stop = line_start + line_end
     text = start[: stop + len(ending)]
-    if not headed:
-        text, stop = start[:bom], 0
+    if not rules.headed:
+        # Blank lines and comments before the first row belong to that row.
+        stop = _skipped_text(start, rules.skipped)
+        text = start[:stop]
     return Header(
         text=text,
         cells=tuple(cells),
         stop=stop,
-        dialect=Dialect(delimiter=delimiter, newline=newline, decimal=decimal),
+        dialect=Dialect(
+            delimiter=delimiter,
+            newline=newline,
+            numbers=rules.numbers,
+            comment=rules.comment,
+        ),
     )
+
+
+def _start_of_first_line(start: bytes, rules: HeaderRules, *, complete: bool) -> int | None:
+    """Offset of the first line that is not left out; None if it has not been read yet."""
+    place = _skipped_text(start, rules.skipped)
+    if place < 0:
+        return len(start) if complete else None
+    while True:
+        body = start[place:].lstrip(b"\r\n")
+        place = len(start) - len(body)
+        could_be_comment = not complete and rules.comment.startswith(body)
+        if rules.comment and could_be_comment:
+            return None
+        if not rules.comment or not body.startswith(rules.comment):
+            return place
+        end = _LINE_END.search(body)
+        if end is None:
+            return len(start) if complete else None
+        place += end.end()
+
+
+def _skipped_text(start: bytes, lines: int) -> int:
+    """Offset after the byte order mark and so many lines; -1 if there are not as many."""
+    place = len(BOM) if start.startswith(BOM) else 0
+    for _ in range(lines):
+        end = _LINE_END.search(start, place)
+        if end is None:
+            return -1
+        place = end.end()
+    return place
 
 
 def _first_line_end(body: bytes, quotes: Offsets) -> int | None:

@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from convcli.signals import Align, Edge, Missing, Signal
 
 
-# The names of two channels that a stereo impulse response makes of one.
-STEREO = ("left", "right")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Rules:
     """The rules of a whole run: for samples outside the signal, alignment, missing samples."""
@@ -143,14 +139,24 @@ def signal_after(signal: Signal, ops: tuple[Op, ...]) -> Signal:
     shape = tuple(
         None if n is None else chain.count(axis, n) for axis, n in enumerate(signal.shape)
     )
-    channels = signal.channels
-    count = chain.channels(len(channels))
-    if count != len(channels):
-        channels = signal.medium.names_of(count)
-        if count == 2 and not signal.medium.made_names:
-            channels = STEREO
+    channels, alpha = _channels_after(signal, ops)
     along = chain.reach[0]
     rate = signal.rate
     if rate is not None:
         rate = rate * along.phases / along.step
-    return replace(signal, shape=shape, channels=channels, rate=rate)
+    return replace(signal, shape=shape, channels=channels, rate=rate, alpha=alpha)
+
+
+def _channels_after(signal: Signal, ops: tuple[Op, ...]) -> tuple[tuple[str, ...], int | None]:
+    """The names of the channels that operations make, and which of them is the opacity."""
+    count = Chain(ops, signal.axes).channels(len(signal.channels))
+    alpha = signal.alpha
+    for op in ops:
+        alpha = op.opacity_after(alpha)
+    if count == len(signal.channels):
+        return signal.channels, alpha
+    if alpha is None:
+        return signal.medium.names_of(count), None
+    names = list(signal.medium.names_of(count - 1))
+    names.insert(alpha, "A")
+    return tuple(names), alpha

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Site, Stage
     from convcli.core.kernel import Gaps, Kernel
-    from convcli.signals import Align, Array, Missing
+    from convcli.signals import Align, Array, Edge, Missing
 
 # The outputs [start, stop) on each sample axis.
 Span = tuple[tuple[int, int], ...]
@@ -61,6 +61,7 @@ class WindowWeights:
     bias : (out,), or None
     flipped : whether they are the taps of a convolution in reverse
     gaps : what a missing input does to the sum
+    padding : edge rule by which a layer extends its own input; None where it does not
     """
 
     weights: npt.NDArray[np.float64]
@@ -70,6 +71,7 @@ class WindowWeights:
     bias: npt.NDArray[np.float64] | None = None
     flipped: bool = True
     gaps: Gaps = "hold"
+    padding: Edge | None = None
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -81,6 +83,23 @@ class WindowWeights:
         group = output * self.groups // len(self.weights)
         count = self.weights.shape[1]
         return range(group * count, (group + 1) * count)
+
+
+@dataclass(frozen=True)
+class NNCall:
+    """The function of torch.nn.functional and of jax.nn that computes the same as an operation.
+
+    argument : what it takes besides the samples, if anything
+    """
+
+    function: str
+    argument: float | None = None
+
+    def text(self, x: str) -> str:
+        """The call with the samples written as `x`."""
+        if self.argument is None:
+            return f"{self.function}({x})"
+        return f"{self.function}({x}, {self.argument:g})"
 
 
 class Op(ABC):
@@ -130,6 +149,11 @@ class Op(ABC):
         return None
 
     @property
+    def nn_call(self) -> NNCall | None:
+        """The function of PyTorch and JAX that computes the same, for functions of one sample."""
+        return None
+
+    @property
     def delay(self) -> float | None:
         """The delay of a resampler in samples along axis 0; None for other operations."""
         return None
@@ -158,6 +182,10 @@ class Op(ABC):
         None : the operation treats the opacity by itself
         """
         return None
+
+    def opacity_after(self, alpha: int | None) -> int | None:
+        """Return which channel is the opacity of the result, if `alpha` is that of the input."""
+        return alpha
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Op:
         """Return the operation under the rules of a run.
@@ -272,6 +300,10 @@ class Complete(Op):
     def output_channels(self, count: int) -> int:
         """Count the channels that come out."""
         return self.op.output_channels(count)
+
+    def opacity_after(self, alpha: int | None) -> int | None:
+        """Return which channel is the opacity of the result."""
+        return self.op.opacity_after(alpha)
 
     @property
     def opacity(self) -> Literal["filtered", "kept"] | None:
@@ -478,6 +510,7 @@ class Pointwise(Op):
     axes: int
     keeps: int | None = None
     rounding: Rounding = "irrational"
+    nn_call: NNCall | None = None
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -516,7 +549,8 @@ class Magnitude(Op):
     @property
     def rounding(self) -> Rounding:
         """The rounding class of the parts: the root of a whole number is whole or irrational."""
-        return self.parts[0].rounding
+        classes = [part.rounding for part in self.parts]
+        return "irrational" if "irrational" in classes else classes[0]
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:

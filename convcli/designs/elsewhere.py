@@ -6,16 +6,12 @@ A FILTER in a hint is written between backticks, and so is a command, which begi
 from __future__ import annotations
 
 _NO_CONVOLUTION = "is no convolution, and no step does it"
-_BANDS = "`lowpass:1k`, `highpass:1k` and `bandpass:1k,2k` cut bands off; no step raises one"
 _SPREAD = "no step measures a spread; `diff | abs | box:20` is the mean step from sample to sample"
 _ROBUST = f"a median {_NO_CONVOLUTION}; `gaussian:2` smooths, `min_pool:3` and `max_pool:3` rank"
 _SMALLEST = "the smallest of each window is `min_pool:3,stride=1`"
 _LARGEST = "the largest of each window is `max_pool:3,stride=1`"
-_LAG = "one sample later is `kernel:0,1` with --align causal; `diff:1` is the change since then"
 _EDGES = "`sobel` gives the strength of edges; no step makes lines of them"
 _NOISE = "`gaussian:1` smooths; `convcli learn --blind` learns a filter that removes noise"
-_GREY = "no step mixes channels; `convcli image --channels luma` filters the brightness alone"
-_MONO = "no step mixes channels: a filter runs on each of them; ffmpeg -ac 1 makes one of them"
 _GEOMETRY = "no step moves, turns or cuts samples; `resize:50%` changes the size"
 _SPEED = "no step changes speed or pitch; `resample:16k` changes the rate and keeps both"
 _DYNAMICS = "no step follows the loudness; `gain:-6dB` and `normalize:-1dB` are the same everywhere"
@@ -40,7 +36,7 @@ ELSEWHERE = {
     "butterworth": _RECURSIVE,
     "cheby1": _RECURSIVE,
     "cheby2": _RECURSIVE,
-    "biquad": _RECURSIVE,
+    "biquad": "`peak:1k,6`, `lowshelf:100,6`, `highshelf:8k,6` and `notch:50` are biquads",
     "allpass": _RECURSIVE,
     "conv": _mean("kernel"),
     "conv1d": _mean("correlate"),
@@ -63,8 +59,7 @@ ELSEWHERE = {
     "ma": _mean("sma"),
     "mean": _mean("box"),
     "moving_average": _mean("sma"),
-    "pct_change": "`diff` is the change itself; `log | diff` is nearly the relative change",
-    "returns": "`log | diff` gives logarithmic returns",
+    "returns": "`pct_change` gives relative changes, `log | diff` logarithmic returns",
     "rate": _mean("resample"),
     "reverb": _mean("ir"),
     "rolling": _mean("sma"),
@@ -88,18 +83,14 @@ ELSEWHERE = {
     "fade": _DYNAMICS,
     "afade": _DYNAMICS,
     "gate": _DYNAMICS,
-    "bass": _BANDS,
-    "treble": _BANDS,
-    "equalizer": _BANDS,
-    "eq": _BANDS,
-    "peak": _BANDS,
-    "peaking": _BANDS,
-    "lowshelf": _BANDS,
-    "highshelf": _BANDS,
-    "shelf": _BANDS,
-    "notch": "`bandstop:49,51,width=1` takes out 50 Hz",
-    "hum": "`bandstop:49,51,width=1` takes out 50 Hz",
-    "bandreject": _mean("bandstop"),
+    "bass": _mean("lowshelf"),
+    "treble": _mean("highshelf"),
+    "equalizer": _mean("peak"),
+    "eq": _mean("peak"),
+    "peaking": _mean("peak"),
+    "shelf": "`lowshelf:100,6` raises the bass, `highshelf:8k,6` the treble",
+    "hum": "`notch:50,harmonics=8` takes out 50 Hz and its multiples",
+    "bandreject": _mean("notch"),
     "echo": _EFFECT,
     "delay": _EFFECT,
     "chorus": _EFFECT,
@@ -121,17 +112,10 @@ ELSEWHERE = {
     "flop": _GEOMETRY,
     "transpose": _GEOMETRY,
     "pad": _GEOMETRY,
-    "mono": _MONO,
-    "remix": _MONO,
-    "stereo": _MONO,
-    "channels": _MONO,
-    "mix": _MONO,
-    "gray": _GREY,
-    "grey": _GREY,
-    "grayscale": _GREY,
-    "greyscale": _GREY,
-    "luma": _GREY,
-    "saturation": _GREY,
+    "remix": "`mono` is the mean of all channels, mix:0.7,0.3 any weighted sum of two",
+    "stereo": "`mix:1;1` makes two channels of one",
+    "channels": "`mono` is the mean of all channels, mix:0.7,0.3 any weighted sum of two",
+    "saturation": "`grey` takes all colour away; mix with three rows of weights changes it",
     "median": _ROBUST,
     "medfilt": _ROBUST,
     "median_filter": _ROBUST,
@@ -160,8 +144,7 @@ ELSEWHERE = {
     "atr": _SPREAD,
     "zscore": _SPREAD,
     "rms": _SPREAD,
-    "lag": _LAG,
-    "shift": _LAG,
+    "shift": _mean("lag"),
     "lead": "one sample earlier is `correlate:0,0,1` with --align center",
     "rsi": f"rsi {_TRADE}",
     "macd": f"macd {_TRADE}",
@@ -170,7 +153,7 @@ ELSEWHERE = {
     "stoch": f"stoch {_TRADE}",
     "vwap": f"vwap {_TRADE}",
     "momentum": _mean("diff"),
-    "roc": "`log | diff:10` is nearly the relative change over 10 rows",
+    "roc": _mean("pct_change"),
     "cumsum": _SUMS,
     "integrate": _SUMS,
     "sum": _mean("sum_pool"),
@@ -193,8 +176,6 @@ ELSEWHERE = {
     "brightness": "`offset:20` makes brighter, `gain:1.2` too",
     "contrast": "`gain:1.2` about 0; `offset:-128 | gain:1.2 | offset:128` about the middle",
     "detrend": "`highpass:0.05` removes what is slower than 20 samples",
-    "hilbert": "no step shifts phases; `kernel:@taps.csv` takes the taps of any filter",
-    "envelope": "`abs | lowpass:0.01` follows the magnitude",
     "interpolate": "--missing fill estimates missing values; `resample:16k` changes a rate",
     "upsample": "`resample:48k` makes more samples of sound, `resize:200%` of pictures",
     "cat": "a chain is written with |: `box:3 | diff`",

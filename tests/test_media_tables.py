@@ -622,9 +622,9 @@ def test_a_wide_table_is_read_and_written_in_few_calls(monkeypatch: pytest.Monke
     reads: list[int] = []
     read = numerals.read_numbers
 
-    def counted(cells: delimited.Cells, *, decimal: str = ".") -> numerals.Floats:
+    def counted(cells: delimited.Cells, style: numerals.NumberStyle) -> numerals.Floats:
         reads.append(len(cells))
-        return read(cells, decimal=decimal)
+        return read(cells, style)
 
     monkeypatch.setattr("convcli.media.tables.source.read_numbers", counted)
     got = filtered(data, lambda x: x * 2)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from convcli.core.chain import Chain
     from convcli.core.formula import Formula
-    from convcli.core.ops import Convolve, Span
+    from convcli.core.ops import Convolve, Span, WindowWeights
     from convcli.core.rounding import Rounding
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
     from convcli.signals import Array, Missing
@@ -235,6 +235,12 @@ class Branches(Op):
                 return None
             parts.append(part)
         return weighted_sum(parts, combination.weights.tolist())
+
+    def window_weights(self, channels: int) -> WindowWeights | None:
+        """The weights of the one convolution that the group is, if it is one."""
+        if self.as_convolution is None:
+            return None
+        return replace(self.as_convolution.window_weights(channels), only_complete=True)
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:

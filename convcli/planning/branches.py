@@ -162,7 +162,7 @@ def _refuse_whole_passes(steps: list[BoundStep]) -> None:
     for bound in steps:
         if bound.whole is not None:
             raise bound.call.error(
-                f"{bound.call.name} sees the whole signal first, and branches run side by side",
+                f"{bound.call.title} sees the whole signal first, and branches run side by side",
                 hint="put it before or after the branches, as a stage of its own",
             )
 

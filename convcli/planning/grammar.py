@@ -113,6 +113,11 @@ class Call:
         """The user's own words for this step."""
         return self.source[self.at : self.end]
 
+    @property
+    def title(self) -> str:
+        """What a message calls the step: its name, a group of branches by its text."""
+        return self.name if self.group is None else self.text
+
     def first_value(self, name: str) -> str | None:
         """The text of the first parameter, which is called `name`; None where there is none."""
         texts = (argument.text for argument in self.arguments if argument.key in {None, name})

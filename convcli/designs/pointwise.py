@@ -67,6 +67,30 @@ def absolute(*, signal: Signal) -> Pointwise:
     return _each(np.abs, signal, "exact")
 
 
+@step("pointwise", example="sign")
+def sign(*, signal: Signal) -> Pointwise:
+    """1 where x > 0, -1 where x < 0, else 0."""
+    return _each(np.sign, signal, "exact")
+
+
+@step("pointwise", example="square")
+def square(*, signal: Signal) -> Pointwise:
+    """x times x."""
+    return _each(np.square, signal, "exact")
+
+
+@step("pointwise", example="sqrt")
+def sqrt(*, signal: Signal) -> Pointwise:
+    """Square root of x; missing where x < 0."""
+
+    def root(x: Array) -> Array:
+        missing = np.full_like(x, np.nan)
+        y: Array = np.sqrt(x, out=missing, where=x >= 0)
+        return y
+
+    return _each(root, signal)
+
+
 @step("pointwise", example="log")
 def log(*, signal: Signal) -> Pointwise:
     """Natural logarithm of x; missing where x <= 0."""

@@ -32,7 +32,7 @@ PREFIX = {"": 1.0, "k": 1e3, "M": 1e6}
 _OTHER_UNITS = ("dB", "%", "px", "deg", "°")
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_QUANTITY = re.compile(rf"({_NUMBER})\s*([A-Za-z%°]*)")
+_QUANTITY = re.compile(rf"({_NUMBER})(?:/({_NUMBER}))?\s*([A-Za-z%°]*)")
 
 
 class UnitError(ValueError):
@@ -52,12 +52,19 @@ def parse_quantity(text: str) -> Quantity:
 
     >>> parse_quantity("3.4k"), parse_quantity("20ms")
     (Quantity(value=3400.0, unit=''), Quantity(value=20.0, unit='ms'))
+    >>> parse_quantity("1/4")
+    Quantity(value=0.25, unit='')
     """
     match = _QUANTITY.fullmatch(text.strip())
     if match is None:
         raise UnitError(f"expected a number, got {text!r}")
     value = float(match[1])
-    unit = match[2]
+    unit = match[3]
+    if match[2] is not None:
+        divisor = float(match[2])
+        if divisor == 0:
+            raise UnitError(f"expected a number, got {text!r}, a division by 0")
+        value /= divisor
     if not math.isfinite(value):
         raise UnitError(f"expected a finite number, got {text!r}")
     if unit in PREFIX:
@@ -187,6 +194,14 @@ def _read_count(text: str, signal: Signal) -> int:
     return count
 
 
+def _read_lag(text: str, signal: Signal) -> int:
+    if to_samples(text, signal) <= -0.5:
+        sample = signal.medium.sample
+        ahead = "correlate:0,0,1 with --align center reads one ahead"
+        raise UnitError(f"{text!r} would read later {sample}s; {ahead}")
+    return _read_count(text, signal)
+
+
 def _read_length(text: str, signal: Signal) -> float:
     samples = to_samples(text, signal)
     if samples <= 0:
@@ -207,7 +222,12 @@ def _read_frequency(text: str, signal: Signal) -> float:
     return frequency
 
 
-def _read_gain(text: str, _: Signal) -> float:
+def to_factor(text: str) -> float:
+    """Convert a factor such as `0.5`, `1/14`, `50%` or `-6dB`.
+
+    >>> to_factor("1/4"), to_factor("50%"), to_factor("-20dB")
+    (0.25, 0.5, 0.1)
+    """
     quantity = parse_quantity(text)
     if quantity.unit == "dB":
         if quantity.value > 6000:
@@ -220,6 +240,10 @@ def _read_gain(text: str, _: Signal) -> float:
     raise UnitError(f"expected a factor (0.5, 50%) or decibels (-6dB), got {text!r}")
 
 
+def _read_gain(text: str, _: Signal) -> float:
+    return to_factor(text)
+
+
 def _read_decibels(text: str, _: Signal) -> float:
     quantity = parse_quantity(text)
     if quantity.unit not in ("", "dB"):
@@ -227,7 +251,8 @@ def _read_decibels(text: str, _: Signal) -> float:
     return quantity.value
 
 
-def _read_number(text: str, _: Signal) -> float:
+def read_number(text: str, _: Signal) -> float:
+    """Convert a plain number or a percentage. Raises UnitError for any other unit."""
     quantity = parse_quantity(text)
     if quantity.unit == "%":
         return quantity.value / 100
@@ -237,7 +262,7 @@ def _read_number(text: str, _: Signal) -> float:
 
 
 def _read_integer(text: str, signal: Signal) -> int:
-    value = _read_number(text, signal)
+    value = read_number(text, signal)
     if value != int(value):
         raise UnitError(f"expected a whole number, got {text!r}")
     return int(value)
@@ -263,11 +288,13 @@ def to_size(text: str, signal: Signal) -> tuple[int, ...]:
 
 
 Count = Annotated[int, Kind("samples", _read_count)]
+Lag = Annotated[int, Kind("samples back", _read_lag)]
 Length = Annotated[float, Kind("samples, may be fractional", _read_length)]
-Frequency = Annotated[float, Kind("frequency", _read_frequency)]
+FREQUENCY = Kind("frequency", _read_frequency)
+Frequency = Annotated[float, FREQUENCY]
 Gain = Annotated[float, Kind("factor or dB", _read_gain)]
 Decibels = Annotated[float, Kind("dB", _read_decibels)]
-Number = Annotated[float, Kind("number", _read_number)]
+Number = Annotated[float, Kind("number", read_number)]
 Integer = Annotated[int, Kind("whole number", _read_integer)]
 Angle = Annotated[float, Kind("degrees", _read_angle)]
 Size = Annotated[tuple[int, ...], Kind("N or HxW", to_size)]

@@ -299,6 +299,7 @@ class _Stage:
             "divisor": found.divisor,
             "bias": bias,
             "gaps": found.gaps,
+            "summarises": found.summarises,
             "padding": found.padding or "",
         }
 

@@ -227,6 +227,8 @@ class _FilterReader:
         self.text = text
         self.at = 0
         self.depth = 0
+        # Stages of the innermost parentheses that are no steps but numbers.
+        self.numbers: list[float] = []
         self.lines_separate = lines_separate
         self.recipes = recipes
 
@@ -307,9 +309,12 @@ class _FilterReader:
             calls = group.branches[0].calls
             if calls:
                 return list(calls)
+        if self.depth and len(formulas) == 1 and not group.branches:
+            self.numbers.append(formulas[0].value(()))
+            return []
         for formula in formulas:
-            if not any(True for _ in formula.operands()):
-                raise self._without_signal(start, alone=not group.operators)
+            if next(formula.operands(), None) is None:
+                raise self._without_signal(start, alone=not group.operators and not group.branches)
         end = len(self.text[: self.at].rstrip())
         written = BranchGroup(tuple(group.branches), tuple(formulas))
         return [Call(BRANCHES, (), self.text, start, end, written)]
@@ -363,11 +368,13 @@ class _FilterReader:
 
     def _operand(self, group: _GroupReader) -> Formula:
         start = self.at
-        number = _NUMBER.match(self.text, self.at)
-        if number is not None:
-            return self._number(number[0])
+        written = _NUMBER.match(self.text, self.at)
+        if written is not None:
+            return self._number(written[0])
         if self._peek() == "(":
-            calls = self._in_parentheses()
+            number, calls = self._in_parentheses()
+            if number is not None:
+                return Constant(number)
         elif self._peek() == "@":
             calls = self._recipe()
         else:
@@ -385,9 +392,11 @@ class _FilterReader:
         self.at += len(text)
         return Constant(factor)
 
-    def _in_parentheses(self) -> tuple[Call, ...]:
-        """Read a chain in parentheses."""
+    def _in_parentheses(self) -> tuple[float | None, tuple[Call, ...]]:
+        """Read a number or a chain in parentheses."""
         opened = self.at
+        outer = self.numbers
+        self.numbers = []
         if self.depth == DEEPEST:
             raise self._fault(f"more than {DEEPEST} parentheses within each other")
         self.depth += 1
@@ -396,9 +405,13 @@ class _FilterReader:
         if self._peek() != ")":
             message = "the parenthesis that opens here is not closed: expected )"
             raise self._fault(message, at=opened)
+        numbers = self.numbers
+        if numbers and len(calls) + len(numbers) > 1:
+            raise self._without_signal(opened + 1, alone=False)
+        self.numbers = outer
         self.depth -= 1
         self.at += 1
-        return calls
+        return (numbers[0] if numbers else None), calls
 
     # --- recipes ---
 

@@ -30,14 +30,14 @@ class Recipe:
     """A chain whose parameters have values.
 
     outputs : names of the outputs of each channel, where there are several
-    series : it is for signals of one axis, such as prices
+    axes : the sample axes of the signals that it is for: 1 of prices, 2 of pictures, None for any
     """
 
     name: str
     chain: str
     values: dict[str, Any]
     outputs: tuple[str, ...] = ()
-    series: bool = False
+    axes: int | None = None
 
     def text(self, signal: Signal) -> str:
         """The FILTER that the recipe stands for."""
@@ -50,9 +50,10 @@ class Recipe:
 
         A RequestError has no caret in the chain, which the user has not written.
         """
-        if self.series and site.signal.axes != 1:
-            message = f"{self.name} is for a series of values, and a picture has two axes"
-            raise RequestError(message, hint="`x - gaussian:3` is the detail of a picture")
+        if self.axes not in {None, site.signal.axes}:
+            expected = "a picture" if self.axes == 2 else "a series of values along one axis"
+            message = f"{self.name} is for {expected}, and this is {site.signal.medium.thing}"
+            raise RequestError(message, hint="`x - gaussian:3` works on all media")
         try:
             steps = bind_chain(parse(self.text(site.signal)), site.signal, site.rules)
         except RequestError as error:
@@ -82,13 +83,12 @@ def recipe(
     *,
     example: str,
     outputs: tuple[str, ...] = (),
-    series: bool = False,
-    pictures: bool = False,
+    axes: int | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a chain as a step with the name, parameters and help of a function.
 
     chain : a FILTER in which words in capitals are the parameters of the function
-    outputs, series : as in `Recipe`; example, pictures : as in `Step`
+    outputs, axes : as in `Recipe`; example : as in `Step`
     """
 
     def enter(signature: Callable[..., None]) -> Callable[..., None]:
@@ -101,16 +101,16 @@ def recipe(
                 chain=chain,
                 values=values.arguments,
                 outputs=outputs,
-                series=series,
+                axes=axes,
             )
 
-        step("recipes", example=example, stands_for=chain, pictures=pictures)(design)
+        step("recipes", example=example, stands_for=chain, pictures=axes == 2)(design)
         return signature
 
     return enter
 
 
-@recipe("ema:span=FAST - ema:span=SLOW", example="macd:3,6", series=True)
+@recipe("ema:span=FAST - ema:span=SLOW", example="macd:3,6", axes=1)
 def macd(fast: Count = 12, slow: Count = 26) -> None:
     """Moving average convergence divergence: a fast EMA less a slow one.
 
@@ -121,7 +121,7 @@ def macd(fast: Count = 12, slow: Count = 26) -> None:
 @recipe(
     "100 * (diff | relu | ema:alpha=1/N) / (diff | abs | ema:alpha=1/N)",
     example="rsi:3",
-    series=True,
+    axes=1,
 )
 def rsi(n: Count = 14) -> None:
     """Relative strength index, 0 ... 100: the share of rises in all changes (Wilder's averages).
@@ -130,7 +130,7 @@ def rsi(n: Count = 14) -> None:
     """
 
 
-@recipe("(x - sma:N) / std:N", example="zscore:5", series=True)
+@recipe("(x - sma:N) / std:N", example="zscore:5", axes=1)
 def zscore(n: Count = 20) -> None:
     """How many standard deviations x lies above the mean of N samples; missing where that is 0."""
 
@@ -139,7 +139,7 @@ def zscore(n: Count = 20) -> None:
     "sma:N + K * std:N,ddof=DDOF & sma:N - K * std:N,ddof=DDOF",
     example="bollinger:5,2",
     outputs=("upper", "lower"),
-    series=True,
+    axes=1,
 )
 def bollinger(n: Count = 20, k: Number = 2, *, ddof: Integer = 1) -> None:
     """Bollinger bands: K standard deviations above and below the mean of N samples.
@@ -157,7 +157,7 @@ def unsharp(sigma: Length, amount: Number) -> None:
 @recipe(
     "WHITE/2 + WHITE/6 * (x - box:N) / (std:N + WHITE/255)",
     example="local_contrast:9",
-    pictures=True,
+    axes=2,
 )
 def local_contrast(n: Count = 31) -> None:
     """Deviation from the mean of N x N pixels in standard deviations: as much detail everywhere.

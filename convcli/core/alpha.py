@@ -42,6 +42,11 @@ class WeightedByAlpha(Op):
         return self.op.reach
 
     @property
+    def windows(self) -> tuple[Reach, ...]:
+        """The windows of the weighted operation."""
+        return self.op.windows
+
+    @property
     def holds(self) -> bool:
         """Whether the operation fills gaps with the last known value."""
         return self.op.holds

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from convcli.core.complete import without_incomplete
 from convcli.core.missing import last_known
 from convcli.core.reach import Reach
 from convcli.core.rounding import float_type_for_bytes
@@ -38,6 +39,7 @@ from convcli.samples import as_samples, summed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.core.complete import Bounds
     from convcli.core.ops import Op, Span
     from convcli.core.reach import Index, Indices
     from convcli.signals import Array
@@ -257,7 +259,13 @@ class Chain:
         return self.samples(x)
 
     def compute(
-        self, x: Array, span: Span, ends: tuple[int | None, ...], before: HeldValues | None
+        self,
+        x: Array,
+        span: Span,
+        ends: tuple[int | None, ...],
+        before: HeldValues | None,
+        *,
+        bounds: Bounds | None = None,
     ) -> tuple[Array, dict[int, Array | None]]:
         """Compute the outputs `span` and the last values that each holding operation has met.
 
@@ -265,6 +273,7 @@ class Chain:
             extended at the ends
         ends : the length of the signal on each axis, None if it has not ended yet
         before : the values held from before `x`
+        bounds : where the signal lies, if windows that reach beyond it have no output
         """
         # Under `valid`, a picture narrower than a window has no outputs.
         if any(stop <= start for start, stop in span):
@@ -281,6 +290,8 @@ class Chain:
             if task.op.holds:
                 next_start = next_inputs[task.number].start
                 held_after[task.number] = task.last_values(x, next_start, before)
+            if bounds is not None:
+                y = without_incomplete(y, self.ops[: task.number + 1], task.outputs, bounds)
             x = y
         return x, held_after
 

@@ -122,6 +122,14 @@ class Op(ABC):
     # --- what it does to samples ---
 
     @property
+    def windows(self) -> tuple[Reach, ...]:
+        """The inputs without which an output is missing under the edge rule `missing`.
+
+        They are all that it reads, but for recursive filters, which begin with the first sample.
+        """
+        return self.reach
+
+    @property
     def holds(self) -> bool:
         """Whether the operation fills a gap with the last known value, however old."""
         return False
@@ -328,6 +336,8 @@ class Convolve(Op):
     anchor : offset from k*step to the sample that output k is aligned with
     gaps : what a missing input does to the sum; missing : the rule for outputs aligned with a
         missing sample
+    recursive : the taps are the impulse response of a recursion, which begins with the first sample
+        and has no window that could be incomplete
     summarises : an output describes its whole window (a pool), not the sample that it is aligned
         with
     exact : add up in one order, so that the last bit does not depend on the length of a block
@@ -341,6 +351,7 @@ class Convolve(Op):
     divisor: float = 1.0
     gaps: Gaps = "renormalise"
     missing: Missing = "keep"
+    recursive: bool = False
     summarises: bool = False
     exact: bool = False
 
@@ -360,6 +371,7 @@ class Convolve(Op):
             anchor=(0,) * axes,
             divisor=kernel.divisor,
             gaps=kernel.gaps or "renormalise",
+            recursive=kernel.recursive,
         )
 
     @cached_property
@@ -367,6 +379,13 @@ class Convolve(Op):
         """One Reach per axis of the taps."""
         geometry = zip(self.before, self.after, self.step, self.anchor, strict=True)
         return tuple(Reach(before=b, after=a, step=s, anchor=c) for b, a, s, c in geometry)
+
+    @property
+    def windows(self) -> tuple[Reach, ...]:
+        """The reach, or of a recursive filter the newest sample alone."""
+        if not self.recursive:
+            return self.reach
+        return tuple(replace(reach, before=-reach.after) for reach in self.reach)
 
     @property
     def holds(self) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from convcli.core.chain import Chain, HeldValues
+    from convcli.core.complete import Bounds
     from convcli.core.extend import Extent
     from convcli.core.ops import Span
     from convcli.signals import AnyRows, Array
@@ -66,6 +67,7 @@ class Job:
     inputs : what `chain.reads` says of the outputs `span`, extended at the ends of the signal
     rows : the input rows that the outputs are aligned with
     ends : the length of the signal along each axis, None where it has not ended yet
+    bounds : where the signal lies, if windows that reach beyond it have no output
     previous : the job before it in the same signal, asked only for the values that it held
     """
 
@@ -75,6 +77,7 @@ class Job:
     span: Span
     rows: AnyRows
     ends: tuple[int | None, ...]
+    bounds: Bounds | None = None
     previous: HeldValues | None = None
     _held: dict[int, Array | None] = field(default_factory=dict)
     _finished: Event = field(default_factory=Event)
@@ -99,7 +102,7 @@ class Job:
 
     def _compute(self) -> Array:
         y, self._held = self.chain.compute(
-            self.inputs.joined(), self.span, self.ends, self.previous
+            self.inputs.joined(), self.span, self.ends, self.previous, bounds=self.bounds
         )
         return y
 

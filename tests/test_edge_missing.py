@@ -41,12 +41,26 @@ FRAME = pd.DataFrame({"a": RNG.standard_normal(60), "b": RNG.uniform(1, 2, 60)})
         ("sma:3 | ema:span=4", lambda x: x.rolling(3).mean().ewm(span=4, adjust=False).mean()),
         ("ema:span=4 | sma:3", lambda x: x.ewm(span=4, adjust=False).mean().rolling(3).mean()),
         ("max_pool:3,stride=1", lambda x: x.rolling(3).max()),
+        (
+            "ema:span=4 - ema:span=9",
+            lambda x: x.ewm(span=4, adjust=False).mean() - x.ewm(span=9, adjust=False).mean(),
+        ),
+        (
+            "sma:2 | ((sma:3 | ema:span=4) - x)",
+            lambda x: (
+                x.rolling(2).mean().rolling(3).mean().ewm(span=4, adjust=False).mean()
+                - x.rolling(2).mean()
+            ),
+        ),
+        (
+            "(x - sma:3 | sma:2) / std:4",
+            lambda x: (x - x.rolling(3).mean()).rolling(2).mean() / x.rolling(4).std(),
+        ),
+        ("median:4 | std:3", lambda x: x.rolling(4).median().rolling(3).std()),
         ("lag:2 | pct_change", lambda x: x.shift(2).pct_change(fill_method=None)),
     ],
 )
-def test_it_is_rolling_of_pandas(
-    text: str, truth: Callable[[pd.DataFrame], pd.DataFrame]
-) -> None:
+def test_it_is_rolling_of_pandas(text: str, truth: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     y = apply(text, FRAME, edge="missing")
     pd.testing.assert_frame_equal(y, truth(FRAME), rtol=1e-12, atol=1e-13)
 
@@ -80,6 +94,7 @@ CHAINS = (
     "gaussian:1 | stride:2 | diff",
     "savgol:5,2 | correlate:1,2",
     "sum_pool:4,stride=2 | ema:span=2",
+    "sma:2 | (sma:3 | ema:span=4) - x",
 )
 
 

@@ -163,14 +163,13 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     inputs = _first_samples(x, spans[0], plan.extension, names)
     places = [(step, text) for step in plan.steps for text in _titles(step)]
     stages = []
-    ends = Bounds(low=(0,) * len(lengths), high=lengths)
-    ops: list[Op] = []
+    bounds = Bounds(low=(0,) * len(lengths), high=lengths)
     for op, (step, text), span in zip(chain.ops, places, spans[1:], strict=True):
         inputs = _padded(op, inputs, span)
         outputs = _computed(op, step, inputs, span, valid=valid)
-        ops.append(op)
         if plan.extension == "missing":
-            values = without_incomplete(outputs.values, ops, span, ends)
+            bounds = op.complete_outputs(bounds, inputs.length)
+            values = without_incomplete(outputs.values, span, bounds)
             outputs = replace(outputs, values=values)
         stages.append(_Stage(text, op, step, inputs, outputs).facts())
         inputs = outputs
@@ -303,6 +302,7 @@ class _Stage:
             "divisor": found.divisor,
             "bias": bias,
             "gaps": found.gaps,
+            "summarises": found.summarises,
             "padding": found.padding or "",
         }
 

@@ -234,6 +234,11 @@ class Chain:
         return any(op.holds for op in self.ops)
 
     @cached_property
+    def in_time(self) -> bool:
+        """Whether windows are bounded by the times of the samples."""
+        return any(op.in_time for op in self.ops)
+
+    @cached_property
     def uniform(self) -> bool:
         """Whether interleaved signals can be filtered side by side, as channels of one array."""
         return all(op.uniform for op in self.ops)

@@ -224,6 +224,11 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
         if rules.edge == "valid":
             steps = _with_valid_lengths(steps)
         place = steps[-1].after
+    for step in steps:
+        if rules.edge != "shrink" and any(op.in_time for op in step.ops):
+            message = f"--edge {rules.edge} needs rows at equal steps of time; "
+            message += "windows in time end where the table does (shrink)"
+            raise step.call.error(message)
     if rules.edge == "valid" and _chain_of(steps, signal).pads:
         steps = [_completed_step(step) for step in steps]
     text = " | ".join(call.text for call in calls)
@@ -278,6 +283,8 @@ def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:
     There is one, or several for a network that sees the whole signal on the way.
     """
     step = _step_of(call)
+    if step.needs_regular and signal.irregular:
+        _refuse_irregular(call, signal)
     values, axis = arguments_of(call, step, signal)
     site = Site(signal=signal, rules=rules, axis=axis)
     try:
@@ -291,6 +298,14 @@ def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:
     defaults = {p.name: p.default for p in step.parameters}
     known = {**defaults, **values}
     return [BoundStep(call=call, step=step, stage=stage, values=known) for stage in stages]
+
+
+def _refuse_irregular(call: Call, signal: Signal) -> None:
+    """Raise the RequestError of a step that needs samples at equal steps of time."""
+    message = f"{call.name} needs {signal.medium.sample}s at equal steps of time"
+    if signal.uneven:
+        message += f"; {signal.uneven}"
+    raise call.error(message, hint="--every 1d makes rows regular first: the mean of each day")
 
 
 def _step_of(call: Call) -> Step:

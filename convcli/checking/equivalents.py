@@ -29,22 +29,27 @@ PAD_MODES = {
 
 
 def filter_samples(plan: Plan, x: Array) -> Array:
-    """Filter a signal of one channel, (n,) or (rows, columns)."""
+    """Filter a signal, (n, channels) or (rows, columns, channels)."""
     sink = Collected()
-    source = Blocks(plan.signal, [x[..., None]])
+    source = Blocks(plan.signal, [x])
     run(plan, source, sink, threads=1)
     if not sink.parts:
-        shape = [n or 0 for n in plan.result.shape]
-        return np.empty(shape)
-    return np.concatenate(sink.parts)[..., 0]
+        lengths = [n or 0 for n in plan.result.shape]
+        return np.empty((*lengths, len(plan.result.channels)))
+    return np.concatenate(sink.parts)
 
 
 def matrix_of(plan: Plan, x: Array) -> Array:
     """Return the matrix M of a linear filter, so that its outputs are M @ x.ravel().
 
+    x : (n, 1) or (rows, columns, 1)
     Column i holds the outputs for an impulse at sample i. Raises RequestError for steps that are
-    not linear, for missing samples, and for more samples than a page can show.
+    not linear, for several channels or missing samples, and for more samples than a page can show.
     """
+    if x.shape[-1] > 1 or len(plan.result.channels) > 1:
+        raise RequestError(
+            "a matrix is shown for one channel", hint="choose one, or leave --matrix out"
+        )
     for step in plan.steps:
         if any(not isinstance(op, Convolve) for op in step.ops):
             raise step.call.error(f"{step.call.name} is not linear, and so no matrix")

@@ -50,6 +50,40 @@ def nothing_held() -> None:
     return
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WindowWeights:
+    """The weights with which outputs sum up their windows.
+
+    y[k, o] = sum over i, j of weights[o, i, j] * x[k*step - before + j, i] / divisor + bias[o]
+
+    weights : (out, in / groups, *size), as they lie over the window, not flipped
+    before : inputs of a window before k*step, on each axis
+    groups : output o reads the channels of its group alone
+    bias : (out,), or None
+    flipped : whether they are the taps of a convolution in reverse
+    gaps : what a missing input does to the sum
+    """
+
+    weights: npt.NDArray[np.float64]
+    before: tuple[int, ...]
+    groups: int
+    divisor: float = 1.0
+    bias: npt.NDArray[np.float64] | None = None
+    flipped: bool = True
+    gaps: Gaps = "hold"
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """How many samples a window has on each axis."""
+        return self.weights.shape[2:]
+
+    def inputs_of(self, output: int) -> range:
+        """The channels that an output channel reads."""
+        group = output * self.groups // len(self.weights)
+        count = self.weights.shape[1]
+        return range(group * count, (group + 1) * count)
+
+
 class Op(ABC):
     """An operation on samples `(n, channels)` or `(rows, columns, channels)`."""
 
@@ -88,6 +122,13 @@ class Op(ABC):
     def convolutions(self) -> tuple[Convolve, ...]:
         """The convolutions that the operation consists of, if it does."""
         return ()
+
+    def window_weights(self, channels: int) -> WindowWeights | None:
+        """The weights of each output's window, for signals of `channels` channels.
+
+        None for an operation that is no weighted sum of one window.
+        """
+        return None
 
     @property
     def delay(self) -> float | None:
@@ -232,6 +273,13 @@ class Complete(Op):
         """The convolutions that the operation consists of, if it does."""
         return self.op.convolutions
 
+    def window_weights(self, channels: int) -> WindowWeights | None:
+        """The weights of the operation, whose first window begins at input 0."""
+        found = self.op.window_weights(channels)
+        if found is None:
+            return None
+        return replace(found, before=(0,) * len(found.before))
+
     @property
     def delay(self) -> float | None:
         """The delay of a resampler."""
@@ -323,6 +371,17 @@ class Convolve(Op):
     def convolutions(self) -> tuple[Convolve, ...]:
         """The convolution itself, which is the only one."""
         return (self,)
+
+    def window_weights(self, channels: int) -> WindowWeights:
+        """The taps in reverse, once for each channel."""
+        laid = np.flip(self.taps)
+        return WindowWeights(
+            weights=np.stack([laid[None]] * channels),
+            before=self.before,
+            groups=channels,
+            divisor=self.divisor,
+            gaps=self.gaps,
+        )
 
     @property
     def opacity(self) -> Literal["filtered", "kept"]:
@@ -544,6 +603,19 @@ class EachChannel(Op):
     def output_channels(self, count: int) -> int:
         """Count the parts: each gives one channel."""
         return len(self.parts)
+
+    def window_weights(self, channels: int) -> WindowWeights | None:
+        """The taps of each part in reverse, if all parts have one divisor."""
+        first = self.parts[0]
+        if any(part.divisor != first.divisor for part in self.parts):
+            return None
+        return WindowWeights(
+            weights=np.stack([np.flip(part.taps)[None] for part in self.parts]),
+            before=first.before,
+            groups=channels,
+            divisor=first.divisor,
+            gaps=first.gaps,
+        )
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the operation with each part under the rules of a run."""

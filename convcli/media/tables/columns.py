@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.errors import InputError, RequestError, nearest
+from convcli.media.tables.delimited import cells_by_row
 from convcli.media.tables.numerals import MISSING, reads_as_number
 
 if TYPE_CHECKING:
@@ -122,10 +123,23 @@ class NumericColumns:
 
     def look_at(self, spans: RowSpans, *, rows: int | None = None) -> None:
         """Look at the next rows of the table, or at the first `rows` of them."""
+        self._look_at_first_row(spans)
         for column in sorted(self.undecided):
             cells = spans.cells[column][:rows].numerals()
             cell = _first_given(cells)
             if cell is not None:
+                self.undecided.remove(column)
+                self._decide(column, cell)
+
+    def _look_at_first_row(self, spans: RowSpans) -> None:
+        """Look at the cells of one row together: of thousands of columns few stay undecided."""
+        columns = sorted(self.undecided)
+        if not spans.count or not columns:
+            return
+        first_row = cells_by_row([spans.cells[column][:1] for column in columns])
+        for column, text in zip(columns, first_row.numerals().texts(), strict=True):
+            cell = text.strip()
+            if cell.lower() not in MISSING:
                 self.undecided.remove(column)
                 self._decide(column, cell)
 

@@ -138,6 +138,15 @@ class Cells:
         return self if self.bare else self.stripped().unquoted().stripped()
 
 
+def cells_by_row(columns: list[Cells]) -> Cells:
+    """The cells of several columns of one table, row by row."""
+    if len(columns) == 1:
+        return columns[0]
+    start = np.stack([cells.start for cells in columns], axis=1)
+    stop = np.stack([cells.stop for cells in columns], axis=1)
+    return Cells(columns[0].data, start.reshape(-1), stop.reshape(-1))
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RowSpans:
     """Offsets of the rows and of the wanted cells in some records.
@@ -298,20 +307,31 @@ def find_rows(
         stops = stops - ((last == RETURN) & (stops > starts))
     bounds = np.concatenate(([0], line_ends + 1))
     bounds[-1] = len(data) - records.padded
-    cells = {}
-    for column in wanted:
-        start = starts if column == 0 else grid[:, column - 1] + 1
-        # A view would keep the whole grid in memory.
-        stop = stops if column == width - 1 else grid[:, column].copy()
-        cells[column] = Cells(data, start, stop)
     return RowSpans(
         records=records,
         newline=dialect.newline,
         bounds=bounds,
         starts=starts,
         stops=stops,
-        cells=cells,
+        cells=_cells_of_columns(data, starts, stops, grid, sorted(set(wanted))),
     )
+
+
+def _cells_of_columns(
+    data: bytes, starts: Offsets, stops: Offsets, grid: Offsets, columns: list[int]
+) -> dict[int, Cells]:
+    """The cells of some columns; `grid` holds the offset after each cell, `(rows, width)`."""
+    last = grid.shape[1] - 1
+    # Copies, one row for each column: a view would keep the whole grid in memory.
+    places = np.array(columns, np.int64)
+    cell_starts = grid.T[places - 1] + 1
+    cell_stops = grid.T[places]
+    cells = {}
+    for number, column in enumerate(columns):
+        start = starts if column == 0 else cell_starts[number]
+        stop = stops if column == last else cell_stops[number]
+        cells[column] = Cells(data, start, stop)
+    return cells
 
 
 def _row_separators(

@@ -23,6 +23,7 @@ from convcli.media.tables.columns import (
 )
 from convcli.media.tables.delimited import (
     RowSpans,
+    cells_by_row,
     find_quotes,
     find_rows,
     join_records,
@@ -374,16 +375,25 @@ class TableSource:
     def _decode(self, records: Records) -> tuple[DecodedRows, Floats]:
         """The rows of some records and their numbers, `(rows, channels)`."""
         spans = self._find_rows(records, {*self.columns, *self._keys()})
-        numerals = []
-        x = np.empty((spans.count, len(self.columns)))
-        for channel, column in enumerate(self.columns):
-            cells = spans.cells[column].numerals()
-            numerals.append(cells)
-            x[:, channel] = self._read_numbers(spans, cells, column)
+        shape = (spans.count, len(self.columns))
+        if 0 in shape:
+            nowhere = np.zeros(shape, np.int64)
+            return DecodedRows(spans, nowhere, nowhere, None), np.zeros(shape)
+        # All numbers are read together, in the order of the file: calls of a library for each
+        # column would take most of the time where columns are many and rows are few.
+        columns = sorted(self.columns)
+        cells = cells_by_row([spans.cells[column] for column in columns]).numerals()
+        values = self._read_numbers(spans, cells, columns)
+        starts, stops = cells.start.reshape(shape), cells.stop.reshape(shape)
+        x = values.reshape(shape)
+        if columns != list(self.columns):
+            order = np.searchsorted(columns, self.columns)
+            starts, stops, x = starts[:, order], stops[:, order], x[:, order]
         missing = np.isnan(x)
-        return DecodedRows(spans, tuple(numerals), missing if missing.any() else None), x
+        return DecodedRows(spans, starts, stops, missing if missing.any() else None), x
 
-    def _read_numbers(self, spans: RowSpans, cells: Cells, column: int) -> Floats:
+    def _read_numbers(self, spans: RowSpans, cells: Cells, columns: list[int]) -> Floats:
+        """The numbers of the cells of `columns`, row by row. Raises InputError."""
         automatic = self.options.columns is None
         try:
             values = read_numbers(cells, decimal=self.dialect.decimal)
@@ -391,12 +401,14 @@ class TableSource:
             hint = bad.hint
             if automatic:
                 hint += "; -c names the columns to filter"
-            raise self._bad_cell(spans, bad.row, column, "a number", hint) from None
+            row, place = divmod(bad.row, len(columns))
+            raise self._bad_cell(spans, row, columns[place], "a number", hint) from None
         identifier = first_identifier(cells) if automatic else None
         if identifier is not None:
             expected = "a number without leading zeros, as in the first row"
             hint = "-c names the columns to filter, and reads what is in them as numbers"
-            raise self._bad_cell(spans, identifier, column, expected, hint)
+            row, place = divmod(identifier, len(columns))
+            raise self._bad_cell(spans, row, columns[place], expected, hint)
         return values
 
     def _bad_cell(

@@ -38,21 +38,20 @@ MAX_HELD = 48 << 20
 class DecodedRows:
     """Rows with the places of their numbers.
 
-    numerals : the part of each filtered cell that is read as a number, one column per channel
+    starts, stops : (rows, channels) the part of each filtered cell that is read as a number
     missing : (rows, channels) which of them were missing; None if none was
     """
 
     spans: RowSpans
-    numerals: tuple[Cells, ...]
+    starts: Offsets
+    stops: Offsets
     missing: Flags | None
 
     def of_channels(self, channels: tuple[int, ...]) -> DecodedRows:
         """The rows with only some of the channels."""
-        missing = self.missing
-        if missing is not None:
-            missing = missing[:, list(channels)]
-        numerals = tuple(self.numerals[channel] for channel in channels)
-        return DecodedRows(self.spans, numerals, missing)
+        kept = list(channels)
+        missing = None if self.missing is None else self.missing[:, kept]
+        return DecodedRows(self.spans, self.starts[:, kept], self.stops[:, kept], missing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,15 +225,19 @@ def _replaced_spans(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> 
     elif output.made is not None:
         edges = _edges_of_all_columns(spans, rows, output)
     else:
-        edges = []
-        for channel in output.channels_in_row_order:
-            cells = decoded.numerals[channel]
-            edges += [cells.start[rows], cells.stop[rows]]
+        channels = output.channels_in_row_order
+        starts, stops = decoded.starts[rows][:, channels], decoded.stops[rows][:, channels]
+        edges = [*_alternating(starts, stops).T]
     if not _is_contiguous(rows):
         after = spans.bounds[rows + 1]
         next_row = np.append(spans.bounds[rows[1:]], after[-1])
         edges += [after, next_row]
     return np.stack(edges, axis=1).reshape(len(rows), -1, 2)
+
+
+def _alternating(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The columns of two arrays `(rows, columns)` in turn."""
+    return np.stack([first, second], axis=2).reshape(len(first), -1)
 
 
 def _edges_of_all_columns(spans: RowSpans, rows: Rows, output: OutputColumns) -> list[Offsets]:
@@ -257,12 +260,12 @@ def _text_edges(spans: RowSpans, rows: Rows, gaps: Offsets) -> Offsets:
     return np.concatenate(([spans.bounds[rows[0]]], inner, [stop]))
 
 
-def _keeps_old_cell(decoded: DecodedRows, rows: Rows, y: Floats, channel: int) -> Flags:
-    """Which rows have neither an old nor a new number."""
-    missing: Flags = np.isnan(y[:, channel])
+def _keeps_old_cells(decoded: DecodedRows, rows: Rows, y: Floats) -> Flags:
+    """Which cells have neither an old nor a new number, `(rows, channels)`."""
+    missing: Flags = np.isnan(y)
     if decoded.missing is None or not missing.any():
-        return np.zeros(len(rows), np.bool_)
-    missing &= decoded.missing[rows, channel]
+        return np.zeros(y.shape, np.bool_)
+    missing &= decoded.missing[rows]
     return missing
 
 
@@ -278,9 +281,10 @@ def _splice_small(
         fillings.append(_joined_cells(_cells_of_columns(y, output), output))
         fillings += [[b""] * len(rows)] * (len(output.columns) - 1)
     else:
+        keeps = _keeps_old_cells(decoded, rows, y)
         for place, channel in enumerate(output.channels_in_row_order):
-            keeps = _keeps_old_cell(decoded, rows, y, channel)
-            fillings.append(_replaced(data, gaps[:, place], y[:, channel], keeps, output))
+            kept = keeps[:, channel]
+            fillings.append(_replaced(data, gaps[:, place], y[:, channel], kept, output))
     parts = [b""] * (len(edges) - 1)
     parts[0::2] = [data[a:b] for a, b in zip(edges[0::2], edges[1::2], strict=True)]
     for place, texts in enumerate(fillings):
@@ -364,11 +368,15 @@ class _TextPool:
         return self.add(from_offsets(edges, pa.py_buffer(data), pa.binary()))
 
     def add_numbers(self, values: Floats, output: OutputColumns) -> npt.NDArray[Any]:
-        """Add the texts of numbers and return the text number of each; that of NaN is empty."""
+        """Add the texts of numbers `(rows, channels)`; return the text number of each.
+
+        The text of NaN is empty.
+        """
         decimal = output.dialect.decimal
-        texts, places = write_columnar(values, decimals=output.decimals, decimal=decimal)
+        flat = np.ravel(values)
+        texts, places = write_columnar(flat, decimals=output.decimals, decimal=decimal)
         first = np.int32(self.add(texts))
-        return np.where(np.isnan(values), _EMPTY_TEXT, places + first)
+        return np.where(np.isnan(values), _EMPTY_TEXT, places.reshape(values.shape) + first)
 
     def joined(self, order: Integers) -> memoryview:
         """The texts of the given numbers, one after the other."""
@@ -393,23 +401,21 @@ def _splice_columnar(
     # Numbers of the text before each gap, and of the old text in it.
     spans = np.arange(first_span, last_span, dtype=np.int32).reshape(gaps.shape)
     before, replaced = spans[:, :, 0], spans[:, :, 1]
-    # Numbers of the texts that make a row, one column for each.
-    parts: list[npt.NDArray[Any]] = []
+    # Numbers of the texts that make a row, (rows, texts).
+    channels = output.channels_in_row_order
+    new = pool.add_numbers(y[:, channels], output)
     if output.append or output.made is not None:
         delimiter = pool.add_spans(np.array([0, 1], np.int32), output.dialect.delimiter)
-        parts.append(before[:, 0])
-        for channel in output.channels_in_row_order:
-            if output.append or channel > 0:
-                parts.append(np.full(len(rows), delimiter))
-            parts.append(pool.add_numbers(y[:, channel], output))
-        if not output.append:
-            parts += [before[:, place] for place in range(1, len(output.columns))]
+        cells = _alternating(np.full(new.shape, delimiter), new)
+        if output.append:
+            parts = [before[:, :1], cells]
+        else:  # no delimiter before the first cell
+            parts = [before[:, :1], cells[:, 1:], before[:, 1 : len(output.columns)]]
     else:
-        for place, channel in enumerate(output.channels_in_row_order):
-            new = pool.add_numbers(y[:, channel], output)
-            keeps = _keeps_old_cell(decoded, rows, y, channel)
-            parts += [before[:, place], np.where(keeps, replaced[:, place], new)]
+        keeps = _keeps_old_cells(decoded, rows, y)[:, channels]
+        filled = len(channels)
+        parts = [_alternating(before[:, :filled], np.where(keeps, replaced[:, :filled], new))]
     if not _is_contiguous(rows):
-        parts.append(before[:, -1])
-    order = np.stack(parts, axis=1).reshape(-1).astype(np.int32)
+        parts.append(before[:, -1:])
+    order = np.concatenate(parts, axis=1).reshape(-1).astype(np.int32)
     return pool.joined(np.append(order, np.int32(last_span)))

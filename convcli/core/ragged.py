@@ -4,7 +4,7 @@ A statistic reads nothing but the samples of its window, in an order that depend
 in the signal and not on where a block begins. So blocks of any size give the same bits, and nothing
 that has left a window is remembered.
 
-Sums are taken from a tree: level j has the sums of 2**j samples, beginning at the multiples of 2**j.
+Sums are taken from a tree: level j has the sums of 2**j samples that begin at a multiple of 2**j.
 A window of n samples is at most 2 log2(n) nodes. Two nodes are joined as the statistic says.
 """
 
@@ -202,7 +202,7 @@ def _next_known(missing: Flags) -> Indices:
     return np.asarray(np.minimum.accumulate(places[::-1])[::-1])
 
 
-def _latest_change(x: Floats, missing: Flags) -> Indices:
+def _latest_change(x: Array, missing: Flags) -> Indices:
     """(n,) the last place up to each one where a known sample differs from the one before it."""
     known = np.flatnonzero(~missing)
     changes = np.zeros(len(x), np.int64)

@@ -16,7 +16,7 @@ zone of a table is not UTC.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from convcli.core.reach import Reach
 
 if TYPE_CHECKING:
     from convcli.core.calendar_bins import CalendarBins
-    from convcli.core.reach import Index, Indices
+    from convcli.core.reach import Indices
 
     # (n, 2): nanoseconds since 1970 on the clock, and on the wall clock.
     Stamps = Indices
@@ -86,16 +86,17 @@ class TimeReach(Reach):
     beyond: int = 0
     times: Times | None = None
 
-    def needs(self, start: Index, stop: Index) -> tuple[Index, Index]:
+    def needs(self, start: Any, stop: Any) -> tuple[Any, Any]:
         """Return inputs [low, high) that hold all that the outputs [start, stop) read.
 
         `low` follows from the time before that of output `start`. So it is known before that output
         is, and what is kept for it is exactly what it is given.
         """
-        if self.times is None or not isinstance(start, int) or not isinstance(stop, int):
+        if self.times is None:
             return super().needs(start, stop)
-        low = self._lowest(self.times, start) - self.beyond
-        return low, self._end(self.times, stop)
+        low = self._lowest(self.times, int(start)) - self.beyond
+        high = self._end(self.times, int(stop))
+        return low, high
 
     def _lowest(self, times: Times, start: int) -> int:
         if start <= 0 or times.n == 0:
@@ -113,18 +114,18 @@ class TimeReach(Reach):
         end = times.first + int(np.searchsorted(times.instants, time, "right"))
         return end + self.beyond
 
-    def ready(self, n: Index) -> Index:
+    def ready(self, n: Any) -> Any:
         """Count the outputs that can be computed from the first `n` inputs.
 
         A sample may come at the time of the last one, so an output has to wait for a later one.
         """
-        if self.times is None or self.ahead is None or not isinstance(n, int):
+        if self.times is None or self.ahead is None:
             return super().ready(n)
-        if n <= self.times.first:
-            return 0
-        instants = self.times.instants[: n - self.times.first]
-        latest = instants[-1] - self.ahead
-        return self.times.first + int(np.searchsorted(instants, latest))
+        instants = self.times.instants[: max(int(n) - self.times.first, 0)]
+        known = self.times.first
+        if len(instants):
+            known += int(np.searchsorted(instants, instants[-1] - self.ahead))
+        return known
 
     def times_of(self, samples: Indices) -> Indices:
         """Return the times of samples in nanoseconds; zeros as long as the signal is unknown."""
@@ -168,29 +169,29 @@ class BinReach(Reach):
     first: int = 0
     n: int = 0
 
-    def needs(self, start: Index, stop: Index) -> tuple[Index, Index]:
+    def needs(self, start: Any, stop: Any) -> tuple[Any, Any]:
         """Return the inputs [low, high) of the outputs [start, stop)."""
         if self.starts is None:
             return super().needs(start, stop)
         return self._start_of(start), self._start_of(stop)
 
-    def _start_of(self, k: Index) -> Index:
-        """Return the first sample of bin `k`; bins outside of the signal have one sample each."""
+    def _start_of(self, k: Any) -> Any:
+        """Return the first sample of bins `k`; bins outside of the signal have one sample each."""
         if self.starts is None:
             return k
-        total = self.first + len(self.starts)
+        number = np.asarray(k)
         bounds = np.append(self.starts, self.n)
-        places = np.clip(np.asarray(k) - self.first, 0, len(self.starts))
-        beyond = np.maximum(np.asarray(k) - total, 0)
-        found = np.where(np.asarray(k) < 0, k, bounds[places] + beyond)
-        return int(found) if isinstance(k, int) else found
+        places = np.clip(number - self.first, 0, len(self.starts))
+        beyond = np.maximum(number - self.first - len(self.starts), 0)
+        found = np.where(number < 0, number, bounds[places] + beyond)
+        return found if number.ndim else int(found)
 
-    def ready(self, n: Index) -> Index:
+    def ready(self, n: Any) -> Any:
         """Count the bins that are complete: a sample of a later bin has come."""
         if self.starts is None:
             return super().ready(n)
         complete = self.first + np.searchsorted(self.starts[1:], n, "right")
-        return int(complete) if isinstance(n, int) else complete
+        return complete if np.ndim(n) else int(complete)
 
     def count(self, n: int) -> int:
         """Count the bins of a signal of `n` samples."""
@@ -198,12 +199,12 @@ class BinReach(Reach):
             return super().count(n)
         return max(self.first + len(self.starts), min(n, 1))
 
-    def aligned_input(self, k: Index) -> Index:
+    def aligned_input(self, k: Any) -> Any:
         """Return the sample that output `k` is aligned with."""
         last = self._start_of(k + 1) - 1
-        if not self.centred:
-            return last
-        return (self._start_of(k) + last) // 2
+        if self.centred:
+            last = (self._start_of(k) + last) // 2
+        return last
 
     def windows(self, start: int, stop: int) -> tuple[Indices, Indices]:
         """Return the inputs [low, high) of each of the outputs [start, stop)."""
@@ -276,7 +277,7 @@ class BinTracker(Tracker):
         self._told = 0
 
     def arrive(self, stamps: Stamps, *, ended: bool) -> Stamps:
-        """Take note of the stamps of the next inputs; return those of the bins that are complete."""
+        """Take note of the stamps of the next inputs; return those of complete bins."""
         bound = self._bound
         starts = bound.starts
         if len(stamps) and starts is not None:

@@ -115,4 +115,3 @@ class CalendarPool(Op):
         if self.missing == "propagate":
             y[windows.gaps > 0] = np.nan
         return y
-

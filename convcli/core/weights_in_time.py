@@ -9,6 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -264,7 +265,7 @@ def _batches(counts: Indices, most: int) -> Iterator[slice]:
     """Yield stretches of outputs with about `most` pairs each, of at least one output."""
     cuts = np.flatnonzero(np.diff(np.cumsum(counts) // max(most, 1), prepend=0))
     bounds = [0, *cuts.tolist(), len(counts)]
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds):
         if start < stop:
             yield slice(start, stop)
 

@@ -169,15 +169,11 @@ def smallest_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> Calend
     return _pool(n, Extreme(np.fmin), signal, align)
 
 
-def _pool(
-    length: CalendarUnit, statistic: Statistic, signal: Signal, align: Align
-) -> CalendarPool:
+def _pool(length: CalendarUnit, statistic: Statistic, signal: Signal, align: Align) -> CalendarPool:
     if signal.integrates:
         raise RequestError(
             "--integrate is for means over windows in time, not for bins",
             hint="sma:1w is the mean over the week before each row",
         )
     bins = CalendarBins(length=length.nanoseconds, months=length.months)
-    return CalendarPool(
-        window=BinReach(bins=bins, centred=align == "center"), statistic=statistic
-    )
+    return CalendarPool(window=BinReach(bins=bins, centred=align == "center"), statistic=statistic)

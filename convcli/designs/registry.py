@@ -61,7 +61,9 @@ class Family:
 FAMILIES: dict[FamilyName, Family] = {
     "given taps": Family(module="convcli.designs.given"),
     "smoothing": Family(module="convcli.designs.smoothing", both_axes=True),
-    "frequency": Family(module="convcli.designs.frequency", both_axes=True, cycles=True, regular=True),
+    "frequency": Family(
+        module="convcli.designs.frequency", both_axes=True, cycles=True, regular=True
+    ),
     "differences": Family(module="convcli.designs.differences"),
     "image": Family(module="convcli.designs.pictures", pictures=True),
     "downsampling": Family(module="convcli.designs.downsampling", layers=True),
@@ -209,7 +211,6 @@ class Step:
         bindable: Bindable = made
         return bindable
 
-
     def _design_in_time(self, values: Mapping[str, Any]) -> Callable[..., Any]:
         """Return the design of the step for durations and calendar bins. UnitError if it has none.
 
@@ -224,7 +225,9 @@ class Step:
         known = inspect.signature(design).parameters
         for name in values:
             if name not in known:
-                raise UnitError(f"{name}= counts rows, and cannot be given with a duration or a bin")
+                raise UnitError(
+                    f"{name}= counts rows, and cannot be given with a duration or a bin"
+                )
         return design
 
 

@@ -7,6 +7,7 @@ longer are forgotten.
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from convcli.core.chain import Chain
@@ -47,8 +48,7 @@ class TimedGeometry(Geometry):
     def forget(self, done: int) -> None:
         """Forget the times that no output from number `done` on needs."""
         inputs = self.chain.reads(done, done + 1)
-        pairs = zip(inputs[:-1], inputs[1:], strict=True)
-        for tracker, (given, after) in zip(self._trackers, pairs, strict=True):
+        for tracker, (given, after) in zip(self._trackers, pairwise(inputs), strict=True):
             tracker.forget(given.start, after.start)
         self._bind()
 

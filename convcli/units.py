@@ -133,8 +133,10 @@ def _duration(text: str, signal: Signal) -> Duration | None:
 
 
 def _lengths(signal: Signal) -> str:
+    sample = signal.medium.sample
+    if signal.irregular:
+        return f"a number of {sample}s (20), for {sample}s do not come at equal steps of time"
     if signal.rate is not None:
-        sample = signal.medium.sample
         return f"a number of {sample}s (20) or a duration (20ms, 1.5s, 15min, 5d)"
     return signal.medium.length_help
 
@@ -244,6 +246,14 @@ def _read_count(text: str, signal: Signal) -> int:
     return count
 
 
+def _read_lag(text: str, signal: Signal) -> int:
+    if to_samples(text, signal) <= -0.5:
+        sample = signal.medium.sample
+        ahead = "correlate:0,0,1 with --align center reads one ahead"
+        raise UnitError(f"{text!r} would read later {sample}s; {ahead}")
+    return _read_count(text, signal)
+
+
 def _read_length(text: str, signal: Signal) -> float | Duration:
     duration = _duration(text, signal)
     if duration is not None:
@@ -287,7 +297,8 @@ def _read_decibels(text: str, _: Signal) -> float:
     return quantity.value
 
 
-def _read_number(text: str, _: Signal) -> float:
+def read_number(text: str, _: Signal) -> float:
+    """Convert a plain number or a percentage. Raises UnitError for any other unit."""
     quantity = parse_quantity(text)
     if quantity.unit == "%":
         return quantity.value / 100
@@ -297,7 +308,7 @@ def _read_number(text: str, _: Signal) -> float:
 
 
 def _read_integer(text: str, signal: Signal) -> int:
-    value = _read_number(text, signal)
+    value = read_number(text, signal)
     if value != int(value):
         raise UnitError(f"expected a whole number, got {text!r}")
     return int(value)
@@ -322,6 +333,11 @@ def to_size(text: str, signal: Signal) -> tuple[int, ...]:
     return tuple(counts)
 
 
+def _read_size_or_duration(text: str, signal: Signal) -> tuple[int, ...] | Duration:
+    duration = _duration(text, signal) if signal.timed else None
+    return to_size(text, signal) if duration is None else duration
+
+
 def _read_size_or_bin(text: str, signal: Signal) -> tuple[int, ...] | CalendarUnit:
     if signal.timed:
         quantity = parse_quantity(text)
@@ -333,11 +349,14 @@ def _read_size_or_bin(text: str, signal: Signal) -> tuple[int, ...] | CalendarUn
 # Where samples have times, a duration is a `Duration` and a bin of the calendar a `CalendarUnit`;
 # the design for them is then the one in `designs/in_time.py`.
 Count = Annotated[int, Kind("samples", _read_count_or_duration)]
+Lag = Annotated[int, Kind("samples back", _read_lag)]
 Length = Annotated[float, Kind("samples, may be fractional", _read_length)]
-Frequency = Annotated[float, Kind("frequency", _read_frequency)]
+FREQUENCY = Kind("frequency", _read_frequency)
+Frequency = Annotated[float, FREQUENCY]
 Gain = Annotated[float, Kind("factor or dB", _read_gain)]
 Decibels = Annotated[float, Kind("dB", _read_decibels)]
-Number = Annotated[float, Kind("number", _read_number)]
+Number = Annotated[float, Kind("number", read_number)]
 Integer = Annotated[int, Kind("whole number", _read_integer)]
 Angle = Annotated[float, Kind("degrees", _read_angle)]
-Size = Annotated[tuple[int, ...], Kind("N or HxW", _read_size_or_bin)]
+Size = Annotated[tuple[int, ...], Kind("N or HxW", _read_size_or_duration)]
+PoolSize = Annotated[tuple[int, ...], Kind("N or HxW", _read_size_or_bin)]

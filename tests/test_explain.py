@@ -6,15 +6,19 @@ import json
 import os
 import re
 import subprocess
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from explained_lines import CASES, explained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from program import CONVCLI, SAMPLES, Done, Program
 
 from convcli import RequestError, apply
+from convcli.checking.continuous import FUNCTIONS, explain_integral, sampled_function
 from convcli.checking.explain import explain_filter
 from convcli.checking.properties import PROPERTIES, measure_property
 from convcli.facts import to_plain
@@ -24,8 +28,8 @@ from convcli.report.explanation import explanation_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+REFERENCE = Path(__file__).parent / "reference"
 EDGES: list[Any] = ["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
 FILTERS = [
     "kernel:1,2,3",
@@ -191,7 +195,21 @@ def test_the_line_for_torch_is_true(edge: Any, align: Any) -> None:
             "conv2d": conv,
         }
         np.testing.assert_allclose(eval(call, names), array(facts.result), atol=1e-12)
-    assert explain_filter("box:3 | relu", np.ones(5)).torch == ""
+    assert explain_filter("relu", np.ones(5)).torch == ""
+    assert explain_filter("max_pool:2", np.ones(5)).equinox == ""
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_the_lines_of_frameworks_compute_the_same(number: int, tmp_path: Path) -> None:
+    """Each line was run by the framework itself (tests/reference/make_lines.py)."""
+    stored = json.loads((REFERENCE / "lines.json").read_text())[number]
+    _, facts = explained(tmp_path, number)
+    for framework, line in (("torch", facts.torch), ("equinox", facts.equinox)):
+        assert line == stored[framework]
+        assert line
+        result = np.array(stored[f"{framework}_result"])
+        expected = array(facts.result).reshape(result.shape)
+        np.testing.assert_allclose(result, expected, atol=1e-6, err_msg=line)
 
 
 def test_there_is_no_line_for_torch_where_it_does_something_else() -> None:
@@ -494,6 +512,69 @@ def test_properties_are_told(told: Explain) -> None:
     page = told.text("1,2;3,4", "box:1", "--property", "shift")
     assert "moved down by 1" in page
     assert "moved to the right by 1" in page
+
+
+# --------------------------------------------------------------------- symbols, and the integral
+
+
+def test_symbols_for_weights(told: Explain, tmp_path: Path) -> None:
+    page = told.text("1,2,3,4", "correlate:1,2 | leaky_relu:0.1", "--symbolic", "--edge", "valid")
+    lines = [line.strip() for line in page.splitlines()]
+    assert "h(t) = θ₁ x(t) + θ₂ x(t+1)" in lines
+    assert "h(2) = θ₁ x(2) + θ₂ x(3)" in lines
+    assert "y(t) = leaky_relu(h(t), 0.1)" in lines
+    # A neuron of 4 inputs has 4 + 1 weights, a layer of 3 of them 15, the convolution 2.
+    assert ["a", "neuron", "5"] in [line.split()[:3] for line in lines]
+    assert ["a", "dense", "layer", "15"] in [line.split()[:4] for line in lines]
+    assert ["this", "convolution", "2"] in [line.split()[:3] for line in lines]
+    model = tmp_path / "m.safetensors"
+    tensors: dict[str, Any] = {"0.weight": np.ones((1, 2, 2)), "0.bias": np.ones(1)}
+    model.write_bytes(encode_weights(tensors, {"layers": "conv"}))
+    page = told.text("1,2,3/4,5,6", f"model:{model}", "--symbolic", "--edge", "valid")
+    assert "y(t) = θ₁ᵀ x̄(t) + θ₂ᵀ x̄(t+1) + b" in page
+    assert "1 x 2 channels x 2 taps, whatever the length, and 1 bias" in page
+
+
+def test_the_sum_approaches_the_integral(told: Explain) -> None:
+    page = told.text("pulse", "exp", "--continuous", "--format", "json")
+    facts = json.loads(page)
+    # From 0 to t, at most 1, exp(-s) has the integral 1 - exp(-t); later it decays.
+    for t, value in zip(facts["times"], facts["integral"], strict=True):
+        expected = 1 - np.exp(-min(t, 1)) if t <= 1 else (np.e - 1) * np.exp(-t)
+        assert value == pytest.approx(expected, abs=1e-9)
+    errors = facts["errors"]
+    halves = [late / early for early, late in pairwise(errors)]
+    assert all(ratio == pytest.approx(0.5, abs=0.05) for ratio in halves)
+    assert "dt=0.0625" in told.text("gauss", "gauss", "--continuous")
+
+
+def test_the_integral_of_smooth_functions() -> None:
+    facts = explain_integral(FUNCTIONS["gauss"], FUNCTIONS["gauss"])
+    times = np.array(facts.times)
+    # Variances add up: a Gaussian of variance 2.
+    expected = np.exp(-(times**2) / 4) / np.sqrt(4 * np.pi)
+    np.testing.assert_allclose(facts.integral, expected, atol=1e-9)
+    np.testing.assert_allclose(facts.sums[-1], expected, atol=1e-9)
+    sampled = explain_integral(sampled_function([0.0, 1, 3, 1]), FUNCTIONS["pulse"])
+    # The mean of a straight line over [t - 1, t] is its middle.
+    assert sampled.integral[:4] == pytest.approx((0, 0.5, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("puls", "exp"), "did you mean pulse?"),
+        (("pulse", "step"), "has no end"),
+        (("1,2;3,4", "exp"), "one row"),
+        (("1,,2", "exp"), "none missing"),
+    ],
+)
+def test_functions_that_cannot_be_convolved(
+    words: tuple[str, ...], expected: str, told: Explain
+) -> None:
+    ended = told.run(*words, "--continuous")
+    assert (ended.code, len(ended.errors)) == (2, 1)
+    assert expected in ended.err
 
 
 def test_long_signals_and_many_outputs(told: Explain) -> None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.checking.equivalents import filter_samples, matrix_of, torch_expression
+from convcli.checking.equivalents import filter_samples, matrix_of
 from convcli.checking.excerpt import array_description
+from convcli.checking.frameworks import equinox_text, torch_text
 from convcli.core.extend import Extent
 from convcli.errors import RequestError
 from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
@@ -64,9 +65,9 @@ def explain_filter(
     as_matrix = None
     if matrix:
         as_matrix = nested(matrix_of(plan, samples))
-    torch = ""
-    if len(stages) == 1 and not np.isnan(samples).any():
-        torch = torch_expression(stages[0], plan.rules.edge)
+    shown = stages
+    if np.isnan(samples).any():
+        shown = ()  # frameworks have no missing values
     return ExplanationFacts(
         filter=plan.filter,
         edge=plan.rules.edge,
@@ -75,7 +76,8 @@ def explain_filter(
         stages=stages,
         result=_by_channel(result, several=result.shape[-1] > 1),
         matrix=as_matrix,
-        torch=torch,
+        torch=torch_text(shown, plan.rules.edge),
+        equinox=equinox_text(shown, plan.rules.edge),
     )
 
 
@@ -158,14 +160,22 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     spans = list(zip(*needed, strict=True))
     names = plan.signal.channels
     inputs = _first_samples(x, spans[0], plan.extension, names)
-    places = [step for step in plan.steps for _ in step.ops]
+    places = [(step, text) for step in plan.steps for text in _titles(step)]
     stages = []
-    for op, step, span in zip(chain.ops, places, spans[1:], strict=True):
+    for op, (step, text), span in zip(chain.ops, places, spans[1:], strict=True):
         inputs = _padded(op, inputs, span)
         outputs = _computed(op, step, inputs, span, valid=valid)
-        stages.append(_Stage(op, step, inputs, outputs).facts())
+        stages.append(_Stage(text, op, step, inputs, outputs).facts())
         inputs = outputs
     return tuple(stages)
+
+
+def _titles(step: BoundStep) -> list[str]:
+    """The text of each operation of a step: of a network, that of each layer."""
+    layers = step.stage.layers
+    if len(layers) == len(step.ops) > 1:
+        return [layer.text for layer in layers]
+    return [step.call.text for _ in step.ops]
 
 
 def _first_samples(x: Array, span: Span, edge: Edge, names: tuple[str, ...]) -> _StageSamples:
@@ -212,8 +222,12 @@ def _computed(
 
 @dataclass(frozen=True)
 class _Stage:
-    """An operation with its inputs and outputs."""
+    """An operation with its inputs and outputs.
 
+    text : what the page calls it
+    """
+
+    text: str
     op: Op
     step: BoundStep
     inputs: _StageSamples
@@ -247,7 +261,7 @@ class _Stage:
         """Record the operation and every window."""
         sides = zip(self.size, self.before, strict=True)
         common = StageFacts(
-            text=self.step.call.text,
+            text=self.text,
             channels_in=self.inputs.names,
             channels_out=self.outputs.names,
             first=self.inputs.first,
@@ -257,6 +271,7 @@ class _Stage:
             stride=tuple(reach.step for reach in self.op.reach),
             before=self.before,
             after=tuple(size - 1 - before for size, before in sides),
+            nn_call="" if self.op.nn_call is None else self.op.nn_call.text("{x}"),
         )
         if any(reach.phases > 1 for reach in self.op.reach):
             return common
@@ -281,6 +296,7 @@ class _Stage:
             "divisor": found.divisor,
             "bias": bias,
             "gaps": found.gaps,
+            "padding": found.padding or "",
         }
 
     def _sums(self) -> Iterator[SumFacts]:

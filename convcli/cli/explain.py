@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from convcli.cli import options
-from convcli.cli.explain_signal import Excerpt, ExplainTable, read_signal
+from convcli.cli.explain_signal import Excerpt, ExplainTable, one_row_of_numbers, read_signal
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
 from convcli.cli.results import write_result
@@ -19,6 +19,8 @@ from convcli.errors import RequestError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from convcli.checking.continuous import ContinuousFunction
+    from convcli.facts.continuous import ContinuousFacts
     from convcli.facts.explanation import ExplanationFacts
     from convcli.facts.properties import PropertyFacts
     from convcli.report.explanation import Line
@@ -50,6 +52,18 @@ class ExplainPage:
     format: Annotated[
         Literal["text", "json"], typer.Option(help="text, or json with every number.")
     ] = "text"
+    symbolic: Annotated[
+        bool,
+        typer.Option("--symbolic", help="Weights as θ instead of numbers, and how many there are."),
+    ] = False
+    continuous: Annotated[
+        bool,
+        typer.Option(
+            "--continuous",
+            help="SIGNAL and KERNEL are functions of time (pulse, triangle, exp, gauss, step, "
+            "ramp, sine, or numbers): the sum for smaller and smaller dt, and the integral.",
+        ),
+    ] = False
     property: Annotated[
         Literal["shift", "locality", "linearity"] | None,
         typer.Option(
@@ -91,40 +105,51 @@ def explain(
     The numbers are those of the filters themselves. Taps alone are convolved (flipped); --correlate
     leaves them as they are. For two axes the rows are split by ; and shown as blocks.
     """
+    from convcli.checking.continuous import explain_integral
     from convcli.checking.explain import explain_filter
     from convcli.checking.properties import measure_property
-    from convcli.report.as_json import json_text
+    from convcli.report.continuous import continuous_lines
     from convcli.report.explanation import explanation_lines
     from convcli.report.properties import property_lines
+    from convcli.report.symbolic import symbolic_lines
 
+    facts: ExplanationFacts | PropertyFacts | ContinuousFacts
+    if page.continuous:
+        facts = explain_integral(_function(signal), _function(kernel))
+        _write_page(facts, continuous_lines(facts), page)
+        return 0
     text = _filter_text(kernel.strip(), correlate=correlate)
     shown = read_signal(signal, table, excerpt)
-    facts: ExplanationFacts | PropertyFacts
+    place: Any = {"signal": shown.signal, "edge": rules.edge, "align": rules.align}
     if page.property is not None:
-        facts = measure_property(
-            page.property,
-            text,
-            shown.samples,
-            signal=shown.signal,
-            edge=rules.edge,
-            align=rules.align,
-        )
+        facts = measure_property(page.property, text, shown.samples, **place)
         lines = property_lines(facts)
     else:
-        facts = explain_filter(
-            text,
-            shown.samples,
-            signal=shown.signal,
-            edge=rules.edge,
-            align=rules.align,
-            matrix=page.matrix,
-        )
+        facts = explain_filter(text, shown.samples, matrix=page.matrix, **place)
         lines = explanation_lines(facts, page.limit)
+        if page.symbolic:
+            lines = symbolic_lines(facts, page.limit)
+    _write_page(facts, lines, page)
+    return 0
+
+
+def _function(text: str) -> ContinuousFunction:
+    """A function of time: a name, or numbers."""
+    from convcli.checking.continuous import function_named, sampled_function
+
+    if text[:1].isalpha():
+        return function_named(text.strip())
+    return sampled_function(one_row_of_numbers(text))
+
+
+def _write_page(facts: Any, lines: Iterable[Line], page: ExplainPage) -> None:
+    """Write the page as text, or every number as JSON."""
+    from convcli.report.as_json import json_text
+
     if page.format == "json":
         write_result(json_text(facts))
     else:
         _print_page(lines)
-    return 0
 
 
 def _filter_text(kernel: str, *, correlate: bool) -> str:
@@ -163,5 +188,9 @@ def register(app: typer.Typer) -> None:
             "convcli explain 1,2,3,4,5,6 'box:3 | stride:2' --align causal --edge edge",
             "head -9 prices.csv | convcli explain - 'sma:3 | diff' -c Close",
             "convcli explain '1,2,3;4,5,6;7,8,9' '0,-1,0;-1,5,-1;0,-1,0' --matrix",
+            "convcli explain 0,0,0,1,0,0,0,0 'box:3 | max_pool:2' --property shift",
+            "convcli explain 1,2,3,4,5 'correlate:1,2 | leaky_relu:0.1' --symbolic",
+            "convcli explain hello.wav lowpass:3k,taps=9 --at 0.5s --size 8",
+            "convcli explain pulse exp --continuous",
         ),
     )(explain)

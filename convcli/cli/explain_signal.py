@@ -112,6 +112,16 @@ def read_signal(text: str, table: ExplainTable, excerpt: Excerpt) -> SmallSignal
 # ---------------------------------------------------------------------------------------- numbers
 
 
+def one_row_of_numbers(text: str) -> list[float]:
+    """Read `1,2,3`: one channel along one axis, without missing samples."""
+    error = RequestError("expected numbers such as 1,2,3, or the name of a function")
+    numbers = _parse_numbers(text, error)
+    if isinstance(numbers[0], list) or any(math.isnan(number) for number in numbers):
+        error.message += ": one row, and none missing"
+        raise error
+    return numbers
+
+
 def _of_numbers(channels: list[Any], excerpt: Excerpt) -> SmallSignal:
     """The signal of numbers, one list for each channel."""
     from convcli.checking.excerpt import array_signal

@@ -213,7 +213,7 @@ def _latest_change(x: Array, missing: Flags) -> Indices:
 
 
 @dataclass(frozen=True)
-class Extreme:
+class ExtremeInTime:
     """The largest (np.fmax) or smallest (np.fmin) known sample."""
 
     fold: Callable[..., Any]

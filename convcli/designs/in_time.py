@@ -17,7 +17,7 @@ import numpy as np
 
 from convcli.core import ragged
 from convcli.core.calendar_bins import CalendarBins
-from convcli.core.ragged import Extreme
+from convcli.core.ragged import ExtremeInTime
 from convcli.core.time_reach import BinReach, TimeReach
 from convcli.core.time_windows import CalendarPool, TimeWindows
 from convcli.core.weights_in_time import (
@@ -51,37 +51,39 @@ def box_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """Mean of the rows of the last N, each with the same weight."""
     width = n.nanoseconds
     if signal.integrates:
-        return _integral(Flat(*_bounds(width, align)), align)
+        return _integral_mean(Flat(*_window_bounds(width, align)), align)
     return TimeWindows(window=_open_window(width, align), statistic=ragged.mean)
 
 
 @in_time("wma")
 def wma_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """Weights that fall evenly from the newest row to 0 at the end of the window."""
-    begin, end = _bounds(n.nanoseconds, align)
-    return _weighted(Falling(begin=begin, end=end), n.nanoseconds, signal, align)
+    begin, end = _window_bounds(n.nanoseconds, align)
+    return _weighted_mean(Falling(begin=begin, end=end), n.nanoseconds, signal, align)
 
 
 @in_time("triangle")
 def triangle_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """Weights that rise evenly to the middle of the window and fall again."""
-    return _weighted(Tent(*_bounds(n.nanoseconds, align)), n.nanoseconds, signal, align)
+    return _weighted_mean(Tent(*_window_bounds(n.nanoseconds, align)), n.nanoseconds, signal, align)
 
 
 @in_time("hann")
 def hann_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """A raised cosine over the window."""
-    return _weighted(RaisedCosine(*_bounds(n.nanoseconds, align)), n.nanoseconds, signal, align)
+    return _weighted_mean(
+        RaisedCosine(*_window_bounds(n.nanoseconds, align)), n.nanoseconds, signal, align
+    )
 
 
 @in_time("gaussian")
 def gaussian_in_time(sigma: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """A bell of 8 sigma; a causal one is centred 4 sigma before its row."""
     half = round(TRUNCATE * sigma.nanoseconds)
-    begin, end = _bounds(2 * half, align)
+    begin, end = _window_bounds(2 * half, align)
     shape = Bell(begin, end, sigma.nanoseconds)
     if signal.integrates:
-        return _integral(shape, align)
+        return _integral_mean(shape, align)
     window = TimeReach(back=2 * half)
     if align == "center":
         window = TimeReach(back=half, ahead=half)
@@ -109,12 +111,12 @@ def ema_in_time(
         raise RequestError("a duration is a halflife= or a span=")
     shape = Decay(halflife=half, end=HALFLIVES * half)
     if signal.integrates:
-        return _integral(shape, "causal")
+        return _integral_mean(shape, "causal")
     window = TimeReach(back=math.ceil(shape.end))
     return TimeWindows(window=window, statistic=DecayedMean(shape))
 
 
-def _bounds(width: int, align: Align) -> tuple[float, float]:
+def _window_bounds(width: int, align: Align) -> tuple[float, float]:
     """The distances at which a window begins and ends."""
     if align == "center":
         return -width / 2, width / 2
@@ -128,13 +130,13 @@ def _open_window(width: int, align: Align) -> TimeReach:
     return TimeReach(back=width - 1)
 
 
-def _weighted(shape: Shape, width: int, signal: Signal, align: Align) -> TimeWindows:
+def _weighted_mean(shape: Shape, width: int, signal: Signal, align: Align) -> TimeWindows:
     if signal.integrates:
-        return _integral(shape, align)
+        return _integral_mean(shape, align)
     return TimeWindows(window=_open_window(width, align), statistic=WeightedMean(shape))
 
 
-def _integral(shape: Shape, align: Align) -> TimeWindows:
+def _integral_mean(shape: Shape, align: Align) -> TimeWindows:
     """The mean by integrals; it reads the rows on the other side of the ends of the window, too."""
     window = TimeReach(back=math.ceil(shape.end), beyond=1)
     if align == "center":
@@ -160,13 +162,13 @@ def sum_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPoo
 @in_time("max_pool")
 def largest_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPool:
     """Largest value of each bin."""
-    return _pool(n, Extreme(np.fmax), signal, align)
+    return _pool(n, ExtremeInTime(np.fmax), signal, align)
 
 
 @in_time("min_pool")
 def smallest_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPool:
     """Smallest value of each bin."""
-    return _pool(n, Extreme(np.fmin), signal, align)
+    return _pool(n, ExtremeInTime(np.fmin), signal, align)
 
 
 def _pool(length: CalendarUnit, statistic: Statistic, signal: Signal, align: Align) -> CalendarPool:

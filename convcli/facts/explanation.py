@@ -50,6 +50,8 @@ class StageFacts:
     stride : inputs from one output to the next along each axis
     before, after : inputs of a window before and after the one with the index of the output, times
         the stride
+    nn_call : the call of torch.nn.functional and jax.nn that computes the same, with {x} for the
+        signal; empty if there is none
     sums : how each output is computed, the output channels one after the other; empty for an
         operation that interpolates
 
@@ -61,6 +63,7 @@ class StageFacts:
     divisor : divides each sum
     bias : a constant for each output channel, added to each of its sums; empty without one
     gaps : how missing inputs are treated (`renormalise`, `hold`, `empty`)
+    padding : edge rule by which the layer extends its own input; empty where it does not
     """
 
     text: str
@@ -73,6 +76,7 @@ class StageFacts:
     stride: tuple[int, ...] = (1,)
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
+    nn_call: str = ""
     sums: tuple[SumFacts, ...] = ()
     flipped: bool | None = None
     taps: Any = ()
@@ -81,6 +85,7 @@ class StageFacts:
     divisor: float = 1.0
     bias: tuple[float, ...] = ()
     gaps: str = ""
+    padding: str = ""
 
     @property
     def several(self) -> bool:
@@ -100,7 +105,8 @@ class ExplanationFacts:
     channels : names of the channels of the result
     result : the outputs of the whole FILTER
     matrix : the filter as a matrix with a row for each output and a column for each sample, or None
-    torch : an equal expression of PyTorch; empty if there is no simple one
+    torch, equinox : expressions of PyTorch and of Equinox that compute the same; empty if there are
+        no simple ones
     """
 
     filter: str
@@ -111,3 +117,4 @@ class ExplanationFacts:
     result: Any
     matrix: Any = None
     torch: str = ""
+    equinox: str = ""

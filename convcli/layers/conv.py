@@ -338,6 +338,7 @@ class ConvOp(Op):
             groups=self.groups,
             bias=self.bias,
             flipped=False,
+            padding=self.at.padding,
         )
 
     @property

@@ -63,6 +63,8 @@ def explanation_lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
         yield [("        " if number else "result  ", TITLE), (result, RESULT)]
     if facts.torch:
         yield [("torch   ", TITLE), (facts.torch, PLAIN)]
+    if facts.equinox:
+        yield [("equinox ", TITLE), (facts.equinox, PLAIN)]
     if facts.matrix is not None:
         yield []
         yield from _matrix_lines(facts.matrix)

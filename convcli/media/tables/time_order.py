@@ -79,7 +79,7 @@ class Stamper:
         if self.zone is not None:
             return _in_zone(instants, self.zone)
         if self.with_offset:
-            return instants + _offsets(times.cells.texts())
+            return instants + _offsets_from_utc(times.cells.texts())
         return instants
 
     def written(self, instant: int) -> str:
@@ -98,7 +98,7 @@ def names_offset(text: bytes) -> bool:
     return bool(_OFFSET.search(text)) and bool(_TIME_OF_DAY.search(text))
 
 
-def _offsets(texts: list[bytes]) -> Integers:
+def _offsets_from_utc(texts: list[bytes]) -> Integers:
     """Return the offset from UTC that each time names, in nanoseconds."""
     known: dict[bytes, int] = {}
     found = np.zeros(len(texts), np.int64)
@@ -144,7 +144,7 @@ def _check_zone(zone: str) -> None:
 
     try:
         ZoneInfo(zone)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         raise RequestError(
             f"--time-zone {zone} is no time zone that this computer knows",
             hint="for example Europe/Berlin or America/New_York",

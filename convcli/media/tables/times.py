@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.delimited import group_name
-from convcli.media.tables.numerals import BadCellError, read_numbers, reads_as_number
+from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers, reads_as_number
 from convcli.media.tables.time_rules import (
     DAY,
     HINT,
@@ -135,7 +135,7 @@ class NumberNotation:
         if self.origin:
             return np.array([self._since_origin(times, row) for row in range(len(times.cells))])
         try:
-            values = read_numbers(times.cells, decimal=times.decimal)
+            values = read_numbers(times.cells, NumberStyle(times.decimal))
         except BadCellError as bad:
             raise times.error(bad.row, self.expected) from None
         bad_rows = np.flatnonzero(~np.isfinite(values))
@@ -284,8 +284,10 @@ def infer_clock(
         in_order = [reading for reading in readings if reading.sorted]
         best = (in_order or readings)[0]
         error = _irregular(times, best.rules, best.failures)
-        if not irregular or not in_order:
+        if not irregular:
             raise error
+        if not in_order:
+            raise _unsorted(times, best)
         return Clock(
             notation=best.notation,
             stamper=Stamper.of(times, best.notation, asked.zone),
@@ -365,6 +367,17 @@ def _irregular(times: TimeColumn, rules: list[Rule], failures: list[Failure | No
     return error
 
 
+def _unsorted(times: TimeColumn, reading: _Reading) -> InputError:
+    """The error that a time lies before the one before it."""
+    pairs = zip(reading.failures, reading.rules, strict=True)
+    failed = [(failure, rule) for failure, rule in pairs if failure is not None]
+    failure, rule = next(pair for pair in failed if pair[0].is_back)
+    expected = f"a time from {rule.moment(failure.previous)} on"
+    error = times.error(failure.row, expected, group=failure.group, hint=UNSORTED)
+    error.message += ": the times are unsorted"
+    return error
+
+
 def runs_of_groups(rows: int, groups: Groups | None) -> Runs:
     """The rows of each group, in order."""
     if groups is None:
@@ -393,7 +406,7 @@ def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
         stamps = _read_compact(texts)
         if not np.isnat(stamps).any():
             return [(DateNotation(_read_compact), stamps)]
-    if reads_as_number(first, times.decimal):
+    if reads_as_number(first, NumberStyle(times.decimal)):
         return _number_notations(times, None)
     if _ISO.fullmatch(first):
         dates = DateNotation(_read_iso)

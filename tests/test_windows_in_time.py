@@ -247,6 +247,10 @@ CHAINS = [
     "sma:2d | sum_pool:1mo",
     "avg_pool:1d | avg_pool:1w | diff",
     "avg_pool:3 | hann:6d",
+    "x - ema:halflife=2d",
+    "(x - sma:9d) / sma:20d | diff | ema:span=2d",
+    "max_pool:1w - (diff | min_pool:1w) | sma:30d",
+    "kernel:1,2,-1 - (diff | kernel:3,-1 | sma:4d)",
 ]
 
 

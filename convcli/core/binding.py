@@ -146,7 +146,7 @@ def signal_after(signal: Signal, ops: tuple[Op, ...]) -> Signal:
     rate = signal.rate
     if rate is not None:
         rate = rate * along.phases / along.step
-    if not all(op.keeps_rate for op in ops):
+    if chain.bins:
         rate = None
         shape = (None,) * signal.axes
     return replace(signal, shape=shape, channels=channels, rate=rate, alpha=alpha)

@@ -14,6 +14,7 @@ from convcli.core.time_reach import BinReach, BinTracker, TimeReach, TimeTracker
 if TYPE_CHECKING:
     from typing import Self
 
+    from convcli.core.calendar_bins import CalendarBins
     from convcli.core.ops import Span
     from convcli.core.ragged import Statistic
     from convcli.core.reach import Reach
@@ -79,7 +80,11 @@ class CalendarPool(Op):
     missing: Missing = "keep"
 
     in_time = True
-    keeps_rate = False
+
+    @property
+    def bins(self) -> tuple[CalendarBins, ...]:
+        """The bins."""
+        return (self.window.bins,)
 
     @property
     def reach(self) -> tuple[Reach, ...]:

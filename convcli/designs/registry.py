@@ -35,6 +35,8 @@ FamilyName = Literal[
     "channels",
     "downsampling",
     "pointwise",
+    "branches",
+    "recipes",
     "learned",
 ]
 
@@ -83,6 +85,8 @@ FAMILIES: dict[FamilyName, Family] = {
     "channels": Family(module="convcli.designs.channels"),
     "downsampling": Family(module="convcli.designs.downsampling", layers=True),
     "pointwise": Family(module="convcli.designs.pointwise", layers=True),
+    "branches": Family(module="convcli.planning.branches"),
+    "recipes": Family(module="convcli.planning.recipes"),
     "learned": Family(module="convcli.layers.modelfile", regular=True),
 }
 
@@ -208,12 +212,14 @@ class Step:
             text += word if parameter.required else f"[{word}]"
         return text
 
-    def bindable(self, values: Mapping[str, Any], site: Site) -> Bindable:
+    def bindable(self, values: Mapping[str, Any], site: Site, call: object) -> Bindable:
         """What the design returns for these values at this place.
 
         Where it returns None or several operations, these are a series of operations.
+
+        call : the step as written
         """
-        told = {"signal": site.signal, "align": site.rules.align}
+        told = {"signal": site.signal, "align": site.rules.align, "call": call}
         design = self.design
         if any(isinstance(value, Duration | CalendarUnit) for value in values.values()):
             design = self._design_in_time(values)

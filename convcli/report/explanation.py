@@ -209,7 +209,7 @@ def _flat(values: Any) -> Iterator[float | None]:
 
 def _stays_missing(one: SumFacts, stage: StageFacts) -> bool:
     """Whether an output is missing because the sample that it is aligned with is."""
-    if one.y is not None or stage.gaps == "empty" or stage.several:
+    if one.y is not None or stage.gaps == "empty" or stage.summarises or stage.several:
         return False
     value = one.x
     for before in stage.before:

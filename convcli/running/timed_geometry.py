@@ -7,14 +7,14 @@ longer are forgotten.
 from __future__ import annotations
 
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from convcli.core.chain import Chain
 from convcli.core.time_reach import NO_STAMPS
+from convcli.core.time_tracking import ChainTracker
 from convcli.running.geometry import Geometry
 
 if TYPE_CHECKING:
+    from convcli.core.chain import Chain
     from convcli.core.reach import Index
     from convcli.core.time_reach import Stamps
     from convcli.signals import Edge
@@ -36,26 +36,17 @@ class TimedGeometry(Geometry):
     def __init__(self, chain: Chain, edge: Edge, tail: int = 0) -> None:
         super().__init__(chain, edge, tail)
         self._unbound = chain
-        self._trackers = [op.tracker() for op in chain.ops]
+        self._tracker = ChainTracker(chain)
 
     def arrive(self, stamps: Stamps | None, *, ended: bool = False) -> None:
         """Take note of the times of the next samples, and of the end of the signal."""
-        coming = NO_STAMPS if stamps is None else stamps
-        for tracker in self._trackers:
-            coming = tracker.arrive(coming, ended=ended)
-        self._bind()
+        self._tracker.arrive(NO_STAMPS if stamps is None else stamps, ended=ended)
+        self.chain = self._tracker.chain
 
     def forget(self, done: int) -> None:
         """Forget the times that no output from number `done` on needs."""
-        inputs = self.chain.reads(done, done + 1)
-        for tracker, (given, after) in zip(self._trackers, pairwise(inputs), strict=True):
-            tracker.forget(given.start, after.start)
-        self._bind()
-
-    def _bind(self) -> None:
-        pairs = zip(self._unbound.ops, self._trackers, strict=True)
-        ops = tuple(op.bound(tracker.reach) for op, tracker in pairs)
-        self.chain = Chain(ops, self._unbound.axes)
+        self._tracker.forget(done)
+        self.chain = self._tracker.chain
 
     @cached_property
     def stride(self) -> int | None:

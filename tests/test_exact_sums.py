@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,56 @@ def test_the_mean_of_whole_numbers_is_rounded_once() -> None:
     for row in (0, 1, 2, 100, 4095, 4096, 5000, 5999):
         window = x[max(0, row - 4096) : row + 1]
         assert y[row] == float(Fraction(int(window.sum()), len(window))), row
+
+
+def mixed_whole_numbers(n: int) -> np.ndarray:
+    """Whole numbers from 1 to 2**53."""
+    rng = np.random.default_rng(11)
+    return np.floor(2.0 ** rng.uniform(0, 53, n))
+
+
+def exact_mean(x: np.ndarray, weights: list[int]) -> float:
+    """The weighted mean of the known samples of a window, rounded once."""
+    pairs = [(weight, int(value)) for weight, value in zip(weights, x, strict=True) if value == value]
+    total = sum(weight for weight, _ in pairs)
+    return float(Fraction(sum(weight * value for weight, value in pairs), total))
+
+
+@pytest.mark.parametrize("k", [3, 20, 128, 300])
+@pytest.mark.parametrize("gaps", [False, True])
+def test_means_of_whole_numbers_of_mixed_sizes(k: int, gaps: bool) -> None:
+    x = mixed_whole_numbers(900)
+    if gaps:
+        x[::17] = np.nan
+    y = filtered(f"sma:{k}", x)
+    blocks = filtered(f"sma:{k}", x, 100, 333, 600)
+    np.testing.assert_array_equal(blocks, y)
+    for row in range(k, 900, 41):
+        if not np.isnan(x[row]):
+            assert y[row] == exact_mean(x[row - k + 1 : row + 1], [1] * k), row
+
+
+@pytest.mark.parametrize(("text", "weights"), [
+    ("wma:30", list(range(1, 31))),
+    ("binomial:28", [comb(27, j) for j in range(28)]),
+    ("binomial:40", [comb(39, j) for j in range(40)]),
+    ("sum_pool:1 | sma:5", [1] * 5),
+])  # fmt: skip
+def test_weighted_means_of_whole_numbers(text: str, weights: list[int]) -> None:
+    x = mixed_whole_numbers(400)
+    x[200:] = np.random.default_rng(12).integers(0, 1000, 200)
+    y = filtered(text, x)
+    for row in range(len(weights), 400, 7):
+        window = x[row - len(weights) + 1 : row + 1]
+        assert y[row] == exact_mean(window, weights), row
+
+
+def test_a_fraction_beside_large_whole_numbers_leaks_nowhere() -> None:
+    x = mixed_whole_numbers(600)
+    x[300] = 0.5
+    whole = filtered("sma:20", x)
+    np.testing.assert_array_equal(filtered("sma:20", x[:300]), whole[:300])
+    np.testing.assert_array_equal(filtered("sma:20", x, 320, 450), whole)
 
 
 def test_long_windows_with_gaps_are_those_of_pandas() -> None:

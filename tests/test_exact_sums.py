@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from convcli import apply
 from convcli.core import exact_sums, missing
 from convcli.core.convolve import correlate_valid
 from convcli.core.fft import frame_size
@@ -149,7 +150,9 @@ def mixed_whole_numbers(n: int) -> np.ndarray:
 
 def exact_mean(x: np.ndarray, weights: list[int]) -> float:
     """The weighted mean of the known samples of a window, rounded once."""
-    pairs = [(weight, int(value)) for weight, value in zip(weights, x, strict=True) if value == value]
+    pairs = [
+        (weight, int(value)) for weight, value in zip(weights, x, strict=True) if value == value
+    ]
     total = sum(weight for weight, _ in pairs)
     return float(Fraction(sum(weight * value for weight, value in pairs), total))
 
@@ -295,3 +298,31 @@ def test_the_mean_of_a_whole_table() -> None:
     assert filtered("global_avg_pool", x).tolist() == [np.inf]
     x[6] = -np.inf
     assert np.isnan(filtered("global_avg_pool", x)).all()
+
+
+@pytest.mark.parametrize("pool", ["adaptive_avg_pool", "adaptive_max_pool"])
+@pytest.mark.parametrize(("n", "bins"), [(1000, 900), (1000, 5000), (1000, 17), (1000, 16), (7, 7)])
+@pytest.mark.parametrize("gaps", ["keep", "propagate"])
+def test_bins_of_any_width(pool: str, n: int, bins: int, gaps: Any) -> None:
+    """Bins of few samples are computed together: each is that of a loop over the bins."""
+    x = np.random.default_rng(13).normal(size=n) * 1e6
+    x[::13] = np.nan
+    x[n // 2] = np.inf
+    y = apply(f"{pool}:{bins}", x, missing=gaps)
+    for k in range(bins):
+        window = x[k * n // bins : -(-(k + 1) * n // bins)]
+        known = window[~np.isnan(window)]
+        if len(known) == 0 or (gaps == "propagate" and len(known) < len(window)):
+            assert np.isnan(y[k]), k
+        elif pool == "adaptive_max_pool" or np.inf in known:
+            assert y[k] == known.max(), k
+        else:
+            assert y[k] == float(sum(map(Fraction, known.tolist())) / len(known)), k
+
+
+def test_narrow_bins_do_not_depend_on_blocks() -> None:
+    x = np.random.default_rng(14).normal(size=1000)
+    whole_table = filtered("adaptive_avg_pool:300", x)
+    np.testing.assert_array_equal(
+        filtered("adaptive_avg_pool:300", x, 1, 5, 6, 500, 999), whole_table
+    )

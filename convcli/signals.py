@@ -27,6 +27,10 @@ Edge = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"
 Align = Literal["center", "causal"]
 Missing = Literal["keep", "fill", "propagate", "error"]
 
+# Y' = 0.2126 R' + 0.7152 G' + 0.0722 B' (ITU-R BT.709-6, item 3.2), in parts of LUMA_SUM.
+LUMA = (2126, 7152, 722)
+LUMA_SUM = 10000
+
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedRules:
@@ -74,6 +78,8 @@ class Medium:
     exact : sums must not depend on where blocks begin, and sums of whole numbers are rounded once
     carries_cells : each sample belongs to a row with further cells, so that there can be no more
         outputs than inputs
+    bits : significant bits of a result; the impulse response of a recursive filter is cut where the
+        rest of it changes none of them
     prompt : each output is written as soon as it is known, instead of waiting for a full block
     """
 
@@ -100,6 +106,7 @@ class Medium:
     binary: bool = True
     exact: bool = False
     carries_cells: bool = False
+    bits: int = 53
     prompt: bool = False
 
     def names_of(self, count: int) -> tuple[str, ...]:

@@ -187,6 +187,14 @@ def _read_count(text: str, signal: Signal) -> int:
     return count
 
 
+def _read_lag(text: str, signal: Signal) -> int:
+    if to_samples(text, signal) <= -0.5:
+        sample = signal.medium.sample
+        ahead = "correlate:0,0,1 with --align center reads one ahead"
+        raise UnitError(f"{text!r} would read later {sample}s; {ahead}")
+    return _read_count(text, signal)
+
+
 def _read_length(text: str, signal: Signal) -> float:
     samples = to_samples(text, signal)
     if samples <= 0:
@@ -227,7 +235,8 @@ def _read_decibels(text: str, _: Signal) -> float:
     return quantity.value
 
 
-def _read_number(text: str, _: Signal) -> float:
+def read_number(text: str, _: Signal) -> float:
+    """Convert a plain number or a percentage. Raises UnitError for any other unit."""
     quantity = parse_quantity(text)
     if quantity.unit == "%":
         return quantity.value / 100
@@ -237,7 +246,7 @@ def _read_number(text: str, _: Signal) -> float:
 
 
 def _read_integer(text: str, signal: Signal) -> int:
-    value = _read_number(text, signal)
+    value = read_number(text, signal)
     if value != int(value):
         raise UnitError(f"expected a whole number, got {text!r}")
     return int(value)
@@ -263,11 +272,13 @@ def to_size(text: str, signal: Signal) -> tuple[int, ...]:
 
 
 Count = Annotated[int, Kind("samples", _read_count)]
+Lag = Annotated[int, Kind("samples back", _read_lag)]
 Length = Annotated[float, Kind("samples, may be fractional", _read_length)]
-Frequency = Annotated[float, Kind("frequency", _read_frequency)]
+FREQUENCY = Kind("frequency", _read_frequency)
+Frequency = Annotated[float, FREQUENCY]
 Gain = Annotated[float, Kind("factor or dB", _read_gain)]
 Decibels = Annotated[float, Kind("dB", _read_decibels)]
-Number = Annotated[float, Kind("number", _read_number)]
+Number = Annotated[float, Kind("number", read_number)]
 Integer = Annotated[int, Kind("whole number", _read_integer)]
 Angle = Annotated[float, Kind("degrees", _read_angle)]
 Size = Annotated[tuple[int, ...], Kind("N or HxW", to_size)]

@@ -231,7 +231,7 @@ def test_a_very_long_filter_is_designed_once(text: str, monkeypatch: pytest.Monk
     sizes: list[int] = []
     measure = fir.shortfall
 
-    def counted(taps: fir.Taps, bands: fir.Bands, attenuation: float) -> float:
+    def counted(taps: Samples, bands: fir.Bands, attenuation: float) -> float:
         sizes.append(taps.size)
         return measure(taps, bands, attenuation)
 

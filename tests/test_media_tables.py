@@ -465,7 +465,7 @@ class TestBadInput:
             (b"a,b\n1,2\n1,2,3\n", "line 3: expected 2 cells as in the first line, got 3"),
             (b'a,b\n"x\n",2\n\n1\n', "line 5: expected 2 cells as in the first line, got 1"),
             (b"a,b\n1,\0\n", "expected a text table, got a zero byte"),
-            (b"\x1f\x8b\x08\0\0", "expected a text table, got a compressed file"),
+            (b"PK\3\4\0\0", "expected a text table, got a zip archive or a spreadsheet"),
         ],
     )
     def test_is_refused(self, data: bytes, message: str) -> None:
@@ -622,9 +622,9 @@ def test_a_wide_table_is_read_and_written_in_few_calls(monkeypatch: pytest.Monke
     reads: list[int] = []
     read = numerals.read_numbers
 
-    def counted(cells: delimited.Cells, *, decimal: str = ".") -> numerals.Floats:
+    def counted(cells: delimited.Cells, style: numerals.NumberStyle) -> numerals.Floats:
         reads.append(len(cells))
-        return read(cells, decimal=decimal)
+        return read(cells, style)
 
     monkeypatch.setattr("convcli.media.tables.source.read_numbers", counted)
     got = filtered(data, lambda x: x * 2)

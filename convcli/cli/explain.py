@@ -2,66 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import re
 import sys
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from convcli.cli import options
+from convcli.cli.explain_signal import Excerpt, ExplainTable, one_row_of_numbers, read_signal
 from convcli.cli.groups import with_option_groups
-from convcli.cli.opening import read_input
-from convcli.cli.options import TableArguments, examples
+from convcli.cli.options import examples
 from convcli.cli.results import write_result
-from convcli.errors import ConvcliError, InputError, RequestError
+from convcli.errors import RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from convcli.checking.continuous import ContinuousFunction
+    from convcli.facts.continuous import ContinuousFacts
     from convcli.facts.explanation import ExplanationFacts
-    from convcli.media.tables.source import TableOptions
+    from convcli.facts.properties import PropertyFacts
+    from convcli.report.explanation import Line
 
 # A KERNEL that is taps alone: `1,2,1`, `-1,0,1 | stride:2`, `@taps.csv`. Anything else is a FILTER.
 _TAPS_ALONE = re.compile(r"\s*(?:[-+.\d]|@[^|]*\.(?:csv|txt|npy)\s*(?:\||$))")
-
-_COLUMN_HINT = "-c COLUMN takes a column of a table"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExplainTable:
-    """Which column of a table is the signal, and how the text of the table is read."""
-
-    column: Annotated[
-        str | None,
-        typer.Option(
-            "-c",
-            "--column",
-            metavar="COLUMN",
-            help="This column of a table is the signal.",
-            show_default=False,
-        ),
-    ] = None
-    delimiter: options.Delimiter = None
-    decimal: options.Decimal = "."
-    no_header: options.NoHeader = False
-    encoding: options.Encoding = "utf-8"
-
-    def table_options(self) -> TableOptions:
-        """Return the options with which the table is opened."""
-        arguments = TableArguments(
-            columns=[self.column or ""],
-            delimiter=self.delimiter,
-            decimal=self.decimal,
-            no_header=self.no_header,
-            encoding=self.encoding,
-        )
-        table = arguments.options()
-        names = table.columns or ()
-        if len(names) != 1:
-            raise RequestError(f"-c expects one column here, got {', '.join(names)}")
-        return table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +52,26 @@ class ExplainPage:
     format: Annotated[
         Literal["text", "json"], typer.Option(help="text, or json with every number.")
     ] = "text"
+    symbolic: Annotated[
+        bool,
+        typer.Option("--symbolic", help="Weights as θ instead of numbers, and how many there are."),
+    ] = False
+    continuous: Annotated[
+        bool,
+        typer.Option(
+            "--continuous",
+            help="SIGNAL and KERNEL are functions of time (pulse, triangle, exp, gauss, step, "
+            "ramp, sine, or numbers): the sum for smaller and smaller dt, and the integral.",
+        ),
+    ] = False
+    property: Annotated[
+        Literal["shift", "locality", "linearity"] | None,
+        typer.Option(
+            help="Measure a property on this signal instead: does the result move with the signal, "
+            "does it depend on neighbours alone, is that of a sum the sum of the results?",
+            show_default=False,
+        ),
+    ] = None
     debug: options.Debug = False
 
 
@@ -96,8 +81,8 @@ def explain(
         str,
         typer.Argument(
             metavar="SIGNAL",
-            help="Numbers such as 1,2,3,4; rows split by ;, @FILE, or - for standard input. "
-            "With -c a table.",
+            help="Numbers such as 1,2,3,4; rows split by ; and channels by /; @FILE, or - for "
+            "standard input; a sound or a picture, of which an excerpt is shown. With -c a table.",
         ),
     ],
     kernel: Annotated[
@@ -111,6 +96,7 @@ def explain(
         bool, typer.Option("--correlate", help="Do not flip the taps, as Conv1d does not.")
     ] = False,
     table: ExplainTable,
+    excerpt: Excerpt,
     rules: ExplainRules,
     page: ExplainPage,
 ) -> int:
@@ -119,24 +105,51 @@ def explain(
     The numbers are those of the filters themselves. Taps alone are convolved (flipped); --correlate
     leaves them as they are. For two axes the rows are split by ; and shown as blocks.
     """
+    from convcli.checking.continuous import explain_integral
     from convcli.checking.explain import explain_filter
-    from convcli.signals import ARRAY, TABLE
+    from convcli.checking.properties import measure_property
+    from convcli.report.continuous import continuous_lines
+    from convcli.report.explanation import explanation_lines
+    from convcli.report.properties import property_lines
+    from convcli.report.symbolic import symbolic_lines
 
+    facts: ExplanationFacts | PropertyFacts | ContinuousFacts
+    if page.continuous:
+        facts = explain_integral(_function(signal), _function(kernel))
+        _write_page(facts, continuous_lines(facts), page)
+        return 0
     text = _filter_text(kernel.strip(), correlate=correlate)
-    if table.column is None:
-        x, medium = _signal_numbers(signal), ARRAY
+    shown = read_signal(signal, table, excerpt)
+    place: Any = {"signal": shown.signal, "edge": rules.edge, "align": rules.align}
+    if page.property is not None:
+        facts = measure_property(page.property, text, shown.samples, **place)
+        lines = property_lines(facts)
     else:
-        x, medium = _table_column(signal, table.table_options()), TABLE
-    facts = explain_filter(
-        text, x, medium=medium, edge=rules.edge, align=rules.align, matrix=page.matrix
-    )
-    if page.format == "json":
-        from convcli.report.as_json import json_text
+        facts = explain_filter(text, shown.samples, matrix=page.matrix, **place)
+        lines = explanation_lines(facts, page.limit)
+        if page.symbolic:
+            lines = symbolic_lines(facts, page.limit)
+    _write_page(facts, lines, page)
+    return 0
 
+
+def _function(text: str) -> ContinuousFunction:
+    """A function of time: a name, or numbers."""
+    from convcli.checking.continuous import function_named, sampled_function
+
+    if text[:1].isalpha():
+        return function_named(text.strip())
+    return sampled_function(one_row_of_numbers(text))
+
+
+def _write_page(facts: Any, lines: Iterable[Line], page: ExplainPage) -> None:
+    """Write the page as text, or every number as JSON."""
+    from convcli.report.as_json import json_text
+
+    if page.format == "json":
         write_result(json_text(facts))
     else:
-        _print_page(facts, page.limit)
-    return 0
+        _print_page(lines)
 
 
 def _filter_text(kernel: str, *, correlate: bool) -> str:
@@ -151,89 +164,8 @@ def _filter_text(kernel: str, *, correlate: bool) -> str:
     return kernel
 
 
-def _signal_numbers(text: str) -> Any:
-    """Read SIGNAL: numbers, (n,) or (rows, columns), from its text, a file or standard input."""
-    from convcli.media.outputs import is_file
-
-    if text.strip() == "-":
-        try:
-            text = _stdin().read().decode("utf-8")
-        except UnicodeDecodeError:
-            raise InputError("standard input: expected numbers as text") from None
-        error: ConvcliError = InputError("standard input: expected numbers", hint=_COLUMN_HINT)
-        return _parse_numbers(",".join(text.split()).strip(","), error)
-    if text.startswith("@"):
-        return _numbers_in_file(Path(text[1:]).expanduser())
-    hint = "such as 1,2,3,4, or @FILE, or -"
-    if is_file(text):
-        hint = f"@{text} reads the numbers of a file; {_COLUMN_HINT}"
-    return _parse_numbers(text, RequestError("SIGNAL expects numbers", hint=hint))
-
-
-def _numbers_in_file(path: Path) -> Any:
-    from convcli.designs.tapfiles import read_tap_file
-    from convcli.media.outputs import check_input
-
-    check_input(path)
-    try:
-        numbers = read_tap_file(path)
-    except InputError as error:
-        error.hint = _COLUMN_HINT if "expected a number" in error.message else None
-        raise
-    return numbers.ravel() if min(numbers.shape) == 1 else numbers
-
-
-def _parse_numbers(text: str, error: ConvcliError) -> list[Any]:
-    """Parse `1,2,3` or, with rows split by `;`, `1,2;3,4`; an empty cell or NaN is missing.
-
-    Raises `error` with what is wrong added to its message.
-    """
-    try:
-        rows = [[_parse_number(cell) for cell in row.split(",")] for row in text.split(";")]
-    except ValueError as bad:
-        cell = str(bad).removeprefix("could not convert string to float: ")
-        error.message += f": {cell} is none"
-        raise error from None
-    if not text.strip():
-        error.message += ": got none"
-        raise error
-    lengths = {len(row) for row in rows}
-    infinite = any(math.isinf(value) for row in rows for value in row)
-    if infinite or len(lengths) > 1:
-        error.message += ": finite ones, and as many in each row"
-        raise error
-    return rows if len(rows) > 1 else rows[0]
-
-
-def _parse_number(cell: str) -> float:
-    return float(cell) if cell.strip() else math.nan
-
-
-def _table_column(text: str, table: TableOptions) -> Any:
-    """Read a column of the table SIGNAL, (rows,)."""
-    from convcli.checking.explain import first_channel
-    from convcli.media.tables.files import TableFiles
-
-    path = None if text.strip() == "-" else Path(text.removeprefix("@")).expanduser()
-    with ExitStack() as held:
-        given = read_input(path, held, example="convcli explain - 1,2,1 -c COLUMN")
-        opened = held.enter_context(given.opened(TableFiles(options=table)))
-        return first_channel(opened.sources[0])
-
-
-def _stdin() -> BinaryIO:
-    if sys.stdin is None or sys.stdin.isatty():
-        raise RequestError(
-            "no input", hint="convcli explain 1,2,3,4 1,2,1 has its numbers in place"
-        )
-    return sys.stdin.buffer
-
-
-def _print_page(facts: ExplanationFacts, limit: int) -> None:
+def _print_page(lines: Iterable[Line]) -> None:
     """Print the page, with colours if standard output is a terminal."""
-    from convcli.report.explanation import explanation_lines
-
-    lines = explanation_lines(facts, limit)
     if sys.stdout is not None and sys.stdout.isatty():
         from rich.console import Console
         from rich.text import Text
@@ -256,5 +188,9 @@ def register(app: typer.Typer) -> None:
             "convcli explain 1,2,3,4,5,6 'box:3 | stride:2' --align causal --edge edge",
             "head -9 prices.csv | convcli explain - 'sma:3 | diff' -c Close",
             "convcli explain '1,2,3;4,5,6;7,8,9' '0,-1,0;-1,5,-1;0,-1,0' --matrix",
+            "convcli explain 0,0,0,1,0,0,0,0 'box:3 | max_pool:2' --property shift",
+            "convcli explain 1,2,3,4,5 'correlate:1,2 | leaky_relu:0.1' --symbolic",
+            "convcli explain hello.wav lowpass:3k,taps=9 --at 0.5s --size 8",
+            "convcli explain pulse exp --continuous",
         ),
     )(explain)

@@ -128,7 +128,7 @@ def columns_option(default: str) -> Any:
         "-c",
         "--columns",
         metavar="A,B",
-        help="Columns of a table to work on.",
+        help="Columns of a table to work on; 'Close*' stands for all that begin so.",
         show_default=default,
     )
 
@@ -178,6 +178,42 @@ Delimiter = Annotated[
     ),
 ]
 Decimal = Annotated[str, typer.Option(help="Decimal mark of a table: . or ,")]
+Thousands = Annotated[
+    str,
+    typer.Option(
+        metavar="CHAR",
+        help="What stands between groups of digits in a table, as , in 1,234,567.",
+        show_default="nothing",
+    ),
+]
+MissingWords = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--na",
+        metavar="WORD",
+        help="A further name of missing values in a table, such as '.' or '***', letter for "
+        "letter. May be given several times.",
+        show_default="none, na, nan, null, n/a, and empty cells",
+    ),
+]
+Comment = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help="Lines of a table that begin so are no rows, and stay as they are.",
+        show_default="nothing",
+    ),
+]
+SkipRows = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=1_000_000,
+        metavar="N",
+        help="Lines before the header of a table, or before its first row with --no-header. They "
+        "stay as they are.",
+    ),
+]
 NoHeader = Annotated[
     bool,
     typer.Option("--no-header", help="The table has no header: columns are called 1, 2, 3, ..."),
@@ -247,6 +283,10 @@ class TableArguments:
     date_format: DateFormat = None
     delimiter: Delimiter = None
     decimal: Decimal = "."
+    thousands: Thousands = ""
+    na: MissingWords = None
+    comment: Comment = ""
+    skip_rows: SkipRows = 0
     no_header: NoHeader = False
     encoding: Encoding = "utf-8"
 
@@ -264,6 +304,10 @@ class TableArguments:
             date_format=self.date_format,
             delimiter=one_character(self.delimiter, "--delimiter"),
             decimal=self.decimal,
+            thousands=self.thousands,
+            na=tuple(self.na or ()),
+            comment=self.comment,
+            skip_rows=self.skip_rows,
             header=not self.no_header,
             encoding=self.encoding,
         )

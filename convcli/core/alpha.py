@@ -1,4 +1,4 @@
-"""Colours weighted by their opacity, so that transparent pixels leave no fringe."""
+"""Colours weighted or masked by their opacity, so that transparent pixels leave no fringe."""
 
 from __future__ import annotations
 
@@ -93,3 +93,39 @@ class WeightedByAlpha(Op):
         if isinstance(op, Convolve) and op.divisor > 0:
             return replace(op, divisor=1.0), op.divisor
         return op, 1.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MaskedByAlpha(Op):
+    """A statistic of the colours that can be seen, on a picture with transparency.
+
+    The colours of transparent pixels are left out of every window and stay as they are, and so does
+    the opacity. Where too few pixels can be seen for the statistic it is 0.
+
+    alpha : index of the opacity channel
+    """
+
+    op: Op
+    alpha: int
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """The reach of the statistic."""
+        return self.op.reach
+
+    @property
+    def rounding(self) -> Rounding:
+        """The rounding class of the statistic."""
+        return self.op.rounding
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Compute the statistic of the visible colours."""
+        is_hidden = x[..., self.alpha, None] <= 0
+        visible = np.where(is_hidden, np.nan, x).astype(x.dtype)
+        y = self.op(visible, span, held)
+        own = aligned_samples(x, self.reach, y.shape[:-1])
+        y[np.isnan(y)] = 0
+        stays = np.broadcast_to(own[..., self.alpha, None] <= 0, y.shape).copy()
+        stays[..., self.alpha] = True
+        np.copyto(y, own, where=stays)
+        return y

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from convcli.core.mixing import Mix
 from convcli.core.ops import Convolve, EachChannel, Magnitude
 from convcli.errors import RequestError
 
@@ -138,6 +139,27 @@ class PerChannel:
         """Return one stage with one operation."""
         op = EachChannel(parts=tuple(kernel.convolution(site) for kernel in self.kernels))
         return (site.stage(op, kernels=self.kernels),)
+
+
+@dataclass(frozen=True, eq=False)
+class Crossed:
+    """Kernels from every channel to every channel, such as a room heard from two loudspeakers.
+
+    kernels : all of one length, by input and then by output: left to left, left to right, right to
+        left, right to right
+    channels : how many there are, of the input and of the output
+    """
+
+    kernels: tuple[Kernel, ...]
+    channels: int
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage: channels are repeated, filtered, and added up for each output."""
+        one_each = np.eye(self.channels)
+        repeated = Mix(weights=np.repeat(one_each, self.channels, axis=0), axes=site.signal.axes)
+        added = Mix(weights=np.tile(one_each, self.channels), axes=site.signal.axes)
+        parts = tuple(kernel.convolution(site) for kernel in self.kernels)
+        return (site.stage(repeated, EachChannel(parts=parts), added, kernels=self.kernels),)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ An operation is a set of parameters and a pure function. It has no other state.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,10 +34,16 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Site, Stage
     from convcli.core.kernel import Gaps, Kernel
-    from convcli.signals import Align, Array, Missing
+    from convcli.signals import Align, Array, Edge, Missing
 
 # The outputs [start, stop) on each sample axis.
 Span = tuple[tuple[int, int], ...]
+
+# What becomes of the opacity of a picture:
+#   filtered  it weights the colours and is filtered with them
+#   kept      it weights the colours and is kept as it is
+#   masks     colours of transparent pixels are missing, and it is kept as it is
+Opacity = Literal["filtered", "kept", "masks"]
 
 # Gives the last known value of each channel before the inputs, None if there is none. It may wait
 # for another thread and is therefore called only if a gap needs it.
@@ -47,6 +53,59 @@ Held = Callable[[], "Array | None"]
 def nothing_held() -> None:
     """Say that no value is known from before the start of a signal."""
     return
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WindowWeights:
+    """The weights with which outputs sum up their windows.
+
+    y[k, o] = sum over i, j of weights[o, i, j] * x[k*step - before + j, i] / divisor + bias[o]
+
+    weights : (out, in / groups, *size), as they lie over the window, not flipped
+    before : inputs of a window before k*step, on each axis
+    groups : output o reads the channels of its group alone
+    bias : (out,), or None
+    flipped : whether they are the taps of a convolution in reverse
+    gaps : what a missing input does to the sum
+    padding : edge rule by which a layer extends its own input; None where it does not
+    """
+
+    weights: npt.NDArray[np.float64]
+    before: tuple[int, ...]
+    groups: int
+    divisor: float = 1.0
+    bias: npt.NDArray[np.float64] | None = None
+    flipped: bool = True
+    gaps: Gaps = "hold"
+    padding: Edge | None = None
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """How many samples a window has on each axis."""
+        return self.weights.shape[2:]
+
+    def inputs_of(self, output: int) -> range:
+        """The channels that an output channel reads."""
+        group = output * self.groups // len(self.weights)
+        count = self.weights.shape[1]
+        return range(group * count, (group + 1) * count)
+
+
+@dataclass(frozen=True)
+class NNCall:
+    """The function of torch.nn.functional and of jax.nn that computes the same as an operation.
+
+    argument : what it takes besides the samples, if anything
+    """
+
+    function: str
+    argument: float | None = None
+
+    def text(self, x: str) -> str:
+        """The call with the samples written as `x`."""
+        if self.argument is None:
+            return f"{self.function}({x})"
+        return f"{self.function}({x}, {self.argument:g})"
 
 
 class Op(ABC):
@@ -88,6 +147,18 @@ class Op(ABC):
         """The convolutions that the operation consists of, if it does."""
         return ()
 
+    def window_weights(self, channels: int) -> WindowWeights | None:
+        """The weights of each output's window, for signals of `channels` channels.
+
+        None for an operation that is no weighted sum of one window.
+        """
+        return None
+
+    @property
+    def nn_call(self) -> NNCall | None:
+        """The function of PyTorch and JAX that computes the same, for functions of one sample."""
+        return None
+
     @property
     def delay(self) -> float | None:
         """The delay of a resampler in samples along axis 0; None for other operations."""
@@ -109,14 +180,13 @@ class Op(ABC):
         return count
 
     @property
-    def opacity(self) -> Literal["filtered", "kept"] | None:
-        """What becomes of the opacity of a picture.
-
-        It is filtered with the colours, which it weights, or kept as it is.
-
-        None : the operation treats the opacity by itself
-        """
+    def opacity(self) -> Opacity | None:
+        """What becomes of the opacity of a picture; None: the operation treats it by itself."""
         return None
+
+    def opacity_after(self, alpha: int | None) -> int | None:
+        """Return which channel is the opacity of the result, if `alpha` is that of the input."""
+        return alpha
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Op:
         """Return the operation under the rules of a run.
@@ -211,6 +281,13 @@ class Complete(Op):
         """The convolutions that the operation consists of, if it does."""
         return self.op.convolutions
 
+    def window_weights(self, channels: int) -> WindowWeights | None:
+        """The weights of the operation, whose first window begins at input 0."""
+        found = self.op.window_weights(channels)
+        if found is None:
+            return None
+        return replace(found, before=(0,) * len(found.before))
+
     @property
     def delay(self) -> float | None:
         """The delay of a resampler."""
@@ -225,8 +302,12 @@ class Complete(Op):
         """Count the channels that come out."""
         return self.op.output_channels(count)
 
+    def opacity_after(self, alpha: int | None) -> int | None:
+        """Return which channel is the opacity of the result."""
+        return self.op.opacity_after(alpha)
+
     @property
-    def opacity(self) -> Literal["filtered", "kept"] | None:
+    def opacity(self) -> Opacity | None:
         """What becomes of the opacity of a picture."""
         return self.op.opacity
 
@@ -303,6 +384,17 @@ class Convolve(Op):
         """The convolution itself, which is the only one."""
         return (self,)
 
+    def window_weights(self, channels: int) -> WindowWeights:
+        """The taps in reverse, once for each channel."""
+        laid = np.flip(self.taps)
+        return WindowWeights(
+            weights=np.stack([laid[None]] * channels),
+            before=self.before,
+            groups=channels,
+            divisor=self.divisor,
+            gaps=self.gaps,
+        )
+
     @property
     def opacity(self) -> Literal["filtered", "kept"]:
         """Whether the opacity is kept, as by taps of sum 0: they would make all transparent."""
@@ -356,59 +448,6 @@ class Convolve(Op):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Pool(Op):
-    """The largest (np.fmax) or smallest (np.fmin) known sample of each window.
-
-    The window of output k begins at the sample k*step - before.
-    """
-
-    fold: Callable[..., Any]
-    size: tuple[int, ...]
-    step: tuple[int, ...]
-    before: tuple[int, ...]
-    anchor: tuple[int, ...]
-    missing: Missing = "keep"
-
-    uniform = True
-    rounding = "exact"
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """How far a window looks, one Reach per axis."""
-        geometry = zip(self.size, self.step, self.before, self.anchor, strict=True)
-        return tuple(Reach(before=b, after=n - 1 - b, step=s, anchor=c) for n, s, b, c in geometry)
-
-    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
-        """Return the pool under the rules of a run; it is always exact."""
-        return replace(self, missing=missing)
-
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Fold the windows, one axis after the other."""
-        fold = self.fold
-        if self.missing == "propagate":
-            fold = np.maximum if fold is np.fmax else np.minimum
-        for axis, (start, stop) in enumerate(span):
-            values = windowed(x, self.size[axis], self.step[axis], stop - start, axis)
-            x = folded(fold, values)
-        return x
-
-
-def windowed(x: Array, size: int, step: int, outputs: int, axis: int) -> Iterator[Array]:
-    """Yield the first sample of every window along `axis`, then the second, and so on."""
-    for j in range(size):
-        samples = slice(j, j + (outputs - 1) * step + 1, step)
-        yield x[(slice(None),) * axis + (samples,)]
-
-
-def folded(fold: Callable[..., Any], arrays: Iterator[Array]) -> Array:
-    """Combine arrays of one shape by `fold`, one after the other."""
-    y = np.array(next(arrays))
-    for array in arrays:
-        fold(y, array, out=y)
-    return y
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Pointwise(Op):
     """A function that is applied to every sample by itself.
 
@@ -419,6 +458,7 @@ class Pointwise(Op):
     axes: int
     keeps: int | None = None
     rounding: Rounding = "irrational"
+    nn_call: NNCall | None = None
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -457,7 +497,8 @@ class Magnitude(Op):
     @property
     def rounding(self) -> Rounding:
         """The rounding class of the parts: the root of a whole number is whole or irrational."""
-        return self.parts[0].rounding
+        classes = [part.rounding for part in self.parts]
+        return "irrational" if "irrational" in classes else classes[0]
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
@@ -523,6 +564,19 @@ class EachChannel(Op):
     def output_channels(self, count: int) -> int:
         """Count the parts: each gives one channel."""
         return len(self.parts)
+
+    def window_weights(self, channels: int) -> WindowWeights | None:
+        """The taps of each part in reverse, if all parts have one divisor."""
+        first = self.parts[0]
+        if any(part.divisor != first.divisor for part in self.parts):
+            return None
+        return WindowWeights(
+            weights=np.stack([np.flip(part.taps)[None] for part in self.parts]),
+            before=first.before,
+            groups=channels,
+            divisor=first.divisor,
+            gaps=first.gaps,
+        )
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the operation with each part under the rules of a run."""

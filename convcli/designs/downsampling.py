@@ -10,8 +10,9 @@ import numpy as np
 
 from convcli.core import kaiser
 from convcli.core.kernel import Kernel
-from convcli.core.ops import Convolve, Op, Pool
+from convcli.core.ops import Convolve, Op
 from convcli.core.resample import STOP_BAND, Resample
+from convcli.core.sliding import Extreme, SlidingStatistic, WindowFunction
 from convcli.core.whole import Reduce
 from convcli.designs.frequency import lowpass
 from convcli.designs.interpolation import LOWPASS_ATTENUATION, PASS_BAND, interpolator
@@ -228,16 +229,17 @@ def _summing(windows: _PoolWindows | None, *, divisor: float) -> Convolve | None
     )
 
 
-def _selecting(windows: _PoolWindows | None, fold: np.ufunc) -> Pool | None:
-    """The largest (np.fmax) or smallest (np.fmin) sample of each window."""
+def _summary(windows: _PoolWindows | None, function: WindowFunction) -> SlidingStatistic | None:
+    """A statistic of each window."""
     if windows is None:
         return None
-    return Pool(
-        fold=fold,
+    return SlidingStatistic(
+        function=function,
         size=windows.size,
         step=windows.step,
         before=windows.before,
         anchor=windows.anchor,
+        summarises=True,
     )
 
 
@@ -257,15 +259,15 @@ def sum_pool(n: Size, *, stride: Size | None = None, align: Align) -> Convolve |
 
 
 @step("downsampling", example="max_pool:2")
-def max_pool(n: Size, *, stride: Size | None = None, align: Align) -> Pool | None:
+def max_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Largest of each window of N (or HxW) samples; missing ones are skipped."""
-    return _selecting(_pool_windows(n, stride, align), np.fmax)
+    return _summary(_pool_windows(n, stride, align), Extreme(of_two=np.fmax))
 
 
 @step("downsampling", example="min_pool:2")
-def min_pool(n: Size, *, stride: Size | None = None, align: Align) -> Pool | None:
+def min_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Smallest of each window of N (or HxW) samples; missing ones are skipped."""
-    return _selecting(_pool_windows(n, stride, align), np.fmin)
+    return _summary(_pool_windows(n, stride, align), Extreme(of_two=np.fmin))
 
 
 @step("downsampling", example="adaptive_avg_pool:4")

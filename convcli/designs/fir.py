@@ -11,7 +11,7 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from convcli.core import kaiser
 from convcli.core.kernel import MOST_TAPS, Taps
 from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Method = Literal["kaiser", "remez", "firls"]
 Phase = Literal["linear", "minimum"]
@@ -179,7 +182,14 @@ def _refuse_long(count: int, promise: Promise) -> None:
 
 
 def shortfall(taps: Taps, bands: Bands, attenuation: float) -> float:
-    """How many dB the worst error of the gain exceeds the promise; 0 or less if it is kept.
+    """How many dB the worst error of the gain exceeds the promise; 0 or less if it is kept."""
+    return 20 * math.log10(highest_error(taps, bands.spans)) + attenuation
+
+
+def highest_error(taps: Taps, spans: Sequence[tuple[float, float, float]]) -> float:
+    """The largest error of the gain |H| over some bands.
+
+    spans : (start, stop, gain wanted) of each band
 
     Measured by an FFT of 16 points a lobe (fewer for very long filters), with a parabola through
     each local maximum, and point by point near the ends of the bands, where lobes are narrow. An
@@ -191,13 +201,12 @@ def shortfall(taps: Taps, bands: Bands, attenuation: float) -> float:
     gains = np.abs(np.fft.rfft(taps, points))
     near_end = np.linspace(0, 1.5 / taps.size, 64)
     worst = 0.0
-    for start, stop, gain in bands.spans:
+    for start, stop, gain in spans:
         inside = gains[math.ceil(start * points) : math.floor(stop * points) + 1]
         ends = np.concatenate([start + near_end, stop - near_end])
         gains_at_ends = np.abs(response(taps, np.clip(ends, start, stop)))
         worst = max(worst, _highest(np.abs(inside - gain)), _highest(np.abs(gains_at_ends - gain)))
-    error = max(worst * _between_points(taps.size, points), 1e-300)
-    return 20 * math.log10(error) + attenuation
+    return max(worst * _between_points(taps.size, points), 1e-300)
 
 
 def _measured_points(taps: int) -> int:

@@ -20,7 +20,7 @@ from convcli.errors import RequestError, nearest
 from convcli.units import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from convcli.core.binding import Bindable, Site
     from convcli.signals import LearnedRules
@@ -30,7 +30,9 @@ FamilyName = Literal[
     "smoothing",
     "frequency",
     "differences",
+    "windows",
     "image",
+    "channels",
     "downsampling",
     "pointwise",
     "learned",
@@ -42,6 +44,7 @@ class Family:
     """A group of steps that one module registers, and what all of them have in common.
 
     module : imported when one of its steps is asked for
+    further : modules that register more of its steps, imported after that one
     both_axes : one-dimensional taps run along both axes of a picture, unless `axis=` picks one
     cycles : the values of their examples are frequencies in cycles per sample
     layers : the steps may be layers of a network
@@ -49,19 +52,32 @@ class Family:
     """
 
     module: str
+    further: tuple[str, ...] = ()
     both_axes: bool = False
     cycles: bool = False
     layers: bool = False
     pictures: bool = False
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """All modules that register steps of the family, in the order of import."""
+        return (self.module, *self.further)
 
 
 # In the order in which steps are listed and looked for.
 FAMILIES: dict[FamilyName, Family] = {
     "given taps": Family(module="convcli.designs.given"),
     "smoothing": Family(module="convcli.designs.smoothing", both_axes=True),
-    "frequency": Family(module="convcli.designs.frequency", both_axes=True, cycles=True),
+    "frequency": Family(
+        module="convcli.designs.frequency",
+        further=("convcli.designs.equalisers", "convcli.designs.analytic"),
+        both_axes=True,
+        cycles=True,
+    ),
     "differences": Family(module="convcli.designs.differences"),
+    "windows": Family(module="convcli.designs.windows"),
     "image": Family(module="convcli.designs.pictures", pictures=True),
+    "channels": Family(module="convcli.designs.channels"),
     "downsampling": Family(module="convcli.designs.downsampling", layers=True),
     "pointwise": Family(module="convcli.designs.pointwise", layers=True),
     "learned": Family(module="convcli.layers.modelfile"),
@@ -260,8 +276,8 @@ def step(
 
 def steps() -> Mapping[str, Step]:
     """Every step by its name, in the order of the families."""
-    for family in FAMILIES.values():
-        import_module(family.module)
+    for module in _all_modules():
+        import_module(module)
     order = list(FAMILIES)
     by_family = sorted(_STEPS.items(), key=lambda entry: order.index(entry[1].family))
     return MappingProxyType(dict(by_family))
@@ -269,13 +285,19 @@ def steps() -> Mapping[str, Step]:
 
 def find(name: str) -> Step:
     """The step called `name`; the hint of a RequestError says what exists instead."""
-    for family in FAMILIES.values():
+    for module in _all_modules():
         if name in _NAMES:
             break
-        import_module(family.module)
+        import_module(module)
     if name in _NAMES:
         return _NAMES[name]
     raise RequestError(f"unknown step {name!r}", hint=_hint_for_unknown(name))
+
+
+def _all_modules() -> Iterator[str]:
+    """The modules that register steps, in the order in which steps are looked for."""
+    for family in FAMILIES.values():
+        yield from family.modules
 
 
 def _hint_for_unknown(name: str) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.errors import RequestError, named_first
 from convcli.media.files import Files, OpenedFile
+from convcli.media.tables.compression import (
+    compression_of_start,
+    compression_of_suffix,
+    without_compression,
+)
 from convcli.media.tables.suffixes import (
     SUFFIXES,
     refuse_other_delimiter,
@@ -19,6 +24,7 @@ from convcli.signals import TABLE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from convcli.media.tables.compression import Compression
     from convcli.media.tables.sink import EncodedRows
     from convcli.media.tables.source import TableOptions, TableSource
     from convcli.signals import AnyRows, Array, LearnedRules, Medium, Signal, Source
@@ -48,11 +54,13 @@ class TableFiles(Files):
     @staticmethod
     def has_suffix(path: Path) -> bool:
         """Whether the suffix of `path` belongs to a table."""
-        return path.suffix.lower() in SUFFIXES
+        return without_compression(path).suffix.lower() in SUFFIXES
 
     @staticmethod
     def begins_with(head: bytes) -> bool:
-        """Whether `head` may be the beginning of a text."""
+        """Whether `head` may be the beginning of a text, or of a compressed one."""
+        if compression_of_start(head) is not None:
+            return True
         return bool(head) and b"\0" not in head
 
     @contextmanager
@@ -73,7 +81,10 @@ class TableFiles(Files):
                 error.message += "; the model was learned from " + named_first(self.learned)
             raise
         refuse_other_delimiter(output, source.dialect.delimiter, source=path)
-        yield OpenedTable(source)
+        compression = compression_of_suffix(output)
+        if compression is None and output is not None and path is not None and _same(path, output):
+            compression = source.compression
+        yield OpenedTable(source, compression)
 
     def for_template(self, path: Path) -> tuple[TableFiles, TableFiles]:
         """How to read the template at `path`, and how to read the tables searched for it.
@@ -102,9 +113,13 @@ class TableFiles(Files):
 
 @dataclass(frozen=True, eq=False)
 class OpenedTable(OpenedFile):
-    """A table that has been opened."""
+    """A table that has been opened.
+
+    compression : that of the output
+    """
 
     source: TableSource
+    compression: Compression | None = None
 
     @property
     def sources(self) -> Sequence[Source[Any]]:
@@ -125,7 +140,7 @@ class OpenedTable(OpenedFile):
     ) -> RowsFile:
         """The sink for the rows with new numbers."""
         (signal,) = pages
-        return RowsFile(place, self.source, signal, label=label, unchanged=unchanged)
+        return RowsFile(place, self, signal, label=label, unchanged=unchanged)
 
 
 class RowsFile:
@@ -134,7 +149,7 @@ class RowsFile:
     def __init__(
         self,
         place: Path | BinaryIO,
-        source: TableSource,
+        opened: OpenedTable,
         signal: Signal,
         *,
         label: str,
@@ -146,6 +161,9 @@ class RowsFile:
         self._unchanged = unchanged
         self._file = ExitStack()
         stream = self._file.enter_context(place.open("wb")) if isinstance(place, Path) else place
+        if opened.compression is not None:
+            stream = self._file.enter_context(opened.compression.writing(stream))
+        source = opened.source
         self._sink = TableSink(stream, source=source, suffix=label, channels=signal.channels)
         if source.options.follow:
             self._sink.start()
@@ -168,8 +186,18 @@ class RowsFile:
 
     def discard(self) -> None:
         """Close the file, which stays incomplete."""
-        self._file.close()
+        self._sink.discard()
+        with suppress(OSError):
+            self._file.close()
 
     def facts(self) -> Mapping[str, object]:
         """Rows, and missing cells in them."""
         return self._sink.facts()
+
+
+def _same(path: Path, other: Path) -> bool:
+    """Whether both paths lead to one file."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False

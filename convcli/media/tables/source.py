@@ -22,22 +22,30 @@ from convcli.media.tables.columns import (
     shown_cell,
 )
 from convcli.media.tables.delimited import (
+    MAX_RECORD,
     RowSpans,
     cells_by_row,
-    find_quotes,
     find_rows,
     join_records,
     joined_groups,
     whole_records,
 )
-from convcli.media.tables.numerals import BadCellError, distinct, read_numbers, reads_as_number
-from convcli.media.tables.splicing import DecodedRows, RecentRows
+from convcli.media.tables.numerals import (
+    BadCellError,
+    NumberStyle,
+    distinct,
+    read_numbers,
+    reads_as_number,
+)
+from convcli.media.tables.splicing import DecodedRows, RecentRows, TextInFile, TextInScratch
 from convcli.media.tables.text import (
     Encoding,
     Header,
+    HeaderRules,
     TextInput,
     delimiter_of,
     find_encoding,
+    preceded,
     read_header_line,
 )
 from convcli.signals import TABLE, Block, Groups, Signal
@@ -46,6 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Cells, Records
     from convcli.media.tables.numerals import Floats
     from convcli.media.tables.splicing import ForgottenRows
@@ -68,6 +77,10 @@ class TableOptions:
     time_unit : s, ms, us or ns, in which times are written as numbers; None to infer it
     date_format : how dates are written, in the directives of strptime; None to infer it
     delimiter : one character, or None to infer it from the suffix (.tsv) or the first line
+    thousands : what may stand between groups of digits; empty: nothing
+    na : texts of a missing value besides the usual ones
+    comment : what a line begins with that is passed on as it is; empty: nothing
+    skip_rows : lines before the header that are passed on as they are
     header : whether the first line names the columns; else they are called 1, 2, 3, ...
     append : write new columns at the end of the row, in place of replacing the old cells
     decimals : fixed decimals of the numbers written; None for the shortest that read back the same
@@ -81,6 +94,10 @@ class TableOptions:
     date_format: str | None = None
     delimiter: str | None = None
     decimal: str = "."
+    thousands: str = ""
+    na: tuple[str, ...] = ()
+    comment: str = ""
+    skip_rows: int = 0
     header: bool = True
     encoding: str = "utf-8"
     append: bool = False
@@ -102,6 +119,7 @@ class _Pass:
     header: Header
     records: Iterator[Records]
     closing: ExitStack
+    compression: Compression | None
 
 
 class TableSource:
@@ -120,6 +138,7 @@ class TableSource:
         self._recent: RecentRows | None = None
         first_pass = self._open()
         self.encoding = first_pass.encoding
+        self.compression = first_pass.compression
         self.header_line = first_pass.header
         self.dialect = first_pass.header.dialect
         names = ColumnNames(
@@ -197,8 +216,11 @@ class TableSource:
 
     def keep_text(self) -> RecentRows:
         """From now on keep the text of decoded rows, in the object returned."""
-        can_reread = self._text.repeatable and self.encoding.stored is None
-        self._recent = RecentRows(self._reread if can_reread else None)
+        is_text = self.compression is None and self.encoding.stored is None
+        if self._text.repeatable and is_text:
+            self._recent = RecentRows(self._redecode, TextInFile(self._text))
+        else:
+            self._recent = RecentRows(self._redecode, TextInScratch())
         return self._recent
 
     def facts(self) -> dict[str, Any]:
@@ -218,46 +240,62 @@ class TableSource:
         stream = text.open()
         if text.path is not None:
             closing.enter_context(stream)
-        stored = text.reads(stream)
+        compression, stored = text.reads(stream)
         # A byte order mark has up to four bytes.
         first = b""
         while len(first) < 4 and (more := next(stored, b"")):
             first += more
         encoding = find_encoding(self.options.encoding, first)
-        reads = text.decoded(_preceded(first, stored), encoding)
-        header, rest = self._read_header(reads)
+        reads = text.decoded(preceded(first, stored), encoding)
+        header, rest = self._read_header(reads, encoding)
         records = whole_records(
-            _preceded(rest, reads),
+            preceded(rest, reads),
             header.dialect,
             line=1 + header.text.count(header.dialect.newline),
             offset=len(header.text),
             width=len(header.cells),
             name=self.name,
         )
-        return _Pass(encoding, header, records, closing)
+        return _Pass(encoding, header, records, closing, compression)
 
-    def _read_header(self, reads: Iterator[bytes]) -> tuple[Header, bytes]:
+    def _read_header(self, reads: Iterator[bytes], encoding: Encoding) -> tuple[Header, bytes]:
         """The header and the text that was read beyond it."""
-        options, start, header = self.options, b"", None
-        delimiter = delimiter_of(self._text.path)
-        if options.delimiter is not None:
-            delimiter = options.delimiter.encode()
+        rules = self._header_rules(encoding)
+        start, header = b"", None
         while header is None:
             fresh = next(reads, b"")
             start += fresh
-            header = read_header_line(
-                start,
-                delimiter=delimiter,
-                decimal=options.decimal,
-                headed=options.header,
-                complete=not fresh,
-            )
+            _refuse_endless_header(start, self.name)
+            header = read_header_line(start, rules, complete=not fresh)
         if not start.strip():
             raise InputError(
                 f"{self.name}: expected a table, got an empty file",
                 hint="a table has at least a header line",
             )
+        leaves_out = bool(rules.skipped or rules.comment)
+        if leaves_out and not b"".join(header.cells).strip():
+            left_out = "the lines left out by --skip-rows and --comment"
+            raise InputError(f"{self.name}: expected a table after {left_out}, got none")
         return header, start[len(header.text) :]
+
+    def _header_rules(self, encoding: Encoding) -> HeaderRules:
+        options = self.options
+        delimiter = delimiter_of(self._text.path)
+        if options.delimiter is not None:
+            delimiter = options.delimiter.encode()
+        words = (encoding.cell(word) for word in options.na)
+        numbers = NumberStyle(
+            decimal=options.decimal,
+            thousands=encoding.cell(options.thousands),
+            missing=frozenset(words),
+        )
+        return HeaderRules(
+            delimiter=delimiter,
+            numbers=numbers,
+            headed=options.header,
+            skipped=options.skip_rows,
+            comment=encoding.cell(options.comment),
+        )
 
     def _column_names(self) -> tuple[str, ...]:
         cells = self.header_line.cells
@@ -273,10 +311,10 @@ class TableSource:
         Records of a pipe that this takes are added to `seen`.
         """
         if self.options.columns is not None:
-            return names.find_all(self.options.columns)
+            return names.find_all(self.options.columns, but=self._keys())
         if not seen or not self._has_rows(seen[0]):
             return ()
-        found = NumericColumns(self._others(), self.dialect.decimal)
+        found = NumericColumns(self._others(), self.dialect.numbers)
         numeric = found.numbers
         if self._text.repeatable:
             self._look_at_file(found)
@@ -347,7 +385,7 @@ class TableSource:
             return
         for column in self.columns or self._others():
             cell = self.header_line.cells[column].strip().strip(b'"')
-            if cell and reads_as_number(cell, self.dialect.decimal):
+            if cell and reads_as_number(cell, self.dialect.numbers):
                 self.warnings.append(
                     f"{self.name}: the first line is taken for names, and "
                     f"{shown_cell(self.header[column])} is a number; "
@@ -358,8 +396,8 @@ class TableSource:
     # --- decoding ---
 
     def _has_rows(self, records: Records) -> bool:
-        """Whether records are more than blank lines, which are rows in a table of one column."""
-        return len(self.header) == 1 or not self.dialect.is_blank(records.data)
+        """Whether records are more than blank lines and comments."""
+        return self.dialect.has_rows(records, len(self.header))
 
     def _keys(self) -> set[int]:
         """The columns of groups and times."""
@@ -396,7 +434,7 @@ class TableSource:
         """The numbers of the cells of `columns`, row by row. Raises InputError."""
         automatic = self.options.columns is None
         try:
-            values = read_numbers(cells, decimal=self.dialect.decimal)
+            values = read_numbers(cells, self.dialect.numbers)
         except BadCellError as bad:
             hint = bad.hint
             if automatic:
@@ -419,15 +457,14 @@ class TableSource:
         place = f"{self.name}, line {line}, column {self.header[column]}"
         return InputError(f"{place}: expected {expected}, got {cell}", hint=hint)
 
-    def _reread(self, rows: ForgottenRows) -> DecodedRows:
-        """Read the text of forgotten rows again."""
-        records, newline = rows.records, self.dialect.newline
-        with self._text.open() as stream:
-            stream.seek(records.offset)
-            data = stream.read(rows.length - records.padded)
-        data += newline * records.padded
-        quotes = find_quotes(data, self.dialect.separators)
-        decoded, _ = self._decode(replace(records, data=data, quotes=quotes))
+    def _redecode(self, rows: ForgottenRows, text: bytes) -> DecodedRows:
+        """Decode forgotten rows again."""
+        records = rows.records
+        data = text + self.dialect.newline * records.padded
+        again = self.dialect.records(
+            data, line=records.line, offset=records.offset, padded=records.padded
+        )
+        decoded, _ = self._decode(again)
         return decoded
 
     def _groups(self, spans: RowSpans) -> Groups | None:
@@ -468,7 +505,7 @@ class TableSource:
             table=self.name,
             name=self.header[column],
             column=column,
-            decimal=self.dialect.decimal,
+            decimal=self.dialect.numbers.decimal,
             rows=spans,
             cells=spans.cells[column].numerals(),
         )
@@ -497,6 +534,14 @@ class TableSource:
         return TimeChecker(self._clock)
 
 
+def _refuse_endless_header(start: bytes, name: str) -> None:
+    if len(start) > MAX_RECORD:
+        raise InputError(
+            f"{name}: the header is longer than {MAX_RECORD >> 20} MB",
+            hint="is a quote left open, or is this no table?",
+        )
+
+
 def _named_groups(cells: Cells) -> Groups:
     names, codes = distinct(cells if cells.bare else cells.unquoted())
     return Groups(names, codes)
@@ -505,11 +550,6 @@ def _named_groups(cells: Cells) -> Groups:
 def _at_most_one(records: Iterator[Records]) -> list[Records]:
     following = next(records, None)
     return [] if following is None else [following]
-
-
-def _preceded(first: bytes, reads: Iterator[bytes]) -> Iterator[bytes]:
-    """`reads` after the bytes that were read before, if any."""
-    return chain([first], reads) if first else reads
 
 
 def open_table(
@@ -535,9 +575,32 @@ def _check_options(options: TableOptions) -> None:
         )
     if options.decimal not in (".", ","):
         raise RequestError(f"expected a decimal point or comma, got {options.decimal!r}")
+    _check_number_options(options)
     _check_time_options(options)
     if options.decimals is not None and not 0 <= options.decimals <= 300:
         raise RequestError(f"expected 0 to 300 decimals, got {options.decimals}")
+
+
+def _check_number_options(options: TableOptions) -> None:
+    sign = options.thousands
+    if sign and (len(sign) != 1 or sign.isalnum() or sign in '+-"\r\n'):
+        raise RequestError(
+            f"--thousands expects one character such as , . ' or a space, got {sign!r}"
+        )
+    if sign == options.decimal:
+        raise RequestError(
+            f"--thousands and --decimal are both {sign!r}",
+            hint="--thousands . --decimal , reads 1.234,5",
+        )
+    if any(not word.strip() for word in options.na):
+        raise RequestError("--na expects a word; an empty cell is a missing value anyway")
+    comment = options.comment
+    if comment.strip() != comment or '"' in comment or len(comment) > 16:
+        raise RequestError(
+            f"--comment expects what such lines begin with, as # or //, got {comment!r}"
+        )
+    if options.skip_rows < 0:
+        raise RequestError(f"--skip-rows expects a number of lines, got {options.skip_rows}")
 
 
 def _check_time_options(options: TableOptions) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.media.replacing import scratch
 from convcli.media.tables.delimited import QUOTE, Cells, Dialect, Flags, Offsets, RowSpans
 from convcli.media.tables.numerals import (
     as_int32,
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 
     from convcli.media.tables.delimited import Records
     from convcli.media.tables.numerals import Floats, Integers
+    from convcli.media.tables.text import TextInput
     from convcli.signals import Rows
 
-# Bytes of text kept for rows that wait to be written, where older text can be read again.
+# Bytes of text kept for rows that wait to be written; older text is read again.
 MAX_HELD = 48 << 20
 
 
@@ -62,17 +64,84 @@ class ForgottenRows:
     length: int
 
 
+class OldText(Protocol):
+    """Where the text of forgotten rows is found again. Safe to use from several threads."""
+
+    def keep(self, records: Records) -> None:
+        """Prepare to give up the text of some records."""
+        ...
+
+    def read(self, records: Records, length: int) -> bytes:
+        """The text of forgotten records, as far as it came from the file."""
+        ...
+
+    def close(self) -> None:
+        """Give up all text."""
+        ...
+
+
+class TextInFile:
+    """Old text in the file of the table itself, where that can be read anywhere."""
+
+    def __init__(self, text: TextInput) -> None:
+        self._text = text
+
+    def keep(self, records: Records) -> None:
+        """Do nothing: the text is in the file."""
+
+    def read(self, records: Records, length: int) -> bytes:
+        """Read the text in the file again."""
+        with self._text.open() as stream:
+            stream.seek(records.offset)
+            return stream.read(length - records.padded)
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+
+class TextInScratch:
+    """Old text of a pipe, or of a compressed or recoded file, in a temporary file."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._file: BinaryIO | None = None
+
+    def keep(self, records: Records) -> None:
+        """Write the text to the place that it has in the table."""
+        with self._lock:
+            if self._file is None:
+                self._file, _ = scratch()
+            self._file.seek(records.offset)
+            self._file.write(records.data)
+
+    def read(self, records: Records, length: int) -> bytes:
+        """Read text that was kept."""
+        with self._lock:
+            file = cast("BinaryIO", self._file)  # there is one, as some text was kept
+            file.seek(records.offset)
+            return file.read(length - records.padded)
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+
 class RecentRows:
     """The recent rows of a table by their number. Safe to use from several threads.
 
-    reread : reads forgotten rows again; None if the input is a pipe: then all text is kept until
-        it is released
+    decode : decodes forgotten rows again, from their text in `old_text`
     tail : blank lines after the last row
     """
 
-    def __init__(self, reread: Callable[[ForgottenRows], DecodedRows] | None = None) -> None:
+    def __init__(
+        self, decode: Callable[[ForgottenRows, bytes], DecodedRows], old_text: OldText
+    ) -> None:
         self._lock = threading.Lock()
-        self._reread = reread
+        self._decode = decode
+        self._old_text = old_text
         self.clear()
 
     def clear(self) -> None:
@@ -86,6 +155,7 @@ class RecentRows:
             self._last_reread: tuple[ForgottenRows, DecodedRows] | None = None
             self._rows = 0
             self.tail = b""
+            self._old_text.close()
 
     def add(self, rows: DecodedRows) -> None:
         """Append the next rows of the table."""
@@ -94,8 +164,7 @@ class RecentRows:
             self._parts.append(rows)
             self._held_bytes += len(rows.spans.records.data)
             self._rows += rows.spans.count
-            if self._reread is not None:
-                self._forget_old_text()
+            self._forget_old_text()
 
     def find(self, rows: Rows) -> Iterator[tuple[DecodedRows, Rows, slice]]:
         """Yield the parts that hold `rows` (increasing).
@@ -141,18 +210,19 @@ class RecentRows:
             if isinstance(part, DecodedRows):
                 records = part.spans.records
                 length = len(records.data)
+                self._old_text.keep(records)
                 bare = replace(records, data=b"", quotes=records.quotes[:0])
                 self._parts[self._forgotten] = ForgottenRows(bare, length)
                 self._held_bytes -= length
             self._forgotten += 1
 
     def _with_text(self, part: DecodedRows | ForgottenRows) -> DecodedRows:
-        # Nothing is forgotten unless it can be read again.
-        if isinstance(part, DecodedRows) or self._reread is None:
-            return cast("DecodedRows", part)
+        if isinstance(part, DecodedRows):
+            return part
         last = self._last_reread
         if last is None or last[0] is not part:
-            last = self._last_reread = (part, self._reread(part))
+            text = self._old_text.read(part.records, part.length)
+            last = self._last_reread = (part, self._decode(part, text))
         return last[1]
 
 
@@ -332,7 +402,7 @@ def _replaced(
 
 
 def _number_texts(values: Floats, output: OutputColumns) -> list[bytes]:
-    return write_numbers(values, decimals=output.decimals, decimal=output.dialect.decimal)
+    return write_numbers(values, decimals=output.decimals, decimal=output.dialect.numbers.decimal)
 
 
 def _in_quotes(texts: list[bytes], output: OutputColumns) -> list[bytes]:
@@ -372,7 +442,7 @@ class _TextPool:
 
         The text of NaN is empty.
         """
-        decimal = output.dialect.decimal
+        decimal = output.dialect.numbers.decimal
         flat = np.ravel(values)
         texts, places = write_columnar(flat, decimals=output.decimals, decimal=decimal)
         first = np.int32(self.add(texts))

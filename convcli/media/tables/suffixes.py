@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from convcli.errors import RequestError
 from convcli.media.replacing import is_special
+from convcli.media.tables.compression import without_compression
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,7 +15,7 @@ SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".dat"})
 _TAB_SUFFIXES = frozenset({".tsv", ".tab"})
 # Suffixes of files that are no delimited text, by what they hold.
 _OTHER_FORMATS = {
-    "a compressed file": ".gz .tgz .bz2 .xz .lzma .zst .zip .7z .rar .lz4 .br .z .sz .tar",
+    "an archive": ".tgz .tbz2 .txz .lzma .zip .7z .rar .lz4 .br .z .sz .tar",
     "a columnar file": ".parquet .pq .feather .arrow .ipc .orc .avro",
     "a spreadsheet": ".xlsx .xls .xlsm .xlsb .ods .numbers",
     "structured text": ".json .jsonl .ndjson .geojson .yaml .yml .xml .html .htm",
@@ -34,11 +35,11 @@ def refuse_other_format(output: Path | None, *, source: Path | None) -> None:
     """
     if output is None or is_special(output) or _same_suffix(output, source):
         return
-    suffix = output.suffix.lower()
+    suffix = without_compression(output).suffix.lower()
     kinds = [kind for kind, known in _OTHER_FORMATS.items() if suffix in known.split()]
     if kinds:
         plain = output.with_suffix("")
-        name = plain if plain.suffix.lower() in SUFFIXES else output.with_suffix(".csv")
+        name = plain if plain.suffix.lower() in SUFFIXES else with_other_suffix(output, ".csv")
         raise RequestError(
             f"expected an output of delimited text, such as .csv, got {output}: "
             f"{suffix} is {kinds[0]}",
@@ -50,13 +51,28 @@ def refuse_other_delimiter(output: Path | None, delimiter: bytes, *, source: Pat
     """Raise RequestError if the suffix of `output` promises tabs and the table has none."""
     if output is None or is_special(output) or _same_suffix(output, source):
         return
-    if output.suffix.lower() in _TAB_SUFFIXES and delimiter != b"\t":
+    if without_compression(output).suffix.lower() in _TAB_SUFFIXES and delimiter != b"\t":
         raise RequestError(
             f"expected an output for cells split by {delimiter.decode()!r} as in the input, "
             f"got {output}, whose suffix promises tabs",
-            hint=f"-o {output.with_suffix('.csv')} keeps the delimiter",
+            hint=f"-o {with_other_suffix(output, '.csv')} keeps the delimiter",
         )
 
 
+def with_other_suffix(path: Path, suffix: str) -> Path:
+    """`path` with another suffix before that of its compression, if it has one.
+
+    >>> from pathlib import Path
+    >>> str(with_other_suffix(Path("a.tsv.gz"), ".csv"))
+    'a.csv.gz'
+    """
+    plain = without_compression(path)
+    compressed = path.name[len(plain.name) :]
+    return plain.with_suffix(suffix + compressed)
+
+
 def _same_suffix(output: Path, source: Path | None) -> bool:
-    return source is not None and source.suffix.lower() == output.suffix.lower()
+    if source is None:
+        return False
+    suffixes = [without_compression(path).suffix.lower() for path in (source, output)]
+    return suffixes[0] == suffixes[1]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.delimited import group_name
-from convcli.media.tables.numerals import BadCellError, read_numbers, reads_as_number
+from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers, reads_as_number
 from convcli.media.tables.time_rules import (
     DAY,
     HINT,
@@ -112,7 +112,7 @@ class NumberNotation:
         if self.origin:
             return np.array([self._since_origin(times, row) for row in range(len(times.cells))])
         try:
-            values = read_numbers(times.cells, decimal=times.decimal)
+            values = read_numbers(times.cells, NumberStyle(times.decimal))
         except BadCellError as bad:
             raise times.error(bad.row, self.expected) from None
         bad_rows = np.flatnonzero(~np.isfinite(values))
@@ -304,7 +304,7 @@ def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
         stamps = _read_compact(texts)
         if not np.isnat(stamps).any():
             return [(DateNotation(_read_compact), stamps)]
-    if reads_as_number(first, times.decimal):
+    if reads_as_number(first, NumberStyle(times.decimal)):
         return _number_notations(times, None)
     if _ISO.fullmatch(first):
         dates = DateNotation(_read_iso)

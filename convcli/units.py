@@ -32,7 +32,7 @@ PREFIX = {"": 1.0, "k": 1e3, "M": 1e6}
 _OTHER_UNITS = ("dB", "%", "px", "deg", "°")
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_QUANTITY = re.compile(rf"({_NUMBER})\s*([A-Za-z%°]*)")
+_QUANTITY = re.compile(rf"({_NUMBER})(?:/({_NUMBER}))?\s*([A-Za-z%°]*)")
 
 
 class UnitError(ValueError):
@@ -52,12 +52,19 @@ def parse_quantity(text: str) -> Quantity:
 
     >>> parse_quantity("3.4k"), parse_quantity("20ms")
     (Quantity(value=3400.0, unit=''), Quantity(value=20.0, unit='ms'))
+    >>> parse_quantity("1/4")
+    Quantity(value=0.25, unit='')
     """
     match = _QUANTITY.fullmatch(text.strip())
     if match is None:
         raise UnitError(f"expected a number, got {text!r}")
     value = float(match[1])
-    unit = match[2]
+    unit = match[3]
+    if match[2] is not None:
+        divisor = float(match[2])
+        if divisor == 0:
+            raise UnitError(f"expected a number, got {text!r}, a division by 0")
+        value /= divisor
     if not math.isfinite(value):
         raise UnitError(f"expected a finite number, got {text!r}")
     if unit in PREFIX:
@@ -215,7 +222,12 @@ def _read_frequency(text: str, signal: Signal) -> float:
     return frequency
 
 
-def _read_gain(text: str, _: Signal) -> float:
+def to_factor(text: str) -> float:
+    """Convert a factor such as `0.5`, `1/14`, `50%` or `-6dB`.
+
+    >>> to_factor("1/4"), to_factor("50%"), to_factor("-20dB")
+    (0.25, 0.5, 0.1)
+    """
     quantity = parse_quantity(text)
     if quantity.unit == "dB":
         if quantity.value > 6000:
@@ -226,6 +238,10 @@ def _read_gain(text: str, _: Signal) -> float:
     if quantity.unit == "":
         return quantity.value
     raise UnitError(f"expected a factor (0.5, 50%) or decibels (-6dB), got {text!r}")
+
+
+def _read_gain(text: str, _: Signal) -> float:
+    return to_factor(text)
 
 
 def _read_decibels(text: str, _: Signal) -> float:

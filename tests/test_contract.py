@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,17 @@ if TYPE_CHECKING:
 
 EDGES: tuple[Edge, ...] = ("shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid")
 ALIGNS: tuple[Align, ...] = ("center", "causal")
-STEPS = list(steps().values())
+# Groups of branches: operands of every kind, within each other, that hold values, and with strides.
+GROUPS = (
+    "ema:span=3 - 2 * ema:span=6",
+    "(x - box:3) / (abs | box:4 | offset:1)",
+    "x + 50% * (x - lowpass:0.2,taps=9 | kernel:1,-3,1) - 1/3",
+    "avg_pool:3 * (max_pool:3 - min_pool:3 / 2) | box:2",
+    "(x + (box:2 | x - kernel:2,-1,1)) * (diff:2 | x + 3)",
+    "box:2 & x - box:3",
+)
+GROUP = steps()["branches"]
+STEPS = [*steps().values(), *(replace(GROUP, example=example) for example in GROUPS)]
 MEDIA = ("audio", "table", "image", "transparent", "array")
 
 LINEAR_FAMILIES = ("given taps", "smoothing", "frequency", "differences", "channels")
@@ -137,7 +148,9 @@ def close(y: Array, truth: Array, tolerance: float = 1e-12) -> None:
     np.testing.assert_allclose(y, truth, rtol=0, atol=tolerance * scale)
 
 
-every_step = pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+every_step = pytest.mark.parametrize(
+    "step", STEPS, ids=lambda step: step.example if step.example in GROUPS else step.name
+)
 every_medium = pytest.mark.parametrize("medium", MEDIA)
 # Transparency changes what is computed, not how far it reaches.
 every_geometry = pytest.mark.parametrize(

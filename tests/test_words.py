@@ -53,7 +53,6 @@ def hint_of(name: str) -> str:
         ("smapvol", None),
         ("treble", None),
         ("medain", "median"),
-        ("rsi", None),
         ("canny", None),
         ("sort", None),
         ("adaptive", None),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from convcli.core.mixing import Mix
-from convcli.core.ops import Convolve, EachChannel, Magnitude
+from convcli.core.ops import Convolve, EachChannel, Gaps, Magnitude, gaps_of
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ Taps = npt.NDArray[np.float64]
 MOST_TAPS = 2**22
 # The most taps along both axes of a picture: 5,792 along each.
 MOST_PLANE_TAPS = 2**25
-
-Gaps = Literal["renormalise", "hold", "empty"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,7 +60,7 @@ class Kernel:
         if not self.centre:
             object.__setattr__(self, "centre", tuple((k - 1) // 2 for k in taps.shape))
         if self.gaps is None:
-            object.__setattr__(self, "gaps", _gaps(taps))
+            object.__setattr__(self, "gaps", gaps_of(taps))
 
     @classmethod
     def correlating(cls, taps: npt.ArrayLike, *, divisor: float = 1.0) -> Self:
@@ -172,11 +170,3 @@ class GradientPair:
         """Return one stage with one operation."""
         op = Magnitude(parts=tuple(kernel.convolution(site) for kernel in self.kernels))
         return (site.stage(op, kernels=self.kernels),)
-
-
-def _gaps(taps: Taps) -> Gaps:
-    total = float(taps.sum())
-    size = float(np.abs(taps).sum())
-    if abs(total) <= 1e-12 * size:
-        return "empty"
-    return "renormalise" if bool((taps >= 0).all()) else "hold"

@@ -36,6 +36,13 @@ PRODUCTS = 1 << 18
 MOST_RUNS = 64
 
 
+def known_mean(x: Array) -> Array:
+    """Mean of each channel of (n, channels) over the finite values, 0 if there are none."""
+    known = np.isfinite(x)
+    mean: Array = np.where(known, x, 0.0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
+    return mean
+
+
 def any_missing(x: Array) -> bool:
     """Return whether some sample is NaN."""
     return not is_stored(x) and x.size > 0 and bool(np.isnan(x.min()))

@@ -16,7 +16,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -27,17 +27,23 @@ from convcli.core.constants import keep_constants
 from convcli.core.convolve import all_finite, mean_valid
 from convcli.core.reach import Reach, aligned_samples, widest
 from convcli.core.rounding import Rounding, of_taps
+from convcli.core.task import Inputs
 from convcli.samples import summed
 
 if TYPE_CHECKING:
     from typing import Self
 
     from convcli.core.binding import Site, Stage
-    from convcli.core.kernel import Gaps, Kernel
+    from convcli.core.kernel import Kernel
+    from convcli.core.task import HeldAfter, Task
     from convcli.signals import Align, Array, Edge, Missing
 
 # The outputs [start, stop) on each sample axis.
 Span = tuple[tuple[int, int], ...]
+
+# What a missing sample does to the outputs of a convolution: weights are renormalised over the
+# known samples, the last known value is held, or there is no output.
+Gaps = Literal["renormalise", "hold", "empty"]
 
 # What becomes of the opacity of a picture:
 #   filtered  it weights the colours and is filtered with them
@@ -67,6 +73,7 @@ class WindowWeights:
     bias : (out,), or None
     flipped : whether they are the taps of a convolution in reverse
     gaps : what a missing input does to the sum
+    summarises : an output describes its whole window, not the sample that it is aligned with
     padding : edge rule by which a layer extends its own input; None where it does not
     """
 
@@ -77,6 +84,7 @@ class WindowWeights:
     bias: npt.NDArray[np.float64] | None = None
     flipped: bool = True
     gaps: Gaps = "hold"
+    summarises: bool = False
     padding: Edge | None = None
 
     @property
@@ -125,6 +133,32 @@ class Op(ABC):
         held : the values that fill a gap at the beginning of `x`
         """
 
+    def compute(self, x: Array, task: Task) -> tuple[Array, HeldAfter]:
+        """Compute the outputs of a task, and what the next job has to know.
+
+        x : all inputs of the task, NaN where a sample is missing; not changed
+        """
+        x = self.padded(x, task.starts, task.stops, task.ends)
+        windows = x[task.skipped :]
+        if not self.holds:
+            return self(windows, task.outputs), {}
+        held = partial(gaps.last_known, x[: task.skipped], task.held_before)
+        y = self(windows, task.outputs, held)
+        return y, {(): gaps.last_known(x[: task.passed], task.held_before)}
+
+    def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
+        """Return the inputs along axis 0 for the outputs [start, stop).
+
+        done : the end of the outputs that were computed before, at most 0 if there are none
+        n : the length of the input, given if the operation needs the end of the signal
+        """
+        low, high = self.reach[0].needs(start, stop)
+        first = low
+        if self.holds and done > 0:
+            _, read = self.reach[0].needs(done - 1, done)
+            first = min(low, read)
+        return Inputs(first, low, high)
+
     # --- what it does to samples ---
 
     @property
@@ -157,6 +191,11 @@ class Op(ABC):
     @property
     def nn_call(self) -> NNCall | None:
         """The function of PyTorch and JAX that computes the same, for functions of one sample."""
+        return None
+
+    @property
+    def as_convolution(self) -> Convolve | None:
+        """The one convolution that the operation is where no sample is missing, if it is one."""
         return None
 
     @property
@@ -393,7 +432,13 @@ class Convolve(Op):
             groups=channels,
             divisor=self.divisor,
             gaps=self.gaps,
+            summarises=self.summarises,
         )
+
+    @property
+    def as_convolution(self) -> Convolve:
+        """The convolution itself."""
+        return self
 
     @property
     def opacity(self) -> Literal["filtered", "kept"]:
@@ -445,6 +490,15 @@ class Convolve(Op):
         else:
             y[gaps.reads_gap(unknown, window, self.step)] = np.nan
         return y
+
+
+def gaps_of(taps: npt.NDArray[np.float64]) -> Gaps:
+    """Return what a missing sample does to outputs of these taps, unless the design says it."""
+    total = float(taps.sum())
+    size = float(np.abs(taps).sum())
+    if abs(total) <= 1e-12 * size:
+        return "empty"
+    return "renormalise" if bool((taps >= 0).all()) else "hold"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

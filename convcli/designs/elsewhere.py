@@ -138,8 +138,6 @@ ELSEWHERE = {
     "zscore": _SPREAD,
     "shift": _mean("lag"),
     "lead": "one sample earlier is `correlate:0,0,1` with --align center",
-    "rsi": f"rsi {_TRADE}",
-    "macd": f"macd {_TRADE}",
     "bollinger": f"bollinger {_TRADE}",
     "bbands": f"bbands {_TRADE}",
     "stoch": f"stoch {_TRADE}",

@@ -35,6 +35,8 @@ FamilyName = Literal[
     "channels",
     "downsampling",
     "pointwise",
+    "branches",
+    "recipes",
     "learned",
 ]
 
@@ -80,6 +82,8 @@ FAMILIES: dict[FamilyName, Family] = {
     "channels": Family(module="convcli.designs.channels"),
     "downsampling": Family(module="convcli.designs.downsampling", layers=True),
     "pointwise": Family(module="convcli.designs.pointwise", layers=True),
+    "branches": Family(module="convcli.planning.branches"),
+    "recipes": Family(module="convcli.planning.recipes"),
     "learned": Family(module="convcli.layers.modelfile"),
 }
 
@@ -198,12 +202,14 @@ class Step:
             text += word if parameter.required else f"[{word}]"
         return text
 
-    def bindable(self, values: Mapping[str, Any], site: Site) -> Bindable:
+    def bindable(self, values: Mapping[str, Any], site: Site, call: object) -> Bindable:
         """What the design returns for these values at this place.
 
         Where it returns None or several operations, these are a series of operations.
+
+        call : the step as written
         """
-        told = {"signal": site.signal, "align": site.rules.align}
+        told = {"signal": site.signal, "align": site.rules.align, "call": call}
         made = self.design(**values, **{name: told[name] for name in self.injected})
         if made is None:
             return Series()

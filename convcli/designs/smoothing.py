@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from convcli.core.kernel import Gaps, Kernel, Taps
+from convcli.core.kernel import Kernel, Taps
+from convcli.core.ops import Gaps
 from convcli.designs.registry import step
 from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from convcli.planning.plan import BoundStep
     from convcli.signals import Signal
 
-# The most numbers outside of a signal, half a gigabyte of float64. Around a larger signal there may be
-# so many times as many as it has itself.
+# The most numbers outside of a signal, half a gigabyte of float64. Around a larger signal there may
+# be so many times as many as it has itself.
 MOST_OUTSIDE = 1 << 26
 TIMES_INSIDE = 4
 

@@ -18,12 +18,12 @@ from convcli.designs import find
 from convcli.errors import ConvcliError, RequestError
 from convcli.planning.arguments import arguments_of, usage_hint
 from convcli.planning.bounds import refuse_endless_reach
-from convcli.planning.grammar import Call, parse
+from convcli.planning.grammar import INPUT, SPACED, Call, parse, unspaced_operator
 from convcli.signals import LearnedRules
 from convcli.units import UnitError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from convcli.core.binding import Stage
     from convcli.core.ops import Op
@@ -64,7 +64,7 @@ def learned_rules(calls: tuple[Call, ...]) -> LearnedRules:
 
     Nothing is known where there is no model, or where its file cannot be read: `bind` reports that.
     """
-    for call in calls:
+    for call in _with_nested(calls):
         for step in _known_steps((call,)):
             path = call.first_value("path")
             if step.learned_rules is not None and path is not None:
@@ -81,12 +81,18 @@ def reads_twice(calls: tuple[Call, ...]) -> bool:
 def _known_steps(filter: str | tuple[Call, ...]) -> list[Step]:
     """The steps of a FILTER, without those that do not exist: `bind` reports them."""
     found = []
-    for call in _calls(filter):
+    for call in _with_nested(_calls(filter)):
         try:
             found.append(find(call.name))
         except RequestError:
             continue
     return found
+
+
+def _with_nested(calls: tuple[Call, ...]) -> Iterator[Call]:
+    """Yield all steps, those in branches included."""
+    for call in calls:
+        yield from call.with_nested()
 
 
 def _calls(filter: str | tuple[Call, ...]) -> tuple[Call, ...]:
@@ -218,6 +224,17 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
     RequestError (with a caret) or InputError where a step cannot be made.
     """
     calls = _calls(filter)
+    steps = bind_chain(calls, signal, rules)
+    if rules.edge == "valid" and _chain_of(steps, signal).pads:
+        steps = [_completed_step(step) for step in steps]
+    if rules.edge != "valid":
+        refuse_endless_reach(steps)
+    text = " | ".join(call.text for call in calls)
+    return Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
+
+
+def bind_chain(calls: tuple[Call, ...], signal: Signal, rules: Rules) -> list[BoundStep]:
+    """Bind steps from left to right, each to the signal that reaches it."""
     steps: list[BoundStep] = []
     place = signal
     for call in calls:
@@ -225,12 +242,7 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
         if rules.edge == "valid":
             steps = _with_valid_lengths(steps)
         place = steps[-1].after
-    if rules.edge == "valid" and _chain_of(steps, signal).pads:
-        steps = [_completed_step(step) for step in steps]
-    if rules.edge != "valid":
-        refuse_endless_reach(steps)
-    text = " | ".join(call.text for call in calls)
-    return Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
+    return steps
 
 
 def _with_valid_lengths(steps: list[BoundStep]) -> list[BoundStep]:
@@ -284,7 +296,7 @@ def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:
     values, axis = arguments_of(call, step, signal)
     site = Site(signal=signal, rules=rules, axis=axis)
     try:
-        stages = step.bindable(values, site).bind(site)
+        stages = step.bindable(values, site, call).bind(site)
     except UnitError as error:
         raise call.error(f"{call.name}: {error}", hint=usage_hint(step, signal)) from None
     except ConvcliError as error:
@@ -300,4 +312,17 @@ def _step_of(call: Call) -> Step:
     try:
         return find(call.name)
     except RequestError as error:
+        place = unspaced_operator(call.name)
+        if place is not None and _is_operand(call.name[:place]):
+            raise call.error(error.message, at=call.at + place, hint=SPACED) from None
         raise call.error(error.message, hint=error.hint) from None
+
+
+def _is_operand(name: str) -> bool:
+    """Whether a name is that of a step, or of the signal."""
+    if name == INPUT:
+        return True
+    with suppress(RequestError):
+        find(name)
+        return True
+    return False

@@ -10,6 +10,7 @@ import numpy as np
 
 from convcli.core.extend import joined_rows
 from convcli.core.missing import any_missing
+from convcli.core.task import nothing_earlier
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from convcli.core.chain import Chain, HeldValues
     from convcli.core.extend import Extent
     from convcli.core.ops import Span
+    from convcli.core.task import HeldAfter, HeldPlace
     from convcli.signals import AnyRows, Array
 
     # The group that a signal is; None if the input has no groups. An empty name is a group too.
@@ -76,7 +78,7 @@ class Job:
     rows: AnyRows
     ends: tuple[int | None, ...]
     previous: HeldValues | None = None
-    _held: dict[int, Array | None] = field(default_factory=dict)
+    _held: HeldAfter = field(default_factory=dict)
     _finished: Event = field(default_factory=Event)
 
     def run(self) -> SignalBlock:
@@ -98,9 +100,8 @@ class Job:
         return SignalBlock(self.group, y, self.rows, self.span[0][0], counts)
 
     def _compute(self) -> Array:
-        y, self._held = self.chain.compute(
-            self.inputs.joined(), self.span, self.ends, self.previous
-        )
+        earlier = nothing_earlier if self.previous is None else self.previous.held
+        y, self._held = self.chain.compute(self.inputs.joined(), self.span, self.ends, earlier)
         return y
 
     def _became_missing(self, y: Array) -> npt.NDArray[np.bool_] | None:
@@ -134,10 +135,10 @@ class Job:
         aligned = self.chain.aligned_input(axis, np.arange(start, stop))
         return np.clip(aligned - first, 0, last)
 
-    def held(self, number: int) -> Array | None:
+    def held(self, place: HeldPlace) -> Array | None:
         """Return the last value before the inputs of the next job; wait for this job."""
         self._finished.wait()
-        return self._held.get(number)
+        return self._held.get(place)
 
     def release(self) -> None:
         """Let go of the job before and of all who wait, whether this job succeeded or not."""

@@ -102,7 +102,7 @@ def explain(
         page=page,
     )
     if output.report is not None:
-        _write_report(request, output.report, force=output.force)
+        _write_page(request, output.report, force=output.force)
         return 0
     explained = request.explained()
     if output.format == "json":
@@ -114,7 +114,7 @@ def explain(
     return 0
 
 
-def _write_report(request: ExplainRequest, report: Path, *, force: bool) -> None:
+def _write_page(request: ExplainRequest, report: Path, *, force: bool) -> None:
     """Write the answer as a page, as JSON or as Markdown."""
     from convcli.report.files import check_report
     from convcli.report.lesson import explained_text
@@ -128,7 +128,7 @@ def _write_report(request: ExplainRequest, report: Path, *, force: bool) -> None
 
 
 def _write_course(signal: str | None, course: Path, *, force: bool) -> None:
-    """Write the lecture."""
+    """Write the lecture as a page of its own."""
     from convcli.cli.course import course_page
 
     if signal is not None:

@@ -17,6 +17,7 @@ from convcli.core.chain import Chain
 from convcli.designs import find
 from convcli.errors import ConvcliError, RequestError
 from convcli.planning.arguments import arguments_of, usage_hint
+from convcli.planning.bounds import refuse_endless_reach
 from convcli.planning.grammar import INPUT, SPACED, Call, parse, unspaced_operator
 from convcli.signals import LearnedRules
 from convcli.units import UnitError
@@ -226,6 +227,8 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
     steps = bind_chain(calls, signal, rules)
     if rules.edge == "valid" and _chain_of(steps, signal).pads:
         steps = [_completed_step(step) for step in steps]
+    if rules.edge != "valid":
+        refuse_endless_reach(steps)
     text = " | ".join(call.text for call in calls)
     return Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
 

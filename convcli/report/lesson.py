@@ -42,7 +42,7 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """Curves on one pair of axes."""
+    """Curves that are drawn on one pair of axes."""
 
     title: str
     series: tuple[Curve, ...]
@@ -110,7 +110,7 @@ def lesson_page(title: str, introduction: Sequence[str], chapters: Sequence[Chap
         policy=_policy(script, style),
         script=_safe(script),
         style=_safe(style),
-        data=_safe(_json({"chapters": data})),
+        data=_safe(_embedded_json({"chapters": data})),
     )
 
 
@@ -180,7 +180,7 @@ def _chapter_data(chapter: Chapter) -> dict[str, Any]:
     return {"explanation": explanation, "charts": to_plain(chapter.charts)}
 
 
-def _json(data: Any) -> str:
+def _embedded_json(data: Any) -> str:
     """JSON that no page can take for the end of its element."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

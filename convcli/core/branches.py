@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,17 +19,20 @@ from convcli.core.missing import last_known
 from convcli.core.ops import Held, Op, nothing_held
 from convcli.core.reach import Reach, widest
 from convcli.core.task import Continuation, Inputs, Task
+from convcli.core.time_tracking import BranchesTracker, UnionReach
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from convcli.core.calendar_bins import CalendarBins
     from convcli.core.chain import Chain
     from convcli.core.complete import Bounds
     from convcli.core.formula import Formula
     from convcli.core.ops import Convolve, Span
     from convcli.core.rounding import Rounding
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
+    from convcli.core.time_reach import Tracker
     from convcli.signals import Array, Missing
 
 
@@ -121,6 +124,7 @@ class Branches(Op):
     formulas : the results of several formulas become channels, one behind the other
     keeps : the channel whose input is kept as it is (the opacity of a picture), or None
     exact : the result must not depend on where a block ends, not even in the last bit
+    window : the reach of branches with windows in time, once they know the times
     """
 
     branches: tuple[BranchChain, ...]
@@ -128,6 +132,7 @@ class Branches(Op):
     axes: int
     keeps: int | None = None
     exact: bool = True
+    window: UnionReach | None = None
 
     takes_stored = True
 
@@ -138,6 +143,8 @@ class Branches(Op):
         UnequalBranchesError where they differ in rate, length or the samples they stand for.
         """
         for number, chain in enumerate(chains):
+            if chain.bins != chains[0].bins:
+                raise UnequalBranchesError("gives a row for other calendar bins", number)
             for one, other in zip(chains[0].reach, chain.reach, strict=True):
                 _check_alike(one, other, number)
         branches = tuple(BranchChain(chain, (0,) * axes) for chain in chains)
@@ -148,8 +155,32 @@ class Branches(Op):
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
         """The union of the reaches of the branches on each axis."""
+        if self.window is not None:
+            return (self.window,)
         by_axis = zip(*(branch.reach for branch in self.branches), strict=True)
         return tuple(map(_union, by_axis))
+
+    @property
+    def in_time(self) -> bool:
+        """Whether windows of some branch are bounded by the times of the samples."""
+        return any(branch.chain.in_time for branch in self.branches)
+
+    @property
+    def bins(self) -> tuple[CalendarBins, ...]:
+        """The calendar bins of each branch."""
+        return self.branches[0].chain.bins
+
+    def tracker(self) -> Tracker:
+        """Return what follows the times of the inputs through every branch."""
+        return BranchesTracker(tuple(branch.chain for branch in self.branches))
+
+    def bound(self, reach: Any) -> Self:
+        """Return the group with branches that know the times so far."""
+        if not isinstance(reach, UnionReach):
+            return self
+        pairs = zip(self.branches, reach.chains, strict=True)
+        branches = tuple(replace(branch, chain=chain) for branch, chain in pairs)
+        return replace(self, branches=branches, window=reach)
 
     def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
         """Return the inputs along axis 0: all that some branch is given.

@@ -39,6 +39,7 @@ from convcli.samples import as_samples, summed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.core.calendar_bins import CalendarBins
     from convcli.core.complete import Bounds
     from convcli.core.ops import Op, Span
     from convcli.core.reach import Index, Indices
@@ -248,6 +249,16 @@ class Chain:
     def holds(self) -> bool:
         """Whether some operation fills gaps with the last known value."""
         return any(op.holds for op in self.ops)
+
+    @cached_property
+    def in_time(self) -> bool:
+        """Whether windows are bounded by the times of the samples."""
+        return any(op.in_time for op in self.ops)
+
+    @cached_property
+    def bins(self) -> tuple[CalendarBins, ...]:
+        """The calendar bins that there is an output for, one after the other."""
+        return tuple(bins for op in self.ops for bins in op.bins)
 
     @cached_property
     def uniform(self) -> bool:

@@ -78,10 +78,12 @@ class Extent:
         return before, past
 
     def _outside(self, x: AnyArray, axis: int, start: int, stop: int, first: int) -> AnyArray:
-        index = inside(np.arange(start, stop), self.n, self.edge)
-        taken = np.take(x, np.maximum(index - first, 0), axis=axis)
         if self.edge in _NOT_INSIDE:
-            taken[...] = filler(self.edge)
+            shape = list(x.shape)
+            shape[axis] = max(stop - start, 0)
+            return np.full(shape, filler(self.edge), x.dtype)
+        index = inside(np.arange(start, stop), self.n, self.edge)
+        taken: AnyArray = np.take(x, np.maximum(index - first, 0), axis=axis)
         return taken
 
 

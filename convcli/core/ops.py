@@ -29,12 +29,14 @@ from convcli.core.convolve import all_finite, mean_valid
 from convcli.core.reach import Reach, aligned_samples, widest
 from convcli.core.rounding import Rounding, of_taps
 from convcli.core.task import Inputs
+from convcli.core.time_reach import Tracker
 from convcli.samples import summed
 
 if TYPE_CHECKING:
     from typing import Self
 
     from convcli.core.binding import Site, Stage
+    from convcli.core.calendar_bins import CalendarBins
     from convcli.core.kernel import Kernel
     from convcli.core.task import HeldAfter, Task
     from convcli.signals import Align, Array, Edge, Missing
@@ -258,6 +260,26 @@ class Op(ABC):
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return the operation at its place in a FILTER, as one stage."""
         return (site.stage(self),)
+
+    # --- times of the samples ---
+
+    @property
+    def in_time(self) -> bool:
+        """Whether the windows are bounded by the times of the samples."""
+        return False
+
+    @property
+    def bins(self) -> tuple[CalendarBins, ...]:
+        """The calendar bins that there is an output for, one after the other; none by default."""
+        return ()
+
+    def tracker(self) -> Tracker:
+        """Return what follows the times of the inputs of one signal and of their outputs."""
+        return Tracker(self.reach[0])
+
+    def bound(self, reach: Any) -> Op:
+        """Return the operation with the reach of its tracker, which knows the times so far."""
+        return self
 
     # --- padding of its own, for layers of a network ---
 

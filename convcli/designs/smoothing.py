@@ -186,7 +186,7 @@ def hann(n: Count) -> Kernel:
     return Kernel(taps=exact((taps + taps[::-1]) / (2 * taps.sum()), 1.0))
 
 
-@step("smoothing", example="savgol:7,2")
+@step("smoothing", example="savgol:7,2", regular=True)
 def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
     """Savitzky-Golay: the middle of the polynomial of degree ORDER fitted to N samples.
 

@@ -13,6 +13,7 @@ from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
     from convcli.core.reach import Indices
+    from convcli.core.time_reach import Stamps
     from convcli.running.geometry import Geometry
     from convcli.running.jobs import SignalName
     from convcli.signals import AnyRows, Array
@@ -47,11 +48,12 @@ class Stream:
         self.last_job: Job | None = None
         self._buffer = _SampleBuffer()
 
-    def push(self, x: Array, rows: AnyRows) -> Job | None:
+    def push(self, x: Array, rows: AnyRows, stamps: Stamps | None = None) -> Job | None:
         """Take in the next samples; return a job if outputs are known now.
 
-        rows : the input rows of the samples
+        rows : the input rows of the samples; stamps : their times, where windows depend on them
         """
+        self.geometry.arrive(stamps)
         if len(x):
             if is_missing_outside(self.geometry.edge):
                 # No stored whole number can say that a sample is missing.
@@ -67,6 +69,7 @@ class Stream:
         n = self._buffer.n
         if n == 0:
             return None
+        self.geometry.arrive(None, ended=True)
         return self._job(self.geometry.count(n), n + self.geometry.tail)
 
     @property
@@ -127,6 +130,7 @@ class Stream:
         self.outputs_done = stop
         if not self.geometry.needs_end:
             self._buffer.drop_before(self.geometry.oldest_needed(stop, self._buffer.n))
+            self.geometry.forget(stop)
         return job
 
     def _bounds(self, columns: int | None) -> Bounds | None:
@@ -138,12 +142,12 @@ class Stream:
 
     def _rows_of(self, start: int, stop: int) -> AnyRows:
         """Return the input rows of the outputs [start, stop), at most the last row there is."""
-        reach = self.geometry.chain.reach[0]
+        stride = self.geometry.stride
         first = self.geometry.aligned_sample(start)
         last = self.geometry.aligned_sample(stop - 1)
-        if reach.phases == 1 and self._buffer.first <= first and last < self._buffer.n:
+        if stride is not None and self._buffer.first <= first and last < self._buffer.n:
             return self._buffer.rows()[
-                first - self._buffer.first : last - self._buffer.first + 1 : reach.step
+                first - self._buffer.first : last - self._buffer.first + 1 : stride
             ]
         samples = self.geometry.aligned_sample(np.arange(start, stop))
         return self._buffer.rows_at(samples)

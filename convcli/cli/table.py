@@ -36,6 +36,14 @@ class RowOptions:
         bool, typer.Option("--follow", help="Write each row as soon as it is known.")
     ] = False
     missing: options.Missing = None
+    integrate: Annotated[
+        bool,
+        typer.Option(
+            "--integrate",
+            help="Windows in time weigh each row also by the time that it stands for: the integral "
+            "of the line through the rows.",
+        ),
+    ] = False
     causal_check: Annotated[
         bool,
         typer.Option(
@@ -63,7 +71,12 @@ def filter_table(request: Request, table: TableArguments, rows: RowOptions, run:
     durations (20d); frequencies are cycles per row, or with --time per unit of time.
     """
     table_options = replace(
-        table.options(), append=rows.append, decimals=rows.decimals, follow=rows.follow
+        table.options(),
+        append=rows.append,
+        decimals=rows.decimals,
+        follow=rows.follow,
+        irregular=True,
+        integrate=rows.integrate,
     )
     command = FilterCommand
     if rows.causal_check:

@@ -8,27 +8,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.core.complete import common_bounds
 from convcli.core.composed import composed, products_per_output, weighted_sum
 from convcli.core.convolve import all_finite
 from convcli.core.missing import last_known
 from convcli.core.ops import Held, Op, nothing_held
 from convcli.core.reach import Reach, widest
 from convcli.core.task import Continuation, Inputs, Task
+from convcli.core.time_tracking import BranchesTracker, UnionReach
 from convcli.samples import as_samples, summed
 from convcli.units import plural
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from convcli.core.calendar_bins import CalendarBins
     from convcli.core.chain import Chain
+    from convcli.core.complete import Bounds
     from convcli.core.formula import Formula
     from convcli.core.ops import Convolve, Span, WindowWeights
     from convcli.core.rounding import Rounding
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
+    from convcli.core.time_reach import Tracker
     from convcli.signals import Array, Missing
 
 
@@ -97,7 +102,9 @@ class BranchChain:
         done, next_start = task.continuation
         continuation = Continuation(done + shift if done > 0 else 0, next_start + shift)
         span = self.span(task.outputs)
-        return self.chain.compute(x[places], span, task.ends, earlier, continuation)
+        return self.chain.compute(
+            x[places], span, task.ends, earlier, continuation, bounds=task.bounds
+        )
 
 
 def _shifted(reach: Reach, shift: int) -> Reach:
@@ -121,6 +128,7 @@ class Branches(Op):
     formulas : the results of several formulas become channels, one behind the other
     keeps : the channel whose input is kept as it is (the opacity of a picture), or None
     exact : the result must not depend on where a block ends, not even in the last bit
+    window : the reach of branches with windows in time, once they know the times
     """
 
     branches: tuple[BranchChain, ...]
@@ -128,6 +136,7 @@ class Branches(Op):
     axes: int
     keeps: int | None = None
     exact: bool = True
+    window: UnionReach | None = None
 
     takes_stored = True
 
@@ -147,6 +156,8 @@ class Branches(Op):
         UnequalBranchesError where they differ in rate, length or the samples they stand for.
         """
         for number, chain in enumerate(chains):
+            if chain.bins != chains[0].bins:
+                raise UnequalBranchesError("gives a row for other calendar bins", number)
             for one, other in zip(chains[0].reach, chain.reach, strict=True):
                 _check_rate(one, other, number)
                 if not completed:
@@ -159,8 +170,32 @@ class Branches(Op):
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
         """The union of the reaches of the branches on each axis."""
+        if self.window is not None:
+            return (self.window,)
         by_axis = zip(*(branch.reach for branch in self.branches), strict=True)
         return tuple(map(_union, by_axis))
+
+    @property
+    def in_time(self) -> bool:
+        """Whether windows of some branch are bounded by the times of the samples."""
+        return any(branch.chain.in_time for branch in self.branches)
+
+    @property
+    def bins(self) -> tuple[CalendarBins, ...]:
+        """The calendar bins of each branch."""
+        return self.branches[0].chain.bins
+
+    def tracker(self) -> Tracker:
+        """Return what follows the times of the inputs through every branch."""
+        return BranchesTracker(tuple(branch.chain for branch in self.branches))
+
+    def bound(self, reach: Any) -> Self:
+        """Return the group with branches that know the times so far."""
+        if not isinstance(reach, UnionReach):
+            return self
+        pairs = zip(self.branches, reach.chains, strict=True)
+        branches = tuple(replace(branch, chain=chain) for branch, chain in pairs)
+        return replace(self, branches=branches, window=reach)
 
     def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
         """Return the inputs along axis 0: all that some branch is given.
@@ -197,6 +232,14 @@ class Branches(Op):
     def needs_end(self) -> bool:
         """Whether the first outputs of some branch depend on the last inputs."""
         return any(branch.chain.needs_end for branch in self.branches)
+
+    def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
+        """Return the outputs for which every branch has a complete window."""
+        each = []
+        for branch in self.branches:
+            own = branch.chain.complete_outputs(inputs, ends)
+            each.append(own.shifted(branch.shift))
+        return common_bounds(each)
 
     # --- properties ---
 

@@ -37,7 +37,7 @@ from convcli.media.tables.numerals import (
     read_numbers,
     reads_as_number,
 )
-from convcli.media.tables.splicing import DecodedRows, RecentRows, TextInFile, TextInScratch
+from convcli.media.tables.splicing import DecodedRows, RecentRows, RowsInFile, RowsInScratch
 from convcli.media.tables.text import (
     Encoding,
     Header,
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Cells, Records
     from convcli.media.tables.numerals import Floats
-    from convcli.media.tables.splicing import ForgottenRows
     from convcli.media.tables.times import Clock, MeasuredTimes, TimeChecker, TimeColumn
 
 DAY = 86400.0
@@ -199,7 +198,7 @@ class TableSource:
         """Count the rows that arrive, check their times, and keep them for the sink."""
         if self._checker is not None and measured is not None:
             self._checker.check(measured)
-        self._rows += decoded.spans.count
+        self._rows += decoded.count
         if decoded.missing is not None:
             self._missing += decoded.missing.sum(axis=0)
         if self._recent is not None:
@@ -218,9 +217,9 @@ class TableSource:
         """From now on keep the text of decoded rows, in the object returned."""
         is_text = self.compression is None and self.encoding.stored is None
         if self._text.repeatable and is_text:
-            self._recent = RecentRows(self._redecode, TextInFile(self._text))
+            self._recent = RecentRows(RowsInFile(self._text, self._redecode))
         else:
-            self._recent = RecentRows(self._redecode, TextInScratch())
+            self._recent = RecentRows(RowsInScratch(self._redecode))
         return self._recent
 
     def facts(self) -> dict[str, Any]:
@@ -457,9 +456,8 @@ class TableSource:
         place = f"{self.name}, line {line}, column {self.header[column]}"
         return InputError(f"{place}: expected {expected}, got {cell}", hint=hint)
 
-    def _redecode(self, rows: ForgottenRows, text: bytes) -> DecodedRows:
-        """Decode forgotten rows again."""
-        records = rows.records
+    def _redecode(self, records: Records, text: bytes) -> DecodedRows:
+        """Decode records again, whose text was released."""
         data = text + self.dialect.newline * records.padded
         again = self.dialect.records(
             data, line=records.line, offset=records.offset, padded=records.padded

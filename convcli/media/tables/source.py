@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -38,6 +38,7 @@ from convcli.media.tables.numerals import (
     reads_as_number,
 )
 from convcli.media.tables.splicing import DecodedRows, RecentRows, RowsInFile, RowsInScratch
+from convcli.media.tables.table_formats import DELIMITED
 from convcli.media.tables.text import (
     Encoding,
     Header,
@@ -51,12 +52,14 @@ from convcli.media.tables.text import (
 from convcli.signals import TABLE, Block, Groups, Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Cells, Records
     from convcli.media.tables.numerals import Floats
+    from convcli.media.tables.sink import TableSink
+    from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.times import Clock, MeasuredTimes, TimeChecker, TimeColumn
 
 DAY = 86400.0
@@ -84,6 +87,8 @@ class TableOptions:
     append : write new columns at the end of the row, in place of replacing the old cells
     decimals : fixed decimals of the numbers written; None for the shortest that read back the same
     follow : pass rows on as soon as they are there
+    format : csv, jsonl, parquet or feather, in which a table is written whose name has no suffix;
+        None for that of the input
     """
 
     columns: tuple[str, ...] | None = None
@@ -102,6 +107,7 @@ class TableOptions:
     append: bool = False
     decimals: int | None = None
     follow: bool = False
+    format: str | None = None
 
     def without_groups(self, time: str | None = None) -> TableOptions:
         """The options for a table without groups, whose times are in the column `time` if any."""
@@ -110,13 +116,32 @@ class TableOptions:
         return replace(self, by=(), time=None, time_unit=None, date_format=None)
 
 
+class TableInput(Protocol):
+    """Where a table comes from: `TextInput`, or a file of columns."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None for standard input."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The name of the table in messages."""
+        ...
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be read again from the start."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
-class _Pass:
+class Pass:
     """One pass over a table: its header, and the records to come. `closing` closes the file."""
 
     encoding: Encoding
     header: Header
-    records: Iterator[Records]
+    records: Iterator[Any]
     closing: ExitStack
     compression: Compression | None
 
@@ -127,13 +152,18 @@ class TableSource:
     signal : one channel per filtered column, with its name; `rate` and `cycle` from the time column
     header : the names of all columns · columns : the numbers of the filtered ones
     warnings : what the user should know
+    format : of the file · path : of a file
     """
 
-    def __init__(self, text: TextInput, options: TableOptions) -> None:
+    format = DELIMITED
+
+    def __init__(self, text: TableInput, options: TableOptions) -> None:
         self.name = text.name
+        self.path = text.path
         self.options = options
         self.warnings: list[str] = []
-        self._text = text
+        # A TextInput, unless a subclass opens something else.
+        self._text: Any = text
         self._recent: RecentRows | None = None
         first_pass = self._open()
         self.encoding = first_pass.encoding
@@ -156,7 +186,7 @@ class TableSource:
         if self._time is not None:
             seen += self._find_clock(seen, first_pass.records)
         self.signal = self._describe()
-        self._first_pass: _Pass | None = None
+        self._first_pass: Pass | None = None
         if text.repeatable:
             first_pass.closing.close()
         else:
@@ -213,6 +243,16 @@ class TableSource:
 
     # --- for the sink and the report ---
 
+    def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
+        """What makes a sink that writes this table in another format, or in its own."""
+        if format is self.format:
+            from convcli.media.tables.sink import TableSink
+
+            return TableSink
+        from convcli.media.tables.converting_sink import ConvertingSink
+
+        return partial(ConvertingSink, format=format)
+
     def keep_text(self) -> RecentRows:
         """From now on keep the text of decoded rows, in the object returned."""
         is_text = self.compression is None and self.encoding.stored is None
@@ -234,7 +274,7 @@ class TableSource:
 
     # --- opening ---
 
-    def _open(self) -> _Pass:
+    def _open(self) -> Pass:
         text, closing = self._text, ExitStack()
         stream = text.open()
         if text.path is not None:
@@ -255,7 +295,7 @@ class TableSource:
             width=len(header.cells),
             name=self.name,
         )
-        return _Pass(encoding, header, records, closing, compression)
+        return Pass(encoding, header, records, closing, compression)
 
     def _read_header(self, reads: Iterator[bytes], encoding: Encoding) -> tuple[Header, bytes]:
         """The header and the text that was read beyond it."""
@@ -394,7 +434,7 @@ class TableSource:
 
     # --- decoding ---
 
-    def _has_rows(self, records: Records) -> bool:
+    def _has_rows(self, records: Any) -> bool:
         """Whether records are more than blank lines and comments."""
         return self.dialect.has_rows(records, len(self.header))
 
@@ -405,11 +445,15 @@ class TableSource:
             keys.add(self._time)
         return keys
 
-    def _find_rows(self, records: Records, wanted: Iterable[int]) -> RowSpans:
+    def _find_rows(self, records: Any, wanted: Iterable[int]) -> Any:
         width = len(self.header)
         return find_rows(records, self.dialect, width=width, wanted=wanted, name=self.name)
 
-    def _decode(self, records: Records) -> tuple[DecodedRows, Floats]:
+    def _join(self, parts: list[Any]) -> Any:
+        """Consecutive records as one."""
+        return join_records(parts)
+
+    def _decode(self, records: Any) -> tuple[Any, Floats]:
         """The rows of some records and their numbers, `(rows, channels)`."""
         spans = self._find_rows(records, {*self.columns, *self._keys()})
         shape = (spans.count, len(self.columns))
@@ -451,10 +495,10 @@ class TableSource:
     def _bad_cell(
         self, spans: RowSpans, row: int, column: int, expected: str, hint: str
     ) -> InputError:
-        line = spans.line_of_cell(row, column)
+        place = spans.place_of_cell(row, column)
         cell = shown_cell(spans.cells[column].text(row))
-        place = f"{self.name}, line {line}, column {self.header[column]}"
-        return InputError(f"{place}: expected {expected}, got {cell}", hint=hint)
+        where = f"{self.name}, {place}, column {self.header[column]}"
+        return InputError(f"{where}: expected {expected}, got {cell}", hint=hint)
 
     def _redecode(self, records: Records, text: bytes) -> DecodedRows:
         """Decode records again, whose text was released."""
@@ -462,7 +506,7 @@ class TableSource:
         again = self.dialect.records(
             data, line=records.line, offset=records.offset, padded=records.padded
         )
-        decoded, _ = self._decode(again)
+        decoded: DecodedRows = self._decode(again)[0]
         return decoded
 
     def _groups(self, spans: RowSpans) -> Groups | None:
@@ -480,7 +524,7 @@ class TableSource:
         while True:
             first = [*seen, *more]
             if first:
-                spans = self._find_rows(join_records(first), self._keys())
+                spans = self._find_rows(self._join(first), self._keys())
                 if spans.count:
                     self._clock = infer_clock(
                         self._time_column(spans),

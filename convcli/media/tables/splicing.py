@@ -25,7 +25,7 @@ from convcli.media.tables.numerals import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from convcli.media.tables.delimited import Records
     from convcli.media.tables.numerals import Floats, Integers
@@ -293,6 +293,21 @@ class OutputColumns:
         if not self.append:
             channels.sort(key=lambda channel: self.columns[channel])
         return channels
+
+    def arranged(self, old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
+        """What belongs to the columns of the table, with that of new columns.
+
+        New columns are behind all others, or in the place of those that were read.
+        """
+        if self.append or self.made is None:
+            return [*old, *new]
+        arranged: list[Any] = []
+        for number, each in enumerate(old):
+            if number == min(self.columns):
+                arranged += new
+            elif number not in self.columns:
+                arranged.append(each)
+        return arranged
 
 
 def splice(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,28 @@ if TYPE_CHECKING:
     from convcli.designs.registry import Step
     from convcli.signals import Align, Array, Edge
 
-EDGES: tuple[Edge, ...] = ("shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid")
+EDGES: tuple[Edge, ...] = (
+    "shrink",
+    "missing",
+    "zero",
+    "edge",
+    "reflect",
+    "symmetric",
+    "wrap",
+    "valid",
+)
 ALIGNS: tuple[Align, ...] = ("center", "causal")
-STEPS = list(steps().values())
+# Groups of branches: operands of every kind, within each other, that hold values, and with strides.
+GROUPS = (
+    "ema:span=3 - 2 * ema:span=6",
+    "(x - box:3) / (abs | box:4 | offset:1)",
+    "x + 50% * (x - lowpass:0.2,taps=9 | kernel:1,-3,1) - 1/3",
+    "avg_pool:3 * (max_pool:3 - min_pool:3 / 2) | box:2",
+    "(x + (box:2 | x - kernel:2,-1,1)) * (diff:2 | x + 3)",
+    "box:2 & x - box:3",
+)
+GROUP = steps()["branches"]
+STEPS = [*steps().values(), *(replace(GROUP, example=example) for example in GROUPS)]
 MEDIA = ("audio", "table", "image", "transparent", "array")
 
 LINEAR_FAMILIES = ("given taps", "smoothing", "frequency", "differences", "channels")
@@ -51,6 +71,9 @@ LOSES_A_CONSTANT = (
     "scharr",
     "gabor",
 )
+# A sample moves these only where it becomes another in order of size.
+ORDERED = ("median", "min", "max")
+DEVIATIONS = ("std", "var")
 # A new grid lies between the old samples, and each of its points is made of those on both sides of
 # it.
 BETWEEN_SAMPLES = ("resample", "resize")
@@ -134,7 +157,9 @@ def close(y: Array, truth: Array, tolerance: float = 1e-12) -> None:
     np.testing.assert_allclose(y, truth, rtol=0, atol=tolerance * scale)
 
 
-every_step = pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+every_step = pytest.mark.parametrize(
+    "step", STEPS, ids=lambda step: step.example if step.example in GROUPS else step.name
+)
 every_medium = pytest.mark.parametrize("medium", MEDIA)
 # Transparency changes what is computed, not how far it reaches.
 every_geometry = pytest.mark.parametrize(
@@ -250,6 +275,7 @@ def _ends_in_zero(plan: Plan, axis: int) -> bool:
         "tanh",
         "sigmoid",
         "exp",
+        *ORDERED,
     ):
         return True
     for op in plan.chain.ops:
@@ -311,8 +337,8 @@ def test_steps_move_along_with_their_input(step: Step, medium: str) -> None:
 @every_step
 @every_medium
 def test_constants(step: Step, medium: str) -> None:
-    keeps = step.family == "smoothing" or step.name in KEEPS_A_CONSTANT
-    loses = step.name in LOSES_A_CONSTANT
+    keeps = step.family == "smoothing" or step.name in (*KEEPS_A_CONSTANT, *ORDERED)
+    loses = step.name in (*LOSES_A_CONSTANT, *DEVIATIONS)
     if not (keeps or loses):
         return
     for align in ALIGNS:
@@ -324,7 +350,7 @@ def test_constants(step: Step, medium: str) -> None:
             y = filtered(plan, x)
             if medium == "transparent" and loses:
                 y = y[..., :3]
-            if edge == "zero" or (edge == "shrink" and loses):
+            if edge in ("zero", "missing") or (edge == "shrink" and loses):
                 y = y[_undisturbed(plan, y)]
             close(y, np.full_like(y, 37.0 if keeps else 0.0), 1e-12)
 

@@ -52,11 +52,8 @@ def hint_of(name: str) -> str:
         ("gauss", "gaussian"),
         ("smapvol", None),
         ("treble", None),
-        ("erode", None),
-        ("std", None),
-        ("rsi", None),
+        ("medain", "median"),
         ("canny", None),
-        ("median", None),
         ("sort", None),
         ("adaptive", None),
     ],
@@ -77,10 +74,10 @@ def test_random_words_are_no_misspellings() -> None:
     ("name", "told"),
     [
         ("treble", "highshelf"),
-        ("erode", "min_pool:3,stride=1"),
-        ("dilate", "max_pool:3,stride=1"),
-        ("median", "no step"),
-        ("std", "no step"),
+        ("erosion", "min"),
+        ("opening", "min:3 | max:3"),
+        ("medfilt", "median"),
+        ("stddev", "std"),
         ("rsi", "ema"),
         ("hum", "notch"),
         ("denoise", "convcli learn --blind"),
@@ -157,7 +154,7 @@ def test_the_page_of_a_step_is_free_of_python(name: str) -> None:
 
 def test_a_page_keeps_what_follows_an_exception_or_an_example() -> None:
     assert "Two-dimensional taps need a picture." in find("kernel").description
-    assert find("ema").description.endswith("as\npandas does by default.")
+    assert find("ema").description.endswith("--edge missing leaves out none.")
 
 
 DEFAULTS = {

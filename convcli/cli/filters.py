@@ -172,7 +172,7 @@ def _show_step(text: str, design: DesignOptions, export: ExportOptions) -> None:
     calls = parse(text)
     if export.export is not None:
         export.check(export.export)
-    elif len(calls) == 1 and not calls[0].arguments:
+    elif len(calls) == 1 and calls[0].is_name_alone:
         print(*_usage_lines(calls[0].name), sep="\n")
         if not _is_complete(text, design):
             return
@@ -259,11 +259,12 @@ def _is_for_pictures(text: str) -> bool:
     from convcli.designs import find
     from convcli.planning.grammar import parse
 
-    for call in parse(text):
-        if find(call.name).needs_picture:
-            return True
-        if any(argument.row or argument.key == "axis" for argument in call.arguments):
-            return True
+    for written in parse(text):
+        for call in written.with_nested():
+            if find(call.name).needs_picture:
+                return True
+            if any(argument.row or argument.key == "axis" for argument in call.arguments):
+                return True
     return False
 
 

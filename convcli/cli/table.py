@@ -40,6 +40,14 @@ class RowOptions:
         bool, typer.Option("--follow", help="Write each row as soon as it is known.")
     ] = False
     missing: options.Missing = None
+    integrate: Annotated[
+        bool,
+        typer.Option(
+            "--integrate",
+            help="Windows in time weigh each row also by the time that it stands for: the integral "
+            "of the line through the rows.",
+        ),
+    ] = False
     causal_check: Annotated[
         bool,
         typer.Option(
@@ -72,6 +80,8 @@ def filter_table(request: Request, table: TableArguments, rows: RowOptions, run:
         decimals=rows.decimals,
         follow=rows.follow,
         format=rows.format,
+        irregular=True,
+        integrate=rows.integrate,
     )
     command = FilterCommand
     if rows.causal_check:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from convcli.core.alpha import WeightedByAlpha
+from convcli.core.alpha import MaskedByAlpha, WeightedByAlpha
 from convcli.core.chain import Chain
 
 if TYPE_CHECKING:
@@ -98,11 +98,13 @@ class Site:
     axis: Literal["x", "y"] | None = None
 
     def placed(self, op: Op) -> Op:
-        """The operation under the rules of the run; colours are weighted by opacity."""
+        """The operation under the rules of the run; colours are weighted or masked by opacity."""
         op = op.with_rules(self.rules.missing, exact=self.signal.medium.exact)
         alpha = self.signal.alpha
         if alpha is None or op.opacity is None:
             return op
+        if op.opacity == "masks":
+            return MaskedByAlpha(op=op, alpha=alpha)
         return WeightedByAlpha(
             op=op, alpha=alpha, opaque=self.signal.full_scale, keeps_alpha=op.opacity == "kept"
         )
@@ -144,6 +146,9 @@ def signal_after(signal: Signal, ops: tuple[Op, ...]) -> Signal:
     rate = signal.rate
     if rate is not None:
         rate = rate * along.phases / along.step
+    if chain.bins:
+        rate = None
+        shape = (None,) * signal.axes
     return replace(signal, shape=shape, channels=channels, rate=rate, alpha=alpha)
 
 

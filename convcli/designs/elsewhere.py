@@ -6,12 +6,11 @@ A FILTER in a hint is written between backticks, and so is a command, which begi
 from __future__ import annotations
 
 _NO_CONVOLUTION = "is no convolution, and no step does it"
-_SPREAD = "no step measures a spread; `diff | abs | box:20` is the mean step from sample to sample"
-_ROBUST = f"a median {_NO_CONVOLUTION}; `gaussian:2` smooths, `min_pool:3` and `max_pool:3` rank"
-_SMALLEST = "the smallest of each window is `min_pool:3,stride=1`"
-_LARGEST = "the largest of each window is `max_pool:3,stride=1`"
+_SPREAD = "`std:20` measures a spread; `diff | abs | box:20` is the mean step from sample to sample"
+_ROBUST = "`median:5` is the middle one of each window, `min:5` and `max:5` are its ends"
+_MORPHOLOGY = "`min:3` erodes, `max:3` dilates, `min:3 | max:3` opens, `max:3 | min:3` closes"
+_NOISE = "`median:3` removes spikes, `convcli learn --blind` learns a filter that removes noise"
 _EDGES = "`sobel` gives the strength of edges; no step makes lines of them"
-_NOISE = "`gaussian:1` smooths; `convcli learn --blind` learns a filter that removes noise"
 _GEOMETRY = "no step moves, turns or cuts samples; `resize:50%` changes the size"
 _SPEED = "no step changes speed or pitch; `resample:16k` changes the rate and keeps both"
 _DYNAMICS = "no step follows the loudness; `gain:-6dB` and `normalize:-1dB` are the same everywhere"
@@ -116,38 +115,29 @@ ELSEWHERE = {
     "stereo": "`mix:1;1` makes two channels of one",
     "channels": "`mono` is the mean of all channels, mix:0.7,0.3 any weighted sum of two",
     "saturation": "`grey` takes all colour away; mix with three rows of weights changes it",
-    "median": _ROBUST,
-    "medfilt": _ROBUST,
-    "median_filter": _ROBUST,
+    "medfilt": _mean("median"),
+    "median_filter": _mean("median"),
     "hampel": _ROBUST,
     "quantile": _ROBUST,
     "percentile": _ROBUST,
     "rank": _ROBUST,
-    "bilateral": f"a bilateral filter {_NO_CONVOLUTION}; `gaussian:2` smooths edges too",
-    "erode": _SMALLEST,
-    "erosion": _SMALLEST,
-    "min": _SMALLEST,
-    "minimum": _SMALLEST,
-    "dilate": _LARGEST,
-    "dilation": _LARGEST,
-    "max": _LARGEST,
-    "maximum": _LARGEST,
-    "opening": "`min_pool:3,stride=1 | max_pool:3,stride=1` opens",
-    "closing": "`max_pool:3,stride=1 | min_pool:3,stride=1` closes",
-    "morphology": f"{_SMALLEST}, {_LARGEST}",
-    "std": _SPREAD,
-    "stddev": _SPREAD,
-    "var": _SPREAD,
-    "variance": _SPREAD,
+    "bilateral": "`median:5` smooths and keeps edges; `gaussian:2` smooths edges too",
+    "despeckle": _mean("median"),
+    "erosion": _mean("min"),
+    "minimum": _mean("min"),
+    "dilation": _mean("max"),
+    "maximum": _mean("max"),
+    "opening": "`min:3 | max:3` opens",
+    "closing": "`max:3 | min:3` closes",
+    "morphology": _MORPHOLOGY,
+    "stddev": _mean("std"),
+    "variance": _mean("var"),
     "mad": _SPREAD,
     "volatility": _SPREAD,
     "atr": _SPREAD,
     "zscore": _SPREAD,
-    "rms": _SPREAD,
     "shift": _mean("lag"),
     "lead": "one sample earlier is `correlate:0,0,1` with --align center",
-    "rsi": f"rsi {_TRADE}",
-    "macd": f"macd {_TRADE}",
     "bollinger": f"bollinger {_TRADE}",
     "bbands": f"bbands {_TRADE}",
     "stoch": f"stoch {_TRADE}",

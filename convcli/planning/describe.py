@@ -88,7 +88,8 @@ def chain_facts(plan: Plan) -> StepFacts:
     passes = tuple(_passes(each) for each in found)
     if taps is None or sum(map(sum, passes)) * _MUCH_CHEAPER > taps:
         passes = ()
-    return replace(facts, taps=taps, passes=passes, delay=_total_delay(plan.chain.ops))
+    delay = None if plan.chain.in_time else _total_delay(plan.chain.ops)
+    return replace(facts, taps=taps, passes=passes, delay=delay)
 
 
 def _passes(taps: Numbers) -> tuple[int, ...]:

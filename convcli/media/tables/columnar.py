@@ -52,6 +52,11 @@ class Batch:
     data: Any
     first: int
 
+    @cached_property
+    def size(self) -> int:
+        """The bytes of the columns."""
+        return int(self.data.nbytes)
+
 
 @dataclass(frozen=True, eq=False)
 class BatchRows:
@@ -70,10 +75,10 @@ class BatchRows:
         """The number of rows."""
         return int(self.batch.data.num_rows)
 
-    @cached_property
+    @property
     def size(self) -> int:
         """The bytes of their columns."""
-        return int(self.batch.data.nbytes)
+        return self.batch.size
 
     @property
     def spans(self) -> BatchRows:

@@ -133,6 +133,11 @@ class Records:
     padded: int = 0
 
     @property
+    def size(self) -> int:
+        """The bytes of text."""
+        return len(self.data)
+
+    @property
     def is_commented(self) -> bool:
         """Whether some line is a comment."""
         return self.parsed is not self.data

@@ -60,11 +60,13 @@ if TYPE_CHECKING:
     from convcli.media.tables.numerals import Floats
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import TableFormat
-    from convcli.media.tables.times import Clock, MeasuredTimes, TimeChecker, TimeColumn
+    from convcli.media.tables.times import Clock, StampChecker, TimeColumn
 
 DAY = 86400.0
 # Bytes of a pipe that are held until each column has shown a cell that is not missing.
 MAX_HELD_UNDECIDED = 16 << 20
+# So often the rule of times is inferred again, from more rows, after one has broken it.
+MOST_CLOCKS = 3
 _TAB_NAMES = ("\\t", "tab")
 
 
@@ -78,6 +80,9 @@ class TableOptions:
     time : the column that sets the rate
     time_unit : s, ms, us or ns, in which times are written as numbers; None to infer it
     date_format : how dates are written, in the directives of strptime; None to infer it
+    time_zone : the zone whose calendar bins follow, for times that are numbers or name an offset
+    irregular : rows may come at any distance in time; else that is an error
+    integrate : windows in time weigh a row by the time that it stands for, too
     delimiter : one character, or None to infer it from the suffix (.tsv) or the first line
     thousands : what may stand between groups of digits; empty: nothing
     na : texts of a missing value besides the usual ones
@@ -96,6 +101,9 @@ class TableOptions:
     time: str | None = None
     time_unit: str | None = None
     date_format: str | None = None
+    time_zone: str | None = None
+    irregular: bool = False
+    integrate: bool = False
     delimiter: str | None = None
     decimal: str = "."
     thousands: str = ""
@@ -113,7 +121,7 @@ class TableOptions:
         """The options for a table without groups, whose times are in the column `time` if any."""
         if time is not None:
             return replace(self, by=(), time=time)
-        return replace(self, by=(), time=None, time_unit=None, date_format=None)
+        return replace(self, by=(), time=None, time_unit=None, date_format=None, time_zone=None)
 
 
 class TableInput(Protocol):
@@ -185,6 +193,8 @@ class TableSource:
         self._clock: Clock | None = None
         if self._time is not None:
             seen += self._find_clock(seen, first_pass.records)
+            if options.irregular and not options.follow:
+                self._settle_clock(seen, first_pass.records)
         self.signal = self._describe()
         self._first_pass: Pass | None = None
         if text.repeatable:
@@ -219,15 +229,18 @@ class TableSource:
         """
         decoded, x = self._decode(raw)
         groups = self._groups(decoded.spans)
-        measured = None
+        check: Callable[[], None] | None = None
+        stamps = None
         if self._checker is not None:
-            measured = self._checker.measure(self._time_column(decoded.spans), groups)
-        return Block(x, groups, partial(self._note, decoded, measured))
+            times = self._checker.read(self._time_column(decoded.spans), groups)
+            check = times.check
+            stamps = times.stamps
+        return Block(x, groups, partial(self._note, decoded, check), stamps)
 
-    def _note(self, decoded: DecodedRows, measured: MeasuredTimes | None) -> None:
+    def _note(self, decoded: DecodedRows, check: Callable[[], None] | None) -> None:
         """Count the rows that arrive, check their times, and keep them for the sink."""
-        if self._checker is not None and measured is not None:
-            self._checker.check(measured)
+        if check is not None:
+            check()
         self._rows += decoded.count
         if decoded.missing is not None:
             self._missing += decoded.missing.sum(axis=0)
@@ -393,7 +406,7 @@ class TableSource:
         while records is not None:
             if self._has_rows(records):
                 found.look_at(self._find_rows(records, found.undecided))
-            held += len(records.data)
+            held += records.size
             if not found.undecided:
                 return True
             if held > MAX_HELD_UNDECIDED:
@@ -518,26 +531,104 @@ class TableSource:
 
     def _find_clock(self, seen: list[Records], coming: Iterator[Records]) -> list[Records]:
         """Infer the clock from the first rows; return the further records that this took."""
-        from convcli.media.tables.times import infer_clock
-
         more: list[Records] = []
+        ended = False
         while True:
             first = [*seen, *more]
             if first:
-                spans = self._find_rows(self._join(first), self._keys())
-                if spans.count:
-                    self._clock = infer_clock(
-                        self._time_column(spans),
-                        self._groups(spans),
-                        unit=self.options.time_unit,
-                        date_format=self.options.date_format,
-                    )
-            if self._clock is not None:
+                self._clock = self._clock_of(self._join(first), ended=ended)
+            if self._clock is not None or ended:
                 return more
             following = _at_most_one(coming)
-            if not following:
-                return more
+            ended = not following
             more += following
+
+    def _clock_of(self, records: Any, *, ended: bool) -> Clock | None:
+        """Infer the clock from the first rows.
+
+        ended : there are no more
+        """
+        from convcli.media.tables.times import TimeNotation, infer_clock
+
+        spans = self._find_rows(records, self._keys())
+        if not spans.count:
+            return None
+        asked = TimeNotation(
+            unit=self.options.time_unit,
+            date_format=self.options.date_format,
+            zone=self.options.time_zone,
+        )
+        return infer_clock(
+            self._time_column(spans),
+            self._groups(spans),
+            asked,
+            irregular=self.options.irregular,
+            ended=ended,
+        )
+
+    def _settle_clock(self, seen: list[Records], coming: Iterator[Records]) -> None:
+        """Look through all times of a file, or the first ones of a pipe, for the rule that holds.
+
+        Whether rows come regularly decides what a window in time is, so it must not depend on how
+        many rows came at first. Records of a pipe that this takes are added to `seen`.
+        """
+        for tried in range(MOST_CLOCKS):
+            clock = self._clock
+            if clock is None or not clock.rules:
+                return
+            start: list[Records] = []
+            error = self._break_of(clock, self._records_for_times(seen, coming), start)
+            if error is None:
+                return
+            # A few rows may have suggested another rule than all rows up to here.
+            self._clock = clock.irregular(error.message)
+            if start and tried + 1 < MOST_CLOCKS:
+                self._clock = self._clock_of(self._join(start), ended=False)
+
+    def _break_of(
+        self, clock: Clock, records: Iterator[Records], start: list[Records]
+    ) -> InputError | None:
+        """Hold all times against a clock; return the error of the row that breaks it.
+
+        If no row does, only those of its rules are kept that hold for all rows.
+
+        start : receives the records up to that row, unless they are long
+        """
+        from convcli.media.tables.times import TimeChecker
+
+        checker = TimeChecker(clock)
+        held = 0
+        for some in records:
+            held += some.size
+            start.append(some)
+            if held > MAX_HELD_UNDECIDED:
+                start.clear()
+            spans = self._find_rows(some, self._keys())
+            measured = checker.measure(self._time_column(spans), self._groups(spans))
+            error = checker.broken_by(measured)
+            if error is not None:
+                return error
+        self._clock = clock.settled(checker.holding)
+        return None
+
+    def _records_for_times(
+        self, seen: list[Records], coming: Iterator[Records]
+    ) -> Iterator[Records]:
+        """Yield the records whose times decide how often rows come."""
+        if self._text.repeatable:
+            current = self._open()
+            with current.closing:
+                yield from filter(self._has_rows, current.records)
+            return
+        yield from filter(self._has_rows, list(seen))
+        held = sum(records.size for records in seen)
+        while held <= MAX_HELD_UNDECIDED:
+            following = _at_most_one(coming)
+            if not following:
+                return
+            seen += following
+            held += following[0].size
+            yield from filter(self._has_rows, following)
 
     def _time_column(self, spans: RowSpans) -> TimeColumn:
         from convcli.media.tables.times import TimeColumn
@@ -559,6 +650,7 @@ class TableSource:
         if self._time is None:
             return signal
         clock = self._clock
+        signal = replace(signal, timed=True, integrates=self.options.integrate)
         if clock is None:
             self.warnings.append(
                 f"{self.name}: too few rows to know how often they come; one a day is assumed"
@@ -566,14 +658,20 @@ class TableSource:
             return replace(signal, rate=1 / DAY, cycle=DAY)
         if clock.doubt is not None:
             self.warnings.append(f"{self.name}: {clock.doubt}")
-        return replace(signal, rate=clock.rate, cycle=clock.cycle, week=clock.week)
+        signal = replace(signal, cycle=clock.cycle, week=clock.week, uneven=clock.uneven)
+        if self.options.integrate:
+            return replace(signal, rate=None)
+        return replace(signal, rate=clock.rate)
 
-    def _new_checker(self) -> TimeChecker | None:
+    def _new_checker(self) -> StampChecker | None:
         if self._clock is None:
             return None
+        from convcli.media.tables.time_order import OrderChecker
         from convcli.media.tables.times import TimeChecker
 
-        return TimeChecker(self._clock)
+        if self._clock.rules:
+            return TimeChecker(self._clock)
+        return OrderChecker(self._clock)
 
 
 def _refuse_endless_header(start: bytes, name: str) -> None:
@@ -646,9 +744,14 @@ def _check_number_options(options: TableOptions) -> None:
 
 
 def _check_time_options(options: TableOptions) -> None:
-    given = {"--time-unit": options.time_unit, "--date-format": options.date_format}
+    given = {
+        "--time-unit": options.time_unit,
+        "--date-format": options.date_format,
+        "--time-zone": options.time_zone,
+        "--integrate": options.integrate or None,
+    }
     names = [name for name, value in given.items() if value is not None]
-    if len(names) == 2:
+    if options.time_unit is not None and options.date_format is not None:
         raise RequestError(
             "--time-unit and --date-format contradict each other",
             hint="--time-unit is for times written as numbers, --date-format for dates",

@@ -243,6 +243,11 @@ class RecentRows:
             texts += [cells.text(row) for row in local.tolist()]
         return texts
 
+    def text_at(self, column: int, row: int) -> str:
+        """The text of a column in one row, without quotes."""
+        (text,) = self.texts_of(column, np.array([row]))
+        return text
+
     def release(self, row: int) -> None:
         """Forget every part that ends before `row`."""
         with self._lock:

@@ -157,7 +157,9 @@ class Branches(Op):
         """
         for number, chain in enumerate(chains):
             if chain.bins != chains[0].bins:
-                raise UnequalBranchesError(number, "gives a row for other calendar bins", "for its own")
+                raise UnequalBranchesError(
+                    number, "gives a row for other calendar bins", "for its own"
+                )
             for one, other in zip(chains[0].reach, chain.reach, strict=True):
                 _check_rate(one, other, number)
                 if not completed:

@@ -584,6 +584,15 @@ def test_recipes_do_not_call_themselves(tmp_path: Path, monkeypatch: pytest.Monk
     assert caught.value.excerpt == ("x - @a", "    ^")
 
 
+def test_recipes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVCLI_RECIPES", str(tmp_path))
+    for number in range(12):
+        twice = f"@r{number + 1} + (@r{number + 1} | abs)\n"
+        (tmp_path / f"r{number}.conv").write_text(twice if number < 11 else "box:3\n")
+    with pytest.raises(RequestError, match="too often"):
+        apply("@r0", WALK)
+
+
 def test_no_name_leads_out_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not a plain name is a path, as a shell would read it, and never a name."""
     folder = tmp_path / "recipes"

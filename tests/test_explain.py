@@ -21,7 +21,6 @@ from convcli.layers.weights import encode_weights
 from convcli.report.explanation import explanation_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 EDGES: list[Any] = ["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
@@ -226,12 +225,6 @@ class Explain:
             for line in self.text(*words, stdin=stdin).splitlines()
             if line.startswith("result")
         )[8:]
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 @pytest.fixture

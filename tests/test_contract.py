@@ -52,8 +52,9 @@ LOSES_A_CONSTANT = (
     "gabor",
 )
 # A sample moves these only where it becomes another in order of size.
-ORDERED = ("median", "min", "max")
-DEVIATIONS = ("std", "var")
+ORDERED = ("median", "quantile", "hampel", "min", "max", "median_pool", "first_pool", "last_pool")
+DEVIATIONS = ("std", "var", "mad")
+RANKS = ("rank", "mad")
 # A new grid lies between the old samples, and each of its points is made of those on both sides of
 # it.
 BETWEEN_SAMPLES = ("resample", "resize")
@@ -254,6 +255,7 @@ def _ends_in_zero(plan: Plan, axis: int) -> bool:
         "sigmoid",
         "exp",
         *ORDERED,
+        *RANKS,
     ):
         return True
     for op in plan.chain.ops:

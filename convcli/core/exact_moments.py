@@ -98,9 +98,8 @@ class Moment(WindowFunction):
             counts = window_sums(known, size, step)
         y: Any = None
         for number, samples, chosen in _classes(x, size, step):
-            if self.centred:
-                samples = _about_the_middle(samples, known)
-            sums = self._square_sums(samples, counts, size, step)
+            values = _about_the_middle(samples, known) if self.centred else samples
+            sums = self._square_sums(values, counts, size, step)
             part = self._settled(sums, counts)
             scale = number * CLASS_BITS if self.root else 2 * number * CLASS_BITS
             if scale:
@@ -156,8 +155,8 @@ def _classes(x: Numbers, size: Sizes, step: Sizes) -> Iterator[tuple[int, Number
     """Yield samples of similar magnitude, and the windows whose largest sample is among them.
 
     Yields the number c of a class, the samples of the classes c and c - 1 at a scale of about 1,
-    and the windows that hold one of class c and none of a higher class. There is one class as a rule, and all windows
-    are of it; later classes replace what earlier ones gave.
+    and the windows that hold one of class c and none of a higher class. There is one class as a
+    rule, and all windows are of it; later classes replace what earlier ones gave.
     """
     half = CLASS_BITS // 2
     largest = max(float(x.max()), -float(x.min()))

@@ -96,7 +96,8 @@ def signal_for(step: Step, medium: str, n: int) -> Signal:
         return Signal(
             medium=IMAGE, shape=(n, n - 4), channels=channels, alpha=alpha, full_scale=255.0
         )
-    rate = 1.0 if step.family == "frequency" else 16000.0
+    in_cycles = step.family == "frequency" and "@" not in step.example
+    rate = 1.0 if in_cycles else 16000.0
     if medium == "audio":
         return Signal(medium=AUDIO, shape=(n,), channels=("left", "right"), rate=rate)
     if medium == "table":

@@ -121,7 +121,7 @@ def _refuse_whole_passes(plan: Plan) -> None:
     for step in plan.steps:
         if step.whole is not None:
             raise step.call.error(
-                f"{step.call.name} sees the whole signal first; there are no windows to show"
+                f"{step.call.title} sees the whole signal first; there are no windows to show"
             )
 
 
@@ -242,7 +242,10 @@ class _Stage:
     @cached_property
     def weights(self) -> WindowWeights | None:
         """The weights of the windows, None for an operation that is no weighted sum."""
-        return self.op.window_weights(len(self.inputs.names))
+        found = self.op.window_weights(len(self.inputs.names))
+        if found is not None and found.only_complete and np.isnan(self.inputs.values).any():
+            return None
+        return found
 
     @cached_property
     def several(self) -> bool:

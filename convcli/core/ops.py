@@ -78,6 +78,7 @@ class WindowWeights:
     gaps : what a missing input does to the sum
     summarises : an output describes its whole window, not the sample that it is aligned with
     padding : edge rule by which a layer extends its own input; None where it does not
+    only_complete : whether the weights hold for windows alone in which no sample is missing
     """
 
     weights: npt.NDArray[np.float64]
@@ -89,6 +90,7 @@ class WindowWeights:
     gaps: Gaps = "hold"
     summarises: bool = False
     padding: Edge | None = None
+    only_complete: bool = False
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -569,6 +571,7 @@ class Pointwise(Op):
     """A function that is applied to every sample by itself.
 
     keeps : the channel that is left alone (the opacity of a picture), or None
+    factor : of a function that multiplies by a number
     """
 
     function: Callable[[Array], Array]
@@ -576,6 +579,7 @@ class Pointwise(Op):
     keeps: int | None = None
     rounding: Rounding = "irrational"
     nn_call: NNCall | None = None
+    factor: float | None = None
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -586,6 +590,20 @@ class Pointwise(Op):
     def uniform(self) -> bool:
         """Whether no channel is left alone."""
         return self.keeps is None
+
+    @property
+    def as_convolution(self) -> Convolve | None:
+        """The convolution with one tap, the factor."""
+        if self.factor is None or self.keeps is not None:
+            return None
+        nothing = (0,) * self.axes
+        return Convolve(
+            taps=np.full((1,) * self.axes, self.factor),
+            before=nothing,
+            after=nothing,
+            step=(1,) * self.axes,
+            anchor=nothing,
+        )
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Apply the function to all channels but the one that is kept."""

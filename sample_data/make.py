@@ -159,15 +159,16 @@ BUMPS = ((110.0, 4.5, 1.4), (2800.0, -3.5, 0.7), (6200.0, 5.0, 0.25), (9500.0, -
 
 def headphone_rows(*, per_octave: int = 12) -> list[list[str]]:
     """The response of a headphone and its correction, in the columns of AutoEq; dB."""
-    frequency = 20 * 2 ** (np.arange(10 * per_octave) / per_octave)
+    frequency: Samples = 20 * np.exp2(np.arange(10 * per_octave) / per_octave)
     raw = np.zeros(frequency.shape)
     for middle, height, width in BUMPS:
         raw += height * np.exp(-0.5 * (np.log2(frequency / middle) / width) ** 2)
     columns = ["frequency", "raw", "target", "error", "equalization"]
     rows = [columns]
-    for place, level in zip(frequency.tolist(), raw.tolist(), strict=True):
-        error = f"{level:.2f}"
-        rows.append([f"{place:.2f}", error, "0.00", error, f"{0 - round(level, 2):.2f}"])
+    for n in range(len(frequency)):
+        error = f"{raw[n]:.2f}"
+        turned = f"{0 - round(float(raw[n]), 2):.2f}"
+        rows.append([f"{frequency[n]:.2f}", error, "0.00", error, turned])
     return rows
 
 

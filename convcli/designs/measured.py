@@ -128,7 +128,7 @@ def _finished(curve: Curve, rate: float, phase: Phase, count: int | None) -> _Fi
 def _fitted(curve: Curve, rate: float, phase: Phase, count: int) -> _Fitted:
     """`count` taps, and their largest deviation as it is measured."""
     points = 1 << (8 * count - 1).bit_length()
-    frequencies = np.arange(points // 2 + 1) * (rate / points)
+    frequencies: Numbers = np.arange(points // 2 + 1, dtype=np.float64) * (rate / points)
     gains = 10 ** (curve.at(frequencies) / 20)
     if count % 2 == 0:
         # Symmetric about the middle between two taps.
@@ -153,7 +153,7 @@ def _compared_frequencies(curve: Curve, rate: float) -> Numbers:
     highest = min(float(curve.frequencies[-1]), rate / 2)
     octaves = np.log2(highest / lowest)
     count = int(octaves * POINTS_PER_OCTAVE) + 2
-    between = np.geomspace(lowest, highest, min(count, MOST_COMPARED))
+    between: Numbers = np.geomspace(lowest, highest, min(count, MOST_COMPARED), dtype=np.float64)
     every = 1 + curve.frequencies.size // MOST_COMPARED
     own = curve.frequencies[::every]
     return np.union1d(between, own[own <= highest])

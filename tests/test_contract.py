@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,28 @@ if TYPE_CHECKING:
     from convcli.designs.registry import Step
     from convcli.signals import Align, Array, Edge
 
-EDGES: tuple[Edge, ...] = ("shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid")
+EDGES: tuple[Edge, ...] = (
+    "shrink",
+    "missing",
+    "zero",
+    "edge",
+    "reflect",
+    "symmetric",
+    "wrap",
+    "valid",
+)
 ALIGNS: tuple[Align, ...] = ("center", "causal")
-STEPS = list(steps().values())
+# Groups of branches: operands of every kind, within each other, that hold values, and with strides.
+GROUPS = (
+    "ema:span=3 - 2 * ema:span=6",
+    "(x - box:3) / (abs | box:4 | offset:1)",
+    "x + 50% * (x - lowpass:0.2,taps=9 | kernel:1,-3,1) - 1/3",
+    "avg_pool:3 * (max_pool:3 - min_pool:3 / 2) | box:2",
+    "(x + (box:2 | x - kernel:2,-1,1)) * (diff:2 | x + 3)",
+    "box:2 & x - box:3",
+)
+GROUP = steps()["branches"]
+STEPS = [*steps().values(), *(replace(GROUP, example=example) for example in GROUPS)]
 MEDIA = ("audio", "table", "image", "transparent", "array")
 
 LINEAR_FAMILIES = ("given taps", "smoothing", "frequency", "differences", "channels")
@@ -77,7 +97,8 @@ def signal_for(step: Step, medium: str, n: int) -> Signal:
         return Signal(
             medium=IMAGE, shape=(n, n - 4), channels=channels, alpha=alpha, full_scale=255.0
         )
-    rate = 1.0 if step.family == "frequency" else 16000.0
+    in_cycles = step.family == "frequency" and "@" not in step.example
+    rate = 1.0 if in_cycles else 16000.0
     if medium == "audio":
         return Signal(medium=AUDIO, shape=(n,), channels=("left", "right"), rate=rate)
     if medium == "table":
@@ -138,7 +159,9 @@ def close(y: Array, truth: Array, tolerance: float = 1e-12) -> None:
     np.testing.assert_allclose(y, truth, rtol=0, atol=tolerance * scale)
 
 
-every_step = pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+every_step = pytest.mark.parametrize(
+    "step", STEPS, ids=lambda step: step.example if step.example in GROUPS else step.name
+)
 every_medium = pytest.mark.parametrize("medium", MEDIA)
 # Transparency changes what is computed, not how far it reaches.
 every_geometry = pytest.mark.parametrize(
@@ -330,7 +353,7 @@ def test_constants(step: Step, medium: str) -> None:
             y = filtered(plan, x)
             if medium == "transparent" and loses:
                 y = y[..., :3]
-            if edge == "zero" or (edge == "shrink" and loses):
+            if edge in ("zero", "missing") or (edge == "shrink" and loses):
                 y = y[_undisturbed(plan, y)]
             close(y, np.full_like(y, 37.0 if keeps else 0.0), 1e-12)
 

@@ -141,12 +141,22 @@ class Extreme(WindowFunction):
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Fold the windows, one axis after the other."""
         for axis, (k, s) in enumerate(zip(size, step, strict=True), start=1):
-            if k < FEW_FOLDS * s:
-                outputs = (x.shape[axis] - k) // s + 1
+            outputs = (x.shape[axis] - k) // s + 1
+            if outputs < k < FEW_FOLDS * s:
+                x = self._each_window(x, k, s, axis)
+            elif k < FEW_FOLDS * s:
                 x = folded(self.of_two, windowed(x, k, s, outputs, axis))
             else:
                 x = self._slid(x, k, s, axis)
         return x
+
+    def _each_window(self, x: Array, k: int, step: int, axis: int) -> Array:
+        """Fold each of a few long windows by itself."""
+        found = []
+        for first in range(0, x.shape[axis] - k + 1, step):
+            window = x[(slice(None),) * axis + (slice(first, first + k),)]
+            found.append(self.of_two.reduce(window, axis=axis))
+        return np.stack(found, axis=axis)
 
     def of_stored(self, x: Array, size: Sizes, step: Sizes) -> Array | None:
         """Fold bytes by OpenCV, which is ten times as fast as floats are."""

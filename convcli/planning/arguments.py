@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from convcli.errors import nearest
+from convcli.planning.grammar import SPACED, unspaced_operator
 from convcli.units import FREQUENCY, UnitError
 
 if TYPE_CHECKING:
@@ -91,6 +92,10 @@ def _value(call: Call, step: Step, argument: Argument, parameter: Parameter, sig
     try:
         return parameter.kind.convert(argument.text, signal)
     except UnitError as error:
+        place = unspaced_operator(argument.text)
+        if place is not None:
+            at = argument.at + place
+            raise call.error(f"{call.name}: {error}", at=at, hint=SPACED) from None
         hint = usage_hint(step, signal)
         raise call.error(f"{call.name}: {error}", at=argument.at, hint=hint) from None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from convcli.errors import ConditionError, ConvcliError, InputError, OutputError, RequestError
 
 if TYPE_CHECKING:
+    from convcli.checking.compare import compare_arrays as compare
     from convcli.checking.explain import explain_filter as explain
     from convcli.designs import steps as filters
     from convcli.running.arrays import apply
@@ -27,6 +28,7 @@ __all__ = [
     "RequestError",
     "__version__",
     "apply",
+    "compare",
     "explain",
     "filters",
 ]
@@ -34,6 +36,7 @@ __all__ = [
 # Loaded when first asked for, so that the command line starts without NumPy.
 _LAZY = {
     "apply": ("convcli.running.arrays", "apply"),
+    "compare": ("convcli.checking.compare", "compare_arrays"),
     "explain": ("convcli.checking.explain", "explain_filter"),
     "filters": ("convcli.designs", "steps"),
 }

@@ -1,4 +1,4 @@
-"""Amounts as people write them: `3.4k`, `3400Hz`, `20ms`, `-6dB`, `50%`, `5d`, `12px`.
+"""Amounts as people write them: `3.4k`, `3400Hz`, `20ms`, `-6dB`, `50%`, `5d`, `12px`, `1mo`.
 
 A `Kind` describes a parameter of a step. Its `convert` turns the user's text into the number that
 the design function of the step takes: a length in samples, a frequency in cycles per sample.
@@ -25,14 +25,19 @@ SECONDS = {
     "d": 86400.0,
     "w": 604800.0,
 }
+# Months in the units of the calendar whose length in seconds differs.
+MONTHS = {"mo": 1, "q": 3, "y": 12}
 HERTZ = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6}
 # Windows and strides that are longer than this are mistakes.
 MOST_SAMPLES = 1 << 31
+# Seconds in a hundred years.
+LONGEST_DURATION = 3.15576e9
+MOST_CALENDAR_UNITS = 1000
 PREFIX = {"": 1.0, "k": 1e3, "M": 1e6}
 _OTHER_UNITS = ("dB", "%", "px", "deg", "°")
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_QUANTITY = re.compile(rf"({_NUMBER})\s*([A-Za-z%°]*)")
+_QUANTITY = re.compile(rf"({_NUMBER})(?:/({_NUMBER}))?\s*([A-Za-z%°]*)")
 
 
 class UnitError(ValueError):
@@ -52,21 +57,62 @@ def parse_quantity(text: str) -> Quantity:
 
     >>> parse_quantity("3.4k"), parse_quantity("20ms")
     (Quantity(value=3400.0, unit=''), Quantity(value=20.0, unit='ms'))
+    >>> parse_quantity("1/4")
+    Quantity(value=0.25, unit='')
     """
     match = _QUANTITY.fullmatch(text.strip())
     if match is None:
         raise UnitError(f"expected a number, got {text!r}")
     value = float(match[1])
-    unit = match[2]
+    unit = match[3]
+    if match[2] is not None:
+        divisor = float(match[2])
+        if divisor == 0:
+            raise UnitError(f"expected a number, got {text!r}, a division by 0")
+        value /= divisor
     if not math.isfinite(value):
         raise UnitError(f"expected a finite number, got {text!r}")
     if unit in PREFIX:
         return Quantity(value * PREFIX[unit], "")
-    if unit in SECONDS or unit in HERTZ or unit in _OTHER_UNITS:
+    if unit in SECONDS or unit in MONTHS or unit in HERTZ or unit in _OTHER_UNITS:
         return Quantity(value, unit)
     raise UnitError(
-        f"unknown unit {unit!r} in {text!r}; known: k, Hz, kHz, ms, s, min, h, d, dB, %, px"
+        f"unknown unit {unit!r} in {text!r}; "
+        "known: k, Hz, kHz, ms, s, min, h, d, w, mo, q, y, dB, %, px"
     )
+
+
+@dataclass(frozen=True)
+class Duration:
+    """The length of a window in time, where samples do not come at equal steps."""
+
+    nanoseconds: int
+
+    @classmethod
+    def of(cls, quantity: Quantity, text: str) -> Duration:
+        """Convert an amount in a unit of time. UnitError if it is not above 0, or centuries."""
+        seconds = quantity.value * SECONDS[quantity.unit]
+        if not 0 < seconds <= LONGEST_DURATION:
+            raise UnitError(f"expected a duration above 0 and of at most 100 years, got {text!r}")
+        return cls(max(1, round(seconds * 1e9)))
+
+
+@dataclass(frozen=True)
+class CalendarUnit:
+    """The length of a calendar bin: so many nanoseconds, or so many months."""
+
+    nanoseconds: int = 0
+    months: int = 0
+
+    @classmethod
+    def of(cls, quantity: Quantity, text: str) -> CalendarUnit:
+        """Convert an amount in a unit of time. UnitError if it is no whole number above 0."""
+        count = int(quantity.value)
+        if count != quantity.value or not 1 <= count <= MOST_CALENDAR_UNITS:
+            raise UnitError(f"expected a whole number of calendar units such as 1w, got {text!r}")
+        if quantity.unit in MONTHS:
+            return cls(months=count * MONTHS[quantity.unit])
+        return cls(nanoseconds=round(count * SECONDS[quantity.unit] * 1e9))
 
 
 def to_samples(text: str, signal: Signal) -> float:
@@ -77,12 +123,27 @@ def to_samples(text: str, signal: Signal) -> float:
     if quantity.unit in SECONDS and signal.rate is not None:
         seconds = signal.week if quantity.unit == "w" else SECONDS[quantity.unit]
         return quantity.value * seconds * signal.rate
+    if quantity.unit in MONTHS and signal.timed:
+        raise UnitError(
+            f"{text!r} is no fixed length; 15min, 2h, 5d and 1w are, and pools have bins of the "
+            "calendar: avg_pool:1mo"
+        )
     raise UnitError(f"{text!r} does not fit this signal; a length here is {_lengths(signal)}")
 
 
+def _duration(text: str, signal: Signal) -> Duration | None:
+    """The duration that `text` is, where samples come irregularly; None if it is none."""
+    if not signal.irregular:
+        return None
+    quantity = parse_quantity(text)
+    return Duration.of(quantity, text) if quantity.unit in SECONDS else None
+
+
 def _lengths(signal: Signal) -> str:
+    sample = signal.medium.sample
+    if signal.irregular:
+        return f"a number of {sample}s (20), for {sample}s do not come at equal steps of time"
     if signal.rate is not None:
-        sample = signal.medium.sample
         return f"a number of {sample}s (20) or a duration (20ms, 1.5s, 15min, 5d)"
     return signal.medium.length_help
 
@@ -173,6 +234,11 @@ class Kind:
     takes_all: bool = False
 
 
+def _read_count_or_duration(text: str, signal: Signal) -> int | Duration:
+    duration = _duration(text, signal)
+    return _read_count(text, signal) if duration is None else duration
+
+
 def _read_count(text: str, signal: Signal) -> int:
     samples = to_samples(text, signal)
     count = math.floor(samples + 0.5)
@@ -187,7 +253,18 @@ def _read_count(text: str, signal: Signal) -> int:
     return count
 
 
-def _read_length(text: str, signal: Signal) -> float:
+def _read_lag(text: str, signal: Signal) -> int:
+    if to_samples(text, signal) <= -0.5:
+        sample = signal.medium.sample
+        ahead = "correlate:0,0,1 with --align center reads one ahead"
+        raise UnitError(f"{text!r} would read later {sample}s; {ahead}")
+    return _read_count(text, signal)
+
+
+def _read_length(text: str, signal: Signal) -> float | Duration:
+    duration = _duration(text, signal)
+    if duration is not None:
+        return duration
     samples = to_samples(text, signal)
     if samples <= 0:
         raise UnitError(f"expected a length above 0, got {text!r}")
@@ -207,7 +284,12 @@ def _read_frequency(text: str, signal: Signal) -> float:
     return frequency
 
 
-def _read_gain(text: str, _: Signal) -> float:
+def to_factor(text: str) -> float:
+    """Convert a factor such as `0.5`, `1/14`, `50%` or `-6dB`.
+
+    >>> to_factor("1/4"), to_factor("50%"), to_factor("-20dB")
+    (0.25, 0.5, 0.1)
+    """
     quantity = parse_quantity(text)
     if quantity.unit == "dB":
         if quantity.value > 6000:
@@ -220,6 +302,10 @@ def _read_gain(text: str, _: Signal) -> float:
     raise UnitError(f"expected a factor (0.5, 50%) or decibels (-6dB), got {text!r}")
 
 
+def _read_gain(text: str, _: Signal) -> float:
+    return to_factor(text)
+
+
 def _read_decibels(text: str, _: Signal) -> float:
     quantity = parse_quantity(text)
     if quantity.unit not in ("", "dB"):
@@ -227,7 +313,8 @@ def _read_decibels(text: str, _: Signal) -> float:
     return quantity.value
 
 
-def _read_number(text: str, _: Signal) -> float:
+def read_number(text: str, _: Signal) -> float:
+    """Convert a plain number or a percentage. Raises UnitError for any other unit."""
     quantity = parse_quantity(text)
     if quantity.unit == "%":
         return quantity.value / 100
@@ -237,7 +324,7 @@ def _read_number(text: str, _: Signal) -> float:
 
 
 def _read_integer(text: str, signal: Signal) -> int:
-    value = _read_number(text, signal)
+    value = read_number(text, signal)
     if value != int(value):
         raise UnitError(f"expected a whole number, got {text!r}")
     return int(value)
@@ -262,12 +349,30 @@ def to_size(text: str, signal: Signal) -> tuple[int, ...]:
     return tuple(counts)
 
 
-Count = Annotated[int, Kind("samples", _read_count)]
+def _read_size_or_duration(text: str, signal: Signal) -> tuple[int, ...] | Duration:
+    duration = _duration(text, signal) if signal.timed else None
+    return to_size(text, signal) if duration is None else duration
+
+
+def _read_size_or_bin(text: str, signal: Signal) -> tuple[int, ...] | CalendarUnit:
+    if signal.timed:
+        quantity = parse_quantity(text)
+        if quantity.unit in MONTHS or quantity.unit in SECONDS:
+            return CalendarUnit.of(quantity, text)
+    return to_size(text, signal)
+
+
+# Where samples have times, a duration is a `Duration` and a bin of the calendar a `CalendarUnit`;
+# the design for them is then the one in `designs/in_time.py`.
+Count = Annotated[int, Kind("samples", _read_count_or_duration)]
+Lag = Annotated[int, Kind("samples back", _read_lag)]
 Length = Annotated[float, Kind("samples, may be fractional", _read_length)]
-Frequency = Annotated[float, Kind("frequency", _read_frequency)]
+FREQUENCY = Kind("frequency", _read_frequency)
+Frequency = Annotated[float, FREQUENCY]
 Gain = Annotated[float, Kind("factor or dB", _read_gain)]
 Decibels = Annotated[float, Kind("dB", _read_decibels)]
-Number = Annotated[float, Kind("number", _read_number)]
+Number = Annotated[float, Kind("number", read_number)]
 Integer = Annotated[int, Kind("whole number", _read_integer)]
 Angle = Annotated[float, Kind("degrees", _read_angle)]
-Size = Annotated[tuple[int, ...], Kind("N or HxW", to_size)]
+Size = Annotated[tuple[int, ...], Kind("N or HxW", _read_size_or_duration)]
+PoolSize = Annotated[tuple[int, ...], Kind("N or HxW", _read_size_or_bin)]

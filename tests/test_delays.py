@@ -12,9 +12,9 @@ import soundfile
 
 from convcli import InputError, apply
 from convcli.cli import main
+from convcli.core import correlate_blocks
 from convcli.core.correlate_lags import BlockPair, LagSums, chance_deviation, peak_and_rival
 from convcli.layers.weights import read_weights
-from convcli.learning import delay as delay_module
 from convcli.learning.learn import learn
 from convcli.learning.pairs import Pair
 from convcli.learning.task import Task
@@ -122,9 +122,9 @@ def test_an_offset_a_drift_and_a_sign_do_not_matter() -> None:
 
 
 def test_pieces_that_are_cut_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delay_module, "MOST_SAMPLES", 400)
-    monkeypatch.setattr(delay_module, "MOST_PIXELS", 6)
-    monkeypatch.setattr(delay_module, "SHORTEST_TRANSFORM", {1: 500, 2: 7})
+    monkeypatch.setattr(correlate_blocks, "MOST_SAMPLES", 400)
+    monkeypatch.setattr(correlate_blocks, "MOST_PIXELS", 6)
+    monkeypatch.setattr(correlate_blocks, "SHORTEST_TRANSFORM", {1: 500, 2: 7})
     x = noise(6000, 1)
     assert lag_of(x, later(x, -321), size=2000) == (-321,)
     picture = noise(60, 50, 2)

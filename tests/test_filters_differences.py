@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from convcli import apply
 from convcli.designs.differences import diff, dog, gradient, laplacian, laplacian_of_gaussian
 from convcli.errors import RequestError
 from convcli.media.audio.medium import AUDIO
@@ -124,3 +126,41 @@ def test_absurd_sizes_are_refused(signal: Signal) -> None:
         dog(1, 1e9, signal=signal)
     with pytest.raises(RequestError, match="at most"):
         laplacian_of_gaussian(1e200, signal=signal)
+
+
+GAPS = pd.DataFrame({"a": [1.0, 2, np.nan, 0, 5, -4, 8], "b": [7.0, 7, 7, 1, np.nan, 2, 3]})
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 9])
+def test_lag_is_shift_of_pandas(n: int) -> None:
+    for align in ("causal", "center"):
+        pd.testing.assert_frame_equal(apply(f"lag:{n}", GAPS, align=align), GAPS.shift(n))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_pct_change_is_that_of_pandas_and_missing_after_a_zero(n: int) -> None:
+    truth = GAPS.pct_change(n, fill_method=None).replace([np.inf, -np.inf], np.nan)
+    pd.testing.assert_frame_equal(apply(f"pct_change:{n}", GAPS), truth, rtol=1e-15)
+
+
+def test_the_change_of_a_picture_runs_along_x() -> None:
+    picture = np.random.default_rng(0).uniform(1, 2, (5, 6))
+    y = apply("pct_change", picture, axes=2, edge="edge")
+    np.testing.assert_allclose(y[:, 1:], picture[:, 1:] / picture[:, :-1] - 1, atol=1e-15)
+    assert not y[:, 0].any()
+    y = apply("lag:2,axis=y", picture, axes=2, edge="zero")
+    np.testing.assert_array_equal(y[2:], picture[:-2])
+    assert not y[:2].any()
+
+
+@pytest.mark.parametrize("step", ["lag:-1", "diff:-3", "pct_change:-2"])
+def test_a_lag_into_the_future_is_refused(step: str) -> None:
+    with pytest.raises(RequestError, match=r"would read later rows; correlate:0,0,1 with --align"):
+        apply(step, GAPS)
+
+
+def test_functions_of_a_sample() -> None:
+    x = np.array([-4.0, -0.0, 2.25, np.nan])
+    np.testing.assert_array_equal(apply("square", x), [16, 0, 5.0625, np.nan])
+    np.testing.assert_array_equal(apply("sqrt", x), [np.nan, 0, 1.5, np.nan])
+    np.testing.assert_array_equal(apply("sign", x), [-1, 0, 1, np.nan])

@@ -1,105 +1,127 @@
 """A FILTER computed step by step on a small signal, to teach what a convolution does.
 
-Each operation of the chain becomes one stage. A stage of a convolution lists for every output the
-window under the kernel, the products and their sum. The numbers come from the operations that
-filter, so the page shows what the filters do and cannot drift from it.
+Each operation of the chain becomes one stage, which lists for every output the window that it is
+computed from, and for a convolution the products and their sum. The numbers come from the
+operations that filter, so the page shows what the filters do and cannot drift from it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.checking.equivalents import filter_samples, matrix_of, torch_expression
-from convcli.core.extend import OUTSIDE, filler, inside
-from convcli.core.ops import Convolve
+from convcli.checking.equivalents import filter_samples, matrix_of
+from convcli.checking.excerpt import array_description
+from convcli.checking.frameworks import equinox_text, torch_text
+from convcli.core.complete import Bounds, without_incomplete
+from convcli.core.extend import Extent
 from convcli.errors import RequestError
 from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
+from convcli.facts.nested import nested, none_if_missing
 from convcli.planning.plan import make_plan, rules_for
-from convcli.signals import ARRAY, Signal, blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
-    from convcli.core.ops import Op, Span
+    from convcli.core.ops import Op, Span, WindowWeights
     from convcli.planning.plan import BoundStep, Plan
-    from convcli.signals import Align, Array, Edge, Medium, Source
+    from convcli.signals import Align, Array, Edge, Signal
 
 # With more products than this in one stage, nobody reads them.
 MOST_PRODUCTS = 1_000_000
-# Where a model takes several channels.
-ONE_CHANNEL = "one channel is shown here; `convcli filters model:FILE` shows the layers of others"
+# Where a model takes another number of channels than numbers have.
+CHANNELS_HINT = "1,2,3/4,5,6 is a signal of two channels"
 
 
 def explain_filter(
     filter: str,
     x: npt.ArrayLike,
     *,
-    medium: Medium = ARRAY,
+    signal: Signal | None = None,
+    axes: int | None = None,
     edge: Edge | None = None,
     align: Align | None = None,
     matrix: bool = False,
 ) -> ExplanationFacts:
-    """Compute FILTER on a signal of one channel and record every stage.
+    """Compute FILTER on a small signal and record every stage.
 
-    x : (n,) or (rows, columns), NaN where a sample is missing
-    edge, align : by default those of `medium`; an array has zero and center
-    matrix : whether to add the filter as a matrix, which needs linear steps
-    Raises RequestError for steps that have no windows to show, and for signals too large to read.
+    x : (n,) or (rows, columns) for one channel, with another dimension for several channels, which
+        come last; NaN where a sample is missing
+    signal : what the samples are; by default an array without a rate, with channels x1, x2, ...
+    axes : number of sample axes; by default those of `signal`, else every dimension is one
+    edge, align : by default those of the medium; an array has zero and center
+    matrix : whether to add the filter as a matrix, which needs linear steps and one channel
+    Raises RequestError for steps that see the whole signal, and for signals too large to read.
     """
-    samples = np.asarray(x, dtype=np.float64)
-    shown = replace(medium, channels_hint=ONE_CHANNEL, one_channel_hint=None)
-    signal = Signal(medium=shown, shape=samples.shape, channels=("x",))
-    rules = rules_for(signal, filter, edge=edge, align=align)
-    plan = make_plan(filter, signal, rules)
-    _refuse_without_windows(plan)
+    plan, samples = small_plan(filter, x, signal=signal, axes=axes, edge=edge, align=align)
+    _refuse_whole_passes(plan)
     stages = _stages(plan, samples)
     result = filter_samples(plan, samples)
     as_matrix = None
     if matrix:
-        as_matrix = _nested(matrix_of(plan, samples))
-    torch = ""
-    if len(stages) == 1 and not np.isnan(samples).any():
-        torch = torch_expression(stages[0], rules.edge)
+        as_matrix = nested(matrix_of(plan, samples))
+    shown = stages
+    if np.isnan(samples).any():
+        shown = ()  # frameworks have no missing values
     return ExplanationFacts(
         filter=plan.filter,
-        edge=rules.edge,
-        align=rules.align,
+        edge=plan.rules.edge,
+        align=plan.rules.align,
+        channels=plan.result.channels,
         stages=stages,
-        result=_nested(result),
+        result=_by_channel(result, several=result.shape[-1] > 1),
         matrix=as_matrix,
-        torch=torch,
+        torch=torch_text(shown, plan.rules.edge),
+        equinox=equinox_text(shown, plan.rules.edge),
     )
 
 
-def first_channel(source: Source[Any]) -> Array:
-    """Read the first channel of a source, (n,), NaN where a sample is missing."""
-    blocks = [block.x[:, 0] for block in blocks_of(source)]
-    return np.concatenate(blocks) if blocks else np.empty(0)
+def small_plan(
+    filter: str,
+    x: npt.ArrayLike,
+    *,
+    signal: Signal | None,
+    axes: int | None = None,
+    edge: Edge | None,
+    align: Align | None,
+) -> tuple[Plan, Array]:
+    """Plan FILTER for samples in memory.
+
+    Returns the plan and the samples, (n, channels) or (rows, columns, channels).
+    """
+    samples = np.asarray(x, dtype=np.float64)
+    if signal is not None:
+        axes = signal.axes
+    if axes is None or samples.ndim == axes:
+        samples = samples[..., None]
+    if signal is None:
+        signal = array_description(samples)
+    if signal.medium.channels_hint is None:
+        shown = replace(signal.medium, channels_hint=CHANNELS_HINT)
+        signal = replace(signal, medium=shown)
+    rules = rules_for(signal, filter, edge=edge, align=align)
+    return make_plan(filter, signal, rules), samples
 
 
-def _refuse_without_windows(plan: Plan) -> None:
-    """Raise RequestError for steps that see the whole signal, interpolate or have many channels."""
+def _by_channel(values: Array, *, several: bool) -> Any:
+    """Convert samples to nested tuples, the channels first where there are several."""
+    if several:
+        return nested(np.moveaxis(values, -1, 0))
+    return nested(values[..., 0])
+
+
+def _refuse_whole_passes(plan: Plan) -> None:
+    """Raise RequestError for steps that see the whole signal before the first output."""
     for step in plan.steps:
         if step.whole is not None:
             raise step.call.error(
-                f"{step.call.name} sees the whole signal first; there are no windows to show"
-            )
-    ops = plan.chain.ops
-    interpolates = any(reach.phases > 1 for op in ops for reach in op.reach)
-    if interpolates or len(plan.result.channels) > 1:
-        raise RequestError(
-            "a filter that interpolates has no single kernel to show", hint="kernel:1,2,1"
-        )
-    for step in plan.steps:
-        if any(op.output_channels(1) > 1 for op in step.ops):
-            raise step.call.error(
-                f"{step.call.name} has several channels inside, and one is shown here"
+                f"{step.call.title} sees the whole signal first; there are no windows to show"
             )
 
 
@@ -107,123 +129,244 @@ def _refuse_without_windows(plan: Plan) -> None:
 class _StageSamples:
     """Samples between two operations.
 
-    first : index of the first of them along each axis; below 0 it lies before the signal
+    values : (n, channels) or (rows, columns, channels)
+    names : of the channels
+    first : index of the first sample along each axis; below 0 it lies before the signal
     length : length of the signal along each axis, without the extension at its edges
     """
 
     values: Array
+    names: tuple[str, ...]
     first: tuple[int, ...]
     length: tuple[int, ...]
 
-    @classmethod
-    def of(
-        cls, values: Array, span: Span, length: tuple[int, ...], *, valid: bool
-    ) -> _StageSamples:
-        """Return the samples of `span`; under `valid`, indices count from the first of them."""
-        if valid:
-            return cls(values=values, first=(0,) * values.ndim, length=values.shape)
-        return cls(values=values, first=tuple(low for low, _ in span), length=length)
+    @property
+    def span(self) -> Span:
+        """The indices [low, high) of the samples along each axis."""
+        sides = zip(self.first, self.values.shape, strict=False)
+        return tuple((low, low + n) for low, n in sides)
 
 
 def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     """Run the operations one after another; the edges of the signal are extended once, before."""
     chain = plan.chain
     valid = plan.extension == "valid"
+    lengths = x.shape[:-1]
     count = chain.valid_count if valid else chain.count
-    counts = [count(axis, n) for axis, n in enumerate(x.shape)]
+    counts = [count(axis, n) for axis, n in enumerate(lengths)]
     if min(counts) == 0:
         return ()
-    needed = [chain.needs(axis, 0, outputs) for axis, outputs in enumerate(counts)]
+    needed = [chain.needs(axis, 0, outputs, lengths[axis]) for axis, outputs in enumerate(counts)]
     # For each operation, the span it reads along every axis; at the end, the span of the outputs.
     spans = list(zip(*needed, strict=True))
-    inputs = _StageSamples.of(
-        _extended(x, spans[0], plan.extension), spans[0], x.shape, valid=valid
-    )
-    steps = [step for step in plan.steps for _ in step.ops]
+    names = plan.signal.channels
+    inputs = _first_samples(x, spans[0], plan.extension, names)
+    places = [(step, text) for step in plan.steps for text in _titles(step)]
     stages = []
-    for op, step, span in zip(chain.ops, steps, spans[1:], strict=True):
-        with np.errstate(all="ignore"):  # NaN and infinity are results here
-            values = op(inputs.values[..., None], span)[..., 0]
-        length = tuple(r.count(n) for r, n in zip(op.reach, inputs.length, strict=True))
-        outputs = _StageSamples.of(values, span, length, valid=valid)
-        stages.append(_stage(op, step, inputs, outputs))
+    bounds = Bounds(low=(0,) * len(lengths), high=lengths)
+    for op, (step, text), span in zip(chain.ops, places, spans[1:], strict=True):
+        inputs = _padded(op, inputs, span)
+        outputs = _computed(op, step, inputs, span, valid=valid)
+        if plan.extension == "missing":
+            bounds = op.complete_outputs(bounds, inputs.length)
+            values = without_incomplete(outputs.values, span, bounds)
+            outputs = replace(outputs, values=values)
+        stages.append(_Stage(text, op, step, inputs, outputs).facts())
         inputs = outputs
     return tuple(stages)
 
 
-def _extended(x: Array, span: Span, edge: Edge) -> Array:
-    """Extend `x` to the indices [low, high) of `span`; under `valid`, shorten it to as many."""
+def _titles(step: BoundStep) -> list[str]:
+    """The text of each operation of a step: of a network, that of each layer."""
+    layers = step.stage.layers
+    if len(layers) == len(step.ops) > 1:
+        return [layer.text for layer in layers]
+    return [step.call.text for _ in step.ops]
+
+
+def _first_samples(x: Array, span: Span, edge: Edge, names: tuple[str, ...]) -> _StageSamples:
+    """Extend the signal to the indices [low, high) of `span`; under `valid` nothing is extended."""
+    lengths = x.shape[:-1]
+    first = tuple(0 if edge == "valid" else low for low, _ in span)
     for axis, (low, high) in enumerate(span):
-        first = 0 if edge == "valid" else low
-        wanted = np.arange(first, first + high - low)
-        index = inside(wanted, x.shape[axis], edge)
-        x = np.take(x, np.maximum(index, 0), axis=axis)
-        outside = (slice(None),) * axis + (index == OUTSIDE,)
-        x[outside] = filler(edge)
-    return x
+        extent = Extent(first[axis], first[axis] + high - low, lengths[axis], edge)
+        before, past = extent.outside(x, axis)
+        within = x[(*(slice(None),) * axis, extent.within)]
+        x = np.concatenate([before, within, past], axis=axis)
+    if edge == "valid":
+        lengths = x.shape[:-1]
+    return _StageSamples(values=x, names=names, first=first, length=lengths)
 
 
-def _stage(op: Op, step: BoundStep, inputs: _StageSamples, outputs: _StageSamples) -> StageFacts:
-    """Record one operation; for a convolution, every window too."""
-    common: dict[str, Any] = {
-        "text": step.call.text,
-        "first": inputs.first,
-        "length": inputs.length,
-        "inputs": _nested(inputs.values),
-        "outputs": _nested(outputs.values),
-        "stride": tuple(reach.step for reach in op.reach),
-    }
-    if not isinstance(op, Convolve):
-        return StageFacts(**common)
-    count, taps = outputs.values.size, op.taps.size
-    if count * taps > MOST_PRODUCTS:
-        raise RequestError(
-            f"{count:,} outputs of {taps:,} taps are too many to be looked at",
-            hint="a shorter signal, such as convcli explain 1,2,3,4 KERNEL",
+def _padded(op: Op, inputs: _StageSamples, span: Span) -> _StageSamples:
+    """Extend the inputs of a layer by the padding of its own."""
+    if not op.pads:
+        return inputs
+    stops = tuple(reach.needs(*wanted)[1] for reach, wanted in zip(op.reach, span, strict=True))
+    values = op.padded(inputs.values, inputs.first, stops, inputs.length)
+    return replace(inputs, values=values)
+
+
+def _computed(
+    op: Op, step: BoundStep, inputs: _StageSamples, span: Span, *, valid: bool
+) -> _StageSamples:
+    """The outputs `span` of an operation; under `valid`, indices count from the first of them."""
+    with np.errstate(all="ignore"):  # NaN and infinity are results here
+        values = op(inputs.values, span)
+    names = inputs.names
+    if len(names) != values.shape[-1]:
+        names = step.after.channels
+    if len(names) != values.shape[-1]:
+        names = tuple(f"h{number + 1}" for number in range(values.shape[-1]))
+    first = tuple(low for low, _ in span)
+    length = tuple(r.count(n) for r, n in zip(op.reach, inputs.length, strict=True))
+    if valid:
+        first = (0,) * len(span)
+        length = values.shape[:-1]
+    return _StageSamples(values=values, names=names, first=first, length=length)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """An operation with its inputs and outputs.
+
+    text : what the page calls it
+    """
+
+    text: str
+    op: Op
+    step: BoundStep
+    inputs: _StageSamples
+    outputs: _StageSamples
+
+    @cached_property
+    def weights(self) -> WindowWeights | None:
+        """The weights of the windows, None for an operation that is no weighted sum."""
+        found = self.op.window_weights(len(self.inputs.names))
+        if found is not None and found.only_complete and np.isnan(self.inputs.values).any():
+            return None
+        return found
+
+    @cached_property
+    def several(self) -> bool:
+        """Whether there are several channels before or after."""
+        return max(len(self.inputs.names), len(self.outputs.names)) > 1
+
+    @cached_property
+    def size(self) -> tuple[int, ...]:
+        """How many samples a window has on each axis."""
+        if self.weights is not None:
+            return self.weights.size
+        return tuple(reach.before + reach.after + 1 for reach in self.op.reach)
+
+    @cached_property
+    def before(self) -> tuple[int, ...]:
+        """How many samples of a window lie before the index of the output times the stride."""
+        if self.weights is not None:
+            return self.weights.before
+        return tuple(reach.before for reach in self.op.reach)
+
+    def facts(self) -> StageFacts:
+        """Record the operation and every window."""
+        sides = zip(self.size, self.before, strict=True)
+        common = StageFacts(
+            text=self.text,
+            channels_in=self.inputs.names,
+            channels_out=self.outputs.names,
+            first=self.inputs.first,
+            length=self.inputs.length,
+            inputs=_by_channel(self.inputs.values, several=self.several),
+            outputs=_by_channel(self.outputs.values, several=self.several),
+            stride=tuple(reach.step for reach in self.op.reach),
+            before=self.before,
+            after=tuple(size - 1 - before for size, before in sides),
+            nn_call="" if self.op.nn_call is None else self.op.nn_call.text("{x}"),
         )
-    # Taps are stored in the order of a convolution, so they always lie flipped over the signal.
-    laid = np.flip(op.taps)
-    flipped = not step.step.correlates
-    indices = np.ndindex(*outputs.values.shape)
-    sums = [_sum(op, inputs, outputs, index) for index in indices]
-    return StageFacts(
-        **common,
-        flipped=flipped,
-        taps=_nested(op.taps if flipped else laid),
-        laid=_nested(laid),
-        divisor=op.divisor,
-        before=op.before,
-        after=op.after,
-        gaps=op.gaps,
-        sums=tuple(sums),
-    )
+        if any(reach.phases > 1 for reach in self.op.reach):
+            return common
+        common = replace(common, sums=tuple(self._sums()))
+        if self.weights is None:
+            return common
+        return replace(common, **self._kernel(self.weights))
 
+    def _kernel(self, found: WindowWeights) -> dict[str, Any]:
+        """The fields of a convolution."""
+        flipped = found.flipped and not self.step.step.correlates
+        laid, taps = found.weights, ()
+        if not self.several:
+            laid = found.weights[0, 0]
+            taps = nested(np.flip(laid) if flipped else laid)
+        bias = () if found.bias is None else tuple(map(float, found.bias))
+        return {
+            "flipped": flipped,
+            "taps": taps,
+            "laid": nested(laid),
+            "groups": found.groups,
+            "divisor": found.divisor,
+            "bias": bias,
+            "gaps": found.gaps,
+            "summarises": found.summarises,
+            "padding": found.padding or "",
+        }
 
-def _sum(
-    op: Convolve, inputs: _StageSamples, outputs: _StageSamples, index: tuple[int, ...]
-) -> SumFacts:
-    """Record how the output at `index` of the array of outputs is computed."""
-    laid = np.flip(op.taps)
-    window = inputs.values
-    first = []
-    at = []
-    for axis, k in enumerate(index):
-        start = k * op.step[axis]
-        window = window.take(range(start, start + laid.shape[axis]), axis=axis)
-        first.append(start + inputs.first[axis])
-        at.append(k + outputs.first[axis])
-    with np.errstate(all="ignore"):
-        products = window * laid
-    outside = _outside(first, laid.shape, inputs.length)
-    return SumFacts(
-        at=tuple(at),
-        first=tuple(first),
-        x=_nested(window),
-        outside=outside.tolist(),
-        products=_nested(products),
-        total=_exact_sum(products),
-        y=_none_if_missing(outputs.values[index]),
-    )
+    def _sums(self) -> Iterator[SumFacts]:
+        """Yield how each output is computed, the channels one after the other."""
+        outputs = self.outputs.values
+        products = outputs.size * math.prod(self.size)
+        if self.weights is not None:
+            products *= self.weights.weights.shape[1]
+        if products > MOST_PRODUCTS:
+            raise RequestError(
+                f"{outputs.size:,} outputs of {math.prod(self.size):,} taps are too many to see",
+                hint="a shorter signal, such as convcli explain 1,2,3,4 KERNEL",
+            )
+        for channel in range(outputs.shape[-1]):
+            for index in np.ndindex(outputs.shape[:-1]):
+                yield self._sum(channel, index)
+
+    def _sum(self, channel: int, index: tuple[int, ...]) -> SumFacts:
+        """Record how the output at `index` of the array of outputs is computed."""
+        window = self.inputs.values
+        first = []
+        for axis, k in enumerate(index):
+            reach = self.op.reach[axis]
+            start = k * reach.step + reach.before - self.before[axis]
+            window = window.take(range(start, start + self.size[axis]), axis=axis)
+            first.append(start + self.inputs.first[axis])
+        reads = self._reads(channel)
+        window = window[..., list(reads)]
+        products, total = self._products(window, channel)
+        at = zip(index, self.outputs.first, strict=True)
+        outside = _outside(first, self.size, self.inputs.length)
+        return SumFacts(
+            channel=channel,
+            reads=tuple(reads),
+            at=tuple(k + origin for k, origin in at),
+            first=tuple(first),
+            x=_by_channel(window, several=self.several),
+            outside=outside.tolist(),
+            products=products,
+            total=total,
+            y=none_if_missing(self.outputs.values[(*index, channel)]),
+        )
+
+    def _reads(self, channel: int) -> range:
+        """The input channels that an output channel reads."""
+        if self.weights is not None:
+            return self.weights.inputs_of(channel)
+        count = len(self.inputs.names)
+        if len(self.outputs.names) == count:
+            return range(channel, channel + 1)
+        return range(count)
+
+    def _products(self, window: Array, channel: int) -> tuple[Any, float | None]:
+        """The products of a window with its weights, and their sum."""
+        if self.weights is None:
+            return None, None
+        laid = np.moveaxis(self.weights.weights[channel], 0, -1)
+        with np.errstate(all="ignore"):
+            products = window * laid
+        return _by_channel(products, several=self.several), _exact_sum(products)
 
 
 def _outside(
@@ -245,14 +388,3 @@ def _exact_sum(products: Array) -> float:
     except (OverflowError, ValueError):
         with np.errstate(all="ignore"):
             return float(np.sum(present))
-
-
-def _nested(array: Any) -> Any:
-    """Convert an array to nested tuples, NaN to None."""
-    if array.ndim > 1:
-        return tuple(_nested(row) for row in array)
-    return tuple(_none_if_missing(value) for value in array)
-
-
-def _none_if_missing(value: Any) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -16,6 +16,7 @@ COMMANDS = {
     "csv": ("table", "Filter numeric columns of CSV and TSV files."),
     "image": ("image", "Filter pictures."),
     "detect": ("detect", "Find every place where a template fits."),
+    "compare": ("compare", "Tell how two signals differ."),
     "learn": ("learn", "Learn a filter from examples."),
     "filters": ("filters", "List every step of FILTER, or show what one of them does."),
     "explain": ("explain", "Show a convolution being computed, step by step."),

@@ -115,9 +115,13 @@ class HitOptions:
     @property
     def as_json(self) -> bool:
         """Whether the hits are written as JSON."""
-        if self.format is None:
-            return self.output is not None and self.output.suffix.lower() == ".json"
-        return self.format == "json"
+        if self.format is not None:
+            return self.format == "json"
+        if self.output is None:
+            return False
+        from convcli.media.tables.compression import without_compression
+
+        return without_compression(self.output).suffix.lower() == ".json"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -144,7 +144,19 @@ def _step_list() -> list[str]:
         lines += ["", f"{family}:"]
         for step in members:
             lines += [f"  {step.usage}{_aliases_text(step)}", f"      {step.help}"]
-    return lines[1:]
+            if step.stands_for:
+                lines.append(f"      = {step.stands_for}")
+    return [*lines[1:], *_kept_recipes()]
+
+
+def _kept_recipes() -> list[str]:
+    """List the recipes that the user keeps in a folder."""
+    from convcli.planning.recipe_folder import known_recipes, recipe_folder
+
+    names = known_recipes()
+    if not names:
+        return []
+    return ["", f"recipes in {recipe_folder()}:", *(f"  @{name}" for name in names)]
 
 
 def _markdown_list() -> list[str]:
@@ -156,7 +168,10 @@ def _markdown_list() -> list[str]:
         lines.append(f"| **{family}** | |")
         for step in members:
             usage = f"`{step.usage}`{_aliases_text(step)}"
-            cells = [cell.replace("|", "\\|") for cell in (usage, step.help)]
+            told = step.help
+            if step.stands_for:
+                told += f" `{step.stands_for}`"
+            cells = [cell.replace("|", "\\|") for cell in (usage, told)]
             lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -172,7 +187,7 @@ def _show_step(text: str, design: DesignOptions, export: ExportOptions) -> None:
     calls = parse(text)
     if export.export is not None:
         export.check(export.export)
-    elif len(calls) == 1 and not calls[0].arguments:
+    elif len(calls) == 1 and calls[0].is_name_alone:
         print(*_usage_lines(calls[0].name), sep="\n")
         if not _is_complete(text, design):
             return
@@ -200,7 +215,10 @@ def _usage_lines(name: str) -> list[str]:
     from convcli.designs import find
 
     step = find(name)
-    return [step.usage, "", step.description, "", f"example: {step.example}"]
+    lines = [step.usage, "", step.description, "", f"example: {step.example}"]
+    if step.stands_for:
+        lines.append(f"stands for: {step.stands_for}")
+    return lines
 
 
 def _page(parts: list[BoundStep]) -> StepPage:
@@ -259,11 +277,12 @@ def _is_for_pictures(text: str) -> bool:
     from convcli.designs import find
     from convcli.planning.grammar import parse
 
-    for call in parse(text):
-        if find(call.name).needs_picture:
-            return True
-        if any(argument.row or argument.key == "axis" for argument in call.arguments):
-            return True
+    for written in parse(text):
+        for call in written.with_nested():
+            if find(call.name).needs_picture:
+                return True
+            if any(argument.row or argument.key == "axis" for argument in call.arguments):
+                return True
     return False
 
 

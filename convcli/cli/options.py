@@ -59,7 +59,9 @@ InPlace = Annotated[
     bool,
     typer.Option("--in-place", help="Replace the inputs themselves, each when it is complete."),
 ]
-EdgeRule = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"] | None
+EdgeRule = (
+    Literal["shrink", "missing", "zero", "edge", "reflect", "symmetric", "wrap", "valid"] | None
+)
 Alignment = Literal["center", "causal"] | None
 
 
@@ -128,7 +130,7 @@ def columns_option(default: str) -> Any:
         "-c",
         "--columns",
         metavar="A,B",
-        help="Columns of a table to work on.",
+        help="Columns of a table to work on; 'Close*' stands for all that begin so.",
         show_default=default,
     )
 
@@ -148,8 +150,8 @@ Time = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Times of a table, which set the rate for lengths such as 20d and for frequencies; "
-        "sorted and regular.",
+        help="Times of a table, sorted: lengths may be durations (20d), pools have bins of the "
+        "calendar (1mo), and regular times set the unit of frequencies.",
         show_default=False,
     ),
 ]
@@ -168,6 +170,15 @@ DateFormat = Annotated[
         show_default="as the first one looks; 1/2/2024 has the month first, 1.2.2024 the day",
     ),
 ]
+TimeZone = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ZONE",
+        help="Zone of the days, weeks and months of calendar bins, such as Europe/Berlin, for "
+        "times that are numbers or name their offset.",
+        show_default="as the times are written; numbers are in UTC",
+    ),
+]
 Delimiter = Annotated[
     str | None,
     typer.Option(
@@ -178,6 +189,42 @@ Delimiter = Annotated[
     ),
 ]
 Decimal = Annotated[str, typer.Option(help="Decimal mark of a table: . or ,")]
+Thousands = Annotated[
+    str,
+    typer.Option(
+        metavar="CHAR",
+        help="What stands between groups of digits in a table, as , in 1,234,567.",
+        show_default="nothing",
+    ),
+]
+MissingWords = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--na",
+        metavar="WORD",
+        help="A further name of missing values in a table, such as '.' or '***', letter for "
+        "letter. May be given several times.",
+        show_default="none, na, nan, null, n/a, and empty cells",
+    ),
+]
+Comment = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help="Lines of a table that begin so are no rows, and stay as they are.",
+        show_default="nothing",
+    ),
+]
+SkipRows = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=1_000_000,
+        metavar="N",
+        help="Lines before the header of a table, or before its first row with --no-header. They "
+        "stay as they are.",
+    ),
+]
 NoHeader = Annotated[
     bool,
     typer.Option("--no-header", help="The table has no header: columns are called 1, 2, 3, ..."),
@@ -245,8 +292,13 @@ class TableArguments:
     time: Time = None
     time_unit: TimeUnit = None
     date_format: DateFormat = None
+    time_zone: TimeZone = None
     delimiter: Delimiter = None
     decimal: Decimal = "."
+    thousands: Thousands = ""
+    na: MissingWords = None
+    comment: Comment = ""
+    skip_rows: SkipRows = 0
     no_header: NoHeader = False
     encoding: Encoding = "utf-8"
 
@@ -262,8 +314,13 @@ class TableArguments:
             time=self.time,
             time_unit=self.time_unit,
             date_format=self.date_format,
+            time_zone=self.time_zone,
             delimiter=one_character(self.delimiter, "--delimiter"),
             decimal=self.decimal,
+            thousands=self.thousands,
+            na=tuple(self.na or ()),
+            comment=self.comment,
+            skip_rows=self.skip_rows,
             header=not self.no_header,
             encoding=self.encoding,
         )

@@ -54,12 +54,19 @@ def own_place(output: Path, inputs: Sequence[Path | None], *, force: bool, examp
 
 
 def write_result(text: str, place: Path | None = None) -> None:
-    """Write `text` to `place`, or to standard output; bytes of file names stay as they are."""
+    """Write `text` to `place`, or to standard output; bytes of file names stay as they are.
+
+    The suffix of `place` may ask for compression, as in `places.csv.gz`.
+    """
     data = text.encode("utf-8", "surrogateescape")
     if place is not None:
         from convcli.media.outputs import open_output
+        from convcli.media.tables.compression import compressed, compression_of_suffix
         from convcli.signals import TABLE
 
+        compression = compression_of_suffix(place)
+        if compression is not None:
+            data = compressed(data, compression)
         with open_output(place, medium=TABLE) as file:
             if isinstance(file, Path):
                 file.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Colours weighted by their opacity, so that transparent pixels leave no fringe."""
+"""Colours weighted or masked by their opacity, so that transparent pixels leave no fringe."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.core.ops import Convolve, Held, Op, Span, nothing_held
-from convcli.core.reach import aligned_samples
+from convcli.core.reach import Reach, aligned_samples
 
 if TYPE_CHECKING:
-    from convcli.core.reach import Reach
+    from convcli.core.complete import Bounds
     from convcli.core.rounding import Rounding
     from convcli.signals import Array
 
@@ -40,6 +40,10 @@ class WeightedByAlpha(Op):
     def reach(self) -> tuple[Reach, ...]:
         """The reach of the weighted operation."""
         return self.op.reach
+
+    def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
+        """Return those of the weighted operation."""
+        return self.op.complete_outputs(inputs, ends)
 
     @property
     def holds(self) -> bool:
@@ -70,9 +74,7 @@ class WeightedByAlpha(Op):
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Multiply by the opacity, filter, divide."""
-        opacity = slice(self.alpha, self.alpha + 1)
-        premultiplied = x * x[..., opacity]
-        premultiplied[..., self.alpha] = x[..., self.alpha]
+        premultiplied = _premultiplied(x, self.alpha)
         if self.keeps_alpha:
             y = self.op(premultiplied, span, held)
             y /= self.opaque
@@ -80,12 +82,7 @@ class WeightedByAlpha(Op):
             return y
         op, divisor = self._undivided()
         y = op(premultiplied, span, held)
-        filtered = y[..., opacity]
-        colours = np.zeros_like(y)
-        is_seen = filtered > TRANSPARENT * self.opaque * divisor
-        np.divide(y, filtered, out=colours, where=is_seen)
-        colours[..., self.alpha] = y[..., self.alpha] / divisor
-        return colours
+        return _unpremultiplied(y, self.alpha, self.opaque, divisor)
 
     def _undivided(self) -> tuple[Op, float]:
         """The operation without its divisor, which the quotient does not need, and the divisor."""
@@ -93,3 +90,113 @@ class WeightedByAlpha(Op):
         if isinstance(op, Convolve) and op.divisor > 0:
             return replace(op, divisor=1.0), op.divisor
         return op, 1.0
+
+
+def _premultiplied(x: Array, alpha: int) -> Array:
+    """Multiply the colours by the opacity."""
+    y: Array = x * x[..., alpha, None]
+    y[..., alpha] = x[..., alpha]
+    return y
+
+
+def _unpremultiplied(y: Array, alpha: int, opaque: float, divisor: float) -> Array:
+    """Divide filtered colours by the filtered opacity, of which 0 leaves no colour.
+
+    divisor : of the opacity, so that it is in its range
+    """
+    filtered = y[..., alpha, None]
+    colours = np.zeros_like(y)
+    is_seen = filtered > TRANSPARENT * opaque * divisor
+    np.divide(y, filtered, out=colours, where=is_seen)
+    colours[..., alpha] = y[..., alpha] / divisor
+    return colours
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Premultiply(Op):
+    """Colours times their opacity, divided by `divisor`, before a group of branches.
+
+    alpha : index of the opacity channel, which stays as it is
+    """
+
+    alpha: int
+    divisor: float
+    rounding: Rounding = "fractions"
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """An output reads one pixel, its own."""
+        return (Reach(), Reach())
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Multiply the colours by the opacity."""
+        y = _premultiplied(x, self.alpha)
+        y /= self.divisor
+        y[..., self.alpha] = x[..., self.alpha]
+        return y
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Unpremultiply(Op):
+    """Filtered colours divided by the filtered opacity, behind a group of branches.
+
+    alpha : index of the opacity channel; opaque : its largest value
+    gain : of the group, by which the opacity is divided, so that it stays in its range
+    """
+
+    alpha: int
+    opaque: float
+    gain: float
+    rounding: Rounding = "fractions"
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """An output reads one pixel, its own."""
+        return (Reach(), Reach())
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Divide the colours by the opacity."""
+        if self.gain < 0:
+            x = -x
+        size = abs(self.gain)
+        y = _unpremultiplied(x, self.alpha, self.opaque, size)
+        opacity = y[..., self.alpha].copy()
+        y *= self.gain
+        y[..., self.alpha] = opacity
+        return y
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MaskedByAlpha(Op):
+    """A statistic of the colours that can be seen, on a picture with transparency.
+
+    The colours of transparent pixels are left out of every window and stay as they are, and so does
+    the opacity. Where too few pixels can be seen for the statistic it is 0.
+
+    alpha : index of the opacity channel
+    """
+
+    op: Op
+    alpha: int
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """The reach of the statistic."""
+        return self.op.reach
+
+    @property
+    def rounding(self) -> Rounding:
+        """The rounding class of the statistic."""
+        return self.op.rounding
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Compute the statistic of the visible colours."""
+        is_hidden = x[..., self.alpha, None] <= 0
+        visible = np.where(is_hidden, np.nan, x).astype(x.dtype)
+        y = self.op(visible, span, held)
+        own = aligned_samples(x, self.reach, y.shape[:-1])
+        y[np.isnan(y)] = 0
+        stays = np.broadcast_to(own[..., self.alpha, None] <= 0, y.shape).copy()
+        stays[..., self.alpha] = True
+        np.copyto(y, own, where=stays)
+        return y

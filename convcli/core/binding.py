@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from convcli.core.alpha import WeightedByAlpha
+from convcli.core.alpha import MaskedByAlpha, WeightedByAlpha
 from convcli.core.chain import Chain
 
 if TYPE_CHECKING:
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from convcli.core.whole import Normalize, Reduce
     from convcli.facts import LayerFacts
     from convcli.signals import Align, Edge, Missing, Signal
-
-
-# The names of two channels that a stereo impulse response makes of one.
-STEREO = ("left", "right")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +98,13 @@ class Site:
     axis: Literal["x", "y"] | None = None
 
     def placed(self, op: Op) -> Op:
-        """The operation under the rules of the run; colours are weighted by opacity."""
+        """The operation under the rules of the run; colours are weighted or masked by opacity."""
         op = op.with_rules(self.rules.missing, exact=self.signal.medium.exact)
         alpha = self.signal.alpha
         if alpha is None or op.opacity is None:
             return op
+        if op.opacity == "masks":
+            return MaskedByAlpha(op=op, alpha=alpha)
         return WeightedByAlpha(
             op=op, alpha=alpha, opaque=self.signal.full_scale, keeps_alpha=op.opacity == "kept"
         )
@@ -143,14 +141,27 @@ def signal_after(signal: Signal, ops: tuple[Op, ...]) -> Signal:
     shape = tuple(
         None if n is None else chain.count(axis, n) for axis, n in enumerate(signal.shape)
     )
-    channels = signal.channels
-    count = chain.channels(len(channels))
-    if count != len(channels):
-        channels = signal.medium.names_of(count)
-        if count == 2 and not signal.medium.made_names:
-            channels = STEREO
+    channels, alpha = _channels_after(signal, ops)
     along = chain.reach[0]
     rate = signal.rate
     if rate is not None:
         rate = rate * along.phases / along.step
-    return replace(signal, shape=shape, channels=channels, rate=rate)
+    if chain.bins:
+        rate = None
+        shape = (None,) * signal.axes
+    return replace(signal, shape=shape, channels=channels, rate=rate, alpha=alpha)
+
+
+def _channels_after(signal: Signal, ops: tuple[Op, ...]) -> tuple[tuple[str, ...], int | None]:
+    """The names of the channels that operations make, and which of them is the opacity."""
+    count = Chain(ops, signal.axes).channels(len(signal.channels))
+    alpha = signal.alpha
+    for op in ops:
+        alpha = op.opacity_after(alpha)
+    if count == len(signal.channels):
+        return signal.channels, alpha
+    if alpha is None:
+        return signal.medium.names_of(count), None
+    names = list(signal.medium.names_of(count - 1))
+    names.insert(alpha, "A")
+    return tuple(names), alpha

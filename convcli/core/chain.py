@@ -24,22 +24,26 @@ Two kinds of operations need a little more than their window:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from convcli.core.missing import last_known
+from convcli.core.complete import without_incomplete
 from convcli.core.reach import Reach
 from convcli.core.rounding import float_type_for_bytes
+from convcli.core.task import Continuation, Inputs, Task, nothing_earlier
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.core.calendar_bins import CalendarBins
+    from convcli.core.complete import Bounds
     from convcli.core.ops import Op, Span
     from convcli.core.reach import Index, Indices
+    from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
     from convcli.signals import Array
 
 # Outputs that are looked at for the reach of a chain of resamplers; of a longer period these many
@@ -47,22 +51,11 @@ if TYPE_CHECKING:
 MOST_PHASES = 1 << 18
 
 
-class Inputs(NamedTuple):
-    """The samples [start, high) that an operation is given along axis 0.
-
-    Its windows read those from `low` on.
-    """
-
-    start: int
-    low: int
-    high: int
-
-
 class HeldValues(Protocol):
     """The last known values from before a job, for operations that fill gaps with them."""
 
-    def held(self, number: int) -> Array | None:
-        """Return the last known value of each channel before operation `number`, or None."""
+    def held(self, place: HeldPlace) -> Array | None:
+        """Return the last known value of each channel before the operation at `place`, or None."""
         ...
 
 
@@ -95,24 +88,30 @@ class Chain:
             spans.append((low, max(high, circular.get(number, high))))
         return spans[::-1]
 
-    def reads(self, start: int, stop: int, n: int | None = None) -> list[Inputs]:
+    def reads(
+        self, start: int, stop: int, n: int | None = None, *, done: int | None = None
+    ) -> list[Inputs]:
         """Return the inputs of each operation along axis 0 for the outputs [start, stop).
 
         This is `needs` for outputs that continue earlier ones: an operation that holds values is
         given all samples from where the earlier outputs left off, also those that a stride later in
         the chain skips.
+
+        done : the end of the earlier outputs, by default `start`
         """
-        earlier = self.needs(0, start - 1, start) if start > 0 else None
+        if done is None:
+            done = start
+        earlier = self.needs(0, done - 1, done) if done > 0 else None
         circular = self._circular_lengths(0, n)
         found = [Inputs(start, start, stop)]
         for number in reversed(range(len(self.ops))):
-            op = self.ops[number]
             after = found[-1]
-            low, high = op.reach[0].needs(after.start, after.high)
-            first = low
-            if op.holds and earlier is not None:
-                first = min(low, earlier[number][1])
-            found.append(Inputs(first, low, max(high, circular.get(number, high))))
+            own_done = 0 if earlier is None else earlier[number + 1][1]
+            length = circular.get(number)
+            inputs = self.ops[number].reads(after.start, after.high, own_done, length)
+            if length is not None:
+                inputs = inputs._replace(high=max(inputs.high, length))
+            found.append(inputs)
         return found[::-1]
 
     def _circular_lengths(self, axis: int, n: int | None) -> dict[int, int]:
@@ -160,8 +159,14 @@ class Chain:
         return tuple(self._reach(axis) for axis in range(self.axes))
 
     def _reach(self, axis: int) -> Reach:
-        step = math.prod(op.reach[axis].step for op in self.ops)
-        phases = math.prod(op.reach[axis].phases for op in self.ops)
+        step = 1
+        phases = 1
+        growth = 0
+        for op in self.ops:
+            reach = op.reach[axis]
+            growth += reach.growth * step // phases
+            step *= reach.step
+            phases *= reach.phases
         common = math.gcd(step, phases)
         step //= common
         phases //= common
@@ -174,6 +179,7 @@ class Chain:
             step=step,
             phases=phases,
             anchor=self.aligned_input(axis, 0),
+            growth=growth,
         )
 
     def look_ahead(self, axis: int = 0) -> int:
@@ -206,6 +212,17 @@ class Chain:
             low, high = reach.needs(low, high)
         return low, high
 
+    def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
+        """Return the outputs whose windows lie within the inputs.
+
+        ends : the length of the signal on each axis, None if it has not ended yet
+        """
+        for op in self.ops:
+            inputs = op.complete_outputs(inputs, ends)
+            lengths = zip(op.reach, ends, strict=True)
+            ends = tuple(None if n is None else reach.count(n) for reach, n in lengths)
+        return inputs
+
     # --- properties ---
 
     def channels(self, count: int) -> int:
@@ -234,6 +251,16 @@ class Chain:
         return any(op.holds for op in self.ops)
 
     @cached_property
+    def in_time(self) -> bool:
+        """Whether windows are bounded by the times of the samples."""
+        return any(op.in_time for op in self.ops)
+
+    @cached_property
+    def bins(self) -> tuple[CalendarBins, ...]:
+        """The calendar bins that there is an output for, one after the other."""
+        return tuple(bins for op in self.ops for bins in op.bins)
+
+    @cached_property
     def uniform(self) -> bool:
         """Whether interleaved signals can be filtered side by side, as channels of one array."""
         return all(op.uniform for op in self.ops)
@@ -257,87 +284,85 @@ class Chain:
         return self.samples(x)
 
     def compute(
-        self, x: Array, span: Span, ends: tuple[int | None, ...], before: HeldValues | None
-    ) -> tuple[Array, dict[int, Array | None]]:
+        self,
+        x: Array,
+        span: Span,
+        ends: tuple[int | None, ...],
+        earlier: HeldEarlier = nothing_earlier,
+        continuation: Continuation | None = None,
+        *,
+        bounds: Bounds | None = None,
+    ) -> tuple[Array, HeldAfter]:
         """Compute the outputs `span` and the last values that each holding operation has met.
 
         x : the inputs `reads(*span[0], ends[0])[0]` along axis 0 and `needs` along the others,
             extended at the ends
         ends : the length of the signal on each axis, None if it has not ended yet
-        before : the values held from before `x`
+        earlier : gives the values held from before `x`
+        continuation : of the outputs; by default they begin where earlier ones ended, and later
+            ones begin where they end
+        bounds : the samples of the signal, where windows that reach beyond it have no output
         """
         # Under `valid`, a picture narrower than a window has no outputs.
         if any(stop <= start for start, stop in span):
             return self._no_outputs(x, span), {}
-        stop = span[0][1]
-        next_inputs = self.reads(stop, stop + 1)
-        held_after: dict[int, Array | None] = {}
+        if continuation is None:
+            continuation = Continuation(*span[0])
+        held_after: HeldAfter = {}
         x = self._first_input(x)
-        for task in self._tasks(span, ends):
-            if task.number > 0:
+        for number, task in enumerate(self._tasks(span, ends, earlier, continuation)):
+            op = self.ops[number]
+            if number > 0:
                 x = summed(x)
-            x = task.op.padded(x, task.starts, task.stops, task.ends)
-            y = task.outputs_of(x, before)
-            if task.op.holds:
-                next_start = next_inputs[task.number].start
-                held_after[task.number] = task.last_values(x, next_start, before)
-            x = y
+            x, held = op.compute(x, replace(task, bounds=bounds))
+            if bounds is not None:
+                bounds = op.complete_outputs(bounds, task.ends)
+                x = without_incomplete(x, task.outputs, bounds)
+            for place, values in held.items():
+                held_after[number, *place] = values
         return x, held_after
 
     def _no_outputs(self, x: Array, span: Span) -> Array:
         lengths = [max(0, stop - start) for start, stop in span]
         return np.empty((*lengths, self.channels(x.shape[-1])), self.samples(x[:0]).dtype)
 
-    def _tasks(self, span: Span, ends: tuple[int | None, ...]) -> Iterator[_Task]:
+    def _tasks(
+        self,
+        span: Span,
+        ends: tuple[int | None, ...],
+        earlier: HeldEarlier,
+        continuation: Continuation,
+    ) -> Iterator[Task]:
         """Yield the task of each operation for the outputs `span`, from first to last."""
-        along = self.reads(*span[0], ends[0])
+        done = continuation.done
+        along = self.reads(*span[0], ends[0], done=done)
+        following = along
+        if self.holds:
+            start = continuation.next_start
+            following = self.reads(start, start + 1, done=span[0][1])
+        before = self.needs(0, done - 1, done) if done > 0 else None
         across = [self.needs(axis, *span[axis], ends[axis]) for axis in range(1, self.axes)]
         for number, op in enumerate(self.ops):
             given = along[number]
             after = along[number + 1]
             outputs = ((after.start, after.high), *(needs[number + 1] for needs in across))
             axes = list(zip(op.reach, outputs, ends, strict=True))
-            yield _Task(
-                number=number,
-                op=op,
+            yield Task(
                 outputs=outputs,
                 starts=(given.start, *(needs[number][0] for needs in across)),
                 stops=tuple(reach.needs(*wanted)[1] for reach, wanted, _ in axes),
                 ends=ends,
                 skipped=given.low - given.start,
+                continuation=Continuation(
+                    done=0 if before is None else before[number + 1][1],
+                    next_start=following[number + 1].start,
+                ),
+                next_input=following[number].start,
+                earlier=partial(_held_in_operation, earlier, number),
             )
             ends = tuple(None if n is None else reach.count(n) for reach, _, n in axes)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Task:
-    """The part of one operation in a computation.
-
-    outputs : the outputs to compute on each axis
-    starts, stops : the inputs [start, stop) on each axis
-    ends : the length of the input on each axis, None if that is not known yet
-    skipped : how many inputs at the start are read by no window and serve only to hold their last
-        value
-    """
-
-    number: int
-    op: Op
-    outputs: Span
-    starts: tuple[int, ...]
-    stops: tuple[int, ...]
-    ends: tuple[int | None, ...]
-    skipped: int
-
-    def outputs_of(self, x: Array, before: HeldValues | None) -> Array:
-        """Compute the outputs from the inputs `x`."""
-        held = partial(last_known, x[: self.skipped], partial(self._held_earlier, before))
-        return self.op(x[self.skipped :], self.outputs, held)
-
-    def last_values(self, x: Array, next_start: int, before: HeldValues | None) -> Array | None:
-        """Return the last known values before `next_start`, where the next job begins."""
-        passed = max(next_start - self.starts[0], 0)
-        return last_known(x[:passed], partial(self._held_earlier, before))
-
-    def _held_earlier(self, before: HeldValues | None) -> Array | None:
-        """Return the last known values before the inputs; None at the start of a signal."""
-        return None if before is None else before.held(self.number)
+def _held_in_operation(earlier: HeldEarlier, number: int, place: HeldPlace) -> Array | None:
+    """Return the value held from before at a place in an operation of a chain."""
+    return earlier((number, *place))

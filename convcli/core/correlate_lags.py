@@ -22,6 +22,10 @@ Numbers = npt.NDArray[np.float64]
 
 # A peak extends as far as |r| stays above this part of its height.
 PEAK_EDGE = 0.9
+# The correlation between two lags is interpolated from so many lags on each side.
+SIDE = 256
+# It is computed at so many places between two lags, before a parabola finds the largest.
+PLACES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,3 +123,23 @@ def peak_and_rival(r: Numbers) -> tuple[Sizes, Sizes]:
     elsewhere[tuple(box)] = 0
     rival = np.unravel_index(int(np.argmax(elsewhere)), r.shape)
     return tuple(map(int, peak)), tuple(map(int, rival))
+
+
+def peak_offset(r: Numbers, peak: int) -> float:
+    """How far from the index `peak` the interpolated |r| is largest, -1 to 1.
+
+    r : (n,), band-limited as the correlation of sampled signals is; it is interpolated by a sinc
+    """
+    near = np.arange(max(0, peak - SIDE), min(len(r), peak + SIDE + 1))
+    places = np.arange(-PLACES, PLACES + 1) / PLACES
+    distance = places[:, None] - (near - peak)
+    weights = np.sinc(distance)
+    height = np.abs(weights @ r[near])
+    top = int(np.argmax(height))
+    if top in (0, len(places) - 1):  # the largest lag that was examined, where nothing is beyond
+        return 0.0
+    left, middle, right = height[top - 1 : top + 2]
+    curvature = left - 2 * middle + right
+    if curvature >= 0:
+        return float(places[top])
+    return float(places[top] + (left - right) / (2 * curvature * PLACES))

@@ -1,35 +1,28 @@
 """Sums of products of float64 numbers, rounded only once.
 
-A float64 is a whole number times a power of two. Samples and taps are written in digits,
+Samples and taps are written in digits (`digits.py`) with so few bits that an FFT gives the sums of
+products of digits, which are whole numbers, with an error below one half. Rounding to the nearest
+whole number makes them exact. An output is therefore a function of its window alone: no sample
+outside of the window leaks into it, it does not depend on where a block ends, and a sum of numbers
+>= 0 is >= 0. The cost is that of about ten FFTs.
 
-    x = sum_i d_i 2**(b i),    |d_i| <= 2**(b - 1),
-
-with so few bits b that an FFT gives the sums of products of digits, which are whole numbers, with
-an error below one half. Rounding to the nearest whole number makes them exact. Carries are passed
-on as in long multiplication, and the result is read into two float64. An output is therefore a
-function of its window alone: no sample outside of the window leaks into it, it does not depend on
-where a block ends, and a sum of numbers >= 0 is >= 0. The cost is that of about ten FFTs.
-
-The splitting follows Ozaki, Ogita, Oishi and Rump, Error-free transformations of matrix
-multiplication, Numerical Algorithms 59, 2012. The bound on the error of the FFT is that of
-Percival, Mathematics of Computation 72, 2003.
+The bound on the error of the FFT is that of Percival, Mathematics of Computation 72, 2003.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.core.digits import FLOAT_BITS, WORD_BITS, add_digit, digits_of, joined
 from convcli.core.fft import POINTS_TOGETHER, frame_size
 
 if TYPE_CHECKING:
-    Numbers = npt.NDArray[np.float64]
-    # Digit signals, or their sums or spectra, by the place i of their weight 2**(b i).
-    Digits = dict[int, npt.NDArray[Any]]
+    from convcli.core.digits import Digits, Numbers
 
 # Up to this many outputs, dot products of the digits take less time than an FFT.
 FEW_OUTPUTS = 32
@@ -39,13 +32,6 @@ PART = 1 << 18
 
 # Outputs of a piece of a signal that is added up by running sums: it stays in the cache.
 RUNNING = 1 << 15
-
-# Bits of a float64 that are added without rounding, and of an int64, with one to spare.
-FLOAT_BITS = 52
-WORD_BITS = 62
-
-# Powers of two up to this exponent, and their inverses, are float64 without loss.
-PLAIN_POWER = 1000
 
 
 def exact_sums(x: Numbers, w: Numbers, step: int = 1) -> tuple[Numbers, Numbers]:
@@ -64,8 +50,23 @@ def exact_sums(x: Numbers, w: Numbers, step: int = 1) -> tuple[Numbers, Numbers]
             last = min(first + at_once, outputs)
             inputs = values[first * step : (last - 1) * step + w.size]
             sums = method.sums(inputs, step)
-            high[first:last, channel], low[first:last, channel] = _joined(sums, method.bits)
+            high[first:last, channel], low[first:last, channel] = joined(sums, method.bits)
     return high, low
+
+
+def exact_sums_between(
+    x: Numbers, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]
+) -> tuple[Numbers, Numbers]:
+    """The sums of x[low:high], as high + low.
+
+    x : (n,) finite; low, high : (sums,) where each sum begins and ends, at least one sample later
+    """
+    longest = int((high - low).max())
+    bits = _bits_of_running_sums(longest)
+    sums: Digits = {}
+    for place, running in _running_digits(x, bits).items():
+        sums[place] = running[high] - running[low]
+    return joined(sums or {0: np.zeros(len(low), np.int64)}, bits)
 
 
 class _Method(Protocol):
@@ -93,129 +94,22 @@ def _method(taps: bytes) -> _Method:
     return _DigitProducts(w)
 
 
-# ------------------------------------------------------------------------------------------- digits
-
-
-def _digits(x: Numbers, bits: int) -> Digits:
-    """Write numbers in digits of `bits` bits: whole float64 numbers of at most 2**(bits - 1).
-
-    Places at which all digits are 0 are left out.
-    """
-    huge = np.abs(x) >= 2.0**PLAIN_POWER
-    if not huge.any():
-        return _plain_digits(x, bits)
-    # A digit of the largest numbers may round up beyond them, so they are written at a smaller
-    # scale.
-    places = -(-WORD_BITS // bits)
-    digits = _plain_digits(np.where(huge, 0.0, x), bits)
-    scaled = np.where(huge, x, 0.0) * 2.0 ** (-bits * places)
-    for place, digit in _plain_digits(scaled, bits).items():
-        _add_digit(digits, place + places, digit)
-    return digits
-
-
-def _plain_digits(x: Numbers, bits: int) -> Digits:
-    """`_digits` of numbers that are not the largest."""
-    digits: Digits = {}
-    rest = x
-    while True:
-        largest = max(float(rest.max()), -float(rest.min()))
-        if largest == 0:
-            return digits
-        # The lowest place at which no digit is larger than 2**(bits - 1).
-        mantissa, exponent = math.frexp(largest)
-        if mantissa == 1 / 2:
-            exponent -= 1
-        place = -((bits - 1 - exponent) // bits)
-        digit = np.rint(_times_power(rest, -bits * place))
-        rest = rest - _times_power(digit, bits * place)
-        digits[place] = digit
-
-
-def _times_power(x: Any, exponent: int) -> Any:
-    """Return x * 2**exponent, also where 2**exponent is no float64."""
-    if abs(exponent) <= PLAIN_POWER:
-        return x * math.ldexp(1.0, exponent)
-    return np.ldexp(x, exponent)
-
-
-def _add_digit(sums: Digits, place: int, values: Any) -> None:
-    """Add values to the digit at a place."""
-    sums[place] = sums[place] + values if place in sums else values
-
-
-def _joined(sums: Digits, bits: int) -> tuple[Numbers, Numbers]:
-    """Return the numbers with these digits as high + low."""
-    words, word_bits = _words(_carried(sums, bits), bits)
-    high, low = _added_up(words, word_bits, 0)
-    overflows = ~np.isfinite(high)
-    if overflows.any():
-        # Sums near the largest number are added up at a smaller scale.
-        few = {place: word[overflows] for place, word in words.items()}
-        high[overflows] = np.ldexp(_added_up(few, word_bits, -WORD_BITS)[0], WORD_BITS)
-        low[overflows] = 0
-    return high, low
-
-
-def _carried(sums: Digits, bits: int) -> Digits:
-    """Pass on carries until every digit lies in -2**(bits - 1) ... 2**(bits - 1) - 1.
-
-    Every whole number has exactly one such form.
-    """
-    half = 1 << (bits - 1)
-    carry: Any = np.int64(0)
-    carried: Digits = {}
-    place = min(sums)
-    highest = max(sums)
-    while place <= highest or np.any(carry):
-        total = sums[place] + carry if place in sums else carry
-        carry = (total + half) >> bits
-        carried[place] = total - (carry << bits)
-        place += 1
-    return carried
-
-
-def _words(digits: Digits, bits: int) -> tuple[Digits, int]:
-    """Join neighbouring digits to words that float64 holds exactly; return also their bits."""
-    together = FLOAT_BITS // bits
-    words: Digits = {}
-    for place, digit in digits.items():
-        word, within = divmod(place, together)
-        _add_digit(words, word, digit << (bits * within))
-    return words, bits * together
-
-
-def _added_up(words: Digits, bits: int, exponent: int) -> tuple[Numbers, Numbers]:
-    """Add up words from the highest on, times 2**exponent, as high + low."""
-    high = low = lost = np.float64(0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for place in sorted(words, reverse=True):
-            term = _times_power(words[place].astype(np.float64), bits * place + exponent)
-            low, error = _two_sum(low, term)
-            high, low = _two_sum(high, low)
-            lost = lost + error
-        return _rounded_sum(high, low, lost)
-
-
-def _rounded_sum(high: Any, low: Any, lost: Any) -> tuple[Numbers, Numbers]:
-    """Round high + low + lost to the nearest float64, where `low` is exactly half a step of it."""
-    wrong = (low != 0) & (lost != 0) & (np.signbit(low) == np.signbit(lost))
-    if np.any(wrong):
-        other = high + 2 * low
-        wrong &= other - high == 2 * low
-        high, low = np.where(wrong, other, high), np.where(wrong, -low, low)
-    return np.asarray(high), np.asarray(low)
-
-
-def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
-    """The sum of two numbers and its rounding error (Knuth)."""
-    total = a + b
-    of_b = total - a
-    error = (a - (total - of_b)) + (b - of_b)
-    return total, error
-
-
 # ---------------------------------------------------------------------- sums of products of digits
+
+
+def _bits_of_running_sums(k: int) -> int:
+    """The most bits of a digit at which a sum of k digits is an int64."""
+    return min(FLOAT_BITS, WORD_BITS - k.bit_length())
+
+
+def _running_digits(x: Numbers, bits: int) -> Digits:
+    """The sums of the digits of all samples before each one and before the end, by place."""
+    running_sums: Digits = {}
+    for place, digit in digits_of(x, bits).items():
+        running = np.zeros(len(x) + 1, np.int64)
+        np.cumsum(digit.astype(np.int64), out=running[1:])
+        running_sums[place] = running
+    return running_sums
 
 
 class _RunningSums:
@@ -229,7 +123,7 @@ class _RunningSums:
 
     def __init__(self, k: int) -> None:
         self.k = k
-        self.bits = min(FLOAT_BITS, WORD_BITS - k.bit_length())
+        self.bits = _bits_of_running_sums(k)
 
     @property
     def outputs(self) -> int:
@@ -239,9 +133,7 @@ class _RunningSums:
     def sums(self, x: Numbers, step: int) -> Digits:
         """Return the sums of the windows as digits."""
         sums: Digits = {}
-        for place, digit in _digits(x, self.bits).items():
-            running = np.zeros(len(x) + 1, np.int64)
-            np.cumsum(digit.astype(np.int64), out=running[1:])
+        for place, running in _running_digits(x, self.bits).items():
             sums[place] = running[self.k :: step] - running[: -self.k : step]
         return sums or _zeros(len(x) - self.k + 1, step)
 
@@ -287,7 +179,7 @@ class _DigitProducts:
         """Percival's bound on the error of a sum of products of digits."""
         relative = (13 * math.log2(self._frame) + 3) * 2.0**-53
         sample_norm = 2.0 ** (bits - 1) * math.sqrt(self._frame)
-        tap_norm = sum(float(np.linalg.norm(digit)) for digit in _digits(w, bits).values())
+        tap_norm = sum(float(np.linalg.norm(digit)) for digit in digits_of(w, bits).values())
         return relative * sample_norm * tap_norm
 
     def sums(self, x: Numbers, step: int) -> Digits:
@@ -296,10 +188,10 @@ class _DigitProducts:
         sums: Digits = {}
         for part in self._parts:
             inputs = x[part.start : part.start + outputs + part.k - 1]
-            samples = _digits(inputs, self.bits)
+            samples = digits_of(inputs, self.bits)
             for place, products in self._products(samples, part, outputs).items():
                 whole = np.rint(products[::step]).astype(np.int64)
-                _add_digit(sums, place, whole)
+                add_digit(sums, place, whole)
         return sums or _zeros(outputs, step)
 
     def _products(self, samples: Digits, part: _TapDigits, outputs: int) -> Digits:
@@ -319,7 +211,7 @@ class _TapDigits:
     def __init__(self, start: int, w: Numbers, bits: int) -> None:
         self.start = start
         self.k = w.size
-        self.digits = _digits(w, bits)
+        self.digits = digits_of(w, bits)
         self._latest: tuple[int, Digits] = (0, {})
 
     def spectra(self, size: int) -> Digits:
@@ -340,7 +232,7 @@ def _direct_products(samples: Digits, taps: Digits) -> Digits:
     products: Digits = {}
     for i, sample in samples.items():
         for j, tap in taps.items():
-            _add_digit(products, i + j, np.correlate(sample, tap, "valid"))
+            add_digit(products, i + j, np.correlate(sample, tap, "valid"))
     return products
 
 

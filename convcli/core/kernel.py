@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.ops import Convolve, EachChannel, Magnitude
+from convcli.core.mixing import Mix
+from convcli.core.ops import Convolve, EachChannel, Gaps, Magnitude, gaps_of
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ MOST_TAPS = 2**22
 # The most taps along both axes of a picture: 5,792 along each.
 MOST_PLANE_TAPS = 2**25
 
-Gaps = Literal["renormalise", "hold", "empty"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Kernel:
@@ -38,6 +37,8 @@ class Kernel:
         difference)
     gaps : the effect of a missing input. By default weights >= 0 are renormalised over the known
         samples, a kernel of sum 0 gives no output, and any other kernel holds the last known value.
+    recursive : the taps are the impulse response of a recursion, such as an EMA, which begins with
+        the first sample
     note : a message of the design to the user
     plane : makes the kernel that filters a picture where no axis is picked; by default the taps run
         along both axes, one after the other
@@ -47,6 +48,7 @@ class Kernel:
     divisor: float = 1.0
     centre: tuple[int, ...] = field(default=())
     gaps: Gaps | None = None
+    recursive: bool = False
     note: str = ""
     plane: Callable[[], Kernel] | None = None
 
@@ -61,7 +63,7 @@ class Kernel:
         if not self.centre:
             object.__setattr__(self, "centre", tuple((k - 1) // 2 for k in taps.shape))
         if self.gaps is None:
-            object.__setattr__(self, "gaps", _gaps(taps))
+            object.__setattr__(self, "gaps", gaps_of(taps))
 
     @classmethod
     def correlating(cls, taps: npt.ArrayLike, *, divisor: float = 1.0) -> Self:
@@ -141,6 +143,27 @@ class PerChannel:
 
 
 @dataclass(frozen=True, eq=False)
+class Crossed:
+    """Kernels from every channel to every channel, such as a room heard from two loudspeakers.
+
+    kernels : all of one length, by input and then by output: left to left, left to right, right to
+        left, right to right
+    channels : how many there are, of the input and of the output
+    """
+
+    kernels: tuple[Kernel, ...]
+    channels: int
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage: channels are repeated, filtered, and added up for each output."""
+        one_each = np.eye(self.channels)
+        repeated = Mix(weights=np.repeat(one_each, self.channels, axis=0), axes=site.signal.axes)
+        added = Mix(weights=np.tile(one_each, self.channels), axes=site.signal.axes)
+        parts = tuple(kernel.convolution(site) for kernel in self.kernels)
+        return (site.stage(repeated, EachChannel(parts=parts), added, kernels=self.kernels),)
+
+
+@dataclass(frozen=True, eq=False)
 class GradientPair:
     """Kernels that give the components of a gradient, whose length is the output."""
 
@@ -150,11 +173,3 @@ class GradientPair:
         """Return one stage with one operation."""
         op = Magnitude(parts=tuple(kernel.convolution(site) for kernel in self.kernels))
         return (site.stage(op, kernels=self.kernels),)
-
-
-def _gaps(taps: Taps) -> Gaps:
-    total = float(taps.sum())
-    size = float(np.abs(taps).sum())
-    if abs(total) <= 1e-12 * size:
-        return "empty"
-    return "renormalise" if bool((taps >= 0).all()) else "hold"

@@ -14,30 +14,45 @@ An operation is a set of parameters and a pure function. It has no other state.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from convcli.core import missing as gaps
+from convcli.core.complete import Bounds
 from convcli.core.constants import keep_constants
 from convcli.core.convolve import all_finite, mean_valid
 from convcli.core.reach import Reach, aligned_samples, widest
 from convcli.core.rounding import Rounding, of_taps
+from convcli.core.task import Inputs
+from convcli.core.time_reach import Tracker
 from convcli.samples import summed
 
 if TYPE_CHECKING:
     from typing import Self
 
     from convcli.core.binding import Site, Stage
-    from convcli.core.kernel import Gaps, Kernel
-    from convcli.signals import Align, Array, Missing
+    from convcli.core.calendar_bins import CalendarBins
+    from convcli.core.kernel import Kernel
+    from convcli.core.task import HeldAfter, Task
+    from convcli.signals import Align, Array, Edge, Missing
 
 # The outputs [start, stop) on each sample axis.
 Span = tuple[tuple[int, int], ...]
+
+# What a missing sample does to the outputs of a convolution: weights are renormalised over the
+# known samples, the last known value is held, or there is no output.
+Gaps = Literal["renormalise", "hold", "empty"]
+
+# What becomes of the opacity of a picture:
+#   filtered  it weights the colours and is filtered with them
+#   kept      it weights the colours and is kept as it is
+#   masks     colours of transparent pixels are missing, and it is kept as it is
+Opacity = Literal["filtered", "kept", "masks"]
 
 # Gives the last known value of each channel before the inputs, None if there is none. It may wait
 # for another thread and is therefore called only if a gap needs it.
@@ -47,6 +62,63 @@ Held = Callable[[], "Array | None"]
 def nothing_held() -> None:
     """Say that no value is known from before the start of a signal."""
     return
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WindowWeights:
+    """The weights with which outputs sum up their windows.
+
+    y[k, o] = sum over i, j of weights[o, i, j] * x[k*step - before + j, i] / divisor + bias[o]
+
+    weights : (out, in / groups, *size), as they lie over the window, not flipped
+    before : inputs of a window before k*step, on each axis
+    groups : output o reads the channels of its group alone
+    bias : (out,), or None
+    flipped : whether they are the taps of a convolution in reverse
+    gaps : what a missing input does to the sum
+    summarises : an output describes its whole window, not the sample that it is aligned with
+    padding : edge rule by which a layer extends its own input; None where it does not
+    only_complete : whether the weights hold for windows alone in which no sample is missing
+    """
+
+    weights: npt.NDArray[np.float64]
+    before: tuple[int, ...]
+    groups: int
+    divisor: float = 1.0
+    bias: npt.NDArray[np.float64] | None = None
+    flipped: bool = True
+    gaps: Gaps = "hold"
+    summarises: bool = False
+    padding: Edge | None = None
+    only_complete: bool = False
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """How many samples a window has on each axis."""
+        return self.weights.shape[2:]
+
+    def inputs_of(self, output: int) -> range:
+        """The channels that an output channel reads."""
+        group = output * self.groups // len(self.weights)
+        count = self.weights.shape[1]
+        return range(group * count, (group + 1) * count)
+
+
+@dataclass(frozen=True)
+class NNCall:
+    """The function of torch.nn.functional and of jax.nn that computes the same as an operation.
+
+    argument : what it takes besides the samples, if anything
+    """
+
+    function: str
+    argument: float | None = None
+
+    def text(self, x: str) -> str:
+        """The call with the samples written as `x`."""
+        if self.argument is None:
+            return f"{self.function}({x})"
+        return f"{self.function}({x}, {self.argument:g})"
 
 
 class Op(ABC):
@@ -65,6 +137,51 @@ class Op(ABC):
             changed
         held : the values that fill a gap at the beginning of `x`
         """
+
+    def compute(self, x: Array, task: Task) -> tuple[Array, HeldAfter]:
+        """Compute the outputs of a task, and what the next job has to know.
+
+        x : all inputs of the task, NaN where a sample is missing; not changed
+        """
+        x = self.padded(x, task.starts, task.stops, task.ends)
+        windows = x[task.skipped :]
+        if not self.holds:
+            return self(windows, task.outputs), {}
+        held = partial(gaps.last_known, x[: task.skipped], task.held_before)
+        y = self(windows, task.outputs, held)
+        return y, {(): gaps.last_known(x[: task.passed], task.held_before)}
+
+    def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
+        """Return the inputs along axis 0 for the outputs [start, stop).
+
+        done : the end of the outputs that were computed before, at most 0 if there are none
+        n : the length of the input, given if the operation needs the end of the signal
+        """
+        low, high = self.reach[0].needs(start, stop)
+        first = low
+        if self.holds and done > 0:
+            _, read = self.reach[0].needs(done - 1, done)
+            first = min(low, read)
+        return Inputs(first, low, high)
+
+    def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
+        """Return the outputs whose windows lie within the inputs, for the edge rule `missing`.
+
+        inputs : those that lack no part of the signal
+        ends : the length of the input on each axis, None if it has not ended yet
+        """
+        found = _complete_outputs(self.reach, inputs)
+        if not self.pads:
+            return found
+        # At the ends of its input the operation reads what it has put there itself.
+        low = list(found.low)
+        high = list(found.high)
+        for axis, length in enumerate(ends):
+            if inputs.low[axis] <= 0:
+                low[axis] = 0
+            if length is not None and inputs.high[axis] >= length:
+                high[axis] = self.reach[axis].count(length)
+        return Bounds(tuple(low), tuple(high))
 
     # --- what it does to samples ---
 
@@ -88,6 +205,23 @@ class Op(ABC):
         """The convolutions that the operation consists of, if it does."""
         return ()
 
+    def window_weights(self, channels: int) -> WindowWeights | None:
+        """The weights of each output's window, for signals of `channels` channels.
+
+        None for an operation that is no weighted sum of one window.
+        """
+        return None
+
+    @property
+    def nn_call(self) -> NNCall | None:
+        """The function of PyTorch and JAX that computes the same, for functions of one sample."""
+        return None
+
+    @property
+    def as_convolution(self) -> Convolve | None:
+        """The one convolution that the operation is where no sample is missing, if it is one."""
+        return None
+
     @property
     def delay(self) -> float | None:
         """The delay of a resampler in samples along axis 0; None for other operations."""
@@ -109,14 +243,13 @@ class Op(ABC):
         return count
 
     @property
-    def opacity(self) -> Literal["filtered", "kept"] | None:
-        """What becomes of the opacity of a picture.
-
-        It is filtered with the colours, which it weights, or kept as it is.
-
-        None : the operation treats the opacity by itself
-        """
+    def opacity(self) -> Opacity | None:
+        """What becomes of the opacity of a picture; None: the operation treats it by itself."""
         return None
+
+    def opacity_after(self, alpha: int | None) -> int | None:
+        """Return which channel is the opacity of the result, if `alpha` is that of the input."""
+        return alpha
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Op:
         """Return the operation under the rules of a run.
@@ -129,6 +262,26 @@ class Op(ABC):
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return the operation at its place in a FILTER, as one stage."""
         return (site.stage(self),)
+
+    # --- times of the samples ---
+
+    @property
+    def in_time(self) -> bool:
+        """Whether the windows are bounded by the times of the samples."""
+        return False
+
+    @property
+    def bins(self) -> tuple[CalendarBins, ...]:
+        """The calendar bins that there is an output for, one after the other; none by default."""
+        return ()
+
+    def tracker(self) -> Tracker:
+        """Return what follows the times of the inputs of one signal and of their outputs."""
+        return Tracker(self.reach[0])
+
+    def bound(self, reach: Any) -> Op:
+        """Return the operation with the reach of its tracker, which knows the times so far."""
+        return self
 
     # --- padding of its own, for layers of a network ---
 
@@ -162,6 +315,16 @@ class Op(ABC):
         ends : the length of the signal along each axis, None where it is not known yet
         """
         return x
+
+
+def _complete_outputs(reaches: tuple[Reach, ...], inputs: Bounds) -> Bounds:
+    """The outputs that read nothing but these inputs."""
+    low = []
+    high = []
+    for reach, first, stop in zip(reaches, inputs.low, inputs.high, strict=True):
+        low.append(reach.first_within(first))
+        high.append(reach.ready(stop))
+    return Bounds(tuple(low), tuple(high))
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,6 +374,13 @@ class Complete(Op):
         """The convolutions that the operation consists of, if it does."""
         return self.op.convolutions
 
+    def window_weights(self, channels: int) -> WindowWeights | None:
+        """The weights of the operation, whose first window begins at input 0."""
+        found = self.op.window_weights(channels)
+        if found is None:
+            return None
+        return replace(found, before=(0,) * len(found.before))
+
     @property
     def delay(self) -> float | None:
         """The delay of a resampler."""
@@ -225,8 +395,12 @@ class Complete(Op):
         """Count the channels that come out."""
         return self.op.output_channels(count)
 
+    def opacity_after(self, alpha: int | None) -> int | None:
+        """Return which channel is the opacity of the result."""
+        return self.op.opacity_after(alpha)
+
     @property
-    def opacity(self) -> Literal["filtered", "kept"] | None:
+    def opacity(self) -> Opacity | None:
         """What becomes of the opacity of a picture."""
         return self.op.opacity
 
@@ -248,6 +422,8 @@ class Convolve(Op):
     anchor : offset from k*step to the sample that output k is aligned with
     gaps : what a missing input does to the sum; missing : the rule for outputs aligned with a
         missing sample
+    recursive : the taps are the impulse response of a recursion, which begins with the first sample
+        and has no window that could be incomplete
     summarises : an output describes its whole window (a pool), not the sample that it is aligned
         with
     exact : add up in one order, so that the last bit does not depend on the length of a block
@@ -261,6 +437,7 @@ class Convolve(Op):
     divisor: float = 1.0
     gaps: Gaps = "renormalise"
     missing: Missing = "keep"
+    recursive: bool = False
     summarises: bool = False
     exact: bool = False
 
@@ -280,6 +457,7 @@ class Convolve(Op):
             anchor=(0,) * axes,
             divisor=kernel.divisor,
             gaps=kernel.gaps or "renormalise",
+            recursive=kernel.recursive,
         )
 
     @cached_property
@@ -287,6 +465,13 @@ class Convolve(Op):
         """One Reach per axis of the taps."""
         geometry = zip(self.before, self.after, self.step, self.anchor, strict=True)
         return tuple(Reach(before=b, after=a, step=s, anchor=c) for b, a, s, c in geometry)
+
+    def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
+        """Return the outputs whose windows lie within the inputs; a recursive filter has none."""
+        if not self.recursive:
+            return super().complete_outputs(inputs, ends)
+        newest = tuple(replace(reach, before=-reach.after) for reach in self.reach)
+        return _complete_outputs(newest, inputs)
 
     @property
     def holds(self) -> bool:
@@ -302,6 +487,23 @@ class Convolve(Op):
     def convolutions(self) -> tuple[Convolve, ...]:
         """The convolution itself, which is the only one."""
         return (self,)
+
+    def window_weights(self, channels: int) -> WindowWeights:
+        """The taps in reverse, once for each channel."""
+        laid = np.flip(self.taps)
+        return WindowWeights(
+            weights=np.stack([laid[None]] * channels),
+            before=self.before,
+            groups=channels,
+            divisor=self.divisor,
+            gaps=self.gaps,
+            summarises=self.summarises,
+        )
+
+    @property
+    def as_convolution(self) -> Convolve:
+        """The convolution itself."""
+        return self
 
     @property
     def opacity(self) -> Literal["filtered", "kept"]:
@@ -355,57 +557,13 @@ class Convolve(Op):
         return y
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Pool(Op):
-    """The largest (np.fmax) or smallest (np.fmin) known sample of each window.
-
-    The window of output k begins at the sample k*step - before.
-    """
-
-    fold: Callable[..., Any]
-    size: tuple[int, ...]
-    step: tuple[int, ...]
-    before: tuple[int, ...]
-    anchor: tuple[int, ...]
-    missing: Missing = "keep"
-
-    uniform = True
-    rounding = "exact"
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """How far a window looks, one Reach per axis."""
-        geometry = zip(self.size, self.step, self.before, self.anchor, strict=True)
-        return tuple(Reach(before=b, after=n - 1 - b, step=s, anchor=c) for n, s, b, c in geometry)
-
-    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
-        """Return the pool under the rules of a run; it is always exact."""
-        return replace(self, missing=missing)
-
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Fold the windows, one axis after the other."""
-        fold = self.fold
-        if self.missing == "propagate":
-            fold = np.maximum if fold is np.fmax else np.minimum
-        for axis, (start, stop) in enumerate(span):
-            values = windowed(x, self.size[axis], self.step[axis], stop - start, axis)
-            x = folded(fold, values)
-        return x
-
-
-def windowed(x: Array, size: int, step: int, outputs: int, axis: int) -> Iterator[Array]:
-    """Yield the first sample of every window along `axis`, then the second, and so on."""
-    for j in range(size):
-        samples = slice(j, j + (outputs - 1) * step + 1, step)
-        yield x[(slice(None),) * axis + (samples,)]
-
-
-def folded(fold: Callable[..., Any], arrays: Iterator[Array]) -> Array:
-    """Combine arrays of one shape by `fold`, one after the other."""
-    y = np.array(next(arrays))
-    for array in arrays:
-        fold(y, array, out=y)
-    return y
+def gaps_of(taps: npt.NDArray[np.float64]) -> Gaps:
+    """Return what a missing sample does to outputs of these taps, unless the design says it."""
+    total = float(taps.sum())
+    size = float(np.abs(taps).sum())
+    if abs(total) <= 1e-12 * size:
+        return "empty"
+    return "renormalise" if bool((taps >= 0).all()) else "hold"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -413,12 +571,15 @@ class Pointwise(Op):
     """A function that is applied to every sample by itself.
 
     keeps : the channel that is left alone (the opacity of a picture), or None
+    factor : of a function that multiplies by a number
     """
 
     function: Callable[[Array], Array]
     axes: int
     keeps: int | None = None
     rounding: Rounding = "irrational"
+    nn_call: NNCall | None = None
+    factor: float | None = None
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -429,6 +590,20 @@ class Pointwise(Op):
     def uniform(self) -> bool:
         """Whether no channel is left alone."""
         return self.keeps is None
+
+    @property
+    def as_convolution(self) -> Convolve | None:
+        """The convolution with one tap, the factor."""
+        if self.factor is None or self.keeps is not None:
+            return None
+        nothing = (0,) * self.axes
+        return Convolve(
+            taps=np.full((1,) * self.axes, self.factor),
+            before=nothing,
+            after=nothing,
+            step=(1,) * self.axes,
+            anchor=nothing,
+        )
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Apply the function to all channels but the one that is kept."""
@@ -457,7 +632,8 @@ class Magnitude(Op):
     @property
     def rounding(self) -> Rounding:
         """The rounding class of the parts: the root of a whole number is whole or irrational."""
-        return self.parts[0].rounding
+        classes = [part.rounding for part in self.parts]
+        return "irrational" if "irrational" in classes else classes[0]
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
@@ -523,6 +699,19 @@ class EachChannel(Op):
     def output_channels(self, count: int) -> int:
         """Count the parts: each gives one channel."""
         return len(self.parts)
+
+    def window_weights(self, channels: int) -> WindowWeights | None:
+        """The taps of each part in reverse, if all parts have one divisor."""
+        first = self.parts[0]
+        if any(part.divisor != first.divisor for part in self.parts):
+            return None
+        return WindowWeights(
+            weights=np.stack([np.flip(part.taps)[None] for part in self.parts]),
+            before=first.before,
+            groups=channels,
+            divisor=first.divisor,
+            gaps=first.gaps,
+        )
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the operation with each part under the rules of a run."""

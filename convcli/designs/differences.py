@@ -1,18 +1,24 @@
-"""Differences and derivatives. Each turns a constant into exactly 0: the taps sum to 0."""
+"""Differences to earlier samples and derivatives, and earlier samples themselves.
+
+Each but `lag` turns a constant into exactly 0.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from convcli.core.kernel import MOST_TAPS, Kernel, Taps
+from convcli.core.ops import Convolve
+from convcli.core.relative import RelativeChange
 from convcli.designs.registry import step
 from convcli.designs.smoothing import TRUNCATE, gaussian_taps
 from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
-from convcli.signals import Signal
-from convcli.units import Count, Length
+from convcli.signals import Align, Signal
+from convcli.units import Lag, Length
 
 Axis = Literal["x", "y"]
 
@@ -21,7 +27,7 @@ SHARPEST = 0.5
 
 
 @step("differences", example="diff:1")
-def diff(n: Count = 1, *, axis: Axis | None = None, signal: Signal) -> Kernel:
+def diff(n: Lag = 1, *, axis: Axis | None = None, signal: Signal) -> Kernel:
     """Difference to the sample N before: x[t] - x[t-N].
 
     n : samples; axis : on an image x (to the pixel N to the left, the default) or y (N above).
@@ -31,6 +37,37 @@ def diff(n: Count = 1, *, axis: Axis | None = None, signal: Signal) -> Kernel:
     taps = np.zeros(n + 1)
     taps[0], taps[-1] = 1, -1
     return _along(axis, taps, signal, centre=0)
+
+
+@step("differences", example="lag:1")
+def lag(n: Lag = 1, *, axis: Axis | None = None, signal: Signal, align: Align) -> Convolve:
+    """The sample N before: x[t-N].
+
+    n : samples, at least 1; axis : on an image x (the pixel N to the left, the default) or y (N
+        above).
+    What is missing is missing N samples later and nowhere else, as after shift(N) in pandas. It is
+    the same with --align center.
+    """
+    refuse_huge(n + 1, f"a lag of {n:,} samples", "downsample first")
+    taps = np.zeros(n + 1)
+    taps[-1] = 1
+    kernel = _along(axis, taps, signal, centre=0)
+    # The output is another sample, whether or not the one in its own place is missing.
+    return replace(Convolve.by(kernel, align), summarises=True)
+
+
+@step("differences", example="pct_change:1")
+def pct_change(n: Lag = 1, *, axis: Axis | None = None, signal: Signal) -> RelativeChange:
+    """Relative change since the sample N before: x[t] / x[t-N] - 1.
+
+    n : samples, at least 1; axis : as in diff
+
+    0.05 is a rise by 5 per cent. It is missing where the earlier sample is 0 or either one is
+    missing.
+    """
+    refuse_huge(n + 1, f"a change over {n:,} samples", "downsample first")
+    shape = _along(axis, np.zeros(n + 1), signal, centre=0).taps.shape
+    return RelativeChange(lags=tuple(side - 1 for side in shape), keeps=signal.alpha)
 
 
 @step("differences", example="gradient")

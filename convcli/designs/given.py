@@ -9,7 +9,7 @@ from typing import Annotated
 
 import numpy as np
 
-from convcli.core.kernel import Kernel, PerChannel, Taps
+from convcli.core.kernel import Crossed, Kernel, PerChannel, Taps
 from convcli.designs.registry import step
 from convcli.designs.taps import refuse_huge
 from convcli.errors import InputError, RequestError
@@ -112,7 +112,7 @@ def ir(
     normalize: bool = False,
     channel: Integer | None = None,
     signal: Signal,
-) -> Kernel | PerChannel:
+) -> Kernel | PerChannel | Crossed:
     """Convolve with an impulse response from a sound file (a hall, a loudspeaker, a plate).
 
     path : a sound file
@@ -121,7 +121,9 @@ def ir(
     normalize : scale the response to an energy of 1, so that noise keeps its level
 
     A response with several channels filters each channel of the signal with its own; a mono
-    signal becomes as many channels as the response has. A response at another rate is converted
+    signal becomes as many channels as the response has. A response with four channels on a stereo
+    signal is true stereo, in the order LL, LR, RL, RR (from, to): left = LL * left + RL * right,
+    right = LR * left + RR * right. A response at another rate is converted
     with its gain kept: resampled by soxr, times the ratio of the rates, because y = sum h x
     approximates an integral over time whose step is 1 / rate. Raises RequestError for numbers of
     channels that do not fit, for a signal without a rate and for pictures; InputError where the
@@ -137,18 +139,24 @@ def ir(
         raise RequestError(f"wet lies in 0 ... 1, not at {wet:g}", hint="wet=0.3 or wet=30%")
     response = impulse_response(Path(path).expanduser(), rate=signal.rate, channel=channel)
     channels = response.taps.shape[1]
-    if channels > 1 and len(signal.channels) not in (1, channels):
-        message = f"{path} has {channels} channels and the signal {len(signal.channels)}"
+    given = len(signal.channels)
+    is_crossed = given > 1 and channels == given**2
+    if channels > 1 and given not in (1, channels) and not is_crossed:
+        message = f"{path} has {channels} channels and the signal {given}"
         raise RequestError(message, hint="channel=1 takes the first for all of them")
     taps = response.taps
     if normalize:
         taps = taps * _unit_energy_gain(taps, path)
     taps = taps * wet
-    taps[response.start] += 1 - wet
+    # The unfiltered signal of a channel goes to that channel alone.
+    dry = slice(None, None, given + 1) if is_crossed else slice(None)
+    taps[response.start, dry] += 1 - wet
     kernels = tuple(
         Kernel(taps=channel_taps, centre=(response.start,), note=response.note)
         for channel_taps in taps.T
     )
+    if is_crossed:
+        return Crossed(kernels, given)
     return kernels[0] if channels == 1 else PerChannel(kernels)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.activations import Rectifier, Sigmoid, Tanh
-from convcli.core.ops import Pointwise
+from convcli.core.ops import NNCall, Pointwise
 from convcli.core.rounding import Rounding, of_factor
 from convcli.core.whole import Normalize
 from convcli.designs.registry import step
@@ -22,40 +23,73 @@ if TYPE_CHECKING:
 
 
 def _each(
-    function: Callable[[Array], Array], signal: Signal, rounding: Rounding = "irrational"
+    function: Callable[[Array], Array],
+    signal: Signal,
+    rounding: Rounding = "irrational",
+    nn_call: NNCall | None = None,
 ) -> Pointwise:
     """The function of every sample; the opacity of a picture is kept."""
-    return Pointwise(function=function, axes=signal.axes, keeps=signal.alpha, rounding=rounding)
+    return Pointwise(
+        function=function,
+        axes=signal.axes,
+        keeps=signal.alpha,
+        rounding=rounding,
+        nn_call=nn_call,
+    )
 
 
 @step("pointwise", example="relu")
 def relu(*, signal: Signal) -> Pointwise:
     """Rectified linear unit: max(x, 0)."""
-    return _each(Rectifier(), signal, "exact")
+    return _each(Rectifier(), signal, "exact", NNCall("relu"))
 
 
 @step("pointwise", example="leaky_relu:0.1")
 def leaky_relu(slope: Number = 0.01, *, signal: Signal) -> Pointwise:
     """x where x >= 0, else SLOPE * x."""
-    return _each(Rectifier(slope), signal, of_factor(slope))
+    return _each(Rectifier(slope), signal, of_factor(slope), NNCall("leaky_relu", slope))
 
 
 @step("pointwise", example="tanh")
 def tanh(*, signal: Signal) -> Pointwise:
     """Hyperbolic tangent of x: -1 ... 1."""
-    return _each(Tanh(), signal)
+    return _each(Tanh(), signal, nn_call=NNCall("tanh"))
 
 
 @step("pointwise", example="sigmoid")
 def sigmoid(*, signal: Signal) -> Pointwise:
     """Logistic function of x, 1 / (1 + exp(-x)): 0 ... 1."""
-    return _each(Sigmoid(), signal)
+    return _each(Sigmoid(), signal, nn_call=NNCall("sigmoid"))
 
 
 @step("pointwise", example="abs", name="abs")
 def absolute(*, signal: Signal) -> Pointwise:
     """Magnitude of x, without its sign."""
     return _each(np.abs, signal, "exact")
+
+
+@step("pointwise", example="sign")
+def sign(*, signal: Signal) -> Pointwise:
+    """1 where x > 0, -1 where x < 0, else 0."""
+    return _each(np.sign, signal, "exact")
+
+
+@step("pointwise", example="square")
+def square(*, signal: Signal) -> Pointwise:
+    """x times x."""
+    return _each(np.square, signal, "exact")
+
+
+@step("pointwise", example="sqrt")
+def sqrt(*, signal: Signal) -> Pointwise:
+    """Square root of x; missing where x < 0."""
+
+    def root(x: Array) -> Array:
+        missing = np.full_like(x, np.nan)
+        y: Array = np.sqrt(x, out=missing, where=x >= 0)
+        return y
+
+    return _each(root, signal)
 
 
 @step("pointwise", example="log")
@@ -86,7 +120,8 @@ def gain(factor: Gain, *, signal: Signal) -> Pointwise | None:
     """x times a factor (0.5, 50%) or decibels (-6dB)."""
     if factor == 1:
         return None
-    return _each(lambda x: x * np.asarray(factor, x.dtype), signal, of_factor(factor))
+    amplify = _each(lambda x: x * np.asarray(factor, x.dtype), signal, of_factor(factor))
+    return replace(amplify, factor=factor)
 
 
 @step("pointwise", example="offset:1")

@@ -11,13 +11,13 @@ from convcli.core.correlate_template import Template
 from convcli.errors import InputError, RequestError
 from convcli.facts import InputFacts
 from convcli.running.arrays import apply
-from convcli.signals import blocks_of
+from convcli.signals import LUMA, LUMA_SUM, blocks_of
 
 if TYPE_CHECKING:
     from convcli.signals import Array, Signal, Source
 
-# Weights of luma in BT.709-6, item 3.2. A grey picture and a colour picture are compared by luma.
-LUMA = {"R": 0.2126, "G": 0.7152, "B": 0.0722}
+# A grey picture and a colour picture are compared by luma.
+_LUMA_WEIGHTS = {name: part / LUMA_SUM for name, part in zip("RGB", LUMA, strict=True)}
 # Most numbers in a template; with its spectra a larger one would not fit in memory.
 LONGEST = 1 << 26
 
@@ -76,8 +76,8 @@ class ComparedChannels:
         colours = tuple(c for c in range(len(signal.channels)) if c != signal.alpha)
         names = [signal.channels[c] for c in colours]
         mix = None
-        if mixed and sorted(names) == sorted(LUMA):
-            mix = tuple(LUMA[name] for name in names)
+        if mixed and sorted(names) == sorted(_LUMA_WEIGHTS):
+            mix = tuple(_LUMA_WEIGHTS[name] for name in names)
         elif mixed:
             mix = (1 / len(names),) * len(names)
         return cls(colours=colours, mix=mix, alpha=signal.alpha, full_scale=signal.full_scale)

@@ -20,6 +20,7 @@ from convcli.signals import Medium
 
 if TYPE_CHECKING:
     from convcli.facts.causality import CausalityFacts
+    from convcli.facts.comparison import ComparisonFacts
     from convcli.facts.detection import DetectionFacts
     from convcli.facts.learning import LearningFacts
     from convcli.signals import Signal
@@ -195,7 +196,7 @@ class LossFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """Everything about one run, which filtered, searched or learned from its inputs.
+    """Everything about one run, which filtered, searched, compared or learned from its inputs.
 
     command : the words of the command line
     filter : FILTER as written
@@ -218,6 +219,7 @@ class RunFacts:
     learned: LearningFacts | None = None
     causality: CausalityFacts | None = None
     detection: DetectionFacts | None = None
+    comparison: ComparisonFacts | None = None
     warnings: tuple[str, ...] = ()
     seconds: float | None = None
 

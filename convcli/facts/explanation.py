@@ -1,7 +1,8 @@
 """Facts of `explain`: a convolution as it is computed, output by output.
 
 Arrays are nested tuples with as many levels as the signal has sample axes, (k,) or (height, width);
-None is a missing value.
+None is a missing value. Where a stage takes or makes several channels, its arrays have one level
+more for the channels, which comes first.
 """
 
 from __future__ import annotations
@@ -12,23 +13,27 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class SumFacts:
-    """One output of a convolution: the window under the kernel, the products and their sum.
+    """One output: the window that it is computed from, and for a convolution the products.
 
+    channel : the output channel; reads : the input channels in the window
     at : index of the output, one for each sample axis
-    first : index of the first input under the kernel
-    x : the inputs under the kernel
-    outside : for each of these inputs whether it lies outside of the signal
-    products : each input times its tap
-    total : sum of the products
+    first : index of the first input of the window
+    x : the inputs of the window
+    outside : for each sample of the window whether it lies outside of the signal; no level for the
+        channels
+    products : each input times its weight; None where the output is no weighted sum
+    total : sum of the products, without the bias; None where the output is no weighted sum
     y : the output
     """
 
+    channel: int = 0
+    reads: tuple[int, ...] = (0,)
     at: tuple[int, ...]
     first: tuple[int, ...]
     x: Any
     outside: Any
     products: Any
-    total: float
+    total: float | None
     y: float | None
 
 
@@ -37,51 +42,82 @@ class StageFacts:
     """One operation of a chain, with its inputs and outputs.
 
     text : the step of FILTER that the operation belongs to
+    channels_in, channels_out : names of the channels before and after
     first : index of the first input; indices below 0 lie before the signal
     length : length of the signal along each axis, without the extension at its edges
     inputs : the signal, extended at its edges
     outputs : all outputs
+    stride : inputs from one output to the next along each axis
+    before, after : inputs of a window before and after the one with the index of the output, times
+        the stride
+    nn_call : the call of torch.nn.functional and jax.nn that computes the same, with {x} for the
+        signal; empty if there is none
+    sums : how each output is computed, the output channels one after the other; empty for an
+        operation that interpolates
 
     The other fields describe a convolution; other operations leave them empty.
     flipped : True for a convolution (the kernel is flipped), False for a correlation, else None
-    taps : the kernel as given
-    laid : the kernel as it lies over the signal, flipped if `flipped`
+    taps : the kernel as given; empty where there are several channels
+    laid : the weights as they lie over the window; with several channels (out, in / groups, ...)
+    groups : an output channel reads the input channels of its group
     divisor : divides each sum
-    stride : inputs from one output to the next along each axis
-    before, after : inputs read before and after the one that an output is aligned with
+    bias : a constant for each output channel, added to each of its sums; empty without one
     gaps : how missing inputs are treated (`renormalise`, `hold`, `empty`)
-    sums : how each output is computed
+    summarises : an output describes its whole window, and is there although the sample that it is
+        aligned with is missing
+    padding : edge rule by which the layer extends its own input; empty where it does not
     """
 
     text: str
+    channels_in: tuple[str, ...]
+    channels_out: tuple[str, ...]
     first: tuple[int, ...]
     length: tuple[int, ...]
     inputs: Any
     outputs: Any
-    flipped: bool | None = None
-    taps: Any = ()
-    laid: Any = ()
-    divisor: float = 1.0
     stride: tuple[int, ...] = (1,)
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
-    gaps: str = ""
+    nn_call: str = ""
     sums: tuple[SumFacts, ...] = ()
+    flipped: bool | None = None
+    taps: Any = ()
+    laid: Any = ()
+    groups: int = 1
+    divisor: float = 1.0
+    bias: tuple[float, ...] = ()
+    gaps: str = ""
+    summarises: bool = False
+    padding: str = ""
+
+    @property
+    def several(self) -> bool:
+        """Whether the arrays have a level for the channels."""
+        return len(self.channels_in) > 1 or len(self.channels_out) > 1
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """How many samples a window has on each axis."""
+        return tuple(low + high + 1 for low, high in zip(self.before, self.after, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExplanationFacts:
     """A FILTER computed on a small signal, operation by operation.
 
+    channels : names of the channels of the result
     result : the outputs of the whole FILTER
     matrix : the filter as a matrix with a row for each output and a column for each sample, or None
-    torch : an equal expression of PyTorch; empty if there is no simple one
+    torch, equinox : expressions of PyTorch and of Equinox that compute the same; empty if there are
+        no simple ones
     """
 
     filter: str
     edge: str
     align: str
+    channels: tuple[str, ...] = ()
     stages: tuple[StageFacts, ...]
     result: Any
     matrix: Any = None
     torch: str = ""
+    equinox: str = ""

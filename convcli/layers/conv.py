@@ -17,7 +17,7 @@ import numpy.typing as npt
 from convcli.core import missing as gaps
 from convcli.core.extend import OUTSIDE, inside
 from convcli.core.kernel import Kernel
-from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.ops import Held, Op, Span, WindowWeights, nothing_held
 from convcli.core.reach import Reach, aligned_samples
 from convcli.errors import RequestError
 from convcli.layers.bands import Band, by_windows, channels_of_group, tap_by_tap
@@ -327,6 +327,19 @@ class ConvOp(Op):
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the layer under the rules of a run."""
         return replace(self, missing=missing, exact=exact)
+
+    def window_weights(self, channels: int) -> WindowWeights | None:
+        """The weights with the zeros of the dilation; None where a channel goes past the layer."""
+        if self.beside:
+            return None
+        return WindowWeights(
+            weights=dilated(self.weights, self.dilation),
+            before=self.at.before,
+            groups=self.groups,
+            bias=self.bias,
+            flipped=False,
+            padding=self.at.padding,
+        )
 
     @property
     def taps(self) -> npt.NDArray[np.float64]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convcli.core.ops import Complete, Convolve, Pool, folded, windowed
+from convcli.core.ops import Complete, Convolve
+from convcli.core.sliding import SlidingStatistic, folded, windowed
 from convcli.layers.layer import StepLayer, layer
 from convcli.layers.trained import BatchLayer, TrainedLayer
 
@@ -40,8 +41,9 @@ class PoolLayer(StepLayer):
         """The pool as training sees it."""
         if isinstance(op, Complete):
             op = op.op
-        if isinstance(op, Pool):
-            return TrainedPool(fold=op.fold, size=op.size, step=op.step, before=op.before)
+        if isinstance(op, SlidingStatistic) and op.function.fold is not None:
+            fold = op.function.fold
+            return TrainedPool(fold=fold, size=op.size, step=op.step, before=op.before)
         if isinstance(op, Convolve):
             size, scale = op.taps.shape, 1 / op.divisor
             return TrainedPool(fold=np.add, size=size, step=op.step, before=op.before, scale=scale)

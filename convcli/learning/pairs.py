@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import InputError, RequestError
+from convcli.running.side_by_side import SideBySide
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -177,8 +178,15 @@ class PairReader:
             return
         xs = _scaled_blocks(self.pair.source, workers)
         ys = _scaled_blocks(self.pair.target, workers)
-        for x, y in _zip_blocks(xs, ys, cut=self.task.delay != ()):
+        both = SideBySide(xs, ys)
+        for x, y in both:
             yield b"", x, y
+        # With a delay, the end of the longer signal is not used.
+        if self.task.delay == () and not both.ended_together:
+            raise InputError(
+                "input and target differ in length",
+                hint="--delay takes the part that both have",
+            )
 
     def _within_source(self, workers: Workers) -> Iterator[AlignedBlock]:
         source = self.pair.source
@@ -204,32 +212,3 @@ def _in_model_units(x: Array, signal: Signal) -> Array:
     if signal.medium.unit_scale and signal.full_scale != 1:
         return x / signal.full_scale
     return x
-
-
-def _zip_blocks(
-    xs: Iterator[Array], ys: Iterator[Array], *, cut: bool
-) -> Iterator[tuple[Array, Array]]:
-    """Blocks of two signals, cut to equal shapes.
-
-    cut : ignore the end of the longer signal; otherwise different lengths raise InputError
-    """
-    x: Array | None = None
-    y: Array | None = None
-    while True:
-        if x is None or not len(x):
-            x = next(xs, None)
-        if y is None or not len(y):
-            y = next(ys, None)
-        if x is None or y is None:
-            break
-        sides = zip(x.shape[:-1], y.shape[:-1], strict=True)
-        common = tuple(slice(min(pair)) for pair in sides)
-        yield x[common], y[common]
-        x = x[common[0].stop :]
-        y = y[common[0].stop :]
-    rest = [len(each) for each in (x, y) if each is not None]
-    if any(rest) and not cut:
-        raise InputError(
-            "input and target differ in length",
-            hint="--delay takes the part that both have",
-        )

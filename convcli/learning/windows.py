@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.convolve import runs
+from convcli.core.missing import known_mean
 from convcli.core.solve import Sums, sums_over
 from convcli.errors import InputError
 
@@ -76,13 +77,6 @@ class ProvisionalMeans:
         self.known = True
         self.x = known_mean(x.reshape(-1, 1 if shared else x.shape[-1]))
         self.y = known_mean(y.reshape(-1, 1 if shared else y.shape[-1]))
-
-
-def known_mean(x: Array) -> Array:
-    """Mean of each channel of (n, channels) over the finite values, 0 if there are none."""
-    known = np.isfinite(x)
-    mean: Array = np.where(known, x, 0.0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
-    return mean
 
 
 class SquaredChanges:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from convcli.errors import nearest
-from convcli.units import UnitError
+from convcli.planning.grammar import SPACED, unspaced_operator
+from convcli.units import FREQUENCY, UnitError
 
 if TYPE_CHECKING:
     from convcli.designs.registry import Parameter, Step
@@ -91,6 +92,10 @@ def _value(call: Call, step: Step, argument: Argument, parameter: Parameter, sig
     try:
         return parameter.kind.convert(argument.text, signal)
     except UnitError as error:
+        place = unspaced_operator(argument.text)
+        if place is not None:
+            at = argument.at + place
+            raise call.error(f"{call.name}: {error}", at=at, hint=SPACED) from None
         hint = usage_hint(step, signal)
         raise call.error(f"{call.name}: {error}", at=argument.at, hint=hint) from None
 
@@ -118,7 +123,11 @@ def _example(step: Step, signal: Signal) -> str:
     """
     if not step.traits.cycles or signal.rate is None:
         return step.example
-    name, values = step.example.split(":")
+    name, _, text = step.example.partition(":")
     scale = signal.rate * signal.cycle
-    rounded = (float(format(float(value) * scale, ".1g")) for value in values.split(","))
-    return f"{name}:{','.join(format(value, 'g') for value in rounded)}"
+    values = text.split(",") if text else []
+    for place, parameter in enumerate(step.parameters[: len(values)]):
+        if parameter.kind is FREQUENCY and "=" not in values[place]:
+            rounded = float(format(float(values[place]) * scale, ".1g"))
+            values[place] = format(rounded, "g")
+    return f"{name}:{','.join(values)}" if values else name

@@ -17,12 +17,13 @@ from convcli.core.chain import Chain
 from convcli.designs import find
 from convcli.errors import ConvcliError, RequestError
 from convcli.planning.arguments import arguments_of, usage_hint
-from convcli.planning.grammar import Call, parse
+from convcli.planning.bounds import refuse_endless_reach
+from convcli.planning.grammar import INPUT, SPACED, Call, parse, unspaced_operator
 from convcli.signals import LearnedRules
 from convcli.units import UnitError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from convcli.core.binding import Stage
     from convcli.core.ops import Op
@@ -63,7 +64,7 @@ def learned_rules(calls: tuple[Call, ...]) -> LearnedRules:
 
     Nothing is known where there is no model, or where its file cannot be read: `bind` reports that.
     """
-    for call in calls:
+    for call in _with_nested(calls):
         for step in _known_steps((call,)):
             path = call.first_value("path")
             if step.learned_rules is not None and path is not None:
@@ -80,12 +81,18 @@ def reads_twice(calls: tuple[Call, ...]) -> bool:
 def _known_steps(filter: str | tuple[Call, ...]) -> list[Step]:
     """The steps of a FILTER, without those that do not exist: `bind` reports them."""
     found = []
-    for call in _calls(filter):
+    for call in _with_nested(_calls(filter)):
         try:
             found.append(find(call.name))
         except RequestError:
             continue
     return found
+
+
+def _with_nested(calls: tuple[Call, ...]) -> Iterator[Call]:
+    """Yield all steps, those in branches included."""
+    for call in calls:
+        yield from call.with_nested()
 
 
 def _calls(filter: str | tuple[Call, ...]) -> tuple[Call, ...]:
@@ -216,7 +223,22 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
 
     RequestError (with a caret) or InputError where a step cannot be made.
     """
+    if rules.edge == "missing" and not signal.holds_missing:
+        message = f"--edge missing: no {signal.medium.sample} of {signal.medium.thing} like this"
+        hint = "--edge valid leaves incomplete windows out; floating-point pictures and tables have"
+        raise RequestError(f"{message} can be missing", hint=hint)
     calls = _calls(filter)
+    steps = bind_chain(calls, signal, rules)
+    if rules.edge == "valid" and _chain_of(steps, signal).pads:
+        steps = [_completed_step(step) for step in steps]
+    if rules.edge != "valid":
+        refuse_endless_reach(steps)
+    text = " | ".join(call.text for call in calls)
+    return Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
+
+
+def bind_chain(calls: tuple[Call, ...], signal: Signal, rules: Rules) -> list[BoundStep]:
+    """Bind steps from left to right, each to the signal that reaches it."""
     steps: list[BoundStep] = []
     place = signal
     for call in calls:
@@ -224,10 +246,20 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
         if rules.edge == "valid":
             steps = _with_valid_lengths(steps)
         place = steps[-1].after
-    if rules.edge == "valid" and _chain_of(steps, signal).pads:
-        steps = [_completed_step(step) for step in steps]
-    text = " | ".join(call.text for call in calls)
-    return Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
+    _refuse_edges_in_time(steps, rules)
+    return steps
+
+
+def _refuse_edges_in_time(steps: list[BoundStep], rules: Rules) -> None:
+    """Raise RequestError where windows in time would read beyond the ends of the signal."""
+    if rules.edge == "shrink":
+        return
+    for step in steps:
+        if any(op.in_time for op in step.ops):
+            raise step.call.error(
+                f"--edge {rules.edge} needs rows at equal steps of time; "
+                "windows in time end where the table does (shrink)"
+            )
 
 
 def _with_valid_lengths(steps: list[BoundStep]) -> list[BoundStep]:
@@ -278,10 +310,12 @@ def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:
     There is one, or several for a network that sees the whole signal on the way.
     """
     step = _step_of(call)
+    if step.needs_regular and signal.irregular:
+        _refuse_irregular(call, signal)
     values, axis = arguments_of(call, step, signal)
     site = Site(signal=signal, rules=rules, axis=axis)
     try:
-        stages = step.bindable(values, site).bind(site)
+        stages = step.bindable(values, site, call).bind(site)
     except UnitError as error:
         raise call.error(f"{call.name}: {error}", hint=usage_hint(step, signal)) from None
     except ConvcliError as error:
@@ -293,8 +327,29 @@ def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:
     return [BoundStep(call=call, step=step, stage=stage, values=known) for stage in stages]
 
 
+def _refuse_irregular(call: Call, signal: Signal) -> None:
+    """Raise the RequestError of a step that needs samples at equal steps of time."""
+    message = f"{call.name} needs {signal.medium.sample}s at equal steps of time"
+    if signal.uneven:
+        message += f"; {signal.uneven}"
+    raise call.error(message, hint="--every 1d makes rows regular first: the mean of each day")
+
+
 def _step_of(call: Call) -> Step:
     try:
         return find(call.name)
     except RequestError as error:
+        place = unspaced_operator(call.name)
+        if place is not None and _is_operand(call.name[:place]):
+            raise call.error(error.message, at=call.at + place, hint=SPACED) from None
         raise call.error(error.message, hint=error.hint) from None
+
+
+def _is_operand(name: str) -> bool:
+    """Whether a name is that of a step, or of the signal."""
+    if name == INPUT:
+        return True
+    with suppress(RequestError):
+        find(name)
+        return True
+    return False

@@ -1,4 +1,4 @@
-"""Hits and verdicts as CSV."""
+"""Hits, verdicts and comparisons as CSV."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
+from convcli.report.comparison import CSV_COLUMNS, comparison_record
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from convcli.facts.causality import CausalityFacts
+    from convcli.facts.comparison import ComparisonFacts
     from convcli.facts.detection import DetectionFacts, Hit
 
 VERDICT_COLUMNS = (
@@ -47,6 +50,14 @@ def verdicts_csv(path: str, facts: CausalityFacts, *, head: bool) -> str:
         if verdict.row is None:
             cells |= {"verdict": "ok", "largest": None}
         lines.append([cells[name] for name in VERDICT_COLUMNS])
+    return _csv_text(lines)
+
+
+def comparisons_csv(all_facts: Iterable[ComparisonFacts]) -> str:
+    """Render the names of the columns and a line for each channel of each comparison."""
+    lines: list[Sequence[object]] = [CSV_COLUMNS]
+    for facts in all_facts:
+        lines += [comparison_record(facts, row) for row in facts.rows]
     return _csv_text(lines)
 
 

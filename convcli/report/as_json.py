@@ -25,6 +25,7 @@ _OWN = (
     "chain",
     "losses",
     "causality",
+    "comparison",
     "warnings",
     "seconds",
 )
@@ -54,6 +55,7 @@ def _combined(runs: Sequence[RunFacts]) -> RunFacts:
         outputs=tuple(one for run in runs for one in run.outputs),
         losses=sum((run.losses for run in runs), LossFacts()),
         causality=None,
+        comparison=None,
         warnings=tuple(text for run in runs for text in run.warnings),
         seconds=sum(known) if known else None,
     )
@@ -74,6 +76,23 @@ def detection_json(run: RunFacts) -> str:
     kept = ("version", "command", "inputs", "warnings", "seconds")
     flat = {name: facts[name] for name in kept}
     return json_text(flat | facts["detection"])
+
+
+def comparisons_json(runs: Sequence[RunFacts], alone: Sequence[str] = ()) -> str:
+    """Render the runs of `compare` as one object with a list of comparisons.
+
+    alone : files of one folder that the other does not have
+    """
+    comparisons = []
+    for run in runs:
+        facts = run.comparison
+        if facts is None:
+            continue
+        own = {"equal": facts.equal, "warnings": run.warnings, "seconds": run.seconds}
+        comparisons.append(to_plain(facts) | to_plain(own))
+    first = runs[0]
+    head = {"version": first.version, "command": first.command}
+    return json_text(head | {"comparisons": comparisons, "alone": alone})
 
 
 def json_text(facts: Any) -> str:

@@ -5,6 +5,7 @@ A line is a list of texts, each with a style of `rich`; without the styles it is
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ EDGES = {
     "symmetric": "outside, the signal is mirrored, with its first and last sample repeated",
     "wrap": "outside, the signal starts over",
     "shrink": "samples outside the signal are missing",
+    "missing": "an output is missing if its window reaches beyond the signal",
     "valid": "there are only outputs that read no sample outside the signal",
 }
 
@@ -47,19 +49,29 @@ def explanation_lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
         if number:
             yield []
         yield from _stage_lines(stage, facts, limit)
-    result = _list_text(facts.result)
+    results = _result_texts(facts)
     if not facts.stages:
         told = "has no output: the signal is shorter than the kernel"
-        if result:
+        if any(results):
             told = "changes nothing"
         yield [(f"{visible(facts.filter)} ", TITLE), (told, PLAIN)]
     yield []
-    yield [("result  ", TITLE), (result, RESULT)]
+    for number, result in enumerate(results):
+        yield [("        " if number else "result  ", TITLE), (result, RESULT)]
     if facts.torch:
         yield [("torch   ", TITLE), (facts.torch, PLAIN)]
+    if facts.equinox:
+        yield [("equinox ", TITLE), (facts.equinox, PLAIN)]
     if facts.matrix is not None:
         yield []
         yield from _matrix_lines(facts.matrix)
+
+
+def _result_texts(facts: ExplanationFacts) -> list[str]:
+    """Return the result, a text for each channel."""
+    several = len(facts.channels) > 1
+    channels = _named_channels(facts.channels, facts.result, several=several)
+    return [f"{name}{list_text(values)}" for name, values in channels]
 
 
 def sample_text(value: float | None) -> str:
@@ -69,11 +81,11 @@ def sample_text(value: float | None) -> str:
     return f"{value + 0.0:.6g}"  # adding 0 turns -0 into 0
 
 
-def _list_text(values: Any) -> str:
+def list_text(values: Any) -> str:
     """Format samples as SIGNAL is written, `1, 2; 3, 4`; only the first ones if there are many."""
     nested = bool(values) and isinstance(values[0], tuple)
     if nested:
-        texts = [_list_text(row) for row in values[:MOST_NUMBERS]]
+        texts = [list_text(row) for row in values[:MOST_NUMBERS]]
     else:
         texts = [sample_text(value) for value in values[:MOST_NUMBERS]]
     separator, noun = ("; ", "rows ") if nested else (", ", "")
@@ -86,25 +98,48 @@ def _list_text(values: Any) -> str:
 
 
 def _stage_lines(stage: StageFacts, facts: ExplanationFacts, limit: int) -> Iterator[Line]:
-    if stage.flipped is None:
-        name = visible(stage.text)
-        blank = " " * len(name)
-        inputs, outputs = _list_text(stage.inputs), _list_text(stage.outputs)
-        yield [(name, TITLE), (" takes", PLAIN), (f"  {inputs}", PLAIN)]
-        yield [(blank, PLAIN), (" gives", PLAIN), (f"  {outputs}", RESULT)]
+    if stage.flipped is None and math.prod(stage.size) == 1:
+        yield from _samples_in_and_out(stage)
         return
-    yield from _heading(stage, facts)
+    if stage.flipped is None:
+        yield from _samples_in_and_out(stage)
+        if not stage.sums:
+            return
+    else:
+        yield from _heading(stage, facts)
     yield []
     shown = stage.sums
     if limit:
         shown = stage.sums[:limit]
-    if len(stage.stride) == 1:
-        yield from _line_sums(stage, shown)
+    if stage.several or len(stage.stride) > 1:
+        yield from _window_blocks(stage, shown)
     else:
-        yield from _plane_sums(stage, shown)
+        yield from _line_sums(stage, shown)
     hidden = len(stage.sums) - len(shown)
     if hidden:
         yield [(f"... and {plural(hidden, 'output')} more; --limit 0 shows all", OUTSIDE)]
+
+
+def _samples_in_and_out(stage: StageFacts) -> Iterator[Line]:
+    """Yield what an operation takes and what it gives, a line for each channel."""
+    name = visible(stage.text)
+    blank = " " * len(name)
+    for channel, inputs in _named_channels(stage.channels_in, stage.inputs, several=stage.several):
+        yield [(name, TITLE), (" takes", PLAIN), (f"  {channel}{list_text(inputs)}", PLAIN)]
+        name = blank
+    for channel, outputs in _named_channels(
+        stage.channels_out, stage.outputs, several=stage.several
+    ):
+        yield [(blank, PLAIN), (" gives", PLAIN), (f"  {channel}{list_text(outputs)}", RESULT)]
+
+
+def _named_channels(names: Sequence[str], values: Any, *, several: bool) -> list[tuple[str, Any]]:
+    """Pair the samples of each channel with its name; a single channel has none."""
+    if not several:
+        return [("", values)]
+    width = _longest(names) + 2
+    padded = [f"{visible(name):<{width}}" for name in names]
+    return list(zip(padded, values, strict=True))
 
 
 def _heading(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
@@ -113,10 +148,16 @@ def _heading(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
     if stage.flipped:
         kind = "convolution, the kernel is flipped"
     yield [(visible(stage.text), TITLE), (f"  {kind}: {_formula(stage)}", PLAIN)]
-    taps, laid = _list_text(stage.taps), _list_text(stage.laid)
-    yield [("  kernel   ", PLAIN), (taps, KERNEL)]
-    same = ", the same" if taps == laid else ""
-    yield [("  laid     ", PLAIN), (laid, KERNEL), (f" over the signal{same}", PLAIN)]
+    if stage.several:
+        yield from _channel_kernels(stage)
+    else:
+        taps, laid = list_text(stage.taps), list_text(stage.laid)
+        yield [("  kernel   ", PLAIN), (taps, KERNEL)]
+        same = ", the same" if taps == laid else ""
+        yield [("  laid     ", PLAIN), (laid, KERNEL), (f" over the signal{same}", PLAIN)]
+    if stage.bias:
+        biases = ", ".join(map(sample_text, stage.bias))
+        yield _rule("bias", f"{biases} is added to each sum")
     yield _rule("align", f"{facts.align}: an output reads {_sides(stage)}")
     edge = _rule("edge", f"{facts.edge}: {EDGES[facts.edge]}")
     if facts.edge != "valid":
@@ -128,6 +169,21 @@ def _heading(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
         yield _rule("missing", GAPS[stage.gaps])
     if any(_stays_missing(one, stage) for one in stage.sums):
         yield _rule("", "an output aligned with a missing sample stays missing")
+
+
+def _channel_kernels(stage: StageFacts) -> Iterator[Line]:
+    """Yield the weights from each input channel to each output channel, as they lie."""
+    pairs = _longest(stage.channels_in), _longest(stage.channels_out)
+    seen = set()
+    for one in stage.sums:
+        if one.channel in seen:
+            continue
+        seen.add(one.channel)
+        out = visible(stage.channels_out[one.channel])
+        for number, read in enumerate(one.reads):
+            name = visible(stage.channels_in[read])
+            label = f"  {name:<{pairs[0]}} to {out:<{pairs[1]}}  "
+            yield [(label, PLAIN), (list_text(stage.laid[one.channel][number]), KERNEL)]
 
 
 def _rule(name: str, text: str) -> Line:
@@ -144,14 +200,22 @@ def _sides(stage: StageFacts) -> str:
 
 
 def _has_missing(one: SumFacts) -> bool:
-    """Whether a sample under the kernel is missing."""
-    rows = one.x if isinstance(one.x[0], tuple) else (one.x,)
-    return any(None in row for row in rows)
+    """Whether a sample of the window is missing."""
+    return any(value is None for value in _every_number(one.x))
+
+
+def _every_number(values: Any) -> Iterator[float | None]:
+    """Yield the numbers of nested tuples."""
+    for value in values:
+        if isinstance(value, tuple):
+            yield from _every_number(value)
+        else:
+            yield value
 
 
 def _stays_missing(one: SumFacts, stage: StageFacts) -> bool:
     """Whether an output is missing because the sample that it is aligned with is."""
-    if one.y is not None or stage.gaps == "empty":
+    if one.y is not None or stage.gaps == "empty" or stage.summarises or stage.several:
         return False
     value = one.x
     for before in stage.before:
@@ -181,7 +245,9 @@ def _formula(stage: StageFacts) -> str:
     y = ",".join(f"t{suffix}" for suffix in suffixes)
     g = ",".join(f"j{suffix}" for suffix in suffixes)
     divisor = f" / {stage.divisor:g}" if stage.divisor != 1 else ""
-    return f"y[{y}] = sum of g[{g}] x[{', '.join(read)}]{divisor}"
+    bias = " + b" if stage.bias else ""
+    channels = " and all channels" if stage.several and stage.groups == 1 else ""
+    return f"y[{y}] = sum{channels} of g[{g}] x[{', '.join(read)}]{divisor}{bias}"
 
 
 def _signed(shift: int) -> str:
@@ -222,7 +288,6 @@ def _line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
     indices = range(first, first + len(stage.inputs))
     outside = [not 0 <= index < stage.length[0] for index in indices]
     inputs = _bracketed(stage.inputs, outside)
-    kernel = _texts(stage.laid)
     columns = _line_columns(stage, shown, inputs)
     width = columns.margin + len(inputs) * columns.width
     fits = width <= WIDEST
@@ -232,20 +297,33 @@ def _line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
         yield []
     for one in shown:
         skipped = one.first[0] - first
-        blank = (" " * (skipped * columns.width), PLAIN)
+        blank = " " * (skipped * columns.width)
         if not fits:
-            blank = ("", PLAIN)
-            window = inputs[skipped : skipped + len(kernel)]
+            blank = ""
+            window = inputs[skipped : skipped + stage.size[0]]
             yield [columns.name("x"), *columns.cells(window, PLAIN)]
-        yield [columns.name("kernel"), blank, *columns.cells(kernel, KERNEL)]
-        row = columns.cells(_texts(one.products), PLAIN)
-        yield [columns.name(_output_name(one)), blank, *row, *_sum_cells(one, stage)]
+        yield from _line_sum(stage, one, columns, blank)
+
+
+def _line_sum(stage: StageFacts, one: SumFacts, columns: _Columns, blank: str) -> Iterator[Line]:
+    """Yield the kernel and the products of an output, or its window if there is no kernel.
+
+    blank : what moves them under their samples
+    """
+    row = one.x
+    if one.products is not None:
+        row = one.products
+        taps = columns.cells(_texts(stage.laid), KERNEL)
+        yield [columns.name("kernel"), (blank, PLAIN), *taps]
+    cells = columns.cells(_texts(row), PLAIN)
+    name = columns.name(_output_name(one))
+    yield [name, (blank, PLAIN), *cells, *_sum_cells(one, stage)]
 
 
 def _line_columns(stage: StageFacts, shown: Sequence[SumFacts], inputs: Sequence[str]) -> _Columns:
     """Return columns that are wide enough for every index, input, tap and product."""
     names = [_output_name(one) for one in shown]
-    products = [text for one in shown for text in _texts(one.products)]
+    products = [text for one in shown for text in _texts(one.products or one.x)]
     first = stage.first[0]
     ends = [str(first), str(first + len(inputs))]
     return _Columns(
@@ -269,49 +347,97 @@ def _longest(texts: Iterable[str]) -> int:
 
 
 def _output_name(one: SumFacts) -> str:
-    """`y[3]` or `y[3,4]`."""
+    """Return the name of an output: `y[3]` or `y[3,4]`."""
     return f"y[{','.join(map(str, one.at))}]"
 
 
 def _sum_cells(one: SumFacts, stage: StageFacts) -> Line:
     """`  sum 8 / 4 = 2`: the sum, and the output if it differs from the sum."""
-    total, output = sample_text(one.total), (sample_text(one.y), RESULT)
+    output = sample_text(one.y), RESULT
+    if one.products is None:
+        return [("   -> ", PLAIN), output]
+    total = sample_text(one.total)
     if _has_missing(one):
         cells = [(f"   sum {total}", PLAIN), (" -> ", PLAIN), output]
         if _stays_missing(one, stage):
             cells.append((f"; {_aligned_name(one, stage)} is missing", PLAIN))
         return cells
     if stage.divisor != 1:
-        return [(f"   sum {total} / {stage.divisor:g} = ", PLAIN), output]
+        total += f" / {stage.divisor:g}"
+    if stage.bias:
+        bias = stage.bias[one.channel]
+        total += f" + {sample_text(bias)}" if bias >= 0 else f" - {sample_text(-bias)}"
+    if stage.divisor != 1 or stage.bias:
+        return [(f"   sum {total} = ", PLAIN), output]
     return [("   sum ", PLAIN), output]
 
 
-# ---------------------------------------------------------------------------------- two sample axes
+# --------------------------------------------------------------- two sample axes, several channels
 
 
-def _plane_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
+@dataclass(frozen=True)
+class _BlockRow:
+    """A row of a window: the channel that it belongs to, inputs, weights and products as texts."""
+
+    channel: str
+    window: list[str]
+    kernel: list[str]
+    products: list[str]
+
+
+def _window_blocks(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
     """Yield window, kernel and products side by side, a block of lines for each output."""
-    kernel = [_texts(row) for row in stage.laid]
     for one in shown:
-        windows = [_bracketed(*row) for row in zip(one.x, one.outside, strict=True)]
-        products = [_texts(row) for row in one.products]
+        rows = list(_window_rows(stage, one))
         name = _output_name(one)
-        window_columns = _block_columns(windows, margin=len(name) + 1)
-        kernel_columns = _block_columns(kernel)
-        product_columns = _block_columns(products)
-        for number, row in enumerate(windows):
-            line = [window_columns.name("" if number else name), *window_columns.cells(row, PLAIN)]
-            line += [("   *", OUTSIDE), *kernel_columns.cells(kernel[number], KERNEL)]
-            line += [("   =", OUTSIDE), *product_columns.cells(products[number], PLAIN)]
-            if number == len(windows) - 1:
+        if stage.several:
+            name = f"{visible(stage.channels_out[one.channel])} {name}"
+        names = _longest(row.channel for row in rows)
+        windows = _block_columns([row.window for row in rows])
+        kernels = _block_columns([row.kernel for row in rows])
+        products = _block_columns([row.products for row in rows])
+        for number, row in enumerate(rows):
+            title = "" if number else name
+            line = [(f"{title:<{len(name) + 1}}", PLAIN)]
+            if names:
+                line.append((f" {row.channel:<{names}}", OUTSIDE))
+            line += windows.cells(row.window, PLAIN)
+            if row.kernel:
+                line += [("   *", OUTSIDE), *kernels.cells(row.kernel, KERNEL)]
+                line += [("   =", OUTSIDE), *products.cells(row.products, PLAIN)]
+            if number == len(rows) - 1:
                 line += _sum_cells(one, stage)
             yield line
 
 
-def _block_columns(block: Sequence[Sequence[str]], margin: int = 0) -> _Columns:
+def _window_rows(stage: StageFacts, one: SumFacts) -> Iterator[_BlockRow]:
+    """Yield the rows of the window of each channel that an output reads."""
+    plane = len(stage.stride) > 1
+    outside = one.outside if plane else [one.outside]
+    for number, read in enumerate(one.reads):
+        window, kernel, products = one.x, stage.laid, one.products
+        channel = ""
+        if stage.several:
+            channel = visible(stage.channels_in[read])
+            window = window[number]
+            if products is not None:
+                kernel, products = stage.laid[one.channel][number], products[number]
+        if not plane:
+            window, kernel, products = [window], [kernel], [products]
+        for row, marks in enumerate(outside):
+            weighted = one.products is not None
+            yield _BlockRow(
+                channel=channel if row == 0 else "",
+                window=_bracketed(window[row], marks),
+                kernel=_texts(kernel[row]) if weighted else [],
+                products=_texts(products[row]) if weighted else [],
+            )
+
+
+def _block_columns(block: Sequence[Sequence[str]]) -> _Columns:
     """Return columns that are wide enough for every cell of a block."""
     longest = max(_longest(row) for row in block)
-    return _Columns(margin, 2 + longest)
+    return _Columns(0, 2 + longest)
 
 
 def _matrix_lines(matrix: Any) -> Iterator[Line]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from convcli.report.comparison import TEXT_COLUMNS, comparison_rows
 from convcli.report.learning import (
     MOVED_COLUMNS,
     RIDGE_COLUMNS,
@@ -37,6 +38,8 @@ def report_tables(run: RunFacts) -> Iterator[ReportTable]:
     yield ReportTable(run_rows(run))
     if run.learned is not None:
         yield from _learning_tables(run.learned)
+    if run.comparison is not None:
+        yield ReportTable(comparison_rows(run.comparison), TEXT_COLUMNS)
     if run.detection is not None and run.detection.hits:
         yield _hit_table(run.detection)
     if run.steps:

@@ -19,6 +19,8 @@ from convcli.units import UnitError, to_rate
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy.typing as npt
+
     from convcli.signals import AnyRows, Array, Rows
 
 T = TypeVar("T")
@@ -108,8 +110,8 @@ def apply(
     settings.check()
     if not isinstance(filter, str):
         raise RequestError(f"filter expects a FILTER such as 'box:3', got {filter!r}")
-    if axes is not None and not (_is_number(axes, Integral) and axes in (1, 2)):
-        raise RequestError(f"axes expects 1 or 2 sample axes, got {axes!r}")
+    if axes is not None:
+        _check_axes(axes)
     # pandas need not be installed, and its import takes longer than most filters.
     is_pandas = hasattr(x, "iloc")
     result: Any
@@ -146,10 +148,8 @@ class _Settings:
         """Filter an array of samples in memory."""
         rules = rules_for(signal, filter, edge=self.edge, align=self.align, missing=self.missing)
         plan = make_plan(filter, signal, rules)
-        rows = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
-        blocks = [x[first : first + rows] for first in range(0, len(x), rows)]
         sink = Collected()
-        run(plan, Blocks(signal, blocks), sink, threads=self.threads)
+        run(plan, Blocks(signal, _in_blocks(x)), sink, threads=self.threads)
         names = plan.result.channels
         if sink.parts:
             return _Filtered(np.concatenate(sink.parts), np.concatenate(sink.rows), names)
@@ -179,6 +179,11 @@ def read_rate(rate: float | str | None) -> float | None:
     return rate
 
 
+def _check_axes(axes: Any) -> None:
+    if not (_is_number(axes, Integral) and axes in (1, 2)):
+        raise RequestError(f"axes expects 1 or 2 sample axes, got {axes!r}")
+
+
 def _check_word(name: str, given: Any, known: tuple[str, ...]) -> None:
     """Raise a RequestError with the word that was meant if `given` is no known word."""
     if given in known:
@@ -198,6 +203,16 @@ def _is_number(given: Any, kind: type) -> bool:
 
 def _filtered_array(filter: str, array: Any, settings: _Settings, axes: int | None) -> Array:
     """Filter an array with `axes` sample axes and, behind them, perhaps one of channels."""
+    x, signal = _read_array(array, axes, settings.rate)
+    has_channels = array.ndim > signal.axes
+    y = settings.filtered(filter, signal, x).y
+    return y if has_channels or y.shape[-1] > 1 else y[..., 0]
+
+
+def _read_array(
+    array: npt.NDArray[Any], axes: int | None, rate: float | None
+) -> tuple[Array, Signal]:
+    """The samples of an array with an axis of channels, and what they are."""
     if array.dtype.kind not in "fiub":
         raise RequestError(f"expected numbers, got an array of {array.dtype}")
     dtype = np.float32 if array.dtype == np.float32 else np.float64
@@ -207,13 +222,47 @@ def _filtered_array(filter: str, array: Any, settings: _Settings, axes: int | No
         raise RequestError(
             f"an array of shape {array.shape} has no {sample_axes} sample axes and one of channels"
         )
-    has_channels = array.ndim > sample_axes
-    if not has_channels:
+    if array.ndim == sample_axes:
         x = x[..., None]
     names = tuple(str(c + 1) for c in range(x.shape[-1]))
-    signal = Signal(medium=ARRAY, shape=x.shape[:-1], channels=names, rate=settings.rate)
-    y = settings.filtered(filter, signal, x).y
-    return y if has_channels or y.shape[-1] > 1 else y[..., 0]
+    return x, Signal(medium=ARRAY, shape=x.shape[:-1], channels=names, rate=rate)
+
+
+def source_of(x: Any, *, rate: float | None = None, axes: int | None = None) -> Blocks:
+    """The samples of an array, a Series, or the numeric columns of a DataFrame, as a source.
+
+    Raises RequestError where they are no numbers.
+    """
+    if axes is not None:
+        _check_axes(axes)
+    if hasattr(x, "iloc"):
+        samples, signal = _read_pandas(x, rate)
+    else:
+        samples, signal = _read_array(np.asarray(x), axes, rate)
+    return Blocks(signal, _in_blocks(samples))
+
+
+def _in_blocks(x: Array) -> list[Array]:
+    rows = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
+    return [x[first : first + rows] for first in range(0, len(x), rows)]
+
+
+def _read_pandas(x: Any, rate: float | None) -> tuple[Array, Signal]:
+    """The numeric columns of a Series or a DataFrame, and what they are."""
+    frame = x.to_frame() if x.ndim == 1 else x
+    numeric = [place for place, dtype in enumerate(frame.dtypes) if dtype.kind in "iufb"]
+    if not numeric:
+        raise RequestError(f"expected numbers, got a {type(x).__name__} without any")
+    names = tuple(str(frame.columns[place]) for place in numeric)
+    return _column_samples(frame.iloc[:, numeric], names, rate)
+
+
+def _column_samples(
+    columns: Any, names: tuple[str, ...], rate: float | None
+) -> tuple[Array, Signal]:
+    values = columns.to_numpy(dtype="float64", na_value=np.nan)
+    x = np.ascontiguousarray(values.reshape(len(values), len(names)))
+    return x, Signal(medium=TABLE, shape=(len(x),), channels=names, rate=rate)
 
 
 def _filtered_pandas(filter: str, x: Any, settings: _Settings) -> Any:
@@ -276,7 +325,5 @@ def _with_new_columns(kept: Any, read: list[int], made: _Filtered) -> Any:
 def _filtered_columns(
     filter: str, columns: Any, names: tuple[str, ...], settings: _Settings
 ) -> _Filtered:
-    values = columns.to_numpy(dtype="float64", na_value=np.nan)
-    x = np.ascontiguousarray(values.reshape(len(values), len(names)))
-    signal = Signal(medium=TABLE, shape=(len(x),), channels=names, rate=settings.rate)
+    x, signal = _column_samples(columns, names, settings.rate)
     return settings.filtered(filter, signal, x)

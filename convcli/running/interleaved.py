@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.core.complete import Bounds
 from convcli.core.extend import OUTSIDE, filler, inside
 from convcli.running.jobs import InputBlocks, Job, SignalBlock
 from convcli.running.stream import NEVER
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from convcli.core.reach import Indices
+    from convcli.core.task import HeldAfter, HeldPlace
     from convcli.running.geometry import Geometry
     from convcli.signals import Array, Groups, Rows
 
@@ -177,10 +179,21 @@ class InterleavedSignals:
             span=((start, stop),),
             rows=rows.reshape(-1),
             ends=(None,),
+            bounds=self._bounds((done - start) * step, n),
             previous=held,
             signals=len(which),
             held_of_job=held,
         )
+
+    def _bounds(self, shift: Indices, n: Indices) -> Bounds | None:
+        """Return where each signal lies, if windows that reach beyond it have no output.
+
+        shift : how many inputs before the first of these signals each begins, (signals, 1); n : the
+            lengths, (signals, 1)
+        """
+        if not self.geometry.only_complete:
+            return None
+        return Bounds(low=(-shift[:, 0],), high=(n[:, 0] - shift[:, 0],))
 
     def _extended(self, part: _Part, which: Indices, index: Indices, n: Indices) -> Array:
         """Return samples (signals, samples, channels), extended by the edge rule.
@@ -352,16 +365,16 @@ class _HeldTable:
     def __init__(self, channels: int) -> None:
         self.channels = channels
         self.batch = _BatchInProgress(None)
-        self._values: dict[int, Array] = {}
+        self._values: dict[HeldPlace, Array] = {}
 
     def start_batch(self) -> None:
         """Begin another batch, unless the last one has no jobs."""
         if self.batch.jobs:
             self.batch = _BatchInProgress(self.batch)
 
-    def of(self, number: int, signals: Indices) -> Array | None:
-        """Return what operation `number` holds in each of the signals; NaN for nothing."""
-        values = self._values.get(number)
+    def of(self, place: HeldPlace, signals: Indices) -> Array | None:
+        """Return what the operation at `place` holds in each of the signals; NaN for nothing."""
+        values = self._values.get(place)
         if values is None:
             return None
         held = np.full((len(signals), self.channels), np.nan)
@@ -369,14 +382,14 @@ class _HeldTable:
         held[known] = values[signals[known]]
         return held.reshape(-1)
 
-    def store(self, number: int, signals: Indices, held: Array) -> None:
-        """Remember what operation `number` holds now."""
-        values = self._values.get(number, np.empty((0, self.channels)))
+    def store(self, place: HeldPlace, signals: Indices, held: Array) -> None:
+        """Remember what the operation at `place` holds now."""
+        values = self._values.get(place, np.empty((0, self.channels)))
         lacking = int(signals.max()) + 1 - len(values)
         if lacking > 0:
             room = np.full((lacking + len(values) // 2, self.channels), np.nan)
             values = np.append(values, room, axis=0)
-            self._values[number] = values
+            self._values[place] = values
         values[signals] = held.reshape(len(signals), self.channels)
 
 
@@ -413,14 +426,14 @@ class _HeldOfJob:
         self.batch = self.table.batch
         self.batch.jobs += 1
 
-    def held(self, number: int) -> Array | None:
-        """Return what operation `number` holds from before this batch."""
+    def held(self, place: HeldPlace) -> Array | None:
+        """Return what the operation at `place` holds from before this batch."""
         self.batch.wait_for_earlier()
-        return self.table.of(number, self.signals)
+        return self.table.of(place, self.signals)
 
-    def store(self, held: dict[int, Array | None]) -> None:
+    def store(self, held: HeldAfter) -> None:
         """Remember what the operations hold after this job."""
         self.batch.wait_for_earlier()
-        for number, values in held.items():
+        for place, values in held.items():
             if values is not None:
-                self.table.store(number, self.signals, values)
+                self.table.store(place, self.signals, values)

@@ -10,13 +10,16 @@ import numpy as np
 
 from convcli.core.extend import joined_rows
 from convcli.core.missing import any_missing
+from convcli.core.task import nothing_earlier
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from convcli.core.chain import Chain, HeldValues
+    from convcli.core.complete import Bounds
     from convcli.core.extend import Extent
     from convcli.core.ops import Span
+    from convcli.core.task import HeldAfter, HeldPlace
     from convcli.signals import AnyRows, Array
 
     # The group that a signal is; None if the input has no groups. An empty name is a group too.
@@ -66,6 +69,7 @@ class Job:
     inputs : what `chain.reads` says of the outputs `span`, extended at the ends of the signal
     rows : the input rows that the outputs are aligned with
     ends : the length of the signal along each axis, None where it has not ended yet
+    bounds : the samples of the signal, where windows that reach beyond it have no output
     previous : the job before it in the same signal, asked only for the values that it held
     """
 
@@ -75,8 +79,9 @@ class Job:
     span: Span
     rows: AnyRows
     ends: tuple[int | None, ...]
+    bounds: Bounds | None = None
     previous: HeldValues | None = None
-    _held: dict[int, Array | None] = field(default_factory=dict)
+    _held: HeldAfter = field(default_factory=dict)
     _finished: Event = field(default_factory=Event)
 
     def run(self) -> SignalBlock:
@@ -98,8 +103,9 @@ class Job:
         return SignalBlock(self.group, y, self.rows, self.span[0][0], counts)
 
     def _compute(self) -> Array:
+        earlier = nothing_earlier if self.previous is None else self.previous.held
         y, self._held = self.chain.compute(
-            self.inputs.joined(), self.span, self.ends, self.previous
+            self.inputs.joined(), self.span, self.ends, earlier, bounds=self.bounds
         )
         return y
 
@@ -134,10 +140,10 @@ class Job:
         aligned = self.chain.aligned_input(axis, np.arange(start, stop))
         return np.clip(aligned - first, 0, last)
 
-    def held(self, number: int) -> Array | None:
+    def held(self, place: HeldPlace) -> Array | None:
         """Return the last value before the inputs of the next job; wait for this job."""
         self._finished.wait()
-        return self._held.get(number)
+        return self._held.get(place)
 
     def release(self) -> None:
         """Let go of the job before and of all who wait, whether this job succeeded or not."""

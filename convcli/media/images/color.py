@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from convcli.signals import LUMA, LUMA_SUM
+
 if TYPE_CHECKING:
     from convcli.signals import Array
-
-# Y' = 0.2126 R' + 0.7152 G' + 0.0722 B' (ITU-R BT.709-6, item 3.2), on the values that are
-# filtered.
-_LUMA = (0.2126, 0.7152, 0.0722)
 
 
 def to_light(values: Array) -> Array:
@@ -56,7 +54,7 @@ def luma(colours: npt.NDArray[Any]) -> Array:
 
     Element by element, so that strips do not matter.
     """
-    red, green, blue = (colours.dtype.type(weight) for weight in _LUMA)
+    red, green, blue = (colours.dtype.type(part / LUMA_SUM) for part in LUMA)
     y: Array = colours[..., 0:1] * red
     y += colours[..., 1:2] * green
     y += colours[..., 2:3] * blue

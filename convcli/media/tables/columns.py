@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.errors import InputError, RequestError, nearest
-from convcli.media.tables.numerals import MISSING, reads_as_number
+from convcli.media.tables.delimited import cells_by_row
+from convcli.media.tables.numerals import reads_as_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from convcli.media.tables.delimited import Cells, RowSpans
+    from convcli.media.tables.numerals import NumberStyle
 
 # Cells of a column that are read together in search of the first one that is not missing.
 _PROBE = 200
 # A whole number with leading zeros: an article, a postal code, an account.
 _IDENTIFIER = re.compile(rb"0\d+")
 _ZERO, _NINE = b"09"
+# What makes a name of columns a pattern.
+_GLOB = re.compile(r"[*?\[]")
 _MOST_LISTED = 30
 _LONGEST_SHOWN = 60
 
@@ -63,13 +67,37 @@ class ColumnNames:
         """The number of a column that may not be asked for."""
         return None if name is None else self.find(name)
 
-    def find_all(self, names: tuple[str, ...]) -> tuple[int, ...]:
-        """The numbers of several columns. RequestError also if one is named twice."""
-        found = tuple(self.find(name) for name in names)
+    def find_all(self, names: tuple[str, ...], *, but: Container[int] = ()) -> tuple[int, ...]:
+        """The numbers of several columns. RequestError also if one is named twice.
+
+        A name may be a pattern such as `Close*`, unless a column is called so: then it stands for
+        all columns that it fits, in the order of the table.
+
+        but : columns that no pattern stands for
+        """
         for name in names:
             if names.count(name) > 1:
                 raise RequestError(f"column {name!r} is asked for twice")
-        return found
+        found: list[int] = []
+        for name in names:
+            if name in self.names or not _GLOB.search(name):
+                found.append(self.find(name))
+                continue
+            fitting = [number for number in self._fitting(name) if number not in but]
+            found += [number for number in fitting if number not in found]
+        return tuple(found)
+
+    def _fitting(self, pattern: str) -> list[int]:
+        """The columns that a pattern fits. RequestError if there is none."""
+        from fnmatch import fnmatchcase
+
+        fitting = [i for i, name in enumerate(self.names) if fnmatchcase(name, pattern)]
+        if not fitting:
+            raise RequestError(
+                f"{self._table}: expected columns that {pattern!r} fits, found none",
+                hint=f"the columns are {self._listed()}",
+            )
+        return fitting
 
     def no_numbers(self, found: NumericColumns) -> InputError:
         """The error that no column holds numbers."""
@@ -80,7 +108,7 @@ class ColumnNames:
             hint = f"-c {name} filters numbers with leading zeros such as {cell}"
         elif found.other_decimal:
             hint = "for decimal points leave out --decimal ,"
-            if found.decimal == ".":
+            if found.style.decimal == ".":
                 hint = "--decimal , reads decimal commas"
         return InputError(
             f"{self._table}: expected a column of numbers, found none among {self._listed()}",
@@ -113,8 +141,8 @@ class NumericColumns:
     other_decimal : whether a column would hold numbers with the other decimal mark
     """
 
-    def __init__(self, columns: Iterable[int], decimal: str) -> None:
-        self.decimal = decimal
+    def __init__(self, columns: Iterable[int], style: NumberStyle) -> None:
+        self.style = style
         self.undecided = set(columns)
         self.numbers: set[int] = set()
         self.identifiers: dict[int, str] = {}
@@ -122,28 +150,41 @@ class NumericColumns:
 
     def look_at(self, spans: RowSpans, *, rows: int | None = None) -> None:
         """Look at the next rows of the table, or at the first `rows` of them."""
+        self._look_at_first_row(spans)
         for column in sorted(self.undecided):
             cells = spans.cells[column][:rows].numerals()
-            cell = _first_given(cells)
+            cell = _first_given(cells, self.style)
             if cell is not None:
+                self.undecided.remove(column)
+                self._decide(column, cell)
+
+    def _look_at_first_row(self, spans: RowSpans) -> None:
+        """Look at the cells of one row together: of thousands of columns few stay undecided."""
+        columns = sorted(self.undecided)
+        if not spans.count or not columns:
+            return
+        first_row = cells_by_row([spans.cells[column][:1] for column in columns])
+        for column, text in zip(columns, first_row.numerals().texts(), strict=True):
+            cell = text.strip()
+            if not self.style.is_missing(cell):
                 self.undecided.remove(column)
                 self._decide(column, cell)
 
     def _decide(self, column: int, cell: bytes) -> None:
         if _IDENTIFIER.fullmatch(cell):
             self.identifiers[column] = cell.decode()
-        elif reads_as_number(cell, self.decimal):
+        elif reads_as_number(cell, self.style):
             self.numbers.add(column)
-        elif reads_as_number(cell, "." if self.decimal == "," else ","):
+        elif reads_as_number(cell, self.style.other_decimal):
             self.other_decimal = True
 
 
-def _first_given(cells: Cells) -> bytes | None:
+def _first_given(cells: Cells, style: NumberStyle) -> bytes | None:
     """The first cell that is not missing."""
     filled = cells[cells.stop > cells.start]
     for start in range(0, len(filled), _PROBE):
         texts = filled[start : start + _PROBE].texts()
-        given = {text for text in set(texts) if text.strip().lower() not in MISSING}
+        given = {text for text in set(texts) if not style.is_missing(text.strip())}
         if given:
             return next(text for text in texts if text in given).strip()
     return None

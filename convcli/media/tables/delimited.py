@@ -7,6 +7,7 @@ the `csv` module of Python reads).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.errors import InputError
+from convcli.media.tables.numerals import PLAIN
 from convcli.signals import Groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from convcli.media.tables.numerals import NumberStyle
 
 Offsets = npt.NDArray[np.int64]
 Octets = npt.NDArray[np.uint8]
@@ -33,6 +37,9 @@ DELIMITERS = b",;\t"
 # Bytes that are searched together, so that temporary arrays stay in the cache.
 NEAR = 1 << 17
 
+# Lines of zero bytes, which are comments.
+_COMMENTS_ONLY = re.compile(rb"(?:\0+[\r\n])*")
+
 _BLANK = np.zeros(256, np.bool_)
 _BLANK[list(b" \t")] = True
 _AROUND = _BLANK.copy()
@@ -45,12 +52,14 @@ class Dialect:
 
     newline : ends a record: a line feed (a carriage return before it belongs to the line ending),
         or a lone carriage return in files whose first line ends in one
-    decimal : the decimal point or comma of numbers
+    numbers : how numbers are written
+    comment : what a line begins with that is no row; empty: every line that is not blank is one
     """
 
     delimiter: bytes
     newline: bytes
-    decimal: str = "."
+    numbers: NumberStyle = PLAIN
+    comment: bytes = b""
 
     @property
     def separators(self) -> bytes:
@@ -60,12 +69,50 @@ class Dialect:
     @property
     def number_needs_quotes(self) -> bool:
         """Whether a number may contain the delimiter."""
-        return self.decimal.encode() == self.delimiter
+        return self.numbers.decimal.encode() == self.delimiter
 
-    def is_blank(self, data: bytes) -> bool:
-        """Whether `data` holds only blank lines."""
-        blanks = b" \t\r\n".replace(self.delimiter, b"")
-        return not data[:1024].strip(blanks) and not data.strip(blanks)
+    def has_rows(self, records: Records, width: int) -> bool:
+        """Whether records are more than blank lines and comments.
+
+        In a table of one column a blank line is a row.
+        """
+        parsed = records.parsed
+        if width == 1:
+            return not records.is_commented or not _COMMENTS_ONLY.fullmatch(parsed)
+        blanks = b" \t\r\n\0".replace(self.delimiter, b"")
+        return bool(parsed[:1024].strip(blanks)) or bool(parsed.strip(blanks))
+
+    def without_comments(self, data: bytes) -> bytes:
+        """`data` with a zero byte in the place of every byte of a comment.
+
+        data : begins at the start of a record
+        """
+        if not self.comment or self.comment not in data:
+            return data
+        newline = re.escape(self.newline)
+        comment = re.escape(self.comment)
+        comments = re.compile(b"(?<![^%b])%b[^%b]*" % (newline, comment, newline))
+        parts = []
+        start = 0
+        for found in comments.finditer(data):
+            before = data[start : found.start()]
+            # Within quotes, a line is a part of a cell.
+            if len(find_quotes(before, self.separators)) % 2 == 0:
+                parts += [before, bytes(len(found[0]))]
+                start = found.end()
+        return b"".join((*parts, data[start:])) if parts else data
+
+    def records(self, data: bytes, *, line: int, offset: int, padded: int = 0) -> Records:
+        """Whole records, with what has to be known of their quotes and comments."""
+        parsed = self.without_comments(data)
+        return Records(
+            line=line,
+            offset=offset,
+            data=data,
+            parsed=parsed,
+            quotes=find_quotes(parsed, self.separators),
+            padded=padded,
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,6 +120,7 @@ class Records:
     """Some whole records of a table, byte for byte.
 
     line : line number of the first byte, counted from 1 · offset : bytes of UTF-8 text before it
+    parsed : `data` with zero bytes in the place of comments, the same object if it has none
     quotes : offsets of the quotes that open or close cells
     padded : 1 if a line end was added to `data` because the last one was missing, else 0
     """
@@ -80,8 +128,19 @@ class Records:
     line: int
     offset: int
     data: bytes
+    parsed: bytes
     quotes: Offsets
     padded: int = 0
+
+    @property
+    def size(self) -> int:
+        """The bytes of text."""
+        return len(self.data)
+
+    @property
+    def is_commented(self) -> bool:
+        """Whether some line is a comment."""
+        return self.parsed is not self.data
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +197,15 @@ class Cells:
         return self if self.bare else self.stripped().unquoted().stripped()
 
 
+def cells_by_row(columns: list[Cells]) -> Cells:
+    """The cells of several columns of one table, row by row."""
+    if len(columns) == 1:
+        return columns[0]
+    start = np.stack([cells.start for cells in columns], axis=1)
+    stop = np.stack([cells.stop for cells in columns], axis=1)
+    return Cells(columns[0].data, start.reshape(-1), stop.reshape(-1))
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RowSpans:
     """Offsets of the rows and of the wanted cells in some records.
@@ -160,10 +228,11 @@ class RowSpans:
         """The number of rows that were found."""
         return len(self.stops)
 
-    def line_of_cell(self, row: int, column: int) -> int:
-        """The line number of a cell, which is not that of its row after a line end in quotes."""
+    def place_of_cell(self, row: int, column: int) -> str:
+        """The line of a cell, for messages: not that of its row after a line end in quotes."""
         place = self.cells[column].start[row]
-        return self.records.line + self.records.data.count(self.newline, 0, place)
+        line = self.records.line + self.records.data.count(self.newline, 0, place)
+        return f"line {line}"
 
 
 def find_quotes(data: bytes, openers: bytes) -> Offsets:
@@ -298,20 +367,31 @@ def find_rows(
         stops = stops - ((last == RETURN) & (stops > starts))
     bounds = np.concatenate(([0], line_ends + 1))
     bounds[-1] = len(data) - records.padded
-    cells = {}
-    for column in wanted:
-        start = starts if column == 0 else grid[:, column - 1] + 1
-        # A view would keep the whole grid in memory.
-        stop = stops if column == width - 1 else grid[:, column].copy()
-        cells[column] = Cells(data, start, stop)
     return RowSpans(
         records=records,
         newline=dialect.newline,
         bounds=bounds,
         starts=starts,
         stops=stops,
-        cells=cells,
+        cells=_cells_of_columns(data, starts, stops, grid, sorted(set(wanted))),
     )
+
+
+def _cells_of_columns(
+    data: bytes, starts: Offsets, stops: Offsets, grid: Offsets, columns: list[int]
+) -> dict[int, Cells]:
+    """The cells of some columns; `grid` holds the offset after each cell, `(rows, width)`."""
+    last = grid.shape[1] - 1
+    # Copies, one row for each column: a view would keep the whole grid in memory.
+    places = np.array(columns, np.int64)
+    cell_starts = grid.T[places - 1] + 1
+    cell_stops = grid.T[places]
+    cells = {}
+    for number, column in enumerate(columns):
+        start = starts if column == 0 else cell_starts[number]
+        stop = stops if column == last else cell_stops[number]
+        cells[column] = Cells(data, start, stop)
+    return cells
 
 
 def _row_separators(
@@ -319,13 +399,13 @@ def _row_separators(
 ) -> tuple[Offsets, Offsets]:
     """The offset after each cell, `(rows, width)`, and the starts of the rows."""
     newline = dialect.newline[0]
-    octets = np.frombuffer(records.data, np.uint8)
+    octets = np.frombuffer(records.parsed, np.uint8)
     separators, lines = _separators(octets, dialect)
     if len(records.quotes):
         separators = outside_quotes(separators, records.quotes)
         is_line_end = octets[separators] == newline
         lines = int(np.count_nonzero(is_line_end))
-    if len(separators) == width * lines:
+    if len(separators) == width * lines and not (width == 1 and records.is_commented):
         last_of_rows = octets[separators[width - 1 :: width]]
         if (last_of_rows == newline).all():
             grid = separators.reshape(-1, width)
@@ -353,16 +433,18 @@ def _without_blank_lines(
 
     InputError if a line that is not blank has not `width` cells.
     """
-    data, newline = records.data, dialect.newline
+    data, newline = records.parsed, dialect.newline
     octets = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(octets[separators] == newline[0])  # places among the separators
     counts = np.diff(ends, prepend=-1)
     stops = separators[ends]
     starts = np.concatenate(([0], stops[:-1] + 1))
     blank = np.zeros(len(counts), np.bool_)
+    if records.is_commented:
+        blank |= (octets[starts] == 0) & (counts == 1)
     if width > 1:
         for line in np.flatnonzero(counts == 1).tolist():
-            blank[line] = not data[starts[line] : stops[line]].strip()
+            blank[line] = not data[starts[line] : stops[line]].strip(b" \t\r\0")
     wrong = np.flatnonzero((counts != width) & ~blank)
     if len(wrong):
         first = wrong[0]
@@ -384,7 +466,7 @@ def whole_records(
     """Regroup text into whole records, wherever the reads were cut.
 
     line, offset : line number and offset of the first byte
-    The last records may be only blank lines; all others have a row.
+    The last records may be only blank lines and comments; all others have a row.
     """
     unread: list[bytes] = []
     for fresh in reads:
@@ -392,43 +474,55 @@ def whole_records(
         if dialect.newline not in fresh:
             _refuse_endless(sum(map(len, unread)), line, name)
             continue
-        data, quotes, rest = _split_off_records(unread, dialect)
+        records, rest = _split_off_records(unread, dialect, line=line, offset=offset)
         _refuse_endless(len(rest), line, name)
-        unread = [data, rest]
-        if data and (width == 1 or not dialect.is_blank(data)):
+        unread = [records.data, rest]
+        if records.data and dialect.has_rows(records, width):
             unread = [rest]
-            yield Records(line=line, offset=offset, data=data, quotes=quotes)
-            offset += len(data)
-            line += _count_lines(data, dialect.newline)
+            yield records
+            offset += len(records.data)
+            line += _count_lines(records.data, dialect.newline)
     rest = b"".join(unread)
     if rest:
         yield _last_records(rest, dialect, line=line, offset=offset, name=name)
 
 
-def _split_off_records(parts: list[bytes], dialect: Dialect) -> tuple[bytes, Offsets, bytes]:
-    """The whole records in `parts`, their quotes, and the rest; the last part holds a line end."""
+def _split_off_records(
+    parts: list[bytes], dialect: Dialect, *, line: int, offset: int
+) -> tuple[Records, bytes]:
+    """The whole records in `parts`, and the rest; the last part holds a line end."""
     if not any(b'"' in part for part in parts):
         last = parts[-1]
         cut = last.rfind(dialect.newline) + 1
         data = b"".join((*parts[:-1], memoryview(last)[:cut]))
-        return data, np.empty(0, np.int64), last[cut:]
+        return dialect.records(data, line=line, offset=offset), last[cut:]
     held = b"".join(parts)
-    quotes = find_quotes(held, dialect.separators)
-    cut = end_of_records(held, quotes, dialect.newline)
-    return held[:cut], quotes[: np.searchsorted(quotes, cut)], held[cut:]
+    parsed = dialect.without_comments(held)
+    quotes = find_quotes(parsed, dialect.separators)
+    cut = end_of_records(parsed, quotes, dialect.newline)
+    data = held[:cut]
+    records = Records(
+        line=line,
+        offset=offset,
+        data=data,
+        parsed=data if parsed is held else parsed[:cut],
+        quotes=quotes[: np.searchsorted(quotes, cut)],
+    )
+    return records, held[cut:]
 
 
 def _last_records(rest: bytes, dialect: Dialect, *, line: int, offset: int, name: str) -> Records:
-    quotes = find_quotes(rest, dialect.separators)
+    padded = 0 if rest.endswith(dialect.newline) else 1
+    data = rest + dialect.newline * padded
+    records = dialect.records(data, line=line, offset=offset, padded=padded)
+    quotes = records.quotes
     if len(quotes) % 2:
         line += rest.count(dialect.newline, 0, int(quotes[-1]))
         raise InputError(
             f"{name}, line {line}: the quoted cell that opens here is never closed",
             hint="close it, or write a quote inside a quoted cell twice",
         )
-    padded = 0 if rest.endswith(dialect.newline) else 1
-    data = rest + dialect.newline * padded
-    return Records(line=line, offset=offset, data=data, quotes=quotes, padded=padded)
+    return records
 
 
 def join_records(parts: list[Records]) -> Records:
@@ -437,10 +531,15 @@ def join_records(parts: list[Records]) -> Records:
     for records in parts:
         quotes.append(records.quotes + length)
         length += len(records.data)
+    data = b"".join(records.data for records in parts)
+    parsed = data
+    if any(records.is_commented for records in parts):
+        parsed = b"".join(records.parsed for records in parts)
     return Records(
         line=parts[0].line,
         offset=parts[0].offset,
-        data=b"".join(records.data for records in parts),
+        data=data,
+        parsed=parsed,
         quotes=np.concatenate(quotes),
         padded=parts[-1].padded,
     )

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.errors import RequestError, named_first
 from convcli.media.files import Files, OpenedFile
+from convcli.media.tables.compression import (
+    compression_of_start,
+    compression_of_suffix,
+    without_compression,
+)
 from convcli.media.tables.suffixes import (
-    SUFFIXES,
+    has_same_suffix,
     refuse_other_delimiter,
     refuse_other_format,
+)
+from convcli.media.tables.table_formats import (
+    DELIMITED,
+    SUFFIXES,
+    format_named,
+    format_of_start,
+    format_of_suffix,
 )
 from convcli.signals import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from convcli.media.tables.compression import Compression
     from convcli.media.tables.sink import EncodedRows
     from convcli.media.tables.source import TableOptions, TableSource
+    from convcli.media.tables.table_formats import TableFormat
     from convcli.signals import AnyRows, Array, LearnedRules, Medium, Signal, Source
 
 
@@ -48,11 +62,13 @@ class TableFiles(Files):
     @staticmethod
     def has_suffix(path: Path) -> bool:
         """Whether the suffix of `path` belongs to a table."""
-        return path.suffix.lower() in SUFFIXES
+        return without_compression(path).suffix.lower() in SUFFIXES
 
     @staticmethod
     def begins_with(head: bytes) -> bool:
-        """Whether `head` may be the beginning of a text."""
+        """Whether `head` may be the beginning of a text, or of a compressed one."""
+        if compression_of_start(head) is not None or format_of_start(head) is not None:
+            return True
         return bool(head) and b"\0" not in head
 
     @contextmanager
@@ -63,17 +79,39 @@ class TableFiles(Files):
 
         RequestError says that the suffix of `output` promises something else.
         """
-        from convcli.media.tables.source import open_table
+        from convcli.media.tables.any_table import open_any_table
 
         refuse_other_format(output, source=path)
-        try:
-            source = open_table(path, options=self.options, stdin=stdin)
-        except RequestError as error:
-            if self.learned:
-                error.message += "; the model was learned from " + named_first(self.learned)
-            raise
-        refuse_other_delimiter(output, source.dialect.delimiter, source=path)
-        yield OpenedTable(source)
+        with ExitStack() as held:
+            try:
+                source = open_any_table(path, options=self.options, held=held, stdin=stdin)
+            except RequestError as error:
+                if self.learned:
+                    error.message += "; the model was learned from " + named_first(self.learned)
+                raise
+            written = self._output_format(output, source)
+            if written is DELIMITED:
+                refuse_other_delimiter(output, source.dialect.delimiter, source=path)
+            compression = compression_of_suffix(output)
+            if compression is None and _same(path, output):
+                compression = source.compression
+            _refuse_compressed_columns(output, compression, written)
+            yield OpenedTable(source, written, compression)
+
+    def _output_format(self, output: Path | None, source: TableSource) -> TableFormat:
+        """The format of the output: by its suffix, else as asked for, else that of the input."""
+        asked = self.options.format
+        by_suffix = format_of_suffix(output)
+        if by_suffix is not None and asked is not None and by_suffix.name != asked:
+            raise RequestError(
+                f"--format {asked} and the output {output} contradict each other",
+                hint=f"the suffix of {by_suffix.title} files is {by_suffix.suffixes[0]}",
+            )
+        if asked is not None:
+            return format_named(asked)
+        if by_suffix is None or has_same_suffix(source.path, output):
+            return source.format
+        return by_suffix
 
     def for_template(self, path: Path) -> tuple[TableFiles, TableFiles]:
         """How to read the template at `path`, and how to read the tables searched for it.
@@ -81,10 +119,11 @@ class TableFiles(Files):
         Unless columns were asked for, all numeric columns of the template are compared. A template
         is read without groups, and with times only if it has their column.
         """
-        from convcli.media.tables.source import open_table
+        from convcli.media.tables.any_table import open_any_table
 
         options = self.options
-        source = open_table(path, options=options.without_groups())
+        with ExitStack() as held:
+            source = open_any_table(path, options=options.without_groups(), held=held)
         columns = options.columns
         if columns is None:
             others = (*options.by, options.time)
@@ -102,9 +141,14 @@ class TableFiles(Files):
 
 @dataclass(frozen=True, eq=False)
 class OpenedTable(OpenedFile):
-    """A table that has been opened."""
+    """A table that has been opened.
+
+    format, compression : those of the output
+    """
 
     source: TableSource
+    format: TableFormat = DELIMITED
+    compression: Compression | None = None
 
     @property
     def sources(self) -> Sequence[Source[Any]]:
@@ -125,7 +169,7 @@ class OpenedTable(OpenedFile):
     ) -> RowsFile:
         """The sink for the rows with new numbers."""
         (signal,) = pages
-        return RowsFile(place, self.source, signal, label=label, unchanged=unchanged)
+        return RowsFile(place, self, signal, label=label, unchanged=unchanged)
 
 
 class RowsFile:
@@ -134,19 +178,22 @@ class RowsFile:
     def __init__(
         self,
         place: Path | BinaryIO,
-        source: TableSource,
+        opened: OpenedTable,
         signal: Signal,
         *,
         label: str,
         unchanged: bool,
     ) -> None:
-        from convcli.media.tables.sink import TableSink
-
         self.warnings: list[str] = []
         self._unchanged = unchanged
         self._file = ExitStack()
         stream = self._file.enter_context(place.open("wb")) if isinstance(place, Path) else place
-        self._sink = TableSink(stream, source=source, suffix=label, channels=signal.channels)
+        if opened.compression is not None:
+            stream = self._file.enter_context(opened.compression.writing(stream))
+        source = opened.source
+        self._sink = source.sink_of(opened.format)(
+            stream, source=source, suffix=label, channels=signal.channels
+        )
         if source.options.follow:
             self._sink.start()
 
@@ -168,8 +215,32 @@ class RowsFile:
 
     def discard(self) -> None:
         """Close the file, which stays incomplete."""
-        self._file.close()
+        self._sink.discard()
+        with suppress(OSError):
+            self._file.close()
 
     def facts(self) -> Mapping[str, object]:
         """Rows, and missing cells in them."""
         return self._sink.facts()
+
+
+def _same(path: Path | None, other: Path | None) -> bool:
+    """Whether both paths lead to one file."""
+    if path is None or other is None:
+        return False
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
+
+
+def _refuse_compressed_columns(
+    output: Path | None, compression: Compression | None, format: TableFormat
+) -> None:
+    """Raise RequestError for a file of columns that would be compressed twice."""
+    if compression is not None and output is not None and format.reader is not None:
+        raise RequestError(
+            f"expected an output without {compression.suffix}, got {output}: "
+            f"{format.title} files are compressed inside",
+            hint=f"-o {without_compression(output)} writes one",
+        )

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +31,8 @@ MISSING = frozenset(
 ) | {b""}
 _NUMBER = re.compile(rb"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity)", re.IGNORECASE)
 _THOUSANDS = re.compile(rb"[+-]?\d{1,3}(?:[.,' ]\d{3})+(?:[.,]\d+)?")
+# Digits in groups of three, or of two before the last group, as they are written in India.
+_GROUPED = rb"([+-]?\d{1,3}(?:%b\d{2,3})*%b\d{3})(?!\d)(?!%b)"
 _SWAP_POINT_AND_COMMA = bytes.maketrans(b",.", b".,")
 _NUMERIC_START = np.zeros(256, np.bool_)
 _NUMERIC_START[list(b"0123456789+-.,")] = True
@@ -54,52 +58,137 @@ def columnar(size: int) -> bool:
     return size >= (COLUMNAR_LOADED if "pyarrow" in sys.modules else COLUMNAR)
 
 
-def read_number(cell: bytes, decimal: str = ".") -> float:
+@dataclass(frozen=True)
+class NumberStyle:
+    """How numbers are written.
+
+    decimal : the decimal point or comma
+    thousands : what may stand between groups of digits; empty: nothing
+    missing : further texts of a missing value, letter for letter, besides the usual ones
+    """
+
+    decimal: str = "."
+    thousands: bytes = b""
+    missing: frozenset[bytes] = frozenset()
+
+    @property
+    def other_decimal(self) -> NumberStyle:
+        """The style with the other decimal mark."""
+        return replace(self, decimal="." if self.decimal == "," else ",", thousands=b"")
+
+    def is_missing(self, cell: bytes) -> bool:
+        """Whether a cell without blanks around it is a missing value."""
+        return cell.lower() in MISSING or cell in self.missing
+
+    @cached_property
+    def _grouped(self) -> re.Pattern[bytes]:
+        return re.compile(_GROUPED.replace(b"%b", re.escape(self.thousands)))
+
+    def without_thousands(self, cell: bytes) -> bytes:
+        """The number without what stands between its groups of digits."""
+        if not self.thousands or self.thousands not in cell:
+            return cell
+        grouped = self._grouped.match(cell)
+        if grouped is None:
+            raise ValueError(cell)
+        digits = grouped[1].replace(self.thousands, b"")
+        return digits + cell[grouped.end() :]
+
+
+PLAIN = NumberStyle()
+
+
+def read_number(cell: bytes, style: NumberStyle = PLAIN) -> float:
     """Read one cell, NaN if it is missing. ValueError if it is neither missing nor a number.
 
-    >>> read_number(b"+.5e1"), read_number(b"1,5", ","), read_number(b"N/A")
+    >>> read_number(b"+.5e1"), read_number(b"1,5", NumberStyle(",")), read_number(b"N/A")
     (5.0, 1.5, nan)
+    >>> read_number(b"1'234'567.5", NumberStyle(thousands=b"'"))
+    1234567.5
     """
     cell = cell.strip()
-    if cell.lower() in MISSING:
+    if style.is_missing(cell):
         return float("nan")
-    if decimal == ",":
+    cell = style.without_thousands(cell)
+    if style.decimal == ",":
         cell = cell.translate(_SWAP_POINT_AND_COMMA)
     if _NUMBER.fullmatch(cell) is None:
         raise ValueError(cell)
     return float(cell)
 
 
-def reads_as_number(cell: bytes, decimal: str) -> bool:
+def reads_as_number(cell: bytes, style: NumberStyle = PLAIN) -> bool:
     """Whether a cell can be read, as a number or a missing value."""
     try:
-        read_number(cell, decimal)
+        read_number(cell, style)
     except ValueError:
         return False
     return True
 
 
-def read_numbers(cells: Cells, *, decimal: str = ".") -> Floats:
+def read_numbers(cells: Cells, style: NumberStyle = PLAIN) -> Floats:
     """Read a column of cells (from `Cells.numerals`), NaN where missing. Raises BadCellError."""
+    special = _special_cells(cells, style)
+    if special is not None:
+        return _read_with_special(cells, special, style)
     if columnar(len(cells.data)):
-        return _read_columnar(cells, decimal)
-    return _read_small(cells.texts(), decimal)
+        return _read_columnar(cells, style)
+    return _read_small(cells.texts(), style)
 
 
-def _read_small(texts: list[bytes], decimal: str) -> Floats:
+def _special_cells(cells: Cells, style: NumberStyle) -> npt.NDArray[np.bool_] | None:
+    """Which cells are one of the style's own missing values or have groups of digits; None if none.
+
+    They are few, or else the table is small: each is read by itself.
+    """
+    special = np.zeros(len(cells), np.bool_)
+    for word in style.missing:
+        special |= _equals(cells, word)
+    if style.thousands and style.thousands in cells.data:
+        octets = np.frombuffer(cells.data, np.uint8)
+        places = np.flatnonzero(octets == style.thousands[0])
+        special |= np.searchsorted(places, cells.start) < np.searchsorted(places, cells.stop)
+    return special if special.any() else None
+
+
+def _equals(cells: Cells, word: bytes) -> npt.NDArray[np.bool_]:
+    """Which cells are `word`."""
+    equal: npt.NDArray[np.bool_] = cells.stop - cells.start == len(word)
+    octets = np.frombuffer(cells.data, np.uint8)
+    for place, octet in enumerate(word):
+        rows = np.flatnonzero(equal)
+        equal[rows] = octets[cells.start[rows] + place] == octet
+    return equal
+
+
+def _read_with_special(cells: Cells, special: npt.NDArray[np.bool_], style: NumberStyle) -> Floats:
+    """Read the special cells one by one, and the others together."""
+    values = np.empty(len(cells))
+    rows = np.flatnonzero(special).tolist()
+    for row, text in zip(rows, cells[special].texts(), strict=True):
+        values[row] = _read_at(row, text, style)
+    others = np.flatnonzero(~special)
+    try:
+        values[others] = read_numbers(cells[others], replace(style, missing=frozenset()))
+    except BadCellError as bad:
+        raise BadCellError(int(others[bad.row]), bad.hint) from None
+    return values
+
+
+def _read_small(texts: list[bytes], style: NumberStyle) -> Floats:
     # float() also takes 1_000, which no table means.
-    if decimal == "." and not any(b"_" in text for text in texts):
+    if style.decimal == "." and not any(b"_" in text for text in texts):
         with suppress(ValueError):
             return np.array([float(text) for text in texts], np.float64)
     # Some cell is missing or bad: look at each of them.
-    return np.array([_read_at(row, text, decimal) for row, text in enumerate(texts)], np.float64)
+    return np.array([_read_at(row, text, style) for row, text in enumerate(texts)], np.float64)
 
 
-def _read_at(row: int, text: bytes, decimal: str) -> float:
+def _read_at(row: int, text: bytes, style: NumberStyle) -> float:
     try:
-        return read_number(text, decimal)
+        return read_number(text, style)
     except ValueError:
-        raise BadCellError(row, _advice(text, decimal)) from None
+        raise BadCellError(row, _advice(text, style.decimal)) from None
 
 
 def _advice(text: bytes, decimal: str) -> str:
@@ -108,13 +197,14 @@ def _advice(text: bytes, decimal: str) -> str:
     if decimal == "," and re.fullmatch(rb"[+-]?\d*\.\d+", text):
         return "for decimal points leave out --decimal ,"
     if _THOUSANDS.fullmatch(text):
-        return "write numbers without thousands separators"
+        return "--thousands CHAR names what stands between groups of digits"
     return (
-        "choose other columns with -c, or mend the cell (an empty cell or NaN is a missing value)"
+        "choose other columns with -c, name a missing value with --na WORD, or mend the cell "
+        "(an empty cell or NaN is a missing value)"
     )
 
 
-def _read_columnar(cells: Cells, decimal: str) -> Floats:
+def _read_columnar(cells: Cells, style: NumberStyle) -> Floats:
     import pyarrow as pa
 
     octets = np.frombuffer(cells.data, np.uint8)
@@ -122,18 +212,18 @@ def _read_columnar(cells: Cells, decimal: str) -> Floats:
     # Cells that do not begin like a number (names of missing values, inf) are rare.
     plain = _NUMERIC_START[octets[cells.start]] & filled
     texts = _gather(cells if plain.all() else cells[plain])
-    if decimal == ",":
+    if style.decimal == ",":
         texts = _translated(texts, _SWAP_POINT_AND_COMMA)
     try:
         parsed = texts.cast(pa.float64())
     except pa.ArrowInvalid:
-        return _read_small(cells.texts(), decimal)
+        return _read_small(cells.texts(), style)
     values = np.full(len(cells), np.nan)
     values[plain] = np.frombuffer(parsed.buffers()[1], np.float64, len(parsed))
     # pyarrow may also have taken an odd spelling of NaN that is no name of a missing value.
     for row in np.flatnonzero(np.isnan(values) & filled).tolist():
         text = cells.data[cells.start[row] : cells.stop[row]]
-        values[row] = _read_at(row, text, decimal)
+        values[row] = _read_at(row, text, style)
     return values
 
 
@@ -244,6 +334,12 @@ def _fixed(values: Floats, decimals: int, decimal: str) -> bytes:
         values[i] = float(f"{values[i]:.{decimals}f}") + 0.0
     text = (f"%.{decimals}f\n" * len(values)) % tuple(values.tolist())
     return text.replace(".", decimal).encode()
+
+
+def rounded(values: Floats, decimals: int) -> Floats:
+    """The numbers that are read back from what `write_numbers` writes."""
+    texts = write_numbers(np.ravel(values), decimals=decimals, decimal=".")
+    return np.array([float(text or b"nan") for text in texts]).reshape(values.shape)
 
 
 def write_columnar(values: Floats, *, decimals: int | None, decimal: str) -> tuple[Any, Integers]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.media.replacing import scratch
 from convcli.media.tables.delimited import QUOTE, Cells, Dialect, Flags, Offsets, RowSpans
 from convcli.media.tables.numerals import (
     as_int32,
@@ -24,13 +25,14 @@ from convcli.media.tables.numerals import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from convcli.media.tables.delimited import Records
     from convcli.media.tables.numerals import Floats, Integers
+    from convcli.media.tables.text import TextInput
     from convcli.signals import Rows
 
-# Bytes of text kept for rows that wait to be written, where older text can be read again.
+# Bytes of text kept for rows that wait to be written; older text is read again.
 MAX_HELD = 48 << 20
 
 
@@ -38,42 +40,157 @@ MAX_HELD = 48 << 20
 class DecodedRows:
     """Rows with the places of their numbers.
 
-    numerals : the part of each filtered cell that is read as a number, one column per channel
+    starts, stops : (rows, channels) the part of each filtered cell that is read as a number
     missing : (rows, channels) which of them were missing; None if none was
     """
 
     spans: RowSpans
-    numerals: tuple[Cells, ...]
+    starts: Offsets
+    stops: Offsets
     missing: Flags | None
+
+    @property
+    def count(self) -> int:
+        """The number of rows."""
+        return self.spans.count
+
+    @property
+    def size(self) -> int:
+        """The bytes of their text."""
+        return len(self.spans.records.data)
 
     def of_channels(self, channels: tuple[int, ...]) -> DecodedRows:
         """The rows with only some of the channels."""
-        missing = self.missing
-        if missing is not None:
-            missing = missing[:, list(channels)]
-        numerals = tuple(self.numerals[channel] for channel in channels)
-        return DecodedRows(self.spans, numerals, missing)
+        kept = list(channels)
+        missing = None if self.missing is None else self.missing[:, kept]
+        return DecodedRows(self.spans, self.starts[:, kept], self.stops[:, kept], missing)
 
 
 @dataclass(frozen=True, eq=False)
 class ForgottenRows:
-    """Rows whose text, `length` bytes, was released because it can be read again."""
+    """Rows whose text was released; `place` tells where it is found again."""
 
-    records: Records
-    length: int
+    place: Any
+
+
+class OldRows(Protocol):
+    """Where rows that wait long are kept outside of memory. Safe to use from several threads."""
+
+    def keep(self, rows: Any) -> ForgottenRows:
+        """Prepare to give up some rows."""
+        ...
+
+    def recall(self, forgotten: ForgottenRows) -> Any:
+        """The rows again."""
+        ...
+
+    def close(self) -> None:
+        """Give up all rows."""
+        ...
+
+
+def _without_text(records: Records) -> Records:
+    return replace(records, data=b"", parsed=b"", quotes=records.quotes[:0])
+
+
+class RowsInFile:
+    """Old rows in the file of the table itself, where that can be read anywhere.
+
+    decode : decodes some records, given without their text, and their text
+    """
+
+    def __init__(self, text: TextInput, decode: Callable[[Records, bytes], DecodedRows]) -> None:
+        self._text = text
+        self._decode = decode
+
+    def keep(self, rows: DecodedRows) -> ForgottenRows:
+        """Note the place of the text in the file."""
+        records = rows.spans.records
+        return ForgottenRows((_without_text(records), len(records.data) - records.padded))
+
+    def recall(self, forgotten: ForgottenRows) -> DecodedRows:
+        """Read the text in the file again."""
+        records, length = forgotten.place
+        with self._text.open() as stream:
+            stream.seek(records.offset)
+            text = stream.read(length)
+        return self._decode(records, text)
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+
+class Scratch:
+    """Bytes in a temporary file. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._file: BinaryIO | None = None
+        self._size = 0
+
+    def add(self, data: Any) -> tuple[int, int]:
+        """Append bytes; return their place."""
+        with self._lock:
+            if self._file is None:
+                self._file, _ = scratch()
+            start = self._size
+            self._file.seek(start)
+            self._size += self._file.write(data)
+            return start, self._size - start
+
+    def read(self, place: tuple[int, int]) -> bytes:
+        """The bytes at a place."""
+        start, length = place
+        with self._lock:
+            file = cast("BinaryIO", self._file)  # there is one, as there is a place in it
+            file.seek(start)
+            return file.read(length)
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+            self._file = None
+            self._size = 0
+
+
+class RowsInScratch:
+    """Old rows of a pipe, or of a compressed or recoded file, in a temporary file.
+
+    decode : decodes some records, given without their text, and their text
+    """
+
+    def __init__(self, decode: Callable[[Records, bytes], DecodedRows]) -> None:
+        self._scratch = Scratch()
+        self._decode = decode
+
+    def keep(self, rows: DecodedRows) -> ForgottenRows:
+        """Write the text to the file."""
+        records = rows.spans.records
+        stop = len(records.data) - records.padded
+        return ForgottenRows((_without_text(records), self._scratch.add(records.data[:stop])))
+
+    def recall(self, forgotten: ForgottenRows) -> DecodedRows:
+        """Read the text that was written."""
+        records, place = forgotten.place
+        return self._decode(records, self._scratch.read(place))
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._scratch.close()
 
 
 class RecentRows:
     """The recent rows of a table by their number. Safe to use from several threads.
 
-    reread : reads forgotten rows again; None if the input is a pipe: then all text is kept until
-        it is released
+    old_rows : where rows go that wait long
     tail : blank lines after the last row
     """
 
-    def __init__(self, reread: Callable[[ForgottenRows], DecodedRows] | None = None) -> None:
+    def __init__(self, old_rows: OldRows) -> None:
         self._lock = threading.Lock()
-        self._reread = reread
+        self._old_rows = old_rows
         self.clear()
 
     def clear(self) -> None:
@@ -81,24 +198,24 @@ class RecentRows:
         with self._lock:
             # Part i begins with row `_starts[i]`; the first `_forgotten` parts are without text.
             self._starts: list[int] = []
-            self._parts: list[DecodedRows | ForgottenRows] = []
+            self._parts: list[Any] = []
             self._forgotten = 0
             self._held_bytes = 0
-            self._last_reread: tuple[ForgottenRows, DecodedRows] | None = None
+            self._last_recalled: tuple[ForgottenRows, Any] | None = None
             self._rows = 0
             self.tail = b""
+            self._old_rows.close()
 
-    def add(self, rows: DecodedRows) -> None:
+    def add(self, rows: Any) -> None:
         """Append the next rows of the table."""
         with self._lock:
             self._starts.append(self._rows)
             self._parts.append(rows)
-            self._held_bytes += len(rows.spans.records.data)
-            self._rows += rows.spans.count
-            if self._reread is not None:
-                self._forget_old_text()
+            self._held_bytes += rows.size
+            self._rows += rows.count
+            self._forget_old_rows()
 
-    def find(self, rows: Rows) -> Iterator[tuple[DecodedRows, Rows, slice]]:
+    def find(self, rows: Rows) -> Iterator[tuple[Any, Rows, slice]]:
         """Yield the parts that hold `rows` (increasing).
 
         With each part come the row numbers counted within it, and where in `rows` they are.
@@ -126,34 +243,33 @@ class RecentRows:
             texts += [cells.text(row) for row in local.tolist()]
         return texts
 
+    def text_at(self, column: int, row: int) -> str:
+        """The text of a column in one row, without quotes."""
+        (text,) = self.texts_of(column, np.array([row]))
+        return text
+
     def release(self, row: int) -> None:
         """Forget every part that ends before `row`."""
         with self._lock:
             done = max(0, bisect_right(self._starts, row) - 1)
             for part in self._parts[self._forgotten : done]:
-                if isinstance(part, DecodedRows):
-                    self._held_bytes -= len(part.spans.records.data)
+                self._held_bytes -= part.size
             self._forgotten = max(0, self._forgotten - done)
             del self._starts[:done], self._parts[:done]
 
-    def _forget_old_text(self) -> None:
+    def _forget_old_rows(self) -> None:
         while self._held_bytes > MAX_HELD and self._forgotten < len(self._parts) - 1:
             part = self._parts[self._forgotten]
-            if isinstance(part, DecodedRows):
-                records = part.spans.records
-                length = len(records.data)
-                bare = replace(records, data=b"", quotes=records.quotes[:0])
-                self._parts[self._forgotten] = ForgottenRows(bare, length)
-                self._held_bytes -= length
+            self._parts[self._forgotten] = self._old_rows.keep(part)
+            self._held_bytes -= part.size
             self._forgotten += 1
 
-    def _with_text(self, part: DecodedRows | ForgottenRows) -> DecodedRows:
-        # Nothing is forgotten unless it can be read again.
-        if isinstance(part, DecodedRows) or self._reread is None:
-            return cast("DecodedRows", part)
-        last = self._last_reread
+    def _with_text(self, part: Any) -> Any:
+        if not isinstance(part, ForgottenRows):
+            return part
+        last = self._last_recalled
         if last is None or last[0] is not part:
-            last = self._last_reread = (part, self._reread(part))
+            last = self._last_recalled = (part, self._old_rows.recall(part))
         return last[1]
 
 
@@ -182,6 +298,21 @@ class OutputColumns:
         if not self.append:
             channels.sort(key=lambda channel: self.columns[channel])
         return channels
+
+    def arranged(self, old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
+        """What belongs to the columns of the table, with that of new columns.
+
+        New columns are behind all others, or in the place of those that were read.
+        """
+        if self.append or self.made is None:
+            return [*old, *new]
+        arranged: list[Any] = []
+        for number, each in enumerate(old):
+            if number == min(self.columns):
+                arranged += new
+            elif number not in self.columns:
+                arranged.append(each)
+        return arranged
 
 
 def splice(
@@ -226,15 +357,19 @@ def _replaced_spans(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> 
     elif output.made is not None:
         edges = _edges_of_all_columns(spans, rows, output)
     else:
-        edges = []
-        for channel in output.channels_in_row_order:
-            cells = decoded.numerals[channel]
-            edges += [cells.start[rows], cells.stop[rows]]
+        channels = output.channels_in_row_order
+        starts, stops = decoded.starts[rows][:, channels], decoded.stops[rows][:, channels]
+        edges = [*_alternating(starts, stops).T]
     if not _is_contiguous(rows):
         after = spans.bounds[rows + 1]
         next_row = np.append(spans.bounds[rows[1:]], after[-1])
         edges += [after, next_row]
     return np.stack(edges, axis=1).reshape(len(rows), -1, 2)
+
+
+def _alternating(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The columns of two arrays `(rows, columns)` in turn."""
+    return np.stack([first, second], axis=2).reshape(len(first), -1)
 
 
 def _edges_of_all_columns(spans: RowSpans, rows: Rows, output: OutputColumns) -> list[Offsets]:
@@ -257,12 +392,12 @@ def _text_edges(spans: RowSpans, rows: Rows, gaps: Offsets) -> Offsets:
     return np.concatenate(([spans.bounds[rows[0]]], inner, [stop]))
 
 
-def _keeps_old_cell(decoded: DecodedRows, rows: Rows, y: Floats, channel: int) -> Flags:
-    """Which rows have neither an old nor a new number."""
-    missing: Flags = np.isnan(y[:, channel])
+def _keeps_old_cells(decoded: DecodedRows, rows: Rows, y: Floats) -> Flags:
+    """Which cells have neither an old nor a new number, `(rows, channels)`."""
+    missing: Flags = np.isnan(y)
     if decoded.missing is None or not missing.any():
-        return np.zeros(len(rows), np.bool_)
-    missing &= decoded.missing[rows, channel]
+        return np.zeros(y.shape, np.bool_)
+    missing &= decoded.missing[rows]
     return missing
 
 
@@ -278,9 +413,10 @@ def _splice_small(
         fillings.append(_joined_cells(_cells_of_columns(y, output), output))
         fillings += [[b""] * len(rows)] * (len(output.columns) - 1)
     else:
+        keeps = _keeps_old_cells(decoded, rows, y)
         for place, channel in enumerate(output.channels_in_row_order):
-            keeps = _keeps_old_cell(decoded, rows, y, channel)
-            fillings.append(_replaced(data, gaps[:, place], y[:, channel], keeps, output))
+            kept = keeps[:, channel]
+            fillings.append(_replaced(data, gaps[:, place], y[:, channel], kept, output))
     parts = [b""] * (len(edges) - 1)
     parts[0::2] = [data[a:b] for a, b in zip(edges[0::2], edges[1::2], strict=True)]
     for place, texts in enumerate(fillings):
@@ -328,7 +464,7 @@ def _replaced(
 
 
 def _number_texts(values: Floats, output: OutputColumns) -> list[bytes]:
-    return write_numbers(values, decimals=output.decimals, decimal=output.dialect.decimal)
+    return write_numbers(values, decimals=output.decimals, decimal=output.dialect.numbers.decimal)
 
 
 def _in_quotes(texts: list[bytes], output: OutputColumns) -> list[bytes]:
@@ -364,11 +500,15 @@ class _TextPool:
         return self.add(from_offsets(edges, pa.py_buffer(data), pa.binary()))
 
     def add_numbers(self, values: Floats, output: OutputColumns) -> npt.NDArray[Any]:
-        """Add the texts of numbers and return the text number of each; that of NaN is empty."""
-        decimal = output.dialect.decimal
-        texts, places = write_columnar(values, decimals=output.decimals, decimal=decimal)
+        """Add the texts of numbers `(rows, channels)`; return the text number of each.
+
+        The text of NaN is empty.
+        """
+        decimal = output.dialect.numbers.decimal
+        flat = np.ravel(values)
+        texts, places = write_columnar(flat, decimals=output.decimals, decimal=decimal)
         first = np.int32(self.add(texts))
-        return np.where(np.isnan(values), _EMPTY_TEXT, places + first)
+        return np.where(np.isnan(values), _EMPTY_TEXT, places.reshape(values.shape) + first)
 
     def joined(self, order: Integers) -> memoryview:
         """The texts of the given numbers, one after the other."""
@@ -393,23 +533,21 @@ def _splice_columnar(
     # Numbers of the text before each gap, and of the old text in it.
     spans = np.arange(first_span, last_span, dtype=np.int32).reshape(gaps.shape)
     before, replaced = spans[:, :, 0], spans[:, :, 1]
-    # Numbers of the texts that make a row, one column for each.
-    parts: list[npt.NDArray[Any]] = []
+    # Numbers of the texts that make a row, (rows, texts).
+    channels = output.channels_in_row_order
+    new = pool.add_numbers(y[:, channels], output)
     if output.append or output.made is not None:
         delimiter = pool.add_spans(np.array([0, 1], np.int32), output.dialect.delimiter)
-        parts.append(before[:, 0])
-        for channel in output.channels_in_row_order:
-            if output.append or channel > 0:
-                parts.append(np.full(len(rows), delimiter))
-            parts.append(pool.add_numbers(y[:, channel], output))
-        if not output.append:
-            parts += [before[:, place] for place in range(1, len(output.columns))]
+        cells = _alternating(np.full(new.shape, delimiter), new)
+        if output.append:
+            parts = [before[:, :1], cells]
+        else:  # no delimiter before the first cell
+            parts = [before[:, :1], cells[:, 1:], before[:, 1 : len(output.columns)]]
     else:
-        for place, channel in enumerate(output.channels_in_row_order):
-            new = pool.add_numbers(y[:, channel], output)
-            keeps = _keeps_old_cell(decoded, rows, y, channel)
-            parts += [before[:, place], np.where(keeps, replaced[:, place], new)]
+        keeps = _keeps_old_cells(decoded, rows, y)[:, channels]
+        filled = len(channels)
+        parts = [_alternating(before[:, :filled], np.where(keeps, replaced[:, :filled], new))]
     if not _is_contiguous(rows):
-        parts.append(before[:, -1])
-    order = np.stack(parts, axis=1).reshape(-1).astype(np.int32)
+        parts.append(before[:, -1:])
+    order = np.concatenate(parts, axis=1).reshape(-1).astype(np.int32)
     return pool.joined(np.append(order, np.int32(last_span)))

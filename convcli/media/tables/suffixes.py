@@ -1,4 +1,4 @@
-"""Suffixes of tables, and those that promise something else than delimited text."""
+"""Suffixes that promise something else than a table that can be written."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 from convcli.errors import RequestError
 from convcli.media.replacing import is_special
+from convcli.media.tables.compression import without_compression
+from convcli.media.tables.table_formats import SUFFIXES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".dat"})
 _TAB_SUFFIXES = frozenset({".tsv", ".tab"})
 # Suffixes of files that are no delimited text, by what they hold.
 _OTHER_FORMATS = {
-    "a compressed file": ".gz .tgz .bz2 .xz .lzma .zst .zip .7z .rar .lz4 .br .z .sz .tar",
-    "a columnar file": ".parquet .pq .feather .arrow .ipc .orc .avro",
+    "an archive": ".tgz .tbz2 .txz .lzma .zip .7z .rar .lz4 .br .z .sz .tar",
+    "a columnar file": ".orc .avro",
     "a spreadsheet": ".xlsx .xls .xlsm .xlsb .ods .numbers",
-    "structured text": ".json .jsonl .ndjson .geojson .yaml .yml .xml .html .htm",
+    "structured text": ".json .geojson .yaml .yml .xml .html .htm",
     "a document": ".md .pdf .tex .docx .svg",
     "a file of arrays": ".npy .npz .h5 .hdf5 .nc .mat .pkl .pickle .zarr .safetensors .onnx .pt",
     "a database": ".db .sqlite .sqlite3 .duckdb .mdb",
@@ -28,19 +29,19 @@ _OTHER_FORMATS = {
 
 
 def refuse_other_format(output: Path | None, *, source: Path | None) -> None:
-    """Raise RequestError if the suffix of `output` promises something else than delimited text.
+    """Raise RequestError if the suffix of `output` promises something else than a table.
 
     source : the input; an output may have its suffix, whatever that is
     """
-    if output is None or is_special(output) or _same_suffix(output, source):
+    if output is None or is_special(output) or has_same_suffix(source, output):
         return
-    suffix = output.suffix.lower()
+    suffix = without_compression(output).suffix.lower()
     kinds = [kind for kind, known in _OTHER_FORMATS.items() if suffix in known.split()]
     if kinds:
         plain = output.with_suffix("")
-        name = plain if plain.suffix.lower() in SUFFIXES else output.with_suffix(".csv")
+        name = plain if plain.suffix.lower() in SUFFIXES else with_other_suffix(output, ".csv")
         raise RequestError(
-            f"expected an output of delimited text, such as .csv, got {output}: "
+            f"expected an output for a table, such as .csv or .parquet, got {output}: "
             f"{suffix} is {kinds[0]}",
             hint=f"-o {name} writes text, which other programs can convert",
         )
@@ -48,15 +49,31 @@ def refuse_other_format(output: Path | None, *, source: Path | None) -> None:
 
 def refuse_other_delimiter(output: Path | None, delimiter: bytes, *, source: Path | None) -> None:
     """Raise RequestError if the suffix of `output` promises tabs and the table has none."""
-    if output is None or is_special(output) or _same_suffix(output, source):
+    if output is None or is_special(output) or has_same_suffix(source, output):
         return
-    if output.suffix.lower() in _TAB_SUFFIXES and delimiter != b"\t":
+    if without_compression(output).suffix.lower() in _TAB_SUFFIXES and delimiter != b"\t":
         raise RequestError(
             f"expected an output for cells split by {delimiter.decode()!r} as in the input, "
             f"got {output}, whose suffix promises tabs",
-            hint=f"-o {output.with_suffix('.csv')} keeps the delimiter",
+            hint=f"-o {with_other_suffix(output, '.csv')} keeps the delimiter",
         )
 
 
-def _same_suffix(output: Path, source: Path | None) -> bool:
-    return source is not None and source.suffix.lower() == output.suffix.lower()
+def with_other_suffix(path: Path, suffix: str) -> Path:
+    """`path` with another suffix before that of its compression, if it has one.
+
+    >>> from pathlib import Path
+    >>> str(with_other_suffix(Path("a.tsv.gz"), ".csv"))
+    'a.csv.gz'
+    """
+    plain = without_compression(path)
+    compressed = path.name[len(plain.name) :]
+    return plain.with_suffix(suffix + compressed)
+
+
+def has_same_suffix(source: Path | None, output: Path | None) -> bool:
+    """Whether an input and an output have one suffix, but for that of a compression."""
+    if source is None or output is None:
+        return False
+    suffixes = [without_compression(path).suffix.lower() for path in (source, output)]
+    return suffixes[0] == suffixes[1]

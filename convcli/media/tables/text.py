@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import codecs
+import re
 import sys
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from convcli.errors import InputError, RequestError
+from convcli.media.tables.compression import (
+    compression_of_start,
+    may_be_compressed,
+    unpacked,
+    without_compression,
+)
 from convcli.media.tables.delimited import (
     BOM,
     DELIMITERS,
@@ -19,18 +27,21 @@ from convcli.media.tables.delimited import (
     outside_quotes,
     split_record,
 )
+from convcli.media.tables.numerals import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Offsets
+    from convcli.media.tables.numerals import NumberStyle
 
 # Small enough that the blocks that many threads hold take few megabytes, large enough to be worth
 # the cost of each block.
 BLOCK_BYTES = 1 << 20
 _DELIMITER_OF_SUFFIX = {".tsv": b"\t", ".tab": b"\t"}
-_COMPRESSED = (b"\x1f\x8b", b"PK\3\4", b"\x28\xb5\x2f\xfd")  # gzip, zip (and xlsx), zstd
+_ZIP = b"PK\3\4"  # zip, and xlsx
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -38,6 +49,7 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _UTF8 = ("utf-8", "utf-8-sig", "ascii")
+_LINE_END = re.compile(rb"\r\n?|\n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,14 +146,28 @@ class TextInput:
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read: {error.strerror}") from error
 
-    def reads(self, stream: BinaryIO) -> Iterator[bytes]:
-        """Yield the stored bytes in blocks."""
-        read = _read_some if self.follow else _read_block
+    def reads(self, stream: BinaryIO) -> tuple[Compression | None, Iterator[bytes]]:
+        """The compression of the file, and its bytes in blocks, unpacked if they are compressed."""
+        stored = self._stored(stream)
+        first = b""
+        while may_be_compressed(first) and (more := next(stored, b"")):
+            first += more
+        stored = preceded(first, stored)
+        compression = compression_of_start(first)
+        if compression is None:
+            return None, stored
+        return compression, unpacked(stored, compression, read=self._read, name=self.name)
+
+    def _stored(self, stream: BinaryIO) -> Iterator[bytes]:
+        """Yield the bytes of the file in blocks."""
         try:
-            while fresh := read(stream):
+            while fresh := self._read(stream):
                 yield fresh
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read: {error.strerror or error}") from error
+
+    def _read(self, stream: BinaryIO) -> bytes:
+        return _read_some(stream) if self.follow else _read_block(stream)
 
     def decoded(self, reads: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:
         """Yield stored bytes as UTF-8. InputError if they are not text."""
@@ -188,12 +214,17 @@ class TextInput:
     def _refuse_binary(self, text: bytes, stored: bytes) -> None:
         if b"\0" not in text:
             return
-        kind = "a compressed file" if stored.startswith(_COMPRESSED) else "a zero byte"
+        kind = "a zip archive or a spreadsheet" if stored.startswith(_ZIP) else "a zero byte"
         raise InputError(
             f"{self.name}: expected a text table, got {kind}",
             hint="--encoding utf-16 reads what some spreadsheets write; "
-            "compressed files must be unpacked first",
+            "archives must be unpacked first",
         )
+
+
+def preceded(first: bytes, reads: Iterator[bytes]) -> Iterator[bytes]:
+    """`reads` after the bytes that were read before, if any."""
+    return chain([first], reads) if first else reads
 
 
 def _read_block(stream: BinaryIO) -> bytes:
@@ -227,19 +258,37 @@ class Header:
     dialect: Dialect
 
 
-def read_header_line(
-    start: bytes, *, delimiter: bytes | None, decimal: str, headed: bool, complete: bool
-) -> Header | None:
-    """The header at the start of a table; None if its line has not ended yet and more is to come.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HeaderRules:
+    """What is known of a table before its header is read.
 
     delimiter : None to take the commonest of `,` `;` and tab in the first line
-    headed : False if the first line is a row already; then `text` is at most a byte order mark
+    numbers : how numbers are written
+    headed : False if the first line is a row already
+    skipped : lines before the header or the first row
+    comment : what lines begin with that are left out too, or nothing
+    """
+
+    delimiter: bytes | None = None
+    numbers: NumberStyle = PLAIN
+    headed: bool = True
+    skipped: int = 0
+    comment: bytes = b""
+
+
+def read_header_line(start: bytes, rules: HeaderRules, *, complete: bool) -> Header | None:
+    """The header at the start of a table; None if its line has not ended yet and more is to come.
+
+    If the first line is a row already, `text` holds only what is before it.
+
     complete : whether `start` is the whole input
     """
-    bom = len(BOM) if start.startswith(BOM) else 0
-    body = start[bom:].lstrip(b"\r\n")
-    line_start = len(start) - len(body)
+    line_start = _start_of_first_line(start, rules, complete=complete)
+    if line_start is None:
+        return None
+    body = start[line_start:]
     # Any of the delimiters may open a quoted cell, as long as it is not known which is used.
+    delimiter = rules.delimiter
     quotes = find_quotes(body, (delimiter or DELIMITERS) + b"\r\n")
     line_end = _first_line_end(body, quotes)
     # A carriage return at the very end may be the first half of a line ending.
@@ -253,19 +302,58 @@ def read_header_line(
         ending = ending[:1]
     if delimiter is None:
         quotes = quotes[: np.searchsorted(quotes, line_end)]
-        delimiter = _commonest_delimiter(record, quotes, decimal=decimal, headed=headed)
+        delimiter = _commonest_delimiter(
+            record, quotes, decimal=rules.numbers.decimal, headed=rules.headed
+        )
     newline = b"\r" if ending == b"\r" else b"\n"
     cells = split_record(record, delimiter, find_quotes(record, delimiter))
     stop = line_start + line_end
     text = start[: stop + len(ending)]
-    if not headed:
-        text, stop = start[:bom], 0
+    if not rules.headed:
+        # Blank lines and comments before the first row belong to that row.
+        stop = _skipped_text(start, rules.skipped)
+        text = start[:stop]
     return Header(
         text=text,
         cells=tuple(cells),
         stop=stop,
-        dialect=Dialect(delimiter=delimiter, newline=newline, decimal=decimal),
+        dialect=Dialect(
+            delimiter=delimiter,
+            newline=newline,
+            numbers=rules.numbers,
+            comment=rules.comment,
+        ),
     )
+
+
+def _start_of_first_line(start: bytes, rules: HeaderRules, *, complete: bool) -> int | None:
+    """Offset of the first line that is not left out; None if it has not been read yet."""
+    place = _skipped_text(start, rules.skipped)
+    if place < 0:
+        return len(start) if complete else None
+    while True:
+        body = start[place:].lstrip(b"\r\n")
+        place = len(start) - len(body)
+        could_be_comment = not complete and rules.comment.startswith(body)
+        if rules.comment and could_be_comment:
+            return None
+        if not rules.comment or not body.startswith(rules.comment):
+            return place
+        end = _LINE_END.search(body)
+        if end is None:
+            return len(start) if complete else None
+        place += end.end()
+
+
+def _skipped_text(start: bytes, lines: int) -> int:
+    """Offset after the byte order mark and so many lines; -1 if there are not as many."""
+    place = len(BOM) if start.startswith(BOM) else 0
+    for _ in range(lines):
+        end = _LINE_END.search(start, place)
+        if end is None:
+            return -1
+        place = end.end()
+    return place
 
 
 def _first_line_end(body: bytes, quotes: Offsets) -> int | None:
@@ -278,7 +366,9 @@ def _first_line_end(body: bytes, quotes: Offsets) -> int | None:
 
 def delimiter_of(path: Path | None) -> bytes | None:
     """The delimiter that the suffix of a file tells."""
-    return None if path is None else _DELIMITER_OF_SUFFIX.get(path.suffix.lower())
+    if path is None:
+        return None
+    return _DELIMITER_OF_SUFFIX.get(without_compression(path).suffix.lower())
 
 
 def _commonest_delimiter(record: bytes, quotes: Offsets, *, decimal: str, headed: bool) -> bytes:

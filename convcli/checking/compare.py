@@ -1,0 +1,399 @@
+"""`compare`: how far two signals differ, in one pass and constant memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.checking.differences import Differences
+from convcli.checking.spectra import PowerSpectrum, decibels_between
+from convcli.checking.ssim import StructuralSimilarity
+from convcli.core.correlate_blocks import BlockCorrelation, largest_lag
+from convcli.errors import RequestError, named_first
+from convcli.facts import InputFacts
+from convcli.facts.comparison import ChannelComparison, ComparisonFacts
+from convcli.running.arrays import read_rate, source_of
+from convcli.running.side_by_side import SideBySide
+from convcli.running.workers import Workers
+from convcli.signals import blocks_of
+from convcli.units import describe_frequency, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.core.correlate_blocks import GroupBlock, LagCandidate
+    from convcli.signals import Array, Medium, Signal, Source
+
+
+# Samples of a frame whose spectrum is computed: sound, rows of tables, and pixels of a row.
+SOUND_FRAME, TABLE_FRAME, PICTURE_FRAME = 4096, 256, 64
+SHORTEST_FRAME = 8
+# Of so many frames the mean is smooth even if they do not overlap, which takes half the time.
+MANY_FRAMES = 256
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One of two signals that are compared: what it is called, and its samples."""
+
+    name: str
+    source: Source[Any]
+
+    @property
+    def signal(self) -> Signal:
+        """What is known of it before its samples."""
+        return self.source.signal
+
+
+def compare_arrays(
+    a: Any,
+    b: Any,
+    *,
+    rate: float | str | None = None,
+    axes: int | None = None,
+    full_scale: float | None = None,
+    threads: int | None = None,
+) -> ComparisonFacts:
+    """Compare two arrays, Series or DataFrames; A is the reference.
+
+    a, b : as `apply` takes them; NaN is missing, and two missing samples are equal. The columns
+        that two DataFrames have in common are compared.
+    rate : samples per second, as a number or a text such as "16k"
+    axes : sample axes, 1 or 2; by default 2 for three-dimensional arrays, else 1
+    full_scale : the largest sample, for the PSNR and SSIM of pictures; by default 255 for unsigned
+        bytes, 65535 for 16 bits, else 1
+
+    Returns the measures of each channel. Raises RequestError where the two cannot be compared.
+
+    >>> facts = compare_arrays(np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 2.5]))
+    >>> facts.channels[0].largest, facts.channels[0].at
+    (0.5, (2,))
+    """
+    samples_per_second = read_rate(rate)
+    sides = []
+    for name, x in (("a", a), ("b", b)):
+        source = source_of(x, rate=samples_per_second, axes=axes)
+        scale = full_scale or _full_scale(x)
+        source = replace(source, signal=replace(source.signal, full_scale=scale))
+        sides.append(Compared(name, source))
+    return compare_signals(*sides, threads=threads)
+
+
+def _full_scale(x: Any) -> float:
+    """The largest value of a type of unsigned numbers; 1 for all other types."""
+    dtype = getattr(x, "dtype", None)
+    if dtype is not None and getattr(dtype, "kind", "") == "u":
+        return float(np.iinfo(dtype).max)
+    return 1.0
+
+
+def compare_signals(a: Compared, b: Compared, *, threads: int | None = None) -> ComparisonFacts:
+    """Compare two signals of one kind; A is the reference.
+
+    Raises RequestError where they cannot be compared: other media, rates, sizes or channels.
+    """
+    channels, remarks = _common_channels(a, b)
+    _refuse_other_kind(a, b)
+    comparison = _Comparison(a, b, channels)
+    with Workers(threads) as workers:
+        delays = comparison.read(workers)
+    remarks += comparison.length_remarks()
+    rows = comparison.channel_rows(delays)
+    _, unit = describe_frequency(0.5, a.signal).split(" ", 1)
+    return ComparisonFacts(
+        a=comparison.facts_of(0),
+        b=comparison.facts_of(1),
+        channels=rows,
+        together=comparison.together(rows, delays),
+        frequency_unit=unit,
+        remarks=tuple(remarks),
+    )
+
+
+# ------------------------------------------------------------------------------------------- checks
+
+
+def _common_channels(a: Compared, b: Compared) -> tuple[list[tuple[int, int]], list[str]]:
+    """The indices of the channels that both have, and remarks about all others."""
+    _refuse_other_medium(a, b)
+    names_a = a.signal.channels
+    names_b = b.signal.channels
+    common = [(place, names_b.index(name)) for place, name in enumerate(names_a) if name in names_b]
+    if not common:
+        noun = a.signal.medium.channel
+        told_a = named_first(list(names_a)) or f"no {noun}"
+        told_b = named_first(list(names_b)) or f"no {noun}"
+        raise RequestError(
+            f"{a.name} and {b.name} have no {noun} in common: {told_a} and {told_b}",
+            hint=a.signal.medium.channels_hint or "bring both to the same channels first",
+        )
+    remarks = []
+    for one, other in ((a, b), (b, a)):
+        alone = [name for name in one.signal.channels if name not in other.signal.channels]
+        if alone:
+            noun = plural(len(alone), one.signal.medium.channel)
+            remarks.append(f"{noun} of {one.name} alone: {named_first(alone)}")
+    return common, remarks
+
+
+def _refuse_other_medium(a: Compared, b: Compared) -> None:
+    if a.signal.medium is not b.signal.medium:
+        things = f"{a.signal.medium.thing} and {b.name} {b.signal.medium.thing}"
+        raise RequestError(f"{a.name} is {things}", hint="two signals of one kind are compared")
+
+
+def _refuse_other_kind(a: Compared, b: Compared) -> None:
+    if a.signal.rate != b.signal.rate:
+        rates = [_rate_words(each) for each in (a, b)]
+        hint = "resample one to the rate of the other first"
+        if a.signal.medium.in_seconds:
+            hint = f"convcli audio resample:{a.signal.rate:g} {b.name} -o OUTPUT"
+        raise RequestError(f"{rates[0]}, and {rates[1]}", hint=hint)
+    if a.signal.axes != b.signal.axes or a.signal.shape[1:] != b.signal.shape[1:]:
+        raise _other_size(a, b)
+    # Rows of pictures that one of them lacks are no end that could be left out.
+    if a.signal.axes == 2 and a.signal.shape != b.signal.shape:
+        raise _other_size(a, b)
+
+
+def _rate_words(side: Compared) -> str:
+    rate = side.signal.rate
+    if rate is None:
+        return f"{side.name} has no rate"
+    return f"{side.name} has {rate:g} {side.signal.medium.sample}s per second"
+
+
+def _other_size(a: Compared, b: Compared) -> RequestError:
+    sizes = []
+    for side in (a, b):
+        sides = [str(n) for n in reversed(side.signal.shape)]
+        sizes.append("x".join(sides))
+    return RequestError(
+        f"{a.name} has {sizes[0]} and {b.name} {sizes[1]} {a.signal.medium.sample}s",
+        hint=f"bring both to one size first: resize:{sizes[0]}",
+    )
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+class _Comparison:
+    """Everything that is summed while both signals are read once, side by side."""
+
+    def __init__(self, a: Compared, b: Compared, channels: list[tuple[int, int]]) -> None:
+        self.sides = (a, b)
+        self.medium: Medium = a.signal.medium
+        self.count = len(channels)
+        self._places = tuple(list(places) for places in zip(*channels, strict=True))
+        self.names = [a.signal.channels[place] for place in self._places[0]]
+        self.differences = Differences(self.count)
+        self.frame = _frame_size(a.signal, b.signal)
+        length = a.signal.shape[0]
+        is_long = length is not None and length > MANY_FRAMES * self.frame
+        hop = self.frame if is_long else self.frame // 2
+        self.spectra = [PowerSpectrum(self.frame, self.count, hop) for _ in self.sides]
+        self.similarity: StructuralSimilarity | None = None
+        if a.signal.axes == 2:
+            self.similarity = StructuralSimilarity(self.count, a.signal.full_scale)
+        self._rescale = a.signal.full_scale / b.signal.full_scale
+        self._rows = 0
+        self._left_over = (0, 0)
+
+    def read(self, workers: Workers) -> list[LagCandidate]:
+        """Read both signals; returns the best lag of each channel that is not constant."""
+        signal = self.sides[0].signal
+        levels = self.medium.separate_channels
+        correlation = BlockCorrelation(
+            largest_lag(signal),
+            shared=True,
+            differences=levels,
+            dtype=np.float64 if levels else np.float32,
+        )
+        return correlation.candidates(self._blocks(workers), workers.map)
+
+    def _blocks(self, workers: Workers) -> Iterator[GroupBlock]:
+        """Add each pair of blocks to the sums and pass it on to the correlation."""
+        pieces = [
+            self._samples(side, places, workers)
+            for side, places in zip(self.sides, self._places, strict=True)
+        ]
+        both = SideBySide(*pieces)
+        for a, b in both:
+            if self._rescale != 1:
+                b = b * self._rescale  # noqa: PLW2901 -- the same samples on the scale of A
+            self._add(a, b)
+            yield b"", *_in_unit_scale(a, b, self.sides[0].signal)
+        self._left_over = both.left_over()
+
+    @staticmethod
+    def _samples(side: Compared, places: list[int], workers: Workers) -> Iterator[Array]:
+        for block in blocks_of(side.source, workers.map):
+            yield block.x[..., places]
+
+    def _add(self, a: Array, b: Array) -> None:
+        self.differences.add(a, b)
+        for spectrum, x in zip(self.spectra, (a, b), strict=True):
+            if x.ndim == 2:
+                spectrum.add(x)
+            else:
+                spectrum.add_frames(_row_frames(x, self.frame))
+        if self.similarity is not None:
+            self.similarity.add(a, b)
+        self._rows += len(a)
+
+    # --- results ---
+
+    def facts_of(self, side: int) -> InputFacts:
+        """The facts of one of the two signals, with the length that was read."""
+        one = self.sides[side]
+        shape = (self._rows + self._left_over[side], *one.signal.shape[1:])
+        return InputFacts.of(one.name, one.signal, shape=shape)
+
+    def length_remarks(self) -> list[str]:
+        """What to tell of a signal that goes on after the end of the other."""
+        remarks = []
+        for side, count in zip(self.sides, self._left_over, strict=True):
+            if count:
+                samples = plural(count, self.medium.sample)
+                remarks.append(f"{side.name} is longer by {samples}: its end is not compared")
+        return remarks
+
+    def channel_rows(self, delays: Sequence[LagCandidate]) -> tuple[ChannelComparison, ...]:
+        """The comparison of each channel."""
+        lags = {each.pair[0]: each for each in delays}
+        power = [spectrum.mean() for spectrum in self.spectra]
+        similarity = None if self.similarity is None else self.similarity.mean()
+        rows = []
+        for channel, name in enumerate(self.names):
+            row = self._row(name, channel)
+            row = self._with_delay(row, lags.get(channel))
+            row = self._with_spectrum(row, power[0][channel], power[1][channel])
+            if similarity is not None and math.isfinite(similarity[channel]):
+                row = replace(row, ssim=float(similarity[channel]))
+            rows.append(row)
+        return tuple(rows)
+
+    def together(
+        self, rows: Sequence[ChannelComparison], delays: Sequence[LagCandidate]
+    ) -> ChannelComparison | None:
+        """All channels as one; None where they are unrelated quantities."""
+        if self.medium.separate_channels:
+            return None
+        row = self._row(ALL, None)
+        row = self._with_delay(row, max(delays, key=_certainty, default=None))
+        power = [spectrum.mean().sum(axis=0) for spectrum in self.spectra]
+        row = self._with_spectrum(row, power[0], power[1])
+        known = [each.ssim for each in rows if each.ssim is not None]
+        if known:
+            row = replace(row, ssim=sum(known) / len(known))
+        return row
+
+    def _row(self, name: str, channel: int | None) -> ChannelComparison:
+        """What the sums tell of one channel; None takes all channels together."""
+        differences = self.differences
+        moments = differences.moments
+        largest = differences.largest_of_all()
+        unmatched = int(differences.unmatched.sum())
+        matched = int(differences.matched.sum())
+        past_end = sum(self._left_over) * self.count
+        if channel is None:
+            moments = moments.together()
+        else:
+            largest = differences.largest[channel]
+            unmatched = int(differences.unmatched[channel])
+            matched = int(differences.matched[channel])
+            past_end = sum(self._left_over)
+        place = channel or 0
+        error = float(moments.error[place])
+        row = ChannelComparison(
+            channel=name,
+            samples=matched,
+            unmatched=unmatched + past_end,
+            equal=error == 0 and largest is None and unmatched + past_end == 0,
+            correlation=moments.correlation(place),
+        )
+        if largest is not None:
+            value_a, value_b = largest.values
+            row = replace(row, at=largest.at, value_a=value_a, value_b=value_b)
+        if not moments.count[place] and error == 0:
+            return row
+        size = 0.0 if largest is None else largest.size
+        mean_error = error / max(1.0, float(moments.count[place]))
+        row = replace(
+            row,
+            rms=math.sqrt(mean_error),
+            largest=size,
+            snr=_decibels(float(moments.power[place]), error),
+        )
+        if self.similarity is None:
+            return row
+        scale = self.sides[0].signal.full_scale
+        return replace(row, psnr=_decibels(scale**2, mean_error))
+
+    def _with_delay(self, row: ChannelComparison, lag: LagCandidate | None) -> ChannelComparison:
+        if lag is None or not lag.stands_out:
+            return row
+        delay = tuple(round(each, 6) + 0.0 for each in lag.fractional)
+        return replace(row, delay=delay, delay_correlation=lag.correlation)
+
+    def _with_spectrum(self, row: ChannelComparison, a: Any, b: Any) -> ChannelComparison:
+        decibels = decibels_between(a, b)
+        if decibels is None or not np.isfinite(decibels).all():
+            return row
+        place = int(np.abs(decibels).argmax())
+        signal = self.sides[0].signal
+        unit = 1.0 if signal.rate is None else signal.rate * signal.cycle
+        return replace(
+            row,
+            spectrum=float(np.sqrt(np.mean(np.square(decibels)))),
+            spectrum_largest=float(decibels[place]),
+            spectrum_at=place / self.frame * unit,
+        )
+
+
+def _certainty(candidate: LagCandidate) -> float:
+    return abs(candidate.correlation)
+
+
+def _decibels(power: float, error: float) -> float | None:
+    """10 log10(power / error), infinite for no error; None for neither."""
+    if error == 0:
+        return math.inf
+    if power == 0:
+        return -math.inf
+    ratio = power / error
+    return 10 * math.log10(ratio) if ratio > 0 else -math.inf
+
+
+def _frame_size(a: Signal, b: Signal) -> int:
+    """The samples of a frame: a power of two that fits twice into the shorter signal."""
+    most = TABLE_FRAME if a.medium.separate_channels else SOUND_FRAME
+    length = a.shape[0]
+    if a.axes == 2:
+        most = PICTURE_FRAME
+        length = a.shape[1]
+    elif length is not None and b.shape[0] is not None:
+        length = min(length, b.shape[0])
+    if length is None:
+        return most
+    fitting = 1 << max(0, (length // 2).bit_length() - 1)
+    return max(SHORTEST_FRAME, min(most, fitting))
+
+
+def _row_frames(x: Array, size: int) -> Array:
+    """Adjacent frames along the rows of a picture, (frames, channels, size)."""
+    rows, columns, channels = x.shape
+    count = columns // size
+    frames = x[:, : count * size].reshape(rows * count, size, channels)
+    return np.swapaxes(frames, 1, 2)
+
+
+def _in_unit_scale(a: Array, b: Array, signal: Signal) -> tuple[Array, Array]:
+    """Samples whose sums of squares fit single precision."""
+    if signal.full_scale == 1 or signal.medium.separate_channels:
+        return a, b
+    return a / signal.full_scale, b / signal.full_scale

@@ -1,0 +1,264 @@
+"""The properties of convolution, measured on a signal: shift, locality, linearity.
+
+Each function runs the filter itself on the signal and on a changed signal, and compares. Strides,
+pools, activations and edges break some of the properties, and the measurements show where.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.checking.equivalents import filter_samples
+from convcli.checking.explain import small_plan
+from convcli.core.extend import Extent
+from convcli.errors import RequestError
+from convcli.facts.nested import nested
+from convcli.facts.properties import ROUNDING, LinearityFacts, LocalityFacts, MoveFacts, ShiftFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from convcli.core.reach import Indices
+    from convcli.facts.properties import PropertyFacts
+    from convcli.planning.plan import Plan
+    from convcli.signals import Align, Array, Edge, Signal
+
+    Mask = npt.NDArray[np.bool_]
+
+# Weights of the signal and of the impulse whose sum tests linearity. One is negative, so that a
+# rectifier shows on a signal without negative samples.
+FACTORS = (2.0, -3.0)
+
+
+def measure_property(
+    name: str,
+    filter: str,
+    x: npt.ArrayLike,
+    *,
+    signal: Signal | None = None,
+    edge: Edge | None = None,
+    align: Align | None = None,
+) -> PropertyFacts:
+    """Measure a property of FILTER on a signal of one channel.
+
+    name : a key of `PROPERTIES`
+    x : (n,) or (rows, columns), without missing samples
+    signal : what the samples are; by default an array without a rate
+    edge, align : by default those of the medium; an array has zero and center
+    Raises RequestError for a signal that is empty or has missing samples, and for several channels.
+    """
+    plan, samples = small_plan(filter, x, signal=signal, edge=edge, align=align)
+    if max(samples.shape[-1], len(plan.result.channels)) > 1:
+        raise RequestError("a property is measured on one channel, and there are several here")
+    if samples.size == 0:
+        raise RequestError("a property is measured on a signal, and this one has no samples")
+    if np.isnan(samples).any():
+        raise RequestError("a property is measured on a signal without missing samples")
+    return PROPERTIES[name](plan, samples[..., 0])
+
+
+def _filtered(plan: Plan, x: Array) -> Array:
+    """Filter a signal of one channel, (n,) or (rows, columns)."""
+    return filter_samples(plan, x[..., None])[..., 0]
+
+
+def measure_shift(plan: Plan, x: Array) -> ShiftFacts:
+    """Move the signal by one sample, and by as many as give whole outputs, along each axis."""
+    result = _filtered(plan, x)
+    moves = []
+    longest = 1
+    for axis in range(x.ndim):
+        period = _period(plan, axis)
+        longest = max(longest, period)
+        distances = [by for by in sorted({1, period}) if by < x.shape[axis]]
+        moves += [_move(plan, x, result, axis, by) for by in distances]
+    return ShiftFacts(
+        filter=plan.filter,
+        result=nested(result),
+        scale=_largest(result),
+        period=longest,
+        moves=tuple(moves),
+    )
+
+
+def _period(plan: Plan, axis: int) -> int:
+    """How many samples move the outputs by a whole number of outputs."""
+    reach = plan.chain.reach[axis]
+    return reach.step // math.gcd(reach.step, reach.phases)
+
+
+def _move(plan: Plan, x: Array, result: Array, axis: int, by: int) -> MoveFacts:
+    """Compare the outputs of the moved signal with the moved outputs."""
+    moved = _filtered(plan, _moved(x, axis, by, plan.rules.edge))
+    reach = plan.chain.reach[axis]
+    outputs, rest = divmod(by * reach.phases, reach.step)
+    common: dict[str, Any] = {"axis": axis, "by": by, "result": nested(moved)}
+    if rest or outputs >= moved.shape[axis]:
+        return MoveFacts(
+            **common, outputs=None, compared=0, difference=None, at=None, edge_difference=None
+        )
+    before, after = [slice(None)] * x.ndim, [slice(None)] * x.ndim
+    before[axis] = slice(0, moved.shape[axis] - outputs)
+    after[axis] = slice(outputs, None)
+    difference = _differences(moved[tuple(after)], result[tuple(before)])
+    undisturbed = _undisturbed(plan, x.shape, moved.shape, axis, by)[tuple(after)]
+    largest, place = _largest_at(difference, undisturbed)
+    at = None
+    if place is not None:
+        at = tuple(k + (outputs if a == axis else 0) for a, k in enumerate(place))
+    edge_difference, _ = _largest_at(difference, ~undisturbed)
+    return MoveFacts(
+        **common,
+        outputs=outputs,
+        compared=int(undisturbed.sum()),
+        difference=largest,
+        at=at,
+        edge_difference=edge_difference,
+    )
+
+
+def _moved(x: Array, axis: int, by: int, edge: Edge) -> Array:
+    """Move the signal later along an axis; in front appears what lies outside of it."""
+    n = x.shape[axis]
+    extent = Extent(-by, n - by, n, "zero" if edge == "valid" else edge)
+    in_front, _ = extent.outside(x, axis)
+    kept = np.take(x, np.arange(n - by), axis=axis)
+    return np.concatenate([in_front, kept], axis=axis)
+
+
+def _undisturbed(
+    plan: Plan, lengths: tuple[int, ...], shape: tuple[int, ...], axis: int, by: int
+) -> Mask:
+    """Mark the outputs that read only samples of the signal, before and after it was moved."""
+    if any(step.whole is not None for step in plan.steps):
+        return np.ones(shape, np.bool_)
+    inner = np.ones((), np.bool_)
+    for a, (n, count) in enumerate(zip(lengths, shape, strict=True)):
+        low, high = _windows(plan, a, count)
+        first = by if a == axis else 0
+        along = (low >= first) & (high <= n)
+        inner = np.logical_and.outer(inner, along)
+    return inner
+
+
+def _windows(plan: Plan, axis: int, count: int) -> tuple[Indices, Indices]:
+    """The samples [low, high) that each of `count` outputs reads along an axis."""
+    chain = plan.chain
+    spans = [chain.needs(axis, k, k + 1)[0] for k in range(count)]
+    windows = np.array(spans, np.int64).reshape(count, 2)
+    if plan.extension == "valid":
+        windows -= chain.needs(axis, 0, 1)[0][0]
+    return windows[:, 0], windows[:, 1]
+
+
+def measure_locality(plan: Plan, x: Array) -> LocalityFacts:
+    """Change the sample in the middle and find the outputs that change."""
+    at = tuple(n // 2 for n in x.shape)
+    change = float(np.ptp(x)) or 1.0
+    other = x.copy()
+    other[at] += change
+    result = _filtered(plan, x)
+    other_result = _filtered(plan, other)
+    rounding = ROUNDING * max(_largest(result), _largest(other_result))
+    changed = _differences(other_result, result) > rounding
+    promised: tuple[tuple[int, int], ...] = ()
+    read: tuple[tuple[int, int], ...] = ()
+    if all(step.whole is None for step in plan.steps):
+        promised = _readers(plan, at, result.shape)
+        read = tuple((-r.before - r.anchor, r.after - r.anchor) for r in plan.chain.reach)
+    return LocalityFacts(
+        filter=plan.filter,
+        at=at,
+        change=change,
+        changed=_box(changed),
+        count=int(changed.sum()),
+        outputs=result.size,
+        promised=promised,
+        read=read,
+    )
+
+
+def _readers(
+    plan: Plan, at: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
+    """First and last output that may read a sample along each axis; empty if none may."""
+    readers = []
+    for axis, (i, count) in enumerate(zip(at, shape, strict=True)):
+        low, high = _windows(plan, axis, count)
+        found = np.flatnonzero((low <= i) & (i < high))
+        if not len(found):
+            return ()
+        readers.append((int(found[0]), int(found[-1])))
+    return tuple(readers)
+
+
+def _box(mask: Mask) -> tuple[tuple[int, int], ...]:
+    """First and last marked place along each axis; empty if none is marked."""
+    places = np.nonzero(mask)
+    if not len(places[0]):
+        return ()
+    return tuple((int(along.min()), int(along.max())) for along in places)
+
+
+def measure_linearity(plan: Plan, x: Array) -> LinearityFacts:
+    """Compare the outputs of a weighted sum with the weighted sum of the outputs."""
+    impulse = np.zeros_like(x)
+    impulse[tuple(n // 2 for n in x.shape)] = _largest(x) or 1.0
+    a, b = FACTORS
+    sum_first = _filtered(plan, a * x + b * impulse)
+    filter_first = a * _filtered(plan, x) + b * _filtered(plan, impulse)
+    difference, place = _largest_at(_differences(sum_first, filter_first))
+    return LinearityFacts(
+        filter=plan.filter,
+        factors=FACTORS,
+        difference=difference or 0.0,
+        at=place,
+        sum_first=None if place is None else float(sum_first[place]),
+        filter_first=None if place is None else float(filter_first[place]),
+        scale=max(_largest(sum_first), _largest(filter_first)),
+        of_zero=_largest(_filtered(plan, np.zeros_like(x))),
+    )
+
+
+def _differences(a: Array, b: Array) -> Array:
+    """|a - b|; 0 where both are missing, infinite where one is."""
+    with np.errstate(invalid="ignore"):
+        difference: Array = np.abs(a - b)
+    difference[a == b] = 0
+    difference[np.isnan(difference)] = np.inf
+    difference[np.isnan(a) & np.isnan(b)] = 0
+    return difference
+
+
+def _largest(x: Array) -> float:
+    """The largest magnitude; 0 of nothing."""
+    known = np.abs(x[~np.isnan(x)])
+    return float(known.max(initial=0.0))
+
+
+def _largest_at(
+    difference: Array, where: Mask | None = None
+) -> tuple[float | None, tuple[int, ...] | None]:
+    """The largest difference among the marked ones and its place; None, None of nothing."""
+    if where is not None:
+        difference = np.where(where, difference, -1.0)
+    if not difference.size:
+        return None, None
+    place = np.unravel_index(int(difference.argmax()), difference.shape)
+    largest = float(difference[place])
+    if largest < 0:
+        return None, None
+    return largest, tuple(int(k) for k in place)
+
+
+# What `explain --property` knows, by name.
+PROPERTIES: dict[str, Callable[[Plan, Array], PropertyFacts]] = {
+    "shift": measure_shift,
+    "locality": measure_locality,
+    "linearity": measure_linearity,
+}

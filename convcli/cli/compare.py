@@ -1,0 +1,349 @@
+"""`convcli compare`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convcli import __version__
+from convcli.cli import options, tell, tell_error
+from convcli.cli.filter_command import exit_code_of
+from convcli.cli.groups import with_option_groups
+from convcli.cli.opening import files_for, first_page, input_name, name_input, read_input
+from convcli.cli.options import TableArguments, columns_option, examples
+from convcli.cli.results import refuse_report, write_result
+from convcli.errors import ConvcliError, RequestError
+from convcli.facts import RunFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.checking.compare import Compared
+    from convcli.facts.comparison import ChannelComparison
+    from convcli.media.files import Files
+    from convcli.media.tables.source import TableOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions:
+    """Which differences make the run fail."""
+
+    fail_above: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MEASURE=N",
+            help="Exit with 1 if a difference is larger: rms, largest, delay, spectrum, unmatched. "
+            "May be given several times.",
+            show_default=False,
+        ),
+    ] = None
+    fail_below: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MEASURE=N",
+            help="Exit with 1 if a likeness is smaller: snr, correlation, psnr, ssim.",
+            show_default=False,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFormat:
+    """How the comparison is written to standard output."""
+
+    json: Annotated[bool, typer.Option("--json", help="All measures as JSON.")] = False
+    csv: Annotated[bool, typer.Option("--csv", help="All measures as CSV, a row each channel.")] = (
+        False
+    )
+
+    def check(self) -> None:
+        """Refuse two formats at once."""
+        if self.json and self.csv:
+            raise RequestError("--json and --csv contradict each other", hint="choose one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareTable(TableArguments):
+    """How tables are read; by default the columns that both have are compared."""
+
+    columns: Annotated[list[str] | None, columns_option("all of numbers that both have")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareRun:
+    """How inputs are opened, and how the run goes."""
+
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = (
+        10**9
+    )
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")
+    ] = False
+    force: options.Force = False
+    report: options.Report = None
+    threads: options.Threads = None
+    quiet: options.Quiet = False
+    debug: options.Debug = False
+
+
+@with_option_groups
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="The reference: a file, a folder or -.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="What is compared with it.")],
+    *,
+    limits: LimitOptions,
+    format: ResultFormat,
+    table: CompareTable,
+    run: CompareRun,
+) -> int:
+    """Tell how two signals of a kind differ, or all files that two folders have in common.
+
+    RMS and largest difference with its place, SNR, correlation, the delay of B (found between
+    samples) and the difference of the spectra; PSNR and SSIM of pictures; each column of a table by
+    itself. Two missing values are equal. The SNR of equal signals is infinite (null in JSON). With
+    a limit, samples that only one of the two has make the run fail too, unless --fail-above
+    unmatched=N allows them. Exit code 1 if a limit is broken.
+    """
+    from convcli.checking.limits import broken_limits, parse_limits
+
+    asked = parse_limits(limits.fail_above or (), limits.fail_below or ())
+    format.check()
+    if table.by:
+        raise RequestError("--by is not needed: rows are compared with the rows beside them")
+    pairs = _pairs(a, b)
+    if run.report is not None:
+        refuse_report(run.report, [*pairs.paths()], force=run.force)
+    comparing = Comparing(table=table.options(), run=run)
+    runs = comparing.compare_all(pairs)
+    _write(runs, pairs, format)
+    if runs and run.report is not None:
+        from convcli.media.outputs import atomic
+        from convcli.report.files import write_report
+
+        write_report(runs, run.report, atomic=atomic)
+    broken = []
+    for each in runs:
+        if each.comparison is not None:
+            broken += list(broken_limits(each.comparison, asked))
+    if asked:
+        broken += [f"{path} is in one of the folders alone" for path in pairs.alone]
+    return max(comparing.worst, exit_code_of(broken))
+
+
+# ------------------------------------------------------------------------------------------- inputs
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """What is compared with what; None is standard input.
+
+    alone : files that one of two folders has and the other has not
+    """
+
+    files: list[tuple[Path | None, Path | None]]
+    alone: list[Path] = field(default_factory=list)
+
+    def paths(self) -> Iterator[Path | None]:
+        for pair in self.files:
+            yield from pair
+
+
+def _pairs(a: Path, b: Path) -> _Pairs:
+    """The two files, or the files of two folders that have the same name."""
+    from convcli.media.outputs import is_folder
+
+    folders = [each for each in (a, b) if is_folder(each)]
+    if len(folders) == 1:
+        other = b if folders[0] is a else a
+        raise RequestError(
+            f"{folders[0]} is a folder and {other} is none",
+            hint=f"name the file in the folder: {folders[0] / other.name}",
+        )
+    if folders:
+        return _pairs_of_folders(a, b)
+    paths = [None if str(path) == "-" else path for path in (a, b)]
+    if paths == [None, None]:
+        raise RequestError("standard input can be read only once", hint="name one of the files")
+    return _Pairs([(paths[0], paths[1])])
+
+
+def _pairs_of_folders(a: Path, b: Path) -> _Pairs:
+    """The files at the same place in both, with another suffix if no other has their stem."""
+    in_a = _files_in(a)
+    in_b = _files_in(b)
+    stems_a = _unique_stems(in_a)
+    stems_b = _unique_stems(in_b)
+    pairs: list[tuple[Path | None, Path | None]] = []
+    matched: set[Path] = set()
+    for place, path in in_a.items():
+        other = in_b.get(place)
+        stem = place.with_suffix("")
+        if other is None and stems_a.get(stem) == path:
+            other = stems_b.get(stem)
+        if other is not None:
+            pairs.append((path, other))
+            matched |= {path, other}
+    alone = [path for path in (*in_a.values(), *in_b.values()) if path not in matched]
+    if not pairs:
+        raise RequestError(
+            f"{a} and {b} have no file in common",
+            hint="sounds, tables and pictures at the same place in both folders are compared",
+        )
+    return _Pairs(pairs, alone)
+
+
+def _files_in(folder: Path) -> dict[Path, Path]:
+    """The sounds, tables and pictures in a folder and those below it, by their place in it."""
+    from convcli.media.audio.files import AudioFiles
+    from convcli.media.images.files import ImageFiles
+    from convcli.media.tables.files import TableFiles
+
+    kinds = (AudioFiles, ImageFiles, TableFiles)
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and any(kind.has_suffix(path) for kind in kinds):
+            found[path.relative_to(folder)] = path
+    return found
+
+
+def _unique_stems(files: dict[Path, Path]) -> dict[Path, Path]:
+    """The files by their place without the suffix, as far as only one file has it."""
+    places: dict[Path, list[Path]] = {}
+    for place, path in files.items():
+        places.setdefault(place.with_suffix(""), []).append(path)
+    return {stem: paths[0] for stem, paths in places.items() if len(paths) == 1}
+
+
+# -------------------------------------------------------------------------------------- comparisons
+
+
+@dataclass(kw_only=True)
+class Comparing:
+    """Opens pairs of files and compares them.
+
+    worst : the worst exit code of the pairs that could not be compared
+    """
+
+    table: TableOptions
+    run: CompareRun
+    worst: int = 0
+
+    def compare_all(self, pairs: _Pairs) -> list[RunFacts]:
+        """Compare each pair. If one of several fails, its error is told and the others go on."""
+        runs = []
+        for path_a, path_b in pairs.files:
+            try:
+                facts = self._compare_pair(path_a, path_b)
+            except ConvcliError as error:
+                if len(pairs.files) == 1:
+                    raise
+                tell_error(name_input(error, input_name(path_b)))
+                self.worst = max(self.worst, error.exit_code)
+                continue
+            runs.append(facts)
+            self._tell(facts.warnings)
+        self._tell([f"{path} is in one of the folders alone" for path in pairs.alone])
+        return runs
+
+    def _tell(self, warnings: Sequence[str]) -> None:
+        if not self.run.quiet:
+            for text in warnings:
+                tell(text, kind="warning")
+
+    def _compare_pair(self, path_a: Path | None, path_b: Path | None) -> RunFacts:
+        from convcli.checking.compare import compare_signals
+
+        started = time.perf_counter()
+        with ExitStack() as held:
+            sides = []
+            warnings: list[str] = []
+            for path, other in ((path_a, path_b), (path_b, path_a)):
+                sides.append(self._opened(path, other, held, warnings))
+            times = None
+            if self.table.time is not None:
+                times = RowText(sides[0].source, self.table.time)
+            facts = compare_signals(*sides, threads=self.run.threads)
+            if times is not None:
+                facts = replace(facts, channels=tuple(map(times.added_to, facts.channels)))
+        return RunFacts(
+            version=__version__,
+            filter="",
+            command=("convcli", *sys.argv[1:]),
+            inputs=(facts.a, facts.b),
+            comparison=facts,
+            warnings=(*warnings, *facts.remarks),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _opened(
+        self, path: Path | None, other: Path | None, held: ExitStack, warnings: list[str]
+    ) -> Compared:
+        """Open one of a pair; standard input is of the same kind as the other."""
+        from convcli.checking.compare import Compared
+
+        files: Files = files_for(
+            [path or other],
+            self.table,
+            max_pixels=self.run.max_pixels,
+            strict=self.run.strict,
+        )
+        # The text of the time column is read again.
+        twice = self.table.time is not None
+        given = read_input(path, held, twice=twice, example=f"convcli compare {other} -")
+        opened = held.enter_context(given.opened(files))
+        source, own = first_page(opened, given.name, "compared")
+        warnings += [given.message(text) for text in own]
+        return Compared(given.name, source)
+
+
+class RowText:
+    """A column of a table as text, which is kept while the table is read."""
+
+    def __init__(self, source: Any, column: str) -> None:
+        self._recent = source.keep_text()
+        self._column = source.header.index(column)
+
+    def added_to(self, row: ChannelComparison) -> ChannelComparison:
+        """The comparison of a channel with the time of its largest difference."""
+        if row.at is None:
+            return row
+        return replace(row, time=self._recent.text_at(self._column, row.at[0]))
+
+
+# ------------------------------------------------------------------------------------------ results
+
+
+def _write(runs: Sequence[RunFacts], pairs: _Pairs, format: ResultFormat) -> None:
+    """Write the comparisons to standard output."""
+    from convcli.report.as_csv import comparisons_csv
+    from convcli.report.as_json import comparisons_json
+    from convcli.report.comparison import comparison_lines
+
+    found = [run.comparison for run in runs if run.comparison is not None]
+    if not found:
+        return
+    if format.json:
+        write_result(comparisons_json(runs, list(map(str, pairs.alone))))
+    elif format.csv:
+        write_result(comparisons_csv(found))
+    else:
+        write_result("".join(f"{line}\n" for line in comparison_lines(found)))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        name="compare",
+        epilog=examples(
+            "convcli compare talk.wav out.wav",
+            "convcli compare cat.png out.png --fail-below ssim=0.98",
+            "convcli compare expected/ out/ --fail-above rms=1e-3 --csv > differences.csv",
+            "convcli csv sma:3 vix.csv | convcli compare vix.csv - -c close --json",
+        ),
+    )(compare)

@@ -1,0 +1,452 @@
+"""A group of branches: chains that read the same input, combined by arithmetic.
+
+The outputs of the chains are aligned at the sample that they stand for. The group is an operation
+as any other: its reach is the union of the reaches of its branches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.complete import common_bounds
+from convcli.core.composed import composed, products_per_output, weighted_sum
+from convcli.core.convolve import all_finite
+from convcli.core.missing import last_known
+from convcli.core.ops import Held, Op, nothing_held
+from convcli.core.reach import Reach, widest
+from convcli.core.task import Continuation, Inputs, Task
+from convcli.core.time_tracking import BranchesTracker, UnionReach
+from convcli.samples import as_samples, summed
+from convcli.units import plural
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from convcli.core.calendar_bins import CalendarBins
+    from convcli.core.chain import Chain
+    from convcli.core.complete import Bounds
+    from convcli.core.formula import Formula
+    from convcli.core.ops import Convolve, Span, WindowWeights
+    from convcli.core.rounding import Rounding
+    from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
+    from convcli.core.time_reach import Tracker
+    from convcli.signals import Array, Missing
+
+
+class UnequalBranchesError(ValueError):
+    """Branches that cannot be aligned: they differ in rate, length or the samples they stand for.
+
+    number : of the branch that differs from the first one
+    does : what that branch does; first_does : what the first one does instead
+    """
+
+    def __init__(self, number: int, does: str, first_does: str) -> None:
+        super().__init__(f"branch {number + 1} {does}, and branch 1 {first_does}")
+        self.number = number
+        self.does = does
+        self.first_does = first_does
+
+
+@dataclass(frozen=True, eq=False)
+class BranchChain:
+    """The chain of one branch. Output k of the group is made of its output k + shift[axis]."""
+
+    chain: Chain
+    shift: tuple[int, ...]
+
+    @cached_property
+    def reach(self) -> tuple[Reach, ...]:
+        """The reach of the branch, counted in outputs of the group."""
+        return tuple(map(_shifted, self.chain.reach, self.shift))
+
+    def span(self, outputs: Span) -> Span:
+        """Return its own outputs for those of the group."""
+        shifted = zip(outputs, self.shift, strict=True)
+        return tuple((start + shift, stop + shift) for (start, stop), shift in shifted)
+
+    def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
+        """Return its inputs along axis 0 for the outputs [start, stop) of the group."""
+        shift = self.shift[0]
+        own_done = done + shift if done > 0 else 0
+        return self.chain.reads(start + shift, stop + shift, n, done=own_done)[0]
+
+    def starts(self, task: Task) -> tuple[int, ...]:
+        """Return the first of its inputs on each axis."""
+        start, stop = task.outputs[0]
+        along = self.reads(start, stop, task.continuation.done, task.ends[0]).start
+        across = []
+        for axis in range(1, self.chain.axes):
+            span = self.span(task.outputs)[axis]
+            across.append(self.chain.needs(axis, *span, task.ends[axis])[0][0])
+        return (along, *across)
+
+    def stops(self, task: Task) -> tuple[int, ...]:
+        """Return the end of its inputs on each axis."""
+        start, stop = task.outputs[0]
+        along = self.reads(start, stop, task.continuation.done, task.ends[0]).high
+        across = []
+        for axis in range(1, self.chain.axes):
+            span = self.span(task.outputs)[axis]
+            across.append(self.chain.needs(axis, *span, task.ends[axis])[0][1])
+        return (along, *across)
+
+    def compute(self, x: Array, task: Task, earlier: HeldEarlier) -> tuple[Array, HeldAfter]:
+        """Compute its outputs from the inputs of the group."""
+        sides = zip(self.starts(task), self.stops(task), task.starts, strict=True)
+        places = tuple(slice(start - first, stop - first) for start, stop, first in sides)
+        shift = self.shift[0]
+        done, next_start = task.continuation
+        continuation = Continuation(done + shift if done > 0 else 0, next_start + shift)
+        span = self.span(task.outputs)
+        return self.chain.compute(
+            x[places], span, task.ends, earlier, continuation, bounds=task.bounds
+        )
+
+
+def _shifted(reach: Reach, shift: int) -> Reach:
+    """The reach of output k + shift, as that of output k; `shift` is a multiple of the phases."""
+    inputs = shift * reach.step // reach.phases
+    return replace(
+        reach,
+        before=reach.before - inputs,
+        after=reach.after + inputs,
+        anchor=reach.anchor + inputs,
+        growth=reach.growth - inputs,
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Branches(Op):
+    """Branches that read the same input, combined by one formula for each group of outputs.
+
+    A branch of one channel is combined with every channel of the others.
+
+    formulas : the results of several formulas become channels, one behind the other
+    keeps : the channel whose input is kept as it is (the opacity of a picture), or None
+    exact : the result must not depend on where a block ends, not even in the last bit
+    window : the reach of branches with windows in time, once they know the times
+    """
+
+    branches: tuple[BranchChain, ...]
+    formulas: tuple[Formula, ...]
+    axes: int
+    keeps: int | None = None
+    exact: bool = True
+    window: UnionReach | None = None
+
+    takes_stored = True
+
+    @classmethod
+    def of(
+        cls,
+        chains: tuple[Chain, ...],
+        formulas: tuple[Formula, ...],
+        axes: int,
+        *,
+        completed: bool = False,
+    ) -> Self:
+        """Align chains whose outputs stand for the same samples.
+
+        completed : the group will be made `complete`, which aligns chains that lengthen or shorten
+            the signal
+        UnequalBranchesError where they differ in rate, length or the samples they stand for.
+        """
+        for number, chain in enumerate(chains):
+            if chain.bins != chains[0].bins:
+                raise UnequalBranchesError(
+                    number, "gives a row for other calendar bins", "for its own"
+                )
+            for one, other in zip(chains[0].reach, chain.reach, strict=True):
+                _check_rate(one, other, number)
+                if not completed:
+                    _check_place(one, other, number)
+        branches = tuple(BranchChain(chain, (0,) * axes) for chain in chains)
+        return cls(branches=branches, formulas=formulas, axes=axes)
+
+    # --- geometry ---
+
+    @cached_property
+    def reach(self) -> tuple[Reach, ...]:
+        """The union of the reaches of the branches on each axis."""
+        if self.window is not None:
+            return (self.window,)
+        by_axis = zip(*(branch.reach for branch in self.branches), strict=True)
+        return tuple(map(_union, by_axis))
+
+    @property
+    def in_time(self) -> bool:
+        """Whether windows of some branch are bounded by the times of the samples."""
+        return any(branch.chain.in_time for branch in self.branches)
+
+    @property
+    def bins(self) -> tuple[CalendarBins, ...]:
+        """The calendar bins of each branch."""
+        return self.branches[0].chain.bins
+
+    def tracker(self) -> Tracker:
+        """Return what follows the times of the inputs through every branch."""
+        return BranchesTracker(tuple(branch.chain for branch in self.branches))
+
+    def bound(self, reach: Any) -> Self:
+        """Return the group with branches that know the times so far."""
+        if not isinstance(reach, UnionReach):
+            return self
+        pairs = zip(self.branches, reach.chains, strict=True)
+        branches = tuple(replace(branch, chain=chain) for branch, chain in pairs)
+        return replace(self, branches=branches, window=reach)
+
+    def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
+        """Return the inputs along axis 0: all that some branch is given.
+
+        Each branch takes its own part of them, so that none are skipped here.
+        """
+        each = [branch.reads(start, stop, done, n) for branch in self.branches]
+        first = min(inputs.start for inputs in each)
+        high = max(inputs.high for inputs in each)
+        return Inputs(first, first, high)
+
+    def complete(self) -> Branches:
+        """Return the group on complete windows: it begins where every branch has an output."""
+        chains = [branch.chain.complete() for branch in self.branches]
+        shifts = []
+        for axis in range(self.axes):
+            anchors = [chain.aligned_input(axis, 0) for chain in chains]
+            latest = max(anchors)
+            axis_shifts = []
+            for number, chain in enumerate(chains):
+                distance = latest - anchors[number]
+                axis_shifts.append(_shift(chain.reach[axis], distance, number))
+            shifts.append(axis_shifts)
+        of_branches = zip(*shifts, strict=True)
+        branches = tuple(map(BranchChain, chains, of_branches))
+        return replace(self, branches=branches)
+
+    @property
+    def pads(self) -> bool:
+        """Whether some branch extends its own input."""
+        return any(branch.chain.pads for branch in self.branches)
+
+    @property
+    def needs_end(self) -> bool:
+        """Whether the first outputs of some branch depend on the last inputs."""
+        return any(branch.chain.needs_end for branch in self.branches)
+
+    def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
+        """Return the outputs for which every branch has a complete window."""
+        each = []
+        for branch in self.branches:
+            own = branch.chain.complete_outputs(inputs, ends)
+            each.append(own.shifted(branch.shift))
+        return common_bounds(each)
+
+    # --- properties ---
+
+    @cached_property
+    def holds(self) -> bool:
+        """Whether some operation of a branch fills gaps with the last known value."""
+        return any(branch.chain.holds for branch in self.branches)
+
+    @property
+    def rounding(self) -> Rounding:
+        """The rounding class: sums of exact branches are exact."""
+        if self.as_convolution is not None:
+            return self.as_convolution.rounding
+        ops = [op for branch in self.branches for op in branch.chain.ops]
+        classes = {op.rounding for op in ops}
+        if "irrational" in classes:
+            return "irrational"
+        adds_only = all(formula.adds_only for formula in self.formulas)
+        return "exact" if adds_only and classes <= {"exact"} else "fractions"
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all channels are treated alike."""
+        alike = all(branch.chain.uniform for branch in self.branches)
+        return alike and len(self.formulas) == 1 and self.keeps is None
+
+    def output_channels(self, count: int) -> int:
+        """Count the channels of the results of all formulas."""
+        channels = [branch.chain.channels(count) for branch in self.branches]
+        widths = [max(channels[n] for n in formula.operands()) for formula in self.formulas]
+        return sum(widths)
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
+        """Return the group under the rules of a run, which its branches were bound under."""
+        return replace(self, exact=exact)
+
+    # --- linear groups ---
+
+    @cached_property
+    def as_convolution(self) -> Convolve | None:
+        """The one convolution that the group is where no sample is missing; None if it is none."""
+        if len(self.formulas) > 1:
+            return None
+        combination = self.formulas[0].combination(len(self.branches))
+        if combination is None or combination.constant:
+            return None
+        parts = []
+        for branch in self.branches:
+            part = composed(branch.chain)
+            if part is None:
+                return None
+            parts.append(part)
+        return weighted_sum(parts, combination.weights.tolist())
+
+    def window_weights(self, channels: int) -> WindowWeights | None:
+        """The weights of the one convolution that the group is, if it is one."""
+        if self.as_convolution is None:
+            return None
+        return replace(self.as_convolution.window_weights(channels), only_complete=True)
+
+    @property
+    def convolutions(self) -> tuple[Convolve, ...]:
+        """The one convolution that the group is, if it is one."""
+        return () if self.as_convolution is None else (self.as_convolution,)
+
+    @cached_property
+    def _folded(self) -> Convolve | None:
+        """The convolution that computes the group with fewer products than its branches take.
+
+        Sums of branches are rounded more often than those of one convolution, so that exact results
+        are always sums of branches.
+        """
+        if self.exact or self.as_convolution is None or self._holds_inside:
+            return None
+        separate = 0
+        for branch in self.branches:
+            for op in branch.chain.ops:
+                separate += sum(map(products_per_output, op.convolutions))
+        # The group itself takes a multiplication for each branch.
+        separate += len(self.branches)
+        folded = self.as_convolution
+        return folded if products_per_output(folded) <= separate else None
+
+    @property
+    def _holds_inside(self) -> bool:
+        """Whether an operation holds values that are not inputs of the group."""
+        later = (op for branch in self.branches for op in branch.chain.ops[1:])
+        return any(op.holds for op in later)
+
+    # --- samples ---
+
+    def compute(self, x: Array, task: Task) -> tuple[Array, HeldAfter]:
+        """Compute the outputs of a task, and what the operations of the branches hold then."""
+        folded = self._folded
+        if folded is not None and all_finite(x):
+            return self._compute_folded(folded, x, task)
+        operands = []
+        held_after: HeldAfter = {}
+        for number, branch in enumerate(self.branches):
+            earlier = partial(_held_in_branch, task.earlier, number)
+            y, held = branch.compute(x, task, earlier)
+            operands.append(summed(y))
+            for place, values in held.items():
+                held_after[number, *place] = values
+        results = [formula.value(operands) for formula in self.formulas]
+        y = results[0] if len(results) == 1 else np.concatenate(results, axis=-1)
+        if self.keeps is not None:
+            y = self._with_kept_channel(y, self.keeps, x, task)
+        return y, held_after
+
+    def _compute_folded(self, folded: Convolve, x: Array, task: Task) -> tuple[Array, HeldAfter]:
+        """Compute a group as one convolution, where no input is missing."""
+        places = []
+        for reach, outputs, first in zip(self.reach, task.outputs, task.starts, strict=True):
+            low, high = reach.needs(*outputs)
+            places.append(slice(low - first, high - first))
+        y = folded(x[tuple(places)], task.outputs)
+        held_after: HeldAfter = {}
+        for number, branch in enumerate(self.branches):
+            if branch.chain.holds:
+                next_start = task.continuation.next_start
+                following = branch.reads(next_start, next_start + 1, task.outputs[0][1], None)
+                passed = max(following.start - task.starts[0], 0)
+                earlier = partial(task.earlier, (number, 0))
+                held_after[number, 0] = last_known(x[:passed], earlier)
+        return y, held_after
+
+    def _with_kept_channel(self, y: Array, channel: int, x: Array, task: Task) -> Array:
+        """Return the outputs with one channel as it is in the inputs that they stand for."""
+        places = []
+        for axis, reach in enumerate(self.reach):
+            aligned = reach.aligned_input(np.arange(*task.outputs[axis]))
+            places.append(np.clip(aligned - task.starts[axis], 0, x.shape[axis] - 1))
+        kept = as_samples(x[..., channel][np.ix_(*places)])
+        y[..., channel] = kept
+        return y
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Compute the outputs `span` of a signal of which no earlier output was computed."""
+        needs = [reach.needs(*outputs) for reach, outputs in zip(self.reach, span, strict=True)]
+        task = Task(
+            outputs=span,
+            starts=tuple(low for low, _ in needs),
+            stops=tuple(high for _, high in needs),
+            ends=(None,) * self.axes,
+            skipped=0,
+            continuation=Continuation(done=0, next_start=span[0][1]),
+            next_input=needs[0][1],
+        )
+        y, _ = self.compute(x, task)
+        return y
+
+
+def _held_in_branch(earlier: HeldEarlier, number: int, place: HeldPlace) -> Array | None:
+    """Return the value held from before at a place in a branch of a group."""
+    return earlier((number, *place))
+
+
+def _union(reaches: tuple[Reach, ...]) -> Reach:
+    """The reach of several branches that are aligned."""
+    return replace(
+        widest(reaches),
+        growth=min(reach.growth for reach in reaches),
+    )
+
+
+def _check_rate(one: Reach, other: Reach, number: int) -> None:
+    """Raise UnequalBranchesError where two branches have different rates."""
+    if (one.step, one.phases) != (other.step, other.phases):
+        raise UnequalBranchesError(number, _rate(other), _rate(one))
+
+
+def _check_place(one: Reach, other: Reach, number: int) -> None:
+    """Raise UnequalBranchesError where outputs of two branches stand for different samples."""
+    if one.growth != other.growth:
+        raise UnequalBranchesError(number, _length(other), _length(one))
+    if one.anchor != other.anchor:
+        raise UnequalBranchesError(number, _aligned(other), _aligned(one))
+
+
+def _rate(reach: Reach) -> str:
+    outputs = plural(reach.phases, "output")
+    samples = "each sample" if reach.step == 1 else f"every {reach.step:,} samples"
+    return f"gives {outputs} for {samples}"
+
+
+def _length(reach: Reach) -> str:
+    if not reach.growth:
+        return "keeps the length"
+    change = "lengthens" if reach.growth > 0 else "shortens"
+    return f"{change} the signal by {plural(abs(reach.growth), 'sample')}"
+
+
+def _aligned(reach: Reach) -> str:
+    first = [str(reach.aligned_input(k)) for k in range(3)]
+    return f"stands for the samples {', '.join(first)} ..."
+
+
+def _shift(reach: Reach, distance: int, number: int) -> int:
+    """By how many outputs a branch begins earlier than the one that begins latest.
+
+    distance : between the samples that their first outputs stand for
+    """
+    outputs, rest = divmod(distance * reach.phases, reach.step)
+    if rest or outputs % reach.phases:
+        does = f"begins {plural(distance, 'sample')} before another branch"
+        raise UnequalBranchesError(number, does, "has outputs between those of that one")
+    return outputs

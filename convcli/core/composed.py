@@ -1,0 +1,116 @@
+"""Several convolutions as one: one after the other, or side by side and added up."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.core.convolve_2d import factor
+from convcli.core.ops import Convolve, gaps_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convcli.core.chain import Chain
+
+Numbers = npt.NDArray[np.float64]
+
+# Products of taps that are computed to make one convolution of a chain.
+MOST_PRODUCTS = 1 << 24
+# Whole numbers up to this one are exact in sums of many products.
+LARGEST_DIVISOR = 1 << 32
+
+
+def composed(chain: Chain, *, most: int = MOST_PRODUCTS) -> Convolve | None:
+    """The one convolution that a chain of convolutions is; without operations the identity.
+
+    Taps that follow a stride are as far apart as the stride says. None for a chain with an
+    operation that is no convolution, and where it takes more than `most` products of taps.
+    """
+    parts = [op.as_convolution for op in chain.ops]
+    taps = np.ones((1,) * chain.axes)
+    divisor = 1.0
+    spacing = np.ones(chain.axes, np.int64)
+    for part in parts:
+        if part is None:
+            return None
+        spaced = np.zeros(spacing * (np.array(part.taps.shape) - 1) + 1)
+        if taps.size * spaced.size > most:
+            return None
+        spaced[tuple(slice(None, None, int(s)) for s in spacing)] = part.taps
+        taps = full_convolution(taps, spaced)
+        divisor *= part.divisor
+        spacing *= part.step
+    return _convolution(taps, divisor, chain)
+
+
+def _convolution(taps: Numbers, divisor: float, chain: Chain) -> Convolve:
+    """The convolution with the reach of a chain."""
+    return Convolve(
+        taps=taps,
+        divisor=divisor,
+        before=tuple(reach.before for reach in chain.reach),
+        after=tuple(reach.after for reach in chain.reach),
+        step=tuple(reach.step for reach in chain.reach),
+        anchor=tuple(reach.anchor for reach in chain.reach),
+        gaps=gaps_of(taps),
+    )
+
+
+def full_convolution(x: Numbers, taps: Numbers) -> Numbers:
+    """Every output of a convolution that reads at least one sample."""
+    if x.ndim == 1:
+        return np.convolve(x, taps)
+    small, large = sorted((x, taps), key=np.size)
+    y = np.zeros(np.array(x.shape) + taps.shape - 1)
+    for place in np.ndindex(*small.shape):
+        within = tuple(slice(at, at + n) for at, n in zip(place, large.shape, strict=True))
+        y[within] += small[place] * large
+    return y
+
+
+def weighted_sum(parts: Sequence[Convolve], weights: Sequence[float]) -> Convolve:
+    """The convolution whose outputs are the weighted sums of those of several convolutions.
+
+    All have one step and one anchor.
+    """
+    axes = range(len(parts[0].step))
+    before = tuple(max(part.before[axis] for part in parts) for axis in axes)
+    after = tuple(max(part.after[axis] for part in parts) for axis in axes)
+    taps = np.zeros([low + high + 1 for low, high in zip(before, after, strict=True)])
+    divisor = _common_divisor(parts)
+    for part, weight in zip(parts, weights, strict=True):
+        places = []
+        for n, own, widest in zip(part.taps.shape, part.after, after, strict=True):
+            places.append(slice(widest - own, widest - own + n))
+        taps[tuple(places)] += weight * (part.taps * (divisor / part.divisor))
+    return Convolve(
+        taps=taps,
+        divisor=divisor,
+        before=before,
+        after=after,
+        step=parts[0].step,
+        anchor=parts[0].anchor,
+        gaps=gaps_of(taps),
+    )
+
+
+def _common_divisor(parts: Sequence[Convolve]) -> float:
+    """A divisor with which whole taps over whole divisors stay whole; 1 if it would be large."""
+    divisors = [part.divisor for part in parts]
+    if all(divisor == int(divisor) for divisor in divisors):
+        common = math.lcm(*map(int, divisors))
+        if common <= LARGEST_DIVISOR:
+            return float(common)
+    return 1.0
+
+
+def products_per_output(convolution: Convolve) -> int:
+    """How many products an output takes; of taps that are a product of two, one after the other."""
+    taps = convolution.taps
+    if taps.ndim == 2 and min(taps.shape) > 1 and factor(taps) is not None:
+        return sum(taps.shape)
+    return taps.size

@@ -1,0 +1,272 @@
+"""Variance and mean square of every window, rounded only at the end.
+
+Samples are written in digits (`digits.py`), whose squares and sums over windows are whole numbers
+without any rounding. With n known samples in a window, their sum S and the sum Q of their squares,
+n Q - S**2 is such a whole number, too; it is rounded to a float64 once, divided once, and the root
+is taken. So an output is a function of its window alone, wherever a block begins: it is 0 exactly
+if all samples are equal, it is never negative, it keeps the digits of 1e9 + 1 and 1e9 - 1, and it
+forgets a sample that has left the window. The time per sample does not depend on the window.
+
+In memory, 20 samples of 2 million cost about three times what a running float64 deviation does,
+which has none of these properties (pandas issue 18044).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.core.digits import added_up, carried, digits_of, two_sum, words_of
+from convcli.core.sliding import WindowFunction
+from convcli.samples import sample_type, unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.core.digits import Digits, Numbers
+    from convcli.core.rounding import Rounding
+    from convcli.signals import Array
+
+    Sizes = tuple[int, ...]
+    Flags = npt.NDArray[np.bool_]
+    Counts = npt.NDArray[np.int64] | int
+
+# Bits of a sum of products of digits: an int64 with a bit to spare, and 5 bits for the number of
+# products of one weight.
+SUM_BITS = 57
+
+# Samples whose exponents differ by less than this are added up together; smaller ones do not count
+# beside the largest of a window.
+CLASS_BITS = 180
+
+# Samples of a piece of a signal that is computed at a time: it stays in the cache.
+PIECE = 1 << 14
+
+# A whole number up to this one is exact as a float64, and as an int64 in any case.
+LARGEST_WHOLE = 1 << 53
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Moment(WindowFunction):
+    """The mean square of each window, about its mean or about 0.
+
+    centred : about the mean, as a variance; else about 0
+    root : the square root of it (standard deviation, root mean square)
+    ddof : what is taken off the number of samples before it divides the sum of squares
+    """
+
+    centred: bool
+    root: bool
+    ddof: int = 0
+
+    @property
+    def rounding(self) -> Rounding:
+        """The rounding class: quotients may come to one half, roots do not."""
+        return "irrational" if self.root else "fractions"
+
+    def of_stored(self, x: Array, size: Sizes, step: Sizes) -> Array:
+        """Compute with whole numbers, which have few digits, and scale the result."""
+        planes = np.ascontiguousarray(np.moveaxis(x, -1, 0), np.float64)
+        y = np.moveaxis(self.of_windows(planes, size, step), 0, -1)
+        y *= unit(x) if self.root else unit(x) ** 2
+        return y.astype(sample_type(x), copy=False)
+
+    def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
+        """Compute in float64, a piece of the signal at a time."""
+        parts = [self._of_piece(piece, size, step) for piece in _pieces(x, size, step)]
+        return np.concatenate(parts, axis=1)
+
+    def _of_piece(self, x: Array, size: Sizes, step: Sizes) -> Numbers:
+        values = x.astype(np.float64)
+        is_known = ~np.isnan(values)
+        is_infinite = np.isinf(values)
+        values[~is_known | is_infinite] = 0
+        y = self._of_finite(values, is_known, size, step)
+        if is_infinite.any():
+            meets = window_sums(is_infinite, size, step) > 0
+            y[meets] = np.nan if self.centred else np.inf
+        return y
+
+    def _of_finite(self, x: Numbers, known: Flags, size: Sizes, step: Sizes) -> Numbers:
+        """Compute with samples of which those that are not known are 0."""
+        counts: Counts = math.prod(size)
+        if not known.all():
+            counts = window_sums(known, size, step)
+        y: Any = None
+        for number, samples, chosen in _classes(x, size, step):
+            values = _about_the_middle(samples, known) if self.centred else samples
+            sums = self._square_sums(values, counts, size, step)
+            part = self._settled(sums, counts)
+            scale = number * CLASS_BITS if self.root else 2 * number * CLASS_BITS
+            if scale:
+                part = np.ldexp(part, scale)
+            y = part if chosen is None or y is None else np.where(chosen, part, y)
+        return np.asarray(y)
+
+    def _square_sums(self, x: Numbers, counts: Counts, size: Sizes, step: Sizes) -> Numbers:
+        """n Q - S**2, or Q about 0, of each window, rounded once."""
+        if self.centred and _are_small(x, math.prod(size)):
+            whole = x.astype(np.int64)
+            squares = window_sums(np.square(whole), size, step)
+            difference = counts * squares - np.square(window_sums(whole, size, step))
+            return difference.astype(np.float64)
+        bits = (SUM_BITS - math.prod(size).bit_length()) // 2
+        aligned, shift = _aligned(x, bits)
+        digits = {place: d.astype(np.int64) for place, d in digits_of(aligned, bits).items()}
+        if not digits:
+            digits = {0: np.zeros(x.shape, np.int64)}
+        products = _window_sums_of(_products(digits), size, step)
+        if not self.centred:
+            return _rounded(products, bits, -2 * shift)
+        sums = _window_sums_of(digits, size, step)
+        differences = {place: counts * q for place, q in carried(products, bits).items()}
+        for place, product in _products(carried(sums, bits)).items():
+            differences[place] = differences.get(place, 0) - product
+        return _rounded(differences, bits, -2 * shift)
+
+    def _settled(self, sums: Numbers, counts: Counts) -> Numbers:
+        """The mean square for sums of squares; NaN where too few samples are known."""
+        n: Any = np.asarray(counts)
+        divisors = n * (n - self.ddof) if self.centred else n
+        enough = n > self.ddof
+        y = sums / np.where(enough, divisors, 1)
+        if self.root:
+            np.sqrt(y, out=y)
+        y[np.broadcast_to(~enough, y.shape)] = np.nan
+        return y
+
+
+def _pieces(x: Array, size: Sizes, step: Sizes) -> Iterator[Array]:
+    """The inputs of consecutive outputs along the first sample axis, some at a time."""
+    outputs = (x.shape[1] - size[0]) // step[0] + 1
+    width = x.size // x.shape[1]
+    inputs = max(PIECE // max(1, width), 4 * size[0])
+    at_once = max(1, inputs // step[0])
+    for first in range(0, outputs, at_once):
+        last = min(first + at_once, outputs)
+        yield x[:, first * step[0] : (last - 1) * step[0] + size[0]]
+
+
+def _classes(x: Numbers, size: Sizes, step: Sizes) -> Iterator[tuple[int, Numbers, Flags | None]]:
+    """Yield samples of similar magnitude, and the windows whose largest sample is among them.
+
+    Yields the number c of a class, the samples of the classes c and c - 1 at a scale of about 1,
+    and the windows that hold one of class c and none of a higher class. There is one class as a
+    rule, and all windows are of it; later classes replace what earlier ones gave.
+    """
+    half = CLASS_BITS // 2
+    largest = max(float(x.max()), -float(x.min()))
+    if largest == 0 or (largest < 2.0**half and _least_magnitude(x) >= 2.0**-half):
+        yield 0, x, None
+        return
+    _, exponents = np.frexp(x)
+    classes = (exponents + half) // CLASS_BITS
+    classes[x == 0] = np.iinfo(classes.dtype).min
+    for number in np.unique(classes[x != 0]).tolist():
+        samples = np.where((classes == number) | (classes == number - 1), x, 0.0)
+        samples = np.ldexp(samples, -number * CLASS_BITS)
+        chosen = window_sums(classes >= number, size, step) > 0
+        yield number, samples, chosen
+
+
+def _about_the_middle(x: Numbers, known: Flags) -> Numbers:
+    """Known samples minus a number near the middle of all of them, if no difference is rounded.
+
+    Deviations stay what they are, and differences have fewer digits: in two thirds of the time.
+    """
+    values = x if known.all() else x[known]
+    if not values.size:
+        return x
+    least, most = float(values.min()), float(values.max())
+    if not 0 < (most - least) * 8 < max(most, -least):
+        return x
+    # A number of few bits, so that the differences are exact as a rule.
+    _, exponent = math.frexp(most - least)
+    middle = round((most + least) / 2 * 2.0**-exponent) * 2.0**exponent
+    differences, errors = two_sum(x, -middle)
+    if values is not x:
+        differences[~known] = 0
+        errors[~known] = 0
+    return x if errors.any() else differences
+
+
+def _aligned(x: Numbers, bits: int) -> tuple[Numbers, int]:
+    """Numbers times 2**shift, so that the largest one fills its highest digit, and the shift."""
+    _, exponent = math.frexp(max(float(x.max()), -float(x.min())))
+    shift = (bits - 1 - exponent) % bits
+    return x * 2.0**shift, shift
+
+
+def _are_small(x: Numbers, count: int) -> bool:
+    """Whether all are whole numbers, and the square of a sum of `count` is exact as a float64."""
+    largest = max(float(x.max()), -float(x.min()))
+    return (largest * count) ** 2 < LARGEST_WHOLE and bool((x == np.rint(x)).all())
+
+
+def _least_magnitude(x: Numbers) -> float:
+    """The smallest magnitude that is not 0."""
+    magnitudes = np.abs(x)
+    return float(magnitudes.min(initial=np.inf, where=magnitudes > 0))
+
+
+def _products(digits: Digits) -> Digits:
+    """The square of numbers in digits, not carried."""
+    products: Digits = {}
+    places = sorted(digits)
+    for number, i in enumerate(places):
+        _add(products, 2 * i, np.square(digits[i]))
+        for j in places[number + 1 :]:
+            product = digits[i] * digits[j]
+            product += product
+            _add(products, i + j, product)
+    return products
+
+
+def _add(sums: Digits, place: int, values: Any) -> None:
+    """Add values to the digit at a place, in place."""
+    if place in sums:
+        sums[place] += values
+    else:
+        sums[place] = values
+
+
+def _window_sums_of(digits: Digits, size: Sizes, step: Sizes) -> Digits:
+    """The sums of each digit over the windows."""
+    return {place: window_sums(values, size, step) for place, values in digits.items()}
+
+
+def _rounded(digits: Digits, bits: int, exponent: int) -> Numbers:
+    """The numbers with these digits, times 2**exponent, each rounded to the nearest float64."""
+    words, word_bits = words_of(carried(digits, bits), bits)
+    return added_up(words, word_bits, exponent)[0]
+
+
+def window_sums(x: npt.NDArray[Any], size: Sizes, step: Sizes) -> npt.NDArray[np.int64]:
+    """The sum of each window of whole numbers (channels, *samples), exact in int64.
+
+    Running sums may overflow: their differences are right modulo 2**64.
+    """
+    sums: Any = x
+    for axis, (k, s) in enumerate(zip(size, step, strict=True), start=1):
+        shape = list(sums.shape)
+        shape[axis] += 1
+        running = np.zeros(shape, np.int64)
+        np.cumsum(sums, axis=axis, out=_from(running, axis, 1), dtype=np.int64)
+        ends = _from(running, axis, k, s)
+        starts = _from(running, axis, 0, s)[_first(axis, ends.shape[axis])]
+        sums = ends - starts
+    return np.asarray(sums)
+
+
+def _from(x: npt.NDArray[Any], axis: int, first: int, step: int = 1) -> npt.NDArray[Any]:
+    """Every `step`-th entry along an axis from `first` on."""
+    return x[(slice(None),) * axis + (slice(first, None, step),)]
+
+
+def _first(axis: int, count: int) -> tuple[slice, ...]:
+    """The first `count` entries along an axis."""
+    return (slice(None),) * axis + (slice(count),)

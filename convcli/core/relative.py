@@ -1,0 +1,48 @@
+"""The change of a sample relative to an earlier one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.reach import Reach
+
+if TYPE_CHECKING:
+    from convcli.signals import Array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RelativeChange(Op):
+    """y[t] = (x[t] - x[t - lags]) / x[t - lags]; missing where the earlier sample is 0.
+
+    lags : samples along each axis, 0 for all axes but one
+    keeps : the channel that is left alone (the opacity of a picture), or None
+    """
+
+    lags: tuple[int, ...]
+    keeps: int | None = None
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """An output reads its own sample and earlier ones."""
+        return tuple(Reach(before=lag) for lag in self.lags)
+
+    @property
+    def uniform(self) -> bool:
+        """Whether no channel is left alone."""
+        return self.keeps is None
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Divide the difference by the earlier sample."""
+        now = x[tuple(slice(lag, None) for lag in self.lags)]
+        lengths = now.shape[: len(self.lags)]
+        earlier = x[tuple(slice(length) for length in lengths)]
+        y: Array = np.divide(
+            now - earlier, earlier, out=np.full_like(now, np.nan), where=earlier != 0
+        )
+        if self.keeps is not None:
+            y[..., self.keeps] = now[..., self.keeps]
+        return y

@@ -1,0 +1,91 @@
+"""What an operation is asked to compute, and what it knows besides its inputs.
+
+Outputs that continue earlier ones are computed in jobs. Most operations are a pure function of
+their inputs. One that holds values also has to know the last value from before its inputs, and to
+say what the next job has to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from convcli.core.complete import Bounds
+    from convcli.core.ops import Span
+    from convcli.signals import Array
+
+# The place of an operation that holds values: its number in the chain; inside branches then the
+# number of the branch, the number in its chain, and so on.
+HeldPlace = tuple[int, ...]
+
+# The last known values of a job, by the place of the operation that holds them; None if there are
+# none.
+HeldAfter = dict[HeldPlace, "Array | None"]
+
+# Gives the value held at a place from before the inputs, None if there is none. It may wait for
+# another thread and is therefore called only if a gap needs it.
+HeldEarlier = Callable[[HeldPlace], "Array | None"]
+
+
+def nothing_earlier(_: HeldPlace) -> None:
+    """Say that no value is known from before the start of a signal."""
+    return
+
+
+class Inputs(NamedTuple):
+    """The samples [start, high) that an operation is given along axis 0.
+
+    Its windows read those from `low` on.
+    """
+
+    start: int
+    low: int
+    high: int
+
+
+class Continuation(NamedTuple):
+    """How outputs along axis 0 continue earlier ones, and where later ones begin.
+
+    done : the end of the outputs that were computed before, 0 if there are none
+    next_start : the first output of the next job
+    """
+
+    done: int
+    next_start: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Task:
+    """The part of one operation in a computation.
+
+    outputs : the outputs to compute on each axis
+    starts, stops : the inputs [start, stop) on each axis
+    ends : the length of the input on each axis, None if that is not known yet
+    skipped : how many inputs at the start are read by no window and serve only to hold their last
+        value
+    continuation : of the outputs
+    next_input : the first input that the next job is given
+    earlier : gives what the operation holds from before its inputs
+    bounds : the inputs that lack no part of the signal, where outputs that read others are missing
+    """
+
+    outputs: Span
+    starts: tuple[int, ...]
+    stops: tuple[int, ...]
+    ends: tuple[int | None, ...]
+    skipped: int
+    continuation: Continuation
+    next_input: int
+    earlier: HeldEarlier = nothing_earlier
+    bounds: Bounds | None = None
+
+    def held_before(self) -> Array | None:
+        """Return the last known values from before the inputs."""
+        return self.earlier(())
+
+    @property
+    def passed(self) -> int:
+        """How many of the inputs lie before those of the next job."""
+        return max(self.next_input - self.starts[0], 0)

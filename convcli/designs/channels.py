@@ -1,0 +1,101 @@
+"""Sums of channels: every sample of the result is made of the channels of one sample.
+
+The opacity of a picture is no channel to be summed: it is kept, and comes last.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.core.mixing import Mix
+from convcli.designs.registry import step
+from convcli.errors import RequestError, named_first
+from convcli.signals import LUMA, LUMA_SUM, Signal
+from convcli.units import Kind, UnitError, plural, read_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Weights = npt.NDArray[np.float64]
+
+MOST_OUTPUTS = 1024
+"""The most channels that `mix` makes."""
+
+
+def _read_weights(text: str, signal: Signal) -> Weights:
+    """The weights of `0.5,0.5` or `1,0;0.5,0.5`: (outputs, inputs)."""
+    rows = text.split(";")
+    if len(rows) > MOST_OUTPUTS:
+        raise UnitError(f"expected at most {MOST_OUTPUTS:,} rows of weights, got {len(rows):,}")
+    names = _mixed_channels(signal)
+    weights = np.zeros((len(rows), len(names)))
+    for number, row in enumerate(rows):
+        items = row.split(",")
+        if len(items) != len(names):
+            where = f" in row {number + 1}" if len(rows) > 1 else ""
+            came = f"{plural(len(items), 'weight')}{where}"
+            channels = plural(len(names), signal.medium.channel)
+            raise UnitError(f"{came} for {channels} ({named_first(names)})")
+        weights[number] = [read_number(item, signal) for item in items]
+    if float(np.abs(weights).max()) > sys.float_info.max / len(names):
+        raise UnitError("the weights add up to more than the largest number")
+    return weights
+
+
+WeightsText = Annotated[Weights, Kind("weights", _read_weights, takes_all=True)]
+
+
+@step("channels", example="mix:0.5,0.5")
+def mix(weights: WeightsText, *, signal: Signal) -> Mix:
+    """Weighted sum of the channels, sample by sample (a 1 x 1 convolution).
+
+    weights : one for each channel (column, colour); rows split by ";" make several channels. In
+        sound mix:0,1;1,0 swaps left and right.
+
+    y = sum_i w[i] x[i]. Nothing is scaled: weights that sum to more than 1 may clip. An output is
+    missing where a channel of a weight other than 0 is. Raises UnitError where the number of
+    weights is not that of the channels.
+    """
+    return Mix(weights=weights, axes=signal.axes, keeps=signal.alpha)
+
+
+@step("channels", example="mono")
+def mono(*, signal: Signal) -> Mix | None:
+    """Mean of all channels (columns, colours) as one.
+
+    An output is missing where a channel is. `grey` weighs colours as eyes do.
+    """
+    count = len(_mixed_channels(signal))
+    if count == 1:
+        return None
+    ones = np.ones((1, count))
+    return Mix(weights=ones, divisor=count, axes=signal.axes, keeps=signal.alpha)
+
+
+@step("channels", example="grey", aliases=("gray", "grayscale", "greyscale", "luma"), pictures=True)
+def grey(*, signal: Signal) -> Mix | None:
+    """Colours as grey: luma 0.2126 R + 0.7152 G + 0.0722 B (BT.709).
+
+    The weights of --channels luma. A grey picture stays as it is. Raises RequestError for anything
+    but a picture of red, green and blue.
+    """
+    if signal.axes != 2:
+        message = f"needs a picture, and this signal has one axis of {signal.medium.sample}s"
+        raise RequestError(message, hint="mono is the mean of all channels")
+    names = _mixed_channels(signal)
+    if len(names) == 1:
+        return None
+    if names != signal.medium.names_of(len(LUMA)):
+        message = f"needs red, green and blue; this picture has {named_first(names)}"
+        raise RequestError(message, hint="mono is the mean of all channels, mix:W1,W2,... any sum")
+    weights = np.array([LUMA], dtype=np.float64)
+    return Mix(weights=weights, divisor=LUMA_SUM, axes=signal.axes, keeps=signal.alpha)
+
+
+def _mixed_channels(signal: Signal) -> Sequence[str]:
+    """The names of all channels but the opacity."""
+    return tuple(name for c, name in enumerate(signal.channels) if c != signal.alpha)

@@ -1,0 +1,221 @@
+"""Groups of branches, bound to a signal: `x - gaussian:3`, `(x - sma:20) / std:20`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from convcli.core.alpha import Premultiply, Unpremultiply
+from convcli.core.branches import Branches, UnequalBranchesError
+from convcli.core.chain import Chain
+from convcli.core.formula import Arithmetic, Constant, Operand
+from convcli.core.ops import Pointwise
+from convcli.designs.registry import step
+from convcli.errors import RequestError
+from convcli.planning.grammar import Call
+from convcli.planning.plan import bind_chain
+from convcli.units import plural
+
+if TYPE_CHECKING:
+    from convcli.core.binding import Site, Stage
+    from convcli.core.ops import Op
+    from convcli.core.rounding import Rounding
+    from convcli.planning.grammar import BranchGroup
+    from convcli.planning.plan import BoundStep
+    from convcli.signals import Array, Signal
+
+# What is written as x and nothing else.
+_INPUT_ALONE = Operand(0)
+
+
+@step("branches", example="x - gaussian:3")
+def branches(*, call: Call) -> WrittenGroup:
+    """Filters side by side, combined by + - * / between spaces: x - gaussian:3.
+
+    x is the signal that enters the stage. Operands are steps, numbers (2, 1/14, 50%, -6dB), x and
+    chains in parentheses; * and / bind tighter than + and -. The branches read the same input, and
+    their outputs are aligned at the sample that they stand for, so branches of different rates or
+    lengths are refused. An output is missing where an operand is, and where a divisor is 0. With
+    one edge rule the signal is extended once for all branches; under `valid` an output counts where
+    every branch is complete. Linear branches are one convolution, with taps and a response.
+
+    & puts the outputs of several formulas side by side, as further columns or channels:
+    sma:20 + 2 * std:20 & sma:20 - 2 * std:20.
+    """
+    if call.group is None:
+        hint = "write an operator between spaces: `x - gaussian:3`"
+        raise RequestError("branches is the name of no step of its own", hint=hint)
+    return WrittenGroup(call, call.group)
+
+
+@dataclass(frozen=True, eq=False)
+class WrittenGroup:
+    """A group of branches as written. Its branches are bound where the group is."""
+
+    call: Call
+    group: BranchGroup
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage. RequestError with a caret at a branch that does not fit the others."""
+        if not any(branch.calls for branch in self.group.branches) and self._is_input:
+            return (site.stage(),)
+        signal = site.signal
+        if signal.alpha is None:
+            bound = _BoundGroup.of(self, site)
+            return (bound.stage(bound.op),)
+        if len(self.group.formulas) > 1:
+            message = "several outputs side by side have no common opacity"
+            raise self.call.error(message, hint="--channels rgb filters the colours alone")
+        # A linear group is one filter, before which the colours are weighted once.
+        plain = _BoundGroup.of(self, replace(site, signal=replace(signal, alpha=None)))
+        ops = _linear_with_alpha(plain.op, signal)
+        bound = _BoundGroup.of(self, site)
+        if ops:
+            return (bound.stage(*ops),)
+        return (bound.stage(replace(bound.op, keeps=signal.alpha)),)
+
+    @property
+    def _is_input(self) -> bool:
+        """Whether nothing is written but x."""
+        return self.group.formulas == (_INPUT_ALONE,)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _BoundGroup:
+    """A group whose branches are bound to a signal.
+
+    steps : those of each branch
+    """
+
+    written: WrittenGroup
+    site: Site
+    steps: tuple[tuple[BoundStep, ...], ...]
+
+    @classmethod
+    def of(cls, written: WrittenGroup, site: Site) -> _BoundGroup:
+        """Bind the steps of every branch to the signal that enters the group."""
+        bound = []
+        for branch in written.group.branches:
+            steps = bind_chain(branch.calls, site.signal, site.rules)
+            _refuse_whole_passes(steps)
+            bound.append(tuple(steps))
+        return cls(written=written, site=site, steps=tuple(bound))
+
+    @cached_property
+    def op(self) -> Branches:
+        """The operation of the group."""
+        self._check_channels()
+        axes = self.site.signal.axes
+        chains = [
+            Chain(tuple(op for bound in steps for op in bound.ops), axes) for steps in self.steps
+        ]
+        # Under `valid` a plan with layers that pad is completed at last.
+        completed = self.site.rules.edge == "valid" and any(chain.pads for chain in chains)
+        formulas = self.written.group.formulas
+        try:
+            group = Branches.of(tuple(chains), formulas, axes, completed=completed)
+            if completed:
+                group.complete()
+        except UnequalBranchesError as error:
+            first = self.written.group.branches[0].text
+            message = f"{error.does}, and {first} {error.first_does}"
+            hint = "branches are combined sample by sample; change the rate before or after them"
+            raise self._error(error.number, message, hint) from None
+        return group
+
+    @property
+    def _results(self) -> list[Signal]:
+        """What each branch makes of the signal."""
+        return [steps[-1].after if steps else self.site.signal for steps in self.steps]
+
+    def _check_channels(self) -> None:
+        counts = [len(result.channels) for result in self._results]
+        most = max(counts)
+        for number, count in enumerate(counts):
+            if count not in {1, most}:
+                channel = self.site.signal.medium.channel
+                message = f"gives {plural(count, channel)}, and another branch {most}"
+                raise self._error(number, message, f"branches of one {channel} go with any other")
+
+    def _error(self, number: int, message: str, hint: str) -> RequestError:
+        """An error with a caret at a branch."""
+        branch = self.written.group.branches[number]
+        return self.written.call.error(f"{branch.text} {message}", at=branch.at, hint=hint)
+
+    def stage(self, *ops: Op) -> Stage:
+        """Return the stage of the group, computed by these operations."""
+        stage = self.site.stage(*ops)
+        stages = [bound.stage for steps in self.steps for bound in steps]
+        notes = [each.note for each in stages if each.note]
+        notices = [notice for each in stages for notice in each.notices]
+        after = replace(stage.after, channels=self._channels(stage.after.channels))
+        return replace(
+            stage,
+            after=after,
+            remark="; ".join(dict.fromkeys(notes)),
+            notices=tuple(dict.fromkeys(notices)),
+        )
+
+    def _channels(self, made: tuple[str, ...]) -> tuple[str, ...]:
+        """The names of the channels: those of a branch with as many, else those that are made."""
+        for result in self._results:
+            if len(result.channels) == len(made):
+                return result.channels
+        return made
+
+
+def _refuse_whole_passes(steps: list[BoundStep]) -> None:
+    """Raise RequestError for a step that must see the whole signal before its first output."""
+    for bound in steps:
+        if bound.whole is not None:
+            raise bound.call.error(
+                f"{bound.call.title} sees the whole signal first, and branches run side by side",
+                hint="put it before or after the branches, as a stage of its own",
+            )
+
+
+# ---------------------------------------------------------------------------------------- opacity
+
+
+def _linear_with_alpha(op: Branches, signal: Signal) -> tuple[Op, ...]:
+    """The operations of a linear group on a picture with opacity; none where it is not linear.
+
+    Colours are weighted by their opacity once, before the branches. As with a single kernel, the
+    opacity is filtered too, or kept where the taps sum to 0. A constant is added to the colours.
+    """
+    formula = op.formulas[0]
+    combination = formula.combination(len(op.branches))
+    if combination is None or signal.alpha is None:
+        return ()
+    constant = combination.constant
+    if constant:
+        op = replace(op, formulas=(Arithmetic("-", formula, Constant(constant)),))
+    convolution = op.as_convolution
+    if convolution is None:
+        return ()
+    rounding: Rounding = "fractions"
+    if convolution.rounding == "irrational":
+        rounding = "irrational"
+    weigh = Premultiply(alpha=signal.alpha, divisor=1.0, rounding=rounding)
+    if convolution.gaps == "empty":
+        weigh = replace(weigh, divisor=signal.full_scale)
+        return (weigh, replace(op, keeps=signal.alpha), *_offset(constant, signal))
+    divide = Unpremultiply(
+        alpha=signal.alpha,
+        opaque=signal.full_scale,
+        gain=float(convolution.taps.sum()) / convolution.divisor,
+        rounding=rounding,
+    )
+    return (weigh, op, divide, *_offset(constant, signal))
+
+
+def _offset(constant: float, signal: Signal) -> tuple[Op, ...]:
+    """The addition of a constant to the colours; none for 0."""
+    if not constant:
+        return ()
+
+    def added(x: Array) -> Array:
+        return x + constant
+
+    return (Pointwise(function=added, axes=signal.axes, keeps=signal.alpha, rounding="fractions"),)

@@ -1,0 +1,54 @@
+"""The folder in which users keep recipes, so that `@name` finds them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from convcli.errors import RequestError, named_first
+
+# The variable of the environment that names the folder.
+VARIABLE = "CONVCLI_RECIPES"
+SUFFIX = ".conv"
+
+# Anything else is the path of a file, so that no name leads out of the folder.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+
+
+def recipe_folder() -> Path:
+    """The folder of the user's recipes, which need not exist."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    from typer import get_app_dir
+
+    return Path(get_app_dir("convcli")) / "recipes"
+
+
+def find_recipe(word: str) -> Path:
+    """The file of a recipe: of a name in the folder of the user, of anything else the path itself.
+
+    RequestError that says what is there for an unknown name.
+    """
+    path = Path(word)
+    if not _NAME.fullmatch(word):
+        return path
+    kept = recipe_folder() / (word + SUFFIX)
+    if kept.is_file():
+        return kept
+    if path.is_file():
+        return path
+    raise RequestError(f"there is no recipe {word!r}", hint=_hint(kept.parent, kept.name))
+
+
+def known_recipes() -> list[str]:
+    """The names of all recipes in the folder of the user."""
+    return sorted(path.stem for path in recipe_folder().glob(f"*{SUFFIX}"))
+
+
+def _hint(folder: Path, name: str) -> str:
+    known = known_recipes()
+    if known:
+        return f"{folder} holds {named_first(known)}"
+    return f"write its chain into {folder / name}"

@@ -1,0 +1,169 @@
+"""The page of `explain --symbolic`: weights as θ instead of numbers.
+
+With one channel θ₁, θ₂, ... are numbers. With several they are vectors of weights, one for each
+input channel, and x̄(t) holds all channels at t.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from convcli.report.explanation import KERNEL, OUTSIDE, PLAIN, RESULT, TITLE
+from convcli.report.words import visible
+from convcli.units import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
+    from convcli.report.explanation import Line
+
+_SUBSCRIPTS = str.maketrans("0123456789,", "₀₁₂₃₄₅₆₇₈₉,")
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def symbolic_lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
+    """Yield the page; of each stage at most `limit` outputs, 0 for all."""
+    names = _signal_names(len(facts.stages))
+    for number, stage in enumerate(facts.stages):
+        if number:
+            yield []
+        yield from _equation_lines(stage, names[number], names[number + 1], limit)
+
+
+def _signal_names(stages: int) -> list[str]:
+    """The input x, what goes from stage to stage (h, or h¹, h², ...), and the output y."""
+    between = [f"h{str(number).translate(_SUPERSCRIPTS)}" for number in range(1, stages)]
+    if len(between) == 1:
+        between = ["h"]
+    return ["x", *between, "y"]
+
+
+def _equation_lines(stage: StageFacts, x: str, y: str, limit: int) -> Iterator[Line]:
+    """Yield the general equation of a stage, that of each output, and the numbers of weights."""
+    yield [(visible(stage.text), TITLE)]
+    yield [("  ", PLAIN), (_general_equation(stage, x, y), KERNEL)]
+    if stage.flipped is None:
+        return
+    if stage.flipped:
+        yield [("  θ is the kernel as it lies over the signal: flipped", OUTSIDE)]
+    yield []
+    shown = [one for one in stage.sums if one.channel == 0]
+    hidden = 0
+    if limit:
+        hidden = max(0, len(shown) - limit)
+        shown = shown[:limit]
+    for one in shown:
+        yield [("  ", PLAIN), (_equation_of(stage, one, x, y), RESULT)]
+    if hidden:
+        yield [(f"  ... and {plural(hidden, 'output')} more; --limit 0 shows all", OUTSIDE)]
+    yield []
+    yield from _weight_count_lines(stage)
+
+
+# -------------------------------------------------------------------------------------- equations
+
+
+def _general_equation(stage: StageFacts, x: str, y: str) -> str:
+    """`y(t) = θ₁ x(t) + θ₂ x(t+1)`, or `y(t) = relu(x(t))`."""
+    axes = ["t"] if len(stage.stride) == 1 else ["r", "c"]
+    left = f"{y}({','.join(axes)})"
+    positions: list[list[str]] = []
+    for axis, offsets in zip(axes, _offsets(stage), strict=True):
+        step = stage.stride[len(positions)]
+        scaled = axis if step == 1 else f"{step}{axis}"
+        positions.append([f"{scaled}{offset:+d}" if offset else scaled for offset in offsets])
+    if stage.flipped is None:
+        window = [f"{x}({place})" for place in _places(positions)]
+        return f"{left} = {_call(stage, window)}"
+    return f"{left} = {_weighted(stage, x, _places(positions))}"
+
+
+def _equation_of(stage: StageFacts, one: SumFacts, x: str, y: str) -> str:
+    """Write the equation of one output: `y(2) = θ₁ x(2) + θ₂ x(3)`."""
+    left = f"{y}({','.join(map(str, one.at))})"
+    positions = [
+        [str(first + offset) for offset in range(size)]
+        for first, size in zip(one.first, stage.size, strict=True)
+    ]
+    return f"{left} = {_weighted(stage, x, _places(positions))}"
+
+
+def _offsets(stage: StageFacts) -> list[range]:
+    """The samples of a window, counted from the index of the output times the stride."""
+    if not stage.sums:
+        sides = zip(stage.before, stage.after, strict=True)
+        return [range(-before, after + 1) for before, after in sides]
+    one = stage.sums[0]
+    firsts = [
+        first - k * step for first, k, step in zip(one.first, one.at, stage.stride, strict=True)
+    ]
+    return [range(first, first + size) for first, size in zip(firsts, stage.size, strict=True)]
+
+
+def _places(positions: Sequence[Sequence[str]]) -> list[str]:
+    """`t`, or for two axes `r,c`, of every sample of a window."""
+    if len(positions) == 1:
+        return list(positions[0])
+    return [f"{row},{column}" for row in positions[0] for column in positions[1]]
+
+
+def _weighted(stage: StageFacts, x: str, places: Sequence[str]) -> str:
+    """The sum of weights times samples, divided, with the bias."""
+    vectors = stage.several and len(stage.sums[0].reads) > 1
+    sample = f"{x}\N{COMBINING MACRON}" if vectors else x
+    transposed = "ᵀ" if vectors else ""
+    terms = [
+        f"θ{_index(number, stage)}{transposed} {sample}({place})"
+        for number, place in enumerate(places)
+    ]
+    total = " + ".join(terms)
+    if stage.divisor != 1:
+        total = f"({total}) / {stage.divisor:g}"
+    return f"{total} + b" if stage.bias else total
+
+
+def _index(number: int, stage: StageFacts) -> str:
+    """The index of a weight, from 1; row and column in a picture."""
+    size = stage.size
+    if len(size) == 1:
+        return str(number + 1).translate(_SUBSCRIPTS)
+    row, column = divmod(number, size[1])
+    text = f"{row + 1}{column + 1}"
+    if max(size) > 9:
+        text = f"{row + 1},{column + 1}"
+    return text.translate(_SUBSCRIPTS)
+
+
+def _call(stage: StageFacts, window: Sequence[str]) -> str:
+    """An operation that is no weighted sum, as a function of its window."""
+    inputs = ", ".join(window)
+    if stage.nn_call:
+        return stage.nn_call.replace("{x}", inputs)
+    name = visible(stage.text.partition(":")[0])
+    return f"{name}({inputs})"
+
+
+# ---------------------------------------------------------------------------------------- weights
+
+
+def _weight_count_lines(stage: StageFacts) -> Iterator[Line]:
+    """Yield how many weights a neuron, a dense layer and this convolution have."""
+    samples = math.prod(stage.length) * len(stage.channels_in)
+    outputs = len(stage.sums)
+    size = "x".join(map(str, stage.size))
+    read = len(stage.sums[0].reads)
+    weights = math.prod(stage.size) * read * len(stage.channels_out)
+    shape = f"{len(stage.channels_out)} x {read} channels x {size} taps, whatever the length"
+    if stage.bias:
+        weights += len(stage.bias)
+        shape += f", and {len(stage.bias)} bias"
+    rows = (
+        ("a neuron", samples + 1, f"{samples:,} inputs and a bias: it makes 1 output"),
+        ("a dense layer", outputs * (samples + 1), f"a neuron for each of {outputs:,} outputs"),
+        ("this convolution", weights, shape),
+    )
+    yield [("  weights of", TITLE)]
+    for name, count, text in rows:
+        yield [(f"    {name:<17} {count:>12,}", PLAIN), (f"   {text}", OUTSIDE)]

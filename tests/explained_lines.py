@@ -1,0 +1,60 @@
+"""The cases of which the lines of PyTorch and Equinox were run (reference/make_lines.py)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.checking.explain import explain_filter
+from convcli.layers.weights import encode_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# FILTER, shape of the signal with its channels, edge rule, alignment.
+CASES: list[tuple[str, tuple[int, ...], str, str]] = [
+    ("kernel:1,2,3,4", (9, 1), "zero", "center"),
+    ("correlate:3,1,2", (9, 1), "edge", "causal"),
+    ("box:3", (8, 1), "reflect", "center"),
+    ("correlate:1,2,3 | leaky_relu:0.1", (7, 1), "valid", "center"),
+    ("kernel:1,-2,1 | sigmoid", (7, 1), "wrap", "center"),
+    ("kernel:1,-2,1,stride=2 | tanh", (7, 1), "zero", "causal"),
+    ("kernel:1,2,3;4,5,6", (5, 6, 1), "zero", "center"),
+    ("correlate:1,2;3,-4 | relu", (4, 5, 1), "edge", "causal"),
+    ("box:3", (6, 2), "zero", "center"),
+    ("@layers", (9, 2), "valid", "center"),
+    ("@network", (9, 1), "zero", "center"),
+    ("@network", (9, 1), "reflect", "center"),
+    ("@plane", (5, 6, 3), "valid", "center"),
+]
+# The layers of the models in CASES, with the shapes of their weights.
+MODELS: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {
+    "@layers": (
+        "conv:stride=2,dilation=2,padding=2,groups=2",
+        {"0.weight": (4, 1, 3), "0.bias": (4,)},
+    ),
+    "@network": (
+        "conv | leaky_relu:0.1 | conv",
+        {"0.weight": (3, 1, 3), "0.bias": (3,), "2.weight": (1, 3, 3), "2.bias": (1,)},
+    ),
+    "@plane": ("conv:padding=1,padding_mode=replicate", {"0.weight": (2, 3, 3, 3)}),
+}
+
+
+def explained(folder: Path, number: int) -> tuple[Any, Any]:
+    """The signal of a case, (n, channels) or (rows, columns, channels), and its explanation."""
+    text, shape, edge, align = CASES[number]
+    rng = np.random.default_rng(number)
+    x = rng.integers(-9, 10, shape).astype(float)
+    if text in MODELS:
+        layers, shapes = MODELS[text]
+        tensors = {name: rng.integers(-4, 5, size).astype(float) for name, size in shapes.items()}
+        path = folder / f"{number}.safetensors"
+        path.write_bytes(encode_weights(tensors, {"layers": layers}))
+        text = f"model:{path}"
+    elif ",stride=2" in text:
+        text = text.replace(",stride=2", "")
+        text = text.replace(" | tanh", " | stride:2 | tanh")
+    options: Any = {"edge": edge, "align": align}
+    return x, explain_filter(text, x, axes=len(shape) - 1, **options)

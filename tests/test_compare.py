@@ -1,0 +1,379 @@
+"""`convcli compare`: every measure against an oracle, and what a batch script relies on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from program import SAMPLES
+from scipy import signal as scipy_signal
+
+import convcli
+from convcli import RequestError
+from convcli.checking.compare import Compared, compare_signals
+from convcli.checking.limits import parse_limits
+from convcli.checking.spectra import PowerSpectrum
+from convcli.checking.ssim import StructuralSimilarity
+from convcli.cli import main
+from convcli.media.images.medium import IMAGE
+from convcli.running.arrays import Blocks
+from convcli.running.side_by_side import SideBySide
+from convcli.signals import Signal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from convcli.signals import Array
+
+HELLO = SAMPLES / "hello.wav"
+CAT = SAMPLES / "cat.png"
+
+
+def noise(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def later(x: Array, delay: float) -> Array:
+    """`x` later by a part of a sample, by the phase of its periodic spectrum."""
+    spectrum = np.fft.rfft(x)
+    turns = np.arange(len(spectrum)) * delay / len(x)
+    return np.fft.irfft(spectrum * np.exp(-2j * np.pi * turns), len(x))
+
+
+def compared(capsys: pytest.CaptureFixture[str], *words: Any) -> Any:
+    """The comparisons that a run writes as JSON."""
+    assert main(["compare", *map(str, words), "--json", "-q"]) == 0
+    return json.loads(capsys.readouterr().out)["comparisons"]
+
+
+# Measures
+
+
+def test_errors_snr_and_correlation() -> None:
+    x, y = noise(2, 5000, 3)
+    x[7, 1], y[[7, 9], 1] = np.nan, np.nan
+    y[1234, 2] = 99
+    facts = convcli.compare(x, y)
+    for channel, row in enumerate(facts.channels):
+        a, b = x[:, channel], y[:, channel]
+        known = ~np.isnan(a) & ~np.isnan(b)
+        error = (b - a)[known]
+        assert row.rms == pytest.approx(np.sqrt(np.mean(error**2)))
+        assert row.largest == pytest.approx(np.abs(error).max())
+        snr = 10 * np.log10(np.sum(a[known] ** 2) / np.sum(error**2))
+        assert row.snr == pytest.approx(snr)
+        assert row.correlation == pytest.approx(np.corrcoef(a[known], b[known])[0, 1])
+        assert row.unmatched == (channel == 1)
+    assert facts.channels[2].at == (1234,)
+    assert (facts.channels[2].value_a, facts.channels[2].value_b) == (x[1234, 2], 99)
+    together = facts.together
+    assert together is not None
+    both = ~np.isnan(x) & ~np.isnan(y)
+    assert together.correlation == pytest.approx(np.corrcoef(x[both], y[both])[0, 1])
+    assert (together.at, together.samples, together.unmatched) == ((1234,), 14999, 1)
+
+
+def test_a_small_change_of_a_large_level_is_not_rounded_away() -> None:
+    x = 1e9 + noise(3000)
+    y = x + 1e-3 * noise(3000, seed=1)
+    (row,) = convcli.compare(x, y).channels
+    assert row.correlation == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-9)
+
+
+def test_equal_signals_and_missing_against_missing() -> None:
+    x = np.array([[1.0, math.nan], [math.inf, 2.0], [3.0, 5.0]])
+    facts = convcli.compare(x, x.copy())
+    assert facts.equal
+    for row in facts.rows:
+        assert (row.equal, row.rms, row.largest, row.at, row.unmatched) == (True, 0, 0, None, 0)
+        assert row.snr == math.inf
+
+
+def test_what_only_one_of_the_two_has() -> None:
+    facts = convcli.compare(np.array([1.0, math.nan, 3.0]), np.array([1.0, 2.0, 3.0, 4.0]))
+    assert not facts.equal
+    assert facts.channels[0].unmatched == 2
+    assert facts.channels[0].rms == 0
+    assert facts.remarks == ("b is longer by 1 sample: its end is not compared",)
+
+
+def test_nothing_to_compare() -> None:
+    (row,) = convcli.compare(np.full(4, np.nan), np.arange(4.0)).channels
+    assert (row.rms, row.snr, row.correlation, row.unmatched) == (None, None, None, 4)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.5, 3.37, -41.2, 400.0])
+@pytest.mark.parametrize("smooth", [False, True])
+def test_a_delay_between_samples(delay: float, smooth: bool) -> None:  # noqa: FBT001
+    x = noise(20_000)
+    if smooth:
+        x = np.convolve(x, np.hanning(15), "same")
+    (row,) = convcli.compare(x, 0.3 * later(x, delay)).channels
+    assert row.delay == pytest.approx((delay,), abs=0.005)
+
+
+def test_no_delay_of_unrelated_signals() -> None:
+    (row,) = convcli.compare(noise(9000), noise(9000, seed=1)).channels
+    assert row.delay is None
+
+
+def test_the_delay_of_a_picture() -> None:
+    picture = noise(80, 90, 1)
+    facts = convcli.compare(picture, np.roll(picture, (2, -3), axis=(0, 1)))
+    assert facts.channels[0].delay == pytest.approx((2, -3), abs=0.1)
+
+
+@pytest.mark.parametrize("block", [64, 1000, 5000])
+def test_the_mean_spectrum(block: int) -> None:
+    x = noise(5000, 2)
+    spectrum = PowerSpectrum(64, 2, 32)
+    for first in range(0, len(x), block):
+        spectrum.add(x[first : first + block])
+    window: Any = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(64) + 0.5) / 64)
+    _, expected = scipy_signal.welch(x, window=window, detrend=False, axis=0)
+    ours = spectrum.mean().T
+    # scipy's are one-sided densities: the inner frequencies count twice.
+    density = ours / np.sum(window**2)
+    density[1:-1] *= 2
+    np.testing.assert_allclose(density, expected, rtol=1e-10)
+
+
+def test_the_difference_of_the_spectra_of_a_filter() -> None:
+    x = noise(1 << 16)
+    y = convcli.apply("lowpass:0.1,width=0.02,attenuation=60", x)
+    facts = convcli.compare(x, y, rate=1000)
+    (row,) = facts.channels
+    assert row.spectrum_at is not None
+    assert row.spectrum_largest is not None
+    assert row.spectrum_largest < -60
+    assert row.spectrum_at > 100
+    assert facts.frequency_unit == "Hz"
+    assert convcli.compare(x, 0.1 * x).channels[0].spectrum == pytest.approx(20)
+
+
+# By the command in test_structural_similarity.
+SSIM = [0.9663758079913924, 0.9657041161903213, 0.9687373440344489]
+
+
+def two_pictures() -> tuple[Any, Any]:
+    a = np.random.default_rng(3).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    changed = a + np.random.default_rng(4).normal(0, 20, a.shape)
+    return a, np.clip(changed, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 40])
+def test_structural_similarity(rows: int) -> None:
+    """The values of SSIM are those of scikit-image 0.26.0 for the two pictures a and b:
+
+    structural_similarity(a[..., c], b[..., c], gaussian_weights=True, sigma=1.5,
+        use_sample_covariance=False, data_range=255) for c in 0, 1, 2
+    """
+    a, b = two_pictures()
+    similarity = StructuralSimilarity(3, 255.0)
+    for first in range(0, 40, rows):
+        similarity.add(a[first : first + rows], b[first : first + rows])
+    found = similarity.mean()
+    assert found is not None
+    assert list(found) == pytest.approx(SSIM)
+
+
+def test_pictures() -> None:
+    a, b = two_pictures()
+    facts = convcli.compare(a, b)
+    assert [row.ssim for row in facts.channels] == pytest.approx(SSIM)
+    together = facts.together
+    assert together is not None
+    error = np.mean((a.astype(float) - b) ** 2)
+    assert together.psnr == pytest.approx(10 * np.log10(255**2 / error))
+    assert together.ssim == pytest.approx(np.mean(SSIM))
+    small = convcli.compare(a[:10], b[:10]).channels[0]
+    assert small.ssim is None
+    assert small.psnr is not None
+
+
+def test_pictures_of_other_depths_are_compared_on_one_scale() -> None:
+    a, _ = two_pictures()
+    names = ("R", "G", "B")
+    sides = []
+    for scale in (1.0, 257.0):
+        signal = Signal(medium=IMAGE, shape=(40, 50), channels=names, full_scale=255 * scale)
+        sides.append(Compared(str(scale), Blocks(signal, [a * scale])))
+    facts = compare_signals(*sides)
+    assert facts.equal
+
+
+def test_columns_of_two_frames() -> None:
+    a = pd.DataFrame({"x": [1.0, 2, 3], "y": [1.0, 2, 3], "only_a": 1.0, "word": "w"})
+    b = pd.DataFrame({"y": [1.0, 2, 4], "x": [1.0, 2, 3], "only_b": 1.0})
+    facts = convcli.compare(a, b)
+    assert facts.together is None
+    assert [(row.channel, row.largest) for row in facts.channels] == [("x", 0), ("y", 1)]
+    assert facts.remarks == ("1 column of a alone: only_a", "1 column of b alone: only_b")
+
+
+def test_blocks_stand_side_by_side() -> None:
+    x, y = np.arange(10.0)[:, None], np.arange(13.0)[:, None]
+    both = SideBySide(iter([x[:3], x[3:]]), iter([y[:5], y[5:11], y[11:]]))
+    pairs = list(both)
+    assert all((a == b).all() for a, b in pairs)
+    assert sum(len(a) for a, _ in pairs) == 10
+    assert not both.ended_together
+    assert both.left_over() == (0, 3)
+
+
+# What cannot be compared
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        (noise(5), noise(5, 5, 1), "no|axes|samples"),
+        (noise(5, 5, 1), noise(5, 6, 1), "5x5 and b 6x5 samples"),
+        (noise(5), pd.Series(noise(5)), "a is an array and b a table"),
+        (pd.Series([1.0], name="p"), pd.Series([1.0], name="q"), "no column in common: p and q"),
+        (np.array(["a"]), noise(5), "expected numbers"),
+    ],
+)
+def test_signals_that_do_not_fit(a: Any, b: Any, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        convcli.compare(a, b)
+
+
+def test_sounds_of_two_rates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(99) / 9, 8000)
+    assert main(["compare", str(HELLO), str(tmp_path / "a.wav")]) == 2
+    error = capsys.readouterr().err
+    assert "22050 samples per second" in error
+    assert "resample:22050" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([HELLO, CAT], "is sound and"),
+        ([HELLO, SAMPLES], "is a folder and"),
+        (["-", "-"], "read only once"),
+        ([HELLO, HELLO, "--fail-above", "rsm=1"], "rms, largest, delay, spectrum, unmatched"),
+        ([HELLO, HELLO, "--fail-above", "snr=1"], "--fail-below snr=1"),
+        ([HELLO, HELLO, "--fail-below", "rms=1"], "--fail-above rms=1"),
+        ([HELLO, HELLO, "--fail-below", "ssim=1"], "a measure of pictures"),
+        ([HELLO, HELLO, "--fail-above", "rms=x"], "expected a number, got 'x'"),
+        ([HELLO, HELLO, "--fail-above", "rms=1ms"], "expects a number, got '1ms'"),
+        ([HELLO, HELLO, "--json", "--csv"], "contradict"),
+        ([HELLO, HELLO, "--by", "x"], "--by is not needed"),
+    ],
+)
+def test_requests_that_are_wrong(
+    words: list[Any], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *map(str, words)]) == 2
+    assert told in capsys.readouterr().err
+
+
+# The command
+
+
+def test_equal_files(capsys: pytest.CaptureFixture[str]) -> None:
+    (found,) = compared(capsys, HELLO, HELLO, "--fail-above", "rms=0", "--fail-below", "snr=200")
+    assert found["equal"] is True
+    assert found["together"]["snr"] is None
+    assert found["together"]["delay"] == [0]
+
+
+def test_what_a_filter_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.wav"
+    assert main(["audio", "kernel:0,0,0,1", "--align", "causal", str(HELLO), "-o", str(out)]) == 0
+    capsys.readouterr()
+    (found,) = compared(capsys, HELLO, out)
+    assert found["together"]["delay"] == pytest.approx([3], abs=1e-3)
+    a, b = soundfile.read(HELLO)[0], soundfile.read(out)[0]
+    assert found["together"]["rms"] == pytest.approx(np.sqrt(np.mean((a - b) ** 2)))
+    at = int(np.abs(a - b).argmax())
+    assert found["together"]["at"] == [at]
+    assert main(["compare", str(HELLO), str(out)]) == 0
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.split()[:3] == ["channel", "samples", "rms"]
+    assert f"{at / 22050:.6g} s" in line
+
+
+def test_limits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noisy = SAMPLES / "hello_noisy.wav"
+    words = ["compare", str(HELLO), str(noisy), "-q"]
+    assert main([*words, "--fail-above", "rms=0.1", "--fail-below", "snr=9dB"]) == 0
+    assert main([*words, "--fail-above", "rms=1e-3", "--fail-below", "snr=60"]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[2] for line in errors] == [
+        "rms 0.0213759 is above 0.001",
+        "snr 10.053 is below 60",
+    ]
+    longer = tmp_path / "longer.wav"
+    data, rate = soundfile.read(HELLO, dtype="int16")
+    soundfile.write(longer, np.concatenate([data, data[:5]]), rate)
+    words = ["compare", str(HELLO), str(longer), "--fail-above", "rms=1"]
+    assert main(words) == 1
+    assert "5 samples in only one of the two" in capsys.readouterr().err
+    assert main([*words, "--fail-above", "unmatched=5"]) == 0
+
+
+def test_a_limit_on_what_is_not_known() -> None:
+    (limit,) = parse_limits(["delay=1"], [])
+    (row,) = convcli.compare(noise(9000), noise(9000, seed=1)).channels
+    assert limit.broken_by(row) == "delay is not known, and a limit of 1 was asked for"
+    (equal,) = convcli.compare(np.ones(9), np.ones(9)).channels
+    assert limit.broken_by(equal) is None
+
+
+def test_columns_of_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
+    a.write_text("day,p,q\n2024-01-01,1,\n2024-01-02,2,5\n2024-01-03,3,6\n")
+    b.write_text("day,p,q\n2024-01-01,1,\n2024-01-02,2,5\n2024-01-03,3.5,\n")
+    assert main(["compare", str(a), str(b), "--time", "day", "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["channel"] for row in rows] == ["p", "q"]
+    told = ("largest", "at", "time", "value_a", "value_b", "unmatched", "snr")
+    assert [rows[0][name] for name in told[:-1]] == ["0.5", "3", "2024-01-03", "3.0", "3.5", "0"]
+    assert [rows[1][name] for name in told] == ["0.0", "", "", "", "", "1", "inf"]
+    assert main(["compare", str(a), str(b), "--time", "day"]) == 0
+    assert "row 3 (2024-01-03)" in capsys.readouterr().out
+
+
+def test_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    for folder in (a, b):
+        (folder / "deep").mkdir(parents=True)
+    data, rate = soundfile.read(HELLO, dtype="int16")
+    soundfile.write(a / "x.wav", data, rate)
+    soundfile.write(b / "x.flac", data, rate)
+    (a / "deep" / "t.csv").write_text("v\n1\n2\n")
+    (b / "deep" / "t.csv").write_text("v\n1\n3\n")
+    soundfile.write(a / "bad.wav", data, rate)
+    (b / "bad.wav").write_text("")
+    (b / "alone.csv").write_text("v\n1\n")
+    (b / "notes.md").write_text("no signal")
+    report = tmp_path / "report.html"
+    words = ["compare", str(a), str(b), "--fail-above", "largest=0.5", "--report", str(report)]
+    assert main(words) == 3
+    streams = capsys.readouterr()
+    lines = streams.out.splitlines()
+    assert len(lines) == 3
+    assert [line.split()[1] for line in lines[1:]] == ["v", "all"]
+    assert "bad.wav" in streams.err
+    assert "alone.csv is in one of the folders alone" in streams.err
+    assert "v: largest 1 is above 0.5" in streams.err
+    assert "notes" not in streams.err
+    assert "deep/t.csv" in report.read_text()
+
+
+def test_folders_without_a_common_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.csv").write_text("v\n1\n")
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 2
+    assert "no file in common" in capsys.readouterr().err

@@ -528,11 +528,13 @@ class Pointwise(Op):
     """A function that is applied to every sample by itself.
 
     keeps : the channel that is left alone (the opacity of a picture), or None
+    alike : whether the function is the same for all channels
     """
 
     function: Callable[[Array], Array]
     axes: int
     keeps: int | None = None
+    alike: bool = True
     rounding: Rounding = "irrational"
     nn_call: NNCall | None = None
 
@@ -543,8 +545,8 @@ class Pointwise(Op):
 
     @property
     def uniform(self) -> bool:
-        """Whether no channel is left alone."""
-        return self.keeps is None
+        """Whether no channel is left alone or has a function of its own."""
+        return self.alike and self.keeps is None
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Apply the function to all channels but the one that is kept."""

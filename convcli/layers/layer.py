@@ -37,6 +37,7 @@ MODULES = (
     "convcli.layers.conv",
     "convcli.layers.activation",
     "convcli.layers.pool",
+    "convcli.layers.per_channel",
     "convcli.layers.dense",
     "convcli.layers.flatten",
 )
@@ -53,7 +54,7 @@ class LayerTensors:
     """The tensors that a model file has for one layer.
 
     path : of the file; number : of the layer, counted from 0
-    named : `weight` and `bias`; empty for a layer without
+    named : `weight`, `bias`, `running_mean` and `running_var`; empty for a layer without
     """
 
     path: str

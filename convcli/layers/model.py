@@ -88,20 +88,30 @@ class Model:
         first = replace(stages[0], remark=self._remark(), notices=tuple(self._notices(site)))
         return (first, *stages[1:])
 
+    @property
+    def _planar(self) -> bool:
+        """Whether the weights of some layer have two sample axes."""
+        shapes = (tensor.ndim for named in self.tensors.values() for tensor in named.values())
+        return max(shapes) > 3
+
     def signal(self) -> Signal:
         """A signal of unknown length such as the model takes.
 
         It serves for looking at the model without a file to filter.
         """
-        number = min(self.tensors)
-        tensors = self.tensors_of(number)
         shape: tuple[int | None, ...] = (None,)
-        if tensors.weight.ndim > 3:
+        if self._planar:
             shape = (256, 256)
         signal = Signal(medium=ARRAY, shape=shape, channels=("1",), rate=self.rate)
         layers = read_layers(self.layers, signal)
+        number = min(self.tensors)
+        tensors = self.tensors_of(number)
         known = layers[number].channels(tensors) if number < len(layers) else None
-        count = tensors.weight.shape[1] if known is None else known[0]
+        count = 1
+        if known is not None:
+            count = known[0]
+        elif tensors.weight.ndim > 1:
+            count = tensors.weight.shape[1]
         if len(self.columns) == count:
             return replace(signal, channels=self.columns)
         return replace(signal, channels=tuple(str(c + 1) for c in range(count)))

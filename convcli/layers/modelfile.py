@@ -24,7 +24,7 @@ SCALED = ("inputs", "outputs")
 
 # What separates the parts of a name, in whatever library's spelling.
 _SEPARATORS = re.compile(r"[\[\]'\"/.]+")
-_TENSOR_NAME = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias)")
+_TENSOR_NAME = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias|running_mean|running_var)")
 
 
 def learned_rules_of(path: str) -> LearnedRules:
@@ -73,7 +73,8 @@ def read_model(path: Path, *, layers: str = "") -> Model:
     tensors = _by_layer(path, file)
     text = layers or file.metadata.get("layers")
     if not text:
-        if list(tensors) != [0] or tensors[0]["weight"].ndim < 3:
+        weight = tensors[min(tensors)].get("weight")
+        if list(tensors) != [0] or weight is None or weight.ndim < 3:
             known = f"it has weights for {_layer_list(tensors)}"
             message = f"{path} does not say what its layers are; {known}"
             raise RequestError(message, hint=f'model:{path},layers="conv|relu|conv"')
@@ -126,8 +127,9 @@ def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
     if len(prefixes) > 1:
         raise _several_networks(path, sorted(prefixes))
     for number, layer in layers.items():
-        if "weight" not in layer:
-            raise InputError(f"{path}: {number}.bias has no {number}.weight")
+        if not layer.keys() & {"weight", "running_mean"}:
+            (name, *_) = layer
+            raise InputError(f"{path}: {number}.{name} has no {number}.weight")
     return dict(sorted(layers.items()))
 
 

@@ -35,9 +35,12 @@ if TYPE_CHECKING:
 # In the order in which layers that can be trained are listed.
 MODULES = (
     "convcli.layers.conv",
+    "convcli.layers.conv_transpose",
     "convcli.layers.activation",
     "convcli.layers.pool",
     "convcli.layers.per_channel",
+    "convcli.layers.pad",
+    "convcli.layers.shuffle",
     "convcli.layers.dense",
     "convcli.layers.flatten",
 )
@@ -133,6 +136,8 @@ class Layer(ABC):
     # Whether `convcli learn` can train the layer, and why not.
     trainable: ClassVar[bool] = False
     untrainable_hint: ClassVar[str | None] = None
+    # Whether there are more outputs than inputs, which have phases between them.
+    upsamples: ClassVar[bool] = False
     # Whether a level, which goes past the layers of a network of changes, keeps its place in time.
     keeps_level: ClassVar[bool] = True
 
@@ -153,6 +158,14 @@ class Layer(ABC):
     def channels(self, tensors: LayerTensors) -> tuple[int, int] | None:
         """Channels that go in and come out by the weights; None where they do not say."""
         return None
+
+    def channels_before(self, made: int) -> int:
+        """Count the channels that go into a layer without weights that makes `made` of them."""
+        return made
+
+    def channels_after(self, given: int) -> int:
+        """Count the channels that a layer without weights makes of `given`."""
+        return given
 
     @abstractmethod
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
@@ -199,9 +212,10 @@ class WeightedLayer(Layer):
         )
         if not fits:
             raise mismatch
-        return tensors.weight, self._bias_of(tensors, shape[0])
+        return tensors.weight, self.bias_of(tensors, shape[0])
 
-    def _bias_of(self, tensors: LayerTensors, out: int) -> Tensor | None:
+    def bias_of(self, tensors: LayerTensors, out: int) -> Tensor | None:
+        """The bias, (out,), if there is one. RequestError if the text or its shape is wrong."""
         stored = tensors.bias
         name = f"{tensors.number}.bias"
         if self.bias is not None and self.bias != (stored is not None):

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from convcli.core.binding import Site
 from convcli.designs.registry import Step
 from convcli.errors import RequestError
+from convcli.layers.naming import parse_layers
 from convcli.planning.arguments import arguments_of
-from convcli.planning.grammar import Call, parse
+from convcli.planning.grammar import Call
 from convcli.planning.plan import bind
 from convcli.signals import Signal
 from convcli.units import UnitError
@@ -242,7 +243,7 @@ class StepLayer(Layer):
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
         """Return the stages of the step."""
         bound = bind(self.call, site.signal, site.rules)
-        hint = "layers are conv, activations and pools"
+        hint = f"layers are {', '.join(layer_kinds())} and other activations and pools"
         if len(bound) != 1 or not bound[0].step.traits.layers:
             raise self.call.error(f"{self.call.name} is no layer", hint=hint)
         stage = bound[0].stage
@@ -280,8 +281,9 @@ def layer_kinds() -> Mapping[str, type[Layer]]:
 def read_layers(text: str, signal: Signal) -> list[Layer]:
     """The layers of `conv:8,7 | relu | conv:1,5`. RequestError points at what is wrong."""
     kinds = layer_kinds()
-    calls = parse(text)
-    if len(calls) > MOST_LAYERS:
-        message = f"a network of {len(calls):,} layers; at most {MOST_LAYERS:,} are run"
+    named = parse_layers(text)
+    if len(named) > MOST_LAYERS:
+        message = f"a network of {len(named):,} layers; at most {MOST_LAYERS:,} are run"
         raise RequestError(message)
+    calls = [layer.call for layer in named]
     return [kinds.get(call.name, StepLayer).read(call, signal) for call in calls]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from convcli.core.chain import Chain
-from convcli.errors import RequestError, named_first
+from convcli.errors import RequestError, named_first, quoted_text
 from convcli.facts import LayerFacts
 from convcli.layers.layer import LayerTensors, read_layers
 from convcli.layers.network import Network
@@ -45,6 +45,8 @@ class Model:
     scaling : mean and unit of each channel that comes in (`inputs`) and goes out (`outputs`), if
         the network works on (x - mean) / unit
     about : all texts of the file
+    guessed : the layers were put together from the names of the tensors
+    unused : names of tensors that belong to none of the layers
     """
 
     path: str
@@ -57,6 +59,8 @@ class Model:
     scaling: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     on: On = "levels"
     about: Mapping[str, str] = field(default_factory=dict)
+    guessed: bool = False
+    unused: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -146,6 +150,11 @@ class Model:
         """What is not as the model was learned, and what is so because it was."""
         rules, medium = site.rules, site.signal.medium
         learned = self.learned
+        if self.guessed:
+            yield f"{self.path} does not say its activations; it runs as {self.layers}"
+        if self.unused:
+            names = named_first([quoted_text(name)[1:-1] for name in self.unused])
+            yield f"{self.path}: no layer uses {names}"
         if learned.align is not None and learned.align != rules.align:
             yield (
                 f"{self.path} was learned with --align {learned.align} "

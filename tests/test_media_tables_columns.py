@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
-from program import Program
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables import source as tables
@@ -17,14 +16,9 @@ from convcli.media.tables.source import TableOptions, TableSource, open_table
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as running:
-        yield running
+    from program import Program
 
 
 class Trickle(io.BytesIO):
@@ -227,7 +221,7 @@ def test_groups_of_several_keys_are_named_by_all(program: Program, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "name", ["z.csv.zip", "o.parquet", "o.PQ", "o.xlsx", "o.json", "o.wav", "o.npy", "o.tsv"]
+    "name", ["z.csv.zip", "o.orc", "o.AVRO", "o.xlsx", "o.json", "o.wav", "o.npy", "o.tsv"]
 )
 def test_a_suffix_that_is_no_such_table_is_refused(
     name: str, program: Program, tmp_path: Path

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from program import Program
 
 from convcli import InputError, RequestError, apply
 from convcli.layers.naming import proposed_layers
 from convcli.layers.weights import encode_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from program import Program
 
 RNG = np.random.default_rng(0)
 TENSORS: dict[str, Any] = {
@@ -24,12 +24,6 @@ TENSORS: dict[str, Any] = {
     "encoder.conv10.weight": RNG.normal(size=(1, 3, 1)),
 }
 X = RNG.normal(size=20)
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 def saved(path: Path, tensors: dict[str, Any]) -> Path:

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.layers.weights import encode_weights
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -239,7 +241,9 @@ def main() -> None:
     for name, content in {**collected(), **spoken(), **synthesised()}.items():
         (folder / name).write_bytes(content)
         print(f"{len(content):9,} {name}")
+    layer(folder)
     learn(folder)
+    layer(folder)
 
 
 def learn(folder: Path) -> None:
@@ -255,6 +259,13 @@ def learn(folder: Path) -> None:
         "--force",
     ]
     subprocess.run([sys.executable, "-m", "convcli", *words], cwd=folder, check=True)
+
+
+def layer(folder: Path) -> None:
+    """layer.safetensors: the layer of two channels that the lecture shows."""
+    tensors = {"0.weight": np.array([[[1.0, 2.0], [-2.0, 1.0]]]), "0.bias": np.array([-1.0])}
+    about = {"layers": "conv | leaky_relu:0.1"}
+    (folder / "layer.safetensors").write_bytes(encode_weights(tensors, about))
 
 
 if __name__ == "__main__":

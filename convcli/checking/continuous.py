@@ -46,6 +46,11 @@ class ContinuousFunction:
     stop: float
     breaks: tuple[float, ...] = ()
 
+    @property
+    def ends(self) -> bool:
+        """Whether it is 0 from some time on and up to some time."""
+        return math.isfinite(self.stop - self.start)
+
 
 def _between(
     start: float, stop: float, values: Callable[[Floats], Floats]
@@ -54,7 +59,8 @@ def _between(
 
     def limited(t: Floats) -> Floats:
         inside = (t >= start) & (t < stop)
-        return np.where(inside, values(np.where(inside, t, 0.0)), 0.0)
+        harmless = np.where(inside, t, 0.0)
+        return np.where(inside, values(harmless), 0.0)
 
     return limited
 
@@ -146,8 +152,8 @@ def explain_integral(signal: ContinuousFunction, kernel: ContinuousFunction) -> 
 
     RequestError for a kernel that has no end.
     """
-    if not math.isfinite(kernel.stop - kernel.start):
-        finite = [one.name for one in _FUNCTIONS if math.isfinite(one.stop - one.start)]
+    if not kernel.ends:
+        finite = [one.name for one in _FUNCTIONS if one.ends]
         message = f"the kernel {kernel.name} has no end, and its integral need not exist"
         raise RequestError(message, hint=f"a kernel such as {', '.join(finite)}, or numbers")
     times = TIMES
@@ -155,10 +161,8 @@ def explain_integral(signal: ContinuousFunction, kernel: ContinuousFunction) -> 
         last = math.ceil(signal.stop)
         times = tuple(float(t) for t in range(max(last + 2, 5)))
     integral = tuple(_integral(signal, kernel, t) for t in times)
-    sums = tuple(tuple(_sum(signal, kernel, t, step) for t in times) for step in STEPS)
-    errors = tuple(
-        max(abs(one - limit) for one, limit in zip(row, integral, strict=True)) for row in sums
-    )
+    sums = tuple(_sums(signal, kernel, times, step) for step in STEPS)
+    distances = np.abs(np.subtract(sums, integral))
     return ContinuousFacts(
         signal=signal.name,
         signal_formula=signal.formula,
@@ -168,8 +172,15 @@ def explain_integral(signal: ContinuousFunction, kernel: ContinuousFunction) -> 
         steps=STEPS,
         sums=sums,
         integral=integral,
-        errors=errors,
+        errors=tuple(distances.max(axis=1).tolist()),
     )
+
+
+def _sums(
+    signal: ContinuousFunction, kernel: ContinuousFunction, times: Sequence[float], step: float
+) -> tuple[float, ...]:
+    """The convolution sum of a step, at each time."""
+    return tuple(_sum(signal, kernel, t, step) for t in times)
 
 
 def _sum(signal: ContinuousFunction, kernel: ContinuousFunction, t: float, step: float) -> float:

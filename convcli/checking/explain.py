@@ -296,6 +296,7 @@ class _Stage:
             "divisor": found.divisor,
             "bias": bias,
             "gaps": found.gaps,
+            "summarises": found.summarises,
             "padding": found.padding or "",
         }
 

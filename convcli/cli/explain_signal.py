@@ -222,7 +222,7 @@ def _sound_or_picture(path: Path) -> Files | None:
 
 
 def _from_table(text: str, table: TableOptions, excerpt: Excerpt) -> SmallSignal:
-    """Columns of a table."""
+    """Read columns of a table as a signal."""
     from convcli.media.tables.files import TableFiles
 
     path = None if text.strip() == "-" else Path(text.removeprefix("@")).expanduser()
@@ -230,7 +230,7 @@ def _from_table(text: str, table: TableOptions, excerpt: Excerpt) -> SmallSignal
 
 
 def _from_file(path: Path | None, files: Files, excerpt: Excerpt) -> SmallSignal:
-    """An excerpt of a file."""
+    """Open a file and read an excerpt of it."""
     with ExitStack() as held:
         given = read_input(path, held, example="convcli explain - 1,2,1 -c COLUMN")
         opened = held.enter_context(given.opened(files))
@@ -239,7 +239,7 @@ def _from_file(path: Path | None, files: Files, excerpt: Excerpt) -> SmallSignal
 
 
 def _excerpt_of(source: Source[Any], excerpt: Excerpt) -> SmallSignal:
-    """Read a part of a source."""
+    """Read the part of a source that was asked for."""
     from convcli.checking.excerpt import read_excerpt
 
     starts, sizes = _part(source.signal, excerpt)
@@ -262,8 +262,15 @@ def _part(signal: Signal, excerpt: Excerpt) -> tuple[tuple[int, ...], tuple[int,
         return at[::-1], sizes
     if whole:
         return (0,) * signal.axes, sizes
-    middles = zip(signal.shape, sizes, strict=True)
-    return tuple(max(0, ((n or 0) - size) // 2) for n, size in middles), sizes
+    starts = [_middle(n, size) for n, size in zip(signal.shape, sizes, strict=True)]
+    return tuple(starts), sizes
+
+
+def _middle(length: int | None, size: int) -> int:
+    """The first sample of a part in the middle; 0 where the length is not known."""
+    if length is None:
+        return 0
+    return max(0, (length - size) // 2)
 
 
 def _numbers_of(

@@ -73,6 +73,7 @@ class WindowWeights:
     bias : (out,), or None
     flipped : whether they are the taps of a convolution in reverse
     gaps : what a missing input does to the sum
+    summarises : an output describes its whole window, not the sample that it is aligned with
     padding : edge rule by which a layer extends its own input; None where it does not
     """
 
@@ -83,6 +84,7 @@ class WindowWeights:
     bias: npt.NDArray[np.float64] | None = None
     flipped: bool = True
     gaps: Gaps = "hold"
+    summarises: bool = False
     padding: Edge | None = None
 
     @property
@@ -430,6 +432,7 @@ class Convolve(Op):
             groups=channels,
             divisor=self.divisor,
             gaps=self.gaps,
+            summarises=self.summarises,
         )
 
     @property

@@ -63,6 +63,8 @@ class StageFacts:
     divisor : divides each sum
     bias : a constant for each output channel, added to each of its sums; empty without one
     gaps : how missing inputs are treated (`renormalise`, `hold`, `empty`)
+    summarises : an output describes its whole window, and is there although the sample that it is
+        aligned with is missing
     padding : edge rule by which the layer extends its own input; empty where it does not
     """
 
@@ -85,6 +87,7 @@ class StageFacts:
     divisor: float = 1.0
     bias: tuple[float, ...] = ()
     gaps: str = ""
+    summarises: bool = False
     padding: str = ""
 
     @property

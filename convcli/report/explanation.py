@@ -48,11 +48,7 @@ def explanation_lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
         if number:
             yield []
         yield from _stage_lines(stage, facts, limit)
-    several = len(facts.channels) > 1
-    results = [
-        f"{name}{list_text(values)}"
-        for name, values in _channels(facts.channels, facts.result, several=several)
-    ]
+    results = _result_texts(facts)
     if not facts.stages:
         told = "has no output: the signal is shorter than the kernel"
         if any(results):
@@ -68,6 +64,13 @@ def explanation_lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
     if facts.matrix is not None:
         yield []
         yield from _matrix_lines(facts.matrix)
+
+
+def _result_texts(facts: ExplanationFacts) -> list[str]:
+    """Return the result, a text for each channel."""
+    several = len(facts.channels) > 1
+    channels = _named_channels(facts.channels, facts.result, several=several)
+    return [f"{name}{list_text(values)}" for name, values in channels]
 
 
 def sample_text(value: float | None) -> str:
@@ -108,7 +111,7 @@ def _stage_lines(stage: StageFacts, facts: ExplanationFacts, limit: int) -> Iter
     if limit:
         shown = stage.sums[:limit]
     if stage.several or len(stage.stride) > 1:
-        yield from _block_sums(stage, shown)
+        yield from _window_blocks(stage, shown)
     else:
         yield from _line_sums(stage, shown)
     hidden = len(stage.sums) - len(shown)
@@ -120,14 +123,16 @@ def _samples_in_and_out(stage: StageFacts) -> Iterator[Line]:
     """Yield what an operation takes and what it gives, a line for each channel."""
     name = visible(stage.text)
     blank = " " * len(name)
-    for channel, inputs in _channels(stage.channels_in, stage.inputs, several=stage.several):
+    for channel, inputs in _named_channels(stage.channels_in, stage.inputs, several=stage.several):
         yield [(name, TITLE), (" takes", PLAIN), (f"  {channel}{list_text(inputs)}", PLAIN)]
         name = blank
-    for channel, outputs in _channels(stage.channels_out, stage.outputs, several=stage.several):
+    for channel, outputs in _named_channels(
+        stage.channels_out, stage.outputs, several=stage.several
+    ):
         yield [(blank, PLAIN), (" gives", PLAIN), (f"  {channel}{list_text(outputs)}", RESULT)]
 
 
-def _channels(names: Sequence[str], values: Any, *, several: bool) -> list[tuple[str, Any]]:
+def _named_channels(names: Sequence[str], values: Any, *, several: bool) -> list[tuple[str, Any]]:
     """Pair the samples of each channel with its name; a single channel has none."""
     if not several:
         return [("", values)]
@@ -195,21 +200,21 @@ def _sides(stage: StageFacts) -> str:
 
 def _has_missing(one: SumFacts) -> bool:
     """Whether a sample of the window is missing."""
-    return any(value is None for value in _flat(one.x))
+    return any(value is None for value in _every_number(one.x))
 
 
-def _flat(values: Any) -> Iterator[float | None]:
+def _every_number(values: Any) -> Iterator[float | None]:
     """Yield the numbers of nested tuples."""
     for value in values:
         if isinstance(value, tuple):
-            yield from _flat(value)
+            yield from _every_number(value)
         else:
             yield value
 
 
 def _stays_missing(one: SumFacts, stage: StageFacts) -> bool:
     """Whether an output is missing because the sample that it is aligned with is."""
-    if one.y is not None or stage.gaps == "empty" or stage.several:
+    if one.y is not None or stage.gaps == "empty" or stage.summarises or stage.several:
         return False
     value = one.x
     for before in stage.before:
@@ -282,8 +287,6 @@ def _line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
     indices = range(first, first + len(stage.inputs))
     outside = [not 0 <= index < stage.length[0] for index in indices]
     inputs = _bracketed(stage.inputs, outside)
-    kernel = _texts(stage.laid)
-    size = stage.size[0]
     columns = _line_columns(stage, shown, inputs)
     width = columns.margin + len(inputs) * columns.width
     fits = width <= WIDEST
@@ -293,18 +296,27 @@ def _line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
         yield []
     for one in shown:
         skipped = one.first[0] - first
-        blank = (" " * (skipped * columns.width), PLAIN)
+        blank = " " * (skipped * columns.width)
         if not fits:
-            blank = ("", PLAIN)
-            window = inputs[skipped : skipped + size]
+            blank = ""
+            window = inputs[skipped : skipped + stage.size[0]]
             yield [columns.name("x"), *columns.cells(window, PLAIN)]
-        name = columns.name(_output_name(one))
-        if one.products is None:
-            row = columns.cells(_texts(one.x), PLAIN)
-        else:
-            yield [columns.name("kernel"), blank, *columns.cells(kernel, KERNEL)]
-            row = columns.cells(_texts(one.products), PLAIN)
-        yield [name, blank, *row, *_sum_cells(one, stage)]
+        yield from _line_sum(stage, one, columns, blank)
+
+
+def _line_sum(stage: StageFacts, one: SumFacts, columns: _Columns, blank: str) -> Iterator[Line]:
+    """Yield the kernel and the products of an output, or its window if there is no kernel.
+
+    blank : what moves them under their samples
+    """
+    row = one.x
+    if one.products is not None:
+        row = one.products
+        taps = columns.cells(_texts(stage.laid), KERNEL)
+        yield [columns.name("kernel"), (blank, PLAIN), *taps]
+    cells = columns.cells(_texts(row), PLAIN)
+    name = columns.name(_output_name(one))
+    yield [name, (blank, PLAIN), *cells, *_sum_cells(one, stage)]
 
 
 def _line_columns(stage: StageFacts, shown: Sequence[SumFacts], inputs: Sequence[str]) -> _Columns:
@@ -334,7 +346,7 @@ def _longest(texts: Iterable[str]) -> int:
 
 
 def _output_name(one: SumFacts) -> str:
-    """`y[3]` or `y[3,4]`."""
+    """Return the name of an output: `y[3]` or `y[3,4]`."""
     return f"y[{','.join(map(str, one.at))}]"
 
 
@@ -372,10 +384,10 @@ class _BlockRow:
     products: list[str]
 
 
-def _block_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
+def _window_blocks(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
     """Yield window, kernel and products side by side, a block of lines for each output."""
     for one in shown:
-        rows = list(_block_rows(stage, one))
+        rows = list(_window_rows(stage, one))
         name = _output_name(one)
         if stage.several:
             name = f"{visible(stage.channels_out[one.channel])} {name}"
@@ -397,7 +409,7 @@ def _block_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
             yield line
 
 
-def _block_rows(stage: StageFacts, one: SumFacts) -> Iterator[_BlockRow]:
+def _window_rows(stage: StageFacts, one: SumFacts) -> Iterator[_BlockRow]:
     """Yield the rows of the window of each channel that an output reads."""
     plane = len(stage.stride) > 1
     outside = one.outside if plane else [one.outside]

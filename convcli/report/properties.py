@@ -104,7 +104,9 @@ def _locality_lines(facts: LocalityFacts) -> Iterator[Line]:
     if facts.promised:
         yield [(f"  that read it by design: {_ranges(facts.promised)}", PLAIN)]
     if facts.read:
-        sides = ", ".join(f"{_signed(low)} to {_signed(high)}" for low, high in facts.read)
+        sides = ", ".join(
+            f"{_offset_text(low)} to {_offset_text(high)}" for low, high in facts.read
+        )
         yield [(f"  an output reads the samples from {sides}, counted from its own", PLAIN)]
     yield []
     no = "the whole signal is read before the first output"
@@ -120,7 +122,7 @@ def _ranges(ranges: Sequence[tuple[int, int]]) -> str:
     return f"y[{first}] to y[{last}]"
 
 
-def _signed(offset: int) -> str:
+def _offset_text(offset: int) -> str:
     return f"{offset:+d}" if offset else "0"
 
 

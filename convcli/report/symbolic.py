@@ -29,7 +29,7 @@ def symbolic_lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
     for number, stage in enumerate(facts.stages):
         if number:
             yield []
-        yield from _stage_lines(stage, names[number], names[number + 1], limit)
+        yield from _equation_lines(stage, names[number], names[number + 1], limit)
 
 
 def _signal_names(stages: int) -> list[str]:
@@ -40,7 +40,7 @@ def _signal_names(stages: int) -> list[str]:
     return ["x", *between, "y"]
 
 
-def _stage_lines(stage: StageFacts, x: str, y: str, limit: int) -> Iterator[Line]:
+def _equation_lines(stage: StageFacts, x: str, y: str, limit: int) -> Iterator[Line]:
     """Yield the general equation of a stage, that of each output, and the numbers of weights."""
     yield [(visible(stage.text), TITLE)]
     yield [("  ", PLAIN), (_general_equation(stage, x, y), KERNEL)]
@@ -59,7 +59,7 @@ def _stage_lines(stage: StageFacts, x: str, y: str, limit: int) -> Iterator[Line
     if hidden:
         yield [(f"  ... and {plural(hidden, 'output')} more; --limit 0 shows all", OUTSIDE)]
     yield []
-    yield from _count_lines(stage)
+    yield from _weight_count_lines(stage)
 
 
 # -------------------------------------------------------------------------------------- equations
@@ -81,7 +81,7 @@ def _general_equation(stage: StageFacts, x: str, y: str) -> str:
 
 
 def _equation_of(stage: StageFacts, one: SumFacts, x: str, y: str) -> str:
-    """`y(2) = θ₁ x(2) + θ₂ x(3)`."""
+    """Write the equation of one output: `y(2) = θ₁ x(2) + θ₂ x(3)`."""
     left = f"{y}({','.join(map(str, one.at))})"
     positions = [
         [str(first + offset) for offset in range(size)]
@@ -148,26 +148,22 @@ def _call(stage: StageFacts, window: Sequence[str]) -> str:
 # ---------------------------------------------------------------------------------------- weights
 
 
-def _count_lines(stage: StageFacts) -> Iterator[Line]:
+def _weight_count_lines(stage: StageFacts) -> Iterator[Line]:
     """Yield how many weights a neuron, a dense layer and this convolution have."""
     samples = math.prod(stage.length) * len(stage.channels_in)
     outputs = len(stage.sums)
     size = "x".join(map(str, stage.size))
     read = len(stage.sums[0].reads)
     weights = math.prod(stage.size) * read * len(stage.channels_out)
-    biases = len(stage.channels_out)
+    shape = f"{len(stage.channels_out)} x {read} channels x {size} taps, whatever the length"
+    if stage.bias:
+        weights += len(stage.bias)
+        shape += f", and {len(stage.bias)} bias"
     rows = (
         ("a neuron", samples + 1, f"{samples:,} inputs and a bias: it makes 1 output"),
         ("a dense layer", outputs * (samples + 1), f"a neuron for each of {outputs:,} outputs"),
-        (
-            "this convolution",
-            weights + (biases if stage.bias else 0),
-            f"{len(stage.channels_out)} x {read} channels x {size} taps, whatever the length",
-        ),
+        ("this convolution", weights, shape),
     )
-    if stage.bias:
-        name, count, text = rows[2]
-        rows = (*rows[:2], (name, count, f"{text}, and {plural(biases, 'bias')}"))
     yield [("  weights of", TITLE)]
     for name, count, text in rows:
         yield [(f"    {name:<17} {count:>12,}", PLAIN), (f"   {text}", OUTSIDE)]

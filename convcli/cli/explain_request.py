@@ -1,0 +1,181 @@
+"""What `convcli explain` is asked for, and the facts and the lines that answer it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from convcli.cli import options
+from convcli.cli.explain_signal import Excerpt, ExplainTable, one_row_of_numbers, read_signal
+from convcli.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from convcli.checking.continuous import ContinuousFunction
+    from convcli.facts.continuous import ContinuousFacts
+    from convcli.facts.explanation import ExplanationFacts
+    from convcli.facts.properties import PropertyFacts
+    from convcli.report.explanation import Line
+
+# A KERNEL that is taps alone: `1,2,1`, `-1,0,1 | stride:2`, `@taps.csv`. Anything else is a FILTER.
+_TAPS_ALONE = re.compile(r"\s*(?:[-+.\d]|@[^|]*\.(?:csv|txt|npy)\s*(?:\||$))")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainRules:
+    """Edge rule, alignment and rule for missing samples."""
+
+    edge: Annotated[options.EdgeRule, options.edge_option("zero; shrink with -c, as csv")] = None
+    align: Annotated[options.Alignment, options.align_option("center; causal with -c, as csv")] = (
+        None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainPage:
+    """How much of the computation is shown, and in which format."""
+
+    matrix: Annotated[bool, typer.Option("--matrix", help="Show the filter as a matrix too.")] = (
+        False
+    )
+    limit: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Outputs shown of each step; 0 for all.")
+    ] = 12
+    symbolic: Annotated[
+        bool,
+        typer.Option("--symbolic", help="Weights as θ instead of numbers, and how many there are."),
+    ] = False
+    continuous: Annotated[
+        bool,
+        typer.Option(
+            "--continuous",
+            help="SIGNAL and KERNEL are functions of time (pulse, triangle, exp, gauss, step, "
+            "ramp, sine, or numbers): the sum for smaller and smaller dt, and the integral.",
+        ),
+    ] = False
+    property: Annotated[
+        Literal["shift", "locality", "linearity"] | None,
+        typer.Option(
+            help="Measure a property on this signal instead: does the result move with the signal, "
+            "does it depend on neighbours alone, is that of a sum the sum of the results?",
+            show_default=False,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """The answer: facts, and the lines of the page.
+
+    explanation : the facts where they are stages of a filter, else None
+    """
+
+    facts: ExplanationFacts | PropertyFacts | ContinuousFacts
+    lines: Iterable[Line]
+    explanation: ExplanationFacts | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainRequest:
+    """A signal, a kernel, and what is to be shown of their convolution."""
+
+    signal: str
+    kernel: str
+    correlate: bool = False
+    table: ExplainTable = field(default_factory=ExplainTable)
+    excerpt: Excerpt = field(default_factory=Excerpt)
+    rules: ExplainRules = field(default_factory=ExplainRules)
+    page: ExplainPage = field(default_factory=ExplainPage)
+
+    @property
+    def command(self) -> str:
+        """The command line of this request, which can be pasted."""
+        words = ["convcli", "explain", self.signal, self.kernel]
+        if self.correlate:
+            words.append("--correlate")
+        for group in (self.table, self.excerpt, self.rules, self.page):
+            words += _words_of(group)
+        return shlex.join(words)
+
+    def explained(self) -> Explained:
+        """Compute what is asked for. RequestError or InputError where it cannot be."""
+        if self.page.continuous:
+            return self._integral()
+        text = _filter_text(self.kernel.strip(), correlate=self.correlate)
+        shown = read_signal(self.signal, self.table, self.excerpt)
+        place: Any = {
+            "signal": shown.signal,
+            "edge": self.rules.edge,
+            "align": self.rules.align,
+        }
+        if self.page.property is not None:
+            return self._property(text, shown.samples, place)
+        return self._stages(text, shown.samples, place)
+
+    def _integral(self) -> Explained:
+        from convcli.checking.continuous import explain_integral
+        from convcli.report.continuous import continuous_lines
+
+        facts = explain_integral(_function(self.signal), _function(self.kernel))
+        return Explained(facts=facts, lines=continuous_lines(facts))
+
+    def _property(self, text: str, samples: Any, place: Any) -> Explained:
+        from convcli.checking.properties import measure_property
+        from convcli.report.properties import property_lines
+
+        facts = measure_property(self.page.property or "", text, samples, **place)
+        return Explained(facts=facts, lines=property_lines(facts))
+
+    def _stages(self, text: str, samples: Any, place: Any) -> Explained:
+        from convcli.checking.explain import explain_filter
+        from convcli.report.explanation import explanation_lines
+        from convcli.report.symbolic import symbolic_lines
+
+        facts = explain_filter(text, samples, matrix=self.page.matrix, **place)
+        render: Callable[..., Iterable[Line]] = explanation_lines
+        if self.page.symbolic:
+            render = symbolic_lines
+        return Explained(facts=facts, lines=render(facts, self.page.limit), explanation=facts)
+
+
+def _words_of(group: Any) -> list[str]:
+    """The options of a group that differ from their defaults, as words."""
+    words: list[str] = []
+    for each in fields(group):
+        value = vars(group)[each.name]
+        if value == each.default:
+            continue
+        name = f"--{each.name.replace('_', '-')}"
+        if isinstance(value, list):
+            words += ["-c", ",".join(value)]
+        elif value is True:
+            words.append(name)
+        else:
+            words += [name, str(value)]
+    return words
+
+
+def _function(text: str) -> ContinuousFunction:
+    """A function of time: a name, or numbers."""
+    from convcli.checking.continuous import function_named, sampled_function
+
+    if text[:1].isalpha():
+        return function_named(text.strip())
+    return sampled_function(one_row_of_numbers(text))
+
+
+def _filter_text(kernel: str, *, correlate: bool) -> str:
+    """Return KERNEL as a FILTER: taps alone become a step."""
+    if _TAPS_ALONE.match(kernel):
+        step = "correlate" if correlate else "kernel"
+        return f"{step}:{kernel}"
+    if correlate:
+        raise RequestError(
+            "--correlate is for taps by themselves", hint="correlate:1,2,1 is a step like others"
+        )
+    return kernel

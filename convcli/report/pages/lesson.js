@@ -1,0 +1,540 @@
+"use strict";
+// The lesson page: a kernel that moves over a signal, with numbers that can be edited.
+// The numbers that the page starts with were computed by convcli. After an edit they are computed
+// here, by the same rules: the signal is extended once at its ends, and every stage reads complete
+// windows.
+
+const lesson = JSON.parse(document.getElementById("data").textContent);
+// Digits in a sentence and in a cell.
+const DIGITS = 6;
+const CELL_DIGITS = 4;
+
+// ---------------------------------------------------------------------------------- small helpers
+
+function element(tag, attributes = {}, children = []) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") made.textContent = value;
+    else if (name === "class") made.className = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+function shown(value, digits = DIGITS) {
+  if (value === null || Number.isNaN(value)) return "·";
+  return String(Number(Number(value).toPrecision(digits)) + 0);
+}
+
+// Where a sample outside of [0, n) is taken from; null where nothing is there.
+function inside(i, n, edge) {
+  if (i >= 0 && i < n) return i;
+  if (edge === "edge") return Math.min(Math.max(i, 0), n - 1);
+  const modulo = (a, b) => ((a % b) + b) % b;
+  if (edge === "wrap") return modulo(i, n);
+  if (edge === "reflect") {
+    const period = Math.max(2 * (n - 1), 1);
+    const folded = modulo(i, period);
+    return folded < n ? folded : period - folded;
+  }
+  if (edge === "symmetric") {
+    const folded = modulo(i, 2 * n);
+    return folded < n ? folded : 2 * n - 1 - folded;
+  }
+  return null;
+}
+
+// ----------------------------------------------------------------------------------- computation
+
+// A stage with a level for the channels, whatever it came with. A line is a plane of one row, so
+// that everything below has two axes.
+function prepared(stage) {
+  const line = stage.stride.length === 1;
+  const several = stage.channels_in.length > 1 || stage.channels_out.length > 1;
+  const channels = (values) => (several ? values : [values]);
+  const plane = (values) => (line ? [values] : values);
+  const made = {
+    text: stage.text,
+    line,
+    several,
+    channelsIn: stage.channels_in,
+    channelsOut: stage.channels_out,
+    first: line ? [0, stage.first[0]] : stage.first,
+    length: line ? [1, stage.length[0]] : stage.length,
+    stride: line ? [1, stage.stride[0]] : stage.stride,
+    size: line ? [1, stage.size[0]] : stage.size,
+    inputs: channels(stage.inputs).map(plane),
+    outputs: channels(stage.outputs).map(plane),
+    flipped: stage.flipped,
+    groups: stage.groups,
+    divisor: stage.divisor,
+    bias: stage.bias,
+    gaps: stage.gaps,
+    summarises: stage.summarises,
+    before: line ? [0, stage.before[0]] : stage.before,
+    call: stage.nn_call,
+    name: stage.text.split(":")[0].trim(),
+  };
+  if (stage.flipped !== null) {
+    const laid = several ? stage.laid : [[stage.laid]];
+    made.weights = laid.map((output) => output.map(plane));
+  }
+  // Where window 0 begins in the array of inputs, and the index of output 0.
+  const origin = stage.sums.length ? stage.sums[0] : null;
+  const at = origin ? origin.at : stage.stride.map(() => 0);
+  const start = origin ? origin.first : stage.first;
+  made.at = line ? [0, at[0]] : at;
+  made.start = (line ? [0, start[0]] : start).map((place, axis) => place - made.first[axis]);
+  return made;
+}
+
+function reads(stage, output) {
+  if (stage.flipped === null) {
+    const same = stage.channelsIn.length === stage.channelsOut.length;
+    return same ? [output] : stage.channelsIn.map((_, channel) => channel);
+  }
+  const count = stage.weights[0].length;
+  const group = Math.floor((output * stage.groups) / stage.channelsOut.length);
+  return Array.from({ length: count }, (_, i) => group * count + i);
+}
+
+// The samples of a window, one plane for each channel that is read.
+function windowOf(stage, output, index) {
+  const [row, column] = index.map((k, axis) => stage.start[axis] + k * stage.stride[axis]);
+  return reads(stage, output).map((channel) =>
+    stage.inputs[channel].slice(row, row + stage.size[0]).map((line) => line.slice(column, column + stage.size[1])),
+  );
+}
+
+// The sample that an output is aligned with, in the first channel that it reads.
+function alignedSample(stage, output, index) {
+  const [row, column] = index.map((k, axis) => stage.start[axis] + k * stage.stride[axis] + stage.before[axis]);
+  return stage.inputs[reads(stage, output)[0]][row][column];
+}
+
+const FUNCTIONS = {
+  relu: (x) => Math.max(x, 0),
+  leaky_relu: (x, slope = 0.01) => (x >= 0 ? x : slope * x),
+  tanh: Math.tanh,
+  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+};
+
+function activation(stage) {
+  const found = /^(\w+)\(\{x\}(?:, ([^)]*))?\)$/.exec(stage.call);
+  if (!found || !(found[1] in FUNCTIONS)) return null;
+  const argument = found[2] === undefined ? undefined : Number(found[2]);
+  return (x) => FUNCTIONS[found[1]](x, argument);
+}
+
+function known(stage) {
+  if (stage.flipped !== null) return stage.gaps !== "hold" || stage.groups > 0;
+  return activation(stage) !== null || ["max_pool", "min_pool"].includes(stage.name);
+}
+
+function computed(stage, output, index) {
+  const window = windowOf(stage, output, index);
+  const values = window.flat(2);
+  if (stage.flipped === null) {
+    const present = values.filter((value) => value !== null);
+    if (!present.length) return null;
+    const function_ = activation(stage);
+    if (function_) return function_(present[0]);
+    return stage.name === "max_pool" ? Math.max(...present) : Math.min(...present);
+  }
+  const weights = stage.weights[output].flat(2);
+  const bias = stage.bias.length ? stage.bias[output] : 0;
+  let total = 0;
+  let share = 0;
+  let missing = false;
+  values.forEach((value, i) => {
+    if (value === null) missing = true;
+    else {
+      total += weights[i] * value;
+      share += weights[i];
+    }
+  });
+  if (missing && stage.gaps !== "renormalise") return null;
+  if (missing && !stage.summarises && alignedSample(stage, output, index) === null) return null;
+  if (missing) total = share ? (total * weights.reduce((a, b) => a + b, 0)) / share : null;
+  return total === null ? null : total / stage.divisor + bias;
+}
+
+// Compute all stages again from the signal, as it is in the first stage.
+function recompute(stages, edge) {
+  stages.forEach((stage, number) => {
+    if (number === 0) extendAgain(stage, edge);
+    else stage.inputs = stages[number - 1].outputs;
+    stage.outputs = stage.outputs.map((plane, output) =>
+      plane.map((line, row) => line.map((_, column) => computed(stage, output, [row, column]))),
+    );
+  });
+}
+
+function extendAgain(stage, edge) {
+  const [rows, columns] = stage.length;
+  const outside = edge === "shrink" ? null : 0;
+  stage.inputs = stage.inputs.map((plane) =>
+    plane.map((line, r) =>
+      line.map((value, c) => {
+        const row = inside(r + stage.first[0], rows, edge);
+        const column = inside(c + stage.first[1], columns, edge);
+        if (row === null || column === null) return outside;
+        return plane[row - stage.first[0]][column - stage.first[1]];
+      }),
+    ),
+  );
+}
+
+function isOutside(stage, row, column) {
+  const place = [row + stage.first[0], column + stage.first[1]];
+  return place.some((i, axis) => i < 0 || i >= stage.length[axis]);
+}
+
+// ---------------------------------------------------------------------------------------- cells
+
+// A cell with a number, which can be edited where `edit` is given.
+function cell(value, classes, label, edit) {
+  const made = element("div", { class: `cell ${classes}` });
+  if (!edit) {
+    made.textContent = shown(value, CELL_DIGITS);
+    made.title = value === null ? "missing" : String(value);
+    return made;
+  }
+  const field = element("input", { type: "number", step: "any", "aria-label": label });
+  field.value = value === null ? "" : shown(value, CELL_DIGITS);
+  field.addEventListener("change", () => edit(field.value === "" ? null : Number(field.value)));
+  made.append(field);
+  return made;
+}
+
+function rowOf(kind, label, cells) {
+  return element("div", { class: `row ${kind}` }, [element("div", { class: "label", text: label, title: label }), ...cells]);
+}
+
+function blanks(count) {
+  return Array.from({ length: Math.max(0, count) }, () => element("div", { class: "cell blank" }));
+}
+
+// ----------------------------------------------------------------------------------------- demo
+
+class Demo {
+  constructor(place, facts) {
+    this.facts = facts;
+    this.stages = facts.stages.map(prepared);
+    this.editable = this.stages.every(known);
+    this.current = this.stages.map(() => 0);
+    this.views = this.stages.map((stage, number) => {
+      const view = element("div", { class: "stage" });
+      place.append(element("h3", { text: stage.text }), element("p", { text: this.words(stage, number) }));
+      const content = element("div");
+      view.append(content, this.controls(number));
+      place.append(view);
+      return content;
+    });
+    const field = this.stages.length > 1 && this.stages.every((stage) => stage.line);
+    if (field) place.append(receptiveField(this.stages));
+    this.draw();
+  }
+
+  // What is input and what is output, in words.
+  words(stage, number) {
+    const inputs = number === 0 ? "the signal" : "what the stage above gives";
+    const last = number === this.stages.length - 1 ? "the result" : "what goes to the stage below";
+    const colours = stage.line
+      ? `The blue row is the input, ${inputs}; the green row is the output, ${last}.`
+      : `The blue square is the input, ${inputs}; the green square is the output, ${last}.`;
+    if (stage.flipped === null) return `${colours} Each output is computed from the marked inputs.`;
+    const flip = stage.flipped ? "flipped, as a convolution does it" : "as it is, which is what Conv1d does";
+    return `${colours} The kernel (orange) lies over the input ${flip}; the products (violet) are added up.`;
+  }
+
+  count(stage) {
+    return stage.outputs.length * stage.outputs[0].length * stage.outputs[0][0].length;
+  }
+
+  // The output channel, row and column of a number.
+  place(stage, number) {
+    const columns = stage.outputs[0][0].length;
+    const rows = stage.outputs[0].length;
+    return [Math.floor(number / (rows * columns)), Math.floor(number / columns) % rows, number % columns];
+  }
+
+  controls(number) {
+    const last = this.count(this.stages[number]) - 1;
+    const slider = element("input", { type: "range", min: 0, max: last, value: 0, "aria-label": "position of the output" });
+    const back = element("button", { type: "button", text: "Back" });
+    const step = element("button", { type: "button", text: "Step" });
+    const play = element("button", { type: "button", text: "Play" });
+    const go = (to) => {
+      this.current[number] = Math.min(Math.max(to, 0), last);
+      slider.value = this.current[number];
+      this.drawStage(number);
+    };
+    slider.addEventListener("input", () => go(Number(slider.value)));
+    back.addEventListener("click", () => go(this.current[number] - 1));
+    step.addEventListener("click", () => go(this.current[number] + 1));
+    let timer = null;
+    const stop = () => {
+      clearInterval(timer);
+      timer = null;
+      play.textContent = "Play";
+    };
+    play.addEventListener("click", () => {
+      if (timer !== null) return stop();
+      if (this.current[number] >= last) go(0);
+      play.textContent = "Pause";
+      timer = setInterval(() => {
+        if (this.current[number] >= last) return stop();
+        go(this.current[number] + 1);
+      }, 700);
+    });
+    return element("div", { class: "controls" }, [back, step, play, slider]);
+  }
+
+  draw() {
+    this.stages.forEach((_, number) => this.drawStage(number));
+  }
+
+  drawStage(number) {
+    const stage = this.stages[number];
+    const place = this.place(stage, this.current[number]);
+    const drawn = stage.line ? this.lineView(stage, number, place) : this.planeView(stage, number, place);
+    const scrolled = this.views[number].querySelector(".scroll");
+    const left = scrolled ? scrolled.scrollLeft : 0;
+    this.views[number].replaceChildren(...drawn, element("p", { class: "sum", "aria-live": "polite", text: this.sum(stage, place) }));
+    const again = this.views[number].querySelector(".scroll");
+    if (again) again.scrollLeft = left;
+  }
+
+  changed() {
+    recompute(this.stages, this.facts.edge);
+    this.draw();
+  }
+
+  editInput(stage, number, channel, row, column) {
+    if (!this.editable || number > 0 || isOutside(stage, row, column)) return null;
+    return (value) => {
+      stage.inputs[channel][row][column] = value;
+      this.changed();
+    };
+  }
+
+  editWeight(stage, output, which, row, column) {
+    if (!this.editable) return null;
+    return (value) => {
+      stage.weights[output][which][row][column] = value ?? 0;
+      this.changed();
+    };
+  }
+
+  inWindow(stage, place, channel, row, column) {
+    const start = [0, 1].map((axis) => stage.start[axis] + place[axis + 1] * stage.stride[axis]);
+    const within = row >= start[0] && row < start[0] + stage.size[0] && column >= start[1] && column < start[1] + stage.size[1];
+    return within && reads(stage, place[0]).includes(channel);
+  }
+
+  inputCell(stage, number, place, channel, row, column) {
+    const value = stage.inputs[channel][row][column];
+    const classes = [isOutside(stage, row, column) ? "outside" : "", this.inWindow(stage, place, channel, row, column) ? "now" : ""];
+    const edit = this.editInput(stage, number, channel, row, column);
+    return cell(value, classes.join(" "), `input ${stage.channelsIn[channel]} ${row + stage.first[0]} ${column + stage.first[1]}`, edit);
+  }
+
+  lineView(stage, number, place) {
+    const [output, , k] = place;
+    const start = stage.start[1] + k * stage.stride[1];
+    const window = windowOf(stage, output, [0, k]);
+    const n = stage.inputs[0][0].length;
+    const indices = Array.from({ length: n }, (_, i) => element("div", { class: "cell", text: String(i + stage.first[1]) }));
+    const rows = [rowOf("index", "index", indices)];
+    stage.inputs.forEach((plane, channel) => {
+      const cells = plane[0].map((_, i) => this.inputCell(stage, number, place, channel, 0, i));
+      rows.push(rowOf("input", `input ${stage.channelsIn[channel]}`, cells));
+    });
+    reads(stage, output).forEach((channel, which) => {
+      const samples = window[which][0];
+      if (stage.flipped === null) return;
+      const weights = stage.weights[output][which][0];
+      const taps = weights.map((w, j) => cell(w, "", `tap ${j}`, this.editWeight(stage, output, which, 0, j)));
+      const of = stage.several ? ` ${stage.channelsIn[channel]}` : "";
+      rows.push(rowOf("kernel", `kernel${of}`, [...blanks(start), ...taps]));
+      const products = weights.map((w, j) => cell(samples[j] === null ? null : w * samples[j], ""));
+      rows.push(rowOf("product", `products${of}`, [...blanks(start), ...products]));
+    });
+    stage.outputs.forEach((plane, channel) => {
+      const cells = [];
+      plane[0].forEach((value, i) => {
+        // An output stands below the input with its index times the stride.
+        const column = (i + stage.at[1]) * stage.stride[1] - stage.first[1];
+        cells.push(...blanks(column - cells.length));
+        const later = channel > output || (channel === output && i > k);
+        const now = channel === output && i === k;
+        cells.push(cell(value, `${later ? "later" : ""} ${now ? "now" : ""}`));
+      });
+      rows.push(rowOf("output", `output ${stage.channelsOut[channel]}`, cells));
+    });
+    return [element("div", { class: "scroll" }, rows)];
+  }
+
+  planeView(stage, number, place) {
+    const [output, row, column] = place;
+    const figures = [];
+    const figure = (kind, caption, rows) =>
+      element("figure", { class: `plane ${kind}` }, [
+        element("div", { class: "scroll" }, rows.map((cells) => element("div", { class: "row" }, cells))),
+        element("figcaption", { text: caption }),
+      ]);
+    stage.inputs.forEach((plane, channel) => {
+      const rows = plane.map((line, r) => line.map((_, c) => this.inputCell(stage, number, place, channel, r, c)));
+      figures.push(figure("input", `input ${stage.channelsIn[channel]}`, rows));
+    });
+    const window = windowOf(stage, output, [row, column]);
+    if (stage.flipped !== null) {
+      reads(stage, output).forEach((channel, which) => {
+        const weights = stage.weights[output][which];
+        const taps = weights.map((line, r) =>
+          line.map((w, c) => cell(w, "", `tap ${r} ${c}`, this.editWeight(stage, output, which, r, c))),
+        );
+        figures.push(figure("kernel", `kernel for ${stage.channelsIn[channel]}`, taps));
+        const products = weights.map((line, r) =>
+          line.map((w, c) => cell(window[which][r][c] === null ? null : w * window[which][r][c], "")),
+        );
+        figures.push(figure("product", `products for ${stage.channelsIn[channel]}`, products));
+      });
+    }
+    stage.outputs.forEach((plane, channel) => {
+      const rows = plane.map((line, r) =>
+        line.map((value, c) => {
+          const now = channel === output && r === row && c === column;
+          const done = channel < output || (channel === output && (r < row || (r === row && c <= column)));
+          return cell(value, `${done ? "" : "later"} ${now ? "now" : ""}`);
+        }),
+      );
+      figures.push(figure("output", `output ${stage.channelsOut[channel]}`, rows));
+    });
+    return [element("div", { class: "planes" }, figures)];
+  }
+
+  // The sum in words: y[2] = (1 × 2 + 2 × 3 + 1 × 4) / 4 + 1 = 3
+  sum(stage, place) {
+    const [output, row, column] = place;
+    const index = stage.line ? column + stage.at[1] : `${row + stage.at[0]},${column + stage.at[1]}`;
+    const name = stage.several ? `${stage.channelsOut[output]}[${index}]` : `y[${index}]`;
+    const value = shown(stage.outputs[output][row][column]);
+    const samples = windowOf(stage, output, [row, column]).flat(2);
+    if (stage.flipped === null) return `${name}: ${stage.text} of ${samples.map((x) => shown(x)).join(", ")} = ${value}`;
+    const weights = stage.weights[output].flat(2);
+    let sum = samples.map((x, i) => `${shown(weights[i])} × ${shown(x)}`).join(" + ");
+    if (stage.divisor !== 1) sum = `(${sum}) / ${shown(stage.divisor)}`;
+    if (stage.bias.length) sum += ` + ${shown(stage.bias[output])}`;
+    return `${name} = ${sum} = ${value}`;
+  }
+}
+
+// ----------------------------------------------------------------------------- receptive field
+
+// Rows of dots, one for each signal between the stages. A dot under the pointer shows what it reads.
+function receptiveField(stages) {
+  const levels = stages.map((stage) => stage.inputs[0][0].length);
+  levels.push(stages.at(-1).outputs[0][0].length);
+  const scales = [1];
+  stages.forEach((stage) => scales.push(scales.at(-1) * stage.stride[1]));
+  const dots = levels.map(() => []);
+  const words = element("p", { class: "sum", "aria-live": "polite" });
+  const show = (level, i) => {
+    let range = [i, i];
+    dots.flat().forEach((dot) => dot.classList.remove("read"));
+    dots[level][i].classList.add("read");
+    for (let l = level - 1; l >= 0; l -= 1) {
+      const stage = stages[l];
+      const low = stage.start[1] + range[0] * stage.stride[1];
+      const high = stage.start[1] + range[1] * stage.stride[1] + stage.size[1] - 1;
+      range = [Math.max(low, 0), Math.min(high, levels[l] - 1)];
+      for (let place = range[0]; place <= range[1]; place += 1) dots[l][place].classList.add("read");
+    }
+    const first = stages[0].first[1];
+    const count = range[1] - range[0] + 1;
+    words.textContent = `It reads ${count} samples of the signal: ${range[0] + first} to ${range[1] + first}.`;
+  };
+  const rows = levels.map((count, level) => {
+    const stage = stages[Math.max(0, level - 1)];
+    const origin = level === 0 ? stages[0].first[1] : stage.at[1];
+    const cells = [];
+    for (let i = 0; i < count; i += 1) {
+      const column = Math.round((i + origin) * scales[level]) - stages[0].first[1];
+      while (cells.length < column) cells.push(element("span", { class: "dot blank" }));
+      const dot = element("button", { type: "button", class: "dot", "aria-label": `level ${level}, ${i + origin}` });
+      if (level === 0 && isOutside(stages[0], 0, i)) dot.classList.add("outside");
+      dot.addEventListener("pointerenter", () => show(level, i));
+      dot.addEventListener("focus", () => show(level, i));
+      dots[level].push(dot);
+      cells.push(dot);
+    }
+    const label = level === 0 ? "signal" : stages[level - 1].text;
+    return element("div", { class: "row" }, [element("div", { class: "label", text: label, title: label }), ...cells]);
+  });
+  const middle = Math.floor(levels.at(-1) / 2);
+  if (levels.at(-1)) show(levels.length - 1, middle);
+  return element("figure", { class: "field" }, [
+    element("figcaption", { text: "The receptive field: point at a dot to see everything that it is computed from." }),
+    element("div", { class: "scroll" }, rows),
+    words,
+  ]);
+}
+
+// --------------------------------------------------------------------------------------- charts
+
+function chart(place, title, series) {
+  const width = 640;
+  const height = 220;
+  const margin = { left: 56, right: 12, top: 12, bottom: 28 };
+  const xs = series.flatMap((one) => one.x);
+  const ys = series.flatMap((one) => one.y).filter((value) => value !== null);
+  const [x0, x1] = [Math.min(...xs), Math.max(...xs)];
+  let [y0, y1] = [Math.min(...ys), Math.max(...ys)];
+  if (y0 === y1) [y0, y1] = [y0 - 1, y1 + 1];
+  const across = (x) => margin.left + ((x - x0) / (x1 - x0 || 1)) * (width - margin.left - margin.right);
+  const up = (y) => height - margin.bottom - ((y - y0) / (y1 - y0)) * (height - margin.top - margin.bottom);
+  const svg = (tag, attributes, text) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    Object.entries(attributes).forEach(([name, value]) => made.setAttribute(name, value));
+    if (text !== undefined) made.textContent = text;
+    return made;
+  };
+  const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
+  const axis = `M${margin.left} ${margin.top} V${height - margin.bottom} H${width - margin.right}`;
+  drawing.append(svg("path", { class: "axis", d: axis }));
+  [y0, (y0 + y1) / 2, y1].forEach((y) => {
+    const text = String(Number(y.toPrecision(3)));
+    drawing.append(svg("text", { x: margin.left - 6, y: up(y) + 4, "text-anchor": "end" }, text));
+  });
+  [x0, (x0 + x1) / 2, x1].forEach((x) => {
+    const text = String(Number(x.toPrecision(4)));
+    drawing.append(svg("text", { x: across(x), y: height - 8, "text-anchor": "middle" }, text));
+  });
+  series.forEach((one, number) => {
+    let path = "";
+    one.y.forEach((y, i) => {
+      if (y === null) return;
+      const joined = i > 0 && one.y[i - 1] !== null;
+      path += `${joined ? "L" : "M"}${across(one.x[i]).toFixed(1)} ${up(y).toFixed(1)}`;
+    });
+    drawing.append(svg("path", { class: `curve c${number % 4}`, d: path }));
+    const y = margin.top + 14 + 16 * number;
+    drawing.append(svg("path", { class: `curve c${number % 4}`, d: `M${width - 180} ${y - 4}h24` }));
+    drawing.append(svg("text", { x: width - 150, y }, one.name));
+  });
+  place.append(element("figure", { class: "chart" }, [drawing, element("figcaption", { text: title })]));
+}
+
+// ----------------------------------------------------------------------------------------- page
+
+document.querySelectorAll(".demo").forEach((place) => {
+  const chapter = lesson.chapters[Number(place.dataset.chapter)];
+  chapter.charts.forEach((one) => chart(place, one.title, one.series));
+  if (chapter.explanation && chapter.explanation.stages.length) {
+    new Demo(place, chapter.explanation);
+  }
+});
+document.documentElement.dataset.ready = "yes";

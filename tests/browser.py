@@ -1,0 +1,60 @@
+"""Pages in headless Chromium, driven by Playwright; tests are skipped where there is none."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+
+
+@dataclass
+class OpenPage:
+    """A page, what its console said, and what it asked the network for."""
+
+    page: Any
+    said: list[str] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
+
+    @property
+    def too_wide(self) -> bool:
+        """Whether the page scrolls sideways."""
+        wide: bool = self.page.evaluate(
+            "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        )
+        return wide
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    sync = pytest.importorskip("playwright.sync_api")
+    with sync.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@contextmanager
+def opened(
+    running: Any, path: Path, *, width: int = 1200, scheme: str = "light"
+) -> Iterator[OpenPage]:
+    """Open the file at `path` in a window of `width` pixels."""
+    context = running.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    shown = OpenPage(page)
+    page.on("console", lambda message: shown.said.append(message.text))
+    page.on("pageerror", lambda error: shown.said.append(str(error)))
+    page.on("request", lambda request: shown.fetched.append(request.url))
+    page.goto(path.as_uri())
+    yield shown
+    context.close()

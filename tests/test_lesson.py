@@ -1,0 +1,200 @@
+"""Pages of `explain --report` and `--course`: they play, and what is edited is computed anew."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from browser import browser, needs_chromium, opened
+from program import Program
+
+from convcli import apply
+from convcli.layers.weights import encode_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    with Program(tmp_path_factory.mktemp("program")) as waiting:
+        yield waiting
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def course(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("course")
+    ended = program.run("explain", "--course", "course.html", cwd=folder)
+    assert ended.code == 0, ended
+    return folder / "course.html"
+
+
+def report(program: Program, folder: Path, *words: str) -> Path:
+    ended = program.run("explain", *words, "--report", "page.html", "--force", cwd=folder)
+    assert ended.code == 0, ended
+    return folder / "page.html"
+
+
+def row(page: Any, kind: str) -> list[str]:
+    """The numbers in the first row of a kind."""
+    script = """kind => [...document.querySelector(`.row.${kind}`).querySelectorAll('.cell')]
+        .map(cell => cell.querySelector('input')?.value ?? cell.textContent)"""
+    cells: list[str] = page.evaluate(script, kind)
+    return [text for text in cells if text]
+
+
+def sums(page: Any) -> str:
+    """The sum in words, with a star between a weight and a sample."""
+    text: str = page.locator(".sum").inner_text()
+    return text.replace("\N{MULTIPLICATION SIGN}", "*")
+
+
+def edit(page: Any, label: str, value: str) -> None:
+    field = page.get_by_label(label, exact=True).first
+    field.fill(value)
+    field.press("Tab")
+
+
+@needs_chromium
+def test_the_kernel_moves_and_what_is_edited_is_computed(
+    chromium: Any, program: Program, tmp_path: Path
+) -> None:
+    path = report(program, tmp_path, "1,2,3,4,5", "1,2,1")
+    with opened(chromium, path) as shown:
+        page = shown.page
+        assert sums(page) == "y[0] = 1 * 0 + 2 * 1 + 1 * 2 = 4"
+        page.get_by_role("button", name="Step").click()
+        assert sums(page) == "y[1] = 1 * 1 + 2 * 2 + 1 * 3 = 8"
+        page.get_by_label("position of the output").fill("4")
+        assert sums(page) == "y[4] = 1 * 4 + 2 * 5 + 1 * 0 = 14"
+        assert row(page, "output") == ["4", "8", "12", "16", "14"]
+        edit(page, "tap 0", "-1")
+        edit(page, "input x 0 2", "10")
+        expected = apply("correlate:-1,2,1", np.array([1.0, 2, 10, 4, 5]))
+        assert row(page, "output") == [f"{value:g}" for value in expected]
+        page.get_by_role("button", name="Play").click()
+        page.get_by_role("button", name="Pause").click()
+        assert shown.said == []
+        assert shown.fetched == [path.as_uri()]
+
+
+@needs_chromium
+@pytest.mark.parametrize("edge", ["zero", "edge", "reflect", "symmetric", "wrap", "shrink"])
+def test_the_script_computes_what_the_filters_do(
+    chromium: Any, program: Program, tmp_path: Path, edge: str
+) -> None:
+    steps = "kernel:1,2,3,4 | relu | max_pool:2"
+    path = report(program, tmp_path, "1,-2,3,5,-4,2,7", steps, "--edge", edge)
+    with opened(chromium, path) as shown:
+        edit(shown.page, "input x 0 3", "-6")
+        place: Any = edge
+        expected = apply(steps, np.array([1.0, -2, 3, -6, -4, 2, 7]), edge=place)
+        last = shown.page.locator(".row.output").last.locator(".cell:not(.blank)")
+        values = [float(text) for text in last.all_inner_texts()]
+        assert values == pytest.approx(expected.tolist(), rel=1e-3)
+
+
+@needs_chromium
+def test_layers_of_several_channels(chromium: Any, program: Program, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = {"0.weight": rng.integers(-3, 4, (2, 3, 2)).astype(float), "0.bias": np.ones(2)}
+    (tmp_path / "m.safetensors").write_bytes(
+        encode_weights(weights, {"layers": "conv | leaky_relu:0.1"})
+    )
+    signal = "1,2,3,4/0,1,0,2/5,1,1,0"
+    words = (signal, "model:m.safetensors", "--edge", "valid")
+    path = report(program, tmp_path, *words)
+    told = program.run("explain", *words, "--format", "json", cwd=tmp_path)
+    facts = json.loads(told.out)
+    with opened(chromium, path) as shown:
+        rows = shown.page.locator(".row.output")
+        for number, values in enumerate(facts["result"]):
+            cells = rows.nth(2 + number).locator(".cell:not(.blank)").all_inner_texts()
+            assert [float(text) for text in cells] == pytest.approx(values, rel=1e-3)
+        edit(shown.page, "tap 0", "0")
+        assert shown.said == []
+
+
+@needs_chromium
+def test_a_picture(chromium: Any, program: Program, tmp_path: Path) -> None:
+    path = report(program, tmp_path, "1,2,3;4,5,6;7,8,9", "0,1,0;1,-4,1;0,1,0")
+    with opened(chromium, path) as shown:
+        edit(shown.page, "input x 1 1", "0")
+        cells = shown.page.locator(".plane.output .cell").all_inner_texts()
+        x = np.array([[1.0, 2, 3], [4, 0, 6], [7, 8, 9]])
+        expected = apply("kernel:0,1,0;1,-4,1;0,1,0", x, axes=2)
+        assert [float(text) for text in cells] == expected.ravel().tolist()
+
+
+@needs_chromium
+def test_the_receptive_field(chromium: Any, program: Program, tmp_path: Path) -> None:
+    path = report(program, tmp_path, "1,2,3,4,5,6,7,8", "box:3 | max_pool:2 | diff")
+    with opened(chromium, path) as shown:
+        dots = shown.page.locator(".field .row").last.locator("button")
+        dots.nth(2).hover()
+        # Difference of the pools of samples 4, 5 and 2, 3, and a neighbour at both sides.
+        told = shown.page.locator(".field .sum").inner_text()
+        assert told == "It reads 6 samples of the signal: 1 to 6."
+
+
+@needs_chromium
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_the_course_on_screens(chromium: Any, course: Path, width: int, scheme: str) -> None:
+    with opened(chromium, course, width=width, scheme=scheme) as shown:
+        assert shown.page.evaluate("document.documentElement.dataset.ready") == "yes"
+        assert not shown.too_wide
+        assert shown.page.locator(".stage").count() > 5
+        assert shown.page.locator(".chart").count() >= 3
+        assert shown.said == []
+        assert shown.fetched == [course.as_uri()]
+
+
+def test_the_course_follows_the_lecture(course: Path) -> None:
+    page = course.read_text()
+    titles = re.findall(r"<h2>\d+\. (.*?)</h2>", page)
+    assert len(titles) == 15
+    assert len(page) < 1_000_000
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in page
+    for command in ("--property shift", "--symbolic", "--continuous", "equinox "):
+        assert command in page
+
+
+def test_text_from_files_is_escaped(program: Program, tmp_path: Path) -> None:
+    evil = "</script><script>alert(1)</script>"
+    (tmp_path / "t.csv").write_text(f"{evil}\n1\n2\n3\n")
+    path = report(program, tmp_path, "t.csv", "sma:2", "-c", evil)
+    page = path.read_text()
+    assert page.count("<script") == 2
+    assert page.count("</script>") == 2
+    assert "alert(1)" in page
+
+
+def test_other_formats_and_refusals(program: Program, tmp_path: Path) -> None:
+    def run(*words: str) -> Any:
+        return program.run("explain", *words, cwd=tmp_path)
+
+    assert run("1,2,3", "1,1", "--report", "p.json").code == 0
+    assert json.loads((tmp_path / "p.json").read_text())["result"] == [1, 3, 5]
+    assert run("1,2,3", "1,1", "--report", "p.md").code == 0
+    assert "    result  1, 3, 5\n" in (tmp_path / "p.md").read_text()
+    for words, told in (
+        (("1,2,3", "1,1", "--report", "p.md"), "--force"),
+        (("1,2,3", "1,1", "--report", "p.pdf"), ".html"),
+        (("--course", "p.txt"), "lecture.html"),
+        (("1,2,3", "--course", "p.html"), "leave SIGNAL and KERNEL out"),
+        (("1,2,3",), "expected SIGNAL and KERNEL"),
+    ):
+        ended = run(*words)
+        assert (ended.code, len(ended.errors)) == (2, 1)
+        assert told in ended.err

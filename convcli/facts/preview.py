@@ -87,13 +87,15 @@ class PictureFacts:
 class LikenessFacts:
     """How a filtered picture differs from the original.
 
-    difference : reduced |after - before|, (rows, columns, 1 or 3) bytes, the largest of them white
-    largest : the value that is drawn white
+    difference : reduced |after - before|, (rows, columns, 1 or 3) bytes
+    brightest : the difference from which on all are drawn in full brightness
+    largest : the largest difference, of the pictures as they are reduced
     psnr : in dB, infinite for equal pictures; of every n-th pixel, where `sampled` is n
     ssim : of the pictures averaged to the size at which they are shown, as Wang et al. advise
     """
 
     difference: Bytes
+    brightest: float
     largest: float
     psnr: float
     ssim: float | None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from convcli.facts.preview import PreviewFacts, SignalPreview
 from convcli.previews.outline import OutlineSums
@@ -43,27 +44,42 @@ class PreviewSize:
 
 
 FULL = PreviewSize()
+# So many inputs of a batch are drawn in full, which keeps a page below 20 MB.
+MOST_FULL = 12
 THUMBNAIL = PreviewSize(bins=60, columns=1, side=120, groups=1, sounds=False)
 
 
-class Preview(Protocol):
+class Preview(ABC):
     """Collects what is drawn of the input and of the output of one run."""
 
+    @abstractmethod
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
-        ...
 
+    @abstractmethod
     def add_input(self, block: Block) -> None:
         """Note the next block of the input."""
-        ...
 
+    @abstractmethod
     def add_output(self, y: Array, rows: AnyRows) -> None:
         """Note the next samples of the result and the rows that they are aligned with."""
-        ...
 
+    @abstractmethod
     def facts(self) -> PreviewFacts:
         """What is drawn."""
-        ...
+
+    def read_input(self, source: Source[Any]) -> None:
+        """Take the input from a file, in place of what was noted."""
+        self.restart()
+        for block in blocks_of(source):
+            self.add_input(block)
+
+    def read_result(self, source: Source[Any]) -> None:  # noqa: ARG002 -- see below
+        """Take the result from the file that was written, in place of what was noted.
+
+        Sound and tables are drawn as they were noted.
+        """
+        return
 
 
 def preview_of(signal: Signal, result: Signal, size: PreviewSize) -> Preview:
@@ -119,7 +135,7 @@ class ObservedSink:
 # ------------------------------------------------------------------------------------------- sounds
 
 
-class SoundPreview:
+class SoundPreview(Preview):
     """What is drawn of a sound before and after."""
 
     def __init__(self, signal: Signal, result: Signal, size: PreviewSize) -> None:
@@ -194,7 +210,7 @@ class _SoundSums:
 # ------------------------------------------------------------------------------------------- tables
 
 
-class TablePreview:
+class TablePreview(Preview):
     """What is drawn of the columns of a table before and after."""
 
     def __init__(self, signal: Signal, result: Signal, size: PreviewSize) -> None:
@@ -237,11 +253,8 @@ class TablePreview:
 # ----------------------------------------------------------------------------------------- pictures
 
 
-class PicturePreview:
-    """What is drawn of a picture before and after.
-
-    The result as it was stored is read from its file where there is one: see `read_result`.
-    """
+class PicturePreview(Preview):
+    """What is drawn of a picture before and after."""
 
     def __init__(self, signal: Signal, result: Signal, size: PreviewSize) -> None:
         from convcli.previews.picture import PictureSums
@@ -264,6 +277,11 @@ class PicturePreview:
     def add_output(self, y: Array, rows: AnyRows) -> None:  # noqa: ARG002 -- rows come in order
         """Note the next rows of the result."""
         self._after.add(y)
+
+    def read_input(self, source: Source[Any]) -> None:
+        """Take the input from a file, in place of the rows that were noted."""
+        self._signals = (source.signal, self._signals[1])
+        super().read_input(source)
 
     def read_result(self, source: Source[Any]) -> None:
         """Take the result from the file that was written, in place of the rows that were noted."""

@@ -19,6 +19,8 @@ _RGB = ("R", "G", "B")
 # Pixels of a side of the detail, and bins of the histogram.
 DETAIL = 96
 BINS = 64
+# The share of the differences that is drawn without being cut off.
+DRAWN_SHARE = 0.998
 
 
 class PictureSums:
@@ -127,8 +129,11 @@ def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
     similarity = StructuralSimilarity(colours, full)
     similarity.add(reduced_a, reduced_b)
     means: Any = similarity.mean()
+    # A few large differences would leave all others dark.
+    brightest = float(np.nanquantile(difference, DRAWN_SHARE)) if difference.size else 0.0
     return LikenessFacts(
-        difference=_as_bytes(difference, largest or 1.0),
+        difference=_as_bytes(difference, brightest or largest or 1.0),
+        brightest=brightest or largest,
         largest=largest,
         psnr=math.inf if error == 0 else 10 * math.log10(full**2 / error),
         ssim=None if means is None else float(means.mean()),

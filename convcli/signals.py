@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Rows = npt.NDArray[np.int64]
     AnyRows = Rows | range
 
-Edge = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
+Edge = Literal["shrink", "missing", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
 Align = Literal["center", "causal"]
 Missing = Literal["keep", "fill", "propagate", "error"]
 
@@ -165,8 +165,12 @@ class Signal:
     cycle : the period in seconds that a frequency without a unit is counted in (1 = Hz; 86400 =
         cycles per day)
     week : seconds in a week; those of five days where every row is a business day
+    timed : each sample has its time, which windows in time and calendar bins read
+    uneven : where the times are not regular, for messages
+    integrates : windows in time weigh each sample by the time that it stands for, too
     alpha : index of the opacity channel, which weights the others, or None
     full_scale : the loudest, brightest or wholly opaque value: 1 in sound, 255 in an 8-bit image
+    holds_missing : a sample may be missing, as it cannot be in sound and in whole numbers
     skipped : samples of the input along axis 0 before the first one of a result, cut off at the
         edge
     """
@@ -177,14 +181,23 @@ class Signal:
     rate: float | None = None
     cycle: float = 1.0
     week: float = 604800.0
+    timed: bool = False
+    uneven: str = ""
+    integrates: bool = False
     alpha: int | None = None
     full_scale: float = 1.0
+    holds_missing: bool = True
     skipped: int = 0
 
     @property
     def axes(self) -> int:
         """Number of sample axes: 1 for sound and tables, 2 for images."""
         return len(self.shape)
+
+    @property
+    def irregular(self) -> bool:
+        """Whether the samples have times, and these do not come at equal steps."""
+        return self.timed and self.rate is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,6 +234,7 @@ class Block:
     stored : floats, or whole numbers as the file stores them (`samples.py`) for operations that
         take those
     groups : the signal of each row, None if all rows are of one signal
+    stamps : the time of each row, as in `core/time_reach.py`; None if rows have no times
     on_arrival : called once by the thread that receives the blocks in their order; a source takes
         note of a block here, and not in `decode`
     """
@@ -228,6 +242,7 @@ class Block:
     stored: npt.NDArray[Any]
     groups: Groups | None = None
     on_arrival: Callable[[], None] = _nothing
+    stamps: npt.NDArray[np.int64] | None = None
 
     @cached_property
     def x(self) -> Array:

@@ -1,4 +1,4 @@
-"""Amounts as people write them: `3.4k`, `3400Hz`, `20ms`, `-6dB`, `50%`, `5d`, `12px`.
+"""Amounts as people write them: `3.4k`, `3400Hz`, `20ms`, `-6dB`, `50%`, `5d`, `12px`, `1mo`.
 
 A `Kind` describes a parameter of a step. Its `convert` turns the user's text into the number that
 the design function of the step takes: a length in samples, a frequency in cycles per sample.
@@ -25,9 +25,14 @@ SECONDS = {
     "d": 86400.0,
     "w": 604800.0,
 }
+# Months in the units of the calendar whose length in seconds differs.
+MONTHS = {"mo": 1, "q": 3, "y": 12}
 HERTZ = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6}
 # Windows and strides that are longer than this are mistakes.
 MOST_SAMPLES = 1 << 31
+# Seconds in a hundred years.
+LONGEST_DURATION = 3.15576e9
+MOST_CALENDAR_UNITS = 1000
 PREFIX = {"": 1.0, "k": 1e3, "M": 1e6}
 _OTHER_UNITS = ("dB", "%", "px", "deg", "°")
 
@@ -69,11 +74,45 @@ def parse_quantity(text: str) -> Quantity:
         raise UnitError(f"expected a finite number, got {text!r}")
     if unit in PREFIX:
         return Quantity(value * PREFIX[unit], "")
-    if unit in SECONDS or unit in HERTZ or unit in _OTHER_UNITS:
+    if unit in SECONDS or unit in MONTHS or unit in HERTZ or unit in _OTHER_UNITS:
         return Quantity(value, unit)
     raise UnitError(
-        f"unknown unit {unit!r} in {text!r}; known: k, Hz, kHz, ms, s, min, h, d, dB, %, px"
+        f"unknown unit {unit!r} in {text!r}; "
+        "known: k, Hz, kHz, ms, s, min, h, d, w, mo, q, y, dB, %, px"
     )
+
+
+@dataclass(frozen=True)
+class Duration:
+    """The length of a window in time, where samples do not come at equal steps."""
+
+    nanoseconds: int
+
+    @classmethod
+    def of(cls, quantity: Quantity, text: str) -> Duration:
+        """Convert an amount in a unit of time. UnitError if it is not above 0, or centuries."""
+        seconds = quantity.value * SECONDS[quantity.unit]
+        if not 0 < seconds <= LONGEST_DURATION:
+            raise UnitError(f"expected a duration above 0 and of at most 100 years, got {text!r}")
+        return cls(max(1, round(seconds * 1e9)))
+
+
+@dataclass(frozen=True)
+class CalendarUnit:
+    """The length of a calendar bin: so many nanoseconds, or so many months."""
+
+    nanoseconds: int = 0
+    months: int = 0
+
+    @classmethod
+    def of(cls, quantity: Quantity, text: str) -> CalendarUnit:
+        """Convert an amount in a unit of time. UnitError if it is no whole number above 0."""
+        count = int(quantity.value)
+        if count != quantity.value or not 1 <= count <= MOST_CALENDAR_UNITS:
+            raise UnitError(f"expected a whole number of calendar units such as 1w, got {text!r}")
+        if quantity.unit in MONTHS:
+            return cls(months=count * MONTHS[quantity.unit])
+        return cls(nanoseconds=round(count * SECONDS[quantity.unit] * 1e9))
 
 
 def to_samples(text: str, signal: Signal) -> float:
@@ -84,12 +123,27 @@ def to_samples(text: str, signal: Signal) -> float:
     if quantity.unit in SECONDS and signal.rate is not None:
         seconds = signal.week if quantity.unit == "w" else SECONDS[quantity.unit]
         return quantity.value * seconds * signal.rate
+    if quantity.unit in MONTHS and signal.timed:
+        raise UnitError(
+            f"{text!r} is no fixed length; 15min, 2h, 5d and 1w are, and pools have bins of the "
+            "calendar: avg_pool:1mo"
+        )
     raise UnitError(f"{text!r} does not fit this signal; a length here is {_lengths(signal)}")
 
 
+def _duration(text: str, signal: Signal) -> Duration | None:
+    """The duration that `text` is, where samples come irregularly; None if it is none."""
+    if not signal.irregular:
+        return None
+    quantity = parse_quantity(text)
+    return Duration.of(quantity, text) if quantity.unit in SECONDS else None
+
+
 def _lengths(signal: Signal) -> str:
+    sample = signal.medium.sample
+    if signal.irregular:
+        return f"a number of {sample}s (20), for {sample}s do not come at equal steps of time"
     if signal.rate is not None:
-        sample = signal.medium.sample
         return f"a number of {sample}s (20) or a duration (20ms, 1.5s, 15min, 5d)"
     return signal.medium.length_help
 
@@ -180,6 +234,11 @@ class Kind:
     takes_all: bool = False
 
 
+def _read_count_or_duration(text: str, signal: Signal) -> int | Duration:
+    duration = _duration(text, signal)
+    return _read_count(text, signal) if duration is None else duration
+
+
 def _read_count(text: str, signal: Signal) -> int:
     samples = to_samples(text, signal)
     count = math.floor(samples + 0.5)
@@ -202,7 +261,10 @@ def _read_lag(text: str, signal: Signal) -> int:
     return _read_count(text, signal)
 
 
-def _read_length(text: str, signal: Signal) -> float:
+def _read_length(text: str, signal: Signal) -> float | Duration:
+    duration = _duration(text, signal)
+    if duration is not None:
+        return duration
     samples = to_samples(text, signal)
     if samples <= 0:
         raise UnitError(f"expected a length above 0, got {text!r}")
@@ -287,7 +349,22 @@ def to_size(text: str, signal: Signal) -> tuple[int, ...]:
     return tuple(counts)
 
 
-Count = Annotated[int, Kind("samples", _read_count)]
+def _read_size_or_duration(text: str, signal: Signal) -> tuple[int, ...] | Duration:
+    duration = _duration(text, signal) if signal.timed else None
+    return to_size(text, signal) if duration is None else duration
+
+
+def _read_size_or_bin(text: str, signal: Signal) -> tuple[int, ...] | CalendarUnit:
+    if signal.timed:
+        quantity = parse_quantity(text)
+        if quantity.unit in MONTHS or quantity.unit in SECONDS:
+            return CalendarUnit.of(quantity, text)
+    return to_size(text, signal)
+
+
+# Where samples have times, a duration is a `Duration` and a bin of the calendar a `CalendarUnit`;
+# the design for them is then the one in `designs/in_time.py`.
+Count = Annotated[int, Kind("samples", _read_count_or_duration)]
 Lag = Annotated[int, Kind("samples back", _read_lag)]
 Length = Annotated[float, Kind("samples, may be fractional", _read_length)]
 FREQUENCY = Kind("frequency", _read_frequency)
@@ -297,4 +374,5 @@ Decibels = Annotated[float, Kind("dB", _read_decibels)]
 Number = Annotated[float, Kind("number", read_number)]
 Integer = Annotated[int, Kind("whole number", _read_integer)]
 Angle = Annotated[float, Kind("degrees", _read_angle)]
-Size = Annotated[tuple[int, ...], Kind("N or HxW", to_size)]
+Size = Annotated[tuple[int, ...], Kind("N or HxW", _read_size_or_duration)]
+PoolSize = Annotated[tuple[int, ...], Kind("N or HxW", _read_size_or_bin)]

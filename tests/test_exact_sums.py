@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from math import comb
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from convcli import apply
 from convcli.core import exact_sums, missing
 from convcli.core.convolve import correlate_valid
 from convcli.core.fft import frame_size
@@ -140,6 +142,60 @@ def test_the_mean_of_whole_numbers_is_rounded_once() -> None:
         assert y[row] == float(Fraction(int(window.sum()), len(window))), row
 
 
+def mixed_whole_numbers(n: int) -> np.ndarray:
+    """Whole numbers from 1 to 2**53."""
+    rng = np.random.default_rng(11)
+    return np.floor(2.0 ** rng.uniform(0, 53, n))
+
+
+def exact_mean(x: np.ndarray, weights: list[int]) -> float:
+    """The weighted mean of the known samples of a window, rounded once."""
+    pairs = [
+        (weight, int(value))
+        for weight, value in zip(weights, x, strict=True)
+        if not math.isnan(value)
+    ]
+    total = sum(weight for weight, _ in pairs)
+    return float(Fraction(sum(weight * value for weight, value in pairs), total))
+
+
+@pytest.mark.parametrize("k", [3, 20, 128, 300])
+@pytest.mark.parametrize("gaps", ["gaps", "all known"])
+def test_means_of_whole_numbers_of_mixed_sizes(k: int, gaps: str) -> None:
+    x = mixed_whole_numbers(900)
+    if gaps == "gaps":
+        x[::17] = np.nan
+    y = filtered(f"sma:{k}", x)
+    blocks = filtered(f"sma:{k}", x, 100, 333, 600)
+    np.testing.assert_array_equal(blocks, y)
+    for row in range(k, 900, 41):
+        if not np.isnan(x[row]):
+            assert y[row] == exact_mean(x[row - k + 1 : row + 1], [1] * k), row
+
+
+@pytest.mark.parametrize(("text", "weights"), [
+    ("wma:30", list(range(1, 31))),
+    ("binomial:28", [comb(27, j) for j in range(28)]),
+    ("binomial:40", [comb(39, j) for j in range(40)]),
+    ("sum_pool:1 | sma:5", [1] * 5),
+])  # fmt: skip
+def test_weighted_means_of_whole_numbers(text: str, weights: list[int]) -> None:
+    x = mixed_whole_numbers(400)
+    x[200:] = np.random.default_rng(12).integers(0, 1000, 200)
+    y = filtered(text, x)
+    for row in range(len(weights), 400, 7):
+        window = x[row - len(weights) + 1 : row + 1]
+        assert y[row] == exact_mean(window, weights), row
+
+
+def test_a_fraction_beside_large_whole_numbers_leaks_nowhere() -> None:
+    x = mixed_whole_numbers(600)
+    x[300] = 0.5
+    whole = filtered("sma:20", x)
+    np.testing.assert_array_equal(filtered("sma:20", x[:300]), whole[:300])
+    np.testing.assert_array_equal(filtered("sma:20", x, 320, 450), whole)
+
+
 def test_long_windows_with_gaps_are_those_of_pandas() -> None:
     x = np.random.default_rng(7).integers(0, 1000, 20_000).astype(float)
     x[np.random.default_rng(8).random(20_000) < 0.2] = np.nan
@@ -244,3 +300,31 @@ def test_the_mean_of_a_whole_table() -> None:
     assert filtered("global_avg_pool", x).tolist() == [np.inf]
     x[6] = -np.inf
     assert np.isnan(filtered("global_avg_pool", x)).all()
+
+
+@pytest.mark.parametrize("pool", ["adaptive_avg_pool", "adaptive_max_pool"])
+@pytest.mark.parametrize(("n", "bins"), [(1000, 900), (1000, 5000), (1000, 17), (1000, 16), (7, 7)])
+@pytest.mark.parametrize("gaps", ["keep", "propagate"])
+def test_bins_of_any_width(pool: str, n: int, bins: int, gaps: Any) -> None:
+    """Bins of few samples are computed together: each is that of a loop over the bins."""
+    x = np.random.default_rng(13).normal(size=n) * 1e6
+    x[::13] = np.nan
+    x[n // 2] = np.inf
+    y = apply(f"{pool}:{bins}", x, missing=gaps)
+    for k in range(bins):
+        window = x[k * n // bins : -(-(k + 1) * n // bins)]
+        known = window[~np.isnan(window)]
+        if len(known) == 0 or (gaps == "propagate" and len(known) < len(window)):
+            assert np.isnan(y[k]), k
+        elif pool == "adaptive_max_pool" or np.inf in known:
+            assert y[k] == known.max(), k
+        else:
+            assert y[k] == float(sum(map(Fraction, known.tolist())) / len(known)), k
+
+
+def test_narrow_bins_do_not_depend_on_blocks() -> None:
+    x = np.random.default_rng(14).normal(size=1000)
+    whole_table = filtered("adaptive_avg_pool:300", x)
+    np.testing.assert_array_equal(
+        filtered("adaptive_avg_pool:300", x, 1, 5, 6, 500, 999), whole_table
+    )

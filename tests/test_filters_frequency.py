@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convcli.designs import fir
 from convcli.designs.fir import Bands
 from convcli.designs.frequency import bandpass, bandstop, highpass, lowpass
 from convcli.errors import RequestError
 from convcli.media.audio.medium import AUDIO
+from convcli.planning.plan import make_plan, rules_for
 from convcli.signals import ARRAY, Signal
 
 Samples = np.ndarray[Any, Any]
@@ -220,3 +222,23 @@ def test_remez_that_does_not_converge_says_so(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(RequestError, match="remez does not converge") as caught:
         highpass(0.021, method="remez", signal=PLAIN)
     assert "kaiser" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("text", ["lowpass:3", "bandpass:4,200", "highpass:3,attenuation=60"])
+def test_a_very_long_filter_is_designed_once(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its transition is found on a short filter: measuring one of 3 million taps takes 2 s."""
+    monkeypatch.setattr(fir, "MANY_TAPS", 2**12)
+    sizes: list[int] = []
+    measure = fir.shortfall
+
+    def counted(taps: Samples, bands: fir.Bands, attenuation: float) -> float:
+        sizes.append(taps.size)
+        return measure(taps, bands, attenuation)
+
+    monkeypatch.setattr(fir, "shortfall", counted)
+    fir.design.cache_clear()
+    signal = Signal(medium=AUDIO, shape=(None,), channels=("mono",), rate=22050.0)
+    make_plan(text, signal, rules_for(signal, text))
+    fir.design.cache_clear()
+    assert len([size for size in sizes if size > 2**14]) == 1
+    assert sizes[-1] > 2**16

@@ -16,7 +16,7 @@ from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.planning.grammar import Call, parse
 from convcli.planning.plan import Plan, make_plan, rules_for
-from convcli.signals import TABLE, Signal
+from convcli.signals import TABLE, Medium, Signal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -361,3 +361,27 @@ def test_kernels_from_files(tmp_path: Path) -> None:
         assert plan(text).steps[0].stage.kernels[0].taps.tolist() == [1, 2, 1]
     with pytest.raises(InputError, match="no such file"):
         plan("kernel:@nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "medium"),
+    [
+        ("stride:1e9 | tanh | gradient", TABLE),
+        ("stride:1e9 | stride:1e9 | stride:1e9 | gradient", TABLE),
+        ("stride:1e6 | sma:500 | global_avg_pool", TABLE),
+        ("stride:100000 | gaussian:3", IMAGE),
+    ],
+)
+def test_a_reach_far_beyond_the_signal_is_refused(text: str, medium: Medium) -> None:
+    """What lies outside is held in memory: 2 billion rows before a table of 100."""
+    shape: tuple[int | None, ...] = (20, 30) if medium is IMAGE else (None,)
+    signal = Signal(medium=medium, shape=shape, channels=("v",))
+    error = told(text, signal)
+    assert "outside of the signal" in error.message
+    assert "--edge valid" in (error.hint or "")
+    plan(text, signal, edge="valid")
+
+
+def test_a_year_of_seconds_is_not_refused() -> None:
+    seconds = Signal(medium=TABLE, shape=(None,), channels=("v", "w"), rate=1.0)
+    assert plan("avg_pool:86400 | sma:365", seconds).chain.reach[0].before > 31_000_000

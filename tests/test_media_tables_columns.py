@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
-from program import Program
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables import source as tables
@@ -17,14 +16,9 @@ from convcli.media.tables.source import TableOptions, TableSource, open_table
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as running:
-        yield running
+    from program import Program
 
 
 class Trickle(io.BytesIO):
@@ -213,7 +207,7 @@ def test_the_mean_of_each_pair_of_keys(
 
 def test_groups_of_several_keys_are_named_by_all(program: Program, tmp_path: Path) -> None:
     rows = b"a,b,t,x\nu,p,0,1\nu,q,0,1\nu,p,1,2\nu,q,5,2\nu,p,2,3\nu,p,3,3\n"
-    words = ("csv", "sma:2", "--by", "a,b", "--time", "t", "-c", "x")
+    words = ("csv", "lowpass:0.1", "--by", "a,b", "--time", "t", "-c", "x")
     ended = program.run(*words, stdin=rows, cwd=tmp_path)
     assert "expected the time 1 after 0 of u,q, got 5" in ended.errors[0]
     twice = program.run("csv", "sma:2", "--by", "a,a", stdin=rows, cwd=tmp_path)
@@ -227,7 +221,7 @@ def test_groups_of_several_keys_are_named_by_all(program: Program, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "name", ["z.csv.zip", "o.parquet", "o.PQ", "o.xlsx", "o.json", "o.wav", "o.npy", "o.tsv"]
+    "name", ["z.csv.zip", "o.orc", "o.AVRO", "o.xlsx", "o.json", "o.wav", "o.npy", "o.tsv"]
 )
 def test_a_suffix_that_is_no_such_table_is_refused(
     name: str, program: Program, tmp_path: Path

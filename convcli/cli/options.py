@@ -59,7 +59,9 @@ InPlace = Annotated[
     bool,
     typer.Option("--in-place", help="Replace the inputs themselves, each when it is complete."),
 ]
-EdgeRule = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"] | None
+EdgeRule = (
+    Literal["shrink", "missing", "zero", "edge", "reflect", "symmetric", "wrap", "valid"] | None
+)
 Alignment = Literal["center", "causal"] | None
 
 
@@ -148,8 +150,8 @@ Time = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Times of a table, which set the rate for lengths such as 20d and for frequencies; "
-        "sorted and regular.",
+        help="Times of a table, sorted: lengths may be durations (20d), pools have bins of the "
+        "calendar (1mo), and regular times set the unit of frequencies.",
         show_default=False,
     ),
 ]
@@ -166,6 +168,15 @@ DateFormat = Annotated[
         metavar="FORMAT",
         help="How dates are written, such as %d.%m.%Y or '%m/%d/%Y %H:%M'.",
         show_default="as the first one looks; 1/2/2024 has the month first, 1.2.2024 the day",
+    ),
+]
+TimeZone = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ZONE",
+        help="Zone of the days, weeks and months of calendar bins, such as Europe/Berlin, for "
+        "times that are numbers or name their offset.",
+        show_default="as the times are written; numbers are in UTC",
     ),
 ]
 Delimiter = Annotated[
@@ -281,6 +292,7 @@ class TableArguments:
     time: Time = None
     time_unit: TimeUnit = None
     date_format: DateFormat = None
+    time_zone: TimeZone = None
     delimiter: Delimiter = None
     decimal: Decimal = "."
     thousands: Thousands = ""
@@ -302,6 +314,7 @@ class TableArguments:
             time=self.time,
             time_unit=self.time_unit,
             date_format=self.date_format,
+            time_zone=self.time_zone,
             delimiter=one_character(self.delimiter, "--delimiter"),
             decimal=self.decimal,
             thousands=self.thousands,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from convcli.cli import options
 from convcli.cli.filter_command import FilterCommand
 from convcli.cli.groups import with_option_groups
-from convcli.cli.options import Request, RunOptions, TableArguments, examples
+from convcli.cli.options import Request, RunOptions, TableArguments, examples, suffix_of
 from convcli.errors import RequestError
 from convcli.media.tables.files import TableFiles
 
@@ -32,10 +32,22 @@ class RowOptions:
             show_default="as few as read back the same",
         ),
     ] = None
+    format: Annotated[
+        Literal["csv", "jsonl", "parquet", "feather"] | None,
+        typer.Option(help="Format of outputs without a suffix.", show_default="that of the input"),
+    ] = None
     follow: Annotated[
         bool, typer.Option("--follow", help="Write each row as soon as it is known.")
     ] = False
     missing: options.Missing = None
+    integrate: Annotated[
+        bool,
+        typer.Option(
+            "--integrate",
+            help="Windows in time weigh each row also by the time that it stands for: the integral "
+            "of the line through the rows.",
+        ),
+    ] = False
     causal_check: Annotated[
         bool,
         typer.Option(
@@ -63,7 +75,13 @@ def filter_table(request: Request, table: TableArguments, rows: RowOptions, run:
     durations (20d); frequencies are cycles per row, or with --time per unit of time.
     """
     table_options = replace(
-        table.options(), append=rows.append, decimals=rows.decimals, follow=rows.follow
+        table.options(),
+        append=rows.append,
+        decimals=rows.decimals,
+        follow=rows.follow,
+        format=rows.format,
+        irregular=True,
+        integrate=rows.integrate,
     )
     command = FilterCommand
     if rows.causal_check:
@@ -73,6 +91,7 @@ def filter_table(request: Request, table: TableArguments, rows: RowOptions, run:
         options=run,
         files=TableFiles(options=table_options),
         missing=rows.missing,
+        suffix=suffix_of(rows.format),
         prompt=rows.follow,
     ).run()
 

@@ -146,6 +146,9 @@ def signal_after(signal: Signal, ops: tuple[Op, ...]) -> Signal:
     rate = signal.rate
     if rate is not None:
         rate = rate * along.phases / along.step
+    if chain.bins:
+        rate = None
+        shape = (None,) * signal.axes
     return replace(signal, shape=shape, channels=channels, rate=rate, alpha=alpha)
 
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from convcli.core.digits import FLOAT_BITS, WORD_BITS, add_digit, digits_of, joined
 from convcli.core.fft import POINTS_TOGETHER, frame_size
@@ -53,6 +54,21 @@ def exact_sums(x: Numbers, w: Numbers, step: int = 1) -> tuple[Numbers, Numbers]
     return high, low
 
 
+def exact_sums_between(
+    x: Numbers, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]
+) -> tuple[Numbers, Numbers]:
+    """The sums of x[low:high], as high + low.
+
+    x : (n,) finite; low, high : (sums,) where each sum begins and ends, at least one sample later
+    """
+    longest = int((high - low).max())
+    bits = _bits_of_running_sums(longest)
+    sums: Digits = {}
+    for place, running in _running_digits(x, bits).items():
+        sums[place] = running[high] - running[low]
+    return joined(sums or {0: np.zeros(len(low), np.int64)}, bits)
+
+
 class _Method(Protocol):
     """A way to add up products of digits.
 
@@ -81,6 +97,21 @@ def _method(taps: bytes) -> _Method:
 # ---------------------------------------------------------------------- sums of products of digits
 
 
+def _bits_of_running_sums(k: int) -> int:
+    """The most bits of a digit at which a sum of k digits is an int64."""
+    return min(FLOAT_BITS, WORD_BITS - k.bit_length())
+
+
+def _running_digits(x: Numbers, bits: int) -> Digits:
+    """The sums of the digits of all samples before each one and before the end, by place."""
+    running_sums: Digits = {}
+    for place, digit in digits_of(x, bits).items():
+        running = np.zeros(len(x) + 1, np.int64)
+        np.cumsum(digit.astype(np.int64), out=running[1:])
+        running_sums[place] = running
+    return running_sums
+
+
 class _RunningSums:
     """Sums of `k` samples, by differences of running sums of their digits.
 
@@ -92,7 +123,7 @@ class _RunningSums:
 
     def __init__(self, k: int) -> None:
         self.k = k
-        self.bits = min(FLOAT_BITS, WORD_BITS - k.bit_length())
+        self.bits = _bits_of_running_sums(k)
 
     @property
     def outputs(self) -> int:
@@ -102,9 +133,7 @@ class _RunningSums:
     def sums(self, x: Numbers, step: int) -> Digits:
         """Return the sums of the windows as digits."""
         sums: Digits = {}
-        for place, digit in digits_of(x, self.bits).items():
-            running = np.zeros(len(x) + 1, np.int64)
-            np.cumsum(digit.astype(np.int64), out=running[1:])
+        for place, running in _running_digits(x, self.bits).items():
             sums[place] = running[self.k :: step] - running[: -self.k : step]
         return sums or _zeros(len(x) - self.k + 1, step)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,20 +11,19 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.constants import keep_constants
 from convcli.core.convolve import (
-    EXACT_TAPS,
+    added_exactly,
     correlate_valid,
     double_sums,
     halves,
     mean_valid,
     quotient,
     runs,
+    whole_windows,
 )
 from convcli.core.convolve_direct import direct
 from convcli.samples import is_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from convcli.signals import Array
 
 Mask = npt.NDArray[np.bool_]
@@ -83,12 +83,12 @@ def renormalised(
     y = mean_valid(known, w, divisor, step, exact=exact)
     gap = reads_gap(missing, w, step)
     weights = np.where(missing, 0.0, 1.0).astype(x.dtype)
-    find_sums = _exact_window_sums if w.ndim == 1 and w.size > EXACT_TAPS else _direct_window_sums
-    for rows, (high, low, share) in find_sums(gap, known, weights, w, step):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            repaired = quotient(high, low, share) * (w.sum() / divisor)
-        repaired[share == 0] = np.nan
-        y[rows] = np.where(gap[rows], repaired, y[rows])
+    for wanted, find_sums in _ways_to_add(gap, known, w, step, exact=exact):
+        for rows, (high, low, share) in find_sums(wanted, known, weights, w, step):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                repaired = quotient(high, low, share) * (w.sum() / divisor)
+            repaired[share == 0] = np.nan
+            y[rows] = np.where(wanted[rows], repaired, y[rows])
     if exact and w.ndim == 1:
         keep_constants(y, x, w, divisor, step[0])
     return y
@@ -96,6 +96,19 @@ def renormalised(
 
 # Sums of the weights times the samples, as high + low, and sums of the weights of known samples.
 _Sums = tuple[Any, Any, Any]
+_FindSums = Callable[[Mask, Any, Any, Weights, tuple[int, ...]], Iterator[tuple[Any, _Sums]]]
+
+
+def _ways_to_add(
+    gap: Mask, known: Array, w: Weights, step: tuple[int, ...], *, exact: bool
+) -> list[tuple[Mask, _FindSums]]:
+    """Windows with a gap, and the function that adds them up."""
+    if added_exactly(w):
+        return [(gap, _exact_window_sums)]
+    whole = whole_windows(known, w, step[0]) if exact and w.ndim == 1 else None
+    if whole is None:
+        return [(gap, _direct_window_sums)]
+    return [(gap & ~whole, _direct_window_sums), (gap & whole, _exact_window_sums)]
 
 
 def _exact_window_sums(

@@ -141,12 +141,22 @@ class Extreme(WindowFunction):
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Fold the windows, one axis after the other."""
         for axis, (k, s) in enumerate(zip(size, step, strict=True), start=1):
-            if k < FEW_FOLDS * s:
-                outputs = (x.shape[axis] - k) // s + 1
+            outputs = (x.shape[axis] - k) // s + 1
+            if outputs < k < FEW_FOLDS * s:
+                x = self._each_window(x, k, s, axis)
+            elif k < FEW_FOLDS * s:
                 x = folded(self.of_two, windowed(x, k, s, outputs, axis))
             else:
                 x = self._slid(x, k, s, axis)
         return x
+
+    def _each_window(self, x: Array, k: int, step: int, axis: int) -> Array:
+        """Fold each of a few long windows by itself."""
+        found = []
+        for first in range(0, x.shape[axis] - k + 1, step):
+            window = x[(slice(None),) * axis + (slice(first, first + k),)]
+            found.append(self.of_two.reduce(window, axis=axis))
+        return np.stack(found, axis=axis)
 
     def of_stored(self, x: Array, size: Sizes, step: Sizes) -> Array | None:
         """Fold bytes by OpenCV, which is ten times as fast as floats are."""
@@ -168,6 +178,43 @@ class Extreme(WindowFunction):
         y = move(x, k, min_count=1, axis=axis)
         outputs = slice(k - 1, None, step)
         return np.asarray(y[(slice(None),) * axis + (outputs,)])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Nth(WindowFunction):
+    """The first or last known sample; in a picture along the rows, from the top to the bottom."""
+
+    last: bool
+
+    rounding = "exact"
+
+    def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
+        """Take the first of each row of a window, then the first of these."""
+        for axis in reversed(range(1, x.ndim)):
+            # The last one is the first one from the other end.
+            ordered = np.flip(x, axis) if self.last else x
+            outputs = (x.shape[axis] - size[axis - 1]) // step[axis - 1] + 1
+            starts = np.arange(outputs) * step[axis - 1]
+            if self.last:
+                starts = x.shape[axis] - size[axis - 1] - starts
+            x = _first_known(ordered, starts, size[axis - 1], axis)
+        return x
+
+
+def _first_known(x: Array, starts: Any, size: int, axis: int) -> Array:
+    """The first known of `size` samples from each of `starts` on along an axis; NaN if none is."""
+    along = np.moveaxis(x, axis, 0)
+    windows = along[starts]
+    if not np.isnan(windows).any():
+        return np.ascontiguousarray(np.moveaxis(windows, 0, axis))
+    shape = (-1, *(1,) * (x.ndim - 1))
+    numbers = np.arange(len(along)).reshape(shape)
+    places = np.where(np.isnan(along), len(along), numbers)
+    nearest = np.minimum.accumulate(places[::-1], axis=0)[::-1][starts]
+    is_within = nearest < starts.reshape(shape) + size
+    found = np.take_along_axis(along, np.minimum(nearest, len(along) - 1), axis=0)
+    y = np.where(is_within, found, np.nan).astype(x.dtype)
+    return np.ascontiguousarray(np.moveaxis(y, 0, axis))
 
 
 def windowed(x: Array, size: int, step: int, outputs: int, axis: int) -> Iterator[Array]:

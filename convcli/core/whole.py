@@ -10,8 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.binding import Stage
+from convcli.core.convolve import quotient
+from convcli.core.exact_sums import exact_sums_between
 from convcli.core.ops import Op, Pointwise
 from convcli.core.totals import ExactTotals
+from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
     from convcli.core.binding import Site
@@ -118,8 +121,15 @@ class Reduce:
         return y
 
 
+# Bins of a signal of one axis that hold at most so many samples are computed together.
+NARROW = 64
+
+
 class Reduction:
     """The bins of a Reduce as blocks come, in constant memory.
+
+    Where there are more bins than samples, many bins hold the same samples: each of these different
+    bins is computed once.
 
     shape : the length of the signal on each sample axis; seen : how many samples have come along
         axis 0
@@ -129,12 +139,21 @@ class Reduction:
         self.reduce = reduce
         self.shape = shape
         self.seen = 0
+        lows, highs = _bin_edges(shape[0], reduce.bins[0])
+        is_new = np.diff(lows, prepend=-1) + np.diff(highs, prepend=-1) > 0
+        # The different bins, and for each bin the number of the one that it is.
+        self._lows, self._highs = lows[is_new], highs[is_new]
+        self._numbers = np.cumsum(is_new) - 1
+        widest = int((highs - lows).max(initial=0))
+        self._narrow: _NarrowBins | None = None
+        if len(shape) == 1 and widest <= NARROW:
+            self._narrow = _NarrowBins(reduce, self._lows, self._highs)
         self._totals: Any = None
         # Sums of bins of a signal of one axis.
         self._exact: dict[tuple[int, ...], ExactTotals] = {}
         self._counts: Any = None
         self._dtype: Any = np.float64
-        self._rows = np.zeros(reduce.bins[0], np.int64)
+        self._rows = np.zeros(len(self._lows), np.int64)
 
     def add(self, y: Array, rows: AnyRows) -> None:
         """Take in the next block and the input rows of its samples."""
@@ -143,24 +162,31 @@ class Reduction:
             self._start(y)
         start = self.seen
         stop = start + len(y)
-        bins = self.reduce.bins[0]
-        # The first bin that may reach into this block.
-        first = max(0, start * bins // max(1, self.shape[0]) - 1)
-        for k in range(first, bins):
-            low, high = _bin(k, self.shape[0], bins)
-            if low >= stop:
-                break
-            part = y[max(low, start) - start : max(high, start) - start]
-            if len(part):
-                self._add_to_bin(k, part)
-            aligned = high - 1 if self.reduce.causal else (low + high - 1) // 2
-            if start <= aligned < stop:
-                self._rows[k] = rows[aligned - start]
+        if self._narrow is not None:
+            self._narrow.add(y, start)
+        else:
+            first = int(np.searchsorted(self._highs, start, "right"))
+            last = int(np.searchsorted(self._lows, stop, "left"))
+            edges = zip(
+                self._lows[first:last].tolist(), self._highs[first:last].tolist(), strict=True
+            )
+            for k, (low, high) in enumerate(edges, start=first):
+                self._add_to_bin(k, y[max(low, start) - start : high - start])
+        self._note_rows(rows, start, stop)
         self.seen = stop
+
+    def _note_rows(self, rows: AnyRows, start: int, stop: int) -> None:
+        """Note the input rows of the bins that are aligned with a sample in [start, stop)."""
+        aligned = self._highs - 1
+        if not self.reduce.causal:
+            aligned = (self._lows + self._highs - 1) // 2
+        first, last = np.searchsorted(aligned, [start, stop])
+        places = aligned[first:last] - start
+        self._rows[first:last] = row_numbers(rows)[places]
 
     def _start(self, y: Array) -> None:
         start = 0.0 if self.reduce.statistic == "mean" else -np.inf
-        self._totals = np.full((*self.reduce.bins, y.shape[-1]), start)
+        self._totals = np.full((len(self._lows), *self.reduce.bins[1:], y.shape[-1]), start)
         self._counts = np.zeros(self._totals.shape)
         # The mean of whole numbers, of a picture of bytes, is a fraction.
         self._dtype = np.result_type(y.dtype, np.float32)
@@ -211,6 +237,9 @@ class Reduction:
 
     def result(self) -> tuple[Array, Rows]:
         """Return the bins, NaN for a bin without a known sample, and their input rows."""
+        if self._narrow is not None:
+            means = self._narrow.result()[self._numbers]
+            return means.astype(self._dtype), self._rows[self._numbers]
         empty = self._counts == 0
         counts = np.where(empty, 1, self._counts)
         y = self._totals
@@ -220,7 +249,86 @@ class Reduction:
             # A bin that is missing has a total of NaN, any other one of 0.
             y[at] += totals.mean(counts[at])
         y = self.reduce.unweighted(np.where(empty, np.nan, y))
-        return y.astype(self._dtype), self._rows
+        return y[self._numbers].astype(self._dtype), self._rows[self._numbers]
+
+
+class _NarrowBins:
+    """Bins of few samples of a signal of one axis, many at a time.
+
+    lows, highs : (bins,) the samples [low, high) of each bin
+    """
+
+    def __init__(self, reduce: Reduce, lows: Indices, highs: Indices) -> None:
+        self._reduce = reduce
+        self._lows = lows
+        self._highs = highs
+        self._rest: Any = None
+        self._done: list[Array] = []
+        self._count = 0
+
+    def add(self, y: Array, start: int) -> None:
+        """Take in the samples from number `start` on."""
+        if self._rest is not None and len(self._rest):
+            start -= len(self._rest)
+            y = np.concatenate([self._rest, y])
+        first = self._count
+        last = int(np.searchsorted(self._highs, start + len(y), "right"))
+        if last > first:
+            low, high = self._lows[first:last] - start, self._highs[first:last] - start
+            channels = [self._statistic(x, low, high) for x in y.T]
+            self._done.append(np.stack(channels, axis=1))
+            self._count = last
+        unread = len(y)
+        if last < len(self._lows):
+            unread = int(self._lows[last]) - start
+        self._rest = y[unread:]
+
+    def _statistic(self, x: Array, low: Indices, high: Indices) -> Array:
+        """The mean or maximum of the known samples of x[low:high]; NaN where there are none."""
+        x = np.ascontiguousarray(x, np.float64)
+        known = ~np.isnan(x)
+        counts = _counts_between(known, low, high)
+        if self._reduce.statistic == "mean":
+            found = _means_between(np.where(known, x, 0.0), low, high, counts)
+        else:
+            found = _largest_between(np.where(known, x, -np.inf), low, high)
+        needed = high - low if self._reduce.missing == "propagate" else 1
+        found[counts < needed] = np.nan
+        return found
+
+    def result(self) -> Array:
+        """The statistic of each bin, (bins, channels)."""
+        return np.concatenate(self._done)
+
+
+def _means_between(x: Array, low: Indices, high: Indices, counts: Indices) -> Array:
+    """The sums of x[low:high] over the counts, rounded once; infinities stay in their bins."""
+    finite = np.isfinite(x)
+    high_part, low_part = exact_sums_between(np.where(finite, x, 0.0), low, high)
+    means = quotient(high_part, low_part, np.maximum(counts, 1))
+    if not finite.all():
+        rises = _counts_between(x == np.inf, low, high) > 0
+        falls = _counts_between(x == -np.inf, low, high) > 0
+        means[rises] = np.inf
+        means[falls] = -np.inf
+        means[rises & falls] = np.nan
+    return means
+
+
+def _counts_between(flags: npt.NDArray[np.bool_], low: Indices, high: Indices) -> Indices:
+    """How many flags are set in flags[low:high]."""
+    before = np.zeros(len(flags) + 1, np.int64)
+    np.cumsum(flags, out=before[1:])
+    counts: Indices = before[high] - before[low]
+    return counts
+
+
+def _largest_between(x: Array, low: Indices, high: Indices) -> Array:
+    """The largest of x[low:high]."""
+    # Every second stretch is a bin; reduceat wants each to begin inside of the array.
+    edges = np.stack([low, high], axis=1).reshape(-1)
+    largest: Array = np.maximum.reduceat(np.append(x, -np.inf), edges)[::2]
+    return largest
 
 
 def _largest_known(part: Array) -> Array:
@@ -229,6 +337,7 @@ def _largest_known(part: Array) -> Array:
     return np.where(np.isnan(largest), -np.inf, largest)
 
 
-def _bin(k: int, n: int, bins: int) -> tuple[int, int]:
-    """Return the samples [low, high) of bin `k`."""
-    return k * n // bins, -(-(k + 1) * n // bins)
+def _bin_edges(n: int, bins: int) -> tuple[Indices, Indices]:
+    """The samples [low, high) of each of the bins of a signal of `n` samples."""
+    numbers = np.arange(bins)
+    return numbers * n // bins, -(-(numbers + 1) * n // bins)

@@ -11,8 +11,9 @@ import numpy as np
 from convcli.core import kaiser
 from convcli.core.kernel import Kernel
 from convcli.core.ops import Convolve, Op
+from convcli.core.order_statistics import Median
 from convcli.core.resample import STOP_BAND, Resample
-from convcli.core.sliding import Extreme, SlidingStatistic, WindowFunction
+from convcli.core.sliding import Extreme, Nth, SlidingStatistic, WindowFunction
 from convcli.core.whole import Reduce
 from convcli.designs.frequency import lowpass
 from convcli.designs.interpolation import LOWPASS_ATTENUATION, PASS_BAND, interpolator
@@ -20,7 +21,7 @@ from convcli.designs.registry import step
 from convcli.designs.taps import refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Align, Signal
-from convcli.units import Count, Decibels, Quantity, Size, UnitError, parse_quantity
+from convcli.units import Count, Decibels, PoolSize, Quantity, Size, UnitError, parse_quantity
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -244,13 +245,13 @@ def _summary(windows: _PoolWindows | None, function: WindowFunction) -> SlidingS
 
 
 @step("downsampling", example="avg_pool:2")
-def avg_pool(n: Size, *, stride: Size | None = None, align: Align) -> Convolve | None:
+def avg_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Convolve | None:
     """Mean of each window of N (or HxW) samples; windows start every N, or every `stride`."""
     return _summing(_pool_windows(n, stride, align), divisor=float(math.prod(n)))
 
 
 @step("downsampling", example="sum_pool:2")
-def sum_pool(n: Size, *, stride: Size | None = None, align: Align) -> Convolve | None:
+def sum_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Convolve | None:
     """Sum of each window of N (or HxW) samples.
 
     An incomplete window gives N times the mean of the samples that are there.
@@ -259,15 +260,33 @@ def sum_pool(n: Size, *, stride: Size | None = None, align: Align) -> Convolve |
 
 
 @step("downsampling", example="max_pool:2")
-def max_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+def max_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Largest of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Extreme(of_two=np.fmax))
 
 
 @step("downsampling", example="min_pool:2")
-def min_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+def min_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Smallest of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Extreme(of_two=np.fmin))
+
+
+@step("downsampling", example="median_pool:3")
+def median_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+    """Median of each window of N (or HxW) samples; missing ones are skipped."""
+    return _summary(_pool_windows(n, stride, align), Median())
+
+
+@step("downsampling", example="first_pool:2")
+def first_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+    """First of each window of N (or HxW) samples; missing ones are skipped."""
+    return _summary(_pool_windows(n, stride, align), Nth(last=False))
+
+
+@step("downsampling", example="last_pool:2")
+def last_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+    """Last of each window of N (or HxW) samples; missing ones are skipped."""
+    return _summary(_pool_windows(n, stride, align), Nth(last=True))
 
 
 @step("downsampling", example="adaptive_avg_pool:4")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 
 from convcli.core.binding import Series
 from convcli.errors import RequestError, nearest
-from convcli.units import Kind
+from convcli.units import CalendarUnit, Duration, Kind, UnitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,6 +49,7 @@ class Family:
     further : modules that register more of its steps, imported after that one
     both_axes : one-dimensional taps run along both axes of a picture, unless `axis=` picks one
     cycles : the values of their examples are frequencies in cycles per sample
+    regular : the steps need samples at equal steps of time
     layers : the steps may be layers of a network
     pictures : the steps need a picture
     """
@@ -57,6 +58,7 @@ class Family:
     further: tuple[str, ...] = ()
     both_axes: bool = False
     cycles: bool = False
+    regular: bool = False
     layers: bool = False
     pictures: bool = False
 
@@ -72,9 +74,14 @@ FAMILIES: dict[FamilyName, Family] = {
     "smoothing": Family(module="convcli.designs.smoothing", both_axes=True),
     "frequency": Family(
         module="convcli.designs.frequency",
-        further=("convcli.designs.equalisers", "convcli.designs.analytic"),
+        further=(
+            "convcli.designs.equalisers",
+            "convcli.designs.measured",
+            "convcli.designs.analytic",
+        ),
         both_axes=True,
         cycles=True,
+        regular=True,
     ),
     "differences": Family(module="convcli.designs.differences"),
     "windows": Family(module="convcli.designs.windows"),
@@ -84,7 +91,7 @@ FAMILIES: dict[FamilyName, Family] = {
     "pointwise": Family(module="convcli.designs.pointwise", layers=True),
     "branches": Family(module="convcli.planning.branches"),
     "recipes": Family(module="convcli.planning.recipes"),
-    "learned": Family(module="convcli.layers.modelfile"),
+    "learned": Family(module="convcli.layers.modelfile", regular=True),
 }
 
 # In a docstring: a section of examples, and sentences about exceptions, which end a paragraph.
@@ -124,10 +131,12 @@ class Step:
     anti_alias : it filters only in order to change the rate
     correlates : its taps are written as they lie over the signal, not flipped
     pictures : it needs a picture, although others of its family do not
+    regular : it needs samples at equal steps of time, although others of its family do not
     reads_twice : it measures the whole signal before the first output
     runs_model : its first value is the path of a model file
     listed : `convcli filters` has a page for it
     learned_rules : reads from the file at a path how its model was learned
+    stands_for : the chain that a recipe is a name for, with its parameters in capitals
     """
 
     name: str
@@ -138,10 +147,12 @@ class Step:
     anti_alias: bool = False
     correlates: bool = False
     pictures: bool = False
+    regular: bool = False
     reads_twice: bool = False
     runs_model: bool = False
     listed: bool = True
     learned_rules: Callable[[str], LearnedRules] | None = None
+    stands_for: str = ""
 
     @property
     def traits(self) -> Family:
@@ -157,6 +168,11 @@ class Step:
     def needs_picture(self) -> bool:
         """Whether the step works on pictures alone."""
         return self.pictures or self.traits.pictures
+
+    @property
+    def needs_regular(self) -> bool:
+        """Whether the step makes sense only where samples come at equal steps of time."""
+        return self.regular or self.anti_alias or self.traits.regular
 
     @property
     def help(self) -> str:
@@ -185,7 +201,7 @@ class Step:
     @cached_property
     def injected(self) -> tuple[str, ...]:
         """Which facts about the place the design asks for."""
-        return tuple(name for name in inspect.signature(self.design).parameters if name in INJECTED)
+        return _injected(self.design)
 
     @property
     def takes_axis(self) -> bool:
@@ -210,13 +226,41 @@ class Step:
         call : the step as written
         """
         told = {"signal": site.signal, "align": site.rules.align, "call": call}
-        made = self.design(**values, **{name: told[name] for name in self.injected})
+        design = self.design
+        if any(isinstance(value, Duration | CalendarUnit) for value in values.values()):
+            design = self._design_in_time(values)
+        injected = _injected(design)
+        made = design(**values, **{name: told[name] for name in injected})
         if made is None:
             return Series()
         if isinstance(made, tuple):
             return Series(made)
         bindable: Bindable = made
         return bindable
+
+    def _design_in_time(self, values: Mapping[str, Any]) -> Callable[..., Any]:
+        """Return the design of the step for durations and calendar bins. UnitError if it has none.
+
+        UnitError also if one of the values cannot be given together with a duration.
+        """
+        import_module("convcli.designs.in_time")
+        design = _IN_TIME.get(self.name)
+        if design is None:
+            raise UnitError(
+                "has no window in time over rows that come irregularly; a number counts rows (20)"
+            )
+        known = inspect.signature(design).parameters
+        for name in values:
+            if name not in known:
+                raise UnitError(
+                    f"{name}= counts rows, and cannot be given with a duration or a bin"
+                )
+        return design
+
+
+def _injected(design: Callable[..., Any]) -> tuple[str, ...]:
+    """Which facts about the place a design asks for."""
+    return tuple(name for name in inspect.signature(design).parameters if name in INJECTED)
 
 
 def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:
@@ -243,6 +287,17 @@ def _word(parameter: Parameter) -> str:
 
 _STEPS: dict[str, Step] = {}
 _NAMES: dict[str, Step] = {}
+_IN_TIME: dict[str, Callable[..., Any]] = {}
+
+
+def in_time(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the design of step `name` for durations over irregular rows, or calendar bins."""
+
+    def enter(design: Callable[..., Any]) -> Callable[..., Any]:
+        _IN_TIME[name] = design
+        return design
+
+    return enter
 
 
 def step(
@@ -252,12 +307,13 @@ def step(
     name: str | None = None,
     aliases: tuple[str, ...] = (),
     learned_rules: Callable[[str], LearnedRules] | None = None,
+    stands_for: str = "",
     **traits: bool,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a design function as a step.
 
     example : a FILTER that uses it, run by the tests; traits : fields of `Step` that are True
-    learned_rules : as in `Step`
+    learned_rules, stands_for : as in `Step`
     """
 
     def enter(design: Callable[..., Any]) -> Callable[..., Any]:
@@ -268,6 +324,7 @@ def step(
             example,
             design,
             learned_rules=learned_rules,
+            stands_for=stands_for,
             **traits,
         )
         for known in (entry.name, *entry.aliases):

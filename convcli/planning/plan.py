@@ -17,6 +17,7 @@ from convcli.core.chain import Chain
 from convcli.designs import find
 from convcli.errors import ConvcliError, RequestError
 from convcli.planning.arguments import arguments_of, usage_hint
+from convcli.planning.bounds import refuse_endless_reach
 from convcli.planning.grammar import INPUT, SPACED, Call, parse, unspaced_operator
 from convcli.signals import LearnedRules
 from convcli.units import UnitError
@@ -222,10 +223,16 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
 
     RequestError (with a caret) or InputError where a step cannot be made.
     """
+    if rules.edge == "missing" and not signal.holds_missing:
+        message = f"--edge missing: no {signal.medium.sample} of {signal.medium.thing} like this"
+        hint = "--edge valid leaves incomplete windows out; floating-point pictures and tables have"
+        raise RequestError(f"{message} can be missing", hint=hint)
     calls = _calls(filter)
     steps = bind_chain(calls, signal, rules)
     if rules.edge == "valid" and _chain_of(steps, signal).pads:
         steps = [_completed_step(step) for step in steps]
+    if rules.edge != "valid":
+        refuse_endless_reach(steps)
     text = " | ".join(call.text for call in calls)
     return Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
 
@@ -239,7 +246,20 @@ def bind_chain(calls: tuple[Call, ...], signal: Signal, rules: Rules) -> list[Bo
         if rules.edge == "valid":
             steps = _with_valid_lengths(steps)
         place = steps[-1].after
+    _refuse_edges_in_time(steps, rules)
     return steps
+
+
+def _refuse_edges_in_time(steps: list[BoundStep], rules: Rules) -> None:
+    """Raise RequestError where windows in time would read beyond the ends of the signal."""
+    if rules.edge == "shrink":
+        return
+    for step in steps:
+        if any(op.in_time for op in step.ops):
+            raise step.call.error(
+                f"--edge {rules.edge} needs rows at equal steps of time; "
+                "windows in time end where the table does (shrink)"
+            )
 
 
 def _with_valid_lengths(steps: list[BoundStep]) -> list[BoundStep]:
@@ -290,6 +310,8 @@ def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:
     There is one, or several for a network that sees the whole signal on the way.
     """
     step = _step_of(call)
+    if step.needs_regular and signal.irregular:
+        _refuse_irregular(call, signal)
     values, axis = arguments_of(call, step, signal)
     site = Site(signal=signal, rules=rules, axis=axis)
     try:
@@ -303,6 +325,14 @@ def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:
     defaults = {p.name: p.default for p in step.parameters}
     known = {**defaults, **values}
     return [BoundStep(call=call, step=step, stage=stage, values=known) for stage in stages]
+
+
+def _refuse_irregular(call: Call, signal: Signal) -> None:
+    """Raise the RequestError of a step that needs samples at equal steps of time."""
+    message = f"{call.name} needs {signal.medium.sample}s at equal steps of time"
+    if signal.uneven:
+        message += f"; {signal.uneven}"
+    raise call.error(message, hint="--every 1d makes rows regular first: the mean of each day")
 
 
 def _step_of(call: Call) -> Step:

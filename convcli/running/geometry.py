@@ -18,10 +18,11 @@ from convcli.core.extend import Extent
 if TYPE_CHECKING:
     from convcli.core.chain import Chain
     from convcli.core.reach import Index, Indices
+    from convcli.core.time_reach import Stamps
     from convcli.signals import Edge
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Geometry:
     """The outputs of a chain on a signal that is extended at its ends by an edge rule.
 
@@ -35,6 +36,20 @@ class Geometry:
     edge: Edge
     tail: int = 0
 
+    # --- times, which regular samples do not need ---
+
+    def arrive(self, stamps: Stamps | None, *, ended: bool = False) -> None:
+        """Take note of the times of the next samples, and of the end of the signal."""
+
+    def forget(self, done: int) -> None:
+        """Forget the times that no output from number `done` on needs."""
+
+    @cached_property
+    def stride(self) -> int | None:
+        """How far apart outputs lie, in samples; None if not equally far."""
+        reach = self.chain.reach[0]
+        return reach.step if reach.phases == 1 else None
+
     # --- constants ---
 
     @cached_property
@@ -47,6 +62,11 @@ class Geometry:
     def origin(self) -> int:
         """The sample that is input 0. Under `valid` the first window starts at sample 0."""
         return self._first_window[0] if self.edge == "valid" else 0
+
+    @property
+    def only_complete(self) -> bool:
+        """Whether an output is missing unless its whole window lies on the signal."""
+        return self.edge == "missing"
 
     @cached_property
     def needs_end(self) -> bool:

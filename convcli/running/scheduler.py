@@ -16,6 +16,7 @@ from convcli.core.chain import Chain
 from convcli.running.geometry import Geometry
 from convcli.running.jobs import JobBatch, SignalBlock
 from convcli.running.stream import NEVER, Stream
+from convcli.running.timed_geometry import geometry_of
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
@@ -76,7 +77,11 @@ class Scheduler:
         self.tail = tail
         common = chains.common
         self._side_by_side = (
-            not by_group and common is not None and common.uniform and edge != "wrap"
+            not by_group
+            and common is not None
+            and common.uniform
+            and not common.in_time
+            and edge != "wrap"
         )
         self._interleaved: InterleavedSignals | None = None
         self._streams: dict[SignalName, Stream] = {}
@@ -104,7 +109,7 @@ class Scheduler:
 
     def _push(self, block: Block, rows: AnyRows) -> list[Job]:
         if block.groups is None:
-            job = self._stream(ALL).push(block.stored, rows)
+            job = self._stream(ALL).push(block.stored, rows, block.stamps)
             return [] if job is None else [job]
         numbers = row_numbers(rows)
         if self._side_by_side:
@@ -112,7 +117,8 @@ class Scheduler:
         jobs = []
         for group, x, places in block.by_group():
             stream = self._stream(group)
-            job = stream.push(x, numbers[places])
+            stamps = None if block.stamps is None else block.stamps[places]
+            job = stream.push(x, numbers[places], stamps)
             self._next_rows[group] = stream.next_row
             if job is not None:
                 jobs.append(job)
@@ -143,7 +149,7 @@ class Scheduler:
         """Return the stream of one signal, at its first block a new one."""
         stream = self._streams.get(group)
         if stream is None:
-            geometry = Geometry(self.chains.of(group), self.edge, self.tail)
+            geometry = geometry_of(self.chains.of(group), self.edge, self.tail)
             patient = not self.chains.signal.medium.prompt
             stream = Stream(group, geometry, patient=patient)
             self._streams[group] = stream

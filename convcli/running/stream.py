@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.extend import Extent
+from convcli.core.complete import Bounds
+from convcli.core.extend import Extent, is_missing_outside
 from convcli.running.jobs import InputBlocks, Job
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
     from convcli.core.reach import Indices
+    from convcli.core.time_reach import Stamps
     from convcli.running.geometry import Geometry
     from convcli.running.jobs import SignalName
     from convcli.signals import AnyRows, Array
@@ -46,15 +48,17 @@ class Stream:
         self.last_job: Job | None = None
         self._buffer = _SampleBuffer()
 
-    def push(self, x: Array, rows: AnyRows) -> Job | None:
+    def push(self, x: Array, rows: AnyRows, stamps: Stamps | None = None) -> Job | None:
         """Take in the next samples; return a job if outputs are known now.
 
-        rows : the input rows of the samples
+        rows : the input rows of the samples; stamps : their times, where windows depend on them
         """
+        self.geometry.arrive(stamps)
         if len(x):
-            # Outside lies a missing sample under `shrink`, which no stored whole number can say.
-            shrinks = self.geometry.edge == "shrink"
-            self._buffer.append(self.geometry.chain.samples(x) if shrinks else x, rows)
+            if is_missing_outside(self.geometry.edge):
+                # No stored whole number can say that a sample is missing.
+                x = self.geometry.chain.samples(x)
+            self._buffer.append(x, rows)
         ready = self.geometry.ready(self._buffer.n)
         if self.patient and not self._pays(ready, x):
             return None
@@ -65,6 +69,7 @@ class Stream:
         n = self._buffer.n
         if n == 0:
             return None
+        self.geometry.arrive(None, ended=True)
         return self._job(self.geometry.count(n), n + self.geometry.tail)
 
     @property
@@ -118,22 +123,31 @@ class Stream:
             span=((start, stop),) if columns is None else ((start, stop), (0, count)),
             rows=self._rows_of(start, stop),
             ends=(end,) if columns is None else (end, columns),
+            bounds=self._bounds(columns),
             previous=self.last_job,
         )
         self.last_job = job
         self.outputs_done = stop
         if not self.geometry.needs_end:
             self._buffer.drop_before(self.geometry.oldest_needed(stop, self._buffer.n))
+            self.geometry.forget(stop)
         return job
+
+    def _bounds(self, columns: int | None) -> Bounds | None:
+        """Return where the signal lies, if windows that reach beyond it have no output."""
+        if not self.geometry.only_complete:
+            return None
+        lengths = (self._buffer.n,) if columns is None else (self._buffer.n, columns)
+        return Bounds(low=(0,) * len(lengths), high=lengths)
 
     def _rows_of(self, start: int, stop: int) -> AnyRows:
         """Return the input rows of the outputs [start, stop), at most the last row there is."""
-        reach = self.geometry.chain.reach[0]
+        stride = self.geometry.stride
         first = self.geometry.aligned_sample(start)
         last = self.geometry.aligned_sample(stop - 1)
-        if reach.phases == 1 and self._buffer.first <= first and last < self._buffer.n:
+        if stride is not None and self._buffer.first <= first and last < self._buffer.n:
             return self._buffer.rows()[
-                first - self._buffer.first : last - self._buffer.first + 1 : reach.step
+                first - self._buffer.first : last - self._buffer.first + 1 : stride
             ]
         samples = self.geometry.aligned_sample(np.arange(start, stop))
         return self._buffer.rows_at(samples)

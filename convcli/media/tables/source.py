@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -37,7 +37,8 @@ from convcli.media.tables.numerals import (
     read_numbers,
     reads_as_number,
 )
-from convcli.media.tables.splicing import DecodedRows, RecentRows, TextInFile, TextInScratch
+from convcli.media.tables.splicing import DecodedRows, RecentRows, RowsInFile, RowsInScratch
+from convcli.media.tables.table_formats import DELIMITED
 from convcli.media.tables.text import (
     Encoding,
     Header,
@@ -51,18 +52,21 @@ from convcli.media.tables.text import (
 from convcli.signals import TABLE, Block, Groups, Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Cells, Records
     from convcli.media.tables.numerals import Floats
-    from convcli.media.tables.splicing import ForgottenRows
-    from convcli.media.tables.times import Clock, MeasuredTimes, TimeChecker, TimeColumn
+    from convcli.media.tables.sink import TableSink
+    from convcli.media.tables.table_formats import TableFormat
+    from convcli.media.tables.times import Clock, StampChecker, TimeColumn
 
 DAY = 86400.0
 # Bytes of a pipe that are held until each column has shown a cell that is not missing.
 MAX_HELD_UNDECIDED = 16 << 20
+# So often the rule of times is inferred again, from more rows, after one has broken it.
+MOST_CLOCKS = 3
 _TAB_NAMES = ("\\t", "tab")
 
 
@@ -76,6 +80,9 @@ class TableOptions:
     time : the column that sets the rate
     time_unit : s, ms, us or ns, in which times are written as numbers; None to infer it
     date_format : how dates are written, in the directives of strptime; None to infer it
+    time_zone : the zone whose calendar bins follow, for times that are numbers or name an offset
+    irregular : rows may come at any distance in time; else that is an error
+    integrate : windows in time weigh a row by the time that it stands for, too
     delimiter : one character, or None to infer it from the suffix (.tsv) or the first line
     thousands : what may stand between groups of digits; empty: nothing
     na : texts of a missing value besides the usual ones
@@ -85,6 +92,8 @@ class TableOptions:
     append : write new columns at the end of the row, in place of replacing the old cells
     decimals : fixed decimals of the numbers written; None for the shortest that read back the same
     follow : pass rows on as soon as they are there
+    format : csv, jsonl, parquet or feather, in which a table is written whose name has no suffix;
+        None for that of the input
     """
 
     columns: tuple[str, ...] | None = None
@@ -92,6 +101,9 @@ class TableOptions:
     time: str | None = None
     time_unit: str | None = None
     date_format: str | None = None
+    time_zone: str | None = None
+    irregular: bool = False
+    integrate: bool = False
     delimiter: str | None = None
     decimal: str = "."
     thousands: str = ""
@@ -103,21 +115,41 @@ class TableOptions:
     append: bool = False
     decimals: int | None = None
     follow: bool = False
+    format: str | None = None
 
     def without_groups(self, time: str | None = None) -> TableOptions:
         """The options for a table without groups, whose times are in the column `time` if any."""
         if time is not None:
             return replace(self, by=(), time=time)
-        return replace(self, by=(), time=None, time_unit=None, date_format=None)
+        return replace(self, by=(), time=None, time_unit=None, date_format=None, time_zone=None)
+
+
+class TableInput(Protocol):
+    """Where a table comes from: `TextInput`, or a file of columns."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None for standard input."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The name of the table in messages."""
+        ...
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be read again from the start."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
-class _Pass:
+class Pass:
     """One pass over a table: its header, and the records to come. `closing` closes the file."""
 
     encoding: Encoding
     header: Header
-    records: Iterator[Records]
+    records: Iterator[Any]
     closing: ExitStack
     compression: Compression | None
 
@@ -128,13 +160,18 @@ class TableSource:
     signal : one channel per filtered column, with its name; `rate` and `cycle` from the time column
     header : the names of all columns · columns : the numbers of the filtered ones
     warnings : what the user should know
+    format : of the file · path : of a file
     """
 
-    def __init__(self, text: TextInput, options: TableOptions) -> None:
+    format = DELIMITED
+
+    def __init__(self, text: TableInput, options: TableOptions) -> None:
         self.name = text.name
+        self.path = text.path
         self.options = options
         self.warnings: list[str] = []
-        self._text = text
+        # A TextInput, unless a subclass opens something else.
+        self._text: Any = text
         self._recent: RecentRows | None = None
         first_pass = self._open()
         self.encoding = first_pass.encoding
@@ -156,8 +193,10 @@ class TableSource:
         self._clock: Clock | None = None
         if self._time is not None:
             seen += self._find_clock(seen, first_pass.records)
+            if options.irregular and not options.follow:
+                self._settle_clock(seen, first_pass.records)
         self.signal = self._describe()
-        self._first_pass: _Pass | None = None
+        self._first_pass: Pass | None = None
         if text.repeatable:
             first_pass.closing.close()
         else:
@@ -190,16 +229,19 @@ class TableSource:
         """
         decoded, x = self._decode(raw)
         groups = self._groups(decoded.spans)
-        measured = None
+        check: Callable[[], None] | None = None
+        stamps = None
         if self._checker is not None:
-            measured = self._checker.measure(self._time_column(decoded.spans), groups)
-        return Block(x, groups, partial(self._note, decoded, measured))
+            times = self._checker.read(self._time_column(decoded.spans), groups)
+            check = times.check
+            stamps = times.stamps
+        return Block(x, groups, partial(self._note, decoded, check), stamps)
 
-    def _note(self, decoded: DecodedRows, measured: MeasuredTimes | None) -> None:
+    def _note(self, decoded: DecodedRows, check: Callable[[], None] | None) -> None:
         """Count the rows that arrive, check their times, and keep them for the sink."""
-        if self._checker is not None and measured is not None:
-            self._checker.check(measured)
-        self._rows += decoded.spans.count
+        if check is not None:
+            check()
+        self._rows += decoded.count
         if decoded.missing is not None:
             self._missing += decoded.missing.sum(axis=0)
         if self._recent is not None:
@@ -214,13 +256,23 @@ class TableSource:
 
     # --- for the sink and the report ---
 
+    def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
+        """What makes a sink that writes this table in another format, or in its own."""
+        if format is self.format:
+            from convcli.media.tables.sink import TableSink
+
+            return TableSink
+        from convcli.media.tables.converting_sink import ConvertingSink
+
+        return partial(ConvertingSink, format=format)
+
     def keep_text(self) -> RecentRows:
         """From now on keep the text of decoded rows, in the object returned."""
         is_text = self.compression is None and self.encoding.stored is None
         if self._text.repeatable and is_text:
-            self._recent = RecentRows(self._redecode, TextInFile(self._text))
+            self._recent = RecentRows(RowsInFile(self._text, self._redecode))
         else:
-            self._recent = RecentRows(self._redecode, TextInScratch())
+            self._recent = RecentRows(RowsInScratch(self._redecode))
         return self._recent
 
     def facts(self) -> dict[str, Any]:
@@ -235,7 +287,7 @@ class TableSource:
 
     # --- opening ---
 
-    def _open(self) -> _Pass:
+    def _open(self) -> Pass:
         text, closing = self._text, ExitStack()
         stream = text.open()
         if text.path is not None:
@@ -256,7 +308,7 @@ class TableSource:
             width=len(header.cells),
             name=self.name,
         )
-        return _Pass(encoding, header, records, closing, compression)
+        return Pass(encoding, header, records, closing, compression)
 
     def _read_header(self, reads: Iterator[bytes], encoding: Encoding) -> tuple[Header, bytes]:
         """The header and the text that was read beyond it."""
@@ -354,7 +406,7 @@ class TableSource:
         while records is not None:
             if self._has_rows(records):
                 found.look_at(self._find_rows(records, found.undecided))
-            held += len(records.data)
+            held += records.size
             if not found.undecided:
                 return True
             if held > MAX_HELD_UNDECIDED:
@@ -395,7 +447,7 @@ class TableSource:
 
     # --- decoding ---
 
-    def _has_rows(self, records: Records) -> bool:
+    def _has_rows(self, records: Any) -> bool:
         """Whether records are more than blank lines and comments."""
         return self.dialect.has_rows(records, len(self.header))
 
@@ -406,11 +458,15 @@ class TableSource:
             keys.add(self._time)
         return keys
 
-    def _find_rows(self, records: Records, wanted: Iterable[int]) -> RowSpans:
+    def _find_rows(self, records: Any, wanted: Iterable[int]) -> Any:
         width = len(self.header)
         return find_rows(records, self.dialect, width=width, wanted=wanted, name=self.name)
 
-    def _decode(self, records: Records) -> tuple[DecodedRows, Floats]:
+    def _join(self, parts: list[Any]) -> Any:
+        """Consecutive records as one."""
+        return join_records(parts)
+
+    def _decode(self, records: Any) -> tuple[Any, Floats]:
         """The rows of some records and their numbers, `(rows, channels)`."""
         spans = self._find_rows(records, {*self.columns, *self._keys()})
         shape = (spans.count, len(self.columns))
@@ -452,19 +508,18 @@ class TableSource:
     def _bad_cell(
         self, spans: RowSpans, row: int, column: int, expected: str, hint: str
     ) -> InputError:
-        line = spans.line_of_cell(row, column)
+        place = spans.place_of_cell(row, column)
         cell = shown_cell(spans.cells[column].text(row))
-        place = f"{self.name}, line {line}, column {self.header[column]}"
-        return InputError(f"{place}: expected {expected}, got {cell}", hint=hint)
+        where = f"{self.name}, {place}, column {self.header[column]}"
+        return InputError(f"{where}: expected {expected}, got {cell}", hint=hint)
 
-    def _redecode(self, rows: ForgottenRows, text: bytes) -> DecodedRows:
-        """Decode forgotten rows again."""
-        records = rows.records
+    def _redecode(self, records: Records, text: bytes) -> DecodedRows:
+        """Decode records again, whose text was released."""
         data = text + self.dialect.newline * records.padded
         again = self.dialect.records(
             data, line=records.line, offset=records.offset, padded=records.padded
         )
-        decoded, _ = self._decode(again)
+        decoded: DecodedRows = self._decode(again)[0]
         return decoded
 
     def _groups(self, spans: RowSpans) -> Groups | None:
@@ -476,26 +531,104 @@ class TableSource:
 
     def _find_clock(self, seen: list[Records], coming: Iterator[Records]) -> list[Records]:
         """Infer the clock from the first rows; return the further records that this took."""
-        from convcli.media.tables.times import infer_clock
-
         more: list[Records] = []
+        ended = False
         while True:
             first = [*seen, *more]
             if first:
-                spans = self._find_rows(join_records(first), self._keys())
-                if spans.count:
-                    self._clock = infer_clock(
-                        self._time_column(spans),
-                        self._groups(spans),
-                        unit=self.options.time_unit,
-                        date_format=self.options.date_format,
-                    )
-            if self._clock is not None:
+                self._clock = self._clock_of(self._join(first), ended=ended)
+            if self._clock is not None or ended:
                 return more
             following = _at_most_one(coming)
-            if not following:
-                return more
+            ended = not following
             more += following
+
+    def _clock_of(self, records: Any, *, ended: bool) -> Clock | None:
+        """Infer the clock from the first rows.
+
+        ended : there are no more
+        """
+        from convcli.media.tables.times import TimeNotation, infer_clock
+
+        spans = self._find_rows(records, self._keys())
+        if not spans.count:
+            return None
+        asked = TimeNotation(
+            unit=self.options.time_unit,
+            date_format=self.options.date_format,
+            zone=self.options.time_zone,
+        )
+        return infer_clock(
+            self._time_column(spans),
+            self._groups(spans),
+            asked,
+            irregular=self.options.irregular,
+            ended=ended,
+        )
+
+    def _settle_clock(self, seen: list[Records], coming: Iterator[Records]) -> None:
+        """Look through all times of a file, or the first ones of a pipe, for the rule that holds.
+
+        Whether rows come regularly decides what a window in time is, so it must not depend on how
+        many rows came at first. Records of a pipe that this takes are added to `seen`.
+        """
+        for tried in range(MOST_CLOCKS):
+            clock = self._clock
+            if clock is None or not clock.rules:
+                return
+            start: list[Records] = []
+            error = self._break_of(clock, self._records_for_times(seen, coming), start)
+            if error is None:
+                return
+            # A few rows may have suggested another rule than all rows up to here.
+            self._clock = clock.irregular(error.message)
+            if start and tried + 1 < MOST_CLOCKS:
+                self._clock = self._clock_of(self._join(start), ended=False)
+
+    def _break_of(
+        self, clock: Clock, records: Iterator[Records], start: list[Records]
+    ) -> InputError | None:
+        """Hold all times against a clock; return the error of the row that breaks it.
+
+        If no row does, only those of its rules are kept that hold for all rows.
+
+        start : receives the records up to that row, unless they are long
+        """
+        from convcli.media.tables.times import TimeChecker
+
+        checker = TimeChecker(clock)
+        held = 0
+        for some in records:
+            held += some.size
+            start.append(some)
+            if held > MAX_HELD_UNDECIDED:
+                start.clear()
+            spans = self._find_rows(some, self._keys())
+            measured = checker.measure(self._time_column(spans), self._groups(spans))
+            error = checker.broken_by(measured)
+            if error is not None:
+                return error
+        self._clock = clock.settled(checker.holding)
+        return None
+
+    def _records_for_times(
+        self, seen: list[Records], coming: Iterator[Records]
+    ) -> Iterator[Records]:
+        """Yield the records whose times decide how often rows come."""
+        if self._text.repeatable:
+            current = self._open()
+            with current.closing:
+                yield from filter(self._has_rows, current.records)
+            return
+        yield from filter(self._has_rows, list(seen))
+        held = sum(records.size for records in seen)
+        while held <= MAX_HELD_UNDECIDED:
+            following = _at_most_one(coming)
+            if not following:
+                return
+            seen += following
+            held += following[0].size
+            yield from filter(self._has_rows, following)
 
     def _time_column(self, spans: RowSpans) -> TimeColumn:
         from convcli.media.tables.times import TimeColumn
@@ -517,6 +650,7 @@ class TableSource:
         if self._time is None:
             return signal
         clock = self._clock
+        signal = replace(signal, timed=True, integrates=self.options.integrate)
         if clock is None:
             self.warnings.append(
                 f"{self.name}: too few rows to know how often they come; one a day is assumed"
@@ -524,14 +658,20 @@ class TableSource:
             return replace(signal, rate=1 / DAY, cycle=DAY)
         if clock.doubt is not None:
             self.warnings.append(f"{self.name}: {clock.doubt}")
-        return replace(signal, rate=clock.rate, cycle=clock.cycle, week=clock.week)
+        signal = replace(signal, cycle=clock.cycle, week=clock.week, uneven=clock.uneven)
+        if self.options.integrate:
+            return replace(signal, rate=None)
+        return replace(signal, rate=clock.rate)
 
-    def _new_checker(self) -> TimeChecker | None:
+    def _new_checker(self) -> StampChecker | None:
         if self._clock is None:
             return None
+        from convcli.media.tables.time_order import OrderChecker
         from convcli.media.tables.times import TimeChecker
 
-        return TimeChecker(self._clock)
+        if self._clock.rules:
+            return TimeChecker(self._clock)
+        return OrderChecker(self._clock)
 
 
 def _refuse_endless_header(start: bytes, name: str) -> None:
@@ -604,9 +744,14 @@ def _check_number_options(options: TableOptions) -> None:
 
 
 def _check_time_options(options: TableOptions) -> None:
-    given = {"--time-unit": options.time_unit, "--date-format": options.date_format}
+    given = {
+        "--time-unit": options.time_unit,
+        "--date-format": options.date_format,
+        "--time-zone": options.time_zone,
+        "--integrate": options.integrate or None,
+    }
     names = [name for name, value in given.items() if value is not None]
-    if len(names) == 2:
+    if options.time_unit is not None and options.date_format is not None:
         raise RequestError(
             "--time-unit and --date-format contradict each other",
             hint="--time-unit is for times written as numbers, --date-format for dates",

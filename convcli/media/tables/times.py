@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from convcli.media.tables.delimited import Cells, RowSpans
+    from convcli.media.tables.time_order import Stamper
     from convcli.media.tables.time_rules import Floats, Runs, Stamps
     from convcli.signals import Groups
 
@@ -75,12 +77,32 @@ class TimeColumn:
         """The error that the time in `row` is not the one expected."""
         owner = "" if group is None else f" of {group_name(group)}"
         found = self.cells.text(row).strip() or "an empty cell"
-        line = self.rows.line_of_cell(row, self.column)
+        place = self.rows.place_of_cell(row, self.column)
         return InputError(
-            f"{self.table}, line {line}, column {self.name}: "
-            f"expected {expected}{owner}, got {found}",
+            f"{self.table}, {place}, column {self.name}: expected {expected}{owner}, got {found}",
             hint=hint,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedTimes:
+    """The times of some rows.
+
+    stamps : (rows, 2) as in `time_order.py`
+    check : checks that the rows follow those before them; called once for each block, in order.
+        InputError if they do not
+    """
+
+    stamps: npt.NDArray[np.int64]
+    check: Callable[[], None]
+
+
+class StampChecker(Protocol):
+    """Reads the times of a table part after part, and checks every row."""
+
+    def read(self, times: TimeColumn, groups: Groups | None) -> CheckedTimes:
+        """Read the times of some rows. Pure: it may run in any thread and in any order."""
+        ...
 
 
 class Notation(Protocol):
@@ -156,17 +178,49 @@ class DateNotation:
 class Clock:
     """What the first rows tell about time. All rules fit them; later rows tell which one holds.
 
-    rate : rows per second · cycle : seconds of the unit in which a bare frequency is counted
+    rules : none if rows need only come in order
+    rate : rows per second, None if rows come irregularly
+    cycle : seconds of the unit in which a bare frequency is counted
     week : seconds of a week, in which business days follow each other without a gap
     doubt : what was taken for granted in reading the times, for a warning; None if nothing was
+    uneven : where the rows leave the rule that fits them best, for messages
     """
 
     notation: Notation
+    stamper: Stamper
     rules: tuple[Rule, ...]
-    rate: float
+    rate: float | None
     cycle: float
     week: float
     doubt: str | None = None
+    uneven: str = ""
+
+    def irregular(self, uneven: str) -> Clock:
+        """Return the clock of the same times where rows come irregularly."""
+        return replace(self, rules=(), rate=None, uneven=uneven)
+
+    def settled(self, rules: tuple[Rule, ...]) -> Clock:
+        """Return the clock with the rules that hold for all rows."""
+        return replace(self, rules=rules, week=rules[0].week)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeNotation:
+    """How the user says that times are written; what is None is inferred.
+
+    unit : that of times written as numbers
+    date_format : how dates are written, in the directives of strptime
+    zone : the time zone of the calendar
+    """
+
+    unit: str | None = None
+    date_format: str | None = None
+    zone: str | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether the user says anything."""
+        return self.unit is not None or self.date_format is not None
 
 
 @dataclass(frozen=True)
@@ -179,6 +233,11 @@ class _Reading:
     failures: list[Failure | None]
 
     @property
+    def sorted(self) -> bool:
+        """Whether no time lies before the one before it."""
+        return not any(failure is not None and failure.is_back for failure in self.failures)
+
+    @property
     def fitting(self) -> list[Rule]:
         pairs = zip(self.rules, self.failures, strict=True)
         return [rule for rule, failure in pairs if failure is None]
@@ -187,27 +246,57 @@ class _Reading:
 def infer_clock(
     times: TimeColumn,
     groups: Groups | None,
+    asked: TimeNotation,
     *,
-    unit: str | None = None,
-    date_format: str | None = None,
+    irregular: bool = False,
+    ended: bool = False,
 ) -> Clock | None:
     """Infer from the first rows how often rows come; None if no group has two rows.
 
     A date like 1/2/2024 has the month first, unless only with the day first all dates exist and
-    come regularly; 1.2.2024 has the day first. InputError if rows come irregularly.
+    come regularly; 1.2.2024 has the day first.
 
-    unit : that of times written as numbers; None to infer it
-    date_format : how dates are written; None to infer it
+    irregular : rows may come irregularly, as long as they come in order; else that is an InputError
+    ended : there are no more rows; a row a day is assumed where no group has two
     """
-    runs = _runs(len(times.cells), groups)
+    from convcli.media.tables.time_order import Stamper
+
+    runs = runs_of_groups(len(times.cells), groups)
     long_runs = [(group, rows) for group, rows in runs if len(rows) > 1]
-    notations = _notations(times, unit, date_format)
+    notations = _notations(times, asked.unit, asked.date_format)
     if not long_runs:
-        return None
+        if not ended or not len(times.cells):
+            return None
+        stamper = Stamper.of(times, notations[0][0], asked.zone)
+        return Clock(
+            notation=notations[0][0],
+            stamper=stamper,
+            rules=(),
+            rate=1 / DAY,
+            cycle=DAY,
+            week=7 * DAY,
+            doubt=f"too few rows to know how often they come in {times.name}; one a day is assumed",
+        )
     readings = [_try_rules(notation, moments, long_runs) for notation, moments in notations]
     regular = [reading for reading in readings if reading.fitting]
     if not regular:
-        raise _irregular(times, readings[0].rules, readings[0].failures)
+        in_order = [reading for reading in readings if reading.sorted]
+        best = (in_order or readings)[0]
+        error = _irregular(times, best.rules, best.failures)
+        if not irregular:
+            raise error
+        if not in_order:
+            raise _unsorted(times, best)
+        return Clock(
+            notation=best.notation,
+            stamper=Stamper.of(times, best.notation, asked.zone),
+            rules=(),
+            rate=None,
+            cycle=1.0,
+            week=7 * DAY,
+            doubt=None if asked.given else _doubt(times, in_order),
+            uneven=error.message,
+        )
     best = regular[0]
     first = best.fitting[0]
     if not SHORTEST_STEP <= first.seconds <= LONGEST_STEP:
@@ -220,11 +309,12 @@ def infer_clock(
     rules = tuple(rule for rule in best.fitting if rule.seconds == first.seconds)
     return Clock(
         notation=best.notation,
+        stamper=Stamper.of(times, best.notation, asked.zone),
         rules=rules,
         rate=1 / first.seconds,
         cycle=cycle,
         week=first.week,
-        doubt=None if unit or date_format else _doubt(times, regular),
+        doubt=None if asked.given else _doubt(times, regular),
     )
 
 
@@ -233,7 +323,7 @@ def _doubt(times: TimeColumn, regular: list[_Reading]) -> str | None:
     notation = regular[0].notation
     if len(regular) > 1 and isinstance(regular[1].notation, DateNotation):
         return (
-            f"the dates in {times.name} are read with the month first, but would be as regular "
+            f"the dates in {times.name} are read with the month first, but could as well be read "
             "with the day first; dates like 2024-02-01 leave no doubt, and "
             f"--date-format {regular[1].notation.form} decides"
         )
@@ -276,7 +366,18 @@ def _irregular(times: TimeColumn, rules: list[Rule], failures: list[Failure | No
     return error
 
 
-def _runs(rows: int, groups: Groups | None) -> Runs:
+def _unsorted(times: TimeColumn, reading: _Reading) -> InputError:
+    """The error that a time lies before the one before it."""
+    pairs = zip(reading.failures, reading.rules, strict=True)
+    failed = [(failure, rule) for failure, rule in pairs if failure is not None]
+    failure, rule = next(pair for pair in failed if pair[0].is_back)
+    expected = f"a time from {rule.moment(failure.previous)} on"
+    error = times.error(failure.row, expected, group=failure.group, hint=UNSORTED)
+    error.message += ": the times are unsorted"
+    return error
+
+
+def runs_of_groups(rows: int, groups: Groups | None) -> Runs:
     """The rows of each group, in order."""
     if groups is None:
         return [(None, np.arange(rows))]
@@ -458,7 +559,7 @@ class MeasuredTimes:
     fits: list[_Fit]
 
 
-class TimeChecker:
+class TimeChecker(StampChecker):
     """Checks every row of a table against a clock, part after part."""
 
     def __init__(self, clock: Clock) -> None:
@@ -466,26 +567,47 @@ class TimeChecker:
         # Position of the last row of each group, for every rule that still holds.
         self._last: dict[int, dict[bytes | None, float]] = {i: {} for i in range(len(clock.rules))}
 
+    def read(self, times: TimeColumn, groups: Groups | None) -> CheckedTimes:
+        """Read the times of some rows and hold them against each rule."""
+        moments = self._clock.notation.moments(times)
+        measured = self._measured(times, moments, groups)
+        stamps = self._clock.stamper.stamps(times, moments)
+        return CheckedTimes(stamps, partial(self._check, measured))
+
     def measure(self, times: TimeColumn, groups: Groups | None) -> MeasuredTimes:
         """Hold some rows against each rule. Pure: it may run in any thread and in any order."""
-        moments = self._clock.notation.moments(times)
-        runs = _runs(len(moments), groups)
-        return MeasuredTimes(
-            times, [_hold_against(rule, moments, runs) for rule in self._clock.rules]
-        )
+        return self._measured(times, self._clock.notation.moments(times), groups)
 
-    def check(self, measured: MeasuredTimes) -> None:
-        """Check the next rows of the table. InputError if no rule holds any longer."""
+    def _measured(
+        self, times: TimeColumn, moments: Moments, groups: Groups | None
+    ) -> MeasuredTimes:
+        runs = runs_of_groups(len(moments), groups)
+        fits = [_hold_against(rule, moments, runs) for rule in self._clock.rules]
+        return MeasuredTimes(times, fits)
+
+    @property
+    def holding(self) -> tuple[Rule, ...]:
+        """The rules that have held so far."""
+        return tuple(self._clock.rules[i] for i in self._last)
+
+    def _check(self, measured: MeasuredTimes) -> None:
+        error = self.broken_by(measured)
+        if error is not None:
+            raise error
+
+    def broken_by(self, measured: MeasuredTimes) -> InputError | None:
+        """Take in the next rows of the table; return the error if no rule holds any longer."""
         failures = {i: self._failure(i, measured.fits[i]) for i in self._last}
         if all(failure is not None for failure in failures.values()):
             rules = [self._clock.rules[i] for i in failures]
-            raise _irregular(measured.times, rules, list(failures.values()))
+            return _irregular(measured.times, rules, list(failures.values()))
         for i, failure in failures.items():
             if failure is not None:
                 del self._last[i]
                 continue
             for group, (_, _, last) in measured.fits[i].ends.items():
                 self._last[i][group] = last
+        return None
 
     def _failure(self, i: int, fit: _Fit) -> Failure | None:
         """The first row that breaks rule `i`, the step from the rows before included."""

@@ -1,0 +1,42 @@
+"""Bins of the calendar: days, weeks, months, quarters, years, and parts of a day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from convcli.core.reach import Indices
+
+HOUR = 3_600_000_000_000
+WEEK = 7 * 24 * HOUR
+# 1970-01-01 was a Thursday; weeks begin on Monday.
+MONDAY = 3 * 24 * HOUR
+
+
+@dataclass(frozen=True)
+class CalendarBins:
+    """Bins of `count` months each, or of `length` nanoseconds each.
+
+    Months, quarters and years are counted from January 1970, weeks from the Monday before, and
+    shorter bins from midnight of 1970-01-01, on the wall clock of the table.
+    """
+
+    length: int = 0
+    months: int = 0
+
+    def numbers(self, stamps: Indices) -> Indices:
+        """Return the number of the bin of each stamp (instant, wall clock)."""
+        if self.months:
+            months: Any = stamps[:, 1].view("datetime64[ns]").astype("datetime64[M]")
+            return np.asarray(months.astype(np.int64) // self.months)
+        if self.length % WEEK == 0:
+            return (stamps[:, 1] + MONDAY) // self.length
+        if self.length > HOUR:
+            return stamps[:, 1] // self.length
+        # An hour that comes twice, because the clock is put back, is two bins. So short bins are
+        # counted on the clock that never goes back; only a zone off the full hour moves them.
+        offset = (stamps[:, 1] - stamps[:, 0]) % HOUR
+        return (stamps[:, 0] + offset) // self.length

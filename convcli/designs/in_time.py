@@ -1,0 +1,181 @@
+"""What steps do whose window is a duration over irregular rows, or a bin of the calendar.
+
+A function here stands in for the design of the step that it names, where the length of the window
+is a `Duration` or a `CalendarUnit`. y(t) = sum(g(t - t[i]) x[i]) / sum(g(t - t[i])) over the rows i
+of the window.
+
+A causal window of length W holds the rows in (t - W, t], as `rolling("20D")` of pandas; a centred
+one those in (t - W / 2, t + W / 2].
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.core import ragged
+from convcli.core.calendar_bins import CalendarBins
+from convcli.core.ragged import ExtremeInTime
+from convcli.core.time_reach import BinReach, TimeReach
+from convcli.core.time_windows import CalendarPool, TimeWindows
+from convcli.core.weights_in_time import (
+    Bell,
+    Decay,
+    DecayedMean,
+    Falling,
+    Flat,
+    IntegralMean,
+    RaisedCosine,
+    Tent,
+    WeightedMean,
+)
+from convcli.designs.registry import in_time
+from convcli.designs.smoothing import TRUNCATE
+from convcli.errors import RequestError
+
+if TYPE_CHECKING:
+    from convcli.core.ragged import Statistic
+    from convcli.core.weights_in_time import Shape
+    from convcli.signals import Align, Signal
+    from convcli.units import CalendarUnit, Duration
+
+# The weight of an exponential decay is cut after so many half-lives: a million rows before it weigh
+# less than 1e-13 of one behind it.
+HALFLIVES = 64
+
+
+@in_time("box")
+def box_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """Mean of the rows of the last N, each with the same weight."""
+    width = n.nanoseconds
+    if signal.integrates:
+        return _integral_mean(Flat(*_window_bounds(width, align)), align)
+    return TimeWindows(window=_open_window(width, align), statistic=ragged.mean)
+
+
+@in_time("wma")
+def wma_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """Weights that fall evenly from the newest row to 0 at the end of the window."""
+    begin, end = _window_bounds(n.nanoseconds, align)
+    return _weighted_mean(Falling(begin=begin, end=end), n.nanoseconds, signal, align)
+
+
+@in_time("triangle")
+def triangle_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """Weights that rise evenly to the middle of the window and fall again."""
+    return _weighted_mean(Tent(*_window_bounds(n.nanoseconds, align)), n.nanoseconds, signal, align)
+
+
+@in_time("hann")
+def hann_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """A raised cosine over the window."""
+    return _weighted_mean(
+        RaisedCosine(*_window_bounds(n.nanoseconds, align)), n.nanoseconds, signal, align
+    )
+
+
+@in_time("gaussian")
+def gaussian_in_time(sigma: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """A bell of 8 sigma; a causal one is centred 4 sigma before its row."""
+    half = round(TRUNCATE * sigma.nanoseconds)
+    begin, end = _window_bounds(2 * half, align)
+    shape = Bell(begin, end, sigma.nanoseconds)
+    if signal.integrates:
+        return _integral_mean(shape, align)
+    window = TimeReach(back=2 * half)
+    if align == "center":
+        window = TimeReach(back=half, ahead=half)
+    return TimeWindows(window=window, statistic=WeightedMean(shape))
+
+
+@in_time("ema")
+def ema_in_time(
+    *,
+    halflife: Duration | None = None,
+    span: Duration | None = None,
+    adjust: bool = True,
+    signal: Signal,
+) -> TimeWindows:
+    """Weights that fall to their half in each half-life, or as exp(-2 t / span).
+
+    They are divided by their sum, as `ewm(halflife=, times=)` of pandas does, whatever `adjust`
+    says.
+    """
+    if halflife is not None:
+        half = float(halflife.nanoseconds)
+    elif span is not None:
+        half = span.nanoseconds * math.log(2) / 2
+    else:
+        raise RequestError("a duration is a halflife= or a span=")
+    shape = Decay(halflife=half, end=HALFLIVES * half)
+    if signal.integrates:
+        return _integral_mean(shape, "causal")
+    window = TimeReach(back=math.ceil(shape.end))
+    return TimeWindows(window=window, statistic=DecayedMean(shape))
+
+
+def _window_bounds(width: int, align: Align) -> tuple[float, float]:
+    """The distances at which a window begins and ends."""
+    if align == "center":
+        return -width / 2, width / 2
+    return 0.0, float(width)
+
+
+def _open_window(width: int, align: Align) -> TimeReach:
+    """The window of `width` nanoseconds that is open at its old end."""
+    if align == "center":
+        return TimeReach(back=(width + 1) // 2 - 1, ahead=width // 2)
+    return TimeReach(back=width - 1)
+
+
+def _weighted_mean(shape: Shape, width: int, signal: Signal, align: Align) -> TimeWindows:
+    if signal.integrates:
+        return _integral_mean(shape, align)
+    return TimeWindows(window=_open_window(width, align), statistic=WeightedMean(shape))
+
+
+def _integral_mean(shape: Shape, align: Align) -> TimeWindows:
+    """The mean by integrals; it reads the rows on the other side of the ends of the window, too."""
+    window = TimeReach(back=math.ceil(shape.end), beyond=1)
+    if align == "center":
+        window = TimeReach(back=math.ceil(shape.end), ahead=math.ceil(-shape.begin), beyond=1)
+    return TimeWindows(window=window, statistic=IntegralMean(shape))
+
+
+# ------------------------------------------------------------------------------- calendar bins
+
+
+@in_time("avg_pool")
+def mean_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPool:
+    """Mean of each bin."""
+    return _pool(n, ragged.mean, signal, align)
+
+
+@in_time("sum_pool")
+def sum_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPool:
+    """Sum of the rows that are there."""
+    return _pool(n, ragged.total, signal, align)
+
+
+@in_time("max_pool")
+def largest_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPool:
+    """Largest value of each bin."""
+    return _pool(n, ExtremeInTime(np.fmax), signal, align)
+
+
+@in_time("min_pool")
+def smallest_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPool:
+    """Smallest value of each bin."""
+    return _pool(n, ExtremeInTime(np.fmin), signal, align)
+
+
+def _pool(length: CalendarUnit, statistic: Statistic, signal: Signal, align: Align) -> CalendarPool:
+    if signal.integrates:
+        raise RequestError(
+            "--integrate is for means over windows in time, not for bins",
+            hint="sma:1w is the mean over the week before each row",
+        )
+    bins = CalendarBins(length=length.nanoseconds, months=length.months)
+    return CalendarPool(window=BinReach(bins=bins, centred=align == "center"), statistic=statistic)

@@ -1,0 +1,78 @@
+"""Which samples the outputs of a chain read whose windows are bounded by the times of one signal.
+
+It answers what `Geometry` answers. The times come block by block; those that are not needed any
+longer are forgotten.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from convcli.core.time_reach import NO_STAMPS
+from convcli.core.time_tracking import ChainTracker
+from convcli.running.geometry import Geometry
+
+if TYPE_CHECKING:
+    from convcli.core.chain import Chain
+    from convcli.core.reach import Index
+    from convcli.core.time_reach import Stamps
+    from convcli.signals import Edge
+
+
+def geometry_of(chain: Chain, edge: Edge, tail: int = 0) -> Geometry:
+    """Return the geometry of a chain on one signal."""
+    if chain.in_time:
+        return TimedGeometry(chain, edge, tail)
+    return Geometry(chain, edge, tail)
+
+
+class TimedGeometry(Geometry):
+    """The geometry of a chain with windows in time on one signal.
+
+    Outside of the signal all samples are missing, and there are no times.
+    """
+
+    def __init__(self, chain: Chain, edge: Edge, tail: int = 0) -> None:
+        super().__init__(chain, edge, tail)
+        self._unbound = chain
+        self._tracker = ChainTracker(chain)
+
+    def arrive(self, stamps: Stamps | None, *, ended: bool = False) -> None:
+        """Take note of the times of the next samples, and of the end of the signal."""
+        self._tracker.arrive(NO_STAMPS if stamps is None else stamps, ended=ended)
+        self.chain = self._tracker.chain
+
+    def forget(self, done: int) -> None:
+        """Forget the times that no output from number `done` on needs."""
+        self._tracker.forget(done)
+        self.chain = self._tracker.chain
+
+    @cached_property
+    def stride(self) -> int | None:
+        """None: how far apart outputs lie depends on the times."""
+        return None
+
+    @cached_property
+    def origin(self) -> int:
+        """The sample that is input 0."""
+        return 0
+
+    @cached_property
+    def needs_end(self) -> bool:
+        """Whether no output is known before the signal has ended."""
+        return self._unbound.needs_end
+
+    def ready(self, n: Index) -> Index:
+        """Count the outputs that are known when `n` samples have come and more may follow."""
+        return self.chain.ready(0, n)
+
+    def edge_affected(self, n: int, outputs: int, columns: int | None = None) -> int:
+        """Count outputs that read what lies outside of the signal, as far as rows tell."""
+        unbound = Geometry(self._unbound, self.edge, self.tail)
+        return unbound.edge_affected(n, outputs)
+
+    def oldest_needed(self, done: int, n: int) -> int:
+        """Return the first sample that must be kept after `done` outputs."""
+        low, _ = self.reads(done, done + 1)
+        return min(low, self.aligned_sample(done), n - 1)

@@ -571,12 +571,14 @@ class Pointwise(Op):
     """A function that is applied to every sample by itself.
 
     keeps : the channel that is left alone (the opacity of a picture), or None
+    alike : whether the function is the same for all channels
     factor : of a function that multiplies by a number
     """
 
     function: Callable[[Array], Array]
     axes: int
     keeps: int | None = None
+    alike: bool = True
     rounding: Rounding = "irrational"
     nn_call: NNCall | None = None
     factor: float | None = None
@@ -588,8 +590,8 @@ class Pointwise(Op):
 
     @property
     def uniform(self) -> bool:
-        """Whether no channel is left alone."""
-        return self.keeps is None
+        """Whether no channel is left alone or has a function of its own."""
+        return self.alike and self.keeps is None
 
     @property
     def as_convolution(self) -> Convolve | None:

@@ -68,7 +68,7 @@ def test_an_outline(block: int, length: int | None) -> None:
 
 
 def test_an_outline_of_stored_samples() -> None:
-    x = np.array([[1], [-32768], [16384]], np.int16)
+    x: Any = np.array([[1], [-32768], [16384]], np.int16)
     sums = OutlineSums(("mono",), 10)
     sums.add(x)
     facts = sums.facts()
@@ -205,7 +205,7 @@ def test_a_table_that_gets_shorter() -> None:
 
 @pytest.mark.parametrize("strip", [1, 13, 100])
 def test_a_picture_is_reduced(strip: int) -> None:
-    x = np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(np.uint8)
+    x: Any = np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(np.uint8)
     signal = Signal(medium=IMAGE, shape=(300, 400), channels=("R", "G", "B"), full_scale=255)
     sums = PictureSums(signal, 100)
     for first in range(0, 300, strip):
@@ -222,8 +222,8 @@ def test_a_picture_is_reduced(strip: int) -> None:
 
 
 def test_the_likeness_of_pictures_is_that_of_compare() -> None:
-    a = np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)
-    b = np.clip(a.astype(int) + np.random.default_rng(1).integers(-20, 20, a.shape), 0, 255)
+    a: Any = np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)
+    b: Any = np.clip(a.astype(int) + np.random.default_rng(1).integers(-20, 20, a.shape), 0, 255)
     signal = Signal(medium=IMAGE, shape=(60, 80), channels=("R", "G", "B"), full_scale=255)
     before, after = PictureSums(signal, 800), PictureSums(signal, 800)
     before.add(a)

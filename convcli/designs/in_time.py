@@ -17,7 +17,8 @@ import numpy as np
 
 from convcli.core import ragged
 from convcli.core.calendar_bins import CalendarBins
-from convcli.core.ragged import ExtremeInTime
+from convcli.core.ragged import ExtremeInTime, MomentInTime
+from convcli.core.ragged_order import QuantileInTime
 from convcli.core.time_reach import BinReach, TimeReach
 from convcli.core.time_windows import CalendarPool, TimeWindows
 from convcli.core.weights_in_time import (
@@ -86,7 +87,7 @@ def gaussian_in_time(sigma: Duration, *, signal: Signal, align: Align) -> TimeWi
         return _integral_mean(shape, align)
     window = TimeReach(back=2 * half)
     if align == "center":
-        window = TimeReach(back=half, ahead=half)
+        window = TimeReach(back=half, ahead=half, after=1)
     return TimeWindows(window=window, statistic=WeightedMean(shape))
 
 
@@ -126,7 +127,7 @@ def _window_bounds(width: int, align: Align) -> tuple[float, float]:
 def _open_window(width: int, align: Align) -> TimeReach:
     """The window of `width` nanoseconds that is open at its old end."""
     if align == "center":
-        return TimeReach(back=(width + 1) // 2 - 1, ahead=width // 2)
+        return TimeReach(back=(width + 1) // 2 - 1, ahead=width // 2, after=1)
     return TimeReach(back=width - 1)
 
 
@@ -140,8 +141,64 @@ def _integral_mean(shape: Shape, align: Align) -> TimeWindows:
     """The mean by integrals; it reads the rows on the other side of the ends of the window, too."""
     window = TimeReach(back=math.ceil(shape.end), beyond=1)
     if align == "center":
-        window = TimeReach(back=math.ceil(shape.end), ahead=math.ceil(-shape.begin), beyond=1)
+        window = TimeReach(
+            back=math.ceil(shape.end), ahead=math.ceil(-shape.begin), after=1, beyond=1
+        )
     return TimeWindows(window=window, statistic=IntegralMean(shape))
+
+
+# -------------------------------------------------------------------------- windows of a statistic
+
+
+@in_time("std")
+def std_in_time(n: Duration, *, ddof: int = 1, signal: Signal, align: Align) -> TimeWindows:
+    """Standard deviation of the rows of the last N."""
+    return _of_rows(n, MomentInTime(centred=True, root=True, ddof=_checked(ddof)), signal, align)
+
+
+@in_time("var")
+def var_in_time(n: Duration, *, ddof: int = 1, signal: Signal, align: Align) -> TimeWindows:
+    """Variance of the rows of the last N."""
+    return _of_rows(n, MomentInTime(centred=True, root=False, ddof=_checked(ddof)), signal, align)
+
+
+@in_time("rms")
+def rms_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """Root mean square of the rows of the last N."""
+    return _of_rows(n, MomentInTime(centred=False, root=True), signal, align)
+
+
+@in_time("median")
+def median_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """Median of the rows of the last N."""
+    return _of_rows(n, QuantileInTime(0.5), signal, align)
+
+
+@in_time("max")
+def max_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """Largest of the rows of the last N."""
+    return _of_rows(n, ExtremeInTime(np.fmax), signal, align)
+
+
+@in_time("min")
+def min_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """Smallest of the rows of the last N."""
+    return _of_rows(n, ExtremeInTime(np.fmin), signal, align)
+
+
+def _of_rows(n: Duration, statistic: Statistic, signal: Signal, align: Align) -> TimeWindows:
+    """A statistic of the rows in a window, each of which counts alike."""
+    if signal.integrates:
+        raise RequestError(
+            "--integrate is for means over windows in time", hint="sma:20d or gaussian:2d are means"
+        )
+    return TimeWindows(window=_open_window(n.nanoseconds, align), statistic=statistic)
+
+
+def _checked(ddof: int) -> int:
+    if ddof < 0:
+        raise RequestError(f"expected ddof of at least 0, got {ddof}")
+    return ddof
 
 
 # ------------------------------------------------------------------------------- calendar bins
@@ -178,4 +235,7 @@ def _pool(length: CalendarUnit, statistic: Statistic, signal: Signal, align: Ali
             hint="sma:1w is the mean over the week before each row",
         )
     bins = CalendarBins(length=length.nanoseconds, months=length.months)
-    return CalendarPool(window=BinReach(bins=bins, centred=align == "center"), statistic=statistic)
+    window = BinReach(bins=bins)
+    if align == "center":
+        window = BinReach(bins=bins, centred=True, after=1)
+    return CalendarPool(window=window, statistic=statistic)

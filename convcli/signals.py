@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Rows = npt.NDArray[np.int64]
     AnyRows = Rows | range
 
-Edge = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
+Edge = Literal["shrink", "missing", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
 Align = Literal["center", "causal"]
 Missing = Literal["keep", "fill", "propagate", "error"]
 
@@ -170,6 +170,7 @@ class Signal:
     integrates : windows in time weigh each sample by the time that it stands for, too
     alpha : index of the opacity channel, which weights the others, or None
     full_scale : the loudest, brightest or wholly opaque value: 1 in sound, 255 in an 8-bit image
+    holds_missing : a sample may be missing, as it cannot be in sound and in whole numbers
     skipped : samples of the input along axis 0 before the first one of a result, cut off at the
         edge
     """
@@ -185,6 +186,7 @@ class Signal:
     integrates: bool = False
     alpha: int | None = None
     full_scale: float = 1.0
+    holds_missing: bool = True
     skipped: int = 0
 
     @property

@@ -125,7 +125,7 @@ BAD: list[tuple[str, Any, dict[str, Any], str]] = [
         "box:3",
         pd.Series(np.zeros(4)),
         {"edge": "nearest"},
-        "edge expects shrink, zero, edge, .* got 'nearest'",
+        "edge expects shrink, missing, zero, edge, .* got 'nearest'",
     ),
 ]
 

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from convcli.designs.registry import Step
     from convcli.signals import Align, Array, Edge
 
-EDGES: tuple[Edge, ...] = ("shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid")
+EDGES: tuple[Edge, ...] = (
+    "shrink",
+    "missing",
+    "zero",
+    "edge",
+    "reflect",
+    "symmetric",
+    "wrap",
+    "valid",
+)
 ALIGNS: tuple[Align, ...] = ("center", "causal")
 # Groups of branches: operands of every kind, within each other, that hold values, and with strides.
 GROUPS = (
@@ -341,7 +350,7 @@ def test_constants(step: Step, medium: str) -> None:
             y = filtered(plan, x)
             if medium == "transparent" and loses:
                 y = y[..., :3]
-            if edge == "zero" or (edge == "shrink" and loses):
+            if edge in ("zero", "missing") or (edge == "shrink" and loses):
                 y = y[_undisturbed(plan, y)]
             close(y, np.full_like(y, 37.0 if keeps else 0.0), 1e-12)
 

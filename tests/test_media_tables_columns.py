@@ -227,7 +227,7 @@ def test_groups_of_several_keys_are_named_by_all(program: Program, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "name", ["z.csv.zip", "o.parquet", "o.PQ", "o.xlsx", "o.json", "o.wav", "o.npy", "o.tsv"]
+    "name", ["z.csv.zip", "o.orc", "o.AVRO", "o.xlsx", "o.json", "o.wav", "o.npy", "o.tsv"]
 )
 def test_a_suffix_that_is_no_such_table_is_refused(
     name: str, program: Program, tmp_path: Path

@@ -154,7 +154,7 @@ def test_the_page_of_a_step_is_free_of_python(name: str) -> None:
 
 def test_a_page_keeps_what_follows_an_exception_or_an_example() -> None:
     assert "Two-dimensional taps need a picture." in find("kernel").description
-    assert find("ema").description.endswith("as\npandas does by default.")
+    assert find("ema").description.endswith("--edge missing leaves out none.")
 
 
 DEFAULTS = {

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.ops import Convolve
 from convcli.errors import RequestError
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
@@ -42,8 +41,8 @@ def matrix_of(plan: Plan, x: Array) -> Array:
             "a matrix is shown for one channel", hint="choose one, or leave --matrix out"
         )
     for step in plan.steps:
-        if any(not isinstance(op, Convolve) for op in step.ops):
-            raise step.call.error(f"{step.call.name} is not linear, and so no matrix")
+        if any(op.as_convolution is None for op in step.ops):
+            raise step.call.error(f"{step.call.title} is not linear, and so no matrix")
     if np.isnan(x).any():
         raise RequestError("a matrix needs a signal without missing values")
     if x.size**2 > LARGEST_MATRIX:

@@ -17,6 +17,7 @@ import numpy as np
 from convcli.checking.equivalents import filter_samples, matrix_of
 from convcli.checking.excerpt import array_description
 from convcli.checking.frameworks import equinox_text, torch_text
+from convcli.core.complete import Bounds, without_incomplete
 from convcli.core.extend import Extent
 from convcli.errors import RequestError
 from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
@@ -120,7 +121,7 @@ def _refuse_whole_passes(plan: Plan) -> None:
     for step in plan.steps:
         if step.whole is not None:
             raise step.call.error(
-                f"{step.call.name} sees the whole signal first; there are no windows to show"
+                f"{step.call.title} sees the whole signal first; there are no windows to show"
             )
 
 
@@ -162,9 +163,14 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     inputs = _first_samples(x, spans[0], plan.extension, names)
     places = [(step, text) for step in plan.steps for text in _titles(step)]
     stages = []
+    bounds = Bounds(low=(0,) * len(lengths), high=lengths)
     for op, (step, text), span in zip(chain.ops, places, spans[1:], strict=True):
         inputs = _padded(op, inputs, span)
         outputs = _computed(op, step, inputs, span, valid=valid)
+        if plan.extension == "missing":
+            bounds = op.complete_outputs(bounds, inputs.length)
+            values = without_incomplete(outputs.values, span, bounds)
+            outputs = replace(outputs, values=values)
         stages.append(_Stage(text, op, step, inputs, outputs).facts())
         inputs = outputs
     return tuple(stages)
@@ -236,7 +242,10 @@ class _Stage:
     @cached_property
     def weights(self) -> WindowWeights | None:
         """The weights of the windows, None for an operation that is no weighted sum."""
-        return self.op.window_weights(len(self.inputs.names))
+        found = self.op.window_weights(len(self.inputs.names))
+        if found is not None and found.only_complete and np.isnan(self.inputs.values).any():
+            return None
+        return found
 
     @cached_property
     def several(self) -> bool:

@@ -144,7 +144,19 @@ def _step_list() -> list[str]:
         lines += ["", f"{family}:"]
         for step in members:
             lines += [f"  {step.usage}{_aliases_text(step)}", f"      {step.help}"]
-    return lines[1:]
+            if step.stands_for:
+                lines.append(f"      = {step.stands_for}")
+    return [*lines[1:], *_kept_recipes()]
+
+
+def _kept_recipes() -> list[str]:
+    """List the recipes that the user keeps in a folder."""
+    from convcli.planning.recipe_folder import known_recipes, recipe_folder
+
+    names = known_recipes()
+    if not names:
+        return []
+    return ["", f"recipes in {recipe_folder()}:", *(f"  @{name}" for name in names)]
 
 
 def _markdown_list() -> list[str]:
@@ -156,7 +168,10 @@ def _markdown_list() -> list[str]:
         lines.append(f"| **{family}** | |")
         for step in members:
             usage = f"`{step.usage}`{_aliases_text(step)}"
-            cells = [cell.replace("|", "\\|") for cell in (usage, step.help)]
+            told = step.help
+            if step.stands_for:
+                told += f" `{step.stands_for}`"
+            cells = [cell.replace("|", "\\|") for cell in (usage, told)]
             lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -200,7 +215,10 @@ def _usage_lines(name: str) -> list[str]:
     from convcli.designs import find
 
     step = find(name)
-    return [step.usage, "", step.description, "", f"example: {step.example}"]
+    lines = [step.usage, "", step.description, "", f"example: {step.example}"]
+    if step.stands_for:
+        lines.append(f"stands for: {step.stands_for}")
+    return lines
 
 
 def _page(parts: list[BoundStep]) -> StepPage:

@@ -241,7 +241,7 @@ class _Written:
 
 
 def label_of(calls: tuple[Call, ...]) -> str:
-    """The filter in a few characters, for the names of new columns: `sma20`, `lowpass0.1_diff1`."""
+    """The filter in a few characters, for the names of new columns: `sma20`, `x-sma20_diff1`."""
     from convcli.designs import find
 
     words = []
@@ -249,7 +249,10 @@ def label_of(calls: tuple[Call, ...]) -> str:
         values = [f"{argument.key or ''}{argument.text}" for argument in call.arguments]
         if find(call.name).runs_model:  # `model_next`, without the folder of the model file
             values = ["", Path(call.first_value("path") or "").stem]
-        words.append(call.name + "_".join(values))
+        word = call.name + "_".join(values)
+        if call.group is not None:
+            word = re.sub(r"[\s:=]", "", call.text)
+        words.append(word)
     return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")
 
 

@@ -59,7 +59,9 @@ InPlace = Annotated[
     bool,
     typer.Option("--in-place", help="Replace the inputs themselves, each when it is complete."),
 ]
-EdgeRule = Literal["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"] | None
+EdgeRule = (
+    Literal["shrink", "missing", "zero", "edge", "reflect", "symmetric", "wrap", "valid"] | None
+)
 Alignment = Literal["center", "causal"] | None
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from convcli.cli import options
 from convcli.cli.filter_command import FilterCommand
 from convcli.cli.groups import with_option_groups
-from convcli.cli.options import Request, RunOptions, TableArguments, examples
+from convcli.cli.options import Request, RunOptions, TableArguments, examples, suffix_of
 from convcli.errors import RequestError
 from convcli.media.tables.files import TableFiles
 
@@ -31,6 +31,10 @@ class RowOptions:
             help="Decimals of new numbers.",
             show_default="as few as read back the same",
         ),
+    ] = None
+    format: Annotated[
+        Literal["csv", "jsonl", "parquet", "feather"] | None,
+        typer.Option(help="Format of outputs without a suffix.", show_default="that of the input"),
     ] = None
     follow: Annotated[
         bool, typer.Option("--follow", help="Write each row as soon as it is known.")
@@ -75,6 +79,7 @@ def filter_table(request: Request, table: TableArguments, rows: RowOptions, run:
         append=rows.append,
         decimals=rows.decimals,
         follow=rows.follow,
+        format=rows.format,
         irregular=True,
         integrate=rows.integrate,
     )
@@ -86,6 +91,7 @@ def filter_table(request: Request, table: TableArguments, rows: RowOptions, run:
         options=run,
         files=TableFiles(options=table_options),
         missing=rows.missing,
+        suffix=suffix_of(rows.format),
         prompt=rows.follow,
     ).run()
 

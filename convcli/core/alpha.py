@@ -11,6 +11,7 @@ from convcli.core.ops import Convolve, Held, Op, Span, nothing_held
 from convcli.core.reach import Reach, aligned_samples
 
 if TYPE_CHECKING:
+    from convcli.core.complete import Bounds
     from convcli.core.rounding import Rounding
     from convcli.signals import Array
 
@@ -39,6 +40,10 @@ class WeightedByAlpha(Op):
     def reach(self) -> tuple[Reach, ...]:
         """The reach of the weighted operation."""
         return self.op.reach
+
+    def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
+        """Return those of the weighted operation."""
+        return self.op.complete_outputs(inputs, ends)
 
     @property
     def holds(self) -> bool:

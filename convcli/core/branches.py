@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.core.complete import common_bounds
 from convcli.core.composed import composed, products_per_output, weighted_sum
 from convcli.core.convolve import all_finite
 from convcli.core.missing import last_known
@@ -20,14 +21,16 @@ from convcli.core.reach import Reach, widest
 from convcli.core.task import Continuation, Inputs, Task
 from convcli.core.time_tracking import BranchesTracker, UnionReach
 from convcli.samples import as_samples, summed
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from typing import Self
 
     from convcli.core.calendar_bins import CalendarBins
     from convcli.core.chain import Chain
+    from convcli.core.complete import Bounds
     from convcli.core.formula import Formula
-    from convcli.core.ops import Convolve, Span
+    from convcli.core.ops import Convolve, Span, WindowWeights
     from convcli.core.rounding import Rounding
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
     from convcli.core.time_reach import Tracker
@@ -38,11 +41,14 @@ class UnequalBranchesError(ValueError):
     """Branches that cannot be aligned: they differ in rate, length or the samples they stand for.
 
     number : of the branch that differs from the first one
+    does : what that branch does; first_does : what the first one does instead
     """
 
-    def __init__(self, message: str, number: int) -> None:
-        super().__init__(message)
+    def __init__(self, number: int, does: str, first_does: str) -> None:
+        super().__init__(f"branch {number + 1} {does}, and branch 1 {first_does}")
         self.number = number
+        self.does = does
+        self.first_does = first_does
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +102,9 @@ class BranchChain:
         done, next_start = task.continuation
         continuation = Continuation(done + shift if done > 0 else 0, next_start + shift)
         span = self.span(task.outputs)
-        return self.chain.compute(x[places], span, task.ends, earlier, continuation)
+        return self.chain.compute(
+            x[places], span, task.ends, earlier, continuation, bounds=task.bounds
+        )
 
 
 def _shifted(reach: Reach, shift: int) -> Reach:
@@ -133,16 +141,29 @@ class Branches(Op):
     takes_stored = True
 
     @classmethod
-    def of(cls, chains: tuple[Chain, ...], formulas: tuple[Formula, ...], axes: int) -> Self:
+    def of(
+        cls,
+        chains: tuple[Chain, ...],
+        formulas: tuple[Formula, ...],
+        axes: int,
+        *,
+        completed: bool = False,
+    ) -> Self:
         """Align chains whose outputs stand for the same samples.
 
+        completed : the group will be made `complete`, which aligns chains that lengthen or shorten
+            the signal
         UnequalBranchesError where they differ in rate, length or the samples they stand for.
         """
         for number, chain in enumerate(chains):
             if chain.bins != chains[0].bins:
-                raise UnequalBranchesError("gives a row for other calendar bins", number)
+                raise UnequalBranchesError(
+                    number, "gives a row for other calendar bins", "for its own"
+                )
             for one, other in zip(chains[0].reach, chain.reach, strict=True):
-                _check_alike(one, other, number)
+                _check_rate(one, other, number)
+                if not completed:
+                    _check_place(one, other, number)
         branches = tuple(BranchChain(chain, (0,) * axes) for chain in chains)
         return cls(branches=branches, formulas=formulas, axes=axes)
 
@@ -214,6 +235,14 @@ class Branches(Op):
         """Whether the first outputs of some branch depend on the last inputs."""
         return any(branch.chain.needs_end for branch in self.branches)
 
+    def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
+        """Return the outputs for which every branch has a complete window."""
+        each = []
+        for branch in self.branches:
+            own = branch.chain.complete_outputs(inputs, ends)
+            each.append(own.shifted(branch.shift))
+        return common_bounds(each)
+
     # --- properties ---
 
     @cached_property
@@ -266,6 +295,12 @@ class Branches(Op):
                 return None
             parts.append(part)
         return weighted_sum(parts, combination.weights.tolist())
+
+    def window_weights(self, channels: int) -> WindowWeights | None:
+        """The weights of the one convolution that the group is, if it is one."""
+        if self.as_convolution is None:
+            return None
+        return replace(self.as_convolution.window_weights(channels), only_complete=True)
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
@@ -373,31 +408,36 @@ def _union(reaches: tuple[Reach, ...]) -> Reach:
     )
 
 
-def _check_alike(one: Reach, other: Reach, number: int) -> None:
-    """Raise UnequalBranchesError where the outputs of two branches stand for different samples."""
+def _check_rate(one: Reach, other: Reach, number: int) -> None:
+    """Raise UnequalBranchesError where two branches have different rates."""
     if (one.step, one.phases) != (other.step, other.phases):
-        message = f"gives {_rate(other)}, and the first branch {_rate(one)}"
-        raise UnequalBranchesError(message, number)
+        raise UnequalBranchesError(number, _rate(other), _rate(one))
+
+
+def _check_place(one: Reach, other: Reach, number: int) -> None:
+    """Raise UnequalBranchesError where outputs of two branches stand for different samples."""
     if one.growth != other.growth:
-        longer = other.growth - one.growth
-        message = f"gives {longer:+,} outputs compared with the first branch"
-        raise UnequalBranchesError(message, number)
+        raise UnequalBranchesError(number, _length(other), _length(one))
     if one.anchor != other.anchor:
-        message = (
-            f"stands for the samples {_aligned(other)}, and the first branch for {_aligned(one)}"
-        )
-        raise UnequalBranchesError(message, number)
+        raise UnequalBranchesError(number, _aligned(other), _aligned(one))
 
 
 def _rate(reach: Reach) -> str:
-    outputs = "1 output" if reach.phases == 1 else f"{reach.phases:,} outputs"
+    outputs = plural(reach.phases, "output")
     samples = "each sample" if reach.step == 1 else f"every {reach.step:,} samples"
-    return f"{outputs} for {samples}"
+    return f"gives {outputs} for {samples}"
+
+
+def _length(reach: Reach) -> str:
+    if not reach.growth:
+        return "keeps the length"
+    change = "lengthens" if reach.growth > 0 else "shortens"
+    return f"{change} the signal by {plural(abs(reach.growth), 'sample')}"
 
 
 def _aligned(reach: Reach) -> str:
     first = [str(reach.aligned_input(k)) for k in range(3)]
-    return f"{', '.join(first)} ..."
+    return f"stands for the samples {', '.join(first)} ..."
 
 
 def _shift(reach: Reach, distance: int, number: int) -> int:
@@ -407,6 +447,6 @@ def _shift(reach: Reach, distance: int, number: int) -> int:
     """
     outputs, rest = divmod(distance * reach.phases, reach.step)
     if rest or outputs % reach.phases:
-        message = f"begins {distance:,} samples before another branch, between two of its outputs"
-        raise UnequalBranchesError(message, number)
+        does = f"begins {plural(distance, 'sample')} before another branch"
+        raise UnequalBranchesError(number, does, "has outputs between those of that one")
     return outputs

@@ -24,12 +24,13 @@ Two kinds of operations need a little more than their window:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from convcli.core.complete import without_incomplete
 from convcli.core.reach import Reach
 from convcli.core.rounding import float_type_for_bytes
 from convcli.core.task import Continuation, Inputs, Task, nothing_earlier
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.core.calendar_bins import CalendarBins
+    from convcli.core.complete import Bounds
     from convcli.core.ops import Op, Span
     from convcli.core.reach import Index, Indices
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
@@ -210,6 +212,17 @@ class Chain:
             low, high = reach.needs(low, high)
         return low, high
 
+    def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
+        """Return the outputs whose windows lie within the inputs.
+
+        ends : the length of the signal on each axis, None if it has not ended yet
+        """
+        for op in self.ops:
+            inputs = op.complete_outputs(inputs, ends)
+            lengths = zip(op.reach, ends, strict=True)
+            ends = tuple(None if n is None else reach.count(n) for reach, n in lengths)
+        return inputs
+
     # --- properties ---
 
     def channels(self, count: int) -> int:
@@ -277,6 +290,8 @@ class Chain:
         ends: tuple[int | None, ...],
         earlier: HeldEarlier = nothing_earlier,
         continuation: Continuation | None = None,
+        *,
+        bounds: Bounds | None = None,
     ) -> tuple[Array, HeldAfter]:
         """Compute the outputs `span` and the last values that each holding operation has met.
 
@@ -286,6 +301,7 @@ class Chain:
         earlier : gives the values held from before `x`
         continuation : of the outputs; by default they begin where earlier ones ended, and later
             ones begin where they end
+        bounds : the samples of the signal, where windows that reach beyond it have no output
         """
         # Under `valid`, a picture narrower than a window has no outputs.
         if any(stop <= start for start, stop in span):
@@ -295,9 +311,13 @@ class Chain:
         held_after: HeldAfter = {}
         x = self._first_input(x)
         for number, task in enumerate(self._tasks(span, ends, earlier, continuation)):
+            op = self.ops[number]
             if number > 0:
                 x = summed(x)
-            x, held = self.ops[number].compute(x, task)
+            x, held = op.compute(x, replace(task, bounds=bounds))
+            if bounds is not None:
+                bounds = op.complete_outputs(bounds, task.ends)
+                x = without_incomplete(x, task.outputs, bounds)
             for place, values in held.items():
                 held_after[number, *place] = values
         return x, held_after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ Numbers = npt.NDArray[np.float64]
 
 # Products of taps that are computed to make one convolution of a chain.
 MOST_PRODUCTS = 1 << 24
+# Whole numbers up to this one are exact in sums of many products.
+LARGEST_DIVISOR = 1 << 32
 
 
 def composed(chain: Chain, *, most: int = MOST_PRODUCTS) -> Convolve | None:
@@ -78,19 +81,31 @@ def weighted_sum(parts: Sequence[Convolve], weights: Sequence[float]) -> Convolv
     before = tuple(max(part.before[axis] for part in parts) for axis in axes)
     after = tuple(max(part.after[axis] for part in parts) for axis in axes)
     taps = np.zeros([low + high + 1 for low, high in zip(before, after, strict=True)])
+    divisor = _common_divisor(parts)
     for part, weight in zip(parts, weights, strict=True):
         places = []
         for n, own, widest in zip(part.taps.shape, part.after, after, strict=True):
             places.append(slice(widest - own, widest - own + n))
-        taps[tuple(places)] += weight * (part.taps / part.divisor)
+        taps[tuple(places)] += weight * (part.taps * (divisor / part.divisor))
     return Convolve(
         taps=taps,
+        divisor=divisor,
         before=before,
         after=after,
         step=parts[0].step,
         anchor=parts[0].anchor,
         gaps=gaps_of(taps),
     )
+
+
+def _common_divisor(parts: Sequence[Convolve]) -> float:
+    """A divisor with which whole taps over whole divisors stay whole; 1 if it would be large."""
+    divisors = [part.divisor for part in parts]
+    if all(divisor == int(divisor) for divisor in divisors):
+        common = math.lcm(*map(int, divisors))
+        if common <= LARGEST_DIVISOR:
+            return float(common)
+    return 1.0
 
 
 def products_per_output(convolution: Convolve) -> int:

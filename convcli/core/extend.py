@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 OUTSIDE = -1
 
+# Rules under which a sample outside is missing, and all rules under which it is no sample inside.
+_MISSING_OUTSIDE = ("shrink", "missing")
+_NOT_INSIDE = (*_MISSING_OUTSIDE, "zero")
+
 
 def inside(i: Indices, n: int | Indices, edge: Edge) -> Indices:
-    """Map absolute indices to samples in [0, n), or to OUTSIDE (zero, shrink).
+    """Map absolute indices to samples in [0, n), or to OUTSIDE (zero, shrink, missing).
 
     Any distance from the signal is allowed: mirrored samples are mirrored again, as in `numpy.pad`.
 
@@ -41,8 +45,13 @@ def inside(i: Indices, n: int | Indices, edge: Edge) -> Indices:
 
 
 def filler(edge: Edge) -> float:
-    """Return the value of a sample that is OUTSIDE: missing under `shrink`, else 0."""
-    return float("nan") if edge == "shrink" else 0.0
+    """Return the value of a sample that is OUTSIDE: missing, or 0 under `zero`."""
+    return float("nan") if is_missing_outside(edge) else 0.0
+
+
+def is_missing_outside(edge: Edge) -> bool:
+    """Return whether samples outside are missing."""
+    return edge in _MISSING_OUTSIDE
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class Extent:
         return before, past
 
     def _outside(self, x: AnyArray, axis: int, start: int, stop: int, first: int) -> AnyArray:
-        if self.edge in ("zero", "shrink"):
+        if self.edge in _NOT_INSIDE:
             shape = list(x.shape)
             shape[axis] = max(stop - start, 0)
             return np.full(shape, filler(self.edge), x.dtype)

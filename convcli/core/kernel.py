@@ -37,6 +37,8 @@ class Kernel:
         difference)
     gaps : the effect of a missing input. By default weights >= 0 are renormalised over the known
         samples, a kernel of sum 0 gives no output, and any other kernel holds the last known value.
+    recursive : the taps are the impulse response of a recursion, such as an EMA, which begins with
+        the first sample
     note : a message of the design to the user
     plane : makes the kernel that filters a picture where no axis is picked; by default the taps run
         along both axes, one after the other
@@ -46,6 +48,7 @@ class Kernel:
     divisor: float = 1.0
     centre: tuple[int, ...] = field(default=())
     gaps: Gaps | None = None
+    recursive: bool = False
     note: str = ""
     plane: Callable[[], Kernel] | None = None
 

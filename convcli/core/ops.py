@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core import missing as gaps
+from convcli.core.complete import Bounds
 from convcli.core.constants import keep_constants
 from convcli.core.convolve import all_finite, mean_valid
 from convcli.core.reach import Reach, aligned_samples, widest
@@ -77,6 +78,7 @@ class WindowWeights:
     gaps : what a missing input does to the sum
     summarises : an output describes its whole window, not the sample that it is aligned with
     padding : edge rule by which a layer extends its own input; None where it does not
+    only_complete : whether the weights hold for windows alone in which no sample is missing
     """
 
     weights: npt.NDArray[np.float64]
@@ -88,6 +90,7 @@ class WindowWeights:
     gaps: Gaps = "hold"
     summarises: bool = False
     padding: Edge | None = None
+    only_complete: bool = False
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -160,6 +163,25 @@ class Op(ABC):
             _, read = self.reach[0].needs(done - 1, done)
             first = min(low, read)
         return Inputs(first, low, high)
+
+    def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
+        """Return the outputs whose windows lie within the inputs, for the edge rule `missing`.
+
+        inputs : those that lack no part of the signal
+        ends : the length of the input on each axis, None if it has not ended yet
+        """
+        found = _complete_outputs(self.reach, inputs)
+        if not self.pads:
+            return found
+        # At the ends of its input the operation reads what it has put there itself.
+        low = list(found.low)
+        high = list(found.high)
+        for axis, length in enumerate(ends):
+            if inputs.low[axis] <= 0:
+                low[axis] = 0
+            if length is not None and inputs.high[axis] >= length:
+                high[axis] = self.reach[axis].count(length)
+        return Bounds(tuple(low), tuple(high))
 
     # --- what it does to samples ---
 
@@ -295,6 +317,16 @@ class Op(ABC):
         return x
 
 
+def _complete_outputs(reaches: tuple[Reach, ...], inputs: Bounds) -> Bounds:
+    """The outputs that read nothing but these inputs."""
+    low = []
+    high = []
+    for reach, first, stop in zip(reaches, inputs.low, inputs.high, strict=True):
+        low.append(reach.first_within(first))
+        high.append(reach.ready(stop))
+    return Bounds(tuple(low), tuple(high))
+
+
 @dataclass(frozen=True, eq=False)
 class Complete(Op):
     """An operation of which only complete windows count.
@@ -390,6 +422,8 @@ class Convolve(Op):
     anchor : offset from k*step to the sample that output k is aligned with
     gaps : what a missing input does to the sum; missing : the rule for outputs aligned with a
         missing sample
+    recursive : the taps are the impulse response of a recursion, which begins with the first sample
+        and has no window that could be incomplete
     summarises : an output describes its whole window (a pool), not the sample that it is aligned
         with
     exact : add up in one order, so that the last bit does not depend on the length of a block
@@ -403,6 +437,7 @@ class Convolve(Op):
     divisor: float = 1.0
     gaps: Gaps = "renormalise"
     missing: Missing = "keep"
+    recursive: bool = False
     summarises: bool = False
     exact: bool = False
 
@@ -422,6 +457,7 @@ class Convolve(Op):
             anchor=(0,) * axes,
             divisor=kernel.divisor,
             gaps=kernel.gaps or "renormalise",
+            recursive=kernel.recursive,
         )
 
     @cached_property
@@ -429,6 +465,13 @@ class Convolve(Op):
         """One Reach per axis of the taps."""
         geometry = zip(self.before, self.after, self.step, self.anchor, strict=True)
         return tuple(Reach(before=b, after=a, step=s, anchor=c) for b, a, s, c in geometry)
+
+    def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
+        """Return the outputs whose windows lie within the inputs; a recursive filter has none."""
+        if not self.recursive:
+            return super().complete_outputs(inputs, ends)
+        newest = tuple(replace(reach, before=-reach.after) for reach in self.reach)
+        return _complete_outputs(newest, inputs)
 
     @property
     def holds(self) -> bool:
@@ -528,6 +571,7 @@ class Pointwise(Op):
     """A function that is applied to every sample by itself.
 
     keeps : the channel that is left alone (the opacity of a picture), or None
+    factor : of a function that multiplies by a number
     """
 
     function: Callable[[Array], Array]
@@ -535,6 +579,7 @@ class Pointwise(Op):
     keeps: int | None = None
     rounding: Rounding = "irrational"
     nn_call: NNCall | None = None
+    factor: float | None = None
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -545,6 +590,20 @@ class Pointwise(Op):
     def uniform(self) -> bool:
         """Whether no channel is left alone."""
         return self.keeps is None
+
+    @property
+    def as_convolution(self) -> Convolve | None:
+        """The convolution with one tap, the factor."""
+        if self.factor is None or self.keeps is not None:
+            return None
+        nothing = (0,) * self.axes
+        return Convolve(
+            taps=np.full((1,) * self.axes, self.factor),
+            before=nothing,
+            after=nothing,
+            step=(1,) * self.axes,
+            anchor=nothing,
+        )
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Apply the function to all channels but the one that is kept."""

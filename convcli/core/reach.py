@@ -45,6 +45,10 @@ class Reach:
         last = (stop - 1) * self.step // self.phases
         return first - self.before, last + self.after + 1
 
+    def first_within(self, first: Index) -> Index:
+        """Return the first output that reads no input before `first`."""
+        return -(-(first + self.before) * self.phases // self.step)
+
     def ready(self, n: Index) -> Index:
         """Count the outputs that can be computed from the first `n` inputs."""
         samples = n - self.after

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from convcli.core.complete import Bounds
     from convcli.core.ops import Span
     from convcli.signals import Array
 
@@ -67,6 +68,7 @@ class Task:
     continuation : of the outputs
     next_input : the first input that the next job is given
     earlier : gives what the operation holds from before its inputs
+    bounds : the inputs that lack no part of the signal, where outputs that read others are missing
     """
 
     outputs: Span
@@ -77,6 +79,7 @@ class Task:
     continuation: Continuation
     next_input: int
     earlier: HeldEarlier = nothing_earlier
+    bounds: Bounds | None = None
 
     def held_before(self) -> Array | None:
         """Return the last known values from before the inputs."""

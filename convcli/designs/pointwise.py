@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,7 +120,8 @@ def gain(factor: Gain, *, signal: Signal) -> Pointwise | None:
     """x times a factor (0.5, 50%) or decibels (-6dB)."""
     if factor == 1:
         return None
-    return _each(lambda x: x * np.asarray(factor, x.dtype), signal, of_factor(factor))
+    amplify = _each(lambda x: x * np.asarray(factor, x.dtype), signal, of_factor(factor))
+    return replace(amplify, factor=factor)
 
 
 @step("pointwise", example="offset:1")

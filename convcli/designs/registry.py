@@ -132,6 +132,7 @@ class Step:
     runs_model : its first value is the path of a model file
     listed : `convcli filters` has a page for it
     learned_rules : reads from the file at a path how its model was learned
+    stands_for : the chain that a recipe is a name for, with its parameters in capitals
     """
 
     name: str
@@ -147,6 +148,7 @@ class Step:
     runs_model: bool = False
     listed: bool = True
     learned_rules: Callable[[str], LearnedRules] | None = None
+    stands_for: str = ""
 
     @property
     def traits(self) -> Family:
@@ -301,12 +303,13 @@ def step(
     name: str | None = None,
     aliases: tuple[str, ...] = (),
     learned_rules: Callable[[str], LearnedRules] | None = None,
+    stands_for: str = "",
     **traits: bool,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a design function as a step.
 
     example : a FILTER that uses it, run by the tests; traits : fields of `Step` that are True
-    learned_rules : as in `Step`
+    learned_rules, stands_for : as in `Step`
     """
 
     def enter(design: Callable[..., Any]) -> Callable[..., Any]:
@@ -317,6 +320,7 @@ def step(
             example,
             design,
             learned_rules=learned_rules,
+            stands_for=stands_for,
             **traits,
         )
         for known in (entry.name, *entry.aliases):

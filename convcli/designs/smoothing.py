@@ -64,7 +64,8 @@ def ema(
     g[j] = alpha (1 - alpha)**j, cut where the rest of the sum is below the rounding of float64; the
     last tap carries the rest. This is y[t] = alpha x[t] + (1 - alpha) y[t - 1] with y[0] = x[0]
     (adjust=false); adjust=true divides the first outputs by the sum of their weights so far, as
-    pandas does by default. Raises RequestError unless exactly one of the three is given.
+    pandas does by default. It begins with the first sample, so that --edge missing leaves out none.
+    Raises RequestError unless exactly one of the three is given.
 
     >>> ema(alpha=0.5).taps[:3]
     array([0.5  , 0.25 , 0.125])
@@ -78,7 +79,7 @@ def ema(
     taps = weight * decay
     taps[-1] = decay[-1]
     gaps: Gaps = "renormalise" if adjust else "hold"
-    return Kernel(taps=exact(taps, 1.0, at=0), centre=(0,), gaps=gaps)
+    return Kernel(taps=exact(taps, 1.0, at=0), centre=(0,), gaps=gaps, recursive=True)
 
 
 def _ema_weight(span: float | None, alpha: float | None, halflife: float | None) -> float:

@@ -110,11 +110,19 @@ class _BoundGroup:
         chains = [
             Chain(tuple(op for bound in steps for op in bound.ops), axes) for steps in self.steps
         ]
+        # Under `valid` a plan with layers that pad is completed at last.
+        completed = self.site.rules.edge == "valid" and any(chain.pads for chain in chains)
+        formulas = self.written.group.formulas
         try:
-            return Branches.of(tuple(chains), self.written.group.formulas, axes)
+            group = Branches.of(tuple(chains), formulas, axes, completed=completed)
+            if completed:
+                group.complete()
         except UnequalBranchesError as error:
+            first = self.written.group.branches[0].text
+            message = f"{error.does}, and {first} {error.first_does}"
             hint = "branches are combined sample by sample; change the rate before or after them"
-            raise self._error(error.number, str(error), hint) from None
+            raise self._error(error.number, message, hint) from None
+        return group
 
     @property
     def _results(self) -> list[Signal]:
@@ -162,7 +170,7 @@ def _refuse_whole_passes(steps: list[BoundStep]) -> None:
     for bound in steps:
         if bound.whole is not None:
             raise bound.call.error(
-                f"{bound.call.name} sees the whole signal first, and branches run side by side",
+                f"{bound.call.title} sees the whole signal first, and branches run side by side",
                 hint="put it before or after the branches, as a stage of its own",
             )
 
@@ -196,7 +204,7 @@ def _linear_with_alpha(op: Branches, signal: Signal) -> tuple[Op, ...]:
     divide = Unpremultiply(
         alpha=signal.alpha,
         opaque=signal.full_scale,
-        gain=float(convolution.taps.sum()),
+        gain=float(convolution.taps.sum()) / convolution.divisor,
         rounding=rounding,
     )
     return (weigh, op, divide, *_offset(constant, signal))

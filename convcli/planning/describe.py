@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.chain import Chain
+from convcli.core.composed import composed
 from convcli.core.convolve_2d import factor
 from convcli.facts import ReachFacts, StepFacts
 from convcli.units import describe_frequency
@@ -145,41 +146,19 @@ def chain_taps(steps: Sequence[BoundStep]) -> Numbers:
     Taps that follow a stride are as far apart as the stride says. RequestError for a step that is
     no convolution, and for more products than a minute computes.
     """
-    axes = steps[0].before.axes
-    taps = np.ones((1,) * axes)
-    divisor = 1.0
-    spacing = np.ones(axes, np.int64)
-    for step in steps:
-        for convolution in _convolutions_of(step):
-            spaced = np.zeros(spacing * (np.array(convolution.taps.shape) - 1) + 1)
-            spaced[tuple(slice(None, None, int(s)) for s in spacing)] = convolution.taps
-            if taps.size * spaced.size > MOST_PRODUCTS:
-                raise step.call.error("the taps of the chain are too many to be exported")
-            taps = _full_convolution(taps, spaced)
-            divisor *= convolution.divisor
-            spacing *= convolution.step
-    return taps / divisor
+    ops = tuple(op for step in steps for op in _linear_operations(step))
+    found = composed(Chain(ops, steps[0].before.axes), most=MOST_PRODUCTS)
+    if found is None:
+        raise steps[-1].call.error("the taps of the chain are too many to be exported")
+    return _weights(found)
 
 
-def _convolutions_of(step: BoundStep) -> Sequence[Convolve]:
+def _linear_operations(step: BoundStep) -> tuple[Op, ...]:
     """The operations of a step that is a series of convolutions; RequestError for any other."""
-    found = [each for op in step.ops for each in op.convolutions if each is op]
-    if step.whole is not None or len(found) < len(step.ops):
-        message = f"{step.call.name} is no convolution, and a chain with it has no taps"
+    if step.whole is not None or any(op.as_convolution is None for op in step.ops):
+        message = f"{step.call.title} is no convolution, and a chain with it has no taps"
         raise step.call.error(message, hint="a chain of kernels, smoothing and frequency steps has")
-    return found
-
-
-def _full_convolution(x: Numbers, taps: Numbers) -> Numbers:
-    """Every output of a convolution that reads at least one sample."""
-    if x.ndim == 1:
-        return np.convolve(x, taps)
-    small, large = sorted((x, taps), key=np.size)
-    y = np.zeros(np.array(x.shape) + taps.shape - 1)
-    for place in np.ndindex(*small.shape):
-        within = tuple(slice(at, at + n) for at, n in zip(place, large.shape, strict=True))
-        y[within] += small[place] * large
-    return y
+    return step.ops
 
 
 def bias_of(step: BoundStep) -> Numbers | None:

@@ -113,6 +113,11 @@ class Call:
         """The user's own words for this step."""
         return self.source[self.at : self.end]
 
+    @property
+    def title(self) -> str:
+        """What a message calls the step: its name, a group of branches by its text."""
+        return self.name if self.group is None else self.text
+
     def first_value(self, name: str) -> str | None:
         """The text of the first parameter, which is called `name`; None where there is none."""
         texts = (argument.text for argument in self.arguments if argument.key in {None, name})
@@ -222,6 +227,8 @@ class _FilterReader:
         self.text = text
         self.at = 0
         self.depth = 0
+        # Stages of the innermost parentheses that are no steps but numbers.
+        self.numbers: list[float] = []
         self.lines_separate = lines_separate
         self.recipes = recipes
 
@@ -302,9 +309,12 @@ class _FilterReader:
             calls = group.branches[0].calls
             if calls:
                 return list(calls)
+        if self.depth and len(formulas) == 1 and not group.branches:
+            self.numbers.append(formulas[0].value(()))
+            return []
         for formula in formulas:
-            if not any(True for _ in formula.operands()):
-                raise self._without_signal(start, alone=not group.operators)
+            if next(formula.operands(), None) is None:
+                raise self._without_signal(start, alone=not group.operators and not group.branches)
         end = len(self.text[: self.at].rstrip())
         written = BranchGroup(tuple(group.branches), tuple(formulas))
         return [Call(BRANCHES, (), self.text, start, end, written)]
@@ -358,11 +368,13 @@ class _FilterReader:
 
     def _operand(self, group: _GroupReader) -> Formula:
         start = self.at
-        number = _NUMBER.match(self.text, self.at)
-        if number is not None:
-            return self._number(number[0])
+        written = _NUMBER.match(self.text, self.at)
+        if written is not None:
+            return self._number(written[0])
         if self._peek() == "(":
-            calls = self._in_parentheses()
+            number, calls = self._in_parentheses()
+            if number is not None:
+                return Constant(number)
         elif self._peek() == "@":
             calls = self._recipe()
         else:
@@ -380,9 +392,11 @@ class _FilterReader:
         self.at += len(text)
         return Constant(factor)
 
-    def _in_parentheses(self) -> tuple[Call, ...]:
-        """Read a chain in parentheses."""
+    def _in_parentheses(self) -> tuple[float | None, tuple[Call, ...]]:
+        """Read a number or a chain in parentheses."""
         opened = self.at
+        outer = self.numbers
+        self.numbers = []
         if self.depth == DEEPEST:
             raise self._fault(f"more than {DEEPEST} parentheses within each other")
         self.depth += 1
@@ -391,9 +405,13 @@ class _FilterReader:
         if self._peek() != ")":
             message = "the parenthesis that opens here is not closed: expected )"
             raise self._fault(message, at=opened)
+        numbers = self.numbers
+        if numbers and len(calls) + len(numbers) > 1:
+            raise self._without_signal(opened + 1, alone=False)
+        self.numbers = outer
         self.depth -= 1
         self.at += 1
-        return calls
+        return (numbers[0] if numbers else None), calls
 
     # --- recipes ---
 

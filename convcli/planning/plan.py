@@ -223,6 +223,10 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
 
     RequestError (with a caret) or InputError where a step cannot be made.
     """
+    if rules.edge == "missing" and not signal.holds_missing:
+        message = f"--edge missing: no {signal.medium.sample} of {signal.medium.thing} like this"
+        hint = "--edge valid leaves incomplete windows out; floating-point pictures and tables have"
+        raise RequestError(f"{message} can be missing", hint=hint)
     calls = _calls(filter)
     steps = bind_chain(calls, signal, rules)
     if rules.edge == "valid" and _chain_of(steps, signal).pads:

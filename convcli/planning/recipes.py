@@ -1,38 +1,61 @@
-"""Recipes: chains that have a name of their own. Each is one line: its values and its chain."""
+"""Recipes: chains that have a name. Each is one line, in which capitals are the parameters."""
 
 from __future__ import annotations
 
+import inspect
+import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 from convcli.designs.registry import step
 from convcli.errors import RequestError
 from convcli.planning.grammar import parse
 from convcli.planning.plan import bind_chain
-from convcli.signals import Signal
-from convcli.units import Count
+from convcli.units import Count, Integer, Length, Number
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convcli.core.binding import Site, Stage
+    from convcli.signals import Signal
+
+_PLACEHOLDER = re.compile(r"\b[A-Z]+\b")
+# In a chain: the brightest value of a picture.
+_FULL_SCALE = "WHITE"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Recipe:
-    """A chain that a step stands for.
+    """A chain whose parameters have values.
 
-    outputs : names of the outputs for each channel that goes in, where there are several
+    outputs : names of the outputs of each channel, where there are several
+    axes : the sample axes of the signals that it is for: 1 of prices, 2 of pictures, None for any
     """
 
+    name: str
     chain: str
+    values: dict[str, Any]
     outputs: tuple[str, ...] = ()
+    axes: int | None = None
+
+    def text(self, signal: Signal) -> str:
+        """The FILTER that the recipe stands for."""
+        known = {name.upper(): value for name, value in self.values.items()}
+        known[_FULL_SCALE] = signal.full_scale
+        return _PLACEHOLDER.sub(lambda found: _written(known[found[0]]), self.chain)
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return the stages of the chain.
 
         A RequestError has no caret in the chain, which the user has not written.
         """
+        if self.axes not in {None, site.signal.axes}:
+            expected = "a picture" if self.axes == 2 else "a series of values along one axis"
+            message = f"{self.name} is for {expected}, and this is {site.signal.medium.thing}"
+            raise RequestError(message, hint="`x - gaussian:3` works on all media")
         try:
-            steps = bind_chain(parse(self.chain), site.signal, site.rules)
+            steps = bind_chain(parse(self.text(site.signal)), site.signal, site.rules)
         except RequestError as error:
             raise RequestError(error.message, hint=error.hint) from None
         stages = [bound.stage for bound in steps]
@@ -50,30 +73,95 @@ class Recipe:
         return tuple(f"{channel}_{name}" for name in self.outputs for channel in before.channels)
 
 
-def _series_alone(name: str, signal: Signal) -> None:
-    """Raise RequestError for a picture: a series of prices has one axis."""
-    if signal.axes != 1:
-        message = f"{name} is for one series of values after the other, and a picture has two axes"
-        raise RequestError(message, hint="`x - gaussian:3` is the detail of a picture")
+def _written(value: float) -> str:
+    """A number as FILTER reads it: without an exponent that would lose digits, and short."""
+    return repr(value).removesuffix(".0")
 
 
-@step("recipes", example="macd:3,6")
-def macd(fast: Count = 12, slow: Count = 26, *, signal: Signal) -> Recipe:
+def recipe(
+    chain: str,
+    *,
+    example: str,
+    outputs: tuple[str, ...] = (),
+    axes: int | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a chain as a step with the name, parameters and help of a function.
+
+    chain : a FILTER in which words in capitals are the parameters of the function
+    outputs, axes : as in `Recipe`; example : as in `Step`
+    """
+
+    def enter(signature: Callable[..., None]) -> Callable[..., None]:
+        @wraps(signature)
+        def design(**given: Any) -> Recipe:
+            values = inspect.signature(signature).bind(**given)
+            values.apply_defaults()
+            return Recipe(
+                name=signature.__name__,
+                chain=chain,
+                values=values.arguments,
+                outputs=outputs,
+                axes=axes,
+            )
+
+        step("recipes", example=example, stands_for=chain, pictures=axes == 2)(design)
+        return signature
+
+    return enter
+
+
+@recipe("ema:span=FAST - ema:span=SLOW", example="macd:3,6", axes=1)
+def macd(fast: Count = 12, slow: Count = 26) -> None:
     """Moving average convergence divergence: a fast EMA less a slow one.
 
     Its signal line is `macd:12,26 | ema:span=9`, its histogram `macd:12,26 | x - ema:span=9`.
     """
-    _series_alone("macd", signal)
-    return Recipe(f"ema:span={fast} - ema:span={slow}")
 
 
-@step("recipes", example="rsi:3")
-def rsi(n: Count = 14, *, signal: Signal) -> Recipe:
+@recipe(
+    "100 * (diff | relu | ema:alpha=1/N) / (diff | abs | ema:alpha=1/N)",
+    example="rsi:3",
+    axes=1,
+)
+def rsi(n: Count = 14) -> None:
     """Relative strength index, 0 ... 100: the share of rises in all changes (Wilder's averages).
 
     Missing where nothing has changed yet.
     """
-    _series_alone("rsi", signal)
-    rises = f"(diff | relu | ema:alpha=1/{n})"
-    changes = f"(diff | abs | ema:alpha=1/{n})"
-    return Recipe(f"100 * {rises} / {changes}")
+
+
+@recipe("(x - sma:N) / std:N", example="zscore:5", axes=1)
+def zscore(n: Count = 20) -> None:
+    """How many standard deviations x lies above the mean of N samples; missing where that is 0."""
+
+
+@recipe(
+    "sma:N + K * std:N,ddof=DDOF & sma:N - K * std:N,ddof=DDOF",
+    example="bollinger:5,2",
+    outputs=("upper", "lower"),
+    axes=1,
+)
+def bollinger(n: Count = 20, k: Number = 2, *, ddof: Integer = 1) -> None:
+    """Bollinger bands: K standard deviations above and below the mean of N samples.
+
+    The outputs `upper` and `lower` take the place of a column, or follow it with --append. ddof=0
+    divides the squared deviations by N, as TA-Lib does, and not by N - 1.
+    """
+
+
+@recipe("x + AMOUNT * (x - gaussian:SIGMA)", example="unsharp:2,0.5")
+def unsharp(sigma: Length, amount: Number) -> None:
+    """Sharpen by AMOUNT times the detail that a Gaussian of SIGMA removes (unsharp mask)."""
+
+
+@recipe(
+    "WHITE/2 + WHITE/6 * (x - box:N) / (std:N + WHITE/255)",
+    example="local_contrast:9",
+    axes=2,
+)
+def local_contrast(n: Count = 31) -> None:
+    """Deviation from the mean of N x N pixels in standard deviations: as much detail everywhere.
+
+    Mid-grey is the mean, black and white are 3 deviations away. One grey level of 255 is added to
+    each deviation, so that flat areas stay grey.
+    """

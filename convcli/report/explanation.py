@@ -38,6 +38,7 @@ EDGES = {
     "symmetric": "outside, the signal is mirrored, with its first and last sample repeated",
     "wrap": "outside, the signal starts over",
     "shrink": "samples outside the signal are missing",
+    "missing": "an output is missing if its window reaches beyond the signal",
     "valid": "there are only outputs that read no sample outside the signal",
 }
 

@@ -63,6 +63,11 @@ class Geometry:
         """The sample that is input 0. Under `valid` the first window starts at sample 0."""
         return self._first_window[0] if self.edge == "valid" else 0
 
+    @property
+    def only_complete(self) -> bool:
+        """Whether an output is missing unless its whole window lies on the signal."""
+        return self.edge == "missing"
+
     @cached_property
     def needs_end(self) -> bool:
         """Whether no output is known before the signal has ended."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.core.complete import Bounds
 from convcli.core.extend import OUTSIDE, filler, inside
 from convcli.running.jobs import InputBlocks, Job, SignalBlock
 from convcli.running.stream import NEVER
@@ -178,10 +179,21 @@ class InterleavedSignals:
             span=((start, stop),),
             rows=rows.reshape(-1),
             ends=(None,),
+            bounds=self._bounds((done - start) * step, n),
             previous=held,
             signals=len(which),
             held_of_job=held,
         )
+
+    def _bounds(self, shift: Indices, n: Indices) -> Bounds | None:
+        """Return where each signal lies, if windows that reach beyond it have no output.
+
+        shift : how many inputs before the first of these signals each begins, (signals, 1); n : the
+            lengths, (signals, 1)
+        """
+        if not self.geometry.only_complete:
+            return None
+        return Bounds(low=(-shift[:, 0],), high=(n[:, 0] - shift[:, 0],))
 
     def _extended(self, part: _Part, which: Indices, index: Indices, n: Indices) -> Array:
         """Return samples (signals, samples, channels), extended by the edge rule.

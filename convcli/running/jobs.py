@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from convcli.core.chain import Chain, HeldValues
+    from convcli.core.complete import Bounds
     from convcli.core.extend import Extent
     from convcli.core.ops import Span
     from convcli.core.task import HeldAfter, HeldPlace
@@ -68,6 +69,7 @@ class Job:
     inputs : what `chain.reads` says of the outputs `span`, extended at the ends of the signal
     rows : the input rows that the outputs are aligned with
     ends : the length of the signal along each axis, None where it has not ended yet
+    bounds : the samples of the signal, where windows that reach beyond it have no output
     previous : the job before it in the same signal, asked only for the values that it held
     """
 
@@ -77,6 +79,7 @@ class Job:
     span: Span
     rows: AnyRows
     ends: tuple[int | None, ...]
+    bounds: Bounds | None = None
     previous: HeldValues | None = None
     _held: HeldAfter = field(default_factory=dict)
     _finished: Event = field(default_factory=Event)
@@ -101,7 +104,9 @@ class Job:
 
     def _compute(self) -> Array:
         earlier = nothing_earlier if self.previous is None else self.previous.held
-        y, self._held = self.chain.compute(self.inputs.joined(), self.span, self.ends, earlier)
+        y, self._held = self.chain.compute(
+            self.inputs.joined(), self.span, self.ends, earlier, bounds=self.bounds
+        )
         return y
 
     def _became_missing(self, y: Array) -> npt.NDArray[np.bool_] | None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.extend import Extent
+from convcli.core.complete import Bounds
+from convcli.core.extend import Extent, is_missing_outside
 from convcli.running.jobs import InputBlocks, Job
 from convcli.signals import row_numbers
 
@@ -54,9 +55,10 @@ class Stream:
         """
         self.geometry.arrive(stamps)
         if len(x):
-            # Outside lies a missing sample under `shrink`, which no stored whole number can say.
-            shrinks = self.geometry.edge == "shrink"
-            self._buffer.append(self.geometry.chain.samples(x) if shrinks else x, rows)
+            if is_missing_outside(self.geometry.edge):
+                # No stored whole number can say that a sample is missing.
+                x = self.geometry.chain.samples(x)
+            self._buffer.append(x, rows)
         ready = self.geometry.ready(self._buffer.n)
         if self.patient and not self._pays(ready, x):
             return None
@@ -121,6 +123,7 @@ class Stream:
             span=((start, stop),) if columns is None else ((start, stop), (0, count)),
             rows=self._rows_of(start, stop),
             ends=(end,) if columns is None else (end, columns),
+            bounds=self._bounds(columns),
             previous=self.last_job,
         )
         self.last_job = job
@@ -129,6 +132,13 @@ class Stream:
             self._buffer.drop_before(self.geometry.oldest_needed(stop, self._buffer.n))
             self.geometry.forget(stop)
         return job
+
+    def _bounds(self, columns: int | None) -> Bounds | None:
+        """Return where the signal lies, if windows that reach beyond it have no output."""
+        if not self.geometry.only_complete:
+            return None
+        lengths = (self._buffer.n,) if columns is None else (self._buffer.n, columns)
+        return Bounds(low=(0,) * len(lengths), high=lengths)
 
     def _rows_of(self, start: int, stop: int) -> AnyRows:
         """Return the input rows of the outputs [start, stop), at most the last row there is."""

@@ -79,6 +79,7 @@ class AudioSource(ABC):
         self.details = details
         self.signal = Signal(
             medium=AUDIO,
+            holds_missing=False,
             shape=(details.frames,),
             channels=AUDIO.names_of(details.channels),
             rate=float(details.rate),

@@ -82,6 +82,7 @@ class ImagePage:
             channels=channels,
             alpha=alpha,
             full_scale=self.levels.full,
+            holds_missing=not self.levels.whole,
         )
 
     @property

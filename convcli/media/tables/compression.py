@@ -85,7 +85,7 @@ def _read_zstandard(file: BinaryIO) -> BinaryIO:
 def _write_zstandard(file: BinaryIO) -> BinaryIO:
     import pyarrow as pa
 
-    kept_open = pa.PythonFile(_KeptOpen(file), "w")
+    kept_open = pa.PythonFile(KeptOpen(file), "w")
     return cast("BinaryIO", pa.CompressedOutputStream(kept_open, "zstd"))
 
 
@@ -180,17 +180,29 @@ class _ReadsAsFile(io.RawIOBase):
         return count
 
 
-class _KeptOpen:
-    """A file that pyarrow writes to and may not close."""
+class KeptOpen:
+    """A file that a library writes to and may not close."""
 
     closed = False
 
     def __init__(self, file: BinaryIO) -> None:
-        self.write = file.write
-        self.flush = file.flush
+        self._file: BinaryIO | None = file
+
+    def write(self, data: Any) -> int:
+        """Write to the file, unless it is forgotten."""
+        return len(data) if self._file is None else self._file.write(data)
+
+    def flush(self) -> None:
+        """Flush the file."""
+        if self._file is not None:
+            self._file.flush()
 
     def close(self) -> None:
         """Do nothing."""
+
+    def forget(self) -> None:
+        """Write no more, whatever the library still has to say when it is closed."""
+        self._file = None
 
 
 def compressed(data: bytes, compression: Compression) -> bytes:

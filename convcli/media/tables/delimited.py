@@ -133,6 +133,11 @@ class Records:
     padded: int = 0
 
     @property
+    def size(self) -> int:
+        """The bytes of text."""
+        return len(self.data)
+
+    @property
     def is_commented(self) -> bool:
         """Whether some line is a comment."""
         return self.parsed is not self.data
@@ -223,10 +228,11 @@ class RowSpans:
         """The number of rows that were found."""
         return len(self.stops)
 
-    def line_of_cell(self, row: int, column: int) -> int:
-        """The line number of a cell, which is not that of its row after a line end in quotes."""
+    def place_of_cell(self, row: int, column: int) -> str:
+        """The line of a cell, for messages: not that of its row after a line end in quotes."""
         place = self.cells[column].start[row]
-        return self.records.line + self.records.data.count(self.newline, 0, place)
+        line = self.records.line + self.records.data.count(self.newline, 0, place)
+        return f"line {line}"
 
 
 def find_quotes(data: bytes, openers: bytes) -> Offsets:

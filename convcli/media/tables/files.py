@@ -15,9 +15,16 @@ from convcli.media.tables.compression import (
     without_compression,
 )
 from convcli.media.tables.suffixes import (
-    SUFFIXES,
+    has_same_suffix,
     refuse_other_delimiter,
     refuse_other_format,
+)
+from convcli.media.tables.table_formats import (
+    DELIMITED,
+    SUFFIXES,
+    format_named,
+    format_of_start,
+    format_of_suffix,
 )
 from convcli.signals import TABLE
 
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.sink import EncodedRows
     from convcli.media.tables.source import TableOptions, TableSource
+    from convcli.media.tables.table_formats import TableFormat
     from convcli.signals import AnyRows, Array, LearnedRules, Medium, Signal, Source
 
 
@@ -59,7 +67,7 @@ class TableFiles(Files):
     @staticmethod
     def begins_with(head: bytes) -> bool:
         """Whether `head` may be the beginning of a text, or of a compressed one."""
-        if compression_of_start(head) is not None:
+        if compression_of_start(head) is not None or format_of_start(head) is not None:
             return True
         return bool(head) and b"\0" not in head
 
@@ -71,20 +79,39 @@ class TableFiles(Files):
 
         RequestError says that the suffix of `output` promises something else.
         """
-        from convcli.media.tables.source import open_table
+        from convcli.media.tables.any_table import open_any_table
 
         refuse_other_format(output, source=path)
-        try:
-            source = open_table(path, options=self.options, stdin=stdin)
-        except RequestError as error:
-            if self.learned:
-                error.message += "; the model was learned from " + named_first(self.learned)
-            raise
-        refuse_other_delimiter(output, source.dialect.delimiter, source=path)
-        compression = compression_of_suffix(output)
-        if compression is None and output is not None and path is not None and _same(path, output):
-            compression = source.compression
-        yield OpenedTable(source, compression)
+        with ExitStack() as held:
+            try:
+                source = open_any_table(path, options=self.options, held=held, stdin=stdin)
+            except RequestError as error:
+                if self.learned:
+                    error.message += "; the model was learned from " + named_first(self.learned)
+                raise
+            written = self._output_format(output, source)
+            if written is DELIMITED:
+                refuse_other_delimiter(output, source.dialect.delimiter, source=path)
+            compression = compression_of_suffix(output)
+            if compression is None and _same(path, output):
+                compression = source.compression
+            _refuse_compressed_columns(output, compression, written)
+            yield OpenedTable(source, written, compression)
+
+    def _output_format(self, output: Path | None, source: TableSource) -> TableFormat:
+        """The format of the output: by its suffix, else as asked for, else that of the input."""
+        asked = self.options.format
+        by_suffix = format_of_suffix(output)
+        if by_suffix is not None and asked is not None and by_suffix.name != asked:
+            raise RequestError(
+                f"--format {asked} and the output {output} contradict each other",
+                hint=f"the suffix of {by_suffix.title} files is {by_suffix.suffixes[0]}",
+            )
+        if asked is not None:
+            return format_named(asked)
+        if by_suffix is None or has_same_suffix(source.path, output):
+            return source.format
+        return by_suffix
 
     def for_template(self, path: Path) -> tuple[TableFiles, TableFiles]:
         """How to read the template at `path`, and how to read the tables searched for it.
@@ -92,10 +119,11 @@ class TableFiles(Files):
         Unless columns were asked for, all numeric columns of the template are compared. A template
         is read without groups, and with times only if it has their column.
         """
-        from convcli.media.tables.source import open_table
+        from convcli.media.tables.any_table import open_any_table
 
         options = self.options
-        source = open_table(path, options=options.without_groups())
+        with ExitStack() as held:
+            source = open_any_table(path, options=options.without_groups(), held=held)
         columns = options.columns
         if columns is None:
             others = (*options.by, options.time)
@@ -115,10 +143,11 @@ class TableFiles(Files):
 class OpenedTable(OpenedFile):
     """A table that has been opened.
 
-    compression : that of the output
+    format, compression : those of the output
     """
 
     source: TableSource
+    format: TableFormat = DELIMITED
     compression: Compression | None = None
 
     @property
@@ -155,8 +184,6 @@ class RowsFile:
         label: str,
         unchanged: bool,
     ) -> None:
-        from convcli.media.tables.sink import TableSink
-
         self.warnings: list[str] = []
         self._unchanged = unchanged
         self._file = ExitStack()
@@ -164,7 +191,9 @@ class RowsFile:
         if opened.compression is not None:
             stream = self._file.enter_context(opened.compression.writing(stream))
         source = opened.source
-        self._sink = TableSink(stream, source=source, suffix=label, channels=signal.channels)
+        self._sink = source.sink_of(opened.format)(
+            stream, source=source, suffix=label, channels=signal.channels
+        )
         if source.options.follow:
             self._sink.start()
 
@@ -195,9 +224,23 @@ class RowsFile:
         return self._sink.facts()
 
 
-def _same(path: Path, other: Path) -> bool:
+def _same(path: Path | None, other: Path | None) -> bool:
     """Whether both paths lead to one file."""
+    if path is None or other is None:
+        return False
     try:
         return path.samefile(other)
     except OSError:
         return False
+
+
+def _refuse_compressed_columns(
+    output: Path | None, compression: Compression | None, format: TableFormat
+) -> None:
+    """Raise RequestError for a file of columns that would be compressed twice."""
+    if compression is not None and output is not None and format.reader is not None:
+        raise RequestError(
+            f"expected an output without {compression.suffix}, got {output}: "
+            f"{format.title} files are compressed inside",
+            hint=f"-o {without_compression(output)} writes one",
+        )

@@ -336,6 +336,12 @@ def _fixed(values: Floats, decimals: int, decimal: str) -> bytes:
     return text.replace(".", decimal).encode()
 
 
+def rounded(values: Floats, decimals: int) -> Floats:
+    """The numbers that are read back from what `write_numbers` writes."""
+    texts = write_numbers(np.ravel(values), decimals=decimals, decimal=".")
+    return np.array([float(text or b"nan") for text in texts]).reshape(values.shape)
+
+
 def write_columnar(values: Floats, *, decimals: int | None, decimal: str) -> tuple[Any, Integers]:
     """Write each value as `write_number` does, into a pyarrow binary array.
 

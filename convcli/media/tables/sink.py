@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class EncodedRows:
-    """Text that is ready to be written.
+    """Rows that are ready to be written.
+
+    parts : texts, or record batches
 
     rows : how many rows it is · stop : number of the row after the last one
     missing : missing numbers of each channel
     """
 
-    parts: list[bytes | memoryview]
+    parts: list[Any]
     rows: int
     stop: int
     missing: npt.NDArray[np.int64]
@@ -65,7 +67,7 @@ class TableSink:
             decimals=source.options.decimals,
             made=made,
         )
-        self._header = self._header_text(suffix)
+        self._make_header(suffix)
         self._started = False
         self._rows = 0
         self._missing = np.zeros(len(self._names), np.int64)
@@ -77,13 +79,17 @@ class TableSink:
             self._started = True
             self._put(self._header)
 
+    def _make_header(self, suffix: str) -> None:
+        """Prepare what comes before the rows."""
+        self._header = self._header_text(suffix)
+
     def encode(self, y: Array | None, rows: AnyRows) -> EncodedRows:
         """The text of the input rows `rows` (increasing) with the numbers `y`, `(rows, channels)`.
 
         If y is None the cells stay byte for byte as they are, and an appended column repeats them.
         """
         numbers = row_numbers(rows)
-        parts: list[bytes | memoryview] = []
+        parts: list[Any] = []
         missing = np.zeros(len(self._names), np.int64)
         values = None
         if y is not None:
@@ -95,18 +101,23 @@ class TableSink:
             stop = int(numbers[-1]) + 1
         return EncodedRows(parts, len(numbers), stop, missing)
 
-    def _splice(
+    def _splice(self, decoded: Any, rows: Rows, values: Floats | None) -> Any:
+        """Some of the decoded rows with new numbers, as they are written."""
+        return self._source.encoding.back(self._spliced_text(decoded, rows, values))
+
+    def _spliced_text(
         self, decoded: DecodedRows, rows: Rows, values: Floats | None
     ) -> bytes | memoryview:
+        """The text of rows in UTF-8, or in the one-byte code of the table."""
         if len(self._channels) < len(self._source.columns):
             decoded = decoded.of_channels(self._channels)
-        return self._source.encoding.back(splice(decoded, rows, values, self._output))
+        return splice(decoded, rows, values, self._output)
 
     def write(self, encoded: EncodedRows) -> None:
         """Append rows; the source may forget the text up to here."""
         self.start()
         for part in encoded.parts:
-            self._target.write(part)
+            self._put_part(part)
         if self._source.options.follow:
             self._target.flush()
         self._rows += encoded.rows
@@ -138,6 +149,10 @@ class TableSink:
         missing = dict(zip(self._names, self._missing.tolist(), strict=True))
         return {"rows": self._rows, "missing": missing}
 
+    def _put_part(self, part: Any) -> None:
+        """Write rows as `_splice` has made them."""
+        self._target.write(part)
+
     def _put(self, text: bytes) -> None:
         self._target.write(self._source.encoding.back(text))
         if self._source.options.follow:
@@ -161,18 +176,8 @@ class TableSink:
             return delimiter.join([old, *added]) + header.text[header.stop :]
         length = len(delimiter.join(header.cells))
         start = header.text[: header.stop - length]
-        return start + delimiter.join(self._header_cells(added)) + header.text[header.stop :]
-
-    def _header_cells(self, added: list[bytes]) -> list[bytes]:
-        """The cells of the header line with the new names in the place of those that were read."""
-        read = self._output.columns
-        cells = []
-        for column, cell in enumerate(self._source.header_line.cells):
-            if column == min(read):
-                cells += added
-            elif column not in read:
-                cells.append(cell)
-        return cells
+        cells = output.arranged(header.cells, added)
+        return start + delimiter.join(cells) + header.text[header.stop :]
 
     def _new_names(self, suffix: str) -> list[str]:
         """The names of new columns; RequestError if one exists already.

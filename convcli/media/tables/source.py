@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -37,7 +37,8 @@ from convcli.media.tables.numerals import (
     read_numbers,
     reads_as_number,
 )
-from convcli.media.tables.splicing import DecodedRows, RecentRows, TextInFile, TextInScratch
+from convcli.media.tables.splicing import DecodedRows, RecentRows, RowsInFile, RowsInScratch
+from convcli.media.tables.table_formats import DELIMITED
 from convcli.media.tables.text import (
     Encoding,
     Header,
@@ -57,7 +58,8 @@ if TYPE_CHECKING:
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Cells, Records
     from convcli.media.tables.numerals import Floats
-    from convcli.media.tables.splicing import ForgottenRows
+    from convcli.media.tables.sink import TableSink
+    from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.times import Clock, StampChecker, TimeColumn
 
 DAY = 86400.0
@@ -90,6 +92,8 @@ class TableOptions:
     append : write new columns at the end of the row, in place of replacing the old cells
     decimals : fixed decimals of the numbers written; None for the shortest that read back the same
     follow : pass rows on as soon as they are there
+    format : csv, jsonl, parquet or feather, in which a table is written whose name has no suffix;
+        None for that of the input
     """
 
     columns: tuple[str, ...] | None = None
@@ -111,6 +115,7 @@ class TableOptions:
     append: bool = False
     decimals: int | None = None
     follow: bool = False
+    format: str | None = None
 
     def without_groups(self, time: str | None = None) -> TableOptions:
         """The options for a table without groups, whose times are in the column `time` if any."""
@@ -119,13 +124,32 @@ class TableOptions:
         return replace(self, by=(), time=None, time_unit=None, date_format=None, time_zone=None)
 
 
+class TableInput(Protocol):
+    """Where a table comes from: `TextInput`, or a file of columns."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None for standard input."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The name of the table in messages."""
+        ...
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be read again from the start."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
-class _Pass:
+class Pass:
     """One pass over a table: its header, and the records to come. `closing` closes the file."""
 
     encoding: Encoding
     header: Header
-    records: Iterator[Records]
+    records: Iterator[Any]
     closing: ExitStack
     compression: Compression | None
 
@@ -136,13 +160,18 @@ class TableSource:
     signal : one channel per filtered column, with its name; `rate` and `cycle` from the time column
     header : the names of all columns · columns : the numbers of the filtered ones
     warnings : what the user should know
+    format : of the file · path : of a file
     """
 
-    def __init__(self, text: TextInput, options: TableOptions) -> None:
+    format = DELIMITED
+
+    def __init__(self, text: TableInput, options: TableOptions) -> None:
         self.name = text.name
+        self.path = text.path
         self.options = options
         self.warnings: list[str] = []
-        self._text = text
+        # A TextInput, unless a subclass opens something else.
+        self._text: Any = text
         self._recent: RecentRows | None = None
         first_pass = self._open()
         self.encoding = first_pass.encoding
@@ -167,7 +196,7 @@ class TableSource:
             if options.irregular and not options.follow:
                 self._settle_clock(seen, first_pass.records)
         self.signal = self._describe()
-        self._first_pass: _Pass | None = None
+        self._first_pass: Pass | None = None
         if text.repeatable:
             first_pass.closing.close()
         else:
@@ -212,7 +241,7 @@ class TableSource:
         """Count the rows that arrive, check their times, and keep them for the sink."""
         if check is not None:
             check()
-        self._rows += decoded.spans.count
+        self._rows += decoded.count
         if decoded.missing is not None:
             self._missing += decoded.missing.sum(axis=0)
         if self._recent is not None:
@@ -227,13 +256,23 @@ class TableSource:
 
     # --- for the sink and the report ---
 
+    def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
+        """What makes a sink that writes this table in another format, or in its own."""
+        if format is self.format:
+            from convcli.media.tables.sink import TableSink
+
+            return TableSink
+        from convcli.media.tables.converting_sink import ConvertingSink
+
+        return partial(ConvertingSink, format=format)
+
     def keep_text(self) -> RecentRows:
         """From now on keep the text of decoded rows, in the object returned."""
         is_text = self.compression is None and self.encoding.stored is None
         if self._text.repeatable and is_text:
-            self._recent = RecentRows(self._redecode, TextInFile(self._text))
+            self._recent = RecentRows(RowsInFile(self._text, self._redecode))
         else:
-            self._recent = RecentRows(self._redecode, TextInScratch())
+            self._recent = RecentRows(RowsInScratch(self._redecode))
         return self._recent
 
     def facts(self) -> dict[str, Any]:
@@ -248,7 +287,7 @@ class TableSource:
 
     # --- opening ---
 
-    def _open(self) -> _Pass:
+    def _open(self) -> Pass:
         text, closing = self._text, ExitStack()
         stream = text.open()
         if text.path is not None:
@@ -269,7 +308,7 @@ class TableSource:
             width=len(header.cells),
             name=self.name,
         )
-        return _Pass(encoding, header, records, closing, compression)
+        return Pass(encoding, header, records, closing, compression)
 
     def _read_header(self, reads: Iterator[bytes], encoding: Encoding) -> tuple[Header, bytes]:
         """The header and the text that was read beyond it."""
@@ -367,7 +406,7 @@ class TableSource:
         while records is not None:
             if self._has_rows(records):
                 found.look_at(self._find_rows(records, found.undecided))
-            held += len(records.data)
+            held += records.size
             if not found.undecided:
                 return True
             if held > MAX_HELD_UNDECIDED:
@@ -408,7 +447,7 @@ class TableSource:
 
     # --- decoding ---
 
-    def _has_rows(self, records: Records) -> bool:
+    def _has_rows(self, records: Any) -> bool:
         """Whether records are more than blank lines and comments."""
         return self.dialect.has_rows(records, len(self.header))
 
@@ -419,11 +458,15 @@ class TableSource:
             keys.add(self._time)
         return keys
 
-    def _find_rows(self, records: Records, wanted: Iterable[int]) -> RowSpans:
+    def _find_rows(self, records: Any, wanted: Iterable[int]) -> Any:
         width = len(self.header)
         return find_rows(records, self.dialect, width=width, wanted=wanted, name=self.name)
 
-    def _decode(self, records: Records) -> tuple[DecodedRows, Floats]:
+    def _join(self, parts: list[Any]) -> Any:
+        """Consecutive records as one."""
+        return join_records(parts)
+
+    def _decode(self, records: Any) -> tuple[Any, Floats]:
         """The rows of some records and their numbers, `(rows, channels)`."""
         spans = self._find_rows(records, {*self.columns, *self._keys()})
         shape = (spans.count, len(self.columns))
@@ -465,19 +508,18 @@ class TableSource:
     def _bad_cell(
         self, spans: RowSpans, row: int, column: int, expected: str, hint: str
     ) -> InputError:
-        line = spans.line_of_cell(row, column)
+        place = spans.place_of_cell(row, column)
         cell = shown_cell(spans.cells[column].text(row))
-        place = f"{self.name}, line {line}, column {self.header[column]}"
-        return InputError(f"{place}: expected {expected}, got {cell}", hint=hint)
+        where = f"{self.name}, {place}, column {self.header[column]}"
+        return InputError(f"{where}: expected {expected}, got {cell}", hint=hint)
 
-    def _redecode(self, rows: ForgottenRows, text: bytes) -> DecodedRows:
-        """Decode forgotten rows again."""
-        records = rows.records
+    def _redecode(self, records: Records, text: bytes) -> DecodedRows:
+        """Decode records again, whose text was released."""
         data = text + self.dialect.newline * records.padded
         again = self.dialect.records(
             data, line=records.line, offset=records.offset, padded=records.padded
         )
-        decoded, _ = self._decode(again)
+        decoded: DecodedRows = self._decode(again)[0]
         return decoded
 
     def _groups(self, spans: RowSpans) -> Groups | None:
@@ -494,14 +536,14 @@ class TableSource:
         while True:
             first = [*seen, *more]
             if first:
-                self._clock = self._clock_of(join_records(first), ended=ended)
+                self._clock = self._clock_of(self._join(first), ended=ended)
             if self._clock is not None or ended:
                 return more
             following = _at_most_one(coming)
             ended = not following
             more += following
 
-    def _clock_of(self, records: Records, *, ended: bool) -> Clock | None:
+    def _clock_of(self, records: Any, *, ended: bool) -> Clock | None:
         """Infer the clock from the first rows.
 
         ended : there are no more
@@ -541,7 +583,7 @@ class TableSource:
             # A few rows may have suggested another rule than all rows up to here.
             self._clock = clock.irregular(error.message)
             if start and tried + 1 < MOST_CLOCKS:
-                self._clock = self._clock_of(join_records(start), ended=False)
+                self._clock = self._clock_of(self._join(start), ended=False)
 
     def _break_of(
         self, clock: Clock, records: Iterator[Records], start: list[Records]
@@ -557,7 +599,7 @@ class TableSource:
         checker = TimeChecker(clock)
         held = 0
         for some in records:
-            held += len(some.data)
+            held += some.size
             start.append(some)
             if held > MAX_HELD_UNDECIDED:
                 start.clear()
@@ -579,13 +621,13 @@ class TableSource:
                 yield from filter(self._has_rows, current.records)
             return
         yield from filter(self._has_rows, list(seen))
-        held = sum(len(records.data) for records in seen)
+        held = sum(records.size for records in seen)
         while held <= MAX_HELD_UNDECIDED:
             following = _at_most_one(coming)
             if not following:
                 return
             seen += following
-            held += len(following[0].data)
+            held += following[0].size
             yield from filter(self._has_rows, following)
 
     def _time_column(self, spans: RowSpans) -> TimeColumn:

@@ -25,7 +25,7 @@ from convcli.media.tables.numerals import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from convcli.media.tables.delimited import Records
     from convcli.media.tables.numerals import Floats, Integers
@@ -49,6 +49,16 @@ class DecodedRows:
     stops: Offsets
     missing: Flags | None
 
+    @property
+    def count(self) -> int:
+        """The number of rows."""
+        return self.spans.count
+
+    @property
+    def size(self) -> int:
+        """The bytes of their text."""
+        return len(self.spans.records.data)
+
     def of_channels(self, channels: tuple[int, ...]) -> DecodedRows:
         """The rows with only some of the channels."""
         kept = list(channels)
@@ -58,90 +68,129 @@ class DecodedRows:
 
 @dataclass(frozen=True, eq=False)
 class ForgottenRows:
-    """Rows whose text, `length` bytes, was released because it can be read again."""
+    """Rows whose text was released; `place` tells where it is found again."""
 
-    records: Records
-    length: int
+    place: Any
 
 
-class OldText(Protocol):
-    """Where the text of forgotten rows is found again. Safe to use from several threads."""
+class OldRows(Protocol):
+    """Where rows that wait long are kept outside of memory. Safe to use from several threads."""
 
-    def keep(self, records: Records) -> None:
-        """Prepare to give up the text of some records."""
+    def keep(self, rows: Any) -> ForgottenRows:
+        """Prepare to give up some rows."""
         ...
 
-    def read(self, records: Records, length: int) -> bytes:
-        """The text of forgotten records, as far as it came from the file."""
+    def recall(self, forgotten: ForgottenRows) -> Any:
+        """The rows again."""
         ...
 
     def close(self) -> None:
-        """Give up all text."""
+        """Give up all rows."""
         ...
 
 
-class TextInFile:
-    """Old text in the file of the table itself, where that can be read anywhere."""
+def _without_text(records: Records) -> Records:
+    return replace(records, data=b"", parsed=b"", quotes=records.quotes[:0])
 
-    def __init__(self, text: TextInput) -> None:
+
+class RowsInFile:
+    """Old rows in the file of the table itself, where that can be read anywhere.
+
+    decode : decodes some records, given without their text, and their text
+    """
+
+    def __init__(self, text: TextInput, decode: Callable[[Records, bytes], DecodedRows]) -> None:
         self._text = text
+        self._decode = decode
 
-    def keep(self, records: Records) -> None:
-        """Do nothing: the text is in the file."""
+    def keep(self, rows: DecodedRows) -> ForgottenRows:
+        """Note the place of the text in the file."""
+        records = rows.spans.records
+        return ForgottenRows((_without_text(records), len(records.data) - records.padded))
 
-    def read(self, records: Records, length: int) -> bytes:
+    def recall(self, forgotten: ForgottenRows) -> DecodedRows:
         """Read the text in the file again."""
+        records, length = forgotten.place
         with self._text.open() as stream:
             stream.seek(records.offset)
-            return stream.read(length - records.padded)
+            text = stream.read(length)
+        return self._decode(records, text)
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
 
 
-class TextInScratch:
-    """Old text of a pipe, or of a compressed or recoded file, in a temporary file."""
+class Scratch:
+    """Bytes in a temporary file. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
+        self._size = 0
 
-    def keep(self, records: Records) -> None:
-        """Write the text to the place that it has in the table."""
+    def add(self, data: Any) -> tuple[int, int]:
+        """Append bytes; return their place."""
         with self._lock:
             if self._file is None:
                 self._file, _ = scratch()
-            self._file.seek(records.offset)
-            self._file.write(records.data)
+            start = self._size
+            self._file.seek(start)
+            self._size += self._file.write(data)
+            return start, self._size - start
 
-    def read(self, records: Records, length: int) -> bytes:
-        """Read text that was kept."""
+    def read(self, place: tuple[int, int]) -> bytes:
+        """The bytes at a place."""
+        start, length = place
         with self._lock:
-            file = cast("BinaryIO", self._file)  # there is one, as some text was kept
-            file.seek(records.offset)
-            return file.read(length - records.padded)
+            file = cast("BinaryIO", self._file)  # there is one, as there is a place in it
+            file.seek(start)
+            return file.read(length)
 
     def close(self) -> None:
         """Remove the temporary file."""
         with self._lock:
             if self._file is not None:
                 self._file.close()
-                self._file = None
+            self._file = None
+            self._size = 0
+
+
+class RowsInScratch:
+    """Old rows of a pipe, or of a compressed or recoded file, in a temporary file.
+
+    decode : decodes some records, given without their text, and their text
+    """
+
+    def __init__(self, decode: Callable[[Records, bytes], DecodedRows]) -> None:
+        self._scratch = Scratch()
+        self._decode = decode
+
+    def keep(self, rows: DecodedRows) -> ForgottenRows:
+        """Write the text to the file."""
+        records = rows.spans.records
+        stop = len(records.data) - records.padded
+        return ForgottenRows((_without_text(records), self._scratch.add(records.data[:stop])))
+
+    def recall(self, forgotten: ForgottenRows) -> DecodedRows:
+        """Read the text that was written."""
+        records, place = forgotten.place
+        return self._decode(records, self._scratch.read(place))
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._scratch.close()
 
 
 class RecentRows:
     """The recent rows of a table by their number. Safe to use from several threads.
 
-    decode : decodes forgotten rows again, from their text in `old_text`
+    old_rows : where rows go that wait long
     tail : blank lines after the last row
     """
 
-    def __init__(
-        self, decode: Callable[[ForgottenRows, bytes], DecodedRows], old_text: OldText
-    ) -> None:
+    def __init__(self, old_rows: OldRows) -> None:
         self._lock = threading.Lock()
-        self._decode = decode
-        self._old_text = old_text
+        self._old_rows = old_rows
         self.clear()
 
     def clear(self) -> None:
@@ -149,24 +198,24 @@ class RecentRows:
         with self._lock:
             # Part i begins with row `_starts[i]`; the first `_forgotten` parts are without text.
             self._starts: list[int] = []
-            self._parts: list[DecodedRows | ForgottenRows] = []
+            self._parts: list[Any] = []
             self._forgotten = 0
             self._held_bytes = 0
-            self._last_reread: tuple[ForgottenRows, DecodedRows] | None = None
+            self._last_recalled: tuple[ForgottenRows, Any] | None = None
             self._rows = 0
             self.tail = b""
-            self._old_text.close()
+            self._old_rows.close()
 
-    def add(self, rows: DecodedRows) -> None:
+    def add(self, rows: Any) -> None:
         """Append the next rows of the table."""
         with self._lock:
             self._starts.append(self._rows)
             self._parts.append(rows)
-            self._held_bytes += len(rows.spans.records.data)
-            self._rows += rows.spans.count
-            self._forget_old_text()
+            self._held_bytes += rows.size
+            self._rows += rows.count
+            self._forget_old_rows()
 
-    def find(self, rows: Rows) -> Iterator[tuple[DecodedRows, Rows, slice]]:
+    def find(self, rows: Rows) -> Iterator[tuple[Any, Rows, slice]]:
         """Yield the parts that hold `rows` (increasing).
 
         With each part come the row numbers counted within it, and where in `rows` they are.
@@ -204,30 +253,23 @@ class RecentRows:
         with self._lock:
             done = max(0, bisect_right(self._starts, row) - 1)
             for part in self._parts[self._forgotten : done]:
-                if isinstance(part, DecodedRows):
-                    self._held_bytes -= len(part.spans.records.data)
+                self._held_bytes -= part.size
             self._forgotten = max(0, self._forgotten - done)
             del self._starts[:done], self._parts[:done]
 
-    def _forget_old_text(self) -> None:
+    def _forget_old_rows(self) -> None:
         while self._held_bytes > MAX_HELD and self._forgotten < len(self._parts) - 1:
             part = self._parts[self._forgotten]
-            if isinstance(part, DecodedRows):
-                records = part.spans.records
-                length = len(records.data)
-                self._old_text.keep(records)
-                bare = replace(records, data=b"", quotes=records.quotes[:0])
-                self._parts[self._forgotten] = ForgottenRows(bare, length)
-                self._held_bytes -= length
+            self._parts[self._forgotten] = self._old_rows.keep(part)
+            self._held_bytes -= part.size
             self._forgotten += 1
 
-    def _with_text(self, part: DecodedRows | ForgottenRows) -> DecodedRows:
-        if isinstance(part, DecodedRows):
+    def _with_text(self, part: Any) -> Any:
+        if not isinstance(part, ForgottenRows):
             return part
-        last = self._last_reread
+        last = self._last_recalled
         if last is None or last[0] is not part:
-            text = self._old_text.read(part.records, part.length)
-            last = self._last_reread = (part, self._decode(part, text))
+            last = self._last_recalled = (part, self._old_rows.recall(part))
         return last[1]
 
 
@@ -256,6 +298,21 @@ class OutputColumns:
         if not self.append:
             channels.sort(key=lambda channel: self.columns[channel])
         return channels
+
+    def arranged(self, old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
+        """What belongs to the columns of the table, with that of new columns.
+
+        New columns are behind all others, or in the place of those that were read.
+        """
+        if self.append or self.made is None:
+            return [*old, *new]
+        arranged: list[Any] = []
+        for number, each in enumerate(old):
+            if number == min(self.columns):
+                arranged += new
+            elif number not in self.columns:
+                arranged.append(each)
+        return arranged
 
 
 def splice(

@@ -1,4 +1,4 @@
-"""Suffixes of tables, and those that promise something else than delimited text."""
+"""Suffixes that promise something else than a table that can be written."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 from convcli.errors import RequestError
 from convcli.media.replacing import is_special
 from convcli.media.tables.compression import without_compression
+from convcli.media.tables.table_formats import SUFFIXES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".dat"})
 _TAB_SUFFIXES = frozenset({".tsv", ".tab"})
 # Suffixes of files that are no delimited text, by what they hold.
 _OTHER_FORMATS = {
     "an archive": ".tgz .tbz2 .txz .lzma .zip .7z .rar .lz4 .br .z .sz .tar",
-    "a columnar file": ".parquet .pq .feather .arrow .ipc .orc .avro",
+    "a columnar file": ".orc .avro",
     "a spreadsheet": ".xlsx .xls .xlsm .xlsb .ods .numbers",
-    "structured text": ".json .jsonl .ndjson .geojson .yaml .yml .xml .html .htm",
+    "structured text": ".json .geojson .yaml .yml .xml .html .htm",
     "a document": ".md .pdf .tex .docx .svg",
     "a file of arrays": ".npy .npz .h5 .hdf5 .nc .mat .pkl .pickle .zarr .safetensors .onnx .pt",
     "a database": ".db .sqlite .sqlite3 .duckdb .mdb",
@@ -29,11 +29,11 @@ _OTHER_FORMATS = {
 
 
 def refuse_other_format(output: Path | None, *, source: Path | None) -> None:
-    """Raise RequestError if the suffix of `output` promises something else than delimited text.
+    """Raise RequestError if the suffix of `output` promises something else than a table.
 
     source : the input; an output may have its suffix, whatever that is
     """
-    if output is None or is_special(output) or _same_suffix(output, source):
+    if output is None or is_special(output) or has_same_suffix(source, output):
         return
     suffix = without_compression(output).suffix.lower()
     kinds = [kind for kind, known in _OTHER_FORMATS.items() if suffix in known.split()]
@@ -41,7 +41,7 @@ def refuse_other_format(output: Path | None, *, source: Path | None) -> None:
         plain = output.with_suffix("")
         name = plain if plain.suffix.lower() in SUFFIXES else with_other_suffix(output, ".csv")
         raise RequestError(
-            f"expected an output of delimited text, such as .csv, got {output}: "
+            f"expected an output for a table, such as .csv or .parquet, got {output}: "
             f"{suffix} is {kinds[0]}",
             hint=f"-o {name} writes text, which other programs can convert",
         )
@@ -49,7 +49,7 @@ def refuse_other_format(output: Path | None, *, source: Path | None) -> None:
 
 def refuse_other_delimiter(output: Path | None, delimiter: bytes, *, source: Path | None) -> None:
     """Raise RequestError if the suffix of `output` promises tabs and the table has none."""
-    if output is None or is_special(output) or _same_suffix(output, source):
+    if output is None or is_special(output) or has_same_suffix(source, output):
         return
     if without_compression(output).suffix.lower() in _TAB_SUFFIXES and delimiter != b"\t":
         raise RequestError(
@@ -71,8 +71,9 @@ def with_other_suffix(path: Path, suffix: str) -> Path:
     return plain.with_suffix(suffix + compressed)
 
 
-def _same_suffix(output: Path, source: Path | None) -> bool:
-    if source is None:
+def has_same_suffix(source: Path | None, output: Path | None) -> bool:
+    """Whether an input and an output have one suffix, but for that of a compression."""
+    if source is None or output is None:
         return False
     suffixes = [without_compression(path).suffix.lower() for path in (source, output)]
     return suffixes[0] == suffixes[1]

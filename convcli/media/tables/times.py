@@ -77,10 +77,9 @@ class TimeColumn:
         """The error that the time in `row` is not the one expected."""
         owner = "" if group is None else f" of {group_name(group)}"
         found = self.cells.text(row).strip() or "an empty cell"
-        line = self.rows.line_of_cell(row, self.column)
+        place = self.rows.place_of_cell(row, self.column)
         return InputError(
-            f"{self.table}, line {line}, column {self.name}: "
-            f"expected {expected}{owner}, got {found}",
+            f"{self.table}, {place}, column {self.name}: expected {expected}{owner}, got {found}",
             hint=hint,
         )
 

@@ -1,0 +1,68 @@
+"""Outputs whose window is complete: all others are missing under the edge rule `missing`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from convcli.core.ops import Span
+    from convcli.core.reach import Indices
+    from convcli.signals import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """The samples [low, high) along each axis that do not lack a part of the signal.
+
+    low, high : whole numbers; of several signals that are filtered side by side (signals,) each
+    """
+
+    low: tuple[Any, ...]
+    high: tuple[Any, ...]
+
+    def shifted(self, by: tuple[int, ...]) -> Bounds:
+        """Return the same samples counted from sample `by` on."""
+        low = tuple(one - shift for one, shift in zip(self.low, by, strict=True))
+        high = tuple(one - shift for one, shift in zip(self.high, by, strict=True))
+        return Bounds(low, high)
+
+
+def common_bounds(bounds: list[Bounds]) -> Bounds:
+    """Return the samples that lie within all of the bounds."""
+    lows = zip(*(each.low for each in bounds), strict=True)
+    highs = zip(*(each.high for each in bounds), strict=True)
+    latest = tuple(reduce(np.maximum, low) for low in lows)
+    earliest = tuple(reduce(np.minimum, high) for high in highs)
+    return Bounds(latest, earliest)
+
+
+def without_incomplete(y: Array, span: Span, bounds: Bounds) -> Array:
+    """Return the samples `span`; those that do not lie within the bounds are missing.
+
+    y : (n, channels) or (rows, columns, channels)
+    """
+    for axis, (start, stop) in enumerate(span):
+        low, high = bounds.low[axis], bounds.high[axis]
+        if isinstance(low, np.ndarray):
+            y = _side_by_side(y, np.arange(start, stop), bounds)
+        elif start < low or stop > high:
+            y = np.array(y)
+            along = (slice(None),) * axis
+            y[(*along, slice(max(low - start, 0)))] = np.nan
+            y[(*along, slice(max(int(high) - start, 0), None))] = np.nan
+    return y
+
+
+def _side_by_side(y: Array, samples: Indices, bounds: Bounds) -> Array:
+    """The same of several signals, which are the channels of `y`, (n, signals * channels)."""
+    places = samples[:, None]
+    beyond = (places < bounds.low[0]) | (places >= bounds.high[0])
+    if not beyond.any():
+        return y
+    of_channels = np.repeat(beyond, y.shape[-1] // beyond.shape[1], axis=1)
+    hidden: Array = np.where(of_channels, np.nan, y).astype(y.dtype)
+    return hidden

@@ -1,0 +1,80 @@
+"""A table of any format, opened by its suffix or its first bytes."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING, BinaryIO
+
+from convcli.errors import InputError
+from convcli.media.replacing import is_special, scratch
+from convcli.media.tables.source import open_table
+from convcli.media.tables.table_formats import (
+    LONGEST_MAGIC,
+    format_of_start,
+    format_of_suffix,
+)
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from convcli.media.tables.source import TableOptions, TableSource
+    from convcli.media.tables.table_formats import TableFormat
+
+
+def open_any_table(
+    path: Path | None,
+    *,
+    options: TableOptions,
+    held: ExitStack,
+    stdin: BinaryIO | None = None,
+) -> TableSource:
+    """Open a table as `open_table` does; Parquet and Arrow files too.
+
+    held : keeps what comes through a pipe in a temporary file, as files of columns are read in any
+        order
+    """
+    columnar = _format_of_columns(path, stdin)
+    if columnar is None:
+        return open_table(path, options=options, stdin=stdin)
+    from convcli.media.tables.columnar import ColumnarFile, ColumnarSource
+
+    name = "standard input" if path is None else str(path)
+    if path is None:
+        path = _kept(_given(stdin), name, held)
+    elif is_special(path):
+        path = _kept(held.enter_context(path.open("rb")), name, held)
+    return ColumnarSource(ColumnarFile(path=path, name=name, format=columnar), options)
+
+
+def _given(stdin: BinaryIO | None) -> BinaryIO:
+    return sys.stdin.buffer if stdin is None else stdin
+
+
+def _format_of_columns(path: Path | None, stdin: BinaryIO | None) -> TableFormat | None:
+    """The format of a file of columns; None for text, and for what cannot be opened."""
+    if path is not None and is_special(path):
+        # What is read from a pipe is gone: only its name can tell.
+        named = format_of_suffix(path)
+        return named if named is not None and named.reader is not None else None
+    try:
+        if path is not None:
+            with path.open("rb") as file:
+                return format_of_start(file.read(LONGEST_MAGIC))
+    except OSError:
+        return None
+    peek = getattr(_given(stdin), "peek", None)
+    return None if peek is None else format_of_start(peek(LONGEST_MAGIC))
+
+
+def _kept(stream: BinaryIO, name: str, held: ExitStack) -> Path:
+    """Everything that comes through a pipe, in a temporary file."""
+    file, path = scratch()
+    held.enter_context(file)
+    try:
+        shutil.copyfileobj(stream, file, 1 << 20)
+        file.flush()
+    except OSError as error:
+        raise InputError(f"{name} cannot be kept in a file: {error.strerror}") from error
+    return path

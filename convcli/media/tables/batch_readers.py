@@ -1,0 +1,59 @@
+"""Parquet and Arrow IPC files, read a batch at a time by pyarrow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Bytes of each column that are read from the file at once.
+_READ_BUFFER = 1 << 18
+
+
+class ParquetReader:
+    """An open Parquet file; of a row group only some pages are in memory."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow.parquet as pq
+
+        # Without pre_buffer=False whole row groups are read ahead.
+        self._file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BUFFER)
+        self.schema: Any = self._file.schema_arrow
+        self.codec: str | None = None
+        metadata = self._file.metadata
+        if metadata.num_row_groups and metadata.num_columns:
+            codec = metadata.row_group(0).column(0).compression.lower()
+            self.codec = "none" if codec == "uncompressed" else codec
+
+    def batches(self, rows: int) -> Iterator[Any]:
+        """Yield record batches of at most `rows` rows."""
+        yield from self._file.iter_batches(rows, use_threads=False)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class FeatherReader:
+    """An open Arrow IPC file, which is mapped into memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.codec: str | None = None
+        self._mapped = pa.memory_map(str(path))
+        self._file = pa.ipc.open_file(self._mapped)
+        self.schema: Any = self._file.schema
+
+    def batches(self, rows: int) -> Iterator[Any]:
+        """Yield record batches of at most `rows` rows."""
+        for number in range(self._file.num_record_batches):
+            batch = self._file.get_batch(number)
+            for first in range(0, batch.num_rows, rows):
+                yield batch.slice(first, rows)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._mapped.close()

@@ -1,0 +1,319 @@
+"""Parquet and Arrow tables: typed columns in record batches.
+
+A `ColumnarSource` reads what `TableSource` reads, from columns in the place of text: numbers are
+cast to float64, and the columns of groups and times become the text of cells. Every other column is
+passed on as it is. Batches are read one at a time.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from convcli.errors import InputError, RequestError
+from convcli.media.tables.columnar_values import (
+    are_dates,
+    column_cells,
+    column_numbers,
+    local_times,
+    plain_column,
+)
+from convcli.media.tables.delimited import Cells, Dialect
+from convcli.media.tables.numerals import as_int32
+from convcli.media.tables.source import Pass, TableSource
+from convcli.media.tables.splicing import ForgottenRows, RecentRows, Scratch
+from convcli.media.tables.text import Encoding, Header
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from convcli.media.tables.columns import ColumnNames
+    from convcli.media.tables.delimited import Flags
+    from convcli.media.tables.sink import TableSink
+    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.table_formats import ColumnReader, TableFormat
+    from convcli.signals import Rows
+
+# Cells in a batch, and the fewest and most rows of it: some megabytes whatever the width.
+BATCH_CELLS = 1 << 20
+FEWEST_ROWS, MOST_ROWS = 64, 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A record batch of a file; `first` is the number of its first row."""
+
+    data: Any
+    first: int
+
+    @cached_property
+    def size(self) -> int:
+        """The bytes of the columns."""
+        return int(self.data.nbytes)
+
+
+@dataclass(frozen=True, eq=False)
+class BatchRows:
+    """Rows of a batch, with the text of some cells: what `RowSpans` is of text.
+
+    cells : the text of the cells of each wanted column, by its number
+    missing : (rows, channels) which numbers were missing; None if none was
+    """
+
+    batch: Batch
+    cells: dict[int, Cells]
+    missing: Flags | None = None
+
+    @property
+    def count(self) -> int:
+        """The number of rows."""
+        return int(self.batch.data.num_rows)
+
+    @property
+    def size(self) -> int:
+        """The bytes of their columns."""
+        return self.batch.size
+
+    @property
+    def spans(self) -> BatchRows:
+        """The rows themselves, which hold the text of their cells."""
+        return self
+
+    def place_of_cell(self, row: int, column: int) -> str:
+        """Where a cell is, for messages; rows are counted from 1."""
+        return f"row {self.batch.first + row + 1}"
+
+    def of_channels(self, channels: tuple[int, ...]) -> BatchRows:
+        """The rows; which of their numbers are written does not matter to them."""
+        return self
+
+
+class BatchesInScratch:
+    """Old batches in a temporary file."""
+
+    def __init__(self) -> None:
+        self._scratch = Scratch()
+
+    def keep(self, rows: BatchRows) -> ForgottenRows:
+        """Write a batch to the file."""
+        data = rows.batch.data
+        sink = pa.BufferOutputStream()
+        # A stream of its own, because that holds the dictionaries of the columns too.
+        with pa.ipc.new_stream(sink, data.schema) as stream:
+            stream.write_batch(data)
+        place = self._scratch.add(sink.getvalue())
+        return ForgottenRows((place, rows.batch.first, rows.cells))
+
+    def recall(self, forgotten: ForgottenRows) -> BatchRows:
+        """Read a batch that was written."""
+        place, first, cells = forgotten.place
+        with pa.ipc.open_stream(self._scratch.read(place)) as stream:
+            data = stream.read_next_batch()
+        return BatchRows(Batch(data, first), cells)
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._scratch.close()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ColumnarFile:
+    """A file of columns.
+
+    path : of a regular file · name : in messages
+    """
+
+    path: Path
+    name: str
+    format: TableFormat
+
+    repeatable = True
+
+    def open(self) -> ColumnReader:
+        """Open the file as its library reads it. InputError if it is no such file."""
+        kind = self.format.title
+        try:
+            return self.format.open_columns(self.path)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(
+                f"{self.name}: expected a {kind} file: {_first_line(error)}",
+                hint="copy or download the file again",
+            ) from error
+
+    def batches(self, opened: ColumnReader) -> Iterator[Any]:
+        """Yield the record batches of an open file. InputError if they are damaged."""
+        width = max(1, len(opened.schema))
+        rows = min(MOST_ROWS, max(FEWEST_ROWS, BATCH_CELLS // width))
+        try:
+            yield from opened.batches(rows)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(
+                f"{self.name}: the {self.format.title} data are damaged: {_first_line(error)}",
+                hint="copy or download the file again",
+            ) from error
+
+
+class ColumnarSource(TableSource):
+    """The wanted columns of a Parquet or Arrow table. Made by `open_table`.
+
+    schema : the names and types of all columns
+    """
+
+    def __init__(self, file: ColumnarFile, options: TableOptions) -> None:
+        _refuse_text_options(options, file)
+        self._file = file
+        # Days of a zone are as long as it says; all other times are regular in UTC. The first
+        # batch tells which they are.
+        self._in_local_time: bool | None = None
+        self.format = file.format
+        super().__init__(file, options)
+
+    def _open(self) -> Pass:
+        opened = self._file.open()
+        closing = ExitStack()
+        closing.callback(opened.close)
+        self.schema = opened.schema
+        self.codec = opened.codec
+        if not len(self.schema):
+            raise InputError(f"{self.name}: expected a table with columns, got none")
+        names = tuple(name.encode("utf-8", "surrogateescape") for name in self.schema.names)
+        dialect = Dialect(delimiter=b",", newline=b"\n")
+        header = Header(text=b"", cells=names, stop=0, dialect=dialect)
+        encoding = Encoding("utf-8", None)
+        return Pass(encoding, header, self._batches(opened), closing, None)
+
+    def _batches(self, opened: ColumnReader) -> Iterator[Batch]:
+        first = 0
+        for data in self._file.batches(opened):
+            if data.num_rows:
+                yield Batch(data, first)
+                first += data.num_rows
+
+    def _column_names(self) -> tuple[str, ...]:
+        return tuple(self.schema.names)
+
+    def _find_columns(
+        self, names: ColumnNames, seen: list[Any], coming: Iterator[Any]
+    ) -> tuple[int, ...]:
+        """The columns to filter: those asked for, else all of numbers besides group and time."""
+        if self.options.columns is None:
+            found = tuple(number for number in self._others() if self._has_numbers(number))
+            if not found:
+                listed = ", ".join(f"{field.name} ({field.type})" for field in self.schema)
+                raise InputError(
+                    f"{self.name}: expected a column of numbers, found none among {listed}",
+                    hint="-c names the columns to filter",
+                )
+            return found
+        found = names.find_all(self.options.columns, but=self._keys())
+        for number in found:
+            if not self._has_numbers(number):
+                field = self.schema.field(number)
+                raise InputError(
+                    f"{self.name}, column {field.name}: expected numbers, got {field.type}"
+                )
+        return found
+
+    def _has_numbers(self, column: int) -> bool:
+        kind = self.schema.field(column).type
+        tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+        return any(test(kind) for test in tests)
+
+    def _tell_number_in_header(self) -> None:
+        """Say nothing: names are no row here."""
+
+    # --- decoding ---
+
+    def _has_rows(self, records: Batch) -> bool:
+        """Say that there are rows, as batches without any are left out."""
+        return True
+
+    def _find_rows(self, records: Batch, wanted: Iterable[int]) -> Any:
+        return BatchRows(records, {column: self._cells(records, column) for column in wanted})
+
+    def _cells(self, batch: Batch, column: int) -> Cells:
+        """A column of groups or times as text; a null is an empty cell."""
+        values = plain_column(batch.data.column(column))
+        if pa.types.is_timestamp(values.type) and values.type.tz is not None:
+            local = local_times(values)
+            if self._in_local_time is None:
+                self._in_local_time = are_dates(local)
+            in_utc = values.cast(local.type)
+            values = local if self._in_local_time else in_utc
+        try:
+            return column_cells(values)
+        except pa.ArrowException as error:
+            raise RequestError(
+                f"{self.name}: the column {self.schema.field(column).name} cannot name groups or "
+                f"times: its type is {values.type}"
+            ) from error
+
+    def _join(self, parts: list[Batch]) -> Batch:
+        if len(parts) == 1:
+            return parts[0]
+        table = pa.Table.from_batches([part.data for part in parts]).combine_chunks()
+        return Batch(table.to_batches()[0], parts[0].first)
+
+    def _decode(self, records: Batch) -> Any:
+        """The rows of a batch and their numbers, `(rows, channels)`."""
+        x = np.empty((records.data.num_rows, len(self.columns)))
+        for channel, column in enumerate(self.columns):
+            x[:, channel] = column_numbers(records.data.column(column))
+        cells = {column: self._cells(records, column) for column in self._keys()}
+        missing = np.isnan(x)
+        return BatchRows(records, cells, missing if missing.any() else None), x
+
+    # --- for the sink ---
+
+    def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
+        """What makes a sink that writes these columns in a format."""
+        from convcli.media.tables.columnar_sink import ColumnarSink
+
+        return partial(ColumnarSink, format=format)
+
+    def keep_text(self) -> RecentRows:
+        """From now on keep the batches, in the object returned."""
+        self._recent = RecentRows(BatchesInScratch())
+        return self._recent
+
+
+def taken(batch: Any, rows: Rows) -> Any:
+    """Some rows of a record batch, in increasing order."""
+    first = int(rows[0])
+    count = len(rows)
+    if int(rows[-1]) - first + 1 == count:
+        return batch.slice(first, count)
+    places = as_int32(rows.astype(np.int32))
+    columns = [column.take(places) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def _refuse_text_options(options: TableOptions, file: ColumnarFile) -> None:
+    """Raise RequestError for options that tell how text is read."""
+    given = {
+        "-d": options.delimiter is not None,
+        "--decimal": options.decimal != ".",
+        "--thousands": bool(options.thousands),
+        "--na": bool(options.na),
+        "--comment": bool(options.comment),
+        "--skip-rows": options.skip_rows > 0,
+        "--no-header": not options.header,
+        "--encoding": options.encoding != "utf-8",
+        "--follow": options.follow,
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise RequestError(
+                f"{option} is for tables of text, and {file.name} is a {file.format.title} file"
+            )
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of an error of a library."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

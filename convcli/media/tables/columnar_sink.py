@@ -1,0 +1,105 @@
+"""Columnar tables written: the record batches of a source with new columns of numbers in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import pyarrow as pa
+
+from convcli.media.tables.columnar import taken
+from convcli.media.tables.columnar_values import numbers_column, plain_column, plain_field
+from convcli.media.tables.numerals import rounded
+from convcli.media.tables.sink import TableSink
+
+if TYPE_CHECKING:
+    from convcli.media.tables.columnar import BatchRows, ColumnarSource
+    from convcli.media.tables.numerals import Floats
+    from convcli.media.tables.table_formats import BatchWriter, TableFormat
+    from convcli.signals import Rows
+
+
+class ColumnarSink(TableSink):
+    """Writes rows of a columnar source with new numbers, in their order.
+
+    Filtered columns become columns of float64, in which null is a missing number. All others keep
+    their types.
+    """
+
+    def __init__(
+        self,
+        target: BinaryIO,
+        *,
+        source: ColumnarSource,
+        format: TableFormat,
+        suffix: str = "",
+        channels: tuple[str, ...] | None = None,
+    ) -> None:
+        self._format = format
+        self._columnar = source
+        self._decodes = format.one_dictionary and not source.format.one_dictionary
+        self._writer: BatchWriter | None = None
+        super().__init__(target, source=source, suffix=suffix, channels=channels)
+
+    def start(self) -> None:
+        """Begin the file if it was not begun; `write` and `close` do so themselves."""
+        self._begun()
+
+    def _begun(self) -> BatchWriter:
+        if self._writer is None:
+            self._writer = self._format.writer(self._target, self._schema, self._columnar.codec)
+        return self._writer
+
+    def _make_header(self, suffix: str) -> None:
+        """The schema, with the fields of new columns."""
+        schema = self._columnar.schema
+        output = self._output
+        self._new_fields: list[Any] = []
+        if output.append or output.made is not None:
+            self._new_fields = [pa.field(name, pa.float64()) for name in self._new_names(suffix)]
+        fields = list(schema)
+        if not self._new_fields:
+            for column in output.columns:
+                fields[column] = fields[column].with_type(pa.float64()).with_nullable(nullable=True)
+        self._schema = pa.schema(output.arranged(fields, self._new_fields), schema.metadata)
+        if self._decodes:
+            plain = [plain_field(field) for field in self._schema]
+            self._schema = pa.schema(plain, schema.metadata)
+
+    def _splice(self, decoded: BatchRows, rows: Rows, values: Floats | None) -> Any:
+        """Some rows of a batch with new numbers."""
+        batch = taken(decoded.batch.data, rows)
+        columns = list(batch.columns)
+        new: list[Any] = []
+        if self._new_fields:
+            new = self._new_columns(columns, values)
+        else:
+            made = self._new_columns(columns, values)
+            for column, numbers in zip(self._output.columns, made, strict=True):
+                columns[column] = numbers
+        arranged = self._output.arranged(columns, new)
+        if self._decodes:
+            arranged = [plain_column(column) for column in arranged]
+        return pa.RecordBatch.from_arrays(arranged, schema=self._schema)
+
+    def _new_columns(self, columns: list[Any], values: Floats | None) -> list[Any]:
+        """A column for each channel; copies of the old ones if there are no values."""
+        if values is None:
+            return [columns[column].cast(pa.float64()) for column in self._output.columns]
+        decimals = self._output.decimals
+        if decimals is not None:
+            values = rounded(values, decimals)
+        return [numbers_column(values[:, channel]) for channel in range(values.shape[1])]
+
+    def _put_part(self, part: Any) -> None:
+        self._begun().write(part)
+
+    def close(self) -> None:
+        """Complete the file."""
+        self._begun().close()
+        self._recent.clear()
+
+    def discard(self) -> None:
+        """Release everything after an error."""
+        super().discard()
+        if self._writer is not None:
+            self._writer.discard()

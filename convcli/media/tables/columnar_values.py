@@ -1,0 +1,74 @@
+"""Columns of pyarrow as numbers and back, without pandas, which `to_numpy` imports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from convcli.media.tables.delimited import Cells
+
+if TYPE_CHECKING:
+    from convcli.media.tables.numerals import Floats
+
+
+def column_numbers(column: Any) -> Floats:
+    """A column as float64, NaN where it is null."""
+    floats = column.cast(pa.float64(), safe=False)
+    valid, data = floats.buffers()
+    count = len(floats)
+    if not count:
+        return np.empty(0)
+    values = np.frombuffer(data, np.float64, count, 8 * floats.offset)
+    if not floats.null_count:
+        return values
+    bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
+    is_known = bits[floats.offset : floats.offset + count].astype(np.bool_)
+    return np.where(is_known, values, np.nan)
+
+
+def numbers_column(values: Floats) -> Any:
+    """Numbers as a column of float64, null where they are NaN."""
+    values = np.ascontiguousarray(values, np.float64)
+    is_known = ~np.isnan(values)
+    valid = None
+    if not is_known.all():
+        valid = pa.py_buffer(np.packbits(is_known, bitorder="little"))
+    return pa.Array.from_buffers(pa.float64(), len(values), [valid, pa.py_buffer(values)])
+
+
+def plain_field(field: Any) -> Any:
+    """A field of the values themselves if it is one of places in a dictionary."""
+    is_dictionary = pa.types.is_dictionary(field.type)
+    return field.with_type(field.type.value_type) if is_dictionary else field
+
+
+def plain_column(column: Any) -> Any:
+    """The values of a column that may be places in a dictionary."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def column_cells(column: Any) -> Cells:
+    """A column as text; a null is an empty cell. ArrowException if its type has no text."""
+    texts = column.cast(pa.large_string())
+    _, offsets, data = texts.buffers()
+    edges = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    # A cell is looked at where it begins, even if it is empty.
+    text = bytes(data or b"") + b"\n"
+    return Cells(text, edges[:-1], edges[1:])
+
+
+def local_times(column: Any) -> Any:
+    """Times with a zone as the clocks there show them."""
+    import pyarrow.compute as pc
+
+    return pc.local_timestamp(column)
+
+
+def are_dates(column: Any) -> bool:
+    """Whether all times without a zone are midnight."""
+    import pyarrow.compute as pc
+
+    days = column.cast(pa.date32(), safe=False).cast(column.type)
+    return bool(pc.all(pc.equal(days, column)).as_py())

@@ -1,0 +1,141 @@
+"""Text tables written as columns: the rows of a source with new numbers, given types.
+
+Filtered columns are float64. The first rows decide what the others are: whole numbers, numbers,
+dates, times, or text. Whole numbers with leading zeros are text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import pyarrow as pa
+from pyarrow import csv
+
+from convcli.errors import InputError
+from convcli.media.tables.numerals import MISSING
+from convcli.media.tables.sink import TableSink
+
+if TYPE_CHECKING:
+    from convcli.media.tables.numerals import Floats
+    from convcli.media.tables.source import TableSource
+    from convcli.media.tables.splicing import DecodedRows
+    from convcli.media.tables.table_formats import BatchWriter, TableFormat
+    from convcli.signals import Rows
+
+_LEADING_ZERO = re.compile(r"0\d+")
+
+
+class ConvertingSink(TableSink):
+    """Writes rows of a text table as columns of another format."""
+
+    def __init__(
+        self,
+        target: BinaryIO,
+        *,
+        source: TableSource,
+        format: TableFormat,
+        suffix: str = "",
+        channels: tuple[str, ...] | None = None,
+    ) -> None:
+        self._format = format
+        self._writer: BatchWriter | None = None
+        super().__init__(target, source=source, suffix=suffix, channels=channels)
+
+    def start(self) -> None:
+        """Do nothing: the first rows decide the types of the columns."""
+
+    def _make_header(self, suffix: str) -> None:
+        output = self._output
+        new: list[str] = []
+        if output.append or output.made is not None:
+            new = self._new_names(suffix)
+        replaced = () if new else output.columns
+        numbers = [column in replaced for column in range(len(self._source.header))]
+        self._new_header = output.arranged(self._source.header, new)
+        self._is_filtered = output.arranged(numbers, [True] * len(new))
+        self._types: dict[str, Any] | None = None
+
+    def _splice(self, decoded: DecodedRows, rows: Rows, values: Floats | None) -> Any:
+        """The text of rows in UTF-8, without comments."""
+        text = self._spliced_text(decoded, rows, values)
+        encoding = self._source.encoding
+        if encoding.stored is None and encoding.names != "utf-8":
+            text = str(text, encoding.names).encode()
+        dialect = self._source.dialect
+        if not dialect.comment:
+            return text
+        parsed = dialect.without_comments(bytes(text))
+        return re.sub(b"\0+" + dialect.newline, b"", parsed)
+
+    def _put_part(self, part: Any) -> None:
+        if self._types is None:
+            self._types = self._types_of(part)
+        table = self._read(part, self._types)
+        for batch in table.to_batches():
+            columns = pa.RecordBatch.from_arrays(batch.columns, names=self._new_header)
+            self._begun(columns.schema).write(columns)
+
+    def _begun(self, schema: Any) -> BatchWriter:
+        if self._writer is None:
+            self._writer = self._format.writer(self._target, schema, None)
+        return self._writer
+
+    def close(self) -> None:
+        """Complete the file; without rows, columns that are not filtered are text."""
+        fields = []
+        for name, is_filtered in zip(self._new_header, self._is_filtered, strict=True):
+            fields.append(pa.field(name, pa.float64() if is_filtered else pa.string()))
+        self._begun(pa.schema(fields)).close()
+        self._recent.clear()
+
+    def discard(self) -> None:
+        """Release everything after an error."""
+        super().discard()
+        if self._writer is not None:
+            self._writer.discard()
+
+    def _types_of(self, part: Any) -> dict[str, Any]:
+        """The type of each column, by its number as text."""
+        columns = range(len(self._new_header))
+        numbers = {str(n): pa.float64() for n in columns if self._is_filtered[n]}
+        types = {field.name: field.type for field in self._read(part, numbers).schema}
+        texts = self._read(part, {str(n): pa.string() for n in columns})
+        for name, kind in types.items():
+            is_whole = pa.types.is_integer(kind) and name not in numbers
+            if pa.types.is_null(kind) or (is_whole and _has_identifiers(texts.column(name))):
+                types[name] = pa.string()
+        return types
+
+    def _read(self, part: Any, types: dict[str, Any]) -> Any:
+        """The rows of a text as a table. InputError if a cell has not the type of its column."""
+        dialect = self._source.dialect
+        names = [str(n) for n in range(len(self._new_header))]
+        missing = {*MISSING, *(word.upper() for word in MISSING), b"NaN", *dialect.numbers.missing}
+        try:
+            return csv.read_csv(
+                pa.BufferReader(part),
+                csv.ReadOptions(column_names=names, use_threads=False, block_size=1 << 30),
+                csv.ParseOptions(
+                    delimiter=dialect.delimiter.decode(),
+                    newlines_in_values=True,
+                    ignore_empty_lines=len(names) > 1,
+                ),
+                csv.ConvertOptions(
+                    column_types=types,
+                    null_values=[word.decode("utf-8", "replace") for word in missing],
+                    decimal_point=dialect.numbers.decimal,
+                ),
+            )
+        except pa.ArrowException as error:
+            # Rows are counted there from the start of a block.
+            reason = re.sub(r"Row #\d+: ", "", str(error))
+            raise InputError(
+                f"{self._source.name}: expected cells of the types of the first rows: {reason}",
+                hint="an output of text, such as -o FILE.csv, keeps every cell as it is",
+            ) from error
+
+
+def _has_identifiers(texts: Any) -> bool:
+    """Whether a column has whole numbers with leading zeros."""
+    return any(_LEADING_ZERO.fullmatch(text or "") for text in texts.to_pylist())

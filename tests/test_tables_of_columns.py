@@ -1,0 +1,260 @@
+"""Parquet, Feather and JSON Lines tables: types, values and rows are kept, and formats converted."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from program import SAMPLES, Program
+from pyarrow import feather
+
+from convcli.media.tables import columnar, splicing
+from convcli.media.tables.any_table import open_any_table
+from convcli.media.tables.columnar_sink import ColumnarSink
+from convcli.media.tables.source import TableOptions
+from convcli.media.tables.table_formats import PARQUET
+from convcli.signals import blocks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROWS = 500
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    with Program(tmp_path_factory.mktemp("program")) as waiting:
+        yield waiting
+
+
+def mixed() -> pa.Table:
+    """A table with columns of many types, some of them nested, some with nulls."""
+    rng = np.random.default_rng(7)
+    days = pd.date_range("2024-01-01", periods=ROWS // 2, tz="Europe/Berlin").repeat(2)
+    x = rng.normal(size=ROWS)
+    table = pa.table(
+        {
+            "when": pa.array(days),
+            "key": pa.array(["a", "b"] * (ROWS // 2)),
+            "n": pa.array(rng.integers(-100, 100, ROWS), pa.int16()),
+            "x": pa.array(x, mask=np.arange(ROWS) % 11 == 3),
+            "list": pa.array([[1, 2], None] * (ROWS // 2)),
+            "struct": pa.array([{"p": 1, "q": "z"}] * ROWS),
+            "flag": pa.array([True, None] * (ROWS // 2)),
+            "kind": pa.array(["u", "v"] * (ROWS // 2)).dictionary_encode(),
+            "bytes": pa.array([b"\0\xff"] * ROWS),
+        }
+    )
+    return table.replace_schema_metadata({"made": "by a test"})
+
+
+def written(path: Path, table: pa.Table) -> Path:
+    """The table in a file, in several row groups or batches."""
+    if path.suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=70, compression="zstd")
+    else:
+        feather.write_feather(table, str(path), chunksize=70)
+    return path
+
+
+def read(path: Path | io.BytesIO, suffix: str) -> pa.Table:
+    return pq.read_table(path) if suffix == ".parquet" else feather.read_table(path)
+
+
+@pytest.fixture(params=[64, 1 << 20])
+def batch_cells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells of a batch: few, so that outputs span batches, or all."""
+    monkeypatch.setattr(columnar, "BATCH_CELLS", request.param)
+    monkeypatch.setattr(columnar, "FEWEST_ROWS", 7)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather"])
+class TestColumns:
+    def test_other_columns_are_kept(self, suffix: str, program: Program, tmp_path: Path) -> None:
+        table = mixed()
+        written(tmp_path / f"a{suffix}", table)
+        words = ["csv", "sma:3", f"a{suffix}", "--by", "key", "--time", "when", "-q"]
+        ended = program.run(*words, "-o", f"b{suffix}", cwd=tmp_path)
+        assert ended.code == 0, ended
+        found = read(tmp_path / f"b{suffix}", suffix)
+        assert found.schema.metadata == table.schema.metadata
+        for name in table.column_names:
+            if name not in ("n", "x"):
+                assert found.schema.field(name).equals(table.schema.field(name))
+                assert found.column(name).combine_chunks() == table.column(name).combine_chunks()
+        frame = table.select(["key", "n", "x"]).to_pandas()
+        rolling = frame.groupby("key")[["n", "x"]].rolling(3, min_periods=1).mean()
+        expected = rolling.droplevel(0).sort_index()
+        expected.loc[frame.x.isna(), "x"] = np.nan
+        for name in ("n", "x"):
+            assert found.schema.field(name).type == pa.float64()
+            values = found.column(name).to_pandas()
+            np.testing.assert_allclose(values, expected[name], rtol=1e-12, atol=1e-12)
+        assert found.column("x").null_count == table.column("x").null_count
+
+    def test_through_a_pipe(self, suffix: str, program: Program, tmp_path: Path) -> None:
+        place = written(tmp_path / f"a{suffix}", mixed())
+        words = ["csv", "sma:3", "-c", "x", "--append", "--decimals", "3", "-q"]
+        ended = program.run(*words, stdin=place.read_bytes(), cwd=tmp_path)
+        found = read(io.BytesIO(ended.out), suffix)
+        assert found.column_names[-1] == "x_sma3"
+        values = found.column("x_sma3").drop_null().to_numpy()
+        np.testing.assert_array_equal(values, np.round(values, 3))
+        again = program.run(*words, stdin=place.read_bytes(), cwd=tmp_path)
+        assert again.out == ended.out
+
+    def test_fewer_rows(self, suffix: str, program: Program, tmp_path: Path) -> None:
+        written(tmp_path / f"a{suffix}", mixed())
+        words = ["csv", "sum_pool:4", f"a{suffix}", "-c", "n", "-o", f"b{suffix}", "-q"]
+        assert program.run(*words, cwd=tmp_path).code == 0
+        found = read(tmp_path / f"b{suffix}", suffix)
+        n = mixed().column("n").to_numpy()
+        np.testing.assert_array_equal(found.column("n").to_numpy(), n.reshape(-1, 4).sum(axis=1))
+        assert found.column("bytes").to_pylist() == [b"\0\xff"] * (ROWS // 4)
+
+    def test_what_is_damaged(self, suffix: str, program: Program, tmp_path: Path) -> None:
+        data = written(tmp_path / f"a{suffix}", mixed()).read_bytes()
+        middle = len(data) // 2
+        (tmp_path / f"cut{suffix}").write_bytes(data[:middle])
+        (tmp_path / f"bad{suffix}").write_bytes(data[:200] + bytes(middle) + data[200 + middle :])
+        for name in ("cut", "bad"):
+            ended = program.run(
+                "csv", "sma:3", f"{name}{suffix}", "-c", "x", "-o", "o.csv", cwd=tmp_path
+            )
+            assert ended.code == 3, ended
+            assert f"{name}{suffix}" in ended.errors[0]
+            assert not (tmp_path / "o.csv").exists()
+
+    def test_what_cannot_be_asked_for(self, suffix: str, program: Program, tmp_path: Path) -> None:
+        written(tmp_path / f"a{suffix}", mixed())
+        for words, message in (
+            (["-c", "key"], "column key: expected numbers, got string"),
+            (["-c", "nix"], "unknown column 'nix'"),
+            (["-d", ";"], "-d is for tables of text"),
+            (["--follow"], "--follow is for tables of text"),
+            (["--by", "struct"], "cannot name groups or times"),
+            (["-o", f"b{suffix}.gz"], "are compressed inside"),
+            (["-c", "x", "-o", "b.csv"], "the column list cannot be written as text"),
+            (["-c", "x", "-o", "b.csv", "--format", "parquet"], "contradict each other"),
+        ):
+            ended = program.run("csv", "sma:3", f"a{suffix}", *words, cwd=tmp_path)
+            assert ended.code in (2, 3), ended
+            assert message in ended.errors[0]
+
+
+@pytest.mark.usefixtures("batch_cells")
+def test_old_batches_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splicing, "MAX_HELD", 1000)
+    place = written(tmp_path / "a.parquet", mixed())
+    out = io.BytesIO()
+    with pytest.MonkeyPatch.context(), open_held() as held:
+        source: Any = open_any_table(place, options=TableOptions(columns=("n",)), held=held)
+        with ColumnarSink(out, source=source, format=PARQUET) as sink:
+            x = np.concatenate([block.x for block in blocks_of(source)])
+            rows = range(len(x))
+            sink.write(sink.encode(x + 1, rows))
+    found = pq.read_table(out)
+    expected = mixed().column("n").to_numpy() + 1
+    np.testing.assert_array_equal(found.column("n").to_numpy(), expected)
+    assert found.column("struct").combine_chunks() == mixed().column("struct").combine_chunks()
+
+
+def open_held() -> Any:
+    from contextlib import ExitStack
+
+    return ExitStack()
+
+
+def test_hours_of_a_zone_are_regular_over_a_change_of_the_clock(
+    program: Program, tmp_path: Path
+) -> None:
+    hours = pd.date_range("2024-03-30 12:00", periods=48, freq="h", tz="Europe/Berlin")
+    pq.write_table(pa.table({"t": hours, "x": np.arange(48.0)}), tmp_path / "a.parquet")
+    words = ["csv", "sma:3h", "a.parquet", "--time", "t", "-o", "b.parquet", "-q"]
+    ended = program.run(*words, cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert pq.read_table(tmp_path / "b.parquet").column("x").to_pylist()[-1] == 46
+
+
+# ----------------------------------------------------------------------------------- conversion
+
+
+def test_text_to_columns(program: Program, tmp_path: Path) -> None:
+    data = (
+        b"id,day,when,n,y,word,empty,x\n"
+        b'007,2024-01-01,2024-01-01 10:00:00,1,1.5,"a, b",,1\n'
+        b"008,2024-01-02,2024-01-02 10:00:00,2,,NA,,3\n"
+    )
+    for name in ("o.parquet", "o.feather"):
+        ended = program.run("csv", "sma:2", "-c", "x", "-o", name, stdin=data, cwd=tmp_path)
+        assert ended.code == 0, ended
+    table = pq.read_table(tmp_path / "o.parquet")
+    assert table.equals(feather.read_table(tmp_path / "o.feather").cast(table.schema))
+    assert table.schema.names == ["id", "day", "when", "n", "y", "word", "empty", "x"]
+    kinds = [str(kind) for kind in table.schema.types]
+    text = "string"
+    times = "timestamp[ms]"
+    assert kinds == [text, "date32[day]", times, "int64", "double", text, text, "double"]
+    assert table.column("id").to_pylist() == ["007", "008"]
+    assert table.column("word").to_pylist() == ["a, b", "NA"]
+    assert table.column("y").to_pylist() == [1.5, None]
+    assert table.column("x").to_pylist() == [1, 2]
+
+
+def test_columns_to_text_and_back(program: Program, tmp_path: Path) -> None:
+    words = ["csv", "sma:3", "--by", "symbol", "-c", "price", "-q"]
+    plain = program.run(*words, SAMPLES / "stocks.csv", cwd=tmp_path).out
+    steps: list[tuple[str | Path, str]] = [
+        (SAMPLES / "stocks.csv", "a.parquet"),
+        ("a.parquet", "b.feather"),
+    ]
+    for source, output in steps:
+        ended = program.run("csv", "kernel:1", "-c", "price", source, "-o", output, cwd=tmp_path)
+        assert ended.code == 0, ended
+    assert program.run(*words, "b.feather", "--format", "csv", cwd=tmp_path).out == plain
+    ended = program.run(*words, "b.feather", "-o", "c.csv.gz", cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert pd.read_csv(tmp_path / "c.csv.gz").equals(pd.read_csv(io.BytesIO(plain)))
+
+
+def test_columns_to_json_lines(program: Program, tmp_path: Path) -> None:
+    table = mixed().drop_columns(["bytes"])
+    written(tmp_path / "a.parquet", table)
+    words = ["csv", "sum_pool:1", "a.parquet", "-c", "x,n", "-o", "b.jsonl"]
+    assert program.run(*words, cwd=tmp_path).code == 0
+    rows = [json.loads(line) for line in (tmp_path / "b.jsonl").read_text().splitlines()]
+    kept = ["key", "n", "x", "list", "struct", "flag", "kind"]
+    expected = table.select(kept).to_pylist()
+    assert [{name: row[name] for name in kept} for row in rows] == expected
+
+
+def test_a_header_alone_becomes_columns(program: Program, tmp_path: Path) -> None:
+    words = ["csv", "sma:3", "-c", "x", "-o", "o.parquet"]
+    assert program.run(*words, stdin=b"x,word\n", cwd=tmp_path).code == 0
+    table = pq.read_table(tmp_path / "o.parquet")
+    assert (table.num_rows, [str(kind) for kind in table.schema.types]) == (0, ["double", "string"])
+
+
+def test_a_cell_of_another_type_than_the_first_ones(program: Program, tmp_path: Path) -> None:
+    lines = [b"x,n"] + [b"1,%d" % n for n in range(300_000)] + [b"1,word"]
+    data = b"\n".join(lines) + b"\n"
+    words = ["csv", "sma:3", "-c", "x", "-o", "o.parquet"]
+    ended = program.run(*words, stdin=data, cwd=tmp_path)
+    assert ended.code == 3, ended
+    assert "expected cells of the types of the first rows" in ended.errors[0]
+    assert "-o FILE.csv" in ended.err
+    assert not (tmp_path / "o.parquet").exists()
+
+
+def test_an_output_folder_takes_the_format(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"x\n1\n3\n")
+    ended = program.run("csv", "sma:2", "a.csv", "-o", "out/", "--format", "parquet", cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert pq.read_table(tmp_path / "out/a.parquet").column("x").to_pylist() == [1, 2]

@@ -131,6 +131,14 @@ def to_samples(text: str, signal: Signal) -> float:
     raise UnitError(f"{text!r} does not fit this signal; a length here is {_lengths(signal)}")
 
 
+def to_calendar_unit(text: str) -> CalendarUnit:
+    """Convert a length such as `15min`, `1d` or `1mo` to that of a calendar bin."""
+    quantity = parse_quantity(text)
+    if quantity.unit not in MONTHS and quantity.unit not in SECONDS:
+        raise UnitError(f"expected a calendar unit such as 1d or 1mo, got {text!r}")
+    return CalendarUnit.of(quantity, text)
+
+
 def _duration(text: str, signal: Signal) -> Duration | None:
     """The duration that `text` is, where samples come irregularly; None if it is none."""
     if not signal.irregular:

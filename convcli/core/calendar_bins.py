@@ -14,6 +14,8 @@ HOUR = 3_600_000_000_000
 WEEK = 7 * 24 * HOUR
 # 1970-01-01 was a Thursday; weeks begin on Monday.
 MONDAY = 3 * 24 * HOUR
+# Seconds.
+AVERAGE_MONTH = 30.436875 * 86400
 
 
 @dataclass(frozen=True)
@@ -40,3 +42,22 @@ class CalendarBins:
         # counted on the clock that never goes back; only a zone off the full hour moves them.
         offset = (stamps[:, 1] - stamps[:, 0]) % HOUR
         return (stamps[:, 0] + offset) // self.length
+
+    def starts(self, numbers: Indices, offset: int) -> Indices:
+        """Return the wall clock at the beginning of bins.
+
+        offset : nanoseconds of the wall clock from the other one, which counts short bins
+        """
+        if self.months:
+            months: Any = (numbers * self.months).astype("datetime64[M]")
+            return np.asarray(months.astype("datetime64[ns]").view(np.int64))
+        if self.length % WEEK == 0:
+            return numbers * self.length - MONDAY
+        if self.length > HOUR:
+            return numbers * self.length
+        return numbers * self.length - offset % HOUR + offset
+
+    @property
+    def seconds(self) -> float:
+        """The length of a bin, on average."""
+        return self.length / 1e9 if self.length else self.months * AVERAGE_MONTH

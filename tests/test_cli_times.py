@@ -121,7 +121,7 @@ def test_a_weighted_mean_and_its_integral(program: Program, tmp_path: Path) -> N
         (("dog:1d,2d",), "dog: has no window in time", ""),
         (("lag:2d",), "a length here is a number of rows (20)", ""),
         (("avg_pool:1w,stride=1d",), "stride= counts rows", ""),
-        (("avg_pool:0.5mo",), "a whole number of calendar units such as 1w", ""),
+        (("avg_pool:0.5mo",), "expected a bin of the calendar", ""),
         (("adaptive_avg_pool:1w",), "adaptive_avg_pool: ", ""),
         (("sma:2d", "--edge", "reflect"), "--edge reflect needs rows at equal steps of time", ""),
         (("avg_pool:1w", "--integrate"), "--integrate is for means over windows in time", ""),
@@ -314,10 +314,10 @@ class TestEvery:
         ("words", "told"),
         [
             (("--every", "1h", "--time", "t"), "--every cannot write the beginning of a bin"),
-            (("--every", "5", "--time", "t"), "--every: expected a calendar unit such as 1d"),
+            (("--every", "5", "--time", "t"), "--every: expected a bin of the calendar"),
             (
                 ("--every", "0d", "--time", "t"),
-                "--every: expected a whole number of calendar units",
+                "--every: expected a bin of the calendar",
             ),
             (("--every", "1d"), "--every needs --time COLUMN"),
         ],

@@ -1,7 +1,7 @@
 """What steps do whose window is a duration over irregular rows, or a bin of the calendar.
 
 A function here stands in for the design of the step that it names, where the length of the window
-is a `Duration` or a `CalendarUnit`. y(t) = sum(g(t - t[i]) x[i]) / sum(g(t - t[i])) over the rows i
+is a `Duration` or a `CalendarBins`. y(t) = sum(g(t - t[i]) x[i]) / sum(g(t - t[i])) over the rows i
 of the window.
 
 A causal window of length W holds the rows in (t - W, t], as `rolling("20D")` of pandas; a centred
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.calendar_bins import CalendarBins
 from convcli.core import ragged
-from convcli.core.calendar_bins import CalendarBins
 from convcli.core.ragged import ExtremeInTime, MomentInTime
 from convcli.core.ragged_order import QuantileInTime
 from convcli.core.time_reach import BinReach, TimeReach
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from convcli.core.ragged import Statistic
     from convcli.core.weights_in_time import Shape
     from convcli.signals import Align, Signal
-    from convcli.units import CalendarUnit, Duration
+    from convcli.units import Duration
 
 # The weight of an exponential decay is cut after so many half-lives: a million rows before it weigh
 # less than 1e-13 of one behind it.
@@ -205,36 +205,35 @@ def _checked(ddof: int) -> int:
 
 
 @in_time("avg_pool")
-def mean_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPool:
+def mean_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
     """Mean of each bin."""
     return _pool(n, ragged.mean, signal, align)
 
 
 @in_time("sum_pool")
-def sum_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPool:
+def sum_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
     """Sum of the rows that are there."""
     return _pool(n, ragged.total, signal, align)
 
 
 @in_time("max_pool")
-def largest_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPool:
+def largest_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
     """Largest value of each bin."""
     return _pool(n, ExtremeInTime(np.fmax), signal, align)
 
 
 @in_time("min_pool")
-def smallest_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPool:
+def smallest_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
     """Smallest value of each bin."""
     return _pool(n, ExtremeInTime(np.fmin), signal, align)
 
 
-def _pool(length: CalendarUnit, statistic: Statistic, signal: Signal, align: Align) -> CalendarPool:
+def _pool(bins: CalendarBins, statistic: Statistic, signal: Signal, align: Align) -> CalendarPool:
     if signal.integrates:
         raise RequestError(
             "--integrate is for means over windows in time, not for bins",
             hint="sma:1w is the mean over the week before each row",
         )
-    bins = CalendarBins(length=length.nanoseconds, months=length.months)
     window = BinReach(bins=bins)
     if align == "center":
         window = BinReach(bins=bins, centred=True, after=1)

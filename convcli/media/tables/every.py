@@ -23,7 +23,7 @@ from convcli.media.tables.text import TextInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from convcli.core.calendar_bins import CalendarBins
+    from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import RowSpans
     from convcli.media.tables.numerals import Floats

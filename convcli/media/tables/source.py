@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 
-from convcli.core.calendar_bins import CalendarBins
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.columns import (
     ColumnNames,
@@ -51,12 +50,13 @@ from convcli.media.tables.text import (
     read_header_line,
 )
 from convcli.signals import TABLE, Block, Groups, Signal
-from convcli.units import UnitError, to_calendar_unit
+from convcli.units import UnitError, to_calendar_bins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Cells, Records
     from convcli.media.tables.numerals import Floats
@@ -757,12 +757,9 @@ def open_table(
 def bin_length(every: str) -> CalendarBins:
     """The bins of `--every`. RequestError if they are none."""
     try:
-        length = to_calendar_unit(every)
+        return to_calendar_bins(every)
     except UnitError as error:
-        raise RequestError(
-            f"--every: {error}", hint="for example 15min, 1h, 1d, 1w, 1mo, 1q or 1y"
-        ) from None
-    return CalendarBins(length=length.nanoseconds, months=length.months)
+        raise RequestError(f"--every: {error}") from None
 
 
 def _check_options(options: TableOptions) -> None:

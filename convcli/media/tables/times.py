@@ -39,7 +39,7 @@ from convcli.media.tables.time_units import TIME_UNITS, date_text, serial_day, u
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from convcli.core.calendar_bins import CalendarBins
+    from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.delimited import Cells, RowSpans
     from convcli.media.tables.time_order import Stamper
     from convcli.media.tables.time_rules import Floats, Runs, Stamps

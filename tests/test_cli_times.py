@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
-from program import Program
 
 from convcli.media.tables import text as table_text
 from convcli.media.tables.sink import TableSink
@@ -16,14 +15,9 @@ from convcli.media.tables.source import TableOptions, open_table
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
+    from program import Program
 
 
 def prices(days: pd.DatetimeIndex, tickers: tuple[str, ...] = ("A",)) -> pd.DataFrame:

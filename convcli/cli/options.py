@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,12 +18,19 @@ if TYPE_CHECKING:
 
 
 def complete_filter(incomplete: str) -> list[str]:
-    """Complete the name of a step after the last `|`."""
+    """Complete the name of a step at the end, and that of a recipe of the user after an @."""
     from convcli.designs import steps
+    from convcli.planning.recipe_folder import known_recipes
 
-    head, bar, last = incomplete.rpartition("|")
-    space = " " if bar and last.startswith(" ") else ""
-    return [f"{head}{bar}{space}{name}" for name in steps() if name.startswith(last.strip())]
+    begun = re.search(r"(?:^|[\s|(])(@?\w*)$", incomplete)
+    if begun is None:
+        return []
+    word = begun[1]
+    head = incomplete[: begun.start(1)]
+    known = list(steps())
+    if word.startswith("@"):
+        known = [f"@{name}" for name in known_recipes()]
+    return [head + name for name in known if name.startswith(word)]
 
 
 Filter = Annotated[

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from convcli.core.chain import Chain
-from convcli.errors import RequestError, named_first
+from convcli.errors import RequestError, named_first, quoted_text
 from convcli.facts import LayerFacts
 from convcli.layers.layer import LayerTensors, read_layers
 from convcli.layers.network import Network
@@ -45,6 +45,8 @@ class Model:
     scaling : mean and unit of each channel that comes in (`inputs`) and goes out (`outputs`), if
         the network works on (x - mean) / unit
     about : all texts of the file
+    guessed : the layers were put together from the names of the tensors
+    unused : names of tensors that belong to none of the layers
     """
 
     path: str
@@ -57,6 +59,8 @@ class Model:
     scaling: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     on: On = "levels"
     about: Mapping[str, str] = field(default_factory=dict)
+    guessed: bool = False
+    unused: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -88,20 +92,30 @@ class Model:
         first = replace(stages[0], remark=self._remark(), notices=tuple(self._notices(site)))
         return (first, *stages[1:])
 
+    @property
+    def _planar(self) -> bool:
+        """Whether the weights of some layer have two sample axes."""
+        shapes = (tensor.ndim for named in self.tensors.values() for tensor in named.values())
+        return max(shapes) > 3
+
     def signal(self) -> Signal:
         """A signal of unknown length such as the model takes.
 
         It serves for looking at the model without a file to filter.
         """
-        number = min(self.tensors)
-        tensors = self.tensors_of(number)
         shape: tuple[int | None, ...] = (None,)
-        if tensors.weight.ndim > 3:
+        if self._planar:
             shape = (256, 256)
         signal = Signal(medium=ARRAY, shape=shape, channels=("1",), rate=self.rate)
         layers = read_layers(self.layers, signal)
+        number = min(self.tensors)
+        tensors = self.tensors_of(number)
         known = layers[number].channels(tensors) if number < len(layers) else None
-        count = tensors.weight.shape[1] if known is None else known[0]
+        count = 1
+        if known is not None:
+            count = known[0]
+        elif tensors.weight.ndim > 1:
+            count = tensors.weight.shape[1]
         if len(self.columns) == count:
             return replace(signal, channels=self.columns)
         return replace(signal, channels=tuple(str(c + 1) for c in range(count)))
@@ -136,6 +150,11 @@ class Model:
         """What is not as the model was learned, and what is so because it was."""
         rules, medium = site.rules, site.signal.medium
         learned = self.learned
+        if self.guessed:
+            yield f"{self.path} does not say its activations; it runs as {self.layers}"
+        if self.unused:
+            names = named_first([quoted_text(name)[1:-1] for name in self.unused])
+            yield f"{self.path}: no layer uses {names}"
         if learned.align is not None and learned.align != rules.align:
             yield (
                 f"{self.path} was learned with --align {learned.align} "

@@ -12,7 +12,16 @@ FLOORS = {
     # The version is a fact that the package itself holds.
     **dict.fromkeys(
         (
-            *("errors", "units", "signals", "samples", "sndfile", "facts", "stopping"),
+            *(
+                "errors",
+                "calendar_bins",
+                "units",
+                "signals",
+                "samples",
+                "sndfile",
+                "facts",
+                "stopping",
+            ),
             "__version__",
         ),
         0,

@@ -298,7 +298,7 @@ def _refuse_new_rows(plan: Plan) -> None:
 
 
 def _delay_warnings(plan: Plan) -> list[str]:
-    if not any(step.step.hides_length for step in plan.steps):
+    if not any(step.step.hides_length or step.stage.warnings for step in plan.steps):
         return []
     from convcli.planning.latency import unasked_delays
 

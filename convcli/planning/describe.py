@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.chain import Chain
-from convcli.core.composed import composed
 from convcli.core.convolve_2d import factor
 from convcli.errors import RequestError
 from convcli.facts import ReachFacts, StepFacts
@@ -244,6 +243,8 @@ def chain_taps(steps: Sequence[BoundStep], most: int = MOST_PRODUCTS) -> Numbers
     Taps that follow a stride are as far apart as the stride says. RequestError for a step that is
     no convolution, and for more than `most` products, by default as many as a minute computes.
     """
+    from convcli.core.composed import composed
+
     ops = tuple(op for step in steps for op in _linear_operations(step))
     found = composed(Chain(ops, steps[0].before.axes), most=most)
     if found is None:

@@ -187,6 +187,15 @@ TimeZone = Annotated[
         show_default="as the times are written; numbers are in UTC",
     ),
 ]
+Every = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LENGTH",
+        help="Make rows regular first: one for each 15min, 1h, 1d, 1w, 1mo, 1q or 1y, the mean of "
+        "the rows in it, or missing; its time is where it begins.",
+        show_default=False,
+    ),
+]
 Delimiter = Annotated[
     str | None,
     typer.Option(
@@ -301,6 +310,7 @@ class TableArguments:
     time_unit: TimeUnit = None
     date_format: DateFormat = None
     time_zone: TimeZone = None
+    every: Every = None
     delimiter: Delimiter = None
     decimal: Decimal = "."
     thousands: Thousands = ""
@@ -323,6 +333,7 @@ class TableArguments:
             time_unit=self.time_unit,
             date_format=self.date_format,
             time_zone=self.time_zone,
+            every=self.every,
             delimiter=one_character(self.delimiter, "--delimiter"),
             decimal=self.decimal,
             thousands=self.thousands,

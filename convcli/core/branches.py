@@ -26,7 +26,7 @@ from convcli.units import plural
 if TYPE_CHECKING:
     from typing import Self
 
-    from convcli.core.calendar_bins import CalendarBins
+    from convcli.calendar_bins import CalendarBins
     from convcli.core.chain import Chain
     from convcli.core.complete import Bounds
     from convcli.core.formula import Formula

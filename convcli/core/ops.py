@@ -36,8 +36,8 @@ from convcli.samples import summed
 if TYPE_CHECKING:
     from typing import Self
 
+    from convcli.calendar_bins import CalendarBins
     from convcli.core.binding import Site, Stage
-    from convcli.core.calendar_bins import CalendarBins
     from convcli.core.kernel import Kernel
     from convcli.core.task import HeldAfter, Task
     from convcli.signals import Align, Array, Edge, Missing

@@ -12,8 +12,9 @@ from convcli.core import kaiser
 from convcli.core.crop import Crop, ResizedAndCropped
 from convcli.core.kernel import Kernel, Taps
 from convcli.core.ops import Convolve, Op
+from convcli.core.order_statistics import Median
 from convcli.core.resample import STOP_BAND, Interpolation, Resample
-from convcli.core.sliding import Extreme, SlidingStatistic, WindowFunction
+from convcli.core.sliding import Extreme, Nth, SlidingStatistic, WindowFunction
 from convcli.core.whole import Reduce
 from convcli.designs.frequency import lowpass
 from convcli.designs.interpolation import LOWPASS_ATTENUATION, PASS_BAND, interpolator
@@ -330,6 +331,24 @@ def max_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Slidin
 def min_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Smallest of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Extreme(of_two=np.fmin))
+
+
+@step("resampling", example="median_pool:3")
+def median_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+    """Median of each window of N (or HxW) samples; missing ones are skipped."""
+    return _summary(_pool_windows(n, stride, align), Median())
+
+
+@step("resampling", example="first_pool:2")
+def first_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+    """First of each window of N (or HxW) samples; missing ones are skipped."""
+    return _summary(_pool_windows(n, stride, align), Nth(last=False))
+
+
+@step("resampling", example="last_pool:2")
+def last_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+    """Last of each window of N (or HxW) samples; missing ones are skipped."""
+    return _summary(_pool_windows(n, stride, align), Nth(last=True))
 
 
 @step("resampling", example="adaptive_avg_pool:4")

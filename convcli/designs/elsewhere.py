@@ -7,7 +7,6 @@ from __future__ import annotations
 
 _NO_CONVOLUTION = "is no convolution, and no step does it"
 _SPREAD = "`std:20` measures a spread; `diff | abs | box:20` is the mean step from sample to sample"
-_ROBUST = "`median:5` is the middle one of each window, `min:5` and `max:5` are its ends"
 _MORPHOLOGY = "`min:3` erodes, `max:3` dilates, `min:3 | max:3` opens, `max:3 | min:3` closes"
 _NOISE = "`median:3` removes spikes, `convcli learn --blind` learns a filter that removes noise"
 _EDGES = "`sobel` gives the strength of edges; no step makes lines of them"
@@ -74,9 +73,8 @@ ELSEWHERE = {
     "uniform_filter": _mean("box"),
     "vol": _mean("gain"),
     "volume": _mean("gain"),
-    "unsharp": "`sharpen:0.5,sigma=2` is an unsharp mask",
-    "unsharp_mask": "`sharpen:0.5,sigma=2` is an unsharp mask",
-    "usm": "`sharpen:0.5,sigma=2` is an unsharp mask",
+    "unsharp_mask": _mean("unsharp"),
+    "usm": _mean("unsharp"),
     "norm": _mean("normalize"),
     "loudnorm": _DYNAMICS,
     "compand": _DYNAMICS,
@@ -120,10 +118,10 @@ ELSEWHERE = {
     "saturation": "`grey` takes all colour away; mix with three rows of weights changes it",
     "medfilt": _mean("median"),
     "median_filter": _mean("median"),
-    "hampel": _ROBUST,
-    "quantile": _ROBUST,
-    "percentile": _ROBUST,
-    "rank": _ROBUST,
+    "percentile": _mean("quantile"),
+    "percentile_filter": _mean("quantile"),
+    "rank_filter": _mean("quantile"),
+    "outliers": _mean("hampel"),
     "bilateral": "`median:5` smooths and keeps edges; `gaussian:2` smooths edges too",
     "despeckle": _mean("median"),
     "erosion": _mean("min"),
@@ -135,14 +133,13 @@ ELSEWHERE = {
     "morphology": _MORPHOLOGY,
     "stddev": _mean("std"),
     "variance": _mean("var"),
-    "mad": _SPREAD,
     "volatility": _SPREAD,
     "atr": _SPREAD,
-    "zscore": _SPREAD,
+    "z_score": _mean("zscore"),
+    "standardize": _mean("zscore"),
     "shift": _mean("lag"),
     "lead": "one sample earlier is `correlate:0,0,1` with --align center",
-    "bollinger": f"bollinger {_TRADE}",
-    "bbands": f"bbands {_TRADE}",
+    "bbands": _mean("bollinger"),
     "stoch": f"stoch {_TRADE}",
     "vwap": f"vwap {_TRADE}",
     "momentum": _mean("diff"),

@@ -16,6 +16,7 @@ def pictures(sizes: Sizes) -> list[Job]:
     photo = f"photo-{sizes.megapixels}mpx"
     return [
         *(gaussian(photo, suffix) for suffix in (".tif", ".jpg", ".png")),
+        picture_median(f"{photo}.tif"),
         *kernels(f"{photo}.tif"),
         *smaller(f"{photo}.tif"),
     ]
@@ -104,6 +105,21 @@ def gaussian(photo: str, suffix: str) -> Job:
             ),
         ),
         equal="25 x 25 taps, edges repeated, rounded",
+    )
+
+
+def picture_median(photo: str) -> Job:
+    """5 x 5."""
+    return single_picture(
+        "median-5x5",
+        f"median of 5 x 5 pixels of {photo}, RGB, 8 bits",
+        photo,
+        ["median:5"],
+        (
+            Peer("OpenCV", p.OPENCV, script("opencv_median", photo, OUT), 1, 0),
+            Peer("libvips", p.PYVIPS, script("vips_median", photo, OUT), 1, 0),
+        ),
+        equal="edges repeated",
     )
 
 

@@ -55,6 +55,24 @@ def pandas_mean(source: str, target: str) -> None:
     table.to_csv(target, index=False)
 
 
+def pandas_std(source: str, target: str) -> None:
+    """The standard deviation of 20 rows as a new column."""
+    import pandas as pd
+
+    table = pd.read_csv(source)
+    table["y"] = table["close"].rolling(20, min_periods=1).std()
+    table.to_csv(target, index=False)
+
+
+def pandas_median(source: str, target: str) -> None:
+    """The median of 20 rows as a new column."""
+    import pandas as pd
+
+    table = pd.read_csv(source)
+    table["y"] = table["close"].rolling(20, min_periods=1).median()
+    table.to_csv(target, index=False)
+
+
 def pandas_lowpass(source: str, target: str, taps: str) -> None:
     """255 taps over the rows before, the first value held before the start."""
     import numpy as np
@@ -165,6 +183,13 @@ def opencv_filter(source: str, target: str, matrix: str) -> None:
     cv2.imwrite(target, y, _plain(target))
 
 
+def opencv_median(source: str, target: str) -> None:
+    """The median of 5 x 5 pixels."""
+    import cv2
+
+    cv2.imwrite(target, cv2.medianBlur(_read(source), 5), _plain(target))
+
+
 def opencv_sobel(source: str, target: str) -> None:
     """The strength of the gradient."""
     import cv2
@@ -208,6 +233,14 @@ def vips_gaussian(source: str, target: str) -> None:
     image = pyvips.Image.new_from_file(source, access="sequential")
     y = image.gaussblur(3, precision="float", min_ampl=0.001)
     y.rint().cast("uchar").write_to_file(target + ("[Q=90]" if target.endswith("jpg") else ""))
+
+
+def vips_median(source: str, target: str) -> None:
+    """libvips: the median of 5 x 5 pixels."""
+    import pyvips
+
+    image = pyvips.Image.new_from_file(source, access="sequential")
+    image.median(5).write_to_file(target)
 
 
 def vips_filter(source: str, target: str, matrix: str) -> None:

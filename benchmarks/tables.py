@@ -18,7 +18,7 @@ def tables(sizes: Sizes) -> list[Job]:
     """Large tables, and the same of 1,000 rows through a pipe."""
     large = f"prices-{sizes.rows}.csv"
     small = "prices-1000.csv"
-    jobs = [mean(large), table_lowpass(large), ema(large)]
+    jobs = [mean(large), deviation(large), table_median(large), table_lowpass(large), ema(large)]
     return jobs + [
         _piped(job, small, large) for job in (mean(large), table_lowpass(large), ema(large))
     ]
@@ -61,6 +61,30 @@ def mean(table: str) -> Job:
             Peer("Arrow", p.ARROW, script("arrow_mean", table, OUT), 1.1, BY_SUMS),
         ),
         equal="the mean of what is there at the start",
+    )
+
+
+def deviation(table: str) -> Job:
+    """20 rows."""
+    return _table(
+        "csv-std",
+        f"20-row standard deviation of one column of {table} as a new one",
+        table,
+        ["std:20"],
+        (Peer("pandas", p.PANDAS, script("pandas_std", table, OUT), 10, BY_SUMS),),
+        equal="divided by n - 1, of what is there at the start",
+    )
+
+
+def table_median(table: str) -> Job:
+    """20 rows."""
+    return _table(
+        "csv-median",
+        f"20-row median of one column of {table} as a new one",
+        table,
+        ["median:20"],
+        (Peer("pandas", p.PANDAS, script("pandas_median", table, OUT), 10, EXACT),),
+        equal="of what is there at the start",
     )
 
 

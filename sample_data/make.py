@@ -153,6 +153,25 @@ def tide_rows(*, seed: int = 5, days: int = 60, sigma: float = 0.3) -> list[list
     return [["hour", "height", "gauge"], *([str(h), f"{y:.3f}", f"{x:.3f}"] for h, y, x in rows)]
 
 
+# Middles in Hz, heights in dB and widths in octaves of the bumps of a made-up headphone.
+BUMPS = ((110.0, 4.5, 1.4), (2800.0, -3.5, 0.7), (6200.0, 5.0, 0.25), (9500.0, -4.0, 0.4))
+
+
+def headphone_rows(*, per_octave: int = 12) -> list[list[str]]:
+    """The response of a headphone and its correction, in the columns of AutoEq; dB."""
+    frequency: Samples = 20 * np.exp2(np.arange(10 * per_octave) / per_octave)
+    raw = np.zeros(frequency.shape)
+    for middle, height, width in BUMPS:
+        raw += height * np.exp(-0.5 * (np.log2(frequency / middle) / width) ** 2)
+    columns = ["frequency", "raw", "target", "error", "equalization"]
+    rows = [columns]
+    for n in range(len(frequency)):
+        error = f"{raw[n]:.2f}"
+        turned = f"{0 - round(float(raw[n]), 2):.2f}"
+        rows.append([f"{frequency[n]:.2f}", error, "0.00", error, turned])
+    return rows
+
+
 def png(pixels: npt.NDArray[np.uint8 | np.uint16]) -> bytes:
     """An RGB or RGBA picture as a PNG file (W3C Portable Network Graphics, second edition, sections 5 and 11)."""
     rows, columns, channels = pixels.shape
@@ -205,6 +224,7 @@ def synthesised() -> dict[str, bytes]:
         "room.wav": wav(make_room(), rate=ROOM_RATE),
         "hole.png": png(make_hole()),
         "tide.csv": table(tide_rows()),
+        "headphone.csv": table(headphone_rows()),
     }
 
 

@@ -72,8 +72,9 @@ LOSES_A_CONSTANT = (
     "gabor",
 )
 # A sample moves these only where it becomes another in order of size.
-ORDERED = ("median", "min", "max")
-DEVIATIONS = ("std", "var")
+ORDERED = ("median", "quantile", "hampel", "min", "max", "median_pool", "first_pool", "last_pool")
+DEVIATIONS = ("std", "var", "mad")
+RANKS = ("rank", "mad")
 # A new grid lies between the old samples, and each of its points is made of those on both sides of
 # it.
 BETWEEN_SAMPLES = ("resample", "resize")
@@ -96,7 +97,8 @@ def signal_for(step: Step, medium: str, n: int) -> Signal:
         return Signal(
             medium=IMAGE, shape=(n, n - 4), channels=channels, alpha=alpha, full_scale=255.0
         )
-    rate = 1.0 if step.family == "frequency" else 16000.0
+    in_cycles = step.family == "frequency" and "@" not in step.example
+    rate = 1.0 if in_cycles else 16000.0
     if medium == "audio":
         return Signal(medium=AUDIO, shape=(n,), channels=("left", "right"), rate=rate)
     if medium == "table":
@@ -276,6 +278,7 @@ def _ends_in_zero(plan: Plan, axis: int) -> bool:
         "sigmoid",
         "exp",
         *ORDERED,
+        *RANKS,
     ):
         return True
     for op in plan.chain.ops:

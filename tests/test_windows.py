@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.ndimage
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convcli.core import ordered_windows
 from convcli.errors import RequestError
 from convcli.media.images.medium import IMAGE
 from convcli.planning.plan import make_plan, rules_for
@@ -51,15 +53,38 @@ def quietly(statistic: Callable[..., Any]) -> Callable[[Array], float]:
     return known
 
 
+def median_deviation(window: Array) -> Any:
+    return np.median(np.abs(window - np.median(window)))
+
+
 # Each step without its window, and the same of one window by NumPy.
 BY_NUMPY: dict[str, Callable[[Array], float]] = {
     "median": quietly(np.median),
+    "quantile": quietly(lambda w: np.quantile(w, 0.3)),
+    "mad": quietly(median_deviation),
     "std": quietly(lambda w: np.std(w, ddof=1)),
     "var": quietly(lambda w: np.var(w, ddof=1)),
     "rms": quietly(lambda w: np.sqrt(np.mean(np.square(w)))),
     "min": quietly(np.min),
     "max": quietly(np.max),
 }
+
+
+def quietly_ranked(window: Array, own: float) -> float:
+    ranks = scipy.stats.rankdata(window)[window == own]
+    return float(ranks[0]) if ranks.size else math.nan
+
+
+# The arguments that follow the window.
+MORE = {"quantile": ",0.3", "hampel": ",2"}
+# Those that compare the sample of the output with its window.
+OF_OWN: dict[str, Callable[[Any, float], float]] = {
+    "rank": quietly_ranked,
+    "hampel": lambda w, x: (
+        x if abs(x - np.median(w)) <= 2 * 1.4826 * median_deviation(w) else float(np.median(w))
+    ),
+}
+NAMES = (*BY_NUMPY, *OF_OWN)
 
 
 def one_by_one(
@@ -72,7 +97,11 @@ def one_by_one(
     y = np.empty(x.shape)
     for k in np.ndindex(*x.shape):
         window = padded[tuple(slice(i, i + n) for i, n in zip(k, size, strict=True))]
-        y[k] = BY_NUMPY[name](window.ravel())
+        known = window[~np.isnan(window)]
+        if name in BY_NUMPY:
+            y[k] = BY_NUMPY[name](window.ravel())
+        else:
+            y[k] = OF_OWN[name](known, float(x[k])) if known.size else np.nan
         if missing == "propagate" and np.isnan(window).any():
             y[k] = np.nan
         if missing == "keep" and np.isnan(x[k]):
@@ -90,7 +119,7 @@ def noise(shape: tuple[int, ...], gaps: float = 0.0, seed: int = 0) -> Array:
 # ------------------------------------------------------------------------------- oracles: one by one
 
 
-@pytest.mark.parametrize("name", BY_NUMPY)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("edge", PADDED)
 @pytest.mark.parametrize("align", ["center", "causal"])
 def test_windows_of_a_series(name: str, edge: Edge, align: Align) -> None:
@@ -99,51 +128,107 @@ def test_windows_of_a_series(name: str, edge: Edge, align: Align) -> None:
             continue
         for missing in ("keep", "fill", "propagate"):
             x = noise((50,), gaps=0.2)
-            y = apply(f"{name}:{n}", x, edge=edge, align=align, missing=missing)
+            y = apply(f"{name}:{n}{MORE.get(name, '')}", x, edge=edge, align=align, missing=missing)
             truth = one_by_one(name, x, (n,), edge=edge, align=align, missing=missing)
             np.testing.assert_allclose(y, truth, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", BY_NUMPY)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("edge", PADDED)
 def test_windows_of_a_plane(name: str, edge: Edge) -> None:
     for text, size in (("3", (3, 3)), ("2x5", (2, 5)), ("9x1", (9, 1))):
         for gaps in (0.0, 0.2):
             x = noise((12, 11), gaps)
-            y = apply(f"{name}:{text}", x, axes=2, edge=edge, align="center", missing="fill")
+            y = apply(
+                f"{name}:{text}{MORE.get(name, '')}",
+                x,
+                axes=2,
+                edge=edge,
+                align="center",
+                missing="fill",
+            )
             truth = one_by_one(name, x, size, edge=edge, align="center", missing="fill")
             np.testing.assert_allclose(y, truth, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", BY_NUMPY)
+@pytest.mark.parametrize("name", ["quantile", "rank", "mad", "hampel"])
+def test_long_windows_are_those_that_are_sorted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    values = rng.choice([0.0, -0.0, 1.5, np.inf, -np.inf, np.nan, -2.0, 7.25, 1e300], (3, 300))
+    text = f"{name}:70{MORE.get(name, '')}"
+    plane = noise((20, 30), gaps=0.2)
+    limits = ("MOST_SORTED", "MOST_PIXELS_SORTED", "MOST_SORTED_FOR_SEARCHES")
+    for limit in limits:
+        monkeypatch.setattr(ordered_windows, limit, 1 << 20)
+    series = [apply(text, x, missing="fill", edge="shrink") for x in values]
+    planes = apply(f"{name}:9x8{MORE.get(name, '')}", plane, axes=2, missing="fill")
+    strides = apply(text + ",stride=7", values[0])
+    for limit in limits:
+        monkeypatch.setattr(ordered_windows, limit, 1)
+    monkeypatch.setattr(ordered_windows, "LOOKED_UP", 16)
+    for x, truth in zip(values, series, strict=True):
+        np.testing.assert_array_equal(apply(text, x, missing="fill", edge="shrink"), truth)
+    found = apply(f"{name}:9x8{MORE.get(name, '')}", plane, axes=2, missing="fill")
+    np.testing.assert_array_equal(found, planes)
+    np.testing.assert_array_equal(apply(text + ",stride=7", values[0]), strides)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_stride_keeps_every_so_many_outputs(name: str) -> None:
     x = noise((60,), gaps=0.1)
+    more = MORE.get(name, "")
     for align in ("center", "causal"):
-        every = apply(f"{name}:7", x, align=align)
-        np.testing.assert_array_equal(apply(f"{name}:7,stride=4", x, align=align), every[::4])
+        every = apply(f"{name}:7{more}", x, align=align)
+        np.testing.assert_array_equal(apply(f"{name}:7{more},stride=4", x, align=align), every[::4])
     plane = noise((20, 21))
-    every = apply(f"{name}:5x3", plane, axes=2)
-    some = apply(f"{name}:5x3,stride=2x3", plane, axes=2)
+    every = apply(f"{name}:5x3{more}", plane, axes=2)
+    some = apply(f"{name}:5x3{more},stride=2x3", plane, axes=2)
     np.testing.assert_array_equal(some, every[::2, ::3])
 
 
 def test_valid_windows_are_complete() -> None:
     x = noise((30,))
-    for name in BY_NUMPY:
-        y = apply(f"{name}:7", x, edge="valid")
-        np.testing.assert_array_equal(y, apply(f"{name}:7", x)[3:-3])
+    for name in NAMES:
+        text = f"{name}:7{MORE.get(name, '')}"
+        y = apply(text, x, edge="valid")
+        np.testing.assert_array_equal(y, apply(text, x)[3:-3])
+
+
+def test_pools_of_a_series() -> None:
+    rows = pd.date_range("2024-01-01", periods=70, freq="D")
+    x = pd.Series(noise((70,), gaps=0.4), index=rows)
+    x.iloc[14:21] = np.nan
+    bins = x.resample("7D")
+    for name in ("first", "last", "median", "min", "max"):
+        truth = getattr(bins, name)()
+        np.testing.assert_array_equal(apply(f"{name}_pool:7", x), truth)
+        alone = apply(f"{name}_pool:7", x, missing="propagate")
+        np.testing.assert_array_equal(np.isnan(alone), bins.count() < 7)
+
+
+def test_pools_of_a_plane() -> None:
+    x = noise((12, 15), gaps=0.5)
+    for name, place in (("first", 0), ("last", -1)):
+        for size, stride in (((3, 5), (3, 5)), ((4, 3), (2, 4)), ((2, 2), (1, 1))):
+            y = apply(f"{name}_pool:{size[0]}x{size[1]},stride={stride[0]}x{stride[1]}", x, axes=2, edge="valid")  # fmt: skip
+            for k in np.ndindex(*y.shape):
+                begin = [i * s for i, s in zip(k, stride, strict=True)]
+                window = x[begin[0] : begin[0] + size[0], begin[1] : begin[1] + size[1]].ravel()
+                known = window[~np.isnan(window)]
+                np.testing.assert_equal(y[k], known[place] if known.size else np.nan)
 
 
 # -------------------------------------------------------------------------- oracles: pandas and SciPy
 
 
-@pytest.mark.parametrize("name", ["median", "std", "var", "min", "max"])
+@pytest.mark.parametrize("name", ["median", "quantile", "rank", "std", "var", "min", "max"])
 def test_tables_roll_as_in_pandas(name: str) -> None:
     for n in (2, 5, 20, 200):
         for gaps in (0.0, 0.15):
             x = pd.DataFrame({"a": noise((150,), gaps), "b": noise((150,), gaps, seed=1)})
-            y = apply(f"{name}:{n}", x, missing="fill")
-            truth = getattr(x.rolling(n, min_periods=1), name)()
+            y = apply(f"{name}:{n}{MORE.get(name, '')}", x, missing="fill")
+            rolling = x.rolling(n, min_periods=1)
+            truth = getattr(rolling, name)(*([0.3] if name == "quantile" else []))
             np.testing.assert_allclose(y, truth, rtol=1e-9, atol=1e-9)
 
 
@@ -225,7 +310,16 @@ def test_too_few_samples_do_not_deviate() -> None:
     y = apply("std:3", x)
     np.testing.assert_allclose(y, [np.nan, np.nan, np.nan, np.nan, math.sqrt(2)])
     np.testing.assert_allclose(apply("std:3,ddof=0", x), [0, np.nan, np.nan, 0, 1])
-    for text in ("std:1", "var:3,ddof=3", "std:3,ddof=-1", "median:0", "min:99999999"):
+    for text in (
+        "quantile:5,1.2",
+        "hampel:5,-1",
+        "rank:2000000",
+        "std:1",
+        "var:3,ddof=3",
+        "std:3,ddof=-1",
+        "median:0",
+        "min:99999999",
+    ):
         with pytest.raises(RequestError):
             apply(text, x)
 
@@ -247,7 +341,7 @@ def in_blocks(text: str, x: Array, cuts: list[int], edge: Edge) -> Array:
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_blocks_are_the_whole(data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(sorted(BY_NUMPY)))
+    name = data.draw(st.sampled_from(NAMES))
     n = data.draw(st.integers(2, 40))
     stride = data.draw(st.sampled_from(["", ",stride=3"]))
     edge: Edge = data.draw(st.sampled_from(["shrink", "reflect", "valid", "wrap"]))
@@ -255,7 +349,7 @@ def test_blocks_are_the_whole(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     x = rng.normal(size=(120, 2)) * 10.0 ** rng.integers(-200, 200, (120, 2))
     x[rng.random(x.shape) < data.draw(st.sampled_from([0.0, 0.3]))] = np.nan
-    text = f"{name}:{n}{stride}"
+    text = f"{name}:{n}{MORE.get(name, '')}{stride}"
     with np.errstate(over="ignore"):
         whole = in_blocks(text, x, [], edge)
         np.testing.assert_array_equal(in_blocks(text, x, cuts, edge), whole)
@@ -272,9 +366,13 @@ def test_transparent_pixels_are_left_out() -> None:
         medium=IMAGE, shape=(14, 15), channels=("R", "G", "B", "A"), alpha=3, full_scale=255.0
     )
     is_seen = x[..., 3] > 0
-    for name in BY_NUMPY:
+    for name in NAMES:
         sink = Collected()
-        run(make_plan(f"{name}:3", signal, rules_for(signal)), Blocks(signal, [x]), sink)
+        run(
+            make_plan(f"{name}:3{MORE.get(name, '')}", signal, rules_for(signal)),
+            Blocks(signal, [x]),
+            sink,
+        )
         y = np.concatenate(sink.parts)
         np.testing.assert_array_equal(y[..., 3], x[..., 3])
         np.testing.assert_array_equal(y[~is_seen], x[~is_seen])

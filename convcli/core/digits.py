@@ -127,8 +127,8 @@ def added_up(words: Digits, bits: int, exponent: int) -> tuple[Numbers, Numbers]
     with np.errstate(over="ignore", invalid="ignore"):
         for place in sorted(words, reverse=True):
             term = _times_power(words[place].astype(np.float64), bits * place + exponent)
-            low, error = _two_sum(low, term)
-            high, low = _two_sum(high, low)
+            low, error = two_sum(low, term)
+            high, low = two_sum(high, low)
             lost = lost + error
         return _rounded_sum(high, low, lost)
 
@@ -143,7 +143,7 @@ def _rounded_sum(high: Any, low: Any, lost: Any) -> tuple[Numbers, Numbers]:
     return np.asarray(high), np.asarray(low)
 
 
-def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
     """The sum of two numbers and its rounding error (Knuth)."""
     total = a + b
     of_b = total - a

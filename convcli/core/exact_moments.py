@@ -13,13 +13,14 @@ which has none of these properties (pandas issue 18044).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.digits import added_up, carried, digits_of, words_of
+from convcli.core.digits import added_up, carried, digits_of, two_sum, words_of
 from convcli.core.sliding import WindowFunction
 from convcli.samples import sample_type, unit
 
@@ -43,7 +44,7 @@ SUM_BITS = 57
 CLASS_BITS = 180
 
 # Samples of a piece of a signal that is computed at a time: it stays in the cache.
-PIECE = 1 << 15
+PIECE = 1 << 14
 
 # A whole number up to this one is exact as a float64, and as an int64 in any case.
 LARGEST_WHOLE = 1 << 53
@@ -83,21 +84,22 @@ class Moment(WindowFunction):
         values = x.astype(np.float64)
         is_known = ~np.isnan(values)
         is_infinite = np.isinf(values)
-        counts: Any = int(np.prod(size))
-        if not is_known.all():
-            counts = window_sums(is_known, size, step)
         values[~is_known | is_infinite] = 0
-        y = self._of_finite(values, counts, size, step)
+        y = self._of_finite(values, is_known, size, step)
         if is_infinite.any():
             meets = window_sums(is_infinite, size, step) > 0
             y[meets] = np.nan if self.centred else np.inf
         return y
 
-    def _of_finite(self, x: Numbers, counts: Counts, size: Sizes, step: Sizes) -> Numbers:
-        """Compute with samples of which those that are missing are 0."""
+    def _of_finite(self, x: Numbers, known: Flags, size: Sizes, step: Sizes) -> Numbers:
+        """Compute with samples of which those that are not known are 0."""
+        counts: Counts = math.prod(size)
+        if not known.all():
+            counts = window_sums(known, size, step)
         y: Any = None
         for number, samples, chosen in _classes(x, size, step):
-            sums = self._square_sums(samples, counts, size, step, -2 * number * CLASS_BITS)
+            values = _about_the_middle(samples, known) if self.centred else samples
+            sums = self._square_sums(values, counts, size, step)
             part = self._settled(sums, counts)
             scale = number * CLASS_BITS if self.root else 2 * number * CLASS_BITS
             if scale:
@@ -105,26 +107,26 @@ class Moment(WindowFunction):
             y = part if chosen is None or y is None else np.where(chosen, part, y)
         return np.asarray(y)
 
-    def _square_sums(
-        self, x: Numbers, counts: Counts, size: Sizes, step: Sizes, exponent: int
-    ) -> Numbers:
-        """n Q - S**2, or Q about 0, of each window, rounded once, times 2**exponent."""
-        bits = (SUM_BITS - int(np.prod(size)).bit_length()) // 2
-        digits = {place: d.astype(np.int64) for place, d in digits_of(x, bits).items()}
+    def _square_sums(self, x: Numbers, counts: Counts, size: Sizes, step: Sizes) -> Numbers:
+        """n Q - S**2, or Q about 0, of each window, rounded once."""
+        if self.centred and _are_small(x, math.prod(size)):
+            whole = x.astype(np.int64)
+            squares = window_sums(np.square(whole), size, step)
+            difference = counts * squares - np.square(window_sums(whole, size, step))
+            return difference.astype(np.float64)
+        bits = (SUM_BITS - math.prod(size).bit_length()) // 2
+        aligned, shift = _aligned(x, bits)
+        digits = {place: d.astype(np.int64) for place, d in digits_of(aligned, bits).items()}
         if not digits:
             digits = {0: np.zeros(x.shape, np.int64)}
-        squares = _window_sums_of(_products(digits), size, step)
+        products = _window_sums_of(_products(digits), size, step)
         if not self.centred:
-            return _rounded(squares, bits, exponent)
+            return _rounded(products, bits, -2 * shift)
         sums = _window_sums_of(digits, size, step)
-        largest = max(int(np.abs(d).max()) for d in digits.values())
-        if list(digits) == [0] and (largest * int(np.prod(size))) ** 2 < LARGEST_WHOLE:
-            difference = counts * squares[0] - np.square(sums[0])
-            return np.ldexp(difference.astype(np.float64), exponent)
-        differences = {place: counts * q for place, q in carried(squares, bits).items()}
+        differences = {place: counts * q for place, q in carried(products, bits).items()}
         for place, product in _products(carried(sums, bits)).items():
             differences[place] = differences.get(place, 0) - product
-        return _rounded(differences, bits, exponent)
+        return _rounded(differences, bits, -2 * shift)
 
     def _settled(self, sums: Numbers, counts: Counts) -> Numbers:
         """The mean square for sums of squares; NaN where too few samples are known."""
@@ -152,9 +154,9 @@ def _pieces(x: Array, size: Sizes, step: Sizes) -> Iterator[Array]:
 def _classes(x: Numbers, size: Sizes, step: Sizes) -> Iterator[tuple[int, Numbers, Flags | None]]:
     """Yield samples of similar magnitude, and the windows whose largest sample is among them.
 
-    Yields the number c of a class, the samples of the classes c and c - 1, and the windows that
-    hold one of class c and none of a higher class. There is one class as a rule, and all windows
-    are of it; later classes replace what earlier ones gave.
+    Yields the number c of a class, the samples of the classes c and c - 1 at a scale of about 1,
+    and the windows that hold one of class c and none of a higher class. There is one class as a
+    rule, and all windows are of it; later classes replace what earlier ones gave.
     """
     half = CLASS_BITS // 2
     largest = max(float(x.max()), -float(x.min()))
@@ -166,8 +168,43 @@ def _classes(x: Numbers, size: Sizes, step: Sizes) -> Iterator[tuple[int, Number
     classes[x == 0] = np.iinfo(classes.dtype).min
     for number in np.unique(classes[x != 0]).tolist():
         samples = np.where((classes == number) | (classes == number - 1), x, 0.0)
+        samples = np.ldexp(samples, -number * CLASS_BITS)
         chosen = window_sums(classes >= number, size, step) > 0
         yield number, samples, chosen
+
+
+def _about_the_middle(x: Numbers, known: Flags) -> Numbers:
+    """Known samples minus a number near the middle of all of them, if no difference is rounded.
+
+    Deviations stay what they are, and differences have fewer digits: in two thirds of the time.
+    """
+    values = x if known.all() else x[known]
+    if not values.size:
+        return x
+    least, most = float(values.min()), float(values.max())
+    if not 0 < (most - least) * 8 < max(most, -least):
+        return x
+    # A number of few bits, so that the differences are exact as a rule.
+    _, exponent = math.frexp(most - least)
+    middle = round((most + least) / 2 * 2.0**-exponent) * 2.0**exponent
+    differences, errors = two_sum(x, -middle)
+    if values is not x:
+        differences[~known] = 0
+        errors[~known] = 0
+    return x if errors.any() else differences
+
+
+def _aligned(x: Numbers, bits: int) -> tuple[Numbers, int]:
+    """Numbers times 2**shift, so that the largest one fills its highest digit, and the shift."""
+    _, exponent = math.frexp(max(float(x.max()), -float(x.min())))
+    shift = (bits - 1 - exponent) % bits
+    return x * 2.0**shift, shift
+
+
+def _are_small(x: Numbers, count: int) -> bool:
+    """Whether all are whole numbers, and the square of a sum of `count` is exact as a float64."""
+    largest = max(float(x.max()), -float(x.min()))
+    return (largest * count) ** 2 < LARGEST_WHOLE and bool((x == np.rint(x)).all())
 
 
 def _least_magnitude(x: Numbers) -> float:

@@ -1,76 +1,238 @@
-"""Order statistics of every window: medians."""
+"""Order statistics of every window: medians, quantiles, ranks, deviations from the median.
+
+Each is a formula of the k-th smallest known sample of a window (`OrderedWindows`), which comes
+from the sorted window if that is short, else from a tree in a time that grows with the logarithm
+of its length. Only samples are chosen, so that the answer does not depend on which of them ran, nor
+on where a block begins.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
+from convcli.core.ordered_windows import OrderedWindows, ordered_windows
 from convcli.core.sliding import WindowFunction
 
 if TYPE_CHECKING:
+    from convcli.core.rounding import Rounding
     from convcli.signals import Array
 
     Sizes = tuple[int, ...]
 
-# Samples of all windows that are sorted together.
-SORTED = 1 << 20
+# The standard deviation of a normal distribution over its median absolute deviation.
+NORMAL_SCALE = 1.4826
+
+# OpenCV computes medians of float32 in squares of these sides.
+_FLOAT_SIDES = (3, 5)
+
+
+class OrderStatistic(WindowFunction):
+    """A statistic of the ordered samples of a window."""
+
+    # Where the sample of the output lies in its window; only some statistics read it.
+    own: Sizes = ()
+
+    # Whether many samples of a window are asked for, instead of one or two.
+    searches = False
+
+    @property
+    def rounding(self) -> Rounding:
+        """The rounding class: a sample is chosen, or the mean of two."""
+        return "exact"
+
+    @abstractmethod
+    def of_ordered(self, windows: OrderedWindows) -> Array:
+        """Return the number of each window, (windows,); any number where no sample is known."""
+
+    def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
+        """Compute some windows at a time."""
+        sides = zip(x.shape[1:], size, step, strict=True)
+        outputs = [(n - k) // s + 1 for n, k, s in sides]
+        y = np.empty((len(x), *outputs))
+        own = self.own or (0,) * len(size)
+        for number, channel in enumerate(x):
+            flat = y[number].reshape(-1)
+            first = 0
+            for windows in ordered_windows(channel, size, step, own=own, searches=self.searches):
+                part = self.of_ordered(windows)
+                last = first + len(part)
+                flat[first:last] = np.where(windows.known > 0, part, np.nan)
+                first = last
+        return y
 
 
 @dataclass(frozen=True, eq=False)
-class Median(WindowFunction):
+class Median(OrderStatistic):
     """The middle one of the known samples, or the mean of the two in the middle."""
 
-    rounding = "exact"
+    def of_ordered(self, windows: OrderedWindows) -> Array:
+        """Return the median of each window."""
+        return _median(windows)
 
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
-        """Compute medians along one axis by bottleneck, in planes by sorting the windows."""
-        if len(size) > 1:
-            return _medians_of_planes(x, size, step)
-        import bottleneck
+        """Compute medians along one axis by bottleneck, in small squares by OpenCV."""
+        if len(size) == 1:
+            import bottleneck
 
-        y = bottleneck.move_median(x, size[0], min_count=1, axis=1)
-        return np.asarray(y[:, size[0] - 1 :: step[0]])
+            y = bottleneck.move_median(x, size[0], min_count=1, axis=1)
+            return np.asarray(y[:, size[0] - 1 :: step[0]])
+        if size[0] == size[1] and size[0] in _FLOAT_SIDES:
+            single = x.astype(np.float32)
+            if bool((single == x).all()):
+                made = [_square_medians(plane[..., None], size[0], step) for plane in single]
+                return np.concatenate(made, axis=2).transpose(2, 0, 1)
+        return super().of_windows(x, size, step)
 
     def of_stored(self, x: Array, size: Sizes, step: Sizes) -> Array | None:
         """Compute medians of bytes in squares of odd sides by OpenCV."""
         is_odd_square = x.ndim == 3 and size[0] == size[1] and size[0] % 2 == 1
-        if x.dtype != np.uint8 or not is_odd_square or min(x.shape[:2]) < size[0]:
+        # OpenCV takes sides that a byte can count.
+        if x.dtype != np.uint8 or not is_odd_square or size[0] > 255:
             return None
-        import cv2
-
-        side = size[0]
-        half = side // 2
-        planes = [x] if x.shape[2] in (1, 3, 4) else np.split(x, x.shape[2], axis=2)
-        rows, columns = (n - side + 1 for n in x.shape[:2])
-        made: list[Any] = []
-        for plane in planes:
-            y = np.asarray(cv2.medianBlur(np.ascontiguousarray(plane), side))
-            inner = y.reshape(plane.shape)[half : half + rows, half : half + columns]
-            made.append(inner[:: step[0], :: step[1]])
+        if x.shape[2] in (1, 3, 4):
+            return _square_medians(x, size[0], step)
+        made = [_square_medians(plane, size[0], step) for plane in np.split(x, x.shape[2], axis=2)]
         return np.concatenate(made, axis=2)
 
 
-def _medians_of_planes(x: Array, size: Sizes, step: Sizes) -> Array:
-    """Medians of windows of (channels, rows, columns)."""
-    windows: Any = sliding_window_view(x, size, axis=(1, 2))[:, :: step[0], :: step[1]]
-    made: Any = np.empty(windows.shape[:3], x.dtype)
-    count = size[0] * size[1]
-    at_once = max(1, SORTED // (count * made.shape[2]))
-    for channel in range(len(x)):
-        for first in range(0, made.shape[1], at_once):
-            rows = slice(first, first + at_once)
-            ordered = np.sort(windows[channel, rows].reshape(-1, made.shape[2], count), axis=-1)
-            made[channel, rows] = _middles(ordered)
-    return np.asarray(made)
+@dataclass(frozen=True, eq=False)
+class Quantile(OrderStatistic):
+    """The quantile `q` of the known samples, interpolated linearly between two of them."""
+
+    q: float
+
+    @property
+    def rounding(self) -> Rounding:
+        """The rounding class of an interpolation."""
+        return "fractions"
+
+    def of_ordered(self, windows: OrderedWindows) -> Array:
+        """Return the quantile of each window."""
+        place = self.q * np.maximum(windows.known - 1, 0)
+        below = np.floor(place).astype(np.int64)
+        low = windows.smallest(below)
+        high = windows.smallest(np.minimum(below + 1, np.maximum(windows.known - 1, 0)))
+        share = place - below
+        with np.errstate(invalid="ignore", over="ignore"):
+            between = low + (high - low) * share
+        return np.where((share == 0) | (low == high), low, between)
 
 
-def _middles(ordered: Array) -> Array:
-    """The medians of sorted samples, of which missing ones are the last."""
-    known = ordered.shape[-1] - np.isnan(ordered).sum(axis=-1, keepdims=True)
-    low = np.take_along_axis(ordered, np.maximum(known - 1, 0) // 2, axis=-1)
-    high = np.take_along_axis(ordered, known // 2 % ordered.shape[-1], axis=-1)
-    middle: Any = (low + high) / 2
-    return np.asarray(middle[..., 0])
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Rank(OrderStatistic):
+    """The rank of the sample of the output among the known ones: 1 is the smallest.
+
+    Equal samples share the mean of their ranks. share : the rank over the number of known samples
+    """
+
+    own: Sizes
+    share: bool
+
+    @property
+    def rounding(self) -> Rounding:
+        """The rounding class: ranks are whole or end in one half."""
+        return "fractions" if self.share else "exact"
+
+    def of_ordered(self, windows: OrderedWindows) -> Array:
+        """Return the rank; missing where the sample itself is."""
+        less, not_more = windows.counts_of_own()
+        rank = (less + not_more + 1) / 2
+        if self.share:
+            rank /= np.maximum(windows.known, 1)
+        return np.where(np.isnan(windows.own), np.nan, rank)
+
+
+@dataclass(frozen=True, eq=False)
+class MedianDeviation(OrderStatistic):
+    """The median of the distances of the known samples from their median, not scaled."""
+
+    searches = True
+
+    def of_ordered(self, windows: OrderedWindows) -> Array:
+        """Return the median absolute deviation of each window."""
+        return _median_deviation(windows, _median(windows))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Hampel(OrderStatistic):
+    """The sample itself, or the median of its window where it lies far from that.
+
+    limit : how many scaled median absolute deviations are far
+    """
+
+    own: Sizes
+    limit: float
+
+    searches = True
+
+    def of_ordered(self, windows: OrderedWindows) -> Array:
+        """Return the sample or the median; the median of a missing sample."""
+        median = _median(windows)
+        allowed = self.limit * NORMAL_SCALE * _median_deviation(windows, median)
+        with np.errstate(invalid="ignore"):
+            stays = np.abs(windows.own - median) <= allowed
+        # Infinities are no nearer to each other than to any other sample.
+        stays |= windows.own == median
+        return np.where(stays, windows.own, median)
+
+
+def _square_medians(x: Array, side: int, step: Sizes) -> Array:
+    """The medians of squares of odd sides in (rows, columns, channels), by OpenCV."""
+    import cv2
+
+    rows, columns = (n - side + 1 for n in x.shape[:2])
+    half = side // 2
+    y: Any = cv2.medianBlur(np.ascontiguousarray(x), side)
+    complete = y.reshape(x.shape)[half : half + rows, half : half + columns]
+    return np.asarray(complete[:: step[0], :: step[1]])
+
+
+def _median(windows: OrderedWindows) -> Array:
+    known = np.maximum(windows.known, 1)
+    low = windows.smallest((known - 1) // 2)
+    high = windows.smallest(known // 2) if bool((known % 2 == 0).any()) else low
+    with np.errstate(invalid="ignore"):
+        return np.where(low == high, low, (low + high) / 2)
+
+
+def _median_deviation(windows: OrderedWindows, median: Array) -> Array:
+    """The median distance of the known samples from `median`."""
+    known = np.maximum(windows.known, 1)
+    low = _distance(windows, median, (known - 1) // 2)
+    if not bool((known % 2 == 0).any()):
+        return low
+    high = _distance(windows, median, known // 2)
+    with np.errstate(invalid="ignore"):
+        return np.where(low == high, low, (low + high) / 2)
+
+
+def _distance(windows: OrderedWindows, median: Array, k: Any) -> Array:
+    """The k-th smallest distance from the median, k counted from 0.
+
+    The k + 1 nearest samples follow each other in order. They begin at the first sample from which
+    on the farther end is the upper one, or one sample before it.
+    """
+    low = np.zeros_like(k)
+    high = np.maximum(windows.known - 1, 0) - k
+    for _ in range(int(high.max(initial=0)).bit_length()):
+        middle = (low + high) // 2
+        below, above = _ends(windows, median, middle, k)
+        is_upper = above >= below
+        high = np.where(is_upper & (low < high), middle, high)
+        low = np.where(is_upper | (low >= high), low, middle + 1)
+    nearest = np.maximum(*_ends(windows, median, low, k))
+    before = np.maximum(*_ends(windows, median, np.maximum(low - 1, 0), k))
+    return np.minimum(nearest, before)
+
+
+def _ends(windows: OrderedWindows, median: Array, first: Any, k: Any) -> tuple[Array, Array]:
+    """How far the first and the last of k + 1 samples in order lie below and above the median."""
+    with np.errstate(invalid="ignore"):
+        below = median - windows.smallest(first)
+        above = windows.smallest(first + k) - median
+    # Equal infinities are at no distance.
+    return np.where(np.isnan(below), 0.0, below), np.where(np.isnan(above), 0.0, above)

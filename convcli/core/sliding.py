@@ -180,6 +180,43 @@ class Extreme(WindowFunction):
         return np.asarray(y[(slice(None),) * axis + (outputs,)])
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Nth(WindowFunction):
+    """The first or last known sample; in a picture along the rows, from the top to the bottom."""
+
+    last: bool
+
+    rounding = "exact"
+
+    def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
+        """Take the first of each row of a window, then the first of these."""
+        for axis in reversed(range(1, x.ndim)):
+            # The last one is the first one from the other end.
+            ordered = np.flip(x, axis) if self.last else x
+            outputs = (x.shape[axis] - size[axis - 1]) // step[axis - 1] + 1
+            starts = np.arange(outputs) * step[axis - 1]
+            if self.last:
+                starts = x.shape[axis] - size[axis - 1] - starts
+            x = _first_known(ordered, starts, size[axis - 1], axis)
+        return x
+
+
+def _first_known(x: Array, starts: Any, size: int, axis: int) -> Array:
+    """The first known of `size` samples from each of `starts` on along an axis; NaN if none is."""
+    along = np.moveaxis(x, axis, 0)
+    windows = along[starts]
+    if not np.isnan(windows).any():
+        return np.ascontiguousarray(np.moveaxis(windows, 0, axis))
+    shape = (-1, *(1,) * (x.ndim - 1))
+    numbers = np.arange(len(along)).reshape(shape)
+    places = np.where(np.isnan(along), len(along), numbers)
+    nearest = np.minimum.accumulate(places[::-1], axis=0)[::-1][starts]
+    is_within = nearest < starts.reshape(shape) + size
+    found = np.take_along_axis(along, np.minimum(nearest, len(along) - 1), axis=0)
+    y = np.where(is_within, found, np.nan).astype(x.dtype)
+    return np.ascontiguousarray(np.moveaxis(y, 0, axis))
+
+
 def windowed(x: Array, size: int, step: int, outputs: int, axis: int) -> Iterator[Array]:
     """Yield the first sample of every window along `axis`, then the second, and so on."""
     for j in range(size):

@@ -11,8 +11,9 @@ import numpy as np
 from convcli.core import kaiser
 from convcli.core.kernel import Kernel
 from convcli.core.ops import Convolve, Op
+from convcli.core.order_statistics import Median
 from convcli.core.resample import STOP_BAND, Resample
-from convcli.core.sliding import Extreme, SlidingStatistic, WindowFunction
+from convcli.core.sliding import Extreme, Nth, SlidingStatistic, WindowFunction
 from convcli.core.whole import Reduce
 from convcli.designs.frequency import lowpass
 from convcli.designs.interpolation import LOWPASS_ATTENUATION, PASS_BAND, interpolator
@@ -268,6 +269,24 @@ def max_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Slidin
 def min_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Smallest of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Extreme(of_two=np.fmin))
+
+
+@step("downsampling", example="median_pool:3")
+def median_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+    """Median of each window of N (or HxW) samples; missing ones are skipped."""
+    return _summary(_pool_windows(n, stride, align), Median())
+
+
+@step("downsampling", example="first_pool:2")
+def first_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+    """First of each window of N (or HxW) samples; missing ones are skipped."""
+    return _summary(_pool_windows(n, stride, align), Nth(last=False))
+
+
+@step("downsampling", example="last_pool:2")
+def last_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+    """Last of each window of N (or HxW) samples; missing ones are skipped."""
+    return _summary(_pool_windows(n, stride, align), Nth(last=True))
 
 
 @step("downsampling", example="adaptive_avg_pool:4")

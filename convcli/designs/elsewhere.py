@@ -7,7 +7,6 @@ from __future__ import annotations
 
 _NO_CONVOLUTION = "is no convolution, and no step does it"
 _SPREAD = "`std:20` measures a spread; `diff | abs | box:20` is the mean step from sample to sample"
-_ROBUST = "`median:5` is the middle one of each window, `min:5` and `max:5` are its ends"
 _MORPHOLOGY = "`min:3` erodes, `max:3` dilates, `min:3 | max:3` opens, `max:3 | min:3` closes"
 _NOISE = "`median:3` removes spikes, `convcli learn --blind` learns a filter that removes noise"
 _EDGES = "`sobel` gives the strength of edges; no step makes lines of them"
@@ -47,6 +46,9 @@ ELSEWHERE = {
     "edges": _mean("sobel"),
     "ewm": _mean("ema"),
     "ewma": _mean("ema"),
+    "autoeq": "`response:@sample_data/headphone.csv` reads the files of AutoEq",
+    "graphiceq": "response:@GraphicEQ.txt reads the file as it comes",
+    "firequalizer": _mean("response"),
     "fir": _mean("kernel"),
     "firwin": _mean("lowpass"),
     "gaussblur": _mean("gaussian"),
@@ -117,10 +119,10 @@ ELSEWHERE = {
     "saturation": "`grey` takes all colour away; mix with three rows of weights changes it",
     "medfilt": _mean("median"),
     "median_filter": _mean("median"),
-    "hampel": _ROBUST,
-    "quantile": _ROBUST,
-    "percentile": _ROBUST,
-    "rank": _ROBUST,
+    "percentile": _mean("quantile"),
+    "percentile_filter": _mean("quantile"),
+    "rank_filter": _mean("quantile"),
+    "outliers": _mean("hampel"),
     "bilateral": "`median:5` smooths and keeps edges; `gaussian:2` smooths edges too",
     "despeckle": _mean("median"),
     "erosion": _mean("min"),
@@ -132,7 +134,6 @@ ELSEWHERE = {
     "morphology": _MORPHOLOGY,
     "stddev": _mean("std"),
     "variance": _mean("var"),
-    "mad": _SPREAD,
     "volatility": _SPREAD,
     "atr": _SPREAD,
     "zscore": _SPREAD,

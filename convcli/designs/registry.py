@@ -74,7 +74,11 @@ FAMILIES: dict[FamilyName, Family] = {
     "smoothing": Family(module="convcli.designs.smoothing", both_axes=True),
     "frequency": Family(
         module="convcli.designs.frequency",
-        further=("convcli.designs.equalisers", "convcli.designs.analytic"),
+        further=(
+            "convcli.designs.equalisers",
+            "convcli.designs.measured",
+            "convcli.designs.analytic",
+        ),
         both_axes=True,
         cycles=True,
         regular=True,

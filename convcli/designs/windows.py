@@ -12,34 +12,42 @@ import math
 import numpy as np
 
 from convcli.core.exact_moments import Moment
-from convcli.core.order_statistics import Median
+from convcli.core.order_statistics import Hampel, Median, MedianDeviation, Quantile, Rank
 from convcli.core.sliding import Extreme, SlidingStatistic, WindowFunction
 from convcli.designs.registry import step
 from convcli.designs.taps import refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Align
-from convcli.units import Integer, Size
+from convcli.units import Integer, Number, Size
+
+# Longer windows take too much memory to be ordered.
+MOST_ORDERED = 1 << 20
 
 
 def _of_each(
     function: WindowFunction, size: tuple[int, ...], stride: Size | None, align: Align
 ) -> SlidingStatistic:
-    """A statistic of the window about every sample, or about every `stride`-th one.
-
-    Windows lie like the taps of a filter: with (N - 1) // 2 samples behind the middle one, or all
-    of them before it if causal.
-    """
+    """A statistic of the window about every sample, or about every `stride`-th one."""
     written = " x ".join(f"{n:,}" for n in size)
     refuse_huge(math.prod(size), f"a window of {written}", "a smaller N")
-    later = tuple((n - 1) // 2 for n in size) if align == "center" else (0,) * len(size)
     return SlidingStatistic(
         function=function,
         size=size,
         step=stride or (1,) * len(size),
-        before=tuple(n - 1 - after for n, after in zip(size, later, strict=True)),
+        before=_own_place(size, align),
         anchor=(0,) * len(size),
         opacity="masks",
     )
+
+
+def _own_place(size: tuple[int, ...], align: Align) -> tuple[int, ...]:
+    """Where the sample of the output lies in its window, counted from 0.
+
+    Windows lie like the taps of a filter: (N - 1) // 2 samples are later, or none if causal.
+    """
+    if align == "causal":
+        return tuple(n - 1 for n in size)
+    return tuple(n // 2 for n in size)
 
 
 def _changing(
@@ -51,6 +59,14 @@ def _changing(
     return _of_each(function, size, stride, align)
 
 
+def _refuse_long(size: tuple[int, ...]) -> None:
+    """RequestError for a window whose samples are too many to be ordered."""
+    count = math.prod(size)
+    if count > MOST_ORDERED:
+        message = f"a window of {count:,} samples; at most {MOST_ORDERED:,} are put in order"
+        raise RequestError(message, hint="downsample first, or a smaller N")
+
+
 @step("windows", example="median:5")
 def median(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Median of each window of N (or HxW) samples: smooths, removes spikes and keeps edges.
@@ -59,6 +75,66 @@ def median(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStati
     only every Sth output.
     """
     return _changing(Median(), n, stride, align)
+
+
+@step("windows", example="quantile:5,0.9")
+def quantile(
+    n: Size, q: Number, *, stride: Size | None = None, align: Align
+) -> SlidingStatistic | None:
+    """Quantile Q (0.9, 90%) of each window of N (or HxW) samples.
+
+    Q : from 0, the smallest, to 1, the largest. Between two samples it is interpolated linearly, as
+        in pandas and NumPy
+
+    `stride=S` gives only every Sth output.
+    """
+    _refuse_long(n)
+    if not 0 <= q <= 1:
+        raise RequestError(f"expected a quantile from 0 to 1, got {q:g}", hint="0.9, or 90%")
+    return _changing(Quantile(q), n, stride, align)
+
+
+@step("windows", example="rank:5")
+def rank(
+    n: Size, *, pct: bool = False, stride: Size | None = None, align: Align
+) -> SlidingStatistic:
+    """Rank of each sample among those of its window of N (or HxW): 1 is the smallest.
+
+    Equal samples share the mean of their ranks, as in pandas. A missing sample has none.
+
+    pct : the rank over the number of known samples in the window, up to 1
+
+    `stride=S` gives only every Sth output.
+    """
+    _refuse_long(n)
+    return _of_each(Rank(own=_own_place(n, align), share=pct), n, stride, align)
+
+
+@step("windows", example="mad:5")
+def mad(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic:
+    """Median absolute deviation from the median, of each window of N (or HxW) samples.
+
+    Half of the samples lie within it. It is not scaled: 1.4826 times it estimates the standard
+    deviation of normal noise. `stride=S` gives only every Sth output.
+    """
+    _refuse_long(n)
+    return _of_each(MedianDeviation(), n, stride, align)
+
+
+@step("windows", example="hampel:5")
+def hampel(
+    n: Size, k: Number = 3.0, *, stride: Size | None = None, align: Align
+) -> SlidingStatistic | None:
+    """Remove outliers: the median of the window of N (or HxW) where a sample lies far from it.
+
+    A sample x is replaced by the median m where abs(x - m) > K * 1.4826 * MAD, the median absolute
+    deviation; all others stay exactly as they are. Where most of a window is one value, its MAD is
+    0 and any other value is replaced. `stride=S` gives only every Sth output.
+    """
+    _refuse_long(n)
+    if not k >= 0:
+        raise RequestError(f"expected K of at least 0, got {k:g}", hint="hampel:7,3")
+    return _changing(Hampel(own=_own_place(n, align), limit=k), n, stride, align)
 
 
 @step("windows", example="std:5")

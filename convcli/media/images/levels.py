@@ -58,7 +58,7 @@ def quantise(values: Array, levels: Levels, *, row: int) -> Quantised:
 
     row : of the page that comes first, for the InputError that names a value that is not a number
     """
-    if not levels.whole:
+    if not levels.whole or values.dtype == levels.dtype:
         nothing = np.zeros(values.shape[-1], np.int64)
         return values.astype(levels.dtype, copy=False), nothing, nothing
     is_floating = values.dtype.kind == "f"
@@ -112,7 +112,7 @@ def _clip(rounded: Array, levels: Levels, row: int) -> Quantised:
 
 def _bounds(levels: Levels, dtype: np.dtype[Any]) -> tuple[Any, Any]:
     """The smallest and largest level as numbers of `dtype`, or the limits of `dtype`."""
-    limits = np.iinfo(dtype) if dtype.kind == "i" else np.finfo(dtype)
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
     low, high = max(levels.low, limits.min), min(levels.high, limits.max)
     return dtype.type(low), dtype.type(high)
 
@@ -149,7 +149,7 @@ def shift_range(values: Array, rule: Range, levels: Levels, channels: tuple[int,
     if rule not in ("abs", "offset") or not channels:
         return values
     dtype = values.dtype
-    if dtype.kind == "i":
+    if dtype.kind in "iu":
         dtype = np.dtype(levels.floating)
     shifted = values.astype(dtype)
     for channel in channels:

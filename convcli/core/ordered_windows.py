@@ -1,0 +1,191 @@
+"""The k-th smallest sample of each window.
+
+Short windows are sorted. The samples of long ones are put into a wavelet matrix (Claude, Navarro &
+Ordóñez, Information Systems 47, 2015): the samples are replaced by their ranks, and each level
+separates those whose next bit is 0 from those whose bit is 1, in their order. A window is a range
+of samples on every level, so that the bits of its k-th smallest rank are found one after the
+other, for all windows at once. A window of a picture is a range of the pixels of as many rows,
+taken column by column.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.signals import Array
+
+    Sizes = tuple[int, ...]
+    Places = npt.NDArray[np.int64]
+
+# Longer windows take less time in a tree than sorted by themselves: those of a series, those of a
+# picture (whose tree is made anew for each row of outputs), and those that are asked many times.
+MOST_SORTED = 128
+MOST_PIXELS_SORTED = 1024
+MOST_SORTED_FOR_SEARCHES = 512
+
+# Samples of all windows that are sorted together, and windows that are looked up together.
+SORTED = 1 << 18
+LOOKED_UP = 1 << 13
+
+
+class OrderedWindows(ABC):
+    """Some windows, whose samples are known in order.
+
+    known : (windows,) how many samples of each are not missing
+    own : (windows,) the sample that the output of each is aligned with
+    """
+
+    known: Places
+    own: Array
+
+    @abstractmethod
+    def smallest(self, k: Places) -> Array:
+        """Return the k-th smallest known sample of each window, counted from 0."""
+
+    @abstractmethod
+    def counts_of_own(self) -> tuple[Places, Places]:
+        """Count the known samples below `own`, and those that are not above it."""
+
+
+def ordered_windows(
+    x: Array, size: Sizes, step: Sizes, *, own: Sizes, searches: bool
+) -> Iterator[OrderedWindows]:
+    """Yield the windows of (n,) or (rows, columns) in their order, some at a time.
+
+    own : the place in a window of the sample that its output is aligned with
+    searches : many samples of each window are asked for, instead of one or two
+    """
+    most = MOST_SORTED_FOR_SEARCHES if searches else MOST_SORTED
+    if len(size) > 1:
+        most = MOST_PIXELS_SORTED
+    if math.prod(size) <= most:
+        yield from _sorted_windows(x, size, step, own)
+    elif len(size) == 1:
+        yield from _long_windows(x, size[0], step[0], own[0])
+    else:
+        for row in range(0, len(x) - size[0] + 1, step[0]):
+            by_column = x[row : row + size[0]].T.reshape(-1)
+            place = own[1] * size[0] + own[0]
+            yield from _long_windows(by_column, math.prod(size), step[1] * size[0], place)
+
+
+def _sorted_windows(x: Array, size: Sizes, step: Sizes, own: Sizes) -> Iterator[OrderedWindows]:
+    every = tuple(slice(None, None, s) for s in step)
+    windows: Any = sliding_window_view(x, size)[every]
+    count = math.prod(size)
+    place = int(np.ravel_multi_index(own, size))
+    at_once = max(1, SORTED // (count * math.prod(windows.shape[1 : len(size)])))
+    for first in range(0, len(windows), at_once):
+        samples = windows[first : first + at_once].reshape(-1, count)
+        yield _Sorted(samples, place)
+
+
+def _long_windows(x: Array, k: int, step: int, own: int) -> Iterator[OrderedWindows]:
+    outputs = (len(x) - k) // step + 1
+    at_once = max(LOOKED_UP, k // 2) // step + 1
+    for first in range(0, outputs, at_once):
+        last = min(first + at_once, outputs)
+        samples = x[first * step : (last - 1) * step + k]
+        yield _LookedUp(samples, k, step, own)
+
+
+class _Sorted(OrderedWindows):
+    """Windows (windows, samples), each of them sorted."""
+
+    def __init__(self, samples: Array, own: int) -> None:
+        self.own = samples[:, own]
+        self._samples = samples
+        self._ordered = np.sort(samples, axis=1)
+        missing = np.isnan(self._ordered).sum(axis=1)
+        self.known = samples.shape[1] - missing
+        self._starts = np.arange(len(samples)) * samples.shape[1]
+
+    def smallest(self, k: Places) -> Array:
+        """Return the k-th sample in order; missing ones are the last."""
+        found: Array = np.take(self._ordered, self._starts + k)
+        return found
+
+    def counts_of_own(self) -> tuple[Places, Places]:
+        """Compare each sample with that of the output."""
+        own = self.own[:, None]
+        return (self._samples < own).sum(axis=1), (self._samples <= own).sum(axis=1)
+
+
+class _LookedUp(OrderedWindows):
+    """Windows of `k` samples that begin every `step` samples, in a wavelet matrix."""
+
+    def __init__(self, x: Array, k: int, step: int, own: int) -> None:
+        self._starts = np.arange(0, len(x) - k + 1, step)
+        self._stops = self._starts + k
+        self.own = x[self._starts + own]
+        is_known = ~np.isnan(x)
+        known_before = np.concatenate([[0], np.cumsum(is_known)])
+        self.known = known_before[self._stops] - known_before[self._starts]
+        order = np.argsort(x, kind="stable")
+        self._values = x[order]
+        self._ranks = np.empty(len(x), np.int64)
+        self._ranks[order] = np.arange(len(x))
+        self._own_places = self._starts + own
+        self._levels = list(_levels(self._ranks))
+
+    def smallest(self, k: Places) -> Array:
+        """Find the bits of the rank, from the highest on."""
+        low, high = self._starts, self._stops
+        rest = np.broadcast_to(k, low.shape)
+        rank = np.zeros(low.shape, np.int64)
+        for zeros_before in self._levels:
+            zeros_low = zeros_before[low]
+            zeros_high = zeros_before[high]
+            zeros = zeros_high - zeros_low
+            is_one = rest >= zeros
+            rest = rest - zeros * is_one
+            rank = 2 * rank + is_one
+            ones_start = zeros_before[-1]
+            low = np.where(is_one, low - zeros_low + ones_start, zeros_low)
+            high = np.where(is_one, high - zeros_high + ones_start, zeros_high)
+        return self._values[rank]
+
+    def counts_of_own(self) -> tuple[Places, Places]:
+        """Count the ranks below those of the samples that are equal, and of all up to them."""
+        values = self._values[: int(np.count_nonzero(~np.isnan(self._values)))]
+        less = np.searchsorted(values, self.own, side="left")
+        not_more = np.searchsorted(values, self.own, side="right")
+        return self._count_below(less), self._count_below(not_more)
+
+    def _count_below(self, rank: Places) -> Places:
+        """Count the samples of each window whose rank is below `rank`."""
+        low, high = self._starts, self._stops
+        count = np.zeros(low.shape, np.int64)
+        top = len(self._levels)
+        beyond = rank >= 1 << top
+        for number, zeros_before in enumerate(self._levels):
+            zeros_low = zeros_before[low]
+            zeros_high = zeros_before[high]
+            is_one = (rank >> (top - 1 - number)) & 1 == 1
+            count += (zeros_high - zeros_low) * is_one
+            ones_start = zeros_before[-1]
+            low = np.where(is_one, low - zeros_low + ones_start, zeros_low)
+            high = np.where(is_one, high - zeros_high + ones_start, zeros_high)
+        return np.where(beyond, self._stops - self._starts, count)
+
+
+def _levels(ranks: Places) -> Iterator[Places]:
+    """Yield for each bit of the ranks, from the highest on, the zeros before each place.
+
+    The ranks are separated by each bit before the next one.
+    """
+    for bit in reversed(range(max(1, (len(ranks) - 1).bit_length()))):
+        is_one = (ranks >> bit) & 1 == 1
+        zeros_before = np.zeros(len(ranks) + 1, np.int64)
+        np.cumsum(~is_one, out=zeros_before[1:])
+        yield zeros_before
+        ranks = np.concatenate([ranks[~is_one], ranks[is_one]])

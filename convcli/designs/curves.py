@@ -1,0 +1,229 @@
+"""Frequency responses from files: gains in decibels over frequencies in Hz.
+
+What is read as it comes:
+
+* columns of numbers, split by commas, semicolons, tabs or spaces, with or without a header; lines
+  that begin with `*` (REW) or `#` are comments. AutoEq's files have a column `equalization`.
+* `GraphicEQ: 20 -1.2; 21 -1.1; ...` (AutoEq, Equalizer APO)
+* `Filter 1: ON PK Fc 105 Hz Gain -2.4 dB Q 0.70`, with a `Preamp: -6 dB` (AutoEq, Equalizer APO)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.designs.equalisers import bell, high_shelf, low_shelf
+from convcli.errors import InputError, named_first
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from convcli.designs.biquads import Section
+
+Numbers = npt.NDArray[np.float64]
+
+LARGEST_CURVE_FILE = 2**24
+LARGEST_DECIBELS = 1000.0
+# Points of the curve of a list of biquads, evenly spaced in log frequency.
+PARAMETRIC_POINTS = 4096
+LOWEST_PARAMETRIC = 1.0
+
+_COLUMNS = re.compile(r"\s*[,;\t]\s*|\s+")
+_GRAPHIC = re.compile(r"\s*GraphicEQ\s*:(.*)", re.IGNORECASE)
+_PREAMP = re.compile(r"\s*Preamp\s*:\s*(\S+)\s*dB", re.IGNORECASE)
+_FILTER = re.compile(r"\s*Filter\s*\d*\s*:\s*(ON|OFF)\b(.*)", re.IGNORECASE)
+_BIQUAD = re.compile(
+    r"\s*(\w+)\s+Fc\s+(\S+)\s*Hz\s+Gain\s+(\S+)\s*dB(?:\s+Q\s+(\S+))?\s*", re.IGNORECASE
+)
+_SHAPES = {
+    "PK": bell,
+    "PEQ": bell,
+    "LS": low_shelf,
+    "LSC": low_shelf,
+    "LSQ": low_shelf,
+    "HS": high_shelf,
+    "HSC": high_shelf,
+    "HSQ": high_shelf,
+}
+_HINT = "lines such as 1000,-2.5: a frequency in Hz and a gain in dB"
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Gains over frequency, linear in between over the logarithm of the frequency.
+
+    frequencies : (n,) in Hz, above 0 and rising; decibels : (n,)
+    column : the name of the column that was read, or ""
+    """
+
+    frequencies: Numbers
+    decibels: Numbers
+    column: str = ""
+
+    def at(self, frequencies: Numbers) -> Numbers:
+        """The gain in dB at frequencies in Hz; outside of the curve that of its nearest end."""
+        lowest = self.frequencies[0]
+        places = np.log(np.maximum(frequencies, lowest))
+        found = np.interp(places, np.log(self.frequencies), self.decibels)
+        return np.asarray(found, dtype=np.float64)
+
+
+def read_curve(path: Path, *, column: str, rate: float) -> Curve:
+    """Read a frequency response from a text file.
+
+    column : the name of the column with the gains, where the file has a header; "" takes
+        `equalization`, or the second one
+    rate : samples per second, at which biquads are computed
+
+    Raises InputError, with the line, for anything that is no curve.
+    """
+    lines = _text(path).splitlines()
+    for number, line in enumerate(lines, start=1):
+        graphic = _GRAPHIC.fullmatch(line)
+        if graphic is not None:
+            rows = [(number, pair.split()) for pair in graphic[1].split(";") if pair.strip()]
+            return _curve(path, rows, 1, "")
+        if _FILTER.match(line) or _PREAMP.match(line):
+            return _parametric(path, lines, rate)
+    return _from_columns(path, lines, column)
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        problem = "is no file" if path.exists() else "no such file"
+        raise InputError(f"{path}: {problem}; expected a frequency response", hint=_HINT)
+    try:
+        if path.stat().st_size > LARGEST_CURVE_FILE:
+            size = f"{LARGEST_CURVE_FILE >> 20} MB"
+            raise InputError(f"{path}: larger than {size}, too large for a frequency response")
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if b"\0" in content:
+        message = f"{path}: expected text with frequencies and gains, found bytes that are none"
+        raise InputError(message, hint=_HINT)
+    # Comments may be in any encoding; numbers are ASCII.
+    return content.decode("utf-8-sig", errors="replace")
+
+
+# -------------------------------------------------------------------------------------- columns
+
+
+def _from_columns(path: Path, lines: list[str], column: str) -> Curve:
+    """Read rows of numbers, behind a header or not."""
+    rows = list(_rows(lines))
+    if not rows:
+        raise InputError(f"{path}: holds no frequencies and gains", hint=_HINT)
+    header: list[str] = []
+    if not _is_number(rows[0][1][0]):
+        header = [cell.strip('"') for cell in rows[0][1]]
+        rows = rows[1:]
+    place = _place_of_column(path, header, column)
+    name = header[place] if place < len(header) else ""
+    return _curve(path, rows, place, name)
+
+
+def _rows(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the cells of each line that is no comment."""
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if text and text[0] not in "*#":
+            yield number, _COLUMNS.split(text)
+
+
+def _place_of_column(path: Path, header: list[str], column: str) -> int:
+    lowered = [name.casefold() for name in header]
+    if not column:
+        return lowered.index("equalization") if "equalization" in lowered else 1
+    if column.casefold() in lowered:
+        return lowered.index(column.casefold())
+    known = f"its columns are {named_first(header)}" if header else "it has no header"
+    raise InputError(f"{path}: no column {column!r}; {known}")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _curve(path: Path, rows: list[tuple[int, list[str]]], place: int, name: str) -> Curve:
+    """The curve of rows of cells, each with the number of its line."""
+    if len(rows) < 2:
+        message = f"{path}: a frequency response has at least 2 frequencies, this one {len(rows)}"
+        raise InputError(message, hint=_HINT)
+    points = np.empty((len(rows), 2))
+    for n, (line, cells) in enumerate(rows):
+        if len(cells) <= place:
+            message = f"{path}, line {line}: expected a frequency and a gain, got {cells!r}"
+            raise InputError(message, hint=_HINT)
+        points[n] = _number(path, line, cells[0]), _number(path, line, cells[place])
+        earlier = points[n - 1, 0] if n else 0.0
+        if points[n, 0] <= earlier:
+            came = f"{points[n, 0]:g} Hz after {earlier:g}"
+            message = f"{path}, line {line}: frequencies are above 0 and rise; {came} came"
+            raise InputError(message, hint=_HINT)
+        if abs(points[n, 1]) > LARGEST_DECIBELS:
+            message = f"{path}, line {line}: no gain in dB: {points[n, 1]:g}"
+            raise InputError(message, hint=_HINT)
+    return Curve(points[:, 0], points[:, 1], name)
+
+
+def _number(path: Path, line: int, cell: str) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        value = np.nan
+    if not np.isfinite(value):
+        message = f"{path}, line {line}: expected a number, got {cell!r}"
+        raise InputError(message, hint=_HINT)
+    return value
+
+
+# -------------------------------------------------------------------------------------- biquads
+
+
+def _parametric(path: Path, lines: list[str], rate: float) -> Curve:
+    """The curve of a list of biquads and a gain before them."""
+    highest = rate / 2
+    lowest = min(LOWEST_PARAMETRIC, highest / 2)
+    frequencies = np.geomspace(lowest, highest, PARAMETRIC_POINTS)
+    decibels = np.zeros(PARAMETRIC_POINTS)
+    for number, line in enumerate(lines, start=1):
+        preamp = _PREAMP.match(line)
+        if preamp is not None:
+            decibels += _number(path, number, preamp[1])
+        written = _FILTER.match(line)
+        if written is None or written[1].upper() == "OFF":
+            continue
+        section = _section(path, number, written[2], rate)
+        if section is not None:
+            gains = np.abs(section.response(frequencies / rate))
+            decibels += 20 * np.log10(gains)
+    return Curve(frequencies, decibels)
+
+
+def _section(path: Path, line: int, text: str, rate: float) -> Section | None:
+    """The biquad of `PK Fc 105 Hz Gain -2.4 dB Q 0.70`; None if it lies above half the rate."""
+    found = _BIQUAD.fullmatch(text)
+    if found is None or found[1].upper() not in _SHAPES:
+        known = ", ".join(_SHAPES)
+        message = f"{path}, line {line}: expected a filter, one of {known}; got {text.strip()!r}"
+        hint = "Filter 1: ON PK Fc 105 Hz Gain -2.4 dB Q 0.70"
+        raise InputError(message, hint=hint)
+    frequency, gain = (_number(path, line, cell) for cell in found.group(2, 3))
+    q = _number(path, line, found[4] or "0.7071067811865476")
+    if frequency <= 0 or q <= 0 or abs(gain) > LARGEST_DECIBELS:
+        message = f"{path}, line {line}: a filter has Fc and Q above 0; got {text.strip()!r}"
+        raise InputError(message)
+    if frequency >= rate / 2:
+        return None
+    return _SHAPES[found[1].upper()](frequency / rate, gain, q)

@@ -1,0 +1,159 @@
+"""Filters with the frequency response of a curve, as it was measured or is wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.core.kernel import Kernel, Taps
+from convcli.designs.curves import Curve, read_curve
+from convcli.designs.fir import Phase, minimum_phase
+from convcli.designs.fir import response as response_at
+from convcli.designs.registry import step
+from convcli.errors import InputError, RequestError
+from convcli.signals import Signal
+from convcli.units import Count, Frequency
+
+if TYPE_CHECKING:
+    from convcli.designs.curves import Numbers
+
+TOLERANCE = 0.1
+"""Taps are doubled until they deviate from the curve by no more dB than these."""
+FEWEST_TAPS = 1023
+MOST_CHOSEN_TAPS = 2**17 - 1
+MOST_TAPS_ASKED = 2**20
+LOUDEST = 60.0
+"""The largest gain of a curve, in dB: levels of sound pressure are above it."""
+WINDOW_BETA = 6.0
+"""Shape of the Kaiser window of the taps: 60 dB from a kink of the curve to its ripple."""
+POINTS_PER_OCTAVE = 200
+MOST_COMPARED = 4096
+"""Frequencies at which the finished taps are compared with the curve."""
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Taps, and where they deviate most from the curve.
+
+    deviation : dB; at : Hz
+    """
+
+    taps: Taps
+    deviation: float
+    at: float
+
+
+@step("frequency", example="response:@sample_data/headphone.csv", name="response")
+def measured_response(
+    path: str,
+    *,
+    phase: Phase = "linear",
+    taps: Count | None = None,
+    column: str = "",
+    invert: bool = False,
+    reference: Frequency | None = None,
+    signal: Signal,
+) -> Kernel:
+    """Filter with the frequency response of a file: frequency in Hz and gain in dB.
+
+    path : @curve.csv: numbers in columns, with a header or without; REW's text export; AutoEq's
+        CSV, GraphicEQ and ParametricEQ files
+    phase : linear (a pure delay, none when centred) or minimum (no ringing before an event)
+    taps : their number; by default it is doubled until the response deviates from the curve by no
+        more than 0.1 dB
+    column : the column with the gains; by default `equalization` (AutoEq), else the second
+    invert : true turns the curve over, from a measurement to its correction
+    reference : a frequency, whose gain becomes 0 dB: for levels of sound pressure
+
+    Between its points the curve is linear over the logarithm of the frequency, beyond its ends it
+    is constant. The taps are its inverse Fourier transform under a Kaiser window. Where the
+    finished taps deviate most from the curve is measured and told. Raises RequestError for a signal
+    without a rate, and for gains above 60 dB; InputError for a file that is no curve.
+    """
+    if signal.axes != 1 or signal.rate is None:
+        message = "needs a signal with a sampling rate, to know what is how many Hz"
+        raise RequestError(message, hint="on a table --time COLUMN gives the rate")
+    file = Path(path.removeprefix("@").strip()).expanduser()
+    curve = read_curve(file, column=column, rate=signal.rate)
+    wanted = _adjusted(curve, file, signal.rate, invert=invert, reference=reference)
+    fitted = _finished(wanted, signal.rate, phase, taps)
+    note = (
+        f"{file.name}: {fitted.taps.size:,} taps, largest deviation {fitted.deviation:.2g} dB "
+        f"at {fitted.at:.3g} Hz"
+    )
+    if curve.column:
+        note += f", column {curve.column}"
+    centre = (0,) if phase == "minimum" else ()
+    return Kernel(taps=fitted.taps, centre=centre, note=note)
+
+
+def _adjusted(
+    curve: Curve, file: Path, rate: float, *, invert: bool, reference: float | None
+) -> Curve:
+    """The curve that the filter gets. Raises an error where it has none that could be meant."""
+    if curve.frequencies[0] >= rate / 2:
+        lowest = f"{curve.frequencies[0]:g} Hz"
+        message = f"{file}: begins at {lowest}, and the signal ends at {rate / 2:g} Hz"
+        raise InputError(message, hint="a curve of the frequencies of the signal")
+    decibels = curve.decibels
+    if reference is not None:
+        decibels = decibels - curve.at(np.array([reference * rate]))
+    if invert:
+        decibels = -decibels
+    loudest = float(decibels.max())
+    if loudest > LOUDEST:
+        message = f"{file}: a gain of {loudest:g} dB; at most {LOUDEST:g} dB are filtered"
+        raise RequestError(message, hint="reference=1k makes the gain at 1 kHz 0 dB")
+    return Curve(curve.frequencies, decibels, curve.column)
+
+
+def _finished(curve: Curve, rate: float, phase: Phase, count: int | None) -> _Fitted:
+    """As many taps as were asked for, or as the curve needs."""
+    if count is not None:
+        if count > MOST_TAPS_ASKED:
+            message = f"{count:,} taps; at most {MOST_TAPS_ASKED:,} are fitted to a curve"
+            raise RequestError(message, hint="without taps= there are as many as the curve needs")
+        return _fitted(curve, rate, phase, count)
+    count = FEWEST_TAPS
+    fitted = _fitted(curve, rate, phase, count)
+    while fitted.deviation > TOLERANCE and count < MOST_CHOSEN_TAPS:
+        count = 2 * count + 1
+        fitted = _fitted(curve, rate, phase, count)
+    return fitted
+
+
+def _fitted(curve: Curve, rate: float, phase: Phase, count: int) -> _Fitted:
+    """`count` taps, and their largest deviation as it is measured."""
+    points = 1 << (8 * count - 1).bit_length()
+    frequencies: Numbers = np.arange(points // 2 + 1, dtype=np.float64) * (rate / points)
+    gains = 10 ** (curve.at(frequencies) / 20)
+    if count % 2 == 0:
+        # Symmetric about the middle between two taps.
+        shift = np.exp(-1j * np.pi * np.arange(gains.size) / points)
+        impulse = np.fft.irfft(gains * shift, points)
+    else:
+        impulse = np.fft.irfft(gains, points)
+    taps = np.roll(impulse, (count - 1) // 2)[:count] * np.kaiser(count, WINDOW_BETA)
+    if phase == "minimum":
+        taps = minimum_phase(taps, floor=1e-10)
+    compared = _compared_frequencies(curve, rate)
+    found = np.abs(response_at(taps, compared / rate))
+    decibels = 20 * np.log10(np.maximum(found, 1e-50))
+    deviations = np.abs(decibels - curve.at(compared))
+    worst = int(deviations.argmax())
+    return _Fitted(taps, float(deviations[worst]), float(compared[worst]))
+
+
+def _compared_frequencies(curve: Curve, rate: float) -> Numbers:
+    """Frequencies from end to end of the curve, up to half the rate, in Hz; its points too."""
+    lowest = float(curve.frequencies[0])
+    highest = min(float(curve.frequencies[-1]), rate / 2)
+    octaves = np.log2(highest / lowest)
+    count = int(octaves * POINTS_PER_OCTAVE) + 2
+    between: Numbers = np.geomspace(lowest, highest, min(count, MOST_COMPARED), dtype=np.float64)
+    every = 1 + curve.frequencies.size // MOST_COMPARED
+    own = curve.frequencies[::every]
+    return np.union1d(between, own[own <= highest])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-STOCKS = SAMPLES / "stocks.csv"
+STOCKS = str(SAMPLES / "stocks.csv")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_new_columns_are_those_of_pandas(
     for name in ("Close", "Open"):
         expected[f"{name}_d"] = by[name].transform(lambda x: x.diff().shift(2))
     assert list(found) == list(expected)
-    for name in expected:
+    for name in map(str, expected):
         if name in ("Date", "Ticker"):
             assert (found[name] == expected[name]).all()
         else:

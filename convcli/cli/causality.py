@@ -82,8 +82,10 @@ class CausalCheck(TableCommand):
             raise RequestError("--causal-check writes no data", hint="leave out -o and --in-place")
         return [None] * len(self.request.paths)
 
-    def _run_of(self, calls: tuple[Call, ...], place: InOut, progress: Progress | None) -> InputRun:
-        made = super()._run_of(calls, place, progress)
+    def _run_of(
+        self, calls: tuple[Call, ...], place: InOut, progress: Progress | None, number: int = 0
+    ) -> InputRun:
+        made = super()._run_of(calls, place, progress, number)
         return InputCheck(**vars(made))
 
     def _progress(self, total: int | None) -> Progress:

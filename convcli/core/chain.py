@@ -39,7 +39,7 @@ from convcli.samples import as_samples, summed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.core.calendar_bins import CalendarBins
+    from convcli.calendar_bins import CalendarBins
     from convcli.core.complete import Bounds
     from convcli.core.ops import Op, Span
     from convcli.core.reach import Index, Indices

@@ -18,6 +18,8 @@ from convcli.planning.plan import bind_chain
 from convcli.units import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convcli.core.binding import Site, Stage
     from convcli.core.ops import Op
     from convcli.core.rounding import Rounding
@@ -167,7 +169,18 @@ class _BoundGroup:
             after=after,
             remark="; ".join(dict.fromkeys(notes)),
             notices=tuple(dict.fromkeys(notices)),
+            warnings=tuple(dict.fromkeys(self._warnings())),
         )
+
+    def _warnings(self) -> Iterator[str]:
+        """Warn of delays in the branches, which no longer go together then."""
+        for steps in self.steps:
+            for bound in steps:
+                yield from bound.stage.warnings
+                if bound.step.hides_length:
+                    from convcli.planning.latency import delay_warnings
+
+                    yield from delay_warnings(bound, self.site.rules)
 
     def _channels(self, made: tuple[str, ...]) -> tuple[str, ...]:
         """The names of the channels: those of a branch with as many, else those that are made."""

@@ -50,16 +50,19 @@ from convcli.media.tables.text import (
     read_header_line,
 )
 from convcli.signals import TABLE, Block, Groups, Signal
+from convcli.units import UnitError, to_calendar_bins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Cells, Records
     from convcli.media.tables.numerals import Floats
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import TableFormat
+    from convcli.media.tables.time_order import Stamper
     from convcli.media.tables.times import Clock, StampChecker, TimeColumn
 
 DAY = 86400.0
@@ -92,6 +95,7 @@ class TableOptions:
     header : whether the first line names the columns; else they are called 1, 2, 3, ...
     append : write new columns at the end of the row, in place of replacing the old cells
     decimals : fixed decimals of the numbers written; None for the shortest that read back the same
+    every : the length of calendar bins that rows are made regular by, such as 1d; None: as they are
     follow : pass rows on as soon as they are there
     format : csv, jsonl, parquet or feather, in which a table is written whose name has no suffix;
         None for that of the input
@@ -116,6 +120,7 @@ class TableOptions:
     encoding: str = "utf-8"
     append: bool = False
     decimals: int | None = None
+    every: str | None = None
     follow: bool = False
     format: str | None = None
 
@@ -213,7 +218,9 @@ class TableSource:
         self._clock: Clock | None = None
         if self._time is not None:
             seen += self._find_clock(seen, first_pass.records)
-            if options.irregular and not options.follow:
+            if options.every is not None:
+                self._count_bins(bin_length(options.every))
+            elif options.irregular and not options.follow:
                 self._settle_clock(seen, first_pass.records)
         self.signal = self._describe()
         self._first_pass: Pass | None = None
@@ -274,6 +281,33 @@ class TableSource:
         if self._recent is not None:
             self._recent.clear()
 
+    # --- for rows that are made regular ---
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the table can be read again from its start."""
+        return bool(self._text.repeatable)
+
+    @property
+    def time_column(self) -> int:
+        """The number of the column of times."""
+        return self._time or 0
+
+    @property
+    def by_columns(self) -> tuple[int, ...]:
+        """The numbers of the columns that name the groups."""
+        return tuple(self._by)
+
+    @property
+    def stamper(self) -> Stamper | None:
+        """What makes stamps of the times; None for a table without rows."""
+        return None if self._clock is None else self._clock.stamper
+
+    def all_cells(self, records: Records) -> RowSpans:
+        """The rows of some records with the cells of every column."""
+        spans: RowSpans = self._find_rows(records, range(len(self.header)))
+        return spans
+
     # --- for the sink and the report ---
 
     def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
@@ -289,7 +323,7 @@ class TableSource:
     def keep_text(self) -> RecentRows:
         """From now on keep the text of decoded rows, in the object returned."""
         is_text = self.compression is None and self.encoding.stored is None
-        if self._text.repeatable and is_text:
+        if self._text.seekable and is_text:
             self._recent = RecentRows(RowsInFile(self._text, self._redecode))
         else:
             self._recent = RecentRows(RowsInScratch(self._redecode))
@@ -586,12 +620,21 @@ class TableSource:
             ended=ended,
         )
 
+    def _count_bins(self, bins: CalendarBins) -> None:
+        """Take each row for a bin of the calendar, whatever its length in seconds."""
+        if self._clock is not None:
+            self._clock = self._clock.of_step(bins)
+
     def _settle_clock(self, seen: list[Records], coming: Iterator[Records]) -> None:
         """Look through all times of a file, or the first ones of a pipe, for the rule that holds.
 
         Whether rows come regularly decides what a window in time is, so it must not depend on how
         many rows came at first. Records of a pipe that this takes are added to `seen`.
         """
+        following = _at_most_one(coming)
+        if not following:  # the first rows were all
+            return
+        seen += following
         for tried in range(MOST_CLOCKS):
             clock = self._clock
             if clock is None or not clock.rules:
@@ -724,7 +767,19 @@ def open_table(
         options = replace(options, delimiter="\t")
     _check_options(options)
     text = TextInput(path=path, stdin=stdin, asked=options.encoding, follow=options.follow)
-    return TableSource(text, options)
+    if options.every is None:
+        return TableSource(text, options)
+    from convcli.media.tables.every import regular_table
+
+    return regular_table(text, options)
+
+
+def bin_length(every: str) -> CalendarBins:
+    """The bins of `--every`. RequestError if they are none."""
+    try:
+        return to_calendar_bins(every)
+    except UnitError as error:
+        raise RequestError(f"--every: {error}") from None
 
 
 def _check_options(options: TableOptions) -> None:
@@ -769,8 +824,11 @@ def _check_time_options(options: TableOptions) -> None:
         "--date-format": options.date_format,
         "--time-zone": options.time_zone,
         "--integrate": options.integrate or None,
+        "--every": options.every,
     }
     names = [name for name, value in given.items() if value is not None]
+    if options.every is not None:
+        bin_length(options.every)
     if options.time_unit is not None and options.date_format is not None:
         raise RequestError(
             "--time-unit and --date-format contradict each other",

@@ -9,21 +9,16 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from program import SAMPLES, Program, run
+from program import SAMPLES, run
 
 from convcli.media.tables import numerals, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from program import Program
+
 STOCKS = str(SAMPLES / "stocks.csv")
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 def ohlcv(days: int = 200) -> pd.DataFrame:

@@ -83,16 +83,17 @@ class InputRun:
         from convcli.planning.plan import make_plan, rules_for
 
         options = self.command.options
+        calls = self.command.planned_calls(opened, self.calls)
         plans = []
         for source in opened.sources:
             rules = rules_for(
                 source.signal,
-                self.calls,
+                calls,
                 edge=options.edge,
                 align=options.align,
                 missing=self.command.missing,
             )
-            plan = make_plan(self.calls, source.signal, rules)
+            plan = make_plan(calls, source.signal, rules)
             if options.fails_on(Condition.LOOKAHEAD):
                 _refuse_look_ahead(plan)
             _refuse_new_rows(plan)

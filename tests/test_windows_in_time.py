@@ -153,6 +153,25 @@ def test_a_deviation_in_time_loses_no_digits_and_remembers_nothing() -> None:
         assert found[k] == pytest.approx(np.std(signs[inside]), rel=1e-12, abs=0)
 
 
+def test_order_statistics_in_time() -> None:
+    rows = irregular(200)
+    rolling = frame(rows).rolling("6D")
+    for text, expected in (
+        ("quantile:6d,0.3", rolling.quantile(0.3)),
+        ("rank:6d", rolling.rank()),
+        ("rank:6d,pct=true", rolling.rank(pct=True)),
+        ("mad:6d", rolling.apply(lambda x: (x - x.median()).abs().median())),
+    ):
+        found = filtered(text, rows)[1]
+        np.testing.assert_allclose(found, with_gaps_kept(expected, rows), rtol=1e-12, err_msg=text)
+    median = rolling.median()
+    far = (frame(rows) - median).abs() > 1.5 * 1.4826 * rolling.apply(
+        lambda x: (x - x.median()).abs().median()
+    )
+    mended = with_gaps_kept(frame(rows).where(~far, median), rows)
+    np.testing.assert_allclose(filtered("hampel:6d,1.5", rows)[1], mended, rtol=1e-12)
+
+
 def test_a_level_in_time() -> None:
     rows = irregular(100)
     expected = np.sqrt((frame(rows) ** 2).rolling("4D").mean())
@@ -286,6 +305,8 @@ CHAINS = [
     "avg_pool:3 | hann:6d",
     "x - ema:halflife=2d",
     "median:5d | std:4d",
+    "hampel:6d,1 | rank:9d",
+    "last_pool:1d - first_pool:1d",
     "max:3d - min:3d",
     "(x - sma:9d) / sma:20d | diff | ema:span=2d",
     "max_pool:1w - (diff | min_pool:1w) | sma:30d",
@@ -386,7 +407,15 @@ def test_an_integral_gives_the_same_in_blocks() -> None:
 
 # ---------------------------------------------------------------------------- calendar bins
 
-POOLS = {"avg_pool": "mean", "sum_pool": "sum", "max_pool": "max", "min_pool": "min"}
+POOLS = {
+    "avg_pool": "mean",
+    "sum_pool": "sum",
+    "max_pool": "max",
+    "min_pool": "min",
+    "first_pool": "first",
+    "last_pool": "last",
+    "median_pool": "median",
+}
 
 
 def binned(rows: Rows, bin: str, statistic: str) -> np.ndarray:

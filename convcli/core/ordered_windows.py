@@ -95,7 +95,8 @@ def _long_windows(x: Array, k: int, step: int, own: int) -> Iterator[OrderedWind
     for first in range(0, outputs, at_once):
         last = min(first + at_once, outputs)
         samples = x[first * step : (last - 1) * step + k]
-        yield _LookedUp(samples, k, step, own)
+        starts = np.arange(0, len(samples) - k + 1, step)
+        yield LookedUpWindows(samples, starts, starts + k, starts + own)
 
 
 class _Sorted(OrderedWindows):
@@ -120,13 +121,17 @@ class _Sorted(OrderedWindows):
         return (self._samples < own).sum(axis=1), (self._samples <= own).sum(axis=1)
 
 
-class _LookedUp(OrderedWindows):
-    """Windows of `k` samples that begin every `step` samples, in a wavelet matrix."""
+class LookedUpWindows(OrderedWindows):
+    """Windows of any lengths in a wavelet matrix.
 
-    def __init__(self, x: Array, k: int, step: int, own: int) -> None:
-        self._starts = np.arange(0, len(x) - k + 1, step)
-        self._stops = self._starts + k
-        self.own = x[self._starts + own]
+    x : (n,) samples; starts, stops : (windows,) window i is x[starts[i]:stops[i]]
+    own : (windows,) the place of the sample that the output of each is aligned with
+    """
+
+    def __init__(self, x: Array, starts: Places, stops: Places, own: Places) -> None:
+        self._starts = starts
+        self._stops = stops
+        self.own = x[own]
         is_known = ~np.isnan(x)
         known_before = np.concatenate([[0], np.cumsum(is_known)])
         self.known = known_before[self._stops] - known_before[self._starts]
@@ -134,7 +139,6 @@ class _LookedUp(OrderedWindows):
         self._values = x[order]
         self._ranks = np.empty(len(x), np.int64)
         self._ranks[order] = np.arange(len(x))
-        self._own_places = self._starts + own
         self._levels = list(_levels(self._ranks))
 
     def smallest(self, k: Places) -> Array:

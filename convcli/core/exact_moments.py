@@ -46,6 +46,9 @@ CLASS_BITS = 180
 # Samples of a piece of a signal that is computed at a time: it stays in the cache.
 PIECE = 1 << 14
 
+# OpenCV adds up the squares of so many bytes in an int32.
+MOST_SQUARED_BYTES = 1 << 15
+
 # A whole number up to this one is exact as a float64, and as an int64 in any case.
 LARGEST_WHOLE = 1 << 53
 
@@ -70,10 +73,30 @@ class Moment(WindowFunction):
 
     def of_stored(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Compute with whole numbers, which have few digits, and scale the result."""
+        if x.dtype == np.uint8 and x.ndim == 3 and math.prod(size) <= MOST_SQUARED_BYTES:
+            sums = self._sums_of_bytes(x, size)[:: step[0], :: step[1]]
+            return self._settled(sums, math.prod(size)).astype(np.float32)
         planes = np.ascontiguousarray(np.moveaxis(x, -1, 0), np.float64)
         y = np.moveaxis(self.of_windows(planes, size, step), 0, -1)
         y *= unit(x) if self.root else unit(x) ** 2
         return y.astype(sample_type(x), copy=False)
+
+    def _sums_of_bytes(self, x: Array, size: Sizes) -> Numbers:
+        """n Q - S**2, or Q about 0, of the windows of (rows, columns, channels), by OpenCV."""
+        import cv2
+
+        rows, columns = (n - k + 1 for n, k in zip(x.shape, size, strict=False))
+        how: dict[str, Any] = {"anchor": (0, 0), "normalize": False}
+        how["borderType"] = cv2.BORDER_CONSTANT
+        squares: Any = cv2.sqrBoxFilter(x, cv2.CV_64F, size[::-1], **how)
+        squares = squares.reshape(x.shape)[:rows, :columns]
+        if not self.centred:
+            return np.asarray(squares)
+        sums: Any = cv2.boxFilter(x, cv2.CV_64F, size[::-1], **how)
+        sums = sums.reshape(x.shape)[:rows, :columns]
+        squares *= math.prod(size)
+        squares -= np.square(sums, out=sums)
+        return np.asarray(squares)
 
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Compute in float64, a piece of the signal at a time."""
@@ -136,7 +159,8 @@ class Moment(WindowFunction):
         y = sums / np.where(enough, divisors, 1)
         if self.root:
             np.sqrt(y, out=y)
-        y[np.broadcast_to(~enough, y.shape)] = np.nan
+        if not enough.all():
+            y[np.broadcast_to(~enough, y.shape)] = np.nan
         return y
 
 
@@ -144,7 +168,7 @@ def _pieces(x: Array, size: Sizes, step: Sizes) -> Iterator[Array]:
     """The inputs of consecutive outputs along the first sample axis, some at a time."""
     outputs = (x.shape[1] - size[0]) // step[0] + 1
     width = x.size // x.shape[1]
-    inputs = max(PIECE // max(1, width), 4 * size[0])
+    inputs = max(PIECE // max(1, width), 2 * size[0])
     at_once = max(1, inputs // step[0])
     for first in range(0, outputs, at_once):
         last = min(first + at_once, outputs)

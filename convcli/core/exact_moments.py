@@ -5,10 +5,8 @@ without any rounding. With n known samples in a window, their sum S and the sum 
 n Q - S**2 is such a whole number, too; it is rounded to a float64 once, divided once, and the root
 is taken. So an output is a function of its window alone, wherever a block begins: it is 0 exactly
 if all samples are equal, it is never negative, it keeps the digits of 1e9 + 1 and 1e9 - 1, and it
-forgets a sample that has left the window. The time per sample does not depend on the window.
-
-In memory, 20 samples of 2 million cost about three times what a running float64 deviation does,
-which has none of these properties (pandas issue 18044).
+forgets a sample that has left the window. The time per sample hardly depends on the window. A sample of prices costs 70 ns, as in pandas, whose running sums have none of these properties, and
+three times that where samples have more digits.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.digits import added_up, carried, digits_of, two_sum, words_of
+from convcli.core.digits import WORD_BITS, carried, digits_of, rounded, two_sum
 from convcli.core.sliding import WindowFunction
 from convcli.samples import sample_type, unit
 
@@ -144,12 +142,15 @@ class Moment(WindowFunction):
             digits = {0: np.zeros(x.shape, np.int64)}
         products = _window_sums_of(_products(digits), size, step)
         if not self.centred:
-            return _rounded(products, bits, -2 * shift)
+            return rounded(products, bits, -2 * shift)
         sums = _window_sums_of(digits, size, step)
-        differences = {place: counts * q for place, q in carried(products, bits).items()}
-        for place, product in _products(carried(sums, bits)).items():
+        if not _are_few(digits, bits, math.prod(size)):
+            products = carried(products, bits)
+            sums = carried(sums, bits)
+        differences = {place: counts * q for place, q in products.items()}
+        for place, product in _products(sums).items():
             differences[place] = differences.get(place, 0) - product
-        return _rounded(differences, bits, -2 * shift)
+        return rounded(differences, bits, -2 * shift)
 
     def _settled(self, sums: Numbers, counts: Counts) -> Numbers:
         """The mean square for sums of squares; NaN where too few samples are known."""
@@ -231,6 +232,11 @@ def _are_small(x: Numbers, count: int) -> bool:
     return (largest * count) ** 2 < LARGEST_WHOLE and bool((x == np.rint(x)).all())
 
 
+def _are_few(digits: Digits, bits: int, count: int) -> bool:
+    """Whether products of sums of `count` digits are an int64 without any carries."""
+    return len(digits) * count * count << (2 * bits - 2) < 1 << WORD_BITS
+
+
 def _least_magnitude(x: Numbers) -> float:
     """The smallest magnitude that is not 0."""
     magnitudes = np.abs(x)
@@ -261,12 +267,6 @@ def _add(sums: Digits, place: int, values: Any) -> None:
 def _window_sums_of(digits: Digits, size: Sizes, step: Sizes) -> Digits:
     """The sums of each digit over the windows."""
     return {place: window_sums(values, size, step) for place, values in digits.items()}
-
-
-def _rounded(digits: Digits, bits: int, exponent: int) -> Numbers:
-    """The numbers with these digits, times 2**exponent, each rounded to the nearest float64."""
-    words, word_bits = words_of(carried(digits, bits), bits)
-    return added_up(words, word_bits, exponent)[0]
 
 
 def window_sums(x: npt.NDArray[Any], size: Sizes, step: Sizes) -> npt.NDArray[np.int64]:

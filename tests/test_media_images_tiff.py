@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import pyvips
-from program import Program
 
 import convcli
 from convcli.errors import InputError, OutputError
@@ -29,14 +28,10 @@ from convcli.media.images.source import ImageOptions, open_image
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from program import Program
+
 RNG = np.random.default_rng(3)
 PROFILE = pyvips.Operation.call("profile_load", "p3")
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 def noise(rows: int, columns: int, channels: int, dtype: str) -> Any:

@@ -262,14 +262,15 @@ def _first_model(text: str) -> Model | None:
     from convcli.designs import find
     from convcli.planning.grammar import parse
 
-    call = parse(text)[0]
-    path = call.first_value("path")
-    if path is None or not find(call.name).runs_model:
-        return None
-    layers = [argument.text for argument in call.arguments if argument.key == "layers"]
-    from convcli.layers.modelfile import read_model
+    for call in parse(text)[0].with_nested():
+        path = call.first_value("path")
+        if path is None or not find(call.name).runs_model:
+            continue
+        layers = [argument.text for argument in call.arguments if argument.key == "layers"]
+        from convcli.layers.modelfile import read_model
 
-    return read_model(Path(path).expanduser(), layers="".join(layers))
+        return read_model(Path(path).expanduser(), layers="".join(layers))
+    return None
 
 
 def _is_for_pictures(text: str) -> bool:

@@ -47,21 +47,30 @@ MOST_WEIGHTS = 10_000_000
 # --------------------------------------------------------------------------------------- as written
 
 
-def _read_padding(text: str, signal: Signal) -> tuple[int, ...] | Literal["same"]:
-    """Read a padding: `2`, `2x1` or `same`."""
-    if text == "same":
-        return "same"
+def _read_sides(text: str, signal: Signal, *, other: str = "") -> tuple[int, ...]:
+    """Read how many samples are added on each axis: `2` or `2x1`.
+
+    other : what may be written instead, for the message
+    """
     axes = signal.axes
     sides = text.lower().split("x")
     numbers = all(side.isdecimal() and len(side) < 10 for side in sides)
     if not numbers or len(sides) not in {1, axes}:
         forms = "a number or HxW" if axes == 2 else "a number"
-        raise UnitError(f"padding is {forms} or same, got {text!r}")
+        raise UnitError(f"padding is {forms}{other}, got {text!r}")
     if len(sides) < axes:
         sides *= axes
     return tuple(int(side) for side in sides)
 
 
+def _read_padding(text: str, signal: Signal) -> tuple[int, ...] | Literal["same"]:
+    """Read a padding: `2`, `2x1` or `same`."""
+    if text == "same":
+        return "same"
+    return _read_sides(text, signal, other=" or same")
+
+
+Sides = Annotated[tuple[int, ...], Kind("padding", _read_sides)]
 Padding = Annotated[tuple[int, ...] | Literal["same"], Kind("padding", _read_padding)]
 
 
@@ -304,7 +313,8 @@ class ConvOp(Op):
             return max(0, 2 * right + 1 - width), max(0, left - after)
         if self.at.padding == "edge":
             return max(0, right + 1 - width), max(0, -after)
-        return 0, max(0, -after)
+        # A negative padding cuts inputs off, which must have come before the last output is known.
+        return 0, max(0, -after, -right)
 
     @property
     def pads(self) -> bool:

@@ -1,0 +1,60 @@
+"""Padding layers, as torch.nn.ZeroPad, ReflectionPad, ReplicationPad and CircularPad."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from convcli.layers.conv import EDGES, ConvOp, PaddingMode, Placement, Sides
+from convcli.layers.layer import Layer, layer
+
+if TYPE_CHECKING:
+    from convcli.core.binding import Stage
+    from convcli.layers.layer import LayerSite
+
+
+@layer("pad")
+@dataclass(frozen=True)
+class PadLayer(Layer):
+    """SIDES more samples at both ends of each axis: zeros, or what `mode` says.
+
+    In a causal network all of them come before the signal.
+    """
+
+    sides: Sides
+    _: KW_ONLY
+    mode: PaddingMode = "zeros"
+
+    example: ClassVar[str] = "pad:1,mode=reflect"
+    keeps_level: ClassVar[bool] = False
+    untrainable_hint: ClassVar[str | None] = "a conv that is trained has a padding of its own"
+
+    @property
+    def pads(self) -> bool:
+        """Whether the layer extends its own input, which is all that it does."""
+        return True
+
+    def bind(self, site: LayerSite) -> tuple[Stage, ...]:
+        """Return one stage: a convolution with a single tap of 1 on the extended input."""
+        if site.passed_by is not None:
+            message = f"{self.call.name} has no place for a channel that goes past it"
+            raise self.call.error(message, hint="--channels rgb")
+        ones = (1,) * len(self.sides)
+        nothing = (0,) * len(self.sides)
+        causal = site.rules.align == "causal"
+        op = ConvOp(
+            weights=np.ones((site.channels, 1, *ones)),
+            bias=None,
+            step=ones,
+            dilation=ones,
+            groups=site.channels,
+            at=Placement(
+                before=nothing if causal else self.sides,
+                anchor=nothing,
+                growth=nothing if causal else tuple(2 * side for side in self.sides),
+                padding=EDGES[self.mode],
+            ),
+        )
+        return (site.stage(op),)

@@ -399,7 +399,8 @@ def test_bytes_are_filtered_as_their_numbers(name: str) -> None:
                 more = MORE.get(name, "") + ("," + stride if stride else "")
                 plan = make_plan(f"{name}:{text}{more}", signal, rules_for(signal))
                 found, truth = Collected(), Collected()
-                run(plan, Blocks(signal, [x[:7], x[7:]]), found)
+                stored: Any = [x[:7], x[7:]]
+                run(plan, Blocks(signal, stored), found)
                 run(plan, Blocks(signal, [x.astype(np.float64)]), truth)
                 y = np.concatenate(found.parts).astype(np.float64)
                 np.testing.assert_allclose(y, np.concatenate(truth.parts), rtol=1e-6, atol=1e-4)

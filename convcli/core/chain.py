@@ -16,7 +16,7 @@ Two kinds of operations need a little more than their window:
 
 * One that *holds* values fills a gap with the last known value, however far back that lies. What it
   met before its inputs comes from the job before (`HeldValues`). Samples that a later stride skips
-  are given to it all the same.
+  are given to it all the same. It may be deep in a branch of a branch; its place says where.
 * A layer of a network may pad its own input. It is told where the signal ends (`ends`) and does so
   in `Op.padded`.
 """

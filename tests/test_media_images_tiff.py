@@ -354,7 +354,7 @@ def plain_tiff(
     head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HIH", 42, 8, len(entries))
     directory = b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
     numbers = b"".join(struct.pack(order + "II", *pair) for pair in strips.values())
-    file = head + directory + numbers + data[:half] + bytes(gap) + data[half:]
+    file: bytes = head + directory + numbers + data[:half] + bytes(gap) + data[half:]
     return file[: len(file) - cut]
 
 

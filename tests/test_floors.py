@@ -34,6 +34,7 @@ FLOORS = {
     "learning": 6,
     "detecting": 6,
     "checking": 6,
+    "previews": 6,
     "media": 7,
     "report": 7,
     "cli": 8,

@@ -95,7 +95,7 @@ def _long_windows(x: Array, k: int, step: int, own: int) -> Iterator[OrderedWind
     for first in range(0, outputs, at_once):
         last = min(first + at_once, outputs)
         samples = x[first * step : (last - 1) * step + k]
-        starts = np.arange(0, len(samples) - k + 1, step)
+        starts = np.arange(last - first) * step
         yield LookedUpWindows(samples, starts, starts + k, starts + own)
 
 
@@ -124,8 +124,8 @@ class _Sorted(OrderedWindows):
 class LookedUpWindows(OrderedWindows):
     """Windows of any lengths in a wavelet matrix.
 
-    x : (n,) samples; starts, stops : (windows,) window i is x[starts[i]:stops[i]]
-    own : (windows,) the place of the sample that the output of each is aligned with
+    x : (n,), NaN where missing; starts, stops : (windows,) window k holds x[starts[k]:stops[k]]
+    own : (windows,) the places of the samples that the outputs are aligned with
     """
 
     def __init__(self, x: Array, starts: Places, stops: Places, own: Places) -> None:
@@ -137,9 +137,9 @@ class LookedUpWindows(OrderedWindows):
         self.known = known_before[self._stops] - known_before[self._starts]
         order = np.argsort(x, kind="stable")
         self._values = x[order]
-        self._ranks = np.empty(len(x), np.int64)
-        self._ranks[order] = np.arange(len(x))
-        self._levels = list(_levels(self._ranks))
+        ranks = np.empty(len(x), np.int64)
+        ranks[order] = np.arange(len(x))
+        self._levels = list(_levels(ranks))
 
     def smallest(self, k: Places) -> Array:
         """Find the bits of the rank, from the highest on."""

@@ -202,6 +202,7 @@ class ColumnarSource(TableSource):
         self, names: ColumnNames, seen: list[Any], coming: Iterator[Any]
     ) -> tuple[int, ...]:
         """The columns to filter: those asked for, else all of numbers besides group and time."""
+        self._refuse_other_types(names.find_all(self.options.also))
         if self.options.columns is None:
             found = tuple(number for number in self._others() if self._has_numbers(number))
             if not found:
@@ -212,13 +213,17 @@ class ColumnarSource(TableSource):
                 )
             return found
         found = names.find_all(self.options.columns, but=self._keys())
-        for number in found:
+        self._refuse_other_types(found)
+        return found
+
+    def _refuse_other_types(self, columns: tuple[int, ...]) -> None:
+        """Raise InputError for a column that holds no numbers."""
+        for number in columns:
             if not self._has_numbers(number):
                 field = self.schema.field(number)
                 raise InputError(
                     f"{self.name}, column {field.name}: expected numbers, got {field.type}"
                 )
-        return found
 
     def _has_numbers(self, column: int) -> bool:
         kind = self.schema.field(column).type

@@ -290,6 +290,56 @@ def test_the_mean_of_equal_values_is_their_value_and_nothing_leaks() -> None:
 
 # ----------------------------------------------------------------------- blocks, and prefixes
 
+IN_TIME = {
+    "box": "box:5d",
+    "wma": "wma:5d",
+    "triangle": "triangle:5d",
+    "hann": "hann:5d",
+    "gaussian": "gaussian:9h",
+    "ema": "ema:halflife=30h",
+    "std": "std:4d",
+    "var": "var:4d",
+    "rms": "rms:4d",
+    "median": "median:4d",
+    "quantile": "quantile:4d,0.8",
+    "rank": "rank:4d",
+    "mad": "mad:4d",
+    "hampel": "hampel:4d,1",
+    "max": "max:4d",
+    "min": "min:4d",
+    "avg_pool": "avg_pool:1d",
+    "sum_pool": "sum_pool:1w",
+    "max_pool": "max_pool:6h",
+    "min_pool": "min_pool:1mo",
+    "median_pool": "median_pool:1w",
+    "first_pool": "first_pool:1w",
+    "last_pool": "last_pool:1w",
+}
+
+
+def test_every_step_with_a_window_in_time_is_tried() -> None:
+    import convcli.designs.in_time  # noqa: F401 -- registers them
+    from convcli.designs.registry import _IN_TIME
+
+    assert set(IN_TIME) == set(_IN_TIME)
+
+
+@pytest.mark.parametrize("align", ["causal", "center"])
+@pytest.mark.parametrize("missing", ["keep", "fill", "propagate"])
+@pytest.mark.parametrize("text", IN_TIME.values())
+def test_blocks_of_any_size_are_the_whole(text: str, align: str, missing: str) -> None:
+    rows = irregular(60, 7)
+    at, whole = filtered(text, rows, align=align, missing=missing)
+    rows.cuts = (1, 2, 3, 11, 12, 30, 59)
+    again, parts = filtered(text, rows, align=align, missing=missing)
+    assert at == again
+    assert np.array_equal(whole, parts, equal_nan=True)
+    single = Rows(rows.times, rows.x[:, :1])
+    assert np.array_equal(
+        filtered(text, single, align=align, missing=missing)[1], whole[:, :1], equal_nan=True
+    )
+
+
 CHAINS = [
     "sma:5d",
     "ema:halflife=30h",

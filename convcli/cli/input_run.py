@@ -293,8 +293,11 @@ def _refuse_new_rows(plan: Plan) -> None:
     from convcli.core.chain import Chain
 
     for step in plan.steps:
-        # Padded layers of a network may make more rows than others take away.
-        if Chain(step.ops).count(0, MANY_ROWS) > MANY_ROWS:
+        # Padded layers of a network may make more rows than others take away. The rows that an
+        # interpolation makes have a row to stand beside.
+        chain = Chain(step.ops)
+        phases = chain.reach[0].phases
+        if chain.count(0, MANY_ROWS) > MANY_ROWS * phases:
             raise step.call.error("a table cannot get more rows than it has")
 
 

@@ -423,6 +423,8 @@ def _check_rate(one: Reach, other: Reach, number: int) -> None:
 
 def _check_place(one: Reach, other: Reach, number: int) -> None:
     """Raise UnequalBranchesError where outputs of two branches stand for different samples."""
+    if one.limit != other.limit:
+        raise UnequalBranchesError(number, _cut(other), _cut(one))
     if one.growth != other.growth:
         raise UnequalBranchesError(number, _length(other), _length(one))
     if one.anchor != other.anchor:
@@ -440,6 +442,12 @@ def _length(reach: Reach) -> str:
         return "keeps the length"
     change = "lengthens" if reach.growth > 0 else "shortens"
     return f"{change} the signal by {plural(abs(reach.growth), 'sample')}"
+
+
+def _cut(reach: Reach) -> str:
+    if reach.limit is None:
+        return "keeps all samples"
+    return f"keeps {plural(reach.limit, 'sample')}"
 
 
 def _aligned(reach: Reach) -> str:

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
+from convcli.calendar_bins import DAY, WEEK, CalendarBins
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,7 +34,6 @@ HERTZ = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6}
 MOST_SAMPLES = 1 << 31
 # Seconds in a hundred years.
 LONGEST_DURATION = 3.15576e9
-MOST_CALENDAR_UNITS = 1000
 PREFIX = {"": 1.0, "k": 1e3, "M": 1e6}
 _OTHER_UNITS = ("dB", "%", "px", "deg", "°")
 
@@ -97,22 +98,22 @@ class Duration:
         return cls(max(1, round(seconds * 1e9)))
 
 
-@dataclass(frozen=True)
-class CalendarUnit:
-    """The length of a calendar bin: so many nanoseconds, or so many months."""
+def to_calendar_bins(text: str) -> CalendarBins:
+    """Convert a length such as `15min`, `1d` or `1mo` to bins of the calendar.
 
-    nanoseconds: int = 0
-    months: int = 0
-
-    @classmethod
-    def of(cls, quantity: Quantity, text: str) -> CalendarUnit:
-        """Convert an amount in a unit of time. UnitError if it is no whole number above 0."""
-        count = int(quantity.value)
-        if count != quantity.value or not 1 <= count <= MOST_CALENDAR_UNITS:
-            raise UnitError(f"expected a whole number of calendar units such as 1w, got {text!r}")
-        if quantity.unit in MONTHS:
-            return cls(months=count * MONTHS[quantity.unit])
-        return cls(nanoseconds=round(count * SECONDS[quantity.unit] * 1e9))
+    UnitError if no calendar has such bins: they are equal parts of a day, a day, a week, equal
+    parts of a year in months, or years.
+    """
+    quantity = parse_quantity(text)
+    months = quantity.value * MONTHS.get(quantity.unit, 0)
+    if months and months == int(months) and (12 % months == 0 or months % 12 == 0):
+        return CalendarBins(months=int(months))
+    length = round(quantity.value * SECONDS.get(quantity.unit, 0) * 1e9)
+    if length == WEEK or (length > 0 and DAY % length == 0):
+        return CalendarBins(length=length)
+    raise UnitError(
+        f"expected a bin of the calendar (15min, 1h, 6h, 1d, 1w, 1mo, 1q, 1y), got {text!r}"
+    )
 
 
 def to_samples(text: str, signal: Signal) -> float:
@@ -354,15 +355,22 @@ def _read_size_or_duration(text: str, signal: Signal) -> tuple[int, ...] | Durat
     return to_size(text, signal) if duration is None else duration
 
 
-def _read_size_or_bin(text: str, signal: Signal) -> tuple[int, ...] | CalendarUnit:
-    if signal.timed:
-        quantity = parse_quantity(text)
-        if quantity.unit in MONTHS or quantity.unit in SECONDS:
-            return CalendarUnit.of(quantity, text)
+def _read_size_or_bin(text: str, signal: Signal) -> tuple[int, ...] | CalendarBins:
+    if not signal.timed:
+        return to_size(text, signal)
+    quantity = parse_quantity(text)
+    if quantity.unit not in MONTHS and quantity.unit not in SECONDS:
+        return to_size(text, signal)
+    try:
+        return to_calendar_bins(text)
+    except UnitError:
+        if signal.irregular or quantity.unit in MONTHS:
+            raise
+    # 7d of daily rows are seven rows, wherever they begin.
     return to_size(text, signal)
 
 
-# Where samples have times, a duration is a `Duration` and a bin of the calendar a `CalendarUnit`;
+# Where samples have times, a duration is a `Duration` and a bin of the calendar a `CalendarBins`;
 # the design for them is then the one in `designs/in_time.py`.
 Count = Annotated[int, Kind("samples", _read_count_or_duration)]
 Lag = Annotated[int, Kind("samples back", _read_lag)]

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
+from program import waiting_program
+
+if TYPE_CHECKING:
+    from program import Program
 
 # A busy machine is slow; that is no failure.
 settings.register_profile("convcli", deadline=None)
@@ -16,3 +22,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session")
+def program() -> Program:
+    """The program with its imports done."""
+    return waiting_program()

@@ -245,7 +245,7 @@ def planned(text: str, x: Array, **rules: Any) -> Plan | None:
         return None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     text=TREES,
     rules=RULES,
@@ -266,7 +266,7 @@ def test_blocks_are_the_whole(
             np.testing.assert_array_equal(filtered(plan, x, some, threads), whole)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(text=TREES, edge=st.sampled_from(EDGES), size=st.integers(1, 17))
 def test_groups_of_a_table_are_tables_of_their_own(text: str, edge: Edge, size: int) -> None:
     x = with_gaps(np.rint(WALK[:60, None] * 4), 0.2, seed=5)
@@ -280,7 +280,8 @@ def test_groups_of_a_table_are_tables_of_their_own(text: str, edge: Edge, size: 
     ]
     sink = Collected()
     run(plan, _Interleaved(plan.signal, blocks), sink)
-    y, rows = np.concatenate(sink.parts), np.concatenate(sink.rows)
+    y = np.concatenate([*sink.parts, np.empty((0, 1))])
+    rows = np.concatenate([*sink.rows, np.empty(0, np.int64)])
     for code in range(3):
         alone = filtered(plan_of(text, x[codes == code], edge=edge), x[codes == code])
         np.testing.assert_array_equal(y[codes[rows] == code], alone)
@@ -581,6 +582,15 @@ def test_recipes_do_not_call_themselves(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(RequestError, match="calls itself") as caught:
         apply("@a", WALK)
     assert caught.value.excerpt == ("x - @a", "    ^")
+
+
+def test_recipes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVCLI_RECIPES", str(tmp_path))
+    for number in range(12):
+        twice = f"@r{number + 1} + (@r{number + 1} | abs)\n"
+        (tmp_path / f"r{number}.conv").write_text(twice if number < 11 else "box:3\n")
+    with pytest.raises(RequestError, match="too often"):
+        apply("@r0", WALK)
 
 
 def test_no_name_leads_out_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

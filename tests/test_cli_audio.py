@@ -16,16 +16,9 @@ from program import CONVCLI, SAMPLES, Program, done, peer, refused, run, shell
 from scipy.signal import freqz
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 RNG = np.random.default_rng(7)
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 def integers(bits: int, frames: int, channels: int = 2) -> Any:

@@ -11,7 +11,6 @@ from life import PATIENCE, read_some, wait_for_end
 from program import CONVCLI, SAMPLES, Program, done, peer, refused, run, shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 PRICES = b"price\n10\n11\n12\n11\n13\n"
@@ -25,12 +24,6 @@ ODD = (
     b"\r\n"
     b"5,NaN,,1_0,-0"
 )
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 def column(text: str, place: int = 0) -> list[str]:

@@ -15,7 +15,6 @@ from convcli import apply
 from convcli.layers.weights import encode_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 # Every step of the table in the contract but `model`.
@@ -76,12 +75,6 @@ STEPS = [
         "normalize",
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 def facts(text: str) -> dict[str, str]:

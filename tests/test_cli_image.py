@@ -12,19 +12,12 @@ import pyvips
 from program import CONVCLI, SAMPLES, Program, done, peer, refused, run, shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 RNG = np.random.default_rng(11)
 PROFILE = pyvips.Operation.call("profile_load", "p3")
 # Files are written again under the same names.
 pyvips.cache_set_max(0)
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 def save(path: Path, pixels: Any, **fields: Any) -> Path:

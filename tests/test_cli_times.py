@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
-from program import Program
 
 from convcli.media.tables import text as table_text
+from convcli.media.tables.sink import TableSink
 from convcli.media.tables.source import TableOptions, open_table
+from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
+    from program import Program
 
 
 def prices(days: pd.DatetimeIndex, tickers: tuple[str, ...] = ("A",)) -> pd.DataFrame:
@@ -119,7 +115,7 @@ def test_a_weighted_mean_and_its_integral(program: Program, tmp_path: Path) -> N
         (("dog:1d,2d",), "dog: has no window in time", ""),
         (("lag:2d",), "a length here is a number of rows (20)", ""),
         (("avg_pool:1w,stride=1d",), "stride= counts rows", ""),
-        (("avg_pool:0.5mo",), "a whole number of calendar units such as 1w", ""),
+        (("avg_pool:0.5mo",), "expected a bin of the calendar", ""),
         (("adaptive_avg_pool:1w",), "adaptive_avg_pool: ", ""),
         (("sma:2d", "--edge", "reflect"), "--edge reflect needs rows at equal steps of time", ""),
         (("avg_pool:1w", "--integrate"), "--integrate is for means over windows in time", ""),
@@ -222,6 +218,118 @@ def test_bins_of_numbers_follow_a_time_zone(program: Program, tmp_path: Path) ->
             cwd=tmp_path,
         )
         assert [line.split(",")[1] for line in ended.text.splitlines()[1:]] == ["24", "25", "24"]
+
+
+class TestEvery:
+    """Rows that are made regular first."""
+
+    def resampled(self, frame: pd.DataFrame, length: str) -> pd.DataFrame:
+        return frame.set_index("Date")[["Close", "Volume"]].resample(length).mean()
+
+    @pytest.mark.parametrize(
+        ("every", "length"),
+        [("1d", "D"), ("1w", "W-SUN"), ("1mo", "MS"), ("1q", "QS"), ("1y", "YS")],
+    )
+    @pytest.mark.parametrize("block", [1 << 20, 100])
+    def test_rows_are_the_means_of_pandas(
+        self, every: str, length: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(table_text, "BLOCK_BYTES", block)
+        frame = prices(trading_days())
+        path = tmp_path / "t.csv"
+        path.write_bytes(table(frame))
+        source = open_table(path, options=TableOptions(time="Date", every=every))
+        sink_file = io.BytesIO()
+        with TableSink(sink_file, source=source) as sink:
+            done = 0
+            for rows in map(len, (block.x for block in blocks_of(source))):
+                sink.write(sink.encode(None, range(done, done + rows)))
+                done += rows
+        found = read(sink_file.getvalue().decode())
+        expected = self.resampled(frame, length)
+        np.testing.assert_allclose(found[["Close", "Volume"]], expected, rtol=1e-14)
+        starts = pd.DatetimeIndex(expected.index)
+        if every == "1w":  # pandas names a week by its Sunday
+            starts -= pd.Timedelta("6D")
+        assert found.Date.tolist() == starts.tolist()
+        assert found.Ticker.isna().tolist() == expected.Close.isna().tolist()
+
+    def test_a_low_pass_over_holidays(self, program: Program, tmp_path: Path) -> None:
+        frame = prices(trading_days(), ("A", "B"))
+        words = ("csv", "lowpass:0.1", "--every", "1d", "--by", "Ticker", "--time", "Date", "-q")
+        ended = program.run(
+            *words, "-c", "Close", "--missing", "fill", stdin=table(frame), cwd=tmp_path
+        )
+        found = read(ended.text)
+        days = (frame.Date.max() - frame.Date.min()).days + 1
+        assert found.Ticker.value_counts().to_dict() == {"A": days, "B": days}
+        assert found.groupby("Ticker").Date.diff().dropna().unique().tolist() == [
+            pd.Timedelta("1D")
+        ]
+        assert found.Close.notna().all()
+
+    @pytest.mark.parametrize(
+        ("times", "every", "made"),
+        [
+            (("3", "8.5"), "2s", ["2", "4", "6", "8"]),
+            (("0.3", "0.8"), "250ms", ["0.25", "0.5", "0.75"]),
+            (
+                ("2024-01-05 10:20", "2024-01-05 12:10"),
+                "1h",
+                ["2024-01-05 10:00", "2024-01-05 11:00", "2024-01-05 12:00"],
+            ),
+            (
+                ("2024-01-05T10:20:30", "2024-01-05T10:21:10"),
+                "30s",
+                ["2024-01-05T10:20:30", "2024-01-05T10:21:00"],
+            ),
+            (("20240105", "20240107"), "1d", ["20240105", "20240106", "20240107"]),
+            (("05.01.2024", "07.01.2024"), "1d", ["05.01.2024", "06.01.2024", "07.01.2024"]),
+            (
+                ("2024-10-26T23:10:00+02:00", "2024-10-28T00:30:00+01:00"),
+                "1d",
+                [
+                    "2024-10-26T00:00:00+02:00",
+                    "2024-10-27T00:00:00+02:00",
+                    "2024-10-28T00:00:00+01:00",
+                ],
+            ),
+        ],
+    )
+    def test_times_are_written_as_the_table_writes_them(
+        self, times: tuple[str, str], every: str, made: list[str], program: Program, tmp_path: Path
+    ) -> None:
+        rows = f"t,x\n{times[0]},1\n{times[1]},2\n".encode()
+        words = ("csv", "sma:1", "--time", "t", "--every", every, "-c", "x", "-q")
+        ended = program.run(*words, stdin=rows, cwd=tmp_path)
+        assert [line.split(",")[0] for line in ended.text.splitlines()[1:]] == made, ended
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (("--every", "1h", "--time", "t"), "--every cannot write the beginning of a bin"),
+            (("--every", "5", "--time", "t"), "--every: expected a bin of the calendar"),
+            (
+                ("--every", "0d", "--time", "t"),
+                "--every: expected a bin of the calendar",
+            ),
+            (("--every", "1d"), "--every needs --time COLUMN"),
+        ],
+    )
+    def test_what_is_refused(
+        self, words: tuple[str, ...], told: str, program: Program, tmp_path: Path
+    ) -> None:
+        rows = b"t,x\n2024-01-05,1\n2024-01-08,2\n"
+        ended = program.run("csv", "sma:2", *words, stdin=rows, cwd=tmp_path)
+        assert ended.code == 2, ended
+        assert told in ended.errors[0]
+
+    def test_a_gap_of_centuries_is_refused(self, program: Program, tmp_path: Path) -> None:
+        rows = b"t,x\n0,1\n5000000000,2\n"
+        ended = program.run(
+            "csv", "sma:2", "--time", "t", "--every", "1s", stdin=rows, cwd=tmp_path
+        )
+        assert (ended.code, "would fill a gap" in ended.err) == (3, True)
 
 
 def test_a_table_of_one_row(program: Program, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from convcli import RequestError
 from convcli.checking.compare import Compared, compare_signals
 from convcli.checking.limits import parse_limits
 from convcli.checking.spectra import PowerSpectrum
-from convcli.checking.ssim import StructuralSimilarity
 from convcli.cli import main
+from convcli.core.ssim import StructuralSimilarity
 from convcli.media.images.medium import IMAGE
 from convcli.running.arrays import Blocks
 from convcli.running.side_by_side import SideBySide

@@ -420,12 +420,6 @@ class Detect:
         return ended.err
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
-
-
 @pytest.fixture
 def detect(program: Program, tmp_path: Path) -> Detect:
     return Detect(program, tmp_path)

@@ -8,7 +8,7 @@ import re
 import subprocess
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,9 +25,6 @@ from convcli.facts import to_plain
 from convcli.facts.properties import LinearityFacts, LocalityFacts, ShiftFacts
 from convcli.layers.weights import encode_weights
 from convcli.report.explanation import explanation_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 REFERENCE = Path(__file__).parent / "reference"
 EDGES: list[Any] = ["shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
@@ -247,12 +244,6 @@ class Explain:
             for line in self.text(*words, stdin=stdin).splitlines()
             if line.startswith("result")
         )[8:]
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 @pytest.fixture

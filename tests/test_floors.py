@@ -12,7 +12,16 @@ FLOORS = {
     # The version is a fact that the package itself holds.
     **dict.fromkeys(
         (
-            *("errors", "units", "signals", "samples", "sndfile", "facts", "stopping"),
+            *(
+                "errors",
+                "calendar_bins",
+                "units",
+                "signals",
+                "samples",
+                "sndfile",
+                "facts",
+                "stopping",
+            ),
             "__version__",
         ),
         0,
@@ -25,6 +34,7 @@ FLOORS = {
     "learning": 6,
     "detecting": 6,
     "checking": 6,
+    "previews": 6,
     "media": 7,
     "report": 7,
     "cli": 8,

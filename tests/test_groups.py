@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FILTERS = ("sma:5", "gaussian:4", "ema:alpha=0.4,adjust=false", "lowpass:0.2,taps=31", "diff:3", "savgol:7,2",
            "kernel:1,2,1,4 | stride:3", "downsample:3", "max_pool:4", "avg_pool:2,stride=3",
            "lowpass:0.2,taps=15 | diff", "sma:3 | ema:alpha=0.5,adjust=false | stride:2",
-           "stride:4 | lowpass:0.3,taps=9", "abs | wma:4 | normalize", "global_avg_pool | offset:1")  # fmt: skip
+           "std:6", "median:5", "hampel:4 | rank:3", "stride:4 | lowpass:0.3,taps=9", "abs | wma:4 | normalize", "global_avg_pool | offset:1")  # fmt: skip
 
 
 class Interleaved:
@@ -93,20 +93,21 @@ def table_of(seed: int, channels: int) -> tuple[Array, npt.NDArray[np.int64], li
 @pytest.mark.parametrize("filter", FILTERS)
 def test_each_group_gets_what_it_gets_alone(filter: str, edge: Edge) -> None:
     kind = FILTERS.index(filter) + get_args(Edge).index(edge)
-    for seed, align in enumerate(("causal", "center")):
-        missing = ("keep", "fill", "propagate")[(seed + kind) % 3]
-        x, codes, cuts = table_of(seed + 10 * kind, 1 + (seed + kind // 2) % 2)
-        signal = Signal(medium=TABLE, shape=(None,), channels=("a", "b")[: x.shape[1]])
-        plan = make_plan(filter, signal, rules_for(signal, edge=edge, align=align, missing=missing))  # type: ignore[arg-type]
-        found = filtered(plan, x, codes, cuts, threads=1 + kind % 2)
-        alone: list[tuple[int, Array]] = []
-        for code in np.unique(codes).tolist():
-            mine = np.flatnonzero(codes == code)
-            one = filtered(plan, x[mine], None, [])
-            alone += [(int(mine[row]), y) for row, y in zip(one.rows, one.y, strict=True)]
-        alone.sort(key=lambda pair: pair[0])
-        assert found.rows == [row for row, _ in alone]
-        np.testing.assert_array_equal(np.array(found.y), np.array([y for _, y in alone]))
+    # The other choices go round, so that each filter and each edge meets each of them.
+    align = ("causal", "center")[kind // 3 % 2]
+    missing = ("keep", "fill", "propagate")[kind % 3]
+    x, codes, cuts = table_of(kind, 1 + kind // 2 % 2)
+    signal = Signal(medium=TABLE, shape=(None,), channels=("a", "b")[: x.shape[1]])
+    plan = make_plan(filter, signal, rules_for(signal, edge=edge, align=align, missing=missing))  # type: ignore[arg-type]
+    found = filtered(plan, x, codes, cuts, threads=1 + kind % 2)
+    alone: list[tuple[int, Array]] = []
+    for code in np.unique(codes).tolist():
+        mine = np.flatnonzero(codes == code)
+        one = filtered(plan, x[mine], None, [])
+        alone += [(int(mine[row]), y) for row, y in zip(one.rows, one.y, strict=True)]
+    alone.sort(key=lambda pair: pair[0])
+    assert found.rows == [row for row, _ in alone]
+    np.testing.assert_array_equal(np.array(found.y), np.array([y for _, y in alone]))
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from browser import browser, needs_chromium, opened
-from program import Program
 
 from convcli import apply
 from convcli.layers.weights import encode_weights
@@ -18,11 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
+    from program import Program
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from program import CONVCLI, SAMPLES, Program, checked, done, run, shell
 from program import Done as Ended
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PRICES = b"price\n10\n11\n12\n11\n13\n"
 SMOOTH = b"price\n10\n10.5\n11\n11.333333333333334\n12\n"
@@ -30,12 +26,6 @@ HOSTILE = [
     "tab\tand\rreturn",
 ]
 HOSTILE += ["é\u202egpj", "x" * 240, "{stem}", "%s%n", "*?", "~"]
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 @pytest.fixture

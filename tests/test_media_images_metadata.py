@@ -11,7 +11,6 @@ import pytest
 import pyvips
 from hypothesis import given
 from hypothesis import strategies as st
-from program import Program
 
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import resize_exif
@@ -21,19 +20,14 @@ from convcli.media.images.jpeg import inspect_jpeg
 from convcli.media.images.tiff import graft_metadata, read_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from program import Program
 
 RAMP = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
 PIXELS = np.stack([RAMP, RAMP[::-1], RAMP], 2)
 PROFILE = pyvips.Operation.call("profile_load", "p3")
 TYPES = pyvips.GValue
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 def picture() -> Any:

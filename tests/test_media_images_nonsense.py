@@ -25,17 +25,10 @@ from convcli.media.images.tiff import (
 from convcli.media.images.vips import error_cause, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 PIXELS = np.random.default_rng(7).integers(0, 256, (12, 10, 3)).astype(np.uint8)
 NINES = b"9" * 400
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 def picture() -> Any:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
-from program import Program
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables import source as tables
@@ -17,14 +16,9 @@ from convcli.media.tables.source import TableOptions, TableSource, open_table
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as running:
-        yield running
+    from program import Program
 
 
 class Trickle(io.BytesIO):

@@ -156,14 +156,19 @@ def test_other_files_of_weights_are_named(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
-    [".conv1.weight", "params/Conv_0/kernel", "layers[0].conv.weight", "['first']['weight']"],
+    ("name", "hint"),
+    [
+        (".conv1.weight", "conv(conv1)"),
+        ("params/Conv_0/kernel", "conv(NAME)"),
+        ("layers[0].conv.weight", "conv(layers.0.conv)"),
+        ("['first']['weight']", "conv(first)"),
+    ],
 )
-def test_names_without_numbers_are_refused(name: str, tmp_path: Path) -> None:
+def test_names_without_numbers_get_a_proposal(name: str, hint: str, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     tensors: dict[str, Any] = {name: np.zeros((1, 1, 3), np.float32)}
     path.write_bytes(encode_weights(tensors, {}))
     with pytest.raises(InputError, match="expected tensors called") as caught:
         apply(f'model:{path},layers="conv"', np.zeros(9))
-    assert repr(name) in caught.value.message
-    assert "equinox.nn.Sequential" in str(caught.value.hint)
+    assert "(1, 1, 3)" in caught.value.message
+    assert f'layers="{hint}' in str(caught.value.hint)

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from program import SAMPLES, Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from program import Done
@@ -88,12 +87,6 @@ WRONG = [
     "model:none.safetensors", "@", "@none", "@.", "@a.wav", "@/dev/null", "conv:3", "BOX:3", "box :3", "--help",
     "-1",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 @pytest.fixture(scope="module")

@@ -13,19 +13,13 @@ import numpy as np
 import pytest
 import scipy.signal
 import soundfile as sf
-from program import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from program import Program
+
 RATE = 44100
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 def differing(y: Any, truth: Any) -> float:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import pyvips
-from program import Program
 
 import convcli
 from convcli.media.images.levels import Levels, quantise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from program import Program
 
 pyvips.cache_set_max(0)  # files are written again under the same names
 
@@ -74,12 +74,6 @@ FRACTIONS = (
     ),
     *("kernel:0.05,0.9,0.05 | laplacian", "wma:4 | offset:0.1", "avg_pool:5 | avg_pool:2"),
 )
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 def picture(bits: int) -> Any:

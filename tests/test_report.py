@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -34,8 +35,9 @@ from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.media.outputs import atomic
 from convcli.report import learning
+from convcli.report.charts import Axis, Chart, Trace, round_ticks, tick_text
+from convcli.report.figures import decibel_chart, position_chart
 from convcli.report.files import check_report, render_report, write_report
-from convcli.report.plots import draw_response, draw_taps
 from convcli.report.terminal import details, summary
 from convcli.report.words import command_text, duration_text, visible
 from convcli.signals import TABLE
@@ -52,6 +54,9 @@ STEPS = (
         reach=(ReachFacts(before=127, after=127),),
         weights=(0.25, 0.5, 0.25),
         response=((0.0, 0.0), (3400.0, -6.0), (22050.0, -math.inf)),
+        crossings=((-3.0, (2400.0,)),),
+        impulse=((-1.0, 0.25), (0.0, 0.5), (1.0, 0.25)),
+        step_response=((-1.0, 0.25), (0.0, 0.75), (1.0, 1.0)),
         frequency_unit="Hz",
     ),
     StepFacts(text="downsample:2", name="downsample", note="255 taps < 300"),
@@ -139,7 +144,8 @@ def test_a_report_grows_with_the_number_of_inputs(suffix: str) -> None:
         return len(render_report(runs, suffix))
 
     first, more, most = size(10), size(110), size(210)
-    assert abs((most - more) - (more - first)) < 100
+    # The numbers of the runs become longer.
+    assert abs((most - more) - (more - first)) < 300
     assert most < 210 * 2_000
 
 
@@ -351,18 +357,25 @@ def test_html() -> None:
         "lowpass:3.4k",
         "255 taps < 300",
         "3 samples clipped",
-        "gain in dB over frequency in Hz",
+        "Gain in dB over a logarithmic axis",
+        "-3 dB: 2400 Hz",
     ):
         assert word in parsed.text
-    assert [tag for tag, _ in parsed.tags].count("svg") == 2
+    assert [tag for tag, _ in parsed.tags].count("svg") == 2 * 4
 
 
 @pytest.mark.parametrize("run", [RUN, hostile()], ids=["plain", "hostile"])
-def test_html_loads_nothing_and_runs_nothing(run: RunFacts) -> None:
+def test_html_loads_nothing_and_runs_only_its_own_script(run: RunFacts) -> None:
     parsed = page(run)
+    assert [tag for tag, _ in parsed.tags].count("script") == 1
+    policies = [each["content"] for tag, each in parsed.tags if each.get("http-equiv")]
+    assert len(policies) == 1
+    assert str(policies[0]).startswith("default-src 'none'; script-src 'sha256-")
     for tag, attributes in parsed.tags:
-        assert tag not in ("script", "link", "img", "iframe", "object", "base", "a")
-        assert not {"src", "href", "style"} & set(attributes)
+        assert tag not in ("link", "iframe", "object", "base")
+        assert str(attributes.get("src") or "data:").startswith("data:")
+        assert str(attributes.get("href") or "#").startswith(("#", "data:"))
+        assert "style" not in attributes
         assert not any(name.startswith("on") for name in attributes)
     render_report(run, ".html").encode()
 
@@ -388,41 +401,68 @@ def test_hostile_markdown_is_text() -> None:
     assert columns == {3, 8}
 
 
-@pytest.mark.parametrize(
-    "weights", [(1.0,), (0.0, 0.0), (1.0, -2.0, 1.0), (math.nan, 1.0), tuple(range(1000))]
-)
-def test_drawing_of_taps(weights: tuple[float, ...]) -> None:
-    root = ET.fromstring(draw_taps(weights))
-    assert root.tag == "svg"
-    assert "nan" not in draw_taps(weights)
+def drawn(chart: Chart) -> ET.Element:
+    text = str(chart.svg())
+    assert "nan" not in text
+    assert "inf" not in text
+    return ET.fromstring(text)
 
 
-def test_labels_have_room() -> None:
-    drawing = draw_taps((-1.2345e-300, 1.0)) + draw_response(
-        [(0.0, -123.4), (1.0, 6000)], unit="Hz"
+def inner_points(chart: Chart) -> list[tuple[float, float]]:
+    """The points of the only line of a chart, in units of the inner drawing."""
+    (path,) = re.findall(r'class="line [^"]*" d="M([^"]*)"', str(chart.svg()))
+    numbers = [float(text) for text in re.split("[l ]", path)]
+    steps = zip(numbers[::2], numbers[1::2], strict=True)
+    return list(accumulate(steps, lambda a, b: (a[0] + b[0], a[1] + b[1])))
+
+
+@pytest.mark.parametrize("values", [(1.0,), (0.0, 0.0), (1.0, -2.0, 1.0), tuple(range(1000))])
+def test_drawing_of_an_impulse_response(values: tuple[float, ...]) -> None:
+    points = [(float(place), float(value)) for place, value in enumerate(values)]
+    assert drawn(position_chart([("", "after", points)], "taps")).tag == "svg"
+
+
+def test_a_line_lies_where_its_values_are() -> None:
+    values = [(0.0, 0.0), (2.5, 1.0), (10.0, -1.0)]
+    chart = Chart(
+        title="",
+        x=Axis(low=0.0, high=10.0),
+        y=Axis(low=-1.0, high=1.0),
+        traces=[Trace(name="", style="after", points=values)],
     )
-    labels = re.findall(r'<text x="(\d+)" y="\d+" text-anchor="end">([^<]*)<', drawing)
-    assert "-1.234e-300" in [text for _, text in labels]
-    # The widest digits of common fonts of 12 pixels take 7.5.
-    assert all(7.5 * len(text) <= int(right) for right, text in labels)
+    assert inner_points(chart) == [(0, 500), (250, 0), (1000, 1000)]
 
 
-def test_a_drawing_of_many_taps_shows_each_extreme() -> None:
-    taps = np.zeros(100_000)
-    taps[77_777] = 1.0
-    taps[88_888] = -2.0
-    drawing = draw_taps(taps.tolist())
-    heights = [float(y) for y in re.findall(r"[\d.]+,([\d.]+)", drawing)]
-    assert (min(heights), max(heights)) == (12.0, 192.0)
-    assert len(heights) < 1_500
+def test_an_axis_of_ratios() -> None:
+    axis = Axis(low=10.0, high=1000.0, logarithmic=True)
+    assert axis.place(100.0) == pytest.approx(0.5)
+    assert axis.ticks(5) == [10, 20, 50, 100, 200, 500, 1000]
 
 
-@pytest.mark.parametrize("gains", [(0.0,), (0.0, -math.inf, math.nan), (12.0, -3.0, -300.0)])
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.0, 9.0, [0, 2, 4, 6, 8]),
+        (-1.0, 1.0, [-1, -0.5, 0, 0.5, 1]),
+        (0.3, 0.3, [0.3]),
+        (0.0, 0.001, [0, 0.0002, 0.0004, 0.0006, 0.0008, 0.001]),
+    ],
+)
+def test_ticks_are_round(low: float, high: float, ticks: list[float]) -> None:
+    assert round_ticks(low, high, 4) == pytest.approx(ticks)
+
+
+def test_numbers_on_an_axis() -> None:
+    values = (0.0, -0.5, 22050.0, 20000.0, 1e6, 1e-7)
+    assert [tick_text(value) for value in values] == ["0", "-0.5", "22050", "20k", "1M", "1e-07"]
+
+
+@pytest.mark.parametrize("gains", [(0.0, -1.0), (0.0, -math.inf, math.nan), (12.0, -3.0, -300.0)])
 def test_drawing_of_a_response(gains: tuple[float, ...]) -> None:
-    drawing = draw_response([(float(f), gain) for f, gain in enumerate(gains)], unit="a<b")
-    ET.fromstring(drawing)
-    assert "nan" not in drawing
-    assert "inf" not in drawing
+    response = tuple((float(f), gain) for f, gain in enumerate(gains))
+    step = replace(STEPS[0], response=response, crossings=(), frequency_unit="a<b")
+    for logarithmic in (False, True):
+        drawn(decibel_chart([step], logarithmic=logarithmic))
 
 
 # Files

@@ -20,7 +20,7 @@ from convcli.media.tables.source import TableOptions, open_table
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 # The shape of the series that the Bundesbank hands out: lines of metadata, a byte order mark,
@@ -87,12 +87,6 @@ def block_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """Bytes that are read at once; the small ones cut lines, numbers and comments in two."""
     monkeypatch.setattr(text, "BLOCK_BYTES", request.param)
     return int(request.param)
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("program")) as waiting:
-        yield waiting
 
 
 # ------------------------------------------------------------------------------ what is in a table

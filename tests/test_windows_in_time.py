@@ -124,6 +124,43 @@ def test_a_mean_is_the_rolling_mean_of_pandas(window: str, align: str) -> None:
     np.testing.assert_allclose(filled, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("align", ["causal", "center"])
+@pytest.mark.parametrize(
+    ("step", "statistic"),
+    [("std", "std"), ("var", "var"), ("median", "median"), ("min", "min"), ("max", "max")],
+)
+def test_a_statistic_is_the_rolling_one_of_pandas(step: str, statistic: str, align: str) -> None:
+    rows = irregular(300)
+    rolling = frame(rows).rolling("6D", center=align == "center")
+    # A deviation that pandas rounds to almost nothing is nothing.
+    expected = with_gaps_kept(rolling.agg(statistic), rows)
+    _, y = filtered(f"{step}:6d", rows, align=align)
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-7 if step in ("std", "var") else 0)
+    loops = with_gaps_kept(rolling.apply(getattr(pd.Series, statistic)), rows)
+    np.testing.assert_allclose(y, loops, rtol=1e-12)
+
+
+def test_a_deviation_in_time_loses_no_digits_and_remembers_nothing() -> None:
+    rows = irregular(200, channels=1)
+    signs = np.where(np.arange(200) % 2, 1.0, -1.0)
+    rows.x[:, 0] = 1e9 + signs
+    rows.x[20] = 1e300
+    found = filtered("std:6d,ddof=0", rows)[1][:, 0]
+    after = rows.times > rows.times[20] + pd.Timedelta("6D")
+    days = ((rows.times - rows.times[0]) / pd.Timedelta("1D")).to_numpy()
+    for k in np.flatnonzero(after):
+        inside = (days > days[k] - 6 + 1e-9) & (np.arange(200) <= k)
+        assert found[k] == pytest.approx(np.std(signs[inside]), rel=1e-12, abs=0)
+
+
+def test_a_level_in_time() -> None:
+    rows = irregular(100)
+    expected = np.sqrt((frame(rows) ** 2).rolling("4D").mean())
+    np.testing.assert_allclose(
+        filtered("rms:4d", rows)[1], with_gaps_kept(expected, rows), rtol=1e-12
+    )
+
+
 def test_propagated_gaps_are_the_windows_that_pandas_finds_incomplete() -> None:
     rows = irregular()
     missing = frame(rows).isna().rolling("5D").sum().to_numpy() > 0
@@ -248,6 +285,8 @@ CHAINS = [
     "avg_pool:1d | avg_pool:1w | diff",
     "avg_pool:3 | hann:6d",
     "x - ema:halflife=2d",
+    "median:5d | std:4d",
+    "max:3d - min:3d",
     "(x - sma:9d) / sma:20d | diff | ema:span=2d",
     "max_pool:1w - (diff | min_pool:1w) | sma:30d",
     "kernel:1,2,-1 - (diff | kernel:3,-1 | sma:4d)",

@@ -10,8 +10,8 @@ import numpy as np
 
 from convcli.checking.differences import Differences
 from convcli.checking.spectra import PowerSpectrum, decibels_between
-from convcli.checking.ssim import StructuralSimilarity
 from convcli.core.correlate_blocks import BlockCorrelation, largest_lag
+from convcli.core.ssim import StructuralSimilarity
 from convcli.errors import RequestError, named_first
 from convcli.facts import InputFacts
 from convcli.facts.comparison import ChannelComparison, ComparisonFacts

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from convcli.cli.options import Request, RunOptions
     from convcli.facts import RunFacts, StepFacts
-    from convcli.media.files import Files
+    from convcli.media.files import Files, OpenedFile
     from convcli.planning.grammar import Call
+    from convcli.previews.observe import PreviewSize
     from convcli.signals import Missing
 
     # An input and its output; None is standard input or standard output.
@@ -62,11 +63,10 @@ class FilterCommand:
             raise Stopped(closed_pipe()) from None
 
     def _run(self) -> int:
-        from convcli.planning.grammar import parse
         from convcli.planning.plan import learned_rules
 
         self._check_request()
-        calls = parse(self.request.filter)
+        calls = self._calls()
         self.files = self.files.for_model(learned_rules(calls))
         report = self.options.report
         if report is not None:
@@ -77,6 +77,16 @@ class FilterCommand:
         if report is not None and runs and not self.options.dry_run:
             self._write_report(runs, report)
         return code
+
+    def _calls(self) -> tuple[Call, ...]:
+        """The steps of FILTER."""
+        from convcli.planning.grammar import parse
+
+        return parse(self.request.filter)
+
+    def planned_calls(self, opened: OpenedFile, calls: tuple[Call, ...]) -> tuple[Call, ...]:
+        """The steps that an open input is filtered by: those of FILTER."""
+        return calls
 
     def _check_request(self) -> None:
         """Refuse options that contradict each other, and a file in the place of FILTER."""
@@ -133,7 +143,8 @@ class FilterCommand:
         pool = ThreadPoolExecutor(jobs)
         progress = self._progress(len(places))
         try:
-            futures = [pool.submit(self._run_of(calls, place, None).run) for place in places]
+            runs = [self._run_of(calls, place, None, at) for at, place in enumerate(places)]
+            futures = [pool.submit(run.run) for run in runs]
             sources = [source for source, _ in places]
             return self._collect(sources, futures, progress)
         except BaseException:
@@ -161,7 +172,10 @@ class FilterCommand:
             progress.advance(1)
         return runs, worst
 
-    def _run_of(self, calls: tuple[Call, ...], place: InOut, progress: Progress | None) -> InputRun:
+    def _run_of(
+        self, calls: tuple[Call, ...], place: InOut, progress: Progress | None, number: int = 0
+    ) -> InputRun:
+        """The run of an input; the first inputs of a batch are drawn larger than the others."""
         source, output = place
         return InputRun(
             command=self,
@@ -169,7 +183,19 @@ class FilterCommand:
             source=source,
             output=output,
             progress=progress,
+            preview_size=self._preview_size(number),
         )
+
+    def _preview_size(self, number: int) -> PreviewSize | None:
+        """How much is collected of an input for a page; None where nothing is drawn."""
+        from convcli.report.files import draws
+
+        report = self.options.report
+        if report is None or not draws(report) or self.options.dry_run:
+            return None
+        from convcli.previews.observe import FULL, MOST_FULL, THUMBNAIL
+
+        return FULL if number < MOST_FULL else THUMBNAIL
 
     def _progress(self, total: int | None) -> Progress:
         """Progress is shown if the data do not go to standard output."""

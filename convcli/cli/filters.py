@@ -107,7 +107,7 @@ def filters(
         str | None,
         typer.Argument(
             metavar="[STEP]",
-            help="A step such as lowpass:1k, or its name alone.",
+            help="A step such as lowpass:1k, its name alone, or a FILTER such as 'x - box:5'.",
             autocompletion=options.complete_filter,
             show_default=False,
         ),
@@ -262,14 +262,15 @@ def _first_model(text: str) -> Model | None:
     from convcli.designs import find
     from convcli.planning.grammar import parse
 
-    call = parse(text)[0]
-    path = call.first_value("path")
-    if path is None or not find(call.name).runs_model:
-        return None
-    layers = [argument.text for argument in call.arguments if argument.key == "layers"]
-    from convcli.layers.modelfile import read_model
+    for call in parse(text)[0].with_nested():
+        path = call.first_value("path")
+        if path is None or not find(call.name).runs_model:
+            continue
+        layers = [argument.text for argument in call.arguments if argument.key == "layers"]
+        from convcli.layers.modelfile import read_model
 
-    return read_model(Path(path).expanduser(), layers="".join(layers))
+        return read_model(Path(path).expanduser(), layers="".join(layers))
+    return None
 
 
 def _is_for_pictures(text: str) -> bool:
@@ -327,6 +328,8 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "convcli filters",
             "convcli filters lowpass:3.4k,width=400 --rate 16k",
+            "convcli filters 'x - gaussian:3'",
+            "convcli filters macd",
             "convcli filters gaussian:3 --export taps.csv",
             "convcli filters model:denoise.safetensors",
         ),

@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
     from convcli.cli.filter_command import FilterCommand
     from convcli.cli.progress import Progress
+    from convcli.cli.run_preview import RunPreview
+    from convcli.facts.preview import PreviewFacts
     from convcli.media.files import FileSink, OpenedFile
     from convcli.planning.grammar import Call
     from convcli.planning.plan import Plan
+    from convcli.previews.observe import PreviewSize
     from convcli.running.run import RunCounts
-    from convcli.signals import Signal, Sink
+    from convcli.signals import Signal, Sink, Source
 
 # Parameters of mallopt(3): the size from which memory is mapped on its own, and how much free
 # memory is kept for later.
@@ -45,6 +48,7 @@ class InputRun:
     source : the input, None for standard input
     output : where its result goes, None for standard output
     progress : where the work done is counted, None if several inputs run at once
+    preview_size : how much of the signals is collected to be drawn; None for nothing
     """
 
     command: FilterCommand
@@ -52,6 +56,7 @@ class InputRun:
     source: Path | None
     output: Path | None
     progress: Progress | None
+    preview_size: PreviewSize | None = None
 
     def run(self) -> RunFacts:
         """Filter the input and return the facts of the run."""
@@ -78,16 +83,17 @@ class InputRun:
         from convcli.planning.plan import make_plan, rules_for
 
         options = self.command.options
+        calls = self.command.planned_calls(opened, self.calls)
         plans = []
         for source in opened.sources:
             rules = rules_for(
                 source.signal,
-                self.calls,
+                calls,
                 edge=options.edge,
                 align=options.align,
                 missing=self.command.missing,
             )
-            plan = make_plan(self.calls, source.signal, rules)
+            plan = make_plan(calls, source.signal, rules)
             if options.fails_on(Condition.LOOKAHEAD):
                 _refuse_look_ahead(plan)
             _refuse_new_rows(plan)
@@ -104,6 +110,7 @@ class InputRun:
         from convcli.running.run import run
 
         keep_freed_memory()
+        preview = self._preview(plans[0])
         with open_output(self.output, medium=self.command.files.medium) as place:
             with only_writing(self.output):
                 sink = opened.sink(
@@ -121,7 +128,10 @@ class InputRun:
                             sink.next_page()
                     watched.expect(plan.result.shape[0])
                     tail = self._tail(plan)
-                    counts.append(run(plan, source, watched, threads=self._threads(), tail=tail))
+                    seen: tuple[Source[Any], Sink[Any]] = (source, watched)
+                    if preview is not None and number == 0:
+                        seen = preview.observed(source, watched)
+                    counts.append(run(plan, *seen, threads=self._threads(), tail=tail))
                 with only_writing(self.output):
                     sink.close()
             except BaseException:
@@ -129,7 +139,17 @@ class InputRun:
                 raise
             finally:
                 watched.close()
-        return _Written(sink, counts)
+        shown = None
+        if preview is not None:
+            shown = preview.facts(self.command.files, self.source, self.output)
+        return _Written(sink, counts, shown)
+
+    def _preview(self, plan: Plan) -> RunPreview | None:
+        if self.preview_size is None:
+            return None
+        from convcli.cli.run_preview import RunPreview
+
+        return RunPreview(plan.signal, self._written_signal(plan), self.preview_size)
 
     def _tail(self, plan: Plan) -> int:
         """How many inputs of silence follow the signal, so that the filter can ring out."""
@@ -188,13 +208,19 @@ class InputRun:
             inputs=(source,),
             outputs=(output,),
             losses=losses,
+            preview=None if written is None else written.preview,
             warnings=tuple(warnings),
         )
         return self._with_design(facts, plan) if self.command.options.tells else facts
 
     def _with_design(self, run: RunFacts, plan: Plan) -> RunFacts:
         """The facts with those of each step, and of all of them as one chain."""
-        from convcli.planning.describe import chain_facts, step_facts, with_response
+        from convcli.planning.describe import (
+            chain_facts,
+            chain_with_response,
+            step_facts,
+            with_response,
+        )
 
         steps = []
         for step in plan.steps:
@@ -204,7 +230,10 @@ class InputRun:
             steps.append(facts)
         designed = tuple(steps)
         shared = self.command.designs.setdefault(designed, designed)
-        return replace(run, steps=shared, chain=chain_facts(plan))
+        chain = chain_facts(plan)
+        if self.command.options.report is not None:
+            chain = chain_with_response(chain, plan.steps)
+        return replace(run, steps=shared, chain=chain)
 
 
 def _with_length(signal: Signal, length: int) -> Signal:
@@ -232,10 +261,11 @@ def keep_freed_memory() -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Written:
-    """A written output: the closed sink, and what was counted for each page."""
+    """A written output: the closed sink, what was counted for each page, and what is drawn."""
 
     sink: FileSink
     counts: list[RunCounts]
+    preview: PreviewFacts | None = None
 
     def losses(self, details: Mapping[str, Any]) -> LossFacts:
         """The losses of all pages, with the samples that the sink has clipped."""
@@ -267,13 +297,16 @@ def _refuse_new_rows(plan: Plan) -> None:
     from convcli.core.chain import Chain
 
     for step in plan.steps:
-        # Padded layers of a network may make more rows than others take away.
-        if Chain(step.ops).count(0, MANY_ROWS) > MANY_ROWS:
+        # Padded layers of a network may make more rows than others take away. The rows that an
+        # interpolation makes have a row to stand beside.
+        chain = Chain(step.ops)
+        phases = chain.reach[0].phases
+        if chain.count(0, MANY_ROWS) > MANY_ROWS * phases:
             raise step.call.error("a table cannot get more rows than it has")
 
 
 def _delay_warnings(plan: Plan) -> list[str]:
-    if not any(step.step.hides_length for step in plan.steps):
+    if not any(step.step.hides_length or step.stage.warnings for step in plan.steps):
         return []
     from convcli.planning.latency import unasked_delays
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,24 +18,29 @@ if TYPE_CHECKING:
 
 
 def complete_filter(incomplete: str) -> list[str]:
-    """Complete the name of a step after the last `|`."""
+    """Complete the name of a step at the end, and that of a recipe of the user after an @."""
     from convcli.designs import steps
+    from convcli.planning.recipe_folder import known_recipes
 
-    head, bar, last = incomplete.rpartition("|")
-    space = " " if bar and last.startswith(" ") else ""
-    return [f"{head}{bar}{space}{name}" for name in steps() if name.startswith(last.strip())]
+    begun = re.search(r"(?:^|[\s|(])(@?\w*)$", incomplete)
+    if begun is None:
+        return []
+    word = begun[1]
+    head = incomplete[: begun.start(1)]
+    known = list(steps())
+    if word.startswith("@"):
+        known = [f"@{name}" for name in known_recipes()]
+    return [head + name for name in known if name.startswith(word)]
 
 
-Filter = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILTER",
-        help="Steps split by |, such as 'lowpass:3.4k | downsample:2', or @recipe.conv; `convcli "
-        "filters` lists all.",
-        autocompletion=complete_filter,
-        show_default=False,
-    ),
-]
+filter_argument = typer.Argument(
+    metavar="FILTER",
+    help="Steps split by |, such as 'lowpass:3.4k | downsample:2', combined by + - * / between "
+    "spaces, such as 'x - gaussian:3', or @recipe.conv; `convcli filters` lists all.",
+    autocompletion=complete_filter,
+    show_default=False,
+)
+Filter = Annotated[str, filter_argument]
 Inputs = Annotated[
     list[Path] | None,
     typer.Argument(
@@ -179,6 +185,15 @@ TimeZone = Annotated[
         show_default="as the times are written; numbers are in UTC",
     ),
 ]
+Every = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LENGTH",
+        help="Make rows regular first: one for each 15min, 1h, 1d, 1w, 1mo, 1q or 1y, the mean of "
+        "the rows in it, or missing; its time is where it begins.",
+        show_default=False,
+    ),
+]
 Delimiter = Annotated[
     str | None,
     typer.Option(
@@ -293,6 +308,7 @@ class TableArguments:
     time_unit: TimeUnit = None
     date_format: DateFormat = None
     time_zone: TimeZone = None
+    every: Every = None
     delimiter: Delimiter = None
     decimal: Decimal = "."
     thousands: Thousands = ""
@@ -315,6 +331,7 @@ class TableArguments:
             time_unit=self.time_unit,
             date_format=self.date_format,
             time_zone=self.time_zone,
+            every=self.every,
             delimiter=one_character(self.delimiter, "--delimiter"),
             decimal=self.decimal,
             thousands=self.thousands,

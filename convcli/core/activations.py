@@ -93,3 +93,74 @@ class Sigmoid:
         """Compute the derivative y (1 - y)."""
         np.multiply(y, y, out=out)
         return np.subtract(y, out, out=out)
+
+
+@dataclass(frozen=True)
+class Elu:
+    """The exponential linear unit: x where x > 0, else alpha * (exp(x) - 1).
+
+    Clevert, Unterthiner and Hochreiter (2015), https://arxiv.org/abs/1511.07289
+    """
+
+    alpha: float = 1.0
+
+    def __call__(self, x: Array, out: Array | None = None) -> Array:
+        """Compute the unit; large samples do not overflow."""
+        negative = np.expm1(np.minimum(x, 0)) * np.asarray(self.alpha, x.dtype)
+        y: Array = np.add(np.maximum(x, 0), negative, out=out)
+        return y
+
+    @property
+    def derivative_follows(self) -> bool:
+        """Whether the function rises; with an alpha below 0 two inputs have the same value."""
+        return self.alpha >= 0
+
+    def derivative(self, y: Array, out: Array) -> Array:
+        """Compute 1 where y > 0, else y + alpha."""
+        np.add(np.minimum(y, 0), np.asarray(self.alpha, out.dtype), out=out)
+        out[y > 0] = 1
+        return out
+
+
+@dataclass(frozen=True)
+class Softplus:
+    """The smooth rectifier log(1 + exp(x))."""
+
+    derivative_follows = True
+
+    def __call__(self, x: Array, out: Array | None = None) -> Array:
+        """Compute log(1 + exp(x)), which does not overflow for large x."""
+        zero = np.zeros((), x.dtype)
+        y: Array = np.logaddexp(zero, x, out=out)
+        return y
+
+    def derivative(self, y: Array, out: Array) -> Array:
+        """Compute the derivative 1 - exp(-y), the logistic function of x."""
+        np.expm1(-y, out=out)
+        return np.negative(out, out=out)
+
+
+def silu(x: Array) -> Array:
+    """Compute x / (1 + exp(-x)), the sigmoid linear unit, also called swish."""
+    y: Array = x * Sigmoid()(x)
+    return y
+
+
+def gelu(x: Array) -> Array:
+    """Compute x times the normal distribution function of x.
+
+    Hendrycks and Gimpel (2016), https://arxiv.org/abs/1606.08415
+    """
+    from scipy.special import ndtr
+
+    y: Array = x * ndtr(x).astype(x.dtype)
+    return y
+
+
+def hardswish(x: Array) -> Array:
+    """Compute x * min(max(x + 3, 0), 6) / 6.
+
+    Howard et al. (2019), https://arxiv.org/abs/1905.02244
+    """
+    y: Array = x * np.clip(x + 3, 0, 6) / np.asarray(6, x.dtype)
+    return y

@@ -58,6 +58,7 @@ class Stage:
     kernels : the taps that the design returned
     remark : what the design has to tell the user, besides the notes of its kernels
     notices : what the user is told of at every run, because it is not as one would expect
+    warnings : what may be wrong with a step in a branch
     layers : the layers of a network, on its first stage
     learned : the layer of a network that has no other
     """
@@ -69,6 +70,7 @@ class Stage:
     kernels: tuple[Kernel, ...] = ()
     remark: str = ""
     notices: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     layers: tuple[LayerFacts, ...] = ()
     learned: LearnedTaps | None = None
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.complete import common_bounds
-from convcli.core.composed import composed, products_per_output, weighted_sum
+from convcli.core.composed import composed, weighted_sum
 from convcli.core.convolve import all_finite
 from convcli.core.missing import last_known
 from convcli.core.ops import Held, Op, nothing_held
@@ -26,7 +26,7 @@ from convcli.units import plural
 if TYPE_CHECKING:
     from typing import Self
 
-    from convcli.core.calendar_bins import CalendarBins
+    from convcli.calendar_bins import CalendarBins
     from convcli.core.chain import Chain
     from convcli.core.complete import Bounds
     from convcli.core.formula import Formula
@@ -316,14 +316,21 @@ class Branches(Op):
         """
         if self.exact or self.as_convolution is None or self._holds_inside:
             return None
-        separate = 0
-        for branch in self.branches:
-            for op in branch.chain.ops:
-                separate += sum(map(products_per_output, op.convolutions))
-        # The group itself takes a multiplication for each branch.
-        separate += len(self.branches)
         folded = self.as_convolution
-        return folded if products_per_output(folded) <= separate else None
+        return folded if folded.products <= self._products_of_branches else None
+
+    @property
+    def products(self) -> int:
+        """How many products of samples and taps an output takes."""
+        if self._folded is not None:
+            return self._folded.products
+        return self._products_of_branches
+
+    @property
+    def _products_of_branches(self) -> int:
+        """The products of all branches; the addition of a branch counts as one, too."""
+        inside = sum(op.products for branch in self.branches for op in branch.chain.ops)
+        return inside + len(self.branches)
 
     @property
     def _holds_inside(self) -> bool:
@@ -416,6 +423,8 @@ def _check_rate(one: Reach, other: Reach, number: int) -> None:
 
 def _check_place(one: Reach, other: Reach, number: int) -> None:
     """Raise UnequalBranchesError where outputs of two branches stand for different samples."""
+    if one.limit != other.limit:
+        raise UnequalBranchesError(number, _cut(other), _cut(one))
     if one.growth != other.growth:
         raise UnequalBranchesError(number, _length(other), _length(one))
     if one.anchor != other.anchor:
@@ -433,6 +442,12 @@ def _length(reach: Reach) -> str:
         return "keeps the length"
     change = "lengthens" if reach.growth > 0 else "shortens"
     return f"{change} the signal by {plural(abs(reach.growth), 'sample')}"
+
+
+def _cut(reach: Reach) -> str:
+    if reach.limit is None:
+        return "keeps all samples"
+    return f"keeps {plural(reach.limit, 'sample')}"
 
 
 def _aligned(reach: Reach) -> str:

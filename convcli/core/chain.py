@@ -16,7 +16,7 @@ Two kinds of operations need a little more than their window:
 
 * One that *holds* values fills a gap with the last known value, however far back that lies. What it
   met before its inputs comes from the job before (`HeldValues`). Samples that a later stride skips
-  are given to it all the same.
+  are given to it all the same. It may be deep in a branch of a branch; its place says where.
 * A layer of a network may pad its own input. It is told where the signal ends (`ends`) and does so
   in `Op.padded`.
 """
@@ -39,7 +39,7 @@ from convcli.samples import as_samples, summed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.core.calendar_bins import CalendarBins
+    from convcli.calendar_bins import CalendarBins
     from convcli.core.complete import Bounds
     from convcli.core.ops import Op, Span
     from convcli.core.reach import Index, Indices
@@ -180,7 +180,16 @@ class Chain:
             phases=phases,
             anchor=self.aligned_input(axis, 0),
             growth=growth,
+            limit=self._limit(axis),
         )
+
+    def _limit(self, axis: int) -> int | None:
+        """The most outputs, where an operation cuts off what follows."""
+        limit: int | None = None
+        for op in self.ops:
+            reach = op.reach[axis]
+            limit = reach.limit if limit is None else reach.count(limit)
+        return limit
 
     def look_ahead(self, axis: int = 0) -> int:
         """Return how far an output reads past the sample it is aligned with; at most 0: not."""

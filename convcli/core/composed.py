@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.convolve_2d import factor
 from convcli.core.ops import Convolve, gaps_of
 
 if TYPE_CHECKING:
@@ -106,11 +105,3 @@ def _common_divisor(parts: Sequence[Convolve]) -> float:
         if common <= LARGEST_DIVISOR:
             return float(common)
     return 1.0
-
-
-def products_per_output(convolution: Convolve) -> int:
-    """How many products an output takes; of taps that are a product of two, one after the other."""
-    taps = convolution.taps
-    if taps.ndim == 2 and min(taps.shape) > 1 and factor(taps) is not None:
-        return sum(taps.shape)
-    return taps.size

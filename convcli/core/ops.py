@@ -26,6 +26,7 @@ from convcli.core import missing as gaps
 from convcli.core.complete import Bounds
 from convcli.core.constants import keep_constants
 from convcli.core.convolve import all_finite, mean_valid
+from convcli.core.convolve_2d import factor
 from convcli.core.reach import Reach, aligned_samples, widest
 from convcli.core.rounding import Rounding, of_taps
 from convcli.core.task import Inputs
@@ -35,8 +36,8 @@ from convcli.samples import summed
 if TYPE_CHECKING:
     from typing import Self
 
+    from convcli.calendar_bins import CalendarBins
     from convcli.core.binding import Site, Stage
-    from convcli.core.calendar_bins import CalendarBins
     from convcli.core.kernel import Kernel
     from convcli.core.task import HeldAfter, Task
     from convcli.signals import Align, Array, Edge, Missing
@@ -221,6 +222,11 @@ class Op(ABC):
     def as_convolution(self) -> Convolve | None:
         """The one convolution that the operation is where no sample is missing, if it is one."""
         return None
+
+    @property
+    def products(self) -> int:
+        """How many products of samples and taps an output takes."""
+        return sum(products_of(convolution.taps) for convolution in self.convolutions)
 
     @property
     def delay(self) -> float | None:
@@ -557,6 +563,13 @@ class Convolve(Op):
         return y
 
 
+def products_of(taps: npt.NDArray[np.float64]) -> int:
+    """How many products an output takes; taps that are a product of two sets run one by one."""
+    if taps.ndim == 2 and min(taps.shape) > 1 and factor(taps) is not None:
+        return sum(taps.shape)
+    return taps.size
+
+
 def gaps_of(taps: npt.NDArray[np.float64]) -> Gaps:
     """Return what a missing sample does to outputs of these taps, unless the design says it."""
     total = float(taps.sum())
@@ -571,12 +584,14 @@ class Pointwise(Op):
     """A function that is applied to every sample by itself.
 
     keeps : the channel that is left alone (the opacity of a picture), or None
+    alike : whether the function is the same for all channels
     factor : of a function that multiplies by a number
     """
 
     function: Callable[[Array], Array]
     axes: int
     keeps: int | None = None
+    alike: bool = True
     rounding: Rounding = "irrational"
     nn_call: NNCall | None = None
     factor: float | None = None
@@ -588,8 +603,8 @@ class Pointwise(Op):
 
     @property
     def uniform(self) -> bool:
-        """Whether no channel is left alone."""
-        return self.keeps is None
+        """Whether no channel is left alone or has a function of its own."""
+        return self.alike and self.keeps is None
 
     @property
     def as_convolution(self) -> Convolve | None:

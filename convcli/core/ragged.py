@@ -255,26 +255,53 @@ def last_known_of_each(windows: RaggedWindows) -> Array:
 def deviations(windows: RaggedWindows) -> Array:
     """The sum of squared deviations of the known samples from their mean.
 
-    Nodes of m and n samples with means a and b deviate together by the deviations of both plus
+    A node is (one of its samples, their number, the sum of their differences from that one, the sum
+    of squared deviations): a large offset common to all samples costs no digits. Sets of m and n
+    samples with means a and b deviate together by the deviations of both plus
     (a - b)**2 m n / (m + n) (Chan, Golub & LeVeque, 1979).
     """
     zeros = np.zeros_like(windows.known)
     counts = (~windows.missing).astype(np.float64)
-    leaves = np.stack([counts, windows.known, zeros], axis=-1)
+    leaves = np.stack([windows.known, counts, zeros, zeros], axis=-1)
     y = np.zeros((len(windows.low), *leaves.shape[1:]))
     for nodes in windows.nodes(leaves, _joined_moments):
         so_far = y[nodes.outputs]
         y[nodes.outputs] = _joined_moments(so_far, nodes.values)
-    return np.where(windows.counts > 0, y[..., 2], np.nan)
+    return np.where(windows.counts > 0, y[..., 3], np.nan)
+
+
+@dataclass(frozen=True)
+class MomentInTime:
+    """The mean square of the known samples, about their mean or about 0.
+
+    centred : about the mean, as a variance; else about 0
+    root : the square root of it
+    ddof : what is taken off the number of samples before it divides the sum
+    """
+
+    centred: bool
+    root: bool
+    ddof: int = 0
+
+    def __call__(self, windows: RaggedWindows) -> Array:
+        """Divide the sum of squares; NaN where no sample is left to divide by."""
+        squares = deviations(windows) if self.centred else windows.sums(np.square(windows.known))
+        left = windows.counts - self.ddof
+        with np.errstate(divide="ignore", invalid="ignore"):
+            y = np.where(left > 0, squares / left, np.nan)
+        return np.sqrt(y) if self.root else y
 
 
 def _joined_moments(a: Any, b: Any, *_ends: Indices) -> Any:
-    """Join (count, mean, sum of squared deviations) of two sets."""
-    count = a[..., 0] + b[..., 0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(count > 0, b[..., 0] / count, 0.0)
-    difference = b[..., 1] - a[..., 1]
-    # A set of no samples has a mean of 0, which must not count.
-    mean = np.where(a[..., 0] == 0, b[..., 1], a[..., 1] + difference * share)
-    spread = a[..., 2] + b[..., 2] + np.square(difference) * (a[..., 0] * share)
-    return np.stack([count, mean, spread], axis=-1)
+    """Join two nodes of `deviations`."""
+    sample_a, count_a, sum_a, spread_a = np.moveaxis(a, -1, 0)
+    sample_b, count_b, sum_b, spread_b = np.moveaxis(b, -1, 0)
+    count = count_a + count_b
+    # A set of no samples has nothing to differ from.
+    apart = np.where((count_a > 0) & (count_b > 0), sample_b - sample_a, 0.0)
+    mean_a = sum_a / np.maximum(count_a, 1)
+    mean_b = sum_b / np.maximum(count_b, 1)
+    between = np.square(apart + mean_b - mean_a) * (count_a * count_b / np.maximum(count, 1))
+    sample = np.where(count_a > 0, sample_a, sample_b)
+    total_of_both = sum_a + sum_b + count_b * apart
+    return np.stack([sample, count, total_of_both, spread_a + spread_b + between], axis=-1)

@@ -23,7 +23,7 @@ import numpy as np
 from convcli.core.reach import Reach
 
 if TYPE_CHECKING:
-    from convcli.core.calendar_bins import CalendarBins
+    from convcli.calendar_bins import CalendarBins
     from convcli.core.reach import Indices
 
     # (n, 2): nanoseconds since 1970 on the clock, and on the wall clock.

@@ -14,7 +14,7 @@ from convcli.core.time_reach import BinReach, BinTracker, TimeReach, TimeTracker
 if TYPE_CHECKING:
     from typing import Self
 
-    from convcli.core.calendar_bins import CalendarBins
+    from convcli.calendar_bins import CalendarBins
     from convcli.core.ops import Span
     from convcli.core.ragged import Statistic
     from convcli.core.reach import Reach

@@ -1,7 +1,7 @@
 """What steps do whose window is a duration over irregular rows, or a bin of the calendar.
 
 A function here stands in for the design of the step that it names, where the length of the window
-is a `Duration` or a `CalendarUnit`. y(t) = sum(g(t - t[i]) x[i]) / sum(g(t - t[i])) over the rows i
+is a `Duration` or a `CalendarBins`. y(t) = sum(g(t - t[i]) x[i]) / sum(g(t - t[i])) over the rows i
 of the window.
 
 A causal window of length W holds the rows in (t - W, t], as `rolling("20D")` of pandas; a centred
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.calendar_bins import CalendarBins
 from convcli.core import ragged
-from convcli.core.calendar_bins import CalendarBins
-from convcli.core.ragged import ExtremeInTime
+from convcli.core.ragged import ExtremeInTime, MomentInTime
+from convcli.core.ragged_order import QuantileInTime
 from convcli.core.time_reach import BinReach, TimeReach
 from convcli.core.time_windows import CalendarPool, TimeWindows
 from convcli.core.weights_in_time import (
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from convcli.core.ragged import Statistic
     from convcli.core.weights_in_time import Shape
     from convcli.signals import Align, Signal
-    from convcli.units import CalendarUnit, Duration
+    from convcli.units import Duration
 
 # The weight of an exponential decay is cut after so many half-lives: a million rows before it weigh
 # less than 1e-13 of one behind it.
@@ -86,7 +87,7 @@ def gaussian_in_time(sigma: Duration, *, signal: Signal, align: Align) -> TimeWi
         return _integral_mean(shape, align)
     window = TimeReach(back=2 * half)
     if align == "center":
-        window = TimeReach(back=half, ahead=half)
+        window = TimeReach(back=half, ahead=half, after=1)
     return TimeWindows(window=window, statistic=WeightedMean(shape))
 
 
@@ -126,7 +127,7 @@ def _window_bounds(width: int, align: Align) -> tuple[float, float]:
 def _open_window(width: int, align: Align) -> TimeReach:
     """The window of `width` nanoseconds that is open at its old end."""
     if align == "center":
-        return TimeReach(back=(width + 1) // 2 - 1, ahead=width // 2)
+        return TimeReach(back=(width + 1) // 2 - 1, ahead=width // 2, after=1)
     return TimeReach(back=width - 1)
 
 
@@ -140,42 +141,100 @@ def _integral_mean(shape: Shape, align: Align) -> TimeWindows:
     """The mean by integrals; it reads the rows on the other side of the ends of the window, too."""
     window = TimeReach(back=math.ceil(shape.end), beyond=1)
     if align == "center":
-        window = TimeReach(back=math.ceil(shape.end), ahead=math.ceil(-shape.begin), beyond=1)
+        window = TimeReach(
+            back=math.ceil(shape.end), ahead=math.ceil(-shape.begin), after=1, beyond=1
+        )
     return TimeWindows(window=window, statistic=IntegralMean(shape))
+
+
+# -------------------------------------------------------------------------- windows of a statistic
+
+
+@in_time("std")
+def std_in_time(n: Duration, *, ddof: int = 1, signal: Signal, align: Align) -> TimeWindows:
+    """Standard deviation of the rows of the last N."""
+    return _of_rows(n, MomentInTime(centred=True, root=True, ddof=_checked(ddof)), signal, align)
+
+
+@in_time("var")
+def var_in_time(n: Duration, *, ddof: int = 1, signal: Signal, align: Align) -> TimeWindows:
+    """Variance of the rows of the last N."""
+    return _of_rows(n, MomentInTime(centred=True, root=False, ddof=_checked(ddof)), signal, align)
+
+
+@in_time("rms")
+def rms_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """Root mean square of the rows of the last N."""
+    return _of_rows(n, MomentInTime(centred=False, root=True), signal, align)
+
+
+@in_time("median")
+def median_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """Median of the rows of the last N."""
+    return _of_rows(n, QuantileInTime(0.5), signal, align)
+
+
+@in_time("max")
+def max_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """Largest of the rows of the last N."""
+    return _of_rows(n, ExtremeInTime(np.fmax), signal, align)
+
+
+@in_time("min")
+def min_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """Smallest of the rows of the last N."""
+    return _of_rows(n, ExtremeInTime(np.fmin), signal, align)
+
+
+def _of_rows(n: Duration, statistic: Statistic, signal: Signal, align: Align) -> TimeWindows:
+    """A statistic of the rows in a window, each of which counts alike."""
+    if signal.integrates:
+        raise RequestError(
+            "--integrate is for means over windows in time", hint="sma:20d or gaussian:2d are means"
+        )
+    return TimeWindows(window=_open_window(n.nanoseconds, align), statistic=statistic)
+
+
+def _checked(ddof: int) -> int:
+    if ddof < 0:
+        raise RequestError(f"expected ddof of at least 0, got {ddof}")
+    return ddof
 
 
 # ------------------------------------------------------------------------------- calendar bins
 
 
 @in_time("avg_pool")
-def mean_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPool:
+def mean_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
     """Mean of each bin."""
     return _pool(n, ragged.mean, signal, align)
 
 
 @in_time("sum_pool")
-def sum_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPool:
+def sum_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
     """Sum of the rows that are there."""
     return _pool(n, ragged.total, signal, align)
 
 
 @in_time("max_pool")
-def largest_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPool:
+def largest_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
     """Largest value of each bin."""
     return _pool(n, ExtremeInTime(np.fmax), signal, align)
 
 
 @in_time("min_pool")
-def smallest_of_bins(n: CalendarUnit, *, signal: Signal, align: Align) -> CalendarPool:
+def smallest_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
     """Smallest value of each bin."""
     return _pool(n, ExtremeInTime(np.fmin), signal, align)
 
 
-def _pool(length: CalendarUnit, statistic: Statistic, signal: Signal, align: Align) -> CalendarPool:
+def _pool(bins: CalendarBins, statistic: Statistic, signal: Signal, align: Align) -> CalendarPool:
     if signal.integrates:
         raise RequestError(
             "--integrate is for means over windows in time, not for bins",
             hint="sma:1w is the mean over the week before each row",
         )
-    bins = CalendarBins(length=length.nanoseconds, months=length.months)
-    return CalendarPool(window=BinReach(bins=bins, centred=align == "center"), statistic=statistic)
+    window = BinReach(bins=bins)
+    if align == "center":
+        window = BinReach(bins=bins, centred=True, after=1)
+    return CalendarPool(window=window, statistic=statistic)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.activations import Rectifier, Sigmoid, Tanh
+from convcli.core import activations
+from convcli.core.activations import Elu, Rectifier, Sigmoid, Softplus, Tanh
 from convcli.core.ops import NNCall, Pointwise
 from convcli.core.rounding import Rounding, of_factor
 from convcli.core.whole import Normalize
@@ -60,6 +61,36 @@ def tanh(*, signal: Signal) -> Pointwise:
 def sigmoid(*, signal: Signal) -> Pointwise:
     """Logistic function of x, 1 / (1 + exp(-x)): 0 ... 1."""
     return _each(Sigmoid(), signal, nn_call=NNCall("sigmoid"))
+
+
+@step("pointwise", example="elu")
+def elu(alpha: Number = 1.0, *, signal: Signal) -> Pointwise:
+    """Exponential linear unit: x where x > 0, else ALPHA * (exp(x) - 1)."""
+    return _each(Elu(alpha), signal, nn_call=NNCall("elu", alpha))
+
+
+@step("pointwise", example="softplus")
+def softplus(*, signal: Signal) -> Pointwise:
+    """Smooth rectifier: log(1 + exp(x))."""
+    return _each(Softplus(), signal, nn_call=NNCall("softplus"))
+
+
+@step("pointwise", example="silu", aliases=("swish",))
+def silu(*, signal: Signal) -> Pointwise:
+    """Sigmoid linear unit: x / (1 + exp(-x))."""
+    return _each(activations.silu, signal, nn_call=NNCall("silu"))
+
+
+@step("pointwise", example="gelu")
+def gelu(*, signal: Signal) -> Pointwise:
+    """Gaussian error linear unit: x times the normal distribution function of x."""
+    return _each(activations.gelu, signal)
+
+
+@step("pointwise", example="hardswish")
+def hardswish(*, signal: Signal) -> Pointwise:
+    """Piecewise quadratic approximation of silu: x * min(max(x + 3, 0), 6) / 6."""
+    return _each(activations.hardswish, signal)
 
 
 @step("pointwise", example="abs", name="abs")

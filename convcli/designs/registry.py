@@ -15,9 +15,10 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+from convcli.calendar_bins import CalendarBins
 from convcli.core.binding import Series
 from convcli.errors import RequestError, nearest
-from convcli.units import CalendarUnit, Duration, Kind, UnitError
+from convcli.units import Duration, Kind, UnitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +34,7 @@ FamilyName = Literal[
     "windows",
     "image",
     "channels",
-    "downsampling",
+    "resampling",
     "pointwise",
     "branches",
     "recipes",
@@ -87,7 +88,7 @@ FAMILIES: dict[FamilyName, Family] = {
     "windows": Family(module="convcli.designs.windows"),
     "image": Family(module="convcli.designs.pictures", pictures=True),
     "channels": Family(module="convcli.designs.channels"),
-    "downsampling": Family(module="convcli.designs.downsampling", layers=True),
+    "resampling": Family(module="convcli.designs.downsampling", layers=True),
     "pointwise": Family(module="convcli.designs.pointwise", layers=True),
     "branches": Family(module="convcli.planning.branches"),
     "recipes": Family(module="convcli.planning.recipes"),
@@ -227,7 +228,7 @@ class Step:
         """
         told = {"signal": site.signal, "align": site.rules.align, "call": call}
         design = self.design
-        if any(isinstance(value, Duration | CalendarUnit) for value in values.values()):
+        if any(isinstance(value, Duration | CalendarBins) for value in values.values()):
             design = self._design_in_time(values)
         injected = _injected(design)
         made = design(**values, **{name: told[name] for name in injected})

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from convcli.facts.comparison import ComparisonFacts
     from convcli.facts.detection import DetectionFacts
     from convcli.facts.learning import LearningFacts
+    from convcli.facts.preview import PreviewFacts
     from convcli.signals import Signal
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -149,6 +150,15 @@ class StepFacts:
     weights : in a report all taps, if they lie along one axis
     response : in a report pairs of frequency, in `frequency_unit` (`Hz`, `cycles/row`), and gain in
         dB; of a long filter the least and the largest gain in each of many narrow bands
+    group_delay : in a report, samples at each frequency of `response`; None where next to nothing
+        passes
+    crossings : in a report, levels in dB below the largest gain, and the frequencies at which the
+        response crosses each of them
+    impulse, step_response : in a report, pairs of a position in samples and the response there to
+        an impulse and to a step at 0; of a long filter the least and the largest value in each of
+        many parts
+    plane, plane_response : in a report on a picture, the rows of two-dimensional taps, and the gain
+        in dB from -1/2 to 1/2 cycles per pixel along both axes
     layers : the layers of a learned network
     notices : what the user is told of at every run
     """
@@ -166,6 +176,12 @@ class StepFacts:
     weights: tuple[float, ...] = ()
     response: tuple[tuple[float, float], ...] = ()
     frequency_unit: str = "cycles/sample"
+    group_delay: tuple[float | None, ...] = ()
+    crossings: tuple[tuple[float, tuple[float, ...]], ...] = ()
+    impulse: tuple[tuple[float, float], ...] = ()
+    step_response: tuple[tuple[float, float], ...] = ()
+    plane: tuple[tuple[float, ...], ...] = ()
+    plane_response: tuple[tuple[float, ...], ...] = ()
     layers: tuple[LayerFacts, ...] = ()
     notices: tuple[str, ...] = ()
 
@@ -202,6 +218,7 @@ class RunFacts:
     filter : FILTER as written
     edge, align, missing : the rules of the run
     chain : all steps as one
+    preview : what pages and plots draw of the input and the output
     seconds : how long the run took
     """
 
@@ -216,6 +233,7 @@ class RunFacts:
     chain: StepFacts | None = None
     outputs: tuple[OutputFacts | ModelFileFacts, ...] = ()
     losses: LossFacts = field(default_factory=LossFacts)
+    preview: PreviewFacts | None = None
     learned: LearningFacts | None = None
     causality: CausalityFacts | None = None
     detection: DetectionFacts | None = None

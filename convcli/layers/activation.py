@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
 
-@layer("relu", "leaky_relu", "tanh", "sigmoid")
+@layer("relu", "leaky_relu", "tanh", "sigmoid", "elu", "softplus")
 @dataclass(frozen=True, kw_only=True)
 class ActivationLayer(StepLayer):
     """A function of every sample whose derivative follows from its value."""
@@ -33,7 +33,9 @@ class ActivationLayer(StepLayer):
         if not isinstance(op, Pointwise) or not isinstance(op.function, Activation):
             return None
         if not op.function.derivative_follows:
-            raise self.call.error("a slope below 0 cannot be trained", hint="leaky_relu:0.1")
+            raise self.call.error(
+                "a slope below 0 cannot be trained", hint="leaky_relu:0.1 or elu:1"
+            )
         return TrainedActivation(op.function)
 
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from convcli.core.binding import Site
 from convcli.designs.registry import Step
 from convcli.errors import RequestError
+from convcli.layers.naming import parse_layers
 from convcli.planning.arguments import arguments_of
-from convcli.planning.grammar import Call, parse
+from convcli.planning.grammar import Call
 from convcli.planning.plan import bind
 from convcli.signals import Signal
 from convcli.units import UnitError
@@ -35,8 +36,12 @@ if TYPE_CHECKING:
 # In the order in which layers that can be trained are listed.
 MODULES = (
     "convcli.layers.conv",
+    "convcli.layers.conv_transpose",
     "convcli.layers.activation",
     "convcli.layers.pool",
+    "convcli.layers.per_channel",
+    "convcli.layers.pad",
+    "convcli.layers.shuffle",
     "convcli.layers.dense",
     "convcli.layers.flatten",
 )
@@ -53,7 +58,7 @@ class LayerTensors:
     """The tensors that a model file has for one layer.
 
     path : of the file; number : of the layer, counted from 0
-    named : `weight` and `bias`; empty for a layer without
+    named : `weight`, `bias`, `running_mean` and `running_var`; empty for a layer without
     """
 
     path: str
@@ -132,6 +137,8 @@ class Layer(ABC):
     # Whether `convcli learn` can train the layer, and why not.
     trainable: ClassVar[bool] = False
     untrainable_hint: ClassVar[str | None] = None
+    # Whether there are more outputs than inputs, which have phases between them.
+    upsamples: ClassVar[bool] = False
     # Whether a level, which goes past the layers of a network of changes, keeps its place in time.
     keeps_level: ClassVar[bool] = True
 
@@ -152,6 +159,14 @@ class Layer(ABC):
     def channels(self, tensors: LayerTensors) -> tuple[int, int] | None:
         """Channels that go in and come out by the weights; None where they do not say."""
         return None
+
+    def channels_before(self, made: int) -> int:
+        """Count the channels that go into a layer without weights that makes `made` of them."""
+        return made
+
+    def channels_after(self, given: int) -> int:
+        """Count the channels that a layer without weights makes of `given`."""
+        return given
 
     @abstractmethod
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
@@ -198,9 +213,10 @@ class WeightedLayer(Layer):
         )
         if not fits:
             raise mismatch
-        return tensors.weight, self._bias_of(tensors, shape[0])
+        return tensors.weight, self.bias_of(tensors, shape[0])
 
-    def _bias_of(self, tensors: LayerTensors, out: int) -> Tensor | None:
+    def bias_of(self, tensors: LayerTensors, out: int) -> Tensor | None:
+        """The bias, (out,), if there is one. RequestError if the text or its shape is wrong."""
         stored = tensors.bias
         name = f"{tensors.number}.bias"
         if self.bias is not None and self.bias != (stored is not None):
@@ -227,7 +243,7 @@ class StepLayer(Layer):
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
         """Return the stages of the step."""
         bound = bind(self.call, site.signal, site.rules)
-        hint = "layers are conv, activations and pools"
+        hint = f"layers are {', '.join(layer_kinds())} and other activations and pools"
         if len(bound) != 1 or not bound[0].step.traits.layers:
             raise self.call.error(f"{self.call.name} is no layer", hint=hint)
         stage = bound[0].stage
@@ -265,8 +281,9 @@ def layer_kinds() -> Mapping[str, type[Layer]]:
 def read_layers(text: str, signal: Signal) -> list[Layer]:
     """The layers of `conv:8,7 | relu | conv:1,5`. RequestError points at what is wrong."""
     kinds = layer_kinds()
-    calls = parse(text)
-    if len(calls) > MOST_LAYERS:
-        message = f"a network of {len(calls):,} layers; at most {MOST_LAYERS:,} are run"
+    named = parse_layers(text)
+    if len(named) > MOST_LAYERS:
+        message = f"a network of {len(named):,} layers; at most {MOST_LAYERS:,} are run"
         raise RequestError(message)
+    calls = [layer.call for layer in named]
     return [kinds.get(call.name, StepLayer).read(call, signal) for call in calls]

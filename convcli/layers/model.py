@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from convcli.core.chain import Chain
-from convcli.errors import RequestError, named_first
+from convcli.errors import RequestError, named_first, quoted_text
 from convcli.facts import LayerFacts
 from convcli.layers.layer import LayerTensors, read_layers
+from convcli.layers.naming import parse_layers
 from convcli.layers.network import Network
 from convcli.planning.describe import reach_facts
 from convcli.signals import ARRAY, LearnedRules, Signal
@@ -45,6 +46,9 @@ class Model:
     scaling : mean and unit of each channel that comes in (`inputs`) and goes out (`outputs`), if
         the network works on (x - mean) / unit
     about : all texts of the file
+    last : number of the last layer that runs, counted from 0; None for all
+    guessed : the layers were put together from the names of the tensors
+    unused : names of tensors that belong to none of the layers
     """
 
     path: str
@@ -57,6 +61,9 @@ class Model:
     scaling: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     on: On = "levels"
     about: Mapping[str, str] = field(default_factory=dict)
+    last: int | None = None
+    guessed: bool = False
+    unused: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -77,31 +84,59 @@ class Model:
         """The tensors of the layer of this number."""
         return LayerTensors(self.path, number, self.tensors.get(number, {}))
 
+    def up_to(self, last: int) -> Model:
+        """The model of which the layer of this number, counted from 0, is the last one that runs.
+
+        RequestError for a number of no layer.
+        """
+        count = len(parse_layers(self.layers))
+        if not 0 <= last < count:
+            message = f"upto={last}: {self.path} has {count} layers, counted from 0"
+            raise RequestError(message, hint=f"upto={count - 1} is the last one")
+        if last == count - 1:
+            return self
+        if self.differences:
+            message = f"{self.path} predicts changes, and its layers carry the level beside them"
+            raise RequestError(message, hint="leave upto= out")
+        return replace(self, last=last, targets=())
+
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return the stages: one, or more where a layer must see the whole signal first."""
         self._check_origin(site.signal)
         layers = read_layers(self.layers, site.signal)
         self._check_tensors(layers)
+        if self.last is not None:
+            layers = layers[: self.last + 1]
         stages = self._filter_stage(layers, site)
         if stages is None:
             stages = Network(self, layers, site).stages()
         first = replace(stages[0], remark=self._remark(), notices=tuple(self._notices(site)))
         return (first, *stages[1:])
 
+    @property
+    def _planar(self) -> bool:
+        """Whether the weights of some layer have two sample axes."""
+        shapes = (tensor.ndim for named in self.tensors.values() for tensor in named.values())
+        return max(shapes) > 3
+
     def signal(self) -> Signal:
         """A signal of unknown length such as the model takes.
 
         It serves for looking at the model without a file to filter.
         """
-        number = min(self.tensors)
-        tensors = self.tensors_of(number)
         shape: tuple[int | None, ...] = (None,)
-        if tensors.weight.ndim > 3:
+        if self._planar:
             shape = (256, 256)
         signal = Signal(medium=ARRAY, shape=shape, channels=("1",), rate=self.rate)
         layers = read_layers(self.layers, signal)
+        number = min(self.tensors)
+        tensors = self.tensors_of(number)
         known = layers[number].channels(tensors) if number < len(layers) else None
-        count = tensors.weight.shape[1] if known is None else known[0]
+        count = 1
+        if known is not None:
+            count = known[0]
+        elif tensors.weight.ndim > 1:
+            count = tensors.weight.shape[1]
         if len(self.columns) == count:
             return replace(signal, channels=self.columns)
         return replace(signal, channels=tuple(str(c + 1) for c in range(count)))
@@ -136,6 +171,11 @@ class Model:
         """What is not as the model was learned, and what is so because it was."""
         rules, medium = site.rules, site.signal.medium
         learned = self.learned
+        if self.guessed:
+            yield f"{self.path} does not say its activations; it runs as {self.layers}"
+        if self.unused:
+            names = named_first([quoted_text(name)[1:-1] for name in self.unused])
+            yield f"{self.path}: no layer uses {names}"
         if learned.align is not None and learned.align != rules.align:
             yield (
                 f"{self.path} was learned with --align {learned.align} "

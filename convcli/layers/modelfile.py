@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Any, get_args
 from convcli.designs.registry import step
 from convcli.errors import InputError, RequestError, named_first, quoted_text
 from convcli.layers.model import Model
+from convcli.layers.naming import (
+    AUTO,
+    parse_layers,
+    proposed_layers,
+    tensors_by_name,
+    unknown_names,
+    unused_tensors,
+)
 from convcli.layers.weights import read_metadata, read_weights
 from convcli.signals import Align, LearnedRules, Missing
+from convcli.units import Integer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +33,7 @@ SCALED = ("inputs", "outputs")
 
 # What separates the parts of a name, in whatever library's spelling.
 _SEPARATORS = re.compile(r"[\[\]'\"/.]+")
-_TENSOR_NAME = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias)")
+_TENSOR_NAME = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias|running_mean|running_var)")
 
 
 def learned_rules_of(path: str) -> LearnedRules:
@@ -45,15 +54,21 @@ def learned_rules_of(path: str) -> LearnedRules:
     runs_model=True,
     learned_rules=learned_rules_of,
 )
-def model(path: str, *, layers: str = "") -> Model:
+def model(path: str, *, layers: str = "", upto: Integer | None = None) -> Model:
     """Run a learned filter or network from a safetensors file of `convcli learn` or torch.
 
     path : tensors `0.weight` (out, in / groups, k...) and `0.bias`, numbered as in
         torch.nn.Sequential.
     layers : layers="conv:stride=2 | leaky_relu:0.1 | conv", where the file does not say so itself.
+        Where tensors have other names, conv(encoder.conv1) says which are those of a layer, and
+        layers=auto takes them in the order of their names, with relu between convolutions.
+    upto : the result is what comes out of the layer of this number, counted from 0: its channels,
+        the feature maps.
         conv takes stride=, padding= (a number or same), padding_mode= (zeros, reflect, replicate,
-        circular), dilation= and groups=; every other layer is a step: the activations and the pools
-        (adaptive ones with the bins of torch); flatten | dense is a Linear. Without any padding=
+        circular), dilation= and groups=; conv_transpose, batch_norm, prelu, pad, pixel_shuffle,
+        pixel_unshuffle and upsample are those of torch; every other layer is a step: the
+        activations and the pools (adaptive ones with the bins of torch); flatten | dense is a
+        Linear. Without any padding=
         the layers are filters: aligned by --align and extended by --edge once for the whole chain;
         `--edge valid` is what torch computes. With a padding= each layer pads its own input as
         torch does, and one without does not: the answer is that of torch in shape and values, also
@@ -64,16 +79,25 @@ def model(path: str, *, layers: str = "") -> Model:
         are those that the file was learned with, unless others are asked for. Raises InputError for
         a file that is no sane safetensors, RequestError where model and signal do not fit.
     """
-    return read_model(Path(path).expanduser(), layers=layers)
+    found = read_model(Path(path).expanduser(), layers=layers)
+    if upto is None:
+        return found
+    return found.up_to(upto)
 
 
 def read_model(path: Path, *, layers: str = "") -> Model:
     """The model in a file; `layers` overrules what the file says of them."""
     file = read_weights(path)
-    tensors = _by_layer(path, file)
     text = layers or file.metadata.get("layers")
+    guessed = text == AUTO
+    if guessed:
+        text = proposed_layers(_cleaned(path, file))
+        if text is None:
+            raise _no_plain_order(path, file)
+    tensors, unused = _tensors_of(path, file, text or "")
     if not text:
-        if list(tensors) != [0] or tensors[0]["weight"].ndim < 3:
+        weight = tensors[min(tensors)].get("weight")
+        if list(tensors) != [0] or weight is None or weight.ndim < 3:
             known = f"it has weights for {_layer_list(tensors)}"
             message = f"{path} does not say what its layers are; {known}"
             raise RequestError(message, hint=f'model:{path},layers="conv|relu|conv"')
@@ -89,7 +113,40 @@ def read_model(path: Path, *, layers: str = "") -> Model:
         scaling=_scaling(path, file.metadata.get("scaling")),
         on=_on(path, file.metadata),
         about=file.metadata,
+        guessed=guessed,
+        unused=unused,
     )
+
+
+def _tensors_of(
+    path: Path, file: WeightFile, layers: str
+) -> tuple[dict[int, dict[str, Tensor]], tuple[str, ...]]:
+    """The tensors by the number of their layer, and the names of those of no layer.
+
+    layers : as written, empty where they are not known
+    """
+    named = parse_layers(layers) if layers else []
+    if all(layer.name is None for layer in named):
+        return _by_layer(path, file), ()
+    tensors = _cleaned(path, file)
+    unused = unused_tensors(tensors, named)
+    return tensors_by_name(path, tensors, named), tuple(unused)
+
+
+def _no_plain_order(path: Path, file: WeightFile) -> RequestError:
+    names = named_first([quoted_text(name)[1:-1] for name in file.tensors])
+    message = f"the layers of {path} do not follow from its tensors: {names}"
+    return RequestError(message, hint='layers="conv(NAME) | relu | conv(NAME)" says them')
+
+
+def _cleaned(path: Path, file: WeightFile) -> dict[str, Tensor]:
+    """The tensors by names whose parts are separated by dots, in whatever library's spelling."""
+    tensors = {
+        _SEPARATORS.sub(".", name).strip("."): tensor for name, tensor in file.tensors.items()
+    }
+    if len(tensors) < len(file.tensors):
+        raise _several_networks(path, file.tensors)
+    return tensors
 
 
 def _layer_list(tensors: Mapping[int, Any]) -> str:
@@ -105,29 +162,24 @@ def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
     jax.tree_util.keystr writes the path of a leaf as `.layers[0].weight` or
     `['layers'][0]['weight']`.
     """
-    tensors = {
-        _SEPARATORS.sub(".", name).strip("."): tensor for name, tensor in file.tensors.items()
-    }
-    if len(tensors) < len(file.tensors):
-        raise _several_networks(path, file.tensors)
+    tensors = _cleaned(path, file)
     if set(tensors) <= {"weight", "bias"} and "weight" in tensors:
         return {0: tensors}
     layers: dict[int, dict[str, Tensor]] = {}
     prefixes = set()
-    for (name, tensor), written in zip(tensors.items(), file.tensors, strict=True):
+    for name, tensor in tensors.items():
         match = _TENSOR_NAME.fullmatch(name)
         if match is None:
-            expected = "expected tensors called 0.weight, 0.bias, 2.weight, ..."
-            hint = "save the state of a torch.nn.Sequential, or of an equinox.nn.Sequential"
-            raise InputError(f"{path}: {expected}, got {quoted_text(written)}", hint=hint)
+            raise unknown_names(path, tensors)
         prefix, number, kind = match.groups()
         prefixes.add(str(prefix))
         layers.setdefault(int(number), {})[kind] = tensor
     if len(prefixes) > 1:
         raise _several_networks(path, sorted(prefixes))
     for number, layer in layers.items():
-        if "weight" not in layer:
-            raise InputError(f"{path}: {number}.bias has no {number}.weight")
+        if not layer.keys() & {"weight", "running_mean"}:
+            (name, *_) = layer
+            raise InputError(f"{path}: {number}.{name} has no {number}.weight")
     return dict(sorted(layers.items()))
 
 

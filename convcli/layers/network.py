@@ -54,8 +54,12 @@ class Network:
         self.ops += self._normalised("inputs", len(site.signal.channels))
 
     def _padding(self) -> Literal["chain", "torch", "causal"]:
-        """Who extends the input of the layers: they do if any says so, also under `valid`."""
-        if not any(layer.pads for layer in self.layers):
+        """Who extends the input of the layers: they do if any says so, also under `valid`.
+
+        Under `valid` layers that make more samples count complete windows as torch does.
+        """
+        complete = self.rules.edge == "valid" and any(layer.upsamples for layer in self.layers)
+        if not complete and not any(layer.pads for layer in self.layers):
             return "chain"
         return "causal" if self.rules.align == "causal" else "torch"
 
@@ -84,12 +88,20 @@ class Network:
 
         None where the weights of no layer say so.
         """
-        known = [
-            channels
-            for number, layer in enumerate(self.layers)
-            if (channels := layer.channels(self.model.tensors_of(number))) is not None
-        ]
-        return (known[0][0], known[-1][1]) if known else None
+        known = {}
+        for number, layer in enumerate(self.layers):
+            channels = layer.channels(self.model.tensors_of(number))
+            if channels is not None:
+                known[number] = channels
+        if not known:
+            return None
+        first, last = min(known), max(known)
+        taken, made = known[first][0], known[last][1]
+        for layer in reversed(self.layers[:first]):
+            taken = layer.channels_before(taken)
+        for layer in self.layers[last + 1 :]:
+            made = layer.channels_after(made)
+        return taken, made
 
     def _hint(self, taken: int) -> str | None:
         """How the user chooses `taken` channels."""
@@ -194,9 +206,14 @@ class Network:
         return (first, *self.done[1:])
 
     def _finish(self) -> None:
-        """Bring the outputs of the last layer into the values of the signal."""
+        """Bring the outputs of the last layer into the values of the signal.
+
+        What comes out of a layer inside the network is in no units of the signal; pictures of it
+        are as bright as its values are large.
+        """
         differences = self.model.differences
-        self.ops += self._normalised("outputs", len(self.place.channels) - differences)
+        if self.model.last is None:
+            self.ops += self._normalised("outputs", len(self.place.channels) - differences)
         self.ops += self._scaling(self.signal.full_scale)
         if differences:
             self._add_level()

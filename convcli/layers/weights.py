@@ -30,6 +30,9 @@ MOST_AXES = 8
 # How weights may be stored. BF16 is the upper half of a float32.
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 METADATA = "__metadata__"
+# torch counts the batches that a batch normalisation has seen; running it takes no count.
+COUNTER = "num_batches_tracked"
+COUNTER_BYTES = 8
 HINT = "save_file of safetensors.torch, safetensors.flax or safetensors.numpy writes one"
 # How other files with weights begin, and what they are.
 OTHERS = {
@@ -70,9 +73,17 @@ def read_weights(path: Path) -> WeightFile:
             data = file.read()
     except OSError as error:
         raise _cannot_be_read(path, error) from error
-    return WeightFile(
-        {name: _tensor(path, name, entry, data) for name, entry in header.items()}, metadata
-    )
+    tensors = {
+        name: _tensor(path, name, entry, data)
+        for name, entry in header.items()
+        if not _counts(name, entry)
+    }
+    return WeightFile(tensors, metadata)
+
+
+def _counts(name: str, entry: Any) -> bool:
+    """Whether a tensor is a counter, which is no weight."""
+    return name.endswith(COUNTER) and isinstance(entry, dict) and entry.get("dtype") == "I64"
 
 
 def _checked_size(path: Path) -> int:
@@ -168,14 +179,16 @@ def _tensor_place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
     shape, offsets, kind = (entry.get(key) for key in ("shape", "data_offsets", "dtype"))
     if not _whole(shape) or not _whole(offsets):
         raise _bad(path, f"the entry of {called} has no shape and data_offsets of whole numbers")
-    if not isinstance(kind, str) or kind not in TYPES:
+    counts = _counts(name, entry)
+    if not counts and (not isinstance(kind, str) or kind not in TYPES):
         known = ", ".join(TYPES)
         raise _bad(path, f"{called} is stored as {quoted_text(kind)}; weights are one of {known}")
     if len(offsets) != 2:
         raise _bad(path, f"the data_offsets of {called} are not two")
     _check_tensor_shape(path, called, shape)
     start, stop = offsets
-    wanted = math.prod(shape) * np.dtype(TYPES[kind]).itemsize
+    item = COUNTER_BYTES if counts else np.dtype(TYPES[kind]).itemsize
+    wanted = math.prod(shape) * item
     if stop - start != wanted:
         message = f"{called} of shape {shape} takes {wanted:,} bytes, not {stop - start:,}"
         raise _bad(path, message)

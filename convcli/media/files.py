@@ -113,6 +113,10 @@ class Files(Protocol):
         """
         ...
 
+    def for_viewing(self) -> Self | None:
+        """How files are read to show them, where that is not how they are read for the filter."""
+        return None
+
     def for_template(self, path: Path) -> tuple[Files, Files]:
         """How to read the template at `path`, and how to read the files searched for it."""
         ...

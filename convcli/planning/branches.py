@@ -18,6 +18,8 @@ from convcli.planning.plan import bind_chain
 from convcli.units import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convcli.core.binding import Site, Stage
     from convcli.core.ops import Op
     from convcli.core.rounding import Rounding
@@ -131,8 +133,20 @@ class _BoundGroup:
 
     def _check_channels(self) -> None:
         counts = [len(result.channels) for result in self._results]
-        most = max(counts)
-        for number, count in enumerate(counts):
+        for number, branch in enumerate(self.written.group.branches):
+            if branch.channels not in (None, counts[number]):
+                channel = self.site.signal.medium.channel
+                made = f"makes {plural(counts[number], channel)} of {branch.channels}"
+                hint = f"filters side by side make one {channel} of each"
+                raise self._error(number, made, hint)
+        for formula in self.written.group.formulas:
+            self._check_operands(counts, list(formula.operands()))
+
+    def _check_operands(self, counts: list[int], operands: list[int]) -> None:
+        """Refuse operands of one formula whose channels cannot be combined."""
+        most = max((counts[number] for number in operands), default=1)
+        for number in operands:
+            count = counts[number]
             if count not in {1, most}:
                 channel = self.site.signal.medium.channel
                 message = f"gives {plural(count, channel)}, and another branch {most}"
@@ -155,10 +169,24 @@ class _BoundGroup:
             after=after,
             remark="; ".join(dict.fromkeys(notes)),
             notices=tuple(dict.fromkeys(notices)),
+            warnings=tuple(dict.fromkeys(self._warnings())),
         )
+
+    def _warnings(self) -> Iterator[str]:
+        """Warn of delays in the branches, which no longer go together then."""
+        for steps in self.steps:
+            for bound in steps:
+                yield from bound.stage.warnings
+                if bound.step.hides_length:
+                    from convcli.planning.latency import delay_warnings
+
+                    yield from delay_warnings(bound, self.site.rules)
 
     def _channels(self, made: tuple[str, ...]) -> tuple[str, ...]:
         """The names of the channels: those of a branch with as many, else those that are made."""
+        given = self.written.group.names
+        if given is not None:
+            return given
         for result in self._results:
             if len(result.channels) == len(made):
                 return result.channels

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.chain import Chain
-from convcli.core.composed import composed
 from convcli.core.convolve_2d import factor
+from convcli.errors import RequestError
 from convcli.facts import ReachFacts, StepFacts
 from convcli.units import describe_frequency
 
@@ -29,6 +29,12 @@ MOST_PRODUCTS = 1 << 32
 
 # A response has at least this many frequencies; of more, the extremes in so many bands are kept.
 POINTS = 512
+# Gains are drawn down to this one, in dB; so much below the largest, nothing is said of the delay.
+LEAST_GAIN, LEAST_PASSING = -200.0, 60.0
+# Products of taps that are computed to draw the response of a chain.
+MOST_DRAWN_PRODUCTS = 1 << 28
+# Taps on each side of a two-dimensional kernel, and points of each side of its spectrum.
+MOST_DRAWN_SIDE, PLANE_POINTS = 65, 64
 # Passes are told if they take so many times fewer taps than the window has.
 _MUCH_CHEAPER = 10
 
@@ -65,9 +71,100 @@ def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
     if first is not None and first.ndim == 1:
         facts = replace(facts, weights=tuple(first.tolist()))
     weights = weights_of(step)
-    if weights is None or weights.ndim != 1 or weights.size < 2:
+    if weights is None:
         return facts
-    return replace(facts, response=_drawn_response(weights, step.before))
+    attenuation = step.values.get("attenuation")
+    levels = [-3.0]
+    if attenuation:
+        levels.append(-float(attenuation))
+    return _with_curves(facts, weights, step.before, levels)
+
+
+def chain_with_response(facts: StepFacts, steps: Sequence[BoundStep]) -> StepFacts:
+    """The facts of a whole chain with its response, where it is a series of convolutions."""
+    if len(steps) < 2:
+        return facts
+    try:
+        weights = chain_taps(steps, most=MOST_DRAWN_PRODUCTS)
+    except RequestError:
+        return facts
+    unit = _frequency_unit(steps[0].before)
+    return _with_curves(replace(facts, frequency_unit=unit), weights, steps[0].before, [-3.0])
+
+
+def _with_curves(
+    facts: StepFacts, weights: Numbers, signal: Signal, levels: Sequence[float]
+) -> StepFacts:
+    """The facts with the responses of one set of taps to impulse, step and frequencies."""
+    if weights.ndim == 2 and signal.axes == 2:
+        return _with_plane(facts, weights)
+    if weights.ndim != 1:
+        return facts
+    first = 0
+    if len(facts.reach) == 1:
+        first = -facts.reach[0].after
+    facts = replace(
+        facts,
+        impulse=_outline_pairs(weights, first),
+        step_response=_outline_pairs(np.cumsum(weights), first),
+    )
+    if weights.size < 2:
+        return facts
+    frequencies, gain = response(weights, POINTS)
+    kept = _extremes(gain)
+    unit = _cycles_of(signal)
+    floored = np.maximum(gain[kept], LEAST_GAIN)
+    crossed = [(level, tuple(unit * f for f in crossings(weights, level)[:6])) for level in levels]
+    return replace(
+        facts,
+        response=tuple(zip((unit * frequencies[kept]).tolist(), floored.tolist(), strict=True)),
+        group_delay=_group_delays(weights, first, gain, kept),
+        crossings=tuple((level, found) for level, found in crossed if found),
+    )
+
+
+def _outline_pairs(values: Numbers, first: int) -> tuple[tuple[float, float], ...]:
+    """Positions from `first` on with their values; of many, the extremes of each part."""
+    kept = _extremes(values)
+    return tuple(zip((first + kept).tolist(), values[kept].tolist(), strict=True))
+
+
+def _group_delays(
+    impulse: Numbers, first: int, gain: Numbers, kept: npt.NDArray[np.int64]
+) -> tuple[float | None, ...]:
+    """The group delay in samples at the frequencies `kept`, of a response that begins at `first`.
+
+    It is the real part of the spectrum of n h[n] over that of h[n] (Smith, Introduction to digital
+    filters, 2007, appendix C).
+    """
+    size = 2 * (gain.size - 1)
+    spectrum = np.fft.rfft(impulse, size)[kept]
+    ramped = np.fft.rfft(impulse * np.arange(impulse.size), size)[kept]
+    passes = gain[kept] > gain.max() - LEAST_PASSING
+    delays = np.full(len(kept), np.nan)
+    np.divide(ramped * np.conj(spectrum), np.abs(spectrum) ** 2, out=ramped, where=passes)
+    delays[passes] = ramped.real[passes] + first
+    return tuple(None if np.isnan(delay) else round(delay, 6) for delay in delays.tolist())
+
+
+def _with_plane(facts: StepFacts, weights: Numbers) -> StepFacts:
+    """The facts with two-dimensional taps and their spectrum; of many taps, those at the centre."""
+    if weights.size < 2:
+        return facts
+    middle = []
+    for n in weights.shape:
+        cut = max(0, n - MOST_DRAWN_SIDE)
+        middle.append(slice(cut // 2, n - (cut - cut // 2)))
+    shown = weights[tuple(middle)]
+    sides = tuple(max(PLANE_POINTS, n) for n in weights.shape)
+    spectrum = np.abs(np.fft.fftshift(np.fft.fft2(weights, sides)))
+    every = tuple(slice(None, None, -(-n // PLANE_POINTS)) for n in sides)
+    gain = np.maximum(20 * np.log10(np.maximum(spectrum[every], 1e-16)), LEAST_GAIN)
+    return replace(
+        facts,
+        plane=tuple(map(tuple, shown.tolist())),
+        plane_response=tuple(tuple(round(g, 2) for g in row) for row in gain.tolist()),
+    )
 
 
 def chain_facts(plan: Plan) -> StepFacts:
@@ -140,14 +237,16 @@ def weights_of(step: BoundStep) -> Numbers | None:
     return weights[0] if len(weights) == 1 else np.stack(weights)
 
 
-def chain_taps(steps: Sequence[BoundStep]) -> Numbers:
+def chain_taps(steps: Sequence[BoundStep], most: int = MOST_PRODUCTS) -> Numbers:
     """The taps of several convolutions one after the other as one, (k,) or (height, width).
 
     Taps that follow a stride are as far apart as the stride says. RequestError for a step that is
-    no convolution, and for more products than a minute computes.
+    no convolution, and for more than `most` products, by default as many as a minute computes.
     """
+    from convcli.core.composed import composed
+
     ops = tuple(op for step in steps for op in _linear_operations(step))
-    found = composed(Chain(ops, steps[0].before.axes), most=MOST_PRODUCTS)
+    found = composed(Chain(ops, steps[0].before.axes), most=most)
     if found is None:
         raise steps[-1].call.error("the taps of the chain are too many to be exported")
     return _weights(found)
@@ -282,14 +381,9 @@ def response(weights: Numbers, points: int = 1 << 15) -> tuple[Numbers, Numbers]
     return np.arange(gain.size) / size, decibels
 
 
-def _drawn_response(weights: Numbers, signal: Signal) -> tuple[tuple[float, float], ...]:
-    """Pairs of frequency and gain; however narrow a peak or a notch is, it is among them."""
-    frequencies, gain = response(weights, POINTS)
-    kept = _extremes(gain)
-    unit = 1.0 if signal.rate is None else signal.rate * signal.cycle
-    shown = (unit * frequencies[kept]).tolist()
-    floored = np.maximum(gain[kept], -200.0).tolist()
-    return tuple(zip(shown, floored, strict=True))
+def _cycles_of(signal: Signal) -> float:
+    """How many of the frequency unit one cycle per sample is."""
+    return 1.0 if signal.rate is None else signal.rate * signal.cycle
 
 
 def _extremes(gain: Numbers) -> npt.NDArray[np.int64]:

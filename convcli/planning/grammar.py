@@ -14,11 +14,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from convcli.core.formula import Arithmetic, Constant, Operand
 from convcli.errors import InputError, RequestError
-from convcli.planning.recipe_folder import find_recipe
 from convcli.units import UnitError, to_factor
 
 if TYPE_CHECKING:
@@ -29,8 +27,8 @@ if TYPE_CHECKING:
 LONGEST_RECIPE = 1 << 20
 # A chain in parentheses within parentheses, and so on, at most so deep.
 DEEPEST = 16
-# Operators of one stage.
-MOST_OPERATORS = 200
+# Recipes that are read for one FILTER.
+MOST_RECIPES = 500
 
 # The step that a group of branches is, and the word for the signal that enters it.
 BRANCHES = "branches"
@@ -38,15 +36,16 @@ INPUT = "x"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=")
-_NUMBER = re.compile(r"[+-]?\.?[0-9][^\s|()&,;\"]*")
-_RECIPE = re.compile(r'@(?:"([^"\n]*)"|([^\s|()&,;"]+))')
-_OPERATOR = re.compile(r"(?<=\s)[-+*/&](?=\s|$)")
 # What ends a value without quotes, if no parenthesis is open in it.
 _END_OF_VALUE = re.compile(r'[|,;"\n()]|\s+[-+*/&]\s')
-_QUOTE_OR_COMMENT = re.compile(r'("[^"\n]*")|#[^\n]*')
-
+# Patterns that few runs need are compiled where they are used.
+_NUMBER = r"[+-]?\.?[0-9][^\s|()&,;\"]*"
+_RECIPE = r'@(?:"([^"\n]*)"|([^\s|()&,;"]+))'
+_QUOTE_OR_COMMENT = r'("[^"\n]*")|#[^\n]*'
 # An operator after a value or a name that lacks a space before it or behind it.
-_UNSPACED = re.compile(r"(?<=[\w)\s%])[-+*/](?=\s*[A-Za-z_(])")
+_UNSPACED = r"(?<=[\w)\s%])[-+*/](?=\s*[A-Za-z_(])"
+_OPERATORS = "-+*/&"
+# The hint for it.
 SPACED = "an operator stands between spaces: x - box:3"
 
 
@@ -60,25 +59,35 @@ class Argument:
     at: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Branch:
-    """A branch as written: its steps, none for `x`, and where it begins in the text."""
+    """A branch as written: its steps, none for `x`, and where it begins in the text.
+
+    words : the user's own words, if they are not those of the steps
+    channels : how many channels must come out; None: any number
+    """
 
     calls: tuple[Call, ...]
     at: int
+    words: str = ""
+    channels: int | None = None
 
     @property
     def text(self) -> str:
         """The user's own words for this branch."""
-        return " | ".join(call.text for call in self.calls) or INPUT
+        return self.words or " | ".join(call.text for call in self.calls) or INPUT
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BranchGroup:
-    """Branches as written and the formulas that combine them, one for each output."""
+    """Branches as written and the formulas that combine them, one for each output.
+
+    names : of the channels that come out; None: those of a branch, or new ones
+    """
 
     branches: tuple[Branch, ...]
     formulas: tuple[Formula, ...]
+    names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,7 @@ def unspaced_operator(text: str) -> int | None:
     >>> unspaced_operator("3-box:5"), unspaced_operator("3 -box"), unspaced_operator("20")
     (1, 2, None)
     """
-    found = _UNSPACED.search(text)
+    found = re.search(_UNSPACED, text)
     return None if found is None else found.start()
 
 
@@ -162,19 +171,20 @@ def parse(text: str) -> tuple[Call, ...]:
         raise RequestError("FILTER is empty", hint=hint)
     if bare.startswith("@") and _names_one_file(bare):
         return parse_recipe(Path(bare[1:]))
-    return tuple(_FilterReader(text).chain())
+    return tuple(FilterReader(text).chain())
 
 
 def _names_one_file(text: str) -> bool:
     """Whether a text that begins with @ is the path of a recipe alone, perhaps with spaces."""
-    alone = _RECIPE.fullmatch(text) is not None
-    return not alone and not _OPERATOR.search(text) and not set('|"') & set(text)
+    if re.fullmatch(_RECIPE, text) or set('|"') & set(text):
+        return False
+    return re.search(r"\s[-+*/&]\s", text) is None
 
 
-def parse_recipe(path: Path, *, within: tuple[Path, ...] = ()) -> tuple[Call, ...]:
+def parse_recipe(path: Path, within: _RecipesRead | None = None) -> tuple[Call, ...]:
     """The steps of a recipe file: one a line or separated by `|`; `#` starts a comment.
 
-    within : the recipes that this one is read for; RequestError if it is one of them
+    within : the recipes that this one is read for
     """
     try:
         with path.expanduser().open(encoding="utf-8-sig") as file:
@@ -187,50 +197,63 @@ def parse_recipe(path: Path, *, within: tuple[Path, ...] = ()) -> tuple[Call, ..
         message = f"recipe {path} is longer than {LONGEST_RECIPE:,} characters"
         raise InputError(f"{message}; expected a step a line")
     # Spaces in the place of comments keep every step at its place in the text.
-    code = _QUOTE_OR_COMMENT.sub(lambda found: found[1] or " " * len(found[0]), text)
+    code = re.sub(_QUOTE_OR_COMMENT, lambda found: found[1] or " " * len(found[0]), text)
     if not code.strip():
         raise RequestError(f"recipe {path} holds no step")
-    recipes = (*within, path.expanduser().resolve())
-    return tuple(_FilterReader(code, lines_separate=True, recipes=recipes).chain())
+    recipes = (within or _RecipesRead()).beginning(path)
+    return tuple(FilterReader(code, recipes=recipes).chain())
 
 
 def _unreadable(path: Path, reason: str | None) -> InputError:
     return InputError(f"recipe {path} cannot be read: {reason}")
 
 
-class _GroupReader:
-    """Collects the branches and operators of one stage."""
+class WrittenOperand(NamedTuple):
+    """An operand as written: the steps of a branch, none for `x`, or a number.
 
-    def __init__(self) -> None:
-        self.branches: list[Branch] = []
-        self.operators = 0
-        self._numbers: dict[str, int] = {}
-
-    def operand(self, calls: tuple[Call, ...], at: int) -> Operand:
-        """Add a branch; one that is written twice is computed once."""
-        branch = Branch(calls, at)
-        number = self._numbers.setdefault(branch.text, len(self.branches))
-        if number == len(self.branches):
-            self.branches.append(branch)
-        return Operand(number)
-
-
-class _FilterReader:
-    """A cursor that moves over the text of a FILTER or a recipe.
-
-    recipes : the files of the recipe and of those that it is read for
+    at : where it begins in the text
     """
 
-    def __init__(
-        self, text: str, *, lines_separate: bool = False, recipes: tuple[Path, ...] = ()
-    ) -> None:
+    calls: tuple[Call, ...]
+    at: int
+    number: float | None = None
+
+
+class _RecipesRead:
+    """The files of a recipe and of those that it is read for, and how many were read in all."""
+
+    def __init__(self, paths: tuple[Path, ...] = (), count: list[None] | None = None) -> None:
+        self.paths = paths
+        self.count = [] if count is None else count
+
+    def beginning(self, path: Path) -> _RecipesRead:
+        """Note that a further file is read."""
+        self.count.append(None)
+        return _RecipesRead((*self.paths, path.expanduser().resolve()), self.count)
+
+    def problem(self, path: Path) -> str | None:
+        """Why a further file must not be read, None if nothing is wrong."""
+        if path.expanduser().resolve() in self.paths:
+            return f"the recipe {path} calls itself"
+        if len(self.paths) >= DEEPEST or len(self.count) >= MOST_RECIPES:
+            return "recipes call each other too often"
+        return None
+
+
+class FilterReader:
+    """A cursor that moves over the text of a FILTER or a recipe.
+
+    recipes : of a recipe, whose lines separate steps, the files that have been read
+    """
+
+    def __init__(self, text: str, *, recipes: _RecipesRead | None = None) -> None:
         self.text = text
         self.at = 0
         self.depth = 0
         # Stages of the innermost parentheses that are no steps but numbers.
         self.numbers: list[float] = []
-        self.lines_separate = lines_separate
-        self.recipes = recipes
+        self.lines_separate = recipes is not None
+        self.recipes = recipes or _RecipesRead()
 
     @property
     def separators(self) -> str:
@@ -271,17 +294,17 @@ class _FilterReader:
         """Move past a separator. A `|` is followed by a step; a line may be the last one."""
         bar = self._peek() == "|"
         if bar and not self.text[self.at + 1 :].strip():
-            raise self._fault("a step is missing after the |")
+            raise self.fault("a step is missing after the |")
         self.at += 1
 
     def _unexpected(self) -> RequestError:
         """The error for a character where a stage should end."""
         found = self._peek()
         if found == ")":
-            return self._fault("this ) closes no parenthesis")
-        hint = SPACED if found in "+-*/&" else None
+            return self.fault("this ) closes no parenthesis")
+        hint = SPACED if found in _OPERATORS else None
         expected = "| or )" if self.depth else "| or the end"
-        return self._fault(f"expected {expected}, got {found!r}", hint=hint)
+        return self.fault(f"expected {expected}, got {found!r}", hint=hint)
 
     def _peek(self) -> str:
         """The next character; empty at the end."""
@@ -291,9 +314,10 @@ class _FilterReader:
         while self._peek() and self._peek() in self.spaces:
             self.at += 1
 
-    def _fault(
+    def fault(
         self, message: str, *, at: int | None = None, hint: str | None = None
     ) -> RequestError:
+        """An error with a caret at a place in the text, by default at the cursor."""
         return fault(self.text, self.at if at is None else at, message, hint=hint)
 
     # --- branches ---
@@ -301,96 +325,78 @@ class _FilterReader:
     def _stage(self) -> list[Call]:
         """Read a step or a group of branches; a chain in parentheses alone is that chain."""
         start = self.at
-        group = _GroupReader()
-        formulas = [self._sum(group)]
-        while self._operator("&"):
-            formulas.append(self._sum(group))
-        if len(formulas) == 1 and not group.operators and group.branches:
-            calls = group.branches[0].calls
-            if calls:
-                return list(calls)
-        if self.depth and len(formulas) == 1 and not group.branches:
-            self.numbers.append(formulas[0].value(()))
+        first = self.operand()
+        operator = self._operator_here()
+        if operator is None and first.calls:
+            return list(first.calls)
+        if operator is None and first.number is not None:
+            if not self.depth:
+                found = self.text[start]
+                raise self.fault(f"expected the name of a step, got {found!r}", at=start)
+            self.numbers.append(first.number)
             return []
-        for formula in formulas:
-            if next(formula.operands(), None) is None:
-                raise self._without_signal(start, alone=not group.operators and not group.branches)
+        # Most filters have no operators, and need none of this.
+        from convcli.planning.expressions import input_alone, read_group
+
+        group = input_alone(start) if operator is None else read_group(self, start, first)
+        if isinstance(group, float):
+            self.numbers.append(group)
+            return []
         end = len(self.text[: self.at].rstrip())
-        written = BranchGroup(tuple(group.branches), tuple(formulas))
-        return [Call(BRANCHES, (), self.text, start, end, written)]
+        return [Call(BRANCHES, (), self.text, start, end, group)]
 
-    def _without_signal(self, start: int, *, alone: bool) -> RequestError:
-        if alone:
-            return self._fault(f"expected the name of a step, got {self.text[start]!r}", at=start)
-        hint = "x is the signal: 2 * x"
-        return self._fault("numbers alone do not read the signal", at=start, hint=hint)
-
-    def _sum(self, group: _GroupReader) -> Formula:
-        formula = self._product(group)
-        symbol = self._operator("+-")
-        while symbol:
-            formula = self._combined(symbol, formula, self._product(group), group)
-            symbol = self._operator("+-")
-        return formula
-
-    def _product(self, group: _GroupReader) -> Formula:
-        formula = self._operand(group)
-        symbol = self._operator("*/")
-        while symbol:
-            at = self.at
-            right = self._operand(group)
-            if symbol == "/" and right == Constant(0.0):
-                raise self._fault("division by 0", at=at)
-            formula = self._combined(symbol, formula, right, group)
-            symbol = self._operator("*/")
-        return formula
-
-    def _combined(self, symbol: str, left: Formula, right: Formula, group: _GroupReader) -> Formula:
-        group.operators += 1
-        if group.operators > MOST_OPERATORS:
-            raise self._fault(f"more than {MOST_OPERATORS} operators in one stage")
-        return Arithmetic(symbol, left, right)
-
-    def _operator(self, symbols: str) -> str | None:
-        """Read an operator if one of `symbols` comes next; what follows it is an operand."""
-        start = self.at
-        self._skip_space()
-        found = _OPERATOR.match(self.text, self.at)
-        if found is None or found[0] not in symbols:
-            self.at = start
+    def _operator_here(self) -> str | None:
+        """The operator that comes next, None if something else does."""
+        here = self.at
+        while self.text[here : here + 1] and self.text[here] in self.spaces:
+            here += 1
+        around = self.text[here - 1 : here] + self.text[here + 1 : here + 2]
+        found = self.text[here : here + 1]
+        if not found or found not in _OPERATORS or not around.isspace():
             return None
+        return found
+
+    def operator(self, symbols: str) -> str | None:
+        """Read an operator if one of `symbols` comes next; what follows it is an operand."""
+        symbol = self._operator_here()
+        if symbol is None or symbol not in symbols:
+            return None
+        self._skip_space()
         self.at += 1
-        symbol = found[0]
         if not self.text[self.at :].strip():
-            raise self._fault(f"a step is missing after the {symbol}", at=self.at - 1)
+            raise self.fault(f"a step is missing after the {symbol}", at=self.at - 1)
         self._skip_space()
         return symbol
 
-    def _operand(self, group: _GroupReader) -> Formula:
+    def operand(self) -> WrittenOperand:
+        """Read a step, a number, `x`, a recipe or a chain in parentheses."""
         start = self.at
-        written = _NUMBER.match(self.text, self.at)
-        if written is not None:
-            return self._number(written[0])
-        if self._peek() == "(":
+        number = None
+        calls: tuple[Call, ...] = ()
+        first = self._peek()
+        if first == "(":
             number, calls = self._in_parentheses()
-            if number is not None:
-                return Constant(number)
-        elif self._peek() == "@":
+        elif first == "@":
             calls = self._recipe()
+        elif first and first in "+-.0123456789":
+            number = self._number()
         else:
             call = self._step()
-            is_input = call.name == INPUT and call.is_name_alone
-            calls = () if is_input else (call,)
-        return group.operand(calls, start)
+            if call.name != INPUT or not call.is_name_alone:
+                calls = (call,)
+        return WrittenOperand(calls, start, number)
 
-    def _number(self, text: str) -> Constant:
+    def _number(self) -> float:
+        match = re.compile(_NUMBER).match(self.text, self.at)
+        if match is None:
+            raise self.fault(f"expected the name of a step, got {self._peek()!r}")
         try:
-            factor = to_factor(text)
+            factor = to_factor(match[0])
         except UnitError as error:
-            hint = SPACED if set("+-*/") & set(text[1:]) else None
-            raise self._fault(str(error), hint=hint) from None
-        self.at += len(text)
-        return Constant(factor)
+            hint = SPACED if set("+-*/") & set(match[0][1:]) else None
+            raise self.fault(str(error), hint=hint) from None
+        self.at = match.end()
+        return factor
 
     def _in_parentheses(self) -> tuple[float | None, tuple[Call, ...]]:
         """Read a number or a chain in parentheses."""
@@ -398,16 +404,18 @@ class _FilterReader:
         outer = self.numbers
         self.numbers = []
         if self.depth == DEEPEST:
-            raise self._fault(f"more than {DEEPEST} parentheses within each other")
+            raise self.fault(f"more than {DEEPEST} parentheses within each other")
         self.depth += 1
         self.at += 1
         calls = tuple(self.chain())
         if self._peek() != ")":
             message = "the parenthesis that opens here is not closed: expected )"
-            raise self._fault(message, at=opened)
+            raise self.fault(message, at=opened)
         numbers = self.numbers
         if numbers and len(calls) + len(numbers) > 1:
-            raise self._without_signal(opened + 1, alone=False)
+            from convcli.planning.expressions import without_signal
+
+            raise without_signal(self, opened + 1)
         self.numbers = outer
         self.depth -= 1
         self.at += 1
@@ -418,19 +426,20 @@ class _FilterReader:
     def _recipe(self) -> tuple[Call, ...]:
         """Read the steps of a recipe from its file."""
         start = self.at
-        match = _RECIPE.match(self.text, start)
+        match = re.compile(_RECIPE).match(self.text, start)
         if match is None:
-            raise self._fault("expected the name or the path of a recipe after the @")
+            raise self.fault("expected the name or the path of a recipe after the @")
+        from convcli.planning.recipe_folder import find_recipe
+
         self.at = match.end()
         try:
             path = find_recipe(match[1] or match[2])
         except RequestError as error:
-            raise self._fault(error.message, at=start, hint=error.hint) from None
-        if path.expanduser().resolve() in self.recipes:
-            raise self._fault(f"the recipe {path} calls itself", at=start)
-        if len(self.recipes) == DEEPEST:
-            raise self._fault(f"more than {DEEPEST} recipes that call each other", at=start)
-        return parse_recipe(path, within=self.recipes)
+            raise self.fault(error.message, at=start, hint=error.hint) from None
+        problem = self.recipes.problem(path)
+        if problem is not None:
+            raise self.fault(problem, at=start)
+        return parse_recipe(path, self.recipes)
 
     # --- steps ---
 
@@ -439,7 +448,7 @@ class _FilterReader:
         match = _NAME.match(self.text, self.at)
         if match is None:
             found = repr(self._peek()) if self._peek() else "the end"
-            raise self._fault(f"expected the name of a step, got {found}")
+            raise self.fault(f"expected the name of a step, got {found}")
         self.at = end = match.end()
         arguments: list[Argument] = []
         self._skip_space()
@@ -478,7 +487,7 @@ class _FilterReader:
         start = self.at + 1
         close = self.text.find('"', start)
         if close < 0:
-            raise self._fault('the quote that opens here is not closed: expected "')
+            raise self.fault('the quote that opens here is not closed: expected "')
         self.at = close + 1
         return self.text[start:close]
 
@@ -487,7 +496,7 @@ class _FilterReader:
         end = self._end_of_value()
         value = self.text[self.at : end].rstrip()
         if not value:
-            raise self._fault("a value is missing here")
+            raise self.fault("a value is missing here")
         self.at += len(value)
         return value
 

@@ -9,6 +9,7 @@ from convcli.planning.describe import step_facts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.core.binding import Rules
     from convcli.planning.plan import BoundStep, Plan
 
 # A delay of more outputs than these is told.
@@ -21,18 +22,24 @@ def unasked_delays(plan: Plan) -> Iterator[str]:
     A window of so many rows is asked for with its delay; the length of an anti-alias filter or of a
     low-pass follows from frequencies.
     """
-    if plan.rules.align != "causal" or not plan.signal.medium.carries_cells:
-        return
     for step in plan.steps:
-        if not step.step.hides_length or _asked_for(step):
-            continue
-        delay = step_facts(step).delay
-        every = step.ops[0].reach[0].step if step.ops else 1
-        if delay is None or delay <= FEW * every:
-            continue
-        sample = plan.signal.medium.sample
-        said = f"an output tells of what was {delay:,.0f} {sample}s before it"
-        yield f"{step.call.text} delays by {delay:,.0f} {sample}s: {said}; {_ways_out(step)}"
+        yield from step.stage.warnings
+        yield from delay_warnings(step, plan.rules)
+
+
+def delay_warnings(step: BoundStep, rules: Rules) -> Iterator[str]:
+    """Warn of one step, if it delays the rows of a table and nobody has asked for it."""
+    medium = step.before.medium
+    if rules.align != "causal" or not medium.carries_cells:
+        return
+    if not step.step.hides_length or _asked_for(step):
+        return
+    delay = step_facts(step).delay
+    every = step.ops[0].reach[0].step if step.ops else 1
+    if delay is None or delay <= FEW * every:
+        return
+    said = f"an output tells of what was {delay:,.0f} {medium.sample}s before it"
+    yield f"{step.call.text} delays by {delay:,.0f} {medium.sample}s: {said}; {_ways_out(step)}"
 
 
 def _asked_for(step: BoundStep) -> bool:
@@ -42,6 +49,8 @@ def _asked_for(step: BoundStep) -> bool:
 
 def _ways_out(step: BoundStep) -> str:
     centred = "--align center has no delay"
+    if step.ops and step.ops[0].reach[0].phases > 1:
+        return centred
     if step.step.anti_alias:
         written = step.call.arguments[0].text
         return f"avg_pool:{written} is the mean of every {written}, {centred}"

@@ -1,105 +1,233 @@
-"""The facts as one self-contained page: tables, and drawings of the taps and the response."""
+"""The facts as one self-contained page: before and after, what the filter is, what was lost."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
-from convcli.report.plots import draw_response, draw_taps
+from convcli.report.before_after import signal_views
+from convcli.report.charts import Axis, Chart
+from convcli.report.figures import design_figures, outline_trace, value_range
+from convcli.report.page import render_page, unescaped
 from convcli.report.tables import report_tables
-from convcli.report.words import run_title, visible
+from convcli.report.terminal import summary
+from convcli.report.words import (
+    command_text,
+    loss_texts,
+    number,
+    reach_text,
+    run_title,
+    visible,
+)
+from convcli.units import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from convcli.facts import RunFacts, StepFacts
-    from convcli.report.tables import ReportTable
+    from convcli.facts.preview import PreviewFacts
+    from convcli.report.figures import Figure
 
-_HEAD = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; --line: #8886; --ink: light-dark(#1f5fa8, #7db4f0); }}
-body {{ font: 16px/1.5 system-ui, sans-serif; }}
-body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
-h1 {{ font-size: 1.4rem; overflow-wrap: anywhere; }}
-table {{ border-collapse: collapse; margin: 1rem 0; }}
-th, td {{ text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; }}
-th, td {{ border-bottom: 1px solid var(--line); }}
-td {{ overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }}
-figure {{ margin: 1rem 0; }}
-svg {{ width: 100%; height: auto; }}
-svg text {{ font: 12px system-ui, sans-serif; fill: currentColor; }}
-.axis {{ stroke: var(--line); fill: none; }}
-.curve {{ stroke: var(--ink); fill: none; stroke-width: 1.5; }}
-.dot {{ fill: var(--ink); }}
-</style>
-</head>
-<body>
-"""
+    Pair = tuple[float, float]
+
+# The steps of more runs than this are not drawn: a batch seldom has more kinds of input.
+MOST_DESIGNS = 12
 
 
 def render_html(runs: Sequence[RunFacts]) -> str:
     """Render the runs one below the other, on one page that loads nothing from elsewhere."""
-    title = run_title(runs[0])
+    first = runs[0]
+    title = run_title(first)
     if len(runs) > 1:
         title += f" and {len(runs) - 1:,} more"
-    lines: list[str] = []
     # Inputs of one rate have one design, which is drawn below the first of them.
     drawn: set[tuple[StepFacts, ...]] = set()
-    for run in runs:
-        lines += _run_lines(run)
-        if run.steps not in drawn:
-            lines += _design_figures(run)
+    articles = []
+    for place, run in enumerate(runs):
+        designs: list[dict[str, Any]] = []
+        if run.steps not in drawn and len(drawn) < MOST_DESIGNS:
+            designs = list(_designs(run))
             drawn.add(run.steps)
-    lines += ["</body>", "</html>", ""]
-    return _HEAD.format(title=escape(title)) + "\n".join(lines)
+        articles.append(_article(run, f"run-{place + 1}", designs))
+    several = len(runs) > 1
+    return render_page(
+        "report",
+        title=title,
+        summary=visible(first.filter) if several else _summary(first),
+        overview=_overview(runs) if several else None,
+        warned=[(run_title(run), _warnings(run)) for run in runs if several and run.warnings],
+        runs=articles,
+        version=visible(first.version),
+        libraries="",
+    )
 
 
-def _run_lines(run: RunFacts) -> Iterator[str]:
-    yield f"<h1>{escape(run_title(run))}</h1>"
-    for table in report_tables(run):
-        yield from _table_tags(table)
+def _summary(run: RunFacts) -> str:
+    return summary(run) if run.inputs and run.filter else ""
 
 
-def _design_figures(run: RunFacts) -> Iterator[str]:
+def _warnings(run: RunFacts) -> list[str]:
+    return [visible(text) for text in run.warnings]
+
+
+def _article(run: RunFacts, anchor: str, designs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "anchor": anchor,
+        "title": run_title(run),
+        "warnings": _warnings(run),
+        "signals": signal_views(run),
+        "designs": designs,
+        "lost": list(lost_texts(run)),
+        # The command stands below the tables, where it can be copied.
+        "tables": list(report_tables(replace(run, command=()))),
+        "command": command_text(run.command) if run.command else "",
+    }
+
+
+# ------------------------------------------------------------------------------------------ filters
+
+
+def _designs(run: RunFacts) -> Iterator[dict[str, Any]]:
+    """Yield the whole chain, if it is more than one step, and then each step."""
+    chain = run.chain
+    opened = False
+    if len(run.steps) > 1 and chain is not None and chain.response:
+        opened = True
+        yield _design(chain, f"the whole chain: {visible(chain.text)}", design_figures(chain))
     for step in run.steps:
-        yield from _figures(step)
-    if run.chain is not None:
-        yield from _figures(run.chain)
+        figures = design_figures(step)
+        if figures:
+            yield _design(step, visible(step.text), figures, opened=not opened)
+            opened = True
 
 
-def _table_tags(table: ReportTable) -> Iterator[str]:
-    yield "<table>"
-    if table.head:
-        heads = [f'<th scope="col">{escape(cell)}</th>' for cell in table.head]
-        yield _row_tag(heads)
-    for row in table.rows:
-        cells = [f"<td>{escape(cell)}</td>" for cell in row]
-        if not table.head:
-            cells[0] = f'<th scope="row">{escape(row[0])}</th>'
-        yield _row_tag(cells)
-    yield "</table>"
+def _design(
+    step: StepFacts, name: str, figures: Sequence[Figure], *, opened: bool = True
+) -> dict[str, Any]:
+    notes = []
+    if step.taps is not None:
+        notes.append(", ".join(_design_texts(step)))
+    if step.note:
+        notes.append(visible(step.note))
+    return {"name": name, "open": opened, "notes": notes, "figures": figures}
 
 
-def _row_tag(cells: Sequence[str]) -> str:
-    return f"<tr>{''.join(cells)}</tr>"
+def _design_texts(step: StepFacts) -> Iterator[str]:
+    size = " x ".join(map(str, step.shape))
+    yield f"{size} taps" if len(step.shape) > 1 else plural(step.taps or 0, "tap")
+    if step.sum is not None:
+        yield f"sum {number(step.sum)}"
+    if step.delay is not None:
+        yield f"delay {number(step.delay)}"
+    if step.reach:
+        yield f"reach {reach_text(step.reach)}"
+    for level, frequencies in step.crossings:
+        told = ", ".join(number(frequency) for frequency in frequencies)
+        yield f"{level:g} dB at {told} {visible(step.frequency_unit)}"
 
 
-def _figures(step: StepFacts) -> Iterator[str]:
-    """Yield drawings of the taps and of the response, as far as the facts have them."""
-    name = visible(step.text)
-    if step.weights:
-        yield _figure(draw_taps(step.weights), f"{name}: taps")
-    if step.response:
-        unit = visible(step.frequency_unit)
-        drawing = draw_response(step.response, unit=unit)
-        yield _figure(drawing, f"{name}: gain in dB over frequency in {unit}")
+# ------------------------------------------------------------------------------------------- losses
 
 
-def _figure(drawing: str, caption: str) -> str:
-    return f"<figure>{drawing}<figcaption>{escape(caption)}</figcaption></figure>"
+def lost_texts(run: RunFacts) -> Iterator[str]:
+    """Yield what was lost on the way, and what is not quite what it seems."""
+    yield from loss_texts(run.losses)
+    edges = run.losses.edge_affected
+    if edges:
+        told = plural(edges, "output")
+        yield f"{told} read what lies outside of the signal (edge rule: {visible(run.edge)})"
+    chain = run.chain
+    if chain is not None and chain.delay:
+        yield f"the result is {number(chain.delay)} samples later than the input"
+    for before, after in zip(run.inputs, run.outputs, strict=False):
+        bits = before.details.get("bits")
+        kept = after.details.get("bits")
+        if isinstance(bits, int) and isinstance(kept, int) and kept < bits:
+            yield f"{bits} bits became {kept}"
+        if before.rate and after.rate and after.rate < before.rate:
+            yield f"frequencies above {after.rate / 2:g} Hz ({before.rate:g} became {after.rate:g})"
+    for text in run.warnings:
+        if any(word in text for word in ("lost", "does not keep", "dropped", "no place")):
+            yield visible(text)
+
+
+# ----------------------------------------------------------------------------------------- overview
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cell:
+    """A cell as text, and by what the column is sorted."""
+
+    text: str
+    value: float | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OverviewRow:
+    thumbnail: Any
+    name: str
+    anchor: str
+    cells: Sequence[_Cell]
+
+
+def _overview(runs: Sequence[RunFacts]) -> dict[str, Any]:
+    """A row for each run: a small picture, the input, and what can be sorted by."""
+    rows = [_overview_row(run, f"run-{place + 1}") for place, run in enumerate(runs)]
+    return {"head": ("", "input", "lost", "warnings", "seconds"), "rows": rows}
+
+
+def _overview_row(run: RunFacts, anchor: str) -> _OverviewRow:
+    lost = [*run.losses.clipped.values(), *run.losses.became_missing.values()]
+    count = sum(lost) + sum(run.losses.missing.values())
+    seconds = run.seconds or 0.0
+    warnings = len(run.warnings)
+    return _OverviewRow(
+        thumbnail="" if run.preview is None else thumbnail(run.preview),
+        name=run_title(run),
+        anchor=anchor,
+        cells=[
+            _Cell(text="; ".join(loss_texts(run.losses)), value=float(count)),
+            _Cell(text=str(warnings) if warnings else "", value=float(warnings)),
+            _Cell(text=f"{seconds:.3g}", value=seconds),
+        ],
+    )
+
+
+# Bins of a small outline, at most.
+SMALL_BINS = 120
+
+
+def _merged(points: Sequence[Pair], count: int, merge: Callable[..., Pair]) -> list[Pair]:
+    """The least or the largest of every `count` points."""
+    starts = range(0, len(points), count)
+    return [merge(points[start : start + count], key=itemgetter(1)) for start in starts]
+
+
+def thumbnail(preview: PreviewFacts) -> Any:
+    """A small drawing or picture of the result, escaped."""
+    picture = preview.after.picture
+    if picture is not None:
+        from convcli.report.embedded import picture_uri
+
+        every = max(1, -(-max(picture.reduced.shape[:2]) // SMALL_BINS))
+        uri = picture_uri(picture.reduced[::every, ::every])
+        return unescaped(f'<img class="thumbnail" src="{uri}" alt="">')
+    outlines = preview.after.outlines
+    if not outlines or not outlines[0].channels or not len(outlines[0].low):
+        return ""
+    outline = outlines[0]
+    every = -(-len(outline.low) // SMALL_BINS)
+    trace = outline_trace(outline, 0, "", "after")
+    points = _merged(trace.points, every, min)
+    upper = _merged(trace.upper or trace.points, every, max)
+    low, high = value_range([y for _, y in (*points, *upper)])
+    chart = Chart(
+        title="",
+        x=Axis(low=points[0][0], high=points[-1][0]),
+        y=Axis(low=low, high=high),
+    )
+    small = replace(trace, points=points, upper=upper)
+    inner = "".join(chart.drawn(small))
+    box = 'viewBox="0 0 1000 1000" preserveAspectRatio="none"'
+    return unescaped(f'<svg class="thumbnail" {box} aria-hidden="true">{inner}</svg>')

@@ -33,6 +33,11 @@ def render_report(facts: Facts, suffix: str) -> str:
     return render([first, *(replace(run, command=()) for run in others)])
 
 
+def draws(path: Path) -> bool:
+    """Whether a report in this format draws the signals."""
+    return path.suffix.lower() in (".html", ".htm")
+
+
 def check_report(path: Path) -> str:
     """Return the suffix of a report in lower case. RequestError if there is no such format."""
     suffix = path.suffix.lower()

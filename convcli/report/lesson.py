@@ -1,17 +1,12 @@
 """Pages that explain a convolution with numbers that can be played and edited.
 
-A page is one file and loads nothing from elsewhere. The Content-Security-Policy names its script
-and its style by their hashes, so that nothing else runs; data are JSON, which does not run.
+Data are JSON in the page, which does not run.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +15,7 @@ from convcli.facts import to_plain
 from convcli.facts.continuous import ContinuousFacts
 from convcli.facts.explanation import ExplanationFacts
 from convcli.report.as_json import json_text
+from convcli.report.page import render_page, unescaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -97,20 +93,14 @@ def explained_text(facts: Any, lines: Iterable[Line], *, suffix: str, command: s
 
 def lesson_page(title: str, introduction: Sequence[str], chapters: Sequence[Chapter]) -> str:
     """Render a page of chapters as HTML."""
-    from jinja2 import Environment
-
-    script, style = _asset("lesson.js"), _asset("lesson.css")
     data = [_chapter_data(chapter) for chapter in chapters]
-    template = Environment(autoescape=True, trim_blocks=True).from_string(_asset("lesson.html"))
-    return template.render(
+    return render_page(
+        "lesson",
         title=title,
         introduction=introduction,
         chapters=[_chapter_text(chapter) for chapter in chapters],
         version=__version__,
-        policy=_policy(script, style),
-        script=_safe(script),
-        style=_safe(style),
-        data=_safe(_embedded_json({"chapters": data})),
+        data=unescaped(_embedded_json({"chapters": data})),
     )
 
 
@@ -184,28 +174,3 @@ def _embedded_json(data: Any) -> str:
     """JSON that no page can take for the end of its element."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _safe(text: str) -> Any:
-    """Text of our own that is not escaped."""
-    from markupsafe import Markup
-
-    return Markup(text)  # noqa: S704 -- a file of this package, or JSON without any <
-
-
-@cache
-def _asset(name: str) -> str:
-    return files("convcli.report").joinpath("pages", name).read_text(encoding="utf-8")
-
-
-def _policy(script: str, style: str) -> str:
-    """A policy that allows this script and this style, and data URIs for pictures."""
-    return (
-        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

@@ -61,6 +61,15 @@ class ImageFiles(Files):
         picture = open_image(path, stdin=stdin, options=options, max_pixels=self.max_pixels)
         yield OpenedImage(picture, self, output)
 
+    def for_viewing(self) -> ImageFiles | None:
+        """All channels as stored, where some alone or linear light are filtered."""
+        from convcli.media.images.source import ImageOptions
+
+        options = self.options or ImageOptions()
+        if options.channels == "all" and not options.linear:
+            return None
+        return ImageFiles(max_pixels=self.max_pixels)
+
     def for_template(self, path: Path) -> tuple[ImageFiles, ImageFiles]:
         """Templates and the files searched for them are read alike."""
         return self, self

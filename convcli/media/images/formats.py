@@ -20,6 +20,7 @@ from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png
 from convcli.media.images.pnm import PamWriter, PpmWriter
 from convcli.media.images.tiff import graft_metadata, inspect_tiff, tiff_options
 from convcli.media.images.tiff_bands import mark_bands, read_bands
+from convcli.media.images.tiff_pixels import open_tiff_writer, plain_pixels
 from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.vips_writer import VipsWriter
 from convcli.media.images.webp import inspect_webp, webp_options
@@ -121,6 +122,8 @@ class Format:
         one image
     inspect : adds what libvips does not report to the details
     bands : what each page says of its bands; None if libvips knows it
+    plain_pixels : where the pixels of pages begin that need no decoder, by page; None if there are
+        none
 
     How it is written:
 
@@ -154,6 +157,7 @@ class Format:
     animated: bool = False
     inspect: Callable[[BinaryIO, ImageDetails], ImageDetails] | None = None
     bands: Callable[[BinaryIO, int], list[PageBands]] | None = None
+    plain_pixels: Callable[[BinaryIO, Sequence[Layout]], dict[int, int]] | None = None
     writer: Callable[[Path | BinaryIO, WriteRequest], PictureWriter] = VipsWriter
     options: Mapping[str, object] = field(default_factory=dict)
     options_for: Callable[[WriteRequest], dict[str, object]] | None = None
@@ -225,6 +229,8 @@ _ALL = (
         pages=True,
         inspect=inspect_tiff,
         bands=read_bands,
+        plain_pixels=plain_pixels,
+        writer=open_tiff_writer,
         options_for=tiff_options,
         complete=_complete_tiff,
     ),

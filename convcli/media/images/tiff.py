@@ -130,6 +130,12 @@ class TiffVariant:
         """The number of entries of a directory."""
         return struct.Struct(self.order + ("Q" if self.big else "H"))
 
+    def header(self, place: int) -> bytes:
+        """The first bytes of a file whose first directory is at offset `place`."""
+        mark = b"II" if self.order == "<" else b"MM"
+        rest = (43, 8, 0) if self.big else (42,)
+        return mark + struct.pack(f"{self.order}{len(rest)}H", *rest) + self.word.pack(place)
+
     def tag_of(self, entry: bytes) -> int:
         """The tag of a directory entry."""
         return int.from_bytes(entry[:2], "big" if self.order == ">" else "little")
@@ -230,8 +236,9 @@ def exif_of_tiff(file: BinaryIO) -> bytes | None:
     fields = _describing(read_directory(file))
     if not fields:
         return None
-    directory = build_directory(fields, TiffVariant("<", big=False), place=8, link=0)
-    return b"II*\0" + struct.pack("<I", 8) + directory
+    variant = TiffVariant("<", big=False)
+    header = variant.header(8)
+    return header + build_directory(fields, variant, place=len(header), link=0)
 
 
 def build_directory(fields: TiffFields, variant: TiffVariant, *, place: int, link: int) -> bytes:
@@ -334,3 +341,18 @@ def tiff_options(request: WriteRequest) -> dict[str, object]:
     if details.resolution and details.field("resolution-unit") == "in":
         options["resunit"] = "inch"
     return options
+
+
+def shorts_field(*values: int) -> TiffField:
+    """A field of numbers of 16 bits."""
+    return TiffField(SHORT, len(values), struct.pack(f"<{len(values)}H", *values))
+
+
+def longs_field(*values: int) -> TiffField:
+    """A field of numbers of 32 bits."""
+    return TiffField(LONG, len(values), struct.pack(f"<{len(values)}I", *values))
+
+
+def long8s_field(*values: int) -> TiffField:
+    """A field of numbers of 64 bits."""
+    return TiffField(LONG8, len(values), struct.pack(f"<{len(values)}Q", *values))

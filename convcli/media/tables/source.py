@@ -50,16 +50,19 @@ from convcli.media.tables.text import (
     read_header_line,
 )
 from convcli.signals import TABLE, Block, Groups, Signal
+from convcli.units import UnitError, to_calendar_bins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Cells, Records
     from convcli.media.tables.numerals import Floats
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import TableFormat
+    from convcli.media.tables.time_order import Stamper
     from convcli.media.tables.times import Clock, StampChecker, TimeColumn
 
 DAY = 86400.0
@@ -76,6 +79,7 @@ class TableOptions:
 
     columns : the columns to filter; None for all whose first cell that is not missing is a number,
         except whole numbers with leading zeros, which are identifiers
+    also : further columns to read, behind those
     by : the columns that together name the group of a row
     time : the column that sets the rate
     time_unit : s, ms, us or ns, in which times are written as numbers; None to infer it
@@ -91,12 +95,14 @@ class TableOptions:
     header : whether the first line names the columns; else they are called 1, 2, 3, ...
     append : write new columns at the end of the row, in place of replacing the old cells
     decimals : fixed decimals of the numbers written; None for the shortest that read back the same
+    every : the length of calendar bins that rows are made regular by, such as 1d; None: as they are
     follow : pass rows on as soon as they are there
     format : csv, jsonl, parquet or feather, in which a table is written whose name has no suffix;
         None for that of the input
     """
 
     columns: tuple[str, ...] | None = None
+    also: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
     time: str | None = None
     time_unit: str | None = None
@@ -114,6 +120,7 @@ class TableOptions:
     encoding: str = "utf-8"
     append: bool = False
     decimals: int | None = None
+    every: str | None = None
     follow: bool = False
     format: str | None = None
 
@@ -122,6 +129,18 @@ class TableOptions:
         if time is not None:
             return replace(self, by=(), time=time)
         return replace(self, by=(), time=None, time_unit=None, date_format=None, time_zone=None)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WrittenColumns:
+    """The columns that the channels of a result become.
+
+    replaced : the channels of the source whose columns the first ones take
+    added : the names of new columns for the others
+    """
+
+    replaced: tuple[int, ...]
+    added: tuple[str, ...]
 
 
 class TableInput(Protocol):
@@ -161,9 +180,12 @@ class TableSource:
     header : the names of all columns · columns : the numbers of the filtered ones
     warnings : what the user should know
     format : of the file · path : of a file
+    base : how many of the columns are filtered by default; the others were asked for besides
     """
 
     format = DELIMITED
+    # Which columns the outputs become, where that is not told by their names.
+    written: WrittenColumns | None = None
 
     def __init__(self, text: TableInput, options: TableOptions) -> None:
         self.name = text.name
@@ -188,12 +210,17 @@ class TableSource:
         # If nothing is to be learnt from the rows, the header does not wait for the first of them.
         if options.columns is None or self._time is not None or not options.follow:
             seen += _at_most_one(first_pass.records)
-        self.columns = self._find_columns(names, seen, first_pass.records)
+        filtered = self._find_columns(names, seen, first_pass.records)
+        self.base = len(filtered)
+        also = [number for number in names.find_all(options.also) if number not in filtered]
+        self.columns = (*filtered, *also)
         self._tell_number_in_header()
         self._clock: Clock | None = None
         if self._time is not None:
             seen += self._find_clock(seen, first_pass.records)
-            if options.irregular and not options.follow:
+            if options.every is not None:
+                self._count_bins(bin_length(options.every))
+            elif options.irregular and not options.follow:
                 self._settle_clock(seen, first_pass.records)
         self.signal = self._describe()
         self._first_pass: Pass | None = None
@@ -254,6 +281,33 @@ class TableSource:
         if self._recent is not None:
             self._recent.clear()
 
+    # --- for rows that are made regular ---
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the table can be read again from its start."""
+        return bool(self._text.repeatable)
+
+    @property
+    def time_column(self) -> int:
+        """The number of the column of times."""
+        return self._time or 0
+
+    @property
+    def by_columns(self) -> tuple[int, ...]:
+        """The numbers of the columns that name the groups."""
+        return tuple(self._by)
+
+    @property
+    def stamper(self) -> Stamper | None:
+        """What makes stamps of the times; None for a table without rows."""
+        return None if self._clock is None else self._clock.stamper
+
+    def all_cells(self, records: Records) -> RowSpans:
+        """The rows of some records with the cells of every column."""
+        spans: RowSpans = self._find_rows(records, range(len(self.header)))
+        return spans
+
     # --- for the sink and the report ---
 
     def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
@@ -269,7 +323,7 @@ class TableSource:
     def keep_text(self) -> RecentRows:
         """From now on keep the text of decoded rows, in the object returned."""
         is_text = self.compression is None and self.encoding.stored is None
-        if self._text.repeatable and is_text:
+        if self._text.seekable and is_text:
             self._recent = RecentRows(RowsInFile(self._text, self._redecode))
         else:
             self._recent = RecentRows(RowsInScratch(self._redecode))
@@ -372,7 +426,7 @@ class TableSource:
             self._look_at_file(found)
         elif self.options.follow:
             # Which rows come together is chance: the first one alone decides.
-            found.look_at(self._find_rows(seen[0], found.undecided), rows=1)
+            self._look_at(found, seen[0], 1)
             numeric = found.numbers | found.undecided
         else:
             ended = self._look_at_pipe(found, seen, coming)
@@ -387,13 +441,17 @@ class TableSource:
         keys = self._keys()
         return [column for column in range(len(self.header)) if column not in keys]
 
+    def _look_at(self, found: NumericColumns, records: Any, rows: int | None) -> None:
+        """Decide columns by the next rows, or by so many of them."""
+        found.look_at(self._find_rows(records, found.undecided), rows=rows)
+
     def _look_at_file(self, found: NumericColumns) -> None:
         """Read a file up to the first given cell of each column, or to its end."""
         current = self._open()
         with current.closing:
             for records in current.records:
                 if self._has_rows(records):
-                    found.look_at(self._find_rows(records, found.undecided))
+                    self._look_at(found, records, None)
                 if not found.undecided:
                     return
 
@@ -405,7 +463,7 @@ class TableSource:
         held = 0
         while records is not None:
             if self._has_rows(records):
-                found.look_at(self._find_rows(records, found.undecided))
+                self._look_at(found, records, None)
             held += records.size
             if not found.undecided:
                 return True
@@ -566,12 +624,21 @@ class TableSource:
             ended=ended,
         )
 
+    def _count_bins(self, bins: CalendarBins) -> None:
+        """Take each row for a bin of the calendar, whatever its length in seconds."""
+        if self._clock is not None:
+            self._clock = self._clock.of_step(bins)
+
     def _settle_clock(self, seen: list[Records], coming: Iterator[Records]) -> None:
         """Look through all times of a file, or the first ones of a pipe, for the rule that holds.
 
         Whether rows come regularly decides what a window in time is, so it must not depend on how
         many rows came at first. Records of a pipe that this takes are added to `seen`.
         """
+        following = _at_most_one(coming)
+        if not following:  # the first rows were all
+            return
+        seen += following
         for tried in range(MOST_CLOCKS):
             clock = self._clock
             if clock is None or not clock.rules:
@@ -704,7 +771,40 @@ def open_table(
         options = replace(options, delimiter="\t")
     _check_options(options)
     text = TextInput(path=path, stdin=stdin, asked=options.encoding, follow=options.follow)
-    return TableSource(text, options)
+    if options.every is None:
+        return TableSource(text, options)
+    from convcli.media.tables.every import regular_table
+
+    return regular_table(text, options)
+
+
+def bin_length(every: str) -> CalendarBins:
+    """The bins of `--every`. RequestError if they are none."""
+    try:
+        return to_calendar_bins(every)
+    except UnitError as error:
+        raise RequestError(f"--every: {error}") from None
+
+
+def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ...] = ()) -> None:
+    """Raise RequestError for options that tell how delimited text is read.
+
+    reason : why they mean nothing
+    """
+    given = {
+        "-d": options.delimiter is not None,
+        "--decimal": options.decimal != ".",
+        "--thousands": bool(options.thousands),
+        "--na": bool(options.na),
+        "--comment": bool(options.comment),
+        "--skip-rows": options.skip_rows > 0,
+        "--no-header": not options.header,
+        "--encoding": options.encoding != "utf-8",
+        "--follow": options.follow,
+    }
+    for option, is_given in given.items():
+        if is_given and option not in allowed:
+            raise RequestError(f"{option} is for tables of text, and {reason}")
 
 
 def _check_options(options: TableOptions) -> None:
@@ -749,8 +849,11 @@ def _check_time_options(options: TableOptions) -> None:
         "--date-format": options.date_format,
         "--time-zone": options.time_zone,
         "--integrate": options.integrate or None,
+        "--every": options.every,
     }
     names = [name for name, value in given.items() if value is not None]
+    if options.every is not None:
+        bin_length(options.every)
     if options.time_unit is not None and options.date_format is not None:
         raise RequestError(
             "--time-unit and --date-format contradict each other",

@@ -135,6 +135,11 @@ class TextInput:
         """Whether the bytes can be read again from the start."""
         return self.path is not None and self.path.is_file()
 
+    @property
+    def seekable(self) -> bool:
+        """Whether parts of the text can be read again."""
+        return self.repeatable
+
     def open(self) -> BinaryIO:
         """Open the file at its start, or return the standard input."""
         if self.path is None:

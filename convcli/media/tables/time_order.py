@@ -21,6 +21,7 @@ from convcli.media.tables.time_rules import UNSORTED
 from convcli.media.tables.time_units import TIME_UNITS
 from convcli.media.tables.times import (
     CheckedTimes,
+    DateNotation,
     NumberNotation,
     StampChecker,
     runs_of_groups,
@@ -81,6 +82,25 @@ class Stamper:
         if self.with_offset:
             return instants + _offsets_from_utc(times.cells.texts())
         return instants
+
+    @property
+    def unit_of_numbers(self) -> int | None:
+        """The unit of times that are numbers, in nanoseconds; None for dates."""
+        if isinstance(self.notation, NumberNotation):
+            return round(TIME_UNITS[self.notation.unit].seconds * _SECOND)
+        return None
+
+    @property
+    def form(self) -> str:
+        """How dates are written, in the directives of strptime; empty for ISO dates."""
+        return self.notation.form if isinstance(self.notation, DateNotation) else ""
+
+    def read_date(self, text: bytes) -> int | None:
+        """Return the instant of a date as it is written in the column, None if it is none."""
+        if not isinstance(self.notation, DateNotation):
+            return None
+        stamp = self.notation.read([text])[0]
+        return None if np.isnat(stamp) else int(stamp.astype("datetime64[ns]").astype(np.int64))
 
     def written(self, instant: int) -> str:
         """Return an instant as text, for messages."""

@@ -39,6 +39,7 @@ from convcli.media.tables.time_units import TIME_UNITS, date_text, serial_day, u
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.delimited import Cells, RowSpans
     from convcli.media.tables.time_order import Stamper
     from convcli.media.tables.time_rules import Floats, Runs, Stamps
@@ -198,6 +199,16 @@ class Clock:
     def irregular(self, uneven: str) -> Clock:
         """Return the clock of the same times where rows come irregularly."""
         return replace(self, rules=(), rate=None, uneven=uneven)
+
+    def of_step(self, bins: CalendarBins) -> Clock:
+        """Return the clock of the same times where each row stands for a bin of the calendar."""
+        seconds = bins.seconds
+        cycle = self.cycle
+        if self.stamper.unit_of_numbers is None:
+            cycle = next((unit for unit in (DAY, 3600.0, 60.0) if unit <= seconds), 1.0)
+        return replace(
+            self, rules=(), rate=1 / seconds, cycle=cycle, week=7 * DAY, doubt=None, uneven=""
+        )
 
     def settled(self, rules: tuple[Rule, ...]) -> Clock:
         """Return the clock with the rules that hold for all rows."""

@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
-    from convcli.core.reach import Indices
+    import numpy as np
+    import numpy.typing as npt
 
+    Integers = npt.NDArray[np.int64]
+
+# Nanoseconds.
 HOUR = 3_600_000_000_000
-WEEK = 7 * 24 * HOUR
+DAY = 24 * HOUR
+WEEK = 7 * DAY
 # 1970-01-01 was a Thursday; weeks begin on Monday.
-MONDAY = 3 * 24 * HOUR
+MONDAY = 3 * DAY
+# Seconds.
+AVERAGE_MONTH = 30.436875 * 86400
 
 
 @dataclass(frozen=True)
@@ -27,11 +32,12 @@ class CalendarBins:
     length: int = 0
     months: int = 0
 
-    def numbers(self, stamps: Indices) -> Indices:
+    def numbers(self, stamps: Integers) -> Integers:
         """Return the number of the bin of each stamp (instant, wall clock)."""
         if self.months:
             months: Any = stamps[:, 1].view("datetime64[ns]").astype("datetime64[M]")
-            return np.asarray(months.astype(np.int64) // self.months)
+            numbers: Integers = months.astype("int64") // self.months
+            return numbers
         if self.length % WEEK == 0:
             return (stamps[:, 1] + MONDAY) // self.length
         if self.length > HOUR:
@@ -40,3 +46,23 @@ class CalendarBins:
         # counted on the clock that never goes back; only a zone off the full hour moves them.
         offset = (stamps[:, 1] - stamps[:, 0]) % HOUR
         return (stamps[:, 0] + offset) // self.length
+
+    def starts(self, numbers: Integers, offset: int) -> Integers:
+        """Return the wall clock at the beginning of bins.
+
+        offset : nanoseconds of the wall clock from the other one, which counts short bins
+        """
+        if self.months:
+            months: Any = (numbers * self.months).astype("datetime64[M]")
+            starts: Integers = months.astype("datetime64[ns]").view("int64")
+            return starts
+        if self.length % WEEK == 0:
+            return numbers * self.length - MONDAY
+        if self.length > HOUR:
+            return numbers * self.length
+        return numbers * self.length - offset % HOUR + offset
+
+    @property
+    def seconds(self) -> float:
+        """The length of a bin, on average."""
+        return self.length / 1e9 if self.length else self.months * AVERAGE_MONTH

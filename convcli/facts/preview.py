@@ -1,0 +1,135 @@
+"""What is drawn of a signal: outlines, spectra, excerpts and reduced pictures, of bounded size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Numbers = npt.NDArray[np.floating[Any]]
+    Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OutlineFacts:
+    """The smallest and the largest sample of each channel in bins of equal length.
+
+    group : the group of a table that it belongs to
+    channels : names of the channels
+    length : how many samples there are
+    per_bin : samples of a bin
+    start : the position of the first sample, in samples of the input
+    spacing : samples of the input from one sample to the next
+    low, high : (bins, channels); NaN where a bin has no sample
+    gaps : (bins, channels), how many samples are missing
+    peak : the largest |sample| of each channel; rms : their root mean square
+    """
+
+    group: str = ""
+    channels: tuple[str, ...]
+    length: int
+    per_bin: int
+    start: float = 0.0
+    spacing: float = 1.0
+    low: Numbers
+    high: Numbers
+    gaps: npt.NDArray[np.int64]
+    peak: tuple[float, ...]
+    rms: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpectrogramFacts:
+    """Mean power of all channels in short frames at regular distances.
+
+    power : (frames, frequencies) from 0 to half the rate
+    seconds : from the start of a frame to that of the next
+    """
+
+    power: Numbers
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExcerptFacts:
+    """Samples of a sound to listen to, (n, channels) from -1 to 1, from `start` seconds on."""
+
+    samples: Numbers
+    rate: float
+    start: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PictureFacts:
+    """A picture reduced to a size that a page can show.
+
+    shape : rows and columns of the whole picture
+    reduced : (rows, columns, 1, 3 or 4) bytes: grey, or R, G, B, and the opacity
+    detail : a part in the full size, likewise; corner : row and column of its first pixel
+    channels : names of the channels of `histogram`
+    histogram : (channels, bins), how many of the samples lie in each part of the range
+    full_scale : the end of the range of the histogram
+    """
+
+    shape: tuple[int, int]
+    reduced: Bytes
+    detail: Bytes
+    corner: tuple[int, int]
+    channels: tuple[str, ...]
+    histogram: npt.NDArray[np.int64]
+    full_scale: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LikenessFacts:
+    """How a filtered picture differs from the original.
+
+    difference : reduced |after - before|, (rows, columns, 1 or 3) bytes
+    brightest : the difference from which on all are drawn in full brightness
+    largest : the largest difference, of the pictures as they are reduced
+    psnr : in dB, infinite for equal pictures; of every n-th pixel, where `sampled` is n
+    ssim : of the pictures averaged to the size at which they are shown, as Wang et al. advise
+    """
+
+    difference: Bytes
+    brightest: float
+    largest: float
+    psnr: float
+    ssim: float | None
+    sampled: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SignalPreview:
+    """What is drawn of one signal; what its medium does not have is empty.
+
+    rate : samples per second, None if the signal knows no time
+    loudness : of sound in LUFS (ITU-R BS.1770), None for silence
+    loudness_seconds : how much of the sound was measured
+    more_groups : groups of a table that are not drawn
+    """
+
+    rate: float | None = None
+    outlines: tuple[OutlineFacts, ...] = ()
+    more_groups: int = 0
+    spectrogram: SpectrogramFacts | None = None
+    loudness: float | None = None
+    loudness_seconds: float | None = None
+    excerpt: ExcerptFacts | None = None
+    picture: PictureFacts | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PreviewFacts:
+    """What is drawn of the input and of the output of a run.
+
+    small : only as much as a thumbnail needs
+    """
+
+    before: SignalPreview
+    after: SignalPreview
+    likeness: LikenessFacts | None = None
+    small: bool = False

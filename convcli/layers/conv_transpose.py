@@ -1,0 +1,197 @@
+"""Transposed convolutions, as torch.nn.ConvTranspose1d and ConvTranspose2d.
+
+Every input is multiplied by the weights and added to the output at its place times the stride. Seen
+from the outputs, each of the phases between two inputs is a convolution of its own; so the layer
+runs as a convolution with an output channel for each phase, whose outputs are then interleaved.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import KW_ONLY, dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from convcli.layers.conv import ConvOp
+from convcli.layers.layer import WeightedLayer, layer
+from convcli.layers.padding import Placement, Sides
+from convcli.layers.shuffle import FirstOutputs, InterleavePhases
+from convcli.units import Count, Size
+
+if TYPE_CHECKING:
+    from convcli.core.binding import Stage
+    from convcli.core.ops import Op
+    from convcli.layers.layer import LayerSite, LayerTensors
+    from convcli.layers.weights import Tensor
+
+
+@dataclass(frozen=True)
+class TransposedAxis:
+    """One axis of a transposed convolution.
+
+    Output q*stride + r reads the input q + m by tap j where m*stride = r + padding - j*dilation.
+
+    more : outputs beyond `stride` times the number of inputs; fewer, if negative
+    """
+
+    taps: int
+    stride: int
+    dilation: int
+    padding: int
+    more: int
+
+    @property
+    def reads(self) -> list[tuple[int, int, int]]:
+        """Every phase r, tap j and place m of the input that they read."""
+        pairs = product(range(self.stride), range(self.taps))
+        found = [(r, j, r + self.padding - j * self.dilation) for r, j in pairs]
+        return [(r, j, m // self.stride) for r, j, m in found if m % self.stride == 0]
+
+    @property
+    def first(self) -> int:
+        """The first place that some phase reads."""
+        return min(m for _, _, m in self.reads)
+
+    @property
+    def width(self) -> int:
+        """How many inputs all phases together read."""
+        return max(m for _, _, m in self.reads) - self.first + 1
+
+    @property
+    def growth(self) -> int:
+        """How many more positions than inputs have outputs."""
+        return -(-self.more // self.stride)
+
+    @property
+    def surplus(self) -> int:
+        """Outputs of the last position that are too many."""
+        return self.growth * self.stride - self.more
+
+
+@layer("conv_transpose")
+@dataclass(frozen=True)
+class ConvTransposeLayer(WeightedLayer):
+    """A transposed convolution with OUT channels and windows of SIZE: STRIDE times as many samples.
+
+    out, size : None where the weights say them; all sizes have one number for each sample axis
+    Its weights are (in, out / groups, size...). There are (n - 1) * stride - 2 * padding +
+    dilation * (size - 1) + output_padding + 1 outputs of n inputs, in a causal network n * stride,
+    none of which reads a later input.
+    """
+
+    out: Count | None = None
+    size: Size | None = None
+    _: KW_ONLY
+    stride: Size | None = None
+    padding: Sides | None = None
+    output_padding: Sides | None = None
+    dilation: Size | None = None
+    groups: Count = 1
+
+    example: ClassVar[str] = "conv_transpose:stride=2"
+    keeps_level: ClassVar[bool] = False
+    untrainable_hint: ClassVar[str | None] = "it runs in networks that were trained elsewhere"
+
+    @property
+    def pads(self) -> bool:
+        """Whether the layer extends its own input; outside of it there is nothing to add up."""
+        return True
+
+    def channels(self, tensors: LayerTensors) -> tuple[int, int]:
+        """Channels that go in and come out by the weights."""
+        weights, _ = self._checked(tensors)
+        return len(weights), weights.shape[1] * self.groups
+
+    def _checked(self, tensors: LayerTensors) -> tuple[Tensor, Tensor | None]:
+        """The weights and the bias. RequestError where they are not those of the layer."""
+        axes = self.signal.axes
+        mismatch = self.call.error(f"{tensors.found}, which is another layer")
+        weights = tensors.weight
+        sizes = self.size or (None,) * axes
+        made = None if self.out is None else self.out // self.groups
+        declared = (None, made, *sizes)
+        fits = len(declared) == weights.ndim and all(
+            side in {None, given} for side, given in zip(declared, weights.shape, strict=True)
+        )
+        if not fits or len(weights) % self.groups:
+            raise mismatch
+        return weights, self.bias_of(tensors, weights.shape[1] * self.groups)
+
+    def bind(self, site: LayerSite) -> tuple[Stage, ...]:
+        """Return one stage: the convolution of all phases, and the phases interleaved."""
+        weights, bias = self._checked(site.tensors)
+        if site.passed_by is not None:
+            message = f"{self.call.name} has no place for a channel that goes past it"
+            raise self.call.error(message, hint="--channels rgb")
+        if len(weights) * site.copies != site.channels:
+            name = f"{site.tensors.path}: {site.tensors.number}.weight"
+            message = f"{name} takes {len(weights)} channels, and {site.channels} come to it"
+            raise self.call.error(message)
+        axes = self._axes(weights.shape[2:], causal=site.rules.align == "causal")
+        phases = math.prod(axis.stride for axis in axes)
+        conv = ConvOp(
+            weights=np.tile(self._phase_weights(weights, axes), _copied(site, weights.ndim)),
+            bias=None if bias is None else np.tile(np.repeat(bias, phases), site.copies),
+            step=(1,) * len(axes),
+            dilation=(1,) * len(axes),
+            groups=self.groups * site.copies,
+            at=Placement(
+                before=tuple(-axis.first for axis in axes),
+                anchor=(0,) * len(axes),
+                growth=tuple(axis.growth for axis in axes),
+                padding="zero",
+            ),
+        )
+        ops: list[Op] = [conv, InterleavePhases(factors=tuple(axis.stride for axis in axes))]
+        surplus = tuple(axis.surplus for axis in axes)
+        if any(surplus):
+            ops.append(FirstOutputs(fewer=surplus))
+        return (site.stage(*ops),)
+
+    def _axes(self, taps: tuple[int, ...], *, causal: bool) -> list[TransposedAxis]:
+        """The geometry along each axis."""
+        axes = []
+        for axis, count in enumerate(taps):
+            stride = self.stride[axis] if self.stride else 1
+            dilation = self.dilation[axis] if self.dilation else 1
+            padding = 0 if causal else _side(self.padding, axis)
+            more = 0
+            if not causal:
+                added = _side(self.output_padding, axis)
+                more = dilation * (count - 1) + added + 1 - 2 * padding - stride
+            axes.append(TransposedAxis(count, stride, dilation, padding, more))
+        return axes
+
+    def _phase_weights(self, weights: Tensor, axes: list[TransposedAxis]) -> Tensor:
+        """The weights of a convolution whose output channels are the phases of each channel.
+
+        weights : (in, out / groups, taps...)
+        Returns (out * phases, in / groups, window...).
+        """
+        strides = tuple(axis.stride for axis in axes)
+        window = tuple(axis.width for axis in axes)
+        by_group = weights.reshape(self.groups, -1, *weights.shape[1:])
+        groups, taken, made = by_group.shape[:3]
+        phases = np.zeros((groups, made, *strides, taken, *window))
+        # (groups, out, in, taps...)
+        transposed = by_group.swapaxes(1, 2)
+        for reads in product(*(axis.reads for axis in axes)):
+            phase = tuple(r for r, _, _ in reads)
+            tap = tuple(j for _, j, _ in reads)
+            place = tuple(m - axis.first for (_, _, m), axis in zip(reads, axes, strict=True))
+            where: Any = (..., *phase, slice(None), *place)
+            read: Any = (..., *tap)
+            phases[where] = transposed[read]
+        return phases.reshape(groups * made * math.prod(strides), taken, *window)
+
+
+def _side(sides: Sides | None, axis: int) -> int:
+    """The padding along an axis; 0 where none is written."""
+    return 0 if sides is None else sides[axis]
+
+
+def _copied(site: LayerSite, axes: int) -> tuple[int, ...]:
+    """How often weights are repeated: the outputs once for each channel that is filtered alike."""
+    return (site.copies, *(1,) * (axes - 1))

@@ -1,0 +1,52 @@
+"""Padding layers, as torch.nn.ZeroPad, ReflectionPad, ReplicationPad and CircularPad."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from convcli.layers.layer import Layer, layer
+from convcli.layers.padding import EDGES, PaddedInput, PaddingMode, Placement, Sides
+
+if TYPE_CHECKING:
+    from convcli.core.binding import Stage
+    from convcli.layers.layer import LayerSite
+
+
+@layer("pad")
+@dataclass(frozen=True)
+class PadLayer(Layer):
+    """SIDES more samples at both ends of each axis: zeros, or what `mode` says.
+
+    In a causal network all of them come before the signal.
+    """
+
+    sides: Sides
+    _: KW_ONLY
+    mode: PaddingMode = "zeros"
+
+    example: ClassVar[str] = "pad:1,mode=reflect"
+    keeps_level: ClassVar[bool] = False
+    untrainable_hint: ClassVar[str | None] = "a conv that is trained has a padding of its own"
+
+    @property
+    def pads(self) -> bool:
+        """Whether the layer extends its own input, which is all that it does."""
+        return True
+
+    def bind(self, site: LayerSite) -> tuple[Stage, ...]:
+        """Return one stage: the input, extended."""
+        if site.passed_by is not None:
+            message = f"{self.call.name} has no place for a channel that goes past it"
+            raise self.call.error(message, hint="--channels rgb")
+        nothing = (0,) * len(self.sides)
+        causal = site.rules.align == "causal"
+        at = Placement(
+            before=self.sides,
+            anchor=nothing,
+            growth=tuple(2 * side for side in self.sides),
+            padding=EDGES[self.mode],
+        )
+        if causal:
+            at = replace(at, before=tuple(2 * side for side in self.sides))
+        return (site.stage(PaddedInput(at=at, step=(1,) * len(nothing))),)

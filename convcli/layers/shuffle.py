@@ -1,0 +1,284 @@
+"""Layers that trade channels for samples: pixel_shuffle, pixel_unshuffle, and upsample.
+
+Shi et al. (2016), "Real-time single image and video super-resolution using an efficient sub-pixel
+convolutional neural network", https://arxiv.org/abs/1609.05158
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.reach import Reach
+from convcli.layers.conv import ConvOp
+from convcli.layers.layer import Layer, layer
+from convcli.layers.padding import Placement
+from convcli.units import Size
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from convcli.core.binding import Stage
+    from convcli.errors import RequestError
+    from convcli.layers.layer import LayerSite
+    from convcli.layers.trained import Sizes
+    from convcli.signals import Array, Edge
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InterleavePhases(Op):
+    """Interleave channels: the phases of an output channel become neighbouring samples.
+
+    y[k*s + r, o] = x[k, o*s + r]; in a picture the phases of a channel are counted row by row.
+
+    factors : s, on each axis
+    """
+
+    factors: Sizes
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """An output reads one sample; so many outputs are made of each."""
+        return tuple(Reach(phases=factor) for factor in self.factors)
+
+    def output_channels(self, count: int) -> int:
+        """Count the channels, each of which has all phases."""
+        return count // math.prod(self.factors)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Interleave the phases of all inputs, then cut off what was not asked for."""
+        axes = len(self.factors)
+        lengths, channels = x.shape[:-1], x.shape[-1]
+        made = self.output_channels(channels)
+        phases = x.reshape(*lengths, made, *self.factors)
+        # (rows, columns, out, phase of row, phase of column) -> (rows, phase, columns, phase, out)
+        order = [place for axis in range(axes) for place in (axis, axes + 1 + axis)]
+        sides = [n * factor for n, factor in zip(lengths, self.factors, strict=True)]
+        whole = phases.transpose(*order, axes).reshape(*sides, made)
+        wanted = []
+        for (start, stop), factor in zip(span, self.factors, strict=True):
+            first = start % factor
+            wanted.append(slice(first, first + stop - start))
+        return whole[tuple(wanted)]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SplitPhases(Op):
+    """The inverse of `InterleavePhases`: neighbouring samples become channels.
+
+    factors : so many samples on each axis become one
+    """
+
+    factors: Sizes
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """An output reads as many samples as become one."""
+        return tuple(Reach(after=factor - 1, step=factor) for factor in self.factors)
+
+    def output_channels(self, count: int) -> int:
+        """Count the channels: a phase of a channel becomes one."""
+        return count * math.prod(self.factors)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Put the phases side by side."""
+        axes = len(self.factors)
+        channels = x.shape[-1]
+        counts = [stop - start for start, stop in span]
+        pairs = [side for pair in zip(counts, self.factors, strict=True) for side in pair]
+        split = x.reshape(*pairs, channels)
+        samples, phases = range(0, 2 * axes, 2), range(1, 2 * axes, 2)
+        ordered = split.transpose(*samples, 2 * axes, *phases)
+        return ordered.reshape(*counts, self.output_channels(channels))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RepeatSamples(Op):
+    """Each sample several times: upsampling by the nearest one.
+
+    factors : how many times, on each axis
+    """
+
+    factors: Sizes
+
+    uniform = True
+    rounding = "exact"
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """An output reads one sample; so many outputs are made of each."""
+        return tuple(Reach(phases=factor) for factor in self.factors)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Repeat along one axis after the other."""
+        for axis, (start, stop) in enumerate(span):
+            factor = self.factors[axis]
+            places = np.arange(start, stop) // factor - start // factor
+            x = np.take(x, places, axis=axis)
+        return x
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FirstOutputs(Op):
+    """All samples but the last ones.
+
+    fewer : how many are cut off at the end of each axis
+    """
+
+    fewer: Sizes
+
+    uniform = True
+    rounding = "exact"
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """An output is known when as many inputs follow as are cut off at the end."""
+        return tuple(Reach(after=count, growth=-count) for count in self.fewer)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Return the inputs that have enough others behind them."""
+        wanted = [slice(0, stop - start) for start, stop in span]
+        return x[tuple(wanted)]
+
+
+@dataclass(frozen=True)
+class ScalingLayer(Layer):
+    """A layer that makes other numbers of samples and channels, without weights.
+
+    factor : how many times as many samples there are, on each axis
+    """
+
+    factor: Size
+
+    keeps_level: ClassVar[bool] = False
+    untrainable_hint: ClassVar[str | None] = (
+        "a target has a sample for every one of its input; `conv` is trained"
+    )
+
+    def _check_channels(self, site: LayerSite) -> None:
+        """RequestError where a channel would go past the layer, which makes other samples."""
+        if site.passed_by == "opacity":
+            message = f"{self.call.name} has no place for an opacity"
+            raise self.call.error(message, hint="--channels rgb")
+
+
+@layer("pixel_shuffle")
+@dataclass(frozen=True)
+class PixelShuffleLayer(ScalingLayer):
+    """FACTOR * FACTOR channels become the pixels of one, as PixelShuffle; along one axis FACTOR."""
+
+    example: ClassVar[str] = "pixel_shuffle:2"
+    upsamples: ClassVar[bool] = True
+
+    def channels_before(self, made: int) -> int:
+        """Count the phases of all channels."""
+        return made * math.prod(self.factor)
+
+    def channels_after(self, given: int) -> int:
+        """Count the channels that have all phases."""
+        return given // math.prod(self.factor)
+
+    def bind(self, site: LayerSite) -> tuple[Stage, ...]:
+        """Return one stage with one operation."""
+        self._check_channels(site)
+        phases = math.prod(self.factor)
+        if site.channels % phases:
+            message = f"{self.call.text} makes one channel of {phases}, and {site.channels} come"
+            raise self.call.error(message)
+        return (site.stage(InterleavePhases(factors=self.factor)),)
+
+
+@layer("pixel_unshuffle")
+@dataclass(frozen=True)
+class PixelUnshuffleLayer(ScalingLayer):
+    """FACTOR * FACTOR pixels become channels, as PixelUnshuffle; along one axis FACTOR."""
+
+    example: ClassVar[str] = "pixel_unshuffle:2"
+
+    def channels_before(self, made: int) -> int:
+        """Count the channels of which each phase becomes one."""
+        return made // math.prod(self.factor)
+
+    def channels_after(self, given: int) -> int:
+        """Count the phases of all channels."""
+        return given * math.prod(self.factor)
+
+    def bind(self, site: LayerSite) -> tuple[Stage, ...]:
+        """Return one stage with one operation on complete windows, as torch."""
+        self._check_channels(site)
+        op: Op = SplitPhases(factors=self.factor)
+        if site.padding == "torch":
+            op = op.complete()
+        return (site.stage(op),)
+
+
+@layer("upsample")
+@dataclass(frozen=True)
+class UpsampleLayer(ScalingLayer):
+    """FACTOR times as many samples, as Upsample with align_corners=False.
+
+    mode : the nearest sample, or linear interpolation (bilinear in pictures), for which the first
+        and the last sample are repeated outside
+    """
+
+    mode: Literal["nearest", "linear", "bilinear"] = "nearest"
+
+    example: ClassVar[str] = "upsample:2"
+    upsamples: ClassVar[bool] = True
+
+    @property
+    def pads(self) -> bool:
+        """Whether the layer repeats samples at the edges, as torch does."""
+        return self.mode != "nearest"
+
+    def bind(self, site: LayerSite) -> tuple[Stage, ...]:
+        """Return one stage."""
+        self._check_channels(site)
+        if self.mode == "nearest":
+            return (site.stage(RepeatSamples(factors=self.factor)),)
+        if site.rules.align == "causal":
+            raise self._looks_ahead()
+        ones = (1,) * len(self.factor)
+        nothing = (0,) * len(ones)
+        padding: Edge | None = "edge" if site.padding == "torch" else None
+        conv = ConvOp(
+            weights=np.concatenate([_linear_weights(self.factor)] * site.channels),
+            bias=None,
+            step=ones,
+            dilation=ones,
+            groups=site.channels,
+            at=Placement(before=ones, anchor=nothing, growth=nothing, padding=padding),
+        )
+        return (site.stage(conv, InterleavePhases(factors=self.factor)),)
+
+    def _looks_ahead(self) -> RequestError:
+        message = f"{self.call.text} interpolates between a sample and the next one"
+        return self.call.error(message, hint="--align center, or upsample:2,mode=nearest")
+
+
+def _linear_weights(factor: Sizes) -> npt.NDArray[np.float64]:
+    """Weights of all phases for the sample before, the sample and the one after, on each axis.
+
+    Returns (phases, 1, 3) or (phases, 1, 3, 3).
+    """
+    shares = [_linear_shares(count) for count in factor]
+    weights = shares[0]
+    if len(shares) == 2:
+        weights = np.einsum("ri,sj->rsij", *shares)
+    return weights.reshape(math.prod(factor), 1, *(3 for _ in factor))
+
+
+def _linear_shares(factor: int) -> npt.NDArray[np.float64]:
+    """Shares of three neighbouring samples in each of the phases between them, (factor, 3)."""
+    shares = np.zeros((factor, 3))
+    for phase in range(factor):
+        # The position of the output, counted from the sample in the middle.
+        position = (phase + 0.5) / factor - 0.5
+        left = math.floor(position)
+        shares[phase, left + 1] = left + 1 - position
+        shares[phase, left + 2] = position - left
+    return shares

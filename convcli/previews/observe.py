@@ -1,0 +1,303 @@
+"""The observer of a run: a source and a sink that pass everything on and note what is drawn."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from convcli.facts.preview import PreviewFacts, SignalPreview
+from convcli.previews.outline import OutlineSums
+from convcli.signals import blocks_of, row_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.signals import AnyRows, Array, Block, Signal, Sink, Source
+
+# Groups of a table that are drawn.
+MOST_GROUPS = 6
+# Seconds of sound that can be listened to.
+EXCERPT = 8.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewSize:
+    """How much is collected.
+
+    bins : of an outline, at least; columns : frames of a spectrogram, at least
+    side : the longer side of a reduced picture
+    sounds : collect spectrogram, loudness and an excerpt of a sound
+    """
+
+    bins: int = 1000
+    columns: int = 300
+    side: int = 800
+    groups: int = MOST_GROUPS
+    sounds: bool = True
+
+    @property
+    def small(self) -> bool:
+        """Whether this is no more than a thumbnail."""
+        return not self.sounds
+
+
+FULL = PreviewSize()
+# So many inputs of a batch are drawn in full, which keeps a page below 20 MB.
+MOST_FULL = 12
+THUMBNAIL = PreviewSize(bins=60, columns=1, side=120, groups=1, sounds=False)
+
+
+class Preview(ABC):
+    """Collects what is drawn of the input and of the output of one run."""
+
+    @abstractmethod
+    def restart(self) -> None:
+        """Forget the input, which is read once more from its start."""
+
+    @abstractmethod
+    def add_input(self, block: Block) -> None:
+        """Note the next block of the input."""
+
+    @abstractmethod
+    def add_output(self, y: Array, rows: AnyRows) -> None:
+        """Note the next samples of the result and the rows that they are aligned with."""
+
+    @abstractmethod
+    def facts(self) -> PreviewFacts:
+        """What is drawn."""
+
+    def read_input(self, source: Source[Any]) -> None:
+        """Take the input from a file, in place of what was noted."""
+        self.restart()
+        for block in blocks_of(source):
+            self.add_input(block)
+
+    def read_result(self, source: Source[Any]) -> None:  # noqa: ARG002 -- see below
+        """Take the result from the file that was written, in place of what was noted.
+
+        Sound and tables are drawn as they were noted.
+        """
+        return
+
+
+def preview_of(signal: Signal, result: Signal, size: PreviewSize) -> Preview:
+    """The preview for a run that makes `result` of `signal`."""
+    if signal.axes == 2:
+        return PicturePreview(signal, result, size)
+    if signal.medium.in_seconds:
+        return SoundPreview(signal, result, size)
+    return TablePreview(signal, result, size)
+
+
+class ObservedSource:
+    """A source whose blocks are noted as they arrive."""
+
+    def __init__(self, source: Source[Any], preview: Preview) -> None:
+        self.signal = source.signal
+        self._source = source
+        self._preview = preview
+
+    def chunks(self) -> Iterator[Any]:
+        """Yield the undecoded pieces of the source."""
+        self._preview.restart()
+        yield from self._source.chunks()
+
+    def decode(self, raw: Any) -> Block:
+        """Decode a piece."""
+        block = self._source.decode(raw)
+        return replace(block, on_arrival=partial(self._arrived, block))
+
+    def _arrived(self, block: Block) -> None:
+        block.on_arrival()
+        self._preview.add_input(block)
+
+
+class ObservedSink:
+    """A sink whose samples are noted as they are written."""
+
+    def __init__(self, sink: Sink[Any], preview: Preview) -> None:
+        self._sink = sink
+        self._preview = preview
+
+    def encode(self, y: Array, rows: AnyRows) -> Any:
+        """Encode samples, and keep them until they are written."""
+        return y, rows, self._sink.encode(y, rows)
+
+    def write(self, encoded: Any) -> None:
+        """Write encoded samples and note them."""
+        y, rows, stored = encoded
+        self._sink.write(stored)
+        self._preview.add_output(y, rows)
+
+
+# ------------------------------------------------------------------------------------------- sounds
+
+
+class SoundPreview(Preview):
+    """What is drawn of a sound before and after."""
+
+    def __init__(self, signal: Signal, result: Signal, size: PreviewSize) -> None:
+        self._signals = (signal, result)
+        self._size = size
+        self.restart()
+        self._after = _SoundSums(result, size)
+
+    def restart(self) -> None:
+        """Forget the input."""
+        self._before = _SoundSums(self._signals[0], self._size)
+
+    def add_input(self, block: Block) -> None:
+        """Note the next block of the input."""
+        self._before.add(block.stored)
+
+    def add_output(self, y: Array, rows: AnyRows) -> None:  # noqa: ARG002 -- outputs come in order
+        """Note the next samples of the result."""
+        self._after.add(y)
+
+    def facts(self) -> PreviewFacts:
+        """What is drawn."""
+        signal, result = self._signals
+        spacing = 1.0
+        if signal.rate and result.rate:
+            spacing = signal.rate / result.rate
+        after = self._after.facts(spacing=spacing, start=float(result.skipped))
+        return PreviewFacts(before=self._before.facts(), after=after, small=self._size.small)
+
+
+class _SoundSums:
+    """The collectors of one sound."""
+
+    def __init__(self, signal: Signal, size: PreviewSize) -> None:
+        from convcli.previews.sound import ExcerptSamples, LoudnessSums, SpectrogramSums
+
+        length = signal.shape[0]
+        self.rate = signal.rate or 1.0
+        self.outline = OutlineSums(signal.channels, size.bins, length)
+        self.collectors: list[Any] = [self.outline]
+        self.spectrogram: SpectrogramSums | None = None
+        if not size.sounds:
+            return
+        self.spectrogram = SpectrogramSums(size.columns, length)
+        self.loudness = LoudnessSums(self.rate, len(signal.channels), length)
+        # The excerpt is in the middle of the sound, where it is likely to be under way.
+        start = 0.0
+        if length is not None:
+            start = max(0.0, (length / self.rate - EXCERPT) / 2)
+        first = round(start * self.rate)
+        self.excerpt = ExcerptSamples(first, first + round(EXCERPT * self.rate))
+        self.collectors += [self.spectrogram, self.loudness, self.excerpt]
+
+    def add(self, x: Any) -> None:
+        for collector in self.collectors:
+            collector.add(x)
+
+    def facts(self, *, spacing: float = 1.0, start: float = 0.0) -> SignalPreview:
+        outlines = (self.outline.facts(spacing=spacing, start=start),)
+        if self.spectrogram is None:
+            return SignalPreview(rate=self.rate, outlines=outlines)
+        return SignalPreview(
+            rate=self.rate,
+            outlines=outlines,
+            spectrogram=self.spectrogram.facts(self.rate),
+            loudness=self.loudness.loudness(),
+            loudness_seconds=self.loudness.seconds,
+            excerpt=self.excerpt.facts(self.rate),
+        )
+
+
+# ------------------------------------------------------------------------------------------- tables
+
+
+class TablePreview(Preview):
+    """What is drawn of the columns of a table before and after."""
+
+    def __init__(self, signal: Signal, result: Signal, size: PreviewSize) -> None:
+        from convcli.previews.table import ColumnOutlines
+
+        self._signals = (signal, result)
+        self._size = size
+        self.restart()
+        self._after = ColumnOutlines(result.channels, size.bins)
+
+    def restart(self) -> None:
+        """Forget the input."""
+        from convcli.previews.table import ColumnOutlines, GroupRows
+
+        self._groups = GroupRows(self._size.groups)
+        self._before = ColumnOutlines(self._signals[0].channels, self._size.bins)
+
+    def add_input(self, block: Block) -> None:
+        """Note the next block of the input."""
+        codes, places = self._groups.number(block)
+        self._before.add(block.x, codes, places)
+
+    def add_output(self, y: Array, rows: AnyRows) -> None:
+        """Note the next rows of the result."""
+        if not len(y):
+            return
+        codes, places = self._groups.of_rows(row_numbers(rows))
+        self._after.add(y, codes, places)
+
+    def facts(self) -> PreviewFacts:
+        """What is drawn."""
+        names = self._groups.names
+        more = len(self._groups.counts) - len(names)
+        rate = self._signals[0].rate
+        before = SignalPreview(rate=rate, outlines=self._before.facts(names), more_groups=more)
+        after = SignalPreview(rate=rate, outlines=self._after.facts(names), more_groups=more)
+        return PreviewFacts(before=before, after=after, small=self._size.small)
+
+
+# ----------------------------------------------------------------------------------------- pictures
+
+
+class PicturePreview(Preview):
+    """What is drawn of a picture before and after."""
+
+    def __init__(self, signal: Signal, result: Signal, size: PreviewSize) -> None:
+        from convcli.previews.picture import PictureSums
+
+        self._signals = (signal, result)
+        self._size = size
+        self.restart()
+        self._after = PictureSums(result, size.side)
+
+    def restart(self) -> None:
+        """Forget the input."""
+        from convcli.previews.picture import PictureSums
+
+        self._before = PictureSums(self._signals[0], self._size.side)
+
+    def add_input(self, block: Block) -> None:
+        """Note the next rows of the input."""
+        self._before.add(block.stored)
+
+    def add_output(self, y: Array, rows: AnyRows) -> None:  # noqa: ARG002 -- rows come in order
+        """Note the next rows of the result."""
+        self._after.add(y)
+
+    def read_input(self, source: Source[Any]) -> None:
+        """Take the input from a file, in place of the rows that were noted."""
+        self._signals = (source.signal, self._signals[1])
+        super().read_input(source)
+
+    def read_result(self, source: Source[Any]) -> None:
+        """Take the result from the file that was written, in place of the rows that were noted."""
+        from convcli.previews.picture import PictureSums
+
+        self._after = PictureSums(source.signal, self._size.side)
+        for block in blocks_of(source):
+            self._after.add(block.stored)
+
+    def facts(self) -> PreviewFacts:
+        """What is drawn."""
+        from convcli.previews.picture import likeness
+
+        return PreviewFacts(
+            before=SignalPreview(picture=self._before.facts()),
+            after=SignalPreview(picture=self._after.facts()),
+            likeness=None if self._size.small else likeness(self._before, self._after),
+            small=self._size.small,
+        )

@@ -1,0 +1,112 @@
+"""Minima and maxima of a signal in bins, in one pass and constant memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.facts.preview import OutlineFacts
+from convcli.samples import as_samples, is_stored, unit
+
+if TYPE_CHECKING:
+    from convcli.signals import Array
+
+
+class OutlineSums:
+    """Collects the outline of a signal whose samples come in order.
+
+    bins : how many bins there are at least, once there are as many samples; at most twice as many
+    length : number of samples, None if it is not known: then bins are merged in pairs as they fill
+    """
+
+    def __init__(self, channels: tuple[str, ...], bins: int, length: int | None = None) -> None:
+        self.channels = channels
+        self.capacity = 2 * bins
+        self.per_bin = 1
+        if length is not None:
+            self.per_bin = max(1, -(-length // self.capacity))
+        self.count = 0
+        shape = (self.capacity, len(channels))
+        self._low = np.full(shape, np.nan)
+        self._high = np.full(shape, np.nan)
+        self._gaps = np.zeros(shape, np.int64)
+        self._squares = np.zeros(len(channels))
+        self._known = np.zeros(len(channels), np.int64)
+
+    def add(self, x: Array) -> None:
+        """Add the next samples, (n, channels), as floats or as the file stores them."""
+        self.add_at(range(self.count, self.count + len(x)), x)
+
+    def add_at(self, positions: range | npt.NDArray[np.int64], x: Array) -> None:
+        """Add samples at increasing positions, the first of which is 0."""
+        if not len(x):
+            return
+        last = int(positions[-1])
+        while last // self.per_bin >= self.capacity:
+            self._merge_bins()
+        bins, starts = self._bins_of(positions)
+        for channel in range(x.shape[1]):
+            self._add_channel(channel, np.ascontiguousarray(x[:, channel]), bins, starts)
+        self.count = last + 1
+
+    def _bins_of(self, positions: range | npt.NDArray[np.int64]) -> tuple[Any, Any]:
+        """The bins of the positions, and the first sample of each of them."""
+        if isinstance(positions, range):
+            first = positions.start // self.per_bin
+            bins = np.arange(first, (positions.stop - 1) // self.per_bin + 1)
+            return bins, np.maximum(bins * self.per_bin - positions.start, 0)
+        return np.unique(positions // self.per_bin, return_index=True)
+
+    def _add_channel(self, channel: int, x: Any, bins: Any, starts: Any) -> None:
+        low = np.minimum.reduceat(x, starts) * unit(x)
+        high = np.maximum.reduceat(x, starts) * unit(x)
+        if is_stored(x):
+            self._known[channel] += len(x)
+        else:
+            missing = np.isnan(x)
+            if missing.any():
+                self._gaps[bins, channel] += np.add.reduceat(missing, starts, dtype=np.int64)
+                low = np.fmin.reduceat(x, starts)
+                high = np.fmax.reduceat(x, starts)
+                x = np.where(missing, 0.0, x)
+            self._known[channel] += len(missing) - int(np.count_nonzero(missing))
+        self._low[bins, channel] = np.fmin(self._low[bins, channel], low)
+        self._high[bins, channel] = np.fmax(self._high[bins, channel], high)
+        samples = as_samples(x)
+        if samples.dtype == np.float64 and is_stored(x):
+            samples = samples.astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._squares[channel] += float(samples @ samples)
+
+    def _merge_bins(self) -> None:
+        """Make every two bins one, which frees half of them."""
+        half = self.capacity // 2
+        for values, merge in ((self._low, np.fmin), (self._high, np.fmax)):
+            values[:half] = merge(values[::2], values[1::2])
+            values[half:] = np.nan
+        self._gaps[:half] = self._gaps[::2] + self._gaps[1::2]
+        self._gaps[half:] = 0
+        self.per_bin *= 2
+
+    def facts(self, *, group: str = "", start: float = 0.0, spacing: float = 1.0) -> OutlineFacts:
+        """The outline of all samples so far."""
+        used = -(-self.count // self.per_bin)
+        low, high = self._low[:used], self._high[:used]
+        peaks = np.fmax(np.abs(low), np.abs(high))
+        largest = np.nan_to_num(np.fmax.reduce(peaks, axis=0, initial=0.0))
+        rms = np.sqrt(self._squares / np.maximum(1, self._known))
+        return OutlineFacts(
+            group=group,
+            channels=self.channels,
+            length=self.count,
+            per_bin=self.per_bin,
+            start=start,
+            spacing=spacing,
+            low=low.copy(),
+            high=high.copy(),
+            gaps=self._gaps[:used].copy(),
+            peak=tuple(largest.tolist()),
+            rms=tuple(rms.tolist()),
+        )

@@ -1,0 +1,141 @@
+"""A picture reduced while its rows come: means of squares of pixels, a detail, a histogram."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.core.ssim import StructuralSimilarity
+from convcli.facts.preview import LikenessFacts, PictureFacts
+from convcli.samples import as_samples
+
+if TYPE_CHECKING:
+    from convcli.signals import Array, Signal
+
+_RGB = ("R", "G", "B")
+# Pixels of a side of the detail, and bins of the histogram.
+DETAIL = 96
+BINS = 64
+# The share of the differences that is drawn without being cut off.
+DRAWN_SHARE = 0.998
+
+
+class PictureSums:
+    """Collects what is shown of a picture whose rows come in order.
+
+    side : the longer side of the reduced picture, at most
+    """
+
+    def __init__(self, signal: Signal, side: int) -> None:
+        rows, columns = (n or 1 for n in signal.shape)
+        self.signal = signal
+        self.shape = (rows, columns)
+        self.factor = max(1, -(-max(rows, columns) // side))
+        colours = signal.channels[:3] == _RGB
+        self.colours = [0, 1, 2] if colours else [0]
+        self.shown = list(self.colours)
+        if signal.alpha is not None and signal.alpha not in self.shown:
+            self.shown.append(signal.alpha)
+        self.corner = (max(0, (rows - DETAIL) // 2), max(0, (columns - DETAIL) // 2))
+        self.means: list[Array] = []
+        self.samples: list[Array] = []
+        self._held: Array | None = None
+        self._detail: list[Array] = []
+        self._row = 0
+
+    def add(self, x: Array) -> None:
+        """Add the next rows, (rows, columns, channels)."""
+        first = -self._row % self.factor
+        self.samples.append(as_samples(x[first :: self.factor, :: self.factor].copy()))
+        shown = x[..., self.shown]
+        top, left = self.corner
+        start = max(0, top - self._row)
+        stop = min(len(x), top + DETAIL - self._row)
+        if start < stop:
+            self._detail.append(as_samples(shown[start:stop, left : left + DETAIL].copy()))
+        self._row += len(x)
+        if self._held is not None:
+            shown = np.concatenate([self._held, shown])
+        whole = len(shown) // self.factor * self.factor
+        if self._row == self.shape[0]:
+            whole = len(shown)
+        if whole:
+            self.means.append(self._reduced(shown[:whole]))
+        self._held = shown[whole:].copy()
+
+    def _reduced(self, x: Array) -> Array:
+        """Means of squares of `factor` pixels; those at the right and lower edge are smaller."""
+        if self.factor == 1:
+            return as_samples(x).astype(np.float32)
+        import cv2
+
+        rows = -(-len(x) // self.factor)
+        columns = -(-x.shape[1] // self.factor)
+        samples = np.ascontiguousarray(as_samples(x), np.float32)
+        reduced = cv2.resize(samples, (columns, rows), interpolation=cv2.INTER_AREA)
+        pixels: Array = np.asarray(reduced, np.float32).reshape(rows, columns, -1)
+        return pixels
+
+    def facts(self) -> PictureFacts | None:
+        """What is shown; None of an empty picture."""
+        if not self.means:
+            return None
+        full = self.signal.full_scale
+        samples = np.concatenate(self.samples)
+        histogram = [self._histogram(samples[..., channel]) for channel in self.colours]
+        return PictureFacts(
+            shape=self.shape,
+            reduced=_as_bytes(np.concatenate(self.means), full),
+            detail=_as_bytes(np.concatenate(self._detail), full),
+            corner=self.corner,
+            channels=tuple(self.signal.channels[channel] for channel in self.colours),
+            histogram=np.array(histogram),
+            full_scale=full,
+        )
+
+    def _histogram(self, x: Array) -> npt.NDArray[np.int64]:
+        full = self.signal.full_scale
+        known = np.clip(x[np.isfinite(x)], 0, full)
+        counts: npt.NDArray[np.int64] = np.histogram(known, BINS, (0, full))[0]
+        return counts
+
+
+def _as_bytes(x: Array, full: float) -> npt.NDArray[np.uint8]:
+    """Samples as bytes from 0 to the full scale; missing ones are black."""
+    known = np.nan_to_num(x, posinf=full, neginf=0.0)
+    scaled = np.clip(known * (255 / full), 0, 255)
+    stored: npt.NDArray[np.uint8] = np.rint(scaled).astype(np.uint8)
+    return stored
+
+
+def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
+    """How the second picture differs from the first; None if their sizes or colours differ."""
+    same = before.shape == after.shape and len(before.colours) == len(after.colours)
+    if not same or not before.means or not after.means:
+        return None
+    colours = len(before.colours)
+    scale = before.signal.full_scale / after.signal.full_scale
+    a = np.concatenate(before.samples)[..., before.colours].astype(np.float64)
+    b = np.concatenate(after.samples)[..., after.colours].astype(np.float64) * scale
+    full = before.signal.full_scale
+    error = float(np.nanmean(np.square(b - a))) if a.size else math.nan
+    reduced_a = np.concatenate(before.means)[..., :colours].astype(np.float64)
+    reduced_b = np.concatenate(after.means)[..., :colours].astype(np.float64) * scale
+    difference = np.abs(reduced_b - reduced_a)
+    largest = float(np.nanmax(difference, initial=0.0))
+    similarity = StructuralSimilarity(colours, full)
+    similarity.add(reduced_a, reduced_b)
+    means: Any = similarity.mean()
+    # A few large differences would leave all others dark.
+    brightest = float(np.nanquantile(difference, DRAWN_SHARE)) if difference.size else 0.0
+    return LikenessFacts(
+        difference=_as_bytes(difference, brightest or largest or 1.0),
+        brightest=brightest or largest,
+        largest=largest,
+        psnr=math.inf if error == 0 else 10 * math.log10(full**2 / error),
+        ssim=None if means is None else float(means.mean()),
+        sampled=before.factor,
+    )

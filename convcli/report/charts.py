@@ -1,0 +1,288 @@
+"""Charts as inline SVG: axes with ticks and units, lines, bands, stems, pictures, regions.
+
+What is drawn lies in an inner `svg` with 1000 x 1000 units, so that the script of a page zooms by
+changing its view box. Colours are classes, which the style of the page gives a light and a dark
+value.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    Pair = tuple[float, float]
+
+# Size of a chart and its margins, in pixels.
+WIDTH, HEIGHT = 720, 220
+# Width of a chart that has another beside it.
+NARROW = 440
+LEFT, RIGHT, TOP, BOTTOM = 72, 14, 10, 34
+# Units of the inner drawing along each axis.
+UNITS = 1000
+# With more than this many, stems would touch, and a line is drawn instead.
+MOST_STEMS = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """The range of an axis, and what its numbers mean.
+
+    logarithmic : equal distances are equal ratios
+    """
+
+    low: float
+    high: float
+    label: str = ""
+    logarithmic: bool = False
+
+    def place(self, value: float) -> float:
+        """Where a value lies, 0 at the low end and 1 at the high end."""
+        low, high = self.low, self.high
+        if self.logarithmic:
+            low, high, value = math.log(low), math.log(high), math.log(max(value, self.low))
+        return (value - low) / ((high - low) or 1.0)
+
+    def ticks(self, count: int) -> list[float]:
+        """About `count` round values within the range."""
+        if self.logarithmic:
+            return _decades(self.low, self.high)
+        return round_ticks(self.low, self.high, count)
+
+
+def round_ticks(low: float, high: float, count: int) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten within a range.
+
+    >>> round_ticks(0.0, 9.0, 4)
+    [0.0, 2.0, 4.0, 6.0, 8.0]
+    """
+    extent = high - low
+    if not extent > 0 or not math.isfinite(extent):
+        return [low]
+    rough = extent / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.7)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [round(number * step, 12) + 0.0 for number in range(first, last + 1)]
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten within a range; of more than four decades, the powers."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    factors = (1, 2, 5) if last - first <= 4 else (1,)
+    found = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
+    return [value for value in found if low <= value * 1.0001 and value <= high * 1.0001]
+
+
+def tick_text(value: float) -> str:
+    """A number on an axis: `0.001`, `250`, `12k`, `1e-06`."""
+    size = abs(value)
+    if size >= 10_000 and value % 100 == 0:
+        for power, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+            if size >= power:
+                return f"{value / power:g}{prefix}"
+    return f"{value:.6g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """Something that is drawn: a line or stems through points, or a band between two lines.
+
+    style : the class that colours it
+    points : the line, the stems, or the lower edge of the band; a NaN interrupts it
+    upper : the upper edge of the band, at the same x
+    """
+
+    name: str
+    style: str
+    points: Sequence[Pair]
+    upper: Sequence[Pair] = ()
+    stems: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """A range of x that is shaded."""
+
+    low: float
+    high: float
+    style: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A line across the chart at a value of x (or of y), with a text."""
+
+    value: float
+    text: str
+    across: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """What is drawn on one pair of axes.
+
+    title : what the chart shows, for people who do not see it
+    image : a data URI of a picture that fills the chart
+    zooms : whether the page can zoom along x
+    """
+
+    title: str
+    x: Axis
+    y: Axis
+    traces: Sequence[Trace] = ()
+    regions: Sequence[Region] = ()
+    marks: Sequence[Mark] = ()
+    image: str = ""
+    zooms: bool = False
+    width: int = WIDTH
+    height: int = HEIGHT
+
+    def svg(self) -> Any:
+        """The drawing, escaped."""
+        from convcli.report.page import unescaped
+
+        return unescaped("".join(self._parts()))
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """The name and the class of each trace that has a name."""
+        return [(trace.name, trace.style) for trace in self.traces if trace.name]
+
+    def _parts(self) -> Iterator[str]:
+        zoom = ""
+        if self.zooms:
+            zoom = f' data-low="{self.x.low!r}" data-high="{self.x.high!r}" tabindex="0"'
+        label = escape(self.title, quote=True)
+        kind = "chart wide" if self.width == WIDTH else "chart"
+        yield f'<svg class="{kind}" viewBox="0 0 {self.width} {self.height}" role="img"'
+        yield f' aria-label="{label}"{zoom}>'
+        yield from self._ticks()
+        inner = (
+            f'x="{LEFT}" y="{TOP}" width="{self.width - LEFT - RIGHT}" '
+            f'height="{self.height - TOP - BOTTOM}"'
+        )
+        yield f'<svg class="plot" {inner} viewBox="0 0 {UNITS} {UNITS}" preserveAspectRatio="none">'
+        if self.image:
+            size = f'width="{UNITS}" height="{UNITS}"'
+            yield f'<image href="{self.image}" {size} preserveAspectRatio="none"/>'
+        yield from map(self._region, self.regions)
+        for trace in self.traces:
+            yield from self.drawn(trace)
+        yield "</svg>"
+        yield from self._mark_lines()
+        yield "</svg>"
+
+    # --- axes ---
+
+    def _ticks(self) -> Iterator[str]:
+        right, base = self.width - RIGHT, self.height - BOTTOM
+        yield '<g class="ticks x">'
+        for value in self.x.ticks(max(3, self.width // 120)):
+            x = LEFT + self.x.place(value) * (right - LEFT)
+            yield f'<path d="M{x:.1f} {TOP}V{base + 4}"/>'
+            yield f'<text x="{x:.1f}" y="{base + 16}" text-anchor="middle">'
+            yield f"{tick_text(value)}</text>"
+        yield '</g><g class="ticks">'
+        for value in self.y.ticks(4):
+            y = base - self.y.place(value) * (base - TOP)
+            yield f'<path d="M{LEFT - 4} {y:.1f}H{right}"/>'
+            text = tick_text(value)
+            yield f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
+        yield "</g>"
+        middle = (LEFT + right) / 2
+        bottom = self.height - 4
+        yield f'<text class="label" x="{middle}" y="{bottom}" text-anchor="middle">'
+        yield f"{escape(self.x.label)}</text>"
+        middle = (TOP + base) / 2
+        turn = f'transform="rotate(-90 12 {middle})"'
+        yield f'<text class="label" x="12" y="{middle + 4}" text-anchor="middle" {turn}>'
+        yield f"{escape(self.y.label)}</text>"
+
+    def _mark_lines(self) -> Iterator[str]:
+        right, base = self.width - RIGHT, self.height - BOTTOM
+        for number, mark in enumerate(self.marks):
+            text = escape(mark.text)
+            if mark.across:
+                y = base - self.y.place(mark.value) * (base - TOP)
+                yield f'<path class="mark" d="M{LEFT} {y:.1f}H{right}"/>'
+                yield f'<text class="mark" x="{right - 4}" y="{y - 4:.1f}" text-anchor="end">'
+            else:
+                x = LEFT + self.x.place(mark.value) * (right - LEFT)
+                yield f'<path class="mark" d="M{x:.1f} {TOP}V{base}"/>'
+                end = "end" if x > self.width / 2 else "start"
+                beside = x - 5 if x > self.width / 2 else x + 5
+                row = base - 6 - 15 * (number % 6)
+                yield f'<text class="mark" x="{beside:.1f}" y="{row}" text-anchor="{end}">'
+            yield f"{text}</text>"
+
+    # --- what lies within ---
+
+    def _point(self, point: Pair) -> Pair:
+        return UNITS * self.x.place(point[0]), UNITS * (1 - self.y.place(point[1]))
+
+    def _region(self, region: Region) -> str:
+        left = UNITS * self.x.place(region.low)
+        width = UNITS * self.x.place(region.high) - left
+        return (
+            f'<rect class="{region.style}" x="{left:.2f}" y="0" width="{max(width, 0.5):.2f}" '
+            f'height="{UNITS}"/>'
+        )
+
+    def drawn(self, trace: Trace) -> Iterator[str]:
+        """Yield the parts of a trace, in units of the inner drawing."""
+        if trace.upper:
+            yield from self._band(trace)
+        elif trace.stems and len(trace.points) <= MOST_STEMS:
+            yield from self._stems(trace)
+        else:
+            path = "".join(map(_line_path, self._pieces(trace.points)))
+            yield f'<path class="line {trace.style}" d="{path}"/>'
+
+    def _pieces(self, points: Iterable[Pair]) -> Iterator[list[Pair]]:
+        """Runs of points without a NaN, in units of the drawing."""
+        piece: list[Pair] = []
+        for point in points:
+            if math.isnan(point[1]):
+                if piece:
+                    yield piece
+                piece = []
+            else:
+                piece.append(self._point(point))
+        if piece:
+            yield piece
+
+    def _stems(self, trace: Trace) -> Iterator[str]:
+        zero = UNITS * (1 - self.y.place(0.0))
+        places = [self._point(point) for point in trace.points]
+        stems = "".join(f"M{x:.1f} {zero:.1f}V{y:.1f}" for x, y in places)
+        yield f'<path class="line {trace.style}" d="{stems}"/>'
+        # A line without length and with round ends is a dot that keeps its shape when scaled.
+        dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in places)
+        yield f'<path class="dots {trace.style}" d="{dots}"/>'
+
+    def _band(self, trace: Trace) -> Iterator[str]:
+        lower = list(self._pieces(trace.points))
+        upper = list(self._pieces(trace.upper))
+        outlines = []
+        for low, high in zip(lower, upper, strict=True):
+            outlines.append(_line_path([*high, *reversed(low)]) + "Z")
+        yield f'<path class="band {trace.style}" d="{"".join(outlines)}"/>'
+
+
+def _line_path(points: Sequence[Pair]) -> str:
+    """The path through points; steps are relative, which takes half the characters."""
+    rounded = [(round(x, 1), round(y, 1)) for x, y in points]
+    x, y = rounded[0]
+    steps = [f"M{x:g} {y:g}"]
+    if len(rounded) == 1:
+        return steps[0] + "h.1"
+    steps.append("l")
+    pairs = [f"{b[0] - a[0]:.4g} {b[1] - a[1]:.4g}" for a, b in pairwise(rounded)]
+    return "".join(steps) + " ".join(pairs)

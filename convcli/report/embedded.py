@@ -1,0 +1,116 @@
+"""Pictures and sounds as data URIs, for pages that load nothing from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from convcli.facts.preview import ExcerptFacts, Numbers
+
+    Bytes = npt.NDArray[np.uint8]
+
+# Rates that MP3 has; every browser plays it. Other rates are Ogg Vorbis.
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+# The least gain of a spectrogram in dB below full scale, and the range of a difference.
+LEAST_LEVEL, MOST_DIFFERENCE = -110.0, 30.0
+# Rows of the picture of a spectrogram.
+SPECTROGRAM_ROWS = 256
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """The content as a URI."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def picture_uri(pixels: Bytes, *, exact: bool = False) -> str:
+    """A picture (rows, columns, 1 to 4), red first; `exact` pixels are stored without loss."""
+    import cv2
+    import numpy as np
+
+    channels = pixels.shape[2]
+    if channels >= 3:
+        order = [2, 1, 0, 3][:channels]
+        stored = pixels[..., order]
+    elif channels == 2:  # grey and opacity
+        stored = pixels[..., [0, 0, 0, 1]]
+    else:
+        stored = pixels
+    suffix, kind, settings = ".webp", "image/webp", [int(cv2.IMWRITE_WEBP_QUALITY), 82]
+    if exact:
+        suffix, kind, settings = ".png", "image/png", []
+    done, encoded = cv2.imencode(suffix, np.ascontiguousarray(stored), settings)
+    return data_uri(kind, encoded.tobytes()) if done else ""
+
+
+def sound_uri(excerpt: ExcerptFacts) -> str:
+    """An excerpt as MP3, or as Ogg Vorbis where MP3 has no such rate."""
+    import numpy as np
+    import soundfile
+
+    rate = max(1, round(excerpt.rate))
+    samples = np.clip(np.nan_to_num(excerpt.samples), -1, 1)
+    kinds = [("MP3", "MPEG_LAYER_III", "audio/mpeg"), ("OGG", "VORBIS", "audio/ogg")]
+    if rate not in MP3_RATES or "MP3" not in soundfile.available_formats():
+        del kinds[0]
+    form, subtype, kind = kinds[0]
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format=form, subtype=subtype)
+    return data_uri(kind, buffer.getvalue())
+
+
+def levels_of(power: Numbers) -> Any:
+    """Power as dB, (frames, frequencies)."""
+    import numpy as np
+
+    return np.maximum(10 * np.log10(np.maximum(power, 1e-30)), LEAST_LEVEL)
+
+
+def spectrogram_uri(levels: Any, loudest: float) -> str:
+    """Levels in dB as colours, from dark to bright; low frequencies are at the bottom.
+
+    loudest : the level that is the brightest
+    """
+    import cv2
+    import numpy as np
+
+    least = max(LEAST_LEVEL, loudest - 90)
+    share = np.clip((levels - least) / ((loudest - least) or 1.0), 0, 1)
+    grey = np.rint(255 * _upright(share)).astype(np.uint8)
+    colours = cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO)
+    return picture_uri(np.asarray(colours, np.uint8)[..., ::-1])
+
+
+def difference_uri(change: Any) -> str:
+    """Changes in dB as colours: less is blue, more is red."""
+    import numpy as np
+
+    share = np.clip(_upright(change) / MOST_DIFFERENCE, -1, 1)
+    less, none, more = np.array([[33, 90, 200], [245, 245, 245], [200, 40, 40]], float)
+    size = np.abs(share)[..., None]
+    ends = np.where(share[..., None] < 0, less, more)
+    colours = none + size * (ends - none)
+    return picture_uri(np.rint(colours).astype(np.uint8))
+
+
+def _upright(values: Any) -> Any:
+    """(frames, frequencies) as at most 256 rows, from the highest frequency to 0: means."""
+    frames, frequencies = values.shape
+    together = max(1, frequencies // SPECTROGRAM_ROWS)
+    whole = frequencies // together * together
+    means = values[:, :whole].reshape(frames, -1, together).mean(axis=2)
+    return means.T[::-1]
+
+
+def heat_uri(values: Any, low: float, high: float) -> str:
+    """A grid of numbers as colours, each a pixel, the first row at the top."""
+    import cv2
+    import numpy as np
+
+    share = np.clip((np.asarray(values) - low) / ((high - low) or 1.0), 0, 1)
+    colours = cv2.applyColorMap(np.rint(255 * share).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
+    return picture_uri(np.asarray(colours, np.uint8)[..., ::-1], exact=True)

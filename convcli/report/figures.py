@@ -1,0 +1,269 @@
+"""What pages and plots draw: charts and pictures made of facts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from convcli.report.charts import NARROW, Axis, Chart, Mark, Region, Trace
+from convcli.report.words import number, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.facts import StepFacts
+    from convcli.facts.preview import OutlineFacts
+
+    Pair = tuple[float, float]
+
+# Gains below this many dB are drawn at this level.
+FLOOR_DB = -120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A chart or a picture with its caption.
+
+    keys : the name and the class of each colour
+    image : a data URI, in place of a chart; alt : what it shows, in words
+    pixels : the picture is enlarged so that its pixels are seen
+    """
+
+    caption: str
+    chart: Chart | None = None
+    image: str = ""
+    alt: str = ""
+    pixels: bool = False
+    keys: Sequence[tuple[str, str]] = field(default=())
+
+
+def chart_figure(chart: Chart, caption: str) -> Figure:
+    """A chart under its caption, with a key if it has several traces."""
+    keys = chart.names if len(chart.names) > 1 else []
+    return Figure(caption=caption, chart=chart, keys=keys)
+
+
+# ---------------------------------------------------------------------------------------- outlines
+
+
+def outline_trace(
+    outline: OutlineFacts, channel: int, name: str, style: str, unit: float = 1.0
+) -> Trace:
+    """A channel as a line where each bin is a sample, else as a band from minimum to maximum.
+
+    unit : units of x for one sample of the input
+    """
+    low = outline.low[:, channel].tolist()
+    high = outline.high[:, channel].tolist()
+    per_bin = outline.per_bin * outline.spacing
+    centre = outline.start + (per_bin - outline.spacing) / 2
+    places = [(centre + number * per_bin) * unit for number in range(len(low))]
+    lower = list(zip(places, low, strict=True))
+    if outline.per_bin == 1:
+        return Trace(name=name, style=style, points=lower)
+    return Trace(name=name, style=style, points=lower, upper=list(zip(places, high, strict=True)))
+
+
+def outline_extent(outlines: Sequence[OutlineFacts], unit: float) -> float:
+    """Where the longest of some outlines ends."""
+    ends = [one.start + one.length * one.spacing for one in outlines]
+    return max(ends, default=1.0) * unit or 1.0
+
+
+def value_range(values: Sequence[float]) -> Pair:
+    """The least and the largest finite value with some air; a constant gets a range around it."""
+    known = [value for value in values if math.isfinite(value)]
+    if not known:
+        return -1.0, 1.0
+    low, high = min(known), max(known)
+    air = 0.05 * (high - low) or 0.1 * abs(high) or 1.0
+    return low - air, high + air
+
+
+def gap_regions(outline: OutlineFacts, channel: int, unit: float) -> Iterator[Region]:
+    """Yield the bins of a channel in which samples are missing, neighbours as one."""
+    gaps = outline.gaps[:, channel].tolist()
+    per_bin = outline.per_bin * outline.spacing
+    first: int | None = None
+    for place, count in enumerate([*gaps, 0]):
+        if count and first is None:
+            first = place
+        elif not count and first is not None:
+            low = outline.start + (first * per_bin) - outline.spacing / 2
+            high = outline.start + place * per_bin - outline.spacing / 2
+            yield Region(low=low * unit, high=high * unit, style="gap")
+            first = None
+
+
+# ------------------------------------------------------------------------------------------ designs
+
+
+def design_figures(step: StepFacts) -> list[Figure]:
+    """The responses of a step or of a chain, as far as the facts have them."""
+    name = visible(step.text)
+    found: list[Figure] = []
+    if step.impulse:
+        chart = position_chart([("", "after", step.impulse)], f"Impulse response of {name}")
+        found.append(chart_figure(chart, "Impulse response"))
+        chart = position_chart(
+            [("", "after", step.step_response)], f"Step response of {name}", stems=False
+        )
+        found.append(chart_figure(chart, "Step response"))
+    if step.response:
+        found.append(chart_figure(decibel_chart([step]), "Gain in dB over a logarithmic axis"))
+        found.append(chart_figure(gain_chart([step]), "Gain"))
+        if any(delay is not None for delay in step.group_delay):
+            found.append(chart_figure(delay_chart(step), "Group delay"))
+    found += _plane_figures(step)
+    return found
+
+
+def position_chart(
+    curves: Sequence[tuple[str, str, Sequence[Pair]]], title: str, *, stems: bool = True
+) -> Chart:
+    """Responses over the position in samples.
+
+    curves : the name, the class and the points of each
+    """
+    places = [x for _, _, points in curves for x, _ in points]
+    values = [0.0, *(y for _, _, points in curves for _, y in points)]
+    low, high = value_range(values)
+    return Chart(
+        title=title,
+        x=Axis(low=min(places) - 0.5, high=max(places) + 0.5, label="samples"),
+        y=Axis(low=low, high=high),
+        traces=[
+            Trace(name=name, style=style, points=points, stems=stems)
+            for name, style, points in curves
+        ],
+        zooms=max(map(len, (points for _, _, points in curves))) > 60,
+        width=NARROW,
+    )
+
+
+def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Chart:
+    """The gain of some steps in dB, with the frequencies at which one crosses -3 dB."""
+    highest = max(frequency for step in steps for frequency, _ in step.response)
+    lowest = _lowest_drawn(steps[0], highest) if logarithmic else 0.0
+    gains = [_drawn_gain(gain) for step in steps for _, gain in step.response]
+    unit = visible(steps[0].frequency_unit)
+    marks = []
+    if len(steps) == 1:
+        marks = list(_crossing_marks(steps[0], unit, lowest))
+    return Chart(
+        title=f"Gain of {', '.join(visible(step.text) for step in steps)} in dB",
+        x=Axis(low=lowest, high=highest, label=unit, logarithmic=logarithmic),
+        y=Axis(low=min([*gains, -20.0]) - 3, high=max([*gains, 0.0]) + 3, label="dB"),
+        traces=[
+            Trace(
+                name=visible(step.text),
+                style=_STYLES[place % len(_STYLES)],
+                points=[
+                    (frequency, _drawn_gain(gain))
+                    for frequency, gain in step.response
+                    if frequency >= lowest
+                ],
+            )
+            for place, step in enumerate(steps)
+        ],
+        marks=marks,
+        width=NARROW,
+    )
+
+
+_STYLES = ("after", "second", "third", "before")
+
+
+def _lowest_drawn(step: StepFacts, highest: float) -> float:
+    """Where a logarithmic axis begins: three decades down, or where the response has a crossing."""
+    crossed = [frequency for _, found in step.crossings for frequency in found if frequency > 0]
+    least = min([highest / 1000, *(frequency / 10 for frequency in crossed)])
+    smallest = min(frequency for frequency, _ in step.response if frequency > 0)
+    return max(least, min(smallest, highest / 10))
+
+
+def _drawn_gain(gain: float) -> float:
+    return max(FLOOR_DB, gain) if math.isfinite(gain) else FLOOR_DB
+
+
+def _crossing_marks(step: StepFacts, unit: str, lowest: float) -> Iterator[Mark]:
+    for level, frequencies in step.crossings:
+        for frequency in frequencies:
+            if frequency >= lowest:
+                yield Mark(value=frequency, text=f"{level:g} dB: {frequency:.4g} {unit}")
+
+
+def gain_chart(steps: Sequence[StepFacts]) -> Chart:
+    """The gain of some steps as a factor."""
+    highest = max(frequency for step in steps for frequency, _ in step.response)
+    traces = []
+    for place, step in enumerate(steps):
+        points = [(frequency, 10 ** (_drawn_gain(gain) / 20)) for frequency, gain in step.response]
+        style = _STYLES[place % len(_STYLES)]
+        traces.append(Trace(name=visible(step.text), style=style, points=points))
+    values = [value for trace in traces for _, value in trace.points]
+    return Chart(
+        title=f"Gain of {', '.join(visible(step.text) for step in steps)}",
+        x=Axis(low=0.0, high=highest, label=visible(steps[0].frequency_unit)),
+        y=Axis(low=0.0, high=1.05 * max(values, default=1.0) or 1.0),
+        traces=traces,
+        zooms=True,
+        width=NARROW,
+    )
+
+
+def delay_chart(step: StepFacts) -> Chart:
+    """The group delay over frequency."""
+    points = [
+        (frequency, math.nan if delay is None else delay)
+        for (frequency, _), delay in zip(step.response, step.group_delay, strict=True)
+    ]
+    known = [delay for _, delay in points if not math.isnan(delay)]
+    low, high = value_range(known)
+    return Chart(
+        title=f"Group delay of {visible(step.text)}",
+        x=Axis(low=0.0, high=points[-1][0], label=visible(step.frequency_unit)),
+        y=Axis(low=min(low, -1.0), high=max(high, 1.0), label="samples"),
+        traces=[Trace(name="", style="after", points=points)],
+        width=NARROW,
+    )
+
+
+def _plane_figures(step: StepFacts) -> Iterator[Figure]:
+    """Yield two-dimensional taps and their spectrum as pictures."""
+    if not step.plane:
+        return
+    from convcli.report.embedded import heat_uri
+
+    values = [value for row in step.plane for value in row]
+    low, high = min(values), max(values)
+    told = f"from {number(low)} (dark) to {number(high)} (bright)"
+    yield Figure(
+        caption=f"Impulse response, {len(step.plane[0])} x {len(step.plane)} pixels, {told}",
+        image=heat_uri(step.plane, low, high),
+        alt=f"Two-dimensional taps of {visible(step.text)}",
+        pixels=True,
+    )
+    largest = max(max(row) for row in step.plane_response)
+    yield Figure(
+        caption="Gain from -1/2 to 1/2 cycles per pixel along both axes, "
+        f"from {largest - 60:.0f} dB (dark) to {largest:.0f} dB (bright)",
+        image=heat_uri(step.plane_response, largest - 60, largest),
+        alt=f"Spectrum of {visible(step.text)}; frequency 0 is in the middle",
+        pixels=True,
+    )
+
+
+def level_text(value: float) -> str:
+    """An amplitude as dB below full scale, `-inf` of silence."""
+    return f"{20 * math.log10(value):.1f} dBFS" if value > 0 else "silent"
+
+
+def nearest_cells(values: Any, rows: int, columns: int) -> Any:
+    """A grid of another size, with the nearest cell of `values` at each place."""
+    import numpy as np
+
+    down = np.minimum(np.arange(rows) * len(values) // rows, len(values) - 1)
+    across = np.minimum(np.arange(columns) * values.shape[1] // columns, values.shape[1] - 1)
+    return values[down][:, across]

@@ -1,0 +1,428 @@
+"""What pages draw of the signals of a run, held against NumPy and the engine's own output."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from browser import browser, needs_chromium, opened
+from program import SAMPLES
+from pyvips import Image
+
+import convcli
+from convcli.cli import main
+from convcli.core.binding import Rules
+from convcli.media.images.medium import IMAGE
+from convcli.planning.describe import chain_facts, chain_with_response, step_facts, with_response
+from convcli.planning.plan import make_plan
+from convcli.previews.observe import FULL, ObservedSink, ObservedSource, preview_of
+from convcli.previews.outline import OutlineSums
+from convcli.previews.picture import PictureSums, likeness
+from convcli.previews.sound import ExcerptSamples, LoudnessSums, SpectrogramSums
+from convcli.running.arrays import Blocks, Collected
+from convcli.running.run import run
+from convcli.signals import ARRAY, TABLE, Block, Groups, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from convcli.facts.preview import PreviewFacts
+    from convcli.signals import Array
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def noise(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+# Outlines
+
+
+@pytest.mark.parametrize("block", [1, 7, 100, 5000])
+@pytest.mark.parametrize("length", [None, 5000])
+def test_an_outline(block: int, length: int | None) -> None:
+    x = noise(5000, 2)
+    x[40:70, 1] = np.nan
+    sums = OutlineSums(("a", "b"), 50, length)
+    for first in range(0, len(x), block):
+        sums.add(x[first : first + block])
+    facts = sums.facts()
+    assert 50 <= len(facts.low) <= 100
+    for number in range(len(facts.low)):
+        part = x[number * facts.per_bin : (number + 1) * facts.per_bin]
+        np.testing.assert_array_equal(facts.low[number], np.nanmin(part, axis=0))
+        np.testing.assert_array_equal(facts.high[number], np.nanmax(part, axis=0))
+        assert facts.gaps[number].tolist() == np.isnan(part).sum(axis=0).tolist()
+    assert facts.peak == pytest.approx(np.nanmax(np.abs(x), axis=0))
+    assert facts.rms == pytest.approx(np.sqrt(np.nanmean(x**2, axis=0)))
+
+
+def test_an_outline_of_stored_samples() -> None:
+    x: Any = np.array([[1], [-32768], [16384]], np.int16)
+    sums = OutlineSums(("mono",), 10)
+    sums.add(x)
+    facts = sums.facts()
+    assert facts.low[:, 0].tolist() == [1 / 32768, -1, 0.5]
+    assert facts.rms[0] == pytest.approx(np.sqrt(np.mean((x / 32768) ** 2)))
+
+
+def test_an_outline_with_a_bin_of_gaps_alone() -> None:
+    sums = OutlineSums(("a",), 4, 16)
+    sums.add(np.array([1.0, 2, *[math.nan] * 2, 3, 4, 5, 6])[:, None])
+    facts = sums.facts()
+    assert facts.per_bin == 2
+    np.testing.assert_array_equal(facts.low[:, 0], [1, math.nan, 3, 5])
+
+
+# Sound
+
+
+@pytest.mark.parametrize("block", [5000, 44100])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_loudness(block: int, channels: int) -> None:
+    meters = pytest.importorskip("pyloudnorm")
+    x, rate = soundfile.read(SAMPLES / "talk.wav")
+    x = np.stack([x, 0.5 * x][:channels], axis=1)
+    sums = LoudnessSums(rate, channels, len(x))
+    for first in range(0, len(x), block):
+        sums.add(x[first : first + block])
+    expected = meters.Meter(rate).integrated_loudness(x)
+    assert sums.loudness() == pytest.approx(expected, abs=0.1)
+
+
+def test_the_loudness_of_a_tone_and_of_silence() -> None:
+    """ITU-R BS.1770-5: a sine of 997 Hz at full scale in one channel is -3.01 LUFS."""
+    tone = np.sin(2 * np.pi * 997 / 48000 * np.arange(96000))
+    sums = LoudnessSums(48000, 1)
+    sums.add(tone[:, None])
+    assert sums.loudness() == pytest.approx(-3.01, abs=0.02)
+    silent = LoudnessSums(48000, 1)
+    silent.add(np.zeros((96000, 1)))
+    assert silent.loudness() is None
+
+
+@pytest.mark.parametrize("block", [300, 4000, 60_000])
+@pytest.mark.parametrize("length", [None, 60_000])
+def test_a_spectrogram(block: int, length: int | None) -> None:
+    rate = 16000
+    frequency = np.where(np.arange(60_000) < 30_000, 2000, 4000)
+    x = np.sin(2 * np.pi * np.cumsum(frequency) / rate)[:, None]
+    sums = SpectrogramSums(20, length)
+    for first in range(0, len(x), block):
+        sums.add(x[first : first + block])
+    facts = sums.facts(rate)
+    assert facts is not None
+    assert 20 <= len(facts.power) <= 40
+    loudest = facts.power.argmax(axis=1) * rate / 1024
+    assert loudest[0] == 2000
+    assert loudest[-1] == 4000
+    assert facts.power.max() == pytest.approx(1, abs=0.01)
+    assert facts.seconds * len(facts.power) == pytest.approx(60_000 / rate, rel=0.1)
+
+
+@pytest.mark.parametrize("block", [1, 3, 50])
+def test_an_excerpt(block: int) -> None:
+    x = np.arange(40.0)[:, None] / 40
+    excerpt = ExcerptSamples(7, 19)
+    for first in range(0, len(x), block):
+        excerpt.add(x[first : first + block])
+    facts = excerpt.facts(10.0)
+    assert facts is not None
+    np.testing.assert_allclose(facts.samples, x[7:19], rtol=1e-7)
+    assert facts.start == 0.7
+
+
+# Runs
+
+
+def observed(filter: str, signal: Signal, blocks: list[Any], edge: Any = "zero") -> PreviewFacts:
+    align: Any = "causal" if signal.medium is TABLE else "center"
+    plan = make_plan(filter, signal, Rules(edge=edge, align=align))
+    preview = preview_of(signal, plan.result, FULL)
+    source = ObservedSource(Blocks(signal, blocks), preview)
+    run(plan, source, ObservedSink(Collected(), preview), threads=1)
+    return preview.facts()
+
+
+class Grouped(Blocks):
+    """Blocks of (samples, group of each row)."""
+
+    def decode(self, raw: Any) -> Block:
+        x, codes = raw
+        return Block(x, Groups([b"one", b"two"], codes))
+
+
+@pytest.mark.parametrize("size", [5, 31, 400])
+def test_groups_of_a_table(size: int) -> None:
+    x = noise(400, 1)
+    codes = np.random.default_rng(1).integers(0, 2, 400)
+    signal = Signal(medium=TABLE, shape=(None,), channels=("p",))
+    plan = make_plan("sma:9", signal, Rules(edge="shrink", align="causal"))
+    preview = preview_of(signal, plan.result, FULL)
+    blocks: list[Any] = [(x[a : a + size], codes[a : a + size]) for a in range(0, 400, size)]
+    source = ObservedSource(Grouped(signal, blocks), preview)
+    run(plan, source, ObservedSink(Collected(), preview), threads=1)
+    facts = preview.facts()
+    order = list(dict.fromkeys(codes.tolist()))
+    for number, code in enumerate(order):
+        group = x[codes == code, 0]
+        before, after = facts.before.outlines[number], facts.after.outlines[number]
+        assert before.group == ("one", "two")[code]
+        np.testing.assert_array_equal(before.low[:, 0], group)
+        expected = pd.Series(group).rolling(9, min_periods=1).mean()
+        np.testing.assert_allclose(after.low[:, 0], expected, rtol=1e-12)
+
+
+def test_a_filter_that_reads_its_input_twice() -> None:
+    x = 0.25 * noise(3000, 1)
+    signal = Signal(medium=TABLE, shape=(3000,), channels=("p",))
+    facts = observed("normalize", signal, [x[:1000], x[1000:]])
+    assert facts.before.outlines[0].length == 3000
+    assert facts.after.outlines[0].peak == pytest.approx((1.0,))
+
+
+def test_a_table_that_gets_shorter() -> None:
+    x = noise(300, 1)
+    signal = Signal(medium=TABLE, shape=(None,), channels=("p",))
+    facts = observed("avg_pool:10", signal, [x[:77], x[77:]], edge="shrink")
+    after = facts.after.outlines[0]
+    kept = after.low[:, 0][~np.isnan(after.low[:, 0])]
+    np.testing.assert_allclose(kept, x.reshape(30, 10).mean(axis=1))
+
+
+# Pictures
+
+
+@pytest.mark.parametrize("strip", [1, 13, 100])
+def test_a_picture_is_reduced(strip: int) -> None:
+    x: Any = np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(np.uint8)
+    signal = Signal(medium=IMAGE, shape=(300, 400), channels=("R", "G", "B"), full_scale=255)
+    sums = PictureSums(signal, 100)
+    for first in range(0, 300, strip):
+        sums.add(x[first : first + strip])
+    facts = sums.facts()
+    assert facts is not None
+    means = x.reshape(75, 4, 100, 4, 3).mean(axis=(1, 3))
+    assert np.abs(facts.reduced.astype(float) - means).max() <= 0.5001
+    np.testing.assert_array_equal(facts.detail, x[102:198, 152:248])
+    assert facts.corner == (102, 152)
+    sampled = x[::4, ::4, 1]
+    expected = np.histogram(sampled, 64, (0, 255))[0]
+    assert facts.histogram[1].tolist() == expected.tolist()
+
+
+def test_the_likeness_of_pictures_is_that_of_compare() -> None:
+    a: Any = np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)
+    b: Any = np.clip(a.astype(int) + np.random.default_rng(1).integers(-20, 20, a.shape), 0, 255)
+    signal = Signal(medium=IMAGE, shape=(60, 80), channels=("R", "G", "B"), full_scale=255)
+    before, after = PictureSums(signal, 800), PictureSums(signal, 800)
+    before.add(a)
+    after.add(b.astype(np.uint8))
+    facts = likeness(before, after)
+    expected = convcli.compare(a, b.astype(np.uint8)).together
+    assert facts is not None
+    assert expected is not None
+    assert (facts.psnr, facts.largest) == pytest.approx((expected.psnr, expected.largest))
+    assert facts.ssim == pytest.approx(expected.ssim)
+
+
+# Designs
+
+
+def designed(filter: str, **signal: Any) -> tuple[Any, Any]:
+    made = Signal(medium=ARRAY, shape=(None,), channels=("1",), **signal)
+    plan = make_plan(filter, made, Rules(edge="zero", align="center"))
+    steps = [with_response(step_facts(step), step) for step in plan.steps]
+    return steps, chain_with_response(chain_facts(plan), plan.steps)
+
+
+def test_responses_are_the_output_of_the_engine() -> None:
+    whole = "kernel:1,2,4 | kernel:1,0,0,-3"
+    (first, _), chain = designed(whole)
+    impulse, step = np.zeros(41), np.zeros(81)
+    impulse[20], step[20:] = 1, 1
+    for facts, text in ((first, "kernel:1,2,4"), (chain, whole)):
+        y = convcli.apply(text, impulse)
+        for place, value in facts.impulse:
+            assert value == pytest.approx(y[20 + int(place)], abs=1e-12)
+        y = convcli.apply(text, step)
+        for place, value in facts.step_response:
+            assert value == pytest.approx(y[20 + int(place)], abs=1e-12)
+
+
+def test_group_delay_and_crossings() -> None:
+    (smooth,), _ = designed("box:5", rate=1000.0)
+    delays = [delay for delay in smooth.group_delay if delay is not None]
+    assert delays == pytest.approx([0.0] * len(delays), abs=1e-6)
+    ((level, found),) = smooth.crossings
+    frequency = found[0] / 1000
+    gain = abs(np.sum(np.exp(-2j * np.pi * frequency * np.arange(5)))) / 5
+    assert (level, 20 * math.log10(gain)) == pytest.approx((-3, -3), abs=1e-3)
+    (late,), _ = designed("ema:span=9")
+    assert late.group_delay[0] == pytest.approx(4.0)
+
+
+def test_a_chain_that_is_no_convolution_has_no_response() -> None:
+    _, chain = designed("box:3 | relu")
+    assert chain.response == ()
+
+
+def test_a_hundred_thousand_taps_are_drawn_small(tmp_path: Path) -> None:
+    taps = np.zeros(100_000)
+    taps[77_777], taps[88_888] = 1.0, -2.0
+    np.save(tmp_path / "taps.npy", taps)
+    (step,), _ = designed(f"kernel:@{tmp_path / 'taps.npy'}")
+    values = [value for _, value in step.impulse]
+    assert (min(values), max(values)) == (-2, 1)
+    assert len(values) < 1500
+
+
+# Pages
+
+
+def report(tmp_path: Path, *words: Any) -> str:
+    page = tmp_path / "page.html"
+    assert main([*map(str, words), "-q", "--report", str(page), "--force"]) == 0
+    return page.read_text(encoding="utf-8")
+
+
+def test_the_page_of_a_sound(tmp_path: Path) -> None:
+    out = tmp_path / "out.wav"
+    text = report(tmp_path, "audio", "lowpass:3.4k | box:3", SAMPLES / "talk.wav", "-o", out)
+    assert len(text) < 3_000_000
+    for words in ("Waveform", "Spectrogram", "LUFS", "the whole chain", "-3 dB", "Group delay"):
+        assert words in text
+    y, rate = soundfile.read(out)
+    assert f"{20 * np.log10(np.abs(y).max()):.1f} dBFS" in text
+    uris = re.findall(r'<audio[^>]*src="data:audio/mpeg;base64,([^"]*)"', text)
+    assert len(uris) == 2
+    heard, heard_rate = soundfile.read(io.BytesIO(base64.b64decode(uris[1])))
+    assert heard_rate == rate
+    start = round((len(y) / rate - 8) / 2 * rate)
+    excerpt = y[start : start + len(heard)]
+    # MP3 does not keep the samples.
+    assert np.corrcoef(heard[: len(excerpt)], excerpt)[0, 1] > 0.99
+
+
+def test_the_page_of_a_picture_shows_the_file_that_was_written(tmp_path: Path) -> None:
+    words = ["image", "sobel", SAMPLES / "cat.png", "--range", "scale", "-o", tmp_path / "o.png"]
+    assert "SSIM" in report(tmp_path, *words)
+    out = tmp_path / "o.png"
+    words = ["image", "gaussian:2", SAMPLES / "cat.png", "--channels", "luma", "-o", out]
+    text = report(tmp_path, *words)
+    a, b = (Image.new_from_file(str(path)).numpy() for path in (SAMPLES / "cat.png", out))
+    facts = convcli.compare(a, b).together
+    assert facts is not None
+    assert f"{facts.psnr:.2f} dB" in text
+
+
+def test_names_from_files_are_escaped(tmp_path: Path) -> None:
+    table = tmp_path / f"{HOSTILE.replace('/', '_')}.csv"
+    table.write_text(f"g,{HOSTILE}\n{HOSTILE},1\n{HOSTILE},\nb,3\n{HOSTILE},4\n")
+    text = report(tmp_path, "csv", "sma:2", table, "--by", "g", "-o", tmp_path / "o.csv")
+    assert HOSTILE not in text
+    assert "<script>alert" not in text
+    assert text.count("<script") == 1
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert 'class="gap"' in text
+    assert 'class="outside"' in text
+
+
+def test_json_reports_hold_no_previews(tmp_path: Path) -> None:
+    place = tmp_path / "facts.json"
+    out = tmp_path / "o.wav"
+    words = ["audio", "box:3", str(SAMPLES / "hello.wav"), "-o", str(out), "--report", str(place)]
+    assert main([*words, "-q"]) == 0
+    assert json.loads(place.read_text())["preview"] is None
+
+
+def test_a_batch(tmp_path: Path) -> None:
+    inputs = []
+    for number in range(30):
+        inputs.append(tmp_path / f"in{number:02}.wav")
+        soundfile.write(inputs[-1], noise(800, seed=number).clip(-1, 1) * 0.9, 8000)
+    text = report(tmp_path, "audio", "gain:6dB", *inputs, "-o", f"{tmp_path}/out/")
+    assert "30 inputs" in text
+    assert "30 with warnings" in text
+    assert text.count('class="thumbnail"') == 30
+    assert text.count("<audio") == 2 * 12
+    assert len(text) < 20_000_000 * 30 / 500
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as running:
+        yield running
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["audio", "lowpass:3.4k"], "talk.wav"),
+        (["image", "gaussian:2"], "cat_noisy.png"),
+        (["csv", "sma:20", "--by", "symbol"], "stocks.csv"),
+    ],
+)
+def test_pages_in_a_browser(chromium: Any, tmp_path: Path, words: list[str], name: str) -> None:
+    source = SAMPLES / name
+    report(tmp_path, *words, source, "-o", tmp_path / f"out{source.suffix}")
+    with opened(chromium, tmp_path / "page.html", width=390, scheme="dark") as shown:
+        page = shown.page
+        assert not shown.too_wide
+        for players in page.query_selector_all(".players"):
+            assert page.evaluate(
+                """async () => {
+                    const [a, b] = document.querySelectorAll("audio");
+                    const ready = sound => sound.readyState ||
+                        new Promise(done => sound.addEventListener("loadedmetadata", done));
+                    await Promise.all([ready(a), ready(b)]);
+                    a.currentTime = 2;
+                    document.querySelectorAll("[data-player]")[1].click();
+                    return [a.hidden, b.hidden, b.currentTime];
+                }"""
+            ) == [True, False, 2]
+            assert players
+        for slider in page.query_selector_all(".slider input"):
+            slider.evaluate("s => { s.value = 20; s.dispatchEvent(new Event('input')); }")
+            assert page.evaluate("document.querySelector('.over').style.clipPath").endswith("20%)")
+        for button in page.query_selector_all("[data-zoom=in]")[:1]:
+            before = page.inner_html(".ticks.x")
+            button.click()
+            assert page.inner_html(".ticks.x") != before
+            assert page.get_attribute("[data-linked] .plot", "viewBox").split()[2] == "500"
+        assert shown.said == []
+        assert [url for url in shown.fetched if not url.startswith(("file:", "data:"))] == []
+
+
+@needs_chromium
+def test_the_overview_sorts_and_filters(chromium: Any, tmp_path: Path) -> None:
+    inputs = []
+    for number, rows in enumerate((30, 10, 20)):
+        inputs.append(tmp_path / f"t{number}.csv")
+        inputs[-1].write_text("v\n" + "\n" * (rows // 2) + "1\n2\n" * rows)
+    report(tmp_path, "csv", "sma:2", *inputs, "-c", "v", "-o", f"{tmp_path}/out/")
+    with opened(chromium, tmp_path / "page.html") as shown:
+        page = shown.page
+        page.click("#overview-table th:nth-child(3) button")
+        names = page.eval_on_selector_all(
+            "#overview-table tbody tr", "r => r.map(x => x.innerText)"
+        )
+        assert [re.findall(r"t\d\.csv", name)[0] for name in names] == [
+            "t1.csv",
+            "t2.csv",
+            "t0.csv",
+        ]
+        page.fill("[data-filter]", "t2")
+        assert page.inner_text(".count") == "1 of 3"
+        assert shown.said == []

@@ -107,7 +107,7 @@ def filters(
         str | None,
         typer.Argument(
             metavar="[STEP]",
-            help="A step such as lowpass:1k, or its name alone.",
+            help="A step such as lowpass:1k, its name alone, or a FILTER such as 'x - box:5'.",
             autocompletion=options.complete_filter,
             show_default=False,
         ),
@@ -328,6 +328,8 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "convcli filters",
             "convcli filters lowpass:3.4k,width=400 --rate 16k",
+            "convcli filters 'x - gaussian:3'",
+            "convcli filters macd",
             "convcli filters gaussian:3 --export taps.csv",
             "convcli filters model:denoise.safetensors",
         ),

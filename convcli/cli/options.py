@@ -35,8 +35,8 @@ def complete_filter(incomplete: str) -> list[str]:
 
 filter_argument = typer.Argument(
     metavar="FILTER",
-    help="Steps split by |, such as 'lowpass:3.4k | downsample:2', or @recipe.conv; `convcli "
-    "filters` lists all.",
+    help="Steps split by |, such as 'lowpass:3.4k | downsample:2', combined by + - * / between "
+    "spaces, such as 'x - gaussian:3', or @recipe.conv; `convcli filters` lists all.",
     autocompletion=complete_filter,
     show_default=False,
 )

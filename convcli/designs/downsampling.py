@@ -343,19 +343,21 @@ def min_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Slidin
 
 
 @step("resampling", example="median_pool:3")
-def median_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+def median_pool(
+    n: PoolSize, *, stride: Size | None = None, align: Align
+) -> SlidingStatistic | None:
     """Median of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Median())
 
 
 @step("resampling", example="first_pool:2")
-def first_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+def first_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """First of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Nth(last=False))
 
 
 @step("resampling", example="last_pool:2")
-def last_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+def last_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Last of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Nth(last=True))
 

@@ -53,6 +53,10 @@ _MOST_BANDS = 10_000
 _NO_CODEC = "has not been built in"
 
 
+# What libvips calls an interpretation without a name, and does not write.
+_UNKNOWN_MEANING = "error"
+
+
 class VipsPicture:
     """A picture that libvips reads. data : the file's bytes, or its path."""
 
@@ -219,6 +223,8 @@ class VipsPicture:
                 hint="the file may be damaged",
             )
         dtype, meaning, extra = DTYPES[image.format], image.interpretation, None
+        if meaning == _UNKNOWN_MEANING:
+            meaning = "multiband"
         if bands is not None:
             extra = bands.extra
             if bands.misread:

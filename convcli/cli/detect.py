@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from convcli.signals import Source
 
 
+# Suffixes of files that hits are written to; without one they are CSV.
+HIT_SUFFIXES = ("", ".csv", ".txt", ".json")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
     """What is searched for, and which hits count."""
@@ -111,6 +115,20 @@ class HitOptions:
             show_default="by the suffix of -o, else csv",
         ),
     ] = None
+
+    def check(self) -> None:
+        """Refuse a file name that promises another format than CSV or JSON."""
+        if self.format is not None or self.output is None:
+            return
+        from convcli.media.replacing import is_special
+        from convcli.media.tables.compression import without_compression
+
+        suffix = without_compression(self.output).suffix.lower()
+        if suffix not in HIT_SUFFIXES and not is_special(self.output):
+            raise RequestError(
+                f"the suffix {suffix} of {self.output} is of no format that hits are written in",
+                hint="CSV (.csv, .txt) and JSON (.json) are; --format names one of them",
+            )
 
     @property
     def as_json(self) -> bool:
@@ -195,6 +213,7 @@ def detect(
     _refuse_second_stdin([*sources, *templates])
     search.check()
     place = _checked_place(hits.output, [*templates, *sources], run)
+    hits.check()
     files = files_for(
         [*templates, *sources], table.options(), max_pixels=run.max_pixels, strict=run.strict
     )

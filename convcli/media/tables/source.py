@@ -426,7 +426,7 @@ class TableSource:
             self._look_at_file(found)
         elif self.options.follow:
             # Which rows come together is chance: the first one alone decides.
-            found.look_at(self._find_rows(seen[0], found.undecided), rows=1)
+            self._look_at(found, seen[0], 1)
             numeric = found.numbers | found.undecided
         else:
             ended = self._look_at_pipe(found, seen, coming)
@@ -441,13 +441,17 @@ class TableSource:
         keys = self._keys()
         return [column for column in range(len(self.header)) if column not in keys]
 
+    def _look_at(self, found: NumericColumns, records: Any, rows: int | None) -> None:
+        """Decide columns by the next rows, or by so many of them."""
+        found.look_at(self._find_rows(records, found.undecided), rows=rows)
+
     def _look_at_file(self, found: NumericColumns) -> None:
         """Read a file up to the first given cell of each column, or to its end."""
         current = self._open()
         with current.closing:
             for records in current.records:
                 if self._has_rows(records):
-                    found.look_at(self._find_rows(records, found.undecided))
+                    self._look_at(found, records, None)
                 if not found.undecided:
                     return
 
@@ -459,7 +463,7 @@ class TableSource:
         held = 0
         while records is not None:
             if self._has_rows(records):
-                found.look_at(self._find_rows(records, found.undecided))
+                self._look_at(found, records, None)
             held += records.size
             if not found.undecided:
                 return True
@@ -644,7 +648,7 @@ class TableSource:
             if error is None:
                 return
             # A few rows may have suggested another rule than all rows up to here.
-            self._clock = clock.irregular(error.message)
+            self._clock = clock.irregular(error)
             if start and tried + 1 < MOST_CLOCKS:
                 self._clock = self._clock_of(self._join(start), ended=False)
 
@@ -780,6 +784,27 @@ def bin_length(every: str) -> CalendarBins:
         return to_calendar_bins(every)
     except UnitError as error:
         raise RequestError(f"--every: {error}") from None
+
+
+def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ...] = ()) -> None:
+    """Raise RequestError for options that tell how delimited text is read.
+
+    reason : why they mean nothing
+    """
+    given = {
+        "-d": options.delimiter is not None,
+        "--decimal": options.decimal != ".",
+        "--thousands": bool(options.thousands),
+        "--na": bool(options.na),
+        "--comment": bool(options.comment),
+        "--skip-rows": options.skip_rows > 0,
+        "--no-header": not options.header,
+        "--encoding": options.encoding != "utf-8",
+        "--follow": options.follow,
+    }
+    for option, is_given in given.items():
+        if is_given and option not in allowed:
+            raise RequestError(f"{option} is for tables of text, and {reason}")
 
 
 def _check_options(options: TableOptions) -> None:

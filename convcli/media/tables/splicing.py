@@ -324,7 +324,8 @@ def splice(
 
     Where the old cell and the new value are both missing, the old cell stays (`NA` stays `NA`).
     """
-    if y is None and not output.append:
+    nothing_new = y is None or y.shape[1] == 0
+    if nothing_new and not output.append:
         return _unchanged(decoded.spans, rows)
     gaps = _replaced_spans(decoded, rows, output)
     is_large = columnar(len(decoded.spans.records.data))

@@ -442,7 +442,7 @@ def test_a_spike_of_a_sensor(program: Program, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_scan_without_its_specks(bits: int, program: Program, tmp_path: Path) -> None:
-    dtype = np.uint8 if bits == 8 else np.uint16
+    dtype: Any = np.uint8 if bits == 8 else np.uint16
     x = np.random.default_rng(bits).integers(0, 1 << bits, (40, 30, 3)).astype(dtype)
     pyvips.Image.new_from_array(x).write_to_file(str(tmp_path / "scan.tif"))
     for text, size in (("median:5", 5), ("median:7", 7), ("dilate:4", 4)):
@@ -453,7 +453,7 @@ def test_a_scan_without_its_specks(bits: int, program: Program, tmp_path: Path) 
             done = program.run(*words, cwd=tmp_path)
             assert done.code == 0, done
             y = pyvips.Image.new_from_file(str(tmp_path / clean)).numpy()
-            of_channel = scipy.ndimage.median_filter
+            of_channel: Any = scipy.ndimage.median_filter
             if text.startswith("dilate"):
                 of_channel = scipy.ndimage.maximum_filter
             truth = of_channel(x, (size, size, 1), mode="nearest").astype(np.float64)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import os
+import shutil
 from pathlib import Path
 
 import peers as programs
@@ -27,6 +28,8 @@ def run_with(package: Path, job: Job) -> Measurement:
     place = place_of(job, "convcli")
     target = DATA / place
     target.parent.mkdir(exist_ok=True)
+    if target.is_dir():
+        shutil.rmtree(target)
     target.unlink(missing_ok=True)
     environment = {**programs.environment(), "PYTHONPATH": str(package)}
     words = [word.replace("{out}", place) for word in job.command]

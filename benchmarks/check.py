@@ -67,14 +67,17 @@ def table(ours: Path, theirs: Path, limit: float) -> dict[str, Any]:
     a, b = (_last_column(path) for path in (ours, theirs))
     if a.shape != b.shape:
         return {"agrees": False, "found": f"{len(a)} rows and {len(b)}"}
-    worst = float(np.max(np.abs(a - b)) / np.max(np.abs(a)))
+    if (np.isnan(a) != np.isnan(b)).any():
+        return {"agrees": False, "found": "other cells are empty"}
+    worst = float(np.nanmax(np.abs(a - b)) / np.nanmax(np.abs(a)))
     return {"agrees": worst <= limit, "difference": worst, "found": f"{worst:.1e} relative"}
 
 
 def _last_column(path: Path) -> Any:
     with path.open("rb") as file:
         next(file)
-        return np.array([float(line.rsplit(b",", 1)[1]) for line in file])
+        cells = (line.rsplit(b",", 1)[1].strip() for line in file)
+        return np.array([float(cell or "nan") for cell in cells])
 
 
 def picture(ours: Path, theirs: Path, limit: float) -> dict[str, Any]:

@@ -57,8 +57,12 @@ class Sizes:
 
     @property
     def sound(self) -> dict[str, str]:
-        """The two sounds."""
-        return {"5min": f"sound-{self.short}s.wav", "60min": f"sound-{self.long}s.wav"}
+        """The sounds."""
+        return {
+            "5min": f"sound-{self.short}s.wav",
+            "10min": f"sound-{2 * self.short}s.wav",
+            "60min": f"sound-{self.long}s.wav",
+        }
 
 
 QUICK = Sizes(short=30, long=120, rows=100_000, megapixels=3)

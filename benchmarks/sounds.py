@@ -12,7 +12,7 @@ FFMPEG = ("ffmpeg", "-nostdin", "-v", "error", "-y", "-i")
 
 
 def sounds(sizes: Sizes) -> list[Job]:
-    """Low-pass, reverberation, other rates."""
+    """Low-pass, reverberation, other rates, hum."""
     lowpasses = [
         lowpass(
             "lowpass-60min",
@@ -38,6 +38,7 @@ def sounds(sizes: Sizes) -> list[Job]:
         reverb(sizes.sound["5min"]),
         resample(sizes.sound["60min"]),
         decimate(sizes.sound["60min"]),
+        hum(sizes.sound["10min"]),
     ]
 
 
@@ -181,4 +182,17 @@ def decimate(sound: str) -> Job:
             ),
         ),
         equal="100 dB of stop band, pass band to 0.8 of the new Nyquist frequency",
+    )
+
+
+def hum(sound: str) -> Job:
+    """50 Hz and its first 8 multiples."""
+    rejects = [word for n in range(1, 9) for word in ("bandreject", str(50 * n), "30q")]
+    return Job(
+        name="hum-10min",
+        says=f"{sound} without 50 Hz and its first 8 multiples",
+        inputs=(sound,),
+        command=("convcli", "audio", "-q", "notch:50,harmonics=8", sound, "-o", OUT),
+        peers=(Peer("SoX bandreject", p.SOX, ("sox", "-D", sound, OUT, *rejects), 1 / 3, ROUNDED),),
+        equal="the biquads of the same cookbook, recursive there, one kernel here",
     )

@@ -51,7 +51,7 @@ MEDIA = ("audio", "table", "image", "transparent", "array")
 
 LINEAR_FAMILIES = ("given taps", "smoothing", "frequency", "differences", "channels")
 NOT_LINEAR = ("envelope", "pct_change")
-LINEAR = ("sharpen", "emboss", "motion", "disk", "gabor", "downsample", "stride", "resample", "resize", "avg_pool",
+LINEAR = ("sharpen", "emboss", "motion", "disk", "gabor", "downsample", "stride", "resample", "resize", "upsample", "avg_pool",
           "sum_pool", "adaptive_avg_pool", "global_avg_pool", "gain")  # fmt: skip
 KEEPS_A_CONSTANT = ("lowpass", "bandstop", "peak", "notch", "highshelf", "mono", "grey", "sharpen", "motion", "disk", "downsample", "stride", "resample", "resize",
                     "avg_pool", "max_pool", "min_pool", "adaptive_avg_pool", "adaptive_max_pool", "global_avg_pool",
@@ -77,7 +77,7 @@ DEVIATIONS = ("std", "var", "mad")
 RANKS = ("rank", "mad")
 # A new grid lies between the old samples, and each of its points is made of those on both sides of
 # it.
-BETWEEN_SAMPLES = ("resample", "resize")
+BETWEEN_SAMPLES = ("resample", "resize", "upsample")
 
 
 @pytest.fixture(autouse=True)

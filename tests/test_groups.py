@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FILTERS = ("sma:5", "gaussian:4", "ema:alpha=0.4,adjust=false", "lowpass:0.2,taps=31", "diff:3", "savgol:7,2",
            "kernel:1,2,1,4 | stride:3", "downsample:3", "max_pool:4", "avg_pool:2,stride=3",
            "lowpass:0.2,taps=15 | diff", "sma:3 | ema:alpha=0.5,adjust=false | stride:2",
-           "stride:4 | lowpass:0.3,taps=9", "abs | wma:4 | normalize", "global_avg_pool | offset:1")  # fmt: skip
+           "std:6", "median:5", "hampel:4 | rank:3", "stride:4 | lowpass:0.3,taps=9", "abs | wma:4 | normalize", "global_avg_pool | offset:1")  # fmt: skip
 
 
 class Interleaved:

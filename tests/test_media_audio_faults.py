@@ -275,3 +275,9 @@ def test_samples_beyond_reason_are_clipped_or_refused_without_a_warning_of_numpy
     assert "RuntimeWarning" not in ended.err
     told = refused(3, "audio", f"ir:{path}", path, "-o", tmp_path / "o.wav")
     assert "too large to be added up" in told
+
+
+def test_a_midi_sample_dump_is_refused(tmp_path: Path) -> None:
+    """The reader of libsndfile prints to standard output."""
+    (tmp_path / "in.sds").write_bytes(b"\xf0\x7e\0\1" + bytes(range(1, 120)))
+    assert "SDS" in refused(3, "audio", "gain:1", "in.sds", "-o", "out.wav", cwd=tmp_path)

@@ -24,6 +24,7 @@ from convcli.media.images.formats import FORMATS, WriteRequest
 from convcli.media.images.layout import Layout
 from convcli.media.images.sink import ImageSink
 from convcli.media.images.source import ImageOptions, open_image
+from convcli.media.images.vips_reader import VipsPicture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,7 +135,7 @@ def test_every_field_of_a_tiff_is_kept(  # noqa: PLR0917
             + struct.pack("<HHHIII", 1, 315, 2, 5, 26, 0)
             + b"Jane\0"
         )
-        tiff.graft_exif(file, block)
+        tiff.graft_metadata(file, exif=block, iptc=None)
     copy(a, b)
     ours, theirs = directories(b), directories(a)
     assert len(ours) == len(theirs) == pages
@@ -291,6 +292,70 @@ def test_samples_however_they_are_stored(tmp_path: Path, options: dict[str, Any]
     image = pyvips.Image.new_from_array(pixels).copy(interpretation="srgb" if bands == 4 else "b-w")
     image.tiffsave(str(a), **options)
     assert np.array_equal(strips(reader_of(a)), load(a))
+
+
+@pytest.mark.parametrize(
+    ("bits", "order", "options", "is_plain"),
+    [
+        (8, "<", {}, True),
+        (8, ">", {}, True),
+        (16, "<", {}, True),
+        (16, ">", {}, False),
+        (8, "<", {"compression": "deflate"}, False),
+        (8, "<", {"tile": True, "tile_width": 16, "tile_height": 16}, False),
+        (8, "<", {"photometric": 0}, False),
+        (8, "<", {"orientation": 2}, False),
+        (8, "<", {"cut": 1}, False),
+        (8, "<", {"gap": 2}, False),
+    ],
+)
+def test_pixels_that_need_no_decoder(
+    tmp_path: Path, bits: int, order: str, options: dict[str, Any], *, is_plain: bool
+) -> None:
+    """Uncompressed samples are read as they lie in the file, all others by libvips; to the same values."""
+    path = tmp_path / "a.tif"
+    pixels = noise(40, 24, 1, f"u{bits // 8}")
+    saved = {name: value for name, value in options.items() if name.startswith(("comp", "tile"))}
+    if saved:
+        pyvips.Image.new_from_array(pixels).write_to_file(str(path), **saved)
+    else:
+        path.write_bytes(plain_tiff(pixels, order, **options))
+    reader = VipsPicture(path, "a.tif", max_pixels=10_000)
+    assert (0 in reader.plain_pixels) == is_plain
+    if "cut" in options:
+        return
+    found = np.concatenate([strip.pixels for strip in reader.reader().strips(0)])
+    upright = pyvips.Image.new_from_file(str(path)).autorot().numpy()
+    np.testing.assert_array_equal(found, upright.reshape(found.shape))
+
+
+def plain_tiff(
+    pixels: Any,
+    order: str,
+    *,
+    photometric: int = 1,
+    orientation: int = 1,
+    cut: int = 0,
+    gap: int = 0,
+) -> bytes:
+    """A grey TIFF of two strips (TIFF 6.0, section 3), with bytes between them or without its last ones."""
+    rows, columns = pixels.shape[:2]
+    data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    half = len(data) // 2
+    values = {256: columns, 257: rows, 258: 8 * pixels.itemsize, 259: 1, 262: photometric, 274: orientation,
+              277: 1, 278: rows // 2}  # fmt: skip
+    start = 8 + 2 + 12 * (len(values) + 2) + 4
+    strips = {273: (start + 16, start + 16 + half + gap), 279: (half, half)}
+    entries = {
+        tag: struct.pack(order + "HHIHH", tag, 3, 1, value, 0) for tag, value in values.items()
+    }
+    for place, tag in zip((start, start + 8), strips, strict=True):
+        entries[tag] = struct.pack(order + "HHII", tag, 4, 2, place)
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HIH", 42, 8, len(entries))
+    directory = b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
+    numbers = b"".join(struct.pack(order + "II", *pair) for pair in strips.values())
+    file: bytes = head + directory + numbers + data[:half] + bytes(gap) + data[half:]
+    return file[: len(file) - cut]
 
 
 def test_a_tiff_that_is_cut_off_is_refused(tmp_path: Path) -> None:

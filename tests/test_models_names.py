@@ -119,3 +119,35 @@ def test_no_plain_order_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.safetensors", {"a.weight": np.ones((4, 1, 3)), "b.w": np.ones(2)})
     with pytest.raises(RequestError, match="do not follow from its tensors"):
         apply(f"model:{path},layers=auto", X)
+
+
+def test_feature_maps_are_the_channels_after_a_layer(program: Program, tmp_path: Path) -> None:
+    path = saved(tmp_path / "n.safetensors", numbered())
+    layers = "conv | relu | conv | tanh | conv"
+    first = TENSORS["encoder.conv1.weight"][:, 0], TENSORS["encoder.conv1.bias"]
+    hidden = np.stack([np.correlate(X, w) + b for w, b in zip(*first, strict=True)], axis=-1)
+    maps = apply(f'model:{path},layers="{layers}",upto=1', X[:, None], edge="valid", axes=1)
+    np.testing.assert_allclose(maps, np.maximum(hidden, 0))
+    whole = apply(f'model:{path},layers="{layers}"', X)
+    np.testing.assert_array_equal(apply(f'model:{path},layers="{layers}",upto=4', X), whole)
+    (tmp_path / "x.csv").write_text("t,x\na,1\nb,2\nc,3\n")
+    words = ("csv", f'model:n.safetensors,layers="{layers}",upto=0', "x.csv", "-c", "x", "-q")
+    ended = program.run(*words, cwd=tmp_path)
+    assert ended.text.splitlines()[0] == "t,y0,y1"
+    with pytest.raises(RequestError, match="5 layers, counted from 0"):
+        apply(f'model:{path},layers="{layers}",upto=5', X)
+
+
+def test_feature_maps_of_a_picture(program: Program, tmp_path: Path) -> None:
+    tensors = {"0.weight": np.array([1.0, 0, 0.5, 0.25]).reshape(4, 1, 1, 1)}
+    tensors["2.weight"] = np.ones((1, 4, 1, 1))
+    saved(tmp_path / "m.safetensors", tensors)
+    (tmp_path / "p.pgm").write_bytes(b"P2 2 1 255\n8 200\n")
+    words = ("image", 'model:m.safetensors,layers="conv | relu | conv",upto=1', "p.pgm", "-q")
+    ended = program.run(*words, "-o", "maps.tif", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    import pyvips
+
+    maps = pyvips.Image.new_from_file(str(tmp_path / "maps.tif")).numpy()
+    assert maps.shape == (1, 2, 4)
+    assert maps[0].tolist() == [[8, 0, 4, 2], [200, 0, 100, 50]]

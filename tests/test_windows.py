@@ -380,3 +380,27 @@ def test_transparent_pixels_are_left_out() -> None:
         found = one_by_one(name, colour, (3, 3), edge="edge", align="center", missing="fill")
         truth = np.nan_to_num(found)
         np.testing.assert_allclose(y[..., 1][is_seen], truth[is_seen], rtol=1e-6, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "median_pool", "first_pool", "last_pool", "max_pool"])
+def test_bytes_are_filtered_as_their_numbers(name: str) -> None:
+    rng = np.random.default_rng(5)
+    for channels, alpha in (("Y", None), ("RGB", None), ("RGBA", 3), ("CMYKW", None)):
+        x = rng.integers(0, 256, (16, 17, len(channels)), dtype=np.uint8)
+        signal = Signal(
+            medium=IMAGE, shape=(16, 17), channels=tuple(channels), alpha=alpha, full_scale=255.0
+        )
+        opacities = (np.uint8(9),) if alpha is None else (np.uint8(9), rng.integers(0, 2, (16, 17)))
+        for size in ("3", "5", "4x3", "3,stride=2"):
+            for opacity in opacities:
+                if alpha is not None:
+                    x[..., alpha] = opacity
+                text, stride = (*size.split(","), "")[:2]
+                more = MORE.get(name, "") + ("," + stride if stride else "")
+                plan = make_plan(f"{name}:{text}{more}", signal, rules_for(signal))
+                found, truth = Collected(), Collected()
+                stored: Any = [x[:7], x[7:]]
+                run(plan, Blocks(signal, stored), found)
+                run(plan, Blocks(signal, [x.astype(np.float64)]), truth)
+                y = np.concatenate(found.parts).astype(np.float64)
+                np.testing.assert_allclose(y, np.concatenate(truth.parts), rtol=1e-6, atol=1e-4)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.checking.prefixes import ROWS_AT_ONCE, PrefixSource, StoredRows, choose_prefixes
-from convcli.errors import ConvcliError
+from convcli.errors import ConvcliError, RequestError
 from convcli.facts.causality import CausalityFacts, ColumnVerdict
 from convcli.running.run import RunCounts, run
 from convcli.signals import row_numbers
@@ -42,8 +42,13 @@ def check_causality(
     scratch : opens a temporary file; the rows and the outputs are kept in such files
     group_name : returns the name of a group as text
     progress : is called with the number of runs that are done and the number of all runs
-    Returns the facts, and the counts of the run on the whole.
+    Returns the facts, and the counts of the run on the whole. Raises RequestError for a filter that
+    gives several outputs for a row.
     """
+    along = plan.chain.reach[0]
+    if along.phases > along.step:
+        message = f"--causal-check compares one output for each row, and {plan.filter} gives more"
+        raise RequestError(message, hint="check the filter without upsample:N")
     stored = StoredRows(source, scratch)
     prefixes = list(choose_prefixes(stored, plan))
     runs = len(prefixes) + 1

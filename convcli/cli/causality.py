@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from convcli.cli import INTERRUPTED, Stopped, say, tell
-from convcli.cli.filter_command import FilterCommand, conditions, exit_code_of
+from convcli.cli.filter_command import conditions, exit_code_of
 from convcli.cli.input_run import InputRun
 from convcli.cli.progress import Progress
 from convcli.cli.results import write_result
+from convcli.cli.table_command import TableCommand
 from convcli.errors import RequestError
 from convcli.report.as_csv import verdicts_csv
 from convcli.report.terminal import causality_summary
@@ -67,8 +68,8 @@ class InputCheck(InputRun):
             self.progress.advance(done - self.progress.done)
 
 
-@dataclass(kw_only=True)
-class CausalCheck(FilterCommand):
+@dataclass(eq=False, kw_only=True)
+class CausalCheck(TableCommand):
     """A request whose inputs are checked: a line for each column and group on standard output.
 
     headed : whether the names of the cells have been written

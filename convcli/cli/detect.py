@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from convcli.signals import Medium, Source
 
 
+# Suffixes of files that hits are written to; without one they are CSV.
+HIT_SUFFIXES = ("", ".csv", ".txt", ".json")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
     """What is searched for, and which hits count."""
@@ -122,6 +126,20 @@ class HitOptions:
             show_default=False,
         ),
     ] = None
+
+    def check(self) -> None:
+        """Refuse a file name that promises another format than CSV or JSON."""
+        if self.format is not None or self.output is None:
+            return
+        from convcli.media.replacing import is_special
+        from convcli.media.tables.compression import without_compression
+
+        suffix = without_compression(self.output).suffix.lower()
+        if suffix not in HIT_SUFFIXES and not is_special(self.output):
+            raise RequestError(
+                f"the suffix {suffix} of {self.output} is of no format that hits are written in",
+                hint="CSV (.csv, .txt) and JSON (.json) are; --format names one of them",
+            )
 
     @property
     def as_json(self) -> bool:
@@ -212,6 +230,7 @@ def detect(
             raise RequestError(
                 "--mark does not draw the groups of a table", hint="leave --by or --mark out"
             )
+    hits.check()
     files = files_for(
         [*templates, *sources], table.options(), max_pixels=run.max_pixels, strict=run.strict
     )

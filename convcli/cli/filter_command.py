@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from convcli.cli.options import Request, RunOptions
     from convcli.facts import RunFacts, StepFacts
-    from convcli.media.files import Files
+    from convcli.media.files import Files, OpenedFile
     from convcli.planning.grammar import Call
     from convcli.previews.observe import PreviewSize
     from convcli.signals import Missing
@@ -63,11 +63,10 @@ class FilterCommand:
             raise Stopped(closed_pipe()) from None
 
     def _run(self) -> int:
-        from convcli.planning.grammar import parse
         from convcli.planning.plan import learned_rules
 
         self._check_request()
-        calls = parse(self.request.filter)
+        calls = self._calls()
         self.files = self.files.for_model(learned_rules(calls))
         report = self.options.report
         if report is not None:
@@ -82,6 +81,16 @@ class FilterCommand:
         if self.options.plot is not None and runs and not self.options.dry_run:
             self._write_plot(runs[0], self.options.plot)
         return code
+
+    def _calls(self) -> tuple[Call, ...]:
+        """The steps of FILTER."""
+        from convcli.planning.grammar import parse
+
+        return parse(self.request.filter)
+
+    def planned_calls(self, opened: OpenedFile, calls: tuple[Call, ...]) -> tuple[Call, ...]:
+        """The steps that an open input is filtered by: those of FILTER."""
+        return calls
 
     def _check_request(self) -> None:
         """Refuse options that contradict each other, and a file in the place of FILTER."""

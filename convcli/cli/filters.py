@@ -110,7 +110,7 @@ def filters(
         list[str] | None,
         typer.Argument(
             metavar="[STEP]...",
-            help="A step such as lowpass:1k, or its name alone; or chains of steps.",
+            help="Steps such as lowpass:1k, a name alone, or a FILTER such as 'x - box:5'.",
             autocompletion=options.complete_filter,
             show_default=False,
         ),
@@ -359,6 +359,8 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "convcli filters",
             "convcli filters lowpass:3.4k,width=400 --rate 16k",
+            "convcli filters 'x - gaussian:3'",
+            "convcli filters macd",
             "convcli filters gaussian:3 --export taps.csv",
             "convcli filters model:denoise.safetensors",
         ),

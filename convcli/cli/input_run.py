@@ -83,16 +83,17 @@ class InputRun:
         from convcli.planning.plan import make_plan, rules_for
 
         options = self.command.options
+        calls = self.command.planned_calls(opened, self.calls)
         plans = []
         for source in opened.sources:
             rules = rules_for(
                 source.signal,
-                self.calls,
+                calls,
                 edge=options.edge,
                 align=options.align,
                 missing=self.command.missing,
             )
-            plan = make_plan(self.calls, source.signal, rules)
+            plan = make_plan(calls, source.signal, rules)
             if options.fails_on(Condition.LOOKAHEAD):
                 _refuse_look_ahead(plan)
             _refuse_new_rows(plan)
@@ -105,30 +106,34 @@ class InputRun:
 
     def _write(self, opened: OpenedFile, plans: list[Plan]) -> _Written:
         from convcli.media.outputs import open_output
+        from convcli.media.replacing import only_writing
         from convcli.running.run import run
 
         keep_freed_memory()
         preview = self._preview(plans[0])
         with open_output(self.output, medium=self.command.files.medium) as place:
-            sink = opened.sink(
-                place,
-                [self._written_signal(plan) for plan in plans],
-                label=label_of(self.calls),
-                unchanged=all(plan.identity for plan in plans),
-            )
-            watched = _WatchedSink(sink, self.command.stopping, self.progress)
+            with only_writing(self.output):
+                sink = opened.sink(
+                    place,
+                    [self._written_signal(plan) for plan in plans],
+                    label=label_of(self.calls),
+                    unchanged=all(plan.identity for plan in plans),
+                )
+            watched = _WatchedSink(sink, self.command.stopping, self.progress, self.output)
             counts = []
             try:
                 for number, (source, plan) in enumerate(zip(opened.sources, plans, strict=True)):
                     if number > 0:
-                        sink.next_page()
+                        with only_writing(self.output):
+                            sink.next_page()
                     watched.expect(plan.result.shape[0])
                     tail = self._tail(plan)
                     seen: tuple[Source[Any], Sink[Any]] = (source, watched)
                     if preview is not None and number == 0:
                         seen = preview.observed(source, watched)
                     counts.append(run(plan, *seen, threads=self._threads(), tail=tail))
-                sink.close()
+                with only_writing(self.output):
+                    sink.close()
             except BaseException:
                 sink.discard()
                 raise
@@ -292,8 +297,11 @@ def _refuse_new_rows(plan: Plan) -> None:
     from convcli.core.chain import Chain
 
     for step in plan.steps:
-        # Padded layers of a network may make more rows than others take away.
-        if Chain(step.ops).count(0, MANY_ROWS) > MANY_ROWS:
+        # Padded layers of a network may make more rows than others take away. The rows that an
+        # interpolation makes have a row to stand beside.
+        chain = Chain(step.ops)
+        phases = chain.reach[0].phases
+        if chain.count(0, MANY_ROWS) > MANY_ROWS * phases:
             raise step.call.error("a table cannot get more rows than it has")
 
 
@@ -316,12 +324,18 @@ def _refuse_look_ahead(plan: Plan) -> None:
 
 
 class _WatchedSink:
-    """A sink that shows progress, and that stops the run between two blocks."""
+    """A sink that shows progress, and that stops the run between two blocks.
 
-    def __init__(self, sink: Sink[Any], stopping: Event, progress: Progress | None) -> None:
+    place : what it writes to, for errors; None is standard output
+    """
+
+    def __init__(
+        self, sink: Sink[Any], stopping: Event, progress: Progress | None, place: Path | None
+    ) -> None:
         self.sink = sink
         self.stopping = stopping
         self.progress = progress
+        self.place = place
 
     def encode(self, y: Any, rows: Any) -> Any:
         return len(rows), self.sink.encode(y, rows)
@@ -329,8 +343,11 @@ class _WatchedSink:
     def write(self, encoded: Any) -> None:
         if self.stopping.is_set():
             raise Stopped(INTERRUPTED)
+        from convcli.media.replacing import only_writing
+
         count, stored = encoded
-        self.sink.write(stored)
+        with only_writing(self.place):
+            self.sink.write(stored)
         if self.progress is not None:
             self.progress.advance(count)
 

@@ -34,16 +34,14 @@ def complete_filter(incomplete: str) -> list[str]:
     return [head + name for name in known if name.startswith(word)]
 
 
-Filter = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILTER",
-        help="Steps split by |, such as 'lowpass:3.4k | downsample:2', or @recipe.conv; `convcli "
-        "filters` lists all.",
-        autocompletion=complete_filter,
-        show_default=False,
-    ),
-]
+filter_argument = typer.Argument(
+    metavar="FILTER",
+    help="Steps split by |, such as 'lowpass:3.4k | downsample:2', combined by + - * / between "
+    "spaces, such as 'x - gaussian:3', or @recipe.conv; `convcli filters` lists all.",
+    autocompletion=complete_filter,
+    show_default=False,
+)
+Filter = Annotated[str, filter_argument]
 Inputs = Annotated[
     list[Path] | None,
     typer.Argument(

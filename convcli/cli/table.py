@@ -8,9 +8,15 @@ from typing import Annotated, Literal
 import typer
 
 from convcli.cli import options
-from convcli.cli.filter_command import FilterCommand
 from convcli.cli.groups import with_option_groups
-from convcli.cli.options import Request, RunOptions, TableArguments, examples, suffix_of
+from convcli.cli.options import RunOptions, TableArguments, examples, suffix_of
+from convcli.cli.table_command import (
+    NamedFilterOptions,
+    TableCommand,
+    TableRequest,
+    options_with,
+    plain_request,
+)
 from convcli.errors import RequestError
 from convcli.media.tables.files import TableFiles
 
@@ -67,7 +73,13 @@ class TableRun(RunOptions):
 
 
 @with_option_groups
-def filter_table(request: Request, table: TableArguments, rows: RowOptions, run: TableRun) -> int:
+def filter_table(
+    request: TableRequest,
+    table: TableArguments,
+    rows: RowOptions,
+    named: NamedFilterOptions,
+    run: TableRun,
+) -> int:
     """Filter numeric columns of CSV and TSV files, above all in a pipe.
 
     Nothing looks ahead unless --align center. Cells that are not filtered stay byte for byte, rows
@@ -83,11 +95,16 @@ def filter_table(request: Request, table: TableArguments, rows: RowOptions, run:
         irregular=True,
         integrate=rows.integrate,
     )
-    command = FilterCommand
+    filters = named.read()
+    plain = plain_request(request, named=filters is not None)
+    if filters is not None:
+        table_options = options_with(table_options, filters, filtered=bool(plain.filter))
+    command = TableCommand
     if rows.causal_check:
         command = _causal_check(follow=rows.follow)
     return command(
-        request=request,
+        request=plain,
+        named=filters,
         options=run,
         files=TableFiles(options=table_options),
         missing=rows.missing,
@@ -96,7 +113,7 @@ def filter_table(request: Request, table: TableArguments, rows: RowOptions, run:
     ).run()
 
 
-def _causal_check(*, follow: bool) -> type[FilterCommand]:
+def _causal_check(*, follow: bool) -> type[TableCommand]:
     from convcli.cli.causality import CausalCheck
 
     if follow:
@@ -113,6 +130,9 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "convcli csv sma:20 prices.csv -c Close --by Ticker --append -o smooth.csv",
             "convcli csv 'ema:halflife=5 | diff:1' < rows.csv | head",
+            "convcli csv prices.csv -c Close --add fast=ema:span=12 --add slow=ema:span=26 "
+            "--add 'macd=ema:span=12 - ema:span=26'",
+            "convcli csv daily.csv --set Open=stride:5 --set High=max_pool:5 --set Low=min_pool:5",
             "convcli csv model:next.safetensors prices.csv -c Open,Close --causal-check",
             "tail -f log.csv | convcli csv gaussian:2 --align causal --follow",
         ),

@@ -9,6 +9,7 @@ import numpy as np
 
 from convcli.core.ops import Convolve, Held, Op, Span, nothing_held
 from convcli.core.reach import Reach, aligned_samples
+from convcli.samples import as_samples
 
 if TYPE_CHECKING:
     from convcli.core.complete import Bounds
@@ -179,6 +180,8 @@ class MaskedByAlpha(Op):
     op: Op
     alpha: int
 
+    takes_stored = True
+
     @property
     def reach(self) -> tuple[Reach, ...]:
         """The reach of the statistic."""
@@ -192,6 +195,12 @@ class MaskedByAlpha(Op):
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the statistic of the visible colours."""
         is_hidden = x[..., self.alpha, None] <= 0
+        if not is_hidden.any():
+            y = self.op(x, span, held)
+            own = aligned_samples(x, self.reach, y.shape[:-1])
+            y[..., self.alpha] = own[..., self.alpha]
+            return y
+        x = as_samples(x)
         visible = np.where(is_hidden, np.nan, x).astype(x.dtype)
         y = self.op(visible, span, held)
         own = aligned_samples(x, self.reach, y.shape[:-1])

@@ -31,6 +31,10 @@ WORD_BITS = 62
 # Powers of two up to this exponent, and their inverses, are float64 without loss.
 PLAIN_POWER = 1000
 
+# Below this, a number is exact as a float64 with bits to spare; below that, 4 bits fit behind it.
+_EXACT_HIGH = 1 << 51
+_ROOM_FOR_BITS = 1 << 57
+
 
 def digits_of(x: Numbers, bits: int) -> Digits:
     """Write numbers in digits of `bits` bits: whole float64 numbers of at most 2**(bits - 1).
@@ -91,6 +95,37 @@ def joined(sums: Digits, bits: int) -> tuple[Numbers, Numbers]:
         high[overflows] = np.ldexp(added_up(few, word_bits, -WORD_BITS)[0], WORD_BITS)
         low[overflows] = 0
     return high, low
+
+
+def rounded(sums: Digits, bits: int, exponent: int) -> Numbers:
+    """Return numbers >= 0 with these digits, times 2**exponent, each rounded once."""
+    if max(sums) - min(sums) <= 2 and 2 * bits <= FLOAT_BITS:
+        return _rounded_three(sums, bits, exponent)
+    words, word_bits = words_of(carried(sums, bits), bits)
+    return added_up(words, word_bits, exponent)[0]
+
+
+def _rounded_three(sums: Digits, bits: int, exponent: int) -> Numbers:
+    """`rounded` of three digits, of which two are an exact float64 together.
+
+    It takes a quarter of the time of the sum of words, which holds for any number of digits.
+    """
+    first = min(sums)
+    low, middle, high = (sums.get(first + number, np.int64(0)) for number in range(3))
+    mask = (1 << bits) - 1
+    middle = middle + (low >> bits)
+    high = high + (middle >> bits)
+    rest = ((middle & mask) << bits) | (low & mask)
+    scale = first * bits + exponent
+    y = high * 2.0 ** (2 * bits) + rest
+    if int(high.max()) >= _EXACT_HIGH:
+        # An int64 is rounded rightly if its last bit says whether anything lies below it.
+        below = 2 * bits - 4
+        some_bits = (high << 4) | (rest >> below) | ((rest & ((1 << below) - 1)) > 0)
+        y = np.where(high < _EXACT_HIGH, y, some_bits * 2.0**below)
+        whole = (high | (rest > 0)) * 2.0 ** (2 * bits)
+        y = np.where(high < _ROOM_FOR_BITS, y, whole)
+    return np.asarray(_times_power(y, scale))
 
 
 def carried(sums: Digits, bits: int) -> Digits:

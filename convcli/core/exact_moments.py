@@ -5,10 +5,11 @@ without any rounding. With n known samples in a window, their sum S and the sum 
 n Q - S**2 is such a whole number, too; it is rounded to a float64 once, divided once, and the root
 is taken. So an output is a function of its window alone, wherever a block begins: it is 0 exactly
 if all samples are equal, it is never negative, it keeps the digits of 1e9 + 1 and 1e9 - 1, and it
-forgets a sample that has left the window. The time per sample does not depend on the window.
+forgets a sample that has left the window.
 
-In memory, 20 samples of 2 million cost about three times what a running float64 deviation does,
-which has none of these properties (pandas issue 18044).
+The number of additions does not depend on the window, but digits are smaller where more of them are
+added up: a sample of prices takes 70 ns in windows of 20 samples (as in pandas, whose running sums
+have none of these properties), 150 ns in those of 1,000 and 500 ns in those of 100,000.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.digits import added_up, carried, digits_of, two_sum, words_of
+from convcli.core.digits import WORD_BITS, carried, digits_of, rounded, two_sum
 from convcli.core.sliding import WindowFunction
 from convcli.samples import sample_type, unit
 
@@ -46,6 +47,9 @@ CLASS_BITS = 180
 # Samples of a piece of a signal that is computed at a time: it stays in the cache.
 PIECE = 1 << 14
 
+# OpenCV adds up the squares of so many bytes in an int32.
+MOST_SQUARED_BYTES = 1 << 15
+
 # A whole number up to this one is exact as a float64, and as an int64 in any case.
 LARGEST_WHOLE = 1 << 53
 
@@ -70,10 +74,30 @@ class Moment(WindowFunction):
 
     def of_stored(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Compute with whole numbers, which have few digits, and scale the result."""
+        if x.dtype == np.uint8 and x.ndim == 3 and math.prod(size) <= MOST_SQUARED_BYTES:
+            sums = self._sums_of_bytes(x, size)[:: step[0], :: step[1]]
+            return self._settled(sums, math.prod(size)).astype(np.float32)
         planes = np.ascontiguousarray(np.moveaxis(x, -1, 0), np.float64)
         y = np.moveaxis(self.of_windows(planes, size, step), 0, -1)
         y *= unit(x) if self.root else unit(x) ** 2
         return y.astype(sample_type(x), copy=False)
+
+    def _sums_of_bytes(self, x: Array, size: Sizes) -> Numbers:
+        """n Q - S**2, or Q about 0, of the windows of (rows, columns, channels), by OpenCV."""
+        import cv2
+
+        rows, columns = (n - k + 1 for n, k in zip(x.shape, size, strict=False))
+        how: dict[str, Any] = {"anchor": (0, 0), "normalize": False}
+        how["borderType"] = cv2.BORDER_CONSTANT
+        squares: Any = cv2.sqrBoxFilter(x, cv2.CV_64F, size[::-1], **how)
+        squares = squares.reshape(x.shape)[:rows, :columns]
+        if not self.centred:
+            return np.asarray(squares)
+        sums: Any = cv2.boxFilter(x, cv2.CV_64F, size[::-1], **how)
+        sums = sums.reshape(x.shape)[:rows, :columns]
+        squares *= math.prod(size)
+        squares -= np.square(sums, out=sums)
+        return np.asarray(squares)
 
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Compute in float64, a piece of the signal at a time."""
@@ -121,12 +145,15 @@ class Moment(WindowFunction):
             digits = {0: np.zeros(x.shape, np.int64)}
         products = _window_sums_of(_products(digits), size, step)
         if not self.centred:
-            return _rounded(products, bits, -2 * shift)
+            return rounded(products, bits, -2 * shift)
         sums = _window_sums_of(digits, size, step)
-        differences = {place: counts * q for place, q in carried(products, bits).items()}
-        for place, product in _products(carried(sums, bits)).items():
+        if not _are_few(digits, bits, math.prod(size)):
+            products = carried(products, bits)
+            sums = carried(sums, bits)
+        differences = {place: counts * q for place, q in products.items()}
+        for place, product in _products(sums).items():
             differences[place] = differences.get(place, 0) - product
-        return _rounded(differences, bits, -2 * shift)
+        return rounded(differences, bits, -2 * shift)
 
     def _settled(self, sums: Numbers, counts: Counts) -> Numbers:
         """The mean square for sums of squares; NaN where too few samples are known."""
@@ -136,7 +163,8 @@ class Moment(WindowFunction):
         y = sums / np.where(enough, divisors, 1)
         if self.root:
             np.sqrt(y, out=y)
-        y[np.broadcast_to(~enough, y.shape)] = np.nan
+        if not enough.all():
+            y[np.broadcast_to(~enough, y.shape)] = np.nan
         return y
 
 
@@ -144,7 +172,7 @@ def _pieces(x: Array, size: Sizes, step: Sizes) -> Iterator[Array]:
     """The inputs of consecutive outputs along the first sample axis, some at a time."""
     outputs = (x.shape[1] - size[0]) // step[0] + 1
     width = x.size // x.shape[1]
-    inputs = max(PIECE // max(1, width), 4 * size[0])
+    inputs = max(PIECE // max(1, width), 2 * size[0])
     at_once = max(1, inputs // step[0])
     for first in range(0, outputs, at_once):
         last = min(first + at_once, outputs)
@@ -207,6 +235,11 @@ def _are_small(x: Numbers, count: int) -> bool:
     return (largest * count) ** 2 < LARGEST_WHOLE and bool((x == np.rint(x)).all())
 
 
+def _are_few(digits: Digits, bits: int, count: int) -> bool:
+    """Whether products of sums of `count` digits are an int64 without any carries."""
+    return len(digits) * count * count << (2 * bits - 2) < 1 << WORD_BITS
+
+
 def _least_magnitude(x: Numbers) -> float:
     """The smallest magnitude that is not 0."""
     magnitudes = np.abs(x)
@@ -237,12 +270,6 @@ def _add(sums: Digits, place: int, values: Any) -> None:
 def _window_sums_of(digits: Digits, size: Sizes, step: Sizes) -> Digits:
     """The sums of each digit over the windows."""
     return {place: window_sums(values, size, step) for place, values in digits.items()}
-
-
-def _rounded(digits: Digits, bits: int, exponent: int) -> Numbers:
-    """The numbers with these digits, times 2**exponent, each rounded to the nearest float64."""
-    words, word_bits = words_of(carried(digits, bits), bits)
-    return added_up(words, word_bits, exponent)[0]
 
 
 def window_sums(x: npt.NDArray[Any], size: Sizes, step: Sizes) -> npt.NDArray[np.int64]:

@@ -95,7 +95,8 @@ def _long_windows(x: Array, k: int, step: int, own: int) -> Iterator[OrderedWind
     for first in range(0, outputs, at_once):
         last = min(first + at_once, outputs)
         samples = x[first * step : (last - 1) * step + k]
-        yield _LookedUp(samples, k, step, own)
+        starts = np.arange(last - first) * step
+        yield LookedUpWindows(samples, starts, starts + k, starts + own)
 
 
 class _Sorted(OrderedWindows):
@@ -120,22 +121,25 @@ class _Sorted(OrderedWindows):
         return (self._samples < own).sum(axis=1), (self._samples <= own).sum(axis=1)
 
 
-class _LookedUp(OrderedWindows):
-    """Windows of `k` samples that begin every `step` samples, in a wavelet matrix."""
+class LookedUpWindows(OrderedWindows):
+    """Windows of any lengths in a wavelet matrix.
 
-    def __init__(self, x: Array, k: int, step: int, own: int) -> None:
-        self._starts = np.arange(0, len(x) - k + 1, step)
-        self._stops = self._starts + k
-        self.own = x[self._starts + own]
+    x : (n,), NaN where missing; starts, stops : (windows,) window k holds x[starts[k]:stops[k]]
+    own : (windows,) the places of the samples that the outputs are aligned with
+    """
+
+    def __init__(self, x: Array, starts: Places, stops: Places, own: Places) -> None:
+        self._starts = starts
+        self._stops = stops
+        self.own = x[own]
         is_known = ~np.isnan(x)
         known_before = np.concatenate([[0], np.cumsum(is_known)])
         self.known = known_before[self._stops] - known_before[self._starts]
         order = np.argsort(x, kind="stable")
         self._values = x[order]
-        self._ranks = np.empty(len(x), np.int64)
-        self._ranks[order] = np.arange(len(x))
-        self._own_places = self._starts + own
-        self._levels = list(_levels(self._ranks))
+        ranks = np.empty(len(x), np.int64)
+        ranks[order] = np.arange(len(x))
+        self._levels = list(_levels(ranks))
 
     def smallest(self, k: Places) -> Array:
         """Find the bits of the rank, from the highest on."""

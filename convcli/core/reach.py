@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy as np
     import numpy.typing as npt
 
     Indices = npt.NDArray[np.int64]
@@ -29,7 +30,8 @@ class Reach:
     what the edge rule says.
 
     growth : samples that a padding of the operation's own adds to the length (removes, if
-        negative), before striding
+        if negative), before striding
+    limit : the most outputs, where what follows is cut off; None if nothing is
     """
 
     before: int = 0
@@ -38,6 +40,7 @@ class Reach:
     phases: int = 1
     anchor: int = 0
     growth: int = 0
+    limit: int | None = None
 
     def needs(self, start: Index, stop: Index) -> tuple[Index, Index]:
         """Return the inputs [low, high) that the outputs [start, stop) read."""
@@ -52,12 +55,14 @@ class Reach:
     def ready(self, n: Index) -> Index:
         """Count the outputs that can be computed from the first `n` inputs."""
         samples = n - self.after
-        return (samples * self.phases - 1) // self.step + 1
+        outputs = (samples * self.phases - 1) // self.step + 1
+        return outputs if self.limit is None else np.minimum(outputs, self.limit)
 
     def count(self, n: int) -> int:
         """Count the outputs of `n` inputs: ceil((n + growth) * phases / step)."""
         samples = n + self.growth
-        return max(0, -(-samples * self.phases // self.step))
+        outputs = max(0, -(-samples * self.phases // self.step))
+        return outputs if self.limit is None else min(outputs, self.limit)
 
     def aligned_input(self, k: Index) -> Index:
         """Return the input that output `k` is aligned with."""

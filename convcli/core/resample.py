@@ -11,9 +11,11 @@ import numpy.typing as npt
 
 from convcli.core import kaiser
 from convcli.core import missing as gaps
+from convcli.core.convolve import correlate_valid
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.polyphase import PhaseTaps, polyphase_along
 from convcli.core.reach import Reach
+from convcli.samples import as_samples, sample_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,7 @@ class Resample(Op):
     own : (L, 2) the inputs [first, stop) that an output of each phase stands for, counted from its
         first input; the output is missing where all of them are
     missing : the rule for missing samples
+    exact : add up in one order, so that the last bit does not depend on the length of a block
     """
 
     table: Numbers
@@ -50,6 +53,7 @@ class Resample(Op):
     axis: int = 0
     axes: int = 1
     missing: Missing = "keep"
+    exact: bool = False
     takes_stored = True
     opacity = "filtered"
 
@@ -93,14 +97,52 @@ class Resample(Op):
         kernel = partial(_kaiser_sinc, half=half, cutoff=passes + stops, beta=beta)
         positions = np.arange(phases, dtype=np.float64) * (step / phases)
         starts, table = _tabulated(kernel, half, positions)
+        return cls._in_place(table, starts, step, causal=causal)
+
+    @classmethod
+    def interpolating(
+        cls, taps: Numbers, phases: int, *, causal: bool = False, axis: int = 0, axes: int = 1
+    ) -> Resample:
+        """The resampler to `phases` samples for each one; sample 0 stays in place.
+
+        taps : (k,) an odd number of taps of a low-pass at the new rate
+        """
+        centre = taps.size // 2
+        numbers = np.arange(phases)
+        starts = -((centre - numbers) // phases)
+        width = (centre + phases - 1) // phases - int(starts.min()) + 1
+        places = numbers[:, None] + centre - (starts[:, None] + np.arange(width)) * phases
+        inside = (places >= 0) & (places < taps.size)
+        table = np.where(inside, taps[np.clip(places, 0, taps.size - 1)], 0.0)
+        # A constant stays that constant in every phase.
+        table /= table.sum(axis=1, keepdims=True)
+        return cls._in_place(table, starts, 1, causal=causal, axis=axis, axes=axes)
+
+    @classmethod
+    def _in_place(
+        cls,
+        table: Numbers,
+        starts: Indices,
+        step: int,
+        *,
+        causal: bool,
+        axis: int = 0,
+        axes: int = 1,
+    ) -> Resample:
+        """The resampler whose outputs stand for the input at or before them.
+
+        A causal one is delayed until it reads no later sample.
+        """
+        phases, width = table.shape
+        last_inputs = starts + width - 1
+        aligned = _aligned_inputs(phases, step)
         if causal:
-            last_inputs = starts + table.shape[1] - 1
-            look_ahead = int((last_inputs - _aligned_inputs(phases, step)).max())
-            starts -= max(0, look_ahead)
-        last_inputs = starts + table.shape[1] - 1
-        aligned = np.minimum(_aligned_inputs(phases, step), last_inputs)
-        own = np.stack([aligned, aligned + 1], axis=1) - starts[:, None]
-        return cls(table=table, starts=starts, own=own, step=step)
+            look_ahead = int((last_inputs - aligned).max())
+            starts = starts - max(0, look_ahead)
+            last_inputs = starts + width - 1
+        nearest = np.minimum(aligned, last_inputs)
+        own = np.stack([nearest, nearest + 1], axis=1) - starts[:, None]
+        return cls(table=table, starts=starts, own=own, step=step, axis=axis, axes=axes)
 
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
@@ -135,7 +177,7 @@ class Resample(Op):
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the resampler under the rules of a run."""
-        return replace(self, missing=missing)
+        return replace(self, missing=missing, exact=exact)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """The outputs of `span` from samples or stored numbers."""
@@ -156,6 +198,8 @@ class Resample(Op):
         taps = self._taps
         if table is not self.table:
             taps = PhaseTaps(table, taps.starts, taps.step)
+        if self.exact:
+            return _phase_by_phase(x, taps, span[0])
         return polyphase_along(x, taps, span[self.axis], axis=self.axis)
 
     def _renormalised(self, x: Array, span: Span) -> Array:
@@ -201,6 +245,27 @@ class Resample(Op):
     def _taps(self) -> PhaseTaps:
         """The taps with their starts counted from the first input of a block."""
         return PhaseTaps(self.table, self.starts + self.reach[self.axis].before, self.step)
+
+
+def _phase_by_phase(x: Array, taps: PhaseTaps, span: tuple[int, int]) -> Array:
+    """The outputs [start, stop) along axis 0, each added up in one order.
+
+    x : (n, channels) from the input `taps.origin(start)` on
+    """
+    start, stop = span
+    y = np.empty((stop - start, x.shape[1]), sample_type(x))
+    for phase in range(taps.phases):
+        # The first output of this phase from `start` on.
+        first = start + (phase - start) % taps.phases
+        count = len(range(first, stop, taps.phases))
+        if count == 0:
+            continue
+        low = taps.first_input(first) - taps.origin(start)
+        high = low + (count - 1) * taps.step + taps.width
+        weights = taps.table[phase]
+        found = correlate_valid(as_samples(x[low:high]), weights, (taps.step,), exact=True)
+        y[first - start :: taps.phases] = found
+    return y
 
 
 def _aligned_inputs(phases: int, step: int) -> Indices:

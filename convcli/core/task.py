@@ -57,7 +57,7 @@ class Continuation(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Task:
+class OpTask:
     """The part of one operation in a computation.
 
     outputs : the outputs to compute on each axis

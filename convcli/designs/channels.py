@@ -6,6 +6,7 @@ The opacity of a picture is no channel to be summed: it is kept, and comes last.
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -19,6 +20,8 @@ from convcli.units import Kind, UnitError, plural, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from convcli.core.binding import Site, Stage
 
 Weights = npt.NDArray[np.float64]
 
@@ -94,6 +97,59 @@ def grey(*, signal: Signal) -> Mix | None:
         raise RequestError(message, hint="mono is the mean of all channels, mix:W1,W2,... any sum")
     weights = np.array([LUMA], dtype=np.float64)
     return Mix(weights=weights, divisor=LUMA_SUM, axes=signal.axes, keeps=signal.alpha)
+
+
+def _read_picked(text: str, signal: Signal) -> tuple[int, ...]:
+    """The numbers, from 0, of the channels in `left`, `2,1` or `#2`."""
+    names = list(_mixed_channels(signal))
+    picked = []
+    for item in text.split(","):
+        word = item.strip()
+        number = word.removeprefix("#")
+        if word in names:
+            picked.append(names.index(word))
+        elif number.isdecimal() and 1 <= int(number) <= len(names):
+            picked.append(int(number) - 1)
+        else:
+            raise UnitError(
+                f"expected the name or the number of a {signal.medium.channel} "
+                f"({named_first(names)}), got {word!r}"
+            )
+    if len(picked) > MOST_OUTPUTS:
+        raise UnitError(f"expected at most {MOST_OUTPUTS:,} channels, got {len(picked):,}")
+    return tuple(picked)
+
+
+PickedText = Annotated[tuple[int, ...], Kind("channels", _read_picked, takes_all=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class Picked:
+    """Some channels, by their numbers from 0."""
+
+    numbers: tuple[int, ...]
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage, whose channels keep their names."""
+        signal = site.signal
+        names = _mixed_channels(signal)
+        weights = np.zeros((len(self.numbers), len(names)))
+        weights[range(len(self.numbers)), self.numbers] = 1
+        stage = site.stage(Mix(weights=weights, axes=signal.axes, keeps=signal.alpha))
+        picked = tuple(names[number] for number in self.numbers)
+        if signal.alpha is not None:
+            picked = (*picked, signal.channels[signal.alpha])
+        return (replace(stage, after=replace(stage.after, channels=picked)),)
+
+
+@step("channels", example="pick:1")
+def pick(channels: PickedText) -> Picked:
+    """Some of the channels (columns, colours) as they are, in the order asked for.
+
+    channels : names (left, Close, R) or numbers from 1, split by commas; #2 is a number even where
+        a channel is called 2
+    """
+    return Picked(channels)
 
 
 def _mixed_channels(signal: Signal) -> Sequence[str]:

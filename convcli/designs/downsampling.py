@@ -1,4 +1,4 @@
-"""Fewer samples: decimation, resampling at any ratio, pools."""
+"""Another number of samples: decimation, resampling at any ratio, pools."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from convcli.core import kaiser
-from convcli.core.kernel import Kernel
+from convcli.core.crop import Crop, ResizedAndCropped
+from convcli.core.kernel import Kernel, Taps
 from convcli.core.ops import Convolve, Op
 from convcli.core.order_statistics import Median
-from convcli.core.resample import STOP_BAND, Resample
+from convcli.core.resample import STOP_BAND, Interpolation, Resample
 from convcli.core.sliding import Extreme, Nth, SlidingStatistic, WindowFunction
 from convcli.core.whole import Reduce
 from convcli.designs.frequency import lowpass
@@ -38,7 +39,7 @@ def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) ->
     return Convolve.by(kernel, align, step=n)
 
 
-@step("downsampling", example="downsample:4", anti_alias=True)
+@step("resampling", example="downsample:4", anti_alias=True)
 def downsample(
     n: Count, *, attenuation: Decibels = 80.0, signal: Signal, align: Align
 ) -> Convolve | None:
@@ -52,21 +53,53 @@ def downsample(
         return None
     if signal.axes == 2:
         refuse_huge((6.0 * n) ** 2, f"downsample:{n}", "resize:1% asks for a size instead")
-        distance = np.arange(1 - 3 * n, 3 * n) / n
-        lanczos = np.sinc(distance) * np.sinc(distance / 3)
-        taps = lanczos / lanczos.sum()
+        taps = _lanczos(n)
         return _every((n, n), (taps, taps), align=align)
     kernel = lowpass(0.45 / n, width=0.1 / n, attenuation=attenuation, signal=signal)
     return Convolve.by(kernel, align, step=(n,))
 
 
-@step("downsampling", example="stride:4")
+@step("resampling", example="upsample:3", anti_alias=True)
+def upsample(
+    n: Count, *, attenuation: Decibels = 80.0, signal: Signal, align: Align
+) -> tuple[Op, ...]:
+    """N samples for each one, interpolated by the low-pass of downsample: its inverse.
+
+    Sound and tables: the Kaiser low-pass of downsample:N. Images: its Lanczos kernel, along both
+    axes. Sample k is sample k * N of the result, as downsample:N takes it, and a constant stays
+    constant. In a table the other cells of a row are repeated N times.
+    """
+    if n == 1:
+        return ()
+    if signal.medium.carries_cells and signal.rate is not None:
+        message = f"the {signal.medium.sample}s between two times would need times of their own"
+        hint = "without --time the other cells of a row are repeated"
+        raise RequestError(message, hint=hint)
+    causal = align == "causal"
+    if signal.axes == 2:
+        refuse_huge(6.0 * n**2, f"upsample:{n}", "resize:400% asks for a size instead")
+        taps = _lanczos(n)
+        rows = Resample.interpolating(taps, n, causal=causal, axis=0, axes=2)
+        columns = Resample.interpolating(taps, n, causal=causal, axis=1, axes=2)
+        return rows, columns
+    kernel = lowpass(0.45 / n, width=0.1 / n, attenuation=attenuation, signal=signal)
+    return (Resample.interpolating(kernel.taps, n, causal=causal),)
+
+
+def _lanczos(n: int) -> Taps:
+    """Lanczos taps of 3 lobes, each n samples wide; their sum is 1."""
+    distance = np.arange(1 - 3 * n, 3 * n) / n
+    taps = np.sinc(distance) * np.sinc(distance / 3)
+    return np.asarray(taps / taps.sum(), dtype=np.float64)
+
+
+@step("resampling", example="stride:4")
 def stride(n: Count, *, signal: Signal, align: Align) -> Convolve | None:
     """Every Nth sample and nothing else: frequencies above the new Nyquist frequency alias."""
     return _every((n,) * signal.axes, (np.ones(1),) * signal.axes, align=align)
 
 
-@step("downsampling", example="resample:8000", anti_alias=True)
+@step("resampling", example="resample:8000", anti_alias=True)
 def resample(rate: str, *, signal: Signal, align: Align) -> tuple[Op, ...]:
     """Sound at another rate in Hz (16k, 44100), at any ratio; the gain is kept.
 
@@ -129,16 +162,20 @@ def _in_hertz(text: str) -> float:
     return quantity.value * factors[quantity.unit]
 
 
-@step("downsampling", example="resize:50%", pictures=True)
+@step("resampling", example="resize:50%", pictures=True)
 def resize(
     size: str,
     *,
     method: Literal["nearest", "linear", "cubic", "lanczos3"] = "lanczos3",
+    fit: Literal["inside", "cover", "stretch"] | None = None,
     signal: Signal,
-) -> tuple[Op, ...]:
+) -> tuple[Op, ...] | ResizedAndCropped:
     """An image at another size, smaller or larger: 50%, or WIDTHxHEIGHT.
 
     640x480 gives both sides; 640x or x480 keeps the proportions.
+    fit : how both sides are met: stretch (the default) changes the proportions, inside keeps them
+        in a picture that is as large as fits, cover fills the size and cuts off what sticks out on
+        both sides
 
     When the image shrinks, the kernel is widened by the ratio, so that nothing aliases (except with
     `nearest`).
@@ -147,13 +184,38 @@ def resize(
         hint = "use resample:RATE for sound, downsample:N for tables"
         raise RequestError("resize works on images", hint=hint)
     rows, columns = (int(n or 1) for n in signal.shape)
-    height, width = _new_size(size, rows, columns)
+    sides = _new_size(size, rows, columns)
+    if fit in (None, "stretch"):
+        return _resamplers(sides, (rows, columns), method)
+    if not all(_written_both(size)):
+        raise RequestError(f"fit={fit} needs both sides, {size!r} came", hint="640x480")
+    ratios = (sides[0] / rows, sides[1] / columns)
+    scale = min(ratios) if fit == "inside" else max(ratios)
+    # The side that decides is met exactly.
+    height = sides[0] if ratios[0] == scale else max(1, round(rows * scale))
+    width = sides[1] if ratios[1] == scale else max(1, round(columns * scale))
+    ops = _resamplers((height, width), (rows, columns), method)
+    if fit == "inside" or (height, width) == sides:
+        return ops
+    first = ((height - sides[0]) // 2, (width - sides[1]) // 2)
+    return ResizedAndCropped((*ops, Crop(first=first, size=sides)))
+
+
+def _resamplers(
+    sides: tuple[int, int], old_sides: tuple[int, int], method: Interpolation
+) -> tuple[Op, ...]:
+    """The resamplers to (height, width)."""
     ops: list[Op] = []
-    for axis, (new, old) in enumerate(((height, rows), (width, columns))):
+    for axis, (new, old) in enumerate(zip(sides, old_sides, strict=True)):
         common = math.gcd(new, old)
         if new != old:
             ops.append(Resample.by(new // common, old // common, method, axis=axis, axes=2))
     return tuple(ops)
+
+
+def _written_both(text: str) -> tuple[str, str]:
+    """The two sides of `640x480`, empty where one is not written."""
+    return ("", "") if text.endswith("%") else _written_sides(text)
 
 
 def _new_size(text: str, rows: int, columns: int) -> tuple[int, int]:
@@ -244,13 +306,13 @@ def _summary(windows: _PoolWindows | None, function: WindowFunction) -> SlidingS
     )
 
 
-@step("downsampling", example="avg_pool:2")
+@step("resampling", example="avg_pool:2")
 def avg_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Convolve | None:
     """Mean of each window of N (or HxW) samples; windows start every N, or every `stride`."""
     return _summing(_pool_windows(n, stride, align), divisor=float(math.prod(n)))
 
 
-@step("downsampling", example="sum_pool:2")
+@step("resampling", example="sum_pool:2")
 def sum_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Convolve | None:
     """Sum of each window of N (or HxW) samples.
 
@@ -259,37 +321,39 @@ def sum_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Convol
     return _summing(_pool_windows(n, stride, align), divisor=1.0)
 
 
-@step("downsampling", example="max_pool:2")
+@step("resampling", example="max_pool:2")
 def max_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Largest of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Extreme(of_two=np.fmax))
 
 
-@step("downsampling", example="min_pool:2")
+@step("resampling", example="min_pool:2")
 def min_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Smallest of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Extreme(of_two=np.fmin))
 
 
-@step("downsampling", example="median_pool:3")
-def median_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+@step("resampling", example="median_pool:3")
+def median_pool(
+    n: PoolSize, *, stride: Size | None = None, align: Align
+) -> SlidingStatistic | None:
     """Median of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Median())
 
 
-@step("downsampling", example="first_pool:2")
-def first_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+@step("resampling", example="first_pool:2")
+def first_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """First of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Nth(last=False))
 
 
-@step("downsampling", example="last_pool:2")
-def last_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+@step("resampling", example="last_pool:2")
+def last_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Last of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Nth(last=True))
 
 
-@step("downsampling", example="adaptive_avg_pool:4")
+@step("resampling", example="adaptive_avg_pool:4")
 def adaptive_avg_pool(n: Size, *, align: Align) -> Reduce:
     """Means over N (or HxW) parts of equal length of the whole signal: always N outputs.
 
@@ -298,7 +362,7 @@ def adaptive_avg_pool(n: Size, *, align: Align) -> Reduce:
     return _adaptive("mean", n, align)
 
 
-@step("downsampling", example="adaptive_max_pool:4")
+@step("resampling", example="adaptive_max_pool:4")
 def adaptive_max_pool(n: Size, *, align: Align) -> Reduce:
     """Largest values of N (or HxW) parts of equal length of the whole signal: always N outputs."""
     return _adaptive("max", n, align)
@@ -312,13 +376,13 @@ def _adaptive(statistic: Literal["mean", "max"], n: tuple[int, ...], align: Alig
     return Reduce(statistic=statistic, bins=n, causal=align == "causal")
 
 
-@step("downsampling", example="global_avg_pool")
+@step("resampling", example="global_avg_pool")
 def global_avg_pool(*, signal: Signal, align: Align) -> Reduce:
     """Mean of the whole signal: one output."""
     return Reduce(statistic="mean", bins=(1,) * signal.axes, causal=align == "causal")
 
 
-@step("downsampling", example="global_max_pool")
+@step("resampling", example="global_max_pool")
 def global_max_pool(*, signal: Signal, align: Align) -> Reduce:
     """Largest value of the whole signal: one output."""
     return Reduce(statistic="max", bins=(1,) * signal.axes, causal=align == "causal")

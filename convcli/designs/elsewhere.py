@@ -106,7 +106,7 @@ ELSEWHERE = {
     "stretch": _SPEED,
     "reverse": _GEOMETRY,
     "trim": _GEOMETRY,
-    "crop": _GEOMETRY,
+    "crop": "`resize:640x480,fit=cover` cuts off what sticks out",
     "rotate": _GEOMETRY,
     "flip": _GEOMETRY,
     "flop": _GEOMETRY,
@@ -167,7 +167,8 @@ ELSEWHERE = {
     "contrast": "`gain:1.2` about 0; `offset:-128 | gain:1.2 | offset:128` about the middle",
     "detrend": "`highpass:0.05` removes what is slower than 20 samples",
     "interpolate": "--missing fill estimates missing values; `resample:16k` changes a rate",
-    "upsample": "`resample:48k` makes more samples of sound, `resize:200%` of pictures",
+    "oversample": _mean("upsample"),
+    "interp": _mean("upsample"),
     "cat": "a chain is written with |: `box:3 | diff`",
 }
 

@@ -12,10 +12,10 @@ import math
 import numpy as np
 
 from convcli.core.exact_moments import Moment
+from convcli.core.kernel import MOST_TAPS
 from convcli.core.order_statistics import Hampel, Median, MedianDeviation, Quantile, Rank
 from convcli.core.sliding import Extreme, SlidingStatistic, WindowFunction
 from convcli.designs.registry import step
-from convcli.designs.taps import refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Align
 from convcli.units import Integer, Number, Size
@@ -28,8 +28,7 @@ def _of_each(
     function: WindowFunction, size: tuple[int, ...], stride: Size | None, align: Align
 ) -> SlidingStatistic:
     """A statistic of the window about every sample, or about every `stride`-th one."""
-    written = " x ".join(f"{n:,}" for n in size)
-    refuse_huge(math.prod(size), f"a window of {written}", "a smaller N")
+    _refuse_more(MOST_TAPS, size)
     return SlidingStatistic(
         function=function,
         size=size,
@@ -59,11 +58,11 @@ def _changing(
     return _of_each(function, size, stride, align)
 
 
-def _refuse_long(size: tuple[int, ...]) -> None:
-    """RequestError for a window whose samples are too many to be ordered."""
+def _refuse_more(most: int, size: tuple[int, ...]) -> None:
+    """RequestError for a window of more than so many samples."""
     count = math.prod(size)
-    if count > MOST_ORDERED:
-        message = f"a window of {count:,} samples; at most {MOST_ORDERED:,} are put in order"
+    if count > most:
+        message = f"expected a window of at most {most:,} samples, got {count:,}"
         raise RequestError(message, hint="downsample first, or a smaller N")
 
 
@@ -88,9 +87,8 @@ def quantile(
 
     `stride=S` gives only every Sth output.
     """
-    _refuse_long(n)
-    if not 0 <= q <= 1:
-        raise RequestError(f"expected a quantile from 0 to 1, got {q:g}", hint="0.9, or 90%")
+    _refuse_more(MOST_ORDERED, n)
+    check_quantile(q)
     return _changing(Quantile(q), n, stride, align)
 
 
@@ -106,7 +104,7 @@ def rank(
 
     `stride=S` gives only every Sth output.
     """
-    _refuse_long(n)
+    _refuse_more(MOST_ORDERED, n)
     return _of_each(Rank(own=_own_place(n, align), share=pct), n, stride, align)
 
 
@@ -117,7 +115,7 @@ def mad(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatisti
     Half of the samples lie within it. It is not scaled: 1.4826 times it estimates the standard
     deviation of normal noise. `stride=S` gives only every Sth output.
     """
-    _refuse_long(n)
+    _refuse_more(MOST_ORDERED, n)
     return _of_each(MedianDeviation(), n, stride, align)
 
 
@@ -131,9 +129,8 @@ def hampel(
     deviation; all others stay exactly as they are. Where most of a window is one value, its MAD is
     0 and any other value is replaced. `stride=S` gives only every Sth output.
     """
-    _refuse_long(n)
-    if not k >= 0:
-        raise RequestError(f"expected K of at least 0, got {k:g}", hint="hampel:7,3")
+    _refuse_more(MOST_ORDERED, n)
+    check_outlier_limit(k)
     return _changing(Hampel(own=_own_place(n, align), limit=k), n, stride, align)
 
 
@@ -200,3 +197,15 @@ def maximum(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStat
     `max:3 | min:3` is a closing. `stride=S` gives only every Sth output.
     """
     return _changing(Extreme(of_two=np.fmax), n, stride, align)
+
+
+def check_quantile(q: float) -> None:
+    """Raise RequestError for a quantile outside of 0 ... 1."""
+    if not 0 <= q <= 1:
+        raise RequestError(f"expected a quantile from 0 to 1, got {q:g}", hint="0.9, or 90%")
+
+
+def check_outlier_limit(k: float) -> None:
+    """Raise RequestError for a negative distance from which on a sample is an outlier."""
+    if not k >= 0:
+        raise RequestError(f"expected K of at least 0, got {k:g}", hint="hampel:7,3")

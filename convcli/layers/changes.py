@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.layers.conv import ConvOp, Placement
+from convcli.layers.conv import ConvOp
+from convcli.layers.padding import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

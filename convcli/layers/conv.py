@@ -9,69 +9,34 @@ from __future__ import annotations
 import math
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from convcli.core import missing as gaps
-from convcli.core.extend import OUTSIDE, inside
 from convcli.core.kernel import Kernel
 from convcli.core.ops import Held, Op, Span, WindowWeights, nothing_held
 from convcli.core.reach import Reach, aligned_samples
 from convcli.errors import RequestError
 from convcli.layers.bands import Band, by_windows, channels_of_group, tap_by_tap
 from convcli.layers.layer import WeightedLayer, layer
+from convcli.layers.padding import EDGES, Padding, PaddingMode, Placement, SelfPadding
 from convcli.layers.trained import BatchLayer, TrainedLayer
-from convcli.units import Count, Kind, Size, UnitError
+from convcli.units import Count, Size, UnitError
 
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.layers.layer import LayerSite, LayerTensors
     from convcli.layers.trained import BatchShape, Sizes, Vector
     from convcli.layers.weights import Tensor
-    from convcli.signals import Array, Edge, Missing, Signal
-
-PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
-EDGES: dict[PaddingMode, Edge] = {
-    "zeros": "zero",
-    "reflect": "reflect",
-    "replicate": "edge",
-    "circular": "wrap",
-}
+    from convcli.signals import Array, Edge, Missing
 
 # A layer of more weights would not be learned in a day here.
 MOST_WEIGHTS = 10_000_000
 
 
 # --------------------------------------------------------------------------------------- as written
-
-
-def _read_sides(text: str, signal: Signal, *, other: str = "") -> tuple[int, ...]:
-    """Read how many samples are added on each axis: `2` or `2x1`.
-
-    other : what may be written instead, for the message
-    """
-    axes = signal.axes
-    sides = text.lower().split("x")
-    numbers = all(side.isdecimal() and len(side) < 10 for side in sides)
-    if not numbers or len(sides) not in {1, axes}:
-        forms = "a number or HxW" if axes == 2 else "a number"
-        raise UnitError(f"padding is {forms}{other}, got {text!r}")
-    if len(sides) < axes:
-        sides *= axes
-    return tuple(int(side) for side in sides)
-
-
-def _read_padding(text: str, signal: Signal) -> tuple[int, ...] | Literal["same"]:
-    """Read a padding: `2`, `2x1` or `same`."""
-    if text == "same":
-        return "same"
-    return _read_sides(text, signal, other=" or same")
-
-
-Sides = Annotated[tuple[int, ...], Kind("padding", _read_sides)]
-Padding = Annotated[tuple[int, ...] | Literal["same"], Kind("padding", _read_padding)]
 
 
 @layer("conv")
@@ -236,24 +201,8 @@ class ConvLayer(WeightedLayer):
 # --------------------------------------------------------------------------------------- as it runs
 
 
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Where the windows of a layer lie on its input, on each axis.
-
-    before : inputs read before k*step; anchor : offset from k*step to the input that output k is
-        aligned with
-    growth : by how much the layer's own padding changes the number of samples, at step 1
-    padding : how the layer extends its own input; None leaves that to the chain
-    """
-
-    before: Sizes
-    anchor: Sizes
-    growth: Sizes
-    padding: Edge | None = None
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ConvOp(Op):
+class ConvOp(SelfPadding):
     """A convolution layer that runs.
 
     weights : (out, in / groups, k) or (out, in / groups, height, width); bias : (out,) or None
@@ -278,57 +227,6 @@ class ConvOp(Op):
     def widths(self) -> Sizes:
         """How many neighbouring samples a window spans on each axis."""
         return widths_of(self.weights.shape[2:], self.dilation)
-
-    @cached_property
-    def reach(self) -> tuple[Reach, ...]:
-        """One Reach per axis, so wide that it reads the samples that padding repeats."""
-        reaches = []
-        for axis, (low, high) in enumerate(self._spare):
-            before = self.at.before[axis]
-            reaches.append(
-                Reach(
-                    before=before + low,
-                    after=self.widths[axis] - 1 - before + high,
-                    step=self.step[axis],
-                    anchor=self.at.anchor[axis],
-                    growth=self.at.growth[axis],
-                )
-            )
-        return tuple(reaches)
-
-    @cached_property
-    def _spare(self) -> tuple[tuple[int, int], ...]:
-        """Inputs beside a window that are read only because padding repeats them, on each axis.
-
-        A window that ends before the sample k*step is read up to there, so that the signal has
-        begun.
-        """
-        at = self.at
-        return tuple(map(self._spare_along, self.widths, at.before, at.growth))
-
-    def _spare_along(self, width: int, left: int, growth: int) -> tuple[int, int]:
-        after = width - 1 - left
-        right = growth + after
-        if self.at.padding == "reflect":
-            return max(0, 2 * right + 1 - width), max(0, left - after)
-        if self.at.padding == "edge":
-            return max(0, right + 1 - width), max(0, -after)
-        # A negative padding cuts inputs off, which must have come before the last output is known.
-        return 0, max(0, -after, -right)
-
-    @property
-    def pads(self) -> bool:
-        """Whether the layer extends its own input; by nothing at all where its padding is 0."""
-        return self.at.padding is not None
-
-    def complete(self) -> Op:
-        """Return the layer itself if it pads, for then it reads nothing outside of its input."""
-        return self if self.pads else super().complete()
-
-    @property
-    def needs_end(self) -> bool:
-        """Whether the layer pads the beginning with the end."""
-        return self.at.padding == "wrap"
 
     def output_channels(self, count: int) -> int:
         """Count the outputs, and the channel that goes past them."""
@@ -369,24 +267,9 @@ class ConvOp(Op):
         """How the taps lie along axis 0; None where the layer pads its own input."""
         return self.reach[0] if self.at.padding is None else None
 
-    def padded(
-        self,
-        x: Array,
-        starts: tuple[int, ...],
-        stops: tuple[int, ...],
-        ends: tuple[int | None, ...],
-    ) -> Array:
-        """Extend `x` by the layer's own padding."""
-        if self.at.padding is None:
-            return x
-        for axis, (start, stop, n) in enumerate(zip(starts, stops, ends, strict=True)):
-            x = _padded_along(x, axis, start, stop, n=n, rule=self.at.padding)
-        return x
-
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Convolve; NaN in `x` is missing."""
-        sides = zip(self._spare, x.shape, strict=False)
-        x = x[tuple(slice(low, n - high) for (low, high), n in sides)]
+        x = self.within(x)
         if not self.beside:
             return self._filtered(x, held)
         y = self._filtered(x[..., :-1], _without_last(held))
@@ -466,27 +349,6 @@ def _without_last(held: Held) -> Held:
         return None if values is None else values[..., :-1]
 
     return some
-
-
-def _padded_along(
-    x: Array, axis: int, start: int, stop: int, *, n: int | None, rule: Edge
-) -> Array:
-    """One axis of `x`, from `start` up to `stop`, extended outside of 0 ... n.
-
-    n : the length of the signal, None where the end is not known yet
-    """
-    end = stop if n is None else n
-    everything = (slice(None),) * axis
-    if start >= 0 and stop <= end:
-        return x[(*everything, slice(stop - start))]
-    index = np.full(stop - start, OUTSIDE)
-    if end > 0:
-        index = inside(np.arange(start, stop), end, rule)
-    # Samples past those that padding repeats are read for the geometry alone, whatever they are.
-    places = np.clip(index - start, 0, x.shape[axis] - 1)
-    taken: Array = np.take(x, places, axis=axis)
-    taken[(*everything, index == OUTSIDE)] = 0
-    return taken
 
 
 # ------------------------------------------------------------------------------------- as it learns

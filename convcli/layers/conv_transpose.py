@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convcli.layers.conv import ConvOp, Placement, Sides
+from convcli.layers.conv import ConvOp
 from convcli.layers.layer import WeightedLayer, layer
+from convcli.layers.padding import Placement, Sides
 from convcli.layers.shuffle import FirstOutputs, InterleavePhases
 from convcli.units import Count, Size
 

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from convcli.layers.conv import ConvOp, Placement
+from convcli.layers.conv import ConvOp
 from convcli.layers.layer import WeightedLayer, layer
+from convcli.layers.padding import Placement
 from convcli.units import Count
 
 if TYPE_CHECKING:

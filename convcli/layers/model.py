@@ -12,6 +12,7 @@ from convcli.core.chain import Chain
 from convcli.errors import RequestError, named_first, quoted_text
 from convcli.facts import LayerFacts
 from convcli.layers.layer import LayerTensors, read_layers
+from convcli.layers.naming import parse_layers
 from convcli.layers.network import Network
 from convcli.planning.describe import reach_facts
 from convcli.signals import ARRAY, LearnedRules, Signal
@@ -45,6 +46,7 @@ class Model:
     scaling : mean and unit of each channel that comes in (`inputs`) and goes out (`outputs`), if
         the network works on (x - mean) / unit
     about : all texts of the file
+    last : number of the last layer that runs, counted from 0; None for all
     guessed : the layers were put together from the names of the tensors
     unused : names of tensors that belong to none of the layers
     """
@@ -59,6 +61,7 @@ class Model:
     scaling: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     on: On = "levels"
     about: Mapping[str, str] = field(default_factory=dict)
+    last: int | None = None
     guessed: bool = False
     unused: tuple[str, ...] = ()
 
@@ -81,11 +84,29 @@ class Model:
         """The tensors of the layer of this number."""
         return LayerTensors(self.path, number, self.tensors.get(number, {}))
 
+    def up_to(self, last: int) -> Model:
+        """The model of which the layer of this number, counted from 0, is the last one that runs.
+
+        RequestError for a number of no layer.
+        """
+        count = len(parse_layers(self.layers))
+        if not 0 <= last < count:
+            message = f"upto={last}: {self.path} has {count} layers, counted from 0"
+            raise RequestError(message, hint=f"upto={count - 1} is the last one")
+        if last == count - 1:
+            return self
+        if self.differences:
+            message = f"{self.path} predicts changes, and its layers carry the level beside them"
+            raise RequestError(message, hint="leave upto= out")
+        return replace(self, last=last, targets=())
+
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return the stages: one, or more where a layer must see the whole signal first."""
         self._check_origin(site.signal)
         layers = read_layers(self.layers, site.signal)
         self._check_tensors(layers)
+        if self.last is not None:
+            layers = layers[: self.last + 1]
         stages = self._filter_stage(layers, site)
         if stages is None:
             stages = Network(self, layers, site).stages()

@@ -21,6 +21,7 @@ from convcli.layers.naming import (
 )
 from convcli.layers.weights import read_metadata, read_weights
 from convcli.signals import Align, LearnedRules, Missing
+from convcli.units import Integer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,7 +54,7 @@ def learned_rules_of(path: str) -> LearnedRules:
     runs_model=True,
     learned_rules=learned_rules_of,
 )
-def model(path: str, *, layers: str = "") -> Model:
+def model(path: str, *, layers: str = "", upto: Integer | None = None) -> Model:
     """Run a learned filter or network from a safetensors file of `convcli learn` or torch.
 
     path : tensors `0.weight` (out, in / groups, k...) and `0.bias`, numbered as in
@@ -61,6 +62,8 @@ def model(path: str, *, layers: str = "") -> Model:
     layers : layers="conv:stride=2 | leaky_relu:0.1 | conv", where the file does not say so itself.
         Where tensors have other names, conv(encoder.conv1) says which are those of a layer, and
         layers=auto takes them in the order of their names, with relu between convolutions.
+    upto : the result is what comes out of the layer of this number, counted from 0: its channels,
+        the feature maps.
         conv takes stride=, padding= (a number or same), padding_mode= (zeros, reflect, replicate,
         circular), dilation= and groups=; conv_transpose, batch_norm, prelu, pad, pixel_shuffle,
         pixel_unshuffle and upsample are those of torch; every other layer is a step: the
@@ -76,7 +79,10 @@ def model(path: str, *, layers: str = "") -> Model:
         are those that the file was learned with, unless others are asked for. Raises InputError for
         a file that is no sane safetensors, RequestError where model and signal do not fit.
     """
-    return read_model(Path(path).expanduser(), layers=layers)
+    found = read_model(Path(path).expanduser(), layers=layers)
+    if upto is None:
+        return found
+    return found.up_to(upto)
 
 
 def read_model(path: Path, *, layers: str = "") -> Model:

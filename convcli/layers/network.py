@@ -206,9 +206,14 @@ class Network:
         return (first, *self.done[1:])
 
     def _finish(self) -> None:
-        """Bring the outputs of the last layer into the values of the signal."""
+        """Bring the outputs of the last layer into the values of the signal.
+
+        What comes out of a layer inside the network is in no units of the signal; pictures of it
+        are as bright as its values are large.
+        """
         differences = self.model.differences
-        self.ops += self._normalised("outputs", len(self.place.channels) - differences)
+        if self.model.last is None:
+            self.ops += self._normalised("outputs", len(self.place.channels) - differences)
         self.ops += self._scaling(self.signal.full_scale)
         if differences:
             self._add_level()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from convcli.layers.conv import EDGES, ConvOp, PaddingMode, Placement, Sides
 from convcli.layers.layer import Layer, layer
+from convcli.layers.padding import EDGES, PaddedInput, PaddingMode, Placement, Sides
 
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
@@ -37,24 +35,18 @@ class PadLayer(Layer):
         return True
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
-        """Return one stage: a convolution with a single tap of 1 on the extended input."""
+        """Return one stage: the input, extended."""
         if site.passed_by is not None:
             message = f"{self.call.name} has no place for a channel that goes past it"
             raise self.call.error(message, hint="--channels rgb")
-        ones = (1,) * len(self.sides)
         nothing = (0,) * len(self.sides)
         causal = site.rules.align == "causal"
-        op = ConvOp(
-            weights=np.ones((site.channels, 1, *ones)),
-            bias=None,
-            step=ones,
-            dilation=ones,
-            groups=site.channels,
-            at=Placement(
-                before=nothing if causal else self.sides,
-                anchor=nothing,
-                growth=nothing if causal else tuple(2 * side for side in self.sides),
-                padding=EDGES[self.mode],
-            ),
+        at = Placement(
+            before=self.sides,
+            anchor=nothing,
+            growth=tuple(2 * side for side in self.sides),
+            padding=EDGES[self.mode],
         )
-        return (site.stage(op),)
+        if causal:
+            at = replace(at, before=tuple(2 * side for side in self.sides))
+        return (site.stage(PaddedInput(at=at, step=(1,) * len(nothing))),)

@@ -2,43 +2,124 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from convcli.core.ops import Complete, Convolve
-from convcli.core.sliding import SlidingStatistic, folded, windowed
+from convcli.core.sliding import SlidingStatistic, WindowFunction, folded, windowed
 from convcli.layers.layer import StepLayer, layer
+from convcli.layers.padding import PaddedInput, Placement, Sides
 from convcli.layers.trained import BatchLayer, TrainedLayer
+from convcli.units import Size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from convcli.core.binding import Stage
     from convcli.core.ops import Op
     from convcli.layers.layer import LayerSite
     from convcli.layers.trained import BatchShape, Sizes
-    from convcli.signals import Array
+    from convcli.planning.grammar import Call
+    from convcli.signals import Array, Signal
 
 
 @layer("avg_pool", "sum_pool", "max_pool", "min_pool")
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class PoolLayer(StepLayer):
-    """A mean, sum, maximum or minimum of each window."""
+    """A mean, sum, maximum or minimum of each window of N (or HxW), as the pools of torch.
+
+    padding : samples at both ends of each axis: zeros for a mean or sum, nothing for an extreme
+    dilation : of the window of an extreme
+    ceil_mode : a last window that the input does not fill counts, too
+    count_include_pad : a mean counts the zeros of the padding
+    """
+
+    n: Size
+    _: KW_ONLY
+    stride: Size | None = None
+    padding: Sides | None = None
+    dilation: Size | None = None
+    ceil_mode: bool = False
+    count_include_pad: bool = True
 
     trainable: ClassVar[bool] = True
     keeps_level: ClassVar[bool] = False
 
+    @classmethod
+    def read(cls, call: Call, signal: Signal) -> Self:
+        """The layer that `call` says. RequestError points at what is wrong."""
+        return super(StepLayer, cls).read(call, signal)
+
+    @property
+    def pads(self) -> bool:
+        """Whether the layer extends its own input."""
+        return self.padding is not None or self.ceil_mode
+
+    @property
+    def _folds(self) -> np.ufunc | None:
+        """The function that an extreme folds its windows by; None of a mean or sum."""
+        return {"max_pool": np.fmax, "min_pool": np.fmin}.get(self.call.name)
+
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
         """Return one stage; where layers pad as in torch, only complete windows count."""
-        (stage,) = super().bind(site)
-        if site.padding != "torch":
-            return (stage,)
-        return (site.stage(*map(Complete, stage.ops)),)
+        (op,) = self._step_ops(site) or (None,)
+        if op is not None and self.dilation is not None:
+            op = self._spread(op)
+        ops = [] if op is None else [op]
+        if site.padding == "torch":
+            ops = [*self._extensions(), *map(Complete, ops)]
+        elif self.pads:
+            raise self.call.error(
+                "a padding of pools and ceil_mode look ahead", hint="--align center"
+            )
+        return (site.stage(*ops),)
+
+    def _step_ops(self, site: LayerSite) -> tuple[Op, ...]:
+        """The operation of the step of this name; none where it changes nothing."""
+        written = [each for each in self.call.arguments if each.key in {None, "n", "stride"}]
+        step = replace(self, call=replace(self.call, arguments=tuple(written)))
+        (stage,) = super(PoolLayer, step).bind(site)
+        return stage.ops
+
+    def _spread(self, op: Op) -> Op:
+        """The extreme of windows with gaps between their samples."""
+        spacing = self.dilation or (1,) * len(self.n)
+        if not isinstance(op, SlidingStatistic) or self._folds is None:
+            raise self.call.error("only max_pool and min_pool have a dilation, as in torch")
+        sides = zip(self.n, spacing, strict=True)
+        return replace(
+            op,
+            function=SpreadExtreme(of_two=self._folds, spacing=spacing),
+            size=tuple((n - 1) * space + 1 for n, space in sides),
+        )
+
+    def _extensions(self) -> Iterator[Op]:
+        """Yield what extends the input: by the padding, and for a last window by nothing known."""
+        ones = (1,) * len(self.n)
+        nothing = (0,) * len(self.n)
+        if self.padding is not None:
+            if any(2 * side > n for side, n in zip(self.padding, self.n, strict=True)):
+                raise self.call.error("a pool pads by half of its window at most, as in torch")
+            zeros = self._folds is None and self.count_include_pad
+            at = Placement(
+                before=self.padding,
+                anchor=nothing,
+                growth=tuple(2 * side for side in self.padding),
+                padding="zero" if zeros else "shrink",
+            )
+            yield PaddedInput(at=at, step=ones)
+        if self.ceil_mode:
+            more = tuple(step - 1 for step in self.stride or self.n)
+            at = Placement(before=nothing, anchor=nothing, growth=more, padding="shrink")
+            yield PaddedInput(at=at, step=ones)
 
     def trained(self, op: Op) -> TrainedPool | None:
-        """The pool as training sees it."""
+        """The pool as training sees it. RequestError for a pool that is not trained."""
+        if self.pads or self.dilation is not None:
+            message = f"{self.call.name} is trained without padding, dilation and ceil_mode"
+            raise self.call.error(message, hint=f"{self.call.name}:2")
         if isinstance(op, Complete):
             op = op.op
         if isinstance(op, SlidingStatistic) and op.function.fold is not None:
@@ -48,6 +129,28 @@ class PoolLayer(StepLayer):
             size, scale = op.taps.shape, 1 / op.divisor
             return TrainedPool(fold=np.add, size=size, step=op.step, before=op.before, scale=scale)
         return None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpreadExtreme(WindowFunction):
+    """The largest (np.fmax) or smallest (np.fmin) known sample of a window with gaps in it.
+
+    spacing : inputs from one sample of a window to the next, on each axis
+    """
+
+    of_two: np.ufunc
+    spacing: Sizes
+
+    rounding = "exact"
+
+    def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
+        """Fold the windows, one axis after the other."""
+        sides = zip(size, step, self.spacing, strict=True)
+        for axis, (width, stride, space) in enumerate(sides, start=1):
+            outputs = (x.shape[axis] - width) // stride + 1
+            every = list(windowed(x, width, stride, outputs, axis))[::space]
+            x = folded(self.of_two, iter(every))
+        return x
 
 
 @layer("adaptive_avg_pool", "adaptive_max_pool", "global_avg_pool", "global_max_pool")

@@ -14,8 +14,9 @@ import numpy as np
 
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
-from convcli.layers.conv import ConvOp, Placement
+from convcli.layers.conv import ConvOp
 from convcli.layers.layer import Layer, layer
+from convcli.layers.padding import Placement
 from convcli.units import Size
 
 if TYPE_CHECKING:

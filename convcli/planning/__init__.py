@@ -2,6 +2,6 @@
 
 Read the text, bind each step to the signal that reaches it, describe and export it.
 
-`grammar` reads calls, `arguments` reads their values, `plan` binds them in order, `describe` tells
-the facts.
+`grammar` reads calls and `expressions` their operators, `arguments` reads values, `plan` binds
+steps in order and `branches` those side by side, `describe` tells the facts.
 """

@@ -61,23 +61,33 @@ class Argument:
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """A branch as written: its steps, none for `x`, and where it begins in the text."""
+    """A branch as written: its steps, none for `x`, and where it begins in the text.
+
+    words : the user's own words, if they are not those of the steps
+    channels : how many channels must come out; None: any number
+    """
 
     calls: tuple[Call, ...]
     at: int
+    words: str = ""
+    channels: int | None = None
 
     @property
     def text(self) -> str:
         """The user's own words for this branch."""
-        return " | ".join(call.text for call in self.calls) or INPUT
+        return self.words or " | ".join(call.text for call in self.calls) or INPUT
 
 
 @dataclass(frozen=True, eq=False)
 class BranchGroup:
-    """Branches as written and the formulas that combine them, one for each output."""
+    """Branches as written and the formulas that combine them, one for each output.
+
+    names : of the channels that come out; None: those of a branch, or new ones
+    """
 
     branches: tuple[Branch, ...]
     formulas: tuple[Formula, ...]
+    names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ def _asked_for(step: BoundStep) -> bool:
 
 def _ways_out(step: BoundStep) -> str:
     centred = "--align center has no delay"
+    if step.ops and step.ops[0].reach[0].phases > 1:
+        return centred
     if step.step.anti_alias:
         written = step.call.arguments[0].text
         return f"avg_pool:{written} is the mean of every {written}, {centred}"

@@ -215,7 +215,10 @@ class Plan:
         if self.rules.edge == "valid" or any(_reduces(step) for step in self.steps):
             return False
         reaches = (reach for op in self.chain.ops for reach in op.reach)
-        return all(reach.step == reach.phases == 1 and not reach.growth for reach in reaches)
+        return all(
+            reach.step == reach.phases == 1 and not reach.growth and reach.limit is None
+            for reach in reaches
+        )
 
 
 def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> Plan:

@@ -116,7 +116,7 @@ class Geometry:
     def _undisturbed(self, axis: int, n: int, outputs: int) -> int:
         """Count those of the first `outputs` outputs that read only samples of the axis."""
         reach = self.chain.reach[axis]
-        first = -(-reach.before * reach.phases // reach.step)
+        first = max(0, -(-reach.before * reach.phases // reach.step))
         return max(0, min(outputs, self.chain.ready(axis, n)) - first)
 
     # --- which samples they read ---

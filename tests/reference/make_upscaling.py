@@ -20,7 +20,8 @@ from torch import nn
 
 HERE = Path(__file__).parent
 SHAPES = {1: (2, 12), 2: (2, 7, 8)}
-COUNT = 120
+COUNT = 160
+KINDS = ("transpose", "transpose", "shuffle", "nearest", "linear", "pad", "pool", "pool")
 PADS = {
     "zeros": {1: nn.ZeroPad1d, 2: nn.ZeroPad2d},
     "reflect": {1: nn.ReflectionPad1d, 2: nn.ReflectionPad2d},
@@ -72,6 +73,23 @@ def transposed(axes: int, channels: int) -> tuple[str, nn.Module, int]:
     return text, kind(channels, made, size, bias=bias, **options), made
 
 
+def pooled(axes: int) -> tuple[str, nn.Module]:
+    """A pool with padding, dilation, ceil_mode and count_include_pad."""
+    size, stride = random.choice((2, 3, 4)), random.choice((1, 2, 3))
+    stride = min(stride, size)
+    padding, ceil = random.randint(0, size // 2), random.random() < 0.4
+    text = f"{size},stride={stride},padding={padding},ceil_mode={str(ceil).lower()}"
+    if random.random() < 0.5:
+        dilation = random.choice((1, 2))
+        mean = nn.MaxPool1d if axes == 1 else nn.MaxPool2d
+        layer = mean(size, stride, padding, dilation=dilation, ceil_mode=ceil)
+        return f"max_pool:{text},dilation={dilation}", layer
+    counted = random.random() < 0.5
+    mean = nn.AvgPool1d if axes == 1 else nn.AvgPool2d
+    layer = mean(size, stride, padding, ceil_mode=ceil, count_include_pad=counted)
+    return f"avg_pool:{text},count_include_pad={str(counted).lower()}", layer
+
+
 def drawn(axes: int) -> tuple[list[str], list[nn.Module]]:
     """A stack with at least one layer that changes the number of samples."""
     conv = nn.Conv1d if axes == 1 else nn.Conv2d
@@ -84,7 +102,7 @@ def drawn(axes: int) -> tuple[list[str], list[nn.Module]]:
         layers.append(layer)
 
     for _ in range(random.choice((1, 2))):
-        kind = random.choice(("transpose", "transpose", "shuffle", "nearest", "linear", "pad"))
+        kind = random.choice(KINDS)
         if kind == "transpose":
             text, layer, channels = transposed(axes, channels)
             add(text, layer)
@@ -102,6 +120,9 @@ def drawn(axes: int) -> tuple[list[str], list[nn.Module]]:
             factor = random.choice((2, 3, 4))
             mode = "linear" if axes == 1 else "bilinear"
             add(f"upsample:{factor},mode={mode}", nn.Upsample(scale_factor=factor, mode=mode))
+        elif kind == "pool":
+            text, pool = pooled(axes)
+            add(text, pool)
         else:
             mode = random.choice(list(PADS))
             side = random.choice((1, 2, 3))

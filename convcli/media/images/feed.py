@@ -7,11 +7,10 @@ libvips reads from such a source, TIFF alone is uncompressed.
 
 from __future__ import annotations
 
-import struct
 import threading
 from collections import deque
 
-from convcli.media.images.tiff import LONG8, SHORT, TiffField, TiffVariant, build_directory
+from convcli.media.images.tiff import TiffVariant, build_directory, long8s_field, shorts_field
 
 # The writing thread waits while so many bytes of strips are unread.
 _MOST_WAITING = 8_000_000
@@ -118,27 +117,19 @@ def _header_for(rows: int, columns: int, pixel_bytes: int, *, start: int) -> byt
     offsets = [start + top * row_bytes for top in tops]
     sizes = [min(strip_rows, rows - top) * row_bytes for top in tops]
     fields = {
-        256: _longs(columns),
-        257: _longs(rows),
-        258: _shorts(*[8] * pixel_bytes),
-        259: _shorts(1),  # no compression
-        262: _shorts(1),  # 0 is black
-        273: _longs(*offsets),
-        277: _shorts(pixel_bytes),
-        278: _longs(strip_rows),
-        279: _longs(*sizes),
-        284: _shorts(1),  # channels side by side
+        256: long8s_field(columns),
+        257: long8s_field(rows),
+        258: shorts_field(*[8] * pixel_bytes),
+        259: shorts_field(1),  # no compression
+        262: shorts_field(1),  # 0 is black
+        273: long8s_field(*offsets),
+        277: shorts_field(pixel_bytes),
+        278: long8s_field(strip_rows),
+        279: long8s_field(*sizes),
+        284: shorts_field(1),  # channels side by side
     }
     if pixel_bytes > 1:
-        fields[338] = _shorts(*[0] * (pixel_bytes - 1))  # bands without a meaning
+        fields[338] = shorts_field(*[0] * (pixel_bytes - 1))  # bands without a meaning
     variant = TiffVariant("<", big=True)
     directory = build_directory(fields, variant, place=_HEADER_BYTES, link=0)
-    return struct.pack("<2sHHHQ", b"II", 43, 8, 0, _HEADER_BYTES) + directory
-
-
-def _shorts(*values: int) -> TiffField:
-    return TiffField(SHORT, len(values), struct.pack(f"<{len(values)}H", *values))
-
-
-def _longs(*values: int) -> TiffField:
-    return TiffField(LONG8, len(values), struct.pack(f"<{len(values)}Q", *values))
+    return variant.header(_HEADER_BYTES) + directory

@@ -10,6 +10,7 @@ from convcli.media.images.exif import resize_exif
 from convcli.media.images.gif import complete_gif, inspect_gif
 from convcli.media.images.jpeg import (
     DEFAULT_QUALITY,
+    LARGEST_BLOCK,
     inspect_jpeg,
     jpeg_cut,
     jpeg_options,
@@ -17,8 +18,9 @@ from convcli.media.images.jpeg import (
 )
 from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png, png_cut
 from convcli.media.images.pnm import PamWriter, PpmWriter
-from convcli.media.images.tiff import graft_exif, inspect_tiff, tiff_options
+from convcli.media.images.tiff import graft_metadata, inspect_tiff, tiff_options
 from convcli.media.images.tiff_bands import mark_bands, read_bands
+from convcli.media.images.tiff_pixels import open_tiff_writer, plain_pixels
 from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.vips_writer import VipsWriter
 from convcli.media.images.webp import inspect_webp, webp_options
@@ -111,6 +113,7 @@ class Format:
     limited_palette : whether a picture has 256 colours at most
     chunk_text, comments, metadata_blocks : whether it has a place for the text of a PNG; for
         comments; for colour profile, EXIF and XMP
+    largest_block : the most bytes that it holds of EXIF, XMP or IPTC; None for any number
 
     How it is read by libvips:
 
@@ -119,6 +122,8 @@ class Format:
         one image
     inspect : adds what libvips does not report to the details
     bands : what each page says of its bands; None if libvips knows it
+    plain_pixels : where the pixels of pages begin that need no decoder, by page; None if there are
+        none
 
     How it is written:
 
@@ -147,10 +152,12 @@ class Format:
     chunk_text: bool = False
     comments: bool = False
     metadata_blocks: bool = True
+    largest_block: int | None = None
     fail_on: str = "error"
     animated: bool = False
     inspect: Callable[[BinaryIO, ImageDetails], ImageDetails] | None = None
     bands: Callable[[BinaryIO, int], list[PageBands]] | None = None
+    plain_pixels: Callable[[BinaryIO, Sequence[Layout]], dict[int, int]] | None = None
     writer: Callable[[Path | BinaryIO, WriteRequest], PictureWriter] = VipsWriter
     options: Mapping[str, object] = field(default_factory=dict)
     options_for: Callable[[WriteRequest], dict[str, object]] | None = None
@@ -167,10 +174,11 @@ class Format:
 
 
 def _complete_tiff(file: BinaryIO, request: WriteRequest) -> None:
-    """Say what the extra bands of a TIFF are, and add the EXIF of the input."""
+    """Say what the extra bands of a TIFF are, and add the EXIF and the IPTC of the input."""
     mark_bands(file, request)
-    if request.details.exif:
-        graft_exif(file, request.details.exif)
+    details = request.details
+    if details.exif or details.iptc:
+        graft_metadata(file, exif=details.exif, iptc=details.iptc)
 
 
 def _quality_options(request: WriteRequest) -> dict[str, object]:
@@ -206,6 +214,7 @@ _ALL = (
         inspect=inspect_jpeg,
         options_for=jpeg_options,
         insert=jpeg_segments,
+        largest_block=LARGEST_BLOCK,
         cut=jpeg_cut,
         comments=True,
     ),
@@ -220,6 +229,8 @@ _ALL = (
         pages=True,
         inspect=inspect_tiff,
         bands=read_bands,
+        plain_pixels=plain_pixels,
+        writer=open_tiff_writer,
         options_for=tiff_options,
         complete=_complete_tiff,
     ),

@@ -7,10 +7,8 @@ Samples of an odd maximum are scaled to the full range of 8 or 16 bits; the ones
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -25,12 +23,13 @@ from convcli.media.images.layout import (
     plain_interpretation,
     too_many_pixels,
 )
+from convcli.media.images.plain_writer import PlainWriter
 from convcli.media.images.vips import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from convcli.media.images.formats import WriteRequest
 
 MAGIC = re.compile(rb"P[1-7Ff]\s")
 _WORD = re.compile(rb"(?:\s|#[^\n]*\n)*([^\s#]+)")
@@ -283,57 +282,21 @@ def _to_full_range(samples: Pixels, header: _Header) -> Pixels:
     return np.rint(np.minimum(scaled, full)).astype(dtype)
 
 
-class _NetpbmWriter(ABC):
-    """Writes pictures one after the other to a stream, strip by strip."""
-
-    def __init__(self, target: Path | BinaryIO, request: WriteRequest) -> None:  # noqa: ARG002 -- as all writers
-        self._own: BinaryIO | None = None
-        if isinstance(target, Path):
-            self._own = target.open("wb")
-            target = self._own
-        self._file = target
-
-    def pack(self, pixels: Pixels) -> bytes:
-        """The bytes of a strip as the file stores them."""
-        return pixels.astype(pixels.dtype.newbyteorder(">"), copy=False).tobytes()
-
-    def start(self, layout: Layout) -> None:
-        """Write the header of a picture."""
-        self._file.write(self._header(layout).encode())
-
-    @abstractmethod
-    def _header(self, layout: Layout) -> str:
-        """The header of a picture, as text."""
-
-    def append(self, packed: bytes) -> None:
-        """Write a strip that `pack` returned."""
-        self._file.write(packed)
-
-    def finish(self) -> None:
-        """Close the file if it was opened here."""
-        self.discard()
-
-    def discard(self) -> None:
-        """Close the file if it was opened here."""
-        if self._own is not None:
-            self._own.close()
-
-
-class PpmWriter(_NetpbmWriter):
+class PpmWriter(PlainWriter):
     """Writes PGM (P5) and PPM (P6)."""
 
-    def _header(self, layout: Layout) -> str:
+    def _header(self, layout: Layout) -> bytes:
         kind = "P5" if len(layout.channels) == 1 else "P6"
         maximum = np.iinfo(layout.dtype).max
-        return f"{kind}\n{layout.columns} {layout.rows}\n{maximum}\n"
+        return f"{kind}\n{layout.columns} {layout.rows}\n{maximum}\n".encode()
 
 
-class PamWriter(_NetpbmWriter):
+class PamWriter(PlainWriter):
     """Writes PAM (P7), which can hold an opacity."""
 
     _TUPLES = ("GRAYSCALE", "GRAYSCALE_ALPHA", "RGB", "RGB_ALPHA")
 
-    def _header(self, layout: Layout) -> str:
+    def _header(self, layout: Layout) -> bytes:
         bands = len(layout.channels)
         fields = {
             "WIDTH": layout.columns,
@@ -343,4 +306,4 @@ class PamWriter(_NetpbmWriter):
             "TUPLTYPE": self._TUPLES[bands - 1],
         }
         lines = [f"{name} {value}\n" for name, value in fields.items()]
-        return "P7\n" + "".join(lines) + "ENDHDR\n"
+        return ("P7\n" + "".join(lines) + "ENDHDR\n").encode()

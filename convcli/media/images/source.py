@@ -237,12 +237,12 @@ def open_image(
     try:
         data, held = _get_data(path, stdin)
         head = data[:4] if isinstance(data, bytes) else _read_head(data)
+        if not head:
+            raise InputError(f"{name} is empty: expected a picture")
+        opener = PnmPicture if MAGIC.match(head) else VipsPicture
+        picture = opener(data, name, max_pixels=max_pixels)
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror or error}") from error
-    if not head:
-        raise InputError(f"{name} is empty: expected a picture")
-    opener = PnmPicture if MAGIC.match(head) else VipsPicture
-    picture = opener(data, name, max_pixels=max_pixels)
     return ImageFile(name, picture, options, held=held)
 
 

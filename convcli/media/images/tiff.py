@@ -26,9 +26,11 @@ _NESTED = {_EXIF, _GPS, _INTEROPERABILITY}
 _DEEPEST = 2
 _COMPRESSION = 259
 _DESCRIPTION = 270
+# IPTC-NAA. libvips counts its bytes wrongly, in reading and in writing.
+_IPTC = 33723
 
 # Type numbers of fields.
-SHORT, LONG, LONG8 = 3, 4, 16
+SHORT, LONG, UNDEFINED, LONG8 = 3, 4, 7, 16
 # Bytes of a value of each type, and of a number in it; a rational is two numbers.
 _SIZES = {
     1: (1, 1),
@@ -37,7 +39,7 @@ _SIZES = {
     LONG: (4, 4),
     5: (8, 4),
     6: (1, 1),
-    7: (1, 1),
+    UNDEFINED: (1, 1),
     8: (2, 2),
     9: (4, 4),
     10: (8, 4),
@@ -127,6 +129,12 @@ class TiffVariant:
     def counter(self) -> struct.Struct:
         """The number of entries of a directory."""
         return struct.Struct(self.order + ("Q" if self.big else "H"))
+
+    def header(self, place: int) -> bytes:
+        """The first bytes of a file whose first directory is at offset `place`."""
+        mark = b"II" if self.order == "<" else b"MM"
+        rest = (43, 8, 0) if self.big else (42,)
+        return mark + struct.pack(f"{self.order}{len(rest)}H", *rest) + self.word.pack(place)
 
     def tag_of(self, entry: bytes) -> int:
         """The tag of a directory entry."""
@@ -228,8 +236,9 @@ def exif_of_tiff(file: BinaryIO) -> bytes | None:
     fields = _describing(read_directory(file))
     if not fields:
         return None
-    directory = build_directory(fields, TiffVariant("<", big=False), place=8, link=0)
-    return b"II*\0" + struct.pack("<I", 8) + directory
+    variant = TiffVariant("<", big=False)
+    header = variant.header(8)
+    return header + build_directory(fields, variant, place=len(header), link=0)
 
 
 def build_directory(fields: TiffFields, variant: TiffVariant, *, place: int, link: int) -> bytes:
@@ -273,8 +282,8 @@ def _build_entries(
     return entries, values
 
 
-def graft_exif(file: BinaryIO, block: bytes) -> None:
-    """Add the fields of a block of EXIF to the first directory of a TIFF, if they are missing.
+def graft_metadata(file: BinaryIO, *, exif: bytes | None, iptc: bytes | None) -> None:
+    """Add the fields of EXIF to the first directory of a TIFF if they are missing, and IPTC.
 
     The directory is written anew at the end of the file, and the header points there; nothing else
     moves.
@@ -285,8 +294,11 @@ def graft_exif(file: BinaryIO, block: bytes) -> None:
     variant, offset = header
     old = {variant.tag_of(entry): entry for entry in read_tiff_entries(file, variant, offset)}
     link = file.read(variant.word.size)
-    source = read_directory(io.BytesIO(block.removeprefix(EXIF_PREFIX)))
-    described = _describing(source)
+    block = (exif or b"").removeprefix(EXIF_PREFIX)
+    described = _describing(read_directory(io.BytesIO(block)))
+    if iptc:
+        described[_IPTC] = TiffField(UNDEFINED, len(iptc), iptc)
+        old.pop(_IPTC, None)
     # libvips replaces what is not UTF-8 in a description.
     if _DESCRIPTION in described:
         old.pop(_DESCRIPTION, None)
@@ -303,11 +315,17 @@ def graft_exif(file: BinaryIO, block: bytes) -> None:
 
 
 def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
-    """The details with the compression and the EXIF of a TIFF."""
+    """The details with the compression, the EXIF and the IPTC of a TIFF."""
     exif = exif_of_tiff(file) or details.exif
-    compression = read_directory(file).get(_COMPRESSION)
+    header = read_tiff_header(file)
+    directory = read_directory(file)
+    compression = directory.get(_COMPRESSION)
     if compression is not None:
         details = replace(details, compression=compression.value)
+    iptc = directory.get(_IPTC)
+    if iptc is not None and header is not None:
+        variant, _ = header
+        details = replace(details, iptc=iptc.stored(variant.order))
     return replace(details, exif=exif)
 
 
@@ -323,3 +341,18 @@ def tiff_options(request: WriteRequest) -> dict[str, object]:
     if details.resolution and details.field("resolution-unit") == "in":
         options["resunit"] = "inch"
     return options
+
+
+def shorts_field(*values: int) -> TiffField:
+    """A field of numbers of 16 bits."""
+    return TiffField(SHORT, len(values), struct.pack(f"<{len(values)}H", *values))
+
+
+def longs_field(*values: int) -> TiffField:
+    """A field of numbers of 32 bits."""
+    return TiffField(LONG, len(values), struct.pack(f"<{len(values)}I", *values))
+
+
+def long8s_field(*values: int) -> TiffField:
+    """A field of numbers of 64 bits."""
+    return TiffField(LONG8, len(values), struct.pack(f"<{len(values)}Q", *values))

@@ -56,7 +56,7 @@ class PageBands:
 
 
 @dataclass(frozen=True)
-class _Directory:
+class TiffPage:
     """A directory of a TIFF: its offset and its entries as stored."""
 
     variant: TiffVariant
@@ -83,10 +83,10 @@ class _Directory:
 
 def read_bands(file: BinaryIO, pages: int) -> list[PageBands]:
     """The bands of each page, up to the first directory that cannot be read."""
-    return [_page_bands(file, directory) for directory in _directories(file, pages)]
+    return [_page_bands(file, directory) for directory in tiff_pages(file, pages)]
 
 
-def _directories(file: BinaryIO, most: int) -> Iterator[_Directory]:
+def tiff_pages(file: BinaryIO, most: int) -> Iterator[TiffPage]:
     """The directories that follow each other, at most `most`."""
     header = read_tiff_header(file)
     if header is None:
@@ -97,13 +97,13 @@ def _directories(file: BinaryIO, most: int) -> Iterator[_Directory]:
         if not entries:
             return
         link = file.read(variant.word.size)
-        yield _Directory(variant, offset, entries)
+        yield TiffPage(variant, offset, entries)
         if len(link) < variant.word.size:
             return
         (offset,) = variant.word.unpack(link)
 
 
-def _page_bands(file: BinaryIO, directory: _Directory) -> PageBands:
+def _page_bands(file: BinaryIO, directory: TiffPage) -> PageBands:
     fields = directory.fields(file, _TAGS)
     meanings = fields[_EXTRA_BANDS].numbers() if _EXTRA_BANDS in fields else ()
     values = {tag: field.value for tag, field in fields.items()}
@@ -123,7 +123,7 @@ def _page_bands(file: BinaryIO, directory: _Directory) -> PageBands:
 def mark_bands(file: BinaryIO, request: WriteRequest) -> None:
     """Write into every page of a TIFF of libvips what its extra bands are."""
     layout = request.layouts[0]
-    for directory in list(_directories(file, len(request.layouts))):
+    for directory in list(tiff_pages(file, len(request.layouts))):
         field = directory.fields(file, (_EXTRA_BANDS,)).get(_EXTRA_BANDS)
         if field is None:
             continue

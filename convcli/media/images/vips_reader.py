@@ -75,6 +75,7 @@ class VipsPicture:
         upright = _upright(first)
         self.layouts = self._read_layouts(upright)
         self._check_total()
+        self.plain_pixels = self._find_plain_pixels()
         self.details = self._read_details(first, upright)
         if self.details.damaged_icc:
             self.warnings.append("the colour profile is damaged: it is left out")
@@ -131,7 +132,7 @@ class VipsPicture:
     def _unknown(self) -> InputError:
         """The error for a file that libvips does not recognise."""
         try:
-            with self._reading() as file:
+            with self.reading() as file:
                 head = file.read(_HEAD_BYTES)
         except InputError as failure:
             return failure
@@ -175,8 +176,15 @@ class VipsPicture:
         """What the file says of the bands of its pages, by page."""
         if self.rules.bands is None:
             return {}
-        with self._reading() as file:
+        with self.reading() as file:
             return dict(enumerate(self.rules.bands(file, self._pages)))
+
+    def _find_plain_pixels(self) -> dict[int, int]:
+        """Where the pixels of pages begin that are read without libvips, by page."""
+        if self.rules.plain_pixels is None:
+            return {}
+        with self.reading() as file:
+            return self.rules.plain_pixels(file, self.layouts)
 
     def _mend_bands(self) -> bool:
         """Go on with a copy in which libvips reads all bands rightly; whether there is one."""
@@ -244,7 +252,7 @@ class VipsPicture:
             delays = tuple(known.get("delay", ()))
             details = replace(details, delays=delays, loop=known.get("loop"))
         if self.rules.inspect is not None:
-            with self._reading() as file:
+            with self.reading() as file:
                 details = self.rules.inspect(file, details)
         # libvips gives every picture a resolution.
         if "resolution-unit" in known or details.has_chunk(RESOLUTION_CHUNK):
@@ -252,7 +260,7 @@ class VipsPicture:
         return replace(details, resolution=None)
 
     @contextmanager
-    def _reading(self) -> Iterator[BinaryIO]:
+    def reading(self) -> Iterator[BinaryIO]:
         """The bytes of the file. A failure to read them is an InputError."""
         try:
             with self._opened() as file:
@@ -282,6 +290,25 @@ class VipsReader:
 
     def strips(self, page: int) -> Iterator[Strip]:
         """The rows of a page from the first to the last. A damaged file raises InputError."""
+        place = self._picture.plain_pixels.get(page)
+        if place is None:
+            return self._decoded_strips(page)
+        return self._plain_strips(page, place)
+
+    def _plain_strips(self, page: int, place: int) -> Iterator[Strip]:
+        """The rows of a page whose pixels lie in the file from offset `place` on."""
+        layout = self._picture.layouts[page]
+        row_bytes = layout.columns * layout.pixel_bytes
+        with self._picture.reading() as file:
+            file.seek(place)
+            for start in range(0, layout.rows, layout.strip_rows):
+                rows = min(layout.strip_rows, layout.rows - start)
+                data = file.read(rows * row_bytes)
+                if len(data) < rows * row_bytes:
+                    raise InputError(f"the picture {self._picture.name} was cut off meanwhile")
+                yield _strip_of(data, start, layout)
+
+    def _decoded_strips(self, page: int) -> Iterator[Strip]:
         layout, stacked = self._picture.layouts[page], self._picture.stacked
         opened = None if stacked else page
         top = layout.rows * page if stacked else 0
@@ -289,8 +316,7 @@ class VipsReader:
         for start in range(0, layout.rows, layout.strip_rows):
             rows = min(layout.strip_rows, layout.rows - start)
             data = self._fetch(opened, top + start, layout.columns, rows)
-            samples = np.frombuffer(data, layout.dtype)
-            yield Strip(start, samples.reshape(rows, layout.columns, len(layout.channels)))
+            yield _strip_of(data, start, layout)
 
     def _fetch(self, page: int | None, top: int, columns: int, rows: int) -> Any:
         """The bytes of some rows.
@@ -323,6 +349,12 @@ class VipsReader:
         self._region = vips().Region.new(image)
         self._page = page
         self._next = 0
+
+
+def _strip_of(data: Any, start: int, layout: Layout) -> Strip:
+    """The bytes of whole rows as a strip."""
+    samples = np.frombuffer(data, layout.dtype)
+    return Strip(start, samples.reshape(-1, layout.columns, len(layout.channels)))
 
 
 def _with_metadata(details: ImageDetails, known: dict[str, Any]) -> ImageDetails:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import tempfile
 import threading
 import traceback
 from pathlib import Path
@@ -128,14 +127,8 @@ class VipsWriter:
             self._feed.close()
 
     def _save(self, image: Any) -> None:
-        form, details = self._request.format, self._request.details
-        options: dict[str, object] = {}
-        if not details.exif:
-            # libvips would make up a block of EXIF.
-            options["keep"] = KEEP_ALL_BUT_EXIF
-        options |= form.options
-        if form.options_for is not None:
-            options |= form.options_for(self._request)
+        form = self._request.format
+        options = saver_options(self._request)
         if form.insert is None or form.cut is None or not self._inserts:
             if form.forgets_failures:
                 self._encode_inserting(image, b"", _before_all, options)
@@ -162,6 +155,8 @@ class VipsWriter:
 
     def _write_by_name(self, image: Any, options: dict[str, object]) -> None:
         """Write through a link with the right suffix, since the output may be without a name."""
+        import tempfile
+
         suffix = self._request.format.suffixes[0]
         with tempfile.TemporaryDirectory(prefix="convcli-") as folder:
             link = Path(folder, f"output{suffix}")
@@ -185,6 +180,19 @@ class VipsWriter:
             if error.errno in WRITE_FAILURES:  # named outside
                 raise
             raise OutputError(f"cannot write the output: {error.strerror or error}") from None
+
+
+def saver_options(request: WriteRequest) -> dict[str, object]:
+    """The options for the saver of libvips."""
+    form = request.format
+    options: dict[str, object] = {}
+    if not request.details.exif:
+        # libvips would make up a block of EXIF.
+        options["keep"] = KEEP_ALL_BUT_EXIF
+    options |= form.options
+    if form.options_for is not None:
+        options |= form.options_for(request)
+    return options
 
 
 def _before_all(_: bytes) -> tuple[int, int]:

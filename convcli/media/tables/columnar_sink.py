@@ -54,10 +54,10 @@ class ColumnarSink(TableSink):
         schema = self._columnar.schema
         output = self._output
         self._new_fields: list[Any] = []
-        if output.append or output.made is not None:
+        if output.append or output.made is not None or output.added:
             self._new_fields = [pa.field(name, pa.float64()) for name in self._new_names(suffix)]
         fields = list(schema)
-        if not self._new_fields:
+        if not self._new_fields or output.added:
             for column in output.columns:
                 fields[column] = fields[column].with_type(pa.float64()).with_nullable(nullable=True)
         self._schema = pa.schema(output.arranged(fields, self._new_fields), schema.metadata)
@@ -70,11 +70,12 @@ class ColumnarSink(TableSink):
         batch = taken(decoded.batch.data, rows)
         columns = list(batch.columns)
         new: list[Any] = []
-        if self._new_fields:
+        if self._new_fields and not self._output.added:
             new = self._new_columns(columns, values)
         else:
             made = self._new_columns(columns, values)
-            for column, numbers in zip(self._output.columns, made, strict=True):
+            new = made[len(self._output.columns) :]
+            for column, numbers in zip(self._output.columns, made, strict=False):
                 columns[column] = numbers
         arranged = self._output.arranged(columns, new)
         if self._decodes:

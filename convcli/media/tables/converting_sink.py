@@ -48,9 +48,9 @@ class ConvertingSink(TableSink):
     def _make_header(self, suffix: str) -> None:
         output = self._output
         new: list[str] = []
-        if output.append or output.made is not None:
+        if output.append or output.made is not None or output.added:
             new = self._new_names(suffix)
-        replaced = () if new else output.columns
+        replaced = () if new and not output.added else output.columns
         numbers = [column in replaced for column in range(len(self._source.header))]
         self._new_header = output.arranged(self._source.header, new)
         self._is_filtered = output.arranged(numbers, [True] * len(new))

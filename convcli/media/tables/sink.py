@@ -58,14 +58,19 @@ class TableSink:
         self._target = target
         self._source = source
         self._names = source.signal.channels if channels is None else channels
-        self._channels, made = _channels_written(self._names, source)
+        written = source.written
+        if written is None:
+            self._channels, made = _channels_written(self._names, source)
+        else:
+            self._channels, made = written.replaced, None
         columns = tuple(source.columns[channel] for channel in self._channels)
         self._output = OutputColumns(
             dialect=source.dialect,
             columns=columns,
-            append=source.options.append,
+            append=source.options.append and written is None,
             decimals=source.options.decimals,
             made=made,
+            added=() if written is None else written.added,
         )
         self._make_header(suffix)
         self._started = False
@@ -109,7 +114,7 @@ class TableSink:
         self, decoded: DecodedRows, rows: Rows, values: Floats | None
     ) -> bytes | memoryview:
         """The text of rows in UTF-8, or in the one-byte code of the table."""
-        if len(self._channels) < len(self._source.columns):
+        if self._channels != tuple(range(len(self._source.columns))):
             decoded = decoded.of_channels(self._channels)
         return splice(decoded, rows, values, self._output)
 
@@ -162,16 +167,16 @@ class TableSink:
         """The header line, with the names of new columns."""
         source, header = self._source, self._source.header_line
         output = self._output
-        if not source.options.header or not (output.append or output.made):
+        if not source.options.header or not (output.append or output.made or output.added):
             return header.text
         names = self._new_names(suffix)
-        if output.made is None:
+        if output.made is None and output.append:
             pairs = zip(names, output.columns, strict=True)
             added = [self._name_cell(name, column) for name, column in pairs]
         else:
             added = [self._name_cell(name, None) for name in names]
         delimiter = source.dialect.delimiter
-        if output.append:
+        if output.append or output.added:
             old = header.text[: header.stop]
             return delimiter.join([old, *added]) + header.text[header.stop :]
         length = len(delimiter.join(header.cells))
@@ -186,6 +191,8 @@ class TableSink:
         """
         source, output = self._source, self._output
         known = set(source.header)
+        if output.added:
+            return self._added_names(known)
         if output.made is not None and not output.append:
             known -= {source.header[column] for column in output.columns}
         if output.made is None:
@@ -199,6 +206,17 @@ class TableSink:
                 raise RequestError(message, hint=hint)
             known.add(name)
         return names
+
+    def _added_names(self, known: set[str]) -> list[str]:
+        """The names of `--add`; RequestError if a column has one of them already."""
+        for name in self._output.added:
+            if name in known:
+                raise RequestError(
+                    f"{self._source.name}: a column {name!r} exists already",
+                    hint=f"--add gives a new column a new name, --set {name}=... filters this one",
+                )
+            known.add(name)
+        return list(self._output.added)
 
     def _name_cell(self, name: str, column: int | None) -> bytes:
         """An appended name, in quotes if the name of the old column has them or it needs them."""

@@ -79,6 +79,7 @@ class TableOptions:
 
     columns : the columns to filter; None for all whose first cell that is not missing is a number,
         except whole numbers with leading zeros, which are identifiers
+    also : further columns to read, behind those
     by : the columns that together name the group of a row
     time : the column that sets the rate
     time_unit : s, ms, us or ns, in which times are written as numbers; None to infer it
@@ -101,6 +102,7 @@ class TableOptions:
     """
 
     columns: tuple[str, ...] | None = None
+    also: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
     time: str | None = None
     time_unit: str | None = None
@@ -127,6 +129,18 @@ class TableOptions:
         if time is not None:
             return replace(self, by=(), time=time)
         return replace(self, by=(), time=None, time_unit=None, date_format=None, time_zone=None)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WrittenColumns:
+    """The columns that the channels of a result become.
+
+    replaced : the channels of the source whose columns the first ones take
+    added : the names of new columns for the others
+    """
+
+    replaced: tuple[int, ...]
+    added: tuple[str, ...]
 
 
 class TableInput(Protocol):
@@ -166,9 +180,12 @@ class TableSource:
     header : the names of all columns · columns : the numbers of the filtered ones
     warnings : what the user should know
     format : of the file · path : of a file
+    base : how many of the columns are filtered by default; the others were asked for besides
     """
 
     format = DELIMITED
+    # Which columns the outputs become, where that is not told by their names.
+    written: WrittenColumns | None = None
 
     def __init__(self, text: TableInput, options: TableOptions) -> None:
         self.name = text.name
@@ -193,7 +210,10 @@ class TableSource:
         # If nothing is to be learnt from the rows, the header does not wait for the first of them.
         if options.columns is None or self._time is not None or not options.follow:
             seen += _at_most_one(first_pass.records)
-        self.columns = self._find_columns(names, seen, first_pass.records)
+        filtered = self._find_columns(names, seen, first_pass.records)
+        self.base = len(filtered)
+        also = [number for number in names.find_all(options.also) if number not in filtered]
+        self.columns = (*filtered, *also)
         self._tell_number_in_header()
         self._clock: Clock | None = None
         if self._time is not None:
@@ -406,7 +426,7 @@ class TableSource:
             self._look_at_file(found)
         elif self.options.follow:
             # Which rows come together is chance: the first one alone decides.
-            found.look_at(self._find_rows(seen[0], found.undecided), rows=1)
+            self._look_at(found, seen[0], 1)
             numeric = found.numbers | found.undecided
         else:
             ended = self._look_at_pipe(found, seen, coming)
@@ -421,13 +441,17 @@ class TableSource:
         keys = self._keys()
         return [column for column in range(len(self.header)) if column not in keys]
 
+    def _look_at(self, found: NumericColumns, records: Any, rows: int | None) -> None:
+        """Decide columns by the next rows, or by so many of them."""
+        found.look_at(self._find_rows(records, found.undecided), rows=rows)
+
     def _look_at_file(self, found: NumericColumns) -> None:
         """Read a file up to the first given cell of each column, or to its end."""
         current = self._open()
         with current.closing:
             for records in current.records:
                 if self._has_rows(records):
-                    found.look_at(self._find_rows(records, found.undecided))
+                    self._look_at(found, records, None)
                 if not found.undecided:
                     return
 
@@ -439,7 +463,7 @@ class TableSource:
         held = 0
         while records is not None:
             if self._has_rows(records):
-                found.look_at(self._find_rows(records, found.undecided))
+                self._look_at(found, records, None)
             held += records.size
             if not found.undecided:
                 return True
@@ -760,6 +784,27 @@ def bin_length(every: str) -> CalendarBins:
         return to_calendar_bins(every)
     except UnitError as error:
         raise RequestError(f"--every: {error}") from None
+
+
+def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ...] = ()) -> None:
+    """Raise RequestError for options that tell how delimited text is read.
+
+    reason : why they mean nothing
+    """
+    given = {
+        "-d": options.delimiter is not None,
+        "--decimal": options.decimal != ".",
+        "--thousands": bool(options.thousands),
+        "--na": bool(options.na),
+        "--comment": bool(options.comment),
+        "--skip-rows": options.skip_rows > 0,
+        "--no-header": not options.header,
+        "--encoding": options.encoding != "utf-8",
+        "--follow": options.follow,
+    }
+    for option, is_given in given.items():
+        if is_given and option not in allowed:
+            raise RequestError(f"{option} is for tables of text, and {reason}")
 
 
 def _check_options(options: TableOptions) -> None:

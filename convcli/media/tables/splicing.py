@@ -281,6 +281,7 @@ class OutputColumns:
     append : write new cells at the end of the row, in place of replacing the old ones
     made : how many columns are written for all of the filtered ones together; None: one for each,
         in its place
+    added : the names of further channels, which are written at the end of the row
     """
 
     dialect: Dialect
@@ -288,6 +289,7 @@ class OutputColumns:
     append: bool
     decimals: int | None
     made: int | None = None
+    added: tuple[str, ...] = ()
 
     @property
     def channels_in_row_order(self) -> list[int]:
@@ -322,7 +324,8 @@ def splice(
 
     Where the old cell and the new value are both missing, the old cell stays (`NA` stays `NA`).
     """
-    if y is None and not output.append:
+    nothing_new = y is None or y.shape[1] == 0
+    if nothing_new and not output.append:
         return _unchanged(decoded.spans, rows)
     gaps = _replaced_spans(decoded, rows, output)
     is_large = columnar(len(decoded.spans.records.data))
@@ -360,6 +363,9 @@ def _replaced_spans(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> 
         channels = output.channels_in_row_order
         starts, stops = decoded.starts[rows][:, channels], decoded.stops[rows][:, channels]
         edges = [*_alternating(starts, stops).T]
+        if output.added:
+            ends = spans.stops[rows]
+            edges += [ends, ends]
     if not _is_contiguous(rows):
         after = spans.bounds[rows + 1]
         next_row = np.append(spans.bounds[rows[1:]], after[-1])
@@ -413,10 +419,13 @@ def _splice_small(
         fillings.append(_joined_cells(_cells_of_columns(y, output), output))
         fillings += [[b""] * len(rows)] * (len(output.columns) - 1)
     else:
-        keeps = _keeps_old_cells(decoded, rows, y)
+        count = len(output.columns)
+        keeps = _keeps_old_cells(decoded, rows, y[:, :count])
         for place, channel in enumerate(output.channels_in_row_order):
             kept = keeps[:, channel]
             fillings.append(_replaced(data, gaps[:, place], y[:, channel], kept, output))
+        if output.added:
+            fillings.append(_appended(decoded, rows, y[:, count:], output))
     parts = [b""] * (len(edges) - 1)
     parts[0::2] = [data[a:b] for a, b in zip(edges[0::2], edges[1::2], strict=True)]
     for place, texts in enumerate(fillings):
@@ -544,9 +553,14 @@ def _splice_columnar(
         else:  # no delimiter before the first cell
             parts = [before[:, :1], cells[:, 1:], before[:, 1 : len(output.columns)]]
     else:
-        keeps = _keeps_old_cells(decoded, rows, y)[:, channels]
         filled = len(channels)
+        keeps = _keeps_old_cells(decoded, rows, y[:, :filled])[:, channels]
         parts = [_alternating(before[:, :filled], np.where(keeps, replaced[:, :filled], new))]
+        if output.added:
+            delimiter = pool.add_spans(np.array([0, 1], np.int32), output.dialect.delimiter)
+            added = pool.add_numbers(y[:, filled:], output)
+            cells = _alternating(np.full(added.shape, delimiter), added)
+            parts += [before[:, filled : filled + 1], cells]
     if not _is_contiguous(rows):
         parts.append(before[:, -1:])
     order = np.concatenate(parts, axis=1).reshape(-1).astype(np.int32)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.delimited import group_name
+from convcli.media.tables.iso_dates import read_alike
 from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers, reads_as_number
 from convcli.media.tables.time_rules import (
     DAY,
@@ -156,13 +157,18 @@ class DateNotation:
     """Times written as dates; `read` gives datetime64[ns], NaT for a text that it cannot read.
 
     form : how they are written, in the directives of strptime, where that is known
+    read_alike : reads cells that are all written alike; gives None for others
     """
 
     read: Callable[[list[bytes]], Stamps]
     form: str = ""
+    read_alike: Callable[[Cells], Stamps | None] | None = None
 
     def moments(self, times: TimeColumn) -> Stamps:
         """Moments as datetime64[ns]. InputError if a cell is not a date."""
+        quick = None if self.read_alike is None else self.read_alike(times.cells)
+        if quick is not None:
+            return quick
         stamps = self.read(times.cells.texts())
         bad_rows = np.flatnonzero(np.isnat(stamps))
         if len(bad_rows):
@@ -419,7 +425,7 @@ def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
     if reads_as_number(first, NumberStyle(times.decimal)):
         return _number_notations(times, None)
     if _ISO.fullmatch(first):
-        dates = DateNotation(_read_iso)
+        dates = DateNotation(_read_iso, read_alike=read_alike)
         return [(dates, dates.moments(times))]
     return _pandas_notations(times, texts, first)
 

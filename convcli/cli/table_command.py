@@ -1,0 +1,140 @@
+"""The command that filters tables: FILTER, `--add` and `--set` in one pass over each table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from convcli.cli.filter_command import FilterCommand
+from convcli.cli.options import Inputs, Output, Request, filter_argument
+from convcli.errors import RequestError
+
+if TYPE_CHECKING:
+    from convcli.media.files import OpenedFile
+    from convcli.media.tables.files import OpenedTable
+    from convcli.media.tables.source import TableOptions
+    from convcli.planning.column_filters import ColumnFilters
+    from convcli.planning.grammar import Call
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TableRequest:
+    """A filter, which --add and --set make unnecessary, the tables, and where the results go."""
+
+    filter: Annotated[str | None, filter_argument] = None
+    inputs: Inputs = None
+    output: Output = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NamedFilterOptions:
+    """Filters of new columns and of single ones."""
+
+    add: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--add",
+            metavar="NAME=FILTER",
+            help="A new column, filtered from the one of -c; {column} in NAME is the name of each "
+            "of several. May be given several times; FILTER may then be left out.",
+            show_default=False,
+        ),
+    ] = None
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="COLUMN=FILTER",
+            help="A filter for this column alone. May be given several times; FILTER may then be "
+            "left out.",
+            show_default=False,
+        ),
+    ] = None
+
+    def read(self) -> ColumnFilters | None:
+        """The filters; None if there are none. RequestError if one cannot be read."""
+        if not self.add and not self.set:
+            return None
+        from convcli.planning.column_filters import ColumnFilters, read_named_filter
+
+        filters = ColumnFilters(
+            added=tuple(read_named_filter(text, "--add") for text in self.add or ()),
+            own=tuple(read_named_filter(text, "--set") for text in self.set or ()),
+        )
+        filters.check()
+        return filters
+
+
+def plain_request(request: TableRequest, *, named: bool) -> Request:
+    """The request, in which an empty FILTER leaves its columns as they are.
+
+    named : there are further filters, so that the first word may be a table already
+    """
+    words = [Path(word) for word in request.inputs or ()]
+    text = request.filter
+    if text is None:
+        if not named:
+            raise RequestError(
+                "expected a FILTER, got none", hint="for example: convcli csv sma:20 prices.csv"
+            )
+        text = ""
+    elif named and _is_table(text):
+        words.insert(0, Path(text))
+        text = ""
+    elif named and text.strip() == "x":
+        text = ""
+    return Request(filter=text, inputs=words or None, output=request.output)
+
+
+def _is_table(text: str) -> bool:
+    """Whether a word is a table and not a FILTER: standard input, a file, or a name like one."""
+    from convcli.media.outputs import is_file, is_special
+    from convcli.media.tables.files import TableFiles
+
+    if text == "-" or is_file(text):
+        return True
+    has_steps = "|" in text or " " in text
+    return not has_steps and (TableFiles.has_suffix(Path(text)) or is_special(Path(text)))
+
+
+def options_with(options: TableOptions, filters: ColumnFilters, *, filtered: bool) -> TableOptions:
+    """The options of a table of which columns with a filter of their own are read too.
+
+    filtered : there is a FILTER
+    """
+    columns = options.columns
+    if not filtered and not filters.added:
+        columns = ()
+    return replace(options, columns=columns, also=filters.own_names)
+
+
+@dataclass(eq=False, kw_only=True)
+class TableCommand(FilterCommand):
+    """A filter of tables with further filters for new columns and for single ones."""
+
+    named: ColumnFilters | None = None
+
+    def _calls(self) -> tuple[Call, ...]:
+        return super()._calls() if self.request.filter else ()
+
+    def planned_calls(self, opened: OpenedFile, calls: tuple[Call, ...]) -> tuple[Call, ...]:
+        """The steps that an open table is filtered by: all filters as one."""
+        if self.named is None:
+            return calls
+        from convcli.cli.input_run import label_of
+        from convcli.media.tables.source import WrittenColumns
+        from convcli.planning.column_filters import outputs_of
+
+        source = cast("OpenedTable", opened).source
+        outputs = outputs_of(
+            self.named,
+            calls,
+            source.signal.channels,
+            base=source.base,
+            label=label_of(calls) if source.options.append else None,
+        )
+        source.written = WrittenColumns(replaced=outputs.replaced, added=outputs.new)
+        return (outputs.call,)

@@ -1,0 +1,49 @@
+"""A part of a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.reach import Reach
+from convcli.errors import RequestError
+
+if TYPE_CHECKING:
+    from convcli.core.binding import Site, Stage
+    from convcli.core.rounding import Rounding
+    from convcli.signals import Array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Crop(Op):
+    """The samples from `first` on along each axis, `size` of them: y[k] = x[k + first]."""
+
+    first: tuple[int, ...]
+    size: tuple[int, ...]
+
+    rounding: Rounding = "exact"
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """An output reads the sample that it is."""
+        sides = zip(self.first, self.size, strict=True)
+        return tuple(Reach(before=-f, after=f, anchor=f, limit=n) for f, n in sides)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Return the samples, which are exactly those that the outputs read."""
+        return x
+
+
+@dataclass(frozen=True, eq=False)
+class ResizedAndCropped:
+    """Resamplers to a size that covers another one, then its middle."""
+
+    ops: tuple[Op, ...]
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage. RequestError under `valid`, which leaves out pixels by itself."""
+        if site.rules.edge == "valid":
+            message = "fit=cover cuts off the sides, and so does --edge valid"
+            raise RequestError(message, hint="any other --edge")
+        return (site.stage(*self.ops),)

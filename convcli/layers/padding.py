@@ -1,0 +1,194 @@
+"""Padding by a layer itself: how it is written, where windows lie, how inputs are extended."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+
+from convcli.core.extend import OUTSIDE, filler, inside
+from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.reach import Reach
+from convcli.units import Kind, UnitError
+
+if TYPE_CHECKING:
+    from convcli.layers.trained import Sizes
+    from convcli.signals import Array, Edge, Signal
+
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+EDGES: dict[PaddingMode, Edge] = {
+    "zeros": "zero",
+    "reflect": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+}
+
+
+def _read_sides(text: str, signal: Signal, *, other: str = "") -> tuple[int, ...]:
+    """Read how many samples are added on each axis: `2` or `2x1`.
+
+    other : what may be written instead, for the message
+    """
+    axes = signal.axes
+    sides = text.lower().split("x")
+    numbers = all(side.isdecimal() and len(side) < 10 for side in sides)
+    if not numbers or len(sides) not in {1, axes}:
+        forms = "a number or HxW" if axes == 2 else "a number"
+        raise UnitError(f"padding is {forms}{other}, got {text!r}")
+    if len(sides) < axes:
+        sides *= axes
+    return tuple(int(side) for side in sides)
+
+
+def _read_padding(text: str, signal: Signal) -> tuple[int, ...] | Literal["same"]:
+    """Read a padding: `2`, `2x1` or `same`."""
+    if text == "same":
+        return "same"
+    return _read_sides(text, signal, other=" or same")
+
+
+Sides = Annotated[tuple[int, ...], Kind("padding", _read_sides)]
+Padding = Annotated[tuple[int, ...] | Literal["same"], Kind("padding", _read_padding)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where the windows of a layer lie on its input, on each axis.
+
+    before : inputs read before k*step; anchor : offset from k*step to the input that output k is
+        aligned with
+    growth : by how much the layer's own padding changes the number of samples, at step 1
+    padding : how the layer extends its own input; None leaves that to the chain
+    """
+
+    before: Sizes
+    anchor: Sizes
+    growth: Sizes
+    padding: Edge | None = None
+
+
+class SelfPadding(Op):
+    """An operation whose windows lie as `at` says, and which may extend its own input."""
+
+    at: Placement
+    step: Sizes
+
+    @property
+    @abstractmethod
+    def widths(self) -> Sizes:
+        """How many neighbouring samples a window spans on each axis."""
+
+    @cached_property
+    def reach(self) -> tuple[Reach, ...]:
+        """One Reach per axis, so wide that it reads the samples that padding repeats."""
+        reaches = []
+        for axis, (low, high) in enumerate(self._spare):
+            before = self.at.before[axis]
+            reaches.append(
+                Reach(
+                    before=before + low,
+                    after=self.widths[axis] - 1 - before + high,
+                    step=self.step[axis],
+                    anchor=self.at.anchor[axis],
+                    growth=self.at.growth[axis],
+                )
+            )
+        return tuple(reaches)
+
+    @cached_property
+    def _spare(self) -> tuple[tuple[int, int], ...]:
+        """Inputs beside a window that are read only because padding repeats them, on each axis.
+
+        A window that ends before the sample k*step is read up to there, so that the signal has
+        begun.
+        """
+        at = self.at
+        return tuple(map(self._spare_along, self.widths, at.before, at.growth))
+
+    def _spare_along(self, width: int, left: int, growth: int) -> tuple[int, int]:
+        after = width - 1 - left
+        right = growth + after
+        if self.at.padding == "reflect":
+            return max(0, 2 * right + 1 - width), max(0, left - after)
+        if self.at.padding == "edge":
+            return max(0, right + 1 - width), max(0, -after)
+        # A negative padding cuts inputs off, which must have come before the last output is known.
+        return 0, max(0, -after, -right)
+
+    @property
+    def pads(self) -> bool:
+        """Whether the layer extends its own input; by nothing at all where its padding is 0."""
+        return self.at.padding is not None
+
+    def complete(self) -> Op:
+        """Return the layer itself if it pads, for then it reads nothing outside of its input."""
+        return self if self.pads else super().complete()
+
+    @property
+    def needs_end(self) -> bool:
+        """Whether the layer pads the beginning with the end."""
+        return self.at.padding == "wrap"
+
+    def padded(
+        self,
+        x: Array,
+        starts: tuple[int, ...],
+        stops: tuple[int, ...],
+        ends: tuple[int | None, ...],
+    ) -> Array:
+        """Extend `x` by the layer's own padding."""
+        if self.at.padding is None:
+            return x
+        for axis, (start, stop, n) in enumerate(zip(starts, stops, ends, strict=True)):
+            x = padded_along(x, axis, start, stop, n=n, rule=self.at.padding)
+        return x
+
+    def within(self, x: Array) -> Array:
+        """Return the inputs of the windows, without those that only padding repeats."""
+        sides = zip(self._spare, x.shape, strict=False)
+        return x[tuple(slice(low, n - high) for (low, high), n in sides)]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PaddedInput(SelfPadding):
+    """The input itself, extended at its ends.
+
+    Under the rule `shrink` the samples outside are missing.
+    """
+
+    at: Placement
+    step: Sizes
+
+    uniform = True
+    rounding = "exact"
+
+    @property
+    def widths(self) -> Sizes:
+        """A window is one sample."""
+        return (1,) * len(self.at.before)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Return the extended inputs."""
+        return self.within(x)
+
+
+def padded_along(x: Array, axis: int, start: int, stop: int, *, n: int | None, rule: Edge) -> Array:
+    """One axis of `x`, from `start` up to `stop`, extended outside of 0 ... n.
+
+    n : the length of the signal, None where the end is not known yet
+    """
+    end = stop if n is None else n
+    everything = (slice(None),) * axis
+    if start >= 0 and stop <= end:
+        return x[(*everything, slice(stop - start))]
+    index = np.full(stop - start, OUTSIDE)
+    if end > 0:
+        index = inside(np.arange(start, stop), end, rule)
+    # Samples past those that padding repeats are read for the geometry alone, whatever they are.
+    places = np.clip(index - start, 0, x.shape[axis] - 1)
+    taken: Array = np.take(x, places, axis=axis)
+    taken[(*everything, index == OUTSIDE)] = filler(rule)
+    return taken

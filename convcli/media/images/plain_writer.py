@@ -1,0 +1,50 @@
+"""Pictures that are written as they are, without a library that encodes them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+if TYPE_CHECKING:
+    from convcli.media.images.formats import WriteRequest
+    from convcli.media.images.layout import Layout, Pixels
+
+
+class PlainWriter(ABC):
+    """Writes uncompressed pictures one after the other to a path or a stream, strip by strip."""
+
+    # Byte order of the samples in the file.
+    order: Literal["<", ">"] = ">"
+
+    def __init__(self, target: Path | BinaryIO, request: WriteRequest) -> None:  # noqa: ARG002 -- as all writers
+        self._own: BinaryIO | None = None
+        if isinstance(target, Path):
+            self._own = target.open("wb")
+            target = self._own
+        self._file = target
+
+    def pack(self, pixels: Pixels) -> bytes:
+        """The bytes of a strip as the file stores them."""
+        return pixels.astype(pixels.dtype.newbyteorder(self.order), copy=False).tobytes()
+
+    def start(self, layout: Layout) -> None:
+        """Write what stands before the pixels of a picture."""
+        self._file.write(self._header(layout))
+
+    @abstractmethod
+    def _header(self, layout: Layout) -> bytes:
+        """What stands before the pixels of a picture."""
+
+    def append(self, packed: bytes) -> None:
+        """Write a strip that `pack` returned."""
+        self._file.write(packed)
+
+    def finish(self) -> None:
+        """End the file, and close it if it was opened here."""
+        self.discard()
+
+    def discard(self) -> None:
+        """Close the file if it was opened here."""
+        if self._own is not None:
+            self._own.close()

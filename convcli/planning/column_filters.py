@@ -1,0 +1,181 @@
+"""Filters of a table side by side: FILTER, `--add NAME=FILTER` and `--set COLUMN=FILTER`.
+
+All of them read the columns as they are in the table. They become one group of branches, so that
+one pass over the table computes them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convcli.core.formula import Operand
+from convcli.errors import RequestError
+from convcli.planning.grammar import BRANCHES, Branch, BranchGroup, Call, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# What stands for the name of the source column in the name of a new one.
+SOURCE = "{column}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedFilter:
+    """`NAME=FILTER` as written in an option.
+
+    option : --add or --set · name : of a new column, or of one that gets a filter of its own
+    """
+
+    option: str
+    name: str
+    calls: tuple[Call, ...]
+    text: str
+
+    @property
+    def written(self) -> str:
+        """The option as the user wrote it."""
+        return f"{self.option} {self.name}={self.text}"
+
+
+def read_named_filter(text: str, option: str) -> NamedFilter:
+    """Read `NAME=FILTER`; the first `=` ends the name. RequestError if something is missing."""
+    name, sign, steps = text.partition("=")
+    if not sign or not name.strip() or not steps.strip():
+        example = "--add fast=ema:span=12" if option == "--add" else "--set High=max_pool:5"
+        what = "NAME" if option == "--add" else "COLUMN"
+        raise RequestError(
+            f"{option} expects {what}=FILTER, got {text!r}", hint=f"for example {example}"
+        )
+    return NamedFilter(option=option, name=name.strip(), calls=parse(steps), text=steps.strip())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnFilters:
+    """What is asked for besides FILTER.
+
+    added : new columns · own : columns with a filter of their own
+    """
+
+    added: tuple[NamedFilter, ...] = ()
+    own: tuple[NamedFilter, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything is asked for."""
+        return bool(self.added or self.own)
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The columns with a filter of their own."""
+        return tuple(each.name for each in self.own)
+
+    def calls(self, filter: tuple[Call, ...]) -> Iterator[Call]:
+        """Yield the steps of FILTER and of all others."""
+        yield from filter
+        for each in (*self.added, *self.own):
+            yield from each.calls
+
+    def check(self) -> None:
+        """Raise RequestError for a column that is named twice."""
+        for option, named in (("--add", self.added), ("--set", self.own)):
+            names = [each.name for each in named]
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise RequestError(f"{option} names the column {twice!r} twice")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """The filters of a table as one step, and the columns that they are written to.
+
+    call : a group of branches · replaced : the channels that the first outputs replace
+    new : the names of the columns that the other outputs become
+    """
+
+    call: Call
+    replaced: tuple[int, ...]
+    new: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Piece:
+    """A filter of some channels, whose outputs are called `names`."""
+
+    channels: tuple[int, ...]
+    calls: tuple[Call, ...]
+    names: tuple[str, ...]
+    words: str
+
+
+def outputs_of(
+    filters: ColumnFilters,
+    filter: tuple[Call, ...],
+    names: tuple[str, ...],
+    *,
+    base: int,
+    label: str | None,
+) -> Outputs:
+    """The filters as one step of the signal whose channels are called `names`.
+
+    filter : FILTER; none leaves its columns as they are
+    base : how many of the channels FILTER and the added columns read; the others are there only
+        because they have a filter of their own
+    label : the suffix of columns that FILTER adds; None: it replaces those that it reads
+    RequestError if a name is taken, or does not tell several columns apart.
+    """
+    own = {each.name: each for each in filters.own}
+    replacing: list[_Piece] = []
+    adding: list[_Piece] = []
+    plain = tuple(number for number in range(base) if names[number] not in own)
+    if filter and plain:
+        words = " | ".join(call.text for call in filter)
+        kept = tuple(names[number] for number in plain)
+        if label is None:
+            replacing.append(_Piece(channels=plain, calls=filter, names=kept, words=words))
+        else:
+            kept = tuple(f"{name}_{label}" for name in kept)
+            adding.append(_Piece(channels=plain, calls=filter, names=kept, words=words))
+    for name, each in own.items():
+        number = names.index(name)
+        piece = _Piece(channels=(number,), calls=each.calls, names=(name,), words=each.written)
+        replacing.append(piece)
+    for each in filters.added:
+        sources = tuple(range(base))
+        made = _names_of(each, [names[number] for number in sources])
+        adding.append(_Piece(channels=sources, calls=each.calls, names=made, words=each.written))
+    replaced = tuple(number for piece in replacing for number in piece.channels)
+    new = tuple(name for piece in adding for name in piece.names)
+    return Outputs(call=_side_by_side([*replacing, *adding], names), replaced=replaced, new=new)
+
+
+def _names_of(added: NamedFilter, sources: Sequence[str]) -> tuple[str, ...]:
+    """The names of the columns that are added, one for each source column."""
+    if not sources:
+        raise RequestError(f"{added.written} has no column to read", hint="-c names the columns")
+    if len(sources) > 1 and SOURCE not in added.name:
+        listed = ", ".join(sources[:5])
+        raise RequestError(
+            f"{added.written} names one column, and {len(sources)} are read: {listed}",
+            hint=f"-c names one to read, or --add '{SOURCE}_{added.name}=...' one for each",
+        )
+    return tuple(added.name.replace(SOURCE, name) for name in sources)
+
+
+def _side_by_side(pieces: list[_Piece], names: tuple[str, ...]) -> Call:
+    """Filters of some channels as one group of branches, whose outputs are one behind the other."""
+    source = ""
+    branches = []
+    for piece in pieces:
+        if source:
+            source += "  "
+        at = len(source)
+        source += piece.words
+        calls = piece.calls
+        if piece.channels != tuple(range(len(names))):
+            numbers = ",".join(f"#{1 + number}" for number in piece.channels)
+            calls = (*parse(f"pick:{numbers}"), *calls)
+        branches.append(Branch(calls, at, piece.words, len(piece.channels)))
+    formulas = tuple(Operand(number) for number in range(len(branches)))
+    written = tuple(name for piece in pieces for name in piece.names)
+    group = BranchGroup(tuple(branches), formulas, written)
+    return Call(BRANCHES, (), source, 0, len(source), group)

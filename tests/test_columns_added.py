@@ -1,0 +1,226 @@
+"""`--add NAME=FILTER` and `--set COLUMN=FILTER`: several filters in one pass over a table."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from program import SAMPLES, run
+
+from convcli.media.tables import numerals, text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from program import Program
+
+STOCKS = str(SAMPLES / "stocks.csv")
+
+
+def ohlcv(days: int = 200) -> pd.DataFrame:
+    """Daily prices of two tickers, interleaved, with gaps in one column."""
+    rng = np.random.default_rng(3)
+    frames = []
+    for ticker in ("A", "B"):
+        close = np.round(100 + rng.normal(size=days).cumsum(), 2)
+        frame = pd.DataFrame(
+            {
+                "Date": pd.date_range("2024-01-01", periods=days).astype(str),
+                "Ticker": ticker,
+                "Open": np.round(close + rng.normal(size=days), 2),
+                "High": close + 2,
+                "Low": close - 2,
+                "Close": close,
+                "Volume": rng.integers(1, 1000, days),
+            }
+        )
+        frames.append(frame)
+    return pd.concat(frames).sort_values(["Date", "Ticker"], ignore_index=True)
+
+
+def table_of(data: bytes) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("route", ["small", "columnar"])
+def test_new_columns_are_those_of_pandas(
+    route: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from convcli.cli import main
+
+    limit = 0 if route == "columnar" else 1 << 40
+    monkeypatch.setattr(numerals, "COLUMNAR", limit)
+    monkeypatch.setattr(numerals, "COLUMNAR_LOADED", limit)
+    # Blocks of a few rows: outputs must not depend on where they end.
+    monkeypatch.setattr(text, "BLOCK_BYTES", 300)
+    frame = ohlcv().astype({"Volume": float})
+    frame.loc[frame.index % 13 == 5, "Volume"] = np.nan
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    words = ["csv", "sma:3", str(tmp_path / "a.csv"), "-c", "Close,Open", "--by", "Ticker", "-q"]
+    words += ["--add", "{column}_fast=ema:span=5", "--add", "{column}_d=diff:1 | lag:2"]
+    words += ["--set", "Open=lag:1", "--set", "Volume=lag:1", "-o", str(tmp_path / "b.csv")]
+    assert main(words) == 0
+    found = pd.read_csv(tmp_path / "b.csv")
+    by = frame.groupby("Ticker")
+    expected = frame.copy()
+    expected["Close"] = by.Close.transform(lambda x: x.rolling(3, min_periods=1).mean())
+    expected["Open"] = by.Open.shift(1)
+    expected["Volume"] = by.Volume.shift(1)
+    for name in ("Close", "Open"):
+        fast = by[name].transform(lambda x: x.ewm(span=5, adjust=False).mean())
+        expected[f"{name}_fast"] = fast
+    for name in ("Close", "Open"):
+        expected[f"{name}_d"] = by[name].transform(lambda x: x.diff().shift(2))
+    assert list(found) == list(expected)
+    for name in map(str, expected):
+        if name in ("Date", "Ticker"):
+            assert (found[name] == expected[name]).all()
+        else:
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-11, err_msg=name)
+
+
+def test_without_filter_the_columns_stay_byte_for_byte(program: Program, tmp_path: Path) -> None:
+    data = b'a,"x",b\r\n1.50,"2.0",z\r\n+3,NA,\r\n\r\n 5,7e0,w\r\n'
+    ended = program.run("csv", "-c", "a", "--add", "s=sum_pool:1", stdin=data, cwd=tmp_path)
+    expected = b'a,"x",b,s\r\n1.50,"2.0",z,1.5\r\n+3,NA,,3\r\n\r\n 5,7e0,w,5\r\n'
+    assert ended.out == expected
+    for words in (["x", "-"], ["-"], []):
+        again = program.run(
+            "csv", *words, "-c", "a", "--add", "s=sum_pool:1", stdin=data, cwd=tmp_path
+        )
+        assert again.out == expected
+
+
+def test_only_the_set_column_changes(program: Program, tmp_path: Path) -> None:
+    data = b"a,b,c\n1.0,2,3.0\n4,5,6\n"
+    ended = program.run("csv", "--set", "b=gain:2", stdin=data, cwd=tmp_path)
+    assert ended.out == b"a,b,c\n1.0,4,3.0\n4,10,6\n"
+    # A column that was not read otherwise, since its first cells are missing or text.
+    data = b"a,word\n1,x\n2,y\n"
+    ended = program.run("csv", "gain:2", "--set", "word=lag:1", stdin=data, cwd=tmp_path)
+    assert ended.code == 3
+    assert "column word: expected a number, got 'x'" in ended.errors[0]
+
+
+def test_five_days_become_one_row(program: Program, tmp_path: Path) -> None:
+    frame = ohlcv()
+    frame["Open"] = frame["Close"]
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    words = ["csv", "a.csv", "--by", "Ticker"]
+    for column, step in (("High", "max_pool"), ("Low", "min_pool"), ("Volume", "sum_pool")):
+        words += ["--set", f"{column}={step}:5"]
+    found = table_of(program.run(*words, cwd=tmp_path).out)
+    bins = frame.groupby(["Ticker", frame.groupby("Ticker").cumcount() // 5])
+    aggregates = {"Date": "last", "Open": "last", "High": "max", "Low": "min", "Close": "last"}
+    expected = bins.agg({**aggregates, "Volume": "sum"}).reset_index(level=0)
+    expected = expected.sort_values(["Date", "Ticker"], ignore_index=True)[list(frame)]
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+
+
+def test_with_append_the_filter_makes_columns_too(program: Program, tmp_path: Path) -> None:
+    data = b"a,b\n1,2\n3,4\n"
+    words = ["csv", "sma:2", "--append", "--add", "{column}_up=gain:10", "--set", "b=gain:-1"]
+    ended = program.run(*words, stdin=data, cwd=tmp_path)
+    assert ended.text == "a,b,a_sma2,a_up,b_up\n1,-2,1,10,20\n3,-4,2,30,40\n"
+
+
+def test_other_formats(program: Program, tmp_path: Path) -> None:
+    data = b"k,a,b\nu,1,2\nv,3,4\n"
+    words = ["csv", "--set", "a=gain:2", "--add", "n=gain:3", "-c", "b"]
+    for name in ("a.parquet", "b.parquet"):
+        source = [] if name == "a.parquet" else ["a.parquet", "--force", "-o", name]
+        if source:
+            words = ["csv", "--set", "a=gain:2", "--add", "m=gain:3", "-c", "b"]
+        more = source or ["-o", name]
+        assert program.run(*words, *more, stdin=data, cwd=tmp_path).code == 0
+    table = pq.read_table(tmp_path / "b.parquet").to_pydict()
+    assert table == {"k": ["u", "v"], "a": [4, 12], "b": [2, 4], "n": [6, 12], "m": [6, 12]}
+
+
+def test_names_without_a_header(program: Program, tmp_path: Path) -> None:
+    words = ["csv", "--no-header", "-c", "3", "--add", "new=gain:2", "--set", "2=gain:5"]
+    assert program.run(*words, stdin=b"a,1,2\n", cwd=tmp_path).out == b"a,5,2,4\n"
+
+
+def test_a_row_leaves_as_soon_as_it_is_known() -> None:
+    ended = run("csv", "--follow", "-c", "a", "--add", "m=sma:2", "-q", stdin=b"a\n1\n3\n")
+    assert ended.out == b"a,m\n1,1\n3,2\n"
+
+
+def test_each_column_is_checked_for_look_ahead(program: Program, tmp_path: Path) -> None:
+    words = ["csv", STOCKS, "-c", "price", "--by", "symbol", "--causal-check", "-q"]
+    ended = program.run(*words, "--add", "m=sma:3", "--set", "price=ema:span=3", cwd=tmp_path)
+    assert ended.code == 0, ended
+    verdicts = table_of(ended.out)
+    assert set(verdicts.column) == {"m", "price"}
+    assert set(verdicts.verdict) == {"ok"}
+    ended = program.run(
+        *words, "--align", "center", "--add", "m=sma:3", "--add", "l=lag:1", cwd=tmp_path
+    )
+    verdicts = table_of(ended.out)
+    assert ended.code == 1
+    assert set(verdicts[verdicts.verdict == "changed"].column) == {"m"}
+
+
+def test_the_plan_and_the_report_name_every_filter(program: Program, tmp_path: Path) -> None:
+    words = ["csv", STOCKS, "-c", "price", "--add", "m=sma:3", "--report", "r.json", "-o", "o.csv"]
+    ended = program.run(*words, "--dry-run", cwd=tmp_path)
+    assert "--add m=sma:3" in ended.text
+    assert program.run(*words, cwd=tmp_path).code == 0
+    assert "--add m=sma:3" in (tmp_path / "r.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--add", "m"], "--add expects NAME=FILTER, got 'm'"),
+        (["--add", "=sma:2"], "--add expects NAME=FILTER"),
+        (["--set", "price="], "--set expects COLUMN=FILTER"),
+        (["--add", "m=sma:2", "--add", "m=sma:3"], "--add names the column 'm' twice"),
+        (["--set", "price=sma:2", "--set", "price=sma:3"], "--set names the column 'price' twice"),
+        (["--add", "price=sma:2"], "a column 'price' exists already"),
+        (["--set", "nix=sma:2"], "unknown column 'nix'"),
+        (["--add", "m=smaa:2"], "unknown step 'smaa'"),
+        (["--add", "m=bollinger:3"], "makes 2 columns of 1"),
+        (["--add", "m=normalize"], "normalize sees the whole signal first"),
+        (["--add", "m=max_pool:2"], "gives 1 output for every 2 samples"),
+        (["--add", "m=sma:2", "-c", "nix"], "unknown column 'nix'"),
+    ],
+)
+def test_what_is_refused(words: list[str], message: str, program: Program, tmp_path: Path) -> None:
+    ended = program.run("csv", "sma:2", STOCKS, *words, "-o", "o.csv", cwd=tmp_path)
+    assert ended.code == 2, ended
+    assert len(ended.errors) == 1
+    assert message in ended.errors[0]
+    assert not (tmp_path / "o.csv").exists()
+
+
+def test_several_columns_need_names_of_their_own(program: Program, tmp_path: Path) -> None:
+    data = b"a,b\n1,2\n"
+    ended = program.run("csv", "--add", "m=sma:2", stdin=data, cwd=tmp_path)
+    assert "--add m=sma:2 names one column, and 2 are read: a, b" in ended.errors[0]
+    assert "'{column}_m=...'" in ended.err
+
+
+def test_what_stands_where_the_filter_may_be_left_out(program: Program, tmp_path: Path) -> None:
+    ended = program.run("csv", "nix.csv", "--add", "m=sma:2", cwd=tmp_path)
+    assert "there is no file nix.csv" in ended.errors[0]
+    ended = program.run("csv", "nix", "--add", "m=sma:2", stdin=b"a\n1\n", cwd=tmp_path)
+    assert "unknown step 'nix'" in ended.errors[0]
+    assert "expected a FILTER, got none" in program.run("csv", cwd=tmp_path).errors[0]
+
+
+def test_picked_channels() -> None:
+    import convcli
+
+    x = np.arange(12.0).reshape(4, 3)
+    np.testing.assert_array_equal(convcli.apply("pick:3,1", x), x[:, [2, 0]])
+    frame = pd.DataFrame(x, columns=["2", "b", "c"])
+    picked = convcli.apply("pick:b,#1", frame)
+    np.testing.assert_array_equal(picked["b"], x[:, 1])
+    with pytest.raises(convcli.RequestError, match="expected the name or the number of a channel"):
+        convcli.apply("pick:4", x)

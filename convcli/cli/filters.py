@@ -19,6 +19,7 @@ from convcli.errors import RequestError
 if TYPE_CHECKING:
     from convcli.designs.registry import Step
     from convcli.layers.model import Model
+    from convcli.layers.onnx_model import OnnxModel
     from convcli.planning.describe import Numbers
     from convcli.planning.plan import BoundStep
     from convcli.report.step_page import StepPage
@@ -276,7 +277,7 @@ def _crossings(step: BoundStep) -> list[tuple[str, str]]:
     return found
 
 
-def _first_model(text: str) -> Model | None:
+def _first_model(text: str) -> Model | OnnxModel | None:
     """Read the model that a FILTER begins with. It knows its channels, rate and alignment."""
     from convcli.designs import find
     from convcli.planning.grammar import parse

@@ -189,16 +189,25 @@ def resize(
         return _resamplers(sides, (rows, columns), method)
     if not all(_written_both(size)):
         raise RequestError(f"fit={fit} needs both sides, {size!r} came", hint="640x480")
-    ratios = (sides[0] / rows, sides[1] / columns)
-    scale = min(ratios) if fit == "inside" else max(ratios)
-    # The side that decides is met exactly.
-    height = sides[0] if ratios[0] == scale else max(1, round(rows * scale))
-    width = sides[1] if ratios[1] == scale else max(1, round(columns * scale))
+    height, width = _proportional(sides, (rows, columns), inside=fit == "inside")
     ops = _resamplers((height, width), (rows, columns), method)
     if fit == "inside" or (height, width) == sides:
         return ops
     first = ((height - sides[0]) // 2, (width - sides[1]) // 2)
     return ResizedAndCropped((*ops, Crop(first=first, size=sides)))
+
+
+def _proportional(
+    sides: tuple[int, int], old_sides: tuple[int, int], *, inside: bool
+) -> tuple[int, int]:
+    """(height, width) with the old proportions: the largest inside `sides`, or one around them."""
+    ratios = [side / old for side, old in zip(sides, old_sides, strict=True)]
+    scale = min(ratios) if inside else max(ratios)
+    scaled = []
+    for side, old, ratio in zip(sides, old_sides, ratios, strict=True):
+        # The side that decides is met exactly.
+        scaled.append(side if ratio == scale else max(1, round(old * scale)))
+    return scaled[0], scaled[1]
 
 
 def _resamplers(

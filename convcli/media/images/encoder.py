@@ -182,6 +182,6 @@ def _choose_interpretation(
             return "multiband"
         raise RequestError(
             f"{target.name} cannot hold the {len(channels)} channels {list_channels(channels)}",
-            hint="a .tif file holds any number of channels; mono, grey or mix:... make fewer",
+            hint="write TIFF (.tif), which holds any number; mono, grey and mix:... make fewer",
         )
     return plain_interpretation(dtype, is_grey=len(names) == 1)

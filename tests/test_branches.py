@@ -565,6 +565,29 @@ def test_refused(
         assert hint in (error.hint or "")
 
 
+TOKENS = st.sampled_from(
+    ["x", "box:3", "abs", "(", ")", " + ", " - ", " * ", " / ", " & ", " | ", "2", "1/2", " ", "-"]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(TOKENS, max_size=14).map("".join))
+def test_any_tokens_are_read_or_refused(text: str) -> None:
+    """What is refused has a caret in the text; what is read is a plan that runs."""
+    x = WALK[:9, None]
+    try:
+        plan = plan_of(text, x, ARRAY)
+    except RequestError as error:
+        if text.strip():
+            assert error.excerpt[0] == text
+            assert len(error.excerpt[1]) <= len(text) + 1
+        return
+    y = filtered(plan, x)
+    assert y.shape == (9, len(plan.result.channels))
+    again = plan_of(plan.filter, x, ARRAY)
+    np.testing.assert_array_equal(filtered(again, x), y)
+
+
 def test_values_may_hold_what_looks_like_an_operator() -> None:
     for text, value in (
         ("gain:-6dB", "-6dB"),

@@ -383,6 +383,8 @@ def test_a_linear_group_is_one_kernel_on_a_transparent_picture() -> None:
     """Colours are weighted once; taps of sum 0 keep the opacity, others filter it."""
     for group, kernel in (
         ("x - kernel:1,1,1;1,1,1;1,1,1,normalize=true", "-1,-1,-1;-1,8,-1;-1,-1,-1|9"),
+        ("x - kernel:0,1,0;1,0,1;0,1,0,normalize=true", "0,-1,0;-1,4,-1;0,-1,0|4"),
+        ("x - kernel:1,2;3,-1,normalize=true", "4,-2;-3,1|5"),
         ("x + 2 * (x - kernel:0,1,0;1,0,1;0,1,0,normalize=true)", "0,-1,0;-1,6,-1;0,-1,0|2"),
     ):
         taps, divisor = kernel.split("|")
@@ -575,12 +577,15 @@ TOKENS = st.sampled_from(
 def test_any_tokens_are_read_or_refused(text: str) -> None:
     """What is refused has a caret in the text; what is read is a plan that runs."""
     x = WALK[:9, None]
+    plan = fault = None
     try:
         plan = plan_of(text, x, ARRAY)
     except RequestError as error:
-        if text.strip():
-            assert error.excerpt[0] == text
-            assert len(error.excerpt[1]) <= len(text) + 1
+        fault = error
+    if fault is not None and text.strip():
+        assert fault.excerpt[0] == text
+        assert len(fault.excerpt[1]) <= len(text) + 1
+    if plan is None:
         return
     y = filtered(plan, x)
     assert y.shape == (9, len(plan.result.channels))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from program import done, refused
 from scipy import ndimage
 
-from convcli import apply
+from convcli import apply, explain
 from convcli.errors import ConvcliError, RequestError
 from convcli.layers.weights import encode_weights
 from convcli.media.audio.medium import AUDIO
@@ -460,6 +460,35 @@ def test_linear_branches_are_one_convolution_where_that_is_the_same() -> None:
             np.testing.assert_allclose(blocks, far, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "branches",
+    [
+        ("resample:8k", "resample:8k | lowpass:1k"),
+        ("x", "downsample:2 | upsample:2"),
+        ("resample:12k | resample:8k", "resample:8k"),
+        ("downsample:3", "lowpass:1k | stride:3"),
+        ("downsample:2 | x - box:3", "downsample:2 | box:2"),
+    ],
+    ids=" with ".join,
+)
+@pytest.mark.parametrize("align", ["center", "causal"])
+def test_branches_that_change_the_rate_alike(branches: tuple[str, str], align: Align) -> None:
+    for length in (400, 401, 7):
+        x = np.random.default_rng(length).normal(size=(length, 1))
+        signal = Signal(medium=AUDIO, shape=(length,), channels=("mono",), rate=22050.0)
+        alone = []
+        for text in branches:
+            plan = make_plan(text, signal, rules_for(signal, edge="edge", align=align))
+            alone.append(filtered(plan, x))
+        text = f"({branches[0]}) - ({branches[1]})"
+        plan = make_plan(text, signal, rules_for(signal, edge="edge", align=align))
+        y = filtered(plan, x)
+        assert y.shape == (*plan.result.shape, 1)
+        np.testing.assert_allclose(y, alone[0][: len(y)] - alone[1][: len(y)], atol=1e-11)
+        for cuts in ((1, 2, 6), tuple(range(0, length, 3))):
+            np.testing.assert_allclose(filtered(plan, x, cuts), y, atol=1e-11)
+
+
 def test_stored_numbers_of_a_sound_are_samples() -> None:
     stored: Any = np.random.default_rng(5).integers(-(2**15), 2**15, (500, 2)).astype(np.int16)
     x: Any = stored / 2**15
@@ -663,6 +692,19 @@ def test_explain_shows_the_one_kernel_of_a_group() -> None:
     assert "result  0, 0, 0, 1.66667" in page
     assert "0.666667  -0.333333" in page
     assert "result  1, 1, 1, 1.71429" in done("explain", "1,2,3,4", "x / box:3").text
+
+
+def test_explain_knows_where_the_signal_of_a_padded_branch_ends(tmp_path: Path) -> None:
+    layers = "conv:padding=1 | relu | conv:padding=1"
+    step = model(tmp_path / "net.safetensors", layers, 3)
+    facts = explain(f"x - {step}", WALK[:6])
+    np.testing.assert_allclose(facts.stages[0].outputs, facts.result, atol=1e-12)
+
+
+def test_a_filter_does_not_begin_with_a_minus() -> None:
+    table = SAMPLES / "vix.csv"
+    assert "'(-1 * x)'" in refused(2, "csv", "-1 * x", table)
+    assert done("csv", "(-1 * x)", table, "-c", "close").text.splitlines()[1].endswith(",-30.04")
 
 
 def test_a_sound_and_a_picture(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from convcli.checking.excerpt import array_description
 from convcli.checking.frameworks import equinox_text, torch_text
 from convcli.core.complete import Bounds, without_incomplete
 from convcli.core.extend import Extent
+from convcli.core.task import OpTask
 from convcli.errors import RequestError
 from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
 from convcli.facts.nested import nested, none_if_missing
@@ -211,8 +212,9 @@ def _computed(
     op: Op, step: BoundStep, inputs: _StageSamples, span: Span, *, valid: bool
 ) -> _StageSamples:
     """The outputs `span` of an operation; under `valid`, indices count from the first of them."""
+    task = OpTask.alone(op.reach, span, inputs.length)
     with np.errstate(all="ignore"):  # NaN and infinity are results here
-        values = op(inputs.values, span)
+        values, _ = op.compute(inputs.values, task)
     names = inputs.names
     if len(names) != values.shape[-1]:
         names = step.after.channels

@@ -384,16 +384,7 @@ class Branches(Op):
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the outputs `span` of a signal of which no earlier output was computed."""
-        needs = [reach.needs(*outputs) for reach, outputs in zip(self.reach, span, strict=True)]
-        task = OpTask(
-            outputs=span,
-            starts=tuple(low for low, _ in needs),
-            stops=tuple(high for _, high in needs),
-            ends=(None,) * self.axes,
-            skipped=0,
-            continuation=Continuation(done=0, next_start=span[0][1]),
-            next_input=needs[0][1],
-        )
+        task = OpTask.alone(self.reach, span, (None,) * self.axes)
         y, _ = self.compute(x, task)
         return y
 

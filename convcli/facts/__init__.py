@@ -116,6 +116,29 @@ class ReachFacts:
     step: int = 1
     phases: int = 1
 
+    @property
+    def text(self) -> str:
+        """How far, in words; with `, 1 per 2` if there is one output for two inputs."""
+        told = f"{-self.before} ... {self.after:+d}"
+        if self.step == self.phases == 1:
+            return told
+        return f"{told}, {self.phases} per {self.step}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeReachFacts(ReachFacts):
+    """How far an output looks whose window is bounded by times: that depends on the rows.
+
+    in_time : so that the facts tell it
+    """
+
+    in_time: bool = True
+
+    @property
+    def text(self) -> str:
+        """How far, in words."""
+        return "by the times of the rows"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerFacts:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from convcli.core.chain import Chain
 from convcli.core.convolve_2d import factor
 from convcli.errors import RequestError
-from convcli.facts import ReachFacts, StepFacts
+from convcli.facts import ReachFacts, StepFacts, TimeReachFacts
 from convcli.units import describe_frequency
 
 if TYPE_CHECKING:
@@ -199,6 +199,8 @@ def _passes(taps: Numbers) -> tuple[int, ...]:
 
 def reach_facts(chain: Chain) -> tuple[ReachFacts, ...]:
     """The reach of a chain, on each axis."""
+    if chain.in_time:
+        return (TimeReachFacts(before=0, after=chain.look_ahead()),)
     return tuple(
         ReachFacts(before=r.before, after=r.after, step=r.step, phases=r.phases)
         for r in chain.reach

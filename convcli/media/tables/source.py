@@ -648,7 +648,7 @@ class TableSource:
             if error is None:
                 return
             # A few rows may have suggested another rule than all rows up to here.
-            self._clock = clock.irregular(error.message)
+            self._clock = clock.irregular(error)
             if start and tried + 1 < MOST_CLOCKS:
                 self._clock = self._clock_of(self._join(start), ended=False)
 

@@ -28,6 +28,7 @@ from convcli.media.tables.time_rules import (
     JITTER,
     LONGEST_STEP,
     SHORTEST_STEP,
+    TRADING,
     UNSORTED,
     Failure,
     Rule,
@@ -202,9 +203,10 @@ class Clock:
     doubt: str | None = None
     uneven: str = ""
 
-    def irregular(self, uneven: str) -> Clock:
-        """Return the clock of the same times where rows come irregularly."""
-        return replace(self, rules=(), rate=None, uneven=uneven)
+    def irregular(self, error: InputError) -> Clock:
+        """Return the clock of the same times where rows come irregularly, as `error` says."""
+        week = _week_of(error)
+        return replace(self, rules=(), rate=None, week=week, uneven=error.message)
 
     def of_step(self, bins: CalendarBins) -> Clock:
         """Return the clock of the same times where each row stands for a bin of the calendar."""
@@ -310,7 +312,7 @@ def infer_clock(
             rules=(),
             rate=None,
             cycle=1.0,
-            week=7 * DAY,
+            week=_week_of(error),
             doubt=None if asked.given else _doubt(times, in_order),
             uneven=error.message,
         )
@@ -381,6 +383,11 @@ def _irregular(times: TimeColumn, rules: list[Rule], failures: list[Failure | No
     if failure.is_back:
         error.message += ": the times are unsorted"
     return error
+
+
+def _week_of(error: InputError) -> float:
+    """Seconds of a week that rows come in: five days if they are business days but for holidays."""
+    return 5 * DAY if error.hint == TRADING else 7 * DAY
 
 
 def _unsorted(times: TimeColumn, reading: _Reading) -> InputError:

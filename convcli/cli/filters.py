@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from convcli.cli import options, tell
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
+from convcli.cli.results import refuse_plot
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ class DesignOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """The file that the taps are written to."""
+    """The files that the taps are written to, and that the responses are drawn into."""
 
     export: Annotated[
         Path | None,
@@ -88,6 +90,7 @@ class ExportOptions:
             show_default=False,
         ),
     ] = None
+    plot: options.Plot = None
     force: options.Force = False
 
     def check(self, path: Path) -> None:
@@ -104,11 +107,11 @@ class ExportOptions:
 
 @with_option_groups
 def filters(
-    step: Annotated[
-        str | None,
+    steps: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="[STEP]",
-            help="A step such as lowpass:1k, its name alone, or a FILTER such as 'x - box:5'.",
+            metavar="[STEP]...",
+            help="Steps such as lowpass:1k, a name alone, or a FILTER such as 'x - box:5'.",
             autocompletion=options.complete_filter,
             show_default=False,
         ),
@@ -121,16 +124,27 @@ def filters(
     ] = False,
     debug: options.Debug = False,
 ) -> int:
-    """List every step of FILTER; or show one: its parameters, taps, delay, reach and response.
+    """List every step of FILTER; or show some: parameters, taps, delay, reach and response.
 
-    Without --rate frequencies are in cycles per sample, 0 to 0.5.
+    Without --rate frequencies are in cycles per sample, 0 to 0.5. --plot draws the responses of all
+    of them on one pair of axes.
     """
-    if step is not None:
-        _show_step(step.strip(), design, export)
+    if export.plot is not None:
+        refuse_plot(export.plot, [], force=export.force)
+    if steps:
+        if export.export is not None and len(steps) > 1:
+            raise RequestError("--export takes one step or chain", hint="'box:3 | box:3' is one")
+        for place, step in enumerate(steps):
+            if place:
+                print()
+            _show_step(step.strip(), design, export)
+        if export.plot is not None:
+            _write_plot(steps, design, export.plot)
         return 0
-    if export.export is not None:
+    if export.export is not None or export.plot is not None:
+        option = "--export" if export.export is not None else "--plot"
         raise RequestError(
-            "--export needs a step", hint="convcli filters lowpass:0.1 --export taps.csv"
+            f"{option} needs a step", hint="convcli filters lowpass:0.1 --export taps.csv"
         )
     print(*(_markdown_list() if markdown else _step_list()), sep="\n")
     return 0
@@ -200,6 +214,11 @@ def _show_step(text: str, design: DesignOptions, export: ExportOptions) -> None:
         lines += ["", *_page(list(parts)).lines()]
     if export.export is not None:
         _export_taps(bound, export.export)
+    if sys.stdout is not None and sys.stdout.isatty():
+        from convcli.planning.describe import drawn_facts
+        from convcli.report.braille import step_drawings
+
+        lines += step_drawings(drawn_facts(text, bound))
     print(*lines[1:], sep="\n")
 
 
@@ -304,6 +323,18 @@ def _export_taps(bound: tuple[BoundStep, ...], path: Path) -> None:
     if bias is not None:
         values = ", ".join(f"{value:.6g}" for value in bias)
         tell(f"the bias is not among the taps: offset:{values}", kind="note")
+
+
+def _write_plot(steps: list[str], design: DesignOptions, path: Path) -> None:
+    """Draw the responses of steps or chains."""
+    from convcli.media.outputs import atomic
+    from convcli.planning.describe import drawn_facts
+    from convcli.report.plots import filter_rows_of_figures, write_plot
+    from convcli.report.words import visible
+
+    drawn = [drawn_facts(step.strip(), design.bind(step.strip())) for step in steps]
+    title = visible(", ".join(steps))
+    write_plot(filter_rows_of_figures(drawn), path, title=title, atomic=atomic)
 
 
 def _exported_weights(bound: tuple[BoundStep, ...]) -> Numbers:

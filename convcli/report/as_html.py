@@ -77,6 +77,7 @@ def _article(run: RunFacts, anchor: str, designs: list[dict[str, Any]]) -> dict[
         "title": run_title(run),
         "warnings": _warnings(run),
         "signals": signal_views(run),
+        "drawn": "Where it was found" if run.searched else "Before and after",
         "designs": designs,
         "lost": list(lost_texts(run)),
         # The command stands below the tables, where it can be copied.

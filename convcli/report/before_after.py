@@ -79,6 +79,10 @@ class SignalView:
 def signal_views(run: RunFacts) -> list[SignalView]:
     """Everything that is drawn of the input and the output of a run."""
     preview = run.preview
+    if run.searched:
+        from convcli.report.marks import marked_figures
+
+        return [SignalView(figures=list(marked_figures(run)))]
     if preview is None or preview.small:
         return []
     if preview.before.picture is not None:
@@ -261,7 +265,7 @@ def column_figures(
         low, high = value_range(values)
         chart = Chart(
             title=f"{visible(name)} before and after",
-            x=Axis(low=0.0, high=max(1.0, before.length - 1.0), label="row"),
+            x=Axis(low=1.0, high=max(2.0, float(before.length)), label="row"),
             y=Axis(low=low, high=high),
             traces=traces,
             regions=regions,
@@ -277,15 +281,16 @@ def column_figures(
 
 
 def _edge_regions(run: RunFacts, length: int) -> Iterator[Region]:
-    """Yield the rows whose outputs read what lies outside of the signal."""
+    """Yield the rows, from 1, whose outputs read what lies outside of the signal."""
     if run.chain is None or not run.chain.reach:
         return
     reach = run.chain.reach[0]
     if reach.before > 0:
-        yield Region(low=0.0, high=float(min(reach.before, length)), style="outside")
+        last = min(reach.before, length)
+        yield Region(low=1.0, high=last + 0.5, style="outside")
     if reach.after > 0:
-        first = max(0, length - 1 - reach.after)
-        yield Region(low=float(first), high=float(length - 1), style="outside")
+        first = max(1, length - reach.after + 1)
+        yield Region(low=first - 0.5, high=float(length), style="outside")
 
 
 # ----------------------------------------------------------------------------------------- pictures

@@ -61,6 +61,8 @@ def round_ticks(low: float, high: float, count: int) -> list[float]:
     >>> round_ticks(0.0, 9.0, 4)
     [0.0, 2.0, 4.0, 6.0, 8.0]
     """
+    if high < low:
+        return round_ticks(high, low, count)
     extent = high - low
     if not extent > 0 or not math.isfinite(extent):
         return [low]
@@ -105,6 +107,11 @@ class Trace:
     upper: Sequence[Pair] = ()
     stems: bool = False
 
+    @property
+    def stems_drawn(self) -> bool:
+        """Whether stems are drawn; too many of them would touch."""
+        return self.stems and len(self.points) <= MOST_STEMS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
@@ -125,6 +132,15 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Box:
+    """A rectangle around a part of a picture, from its least to its largest x and y."""
+
+    x: Pair
+    y: Pair
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chart:
     """What is drawn on one pair of axes.
 
@@ -139,6 +155,7 @@ class Chart:
     traces: Sequence[Trace] = ()
     regions: Sequence[Region] = ()
     marks: Sequence[Mark] = ()
+    boxes: Sequence[Box] = ()
     image: str = ""
     zooms: bool = False
     width: int = WIDTH
@@ -160,7 +177,7 @@ class Chart:
         if self.zooms:
             zoom = f' data-low="{self.x.low!r}" data-high="{self.x.high!r}" tabindex="0"'
         label = escape(self.title, quote=True)
-        kind = "chart wide" if self.width == WIDTH else "chart"
+        kind = "chart wide" if self.width == WIDTH and not self.boxes else "chart"
         yield f'<svg class="{kind}" viewBox="0 0 {self.width} {self.height}" role="img"'
         yield f' aria-label="{label}"{zoom}>'
         yield from self._ticks()
@@ -173,6 +190,7 @@ class Chart:
             size = f'width="{UNITS}" height="{UNITS}"'
             yield f'<image href="{self.image}" {size} preserveAspectRatio="none"/>'
         yield from map(self._region, self.regions)
+        yield from map(self._box, self.boxes)
         for trace in self.traces:
             yield from self.drawn(trace)
         yield "</svg>"
@@ -235,11 +253,19 @@ class Chart:
             f'height="{UNITS}"/>'
         )
 
+    def _box(self, box: Box) -> str:
+        left, top = self._point((box.x[0], box.y[0]))
+        right, bottom = self._point((box.x[1], box.y[1]))
+        size = f'width="{right - left:.2f}" height="{bottom - top:.2f}"'
+        text = escape(box.text)
+        place = f'x="{left:.2f}" y="{top:.2f}"'
+        return f'<rect class="box" {place} {size}><title>{text}</title></rect>'
+
     def drawn(self, trace: Trace) -> Iterator[str]:
         """Yield the parts of a trace, in units of the inner drawing."""
         if trace.upper:
             yield from self._band(trace)
-        elif trace.stems and len(trace.points) <= MOST_STEMS:
+        elif trace.stems_drawn:
             yield from self._stems(trace)
         else:
             path = "".join(map(_line_path, self._pieces(trace.points)))

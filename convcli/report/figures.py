@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Gains below this many dB are drawn at this level.
 FLOOR_DB = -120.0
+# The classes of several curves on one pair of axes.
+STYLES = ("after", "second", "third", "before")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,35 @@ def design_figures(step: StepFacts) -> list[Figure]:
     return found
 
 
+def overlay_figures(steps: Sequence[StepFacts]) -> list[Figure]:
+    """The responses of several steps or chains, on one pair of axes each."""
+    drawn = [step for step in steps if step.impulse]
+    styles = [STYLES[place % len(STYLES)] for place in range(len(drawn))]
+    names = [visible(step.text) for step in drawn]
+    told = ", ".join(names)
+    figures = []
+    if drawn:
+        impulses = [step.impulse for step in drawn]
+        chart = position_chart(
+            list(zip(names, styles, impulses, strict=True)), f"Impulse responses of {told}"
+        )
+        figures.append(chart_figure(chart, "Impulse response"))
+        responses = [step.step_response for step in drawn]
+        chart = position_chart(
+            list(zip(names, styles, responses, strict=True)),
+            f"Step responses of {told}",
+            stems=False,
+        )
+        figures.append(chart_figure(chart, "Step response"))
+    heard = [step for step in steps if step.response]
+    if heard:
+        figures.append(chart_figure(decibel_chart(heard), "Gain in dB"))
+        figures.append(chart_figure(gain_chart(heard), "Gain"))
+    for step in steps:
+        figures += _plane_figures(step)
+    return figures
+
+
 def position_chart(
     curves: Sequence[tuple[str, str, Sequence[Pair]]], title: str, *, stems: bool = True
 ) -> Chart:
@@ -158,7 +189,7 @@ def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Ch
         traces=[
             Trace(
                 name=visible(step.text),
-                style=_STYLES[place % len(_STYLES)],
+                style=STYLES[place % len(STYLES)],
                 points=[
                     (frequency, _drawn_gain(gain))
                     for frequency, gain in step.response
@@ -170,9 +201,6 @@ def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Ch
         marks=marks,
         width=NARROW,
     )
-
-
-_STYLES = ("after", "second", "third", "before")
 
 
 def _lowest_drawn(step: StepFacts, highest: float) -> float:
@@ -200,7 +228,7 @@ def gain_chart(steps: Sequence[StepFacts]) -> Chart:
     traces = []
     for place, step in enumerate(steps):
         points = [(frequency, 10 ** (_drawn_gain(gain) / 20)) for frequency, gain in step.response]
-        style = _STYLES[place % len(_STYLES)]
+        style = STYLES[place % len(STYLES)]
         traces.append(Trace(name=visible(step.text), style=style, points=points))
     values = [value for trace in traces for _, value in trace.points]
     return Chart(
@@ -238,9 +266,11 @@ def _plane_figures(step: StepFacts) -> Iterator[Figure]:
 
     values = [value for row in step.plane for value in row]
     low, high = min(values), max(values)
+    size = f"{len(step.plane[0])} x {len(step.plane)}"
+    first = f" of the first of {step.planes} sets of taps" if step.planes > 1 else ""
     told = f"from {number(low)} (dark) to {number(high)} (bright)"
     yield Figure(
-        caption=f"Impulse response, {len(step.plane[0])} x {len(step.plane)} pixels, {told}",
+        caption=f"Impulse response{first}, {size} pixels, {told}",
         image=heat_uri(step.plane, low, high),
         alt=f"Two-dimensional taps of {visible(step.text)}",
         pixels=True,

@@ -383,6 +383,8 @@ def test_a_linear_group_is_one_kernel_on_a_transparent_picture() -> None:
     """Colours are weighted once; taps of sum 0 keep the opacity, others filter it."""
     for group, kernel in (
         ("x - kernel:1,1,1;1,1,1;1,1,1,normalize=true", "-1,-1,-1;-1,8,-1;-1,-1,-1|9"),
+        ("x - kernel:0,1,0;1,0,1;0,1,0,normalize=true", "0,-1,0;-1,4,-1;0,-1,0|4"),
+        ("x - kernel:1,2;3,-1,normalize=true", "4,-2;-3,1|5"),
         ("x + 2 * (x - kernel:0,1,0;1,0,1;0,1,0,normalize=true)", "0,-1,0;-1,6,-1;0,-1,0|2"),
     ):
         taps, divisor = kernel.split("|")
@@ -563,6 +565,32 @@ def test_refused(
         assert mark.index("^") == column
     if hint is not None:
         assert hint in (error.hint or "")
+
+
+TOKENS = st.sampled_from(
+    ["x", "box:3", "abs", "(", ")", " + ", " - ", " * ", " / ", " & ", " | ", "2", "1/2", " ", "-"]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(TOKENS, max_size=14).map("".join))
+def test_any_tokens_are_read_or_refused(text: str) -> None:
+    """What is refused has a caret in the text; what is read is a plan that runs."""
+    x = WALK[:9, None]
+    plan = fault = None
+    try:
+        plan = plan_of(text, x, ARRAY)
+    except RequestError as error:
+        fault = error
+    if fault is not None and text.strip():
+        assert fault.excerpt[0] == text
+        assert len(fault.excerpt[1]) <= len(text) + 1
+    if plan is None:
+        return
+    y = filtered(plan, x)
+    assert y.shape == (9, len(plan.result.channels))
+    again = plan_of(plan.filter, x, ARRAY)
+    np.testing.assert_array_equal(filtered(again, x), y)
 
 
 def test_values_may_hold_what_looks_like_an_operator() -> None:

@@ -341,9 +341,16 @@ class Branches(Op):
 
     def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
         """Compute the outputs of a task, and what the operations of the branches hold then."""
-        folded = self._folded
-        if folded is not None and all_finite(x):
-            return self._compute_folded(folded, x, task)
+        if self._folded is not None and all_finite(x):
+            y, held_after = self._compute_folded(self._folded, x, task)
+        else:
+            y, held_after = self._compute_branches(x, task)
+        if self.keeps is not None:
+            y = self._with_kept_channel(summed(y), self.keeps, x, task)
+        return y, held_after
+
+    def _compute_branches(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
+        """Compute every branch by itself and combine them."""
         operands = []
         held_after: HeldAfter = {}
         for number, branch in enumerate(self.branches):
@@ -353,10 +360,7 @@ class Branches(Op):
             for place, values in held.items():
                 held_after[number, *place] = values
         results = [formula.value(operands) for formula in self.formulas]
-        y = self._side_by_side(results, x.shape[-1])
-        if self.keeps is not None:
-            y = self._with_kept_channel(y, self.keeps, x, task)
-        return y, held_after
+        return self._side_by_side(results, x.shape[-1]), held_after
 
     def _side_by_side(self, results: list[Array], channels: int) -> Array:
         """Return the results of the formulas as channels.

@@ -103,7 +103,8 @@ def test_windows_of_prices_are_those_of_pandas() -> None:
 def test_names_of_several_outputs() -> None:
     frame = pd.DataFrame({"a": WALK, "word": "w", "b": WALK})
     bands = apply("bollinger:5,1", frame)
-    assert list(bands.columns) == ["a_upper", "b_upper", "a_lower", "b_lower", "word"]
+    assert list(bands.columns) == ["a_upper", "a_lower", "b_upper", "b_lower", "word"]
+    assert bands["b_lower"].equals(apply("bollinger:5,1", frame[["b"]])["lower"])
     sides = apply("sma:3 & x - sma:3", frame[["a"]])
     assert list(sides.columns) == ["y0", "y1"]
     assert apply("x & 2 * x & box:3", WALK).shape == (300, 3)
@@ -221,8 +222,9 @@ def combined(branches: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     operand = st.one_of(branches.map(lambda text: f"({text})"), number)
     symbol = st.sampled_from(["+", "-", "*", "/"])
     pair = st.tuples(branches, symbol, operand).map(lambda t: f"({t[0]}) {t[1]} {t[2]}")
+    sides = branches.map(lambda text: f"({text}) & x")
     after = st.sampled_from(["", " | kernel:1,-3,1", " | box:2", " | stride:2"])
-    return st.tuples(pair, after).map("".join)
+    return st.tuples(st.one_of(pair, pair, sides), after).map("".join)
 
 
 RULES = st.fixed_dictionaries(
@@ -240,7 +242,7 @@ def planned(text: str, x: Array, **rules: Any) -> Plan | None:
     try:
         return plan_of(text, x, **rules)
     except RequestError as error:
-        if "1 output for" not in error.message:
+        if "1 output for" not in error.message and " columns, and another" not in error.message:
             raise
         return None
 
@@ -260,7 +262,7 @@ def test_blocks_are_the_whole(
     if plan is None:
         return
     whole = filtered(plan, x)
-    assert whole.shape == (plan.result.shape[0], 2)
+    assert whole.shape == (plan.result.shape[0], len(plan.result.channels))
     for some in (cuts, tuple(range(20))):
         for threads in (1, 2):
             np.testing.assert_array_equal(filtered(plan, x, some, threads), whole)
@@ -280,7 +282,7 @@ def test_groups_of_a_table_are_tables_of_their_own(text: str, edge: Edge, size: 
     ]
     sink = Collected()
     run(plan, _Interleaved(plan.signal, blocks), sink)
-    y = np.concatenate([*sink.parts, np.empty((0, 1))])
+    y = np.concatenate([*sink.parts, np.empty((0, len(plan.result.channels)))])
     rows = np.concatenate([*sink.rows, np.empty(0, np.int64)])
     for code in range(3):
         alone = filtered(plan_of(text, x[codes == code], edge=edge), x[codes == code])
@@ -381,6 +383,8 @@ def test_a_linear_group_is_one_kernel_on_a_transparent_picture() -> None:
     """Colours are weighted once; taps of sum 0 keep the opacity, others filter it."""
     for group, kernel in (
         ("x - kernel:1,1,1;1,1,1;1,1,1,normalize=true", "-1,-1,-1;-1,8,-1;-1,-1,-1|9"),
+        ("x - kernel:0,1,0;1,0,1;0,1,0,normalize=true", "0,-1,0;-1,4,-1;0,-1,0|4"),
+        ("x - kernel:1,2;3,-1,normalize=true", "4,-2;-3,1|5"),
         ("x + 2 * (x - kernel:0,1,0;1,0,1;0,1,0,normalize=true)", "0,-1,0;-1,6,-1;0,-1,0|2"),
     ):
         taps, divisor = kernel.split("|")
@@ -561,6 +565,32 @@ def test_refused(
         assert mark.index("^") == column
     if hint is not None:
         assert hint in (error.hint or "")
+
+
+TOKENS = st.sampled_from(
+    ["x", "box:3", "abs", "(", ")", " + ", " - ", " * ", " / ", " & ", " | ", "2", "1/2", " ", "-"]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(TOKENS, max_size=14).map("".join))
+def test_any_tokens_are_read_or_refused(text: str) -> None:
+    """What is refused has a caret in the text; what is read is a plan that runs."""
+    x = WALK[:9, None]
+    plan = fault = None
+    try:
+        plan = plan_of(text, x, ARRAY)
+    except RequestError as error:
+        fault = error
+    if fault is not None and text.strip():
+        assert fault.excerpt[0] == text
+        assert len(fault.excerpt[1]) <= len(text) + 1
+    if plan is None:
+        return
+    y = filtered(plan, x)
+    assert y.shape == (9, len(plan.result.channels))
+    again = plan_of(plan.filter, x, ARRAY)
+    np.testing.assert_array_equal(filtered(again, x), y)
 
 
 def test_values_may_hold_what_looks_like_an_operator() -> None:

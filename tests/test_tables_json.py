@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from program import SAMPLES, run
 
-from convcli.media.tables import splicing, text
+from convcli.media.tables import json_lines, json_rows, numerals, splicing, text
 from convcli.media.tables.json_lines import JsonLinesSink, JsonLinesSource
 from convcli.media.tables.source import TableOptions
 from convcli.media.tables.text import TextInput
@@ -139,3 +139,30 @@ def test_what_is_refused(
     assert ended.code == (2 if words and "number" not in message else 3), ended
     assert message in ended.errors[0]
     assert not (tmp_path / "o.jsonl").exists()
+
+
+@pytest.mark.parametrize("columnar", [0, 1 << 40])
+@pytest.mark.parametrize("words", [[], ["--append"], ["--add", "{column}_d=diff:1"]])
+def test_plain_objects_are_written_as_all_others(
+    columnar: int, words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A text without nested objects takes a shorter way, to the same bytes."""
+    from convcli.cli import main
+
+    monkeypatch.setattr(numerals, "COLUMNAR", columnar)
+    monkeypatch.setattr(numerals, "COLUMNAR_LOADED", columnar)
+    rows = []
+    for n in range(400):
+        value = "null" if n % 17 == 3 else f"{n * 7919 % 1000 / 8}"
+        rows.append(f'{{"k": "a:{n}, b", "x": {value}, "l": [1, "x"], "y":{n}}}')
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    outputs = []
+    for name in ("plain.jsonl", "walked.jsonl"):
+        place = tmp_path / name
+        command = ["csv", "sma:3", str(tmp_path / "a.jsonl"), "-c", "y,x", "-q", "-o", str(place)]
+        assert main([*command, *words]) == 0
+        outputs.append(place.read_bytes())
+        monkeypatch.setattr(json_rows, "_find_plain_rows", lambda *_, **__: None)
+        monkeypatch.setattr(json_lines, "is_plain", lambda *_: False)
+    assert outputs[0] == outputs[1]
+    assert [json.loads(line)["k"] for line in outputs[0].splitlines()][7] == "a:7, b"

@@ -226,13 +226,13 @@ class InputRun:
         steps = []
         for step in plan.steps:
             facts = step_facts(step)
-            if self.command.options.report is not None:
+            if self.command.options.draws:
                 facts = with_response(facts, step)
             steps.append(facts)
         designed = tuple(steps)
         shared = self.command.designs.setdefault(designed, designed)
         chain = chain_facts(plan)
-        if self.command.options.report is not None:
+        if self.command.options.draws:
             chain = chain_with_response(chain, plan.steps)
         return replace(run, steps=shared, chain=chain)
 

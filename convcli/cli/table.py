@@ -80,7 +80,7 @@ def filter_table(
     named: NamedFilterOptions,
     run: TableRun,
 ) -> int:
-    """Filter numeric columns of CSV and TSV files, above all in a pipe.
+    """Filter numeric columns of CSV, TSV, JSON Lines, Parquet and Feather tables, and of pipes.
 
     Nothing looks ahead unless --align center. Cells that are not filtered stay byte for byte, rows
     in their order. Empty cells, NaN and NA are missing. Lengths are rows (20), or with --time

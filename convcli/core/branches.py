@@ -121,7 +121,7 @@ class Branches(Op):
 
     A branch of one channel is combined with every channel of the others.
 
-    formulas : the results of several formulas become channels, one behind the other
+    formulas : the results of several formulas become channels
     keeps : the channel whose input is kept as it is (the opacity of a picture), or None
     exact : the result must not depend on where a block ends, not even in the last bit
     window : the reach of branches with windows in time, once they know the times
@@ -258,11 +258,14 @@ class Branches(Op):
         adds_only = all(formula.adds_only for formula in self.formulas)
         return "exact" if adds_only and classes <= {"exact"} else "fractions"
 
-    @property
+    @cached_property
     def uniform(self) -> bool:
-        """Whether all channels are treated alike."""
-        alike = all(branch.chain.uniform for branch in self.branches)
-        return alike and len(self.formulas) == 1 and self.keeps is None
+        """Whether all channels are treated alike. Outputs of one channel are then neighbours."""
+        if self.keeps is not None or not all(branch.chain.uniform for branch in self.branches):
+            return False
+        made = [branch.chain.channels(1) for branch in self.branches]
+        widths = [{made[n] for n in formula.operands()} for formula in self.formulas]
+        return all(len(width) == 1 for width in widths)
 
     def output_channels(self, count: int) -> int:
         """Count the channels of the results of all formulas."""
@@ -338,9 +341,16 @@ class Branches(Op):
 
     def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
         """Compute the outputs of a task, and what the operations of the branches hold then."""
-        folded = self._folded
-        if folded is not None and all_finite(x):
-            return self._compute_folded(folded, x, task)
+        if self._folded is not None and all_finite(x):
+            y, held_after = self._compute_folded(self._folded, x, task)
+        else:
+            y, held_after = self._compute_branches(x, task)
+        if self.keeps is not None:
+            y = self._with_kept_channel(summed(y), self.keeps, x, task)
+        return y, held_after
+
+    def _compute_branches(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
+        """Compute every branch by itself and combine them."""
         operands = []
         held_after: HeldAfter = {}
         for number, branch in enumerate(self.branches):
@@ -350,10 +360,21 @@ class Branches(Op):
             for place, values in held.items():
                 held_after[number, *place] = values
         results = [formula.value(operands) for formula in self.formulas]
-        y = results[0] if len(results) == 1 else np.concatenate(results, axis=-1)
-        if self.keeps is not None:
-            y = self._with_kept_channel(y, self.keeps, x, task)
-        return y, held_after
+        return self._side_by_side(results, x.shape[-1]), held_after
+
+    def _side_by_side(self, results: list[Array], channels: int) -> Array:
+        """Return the results of the formulas as channels.
+
+        Where every channel is treated alike, its results are neighbours: many interleaved signals
+        are channels of one array, too, and stay apart so.
+        """
+        if len(results) == 1:
+            return results[0]
+        if not self.uniform:
+            return np.concatenate(results, axis=-1)
+        of_channels = [y.reshape(*y.shape[:-1], channels, -1) for y in results]
+        joined = np.concatenate(of_channels, axis=-1)
+        return joined.reshape(*joined.shape[:-2], -1)
 
     def _compute_folded(self, folded: Convolve, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
         """Compute a group as one convolution, where no input is missing."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # The most outputs of an adaptive pool, which are held one by one.
 MOST_BINS = 1 << 20
+# The highest new rate of `resample`, in old rates.
+MOST_TIMES_FASTER = 1000
 
 
 def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) -> Convolve | None:
@@ -125,6 +127,9 @@ def resample(rate: str, *, signal: Signal, align: Align) -> tuple[Op, ...]:
 
 
 def _refuse_huge_ratio(ratio: Fraction, old: float, new: int) -> None:
+    if ratio > MOST_TIMES_FASTER:
+        asked = f"{new:,} Hz is {float(ratio):,.0f} times {old:g} Hz"
+        raise RequestError(f"{asked}; at most {MOST_TIMES_FASTER:,} times as many samples are made")
     phases = max(ratio.numerator, ratio.denominator)
     width = kaiser.length(STOP_BAND, (1 - PASS_BAND) / 2)
     # A table of phases may hold 8 times as many numbers as a filter has taps.

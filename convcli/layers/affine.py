@@ -50,13 +50,13 @@ def folded_affine(ops: Iterable[Op]) -> tuple[Op, ...]:
     for op in ops:
         before = found[-1] if found else None
         if isinstance(op, Affine) and isinstance(before, ConvOp) and not before.beside:
-            found[-1] = _scaled(before, op)
+            found[-1] = _with_affine(before, op)
         else:
             found.append(op)
     return tuple(found)
 
 
-def _scaled(conv: ConvOp, affine: Affine) -> ConvOp:
+def _with_affine(conv: ConvOp, affine: Affine) -> ConvOp:
     """The convolution with outputs that are multiplied and shifted."""
     each = affine.scale.reshape(-1, *(1,) * (conv.weights.ndim - 1))
     bias = affine.shift

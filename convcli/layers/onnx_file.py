@@ -92,17 +92,19 @@ def read_graph(path: Path) -> Graph:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (DecodeError, onnx.checker.ValidationError) as error:
-        raise _bad(path, str(error).strip().split("\n")[0][:200]) from None
-    return _graph(path, model.graph)
+        raise _insane_graph(path, str(error).strip().split("\n")[0][:200]) from None
+    return _graph_of(path, model.graph)
 
 
-def _bad(path: Path, why: str) -> InputError:
+def _insane_graph(path: Path, why: str) -> InputError:
     return InputError(f"{path}: not a sane ONNX file: {why or 'it cannot be parsed'}")
 
 
-def _graph(path: Path, graph: Any) -> Graph:
+def _graph_of(path: Path, graph: Any) -> Graph:
     if len(graph.node) > MOST_NODES:
-        raise _bad(path, f"it has {len(graph.node):,} nodes; at most {MOST_NODES:,} are run")
+        raise _insane_graph(
+            path, f"it has {len(graph.node):,} nodes; at most {MOST_NODES:,} are run"
+        )
     constants = {tensor.name: _array(path, tensor.name, tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
@@ -143,7 +145,7 @@ def _constant(path: Path, node: Any, attributes: Mapping[str, Any]) -> Tensor:
     for name in ("value", "value_float", "value_floats", "value_int", "value_ints"):
         if name in attributes:
             return np.asarray(attributes[name], dtype=np.float64)
-    raise _bad(path, f"the Constant {quoted_text(node.name)} is no array of numbers")
+    raise _insane_graph(path, f"the Constant {quoted_text(node.name)} is no array of numbers")
 
 
 def _attribute(path: Path, attribute: Any) -> Any:
@@ -168,9 +170,11 @@ def _array(path: Path, name: str, tensor: Any) -> Tensor:
     try:
         array = numpy_helper.to_array(tensor)
     except (ValueError, TypeError, RuntimeError):
-        raise _bad(path, f"the tensor {called} has not as many numbers as its shape says") from None
+        raise _insane_graph(
+            path, f"the tensor {called} has not as many numbers as its shape says"
+        ) from None
     if array.dtype.kind not in "fiub":
-        raise _bad(path, f"the tensor {called} holds no numbers")
+        raise _insane_graph(path, f"the tensor {called} holds no numbers")
     numbers = array.astype(np.float64)
     if not np.isfinite(numbers).all():
         raise InputError(f"{path}: {called} is not finite")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,7 +61,7 @@ class OnnxModel:
 
     @property
     def path(self) -> str:
-        """Of the file."""
+        """The path of the file."""
         return self.graph.path
 
     @property
@@ -172,9 +173,7 @@ class OnnxModel:
         ops: list[Op] = []
         # From the last value to the first one that all paths go through.
         path = self._values[name].dominators
-        for before, after in zip(
-            path[path.index(start) :], path[path.index(start) + 1 :], strict=False
-        ):
+        for before, after in pairwise(path[path.index(start) :]):
             ops += self._step(after, before)
         return tuple(ops)
 

@@ -203,17 +203,17 @@ def _prelu(place: NodePlace) -> Ops:
 def _gelu(place: NodePlace) -> Callable[[Array], Array]:
     if place.attribute("approximate", "none") != "none":
         raise place.error("only the exact Gelu is known")
-    return activations.gelu
+    return activations.times_normal
 
 
-def _clip(place: NodePlace) -> Ops:
+def _clip_node(place: NodePlace) -> Ops:
     low, high = place.constant(1), place.constant(2)
     least = place.attribute("min", -np.inf) if low is None else low.item()
     most = place.attribute("max", np.inf) if high is None else high.item()
     return place.pointwise(lambda x: np.clip(x, least, most))
 
 
-def _unchanged(_: NodePlace) -> Ops:
+def _identity(_: NodePlace) -> Ops:
     return ()
 
 
@@ -229,7 +229,7 @@ def _cast(place: NodePlace) -> Ops:
 # ------------------------------------------------------------------------------------------ pools
 
 
-def _pool(place: NodePlace, name: str, *, zeros: bool) -> Ops:
+def _pool_node(place: NodePlace, name: str, *, zeros: bool) -> Ops:
     """A pool, and before it the padding: zeros that count, or samples that are missing."""
     from convcli.designs.downsampling import avg_pool, max_pool
 
@@ -241,25 +241,25 @@ def _pool(place: NodePlace, name: str, *, zeros: bool) -> Ops:
     pads = place.window(size)
     extended: list[Op] = []
     if any(map(any, pads)):
-        extended.append(_padded(pads, "zero" if zeros else "shrink"))
+        extended.append(_extended_input(pads, "zero" if zeros else "shrink"))
     if place.attribute("ceil_mode", 0):
-        extended.append(_padded(tuple((0, stride - 1) for stride in step), "shrink"))
+        extended.append(_extended_input(tuple((0, stride - 1) for stride in step), "shrink"))
     if op is None:
         return tuple(extended)
     return (*extended, Complete(op))
 
 
-def _padded(pads: tuple[tuple[int, int], ...], rule: Edge) -> PaddedInput:
+def _extended_input(pads: tuple[tuple[int, int], ...], rule: Edge) -> PaddedInput:
     ones = (1,) * len(pads)
     return PaddedInput(at=_placement(ones, pads, rule), step=ones)
 
 
 def _average_pool(place: NodePlace) -> Ops:
-    return _pool(place, "avg_pool", zeros=bool(place.attribute("count_include_pad", 0)))
+    return _pool_node(place, "avg_pool", zeros=bool(place.attribute("count_include_pad", 0)))
 
 
 def _max_pool(place: NodePlace) -> Ops:
-    return _pool(place, "max_pool", zeros=False)
+    return _pool_node(place, "max_pool", zeros=False)
 
 
 def _pad(place: NodePlace) -> Ops:
@@ -273,7 +273,7 @@ def _pad(place: NodePlace) -> Ops:
     if mode not in _PAD_MODES or min(sides) < 0 or (value is not None and value.item() != 0):
         raise place.error("pads with zeros, reflect, edge or wrap, and cuts nothing off")
     pairs = tuple(zip(sides[2:dimensions], sides[dimensions + 2 :], strict=True))
-    return (_padded(pairs, _PAD_MODES[mode]),)
+    return (_extended_input(pairs, _PAD_MODES[mode]),)
 
 
 # --------------------------------------------------------------------------- channels and samples
@@ -369,12 +369,12 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Sigmoid": _activation(lambda _: Sigmoid()),
     "Tanh": _activation(lambda _: Tanh()),
     "Softplus": _activation(lambda _: Softplus()),
-    "HardSwish": _activation(lambda _: activations.hardswish),
+    "HardSwish": _activation(lambda _: activations.times_clipped_line),
     "Gelu": _activation(_gelu),
     "Abs": _activation(lambda _: np.abs),
     "Exp": _activation(lambda _: np.exp),
     "Neg": _activation(lambda _: np.negative),
-    "Clip": _clip,
+    "Clip": _clip_node,
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
     "Pad": _pad,
@@ -383,8 +383,8 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Slice": _slice,
     "Resize": _resize,
     "Upsample": _resize,
-    "Identity": _unchanged,
-    "Dropout": _unchanged,
+    "Identity": _identity,
+    "Dropout": _identity,
     "Cast": _cast,
 }
 

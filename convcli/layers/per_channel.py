@@ -63,7 +63,7 @@ class BatchNormLayer(PerChannelLayer):
     example: ClassVar[str] = "batch_norm"
 
     def channels(self, tensors: LayerTensors) -> tuple[int, int] | None:
-        """As many channels as there are means, in and out."""
+        """Return the number of means twice: as many channels go in as come out."""
         mean = tensors.named.get("running_mean")
         return None if mean is None else (mean.size, mean.size)
 
@@ -93,7 +93,7 @@ class PreluLayer(PerChannelLayer):
     _other_shapes: ClassVar[tuple[tuple[int, ...], ...]] = ((1,),)
 
     def channels(self, tensors: LayerTensors) -> tuple[int, int] | None:
-        """As many channels as there are slopes, in and out; None if there is one for all."""
+        """Return the number of slopes twice; None if there is one for all channels."""
         count = tensors.weight.size
         return None if count == 1 else (count, count)
 

@@ -73,11 +73,23 @@ def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
     weights = weights_of(step)
     if weights is None:
         return facts
+    if weights.ndim == 3 and step.before.axes == 2:
+        facts = replace(facts, planes=len(weights))
+        weights = weights[0]
     attenuation = step.values.get("attenuation")
     levels = [-3.0]
     if attenuation:
         levels.append(-float(attenuation))
     return _with_curves(facts, weights, step.before, levels)
+
+
+def drawn_facts(text: str, steps: Sequence[BoundStep]) -> StepFacts:
+    """The facts of a step, or of a chain as one step, with all that is drawn of it."""
+    if len(steps) == 1:
+        return with_response(step_facts(steps[0]), steps[0])
+    ops = tuple(op for step in steps for op in step.ops)
+    reach = reach_facts(Chain(ops, steps[0].before.axes))
+    return chain_with_response(StepFacts(text=text, name="chain", reach=reach), steps)
 
 
 def chain_with_response(facts: StepFacts, steps: Sequence[BoundStep]) -> StepFacts:

@@ -70,7 +70,7 @@ class Recipe:
             return after.channels
         if len(before.channels) == 1:
             return self.outputs
-        return tuple(f"{channel}_{name}" for name in self.outputs for channel in before.channels)
+        return tuple(f"{channel}_{name}" for channel in before.channels for name in self.outputs)
 
 
 def _as_value(value: float) -> str:

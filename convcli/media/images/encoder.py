@@ -134,6 +134,15 @@ def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tu
             f"this one makes {columns}x{rows} of {source.layout.columns}x{source.layout.rows}",
             hint="leave --channels away to filter every channel",
         )
+    made = len(signal.channels)
+    filtered = len(source.signal.channels)
+    # A single channel takes the place of each that was filtered.
+    if source.keeps_geometry_required and made not in (1, filtered):
+        raise RequestError(
+            f"--channels {options.channels} needs a filter that keeps the {filtered} channels, "
+            f"this one makes {made}",
+            hint="leave --channels away to write the channels that the filter makes",
+        )
     return rows, columns
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.delimited import BOM, Dialect, whole_records
-from convcli.media.tables.json_rows import find_json_rows, key_name, keys_of, splice_json
+from convcli.media.tables.json_rows import find_json_rows, is_plain, key_name, keys_of, splice_json
 from convcli.media.tables.numerals import NumberStyle
 from convcli.media.tables.sink import TableSink
 from convcli.media.tables.source import Pass, TableSource, refuse_options
@@ -118,6 +119,9 @@ class JsonLinesSink(TableSink):
             names += self._new_names(suffix)
         self._new_header = names
         self._output_keys = tuple(json.dumps(name, ensure_ascii=False).encode() for name in names)
+        replaced = 0 if output.append else len(output.columns)
+        prefixes = tuple(b", " + key + b": " for key in self._output_keys[replaced:])
+        self._output = replace(output, prefixes=prefixes, missing=b"null")
         return source.header_line.text
 
     def _spliced_text(
@@ -127,6 +131,8 @@ class JsonLinesSink(TableSink):
             decoded = decoded.of_channels(self._channels)
         if values is None and not self._output.append:
             return splice(decoded, rows, None, self._output)
+        if values is not None and is_plain(decoded, rows, values, self._output):
+            return splice(decoded, rows, values, self._output)
         return splice_json(decoded, rows, values, self._output, self._output_keys)
 
 

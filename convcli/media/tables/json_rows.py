@@ -19,11 +19,15 @@ from convcli.media.tables.numerals import write_number
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from convcli.media.tables.delimited import Records
+    from convcli.media.tables.delimited import Offsets, Records
     from convcli.media.tables.numerals import Floats
     from convcli.media.tables.splicing import DecodedRows, OutputColumns
     from convcli.signals import Rows
 
+# Keys that cannot be taken for something else in a text without backslashes.
+_PLAIN_KEY = re.compile(r"[A-Za-z_][\w .-]*", re.ASCII)
+# Characters of the shortest object with a pair, up to its `}`.
+_SHORTEST_PAIR = 5
 _SPACE = re.compile(r"[ \t\r]*")
 # Read as infinite everywhere, and no more than a number to JSON, which has no word for it.
 _INFINITE = {b"inf": b"1e999", b"-inf": b"-1e999"}
@@ -150,8 +154,11 @@ def find_json_rows(
     strings : a string may be read as a number; else a cell begins with its quote and lacks the
         other one, so that it is none
     """
-    scanner = _Scanner(records.data)
     columns = {keys[column]: column for column in wanted}
+    regular = _find_plain_rows(records, columns, strings=strings)
+    if regular is not None:
+        return regular
+    scanner = _Scanner(records.data)
     bounds = [0]
     starts: list[int] = []
     stops: list[int] = []
@@ -182,6 +189,74 @@ def find_json_rows(
         stops=np.array(stops, np.int64),
         cells=cells,
     )
+
+
+def _find_plain_rows(
+    records: Records, columns: dict[str, int], *, strings: bool
+) -> RowSpans | None:
+    """Find the rows of a text in which each line is an object without objects in it.
+
+    A regular expression finds the values, and the JSON parser checks all lines at once: this takes
+    a fifth of the time of a walk through every pair. None if the text is not so simple.
+    """
+    data = records.data
+    octets = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(octets == ord("\n"))
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    if b"\\" in data or data.count(b"{") != len(ends):
+        return None
+    if (octets[starts] != ord("{")).any() or (octets[ends - 1] != ord("}")).any():
+        return None
+    try:
+        objects = json.loads(b"[" + data[:-1].replace(b"\n", b",") + b"]")
+    except (ValueError, RecursionError):
+        return None
+    if len(objects) != len(ends):
+        return None
+    cells = {}
+    for key, column in columns.items():
+        spans = _plain_values(data, key)
+        is_alone = len(spans) == len(ends) and (spans[:, 0] > starts).all()
+        if not is_alone or (spans[:, 1] >= ends).any():
+            return None
+        stops = spans[:, 1]
+        if not strings:
+            stops = stops - (octets[spans[:, 0]] == QUOTE)
+        cells[column] = Cells(data, spans[:, 0], stops)
+    bounds = np.concatenate(([0], ends + 1))
+    bounds[-1] = len(data) - records.padded
+    return RowSpans(
+        records=records,
+        newline=b"\n",
+        bounds=bounds,
+        starts=starts,
+        stops=ends - 1,
+        cells=cells,
+    )
+
+
+def _plain_values(data: bytes, key: str) -> Offsets:
+    """Start and stop of every value of a key, `(values, 2)`; none if its name is not plain."""
+    if not _PLAIN_KEY.fullmatch(key):
+        return np.empty((0, 2), np.int64)
+    name = re.escape(key.encode("latin-1"))
+    values = re.compile(b'"' + name + rb'"[ \t]*:[ \t]*("[^"]*"|[^\s,}]+)')
+    spans = [found.span(1) for found in values.finditer(data)]
+    return np.array(spans, np.int64).reshape(-1, 2)
+
+
+def is_plain(decoded: DecodedRows, rows: Rows, y: Floats, output: OutputColumns) -> bool:
+    """Whether `splice` can write rows of objects: all values are numbers in one order."""
+    spans = decoded.spans
+    ends = spans.stops[rows]
+    if np.isinf(y).any() or (ends - spans.starts[rows] < _SHORTEST_PAIR).any():
+        return False
+    if output.append or not output.columns:
+        return True
+    starts = decoded.starts[rows][:, output.channels_in_row_order]
+    octets = np.frombuffer(spans.records.data, np.uint8)
+    in_order = (np.diff(starts, axis=1) > 0).all()
+    return bool(in_order and (starts < ends[:, None]).all() and (octets[starts - 1] != QUOTE).all())
 
 
 def splice_json(

@@ -139,6 +139,14 @@ def test_requests_that_rows_at_any_distance_refuse(
     assert hint in ended.err
 
 
+def test_an_error_tells_what_was_taken_for_granted(program: Program, tmp_path: Path) -> None:
+    rows = b"t,x\n01/02/2024,1\n02/02/2024,2\n03/02/2024,3\n"
+    ended = program.run("csv", "sma:2d", "--time", "t", "-c", "x", stdin=rows, cwd=tmp_path)
+    assert ended.code == 2, ended
+    assert "the dates in t are read with the month first" in ended.err
+    assert "--date-format %d/%m/%Y decides" in ended.err
+
+
 @pytest.mark.parametrize(
     ("times", "place", "told"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib import util
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import convcli
 from convcli.cli import main
 from convcli.report import plots
 from convcli.report.braille import braille, drawing_lines
-from convcli.report.charts import Axis, Chart, Trace
+from convcli.report.charts import Axis, Graph, Trace
 from convcli.report.figures import Figure
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def test_a_plot_shows_the_numbers_of_the_engine(tmp_path: Path) -> None:
     impulse = np.zeros(21)
     impulse[10] = 1
     expected = convcli.apply("triangle:9", impulse)
-    chart = Chart(
+    chart = Graph(
         title="",
         x=Axis(low=-10.0, high=10.0),
         y=Axis(low=0.0, high=1.0),
@@ -111,6 +112,19 @@ def test_refused_plots(
     told = refusal(capsys, *words, tmp_path / "q.png")
     assert "pip install 'convcli[plot]'" in told
     assert not (tmp_path / "o.wav").exists()
+
+
+def test_a_page_about_filters(tmp_path: Path) -> None:
+    page, facts = tmp_path / "page.html", tmp_path / "facts.json"
+    words = ["filters", "lowpass:0.1 | box:3", "sobel"]
+    assert main([*words, "--report", str(page)]) == 0
+    text = page.read_text()
+    assert "the whole chain: lowpass:0.1 | box:3" in text
+    assert "of the first of 2 sets of taps" in text
+    assert main([*words, "--report", str(facts)]) == 0
+    told = json.loads(facts.read_text())
+    assert told["schema"] == 1
+    assert [run["steps"] is None for run in told["runs"]] == [True, False]
 
 
 # Marks

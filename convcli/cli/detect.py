@@ -225,11 +225,7 @@ def detect(
     search.check()
     place = _checked_place(hits.output, [*templates, *sources], run)
     if hits.mark is not None:
-        refuse_plot(hits.mark, [*templates, *sources], force=run.force)
-        if table.by:
-            raise RequestError(
-                "--mark does not draw the groups of a table", hint="leave --by or --mark out"
-            )
+        _check_mark(hits.mark, [*templates, *sources], table, force=run.force)
     hits.check()
     files = files_for(
         [*templates, *sources], table.options(), max_pixels=run.max_pixels, strict=run.strict
@@ -272,6 +268,17 @@ def detect(
     if found.hits and not run.quiet:
         say(detection_summary(facts, found))
     return searching.worst
+
+
+def _check_mark(
+    mark: Path, read: Sequence[Path | None], table: TemplateTable, *, force: bool
+) -> None:
+    """Refuse a drawing that cannot be made, before the work begins."""
+    refuse_plot(mark, read, force=force)
+    if table.by:
+        raise RequestError(
+            "--mark does not draw the groups of a table", hint="leave --by or --mark out"
+        )
 
 
 def _is_drawn(report: Path | None, table: TemplateTable) -> bool:

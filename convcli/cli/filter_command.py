@@ -208,11 +208,12 @@ class FilterCommand:
 
     def _preview_size(self, number: int) -> PreviewSize | None:
         """How much is collected of an input for a page; None where nothing is drawn."""
+        options = self.options
+        if options.dry_run or not (options.plot or options.report):
+            return None
         from convcli.report.files import draws
 
-        options = self.options
-        drawn = options.report is not None and draws(options.report)
-        if options.dry_run or not (drawn or options.plot is not None):
+        if options.plot is None and options.report is not None and not draws(options.report):
             return None
         from convcli.previews.observe import FULL, MOST_FULL, THUMBNAIL
 

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convcli import __version__
 from convcli.cli import options, tell
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
-from convcli.cli.results import refuse_plot
+from convcli.cli.results import refuse_plot, refuse_report
 from convcli.errors import RequestError
+from convcli.facts import RunFacts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.designs.registry import Step
     from convcli.layers.model import Model
     from convcli.layers.onnx_model import OnnxModel
@@ -90,8 +94,24 @@ class ExportOptions:
             show_default=False,
         ),
     ] = None
+    report: options.Report = None
     plot: options.Plot = None
     force: options.Force = False
+
+    def check_places(self, steps: Sequence[str]) -> None:
+        """Refuse files that cannot be written, or that nothing would be written into."""
+        places = {"--export": self.export, "--plot": self.plot, "--report": self.report}
+        for option, place in places.items():
+            if place is not None and not steps:
+                raise RequestError(
+                    f"{option} needs a step", hint=f"convcli filters lowpass:0.1 {option} {place}"
+                )
+        if self.export is not None and len(steps) > 1:
+            raise RequestError("--export takes one step or chain", hint="'box:3 | box:3' is one")
+        if self.plot is not None:
+            refuse_plot(self.plot, [], force=self.force)
+        if self.report is not None:
+            refuse_report(self.report, [], force=self.force)
 
     def check(self, path: Path) -> None:
         """Refuse a file in no known format or in no folder, or one that exists."""
@@ -129,23 +149,14 @@ def filters(
     Without --rate frequencies are in cycles per sample, 0 to 0.5. --plot draws the responses of all
     of them on one pair of axes.
     """
-    if export.plot is not None:
-        refuse_plot(export.plot, [], force=export.force)
+    export.check_places(steps or ())
+    for place, step in enumerate(steps or ()):
+        if place:
+            print()
+        _show_step(step.strip(), design, export)
     if steps:
-        if export.export is not None and len(steps) > 1:
-            raise RequestError("--export takes one step or chain", hint="'box:3 | box:3' is one")
-        for place, step in enumerate(steps):
-            if place:
-                print()
-            _show_step(step.strip(), design, export)
-        if export.plot is not None:
-            _write_plot(steps, design, export.plot)
+        _draw(steps, design, export)
         return 0
-    if export.export is not None or export.plot is not None:
-        option = "--export" if export.export is not None else "--plot"
-        raise RequestError(
-            f"{option} needs a step", hint="convcli filters lowpass:0.1 --export taps.csv"
-        )
     print(*(_markdown_list() if markdown else _step_list()), sep="\n")
     return 0
 
@@ -323,6 +334,39 @@ def _export_taps(bound: tuple[BoundStep, ...], path: Path) -> None:
     if bias is not None:
         values = ", ".join(f"{value:.6g}" for value in bias)
         tell(f"the bias is not among the taps: offset:{values}", kind="note")
+
+
+def _draw(steps: list[str], design: DesignOptions, export: ExportOptions) -> None:
+    """Write the drawing and the report that were asked for."""
+    if export.plot is not None:
+        _write_plot(steps, design, export.plot)
+    if export.report is not None:
+        _write_report(steps, design, export.report)
+
+
+def _write_report(steps: list[str], design: DesignOptions, path: Path) -> None:
+    """Write a page, or facts, about each step or chain."""
+    from convcli.media.outputs import atomic
+    from convcli.planning.describe import drawn_facts
+    from convcli.report.files import write_report
+
+    runs = []
+    for step in steps:
+        text = step.strip()
+        bound = design.bind(text)
+        chain = None
+        if len(bound) > 1:
+            chain = drawn_facts(text, bound)
+        runs.append(
+            RunFacts(
+                version=__version__,
+                filter=text,
+                command=("convcli", *sys.argv[1:]),
+                steps=tuple(drawn_facts(each.call.text, (each,)) for each in bound),
+                chain=chain,
+            )
+        )
+    write_report(runs, path, atomic=atomic)
 
 
 def _write_plot(steps: list[str], design: DesignOptions, path: Path) -> None:

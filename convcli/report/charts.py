@@ -124,11 +124,10 @@ class Region:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A line across the chart at a value of x (or of y), with a text."""
+    """A line from top to bottom at a value of x, with a text."""
 
     value: float
     text: str
-    across: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +140,7 @@ class Box:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chart:
+class Graph:
     """What is drawn on one pair of axes.
 
     title : what the chart shows, for people who do not see it
@@ -226,19 +225,13 @@ class Chart:
     def _mark_lines(self) -> Iterator[str]:
         right, base = self.width - RIGHT, self.height - BOTTOM
         for number, mark in enumerate(self.marks):
-            text = escape(mark.text)
-            if mark.across:
-                y = base - self.y.place(mark.value) * (base - TOP)
-                yield f'<path class="mark" d="M{LEFT} {y:.1f}H{right}"/>'
-                yield f'<text class="mark" x="{right - 4}" y="{y - 4:.1f}" text-anchor="end">'
-            else:
-                x = LEFT + self.x.place(mark.value) * (right - LEFT)
-                yield f'<path class="mark" d="M{x:.1f} {TOP}V{base}"/>'
-                end = "end" if x > self.width / 2 else "start"
-                beside = x - 5 if x > self.width / 2 else x + 5
-                row = base - 6 - 15 * (number % 6)
-                yield f'<text class="mark" x="{beside:.1f}" y="{row}" text-anchor="{end}">'
-            yield f"{text}</text>"
+            x = LEFT + self.x.place(mark.value) * (right - LEFT)
+            # The text is on the side of the line where there is more room.
+            anchor, beside = ("end", x - 5) if x > self.width / 2 else ("start", x + 5)
+            row = base - 6 - 15 * (number % 6)
+            yield f'<path class="mark" d="M{x:.1f} {TOP}V{base}"/>'
+            yield f'<text class="mark" x="{beside:.1f}" y="{row}" text-anchor="{anchor}">'
+            yield f"{escape(mark.text)}</text>"
 
     # --- what lies within ---
 

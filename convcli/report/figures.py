@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from convcli.report.charts import NARROW, Axis, Chart, Mark, Region, Trace
+from convcli.report.charts import NARROW, Axis, Graph, Mark, Region, Trace
 from convcli.report.words import number, visible
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ class Figure:
     """
 
     caption: str
-    chart: Chart | None = None
+    chart: Graph | None = None
     image: str = ""
     alt: str = ""
     pixels: bool = False
     keys: Sequence[tuple[str, str]] = field(default=())
 
 
-def chart_figure(chart: Chart, caption: str) -> Figure:
+def chart_figure(chart: Graph, caption: str) -> Figure:
     """A chart under its caption, with a key if it has several traces."""
     keys = chart.names if len(chart.names) > 1 else []
     return Figure(caption=caption, chart=chart, keys=keys)
@@ -152,7 +152,7 @@ def overlay_figures(steps: Sequence[StepFacts]) -> list[Figure]:
 
 def position_chart(
     curves: Sequence[tuple[str, str, Sequence[Pair]]], title: str, *, stems: bool = True
-) -> Chart:
+) -> Graph:
     """Responses over the position in samples.
 
     curves : the name, the class and the points of each
@@ -160,7 +160,7 @@ def position_chart(
     places = [x for _, _, points in curves for x, _ in points]
     values = [0.0, *(y for _, _, points in curves for _, y in points)]
     low, high = value_range(values)
-    return Chart(
+    return Graph(
         title=title,
         x=Axis(low=min(places) - 0.5, high=max(places) + 0.5, label="samples"),
         y=Axis(low=low, high=high),
@@ -173,7 +173,7 @@ def position_chart(
     )
 
 
-def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Chart:
+def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Graph:
     """The gain of some steps in dB, with the frequencies at which one crosses -3 dB."""
     highest = max(frequency for step in steps for frequency, _ in step.response)
     lowest = _lowest_drawn(steps[0], highest) if logarithmic else 0.0
@@ -182,7 +182,7 @@ def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Ch
     marks = []
     if len(steps) == 1:
         marks = list(_crossing_marks(steps[0], unit, lowest))
-    return Chart(
+    return Graph(
         title=f"Gain of {', '.join(visible(step.text) for step in steps)} in dB",
         x=Axis(low=lowest, high=highest, label=unit, logarithmic=logarithmic),
         y=Axis(low=min([*gains, -20.0]) - 3, high=max([*gains, 0.0]) + 3, label="dB"),
@@ -222,7 +222,7 @@ def _crossing_marks(step: StepFacts, unit: str, lowest: float) -> Iterator[Mark]
                 yield Mark(value=frequency, text=f"{level:g} dB: {frequency:.4g} {unit}")
 
 
-def gain_chart(steps: Sequence[StepFacts]) -> Chart:
+def gain_chart(steps: Sequence[StepFacts]) -> Graph:
     """The gain of some steps as a factor."""
     highest = max(frequency for step in steps for frequency, _ in step.response)
     traces = []
@@ -231,7 +231,7 @@ def gain_chart(steps: Sequence[StepFacts]) -> Chart:
         style = STYLES[place % len(STYLES)]
         traces.append(Trace(name=visible(step.text), style=style, points=points))
     values = [value for trace in traces for _, value in trace.points]
-    return Chart(
+    return Graph(
         title=f"Gain of {', '.join(visible(step.text) for step in steps)}",
         x=Axis(low=0.0, high=highest, label=visible(steps[0].frequency_unit)),
         y=Axis(low=0.0, high=1.05 * max(values, default=1.0) or 1.0),
@@ -241,7 +241,7 @@ def gain_chart(steps: Sequence[StepFacts]) -> Chart:
     )
 
 
-def delay_chart(step: StepFacts) -> Chart:
+def delay_chart(step: StepFacts) -> Graph:
     """The group delay over frequency."""
     points = [
         (frequency, math.nan if delay is None else delay)
@@ -249,7 +249,7 @@ def delay_chart(step: StepFacts) -> Chart:
     ]
     known = [delay for _, delay in points if not math.isnan(delay)]
     low, high = value_range(known)
-    return Chart(
+    return Graph(
         title=f"Group delay of {visible(step.text)}",
         x=Axis(low=0.0, high=points[-1][0], label=visible(step.frequency_unit)),
         y=Axis(low=min(low, -1.0), high=max(high, 1.0), label="samples"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.report.before_after import MOST_SHOWN
-from convcli.report.charts import LEFT, RIGHT, WIDTH, Axis, Box, Chart, Region
+from convcli.report.charts import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Axis, Box, Graph, Region
 from convcli.report.figures import (
     Figure,
     chart_figure,
@@ -62,7 +62,7 @@ def _marked_outline(
         values = [*outline.low[:, channel].tolist(), *outline.high[:, channel].tolist()]
         low, high = value_range(values)
         told = f"{_name(searched)}: {visible(name)}"
-        chart = Chart(
+        chart = Graph(
             title=f"{told}, with the places that were found",
             x=Axis(low=outline.start * unit, high=outline_extent([outline], unit), label=label),
             y=Axis(low=low, high=high),
@@ -86,8 +86,10 @@ def _marked_picture(searched: SearchedFacts, picture: PictureFacts, hits: Sequen
         right, bottom = x + float(hit["width"]), y + float(hit["height"])
         text = f"score {float(hit['score']):.3f} at x {x:g}, y {y:g}"
         boxes.append(Box(x=(x, right), y=(y, bottom), text=text))
-    height = min(TALLEST, round((WIDTH - LEFT - RIGHT) * rows / columns) + 44)
-    chart = Chart(
+    inner_width = WIDTH - LEFT - RIGHT
+    picture_height = round(inner_width * rows / columns)
+    height = min(TALLEST, picture_height + TOP + BOTTOM)
+    chart = Graph(
         title=f"{_name(searched)}, with the places that were found",
         x=Axis(low=0.0, high=float(columns), label="x in pixels"),
         y=Axis(low=float(rows), high=0.0, label="y in pixels"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from convcli.facts import RunFacts, StepFacts
     from convcli.report.before_after import SignalView
-    from convcli.report.charts import Axis, Chart, Trace
+    from convcli.report.charts import Axis, Box, Graph, Mark, Trace
 
     Rows = Sequence[Sequence[Figure]]
     AtomicFile = Callable[[Path], AbstractContextManager[Path]]
@@ -176,7 +176,7 @@ def _draw_figure(axes: Any, figure: Figure) -> None:
     _draw_chart(axes, figure.chart)
 
 
-def _draw_chart(axes: Any, chart: Chart) -> None:
+def _draw_chart(axes: Any, chart: Graph) -> None:
     _set_axis(axes.xaxis, axes.set_xlim, axes.set_xscale, chart.x)
     _set_axis(axes.yaxis, axes.set_ylim, axes.set_yscale, chart.y)
     axes.set_xlabel(chart.x.label)
@@ -192,18 +192,25 @@ def _draw_chart(axes: Any, chart: Chart) -> None:
     for trace in chart.traces:
         _draw_trace(axes, trace)
     for box in chart.boxes:
-        x = [box.x[0], box.x[1], box.x[1], box.x[0], box.x[0]]
-        y = [box.y[0], box.y[0], box.y[1], box.y[1], box.y[0]]
-        axes.plot(x, y, color="#ffb000", linewidth=1.5)
+        _draw_box(axes, box)
     for mark in chart.marks:
-        draw = axes.axhline if mark.across else axes.axvline
-        draw(mark.value, color=_COLOURS["second"], linestyle="--", linewidth=0.8)
-        if not mark.across:
-            place = (mark.value, 0.05)
-            anchor = axes.get_xaxis_transform()
-            axes.annotate(f" {mark.text}", place, xycoords=anchor, rotation=90, fontsize=7)
+        _draw_mark(axes, mark)
     if len(chart.names) > 1:
         axes.legend(loc="best", fontsize=8)
+
+
+def _draw_box(axes: Any, box: Box) -> None:
+    left, right = box.x
+    top, bottom = box.y
+    x = [left, right, right, left, left]
+    y = [top, top, bottom, bottom, top]
+    axes.plot(x, y, color="#ffb000", linewidth=1.5)
+
+
+def _draw_mark(axes: Any, mark: Mark) -> None:
+    axes.axvline(mark.value, color=_COLOURS["second"], linestyle="--", linewidth=0.8)
+    beside = axes.get_xaxis_transform()
+    axes.annotate(f" {mark.text}", (mark.value, 0.05), xycoords=beside, rotation=90, fontsize=7)
 
 
 def _set_axis(axis: Any, set_limits: Any, set_scale: Any, wanted: Axis) -> None:

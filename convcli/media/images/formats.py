@@ -312,7 +312,6 @@ _FOREIGN = (
     (0, b"SIMPLE  =", "FITS"),
     (0, b"8BPS", "Photoshop"),
     (0, b"%PDF", "PDF"),
-    (0, b"BM", "BMP"),
     (0, b"\0\0\1\0", "ICO"),
 )
 

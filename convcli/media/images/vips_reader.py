@@ -127,7 +127,8 @@ class VipsPicture:
             _, _, codec = cause.rpartition(_NO_CODEC)
             return InputError(
                 f"{self.name} needs a codec that is not installed: {codec.strip(' :')}",
-                hint="convert the picture to PNG or TIFF first, or install the codec",
+                hint="pip install 'convcli[heif]' installs that of HEIC; or convert the picture to "
+                "PNG or TIFF first",
             )
         if "not in a known format" in cause:
             return self._unknown()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from convcli.core.ops import Op
     from convcli.layers.layer import LayerSite
     from convcli.layers.trained import BatchShape, Sizes
-    from convcli.planning.grammar import Call
+    from convcli.planning.calls import Call
     from convcli.signals import Array, Signal
 
 

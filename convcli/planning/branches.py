@@ -14,7 +14,7 @@ from convcli.core.formula import Arithmetic, Constant, Operand
 from convcli.core.ops import Pointwise
 from convcli.designs.registry import step
 from convcli.errors import RequestError
-from convcli.planning.grammar import Call
+from convcli.planning.calls import Call
 from convcli.planning.plan import bind_chain
 from convcli.units import plural
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Site, Stage
     from convcli.core.ops import Convolve, Op
     from convcli.core.rounding import Rounding
-    from convcli.planning.grammar import BranchGroup
+    from convcli.planning.calls import BranchGroup
     from convcli.planning.plan import BoundStep
     from convcli.signals import Array, Signal
 

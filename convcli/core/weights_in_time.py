@@ -51,13 +51,13 @@ class Shape(ABC):
 
 @dataclass(frozen=True)
 class Flat(Shape):
-    """The same weight everywhere."""
+    """A weight of 1 all over the window."""
 
     begin: float
     end: float
 
     def __call__(self, distance: Floats) -> Floats:
-        """Return ones."""
+        """Return the weight 1 at every distance."""
         return np.ones_like(distance)
 
 

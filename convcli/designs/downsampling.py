@@ -291,7 +291,7 @@ def _pool_windows(
 
 
 def _summing(windows: _PoolWindows | None, *, divisor: float) -> Convolve | None:
-    """The sum of each window over `divisor`."""
+    """The operation that computes the sum of each window over `divisor`."""
     if windows is None:
         return None
     sides = zip(windows.size, windows.before, strict=True)
@@ -307,7 +307,7 @@ def _summing(windows: _PoolWindows | None, *, divisor: float) -> Convolve | None
 
 
 def _summary(windows: _PoolWindows | None, function: WindowFunction) -> SlidingStatistic | None:
-    """A statistic of each window."""
+    """The operation that computes a statistic of each window."""
     if windows is None:
         return None
     return SlidingStatistic(

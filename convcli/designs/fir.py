@@ -138,7 +138,7 @@ def _first_target(bands: Bands, promise: Promise) -> float:
 
 
 def _shortest(bands: Bands, promise: Promise, target: float) -> tuple[Taps, float]:
-    """As few taps as keep the promise, and the attenuation that they were designed for."""
+    """The shortest filter found that keeps the promise, and the attenuation it was designed for."""
     count = 0
     message = f"{promise.method} does not reach {promise.attenuation:g} dB over this transition"
     failure = RequestError(message, hint="a wider width=, or method=kaiser")

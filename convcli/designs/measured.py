@@ -111,7 +111,7 @@ def _adjusted(
 
 
 def _finished(curve: Curve, rate: float, phase: Phase, count: int | None) -> _Fitted:
-    """As many taps as were asked for, or as the curve needs."""
+    """Taps fitted to the curve: `count` of them, or as many as keep the deviation within TOLERANCE."""
     if count is not None:
         if count > MOST_TAPS_ASKED:
             message = f"{count:,} taps; at most {MOST_TAPS_ASKED:,} are fitted to a curve"

@@ -61,7 +61,7 @@ class OnnxModel:
 
     @property
     def path(self) -> str:
-        """The path of the file."""
+        """Path of the ONNX file, as the user wrote it."""
         return self.graph.path
 
     @property

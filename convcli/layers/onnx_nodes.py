@@ -79,7 +79,7 @@ class NodePlace:
         return found
 
     def attribute(self, name: str, default: Any) -> Any:
-        """An attribute of the node."""
+        """The attribute `name` of the node, `default` where it has none."""
         return self.node.attributes.get(name, default)
 
     def sizes(self, name: str) -> tuple[int, ...]:
@@ -127,7 +127,7 @@ class NodePlace:
         return found
 
     def pointwise(self, function: Callable[[Array], Array]) -> Ops:
-        """A function of each sample."""
+        """The operation that applies a function to each sample."""
         return (Pointwise(function=function, axes=self.axes),)
 
 

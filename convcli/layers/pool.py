@@ -211,7 +211,7 @@ class BatchPool(BatchLayer):
         return windowed(x, size, step, self.outputs[axis], axis + 1)
 
     def forward(self, x: Array) -> Array:
-        """Fold the windows."""
+        """Reduce each window to its sum or extreme, times the scale of the pool."""
         self.kept = []
         for axis in range(len(self.outputs)):
             y = folded(self.pool.fold, iter(self._windows(x, axis)))

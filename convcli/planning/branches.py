@@ -115,7 +115,7 @@ class _BoundGroup:
 
     @cached_property
     def op(self) -> Branches:
-        """The operation of the group."""
+        """The branches and their formulas as one operation."""
         self._check_channels()
         axes = self.site.signal.axes
         chains = [

@@ -136,12 +136,12 @@ class FilterReader:
 
     @property
     def separators(self) -> str:
-        """What separates two stages."""
+        """The characters that separate two stages: `|`, and line ends in a recipe."""
         return "|\n" if self._lines_separate_here else "|"
 
     @property
     def spaces(self) -> str:
-        """What has no meaning between words."""
+        """The characters that may surround words and have no meaning."""
         return " \t\r" if self._lines_separate_here else " \t\r\n"
 
     @property

@@ -389,7 +389,7 @@ class Complete(Op):
 
     @property
     def delay(self) -> float | None:
-        """The delay of a resampler, in input samples; None for other operations."""
+        """The delay of the operation in samples along axis 0; None if it is no resampler."""
         return self.op.delay
 
     @property
@@ -508,7 +508,7 @@ class Convolve(Op):
 
     @property
     def as_convolution(self) -> Convolve:
-        """This operation: it is a convolution already."""
+        """The operation itself, which is a convolution already."""
         return self
 
     @property

@@ -143,7 +143,7 @@ class WeightedMean:
         y = np.empty((len(windows.low), windows.x.shape[1]))
         known = ~windows.missing
         for part in _batches(windows.high - windows.low, PAIRS):
-            outputs, samples, starts = _pairs(windows.low[part], windows.high[part])
+            outputs, samples, starts = _pairs_in_windows(windows.low[part], windows.high[part])
             distance = windows.at[part][outputs] - windows.times[samples]
             weight = self.shape(distance.astype(np.float64))[:, None]
             sums = np.add.reduceat(weight * windows.known[samples], starts, axis=0)
@@ -195,7 +195,7 @@ class IntegralMean:
         lines = np.maximum(windows.high - windows.low - 1, 0)
         for part in _batches(lines, PAIRS // NODES // self.shape.panels):
             low = windows.low[part]
-            outputs, earlier, _ = _pairs(low, low + lines[part])
+            outputs, earlier, _ = _pairs_in_windows(low, low + lines[part])
             at = windows.at[part][outputs]
             older = (at - windows.times[earlier]).astype(np.float64)
             newer = (at - windows.times[earlier + 1]).astype(np.float64)
@@ -270,7 +270,7 @@ def _batches(counts: Indices, most: int) -> Iterator[slice]:
             yield slice(start, stop)
 
 
-def _pairs(low: Indices, high: Indices) -> tuple[Indices, Indices, Indices]:
+def _pairs_in_windows(low: Indices, high: Indices) -> tuple[Indices, Indices, Indices]:
     """Return the output and the sample of each pair, and where the pairs of each output begin."""
     counts = high - low
     starts = np.cumsum(counts) - counts

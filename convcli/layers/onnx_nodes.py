@@ -213,7 +213,7 @@ def _clip_node(place: NodePlace) -> Ops:
     return place.pointwise(lambda x: np.clip(x, least, most))
 
 
-def _identity(_: NodePlace) -> Ops:
+def _no_operation(_: NodePlace) -> Ops:
     return ()
 
 
@@ -383,8 +383,8 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Slice": _slice,
     "Resize": _resize,
     "Upsample": _resize,
-    "Identity": _identity,
-    "Dropout": _identity,
+    "Identity": _no_operation,
+    "Dropout": _no_operation,
     "Cast": _cast,
 }
 

@@ -232,7 +232,7 @@ def _linear_with_alpha(op: Branches, signal: Signal) -> tuple[Op, ...]:
     if convolution is None:
         return ()
     weighted = _weighted_once(op, convolution, signal.alpha, signal.full_scale)
-    return (*weighted, *_offset(constant, signal))
+    return (*weighted, *_added_constant(constant, signal))
 
 
 def _weighted_once(
@@ -254,7 +254,7 @@ def _weighted_once(
     return (weigh, op, divide)
 
 
-def _offset(constant: float, signal: Signal) -> tuple[Op, ...]:
+def _added_constant(constant: float, signal: Signal) -> tuple[Op, ...]:
     """The addition of a constant to the colours; none for 0."""
     if not constant:
         return ()

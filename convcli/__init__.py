@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from convcli.checking.compare import compare_arrays as compare
     from convcli.checking.explain import explain_filter as explain
     from convcli.designs import steps as filters
+    from convcli.detecting.detect_arrays import detect_arrays as detect
+    from convcli.learning.learn_arrays import learn_arrays as learn
     from convcli.running.arrays import apply
+    from convcli.running.designing import design
 
 __version__ = "0.1.0"
 
@@ -29,16 +32,22 @@ __all__ = [
     "__version__",
     "apply",
     "compare",
+    "design",
+    "detect",
     "explain",
     "filters",
+    "learn",
 ]
 
 # Loaded when first asked for, so that the command line starts without NumPy.
 _LAZY = {
     "apply": ("convcli.running.arrays", "apply"),
     "compare": ("convcli.checking.compare", "compare_arrays"),
+    "design": ("convcli.running.designing", "design"),
+    "detect": ("convcli.detecting.detect_arrays", "detect_arrays"),
     "explain": ("convcli.checking.explain", "explain_filter"),
     "filters": ("convcli.designs", "steps"),
+    "learn": ("convcli.learning.learn_arrays", "learn_arrays"),
 }
 
 

@@ -1,7 +1,15 @@
-"""`python -m convcli`."""
+"""`python -m convcli`, and the program `convcli`."""
 
 import sys
 
-from convcli.cli import main
+from convcli.stopping import answer_signals
 
-sys.exit(main())
+# Before anything else is imported: Ctrl-C and `kill` end the program with their exit codes.
+answer_signals()
+
+from convcli.cli import main  # noqa: E402 -- see above
+
+__all__ = ["main"]
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -154,6 +154,10 @@ TABLE = Medium(
 )
 
 
+# Seconds.
+CALENDAR_WEEK = 604800.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Signal:
     """A signal without its samples.
@@ -164,7 +168,7 @@ class Signal:
     rate : samples per second along axis 0; None if the signal knows no time
     cycle : the period in seconds that a frequency without a unit is counted in (1 = Hz; 86400 =
         cycles per day)
-    week : seconds in a week; those of five days where every row is a business day
+    week : seconds in a week; those of five days where every row is a business day, but for holidays
     timed : each sample has its time, which windows in time and calendar bins read
     uneven : where the times are not regular, for messages
     integrates : windows in time weigh each sample by the time that it stands for, too
@@ -180,7 +184,7 @@ class Signal:
     channels: tuple[str, ...]
     rate: float | None = None
     cycle: float = 1.0
-    week: float = 604800.0
+    week: float = CALENDAR_WEEK
     timed: bool = False
     uneven: str = ""
     integrates: bool = False
@@ -193,6 +197,11 @@ class Signal:
     def axes(self) -> int:
         """Number of sample axes: 1 for sound and tables, 2 for images."""
         return len(self.shape)
+
+    @property
+    def trading_days(self) -> bool:
+        """Whether the samples come on business days."""
+        return self.timed and self.week < CALENDAR_WEEK
 
     @property
     def irregular(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,9 @@ import pytest
 import convcli
 from convcli.errors import InputError, RequestError
 from convcli.running.arrays import apply
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_shapes_stay() -> None:
@@ -256,3 +259,55 @@ def test_frames_without_numbers_and_wrong_series() -> None:
 def test_the_front_door_is_this_one() -> None:
     assert convcli.apply is apply
     assert "lowpass" in convcli.filters()
+
+
+def test_design_returns_taps_and_response() -> None:
+    facts = convcli.design("lowpass:1k", rate=8000)
+    taps = np.array(facts.weights)
+    assert facts.taps == taps.size
+    y = convcli.apply("lowpass:1k", np.eye(1, 2 * taps.size, taps.size)[0], rate=8000)
+    middle = taps.size - (taps.size - 1) // 2
+    np.testing.assert_allclose(y[middle : middle + taps.size], taps, atol=1e-15)
+    assert facts.frequency_unit == "Hz"
+    assert facts.response[0][1] == pytest.approx(0, abs=1e-9)
+    both = convcli.design("box:3 | kernel:1,1")
+    np.testing.assert_allclose(both.weights, np.convolve([1 / 3] * 3, [1, 1]))
+    assert convcli.design("box:3 | relu").weights == ()
+    with pytest.raises(convcli.RequestError, match="unknown step"):
+        convcli.design("nosuch:3")
+
+
+def test_learn_finds_the_filter_between_two_arrays() -> None:
+    x = np.random.default_rng(1).normal(size=(3000, 2))
+    y = convcli.apply("kernel:0.2,0.5,-0.3", x)
+    model = convcli.learn(x, y, taps=3)
+    np.testing.assert_allclose(model.tensors["0.weight"][0, 0], [-0.3, 0.5, 0.2], atol=1e-9)
+    blind = convcli.learn(x, taps=5)
+    assert blind.tensors["0.weight"][0, 0, 2] == 0
+    frame = pd.DataFrame({"a": x[:, 0]})
+    assert convcli.learn(frame, frame, taps=2, ahead=1).facts.task.startswith("ahead 1")
+    with pytest.raises(convcli.RequestError, match="taps expects 2 lengths"):
+        convcli.learn(np.ones((20, 20)), np.ones((20, 20)), taps=(3,), axes=2)
+
+
+def test_a_learned_model_is_run_from_its_file(tmp_path: Path) -> None:
+    x = np.random.default_rng(2).normal(size=4000)
+    y = convcli.apply("tanh", convcli.apply("box:3", x))
+    model = convcli.learn(x, y, taps=3, layers="conv:1,3 | tanh", holdout=0.1)
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(model.encoded())
+    error = np.abs(convcli.apply(f"model:{path}", x) - y).mean()
+    assert error < 0.1
+
+
+def test_detect_finds_places_as_slices() -> None:
+    random = np.random.default_rng(3)
+    x = random.normal(size=500)
+    template = random.normal(size=20)
+    x[100:120] = 3 * template + 1
+    (hit,) = convcli.detect(template, x, threshold=0.9).hits
+    assert (hit["start"], hit["end"], hit["score"]) == (100, 120, 1.0)
+    picture = random.normal(size=(40, 50))
+    (found,) = convcli.detect(picture[7:15, 20:32], picture, axes=2, threshold=0.9).hits
+    assert (found["x"], found["y"], found["width"], found["height"]) == (20, 7, 12, 8)
+    assert convcli.detect(template, random.normal(size=300)).hits == ()

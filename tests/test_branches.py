@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from program import done, refused
 from scipy import ndimage
 
-from convcli import apply
+from convcli import apply, explain
 from convcli.errors import ConvcliError, RequestError
 from convcli.layers.weights import encode_weights
 from convcli.media.audio.medium import AUDIO
@@ -103,7 +103,8 @@ def test_windows_of_prices_are_those_of_pandas() -> None:
 def test_names_of_several_outputs() -> None:
     frame = pd.DataFrame({"a": WALK, "word": "w", "b": WALK})
     bands = apply("bollinger:5,1", frame)
-    assert list(bands.columns) == ["a_upper", "b_upper", "a_lower", "b_lower", "word"]
+    assert list(bands.columns) == ["a_upper", "a_lower", "b_upper", "b_lower", "word"]
+    assert bands["b_lower"].equals(apply("bollinger:5,1", frame[["b"]])["lower"])
     sides = apply("sma:3 & x - sma:3", frame[["a"]])
     assert list(sides.columns) == ["y0", "y1"]
     assert apply("x & 2 * x & box:3", WALK).shape == (300, 3)
@@ -221,8 +222,9 @@ def combined(branches: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     operand = st.one_of(branches.map(lambda text: f"({text})"), number)
     symbol = st.sampled_from(["+", "-", "*", "/"])
     pair = st.tuples(branches, symbol, operand).map(lambda t: f"({t[0]}) {t[1]} {t[2]}")
+    sides = branches.map(lambda text: f"({text}) & x")
     after = st.sampled_from(["", " | kernel:1,-3,1", " | box:2", " | stride:2"])
-    return st.tuples(pair, after).map("".join)
+    return st.tuples(st.one_of(pair, pair, sides), after).map("".join)
 
 
 RULES = st.fixed_dictionaries(
@@ -240,7 +242,7 @@ def planned(text: str, x: Array, **rules: Any) -> Plan | None:
     try:
         return plan_of(text, x, **rules)
     except RequestError as error:
-        if "1 output for" not in error.message:
+        if "1 output for" not in error.message and " columns, and another" not in error.message:
             raise
         return None
 
@@ -260,7 +262,7 @@ def test_blocks_are_the_whole(
     if plan is None:
         return
     whole = filtered(plan, x)
-    assert whole.shape == (plan.result.shape[0], 2)
+    assert whole.shape == (plan.result.shape[0], len(plan.result.channels))
     for some in (cuts, tuple(range(20))):
         for threads in (1, 2):
             np.testing.assert_array_equal(filtered(plan, x, some, threads), whole)
@@ -280,7 +282,7 @@ def test_groups_of_a_table_are_tables_of_their_own(text: str, edge: Edge, size: 
     ]
     sink = Collected()
     run(plan, _Interleaved(plan.signal, blocks), sink)
-    y = np.concatenate([*sink.parts, np.empty((0, 1))])
+    y = np.concatenate([*sink.parts, np.empty((0, len(plan.result.channels)))])
     rows = np.concatenate([*sink.rows, np.empty(0, np.int64)])
     for code in range(3):
         alone = filtered(plan_of(text, x[codes == code], edge=edge), x[codes == code])
@@ -381,6 +383,8 @@ def test_a_linear_group_is_one_kernel_on_a_transparent_picture() -> None:
     """Colours are weighted once; taps of sum 0 keep the opacity, others filter it."""
     for group, kernel in (
         ("x - kernel:1,1,1;1,1,1;1,1,1,normalize=true", "-1,-1,-1;-1,8,-1;-1,-1,-1|9"),
+        ("x - kernel:0,1,0;1,0,1;0,1,0,normalize=true", "0,-1,0;-1,4,-1;0,-1,0|4"),
+        ("x - kernel:1,2;3,-1,normalize=true", "4,-2;-3,1|5"),
         ("x + 2 * (x - kernel:0,1,0;1,0,1;0,1,0,normalize=true)", "0,-1,0;-1,6,-1;0,-1,0|2"),
     ):
         taps, divisor = kernel.split("|")
@@ -460,6 +464,35 @@ def test_linear_branches_are_one_convolution_where_that_is_the_same() -> None:
             np.testing.assert_allclose(blocks, far, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "branches",
+    [
+        ("resample:8k", "resample:8k | lowpass:1k"),
+        ("x", "downsample:2 | upsample:2"),
+        ("resample:12k | resample:8k", "resample:8k"),
+        ("downsample:3", "lowpass:1k | stride:3"),
+        ("downsample:2 | x - box:3", "downsample:2 | box:2"),
+    ],
+    ids=" with ".join,
+)
+@pytest.mark.parametrize("align", ["center", "causal"])
+def test_branches_that_change_the_rate_alike(branches: tuple[str, str], align: Align) -> None:
+    for length in (400, 401, 7):
+        x = np.random.default_rng(length).normal(size=(length, 1))
+        signal = Signal(medium=AUDIO, shape=(length,), channels=("mono",), rate=22050.0)
+        alone = []
+        for text in branches:
+            plan = make_plan(text, signal, rules_for(signal, edge="edge", align=align))
+            alone.append(filtered(plan, x))
+        text = f"({branches[0]}) - ({branches[1]})"
+        plan = make_plan(text, signal, rules_for(signal, edge="edge", align=align))
+        y = filtered(plan, x)
+        assert y.shape == (*plan.result.shape, 1)
+        np.testing.assert_allclose(y, alone[0][: len(y)] - alone[1][: len(y)], atol=1e-11)
+        for cuts in ((1, 2, 6), tuple(range(0, length, 3))):
+            np.testing.assert_allclose(filtered(plan, x, cuts), y, atol=1e-11)
+
+
 def test_stored_numbers_of_a_sound_are_samples() -> None:
     stored: Any = np.random.default_rng(5).integers(-(2**15), 2**15, (500, 2)).astype(np.int16)
     x: Any = stored / 2**15
@@ -532,6 +565,32 @@ def test_refused(
         assert mark.index("^") == column
     if hint is not None:
         assert hint in (error.hint or "")
+
+
+TOKENS = st.sampled_from(
+    ["x", "box:3", "abs", "(", ")", " + ", " - ", " * ", " / ", " & ", " | ", "2", "1/2", " ", "-"]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(TOKENS, max_size=14).map("".join))
+def test_any_tokens_are_read_or_refused(text: str) -> None:
+    """What is refused has a caret in the text; what is read is a plan that runs."""
+    x = WALK[:9, None]
+    plan = fault = None
+    try:
+        plan = plan_of(text, x, ARRAY)
+    except RequestError as error:
+        fault = error
+    if fault is not None and text.strip():
+        assert fault.excerpt[0] == text
+        assert len(fault.excerpt[1]) <= len(text) + 1
+    if plan is None:
+        return
+    y = filtered(plan, x)
+    assert y.shape == (9, len(plan.result.channels))
+    again = plan_of(plan.filter, x, ARRAY)
+    np.testing.assert_array_equal(filtered(again, x), y)
 
 
 def test_values_may_hold_what_looks_like_an_operator() -> None:
@@ -663,6 +722,19 @@ def test_explain_shows_the_one_kernel_of_a_group() -> None:
     assert "result  0, 0, 0, 1.66667" in page
     assert "0.666667  -0.333333" in page
     assert "result  1, 1, 1, 1.71429" in done("explain", "1,2,3,4", "x / box:3").text
+
+
+def test_explain_knows_where_the_signal_of_a_padded_branch_ends(tmp_path: Path) -> None:
+    layers = "conv:padding=1 | relu | conv:padding=1"
+    step = model(tmp_path / "net.safetensors", layers, 3)
+    facts = explain(f"x - {step}", WALK[:6])
+    np.testing.assert_allclose(facts.stages[0].outputs, facts.result, atol=1e-12)
+
+
+def test_a_filter_does_not_begin_with_a_minus() -> None:
+    table = SAMPLES / "vix.csv"
+    assert "'(-1 * x)'" in refused(2, "csv", "-1 * x", table)
+    assert done("csv", "(-1 * x)", table, "-c", "close").text.splitlines()[1].endswith(",-30.04")
 
 
 def test_a_sound_and_a_picture(tmp_path: Path) -> None:

@@ -139,6 +139,14 @@ def test_requests_that_rows_at_any_distance_refuse(
     assert hint in ended.err
 
 
+def test_an_error_tells_what_was_taken_for_granted(program: Program, tmp_path: Path) -> None:
+    rows = b"t,x\n01/02/2024,1\n02/02/2024,2\n03/02/2024,3\n"
+    ended = program.run("csv", "sma:2d", "--time", "t", "-c", "x", stdin=rows, cwd=tmp_path)
+    assert ended.code == 2, ended
+    assert "the dates in t are read with the month first" in ended.err
+    assert "--date-format %d/%m/%Y decides" in ended.err
+
+
 @pytest.mark.parametrize(
     ("times", "place", "told"),
     [
@@ -218,6 +226,46 @@ def test_bins_of_numbers_follow_a_time_zone(program: Program, tmp_path: Path) ->
             cwd=tmp_path,
         )
         assert [line.split(",")[1] for line in ended.text.splitlines()[1:]] == ["24", "25", "24"]
+
+
+@pytest.mark.parametrize(("length", "calendar"), [("1w", "W"), ("1mo", "ME")])
+def test_a_daily_table_of_prices_becomes_the_weekly_one(
+    length: str, calendar: str, program: Program, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(2)
+    days = trading_days()
+    parts = []
+    for name in ("B", "A"):
+        close = np.round(100 + np.cumsum(rng.normal(size=len(days))), 2)
+        spread = np.round(rng.random((2, len(days))), 2)
+        columns = {
+            "Open": close + 0.25,
+            "High": close + spread[0],
+            "Low": close - spread[1],
+            "Close": close,
+        }
+        volume = rng.integers(1, 1000, len(days))
+        parts.append(pd.DataFrame({"Date": days, "Ticker": name, **columns, "Volume": volume}))
+    frame = pd.concat(parts).sort_values("Date", kind="stable")
+    pools = {"Open": "first", "High": "max", "Low": "min", "Close": "last", "Volume": "sum"}
+    sets = [f"--set={column}={pool}_pool:{length}" for column, pool in pools.items()]
+    ended = program.run(
+        "csv", *sets, "--by", "Ticker", "--time", "Date", "-q", stdin=table(frame), cwd=tmp_path
+    )
+    found = read(ended.text)
+    for ticker, own in frame.groupby("Ticker"):
+        expected = own.set_index("Date").resample(calendar).agg(pools)
+        got = found[found.Ticker == ticker]
+        np.testing.assert_array_equal(got[list(pools)], expected)
+        last_days = own.groupby(
+            own.Date.dt.to_period("W-SUN" if calendar == "W" else "M")
+        ).Date.max()
+        assert got.Date.tolist() == last_days.tolist()
+    mixed = program.run(
+        "csv", f"--set=Open=first_pool:{length}", "--set=High=max_pool:1d", "--time", "Date",
+        "--by", "Ticker", stdin=table(frame), cwd=tmp_path,
+    )  # fmt: skip
+    assert (mixed.code, "other calendar bins" in mixed.err) == (2, True), mixed
 
 
 class TestEvery:

@@ -121,6 +121,24 @@ def test_five_days_become_one_row(program: Program, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
+def test_days_become_the_weeks_of_pandas(program: Program, tmp_path: Path) -> None:
+    frame = ohlcv()
+    # Holidays: weeks have fewer days.
+    holidays = ["2024-01-07", "2024-02-05", "2024-02-06"]
+    frame = frame[~frame.Date.isin(holidays)].reset_index(drop=True)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    words = ["csv", "a.csv", "--by", "Ticker", "--time", "Date"]
+    steps = {"Open": "first", "High": "max", "Low": "min", "Close": "last", "Volume": "sum"}
+    for column, step in steps.items():
+        words += ["--set", f"{column}={step}_pool:1w"]
+    found = table_of(program.run(*words, cwd=tmp_path).out)
+    weeks = frame.assign(Date=pd.to_datetime(frame.Date)).groupby("Ticker").resample("W", on="Date")
+    expected = weeks.agg(steps).reset_index().sort_values(["Ticker", "Date"])
+    found = found.sort_values(["Ticker", "Date"])
+    for column in steps:
+        np.testing.assert_array_equal(found[column], expected[column])
+
+
 def test_with_append_the_filter_makes_columns_too(program: Program, tmp_path: Path) -> None:
     data = b"a,b\n1,2\n3,4\n"
     words = ["csv", "sma:2", "--append", "--add", "{column}_up=gain:10", "--set", "b=gain:-1"]

@@ -812,3 +812,9 @@ def test_names_of_groups_with_quotes(program: Program, tmp_path: Path) -> None:
     )
     assert told.code == 3
     assert ' of a "q", b' in told.err
+
+
+def test_a_file_name_of_another_format_is_refused(detect: Detect, tmp_path: Path) -> None:
+    told = detect.refused(2, SAMPLES / "hello.wav", SAMPLES / "talk.wav", "-o", "hits.parquet")
+    assert "suffix .parquet" in told
+    assert not (tmp_path / "hits.parquet").exists()

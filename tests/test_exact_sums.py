@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from convcli import apply
-from convcli.core import exact_sums, missing
+from convcli.core import digits, exact_sums, missing
 from convcli.core.convolve import correlate_valid
 from convcli.core.fft import frame_size
 from convcli.core.totals import ExactTotals
@@ -328,3 +330,24 @@ def test_narrow_bins_do_not_depend_on_blocks() -> None:
     np.testing.assert_array_equal(
         filtered("adaptive_avg_pool:300", x, 1, 5, 6, 500, 999), whole_table
     )
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_digits_are_rounded_once(data: st.DataObject) -> None:
+    bits = data.draw(st.integers(14, 26))
+    lowest = data.draw(st.integers(-4, 4))
+    sums = {}
+    for place in data.draw(st.sets(st.integers(0, 4), min_size=1)):
+        size = data.draw(st.integers(0, 60))
+        # Multiples of a power of two meet the halves between two float64.
+        zeros = data.draw(st.integers(0, size))
+        value = data.draw(st.integers(-(1 << size), 1 << size)) >> zeros << zeros
+        sums[lowest + place] = np.array([value])
+    exact = Fraction(0)
+    for place, digit in sums.items():
+        exact += int(digit[0]) * Fraction(2) ** (bits * place)
+    if exact < 0:
+        return
+    truth = exact.numerator / exact.denominator
+    assert digits.rounded(sums, bits, 0)[0] == truth

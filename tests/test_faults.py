@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import pyvips
 import soundfile as sf
 from life import PATIENCE
 from program import BUFFERED, CONVCLI, done, peer
@@ -27,7 +28,10 @@ FORMATS = {
     "tif": ("image", "box:3"),
     "gif": ("image", "box:3"),
     "ppm": ("image", "box:3"),
+    "opus": ("audio", "resample:48k"),
 }
+# Further formats that are only written.
+FORMATS_OF_SOUND = ("mp3", "aiff", "caf", "w64", "au")
 
 
 @pytest.fixture
@@ -43,19 +47,38 @@ def folder(tmp_path: Path) -> Path:
 
 def words_for(suffix: str) -> list[str]:
     """A run that writes this format."""
-    command, step = FORMATS[suffix]
+    other = ("audio" if suffix in FORMATS_OF_SOUND else "image", "box:3")
+    command, step = FORMATS.get(suffix, other)
     source = {"csv": "in.csv", "audio": "in.wav", "image": "in.ppm"}[command]
     return [command, step, source, "-q", "-o", f"out.{suffix}"]
 
 
-def with_fault(fault: str, words: list[str], folder: Path) -> tuple[int, str]:
-    """The exit code and the words of a run in which a call of the system fails."""
+def make_input(folder: Path, name: str) -> Path:
+    """The input of this name, which is made of those that are there."""
+    place = folder / name
+    if place.suffix == ".flac":
+        sf.write(place, *sf.read(folder / "in.wav"))
+    elif place.suffix in (".png", ".tif"):
+        pixels = np.random.default_rng(4).integers(0, 256, (200, 300, 3), np.uint8)
+        pyvips.Image.new_from_array(pixels).write_to_file(str(place))
+    return place
+
+
+def with_fault(
+    fault: str, words: list[str], folder: Path, path: Path | None = None
+) -> tuple[int, str]:
+    """The exit code and the words of a run in which a call of the system fails.
+
+    path : only calls about this file fail
+    """
     call = fault.partition(":")[0]
+    only = [] if path is None else ["-P", str(path)]
     ended = subprocess.run(
         [
             "strace",
             "-f",
             "-qq",
+            *only,
             "-o",
             os.devnull,
             "-e",
@@ -97,7 +120,54 @@ def test_a_write_that_fails(suffix: str, number: int, folder: Path) -> None:
     assert {path: path.read_bytes() for path in inputs} == inputs
 
 
-@pytest.mark.parametrize("suffix", [suffix for suffix in FORMATS if suffix != "ogg"])
+@peer("strace")
+@pytest.mark.parametrize(
+    "fault", ["read:error=EIO:when=2", "lseek:error=EIO:when=2", "openat:error=EACCES"]
+)
+@pytest.mark.parametrize("name", ["in.csv", "in.flac", "in.png"])
+def test_an_input_that_cannot_be_read(fault: str, name: str, folder: Path) -> None:
+    """The answer is 3 with the name of the input, and no output; or the call was not needed."""
+    source = make_input(folder, name)
+    before = source.read_bytes()
+    command = {"csv": "csv", "wav": "audio", "flac": "audio"}.get(name[3:], "image")
+    output = folder / f"out{source.suffix}"
+    words = [command, "gain:1", name, "-q", "-o", output.name]
+    done(*words, cwd=folder)
+    whole = output.read_bytes()
+    output.unlink()
+    code, told = with_fault(fault, words, folder, path=source)
+    assert code in (0, 3), told
+    if code == 0:
+        assert output.read_bytes() == whole
+    else:
+        assert sum(line.startswith("error: ") for line in told.splitlines()) == 1
+        assert name in told
+        assert not output.exists()
+    assert source.read_bytes() == before
+
+
+@peer("strace")
+@pytest.mark.parametrize("call", ["linkat", "rename"])
+@pytest.mark.parametrize("suffix", ["csv", "tif"])
+def test_an_output_that_cannot_be_named(call: str, suffix: str, folder: Path) -> None:
+    """It replaces an older file, which stays as it was if that fails."""
+    output = folder / f"out.{suffix}"
+    output.write_bytes(b"old")
+    code, told = with_fault(
+        f"{call}:error=EIO", [*words_for(suffix), "--force"], folder, path=folder
+    )
+    assert code in (0, 4), told
+    assert "Traceback" not in told
+    assert (output.read_bytes() == b"old") == (code == 4)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "in.csv",
+        "in.ppm",
+        "in.wav",
+        output.name,
+    ]
+
+
+@pytest.mark.parametrize("suffix", [*FORMATS, *FORMATS_OF_SOUND, "avif", "pam"])
 def test_the_same_bytes_again(suffix: str, folder: Path) -> None:
     done(*words_for(suffix), cwd=folder)
     output = folder / f"out.{suffix}"

@@ -143,3 +143,17 @@ def test_four_channels_of_a_response_cross_over(tmp_path: Path) -> None:
     np.testing.assert_allclose(y, 0.7 * x + 0.3 * wet, rtol=0, atol=1e-12)
     with pytest.raises(RequestError, match="4 channels and the signal 3"):
         apply(f"ir:{tmp_path}/hall.wav", np.zeros((9, 3)), rate=8000)
+
+
+def test_channels_beside_those_that_are_filtered(tmp_path: Path) -> None:
+    hole = program.SAMPLES / "hole.png"
+    words = ("image", "mix:1,0,0;0,1,0", hole, "--channels", "rgb", "-o", "two.tif")
+    run = program.run(*words, cwd=tmp_path)
+    assert run.code == 2
+    assert "keeps the 3 channels, this one makes 2" in run.err
+    words = ("image", "grey", hole, "--channels", "rgb", "-o", "grey.tif")
+    assert program.run(*words, cwd=tmp_path).code == 0
+    grey = pyvips.Image.new_from_file(str(tmp_path / "grey.tif")).numpy()
+    original = pyvips.Image.new_from_file(str(hole)).numpy()
+    np.testing.assert_array_equal(grey[..., 0], grey[..., 2])
+    np.testing.assert_array_equal(grey[..., 3], original[..., 3])

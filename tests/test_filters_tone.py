@@ -53,7 +53,7 @@ def made(kind: str, frequency: float, gain: float, q: float, signal: Signal = PL
     return {"lowshelf": lowshelf, "highshelf": highshelf}[kind](frequency, gain, signal=signal)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(["peak", "notch", "lowshelf", "highshelf"]),
     st.floats(0.001, 0.49),
@@ -74,9 +74,11 @@ def test_a_biquad_is_its_impulse_response(
     # lfilter rounds by itself: at low frequencies its poles are off by 1e-16 / frequency.
     assert np.abs(taps - truth[: taps.size]).max() < 1e-13 / frequency * np.abs(truth).max()
     assert np.abs(truth[taps.size :]).sum() < 1e-12 / frequency * size
-    frequencies = np.linspace(0, 0.5, 301)
+    points = 1 << taps.size.bit_length()
+    every = max(1, points // 1000)
+    found = np.fft.rfft(taps, points)[::every]
+    frequencies = np.arange(found.size) * every / points
     _, wanted = scipy.signal.freqz(b, a, worN=2 * math.pi * frequencies)
-    _, found = scipy.signal.freqz(taps, worN=2 * math.pi * frequencies)
     assert np.abs(found - wanted).max() < 1e-9 * np.abs(wanted).max()
 
 

@@ -140,6 +140,7 @@ def test_samples_are_what_libsndfile_says(tmp_path: Path, subtype: str) -> None:
         }.get(subtype, 1.0)
         like = Signal(
             medium=AUDIO,
+            holds_missing=False,
             shape=(5000,),
             channels=("left", "right"),
             rate=float(RATE),

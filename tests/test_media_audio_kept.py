@@ -375,7 +375,7 @@ def wav_at(path: Path, rate: int, channels: int = 2) -> Path:
 
 @pytest.mark.parametrize(
     "suffix",
-    ["flac", "ogg", "opus", "mp3", "aiff", "au", "caf", "w64", "voc", "sf", "svx", "htk", "sds"],
+    ["flac", "ogg", "opus", "mp3", "aiff", "au", "caf", "w64", "voc", "sf", "svx", "htk"],
 )
 @pytest.mark.parametrize("rate", [1, 44100, 192000, 655350, 1 << 20, 2**31 - 1, 2**32 - 1])
 def test_any_rate_is_kept_or_refused(tmp_path: Path, suffix: str, rate: int) -> None:

@@ -436,7 +436,7 @@ def test_tiff_keeps_exif(tmp_path: Path, order: str, pages: int, *, big: bool) -
     )
     block = exif_block(order)
     with a.open("r+b") as file:
-        image_tiff.graft_exif(file, block)
+        image_tiff.graft_metadata(file, exif=block, iptc=None)
     assert np.array_equal(load(a, n=-1), pixels)
     run(a, tmp_path / "b.tif")
     assert np.array_equal(load(tmp_path / "b.tif", n=-1), pixels)

@@ -17,6 +17,7 @@ from convcli.media.images.exif import resize_exif
 from convcli.media.images.gif import read_gif_comments
 from convcli.media.images.icc import is_sound_profile
 from convcli.media.images.jpeg import inspect_jpeg
+from convcli.media.images.tiff import graft_metadata, read_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,3 +199,30 @@ def test_gain_maps_are_kept_where_they_fit(program: Program, tmp_path: Path) -> 
         kept = bool(pyvips.Image.new_from_file(str(path)).get_typeof("gainmap-data"))
         assert dropped != kept
         assert dropped or name == "d.jpg"
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.jpg"])
+def test_iptc_of_a_tiff(name: str, program: Program, tmp_path: Path) -> None:
+    """libvips takes the number of its 32-bit words for that of its bytes."""
+    iptc = b"\x1c\x02\x05\0\x05title\x1c\x02\x19\0\x03key"
+    source = tmp_path / "in.tif"
+    picture().write_to_file(str(source))
+    with source.open("r+b") as file:
+        graft_metadata(file, exif=None, iptc=iptc)
+    output, _ = filtered(program, source, name)
+    if name == "out.jpg":
+        assert iptc in output.read_bytes()
+        return
+    with output.open("rb") as file:
+        assert read_directory(file)[33723].data == iptc
+
+
+def test_metadata_too_long_for_a_jpeg_are_told(program: Program, tmp_path: Path) -> None:
+    source = tmp_path / "in.tif"
+    image = picture().copy()
+    image.set_type(pyvips.GValue.blob_type, "xmp-data", b"<x:xmpmeta>" + b" " * 70_000)
+    image.write_to_file(str(source))
+    _, told = filtered(program, source, "out.jpg")
+    assert "jpeg holds no XMP of 70,011 bytes: it is lost" in told
+    _, told = filtered(program, source, "out.tif")
+    assert "lost" not in told

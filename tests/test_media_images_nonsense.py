@@ -155,7 +155,7 @@ def test_a_missing_codec_is_not_called_damage(program: Program, tmp_path: Path) 
         assert ended.code == 3
         assert "needs a codec that is not installed: HEVC" in ended.err or "damaged" in ended.err
         assert "bad seek" not in ended.err
-    for head, name in ((b"BM", "BMP"), (b"\xff\x0a", "JPEG XL"), (b"8BPS", "Photoshop")):
+    for head, name in ((b"\xff\x0a", "JPEG XL"), (b"8BPS", "Photoshop")):
         content = head + bytes(20)
         ended = program.run("image", "-q", "box:3", "-", "-o", "b.png", stdin=content, cwd=tmp_path)
         assert ended.code == 3

@@ -135,7 +135,7 @@ def test_every_field_of_a_tiff_is_kept(  # noqa: PLR0917
             + struct.pack("<HHHIII", 1, 315, 2, 5, 26, 0)
             + b"Jane\0"
         )
-        tiff.graft_exif(file, block)
+        tiff.graft_metadata(file, exif=block, iptc=None)
     copy(a, b)
     ours, theirs = directories(b), directories(a)
     assert len(ours) == len(theirs) == pages

@@ -11,6 +11,8 @@ import pytest
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables import text
+from convcli.media.tables.delimited import Cells
+from convcli.media.tables.iso_dates import read_alike
 from convcli.media.tables.source import TableOptions, TableSource, open_table
 from convcli.signals import blocks_of
 
@@ -83,6 +85,36 @@ class TestNumbers:
         assert error_of(["0,1", "1,1", f"{cell},1"]) == (
             f"standard input, line 4, column t: expected a time in seconds, got {shown}"
         )
+
+
+def test_dates_that_are_written_alike_are_read_as_one_by_one() -> None:
+    texts = [
+        *("2024-02-29", "2023-02-29", "1999-12-31", "2024-1-010", "2024-00-10", "2024-13-01"),
+        *(
+            "2024-01-00",
+            "2024-01-31 23:59",
+            "2024-01-31T24:00",
+            "2024-01-31 00:60",
+            "20240131 12:30",
+        ),
+        *(
+            "1969-12-31 23:59:59",
+            "2024-02-28T00:00:61",
+            "2024-01-31 1a:00:00",
+            "abcdefghij",
+        ),
+    ]
+    for date in texts:
+        data = f"{date},{date},".encode()
+        stops = np.array([len(date), 2 * len(date) + 1])
+        found = read_alike(Cells(data, np.array([0, len(date) + 1]), stops))
+        try:
+            expected = np.datetime64(date, "ns")
+            good = 1678 <= expected.astype("datetime64[Y]").astype(int) + 1970 <= 2261
+        except ValueError:
+            good = False
+        assert (found is not None) == good, date
+        assert found is None or (found == expected).all()
 
 
 class TestDates:

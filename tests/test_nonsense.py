@@ -82,7 +82,7 @@ WRONG = [
     "dog:2,1", "dog:1,1", "diff:0", "diff:1e12", "stride:0", "stride:1e18", "downsample:0", "downsample:1e6",
     "avg_pool:0", "max_pool:3,stride=0", "avg_pool:3x3", "adaptive_avg_pool:0", "adaptive_max_pool:1e9",
     "global_avg_pool:2", "leaky_relu:x", "clip:2,1", "clip:1", "gain:loud", "offset:1e400", "log:2", "normalize:9",
-    "resample:0", "resample:-8k", "resize:0%", "resize:0x0", "resize", "ir", "ir:", "ir:.", "ir:a.csv",
+    "resample:0", "resample:-8k", "resample:1e9", "notch:0.25 | 0 * x | diff:1", "resize:0%", "resize:0x0", "resize", "ir", "ir:", "ir:.", "ir:a.csv",
     "ir:/dev/null", "sobel:z", "motion:1e9", "disk:-3", "gabor:", "emboss:x", "binomial:99999",
     "model:none.safetensors", "@", "@none", "@.", "@a.wav", "@/dev/null", "conv:3", "BOX:3", "box :3", "--help",
     "-1",

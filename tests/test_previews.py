@@ -67,6 +67,24 @@ def test_an_outline(block: int, length: int | None) -> None:
     assert facts.rms == pytest.approx(np.sqrt(np.nanmean(x**2, axis=0)))
 
 
+@pytest.mark.parametrize("block", [37, 1000, 65536])
+@pytest.mark.parametrize("length", [None, 200_000])
+@pytest.mark.parametrize("gap", [False, True])
+def test_an_outline_of_large_bins(block: int, length: int | None, gap: bool) -> None:  # noqa: FBT001
+    x = noise(200_000, 2)
+    if gap:
+        x[100_000:100_010, 0] = np.nan
+    sums = OutlineSums(("a", "b"), 50, length)
+    for first in range(0, len(x), block):
+        sums.add(x[first : first + block])
+    facts = sums.facts()
+    starts = np.arange(0, len(x), facts.per_bin)
+    np.testing.assert_array_equal(facts.low, np.fmin.reduceat(x, starts, axis=0))
+    np.testing.assert_array_equal(facts.high, np.fmax.reduceat(x, starts, axis=0))
+    assert facts.gaps.sum() == 10 * gap
+    assert facts.rms == pytest.approx(np.sqrt(np.nanmean(x**2, axis=0)))
+
+
 def test_an_outline_of_stored_samples() -> None:
     x: Any = np.array([[1], [-32768], [16384]], np.int16)
     sums = OutlineSums(("mono",), 10)

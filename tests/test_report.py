@@ -35,7 +35,7 @@ from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.media.outputs import atomic
 from convcli.report import learning
-from convcli.report.charts import Axis, Chart, Trace, round_ticks, tick_text
+from convcli.report.charts import Axis, Graph, Trace, round_ticks, tick_text
 from convcli.report.figures import decibel_chart, position_chart
 from convcli.report.files import check_report, render_report, write_report
 from convcli.report.terminal import details, summary
@@ -124,7 +124,7 @@ def test_one_run_and_several_have_the_same_keys() -> None:
     assert list(one) == list(several)
     assert len(one["runs"]) == 1
     assert [list(run) for run in several["runs"]] == 3 * [list(one["runs"][0])]
-    assert {**one, "runs": None} == {**to_plain(RUN), "runs": None}
+    assert {**one, "runs": None} == {**to_plain(RUN), "schema": 1, "runs": None}
     assert several["steps"] == one["steps"]
     assert [len(several["inputs"]), len(several["outputs"])] == [3, 3]
     assert several["losses"]["clipped"] == {"left": 6, "right": 3}
@@ -401,14 +401,14 @@ def test_hostile_markdown_is_text() -> None:
     assert columns == {3, 8}
 
 
-def drawn(chart: Chart) -> ET.Element:
+def drawn(chart: Graph) -> ET.Element:
     text = str(chart.svg())
     assert "nan" not in text
     assert "inf" not in text
     return ET.fromstring(text)
 
 
-def inner_points(chart: Chart) -> list[tuple[float, float]]:
+def inner_points(chart: Graph) -> list[tuple[float, float]]:
     """The points of the only line of a chart, in units of the inner drawing."""
     (path,) = re.findall(r'class="line [^"]*" d="M([^"]*)"', str(chart.svg()))
     numbers = [float(text) for text in re.split("[l ]", path)]
@@ -424,7 +424,7 @@ def test_drawing_of_an_impulse_response(values: tuple[float, ...]) -> None:
 
 def test_a_line_lies_where_its_values_are() -> None:
     values = [(0.0, 0.0), (2.5, 1.0), (10.0, -1.0)]
-    chart = Chart(
+    chart = Graph(
         title="",
         x=Axis(low=0.0, high=10.0),
         y=Axis(low=-1.0, high=1.0),

@@ -21,7 +21,7 @@ from program import CONVCLI, SAMPLES, done, run
 from convcli import InputError, RequestError, apply
 from convcli.cli import main
 from convcli.errors import OutputError
-from convcli.layers.modelfile import read_model
+from convcli.layers.modelfile import read_safetensors
 from convcli.layers.weights import encode_weights, read_weights
 from convcli.learning import dataset
 from convcli.learning.learn import DENSE, learn
@@ -131,7 +131,7 @@ def test_pictures_learn_too(tmp_path: Path) -> None:
     assert set(made.tensors) == {"0.weight", "0.bias", "2.weight", "2.bias"}
     assert made.tensors["0.weight"].shape == (4, 1, 3, 3)
     assert (
-        read_model(saved(tmp_path / "m.safetensors", made)).layers
+        read_safetensors(saved(tmp_path / "m.safetensors", made)).layers
         == "conv:4,3x3 | relu | conv:1,1x1"
     )
 
@@ -331,7 +331,7 @@ def test_a_scaling_that_is_none_is_refused(scaling: str, tmp_path: Path) -> None
     path = tmp_path / "m.safetensors"
     path.write_bytes(encode_weights({"0.weight": np.ones((1, 1, 3))}, {"scaling": scaling}))
     with pytest.raises(InputError, match="expected a mean and a unit above 0"):
-        read_model(path)
+        read_safetensors(path)
 
 
 def test_a_scaling_of_other_columns_is_refused(tmp_path: Path) -> None:

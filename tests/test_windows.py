@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from fractions import Fraction
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+import pyvips
 import scipy.ndimage
 import scipy.stats
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from program import SAMPLES, Program
 
 from convcli.core import ordered_windows
 from convcli.errors import RequestError
@@ -26,6 +30,7 @@ from convcli.signals import TABLE, Align, Edge, Missing, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from convcli.signals import Array
 
@@ -341,6 +346,7 @@ def in_blocks(text: str, x: Array, cuts: list[int], edge: Edge) -> Array:
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_blocks_are_the_whole(data: st.DataObject) -> None:
+    """Short and long windows, whose samples are put in order by other means."""
     name = data.draw(st.sampled_from(NAMES))
     n = data.draw(st.integers(2, 40))
     stride = data.draw(st.sampled_from(["", ",stride=3"]))
@@ -350,7 +356,10 @@ def test_blocks_are_the_whole(data: st.DataObject) -> None:
     x = rng.normal(size=(120, 2)) * 10.0 ** rng.integers(-200, 200, (120, 2))
     x[rng.random(x.shape) < data.draw(st.sampled_from([0.0, 0.3]))] = np.nan
     text = f"{name}:{n}{MORE.get(name, '')}{stride}"
-    with np.errstate(over="ignore"):
+    limits = ("MOST_SORTED", "MOST_SORTED_FOR_SEARCHES")
+    with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore"):
+        for limit in limits:
+            patch.setattr(ordered_windows, limit, data.draw(st.sampled_from([1, 512])))
         whole = in_blocks(text, x, [], edge)
         np.testing.assert_array_equal(in_blocks(text, x, cuts, edge), whole)
 
@@ -404,3 +413,68 @@ def test_bytes_are_filtered_as_their_numbers(name: str) -> None:
                 run(plan, Blocks(signal, [x.astype(np.float64)]), truth)
                 y = np.concatenate(found.parts).astype(np.float64)
                 np.testing.assert_allclose(y, np.concatenate(truth.parts), rtol=1e-6, atol=1e-4)
+
+
+# ------------------------------------------------------------------------------------- the program
+
+
+def test_the_volatility_of_each_ticker(program: Program, tmp_path: Path) -> None:
+    table = SAMPLES / "stocks.csv"
+    words = ("csv", "-q", "std:6", str(table), "--by", "symbol", "-c", "price", "--append")
+    done = program.run(*words, cwd=tmp_path)
+    assert done.code == 0, done
+    found = pd.read_csv(io.BytesIO(done.out))
+    rolling = pd.read_csv(table).groupby("symbol", sort=False)["price"].rolling(6, min_periods=1)
+    truth = rolling.std().reset_index(level=0, drop=True).sort_index()
+    np.testing.assert_allclose(found["price_std6"], truth, rtol=1e-9)
+
+
+def test_a_spike_of_a_sensor(program: Program, tmp_path: Path) -> None:
+    levels = b"t,level\n1,5.0\n2,\n3,5.1\n4,99.9\n5,5.2\n6,5.1\n7,5.0\n"
+    done = program.run("csv", "-q", "hampel:5", "-c", "level", stdin=levels, cwd=tmp_path)
+    assert done.code == 0, done
+    # Known of the windows: 5 | 5 5.1 | 5 5.1 99.9 | 5.1 99.9 5.2 | 5.1 99.9 5.2 5.1 | ...
+    expected = b"t,level\n1,5\n2,\n3,5.1\n4,5.1\n5,5.2\n6,5.1\n7,5\n"
+    assert done.out == expected
+    done = program.run("csv", "-q", "hampel:5", "--missing", "fill", stdin=levels, cwd=tmp_path)
+    assert done.out.splitlines()[2] == b"2,5"
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_scan_without_its_specks(bits: int, program: Program, tmp_path: Path) -> None:
+    dtype: Any = np.uint8 if bits == 8 else np.uint16
+    x = np.random.default_rng(bits).integers(0, 1 << bits, (40, 30, 3)).astype(dtype)
+    pyvips.Image.new_from_array(x).write_to_file(str(tmp_path / "scan.tif"))
+    for text, size in (("median:5", 5), ("median:7", 7), ("dilate:4", 4)):
+        for options in ((), ("--range", "offset"), ("--range", "abs"), ("--channels", "rgb")):
+            # libvips remembers a file by its name.
+            clean = f"{text.replace(':', '')}{''.join(options)}.tif"
+            words = ("image", "-q", text, "scan.tif", "-o", clean, *options)
+            done = program.run(*words, cwd=tmp_path)
+            assert done.code == 0, done
+            y = pyvips.Image.new_from_file(str(tmp_path / clean)).numpy()
+            of_channel: Any = scipy.ndimage.median_filter
+            if text.startswith("dilate"):
+                of_channel = scipy.ndimage.maximum_filter
+            truth = of_channel(x, (size, size, 1), mode="nearest").astype(np.float64)
+            if "offset" in options:
+                truth = np.clip(np.rint(truth + (1 << (bits - 1))), 0, (1 << bits) - 1)
+            assert y.dtype == dtype
+            np.testing.assert_array_equal(y, truth)
+
+
+def test_the_level_of_a_sound(program: Program, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(-20000, 20000, (300, 2)).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", x, 8000)
+    squares = scipy.ndimage.uniform_filter(x.astype(float) ** 2, (8, 1), mode="constant")
+    expected = {
+        "median:5": scipy.ndimage.median_filter(x, (5, 1), mode="constant"),
+        "max:4": scipy.ndimage.maximum_filter(x, (4, 1), mode="constant"),
+        "rms:1ms": np.sqrt(squares),
+    }
+    for text, truth in expected.items():
+        done = program.run("audio", "-q", text, "a.wav", "-o", "b.wav", "--force", cwd=tmp_path)
+        assert done.code == 0, done
+        y, rate = soundfile.read(tmp_path / "b.wav", dtype="int16")
+        assert rate == 8000
+        np.testing.assert_array_equal(y, np.rint(truth))

@@ -153,6 +153,25 @@ def test_a_deviation_in_time_loses_no_digits_and_remembers_nothing() -> None:
         assert found[k] == pytest.approx(np.std(signs[inside]), rel=1e-12, abs=0)
 
 
+def test_order_statistics_in_time() -> None:
+    rows = irregular(200)
+    rolling = frame(rows).rolling("6D")
+    for text, expected in (
+        ("quantile:6d,0.3", rolling.quantile(0.3)),
+        ("rank:6d", rolling.rank()),
+        ("rank:6d,pct=true", rolling.rank(pct=True)),
+        ("mad:6d", rolling.apply(lambda x: (x - x.median()).abs().median())),
+    ):
+        found = filtered(text, rows)[1]
+        np.testing.assert_allclose(found, with_gaps_kept(expected, rows), rtol=1e-12, err_msg=text)
+    median = rolling.median()
+    far = (frame(rows) - median).abs() > 1.5 * 1.4826 * rolling.apply(
+        lambda x: (x - x.median()).abs().median()
+    )
+    mended = with_gaps_kept(frame(rows).where(~far, median), rows)
+    np.testing.assert_allclose(filtered("hampel:6d,1.5", rows)[1], mended, rtol=1e-12)
+
+
 def test_a_level_in_time() -> None:
     rows = irregular(100)
     expected = np.sqrt((frame(rows) ** 2).rolling("4D").mean())
@@ -271,6 +290,56 @@ def test_the_mean_of_equal_values_is_their_value_and_nothing_leaks() -> None:
 
 # ----------------------------------------------------------------------- blocks, and prefixes
 
+IN_TIME = {
+    "box": "box:5d",
+    "wma": "wma:5d",
+    "triangle": "triangle:5d",
+    "hann": "hann:5d",
+    "gaussian": "gaussian:9h",
+    "ema": "ema:halflife=30h",
+    "std": "std:4d",
+    "var": "var:4d",
+    "rms": "rms:4d",
+    "median": "median:4d",
+    "quantile": "quantile:4d,0.8",
+    "rank": "rank:4d",
+    "mad": "mad:4d",
+    "hampel": "hampel:4d,1",
+    "max": "max:4d",
+    "min": "min:4d",
+    "avg_pool": "avg_pool:1d",
+    "sum_pool": "sum_pool:1w",
+    "max_pool": "max_pool:6h",
+    "min_pool": "min_pool:1mo",
+    "median_pool": "median_pool:1w",
+    "first_pool": "first_pool:1w",
+    "last_pool": "last_pool:1w",
+}
+
+
+def test_every_step_with_a_window_in_time_is_tried() -> None:
+    import convcli.designs.in_time  # noqa: F401 -- registers them
+    from convcli.designs.registry import _IN_TIME
+
+    assert set(IN_TIME) == set(_IN_TIME)
+
+
+@pytest.mark.parametrize("align", ["causal", "center"])
+@pytest.mark.parametrize("missing", ["keep", "fill", "propagate"])
+@pytest.mark.parametrize("text", IN_TIME.values())
+def test_blocks_of_any_size_are_the_whole(text: str, align: str, missing: str) -> None:
+    rows = irregular(60, 7)
+    at, whole = filtered(text, rows, align=align, missing=missing)
+    rows.cuts = (1, 2, 3, 11, 12, 30, 59)
+    again, parts = filtered(text, rows, align=align, missing=missing)
+    assert at == again
+    assert np.array_equal(whole, parts, equal_nan=True)
+    single = Rows(rows.times, rows.x[:, :1])
+    assert np.array_equal(
+        filtered(text, single, align=align, missing=missing)[1], whole[:, :1], equal_nan=True
+    )
+
+
 CHAINS = [
     "sma:5d",
     "ema:halflife=30h",
@@ -286,6 +355,8 @@ CHAINS = [
     "avg_pool:3 | hann:6d",
     "x - ema:halflife=2d",
     "median:5d | std:4d",
+    "hampel:6d,1 | rank:9d",
+    "last_pool:1d - first_pool:1d",
     "max:3d - min:3d",
     "(x - sma:9d) / sma:20d | diff | ema:span=2d",
     "max_pool:1w - (diff | min_pool:1w) | sma:30d",
@@ -386,7 +457,15 @@ def test_an_integral_gives_the_same_in_blocks() -> None:
 
 # ---------------------------------------------------------------------------- calendar bins
 
-POOLS = {"avg_pool": "mean", "sum_pool": "sum", "max_pool": "max", "min_pool": "min"}
+POOLS = {
+    "avg_pool": "mean",
+    "sum_pool": "sum",
+    "max_pool": "max",
+    "min_pool": "min",
+    "first_pool": "first",
+    "last_pool": "last",
+    "median_pool": "median",
+}
 
 
 def binned(rows: Rows, bin: str, statistic: str) -> np.ndarray:

@@ -24,6 +24,7 @@ from convcli.units import describe_frequency, plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from convcli.checking.differences import LargestDifference, Moments
     from convcli.core.correlate_blocks import GroupBlock, LagCandidate
     from convcli.signals import Array, Medium, Signal, Source
 
@@ -296,37 +297,46 @@ class _Comparison:
         """What the sums tell of one channel; None takes all channels together."""
         differences = self.differences
         moments = differences.moments
-        largest = differences.largest_of_all()
-        unmatched = int(differences.unmatched.sum())
-        matched = int(differences.matched.sum())
-        past_end = sum(self._left_over) * self.count
+        past_end = sum(self._left_over)
         if channel is None:
             moments = moments.together()
+            largest = differences.largest_of_all()
+            unmatched = int(differences.unmatched.sum()) + past_end * self.count
+            matched = int(differences.matched.sum())
         else:
             largest = differences.largest[channel]
-            unmatched = int(differences.unmatched[channel])
+            unmatched = int(differences.unmatched[channel]) + past_end
             matched = int(differences.matched[channel])
-            past_end = sum(self._left_over)
         place = channel or 0
-        error = float(moments.error[place])
         row = ChannelComparison(
             channel=name,
             samples=matched,
-            unmatched=unmatched + past_end,
-            equal=error == 0 and largest is None and unmatched + past_end == 0,
+            unmatched=unmatched,
+            equal=largest is None and unmatched == 0,
             correlation=moments.correlation(place),
         )
         if largest is not None:
             value_a, value_b = largest.values
             row = replace(row, at=largest.at, value_a=value_a, value_b=value_b)
-        if not moments.count[place] and error == 0:
+        return self._with_errors(row, moments, place, largest)
+
+    def _with_errors(
+        self,
+        row: ChannelComparison,
+        moments: Moments,
+        place: int,
+        largest: LargestDifference | None,
+    ) -> ChannelComparison:
+        """The comparison with what is made of the squared errors."""
+        count = float(moments.count[place])
+        error = float(moments.error[place])
+        if not count and error == 0:
             return row
-        size = 0.0 if largest is None else largest.size
-        mean_error = error / max(1.0, float(moments.count[place]))
+        mean_error = error / max(1.0, count)
         row = replace(
             row,
             rms=math.sqrt(mean_error),
-            largest=size,
+            largest=0.0 if largest is None else largest.size,
             snr=_decibels(float(moments.power[place]), error),
         )
         if self.similarity is None:

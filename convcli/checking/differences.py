@@ -53,7 +53,7 @@ class Moments:
 
         An infinite sample that differs makes the error infinite.
         """
-        channels = [_channel_moments(one, other) for one, other in zip(a, b, strict=True)]
+        channels = [_moments_of_channel(one, other) for one, other in zip(a, b, strict=True)]
         count, mean_a, mean_b, *sums, power, error = np.array(channels).T.reshape(8, -1)
         return cls(count, np.stack([mean_a, mean_b]), np.stack(sums), power, error)
 
@@ -101,7 +101,7 @@ class Moments:
         return max(-1.0, min(1.0, product / math.sqrt(of_a) / math.sqrt(of_b)))
 
 
-def _channel_moments(a: Numbers, b: Numbers) -> tuple[float, ...]:
+def _moments_of_channel(a: Numbers, b: Numbers) -> tuple[float, ...]:
     """Count, two means, three sums about them, power and error of one channel, (n,)."""
     error = None
     known = np.isfinite(a) & np.isfinite(b)

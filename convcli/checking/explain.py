@@ -19,6 +19,7 @@ from convcli.checking.excerpt import array_description
 from convcli.checking.frameworks import equinox_text, torch_text
 from convcli.core.complete import Bounds, without_incomplete
 from convcli.core.extend import Extent
+from convcli.core.task import OpTask
 from convcli.errors import RequestError
 from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
 from convcli.facts.nested import nested, none_if_missing
@@ -60,7 +61,7 @@ def explain_filter(
     Raises RequestError for steps that see the whole signal, and for signals too large to read.
     """
     plan, samples = small_plan(filter, x, signal=signal, axes=axes, edge=edge, align=align)
-    _refuse_whole_passes(plan)
+    _refuse_steps_without_windows(plan)
     stages = _stages(plan, samples)
     result = filter_samples(plan, samples)
     as_matrix = None
@@ -116,7 +117,7 @@ def _by_channel(values: Array, *, several: bool) -> Any:
     return nested(values[..., 0])
 
 
-def _refuse_whole_passes(plan: Plan) -> None:
+def _refuse_steps_without_windows(plan: Plan) -> None:
     """Raise RequestError for steps that see the whole signal before the first output."""
     for step in plan.steps:
         if step.whole is not None:
@@ -165,7 +166,7 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     stages = []
     bounds = Bounds(low=(0,) * len(lengths), high=lengths)
     for op, (step, text), span in zip(chain.ops, places, spans[1:], strict=True):
-        inputs = _padded(op, inputs, span)
+        inputs = _padded_inputs(op, inputs, span)
         outputs = _computed(op, step, inputs, span, valid=valid)
         if plan.extension == "missing":
             bounds = op.complete_outputs(bounds, inputs.length)
@@ -198,7 +199,7 @@ def _first_samples(x: Array, span: Span, edge: Edge, names: tuple[str, ...]) -> 
     return _StageSamples(values=x, names=names, first=first, length=lengths)
 
 
-def _padded(op: Op, inputs: _StageSamples, span: Span) -> _StageSamples:
+def _padded_inputs(op: Op, inputs: _StageSamples, span: Span) -> _StageSamples:
     """Extend the inputs of a layer by the padding of its own."""
     if not op.pads:
         return inputs
@@ -211,8 +212,9 @@ def _computed(
     op: Op, step: BoundStep, inputs: _StageSamples, span: Span, *, valid: bool
 ) -> _StageSamples:
     """The outputs `span` of an operation; under `valid`, indices count from the first of them."""
+    task = OpTask.alone(op.reach, span, inputs.length)
     with np.errstate(all="ignore"):  # NaN and infinity are results here
-        values = op(inputs.values, span)
+        values, _ = op.compute(inputs.values, task)
     names = inputs.names
     if len(names) != values.shape[-1]:
         names = step.after.channels
@@ -337,7 +339,7 @@ class _Stage:
         window = window[..., list(reads)]
         products, total = self._products(window, channel)
         at = zip(index, self.outputs.first, strict=True)
-        outside = _outside(first, self.size, self.inputs.length)
+        outside = _outside_signal(first, self.size, self.inputs.length)
         return SumFacts(
             channel=channel,
             reads=tuple(reads),
@@ -369,7 +371,7 @@ class _Stage:
         return _by_channel(products, several=self.several), _exact_sum(products)
 
 
-def _outside(
+def _outside_signal(
     first: Sequence[int], size: tuple[int, ...], length: tuple[int, ...]
 ) -> npt.NDArray[np.bool_]:
     """Mark the samples of a window of `size` from `first` on that lie outside of [0, length)."""

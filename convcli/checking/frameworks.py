@@ -28,12 +28,12 @@ MOST_WEIGHTS = 1000
 
 def torch_text(stages: Sequence[StageFacts], edge: Edge) -> str:
     """An expression of torch.nn.functional; empty if there is no simple one."""
-    return _text(stages, edge, _TorchWriter())
+    return _expression(stages, edge, _TorchWriter())
 
 
 def equinox_text(stages: Sequence[StageFacts], edge: Edge) -> str:
     """An expression of equinox.nn and jax.nn; empty if there is no simple one."""
-    return _text(stages, edge, _EquinoxWriter())
+    return _expression(stages, edge, _EquinoxWriter())
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class _TorchWriter:
             mode, _ = PAD_MODES[padding.edge]
             x = f"pad({x}, {sides})" if mode == "constant" else f"pad({x}, {sides}, {mode!r})"
         arguments = f"{x}, w{number}"
-        meaning = f"w{number} = {_weights(stage.laid, stage.divisor)}"
+        meaning = f"w{number} = {_weights_text(stage.laid, stage.divisor)}"
         if stage.bias:
             arguments += f", b{number}"
             meaning += f"; b{number} = {_rounded(stage.bias)}"
@@ -107,14 +107,16 @@ class _EquinoxWriter:
         if not stage.bias:
             arguments += ", use_bias=False"
         meaning = f"{name} = Conv{axes}d({arguments}); "
-        meaning += f"{name}.weight = {_weights(weights.tolist(), stage.divisor)}"
+        meaning += f"{name}.weight = {_weights_text(weights.tolist(), stage.divisor)}"
         if stage.bias:
             column = np.reshape(stage.bias, (-1,) + (1,) * axes)
             meaning += f"; {name}.bias = {_rounded(column.tolist())}"
         return f"{name}({x})", meaning
 
 
-def _text(stages: Sequence[StageFacts], edge: Edge, writer: _TorchWriter | _EquinoxWriter) -> str:
+def _expression(
+    stages: Sequence[StageFacts], edge: Edge, writer: _TorchWriter | _EquinoxWriter
+) -> str:
     """The expression of all stages with what its names mean; empty if a stage has none."""
     convolutions = [stage for stage in stages if stage.flipped is not None]
     weights = sum(np.size(stage.laid) for stage in convolutions)
@@ -159,7 +161,7 @@ def _stride(stage: StageFacts) -> str:
     return f", stride={stage.stride if len(stage.stride) > 1 else stage.stride[0]}"
 
 
-def _weights(laid: Any, divisor: float) -> str:
+def _weights_text(laid: Any, divisor: float) -> str:
     text = str(_rounded(laid))
     if divisor != 1:
         text += f" / {divisor:g}"

@@ -34,7 +34,8 @@ class PowerSpectrum:
         self.size = size
         self.frames = np.zeros(channels)
         self.power = np.zeros((channels, size // 2 + 1))
-        self._window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(size) + 0.5) / size)
+        turns = (np.arange(size) + 0.5) / size
+        self._window = 0.5 - 0.5 * np.cos(2 * np.pi * turns)
         self._tail: Array = np.empty((0, channels))
         self._tail_used = False
 

@@ -194,7 +194,12 @@ def _tell_usage(error: Any) -> int:
     else:
         command = "convcli" if error.ctx is None else error.ctx.command_path
         told = message.replace(": Value error, ", ": ")
-        tell(told, hint=f"`{command} --help` shows what can be asked")
+        hint = f"`{command} --help` shows what can be asked"
+        import re
+
+        if re.match(r"No such option: -\W*\d", message):
+            hint = "a FILTER that begins with a minus stands in parentheses: '(-1 * x)'"
+        tell(told, hint=hint)
     return int(error.exit_code)
 
 

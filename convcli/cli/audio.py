@@ -108,6 +108,7 @@ def register(app: typer.Typer) -> None:
         name=AudioFiles.command,
         epilog=examples(
             "convcli audio 'lowpass:3.4k | downsample:2' talk.wav -o narrow.wav",
+            "convcli audio 'notch:50,harmonics=8 | mono' talk.wav -o clean.wav",
             "convcli audio ir:hall.wav,wet=0.3 --tail voice.flac -o reverb.flac",
             "ffmpeg -v error -i film.mp4 -f wav - | convcli audio highpass:80 -o - "
             "| sox -t wav - out.ogg",

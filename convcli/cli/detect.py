@@ -24,7 +24,7 @@ from convcli.cli.opening import (
 )
 from convcli.cli.options import TableArguments, columns_option, examples
 from convcli.cli.progress import Progress
-from convcli.cli.results import own_place, refuse_report, write_result
+from convcli.cli.results import own_place, refuse_plot, refuse_report, write_result
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
 
@@ -34,8 +34,14 @@ if TYPE_CHECKING:
     from convcli.detecting.detect import Detection
     from convcli.detecting.search import Candidates
     from convcli.detecting.templates import LoadedTemplate
+    from convcli.facts.preview import SearchedFacts
     from convcli.media.files import Files
-    from convcli.signals import Source
+    from convcli.previews.observe import Preview
+    from convcli.signals import Medium, Source
+
+
+# Suffixes of files that hits are written to; without one they are CSV.
+HIT_SUFFIXES = ("", ".csv", ".txt", ".json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +117,29 @@ class HitOptions:
             show_default="by the suffix of -o, else csv",
         ),
     ] = None
+    mark: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw the inputs with the places into FILE.png, .svg or .pdf; needs "
+            "convcli[plot].",
+            show_default=False,
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Refuse a file name that promises another format than CSV or JSON."""
+        if self.format is not None or self.output is None:
+            return
+        from convcli.media.replacing import is_special
+        from convcli.media.tables.compression import without_compression
+
+        suffix = without_compression(self.output).suffix.lower()
+        if suffix not in HIT_SUFFIXES and not is_special(self.output):
+            raise RequestError(
+                f"the suffix {suffix} of {self.output} is of no format that hits are written in",
+                hint="CSV (.csv, .txt) and JSON (.json) are; --format names one of them",
+            )
 
     @property
     def as_json(self) -> bool:
@@ -195,10 +224,18 @@ def detect(
     _refuse_second_stdin([*sources, *templates])
     search.check()
     place = _checked_place(hits.output, [*templates, *sources], run)
+    if hits.mark is not None:
+        _check_mark(hits.mark, [*templates, *sources], table, force=run.force)
+    hits.check()
     files = files_for(
         [*templates, *sources], table.options(), max_pixels=run.max_pixels, strict=run.strict
     )
-    searching = Searching(files=files, time_column=table.time, quiet=run.quiet)
+    searching = Searching(
+        files=files,
+        time_column=table.time,
+        quiet=run.quiet,
+        draws=hits.mark is not None or _is_drawn(run.report, table),
+    )
     detection = Detection(
         threshold=search.threshold,
         overlap=search.overlap_part,
@@ -216,6 +253,7 @@ def detect(
         command=("convcli", *sys.argv[1:]),
         inputs=tuple(detection.inputs),
         detection=found,
+        searched=searching.drawn(),
         warnings=tuple(searching.notes),
         seconds=time.perf_counter() - started,
     )
@@ -223,6 +261,8 @@ def detect(
     write_result(text, place)
     if run.report is not None:
         write_report(facts, run.report, atomic=atomic)
+    if hits.mark is not None:
+        _write_marks(facts, hits.mark)
     if not found.hits and not searching.worst:
         raise detection.nothing_found()
     if found.hits and not run.quiet:
@@ -230,11 +270,38 @@ def detect(
     return searching.worst
 
 
+def _check_mark(
+    mark: Path, read: Sequence[Path | None], table: TemplateTable, *, force: bool
+) -> None:
+    """Refuse a drawing that cannot be made, before the work begins."""
+    refuse_plot(mark, read, force=force)
+    if table.by:
+        raise RequestError(
+            "--mark does not draw the groups of a table", hint="leave --by or --mark out"
+        )
+
+
+def _is_drawn(report: Path | None, table: TemplateTable) -> bool:
+    """Whether a report shows the places on the inputs; groups of a table are not drawn."""
+    from convcli.report.files import draws
+
+    return report is not None and draws(report) and not table.by
+
+
+def _write_marks(facts: RunFacts, place: Path) -> None:
+    from convcli.media.outputs import atomic
+    from convcli.report.plots import marked_rows_of_figures, write_plot
+    from convcli.report.words import run_title
+
+    write_plot(marked_rows_of_figures(facts), place, title=run_title(facts), atomic=atomic)
+
+
 @dataclass(kw_only=True)
 class Searching:
     """Opens the templates and the inputs of one search.
 
     time_column : column of a table whose cells are told with every hit
+    draws : the inputs are drawn with the places
     notes : notes and warnings so far
     worst : the worst exit code of the inputs that failed
     """
@@ -242,8 +309,10 @@ class Searching:
     files: Files
     time_column: str | None
     quiet: bool
+    draws: bool = False
     notes: list[str] = field(default_factory=list)
     worst: int = 0
+    _previews: list[tuple[str, int | None, Medium, Preview]] = field(default_factory=list)
 
     def load(self, path: Path | None) -> LoadedTemplate:
         """Read a template."""
@@ -294,10 +363,32 @@ class Searching:
             times = _RowTimes(source, self.time_column).of
         progress = Progress(source.signal.shape[0], shown=not self.quiet)
         try:
-            for read in detection.search(source, prepared, name=name, page=page, times=times):
+            seen = self._observed(source, name, page)
+            for read in detection.search(seen, prepared, name=name, page=page, times=times):
                 progress.advance(read - progress.done)
         finally:
             progress.close()
+
+    def _observed(self, source: Source[Any], name: str, page: int | None) -> Source[Any]:
+        """The source, which is observed where it is to be drawn."""
+        from convcli.previews.observe import MOST_FULL, OUTLINE, ObservedSource, preview_of
+
+        if not self.draws or len(self._previews) >= MOST_FULL:
+            return source
+        preview = preview_of(source.signal, source.signal, OUTLINE)
+        self._previews.append((name, page, source.signal.medium, preview))
+        return ObservedSource(source, preview)
+
+    def drawn(self) -> tuple[SearchedFacts, ...]:
+        """What is drawn of the first inputs."""
+        from convcli.facts.preview import SearchedFacts
+
+        return tuple(
+            SearchedFacts(
+                path=name, page=page, in_seconds=medium.in_seconds, signal=preview.facts().before
+            )
+            for name, page, medium, preview in self._previews
+        )
 
     def _note(self, kind: str, *texts: str) -> None:
         """Print each note once, and remember it."""

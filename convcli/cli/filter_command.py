@@ -13,7 +13,7 @@ from convcli.cli.input_run import InputRun
 from convcli.cli.opening import input_name, name_input
 from convcli.cli.options import Condition
 from convcli.cli.progress import Progress
-from convcli.cli.results import refuse_report
+from convcli.cli.results import refuse_plot, refuse_report
 from convcli.errors import ConditionError, ConvcliError, RequestError
 from convcli.units import plural
 
@@ -72,10 +72,14 @@ class FilterCommand:
         if report is not None:
             force = self.options.force or self.options.dry_run
             refuse_report(report, self.request.paths, force=force)
+        if self.options.plot is not None:
+            self._check_plot(self.options.plot)
         places = list(zip(self.request.paths, self._places(), strict=True))
         runs, code = self._filter_all(calls, places)
         if report is not None and runs and not self.options.dry_run:
             self._write_report(runs, report)
+        if self.options.plot is not None and runs and not self.options.dry_run:
+            self._write_plot(runs[0], self.options.plot)
         return code
 
     def _calls(self) -> tuple[Call, ...]:
@@ -121,6 +125,22 @@ class FilterCommand:
         return plan_outputs(
             inputs, output, force=options.force, in_place=options.in_place, suffix=self.suffix
         )
+
+    def _check_plot(self, plot: Path) -> None:
+        if len(self.request.paths) > 1:
+            raise RequestError(
+                "--plot draws one input", hint="--report FILE.html shows any number of them"
+            )
+        force = self.options.force or self.options.dry_run
+        refuse_plot(plot, self.request.paths, force=force)
+
+    def _write_plot(self, run: RunFacts, plot: Path) -> None:
+        from convcli.media.outputs import atomic
+        from convcli.report.plots import run_rows_of_figures, write_plot
+        from convcli.report.words import run_title, visible
+
+        title = f"{run_title(run)}: {visible(run.filter)}"
+        write_plot(run_rows_of_figures(run), plot, title=title, atomic=atomic)
 
     def _write_report(self, runs: list[RunFacts], report: Path) -> None:
         from convcli.media.outputs import atomic
@@ -188,10 +208,12 @@ class FilterCommand:
 
     def _preview_size(self, number: int) -> PreviewSize | None:
         """How much is collected of an input for a page; None where nothing is drawn."""
+        options = self.options
+        if options.dry_run or not (options.plot or options.report):
+            return None
         from convcli.report.files import draws
 
-        report = self.options.report
-        if report is None or not draws(report) or self.options.dry_run:
+        if options.plot is None and options.report is not None and not draws(options.report):
             return None
         from convcli.previews.observe import FULL, MOST_FULL, THUMBNAIL
 
@@ -232,8 +254,15 @@ class FilterCommand:
 
             from convcli.report.terminal import details
 
+            console = Console(stderr=True, highlight=False)
             with suppress(OSError):
-                Console(stderr=True, highlight=False).print(details(facts))
+                console.print(details(facts))
+                if console.is_terminal and facts.chain is not None:
+                    from convcli.report.braille import step_drawings
+
+                    # A single step is drawn as itself, several as one chain.
+                    drawn = facts.steps[0] if len(facts.steps) == 1 else facts.chain
+                    say("\n".join(step_drawings(drawn)))
 
 
 def conditions(facts: RunFacts, options: RunOptions) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -9,14 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convcli import __version__
 from convcli.cli import options, tell
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
+from convcli.cli.results import refuse_plot, refuse_report
 from convcli.errors import RequestError
+from convcli.facts import RunFacts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.designs.registry import Step
     from convcli.layers.model import Model
+    from convcli.layers.onnx_model import OnnxModel
     from convcli.planning.describe import Numbers
     from convcli.planning.plan import BoundStep
     from convcli.report.step_page import StepPage
@@ -76,7 +83,7 @@ class DesignOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """The file that the taps are written to."""
+    """The files that the taps are written to, and that the responses are drawn into."""
 
     export: Annotated[
         Path | None,
@@ -87,7 +94,24 @@ class ExportOptions:
             show_default=False,
         ),
     ] = None
+    report: options.Report = None
+    plot: options.Plot = None
     force: options.Force = False
+
+    def check_places(self, steps: Sequence[str]) -> None:
+        """Refuse files that cannot be written, or that nothing would be written into."""
+        places = {"--export": self.export, "--plot": self.plot, "--report": self.report}
+        for option, place in places.items():
+            if place is not None and not steps:
+                raise RequestError(
+                    f"{option} needs a step", hint=f"convcli filters lowpass:0.1 {option} {place}"
+                )
+        if self.export is not None and len(steps) > 1:
+            raise RequestError("--export takes one step or chain", hint="'box:3 | box:3' is one")
+        if self.plot is not None:
+            refuse_plot(self.plot, [], force=self.force)
+        if self.report is not None:
+            refuse_report(self.report, [], force=self.force)
 
     def check(self, path: Path) -> None:
         """Refuse a file in no known format or in no folder, or one that exists."""
@@ -103,11 +127,11 @@ class ExportOptions:
 
 @with_option_groups
 def filters(
-    step: Annotated[
-        str | None,
+    steps: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="[STEP]",
-            help="A step such as lowpass:1k, its name alone, or a FILTER such as 'x - box:5'.",
+            metavar="[STEP]...",
+            help="Steps such as lowpass:1k, a name alone, or a FILTER such as 'x - box:5'.",
             autocompletion=options.complete_filter,
             show_default=False,
         ),
@@ -120,17 +144,19 @@ def filters(
     ] = False,
     debug: options.Debug = False,
 ) -> int:
-    """List every step of FILTER; or show one: its parameters, taps, delay, reach and response.
+    """List every step of FILTER; or show some: parameters, taps, delay, reach and response.
 
-    Without --rate frequencies are in cycles per sample, 0 to 0.5.
+    Without --rate frequencies are in cycles per sample, 0 to 0.5. --plot draws the responses of all
+    of them on one pair of axes.
     """
-    if step is not None:
+    export.check_places(steps or ())
+    for place, step in enumerate(steps or ()):
+        if place:
+            print()
         _show_step(step.strip(), design, export)
+    if steps:
+        _draw(steps, design, export)
         return 0
-    if export.export is not None:
-        raise RequestError(
-            "--export needs a step", hint="convcli filters lowpass:0.1 --export taps.csv"
-        )
     print(*(_markdown_list() if markdown else _step_list()), sep="\n")
     return 0
 
@@ -199,6 +225,11 @@ def _show_step(text: str, design: DesignOptions, export: ExportOptions) -> None:
         lines += ["", *_page(list(parts)).lines()]
     if export.export is not None:
         _export_taps(bound, export.export)
+    if sys.stdout is not None and sys.stdout.isatty():
+        from convcli.planning.describe import drawn_facts
+        from convcli.report.braille import step_drawings
+
+        lines += step_drawings(drawn_facts(text, bound))
     print(*lines[1:], sep="\n")
 
 
@@ -257,7 +288,7 @@ def _crossings(step: BoundStep) -> list[tuple[str, str]]:
     return found
 
 
-def _first_model(text: str) -> Model | None:
+def _first_model(text: str) -> Model | OnnxModel | None:
     """Read the model that a FILTER begins with. It knows its channels, rate and alignment."""
     from convcli.designs import find
     from convcli.planning.grammar import parse
@@ -303,6 +334,51 @@ def _export_taps(bound: tuple[BoundStep, ...], path: Path) -> None:
     if bias is not None:
         values = ", ".join(f"{value:.6g}" for value in bias)
         tell(f"the bias is not among the taps: offset:{values}", kind="note")
+
+
+def _draw(steps: list[str], design: DesignOptions, export: ExportOptions) -> None:
+    """Write the drawing and the report that were asked for."""
+    if export.plot is not None:
+        _write_plot(steps, design, export.plot)
+    if export.report is not None:
+        _write_report(steps, design, export.report)
+
+
+def _write_report(steps: list[str], design: DesignOptions, path: Path) -> None:
+    """Write a page, or facts, about each step or chain."""
+    from convcli.media.outputs import atomic
+    from convcli.planning.describe import drawn_facts
+    from convcli.report.files import write_report
+
+    runs = []
+    for step in steps:
+        text = step.strip()
+        bound = design.bind(text)
+        chain = None
+        if len(bound) > 1:
+            chain = drawn_facts(text, bound)
+        runs.append(
+            RunFacts(
+                version=__version__,
+                filter=text,
+                command=("convcli", *sys.argv[1:]),
+                steps=tuple(drawn_facts(each.call.text, (each,)) for each in bound),
+                chain=chain,
+            )
+        )
+    write_report(runs, path, atomic=atomic)
+
+
+def _write_plot(steps: list[str], design: DesignOptions, path: Path) -> None:
+    """Draw the responses of steps or chains."""
+    from convcli.media.outputs import atomic
+    from convcli.planning.describe import drawn_facts
+    from convcli.report.plots import filter_rows_of_figures, write_plot
+    from convcli.report.words import visible
+
+    drawn = [drawn_facts(step.strip(), design.bind(step.strip())) for step in steps]
+    title = visible(", ".join(steps))
+    write_plot(filter_rows_of_figures(drawn), path, title=title, atomic=atomic)
 
 
 def _exported_weights(bound: tuple[BoundStep, ...]) -> Numbers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -15,11 +15,11 @@ from convcli import __version__
 from convcli.cli import INTERRUPTED, Stopped
 from convcli.cli.opening import read_input
 from convcli.cli.options import Condition
-from convcli.errors import ConditionError, InputError
+from convcli.errors import ConditionError, ConvcliError, InputError
 from convcli.facts import InputFacts, LossFacts, OutputFacts, RunFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from threading import Event
 
     from convcli.cli.filter_command import FilterCommand
@@ -68,6 +68,7 @@ class InputRun:
             twice = self.source is None and reads_twice(self.calls)
             given = read_input(self.source, held, twice=twice, example="convcli ...")
             opened = held.enter_context(given.opened(self.command.files, self.output))
+            held.enter_context(_with_doubts(opened))
             plans = self._plans(opened)
             if self.command.options.dry_run:
                 return self._facts(opened, plans, None)
@@ -106,30 +107,34 @@ class InputRun:
 
     def _write(self, opened: OpenedFile, plans: list[Plan]) -> _Written:
         from convcli.media.outputs import open_output
+        from convcli.media.replacing import only_writing
         from convcli.running.run import run
 
         keep_freed_memory()
         preview = self._preview(plans[0])
         with open_output(self.output, medium=self.command.files.medium) as place:
-            sink = opened.sink(
-                place,
-                [self._written_signal(plan) for plan in plans],
-                label=label_of(self.calls),
-                unchanged=all(plan.identity for plan in plans),
-            )
-            watched = _WatchedSink(sink, self.command.stopping, self.progress)
+            with only_writing(self.output):
+                sink = opened.sink(
+                    place,
+                    [self._written_signal(plan) for plan in plans],
+                    label=label_of(self.calls),
+                    unchanged=all(plan.identity for plan in plans),
+                )
+            watched = _WatchedSink(sink, self.command.stopping, self.progress, self.output)
             counts = []
             try:
                 for number, (source, plan) in enumerate(zip(opened.sources, plans, strict=True)):
                     if number > 0:
-                        sink.next_page()
+                        with only_writing(self.output):
+                            sink.next_page()
                     watched.expect(plan.result.shape[0])
                     tail = self._tail(plan)
                     seen: tuple[Source[Any], Sink[Any]] = (source, watched)
                     if preview is not None and number == 0:
                         seen = preview.observed(source, watched)
                     counts.append(run(plan, *seen, threads=self._threads(), tail=tail))
-                sink.close()
+                with only_writing(self.output):
+                    sink.close()
             except BaseException:
                 sink.discard()
                 raise
@@ -221,15 +226,26 @@ class InputRun:
         steps = []
         for step in plan.steps:
             facts = step_facts(step)
-            if self.command.options.report is not None:
+            if self.command.options.draws:
                 facts = with_response(facts, step)
             steps.append(facts)
         designed = tuple(steps)
         shared = self.command.designs.setdefault(designed, designed)
         chain = chain_facts(plan)
-        if self.command.options.report is not None:
+        if self.command.options.draws:
             chain = chain_with_response(chain, plan.steps)
         return replace(run, steps=shared, chain=chain)
+
+
+@contextmanager
+def _with_doubts(opened: OpenedFile) -> Iterator[None]:
+    """Errors tell what was taken for granted in reading the input, for that may be their cause."""
+    try:
+        yield
+    except ConvcliError as error:
+        hints = [*filter(None, [error.hint]), *opened.doubts]
+        error.hint = "; ".join(hints) or None
+        raise
 
 
 def _with_length(signal: Signal, length: int) -> Signal:
@@ -320,12 +336,18 @@ def _refuse_look_ahead(plan: Plan) -> None:
 
 
 class _WatchedSink:
-    """A sink that shows progress, and that stops the run between two blocks."""
+    """A sink that shows progress, and that stops the run between two blocks.
 
-    def __init__(self, sink: Sink[Any], stopping: Event, progress: Progress | None) -> None:
+    place : what it writes to, for errors; None is standard output
+    """
+
+    def __init__(
+        self, sink: Sink[Any], stopping: Event, progress: Progress | None, place: Path | None
+    ) -> None:
         self.sink = sink
         self.stopping = stopping
         self.progress = progress
+        self.place = place
 
     def encode(self, y: Any, rows: Any) -> Any:
         return len(rows), self.sink.encode(y, rows)
@@ -333,8 +355,11 @@ class _WatchedSink:
     def write(self, encoded: Any) -> None:
         if self.stopping.is_set():
             raise Stopped(INTERRUPTED)
+        from convcli.media.replacing import only_writing
+
         count, stored = encoded
-        self.sink.write(stored)
+        with only_writing(self.place):
+            self.sink.write(stored)
         if self.progress is not None:
             self.progress.advance(count)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -96,6 +97,14 @@ Report = Annotated[
     typer.Option(
         metavar="FILE",
         help="Write the facts of the run to FILE.json, .html or .md.",
+        show_default=False,
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Draw it into FILE.png, .svg or .pdf; needs convcli[plot].",
         show_default=False,
     ),
 ]
@@ -280,6 +289,7 @@ class RunOptions:
     force: Force = False
     in_place: InPlace = False
     report: Report = None
+    plot: Plot = None
     dry_run: DryRun = False
     jobs: Jobs = None
     threads: Threads = None
@@ -293,9 +303,15 @@ class RunOptions:
         return condition in (self.fail_on or ())
 
     @property
+    def draws(self) -> bool:
+        """Whether the responses of the steps are drawn or reported."""
+        shown = self.verbose and sys.stderr is not None and sys.stderr.isatty()
+        return shown or self.report is not None or self.plot is not None
+
+    @property
     def tells(self) -> bool:
         """Whether the design of the steps is printed or reported."""
-        return not self.quiet or self.dry_run or self.report is not None
+        return not self.quiet or self.dry_run or self.report is not None or self.plot is not None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

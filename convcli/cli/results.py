@@ -18,18 +18,31 @@ def refuse_report(report: Path, inputs: Sequence[Path | None], *, force: bool) -
     Raises RequestError if its format is unknown, if it is one of the inputs, or if it exists and
     `force` is not set; OutputError if its folder does not exist.
     """
-    from convcli.media.outputs import is_file, refuse_missing_parent
     from convcli.report.files import check_report
 
     check_report(report)
-    refuse_missing_parent(report)
-    if not is_file(report):
+    _refuse_place(report, "report", inputs, force=force)
+
+
+def refuse_plot(plot: Path, inputs: Sequence[Path | None], *, force: bool) -> None:
+    """Refuse a drawing before any work begins, as a report; also where matplotlib is missing."""
+    from convcli.report.plots import check_plot
+
+    check_plot(plot)
+    _refuse_place(plot, "drawing", inputs, force=force)
+
+
+def _refuse_place(place: Path, noun: str, inputs: Sequence[Path | None], *, force: bool) -> None:
+    from convcli.media.outputs import is_file, refuse_missing_parent
+
+    refuse_missing_parent(place)
+    if not is_file(place):
         return
     taken = [path for path in inputs if path is not None and is_file(path)]
-    if any(report.samefile(path) for path in taken):
-        raise RequestError(f"the report {report} is one of the inputs", hint="give it another name")
+    if any(place.samefile(path) for path in taken):
+        raise RequestError(f"the {noun} {place} is one of the inputs", hint="give it another name")
     if not force:
-        raise RequestError(f"the report {report} exists already", hint="--force replaces it")
+        raise RequestError(f"the {noun} {place} exists already", hint="--force replaces it")
 
 
 def own_place(output: Path, inputs: Sequence[Path | None], *, force: bool, example: str) -> Path:

@@ -80,11 +80,12 @@ def filter_table(
     named: NamedFilterOptions,
     run: TableRun,
 ) -> int:
-    """Filter numeric columns of CSV and TSV files, above all in a pipe.
+    """Filter numeric columns of CSV, TSV, JSON Lines, Parquet and Feather tables, and of pipes.
 
     Nothing looks ahead unless --align center. Cells that are not filtered stay byte for byte, rows
     in their order. Empty cells, NaN and NA are missing. Lengths are rows (20), or with --time
-    durations (20d); frequencies are cycles per row, or with --time per unit of time.
+    durations (20d), of pools bins of the calendar (1mo); rows may come at any distance in time.
+    Frequencies are cycles per row, or with regular --time per unit of time.
     """
     table_options = replace(
         table.options(),
@@ -132,7 +133,7 @@ def register(app: typer.Typer) -> None:
             "convcli csv 'ema:halflife=5 | diff:1' < rows.csv | head",
             "convcli csv prices.csv -c Close --add fast=ema:span=12 --add slow=ema:span=26 "
             "--add 'macd=ema:span=12 - ema:span=26'",
-            "convcli csv daily.csv --set Open=stride:5 --set High=max_pool:5 --set Low=min_pool:5",
+            "convcli csv daily.csv --time Date --set Open=first_pool:1w --set High=max_pool:1w",
             "convcli csv model:next.safetensors prices.csv -c Open,Close --causal-check",
             "tail -f log.csv | convcli csv gaussian:2 --align causal --follow",
         ),

@@ -140,13 +140,13 @@ class Softplus:
         return np.negative(out, out=out)
 
 
-def silu(x: Array) -> Array:
+def times_logistic(x: Array) -> Array:
     """Compute x / (1 + exp(-x)), the sigmoid linear unit, also called swish."""
     y: Array = x * Sigmoid()(x)
     return y
 
 
-def gelu(x: Array) -> Array:
+def times_normal(x: Array) -> Array:
     """Compute x times the normal distribution function of x.
 
     Hendrycks and Gimpel (2016), https://arxiv.org/abs/1606.08415
@@ -157,7 +157,7 @@ def gelu(x: Array) -> Array:
     return y
 
 
-def hardswish(x: Array) -> Array:
+def times_clipped_line(x: Array) -> Array:
     """Compute x * min(max(x + 3, 0), 6) / 6.
 
     Howard et al. (2019), https://arxiv.org/abs/1905.02244

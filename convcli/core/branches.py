@@ -18,7 +18,7 @@ from convcli.core.convolve import all_finite
 from convcli.core.missing import last_known
 from convcli.core.ops import Held, Op, nothing_held
 from convcli.core.reach import Reach, widest
-from convcli.core.task import Continuation, Inputs, Task
+from convcli.core.task import Continuation, Inputs, OpTask
 from convcli.core.time_tracking import BranchesTracker, UnionReach
 from convcli.samples import as_samples, summed
 from convcli.units import plural
@@ -74,36 +74,32 @@ class BranchChain:
         own_done = done + shift if done > 0 else 0
         return self.chain.reads(start + shift, stop + shift, n, done=own_done)[0]
 
-    def starts(self, task: Task) -> tuple[int, ...]:
-        """Return the first of its inputs on each axis."""
+    def inputs(self, task: OpTask) -> list[tuple[int, int]]:
+        """Return its inputs [low, high) on each axis for a task of the group."""
         start, stop = task.outputs[0]
-        along = self.reads(start, stop, task.continuation.done, task.ends[0]).start
-        across = []
+        along = self.reads(start, stop, task.continuation.done, task.ends[0])
+        found = [(along.start, along.high)]
+        own_outputs = self.span(task.outputs)
         for axis in range(1, self.chain.axes):
-            span = self.span(task.outputs)[axis]
-            across.append(self.chain.needs(axis, *span, task.ends[axis])[0][0])
-        return (along, *across)
+            needed = self.chain.needs(axis, *own_outputs[axis], task.ends[axis])
+            found.append(needed[0])
+        return found
 
-    def stops(self, task: Task) -> tuple[int, ...]:
-        """Return the end of its inputs on each axis."""
-        start, stop = task.outputs[0]
-        along = self.reads(start, stop, task.continuation.done, task.ends[0]).high
-        across = []
-        for axis in range(1, self.chain.axes):
-            span = self.span(task.outputs)[axis]
-            across.append(self.chain.needs(axis, *span, task.ends[axis])[0][1])
-        return (along, *across)
-
-    def compute(self, x: Array, task: Task, earlier: HeldEarlier) -> tuple[Array, HeldAfter]:
+    def compute(self, x: Array, task: OpTask, earlier: HeldEarlier) -> tuple[Array, HeldAfter]:
         """Compute its outputs from the inputs of the group."""
-        sides = zip(self.starts(task), self.stops(task), task.starts, strict=True)
-        places = tuple(slice(start - first, stop - first) for start, stop, first in sides)
+        places = []
+        for (low, high), first in zip(self.inputs(task), task.starts, strict=True):
+            places.append(slice(low - first, high - first))
         shift = self.shift[0]
         done, next_start = task.continuation
-        continuation = Continuation(done + shift if done > 0 else 0, next_start + shift)
-        span = self.span(task.outputs)
+        own_done = done + shift if done > 0 else 0
         return self.chain.compute(
-            x[places], span, task.ends, earlier, continuation, bounds=task.bounds
+            x[tuple(places)],
+            self.span(task.outputs),
+            task.ends,
+            earlier,
+            Continuation(own_done, next_start + shift),
+            bounds=task.bounds,
         )
 
 
@@ -125,7 +121,7 @@ class Branches(Op):
 
     A branch of one channel is combined with every channel of the others.
 
-    formulas : the results of several formulas become channels, one behind the other
+    formulas : the results of several formulas become channels
     keeps : the channel whose input is kept as it is (the opacity of a picture), or None
     exact : the result must not depend on where a block ends, not even in the last bit
     window : the reach of branches with windows in time, once they know the times
@@ -262,11 +258,14 @@ class Branches(Op):
         adds_only = all(formula.adds_only for formula in self.formulas)
         return "exact" if adds_only and classes <= {"exact"} else "fractions"
 
-    @property
+    @cached_property
     def uniform(self) -> bool:
-        """Whether all channels are treated alike."""
-        alike = all(branch.chain.uniform for branch in self.branches)
-        return alike and len(self.formulas) == 1 and self.keeps is None
+        """Whether all channels are treated alike. Outputs of one channel are then neighbours."""
+        if self.keeps is not None or not all(branch.chain.uniform for branch in self.branches):
+            return False
+        made = [branch.chain.channels(1) for branch in self.branches]
+        widths = [{made[n] for n in formula.operands()} for formula in self.formulas]
+        return all(len(width) == 1 for width in widths)
 
     def output_channels(self, count: int) -> int:
         """Count the channels of the results of all formulas."""
@@ -340,11 +339,18 @@ class Branches(Op):
 
     # --- samples ---
 
-    def compute(self, x: Array, task: Task) -> tuple[Array, HeldAfter]:
+    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
         """Compute the outputs of a task, and what the operations of the branches hold then."""
-        folded = self._folded
-        if folded is not None and all_finite(x):
-            return self._compute_folded(folded, x, task)
+        if self._folded is not None and all_finite(x):
+            y, held_after = self._compute_folded(self._folded, x, task)
+        else:
+            y, held_after = self._compute_branches(x, task)
+        if self.keeps is not None:
+            y = self._with_kept_channel(summed(y), self.keeps, x, task)
+        return y, held_after
+
+    def _compute_branches(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
+        """Compute every branch by itself and combine them."""
         operands = []
         held_after: HeldAfter = {}
         for number, branch in enumerate(self.branches):
@@ -354,12 +360,23 @@ class Branches(Op):
             for place, values in held.items():
                 held_after[number, *place] = values
         results = [formula.value(operands) for formula in self.formulas]
-        y = results[0] if len(results) == 1 else np.concatenate(results, axis=-1)
-        if self.keeps is not None:
-            y = self._with_kept_channel(y, self.keeps, x, task)
-        return y, held_after
+        return self._side_by_side(results, x.shape[-1]), held_after
 
-    def _compute_folded(self, folded: Convolve, x: Array, task: Task) -> tuple[Array, HeldAfter]:
+    def _side_by_side(self, results: list[Array], channels: int) -> Array:
+        """Return the results of the formulas as channels.
+
+        Where every channel is treated alike, its results are neighbours: many interleaved signals
+        are channels of one array, too, and stay apart so.
+        """
+        if len(results) == 1:
+            return results[0]
+        if not self.uniform:
+            return np.concatenate(results, axis=-1)
+        of_channels = [y.reshape(*y.shape[:-1], channels, -1) for y in results]
+        joined = np.concatenate(of_channels, axis=-1)
+        return joined.reshape(*joined.shape[:-2], -1)
+
+    def _compute_folded(self, folded: Convolve, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
         """Compute a group as one convolution, where no input is missing."""
         places = []
         for reach, outputs, first in zip(self.reach, task.outputs, task.starts, strict=True):
@@ -376,7 +393,7 @@ class Branches(Op):
                 held_after[number, 0] = last_known(x[:passed], earlier)
         return y, held_after
 
-    def _with_kept_channel(self, y: Array, channel: int, x: Array, task: Task) -> Array:
+    def _with_kept_channel(self, y: Array, channel: int, x: Array, task: OpTask) -> Array:
         """Return the outputs with one channel as it is in the inputs that they stand for."""
         places = []
         for axis, reach in enumerate(self.reach):
@@ -388,16 +405,7 @@ class Branches(Op):
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the outputs `span` of a signal of which no earlier output was computed."""
-        needs = [reach.needs(*outputs) for reach, outputs in zip(self.reach, span, strict=True)]
-        task = Task(
-            outputs=span,
-            starts=tuple(low for low, _ in needs),
-            stops=tuple(high for _, high in needs),
-            ends=(None,) * self.axes,
-            skipped=0,
-            continuation=Continuation(done=0, next_start=span[0][1]),
-            next_input=needs[0][1],
-        )
+        task = OpTask.alone(self.reach, span, (None,) * self.axes)
         y, _ = self.compute(x, task)
         return y
 
@@ -428,7 +436,7 @@ def _check_place(one: Reach, other: Reach, number: int) -> None:
     if one.growth != other.growth:
         raise UnequalBranchesError(number, _length(other), _length(one))
     if one.anchor != other.anchor:
-        raise UnequalBranchesError(number, _aligned(other), _aligned(one))
+        raise UnequalBranchesError(number, _stands_for(other), _stands_for(one))
 
 
 def _rate(reach: Reach) -> str:
@@ -450,7 +458,7 @@ def _cut(reach: Reach) -> str:
     return f"keeps {plural(reach.limit, 'sample')}"
 
 
-def _aligned(reach: Reach) -> str:
+def _stands_for(reach: Reach) -> str:
     first = [str(reach.aligned_input(k)) for k in range(3)]
     return f"stands for the samples {', '.join(first)} ..."
 

@@ -33,7 +33,7 @@ import numpy as np
 from convcli.core.complete import without_incomplete
 from convcli.core.reach import Reach
 from convcli.core.rounding import float_type_for_bytes
-from convcli.core.task import Continuation, Inputs, Task, nothing_earlier
+from convcli.core.task import Continuation, Inputs, OpTask, nothing_earlier
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
@@ -341,35 +341,67 @@ class Chain:
         ends: tuple[int | None, ...],
         earlier: HeldEarlier,
         continuation: Continuation,
-    ) -> Iterator[Task]:
+    ) -> Iterator[OpTask]:
         """Yield the task of each operation for the outputs `span`, from first to last."""
-        done = continuation.done
-        along = self.reads(*span[0], ends[0], done=done)
-        following = along
-        if self.holds:
-            start = continuation.next_start
-            following = self.reads(start, start + 1, done=span[0][1])
-        before = self.needs(0, done - 1, done) if done > 0 else None
-        across = [self.needs(axis, *span[axis], ends[axis]) for axis in range(1, self.axes)]
+        flow = self._flow(span, ends, continuation)
         for number, op in enumerate(self.ops):
-            given = along[number]
-            after = along[number + 1]
-            outputs = ((after.start, after.high), *(needs[number + 1] for needs in across))
-            axes = list(zip(op.reach, outputs, ends, strict=True))
-            yield Task(
+            outputs = flow.outputs_of(number)
+            given = flow.along[number]
+            reaches = list(zip(op.reach, outputs, strict=True))
+            yield OpTask(
                 outputs=outputs,
-                starts=(given.start, *(needs[number][0] for needs in across)),
-                stops=tuple(reach.needs(*wanted)[1] for reach, wanted, _ in axes),
+                starts=flow.starts_of(number),
+                stops=tuple(reach.needs(*wanted)[1] for reach, wanted in reaches),
                 ends=ends,
                 skipped=given.low - given.start,
                 continuation=Continuation(
-                    done=0 if before is None else before[number + 1][1],
-                    next_start=following[number + 1].start,
+                    done=flow.done[number + 1], next_start=flow.following[number + 1].start
                 ),
-                next_input=following[number].start,
+                next_input=flow.following[number].start,
                 earlier=partial(_held_in_operation, earlier, number),
             )
-            ends = tuple(None if n is None else reach.count(n) for reach, _, n in axes)
+            lengths = zip(op.reach, ends, strict=True)
+            ends = tuple(None if n is None else reach.count(n) for reach, n in lengths)
+
+    def _flow(self, span: Span, ends: tuple[int | None, ...], continuation: Continuation) -> _Flow:
+        """Return what the operations read for the outputs `span`."""
+        done, next_start = continuation
+        along = self.reads(*span[0], ends[0], done=done)
+        following = along
+        if self.holds:
+            following = self.reads(next_start, next_start + 1, done=span[0][1])
+        ended = [0] * len(along)
+        if done > 0:
+            ended = [high for _, high in self.needs(0, done - 1, done)]
+        across = [self.needs(axis, *span[axis], ends[axis]) for axis in range(1, self.axes)]
+        return _Flow(along=along, across=across, done=ended, following=following)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Flow:
+    """What the operations of a chain read in a computation, by their numbers.
+
+    The last entry of each list is for the outputs of the chain.
+
+    along : the inputs along axis 0
+    across : for each other axis the inputs [low, high)
+    done : the end of what earlier computations have read along axis 0
+    following : the inputs of the next computation along axis 0
+    """
+
+    along: list[Inputs]
+    across: list[list[tuple[int, int]]]
+    done: list[int]
+    following: list[Inputs]
+
+    def starts_of(self, number: int) -> tuple[int, ...]:
+        """Return the first input of an operation on each axis."""
+        return (self.along[number].start, *(needs[number][0] for needs in self.across))
+
+    def outputs_of(self, number: int) -> Span:
+        """Return the outputs of an operation on each axis."""
+        after = self.along[number + 1]
+        return ((after.start, after.high), *(needs[number + 1] for needs in self.across))
 
 
 def _held_in_operation(earlier: HeldEarlier, number: int, place: HeldPlace) -> Array | None:

@@ -58,7 +58,10 @@ def without_incomplete(y: Array, span: Span, bounds: Bounds) -> Array:
 
 
 def _side_by_side(y: Array, samples: Indices, bounds: Bounds) -> Array:
-    """The same of several signals, which are the channels of `y`, (n, signals * channels)."""
+    """Return the samples of several signals; those that do not lie within the bounds are missing.
+
+    y : (n, signals * channels)
+    """
     places = samples[:, None]
     beyond = (places < bounds.low[0]) | (places >= bounds.high[0])
     if not beyond.any():

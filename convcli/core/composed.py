@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,22 +33,23 @@ def composed(chain: Chain, *, most: int = MOST_PRODUCTS) -> Convolve | None:
     parts = [op.as_convolution for op in chain.ops]
     taps = np.ones((1,) * chain.axes)
     divisor = 1.0
-    spacing = np.ones(chain.axes, np.int64)
+    spacing = [1] * chain.axes
     for part in parts:
         if part is None:
             return None
-        spaced = np.zeros(spacing * (np.array(part.taps.shape) - 1) + 1)
-        if taps.size * spaced.size > most:
+        sides = [(k - 1) * every + 1 for k, every in zip(part.taps.shape, spacing, strict=True)]
+        if taps.size * math.prod(sides) > most:
             return None
-        spaced[tuple(slice(None, None, int(s)) for s in spacing)] = part.taps
+        spaced = np.zeros(sides)
+        spaced[tuple(slice(None, None, every) for every in spacing)] = part.taps
         taps = full_convolution(taps, spaced)
         divisor *= part.divisor
-        spacing *= part.step
-    return _convolution(taps, divisor, chain)
+        spacing = [every * step for every, step in zip(spacing, part.step, strict=True)]
+    return _with_reach_of(chain, taps, divisor)
 
 
-def _convolution(taps: Numbers, divisor: float, chain: Chain) -> Convolve:
-    """The convolution with the reach of a chain."""
+def _with_reach_of(chain: Chain, taps: Numbers, divisor: float) -> Convolve:
+    """The convolution with these taps that reads what a chain reads."""
     return Convolve(
         taps=taps,
         divisor=divisor,
@@ -79,22 +81,29 @@ def weighted_sum(parts: Sequence[Convolve], weights: Sequence[float]) -> Convolv
     axes = range(len(parts[0].step))
     before = tuple(max(part.before[axis] for part in parts) for axis in axes)
     after = tuple(max(part.after[axis] for part in parts) for axis in axes)
-    taps = np.zeros([low + high + 1 for low, high in zip(before, after, strict=True)])
+    sides = [low + high + 1 for low, high in zip(before, after, strict=True)]
+    taps = np.zeros(sides)
     divisor = _common_divisor(parts)
     for part, weight in zip(parts, weights, strict=True):
-        places = []
-        for n, own, widest in zip(part.taps.shape, part.after, after, strict=True):
-            places.append(slice(widest - own, widest - own + n))
-        taps[tuple(places)] += weight * (part.taps * (divisor / part.divisor))
-    return Convolve(
+        scaled = weight * (part.taps * (divisor / part.divisor))
+        taps[_place_within(part, after)] += scaled
+    return replace(
+        parts[0],
         taps=taps,
         divisor=divisor,
         before=before,
         after=after,
-        step=parts[0].step,
-        anchor=parts[0].anchor,
         gaps=gaps_of(taps),
     )
+
+
+def _place_within(part: Convolve, after: tuple[int, ...]) -> tuple[slice, ...]:
+    """The place of taps among those of a convolution that reads `after` later samples."""
+    places = []
+    for count, own, latest in zip(part.taps.shape, part.after, after, strict=True):
+        first = latest - own
+        places.append(slice(first, first + count))
+    return tuple(places)
 
 
 def _common_divisor(parts: Sequence[Convolve]) -> float:

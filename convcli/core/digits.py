@@ -99,33 +99,57 @@ def joined(sums: Digits, bits: int) -> tuple[Numbers, Numbers]:
 
 def rounded(sums: Digits, bits: int, exponent: int) -> Numbers:
     """Return numbers >= 0 with these digits, times 2**exponent, each rounded once."""
-    if max(sums) - min(sums) <= 2 and 2 * bits <= FLOAT_BITS:
-        return _rounded_three(sums, bits, exponent)
+    if max(sums) - min(sums) <= 4 and 2 * bits <= FLOAT_BITS:
+        return _rounded_five(sums, bits, exponent)
     words, word_bits = words_of(carried(sums, bits), bits)
     return added_up(words, word_bits, exponent)[0]
 
 
-def _rounded_three(sums: Digits, bits: int, exponent: int) -> Numbers:
-    """`rounded` of three digits, of which two are an exact float64 together.
+def _rounded_five(sums: Digits, bits: int, exponent: int) -> Numbers:
+    """`rounded` of up to five digits, in a third of the time that any number of them takes.
 
-    It takes a quarter of the time of the sum of words, which holds for any number of digits.
+    The digits are joined to `high`, `upper` and `lower`, of which the last two are exact as float64
+    each. What cannot be added is told by a last bit that says whether anything lies below: it makes
+    a sum that is rounded once right.
     """
-    first = min(sums)
-    low, middle, high = (sums.get(first + number, np.int64(0)) for number in range(3))
+    lowest = max(sums) - 4
+    high, upper, lower = _joined_digits([sums.get(lowest + i, np.int64(0)) for i in range(5)], bits)
+    joined_bits = 2 * bits
+    most_short = 1 << (53 - joined_bits)
+    y = ((high << joined_bits) | upper) * 2.0**joined_bits + lower
+    highest = int(high.max())
+    if highest >= most_short:
+        rest = (upper << 1) | (lower > 0)
+        longer = (high * 2.0 ** (joined_bits + 1) + rest) * 2.0 ** (joined_bits - 1)
+        y = np.where(high < most_short, y, longer)
+        if highest >= _EXACT_HIGH:
+            y = np.where(high < _EXACT_HIGH, y, _of_large(high, rest, joined_bits + 1))
+    return np.asarray(_times_power(y, lowest * bits + exponent))
+
+
+def _joined_digits(digits: list[Any], bits: int) -> tuple[Any, Any, Any]:
+    """The highest of five digits, and the two pairs below it, after all carries."""
     mask = (1 << bits) - 1
-    middle = middle + (low >> bits)
-    high = high + (middle >> bits)
-    rest = ((middle & mask) << bits) | (low & mask)
-    scale = first * bits + exponent
-    y = high * 2.0 ** (2 * bits) + rest
-    if int(high.max()) >= _EXACT_HIGH:
-        # An int64 is rounded rightly if its last bit says whether anything lies below it.
-        below = 2 * bits - 4
-        some_bits = (high << 4) | (rest >> below) | ((rest & ((1 << below) - 1)) > 0)
-        y = np.where(high < _EXACT_HIGH, y, some_bits * 2.0**below)
-        whole = (high | (rest > 0)) * 2.0 ** (2 * bits)
-        y = np.where(high < _ROOM_FOR_BITS, y, whole)
-    return np.asarray(_times_power(y, scale))
+    carry: Any = np.int64(0)
+    kept = []
+    for digit in digits[:4]:
+        total = digit + carry
+        carry = total >> bits
+        kept.append(total & mask)
+    high = digits[4] + carry
+    return high, (kept[3] << bits) | kept[2], (kept[1] << bits) | kept[0]
+
+
+def _of_large(high: Any, rest: Any, rest_bits: int) -> Numbers:
+    """high * 2**rest_bits + rest, of int64, at the scale of `_rounded_five`."""
+    # The conversion of an int64 rounds rightly. Four bits of the rest fit behind smaller ones.
+    below = rest_bits - 4
+    some_bits = (high << 4) | (rest >> below) | ((rest & ((1 << below) - 1)) > 0)
+    whole = high | (rest > 0)
+    scale = 2.0 ** (rest_bits - 2)
+    smaller = some_bits * (2.0**below * scale)
+    larger = whole * (2.0**rest_bits * scale)
+    return np.asarray(np.where(high < _ROOM_FOR_BITS, smaller, larger))
 
 
 def carried(sums: Digits, bits: int) -> Digits:

@@ -45,7 +45,7 @@ SUM_BITS = 57
 CLASS_BITS = 180
 
 # Samples of a piece of a signal that is computed at a time: it stays in the cache.
-PIECE = 1 << 14
+PIECE = 1 << 15
 
 # OpenCV adds up the squares of so many bytes in an int32.
 MOST_SQUARED_BYTES = 1 << 15
@@ -101,59 +101,40 @@ class Moment(WindowFunction):
 
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Compute in float64, a piece of the signal at a time."""
-        parts = [self._of_piece(piece, size, step) for piece in _pieces(x, size, step)]
+        over_windows = WindowSums(size, step)
+        parts = [self.of_sums(piece, over_windows) for piece in _pieces(x, size, step)]
         return np.concatenate(parts, axis=1)
 
-    def _of_piece(self, x: Array, size: Sizes, step: Sizes) -> Numbers:
+    def of_sums(self, x: Array, over_windows: WindowSums) -> Numbers:
+        """Return the mean square of each window of (channels, *samples), NaN where missing."""
         values = x.astype(np.float64)
         is_known = ~np.isnan(values)
         is_infinite = np.isinf(values)
         values[~is_known | is_infinite] = 0
-        y = self._of_finite(values, is_known, size, step)
+        y = self._of_finite(values, is_known, over_windows)
         if is_infinite.any():
-            meets = window_sums(is_infinite, size, step) > 0
+            meets = over_windows(is_infinite) > 0
             y[meets] = np.nan if self.centred else np.inf
         return y
 
-    def _of_finite(self, x: Numbers, known: Flags, size: Sizes, step: Sizes) -> Numbers:
+    def _of_finite(self, x: Numbers, known: Flags, over_windows: WindowSums) -> Numbers:
         """Compute with samples of which those that are not known are 0."""
-        counts: Counts = math.prod(size)
+        counts: Counts = over_windows.most
         if not known.all():
-            counts = window_sums(known, size, step)
+            counts = over_windows(known)
         y: Any = None
-        for number, samples, chosen in _classes(x, size, step):
-            values = _about_the_middle(samples, known) if self.centred else samples
-            sums = self._square_sums(values, counts, size, step)
+        for number, samples, chosen in _classes(x, over_windows):
+            if self.centred:
+                values = _about_the_middle(samples, known)
+                sums = _sums_about_the_mean(values, counts, over_windows)
+            else:
+                sums = _sums_of_squares(samples, over_windows)
             part = self._settled(sums, counts)
             scale = number * CLASS_BITS if self.root else 2 * number * CLASS_BITS
             if scale:
                 part = np.ldexp(part, scale)
             y = part if chosen is None or y is None else np.where(chosen, part, y)
         return np.asarray(y)
-
-    def _square_sums(self, x: Numbers, counts: Counts, size: Sizes, step: Sizes) -> Numbers:
-        """n Q - S**2, or Q about 0, of each window, rounded once."""
-        if self.centred and _are_small(x, math.prod(size)):
-            whole = x.astype(np.int64)
-            squares = window_sums(np.square(whole), size, step)
-            difference = counts * squares - np.square(window_sums(whole, size, step))
-            return difference.astype(np.float64)
-        bits = (SUM_BITS - math.prod(size).bit_length()) // 2
-        aligned, shift = _aligned(x, bits)
-        digits = {place: d.astype(np.int64) for place, d in digits_of(aligned, bits).items()}
-        if not digits:
-            digits = {0: np.zeros(x.shape, np.int64)}
-        products = _window_sums_of(_products(digits), size, step)
-        if not self.centred:
-            return rounded(products, bits, -2 * shift)
-        sums = _window_sums_of(digits, size, step)
-        if not _are_few(digits, bits, math.prod(size)):
-            products = carried(products, bits)
-            sums = carried(sums, bits)
-        differences = {place: counts * q for place, q in products.items()}
-        for place, product in _products(sums).items():
-            differences[place] = differences.get(place, 0) - product
-        return rounded(differences, bits, -2 * shift)
 
     def _settled(self, sums: Numbers, counts: Counts) -> Numbers:
         """The mean square for sums of squares; NaN where too few samples are known."""
@@ -168,6 +149,73 @@ class Moment(WindowFunction):
         return y
 
 
+@dataclass(frozen=True)
+class WindowSums:
+    """The sum of each window of whole numbers (channels, *samples), exact in int64."""
+
+    size: Sizes
+    step: Sizes
+
+    @property
+    def most(self) -> int:
+        """The most samples in a window."""
+        return math.prod(self.size)
+
+    def __call__(self, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Return the sums. Running sums may overflow: their differences are right modulo 2**64."""
+        sums: Any = x
+        for axis, (k, s) in enumerate(zip(self.size, self.step, strict=True), start=1):
+            shape = list(sums.shape)
+            shape[axis] += 1
+            running = np.zeros(shape, np.int64)
+            np.cumsum(sums, axis=axis, out=_from(running, axis, 1), dtype=np.int64)
+            ends = _from(running, axis, k, s)
+            starts = _from(running, axis, 0, s)[_first(axis, ends.shape[axis])]
+            sums = ends - starts
+        return np.asarray(sums)
+
+    def of_digits(self, digits: Digits) -> Digits:
+        """Return the sums of each digit, not carried."""
+        return {place: self(values) for place, values in digits.items()}
+
+
+def _sums_of_squares(x: Numbers, over_windows: WindowSums) -> Numbers:
+    """Q of each window, rounded once."""
+    digits, bits, shift = _digits_for(x, over_windows.most)
+    squares = over_windows.of_digits(_products(digits))
+    return rounded(squares, bits, -2 * shift)
+
+
+def _sums_about_the_mean(x: Numbers, counts: Counts, over_windows: WindowSums) -> Numbers:
+    """n Q - S**2 of each window, rounded once."""
+    if _are_small(x, over_windows.most):
+        whole = x.astype(np.int64)
+        small_squares = over_windows(np.square(whole))
+        difference = counts * small_squares - np.square(over_windows(whole))
+        return difference.astype(np.float64)
+    digits, bits, shift = _digits_for(x, over_windows.most)
+    squares = over_windows.of_digits(_products(digits))
+    sums = over_windows.of_digits(digits)
+    if not _are_few(digits, bits, over_windows.most):
+        squares = carried(squares, bits)
+        sums = carried(sums, bits)
+    differences = {place: counts * q for place, q in squares.items()}
+    for place, product in _products(sums).items():
+        differences[place] = differences.get(place, 0) - product
+    return rounded(differences, bits, -2 * shift)
+
+
+def _digits_for(x: Numbers, count: int) -> tuple[Digits, int, int]:
+    """The digits of x * 2**shift, so small that sums of `count` products are exact.
+
+    Returns also the bits of a digit and the shift.
+    """
+    bits = (SUM_BITS - count.bit_length()) // 2
+    aligned, shift = _aligned(x, bits)
+    digits = {place: digit.astype(np.int64) for place, digit in digits_of(aligned, bits).items()}
+    return digits or {0: np.zeros(x.shape, np.int64)}, bits, shift
+
+
 def _pieces(x: Array, size: Sizes, step: Sizes) -> Iterator[Array]:
     """The inputs of consecutive outputs along the first sample axis, some at a time."""
     outputs = (x.shape[1] - size[0]) // step[0] + 1
@@ -179,7 +227,7 @@ def _pieces(x: Array, size: Sizes, step: Sizes) -> Iterator[Array]:
         yield x[:, first * step[0] : (last - 1) * step[0] + size[0]]
 
 
-def _classes(x: Numbers, size: Sizes, step: Sizes) -> Iterator[tuple[int, Numbers, Flags | None]]:
+def _classes(x: Numbers, over_windows: WindowSums) -> Iterator[tuple[int, Numbers, Flags | None]]:
     """Yield samples of similar magnitude, and the windows whose largest sample is among them.
 
     Yields the number c of a class, the samples of the classes c and c - 1 at a scale of about 1,
@@ -197,7 +245,7 @@ def _classes(x: Numbers, size: Sizes, step: Sizes) -> Iterator[tuple[int, Number
     for number in np.unique(classes[x != 0]).tolist():
         samples = np.where((classes == number) | (classes == number - 1), x, 0.0)
         samples = np.ldexp(samples, -number * CLASS_BITS)
-        chosen = window_sums(classes >= number, size, step) > 0
+        chosen = over_windows(classes >= number) > 0
         yield number, samples, chosen
 
 
@@ -265,28 +313,6 @@ def _add(sums: Digits, place: int, values: Any) -> None:
         sums[place] += values
     else:
         sums[place] = values
-
-
-def _window_sums_of(digits: Digits, size: Sizes, step: Sizes) -> Digits:
-    """The sums of each digit over the windows."""
-    return {place: window_sums(values, size, step) for place, values in digits.items()}
-
-
-def window_sums(x: npt.NDArray[Any], size: Sizes, step: Sizes) -> npt.NDArray[np.int64]:
-    """The sum of each window of whole numbers (channels, *samples), exact in int64.
-
-    Running sums may overflow: their differences are right modulo 2**64.
-    """
-    sums: Any = x
-    for axis, (k, s) in enumerate(zip(size, step, strict=True), start=1):
-        shape = list(sums.shape)
-        shape[axis] += 1
-        running = np.zeros(shape, np.int64)
-        np.cumsum(sums, axis=axis, out=_from(running, axis, 1), dtype=np.int64)
-        ends = _from(running, axis, k, s)
-        starts = _from(running, axis, 0, s)[_first(axis, ends.shape[axis])]
-        sums = ends - starts
-    return np.asarray(sums)
 
 
 def _from(x: npt.NDArray[Any], axis: int, first: int, step: int = 1) -> npt.NDArray[Any]:

@@ -129,7 +129,7 @@ class Arithmetic(Formula):
                 return left - right
             if self.symbol == "*":
                 return left * right
-            return _quotient(left, right)
+            return _divided_where_possible(left, right)
 
     def combination(self, count: int) -> Combination | None:
         """Return the formula as a linear combination; None where operands meet in a product."""
@@ -152,7 +152,7 @@ class Arithmetic(Formula):
         yield from self.right.operands()
 
 
-def _quotient(left: Any, right: Any) -> Any:
+def _divided_where_possible(left: Any, right: Any) -> Any:
     """Divide, and give NaN where the divisor is 0."""
     y = np.asarray(np.true_divide(left, right))
     zero = np.broadcast_to(np.equal(right, 0), y.shape)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from convcli.calendar_bins import CalendarBins
     from convcli.core.binding import Site, Stage
     from convcli.core.kernel import Kernel
-    from convcli.core.task import HeldAfter, Task
+    from convcli.core.task import HeldAfter, OpTask
     from convcli.signals import Align, Array, Edge, Missing
 
 # The outputs [start, stop) on each sample axis.
@@ -139,7 +139,7 @@ class Op(ABC):
         held : the values that fill a gap at the beginning of `x`
         """
 
-    def compute(self, x: Array, task: Task) -> tuple[Array, HeldAfter]:
+    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
         """Compute the outputs of a task, and what the next job has to know.
 
         x : all inputs of the task, NaN where a sample is missing; not changed

@@ -53,15 +53,14 @@ class OrderStatistic(WindowFunction):
         sides = zip(x.shape[1:], size, step, strict=True)
         outputs = [(n - k) // s + 1 for n, k, s in sides]
         y = np.empty((len(x), *outputs))
+        flat = y.reshape(-1)
         own = self.own or (0,) * len(size)
-        for number, channel in enumerate(x):
-            flat = y[number].reshape(-1)
-            first = 0
-            for windows in ordered_windows(channel, size, step, own=own, searches=self.searches):
-                part = self.of_ordered(windows)
-                last = first + len(part)
-                flat[first:last] = np.where(windows.known > 0, part, np.nan)
-                first = last
+        first = 0
+        for windows in ordered_windows(x, size, step, own=own, searches=self.searches):
+            numbers = self.of_ordered(windows)
+            last = first + len(numbers)
+            flat[first:last] = np.where(windows.known > 0, numbers, np.nan)
+            first = last
         return y
 
 

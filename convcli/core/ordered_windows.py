@@ -59,7 +59,7 @@ class OrderedWindows(ABC):
 def ordered_windows(
     x: Array, size: Sizes, step: Sizes, *, own: Sizes, searches: bool
 ) -> Iterator[OrderedWindows]:
-    """Yield the windows of (n,) or (rows, columns) in their order, some at a time.
+    """Yield the windows of (channels, *samples), one channel after the other, some at a time.
 
     own : the place in a window of the sample that its output is aligned with
     searches : many samples of each window are asked for, instead of one or two
@@ -69,24 +69,38 @@ def ordered_windows(
         most = MOST_PIXELS_SORTED
     if math.prod(size) <= most:
         yield from _sorted_windows(x, size, step, own)
-    elif len(size) == 1:
-        yield from _long_windows(x, size[0], step[0], own[0])
-    else:
-        for row in range(0, len(x) - size[0] + 1, step[0]):
-            by_column = x[row : row + size[0]].T.reshape(-1)
-            place = own[1] * size[0] + own[0]
-            yield from _long_windows(by_column, math.prod(size), step[1] * size[0], place)
+        return
+    for channel in x:
+        if len(size) == 1:
+            yield from _long_windows(channel, size[0], step[0], own[0])
+        else:
+            yield from _large_windows(channel, size, step, own)
 
 
 def _sorted_windows(x: Array, size: Sizes, step: Sizes, own: Sizes) -> Iterator[OrderedWindows]:
+    """Yield short windows, of many short channels together."""
     every = tuple(slice(None, None, s) for s in step)
-    windows: Any = sliding_window_view(x, size)[every]
+    sample_axes = tuple(range(1, x.ndim))
+    windows: Any = sliding_window_view(x, size, axis=sample_axes)[(slice(None), *every)]
+    channels, rows, *columns = windows.shape[: x.ndim]
     count = math.prod(size)
     place = int(np.ravel_multi_index(own, size))
-    at_once = max(1, SORTED // (count * math.prod(windows.shape[1 : len(size)])))
-    for first in range(0, len(windows), at_once):
-        samples = windows[first : first + at_once].reshape(-1, count)
-        yield _Sorted(samples, place)
+    in_row = count * math.prod(columns)
+    rows_at_once = max(1, SORTED // in_row)
+    channels_at_once = max(1, SORTED // (in_row * rows))
+    for channel in range(0, channels, channels_at_once):
+        for row in range(0, rows, rows_at_once):
+            some = windows[channel : channel + channels_at_once, row : row + rows_at_once]
+            yield _Sorted(some.reshape(-1, count), place)
+
+
+def _large_windows(x: Array, size: Sizes, step: Sizes, own: Sizes) -> Iterator[OrderedWindows]:
+    """Yield the windows of (rows, columns): stretches of as many rows, taken column by column."""
+    height, _ = size
+    place = own[1] * height + own[0]
+    for row in range(0, len(x) - height + 1, step[0]):
+        by_column = x[row : row + height].T.reshape(-1)
+        yield from _long_windows(by_column, math.prod(size), step[1] * height, place)
 
 
 def _long_windows(x: Array, k: int, step: int, own: int) -> Iterator[OrderedWindows]:

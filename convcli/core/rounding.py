@@ -53,7 +53,8 @@ def of_factor(factor: float) -> Rounding:
 def _share_a_denominator(taps: npt.NDArray[np.float64]) -> bool:
     """Return whether all taps are fractions with one denominator up to LARGEST_DENOMINATOR."""
     candidates = np.arange(1, LARGEST_DENOMINATOR + 1)
-    for tap in np.unique(np.abs(taps)):
+    # Most taps of a long filter are almost 0, which every denominator fits: the largest come first.
+    for tap in np.unique(np.abs(taps))[::-1]:
         parts = tap * candidates
         error = np.abs(parts - np.rint(parts))
         candidates = candidates[error < 1e-9 * np.maximum(parts, 1)]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from convcli.core.complete import Bounds
     from convcli.core.ops import Span
+    from convcli.core.reach import Reach
     from convcli.signals import Array
 
 # The place of an operation that holds values: its number in the chain; inside branches then the
@@ -57,7 +58,7 @@ class Continuation(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Task:
+class OpTask:
     """The part of one operation in a computation.
 
     outputs : the outputs to compute on each axis
@@ -80,6 +81,22 @@ class Task:
     next_input: int
     earlier: HeldEarlier = nothing_earlier
     bounds: Bounds | None = None
+
+    @classmethod
+    def alone(
+        cls, reaches: tuple[Reach, ...], outputs: Span, ends: tuple[int | None, ...]
+    ) -> OpTask:
+        """The task of an operation with these reaches, before which nothing was computed."""
+        needs = [reach.needs(*wanted) for reach, wanted in zip(reaches, outputs, strict=True)]
+        return cls(
+            outputs=outputs,
+            starts=tuple(low for low, _ in needs),
+            stops=tuple(high for _, high in needs),
+            ends=ends,
+            skipped=0,
+            continuation=Continuation(done=0, next_start=outputs[0][1]),
+            next_input=needs[0][1],
+        )
 
     def held_before(self) -> Array | None:
         """Return the last known values from before the inputs."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from convcli.calendar_bins import CalendarBins
+    from convcli.core.binding import Site, Stage
     from convcli.core.ops import Span
     from convcli.core.ragged import Statistic
     from convcli.core.reach import Reach
@@ -48,6 +49,17 @@ class TimeWindows(Op):
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the operation under the rules of a run; it is always exact."""
         return replace(self, missing=missing)
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage, which tells what a day is where rows are trading days."""
+        stage = replace(site.stage(self), remark="rows count by their distance in time")
+        if site.signal.trading_days:
+            told = (
+                "durations are days of the calendar, because rows leave out holidays; "
+                "a plain number counts trading days (20)"
+            )
+            stage = replace(stage, notices=(told,))
+        return (stage,)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the statistic of each window."""

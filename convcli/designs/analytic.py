@@ -99,16 +99,22 @@ def _transformer(low: float, attenuation: float) -> tuple[Taps, float]:
         refuse_huge(count, "this band", "a higher low=, or less attenuation=")
         # The outermost taps are at an odd distance from the middle: at an even one they are 0.
         half = max(2 * math.ceil((count - 3) / 4) + 1, half + 2)
-        n = np.arange(-half, half + 1)
-        odd = n % 2 == 1
-        taps = np.zeros(n.size)
-        taps[odd] = 2 / (math.pi * n[odd])
-        taps = exact(taps * np.kaiser(n.size, kaiser.beta(target)), 0.0)
+        taps = _windowed(half, kaiser.beta(target))
         error = highest_error(taps, [(low, 0.5 - low, 1.0)])
         missing = attenuation + 20 * math.log10(error)
         if missing <= 0:
-            taps.flags.writeable = False
             return taps, error
         target += missing + 0.02
     message = f"no number of taps was found that reaches {attenuation:g} dB"
     raise RequestError(message, hint="less attenuation=, or a higher low=")
+
+
+def _windowed(half: int, beta: float) -> Taps:
+    """(2 half + 1,) taps 2 / (pi n) at odd n, under a Kaiser window."""
+    n = np.arange(-half, half + 1)
+    odd = n % 2 == 1
+    taps = np.zeros(n.size)
+    taps[odd] = 2 / (math.pi * n[odd])
+    taps = exact(taps * np.kaiser(n.size, beta), 0.0)
+    taps.flags.writeable = False
+    return taps

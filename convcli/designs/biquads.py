@@ -55,7 +55,8 @@ class Section:
         def value(factors: Polynomial) -> Complexes:
             square, linear, constant = factors
             real = constant * cosine**2 - square * sine**2
-            return np.asarray(real + 1j * (linear * sine * cosine))
+            imaginary = linear * sine * cosine
+            return np.asarray(real + 1j * imaginary)
 
         return value(self.numerator) / value(self.denominator)
 

@@ -160,21 +160,30 @@ def _curve(path: Path, rows: list[tuple[int, list[str]]], place: int, name: str)
     if len(rows) < 2:
         message = f"{path}: a frequency response has at least 2 frequencies, this one {len(rows)}"
         raise InputError(message, hint=_HINT)
-    points = np.empty((len(rows), 2))
+    frequencies = np.empty(len(rows))
+    decibels = np.empty(len(rows))
+    earlier = 0.0
     for n, (line, cells) in enumerate(rows):
         if len(cells) <= place:
             message = f"{path}, line {line}: expected a frequency and a gain, got {cells!r}"
             raise InputError(message, hint=_HINT)
-        points[n] = _number(path, line, cells[0]), _number(path, line, cells[place])
-        earlier = points[n - 1, 0] if n else 0.0
-        if points[n, 0] <= earlier:
-            came = f"{points[n, 0]:g} Hz after {earlier:g}"
-            message = f"{path}, line {line}: frequencies are above 0 and rise; {came} came"
-            raise InputError(message, hint=_HINT)
-        if abs(points[n, 1]) > LARGEST_DECIBELS:
-            message = f"{path}, line {line}: no gain in dB: {points[n, 1]:g}"
-            raise InputError(message, hint=_HINT)
-    return Curve(points[:, 0], points[:, 1], name)
+        frequencies[n] = _number(path, line, cells[0])
+        decibels[n] = _number(path, line, cells[place])
+        problem = _problem_of(frequencies[n], decibels[n], earlier)
+        if problem:
+            raise InputError(f"{path}, line {line}: {problem}", hint=_HINT)
+        earlier = frequencies[n]
+    return Curve(frequencies, decibels, name)
+
+
+def _problem_of(frequency: float, decibels: float, earlier: float) -> str:
+    """Say what is wrong with a point of a curve; "" if nothing is."""
+    if frequency <= earlier:
+        came = f"{frequency:g} Hz after {earlier:g}"
+        return f"frequencies are above 0 and rise; {came} came"
+    if abs(decibels) > LARGEST_DECIBELS:
+        return f"no gain in dB: {decibels:g}"
+    return ""
 
 
 def _number(path: Path, line: int, cell: str) -> float:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # The most outputs of an adaptive pool, which are held one by one.
 MOST_BINS = 1 << 20
+# The highest new rate of `resample`, in old rates.
+MOST_TIMES_FASTER = 1000
 
 
 def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) -> Convolve | None:
@@ -125,6 +127,9 @@ def resample(rate: str, *, signal: Signal, align: Align) -> tuple[Op, ...]:
 
 
 def _refuse_huge_ratio(ratio: Fraction, old: float, new: int) -> None:
+    if ratio > MOST_TIMES_FASTER:
+        asked = f"{new:,} Hz is {float(ratio):,.0f} times {old:g} Hz"
+        raise RequestError(f"{asked}; at most {MOST_TIMES_FASTER:,} times as many samples are made")
     phases = max(ratio.numerator, ratio.denominator)
     width = kaiser.length(STOP_BAND, (1 - PASS_BAND) / 2)
     # A table of phases may hold 8 times as many numbers as a filter has taps.
@@ -189,16 +194,25 @@ def resize(
         return _resamplers(sides, (rows, columns), method)
     if not all(_written_both(size)):
         raise RequestError(f"fit={fit} needs both sides, {size!r} came", hint="640x480")
-    ratios = (sides[0] / rows, sides[1] / columns)
-    scale = min(ratios) if fit == "inside" else max(ratios)
-    # The side that decides is met exactly.
-    height = sides[0] if ratios[0] == scale else max(1, round(rows * scale))
-    width = sides[1] if ratios[1] == scale else max(1, round(columns * scale))
+    height, width = _proportional(sides, (rows, columns), inside=fit == "inside")
     ops = _resamplers((height, width), (rows, columns), method)
     if fit == "inside" or (height, width) == sides:
         return ops
     first = ((height - sides[0]) // 2, (width - sides[1]) // 2)
     return ResizedAndCropped((*ops, Crop(first=first, size=sides)))
+
+
+def _proportional(
+    sides: tuple[int, int], old_sides: tuple[int, int], *, inside: bool
+) -> tuple[int, int]:
+    """(height, width) with the old proportions: the largest inside `sides`, or one around them."""
+    ratios = [side / old for side, old in zip(sides, old_sides, strict=True)]
+    scale = min(ratios) if inside else max(ratios)
+    scaled = []
+    for side, old, ratio in zip(sides, old_sides, ratios, strict=True):
+        # The side that decides is met exactly.
+        scaled.append(side if ratio == scale else max(1, round(old * scale)))
+    return scaled[0], scaled[1]
 
 
 def _resamplers(
@@ -334,19 +348,21 @@ def min_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Slidin
 
 
 @step("resampling", example="median_pool:3")
-def median_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+def median_pool(
+    n: PoolSize, *, stride: Size | None = None, align: Align
+) -> SlidingStatistic | None:
     """Median of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Median())
 
 
 @step("resampling", example="first_pool:2")
-def first_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+def first_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """First of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Nth(last=False))
 
 
 @step("resampling", example="last_pool:2")
-def last_pool(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+def last_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Last of each window of N (or HxW) samples; missing ones are skipped."""
     return _summary(_pool_windows(n, stride, align), Nth(last=True))
 

@@ -141,23 +141,27 @@ def ir(
     channels = response.taps.shape[1]
     given = len(signal.channels)
     is_crossed = given > 1 and channels == given**2
-    if channels > 1 and given not in (1, channels) and not is_crossed:
-        message = f"{path} has {channels} channels and the signal {given}"
-        raise RequestError(message, hint="channel=1 takes the first for all of them")
-    taps = response.taps
-    if normalize:
-        taps = taps * _unit_energy_gain(taps, path)
-    taps = taps * wet
+    if not is_crossed:
+        _check_channels(path, channels, given)
+    gain = wet * _unit_energy_gain(response.taps, path) if normalize else wet
+    taps = response.taps * gain
     # The unfiltered signal of a channel goes to that channel alone.
     dry = slice(None, None, given + 1) if is_crossed else slice(None)
     taps[response.start, dry] += 1 - wet
-    kernels = tuple(
-        Kernel(taps=channel_taps, centre=(response.start,), note=response.note)
-        for channel_taps in taps.T
-    )
+    kernels = []
+    for channel_taps in taps.T:
+        kernel = Kernel(taps=channel_taps, centre=(response.start,), note=response.note)
+        kernels.append(kernel)
     if is_crossed:
-        return Crossed(kernels, given)
-    return kernels[0] if channels == 1 else PerChannel(kernels)
+        return Crossed(tuple(kernels), given)
+    return kernels[0] if channels == 1 else PerChannel(tuple(kernels))
+
+
+def _check_channels(path: str, channels: int, given: int) -> None:
+    """RequestError where the channels of a response do not go with those of the signal."""
+    if channels > 1 and given not in (1, channels):
+        message = f"{path} has {channels} channels and the signal {given}"
+        raise RequestError(message, hint="channel=1 takes the first for all of them")
 
 
 def _unit_energy_gain(taps: Taps, path: str) -> float:

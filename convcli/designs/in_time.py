@@ -17,8 +17,9 @@ import numpy as np
 
 from convcli.calendar_bins import CalendarBins
 from convcli.core import ragged
+from convcli.core.order_statistics import Hampel, Median, MedianDeviation, Quantile, Rank
 from convcli.core.ragged import ExtremeInTime, MomentInTime
-from convcli.core.ragged_order import QuantileInTime
+from convcli.core.ragged_order import OrderInTime
 from convcli.core.time_reach import BinReach, TimeReach
 from convcli.core.time_windows import CalendarPool, TimeWindows
 from convcli.core.weights_in_time import (
@@ -34,6 +35,7 @@ from convcli.core.weights_in_time import (
 )
 from convcli.designs.registry import in_time
 from convcli.designs.smoothing import TRUNCATE
+from convcli.designs.windows import check_outlier_limit, check_quantile
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
@@ -171,7 +173,33 @@ def rms_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
 @in_time("median")
 def median_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """Median of the rows of the last N."""
-    return _of_rows(n, QuantileInTime(0.5), signal, align)
+    return _of_rows(n, OrderInTime(Median()), signal, align)
+
+
+@in_time("quantile")
+def quantile_in_time(n: Duration, q: float, *, signal: Signal, align: Align) -> TimeWindows:
+    """Quantile Q of the rows of the last N."""
+    check_quantile(q)
+    return _of_rows(n, OrderInTime(Quantile(q)), signal, align)
+
+
+@in_time("rank")
+def rank_in_time(n: Duration, *, pct: bool = False, signal: Signal, align: Align) -> TimeWindows:
+    """Rank of each row among those of the last N."""
+    return _of_rows(n, OrderInTime(Rank(own=(), share=pct)), signal, align)
+
+
+@in_time("mad")
+def mad_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """Median absolute deviation of the rows of the last N from their median."""
+    return _of_rows(n, OrderInTime(MedianDeviation()), signal, align)
+
+
+@in_time("hampel")
+def hampel_in_time(n: Duration, k: float = 3.0, *, signal: Signal, align: Align) -> TimeWindows:
+    """The median of the rows of the last N where a row lies far from it."""
+    check_outlier_limit(k)
+    return _of_rows(n, OrderInTime(Hampel(own=(), limit=k)), signal, align)
 
 
 @in_time("max")
@@ -226,6 +254,24 @@ def largest_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> Calenda
 def smallest_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
     """Smallest value of each bin."""
     return _pool(n, ExtremeInTime(np.fmin), signal, align)
+
+
+@in_time("median_pool")
+def median_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
+    """Median of each bin."""
+    return _pool(n, OrderInTime(Median()), signal, align)
+
+
+@in_time("first_pool")
+def first_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
+    """First of the values that are there."""
+    return _pool(n, ragged.first_known, signal, align)
+
+
+@in_time("last_pool")
+def last_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
+    """Last of the values that are there."""
+    return _pool(n, ragged.last_known_of_each, signal, align)
 
 
 def _pool(bins: CalendarBins, statistic: Statistic, signal: Signal, align: Align) -> CalendarPool:

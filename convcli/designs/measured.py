@@ -127,24 +127,29 @@ def _finished(curve: Curve, rate: float, phase: Phase, count: int | None) -> _Fi
 
 def _fitted(curve: Curve, rate: float, phase: Phase, count: int) -> _Fitted:
     """`count` taps, and their largest deviation as it is measured."""
-    points = 1 << (8 * count - 1).bit_length()
-    frequencies: Numbers = np.arange(points // 2 + 1, dtype=np.float64) * (rate / points)
-    gains = 10 ** (curve.at(frequencies) / 20)
-    if count % 2 == 0:
-        # Symmetric about the middle between two taps.
-        shift = np.exp(-1j * np.pi * np.arange(gains.size) / points)
-        impulse = np.fft.irfft(gains * shift, points)
-    else:
-        impulse = np.fft.irfft(gains, points)
-    taps = np.roll(impulse, (count - 1) // 2)[:count] * np.kaiser(count, WINDOW_BETA)
+    taps = _symmetric_taps(curve, rate, count)
     if phase == "minimum":
         taps = minimum_phase(taps, floor=1e-10)
     compared = _compared_frequencies(curve, rate)
-    found = np.abs(response_at(taps, compared / rate))
-    decibels = 20 * np.log10(np.maximum(found, 1e-50))
+    gains = np.abs(response_at(taps, compared / rate))
+    decibels = 20 * np.log10(np.maximum(gains, 1e-50))
     deviations = np.abs(decibels - curve.at(compared))
     worst = int(deviations.argmax())
     return _Fitted(taps, float(deviations[worst]), float(compared[worst]))
+
+
+def _symmetric_taps(curve: Curve, rate: float, count: int) -> Taps:
+    """(count,) the inverse Fourier transform of the gains, under a Kaiser window."""
+    points = 1 << (8 * count - 1).bit_length()
+    numbers: Numbers = np.arange(points // 2 + 1, dtype=np.float64)
+    frequencies = numbers * (rate / points)
+    gains = 10 ** (curve.at(frequencies) / 20)
+    # An even number of taps is symmetric about the middle between two of them.
+    delay = 0.5 * (count % 2 == 0)
+    spectrum = gains * np.exp(-2j * np.pi * delay * numbers / points)
+    impulse = np.fft.irfft(spectrum, points)
+    centred = np.roll(impulse, (count - 1) // 2)[:count]
+    return np.asarray(centred * np.kaiser(count, WINDOW_BETA), dtype=np.float64)
 
 
 def _compared_frequencies(curve: Curve, rate: float) -> Numbers:

@@ -78,19 +78,19 @@ def softplus(*, signal: Signal) -> Pointwise:
 @step("pointwise", example="silu", aliases=("swish",))
 def silu(*, signal: Signal) -> Pointwise:
     """Sigmoid linear unit: x / (1 + exp(-x))."""
-    return _each(activations.silu, signal, nn_call=NNCall("silu"))
+    return _each(activations.times_logistic, signal, nn_call=NNCall("silu"))
 
 
 @step("pointwise", example="gelu")
 def gelu(*, signal: Signal) -> Pointwise:
     """Gaussian error linear unit: x times the normal distribution function of x."""
-    return _each(activations.gelu, signal)
+    return _each(activations.times_normal, signal)
 
 
 @step("pointwise", example="hardswish")
 def hardswish(*, signal: Signal) -> Pointwise:
     """Piecewise quadratic approximation of silu: x * min(max(x + 3, 0), 6) / 6."""
-    return _each(activations.hardswish, signal)
+    return _each(activations.times_clipped_line, signal)
 
 
 @step("pointwise", example="abs", name="abs")

@@ -88,8 +88,7 @@ def quantile(
     `stride=S` gives only every Sth output.
     """
     _refuse_more(MOST_ORDERED, n)
-    if not 0 <= q <= 1:
-        raise RequestError(f"expected a quantile from 0 to 1, got {q:g}", hint="0.9, or 90%")
+    check_quantile(q)
     return _changing(Quantile(q), n, stride, align)
 
 
@@ -131,8 +130,7 @@ def hampel(
     0 and any other value is replaced. `stride=S` gives only every Sth output.
     """
     _refuse_more(MOST_ORDERED, n)
-    if not k >= 0:
-        raise RequestError(f"expected K of at least 0, got {k:g}", hint="hampel:7,3")
+    check_outlier_limit(k)
     return _changing(Hampel(own=_own_place(n, align), limit=k), n, stride, align)
 
 
@@ -199,3 +197,15 @@ def maximum(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStat
     `max:3 | min:3` is a closing. `stride=S` gives only every Sth output.
     """
     return _changing(Extreme(of_two=np.fmax), n, stride, align)
+
+
+def check_quantile(q: float) -> None:
+    """Raise RequestError for a quantile outside of 0 ... 1."""
+    if not 0 <= q <= 1:
+        raise RequestError(f"expected a quantile from 0 to 1, got {q:g}", hint="0.9, or 90%")
+
+
+def check_outlier_limit(k: float) -> None:
+    """Raise RequestError for a negative distance from which on a sample is an outlier."""
+    if not k >= 0:
+        raise RequestError(f"expected K of at least 0, got {k:g}", hint="hampel:7,3")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from convcli.facts.comparison import ComparisonFacts
     from convcli.facts.detection import DetectionFacts
     from convcli.facts.learning import LearningFacts
-    from convcli.facts.preview import PreviewFacts
+    from convcli.facts.preview import PreviewFacts, SearchedFacts
     from convcli.signals import Signal
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -116,6 +116,29 @@ class ReachFacts:
     step: int = 1
     phases: int = 1
 
+    @property
+    def text(self) -> str:
+        """How far, in words; with `, 1 per 2` if there is one output for two inputs."""
+        told = f"{-self.before} ... {self.after:+d}"
+        if self.step == self.phases == 1:
+            return told
+        return f"{told}, {self.phases} per {self.step}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeReachFacts(ReachFacts):
+    """How far an output looks whose window is bounded by times: that depends on the rows.
+
+    in_time : so that the facts tell it
+    """
+
+    in_time: bool = True
+
+    @property
+    def text(self) -> str:
+        """How far, in words."""
+        return "by the times of the rows"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerFacts:
@@ -159,6 +182,7 @@ class StepFacts:
         many parts
     plane, plane_response : in a report on a picture, the rows of two-dimensional taps, and the gain
         in dB from -1/2 to 1/2 cycles per pixel along both axes
+    planes : how many sets of two-dimensional taps the step has; `plane` is the first of them
     layers : the layers of a learned network
     notices : what the user is told of at every run
     """
@@ -182,6 +206,7 @@ class StepFacts:
     step_response: tuple[tuple[float, float], ...] = ()
     plane: tuple[tuple[float, ...], ...] = ()
     plane_response: tuple[tuple[float, ...], ...] = ()
+    planes: int = 1
     layers: tuple[LayerFacts, ...] = ()
     notices: tuple[str, ...] = ()
 
@@ -219,6 +244,7 @@ class RunFacts:
     edge, align, missing : the rules of the run
     chain : all steps as one
     preview : what pages and plots draw of the input and the output
+    searched : what they draw of each input of a search
     seconds : how long the run took
     """
 
@@ -234,6 +260,7 @@ class RunFacts:
     outputs: tuple[OutputFacts | ModelFileFacts, ...] = ()
     losses: LossFacts = field(default_factory=LossFacts)
     preview: PreviewFacts | None = None
+    searched: tuple[SearchedFacts, ...] = ()
     learned: LearningFacts | None = None
     causality: CausalityFacts | None = None
     detection: DetectionFacts | None = None

@@ -123,6 +123,21 @@ class SignalPreview:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class SearchedFacts:
+    """What is drawn of one input of a search.
+
+    path : as the hits name it
+    page : number of the page of a picture, from 1; None where there is one page
+    in_seconds : positions of hits are in seconds, else rows from 1
+    """
+
+    path: str
+    page: int | None
+    in_seconds: bool
+    signal: SignalPreview
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class PreviewFacts:
     """What is drawn of the input and of the output of a run.
 

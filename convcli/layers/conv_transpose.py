@@ -21,6 +21,8 @@ from convcli.layers.shuffle import FirstOutputs, InterleavePhases
 from convcli.units import Count, Size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.core.binding import Stage
     from convcli.core.ops import Op
     from convcli.layers.layer import LayerSite, LayerTensors
@@ -130,25 +132,9 @@ class ConvTransposeLayer(WeightedLayer):
             message = f"{name} takes {len(weights)} channels, and {site.channels} come to it"
             raise self.call.error(message)
         axes = self._axes(weights.shape[2:], causal=site.rules.align == "causal")
-        phases = math.prod(axis.stride for axis in axes)
-        conv = ConvOp(
-            weights=np.tile(self._phase_weights(weights, axes), _copied(site, weights.ndim)),
-            bias=None if bias is None else np.tile(np.repeat(bias, phases), site.copies),
-            step=(1,) * len(axes),
-            dilation=(1,) * len(axes),
-            groups=self.groups * site.copies,
-            at=Placement(
-                before=tuple(-axis.first for axis in axes),
-                anchor=(0,) * len(axes),
-                growth=tuple(axis.growth for axis in axes),
-                padding="zero",
-            ),
-        )
-        ops: list[Op] = [conv, InterleavePhases(factors=tuple(axis.stride for axis in axes))]
-        surplus = tuple(axis.surplus for axis in axes)
-        if any(surplus):
-            ops.append(FirstOutputs(fewer=surplus))
-        return (site.stage(*ops),)
+        tiled = np.tile(weights, (site.copies, *(1,) * (weights.ndim - 1)))
+        biases = None if bias is None else np.tile(bias, site.copies)
+        return (site.stage(*transposed_ops(tiled, biases, axes, self.groups * site.copies)),)
 
     def _axes(self, taps: tuple[int, ...], *, causal: bool) -> list[TransposedAxis]:
         """The geometry along each axis."""
@@ -164,34 +150,58 @@ class ConvTransposeLayer(WeightedLayer):
             axes.append(TransposedAxis(count, stride, dilation, padding, more))
         return axes
 
-    def _phase_weights(self, weights: Tensor, axes: list[TransposedAxis]) -> Tensor:
-        """The weights of a convolution whose output channels are the phases of each channel.
 
-        weights : (in, out / groups, taps...)
-        Returns (out * phases, in / groups, window...).
-        """
-        strides = tuple(axis.stride for axis in axes)
-        window = tuple(axis.width for axis in axes)
-        by_group = weights.reshape(self.groups, -1, *weights.shape[1:])
-        groups, taken, made = by_group.shape[:3]
-        phases = np.zeros((groups, made, *strides, taken, *window))
-        # (groups, out, in, taps...)
-        transposed = by_group.swapaxes(1, 2)
-        for reads in product(*(axis.reads for axis in axes)):
-            phase = tuple(r for r, _, _ in reads)
-            tap = tuple(j for _, j, _ in reads)
-            place = tuple(m - axis.first for (_, _, m), axis in zip(reads, axes, strict=True))
-            where: Any = (..., *phase, slice(None), *place)
-            read: Any = (..., *tap)
-            phases[where] = transposed[read]
-        return phases.reshape(groups * made * math.prod(strides), taken, *window)
+def transposed_ops(
+    weights: Tensor, bias: Tensor | None, axes: Sequence[TransposedAxis], groups: int
+) -> tuple[Op, ...]:
+    """The convolution of all phases, and the phases interleaved.
+
+    weights : (in, out / groups, taps...); bias : (out,) or None
+    """
+    strides = tuple(axis.stride for axis in axes)
+    conv = ConvOp(
+        weights=_phase_weights(weights, axes, groups),
+        bias=None if bias is None else np.repeat(bias, math.prod(strides)),
+        step=(1,) * len(axes),
+        dilation=(1,) * len(axes),
+        groups=groups,
+        at=Placement(
+            before=tuple(-axis.first for axis in axes),
+            anchor=(0,) * len(axes),
+            growth=tuple(axis.growth for axis in axes),
+            padding="zero",
+        ),
+    )
+    interleaved = InterleavePhases(factors=strides)
+    surplus = tuple(axis.surplus for axis in axes)
+    if not any(surplus):
+        return conv, interleaved
+    return conv, interleaved, FirstOutputs(fewer=surplus)
+
+
+def _phase_weights(weights: Tensor, axes: Sequence[TransposedAxis], groups: int) -> Tensor:
+    """The weights of a convolution whose output channels are the phases of each channel.
+
+    weights : (in, out / groups, taps...)
+    Returns (out * phases, in / groups, window...).
+    """
+    strides = tuple(axis.stride for axis in axes)
+    window = tuple(axis.width for axis in axes)
+    by_group = weights.reshape(groups, -1, *weights.shape[1:])
+    _, taken, made = by_group.shape[:3]
+    phases = np.zeros((groups, made, *strides, taken, *window))
+    # (groups, out, in, taps...)
+    transposed = by_group.swapaxes(1, 2)
+    for reads in product(*(axis.reads for axis in axes)):
+        phase = tuple(r for r, _, _ in reads)
+        tap = tuple(j for _, j, _ in reads)
+        place = tuple(m - axis.first for (_, _, m), axis in zip(reads, axes, strict=True))
+        where: Any = (..., *phase, slice(None), *place)
+        read: Any = (..., *tap)
+        phases[where] = transposed[read]
+    return phases.reshape(groups * made * math.prod(strides), taken, *window)
 
 
 def _side(sides: Sides | None, axis: int) -> int:
     """The padding along an axis; 0 where none is written."""
     return 0 if sides is None else sides[axis]
-
-
-def _copied(site: LayerSite, axes: int) -> tuple[int, ...]:
-    """How often weights are repeated: the outputs once for each channel that is filtered alike."""
-    return (site.copies, *(1,) * (axes - 1))

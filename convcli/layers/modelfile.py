@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from convcli.core.binding import Bindable
 from convcli.designs.registry import step
 from convcli.errors import InputError, RequestError, named_first, quoted_text
 from convcli.layers.model import Model
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from convcli.layers.model import On
+    from convcli.layers.onnx_model import OnnxModel
     from convcli.layers.weights import Tensor, WeightFile
 
 SCALED = ("inputs", "outputs")
+ONNX_SUFFIX = ".onnx"
 
 # What separates the parts of a name, in whatever library's spelling.
 _SEPARATORS = re.compile(r"[\[\]'\"/.]+")
@@ -39,6 +42,8 @@ _TENSOR_NAME = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias|running_mean|running_
 def learned_rules_of(path: str) -> LearnedRules:
     """How the model in a file was learned. InputError for a file that does not say so sanely."""
     place = Path(path).expanduser()
+    if place.suffix.lower() == ONNX_SUFFIX:
+        return LearnedRules(align="center")
     about = read_metadata(place)
     return LearnedRules(
         align=_known_word(place, about, "align", get_args(Align)),
@@ -54,11 +59,12 @@ def learned_rules_of(path: str) -> LearnedRules:
     runs_model=True,
     learned_rules=learned_rules_of,
 )
-def model(path: str, *, layers: str = "", upto: Integer | None = None) -> Model:
-    """Run a learned filter or network from a safetensors file of `convcli learn` or torch.
+def model(path: str, *, layers: str = "", upto: Integer | None = None) -> Bindable:
+    """Run a learned filter or network from a safetensors or ONNX file.
 
-    path : tensors `0.weight` (out, in / groups, k...) and `0.bias`, numbered as in
-        torch.nn.Sequential.
+    path : what `convcli learn` or torch wrote: tensors `0.weight` (out, in / groups, k...) and
+        `0.bias`, numbered as in torch.nn.Sequential. Or a graph of operations that see a
+        neighbourhood of a sample, FILE.onnx, whose layers pad as it says.
     layers : layers="conv:stride=2 | leaky_relu:0.1 | conv", where the file does not say so itself.
         Where tensors have other names, conv(encoder.conv1) says which are those of a layer, and
         layers=auto takes them in the order of their names, with relu between convolutions.
@@ -85,8 +91,19 @@ def model(path: str, *, layers: str = "", upto: Integer | None = None) -> Model:
     return found.up_to(upto)
 
 
-def read_model(path: Path, *, layers: str = "") -> Model:
+def read_model(path: Path, *, layers: str = "") -> Model | OnnxModel:
     """The model in a file; `layers` overrules what the file says of them."""
+    if path.suffix.lower() == ONNX_SUFFIX:
+        if layers:
+            raise RequestError(f"{path} says its own layers", hint="leave layers= out")
+        from convcli.layers.onnx_model import read_onnx
+
+        return read_onnx(path)
+    return read_safetensors(path, layers=layers)
+
+
+def read_safetensors(path: Path, *, layers: str = "") -> Model:
+    """The model in a safetensors file; `layers` overrules what the file says of them."""
     file = read_weights(path)
     text = layers or file.metadata.get("layers")
     guessed = text == AUTO

@@ -66,7 +66,7 @@ def tensors_by_name(
         }
         if not own:
             told = f"no tensor of {path} begins with {quoted_text(layer.name)}"
-            raise InputError(f"{told}; it has {_listed(tensors)}")
+            raise InputError(f"{told}; it has {_tensor_list(tensors)}")
         found[number] = own
     return found
 
@@ -84,10 +84,10 @@ def unknown_names(path: Path, tensors: Mapping[str, Tensor]) -> InputError:
     hint = 'name them: layers="conv(NAME) | relu | conv(NAME)"'
     if proposal is not None:
         hint = f'if the activations are right: model:{path},layers="{proposal}"'
-    return InputError(f"{told}, got {_listed(tensors)}", hint=hint)
+    return InputError(f"{told}, got {_tensor_list(tensors)}", hint=hint)
 
 
-def _listed(tensors: Mapping[str, Tensor]) -> str:
+def _tensor_list(tensors: Mapping[str, Tensor]) -> str:
     """The first names with their shapes."""
     names = sorted(tensors, key=_natural)
     return named_first([f"{quoted_text(name)[1:-1]} {tensors[name].shape}" for name in names])

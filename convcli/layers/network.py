@@ -15,6 +15,7 @@ from convcli.core.chain import Chain
 from convcli.core.ops import Pointwise
 from convcli.errors import RequestError
 from convcli.facts import LayerFacts
+from convcli.layers.affine import folded_affine
 from convcli.layers.changes import changes_of, onto_level, refuse_pools
 from convcli.layers.layer import LayerSite
 from convcli.planning.describe import reach_facts
@@ -262,7 +263,7 @@ class Network:
         return Chain(tuple(self.ops), self.signal.axes)
 
     def _stage_up_to(self, after: Signal) -> Stage:
-        return Stage(before=self.start, after=after, ops=tuple(self.ops))
+        return Stage(before=self.start, after=after, ops=folded_affine(self.ops))
 
     def _result(self) -> Signal:
         """The signal that comes out, with its names, its opacity and its full scale."""

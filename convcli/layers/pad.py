@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from convcli.layers.layer import Layer, layer
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class PadLayer(Layer):
     """SIDES more samples at both ends of each axis: zeros, or what `mode` says.
 
-    In a causal network all of them come before the signal.
+    In a causal network every layer keeps the length by itself, and this one does nothing.
     """
 
     sides: Sides
@@ -40,13 +40,12 @@ class PadLayer(Layer):
             message = f"{self.call.name} has no place for a channel that goes past it"
             raise self.call.error(message, hint="--channels rgb")
         nothing = (0,) * len(self.sides)
-        causal = site.rules.align == "causal"
+        if site.rules.align == "causal":
+            return (site.stage(),)
         at = Placement(
             before=self.sides,
-            anchor=nothing,
+            anchor=tuple(-side for side in self.sides),
             growth=tuple(2 * side for side in self.sides),
             padding=EDGES[self.mode],
         )
-        if causal:
-            at = replace(at, before=tuple(2 * side for side in self.sides))
         return (site.stage(PaddedInput(at=at, step=(1,) * len(nothing))),)

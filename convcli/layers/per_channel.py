@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convcli.core.ops import Pointwise
+from convcli.layers.affine import Affine
 from convcli.layers.layer import Layer, layer
 from convcli.units import Number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from convcli.core.binding import Stage
     from convcli.layers.layer import LayerSite, LayerTensors
     from convcli.layers.weights import Tensor
@@ -48,11 +47,6 @@ class PerChannelLayer(Layer):
     # Shapes that stand for all channels at once.
     _other_shapes: ClassVar[tuple[tuple[int, ...], ...]] = ()
 
-    def _stage(self, site: LayerSite, function: Callable[[Array], Array]) -> tuple[Stage, ...]:
-        kept = None if site.passed_by is None else site.channels
-        axes = site.signal.axes
-        return (site.stage(Pointwise(function=function, axes=axes, keeps=kept, alike=False)),)
-
 
 @layer("batch_norm")
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +63,7 @@ class BatchNormLayer(PerChannelLayer):
     example: ClassVar[str] = "batch_norm"
 
     def channels(self, tensors: LayerTensors) -> tuple[int, int] | None:
-        """As many channels as there are means, in and out."""
+        """Return the number of means twice: as many channels go in as come out."""
         mean = tensors.named.get("running_mean")
         return None if mean is None else (mean.size, mean.size)
 
@@ -82,12 +76,9 @@ class BatchNormLayer(PerChannelLayer):
         scale = self._numbers(site, "weight", 1.0) / np.sqrt(variance + self.eps)
         shift = self._numbers(site, "bias", 0.0) - mean * scale
 
-        def normalised(x: Array) -> Array:
-            y: Array = x * scale.astype(x.dtype)
-            y += shift.astype(x.dtype)
-            return y
-
-        return self._stage(site, normalised)
+        if site.passed_by is not None:
+            scale[-1], shift[-1] = 1, 0
+        return (site.stage(Affine(scale=scale, shift=shift, axes=site.signal.axes)),)
 
 
 @layer("prelu")
@@ -102,7 +93,7 @@ class PreluLayer(PerChannelLayer):
     _other_shapes: ClassVar[tuple[tuple[int, ...], ...]] = ((1,),)
 
     def channels(self, tensors: LayerTensors) -> tuple[int, int] | None:
-        """As many channels as there are slopes, in and out; None if there is one for all."""
+        """Return the number of slopes twice; None if there is one for all channels."""
         count = tensors.weight.size
         return None if count == 1 else (count, count)
 
@@ -110,9 +101,19 @@ class PreluLayer(PerChannelLayer):
         """Return one stage with one operation."""
         slopes = self._numbers(site, "weight")
 
-        def rectified(x: Array) -> Array:
-            below: Any = np.minimum(x, 0) * slopes.astype(x.dtype)
-            y: Array = np.maximum(x, 0) + below
-            return y
+        kept = None if site.passed_by is None else site.channels
+        return (site.stage(sloped_rectifier(slopes, site.signal.axes, keeps=kept)),)
 
-        return self._stage(site, rectified)
+
+def sloped_rectifier(slopes: Tensor, axes: int, *, keeps: int | None = None) -> Pointwise:
+    """x where x >= 0, else the slope of the channel times x.
+
+    slopes : (channels,); keeps : the channel that is left alone, or None
+    """
+
+    def rectified(x: Array) -> Array:
+        below: Any = np.minimum(x, 0) * slopes.astype(x.dtype)
+        y: Array = np.maximum(x, 0) + below
+        return y
+
+    return Pointwise(function=rectified, axes=axes, keeps=keeps, alike=False)

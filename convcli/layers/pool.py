@@ -105,7 +105,7 @@ class PoolLayer(StepLayer):
             zeros = self._folds is None and self.count_include_pad
             at = Placement(
                 before=self.padding,
-                anchor=nothing,
+                anchor=tuple(-side for side in self.padding),
                 growth=tuple(2 * side for side in self.padding),
                 padding="zero" if zeros else "shrink",
             )

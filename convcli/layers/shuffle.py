@@ -123,6 +123,32 @@ class RepeatSamples(Op):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class ChannelSelection(Op):
+    """Some of the channels, in another order.
+
+    channels : which ones
+    """
+
+    channels: tuple[int, ...]
+    axes: int
+
+    rounding = "exact"
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """An output reads one sample, its own."""
+        return (Reach(),) * self.axes
+
+    def output_channels(self, count: int) -> int:
+        """Count the channels that are selected."""
+        return len(self.channels)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Select the channels."""
+        return x[..., list(self.channels)]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class FirstOutputs(Op):
     """All samples but the last ones.
 
@@ -242,22 +268,30 @@ class UpsampleLayer(ScalingLayer):
             return (site.stage(RepeatSamples(factors=self.factor)),)
         if site.rules.align == "causal":
             raise self._looks_ahead()
-        ones = (1,) * len(self.factor)
-        nothing = (0,) * len(ones)
         padding: Edge | None = "edge" if site.padding == "torch" else None
-        conv = ConvOp(
-            weights=np.concatenate([_linear_weights(self.factor)] * site.channels),
-            bias=None,
-            step=ones,
-            dilation=ones,
-            groups=site.channels,
-            at=Placement(before=ones, anchor=nothing, growth=nothing, padding=padding),
-        )
-        return (site.stage(conv, InterleavePhases(factors=self.factor)),)
+        return (site.stage(*linear_upsampling(self.factor, site.channels, padding)),)
 
     def _looks_ahead(self) -> RequestError:
         message = f"{self.call.text} interpolates between a sample and the next one"
         return self.call.error(message, hint="--align center, or upsample:2,mode=nearest")
+
+
+def linear_upsampling(factor: Sizes, channels: int, padding: Edge | None) -> tuple[Op, ...]:
+    """Operations that interpolate linearly between samples, so many for each.
+
+    padding : how samples outside are made; None leaves that to the chain
+    """
+    ones = (1,) * len(factor)
+    nothing = (0,) * len(ones)
+    conv = ConvOp(
+        weights=np.concatenate([_linear_weights(factor)] * channels),
+        bias=None,
+        step=ones,
+        dilation=ones,
+        groups=channels,
+        at=Placement(before=ones, anchor=nothing, growth=nothing, padding=padding),
+    )
+    return conv, InterleavePhases(factors=factor)
 
 
 def _linear_weights(factor: Sizes) -> npt.NDArray[np.float64]:

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError, OutputError, RequestError, nearest
-from convcli.media.replacing import atomic, cannot_write, is_special, refuse_full_disk, scratch
+from convcli.media.replacing import (
+    atomic,
+    cannot_write,
+    is_special,
+    only_writing,
+    refuse_full_disk,
+    scratch,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -340,6 +347,7 @@ def open_output(path: Path | None, *, medium: Medium) -> Iterator[Path | BinaryI
         stream = stdout_binary(medium)
         with refuse_full_disk(Path("standard output")):
             yield stream
+        with only_writing(None):
             stream.flush()
     elif is_special(path):
         with refuse_full_disk(path), _open_for_writing(path) as stream:

@@ -49,6 +49,20 @@ def refuse_full_disk(path: Path) -> Iterator[None]:
         raise cannot_write(path, error) from error
 
 
+@contextmanager
+def only_writing(path: Path | None) -> Iterator[None]:
+    """Turn errors of the system into OutputError about `path`; None is standard output.
+
+    A closed pipe stays a BrokenPipeError: it ends a run quietly.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise cannot_write(path or Path("standard output"), error) from error
+
+
 def scratch() -> tuple[BinaryIO, Path]:
     """A temporary file and a path by which it can be opened again; closing it removes both.
 

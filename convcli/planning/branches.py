@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.core.binding import Site, Stage
-    from convcli.core.ops import Op
+    from convcli.core.ops import Convolve, Op
     from convcli.core.rounding import Rounding
     from convcli.planning.grammar import BranchGroup
     from convcli.planning.plan import BoundStep
@@ -60,27 +61,35 @@ class WrittenGroup:
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return one stage. RequestError with a caret at a branch that does not fit the others."""
-        if not any(branch.calls for branch in self.group.branches) and self._is_input:
+        if self._is_input:
             return (site.stage(),)
-        signal = site.signal
-        if signal.alpha is None:
-            bound = _BoundGroup.of(self, site)
+        bound = _BoundGroup.of(self, site)
+        alpha = site.signal.alpha
+        if alpha is None:
             return (bound.stage(bound.op),)
         if len(self.group.formulas) > 1:
             message = "several outputs side by side have no common opacity"
             raise self.call.error(message, hint="--channels rgb filters the colours alone")
-        # A linear group is one filter, before which the colours are weighted once.
-        plain = _BoundGroup.of(self, replace(site, signal=replace(signal, alpha=None)))
-        ops = _linear_with_alpha(plain.op, signal)
-        bound = _BoundGroup.of(self, site)
-        if ops:
-            return (bound.stage(*ops),)
-        return (bound.stage(replace(bound.op, keeps=signal.alpha)),)
+        ops = self._linear_operations(site)
+        if not ops:
+            ops = (replace(bound.op, keeps=alpha),)
+        return (bound.stage(*ops),)
+
+    def _linear_operations(self, site: Site) -> tuple[Op, ...]:
+        """The operations of a linear group on a picture with opacity; none of any other group.
+
+        Such a group is one filter, so that no branch weights the colours by itself.
+        """
+        opaque = replace(site, signal=replace(site.signal, alpha=None))
+        with suppress(RequestError):
+            return _linear_with_alpha(_BoundGroup.of(self, opaque).op, site.signal)
+        return ()
 
     @property
     def _is_input(self) -> bool:
         """Whether nothing is written but x."""
-        return self.group.formulas == (_INPUT_ALONE,)
+        no_calls = not any(branch.calls for branch in self.group.branches)
+        return no_calls and self.group.formulas == (_INPUT_ALONE,)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -209,8 +218,8 @@ def _refuse_whole_passes(steps: list[BoundStep]) -> None:
 def _linear_with_alpha(op: Branches, signal: Signal) -> tuple[Op, ...]:
     """The operations of a linear group on a picture with opacity; none where it is not linear.
 
-    Colours are weighted by their opacity once, before the branches. As with a single kernel, the
-    opacity is filtered too, or kept where the taps sum to 0. A constant is added to the colours.
+    Colours are weighted by their opacity once, before the branches. A constant is added to the
+    colours.
     """
     formula = op.formulas[0]
     combination = formula.combination(len(op.branches))
@@ -222,20 +231,27 @@ def _linear_with_alpha(op: Branches, signal: Signal) -> tuple[Op, ...]:
     convolution = op.as_convolution
     if convolution is None:
         return ()
+    weighted = _weighted_once(op, convolution, signal.alpha, signal.full_scale)
+    return (*weighted, *_offset(constant, signal))
+
+
+def _weighted_once(
+    op: Branches, convolution: Convolve, alpha: int, opaque: float
+) -> tuple[Op, ...]:
+    """A linear group between the operations that weight the colours by their opacity.
+
+    As with a single kernel, the opacity is filtered too, or kept where the taps sum to 0.
+    """
     rounding: Rounding = "fractions"
     if convolution.rounding == "irrational":
         rounding = "irrational"
-    weigh = Premultiply(alpha=signal.alpha, divisor=1.0, rounding=rounding)
     if convolution.gaps == "empty":
-        weigh = replace(weigh, divisor=signal.full_scale)
-        return (weigh, replace(op, keeps=signal.alpha), *_offset(constant, signal))
-    divide = Unpremultiply(
-        alpha=signal.alpha,
-        opaque=signal.full_scale,
-        gain=float(convolution.taps.sum()) / convolution.divisor,
-        rounding=rounding,
-    )
-    return (weigh, op, divide, *_offset(constant, signal))
+        weigh = Premultiply(alpha=alpha, divisor=opaque, rounding=rounding)
+        return (weigh, replace(op, keeps=alpha))
+    weigh = Premultiply(alpha=alpha, divisor=1.0, rounding=rounding)
+    gain = float(convolution.taps.sum()) / convolution.divisor
+    divide = Unpremultiply(alpha=alpha, opaque=opaque, gain=gain, rounding=rounding)
+    return (weigh, op, divide)
 
 
 def _offset(constant: float, signal: Signal) -> tuple[Op, ...]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from convcli.core.chain import Chain
 from convcli.core.convolve_2d import factor
 from convcli.errors import RequestError
-from convcli.facts import ReachFacts, StepFacts
+from convcli.facts import ReachFacts, StepFacts, TimeReachFacts
 from convcli.units import describe_frequency
 
 if TYPE_CHECKING:
@@ -73,11 +73,23 @@ def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
     weights = weights_of(step)
     if weights is None:
         return facts
+    if weights.ndim == 3 and step.before.axes == 2:
+        facts = replace(facts, planes=len(weights))
+        weights = weights[0]
     attenuation = step.values.get("attenuation")
     levels = [-3.0]
     if attenuation:
         levels.append(-float(attenuation))
     return _with_curves(facts, weights, step.before, levels)
+
+
+def drawn_facts(text: str, steps: Sequence[BoundStep]) -> StepFacts:
+    """The facts of a step, or of a chain as one step, with all that is drawn of it."""
+    if len(steps) == 1:
+        return with_response(step_facts(steps[0]), steps[0])
+    ops = tuple(op for step in steps for op in step.ops)
+    reach = reach_facts(Chain(ops, steps[0].before.axes))
+    return chain_with_response(StepFacts(text=text, name="chain", reach=reach), steps)
 
 
 def chain_with_response(facts: StepFacts, steps: Sequence[BoundStep]) -> StepFacts:
@@ -199,6 +211,8 @@ def _passes(taps: Numbers) -> tuple[int, ...]:
 
 def reach_facts(chain: Chain) -> tuple[ReachFacts, ...]:
     """The reach of a chain, on each axis."""
+    if chain.in_time:
+        return (TimeReachFacts(before=0, after=chain.look_ahead()),)
     return tuple(
         ReachFacts(before=r.before, after=r.after, step=r.step, phases=r.phases)
         for r in chain.reach

@@ -43,7 +43,7 @@ class Recipe:
         """The FILTER that the recipe stands for."""
         known = {name.upper(): value for name, value in self.values.items()}
         known[_FULL_SCALE] = signal.full_scale
-        return _PLACEHOLDER.sub(lambda found: _written(known[found[0]]), self.chain)
+        return _PLACEHOLDER.sub(lambda found: _as_value(known[found[0]]), self.chain)
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return the stages of the chain.
@@ -70,10 +70,10 @@ class Recipe:
             return after.channels
         if len(before.channels) == 1:
             return self.outputs
-        return tuple(f"{channel}_{name}" for name in self.outputs for channel in before.channels)
+        return tuple(f"{channel}_{name}" for channel in before.channels for name in self.outputs)
 
 
-def _written(value: float) -> str:
+def _as_value(value: float) -> str:
     """A number as FILTER reads it: without an exponent that would lose digits, and short."""
     return repr(value).removesuffix(".0")
 

@@ -44,6 +44,8 @@ class PreviewSize:
 
 
 FULL = PreviewSize()
+# What is drawn of an input that is only looked at.
+OUTLINE = PreviewSize(sounds=False)
 # So many inputs of a batch are drawn in full, which keeps a page below 20 MB.
 MOST_FULL = 12
 THUMBNAIL = PreviewSize(bins=60, columns=1, side=120, groups=1, sounds=False)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.facts.preview import OutlineFacts
-from convcli.samples import as_samples, is_stored, unit
+from convcli.samples import is_stored, unit
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -46,39 +46,39 @@ class OutlineSums:
         last = int(positions[-1])
         while last // self.per_bin >= self.capacity:
             self._merge_bins()
+        self.count = last + 1
         bins, starts = self._bins_of(positions)
         for channel in range(x.shape[1]):
-            self._add_channel(channel, np.ascontiguousarray(x[:, channel]), bins, starts)
-        self.count = last + 1
+            # NumPy folds a contiguous line five times as fast as one column of several.
+            line = np.ascontiguousarray(x[:, channel])
+            self._add_line(channel, line, bins, starts)
 
     def _bins_of(self, positions: range | npt.NDArray[np.int64]) -> tuple[Any, Any]:
         """The bins of the positions, and the first sample of each of them."""
-        if isinstance(positions, range):
-            first = positions.start // self.per_bin
-            bins = np.arange(first, (positions.stop - 1) // self.per_bin + 1)
-            return bins, np.maximum(bins * self.per_bin - positions.start, 0)
-        return np.unique(positions // self.per_bin, return_index=True)
+        if not isinstance(positions, range):
+            return np.unique(positions // self.per_bin, return_index=True)
+        first = positions.start // self.per_bin
+        bins = np.arange(first, (positions.stop - 1) // self.per_bin + 1)
+        return bins, np.maximum(bins * self.per_bin - positions.start, 0)
 
-    def _add_channel(self, channel: int, x: Any, bins: Any, starts: Any) -> None:
-        low = np.minimum.reduceat(x, starts) * unit(x)
-        high = np.maximum.reduceat(x, starts) * unit(x)
-        if is_stored(x):
-            self._known[channel] += len(x)
-        else:
+    def _add_line(self, channel: int, x: Any, bins: Any, starts: Any) -> None:
+        """Add samples of one channel; those of a bin begin at its place in `starts`."""
+        known = len(x)
+        low = np.minimum.reduceat(x, starts)
+        high = np.maximum.reduceat(x, starts)
+        if not is_stored(x) and np.isnan(low).any():
             missing = np.isnan(x)
-            if missing.any():
-                self._gaps[bins, channel] += np.add.reduceat(missing, starts, dtype=np.int64)
-                low = np.fmin.reduceat(x, starts)
-                high = np.fmax.reduceat(x, starts)
-                x = np.where(missing, 0.0, x)
-            self._known[channel] += len(missing) - int(np.count_nonzero(missing))
-        self._low[bins, channel] = np.fmin(self._low[bins, channel], low)
-        self._high[bins, channel] = np.fmax(self._high[bins, channel], high)
-        samples = as_samples(x)
-        if samples.dtype == np.float64 and is_stored(x):
-            samples = samples.astype(np.float32)
+            self._gaps[bins, channel] += np.add.reduceat(missing, starts, dtype=np.int64)
+            low = np.fmin.reduceat(x, starts)
+            high = np.fmax.reduceat(x, starts)
+            x = np.where(missing, 0.0, x)
+            known -= int(np.count_nonzero(missing))
+        self._known[channel] += known
+        self._low[bins, channel] = np.fmin(self._low[bins, channel], low * unit(x))
+        self._high[bins, channel] = np.fmax(self._high[bins, channel], high * unit(x))
+        samples = x.astype(np.float32) if is_stored(x) else x
         with np.errstate(over="ignore", invalid="ignore"):
-            self._squares[channel] += float(samples @ samples)
+            self._squares[channel] += float(samples @ samples) * unit(x) ** 2
 
     def _merge_bins(self) -> None:
         """Make every two bins one, which frees half of them."""

@@ -79,6 +79,16 @@ class PictureSums:
         pixels: Array = np.asarray(reduced, np.float32).reshape(rows, columns, -1)
         return pixels
 
+    def sampled_colours(self, full: float) -> npt.NDArray[np.float64]:
+        """The colours of every n-th pixel, on a scale that ends at `full`."""
+        colours = np.concatenate(self.samples)[..., self.colours].astype(np.float64)
+        return colours * (full / self.signal.full_scale)
+
+    def reduced_colours(self, full: float) -> npt.NDArray[np.float64]:
+        """The colours of the reduced picture, likewise."""
+        colours = np.concatenate(self.means)[..., : len(self.colours)].astype(np.float64)
+        return colours * (full / self.signal.full_scale)
+
     def facts(self) -> PictureFacts | None:
         """What is shown; None of an empty picture."""
         if not self.means:
@@ -116,19 +126,15 @@ def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
     same = before.shape == after.shape and len(before.colours) == len(after.colours)
     if not same or not before.means or not after.means:
         return None
-    colours = len(before.colours)
-    scale = before.signal.full_scale / after.signal.full_scale
-    a = np.concatenate(before.samples)[..., before.colours].astype(np.float64)
-    b = np.concatenate(after.samples)[..., after.colours].astype(np.float64) * scale
     full = before.signal.full_scale
+    a, b = before.sampled_colours(full), after.sampled_colours(full)
     error = float(np.nanmean(np.square(b - a))) if a.size else math.nan
-    reduced_a = np.concatenate(before.means)[..., :colours].astype(np.float64)
-    reduced_b = np.concatenate(after.means)[..., :colours].astype(np.float64) * scale
-    difference = np.abs(reduced_b - reduced_a)
-    largest = float(np.nanmax(difference, initial=0.0))
-    similarity = StructuralSimilarity(colours, full)
+    reduced_a, reduced_b = before.reduced_colours(full), after.reduced_colours(full)
+    similarity = StructuralSimilarity(len(before.colours), full)
     similarity.add(reduced_a, reduced_b)
     means: Any = similarity.mean()
+    difference = np.abs(reduced_b - reduced_a)
+    largest = float(np.nanmax(difference, initial=0.0))
     # A few large differences would leave all others dark.
     brightest = float(np.nanquantile(difference, DRAWN_SHARE)) if difference.size else 0.0
     return LikenessFacts(

@@ -24,7 +24,7 @@ FRAME = 1024
 STEP = 0.1
 STEPS_OF_BLOCK = 4
 # Of a longer sound, parts that add up to so many seconds are measured.
-MOST_SECONDS = 300.0
+MOST_SECONDS = 120.0
 # The frequency and the quality of the high-pass of the K filter.
 HIGH_PASS, QUALITY = 38.13547087602444, 0.5003270373238773
 # The loudness gates: absolute in LUFS, and relative to what passes the first.

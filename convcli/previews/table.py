@@ -88,5 +88,6 @@ class ColumnOutlines:
         for name, code in names.items():
             if code in self.sums:
                 group = name.decode("utf-8", "replace")
-                found.append(self.sums[code].facts(group=group))
+                # Rows are counted from 1, as everywhere that they are told.
+                found.append(self.sums[code].facts(group=group, start=1.0))
         return tuple(found)

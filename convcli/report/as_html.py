@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from convcli.report.before_after import signal_views
-from convcli.report.charts import Axis, Chart
+from convcli.report.before_after import SignalView, signal_views
+from convcli.report.charts import Axis, Graph
 from convcli.report.figures import design_figures, outline_trace, value_range
 from convcli.report.page import render_page, unescaped
 from convcli.report.tables import report_tables
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from convcli.facts import RunFacts, StepFacts
-    from convcli.facts.preview import PreviewFacts
+    from convcli.facts.preview import OutlineFacts, PictureFacts, PreviewFacts
     from convcli.report.figures import Figure
 
     Pair = tuple[float, float]
@@ -38,7 +38,7 @@ MOST_DESIGNS = 12
 def render_html(runs: Sequence[RunFacts]) -> str:
     """Render the runs one below the other, on one page that loads nothing from elsewhere."""
     first = runs[0]
-    title = run_title(first)
+    title = _title(first)
     if len(runs) > 1:
         title += f" and {len(runs) - 1:,} more"
     # Inputs of one rate have one design, which is drawn below the first of them.
@@ -54,13 +54,18 @@ def render_html(runs: Sequence[RunFacts]) -> str:
     return render_page(
         "report",
         title=title,
-        summary=visible(first.filter) if several else _summary(first),
-        overview=_overview(runs) if several else None,
+        summary=visible(first.filter) if several and first.inputs else _summary(first),
+        overview=_overview(runs) if several and first.inputs else None,
         warned=[(run_title(run), _warnings(run)) for run in runs if several and run.warnings],
         runs=articles,
         version=visible(first.version),
         libraries="",
     )
+
+
+def _title(run: RunFacts) -> str:
+    """The inputs, or the filter of a page that is about a filter alone."""
+    return run_title(run) if run.inputs or not run.filter else visible(run.filter)
 
 
 def _summary(run: RunFacts) -> str:
@@ -74,15 +79,25 @@ def _warnings(run: RunFacts) -> list[str]:
 def _article(run: RunFacts, anchor: str, designs: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "anchor": anchor,
-        "title": run_title(run),
+        "title": _title(run),
         "warnings": _warnings(run),
-        "signals": signal_views(run),
+        "signals": _views(run),
+        "drawn": "Where it was found" if run.searched else "Before and after",
         "designs": designs,
         "lost": list(lost_texts(run)),
         # The command stands below the tables, where it can be copied.
         "tables": list(report_tables(replace(run, command=()))),
         "command": command_text(run.command) if run.command else "",
     }
+
+
+def _views(run: RunFacts) -> list[SignalView]:
+    """What is drawn of the signals: the hits of a search, or before and after."""
+    if run.searched:
+        from convcli.report.marks import marked_figures
+
+        return [SignalView(figures=list(marked_figures(run)))]
+    return signal_views(run)
 
 
 # ------------------------------------------------------------------------------------------ filters
@@ -208,26 +223,31 @@ def thumbnail(preview: PreviewFacts) -> Any:
     """A small drawing or picture of the result, escaped."""
     picture = preview.after.picture
     if picture is not None:
-        from convcli.report.embedded import picture_uri
-
-        every = max(1, -(-max(picture.reduced.shape[:2]) // SMALL_BINS))
-        uri = picture_uri(picture.reduced[::every, ::every])
-        return unescaped(f'<img class="thumbnail" src="{uri}" alt="">')
+        return _small_picture(picture)
     outlines = preview.after.outlines
     if not outlines or not outlines[0].channels or not len(outlines[0].low):
         return ""
-    outline = outlines[0]
+    return _small_outline(outlines[0])
+
+
+def _small_picture(picture: PictureFacts) -> Any:
+    from convcli.report.embedded import picture_uri
+
+    longer_side = max(picture.reduced.shape[:2])
+    every = max(1, -(-longer_side // SMALL_BINS))
+    uri = picture_uri(picture.reduced[::every, ::every])
+    return unescaped(f'<img class="thumbnail" src="{uri}" alt="">')
+
+
+def _small_outline(outline: OutlineFacts) -> Any:
+    """The first channel of an outline, without axes."""
     every = -(-len(outline.low) // SMALL_BINS)
     trace = outline_trace(outline, 0, "", "after")
     points = _merged(trace.points, every, min)
     upper = _merged(trace.upper or trace.points, every, max)
     low, high = value_range([y for _, y in (*points, *upper)])
-    chart = Chart(
-        title="",
-        x=Axis(low=points[0][0], high=points[-1][0]),
-        y=Axis(low=low, high=high),
-    )
-    small = replace(trace, points=points, upper=upper)
-    inner = "".join(chart.drawn(small))
+    x = Axis(low=points[0][0], high=points[-1][0])
+    chart = Graph(title="", x=x, y=Axis(low=low, high=high))
+    inner = "".join(chart.drawn(replace(trace, points=points, upper=upper)))
     box = 'viewBox="0 0 1000 1000" preserveAspectRatio="none"'
     return unescaped(f'<svg class="thumbnail" {box} aria-hidden="true">{inner}</svg>')

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from convcli.facts import RunFacts
 
 
+# Grows by one when a key changes its meaning or goes away.
+SCHEMA = 1
+
 # What a run over one of several inputs has of its own.
 _OWN = (
     "inputs",
@@ -32,13 +35,16 @@ _OWN = (
 
 
 def render_json(runs: Sequence[RunFacts]) -> str:
-    """Render the runs as one object; its keys are the fields of `RunFacts`, and `runs`.
+    """Render the runs as one object; its keys are the fields of `RunFacts`, `schema` and `runs`.
 
     `inputs`, `outputs` and `warnings` are those of all runs, `losses` and `seconds` their sums,
     `steps` and `chain` those of the first. `runs` has an object for each run, whose `steps` and
     `chain` are null where they are those of the first.
     """
+    # What is drawn is no fact for a program to read.
+    runs = [replace(run, preview=None, searched=()) for run in runs]
     whole = to_plain(_combined(runs))
+    whole["schema"] = SCHEMA
     whole["runs"] = [_own_facts(run, runs[0]) for run in runs]
     return json_text(whole)
 

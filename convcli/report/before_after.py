@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from convcli.report.charts import NARROW, Axis, Chart, Region, Trace
+from convcli.report.charts import NARROW, Axis, Graph, Region, Trace
 from convcli.report.figures import (
     Figure,
     chart_figure,
@@ -22,7 +22,7 @@ from convcli.report.words import number, visible
 from convcli.units import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from convcli.facts import RunFacts
     from convcli.facts.preview import (
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # Channels of a sound and columns of a table that are drawn.
 MOST_SHOWN = 8
+# Rows of the picture of a difference between two spectrograms.
+DIFFERENCE_ROWS = 257
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,7 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
         outline = side.outlines[0]
         for channel, label in enumerate(outline.channels[:MOST_SHOWN]):
             told = name if len(outline.channels) == 1 else f"{name}: {visible(label)}"
-            chart = Chart(
+            chart = Graph(
                 title=f"Waveform {told}",
                 x=Axis(low=0.0, high=seconds, label="s"),
                 y=Axis(low=-1.05 * peak, high=1.05 * peak),
@@ -155,7 +157,7 @@ def _spectrum_figures(preview: PreviewFacts) -> Iterator[Figure]:
     levels = [level for points in curves.values() for _, level in points]
     top = max(levels)
     bottom = max(min(levels), top - 100)
-    chart = Chart(
+    chart = Graph(
         title="Mean spectrum before and after",
         x=Axis(low=lowest, high=highest, label="Hz", logarithmic=True),
         y=Axis(low=bottom, high=top + 5, label="dB"),
@@ -182,46 +184,57 @@ def _mean_spectrum(side: SignalPreview) -> list[tuple[float, float]]:
 
 
 def _spectrogram_figures(preview: PreviewFacts) -> Iterator[Figure]:
-    from convcli.report.embedded import (
-        MOST_DIFFERENCE,
-        difference_uri,
-        levels_of,
-        spectrogram_uri,
-    )
+    from convcli.report.embedded import levels_of, spectrogram_uri
 
-    before, after = preview.before, preview.after
-    if before.spectrogram is None or after.spectrogram is None:
-        return
-    levels = {"before": levels_of(before.spectrogram.power)}
-    levels["after"] = levels_of(after.spectrogram.power)
-    loudest = float(max(level.max() for level in levels.values()))
-    rates = {"before": before.rate or 1.0, "after": after.rate or 1.0}
-    spacing = {"before": before.spectrogram.seconds, "after": after.spectrogram.seconds}
-    for name, level in levels.items():
-        chart = Chart(
-            title=f"Spectrogram {name}",
-            x=Axis(low=0.0, high=len(level) * spacing[name], label="s"),
-            y=Axis(low=0.0, high=rates[name] / 2, label="Hz"),
-            image=spectrogram_uri(level, loudest),
+    drawn = []
+    for name, side in (("before", preview.before), ("after", preview.after)):
+        if side.spectrogram is None:
+            return
+        levels = levels_of(side.spectrogram.power)
+        seconds = len(levels) * side.spectrogram.seconds
+        drawn.append(_Levels(name=name, values=levels, seconds=seconds, rate=side.rate or 1.0))
+    loudest = float(max(each.values.max() for each in drawn))
+    for each in drawn:
+        uri = spectrogram_uri(each.values, loudest)
+        chart = each.graph(f"Spectrogram {each.name}", uri, each.rate)
+        yield chart_figure(chart, f"{each.name}, up to {loudest:.0f} dB (bright)")
+    yield _difference_figure(*drawn)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Levels:
+    """A spectrogram in dB, (frames, frequencies)."""
+
+    name: str
+    values: Any
+    seconds: float
+    rate: float
+
+    def graph(self, title: str, image: str, rate: float) -> Graph:
+        """A picture over the time of this spectrogram, up to half of `rate`."""
+        return Graph(
+            title=title,
+            x=Axis(low=0.0, high=self.seconds, label="s"),
+            y=Axis(low=0.0, high=rate / 2, label="Hz"),
+            image=image,
             height=200,
         )
-        told = f"{name}, up to {loudest:.0f} dB (bright)"
-        yield chart_figure(chart, told)
-    # The lower of the two rates has the frequencies that both have.
-    rate = min(rates.values())
+
+
+def _difference_figure(before: _Levels, after: _Levels) -> Figure:
+    """The second spectrogram against the first, over the frequencies that both have."""
+    from convcli.report.embedded import MOST_DIFFERENCE, difference_uri
+
+    rate = min(before.rate, after.rate)
+    frames = min(len(before.values), len(after.values))
     common = []
-    for name, level in levels.items():
-        kept = level[:, : max(2, round(level.shape[1] * rate / rates[name]))]
-        common.append(nearest_cells(kept, min(map(len, levels.values())), 257))
-    chart = Chart(
-        title="Difference of the spectrograms",
-        x=Axis(low=0.0, high=len(levels["before"]) * spacing["before"], label="s"),
-        y=Axis(low=0.0, high=rate / 2, label="Hz"),
-        image=difference_uri(common[1] - common[0]),
-        height=200,
-    )
+    for each in (before, after):
+        shared = max(2, round(each.values.shape[1] * rate / each.rate))
+        common.append(nearest_cells(each.values[:, :shared], frames, DIFFERENCE_ROWS))
+    uri = difference_uri(common[1] - common[0])
+    chart = before.graph("Difference of the spectrograms", uri, rate)
     told = f"after against before: {MOST_DIFFERENCE:.0f} dB less is blue, more is red"
-    yield chart_figure(chart, told)
+    return chart_figure(chart, told)
 
 
 # ------------------------------------------------------------------------------------------- tables
@@ -244,48 +257,56 @@ def column_figures(
     run: RunFacts, before: OutlineFacts, after: OutlineFacts | None
 ) -> Iterator[Figure]:
     """Yield each column over its rows, before and after."""
+    sides = {"before": before}
     names = list(before.channels)
-    made = [] if after is None else [name for name in after.channels if name not in names]
-    for name in [*names, *made][:MOST_SHOWN]:
-        traces: list[Trace] = []
-        values: list[float] = []
-        regions: list[Region] = []
-        for one, style in ((before, "before"), (after, "after")):
-            if one is None or name not in one.channels:
-                continue
-            channel = one.channels.index(name)
-            traces.append(outline_trace(one, channel, style, style))
-            values += [*one.low[:, channel].tolist(), *one.high[:, channel].tolist()]
-            regions += gap_regions(one, channel, 1.0)
-        regions += _edge_regions(run, before.length)
-        low, high = value_range(values)
-        chart = Chart(
-            title=f"{visible(name)} before and after",
-            x=Axis(low=0.0, high=max(1.0, before.length - 1.0), label="row"),
-            y=Axis(low=low, high=high),
-            traces=traces,
-            regions=regions,
-            zooms=True,
-        )
-        keys = list(chart.names)
-        shaded = {region.style for region in regions}
-        if "gap" in shaded:
-            keys.append(("missing", "gap"))
-        if "outside" in shaded:
-            keys.append(("at the edge", "outside"))
-        yield Figure(caption=visible(name), chart=chart, keys=keys)
+    if after is not None:
+        sides["after"] = after
+        names += [name for name in after.channels if name not in names]
+    edges = list(_edge_regions(run, before.length))
+    for name in names[:MOST_SHOWN]:
+        yield _column_figure(name, sides, edges)
+
+
+def _column_figure(name: str, sides: Mapping[str, OutlineFacts], edges: Sequence[Region]) -> Figure:
+    """One column; a column that a filter makes is there after it alone."""
+    traces: list[Trace] = []
+    values: list[float] = []
+    regions: list[Region] = []
+    for style, outline in sides.items():
+        if name in outline.channels:
+            channel = outline.channels.index(name)
+            traces.append(outline_trace(outline, channel, style, style))
+            values += outline.low[:, channel].tolist()
+            values += outline.high[:, channel].tolist()
+            regions += gap_regions(outline, channel, 1.0)
+    low, high = value_range(values)
+    chart = Graph(
+        title=f"{visible(name)} before and after",
+        x=Axis(low=1.0, high=max(2.0, float(sides["before"].length)), label="row"),
+        y=Axis(low=low, high=high),
+        traces=traces,
+        regions=[*regions, *edges],
+        zooms=True,
+    )
+    keys = list(chart.names)
+    if regions:
+        keys.append(("missing", "gap"))
+    if edges:
+        keys.append(("at the edge", "outside"))
+    return Figure(caption=visible(name), chart=chart, keys=keys)
 
 
 def _edge_regions(run: RunFacts, length: int) -> Iterator[Region]:
-    """Yield the rows whose outputs read what lies outside of the signal."""
+    """Yield the rows, from 1, whose outputs read what lies outside of the signal."""
     if run.chain is None or not run.chain.reach:
         return
     reach = run.chain.reach[0]
     if reach.before > 0:
-        yield Region(low=0.0, high=float(min(reach.before, length)), style="outside")
+        last = min(reach.before, length)
+        yield Region(low=1.0, high=last + 0.5, style="outside")
     if reach.after > 0:
-        first = max(0, length - 1 - reach.after)
-        yield Region(low=float(first), high=float(length - 1), style="outside")
+        first = max(1, length - reach.after + 1)
+        yield Region(low=first - 0.5, high=float(length), style="outside")
 
 
 # ----------------------------------------------------------------------------------------- pictures
@@ -374,13 +395,11 @@ def histogram_figures(before: PictureFacts, after: PictureFacts) -> Iterator[Fig
             counts = picture.histogram[channel]
             total = float(counts.sum()) or 1.0
             width = picture.full_scale / len(counts)
-            points = [
-                ((place + 0.5) * width, 100 * count / total)
-                for place, count in enumerate(counts.tolist())
-            ]
+            shares = (100 / total * counts).tolist()
+            points = [((place + 0.5) * width, share) for place, share in enumerate(shares)]
             traces.append(Trace(name=style, style=style, points=points))
         largest = max(share for trace in traces for _, share in trace.points)
-        chart = Chart(
+        chart = Graph(
             title=f"Histogram of {visible(name)} before and after",
             x=Axis(low=0.0, high=before.full_scale, label=visible(name)),
             y=Axis(low=0.0, high=1.05 * largest or 1.0, label="% of the pixels"),

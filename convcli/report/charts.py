@@ -61,6 +61,8 @@ def round_ticks(low: float, high: float, count: int) -> list[float]:
     >>> round_ticks(0.0, 9.0, 4)
     [0.0, 2.0, 4.0, 6.0, 8.0]
     """
+    if high < low:
+        return round_ticks(high, low, count)
     extent = high - low
     if not extent > 0 or not math.isfinite(extent):
         return [low]
@@ -105,6 +107,11 @@ class Trace:
     upper: Sequence[Pair] = ()
     stems: bool = False
 
+    @property
+    def stems_drawn(self) -> bool:
+        """Whether stems are drawn; too many of them would touch."""
+        return self.stems and len(self.points) <= MOST_STEMS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
@@ -117,15 +124,23 @@ class Region:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A line across the chart at a value of x (or of y), with a text."""
+    """A line from top to bottom at a value of x, with a text."""
 
     value: float
     text: str
-    across: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chart:
+class Box:
+    """A rectangle around a part of a picture, from its least to its largest x and y."""
+
+    x: Pair
+    y: Pair
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
     """What is drawn on one pair of axes.
 
     title : what the chart shows, for people who do not see it
@@ -139,6 +154,7 @@ class Chart:
     traces: Sequence[Trace] = ()
     regions: Sequence[Region] = ()
     marks: Sequence[Mark] = ()
+    boxes: Sequence[Box] = ()
     image: str = ""
     zooms: bool = False
     width: int = WIDTH
@@ -160,7 +176,7 @@ class Chart:
         if self.zooms:
             zoom = f' data-low="{self.x.low!r}" data-high="{self.x.high!r}" tabindex="0"'
         label = escape(self.title, quote=True)
-        kind = "chart wide" if self.width == WIDTH else "chart"
+        kind = "chart wide" if self.width == WIDTH and not self.boxes else "chart"
         yield f'<svg class="{kind}" viewBox="0 0 {self.width} {self.height}" role="img"'
         yield f' aria-label="{label}"{zoom}>'
         yield from self._ticks()
@@ -173,6 +189,7 @@ class Chart:
             size = f'width="{UNITS}" height="{UNITS}"'
             yield f'<image href="{self.image}" {size} preserveAspectRatio="none"/>'
         yield from map(self._region, self.regions)
+        yield from map(self._box, self.boxes)
         for trace in self.traces:
             yield from self.drawn(trace)
         yield "</svg>"
@@ -208,19 +225,13 @@ class Chart:
     def _mark_lines(self) -> Iterator[str]:
         right, base = self.width - RIGHT, self.height - BOTTOM
         for number, mark in enumerate(self.marks):
-            text = escape(mark.text)
-            if mark.across:
-                y = base - self.y.place(mark.value) * (base - TOP)
-                yield f'<path class="mark" d="M{LEFT} {y:.1f}H{right}"/>'
-                yield f'<text class="mark" x="{right - 4}" y="{y - 4:.1f}" text-anchor="end">'
-            else:
-                x = LEFT + self.x.place(mark.value) * (right - LEFT)
-                yield f'<path class="mark" d="M{x:.1f} {TOP}V{base}"/>'
-                end = "end" if x > self.width / 2 else "start"
-                beside = x - 5 if x > self.width / 2 else x + 5
-                row = base - 6 - 15 * (number % 6)
-                yield f'<text class="mark" x="{beside:.1f}" y="{row}" text-anchor="{end}">'
-            yield f"{text}</text>"
+            x = LEFT + self.x.place(mark.value) * (right - LEFT)
+            # The text is on the side of the line where there is more room.
+            anchor, beside = ("end", x - 5) if x > self.width / 2 else ("start", x + 5)
+            row = base - 6 - 15 * (number % 6)
+            yield f'<path class="mark" d="M{x:.1f} {TOP}V{base}"/>'
+            yield f'<text class="mark" x="{beside:.1f}" y="{row}" text-anchor="{anchor}">'
+            yield f"{escape(mark.text)}</text>"
 
     # --- what lies within ---
 
@@ -235,11 +246,19 @@ class Chart:
             f'height="{UNITS}"/>'
         )
 
+    def _box(self, box: Box) -> str:
+        left, top = self._point((box.x[0], box.y[0]))
+        right, bottom = self._point((box.x[1], box.y[1]))
+        size = f'width="{right - left:.2f}" height="{bottom - top:.2f}"'
+        text = escape(box.text)
+        place = f'x="{left:.2f}" y="{top:.2f}"'
+        return f'<rect class="box" {place} {size}><title>{text}</title></rect>'
+
     def drawn(self, trace: Trace) -> Iterator[str]:
         """Yield the parts of a trace, in units of the inner drawing."""
         if trace.upper:
             yield from self._band(trace)
-        elif trace.stems and len(trace.points) <= MOST_STEMS:
+        elif trace.stems_drawn:
             yield from self._stems(trace)
         else:
             path = "".join(map(_line_path, self._pieces(trace.points)))

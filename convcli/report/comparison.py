@@ -43,10 +43,10 @@ def comparison_lines(all_facts: Sequence[ComparisonFacts]) -> Iterator[str]:
             rows += comparison_rows(facts)
     if several:
         head.insert(0, "file")
-    yield from _aligned([head, *rows])
+    yield from _column_lines([head, *rows])
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _column_lines(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Yield rows as lines with aligned columns, without those that are empty below the head."""
     columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
     aligned = []

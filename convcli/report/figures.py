@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from convcli.report.charts import NARROW, Axis, Chart, Mark, Region, Trace
+from convcli.report.charts import NARROW, Axis, Graph, Mark, Region, Trace
 from convcli.report.words import number, visible
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Gains below this many dB are drawn at this level.
 FLOOR_DB = -120.0
+# The classes of several curves on one pair of axes.
+STYLES = ("after", "second", "third", "before")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +33,14 @@ class Figure:
     """
 
     caption: str
-    chart: Chart | None = None
+    chart: Graph | None = None
     image: str = ""
     alt: str = ""
     pixels: bool = False
     keys: Sequence[tuple[str, str]] = field(default=())
 
 
-def chart_figure(chart: Chart, caption: str) -> Figure:
+def chart_figure(chart: Graph, caption: str) -> Figure:
     """A chart under its caption, with a key if it has several traces."""
     keys = chart.names if len(chart.names) > 1 else []
     return Figure(caption=caption, chart=chart, keys=keys)
@@ -119,9 +121,38 @@ def design_figures(step: StepFacts) -> list[Figure]:
     return found
 
 
+def overlay_figures(steps: Sequence[StepFacts]) -> list[Figure]:
+    """The responses of several steps or chains, on one pair of axes each."""
+    drawn = [step for step in steps if step.impulse]
+    styles = [STYLES[place % len(STYLES)] for place in range(len(drawn))]
+    names = [visible(step.text) for step in drawn]
+    told = ", ".join(names)
+    figures = []
+    if drawn:
+        impulses = [step.impulse for step in drawn]
+        chart = position_chart(
+            list(zip(names, styles, impulses, strict=True)), f"Impulse responses of {told}"
+        )
+        figures.append(chart_figure(chart, "Impulse response"))
+        responses = [step.step_response for step in drawn]
+        chart = position_chart(
+            list(zip(names, styles, responses, strict=True)),
+            f"Step responses of {told}",
+            stems=False,
+        )
+        figures.append(chart_figure(chart, "Step response"))
+    heard = [step for step in steps if step.response]
+    if heard:
+        figures.append(chart_figure(decibel_chart(heard), "Gain in dB"))
+        figures.append(chart_figure(gain_chart(heard), "Gain"))
+    for step in steps:
+        figures += _plane_figures(step)
+    return figures
+
+
 def position_chart(
     curves: Sequence[tuple[str, str, Sequence[Pair]]], title: str, *, stems: bool = True
-) -> Chart:
+) -> Graph:
     """Responses over the position in samples.
 
     curves : the name, the class and the points of each
@@ -129,7 +160,7 @@ def position_chart(
     places = [x for _, _, points in curves for x, _ in points]
     values = [0.0, *(y for _, _, points in curves for _, y in points)]
     low, high = value_range(values)
-    return Chart(
+    return Graph(
         title=title,
         x=Axis(low=min(places) - 0.5, high=max(places) + 0.5, label="samples"),
         y=Axis(low=low, high=high),
@@ -142,7 +173,7 @@ def position_chart(
     )
 
 
-def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Chart:
+def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Graph:
     """The gain of some steps in dB, with the frequencies at which one crosses -3 dB."""
     highest = max(frequency for step in steps for frequency, _ in step.response)
     lowest = _lowest_drawn(steps[0], highest) if logarithmic else 0.0
@@ -151,14 +182,14 @@ def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Ch
     marks = []
     if len(steps) == 1:
         marks = list(_crossing_marks(steps[0], unit, lowest))
-    return Chart(
+    return Graph(
         title=f"Gain of {', '.join(visible(step.text) for step in steps)} in dB",
         x=Axis(low=lowest, high=highest, label=unit, logarithmic=logarithmic),
         y=Axis(low=min([*gains, -20.0]) - 3, high=max([*gains, 0.0]) + 3, label="dB"),
         traces=[
             Trace(
                 name=visible(step.text),
-                style=_STYLES[place % len(_STYLES)],
+                style=STYLES[place % len(STYLES)],
                 points=[
                     (frequency, _drawn_gain(gain))
                     for frequency, gain in step.response
@@ -170,9 +201,6 @@ def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Ch
         marks=marks,
         width=NARROW,
     )
-
-
-_STYLES = ("after", "second", "third", "before")
 
 
 def _lowest_drawn(step: StepFacts, highest: float) -> float:
@@ -194,16 +222,16 @@ def _crossing_marks(step: StepFacts, unit: str, lowest: float) -> Iterator[Mark]
                 yield Mark(value=frequency, text=f"{level:g} dB: {frequency:.4g} {unit}")
 
 
-def gain_chart(steps: Sequence[StepFacts]) -> Chart:
+def gain_chart(steps: Sequence[StepFacts]) -> Graph:
     """The gain of some steps as a factor."""
     highest = max(frequency for step in steps for frequency, _ in step.response)
     traces = []
     for place, step in enumerate(steps):
         points = [(frequency, 10 ** (_drawn_gain(gain) / 20)) for frequency, gain in step.response]
-        style = _STYLES[place % len(_STYLES)]
+        style = STYLES[place % len(STYLES)]
         traces.append(Trace(name=visible(step.text), style=style, points=points))
     values = [value for trace in traces for _, value in trace.points]
-    return Chart(
+    return Graph(
         title=f"Gain of {', '.join(visible(step.text) for step in steps)}",
         x=Axis(low=0.0, high=highest, label=visible(steps[0].frequency_unit)),
         y=Axis(low=0.0, high=1.05 * max(values, default=1.0) or 1.0),
@@ -213,7 +241,7 @@ def gain_chart(steps: Sequence[StepFacts]) -> Chart:
     )
 
 
-def delay_chart(step: StepFacts) -> Chart:
+def delay_chart(step: StepFacts) -> Graph:
     """The group delay over frequency."""
     points = [
         (frequency, math.nan if delay is None else delay)
@@ -221,7 +249,7 @@ def delay_chart(step: StepFacts) -> Chart:
     ]
     known = [delay for _, delay in points if not math.isnan(delay)]
     low, high = value_range(known)
-    return Chart(
+    return Graph(
         title=f"Group delay of {visible(step.text)}",
         x=Axis(low=0.0, high=points[-1][0], label=visible(step.frequency_unit)),
         y=Axis(low=min(low, -1.0), high=max(high, 1.0), label="samples"),
@@ -238,9 +266,11 @@ def _plane_figures(step: StepFacts) -> Iterator[Figure]:
 
     values = [value for row in step.plane for value in row]
     low, high = min(values), max(values)
+    size = f"{len(step.plane[0])} x {len(step.plane)}"
+    first = f" of the first of {step.planes} sets of taps" if step.planes > 1 else ""
     told = f"from {number(low)} (dark) to {number(high)} (bright)"
     yield Figure(
-        caption=f"Impulse response, {len(step.plane[0])} x {len(step.plane)} pixels, {told}",
+        caption=f"Impulse response{first}, {size} pixels, {told}",
         image=heat_uri(step.plane, low, high),
         alt=f"Two-dimensional taps of {visible(step.text)}",
         pixels=True,

@@ -28,7 +28,7 @@ MOST_PLAYED = 90
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class LessonCurve:
     """A line in a chart; None is a missing value."""
 
     name: str
@@ -37,11 +37,11 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chart:
+class LessonChart:
     """Curves that are drawn on one pair of axes."""
 
     title: str
-    series: tuple[Curve, ...]
+    series: tuple[LessonCurve, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Chapter:
     command: str = ""
     lines: Iterable[Line] = ()
     explanation: ExplanationFacts | None = None
-    charts: tuple[Chart, ...] = ()
+    charts: tuple[LessonChart, ...] = ()
     prints: bool = False
 
     @property
@@ -112,7 +112,7 @@ def played(facts: Any) -> ExplanationFacts | None:
     return facts if 0 < samples <= MOST_PLAYED else None
 
 
-def charts_of(facts: Any) -> tuple[Chart, ...]:
+def charts_of(facts: Any) -> tuple[LessonChart, ...]:
     """Curves of what is not played: a long signal and its result, or sums and their integral."""
     if isinstance(facts, ContinuousFacts):
         return (_integral_chart(facts),)
@@ -121,29 +121,29 @@ def charts_of(facts: Any) -> tuple[Chart, ...]:
     return ()
 
 
-def _integral_chart(facts: ContinuousFacts) -> Chart:
+def _integral_chart(facts: ContinuousFacts) -> LessonChart:
     rows = zip(facts.steps[:3], facts.sums, strict=False)
-    curves = [Curve(name=f"sum, dt = {step:g}", x=facts.times, y=row) for step, row in rows]
-    limit = Curve(name="integral", x=facts.times, y=facts.integral)
-    return Chart(title="the sum approaches the integral", series=(*curves, limit))
+    curves = [LessonCurve(name=f"sum, dt = {step:g}", x=facts.times, y=row) for step, row in rows]
+    limit = LessonCurve(name="integral", x=facts.times, y=facts.integral)
+    return LessonChart(title="the sum approaches the integral", series=(*curves, limit))
 
 
-def _long_signal_charts(facts: ExplanationFacts) -> tuple[Chart, ...]:
+def _long_signal_charts(facts: ExplanationFacts) -> tuple[LessonChart, ...]:
     """The signal and the result over the index, where there is one channel along one axis."""
     one_axis = bool(facts.result) and not isinstance(facts.result[0], tuple)
     if not one_axis:
         return ()
-    curves = [_curve("result", facts.result)]
+    curves = [_indexed_curve("result", facts.result)]
     if facts.stages and not facts.stages[0].several:
         stage = facts.stages[0]
         start = -stage.first[0]
         signal = stage.inputs[max(start, 0) : max(start, 0) + stage.length[0]]
-        curves.insert(0, _curve("signal", signal))
-    return (Chart(title=facts.filter or "the signal", series=tuple(curves)),)
+        curves.insert(0, _indexed_curve("signal", signal))
+    return (LessonChart(title=facts.filter or "the signal", series=tuple(curves)),)
 
 
-def _curve(name: str, values: tuple[float | None, ...]) -> Curve:
-    return Curve(name=name, x=tuple(map(float, range(len(values)))), y=values)
+def _indexed_curve(name: str, values: tuple[float | None, ...]) -> LessonCurve:
+    return LessonCurve(name=name, x=tuple(map(float, range(len(values)))), y=values)
 
 
 def _chapter_text(chapter: Chapter) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def _locality_lines(facts: LocalityFacts) -> Iterator[Line]:
         yield [(f"  that read it by design: {_ranges(facts.promised)}", PLAIN)]
     if facts.read:
         sides = ", ".join(
-            f"{_offset_text(low)} to {_offset_text(high)}" for low, high in facts.read
+            f"{_distance_text(low)} to {_distance_text(high)}" for low, high in facts.read
         )
         yield [(f"  an output reads the samples from {sides}, counted from its own", PLAIN)]
     yield []
@@ -122,7 +122,7 @@ def _ranges(ranges: Sequence[tuple[int, int]]) -> str:
     return f"y[{first}] to y[{last}]"
 
 
-def _offset_text(offset: int) -> str:
+def _distance_text(offset: int) -> str:
     return f"{offset:+d}" if offset else "0"
 
 

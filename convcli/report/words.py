@@ -105,14 +105,7 @@ def step_row(step: StepFacts) -> tuple[str, ...]:
 
 def reach_text(axes: Sequence[ReachFacts]) -> str:
     """`-127 ... +127` for each axis, with `, 1 per 2` if there is one output for two inputs."""
-    return " x ".join(_axis_reach(axis) for axis in axes)
-
-
-def _axis_reach(axis: ReachFacts) -> str:
-    told = f"{-axis.before} ... {axis.after:+d}"
-    if axis.step == axis.phases == 1:
-        return told
-    return f"{told}, {axis.phases} per {axis.step}"
+    return " x ".join(axis.text for axis in axes)
 
 
 # -------------------------------------------------------------------------------------------- a run

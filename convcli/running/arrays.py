@@ -111,7 +111,7 @@ def apply(
     if not isinstance(filter, str):
         raise RequestError(f"filter expects a FILTER such as 'box:3', got {filter!r}")
     if axes is not None:
-        _check_axes(axes)
+        check_axes(axes)
     # pandas need not be installed, and its import takes longer than most filters.
     is_pandas = hasattr(x, "iloc")
     result: Any
@@ -179,7 +179,8 @@ def read_rate(rate: float | str | None) -> float | None:
     return rate
 
 
-def _check_axes(axes: Any) -> None:
+def check_axes(axes: Any) -> None:
+    """Raise a RequestError unless `axes` is a number of sample axes."""
     if not (_is_number(axes, Integral) and axes in (1, 2)):
         raise RequestError(f"axes expects 1 or 2 sample axes, got {axes!r}")
 
@@ -234,7 +235,7 @@ def source_of(x: Any, *, rate: float | None = None, axes: int | None = None) -> 
     Raises RequestError where they are no numbers.
     """
     if axes is not None:
-        _check_axes(axes)
+        check_axes(axes)
     if hasattr(x, "iloc"):
         samples, signal = _read_pandas(x, rate)
     else:

@@ -51,7 +51,7 @@ class InterleavedSignals:
         self._next_rows = np.zeros(0, np.int64)
         self._samples = _RaggedBuffer(np.empty((0, 0, channels)))
         self._rows = _RaggedBuffer(np.empty((0, 0), np.int64))
-        self._held = _HeldTable(channels) if geometry.chain.holds else None
+        self._held = _HeldTable() if geometry.chain.holds else None
 
     def push(self, groups: Groups, x: Array, rows: Rows) -> list[Job]:
         """Take in a block and the input rows of its samples; return the jobs that are ready."""
@@ -362,8 +362,7 @@ class _HeldTable:
     for them.
     """
 
-    def __init__(self, channels: int) -> None:
-        self.channels = channels
+    def __init__(self) -> None:
         self.batch = _BatchInProgress(None)
         self._values: dict[HeldPlace, Array] = {}
 
@@ -377,20 +376,22 @@ class _HeldTable:
         values = self._values.get(place)
         if values is None:
             return None
-        held = np.full((len(signals), self.channels), np.nan)
+        held = np.full((len(signals), values.shape[1]), np.nan)
         known = signals < len(values)
         held[known] = values[signals[known]]
         return held.reshape(-1)
 
     def store(self, place: HeldPlace, signals: Indices, held: Array) -> None:
         """Remember what the operation at `place` holds now."""
-        values = self._values.get(place, np.empty((0, self.channels)))
+        held = held.reshape(len(signals), -1)
+        channels = held.shape[1]
+        values = self._values.get(place, np.empty((0, channels)))
         lacking = int(signals.max()) + 1 - len(values)
         if lacking > 0:
-            room = np.full((lacking + len(values) // 2, self.channels), np.nan)
+            room = np.full((lacking + len(values) // 2, channels), np.nan)
             values = np.append(values, room, axis=0)
             self._values[place] = values
-        values[signals] = held.reshape(len(signals), self.channels)
+        values[signals] = held
 
 
 @dataclass(eq=False)

@@ -113,8 +113,9 @@ class Job:
         """Mark the outputs that are missing although the input that they are aligned with is not.
 
         y : (n, channels) or (rows, columns, channels). Where an operation makes other channels of
-            those that come in, an output is marked if all channels of its input are known. None if
-            no output is missing.
+            those that come in, an output is marked if all channels of its input are known; where
+            several outputs are made of each channel, if that channel is. None if no output is
+            missing.
         """
         if not any_missing(y):
             return None
@@ -122,9 +123,16 @@ class Job:
         places = [self._aligned_with(axis, x.shape[axis]) for axis in range(self.chain.axes)]
         missing: Any = np.isnan(x[np.ix_(*places)])
         if y.shape[-1] != x.shape[-1]:
-            missing = missing.any(axis=-1, keepdims=True)
+            missing = self._missing_for(y.shape[-1], missing)
         found: npt.NDArray[np.bool_] = np.isnan(y) & ~missing
         return found
+
+    def _missing_for(self, outputs: int, missing: npt.NDArray[np.bool_]) -> Any:
+        """Return what is missing in the channels that so many output channels are made of."""
+        of_each, rest = divmod(outputs, missing.shape[-1])
+        if self.chain.uniform and not rest:
+            return np.repeat(missing, of_each, axis=-1)
+        return missing.any(axis=-1, keepdims=True)
 
     def _aligned_with(self, axis: int, length: int) -> npt.NDArray[np.int64]:
         """Return where among the inputs of an axis those lie that the outputs are aligned with."""

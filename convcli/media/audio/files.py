@@ -36,15 +36,20 @@ class AudioFiles(Files):
     @staticmethod
     def has_suffix(path: Path) -> bool:
         """Whether the suffix of `path` belongs to a sound file."""
+        from convcli.media.audio import decoder
         from convcli.media.audio.formats import SUFFIXES
 
-        return path.suffix.lower() in SUFFIXES
+        suffix = path.suffix.lower()
+        return suffix in SUFFIXES or suffix in decoder.SUFFIXES
 
     @staticmethod
     def begins_with(head: bytes) -> bool:
         """Whether `head` is the beginning of a sound file."""
+        from convcli.media.audio.decoder import is_decoded
         from convcli.media.audio.formats import FIRST_BYTES
 
+        if is_decoded(head[:12]):
+            return True
         return head.startswith(FIRST_BYTES) or head[8:12] == b"WAVE"
 
     @contextmanager

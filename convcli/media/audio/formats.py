@@ -63,7 +63,6 @@ FORMATS = {
     "SVX": SoundFormat((".svx", ".iff")),
     "NIST": SoundFormat((".sph", ".nist")),
     "HTK": SoundFormat((".htk",)),
-    "SDS": SoundFormat((".sds",)),
     "MAT5": SoundFormat((".mat",), MatContainer()),
     "RAW": SoundFormat((".raw",)),
 }
@@ -72,8 +71,9 @@ SUFFIXES = {suffix: name for name, form in FORMATS.items() for suffix in form.su
 FIRST_BYTES = tuple(first for form in FORMATS.values() for first in form.first_bytes)
 # A .wav may be any of these; the input's own kind is kept.
 WAV_KINDS = frozenset(name for name, form in FORMATS.items() if form.container is _WAV)
-# Sound Designer II keeps its header in the resource fork.
-_NEEDS_TWO_FILES = frozenset({"SD2"})
+# Sound Designer II keeps its header in the resource fork. libsndfile's reader of MIDI sample dumps
+# prints to standard output.
+_LEFT_OUT = frozenset({"SD2", "SDS"})
 
 MPEG = frozenset({"MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"})
 LOSSY = frozenset({"VORBIS", "OPUS", *MPEG})
@@ -159,7 +159,7 @@ def _known_format(asked: str | None, like: str) -> tuple[str, str | None]:
     aliases = {name: form.alias_of for name, form in FORMATS.items() if form.alias_of}
     if name in aliases:
         return aliases[name]
-    formats = [name for name in soundfile.available_formats() if name not in _NEEDS_TWO_FILES]
+    formats = [name for name in soundfile.available_formats() if name not in _LEFT_OUT]
     if name not in formats:
         known = [*formats, *aliases, "WAVE"]
         listed = ", ".join(sorted(known)).lower()

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _SALVAGE_FRAMES = 1024
 # libsndfile gives this length, or a larger one, where it does not know it.
 _UNKNOWN_FRAMES = 1 << 62
+# The beginning of a MIDI sample dump: a system exclusive message.
+_SAMPLE_DUMP = b"\xf0\x7e"
 # A RIFF size from here on is the mark of a writer that could not seek back.
 _UNFINISHED_RIFF = 0x7FFFF000
 
@@ -45,6 +47,10 @@ class SndFile(AudioSource):
         with reading(name):
             file.seek(0)
             prefix = file.read(12)
+            if prefix.startswith(_SAMPLE_DUMP):
+                raise InputError(
+                    f"{name}: a MIDI sample dump (SDS) is not read", hint="sox in.sds out.wav"
+                )
             self._mending = mending_for(file, prefix)
         self._sound = self._open()
         self._spent = False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from convcli.errors import InputError
 from convcli.media.audio import wav
+from convcli.media.audio.decoder import DecodedFile, is_decoded
 from convcli.media.audio.details import AudioDetails, temporary_file
 from convcli.media.audio.reader import AudioSource, reading
 from convcli.media.audio.wav_reader import WavFile, WavStream
@@ -51,8 +52,16 @@ def _open_file(file: BinaryIO, name: str, *, strict: bool) -> AudioSource:
         if header is not None:
             return WavFile(file, header, name, strict=strict)
         file.seek(0)
-        if not file.read(1):
+        prefix = file.read(12)
+        if not prefix:
             raise InputError(f"{name}: is empty, expected a sound file")
+    return _decoded(file, prefix, name, strict=strict)
+
+
+def _decoded(file: BinaryIO, prefix: bytes, name: str, *, strict: bool) -> AudioSource:
+    """A file that needs a library: FFmpeg for what libsndfile does not know."""
+    if is_decoded(prefix):
+        return DecodedFile(file, name, strict=strict)
     from convcli.media.audio.sndfile_reader import SndFile
 
     return SndFile(file, name, strict=strict)
@@ -90,13 +99,11 @@ def _open_pipe(stream: BinaryIO, name: str, *, strict: bool, owned: bool) -> Aud
             header = wav.read_header(recorder, name=name)
             if header.subtype is not None:
                 return WavStream(stream, header, name, strict=strict, owned=owned)
-        from convcli.media.audio.sndfile_reader import SndFile
-
         spool = temporary_file(buffered=False)
         try:
             spool.write(recorder.seen)
             shutil.copyfileobj(stream, spool, 1 << 20)
-            return SndFile(spool, name, strict=strict)
+            return _decoded(spool, recorder.prefix, name, strict=strict)
         except BaseException:
             spool.close()
             raise

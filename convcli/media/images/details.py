@@ -75,6 +75,12 @@ class ImageDetails:
         """Whether there is a colour profile, EXIF or XMP."""
         return bool(self.icc or self.exif or self.xmp)
 
+    @property
+    def blocks(self) -> dict[str, bytes]:
+        """EXIF, XMP and IPTC, as far as they are there."""
+        named = {"EXIF": self.exif, "XMP": self.xmp, "IPTC": self.iptc}
+        return {name: block for name, block in named.items() if block}
+
     def has_chunk(self, kind: bytes) -> bool:
         """Whether a PNG has a chunk of this type, if it is one that describes pictures."""
         return any(known == kind for known, _ in self.chunks)

@@ -134,6 +134,15 @@ def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tu
             f"this one makes {columns}x{rows} of {source.layout.columns}x{source.layout.rows}",
             hint="leave --channels away to filter every channel",
         )
+    made = len(signal.channels)
+    filtered = len(source.signal.channels)
+    # A single channel takes the place of each that was filtered.
+    if source.keeps_geometry_required and made not in (1, filtered):
+        raise RequestError(
+            f"--channels {options.channels} needs a filter that keeps the {filtered} channels, "
+            f"this one makes {made}",
+            hint="leave --channels away to write the channels that the filter makes",
+        )
     return rows, columns
 
 
@@ -182,6 +191,6 @@ def _choose_interpretation(
             return "multiband"
         raise RequestError(
             f"{target.name} cannot hold the {len(channels)} channels {list_channels(channels)}",
-            hint="a .tif file holds any number of channels; mono, grey or mix:... make fewer",
+            hint="write TIFF (.tif), which holds any number; mono, grey and mix:... make fewer",
         )
     return plain_interpretation(dtype, is_grey=len(names) == 1)

@@ -41,14 +41,16 @@ class ImageFiles(Files):
         """Whether the suffix of `path` belongs to a picture file."""
         from convcli.media.images.formats import format_by_suffix
 
-        return format_by_suffix(path) is not None
+        is_read_only = path.suffix.lower() in (".bmp", ".heic")
+        return is_read_only or format_by_suffix(path) is not None
 
     @staticmethod
     def begins_with(head: bytes) -> bool:
         """Whether `head` is the beginning of a picture file."""
         from convcli.media.images.formats import is_picture
+        from convcli.media.images.heic import is_heic
 
-        return is_picture(head)
+        return is_picture(head) or is_heic(head)
 
     @contextmanager
     def open(

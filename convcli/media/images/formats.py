@@ -10,6 +10,7 @@ from convcli.media.images.exif import resize_exif
 from convcli.media.images.gif import complete_gif, inspect_gif
 from convcli.media.images.jpeg import (
     DEFAULT_QUALITY,
+    LARGEST_BLOCK,
     inspect_jpeg,
     jpeg_cut,
     jpeg_options,
@@ -17,7 +18,7 @@ from convcli.media.images.jpeg import (
 )
 from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png, png_cut
 from convcli.media.images.pnm import PamWriter, PpmWriter
-from convcli.media.images.tiff import graft_exif, inspect_tiff, tiff_options
+from convcli.media.images.tiff import graft_metadata, inspect_tiff, tiff_options
 from convcli.media.images.tiff_bands import mark_bands, read_bands
 from convcli.media.images.tiff_pixels import open_tiff_writer, plain_pixels
 from convcli.media.images.vips import KEEP_ALL
@@ -112,6 +113,7 @@ class Format:
     limited_palette : whether a picture has 256 colours at most
     chunk_text, comments, metadata_blocks : whether it has a place for the text of a PNG; for
         comments; for colour profile, EXIF and XMP
+    largest_block : the most bytes that it holds of EXIF, XMP or IPTC; None for any number
 
     How it is read by libvips:
 
@@ -150,6 +152,7 @@ class Format:
     chunk_text: bool = False
     comments: bool = False
     metadata_blocks: bool = True
+    largest_block: int | None = None
     fail_on: str = "error"
     animated: bool = False
     inspect: Callable[[BinaryIO, ImageDetails], ImageDetails] | None = None
@@ -171,10 +174,11 @@ class Format:
 
 
 def _complete_tiff(file: BinaryIO, request: WriteRequest) -> None:
-    """Say what the extra bands of a TIFF are, and add the EXIF of the input."""
+    """Say what the extra bands of a TIFF are, and add the EXIF and the IPTC of the input."""
     mark_bands(file, request)
-    if request.details.exif:
-        graft_exif(file, request.details.exif)
+    details = request.details
+    if details.exif or details.iptc:
+        graft_metadata(file, exif=details.exif, iptc=details.iptc)
 
 
 def _quality_options(request: WriteRequest) -> dict[str, object]:
@@ -210,6 +214,7 @@ _ALL = (
         inspect=inspect_jpeg,
         options_for=jpeg_options,
         insert=jpeg_segments,
+        largest_block=LARGEST_BLOCK,
         cut=jpeg_cut,
         comments=True,
     ),
@@ -307,7 +312,6 @@ _FOREIGN = (
     (0, b"SIMPLE  =", "FITS"),
     (0, b"8BPS", "Photoshop"),
     (0, b"%PDF", "PDF"),
-    (0, b"BM", "BMP"),
     (0, b"\0\0\1\0", "ICO"),
 )
 

@@ -28,6 +28,8 @@ _QUANTISATION, _TABLE_SIZE = 0xDB, 64
 _JFIF, _EXIF, _PROFILE, _IPTC, _COMMENT, _SCAN = 0xE0, 0xE1, 0xE2, 0xED, 0xFE, 0xDA
 _WITHOUT_BODY = (0x01, *range(0xD0, 0xDA))
 _LARGEST_SEGMENT, _PROFILE_PART = 65533, 65519
+# The most bytes of EXIF, XMP or IPTC beside the name of the segment that holds them.
+LARGEST_BLOCK = 65500
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 

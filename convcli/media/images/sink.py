@@ -264,6 +264,9 @@ class ImageSink:
                 "the gain map, which makes the picture one of high dynamic range, does not fit the "
                 "result: it is dropped"
             )
+        for kind, block in details.blocks.items():
+            if form.largest_block is not None and len(block) > form.largest_block:
+                yield f"{form.name} holds no {kind} of {len(block):,} bytes: it is lost"
         if details.has_metadata_blocks and not form.metadata_blocks:
             yield f"{form.name} has no place for the colour profile, EXIF or XMP: they are lost"
         if form.limited_palette and details.format != form.name:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 
 from convcli.errors import InputError, RequestError
+from convcli.media.images.bmp import BMP_MARK, bmp_as_png
 from convcli.media.images.color import is_srgb_profile, light_table, luma
+from convcli.media.images.heic import heic_as_png, is_heic
 from convcli.media.images.layout import list_channels
 from convcli.media.images.levels import Levels, Range
 from convcli.media.images.medium import IMAGE
@@ -236,19 +238,23 @@ def open_image(
     name = "standard input" if path is None else str(path)
     try:
         data, held = _get_data(path, stdin)
-        head = data[:4] if isinstance(data, bytes) else _read_head(data)
+        head = data[:12] if isinstance(data, bytes) else _read_head(data)
+        if not head:
+            raise InputError(f"{name} is empty: expected a picture")
+        if head.startswith(BMP_MARK):
+            data = bmp_as_png(data, name, max_pixels=max_pixels)
+        elif is_heic(head):
+            data = heic_as_png(data, name, max_pixels=max_pixels) or data
+        opener = PnmPicture if MAGIC.match(head) else VipsPicture
+        picture = opener(data, name, max_pixels=max_pixels)
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror or error}") from error
-    if not head:
-        raise InputError(f"{name} is empty: expected a picture")
-    opener = PnmPicture if MAGIC.match(head) else VipsPicture
-    picture = opener(data, name, max_pixels=max_pixels)
     return ImageFile(name, picture, options, held=held)
 
 
 def _read_head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(4)
+        return file.read(12)
 
 
 def _get_data(path: Path | None, stdin: BinaryIO | None) -> tuple[bytes | Path, Any]:

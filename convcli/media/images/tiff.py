@@ -26,9 +26,11 @@ _NESTED = {_EXIF, _GPS, _INTEROPERABILITY}
 _DEEPEST = 2
 _COMPRESSION = 259
 _DESCRIPTION = 270
+# IPTC-NAA. libvips counts its bytes wrongly, in reading and in writing.
+_IPTC = 33723
 
 # Type numbers of fields.
-SHORT, LONG, LONG8 = 3, 4, 16
+SHORT, LONG, UNDEFINED, LONG8 = 3, 4, 7, 16
 # Bytes of a value of each type, and of a number in it; a rational is two numbers.
 _SIZES = {
     1: (1, 1),
@@ -37,7 +39,7 @@ _SIZES = {
     LONG: (4, 4),
     5: (8, 4),
     6: (1, 1),
-    7: (1, 1),
+    UNDEFINED: (1, 1),
     8: (2, 2),
     9: (4, 4),
     10: (8, 4),
@@ -280,8 +282,8 @@ def _build_entries(
     return entries, values
 
 
-def graft_exif(file: BinaryIO, block: bytes) -> None:
-    """Add the fields of a block of EXIF to the first directory of a TIFF, if they are missing.
+def graft_metadata(file: BinaryIO, *, exif: bytes | None, iptc: bytes | None) -> None:
+    """Add the fields of EXIF to the first directory of a TIFF if they are missing, and IPTC.
 
     The directory is written anew at the end of the file, and the header points there; nothing else
     moves.
@@ -292,8 +294,11 @@ def graft_exif(file: BinaryIO, block: bytes) -> None:
     variant, offset = header
     old = {variant.tag_of(entry): entry for entry in read_tiff_entries(file, variant, offset)}
     link = file.read(variant.word.size)
-    source = read_directory(io.BytesIO(block.removeprefix(EXIF_PREFIX)))
-    described = _describing(source)
+    block = (exif or b"").removeprefix(EXIF_PREFIX)
+    described = _describing(read_directory(io.BytesIO(block)))
+    if iptc:
+        described[_IPTC] = TiffField(UNDEFINED, len(iptc), iptc)
+        old.pop(_IPTC, None)
     # libvips replaces what is not UTF-8 in a description.
     if _DESCRIPTION in described:
         old.pop(_DESCRIPTION, None)
@@ -310,11 +315,17 @@ def graft_exif(file: BinaryIO, block: bytes) -> None:
 
 
 def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
-    """The details with the compression and the EXIF of a TIFF."""
+    """The details with the compression, the EXIF and the IPTC of a TIFF."""
     exif = exif_of_tiff(file) or details.exif
-    compression = read_directory(file).get(_COMPRESSION)
+    header = read_tiff_header(file)
+    directory = read_directory(file)
+    compression = directory.get(_COMPRESSION)
     if compression is not None:
         details = replace(details, compression=compression.value)
+    iptc = directory.get(_IPTC)
+    if iptc is not None and header is not None:
+        variant, _ = header
+        details = replace(details, iptc=iptc.stored(variant.order))
     return replace(details, exif=exif)
 
 

@@ -53,6 +53,12 @@ _MOST_BANDS = 10_000
 _NO_CODEC = "has not been built in"
 
 
+# The fields that hold bytes.
+_BLOCKS = ("exif-data", "icc-profile-data", "xmp-data", "iptc-data")
+# What libvips calls an interpretation without a name, and does not write.
+_UNKNOWN_MEANING = "error"
+
+
 class VipsPicture:
     """A picture that libvips reads. data : the file's bytes, or its path."""
 
@@ -121,7 +127,8 @@ class VipsPicture:
             _, _, codec = cause.rpartition(_NO_CODEC)
             return InputError(
                 f"{self.name} needs a codec that is not installed: {codec.strip(' :')}",
-                hint="convert the picture to PNG or TIFF first, or install the codec",
+                hint="pip install 'convcli[heif]' installs that of HEIC; or convert the picture to "
+                "PNG or TIFF first",
             )
         if "not in a known format" in cause:
             return self._unknown()
@@ -219,6 +226,8 @@ class VipsPicture:
                 hint="the file may be damaged",
             )
         dtype, meaning, extra = DTYPES[image.format], image.interpretation, None
+        if meaning == _UNKNOWN_MEANING:
+            meaning = "multiband"
         if bands is not None:
             extra = bands.extra
             if bands.misread:
@@ -359,6 +368,12 @@ def _strip_of(data: Any, start: int, layout: Layout) -> Strip:
 
 def _with_metadata(details: ImageDetails, known: dict[str, Any]) -> ImageDetails:
     """The details with the metadata blocks and the description among the fields of libvips."""
+    # The format of libvips itself may hold a text under such a name.
+    known = {
+        name: value
+        for name, value in known.items()
+        if name not in _BLOCKS or isinstance(value, bytes)
+    }
     exif, description = known.get("exif-data"), known.get("image-description")
     if exif is not None:
         exif = refresh_exif(exif)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from typing import TYPE_CHECKING, BinaryIO
@@ -10,7 +11,7 @@ from convcli.errors import InputError
 from convcli.media.replacing import is_special, scratch
 from convcli.media.tables.source import open_table
 from convcli.media.tables.table_formats import (
-    LONGEST_MAGIC,
+    JSON_LINES,
     format_of_start,
     format_of_suffix,
 )
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
     from convcli.media.tables.source import TableOptions, TableSource
     from convcli.media.tables.table_formats import TableFormat
+
+# Bytes that tell a format.
+_START = 64
+_OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*\"")
 
 
 def open_any_table(
@@ -37,6 +42,8 @@ def open_any_table(
     """
     columnar = _format_of_columns(path, stdin)
     if columnar is None:
+        if _is_json_lines(path, stdin):
+            return _open_json_lines(path, options, stdin)
         return open_table(path, options=options, stdin=stdin)
     from convcli.media.tables.columnar import ColumnarFile, ColumnarSource
 
@@ -46,6 +53,25 @@ def open_any_table(
     elif is_special(path):
         path = _kept(held.enter_context(path.open("rb")), name, held)
     return ColumnarSource(ColumnarFile(path=path, name=name, format=columnar), options)
+
+
+def _open_json_lines(
+    path: Path | None, options: TableOptions, stdin: BinaryIO | None
+) -> TableSource:
+    from convcli.media.tables.json_lines import JsonLinesSource
+    from convcli.media.tables.text import TextInput
+
+    text = TextInput(path=path, stdin=stdin, asked=options.encoding, follow=options.follow)
+    return JsonLinesSource(text, options)
+
+
+def _is_json_lines(path: Path | None, stdin: BinaryIO | None) -> bool:
+    """Whether a text is JSON Lines: by its suffix, or without one by how it begins."""
+    if path is not None:
+        by_suffix = format_of_suffix(path)
+        if by_suffix is not None or is_special(path):
+            return by_suffix is JSON_LINES
+    return _OBJECT.match(_start_of(path, stdin)) is not None
 
 
 def _given(stdin: BinaryIO | None) -> BinaryIO:
@@ -58,14 +84,19 @@ def _format_of_columns(path: Path | None, stdin: BinaryIO | None) -> TableFormat
         # What is read from a pipe is gone: only its name can tell.
         named = format_of_suffix(path)
         return named if named is not None and named.reader is not None else None
+    return format_of_start(_start_of(path, stdin))
+
+
+def _start_of(path: Path | None, stdin: BinaryIO | None) -> bytes:
+    """The first bytes of a file, or of what has come through a pipe; empty if they are unknown."""
+    if path is None:
+        peek = getattr(_given(stdin), "peek", None)
+        return b"" if peek is None else bytes(peek(_START)[:_START])
     try:
-        if path is not None:
-            with path.open("rb") as file:
-                return format_of_start(file.read(LONGEST_MAGIC))
+        with path.open("rb") as file:
+            return file.read(_START)
     except OSError:
-        return None
-    peek = getattr(_given(stdin), "peek", None)
-    return None if peek is None else format_of_start(peek(LONGEST_MAGIC))
+        return b""
 
 
 def _kept(stream: BinaryIO, name: str, held: ExitStack) -> Path:

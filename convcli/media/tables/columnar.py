@@ -25,7 +25,7 @@ from convcli.media.tables.columnar_values import (
 )
 from convcli.media.tables.delimited import Cells, Dialect
 from convcli.media.tables.numerals import as_int32
-from convcli.media.tables.source import Pass, TableSource
+from convcli.media.tables.source import Pass, TableSource, refuse_options
 from convcli.media.tables.splicing import ForgottenRows, RecentRows, Scratch
 from convcli.media.tables.text import Encoding, Header
 
@@ -166,7 +166,7 @@ class ColumnarSource(TableSource):
     """
 
     def __init__(self, file: ColumnarFile, options: TableOptions) -> None:
-        _refuse_text_options(options, file)
+        refuse_options(options, f"{file.name} is a {file.format.title} file")
         self._file = file
         # Days of a zone are as long as it says; all other times are regular in UTC. The first
         # batch tells which they are.
@@ -297,26 +297,6 @@ def taken(batch: Any, rows: Rows) -> Any:
     places = as_int32(rows.astype(np.int32))
     columns = [column.take(places) for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
-
-
-def _refuse_text_options(options: TableOptions, file: ColumnarFile) -> None:
-    """Raise RequestError for options that tell how text is read."""
-    given = {
-        "-d": options.delimiter is not None,
-        "--decimal": options.decimal != ".",
-        "--thousands": bool(options.thousands),
-        "--na": bool(options.na),
-        "--comment": bool(options.comment),
-        "--skip-rows": options.skip_rows > 0,
-        "--no-header": not options.header,
-        "--encoding": options.encoding != "utf-8",
-        "--follow": options.follow,
-    }
-    for option, is_given in given.items():
-        if is_given:
-            raise RequestError(
-                f"{option} is for tables of text, and {file.name} is a {file.format.title} file"
-            )
 
 
 def _first_line(error: BaseException) -> str:

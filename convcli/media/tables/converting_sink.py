@@ -52,7 +52,8 @@ class ConvertingSink(TableSink):
             new = self._new_names(suffix)
         replaced = () if new and not output.added else output.columns
         numbers = [column in replaced for column in range(len(self._source.header))]
-        self._new_header = output.arranged(self._source.header, new)
+        names = output.arranged(self._source.header, new)
+        self._new_header = [_in_utf8(name) for name in names]
         self._is_filtered = output.arranged(numbers, [True] * len(new))
         self._types: dict[str, Any] | None = None
 
@@ -139,3 +140,8 @@ class ConvertingSink(TableSink):
 def _has_identifiers(texts: Any) -> bool:
     """Whether a column has whole numbers with leading zeros."""
     return any(_LEADING_ZERO.fullmatch(text or "") for text in texts.to_pylist())
+
+
+def _in_utf8(name: str) -> str:
+    """The name of a column; bytes that are not UTF-8 become replacement characters."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

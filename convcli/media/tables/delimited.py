@@ -54,12 +54,14 @@ class Dialect:
         or a lone carriage return in files whose first line ends in one
     numbers : how numbers are written
     comment : what a line begins with that is no row; empty: every line that is not blank is one
+    has_quotes : a cell may be in quotes, and line ends within quotes end no record
     """
 
     delimiter: bytes
     newline: bytes
     numbers: NumberStyle = PLAIN
     comment: bytes = b""
+    has_quotes: bool = True
 
     @property
     def separators(self) -> bytes:
@@ -102,6 +104,10 @@ class Dialect:
                 start = found.end()
         return b"".join((*parts, data[start:])) if parts else data
 
+    def quotes_in(self, data: bytes) -> Offsets:
+        """Offsets of the quotes that open or close cells; `data` begins with a record."""
+        return find_quotes(data if self.has_quotes else b"", self.separators)
+
     def records(self, data: bytes, *, line: int, offset: int, padded: int = 0) -> Records:
         """Whole records, with what has to be known of their quotes and comments."""
         parsed = self.without_comments(data)
@@ -110,7 +116,7 @@ class Dialect:
             offset=offset,
             data=data,
             parsed=parsed,
-            quotes=find_quotes(parsed, self.separators),
+            quotes=self.quotes_in(parsed),
             padded=padded,
         )
 
@@ -491,7 +497,7 @@ def _split_off_records(
     parts: list[bytes], dialect: Dialect, *, line: int, offset: int
 ) -> tuple[Records, bytes]:
     """The whole records in `parts`, and the rest; the last part holds a line end."""
-    if not any(b'"' in part for part in parts):
+    if not dialect.has_quotes or not any(b'"' in part for part in parts):
         last = parts[-1]
         cut = last.rfind(dialect.newline) + 1
         data = b"".join((*parts[:-1], memoryview(last)[:cut]))

@@ -179,6 +179,7 @@ class TableSource:
     signal : one channel per filtered column, with its name; `rate` and `cycle` from the time column
     header : the names of all columns · columns : the numbers of the filtered ones
     warnings : what the user should know
+    doubts : what was taken for granted in reading the times, and may be the cause of an error
     format : of the file · path : of a file
     base : how many of the columns are filtered by default; the others were asked for besides
     """
@@ -192,6 +193,7 @@ class TableSource:
         self.path = text.path
         self.options = options
         self.warnings: list[str] = []
+        self.doubts: list[str] = []
         # A TextInput, unless a subclass opens something else.
         self._text: Any = text
         self._recent: RecentRows | None = None
@@ -426,7 +428,7 @@ class TableSource:
             self._look_at_file(found)
         elif self.options.follow:
             # Which rows come together is chance: the first one alone decides.
-            found.look_at(self._find_rows(seen[0], found.undecided), rows=1)
+            self._look_at(found, seen[0], 1)
             numeric = found.numbers | found.undecided
         else:
             ended = self._look_at_pipe(found, seen, coming)
@@ -441,13 +443,17 @@ class TableSource:
         keys = self._keys()
         return [column for column in range(len(self.header)) if column not in keys]
 
+    def _look_at(self, found: NumericColumns, records: Any, rows: int | None) -> None:
+        """Decide columns by the next rows, or by so many of them."""
+        found.look_at(self._find_rows(records, found.undecided), rows=rows)
+
     def _look_at_file(self, found: NumericColumns) -> None:
         """Read a file up to the first given cell of each column, or to its end."""
         current = self._open()
         with current.closing:
             for records in current.records:
                 if self._has_rows(records):
-                    found.look_at(self._find_rows(records, found.undecided))
+                    self._look_at(found, records, None)
                 if not found.undecided:
                     return
 
@@ -459,7 +465,7 @@ class TableSource:
         held = 0
         while records is not None:
             if self._has_rows(records):
-                found.look_at(self._find_rows(records, found.undecided))
+                self._look_at(found, records, None)
             held += records.size
             if not found.undecided:
                 return True
@@ -644,7 +650,7 @@ class TableSource:
             if error is None:
                 return
             # A few rows may have suggested another rule than all rows up to here.
-            self._clock = clock.irregular(error.message)
+            self._clock = clock.irregular(error)
             if start and tried + 1 < MOST_CLOCKS:
                 self._clock = self._clock_of(self._join(start), ended=False)
 
@@ -720,6 +726,7 @@ class TableSource:
             )
             return replace(signal, rate=1 / DAY, cycle=DAY)
         if clock.doubt is not None:
+            self.doubts.append(clock.doubt)
             self.warnings.append(f"{self.name}: {clock.doubt}")
         signal = replace(signal, cycle=clock.cycle, week=clock.week, uneven=clock.uneven)
         if self.options.integrate:
@@ -780,6 +787,27 @@ def bin_length(every: str) -> CalendarBins:
         return to_calendar_bins(every)
     except UnitError as error:
         raise RequestError(f"--every: {error}") from None
+
+
+def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ...] = ()) -> None:
+    """Raise RequestError for options that tell how delimited text is read.
+
+    reason : why they mean nothing
+    """
+    given = {
+        "-d": options.delimiter is not None,
+        "--decimal": options.decimal != ".",
+        "--thousands": bool(options.thousands),
+        "--na": bool(options.na),
+        "--comment": bool(options.comment),
+        "--skip-rows": options.skip_rows > 0,
+        "--no-header": not options.header,
+        "--encoding": options.encoding != "utf-8",
+        "--follow": options.follow,
+    }
+    for option, is_given in given.items():
+        if is_given and option not in allowed:
+            raise RequestError(f"{option} is for tables of text, and {reason}")
 
 
 def _check_options(options: TableOptions) -> None:

@@ -282,6 +282,8 @@ class OutputColumns:
     made : how many columns are written for all of the filtered ones together; None: one for each,
         in its place
     added : the names of further channels, which are written at the end of the row
+    prefixes : what stands before each number at the end of the row; none: the delimiter
+    missing : the text of a missing number
     """
 
     dialect: Dialect
@@ -290,6 +292,12 @@ class OutputColumns:
     decimals: int | None
     made: int | None = None
     added: tuple[str, ...] = ()
+    prefixes: tuple[bytes, ...] = ()
+    missing: bytes = b""
+
+    def prefixes_of(self, count: int) -> tuple[bytes, ...]:
+        """What stands before each of `count` numbers at the end of a row."""
+        return self.prefixes or (self.dialect.delimiter,) * count
 
     @property
     def channels_in_row_order(self) -> list[int]:
@@ -324,7 +332,8 @@ def splice(
 
     Where the old cell and the new value are both missing, the old cell stays (`NA` stays `NA`).
     """
-    if y is None and not output.append:
+    nothing_new = y is None or y.shape[1] == 0
+    if nothing_new and not output.append:
         return _unchanged(decoded.spans, rows)
     gaps = _replaced_spans(decoded, rows, output)
     is_large = columnar(len(decoded.spans.records.data))
@@ -440,8 +449,11 @@ def _appended(
         columns = [decoded.spans.cells[column][rows].texts() for column in output.columns]
     else:
         columns = _cells_of_columns(y, output)
-    delimiter = output.dialect.delimiter
-    return [delimiter + cells for cells in _joined_cells(columns, output)]
+    prefixes = output.prefixes_of(len(columns))
+    texts = []
+    for prefix, cells in zip(prefixes, columns, strict=True):
+        texts.append([prefix + cell for cell in cells])
+    return [b"".join(row) for row in zip(*texts, strict=True)]
 
 
 def _cells_of_columns(y: Floats, output: OutputColumns) -> list[list[bytes]]:
@@ -472,7 +484,11 @@ def _replaced(
 
 
 def _number_texts(values: Floats, output: OutputColumns) -> list[bytes]:
-    return write_numbers(values, decimals=output.decimals, decimal=output.dialect.numbers.decimal)
+    decimal = output.dialect.numbers.decimal
+    texts = write_numbers(values, decimals=output.decimals, decimal=decimal)
+    if output.missing:
+        return [text or output.missing for text in texts]
+    return texts
 
 
 def _in_quotes(texts: list[bytes], output: OutputColumns) -> list[bytes]:
@@ -507,16 +523,26 @@ class _TextPool:
 
         return self.add(from_offsets(edges, pa.py_buffer(data), pa.binary()))
 
+    def add_prefixes(self, prefixes: Sequence[bytes]) -> npt.NDArray[np.int32]:
+        """Add texts that stand before numbers and return the number of each."""
+        edges = np.zeros(len(prefixes) + 1, np.int32)
+        np.cumsum([len(prefix) for prefix in prefixes], out=edges[1:])
+        first = self.add_spans(edges, b"".join(prefixes))
+        return np.arange(first, first + len(prefixes), dtype=np.int32)
+
     def add_numbers(self, values: Floats, output: OutputColumns) -> npt.NDArray[Any]:
         """Add the texts of numbers `(rows, channels)`; return the text number of each.
 
-        The text of NaN is empty.
+        The text of NaN is that of a missing number.
         """
+        missing = np.int32(_EMPTY_TEXT)
+        if output.missing:
+            missing = self.add_prefixes([output.missing])[0]
         decimal = output.dialect.numbers.decimal
         flat = np.ravel(values)
         texts, places = write_columnar(flat, decimals=output.decimals, decimal=decimal)
         first = np.int32(self.add(texts))
-        return np.where(np.isnan(values), _EMPTY_TEXT, places.reshape(values.shape) + first)
+        return np.where(np.isnan(values), missing, places.reshape(values.shape) + first)
 
     def joined(self, order: Integers) -> memoryview:
         """The texts of the given numbers, one after the other."""
@@ -545,8 +571,8 @@ def _splice_columnar(
     channels = output.channels_in_row_order
     new = pool.add_numbers(y[:, channels], output)
     if output.append or output.made is not None:
-        delimiter = pool.add_spans(np.array([0, 1], np.int32), output.dialect.delimiter)
-        cells = _alternating(np.full(new.shape, delimiter), new)
+        prefixes = pool.add_prefixes(output.prefixes_of(new.shape[1]))
+        cells = _alternating(np.broadcast_to(prefixes, new.shape), new)
         if output.append:
             parts = [before[:, :1], cells]
         else:  # no delimiter before the first cell
@@ -556,9 +582,9 @@ def _splice_columnar(
         keeps = _keeps_old_cells(decoded, rows, y[:, :filled])[:, channels]
         parts = [_alternating(before[:, :filled], np.where(keeps, replaced[:, :filled], new))]
         if output.added:
-            delimiter = pool.add_spans(np.array([0, 1], np.int32), output.dialect.delimiter)
+            prefixes = pool.add_prefixes(output.prefixes_of(y.shape[1] - filled))
             added = pool.add_numbers(y[:, filled:], output)
-            cells = _alternating(np.full(added.shape, delimiter), added)
+            cells = _alternating(np.broadcast_to(prefixes, added.shape), added)
             parts += [before[:, filled : filled + 1], cells]
     if not _is_contiguous(rows):
         parts.append(before[:, -1:])

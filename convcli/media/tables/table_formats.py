@@ -140,8 +140,6 @@ FEATHER = TableFormat(
 )
 FORMATS = (DELIMITED, JSON_LINES, PARQUET, FEATHER)
 SUFFIXES = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
-# First bytes that tell a format.
-LONGEST_MAGIC = max(len(each.magic) for each in FORMATS)
 
 
 def format_of_suffix(path: Path | None) -> TableFormat | None:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.delimited import group_name
+from convcli.media.tables.iso_dates import read_alike
 from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers, reads_as_number
 from convcli.media.tables.time_rules import (
     DAY,
@@ -27,6 +28,7 @@ from convcli.media.tables.time_rules import (
     JITTER,
     LONGEST_STEP,
     SHORTEST_STEP,
+    TRADING,
     UNSORTED,
     Failure,
     Rule,
@@ -156,13 +158,18 @@ class DateNotation:
     """Times written as dates; `read` gives datetime64[ns], NaT for a text that it cannot read.
 
     form : how they are written, in the directives of strptime, where that is known
+    read_alike : reads cells that are all written alike; gives None for others
     """
 
     read: Callable[[list[bytes]], Stamps]
     form: str = ""
+    read_alike: Callable[[Cells], Stamps | None] | None = None
 
     def moments(self, times: TimeColumn) -> Stamps:
         """Moments as datetime64[ns]. InputError if a cell is not a date."""
+        quick = None if self.read_alike is None else self.read_alike(times.cells)
+        if quick is not None:
+            return quick
         stamps = self.read(times.cells.texts())
         bad_rows = np.flatnonzero(np.isnat(stamps))
         if len(bad_rows):
@@ -196,9 +203,10 @@ class Clock:
     doubt: str | None = None
     uneven: str = ""
 
-    def irregular(self, uneven: str) -> Clock:
-        """Return the clock of the same times where rows come irregularly."""
-        return replace(self, rules=(), rate=None, uneven=uneven)
+    def irregular(self, error: InputError) -> Clock:
+        """Return the clock of the same times where rows come irregularly, as `error` says."""
+        week = _week_of(error)
+        return replace(self, rules=(), rate=None, week=week, uneven=error.message)
 
     def of_step(self, bins: CalendarBins) -> Clock:
         """Return the clock of the same times where each row stands for a bin of the calendar."""
@@ -304,7 +312,7 @@ def infer_clock(
             rules=(),
             rate=None,
             cycle=1.0,
-            week=7 * DAY,
+            week=_week_of(error),
             doubt=None if asked.given else _doubt(times, in_order),
             uneven=error.message,
         )
@@ -377,6 +385,11 @@ def _irregular(times: TimeColumn, rules: list[Rule], failures: list[Failure | No
     return error
 
 
+def _week_of(error: InputError) -> float:
+    """Seconds of a week that rows come in: five days if they are business days but for holidays."""
+    return 5 * DAY if error.hint == TRADING else 7 * DAY
+
+
 def _unsorted(times: TimeColumn, reading: _Reading) -> InputError:
     """The error that a time lies before the one before it."""
     pairs = zip(reading.failures, reading.rules, strict=True)
@@ -419,7 +432,7 @@ def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
     if reads_as_number(first, NumberStyle(times.decimal)):
         return _number_notations(times, None)
     if _ISO.fullmatch(first):
-        dates = DateNotation(_read_iso)
+        dates = DateNotation(_read_iso, read_alike=read_alike)
         return [(dates, dates.moments(times))]
     return _pandas_notations(times, texts, first)
 

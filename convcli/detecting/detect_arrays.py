@@ -1,0 +1,64 @@
+"""The Python door to detection: arrays in, facts out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from convcli.detecting.detect import Detection
+from convcli.detecting.templates import load_template, prepare_template
+from convcli.errors import RequestError
+from convcli.running.arrays import check_axes, read_rate, source_of
+
+if TYPE_CHECKING:
+    from convcli.facts.detection import DetectionFacts, Hit
+
+
+def detect_arrays(
+    template: Any,
+    x: Any,
+    *,
+    threshold: float = 0.7,
+    top: int | None = None,
+    overlap: float = 0.0,
+    rate: float | str | None = None,
+    axes: int | None = None,
+    threads: int | None = None,
+) -> DetectionFacts:
+    """Find every place of `x` that `template` fits, best first.
+
+    template, x : arrays, Series or DataFrames, as `convcli.apply` takes them
+    threshold : the lowest normalised cross-correlation that counts, above 0 and at most 1
+    top : the best so many places only
+    overlap : the part of a place that a better one may cover, 0 to 1
+    rate, axes, threads : as of `convcli.apply`
+
+    Returns facts: `hits`, empty if nothing was found, and `best_score`. A hit has a `score`, and
+    `start` and `end`, so that x[start:end] is the place, or with two sample axes `x`, `y`, `width`
+    and `height`. Raises `RequestError` where template and signal cannot be compared.
+
+    >>> import numpy as np
+    >>> x = np.array([0.0, 0, 1, 3, 1, 0, 0, 2, 6, 2, 0])
+    >>> [(hit["start"], hit["score"]) for hit in detect_arrays([1.0, 3, 1], x, threshold=0.99).hits]
+    [(2, 1.0), (7, 1.0)]
+    """
+    if not 0 < threshold <= 1:
+        raise RequestError(f"threshold expects a number above 0 and at most 1, got {threshold!r}")
+    if axes is not None:
+        check_axes(axes)
+    pattern = load_template("template", source_of(template, rate=read_rate(rate), axes=axes))
+    source = source_of(x, rate=read_rate(rate), axes=axes)
+    detection = Detection(
+        templates=[pattern], threshold=threshold, overlap=overlap, top=top, threads=threads
+    )
+    for _ in detection.search(source, [prepare_template(pattern, source.signal)], name="x"):
+        pass
+    facts = detection.facts()
+    return replace(facts, hits=tuple(map(_as_slice, facts.hits)))
+
+
+def _as_slice(hit: Hit) -> Hit:
+    """The hit with its rows, which are counted from 1, as the ends of a slice."""
+    if "start" not in hit:
+        return hit
+    return {**hit, "start": int(hit["start"]) - 1}

@@ -1,0 +1,65 @@
+"""y = scale * x + shift with numbers for each channel, and how a convolution takes them in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.reach import Reach
+from convcli.layers.conv import ConvOp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from convcli.signals import Array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Affine(Op):
+    """Multiply and add.
+
+    scale, shift : (channels,)
+    """
+
+    scale: npt.NDArray[np.float64]
+    shift: npt.NDArray[np.float64]
+    axes: int
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """An output reads one sample, its own."""
+        return (Reach(),) * self.axes
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Compute scale * x + shift."""
+        y: Array = x * self.scale.astype(x.dtype)
+        y += self.shift.astype(x.dtype)
+        return y
+
+
+def folded_affine(ops: Iterable[Op]) -> tuple[Op, ...]:
+    """Operations in which each convolution takes in the affine map that follows it.
+
+    This saves a pass over the samples, and changes nothing but the last bits.
+    """
+    found: list[Op] = []
+    for op in ops:
+        before = found[-1] if found else None
+        if isinstance(op, Affine) and isinstance(before, ConvOp) and not before.beside:
+            found[-1] = _with_affine(before, op)
+        else:
+            found.append(op)
+    return tuple(found)
+
+
+def _with_affine(conv: ConvOp, affine: Affine) -> ConvOp:
+    """The convolution with outputs that are multiplied and shifted."""
+    each = affine.scale.reshape(-1, *(1,) * (conv.weights.ndim - 1))
+    bias = affine.shift
+    if conv.bias is not None:
+        bias = conv.bias * affine.scale + affine.shift
+    return replace(conv, weights=conv.weights * each, bias=bias)

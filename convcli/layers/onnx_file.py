@@ -1,0 +1,181 @@
+"""ONNX files: the graph of a network with its constants, read by the `onnx` package.
+
+Nothing in the file is executed: it is a list of nodes, each with the name of an operation, and of
+arrays. https://onnx.ai/onnx/operators
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.errors import InputError, RequestError, quoted_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from convcli.layers.weights import Tensor
+
+LARGEST_FILE = 1 << 31
+MOST_NODES = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A node of a graph.
+
+    kind : the name of the operation, such as Conv
+    inputs, outputs : names of values; an input that is left out is empty
+    """
+
+    kind: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The operation and the name of the node, for messages."""
+        return f"{self.kind} {quoted_text(self.name)[1:-1]}" if self.name else self.kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """The graph of a network with one input and one output.
+
+    path : of the file; nodes : each after those whose outputs it takes
+    constants : arrays by name, as float64 where they are numbers
+    input, output : names of the values that come in and go out
+    channels : of the input, None where the file leaves them open
+    axes : sample axes of the input, 1 or 2
+    """
+
+    path: str
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, Tensor]
+    input: str
+    output: str
+    channels: int | None
+    axes: int
+
+    def up_to(self, number: int) -> Graph:
+        """The graph whose result is the output of the node of this number, counted from 0.
+
+        RequestError for a number of no node.
+        """
+        if not 0 <= number < len(self.nodes):
+            message = f"upto={number}: {self.path} has {len(self.nodes)} nodes, counted from 0"
+            raise RequestError(message, hint=f"upto={len(self.nodes) - 1} is the last one")
+        return replace(self, output=self.nodes[number].outputs[0])
+
+
+def read_graph(path: Path) -> Graph:
+    """Read an ONNX file. InputError if it is not a sane one with one input and one output."""
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError:
+        message = f"{path}: reading ONNX needs the package onnx, which is not installed"
+        raise RequestError(message, hint="pip install 'convcli[onnx]'") from None
+    if not path.is_file():
+        problem = "is no file" if path.exists() else "no such file"
+        raise InputError(f"{path}: {problem}; expected a network in an ONNX file")
+    if path.stat().st_size > LARGEST_FILE:
+        raise InputError(f"{path}: more bytes than a network of {LARGEST_FILE >> 30} GB has")
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+        onnx.checker.check_model(model)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        raise _insane_graph(path, str(error).strip().split("\n")[0][:200]) from None
+    return _graph_of(path, model.graph)
+
+
+def _insane_graph(path: Path, why: str) -> InputError:
+    return InputError(f"{path}: not a sane ONNX file: {why or 'it cannot be parsed'}")
+
+
+def _graph_of(path: Path, graph: Any) -> Graph:
+    if len(graph.node) > MOST_NODES:
+        raise _insane_graph(
+            path, f"it has {len(graph.node):,} nodes; at most {MOST_NODES:,} are run"
+        )
+    constants = {tensor.name: _array(path, tensor.name, tensor) for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        told = f"{len(inputs)} inputs and {len(graph.output)} outputs"
+        raise InputError(f"{path}: has {told}; expected a network with one of each")
+    sides = [side.dim_value or None for side in inputs[0].type.tensor_type.shape.dim]
+    if len(sides) not in {3, 4}:
+        told = f"its input has {len(sides)} dimensions"
+        raise InputError(f"{path}: {told}; expected (batch, channels, samples...) of 1 or 2 axes")
+    nodes = []
+    for node in graph.node:
+        attributes = {each.name: _attribute(path, each) for each in node.attribute}
+        if node.op_type == "Constant":
+            constants[node.output[0]] = _constant(path, node, attributes)
+            continue
+        nodes.append(
+            Node(
+                kind=node.op_type,
+                name=node.name or (node.output[0] if node.output else ""),
+                inputs=tuple(node.input),
+                outputs=tuple(node.output),
+                attributes=attributes,
+            )
+        )
+    return Graph(
+        path=str(path),
+        nodes=tuple(nodes),
+        constants=constants,
+        input=inputs[0].name,
+        output=graph.output[0].name,
+        channels=sides[1],
+        axes=len(sides) - 2,
+    )
+
+
+def _constant(path: Path, node: Any, attributes: Mapping[str, Any]) -> Tensor:
+    """The array of a Constant node."""
+    for name in ("value", "value_float", "value_floats", "value_int", "value_ints"):
+        if name in attributes:
+            return np.asarray(attributes[name], dtype=np.float64)
+    raise _insane_graph(path, f"the Constant {quoted_text(node.name)} is no array of numbers")
+
+
+def _attribute(path: Path, attribute: Any) -> Any:
+    """A number, a text, a list of them, or an array."""
+    from onnx import AttributeProto, helper
+
+    if attribute.type == AttributeProto.TENSOR:
+        return _array(path, attribute.name, attribute.t)
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value
+
+
+def _array(path: Path, name: str, tensor: Any) -> Tensor:
+    """The numbers of a tensor, as float64."""
+    from onnx import numpy_helper
+
+    called = quoted_text(name)
+    if tensor.data_location:
+        raise InputError(f"{path}: the numbers of {called} lie in another file")
+    try:
+        array = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, RuntimeError):
+        raise _insane_graph(
+            path, f"the tensor {called} has not as many numbers as its shape says"
+        ) from None
+    if array.dtype.kind not in "fiub":
+        raise _insane_graph(path, f"the tensor {called} holds no numbers")
+    numbers = array.astype(np.float64)
+    if not np.isfinite(numbers).all():
+        raise InputError(f"{path}: {called} is not finite")
+    return numbers

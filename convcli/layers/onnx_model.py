@@ -1,0 +1,268 @@
+"""A network from an ONNX file, bound to a signal.
+
+A value that only one node takes goes on in a chain. Where values meet again (a sum, a product,
+channels side by side), the paths since they parted are branches of one operation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.core.branches import Branches
+from convcli.core.chain import Chain
+from convcli.core.formula import Arithmetic, Formula, Operand
+from convcli.core.ops import Op, Pointwise
+from convcli.errors import RequestError
+from convcli.facts import LayerFacts
+from convcli.layers.affine import folded_affine
+from convcli.layers.onnx_file import Graph, Node, read_graph
+from convcli.layers.onnx_nodes import NodePlace, operations_of, with_constant
+from convcli.layers.shuffle import ChannelSelection
+from convcli.planning.describe import reach_facts
+from convcli.signals import ARRAY, LearnedRules, Signal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from convcli.core.binding import Site, Stage
+
+# With more nodes than this, the reach of each takes too long to be told.
+MOST_TOLD = 300
+_SYMBOLS = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
+
+
+def read_onnx(path: Path) -> OnnxModel:
+    """The network in an ONNX file. InputError or RequestError where it cannot be run."""
+    return OnnxModel(read_graph(path))
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A value of the graph.
+
+    channels : how many it has; dominators : the values that every path from the input to it goes
+        through, from the input on, itself included
+    """
+
+    channels: int
+    dominators: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """A graph of operations that each see a neighbourhood of a sample."""
+
+    graph: Graph
+
+    @property
+    def path(self) -> str:
+        """The path of the file."""
+        return self.graph.path
+
+    @property
+    def learned(self) -> LearnedRules:
+        """A graph pads as it says and is aligned by that; nothing else is known."""
+        return LearnedRules(align="center")
+
+    def up_to(self, number: int) -> OnnxModel:
+        """The network whose result is the output of the node of this number, counted from 0."""
+        return OnnxModel(self.graph.up_to(number))
+
+    def signal(self) -> Signal:
+        """A signal of unknown length such as the network takes."""
+        shape: tuple[int | None, ...] = (None,) if self.graph.axes == 1 else (256, 256)
+        names = tuple(str(channel + 1) for channel in range(self._channels))
+        return Signal(medium=ARRAY, shape=shape, channels=names)
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage with the operations of the graph."""
+        signal = site.signal
+        self._check(signal)
+        scale = signal.full_scale if signal.medium.unit_scale else 1.0
+        ops = self._scaling(1 / scale) + self.ops + self._scaling(scale)
+        chain = Chain(ops, signal.axes)
+        if site.rules.align == "causal" and chain.look_ahead(0) > 0:
+            message = f"{self.path} reads later samples, and --align causal does not"
+            raise RequestError(message, hint="--align center")
+        stage = replace(site, signal=replace(signal, alpha=None)).stage(*ops)
+        return (replace(stage, before=signal, layers=self.facts),)
+
+    def _check(self, signal: Signal) -> None:
+        if signal.axes != self.graph.axes:
+            message = f"{self.path} takes {self.graph.axes} sample axes, and this is"
+            raise RequestError(f"{message} {signal.medium.thing}")
+        given = len(signal.channels)
+        if given != self._channels:
+            medium = signal.medium
+            hint = medium.channels_hint
+            if signal.alpha is not None and given - 1 == self._channels:
+                hint = "--channels rgb"
+            elif self._channels == 1 and medium.one_channel_hint is not None:
+                hint = medium.one_channel_hint
+            message = f"{self.path} takes {self._channels} channels, and this signal has {given}"
+            raise RequestError(message, hint=hint)
+
+    def _scaling(self, factor: float) -> tuple[Op, ...]:
+        """Pictures enter as 0 ... 1 and leave as they came."""
+        if factor == 1:
+            return ()
+        axes = self.graph.axes
+        return (Pointwise(function=lambda x: x * np.asarray(factor, x.dtype), axes=axes),)
+
+    # --- the graph ---
+
+    @cached_property
+    def _channels(self) -> int:
+        """How many channels the graph takes: as it says, or as its first convolution does."""
+        if self.graph.channels is not None:
+            return self.graph.channels
+        for node in self.graph.nodes:
+            weights = self.graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
+            if node.kind == "Conv" and weights is not None:
+                return int(weights.shape[1] * node.attributes.get("group", 1))
+        raise RequestError(f"{self.path} does not say how many channels it takes")
+
+    @cached_property
+    def ops(self) -> tuple[Op, ...]:
+        """The operations from the input of the graph to its output."""
+        if self.graph.output not in self._values:
+            raise RequestError(f"{self.path}: nothing makes its output")
+        return folded_affine(self._chain(self.graph.output, self.graph.input))
+
+    @cached_property
+    def _makers(self) -> dict[str, Node]:
+        """The node that makes each value."""
+        return {name: node for node in self.graph.nodes for name in node.outputs if name}
+
+    @cached_property
+    def _values(self) -> dict[str, _Value]:
+        """Every value that follows from the input, in the order in which they are made."""
+        start = self.graph.input
+        values = {start: _Value(self._channels, (start,))}
+        for node in self.graph.nodes:
+            inputs = [name for name in node.inputs if name in values]
+            if not inputs:
+                continue
+            common = [values[name].dominators for name in inputs]
+            shared = tuple(name for name in common[0] if all(name in other for other in common))
+            for number, name in enumerate(node.outputs):
+                if name:
+                    channels = self._channels_of(node, number, values)
+                    values[name] = _Value(channels, (*shared, name))
+        return values
+
+    def _channels_of(self, node: Node, number: int, values: dict[str, _Value]) -> int:
+        """Count the channels of an output of a node."""
+        inputs = [values[name].channels for name in node.inputs if name in values]
+        if node.kind == "Concat":
+            return sum(inputs)
+        if len(inputs) > 1:
+            return max(inputs)
+        count = inputs[0]
+        for op in self._own_ops(node, number, count):
+            count = op.output_channels(count)
+        return count
+
+    def _chain(self, name: str, start: str) -> tuple[Op, ...]:
+        """The operations from the value `start` to the value `name`, which it dominates."""
+        ops: list[Op] = []
+        # From the last value to the first one that all paths go through.
+        path = self._values[name].dominators
+        for before, after in pairwise(path[path.index(start) :]):
+            ops += self._step(after, before)
+        return tuple(ops)
+
+    def _step(self, name: str, before: str) -> tuple[Op, ...]:
+        """The operations from a value to the next one that all paths go through."""
+        node = self._makers[name]
+        inputs = [each for each in node.inputs if each in self._values]
+        if len(inputs) == 1:
+            number = node.outputs.index(name)
+            return self._own_ops(node, number, self._values[inputs[0]].channels)
+        chains = [Chain(self._chain(each, before), self.graph.axes) for each in inputs]
+        return (self._meeting(node, chains, inputs),)
+
+    def _meeting(self, node: Node, chains: list[Chain], inputs: list[str]) -> Op:
+        """The operation that combines several values."""
+        formulas = self._formulas(node, len(inputs))
+        try:
+            return Branches.of(tuple(chains), formulas, self.graph.axes, completed=True)
+        except ValueError as error:
+            raise RequestError(f"{self.path}: {node.title}: {error}") from None
+
+    def _formulas(self, node: Node, count: int) -> tuple[Formula, ...]:
+        if node.kind == "Concat":
+            if node.attributes.get("axis", 1) not in {1, -1 - self.graph.axes}:
+                message = f"{self.path}: {node.title}: only channels are put side by side"
+                raise RequestError(message)
+            return tuple(map(Operand, range(count)))
+        symbol = {"Sum": "+", **_SYMBOLS}.get(node.kind)
+        if symbol is None or len(node.inputs) != count:
+            raise RequestError(f"{self.path}: {node.title}: takes several values, and is not known")
+        formula: Formula = Operand(0)
+        for number in range(1, count):
+            formula = Arithmetic(symbol, formula, Operand(number))
+        return (formula,)
+
+    def _own_ops(self, node: Node, number: int, channels: int) -> tuple[Op, ...]:
+        """The operations of a node with one input that is no constant; `number` : its output."""
+        place = NodePlace(
+            path=self.path,
+            node=node,
+            constants=self.graph.constants,
+            channels=channels,
+            axes=self.graph.axes,
+        )
+        if node.kind == "Split":
+            return (self._part(place, number),)
+        if node.kind in _SYMBOLS:
+            return with_constant(place, 1 if node.inputs[0] not in self.graph.constants else 0)
+        return operations_of(place)
+
+    def _part(self, place: NodePlace, number: int) -> Op:
+        """The channels of one output of a Split."""
+        node = place.node
+        if node.attributes.get("axis", 0) not in {1, -1 - place.axes}:
+            raise place.error("only channels are split")
+        sizes = place.constant(1)
+        counts = list(node.attributes.get("split", ()))
+        if sizes is not None:
+            counts = sizes.astype(int).tolist()
+        if not counts:
+            each = -(-place.channels // len(node.outputs))
+            counts = [each] * len(node.outputs)
+        first = sum(counts[:number])
+        last = min(first + counts[number], place.channels)
+        return ChannelSelection(channels=tuple(range(first, last)), axes=place.axes)
+
+    # --- facts ---
+
+    @cached_property
+    def facts(self) -> tuple[LayerFacts, ...]:
+        """Each node with its parameters, its channels and how far it reaches into the input."""
+        told = []
+        for node in self.graph.nodes:
+            name = node.outputs[0]
+            if name not in self._values:
+                continue
+            reach = None
+            if len(self.graph.nodes) <= MOST_TOLD:
+                chain = Chain(self._chain(name, self.graph.input), self.graph.axes)
+                reach = reach_facts(chain)
+            constants = [
+                self.graph.constants[each] for each in node.inputs if each in self.graph.constants
+            ]
+            told.append(
+                LayerFacts(
+                    text=node.title,
+                    parameters=sum(array.size for array in constants),
+                    channels=self._values[name].channels,
+                    reach=reach,
+                )
+            )
+        return tuple(told)

@@ -1,0 +1,399 @@
+"""What each kind of node of an ONNX graph becomes: operations on samples with channels last.
+
+A node that is not here, or that sees the whole signal, is refused by its name.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core import activations
+from convcli.core.activations import Elu, Rectifier, Sigmoid, Softplus, Tanh
+from convcli.core.ops import Complete, Op, Pointwise
+from convcli.errors import RequestError
+from convcli.layers.affine import Affine
+from convcli.layers.conv import ConvOp
+from convcli.layers.conv_transpose import TransposedAxis, transposed_ops
+from convcli.layers.padding import PaddedInput, Placement
+from convcli.layers.per_channel import sloped_rectifier
+from convcli.layers.shuffle import (
+    ChannelSelection,
+    InterleavePhases,
+    RepeatSamples,
+    SplitPhases,
+    linear_upsampling,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from convcli.layers.onnx_file import Node
+    from convcli.layers.weights import Tensor
+    from convcli.signals import Array, Edge
+
+Ops = tuple[Op, ...]
+# The modes of Pad, and what they are called here.
+_PAD_MODES: dict[str, Edge] = {
+    "constant": "zero",
+    "reflect": "reflect",
+    "edge": "edge",
+    "wrap": "wrap",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodePlace:
+    """A node where it is: what reaches it, and its constants.
+
+    path : of the file; channels : of its first input that is no constant; axes : sample axes
+    """
+
+    path: str
+    node: Node
+    constants: Mapping[str, Tensor]
+    channels: int
+    axes: int
+
+    def error(self, message: str) -> RequestError:
+        """An error that names the file and the node."""
+        return RequestError(f"{self.path}: {self.node.title}: {message}")
+
+    def constant(self, number: int) -> Tensor | None:
+        """The constant of this input; None where it is left out."""
+        inputs = self.node.inputs
+        if number >= len(inputs) or not inputs[number]:
+            return None
+        if inputs[number] not in self.constants:
+            raise self.error("its weights or sizes are not constant")
+        return self.constants[inputs[number]]
+
+    def needed(self, number: int) -> Tensor:
+        """The constant of this input, which has to be there."""
+        found = self.constant(number)
+        if found is None:
+            raise self.error(f"input {number} is missing")
+        return found
+
+    def attribute(self, name: str, default: Any) -> Any:
+        """An attribute of the node."""
+        return self.node.attributes.get(name, default)
+
+    def sizes(self, name: str) -> tuple[int, ...]:
+        """An attribute with a number for each sample axis; by default 1."""
+        numbers = tuple(self.attribute(name, (1,) * self.axes))
+        if len(numbers) != self.axes or min(numbers) < 1:
+            raise self.error(f"{name} is {list(numbers)}, and there are {self.axes} sample axes")
+        return numbers
+
+    def window(self, size: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+        """Padding before and after along each axis, for windows that span so many samples."""
+        kind = self.attribute("auto_pad", "NOTSET")
+        pads = list(self.attribute("pads", (0,) * (2 * self.axes)))
+        if kind in {"SAME_UPPER", "SAME_LOWER"}:
+            if any(step != 1 for step in self.sizes("strides")):
+                raise self.error(f"auto_pad={kind} with a stride depends on the length")
+            more = [(width - 1) // 2 for width in size]
+            less = [width - 1 - side for width, side in zip(size, more, strict=True)]
+            pads = [*more, *less] if kind == "SAME_UPPER" else [*less, *more]
+        elif kind == "VALID":
+            pads = [0] * (2 * self.axes)
+        if len(pads) != 2 * self.axes or min(pads) < 0:
+            raise self.error(f"pads is {pads}")
+        return tuple(zip(pads[: self.axes], pads[self.axes :], strict=True))
+
+    def per_channel(self, array: Tensor) -> Tensor:
+        """A constant that is one number, or one for each channel, as (channels,)."""
+        shape = array.shape
+        while len(shape) > self.axes + 1 and shape[0] == 1:
+            shape = shape[1:]
+        fits = array.size == 1 or (
+            array.size == self.channels and shape == (self.channels, *(1,) * self.axes)
+        )
+        if not fits:
+            raise self.error(f"a constant of the shape {array.shape} is not the same everywhere")
+        return np.broadcast_to(array.ravel(), (self.channels,)).astype(np.float64)
+
+    def vector(self, number: int) -> Tensor:
+        """A constant with a number for each channel, (channels,)."""
+        found = self.needed(number)
+        if found.shape != (self.channels,):
+            raise self.error(
+                f"input {number} has the shape {found.shape} for {self.channels} channels"
+            )
+        return found
+
+    def pointwise(self, function: Callable[[Array], Array]) -> Ops:
+        """A function of each sample."""
+        return (Pointwise(function=function, axes=self.axes),)
+
+
+# --------------------------------------------------------------------------------- convolutions
+
+
+def _conv(place: NodePlace) -> Ops:
+    weights, bias = place.needed(1), place.constant(2)
+    groups = place.attribute("group", 1)
+    if weights.ndim != place.axes + 2 or weights.shape[1] * groups != place.channels:
+        raise place.error(f"weights {weights.shape} do not take {place.channels} channels")
+    dilation = place.sizes("dilations")
+    widths = tuple((k - 1) * d + 1 for k, d in zip(weights.shape[2:], dilation, strict=True))
+    pads = place.window(widths)
+    return (
+        ConvOp(
+            weights=weights,
+            bias=bias,
+            step=place.sizes("strides"),
+            dilation=dilation,
+            groups=groups,
+            at=_placement(widths, pads, "zero"),
+        ),
+    )
+
+
+def _placement(widths: tuple[int, ...], pads: tuple[tuple[int, int], ...], rule: Edge) -> Placement:
+    """Where windows lie on an input that is padded."""
+    sides = list(zip(widths, pads, strict=True))
+    return Placement(
+        before=tuple(low for low, _ in pads),
+        anchor=tuple((width - 1) // 2 - low for width, (low, _) in sides),
+        growth=tuple(low + high + 1 - width for width, (low, high) in sides),
+        padding=rule,
+    )
+
+
+def _conv_transpose(place: NodePlace) -> Ops:
+    weights, bias = place.needed(1), place.constant(2)
+    groups = place.attribute("group", 1)
+    if weights.ndim != place.axes + 2 or len(weights) != place.channels:
+        raise place.error(f"weights {weights.shape} do not take {place.channels} channels")
+    if place.attribute("output_shape", None) or place.attribute("auto_pad", "NOTSET") != "NOTSET":
+        raise place.error("output_shape and auto_pad depend on the length")
+    strides, dilations = place.sizes("strides"), place.sizes("dilations")
+    added = tuple(place.attribute("output_padding", (0,) * place.axes))
+    pads = place.window((1,) * place.axes)
+    axes = []
+    for axis, taps in enumerate(weights.shape[2:]):
+        spread = dilations[axis] * (taps - 1) + 1
+        more = spread + added[axis] - sum(pads[axis]) - strides[axis]
+        axes.append(TransposedAxis(taps, strides[axis], dilations[axis], pads[axis][0], more))
+    return transposed_ops(weights, bias, axes, groups)
+
+
+def _batch_normalization(place: NodePlace) -> Ops:
+    scale, shift, mean, variance = (place.vector(n) for n in (1, 2, 3, 4))
+    scale = scale / np.sqrt(variance + place.attribute("epsilon", 1e-5))
+    return (Affine(scale=scale, shift=shift - mean * scale, axes=place.axes),)
+
+
+# ---------------------------------------------------------------------------- functions of a sample
+
+
+def _activation(make: Callable[[NodePlace], Callable[[Array], Array]]) -> Callable[..., Ops]:
+    return lambda place: place.pointwise(make(place))
+
+
+def _prelu(place: NodePlace) -> Ops:
+    return (sloped_rectifier(place.per_channel(place.needed(1)), place.axes),)
+
+
+def _gelu(place: NodePlace) -> Callable[[Array], Array]:
+    if place.attribute("approximate", "none") != "none":
+        raise place.error("only the exact Gelu is known")
+    return activations.times_normal
+
+
+def _clip_node(place: NodePlace) -> Ops:
+    low, high = place.constant(1), place.constant(2)
+    least = place.attribute("min", -np.inf) if low is None else low.item()
+    most = place.attribute("max", np.inf) if high is None else high.item()
+    return place.pointwise(lambda x: np.clip(x, least, most))
+
+
+def _identity(_: NodePlace) -> Ops:
+    return ()
+
+
+def _cast(place: NodePlace) -> Ops:
+    from onnx import TensorProto
+
+    floats = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+    if place.attribute("to", TensorProto.FLOAT) not in floats:
+        raise place.error("only a cast between floating point types changes nothing here")
+    return ()
+
+
+# ------------------------------------------------------------------------------------------ pools
+
+
+def _pool_node(place: NodePlace, name: str, *, zeros: bool) -> Ops:
+    """A pool, and before it the padding: zeros that count, or samples that are missing."""
+    from convcli.designs.downsampling import avg_pool, max_pool
+
+    size, step = tuple(place.attribute("kernel_shape", ())), place.sizes("strides")
+    if len(size) != place.axes or any(space != 1 for space in place.sizes("dilations")):
+        raise place.error("pools have a kernel_shape and no dilation")
+    design = {"avg_pool": avg_pool, "max_pool": max_pool}[name]
+    op = design(size, stride=step, align="center")
+    pads = place.window(size)
+    extended: list[Op] = []
+    if any(map(any, pads)):
+        extended.append(_extended_input(pads, "zero" if zeros else "shrink"))
+    if place.attribute("ceil_mode", 0):
+        extended.append(_extended_input(tuple((0, stride - 1) for stride in step), "shrink"))
+    if op is None:
+        return tuple(extended)
+    return (*extended, Complete(op))
+
+
+def _extended_input(pads: tuple[tuple[int, int], ...], rule: Edge) -> PaddedInput:
+    ones = (1,) * len(pads)
+    return PaddedInput(at=_placement(ones, pads, rule), step=ones)
+
+
+def _average_pool(place: NodePlace) -> Ops:
+    return _pool_node(place, "avg_pool", zeros=bool(place.attribute("count_include_pad", 0)))
+
+
+def _max_pool(place: NodePlace) -> Ops:
+    return _pool_node(place, "max_pool", zeros=False)
+
+
+def _pad(place: NodePlace) -> Ops:
+    pads = place.constant(1)
+    sides = list(place.attribute("pads", ())) if pads is None else pads.astype(int).tolist()
+    mode = place.attribute("mode", "constant")
+    value = place.constant(2)
+    dimensions = place.axes + 2
+    if len(sides) != 2 * dimensions or any(sides[n] for n in (0, 1, dimensions, dimensions + 1)):
+        raise place.error("only samples are padded, not batches or channels")
+    if mode not in _PAD_MODES or min(sides) < 0 or (value is not None and value.item() != 0):
+        raise place.error("pads with zeros, reflect, edge or wrap, and cuts nothing off")
+    pairs = tuple(zip(sides[2:dimensions], sides[dimensions + 2 :], strict=True))
+    return (_extended_input(pairs, _PAD_MODES[mode]),)
+
+
+# --------------------------------------------------------------------------- channels and samples
+
+
+def _depth_to_space(place: NodePlace) -> Ops:
+    factors = (place.attribute("blocksize", 1),) * place.axes
+    phases = math.prod(factors)
+    interleaved = InterleavePhases(factors=factors)
+    if place.attribute("mode", "DCR") == "CRD":
+        return (interleaved,)
+    # Depth, column, row: the phase is the slower index of a channel.
+    order = np.arange(place.channels).reshape(phases, -1).T.ravel()
+    return ChannelSelection(channels=tuple(order.tolist()), axes=place.axes), interleaved
+
+
+def _space_to_depth(place: NodePlace) -> Ops:
+    factors = (place.attribute("blocksize", 1),) * place.axes
+    phases = math.prod(factors)
+    order = np.arange(place.channels * phases).reshape(-1, phases).T.ravel()
+    selection = ChannelSelection(channels=tuple(order.tolist()), axes=place.axes)
+    return Complete(SplitPhases(factors=factors)), selection
+
+
+def _slice(place: NodePlace) -> Ops:
+    starts, ends = place.needed(1).astype(int), place.needed(2).astype(int)
+    axes, steps = place.constant(3), place.constant(4)
+    along = range(len(starts)) if axes is None else axes.astype(int).tolist()
+    strides = np.ones(len(starts), int) if steps is None else steps.astype(int)
+    kept = list(range(place.channels))
+    for axis, start, end, step in zip(along, starts, ends, strides, strict=True):
+        if axis % (place.axes + 2) != 1:
+            raise place.error("only channels are sliced, not samples")
+        kept = kept[slice(int(start), int(end), int(step))]
+    return (ChannelSelection(channels=tuple(kept), axes=place.axes),)
+
+
+def _resize(place: NodePlace) -> Ops:
+    """Upsampling by whole factors, by the nearest sample or linear interpolation."""
+    scales = place.constant(2 if place.node.kind == "Resize" else 1)
+    if scales is None or scales.size != place.axes + 2 or place.constant(3) is not None:
+        raise place.error("only scales that are constant are known, no sizes")
+    factors = tuple(int(scale) for scale in scales[2:])
+    if (scales[:2] != 1).any() or (scales[2:] != factors).any() or min(factors) < 1:
+        raise place.error(f"scales are {scales.tolist()}; only whole factors of samples are known")
+    mode = place.attribute("mode", "nearest")
+    where = place.attribute("coordinate_transformation_mode", "half_pixel")
+    rounds = place.attribute("nearest_mode", "round_prefer_floor")
+    halves = where in {"half_pixel", "pytorch_half_pixel"} and place.node.kind == "Resize"
+    floors = rounds == "floor" or place.node.kind == "Upsample"
+    if mode == "nearest" and (halves or floors):
+        return (RepeatSamples(factors=factors),)
+    if mode == "linear" and halves:
+        return linear_upsampling(factors, place.channels, "edge")
+    raise place.error(f"{mode} at {where} positions is not known")
+
+
+# -------------------------------------------------------------------------- arithmetic of constants
+
+_ARITHMETIC: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
+    "Add": lambda c: (np.ones_like(c), c),
+    "Sub": lambda c: (np.ones_like(c), -c),
+    "Mul": lambda c: (c, np.zeros_like(c)),
+    "Div": lambda c: (1 / c, np.zeros_like(c)),
+}
+
+
+def with_constant(place: NodePlace, number: int) -> Ops:
+    """A sum, difference, product or quotient of which one operand is constant.
+
+    number : of the constant input
+    """
+    constant = place.per_channel(place.needed(number))
+    kind = place.node.kind
+    if kind == "Div" and number == 0:
+        return place.pointwise(lambda x: constant.astype(x.dtype) / x)
+    scale, shift = _ARITHMETIC[kind](constant)
+    if kind == "Sub" and number == 0:
+        scale, shift = -scale, constant
+    return (Affine(scale=scale, shift=shift, axes=place.axes),)
+
+
+# ------------------------------------------------------------------------------------- all of them
+
+NODES: dict[str, Callable[[NodePlace], Ops]] = {
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "BatchNormalization": _batch_normalization,
+    "Relu": _activation(lambda _: Rectifier()),
+    "LeakyRelu": _activation(lambda place: Rectifier(place.attribute("alpha", 0.01))),
+    "PRelu": _prelu,
+    "Elu": _activation(lambda place: Elu(place.attribute("alpha", 1.0))),
+    "Sigmoid": _activation(lambda _: Sigmoid()),
+    "Tanh": _activation(lambda _: Tanh()),
+    "Softplus": _activation(lambda _: Softplus()),
+    "HardSwish": _activation(lambda _: activations.times_clipped_line),
+    "Gelu": _activation(_gelu),
+    "Abs": _activation(lambda _: np.abs),
+    "Exp": _activation(lambda _: np.exp),
+    "Neg": _activation(lambda _: np.negative),
+    "Clip": _clip_node,
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+    "Pad": _pad,
+    "DepthToSpace": _depth_to_space,
+    "SpaceToDepth": _space_to_depth,
+    "Slice": _slice,
+    "Resize": _resize,
+    "Upsample": _resize,
+    "Identity": _identity,
+    "Dropout": _identity,
+    "Cast": _cast,
+}
+
+
+def operations_of(place: NodePlace) -> Ops:
+    """The operations of a node with one input that is no constant.
+
+    RequestError for a node that is not known, or with arguments that are not.
+    """
+    if place.node.kind not in NODES:
+        raise place.error("this node is not known, or it sees the whole signal at once")
+    return NODES[place.node.kind](place)

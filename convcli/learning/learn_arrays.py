@@ -1,0 +1,87 @@
+"""The Python door to learning: arrays in, a model out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from convcli.errors import RequestError
+from convcli.learning.learn import learn
+from convcli.learning.pairs import Pair
+from convcli.learning.task import Task
+from convcli.learning.trainer import TrainingOptions
+from convcli.running.arrays import check_axes, read_rate, source_of
+
+if TYPE_CHECKING:
+    from convcli.learning.model_file import LearnedModel
+    from convcli.signals import Align
+
+
+def learn_arrays(
+    x: Any,
+    target: Any = None,
+    *,
+    taps: int | tuple[int, ...],
+    layers: str | None = None,
+    align: Align = "center",
+    ahead: int = 0,
+    bias: bool = False,
+    mix: bool = False,
+    ridge: float | None = None,
+    holdout: float = 0.2,
+    seed: int = 0,
+    rate: float | str | None = None,
+    axes: int | None = None,
+) -> LearnedModel:
+    """Learn the filter that turns `x` into `target` with the least squared error.
+
+    x, target : arrays as `convcli.apply` takes them, of one length; without a target each sample is
+        estimated from its neighbours (`--blind`)
+    taps : length of the filter; (height, width) or one number for both with axes=2
+    layers : None learns one linear filter; a text such as "conv:8,9 | tanh | conv:1,1" trains a
+        network
+    align : "center", or "causal" for a filter that reads no later sample
+    ahead : predict the target so many samples later, by a causal filter
+    bias : learn a constant, too; mix : every output channel reads every input channel
+    ridge : strength of the ridge; None tries several
+    holdout : the part at the end of the signal that the errors are measured on
+    seed : of the training of a network
+    rate, axes : as of `convcli.apply`
+
+    Returns a model: `facts` (errors beside those of naive answers), `tensors`, `warnings`, and
+    `encoded()`, the bytes of a file that `model:` runs. Raises `RequestError` for a task that makes
+    no sense, `InputError` for data that cannot be learned from.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(1).normal(size=1000)
+    >>> y = np.convolve(x, [0.5, 0.25, 0.25], "same")
+    >>> learn_arrays(x, y, taps=3, ridge=0).tensors["0.weight"].round(6).tolist()
+    [[[0.25, 0.25, 0.5]]]
+    """
+    if axes is not None:
+        check_axes(axes)
+    source = source_of(x, rate=read_rate(rate), axes=axes)
+    wanted = None
+    if target is not None:
+        wanted = source_of(target, rate=read_rate(rate), axes=axes)
+    if ahead and align == "center":
+        align = "causal"
+    task = Task(
+        taps=_sides(taps, source.signal.axes),
+        align=align,
+        bias=bias,
+        ahead=ahead,
+        blind=target is None,
+        mix=mix,
+        ridge=ridge,
+        holdout=holdout,
+    )
+    pair = Pair(source, wanted, name="x")
+    return learn(task, [pair], layers=layers, training=TrainingOptions(seed=seed))
+
+
+def _sides(taps: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
+    """The length of the filter along each sample axis. RequestError if it is none."""
+    sides = (taps,) * axes if isinstance(taps, int) else tuple(taps)
+    if len(sides) != axes or min(sides) < 1:
+        raise RequestError(f"taps expects {axes} lengths from 1 on, got {taps!r}")
+    return sides

@@ -1,0 +1,149 @@
+"""Sound that libsndfile does not read: M4A, AAC, WebM and the sound of videos, decoded by FFmpeg.
+
+FFmpeg comes with the optional package `av` (PyAV). Such files are read and not written.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from convcli.errors import InputError
+from convcli.media.audio.details import AudioDetails
+from convcli.media.audio.reader import NOTHING_THERE, AudioSource, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    Samples = npt.NDArray[np.float32]
+
+SUFFIXES = frozenset(
+    {".m4a", ".m4b", ".aac", ".webm", ".mka", ".mp4", ".m4v", ".mov", ".mkv", ".avi", ".wma"}
+)
+INSTALL = "pip install 'convcli[av]' installs what decodes it"
+_ISO_MEDIA, _MATROSKA, _ASF = b"ftyp", b"\x1aE\xdf\xa3", b"\x30\x26\xb2\x75"
+# Brands of files of the same family that hold pictures.
+_PICTURES = frozenset({b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1"})
+# Codings that keep every bit, and the coding of a WAV that holds them.
+_LOSSLESS = {"alac": "PCM_24", "flac": "PCM_24"}
+_TAGS = ("title", "copyright", "artist", "comment", "date", "album", "genre")
+# Frames by which the length in the header may be wrong, as codecs add samples at both ends.
+_INEXACT = 4096
+
+
+def is_decoded(prefix: bytes) -> bool:
+    """Whether a file that begins with these 12 bytes is read here."""
+    if prefix[4:8] == _ISO_MEDIA:
+        return prefix[8:12] not in _PICTURES
+    if prefix.startswith((_MATROSKA, _ASF)):
+        return True
+    if prefix.startswith(b"RIFF") and prefix[8:12] == b"AVI ":
+        return True
+    # AAC without a container: a sync word as in MP3, and layer 0.
+    return len(prefix) > 1 and prefix[0] == 0xFF and prefix[1] & 0xF6 == 0xF0
+
+
+class DecodedFile(AudioSource):
+    """The first sound track of a file that FFmpeg reads."""
+
+    def __init__(self, file: BinaryIO, name: str, *, strict: bool) -> None:
+        super().__init__(file, name, strict=strict)
+        with self._explained():
+            self._container = self._open()
+            self._describe(self._read_details())
+
+    def _open(self) -> Any:
+        import av
+
+        with reading(self._name):
+            self._file.seek(0)
+        container = av.open(self._file, "r")
+        if not container.streams.audio:
+            raise InputError(f"{self._name}: expected sound, found none in it")
+        return container
+
+    def _read_details(self) -> AudioDetails:
+        stream = self._container.streams.audio[0]
+        tags = {name: text for name, text in self._container.metadata.items() if name in _TAGS}
+        subtype = _LOSSLESS.get(stream.codec_context.name, "PCM_16")
+        self._promised: int | None = None
+        if stream.duration is not None:
+            self._promised = round(stream.duration * stream.time_base * stream.rate)
+        return AudioDetails(
+            format="WAV",
+            subtype=subtype,
+            rate=stream.rate,
+            channels=stream.layout.nb_channels,
+            frames=None,
+            bits=24 if subtype == "PCM_24" else 16,
+            tags=tags,
+        )
+
+    def chunks(self) -> Iterator[Samples]:
+        """Blocks of decoded samples. A second call starts over."""
+        with self._explained():
+            container, self._container = self._container or self._open(), None
+            try:
+                yield from self._blocks(container)
+            finally:
+                container.close()
+
+    def _blocks(self, container: Any) -> Iterator[Samples]:
+        held: list[Samples] = []
+        count = 0
+        total = 0
+        for samples in self._frames(container):
+            held.append(samples)
+            count += len(samples)
+            total += len(samples)
+            if count >= self._block_frames:
+                yield np.concatenate(held)
+                held = []
+                count = 0
+        if held:
+            yield np.concatenate(held)
+        if self._promised is not None and total < self._promised - _INEXACT:
+            self._report_truncated(self._promised, total, self.details.rate)
+        elif not total:
+            raise InputError(f"{self._name}: holds no samples", hint=NOTHING_THERE)
+
+    def _frames(self, container: Any) -> Iterator[Samples]:
+        """Decoded frames, `(n, channels)`, all of the rate and the channels of the first."""
+        import av
+
+        stream = container.streams.audio[0]
+        layout = stream.layout.name
+        plain = av.AudioResampler(format="fltp", layout=layout, rate=self.details.rate)
+        for frame in container.decode(stream):
+            for part in plain.resample(frame):
+                yield part.to_ndarray().T.astype(np.float32, copy=False)
+        for part in plain.resample(None):
+            yield part.to_ndarray().T.astype(np.float32, copy=False)
+
+    def _samples(self, raw: Samples) -> npt.NDArray[Any]:
+        return np.ascontiguousarray(raw)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Errors of FFmpeg as InputError."""
+        try:
+            import av
+        except ImportError:
+            raise InputError(f"{self._name}: is sound that needs a decoder", hint=INSTALL) from None
+        try:
+            yield
+        except av.FFmpegError as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(
+                f"{self._name}: cannot be decoded: {reason}", hint=NOTHING_THERE
+            ) from error
+
+    def close(self) -> None:
+        """Close the file and its decoder."""
+        if self._container is not None:
+            self._container.close()
+        super().close()

@@ -1,0 +1,65 @@
+"""HEIC pictures through the optional package `pillow-heif`, and handed on as a PNG.
+
+Many builds of libvips lack the codec. Depth, colour profile and EXIF are kept; the picture is in
+memory and upright.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.errors import InputError
+from convcli.media.images.exif import refresh_exif
+from convcli.media.images.layout import too_many_pixels
+from convcli.media.images.vips import vips, vips_format
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm"})
+
+
+def is_heic(head: bytes) -> bool:
+    """Whether a file that begins with these 12 bytes is HEIC."""
+    return head[4:8] == b"ftyp" and head[8:12] in _BRANDS
+
+
+def heic_as_png(data: bytes | Path, name: str, *, max_pixels: int) -> bytes | None:
+    """The picture as a PNG; None where the package is not installed.
+
+    InputError if it is damaged or has too many pixels.
+    """
+    try:
+        import pillow_heif
+    except ImportError:
+        return None
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    try:
+        picture = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
+        columns, rows = picture.size
+        if columns * rows > max_pixels:
+            raise too_many_pixels(name, columns, rows, max_pixels)
+        pixels = np.ascontiguousarray(picture)
+    except (ValueError, RuntimeError, EOFError, SyntaxError) as error:
+        raise InputError(
+            f"cannot read the picture {name}: {error}", hint="the file is damaged or cut off"
+        ) from error
+    bands = 1 if pixels.ndim == 2 else pixels.shape[2]
+    image = vips().Image.new_from_memory(
+        pixels.tobytes(), columns, rows, bands, vips_format(pixels.dtype)
+    )
+    meanings = {1: ("b-w", "grey16"), 3: ("srgb", "rgb16"), 4: ("srgb", "rgb16")}
+    image = image.copy(interpretation=meanings[bands][pixels.dtype.itemsize - 1])
+    blocks = {
+        "icc-profile-data": picture.info.get("icc_profile"),
+        "exif-data": refresh_exif(picture.info.get("exif") or b""),
+    }
+    for field, block in blocks.items():
+        if block:
+            image.set_type(vips().GValue.blob_type, field, block)
+    # It is read again at once.
+    png: bytes = image.pngsave_buffer(compression=0)
+    return png

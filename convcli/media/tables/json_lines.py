@@ -1,0 +1,206 @@
+"""JSON Lines as signals: numbers of some keys in and out, every other byte as it was."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from convcli.errors import InputError, RequestError
+from convcli.media.tables.delimited import BOM, Dialect, whole_records
+from convcli.media.tables.json_rows import find_json_rows, is_plain, key_name, keys_of, splice_json
+from convcli.media.tables.numerals import NumberStyle
+from convcli.media.tables.sink import TableSink
+from convcli.media.tables.source import Pass, TableSource, refuse_options
+from convcli.media.tables.splicing import splice
+from convcli.media.tables.table_formats import JSON_LINES
+from convcli.media.tables.text import Encoding, Header, preceded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from convcli.media.tables.columns import NumericColumns
+    from convcli.media.tables.delimited import Records
+    from convcli.media.tables.numerals import Floats
+    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.splicing import DecodedRows
+    from convcli.media.tables.table_formats import BatchWriter, TableFormat
+    from convcli.media.tables.text import TextInput
+    from convcli.signals import Rows
+
+
+class JsonLinesSource(TableSource):
+    """The wanted keys of objects, one a line. Made by `open_any_table`.
+
+    The keys of the first block are the columns; later ones are passed on.
+    """
+
+    format = JSON_LINES
+
+    def __init__(self, text: TextInput, options: TableOptions) -> None:
+        refuse_options(options, f"{text.name} is a JSON Lines file", allowed=("--na", "--follow"))
+        super().__init__(text, options)
+
+    def _open(self) -> Pass:
+        closing = ExitStack()
+        stream = self._text.open()
+        if self._text.path is not None:
+            closing.enter_context(stream)
+        compression, stored = self._text.reads(stream)
+        encoding = Encoding("utf-8", None)
+        reads = self._text.decoded(stored, encoding)
+        first = next(reads, b"")
+        mark = len(BOM) if first.startswith(BOM) else 0
+        words = (word.encode() for word in self.options.na)
+        dialect = Dialect(
+            delimiter=b",",
+            newline=b"\n",
+            numbers=NumberStyle(missing=frozenset(words)),
+            has_quotes=False,
+        )
+        records = whole_records(
+            preceded(first[mark:], reads), dialect, line=1, offset=mark, width=2, name=self.name
+        )
+        start = next(records, None)
+        if start is None or not dialect.has_rows(start, 2):
+            raise InputError(f"{self.name}: expected JSON objects, got an empty file")
+        most = 1 if self.options.follow else None
+        self._keys_of_file = tuple(keys_of(start, name=self.name, most=most))
+        if not self._keys_of_file:
+            raise InputError(f"{self.name}: expected objects with keys, got empty ones")
+        names = tuple(
+            key_name(key).encode("utf-8", "surrogateescape") for key in self._keys_of_file
+        )
+        header = Header(text=first[:mark], cells=names, stop=mark, dialect=dialect)
+        return Pass(encoding, header, chain([start], records), closing, compression)
+
+    def _column_names(self) -> tuple[str, ...]:
+        return tuple(key_name(key) for key in self._keys_of_file)
+
+    def _tell_number_in_header(self) -> None:
+        """Say nothing: keys are no row."""
+
+    def _find_rows(self, records: Records, wanted: Iterable[int]) -> Any:
+        return find_json_rows(records, self._keys_of_file, wanted, name=self.name)
+
+    def _look_at(self, found: NumericColumns, records: Records, rows: int | None) -> None:
+        """Decide columns by the next rows; a string is no number here."""
+        spans = find_json_rows(
+            records, self._keys_of_file, found.undecided, name=self.name, strings=False
+        )
+        found.look_at(spans, rows=rows)
+
+    # --- for the sink ---
+
+    def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
+        """What makes a sink that writes these objects in a format."""
+        if format is self.format:
+            return JsonLinesSink
+        return partial(JsonConvertingSink, format=format)
+
+
+class JsonLinesSink(TableSink):
+    """Writes objects of a source with new numbers in them, in their order."""
+
+    def _header_text(self, suffix: str) -> bytes:
+        """The byte order mark, if there was one; the keys of new numbers are made ready."""
+        output, source = self._output, self._source
+        if output.made is not None and not output.append:
+            raise RequestError(
+                f"{source.name}: objects keep their keys, and this filter makes other columns",
+                hint="--append keeps the old ones and adds them",
+            )
+        names = [] if output.append else [source.header[column] for column in output.columns]
+        if output.append or output.added:
+            names += self._new_names(suffix)
+        self._new_header = names
+        self._output_keys = tuple(json.dumps(name, ensure_ascii=False).encode() for name in names)
+        replaced = 0 if output.append else len(output.columns)
+        prefixes = tuple(b", " + key + b": " for key in self._output_keys[replaced:])
+        self._output = replace(output, prefixes=prefixes, missing=b"null")
+        return source.header_line.text
+
+    def _spliced_text(
+        self, decoded: DecodedRows, rows: Rows, values: Floats | None
+    ) -> bytes | memoryview:
+        if self._channels != tuple(range(len(self._source.columns))):
+            decoded = decoded.of_channels(self._channels)
+        if values is None and not self._output.append:
+            return splice(decoded, rows, None, self._output)
+        if values is not None and is_plain(decoded, rows, values, self._output):
+            return splice(decoded, rows, values, self._output)
+        return splice_json(decoded, rows, values, self._output, self._output_keys)
+
+
+class JsonConvertingSink(JsonLinesSink):
+    """Writes objects as columns of another format; the first rows decide their types."""
+
+    def __init__(self, target: BinaryIO, *, format: TableFormat, **how: Any) -> None:
+        self._format = format
+        self._schema: Any = None
+        self._writer: BatchWriter | None = None
+        super().__init__(target, **how)
+
+    def start(self) -> None:
+        """Do nothing: the first rows decide the types of the columns."""
+
+    def _put_part(self, part: Any) -> None:
+        import pyarrow as pa
+
+        if self._schema is None:
+            self._schema = self._schema_of(part)
+            self._writer = self._format.writer(self._target, self._schema, None)
+        table = self._read(part, self._schema).select(self._schema.names)
+        for batch in table.to_batches():
+            columns = pa.RecordBatch.from_arrays(batch.columns, schema=self._schema)
+            if self._writer is not None:
+                self._writer.write(columns)
+
+    def _schema_of(self, part: Any) -> Any:
+        """The types of the first rows: filtered values are float64, texts are no times."""
+        import pyarrow as pa
+
+        fields = []
+        for field in self._read(part, None).schema:
+            if field.name in self._new_header:
+                fields.append(field.with_type(pa.float64()))
+            elif pa.types.is_timestamp(field.type) or pa.types.is_null(field.type):
+                fields.append(field.with_type(pa.string()))
+            else:
+                fields.append(field)
+        return pa.schema(fields)
+
+    def _read(self, part: Any, schema: Any) -> Any:
+        """The rows of a text as a table. InputError if a value has not the type of its column."""
+        import pyarrow as pa
+        from pyarrow import json as arrow_json
+
+        try:
+            return arrow_json.read_json(
+                pa.BufferReader(part),
+                arrow_json.ReadOptions(use_threads=False, block_size=1 << 30),
+                arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer"),
+            )
+        except pa.ArrowException as error:
+            reason = re.sub(r" in row \d+", "", str(error))
+            raise InputError(
+                f"{self._source.name}: expected values of the types of the first rows: {reason}",
+                hint="an output of JSON Lines, such as -o FILE.jsonl, keeps every value as it is",
+            ) from error
+
+    def close(self) -> None:
+        """Complete the file."""
+        if self._writer is None:
+            raise InputError(f"{self._source.name}: no rows are left to tell the types of columns")
+        self._writer.close()
+        self._recent.clear()
+
+    def discard(self) -> None:
+        """Release everything after an error."""
+        super().discard()
+        if self._writer is not None:
+            self._writer.discard()

@@ -1,0 +1,333 @@
+"""JSON Lines as bytes: the places of values in objects, and new numbers put there.
+
+Only the values of wanted keys are looked at. Everything else stays byte for byte, whatever it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.errors import InputError
+from convcli.media.tables.delimited import QUOTE, Cells, RowSpans
+from convcli.media.tables.numerals import write_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from convcli.media.tables.delimited import Offsets, Records
+    from convcli.media.tables.numerals import Floats
+    from convcli.media.tables.splicing import DecodedRows, OutputColumns
+    from convcli.signals import Rows
+
+# Keys that cannot be taken for something else in a text without backslashes.
+_PLAIN_KEY = re.compile(r"[A-Za-z_][\w .-]*", re.ASCII)
+# Characters of the shortest object with a pair, up to its `}`.
+_SHORTEST_PAIR = 5
+_SPACE = re.compile(r"[ \t\r]*")
+# Read as infinite everywhere, and no more than a number to JSON, which has no word for it.
+_INFINITE = {b"inf": b"1e999", b"-inf": b"-1e999"}
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """A key, and where its value is in the text."""
+
+    key: str
+    start: int
+    stop: int
+
+
+class _Scanner:
+    """Finds the pairs of objects in a text.
+
+    The text is UTF-8 read as Latin-1: places in it are places of bytes.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._text = data.decode("latin-1")
+        self._decode = json.JSONDecoder().raw_decode
+
+    def pairs(self, start: int, stop: int) -> tuple[list[_Pair], int]:
+        """The pairs of the object in a line, and the place of its `}`. ValueError if it has none.
+
+        start, stop : of the line, without its end
+        """
+        place = self._after(start, "{")
+        pairs: list[_Pair] = []
+        if self._text[place : place + 1] == "}":
+            self._refuse_more(place + 1, stop)
+            return pairs, place
+        while True:
+            if self._text[place : place + 1] != '"':
+                raise ValueError(place)
+            key, place = self._decode(self._text, place)
+            place = self._after(place, ":")
+            _, end = self._decode(self._text, place)
+            pairs.append(_Pair(key, place, end))
+            place = self._past_space(end)
+            if self._text[place : place + 1] == "}":
+                self._refuse_more(place + 1, stop)
+                return pairs, place
+            place = self._after(place, ",")
+
+    def _past_space(self, place: int) -> int:
+        found = _SPACE.match(self._text, place)
+        return place if found is None else found.end()
+
+    def _after(self, place: int, sign: str) -> int:
+        """The place after a sign and the spaces around it. ValueError if the sign is not there."""
+        place = self._past_space(place)
+        if self._text[place : place + 1] != sign:
+            raise ValueError(place)
+        return self._past_space(place + 1)
+
+    def _refuse_more(self, place: int, stop: int) -> None:
+        if self._past_space(place) < stop:
+            raise ValueError(place)
+
+
+def key_name(key: str) -> str:
+    """The name that a key stands for, which was read as Latin-1."""
+    try:
+        return key.encode("latin-1").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # written as \\u1234
+        return key
+
+
+def _lines(records: Records) -> Iterator[tuple[int, int]]:
+    """Yield start and stop of every line that is not blank."""
+    data = records.data
+    start = 0
+    while start < len(data):
+        stop = data.find(b"\n", start)
+        if data[start:stop].strip():
+            yield start, stop
+        start = stop + 1
+
+
+def keys_of(records: Records, *, name: str, most: int | None = None) -> list[str]:
+    """All keys of some records in order of appearance. InputError if a line is no object.
+
+    most : of the first rows; None for all
+    """
+    scanner = _Scanner(records.data)
+    keys: dict[str, None] = {}
+    for row, (start, stop) in enumerate(_lines(records)):
+        if row == most:
+            break
+        pairs, _ = _pairs_of_line(scanner, records, start, stop, name=name)
+        keys.update(dict.fromkeys(pair.key for pair in pairs))
+    return list(keys)
+
+
+def _pairs_of_line(
+    scanner: _Scanner, records: Records, start: int, stop: int, *, name: str
+) -> tuple[list[_Pair], int]:
+    try:
+        return scanner.pairs(start, stop)
+    except (ValueError, RecursionError):
+        line = records.line + records.data.count(b"\n", 0, start)
+        shown = records.data[start : min(stop, start + 40)].decode("utf-8", "replace")
+        raise InputError(
+            f"{name}, line {line}: expected a JSON object, got {shown!r}",
+            hint='JSON Lines have an object a line, such as {"x": 1.5}',
+        ) from None
+
+
+def find_json_rows(
+    records: Records,
+    keys: tuple[str, ...],
+    wanted: Iterable[int],
+    *,
+    name: str,
+    strings: bool = True,
+) -> RowSpans:
+    """The rows of some records and the values of the wanted keys, as `find_rows` does for text.
+
+    A value that is absent is an empty cell at the `}` of its object.
+
+    strings : a string may be read as a number; else a cell begins with its quote and lacks the
+        other one, so that it is none
+    """
+    columns = {keys[column]: column for column in wanted}
+    regular = _find_plain_rows(records, columns, strings=strings)
+    if regular is not None:
+        return regular
+    return _walk_rows(records, columns, name=name, strings=strings)
+
+
+def _walk_rows(records: Records, columns: dict[str, int], *, name: str, strings: bool) -> RowSpans:
+    """Find rows and values by a walk through every pair. `columns` : their numbers, by key."""
+    scanner = _Scanner(records.data)
+    lines = list(_lines(records))
+    ends = np.zeros(len(lines), np.int64)
+    places = np.zeros((len(lines), len(columns), 2), np.int64)
+    order = {key: place for place, key in enumerate(columns)}
+    for row, (start, stop) in enumerate(lines):
+        pairs, ends[row] = _pairs_of_line(scanner, records, start, stop, name=name)
+        places[row] = ends[row]
+        for pair in pairs:
+            if pair.key in order:
+                places[row, order[pair.key]] = pair.start, pair.stop
+    if not strings:
+        octets = np.frombuffer(records.data, np.uint8)
+        places[:, :, 1] -= octets[places[:, :, 0]] == QUOTE
+    cells = {}
+    for place, column in enumerate(columns.values()):
+        cells[column] = Cells(records.data, places[:, place, 0], places[:, place, 1])
+    spans = np.array(lines, np.int64).reshape(-1, 2)
+    bounds = np.concatenate(([0], spans[:, 1] + 1))
+    bounds[-1] = len(records.data) - records.padded
+    return RowSpans(
+        records=records,
+        newline=b"\n",
+        bounds=bounds,
+        starts=spans[:, 0],
+        stops=ends,
+        cells=cells,
+    )
+
+
+def _find_plain_rows(
+    records: Records, columns: dict[str, int], *, strings: bool
+) -> RowSpans | None:
+    """Find the rows of a text in which each line is an object without objects in it.
+
+    A regular expression finds the values, and the JSON parser checks all lines at once: this takes
+    a fifth of the time of a walk through every pair. None if the text is not so simple.
+    """
+    data = records.data
+    octets = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(octets == ord("\n"))
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    if b"\\" in data or data.count(b"{") != len(ends):
+        return None
+    if (octets[starts] != ord("{")).any() or (octets[ends - 1] != ord("}")).any():
+        return None
+    try:
+        objects = json.loads(b"[" + data[:-1].replace(b"\n", b",") + b"]")
+    except (ValueError, RecursionError):
+        return None
+    if len(objects) != len(ends):
+        return None
+    cells = {}
+    for key, column in columns.items():
+        spans = _plain_values(data, key)
+        is_alone = len(spans) == len(ends) and (spans[:, 0] > starts).all()
+        if not is_alone or (spans[:, 1] >= ends).any():
+            return None
+        stops = spans[:, 1]
+        if not strings:
+            stops = stops - (octets[spans[:, 0]] == QUOTE)
+        cells[column] = Cells(data, spans[:, 0], stops)
+    bounds = np.concatenate(([0], ends + 1))
+    bounds[-1] = len(data) - records.padded
+    return RowSpans(
+        records=records,
+        newline=b"\n",
+        bounds=bounds,
+        starts=starts,
+        stops=ends - 1,
+        cells=cells,
+    )
+
+
+def _plain_values(data: bytes, key: str) -> Offsets:
+    """Start and stop of every value of a key, `(values, 2)`; none if its name is not plain."""
+    if not _PLAIN_KEY.fullmatch(key):
+        return np.empty((0, 2), np.int64)
+    name = re.escape(key.encode("latin-1"))
+    values = re.compile(b'"' + name + rb'"[ \t]*:[ \t]*("[^"]*"|[^\s,}]+)')
+    spans = [found.span(1) for found in values.finditer(data)]
+    return np.array(spans, np.int64).reshape(-1, 2)
+
+
+def is_plain(decoded: DecodedRows, rows: Rows, y: Floats, output: OutputColumns) -> bool:
+    """Whether `splice` can write rows of objects: all values are numbers in one order."""
+    spans = decoded.spans
+    ends = spans.stops[rows]
+    if np.isinf(y).any() or (ends - spans.starts[rows] < _SHORTEST_PAIR).any():
+        return False
+    if output.append or not output.columns:
+        return True
+    starts = decoded.starts[rows][:, output.channels_in_row_order]
+    octets = np.frombuffer(spans.records.data, np.uint8)
+    in_order = (np.diff(starts, axis=1) > 0).all()
+    return bool(in_order and (starts < ends[:, None]).all() and (octets[starts - 1] != QUOTE).all())
+
+
+def splice_json(
+    decoded: DecodedRows,
+    rows: Rows,
+    y: Floats | None,
+    output: OutputColumns,
+    keys: tuple[bytes, ...],
+) -> bytes:
+    """The text of `rows` with the numbers `y`, as `splice` gives it for delimited text.
+
+    keys : for each channel that is replaced its key, then those of new pairs, as JSON strings
+    """
+    data = decoded.spans.records.data
+    bounds = decoded.spans.bounds
+    parts: list[bytes] = []
+    for number, row in enumerate(rows.tolist()):
+        values = None if y is None else y[number].tolist()
+        changes = _changes(decoded, row, values, output, keys)
+        place = int(bounds[row])
+        for start, stop, text in sorted(changes):
+            parts += [data[place:start], text]
+            place = stop
+        parts.append(data[place : bounds[row + 1]])
+    return b"".join(parts)
+
+
+def _changes(
+    decoded: DecodedRows,
+    row: int,
+    values: Any,
+    output: OutputColumns,
+    keys: tuple[bytes, ...],
+) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the spans of a row that get another text. New pairs come last, and in order."""
+    data = decoded.spans.records.data
+    end = int(decoded.spans.stops[row])
+    replaced = 0 if output.append else len(output.columns)
+    new: list[bytes] = []
+    for channel, key in enumerate(keys):
+        if channel >= replaced:
+            text = _old_value(decoded, row, channel)
+            if values is not None:
+                text = _number(values[channel], output.decimals)
+            new.append(key + b": " + text)
+            continue
+        start, stop = int(decoded.starts[row, channel]), int(decoded.stops[row, channel])
+        text = _number(values[channel], output.decimals)
+        was_missing = decoded.missing is not None and decoded.missing[row, channel]
+        if was_missing and text == b"null":
+            continue
+        if start == end:
+            new.append(key + b": " + text)
+            continue
+        if text == b"null" and data[start - 1] == QUOTE:
+            start, stop = start - 1, stop + 1
+        yield start, stop, text
+    if new:
+        is_empty = data[int(decoded.spans.starts[row]) : end].strip() == b"{"
+        yield end, end, (b"" if is_empty else b", ") + b", ".join(new)
+
+
+def _old_value(decoded: DecodedRows, row: int, channel: int) -> bytes:
+    if channel >= decoded.starts.shape[1]:
+        return b"null"
+    start, stop = decoded.starts[row, channel], decoded.stops[row, channel]
+    return decoded.spans.records.data[start:stop] or b"null"
+
+
+def _number(value: float, decimals: int | None) -> bytes:
+    text = write_number(value, decimals=decimals)
+    return _INFINITE.get(text, text) or b"null"

@@ -1,0 +1,100 @@
+"""Where a template was found, drawn on the signals that were searched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convcli.report.before_after import MOST_SHOWN
+from convcli.report.charts import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Axis, Box, Graph, Region
+from convcli.report.figures import (
+    Figure,
+    chart_figure,
+    outline_extent,
+    outline_trace,
+    value_range,
+)
+from convcli.report.words import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.facts import RunFacts
+    from convcli.facts.detection import Hit
+    from convcli.facts.preview import OutlineFacts, PictureFacts, SearchedFacts
+
+# Pixels of the height of a chart with a picture, at most.
+TALLEST = 900
+
+
+def marked_figures(run: RunFacts) -> Iterator[Figure]:
+    """Yield each signal that was searched with its hits."""
+    hits = run.detection.hits if run.detection is not None else ()
+    for searched in run.searched:
+        own = [hit for hit in hits if _lies_in(hit, searched)]
+        picture = searched.signal.picture
+        if picture is not None:
+            yield _marked_picture(searched, picture, own)
+        for outline in searched.signal.outlines:
+            yield from _marked_outline(searched, outline, own)
+
+
+def _lies_in(hit: Hit, searched: SearchedFacts) -> bool:
+    return hit["file"] == searched.path and hit.get("page", searched.page) == searched.page
+
+
+def _name(searched: SearchedFacts) -> str:
+    page = "" if searched.page is None else f", page {searched.page}"
+    return visible(searched.path) + page
+
+
+def _marked_outline(
+    searched: SearchedFacts, outline: OutlineFacts, hits: Sequence[Hit]
+) -> Iterator[Figure]:
+    """Yield the channels of a sound or the columns of a table, with their hits shaded."""
+    unit, label = 1.0, "row"
+    if searched.in_seconds:
+        unit, label = 1 / (searched.signal.rate or 1.0), "s"
+    regions = []
+    for hit in hits:
+        start, end = float(hit["start"]), float(hit["end"])
+        regions.append(Region(low=start, high=max(end, start), style="hit"))
+    for channel, name in enumerate(outline.channels[:MOST_SHOWN]):
+        values = [*outline.low[:, channel].tolist(), *outline.high[:, channel].tolist()]
+        low, high = value_range(values)
+        told = f"{_name(searched)}: {visible(name)}"
+        chart = Graph(
+            title=f"{told}, with the places that were found",
+            x=Axis(low=outline.start * unit, high=outline_extent([outline], unit), label=label),
+            y=Axis(low=low, high=high),
+            traces=[outline_trace(outline, channel, "", "after", unit)],
+            regions=regions,
+            zooms=True,
+            height=170,
+        )
+        figure = chart_figure(chart, told)
+        yield Figure(caption=figure.caption, chart=chart, keys=[("found", "hit")])
+
+
+def _marked_picture(searched: SearchedFacts, picture: PictureFacts, hits: Sequence[Hit]) -> Figure:
+    """A picture with a frame around each hit."""
+    from convcli.report.embedded import picture_uri
+
+    rows, columns = picture.shape
+    boxes = []
+    for hit in hits:
+        x, y = float(hit["x"]), float(hit["y"])
+        right, bottom = x + float(hit["width"]), y + float(hit["height"])
+        text = f"score {float(hit['score']):.3f} at x {x:g}, y {y:g}"
+        boxes.append(Box(x=(x, right), y=(y, bottom), text=text))
+    inner_width = WIDTH - LEFT - RIGHT
+    picture_height = round(inner_width * rows / columns)
+    height = min(TALLEST, picture_height + TOP + BOTTOM)
+    chart = Graph(
+        title=f"{_name(searched)}, with the places that were found",
+        x=Axis(low=0.0, high=float(columns), label="x in pixels"),
+        y=Axis(low=float(rows), high=0.0, label="y in pixels"),
+        image=picture_uri(picture.reduced),
+        boxes=boxes,
+        height=height,
+    )
+    return chart_figure(chart, _name(searched))

@@ -1,0 +1,251 @@
+"""`--plot FILE.png|.svg|.pdf`: the charts of a page as one drawing, by matplotlib.
+
+matplotlib is an extra, because it and what it needs take 90 MB; it is imported only here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from convcli.errors import OutputError, RequestError
+from convcli.report.before_after import histogram_figures, signal_views
+from convcli.report.charts import tick_text
+from convcli.report.figures import Figure, design_figures, overlay_figures
+from convcli.report.marks import marked_figures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from convcli.facts import RunFacts, StepFacts
+    from convcli.report.before_after import SignalView
+    from convcli.report.charts import Axis, Box, Graph, Mark, Trace
+
+    Rows = Sequence[Sequence[Figure]]
+    AtomicFile = Callable[[Path], AbstractContextManager[Path]]
+
+FORMATS = (".png", ".svg", ".pdf")
+# Inches: width of the drawing, height of a row of charts and of a row of pictures.
+WIDTH, CHART_HEIGHT, PICTURE_HEIGHT = 10.0, 2.3, 3.6
+# Charts of one drawing, at most.
+MOST_ROWS = 24
+
+_COLOURS = {
+    "before": "#8a94a3",
+    "after": "#0b57d0",
+    "second": "#a33a00",
+    "third": "#146c2e",
+    "gap": "#f3b7b0",
+    "outside": "#e4e7ec",
+    "hit": "#ffd58a",
+}
+
+
+def check_plot(path: Path) -> None:
+    """Raise RequestError for a format that cannot be drawn, or where matplotlib is missing."""
+    if path.suffix.lower() not in FORMATS:
+        raise RequestError(
+            f"expected a drawing named {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, got {path}",
+            hint=f"{path.stem or 'plot'}.png",
+        )
+    if find_spec("matplotlib") is None:
+        raise RequestError(
+            "drawings need matplotlib, which is not installed",
+            hint="pip install 'convcli[plot]'; --report FILE.html draws without it",
+        )
+
+
+# ------------------------------------------------------------------------------------ what is drawn
+
+
+def run_rows_of_figures(run: RunFacts) -> Rows:
+    """What is drawn of a run: before and after, in rows of charts and pictures."""
+    preview = run.preview
+    if preview is None:
+        return []
+    before, after = preview.before.picture, preview.after.picture
+    if before is None or after is None:
+        return [[figure] for view in signal_views(run) for figure in _named_figures(view)]
+    from convcli.report.embedded import picture_uri
+
+    pictures = [
+        Figure(caption="before", image=picture_uri(before.reduced, exact=True)),
+        Figure(caption="after", image=picture_uri(after.reduced, exact=True)),
+    ]
+    if preview.likeness is not None:
+        caption = f"difference, {preview.likeness.brightest:.4g} and more is bright"
+        difference = picture_uri(preview.likeness.difference, exact=True)
+        pictures.append(Figure(caption=caption, image=difference))
+    return [pictures, list(histogram_figures(before, after))]
+
+
+def _named_figures(view: SignalView) -> Iterator[Figure]:
+    """Yield the figures of a view, their captions behind its heading."""
+    for figure in view.figures:
+        caption = figure.caption
+        if view.heading:
+            caption = f"{view.heading}: {caption}"
+        yield replace(figure, caption=caption)
+
+
+def marked_rows_of_figures(run: RunFacts) -> Rows:
+    """What is drawn of a search: each input with its hits."""
+    return [[figure] for figure in marked_figures(run)]
+
+
+def filter_rows_of_figures(steps: Sequence[StepFacts]) -> Rows:
+    """What is drawn of one step or, on one pair of axes, of several: two figures a row."""
+    figures = design_figures(steps[0]) if len(steps) == 1 else overlay_figures(steps)
+    return [figures[start : start + 2] for start in range(0, len(figures), 2)]
+
+
+# ---------------------------------------------------------------------------------- how it is drawn
+
+
+def write_plot(rows: Rows, path: Path, *, title: str, atomic: AtomicFile) -> None:
+    """Draw rows of figures into `path`, in the format of its suffix.
+
+    atomic : a context that gives a temporary path and renames the file when it is complete
+    """
+    rows = [row for row in rows if row][:MOST_ROWS]
+    if not rows:
+        raise RequestError("there is nothing that could be drawn")
+    with _quiet_matplotlib():
+        figure = _drawn(rows, title)
+        try:
+            with atomic(path) as place:
+                _save(figure, place, path.suffix.lower())
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _quiet_matplotlib() -> Iterator[None]:
+    """Text is never read as mathematics, files have no date, and missing glyphs are no news."""
+    import matplotlib as mpl
+
+    settings: Any = {"text.parse_math": False, "svg.hashsalt": "convcli", "font.size": 9}
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _save(figure: Any, place: Path, suffix: str) -> None:
+    metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(
+        suffix, {}
+    )
+    with place.open("wb") as file:
+        figure.savefig(file, format=suffix[1:], dpi=150, metadata=metadata)
+
+
+def _drawn(rows: Rows, title: str) -> Any:
+    from matplotlib.figure import Figure as Drawing
+
+    heights = [_height(row[0]) for row in rows]
+    drawing = Drawing(figsize=(WIDTH, sum(heights) + 0.5), layout="constrained")
+    drawing.suptitle(title, fontsize=11)
+    parts = drawing.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)
+    for part, row in zip(parts[:, 0], rows, strict=True):
+        axes = part.subplots(1, len(row), squeeze=False)
+        for place, figure in zip(axes[0], row, strict=True):
+            _draw_figure(place, figure)
+    return drawing
+
+
+def _height(figure: Figure) -> float:
+    """Inches of a row with this figure."""
+    if figure.chart is None:
+        return PICTURE_HEIGHT
+    if figure.chart.boxes:
+        return WIDTH * figure.chart.height / figure.chart.width
+    return CHART_HEIGHT
+
+
+def _draw_figure(axes: Any, figure: Figure) -> None:
+    axes.set_title(figure.caption, fontsize=9, loc="left")
+    if figure.chart is None:
+        interpolation = "nearest" if figure.pixels else "antialiased"
+        axes.imshow(_pixels(figure.image), interpolation=interpolation)
+        axes.set_axis_off()
+        return
+    _draw_chart(axes, figure.chart)
+
+
+def _draw_chart(axes: Any, chart: Graph) -> None:
+    _set_axis(axes.xaxis, axes.set_xlim, axes.set_xscale, chart.x)
+    _set_axis(axes.yaxis, axes.set_ylim, axes.set_yscale, chart.y)
+    axes.set_xlabel(chart.x.label)
+    axes.set_ylabel(chart.y.label)
+    for region in chart.regions:
+        axes.axvspan(region.low, region.high, color=_COLOURS[region.style], linewidth=0)
+    if chart.image:
+        extent = (chart.x.low, chart.x.high, chart.y.low, chart.y.high)
+        axes.imshow(_pixels(chart.image), extent=extent, aspect="equal" if chart.boxes else "auto")
+    else:
+        axes.grid(visible=True, color="#e4e7ec", linewidth=0.6)
+        axes.set_axisbelow(True)
+    for trace in chart.traces:
+        _draw_trace(axes, trace)
+    for box in chart.boxes:
+        _draw_box(axes, box)
+    for mark in chart.marks:
+        _draw_mark(axes, mark)
+    if len(chart.names) > 1:
+        axes.legend(loc="best", fontsize=8)
+
+
+def _draw_box(axes: Any, box: Box) -> None:
+    left, right = box.x
+    top, bottom = box.y
+    x = [left, right, right, left, left]
+    y = [top, top, bottom, bottom, top]
+    axes.plot(x, y, color="#ffb000", linewidth=1.5)
+
+
+def _draw_mark(axes: Any, mark: Mark) -> None:
+    axes.axvline(mark.value, color=_COLOURS["second"], linestyle="--", linewidth=0.8)
+    beside = axes.get_xaxis_transform()
+    axes.annotate(f" {mark.text}", (mark.value, 0.05), xycoords=beside, rotation=90, fontsize=7)
+
+
+def _set_axis(axis: Any, set_limits: Any, set_scale: Any, wanted: Axis) -> None:
+    if wanted.logarithmic:
+        set_scale("log")
+    set_limits(wanted.low, wanted.high)
+    if wanted.logarithmic:
+        axis.set_major_formatter(lambda value, _: tick_text(float(f"{value:.6g}")))
+        axis.set_minor_formatter(lambda *_: "")
+
+
+def _draw_trace(axes: Any, trace: Trace) -> None:
+    colour = _COLOURS[trace.style]
+    x = [x for x, _ in trace.points]
+    y = [y for _, y in trace.points]
+    if trace.upper:
+        upper = [y for _, y in trace.upper]
+        axes.fill_between(x, y, upper, color=colour, linewidth=0.5, label=trace.name)
+    elif trace.stems_drawn:
+        axes.vlines(x, 0, y, color=colour, linewidth=1)
+        axes.plot(x, y, "o", color=colour, markersize=2.5, label=trace.name)
+    else:
+        axes.plot(x, y, color=colour, linewidth=1.1, label=trace.name)
+
+
+def _pixels(uri: str) -> Any:
+    """The pixels of a data URI, red first."""
+    import base64
+
+    import cv2
+    import numpy as np
+
+    content = base64.b64decode(uri.partition(",")[2])
+    found: Any = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if found.ndim == 2:
+        return np.repeat(found[..., None], 3, axis=2)
+    order = [2, 1, 0, 3][: found.shape[2]]
+    return found[..., order]

@@ -1,0 +1,121 @@
+"""M4A, AAC, WebM and the sound of videos, decoded by FFmpeg."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from convcli.errors import InputError
+from convcli.media.audio.source import open_audio
+from convcli.signals import blocks_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from program import Program
+
+RATE = 48000
+# Container, codec, suffix, frames that this encoder of AAC puts before the sound, and the root mean square of
+# what the coding changes.
+CODINGS = [
+    ("mp4", "aac", ".m4a", 1024, 0.015),
+    ("adts", "aac", ".aac", 1024, 0.015),
+    ("webm", "libopus", ".webm", 0, 0.01),
+    ("mp4", "alac", ".m4a", 0, 1e-6),
+]
+
+
+def sine(seconds: float = 1.5, channels: int = 2) -> np.ndarray:
+    t = np.arange(int(seconds * RATE)) / RATE
+    tones = [0.5 * np.sin(2 * np.pi * 440 * (1 + c) * t) for c in range(channels)]
+    return np.stack(tones, axis=1).astype(np.float32)
+
+
+def encoded(container: str, codec: str, x: np.ndarray, *, video: bool = False) -> bytes:
+    out = io.BytesIO()
+    layout = "mono" if x.shape[1] == 1 else "stereo"
+    with av.open(out, "w", format=container) as file:
+        stream: Any = file.add_stream(codec, rate=RATE)
+        stream.layout = layout
+        if codec == "aac":
+            stream.bit_rate = 192_000
+        picture: Any = None
+        if video:
+            picture = file.add_stream("mpeg4", rate=25)
+            picture.width = picture.height = 64
+            for _ in range(5):
+                image = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
+                file.mux(picture.encode(image))
+        samples = np.ascontiguousarray(x.T)
+        frame = av.AudioFrame.from_ndarray(samples, "fltp", layout)
+        frame.sample_rate = RATE
+        for part in av.AudioResampler(stream.format, layout, RATE, stream.frame_size).resample(
+            frame
+        ):
+            file.mux(stream.encode(part))
+        file.mux(stream.encode(None))
+        if picture is not None:
+            file.mux(picture.encode(None))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_samples_are_decoded(coding: tuple[str, str, str, int, float], tmp_path: Path) -> None:
+    container, codec, suffix, delay, error = coding
+    x = sine()
+    place = tmp_path / f"a{suffix}"
+    place.write_bytes(encoded(container, codec, x))
+    with open_audio(place) as source:
+        assert source.signal.rate == RATE
+        assert source.signal.channels == ("left", "right")
+        for _ in range(2):  # a second pass starts over
+            y = np.concatenate([block.x for block in blocks_of(source)])
+    middle = slice(8000, 48000)
+    moved = y[8000 + delay : 48000 + delay]
+    # A sound that is one sample off differs by 0.023.
+    assert np.sqrt(np.square(moved - x[middle]).mean(axis=0)).max() < error
+
+
+def test_the_sound_of_a_video_in_a_pipe(program: Program, tmp_path: Path) -> None:
+    data = encoded("mp4", "aac", sine(channels=1), video=True)
+    words = ["audio", "gain:0.5", "-q", "-o", "o.wav"]
+    assert program.run(*words, stdin=data, cwd=tmp_path).code == 0
+    y, rate = soundfile.read(tmp_path / "o.wav")
+    assert (rate, y.ndim) == (RATE, 1)
+    assert abs(np.abs(y[8000:48000]).max() - 0.25) < 0.01
+    assert soundfile.info(tmp_path / "o.wav").subtype == "PCM_16"
+
+
+def test_such_files_are_read_and_not_written(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "a.m4a").write_bytes(encoded("mp4", "aac", sine()))
+    ended = program.run("audio", "gain:0.5", "a.m4a", "-o", "o.m4a", cwd=tmp_path)
+    assert ended.code == 2
+    assert "unknown sound file suffix '.m4a'" in ended.errors[0]
+
+
+def test_what_is_damaged(program: Program, tmp_path: Path) -> None:
+    data = encoded("mp4", "aac", sine())
+    webm = encoded("webm", "libopus", sine())
+    (tmp_path / "cut.m4a").write_bytes(data[: len(data) // 2])
+    (tmp_path / "bad.webm").write_bytes(webm[:60] + bytes(2000))
+    for name in ("cut.m4a", "bad.webm"):
+        ended = program.run("audio", "gain:0.5", name, "-o", "o.wav", cwd=tmp_path)
+        assert ended.code == 3, ended
+        assert name in ended.errors[0]
+        assert not (tmp_path / "o.wav").exists()
+
+
+def test_without_the_decoder_the_error_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.m4a").write_bytes(encoded("mp4", "aac", sine()))
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(InputError) as caught:
+        open_audio(tmp_path / "a.m4a")
+    assert caught.value.hint == "pip install 'convcli[av]' installs what decodes it"

@@ -1,0 +1,265 @@
+"""Networks in ONNX files against the reference evaluator of the `onnx` package, which is not ours."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from convcli import InputError, RequestError, apply
+from convcli.core.binding import Rules
+from convcli.planning.plan import make_plan
+from convcli.running.arrays import Blocks, Collected
+from convcli.running.run import run
+from convcli.signals import ARRAY, Signal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from program import Program
+
+    from convcli.signals import Array
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx.reference import ReferenceEvaluator  # noqa: E402
+
+RNG = np.random.default_rng(0)
+
+
+class Network:
+    """A graph that is put together node by node."""
+
+    def __init__(self, channels: int, axes: int) -> None:
+        self.axes = axes
+        self.channels = channels
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def weights(self, *shape: int) -> str:
+        return self.constant(RNG.uniform(-1, 1, shape))
+
+    def constant(self, values: Any, *, whole: bool = False) -> str:
+        name = f"c{len(self.constants)}"
+        kind = np.int64 if whole else np.float32
+        self.constants.append(numpy_helper.from_array(np.asarray(values).astype(kind), name))
+        return name
+
+    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        return self.nodes_of(kind, *inputs, **attributes)[0]
+
+    def nodes_of(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> list[str]:
+        names = [f"v{len(self.nodes)}_{number}" for number in range(outputs)]
+        self.nodes.append(helper.make_node(kind, inputs, names, name=names[0], **attributes))
+        return names
+
+    def conv(self, x: str, given: int, made: int, size: int = 3, **attributes: Any) -> str:
+        sides = (size,) * self.axes
+        weights = self.weights(made, given // attributes.get("group", 1), *sides)
+        pads = [size // 2] * (2 * self.axes)
+        return self.node("Conv", x, weights, self.weights(made), **{"pads": pads, **attributes})
+
+    def model(self, output: str, *, version: int = 17) -> Any:
+        sides: list[Any] = ["h", "w"][: self.axes]
+        shape = [1, self.channels, *sides]
+        value = helper.make_tensor_value_info
+        graph = helper.make_graph(
+            self.nodes,
+            "g",
+            [value("x", TensorProto.FLOAT, shape)],
+            [value(output, TensorProto.FLOAT, ["n", "c", *(f"{side}_out" for side in sides)])],
+            self.constants,
+        )
+        opset = [helper.make_opsetid("", version)]
+        return helper.make_model(graph, opset_imports=opset, ir_version=9)
+
+    def save(self, path: Path, output: str, **options: Any) -> Path:
+        onnx.save(self.model(output, **options), str(path))
+        return path
+
+
+def residual(net: Network) -> str:
+    x = net.node("Relu", net.conv("x", 2, 4))
+    y = net.node("Relu", net.conv(x, 4, 4))
+    return net.conv(net.node("Add", x, net.conv(y, 4, 4)), 4, 2)
+
+
+def dense_blocks(net: Network) -> str:
+    a = net.node("LeakyRelu", net.conv("x", 2, 3), alpha=0.2)
+    ab = net.node("Concat", a, net.conv(a, 3, 2), axis=1)
+    abc = net.node("Concat", ab, net.node("Sigmoid", net.conv(ab, 5, 1)), axis=1)
+    return net.node("Sub", net.conv(abc, 6, 1), net.conv("x", 2, 1, 1))
+
+
+def down_and_up(net: Network) -> str:
+    pads = [1] * (2 * net.axes)
+    first = net.node("Relu", net.conv("x", 2, 4))
+    half = net.conv(first, 4, 8, strides=[2] * net.axes)
+    weights = net.weights(8, 4, *(4,) * net.axes)
+    up = net.node("ConvTranspose", half, weights, pads=pads, strides=[2] * net.axes)
+    return net.conv(net.node("Concat", first, up, axis=1), 8, 1)
+
+
+def normalised(net: Network) -> str:
+    numbers = [net.weights(3), net.weights(3), net.weights(3)]
+    variance = net.constant(RNG.uniform(0.5, 2, 3))
+    y = net.node("BatchNormalization", net.conv("x", 2, 3), *numbers, variance, epsilon=1e-3)
+    return net.node("PRelu", y, net.weights(3, *(1,) * net.axes))
+
+
+def pooled(net: Network) -> str:
+    size = [3] * net.axes
+    pads = [1] * (2 * net.axes)
+    y = net.node("MaxPool", net.conv("x", 2, 2), kernel_shape=size, pads=pads)
+    if net.axes == 1:  # the reference fails at means of windows along one axis
+        return y
+    z = net.node("AveragePool", y, kernel_shape=size, pads=pads, count_include_pad=1)
+    return net.node("AveragePool", z, kernel_shape=size, pads=pads, strides=[2] * net.axes)
+
+
+def arithmetic(net: Network) -> str:
+    y = net.node("Mul", "x", net.weights(1, 2, *(1,) * net.axes))
+    y = net.node("Add", y, net.constant(0.5))
+    y = net.node("Sub", net.constant(2.0), y)
+    y = net.node("Mul", y, net.node("Sigmoid", y))
+    return net.node(
+        "Clip", net.node("Div", y, net.constant(0.7)), net.constant(-1), net.constant(1)
+    )
+
+
+def parts(net: Network) -> str:
+    y = net.conv("x", 2, 6)
+    sizes = net.constant([4, 2], whole=True)
+    left, right = net.nodes_of("Split", y, sizes, outputs=2, axis=1)
+    starts, ends = (net.constant([n], whole=True) for n in (1, 3))
+    middle = net.node("Slice", left, starts, ends, net.constant([1], whole=True))
+    return net.node("Mul", net.node("Tanh", middle), net.node("Elu", right))
+
+
+def padded(net: Network) -> str:
+    sides = [0, 0, *[2] * net.axes] * 2
+    y = net.node("Pad", "x", net.constant(sides, whole=True), mode="reflect")
+    return net.node("HardSwish", net.conv(y, 2, 2, 5, pads=[0] * (2 * net.axes)))
+
+
+def resized(net: Network) -> str:
+    scales = net.constant([1, 1, *[2] * net.axes])
+    y = net.node("Resize", net.conv("x", 2, 2), "", scales, mode="nearest")
+    return net.node("Softplus", net.node("Resize", y, "", scales, mode="linear"))
+
+
+NETWORKS = [
+    residual, dense_blocks, down_and_up, normalised, pooled, arithmetic, parts, padded, resized,
+]  # fmt: skip
+
+
+def of_reference(path: Path, x: Array) -> Array:
+    """What the reference evaluator computes of (samples..., channels)."""
+    batch = np.moveaxis(x, -1, 0)[None].astype(np.float32)
+    (y,) = ReferenceEvaluator(str(path)).run(None, {"x": batch})
+    return np.moveaxis(np.asarray(y, np.float64)[0], 0, -1)
+
+
+def filtered(filter: str, x: Array, size: int) -> Array:
+    """`x` under `valid`, in blocks of `size`."""
+    signal = Signal(medium=ARRAY, shape=x.shape[:-1], channels=tuple(map(str, range(x.shape[-1]))))
+    sink = Collected()
+    cuts = [*range(0, len(x), size), len(x)]
+    plan = make_plan(filter, signal, Rules(edge="valid", align="center"))
+    run(plan, Blocks(signal, [x[a:b] for a, b in pairwise(cuts)]), sink, threads=1)
+    return np.concatenate(sink.parts)
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+@pytest.mark.parametrize("build", NETWORKS)
+def test_a_network_is_that_of_the_reference_at_every_cut(
+    build: Any, axes: int, tmp_path: Path
+) -> None:
+    net = Network(2, axes)
+    path = net.save(tmp_path / "net.onnx", build(net))
+    x = RNG.uniform(-1, 1, (*((18,), (12, 14))[axes - 1], 2))
+    expected = of_reference(path, x)
+    for size in (len(x), 1, 5):
+        y = filtered(f"model:{path}", x, size)
+        assert y.shape == expected.shape
+        np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(apply(f"model:{path}", x, axes=axes), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+def test_depth_to_space(mode: str, tmp_path: Path) -> None:
+    net = Network(8, 2)
+    path = net.save(tmp_path / "net.onnx", net.node("DepthToSpace", "x", blocksize=2, mode=mode))
+    x = RNG.uniform(-1, 1, (4, 5, 8))
+    np.testing.assert_allclose(apply(f"model:{path}", x, axes=2), of_reference(path, x), rtol=1e-6)
+
+
+def test_space_to_depth(tmp_path: Path) -> None:
+    net = Network(2, 2)
+    path = net.save(tmp_path / "net.onnx", net.node("SpaceToDepth", "x", blocksize=2))
+    x = RNG.uniform(-1, 1, (4, 6, 2))
+    np.testing.assert_allclose(apply(f"model:{path}", x, axes=2), of_reference(path, x), rtol=1e-6)
+
+
+def test_what_is_not_local_is_refused_by_name(tmp_path: Path) -> None:
+    net = Network(2, 1)
+    y = net.node("GlobalAveragePool", net.conv("x", 2, 2))
+    path = net.save(tmp_path / "net.onnx", y)
+    with pytest.raises(RequestError, match="GlobalAveragePool v1_0: this node is not known"):
+        apply(f"model:{path}", np.ones((5, 2)), axes=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"", "not a sane ONNX file"), (b"\x00" * 40, "not a sane ONNX file"), (None, "no such file")],
+)
+def test_files_that_are_none(content: bytes | None, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=told):
+        apply(f"model:{path}", np.ones(5))
+
+
+def test_channels_and_axes_are_checked(tmp_path: Path) -> None:
+    net = Network(2, 1)
+    path = net.save(tmp_path / "net.onnx", residual(net))
+    with pytest.raises(RequestError, match="takes 2 channels, and this signal has 3"):
+        apply(f"model:{path}", np.ones((9, 3)), axes=1)
+    with pytest.raises(RequestError, match="takes 1 sample axes"):
+        apply(f"model:{path}", np.ones((9, 9, 2)), axes=2)
+    with pytest.raises(RequestError, match="reads later samples"):
+        apply(f"model:{path}", np.ones((9, 2)), axes=1, align="causal")
+
+
+def test_a_picture_in_strips_is_the_whole(program: Program, tmp_path: Path) -> None:
+    net = Network(3, 2)
+    y = net.node("Relu", net.conv("x", 3, 4))
+    path = net.save(tmp_path / "net.onnx", net.node("Add", "x", net.conv(y, 4, 3)))
+    picture = RNG.integers(0, 256, (30, 20, 3), np.uint8)
+    header = b"P6 20 30 255\n"
+    (tmp_path / "in.ppm").write_bytes(header + picture.tobytes())
+    words = ("image", "model:net.onnx", "in.ppm", "-o", "out.ppm", "-q")
+    ended = program.run(*words, cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    expected = of_reference(path, picture / 255) * 255
+    out = np.frombuffer((tmp_path / "out.ppm").read_bytes()[len(header) :], np.uint8)
+    rounded = np.clip(np.floor(expected + 0.5), 0, 255)
+    assert np.abs(out.reshape(picture.shape) - rounded).max() <= 1
+    assert (out.reshape(picture.shape) == rounded).mean() > 0.99
+    shown = program.run("filters", "model:net.onnx", cwd=tmp_path)
+    assert shown.code == 0
+    assert "Conv v0_0" in shown.text
+
+
+def test_feature_maps_of_a_node(tmp_path: Path) -> None:
+    net = Network(2, 1)
+    path = net.save(tmp_path / "net.onnx", residual(net))
+    x = RNG.uniform(-1, 1, (9, 2))
+    maps = apply(f"model:{path},upto=1", x, axes=1)
+    shorter = net.save(tmp_path / "short.onnx", net.nodes[1].output[0])
+    np.testing.assert_allclose(maps, of_reference(shorter, x), rtol=1e-4, atol=1e-5)
+    with pytest.raises(RequestError, match="7 nodes, counted from 0"):
+        apply(f"model:{path},upto=7", x, axes=1)

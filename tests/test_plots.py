@@ -1,0 +1,198 @@
+"""`--plot`, `--mark` and drawings in the terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import util
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from program import SAMPLES
+from pyvips import Image
+
+import convcli
+from convcli.cli import main
+from convcli.report import plots
+from convcli.report.braille import braille, drawing_lines
+from convcli.report.charts import Axis, Graph, Trace
+from convcli.report.figures import Figure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+needs_matplotlib = pytest.mark.skipif(
+    util.find_spec("matplotlib") is None, reason="matplotlib is not installed"
+)
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
+    capsys.readouterr()
+    assert main([str(word) for word in words]) == 2
+    return capsys.readouterr().err
+
+
+# Plots
+
+
+@needs_matplotlib
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["audio", "lowpass:3.4k"], "hello.wav"),
+        (["csv", "sma:20", "--by", "symbol"], "stocks.csv"),
+        (["image", "gaussian:2"], "cat.png"),
+    ],
+)
+def test_plots_of_each_medium(tmp_path: Path, words: list[str], name: str) -> None:
+    source = SAMPLES / name
+    out, plot = tmp_path / f"out{source.suffix}", tmp_path / "plot.png"
+    run = [*words, str(source), "-o", str(out), "-q", "--force", "--plot", str(plot)]
+    assert main(run) == 0
+    first = plot.read_bytes()
+    assert Image.new_from_file(str(plot)).width == 1500
+    assert main(run) == 0
+    assert plot.read_bytes() == first
+
+
+@needs_matplotlib
+def test_a_plot_shows_the_numbers_of_the_engine(tmp_path: Path) -> None:
+    """The path of a line in an SVG lies where the impulse response of `apply` says."""
+    plot = tmp_path / "plot.svg"
+    assert main(["filters", "triangle:9", "kernel:1,-1", "--plot", str(plot)]) == 0
+    text = plot.read_text()
+    assert "triangle:9" in re.sub(r"<!-- (.*?) -->", r"\1", text)
+    impulse = np.zeros(21)
+    impulse[10] = 1
+    expected = convcli.apply("triangle:9", impulse)
+    chart = Graph(
+        title="",
+        x=Axis(low=-10.0, high=10.0),
+        y=Axis(low=0.0, high=1.0),
+        traces=[Trace(name="", style="after", points=list(enumerate(expected, -10)))],
+    )
+    with plots._quiet_matplotlib():
+        drawing = plots._drawn([[Figure(caption="", chart=chart)]], "")
+    (line,) = drawing.subfigs[0].axes[0].lines
+    np.testing.assert_array_equal(line.get_ydata(), expected)
+
+
+@needs_matplotlib
+@pytest.mark.parametrize("suffix", [".svg", ".pdf"])
+def test_a_drawing_has_the_same_bytes_every_time(tmp_path: Path, suffix: str) -> None:
+    made = []
+    for name in "ab":
+        plot = tmp_path / f"{name}{suffix}"
+        assert main(["filters", "sobel", "--plot", str(plot)]) == 0
+        made.append(plot.read_bytes())
+    assert made[0] == made[1]
+
+
+@needs_matplotlib
+def test_names_with_dollars_and_signs_are_drawn(tmp_path: Path) -> None:
+    table = tmp_path / "$x_{$.csv"
+    table.write_text("$a^$,\u6f22\n1,2\n2,3\n")
+    words = ["csv", "sma:2", str(table), "-o", str(tmp_path / "o.csv"), "-q"]
+    assert main([*words, "--plot", str(tmp_path / "p.png")]) == 0
+
+
+def test_refused_plots(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hello, talk = SAMPLES / "hello.wav", SAMPLES / "talk.wav"
+    words = ["audio", "box:3", hello, "-o", tmp_path / "o.wav", "--plot"]
+    assert "expected a drawing named .png, .svg or .pdf" in refusal(capsys, *words, "p.jpg")
+    (tmp_path / "p.png").write_text("mine")
+    assert "exists already" in refusal(capsys, *words, tmp_path / "p.png")
+    several = ["audio", "box:3", hello, talk, "-o", f"{tmp_path}/out/", "--plot", "p.png"]
+    assert "--plot draws one input" in refusal(capsys, *several)
+    assert "--plot needs a step" in refusal(capsys, "filters", "--plot", tmp_path / "q.png")
+    monkeypatch.setattr(plots, "find_spec", lambda _: None)
+    told = refusal(capsys, *words, tmp_path / "q.png")
+    assert "pip install 'convcli[plot]'" in told
+    assert not (tmp_path / "o.wav").exists()
+
+
+def test_a_page_about_filters(tmp_path: Path) -> None:
+    page, facts = tmp_path / "page.html", tmp_path / "facts.json"
+    words = ["filters", "lowpass:0.1 | box:3", "sobel"]
+    assert main([*words, "--report", str(page)]) == 0
+    text = page.read_text()
+    assert "the whole chain: lowpass:0.1 | box:3" in text
+    assert "of the first of 2 sets of taps" in text
+    assert main([*words, "--report", str(facts)]) == 0
+    told = json.loads(facts.read_text())
+    assert told["schema"] == 1
+    assert [run["steps"] is None for run in told["runs"]] == [True, False]
+
+
+# Marks
+
+
+@needs_matplotlib
+def test_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    eye, mark, page = tmp_path / "eye.png", tmp_path / "mark.png", tmp_path / "page.html"
+    cat = SAMPLES / "cat.png"
+    Image.new_from_file(str(cat)).crop(150, 60, 60, 50).write_to_file(str(eye))
+    words = ["detect", str(eye), str(cat), "--mark", str(mark), "--report", str(page), "-q"]
+    assert main(words) == 0
+    drawn = Image.new_from_file(str(mark)).numpy()[..., :3].astype(int)
+    framed = np.abs(drawn - [255, 176, 0]).max(axis=2) < 8
+    assert framed.sum() > 400
+    # The frame has the sides of the template.
+    rows, columns = np.flatnonzero(framed.any(axis=1)), np.flatnonzero(framed.any(axis=0))
+    height, width = np.ptp(rows), np.ptp(columns)
+    assert width / height == pytest.approx(60 / 50, rel=0.05)
+    (box,) = re.findall(r'<rect class="box" x="(.*?)" y="(.*?)" width="(.*?)"', page.read_text())
+    assert [float(number) for number in box] == pytest.approx(
+        [150 / 451 * 1000, 60 / 300 * 1000, 60 / 451 * 1000], abs=0.01
+    )
+    capsys.readouterr()
+    table = ["detect", str(SAMPLES / "stocks.csv"), str(SAMPLES / "stocks.csv"), "--by", "symbol"]
+    assert "does not draw the groups" in refusal(capsys, *table, "--mark", tmp_path / "m.png")
+
+
+@needs_matplotlib
+def test_marks_of_a_sound_and_of_a_table(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    words = ["detect", str(SAMPLES / "hello.wav"), str(SAMPLES / "talk.wav"), "-q"]
+    assert main([*words, "--report", str(page), "--mark", str(tmp_path / "m.svg")]) == 0
+    found = re.findall(r'<rect class="hit" x="(.*?)" y="0" width="(.*?)"', page.read_text())
+    assert len(found) == 3
+    seconds = 311953 / 22050
+    first = [float(number) * seconds / 1000 for number in found[0]]
+    assert first == pytest.approx([1.531973, 0.911066], abs=1e-3)
+
+
+# The terminal
+
+
+def test_braille() -> None:
+    assert braille([(0, 0), (1, 1)], 2, 1) == ["\u2874\u280b"]
+    flat = braille([(0, 1), (1, 1)], 3, 2)
+    assert flat == ["\u2809" * 3, "\u2800" * 3]
+    spike = [(float(x), float(x == 500)) for x in range(1001)]
+    rows = braille(spike, 11, 3)
+    assert [row[5] != "\u2800" for row in rows] == [True, True, True]
+    assert all(cell == "\u2800" for row in rows[:2] for cell in row[:5])
+
+
+def test_a_drawing_has_its_range_beside_it() -> None:
+    lines = list(drawing_lines("gain", [(0.0, 0.0), (0.5, -80.0)], "Hz"))
+    assert lines[1] == "gain"
+    assert lines[2].startswith("  0 ")
+    assert lines[7].startswith("-80 ")
+    assert lines[8].endswith("0.5 Hz")
+
+
+def test_filters_draws_on_a_terminal_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["filters", "box:5"]) == 0
+    assert "\u2800" not in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["filters", "box:5", "lowpass:0.1"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("impulse response") == 2
+    assert "gain in dB" in shown

@@ -1,0 +1,168 @@
+"""JSON Lines: numbers are filtered where they are, and every other byte stays."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from program import SAMPLES, run
+
+from convcli.media.tables import json_lines, json_rows, numerals, splicing, text
+from convcli.media.tables.json_lines import JsonLinesSink, JsonLinesSource
+from convcli.media.tables.source import TableOptions
+from convcli.media.tables.text import TextInput
+from convcli.signals import blocks_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from program import Program
+
+ODD = (
+    b'{"k":"a","x":1.50,"n":{"x":[1,{"y":"}"}]},"s":"q\\"},{"}\n'
+    b'  { "x" : null , "k" : "b\\u0041" }\r\n'
+    b"\n"
+    b'{"s": "\xc3\xbc", "x": 3, "k": "c"}\n'
+    b'{"k": "d"}\n'
+    b"{}\n"
+    b'{"k": "e", "x": 1e1, "new": [true, null]}'
+)
+
+
+def outcome(data: bytes, **options: object) -> bytes:
+    """The table with its numbers doubled."""
+    given = TextInput(path=None, stdin=io.BytesIO(data), asked="utf-8", follow=False)
+    source = JsonLinesSource(given, TableOptions(**options))  # type: ignore[arg-type]
+    out = io.BytesIO()
+    first = 0
+    with JsonLinesSink(out, source=source, suffix="new") as sink:
+        for block in blocks_of(source):
+            rows = range(first, first + len(block.x))
+            sink.write(sink.encode(block.x * 2, rows))
+            first += len(block.x)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("block_bytes", [5, 1 << 20])
+def test_every_other_byte_stays(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(splicing, "MAX_HELD", 30)
+    assert outcome(ODD, columns=("x",)) == (
+        b'{"k":"a","x":3,"n":{"x":[1,{"y":"}"}]},"s":"q\\"},{"}\n'
+        b'  { "x" : null , "k" : "b\\u0041" }\r\n'
+        b"\n"
+        b'{"s": "\xc3\xbc", "x": 6, "k": "c"}\n'
+        b'{"k": "d"}\n'
+        b"{}\n"
+        b'{"k": "e", "x": 20, "new": [true, null]}'
+    )
+
+
+def test_new_keys_come_last() -> None:
+    rows = outcome(ODD, columns=("x",), append=True).splitlines()
+    assert rows[0].endswith(b'"s":"q\\"},{", "x_new": 3}')
+    assert rows[1] == b'  { "x" : null , "k" : "b\\u0041" , "x_new": null}'
+    assert rows[5] == b'{"x_new": null}'
+    assert json.loads(rows[6]) == {"k": "e", "x": 10, "new": [True, None], "x_new": 20}
+
+
+def test_strings_are_no_numbers_unless_asked_for() -> None:
+    data = b'{"zip": "01234", "code": "7", "x": 1}\n'
+    assert outcome(data) == b'{"zip": "01234", "code": "7", "x": 2}\n'
+    assert outcome(data, columns=("code",)) == b'{"zip": "01234", "code": "14", "x": 1}\n'
+
+
+def test_groups_times_and_pandas(program: Program, tmp_path: Path) -> None:
+    frame = pd.read_csv(SAMPLES / "stocks.csv")
+    frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    words = ["csv", "sma:3", "a.jsonl", "--by", "symbol", "--time", "date", "-c", "price", "-q"]
+    ended = program.run(*words, "--add", "d=diff:1", "-o", "b.jsonl.gz", cwd=tmp_path)
+    assert ended.code == 0, ended
+    found = pd.read_json(
+        io.BytesIO(gzip.decompress((tmp_path / "b.jsonl.gz").read_bytes())), lines=True
+    )
+    by = frame.groupby("symbol").price
+    expected = by.transform(lambda x: x.rolling(3, min_periods=1).mean())
+    pd.testing.assert_series_equal(found.price, expected, check_names=False)
+    pd.testing.assert_series_equal(found.d, by.diff(), check_names=False)
+    assert list(found.symbol) == list(frame.symbol)
+
+
+def test_a_pipe_is_known_by_its_first_byte(program: Program, tmp_path: Path) -> None:
+    data = b'{"t": 0, "x": 1}\n{"t": 1, "x": 3}\n'
+    ended = program.run("csv", "sma:2", "-c", "x", "-q", stdin=data, cwd=tmp_path)
+    assert ended.out == b'{"t": 0, "x": 1}\n{"t": 1, "x": 2}\n'
+    ended = run("csv", "sma:2", "--follow", "-c", "x", "-q", stdin=data)
+    assert ended.out == b'{"t": 0, "x": 1}\n{"t": 1, "x": 2}\n'
+
+
+def test_objects_become_columns(program: Program, tmp_path: Path) -> None:
+    data = b'{"day": "2024-01-01", "x": 1, "l": [1], "n": 5}\n{"day": "2024-01-02", "x": 3, "l": [], "n": 6}\n'
+    words = ["csv", "sma:2", "-c", "x", "-o"]
+    assert program.run(*words, "a.parquet", stdin=data, cwd=tmp_path).code == 0
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert table.to_pylist() == [
+        {"day": "2024-01-01", "x": 1.0, "l": [1], "n": 5},
+        {"day": "2024-01-02", "x": 2.0, "l": [], "n": 6},
+    ]
+    ended = program.run(*words, "a.csv", stdin=data, cwd=tmp_path)
+    assert "the column l cannot be written as text" in ended.errors[0]
+    plain = data.replace(b'"l": [1], ', b"").replace(b'"l": [], ', b"")
+    assert program.run(*words, "a.csv", stdin=plain, cwd=tmp_path).code == 0
+    assert (tmp_path / "a.csv").read_bytes() == b"day,x,n\n2024-01-01,1,5\n2024-01-02,2,6\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "words", "message"),
+    [
+        (b'{"x": 1}\n{"x": 2\n', [], "line 2: expected a JSON object"),
+        (b'{"x": 1}\n[1]\n', [], "line 2: expected a JSON object"),
+        (b'{"x": 1} {"x": 2}\n', [], "line 1: expected a JSON object"),
+        (b'{"x": 1}\n{"x": true}\n', [], "line 2, column x: expected a number, got 'true'"),
+        (b'{"x": "word"}\n', ["-c", "x"], "expected a number"),
+        (b'{"x": 1}\n', ["-c", "y"], "unknown column 'y'"),
+        (b'{"x": 1}\n', ["-d", ";"], "-d is for tables of text"),
+        (b'{"x": 1, "y": 2}\n', ["--append", "--add", "y=sma:2", "-c", "x"], "exists already"),
+        (b'{"x": ' + b"[" * 100000 + b"}\n", [], "line 1: expected a JSON object"),
+    ],
+)
+def test_what_is_refused(
+    data: bytes, words: list[str], message: str, program: Program, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(data)
+    ended = program.run("csv", "sma:2", "a.jsonl", *words, "-o", "o.jsonl", cwd=tmp_path)
+    assert ended.code == (2 if words and "number" not in message else 3), ended
+    assert message in ended.errors[0]
+    assert not (tmp_path / "o.jsonl").exists()
+
+
+@pytest.mark.parametrize("columnar", [0, 1 << 40])
+@pytest.mark.parametrize("words", [[], ["--append"], ["--add", "{column}_d=diff:1"]])
+def test_plain_objects_are_written_as_all_others(
+    columnar: int, words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A text without nested objects takes a shorter way, to the same bytes."""
+    from convcli.cli import main
+
+    monkeypatch.setattr(numerals, "COLUMNAR", columnar)
+    monkeypatch.setattr(numerals, "COLUMNAR_LOADED", columnar)
+    rows = []
+    for n in range(400):
+        value = "null" if n % 17 == 3 else f"{n * 7919 % 1000 / 8}"
+        rows.append(f'{{"k": "a:{n}, b", "x": {value}, "l": [1, "x"], "y":{n}}}')
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    outputs = []
+    for name in ("plain.jsonl", "walked.jsonl"):
+        place = tmp_path / name
+        command = ["csv", "sma:3", str(tmp_path / "a.jsonl"), "-c", "y,x", "-q", "-o", str(place)]
+        assert main([*command, *words]) == 0
+        outputs.append(place.read_bytes())
+        monkeypatch.setattr(json_rows, "_find_plain_rows", lambda *_, **__: None)
+        monkeypatch.setattr(json_lines, "is_plain", lambda *_: False)
+    assert outputs[0] == outputs[1]
+    assert [json.loads(line)["k"] for line in outputs[0].splitlines()][7] == "a:7, b"

@@ -201,7 +201,7 @@ class BlockCorrelation:
         return list(product(range(inputs), range(targets)))
 
     def _add_power(self, x: Array, y: Array) -> None:
-        self.power = (self.power[0] + _channel_power(x), self.power[1] + _sums_of_squares(y))
+        self.power = (self.power[0] + _channel_power(x), self.power[1] + _channel_power(y))
         largest = max(float(each.max(initial=0.0)) for each in self.power)
         if largest > LARGEST_POWER[self.dtype]:
             raise InputError(

@@ -306,7 +306,9 @@ def _pool_sum(windows: _PoolWindows | None, *, divisor: float) -> Convolve | Non
     )
 
 
-def _pool_of(windows: _PoolWindows | None, function: WindowFunction) -> SlidingStatistic | None:
+def _pool_statistic(
+    windows: _PoolWindows | None, function: WindowFunction
+) -> SlidingStatistic | None:
     """The operation that computes a statistic of each window."""
     if windows is None:
         return None
@@ -338,13 +340,13 @@ def sum_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Convol
 @step("resampling", example="max_pool:2")
 def max_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Largest of each window of N (or HxW) samples; missing ones are skipped."""
-    return _pool_of(_pool_windows(n, stride, align), Extreme(of_two=np.fmax))
+    return _pool_statistic(_pool_windows(n, stride, align), Extreme(of_two=np.fmax))
 
 
 @step("resampling", example="min_pool:2")
 def min_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Smallest of each window of N (or HxW) samples; missing ones are skipped."""
-    return _pool_of(_pool_windows(n, stride, align), Extreme(of_two=np.fmin))
+    return _pool_statistic(_pool_windows(n, stride, align), Extreme(of_two=np.fmin))
 
 
 @step("resampling", example="median_pool:3")
@@ -352,19 +354,19 @@ def median_pool(
     n: PoolSize, *, stride: Size | None = None, align: Align
 ) -> SlidingStatistic | None:
     """Median of each window of N (or HxW) samples; missing ones are skipped."""
-    return _pool_of(_pool_windows(n, stride, align), Median())
+    return _pool_statistic(_pool_windows(n, stride, align), Median())
 
 
 @step("resampling", example="first_pool:2")
 def first_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """First of each window of N (or HxW) samples; missing ones are skipped."""
-    return _pool_of(_pool_windows(n, stride, align), Nth(last=False))
+    return _pool_statistic(_pool_windows(n, stride, align), Nth(last=False))
 
 
 @step("resampling", example="last_pool:2")
 def last_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Last of each window of N (or HxW) samples; missing ones are skipped."""
-    return _pool_of(_pool_windows(n, stride, align), Nth(last=True))
+    return _pool_statistic(_pool_windows(n, stride, align), Nth(last=True))
 
 
 @step("resampling", example="adaptive_avg_pool:4")

@@ -482,7 +482,18 @@ def test_the_report_of_a_long_filter_has_all_its_taps_and_its_notch(tmp_path: Pa
     np.testing.assert_allclose(gain[loud], expected[loud], atol=1e-4)
     assert gain.min() < -60
     assert [run["steps"] for run in facts["runs"]] == [None, None]
-    assert (tmp_path / "facts.html").read_text().count("<figure>") == 2
+    page = (tmp_path / "facts.html").read_text()
+    # The filter of both inputs is drawn once, the waveforms of each input by themselves.
+    waveforms = ["before", "after"]
+    design = [
+        "Impulse response",
+        "Step response",
+        "Gain in dB over a logarithmic axis",
+        "Gain",
+        "Group delay",
+    ]
+    assert re.findall("<figcaption>(.*?)</figcaption>", page) == waveforms + design + waveforms
+    assert page.count("<figure>") == 9
 
 
 def test_the_report_says_what_was_done(program: Program, tmp_path: Path) -> None:

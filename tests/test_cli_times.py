@@ -139,6 +139,14 @@ def test_requests_that_rows_at_any_distance_refuse(
     assert hint in ended.err
 
 
+def test_an_error_tells_what_was_taken_for_granted(program: Program, tmp_path: Path) -> None:
+    rows = b"t,x\n01/02/2024,1\n02/02/2024,2\n03/02/2024,3\n"
+    ended = program.run("csv", "sma:2d", "--time", "t", "-c", "x", stdin=rows, cwd=tmp_path)
+    assert ended.code == 2, ended
+    assert "the dates in t are read with the month first" in ended.err
+    assert "--date-format %d/%m/%Y decides" in ended.err
+
+
 @pytest.mark.parametrize(
     ("times", "place", "told"),
     [
@@ -363,6 +371,12 @@ class TestEvery:
         ended = program.run("csv", "sma:2", *words, stdin=rows, cwd=tmp_path)
         assert ended.code == 2, ended
         assert told in ended.errors[0]
+
+    def test_a_file_of_columns_is_refused(self, program: Program, tmp_path: Path) -> None:
+        prices(trading_days()).to_parquet(tmp_path / "t.parquet")
+        words = ("csv", "sma:2", "t.parquet", "--time", "Date", "--every", "1d", "-o", "o.parquet")
+        ended = program.run(*words, cwd=tmp_path)
+        assert (ended.code, "--every makes the rows of text tables" in ended.err) == (2, True)
 
     def test_a_gap_of_centuries_is_refused(self, program: Program, tmp_path: Path) -> None:
         rows = b"t,x\n0,1\n5000000000,2\n"

@@ -281,3 +281,18 @@ def test_a_midi_sample_dump_is_refused(tmp_path: Path) -> None:
     """The reader of libsndfile prints to standard output."""
     (tmp_path / "in.sds").write_bytes(b"\xf0\x7e\0\1" + bytes(range(1, 120)))
     assert "SDS" in refused(3, "audio", "gain:1", "in.sds", "-o", "out.wav", cwd=tmp_path)
+
+
+def test_the_streams_of_a_chained_ogg_are_counted(tmp_path: Path) -> None:
+    """libsndfile reads the first stream and says nothing of the others."""
+    for name, frames in (("one.ogg", 8000), ("two.ogg", 16000)):
+        noise = np.random.default_rng(frames).normal(0, 0.1, frames)
+        sf.write(tmp_path / name, noise, 8000)
+    chained = (tmp_path / "one.ogg").read_bytes() + (tmp_path / "two.ogg").read_bytes()
+    (tmp_path / "in.ogg").write_bytes(chained)
+    ended = done("audio", "gain:1", "in.ogg", "-o", "out.wav", cwd=tmp_path)
+    assert sf.info(tmp_path / "out.wav").frames == 8000
+    (told,) = ended.warnings
+    assert "the 16000 frames after the first one are left out" in told
+    refused(3, "audio", "gain:1", "in.ogg", "-o", "no.wav", "--strict", cwd=tmp_path)
+    assert not done("audio", "gain:1", "one.ogg", "-o", "1.wav", cwd=tmp_path).warnings

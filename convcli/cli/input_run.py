@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -15,11 +15,11 @@ from convcli import __version__
 from convcli.cli import INTERRUPTED, Stopped
 from convcli.cli.opening import read_input
 from convcli.cli.options import Condition
-from convcli.errors import ConditionError, InputError
+from convcli.errors import ConditionError, ConvcliError, InputError
 from convcli.facts import InputFacts, LossFacts, OutputFacts, RunFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from threading import Event
 
     from convcli.cli.filter_command import FilterCommand
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from convcli.cli.run_preview import RunPreview
     from convcli.facts.preview import PreviewFacts
     from convcli.media.files import FileSink, OpenedFile
-    from convcli.planning.grammar import Call
+    from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.previews.observe import PreviewSize
     from convcli.running.run import RunCounts
@@ -68,6 +68,7 @@ class InputRun:
             twice = self.source is None and reads_twice(self.calls)
             given = read_input(self.source, held, twice=twice, example="convcli ...")
             opened = held.enter_context(given.opened(self.command.files, self.output))
+            held.enter_context(_with_doubts(opened))
             plans = self._plans(opened)
             if self.command.options.dry_run:
                 return self._facts(opened, plans, None)
@@ -234,6 +235,17 @@ class InputRun:
         if self.command.options.draws:
             chain = chain_with_response(chain, plan.steps)
         return replace(run, steps=shared, chain=chain)
+
+
+@contextmanager
+def _with_doubts(opened: OpenedFile) -> Iterator[None]:
+    """Errors tell what was taken for granted in reading the input, for that may be their cause."""
+    try:
+        yield
+    except ConvcliError as error:
+        hints = [*filter(None, [error.hint]), *opened.doubts]
+        error.hint = "; ".join(hints) or None
+        raise
 
 
 def _with_length(signal: Signal, length: int) -> Signal:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from convcli.media.files import OpenedFile
     from convcli.media.tables.files import OpenedTable
     from convcli.media.tables.source import TableOptions
+    from convcli.planning.calls import Call
     from convcli.planning.column_filters import ColumnFilters
-    from convcli.planning.grammar import Call
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -118,7 +118,10 @@ class TableCommand(FilterCommand):
     named: ColumnFilters | None = None
 
     def _calls(self) -> tuple[Call, ...]:
-        return super()._calls() if self.request.filter else ()
+        """The steps of FILTER, which --add and --set make unnecessary."""
+        if self.named is not None and not self.request.filter:
+            return ()
+        return super()._calls()
 
     def planned_calls(self, opened: OpenedFile, calls: tuple[Call, ...]) -> tuple[Call, ...]:
         """The steps that an open table is filtered by: all filters as one."""

@@ -16,6 +16,7 @@ zone of a table is not UTC.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,18 +43,18 @@ class Times:
         """The number of samples that have come."""
         return self.first + len(self.stamps)
 
-    @property
+    @cached_property
     def instants(self) -> Indices:
-        """Nanoseconds on the clock that never goes back."""
-        return self.stamps[:, 0]
+        """Nanoseconds on the clock that never goes back; contiguous, to be searched."""
+        return np.ascontiguousarray(self.stamps[:, 0])
 
     def followed_by(self, stamps: Stamps) -> Times:
         """Return the times with those of the next samples."""
         if not len(stamps):
             return self
         if not len(self.stamps):
-            return replace(self, stamps=stamps)
-        return replace(self, stamps=np.concatenate([self.stamps, stamps]))
+            return Times(stamps, self.first)
+        return Times(np.concatenate([self.stamps, stamps]), self.first)
 
     def since(self, sample: int) -> Times:
         """Return the times from number `sample` on."""
@@ -103,7 +104,7 @@ class TimeReach(Reach):
             return start
         before = max(min(start, times.n) - 1 - times.first, 0)
         time = times.instants[before]
-        low = times.first + int(np.searchsorted(times.instants, time - self.back))
+        low = times.first + int(times.instants.searchsorted(time - self.back))
         return min(low, start)
 
     def _end(self, times: Times, stop: int) -> int:
@@ -111,7 +112,7 @@ class TimeReach(Reach):
         if self.ahead is None or not times.first <= last < times.n:
             return stop
         time = times.instants[last - times.first] + self.ahead
-        end = times.first + int(np.searchsorted(times.instants, time, "right"))
+        end = times.first + int(times.instants.searchsorted(time, "right"))
         return end + self.beyond
 
     def ready(self, n: Any) -> Any:
@@ -124,7 +125,7 @@ class TimeReach(Reach):
         instants = self.times.instants[: max(int(n) - self.times.first, 0)]
         known = self.times.first
         if len(instants):
-            known += int(np.searchsorted(instants, instants[-1] - self.ahead))
+            known += int(instants.searchsorted(instants[-1] - self.ahead))
         return known
 
     def times_of(self, samples: Indices) -> Indices:
@@ -179,12 +180,20 @@ class BinReach(Reach):
         """Return the first sample of bins `k`; bins outside of the signal have one sample each."""
         if self.starts is None:
             return k
-        number = np.asarray(k)
-        bounds = np.append(self.starts, self.n)
-        places = np.clip(number - self.first, 0, len(self.starts))
-        beyond = np.maximum(number - self.first - len(self.starts), 0)
-        found = np.where(number < 0, number, bounds[places] + beyond)
-        return found if number.ndim else int(found)
+        bins = len(self.starts)
+        if isinstance(k, int):
+            if k < 0:
+                return k
+            place = min(max(k - self.first, 0), bins)
+            return int(self._bounds[place]) + max(k - self.first - bins, 0)
+        places = np.clip(k - self.first, 0, bins)
+        beyond = np.maximum(k - self.first - bins, 0)
+        return np.where(k < 0, k, self._bounds[places] + beyond)
+
+    @cached_property
+    def _bounds(self) -> Indices:
+        """The first sample of each bin, and the number of samples that have come."""
+        return np.append(self.starts if self.starts is not None else [], self.n).astype(np.int64)
 
     def ready(self, n: Any) -> Any:
         """Count the bins that are complete: a sample of a later bin has come."""
@@ -310,7 +319,7 @@ class BinTracker(Tracker):
         return found
 
     def forget(self, inputs: int, outputs: int) -> None:
-        """Forget old bins."""
+        """Forget the bins before output `outputs`, which no later output reads."""
         starts = self._bound.starts
         if starts is None:
             return

@@ -51,13 +51,13 @@ class Shape(ABC):
 
 @dataclass(frozen=True)
 class Flat(Shape):
-    """The same weight everywhere."""
+    """A weight of 1 all over the window."""
 
     begin: float
     end: float
 
     def __call__(self, distance: Floats) -> Floats:
-        """Return ones."""
+        """Return the weight 1 at every distance."""
         return np.ones_like(distance)
 
 
@@ -143,7 +143,7 @@ class WeightedMean:
         y = np.empty((len(windows.low), windows.x.shape[1]))
         known = ~windows.missing
         for part in _batches(windows.high - windows.low, PAIRS):
-            outputs, samples, starts = _pairs(windows.low[part], windows.high[part])
+            outputs, samples, starts = _pairs_in_windows(windows.low[part], windows.high[part])
             distance = windows.at[part][outputs] - windows.times[samples]
             weight = self.shape(distance.astype(np.float64))[:, None]
             sums = np.add.reduceat(weight * windows.known[samples], starts, axis=0)
@@ -191,28 +191,31 @@ class IntegralMean:
     def __call__(self, windows: RaggedWindows) -> Array:
         """Integrate every line by Gauss-Legendre quadrature on the panels of the window."""
         y = np.full((len(windows.low), windows.x.shape[1]), np.nan)
-        has_line = (~windows.missing[1:]) & (~windows.missing[:-1])
         lines = np.maximum(windows.high - windows.low - 1, 0)
         for part in _batches(lines, PAIRS // NODES // self.shape.panels):
-            low = windows.low[part]
-            outputs, earlier, _ = _pairs(low, low + lines[part])
-            at = windows.at[part][outputs]
-            older = (at - windows.times[earlier]).astype(np.float64)
-            newer = (at - windows.times[earlier + 1]).astype(np.float64)
-            pieces = self._pieces(newer, older)
-            counts = np.bincount(outputs[pieces.line], minlength=len(low))
-            share = pieces.share_of(newer, older)[..., None]
-            samples = earlier[pieces.line]
-            start = windows.known[samples + 1][:, None]
-            values = start + share * (windows.known[samples][:, None] - start)
-            weight = (pieces.weight * self.shape(pieces.distance))[..., None]
-            valid = has_line[samples]
-            sums = (weight * values).sum(axis=1) * valid
-            weights = weight.sum(axis=1) * valid
-            y[part] = _quotient(_sums_of_runs(sums, counts), _sums_of_runs(weights, counts))
+            y[part] = self._of_outputs(windows, part, lines[part])
         alone = np.isnan(y)
         y = np.where(alone, windows.x[windows.own], y)
         return keep_equal(y, windows)
+
+    def _of_outputs(self, windows: RaggedWindows, part: slice, lines: Indices) -> Array:
+        """Integrate the lines of some outputs; `lines` is how many each of them has."""
+        low = windows.low[part]
+        outputs, earlier, _ = _pairs_in_windows(low, low + lines)
+        at = windows.at[part][outputs]
+        older = (at - windows.times[earlier]).astype(np.float64)
+        newer = (at - windows.times[earlier + 1]).astype(np.float64)
+        pieces = self._pieces(newer, older)
+        samples = earlier[pieces.line]
+        share = pieces.share_of(newer, older)[..., None]
+        start = windows.known[samples + 1][:, None]
+        values = start + share * (windows.known[samples][:, None] - start)
+        weight = (pieces.weight * self.shape(pieces.distance))[..., None]
+        has_line = ~(windows.missing[samples] | windows.missing[samples + 1])
+        counts = np.bincount(outputs[pieces.line], minlength=len(low))
+        sums = (weight * values).sum(axis=1) * has_line
+        weights = weight.sum(axis=1) * has_line
+        return _quotient(_sums_of_runs(sums, counts), _sums_of_runs(weights, counts))
 
     def _pieces(self, newer: Floats, older: Floats) -> _Pieces:
         """Cut the lines between distances where the panels of the window end."""
@@ -270,7 +273,7 @@ def _batches(counts: Indices, most: int) -> Iterator[slice]:
             yield slice(start, stop)
 
 
-def _pairs(low: Indices, high: Indices) -> tuple[Indices, Indices, Indices]:
+def _pairs_in_windows(low: Indices, high: Indices) -> tuple[Indices, Indices, Indices]:
     """Return the output and the sample of each pair, and where the pairs of each output begin."""
     counts = high - low
     starts = np.cumsum(counts) - counts

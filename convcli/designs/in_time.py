@@ -234,7 +234,7 @@ def _checked(ddof: int) -> int:
 
 @in_time("avg_pool")
 def mean_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """Mean of each bin."""
+    """Mean of the known values of each bin."""
     return _pool(n, ragged.mean, signal, align)
 
 
@@ -246,19 +246,19 @@ def sum_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPoo
 
 @in_time("max_pool")
 def largest_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """Largest value of each bin."""
+    """Largest of the known values of each bin."""
     return _pool(n, ExtremeInTime(np.fmax), signal, align)
 
 
 @in_time("min_pool")
 def smallest_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """Smallest value of each bin."""
+    """Smallest of the known values of each bin."""
     return _pool(n, ExtremeInTime(np.fmin), signal, align)
 
 
 @in_time("median_pool")
 def median_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """Median of each bin."""
+    """Median of the known values of each bin."""
     return _pool(n, OrderInTime(Median()), signal, align)
 
 

@@ -53,6 +53,11 @@ class OpenedFile(Protocol):
         """Everything that is odd about the file, as far as it was read."""
         ...
 
+    @property
+    def doubts(self) -> Sequence[str]:
+        """What was taken for granted in reading the file, and may be the cause of an error."""
+        return ()
+
     def details(self) -> Mapping[str, object]:
         """What is known of the file besides its signal, for reports."""
         ...

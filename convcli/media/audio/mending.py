@@ -16,6 +16,7 @@ from convcli.media.audio.flac_frames import (
     frames_in,
     is_whole_frame,
 )
+from convcli.media.audio.metadata import ogg
 from convcli.media.audio.metadata.flac import flac_blocks
 from convcli.sndfile import WatchedFile
 
@@ -83,7 +84,7 @@ class MendedFile(WatchedFile):
         return super().seek(0, os.SEEK_END)
 
     def tell(self) -> int:
-        """The place in the file."""
+        """Position in the file, in bytes from its start."""
         return self._place
 
 
@@ -92,9 +93,21 @@ def mending_for(file: BinaryIO, prefix: bytes) -> Mending | None:
     try:
         if wav.is_wav(prefix):
             return _mend_adpcm(file)
+        if prefix.startswith(b"OggS"):
+            return _tell_later_streams(file)
         return _mend_flac(file)
     except (ValueError, InputError):  # libsndfile says what is wrong
         return None
+
+
+def _tell_later_streams(file: BinaryIO) -> Mending | None:
+    """Say how much of an Ogg file comes after its first stream, which alone is read."""
+    frames = ogg.frames_of_later_streams(file)
+    if not frames:
+        return None
+    return Mending(
+        loss=f"holds several streams: the {frames} frames after the first one are left out"
+    )
 
 
 # ------------------------------------------------------------------------------------ FLAC

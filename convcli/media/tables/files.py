@@ -160,6 +160,11 @@ class OpenedTable(OpenedFile):
         """Everything that is odd about the table, as far as it was read."""
         return self.source.warnings
 
+    @property
+    def doubts(self) -> Sequence[str]:
+        """What was taken for granted in reading the times."""
+        return self.source.doubts
+
     def details(self) -> Mapping[str, object]:
         """Rows, columns and missing cells, as far as the table was read."""
         return self.source.facts()

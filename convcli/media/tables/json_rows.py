@@ -158,35 +158,37 @@ def find_json_rows(
     regular = _find_plain_rows(records, columns, strings=strings)
     if regular is not None:
         return regular
+    return _walk_rows(records, columns, name=name, strings=strings)
+
+
+def _walk_rows(records: Records, columns: dict[str, int], *, name: str, strings: bool) -> RowSpans:
+    """Find rows and values by a walk through every pair. `columns` : their numbers, by key."""
     scanner = _Scanner(records.data)
-    bounds = [0]
-    starts: list[int] = []
-    stops: list[int] = []
-    places: dict[int, list[tuple[int, int]]] = {column: [] for column in columns.values()}
-    for start, stop in _lines(records):
-        pairs, end = _pairs_of_line(scanner, records, start, stop, name=name)
-        found = dict.fromkeys(places, (end, end))
+    lines = list(_lines(records))
+    ends = np.zeros(len(lines), np.int64)
+    places = np.zeros((len(lines), len(columns), 2), np.int64)
+    order = {key: place for place, key in enumerate(columns)}
+    for row, (start, stop) in enumerate(lines):
+        pairs, ends[row] = _pairs_of_line(scanner, records, start, stop, name=name)
+        places[row] = ends[row]
         for pair in pairs:
-            column = columns.get(pair.key)
-            if column is not None:
-                is_string = records.data[pair.start] == QUOTE
-                found[column] = (pair.start, pair.stop - (is_string and not strings))
-        for column, place in found.items():
-            places[column].append(place)
-        bounds.append(stop + 1)
-        starts.append(start)
-        stops.append(end)
-    bounds[-1] = len(records.data) - records.padded
+            if pair.key in order:
+                places[row, order[pair.key]] = pair.start, pair.stop
+    if not strings:
+        octets = np.frombuffer(records.data, np.uint8)
+        places[:, :, 1] -= octets[places[:, :, 0]] == QUOTE
     cells = {}
-    for column, spans in places.items():
-        both = np.array(spans, np.int64).reshape(-1, 2)
-        cells[column] = Cells(records.data, both[:, 0], both[:, 1])
+    for place, column in enumerate(columns.values()):
+        cells[column] = Cells(records.data, places[:, place, 0], places[:, place, 1])
+    spans = np.array(lines, np.int64).reshape(-1, 2)
+    bounds = np.concatenate(([0], spans[:, 1] + 1))
+    bounds[-1] = len(records.data) - records.padded
     return RowSpans(
         records=records,
         newline=b"\n",
-        bounds=np.array(bounds, np.int64),
-        starts=np.array(starts, np.int64),
-        stops=np.array(stops, np.int64),
+        bounds=bounds,
+        starts=spans[:, 0],
+        stops=ends,
         cells=cells,
     )
 

@@ -179,6 +179,7 @@ class TableSource:
     signal : one channel per filtered column, with its name; `rate` and `cycle` from the time column
     header : the names of all columns · columns : the numbers of the filtered ones
     warnings : what the user should know
+    doubts : what was taken for granted in reading the times, and may be the cause of an error
     format : of the file · path : of a file
     base : how many of the columns are filtered by default; the others were asked for besides
     """
@@ -192,6 +193,7 @@ class TableSource:
         self.path = text.path
         self.options = options
         self.warnings: list[str] = []
+        self.doubts: list[str] = []
         # A TextInput, unless a subclass opens something else.
         self._text: Any = text
         self._recent: RecentRows | None = None
@@ -724,6 +726,7 @@ class TableSource:
             )
             return replace(signal, rate=1 / DAY, cycle=DAY)
         if clock.doubt is not None:
+            self.doubts.append(clock.doubt)
             self.warnings.append(f"{self.name}: {clock.doubt}")
         signal = replace(signal, cycle=clock.cycle, week=clock.week, uneven=clock.uneven)
         if self.options.integrate:

@@ -175,13 +175,41 @@ def _rewrite(file: BinaryIO, start: int, change: Callable[[Page], Page]) -> None
         file.seek(start)
 
 
-def is_complete(stream: BinaryIO) -> bool:
-    """Whether the last page is whole and marked as the last."""
+def frames_of_later_streams(stream: BinaryIO) -> int:
+    """How many frames streams have that follow the first one, which alone libsndfile reads.
+
+    All pages are read only if the last one belongs to another stream than the first one.
+    """
+    stream.seek(0)
+    first = stream.read(_HEAD.size)
+    last = _last_page(stream)
+    if len(first) < _HEAD.size or len(last) < _HEAD.size or _serial(first) == _serial(last):
+        return 0
+    frames: dict[int, int] = {}
+    stream.seek(0)
+    while (page := read_page(stream)) is not None:
+        frames[page.serial] = max(page.granule, frames.get(page.serial, 0))
+    return sum(count for serial, count in frames.items() if serial != _serial(first))
+
+
+def _serial(page: bytes) -> int:
+    """The number of the stream that a page belongs to."""
+    return int(_HEAD.unpack_from(page)[4])
+
+
+def _last_page(stream: BinaryIO) -> bytes:
+    """The bytes from where the last page begins; empty if there is none."""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(max(0, size - 2 * _LONGEST_PAGE))
     tail = stream.read()
-    page = tail[max(0, tail.rfind(b"OggS")) :]
-    if len(page) < _HEAD.size or not page.startswith(b"OggS"):
+    start = tail.rfind(b"OggS")
+    return tail[start:] if start >= 0 else b""
+
+
+def is_complete(stream: BinaryIO) -> bool:
+    """Whether the last page is whole and marked as the last."""
+    page = _last_page(stream)
+    if len(page) < _HEAD.size:
         return False
     flags, count = page[5], page[26]
     lacing = page[_HEAD.size : _HEAD.size + count]

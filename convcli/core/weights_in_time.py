@@ -36,13 +36,16 @@ PANELS = 8
 class Shape(ABC):
     """Weights >= 0 as a function of the distance.
 
-    begin, end : the distances between which the weights lie
-    panels : so many equal parts of the window a polynomial of degree 15 describes well
+    begin, end : the distances between which the weights lie, in nanoseconds
     """
 
     begin: float
     end: float
-    panels: int = PANELS
+
+    @property
+    def panels(self) -> int:
+        """How many equal parts of the window a polynomial of degree 15 describes well."""
+        return PANELS
 
     @abstractmethod
     def __call__(self, distance: Floats) -> Floats:
@@ -123,7 +126,7 @@ class Decay(Shape):
     begin: float = 0.0
 
     @property
-    def panels(self) -> int:  # type: ignore[override]
+    def panels(self) -> int:
         """One panel for each half-life."""
         return math.ceil(self.end / self.halflife)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,7 +82,11 @@ def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
     levels = [-3.0]
     if attenuation:
         levels.append(-float(attenuation))
-    return _with_curves(facts, weights, step.before, levels)
+    convolution = _first_convolution(step.ops)
+    position = step.stage.learned.position if step.stage.learned is not None else None
+    if convolution is not None:
+        position = convolution.reach[0]
+    return _with_curves(facts, weights, _Place(step.before, position), levels)
 
 
 def drawn_facts(text: str, steps: Sequence[BoundStep]) -> StepFacts:
@@ -103,20 +107,34 @@ def chain_with_response(facts: StepFacts, steps: Sequence[BoundStep]) -> StepFac
     except RequestError:
         return facts
     unit = _frequency_unit(steps[0].before)
-    return _with_curves(replace(facts, frequency_unit=unit), weights, steps[0].before, [-3.0])
+    ops = tuple(op for step in steps for op in step.ops)
+    place = _Place(steps[0].before, Chain(ops, steps[0].before.axes).reach[0])
+    return _with_curves(replace(facts, frequency_unit=unit), weights, place, [-3.0])
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The signal that taps filter, and how they lie along its first axis; None: from 0 on."""
+
+    signal: Signal
+    reach: Reach | None
+
+    @property
+    def first(self) -> int:
+        """The position of the first output that an impulse at 0 reaches."""
+        return 0 if self.reach is None else self.reach.anchor - self.reach.after
 
 
 def _with_curves(
-    facts: StepFacts, weights: Numbers, signal: Signal, levels: Sequence[float]
+    facts: StepFacts, weights: Numbers, place: _Place, levels: Sequence[float]
 ) -> StepFacts:
     """The facts with the responses of one set of taps to impulse, step and frequencies."""
+    signal = place.signal
     if weights.ndim == 2 and signal.axes == 2:
         return _with_plane(facts, weights)
     if weights.ndim != 1:
         return facts
-    first = 0
-    if len(facts.reach) == 1:
-        first = -facts.reach[0].after
+    first = place.first
     facts = replace(
         facts,
         impulse=_outline_pairs(weights, first),

@@ -54,7 +54,8 @@ def box_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """Mean of the rows of the last N, each with the same weight."""
     width = n.nanoseconds
     if signal.integrates:
-        return _integral_mean(UniformWeights(*_window_bounds(width, align)), align)
+        begin, end = _window_bounds(width, align)
+        return _integral_mean(UniformWeights(begin, end), align)
     return TimeWindows(window=_open_window(width, align), statistic=ragged.mean)
 
 
@@ -68,17 +69,15 @@ def wma_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
 @in_time("triangle")
 def triangle_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """Weights that rise evenly to the middle of the window and fall again."""
-    return _weighted_mean(
-        TriangularWeights(*_window_bounds(n.nanoseconds, align)), n.nanoseconds, signal, align
-    )
+    begin, end = _window_bounds(n.nanoseconds, align)
+    return _weighted_mean(TriangularWeights(begin, end), n.nanoseconds, signal, align)
 
 
 @in_time("hann")
 def hann_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """A raised cosine over the window."""
-    return _weighted_mean(
-        HannWeights(*_window_bounds(n.nanoseconds, align)), n.nanoseconds, signal, align
-    )
+    begin, end = _window_bounds(n.nanoseconds, align)
+    return _weighted_mean(HannWeights(begin, end), n.nanoseconds, signal, align)
 
 
 @in_time("gaussian")
@@ -117,7 +116,7 @@ def ema_in_time(
     weights = ExponentialWeights(halflife=half, end=HALFLIVES * half)
     if signal.integrates:
         return _integral_mean(weights, "causal")
-    window = TimeReach(back=math.ceil(function.end))
+    window = TimeReach(back=math.ceil(weights.end))
     return TimeWindows(window=window, statistic=DecayedMean(weights))
 
 
@@ -136,19 +135,19 @@ def _open_window(width: int, align: Align) -> TimeReach:
 
 
 def _weighted_mean(
-    function: WeightFunction, width: int, signal: Signal, align: Align
+    weights: WeightFunction, width: int, signal: Signal, align: Align
 ) -> TimeWindows:
     if signal.integrates:
         return _integral_mean(weights, align)
     return TimeWindows(window=_open_window(width, align), statistic=WeightedMean(weights))
 
 
-def _integral_mean(function: WeightFunction, align: Align) -> TimeWindows:
+def _integral_mean(weights: WeightFunction, align: Align) -> TimeWindows:
     """The mean by integrals; it reads the rows on the other side of the ends of the window, too."""
-    window = TimeReach(back=math.ceil(function.end), beyond=1)
+    window = TimeReach(back=math.ceil(weights.end), beyond=1)
     if align == "center":
         window = TimeReach(
-            back=math.ceil(function.end), ahead=math.ceil(-function.begin), after=1, beyond=1
+            back=math.ceil(weights.end), ahead=math.ceil(-weights.begin), after=1, beyond=1
         )
     return TimeWindows(window=window, statistic=IntegralMean(weights))
 

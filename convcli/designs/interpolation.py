@@ -74,7 +74,8 @@ def _highest_image(op: Resample, lowpass: Taps | None, nyquist: float) -> float:
     stopped = gains[frequencies >= nyquist]
     # What may hide between two points (Ehlich and Zeller, 1964).
     hidden = 1 / np.cos(np.pi * width / points)
-    return float(20 * np.log10(max(stopped.max(initial=0.0) * hidden, 1e-300)))
+    largest = max(float(stopped.max(initial=0.0) * hidden), 1e-300)
+    return float(20 * np.log10(largest))
 
 
 def _prototype(op: Resample) -> Taps:

@@ -145,7 +145,8 @@ def _symmetric_taps(curve: Curve, rate: float, count: int) -> Taps:
     gains = 10 ** (curve.at(frequencies) / 20)
     # An even number of taps is symmetric about the middle between two of them.
     delay = 0.5 * (count % 2 == 0)
-    spectrum = gains * np.exp(-2j * np.pi * delay * numbers / points)
+    angles = -2j * np.pi * delay * numbers / points
+    spectrum = gains * np.exp(angles)
     impulse = np.fft.irfft(spectrum, points)
     centred = np.roll(impulse, (count - 1) // 2)[:count]
     return np.asarray(centred * np.kaiser(count, WINDOW_BETA), dtype=np.float64)

@@ -129,7 +129,8 @@ def _convert(taps: Taps, own_rate: float, rate: float) -> tuple[Taps, int]:
 def _trim(taps: Taps, start: int, stop: int) -> tuple[Taps, int]:
     """`taps` without the silence around `start` ... `stop`, and the place of `start` in them."""
     level = np.abs(taps)
-    heard = np.flatnonzero((level > SILENCE * level.max()).any(axis=1))
+    is_heard = (level > SILENCE * level.max()).any(axis=1)
+    heard = np.flatnonzero(is_heard)
     first, last = start, stop
     if heard.size:
         first = min(start, int(heard[0]))

@@ -92,7 +92,8 @@ def read_graph(path: Path) -> OnnxGraph:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (DecodeError, onnx.checker.ValidationError) as error:
-        raise _insane_graph(path, str(error).strip().split("\n")[0][:200]) from None
+        first_line, _, _ = str(error).strip().partition("\n")
+        raise _insane_graph(path, first_line[:200]) from None
     return _graph_of(path, model.graph)
 
 

@@ -35,6 +35,8 @@ LEAST_GAIN, LEAST_PASSING = -200.0, 60.0
 MOST_DRAWN_PRODUCTS = 1 << 28
 # Taps on each side of a two-dimensional kernel, and points of each side of its spectrum.
 MOST_DRAWN_SIDE, PLANE_POINTS = 65, 64
+# Frequencies at which the gain crosses a level: at most so many are told for each level.
+MOST_CROSSINGS = 6
 # Passes are told if they take so many times fewer taps than the window has.
 _MUCH_CHEAPER = 10
 
@@ -144,12 +146,17 @@ def _with_curves(
     kept = _extremes(gain)
     unit = _cycles_of(signal)
     floored = np.maximum(gain[kept], LEAST_GAIN)
-    crossed = [(level, tuple(unit * f for f in crossings(weights, level)[:6])) for level in levels]
+    drawn = (unit * frequencies[kept]).tolist()
+    crossed = []
+    for level in levels:
+        found = crossings(weights, level)[:MOST_CROSSINGS]
+        if found:
+            crossed.append((level, tuple(unit * frequency for frequency in found)))
     return replace(
         facts,
-        response=tuple(zip((unit * frequencies[kept]).tolist(), floored.tolist(), strict=True)),
+        response=tuple(zip(drawn, floored.tolist(), strict=True)),
         group_delay=_group_delays(weights, first, gain, kept),
-        crossings=tuple((level, found) for level, found in crossed if found),
+        crossings=tuple(crossed),
     )
 
 
@@ -189,11 +196,12 @@ def _with_plane(facts: StepFacts, weights: Numbers) -> StepFacts:
     sides = tuple(max(PLANE_POINTS, n) for n in weights.shape)
     spectrum = np.abs(np.fft.fftshift(np.fft.fft2(weights, sides)))
     every = tuple(slice(None, None, -(-n // PLANE_POINTS)) for n in sides)
-    gain = np.maximum(20 * np.log10(np.maximum(spectrum[every], 1e-16)), LEAST_GAIN)
+    decibels = 20 * np.log10(np.maximum(spectrum[every], 1e-16))
+    rows = np.maximum(decibels, LEAST_GAIN).tolist()
     return replace(
         facts,
         plane=tuple(map(tuple, shown.tolist())),
-        plane_response=tuple(tuple(round(g, 2) for g in row) for row in gain.tolist()),
+        plane_response=tuple(tuple(round(gain, 2) for gain in row) for row in rows),
     )
 
 
@@ -439,7 +447,6 @@ def crossings(weights: Numbers, level: float) -> list[float]:
     relative = gain - gain.max() - level
     at = np.flatnonzero(np.diff(np.signbit(relative)))
     share = relative[at] / (relative[at] - relative[at + 1])
-    crossed: list[float] = (
-        frequencies[at] + share * (frequencies[at + 1] - frequencies[at])
-    ).tolist()
+    spacing = frequencies[at + 1] - frequencies[at]
+    crossed: list[float] = (frequencies[at] + share * spacing).tolist()
     return crossed

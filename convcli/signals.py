@@ -255,7 +255,7 @@ class Block:
 
     @cached_property
     def x(self) -> Array:
-        """The samples as floats."""
+        """The samples as floating-point numbers."""
         from convcli.samples import as_samples
 
         return as_samples(self.stored)

@@ -73,7 +73,7 @@ class WatchedFile:
         return 0
 
     def tell(self) -> int:
-        """The place in the file."""
+        """Position in the file, in bytes from its start."""
         return int(self._file.tell()) if self.error is None else 0
 
 

@@ -315,7 +315,7 @@ def _read_decibels(text: str, _: Signal) -> float:
     return quantity.value
 
 
-def read_number(text: str, _: Signal) -> float:
+def read_plain_number(text: str, _: Signal) -> float:
     """Convert a plain number or a percentage. Raises UnitError for any other unit."""
     quantity = parse_quantity(text)
     if quantity.unit == "%":
@@ -326,7 +326,7 @@ def read_number(text: str, _: Signal) -> float:
 
 
 def _read_integer(text: str, signal: Signal) -> int:
-    value = read_number(text, signal)
+    value = read_plain_number(text, signal)
     if value != int(value):
         raise UnitError(f"expected a whole number, got {text!r}")
     return int(value)
@@ -380,7 +380,7 @@ FREQUENCY = Kind("frequency", _read_frequency)
 Frequency = Annotated[float, FREQUENCY]
 Gain = Annotated[float, Kind("factor or dB", _read_gain)]
 Decibels = Annotated[float, Kind("dB", _read_decibels)]
-Number = Annotated[float, Kind("number", read_number)]
+Number = Annotated[float, Kind("number", read_plain_number)]
 Integer = Annotated[int, Kind("whole number", _read_integer)]
 Angle = Annotated[float, Kind("degrees", _read_angle)]
 Size = Annotated[tuple[int, ...], Kind("N or HxW", _read_size_or_duration)]

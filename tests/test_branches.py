@@ -761,3 +761,10 @@ def test_a_sound_and_a_picture(tmp_path: Path) -> None:
     wrong = np.abs(made - np.clip(np.rint(expected), 0, 255))
     assert wrong.max() <= 1
     assert np.count_nonzero(wrong) < 10
+
+
+def test_a_branch_of_one_channel_stands_beside_one_of_several() -> None:
+    x = np.random.default_rng(12).normal(size=(9, 3))
+    middle = x.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(apply("x - mono", x, rate=8000), x - middle, atol=1e-15)
+    np.testing.assert_allclose(apply("mono - x", x, rate=8000), middle - x, atol=1e-15)

@@ -649,3 +649,8 @@ def test_the_hint_for_a_model_of_several_columns(program: Program, tmp_path: Pat
     assert done.code == 2
     assert "takes 2 columns, and this signal has 1" in done.err
     assert "-c A,B,C names the columns" in done.err
+
+
+def test_samples_outside_are_told_where_an_output_reads_them(told: Explain) -> None:
+    assert "in ( )" in told.text("1,2,3,4", "kernel:1,2", "--edge", "edge")
+    assert "in ( )" not in told.text("1,2,3,4", "kernel:1,2", "--edge", "valid")

@@ -236,9 +236,9 @@ def test_a_very_long_filter_is_designed_once(text: str, monkeypatch: pytest.Monk
         return measure(taps, bands, attenuation)
 
     monkeypatch.setattr(fir, "shortfall", counted)
-    fir.design.cache_clear()
+    fir.design_taps.cache_clear()
     signal = Signal(medium=AUDIO, shape=(None,), channels=("mono",), rate=22050.0)
     make_plan(text, signal, rules_for(signal, text))
-    fir.design.cache_clear()
+    fir.design_taps.cache_clear()
     assert len([size for size in sizes if size > 2**14]) == 1
     assert sizes[-1] > 2**16

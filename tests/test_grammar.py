@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
-from convcli.planning.grammar import Call, parse
+from convcli.planning.calls import Call
+from convcli.planning.grammar import parse
 from convcli.planning.plan import Plan, make_plan, rules_for
 from convcli.signals import TABLE, Medium, Signal
 

@@ -17,6 +17,7 @@ from convcli.core.solve import Sums, solve, sums_over
 from convcli.layers.weights import read_weights
 from convcli.learning.baselines import no_worse
 from convcli.learning.learn import learn
+from convcli.learning.least_squares import ridge_choice
 from convcli.learning.pairs import Pair
 from convcli.learning.task import Task
 from convcli.learning.trainer import Callbacks
@@ -873,3 +874,10 @@ def test_nothing_of_a_sum_is_lost_over_blocks() -> None:
         parts.add(sums_over(x[a : b + 24], y[a:b], (25,)))
     np.testing.assert_allclose(parts.gram, whole.gram, rtol=1e-10, atol=1e-9)
     np.testing.assert_allclose(parts.cross, whole.cross, rtol=1e-10, atol=1e-9)
+
+
+def test_the_choice_of_a_ridge_is_told() -> None:
+    assert ridge_choice(Task(taps=(3,), ridge=0.5), held_out=9) == "as asked for"
+    assert ridge_choice(Task(taps=(3,)), held_out=9) == "the best on what was held out"
+    assert ridge_choice(Task(taps=(3,)), held_out=0) == "by cross-validation"
+    assert ridge_choice(Task(taps=(3,), blind=True), held_out=9) == "by cross-validation"

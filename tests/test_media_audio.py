@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media.audio import wav
-from convcli.media.audio.formats import SUFFIXES, Coding, choose_coding, sound_format
+from convcli.media.audio.formats import SUFFIXES, Coding, bits_of, choose_coding, sound_format
 from convcli.media.audio.medium import AUDIO
 from convcli.media.audio.metadata import ogg
 from convcli.media.audio.metadata.comments import join_comments, split_comments
@@ -1058,3 +1058,11 @@ def test_ffmpeg_reads_every_format_and_its_tags(tmp_path: Path, form: str) -> No
         "-",
     )
     assert b"title=a title" in tags.lower()
+
+
+def test_bits_that_a_coding_keeps() -> None:
+    """The numbers in the names of libsndfile's codings; the mantissas of IEEE 754 with the hidden bit."""
+    named = {"PCM_S8": 8, "DWVW_12": 12, "PCM_16": 16, "ALAC_20": 20, "PCM_24": 24, "ALAC_32": 32}
+    others = {"FLOAT": 24, "DOUBLE": 53, "VORBIS": 16}
+    for subtype, bits in (named | others).items():
+        assert bits_of(subtype) == bits, subtype

@@ -290,6 +290,12 @@ def test_group_delay_and_crossings() -> None:
     assert late.group_delay[0] == pytest.approx(4.0)
 
 
+def test_the_delay_of_a_resampler_is_that_of_its_facts() -> None:
+    (step,), _ = designed("resample:8k", rate=22050.0)
+    delays = [delay for delay in step.group_delay if delay is not None]
+    assert delays == pytest.approx([step.delay] * len(delays), abs=1e-3)
+
+
 def test_a_chain_that_is_no_convolution_has_no_response() -> None:
     _, chain = designed("box:3 | relu")
     assert chain.response == ()

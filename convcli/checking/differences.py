@@ -43,7 +43,7 @@ class Moments:
 
     @classmethod
     def none(cls, channels: int) -> Moments:
-        """Moments of no samples."""
+        """Moments of an empty pair of signals: all zero."""
         zeros = np.zeros(channels)
         return cls(zeros, np.zeros((2, channels)), np.zeros((3, channels)), zeros, zeros)
 

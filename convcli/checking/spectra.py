@@ -35,7 +35,8 @@ class PowerSpectrum:
         self.frames = np.zeros(channels)
         self.power = np.zeros((channels, size // 2 + 1))
         turns = (np.arange(size) + 0.5) / size
-        self._window = 0.5 - 0.5 * np.cos(2 * np.pi * turns)
+        angles = 2 * np.pi * turns
+        self._window = 0.5 - 0.5 * np.cos(angles)
         self._tail: Array = np.empty((0, channels))
         self._tail_used = False
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from convcli.cli.filter_command import InOut
     from convcli.facts import RunFacts
     from convcli.media.files import OpenedFile
-    from convcli.planning.grammar import Call
+    from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convcli.cli.options import Request, RunOptions
     from convcli.facts import RunFacts, StepFacts
     from convcli.media.files import Files, OpenedFile
-    from convcli.planning.grammar import Call
+    from convcli.planning.calls import Call
     from convcli.previews.observe import PreviewSize
     from convcli.signals import Missing
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from convcli.cli.run_preview import RunPreview
     from convcli.facts.preview import PreviewFacts
     from convcli.media.files import FileSink, OpenedFile
-    from convcli.planning.grammar import Call
+    from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.previews.observe import PreviewSize
     from convcli.running.run import RunCounts

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from convcli.media.files import OpenedFile
     from convcli.media.tables.files import OpenedTable
     from convcli.media.tables.source import TableOptions
+    from convcli.planning.calls import Call
     from convcli.planning.column_filters import ColumnFilters
-    from convcli.planning.grammar import Call
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

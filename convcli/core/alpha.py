@@ -184,7 +184,7 @@ class MaskedByAlpha(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """The reach of the statistic."""
+        """The reach of the statistic, on each axis."""
         return self.op.reach
 
     @property

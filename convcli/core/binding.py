@@ -133,7 +133,7 @@ class Series:
     ops: tuple[Op, ...] = ()
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
-        """Return one stage."""
+        """Return all operations as one stage."""
         return (site.stage(*self.ops),)
 
 

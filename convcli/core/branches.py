@@ -61,7 +61,7 @@ class BranchChain:
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
         """The reach of the branch, counted in outputs of the group."""
-        return tuple(map(_shifted, self.chain.reach, self.shift))
+        return tuple(map(_shifted_reach, self.chain.reach, self.shift))
 
     def span(self, outputs: Span) -> Span:
         """Return its own outputs for those of the group."""
@@ -103,7 +103,7 @@ class BranchChain:
         )
 
 
-def _shifted(reach: Reach, shift: int) -> Reach:
+def _shifted_reach(reach: Reach, shift: int) -> Reach:
     """The reach of output k + shift, as that of output k; `shift` is a multiple of the phases."""
     inputs = shift * reach.step // reach.phases
     return replace(
@@ -157,7 +157,7 @@ class Branches(Op):
                     number, "gives a row for other calendar bins", "for its own"
                 )
             for one, other in zip(chains[0].reach, chain.reach, strict=True):
-                _check_rate(one, other, number)
+                _check_equal_rates(one, other, number)
                 if not completed:
                     _check_place(one, other, number)
         branches = tuple(BranchChain(chain, (0,) * axes) for chain in chains)
@@ -423,10 +423,10 @@ def _union(reaches: tuple[Reach, ...]) -> Reach:
     )
 
 
-def _check_rate(one: Reach, other: Reach, number: int) -> None:
+def _check_equal_rates(one: Reach, other: Reach, number: int) -> None:
     """Raise UnequalBranchesError where two branches have different rates."""
     if (one.step, one.phases) != (other.step, other.phases):
-        raise UnequalBranchesError(number, _rate(other), _rate(one))
+        raise UnequalBranchesError(number, _rate_text(other), _rate_text(one))
 
 
 def _check_place(one: Reach, other: Reach, number: int) -> None:
@@ -439,7 +439,7 @@ def _check_place(one: Reach, other: Reach, number: int) -> None:
         raise UnequalBranchesError(number, _stands_for(other), _stands_for(one))
 
 
-def _rate(reach: Reach) -> str:
+def _rate_text(reach: Reach) -> str:
     outputs = plural(reach.phases, "output")
     samples = "each sample" if reach.step == 1 else f"every {reach.step:,} samples"
     return f"gives {outputs} for {samples}"

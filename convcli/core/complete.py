@@ -48,7 +48,7 @@ def without_incomplete(y: Array, span: Span, bounds: Bounds) -> Array:
     for axis, (start, stop) in enumerate(span):
         low, high = bounds.low[axis], bounds.high[axis]
         if isinstance(low, np.ndarray):
-            y = _side_by_side(y, np.arange(start, stop), bounds)
+            y = _samples_of_signals(y, np.arange(start, stop), bounds)
         elif start < low or stop > high:
             y = np.array(y)
             along = (slice(None),) * axis
@@ -57,7 +57,7 @@ def without_incomplete(y: Array, span: Span, bounds: Bounds) -> Array:
     return y
 
 
-def _side_by_side(y: Array, samples: Indices, bounds: Bounds) -> Array:
+def _samples_of_signals(y: Array, samples: Indices, bounds: Bounds) -> Array:
     """Return the samples of several signals; those that do not lie within the bounds are missing.
 
     y : (n, signals * channels)

@@ -60,7 +60,8 @@ def _inputs_of_tap(
     slices = []
     for offset, row, count, every in zip(place, (first, 0), shape, step, strict=False):
         start = row * every + int(offset)
-        slices.append(slice(start, start + (count - 1) * every + 1, every))
+        last = start + (count - 1) * every
+        slices.append(slice(start, last + 1, every))
     return tuple(slices)
 
 

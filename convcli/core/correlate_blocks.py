@@ -201,7 +201,7 @@ class BlockCorrelation:
         return list(product(range(inputs), range(targets)))
 
     def _add_power(self, x: Array, y: Array) -> None:
-        self.power = (self.power[0] + _power(x), self.power[1] + _power(y))
+        self.power = (self.power[0] + _channel_power(x), self.power[1] + _channel_power(y))
         largest = max(float(each.max(initial=0.0)) for each in self.power)
         if largest > LARGEST_POWER[self.dtype]:
             raise InputError(
@@ -258,7 +258,7 @@ def _zero_for_missing(x: Array) -> Array:
     return np.nan_to_num(x, posinf=0.0, neginf=0.0)
 
 
-def _power(x: Array) -> Array:
+def _channel_power(x: Array) -> Array:
     """Sum of squares of each channel, without the missing values."""
     with np.errstate(over="ignore"):  # an overflow is noticed in the sum
         squares = np.square(_zero_for_missing(x), dtype=np.float64)

@@ -228,7 +228,9 @@ class Template:
             products -= mean * taps_seen[c]
             deviations -= mean * totals[c]
         # The squares of a tile are known to a part of their mean; smaller deviations count as flat.
-        power = sum(float(np.mean(squares[c])) * float(weight[c]) for c in range(n))
+        power = 0.0
+        for plane, plane_weight in zip(squares, weight, strict=True):
+            power += float(np.mean(plane)) * float(plane_weight)
         deviations[deviations <= FLAT * power] = 0
         return products, deviations
 

@@ -211,7 +211,7 @@ def _digits_for(x: Numbers, count: int) -> tuple[Digits, int, int]:
     Returns also the bits of a digit and the shift.
     """
     bits = (SUM_BITS - count.bit_length()) // 2
-    aligned, shift = _aligned(x, bits)
+    aligned, shift = _fill_highest_digit(x, bits)
     digits = {place: digit.astype(np.int64) for place, digit in digits_of(aligned, bits).items()}
     return digits or {0: np.zeros(x.shape, np.int64)}, bits, shift
 
@@ -270,7 +270,7 @@ def _about_the_middle(x: Numbers, known: Flags) -> Numbers:
     return x if errors.any() else differences
 
 
-def _aligned(x: Numbers, bits: int) -> tuple[Numbers, int]:
+def _fill_highest_digit(x: Numbers, bits: int) -> tuple[Numbers, int]:
     """Numbers times 2**shift, so that the largest one fills its highest digit, and the shift."""
     _, exponent = math.frexp(max(float(x.max()), -float(x.min())))
     shift = (bits - 1 - exponent) % bits

@@ -38,7 +38,7 @@ class Combination:
         return Combination(weights, self.constant + sign * other.constant)
 
     def times(self, factor: float) -> Combination:
-        """Multiply by a number."""
+        """Multiply all weights and the constant by a number."""
         return Combination(self.weights * factor, self.constant * factor)
 
 
@@ -65,12 +65,12 @@ class Formula(ABC):
 
 @dataclass(frozen=True)
 class Constant(Formula):
-    """A number."""
+    """A formula that is a number and reads no operand."""
 
     number: float
 
     def value(self, operands: Sequence[Array]) -> float:
-        """Return the number."""
+        """Return the number, whatever the operands are."""
         return self.number
 
     def combination(self, count: int) -> Combination:
@@ -78,20 +78,20 @@ class Constant(Formula):
         return Combination(np.zeros(count), self.number)
 
     def operands(self) -> Iterator[int]:
-        """Yield nothing."""
+        """Yield nothing: a number has no operands."""
         return iter(())
 
 
 @dataclass(frozen=True)
 class Operand(Formula):
-    """One of the operands."""
+    """A formula that is one operand, unchanged."""
 
     number: int
 
     adds_only = True
 
     def value(self, operands: Sequence[Array]) -> Array:
-        """Return the operand."""
+        """Return the samples of the operand."""
         return operands[self.number]
 
     def combination(self, count: int) -> Combination:
@@ -101,7 +101,7 @@ class Operand(Formula):
         return Combination(weights, 0.0)
 
     def operands(self) -> Iterator[int]:
-        """Yield the operand."""
+        """Yield the number of the operand."""
         yield self.number
 
 

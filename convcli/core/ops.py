@@ -389,7 +389,7 @@ class Complete(Op):
 
     @property
     def delay(self) -> float | None:
-        """The delay of a resampler."""
+        """The delay of the operation in samples along axis 0; None if it is no resampler."""
         return self.op.delay
 
     @property
@@ -415,7 +415,7 @@ class Complete(Op):
         return Complete(self.op.with_rules(missing, exact=exact))
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Compute the outputs `span`."""
+        """Compute the outputs [start, stop) on each axis, as the operation itself does."""
         return self.op(x, span, held)
 
 
@@ -508,7 +508,7 @@ class Convolve(Op):
 
     @property
     def as_convolution(self) -> Convolve:
-        """The convolution itself."""
+        """The operation itself, which is a convolution already."""
         return self
 
     @property

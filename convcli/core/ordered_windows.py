@@ -79,9 +79,10 @@ def ordered_windows(
 
 def _sorted_windows(x: Array, size: Sizes, step: Sizes, own: Sizes) -> Iterator[OrderedWindows]:
     """Yield short windows, of many short channels together."""
-    every = tuple(slice(None, None, s) for s in step)
     sample_axes = tuple(range(1, x.ndim))
-    windows: Any = sliding_window_view(x, size, axis=sample_axes)[(slice(None), *every)]
+    at_every_sample: Any = sliding_window_view(x, size, axis=sample_axes)
+    every = tuple(slice(None, None, s) for s in step)
+    windows = at_every_sample[(slice(None), *every)]
     channels, rows, *columns = windows.shape[: x.ndim]
     count = math.prod(size)
     place = int(np.ravel_multi_index(own, size))

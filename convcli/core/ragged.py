@@ -49,17 +49,17 @@ class RaggedWindows:
 
     @property
     def at(self) -> Indices:
-        """The times of the outputs."""
+        """(outputs,) times of the samples that the outputs are aligned with, in nanoseconds."""
         return self.times[self.own]
 
     @cached_property
     def missing(self) -> Flags:
-        """Which samples are missing."""
+        """(n, channels) True where a sample is missing."""
         return np.isnan(self.x)
 
     @cached_property
     def known(self) -> Array:
-        """The samples, 0 where they are missing."""
+        """(n, channels) the samples, 0 where they are missing."""
         return np.where(self.missing, 0.0, self.x)
 
     @cached_property
@@ -235,7 +235,7 @@ class ExtremeInTime:
 
 
 def first_known(windows: RaggedWindows) -> Array:
-    """The first known sample."""
+    """First known sample of each window, (outputs, channels); NaN where none is known."""
     y = np.empty((len(windows.low), windows.x.shape[1]))
     last = len(windows.x) - 1
     for channel in range(y.shape[1]):
@@ -246,7 +246,7 @@ def first_known(windows: RaggedWindows) -> Array:
 
 
 def last_known_of_each(windows: RaggedWindows) -> Array:
-    """The last known sample."""
+    """Last known sample of each window, (outputs, channels); NaN where none is known."""
     places = _latest_known(windows)[windows.high]
     values = np.take_along_axis(windows.x, np.maximum(places, 0), axis=0)
     return np.where(places >= windows.low[:, None], values, np.nan)

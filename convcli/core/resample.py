@@ -218,7 +218,8 @@ class Resample(Op):
         y = self._resampled(np.where(unknown, 0.0, filled).astype(x.dtype), self.table, span)
         if unknown.any():
             reads = (self.table != 0).astype(np.float64)
-            y[self._resampled(unknown.astype(np.float64), reads, span) > 0.5] = np.nan
+            unknown_in_window = self._resampled(unknown.astype(np.float64), reads, span)
+            y[unknown_in_window > 0.5] = np.nan
         if x.ndim == 2:
             y[~self._known_so_far(x, span, held)] = np.nan
         return y

@@ -319,7 +319,7 @@ class BinTracker(Tracker):
         return found
 
     def forget(self, inputs: int, outputs: int) -> None:
-        """Forget old bins."""
+        """Forget the bins before output `outputs`, which no later output reads."""
         starts = self._bound.starts
         if starts is None:
             return

@@ -95,7 +95,7 @@ class CalendarPool(Op):
 
     @property
     def bins(self) -> tuple[CalendarBins, ...]:
-        """The bins."""
+        """The calendar bins, as a tuple of one."""
         return (self.window.bins,)
 
     @property

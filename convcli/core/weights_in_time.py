@@ -33,16 +33,19 @@ NODES = 8
 PANELS = 8
 
 
-class Shape(ABC):
+class WeightFunction(ABC):
     """Weights >= 0 as a function of the distance.
 
-    begin, end : the distances between which the weights lie
-    panels : so many equal parts of the window a polynomial of degree 15 describes well
+    begin, end : the distances between which the weights lie, in nanoseconds
     """
 
     begin: float
     end: float
-    panels: int = PANELS
+
+    @property
+    def panels(self) -> int:
+        """How many equal parts of the window a polynomial of degree 15 describes well."""
+        return PANELS
 
     @abstractmethod
     def __call__(self, distance: Floats) -> Floats:
@@ -50,19 +53,19 @@ class Shape(ABC):
 
 
 @dataclass(frozen=True)
-class Flat(Shape):
-    """The same weight everywhere."""
+class UniformWeights(WeightFunction):
+    """A weight of 1 all over the window."""
 
     begin: float
     end: float
 
     def __call__(self, distance: Floats) -> Floats:
-        """Return ones."""
+        """Return the weight 1 at every distance."""
         return np.ones_like(distance)
 
 
 @dataclass(frozen=True)
-class Falling(Shape):
+class LinearWeights(WeightFunction):
     """The distance to the old end of the window: the newest sample is the heaviest."""
 
     begin: float
@@ -75,7 +78,7 @@ class Falling(Shape):
 
 
 @dataclass(frozen=True)
-class Tent(Shape):
+class TriangularWeights(WeightFunction):
     """Weights that rise evenly to the middle of the window and fall again."""
 
     begin: float
@@ -88,7 +91,7 @@ class Tent(Shape):
 
 
 @dataclass(frozen=True)
-class RaisedCosine(Shape):
+class HannWeights(WeightFunction):
     """One period of a raised cosine."""
 
     begin: float
@@ -101,7 +104,7 @@ class RaisedCosine(Shape):
 
 
 @dataclass(frozen=True)
-class Bell(Shape):
+class GaussianWeights(WeightFunction):
     """A Gaussian bell in the middle of the window."""
 
     begin: float
@@ -115,7 +118,7 @@ class Bell(Shape):
 
 
 @dataclass(frozen=True)
-class Decay(Shape):
+class ExponentialWeights(WeightFunction):
     """Weights that fall to their half in each half-life."""
 
     halflife: float
@@ -123,7 +126,7 @@ class Decay(Shape):
     begin: float = 0.0
 
     @property
-    def panels(self) -> int:  # type: ignore[override]
+    def panels(self) -> int:
         """One panel for each half-life."""
         return math.ceil(self.end / self.halflife)
 
@@ -136,16 +139,16 @@ class Decay(Shape):
 class WeightedMean:
     """sum(g(t - t[i]) x[i]) / sum(g(t - t[i])) over the known samples of each window."""
 
-    shape: Shape
+    function: WeightFunction
 
     def __call__(self, windows: RaggedWindows) -> Array:
         """Weigh each pair of an output and a sample."""
         y = np.empty((len(windows.low), windows.x.shape[1]))
         known = ~windows.missing
         for part in _batches(windows.high - windows.low, PAIRS):
-            outputs, samples, starts = _pairs(windows.low[part], windows.high[part])
+            outputs, samples, starts = _pairs_in_windows(windows.low[part], windows.high[part])
             distance = windows.at[part][outputs] - windows.times[samples]
-            weight = self.shape(distance.astype(np.float64))[:, None]
+            weight = self.function(distance.astype(np.float64))[:, None]
             sums = np.add.reduceat(weight * windows.known[samples], starts, axis=0)
             weights = np.add.reduceat(weight * known[samples], starts, axis=0)
             y[part] = _quotient(sums, weights)
@@ -156,7 +159,7 @@ class WeightedMean:
 class DecayedMean:
     """The weighted mean of an exponential decay, by sums of stretches whose decay is joined."""
 
-    shape: Decay
+    function: ExponentialWeights
 
     def __call__(self, windows: RaggedWindows) -> Array:
         """Join stretches of samples: the older one has decayed until the end of the newer one."""
@@ -175,7 +178,7 @@ class DecayedMean:
 
     def _left(self, passed: Indices) -> Floats:
         """Return what is left of a weight after nanoseconds, to be multiplied with nodes."""
-        return self.shape(passed.astype(np.float64))[:, None, None]
+        return self.function(passed.astype(np.float64))[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -186,46 +189,49 @@ class IntegralMean:
     line, as at the first sample, the sample itself is the mean.
     """
 
-    shape: Shape
+    function: WeightFunction
 
     def __call__(self, windows: RaggedWindows) -> Array:
         """Integrate every line by Gauss-Legendre quadrature on the panels of the window."""
         y = np.full((len(windows.low), windows.x.shape[1]), np.nan)
-        has_line = (~windows.missing[1:]) & (~windows.missing[:-1])
         lines = np.maximum(windows.high - windows.low - 1, 0)
-        for part in _batches(lines, PAIRS // NODES // self.shape.panels):
-            low = windows.low[part]
-            outputs, earlier, _ = _pairs(low, low + lines[part])
-            at = windows.at[part][outputs]
-            older = (at - windows.times[earlier]).astype(np.float64)
-            newer = (at - windows.times[earlier + 1]).astype(np.float64)
-            pieces = self._pieces(newer, older)
-            counts = np.bincount(outputs[pieces.line], minlength=len(low))
-            share = pieces.share_of(newer, older)[..., None]
-            samples = earlier[pieces.line]
-            start = windows.known[samples + 1][:, None]
-            values = start + share * (windows.known[samples][:, None] - start)
-            weight = (pieces.weight * self.shape(pieces.distance))[..., None]
-            valid = has_line[samples]
-            sums = (weight * values).sum(axis=1) * valid
-            weights = weight.sum(axis=1) * valid
-            y[part] = _quotient(_sums_of_runs(sums, counts), _sums_of_runs(weights, counts))
+        for part in _batches(lines, PAIRS // NODES // self.function.panels):
+            y[part] = self._of_outputs(windows, part, lines[part])
         alone = np.isnan(y)
         y = np.where(alone, windows.x[windows.own], y)
         return keep_equal(y, windows)
 
+    def _of_outputs(self, windows: RaggedWindows, part: slice, lines: Indices) -> Array:
+        """Integrate the lines of some outputs; `lines` is how many each of them has."""
+        low = windows.low[part]
+        outputs, earlier, _ = _pairs_in_windows(low, low + lines)
+        at = windows.at[part][outputs]
+        older = (at - windows.times[earlier]).astype(np.float64)
+        newer = (at - windows.times[earlier + 1]).astype(np.float64)
+        pieces = self._pieces(newer, older)
+        samples = earlier[pieces.line]
+        share = pieces.share_of(newer, older)[..., None]
+        start = windows.known[samples + 1][:, None]
+        values = start + share * (windows.known[samples][:, None] - start)
+        weight = (pieces.weight * self.function(pieces.distance))[..., None]
+        has_line = ~(windows.missing[samples] | windows.missing[samples + 1])
+        counts = np.bincount(outputs[pieces.line], minlength=len(low))
+        sums = (weight * values).sum(axis=1) * has_line
+        weights = weight.sum(axis=1) * has_line
+        return _quotient(_sums_of_runs(sums, counts), _sums_of_runs(weights, counts))
+
     def _pieces(self, newer: Floats, older: Floats) -> _Pieces:
         """Cut the lines between distances where the panels of the window end."""
-        shape = self.shape
-        begin = np.maximum(newer, shape.begin)
-        end = np.minimum(older, shape.end)
-        width = (shape.end - shape.begin) / shape.panels
-        first = np.floor((begin - shape.begin) / width)
-        last = np.ceil((end - shape.begin) / width)
+        function = self.function
+        begin = np.maximum(newer, function.begin)
+        end = np.minimum(older, function.end)
+        width = (function.end - function.begin) / function.panels
+        first = np.floor((begin - function.begin) / width)
+        last = np.ceil((end - function.begin) / width)
         counts = np.where(end > begin, np.maximum(last - first, 0), 0).astype(np.int64)
         line = np.repeat(np.arange(len(newer)), counts)
         place = np.arange(len(line)) - np.repeat(np.cumsum(counts) - counts, counts)
-        edge = shape.begin + (first[line] + place) * width
+        edge = function.begin + (first[line] + place) * width
         a = np.maximum(begin[line], edge)
         b = np.maximum(np.minimum(end[line], edge + width), a)
         nodes, weights = _quadrature()
@@ -270,7 +276,7 @@ def _batches(counts: Indices, most: int) -> Iterator[slice]:
             yield slice(start, stop)
 
 
-def _pairs(low: Indices, high: Indices) -> tuple[Indices, Indices, Indices]:
+def _pairs_in_windows(low: Indices, high: Indices) -> tuple[Indices, Indices, Indices]:
     """Return the output and the sample of each pair, and where the pairs of each output begin."""
     counts = high - low
     starts = np.cumsum(counts) - counts

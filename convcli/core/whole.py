@@ -326,7 +326,7 @@ def _counts_between(flags: npt.NDArray[np.bool_], low: Indices, high: Indices) -
 
 
 def _largest_between(x: Array, low: Indices, high: Indices) -> Array:
-    """The largest of x[low:high]."""
+    """Maximum of x[low:high] for each pair of `low` and `high`."""
     # Every second stretch is a bin; reduceat wants each to begin inside of the array.
     edges = np.stack([low, high], axis=1).reshape(-1)
     largest: Array = np.maximum.reduceat(np.append(x, -np.inf), edges)[::2]

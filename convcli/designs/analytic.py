@@ -98,7 +98,8 @@ def _transformer(low: float, attenuation: float) -> tuple[Taps, float]:
         count = kaiser.length(target, 2 * low) + 1
         refuse_huge(count, "this band", "a higher low=, or less attenuation=")
         # The outermost taps are at an odd distance from the middle: at an even one they are 0.
-        half = max(2 * math.ceil((count - 3) / 4) + 1, half + 2)
+        odd_half = 2 * math.ceil((count - 3) / 4) + 1
+        half = max(odd_half, half + 2)
         taps = _windowed(half, kaiser.beta(target))
         error = highest_error(taps, [(low, 0.5 - low, 1.0)])
         missing = attenuation + 20 * math.log10(error)

@@ -16,7 +16,7 @@ from convcli.core.mixing import Mix
 from convcli.designs.registry import step
 from convcli.errors import RequestError, named_first
 from convcli.signals import LUMA, LUMA_SUM, Signal
-from convcli.units import Kind, UnitError, plural, read_number
+from convcli.units import Kind, UnitError, plural, read_plain_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ def _read_weights(text: str, signal: Signal) -> Weights:
             came = f"{plural(len(items), 'weight')}{where}"
             channels = plural(len(names), signal.medium.channel)
             raise UnitError(f"{came} for {channels} ({named_first(names)})")
-        weights[number] = [read_number(item, signal) for item in items]
+        weights[number] = [read_plain_number(item, signal) for item in items]
     if float(np.abs(weights).max()) > sys.float_info.max / len(names):
         raise UnitError("the weights add up to more than the largest number")
     return weights

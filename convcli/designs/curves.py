@@ -83,7 +83,7 @@ def read_curve(path: Path, *, column: str, rate: float) -> Curve:
 
     Raises InputError, with the line, for anything that is no curve.
     """
-    lines = _text(path).splitlines()
+    lines = _text_of_curve(path).splitlines()
     for number, line in enumerate(lines, start=1):
         graphic = _GRAPHIC.fullmatch(line)
         if graphic is not None:
@@ -94,7 +94,7 @@ def read_curve(path: Path, *, column: str, rate: float) -> Curve:
     return _from_columns(path, lines, column)
 
 
-def _text(path: Path) -> str:
+def _text_of_curve(path: Path) -> str:
     if not path.is_file():
         problem = "is no file" if path.exists() else "no such file"
         raise InputError(f"{path}: {problem}; expected a frequency response", hint=_HINT)
@@ -117,11 +117,11 @@ def _text(path: Path) -> str:
 
 def _from_columns(path: Path, lines: list[str], column: str) -> Curve:
     """Read rows of numbers, behind a header or not."""
-    rows = list(_rows(lines))
+    rows = list(_numbered_cells(lines))
     if not rows:
         raise InputError(f"{path}: holds no frequencies and gains", hint=_HINT)
     header: list[str] = []
-    if not _is_number(rows[0][1][0]):
+    if not _reads_as_number(rows[0][1][0]):
         header = [cell.strip('"') for cell in rows[0][1]]
         rows = rows[1:]
     place = _place_of_column(path, header, column)
@@ -129,7 +129,7 @@ def _from_columns(path: Path, lines: list[str], column: str) -> Curve:
     return _curve(path, rows, place, name)
 
 
-def _rows(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
+def _numbered_cells(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the cells of each line that is no comment."""
     for number, line in enumerate(lines, start=1):
         text = line.strip()
@@ -147,7 +147,7 @@ def _place_of_column(path: Path, header: list[str], column: str) -> int:
     raise InputError(f"{path}: no column {column!r}; {known}")
 
 
-def _is_number(cell: str) -> bool:
+def _reads_as_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:
@@ -167,8 +167,8 @@ def _curve(path: Path, rows: list[tuple[int, list[str]]], place: int, name: str)
         if len(cells) <= place:
             message = f"{path}, line {line}: expected a frequency and a gain, got {cells!r}"
             raise InputError(message, hint=_HINT)
-        frequencies[n] = _number(path, line, cells[0])
-        decibels[n] = _number(path, line, cells[place])
+        frequencies[n] = _finite_number(path, line, cells[0])
+        decibels[n] = _finite_number(path, line, cells[place])
         problem = _problem_of(frequencies[n], decibels[n], earlier)
         if problem:
             raise InputError(f"{path}, line {line}: {problem}", hint=_HINT)
@@ -186,7 +186,7 @@ def _problem_of(frequency: float, decibels: float, earlier: float) -> str:
     return ""
 
 
-def _number(path: Path, line: int, cell: str) -> float:
+def _finite_number(path: Path, line: int, cell: str) -> float:
     try:
         value = float(cell)
     except ValueError:
@@ -209,7 +209,7 @@ def _parametric(path: Path, lines: list[str], rate: float) -> Curve:
     for number, line in enumerate(lines, start=1):
         preamp = _PREAMP.match(line)
         if preamp is not None:
-            decibels += _number(path, number, preamp[1])
+            decibels += _finite_number(path, number, preamp[1])
         written = _FILTER.match(line)
         if written is None or written[1].upper() == "OFF":
             continue
@@ -228,8 +228,8 @@ def _section(path: Path, line: int, text: str, rate: float) -> Section | None:
         message = f"{path}, line {line}: expected a filter, one of {known}; got {text.strip()!r}"
         hint = "Filter 1: ON PK Fc 105 Hz Gain -2.4 dB Q 0.70"
         raise InputError(message, hint=hint)
-    frequency, gain = (_number(path, line, cell) for cell in found.group(2, 3))
-    q = _number(path, line, found[4] or "0.7071067811865476")
+    frequency, gain = (_finite_number(path, line, cell) for cell in found.group(2, 3))
+    q = _finite_number(path, line, found[4] or "0.7071067811865476")
     if frequency <= 0 or q <= 0 or abs(gain) > LARGEST_DECIBELS:
         message = f"{path}, line {line}: a filter has Fc and Q above 0; got {text.strip()!r}"
         raise InputError(message)

@@ -290,8 +290,8 @@ def _pool_windows(
     return _PoolWindows(size, step, before, anchor)
 
 
-def _summing(windows: _PoolWindows | None, *, divisor: float) -> Convolve | None:
-    """The sum of each window over `divisor`."""
+def _pool_sum(windows: _PoolWindows | None, *, divisor: float) -> Convolve | None:
+    """The operation that computes the sum of each window over `divisor`."""
     if windows is None:
         return None
     sides = zip(windows.size, windows.before, strict=True)
@@ -306,8 +306,10 @@ def _summing(windows: _PoolWindows | None, *, divisor: float) -> Convolve | None
     )
 
 
-def _summary(windows: _PoolWindows | None, function: WindowFunction) -> SlidingStatistic | None:
-    """A statistic of each window."""
+def _pool_statistic(
+    windows: _PoolWindows | None, function: WindowFunction
+) -> SlidingStatistic | None:
+    """The operation that computes a statistic of each window."""
     if windows is None:
         return None
     return SlidingStatistic(
@@ -323,7 +325,7 @@ def _summary(windows: _PoolWindows | None, function: WindowFunction) -> SlidingS
 @step("resampling", example="avg_pool:2")
 def avg_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Convolve | None:
     """Mean of each window of N (or HxW) samples; windows start every N, or every `stride`."""
-    return _summing(_pool_windows(n, stride, align), divisor=float(math.prod(n)))
+    return _pool_sum(_pool_windows(n, stride, align), divisor=float(math.prod(n)))
 
 
 @step("resampling", example="sum_pool:2")
@@ -332,19 +334,19 @@ def sum_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Convol
 
     An incomplete window gives N times the mean of the samples that are there.
     """
-    return _summing(_pool_windows(n, stride, align), divisor=1.0)
+    return _pool_sum(_pool_windows(n, stride, align), divisor=1.0)
 
 
 @step("resampling", example="max_pool:2")
 def max_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Largest of each window of N (or HxW) samples; missing ones are skipped."""
-    return _summary(_pool_windows(n, stride, align), Extreme(of_two=np.fmax))
+    return _pool_statistic(_pool_windows(n, stride, align), Extreme(of_two=np.fmax))
 
 
 @step("resampling", example="min_pool:2")
 def min_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Smallest of each window of N (or HxW) samples; missing ones are skipped."""
-    return _summary(_pool_windows(n, stride, align), Extreme(of_two=np.fmin))
+    return _pool_statistic(_pool_windows(n, stride, align), Extreme(of_two=np.fmin))
 
 
 @step("resampling", example="median_pool:3")
@@ -352,19 +354,19 @@ def median_pool(
     n: PoolSize, *, stride: Size | None = None, align: Align
 ) -> SlidingStatistic | None:
     """Median of each window of N (or HxW) samples; missing ones are skipped."""
-    return _summary(_pool_windows(n, stride, align), Median())
+    return _pool_statistic(_pool_windows(n, stride, align), Median())
 
 
 @step("resampling", example="first_pool:2")
 def first_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """First of each window of N (or HxW) samples; missing ones are skipped."""
-    return _summary(_pool_windows(n, stride, align), Nth(last=False))
+    return _pool_statistic(_pool_windows(n, stride, align), Nth(last=False))
 
 
 @step("resampling", example="last_pool:2")
 def last_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Last of each window of N (or HxW) samples; missing ones are skipped."""
-    return _summary(_pool_windows(n, stride, align), Nth(last=True))
+    return _pool_statistic(_pool_windows(n, stride, align), Nth(last=True))
 
 
 @step("resampling", example="adaptive_avg_pool:4")

@@ -121,7 +121,7 @@ def high_shelf(at: float, gain: float, q: float) -> Section:
 
 
 def rejection(at: float, q: float) -> Section:
-    """The section of `notch`."""
+    """The section of `notch`: gain 0 at the frequency `at`, 1 far from it."""
     return Section(at, (1.0, 0.0, 1.0), (1.0, 1 / q, 1.0))
 
 

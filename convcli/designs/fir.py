@@ -108,7 +108,7 @@ def most_attenuation(method: Method, phase: Phase) -> float:
 
 
 @lru_cache(maxsize=64)
-def design(bands: Bands, promise: Promise) -> Taps:
+def design_taps(bands: Bands, promise: Promise) -> Taps:
     """(k,) taps: the best of a given number, otherwise as many as the promise needs.
 
     Raises RequestError where the method cannot keep the promise.
@@ -116,7 +116,7 @@ def design(bands: Bands, promise: Promise) -> Taps:
     if promise.taps is not None:
         possible = kaiser.attenuation(promise.taps, bands.width)
         return _designed(bands, promise, promise.taps, min(promise.attenuation, possible))
-    return _shortest(bands, promise, _first_target(bands, promise))[0]
+    return _shortest_filter(bands, promise, _first_target(bands, promise))[0]
 
 
 def _first_target(bands: Bands, promise: Promise) -> float:
@@ -131,14 +131,14 @@ def _first_target(bands: Bands, promise: Promise) -> float:
         return promise.attenuation
     edges = tuple(edge * faster for edge in bands.edges)
     short = replace(bands, edges=edges, width=bands.width * faster)
-    taps, target = _shortest(short, promise, promise.attenuation)
+    taps, target = _shortest_filter(short, promise, promise.attenuation)
     allowances = [_between_points(size, _measured_points(size)) for size in (taps.size, count)]
     margin = 0.3  # dB: half a percent more taps, and no second attempt
     return target + 20 * math.log10(allowances[1] / allowances[0]) + margin
 
 
-def _shortest(bands: Bands, promise: Promise, target: float) -> tuple[Taps, float]:
-    """As few taps as keep the promise, and the attenuation that they were designed for."""
+def _shortest_filter(bands: Bands, promise: Promise, target: float) -> tuple[Taps, float]:
+    """The shortest filter found that keeps the promise, and the attenuation it was designed for."""
     count = 0
     message = f"{promise.method} does not reach {promise.attenuation:g} dB over this transition"
     failure = RequestError(message, hint="a wider width=, or method=kaiser")
@@ -204,7 +204,7 @@ def highest_error(taps: Taps, spans: Sequence[tuple[float, float, float]]) -> fl
     for start, stop, gain in spans:
         inside = gains[math.ceil(start * points) : math.floor(stop * points) + 1]
         ends = np.concatenate([start + near_end, stop - near_end])
-        gains_at_ends = np.abs(response(taps, np.clip(ends, start, stop)))
+        gains_at_ends = np.abs(response_at(taps, np.clip(ends, start, stop)))
         worst = max(worst, _highest(np.abs(inside - gain)), _highest(np.abs(gains_at_ends - gain)))
     return max(worst * _between_points(taps.size, points), 1e-300)
 
@@ -239,7 +239,7 @@ def _highest(curve: Taps) -> float:
     return max(float(curve.max(initial=0.0)), float(peaks.max(initial=0.0)))
 
 
-def response(taps: Taps, frequencies: Taps) -> npt.NDArray[np.complex128]:
+def response_at(taps: Taps, frequencies: Taps) -> npt.NDArray[np.complex128]:
     """H(f) = sum_n h[n] exp(-2 pi i f n) at a few frequencies, in cycles/sample.
 
     With n = q b + r the exponential is a product of two, and the sum over r is a matrix product.
@@ -338,7 +338,7 @@ def _scaled(taps: Taps, window: Taps, bands: Bands) -> Taps:
         taps = taps - taps.sum() * (window / window.sum())
     gain = float(taps.sum())
     if bands.reference != 0:
-        gain = float(np.abs(response(taps, np.array([bands.reference])))[0])
+        gain = float(np.abs(response_at(taps, np.array([bands.reference])))[0])
     if abs(gain) < 1e-9 * np.abs(taps).sum():
         message = f"{taps.size} taps are too few to tell these bands apart"
         raise RequestError(message, hint="more taps=, or none")

@@ -24,7 +24,7 @@ from convcli.designs.fir import (
     Method,
     Phase,
     Promise,
-    design,
+    design_taps,
     most_attenuation,
 )
 from convcli.designs.registry import step
@@ -153,7 +153,7 @@ def _filter(
     if gains != (1, 0):
         plane = partial(_over_plane, bands, promise)
     centre = (0,) if promise.phase == "minimum" else ()
-    return Kernel(taps=design(bands, promise), centre=centre, plane=plane)
+    return Kernel(taps=design_taps(bands, promise), centre=centre, plane=plane)
 
 
 def _over_plane(bands: Bands, promise: Promise) -> Kernel:
@@ -166,7 +166,7 @@ def _over_plane(bands: Bands, promise: Promise) -> Kernel:
         message = "with phase=minimum there is no filter that removes a low-pass of a picture"
         raise RequestError(message, hint="phase=linear, or axis=x for one axis")
     lines = [
-        design(Bands(edges=(edge,), gains=(1, 0), width=bands.width), promise)
+        design_taps(Bands(edges=(edge,), gains=(1, 0), width=bands.width), promise)
         for edge in bands.edges
     ]
     side = max(line.size for line in lines)

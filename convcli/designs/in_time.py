@@ -23,14 +23,14 @@ from convcli.core.ragged_order import OrderInTime
 from convcli.core.time_reach import BinReach, TimeReach
 from convcli.core.time_windows import CalendarPool, TimeWindows
 from convcli.core.weights_in_time import (
-    Bell,
-    Decay,
     DecayedMean,
-    Falling,
-    Flat,
+    ExponentialWeights,
+    GaussianWeights,
+    HannWeights,
     IntegralMean,
-    RaisedCosine,
-    Tent,
+    LinearWeights,
+    TriangularWeights,
+    UniformWeights,
     WeightedMean,
 )
 from convcli.designs.registry import in_time
@@ -40,7 +40,7 @@ from convcli.errors import RequestError
 
 if TYPE_CHECKING:
     from convcli.core.ragged import Statistic
-    from convcli.core.weights_in_time import Shape
+    from convcli.core.weights_in_time import WeightFunction
     from convcli.signals import Align, Signal
     from convcli.units import Duration
 
@@ -54,7 +54,8 @@ def box_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """Mean of the rows of the last N, each with the same weight."""
     width = n.nanoseconds
     if signal.integrates:
-        return _integral_mean(Flat(*_window_bounds(width, align)), align)
+        begin, end = _window_bounds(width, align)
+        return _integral_mean(UniformWeights(begin, end), align)
     return TimeWindows(window=_open_window(width, align), statistic=ragged.mean)
 
 
@@ -62,21 +63,21 @@ def box_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
 def wma_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """Weights that fall evenly from the newest row to 0 at the end of the window."""
     begin, end = _window_bounds(n.nanoseconds, align)
-    return _weighted_mean(Falling(begin=begin, end=end), n.nanoseconds, signal, align)
+    return _weighted_mean(LinearWeights(begin=begin, end=end), n.nanoseconds, signal, align)
 
 
 @in_time("triangle")
 def triangle_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """Weights that rise evenly to the middle of the window and fall again."""
-    return _weighted_mean(Tent(*_window_bounds(n.nanoseconds, align)), n.nanoseconds, signal, align)
+    begin, end = _window_bounds(n.nanoseconds, align)
+    return _weighted_mean(TriangularWeights(begin, end), n.nanoseconds, signal, align)
 
 
 @in_time("hann")
 def hann_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """A raised cosine over the window."""
-    return _weighted_mean(
-        RaisedCosine(*_window_bounds(n.nanoseconds, align)), n.nanoseconds, signal, align
-    )
+    begin, end = _window_bounds(n.nanoseconds, align)
+    return _weighted_mean(HannWeights(begin, end), n.nanoseconds, signal, align)
 
 
 @in_time("gaussian")
@@ -84,13 +85,13 @@ def gaussian_in_time(sigma: Duration, *, signal: Signal, align: Align) -> TimeWi
     """A bell of 8 sigma; a causal one is centred 4 sigma before its row."""
     half = round(TRUNCATE * sigma.nanoseconds)
     begin, end = _window_bounds(2 * half, align)
-    shape = Bell(begin, end, sigma.nanoseconds)
+    weights = GaussianWeights(begin, end, sigma.nanoseconds)
     if signal.integrates:
-        return _integral_mean(shape, align)
+        return _integral_mean(weights, align)
     window = TimeReach(back=2 * half)
     if align == "center":
         window = TimeReach(back=half, ahead=half, after=1)
-    return TimeWindows(window=window, statistic=WeightedMean(shape))
+    return TimeWindows(window=window, statistic=WeightedMean(weights))
 
 
 @in_time("ema")
@@ -112,11 +113,11 @@ def ema_in_time(
         half = span.nanoseconds * math.log(2) / 2
     else:
         raise RequestError("a duration is a halflife= or a span=")
-    shape = Decay(halflife=half, end=HALFLIVES * half)
+    weights = ExponentialWeights(halflife=half, end=HALFLIVES * half)
     if signal.integrates:
-        return _integral_mean(shape, "causal")
-    window = TimeReach(back=math.ceil(shape.end))
-    return TimeWindows(window=window, statistic=DecayedMean(shape))
+        return _integral_mean(weights, "causal")
+    window = TimeReach(back=math.ceil(weights.end))
+    return TimeWindows(window=window, statistic=DecayedMean(weights))
 
 
 def _window_bounds(width: int, align: Align) -> tuple[float, float]:
@@ -133,20 +134,22 @@ def _open_window(width: int, align: Align) -> TimeReach:
     return TimeReach(back=width - 1)
 
 
-def _weighted_mean(shape: Shape, width: int, signal: Signal, align: Align) -> TimeWindows:
+def _weighted_mean(
+    weights: WeightFunction, width: int, signal: Signal, align: Align
+) -> TimeWindows:
     if signal.integrates:
-        return _integral_mean(shape, align)
-    return TimeWindows(window=_open_window(width, align), statistic=WeightedMean(shape))
+        return _integral_mean(weights, align)
+    return TimeWindows(window=_open_window(width, align), statistic=WeightedMean(weights))
 
 
-def _integral_mean(shape: Shape, align: Align) -> TimeWindows:
+def _integral_mean(weights: WeightFunction, align: Align) -> TimeWindows:
     """The mean by integrals; it reads the rows on the other side of the ends of the window, too."""
-    window = TimeReach(back=math.ceil(shape.end), beyond=1)
+    window = TimeReach(back=math.ceil(weights.end), beyond=1)
     if align == "center":
         window = TimeReach(
-            back=math.ceil(shape.end), ahead=math.ceil(-shape.begin), after=1, beyond=1
+            back=math.ceil(weights.end), ahead=math.ceil(-weights.begin), after=1, beyond=1
         )
-    return TimeWindows(window=window, statistic=IntegralMean(shape))
+    return TimeWindows(window=window, statistic=IntegralMean(weights))
 
 
 # -------------------------------------------------------------------------- windows of a statistic
@@ -234,7 +237,7 @@ def _checked(ddof: int) -> int:
 
 @in_time("avg_pool")
 def mean_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """Mean of each bin."""
+    """Mean of the known values of each bin."""
     return _pool(n, ragged.mean, signal, align)
 
 
@@ -246,19 +249,19 @@ def sum_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPoo
 
 @in_time("max_pool")
 def largest_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """Largest value of each bin."""
+    """Largest of the known values of each bin."""
     return _pool(n, ExtremeInTime(np.fmax), signal, align)
 
 
 @in_time("min_pool")
 def smallest_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """Smallest value of each bin."""
+    """Smallest of the known values of each bin."""
     return _pool(n, ExtremeInTime(np.fmin), signal, align)
 
 
 @in_time("median_pool")
 def median_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """Median of each bin."""
+    """Median of the known values of each bin."""
     return _pool(n, OrderInTime(Median()), signal, align)
 
 

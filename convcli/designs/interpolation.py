@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.core.resample import STOP_BAND, Resample
-from convcli.designs.fir import response
+from convcli.designs.fir import response_at
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -69,12 +69,13 @@ def _highest_image(op: Resample, lowpass: Taps | None, nyquist: float) -> float:
     gains = np.abs(np.fft.rfft(curve, points * phases)) / phases
     frequencies = np.arange(gains.size) / points
     if lowpass is not None:
-        one_period = np.abs(response(lowpass, np.arange(points) / points))
+        one_period = np.abs(response_at(lowpass, np.arange(points) / points))
         gains *= np.resize(one_period, gains.size)
     stopped = gains[frequencies >= nyquist]
     # What may hide between two points (Ehlich and Zeller, 1964).
     hidden = 1 / np.cos(np.pi * width / points)
-    return float(20 * np.log10(max(stopped.max(initial=0.0) * hidden, 1e-300)))
+    largest = max(float(stopped.max(initial=0.0) * hidden), 1e-300)
+    return float(20 * np.log10(largest))
 
 
 def _prototype(op: Resample) -> Taps:

@@ -10,8 +10,7 @@ import numpy as np
 
 from convcli.core.kernel import Kernel, Taps
 from convcli.designs.curves import Curve, read_curve
-from convcli.designs.fir import Phase, minimum_phase
-from convcli.designs.fir import response as response_at
+from convcli.designs.fir import Phase, minimum_phase, response_at
 from convcli.designs.registry import step
 from convcli.errors import InputError, RequestError
 from convcli.signals import Signal
@@ -111,7 +110,7 @@ def _adjusted(
 
 
 def _finished(curve: Curve, rate: float, phase: Phase, count: int | None) -> _Fitted:
-    """As many taps as were asked for, or as the curve needs."""
+    """Fit `count` taps to the curve, or as many as keep the deviation within TOLERANCE."""
     if count is not None:
         if count > MOST_TAPS_ASKED:
             message = f"{count:,} taps; at most {MOST_TAPS_ASKED:,} are fitted to a curve"
@@ -146,7 +145,8 @@ def _symmetric_taps(curve: Curve, rate: float, count: int) -> Taps:
     gains = 10 ** (curve.at(frequencies) / 20)
     # An even number of taps is symmetric about the middle between two of them.
     delay = 0.5 * (count % 2 == 0)
-    spectrum = gains * np.exp(-2j * np.pi * delay * numbers / points)
+    angles = -2j * np.pi * delay * numbers / points
+    spectrum = gains * np.exp(angles)
     impulse = np.fft.irfft(spectrum, points)
     centred = np.roll(impulse, (count - 1) // 2)[:count]
     return np.asarray(centred * np.kaiser(count, WINDOW_BETA), dtype=np.float64)

@@ -163,7 +163,8 @@ def _quarter_disk(radius: float, rings: int) -> Taps:
     pixel = np.arange(rings + 1)
     quarter = np.empty((rings + 1, rings + 1))
     for y in pixel:
-        half_chord = np.sqrt(np.maximum(radius**2 - (y + offset) ** 2, 0))[:, None]
+        squared = radius**2 - (y + offset) ** 2
+        half_chord = np.sqrt(np.maximum(squared, 0))[:, None]
         right = np.minimum(pixel + 0.5, half_chord)
         left = np.maximum(pixel - 0.5, -half_chord)
         quarter[y] = np.clip(right - left, 0, 1).mean(axis=0)
@@ -200,7 +201,8 @@ def gabor(
         message = f"{expected}; {wavelength:g}, {aspect:g} came"
         raise RequestError(message, hint="gabor:8,45,aspect=0.5")
     u, v = _ellipse_grid(TRUNCATE * spread, TRUNCATE * spread / aspect, angle)
-    bell = np.exp(-0.5 * (u**2 + (aspect * v) ** 2) / spread**2)
+    squared_distance = u**2 + (aspect * v) ** 2
+    bell = np.exp(-0.5 * squared_distance / spread**2)
     radians = 2 * np.pi * u / wavelength
     waves = bell * np.cos(radians + math.radians(phase))
     waves -= bell * (waves.sum() / bell.sum())

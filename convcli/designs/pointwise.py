@@ -107,7 +107,7 @@ def sign(*, signal: Signal) -> Pointwise:
 
 @step("pointwise", example="square")
 def square(*, signal: Signal) -> Pointwise:
-    """x times x."""
+    """Square of each sample, x times x."""
     return _each(np.square, signal, "exact")
 
 

@@ -49,7 +49,7 @@ def impulse_response(path: Path, *, rate: float, channel: int | None) -> Respons
 
 def _read_sound(path: Path, channel: int | None) -> tuple[Taps, int]:
     """The samples of a sound file, (k, channels), and its rate."""
-    samples, rate = _decoded(path, channel)
+    samples, rate = _decoded_response(path, channel)
     if channel is not None:
         samples = samples[:, channel - 1 : channel]
     taps = np.array(samples)
@@ -64,7 +64,7 @@ def _read_sound(path: Path, channel: int | None) -> tuple[Taps, int]:
     return taps, rate
 
 
-def _decoded(path: Path, channel: int | None) -> tuple[Taps, int]:
+def _decoded_response(path: Path, channel: int | None) -> tuple[Taps, int]:
     """All samples of a sound file, (k, channels), and its rate."""
     import soundfile
 
@@ -129,7 +129,8 @@ def _convert(taps: Taps, own_rate: float, rate: float) -> tuple[Taps, int]:
 def _trim(taps: Taps, start: int, stop: int) -> tuple[Taps, int]:
     """`taps` without the silence around `start` ... `stop`, and the place of `start` in them."""
     level = np.abs(taps)
-    heard = np.flatnonzero((level > SILENCE * level.max()).any(axis=1))
+    is_heard = (level > SILENCE * level.max()).any(axis=1)
+    heard = np.flatnonzero(is_heard)
     first, last = start, stop
     if heard.size:
         first = min(start, int(heard[0]))

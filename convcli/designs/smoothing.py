@@ -182,8 +182,10 @@ def hann(n: Count) -> Kernel:
     array([0.25, 0.5 , 0.25])
     """
     refuse_huge(n, f"a mean of {n:,} samples", "downsample first, then smooth fewer samples")
-    taps = np.sin(np.pi * np.arange(1, n + 1) / (n + 1)) ** 2
-    return Kernel(taps=exact((taps + taps[::-1]) / (2 * taps.sum()), 1.0))
+    angles = np.pi * np.arange(1, n + 1) / (n + 1)
+    taps = np.sin(angles) ** 2
+    symmetric = (taps + taps[::-1]) / (2 * taps.sum())
+    return Kernel(taps=exact(symmetric, 1.0))
 
 
 @step("smoothing", example="savgol:7,2", regular=True)

@@ -59,7 +59,7 @@ class ModelFileFacts(FileFacts):
 
 @dataclass(frozen=True, kw_only=True)
 class InputFacts(FileFacts):
-    """A signal that was read."""
+    """A file that a signal was read from, and that signal."""
 
     medium: Medium
 
@@ -100,7 +100,7 @@ class InputFacts(FileFacts):
 
 
 class OutputFacts(InputFacts):
-    """A signal that was written."""
+    """A file that a signal was written to, and that signal."""
 
 
 @dataclass(frozen=True, kw_only=True)

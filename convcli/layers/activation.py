@@ -77,7 +77,7 @@ class BatchActivation(BatchLayer):
         self.y: Any = None
 
     def forward(self, x: Array) -> Array:
-        """Apply the function."""
+        """Apply the function to every sample; `x` may be overwritten."""
         into = x if self.outputs is None else self.outputs
         y = self.function(x, out=into)
         self.y = y

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Affine(Op):
-    """Multiply and add.
+    """y = scale * x + shift, with a scale and a shift for each channel.
 
     scale, shift : (channels,)
     """
@@ -35,7 +35,7 @@ class Affine(Op):
         return (Reach(),) * self.axes
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Compute scale * x + shift."""
+        """Multiply by the scale and add the shift of each channel."""
         y: Array = x * self.scale.astype(x.dtype)
         y += self.shift.astype(x.dtype)
         return y

@@ -74,7 +74,11 @@ class Band:
     def widths(self) -> Sizes:
         """How many neighbouring inputs the window of an output spans, on each axis."""
         geometry = zip(self.shape, self.dilation, self.pool, strict=True)
-        return tuple(((k - 1) * d + 1) * p for k, d, p in geometry)
+        widths = []
+        for taps, dilation, pool in geometry:
+            spread = (taps - 1) * dilation + 1
+            widths.append(spread * pool)
+        return tuple(widths)
 
     @cached_property
     def span(self) -> int:
@@ -250,8 +254,10 @@ class Band:
         copied = 0.3 + 10 / run
         added = 0.0
         if not leads:
-            added = 0.8 + 20 / min(run, self.count * self.steps[-1] * self.inputs)
-        rows = math.prod(outputs[:-1]) * -(-outputs[-1] // self.count)
+            new_inputs = self.count * self.steps[-1] * self.inputs
+            added = 0.8 + 20 / min(run, new_inputs)
+        rows_along_last = -(-outputs[-1] // self.count)
+        rows = math.prod(outputs[:-1]) * rows_along_last
         return rows * self.taps * (products + copied + added)
 
     def fastest(self, outputs: Sizes, *, leads: bool, whole: bool = False) -> Band:
@@ -286,7 +292,8 @@ def by_windows(
     sides = tuple((n - width) // s + 1 for n, width, s in geometry)
     y = np.empty((*sides, len(w)), x.dtype)
     matrices = [band.matrix(part.astype(x.dtype)) for part in np.split(w, groups)]
-    at_once = max(1, GATHERED // max(1, math.prod(sides[1:]) * band.taps))
+    gathered_per_row = math.prod(sides[1:]) * band.taps
+    at_once = max(1, GATHERED // max(1, gathered_per_row))
     for first in range(0, sides[0], at_once):
         _fill(y[first : first + at_once], x[first * step[0] :], band, matrices)
     return _with_bias(y, bias)

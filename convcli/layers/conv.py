@@ -140,25 +140,26 @@ class ConvLayer(WeightedLayer):
         """Where the windows of taps of this shape lie, and how the layer pads."""
         widths = widths_of(shape, self._spacing)
         nothing = (0,) * len(widths)
+        last = tuple(width - 1 for width in widths)
         if site.rules.align == "causal":
-            latest = tuple(width - 1 for width in widths)
             padding = self._causal_padding() if site.padding == "causal" else None
             if padding is not None and site.rules.edge == "valid" and not self.pads:
-                fewer = tuple(-last for last in latest)
-                return Placement(before=nothing, anchor=latest, growth=fewer, padding=padding)
-            return Placement(before=latest, anchor=nothing, growth=nothing, padding=padding)
-        middle = tuple((width - 1) // 2 for width in widths)
+                fewer = tuple(-n for n in last)
+                return Placement(before=nothing, anchor=last, growth=fewer, padding=padding)
+            return Placement(before=last, anchor=nothing, growth=nothing, padding=padding)
+        middle = tuple(n // 2 for n in last)
         if site.padding == "chain":
             return Placement(before=middle, anchor=nothing, growth=nothing)
         if self.padding == "same":
-            left, right = middle, tuple(width // 2 for width in widths)
+            left = middle
+            right = tuple(width // 2 for width in widths)
         else:
             left = right = self.padding or nothing
-        sides = zip(left, right, widths, strict=True)
+        sides = zip(left, right, last, strict=True)
         return Placement(
             before=left,
             anchor=tuple(half - low for half, low in zip(middle, left, strict=True)),
-            growth=tuple(low + high + 1 - width for low, high, width in sides),
+            growth=tuple(low + high - n for low, high, n in sides),
             padding=EDGES[self.padding_mode],
         )
 

@@ -59,7 +59,7 @@ class Worker:
         self._wanted = (slice(None), *(slice(0, n) for n in outputs))
 
     def load(self, numbers: Vector) -> None:
-        """Take new weights."""
+        """Give every layer its weights out of one vector of all parameters."""
         for layer, part in zip(self.layers, self.net.parts(numbers), strict=True):
             layer.load(part)
 

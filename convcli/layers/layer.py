@@ -19,7 +19,7 @@ from convcli.designs.registry import Step
 from convcli.errors import RequestError
 from convcli.layers.naming import parse_layers
 from convcli.planning.arguments import arguments_of
-from convcli.planning.grammar import Call
+from convcli.planning.calls import Call
 from convcli.planning.plan import bind
 from convcli.signals import Signal
 from convcli.units import UnitError

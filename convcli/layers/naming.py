@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.layers.weights import Tensor
-    from convcli.planning.grammar import Call
+    from convcli.planning.calls import Call
 
 # The word that asks for layers in the order of the names.
 AUTO = "auto"

@@ -83,12 +83,12 @@ class Net:
 
     @property
     def parameters(self) -> int:
-        """How many numbers there are."""
+        """Number of parameters: weights and biases of all layers."""
         return sum(layer.parameters for layer in self.layers)
 
     @cached_property
     def left_out(self) -> npt.NDArray[np.int64]:
-        """Indices of the numbers that stay 0."""
+        """Indices of the parameters that stay 0."""
         numbers = np.zeros(self.parameters)
         if self.blind is not None:
             weights, _ = self.tensors(numbers)[0]

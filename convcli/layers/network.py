@@ -242,7 +242,7 @@ class Network:
         )
 
     def _append(self, stage: Stage) -> None:
-        """Add what a layer became."""
+        """Append the stage that a layer was bound as."""
         if stage.whole is not None:
             self.done += [self._stage_up_to(self.place), stage]
             self.start = stage.after

@@ -44,7 +44,7 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Graph:
+class OnnxGraph:
     """The graph of a network with one input and one output.
 
     path : of the file; nodes : each after those whose outputs it takes
@@ -62,7 +62,7 @@ class Graph:
     channels: int | None
     axes: int
 
-    def up_to(self, number: int) -> Graph:
+    def up_to(self, number: int) -> OnnxGraph:
         """The graph whose result is the output of the node of this number, counted from 0.
 
         RequestError for a number of no node.
@@ -73,7 +73,7 @@ class Graph:
         return replace(self, output=self.nodes[number].outputs[0])
 
 
-def read_graph(path: Path) -> Graph:
+def read_graph(path: Path) -> OnnxGraph:
     """Read an ONNX file. InputError if it is not a sane one with one input and one output."""
     try:
         import onnx
@@ -92,7 +92,8 @@ def read_graph(path: Path) -> Graph:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (DecodeError, onnx.checker.ValidationError) as error:
-        raise _insane_graph(path, str(error).strip().split("\n")[0][:200]) from None
+        first_line, _, _ = str(error).strip().partition("\n")
+        raise _insane_graph(path, first_line[:200]) from None
     return _graph_of(path, model.graph)
 
 
@@ -100,7 +101,7 @@ def _insane_graph(path: Path, why: str) -> InputError:
     return InputError(f"{path}: not a sane ONNX file: {why or 'it cannot be parsed'}")
 
 
-def _graph_of(path: Path, graph: Any) -> Graph:
+def _graph_of(path: Path, graph: Any) -> OnnxGraph:
     if len(graph.node) > MOST_NODES:
         raise _insane_graph(
             path, f"it has {len(graph.node):,} nodes; at most {MOST_NODES:,} are run"
@@ -129,7 +130,7 @@ def _graph_of(path: Path, graph: Any) -> Graph:
                 attributes=attributes,
             )
         )
-    return Graph(
+    return OnnxGraph(
         path=str(path),
         nodes=tuple(nodes),
         constants=constants,

@@ -20,7 +20,7 @@ from convcli.core.ops import Op, Pointwise
 from convcli.errors import RequestError
 from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
-from convcli.layers.onnx_file import Graph, Node, read_graph
+from convcli.layers.onnx_file import Node, OnnxGraph, read_graph
 from convcli.layers.onnx_nodes import NodePlace, operations_of, with_constant
 from convcli.layers.shuffle import ChannelSelection
 from convcli.planning.describe import reach_facts
@@ -57,11 +57,11 @@ class _Value:
 class OnnxModel:
     """A graph of operations that each see a neighbourhood of a sample."""
 
-    graph: Graph
+    graph: OnnxGraph
 
     @property
     def path(self) -> str:
-        """The path of the file."""
+        """Path of the ONNX file, as the user wrote it."""
         return self.graph.path
 
     @property

@@ -79,7 +79,7 @@ class NodePlace:
         return found
 
     def attribute(self, name: str, default: Any) -> Any:
-        """An attribute of the node."""
+        """The attribute `name` of the node, `default` where it has none."""
         return self.node.attributes.get(name, default)
 
     def sizes(self, name: str) -> tuple[int, ...]:
@@ -127,7 +127,7 @@ class NodePlace:
         return found
 
     def pointwise(self, function: Callable[[Array], Array]) -> Ops:
-        """A function of each sample."""
+        """The operation that applies a function to each sample."""
         return (Pointwise(function=function, axes=self.axes),)
 
 
@@ -213,7 +213,7 @@ def _clip_node(place: NodePlace) -> Ops:
     return place.pointwise(lambda x: np.clip(x, least, most))
 
 
-def _identity(_: NodePlace) -> Ops:
+def _no_operation(_: NodePlace) -> Ops:
     return ()
 
 
@@ -383,8 +383,8 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Slice": _slice,
     "Resize": _resize,
     "Upsample": _resize,
-    "Identity": _identity,
-    "Dropout": _identity,
+    "Identity": _no_operation,
+    "Dropout": _no_operation,
     "Cast": _cast,
 }
 

@@ -167,11 +167,11 @@ class PaddedInput(SelfPadding):
 
     @property
     def widths(self) -> Sizes:
-        """A window is one sample."""
+        """Width 1 on each axis: an output reads one sample."""
         return (1,) * len(self.at.before)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Return the extended inputs."""
+        """Return the input, which has been extended, unchanged."""
         return self.within(x)
 
 

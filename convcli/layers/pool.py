@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from convcli.core.ops import Op
     from convcli.layers.layer import LayerSite
     from convcli.layers.trained import BatchShape, Sizes
-    from convcli.planning.grammar import Call
+    from convcli.planning.calls import Call
     from convcli.signals import Array, Signal
 
 
@@ -211,7 +211,7 @@ class BatchPool(BatchLayer):
         return windowed(x, size, step, self.outputs[axis], axis + 1)
 
     def forward(self, x: Array) -> Array:
-        """Fold the windows."""
+        """Reduce each window to its sum or extreme, times the scale of the pool."""
         self.kept = []
         for axis in range(len(self.outputs)):
             y = folded(self.pool.fold, iter(self._windows(x, axis)))

@@ -144,7 +144,7 @@ class ChannelSelection(Op):
         return len(self.channels)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Select the channels."""
+        """Return the selected channels, in the order of `channels`."""
         return x[..., list(self.channels)]
 
 
@@ -262,7 +262,7 @@ class UpsampleLayer(ScalingLayer):
         return self.mode != "nearest"
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
-        """Return one stage."""
+        """Return the repetition or interpolation as one stage."""
         self._check_channels(site)
         if self.mode == "nearest":
             return (site.stage(RepeatSamples(factors=self.factor)),)

@@ -68,7 +68,7 @@ class BatchLayer(ABC):
         """
 
     def load(self, numbers: Vector) -> None:
-        """Take new weights."""
+        """Take new weights, (parameters,). A layer without weights ignores them."""
 
     def learn(self, dy: Array, gradient: Vector) -> None:
         """Write the derivatives of the loss by the weights to `gradient`; `dy` : by the outputs."""

@@ -177,7 +177,7 @@ def _tensor_place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
     if not isinstance(entry, dict):
         entry = {}
     shape, offsets, kind = (entry.get(key) for key in ("shape", "data_offsets", "dtype"))
-    if not _whole(shape) or not _whole(offsets):
+    if not _are_whole_numbers(shape) or not _are_whole_numbers(offsets):
         raise _bad(path, f"the entry of {called} has no shape and data_offsets of whole numbers")
     counts = _counts(name, entry)
     if not counts and (not isinstance(kind, str) or kind not in TYPES):
@@ -205,7 +205,7 @@ def _check_tensor_shape(path: Path, called: str, shape: list[int]) -> None:
         raise _bad(path, f"{called} of shape {quoted_text(shape)} holds nothing")
 
 
-def _whole(numbers: Any) -> bool:
+def _are_whole_numbers(numbers: Any) -> bool:
     """Whether these are a list of whole numbers, such as a file can hold so many bytes of."""
     if not isinstance(numbers, list):
         return False

@@ -66,7 +66,7 @@ def learn_arrays(
     if ahead and align == "center":
         align = "causal"
     task = Task(
-        taps=_sides(taps, source.signal.axes),
+        taps=_side_lengths(taps, source.signal.axes),
         align=align,
         bias=bias,
         ahead=ahead,
@@ -79,7 +79,7 @@ def learn_arrays(
     return learn(task, [pair], layers=layers, training=TrainingOptions(seed=seed))
 
 
-def _sides(taps: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
+def _side_lengths(taps: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
     """The length of the filter along each sample axis. RequestError if it is none."""
     sides = (taps,) * axes if isinstance(taps, int) else tuple(taps)
     if len(sides) != axes or min(sides) < 1:

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from convcli.errors import nearest
-from convcli.planning.grammar import SPACED, unspaced_operator
+from convcli.planning.calls import SPACED, unspaced_operator
 from convcli.units import FREQUENCY, UnitError
 
 if TYPE_CHECKING:
     from convcli.designs.registry import Parameter, Step
-    from convcli.planning.grammar import Argument, Call
+    from convcli.planning.calls import Argument, Call
     from convcli.signals import Signal
 
 Axis = Literal["x", "y"]

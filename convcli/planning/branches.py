@@ -14,7 +14,7 @@ from convcli.core.formula import Arithmetic, Constant, Operand
 from convcli.core.ops import Pointwise
 from convcli.designs.registry import step
 from convcli.errors import RequestError
-from convcli.planning.grammar import Call
+from convcli.planning.calls import Call
 from convcli.planning.plan import bind_chain
 from convcli.units import plural
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Site, Stage
     from convcli.core.ops import Convolve, Op
     from convcli.core.rounding import Rounding
-    from convcli.planning.grammar import BranchGroup
+    from convcli.planning.calls import BranchGroup
     from convcli.planning.plan import BoundStep
     from convcli.signals import Array, Signal
 
@@ -115,7 +115,7 @@ class _BoundGroup:
 
     @cached_property
     def op(self) -> Branches:
-        """The operation of the group."""
+        """The branches and their formulas as one operation."""
         self._check_channels()
         axes = self.site.signal.axes
         chains = [
@@ -232,7 +232,7 @@ def _linear_with_alpha(op: Branches, signal: Signal) -> tuple[Op, ...]:
     if convolution is None:
         return ()
     weighted = _weighted_once(op, convolution, signal.alpha, signal.full_scale)
-    return (*weighted, *_offset(constant, signal))
+    return (*weighted, *_added_constant(constant, signal))
 
 
 def _weighted_once(
@@ -254,7 +254,7 @@ def _weighted_once(
     return (weigh, op, divide)
 
 
-def _offset(constant: float, signal: Signal) -> tuple[Op, ...]:
+def _added_constant(constant: float, signal: Signal) -> tuple[Op, ...]:
     """The addition of a constant to the colours; none for 0."""
     if not constant:
         return ()

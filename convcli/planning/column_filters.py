@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from convcli.core.formula import Operand
 from convcli.errors import RequestError
-from convcli.planning.grammar import BRANCHES, Branch, BranchGroup, Call, parse
+from convcli.planning.calls import BRANCHES, Branch, BranchGroup, Call
+from convcli.planning.grammar import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,8 @@ LEAST_GAIN, LEAST_PASSING = -200.0, 60.0
 MOST_DRAWN_PRODUCTS = 1 << 28
 # Taps on each side of a two-dimensional kernel, and points of each side of its spectrum.
 MOST_DRAWN_SIDE, PLANE_POINTS = 65, 64
+# Frequencies at which the gain crosses a level: at most so many are told for each level.
+MOST_CROSSINGS = 6
 # Passes are told if they take so many times fewer taps than the window has.
 _MUCH_CHEAPER = 10
 
@@ -83,7 +85,11 @@ def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
     levels = [-3.0]
     if attenuation:
         levels.append(-float(attenuation))
-    return _with_curves(facts, weights, step.before, levels)
+    convolution = _first_convolution(step.ops)
+    position = step.stage.learned.position if step.stage.learned is not None else None
+    if convolution is not None:
+        position = convolution.reach[0]
+    return _with_curves(facts, weights, _Place(step.before, position), levels)
 
 
 def drawn_facts(text: str, steps: Sequence[BoundStep]) -> StepFacts:
@@ -104,20 +110,34 @@ def chain_with_response(facts: StepFacts, steps: Sequence[BoundStep]) -> StepFac
     except RequestError:
         return facts
     unit = _frequency_unit(steps[0].before)
-    return _with_curves(replace(facts, frequency_unit=unit), weights, steps[0].before, [-3.0])
+    ops = tuple(op for step in steps for op in step.ops)
+    place = _Place(steps[0].before, Chain(ops, steps[0].before.axes).reach[0])
+    return _with_curves(replace(facts, frequency_unit=unit), weights, place, [-3.0])
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The signal that taps filter, and how they lie along its first axis; None: from 0 on."""
+
+    signal: Signal
+    reach: Reach | None
+
+    @property
+    def first(self) -> int:
+        """The position of the first output that an impulse at 0 reaches."""
+        return 0 if self.reach is None else self.reach.anchor - self.reach.after
 
 
 def _with_curves(
-    facts: StepFacts, weights: Numbers, signal: Signal, levels: Sequence[float]
+    facts: StepFacts, weights: Numbers, place: _Place, levels: Sequence[float]
 ) -> StepFacts:
     """The facts with the responses of one set of taps to impulse, step and frequencies."""
+    signal = place.signal
     if weights.ndim == 2 and signal.axes == 2:
         return _with_plane(facts, weights)
     if weights.ndim != 1:
         return facts
-    first = 0
-    if len(facts.reach) == 1:
-        first = -facts.reach[0].after
+    first = place.first
     facts = replace(
         facts,
         impulse=_outline_pairs(weights, first),
@@ -129,12 +149,17 @@ def _with_curves(
     kept = _shown(gain)
     unit = _cycles_of(signal)
     floored = np.maximum(gain[kept], LEAST_GAIN)
-    crossed = [(level, tuple(unit * f for f in crossings(weights, level)[:6])) for level in levels]
+    drawn = (unit * frequencies[kept]).tolist()
+    crossed = []
+    for level in levels:
+        found = crossings(weights, level)[:MOST_CROSSINGS]
+        if found:
+            crossed.append((level, tuple(unit * frequency for frequency in found)))
     return replace(
         facts,
-        response=tuple(zip((unit * frequencies[kept]).tolist(), floored.tolist(), strict=True)),
+        response=tuple(zip(drawn, floored.tolist(), strict=True)),
         group_delay=_group_delays(weights, first, gain, kept),
-        crossings=tuple((level, found) for level, found in crossed if found),
+        crossings=tuple(crossed),
     )
 
 
@@ -174,11 +199,12 @@ def _with_plane(facts: StepFacts, weights: Numbers) -> StepFacts:
     sides = tuple(max(PLANE_POINTS, n) for n in weights.shape)
     spectrum = np.abs(np.fft.fftshift(np.fft.fft2(weights, sides)))
     every = tuple(slice(None, None, -(-n // PLANE_POINTS)) for n in sides)
-    gain = np.maximum(20 * np.log10(np.maximum(spectrum[every], 1e-16)), LEAST_GAIN)
+    decibels = 20 * np.log10(np.maximum(spectrum[every], 1e-16))
+    rows = np.maximum(decibels, LEAST_GAIN).tolist()
     return replace(
         facts,
         plane=tuple(map(tuple, shown.tolist())),
-        plane_response=tuple(tuple(round(g, 2) for g in row) for row in gain.tolist()),
+        plane_response=tuple(tuple(round(gain, 2) for gain in row) for row in rows),
     )
 
 
@@ -441,7 +467,6 @@ def crossings(weights: Numbers, level: float) -> list[float]:
     relative = gain - gain.max() - level
     at = np.flatnonzero(np.diff(np.signbit(relative)))
     share = relative[at] / (relative[at] - relative[at + 1])
-    crossed: list[float] = (
-        frequencies[at] + share * (frequencies[at + 1] - frequencies[at])
-    ).tolist()
+    spacing = frequencies[at + 1] - frequencies[at]
+    crossed: list[float] = (frequencies[at] + share * spacing).tolist()
     return crossed

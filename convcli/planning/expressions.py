@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.core.formula import Arithmetic, Constant, Operand
-from convcli.planning.grammar import Branch, BranchGroup
+from convcli.planning.calls import Branch, BranchGroup
 
 if TYPE_CHECKING:
     from convcli.core.formula import Formula

@@ -12,27 +12,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from convcli.errors import InputError, RequestError
+from convcli.planning.calls import BRANCHES, INPUT, SPACED, Argument, Call, fault
 from convcli.units import UnitError, to_factor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from convcli.core.formula import Formula
 
 LONGEST_RECIPE = 1 << 20
 # A chain in parentheses within parentheses, and so on, at most so deep.
 DEEPEST = 16
 # Recipes that are read for one FILTER.
 MOST_RECIPES = 500
-
-# The step that a group of branches is, and the word for the signal that enters it.
-BRANCHES = "branches"
-INPUT = "x"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=")
@@ -42,119 +33,7 @@ _END_OF_VALUE = re.compile(r'[|,;"\n()]|\s+[-+*/&]\s')
 _NUMBER = r"[+-]?\.?[0-9][^\s|()&,;\"]*"
 _RECIPE = r'@(?:"([^"\n]*)"|([^\s|()&,;"]+))'
 _QUOTE_OR_COMMENT = r'("[^"\n]*")|#[^\n]*'
-# An operator after a value or a name that lacks a space before it or behind it.
-_UNSPACED = r"(?<=[\w)\s%])[-+*/](?=\s*[A-Za-z_(])"
 _OPERATORS = "-+*/&"
-# The hint for it.
-SPACED = "an operator stands between spaces: x - box:3"
-
-
-@dataclass(frozen=True)
-class Argument:
-    """One value of a step. `row` counts the `;` before it; `at` is its place in the text."""
-
-    text: str
-    key: str | None
-    row: int
-    at: int
-
-
-@dataclass(frozen=True, eq=False)
-class Branch:
-    """A branch as written: its steps, none for `x`, and where it begins in the text.
-
-    words : the user's own words, if they are not those of the steps
-    channels : how many channels must come out; None: any number
-    """
-
-    calls: tuple[Call, ...]
-    at: int
-    words: str = ""
-    channels: int | None = None
-
-    @property
-    def text(self) -> str:
-        """The user's own words for this branch."""
-        return self.words or " | ".join(call.text for call in self.calls) or INPUT
-
-
-@dataclass(frozen=True, eq=False)
-class BranchGroup:
-    """Branches as written and the formulas that combine them, one for each output.
-
-    names : of the channels that come out; None: those of a branch, or new ones
-    """
-
-    branches: tuple[Branch, ...]
-    formulas: tuple[Formula, ...]
-    names: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Call:
-    """A step as written: name, arguments, and where it is in `source`, from `at` to `end`.
-
-    group : of a step that is a group of branches
-    """
-
-    name: str
-    arguments: tuple[Argument, ...]
-    source: str = field(repr=False)
-    at: int
-    end: int
-    group: BranchGroup | None = None
-
-    @property
-    def is_name_alone(self) -> bool:
-        """Whether nothing but the name of a step is written."""
-        return not self.arguments and self.group is None
-
-    def with_nested(self) -> Iterator[Call]:
-        """Yield the step and, if it is a group of branches, every step in it."""
-        yield self
-        if self.group is not None:
-            for branch in self.group.branches:
-                for call in branch.calls:
-                    yield from call.with_nested()
-
-    @property
-    def text(self) -> str:
-        """The user's own words for this step."""
-        return self.source[self.at : self.end]
-
-    @property
-    def title(self) -> str:
-        """What a message calls the step: its name, a group of branches by its text."""
-        return self.name if self.group is None else self.text
-
-    def first_value(self, name: str) -> str | None:
-        """The text of the first parameter, which is called `name`; None where there is none."""
-        texts = (argument.text for argument in self.arguments if argument.key in {None, name})
-        return next(texts, None)
-
-    def error(
-        self, message: str, *, at: int | None = None, hint: str | None = None
-    ) -> RequestError:
-        """An error with a caret under the place in the user's text, by default under the name."""
-        return fault(self.source, self.at if at is None else at, message, hint=hint)
-
-
-def unspaced_operator(text: str) -> int | None:
-    """The place of an operator in a value or a name, which lacks the spaces around it, or None.
-
-    >>> unspaced_operator("3-box:5"), unspaced_operator("3 -box"), unspaced_operator("20")
-    (1, 2, None)
-    """
-    found = re.search(_UNSPACED, text)
-    return None if found is None else found.start()
-
-
-def fault(source: str, at: int, message: str, *, hint: str | None = None) -> RequestError:
-    """A RequestError that shows the line of `source` around `at`, with a caret under it."""
-    start = source.rfind("\n", 0, at) + 1
-    line, _, _ = source[start:].partition("\n")
-    caret = " " * (at - start) + "^"
-    return RequestError(message, hint=hint, excerpt=(line, caret))
 
 
 def parse(text: str) -> tuple[Call, ...]:
@@ -197,11 +76,16 @@ def parse_recipe(path: Path, within: _RecipesRead | None = None) -> tuple[Call, 
         message = f"recipe {path} is longer than {LONGEST_RECIPE:,} characters"
         raise InputError(f"{message}; expected a step a line")
     # Spaces in the place of comments keep every step at its place in the text.
-    code = re.sub(_QUOTE_OR_COMMENT, lambda found: found[1] or " " * len(found[0]), text)
+    code = re.sub(_QUOTE_OR_COMMENT, _quote_or_spaces, text)
     if not code.strip():
         raise RequestError(f"recipe {path} holds no step")
     recipes = (within or _RecipesRead()).beginning(path)
     return tuple(FilterReader(code, recipes=recipes).chain())
+
+
+def _quote_or_spaces(found: re.Match[str]) -> str:
+    """A quoted text as it is, a comment as so many spaces."""
+    return found[1] or " " * len(found[0])
 
 
 def _unreadable(path: Path, reason: str | None) -> InputError:
@@ -257,12 +141,12 @@ class FilterReader:
 
     @property
     def separators(self) -> str:
-        """What separates two stages."""
+        """The characters that separate two stages: `|`, and line ends in a recipe."""
         return "|\n" if self._lines_separate_here else "|"
 
     @property
     def spaces(self) -> str:
-        """What has no meaning between words."""
+        """The characters that may surround words and have no meaning."""
         return " \t\r" if self._lines_separate_here else " \t\r\n"
 
     @property

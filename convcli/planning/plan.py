@@ -18,7 +18,8 @@ from convcli.designs import find
 from convcli.errors import ConvcliError, RequestError
 from convcli.planning.arguments import arguments_of, usage_hint
 from convcli.planning.bounds import refuse_endless_reach
-from convcli.planning.grammar import INPUT, SPACED, Call, parse, unspaced_operator
+from convcli.planning.calls import INPUT, SPACED, Call, unspaced_operator
+from convcli.planning.grammar import parse
 from convcli.signals import LearnedRules
 from convcli.units import UnitError
 

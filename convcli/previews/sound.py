@@ -52,18 +52,22 @@ class SpectrogramSums:
 
     def add(self, x: Array) -> None:
         """Add the next samples, (n, channels)."""
-        if self._tail is not None:
-            x = np.concatenate([self._tail, x])
-        first = self._seen - (0 if self._tail is None else len(self._tail))
-        self._seen = first + len(x)
+        before = self._seen
+        self._seen += len(x)
         while len(self._frames) * self.spacing + FRAME <= self._seen:
-            start = len(self._frames) * self.spacing - first
-            if start >= 0:
-                self._frames.append(self._power(x[start : start + FRAME]))
+            start = len(self._frames) * self.spacing - before
+            self._frames.append(self._power(self._samples(x, start)))
             if len(self._frames) >= self.capacity:
                 self._frames = self._frames[::2]
                 self.spacing *= 2
-        self._tail = x[max(0, len(x) - FRAME + 1) :]
+        self._tail = self._samples(x, len(x) - FRAME + 1, FRAME - 1).copy()
+
+    def _samples(self, x: Array, start: int, count: int = FRAME) -> Array:
+        """`count` samples from `start` in x on, which may begin in the block before it."""
+        if start >= 0 or self._tail is None:
+            return x[max(0, start) : start + count]
+        missing = min(-start, len(self._tail))
+        return np.concatenate([self._tail[len(self._tail) - missing :], x[: start + count]])
 
     def _power(self, frame: Array) -> Numbers:
         samples = as_samples(frame).astype(np.float32, copy=False)

@@ -265,7 +265,7 @@ def _plane_figures(step: StepFacts) -> Iterator[Figure]:
     from convcli.report.embedded import heat_uri
 
     values = [value for row in step.plane for value in row]
-    low, high = min(values), max(values)
+    low, high = min(0.0, *values), max(0.0, *values)
     size = f"{len(step.plane[0])} x {len(step.plane)}"
     first = f" of the first of {step.planes} sets of taps" if step.planes > 1 else ""
     told = f"from {number(low)} (dark) to {number(high)} (bright)"

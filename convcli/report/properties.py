@@ -25,7 +25,7 @@ def property_lines(facts: Any) -> Iterator[Line]:
     raise TypeError(type(facts))
 
 
-def _title(filter: str, question: str) -> Line:
+def _title_line(filter: str, question: str) -> Line:
     return [(f"{visible(filter)}  ", TITLE), (question, PLAIN)]
 
 
@@ -41,7 +41,7 @@ def _verdict(*, holds: bool, yes: str, no: str) -> Line:
 @property_lines.register(ShiftFacts)
 def _shift_lines(facts: ShiftFacts) -> Iterator[Line]:
     """Yield what became of the outputs at each move."""
-    yield _title(facts.filter, "does the result move with the signal?")
+    yield _title_line(facts.filter, "does the result move with the signal?")
     yield []
     yield [("  result             ", PLAIN), (list_text(facts.result), RESULT)]
     axes = 1 + max((move.axis for move in facts.moves), default=0)
@@ -93,7 +93,7 @@ def _place(at: Sequence[int] | None) -> str:
 @property_lines.register(LocalityFacts)
 def _locality_lines(facts: LocalityFacts) -> Iterator[Line]:
     """Yield which outputs changed, and which the reach allows."""
-    yield _title(facts.filter, "does an output depend on its neighbourhood alone?")
+    yield _title_line(facts.filter, "does an output depend on its neighbourhood alone?")
     yield []
     change = sample_text(facts.change)
     yield [(f"  x[{_place(facts.at)}] was changed by {change}", PLAIN)]
@@ -133,7 +133,7 @@ def _distance_text(offset: int) -> str:
 def _linearity_lines(facts: LinearityFacts) -> Iterator[Line]:
     """Yield both sides of f(a x + b d) = a f(x) + b f(d)."""
     a, b = facts.factors
-    yield _title(facts.filter, "is the result of a sum the sum of the results?")
+    yield _title_line(facts.filter, "is the result of a sum the sum of the results?")
     yield []
     yield [("  d is an impulse in the middle, as high as the signal x", PLAIN)]
     if facts.at is not None:

@@ -166,14 +166,14 @@ class _SampleBuffer:
         self._rows: list[AnyRows] = []
 
     def append(self, x: Array, rows: AnyRows) -> None:
-        """Add a block at the end."""
+        """Append the next block of the signal."""
         self._parts.append(x)
         self._rows.append(rows)
         self.n += len(x)
 
     @property
     def columns(self) -> int:
-        """The width of a picture."""
+        """Width of a picture in pixels."""
         return int(self._parts[0].shape[1])
 
     def rows(self) -> AnyRows:

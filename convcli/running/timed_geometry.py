@@ -63,7 +63,7 @@ class TimedGeometry(Geometry):
 
     @cached_property
     def origin(self) -> int:
-        """The sample that is input 0."""
+        """Index in the signal of the sample that is input 0."""
         return 0
 
     @cached_property

@@ -84,7 +84,7 @@ class MendedFile(WatchedFile):
         return super().seek(0, os.SEEK_END)
 
     def tell(self) -> int:
-        """The place in the file."""
+        """Position in the file, in bytes from its start."""
         return self._place
 
 

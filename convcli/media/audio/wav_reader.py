@@ -50,7 +50,7 @@ class _PlainWav(AudioSource):
 
     @abstractmethod
     def _start_reading(self) -> None:
-        """Go to the first sample."""
+        """Move to the first sample of the file."""
 
     @property
     def _block_bytes(self) -> int:

@@ -83,7 +83,7 @@ class _BoolDecoder:
         return next(self._data, 0)
 
     def bit(self) -> int:
-        """The next bit."""
+        """Read the next bit, 0 or 1."""
         split = 1 + ((self._range - 1) >> 1)
         found = int(self._value >= split << 8)
         if found:

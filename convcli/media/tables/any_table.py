@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, BinaryIO
 
-from convcli.errors import InputError
+from convcli.errors import InputError, RequestError
 from convcli.media.replacing import is_special, scratch
 from convcli.media.tables.source import open_table
 from convcli.media.tables.table_formats import (
@@ -45,6 +45,11 @@ def open_any_table(
         if _is_json_lines(path, stdin):
             return _open_json_lines(path, options, stdin)
         return open_table(path, options=options, stdin=stdin)
+    if options.every is not None:
+        raise RequestError(
+            "--every makes the rows of text tables regular",
+            hint="convcli csv x TABLE -o TABLE.csv writes this one as text",
+        )
     from convcli.media.tables.columnar import ColumnarFile, ColumnarSource
 
     name = "standard input" if path is None else str(path)

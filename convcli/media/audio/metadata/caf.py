@@ -57,7 +57,7 @@ class CafContainer(Container):
         return read
 
     def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
-        """Append the chunks."""
+        """Append the metadata chunks to the file."""
         file.seek(0, os.SEEK_END)
         file.writelines(
             chunk.name + len(chunk.body).to_bytes(8, "big") + chunk.body for chunk in chunks

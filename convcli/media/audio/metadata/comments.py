@@ -51,7 +51,7 @@ def _sized_text(body: bytes, place: int) -> tuple[bytes, int]:
 
 
 def join_comments(vendor: bytes, comments: list[bytes]) -> bytes:
-    """Undo `split_comments`."""
+    """Join comments to one block of bytes, the inverse of `split_comments`."""
     parts = [struct.pack("<I", len(vendor)), vendor, struct.pack("<I", len(comments))]
     for comment in comments:
         parts += [struct.pack("<I", len(comment)), comment]

@@ -54,7 +54,7 @@ class Shift:
         return min(moved, 0xFFFFFFFF)
 
     def length(self, samples: int) -> int:
-        """A number of samples."""
+        """Scale a number of samples to the rate of the output, at most 0xFFFFFFFF."""
         return min(round(samples * self.ratio), 0xFFFFFFFF)
 
 

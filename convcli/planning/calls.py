@@ -1,0 +1,130 @@
+"""The steps of a FILTER as written: calls, their arguments, branches, and errors with a caret."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from convcli.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.core.formula import Formula
+
+# The step that a group of branches is, and the word for the signal that enters it.
+BRANCHES = "branches"
+INPUT = "x"
+
+# The hint for an operator that lacks a space before it or behind it.
+SPACED = "an operator stands between spaces: x - box:3"
+_UNSPACED = r"(?<=[\w)\s%])[-+*/](?=\s*[A-Za-z_(])"
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One value of a step. `row` counts the `;` before it; `at` is its place in the text."""
+
+    text: str
+    key: str | None
+    row: int
+    at: int
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A branch as written: its steps, none for `x`, and where it begins in the text.
+
+    words : the user's own words, if they are not those of the steps
+    channels : how many channels must come out; None: any number
+    """
+
+    calls: tuple[Call, ...]
+    at: int
+    words: str = ""
+    channels: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The user's own words for this branch."""
+        return self.words or " | ".join(call.text for call in self.calls) or INPUT
+
+
+@dataclass(frozen=True, eq=False)
+class BranchGroup:
+    """Branches as written and the formulas that combine them, one for each output.
+
+    names : of the channels that come out; None: those of a branch, or new ones
+    """
+
+    branches: tuple[Branch, ...]
+    formulas: tuple[Formula, ...]
+    names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """A step as written: name, arguments, and where it is in `source`, from `at` to `end`.
+
+    group : of a step that is a group of branches
+    """
+
+    name: str
+    arguments: tuple[Argument, ...]
+    source: str = field(repr=False)
+    at: int
+    end: int
+    group: BranchGroup | None = None
+
+    @property
+    def is_name_alone(self) -> bool:
+        """Whether nothing but the name of a step is written."""
+        return not self.arguments and self.group is None
+
+    def with_nested(self) -> Iterator[Call]:
+        """Yield the step and, if it is a group of branches, every step in it."""
+        yield self
+        if self.group is not None:
+            for branch in self.group.branches:
+                for call in branch.calls:
+                    yield from call.with_nested()
+
+    @property
+    def text(self) -> str:
+        """The user's own words for this step."""
+        return self.source[self.at : self.end]
+
+    @property
+    def title(self) -> str:
+        """What a message calls the step: its name, a group of branches by its text."""
+        return self.name if self.group is None else self.text
+
+    def first_value(self, name: str) -> str | None:
+        """The text of the first parameter, which is called `name`; None where there is none."""
+        texts = (argument.text for argument in self.arguments if argument.key in {None, name})
+        return next(texts, None)
+
+    def error(
+        self, message: str, *, at: int | None = None, hint: str | None = None
+    ) -> RequestError:
+        """An error with a caret under the place in the user's text, by default under the name."""
+        return fault(self.source, self.at if at is None else at, message, hint=hint)
+
+
+def unspaced_operator(text: str) -> int | None:
+    """The place of an operator in a value or a name, which lacks the spaces around it, or None.
+
+    >>> unspaced_operator("3-box:5"), unspaced_operator("3 -box"), unspaced_operator("20")
+    (1, 2, None)
+    """
+    found = re.search(_UNSPACED, text)
+    return None if found is None else found.start()
+
+
+def fault(source: str, at: int, message: str, *, hint: str | None = None) -> RequestError:
+    """A RequestError that shows the line of `source` around `at`, with a caret under it."""
+    start = source.rfind("\n", 0, at) + 1
+    line, _, _ = source[start:].partition("\n")
+    caret = " " * (at - start) + "^"
+    return RequestError(message, hint=hint, excerpt=(line, caret))

@@ -146,7 +146,7 @@ class _BoundGroup:
             if branch.channels not in (None, counts[number]):
                 channel = self.site.signal.medium.channel
                 made = f"makes {plural(counts[number], channel)}, expected {branch.channels}"
-                hint = f"one {channel} is made of each that is read; | pick:1 takes the first of several"
+                hint = f"one {channel} of each that is read; | pick:1 takes the first of several"
                 raise self._error(number, made, hint)
         for formula in self.written.group.formulas:
             self._check_operands(counts, list(formula.operands()))

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables import delimited, numerals, splicing, text
+from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.source import TableOptions, TableSource, open_table
+from convcli.media.tables.source import TableOptions, TableSource
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:

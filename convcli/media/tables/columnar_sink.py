@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
-from convcli.media.tables.columnar import taken
-from convcli.media.tables.columnar_values import numbers_column, plain_column, plain_field
+from convcli.media.tables.columnar_values import (
+    numbers_column,
+    plain_column,
+    plain_field,
+    rows_of_batch,
+)
 from convcli.media.tables.numerals import rounded
 from convcli.media.tables.sink import TableSink
 
@@ -67,7 +71,7 @@ class ColumnarSink(TableSink):
 
     def _splice(self, decoded: BatchRows, rows: Rows, values: Floats | None) -> Any:
         """Some rows of a batch with new numbers."""
-        batch = taken(decoded.batch.data, rows)
+        batch = rows_of_batch(decoded.batch.data, rows)
         columns = list(batch.columns)
         new: list[Any] = []
         if self._new_fields and not self._output.added:

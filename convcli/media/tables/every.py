@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.numerals import write_numbers
+from convcli.media.tables.source import TableSource, bin_length
 from convcli.media.tables.text import TextInput
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import RowSpans
     from convcli.media.tables.numerals import Floats
-    from convcli.media.tables.source import TableOptions, TableSource
-    from convcli.media.tables.time_order import Stamper
+    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.time_stamps import Stamper
     from convcli.signals import Groups
 
     Integers = npt.NDArray[np.int64]
@@ -84,8 +85,6 @@ class RegularText(TextInput):
 
 def regular_table(text: TextInput, options: TableOptions) -> TableSource:
     """Open a table whose rows are made regular, as `options.every` says."""
-    from convcli.media.tables.source import TableSource, bin_length
-
     source = TableSource(text, replace(options, every=None, irregular=True))
     columns = tuple(source.header[column] for column in source.columns)
     regular = RegularText(

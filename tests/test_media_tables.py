@@ -563,6 +563,7 @@ class TestStreaming:
     def test_follow_waits_for_one_row_only(self) -> None:
         script = (
             "import sys; from convcli.media.tables.source import *\n"
+            "from convcli.media.tables.any_table import open_table\n"
             "s = open_table(None, options=TableOptions(follow=True))\n"
             "for raw in s.chunks(): print(s.decode(raw).x.tolist(), flush=True)\n"
         )
@@ -589,6 +590,7 @@ class TestStreaming:
         script = (
             "import io, sys, numpy as np; from pathlib import Path\n"
             "from convcli.media.tables.source import *\n"
+            "from convcli.media.tables.any_table import open_table\n"
             "from convcli.media.tables.sink import TableSink\n"
             "from convcli.signals import blocks_of\n"
             f"s = open_table(Path({str(path)!r}), options=TableOptions(time='n'))\n"
@@ -603,6 +605,7 @@ class TestStreaming:
         script = (
             "import io, sys, numpy as np; from pathlib import Path\n"
             "from convcli.media.tables.source import *\n"
+            "from convcli.media.tables.any_table import open_table\n"
             "from convcli.media.tables.sink import TableSink\n"
             "from convcli.signals import blocks_of\n"
             f"s = open_table(Path({str(path)!r}), options=TableOptions(by=('n',)))\n"

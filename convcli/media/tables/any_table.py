@@ -57,9 +57,9 @@ def open_any_table(
 
     name = "standard input" if path is None else str(path)
     if path is None:
-        path = _kept(_given(stdin), name, held)
+        path = _copied_pipe(_given(stdin), name, held)
     elif is_special(path):
-        path = _kept(held.enter_context(path.open("rb")), name, held)
+        path = _copied_pipe(held.enter_context(path.open("rb")), name, held)
     return ColumnarSource(ColumnarFile(path=path, name=name, format=columnar), options)
 
 
@@ -126,7 +126,7 @@ def _start_of(path: Path | None, stdin: BinaryIO | None) -> bytes:
         return b""
 
 
-def _kept(stream: BinaryIO, name: str, held: ExitStack) -> Path:
+def _copied_pipe(stream: BinaryIO, name: str, held: ExitStack) -> Path:
     """Everything that comes through a pipe, in a temporary file."""
     file, path = scratch()
     held.enter_context(file)

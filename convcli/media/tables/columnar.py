@@ -52,7 +52,7 @@ class Batch:
 
     @cached_property
     def size(self) -> int:
-        """The bytes of the columns."""
+        """Size of all columns in memory, in bytes."""
         return int(self.data.nbytes)
 
 
@@ -70,12 +70,12 @@ class BatchRows:
 
     @property
     def count(self) -> int:
-        """The number of rows."""
+        """Number of rows of the batch."""
         return int(self.batch.data.num_rows)
 
     @property
     def size(self) -> int:
-        """The bytes of their columns."""
+        """Size of the columns of the batch in memory, in bytes."""
         return self.batch.size
 
     @property
@@ -99,7 +99,7 @@ class BatchesInScratch:
         self._scratch = Scratch()
 
     def keep(self, rows: BatchRows) -> ForgottenRows:
-        """Write a batch to the file."""
+        """Write the batch of some rows to the temporary file; return its place."""
         data = rows.batch.data
         sink = pa.BufferOutputStream()
         # A stream of its own, because that holds the dictionaries of the columns too.
@@ -116,7 +116,7 @@ class BatchesInScratch:
         return BatchRows(Batch(data, first), cells)
 
     def close(self) -> None:
-        """Remove the temporary file."""
+        """Remove the temporary file with all old batches."""
         self._scratch.close()
 
 

@@ -12,7 +12,7 @@ from convcli.media.tables.columnar_values import (
     plain_field,
     rows_of_batch,
 )
-from convcli.media.tables.numerals import rounded
+from convcli.media.tables.numerals import values_as_written
 from convcli.media.tables.sink import TableSink
 
 if TYPE_CHECKING:
@@ -92,14 +92,14 @@ class ColumnarSink(TableSink):
             return [columns[column].cast(pa.float64()) for column in self._output.columns]
         decimals = self._output.decimals
         if decimals is not None:
-            values = rounded(values, decimals)
+            values = values_as_written(values, decimals)
         return [numbers_column(values[:, channel]) for channel in range(values.shape[1])]
 
     def _put_part(self, part: Any) -> None:
         self._begun().write(part)
 
     def close(self) -> None:
-        """Complete the file."""
+        """Complete the file; its schema is written even if there are no rows."""
         self._begun().close()
         self._recent.clear()
 

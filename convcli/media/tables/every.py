@@ -138,7 +138,7 @@ class _RegularRows:
     _writer: WriteTimes | None = None
 
     def add(self, spans: RowSpans, x: Floats, stamps: Integers, groups: Groups | None) -> None:
-        """Take in the next rows."""
+        """Add the next rows of the table to the bins of their groups."""
         stamper = self.source.stamper
         if self._writer is None and len(x) and stamper is not None:
             example = spans.cells[self.source.time_column].numerals().texts()[0]
@@ -281,7 +281,9 @@ def _writer_of_times(source: TableSource, stamper: Stamper, example: bytes) -> W
     """
     unit = stamper.unit_of_numbers
     if unit is not None:
-        return lambda _wall, instants: [_number(instant, unit) for instant in instants.tolist()]
+        return lambda _wall, instants: [
+            _instant_text(instant, unit) for instant in instants.tolist()
+        ]
 
     def writer(wall: Integers, instants: Integers) -> list[bytes]:
         if stamper.form:
@@ -301,7 +303,7 @@ def _writer_of_times(source: TableSource, stamper: Stamper, example: bytes) -> W
     return writer
 
 
-def _number(instant: int, unit: int) -> bytes:
+def _instant_text(instant: int, unit: int) -> bytes:
     whole, rest = divmod(instant, unit)
     return b"%d" % whole if rest == 0 else repr(instant / unit).encode()
 

@@ -522,7 +522,7 @@ class TableSource:
         return find_rows(records, self.dialect, width=width, wanted=wanted, name=self.name)
 
     def _join(self, parts: list[Any]) -> Any:
-        """Consecutive records as one."""
+        """Join consecutive records to one block of text."""
         return join_records(parts)
 
     def _decode(self, records: Any) -> tuple[Any, Floats]:

@@ -40,11 +40,9 @@ def read_alike(cells: Cells) -> Stamps | None:
 
 def _days(text: Any) -> Any:
     """Return the days as datetime64[ns]; None if one of them does not exist."""
-    year, month, day = (
-        _decimal_number(text, 0, 4),
-        _decimal_number(text, 5, 7),
-        _decimal_number(text, 8, 10),
-    )
+    year = _decimal_number(text, 0, 4)
+    month = _decimal_number(text, 5, 7)
+    day = _decimal_number(text, 8, 10)
     if year is None or month is None or day is None:
         return None
     if _outside(year, _FIRST_YEAR, _LAST_YEAR) or _outside(month, 1, 12):

@@ -8,13 +8,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench samples clean
+.PHONY: help demo test lint docs gallery bench samples clean
 
 help:
 	@echo "make demo    filter the sample sound, table and picture into demo_output/"
 	@echo "make test    run the tests"
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    run the commands in the docs again and write what they print"
+	@echo "make gallery make the pictures of docs/gallery.md again"
 	@echo "make bench   measure the speed"
 	@echo "make clean   remove everything that was made"
 
@@ -39,6 +40,9 @@ lint: $(INSTALLED)
 
 docs: $(INSTALLED)
 	@$(BIN)/python docs/refresh.py
+
+gallery: $(INSTALLED)
+	@$(BIN)/python docs/gallery.py
 
 bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/run.py

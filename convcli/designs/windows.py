@@ -14,7 +14,7 @@ import numpy as np
 from convcli.core.exact_moments import Moment
 from convcli.core.kernel import MOST_TAPS
 from convcli.core.order_statistics import Hampel, Median, MedianDeviation, Quantile, Rank
-from convcli.core.sliding import Extreme, SlidingStatistic, WindowFunction
+from convcli.core.sliding import Extreme, SlidingStatistic, Total, WindowFunction
 from convcli.designs.registry import step
 from convcli.errors import RequestError
 from convcli.signals import Align
@@ -179,6 +179,16 @@ def rms(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatisti
     `stride=S` gives only every Sth output.
     """
     return _sliding(Moment(centred=False, root=True), n, stride, align)
+
+
+@step("windows", example="sum:5", name="sum")
+def total(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
+    """Sum of the known samples of each window of N (or HxW).
+
+    At an edge and over a gap it is the sum of those that are there. `stride=S` gives only every Sth
+    output.
+    """
+    return _changing(Total(), n, stride, align)
 
 
 @step("windows", example="min:5", name="min", aliases=("erode",))

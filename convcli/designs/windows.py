@@ -188,7 +188,7 @@ def total(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatis
     At an edge and over a gap it is the sum of those that are there. `stride=S` gives only every Sth
     output.
     """
-    return _changing(Total(), n, stride, align)
+    return _sliding_unless_identity(Total(), n, stride, align)
 
 
 @step("windows", example="min:5", name="min", aliases=("erode",))

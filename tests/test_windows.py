@@ -226,7 +226,7 @@ def test_pools_of_a_plane() -> None:
 # -------------------------------------------------------------------------- oracles: pandas and SciPy
 
 
-@pytest.mark.parametrize("name", ["median", "quantile", "rank", "std", "var", "min", "max"])
+@pytest.mark.parametrize("name", ["median", "quantile", "rank", "std", "var", "sum", "min", "max"])
 def test_tables_roll_as_in_pandas(name: str) -> None:
     for n in (2, 5, 20, 200):
         for gaps in (0.0, 0.15):

@@ -127,7 +127,14 @@ def test_a_mean_is_the_rolling_mean_of_pandas(window: str, align: str) -> None:
 @pytest.mark.parametrize("align", ["causal", "center"])
 @pytest.mark.parametrize(
     ("step", "statistic"),
-    [("std", "std"), ("var", "var"), ("median", "median"), ("min", "min"), ("max", "max")],
+    [
+        ("std", "std"),
+        ("var", "var"),
+        ("median", "median"),
+        ("min", "min"),
+        ("max", "max"),
+        ("sum", "sum"),
+    ],
 )
 def test_a_statistic_is_the_rolling_one_of_pandas(step: str, statistic: str, align: str) -> None:
     rows = irregular(300)
@@ -297,6 +304,7 @@ IN_TIME = {
     "hann": "hann:5d",
     "gaussian": "gaussian:9h",
     "ema": "ema:halflife=30h",
+    "sum": "sum:4d",
     "std": "std:4d",
     "var": "var:4d",
     "rms": "rms:4d",

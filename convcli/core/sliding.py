@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core import missing as gaps
+from convcli.core.convolve import mean_valid
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach, aligned_samples
 from convcli.core.window_statistics import windows_holding
@@ -178,6 +179,23 @@ class Extreme(WindowFunction):
         y = move(x, k, min_count=1, axis=axis)
         outputs = slice(k - 1, None, step)
         return np.asarray(y[(slice(None),) * axis + (outputs,)])
+
+
+@dataclass(frozen=True)
+class Total(WindowFunction):
+    """The sum of the known samples, rounded once where they are whole numbers."""
+
+    rounding = "irrational"
+
+    def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
+        """Add up with missing samples as 0; a sum of none is missing."""
+        samples = np.moveaxis(x, 0, -1)
+        is_known = ~np.isnan(samples)
+        values = np.where(is_known, samples, 0.0)
+        y = mean_valid(values, np.ones(size), 1.0, step, exact=True)
+        every = tuple(slice(None, None, stride) for stride in step)
+        y[~windows_holding(is_known, size)[every]] = np.nan
+        return np.ascontiguousarray(np.moveaxis(y, -1, 0))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

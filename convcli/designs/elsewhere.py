@@ -146,7 +146,6 @@ ELSEWHERE = {
     "roc": _mean("pct_change"),
     "cumsum": _SUMS,
     "integrate": _SUMS,
-    "sum": _mean("sum_pool"),
     "canny": _EDGES,
     "hough": _EDGES,
     "corner": _EDGES,

@@ -173,6 +173,12 @@ def rms_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     return _of_rows(n, MomentInTime(centred=False, root=True), signal, align)
 
 
+@in_time("sum")
+def sum_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
+    """Sum of the rows of the last N that are there."""
+    return _of_rows(n, ragged.total, signal, align)
+
+
 @in_time("median")
 def median_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """Median of the rows of the last N."""

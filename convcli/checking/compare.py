@@ -130,7 +130,7 @@ def _common_channels(a: Compared, b: Compared) -> tuple[list[tuple[int, int]], l
         told_b = named_first(list(names_b)) or f"no {noun}"
         raise RequestError(
             f"{a.name} and {b.name} have no {noun} in common: {told_a} and {told_b}",
-            hint=a.signal.medium.channels_hint or "bring both to the same channels first",
+            hint=f"bring both to the same {noun}s first",
         )
     remarks = []
     for one, other in ((a, b), (b, a)):

@@ -87,7 +87,8 @@ def _size_texts(run: RunFacts) -> list[str]:
     if None in before.shape or not before.shape:
         return []
     sizes = _change_text(_shape_text(before), _shape_text(after))
-    return [f"{sizes} {before.medium.sample}s"]
+    noun = before.medium.sample
+    return [f"{sizes} {noun}" if sizes == "1" else f"{sizes} {noun}s"]
 
 
 def _change_text(before: str, after: str) -> str:

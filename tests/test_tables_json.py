@@ -101,7 +101,9 @@ def test_a_pipe_is_known_by_its_first_byte(program: Program, tmp_path: Path) -> 
     assert ended.out == b'{"t": 0, "x": 1}\n{"t": 1, "x": 2}\n'
 
 
-@pytest.mark.parametrize("data", [b'[{"x": 1}, {"x": 2}]', b'\xef\xbb\xbf [\n  {"x": 1}\n]\n', b"[]"])
+@pytest.mark.parametrize(
+    "data", [b'[{"x": 1}, {"x": 2}]', b'\xef\xbb\xbf [\n  {"x": 1}\n]\n', b"[]"]
+)
 def test_an_array_of_objects_is_no_table(data: bytes, program: Program, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(data)
     for words in (["a.json"], []):

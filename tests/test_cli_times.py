@@ -266,7 +266,11 @@ def test_a_daily_table_of_prices_becomes_the_weekly_one(
         "csv", f"--set=Open=first_pool:{length}", "--set=High=max_pool:1d", "--time", "Date",
         "--by", "Ticker", stdin=table(frame), cwd=tmp_path,
     )  # fmt: skip
-    assert (mixed.code, "other calendar bins" in mixed.err) == (2, True), mixed
+    first = {"1w": "week", "1mo": "month"}[length]
+    told = (
+        f"gives a row for each day, and --set Open=first_pool:{length} gives a row for each {first}"
+    )
+    assert (mixed.code, told in mixed.err) == (2, True), mixed
 
 
 class TestEvery:

@@ -21,9 +21,10 @@ from convcli.core.reach import Reach, widest
 from convcli.core.task import Continuation, Inputs, OpTask
 from convcli.core.time_tracking import BranchesTracker, UnionReach
 from convcli.samples import as_samples, summed
-from convcli.units import plural
+from convcli.units import describe_seconds, plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
 
     from convcli.calendar_bins import CalendarBins
@@ -153,9 +154,8 @@ class Branches(Op):
         """
         for number, chain in enumerate(chains):
             if chain.bins != chains[0].bins:
-                raise UnequalBranchesError(
-                    number, "gives a row for other calendar bins", "for its own"
-                )
+                first_does = _bins_text(chains[0].bins)
+                raise UnequalBranchesError(number, _bins_text(chain.bins), first_does)
             for one, other in zip(chains[0].reach, chain.reach, strict=True):
                 _check_equal_rates(one, other, number)
                 if not completed:
@@ -421,6 +421,15 @@ def _union(reaches: tuple[Reach, ...]) -> Reach:
         widest(reaches),
         growth=min(reach.growth for reach in reaches),
     )
+
+
+def _bins_text(bins: Sequence[CalendarBins]) -> str:
+    """What a chain with these calendar bins, one after the other, gives."""
+    lengths = []
+    for each in bins:
+        months = {1: "month", 3: "quarter", 12: "year"}.get(each.months, f"{each.months} months")
+        lengths.append(months if each.months else describe_seconds(each.seconds))
+    return f"gives a row for each {', then each '.join(lengths) or 'row'}"
 
 
 def _check_equal_rates(one: Reach, other: Reach, number: int) -> None:

@@ -318,5 +318,5 @@ class Sink(Protocol[Encoded]):
         ...
 
     def write(self, encoded: Encoded) -> None:
-        """Append what `encode` made."""
+        """Append samples that `encode` has converted to what the medium stores."""
         ...

@@ -248,9 +248,10 @@ def _read_count(text: str, signal: Signal) -> int:
     if count > MOST_SAMPLES:
         raise UnitError(f"expected at most {MOST_SAMPLES:,} {signal.medium.sample}s, got {text!r}")
     if count < 1:
-        raise UnitError(
-            f"expected at least 1 {signal.medium.sample}, got {text!r}, which is {samples:.3g}"
-        )
+        message = f"expected at least 1 {signal.medium.sample}, got {text!r}"
+        if parse_quantity(text).unit:
+            message += f", which is {samples:.3g}"
+        raise UnitError(message)
     return count
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from program import Program, done, refused, run, shell
+from scipy.signal import freqz
 
 from convcli import apply
 from convcli.layers.weights import encode_weights
@@ -366,3 +367,16 @@ def test_a_chain_with_a_step_that_is_no_convolution_has_no_taps(step: str, tmp_p
         in told
     )
     assert not path.exists()
+
+
+def test_a_narrow_notch_is_as_narrow_in_the_response(tmp_path: Path) -> None:
+    """Over a logarithmic axis, too; oracle: SciPy's response of the exported taps."""
+    outputs = ("--export", "taps.npy", "--report", "facts.json")
+    done("filters", "notch:50,harmonics=4", "--rate", "44100", *outputs, cwd=tmp_path)
+    taps = np.load(tmp_path / "taps.npy").ravel()
+    (step,) = json.loads((tmp_path / "facts.json").read_text())["steps"]
+    frequencies, gain = np.array(step["response"]).T
+    between = np.array([30.0, 40.0, 45.0, 55.0, 60.0, 75.0, 90.0, 110.0, 125.0, 175.0, 250.0])
+    _, expected = freqz(taps, worN=between, fs=44100)
+    drawn = np.interp(between, frequencies, gain)
+    np.testing.assert_allclose(drawn, 20 * np.log10(np.abs(expected)), atol=0.2)

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables import delimited, numerals, splicing, text
+from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.source import TableOptions, TableSource, open_table
+from convcli.media.tables.source import TableOptions, TableSource
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -562,6 +563,7 @@ class TestStreaming:
     def test_follow_waits_for_one_row_only(self) -> None:
         script = (
             "import sys; from convcli.media.tables.source import *\n"
+            "from convcli.media.tables.any_table import open_table\n"
             "s = open_table(None, options=TableOptions(follow=True))\n"
             "for raw in s.chunks(): print(s.decode(raw).x.tolist(), flush=True)\n"
         )
@@ -588,6 +590,7 @@ class TestStreaming:
         script = (
             "import io, sys, numpy as np; from pathlib import Path\n"
             "from convcli.media.tables.source import *\n"
+            "from convcli.media.tables.any_table import open_table\n"
             "from convcli.media.tables.sink import TableSink\n"
             "from convcli.signals import blocks_of\n"
             f"s = open_table(Path({str(path)!r}), options=TableOptions(time='n'))\n"
@@ -602,6 +605,7 @@ class TestStreaming:
         script = (
             "import io, sys, numpy as np; from pathlib import Path\n"
             "from convcli.media.tables.source import *\n"
+            "from convcli.media.tables.any_table import open_table\n"
             "from convcli.media.tables.sink import TableSink\n"
             "from convcli.signals import blocks_of\n"
             f"s = open_table(Path({str(path)!r}), options=TableOptions(by=('n',)))\n"

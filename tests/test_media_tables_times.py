@@ -11,9 +11,10 @@ import pytest
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables import text
+from convcli.media.tables.any_table import open_table
 from convcli.media.tables.delimited import Cells
 from convcli.media.tables.iso_dates import read_alike
-from convcli.media.tables.source import TableOptions, TableSource, open_table
+from convcli.media.tables.source import TableOptions, TableSource
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from program import SAMPLES, Program
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables import splicing, text
+from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.source import TableOptions, open_table
+from convcli.media.tables.source import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:

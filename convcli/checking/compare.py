@@ -87,7 +87,7 @@ def compare_arrays(
 def _full_scale(x: Any) -> float:
     """The largest value of a type of unsigned numbers; 1 for all other types."""
     dtype = getattr(x, "dtype", None)
-    if dtype is not None and getattr(dtype, "kind", "") == "u":
+    if isinstance(dtype, np.dtype) and dtype.kind == "u":
         return float(np.iinfo(dtype).max)
     return 1.0
 
@@ -130,7 +130,7 @@ def _common_channels(a: Compared, b: Compared) -> tuple[list[tuple[int, int]], l
         told_b = named_first(list(names_b)) or f"no {noun}"
         raise RequestError(
             f"{a.name} and {b.name} have no {noun} in common: {told_a} and {told_b}",
-            hint=a.signal.medium.channels_hint or "bring both to the same channels first",
+            hint=f"bring both to the same {noun}s first",
         )
     remarks = []
     for one, other in ((a, b), (b, a)):
@@ -223,12 +223,15 @@ class _Comparison:
             for side, places in zip(self.sides, self._places, strict=True)
         ]
         both = SideBySide(*pieces)
-        for a, b in both:
-            if self._rescale != 1:
-                b = b * self._rescale  # noqa: PLW2901 -- the same samples on the scale of A
+        for a, stored_b in both:
+            b = self._on_scale_of_a(stored_b)
             self._add(a, b)
             yield b"", *_in_unit_scale(a, b, self.sides[0].signal)
         self._left_over = both.left_over()
+
+    def _on_scale_of_a(self, b: Array) -> Array:
+        """Samples of B on the scale of A, such as 8 bit values of a picture of 16 bits."""
+        return b if self._rescale == 1 else b * self._rescale
 
     @staticmethod
     def _samples(side: Compared, places: list[int], workers: Workers) -> Iterator[Array]:

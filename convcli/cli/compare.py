@@ -63,7 +63,7 @@ class ResultFormat:
     )
 
     def check(self) -> None:
-        """Refuse two formats at once."""
+        """Raise RequestError if both --json and --csv are given."""
         if self.json and self.csv:
             raise RequestError("--json and --csv contradict each other", hint="choose one")
 
@@ -121,7 +121,7 @@ def compare(
         refuse_report(run.report, [*pairs.paths()], force=run.force)
     comparing = Comparing(table=table.options(), run=run)
     runs = comparing.compare_all(pairs)
-    _write(runs, pairs, format)
+    _write_comparisons(runs, pairs, format)
     if runs and run.report is not None:
         from convcli.media.outputs import atomic
         from convcli.report.files import write_report
@@ -175,8 +175,8 @@ def _pairs(a: Path, b: Path) -> _Pairs:
 
 def _pairs_of_folders(a: Path, b: Path) -> _Pairs:
     """The files at the same place in both, with another suffix if no other has their stem."""
-    in_a = _files_in(a)
-    in_b = _files_in(b)
+    in_a = _signals_below(a)
+    in_b = _signals_below(b)
     stems_a = _unique_stems(in_a)
     stems_b = _unique_stems(in_b)
     pairs: list[tuple[Path | None, Path | None]] = []
@@ -198,7 +198,7 @@ def _pairs_of_folders(a: Path, b: Path) -> _Pairs:
     return _Pairs(pairs, alone)
 
 
-def _files_in(folder: Path) -> dict[Path, Path]:
+def _signals_below(folder: Path) -> dict[Path, Path]:
     """The sounds, tables and pictures in a folder and those below it, by their place in it."""
     from convcli.media.audio.files import AudioFiles
     from convcli.media.images.files import ImageFiles
@@ -319,7 +319,7 @@ class RowText:
 # ------------------------------------------------------------------------------------------ results
 
 
-def _write(runs: Sequence[RunFacts], pairs: _Pairs, format: ResultFormat) -> None:
+def _write_comparisons(runs: Sequence[RunFacts], pairs: _Pairs, format: ResultFormat) -> None:
     """Write the comparisons to standard output."""
     from convcli.report.as_csv import comparisons_csv
     from convcli.report.as_json import comparisons_json

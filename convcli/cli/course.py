@@ -28,8 +28,8 @@ INTRODUCTION = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lecture:
-    """A chapter in words, and the request that computes it.
+class LectureChapter:
+    """A chapter of the lecture as written: its text, and the request that computes its numbers.
 
     text : paragraphs, split by an empty line
     prints : what the command prints is shown at once
@@ -41,8 +41,8 @@ class Lecture:
     prints: bool = False
 
 
-LECTURES = (
-    Lecture(
+CHAPTERS = (
+    LectureChapter(
         title="A signal in time: a price",
         text=(
             "A price is a number for every month. What happened in one month is close to what"
@@ -56,7 +56,7 @@ LECTURES = (
             page=ExplainPage(limit=2),
         ),
     ),
-    Lecture(
+    LectureChapter(
         title="A signal in time: a sound",
         text=(
             "A sound is the pressure of the air, here 22,050 numbers a second. An excerpt of "
@@ -70,7 +70,7 @@ LECTURES = (
             page=ExplainPage(limit=2),
         ),
     ),
-    Lecture(
+    LectureChapter(
         title="A signal in space: a picture",
         text=(
             "A picture is a table of numbers, one for each place and each colour. Here is a "
@@ -83,7 +83,7 @@ LECTURES = (
             page=ExplainPage(limit=4),
         ),
     ),
-    Lecture(
+    LectureChapter(
         title="Locality",
         text=(
             "One sample of the signal is changed, and the outputs that change with it are "
@@ -95,7 +95,7 @@ LECTURES = (
             page=ExplainPage(property="locality"),
         ),
     ),
-    Lecture(
+    LectureChapter(
         title="Shift",
         text=(
             "If the signal is moved, the result moves with it and does not change otherwise. "
@@ -107,7 +107,7 @@ LECTURES = (
             page=ExplainPage(property="shift"),
         ),
     ),
-    Lecture(
+    LectureChapter(
         title="Why a perceptron has neither",
         text=(
             "A dense layer multiplies the signal by a matrix with a free number in every "
@@ -120,7 +120,7 @@ LECTURES = (
         ),
         prints=True,
     ),
-    Lecture(
+    LectureChapter(
         title="The integral and the sum",
         text=(
             "For functions of continuous time, convolution is an integral. For samples that "
@@ -129,7 +129,7 @@ LECTURES = (
         ),
         request=ExplainRequest(signal="pulse", kernel="exp", page=ExplainPage(continuous=True)),
     ),
-    Lecture(
+    LectureChapter(
         title="A low-pass cleans a noisy signal",
         text=(
             "The gauge of a tide, with noise. The tide changes slowly and the noise does not:"
@@ -144,7 +144,7 @@ LECTURES = (
             page=ExplainPage(limit=2),
         ),
     ),
-    Lecture(
+    LectureChapter(
         title="A filter slides over 1 2 3 4 5",
         text=(
             "Play it, or step through it. At every position the taps are multiplied by the "
@@ -158,7 +158,7 @@ LECTURES = (
             rules=ExplainRules(edge="valid"),
         ),
     ),
-    Lecture(
+    LectureChapter(
         title="θ instead of numbers",
         text=(
             "If the taps are not chosen but learned, they are unknowns: θ₁ and θ₂. The "
@@ -174,7 +174,7 @@ LECTURES = (
             page=ExplainPage(symbolic=True),
         ),
     ),
-    Lecture(
+    LectureChapter(
         title="Several channels, a bias, and the activation",
         text=(
             "With several channels θ₁ is a vector with a weight for each of them, and the sum"
@@ -188,7 +188,7 @@ LECTURES = (
         ),
         prints=True,
     ),
-    Lecture(
+    LectureChapter(
         title="The same layer in symbols, in PyTorch and in Equinox",
         text=(
             "x̄(t) holds all channels at t. The chapter before prints, in its last lines, the"
@@ -202,7 +202,7 @@ LECTURES = (
             page=ExplainPage(symbolic=True),
         ),
     ),
-    Lecture(
+    LectureChapter(
         title="Two dimensions",
         text=(
             "In a picture the kernel is a small square that moves along both axes. This one "
@@ -215,7 +215,7 @@ LECTURES = (
             page=ExplainPage(limit=4),
         ),
     ),
-    Lecture(
+    LectureChapter(
         title="Downsampling",
         text=(
             "A stride keeps every second output, a pool the largest of two neighbours. "
@@ -228,7 +228,7 @@ LECTURES = (
             page=ExplainPage(limit=3),
         ),
     ),
-    Lecture(
+    LectureChapter(
         title="What strides and pools break",
         text=(
             "After a pool of two, an output stands for two samples. Moving the signal by one "
@@ -249,23 +249,23 @@ def course_page() -> str:
     from convcli.report.lesson import lesson_page
 
     with _sample_folder():
-        chapters = [_chapter(lecture) for lecture in LECTURES]
+        chapters = [_filled_chapter(chapter) for chapter in CHAPTERS]
     return lesson_page(TITLE, INTRODUCTION.split("\n\n"), chapters)
 
 
-def _chapter(lecture: Lecture) -> Chapter:
+def _filled_chapter(written: LectureChapter) -> Chapter:
     from convcli.report.lesson import Chapter, charts_of, played
 
-    explained = lecture.request.explained()
-    shown = None if lecture.request.page.symbolic else played(explained.facts)
+    explained = written.request.explained()
+    shown = None if written.request.page.symbolic else played(explained.facts)
     return Chapter(
-        title=lecture.title,
-        text=lecture.text.split("\n\n"),
-        command=lecture.request.command,
+        title=written.title,
+        text=written.text.split("\n\n"),
+        command=written.request.command,
         lines=explained.lines,
         explanation=shown,
         charts=charts_of(explained.facts),
-        prints=lecture.prints,
+        prints=written.prints,
     )
 
 

@@ -315,7 +315,7 @@ class Searching:
     _previews: list[tuple[str, int | None, Medium, Preview]] = field(default_factory=list)
 
     def load(self, path: Path | None) -> LoadedTemplate:
-        """Read a template."""
+        """Read a template and collect its warnings. The error names the file."""
         from convcli.detecting.templates import load_template
 
         try:

@@ -83,7 +83,7 @@ class FilterCommand:
         return code
 
     def _calls(self) -> tuple[Call, ...]:
-        """The steps of FILTER."""
+        """The steps of FILTER as written, before they are bound to a signal."""
         from convcli.planning.grammar import parse
 
         return parse(self.request.filter)

@@ -341,10 +341,10 @@ def _draw(steps: list[str], design: DesignOptions, export: ExportOptions) -> Non
     if export.plot is not None:
         _write_plot(steps, design, export.plot)
     if export.report is not None:
-        _write_report(steps, design, export.report)
+        _write_design_report(steps, design, export.report)
 
 
-def _write_report(steps: list[str], design: DesignOptions, path: Path) -> None:
+def _write_design_report(steps: list[str], design: DesignOptions, path: Path) -> None:
     """Write a page, or facts, about each step or chain."""
     from convcli.media.outputs import atomic
     from convcli.planning.describe import drawn_facts

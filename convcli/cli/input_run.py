@@ -190,7 +190,7 @@ class InputRun:
         result = plan.result
         details: Mapping[str, Any] = {}
         losses = LossFacts()
-        warnings = [*opened.warnings, *_delay_warnings(plan)]
+        warnings = [*opened.warnings, *_unasked_delay_warnings(plan)]
         if written is not None:
             details = written.sink.facts()
             signal = _with_length(signal, written.counts[0].read)
@@ -317,7 +317,7 @@ def _refuse_new_rows(plan: Plan) -> None:
             raise step.call.error("a table cannot get more rows than it has")
 
 
-def _delay_warnings(plan: Plan) -> list[str]:
+def _unasked_delay_warnings(plan: Plan) -> list[str]:
     if not any(step.step.hides_length or step.stage.warnings for step in plan.steps):
         return []
     from convcli.planning.latency import unasked_delays

@@ -89,13 +89,13 @@ def read_input(
         stream = held.enter_context(path.open("rb"))
     if not twice:
         return Input(name, None)
-    kept = Input(name, held.enter_context(_kept(stream, name)))
-    held.enter_context(_explained(kept))
+    kept = Input(name, held.enter_context(_copied_for_second_reading(stream, name)))
+    held.enter_context(_errors_name_input(kept))
     return kept
 
 
 @contextmanager
-def _kept(stream: BinaryIO, name: str) -> Iterator[Path]:
+def _copied_for_second_reading(stream: BinaryIO, name: str) -> Iterator[Path]:
     """Everything that comes through `stream`, in a temporary file."""
     from convcli.media.outputs import scratch
 
@@ -112,7 +112,7 @@ def _kept(stream: BinaryIO, name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _explained(kept: Input) -> Iterator[None]:
+def _errors_name_input(kept: Input) -> Iterator[None]:
     """Errors name the input instead of the temporary file, which the user has never seen."""
     try:
         yield

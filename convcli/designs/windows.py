@@ -24,7 +24,7 @@ from convcli.units import Integer, Number, Size
 MOST_ORDERED = 1 << 20
 
 
-def _of_each(
+def _sliding(
     function: WindowFunction, size: tuple[int, ...], stride: Size | None, align: Align
 ) -> SlidingStatistic:
     """A statistic of the window about every sample, or about every `stride`-th one."""
@@ -49,13 +49,13 @@ def _own_place(size: tuple[int, ...], align: Align) -> tuple[int, ...]:
     return tuple(n // 2 for n in size)
 
 
-def _changing(
+def _sliding_unless_identity(
     function: WindowFunction, size: tuple[int, ...], stride: Size | None, align: Align
 ) -> SlidingStatistic | None:
-    """`_of_each`, or None where a window is one sample and the statistic is the sample itself."""
+    """`_sliding`, or None where a window is one sample and the statistic is the sample itself."""
     if math.prod((*size, *(stride or ()))) == 1:
         return None
-    return _of_each(function, size, stride, align)
+    return _sliding(function, size, stride, align)
 
 
 def _refuse_more(most: int, size: tuple[int, ...]) -> None:
@@ -73,7 +73,7 @@ def median(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStati
     Of an even number of known samples it is the mean of the two in the middle. `stride=S` gives
     only every Sth output.
     """
-    return _changing(Median(), n, stride, align)
+    return _sliding_unless_identity(Median(), n, stride, align)
 
 
 @step("windows", example="quantile:5,0.9")
@@ -89,7 +89,7 @@ def quantile(
     """
     _refuse_more(MOST_ORDERED, n)
     check_quantile(q)
-    return _changing(Quantile(q), n, stride, align)
+    return _sliding_unless_identity(Quantile(q), n, stride, align)
 
 
 @step("windows", example="rank:5")
@@ -105,7 +105,7 @@ def rank(
     `stride=S` gives only every Sth output.
     """
     _refuse_more(MOST_ORDERED, n)
-    return _of_each(Rank(own=_own_place(n, align), share=pct), n, stride, align)
+    return _sliding(Rank(own=_own_place(n, align), share=pct), n, stride, align)
 
 
 @step("windows", example="mad:5")
@@ -116,7 +116,7 @@ def mad(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatisti
     deviation of normal noise. `stride=S` gives only every Sth output.
     """
     _refuse_more(MOST_ORDERED, n)
-    return _of_each(MedianDeviation(), n, stride, align)
+    return _sliding(MedianDeviation(), n, stride, align)
 
 
 @step("windows", example="hampel:5")
@@ -131,7 +131,7 @@ def hampel(
     """
     _refuse_more(MOST_ORDERED, n)
     check_outlier_limit(k)
-    return _changing(Hampel(own=_own_place(n, align), limit=k), n, stride, align)
+    return _sliding_unless_identity(Hampel(own=_own_place(n, align), limit=k), n, stride, align)
 
 
 @step("windows", example="std:5")
@@ -169,7 +169,7 @@ def _deviation(
         if count == 1 and ddof == 1:
             message = "one sample has no deviation: expected a window of at least 2 samples"
         raise RequestError(message, hint="ddof=0 divides by the number of samples")
-    return _of_each(Moment(centred=True, root=root, ddof=ddof), n, stride, align)
+    return _sliding(Moment(centred=True, root=root, ddof=ddof), n, stride, align)
 
 
 @step("windows", example="rms:5")
@@ -178,7 +178,7 @@ def rms(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatisti
 
     `stride=S` gives only every Sth output.
     """
-    return _of_each(Moment(centred=False, root=True), n, stride, align)
+    return _sliding(Moment(centred=False, root=True), n, stride, align)
 
 
 @step("windows", example="sum:5", name="sum")
@@ -188,7 +188,7 @@ def total(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatis
     At an edge and over a gap it is the sum of those that are there. `stride=S` gives only every Sth
     output.
     """
-    return _changing(Total(), n, stride, align)
+    return _sliding_unless_identity(Total(), n, stride, align)
 
 
 @step("windows", example="min:5", name="min", aliases=("erode",))
@@ -197,7 +197,7 @@ def minimum(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStat
 
     `min:3 | max:3` is an opening. `stride=S` gives only every Sth output.
     """
-    return _changing(Extreme(of_two=np.fmin), n, stride, align)
+    return _sliding_unless_identity(Extreme(of_two=np.fmin), n, stride, align)
 
 
 @step("windows", example="max:5", name="max", aliases=("dilate",))
@@ -206,7 +206,7 @@ def maximum(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStat
 
     `max:3 | min:3` is a closing. `stride=S` gives only every Sth output.
     """
-    return _changing(Extreme(of_two=np.fmax), n, stride, align)
+    return _sliding_unless_identity(Extreme(of_two=np.fmax), n, stride, align)
 
 
 def check_quantile(q: float) -> None:

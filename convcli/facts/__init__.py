@@ -136,7 +136,7 @@ class TimeReachFacts(ReachFacts):
 
     @property
     def text(self) -> str:
-        """How far, in words."""
+        """The extent as text for sentences."""
         return "by the times of the rows"
 
 

@@ -146,7 +146,8 @@ class ConvTransposeLayer(WeightedLayer):
             more = 0
             if not causal:
                 added = _side(self.output_padding, axis)
-                more = dilation * (count - 1) + added + 1 - 2 * padding - stride
+                width = dilation * (count - 1) + 1
+                more = width + added - 2 * padding - stride
             axes.append(TransposedAxis(count, stride, dilation, padding, more))
         return axes
 

@@ -156,11 +156,16 @@ def _conv(place: NodePlace) -> Ops:
 
 def _placement(widths: tuple[int, ...], pads: tuple[tuple[int, int], ...], rule: Edge) -> Placement:
     """Where windows lie on an input that is padded."""
-    sides = list(zip(widths, pads, strict=True))
+    anchors = []
+    growths = []
+    for width, (low, high) in zip(widths, pads, strict=True):
+        middle = (width - 1) // 2
+        anchors.append(middle - low)
+        growths.append(low + high + 1 - width)
     return Placement(
         before=tuple(low for low, _ in pads),
-        anchor=tuple((width - 1) // 2 - low for width, (low, _) in sides),
-        growth=tuple(low + high + 1 - width for width, (low, high) in sides),
+        anchor=tuple(anchors),
+        growth=tuple(growths),
         padding=rule,
     )
 

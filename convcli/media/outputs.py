@@ -196,8 +196,9 @@ def _refuse_shared(inputs: Sequence[Path | None], outputs: Sequence[Path | None]
             if key is None:
                 continue
             if key in taken:
+                one, other = _source_name(taken[key]), _source_name(source)
                 raise RequestError(
-                    f"{_name(taken[key])} and {_name(source)} would both be written to {place}",
+                    f"{one} and {other} would both be written to {place}",
                     hint="tell them apart with {index} or {parent}: "
                     "-o 'out/{index}_{stem}{suffix}'",
                 )
@@ -219,12 +220,13 @@ def _refuse_input(
     other = sources[here]
     if here != _identity(source):
         raise RequestError(
-            f"the output {target} of {_name(source)} is another input, {_name(other)}",
+            f"the output {target} of {_source_name(source)} is another input, "
+            f"{_source_name(other)}",
             hint="write it somewhere else",
         )
     if place is None or source is None or not in_place:
         raise RequestError(
-            f"the output {target} is the input {_name(other)}",
+            f"the output {target} is the input {_source_name(other)}",
             hint="write somewhere else, or use --in-place to replace the input",
         )
 
@@ -269,7 +271,7 @@ def _stdout_identity() -> Identity | None:
     return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
-def _name(source: Path | None) -> str:
+def _source_name(source: Path | None) -> str:
     return "standard input" if source is None else str(source)
 
 

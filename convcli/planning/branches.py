@@ -145,8 +145,8 @@ class _BoundGroup:
         for number, branch in enumerate(self.written.group.branches):
             if branch.channels not in (None, counts[number]):
                 channel = self.site.signal.medium.channel
-                made = f"makes {plural(counts[number], channel)} of {branch.channels}"
-                hint = f"filters side by side make one {channel} of each"
+                made = f"makes {plural(counts[number], channel)}, expected {branch.channels}"
+                hint = f"one {channel} of each that is read; | pick:1 takes the first of several"
                 raise self._error(number, made, hint)
         for formula in self.written.group.formulas:
             self._check_operands(counts, list(formula.operands()))

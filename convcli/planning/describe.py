@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,8 @@ MOST_PRODUCTS = 1 << 32
 
 # A response has at least this many frequencies; of more, the extremes in so many bands are kept.
 POINTS = 512
+# Further bands of a response for a logarithmic axis, a few in a hundred wide.
+RATIO_BANDS = 256
 # Gains are drawn down to this one, in dB; so much below the largest, nothing is said of the delay.
 LEAST_GAIN, LEAST_PASSING = -200.0, 60.0
 # Products of taps that are computed to draw the response of a chain.
@@ -143,7 +146,7 @@ def _with_curves(
     if weights.size < 2:
         return facts
     frequencies, gain = response(weights, POINTS)
-    kept = _extremes(gain)
+    kept = _shown(gain)
     unit = _cycles_of(signal)
     floored = np.maximum(gain[kept], LEAST_GAIN)
     drawn = (unit * frequencies[kept]).tolist()
@@ -439,6 +442,23 @@ def _extremes(gain: Numbers) -> npt.NDArray[np.int64]:
     # Fewer frequencies than a band has are left over at the end: all of them are kept.
     rest = np.arange(whole, gain.size)
     return np.unique(np.concatenate([[0], lowest, highest, rest, [gain.size - 1]]))
+
+
+def _shown(gain: Numbers) -> npt.NDArray[np.int64]:
+    """Indices of the frequencies that show a response over a linear and over a logarithmic axis.
+
+    They are those of `_extremes`, and the least and largest gain in each of RATIO_BANDS bands whose
+    ends have one ratio.
+    """
+    kept = _extremes(gain)
+    if kept.size == gain.size:
+        return kept
+    ends = np.unique(np.geomspace(1, gain.size, RATIO_BANDS + 1).astype(np.int64))
+    places = [kept]
+    for low, high in pairwise(ends.tolist()):
+        band = gain[low:high]
+        places.append(low + np.array([band.argmin(), band.argmax()]))
+    return np.unique(np.concatenate(places))
 
 
 def crossings(weights: Numbers, level: float) -> list[float]:

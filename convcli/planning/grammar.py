@@ -186,7 +186,9 @@ class FilterReader:
         found = self._peek()
         if found == ")":
             return self.fault("this ) closes no parenthesis")
-        hint = SPACED if found in _OPERATORS else None
+        before = self.text[: self.at].rstrip()
+        unspaced = found in _OPERATORS or before[-1:] in _OPERATORS
+        hint = SPACED if unspaced else "values follow a colon, as in box:5; | separates two steps"
         expected = "| or )" if self.depth else "| or the end"
         return self.fault(f"expected {expected}, got {found!r}", hint=hint)
 

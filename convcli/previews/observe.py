@@ -68,7 +68,7 @@ class Preview(ABC):
 
     @abstractmethod
     def facts(self) -> PreviewFacts:
-        """What is drawn."""
+        """What is drawn of the input and of the output so far."""
 
     def read_input(self, source: Source[Any]) -> None:
         """Take the input from a file, in place of what was noted."""
@@ -107,7 +107,7 @@ class ObservedSource:
         yield from self._source.chunks()
 
     def decode(self, raw: Any) -> Block:
-        """Decode a piece."""
+        """Decode a piece to a block that is noted when it arrives."""
         block = self._source.decode(raw)
         return replace(block, on_arrival=partial(self._arrived, block))
 
@@ -147,7 +147,7 @@ class SoundPreview(Preview):
         self._after = _SoundSums(result, size)
 
     def restart(self) -> None:
-        """Forget the input."""
+        """Forget the input, which is read once more from its start."""
         self._before = _SoundSums(self._signals[0], self._size)
 
     def add_input(self, block: Block) -> None:
@@ -159,7 +159,7 @@ class SoundPreview(Preview):
         self._after.add(y)
 
     def facts(self) -> PreviewFacts:
-        """What is drawn."""
+        """What is drawn of the input and of the output so far."""
         signal, result = self._signals
         spacing = 1.0
         if signal.rate and result.rate:
@@ -224,7 +224,7 @@ class TablePreview(Preview):
         self._after = ColumnOutlines(result.channels, size.bins)
 
     def restart(self) -> None:
-        """Forget the input."""
+        """Forget the input, which is read once more from its start."""
         from convcli.previews.table import ColumnOutlines, GroupRows
 
         self._groups = GroupRows(self._size.groups)
@@ -243,7 +243,7 @@ class TablePreview(Preview):
         self._after.add(y, codes, places)
 
     def facts(self) -> PreviewFacts:
-        """What is drawn."""
+        """What is drawn of the input and of the output so far."""
         names = self._groups.names
         more = len(self._groups.counts) - len(names)
         rate = self._signals[0].rate
@@ -267,7 +267,7 @@ class PicturePreview(Preview):
         self._after = PictureSums(result, size.side)
 
     def restart(self) -> None:
-        """Forget the input."""
+        """Forget the input, which is read once more from its start."""
         from convcli.previews.picture import PictureSums
 
         self._before = PictureSums(self._signals[0], self._size.side)
@@ -294,7 +294,7 @@ class PicturePreview(Preview):
             self._after.add(block.stored)
 
     def facts(self) -> PreviewFacts:
-        """What is drawn."""
+        """What is drawn of the input and of the output so far."""
         from convcli.previews.picture import likeness
 
         return PreviewFacts(

@@ -128,7 +128,10 @@ def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
         return None
     full = before.signal.full_scale
     a, b = before.sampled_colours(full), after.sampled_colours(full)
-    error = float(np.nanmean(np.square(b - a))) if a.size else math.nan
+    error = math.nan
+    if a.size:
+        squares = np.square(b - a)
+        error = float(np.nanmean(squares))
     reduced_a, reduced_b = before.reduced_colours(full), after.reduced_colours(full)
     similarity = StructuralSimilarity(len(before.colours), full)
     similarity.add(reduced_a, reduced_b)
@@ -136,12 +139,17 @@ def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
     difference = np.abs(reduced_b - reduced_a)
     largest = float(np.nanmax(difference, initial=0.0))
     # A few large differences would leave all others dark.
-    brightest = float(np.nanquantile(difference, DRAWN_SHARE)) if difference.size else 0.0
+    brightest = largest
+    if difference.size:
+        brightest = float(np.nanquantile(difference, DRAWN_SHARE)) or largest
+    psnr = math.inf
+    if error != 0:
+        psnr = 10 * math.log10(full**2 / error)
     return LikenessFacts(
-        difference=_as_bytes(difference, brightest or largest or 1.0),
-        brightest=brightest or largest,
+        difference=_as_bytes(difference, brightest or 1.0),
+        brightest=brightest,
         largest=largest,
-        psnr=math.inf if error == 0 else 10 * math.log10(full**2 / error),
+        psnr=psnr,
         ssim=None if means is None else float(means.mean()),
         sampled=before.factor,
     )

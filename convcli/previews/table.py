@@ -54,7 +54,7 @@ class GroupRows:
         places[rows] = np.arange(seen, seen + len(rows))
 
     def of_rows(self, rows: Rows) -> tuple[Rows, Rows]:
-        """The same of increasing rows; forgets the blocks that end before the first of them."""
+        """Group codes and places of increasing rows; forgets blocks that end before the first."""
         while len(self._waiting) > 1 and self._waiting[1][0] <= rows[0]:
             self._waiting.popleft()
         start = self._waiting[0][0]

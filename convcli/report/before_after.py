@@ -41,7 +41,10 @@ DIFFERENCE_ROWS = 257
 
 @dataclass(frozen=True, kw_only=True)
 class Player:
-    """A sound that can be played."""
+    """A sound that the page plays.
+
+    uri : the sound as a data URI
+    """
 
     name: str
     uri: str

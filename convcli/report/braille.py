@@ -29,12 +29,12 @@ def step_drawings(step: StepFacts) -> Iterator[str]:
     if len(step.impulse) > 1:
         yield from drawing_lines("impulse response", step.impulse, "samples")
     if step.response:
-        gains = [(frequency, _drawn_gain(gain)) for frequency, gain in step.response]
+        gains = [(frequency, _gain_of_dots(gain)) for frequency, gain in step.response]
         unit = visible(step.frequency_unit)
         yield from drawing_lines("gain in dB", gains, unit)
 
 
-def _drawn_gain(gain: float) -> float:
+def _gain_of_dots(gain: float) -> float:
     return round(max(LEAST_DB, gain), 2) if math.isfinite(gain) else LEAST_DB
 
 

@@ -161,7 +161,7 @@ class Graph:
     height: int = HEIGHT
 
     def svg(self) -> Any:
-        """The drawing, escaped."""
+        """Draw the chart as an SVG element, marked as safe for templates."""
         from convcli.report.page import unescaped
 
         return unescaped("".join(self._parts()))

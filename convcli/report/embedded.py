@@ -23,7 +23,7 @@ SPECTROGRAM_ROWS = 256
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """The content as a URI."""
+    """Encode content of a MIME type as a data URI (RFC 2397)."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -80,7 +80,7 @@ def spectrogram_uri(levels: Any, loudest: float) -> str:
 
     least = max(LEAST_LEVEL, loudest - 90)
     share = np.clip((levels - least) / ((loudest - least) or 1.0), 0, 1)
-    grey = np.rint(255 * _upright(share)).astype(np.uint8)
+    grey = np.rint(255 * _spectrogram_rows(share)).astype(np.uint8)
     colours = cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO)
     return picture_uri(np.asarray(colours, np.uint8)[..., ::-1])
 
@@ -89,7 +89,7 @@ def difference_uri(change: Any) -> str:
     """Changes in dB as colours: less is blue, more is red."""
     import numpy as np
 
-    share = np.clip(_upright(change) / MOST_DIFFERENCE, -1, 1)
+    share = np.clip(_spectrogram_rows(change) / MOST_DIFFERENCE, -1, 1)
     less, none, more = np.array([[33, 90, 200], [245, 245, 245], [200, 40, 40]], float)
     size = np.abs(share)[..., None]
     ends = np.where(share[..., None] < 0, less, more)
@@ -97,7 +97,7 @@ def difference_uri(change: Any) -> str:
     return picture_uri(np.rint(colours).astype(np.uint8))
 
 
-def _upright(values: Any) -> Any:
+def _spectrogram_rows(values: Any) -> Any:
     """(frames, frequencies) as at most 256 rows, from the highest frequency to 0: means."""
     frames, frequencies = values.shape
     together = max(1, frequencies // SPECTROGRAM_ROWS)

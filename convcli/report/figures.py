@@ -182,22 +182,23 @@ def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Gr
     marks = []
     if len(steps) == 1:
         marks = list(_crossing_marks(steps[0], unit, lowest))
+    traces = []
+    for place, step in enumerate(steps):
+        points = [
+            (frequency, _drawn_gain(gain))
+            for frequency, gain in step.response
+            if frequency >= lowest
+        ]
+        style = STYLES[place % len(STYLES)]
+        traces.append(Trace(name=visible(step.text), style=style, points=points))
+    names = ", ".join(trace.name for trace in traces)
+    least = min([*gains, -20.0]) - 3
+    largest = max([*gains, 0.0]) + 3
     return Graph(
-        title=f"Gain of {', '.join(visible(step.text) for step in steps)} in dB",
+        title=f"Gain of {names} in dB",
         x=Axis(low=lowest, high=highest, label=unit, logarithmic=logarithmic),
-        y=Axis(low=min([*gains, -20.0]) - 3, high=max([*gains, 0.0]) + 3, label="dB"),
-        traces=[
-            Trace(
-                name=visible(step.text),
-                style=STYLES[place % len(STYLES)],
-                points=[
-                    (frequency, _drawn_gain(gain))
-                    for frequency, gain in step.response
-                    if frequency >= lowest
-                ],
-            )
-            for place, step in enumerate(steps)
-        ],
+        y=Axis(low=least, high=largest, label="dB"),
+        traces=traces,
         marks=marks,
         width=NARROW,
     )

@@ -42,7 +42,7 @@ def _lies_in(hit: Hit, searched: SearchedFacts) -> bool:
     return hit["file"] == searched.path and hit.get("page", searched.page) == searched.page
 
 
-def _name(searched: SearchedFacts) -> str:
+def _searched_name(searched: SearchedFacts) -> str:
     page = "" if searched.page is None else f", page {searched.page}"
     return visible(searched.path) + page
 
@@ -61,7 +61,7 @@ def _marked_outline(
     for channel, name in enumerate(outline.channels[:MOST_SHOWN]):
         values = [*outline.low[:, channel].tolist(), *outline.high[:, channel].tolist()]
         low, high = value_range(values)
-        told = f"{_name(searched)}: {visible(name)}"
+        told = f"{_searched_name(searched)}: {visible(name)}"
         chart = Graph(
             title=f"{told}, with the places that were found",
             x=Axis(low=outline.start * unit, high=outline_extent([outline], unit), label=label),
@@ -90,11 +90,11 @@ def _marked_picture(searched: SearchedFacts, picture: PictureFacts, hits: Sequen
     picture_height = round(inner_width * rows / columns)
     height = min(TALLEST, picture_height + TOP + BOTTOM)
     chart = Graph(
-        title=f"{_name(searched)}, with the places that were found",
+        title=f"{_searched_name(searched)}, with the places that were found",
         x=Axis(low=0.0, high=float(columns), label="x in pixels"),
         y=Axis(low=float(rows), high=0.0, label="y in pixels"),
         image=picture_uri(picture.reduced),
         boxes=boxes,
         height=height,
     )
-    return chart_figure(chart, _name(searched))
+    return chart_figure(chart, _searched_name(searched))

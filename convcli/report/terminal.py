@@ -40,7 +40,7 @@ def summary(run: RunFacts) -> str:
     """
     sides = [_side_text(run.inputs), _side_text(run.outputs)]
     paths = " -> ".join(side for side in sides if side)
-    texts = [visible(run.filter) + _columns_text(run), *_design_texts(run), *_size_texts(run)]
+    texts = [visible(run.filter) + _columns_text(run), *_chain_texts(run), *_size_texts(run)]
     if run.seconds is not None:
         texts.append(f"{_sound_length(run)}in {duration_text(run.seconds, 2)}")
     told = ", ".join(text for text in texts if text)
@@ -63,7 +63,7 @@ def _columns_text(run: RunFacts) -> str:
     return f" of {', '.join(map(visible, names))}"
 
 
-def _design_texts(run: RunFacts) -> list[str]:
+def _chain_texts(run: RunFacts) -> list[str]:
     chain = run.chain
     texts = []
     if chain is not None and chain.taps is not None:
@@ -87,7 +87,8 @@ def _size_texts(run: RunFacts) -> list[str]:
     if None in before.shape or not before.shape:
         return []
     sizes = _change_text(_shape_text(before), _shape_text(after))
-    return [f"{sizes} {before.medium.sample}s"]
+    noun = before.medium.sample
+    return [f"{sizes} {noun}" if sizes == "1" else f"{sizes} {noun}s"]
 
 
 def _change_text(before: str, after: str) -> str:

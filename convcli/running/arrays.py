@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import numpy as np
 
@@ -142,14 +142,17 @@ def apply(
         raise RequestError(f"filter expects a FILTER such as 'box:3', got {filter!r}")
     if axes is not None:
         check_axes(axes)
-    # pandas need not be installed, and its import takes longer than most filters.
-    is_pandas = hasattr(x, "iloc")
-    result: Any
-    if is_pandas:
-        result = _filtered_pandas(filter, x, settings)
-    else:
-        result = _filtered_array(filter, np.asarray(x), settings, axes)
-    return result  # type: ignore[no-any-return]
+    if _is_pandas(x):
+        return cast("T", _filtered_pandas(filter, x, settings))
+    return cast("T", _filtered_array(filter, np.asarray(x), settings, axes))
+
+
+def _is_pandas(x: Any) -> bool:
+    """Whether x is a Series or a DataFrame.
+
+    pandas need not be installed, and its import takes longer than most filters.
+    """
+    return hasattr(x, "iloc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,7 +290,7 @@ def source_of(x: Any, *, rate: float | None = None, axes: int | None = None) -> 
     """
     if axes is not None:
         check_axes(axes)
-    if hasattr(x, "iloc"):
+    if _is_pandas(x):
         samples, signal = _read_pandas(x, rate)
     else:
         samples, signal = _read_array(np.asarray(x), axes, rate)

@@ -396,24 +396,27 @@ class _HeldTable:
 
 @dataclass(eq=False)
 class _BatchInProgress:
-    """The jobs that came of one block, all run by one thread."""
+    """The jobs that came of one block, all run by one thread.
+
+    finished : set once every job is finished or was given up
+    """
 
     before: _BatchInProgress | None
     jobs: int = 0
     _left: int = 0
-    _finished: Event = field(default_factory=Event)
+    finished: Event = field(default_factory=Event)
 
     def wait_for_earlier(self) -> None:
         """Wait until the batches before this one are finished."""
         if self.before is not None:
-            self.before._finished.wait()  # noqa: SLF001 -- of the same class
+            self.before.finished.wait()
         self.before = None
 
     def leave(self) -> None:
         """Note that a job is finished or was given up."""
         self._left += 1
         if self._left == self.jobs:
-            self._finished.set()
+            self.finished.set()
 
 
 @dataclass(eq=False)

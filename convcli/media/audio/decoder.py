@@ -137,7 +137,7 @@ class DecodedFile(AudioSource):
         try:
             yield
         except av.FFmpegError as error:
-            reason = getattr(error, "strerror", None) or str(error)
+            reason = error.strerror or str(error)
             raise InputError(
                 f"{self._name}: cannot be decoded: {reason}", hint=NOTHING_THERE
             ) from error

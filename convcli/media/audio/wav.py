@@ -232,7 +232,8 @@ def _ds64_chunk(header: WavHeader, data_bytes: int | None, other_bytes: int) -> 
     riff_size = size = 0
     if data_bytes is not None:
         size = data_bytes
-        riff_size = 4 + 8 + _DS64_BYTES + other_bytes + 8 + size + (size & 1)
+        data_chunk = 8 + size + (size & 1)
+        riff_size = 4 + 8 + _DS64_BYTES + other_bytes + data_chunk
     body = struct.pack("<QQQI", riff_size, size, size // header.frame_bytes, 0)
     return Chunk(b"ds64", body).to_bytes("little")
 

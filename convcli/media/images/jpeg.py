@@ -127,7 +127,8 @@ def _photoshop(iptc: bytes) -> bytes:
     if iptc.startswith(_PHOTOSHOP):
         return iptc
     padding = bytes(len(iptc) % 2)
-    return _PHOTOSHOP + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + padding
+    size = struct.pack(">I", len(iptc))
+    return _PHOTOSHOP + b"8BIM\x04\x04\0\0" + size + iptc + padding
 
 
 def _profile_segments(profile: bytes) -> list[bytes]:

@@ -83,7 +83,7 @@ class _BoolDecoder:
         return next(self._data, 0)
 
     def bit(self) -> int:
-        """Read the next bit, 0 or 1."""
+        """Read and return the next bit, 0 or 1."""
         split = 1 + ((self._range - 1) >> 1)
         found = int(self._value >= split << 8)
         if found:
@@ -120,7 +120,7 @@ def _mean_logarithm(header: _BoolDecoder) -> float:
     header.number(2)  # colour space and clamping
     segments = _Segments()
     if header.bit():
-        segments = _read_segments(header)
+        segments = _read_segment_header(header)
     header.number(10)  # the loop filter
     if header.bit() and header.bit():
         for _ in range(8):
@@ -157,7 +157,7 @@ class _Segments:
         return first * left, first * (1 - left), other * right, other * (1 - right)
 
 
-def _read_segments(header: _BoolDecoder) -> _Segments:
+def _read_segment_header(header: _BoolDecoder) -> _Segments:
     has_map, has_values = header.bit(), header.bit()
     segments = _Segments()
     if has_values:

@@ -5,26 +5,30 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError, RequestError
 from convcli.media.replacing import is_special, scratch
-from convcli.media.tables.source import open_table
+from convcli.media.tables.source import TableSource, check_options
 from convcli.media.tables.table_formats import (
     JSON_LINES,
     format_of_start,
     format_of_suffix,
 )
+from convcli.media.tables.text import TextInput
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
-    from convcli.media.tables.source import TableOptions, TableSource
+    from convcli.media.tables.source import TableOptions
     from convcli.media.tables.table_formats import TableFormat
 
 # Bytes that tell a format.
 _START = 64
+_TAB_NAMES = ("\\t", "tab")
+_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*[{\]]")
 _OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*\"")
 
 
@@ -35,7 +39,7 @@ def open_any_table(
     held: ExitStack,
     stdin: BinaryIO | None = None,
 ) -> TableSource:
-    """Open a table as `open_table` does; Parquet and Arrow files too.
+    """Open a table of any format: text, JSON Lines, or a Parquet or Arrow file.
 
     held : keeps what comes through a pipe in a temporary file, as files of columns are read in any
         order
@@ -54,29 +58,58 @@ def open_any_table(
 
     name = "standard input" if path is None else str(path)
     if path is None:
-        path = _kept(_given(stdin), name, held)
+        path = _copied_pipe(_given(stdin), name, held)
     elif is_special(path):
-        path = _kept(held.enter_context(path.open("rb")), name, held)
+        path = _copied_pipe(held.enter_context(path.open("rb")), name, held)
     return ColumnarSource(ColumnarFile(path=path, name=name, format=columnar), options)
+
+
+def open_table(
+    path: Path | None, *, options: TableOptions, stdin: BinaryIO | None = None
+) -> TableSource:
+    """Open a table of delimited text and read until its columns and its rate are known.
+
+    path : a file, or None for `stdin` (default: the standard input)
+    InputError says that it is not a table, RequestError that a column or an option does not fit.
+    """
+    if options.delimiter in _TAB_NAMES:
+        options = replace(options, delimiter="\t")
+    check_options(options)
+    text = TextInput(path=path, stdin=stdin, asked=options.encoding, follow=options.follow)
+    if options.every is None:
+        return TableSource(text, options)
+    # Few tables are made regular.
+    from convcli.media.tables.every import regular_table
+
+    return regular_table(text, options)
 
 
 def _open_json_lines(
     path: Path | None, options: TableOptions, stdin: BinaryIO | None
 ) -> TableSource:
     from convcli.media.tables.json_lines import JsonLinesSource
-    from convcli.media.tables.text import TextInput
 
     text = TextInput(path=path, stdin=stdin, asked=options.encoding, follow=options.follow)
     return JsonLinesSource(text, options)
 
 
 def _is_json_lines(path: Path | None, stdin: BinaryIO | None) -> bool:
-    """Whether a text is JSON Lines: by its suffix, or without one by how it begins."""
+    """Whether a text is JSON Lines: by its suffix, or without one by how it begins.
+
+    InputError for an array of objects, which is JSON and no table of lines.
+    """
     if path is not None:
         by_suffix = format_of_suffix(path)
         if by_suffix is not None or is_special(path):
             return by_suffix is JSON_LINES
-    return _OBJECT.match(_start_of(path, stdin)) is not None
+    start = _start_of(path, stdin)
+    if _ARRAY.match(start):
+        name = "standard input" if path is None else str(path)
+        raise InputError(
+            f"{name}: expected a table, such as JSON Lines with an object a line, got an array",
+            hint="jq -c '.[]' writes each object of it on a line of its own",
+        )
+    return _OBJECT.match(start) is not None
 
 
 def _given(stdin: BinaryIO | None) -> BinaryIO:
@@ -104,7 +137,7 @@ def _start_of(path: Path | None, stdin: BinaryIO | None) -> bytes:
         return b""
 
 
-def _kept(stream: BinaryIO, name: str, held: ExitStack) -> Path:
+def _copied_pipe(stream: BinaryIO, name: str, held: ExitStack) -> Path:
     """Everything that comes through a pipe, in a temporary file."""
     file, path = scratch()
     held.enter_context(file)

@@ -34,7 +34,7 @@ class ParquetReader:
         yield from self._file.iter_batches(rows, use_threads=False)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and release its buffers."""
         self._file.close()
 
 
@@ -55,5 +55,5 @@ class FeatherReader:
                 yield batch.slice(first, rows)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and release its buffers."""
         self._mapped.close()

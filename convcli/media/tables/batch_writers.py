@@ -37,7 +37,7 @@ class ParquetWriter:
         self._bytes = 0
 
     def write(self, batch: Any) -> None:
-        """Append the rows of a batch."""
+        """Append the rows of a pyarrow record batch."""
         self._held.append(batch)
         self._rows += batch.num_rows
         self._bytes += batch.nbytes
@@ -64,7 +64,7 @@ class ParquetWriter:
 
 
 class FeatherWriter:
-    """Writes an Arrow IPC file."""
+    """Writes an Arrow IPC file (Feather version 2), compressed by LZ4 or Zstandard."""
 
     def __init__(self, stream: BinaryIO, schema: Any, codec: str | None) -> None:
         known = codec if codec in ("lz4", "zstd") else "lz4"
@@ -74,11 +74,11 @@ class FeatherWriter:
         self._writer = pa.ipc.new_file(sink, schema, options=options)
 
     def write(self, batch: Any) -> None:
-        """Append the rows of a batch."""
+        """Append the rows of a pyarrow record batch."""
         self._writer.write_batch(batch)
 
     def close(self) -> None:
-        """Complete the file."""
+        """Write the footer, which completes the file."""
         self._writer.close()
 
     def discard(self) -> None:
@@ -97,7 +97,7 @@ class DelimitedWriter:
         self._stream.write(_BETWEEN.join(names) + b"\n")
 
     def write(self, batch: Any) -> None:
-        """Append the rows of a batch."""
+        """Append the rows of a pyarrow record batch."""
         pairs = zip(self._texts, batch.columns, strict=True)
         columns = [texts(column) for texts, column in pairs]
         lines = [_BETWEEN.join(row) + b"\n" for row in zip(*columns, strict=True)]
@@ -107,7 +107,7 @@ class DelimitedWriter:
         """Do nothing: all rows are written."""
 
     def discard(self) -> None:
-        """Do nothing."""
+        """Do nothing: text that was written needs no end."""
 
 
 def _texts_of(field: Any) -> Callable[[Any], list[bytes]]:
@@ -141,7 +141,7 @@ class JsonLinesWriter:
         self._schema = schema
 
     def write(self, batch: Any) -> None:
-        """Append the rows of a batch."""
+        """Append the rows of a pyarrow record batch."""
         columns = [_json_values(column) for column in batch.columns]
         names = self._schema.names
         lines = []
@@ -154,7 +154,7 @@ class JsonLinesWriter:
         """Do nothing: all rows are written."""
 
     def discard(self) -> None:
-        """Do nothing."""
+        """Do nothing: text that was written needs no end."""
 
 
 def _json_values(column: Any) -> list[Any]:

@@ -24,7 +24,6 @@ from convcli.media.tables.columnar_values import (
     plain_column,
 )
 from convcli.media.tables.delimited import Cells, Dialect
-from convcli.media.tables.numerals import as_int32
 from convcli.media.tables.source import Pass, TableSource, refuse_options
 from convcli.media.tables.splicing import ForgottenRows, RecentRows, Scratch
 from convcli.media.tables.text import Encoding, Header
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.source import TableOptions
     from convcli.media.tables.table_formats import ColumnReader, TableFormat
-    from convcli.signals import Rows
 
 # Cells in a batch, and the fewest and most rows of it: some megabytes whatever the width.
 BATCH_CELLS = 1 << 20
@@ -54,7 +52,7 @@ class Batch:
 
     @cached_property
     def size(self) -> int:
-        """The bytes of the columns."""
+        """Size of all columns in memory, in bytes."""
         return int(self.data.nbytes)
 
 
@@ -72,12 +70,12 @@ class BatchRows:
 
     @property
     def count(self) -> int:
-        """The number of rows."""
+        """Number of rows of the batch."""
         return int(self.batch.data.num_rows)
 
     @property
     def size(self) -> int:
-        """The bytes of their columns."""
+        """Size of the columns of the batch in memory, in bytes."""
         return self.batch.size
 
     @property
@@ -101,7 +99,7 @@ class BatchesInScratch:
         self._scratch = Scratch()
 
     def keep(self, rows: BatchRows) -> ForgottenRows:
-        """Write a batch to the file."""
+        """Write the batch of some rows to the temporary file; return its place."""
         data = rows.batch.data
         sink = pa.BufferOutputStream()
         # A stream of its own, because that holds the dictionaries of the columns too.
@@ -118,7 +116,7 @@ class BatchesInScratch:
         return BatchRows(Batch(data, first), cells)
 
     def close(self) -> None:
-        """Remove the temporary file."""
+        """Remove the temporary file with all old batches."""
         self._scratch.close()
 
 
@@ -160,7 +158,7 @@ class ColumnarFile:
 
 
 class ColumnarSource(TableSource):
-    """The wanted columns of a Parquet or Arrow table. Made by `open_table`.
+    """The wanted columns of a Parquet or Arrow table. Made by `open_any_table`.
 
     schema : the names and types of all columns
     """
@@ -286,17 +284,6 @@ class ColumnarSource(TableSource):
         """From now on keep the batches, in the object returned."""
         self._recent = RecentRows(BatchesInScratch())
         return self._recent
-
-
-def taken(batch: Any, rows: Rows) -> Any:
-    """Some rows of a record batch, in increasing order."""
-    first = int(rows[0])
-    count = len(rows)
-    if int(rows[-1]) - first + 1 == count:
-        return batch.slice(first, count)
-    places = as_int32(rows.astype(np.int32))
-    columns = [column.take(places) for column in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def _first_line(error: BaseException) -> str:

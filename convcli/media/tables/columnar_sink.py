@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
-from convcli.media.tables.columnar import taken
-from convcli.media.tables.columnar_values import numbers_column, plain_column, plain_field
-from convcli.media.tables.numerals import rounded
+from convcli.media.tables.columnar_values import (
+    numbers_column,
+    plain_column,
+    plain_field,
+    rows_of_batch,
+)
+from convcli.media.tables.numerals import values_as_written
 from convcli.media.tables.sink import TableSink
 
 if TYPE_CHECKING:
@@ -67,7 +71,7 @@ class ColumnarSink(TableSink):
 
     def _splice(self, decoded: BatchRows, rows: Rows, values: Floats | None) -> Any:
         """Some rows of a batch with new numbers."""
-        batch = taken(decoded.batch.data, rows)
+        batch = rows_of_batch(decoded.batch.data, rows)
         columns = list(batch.columns)
         new: list[Any] = []
         if self._new_fields and not self._output.added:
@@ -88,14 +92,14 @@ class ColumnarSink(TableSink):
             return [columns[column].cast(pa.float64()) for column in self._output.columns]
         decimals = self._output.decimals
         if decimals is not None:
-            values = rounded(values, decimals)
+            values = values_as_written(values, decimals)
         return [numbers_column(values[:, channel]) for channel in range(values.shape[1])]
 
     def _put_part(self, part: Any) -> None:
         self._begun().write(part)
 
     def close(self) -> None:
-        """Complete the file."""
+        """Complete the file; its schema is written even if there are no rows."""
         self._begun().close()
         self._recent.clear()
 

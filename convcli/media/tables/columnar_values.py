@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from convcli.media.tables.delimited import Cells
+from convcli.media.tables.numerals import as_int32
 
 if TYPE_CHECKING:
     from convcli.media.tables.numerals import Floats
+    from convcli.signals import Rows
 
 
 def column_numbers(column: Any) -> Floats:
@@ -72,3 +74,14 @@ def are_dates(column: Any) -> bool:
 
     days = column.cast(pa.date32(), safe=False).cast(column.type)
     return bool(pc.all(pc.equal(days, column)).as_py())
+
+
+def rows_of_batch(batch: Any, rows: Rows) -> Any:
+    """Some rows of a record batch, in increasing order."""
+    first = int(rows[0])
+    count = len(rows)
+    if int(rows[-1]) - first + 1 == count:
+        return batch.slice(first, count)
+    places = as_int32(rows.astype(np.int32))
+    columns = [column.take(places) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)

@@ -167,7 +167,7 @@ class _ReadsAsFile(io.RawIOBase):
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """True: the stream is made for reading."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -193,12 +193,12 @@ class KeptOpen:
         return len(data) if self._file is None else self._file.write(data)
 
     def flush(self) -> None:
-        """Flush the file."""
+        """Flush the file, unless it is forgotten."""
         if self._file is not None:
             self._file.flush()
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing: the owner of the file closes it."""
 
     def forget(self) -> None:
         """Write no more, whatever the library still has to say when it is closed."""
@@ -206,7 +206,7 @@ class KeptOpen:
 
 
 def compressed(data: bytes, compression: Compression) -> bytes:
-    """All of `data`, compressed."""
+    """Return all of `data` compressed, in one go."""
     packed = io.BytesIO()
     with compression.writing(packed) as file:
         file.write(data)
@@ -214,7 +214,7 @@ def compressed(data: bytes, compression: Compression) -> bytes:
 
 
 @contextmanager
-def _explained(name: str, compression: Compression) -> Iterator[None]:
+def _errors_name_table(name: str, compression: Compression) -> Iterator[None]:
     """Errors of the libraries as InputError about the table `name`."""
     import zlib
 
@@ -249,7 +249,7 @@ def unpacked(
 
     read : reads a block of an open file · name : of the table, in messages
     """
-    with _explained(name, compression):
+    with _errors_name_table(name, compression):
         file = compression.reading(cast("BinaryIO", _ReadsAsFile(reads)))
         while fresh := read(file):
             yield fresh

@@ -140,7 +140,7 @@ class Records:
 
     @property
     def size(self) -> int:
-        """The bytes of text."""
+        """Size of the text of the records, in bytes."""
         return len(self.data)
 
     @property

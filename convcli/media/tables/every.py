@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.numerals import write_numbers
+from convcli.media.tables.source import TableSource, bin_length
 from convcli.media.tables.text import TextInput
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import RowSpans
     from convcli.media.tables.numerals import Floats
-    from convcli.media.tables.source import TableOptions, TableSource
-    from convcli.media.tables.time_order import Stamper
+    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.time_stamps import Stamper
     from convcli.signals import Groups
 
     Integers = npt.NDArray[np.int64]
@@ -84,8 +85,6 @@ class RegularText(TextInput):
 
 def regular_table(text: TextInput, options: TableOptions) -> TableSource:
     """Open a table whose rows are made regular, as `options.every` says."""
-    from convcli.media.tables.source import TableSource, bin_length
-
     source = TableSource(text, replace(options, every=None, irregular=True))
     columns = tuple(source.header[column] for column in source.columns)
     regular = RegularText(
@@ -139,7 +138,7 @@ class _RegularRows:
     _writer: WriteTimes | None = None
 
     def add(self, spans: RowSpans, x: Floats, stamps: Integers, groups: Groups | None) -> None:
-        """Take in the next rows."""
+        """Add the next rows of the table to the bins of their groups."""
         stamper = self.source.stamper
         if self._writer is None and len(x) and stamper is not None:
             example = spans.cells[self.source.time_column].numerals().texts()[0]
@@ -282,7 +281,9 @@ def _writer_of_times(source: TableSource, stamper: Stamper, example: bytes) -> W
     """
     unit = stamper.unit_of_numbers
     if unit is not None:
-        return lambda _wall, instants: [_number(instant, unit) for instant in instants.tolist()]
+        return lambda _wall, instants: [
+            _instant_text(instant, unit) for instant in instants.tolist()
+        ]
 
     def writer(wall: Integers, instants: Integers) -> list[bytes]:
         if stamper.form:
@@ -302,7 +303,7 @@ def _writer_of_times(source: TableSource, stamper: Stamper, example: bytes) -> W
     return writer
 
 
-def _number(instant: int, unit: int) -> bytes:
+def _instant_text(instant: int, unit: int) -> bytes:
     whole, rest = divmod(instant, unit)
     return b"%d" % whole if rest == 0 else repr(instant / unit).encode()
 

@@ -152,7 +152,7 @@ class OpenedTable(OpenedFile):
 
     @property
     def sources(self) -> Sequence[Source[Any]]:
-        """The rows, as the only page."""
+        """The table as the only page of its file."""
         return [self.source]
 
     @property

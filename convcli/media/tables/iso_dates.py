@@ -40,7 +40,9 @@ def read_alike(cells: Cells) -> Stamps | None:
 
 def _days(text: Any) -> Any:
     """Return the days as datetime64[ns]; None if one of them does not exist."""
-    year, month, day = _number(text, 0, 4), _number(text, 5, 7), _number(text, 8, 10)
+    year = _decimal_number(text, 0, 4)
+    month = _decimal_number(text, 5, 7)
+    day = _decimal_number(text, 8, 10)
     if year is None or month is None or day is None:
         return None
     if _outside(year, _FIRST_YEAR, _LAST_YEAR) or _outside(month, 1, 12):
@@ -58,7 +60,7 @@ def _seconds(text: Any, length: int) -> Any:
     seconds = np.zeros(len(text), np.int64)
     for start, limit, unit in ((11, 23, 3600), (14, 59, 60), (17, 59, 1)):
         if start < length:
-            part = _number(text, start, start + 2)
+            part = _decimal_number(text, start, start + 2)
             if part is None or _outside(part, 0, limit):
                 return None
             seconds += part * unit
@@ -73,7 +75,7 @@ def _has_separators(text: Any, length: int) -> bool:
     return True
 
 
-def _number(text: Any, start: int, stop: int) -> Any:
+def _decimal_number(text: Any, start: int, stop: int) -> Any:
     """Return the number in some places of each text; None if one of them is no number."""
     digits = text[:, start:stop].astype(np.int64) - _ZERO
     if _outside(digits, 0, 9):

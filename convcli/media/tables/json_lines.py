@@ -193,7 +193,7 @@ class JsonConvertingSink(JsonLinesSink):
             ) from error
 
     def close(self) -> None:
-        """Complete the file."""
+        """Complete the file. InputError if no row told the types of its columns."""
         if self._writer is None:
             raise InputError(f"{self._source.name}: no rows are left to tell the types of columns")
         self._writer.close()

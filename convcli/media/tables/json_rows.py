@@ -258,7 +258,10 @@ def is_plain(decoded: DecodedRows, rows: Rows, y: Floats, output: OutputColumns)
     starts = decoded.starts[rows][:, output.channels_in_row_order]
     octets = np.frombuffer(spans.records.data, np.uint8)
     in_order = (np.diff(starts, axis=1) > 0).all()
-    return bool(in_order and (starts < ends[:, None]).all() and (octets[starts - 1] != QUOTE).all())
+    is_inside = (starts < ends[:, None]).all()
+    if not in_order or not is_inside:
+        return False
+    return bool((octets[starts - 1] != QUOTE).all())
 
 
 def splice_json(
@@ -302,11 +305,11 @@ def _changes(
         if channel >= replaced:
             text = _old_value(decoded, row, channel)
             if values is not None:
-                text = _number(values[channel], output.decimals)
+                text = _number_or_null(values[channel], output.decimals)
             new.append(key + b": " + text)
             continue
         start, stop = int(decoded.starts[row, channel]), int(decoded.stops[row, channel])
-        text = _number(values[channel], output.decimals)
+        text = _number_or_null(values[channel], output.decimals)
         was_missing = decoded.missing is not None and decoded.missing[row, channel]
         if was_missing and text == b"null":
             continue
@@ -328,6 +331,6 @@ def _old_value(decoded: DecodedRows, row: int, channel: int) -> bytes:
     return decoded.spans.records.data[start:stop] or b"null"
 
 
-def _number(value: float, decimals: int | None) -> bytes:
+def _number_or_null(value: float, decimals: int | None) -> bytes:
     text = write_number(value, decimals=decimals)
     return _INFINITE.get(text, text) or b"null"

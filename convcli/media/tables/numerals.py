@@ -152,7 +152,7 @@ def _special_cells(cells: Cells, style: NumberStyle) -> npt.NDArray[np.bool_] | 
 
 
 def _equals(cells: Cells, word: bytes) -> npt.NDArray[np.bool_]:
-    """Which cells are `word`."""
+    """(rows,) True where a cell is exactly `word`."""
     equal: npt.NDArray[np.bool_] = cells.stop - cells.start == len(word)
     octets = np.frombuffer(cells.data, np.uint8)
     for place, octet in enumerate(word):
@@ -336,7 +336,7 @@ def _fixed(values: Floats, decimals: int, decimal: str) -> bytes:
     return text.replace(".", decimal).encode()
 
 
-def rounded(values: Floats, decimals: int) -> Floats:
+def values_as_written(values: Floats, decimals: int) -> Floats:
     """The numbers that are read back from what `write_numbers` writes."""
     texts = write_numbers(np.ravel(values), decimals=decimals, decimal=".")
     return np.array([float(text or b"nan") for text in texts]).reshape(values.shape)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -43,7 +43,6 @@ from convcli.media.tables.text import (
     Encoding,
     Header,
     HeaderRules,
-    TextInput,
     delimiter_of,
     find_encoding,
     preceded,
@@ -62,15 +61,15 @@ if TYPE_CHECKING:
     from convcli.media.tables.numerals import Floats
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import TableFormat
-    from convcli.media.tables.time_order import Stamper
-    from convcli.media.tables.times import Clock, StampChecker, TimeColumn
+    from convcli.media.tables.time_notation import TimeColumn
+    from convcli.media.tables.time_stamps import Stamper
+    from convcli.media.tables.times import Clock, StampChecker
 
 DAY = 86400.0
 # Bytes of a pipe that are held until each column has shown a cell that is not missing.
 MAX_HELD_UNDECIDED = 16 << 20
 # So often the rule of times is inferred again, from more rows, after one has broken it.
 MOST_CLOCKS = 3
-_TAB_NAMES = ("\\t", "tab")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -523,7 +522,7 @@ class TableSource:
         return find_rows(records, self.dialect, width=width, wanted=wanted, name=self.name)
 
     def _join(self, parts: list[Any]) -> Any:
-        """Consecutive records as one."""
+        """Join consecutive records to one block of text."""
         return join_records(parts)
 
     def _decode(self, records: Any) -> tuple[Any, Floats]:
@@ -700,7 +699,7 @@ class TableSource:
             yield from filter(self._has_rows, following)
 
     def _time_column(self, spans: RowSpans) -> TimeColumn:
-        from convcli.media.tables.times import TimeColumn
+        from convcli.media.tables.time_notation import TimeColumn
 
         column = self._time or 0
         return TimeColumn(
@@ -762,25 +761,6 @@ def _at_most_one(records: Iterator[Records]) -> list[Records]:
     return [] if following is None else [following]
 
 
-def open_table(
-    path: Path | None, *, options: TableOptions, stdin: BinaryIO | None = None
-) -> TableSource:
-    """Open a table and read as much of it as is needed to know its columns and its rate.
-
-    path : a file, or None for `stdin` (default: the standard input)
-    InputError says that it is not a table, RequestError that a column or an option does not fit.
-    """
-    if options.delimiter in _TAB_NAMES:
-        options = replace(options, delimiter="\t")
-    _check_options(options)
-    text = TextInput(path=path, stdin=stdin, asked=options.encoding, follow=options.follow)
-    if options.every is None:
-        return TableSource(text, options)
-    from convcli.media.tables.every import regular_table
-
-    return regular_table(text, options)
-
-
 def bin_length(every: str) -> CalendarBins:
     """The bins of `--every`. RequestError if they are none."""
     try:
@@ -810,7 +790,8 @@ def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ..
             raise RequestError(f"{option} is for tables of text, and {reason}")
 
 
-def _check_options(options: TableOptions) -> None:
+def check_options(options: TableOptions) -> None:
+    """Raise RequestError for options that cannot be, or that contradict each other."""
     sign = options.delimiter
     if sign is not None and (len(sign.encode()) != 1 or sign in '"\r\n'):
         raise RequestError(

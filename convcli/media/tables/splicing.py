@@ -51,12 +51,12 @@ class DecodedRows:
 
     @property
     def count(self) -> int:
-        """The number of rows."""
+        """Number of rows in the block."""
         return self.spans.count
 
     @property
     def size(self) -> int:
-        """The bytes of their text."""
+        """Size of the text of the rows, in bytes."""
         return len(self.spans.records.data)
 
     def of_channels(self, channels: tuple[int, ...]) -> DecodedRows:
@@ -81,11 +81,11 @@ class OldRows(Protocol):
         ...
 
     def recall(self, forgotten: ForgottenRows) -> Any:
-        """The rows again."""
+        """Return rows that were kept, with their text."""
         ...
 
     def close(self) -> None:
-        """Give up all rows."""
+        """Release all rows that were kept."""
         ...
 
 
@@ -139,7 +139,7 @@ class Scratch:
             return start, self._size - start
 
     def read(self, place: tuple[int, int]) -> bytes:
-        """The bytes at a place."""
+        """Return the bytes at a place (start, length)."""
         start, length = place
         with self._lock:
             file = cast("BinaryIO", self._file)  # there is one, as there is a place in it
@@ -147,7 +147,7 @@ class Scratch:
             return file.read(length)
 
     def close(self) -> None:
-        """Remove the temporary file."""
+        """Remove the temporary file and everything in it."""
         with self._lock:
             if self._file is not None:
                 self._file.close()
@@ -166,7 +166,7 @@ class RowsInScratch:
         self._decode = decode
 
     def keep(self, rows: DecodedRows) -> ForgottenRows:
-        """Write the text to the file."""
+        """Write the text of some rows to the temporary file."""
         records = rows.spans.records
         stop = len(records.data) - records.padded
         return ForgottenRows((_without_text(records), self._scratch.add(records.data[:stop])))
@@ -177,7 +177,7 @@ class RowsInScratch:
         return self._decode(records, self._scratch.read(place))
 
     def close(self) -> None:
-        """Remove the temporary file."""
+        """Remove the temporary file and everything in it."""
         self._scratch.close()
 
 
@@ -424,7 +424,7 @@ def _splice_small(
     if y is None or output.append:
         fillings.append(_appended(decoded, rows, y, output))
     elif output.made is not None:
-        fillings.append(_joined_cells(_cells_of_columns(y, output), output))
+        fillings.append(_joined_cells(_texts_of_channels(y, output), output))
         fillings += [[b""] * len(rows)] * (len(output.columns) - 1)
     else:
         count = len(output.columns)
@@ -448,7 +448,7 @@ def _appended(
     if y is None:
         columns = [decoded.spans.cells[column][rows].texts() for column in output.columns]
     else:
-        columns = _cells_of_columns(y, output)
+        columns = _texts_of_channels(y, output)
     prefixes = output.prefixes_of(len(columns))
     texts = []
     for prefix, cells in zip(prefixes, columns, strict=True):
@@ -456,7 +456,7 @@ def _appended(
     return [b"".join(row) for row in zip(*texts, strict=True)]
 
 
-def _cells_of_columns(y: Floats, output: OutputColumns) -> list[list[bytes]]:
+def _texts_of_channels(y: Floats, output: OutputColumns) -> list[list[bytes]]:
     """The text of every new number, a list for each channel."""
     channels = range(y.shape[1])
     return [_in_quotes(_number_texts(y[:, channel], output), output) for channel in channels]
@@ -566,27 +566,54 @@ def _splice_columnar(
     last_span = first_span + len(edges) - 2
     # Numbers of the text before each gap, and of the old text in it.
     spans = np.arange(first_span, last_span, dtype=np.int32).reshape(gaps.shape)
-    before, replaced = spans[:, :, 0], spans[:, :, 1]
-    # Numbers of the texts that make a row, (rows, texts).
-    channels = output.channels_in_row_order
-    new = pool.add_numbers(y[:, channels], output)
     if output.append or output.made is not None:
-        prefixes = pool.add_prefixes(output.prefixes_of(new.shape[1]))
-        cells = _alternating(np.broadcast_to(prefixes, new.shape), new)
-        if output.append:
-            parts = [before[:, :1], cells]
-        else:  # no delimiter before the first cell
-            parts = [before[:, :1], cells[:, 1:], before[:, 1 : len(output.columns)]]
+        parts = _row_with_new_columns(pool, spans, y, output)
     else:
-        filled = len(channels)
-        keeps = _keeps_old_cells(decoded, rows, y[:, :filled])[:, channels]
-        parts = [_alternating(before[:, :filled], np.where(keeps, replaced[:, :filled], new))]
-        if output.added:
-            prefixes = pool.add_prefixes(output.prefixes_of(y.shape[1] - filled))
-            added = pool.add_numbers(y[:, filled:], output)
-            cells = _alternating(np.broadcast_to(prefixes, added.shape), added)
-            parts += [before[:, filled : filled + 1], cells]
+        keeps = _keeps_old_cells(decoded, rows, y[:, : len(output.columns)])
+        parts = _row_with_replaced_cells(pool, spans, keeps, y, output)
     if not _is_contiguous(rows):
-        parts.append(before[:, -1:])
+        parts.append(spans[:, -1:, 0])
     order = np.concatenate(parts, axis=1).reshape(-1).astype(np.int32)
     return pool.joined(np.append(order, np.int32(last_span)))
+
+
+def _row_with_new_columns(
+    pool: _TextPool, spans: Integers, y: Floats, output: OutputColumns
+) -> list[Integers]:
+    """The numbers of the texts of each row, (rows, texts): old text and new columns in turn.
+
+    spans : (rows, gaps, 2) the old text before each gap, and that in it
+    """
+    before = spans[:, :, 0]
+    new = pool.add_numbers(y[:, output.channels_in_row_order], output)
+    cells = _with_prefixes(pool, new, output)
+    if output.append:
+        return [before[:, :1], cells]
+    # No delimiter stands before the first cell.
+    return [before[:, :1], cells[:, 1:], before[:, 1 : len(output.columns)]]
+
+
+def _row_with_replaced_cells(
+    pool: _TextPool, spans: Integers, keeps: Flags, y: Floats, output: OutputColumns
+) -> list[Integers]:
+    """The numbers of the texts of each row, (rows, texts): new numbers in the place of old cells.
+
+    spans : (rows, gaps, 2) the old text before each gap, and that in it
+    keeps : (rows, channels) which cells keep their old text
+    """
+    before, replaced = spans[:, :, 0], spans[:, :, 1]
+    channels = output.channels_in_row_order
+    filled = len(channels)
+    new = pool.add_numbers(y[:, channels], output)
+    cells = np.where(keeps[:, channels], replaced[:, :filled], new)
+    parts = [_alternating(before[:, :filled], cells)]
+    if output.added:
+        added = pool.add_numbers(y[:, filled:], output)
+        parts += [before[:, filled : filled + 1], _with_prefixes(pool, added, output)]
+    return parts
+
+
+def _with_prefixes(pool: _TextPool, numbers: Integers, output: OutputColumns) -> Integers:
+    """Numbers of texts (rows, columns), each after that of the text that stands before its cell."""
+    prefixes = pool.add_prefixes(output.prefixes_of(numbers.shape[1]))
+    return _alternating(np.broadcast_to(prefixes, numbers.shape), numbers)

@@ -26,7 +26,7 @@ class ColumnReader(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; no batch is read after this."""
         ...
 
 
@@ -34,7 +34,7 @@ class BatchWriter(Protocol):
     """Writes record batches of one schema."""
 
     def write(self, batch: Any) -> None:
-        """Append the rows of a batch."""
+        """Append the rows of a record batch of the schema."""
         ...
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class TableFormat:
     one_dictionary: bool = False
 
     def open_columns(self, path: Path) -> ColumnReader:
-        """Open a file of columns."""
+        """Open a file of columns. TypeError if the format is text."""
         if self.reader is None:
             raise TypeError(f"{self.title} is text")
         return self.reader(path)

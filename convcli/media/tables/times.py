@@ -9,22 +9,16 @@ of the step). Business days count as one row a day, months as 30.436875 days.
 
 from __future__ import annotations
 
-import re
-import warnings
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from convcli.errors import InputError, RequestError
-from convcli.media.tables.delimited import group_name
-from convcli.media.tables.iso_dates import read_alike
-from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers, reads_as_number
+from convcli.media.tables.time_notation import DateNotation, NumberNotation, notations_of
 from convcli.media.tables.time_rules import (
     DAY,
-    HINT,
     JITTER,
     LONGEST_STEP,
     SHORTEST_STEP,
@@ -36,62 +30,24 @@ from convcli.media.tables.time_rules import (
     first_failure,
     number_rule,
 )
-from convcli.media.tables.time_units import TIME_UNITS, date_text, serial_day, unit_of_dates
+from convcli.media.tables.time_stamps import Stamper
+from convcli.media.tables.time_units import TIME_UNITS, date_text, unit_of_dates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from convcli.calendar_bins import CalendarBins
-    from convcli.media.tables.delimited import Cells, RowSpans
-    from convcli.media.tables.time_order import Stamper
-    from convcli.media.tables.time_rules import Floats, Runs, Stamps
+    from convcli.errors import InputError
+    from convcli.media.tables.time_notation import Moments, Notation, TimeColumn
+    from convcli.media.tables.time_rules import Runs, Stamps
     from convcli.signals import Groups
-
-    Moments = npt.NDArray[Any]
-
-_ISO = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?")
-_YEAR_FIRST = re.compile(rb"\d{4}\D")
-# 1.2.2024, as dates are written where the day is first; 1/2/2024 is written so and so.
-_DAY_FIRST = re.compile(rb"\d{1,2}\.\d{1,2}\.\d")
-# Numbers from which floats leave out whole numbers, and those that are read without them.
-_LARGEST_EXACT = 2**53
-_LARGE_NUMBER = re.compile(rb"[+-]?\d{1,300}")
-_COMPACT = re.compile(rb"(?:1[89]|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TimeColumn:
-    """The time column of some rows.
-
-    table, name : names of the table and of the column, for messages · column : its number
-    decimal : the decimal point or comma
-    """
-
-    table: str
-    name: str
-    column: int
-    decimal: str
-    rows: RowSpans
-    cells: Cells
-
-    def error(
-        self, row: int, expected: str, *, group: bytes | None = None, hint: str = HINT
-    ) -> InputError:
-        """The error that the time in `row` is not the one expected."""
-        owner = "" if group is None else f" of {group_name(group)}"
-        found = self.cells.text(row).strip() or "an empty cell"
-        place = self.rows.place_of_cell(row, self.column)
-        return InputError(
-            f"{self.table}, {place}, column {self.name}: expected {expected}{owner}, got {found}",
-            hint=hint,
-        )
 
 
 @dataclass(frozen=True, eq=False)
 class CheckedTimes:
     """The times of some rows.
 
-    stamps : (rows, 2) as in `time_order.py`
+    stamps : (rows, 2) as in `time_stamps.py`
     check : checks that the rows follow those before them; called once for each block, in order.
         InputError if they do not
     """
@@ -106,80 +62,6 @@ class StampChecker(Protocol):
     def read(self, times: TimeColumn, groups: Groups | None) -> CheckedTimes:
         """Read the times of some rows. Pure: it may run in any thread and in any order."""
         ...
-
-
-class Notation(Protocol):
-    """A way in which times are written."""
-
-    def moments(self, times: TimeColumn) -> Moments:
-        """Seconds, or datetime64[ns]. InputError if a cell is not a time."""
-        ...
-
-
-@dataclass(frozen=True)
-class NumberNotation:
-    """Times written as numbers of a unit.
-
-    origin : whole numbers too large for a float are counted from this one; 0 if none is
-    """
-
-    unit: str
-    origin: int = 0
-
-    @property
-    def expected(self) -> str:
-        """What each cell should be, for messages."""
-        whole = "whole " if self.origin else ""
-        return f"a time in {whole}{TIME_UNITS[self.unit].name}"
-
-    def moments(self, times: TimeColumn) -> Floats:
-        """Units since the origin. InputError if a cell is not a finite number."""
-        if self.origin:
-            return np.array([self._since_origin(times, row) for row in range(len(times.cells))])
-        try:
-            values = read_numbers(times.cells, NumberStyle(times.decimal))
-        except BadCellError as bad:
-            raise times.error(bad.row, self.expected) from None
-        bad_rows = np.flatnonzero(~np.isfinite(values))
-        if len(bad_rows):
-            hint = "a row without its time has no place"
-            raise times.error(int(bad_rows[0]), self.expected, hint=hint)
-        return values
-
-    def _since_origin(self, times: TimeColumn, row: int) -> float:
-        text = times.cells.data[times.cells.start[row] : times.cells.stop[row]]
-        if not _LARGE_NUMBER.fullmatch(text):
-            raise times.error(row, self.expected)
-        return float(int(text) - self.origin)
-
-
-@dataclass(frozen=True)
-class DateNotation:
-    """Times written as dates; `read` gives datetime64[ns], NaT for a text that it cannot read.
-
-    form : how they are written, in the directives of strptime, where that is known
-    read_alike : reads cells that are all written alike; gives None for others
-    """
-
-    read: Callable[[list[bytes]], Stamps]
-    form: str = ""
-    read_alike: Callable[[Cells], Stamps | None] | None = None
-
-    def moments(self, times: TimeColumn) -> Stamps:
-        """Moments as datetime64[ns]. InputError if a cell is not a date."""
-        quick = None if self.read_alike is None else self.read_alike(times.cells)
-        if quick is not None:
-            return quick
-        stamps = self.read(times.cells.texts())
-        bad_rows = np.flatnonzero(np.isnat(stamps))
-        if len(bad_rows):
-            expected = "a date or time written as in the first row"
-            hint = "mend the cell"
-            if self.form:
-                expected = f"a date or time written as {self.form}"
-                hint += ", or say with --date-format how dates are written"
-            raise times.error(int(bad_rows[0]), expected, hint=hint)
-        return stamps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,62 +160,82 @@ def infer_clock(
     irregular : rows may come irregularly, as long as they come in order; else that is an InputError
     ended : there are no more rows; a row a day is assumed where no group has two
     """
-    from convcli.media.tables.time_order import Stamper
-
     runs = runs_of_groups(len(times.cells), groups)
     long_runs = [(group, rows) for group, rows in runs if len(rows) > 1]
-    notations = _notations(times, asked.unit, asked.date_format)
+    notations = notations_of(times, asked.unit, asked.date_format)
     if not long_runs:
         if not ended or not len(times.cells):
             return None
-        stamper = Stamper.of(times, notations[0][0], asked.zone)
-        return Clock(
-            notation=notations[0][0],
-            stamper=stamper,
-            rules=(),
-            rate=1 / DAY,
-            cycle=DAY,
-            week=7 * DAY,
-            doubt=f"too few rows to know how often they come in {times.name}; one a day is assumed",
-        )
+        return _daily_clock(times, notations[0][0], asked)
     readings = [_try_rules(notation, moments, long_runs) for notation, moments in notations]
     regular = [reading for reading in readings if reading.fitting]
-    if not regular:
-        in_order = [reading for reading in readings if reading.sorted]
-        best = (in_order or readings)[0]
-        error = _irregular(times, best.rules, best.failures)
-        if not irregular:
-            raise error
-        if not in_order:
-            raise _unsorted(times, best)
-        return Clock(
-            notation=best.notation,
-            stamper=Stamper.of(times, best.notation, asked.zone),
-            rules=(),
-            rate=None,
-            cycle=1.0,
-            week=_week_of(error),
-            doubt=None if asked.given else _doubt(times, in_order),
-            uneven=error.message,
-        )
+    if regular:
+        second_row = int(long_runs[0][1][1])
+        return _regular_clock(times, regular, asked, second_row)
+    in_order = [reading for reading in readings if reading.sorted]
+    best = (in_order or readings)[0]
+    error = _irregular(times, best.rules, best.failures)
+    if not irregular:
+        raise error
+    if not in_order:
+        raise _unsorted(times, best)
+    return _irregular_clock(times, in_order, asked, error)
+
+
+def _daily_clock(times: TimeColumn, notation: Notation, asked: TimeNotation) -> Clock:
+    """The clock of a table in which no group has two rows: a row a day is assumed."""
+    return Clock(
+        notation=notation,
+        stamper=Stamper.of(times, notation, asked.zone),
+        rules=(),
+        rate=1 / DAY,
+        cycle=DAY,
+        week=7 * DAY,
+        doubt=f"too few rows to know how often they come in {times.name}; one a day is assumed",
+    )
+
+
+def _regular_clock(
+    times: TimeColumn, regular: list[_Reading], asked: TimeNotation, second_row: int
+) -> Clock:
+    """The clock of rows that come regularly.
+
+    regular : the readings that some rule fits, the likeliest first
+    second_row : the second row of a group, which an error about the step names
+    """
     best = regular[0]
     first = best.fitting[0]
     if not SHORTEST_STEP <= first.seconds <= LONGEST_STEP:
-        second_row = int(long_runs[0][1][1])
         expected = f"a step of {SHORTEST_STEP:g} to {LONGEST_STEP:g} seconds"
         raise times.error(second_row, expected)
     cycle = 1.0
     if best.moments.dtype.kind == "M":
         cycle = _cycle(first.seconds, best.moments)
-    rules = tuple(rule for rule in best.fitting if rule.seconds == first.seconds)
     return Clock(
         notation=best.notation,
         stamper=Stamper.of(times, best.notation, asked.zone),
-        rules=rules,
+        rules=tuple(rule for rule in best.fitting if rule.seconds == first.seconds),
         rate=1 / first.seconds,
         cycle=cycle,
         week=first.week,
         doubt=None if asked.given else _doubt(times, regular),
+    )
+
+
+def _irregular_clock(
+    times: TimeColumn, in_order: list[_Reading], asked: TimeNotation, error: InputError
+) -> Clock:
+    """The clock of rows that come irregularly but in order; `error` says where a rule ends."""
+    notation = in_order[0].notation
+    return Clock(
+        notation=notation,
+        stamper=Stamper.of(times, notation, asked.zone),
+        rules=(),
+        rate=None,
+        cycle=1.0,
+        week=_week_of(error),
+        doubt=None if asked.given else _doubt(times, in_order),
+        uneven=error.message,
     )
 
 
@@ -406,151 +308,6 @@ def runs_of_groups(rows: int, groups: Groups | None) -> Runs:
     if groups is None:
         return [(None, np.arange(rows))]
     return list(groups.places())
-
-
-# --- dates ----------------------------------------------------------------------------------------
-
-
-def _notations(
-    times: TimeColumn, unit: str | None, date_format: str | None
-) -> list[tuple[Notation, Moments]]:
-    """The notations in which the times may be written, and the moments that they give."""
-    if unit is not None:
-        return _number_notations(times, unit)
-    if date_format is not None:
-        return _asked_dates(times, date_format)
-    return _inferred_notations(times)
-
-
-def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
-    texts = times.cells.texts()
-    first = next((text for text in texts if text), b"")
-    if _COMPACT.fullmatch(first):
-        stamps = _read_compact(texts)
-        if not np.isnat(stamps).any():
-            return [(DateNotation(_read_compact), stamps)]
-    if reads_as_number(first, NumberStyle(times.decimal)):
-        return _number_notations(times, None)
-    if _ISO.fullmatch(first):
-        dates = DateNotation(_read_iso, read_alike=read_alike)
-        return [(dates, dates.moments(times))]
-    return _pandas_notations(times, texts, first)
-
-
-def _number_notations(times: TimeColumn, unit: str | None) -> list[tuple[Notation, Moments]]:
-    """Times as numbers of a unit, which is inferred where it is None."""
-    numbers = NumberNotation(unit or "s")
-    values = numbers.moments(times)
-    if not len(values):
-        return [(numbers, values)]
-    if unit is None:
-        _refuse_serial_day(times, float(values[0]))
-        numbers = NumberNotation(unit_of_dates(values[0]) or "s")
-    text = times.cells.text(0)
-    if abs(values[0]) > _LARGEST_EXACT and _LARGE_NUMBER.fullmatch(text.encode()):
-        numbers = NumberNotation(numbers.unit, origin=int(text))
-        values = numbers.moments(times)
-    return [(numbers, values)]
-
-
-def _refuse_serial_day(times: TimeColumn, first: float) -> None:
-    """Raise InputError if the first time is a number of days. How many rows follow is chance."""
-    meaning = serial_day(first)
-    if meaning is not None:
-        error = times.error(0, "a time in seconds, ms, us or ns, or a date")
-        error.message += f", which looks like {meaning}"
-        error.hint = "write dates such as 2020-01-31; --time-unit s if these are seconds"
-        raise error
-
-
-def _asked_dates(times: TimeColumn, form: str) -> list[tuple[Notation, Moments]]:
-    """Dates as the user says that they are written. RequestError if `form` cannot be one."""
-    notation = DateNotation(_reader(form), form)
-    trouble = None if "%" in form else "it has no directive such as %d"
-    try:
-        notation.read([b"2020"])
-    except (ValueError, KeyError, re.error) as error:
-        trouble = str(error)
-    if trouble is not None:
-        raise RequestError(
-            f"--date-format cannot be {form!r}: {trouble}",
-            hint="for example %d.%m.%Y, %m/%d/%Y or '%Y-%m-%d %H:%M:%S'",
-        )
-    return [(notation, notation.moments(times))]
-
-
-def _read_iso(texts: list[bytes]) -> Stamps:
-    good = [text if _ISO.fullmatch(text) else b"NaT" for text in texts]
-    try:
-        return np.array(good, "S").astype("U").astype("datetime64[ns]")
-    except ValueError:  # a 30th of February somewhere
-        return np.array([_iso_or_nat(text.decode()) for text in good], "datetime64[ns]")
-
-
-def _iso_or_nat(text: str) -> np.datetime64:
-    try:
-        return np.datetime64(text, "ns")
-    except ValueError:
-        return np.datetime64("NaT")
-
-
-def _read_compact(texts: list[bytes]) -> Stamps:
-    dates = []
-    for text in texts:
-        date = b""
-        if _COMPACT.fullmatch(text):
-            date = b"-".join((text[:4], text[4:6], text[6:]))
-        dates.append(date)
-    return _read_iso(dates)
-
-
-def _pandas_notations(
-    times: TimeColumn, texts: list[bytes], first: bytes
-) -> list[tuple[Notation, Moments]]:
-    """Dates as pandas understands them, with the month first and with the day first."""
-    notations = [DateNotation(_reader(form), form) for form in _formats_of(first)]
-    if not notations:
-        raise times.error(
-            0,
-            "a time: a number of seconds, a date, or a date with a time of day",
-            hint="--date-format says how dates are written, such as %d.%m.%y; " + HINT,
-        )
-    readings: list[tuple[Notation, Moments]] = []
-    for notation in notations:
-        stamps = notation.read(texts)
-        if not np.isnat(stamps).any():
-            readings.append((notation, stamps))
-    if _DAY_FIRST.match(first):
-        del readings[1:]
-    return readings or [(notations[0], notations[0].moments(times))]
-
-
-def _formats_of(first: bytes) -> list[str]:
-    """The formats that a date may have, the likeliest first."""
-    from pandas.tseries.api import guess_datetime_format
-
-    example = first.decode("utf-8", "replace")
-    day_first = [False, True]
-    if _YEAR_FIRST.match(first):
-        day_first = [False]
-    elif _DAY_FIRST.match(first):
-        day_first = [True, False]
-    with warnings.catch_warnings():
-        # pandas warns of the order that it was not asked for; both are tried here.
-        warnings.simplefilter("ignore")
-        formats = [guess_datetime_format(example, dayfirst=order) for order in day_first]
-    return [form for form in dict.fromkeys(formats) if form]
-
-
-def _reader(form: str) -> Callable[[list[bytes]], Stamps]:
-    def read(texts: list[bytes]) -> Stamps:
-        import pandas as pd
-
-        decoded = [text.decode("utf-8", "replace") for text in texts]
-        index = pd.to_datetime(decoded, format=form, errors="coerce", utc=True)
-        return index.tz_localize(None).to_numpy().astype("datetime64[ns]")
-
-    return read
 
 
 def _cycle(seconds: float, moments: Stamps) -> float:

@@ -208,6 +208,11 @@ function cell(value, classes, label, edit) {
   return made;
 }
 
+// The output of one channel is y; one of several is called by its name.
+function outputName(stage, channel) {
+  return stage.channelsOut.length === 1 ? "output y" : `output ${stage.channelsOut[channel]}`;
+}
+
 function rowOf(kind, label, cells) {
   return element("div", { class: `row ${kind}` }, [element("div", { class: "label", text: label, title: label }), ...cells]);
 }
@@ -372,7 +377,7 @@ class Demo {
         const now = channel === output && i === k;
         cells.push(cell(value, `${later ? "later" : ""} ${now ? "now" : ""}`));
       });
-      rows.push(rowOf("output", `output ${stage.channelsOut[channel]}`, cells));
+      rows.push(rowOf("output", outputName(stage, channel), cells));
     });
     return [element("div", { class: "scroll" }, rows)];
   }
@@ -411,7 +416,7 @@ class Demo {
           return cell(value, `${done ? "" : "later"} ${now ? "now" : ""}`);
         }),
       );
-      figures.push(figure("output", `output ${stage.channelsOut[channel]}`, rows));
+      figures.push(figure("output", outputName(stage, channel), rows));
     });
     return [element("div", { class: "planes" }, figures)];
   }

@@ -59,9 +59,9 @@ class CafContainer(Container):
     def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
         """Append the metadata chunks to the file."""
         file.seek(0, os.SEEK_END)
-        file.writelines(
-            chunk.name + len(chunk.body).to_bytes(8, "big") + chunk.body for chunk in chunks
-        )
+        for chunk in chunks:
+            size = len(chunk.body).to_bytes(8, "big")
+            file.write(chunk.name + size + chunk.body)
 
 
 def info_entries(body: bytes) -> Iterator[tuple[str, bytes]]:

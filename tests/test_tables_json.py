@@ -101,6 +101,19 @@ def test_a_pipe_is_known_by_its_first_byte(program: Program, tmp_path: Path) -> 
     assert ended.out == b'{"t": 0, "x": 1}\n{"t": 1, "x": 2}\n'
 
 
+@pytest.mark.parametrize(
+    "data", [b'[{"x": 1}, {"x": 2}]', b'\xef\xbb\xbf [\n  {"x": 1}\n]\n', b"[]"]
+)
+def test_an_array_of_objects_is_no_table(data: bytes, program: Program, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(data)
+    for words in (["a.json"], []):
+        ended = program.run("csv", "sma:2", *words, stdin=data, cwd=tmp_path)
+        assert ended.code == 3, ended
+        assert "an object a line, got an array" in ended.errors[0]
+    named = b"[a],x\n1,2\n"
+    assert program.run("csv", "sma:2", "-q", stdin=named, cwd=tmp_path).out == named
+
+
 def test_objects_become_columns(program: Program, tmp_path: Path) -> None:
     data = b'{"day": "2024-01-01", "x": 1, "l": [1], "n": 5}\n{"day": "2024-01-02", "x": 3, "l": [], "n": 6}\n'
     words = ["csv", "sma:2", "-c", "x", "-o"]

@@ -16,7 +16,7 @@ _DYNAMICS = "no step follows the loudness; `gain:-6dB` and `normalize:-1dB` are 
 _EFFECT = "no step changes with time; `ir:hall.wav` convolves with any recorded room or device"
 _RECURSIVE = "filters here are convolutions: `lowpass:0.1`, or `lowpass:0.1,phase=minimum`"
 _TRADE = "is no step; `ema:span=12`, `sma:20` and `diff` are the convolutions that it is made of"
-_SUMS = f"a running sum has no end and {_NO_CONVOLUTION}; `sum_pool:7,stride=1` adds up 7 samples"
+_SUMS = f"a running sum has no end and {_NO_CONVOLUTION}; `sum:7` adds up 7 samples"
 _THRESHOLD = "no step compares with a threshold; `offset:-128 | relu` is 0 up to 128"
 _INVERT = "`gain:-1` changes the sign; on 8-bit pictures `gain:-1 | offset:255` inverts"
 
@@ -91,8 +91,8 @@ ELSEWHERE = {
     "shelf": "`lowshelf:100,6` raises the bass, `highshelf:8k,6` the treble",
     "hum": "`notch:50,harmonics=8` takes out 50 Hz and its multiples",
     "bandreject": _mean("notch"),
-    "echo": _EFFECT,
-    "delay": _EFFECT,
+    "echo": "`x + 50% * lag:250ms` repeats a sound once",
+    "delay": _mean("lag"),
     "chorus": _EFFECT,
     "flanger": _EFFECT,
     "phaser": _EFFECT,
@@ -140,7 +140,7 @@ ELSEWHERE = {
     "shift": _mean("lag"),
     "lead": "one sample earlier is `correlate:0,0,1` with --align center",
     "bbands": _mean("bollinger"),
-    "stoch": f"stoch {_TRADE}",
+    "stoch": "`100 * (x - min:14) / (max:14 - min:14)` is it for a single column",
     "vwap": f"vwap {_TRADE}",
     "momentum": _mean("diff"),
     "roc": _mean("pct_change"),

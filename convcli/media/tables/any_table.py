@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Bytes that tell a format.
 _START = 64
 _TAB_NAMES = ("\\t", "tab")
+_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*[{\]]")
 _OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*\"")
 
 
@@ -93,12 +94,22 @@ def _open_json_lines(
 
 
 def _is_json_lines(path: Path | None, stdin: BinaryIO | None) -> bool:
-    """Whether a text is JSON Lines: by its suffix, or without one by how it begins."""
+    """Whether a text is JSON Lines: by its suffix, or without one by how it begins.
+
+    InputError for an array of objects, which is JSON and no table of lines.
+    """
     if path is not None:
         by_suffix = format_of_suffix(path)
         if by_suffix is not None or is_special(path):
             return by_suffix is JSON_LINES
-    return _OBJECT.match(_start_of(path, stdin)) is not None
+    start = _start_of(path, stdin)
+    if _ARRAY.match(start):
+        name = "standard input" if path is None else str(path)
+        raise InputError(
+            f"{name}: expected a table, such as JSON Lines with an object a line, got an array",
+            hint="jq -c '.[]' writes each object of it on a line of its own",
+        )
+    return _OBJECT.match(start) is not None
 
 
 def _given(stdin: BinaryIO | None) -> BinaryIO:

@@ -311,3 +311,48 @@ def test_detect_finds_places_as_slices() -> None:
     (found,) = convcli.detect(picture[7:15, 20:32], picture, axes=2, threshold=0.9).hits
     assert (found["x"], found["y"], found["width"], found["height"]) == (20, 7, 12, 8)
     assert convcli.detect(template, random.normal(size=300)).hits == ()
+
+
+# ------------------------------------------------------------------------------- times of an index
+
+
+def indexed(index: pd.DatetimeIndex) -> pd.Series:
+    values = np.random.default_rng(0).normal(size=len(index)).cumsum()
+    return pd.Series(values, index=index, name="price")
+
+
+def test_a_regular_index_sets_the_rate() -> None:
+    x = indexed(pd.date_range("2024-01-01", periods=60, freq="D"))
+    pd.testing.assert_series_equal(apply("sma:20d", x), apply("sma:20", x))
+    hours = indexed(pd.date_range("2024-01-01", periods=60, freq="h"))
+    pd.testing.assert_series_equal(apply("sma:1d", hours), apply("sma:24", hours))
+    # Without a unit a frequency is in cycles per row, as without times.
+    bare = pd.Series(x.to_numpy(), name="price")
+    y = apply("lowpass:0.1,taps=9", x).to_numpy()
+    np.testing.assert_array_equal(y, apply("lowpass:0.1,taps=9", bare).to_numpy())
+
+
+def test_an_irregular_index_is_that_of_rolling() -> None:
+    days = pd.date_range("2024-01-01", periods=200, freq="D")
+    x = indexed(days[np.random.default_rng(1).random(200) < 0.6])
+    expected = x.rolling("20D").mean()
+    pd.testing.assert_series_equal(apply("sma:20d", x), expected, rtol=1e-12)
+    # Rows are counted where no time is asked for.
+    pd.testing.assert_series_equal(apply("sma:5", x), x.rolling(5, min_periods=1).mean())
+    assert len(apply("lowpass:0.1,taps=9", x)) == len(x)
+
+
+def test_months_of_an_index_with_a_zone() -> None:
+    index = pd.date_range("2024-01-01", periods=100, freq="D", tz="America/New_York")
+    x = indexed(index)
+    y = apply("avg_pool:1mo", x)
+    np.testing.assert_allclose(y.to_numpy(), x.groupby(index.month).mean().to_numpy())
+
+
+def test_an_index_that_goes_back_is_refused() -> None:
+    index = pd.DatetimeIndex(["2024-01-02", "2024-01-01", "2024-01-03"])
+    with pytest.raises(RequestError, match="goes back in time at row 1"):
+        apply("sma:2d", indexed(index))
+    assert len(apply("sma:2", indexed(index))) == 3
+    with pytest.raises(RequestError, match="without a time"):
+        apply("sma:2d", indexed(pd.DatetimeIndex(["2024-01-02", None, "2024-01-03"])))

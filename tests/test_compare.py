@@ -17,7 +17,7 @@ from scipy import signal as scipy_signal
 
 import convcli
 from convcli import RequestError
-from convcli.checking.compare import Compared, compare_signals
+from convcli.checking.compare import ComparedSignal, compare_signals
 from convcli.checking.limits import parse_limits
 from convcli.checking.spectra import PowerSpectrum
 from convcli.cli import main
@@ -204,7 +204,7 @@ def test_pictures_of_other_depths_are_compared_on_one_scale() -> None:
     sides = []
     for scale in (1.0, 257.0):
         signal = Signal(medium=IMAGE, shape=(40, 50), channels=names, full_scale=255 * scale)
-        sides.append(Compared(str(scale), Blocks(signal, [a * scale])))
+        sides.append(ComparedSignal(str(scale), Blocks(signal, [a * scale])))
     facts = compare_signals(*sides)
     assert facts.equal
 

@@ -56,7 +56,7 @@ def check_causality(
     outputs = WholeOutputs(stored.count, len(plan.result.channels), scratch)
     counts = run(plan, PrefixSource(plan.signal, stored, stored.whole), outputs, threads=threads)
     progress(1, runs)
-    comparison = Comparison(plan, stored, outputs, scratch, group_name)
+    comparison = PrefixComparison(plan, stored, outputs, scratch, group_name)
     for number, prefix in enumerate(prefixes, 2):
         comparison.run(prefix, threads)
         progress(number, runs)
@@ -92,7 +92,7 @@ class WholeOutputs:
         self.rows["there"][rows] = True
 
 
-class Comparison:
+class PrefixComparison:
     """Compares the outputs of one prefix after another with those of the whole table.
 
     verdicts : for each number of a group and of a channel
@@ -215,7 +215,7 @@ def _at(values: Any, index: int) -> float | None:
 class _PrefixOutputs:
     """A Sink that hands the outputs of a prefix to the comparison."""
 
-    comparison: Comparison
+    comparison: PrefixComparison
     prefix: Prefix
 
     def encode(self, y: Array, rows: AnyRows) -> tuple[Array, Rows]:

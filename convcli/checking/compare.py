@@ -38,7 +38,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedSignal:
     """One of two signals that are compared: what it is called, and its samples."""
 
     name: str
@@ -80,7 +80,7 @@ def compare_arrays(
         source = source_of(x, rate=samples_per_second, axes=axes)
         scale = full_scale or _full_scale(x)
         source = replace(source, signal=replace(source.signal, full_scale=scale))
-        sides.append(Compared(name, source))
+        sides.append(ComparedSignal(name, source))
     return compare_signals(*sides, threads=threads)
 
 
@@ -92,14 +92,16 @@ def _full_scale(x: Any) -> float:
     return 1.0
 
 
-def compare_signals(a: Compared, b: Compared, *, threads: int | None = None) -> ComparisonFacts:
+def compare_signals(
+    a: ComparedSignal, b: ComparedSignal, *, threads: int | None = None
+) -> ComparisonFacts:
     """Compare two signals of one kind; A is the reference.
 
     Raises RequestError where they cannot be compared: other media, rates, sizes or channels.
     """
     channels, remarks = _common_channels(a, b)
     _refuse_other_kind(a, b)
-    comparison = _Comparison(a, b, channels)
+    comparison = _SignalComparison(a, b, channels)
     with Workers(threads) as workers:
         delays = comparison.read(workers)
     remarks += comparison.length_remarks()
@@ -118,7 +120,9 @@ def compare_signals(a: Compared, b: Compared, *, threads: int | None = None) -> 
 # ------------------------------------------------------------------------------------------- checks
 
 
-def _common_channels(a: Compared, b: Compared) -> tuple[list[tuple[int, int]], list[str]]:
+def _common_channels(
+    a: ComparedSignal, b: ComparedSignal
+) -> tuple[list[tuple[int, int]], list[str]]:
     """The indices of the channels that both have, and remarks about all others."""
     _refuse_other_medium(a, b)
     names_a = a.signal.channels
@@ -141,13 +145,13 @@ def _common_channels(a: Compared, b: Compared) -> tuple[list[tuple[int, int]], l
     return common, remarks
 
 
-def _refuse_other_medium(a: Compared, b: Compared) -> None:
+def _refuse_other_medium(a: ComparedSignal, b: ComparedSignal) -> None:
     if a.signal.medium is not b.signal.medium:
         things = f"{a.signal.medium.thing} and {b.name} {b.signal.medium.thing}"
         raise RequestError(f"{a.name} is {things}", hint="two signals of one kind are compared")
 
 
-def _refuse_other_kind(a: Compared, b: Compared) -> None:
+def _refuse_other_kind(a: ComparedSignal, b: ComparedSignal) -> None:
     if a.signal.rate != b.signal.rate:
         rates = [_rate_words(each) for each in (a, b)]
         hint = "resample one to the rate of the other first"
@@ -161,14 +165,14 @@ def _refuse_other_kind(a: Compared, b: Compared) -> None:
         raise _other_size(a, b)
 
 
-def _rate_words(side: Compared) -> str:
+def _rate_words(side: ComparedSignal) -> str:
     rate = side.signal.rate
     if rate is None:
         return f"{side.name} has no rate"
     return f"{side.name} has {rate:g} {side.signal.medium.sample}s per second"
 
 
-def _other_size(a: Compared, b: Compared) -> RequestError:
+def _other_size(a: ComparedSignal, b: ComparedSignal) -> RequestError:
     sizes = []
     for side in (a, b):
         sides = [str(n) for n in reversed(side.signal.shape)]
@@ -182,10 +186,12 @@ def _other_size(a: Compared, b: Compared) -> RequestError:
 # ------------------------------------------------------------------------------------------ reading
 
 
-class _Comparison:
+class _SignalComparison:
     """Everything that is summed while both signals are read once, side by side."""
 
-    def __init__(self, a: Compared, b: Compared, channels: list[tuple[int, int]]) -> None:
+    def __init__(
+        self, a: ComparedSignal, b: ComparedSignal, channels: list[tuple[int, int]]
+    ) -> None:
         self.sides = (a, b)
         self.medium: Medium = a.signal.medium
         self.count = len(channels)
@@ -234,7 +240,7 @@ class _Comparison:
         return b if self._rescale == 1 else b * self._rescale
 
     @staticmethod
-    def _samples(side: Compared, places: list[int], workers: Workers) -> Iterator[Array]:
+    def _samples(side: ComparedSignal, places: list[int], workers: Workers) -> Iterator[Array]:
         for block in blocks_of(side.source, workers.map):
             yield block.x[..., places]
 

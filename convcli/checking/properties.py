@@ -236,7 +236,7 @@ def _differences(a: Array, b: Array) -> Array:
 
 
 def _largest(x: Array) -> float:
-    """The largest magnitude; 0 of nothing."""
+    """The largest magnitude of the known samples; 0 if there are none."""
     known = np.abs(x[~np.isnan(x)])
     return float(known.max(initial=0.0))
 
@@ -244,7 +244,7 @@ def _largest(x: Array) -> float:
 def _largest_at(
     difference: Array, where: Mask | None = None
 ) -> tuple[float | None, tuple[int, ...] | None]:
-    """The largest difference among the marked ones and its place; None, None of nothing."""
+    """The largest marked difference and its place; (None, None) if none is marked."""
     if where is not None:
         difference = np.where(where, difference, -1.0)
     if not difference.size:

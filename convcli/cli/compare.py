@@ -24,7 +24,7 @@ from convcli.facts import RunFacts
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convcli.checking.compare import Compared
+    from convcli.checking.compare import ComparedSignal
     from convcli.facts.comparison import ChannelComparison
     from convcli.media.files import Files
     from convcli.media.tables.source import TableOptions
@@ -283,9 +283,9 @@ class Comparing:
 
     def _opened(
         self, path: Path | None, other: Path | None, held: ExitStack, warnings: list[str]
-    ) -> Compared:
+    ) -> ComparedSignal:
         """Open one of a pair; standard input is of the same kind as the other."""
-        from convcli.checking.compare import Compared
+        from convcli.checking.compare import ComparedSignal
 
         files: Files = files_for(
             [path or other],
@@ -299,7 +299,7 @@ class Comparing:
         opened = held.enter_context(given.opened(files))
         source, own = first_page(opened, given.name, "compared")
         warnings += [given.message(text) for text in own]
-        return Compared(given.name, source)
+        return ComparedSignal(given.name, source)
 
 
 class RowText:

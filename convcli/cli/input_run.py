@@ -105,7 +105,7 @@ class InputRun:
     def _carry_out(self, opened: OpenedFile, plans: list[Plan]) -> RunFacts:
         return self._facts(opened, plans, self._write(opened, plans))
 
-    def _write(self, opened: OpenedFile, plans: list[Plan]) -> _Written:
+    def _write(self, opened: OpenedFile, plans: list[Plan]) -> _WrittenOutput:
         from convcli.media.outputs import open_output
         from convcli.media.replacing import only_writing
         from convcli.running.run import run
@@ -143,7 +143,7 @@ class InputRun:
         shown = None
         if preview is not None:
             shown = preview.facts(self.command.files, self.source, self.output)
-        return _Written(sink, counts, shown)
+        return _WrittenOutput(sink, counts, shown)
 
     def _preview(self, plan: Plan) -> RunPreview | None:
         if self.preview_size is None:
@@ -183,7 +183,9 @@ class InputRun:
         several = len(self.command.request.paths) > 1 and options.jobs != 1
         return 1 if several else None
 
-    def _facts(self, opened: OpenedFile, plans: list[Plan], written: _Written | None) -> RunFacts:
+    def _facts(
+        self, opened: OpenedFile, plans: list[Plan], written: _WrittenOutput | None
+    ) -> RunFacts:
         """The facts of the run; `written` is None if nothing was filtered."""
         plan = plans[0]
         signal = plan.signal
@@ -272,7 +274,7 @@ def keep_freed_memory() -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Written:
+class _WrittenOutput:
     """A written output: the closed sink, what was counted for each page, and what is drawn."""
 
     sink: FileSink

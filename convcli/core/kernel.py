@@ -143,7 +143,7 @@ class PerChannel:
 
 
 @dataclass(frozen=True, eq=False)
-class Crossed:
+class KernelMatrix:
     """Kernels from every channel to every channel, such as a room heard from two loudspeakers.
 
     kernels : all of one length, by input and then by output: left to left, left to right, right to

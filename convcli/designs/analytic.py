@@ -90,7 +90,7 @@ def _default_lowest(signal: Signal) -> float:
 
 @lru_cache(maxsize=16)
 def _transformer(low: float, attenuation: float) -> tuple[Taps, float]:
-    """The shortest taps of this design that keep the promise, and the error of their gain."""
+    """The shortest taps of this design that reach the attenuation, and the error of their gain."""
     half = 0
     target = attenuation
     for _ in range(ATTEMPTS):

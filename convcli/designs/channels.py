@@ -124,7 +124,7 @@ PickedText = Annotated[tuple[int, ...], Kind("channels", _read_picked, takes_all
 
 
 @dataclass(frozen=True, eq=False)
-class Picked:
+class PickedChannels:
     """Some channels, by their numbers from 0."""
 
     numbers: tuple[int, ...]
@@ -143,13 +143,13 @@ class Picked:
 
 
 @step("channels", example="pick:1")
-def pick(channels: PickedText) -> Picked:
+def pick(channels: PickedText) -> PickedChannels:
     """Some of the channels (columns, colours) as they are, in the order asked for.
 
     channels : names (left, Close, R) or numbers from 1, split by commas; #2 is a number even where
         a channel is called 2
     """
-    return Picked(channels)
+    return PickedChannels(channels)
 
 
 def _mixed_channels(signal: Signal) -> Sequence[str]:

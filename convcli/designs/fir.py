@@ -1,8 +1,8 @@
-"""Frequency-selective FIR filters: designed, measured, and lengthened until they keep a promise.
+"""Frequency-selective FIR filters: designed, measured, lengthened until they meet a specification.
 
 Frequencies are in cycles per sample. A transition between two bands is `width` wide, and its middle
-is the edge that the user names. The promise: with d = 10**(-attenuation / 20) the gain is 1 +- d in
-a pass band and at most d in a stop band.
+is the edge that the user names. The specification: with d = 10**(-attenuation / 20) the gain is
+1 +- d in a pass band and at most d in a stop band.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ POINTS = 2**22
 """The most points of an FFT that measures or converts a filter."""
 LEAST_ATTENUATION = 10.0
 MOST_ATTENUATION = {"kaiser": 200.0, "remez": 120.0, "firls": 120.0}
-"""In dB, what float64 taps can promise; remez, firls and minimum phase compute less exactly."""
+"""In dB, what float64 taps can reach; remez, firls and minimum phase compute less exactly."""
 MOST_ATTENUATION_MINIMUM = 120.0
 
 
 class _NotConvergedError(RequestError):
-    """The iteration of a method found no taps of one number; it may find those of another."""
+    """A design method did not converge for one number of taps; it may for another number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ class Bands:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Promise:
+class Specification:
     """What a filter is asked to do, and how it is made.
 
     attenuation : dB; taps : their number, or None for as many as the attenuation needs
@@ -108,48 +108,49 @@ def most_attenuation(method: Method, phase: Phase) -> float:
 
 
 @lru_cache(maxsize=64)
-def design_taps(bands: Bands, promise: Promise) -> Taps:
-    """(k,) taps: the best of a given number, otherwise as many as the promise needs.
+def design_taps(bands: Bands, spec: Specification) -> Taps:
+    """(k,) taps: the best of a given number, otherwise as many as the specification needs.
 
-    Raises RequestError where the method cannot keep the promise.
+    Raises RequestError where the method cannot meet the specification.
     """
-    if promise.taps is not None:
-        possible = kaiser.attenuation(promise.taps, bands.width)
-        return _designed(bands, promise, promise.taps, min(promise.attenuation, possible))
-    return _shortest_filter(bands, promise, _first_target(bands, promise))[0]
+    if spec.taps is not None:
+        possible = kaiser.attenuation(spec.taps, bands.width)
+        return _designed(bands, spec, spec.taps, min(spec.attenuation, possible))
+    return _shortest_filter(bands, spec, _first_target(bands, spec))[0]
 
 
-def _first_target(bands: Bands, promise: Promise) -> float:
+def _first_target(bands: Bands, spec: Specification) -> float:
     """The attenuation to begin with, in dB.
 
-    A very long filter is a short one in slow motion: what the short one needs, the long one needs
-    too, and has to be designed and measured only once (3 million taps: in 2 s, else in 8).
+    A very long filter is a short one stretched in time: both need the same attenuation. So it is
+    found for the short one, and the long one is designed and measured only once (3 million taps: in
+    2 s, else in 8).
     """
-    count = _estimated_count(promise.method, promise.attenuation, bands.width)
+    count = _estimated_count(spec.method, spec.attenuation, bands.width)
     faster = count / MANY_TAPS
-    if faster <= 1 or promise.method != "kaiser" or bands.edges[-1] * faster > 1 / 4:
-        return promise.attenuation
+    if faster <= 1 or spec.method != "kaiser" or bands.edges[-1] * faster > 1 / 4:
+        return spec.attenuation
     edges = tuple(edge * faster for edge in bands.edges)
     short = replace(bands, edges=edges, width=bands.width * faster)
-    taps, target = _shortest_filter(short, promise, promise.attenuation)
+    taps, target = _shortest_filter(short, spec, spec.attenuation)
     allowances = [_between_points(size, _measured_points(size)) for size in (taps.size, count)]
     margin = 0.3  # dB: half a percent more taps, and no second attempt
     return target + 20 * math.log10(allowances[1] / allowances[0]) + margin
 
 
-def _shortest_filter(bands: Bands, promise: Promise, target: float) -> tuple[Taps, float]:
-    """The shortest filter found that keeps the promise, and the attenuation it was designed for."""
+def _shortest_filter(bands: Bands, spec: Specification, target: float) -> tuple[Taps, float]:
+    """The shortest filter found that meets the specification, and its design attenuation in dB."""
     count = 0
-    message = f"{promise.method} does not reach {promise.attenuation:g} dB over this transition"
+    message = f"{spec.method} does not reach {spec.attenuation:g} dB over this transition"
     failure = RequestError(message, hint="a wider width=, or method=kaiser")
     for attempt in range(ATTEMPTS):
-        count = max(_estimated_count(promise.method, target, bands.width), count + 2)
+        count = max(_estimated_count(spec.method, target, bands.width), count + 2)
         try:
-            taps = _designed(bands, promise, count, target)
+            taps = _designed(bands, spec, count, target)
         except _NotConvergedError as error:
             failure = error
             continue
-        missing = shortfall(taps, bands, promise.attenuation)
+        missing = shortfall(taps, bands, spec.attenuation)
         if missing <= 0:
             return taps, target
         target += missing + 0.02 + 0.05 * attempt  # later attempts take larger steps
@@ -165,12 +166,12 @@ def _estimated_count(method: Method, attenuation: float, width: float) -> int:
     return 2 * math.ceil(length / 2) + 1
 
 
-def _refuse_long(count: int, promise: Promise) -> None:
-    method = promise.method
+def _refuse_long(count: int, spec: Specification) -> None:
+    method = spec.method
     if method == "kaiser":
         hint = "a wider width=, less attenuation=, or downsample first"
         refuse_huge(count, "this transition", hint)
-    if promise.phase == "minimum" and count > LONGEST_MINIMUM:
+    if spec.phase == "minimum" and count > LONGEST_MINIMUM:
         message = f"{count:,} taps; phase=minimum is computed for at most {LONGEST_MINIMUM:,}"
         raise RequestError(message, hint="phase=linear, a wider width=, or downsample first")
     if count > LONGEST[method]:
@@ -182,7 +183,7 @@ def _refuse_long(count: int, promise: Promise) -> None:
 
 
 def shortfall(taps: Taps, bands: Bands, attenuation: float) -> float:
-    """How many dB the worst error of the gain exceeds the promise; 0 or less if it is kept."""
+    """How many dB the worst error of the gain exceeds the specification; 0 or less if it is met."""
     return 20 * math.log10(highest_error(taps, bands.spans)) + attenuation
 
 
@@ -255,18 +256,18 @@ def response_at(taps: Taps, frequencies: Taps) -> npt.NDArray[np.complex128]:
 # ---------------------------------------------------------------------------- the methods of design
 
 
-def _designed(bands: Bands, promise: Promise, count: int, attenuation: float) -> Taps:
-    """`count` taps by the method of the promise, scaled."""
-    _refuse_long(count, promise)
+def _designed(bands: Bands, spec: Specification, count: int, attenuation: float) -> Taps:
+    """`count` taps by the method of the specification, scaled."""
+    _refuse_long(count, spec)
     window = np.kaiser(count, kaiser.beta(attenuation))
-    if promise.method == "kaiser":
+    if spec.method == "kaiser":
         taps = _ideal(bands, count) * window
-    elif promise.method == "remez":
+    elif spec.method == "remez":
         taps = _remez(bands, count)
     else:
         taps = _firls(bands, count)
     taps = (taps + taps[::-1]) / 2
-    if promise.phase == "minimum":
+    if spec.phase == "minimum":
         taps = minimum_phase(taps, floor=10 ** (-(attenuation + 15) / 20))
     return _scaled(taps, window, bands)
 
@@ -316,7 +317,7 @@ def minimum_phase(taps: Taps, *, floor: float) -> Taps:
 
     The cepstrum of log |H| is folded onto positive times. |H| is first raised to `floor` times its
     peak, because its zeros have no logarithm; a floor below the ripple of the stop band changes
-    nothing that was promised.
+    nothing that was specified.
     """
     points = _fft_points(taps.size, per_tap=32, at_least=1, least_per_tap=2)
     gains = np.abs(np.fft.rfft(taps, points))

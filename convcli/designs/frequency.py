@@ -23,7 +23,7 @@ from convcli.designs.fir import (
     Bands,
     Method,
     Phase,
-    Promise,
+    Specification,
     design_taps,
     most_attenuation,
 )
@@ -56,12 +56,12 @@ def lowpass(
     attenuation : dB
 
     The taps are h[n] = 2 f sinc(2 f n) times a Kaiser window. Their number is Kaiser's estimate,
-    raised until the measured response keeps the promise: at most -attenuation from f + width/2 on,
-    1 +- 10**(-attenuation/20) up to f - width/2. The taps sum to 1 exactly. Raises RequestError
-    where the transition does not fit between 0 and Nyquist.
+    raised until the measured response meets the specification: at most -attenuation from
+    f + width/2 on, 1 +- 10**(-attenuation/20) up to f - width/2. The taps sum to 1 exactly. Raises
+    RequestError where the transition does not fit between 0 and Nyquist.
     """
-    promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
-    return _filter((cutoff,), (1, 0), promise, width=width, signal=signal)
+    spec = Specification(attenuation=attenuation, taps=taps, method=method, phase=phase)
+    return _filter((cutoff,), (1, 0), spec, width=width, signal=signal)
 
 
 @step("frequency", example="highpass:0.1")
@@ -81,8 +81,8 @@ def highpass(
     is 1, for which their number must be odd. On a picture, where no axis is picked, it is the
     picture less its lowpass: what is fine in any direction is kept.
     """
-    promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
-    return _filter((cutoff,), (0, 1), promise, width=width, signal=signal)
+    spec = Specification(attenuation=attenuation, taps=taps, method=method, phase=phase)
+    return _filter((cutoff,), (0, 1), spec, width=width, signal=signal)
 
 
 @step("frequency", example="bandpass:0.1,0.2")
@@ -103,8 +103,8 @@ def bandpass(
     in the middle of the band is 1. On a picture, where no axis is picked, it is lowpass:HIGH less
     lowpass:LOW.
     """
-    promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
-    return _filter((low, high), (0, 1, 0), promise, width=width, signal=signal)
+    spec = Specification(attenuation=attenuation, taps=taps, method=method, phase=phase)
+    return _filter((low, high), (0, 1, 0), spec, width=width, signal=signal)
 
 
 @step("frequency", example="bandstop:0.1,0.2")
@@ -124,49 +124,49 @@ def bandstop(
     Options as in lowpass; both transitions have this width. The taps, an odd number, sum to 1
     exactly. On a picture, where no axis is picked, it is the picture less its bandpass.
     """
-    promise = Promise(attenuation=attenuation, taps=taps, method=method, phase=phase)
-    return _filter((low, high), (1, 0, 1), promise, width=width, signal=signal)
+    spec = Specification(attenuation=attenuation, taps=taps, method=method, phase=phase)
+    return _filter((low, high), (1, 0, 1), spec, width=width, signal=signal)
 
 
 def _filter(
     edges: tuple[float, ...],
     gains: tuple[int, ...],
-    promise: Promise,
+    spec: Specification,
     *,
     width: float | None,
     signal: Signal,
 ) -> Kernel:
     _check_edges(edges, signal)
-    _check_attenuation(promise)
-    if promise.taps is not None:
-        _check_count(promise.taps, gains, promise.method)
+    _check_attenuation(spec)
+    if spec.taps is not None:
+        _check_count(spec.taps, gains, spec.method)
     narrowest = min(high - low for low, high in pairwise((0.0, *edges, 0.5)))
     if width is not None:
         _check_width(edges, width, signal)
-    elif promise.taps is None:
+    elif spec.taps is None:
         width = DEFAULT_WIDTH * narrowest
     else:
-        possible = kaiser.width(promise.taps, promise.attenuation)
+        possible = kaiser.width(spec.taps, spec.attenuation)
         width = min(possible, 0.9 * narrowest)
     bands = Bands(edges=edges, gains=gains, width=width)
     plane = None
     if gains != (1, 0):
-        plane = partial(_over_plane, bands, promise)
-    centre = (0,) if promise.phase == "minimum" else ()
-    return Kernel(taps=design_taps(bands, promise), centre=centre, plane=plane)
+        plane = partial(_over_plane, bands, spec)
+    centre = (0,) if spec.phase == "minimum" else ()
+    return Kernel(taps=design_taps(bands, spec), centre=centre, plane=plane)
 
 
-def _over_plane(bands: Bands, promise: Promise) -> Kernel:
+def _over_plane(bands: Bands, spec: Specification) -> Kernel:
     """The two-dimensional filter whose bands are those of low-passes along both axes.
 
     A high-pass is the picture less its low-pass, a band-pass the difference of two low-passes, a
-    band-stop the picture less that difference. The promise is kept for each low-pass.
+    band-stop the picture less that difference. Each low-pass meets the specification.
     """
-    if promise.phase == "minimum":
+    if spec.phase == "minimum":
         message = "with phase=minimum there is no filter that removes a low-pass of a picture"
         raise RequestError(message, hint="phase=linear, or axis=x for one axis")
     lines = [
-        design_taps(Bands(edges=(edge,), gains=(1, 0), width=bands.width), promise)
+        design_taps(Bands(edges=(edge,), gains=(1, 0), width=bands.width), spec)
         for edge in bands.edges
     ]
     side = max(line.size for line in lines)
@@ -187,13 +187,13 @@ def _check_edges(edges: tuple[float, ...], signal: Signal) -> None:
         raise RequestError(f"the first frequency lies below the second; {low} and {high} came")
 
 
-def _check_attenuation(promise: Promise) -> None:
+def _check_attenuation(spec: Specification) -> None:
     least = LEAST_ATTENUATION
-    most = most_attenuation(promise.method, promise.phase)
-    if not least <= promise.attenuation <= most:
-        how = f"method={promise.method}, phase={promise.phase}"
+    most = most_attenuation(spec.method, spec.phase)
+    if not least <= spec.attenuation <= most:
+        how = f"method={spec.method}, phase={spec.phase}"
         span = f"{least:g} ... {most:g} dB ({how})"
-        message = f"the attenuation lies in {span}, not at {promise.attenuation:g}"
+        message = f"the attenuation lies in {span}, not at {spec.attenuation:g}"
         raise RequestError(message, hint="attenuation=80")
 
 

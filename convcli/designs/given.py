@@ -9,7 +9,7 @@ from typing import Annotated
 
 import numpy as np
 
-from convcli.core.kernel import Crossed, Kernel, PerChannel, Taps
+from convcli.core.kernel import Kernel, KernelMatrix, PerChannel, Taps
 from convcli.designs.registry import step
 from convcli.designs.taps import refuse_huge
 from convcli.errors import InputError, RequestError
@@ -112,7 +112,7 @@ def ir(
     normalize: bool = False,
     channel: Integer | None = None,
     signal: Signal,
-) -> Kernel | PerChannel | Crossed:
+) -> Kernel | PerChannel | KernelMatrix:
     """Convolve with an impulse response from a sound file (a hall, a loudspeaker, a plate).
 
     path : a sound file
@@ -153,7 +153,7 @@ def ir(
         kernel = Kernel(taps=channel_taps, centre=(response.start,), note=response.note)
         kernels.append(kernel)
     if is_crossed:
-        return Crossed(tuple(kernels), given)
+        return KernelMatrix(tuple(kernels), given)
     return kernels[0] if channels == 1 else PerChannel(tuple(kernels))
 
 

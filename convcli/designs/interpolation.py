@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # A resampler is flat up to this share of the lower Nyquist frequency.
 PASS_BAND = 0.91
-# The low-pass before an interpolation keeps a little more than is promised of both together.
+# The low-pass before an interpolation attenuates a little more than both together have to.
 LOWPASS_ATTENUATION = STOP_BAND + 0.1
 # Kaiser's estimate is raised by at least so many dB at a time, and at most so many times.
 LEAST_STEP = 0.2

@@ -51,8 +51,8 @@ class Detection:
     group_name: Callable[[bytes], str] | None = None
     timed: bool = False
     inputs: list[InputFacts] = field(default_factory=list)
-    _found: list[_Found] = field(default_factory=list)
-    _best: _Found | None = None
+    _found: list[_SectionCandidates] = field(default_factory=list)
+    _best: _SectionCandidates | None = None
 
     def search(
         self,
@@ -72,10 +72,10 @@ class Detection:
         An input whose search raises an error leaves no hits.
         """
         search = SignalSearch(templates=prepared, threshold=self.threshold, threads=self.threads)
-        found: list[_Found] = []
+        found: list[_SectionCandidates] = []
         best = self._best
         for candidates in search.run(source):
-            part = _Found(
+            part = _SectionCandidates(
                 input=len(self.inputs),
                 page=page or 1,
                 size=prepared[candidates.template].size,
@@ -148,7 +148,7 @@ class Detection:
             numbers.setdefault((each.input, each.candidates.group), len(numbers))
         return [numbers[each.input, each.candidates.group] for each in self._found]
 
-    def _cells(self, found: _Found, index: int) -> Cells:
+    def _cells(self, found: _SectionCandidates, index: int) -> Cells:
         """Return the cells of one hit, also those that are not among the columns."""
         one = self.inputs[found.input]
         candidates = found.candidates
@@ -180,7 +180,7 @@ class Detection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
+class _SectionCandidates:
     """Candidates of one template in one section of an input.
 
     input : number of the input in `Detection.inputs`

@@ -157,7 +157,7 @@ class Net:
 
 
 @dataclass(frozen=True)
-class Untrained:
+class UntrainedNetwork:
     """A network to be trained.
 
     layers : as written; net : as training sees them; chain : as they run, with weights that are all
@@ -174,7 +174,7 @@ class Untrained:
         return [number for number, layer in enumerate(self.layers) if layer.weighted]
 
 
-def untrained_network(text: str, signal: Signal, rules: Rules) -> Untrained:
+def untrained_network(text: str, signal: Signal, rules: Rules) -> UntrainedNetwork:
     """The network that `text` says, for signals like `signal`.
 
     RequestError points at what cannot be trained.
@@ -186,7 +186,7 @@ def untrained_network(text: str, signal: Signal, rules: Rules) -> Untrained:
     (stage,) = network.stages()
     trained = [layer.trained(op) for layer, bound in network.bound for op in bound.ops]
     net = Net.of(layer for layer in trained if layer is not None)
-    return Untrained(layers, net, Chain(stage.ops, signal.axes))
+    return UntrainedNetwork(layers, net, Chain(stage.ops, signal.axes))
 
 
 def _empty_tensors(layers: list[Layer], channels: int) -> dict[int, dict[str, Tensor]]:

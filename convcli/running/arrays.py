@@ -12,6 +12,7 @@ import numpy as np
 from convcli.errors import RequestError, named_first, nearest
 from convcli.planning.grammar import parse
 from convcli.planning.plan import learned_rules, make_plan, rules_for
+from convcli.running.index_times import times_of_index
 from convcli.running.run import run
 from convcli.signals import ARRAY, TABLE, Align, Block, Edge, Missing, Signal, row_numbers
 from convcli.units import UnitError, to_rate
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.signals import AnyRows, Array, Rows
+    from convcli.core.time_reach import Stamps
+    from convcli.planning.plan import Plan
+    from convcli.running.index_times import IndexTimes
+    from convcli.signals import AnyRows, Array, Rows, Source
 
 T = TypeVar("T")
 
@@ -57,6 +61,30 @@ class Blocks:
 
 
 @dataclass
+class TimedBlocks:
+    """Samples in memory with their times, as a Source.
+
+    stamps : the time of each sample, as in core/time_reach.py
+    """
+
+    signal: Signal
+    blocks: Sequence[Array]
+    stamps: Stamps
+
+    def chunks(self) -> Iterator[Block]:
+        """Yield the blocks, which need no decoding."""
+        first = 0
+        for x in self.blocks:
+            stop = first + len(x)
+            yield Block(x, stamps=self.stamps[first:stop])
+            first = stop
+
+    def decode(self, raw: Block) -> Block:
+        """Return the block itself."""
+        return raw
+
+
+@dataclass
 class Collected:
     """A Sink that collects samples in memory."""
 
@@ -89,7 +117,9 @@ def apply(
 
     x : (n,) or (n, channels) with one sample axis, (rows, columns, channels) with two; NaN is
         missing. A pandas object is a table: rows by columns, and comes back as the same kind, with
-        the index of the rows that the outputs are aligned with.
+        the index of the rows that the outputs are aligned with. A DatetimeIndex says the times:
+        durations such as 20d, frequencies in Hz and bins of the calendar then fit, also where rows
+        come irregularly.
     rate : samples per second, as a number or a text such as "16k", for durations and frequencies in
         Hz; without it frequencies are cycles per sample
     edge, align, missing : the rules of `--edge`, `--align` and `--missing`; arrays default to zero
@@ -147,18 +177,39 @@ class _Settings:
         if threads is not None and not (_is_number(threads, Integral) and threads >= 1):
             raise RequestError(f"threads expects a whole number from 1 on, got {threads!r}")
 
-    def filtered(self, filter: str, signal: Signal, x: Array) -> _Filtered:
-        """Filter an array of samples in memory."""
-        rules = rules_for(signal, filter, edge=self.edge, align=self.align, missing=self.missing)
-        plan = make_plan(filter, signal, rules)
+    def filtered(
+        self, filter: str, signal: Signal, x: Array, times: IndexTimes | None = None
+    ) -> _Filtered:
+        """Filter an array of samples in memory, of which each may have its time."""
+        plan = self._plan(filter, signal, times)
         sink = Collected()
-        run(plan, Blocks(signal, _in_blocks(x)), sink, threads=self.threads)
+        source: Source[Any] = Blocks(plan.signal, _in_blocks(x))
+        if times is not None and plan.signal.timed:
+            source = TimedBlocks(plan.signal, _in_blocks(x), times.stamps)
+        run(plan, source, sink, threads=self.threads)
         names = plan.result.channels
         if sink.parts:
             return _Filtered(np.concatenate(sink.parts), np.concatenate(sink.rows), names)
         across = [n or 0 for n in plan.result.shape[1:]]
         nothing = np.empty((0, *across, len(names)), x.dtype)
         return _Filtered(nothing, np.empty(0, np.int64), names)
+
+    def _plan(self, filter: str, signal: Signal, times: IndexTimes | None) -> Plan:
+        """Plan FILTER for a signal. Irregular times are left alone by filters that need none."""
+        if times is None:
+            return self._plan_for(filter, signal)
+        if times.step:
+            return self._plan_for(filter, times.regular_signal(signal))
+        try:
+            return self._plan_for(filter, signal)
+        except RequestError:
+            if times.problem is not None:
+                raise times.problem from None
+            return self._plan_for(filter, times.irregular_signal(signal))
+
+    def _plan_for(self, filter: str, signal: Signal) -> Plan:
+        rules = rules_for(signal, filter, edge=self.edge, align=self.align, missing=self.missing)
+        return make_plan(filter, signal, rules)
 
 
 @dataclass(frozen=True)
@@ -330,4 +381,5 @@ def _filtered_columns(
     filter: str, columns: Any, names: tuple[str, ...], settings: _Settings
 ) -> _Filtered:
     x, signal = _column_samples(columns, names, settings.rate)
-    return settings.filtered(filter, signal, x)
+    times = times_of_index(columns.index) if settings.rate is None else None
+    return settings.filtered(filter, signal, x, times)

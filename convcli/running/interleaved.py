@@ -61,14 +61,14 @@ class InterleavedSignals:
         counts = np.bincount(groups.codes, minlength=len(groups.names))
         present = np.flatnonzero(counts)
         signals = self._numbers_of(groups.names)[present]
-        fresh = _Fresh(signals, counts[present], x[order], rows[order])
+        fresh = _NewSamples(signals, counts[present], x[order], rows[order])
         return self._advance(fresh, self.geometry.ready)
 
     def finish(self) -> list[Job]:
         """Return the outputs that were waiting for the end of the signals."""
         signals = np.arange(len(self._numbers))
         x = np.empty((0, self.channels))
-        fresh = _Fresh(signals, np.zeros_like(signals), x, np.empty(0, np.int64))
+        fresh = _NewSamples(signals, np.zeros_like(signals), x, np.empty(0, np.int64))
         return self._advance(fresh, self._counts)
 
     @property
@@ -103,7 +103,7 @@ class InterleavedSignals:
         counts = [self.geometry.count(length) for length in lengths.tolist()]
         return np.array(counts, np.int64)[which]
 
-    def _advance(self, fresh: _Fresh, known: Callable[[Indices], Indices]) -> list[Job]:
+    def _advance(self, fresh: _NewSamples, known: Callable[[Indices], Indices]) -> list[Job]:
         """Take in fresh samples, a part of the signals at a time.
 
         known : counts the outputs of signals of n samples
@@ -118,14 +118,16 @@ class InterleavedSignals:
                 jobs += self._advance_part(fresh.part(first, last), known)
         return jobs
 
-    def _advance_part(self, fresh: _Fresh, known: Callable[[Indices], Indices]) -> Iterator[Job]:
+    def _advance_part(
+        self, fresh: _NewSamples, known: Callable[[Indices], Indices]
+    ) -> Iterator[Job]:
         part = self._joined(fresh)
         stop = np.maximum(known(part.n), part.done)
         for which in _alike(stop - part.done, part.done == 0):
             yield self._job(part, which, int(stop[which[0]]))
         self._keep(part, stop)
 
-    def _joined(self, fresh: _Fresh) -> _Part:
+    def _joined(self, fresh: _NewSamples) -> _Part:
         """Join the samples that are kept of some signals with fresh ones."""
         n = self._n[fresh.signals]
         return _Part(
@@ -260,7 +262,7 @@ class _InterleavedJob(Job):
 
 
 @dataclass(frozen=True)
-class _Fresh:
+class _NewSamples:
     """Samples that have come, `counts` of each signal, one signal after the other."""
 
     signals: Indices
@@ -268,16 +270,18 @@ class _Fresh:
     x: Array
     rows: Rows
 
-    def part(self, first: int, last: int) -> _Fresh:
+    def part(self, first: int, last: int) -> _NewSamples:
         """Return the samples of the signals [first, last)."""
         start = int(self.counts[:first].sum())
         samples = slice(start, start + int(self.counts[first:last].sum()))
         some = slice(first, last)
-        return _Fresh(self.signals[some], self.counts[some], self.x[samples], self.rows[samples])
+        return _NewSamples(
+            self.signals[some], self.counts[some], self.x[samples], self.rows[samples]
+        )
 
 
 @dataclass(frozen=True)
-class _Ragged:
+class _ValuesOfSignals:
     """Consecutive values of several signals: value number 0 of signal i would be at `starts[i]`."""
 
     values: AnyArray
@@ -299,8 +303,8 @@ class _Part:
     signals: Indices
     n: Indices
     done: Indices
-    samples: _Ragged
-    rows: _Ragged
+    samples: _ValuesOfSignals
+    rows: _ValuesOfSignals
 
 
 class _RaggedBuffer:
@@ -325,7 +329,7 @@ class _RaggedBuffer:
         self.values = larger
         self.first = np.append(self.first, np.zeros(signals - have, np.int64))
 
-    def joined(self, fresh: _Fresh, n: Indices, values: AnyArray) -> _Ragged:
+    def joined(self, fresh: _NewSamples, n: Indices, values: AnyArray) -> _ValuesOfSignals:
         """Join what is kept of the `n` values that had come of each signal with the fresh ones."""
         first = self.first[fresh.signals]
         kept = n - first
@@ -341,9 +345,9 @@ class _RaggedBuffer:
             joined[at + old : at + old + more] = values[new : new + more]
             at += old + more
             new += more
-        return _Ragged(joined, starts - first)
+        return _ValuesOfSignals(joined, starts - first)
 
-    def keep(self, signals: Indices, joined: _Ragged, n: Indices, since: Indices) -> None:
+    def keep(self, signals: Indices, joined: _ValuesOfSignals, n: Indices, since: Indices) -> None:
         """Keep the values from number `since` on, of the `n` that have come of each signal."""
         since = np.maximum(self.first[signals], since)
         self.first[signals] = since

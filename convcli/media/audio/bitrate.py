@@ -47,7 +47,7 @@ class BitRate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class RequestedRate:
     """What the user asks of a lossy coding, and the bit rate of the input; None if not given."""
 
     bitrate: float | None = None
@@ -141,7 +141,7 @@ def _nominal_vorbis_rate(file: BinaryIO) -> int | None:
 
 
 def encoder_settings(
-    coding: Coding, wanted: Wanted, *, rate: int, channels: int
+    coding: Coding, wanted: RequestedRate, *, rate: int, channels: int
 ) -> Mapping[str, Any]:
     """libsndfile's settings of an encoder, none for its defaults.
 
@@ -161,7 +161,7 @@ def encoder_settings(
     return _vorbis_settings(wanted, rate, channels)
 
 
-def _not_lossy(coding: Coding, wanted: Wanted) -> RequestError:
+def _not_lossy(coding: Coding, wanted: RequestedRate) -> RequestError:
     option = "--quality" if wanted.bitrate is None else "--bitrate"
     return RequestError(
         f"{option} is for MP3, Vorbis and Opus, and the output is {coding.format} {coding.subtype}",
@@ -169,7 +169,7 @@ def _not_lossy(coding: Coding, wanted: Wanted) -> RequestError:
     )
 
 
-def _mp3_settings(wanted: Wanted, rate: int) -> Mapping[str, Any]:
+def _mp3_settings(wanted: RequestedRate, rate: int) -> Mapping[str, Any]:
     if wanted.quality is not None:
         # LAME counts from 0, the best, to 9.999.
         level = min(1 - wanted.quality / _BEST_QUALITY, 0.9999)
@@ -184,7 +184,7 @@ def _mp3_settings(wanted: Wanted, rate: int) -> Mapping[str, Any]:
     return {"compression_level": min(1.0, max(0.0, level)), "bitrate_mode": mode}
 
 
-def _opus_settings(wanted: Wanted, channels: int) -> Mapping[str, Any]:
+def _opus_settings(wanted: RequestedRate, channels: int) -> Mapping[str, Any]:
     if wanted.quality is not None:
         raise RequestError("Opus has no --quality", hint="--bitrate 128k sets its bit rate")
     high, low = _OPUS_RANGE
@@ -192,7 +192,7 @@ def _opus_settings(wanted: Wanted, channels: int) -> Mapping[str, Any]:
     return {"compression_level": (high - bits / channels) / (high - low)}
 
 
-def _vorbis_settings(wanted: Wanted, rate: int, channels: int) -> Mapping[str, Any]:
+def _vorbis_settings(wanted: RequestedRate, rate: int, channels: int) -> Mapping[str, Any]:
     if wanted.quality is not None:
         return {"compression_level": 1 - wanted.quality / _BEST_QUALITY}
     if wanted.bitrate is None and wanted.kept is not None:
@@ -205,7 +205,7 @@ def _vorbis_settings(wanted: Wanted, rate: int, channels: int) -> Mapping[str, A
     return {"compression_level": _vorbis_level(bits, rate, channels, (low, high))}
 
 
-def _bits_within(wanted: Wanted, low: float, high: float, holder: str) -> float:
+def _bits_within(wanted: RequestedRate, low: float, high: float, holder: str) -> float:
     """The wanted bits per second; RequestError if they are asked for and out of range."""
     if wanted.bitrate is None:
         kept = wanted.kept.bits if wanted.kept is not None else high

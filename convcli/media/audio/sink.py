@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, cast
 import numpy as np
 
 from convcli.errors import InputError, OutputError, RequestError
-from convcli.media.audio.bitrate import Wanted, encoder_settings
+from convcli.media.audio.bitrate import RequestedRate, encoder_settings
 from convcli.media.audio.details import temporary_file
 from convcli.media.audio.formats import FLOATS, LOSSY, WAV_KINDS, Coding, bits_of, choose_coding
 from convcli.media.audio.metadata.carry import carry_metadata
@@ -93,7 +93,9 @@ class AudioSink:
         self.coding = choose_coding(
             like=(like.format, like.subtype), format=options.format, subtype=options.subtype
         )
-        self._wanted = Wanted(bitrate=options.bitrate, quality=options.quality, kept=like.bit_rate)
+        self._wanted = RequestedRate(
+            bitrate=options.bitrate, quality=options.quality, kept=like.bit_rate
+        )
         self._grid = Grid.of(self.coding.subtype)
         self._dither: Dither | None = None
         if _dithers(like, self.coding, asked=options.dither):

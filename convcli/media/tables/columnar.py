@@ -25,7 +25,7 @@ from convcli.media.tables.columnar_values import (
 )
 from convcli.media.tables.delimited import Cells, Dialect
 from convcli.media.tables.source import Pass, TableSource, refuse_options
-from convcli.media.tables.splicing import ForgottenRows, RecentRows, Scratch
+from convcli.media.tables.splicing import RecentRows, ReleasedRows, Scratch
 from convcli.media.tables.text import Encoding, Header
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class BatchesInScratch:
     def __init__(self) -> None:
         self._scratch = Scratch()
 
-    def keep(self, rows: BatchRows) -> ForgottenRows:
+    def keep(self, rows: BatchRows) -> ReleasedRows:
         """Write the batch of some rows to the temporary file; return its place."""
         data = rows.batch.data
         sink = pa.BufferOutputStream()
@@ -106,9 +106,9 @@ class BatchesInScratch:
         with pa.ipc.new_stream(sink, data.schema) as stream:
             stream.write_batch(data)
         place = self._scratch.add(sink.getvalue())
-        return ForgottenRows((place, rows.batch.first, rows.cells))
+        return ReleasedRows((place, rows.batch.first, rows.cells))
 
-    def recall(self, forgotten: ForgottenRows) -> BatchRows:
+    def recall(self, forgotten: ReleasedRows) -> BatchRows:
         """Read a batch that was written."""
         place, first, cells = forgotten.place
         with pa.ipc.open_stream(self._scratch.read(place)) as stream:

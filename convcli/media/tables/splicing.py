@@ -67,7 +67,7 @@ class DecodedRows:
 
 
 @dataclass(frozen=True, eq=False)
-class ForgottenRows:
+class ReleasedRows:
     """Rows whose text was released; `place` tells where it is found again."""
 
     place: Any
@@ -76,11 +76,11 @@ class ForgottenRows:
 class OldRows(Protocol):
     """Where rows that wait long are kept outside of memory. Safe to use from several threads."""
 
-    def keep(self, rows: Any) -> ForgottenRows:
+    def keep(self, rows: Any) -> ReleasedRows:
         """Prepare to give up some rows."""
         ...
 
-    def recall(self, forgotten: ForgottenRows) -> Any:
+    def recall(self, forgotten: ReleasedRows) -> Any:
         """Return rows that were kept, with their text."""
         ...
 
@@ -103,12 +103,12 @@ class RowsInFile:
         self._text = text
         self._decode = decode
 
-    def keep(self, rows: DecodedRows) -> ForgottenRows:
+    def keep(self, rows: DecodedRows) -> ReleasedRows:
         """Note the place of the text in the file."""
         records = rows.spans.records
-        return ForgottenRows((_without_text(records), len(records.data) - records.padded))
+        return ReleasedRows((_without_text(records), len(records.data) - records.padded))
 
-    def recall(self, forgotten: ForgottenRows) -> DecodedRows:
+    def recall(self, forgotten: ReleasedRows) -> DecodedRows:
         """Read the text in the file again."""
         records, length = forgotten.place
         with self._text.open() as stream:
@@ -165,13 +165,13 @@ class RowsInScratch:
         self._scratch = Scratch()
         self._decode = decode
 
-    def keep(self, rows: DecodedRows) -> ForgottenRows:
+    def keep(self, rows: DecodedRows) -> ReleasedRows:
         """Write the text of some rows to the temporary file."""
         records = rows.spans.records
         stop = len(records.data) - records.padded
-        return ForgottenRows((_without_text(records), self._scratch.add(records.data[:stop])))
+        return ReleasedRows((_without_text(records), self._scratch.add(records.data[:stop])))
 
-    def recall(self, forgotten: ForgottenRows) -> DecodedRows:
+    def recall(self, forgotten: ReleasedRows) -> DecodedRows:
         """Read the text that was written."""
         records, place = forgotten.place
         return self._decode(records, self._scratch.read(place))
@@ -201,7 +201,7 @@ class RecentRows:
             self._parts: list[Any] = []
             self._forgotten = 0
             self._held_bytes = 0
-            self._last_recalled: tuple[ForgottenRows, Any] | None = None
+            self._last_recalled: tuple[ReleasedRows, Any] | None = None
             self._rows = 0
             self.tail = b""
             self._old_rows.close()
@@ -265,7 +265,7 @@ class RecentRows:
             self._forgotten += 1
 
     def _with_text(self, part: Any) -> Any:
-        if not isinstance(part, ForgottenRows):
+        if not isinstance(part, ReleasedRows):
             return part
         last = self._last_recalled
         if last is None or last[0] is not part:

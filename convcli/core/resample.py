@@ -230,7 +230,8 @@ class Resample(Op):
         taps = self._taps
         groups, phases = np.divmod(np.arange(*span[0]), taps.phases)
         ends = groups * taps.step + taps.starts[phases] + taps.width
-        last = np.minimum(ends - taps.origin(span[0][0]), len(x)) - 1
+        first_input = taps.origin(span[0][0])
+        last = np.minimum(ends - first_input, len(x)) - 1
         known: npt.NDArray[np.bool_] = gaps.seen_so_far(x, earlier)[last]
         return known
 

@@ -133,9 +133,10 @@ def _first_target(bands: Bands, spec: Specification) -> float:
     edges = tuple(edge * faster for edge in bands.edges)
     short = replace(bands, edges=edges, width=bands.width * faster)
     taps, target = _shortest_filter(short, spec, spec.attenuation)
-    allowances = [_between_points(size, _measured_points(size)) for size in (taps.size, count)]
+    short_allowance = _between_points(taps.size, _measured_points(taps.size))
+    long_allowance = _between_points(count, _measured_points(count))
     margin = 0.3  # dB: half a percent more taps, and no second attempt
-    return target + 20 * math.log10(allowances[1] / allowances[0]) + margin
+    return target + 20 * math.log10(long_allowance / short_allowance) + margin
 
 
 def _shortest_filter(bands: Bands, spec: Specification, target: float) -> tuple[Taps, float]:

@@ -206,7 +206,8 @@ def gabor(
     radians = 2 * np.pi * u / wavelength
     waves = bell * np.cos(radians + math.radians(phase))
     waves -= bell * (waves.sum() / bell.sum())
-    gain = abs(complex((waves * np.exp(-1j * radians)).sum()))
+    response = complex((waves * np.exp(-1j * radians)).sum())
+    gain = abs(response)
     if gain < 1e-9 * bell.sum():
         message = f"waves of {wavelength:g} pixels at phase {phase:g} vanish on the pixel grid"
         raise RequestError(message, hint="a longer wavelength, or phase=0")

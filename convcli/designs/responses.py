@@ -123,7 +123,8 @@ def _convert(taps: Taps, own_rate: float, rate: float) -> tuple[Taps, int]:
     padded = np.pad(taps, ((lead, margin), (0, 0)))
     converted = np.asarray(soxr.resample(padded, own_rate, rate, quality="VHQ"), dtype=np.float64)
     converted = converted * (own_rate / rate)
-    return _trim(converted, start, start + math.ceil(len(taps) * rate / own_rate))
+    length = math.ceil(len(taps) * rate / own_rate)
+    return _trim(converted, start, start + length)
 
 
 def _trim(taps: Taps, start: int, stop: int) -> tuple[Taps, int]:

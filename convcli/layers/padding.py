@@ -87,10 +87,11 @@ class SelfPadding(Op):
         reaches = []
         for axis, (low, high) in enumerate(self._spare):
             before = self.at.before[axis]
+            after = self.widths[axis] - 1 - before
             reaches.append(
                 Reach(
                     before=before + low,
-                    after=self.widths[axis] - 1 - before + high,
+                    after=after + high,
                     step=self.step[axis],
                     anchor=self.at.anchor[axis],
                     growth=self.at.growth[axis],

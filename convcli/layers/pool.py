@@ -88,12 +88,11 @@ class PoolLayer(StepLayer):
         spacing = self.dilation or (1,) * len(self.n)
         if not isinstance(op, SlidingStatistic) or self._folds is None:
             raise self.call.error("only max_pool and min_pool have a dilation, as in torch")
-        sides = zip(self.n, spacing, strict=True)
-        return replace(
-            op,
-            function=SpreadExtreme(of_two=self._folds, spacing=spacing),
-            size=tuple((n - 1) * space + 1 for n, space in sides),
-        )
+        widths = []
+        for n, space in zip(self.n, spacing, strict=True):
+            widths.append((n - 1) * space + 1)
+        function = SpreadExtreme(of_two=self._folds, spacing=spacing)
+        return replace(op, function=function, size=tuple(widths))
 
     def _extensions(self) -> Iterator[Op]:
         """Yield what extends the input: by the padding, and for a last window by nothing known."""

@@ -80,7 +80,7 @@ class TimedBlocks:
             first = stop
 
     def decode(self, raw: Block) -> Block:
-        """Return the block itself."""
+        """Return the block, which needs no decoding."""
         return raw
 
 

@@ -38,7 +38,7 @@ EDGES: tuple[Edge, ...] = (
 ALIGNS: tuple[Align, ...] = ("center", "causal")
 # Groups of branches: operands of every kind, within each other, that hold values, and with strides.
 GROUPS = (
-    "ema:span=3 - 2 * ema:span=6",
+    "ema:span=2 - 2 * ema:span=3",
     "(x - box:3) / (abs | box:4 | offset:1)",
     "x + 50% * (x - lowpass:0.2,taps=9 | kernel:1,-3,1) - 1/3",
     "avg_pool:3 * (max_pool:3 - min_pool:3 / 2) | box:2",
@@ -106,18 +106,36 @@ def signal_for(step: Step, medium: str, n: int) -> Signal:
     return Signal(medium=ARRAY, shape=(n,), channels=("1",))
 
 
+# Taps run along both axes of a picture, so that filters that ring for long take seconds there. They
+# are tried with their own taps along one axis.
+SHORT_ON_PICTURES = {
+    "ema": "ema:span=2",
+    "notch": "notch:0.2,q=0.7",
+    "peak": "peak:0.25,6,q=0.5",
+    "lowshelf": "lowshelf:0.2,6",
+}
+
+
+def example_for(step: Step, medium: str) -> str:
+    """The example of a step, with few taps on pictures."""
+    if medium not in ("image", "transparent"):
+        return step.example
+    if step.name in SHORT_ON_PICTURES:
+        return SHORT_ON_PICTURES[step.name]
+    # A wide transition takes few taps.
+    has_width = any(parameter.name == "width" for parameter in step.parameters)
+    return f"{step.example},width=0.08" if has_width else step.example
+
+
 def plan_for(
     step: Step, medium: str, *, edge: Edge | None = None, align: Align | None = None
 ) -> Plan | None:
     """The step's example bound to a signal some windows long; None where the step refuses the medium."""
     n = 41
-    # Pictures are large: there the transition is wide and the taps are few.
-    has_width = any(parameter.name == "width" for parameter in step.parameters)
-    few = has_width and medium in ("image", "transparent")
+    text = example_for(step, medium)
     for _ in range(2):
         signal = signal_for(step, medium, n)
         try:
-            text = step.example + ",width=0.08" if few else step.example
             plan = make_plan(text, signal, rules_for(signal, edge=edge, align=align))
         except RequestError:
             return None

@@ -138,7 +138,7 @@ def test_data_is_not_written_where_it_would_become_an_opacity(
     for name in ("b.png", "b.webp", "b.jpg", "b.pam"):
         run = program.run("image", "-q", "box:3", a, "-o", name, cwd=tmp_path)
         assert run.code == 2, run
-        assert "a .tif file holds" in run.err
+        assert "write TIFF (.tif)" in run.err
     inks = banded(tmp_path / "c.tif", RNG.integers(0, 200, (5, 4, 5)).astype("u1"), 5, (0,))
     assert program.run("image", "-q", "box:3", inks, "-o", "c.jpg", cwd=tmp_path).code == 2
 

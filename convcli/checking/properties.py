@@ -102,15 +102,15 @@ def _move(plan: Plan, x: Array, result: Array, axis: int, by: int) -> MoveFacts:
         return MoveFacts(
             **common, outputs=None, compared=0, difference=None, at=None, edge_difference=None
         )
-    before, after = [slice(None)] * x.ndim, [slice(None)] * x.ndim
-    before[axis] = slice(0, moved.shape[axis] - outputs)
-    after[axis] = slice(outputs, None)
-    difference = _differences(moved[tuple(after)], result[tuple(before)])
-    undisturbed = _undisturbed(plan, x.shape, moved.shape, axis, by)[tuple(after)]
+    leading_axes = (slice(None),) * axis
+    before = (*leading_axes, slice(0, moved.shape[axis] - outputs))
+    after = (*leading_axes, slice(outputs, None))
+    difference = _differences(moved[after], result[before])
+    undisturbed = _undisturbed(plan, x.shape, moved.shape, axis, by)[after]
     largest, place = _largest_at(difference, undisturbed)
     at = None
     if place is not None:
-        at = tuple(k + (outputs if a == axis else 0) for a, k in enumerate(place))
+        at = (*place[:axis], place[axis] + outputs, *place[axis + 1 :])
     edge_difference, _ = _largest_at(difference, ~undisturbed)
     return MoveFacts(
         **common,

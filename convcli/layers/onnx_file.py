@@ -102,6 +102,7 @@ def _insane_graph(path: Path, why: str) -> InputError:
 
 
 def _graph_of(path: Path, graph: Any) -> OnnxGraph:
+    """The graph of a parsed file. InputError if it is no network of one input and one output."""
     if len(graph.node) > MOST_NODES:
         raise _insane_graph(
             path, f"it has {len(graph.node):,} nodes; at most {MOST_NODES:,} are run"
@@ -121,15 +122,7 @@ def _graph_of(path: Path, graph: Any) -> OnnxGraph:
         if node.op_type == "Constant":
             constants[node.output[0]] = _constant(path, node, attributes)
             continue
-        nodes.append(
-            Node(
-                kind=node.op_type,
-                name=node.name or (node.output[0] if node.output else ""),
-                inputs=tuple(node.input),
-                outputs=tuple(node.output),
-                attributes=attributes,
-            )
-        )
+        nodes.append(_node_of(node, attributes))
     return OnnxGraph(
         path=str(path),
         nodes=tuple(nodes),
@@ -138,6 +131,18 @@ def _graph_of(path: Path, graph: Any) -> OnnxGraph:
         output=graph.output[0].name,
         channels=sides[1],
         axes=len(sides) - 2,
+    )
+
+
+def _node_of(node: Any, attributes: Mapping[str, Any]) -> Node:
+    """A node; one without a name is called as its first output."""
+    first_output = node.output[0] if node.output else ""
+    return Node(
+        kind=node.op_type,
+        name=node.name or first_output,
+        inputs=tuple(node.input),
+        outputs=tuple(node.output),
+        attributes=attributes,
     )
 
 

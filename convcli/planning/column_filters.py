@@ -124,29 +124,39 @@ def outputs_of(
     label : the suffix of columns that FILTER adds; None: it replaces those that it reads
     RequestError if a name is taken, or does not tell several columns apart.
     """
-    own = {each.name: each for each in filters.own}
     replacing: list[_Piece] = []
     adding: list[_Piece] = []
-    plain = tuple(number for number in range(base) if names[number] not in own)
+    plain = tuple(n for n in range(base) if names[n] not in filters.own_names)
     if filter and plain:
-        words = " | ".join(call.text for call in filter)
-        kept = tuple(names[number] for number in plain)
+        piece = _piece_of_filter(filter, plain, [names[n] for n in plain], label)
         if label is None:
-            replacing.append(_Piece(channels=plain, calls=filter, names=kept, words=words))
+            replacing.append(piece)
         else:
-            kept = tuple(f"{name}_{label}" for name in kept)
-            adding.append(_Piece(channels=plain, calls=filter, names=kept, words=words))
-    for name, each in own.items():
-        number = names.index(name)
-        piece = _Piece(channels=(number,), calls=each.calls, names=(name,), words=each.written)
-        replacing.append(piece)
+            adding.append(piece)
+    for each in filters.own:
+        channel = names.index(each.name)
+        replacing.append(_piece_of(each, (channel,), (each.name,)))
     for each in filters.added:
-        sources = tuple(range(base))
-        made = _names_of(each, [names[number] for number in sources])
-        adding.append(_Piece(channels=sources, calls=each.calls, names=made, words=each.written))
+        made = _names_of(each, names[:base])
+        adding.append(_piece_of(each, tuple(range(base)), made))
     replaced = tuple(number for piece in replacing for number in piece.channels)
     new = tuple(name for piece in adding for name in piece.names)
     return Outputs(call=_side_by_side([*replacing, *adding], names), replaced=replaced, new=new)
+
+
+def _piece_of_filter(
+    filter: tuple[Call, ...], channels: tuple[int, ...], names: Sequence[str], label: str | None
+) -> _Piece:
+    """FILTER on some channels; outputs are named as the channels are, with the label behind."""
+    if label is not None:
+        names = [f"{name}_{label}" for name in names]
+    words = " | ".join(call.text for call in filter)
+    return _Piece(channels=channels, calls=filter, names=tuple(names), words=words)
+
+
+def _piece_of(named: NamedFilter, channels: tuple[int, ...], names: tuple[str, ...]) -> _Piece:
+    """A filter of an option on some channels."""
+    return _Piece(channels=channels, calls=named.calls, names=names, words=named.written)
 
 
 def _names_of(added: NamedFilter, sources: Sequence[str]) -> tuple[str, ...]:
@@ -163,7 +173,7 @@ def _names_of(added: NamedFilter, sources: Sequence[str]) -> tuple[str, ...]:
 
 
 def _side_by_side(pieces: list[_Piece], names: tuple[str, ...]) -> Call:
-    """Filters of some channels as one group of branches, whose outputs are one behind the other."""
+    """Filters of some channels as one group of branches, whose outputs are concatenated."""
     source = ""
     branches = []
     for piece in pieces:

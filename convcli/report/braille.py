@@ -74,12 +74,15 @@ def braille(points: Sequence[Pair], columns: int = COLUMNS, rows: int = ROWS) ->
 
 def _dots(points: Sequence[Pair], across: int, down: int) -> Iterator[tuple[int, int, int]]:
     """Yield each column of dots with the lowest and the highest dot of the line in it."""
-    left, width = points[0][0], (points[-1][0] - points[0][0]) or 1.0
+    left, right = points[0][0], points[-1][0]
+    width = (right - left) or 1.0
     bottom, top = value_extent(points)
     extent = (top - bottom) or 1.0
-    placed = [
-        ((x - left) / width * (across - 1), (y - bottom) / extent * (down - 1)) for x, y in points
-    ]
+    placed = []
+    for x, y in points:
+        column = (x - left) / width * (across - 1)
+        height = (y - bottom) / extent * (down - 1)
+        placed.append((column, height))
     columns: dict[int, tuple[float, float]] = {}
 
     def add(column: int, height: float) -> None:

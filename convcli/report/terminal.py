@@ -88,7 +88,8 @@ def _size_texts(run: RunFacts) -> list[str]:
         return []
     sizes = _change_text(_shape_text(before), _shape_text(after))
     noun = before.medium.sample
-    return [f"{sizes} {noun}" if sizes == "1" else f"{sizes} {noun}s"]
+    single = sizes.split()[-1] == "1"
+    return [f"{sizes} {noun}" if single else f"{sizes} {noun}s"]
 
 
 def _change_text(before: str, after: str) -> str:

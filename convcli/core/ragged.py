@@ -158,7 +158,7 @@ class Statistic(Protocol):
         ...
 
 
-def total(windows: RaggedWindows) -> Array:
+def sum_of_known(windows: RaggedWindows) -> Array:
     """The sum of the known samples."""
     return np.where(windows.counts > 0, windows.sums(windows.known), np.nan)
 

@@ -176,7 +176,7 @@ def rms_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
 @in_time("sum")
 def sum_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
     """Sum of the rows of the last N that are there."""
-    return _of_rows(n, ragged.total, signal, align)
+    return _of_rows(n, ragged.sum_of_known, signal, align)
 
 
 @in_time("median")
@@ -250,7 +250,7 @@ def mean_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPo
 @in_time("sum_pool")
 def sum_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
     """Sum of the rows that are there."""
-    return _pool(n, ragged.total, signal, align)
+    return _pool(n, ragged.sum_of_known, signal, align)
 
 
 @in_time("max_pool")

@@ -146,7 +146,7 @@ def _with_curves(
     if weights.size < 2:
         return facts
     frequencies, gain = response(weights, POINTS)
-    kept = _shown(gain)
+    kept = _drawn_frequencies(gain)
     unit = _cycles_of(signal)
     floored = np.maximum(gain[kept], LEAST_GAIN)
     drawn = (unit * frequencies[kept]).tolist()
@@ -197,9 +197,10 @@ def _with_plane(facts: StepFacts, weights: Numbers) -> StepFacts:
         middle.append(slice(cut // 2, n - (cut - cut // 2)))
     shown = weights[tuple(middle)]
     sides = tuple(max(PLANE_POINTS, n) for n in weights.shape)
-    spectrum = np.abs(np.fft.fftshift(np.fft.fft2(weights, sides)))
+    spectrum = np.abs(np.fft.fft2(weights, sides))
+    centred = np.fft.fftshift(spectrum)
     every = tuple(slice(None, None, -(-n // PLANE_POINTS)) for n in sides)
-    decibels = 20 * np.log10(np.maximum(spectrum[every], 1e-16))
+    decibels = 20 * np.log10(np.maximum(centred[every], 1e-16))
     rows = np.maximum(decibels, LEAST_GAIN).tolist()
     return replace(
         facts,
@@ -444,7 +445,7 @@ def _extremes(gain: Numbers) -> npt.NDArray[np.int64]:
     return np.unique(np.concatenate([[0], lowest, highest, rest, [gain.size - 1]]))
 
 
-def _shown(gain: Numbers) -> npt.NDArray[np.int64]:
+def _drawn_frequencies(gain: Numbers) -> npt.NDArray[np.int64]:
     """Indices of the frequencies that show a response over a linear and over a logarithmic axis.
 
     They are those of `_extremes`, and the least and largest gain in each of RATIO_BANDS bands whose

@@ -616,6 +616,7 @@ def test_a_terminal_gets_colour_and_no_color_is_kept() -> None:
         (("-", "1,1", "-c", "b"), 2, "unknown column 'b'"),
         (("-", "1,1", "-c", "a,b"), 2, "unknown column 'b'"),
         (("none.csv", "1,1", "-c", "a"), 3, "there is no file none.csv"),
+        (("none.wav", "1,1"), 3, "there is no file none.wav"),
         (("-", "1,1"), 3, "-c COLUMN takes a column of a table"),
     ],
 )

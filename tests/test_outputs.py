@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from life import wait_for_end
+from program import SAMPLES
 
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media import replacing
@@ -32,6 +33,8 @@ from convcli.signals import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from program import Program
 
 
 @pytest.fixture(params=["unnamed", "named"])
@@ -549,3 +552,20 @@ def test_closed_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(OutputError, match="closed"):
         stdout_binary(TABLE)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("audio", "gain:0.5", "hello.wav", "--format", "flac", "-o", "y.wav"),
+        ("image", "box:3", "cat.png", "--format", "png", "-o", "y.jpg"),
+    ],
+)
+def test_a_suffix_of_another_format_than_was_asked_for(
+    words: tuple[str, ...], program: Program, tmp_path: Path
+) -> None:
+    command, step, name, *options = words
+    ended = program.run(command, step, SAMPLES / name, *options, "-q", cwd=tmp_path)
+    assert (ended.code, len(ended.errors)) == (2, 1)
+    assert "contradict each other" in ended.err
+    assert not list(tmp_path.iterdir())

@@ -98,10 +98,9 @@ def read_signal(text: str, table: ExplainTable, excerpt: Excerpt) -> SmallSignal
     bare = text.strip()
     if bare == "-" or text.startswith("@"):
         return _of_numbers(_numbers_of_input(bare), excerpt)
-    if is_file(text):
-        files = _sound_or_picture(Path(text))
-        if files is not None:
-            return _from_file(Path(text), files, excerpt)
+    files = _sound_or_picture(Path(text))
+    if files is not None:
+        return _from_file(Path(text), files, excerpt)
     hint = "such as 1,2,3,4, or @FILE, or -, or a sound or picture"
     if is_file(text):
         hint = f"@{text} reads the numbers of a file; {_COLUMN_HINT}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, Self
 
+from convcli.errors import RequestError
 from convcli.signals import Sink
 
 if TYPE_CHECKING:
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.signals import LearnedRules, Medium, Signal, Source
+
+
+def contradiction(asked: str, output: Path) -> RequestError:
+    """The error for an output whose suffix is that of another format than was asked for."""
+    return RequestError(
+        f"--format {asked} and the output {output} contradict each other",
+        hint="leave --format out, or choose another suffix",
+    )
 
 
 class FileSink(Sink[Any], Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.media.audio.medium import AUDIO
-from convcli.media.files import Files, OpenedFile
+from convcli.media.files import Files, OpenedFile, contradiction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,11 +68,14 @@ class AudioFiles(Files):
 
         Standard output, devices and pipes get the format of the input.
         """
-        from convcli.media.audio.formats import sound_format
+        from convcli.media.audio.formats import is_format_of, sound_format
         from convcli.media.audio.sink import AudioOptions
         from convcli.media.replacing import is_special
 
         options = self.options or AudioOptions()
+        asked = options.format
+        if asked is not None and output is not None and not is_format_of(asked, output):
+            raise contradiction(asked, output)
         if options.format is not None or output is None or is_special(output):
             return options
         return replace(options, format=sound_format(output))

@@ -116,6 +116,13 @@ def bits_of(subtype: str) -> int:
     return _BITS.get(subtype, 16)
 
 
+def is_format_of(asked: str, output: Path) -> bool:
+    """Whether a file name may be that of the format that was asked for."""
+    by_suffix = SUFFIXES.get(output.suffix.lower())
+    name, _ = _known_format(asked, "")
+    return by_suffix in {None, name} or {by_suffix, name} <= WAV_KINDS
+
+
 def choose_coding(*, like: tuple[str, str], format: str | None, subtype: str | None) -> Coding:
     """Choose format and coding of an output.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.errors import RequestError
-from convcli.media.files import Files, OpenedFile
+from convcli.media.files import Files, OpenedFile, contradiction
 from convcli.media.images.medium import IMAGE
 
 if TYPE_CHECKING:
@@ -57,8 +57,13 @@ class ImageFiles(Files):
         self, path: Path | None, *, stdin: BinaryIO | None, output: Path | None = None
     ) -> Iterator[OpenedImage]:
         """Open the picture in `path`, or on `stdin`. InputError says why it cannot be read."""
+        from convcli.media.images.formats import find_format, format_by_suffix
         from convcli.media.images.source import ImageOptions, open_image
 
+        if self.format is not None and output is not None:
+            wanted = find_format(self.format)
+            if format_by_suffix(output) not in {None, wanted}:
+                raise contradiction(self.format, output)
         options = self.options or ImageOptions()
         picture = open_image(path, stdin=stdin, options=options, max_pixels=self.max_pixels)
         yield OpenedImage(picture, self, output)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.errors import RequestError, named_first
-from convcli.media.files import Files, OpenedFile
+from convcli.media.files import Files, OpenedFile, contradiction
 from convcli.media.tables.compression import (
     compression_of_start,
     compression_of_suffix,
@@ -102,11 +102,9 @@ class TableFiles(Files):
         """The format of the output: by its suffix, else as asked for, else that of the input."""
         asked = self.options.format
         by_suffix = format_of_suffix(output)
-        if by_suffix is not None and asked is not None and by_suffix.name != asked:
-            raise RequestError(
-                f"--format {asked} and the output {output} contradict each other",
-                hint=f"the suffix of {by_suffix.title} files is {by_suffix.suffixes[0]}",
-            )
+        is_other = by_suffix is not None and by_suffix.name != asked
+        if asked is not None and output is not None and is_other:
+            raise contradiction(asked, output)
         if asked is not None:
             return format_named(asked)
         if by_suffix is None or has_same_suffix(source.path, output):

@@ -62,7 +62,7 @@ class ImageFiles(Files):
 
         if self.format is not None and output is not None:
             wanted = find_format(self.format)
-            if format_by_suffix(output) not in {None, wanted}:
+            if format_by_suffix(output) not in (None, wanted):
                 raise contradiction(self.format, output)
         options = self.options or ImageOptions()
         picture = open_image(path, stdin=stdin, options=options, max_pixels=self.max_pixels)

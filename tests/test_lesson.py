@@ -100,6 +100,24 @@ def test_the_script_computes_what_the_filters_do(
 
 
 @needs_chromium
+def test_kernels_that_hold_values_are_edited_only_where_nothing_is_missing(
+    chromium: Any, program: Program, tmp_path: Path
+) -> None:
+    for signal, edge, fields in (
+        ("1,2,3,4", "zero", 7),
+        ("1,2,3,4", "shrink", 0),
+        ("1,,3,4", "zero", 0),
+    ):
+        path = report(program, tmp_path, signal, "2,-1,0.5", "--edge", edge)
+        with opened(chromium, path) as shown:
+            assert shown.page.locator("input[type=number]").count() == fields
+            if fields:
+                edit(shown.page, "input x 0 1", "")
+                expected = apply("kernel:2,-1,0.5", np.array([1.0, 0, 3, 4]))
+                assert row(shown.page, "output") == [f"{value:g}" for value in expected]
+
+
+@needs_chromium
 def test_layers_of_several_channels(chromium: Any, program: Program, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     weights = {"0.weight": rng.integers(-3, 4, (2, 3, 2)).astype(float), "0.bias": np.ones(2)}

@@ -127,8 +127,13 @@ function activation(stage) {
   return (x) => FUNCTIONS[found[1]](x, argument);
 }
 
-function known(stage) {
-  if (stage.flipped !== null) return stage.gaps !== "hold" || stage.groups > 0;
+// Whether a stage can be computed here. Kernels that hold the last known value over a gap are, as long
+// as nothing is missing.
+function known(stage, edge) {
+  if (stage.flipped !== null) {
+    const complete = edge !== "shrink" && !stage.inputs.flat(2).includes(null);
+    return stage.gaps !== "hold" || complete;
+  }
   return activation(stage) !== null || ["max_pool", "min_pool"].includes(stage.name);
 }
 
@@ -227,7 +232,8 @@ class Demo {
   constructor(place, facts) {
     this.facts = facts;
     this.stages = facts.stages.map(prepared);
-    this.editable = this.stages.every(known);
+    this.editable = this.stages.every((stage) => known(stage, facts.edge));
+    this.holds = this.stages.some((stage) => stage.gaps === "hold");
     this.current = this.stages.map(() => 0);
     this.views = this.stages.map((stage, number) => {
       const view = element("div", { class: "stage" });
@@ -320,7 +326,7 @@ class Demo {
   editInput(stage, number, channel, row, column) {
     if (!this.editable || number > 0 || isOutside(stage, row, column)) return null;
     return (value) => {
-      stage.inputs[channel][row][column] = value;
+      stage.inputs[channel][row][column] = value === null && this.holds ? 0 : value;
       this.changed();
     };
   }

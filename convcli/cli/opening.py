@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from convcli.errors import ConvcliError, InputError, RequestError
+from convcli.errors import ConvcliError, RequestError
 from convcli.signals import TABLE
 
 if TYPE_CHECKING:
@@ -76,6 +75,7 @@ def read_input(
     example : a command that reads a pipe, for the hint
     """
     from convcli.media.outputs import check_input, is_special
+    from convcli.media.replacing import stream_in_file
 
     name = input_name(path)
     if path is None:
@@ -89,26 +89,9 @@ def read_input(
         stream = held.enter_context(path.open("rb"))
     if not twice:
         return Input(name, None)
-    kept = Input(name, held.enter_context(_copied_for_second_reading(stream, name)))
+    kept = Input(name, held.enter_context(stream_in_file(stream, name)))
     held.enter_context(_errors_name_input(kept))
     return kept
-
-
-@contextmanager
-def _copied_for_second_reading(stream: BinaryIO, name: str) -> Iterator[Path]:
-    """Everything that comes through `stream`, in a temporary file."""
-    from convcli.media.outputs import scratch
-
-    file, path = scratch()
-    with file:
-        try:
-            shutil.copyfileobj(stream, file, 1 << 20)
-            file.flush()
-        except OSError as error:
-            raise InputError(
-                f"{name} cannot be kept for a second reading: {error.strerror}"
-            ) from error
-        yield path
 
 
 @contextmanager

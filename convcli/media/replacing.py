@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from convcli.errors import OutputError
+from convcli.errors import InputError, OutputError
 from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
@@ -75,6 +75,22 @@ def scratch() -> tuple[BinaryIO, Path]:
         return cast("BinaryIO", file), Path(f"/proc/self/fd/{file.fileno()}")
     named = tempfile.NamedTemporaryFile(prefix="convcli-")  # noqa: SIM115 -- the caller closes it
     return cast("BinaryIO", named), Path(named.name)
+
+
+@contextmanager
+def stream_in_file(stream: BinaryIO, name: str) -> Iterator[Path]:
+    """Yield a temporary file with everything that comes through a stream.
+
+    name : of the stream, for the InputError where it cannot be read or kept
+    """
+    file, path = scratch()
+    with file:
+        try:
+            shutil.copyfileobj(stream, file, 1 << 20)
+            file.flush()
+        except OSError as error:
+            raise InputError(f"{name} cannot be kept in a file: {error.strerror}") from error
+        yield path
 
 
 @contextmanager

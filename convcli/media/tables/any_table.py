@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError, RequestError
-from convcli.media.replacing import is_special, scratch
+from convcli.media.replacing import is_special, stream_in_file
 from convcli.media.tables.source import TableSource, check_options
 from convcli.media.tables.table_formats import (
     JSON_LINES,
@@ -58,9 +57,10 @@ def open_any_table(
 
     name = "standard input" if path is None else str(path)
     if path is None:
-        path = _copied_pipe(_given(stdin), name, held)
+        path = held.enter_context(stream_in_file(_given(stdin), name))
     elif is_special(path):
-        path = _copied_pipe(held.enter_context(path.open("rb")), name, held)
+        pipe = held.enter_context(path.open("rb"))
+        path = held.enter_context(stream_in_file(pipe, name))
     return ColumnarSource(ColumnarFile(path=path, name=name, format=columnar), options)
 
 
@@ -135,15 +135,3 @@ def _start_of(path: Path | None, stdin: BinaryIO | None) -> bytes:
             return file.read(_START)
     except OSError:
         return b""
-
-
-def _copied_pipe(stream: BinaryIO, name: str, held: ExitStack) -> Path:
-    """Everything that comes through a pipe, in a temporary file."""
-    file, path = scratch()
-    held.enter_context(file)
-    try:
-        shutil.copyfileobj(stream, file, 1 << 20)
-        file.flush()
-    except OSError as error:
-        raise InputError(f"{name} cannot be kept in a file: {error.strerror}") from error
-    return path

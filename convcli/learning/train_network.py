@@ -182,17 +182,17 @@ def _tensors(
     scaling : units that the first and the last layer take up, so that the network reads samples as
         they are
     """
-    views = network.net.tensors(history.parameters)
-    tensors = [(w.copy(), None if b is None else b.copy()) for w, b in views]
+    net = network.net
+    views = net.tensors(history.parameters)
+    tensors = [{name: view.copy() for name, view in each.items()} for each in views]
     if scaling is not None:
-        first_weight, _ = tensors[0]
-        first_weight /= scaling.inputs.unit[0]
-        for last in tensors[-1]:
-            if last is not None:
-                np.multiply(last, scaling.targets.unit[0], out=last)
+        for layer, own in zip(net.weighted, tensors, strict=True):
+            if layer is net.takes_input_unit:
+                layer.take_input_unit(own, scaling.inputs.unit[0])
+            if layer is net.takes_output_unit:
+                layer.take_output_unit(own, scaling.targets.unit[0])
     named: dict[str, Array] = {}
-    for number, (weight, bias) in zip(network.numbers, tensors, strict=True):
-        named[f"{number}.weight"] = weight.astype(np.float32)
-        if bias is not None:
-            named[f"{number}.bias"] = bias.astype(np.float32)
+    for number, own in zip(network.numbers, tensors, strict=True):
+        for name, tensor in own.items():
+            named[f"{number}.{name}"] = tensor.astype(np.float32)
     return named

@@ -30,12 +30,14 @@ class TrainableNetwork:
     """A network whose weights are to be learned.
 
     layers : as written; numbers : of the layers that have weights; field : what one output reads
+    residual : whether the input is added to the output
     """
 
     net: Net
     layers: list[Layer]
     numbers: list[int]
     field: ReceptiveField
+    residual: bool = False
 
     @property
     def text(self) -> str:
@@ -54,6 +56,26 @@ class TrainableNetwork:
     def check_changes(self) -> None:
         """Raise RequestError if a layer has no place in a network of changes."""
         refuse_pools(self.layers)
+
+    def check_residual(self, task: Task, channels: Channels) -> None:
+        """Raise RequestError if the outputs are not in the place of the inputs."""
+        hint = "without --residual"
+        if any(step != 1 for step in self.field.step):
+            raise RequestError(
+                "--residual adds the input to the output, and the layers make fewer samples",
+                hint=hint,
+            )
+        if task.targets and not set(task.targets) <= set(task.inputs):
+            raise RequestError(
+                "--residual adds the column that is predicted, and it is not among the inputs",
+                hint="name it among -c, or leave --residual out",
+            )
+        if not task.targets and channels.inputs != channels.outputs:
+            raise RequestError(
+                f"--residual adds the input to the output: {channels.inputs} channels go in and "
+                f"{channels.outputs} come out",
+                hint=hint,
+            )
 
     def blind(self) -> TrainableNetwork:
         """The network without the taps that read the sample it estimates.
@@ -99,6 +121,9 @@ def network_for(text: str, task: Task, signal: Signal, channels: Channels) -> Tr
         network.check_ahead()
     if task.differences:
         network.check_changes()
+    if task.residual:
+        network.check_residual(task, channels)
+    network = replace(network, residual=task.residual)
     if task.blind:
         return network.blind()
     return network

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convcli.facts.learning import LearningFacts
-    from convcli.learning.dataset import Dataset, ReceptiveField
+    from convcli.learning.dataset import Dataset, ReceptiveField, TrainingSignal
     from convcli.learning.least_squares import LinearFit
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.network import TrainableNetwork
@@ -65,6 +65,8 @@ def train_network(
         dtype = None if separate else np.float32
         signals = load_signals(dataset, task, network.field, workers=workers, dtype=dtype)
     powers = target_powers(signals)
+    if task.residual:
+        _subtract_inputs(task, signals)
     scaling = scale_signals(network.net, signals, separate=separate)
     trainer = Trainer(network.net, options, signals, network.field)
     signals.clear()
@@ -83,9 +85,18 @@ def train_network(
     return replace(model.with_metadata(metadata, numbers), interrupted=history.interrupted)
 
 
+def _subtract_inputs(task: Task, signals: Sequence[TrainingSignal]) -> None:
+    """Make the targets, in place, what is to be added to the inputs."""
+    sources = [task.inputs.index(target) for target in task.targets] or slice(None)
+    for each in signals:
+        each.y[...] -= each.x[..., sources]
+
+
 def _run_metadata(task: Task, scaling: Scaling | None) -> dict[str, str]:
     """How a model file is run that reads changes, or columns that are scaled first."""
     metadata = {}
+    if task.residual:
+        metadata["residual"] = "true"
     if task.differences:
         metadata["on"] = "differences"
     if scaling is not None:
@@ -142,6 +153,7 @@ def _network_facts(
         linear,
         layers=network.text,
         bias=False,
+        residual=network.residual,
         parameters=network.net.parameters - len(network.net.left_out),
         ridge=0.0,
         tried=(),

@@ -150,9 +150,7 @@ def _network_facts(
     )
 
 
-def _training_facts(
-    options: TrainingOptions, history: History, scaling: Scaling
-) -> TrainingFacts:
+def _training_facts(options: TrainingOptions, history: History, scaling: Scaling) -> TrainingFacts:
     unit = math.sqrt(_unit_power(scaling))
     losses = []
     for epoch in history.epochs:

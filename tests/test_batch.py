@@ -302,7 +302,9 @@ def test_a_tree_of_tables(tmp_path: Path) -> None:
     for shard in ("1/2", "2/2"):
         done("csv", "sma:2", "tables/**/*.csv", "-o", "{index}.csv", "--shard", shard, cwd=tmp_path)
     assert (tmp_path / "1.csv").read_text() == (tmp_path / "2.csv").read_text() == "x\n1\n2\n"
-    assert "share standard output" in refused(2, "csv", "sma:2", "tables", "--recursive", cwd=tmp_path)
+    assert "share standard output" in refused(
+        2, "csv", "sma:2", "tables", "--recursive", cwd=tmp_path
+    )
 
 
 def test_work_and_outcome_can_be_sent_to_another_process(tmp_path: Path) -> None:

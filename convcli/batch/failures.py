@@ -9,22 +9,34 @@ from convcli.errors import OutputError
 from convcli.media.replacing import atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from convcli.batch.ledger import Line
     from convcli.batch.units import Unit
 
 
-def write_failed(units: Sequence[Unit], path: Path) -> bool:
-    """Write the names of units for `--files-from`; without any, the file is removed.
+def write_failed(units: Iterable[Unit], path: Path) -> bool:
+    """Write the names of units that failed; see `write_names`."""
+    return write_names([listed_name(unit.name, unit.below) for unit in units], path)
+
+
+def write_failed_lines(lines: Iterable[Line], path: Path) -> bool:
+    """Write the names of units that failed according to a ledger; see `write_names`."""
+    failed = [line for line in lines if line.error is not None]
+    return write_names([listed_name(line.input, line.relative) for line in failed], path)
+
+
+def write_names(listed: Sequence[str], path: Path) -> bool:
+    """Write names for `--files-from`; without any, the file is removed.
 
     Returns whether the names end with NUL bytes, because one of them holds a line end.
     """
     try:
-        if not units:
+        if not listed:
             path.unlink(missing_ok=True)
             return False
-        names = [os.fsencode(listed_name(unit)) for unit in units]
+        names = [os.fsencode(name) for name in listed]
         null = any(b"\n" in name for name in names)
         end = b"\0" if null else b"\n"
         with atomic(path) as temporary:
@@ -34,12 +46,13 @@ def write_failed(units: Sequence[Unit], path: Path) -> bool:
     return null
 
 
-def listed_name(unit: Unit) -> str:
+def listed_name(name: str, relative: str | None) -> str:
     """The name of an input from which another run makes the same output.
 
-    `/./` marks where the path begins that subfolders of outputs are named after.
+    relative : its path below the folder or the fixed part of the pattern that it was found by;
+        `/./` marks in the name where it begins. None for a file that was named itself
     """
-    if not unit.nested:
-        return unit.name
-    folder = unit.name[: len(unit.name) - len(unit.relative)]
-    return f"{folder or './'}./{unit.relative}"
+    if relative is None:
+        return name
+    folder = name.removesuffix(relative)
+    return f"{folder or './'}./{relative}"

@@ -20,8 +20,8 @@ from convcli.errors import InputError, OutputError, RequestError
 from convcli.media.replacing import atomic, cannot_write
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from convcli.batch.run_units import Outcome
     from convcli.batch.units import Unit
@@ -37,6 +37,7 @@ class RunIdentity:
     filter : FILTER as written
     request : a short text that two runs have in common if their FILTER and options give the same
         results
+    shards : into how many parts the list is divided
     in_place : each input is replaced by its result
     began : when the ledger was begun, in nanoseconds, by the clock of its file system
     """
@@ -45,6 +46,7 @@ class RunIdentity:
     listing: str
     filter: str
     request: str
+    shards: int = 1
     in_place: bool = False
     began: int = 0
 
@@ -53,8 +55,10 @@ class RunIdentity:
 class Line:
     """A line of the ledger: how a unit ended.
 
-    number, units, listing, filter, request, began : see `Unit` and `RunIdentity`
+    number, units, listing, shards, filter, request, began : see `Unit` and `RunIdentity`
     input, output : names of the files; None for standard output
+    relative : the path of the input below the folder or the fixed part of the pattern that it was
+        found by; None for a file that was named itself
     read, wrote : states of the input before it was read, and of the output as it was written
     facts : a few facts of the run
     error : message, hint and exit code; None where all went well
@@ -66,6 +70,8 @@ class Line:
     listing: str
     input: str
     output: str | None
+    relative: str | None
+    shards: int
     filter: str
     request: str
     read: FileState | None = None
@@ -87,6 +93,8 @@ class Line:
             listing=run.listing,
             input=unit.name,
             output=unit.place,
+            relative=unit.below,
+            shards=run.shards,
             filter=run.filter,
             request=run.request,
             began=run.began,
@@ -133,7 +141,9 @@ class Line:
             "unit": self.number,
             "units": self.units,
             "list": self.listing,
+            "shards": self.shards,
             "input": _file(self.input, self.read),
+            "relative": self.relative,
             "output": _file(self.output, self.wrote),
             "filter": self.filter,
             "request": self.request,
@@ -159,7 +169,9 @@ class Line:
                 listing=str(plain["list"]),
                 input=str(plain["input"]["path"]),
                 read=FileState.from_plain(plain["input"]),
-                output=plain["output"]["path"],
+                output=_text_or_none(plain["output"]["path"]),
+                relative=_text_or_none(plain["relative"]),
+                shards=max(1, int(plain["shards"])),
                 wrote=FileState.from_plain(plain["output"]),
                 filter=str(plain["filter"]),
                 request=str(plain["request"]),
@@ -177,6 +189,10 @@ class Line:
 
 def _file(name: str | None, state: FileState | None) -> dict[str, Any]:
     return {"path": name} | ({} if state is None else state.to_plain())
+
+
+def _text_or_none(plain: Any) -> str | None:
+    return None if plain is None else str(plain)
 
 
 def _checked_error(plain: Any) -> Mapping[str, Any] | None:
@@ -351,7 +367,7 @@ class Ledger:
 
     def __init__(self, file: int, path: Path, run: RunIdentity, *, complete: bool) -> None:
         self._file = file
-        self._path = path
+        self.path = path
         self._complete = complete
         self.run = run
 
@@ -370,7 +386,7 @@ class Ledger:
         try:
             os.write(self._file, line.to_json())
         except OSError as error:
-            raise cannot_write(self._path, error) from error
+            raise cannot_write(self.path, error) from error
 
 
 @contextmanager
@@ -444,7 +460,9 @@ def _start_of_last_line(file: int, size: int) -> int:
 
 def renumbered(line: Line, unit: Unit, run: RunIdentity) -> Line:
     """The line of a unit that is done, as one of this run's list."""
-    return replace(line, number=unit.number, units=run.units, listing=run.listing)
+    return replace(
+        line, number=unit.number, units=run.units, listing=run.listing, shards=run.shards
+    )
 
 
 def rewrite(path: Path, lines: Iterator[Line]) -> None:

@@ -57,6 +57,11 @@ class Unit:
         return None if self.place is None else Path(self.place)
 
     @property
+    def below(self) -> str | None:
+        """`relative` of an input that was found in a folder or by a pattern, else None."""
+        return self.relative if self.nested else None
+
+    @property
     def label(self) -> str:
         """What the input is called in messages."""
         return "standard input" if self.name == STDIN else self.name

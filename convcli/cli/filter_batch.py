@@ -81,10 +81,13 @@ class FilterBatch:
         units = self._units(listing)
         self._check_own_files(listing)
         self._tell_warnings(listing)
+        run = self._identity(units)
         with ExitStack() as held:
-            left, ledger = self._left(units, held)
+            left, ledger = self._left(units, run, held)
             self._tell_left(left)
             reported = self._carry_out(left, ledger)
+        if ledger is not None and self.batch.resume:
+            earlier_runs(ledger.path, units, run)  # one line for each unit
         self._tell_failures(len(left))
         if not self.options.dry_run:
             self._write_failed()
@@ -139,17 +142,22 @@ class FilterBatch:
 
     # ---------------------------------------------------------------------------- what was done
 
-    def _left(self, units: Units, held: ExitStack) -> tuple[UnitsLeft, Ledger | None]:
-        """What has to be done, and the ledger, which is open until `held` closes."""
+    def _identity(self, units: Units) -> RunIdentity:
         command = self.command
-        place = self._ledger_place()
-        run = RunIdentity(
+        return RunIdentity(
             units=len(units),
             listing=units.identity,
             filter=command.request.filter,
             request=request_identity(command.filters(), *command.options_of_results()),
+            shards=self.shard.count,
             in_place=self.options.in_place,
         )
+
+    def _left(
+        self, units: Units, run: RunIdentity, held: ExitStack
+    ) -> tuple[UnitsLeft, Ledger | None]:
+        """What has to be done, and the ledger, which is open until `held` closes."""
+        place = self._ledger_place()
         earlier = None
         if place is not None and self.batch.resume:
             earlier = earlier_runs(place, units, run)

@@ -132,7 +132,9 @@ class InputRun:
                     seen: tuple[Source[Any], Sink[Any]] = (source, watched)
                     if preview is not None and number == 0:
                         seen = preview.observed(source, watched)
-                    counts.append(run(plan, *seen, threads=self._threads(), tail=tail))
+                    threads = self._threads()
+                    prompt = self.command.prompt
+                    counts.append(run(plan, *seen, threads=threads, tail=tail, prompt=prompt))
                 with only_writing(self.output):
                     sink.close()
             except BaseException:

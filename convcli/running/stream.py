@@ -99,8 +99,10 @@ class Stream:
 
     def _pays(self, ready: int, x: Array) -> bool:
         """Whether the outputs that are ready are worth the inputs that are read twice for them."""
+        if not self.patience:
+            return True
         reach = self.geometry.chain.reach[0]
-        fresh = (ready - self.outputs_done) * reach.step // reach.phases
+        fresh = (ready - self.outputs_done) * reach.step // self.geometry.phases
         read_twice = reach.before + reach.after
         return fresh >= self.patience * read_twice or fresh * x[:1].size > LARGEST_WAIT
 
@@ -110,9 +112,7 @@ class Stream:
         end : the length of the signal and its tail once it is known
         """
         first = self.outputs_done
-        at_once = max(stop - first, 1)
-        if self.geometry.chain.reach[0].phases > 1:
-            at_once = MOST_INTERPOLATED
+        at_once = MOST_INTERPOLATED if self.geometry.phases > 1 else max(stop - first, 1)
         lasts = [*range(first + at_once, stop, at_once), stop]
         return [self._job(last, end) for last in lasts if last > self.outputs_done]
 

@@ -192,9 +192,9 @@ def test_cover_and_valid_do_not_go_together() -> None:
 
 
 def test_jobs_of_an_interpolation_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = np.random.default_rng(7).normal(size=500)
-    whole = convcli.apply("upsample:4", x, edge="shrink", align="causal")
+    table = pd.DataFrame({"v": np.random.default_rng(7).normal(size=500)})
+    whole = apply("upsample:4", table)
     monkeypatch.setattr("convcli.running.stream.MOST_INTERPOLATED", 33)
-    pieces = convcli.apply("upsample:4", x, edge="shrink", align="causal")
+    pieces = apply("upsample:4", table)
     assert len(pieces) == 2000
-    np.testing.assert_array_equal(pieces, whole)
+    pd.testing.assert_frame_equal(pieces, whole, check_exact=True)

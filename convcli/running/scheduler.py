@@ -39,6 +39,11 @@ ALL: SignalName = None
 OUTPUTS_PER_REACH = 3.0
 ROWS_PER_REACH = 1 / 16
 
+# Signals that have a `Stream` each are filtered when so many rows have come for each on average, at
+# most so many in all. With 500 tickers and a window in time this takes half the time.
+ROWS_OF_EACH = 1 << 8
+ROWS_OF_ALL = 1 << 18
+
 # Rows that are handed on at a time where many were waiting.
 RELEASED = 1 << 16
 
@@ -100,6 +105,8 @@ class Scheduler:
         self._interleaved: InterleavedSignals | None = None
         self._streams: dict[SignalName, Stream] = {}
         self._next_rows: dict[SignalName, int] = {}
+        self._fed: dict[SignalName, Stream] = {}
+        self._rows_waiting = 0
 
     def batches(self, arrivals: Arrivals) -> Iterator[JobBatch]:
         """Yield batches of jobs for each block and for the ends of all signals.
@@ -113,7 +120,9 @@ class Scheduler:
             else:
                 seen = max(seen, int(rows.max(initial=-1)) + 1)
             if block.groups is None:
-                for job in self._stream(ALL).push(block.stored, rows, block.stamps):
+                stream = self._stream(ALL)
+                stream.take(block.stored, rows, block.stamps)
+                for job in stream.known_jobs():
                     yield JobBatch([job], seen)
             else:
                 jobs = self._push(block, rows, block.groups)
@@ -134,12 +143,27 @@ class Scheduler:
         numbers = row_numbers(rows)
         if self._side_by_side:
             return self._signals(block).push(groups, block.x, numbers)
-        jobs = []
         for group, x, places in block.by_group():
             stream = self._stream(group)
             stamps = None if block.stamps is None else block.stamps[places]
-            jobs += stream.push(x, numbers[places], stamps)
+            stream.take(x, numbers[places], stamps)
+            first = int(numbers[places[0]])
+            self._next_rows[group] = min(self._next_rows.get(group, NEVER), first)
+            self._fed[group] = stream
+        self._rows_waiting += len(numbers)
+        enough = min(ROWS_OF_EACH * len(self._streams), ROWS_OF_ALL)
+        if self._rows_waiting < enough and not self.prompt:
+            return []
+        return self._known_jobs()
+
+    def _known_jobs(self) -> list[Job]:
+        """Return the jobs of all signals that have got rows since the last call."""
+        jobs = []
+        for group, stream in self._fed.items():
+            jobs += stream.known_jobs()
             self._next_rows[group] = stream.next_row
+        self._fed = {}
+        self._rows_waiting = 0
         return jobs
 
     def _last_jobs(self) -> Iterator[list[Job]]:

@@ -50,21 +50,23 @@ class Stream:
         self.last_job: Job | None = None
         self._buffer = _SampleBuffer()
 
-    def push(self, x: Array, rows: AnyRows, stamps: Stamps | None = None) -> list[Job]:
-        """Take in the next samples; return jobs if outputs are known now.
+    def take(self, x: Array, rows: AnyRows, stamps: Stamps | None = None) -> None:
+        """Take in the next samples.
 
         rows : the input rows of the samples; stamps : their times, where windows depend on them
         """
         self.geometry.arrive(stamps)
-        if len(x):
-            if is_missing_outside(self.geometry.edge):
-                # No stored whole number can say that a sample is missing.
-                x = self.geometry.chain.samples(x)
-            self._buffer.append(x, rows)
+        if not len(x):
+            return
+        if is_missing_outside(self.geometry.edge):
+            # No stored whole number can say that a sample is missing.
+            x = self.geometry.chain.samples(x)
+        self._buffer.append(x, rows)
+
+    def known_jobs(self) -> list[Job]:
+        """Return jobs for the outputs that are known, if there are enough of them."""
         ready = self.geometry.ready(self._buffer.n)
-        if not self._pays(ready, x):
-            return []
-        return self._jobs(ready, None)
+        return self._jobs(ready, None) if self._pays(ready) else []
 
     def finish(self) -> list[Job]:
         """Return the outputs that were waiting for the end of the signal."""
@@ -97,14 +99,14 @@ class Stream:
     def _columns(self) -> int | None:
         return self._buffer.columns if self.geometry.chain.axes == 2 else None
 
-    def _pays(self, ready: int, x: Array) -> bool:
+    def _pays(self, ready: int) -> bool:
         """Whether the outputs that are ready are worth the inputs that are read twice for them."""
         if not self.patience:
             return True
         reach = self.geometry.chain.reach[0]
         fresh = (ready - self.outputs_done) * reach.step // self.geometry.phases
         read_twice = reach.before + reach.after
-        return fresh >= self.patience * read_twice or fresh * x[:1].size > LARGEST_WAIT
+        return fresh >= self.patience * read_twice or fresh * self._buffer.width > LARGEST_WAIT
 
     def _jobs(self, stop: int, end: int | None) -> list[Job]:
         """Return the jobs of the outputs up to `stop`.
@@ -182,6 +184,11 @@ class _SampleBuffer:
     def columns(self) -> int:
         """Width of a picture in pixels."""
         return int(self._parts[0].shape[1])
+
+    @property
+    def width(self) -> int:
+        """How many numbers a sample of axis 0 has: channels, or columns times channels."""
+        return self._parts[0][:1].size if self._parts else 0
 
     def rows(self) -> AnyRows:
         """Return the input rows of all samples that are kept."""

@@ -80,7 +80,7 @@ class Medium:
         outputs than inputs
     bits : significant bits of a result; the impulse response of a recursive filter is cut where the
         rest of it changes none of them
-    prompt : each output is written as soon as it is known, instead of waiting for a full block
+    prompt : outputs leave early, instead of waiting for a job that is long beside its overlap
     """
 
     name: str

@@ -231,9 +231,7 @@ def detect(
     hits.check()
     # Times are only told, and so they need not be regular.
     opened = replace(table.options(), irregular=table.time is not None)
-    files = files_for(
-        [*templates, *sources], opened, max_pixels=run.max_pixels, strict=run.strict
-    )
+    files = files_for([*templates, *sources], opened, max_pixels=run.max_pixels, strict=run.strict)
     searching = Searching(
         files=files,
         time_column=table.time,

@@ -54,9 +54,7 @@ def _same_ratio(before: PictureFacts, after: PictureFacts) -> bool:
     return max(ratios) <= (1 + MOST_SKEW) * min(ratios)
 
 
-def _slider(
-    name: str, before: PictureFacts, after: PictureFacts, preview: PreviewFacts
-) -> Slider:
+def _slider(name: str, before: PictureFacts, after: PictureFacts, preview: PreviewFacts) -> Slider:
     from convcli.report.embedded import picture_uri
 
     first, second = map(visible, preview.names)

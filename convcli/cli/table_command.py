@@ -39,7 +39,8 @@ class NamedFilterOptions:
             "--add",
             metavar="NAME=FILTER",
             help="A new column, filtered from the one of -c; {column} in NAME is the name of each "
-            "of several. May be given several times; FILTER may then be left out.",
+            "of several. A filter that makes several columns puts what each is behind NAME. May be "
+            "given several times; FILTER may then be left out.",
             show_default=False,
         ),
     ] = None
@@ -123,6 +124,17 @@ class TableCommand(FilterCommand):
             return ()
         return super()._calls()
 
+    def filters(self) -> tuple[Call, ...]:
+        """The steps of FILTER, --add and --set."""
+        return self.calls if self.named is None else tuple(self.named.calls(self.calls))
+
+    def options_of_results(self) -> tuple[object, ...]:
+        """What the results depend on besides the filters, as the names of new columns."""
+        options = super().options_of_results()
+        if self.named is None:
+            return options
+        return (*options, *(each.written for each in (*self.named.added, *self.named.own)))
+
     def planned_calls(self, opened: OpenedFile, calls: tuple[Call, ...]) -> tuple[Call, ...]:
         """The steps that an open table is filtered by: all filters as one."""
         if self.named is None:
@@ -135,7 +147,7 @@ class TableCommand(FilterCommand):
         outputs = outputs_of(
             self.named,
             calls,
-            source.signal.channels,
+            source.signal,
             base=source.base,
             label=label_of(calls) if source.options.append else None,
         )

@@ -170,6 +170,7 @@ class Signal:
         cycles per day)
     week : seconds in a week; those of five days where every row is a business day, but for holidays
     timed : each sample has its time, which windows in time and calendar bins read
+    dated : the times are dates, not numbers
     uneven : where the times are not regular, for messages
     integrates : windows in time weigh each sample by the time that it stands for, too
     alpha : index of the opacity channel, which weights the others, or None
@@ -186,6 +187,7 @@ class Signal:
     cycle: float = 1.0
     week: float = CALENDAR_WEEK
     timed: bool = False
+    dated: bool = False
     uneven: str = ""
     integrates: bool = False
     alpha: int | None = None

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import platform
 import time
 from collections import deque
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import lru_cache
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from threading import Condition
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,9 +31,11 @@ if TYPE_CHECKING:
 # The address that stands for worker processes of this machine.
 LOCAL = "local"
 
-# Seconds until a scheduler has to answer, and until it has to have a worker.
+# Seconds until a scheduler has to answer, until it has to have a worker, and until a connection or
+# the processes of this machine have to end.
 _ANSWERS = 10.0
 _HAS_WORKERS = 30.0
+_ENDS = 10.0
 
 # Units under way for each thread of a worker, so that none of them waits for this machine, and at
 # least so many, because workers may join later.
@@ -66,7 +66,7 @@ class ClusterRunner:
         distributed = _distributed()
         self._address = address
         self._stopping = stopping
-        self._request = pickle.dumps(_Request(work, os.getcwd()))
+        self._request = _Request(version=__version__, work=work, folder=os.getcwd())
         self._cluster: Any = None
         self._client: Any = None
         try:
@@ -84,7 +84,7 @@ class ClusterRunner:
         self._work = work
         self._units: dict[str, Unit] = {}
         self._refused: deque[Outcome] = deque()
-        self._ended = distributed.as_completed()
+        self._ended = distributed.as_completed(loop=self._client.loop)
 
     def _threads_of_workers(self) -> int:
         """Wait for the first worker, and count the threads of all."""
@@ -142,7 +142,9 @@ class ClusterRunner:
         """Leave the cluster; worker processes of this machine end."""
         for door in (self._client, self._cluster):
             if door is not None:
-                door.close(timeout=1)
+                # What does not end now ends with this process.
+                with suppress(TimeoutError):
+                    door.close(timeout=_ENDS)
 
 
 def _distributed() -> Any:
@@ -153,8 +155,9 @@ def _distributed() -> Any:
         raise RequestError(
             "--cluster needs the package distributed", hint="pip install 'convcli[cluster]'"
         ) from None
-    # What it logs, such as every worker that it loses, is not for the user of one command.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # What it and its event loop log, such as every worker that is lost, is not for the user of one
+    # command; outcomes tell what matters.
+    logging.disable(logging.CRITICAL)
     return distributed
 
 
@@ -200,38 +203,30 @@ def _lost_unit(error: BaseException) -> ConvcliError:
 # ------------------------------------------------------------------------------------ in a worker
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Request:
     """What all units of a run have in common.
 
+    version : of the convcli that asks
     folder : which relative paths begin at
     """
 
-    def __init__(self, work: Work, folder: str) -> None:
-        self.version = __version__
-        self.work = work
-        self.folder = folder
+    version: str
+    work: Work
+    folder: str
 
 
-def carry_out_there(request: bytes, unit: Unit) -> Outcome:
-    """Carry a unit out in this process, which is a worker.
-
-    request : a pickled `_Request`
-    """
-    asked = _read_request(request)
+def carry_out_there(request: _Request, unit: Unit) -> Outcome:
+    """Carry a unit out in this process, which is a worker."""
     started = time.perf_counter()
     try:
         # A worker may have joined after the versions of all were compared.
-        _refuse_other_version(f"on {platform.node()}", __version__, asked.version)
-        with _FOLDER.entered(asked.folder):
-            outcome = carry_out(asked.work, unit)
+        _refuse_other_version(f"on {platform.node()}", __version__, request.version)
+        with _FOLDER.entered(request.folder):
+            outcome = carry_out(request.work, unit)
     except ConvcliError as error:
         outcome = Outcome(unit=unit, error=error, seconds=time.perf_counter() - started)
     return outcome if outcome.error is None else replace(outcome, error=_plain(outcome.error))
-
-
-@lru_cache(maxsize=4)
-def _read_request(request: bytes) -> _Request:
-    return cast("_Request", pickle.loads(request))
 
 
 def _plain(error: ConvcliError) -> ConvcliError:

@@ -15,6 +15,7 @@ import numpy as np
 from convcli.core.chain import Chain
 from convcli.running.geometry import Geometry
 from convcli.running.jobs import JobBatch, SignalBlock
+from convcli.running.past import AT_START
 from convcli.running.stream import NEVER, Stream
 from convcli.running.timed_geometry import geometry_of
 from convcli.signals import row_numbers
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from convcli.core.ops import Op
+    from convcli.core.task import HeldAfter
     from convcli.running.interleaved import InterleavedSignals
     from convcli.running.jobs import BatchOutputs, Job, SignalName
+    from convcli.running.past import Beginning
     from convcli.signals import AnyRows, Block, Edge, Signal
 
     # Blocks in their order, each with the input rows of its samples.
@@ -67,14 +70,22 @@ class Scheduler:
     tail : outputs go on for so many samples past the end of a signal
     by_group : let every signal be known by its group, also where several could be filtered side by
         side
+    beginning : where the blocks begin in the signal
     """
 
     def __init__(
-        self, chains: Chains, edge: Edge, *, tail: int = 0, by_group: bool = False
+        self,
+        chains: Chains,
+        edge: Edge,
+        *,
+        tail: int = 0,
+        by_group: bool = False,
+        beginning: Beginning = AT_START,
     ) -> None:
         self.chains = chains
         self.edge = edge
         self.tail = tail
+        self.beginning = beginning
         common = chains.common
         self._side_by_side = (
             not by_group
@@ -90,14 +101,42 @@ class Scheduler:
     def batches(self, arrivals: Arrivals) -> Iterator[JobBatch]:
         """Yield a batch of jobs for each block, and one for the ends of all signals."""
         seen = 0
+        begun = False
         for block, rows in arrivals:
+            if block.role == "earlier":
+                self._stream(ALL).recall(block.stored, rows)
+                continue
+            kept = block.role == "filtered"
+            if kept and not begun:
+                self._begin()
+                begun = True
             jobs = self._push(block, rows)
             if isinstance(rows, range):
                 seen = max(seen, rows.stop)
             else:
                 seen = max(seen, int(rows.max(initial=-1)) + 1)
-            yield JobBatch(jobs, min(self._next_row(), seen))
-        yield JobBatch(self._finish(), seen)
+            yield JobBatch(jobs, min(self._next_row(), seen), kept)
+        if not begun:
+            self._begin()
+        yield JobBatch(self._finish() if self.beginning.ends else [], seen)
+
+    @property
+    def history(self) -> int:
+        """How many samples before the first block are needed."""
+        if not self.beginning.lengths:
+            return 0
+        return self._stream(ALL).history
+
+    def _begin(self) -> None:
+        """Count what comes from now on as filtered here."""
+        for stream in self._streams.values():
+            stream.begin()
+
+    @property
+    def held_after(self) -> HeldAfter | None:
+        """The values that the next job of a single signal holds; None for interleaved signals."""
+        stream = self._streams.get(ALL)
+        return None if stream is None else stream.held_after
 
     @property
     def edge_affected(self) -> int:
@@ -143,6 +182,7 @@ class Scheduler:
 
             geometry = Geometry(self.chains.of(ALL), self.edge, self.tail)
             self._interleaved = InterleavedSignals(geometry, block.stored.shape[1])
+            self._interleaved.resume(self.beginning.pasts or {})
         return self._interleaved
 
     def _stream(self, group: SignalName) -> Stream:
@@ -153,7 +193,19 @@ class Scheduler:
             patient = not self.chains.signal.medium.prompt
             stream = Stream(group, geometry, patient=patient)
             self._streams[group] = stream
+            self._resume(stream, group)
         return stream
+
+    def _resume(self, stream: Stream, group: SignalName) -> None:
+        """Let a stream go on where the blocks before the first one have ended."""
+        pasts = self.beginning.pasts
+        if pasts is None:
+            stream.last_job = self.beginning.values
+            stream.skip(self.beginning.lengths, self.beginning.width)
+            return
+        past = pasts.get(group or b"")
+        if past is not None:
+            stream.go_on(past)
 
 
 def in_row_order(results: Iterable[BatchOutputs]) -> Iterator[SignalBlock]:

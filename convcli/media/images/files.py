@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from convcli.media.division import Division
     from convcli.media.images.sink import ImageSink
     from convcli.media.images.source import ImageFile, ImageOptions
     from convcli.signals import Medium, Signal, Source
@@ -133,6 +134,23 @@ class OpenedImage(OpenedFile):
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
     ) -> ImageSink:
         """The sink for the filtered pages."""
+        return self._sink(place, pages, None)
+
+    def division(self) -> Division | str:
+        """How the picture is cut into parts: at strips of rows, if they are not compressed."""
+        from convcli.media.block_parts import BlockDivision
+
+        page = self.file.pages[0]
+        if len(self.file.pages) > 1:
+            return "a picture of several pages is read page by page"
+        if not page.seekable:
+            return f"{self.file.details.format} is decoded from its first row to its last"
+        return BlockDivision(source=page, size=page.layout.stored_bytes, make_sink=self._sink)
+
+    def _sink(
+        self, place: Path | BinaryIO, pages: Sequence[Signal], first: int | None
+    ) -> ImageSink:
+        """The sink for the whole picture, or for the rows from `first` on."""
         from convcli.media.images.sink import ImageSink
 
         return ImageSink(
@@ -142,4 +160,5 @@ class OpenedImage(OpenedFile):
             format=self.files.format,
             name=self.output,
             options=self.file.options,
+            first=first,
         )

@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from convcli import __version__
-from convcli.cli import INTERRUPTED, Stopped
+from convcli.cli import INTERRUPTED, Stopped, tell
 from convcli.cli.opening import read_input
 from convcli.cli.options import Condition
 from convcli.errors import ConditionError, ConvcliError, InputError
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from threading import Event
 
     from convcli.cli.filter_command import FilterCommand
+    from convcli.cli.parted_run import PartedBy
     from convcli.cli.progress import Progress
     from convcli.cli.run_preview import RunPreview
     from convcli.facts.preview import PreviewFacts
+    from convcli.media.division import PartSink
     from convcli.media.files import FileSink, OpenedFile
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
@@ -123,7 +125,9 @@ class InputRun:
             watched = _WatchedSink(sink, self.command.stopping, self.progress, self.output)
             counts = []
             try:
-                for number, (source, plan) in enumerate(zip(opened.sources, plans, strict=True)):
+                counts += self._counts_of_parts(opened, plans, place, sink, watched)
+                pages = zip(opened.sources, plans, strict=True)
+                for number, (source, plan) in enumerate(() if counts else pages):
                     if number > 0:
                         with only_writing(self.output):
                             sink.next_page()
@@ -144,6 +148,71 @@ class InputRun:
         if preview is not None:
             shown = preview.facts(self.command.files, self.source, self.output)
         return _WrittenOutput(sink, counts, shown)
+
+    def _counts_of_parts(
+        self,
+        opened: OpenedFile,
+        plans: list[Plan],
+        place: Any,
+        sink: FileSink,
+        watched: _WatchedSink,
+    ) -> list[RunCounts]:
+        """Filter a large input in parts if that is asked for; nothing if it is filtered as one."""
+        options = self.command.options
+        several_jobs = len(self.command.request.paths) == 1 and (options.jobs or 1) > 1
+        if options.parts == 1 or not (options.parts or several_jobs):
+            return []
+        from convcli.cli.parted_run import (
+            WholeRun,
+            division_of,
+            filtered_in_parts,
+            joined_counts,
+            worth_cutting,
+        )
+
+        whole = WholeRun(
+            files=self.command.files,
+            source=self.source,
+            output=self.output,
+            opened=opened,
+            calls=self.command.planned_calls(opened, self.calls),
+            plans=plans,
+            result=self._written_signal(plans[0]),
+            tail=self._tail(plans[0]),
+            label=label_of(self.calls),
+            unchanged=all(plan.identity for plan in plans),
+        )
+        if not options.parts and not worth_cutting(whole):
+            return []
+        division: Any = "a page or a drawing of the run shows the whole signal"
+        if self.preview_size is None:
+            division = division_of(whole, place, cast("PartSink", sink))
+        if isinstance(division, str):
+            if not options.quiet:
+                tell(
+                    f"{whole.source or 'standard input'} is filtered as one unit: {division}",
+                    kind="note",
+                )
+            return []
+        counts = []
+        watched.expect(plans[0].result.shape[0])
+        parts = filtered_in_parts(whole, division, self._parted_by(), place, cast("PartSink", sink))
+        for part in parts:
+            watched.advance(part.written)
+            counts.append(part)
+        return [joined_counts(counts)]
+
+    def _parted_by(self) -> PartedBy:
+        """Into how many parts an input is cut, and how many processes filter them."""
+        from convcli.cli.parted_run import PartedBy
+        from convcli.running.workers import cores
+
+        options = self.command.options
+        jobs = options.jobs or cores()
+        if options.parts is not None:
+            jobs = min(jobs, options.parts)
+        threads = options.threads or max(1, cores() // jobs)
+        return PartedBy(count=options.parts, jobs=jobs, threads=threads, prepare=keep_freed_memory)
 
     def _preview(self, plan: Plan) -> RunPreview | None:
         if self.preview_size is None:
@@ -362,6 +431,13 @@ class _WatchedSink:
         count, stored = encoded
         with only_writing(self.place):
             self.sink.write(stored)
+        if self.progress is not None:
+            self.progress.advance(count)
+
+    def advance(self, count: int) -> None:
+        """Show the progress of a part that was written by another process."""
+        if self.stopping.is_set():
+            raise Stopped(INTERRUPTED)
         if self.progress is not None:
             self.progress.advance(count)
 

@@ -84,6 +84,11 @@ class OpenedFile(Protocol):
         """What was decided when the file was opened, for those who open it again; None: nothing."""
         return None
 
+    @property
+    def grouped(self) -> bool:
+        """Whether the samples belong to several interleaved signals."""
+        return False
+
     def division(self) -> Division | str:
         """How the file is cut into parts, or why it is not."""
         return "only WAV, uncompressed pictures and tables of plain text are cut into parts"

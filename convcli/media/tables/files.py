@@ -189,13 +189,18 @@ class OpenedTable(OpenedFile):
         """The table as it was opened: its header, its dialect and the columns that are filtered."""
         return self.source if self.source.undivided is None else None
 
+    @property
+    def grouped(self) -> bool:
+        """Whether the rows belong to several signals."""
+        return bool(self.source.by_columns)
+
     def division(self) -> Division | str:
         """How the table is cut into parts: at rows, if it is plain text."""
         reason = self.source.undivided
         if reason is not None:
             return reason
         if self.format is not DELIMITED:
-            return f"{self.format.title} tables are written from their beginning to their end"
+            return f"{self.format.title} is written from its beginning to its end"
         if self.compression is not None:
             return "a compressed table is written from its beginning to its end"
         from convcli.media.tables.parts import TableDivision

@@ -331,7 +331,7 @@ class TableSource:
     def undivided(self) -> str | None:
         """Why the table is read in one piece; None if parts of it can be read by themselves."""
         if self.format is not DELIMITED:
-            return f"{self.format.title} tables are read from their beginning to their end"
+            return f"{self.format.title} is read from its beginning to its end"
         if self.compression is not None:
             return "a compressed table is read from its beginning to its end"
         if self.encoding.stored is not None:

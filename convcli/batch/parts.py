@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from convcli.batch.units import Unit
 from convcli.errors import InputError
 from convcli.running.geometry import Geometry
 from convcli.running.past import HistoryNeededError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from convcli.batch.run_units import Outcome, Runner
     from convcli.core.binding import Rules
     from convcli.core.chain import Chain
     from convcli.core.task import HeldAfter
@@ -106,7 +108,7 @@ class PartTask(Protocol[Result_co]):
         ...
 
 
-def carry_out(run: PartedRun, task: PartTask[Result_co]) -> Result_co:
+def carry_out_task(run: PartedRun, task: PartTask[Result_co]) -> Result_co:
     """Open the input and do one task, in any process."""
     with run.opened() as given:
         return task.carry_out(given)
@@ -323,12 +325,66 @@ def parts_for(size: int, workers: int) -> int:
 # ------------------------------------------------------------------------------------------- a run
 
 
-class TaskRunner(Protocol):
-    """Somewhere that tasks are carried out."""
+@dataclass(frozen=True, slots=True)
+class PartUnit(Unit):
+    """A task of a parted run as a unit of work."""
 
-    def results(self, run: PartedRun, tasks: Sequence[PartTask[Result_co]]) -> Iterator[Result_co]:
-        """Carry tasks out at once, and yield their results in their order."""
-        ...
+    task: PartTask[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class PartWork:
+    """What is done with each unit of a parted run."""
+
+    of: PartedRun
+    retries: int = 0
+
+    def run(self, unit: PartUnit) -> Any:
+        """Carry out the task of a unit, and return its result."""
+        return carry_out_task(self.of, unit.task)
+
+
+@dataclass(eq=False)
+class TaskRunner:
+    """Carries out tasks by a runner of units, which goes on from one stage to the next."""
+
+    runner: Runner
+    name: str
+    _begun: int = 0
+
+    def results(self, tasks: Iterable[PartTask[Result_co]]) -> Iterator[Result_co]:
+        """Carry tasks out at once, and yield their results in their order.
+
+        The first error in that order is raised.
+        """
+        waiting: dict[int, Outcome] = {}
+        following = self._begun
+        under_way = 0
+        for task in tasks:
+            if under_way == self.runner.window:
+                yield from self._in_order(waiting, following)
+                following += 1
+                under_way -= 1
+            self.runner.submit(self._unit(task))
+            under_way += 1
+        for _ in range(under_way):
+            yield from self._in_order(waiting, following)
+            following += 1
+
+    def _unit(self, task: PartTask[Any]) -> PartUnit:
+        unit = PartUnit(self._begun, self.name, self.name, None, task)
+        self._begun += 1
+        return unit
+
+    def _in_order(self, waiting: dict[int, Outcome], number: int) -> Iterator[Any]:
+        """Wait for the unit of a number, and yield its result."""
+        while number not in waiting:
+            outcome = self.runner.next_outcome()
+            waiting[outcome.unit.number] = outcome
+        outcome = waiting.pop(number)
+        if outcome.error is not None:
+            raise outcome.error
+        yield outcome.facts
 
 
 @dataclass(eq=False, kw_only=True)
@@ -350,7 +406,7 @@ class PartedInput:
     def parts(self) -> list[PartOfRun]:
         """Cut the input, and find out what has to be known of the samples before each part."""
         surveys = self.division.surveys(self.count, self.run.needs)
-        found = list(self.runner.results(self.run, [SurveyTask(each) for each in surveys]))
+        found = list(self.runner.results([SurveyTask(each) for each in surveys]))
         stretches = self.division.cut(self.count, self.run.needs, found)
         firsts = self._first_outputs(stretches)
         pasts = self._pasts(stretches)
@@ -375,7 +431,7 @@ class PartedInput:
             return [None] * len(stretches)
         tasks = [PastsTask(stretch) for stretch in stretches[:-1]]
         pasts: list[Mapping[bytes, SignalPast] | None] = [{}]
-        for own in self.runner.results(self.run, tasks):
+        for own in self.runner.results(tasks):
             joined = self.division.joined_pasts(pasts[-1] or {}, own, self.run.needs)
             pasts.append(joined)
         return pasts
@@ -386,7 +442,7 @@ class PartedInput:
             if step.whole is None:
                 continue
             tasks = [PeaksTask(part) for part in parts]
-            peaks = joined_peaks(self.runner.results(self.run, tasks))
+            peaks = joined_peaks(self.runner.results(tasks))
             parts = [replace(part, peaks=(*part.peaks, peaks)) for part in parts]
         return parts
 
@@ -398,7 +454,7 @@ class PartedInput:
         places : where each part is written
         """
         tasks = [FilterTask(part, place) for part, place in zip(parts, places, strict=True)]
-        results = self.runner.results(self.run, tasks)
+        results = self.runner.results(tasks)
         for place, done in zip(places, results, strict=True):
             sink.add_part(done.written, place)
             self.division.note(done.noted)

@@ -1,98 +1,126 @@
-"""Processes of this machine that carry out tasks, each in a thread's stead.
-
-Python computes in one thread at a time. Processes share nothing but files.
-"""
+"""Processes of this machine as a runner of units: Python computes in one thread at a time."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
+from convcli.batch.run_units import Outcome, carry_out
 from convcli.batch.worker import receive, send
 from convcli.errors import InputError
 from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Future
+    from collections.abc import Callable
+    from threading import Event
 
-Result = TypeVar("Result")
+    from convcli.batch.run_units import Work
+    from convcli.batch.units import Unit
 
-# Tasks under way or waiting, for each process.
+# Units under way or waiting, for each process.
 _AHEAD = 2
+# So often a unit is begun again whose process was lost, besides the retries that were asked for.
+_MORE_TRIES = 1
 
 
-class WorkerProcesses:
-    """Some processes, which end when the context does, or when this process ends.
+class LostProcessError(InputError):
+    """A process has ended before it has answered."""
+
+    may_pass = True
+
+
+class ProcessRunner:
+    """Some processes, which end with the runner, or when this process ends.
 
     prepare : called once in each process
+    stopping : set when the run is over before its end
     """
 
-    def __init__(self, count: int, prepare: Callable[[], object] | None = None) -> None:
-        self.count = count
+    def __init__(
+        self,
+        work: Work,
+        count: int,
+        stopping: Event,
+        prepare: Callable[[], object] | None = None,
+    ) -> None:
+        self.window = _AHEAD * count
+        self._work = work
+        self._stopping = stopping
         self._prepare = prepare
-        self._idle: SimpleQueue[_WorkerProcess] = SimpleQueue()
-        self._started: list[_WorkerProcess] = []
-        self._pool = ThreadPoolExecutor(count)
-        self._undone = undone_at_stop(self._kill)
+        self._units: SimpleQueue[Unit | None] = SimpleQueue()
+        self._ended: SimpleQueue[Outcome] = SimpleQueue()
+        self._processes = [_WorkerProcess() for _ in range(count)]
+        self._held = ExitStack()
+        self._held.enter_context(undone_at_stop(self._kill))
+        self._threads = [
+            Thread(target=self._serve, args=(process,), daemon=True) for process in self._processes
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def __enter__(self) -> Self:
-        self._undone.__enter__()
-        for _ in range(self.count):
-            process = _WorkerProcess()
-            self._started.append(process)
-            self._idle.put(process)
-        if self._prepare is not None:
-            for process in self._started:
-                process.call(self._prepare, ())
-        return self
+    def submit(self, unit: Unit) -> None:
+        """Let the next free process carry the unit out."""
+        self._units.put(unit)
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            self._kill()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        for process in self._started:
+    def next_outcome(self) -> Outcome:
+        """Wait for the next unit that ends."""
+        return self._ended.get()
+
+    def cancel(self) -> None:
+        """End all processes at once."""
+        self._stopping.set()
+        self._kill()
+
+    def close(self) -> None:
+        """Let the processes end, and wait for them."""
+        for _ in self._threads:
+            self._units.put(None)
+        for thread in self._threads:
+            thread.join()
+        for process in self._processes:
             process.close()
-        self._undone.__exit__(None, None, None)
+        self._held.close()
 
-    def map(
-        self, function: Callable[..., Result], calls: Iterable[tuple[Any, ...]]
-    ) -> Iterator[Result]:
-        """Call a function with each of some arguments; yield the results in their order.
+    def _serve(self, process: _WorkerProcess) -> None:
+        """Carry units out in one process until there are no more."""
+        process.start(self._prepare)
+        while (unit := self._units.get()) is not None:
+            self._ended.put(self._outcome(process, unit))
 
-        Only some calls are begun ahead. The first error in that order is raised.
-        """
-        under_way: deque[Future[Result]] = deque()
-        for arguments in calls:
-            under_way.append(self._pool.submit(self._call, function, arguments))
-            if len(under_way) > _AHEAD * self.count:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
-
-    def _call(self, function: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:
-        process = self._idle.get()
-        try:
-            result: Result = process.call(function, arguments)
-            return result
-        finally:
-            self._idle.put(process)
+    def _outcome(self, process: _WorkerProcess, unit: Unit) -> Outcome:
+        """How a unit ends; it is begun again where its process is lost."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                outcome: Outcome = process.call(carry_out, (self._work, unit))
+            except LostProcessError as error:
+                if self._stopping.is_set() or tries > self._work.retries + _MORE_TRIES:
+                    return Outcome(unit=unit, error=error, tries=tries)
+                process.start(self._prepare)
+            else:
+                return outcome
 
     def _kill(self) -> None:
-        for process in self._started:
+        for process in self._processes:
             process.kill()
 
 
 class _WorkerProcess:
-    """One process, which carries out one call after the other."""
+    """A process that carries out one call after the other, started when it is needed."""
 
     def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, prepare: Callable[[], object] | None) -> None:
+        """Start the process, or another one in its place."""
+        self.close()
         package = str(Path(__file__).parents[2])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
@@ -103,17 +131,22 @@ class _WorkerProcess:
             # Ctrl-C is for the process that has started this one.
             start_new_session=True,
         )
+        if prepare is not None:
+            self.call(prepare, ())
 
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Carry out a call, and return its result or raise its error."""
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise LostProcessError("no process was started")
         try:
-            send(self._process.stdin, (function, arguments))
-            returned, value = receive(self._process.stdout)
+            send(process.stdin, (function, arguments))
+            returned, value = receive(process.stdout)
         except (EOFError, OSError) as error:
-            code = self._process.wait()
-            raise InputError(
-                f"a process that filtered a part has ended with code {code}",
-                hint="was it killed, or is there too little memory? --jobs with fewer needs less",
+            code = process.wait()
+            raise LostProcessError(
+                f"a process that worked on a part has ended with code {code}",
+                hint="was it killed, or is there too little memory? fewer --jobs need less",
             ) from error
         if returned:
             return value
@@ -121,11 +154,16 @@ class _WorkerProcess:
 
     def kill(self) -> None:
         """End the process at once."""
-        self._process.kill()
+        if self._process is not None:
+            self._process.kill()
 
     def close(self) -> None:
         """Let the process end, and wait for it."""
-        for stream in (self._process.stdin, self._process.stdout):
+        process = self._process
+        if process is None:
+            return
+        for stream in (process.stdin, process.stdout):
             if stream is not None:
                 stream.close()
-        self._process.wait()
+        process.wait()
+        self._process = None

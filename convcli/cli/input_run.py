@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,10 +33,6 @@ if TYPE_CHECKING:
     from convcli.running.run import RunCounts
     from convcli.signals import Signal, Sink, Source
 
-# Parameters of mallopt(3): the size from which memory is mapped on its own, and how much free
-# memory is kept for later.
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
-
 # Whether a filter makes more rows is tried with so many.
 MANY_ROWS = 1 << 20
 
@@ -49,6 +43,7 @@ class InputRun:
 
     source : the input, None for standard input
     output : where its result goes, None for standard output
+    alone : no other input is filtered at the same time
     progress : where the work done is counted, None if several inputs run at once
     preview_size : how much of the signals is collected to be drawn; None for nothing
     """
@@ -57,6 +52,7 @@ class InputRun:
     calls: tuple[Call, ...]
     source: Path | None
     output: Path | None
+    alone: bool
     progress: Progress | None
     preview_size: PreviewSize | None = None
 
@@ -111,6 +107,7 @@ class InputRun:
         from convcli.media.outputs import open_output
         from convcli.media.replacing import only_writing
         from convcli.running.run import run
+        from convcli.running.workers import keep_freed_memory
 
         keep_freed_memory()
         preview = self._preview(plans[0])
@@ -159,7 +156,7 @@ class InputRun:
     ) -> list[RunCounts]:
         """Filter a large input in parts if that is asked for; nothing if it is filtered as one."""
         options = self.command.options
-        several_jobs = len(self.command.request.paths) == 1 and (options.jobs or 1) > 1
+        several_jobs = self.alone and (options.jobs or 1) > 1
         if options.parts == 1 or not (options.parts or several_jobs):
             return []
         from convcli.cli.parted_run import (
@@ -205,14 +202,21 @@ class InputRun:
     def _parted_by(self) -> PartedBy:
         """Into how many parts an input is cut, and how many processes filter them."""
         from convcli.cli.parted_run import PartedBy
-        from convcli.running.workers import cores
+        from convcli.running.workers import cores, keep_freed_memory
 
         options = self.command.options
         jobs = options.jobs or cores()
         if options.parts is not None:
             jobs = min(jobs, options.parts)
         threads = options.threads or max(1, cores() // jobs)
-        return PartedBy(count=options.parts, jobs=jobs, threads=threads, prepare=keep_freed_memory)
+        return PartedBy(
+            count=options.parts,
+            jobs=jobs,
+            threads=threads,
+            retries=options.batch.retries,
+            stopping=self.command.stopping,
+            prepare=keep_freed_memory,
+        )
 
     def _preview(self, plan: Plan) -> RunPreview | None:
         if self.preview_size is None:
@@ -249,8 +253,7 @@ class InputRun:
             return 1
         if options.threads:
             return options.threads
-        several = len(self.command.request.paths) > 1 and options.jobs != 1
-        return 1 if several else None
+        return None if self.alone else 1
 
     def _facts(
         self, opened: OpenedFile, plans: list[Plan], written: _WrittenOutput | None
@@ -272,7 +275,7 @@ class InputRun:
         output = OutputFacts.of(str(self.output or "-"), result, details=details)
         facts = RunFacts(
             version=__version__,
-            command=("convcli", *sys.argv[1:]),
+            command=self.command.words,
             filter=plan.filter,
             edge=plan.rules.edge,
             align=plan.rules.align,
@@ -321,25 +324,6 @@ def _with_doubts(opened: OpenedFile) -> Iterator[None]:
 
 def _with_length(signal: Signal, length: int) -> Signal:
     return replace(signal, shape=(length, *signal.shape[1:]))
-
-
-@cache
-def keep_freed_memory() -> None:
-    """Keep the memory of freed blocks for the next ones, which are of the same size.
-
-    This saves a sixth of the time, which otherwise goes into new pages from the system. mallopt(3)
-    is specific to glibc; elsewhere nothing happens.
-    """
-    import ctypes
-
-    if sys.platform != "linux":
-        return
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except AttributeError:
-        return
-    mallopt(_MMAP_THRESHOLD, 1 << 25)
-    mallopt(_TRIM_THRESHOLD, 1 << 27)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,8 @@ from convcli.batch.parts import (
     WORTH_CUTTING,
     PartedInput,
     PartedRun,
-    carry_out,
+    PartWork,
+    TaskRunner,
     joined_counts,
     needs_of,
     parts_for,
@@ -22,9 +23,10 @@ from convcli.media.replacing import path_for_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from threading import Event
 
-    from convcli.batch.parts import PartOfRun, PartTask
-    from convcli.batch.processes import WorkerProcesses
+    from convcli.batch.parts import PartOfRun
+    from convcli.batch.run_units import Work
     from convcli.media.division import Division, PartSink
     from convcli.media.files import Files, OpenedFile
     from convcli.planning.calls import Call
@@ -62,12 +64,16 @@ class PartedBy:
     count : of the parts; None to choose by the size of the input
     jobs : processes
     threads : of each process
+    retries : how often a part is tried again after an error that may pass
+    stopping : set when the run is over before its end
     prepare : called once in each process
     """
 
     count: int | None
     jobs: int
     threads: int
+    retries: int
+    stopping: Event
     prepare: Callable[[], object]
 
 
@@ -90,7 +96,7 @@ def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
     division = whole.opened.division()
     if isinstance(division, str):
         return division
-    reason = reason_against(whole.plans[0], groups=_has_groups(whole))
+    reason = reason_against(whole.plans[0], groups=whole.opened.grouped)
     if reason is None and not division.apart and not isinstance(place, Path):
         reason = "a pipe is written from its beginning to its end"
     if reason is None:
@@ -98,15 +104,11 @@ def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
     return division if reason is None else reason
 
 
-def _has_groups(whole: WholeRun) -> bool:
-    return whole.opened.grouped
-
-
 def filtered_in_parts(
     whole: WholeRun, division: Division, by: PartedBy, place: Any, sink: PartSink
 ) -> Iterator[RunCounts]:
     """Filter the parts of an input into its output; yield what each part gave, in order."""
-    from convcli.batch.processes import WorkerProcesses
+    from convcli.batch.processes import ProcessRunner
 
     run = PartedRun(
         files=whole.files,
@@ -122,29 +124,26 @@ def filtered_in_parts(
         needs=needs_of(whole.plans[0]),
         threads=by.threads,
     )
-    with WorkerProcesses(by.jobs, by.prepare) as processes:
+    runner = ProcessRunner(
+        cast("Work", PartWork(run, by.retries)), by.jobs, by.stopping, by.prepare
+    )
+    try:
         parted = PartedInput(
             run=run,
             division=division,
             plan=whole.plans[0],
-            runner=_Processes(processes),
-            groups=_has_groups(whole),
+            runner=TaskRunner(runner, str(whole.source)),
+            groups=whole.opened.grouped,
             count=by.count or parts_for(division.size, by.jobs),
         )
         parts = parted.parts()
         with _places(parts, division, whole.output, place) as places:
             yield from parted.filter_into(sink, parts, places)
-
-
-@dataclass(frozen=True, eq=False)
-class _Processes:
-    """Processes as a runner of the tasks of a parted run."""
-
-    processes: WorkerProcesses
-
-    def results(self, run: PartedRun, tasks: Sequence[PartTask[Any]]) -> Iterator[Any]:
-        """Carry tasks out at once, and yield their results in their order."""
-        return self.processes.map(carry_out, ((run, task) for task in tasks))
+    except BaseException:
+        runner.cancel()
+        raise
+    finally:
+        runner.close()
 
 
 @contextmanager

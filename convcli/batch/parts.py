@@ -25,7 +25,7 @@ from convcli.running.past import HistoryNeededError
 from convcli.running.run import joined_peaks, outputs_at, peaks_of_part, run_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from convcli.batch.run_units import Outcome, Runner
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from convcli.signals import Signal, SignalPast
 
 Result_co = TypeVar("Result_co", covariant=True)
+Value = TypeVar("Value")
 
 # Bytes of a part by default: about a second of work.
 PART_BYTES = 1 << 26
@@ -245,7 +246,7 @@ class FilterTask:
         )
 
 
-def _with_enough_history(function: Any, stretch: Any) -> Any:
+def _with_enough_history(function: Callable[[Any], Value], stretch: Any) -> Value:
     """Call a function with a stretch, which begins earlier until no value from before is needed."""
     while True:
         try:

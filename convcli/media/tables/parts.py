@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -99,7 +99,7 @@ def text_places(source: TableSource, count: int) -> list[int]:
     return [*places, size]
 
 
-def _after_line_end(file: Any, place: int, dialect: Dialect) -> int:
+def _after_line_end(file: BinaryIO, place: int, dialect: Dialect) -> int:
     """The first offset from `place` on that is after a line end."""
     file.seek(place - 1)
     while data := file.read(1 << 16):
@@ -449,7 +449,7 @@ class TableDivision:
         with self.source.text.open() as file:
             return int(file.seek(0, 2))
 
-    def surveys(self, count: int, needs: PartNeeds) -> list[list[int]]:  # noqa: ARG002 -- all are surveyed alike
+    def surveys(self, count: int, needs: PartNeeds) -> Sequence[list[int]]:  # noqa: ARG002 -- all are surveyed alike
         """The places between which pieces are surveyed, in `count` lists that overlap by one."""
         places = text_places(self.source, count)
         pieces = len(places) - 1
@@ -478,7 +478,7 @@ class TableDivision:
         *,
         label: str,
         unchanged: bool,
-        part: TableSource,
+        part: Any,
         first: int,  # noqa: ARG002 -- rows are put one behind the other
     ) -> PartSink:
         """The sink that writes the rows of a part, without a header."""

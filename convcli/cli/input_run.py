@@ -110,7 +110,7 @@ class InputRun:
         from convcli.running.workers import keep_freed_memory
 
         keep_freed_memory()
-        preview = self._preview(plans[0])
+        preview = self._preview(plans)
         with open_output(self.output, medium=self.command.files.medium) as place:
             with only_writing(self.output):
                 sink = opened.sink(
@@ -131,9 +131,11 @@ class InputRun:
                     watched.expect(plan.result.shape[0])
                     tail = self._tail(plan)
                     seen: tuple[Source[Any], Sink[Any]] = (source, watched)
-                    if preview is not None and number == 0:
-                        seen = preview.observed(source, watched)
-                    counts.append(run(plan, *seen, threads=self._threads(), tail=tail))
+                    if preview is not None:
+                        seen = preview.observed(source, watched, number)
+                    threads = self._threads()
+                    prompt = self.command.prompt
+                    counts.append(run(plan, *seen, threads=threads, tail=tail, prompt=prompt))
                 with only_writing(self.output):
                     sink.close()
             except BaseException:
@@ -218,12 +220,13 @@ class InputRun:
             prepare=keep_freed_memory,
         )
 
-    def _preview(self, plan: Plan) -> RunPreview | None:
+    def _preview(self, plans: list[Plan]) -> RunPreview | None:
         if self.preview_size is None:
             return None
         from convcli.cli.run_preview import RunPreview
 
-        return RunPreview(plan.signal, self._written_signal(plan), self.preview_size)
+        signals = [(plan.signal, self._written_signal(plan)) for plan in plans]
+        return RunPreview(signals, self.preview_size)
 
     def _tail(self, plan: Plan) -> int:
         """How many inputs of silence follow the signal, so that the filter can ring out."""

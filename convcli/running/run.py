@@ -29,8 +29,6 @@ from convcli.facts import LossFacts
 from convcli.running.jobs import JobBatch
 from convcli.running.past import Beginning
 from convcli.running.scheduler import ALL, Chains, Scheduler, in_row_order
-from convcli.running.stream import Stream
-from convcli.running.timed_geometry import geometry_of
 from convcli.running.workers import Workers
 from convcli.signals import Block, Groups
 
@@ -64,14 +62,21 @@ class RunCounts:
 
 
 def run(
-    plan: Plan, source: Source[Any], sink: Sink[Any], *, threads: int | None = None, tail: int = 0
+    plan: Plan,
+    source: Source[Any],
+    sink: Sink[Any],
+    *,
+    threads: int | None = None,
+    tail: int = 0,
+    prompt: bool = False,
 ) -> RunCounts:
     """Filter all samples of `source` into `sink`; close neither.
 
     tail : outputs go on for so many samples past the end
+    prompt : each output is written as soon as it is known
     """
     with Workers(threads) as workers:
-        loop = _Loop(plan, _WholeSource(source), sink, workers)
+        loop = _Loop(plan, _WholeSource(source), sink, workers, prompt)
         return loop.written(tail)
 
 
@@ -124,16 +129,9 @@ def outputs_at(
 
     lengths : of all blocks; blocks : their numbers, increasing
     """
-    geometry = geometry_of(plan.chain, plan.extension, tail)
-    stream = Stream(ALL, geometry, patient=not plan.signal.medium.prompt)
-    width = sample_width(plan.signal)
-    counts = []
-    done = 0
-    for block in blocks:
-        stream.skip(lengths[done:block], width)
-        done = block
-        counts.append(stream.outputs_done)
-    return counts
+    chains = Chains([*plan.chain.ops], plan.signal)
+    scheduler = Scheduler(chains, plan.extension, tail=tail)
+    return scheduler.outputs_at(lengths, blocks, sample_width(plan.signal))
 
 
 def sample_width(signal: Signal) -> int:
@@ -246,6 +244,7 @@ class _Loop:
     source: PartSource[Any]
     sink: Sink[Any] | None
     workers: Workers
+    prompt: bool = False
     peaks: Sequence[SignalPeaks] = ()
     held: HeldAfter | None = None
     held_after: HeldAfter | None = None
@@ -344,6 +343,7 @@ class _Loop:
             self.plan.extension,
             tail=tail,
             by_group=by_group,
+            prompt=self.prompt and not by_group,
             beginning=self._beginning,
         )
 

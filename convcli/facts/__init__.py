@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from convcli.signals import Medium
 
 if TYPE_CHECKING:
+    from convcli.facts.batch import BatchFacts
     from convcli.facts.causality import CausalityFacts
     from convcli.facts.comparison import ComparisonFacts
     from convcli.facts.detection import DetectionFacts
@@ -271,6 +272,7 @@ class RunFacts:
     causality: CausalityFacts | None = None
     detection: DetectionFacts | None = None
     comparison: ComparisonFacts | None = None
+    batch: BatchFacts | None = None
     warnings: tuple[str, ...] = ()
     seconds: float | None = None
 

@@ -425,7 +425,7 @@ def test_a_lost_process_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     runner = ProcessRunner(lost_process.LosesProcess(tmp_path), 1, Event())  # type: ignore[arg-type]
     for number in (1, 2):
-        runner.submit(Unit(number, "x", "x", None))
+        runner.submit(Unit(number=number, name="x", relative="x"))
     ended = [runner.next_outcome() for _ in range(2)]
     runner.close()
     assert sorted(outcome.unit.number for outcome in ended) == [1, 2]
@@ -435,7 +435,7 @@ def test_a_lost_process_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_part_that_loses_every_process_is_an_error(tmp_path: Path) -> None:
     work = lost_process.LosesProcess(tmp_path / "missing")
     runner = ProcessRunner(work, 1, Event())  # type: ignore[arg-type]
-    runner.submit(Unit(1, "x", "x", None))
+    runner.submit(Unit(number=1, name="x", relative="x"))
     error = runner.next_outcome().error
     runner.close()
     assert error is not None

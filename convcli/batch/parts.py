@@ -326,7 +326,7 @@ def parts_for(size: int, workers: int) -> int:
 # ------------------------------------------------------------------------------------------- a run
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartUnit(Unit):
     """A task of a parted run as a unit of work."""
 
@@ -373,7 +373,7 @@ class TaskRunner:
             following += 1
 
     def _unit(self, task: PartTask[Any]) -> PartUnit:
-        unit = PartUnit(self._begun, self.name, self.name, None, task)
+        unit = PartUnit(number=self._begun, name=self.name, relative=self.name, task=task)
         self._begun += 1
         return unit
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -402,7 +403,7 @@ def test_a_small_full_disk(medium: str, folder: Path) -> None:
     suffix = Path(name).suffix
     line = (
         f"unshare -m sh -c '{probe} && cp /dev/null disk/old && "
-        f"convcli {command} {step} {name} -o disk/b{suffix}; echo code $?; ls -A disk'"
+        f"{shlex.join(CONVCLI)} {command} {step} {name} -o disk/b{suffix}; echo code $?; ls -A disk'"
     )
     ended = shell(line, folder)
     assert ended.text.split() == ["code", "4", "old"], ended

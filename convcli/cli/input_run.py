@@ -47,6 +47,7 @@ class InputRun:
 
     source : the input, None for standard input
     output : where its result goes, None for standard output
+    alone : no other input is filtered at the same time
     progress : where the work done is counted, None if several inputs run at once
     preview_size : how much of the signals is collected to be drawn; None for nothing
     """
@@ -55,6 +56,7 @@ class InputRun:
     calls: tuple[Call, ...]
     source: Path | None
     output: Path | None
+    alone: bool
     progress: Progress | None
     preview_size: PreviewSize | None = None
 
@@ -111,7 +113,7 @@ class InputRun:
         from convcli.running.run import run
 
         keep_freed_memory()
-        preview = self._preview(plans[0])
+        preview = self._preview(plans)
         with open_output(self.output, medium=self.command.files.medium) as place:
             with only_writing(self.output):
                 sink = opened.sink(
@@ -130,9 +132,11 @@ class InputRun:
                     watched.expect(plan.result.shape[0])
                     tail = self._tail(plan)
                     seen: tuple[Source[Any], Sink[Any]] = (source, watched)
-                    if preview is not None and number == 0:
-                        seen = preview.observed(source, watched)
-                    counts.append(run(plan, *seen, threads=self._threads(), tail=tail))
+                    if preview is not None:
+                        seen = preview.observed(source, watched, number)
+                    threads = self._threads()
+                    prompt = self.command.prompt
+                    counts.append(run(plan, *seen, threads=threads, tail=tail, prompt=prompt))
                 with only_writing(self.output):
                     sink.close()
             except BaseException:
@@ -145,12 +149,13 @@ class InputRun:
             shown = preview.facts(self.command.files, self.source, self.output)
         return _WrittenOutput(sink, counts, shown)
 
-    def _preview(self, plan: Plan) -> RunPreview | None:
+    def _preview(self, plans: list[Plan]) -> RunPreview | None:
         if self.preview_size is None:
             return None
         from convcli.cli.run_preview import RunPreview
 
-        return RunPreview(plan.signal, self._written_signal(plan), self.preview_size)
+        signals = [(plan.signal, self._written_signal(plan)) for plan in plans]
+        return RunPreview(signals, self.preview_size)
 
     def _tail(self, plan: Plan) -> int:
         """How many inputs of silence follow the signal, so that the filter can ring out."""
@@ -180,8 +185,7 @@ class InputRun:
             return 1
         if options.threads:
             return options.threads
-        several = len(self.command.request.paths) > 1 and options.jobs != 1
-        return 1 if several else None
+        return None if self.alone else 1
 
     def _facts(
         self, opened: OpenedFile, plans: list[Plan], written: _WrittenOutput | None
@@ -203,7 +207,7 @@ class InputRun:
         output = OutputFacts.of(str(self.output or "-"), result, details=details)
         facts = RunFacts(
             version=__version__,
-            command=("convcli", *sys.argv[1:]),
+            command=self.command.words,
             filter=plan.filter,
             edge=plan.rules.edge,
             align=plan.rules.align,

@@ -74,5 +74,6 @@ def open_streams() -> list[int | None]:
 if __name__ == "__main__":
     place, *arguments = sys.argv[1:]
     standard = open_streams()
-    code = exit_code(ask(place, arguments, standard, os.getcwd(), os.environ))
+    folder = os.getcwd()  # noqa: PTH109 -- pathlib takes longer to import than all this
+    code = exit_code(ask(place, arguments, standard, folder, os.environ))
     os._exit(code if code >= 0 else 128 - code)

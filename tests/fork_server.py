@@ -112,8 +112,12 @@ def stream_like(old: TextIO, number: int) -> TextIOWrapper:
 def be_traced(arguments: list[str]) -> None:
     """Let strace watch this process from now on."""
     ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_long(ANY_PROCESS), 0, 0, 0)
-    nowhere = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
-    watching = subprocess.Popen(["strace", "-f", "-p", str(os.getpid()), *arguments], **nowhere)
+    watching = subprocess.Popen(
+        ["strace", "-f", "-p", str(os.getpid()), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     status = Path("/proc/self/status")
     while "TracerPid:\t0\n" in status.read_text():
         assert watching.poll() is None, "strace watches"

@@ -91,7 +91,7 @@ def become_the_program(request: dict[str, Any], streams: list[int]) -> None:
         else:
             os.close(number)
             opened.append(None)
-    sys.stdin, sys.stdout, sys.stderr = opened  # type: ignore[assignment]  # Python has None there, too
+    sys.stdin, sys.stdout, sys.stderr = opened  # Python has None there, too
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])

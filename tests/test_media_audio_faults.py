@@ -47,7 +47,7 @@ SYSTEM_ERRORS = ["wav", "w64", "flac", "aiff", "ogg", "mp3", "caf", "au", "voc"]
 def test_a_failed_read_is_no_end(program: Program, tmp_path: Path, suffix: str) -> None:
     source = write(tmp_path / f"in.{suffix}", noise(100000))
     target = tmp_path / "out.wav"
-    words = ["audio", "-q", "gain:1", source, "-o", target]
+    words = ["audio", "-q", "gain:1", str(source), "-o", str(target)]
     log = tmp_path / "log"
     counting = ["-P", str(source), "-o", str(log), "-e", "trace=read"]
     assert program.run(*words, strace=counting).code == 0

@@ -128,7 +128,7 @@ def noise(shape: tuple[int, ...], gaps: float = 0.0, seed: int = 0) -> Array:
 @pytest.mark.parametrize("edge", PADDED)
 @pytest.mark.parametrize("align", ["center", "causal"])
 def test_windows_of_a_series(name: str, edge: Edge, align: Align) -> None:
-    rules = ("keep", "fill", "propagate")
+    rules: tuple[Missing, ...] = ("keep", "fill", "propagate")
     for turn, n in enumerate((1, 2, 5, 8, 40)):
         if (name, n) in {("std", 1), ("var", 1)}:
             continue

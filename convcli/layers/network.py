@@ -20,7 +20,7 @@ from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
 from convcli.layers.changes import changes_of, onto_level, refuse_pools
 from convcli.layers.layer import LayerSite
-from convcli.layers.shuffle import ChannelSelection
+from convcli.layers.shuffle import ChannelSelection, refuse_growth
 from convcli.planning.describe import reach_facts
 
 if TYPE_CHECKING:
@@ -209,6 +209,8 @@ class Network:
                 self._append(stage)
                 self.bound.append((layer, stage))
             self.facts.append(self._facts_of(number))
+        reaches = self._chain().reach
+        refuse_growth([(reach.phases, reach.step) for reach in reaches])
         self._finish()
         learned = self.bound[0][1].learned if len(self.layers) == 1 else None
         formula = self.model.formula if self.model.adds_input else ""

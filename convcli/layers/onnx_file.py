@@ -182,6 +182,8 @@ def _array(path: Path, name: str, tensor: Any) -> Tensor:
     if array.dtype.kind not in "fiub":
         raise _insane_graph(path, f"the tensor {called} holds no numbers")
     numbers = array.astype(np.float64)
+    if numbers.size == 0:
+        raise _insane_graph(path, f"the tensor {called} holds nothing")
     if not np.isfinite(numbers).all():
         raise InputError(f"{path}: {called} is not finite")
     return numbers

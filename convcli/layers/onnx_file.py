@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.errors import InputError, RequestError, quoted_text
+from convcli.layers.onnx_folding import folded_constant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,6 +123,12 @@ def _graph_of(path: Path, graph: Any) -> OnnxGraph:
         if node.op_type == "Constant":
             constants[node.output[0]] = _constant(path, node, attributes)
             continue
+        if all(name in constants for name in node.input):
+            given = [constants[name] for name in node.input]
+            folded = folded_constant(node.op_type, given, attributes)
+            if folded is not None:
+                constants[node.output[0]] = folded
+                continue
         nodes.append(_node_of(node, attributes))
     return OnnxGraph(
         path=str(path),
@@ -182,8 +189,6 @@ def _array(path: Path, name: str, tensor: Any) -> Tensor:
     if array.dtype.kind not in "fiub":
         raise _insane_graph(path, f"the tensor {called} holds no numbers")
     numbers = array.astype(np.float64)
-    if numbers.size == 0:
-        raise _insane_graph(path, f"the tensor {called} holds nothing")
     if not np.isfinite(numbers).all():
         raise InputError(f"{path}: {called} is not finite")
     return numbers

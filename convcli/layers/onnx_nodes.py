@@ -20,6 +20,7 @@ from convcli.core.activations import (
     TimesClippedLine,
     TimesNormal,
 )
+from convcli.core.mixing import Mix
 from convcli.core.ops import Complete, Op, Pointwise
 from convcli.core.sliding import SlidingStatistic
 from convcli.errors import RequestError
@@ -90,6 +91,13 @@ class NodePlace:
         found = self.constant(number)
         if found is None:
             raise self.error(f"input {number} is missing")
+        return found
+
+    def filled(self, number: int) -> Tensor:
+        """The constant of this input, which has to hold something."""
+        found = self.needed(number)
+        if found.size == 0:
+            raise self.error(f"input {number} holds nothing")
         return found
 
     def attribute(self, name: str, default: Any) -> Any:
@@ -165,7 +173,7 @@ class NodePlace:
 
 
 def _conv(place: NodePlace) -> Ops:
-    weights, bias = place.needed(1), place.constant(2)
+    weights, bias = place.filled(1), place.constant(2)
     groups = place.count("group", place.channels)
     if weights.ndim != place.axes + 2 or weights.shape[1] * groups != place.channels:
         raise place.error(f"weights {weights.shape} do not take {place.channels} channels")
@@ -201,7 +209,7 @@ def _placement(widths: tuple[int, ...], pads: tuple[tuple[int, int], ...], rule:
 
 
 def _conv_transpose(place: NodePlace) -> Ops:
-    weights, bias = place.needed(1), place.constant(2)
+    weights, bias = place.filled(1), place.constant(2)
     groups = place.count("group", place.channels)
     shared = place.channels % groups == 0
     if weights.ndim != place.axes + 2 or len(weights) != place.channels or not shared:
@@ -261,6 +269,44 @@ def _error_function(x: Array) -> Array:
 def _hard_sigmoid(place: NodePlace) -> Callable[[Array], Array]:
     slope, offset = place.attribute("alpha", 0.2), place.attribute("beta", 0.5)
     return lambda x: np.clip(x * slope + offset, 0, 1)
+
+
+def _selu(place: NodePlace) -> Callable[[Array], Array]:
+    alpha, gamma = place.attribute("alpha", 1.67326319), place.attribute("gamma", 1.05070102)
+    return lambda x: Elu(alpha)(x) * np.asarray(gamma, x.dtype)
+
+
+def _celu(place: NodePlace) -> Callable[[Array], Array]:
+    alpha = place.attribute("alpha", 1.0)
+
+    def scaled(x: Array) -> Array:
+        y: Array = np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0) / alpha)
+        return y.astype(x.dtype, copy=False)
+
+    return scaled
+
+
+def _mish(x: Array) -> Array:
+    """x times the hyperbolic tangent of its softplus. Misra (2019)."""
+    return x * np.tanh(Softplus()(x))
+
+
+def _power(place: NodePlace) -> Ops:
+    exponent = place.scalar(1)
+    if exponent is None:
+        raise place.error("its exponent is not constant")
+    return place.pointwise(lambda x: np.power(x, np.asarray(exponent, x.dtype)))
+
+
+def _channel_mean(place: NodePlace) -> Ops:
+    """The mean of all channels, as one channel."""
+    axes = place.constant(1)
+    along = place.attribute("axes", ()) if axes is None else axes.astype(int).ravel()
+    of_channels = [int(axis) % (place.axes + 2) for axis in along] == [1]
+    if not of_channels or not place.attribute("keepdims", 1):
+        raise place.error("only the mean of the channels sees a neighbourhood of a sample")
+    weights = np.full((1, place.channels), 1 / place.channels)
+    return (Mix(weights=weights, axes=place.axes),)
 
 
 def _clip_node(place: NodePlace) -> Ops:
@@ -478,6 +524,13 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Sqrt": _activation(lambda _: _root),
     "Erf": _activation(lambda _: _error_function),
     "HardSigmoid": _activation(_hard_sigmoid),
+    "Selu": _activation(_selu),
+    "Celu": _activation(_celu),
+    "Mish": _activation(lambda _: _mish),
+    "Softsign": _activation(lambda _: lambda x: x / (1 + np.abs(x))),
+    "Pow": _power,
+    "ReduceMean": _channel_mean,
+    "Concat": _no_operation,
     "Clip": _clip_node,
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convcli.cli.filter_command import FilterCommand
     from convcli.cli.progress import Progress
     from convcli.cli.run_preview import RunPreview
-    from convcli.facts.preview import PreviewFacts
+    from convcli.facts.preview import FeatureMapFacts, PreviewFacts
     from convcli.media.files import FileSink, OpenedFile
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
@@ -144,10 +144,12 @@ class InputRun:
                 raise
             finally:
                 watched.close()
-        shown = None
-        if preview is not None:
-            shown = preview.facts(self.command.files, self.source, self.output)
-        return _WrittenOutput(sink, counts, shown)
+        if preview is None:
+            return _WrittenOutput(sink, counts)
+        # The maps are those of the input as it was filtered, before it is read again to be shown.
+        maps = preview.feature_maps(plans[0])
+        shown = preview.facts(self.command.files, self.source, self.output)
+        return _WrittenOutput(sink, counts, preview=shown, feature_maps=maps)
 
     def _preview(self, plans: list[Plan]) -> RunPreview | None:
         if self.preview_size is None:
@@ -216,6 +218,7 @@ class InputRun:
             outputs=(output,),
             losses=losses,
             preview=None if written is None else written.preview,
+            feature_maps=() if written is None else written.feature_maps,
             warnings=tuple(warnings),
         )
         return self._with_design(facts, plan) if self.command.options.tells else facts
@@ -284,6 +287,7 @@ class _WrittenOutput:
     sink: FileSink
     counts: list[RunCounts]
     preview: PreviewFacts | None = None
+    feature_maps: tuple[FeatureMapFacts, ...] = ()
 
     def losses(self, details: Mapping[str, Any]) -> LossFacts:
         """The losses of all pages, with the samples that the sink has clipped."""

@@ -84,7 +84,7 @@ class InputWords:
         """Whether they may stand for any number of inputs."""
         if self.files_from is not None or self.recursive or len(self.words) > 1:
             return True
-        return any(is_folder(word) or is_pattern(word) for word in self.words)
+        return any(_stands_for_folder(word) or is_pattern(word) for word in self.words)
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,11 @@ def list_inputs(words: InputWords, files: Files) -> Listing:
     return _without_duplicates(found)
 
 
+def _stands_for_folder(word: str) -> bool:
+    # An empty word is a mistake, such as an empty variable, and not the current folder.
+    return word != "" and is_folder(word)
+
+
 def is_pattern(word: str) -> bool:
     """Whether a word stands for all files whose names match it: no file has this very name."""
     return _WILDCARD.search(word) is not None and not os.path.lexists(word)
@@ -134,7 +139,7 @@ def _listed_by(word: str, *, recursive: bool, files: Files) -> list[Listed]:
     """The inputs that a word stands for."""
     if word == STDIN:
         return [Listed(STDIN)]
-    if is_folder(word):
+    if _stands_for_folder(word):
         return _in_folder(word, recursive=recursive, files=files)
     if is_pattern(word):
         return _matching(word)
@@ -192,10 +197,17 @@ def _files_below(base: str, *, recursive: bool) -> Iterator[str]:
         for entry in _entries(folder):
             if entry.name.startswith("."):
                 continue
-            if entry.is_file():
+            if _is_input(entry):
                 yield folder + entry.name
             elif recursive and entry.is_dir(follow_symlinks=False):
                 folders.append(os.path.join(folder, entry.name, ""))
+
+
+def _is_input(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a folder is a file, or a broken link, which fails when its turn comes."""
+    if entry.is_symlink():
+        return os.path.isfile(entry.path) or not os.path.exists(entry.path)
+    return entry.is_file()
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

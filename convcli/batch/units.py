@@ -27,20 +27,24 @@ if TYPE_CHECKING:
     from convcli.batch.listing import Listed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """One input of a command, which is worked on without any other.
 
     number : in the list of all units, from 1
     name : the input as it was found, `-` for standard input
     relative : its path below the folder or the fixed part of the pattern that it was found by
+    nested : a folder of outputs gets the subfolders of `relative`
     place : where its result goes, None for standard output or where nothing is written
+    replaces : an output that exists may be replaced, for an earlier run of the command wrote it
     """
 
     number: int
     name: str
     relative: str
-    place: str | None
+    nested: bool = False
+    place: str | None = None
+    replaces: bool = False
 
     @property
     def source(self) -> Path | None:
@@ -51,6 +55,11 @@ class Unit:
     def output(self) -> Path | None:
         """The file that the result goes to; None is standard output."""
         return None if self.place is None else Path(self.place)
+
+    @property
+    def below(self) -> str | None:
+        """`relative` of an input that was found in a folder or by a pattern, else None."""
+        return self.relative if self.nested else None
 
     @property
     def label(self) -> str:
@@ -114,7 +123,13 @@ class Units:
     def __getitem__(self, at: int) -> Unit:
         """The unit at a position from 0; its number is one more."""
         listed = self._inputs[at]
-        return Unit(at + 1, listed.name, listed.relative, self._place(at))
+        return Unit(
+            number=at + 1,
+            name=listed.name,
+            relative=listed.relative,
+            nested=listed.nested,
+            place=self._place(at),
+        )
 
     def _place(self, at: int) -> str | None:
         listed = self._inputs[at]
@@ -126,6 +141,10 @@ class Units:
             relative = "stdin" if listed.name == STDIN else listed.relative
             return self._names.of(at + 1, path, relative, nested=listed.nested)
         return None if self._names is None else str(self._names)
+
+    def __iter__(self) -> Iterator[Unit]:
+        """All units."""
+        return self.of_shard(Shard())
 
     def of_shard(self, shard: Shard) -> Iterator[Unit]:
         """The units of one part of the list."""

@@ -93,6 +93,23 @@ class FilterCommand:
             return FilterBatch(self).run()
         return self._run_single()
 
+    def filters(self) -> tuple[Call, ...]:
+        """The steps of all filters of the command."""
+        return self.calls
+
+    def options_of_results(self) -> tuple[object, ...]:
+        """What the results depend on besides the filters; each is known by its `repr`."""
+        options = self.options
+        return (
+            options.edge,
+            options.align,
+            self.missing,
+            self.files,
+            self.suffix,
+            self.tail,
+            self.instead_of_data,
+        )
+
     def _is_batch(self) -> bool:
         """Whether the inputs are a list that has to be made first."""
         from convcli.media.outputs import is_file

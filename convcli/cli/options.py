@@ -113,12 +113,28 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touc
 Jobs = Annotated[
     int | None,
     typer.Option(
-        "-j", "--jobs", min=1, help="Inputs filtered at once.", show_default="as many as cores"
+        "-j",
+        "--jobs",
+        min=1,
+        help="Inputs filtered at once, or parts of one large input.",
+        show_default="as many as cores",
     ),
 ]
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads for one input.", show_default="as many as cores"),
+]
+
+
+Parts = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Cut one large WAV, uncompressed picture or plain table into N parts, which --jobs "
+        "processes filter at once, with the same bytes; 1: do not cut.",
+        show_default="with --jobs, by size",
+    ),
 ]
 
 
@@ -284,6 +300,44 @@ Retries = Annotated[
         min=0, max=1000, help="Try an input again after an error that may pass, up to so often."
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Filter the inputs on the workers of a Dask cluster, tcp://HOST:8786, or in --jobs "
+        "processes here: local. Needs convcli[cluster].",
+        show_default=False,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Leave out what an earlier run of this command finished, unless input or options "
+        "changed.",
+    ),
+]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out inputs whose output exists.")
+]
+LedgerFile = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="FILE",
+        help="Write a line of JSON for each input as it ends; --resume reads it.",
+        show_default="a record of your own in ~/.local/state",
+    ),
+]
+FailedFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--failed",
+        metavar="FILE",
+        help="Write the names of inputs that failed, for --files-from.",
+        show_default="failed.txt beside the ledger",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
 Verbose = Annotated[
     bool, typer.Option("-v", "--verbose", help="Say more: a table of the steps as designed.")
@@ -308,7 +362,12 @@ class BatchOptions:
     files_from: FilesFrom = None
     null: NullNames = False
     shard: ShardText = None
+    resume: Resume = False
+    skip_existing: SkipExisting = False
+    ledger: LedgerFile = None
+    failed: FailedFile = None
     retries: Retries = 0
+    cluster: Cluster = None
 
     @property
     def asked(self) -> bool:
@@ -333,6 +392,7 @@ class RunOptions:
     dry_run: DryRun = False
     jobs: Jobs = None
     threads: Threads = None
+    parts: Parts = None
     batch: BatchOptions = BatchOptions()
     fail_on: FailOn = None
     quiet: Quiet = False

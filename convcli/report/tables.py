@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from convcli.report.batch import (
+    FAILURE_COLUMNS,
+    SHARD_COLUMNS,
+    batch_rows,
+    failure_rows,
+    shard_rows,
+)
 from convcli.report.comparison import TEXT_COLUMNS, comparison_rows
 from convcli.report.learning import (
     MOVED_COLUMNS,
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from convcli.facts import RunFacts
+    from convcli.facts.batch import BatchFacts
     from convcli.facts.comparison import ComparisonFacts
     from convcli.facts.detection import DetectionFacts
     from convcli.facts.learning import LearningFacts
@@ -45,6 +53,8 @@ def report_tables(run: RunFacts) -> Iterator[ReportTable]:
     yield from result_tables(run)
     if run.learned is not None:
         yield from _trial_tables(run.learned)
+    if run.batch is not None:
+        yield from _batch_tables(run.batch)
     if run.steps:
         yield ReportTable([step_row(step) for step in run.steps], STEP_COLUMNS)
 
@@ -77,6 +87,14 @@ def _comparison_table(facts: ComparisonFacts) -> ReportTable:
     name, *measures = known
     turned = [[TEXT_COLUMNS[place], *(row[place] for row in rows)] for place in measures]
     return ReportTable(turned, [TEXT_COLUMNS[name], *(row[name] for row in rows)])
+
+
+def _batch_tables(facts: BatchFacts) -> Iterator[ReportTable]:
+    yield ReportTable(batch_rows(facts))
+    if facts.shards:
+        yield ReportTable(shard_rows(facts), SHARD_COLUMNS)
+    if facts.failures:
+        yield ReportTable(failure_rows(facts), FAILURE_COLUMNS)
 
 
 def _trial_tables(facts: LearningFacts) -> Iterator[ReportTable]:

@@ -34,9 +34,8 @@ def arguments_of(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any]
             values[parameter.name] = _value(call, step, argument, parameter, signal)
     for parameter in step.parameters:
         if parameter.required and parameter.name not in values:
-            raise call.error(
-                f"{call.name} needs {parameter.name.upper()}", hint=usage_hint(call.name, step, signal)
-            )
+            hint = usage_hint(call.name, step, signal)
+            raise call.error(f"{call.name} needs {parameter.name.upper()}", hint=hint)
     return values, axis
 
 

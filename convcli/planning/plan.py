@@ -321,7 +321,8 @@ def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:
     try:
         stages = step.bindable(values, site, call).bind(site)
     except UnitError as error:
-        raise call.error(f"{call.name}: {error}", hint=usage_hint(call.name, step, signal)) from None
+        hint = usage_hint(call.name, step, signal)
+        raise call.error(f"{call.name}: {error}", hint=hint) from None
     except ConvcliError as error:
         if error.exit_code != RequestError.exit_code or error.excerpt:
             raise

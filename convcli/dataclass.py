@@ -67,10 +67,10 @@ def _repr(self: Any) -> str:
 
 
 def _eq(self: Any, other: object) -> Any:
-    if type(self) is not type(other):
+    cls: Any = type(self)
+    if cls is not type(other):
         return NotImplemented
-    values = type(self).compared_values
-    return values(self) == values(other)
+    return cls.compared_values(self) == cls.compared_values(other)
 
 
 def _hash(self: Any) -> int:

@@ -300,6 +300,15 @@ Retries = Annotated[
         min=0, max=1000, help="Try an input again after an error that may pass, up to so often."
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Filter the inputs on the workers of a Dask cluster, tcp://HOST:8786, or in --jobs "
+        "processes here: local. Needs convcli[cluster].",
+        show_default=False,
+    ),
+]
 Resume = Annotated[
     bool,
     typer.Option(
@@ -358,6 +367,7 @@ class BatchOptions:
     ledger: LedgerFile = None
     failed: FailedFile = None
     retries: Retries = 0
+    cluster: Cluster = None
 
     @property
     def asked(self) -> bool:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 __all__ = ["dataclass"]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from dataclasses import dataclass
 else:
 
@@ -44,14 +43,10 @@ else:
         return made
 
 
-def _getter(cls: Any) -> Callable[[Any], Any]:
+def _getter(cls: Any) -> attrgetter[Any]:
     """A function that returns the fields of an instance that are compared."""
     names = [each.name for each in dataclasses.fields(cls) if each.compare]
-    return attrgetter(*names) if names else _no_values
-
-
-def _no_values(_: object) -> tuple[()]:
-    return ()
+    return attrgetter(*(names or ["__class__"]))
 
 
 def _add(cls: type, name: str, method: object) -> None:
@@ -66,12 +61,11 @@ def _repr(self: Any) -> str:
     return f"{type(self).__qualname__}({values})"
 
 
-def _eq(self: Any, other: object) -> Any:
-    cls: Any = type(self)
-    if cls is not type(other):
+def _eq(self: Any, other: Any) -> Any:
+    if type(self) is not type(other):
         return NotImplemented
-    return cls.compared_values(self) == cls.compared_values(other)
+    return self.compared_values(self) == self.compared_values(other)
 
 
 def _hash(self: Any) -> int:
-    return hash(type(self).compared_values(self))
+    return hash(self.compared_values(self))

@@ -6,7 +6,7 @@ Steps are bound from left to right, each to the signal that reaches it.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from convcli.core.binding import Rules, Site
 from convcli.core.chain import Chain
+from convcli.dataclass import dataclass
 from convcli.designs import find
 from convcli.errors import ConvcliError, RequestError
 from convcli.planning.arguments import arguments_of, usage_hint

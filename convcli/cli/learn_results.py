@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convcli.cli import say, tell
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from convcli.dataclass import dataclass
 from convcli.facts.drawn import DRAWN
 
 if TYPE_CHECKING:

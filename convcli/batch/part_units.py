@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convcli.batch.units import Unit, Units
+from convcli.dataclass import dataclass
 from convcli.media.replacing import append_file, atomic
 
 if TYPE_CHECKING:

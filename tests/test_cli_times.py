@@ -377,7 +377,9 @@ class TestEvery:
         assert ended.code == 2, ended
         assert told in ended.errors[0]
 
-    def test_tables_that_are_no_plain_text_are_refused(self, program: Program, tmp_path: Path) -> None:
+    def test_tables_that_are_no_plain_text_are_refused(
+        self, program: Program, tmp_path: Path
+    ) -> None:
         prices(trading_days()).to_parquet(tmp_path / "t.parquet")
         words = ("csv", "sma:2", "t.parquet", "--time", "Date", "--every", "1d", "-o", "o.parquet")
         ended = program.run(*words, cwd=tmp_path)

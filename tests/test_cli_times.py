@@ -385,8 +385,8 @@ class TestEvery:
         ended = program.run(*words, cwd=tmp_path)
         assert (ended.code, "--every is for tables of text" in ended.err) == (2, True)
         (tmp_path / "t.jsonl").write_text('{"t": "2024-01-01", "v": 1}\n')
-        words = ("csv", "x", "t.jsonl", "--time", "t", "--every", "1d")
-        ended = program.run(*words, cwd=tmp_path)
+        asked = ("csv", "x", "t.jsonl", "--time", "t", "--every", "1d")
+        ended = program.run(*asked, cwd=tmp_path)
         assert (ended.code, "--every is for tables of text" in ended.err) == (2, True)
 
     def test_a_gap_of_centuries_is_refused(self, program: Program, tmp_path: Path) -> None:

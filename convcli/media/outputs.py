@@ -23,6 +23,7 @@ from convcli.media.replacing import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from convcli.places import Place
     from convcli.signals import Medium
 
 __all__ = [
@@ -338,12 +339,12 @@ def _refuse_terminal(stream: BinaryIO, medium: Medium) -> None:
 
 
 @contextmanager
-def open_output(path: Path | None, *, medium: Medium) -> Iterator[Path | BinaryIO]:
+def open_output(path: Place | None, *, medium: Medium) -> Iterator[Path | BinaryIO]:
     """Open the place of a result; None is standard output.
 
-    Standard output and devices are yielded as open streams, a file as the path of a temporary file
-    that becomes `path` at the end. A sink that gets a `Path` may seek and reopen it, and must have
-    closed it when the context ends.
+    Standard output and devices are yielded as open streams, a file or an object as the path of a
+    temporary file that becomes `path` at the end. A sink that gets a `Path` may seek and reopen it,
+    and must have closed it when the context ends.
     """
     if path is None:
         stream = stdout_binary(medium)
@@ -351,7 +352,7 @@ def open_output(path: Path | None, *, medium: Medium) -> Iterator[Path | BinaryI
             yield stream
         with only_writing(None):
             stream.flush()
-    elif is_special(path):
+    elif isinstance(path, Path) and is_special(path):
         with refuse_full_disk(path), _open_for_writing(path) as stream:
             _refuse_terminal(stream, medium)
             yield stream

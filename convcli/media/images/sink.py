@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from convcli.media.images.layout import Layout, Pixels, Strip
     from convcli.media.images.levels import Counts
     from convcli.media.images.source import ImageFile, ImageOptions
+    from convcli.places import Place
     from convcli.signals import AnyRows, Array, Signal
 
 
@@ -65,7 +66,7 @@ class ImageSink:
         like: ImageFile,
         signals: Sequence[Signal],
         format: str | None = None,
-        name: Path | None = None,
+        name: Place | None = None,
         options: ImageOptions | None = None,
     ) -> None:
         self.like = like
@@ -303,12 +304,14 @@ def _describe_layout(layout: Layout) -> str:
 
 
 def _choose_format(
-    target: Path | BinaryIO, name: Path | None, wanted: str | None, like: ImageFile
+    target: Path | BinaryIO, name: Place | None, wanted: str | None, like: ImageFile
 ) -> Format:
     """The format that was asked for, else that of the suffix, else that of the input, else PNG."""
     if wanted is not None:
         return find_format(wanted)
-    path = name or (target if isinstance(target, Path) else None)
+    path: Place | None = name
+    if path is None and isinstance(target, Path):
+        path = target
     if path is None or not path.suffix:
         return FORMATS.get(like.details.format, FORMATS["png"])
     found = format_by_suffix(path)

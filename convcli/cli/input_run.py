@@ -47,6 +47,7 @@ class InputRun:
 
     source : the input, None for standard input
     output : where its result goes, None for standard output
+    alone : no other input is filtered at the same time
     progress : where the work done is counted, None if several inputs run at once
     preview_size : how much of the signals is collected to be drawn; None for nothing
     """
@@ -55,6 +56,7 @@ class InputRun:
     calls: tuple[Call, ...]
     source: Path | None
     output: Path | None
+    alone: bool
     progress: Progress | None
     preview_size: PreviewSize | None = None
 
@@ -180,8 +182,7 @@ class InputRun:
             return 1
         if options.threads:
             return options.threads
-        several = len(self.command.request.paths) > 1 and options.jobs != 1
-        return 1 if several else None
+        return None if self.alone else 1
 
     def _facts(
         self, opened: OpenedFile, plans: list[Plan], written: _WrittenOutput | None
@@ -203,7 +204,7 @@ class InputRun:
         output = OutputFacts.of(str(self.output or "-"), result, details=details)
         facts = RunFacts(
             version=__version__,
-            command=("convcli", *sys.argv[1:]),
+            command=self.command.words,
             filter=plan.filter,
             edge=plan.rules.edge,
             align=plan.rules.align,

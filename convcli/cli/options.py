@@ -43,10 +43,10 @@ filter_argument = typer.Argument(
 )
 Filter = Annotated[str, filter_argument]
 Inputs = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Argument(
         metavar="[INPUT]...",
-        help="Files to filter; none or - is standard input.",
+        help="Files, folders and quoted patterns ('in/**/*.wav'); none or - is standard input.",
         show_default=False,
     ),
 ]
@@ -57,7 +57,8 @@ Output = Annotated[
         "--output",
         metavar="OUTPUT",
         help="A file, or for several inputs a folder (out/) or a template "
-        "('out/{stem}_lp{suffix}'; also {parent} {index}); none or - is standard output.",
+        "('out/{stem}_lp{suffix}'; also {parent} {relative} {subfolder} {index}); none or - is "
+        "standard output.",
         show_default=False,
     ),
 ]
@@ -254,6 +255,35 @@ NoHeader = Annotated[
     typer.Option("--no-header", help="The table has no header: columns are called 1, 2, 3, ..."),
 ]
 Encoding = Annotated[str, typer.Option(help="Encoding of a table.")]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", help="Folders stand for the files in their subfolders too.")
+]
+FilesFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="More inputs: a file with one name a line; - is standard input.",
+        show_default=False,
+    ),
+]
+NullNames = Annotated[
+    bool, typer.Option("-0", "--null", help="Names in LIST end with NUL, as `find -print0` writes.")
+]
+ShardText = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only part I of N of the inputs, for one of N machines.",
+        show_default=False,
+    ),
+]
+Retries = Annotated[
+    int,
+    typer.Option(
+        min=0, max=1000, help="Try an input again after an error that may pass, up to so often."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
 Verbose = Annotated[
     bool, typer.Option("-v", "--verbose", help="Say more: a table of the steps as designed.")
@@ -269,11 +299,21 @@ class Request:
     inputs: Inputs = None
     output: Output = None
 
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BatchOptions:
+    """Options for many inputs."""
+
+    recursive: Recursive = False
+    files_from: FilesFrom = None
+    null: NullNames = False
+    shard: ShardText = None
+    retries: Retries = 0
+
     @property
-    def paths(self) -> tuple[Path | None, ...]:
-        """The inputs; None is standard input."""
-        given = self.inputs or [Path("-")]
-        return tuple(None if str(path) == "-" else path for path in given)
+    def asked(self) -> bool:
+        """Whether one of them is set."""
+        return any(value not in (None, False, 0) for value in vars(self).values())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -293,6 +333,7 @@ class RunOptions:
     dry_run: DryRun = False
     jobs: Jobs = None
     threads: Threads = None
+    batch: BatchOptions = BatchOptions()
     fail_on: FailOn = None
     quiet: Quiet = False
     verbose: Verbose = False

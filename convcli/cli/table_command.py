@@ -73,7 +73,7 @@ def plain_request(request: TableRequest, *, named: bool) -> Request:
 
     named : there are further filters, so that the first word may be a table already
     """
-    words = [Path(word) for word in request.inputs or ()]
+    words = list(request.inputs or ())
     text = request.filter
     if text is None:
         if not named:
@@ -82,7 +82,7 @@ def plain_request(request: TableRequest, *, named: bool) -> Request:
             )
         text = ""
     elif named and _is_table(text):
-        words.insert(0, Path(text))
+        words.insert(0, text)
         text = ""
     elif named and text.strip() == "x":
         text = ""
@@ -91,10 +91,10 @@ def plain_request(request: TableRequest, *, named: bool) -> Request:
 
 def _is_table(text: str) -> bool:
     """Whether a word is a table and not a FILTER: standard input, a file, or a name like one."""
-    from convcli.media.outputs import is_file, is_special
+    from convcli.media.outputs import is_file, is_folder, is_special
     from convcli.media.tables.files import TableFiles
 
-    if text == "-" or is_file(text):
+    if text == "-" or is_file(text) or is_folder(text):
         return True
     has_steps = "|" in text or " " in text
     return not has_steps and (TableFiles.has_suffix(Path(text)) or is_special(Path(text)))

@@ -45,6 +45,18 @@ class DelayFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EpochFacts:
+    """Root mean squared errors of one epoch, in the units of the target.
+
+    train : over the epoch, while the weights changed; held : at its end, None without held-out data
+    """
+
+    number: int
+    train: float
+    held: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingFacts:
     """How a network was trained.
 
@@ -52,6 +64,7 @@ class TrainingFacts:
     batch : windows in a mini-batch
     rate : learning rate after the last restart; decay : weight decay
     restarts : how often training diverged and started again with a smaller learning rate
+    losses : of each epoch
     """
 
     epochs: int
@@ -61,6 +74,7 @@ class TrainingFacts:
     rate: float
     decay: float
     restarts: int
+    losses: tuple[EpochFacts, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.errors import InputError
-from convcli.facts.learning import ErrorFacts, TrainingFacts
+from convcli.facts.learning import EpochFacts, ErrorFacts, TrainingFacts
 from convcli.learning.dataset import load_signals, open_dataset, target_powers
 from convcli.learning.least_squares import fit_linear, with_powers
 from convcli.learning.model_file import learned_model
@@ -74,7 +74,7 @@ def train_network(
     facts = replace(
         _network_facts(facts, network, error),
         taps=task.taps,
-        training=_training_facts(options, history),
+        training=_training_facts(options, history, scaling),
     )
     tensors = _tensors(network, history, None if separate else scaling)
     model = learned_model(task, signal, facts, tensors, linear.noise)
@@ -121,7 +121,7 @@ def _network_error(
     trainer: Trainer, history: History, scaling: Scaling, linear: LinearFit
 ) -> ErrorFacts:
     """Root mean squared errors of the network in the units of the signal."""
-    power = float(np.mean(np.square(scaling.targets.unit)))
+    power = _unit_power(scaling)
     # The noise of a sample is an error that no estimate without this sample can avoid.
     noise = 0.0 if linear.noise is None else linear.noise.level**2
     errors = []
@@ -150,7 +150,13 @@ def _network_facts(
     )
 
 
-def _training_facts(options: TrainingOptions, history: History) -> TrainingFacts:
+def _training_facts(options: TrainingOptions, history: History, scaling: Scaling) -> TrainingFacts:
+    unit = math.sqrt(_unit_power(scaling))
+    losses = []
+    for epoch in history.epochs:
+        held = None if epoch.held is None else unit * math.sqrt(epoch.held)
+        train = unit * math.sqrt(epoch.train)
+        losses.append(EpochFacts(number=epoch.number, train=train, held=held))
     return TrainingFacts(
         epochs=history.last,
         best=history.best,
@@ -159,7 +165,13 @@ def _training_facts(options: TrainingOptions, history: History) -> TrainingFacts
         rate=history.learning_rate,
         decay=options.weight_decay,
         restarts=history.restarts,
+        losses=tuple(losses),
     )
+
+
+def _unit_power(scaling: Scaling) -> float:
+    """The power in the units of the target that a mean squared error of 1 in training is."""
+    return float(np.mean(np.square(scaling.targets.unit)))
 
 
 def _training_numbers(options: TrainingOptions, history: History) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -93,10 +93,12 @@ class History:
 
     error : the error by which they are the best; best, last : epochs, 0 before the first has ended
     learning_rate : after the last restart; restarts : how often training diverged
+    epochs : those that ended
     """
 
     parameters: Vector
     learning_rate: float
+    epochs: list[Epoch] = field(default_factory=list)
     error: float = math.inf
     best: int = 0
     last: int = 0
@@ -106,6 +108,7 @@ class History:
     def update(self, epoch: Epoch, parameters: Vector) -> None:
         """Note an epoch, and keep its parameters if it is the best."""
         self.last = epoch.number
+        self.epochs.append(epoch)
         if epoch.best:
             self.parameters = parameters.copy()
             self.error = epoch.train if epoch.held is None else epoch.held

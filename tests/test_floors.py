@@ -14,6 +14,7 @@ FLOORS = {
         (
             *(
                 "errors",
+                "places",
                 "calendar_bins",
                 "units",
                 "signals",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convcli.batch.listing import STDIN, source_of
@@ -20,11 +19,13 @@ from convcli.media.outputs import (
     refuse_inputs_as_outputs,
     refuse_shared_outputs,
 )
+from convcli.media.remote import place_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from convcli.batch.listing import Listed
+    from convcli.places import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +44,19 @@ class Unit:
     place: str | None
 
     @property
-    def source(self) -> Path | None:
+    def source(self) -> Place | None:
         """The input; None is standard input."""
         return source_of(self.name)
 
     @property
-    def output(self) -> Path | None:
-        """The file that the result goes to; None is standard output."""
-        return None if self.place is None else Path(self.place)
+    def output(self) -> Place | None:
+        """Where the result goes; None is standard output."""
+        return None if self.place is None else place_of(self.place)
 
     @property
     def label(self) -> str:
         """What the input is called in messages."""
-        return "standard input" if self.name == STDIN else self.name
+        return "standard input" if self.name == STDIN else shown(self.name)
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Units:
     def __init__(
         self,
         inputs: Sequence[Listed],
-        names: OutputNames | Path | None,
+        names: OutputNames | Place | None,
         *,
         in_place: bool = False,
     ) -> None:

@@ -16,6 +16,8 @@ from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
 from convcli.cli.results import refuse_report, write_result
 from convcli.errors import RequestError
+from convcli.media.remote import place_of
+from convcli.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,8 +33,9 @@ class PageOutput:
         Literal["text", "json"], typer.Option(help="text, or json with every number.")
     ] = "text"
     report: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
+            parser=place_of,
             metavar="FILE",
             help="Write FILE.html, a page on which the kernel moves and numbers can be edited; or "
             ".json, .md.",
@@ -114,7 +117,7 @@ def explain(
     return 0
 
 
-def _write_page(request: ExplainRequest, report: Path, *, force: bool) -> None:
+def _write_page(request: ExplainRequest, report: Place, *, force: bool) -> None:
     """Write the answer as a page, as JSON or as Markdown."""
     from convcli.report.files import check_report
     from convcli.report.lesson import explained_text

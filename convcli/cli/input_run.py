@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from convcli.cli.run_preview import RunPreview
     from convcli.facts.preview import PreviewFacts
     from convcli.media.files import FileSink, OpenedFile
+    from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.previews.observe import PreviewSize
@@ -54,8 +55,8 @@ class InputRun:
 
     command: FilterCommand
     calls: tuple[Call, ...]
-    source: Path | None
-    output: Path | None
+    source: Place | None
+    output: Place | None
     alone: bool
     progress: Progress | None
     preview_size: PreviewSize | None = None
@@ -114,7 +115,10 @@ class InputRun:
 
         keep_freed_memory()
         preview = self._preview(plans[0])
-        with open_output(self.output, medium=self.command.files.medium) as place:
+        options = self.command.options
+        medium = self.command.files.medium
+        replace_other = options.force or options.in_place
+        with open_output(self.output, medium=medium, replace=replace_other) as place:
             with only_writing(self.output):
                 sink = opened.sink(
                     place,
@@ -345,7 +349,7 @@ class _WatchedSink:
     """
 
     def __init__(
-        self, sink: Sink[Any], stopping: Event, progress: Progress | None, place: Path | None
+        self, sink: Sink[Any], stopping: Event, progress: Progress | None, place: Place | None
     ) -> None:
         self.sink = sink
         self.stopping = stopping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time as clock
 from contextlib import ExitStack, contextmanager
@@ -25,7 +24,7 @@ from convcli.cli.learn_task import (
 from convcli.cli.opening import files_for
 from convcli.cli.options import examples
 from convcli.cli.progress import Progress
-from convcli.cli.results import own_place, refuse_report
+from convcli.cli.results import given_words, own_place, refuse_report
 from convcli.errors import RequestError
 from convcli.facts import ModelFileFacts, RunFacts
 from convcli.stopping import told_first
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.task import Task
     from convcli.learning.trainer import Callbacks, Epoch
+    from convcli.places import Place
 
 
 @with_option_groups
@@ -81,7 +81,8 @@ def _model_path(options: LearnOptions) -> Path:
     read = [None if str(path) == "-" else path for path in options.paths]
     if options.report is not None:
         refuse_report(options.report, read, force=options.force)
-    return own_place(output, read, force=options.force, example="model.safetensors")
+    own_place(output, read, force=options.force, example="model.safetensors")
+    return output
 
 
 def _opened_inputs(options: LearnOptions, held: ExitStack) -> LearnInputs:
@@ -155,7 +156,7 @@ def _run_facts(task: Task, inputs: LearnInputs, model: LearnedModel, place: Path
         warnings.append(f"interrupted after epoch {last}: {place} has the best until then")
     return RunFacts(
         version=__version__,
-        command=("convcli", *sys.argv[1:]),
+        command=given_words(),
         filter=f"model:{place}",
         align=task.align,
         inputs=tuple(inputs.facts()),
@@ -173,7 +174,7 @@ def _write_model(model: LearnedModel, place: Path) -> None:
         path.write_bytes(encoded)
 
 
-def _write_report(run: RunFacts, model: LearnedModel, place: Path, report: Path) -> None:
+def _write_report(run: RunFacts, model: LearnedModel, place: Path, report: Place) -> None:
     from convcli.media.outputs import atomic
     from convcli.report.files import write_report
 

@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.errors import ConvcliError, RequestError
 from convcli.signals import TABLE
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from convcli.media.files import Files, OpenedFile
-    from convcli.media.remote import RemotePlace
     from convcli.media.tables.source import TableOptions
     from convcli.places import Place
     from convcli.signals import Medium, Source
@@ -82,6 +81,7 @@ def read_input(
     example : a command that reads a pipe, for the hint
     """
     from convcli.media.outputs import check_input, is_special
+    from convcli.media.remote import open_place
     from convcli.media.replacing import stream_in_file
 
     name = input_name(path)
@@ -95,29 +95,24 @@ def read_input(
             if not twice or not is_special(path):
                 return Input(name, path)
         stream = held.enter_context(open_place(path))
+    if not twice and path is None:
+        return Input(name, None)
     if not twice:
-        return Input(name, None, None if path is None else stream)
+        read = Input(name, None, stream)
+        held.enter_context(_errors_name_input(read))
+        return read
     kept = Input(name, held.enter_context(stream_in_file(stream, name)))
     held.enter_context(_errors_name_input(kept))
     return kept
 
 
-def open_place(place: Place) -> BinaryIO:
-    """A file or an object as a stream of bytes."""
-    if isinstance(place, Path):
-        return place.open("rb")
-    from convcli.media.remote_reader import open_remote
-
-    return open_remote(cast("RemotePlace", place))
-
-
 @contextmanager
-def _errors_name_input(kept: Input) -> Iterator[None]:
-    """Errors name the input instead of the temporary file, which the user has never seen."""
+def _errors_name_input(given: Input) -> Iterator[None]:
+    """Errors name the input instead of a temporary file, which the user has never seen."""
     try:
         yield
     except ConvcliError as error:
-        error.message = kept.message(error.message)
+        error.message = given.message(error.message)
         raise
 
 
@@ -155,6 +150,7 @@ def files_for(
 
 def _recognised(path: Place, candidates: Sequence[Files]) -> Files | None:
     from convcli.media.outputs import check_input
+    from convcli.media.remote import open_place
 
     for files in candidates:
         if files.has_suffix(path):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import ConvcliError
 from convcli.previews.observe import ObservedSink, ObservedSource, preview_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from convcli.facts.preview import PreviewFacts
     from convcli.media.files import Files
+    from convcli.places import Place
     from convcli.previews.observe import PreviewSize
     from convcli.signals import Signal, Sink, Source
 
@@ -27,7 +27,7 @@ class RunPreview:
         """The source and the sink with an observer between them and the engine."""
         return ObservedSource(source, self._preview), ObservedSink(sink, self._preview)
 
-    def facts(self, files: Files, source: Path | None, output: Path | None) -> PreviewFacts:
+    def facts(self, files: Files, source: Place | None, output: Place | None) -> PreviewFacts:
         """What is drawn.
 
         A picture is shown as it was stored, because it is rounded, clipped and perhaps scaled after
@@ -43,12 +43,12 @@ class RunPreview:
         except (ConvcliError, OSError):  # a device, or a file that was removed meanwhile
             return facts
 
-    def _with_files(self, files: Files, before: Path | None, after: Path | None) -> PreviewFacts:
+    def _with_files(self, files: Files, before: Place | None, after: Place | None) -> PreviewFacts:
         """The facts with the pictures in two files in place of what was observed."""
         from convcli.media.outputs import is_file
 
         for path, take in ((before, self._preview.read_input), (after, self._preview.read_result)):
-            if path is None or not is_file(path):
+            if not isinstance(path, Path) or not is_file(path):
                 continue
             with files.open(path, stdin=None) as opened:
                 take(opened.sources[0])

@@ -10,15 +10,17 @@ the signature of a presigned one, is a secret: it is sent and never shown.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 if TYPE_CHECKING:
     from convcli.places import Place
 
 BUCKETS = ("s3", "gs", "az")
+# What stands in a pattern of keys.
+WILDCARDS = "*?["
 SERVERS = ("https", "http")
 
 
@@ -32,12 +34,14 @@ def is_remote(text: str) -> bool:
     return bool(separator) and scheme.lower() in BUCKETS + SERVERS
 
 
-def place_of(text: str, *, replaces: bool = False) -> Place:
-    """The place that a text names: a URL, or a path of this machine.
+def place_of(text: str) -> Place:
+    """The place that a text names: a URL, or a path of this machine."""
+    return RemotePlace(text) if is_remote(text) else Path(text)
 
-    replaces : an object that exists there may be replaced
-    """
-    return RemotePlace(text, replaces=replaces) if is_remote(text) else Path(text)
+
+def text_of(place: Place) -> str:
+    """The text that names a place, the secrets of a URL included."""
+    return place.url if isinstance(place, RemotePlace) else str(place)
 
 
 def shown(text: str) -> str:
@@ -45,16 +49,23 @@ def shown(text: str) -> str:
     return str(RemotePlace(text)) if is_remote(text) else text
 
 
-@dataclass(frozen=True)
+def open_place(place: Place) -> BinaryIO:
+    """A file or an object as a stream of bytes. InputError if an object cannot be read."""
+    if isinstance(place, RemotePlace):
+        from convcli.media.remote_reader import open_remote
+
+        return open_remote(place)
+    return Path(str(place)).open("rb")
+
+
+@dataclass(frozen=True, eq=False)
 class RemotePlace:
     """An object in a store, or a file on a web server.
 
     url : as the user wrote it, secrets included
-    replaces : an object that exists there may be replaced by an output
     """
 
     url: str
-    replaces: bool = False
 
     # -------------------------------------------------------------------------- parts of the URL
 
@@ -89,20 +100,35 @@ class RemotePlace:
         """What follows the bucket, without the slash between."""
         return self._shown_rest.partition("/")[2]
 
+    @property
+    def plain_key(self) -> str:
+        """The key, in which the %20 of an address is a blank."""
+        if self.is_in_bucket:
+            return self.key
+        from urllib.parse import unquote
+
+        plain = unquote(self.key)
+        return plain if plain.isprintable() else self.key
+
     def __str__(self) -> str:
         return f"{self.scheme}://{self._shown_rest}"
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether the place stands for all objects whose keys match it."""
+        return self.is_in_bucket and any(mark in self.key for mark in WILDCARDS)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the place is written as a folder: a bucket alone, or with a slash at its end."""
+        return self.is_in_bucket and (not self.key or self.key.endswith("/"))
 
     # ----------------------------------------------------------------------------- as a path has
 
     @cached_property
     def _path(self) -> PurePosixPath:
-        """The key as a path, of which only the last part is looked at."""
-        name = self.key.rpartition("/")[2]
-        if not self.is_in_bucket:
-            from urllib.parse import unquote
-
-            name = unquote(name)
-        return PurePosixPath(name.replace("/", "_"))
+        """The last part of the key as a path."""
+        return PurePosixPath(self.plain_key.rpartition("/")[2])
 
     @property
     def name(self) -> str:
@@ -124,13 +150,13 @@ class RemotePlace:
         """The place without the last part of its key."""
         rest = self._shown_rest
         folder = rest.rpartition("/")[0] or rest
-        return replace(self, url=f"{self.scheme}://{folder}")
+        return RemotePlace(f"{self.scheme}://{folder}")
 
     def with_suffix(self, suffix: str, /) -> RemotePlace:
         """The place beside this one whose name ends otherwise."""
         shown_url = str(self)
         end = len(shown_url) - len(self.suffix)
-        return replace(self, url=shown_url[:end] + suffix)
+        return RemotePlace(shown_url[:end] + suffix)
 
     def stat(self) -> NoReturn:
         """Raise FileNotFoundError: the system of this machine knows no file of this name."""

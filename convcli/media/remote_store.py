@@ -180,7 +180,9 @@ class _Cause(NamedTuple):
         hint = None
         if provider is not None and self.hint is not None:
             hint = provider._asdict()[self.hint]
-        return kind(self.message.replace("{name}", name), hint=hint)
+        error = kind(self.message.replace("{name}", name), hint=hint)
+        error.may_pass = self.passing
+        return error
 
 
 _NO_BUCKET = "<Code>(NoSuchBucket|ContainerNotFound)<"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convcli.errors import OutputError, RequestError
 from convcli.media.remote_store import (
@@ -31,36 +31,28 @@ _PARTS_AT_ONCE = 4
 
 
 @contextmanager
-def written_whole(place: RemotePlace) -> Iterator[Path]:
+def written_whole(place: RemotePlace, *, replace: bool) -> Iterator[Path]:
     """Yield a temporary file that becomes the object if the context ends without an error.
 
-    RequestError if there is an object already that must not be replaced, OutputError if it cannot
-    be written.
+    replace : another object of this name may be replaced; otherwise it is a RequestError
+
+    OutputError if the object cannot be written.
     """
-    refuse_existing_object(place)
     file, path = scratch()
     with file:
         yield path
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
         if size <= _SENT_AT_ONCE or not place.is_in_bucket:
-            _send_at_once(place, file.read())
+            _send_at_once(place, file.read(), replace=replace)
         else:
             part = _part_size(size)
-            _send_parts(place, iter(lambda: file.read(part), b""), part)
+            _send_parts(place, iter(lambda: file.read(part), b""), part, replace=replace)
 
 
-def refuse_existing_object(place: RemotePlace) -> None:
-    """Raise RequestError if there is an object that must not be replaced.
-
-    OutputError if the store cannot be asked, or has no such bucket.
-    """
+def object_exists(place: RemotePlace) -> bool:
+    """Whether there is an object. OutputError if the store cannot be asked, or has no bucket."""
     store, key = open_store(place)
-    if not place.replaces and _exists(place, store, key):
-        raise _existing(place)
-
-
-def _exists(place: RemotePlace, store: Any, key: str) -> bool:
     # The answer to GET says which is missing, the object or its bucket; the one to HEAD does not.
     with in_words(place, OutputError):
         try:
@@ -80,10 +72,10 @@ def _existing(place: RemotePlace) -> RequestError:
     return RequestError(f"the output {place} exists already", hint="--force replaces it")
 
 
-def _send_at_once(place: RemotePlace, content: bytes) -> None:
-    """Send an object as one request; the store refuses it if there is another one."""
+def _send_at_once(place: RemotePlace, content: bytes, *, replace: bool) -> None:
+    """Send an object as one request; the store itself refuses it if there is another one."""
     store, key = open_store(place)
-    mode = "create" if place.is_in_bucket and not place.replaces else "overwrite"
+    mode = "create" if place.is_in_bucket and not replace else "overwrite"
     from obstore.exceptions import AlreadyExistsError
 
     with in_words(place, OutputError):
@@ -93,7 +85,7 @@ def _send_at_once(place: RemotePlace, content: bytes) -> None:
             raise _existing(place) from None
 
 
-def _send_parts(place: RemotePlace, content: Iterator[bytes], part: int) -> None:
+def _send_parts(place: RemotePlace, content: Iterator[bytes], part: int, *, replace: bool) -> None:
     """Send an object in parts of a size; the store forgets them all if one fails.
 
     Stores have no request that completes the parts only where there is no object, so that this is
@@ -103,7 +95,8 @@ def _send_parts(place: RemotePlace, content: Iterator[bytes], part: int) -> None
 
     def guarded() -> Iterator[bytes]:
         yield from content
-        refuse_existing_object(place)
+        if not replace and object_exists(place):
+            raise _existing(place)
 
     with in_words(place, OutputError):
         obstore_module().put(

@@ -97,7 +97,7 @@ def stream_in_file(stream: BinaryIO, name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic(path: Place) -> Iterator[Path]:
+def atomic(path: Place, *, replace: bool = True) -> Iterator[Path]:
     """Yield a temporary path, which becomes `path` if the context ends without an error.
 
     Any exception, KeyboardInterrupt and SystemExit included, leaves `path` as it was and no partial
@@ -108,12 +108,14 @@ def atomic(path: Place) -> Iterator[Path]:
     Missing folders are made. A new file inherits the permissions of the file that it replaces. The
     target of a symbolic link is replaced, and the link stays. A device or a pipe is yielded itself.
 
-    An object in a store gets all that is in a temporary file of this machine.
+    An object in a store is what a temporary file holds in the end.
+
+    replace : an object that another program has made meanwhile is replaced, as a file always is
     """
     if not isinstance(path, Path):
         from convcli.media.remote_writer import written_whole
 
-        with written_whole(cast("RemotePlace", path)) as temporary:
+        with written_whole(cast("RemotePlace", path), replace=replace) as temporary:
             yield temporary
         return
     if is_special(path):

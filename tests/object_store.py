@@ -49,6 +49,8 @@ class Line:
 
     cut : how many bytes of an answer pass before the connection is cut; None for all
     cuts : how many connections are cut, from the next one on
+    held, until : a request with the words of `held` waits until one with those of `until` was
+        answered
     """
 
     def __init__(self, address: str) -> None:
@@ -58,6 +60,9 @@ class Line:
         self.received = 0
         self.cut: int | None = None
         self.cuts = 0
+        self.held = b""
+        self.until = b""
+        self.came = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -65,20 +70,27 @@ class Line:
             while True:
                 client, _ = self._listening.accept()
                 server = socket.create_connection(self._server)
-                threading.Thread(target=self._ask, args=(client, server), daemon=True).start()
-                threading.Thread(target=self._answer, args=(server, client), daemon=True).start()
+                asked = [b""]
+                for work in (self._ask, self._answer):
+                    threading.Thread(target=work, args=(client, server, asked), daemon=True).start()
 
-    def _ask(self, client: socket.socket, server: socket.socket) -> None:
+    def _ask(self, client: socket.socket, server: socket.socket, asked: list[bytes]) -> None:
         with suppress(OSError):
             while data := client.recv(1 << 16):
+                if data.startswith((b"PUT ", b"POST ", b"GET ", b"HEAD ", b"DELETE ")):
+                    asked[0] = data.partition(b" HTTP/")[0]
+                    if self.held and self.held in asked[0]:
+                        assert self.came.wait(PATIENCE)
                 server.sendall(data)
         with suppress(OSError):
             server.shutdown(socket.SHUT_WR)
 
-    def _answer(self, server: socket.socket, client: socket.socket) -> None:
+    def _answer(self, client: socket.socket, server: socket.socket, asked: list[bytes]) -> None:
         passed = 0
         with suppress(OSError):
             while data := server.recv(1 << 16):
+                if self.until and self.until in asked[0]:
+                    self.came.set()
                 if self.cut is not None and self.cuts > 0 and passed + len(data) > self.cut:
                     self.cuts -= 1
                     client.sendall(data[: self.cut - passed])
@@ -151,4 +163,4 @@ class FileServer(ThreadingHTTPServer):
         self.ranges = True
         self.asked: list[tuple[str, str, str]] = []
         self.address = f"http://127.0.0.1:{self.server_port}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.005,), daemon=True).start()

@@ -196,7 +196,9 @@ class OutputNames:
             "subfolder": subfolder or ".",
             "index": f"{number:0{len(str(self.count))}}",
         }
-        return _fill_template(self.output, fields)
+        filled = _fill_template(self.output, fields)
+        # In a store `.` is no folder.
+        return filled.replace("/./", "/") if is_remote(filled) else filled
 
 
 def _split_suffix(name: str) -> tuple[str, str]:

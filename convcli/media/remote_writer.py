@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -95,7 +96,12 @@ def _send_parts(place: RemotePlace, content: Iterator[bytes], part: int, *, repl
 
     def guarded() -> Iterator[bytes]:
         yield from content
-        if not replace and object_exists(place):
+        if replace:
+            return
+        # The library cannot be called by the thread in which it asks for the content.
+        with ThreadPoolExecutor(1) as other:
+            exists = other.submit(object_exists, place).result()
+        if exists:
             raise _existing(place)
 
     with in_words(place, OutputError):

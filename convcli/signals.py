@@ -80,7 +80,7 @@ class Medium:
         outputs than inputs
     bits : significant bits of a result; the impulse response of a recursive filter is cut where the
         rest of it changes none of them
-    prompt : each output is written as soon as it is known, instead of waiting for a full block
+    prompt : outputs leave early, instead of waiting for a job that is long beside its overlap
     """
 
     name: str
@@ -170,6 +170,7 @@ class Signal:
         cycles per day)
     week : seconds in a week; those of five days where every row is a business day, but for holidays
     timed : each sample has its time, which windows in time and calendar bins read
+    dated : the times are dates, not numbers
     uneven : where the times are not regular, for messages
     integrates : windows in time weigh each sample by the time that it stands for, too
     alpha : index of the opacity channel, which weights the others, or None
@@ -186,6 +187,7 @@ class Signal:
     cycle: float = 1.0
     week: float = CALENDAR_WEEK
     timed: bool = False
+    dated: bool = False
     uneven: str = ""
     integrates: bool = False
     alpha: int | None = None

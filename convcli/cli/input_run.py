@@ -114,7 +114,7 @@ class InputRun:
         from convcli.running.run import run
 
         keep_freed_memory()
-        preview = self._preview(plans[0])
+        preview = self._preview(plans)
         options = self.command.options
         medium = self.command.files.medium
         replace_other = options.force or options.in_place
@@ -136,9 +136,11 @@ class InputRun:
                     watched.expect(plan.result.shape[0])
                     tail = self._tail(plan)
                     seen: tuple[Source[Any], Sink[Any]] = (source, watched)
-                    if preview is not None and number == 0:
-                        seen = preview.observed(source, watched)
-                    counts.append(run(plan, *seen, threads=self._threads(), tail=tail))
+                    if preview is not None:
+                        seen = preview.observed(source, watched, number)
+                    threads = self._threads()
+                    prompt = self.command.prompt
+                    counts.append(run(plan, *seen, threads=threads, tail=tail, prompt=prompt))
                 with only_writing(self.output):
                     sink.close()
             except BaseException:
@@ -151,12 +153,13 @@ class InputRun:
             shown = preview.facts(self.command.files, self.source, self.output)
         return _WrittenOutput(sink, counts, shown)
 
-    def _preview(self, plan: Plan) -> RunPreview | None:
+    def _preview(self, plans: list[Plan]) -> RunPreview | None:
         if self.preview_size is None:
             return None
         from convcli.cli.run_preview import RunPreview
 
-        return RunPreview(plan.signal, self._written_signal(plan), self.preview_size)
+        signals = [(plan.signal, self._written_signal(plan)) for plan in plans]
+        return RunPreview(signals, self.preview_size)
 
     def _tail(self, plan: Plan) -> int:
         """How many inputs of silence follow the signal, so that the filter can ring out."""

@@ -39,7 +39,8 @@ class NamedFilterOptions:
             "--add",
             metavar="NAME=FILTER",
             help="A new column, filtered from the one of -c; {column} in NAME is the name of each "
-            "of several. May be given several times; FILTER may then be left out.",
+            "of several. A filter that makes several columns puts what each is behind NAME. May be "
+            "given several times; FILTER may then be left out.",
             show_default=False,
         ),
     ] = None
@@ -135,7 +136,7 @@ class TableCommand(FilterCommand):
         outputs = outputs_of(
             self.named,
             calls,
-            source.signal.channels,
+            source.signal,
             base=source.base,
             label=label_of(calls) if source.options.append else None,
         )

@@ -110,6 +110,7 @@ class LearningFacts:
     full_scale : of a picture of whole numbers, the unit of the noise; errors are parts of it
     passed_over : windows that were skipped because a value is missing
     training : of a network; moved : of a dense layer and the filter beside it
+    residual : whether the input is added to what the layers make
     """
 
     task: str
@@ -134,3 +135,9 @@ class LearningFacts:
     passed_over: int = 0
     training: TrainingFacts | None = None
     moved: tuple[MovedFacts, ...] = ()
+    residual: bool = False
+
+    @property
+    def formula(self) -> str:
+        """The layers, and the input where it is added to what they make."""
+        return f"x + ({self.layers})" if self.residual else self.layers

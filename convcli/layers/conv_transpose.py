@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convcli.layers.conv import ConvOp
+from convcli.layers.conv import ConvOp, TrainedConv, check_weight_count
 from convcli.layers.layer import WeightedLayer, layer
 from convcli.layers.padding import Placement, Sides
 from convcli.layers.shuffle import FirstOutputs, InterleavePhases
+from convcli.layers.tied_conv import TiedConv
 from convcli.units import Count, Size
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.ops import Op
     from convcli.layers.layer import LayerSite, LayerTensors
+    from convcli.layers.trained import TrainedLayer
     from convcli.layers.weights import Tensor
 
 
@@ -94,7 +96,7 @@ class ConvTransposeLayer(WeightedLayer):
 
     example: ClassVar[str] = "conv_transpose:stride=2"
     keeps_level: ClassVar[bool] = False
-    untrainable_hint: ClassVar[str | None] = "it runs in networks that were trained elsewhere"
+    trainable: ClassVar[bool] = True
 
     @property
     def pads(self) -> bool:
@@ -135,6 +137,46 @@ class ConvTransposeLayer(WeightedLayer):
         tiled = np.tile(weights, (site.copies, *(1,) * (weights.ndim - 1)))
         biases = None if bias is None else np.tile(bias, site.copies)
         return (site.stage(*transposed_ops(tiled, biases, axes, self.groups * site.copies)),)
+
+    def untrained(self, channels: int) -> dict[str, Tensor]:
+        """The tensors of a layer that gets `channels` channels, all 0.
+
+        RequestError where the text says too little.
+        """
+        example = "conv_transpose:8,4,stride=2,padding=1"
+        if self.out is None or self.size is None:
+            message = "a conv_transpose to be trained says how many channels it makes, and its taps"
+            raise self.call.error(message, hint=example)
+        if channels % self.groups or self.out % self.groups:
+            message = f"{self.groups} groups do not share {channels} and {self.out} channels evenly"
+            raise self.call.error(message)
+        shape = (channels, self.out // self.groups, *self.size)
+        check_weight_count(shape, self.call, example)
+        tensors = {"weight": np.zeros(shape)}
+        if self.bias is not False:
+            tensors["bias"] = np.zeros(self.out)
+        return tensors
+
+    def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
+        """The convolution of all phases, whose weights are tied, and the phases interleaved."""
+        conv, *others = super().trained(ops)
+        if not isinstance(conv, TrainedConv):
+            return ()
+        return (self._tied(conv), *others)
+
+    def _tied(self, conv: TrainedConv) -> TiedConv:
+        """The convolution of all phases; its weights are the numbers of the layer's parameters."""
+        weights, bias = conv.op.weights, conv.op.bias
+        made = self.out or 1
+        sources = [weights.ravel()]
+        if bias is not None:
+            sources.append(bias)
+        return TiedConv(
+            conv=conv,
+            shape=(weights.shape[1] * self.groups, made // self.groups, *(self.size or ())),
+            bias=0 if bias is None else made,
+            sources=np.concatenate(sources).astype(np.int64),
+        )
 
     def _axes(self, taps: tuple[int, ...], *, causal: bool) -> list[TransposedAxis]:
         """The geometry along each axis."""

@@ -18,6 +18,7 @@ from convcli.core.binding import Site
 from convcli.designs.registry import Step
 from convcli.errors import RequestError
 from convcli.layers.naming import parse_layers
+from convcli.layers.trained import trained_form
 from convcli.planning.arguments import arguments_of
 from convcli.planning.calls import Call
 from convcli.planning.plan import bind
@@ -186,9 +187,14 @@ class Layer(ABC):
         """
         return {}
 
-    def trained(self, op: Op) -> TrainedLayer | None:
-        """How an operation that the layer became is trained; None where it has no part in that."""
-        return None
+    def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
+        """How the operations that the layer became are trained.
+
+        The numbers of a weighted layer count its parameters from 1, so that the weights of an
+        operation tell which parameters they are.
+        """
+        found = [trained_form(op) for op in ops]
+        return tuple(trained for trained in found if trained is not None)
 
 
 @dataclass(frozen=True, kw_only=True)

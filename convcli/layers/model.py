@@ -45,6 +45,7 @@ class Model:
         the target
     scaling : mean and unit of each channel that comes in (`inputs`) and goes out (`outputs`), if
         the network works on (x - mean) / unit
+    residual : whether the input is added to what the layers make
     about : all texts of the file
     last : number of the last layer that runs, counted from 0; None for all
     guessed : the layers were put together from the names of the tensors
@@ -60,6 +61,7 @@ class Model:
     targets: tuple[str, ...] = ()
     scaling: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     on: On = "levels"
+    residual: bool = False
     about: Mapping[str, str] = field(default_factory=dict)
     last: int | None = None
     guessed: bool = False
@@ -74,6 +76,16 @@ class Model:
     def differences(self) -> bool:
         """Whether the network sees changes and predicts a change."""
         return self.on == "differences"
+
+    @property
+    def adds_input(self) -> bool:
+        """Whether the input is added to what comes out; it is not to what lies inside."""
+        return self.residual and self.last is None
+
+    @property
+    def formula(self) -> str:
+        """The layers, and the input where it is added to what they make."""
+        return f"x + ({self.layers})" if self.adds_input else self.layers
 
     @property
     def parameters(self) -> int:
@@ -143,7 +155,7 @@ class Model:
 
     def _filter_stage(self, layers: list[Layer], site: Site) -> tuple[Stage, ...] | None:
         """The stage of a model that is nothing but one filter; None of any other."""
-        if self.scaling or self.differences or len(layers) != 1:
+        if self.scaling or self.differences or self.residual or len(layers) != 1:
             return None
         kernel = layers[0].kernel(self.tensors_of(0))
         if kernel is None:
@@ -159,7 +171,7 @@ class Model:
 
     def _remark(self) -> str:
         count = self.parameters
-        told = f"{self.layers}, {count:,} parameter{'s' * (count != 1)}"
+        told = f"{self.formula}, {count:,} parameter{'s' * (count != 1)}"
         ahead = self.about.get("ahead")
         if ahead is not None:
             told += f"; {ahead[:9]} ahead"

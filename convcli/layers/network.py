@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from convcli.core.binding import Stage, signal_after
+from convcli.core.branches import Branches, UnequalBranchesError
 from convcli.core.chain import Chain
+from convcli.core.formula import Arithmetic, Operand
 from convcli.core.ops import Pointwise
 from convcli.errors import RequestError
 from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
 from convcli.layers.changes import changes_of, onto_level, refuse_pools
 from convcli.layers.layer import LayerSite
+from convcli.layers.shuffle import ChannelSelection
 from convcli.planning.describe import reach_facts
 
 if TYPE_CHECKING:
@@ -203,7 +206,9 @@ class Network:
             self.facts.append(self._facts_of(number))
         self._finish()
         learned = self.bound[0][1].learned if len(self.layers) == 1 else None
-        first = replace(self.done[0], layers=tuple(self.facts), learned=learned)
+        formula = self.model.formula if self.model.adds_input else ""
+        layers = tuple(self.facts)
+        first = replace(self.done[0], layers=layers, learned=learned, formula=formula)
         return (first, *self.done[1:])
 
     def _finish(self) -> None:
@@ -218,7 +223,42 @@ class Network:
         self.ops += self._scaling(self.signal.full_scale)
         if differences:
             self._add_level()
+        if self.model.adds_input:
+            self.ops = [self._onto_input()]
         self.done.append(self._stage_up_to(self._result()))
+
+    def _onto_input(self) -> Op:
+        """The input, added to what all operations make of it.
+
+        RequestError where that stands for other samples or has other channels.
+        """
+        model, axes = self.model, self.signal.axes
+        if self.done:
+            told = f"{model.path} adds its input to its output"
+            raise RequestError(f"{told}, and a layer sees the whole signal")
+        chain = Chain(folded_affine(self.ops), axes)
+        same = Chain(self._added_channels(chain.channels(len(self.signal.channels))), axes)
+        completed = self.rules.edge == "valid" and self.padding == "torch"
+        sum_of_both = Arithmetic("+", Operand(0), Operand(1))
+        try:
+            group = Branches.of((same, chain), (sum_of_both,), axes, completed=completed)
+        except UnequalBranchesError as error:
+            message = f"{model.path} adds its input to its output, and its network {error.does}"
+            raise RequestError(message, hint="a padding= that keeps the length") from None
+        group = group.with_rules(self.rules.missing, exact=self.signal.medium.exact)
+        return replace(group, keeps=self.signal.alpha if self.passed_by else None)
+
+    def _added_channels(self, made: int) -> tuple[Op, ...]:
+        """What picks the channels that are added to the outputs, `made` of them."""
+        given = self.signal.channels
+        columns, targets = self.model.columns, self.model.targets
+        if len(targets) == made and len(columns) == len(given) and set(targets) <= set(columns):
+            picked = tuple(columns.index(target) for target in targets)
+            return (ChannelSelection(channels=picked, axes=self.signal.axes),)
+        if made != len(given):
+            message = f"{self.model.path} adds its input to its output: {len(given)} channels go in"
+            raise RequestError(f"{message} and {made} come out")
+        return ()
 
     def _site(self, number: int) -> LayerSite:
         return LayerSite(

@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core import activations
-from convcli.core.activations import Elu, Rectifier, Sigmoid, Softplus, Tanh
+from convcli.core.activations import (
+    Elu,
+    Rectifier,
+    Sigmoid,
+    Softplus,
+    Tanh,
+    TimesClippedLine,
+    TimesNormal,
+)
 from convcli.core.ops import Complete, Op, Pointwise
 from convcli.errors import RequestError
 from convcli.layers.affine import Affine
@@ -208,7 +215,7 @@ def _prelu(place: NodePlace) -> Ops:
 def _gelu(place: NodePlace) -> Callable[[Array], Array]:
     if place.attribute("approximate", "none") != "none":
         raise place.error("only the exact Gelu is known")
-    return activations.times_normal
+    return TimesNormal()
 
 
 def _clip_node(place: NodePlace) -> Ops:
@@ -374,7 +381,7 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Sigmoid": _activation(lambda _: Sigmoid()),
     "Tanh": _activation(lambda _: Tanh()),
     "Softplus": _activation(lambda _: Softplus()),
-    "HardSwish": _activation(lambda _: activations.times_clipped_line),
+    "HardSwish": _activation(lambda _: TimesClippedLine()),
     "Gelu": _activation(_gelu),
     "Abs": _activation(lambda _: np.abs),
     "Exp": _activation(lambda _: np.exp),

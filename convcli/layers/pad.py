@@ -27,7 +27,7 @@ class PadLayer(Layer):
 
     example: ClassVar[str] = "pad:1,mode=reflect"
     keeps_level: ClassVar[bool] = False
-    untrainable_hint: ClassVar[str | None] = "a conv that is trained has a padding of its own"
+    trainable: ClassVar[bool] = True
 
     @property
     def pads(self) -> bool:

@@ -148,12 +148,8 @@ class Trainer:
 
     def optimizer(self, learning_rate: float) -> Adam:
         """An optimizer that has made no step yet; weights decay, biases do not."""
-        decays = []
-        for layer in self.net.weighted:
-            decays.append(np.ones(layer.weight_count))
-            decays.append(np.zeros(layer.parameters - layer.weight_count))
         return Adam(
-            np.concatenate(decays),
+            self.net.decays,
             learning_rate=learning_rate,
             weight_decay=self.options.weight_decay,
         )
@@ -325,5 +321,9 @@ def window_outputs(field: ReceptiveField, count: int, batch: int) -> Sizes:
     if side >= 8:
         # Layers compute several outputs at once, and a multiple of 8 wastes few of them.
         side = round(side / 8) * 8
-    longest = [max(1, LONGEST[axes] // step) for step in field.step]
-    return tuple(min(side, most) for most in longest)
+    found = []
+    for step, cell in zip(field.step, field.cell, strict=True):
+        longest = max(1, LONGEST[axes] // step)
+        cells = max(1, min(side, longest) // cell)
+        found.append(cells * cell)
+    return tuple(found)

@@ -59,6 +59,11 @@ class Geometry:
         return -low, high - 1
 
     @cached_property
+    def phases(self) -> int:
+        """How many outputs come in a row before the distance between them repeats."""
+        return self.chain.reach[0].phases
+
+    @cached_property
     def origin(self) -> int:
         """The sample that is input 0. Under `valid` the first window starts at sample 0."""
         return self._first_window[0] if self.edge == "valid" else 0

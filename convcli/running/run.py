@@ -57,14 +57,21 @@ class RunCounts:
 
 
 def run(
-    plan: Plan, source: Source[Any], sink: Sink[Any], *, threads: int | None = None, tail: int = 0
+    plan: Plan,
+    source: Source[Any],
+    sink: Sink[Any],
+    *,
+    threads: int | None = None,
+    tail: int = 0,
+    prompt: bool = False,
 ) -> RunCounts:
     """Filter all samples of `source` into `sink`; close neither.
 
     tail : outputs go on for so many samples past the end
+    prompt : each output is written as soon as it is known
     """
     with Workers(threads) as workers:
-        loop = _Loop(plan, source, sink, workers)
+        loop = _Loop(plan, source, sink, workers, prompt)
         written = 0
         for encoded, count in loop.encoded(tail):
             sink.write(encoded)
@@ -129,6 +136,7 @@ class _Loop:
     source: Source[Any]
     sink: Sink[Any]
     workers: Workers
+    prompt: bool = False
     _became_missing: Counter[str] = field(default_factory=Counter)
     _edge_affected: int = 0
 
@@ -166,7 +174,7 @@ class _Loop:
         first = next(blocks, None)
         if first is None:
             return
-        scheduler = Scheduler(chains, self.plan.extension, tail=tail)
+        scheduler = Scheduler(chains, self.plan.extension, tail=tail, prompt=self.prompt)
         batches = scheduler.batches(chain([first], blocks))
         interleaved = first[0].groups is not None
         if interleaved:

@@ -24,12 +24,13 @@ NEVER = (1 << 63) - 1
 # Blocks that are kept as they came. More of them, each of a few rows, are joined.
 MOST_PARTS = 16
 
+# Outputs of one job of a filter that makes several of each sample: a block of a table would become
+# many times as long.
+MOST_INTERPOLATED = 1 << 18
+
 # Samples that may wait for more to come so that a job does not consist mainly of inputs that the
 # last one read too.
 LARGEST_WAIT = 8_000_000
-
-# So many times as long as its overlap a job of one axis has to be: an FFT costs by the sum of both.
-OUTPUTS_PER_REACH = 3
 
 
 class Stream:
@@ -37,40 +38,43 @@ class Stream:
 
     A whole array is a stream of one block.
 
-    patient : wait for more samples where starting at once would cost more than it gains
+    patience : wait until so many outputs are known as a share of the inputs that are read twice for
+        them; 0 gives each output as soon as it is known
     """
 
-    def __init__(self, group: SignalName, geometry: Geometry, *, patient: bool = True) -> None:
+    def __init__(self, group: SignalName, geometry: Geometry, *, patience: float = 1.0) -> None:
         self.group = group
         self.geometry = geometry
-        self.patient = patient
+        self.patience = patience
         self.outputs_done = 0
         self.last_job: Job | None = None
         self._buffer = _SampleBuffer()
 
-    def push(self, x: Array, rows: AnyRows, stamps: Stamps | None = None) -> Job | None:
-        """Take in the next samples; return a job if outputs are known now.
+    def take(self, x: Array, rows: AnyRows, stamps: Stamps | None = None) -> None:
+        """Take in the next samples.
 
         rows : the input rows of the samples; stamps : their times, where windows depend on them
         """
         self.geometry.arrive(stamps)
-        if len(x):
-            if is_missing_outside(self.geometry.edge):
-                # No stored whole number can say that a sample is missing.
-                x = self.geometry.chain.samples(x)
-            self._buffer.append(x, rows)
-        ready = self.geometry.ready(self._buffer.n)
-        if self.patient and not self._pays(ready, x):
-            return None
-        return self._job(ready, None)
+        if not len(x):
+            return
+        if is_missing_outside(self.geometry.edge):
+            # No stored whole number can say that a sample is missing.
+            x = self.geometry.chain.samples(x)
+        self._buffer.append(x, rows)
 
-    def finish(self) -> Job | None:
+    def known_jobs(self) -> list[Job]:
+        """Return jobs for the outputs that are known, if there are enough of them."""
+        ready = self.geometry.ready(self._buffer.n)
+        return self._jobs(ready, None) if self._pays(ready) else []
+
+    def finish(self) -> list[Job]:
         """Return the outputs that were waiting for the end of the signal."""
         n = self._buffer.n
         if n == 0:
-            return None
+            return []
         self.geometry.arrive(None, ended=True)
-        return self._job(self.geometry.count(n), n + self.geometry.tail)
+        return self._jobs(self.geometry.count(n), n + self.geometry.tail)
 
     @property
     def next_row(self) -> int:
@@ -95,23 +99,28 @@ class Stream:
     def _columns(self) -> int | None:
         return self._buffer.columns if self.geometry.chain.axes == 2 else None
 
-    def _pays(self, ready: int, x: Array) -> bool:
+    def _pays(self, ready: int) -> bool:
         """Whether the outputs that are ready are worth the inputs that are read twice for them."""
+        if not self.patience:
+            return True
         reach = self.geometry.chain.reach[0]
-        fresh = (ready - self.outputs_done) * reach.step // reach.phases
-        enough = reach.before + reach.after
-        if self.geometry.chain.axes == 1:
-            enough *= OUTPUTS_PER_REACH
-        return fresh >= enough or fresh * x[:1].size > LARGEST_WAIT
+        fresh = (ready - self.outputs_done) * reach.step // self.geometry.phases
+        read_twice = reach.before + reach.after
+        return fresh >= self.patience * read_twice or fresh * self._buffer.width > LARGEST_WAIT
 
-    def _job(self, stop: int, end: int | None) -> Job | None:
-        """Return the job of the outputs up to `stop`.
+    def _jobs(self, stop: int, end: int | None) -> list[Job]:
+        """Return the jobs of the outputs up to `stop`.
 
         end : the length of the signal and its tail once it is known
         """
+        first = self.outputs_done
+        at_once = MOST_INTERPOLATED if self.geometry.phases > 1 else max(stop - first, 1)
+        lasts = [*range(first + at_once, stop, at_once), stop]
+        return [self._job(last, end) for last in lasts if last > self.outputs_done]
+
+    def _job(self, stop: int, end: int | None) -> Job:
+        """Return the job of the outputs up to `stop`, of which there is at least one."""
         start = self.outputs_done
-        if stop <= start:
-            return None
         columns = self._columns
         count, across = (0, None) if columns is None else self.geometry.columns(columns)
         low, high = self.geometry.reads(start, stop, end)
@@ -175,6 +184,11 @@ class _SampleBuffer:
     def columns(self) -> int:
         """Width of a picture in pixels."""
         return int(self._parts[0].shape[1])
+
+    @property
+    def width(self) -> int:
+        """How many numbers a sample of axis 0 has: channels, or columns times channels."""
+        return self._parts[0][:1].size if self._parts else 0
 
     def rows(self) -> AnyRows:
         """Return the input rows of all samples that are kept."""

@@ -138,6 +138,7 @@ class Dither:
     """
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         self._draw = np.random.Generator(np.random.PCG64(seed))
 
     def noise(self, frames: int, channels: int) -> Array:

@@ -321,6 +321,7 @@ class AudioSink:
             "peak_dbfs": dict(zip(channels, peaks, strict=True)),
             "normalized_by_db": decibels(self._gain),
             "dither": None if self._dither is None else "TPDF",
+            "seed": None if self._dither is None else self._dither.seed,
         }
 
     def __enter__(self) -> Self:

@@ -727,7 +727,13 @@ class TableSource:
         if clock.doubt is not None:
             self.doubts.append(clock.doubt)
             self.warnings.append(f"{self.name}: {clock.doubt}")
-        signal = replace(signal, cycle=clock.cycle, week=clock.week, uneven=clock.uneven)
+        signal = replace(
+            signal,
+            cycle=clock.cycle,
+            week=clock.week,
+            dated=clock.stamper.unit_of_numbers is None,
+            uneven=clock.uneven,
+        )
         if self.options.integrate:
             return replace(signal, rate=None)
         return replace(signal, rate=clock.rate)

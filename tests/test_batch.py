@@ -228,7 +228,8 @@ class Doubling:
 
 
 def numbered(count: int) -> list[Unit]:
-    return [Unit(number, str(number), str(number), None) for number in range(1, count + 1)]
+    numbers = range(1, count + 1)
+    return [Unit(number=at, name=str(at), relative=str(at)) for at in numbers]
 
 
 def runner_of(kind: str, work: Doubling) -> Runner:
@@ -320,12 +321,15 @@ def test_work_and_outcome_can_be_sent_to_another_process(tmp_path: Path) -> None
         calls=parse("box:3"),
     )
     work = pickle.loads(pickle.dumps(FilterWork(command, 0, alone=True)))
-    unit = Unit(1, str(SAMPLES / "hello.wav"), "hello.wav", str(tmp_path / "out.wav"))
+    place = str(tmp_path / "out.wav")
+    unit = Unit(number=1, name=str(SAMPLES / "hello.wav"), relative="hello.wav", place=place)
     outcome = pickle.loads(pickle.dumps(carry_out(work, pickle.loads(pickle.dumps(unit)))))
     assert outcome.error is None
     assert outcome.facts.filter == "box:3"
     again = pickle.loads(pickle.dumps(carry_out(work, unit)))
     assert isinstance(again.error, RequestError)
     assert (again.error.exit_code, again.error.hint) == (2, "--force replaces it")
-    missing = pickle.loads(pickle.dumps(carry_out(work, Unit(2, "none", "none", None))))
+    missing = pickle.loads(
+        pickle.dumps(carry_out(work, Unit(number=2, name="none", relative="none")))
+    )
     assert isinstance(missing.error, InputError)

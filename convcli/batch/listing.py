@@ -131,7 +131,12 @@ def _stands_for_several(word: str) -> bool:
     if is_remote(word):
         place = RemotePlace(word)
         return place.is_folder or place.is_pattern
-    return is_folder(word) or is_pattern(word)
+    return _stands_for_folder(word) or is_pattern(word)
+
+
+def _stands_for_folder(word: str) -> bool:
+    # An empty word is a mistake, such as an empty variable, and not the current folder.
+    return word != "" and is_folder(word)
 
 
 def is_pattern(word: str) -> bool:
@@ -145,7 +150,7 @@ def _listed_by(word: str, *, recursive: bool, files: Files) -> list[Listed]:
         return [Listed(STDIN)]
     if is_remote(word):
         return _remote_by(RemotePlace(word), recursive=recursive, files=files)
-    if is_folder(word):
+    if _stands_for_folder(word):
         return _in_folder(word, recursive=recursive, files=files)
     if is_pattern(word):
         return _matching(word)
@@ -226,10 +231,17 @@ def _files_below(base: str, *, recursive: bool) -> Iterator[str]:
         for entry in _entries(folder):
             if entry.name.startswith("."):
                 continue
-            if entry.is_file():
+            if _is_input(entry):
                 yield folder + entry.name
             elif recursive and entry.is_dir(follow_symlinks=False):
                 folders.append(os.path.join(folder, entry.name, ""))
+
+
+def _is_input(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a folder is a file, or a broken link, which fails when its turn comes."""
+    if entry.is_symlink():
+        return os.path.isfile(entry.path) or not os.path.exists(entry.path)
+    return entry.is_file()
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
+from convcli.batch.file_state import FileState
 from convcli.errors import ConvcliError, told_error
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Outcome:
 
     tries : how often it was tried
     seconds : how long it took, all tries together
+    read, wrote : states of the input before it was read, and of the output after it was written
     """
 
     unit: Unit
@@ -52,6 +54,8 @@ class Outcome:
     error: ConvcliError | None = None
     tries: int = 1
     seconds: float = 0.0
+    read: FileState | None = None
+    wrote: FileState | None = None
 
 
 def carry_out(work: Work, unit: Unit, stopping: Event | None = None) -> Outcome:
@@ -67,15 +71,24 @@ def carry_out(work: Work, unit: Unit, stopping: Event | None = None) -> Outcome:
         tries += 1
         facts = None
         error = None
+        read = FileState.of(unit.source)
         try:
             facts = work.run(unit)
         except Exception as caught:  # noqa: BLE001 -- one unit never stops the others
             error = told_error(caught)
         again = error is not None and error.may_pass and tries <= work.retries
         if not again or pauses.wait(pause):
-            seconds = time.perf_counter() - started
-            return Outcome(unit=unit, facts=facts, error=error, tries=tries, seconds=seconds)
+            break
         pause = min(2 * pause, _LONGEST_PAUSE)
+    return Outcome(
+        unit=unit,
+        facts=facts,
+        error=error,
+        tries=tries,
+        seconds=time.perf_counter() - started,
+        read=read,
+        wrote=None if facts is None else FileState.of(unit.output),
+    )
 
 
 class Runner(Protocol):

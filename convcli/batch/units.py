@@ -19,7 +19,7 @@ from convcli.media.outputs import (
     refuse_inputs_as_outputs,
     refuse_shared_outputs,
 )
-from convcli.media.remote import place_of, shown
+from convcli.media.remote import place_of, shown, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,20 +28,24 @@ if TYPE_CHECKING:
     from convcli.places import Place
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """One input of a command, which is worked on without any other.
 
     number : in the list of all units, from 1
     name : the input as it was found, `-` for standard input
     relative : its path below the folder or the fixed part of the pattern that it was found by
+    nested : a folder of outputs gets the subfolders of `relative`
     place : where its result goes, None for standard output or where nothing is written
+    replaces : an output that exists may be replaced, for an earlier run of the command wrote it
     """
 
     number: int
     name: str
     relative: str
-    place: str | None
+    nested: bool = False
+    place: str | None = None
+    replaces: bool = False
 
     @property
     def source(self) -> Place | None:
@@ -54,9 +58,19 @@ class Unit:
         return None if self.place is None else place_of(self.place)
 
     @property
+    def below(self) -> str | None:
+        """`relative` of an input that was found in a folder or by a pattern, else None."""
+        return self.relative if self.nested else None
+
+    @property
     def label(self) -> str:
         """What the input is called in messages."""
         return "standard input" if self.name == STDIN else shown(self.name)
+
+    @property
+    def noted(self) -> tuple[str, str | None]:
+        """The names of input and output in a ledger, without the secrets of URLs."""
+        return shown(self.name), None if self.place is None else shown(self.place)
 
 
 @dataclass(frozen=True)
@@ -115,7 +129,13 @@ class Units:
     def __getitem__(self, at: int) -> Unit:
         """The unit at a position from 0; its number is one more."""
         listed = self._inputs[at]
-        return Unit(at + 1, listed.name, listed.relative, self._place(at))
+        return Unit(
+            number=at + 1,
+            name=listed.name,
+            relative=listed.relative,
+            nested=listed.nested,
+            place=self._place(at),
+        )
 
     def _place(self, at: int) -> str | None:
         listed = self._inputs[at]
@@ -126,7 +146,11 @@ class Units:
             path = "stdin" if listed.name == STDIN else listed.name
             relative = "stdin" if listed.name == STDIN else listed.relative
             return self._names.of(at + 1, path, relative, nested=listed.nested)
-        return None if self._names is None else str(self._names)
+        return None if self._names is None else text_of(self._names)
+
+    def __iter__(self) -> Iterator[Unit]:
+        """All units."""
+        return self.of_shard(Shard())
 
     def of_shard(self, shard: Shard) -> Iterator[Unit]:
         """The units of one part of the list."""

@@ -92,6 +92,23 @@ class FilterCommand:
             return FilterBatch(self).run()
         return self._run_single()
 
+    def filters(self) -> tuple[Call, ...]:
+        """The steps of all filters of the command."""
+        return self.calls
+
+    def options_of_results(self) -> tuple[object, ...]:
+        """What the results depend on besides the filters; each is known by its `repr`."""
+        options = self.options
+        return (
+            options.edge,
+            options.align,
+            self.missing,
+            self.files,
+            self.suffix,
+            self.tail,
+            self.instead_of_data,
+        )
+
     def _is_batch(self) -> bool:
         """Whether the inputs are a list that has to be made first."""
         from convcli.media.outputs import is_file
@@ -115,7 +132,13 @@ class FilterCommand:
         source = None if word == STDIN else place_of(word)
         self.check_reports([source])
         output = self._single_output(source)
-        facts = self.input_run(source, output, alone=True, progress=self.progress(None)).run()
+        facts = self.input_run(
+            source,
+            output,
+            alone=True,
+            replaces=options.force or options.in_place,
+            progress=self.progress(None),
+        ).run()
         code = self.tell_run(facts)
         if not options.dry_run:
             self.write_reports([facts])
@@ -210,11 +233,13 @@ class FilterCommand:
         *,
         number: int = 1,
         alone: bool = False,
+        replaces: bool = False,
         progress: Progress | None = None,
     ) -> InputRun:
         """The run of an input; the first inputs of a batch are drawn larger than the others.
 
         alone : no other input is filtered at the same time
+        replaces : an object may be replaced that another program has made meanwhile
         """
         return InputRun(
             command=self,
@@ -222,6 +247,7 @@ class FilterCommand:
             source=source,
             output=output,
             alone=alone,
+            replaces=replaces,
             progress=progress,
             preview_size=self._preview_size(number),
         )

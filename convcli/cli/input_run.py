@@ -49,6 +49,7 @@ class InputRun:
     source : the input, None for standard input
     output : where its result goes, None for standard output
     alone : no other input is filtered at the same time
+    replaces : an object may be replaced that another program has made meanwhile
     progress : where the work done is counted, None if several inputs run at once
     preview_size : how much of the signals is collected to be drawn; None for nothing
     """
@@ -58,6 +59,7 @@ class InputRun:
     source: Place | None
     output: Place | None
     alone: bool
+    replaces: bool
     progress: Progress | None
     preview_size: PreviewSize | None = None
 
@@ -115,10 +117,8 @@ class InputRun:
 
         keep_freed_memory()
         preview = self._preview(plans)
-        options = self.command.options
         medium = self.command.files.medium
-        replace_other = options.force or options.in_place
-        with open_output(self.output, medium=medium, replace=replace_other) as place:
+        with open_output(self.output, medium=medium, replace=self.replaces) as place:
             with only_writing(self.output):
                 sink = opened.sink(
                     place,

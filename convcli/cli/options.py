@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -287,6 +288,35 @@ Retries = Annotated[
         min=0, max=1000, help="Try an input again after an error that may pass, up to so often."
     ),
 ]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Leave out what an earlier run of this command finished, unless input or options "
+        "changed.",
+    ),
+]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out inputs whose output exists.")
+]
+LedgerFile = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="FILE",
+        help="Write a line of JSON for each input as it ends; --resume reads it.",
+        show_default="a record of your own in ~/.local/state",
+    ),
+]
+FailedFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--failed",
+        metavar="FILE",
+        help="Write the names of inputs that failed, for --files-from.",
+        show_default="failed.txt beside the ledger",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
 Verbose = Annotated[
     bool, typer.Option("-v", "--verbose", help="Say more: a table of the steps as designed.")
@@ -311,6 +341,10 @@ class BatchOptions:
     files_from: FilesFrom = None
     null: NullNames = False
     shard: ShardText = None
+    resume: Resume = False
+    skip_existing: SkipExisting = False
+    ledger: LedgerFile = None
+    failed: FailedFile = None
     retries: Retries = 0
 
     @property

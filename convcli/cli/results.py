@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from convcli.places import Place
 
@@ -21,7 +21,7 @@ def given_words() -> tuple[str, ...]:
     return ("convcli", *(shown(word) for word in sys.argv[1:]))
 
 
-def refuse_report(report: Place, inputs: Sequence[Place | None], *, force: bool) -> None:
+def refuse_report(report: Place, inputs: Iterable[Place | None], *, force: bool) -> None:
     """Refuse a report before any work begins.
 
     Raises RequestError if its format is unknown, if it is one of the inputs, or if it exists and
@@ -30,18 +30,27 @@ def refuse_report(report: Place, inputs: Sequence[Place | None], *, force: bool)
     from convcli.report.files import check_report
 
     check_report(report)
-    _refuse_place(report, "report", inputs, force=force)
+    refuse_place(report, "report", inputs, force=force)
 
 
-def refuse_plot(plot: Place, inputs: Sequence[Place | None], *, force: bool) -> None:
+def refuse_plot(plot: Place, inputs: Iterable[Place | None], *, force: bool) -> None:
     """Refuse a drawing before any work begins, as a report; also where matplotlib is missing."""
     from convcli.report.plots import check_plot
 
     check_plot(plot)
-    _refuse_place(plot, "drawing", inputs, force=force)
+    refuse_place(plot, "drawing", inputs, force=force)
 
 
-def _refuse_place(place: Place, noun: str, inputs: Sequence[Place | None], *, force: bool) -> None:
+def refuse_place(
+    place: Place, noun: str, inputs: Iterable[Place | None], *, force: bool, hint: str = ""
+) -> None:
+    """Refuse to write a file over an input, or over any file if `force` is not set.
+
+    noun : what the file is called in messages
+    hint : what to do about a file that exists
+
+    Raises RequestError; OutputError if the folder of the file does not exist.
+    """
     from convcli.media.outputs import place_exists, refuse_missing_parent, same_place
 
     refuse_missing_parent(place)
@@ -50,7 +59,7 @@ def _refuse_place(place: Place, noun: str, inputs: Sequence[Place | None], *, fo
     if any(same_place(place, path) for path in inputs if path is not None):
         raise RequestError(f"the {noun} {place} is one of the inputs", hint="give it another name")
     if not force:
-        raise RequestError(f"the {noun} {place} exists already", hint="--force replaces it")
+        raise RequestError(f"the {noun} {place} exists already", hint=hint or "--force replaces it")
 
 
 def own_place(output: Place, inputs: Sequence[Place | None], *, force: bool, example: str) -> Place:

@@ -124,6 +124,17 @@ class TableCommand(FilterCommand):
             return ()
         return super()._calls()
 
+    def filters(self) -> tuple[Call, ...]:
+        """The steps of FILTER, --add and --set."""
+        return self.calls if self.named is None else tuple(self.named.calls(self.calls))
+
+    def options_of_results(self) -> tuple[object, ...]:
+        """What the results depend on besides the filters, as the names of new columns."""
+        options = super().options_of_results()
+        if self.named is None:
+            return options
+        return (*options, *(each.written for each in (*self.named.added, *self.named.own)))
+
     def planned_calls(self, opened: OpenedFile, calls: tuple[Call, ...]) -> tuple[Call, ...]:
         """The steps that an open table is filtered by: all filters as one."""
         if self.named is None:

@@ -453,9 +453,9 @@ def same_place(one: Place, other: Place) -> bool:
 
 
 def place_exists(place: Place) -> bool:
-    """Whether there is a file or an object. OutputError if a store cannot be asked."""
+    """Whether there is a file, a link or an object. OutputError if a store cannot be asked."""
     if isinstance(place, Path):
-        return is_file(place)
+        return os.path.lexists(place)
     from convcli.media.remote_writer import object_exists
 
     return object_exists(cast("RemotePlace", place))

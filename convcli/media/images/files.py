@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.errors import RequestError
@@ -12,8 +13,8 @@ from convcli.media.images.medium import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
+    from convcli.media.images.montage import MontageSink
     from convcli.media.images.sink import ImageSink
     from convcli.media.images.source import ImageFile, ImageOptions
     from convcli.places import Place
@@ -132,15 +133,36 @@ class OpenedImage(OpenedFile):
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
-    ) -> ImageSink:
-        """The sink for the filtered pages."""
-        from convcli.media.images.sink import ImageSink
+    ) -> ImageSink | MontageSink:
+        """The sink for the filtered pages; many channels are a montage where nothing else fits."""
+        from convcli.media.images.sink import ImageSink, choose_format
 
-        return ImageSink(
-            place,
-            like=self.file,
-            signals=pages,
-            format=self.files.format,
-            name=self.output,
-            options=self.file.options,
-        )
+        def sink_of(signals: Sequence[Signal]) -> ImageSink:
+            return ImageSink(
+                place,
+                like=self.file,
+                signals=signals,
+                format=self.files.format,
+                name=self.output,
+                options=self.file.options,
+            )
+
+        if not self._are_maps(pages):
+            return sink_of(pages)
+        target = place if isinstance(place, Path) else None
+        form = choose_format(target, self.output, self.files.format, self.file)
+        if form.is_roomy:
+            return sink_of(pages)
+        from convcli.media.images.montage import MontageSink
+
+        return MontageSink(pages, sink_of, self.files.max_pixels)
+
+    def _are_maps(self, pages: Sequence[Signal]) -> bool:
+        """Whether the pages have many channels, which are not those of the picture itself."""
+        from convcli.media.images.montage import FEWEST_MAPS
+
+        for signal, page in zip(pages, self.file.pages, strict=True):
+            same = signal.channels == page.signal.channels
+            if len(signal.channels) < FEWEST_MAPS or same or page.keeps_geometry_required:
+                return False
+        return True

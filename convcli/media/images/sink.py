@@ -71,7 +71,8 @@ class ImageSink:
     ) -> None:
         self.like = like
         self.options = options or like.options
-        self.format = _choose_format(target, name, format, like)
+        path = target if isinstance(target, Path) else None
+        self.format = choose_format(path, name, format, like)
         self._pages = [
             PageEncoder(source, signal, self.format, self.options)
             for source, signal in zip(like.pages, signals, strict=True)
@@ -303,15 +304,13 @@ def _describe_layout(layout: Layout) -> str:
     return f"{layout.columns}x{layout.rows} {list_channels(layout.channels)} {layout.dtype}"
 
 
-def _choose_format(
-    target: Path | BinaryIO, name: Place | None, wanted: str | None, like: ImageFile
+def choose_format(
+    target: Path | None, name: Place | None, wanted: str | None, like: ImageFile
 ) -> Format:
     """The format that was asked for, else that of the suffix, else that of the input, else PNG."""
     if wanted is not None:
         return find_format(wanted)
-    path: Place | None = name
-    if path is None and isinstance(target, Path):
-        path = target
+    path: Place | None = name or target
     if path is None or not path.suffix:
         return FORMATS.get(like.details.format, FORMATS["png"])
     found = format_by_suffix(path)

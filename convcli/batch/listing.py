@@ -194,15 +194,15 @@ def _in_folder(folder: str, *, recursive: bool, files: Files) -> list[Listed]:
     has_suffix = _suffix_test(files)
     names = sorted(name for name in _files_below(base, recursive=recursive) if has_suffix(name))
     if not names:
-        raise _empty_folder(base, files, recursive=recursive)
+        raise _empty_folder(folder, files, recursive=recursive)
     return [Listed(name, start=len(base)) for name in names]
 
 
-def _empty_folder(base: str, files: Files, *, recursive: bool) -> InputError:
-    hint = f"a pattern names files of any suffix: '{base}*'"
+def _empty_folder(folder: str, files: Files, *, recursive: bool) -> InputError:
+    hint = f"a pattern names files of any suffix: '{os.path.join(folder, '*')}'"
     if not recursive:
         hint = "--recursive looks into its subfolders too"
-    return InputError(f"the folder {base} holds no {files.medium.things}", hint=hint)
+    return InputError(f"the folder {folder} holds no {files.medium.things}", hint=hint)
 
 
 def _suffix_test(files: Files) -> Callable[[str], bool]:

@@ -35,6 +35,10 @@ class Work(Protocol):
 
     retries: int
 
+    def refuse(self, unit: Unit) -> None:
+        """Raise the error of a unit that must not be begun, such as one whose output exists."""
+        ...
+
     def run(self, unit: Unit) -> RunFacts:
         """Do it, and return the facts of the run. Raises the error if it cannot be done."""
         ...

@@ -55,16 +55,25 @@ class FilterWork:
 
     def run(self, unit: Unit) -> RunFacts:
         """Filter the input of a unit."""
-        command = self.command
-        options = command.options
-        output = unit.output
-        replaces = options.force or options.in_place or unit.replaces
-        if output is not None and not options.dry_run:
-            refuse_existing(output, force=replaces)
-        made = command.input_run(
-            unit.source, output, number=unit.number, alone=self.alone, replaces=replaces
+        self.refuse(unit)
+        made = self.command.input_run(
+            unit.source,
+            unit.output,
+            number=unit.number,
+            alone=self.alone,
+            replaces=self._replaces(unit),
         )
         return made.run()
+
+    def refuse(self, unit: Unit) -> None:
+        """Refuse a unit whose output exists, unless it may be replaced."""
+        if unit.output is not None and not self.command.options.dry_run:
+            refuse_existing(unit.output, force=self._replaces(unit))
+
+    def _replaces(self, unit: Unit) -> bool:
+        """Whether the output of a unit may replace another one."""
+        options = self.command.options
+        return options.force or options.in_place or unit.replaces
 
 
 class FilterBatch:
@@ -123,7 +132,20 @@ class FilterBatch:
             names = output_names(output, count, several=True, suffix=command.suffix)
             units = Units(listing.inputs, names)
         units.check()
+        if self.batch.cluster is not None:
+            self._refuse_streams(units)
         return units
+
+    def _refuse_streams(self, units: Units) -> None:
+        """Raise RequestError for standard input or output, which no worker has."""
+        if any(units[at].source is None for at in range(len(units))):
+            raise RequestError("standard input cannot be sent to a cluster", hint="name a file")
+        written = self.command.writes and not self.options.dry_run
+        if written and any(units[at].output is None for at in range(len(units))):
+            raise RequestError(
+                "the workers of a cluster do not write to standard output",
+                hint="-o out/ writes a file for each input",
+            )
 
     def _check_own_files(self, listing: Listing) -> None:
         """Refuse reports, a ledger and a list of failures that cannot be written."""
@@ -230,11 +252,20 @@ class FilterBatch:
         from convcli.running.workers import cores
 
         jobs = min(self.options.jobs or cores(), max(total, 1))
+        if self.batch.cluster is not None and total and not self.options.dry_run:
+            return self._cluster_runner(self.batch.cluster, jobs)
         alone = jobs == 1
         work = FilterWork(self.command, self.batch.retries, alone)
         if alone:
             return OwnThread(work, self.command.stopping)
         return ThreadRunner(work, jobs, self.command.stopping)
+
+    def _cluster_runner(self, address: str, processes: int) -> Runner:
+        from convcli.batch.cluster import ClusterRunner
+
+        work = FilterWork(self.command, self.batch.retries, alone=False)
+        stopping = self.command.stopping
+        return ClusterRunner(work, address, processes=processes, stopping=stopping)
 
     def _noted(self, ended: Iterable[Outcome], ledger: Ledger | None) -> Iterator[Outcome]:
         """The outcomes as they come, after they were taken note of."""

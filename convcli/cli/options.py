@@ -117,12 +117,28 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touc
 Jobs = Annotated[
     int | None,
     typer.Option(
-        "-j", "--jobs", min=1, help="Inputs filtered at once.", show_default="as many as cores"
+        "-j",
+        "--jobs",
+        min=1,
+        help="Inputs filtered at once, or parts of one large input.",
+        show_default="as many as cores",
     ),
 ]
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads for one input.", show_default="as many as cores"),
+]
+
+
+Parts = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Cut one large WAV, uncompressed picture or plain table into N parts, which --jobs "
+        "processes filter at once, with the same bytes; 1: do not cut.",
+        show_default="with --jobs, by size",
+    ),
 ]
 
 
@@ -288,6 +304,15 @@ Retries = Annotated[
         min=0, max=1000, help="Try an input again after an error that may pass, up to so often."
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Filter the inputs on the workers of a Dask cluster, tcp://HOST:8786, or in --jobs "
+        "processes here: local. Needs convcli[cluster].",
+        show_default=False,
+    ),
+]
 Resume = Annotated[
     bool,
     typer.Option(
@@ -346,6 +371,7 @@ class BatchOptions:
     ledger: LedgerFile = None
     failed: FailedFile = None
     retries: Retries = 0
+    cluster: Cluster = None
 
     @property
     def asked(self) -> bool:
@@ -370,6 +396,7 @@ class RunOptions:
     dry_run: DryRun = False
     jobs: Jobs = None
     threads: Threads = None
+    parts: Parts = None
     batch: BatchOptions = BatchOptions()
     fail_on: FailOn = None
     quiet: Quiet = False

@@ -14,6 +14,7 @@ from convcli.media.images.medium import IMAGE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from convcli.media.division import Division
     from convcli.media.images.montage import MontageSink
     from convcli.media.images.sink import ImageSink
     from convcli.media.images.source import ImageFile, ImageOptions
@@ -135,27 +136,19 @@ class OpenedImage(OpenedFile):
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
     ) -> ImageSink | MontageSink:
         """The sink for the filtered pages; many channels are a montage where nothing else fits."""
-        from convcli.media.images.sink import ImageSink, choose_format
-
-        def sink_of(signals: Sequence[Signal]) -> ImageSink:
-            return ImageSink(
-                place,
-                like=self.file,
-                signals=signals,
-                format=self.files.format,
-                name=self.output,
-                options=self.file.options,
-            )
+        from convcli.media.images.sink import choose_format
 
         if not self._are_maps(pages):
-            return sink_of(pages)
+            return self._sink(place, pages, None)
         target = place if isinstance(place, Path) else None
         form = choose_format(target, self.output, self.files.format, self.file)
         if form.is_roomy:
-            return sink_of(pages)
+            return self._sink(place, pages, None)
         from convcli.media.images.montage import MontageSink
 
-        return MontageSink(pages, sink_of, self.files.max_pixels)
+        return MontageSink(
+            pages, lambda signals: self._sink(place, signals, None), self.files.max_pixels
+        )
 
     def _are_maps(self, pages: Sequence[Signal]) -> bool:
         """Whether the pages have many channels, which are not those of the picture itself."""
@@ -166,3 +159,30 @@ class OpenedImage(OpenedFile):
             if len(signal.channels) < FEWEST_MAPS or same or page.keeps_geometry_required:
                 return False
         return True
+
+    def division(self) -> Division | str:
+        """How the picture is cut into parts: at strips of rows, if they are not compressed."""
+        from convcli.media.block_parts import BlockDivision
+
+        page = self.file.pages[0]
+        if len(self.file.pages) > 1:
+            return "a picture of several pages is read page by page"
+        if not page.seekable:
+            return f"{self.file.details.format} is decoded from its first row to its last"
+        return BlockDivision(source=page, size=page.layout.stored_bytes, make_sink=self._sink)
+
+    def _sink(
+        self, place: Path | BinaryIO, pages: Sequence[Signal], first: int | None
+    ) -> ImageSink:
+        """The sink for the whole picture, or for the rows from `first` on."""
+        from convcli.media.images.sink import ImageSink
+
+        return ImageSink(
+            place,
+            like=self.file,
+            signals=pages,
+            format=self.files.format,
+            name=self.output,
+            options=self.file.options,
+            first=first,
+        )

@@ -153,6 +153,10 @@ class MontageSink:
                 hint="let TMPDIR name a larger place",
             ) from error
 
+    def divide(self) -> str:
+        """Why there are no parts: a montage needs the ranges of all maps."""
+        return "a montage needs the whole of every map"
+
     def next_page(self) -> None:
         """Lay out the page that is complete, and go on to the next one."""
         self._lay_out()

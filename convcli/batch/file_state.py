@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,6 +23,7 @@ from convcli.cli.opening import (
 from convcli.cli.options import TableArguments, columns_option, examples
 from convcli.cli.progress import Progress
 from convcli.cli.results import given_words, own_place, refuse_plot, refuse_report, write_result
+from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
 from convcli.media.remote import place_of

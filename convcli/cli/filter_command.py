@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from threading import Event
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +12,7 @@ from convcli.cli.input_run import InputRun
 from convcli.cli.options import Condition
 from convcli.cli.progress import Progress
 from convcli.cli.results import given_words, refuse_plot, refuse_report
+from convcli.dataclass import dataclass
 from convcli.errors import ConditionError, RequestError
 from convcli.units import plural
 

@@ -10,10 +10,11 @@ the signature of a presigned one, is a secret: it is sent and never shown.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.places import Place

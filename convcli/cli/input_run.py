@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from convcli.cli.parted_run import PartedBy, WholeRun
     from convcli.cli.progress import Progress
     from convcli.cli.run_preview import RunPreview
-    from convcli.facts.preview import PreviewFacts
+    from convcli.facts.preview import FeatureMapFacts, PreviewFacts
     from convcli.media.division import Division, PartSink
     from convcli.media.files import FileSink, OpenedFile
     from convcli.places import Place
@@ -144,10 +144,12 @@ class InputRun:
                 raise
             finally:
                 watched.close()
-        shown = None
-        if preview is not None:
-            shown = preview.facts(self.command.files, self.source, self.output)
-        return _WrittenOutput(sink, counts, shown)
+        if preview is None:
+            return _WrittenOutput(sink, counts)
+        # The maps are those of the input as it was filtered, before it is read again to be shown.
+        maps = preview.feature_maps(plans[0])
+        shown = preview.facts(self.command.files, self.source, self.output)
+        return _WrittenOutput(sink, counts, preview=shown, feature_maps=maps)
 
     def _sink(self, opened: OpenedFile, place: Path | BinaryIO, plans: list[Plan]) -> FileSink:
         """The sink for the whole result."""
@@ -341,6 +343,7 @@ class InputRun:
             outputs=(output,),
             losses=losses,
             preview=None if written is None else written.preview,
+            feature_maps=() if written is None else written.feature_maps,
             warnings=tuple(warnings),
         )
         return self._with_design(facts, plan) if self.command.options.tells else facts
@@ -398,6 +401,7 @@ class _WrittenOutput:
     sink: WrittenSink | FileSink
     counts: list[RunCounts]
     preview: PreviewFacts | None = None
+    feature_maps: tuple[FeatureMapFacts, ...] = ()
 
     def losses(self, details: Mapping[str, Any]) -> LossFacts:
         """The losses of all pages, with the samples that the sink has clipped."""

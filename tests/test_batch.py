@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import pytest
 from program import SAMPLES, done, refused, run
 
 from convcli.batch.listing import InputWords, Listing, list_inputs
+from convcli.batch.process_runner import ProcessRunner
 from convcli.batch.run_units import (
     Outcome,
     OwnThread,
@@ -233,10 +236,12 @@ def numbered(count: int) -> list[Unit]:
 
 
 def runner_of(kind: str, work: Doubling) -> Runner:
-    return OwnThread(work, Event()) if kind == "own" else ThreadRunner(work, 3, Event())
+    if kind == "own":
+        return OwnThread(work, Event())
+    return (ThreadRunner if kind == "threads" else ProcessRunner)(work, 2, Event())
 
 
-@pytest.mark.parametrize("kind", ["own", "threads"])
+@pytest.mark.parametrize("kind", ["own", "threads", "processes"])
 def test_outcomes_of_all_units(kind: str) -> None:
     order = UnitOrder(2)
     work = Doubling()
@@ -254,6 +259,31 @@ def test_outcomes_of_all_units(kind: str) -> None:
         else:
             assert each.facts is not None
             assert each.facts.filter == str(2 * number)
+
+
+class Ending:
+    """Work that ends the process at the second unit, the first time."""
+
+    def __init__(self, mark: Path, retries: int) -> None:
+        self.mark = mark
+        self.retries = retries
+
+    def run(self, unit: Unit) -> RunFacts:
+        if unit.number == 2 and not self.mark.exists():
+            self.mark.touch()
+            os._exit(9)
+        return RunFacts(version="0", filter=str(unit.number))
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_worker_that_is_lost(retries: int, folder: Path) -> None:
+    ended = list(outcomes(ProcessRunner(Ending(folder / "mark", retries), 1, Event()), numbered(3)))
+    assert [each.unit.number for each in ended] == [1, 2, 3]
+    lost = ended[1].error
+    assert (lost is None) == (retries == 1)
+    if lost is not None:
+        assert lost.may_pass
+        assert "ended with code 9" in lost.message
 
 
 def test_a_unit_is_tried_again_after_an_error_that_may_pass(
@@ -306,6 +336,27 @@ def test_a_tree_of_tables(tmp_path: Path) -> None:
     assert "share standard output" in refused(
         2, "csv", "sma:2", "tables", "--recursive", cwd=tmp_path
     )
+
+
+def test_small_files_are_filtered_by_processes(tmp_path: Path) -> None:
+    """With the same outputs as by threads, byte for byte."""
+    (tmp_path / "many").mkdir()
+    for number in range(20):
+        (tmp_path / f"many/{number}.csv").write_text(f"x\n{number}\n1\n")
+    small = "convcli.batch.process_runner.FEWEST_FOR_PROCESSES"
+    program = (
+        f"import {small.rpartition('.')[0]} as r, sys; r.{small.rpartition('.')[2]} = 10; "
+        "from convcli.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["csv", "sma:2", "many", "-o", "out/", "--ledger", "run.jsonl", "--jobs", "2"]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *words], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert ended.returncode == 0, ended
+    assert len((tmp_path / "run.jsonl").read_bytes().splitlines()) == 20
+    done("csv", "sma:2", "many", "-o", "o/", "--jobs", "2", cwd=tmp_path)
+    for path in (tmp_path / "o").iterdir():
+        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
 
 
 def test_work_and_outcome_can_be_sent_to_another_process(tmp_path: Path) -> None:

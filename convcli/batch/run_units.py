@@ -159,9 +159,12 @@ class ThreadRunner:
 
     def _carry_out(self, unit: Unit) -> None:
         try:
-            self._ended.put(carry_out(self._work, unit, self._stopping))
+            self._ended.put(self._outcome(unit))
         except BaseException as error:  # noqa: BLE001 -- raised again where outcomes are taken
             self._ended.put(error)
+
+    def _outcome(self, unit: Unit) -> Outcome:
+        return carry_out(self._work, unit, self._stopping)
 
     def next_outcome(self) -> Outcome:
         """Wait for the next unit that ends. Raises what ends the whole run, as a closed pipe."""

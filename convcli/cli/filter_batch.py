@@ -12,6 +12,7 @@ from convcli.batch.failures import write_failed
 from convcli.batch.ledger import RunIdentity, open_ledger
 from convcli.batch.left import UnitsLeft, earlier_runs
 from convcli.batch.listing import InputWords, list_inputs
+from convcli.batch.process_runner import ProcessRunner, prefers_processes
 from convcli.batch.records import own_ledger
 from convcli.batch.request_identity import request_identity
 from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
@@ -209,8 +210,9 @@ class FilterBatch:
         pace = _Pace(total)
         progress = self.command.progress(total)
         order = UnitOrder(_MOST_UNTOLD)
-        ended = outcomes(self._runner(total), order.noted(left.to_do()))
         needed = self.options.report is not None or self.options.plot is not None
+        runner = self._runner(left, needs_facts=needed)
+        ended = outcomes(runner, order.noted(left.to_do()))
         reported: list[tuple[int, RunFacts]] = []
         try:
             for outcome in order.sorted(self._noted(ended, ledger)):
@@ -223,14 +225,20 @@ class FilterBatch:
         reported.sort(key=lambda numbered: numbered[0])
         return [facts for _, facts in reported]
 
-    def _runner(self, total: int) -> Runner:
+    def _runner(self, left: UnitsLeft, *, needs_facts: bool) -> Runner:
+        """Where the units are carried out.
+
+        needs_facts : all facts of the runs are kept, which share what is the same in one process
+        """
         from convcli.running.workers import cores
 
-        jobs = min(self.options.jobs or cores(), max(total, 1))
+        jobs = min(self.options.jobs or cores(), max(len(left), 1))
         alone = jobs == 1
         work = FilterWork(self.command, self.batch.retries, alone)
         if alone:
             return OwnThread(work, self.command.stopping)
+        if not needs_facts and prefers_processes(left):
+            return ProcessRunner(work, jobs, self.command.stopping)
         return ThreadRunner(work, jobs, self.command.stopping)
 
     def _noted(self, ended: Iterable[Outcome], ledger: Ledger | None) -> Iterator[Outcome]:

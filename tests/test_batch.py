@@ -13,7 +13,6 @@ import pytest
 from program import SAMPLES, done, refused, run
 
 from convcli.batch.listing import InputWords, Listing, list_inputs
-from convcli.batch.process_runner import ProcessRunner
 from convcli.batch.run_units import (
     Outcome,
     OwnThread,
@@ -221,6 +220,9 @@ class Doubling:
         self.retries = retries
         self.tried: dict[int, int] = {}
 
+    def refuse(self, unit: Unit) -> None:
+        """Every unit may be begun."""
+
     def run(self, unit: Unit) -> RunFacts:
         tried = self.tried[unit.number] = self.tried.get(unit.number, 0) + 1
         if unit.number % 2 == 0 and tried < 3:
@@ -236,12 +238,10 @@ def numbered(count: int) -> list[Unit]:
 
 
 def runner_of(kind: str, work: Doubling) -> Runner:
-    if kind == "own":
-        return OwnThread(work, Event())
-    return (ThreadRunner if kind == "threads" else ProcessRunner)(work, 2, Event())
+    return OwnThread(work, Event()) if kind == "own" else ThreadRunner(work, 3, Event())
 
 
-@pytest.mark.parametrize("kind", ["own", "threads", "processes"])
+@pytest.mark.parametrize("kind", ["own", "threads"])
 def test_outcomes_of_all_units(kind: str) -> None:
     order = UnitOrder(2)
     work = Doubling()
@@ -259,31 +259,6 @@ def test_outcomes_of_all_units(kind: str) -> None:
         else:
             assert each.facts is not None
             assert each.facts.filter == str(2 * number)
-
-
-class Ending:
-    """Work that ends the process at the second unit, the first time."""
-
-    def __init__(self, mark: Path, retries: int) -> None:
-        self.mark = mark
-        self.retries = retries
-
-    def run(self, unit: Unit) -> RunFacts:
-        if unit.number == 2 and not self.mark.exists():
-            self.mark.touch()
-            os._exit(9)
-        return RunFacts(version="0", filter=str(unit.number))
-
-
-@pytest.mark.parametrize("retries", [0, 1])
-def test_a_worker_that_is_lost(retries: int, folder: Path) -> None:
-    ended = list(outcomes(ProcessRunner(Ending(folder / "mark", retries), 1, Event()), numbered(3)))
-    assert [each.unit.number for each in ended] == [1, 2, 3]
-    lost = ended[1].error
-    assert (lost is None) == (retries == 1)
-    if lost is not None:
-        assert lost.may_pass
-        assert "ended with code 9" in lost.message
 
 
 def test_a_unit_is_tried_again_after_an_error_that_may_pass(
@@ -343,7 +318,7 @@ def test_small_files_are_filtered_by_processes(tmp_path: Path) -> None:
     (tmp_path / "many").mkdir()
     for number in range(20):
         (tmp_path / f"many/{number}.csv").write_text(f"x\n{number}\n1\n")
-    small = "convcli.batch.process_runner.FEWEST_FOR_PROCESSES"
+    small = "convcli.cli.filter_batch.FEWEST_FOR_PROCESSES"
     program = (
         f"import {small.rpartition('.')[0]} as r, sys; r.{small.rpartition('.')[2]} = 10; "
         "from convcli.cli import main; sys.exit(main(sys.argv[1:]))"

@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli.errors import OutputError, RequestError
@@ -208,6 +208,7 @@ def test_plain(value: object, plain: object) -> None:
     json.dumps(to_plain(value), allow_nan=False).encode()
 
 
+@settings(max_examples=40)
 @given(
     st.recursive(
         st.floats() | st.text() | st.binary() | st.none(), lambda s: st.dictionaries(st.text(), s)

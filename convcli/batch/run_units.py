@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from convcli.batch.file_state import FileState
+from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, told_error
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ class Work(Protocol):
     """
 
     retries: int
+
+    def refuse(self, unit: Unit) -> None:
+        """Raise the error of a unit that must not be begun, such as one whose output exists."""
+        ...
 
     def run(self, unit: Unit) -> RunFacts:
         """Do it, and return the facts of the run. Raises the error if it cannot be done."""
@@ -159,12 +163,9 @@ class ThreadRunner:
 
     def _carry_out(self, unit: Unit) -> None:
         try:
-            self._ended.put(self._outcome(unit))
+            self._ended.put(carry_out(self._work, unit, self._stopping))
         except BaseException as error:  # noqa: BLE001 -- raised again where outcomes are taken
             self._ended.put(error)
-
-    def _outcome(self, unit: Unit) -> Outcome:
-        return carry_out(self._work, unit, self._stopping)
 
     def next_outcome(self) -> Outcome:
         """Wait for the next unit that ends. Raises what ends the whole run, as a closed pipe."""

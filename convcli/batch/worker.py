@@ -1,57 +1,63 @@
-"""A process that carries out units for another one: `python -m convcli.batch.worker`.
+"""A process that carries out what comes through its standard input, until that is closed.
 
-It reads pickled objects from standard input, first the `Work` and then units, and answers each unit
-with its `Outcome` on standard output. It ends with its input, so that none is left behind where the
-other process is killed.
+A call is the length of its text in 8 bytes and a pickled function with its arguments; the answer on
+standard output is of the same form. Only the process that has started this one writes to it.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
-import signal
 import sys
-from typing import TYPE_CHECKING, BinaryIO
-
-from convcli.batch.run_units import carry_out
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convcli.batch.run_units import Work
+    from collections.abc import Callable
 
-# prctl(2): the signal that a process gets when its parent ends.
-_SET_PARENT_DEATH_SIGNAL = 1
+    # A function and its arguments.
+    FunctionCall = tuple[Callable[..., Any], tuple[Any, ...]]
+    # Whether it has returned, and what it has returned or raised.
+    Answer = tuple[bool, Any]
+
+LENGTH_BYTES = 8
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Carry out units until there are no more."""
-    work: Work = pickle.load(requests)  # noqa: S301 -- from the process that started this one
-    while True:
-        try:
-            unit = pickle.load(requests)  # noqa: S301
-        except EOFError:
-            return
-        pickle.dump(carry_out(work, unit), answers)
-        answers.flush()
+def send(stream: IO[bytes], value: object) -> None:
+    """Write a value to a pipe."""
+    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    stream.write(len(data).to_bytes(LENGTH_BYTES, "little"))
+    stream.write(data)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> Any:
+    """Read a value from a pipe. EOFError where the other end is closed."""
+    head = stream.read(LENGTH_BYTES)
+    if len(head) < LENGTH_BYTES:
+        raise EOFError
+    data = stream.read(int.from_bytes(head, "little"))
+    return pickle.loads(data)  # noqa: S301 -- the other end is a process of this program
 
 
 def main() -> None:
-    """Serve the process that started this one."""
-    # Ctrl-C is answered by that process, which ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _end_with_parent()
-    gc.set_threshold(100_000)  # as in `convcli.cli`: imports make few reference cycles
-    # Whatever prints to standard output must not end up among the answers.
+    """Answer calls until the pipe is closed."""
+    calls = sys.stdin.buffer
+    # What a library prints must not come between the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    serve(sys.stdin.buffer, answers)
+    while True:
+        try:
+            function, arguments = receive(calls)
+        except EOFError:
+            return
+        send(answers, _answer(function, arguments))
 
 
-def _end_with_parent() -> None:
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Answer:
+    try:
+        return True, function(*arguments)
+    except Exception as error:  # noqa: BLE001 -- it is raised again where the call came from
+        return False, error
 
 
 if __name__ == "__main__":

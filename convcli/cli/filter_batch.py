@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convcli.batch.failures import write_failed
+from convcli.batch.file_state import FileState
 from convcli.batch.ledger import RunIdentity, open_ledger
 from convcli.batch.left import UnitsLeft, earlier_runs
 from convcli.batch.listing import InputWords, list_inputs
-from convcli.batch.process_runner import ProcessRunner, prefers_processes
 from convcli.batch.records import own_ledger
 from convcli.batch.request_identity import request_identity
 from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
@@ -20,12 +20,14 @@ from convcli.batch.units import Shard, Units
 from convcli.cli import say, tell, tell_error
 from convcli.cli.opening import name_input
 from convcli.cli.results import refuse_place
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.outputs import output_names, refuse_existing
 from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from threading import Event
 
     from convcli.batch.ledger import Ledger
     from convcli.batch.listing import Listing
@@ -39,6 +41,11 @@ if TYPE_CHECKING:
 _MOST_UNTOLD = 1000
 # So many failures are named at the end.
 _MOST_NAMED = 5
+# With fewer units the start of processes takes longer than they save.
+FEWEST_FOR_PROCESSES = 500
+# The mean size of small files in bytes, and of how many the mean is taken.
+_SMALL = 1 << 17
+_TRIED = 50
 _RESUME_HINT = "--resume goes on with it, --force begins anew"
 
 
@@ -56,13 +63,16 @@ class FilterWork:
 
     def run(self, unit: Unit) -> RunFacts:
         """Filter the input of a unit."""
-        command = self.command
-        options = command.options
-        output = unit.output
-        if output is not None and not (options.in_place or options.dry_run):
-            refuse_existing(output, force=options.force or unit.replaces)
-        made = command.input_run(unit.source, output, number=unit.number, alone=self.alone)
+        self.refuse(unit)
+        source, output = unit.source, unit.output
+        made = self.command.input_run(source, output, number=unit.number, alone=self.alone)
         return made.run()
+
+    def refuse(self, unit: Unit) -> None:
+        """Refuse a unit whose output exists, unless it may be replaced."""
+        options = self.command.options
+        if unit.output is not None and not (options.in_place or options.dry_run):
+            refuse_existing(unit.output, force=options.force or unit.replaces)
 
 
 class FilterBatch:
@@ -121,7 +131,20 @@ class FilterBatch:
             names = output_names(output, count, several=True, suffix=command.suffix)
             units = Units(listing.inputs, names)
         units.check()
+        if self.batch.cluster is not None:
+            self._refuse_streams(units)
         return units
+
+    def _refuse_streams(self, units: Units) -> None:
+        """Raise RequestError for standard input or output, which no worker has."""
+        if any(units[at].source is None for at in range(len(units))):
+            raise RequestError("standard input cannot be sent to a cluster", hint="name a file")
+        written = self.command.writes and not self.options.dry_run
+        if written and any(units[at].output is None for at in range(len(units))):
+            raise RequestError(
+                "the workers of a cluster do not write to standard output",
+                hint="-o out/ writes a file for each input",
+            )
 
     def _check_own_files(self, listing: Listing) -> None:
         """Refuse reports, a ledger and a list of failures that cannot be written."""
@@ -233,13 +256,22 @@ class FilterBatch:
         from convcli.running.workers import cores
 
         jobs = min(self.options.jobs or cores(), max(len(left), 1))
+        if self.batch.cluster is not None and len(left) and not self.options.dry_run:
+            return self._cluster_runner(self.batch.cluster, jobs)
         alone = jobs == 1
         work = FilterWork(self.command, self.batch.retries, alone)
         if alone:
             return OwnThread(work, self.command.stopping)
-        if not needs_facts and prefers_processes(left):
-            return ProcessRunner(work, jobs, self.command.stopping)
+        if not needs_facts and _prefers_processes(left):
+            return _process_runner(work, jobs, self.command.stopping)
         return ThreadRunner(work, jobs, self.command.stopping)
+
+    def _cluster_runner(self, address: str, processes: int) -> Runner:
+        from convcli.batch.cluster import ClusterRunner
+
+        work = FilterWork(self.command, self.batch.retries, alone=False)
+        stopping = self.command.stopping
+        return ClusterRunner(work, address, processes=processes, stopping=stopping)
 
     def _noted(self, ended: Iterable[Outcome], ledger: Ledger | None) -> Iterator[Outcome]:
         """The outcomes as they come, after they were taken note of."""
@@ -313,3 +345,27 @@ class _Pace:
         self._done += 1
         seconds = max(time.monotonic() - self._started, 1e-3)
         return f"{self._done:,} of {self._total:,}, {self._done / seconds:.3g} a second"
+
+
+def _prefers_processes(units: UnitsLeft) -> bool:
+    """Whether processes carry units out faster than threads: there are many small files.
+
+    Threads wait for each other's Python code, which is most of the work of a small file. The first
+    units stand for all. Standard input and pipes are read in this process alone.
+    """
+    if len(units) < FEWEST_FOR_PROCESSES:
+        return False
+    states = [FileState.of(unit.source) for unit in islice(units.to_do(), _TRIED)]
+    sizes = [state.size for state in states if state is not None]
+    return len(sizes) == len(states) and sum(sizes) < _SMALL * len(sizes)
+
+
+def _process_runner(work: FilterWork, processes: int, stopping: Event) -> Runner:
+    import gc
+    from functools import partial
+
+    from convcli.batch.processes import ProcessRunner
+
+    # As in this process: imports make many objects and few reference cycles.
+    prepare = partial(gc.set_threshold, *gc.get_threshold())
+    return ProcessRunner(work, processes, stopping, prepare)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
@@ -113,12 +113,28 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touc
 Jobs = Annotated[
     int | None,
     typer.Option(
-        "-j", "--jobs", min=1, help="Inputs filtered at once.", show_default="as many as cores"
+        "-j",
+        "--jobs",
+        min=1,
+        help="Inputs filtered at once, or parts of one large input.",
+        show_default="as many as cores",
     ),
 ]
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads for one input.", show_default="as many as cores"),
+]
+
+
+Parts = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Cut one large WAV, uncompressed picture or plain table into N parts, which --jobs "
+        "processes filter at once, with the same bytes; 1: do not cut.",
+        show_default="with --jobs, by size",
+    ),
 ]
 
 
@@ -284,6 +300,15 @@ Retries = Annotated[
         min=0, max=1000, help="Try an input again after an error that may pass, up to so often."
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Filter the inputs on the workers of a Dask cluster, tcp://HOST:8786, or in --jobs "
+        "processes here: local. Needs convcli[cluster].",
+        show_default=False,
+    ),
+]
 Resume = Annotated[
     bool,
     typer.Option(
@@ -342,6 +367,7 @@ class BatchOptions:
     ledger: LedgerFile = None
     failed: FailedFile = None
     retries: Retries = 0
+    cluster: Cluster = None
 
     @property
     def asked(self) -> bool:
@@ -366,6 +392,7 @@ class RunOptions:
     dry_run: DryRun = False
     jobs: Jobs = None
     threads: Threads = None
+    parts: Parts = None
     batch: BatchOptions = BatchOptions()
     fail_on: FailOn = None
     quiet: Quiet = False

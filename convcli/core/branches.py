@@ -6,7 +6,7 @@ as any other: its reach is the union of the reaches of its branches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from convcli.core.ops import Held, Op, nothing_held
 from convcli.core.reach import Reach, widest
 from convcli.core.task import Continuation, Inputs, OpTask
 from convcli.core.time_tracking import BranchesTracker, UnionReach
+from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 from convcli.units import describe_seconds, plural
 
@@ -330,6 +331,32 @@ class Branches(Op):
         """The products of all branches; the addition of a branch counts as one, too."""
         inside = sum(op.products for branch in self.branches for op in branch.chain.ops)
         return inside + len(self.branches)
+
+    @property
+    def held_places(self) -> tuple[HeldPlace, ...]:
+        """The places of the values that operations of the branches hold."""
+        places = []
+        for number, branch in enumerate(self.branches):
+            places += [(number, *place) for place in branch.chain.held_places]
+        return tuple(places)
+
+    def held_starts(self, start: int, stop: int, done: int) -> dict[HeldPlace, int]:
+        """Return before which input each held value is the last known one that is needed.
+
+        A branch is given its own inputs alone.
+        """
+        found = {}
+        for number, branch in enumerate(self.branches):
+            shift = branch.shift[0]
+            own_done = done + shift if done > 0 else 0
+            starts = branch.chain.held_starts(start + shift, own_done)
+            found.update({(number, *place): first for place, first in starts.items()})
+        return found
+
+    @property
+    def holds_input_alone(self) -> bool:
+        """Whether all values that are held are inputs of the group."""
+        return all(branch.chain.holds_input_alone for branch in self.branches)
 
     @property
     def _holds_inside(self) -> bool:

@@ -24,7 +24,7 @@ Two kinds of operations need a little more than their window:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,6 +34,7 @@ from convcli.core.complete import without_incomplete
 from convcli.core.reach import Reach
 from convcli.core.rounding import float_type_for_bytes
 from convcli.core.task import Continuation, Inputs, OpTask, nothing_earlier
+from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
@@ -258,6 +259,33 @@ class Chain:
     def holds(self) -> bool:
         """Whether some operation fills gaps with the last known value."""
         return any(op.holds for op in self.ops)
+
+    @cached_property
+    def held_places(self) -> tuple[HeldPlace, ...]:
+        """The places of all values that are held."""
+        return tuple(
+            (number, *place) for number, op in enumerate(self.ops) for place in op.held_places
+        )
+
+    def held_starts(self, start: int, done: int) -> dict[HeldPlace, int]:
+        """Return before which input each value is the last known one that output `start` may need.
+
+        Values that are no inputs of the chain are left out.
+        done : the end of the outputs that were computed before
+        """
+        if not self.ops:
+            return {}
+        outputs = self.reads(start, start + 1, done=done)[1]
+        own_done = self.needs(0, done - 1, done)[1][1] if done > 0 else 0
+        found = self.ops[0].held_starts(outputs.start, outputs.high, own_done)
+        return {(0, *place): first for place, first in found.items()}
+
+    @cached_property
+    def holds_input_alone(self) -> bool:
+        """Whether all values that are held are samples of the input of the chain."""
+        if any(op.holds for op in self.ops[1:]):
+            return False
+        return all(op.holds_input_alone for op in self.ops[:1])
 
     @cached_property
     def in_time(self) -> bool:

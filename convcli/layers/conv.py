@@ -7,7 +7,7 @@ which is what torch.nn.Conv1d and Conv2d compute (a correlation: the weights are
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -18,6 +18,7 @@ from convcli.core import missing as gaps
 from convcli.core.kernel import Kernel
 from convcli.core.ops import Held, Span, WindowWeights, nothing_held
 from convcli.core.reach import Reach, aligned_samples
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.bands import Band, by_windows, channels_of_group, tap_by_tap
 from convcli.layers.layer import WeightedLayer, layer
@@ -28,6 +29,7 @@ from convcli.units import Count, Size, UnitError
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.layers.layer import LayerSite, LayerTensors
+    from convcli.layers.onnx_writer import ExportPlace
     from convcli.layers.trained import BatchShape, Sizes, Vector
     from convcli.layers.weights import Tensor
     from convcli.planning.calls import Call
@@ -171,6 +173,40 @@ class ConvLayer(WeightedLayer):
             message = f"padding_mode={self.padding_mode} looks ahead; --align causal does not"
             raise self.call.error(message)
         return padding
+
+    def export(self, place: ExportPlace) -> None:
+        """Add a Conv, and before it a Pad where the padding is no zeros."""
+        weights, bias = self._checked(place.tensors)
+        widths = widths_of(weights.shape[2:], self._spacing)
+        before, after = self._exported_padding(widths, place)
+        graph = place.graph
+        if self.padding_mode != "zeros":
+            graph.padded(before, after, EDGES[self.padding_mode])
+            before = after = (0,) * len(widths)
+        inputs = [place.stored("weight", weights)]
+        if bias is not None:
+            inputs.append(place.stored("bias", bias))
+        graph.node(
+            "Conv",
+            *inputs,
+            kernel_shape=weights.shape[2:],
+            strides=self._step,
+            dilations=self._spacing,
+            group=self.groups,
+            pads=[*before, *after],
+        )
+        graph.channels = len(weights)
+
+    def _exported_padding(self, widths: Sizes, place: ExportPlace) -> tuple[Sizes, Sizes]:
+        """Samples that are added before and after, on each axis."""
+        nothing = (0,) * len(widths)
+        if place.padding == "causal":
+            return tuple(width - 1 for width in widths), nothing
+        if self.padding == "same":
+            before = tuple((width - 1) // 2 for width in widths)
+            return before, tuple(width // 2 for width in widths)
+        sides = self.padding or nothing
+        return sides, sides
 
     def untrained(self, channels: int) -> dict[str, Tensor]:
         """The tensors of a layer that gets `channels` channels, all 0.

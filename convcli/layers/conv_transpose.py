@@ -8,12 +8,13 @@ runs as a convolution with an output channel for each phase, whose outputs are t
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY  # noqa: TC003 -- the decorator looks it up here
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.layers.conv import ConvOp, TrainedConv, check_weight_count
 from convcli.layers.layer import WeightedLayer, layer
 from convcli.layers.padding import Placement, Sides
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.ops import Op
     from convcli.layers.layer import LayerSite, LayerTensors
-    from convcli.layers.trained import TrainedLayer
+    from convcli.layers.onnx_writer import ExportPlace
+    from convcli.layers.trained import Sizes, TrainedLayer
     from convcli.layers.weights import Tensor
 
 
@@ -137,6 +139,47 @@ class ConvTransposeLayer(WeightedLayer):
         tiled = np.tile(weights, (site.copies, *(1,) * (weights.ndim - 1)))
         biases = None if bias is None else np.tile(bias, site.copies)
         return (site.stage(*transposed_ops(tiled, biases, axes, self.groups * site.copies)),)
+
+    def export(self, place: ExportPlace) -> None:
+        """Add a ConvTranspose."""
+        weights, bias = self._checked(place.tensors)
+        nothing = (0,) * self.signal.axes
+        sides, added = self.padding or nothing, self.output_padding or nothing
+        after = sides
+        if place.padding == "causal":
+            # As many outputs as inputs times the stride, none of which reads a later input.
+            axes = self._axes(weights.shape[2:], causal=True)
+            surplus = [axis.dilation * (axis.taps - 1) + 1 - axis.stride for axis in axes]
+            sides = nothing
+            after = tuple(max(0, count) for count in surplus)
+            added = tuple(max(0, -count) for count in surplus)
+        after, added = self._without_surplus(after, added)
+        inputs = [place.stored("weight", weights)]
+        if bias is not None:
+            inputs.append(place.stored("bias", bias))
+        ones = (1,) * self.signal.axes
+        place.graph.node(
+            "ConvTranspose",
+            *inputs,
+            kernel_shape=weights.shape[2:],
+            strides=self.stride or ones,
+            dilations=self.dilation or ones,
+            group=self.groups,
+            pads=[*sides, *after],
+            output_padding=added,
+        )
+        place.graph.channels = weights.shape[1] * self.groups
+
+    def _without_surplus(self, after: Sequence[int], added: Sequence[int]) -> tuple[Sizes, Sizes]:
+        """The same cut and added outputs, where either is 0: runtimes refuse to add many."""
+        both = [min(pair) for pair in zip(after, added, strict=True)]
+        cut = tuple(count - less for count, less in zip(after, both, strict=True))
+        more = tuple(count - less for count, less in zip(added, both, strict=True))
+        strides = self.stride or (1,) * len(more)
+        if any(count >= stride for count, stride in zip(more, strides, strict=True)):
+            message = "an output_padding as large as the stride is not exported to ONNX"
+            raise self.call.error(message)
+        return cut, more
 
     def untrained(self, channels: int) -> dict[str, Tensor]:
         """The tensors of a layer that gets `channels` channels, all 0.

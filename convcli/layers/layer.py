@@ -9,12 +9,13 @@ kind means adding a module to `MODULES`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from convcli.core.binding import Site
+from convcli.core.binding import Rules, Site
+from convcli.dataclass import dataclass
 from convcli.designs.registry import Step
 from convcli.errors import RequestError
 from convcli.layers.naming import parse_layers
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.kernel import Kernel
     from convcli.core.ops import Op
+    from convcli.layers.onnx_writer import ExportPlace
     from convcli.layers.trained import TrainedLayer
     from convcli.layers.weights import Tensor
 
@@ -187,6 +189,10 @@ class Layer(ABC):
         """
         return {}
 
+    def export(self, place: ExportPlace) -> None:
+        """Add the nodes of the layer to an ONNX graph. RequestError where ONNX has none."""
+        raise self.call.error(f"{self.call.name} has no node in ONNX")
+
     def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
         """How the operations that the layer became are trained.
 
@@ -256,6 +262,16 @@ class StepLayer(Layer):
         if stage.whole is not None and not stage.whole.reduces:
             raise self.call.error(f"{self.call.title} is no layer")
         return (stage,)
+
+    def export(self, place: ExportPlace) -> None:
+        """Add the node of a function of each sample."""
+        from convcli.layers.onnx_functions import FUNCTIONS
+
+        rules = Rules(edge="valid", align="center")
+        (bound,) = bind(self.call, self.signal, rules)
+        if bound.step.name not in FUNCTIONS:
+            super().export(place)
+        FUNCTIONS[bound.step.name](place.graph, bound.values)
 
 
 @cache

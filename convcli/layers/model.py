@@ -5,15 +5,16 @@ What a file holds is checked against its layers and against the signal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Literal
 
 from convcli.core.chain import Chain
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first, quoted_text
 from convcli.facts import LayerFacts
 from convcli.layers.layer import LayerTensors, read_layers
 from convcli.layers.naming import parse_layers
-from convcli.layers.network import Network
+from convcli.layers.network import Network, known_channels
 from convcli.planning.describe import reach_facts
 from convcli.signals import ARRAY, LearnedRules, Signal
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Site, Stage
     from convcli.layers.layer import Layer
     from convcli.layers.weights import Tensor
+    from convcli.signals import Align
 
 On = Literal["levels", "differences"]
 
@@ -131,6 +133,15 @@ class Model:
         shapes = (tensor.ndim for named in self.tensors.values() for tensor in named.values())
         return max(shapes) > 3
 
+    def exported(self, align: Align) -> bytes:
+        """The bytes of an ONNX file that computes the model.
+
+        RequestError where ONNX has no node for it.
+        """
+        from convcli.layers.onnx_export import exported_model
+
+        return exported_model(self, align)
+
     def signal(self) -> Signal:
         """A signal of unknown length such as the model takes.
 
@@ -141,14 +152,15 @@ class Model:
             shape = (256, 256)
         signal = Signal(medium=ARRAY, shape=shape, channels=("1",), rate=self.rate)
         layers = read_layers(self.layers, signal)
-        number = min(self.tensors)
-        tensors = self.tensors_of(number)
-        known = layers[number].channels(tensors) if number < len(layers) else None
+        self._check_tensors(layers)
+        known = known_channels(self, layers)
         count = 1
         if known is not None:
             count = known[0]
-        elif tensors.weight.ndim > 1:
-            count = tensors.weight.shape[1]
+        else:
+            weight = self.tensors_of(min(self.tensors)).named.get("weight")
+            if weight is not None and weight.ndim > 1:
+                count = weight.shape[1]
         if len(self.columns) == count:
             return replace(signal, channels=self.columns)
         return replace(signal, channels=tuple(str(c + 1) for c in range(count)))

@@ -24,11 +24,46 @@ from convcli.layers.shuffle import ChannelSelection
 from convcli.planning.describe import reach_facts
 
 if TYPE_CHECKING:
-    from convcli.core.binding import Site
+    from collections.abc import Iterable, Sequence
+
+    from convcli.core.binding import Rules, Site
     from convcli.core.ops import Op
     from convcli.layers.layer import Layer
     from convcli.layers.model import Model
     from convcli.signals import Signal
+
+
+def network_padding(layers: Iterable[Layer], rules: Rules) -> Literal["chain", "torch", "causal"]:
+    """Who extends the input of layers: they do if any says so, also under `valid`.
+
+    Under `valid` layers that make more samples count complete windows as torch does.
+    """
+    some = list(layers)
+    complete = rules.edge == "valid" and any(layer.upsamples for layer in some)
+    if not complete and not any(layer.pads for layer in some):
+        return "chain"
+    return "causal" if rules.align == "causal" else "torch"
+
+
+def known_channels(model: Model, layers: Sequence[Layer]) -> tuple[int, int] | None:
+    """Channels that go into the layers of a model and come out, by its weights.
+
+    None where the weights of no layer say so.
+    """
+    known = {}
+    for number, layer in enumerate(layers):
+        channels = layer.channels(model.tensors_of(number))
+        if channels is not None:
+            known[number] = channels
+    if not known:
+        return None
+    first, last = min(known), max(known)
+    taken, made = known[first][0], known[last][1]
+    for layer in reversed(layers[:first]):
+        taken = layer.channels_before(taken)
+    for layer in layers[last + 1 :]:
+        made = layer.channels_after(made)
+    return taken, made
 
 
 class Network:
@@ -44,7 +79,7 @@ class Network:
         self.layers = layers
         self.signal = site.signal
         self.rules = site.rules
-        self.padding = self._padding()
+        self.padding = network_padding(layers, site.rules)
         self.passed_by: Literal["opacity", "level"] | None
         self.passed_by, self.copies = self._channel_use()
         self.place = self._seen(site.signal)
@@ -57,21 +92,11 @@ class Network:
             self._see_changes()
         self.ops += self._normalised("inputs", len(site.signal.channels))
 
-    def _padding(self) -> Literal["chain", "torch", "causal"]:
-        """Who extends the input of the layers: they do if any says so, also under `valid`.
-
-        Under `valid` layers that make more samples count complete windows as torch does.
-        """
-        complete = self.rules.edge == "valid" and any(layer.upsamples for layer in self.layers)
-        if not complete and not any(layer.pads for layer in self.layers):
-            return "chain"
-        return "causal" if self.rules.align == "causal" else "torch"
-
     # --- channels ---
 
     def _channel_use(self) -> tuple[Literal["opacity"] | None, int]:
         """What goes past the network, and how many channels are filtered each by itself."""
-        taken = self._channels()
+        taken = known_channels(self.model, self.layers)
         given = len(self.signal.channels)
         alpha = self.signal.alpha
         colours = given - (alpha is not None)
@@ -86,26 +111,6 @@ class Network:
         nouns = f"{self.signal.medium.channel}{'s' * (count != 1)}"
         message = f"{self.model.path} takes {count} {nouns}, and this signal has {given}"
         raise RequestError(message, hint=self._hint(count))
-
-    def _channels(self) -> tuple[int, int] | None:
-        """Channels that go into the network and come out, by its weights.
-
-        None where the weights of no layer say so.
-        """
-        known = {}
-        for number, layer in enumerate(self.layers):
-            channels = layer.channels(self.model.tensors_of(number))
-            if channels is not None:
-                known[number] = channels
-        if not known:
-            return None
-        first, last = min(known), max(known)
-        taken, made = known[first][0], known[last][1]
-        for layer in reversed(self.layers[:first]):
-            taken = layer.channels_before(taken)
-        for layer in self.layers[last + 1 :]:
-            made = layer.channels_after(made)
-        return taken, made
 
     def _hint(self, taken: int) -> str | None:
         """How the user chooses `taken` channels."""

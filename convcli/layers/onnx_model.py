@@ -6,7 +6,7 @@ channels side by side), the paths since they parted are branches of one operatio
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from convcli.core.branches import Branches
 from convcli.core.chain import Chain
 from convcli.core.formula import Arithmetic, Formula, Operand
 from convcli.core.ops import Op, Pointwise
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.core.binding import Site, Stage
+    from convcli.signals import Align
 
 # With more nodes than this, the reach of each takes too long to be told.
 MOST_TOLD = 300
@@ -72,6 +74,10 @@ class OnnxModel:
     def up_to(self, number: int) -> OnnxModel:
         """The network whose result is the output of the node of this number, counted from 0."""
         return OnnxModel(self.graph.up_to(number))
+
+    def exported(self, align: Align) -> bytes:
+        """RequestError: the network is in such a file."""
+        raise RequestError(f"{self.path} is an ONNX file already")
 
     def signal(self) -> Signal:
         """A signal of unknown length such as the network takes."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY  # noqa: TC003 -- the decorator looks it up here
 from typing import TYPE_CHECKING, ClassVar
 
+from convcli.dataclass import dataclass
 from convcli.layers.layer import Layer, layer
 from convcli.layers.padding import EDGES, PaddedInput, PaddingMode, Placement, Sides
 
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.layers.layer import LayerSite
+    from convcli.layers.onnx_writer import ExportPlace
 
 
 @layer("pad")
@@ -33,6 +35,11 @@ class PadLayer(Layer):
     def pads(self) -> bool:
         """Whether the layer extends its own input, which is all that it does."""
         return True
+
+    def export(self, place: ExportPlace) -> None:
+        """Add a Pad; none in a causal network."""
+        if place.padding == "torch":
+            place.graph.padded(self.sides, self.sides, EDGES[self.mode])
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
         """Return one stage: the input, extended."""

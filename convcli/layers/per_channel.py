@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from convcli.core.ops import Pointwise
+from convcli.dataclass import dataclass
 from convcli.layers.affine import Affine
 from convcli.layers.layer import Layer, layer
 from convcli.layers.trained import BatchLayer, TrainedLayer
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.ops import Op, Span
     from convcli.layers.layer import LayerSite, LayerTensors
+    from convcli.layers.onnx_writer import ExportPlace
     from convcli.layers.trained import BatchShape, Vector
     from convcli.layers.weights import Tensor
     from convcli.signals import Array
@@ -45,6 +46,12 @@ class PerChannelLayer(Layer):
             raise self.call.error(f"{message} {stored.shape}, and {count} channels come to it")
         numbers = np.tile(np.broadcast_to(stored, (count,)), site.copies)
         return numbers if site.passed_by is None else np.append(numbers, numbers[-1])
+
+    def _exported(self, place: ExportPlace, name: str, default: float) -> str:
+        """A tensor with a number for each channel, as a constant of the graph."""
+        count = place.graph.channels
+        stored = place.tensors.named.get(name, np.full(count, default))
+        return place.stored(name, np.broadcast_to(stored, (count,)))
 
     # Shapes that stand for all channels at once.
     _other_shapes: ClassVar[tuple[tuple[int, ...], ...]] = ()
@@ -85,6 +92,12 @@ class BatchNormLayer(PerChannelLayer):
             scale[-1], shift[-1] = 1, 0
         return (site.stage(Affine(scale=scale, shift=shift, axes=site.signal.axes)),)
 
+    def export(self, place: ExportPlace) -> None:
+        """Add a BatchNormalization."""
+        defaults = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
+        inputs = [self._exported(place, name, default) for name, default in defaults.items()]
+        place.graph.node("BatchNormalization", *inputs, epsilon=float(self.eps))
+
 
 @layer("prelu")
 @dataclass(frozen=True)
@@ -115,6 +128,11 @@ class PreluLayer(PerChannelLayer):
             message = f"prelu has 1 slope or {channels}, one for each channel"
             raise self.call.error(message, hint=f"prelu:{channels}")
         return {"weight": np.zeros(count)}
+
+    def export(self, place: ExportPlace) -> None:
+        """Add a PRelu."""
+        slopes = place.graph.per_channel(place.tensors.weight)
+        place.graph.node("PRelu", place.stored("weight", slopes))
 
     def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
         """The rectifier with slopes that are learned."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, replace
+import math
+from dataclasses import KW_ONLY, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from convcli.core.ops import Complete, Convolve
 from convcli.core.sliding import SlidingStatistic, WindowFunction, folded, windowed
+from convcli.dataclass import dataclass
 from convcli.layers.layer import StepLayer, layer
 from convcli.layers.padding import PaddedInput, Placement, Sides
 from convcli.layers.trained import BatchLayer, TrainedLayer, trained_form
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.ops import Op, Span
     from convcli.layers.layer import LayerSite
+    from convcli.layers.onnx_writer import ExportPlace
     from convcli.layers.trained import BatchShape, Sizes
     from convcli.planning.calls import Call
     from convcli.signals import Array, Signal
@@ -76,6 +79,35 @@ class PoolLayer(StepLayer):
                 "a padding of pools and ceil_mode look ahead", hint="--align center"
             )
         return (site.stage(*ops),)
+
+    def export(self, place: ExportPlace) -> None:
+        """Add a MaxPool or AveragePool; a minimum is a maximum of what is below 0."""
+        if place.padding == "causal":
+            raise self.call.error(
+                f"{self.call.name} is not exported from a causal network with a padding",
+                hint="a padding that ONNX has not: each pool reads samples before the signal",
+            )
+        graph = place.graph
+        options: dict[str, Any] = {
+            "kernel_shape": self.n,
+            "strides": self.stride or self.n,
+            "pads": place.pads(self.padding),
+            "ceil_mode": int(self.ceil_mode),
+        }
+        name = self.call.name
+        if self._folds is not None:
+            options["dilations"] = self.dilation or (1,) * len(self.n)
+        if name == "min_pool":
+            graph.node("Neg")
+        if self._folds is not None:
+            graph.node("MaxPool", **options)
+        else:
+            counted = name == "sum_pool" or self.count_include_pad
+            graph.node("AveragePool", count_include_pad=int(counted), **options)
+        if name == "min_pool":
+            graph.node("Neg")
+        if name == "sum_pool":
+            graph.node("Mul", graph.constant(f"{len(graph.nodes)}.size", math.prod(self.n)))
 
     def _step_ops(self, site: LayerSite) -> tuple[Op, ...]:
         """The operation of the step of this name; none where it changes nothing."""
@@ -157,6 +189,13 @@ class GlobalPoolLayer(StepLayer):
         "it makes one answer of a whole signal, and the target has one for every sample"
     )
     keeps_level: ClassVar[bool] = False
+
+    def export(self, place: ExportPlace) -> None:
+        """Add a GlobalAveragePool or GlobalMaxPool; ONNX has no adaptive pool of several bins."""
+        kinds = {"global_avg_pool": "GlobalAveragePool", "global_max_pool": "GlobalMaxPool"}
+        if self.call.name not in kinds:
+            super().export(place)
+        place.graph.node(kinds[self.call.name])
 
 
 @dataclass(frozen=True, kw_only=True)

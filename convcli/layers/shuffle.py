@@ -7,13 +7,13 @@ convolutional neural network", https://arxiv.org/abs/1609.05158
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
+from convcli.dataclass import dataclass
 from convcli.layers.conv import ConvOp, TrainedConv
 from convcli.layers.layer import Layer, layer
 from convcli.layers.padding import Placement
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.errors import RequestError
     from convcli.layers.layer import LayerSite
+    from convcli.layers.onnx_writer import ExportPlace
     from convcli.layers.trained import Sizes, TrainedLayer
     from convcli.signals import Array, Edge
 
@@ -229,6 +230,27 @@ class PixelShuffleLayer(ScalingLayer):
             raise self.call.error(message)
         return (site.stage(InterleavePhases(factors=self.factor)),)
 
+    def export(self, place: ExportPlace) -> None:
+        """Add a DepthToSpace, or where that does not fit a transposed convolution of ones."""
+        graph = place.graph
+        made = self.channels_after(graph.channels)
+        if len(self.factor) == 2 and self.factor[0] == self.factor[1]:
+            graph.node("DepthToSpace", blocksize=self.factor[0], mode="CRD")
+        else:
+            ones = _one_for_each_phase(self.factor, made)
+            name = graph.constant(f"{len(graph.nodes)}.phases", ones)
+            graph.node(
+                "ConvTranspose", name, kernel_shape=self.factor, strides=self.factor, group=made
+            )
+        graph.channels = made
+
+
+def _one_for_each_phase(factor: Sizes, channels: int) -> npt.NDArray[np.float64]:
+    """Weights that pick one phase each, for every channel: (channels * phases, 1, factor...)."""
+    phases = math.prod(factor)
+    each = np.eye(phases).reshape(phases, 1, *factor)
+    return np.concatenate([each] * channels)
+
 
 @layer("pixel_unshuffle")
 @dataclass(frozen=True)
@@ -252,6 +274,16 @@ class PixelUnshuffleLayer(ScalingLayer):
         if site.padding == "torch":
             op = op.complete()
         return (site.stage(op),)
+
+    def export(self, place: ExportPlace) -> None:
+        """Add a convolution of ones; SpaceToDepth of ONNX has another order of channels."""
+        graph = place.graph
+        ones = _one_for_each_phase(self.factor, graph.channels)
+        name = graph.constant(f"{len(graph.nodes)}.phases", ones)
+        graph.node(
+            "Conv", name, kernel_shape=self.factor, strides=self.factor, group=graph.channels
+        )
+        graph.channels = self.channels_after(graph.channels)
 
 
 @layer("upsample")
@@ -282,6 +314,17 @@ class UpsampleLayer(ScalingLayer):
             raise self._looks_ahead()
         padding: Edge | None = "edge" if site.padding == "torch" else None
         return (site.stage(*linear_upsampling(self.factor, site.channels, padding)),)
+
+    def export(self, place: ExportPlace) -> None:
+        """Add a Resize."""
+        graph = place.graph
+        scales = graph.constant(f"{len(graph.nodes)}.scales", [1, 1, *self.factor])
+        if self.mode == "nearest":
+            how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+            graph.node("Resize", "", scales, mode="nearest", **how)
+        else:
+            where = "half_pixel"
+            graph.node("Resize", "", scales, mode="linear", coordinate_transformation_mode=where)
 
     def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
         """The repetition or interpolation, which does not learn."""

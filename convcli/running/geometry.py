@@ -7,17 +7,18 @@ both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.extend import Extent
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.core.chain import Chain
     from convcli.core.reach import Index, Indices
+    from convcli.core.task import HeldPlace
     from convcli.core.time_reach import Stamps
     from convcli.signals import Edge
 
@@ -139,6 +140,14 @@ class Geometry:
         """
         inputs = self.chain.reads(start, stop, end)[0]
         return inputs.start + self.origin, inputs.high + self.origin
+
+    def held_starts(self, done: int) -> dict[HeldPlace, int]:
+        """Return before which sample each held value is the last known one, after `done` outputs.
+
+        Values that are no samples of the signal are left out.
+        """
+        starts = self.chain.held_starts(done, done)
+        return {place: first + self.origin for place, first in starts.items()}
 
     def oldest_needed(self, done: int, n: int) -> int:
         """Return the first sample that must be kept after `done` outputs.

@@ -6,25 +6,28 @@ are filtered side by side (`InterleavedSignals`); others have a `Stream` each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.chain import Chain
+from convcli.dataclass import dataclass
 from convcli.running.geometry import Geometry
 from convcli.running.jobs import JobBatch, SignalBlock
+from convcli.running.past import AT_START
 from convcli.running.stream import NEVER, Stream
 from convcli.running.timed_geometry import geometry_of
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from convcli.core.ops import Op
+    from convcli.core.task import HeldAfter
     from convcli.running.interleaved import InterleavedSignals
     from convcli.running.jobs import BatchOutputs, Job, SignalName
+    from convcli.running.past import Beginning
     from convcli.signals import AnyRows, Block, Edge, Groups, Signal
 
     # Blocks in their order, each with the input rows of its samples.
@@ -79,6 +82,7 @@ class Scheduler:
     by_group : let every signal be known by its group, also where several could be filtered side by
         side
     prompt : give each output as soon as it is known, whatever it costs
+    beginning : where the blocks begin in the signal
     """
 
     def __init__(
@@ -89,10 +93,12 @@ class Scheduler:
         tail: int = 0,
         by_group: bool = False,
         prompt: bool = False,
+        beginning: Beginning = AT_START,
     ) -> None:
         self.chains = chains
         self.edge = edge
         self.tail = tail
+        self.beginning = beginning
         self.prompt = prompt
         common = chains.common
         self._side_by_side = (
@@ -114,7 +120,17 @@ class Scheduler:
         The jobs of a single signal are batches of their own, those of several signals one batch.
         """
         seen = 0
+        begun = False
+        settled = False
         for block, rows in arrivals:
+            if block.role == "earlier":
+                self._stream(ALL).recall(block.stored, rows)
+                continue
+            kept = block.role == "filtered"
+            settled = settled or not kept
+            if kept and not begun:
+                yield from self._begin(seen, settled=settled)
+                begun = True
             if isinstance(rows, range):
                 seen = max(seen, rows.stop)
             else:
@@ -123,12 +139,85 @@ class Scheduler:
                 stream = self._stream(ALL)
                 stream.take(block.stored, rows, block.stamps)
                 for job in stream.known_jobs():
-                    yield JobBatch([job], seen)
+                    yield JobBatch([job], seen, kept)
             else:
                 jobs = self._push(block, rows, block.groups)
                 yield JobBatch(jobs, min(self._next_row(), seen))
+        if not begun:
+            yield from self._begin(seen, settled=settled)
         for jobs in self._last_jobs():
             yield JobBatch(jobs, seen)
+
+    # --- parts of a signal ---
+
+    @property
+    def history(self) -> int:
+        """How many samples before the first block are needed."""
+        if not self.beginning.lengths:
+            return 0
+        return self._stream(ALL).history
+
+    def outputs_at(self, lengths: Sequence[int], blocks: Sequence[int], width: int) -> list[int]:
+        """Count the outputs that are computed before some blocks of a single signal.
+
+        lengths : of all blocks; blocks : their numbers, increasing; width : numbers of a sample
+        """
+        stream = self._stream(ALL)
+        counts = []
+        done = 0
+        for block in blocks:
+            stream.skip(lengths[done:block], width)
+            done = block
+            counts.append(stream.outputs_done)
+        return counts
+
+    @property
+    def held_after(self) -> HeldAfter | None:
+        """The values that the next job of a single signal holds; None for interleaved signals."""
+        stream = self._streams.get(ALL)
+        return None if stream is None else stream.held_after
+
+    def _begin(self, seen: int, *, settled: bool) -> Iterator[JobBatch]:
+        """Count what comes from now on as filtered here.
+
+        Where jobs may be of any length, outputs that wait by now belong to the part before.
+
+        settled : there were blocks of outputs of that part
+        """
+        alone = self._streams.get(ALL)
+        if alone is None:
+            return
+        if self._any_jobs and settled:
+            for job in alone.known_jobs(all_known=True):
+                yield JobBatch([job], seen, kept=False)
+        alone.begin()
+
+    @property
+    def _any_jobs(self) -> bool:
+        """Whether the results do not depend on how outputs are shared out to jobs."""
+        return self.chains.signal.medium.exact
+
+    def _resume(self, stream: Stream, group: SignalName) -> None:
+        """Let a stream go on where the blocks before the first one have ended."""
+        pasts = self.beginning.pasts
+        if pasts is None:
+            stream.last_job = self.beginning.values
+            stream.skip(self.beginning.lengths, self.beginning.width)
+            if self._any_jobs:
+                stream.skip_known()
+            return
+        past = pasts.get(group or b"")
+        if past is not None:
+            stream.go_on(past)
+
+    def _unfinished_jobs(self) -> Iterator[list[Job]]:
+        """Yield the jobs of outputs that wait at the end of a part, where any jobs will do."""
+        if not self._any_jobs:
+            return
+        streams = self._streams.values()
+        yield [job for stream in streams for job in stream.known_jobs(all_known=True)]
+
+    # --- signals ---
 
     @property
     def edge_affected(self) -> int:
@@ -168,6 +257,9 @@ class Scheduler:
 
     def _last_jobs(self) -> Iterator[list[Job]]:
         """Yield the jobs of the ends of all signals, as many together as there are groups."""
+        if not self.beginning.ends:
+            yield from self._unfinished_jobs()
+            return
         if self._interleaved is not None:
             yield self._interleaved.finish()
             return
@@ -190,6 +282,7 @@ class Scheduler:
 
             geometry = Geometry(self.chains.of(ALL), self.edge, self.tail)
             self._interleaved = InterleavedSignals(geometry, block.stored.shape[1])
+            self._interleaved.resume(self.beginning.pasts or {})
         return self._interleaved
 
     def _stream(self, group: SignalName) -> Stream:
@@ -199,6 +292,7 @@ class Scheduler:
             geometry = geometry_of(self.chains.of(group), self.edge, self.tail)
             stream = Stream(group, geometry, patience=self._patience(geometry.chain))
             self._streams[group] = stream
+            self._resume(stream, group)
         return stream
 
     def _patience(self, chain: Chain) -> float:

@@ -9,14 +9,19 @@ import numpy as np
 from convcli.core.complete import Bounds
 from convcli.core.extend import Extent, is_missing_outside
 from convcli.running.jobs import InputBlocks, Job
+from convcli.running.past import HistoryNeededError, ValuesOfPast
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from convcli.core.chain import HeldValues
     from convcli.core.reach import Indices
+    from convcli.core.task import HeldAfter
     from convcli.core.time_reach import Stamps
     from convcli.running.geometry import Geometry
     from convcli.running.jobs import SignalName
-    from convcli.signals import AnyRows, Array
+    from convcli.signals import AnyRows, Array, SignalPast
 
 # The next row of a signal that gives no more outputs.
 NEVER = (1 << 63) - 1
@@ -47,8 +52,67 @@ class Stream:
         self.geometry = geometry
         self.patience = patience
         self.outputs_done = 0
-        self.last_job: Job | None = None
+        self.last_job: HeldValues | None = None
         self._buffer = _SampleBuffer()
+        # Samples and outputs before those that are filtered here.
+        self._samples_before = 0
+        self._outputs_before = 0
+
+    # --- parts of a signal ---
+
+    def skip(self, lengths: Iterable[int], width: int) -> None:
+        """Take note of blocks whose outputs are computed elsewhere; their samples do not come.
+
+        lengths : of the blocks; width : how many numbers each of their samples has
+        """
+        for length in lengths:
+            self._buffer.skip(length, width)
+            ready = self.geometry.ready(self._buffer.n)
+            if ready > self.outputs_done and self._pays(ready):
+                self.outputs_done = ready
+
+    def skip_known(self) -> None:
+        """Take all outputs that are known so far for computed."""
+        self.outputs_done = max(self.outputs_done, self.geometry.ready(self._buffer.n))
+
+    @property
+    def history(self) -> int:
+        """How many of the samples that came so far are needed from now on."""
+        if self._buffer.n == 0:
+            return 0
+        oldest = self.geometry.oldest_needed(self.outputs_done, self._buffer.n)
+        return self._buffer.n - max(0, oldest)
+
+    def recall(self, x: Array, rows: AnyRows) -> None:
+        """Take in some of the last samples that were skipped, in their order."""
+        self._buffer.recall(self._kept_as(x), rows)
+
+    def go_on(self, past: SignalPast) -> None:
+        """Go on after a past none of whose outputs are still to come."""
+        self.skip([past.count], 1)
+        self.skip_known()
+        rows = np.full(len(past.samples), NEVER)
+        self.recall(past.samples, rows)
+        self.last_job = ValuesOfPast(past, self.geometry.held_starts(self.outputs_done))
+        self.begin()
+
+    def begin(self) -> None:
+        """Count what comes from now on as filtered here."""
+        self._samples_before = self._buffer.n
+        self._outputs_before = self.outputs_done
+
+    @property
+    def held_after(self) -> HeldAfter | None:
+        """The values that the next job holds, once the last one has run; None if nobody knows."""
+        places = self.geometry.chain.held_places
+        if self.last_job is None:
+            return {}
+        try:
+            return {place: self.last_job.held(place) for place in places}
+        except HistoryNeededError:
+            return None
+
+    # --- samples ---
 
     def take(self, x: Array, rows: AnyRows, stamps: Stamps | None = None) -> None:
         """Take in the next samples.
@@ -58,15 +122,22 @@ class Stream:
         self.geometry.arrive(stamps)
         if not len(x):
             return
+        self._buffer.append(self._kept_as(x), rows)
+
+    def _kept_as(self, x: Array) -> Array:
+        """Return the samples as they are kept until a job reads them."""
         if is_missing_outside(self.geometry.edge):
             # No stored whole number can say that a sample is missing.
-            x = self.geometry.chain.samples(x)
-        self._buffer.append(x, rows)
+            return self.geometry.chain.samples(x)
+        return x
 
-    def known_jobs(self) -> list[Job]:
-        """Return jobs for the outputs that are known, if there are enough of them."""
+    def known_jobs(self, *, all_known: bool = False) -> list[Job]:
+        """Return jobs for the outputs that are known, if there are enough of them.
+
+        all_known : return them even if they are few
+        """
         ready = self.geometry.ready(self._buffer.n)
-        return self._jobs(ready, None) if self._pays(ready) else []
+        return self._jobs(ready, None) if all_known or self._pays(ready) else []
 
     def finish(self) -> list[Job]:
         """Return the outputs that were waiting for the end of the signal."""
@@ -91,9 +162,11 @@ class Stream:
     @property
     def edge_affected(self) -> int:
         """How many of the outputs so far read what lies outside of the signal."""
-        if not self._buffer.n:
+        if not self._buffer.kept_any:
             return 0
-        return self.geometry.edge_affected(self._buffer.n, self.outputs_done, self._columns)
+        count = self.geometry.edge_affected
+        before = count(self._samples_before, self._outputs_before, self._columns)
+        return count(self._buffer.n, self.outputs_done, self._columns) - before
 
     @property
     def _columns(self) -> int | None:
@@ -173,6 +246,24 @@ class _SampleBuffer:
         self.first = 0
         self._parts: list[Array] = []
         self._rows: list[AnyRows] = []
+        self._width = 0
+
+    @property
+    def kept_any(self) -> bool:
+        """Whether samples have come that were not skipped."""
+        return bool(self._parts)
+
+    def skip(self, length: int, width: int) -> None:
+        """Count samples that do not come; each has `width` numbers."""
+        self.n += length
+        self.first = self.n
+        self._width = width
+
+    def recall(self, x: Array, rows: AnyRows) -> None:
+        """Append some of the last samples that were skipped."""
+        self._parts.append(x)
+        self._rows.append(rows)
+        self.first -= len(x)
 
     def append(self, x: Array, rows: AnyRows) -> None:
         """Append the next block of the signal."""
@@ -188,7 +279,7 @@ class _SampleBuffer:
     @property
     def width(self) -> int:
         """How many numbers a sample of axis 0 has: channels, or columns times channels."""
-        return self._parts[0][:1].size if self._parts else 0
+        return self._parts[0][:1].size if self._parts else self._width
 
     def rows(self) -> AnyRows:
         """Return the input rows of all samples that are kept."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.media.audio.formats import FLOATS, LOSSY, bits_of
 from convcli.samples import extremes
 
@@ -140,6 +140,11 @@ class Dither:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._draw = np.random.Generator(np.random.PCG64(seed))
+
+    def skip(self, frames: int, channels: int) -> None:
+        """Leave out the noise of some frames."""
+        generator = cast("np.random.PCG64", self._draw.bit_generator)
+        generator.advance(2 * frames * channels)
 
     def noise(self, frames: int, channels: int) -> Array:
         """The noise of the next frames: (frames, channels) in -1..1, in units of the last bit."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError, nearest
 from convcli.media.images.exif import resize_exif
 from convcli.media.images.gif import complete_gif, inspect_gif
@@ -61,6 +62,17 @@ class PictureWriter(Protocol):
         """Give up, and close what is open."""
         ...
 
+    def reserve(self, layout: Layout) -> bool:
+        """Make room for the pixels of the only page, and return True, where parts can be written.
+
+        Parts are written to their places by other writers.
+        """
+        ...
+
+    def skip(self, rows: int) -> None:
+        """Go over rows that were written by another writer."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class WriteRequest:
@@ -71,6 +83,7 @@ class WriteRequest:
     quality : of lossy formats, 1..100; None keeps that of the input
     same_colours : whether the channels are those of the input, so that its colour profile fits
     same_geometry : whether the pixels are where they were in the file
+    first : only rows from this one on are written, into a file that is there already; None: all
     """
 
     format: Format
@@ -79,6 +92,7 @@ class WriteRequest:
     quality: int | None
     same_colours: bool
     same_geometry: bool
+    first: int | None = None
 
     @property
     def keeps_gain_map(self) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 
 if TYPE_CHECKING:
@@ -107,6 +107,14 @@ class PictureReader(Protocol):
 
     def strips(self, page: int) -> Iterator[Strip]:
         """The rows of a page from the first to the last."""
+        ...
+
+    def seekable(self, page: int) -> bool:
+        """Whether the strips of a page can be read from any of them on."""
+        ...
+
+    def strips_from(self, page: int, row: int) -> Iterator[Strip]:
+        """The strips of a seekable page from that on which begins with `row`."""
         ...
 
 

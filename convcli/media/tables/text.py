@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 import re
 import sys
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.compression import (
     compression_of_start,
@@ -162,6 +162,10 @@ class TextInput:
         if compression is None:
             return None, stored
         return compression, unpacked(stored, compression, read=self._read, name=self.name)
+
+    def became_shorter(self) -> InputError:
+        """The error for a file that ends before it did a moment ago."""
+        return InputError(f"{self.name}: became shorter while it was read")
 
     def _stored(self, stream: BinaryIO) -> Iterator[bytes]:
         """Yield the bytes of the file in blocks."""

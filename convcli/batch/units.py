@@ -164,7 +164,12 @@ class Units:
     def identity(self) -> str:
         """A short text that two lists of the same inputs and outputs have in common."""
         digest = blake2b(digest_size=8)
-        for at in range(len(self)):
-            for text in (self._inputs[at].name, self._place(at) or ""):
-                digest.update(os.fsencode(text) + b"\0")
+        for text in self._names_of_files():
+            digest.update(os.fsencode(text) + b"\0")
         return digest.hexdigest()
+
+    def _names_of_files(self) -> Iterator[str]:
+        """The names of all inputs and outputs."""
+        for at in range(len(self)):
+            yield self._inputs[at].name
+            yield self._place(at) or ""

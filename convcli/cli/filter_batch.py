@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from convcli.batch.failures import write_failed
 from convcli.batch.file_state import FileState
@@ -22,15 +22,15 @@ from convcli.cli.opening import name_input
 from convcli.cli.results import refuse_place
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.outputs import output_names, refuse_existing
+from convcli.media.outputs import is_special, output_names, refuse_existing
 from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from threading import Event
 
     from convcli.batch.ledger import Ledger
     from convcli.batch.listing import Listing
+    from convcli.batch.part_units import InputPart, PartUnits
     from convcli.batch.run_units import Outcome, Runner
     from convcli.batch.units import Unit
     from convcli.cli.filter_command import FilterCommand
@@ -75,6 +75,17 @@ class FilterWork:
             refuse_existing(unit.output, force=options.force or unit.replaces)
 
 
+class PartFilterWork(FilterWork):
+    """What is done with each part of one large input. It can be pickled."""
+
+    def run(self, unit: Unit) -> RunFacts:
+        """Filter a part into a file of its own."""
+        self.refuse(unit)
+        part = cast("InputPart", unit)
+        made = self.command.input_run(part.source, part.output, number=part.number)
+        return made.run_part(part.run, part.part)
+
+
 class FilterBatch:
     """The units of a filter command, from the list of inputs to the exit code."""
 
@@ -84,15 +95,22 @@ class FilterBatch:
         self.batch = command.options.batch
         self.shard = Shard() if self.batch.shard is None else Shard.parse(self.batch.shard)
         self.failures: list[Unit] = []
+        self._work_type: type[FilterWork] = FilterWork
         self.worst = 0
 
     def run(self) -> int:
         """Filter all units of the shard and return the worst exit code."""
         listing = self._listing()
         units = self._units(listing)
+        parted = self._parted(units)
+        if parted is not None:
+            units = parted
+            if self._is_joined(parted):
+                return self.worst
         self._check_own_files(listing)
         self._tell_warnings(listing)
         run = self._identity(units)
+        self._work_type = FilterWork if parted is None else PartFilterWork
         with ExitStack() as held:
             left, ledger = self._left(units, run, held)
             self._tell_left(left)
@@ -100,6 +118,8 @@ class FilterBatch:
         if ledger is not None and self.batch.resume:
             earlier_runs(ledger.path, units, run)  # one line for each unit
         self._tell_failures(len(left))
+        if parted is not None and not self.failures:
+            self._join(parted)
         if not self.options.dry_run:
             self._write_failed()
             self.command.write_reports(reported)
@@ -145,6 +165,53 @@ class FilterBatch:
                 "the workers of a cluster do not write to standard output",
                 hint="-o out/ writes a file for each input",
             )
+
+    # ---------------------------------------------------------------------- one input in parts
+
+    def _parted(self, units: Units) -> PartUnits | None:
+        """The parts of the only input, if it is cut for several machines; None if it is not."""
+        options = self.options
+        if len(units) != 1 or options.parts == 1 or not self.command.writes:
+            return None
+        whole = units[0]
+        to_file = whole.output is not None and not is_special(whole.output)
+        if not to_file or whole.source is None or options.in_place or options.dry_run:
+            return None
+        from convcli.batch.part_units import PartUnits
+        from convcli.batch.parts import parts_for
+        from convcli.cli.parted_run import worth_cutting
+
+        several = self.shard.count > 1 or self.batch.cluster is not None
+        if options.parts is None and not (several and worth_cutting(whole.source)):
+            return None
+        # Every machine has to come to the same number.
+        count = options.parts or parts_for(whole.source.stat().st_size, self.shard.count)
+        cut = self.command.input_run(whole.source, whole.output, alone=True).cut(count)
+        return None if cut is None else PartUnits(whole, *cut)
+
+    def _is_joined(self, parted: PartUnits) -> bool:
+        """Whether an earlier run has joined all parts. RequestError if the output is in the way."""
+        whole = Path(parted.whole.place or "")
+        kept = self.batch.resume or self.batch.skip_existing
+        if kept and not self.options.force and whole.exists():
+            if not self.options.quiet:
+                say(f"{whole} was made by an earlier run")
+            return True
+        refuse_existing(whole, force=self.options.force)
+        return False
+
+    def _join(self, parted: PartUnits) -> None:
+        """Put the parts together if this machine has made all of them."""
+        from convcli.batch.part_units import join_parts
+
+        whole = Path(parted.whole.place or "")
+        if self.shard.count > 1:
+            if not self.options.quiet:
+                say(f"`convcli merge` joins the {len(parted)} parts of {whole}, with all ledgers")
+            return
+        join_parts(parted.places, whole)
+        if not self.options.quiet:
+            say(f"{plural(len(parted), 'part')} -> {whole}")
 
     def _check_own_files(self, listing: Listing) -> None:
         """Refuse reports, a ledger and a list of failures that cannot be written."""
@@ -259,17 +326,24 @@ class FilterBatch:
         if self.batch.cluster is not None and len(left) and not self.options.dry_run:
             return self._cluster_runner(self.batch.cluster, jobs)
         alone = jobs == 1
-        work = FilterWork(self.command, self.batch.retries, alone)
+        work = self._work_type(self.command, self.batch.retries, alone)
         if alone:
             return OwnThread(work, self.command.stopping)
-        if not needs_facts and _prefers_processes(left):
-            return _process_runner(work, jobs, self.command.stopping)
+        small = not needs_facts and _prefers_processes(left)
+        if small or self._work_type is PartFilterWork:
+            return self._process_runner(work, jobs)
         return ThreadRunner(work, jobs, self.command.stopping)
+
+    def _process_runner(self, work: FilterWork, jobs: int) -> Runner:
+        from convcli.batch.processes import ProcessRunner
+        from convcli.running.workers import keep_freed_memory
+
+        return ProcessRunner(work, jobs, self.command.stopping, keep_freed_memory)
 
     def _cluster_runner(self, address: str, processes: int) -> Runner:
         from convcli.batch.cluster import ClusterRunner
 
-        work = FilterWork(self.command, self.batch.retries, alone=False)
+        work = self._work_type(self.command, self.batch.retries, alone=False)
         stopping = self.command.stopping
         return ClusterRunner(work, address, processes=processes, stopping=stopping)
 
@@ -358,14 +432,3 @@ def _prefers_processes(units: UnitsLeft) -> bool:
     states = [FileState.of(unit.source) for unit in islice(units.to_do(), _TRIED)]
     sizes = [state.size for state in states if state is not None]
     return len(sizes) == len(states) and sum(sizes) < _SMALL * len(sizes)
-
-
-def _process_runner(work: FilterWork, processes: int, stopping: Event) -> Runner:
-    import gc
-    from functools import partial
-
-    from convcli.batch.processes import ProcessRunner
-
-    # As in this process: imports make many objects and few reference cycles.
-    prepare = partial(gc.set_threshold, *gc.get_threshold())
-    return ProcessRunner(work, processes, stopping, prepare)

@@ -182,6 +182,7 @@ class LearnOptions:
     ] = None
     force: options.Force = False
     report: options.Report = None
+    plot: options.Plot = None
     quiet: options.Quiet = False
     debug: options.Debug = False
 

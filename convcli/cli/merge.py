@@ -65,7 +65,7 @@ def merge(
     """Put the ledgers of several machines together, and tell what is missing.
 
     For each input there is one line, in the order of the inputs. Exit code 1 if an input is missing
-    or has failed.
+    or has failed. The parts of one large input become its output when all of them are there.
     """
     from convcli.batch.failures import write_failed_lines
     from convcli.batch.merging import MergedLedgers
@@ -88,7 +88,27 @@ def merge(
         for warning in merged.warnings:
             tell(warning, kind="warning")
         say(_summary(merged, facts))
+    _join_parts(merged, run)
     return exit_code_of(list(_conditions(facts)))
+
+
+def _join_parts(merged: MergedLedgers, run: MergeOptions) -> None:
+    """Join the parts of one large input, once all of them are there."""
+    from convcli.batch.part_units import join_parts, whole_of_lines
+    from convcli.media.outputs import check_input, refuse_existing
+
+    found = whole_of_lines(merged.lines())
+    if found is None:
+        return
+    places, whole = found
+    if whole.exists() and not any(place.exists() for place in places):
+        return  # they were joined before
+    refuse_existing(whole, force=run.force)
+    for place in places:
+        check_input(place)
+    join_parts(places, whole)
+    if not run.quiet:
+        say(f"{len(places)} parts -> {whole}")
 
 
 def _write_lines(merged: MergedLedgers, output: Path | None) -> None:

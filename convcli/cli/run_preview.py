@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from convcli.facts.preview import PreviewFacts
+    from convcli.facts.preview import FeatureMapFacts, PreviewFacts
     from convcli.media.files import Files
+    from convcli.planning.plan import Plan
     from convcli.previews.observe import PreviewSize
     from convcli.signals import Signal, Sink, Source
 
@@ -33,6 +34,7 @@ class RunPreview:
         self._preview = preview_of(*signals[0], size, group_name)
         drawn = [] if size.small else signals[1 : MOST_PAGES + 1]
         self._pages = [preview_of(*page, THUMBNAIL) for page in drawn]
+        self._small = size.small
         self._more = len(signals) - 1 - len(drawn)
 
     def observed(
@@ -53,6 +55,19 @@ class RunPreview:
         pages = tuple(page.facts() for page in self._pages)
         facts = self._first_page(files, source, output)
         return replace(facts, pages=pages, more_pages=self._more)
+
+    def feature_maps(self, plan: Plan) -> tuple[FeatureMapFacts, ...]:
+        """What the layers of a network in the plan make of a part of the input."""
+        from convcli.previews.feature_maps import feature_maps, has_network, part_of
+
+        # A network may be several steps of one call.
+        calls = list(dict.fromkeys(step.call for step in plan.steps))
+        if self._small or not has_network(calls):
+            return ()
+        part = part_of(self._preview.facts().before)
+        if part is None:
+            return ()
+        return feature_maps(calls, plan.signal, plan.rules, part)
 
     def _first_page(self, files: Files, source: Path | None, output: Path | None) -> PreviewFacts:
         facts = self._preview.facts()

@@ -302,6 +302,8 @@ class Network:
             parameters=self.model.tensors_of(number).parameters,
             channels=len(self.place.channels) - (self.passed_by is not None),
             reach=None if self.done else reach_facts(self._chain()),
+            size=self.place.shape,
+            weights=self.model.tensors_of(number).named.get("weight"),
         )
 
     def _chain(self) -> Chain:

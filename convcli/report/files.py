@@ -36,7 +36,7 @@ def render_report(facts: Facts, suffix: str) -> str:
 
 def draws(path: Path) -> bool:
     """Whether a report in this format draws the signals."""
-    return path.suffix.lower() in (".html", ".htm")
+    return path.suffix.lower() in (".html", ".htm", ".md")
 
 
 def check_report(path: Path) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from convcli.media.audio.sink import AudioOptions, AudioSink
     from convcli.media.audio.source import AudioSource
-    from convcli.media.division import Division
+    from convcli.media.division import Division, PartOfFile
     from convcli.signals import Medium, Signal, Source
 
 
@@ -135,9 +135,9 @@ class OpenedAudio(OpenedFile):
         return BlockDivision(source=blocks, size=self.source.size, make_sink=self._sink)
 
     def _sink(
-        self, place: Path | BinaryIO, pages: Sequence[Signal], first: int | None
+        self, place: Path | BinaryIO, pages: Sequence[Signal], part: PartOfFile | None
     ) -> AudioSink:
-        """The sink for the whole sound, or for the samples from frame `first` on."""
+        """The sink for the whole sound, or for a part of it."""
         from convcli.media.audio.sink import AudioSink
 
         (signal,) = pages
@@ -148,5 +148,5 @@ class OpenedAudio(OpenedFile):
             like=self.source.details,
             options=self.options,
             name=name,
-            first=first,
+            part=part,
         )

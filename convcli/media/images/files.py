@@ -14,7 +14,7 @@ from convcli.media.images.medium import IMAGE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from convcli.media.division import Division
+    from convcli.media.division import Division, PartOfFile
     from convcli.media.images.montage import MontageSink
     from convcli.media.images.sink import ImageSink
     from convcli.media.images.source import ImageFile, ImageOptions
@@ -171,9 +171,9 @@ class OpenedImage(OpenedFile):
         return BlockDivision(source=page, size=page.layout.stored_bytes, make_sink=self._sink)
 
     def _sink(
-        self, place: Path | BinaryIO, pages: Sequence[Signal], first: int | None
+        self, place: Path | BinaryIO, pages: Sequence[Signal], part: PartOfFile | None
     ) -> ImageSink:
-        """The sink for the whole picture, or for the rows from `first` on."""
+        """The sink for the whole picture, or for a part of it."""
         from convcli.media.images.sink import ImageSink
 
         return ImageSink(
@@ -183,5 +183,5 @@ class OpenedImage(OpenedFile):
             format=self.files.format,
             name=self.output,
             options=self.file.options,
-            first=first,
+            part=part,
         )

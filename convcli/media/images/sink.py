@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
+    from convcli.media.division import PartOfFile
     from convcli.media.images.layout import Layout, Pixels, Strip
     from convcli.media.images.levels import Counts
     from convcli.media.images.source import ImageFile, ImageOptions
@@ -53,8 +54,7 @@ class ImageSink:
     signals : shape and channels of the result, one for each page
     format : its name; None takes the suffix of `name`, else the input's own
     name : the output as the user wrote it, for its suffix, where `target` is a temporary path
-    first : only rows of the result from this one on are written, into a file that another sink has
-        begun
+    part : the part of the only page that is written; None for the whole
 
     Raises RequestError for results that the format cannot hold (several pages, inks, more channels,
     signed samples). `warnings` tells what it holds less well (16 bits as 8, opacity over white).
@@ -69,11 +69,11 @@ class ImageSink:
         format: str | None = None,
         name: Path | None = None,
         options: ImageOptions | None = None,
-        first: int | None = None,
+        part: PartOfFile | None = None,
     ) -> None:
         self.like = like
         self.options = options or like.options
-        self._first = first
+        self._part = part
         path = target if isinstance(target, Path) else None
         self.format = choose_format(path, name, format, like)
         self._pages = [
@@ -103,7 +103,7 @@ class ImageSink:
             quality=self.options.quality,
             same_colours=first.layout.colour_names == first.source.layout.colour_names,
             same_geometry=self._same_geometry(),
-            first=self._first,
+            part=self._part,
         )
 
     def _same_geometry(self) -> bool:
@@ -183,7 +183,7 @@ class ImageSink:
         """Write what is still held, and end the file."""
         if self._closed:
             return
-        if self._first is not None:
+        if self._part is not None:
             self._writer.finish()
             self._release()
             return
@@ -197,17 +197,22 @@ class ImageSink:
 
     # --- parts ---
 
-    def divide(self) -> str | None:
-        """Make room for parts that are written to their places; or return why there can be none."""
+    @property
+    def undivided(self) -> str | None:
+        """Why the file is written in one piece; None if others may write parts of it."""
         if len(self._pages) > 1:
             return "a picture of several pages is written page by page"
         if self._scaled is not None:
             return "--range scale needs the extremes of the whole result"
         if self._originals is not None:
             return f"--channels {self.options.channels} goes through the picture once more"
-        if not self._writer.reserve(self._page.layout):
+        if not self._writer.in_parts:
             return f"{self.format.name} is encoded from its first row to its last"
         return None
+
+    def reserve(self) -> None:
+        """Make room for the pixels of all parts."""
+        self._writer.reserve(self._page.layout)
 
     @property
     def written_part(self) -> tuple[int, dict[str, int], dict[str, int]]:

@@ -220,9 +220,7 @@ class OpenedTable(OpenedFile):
         """The sink for the rows of a part."""
         (signal,) = pages
         opened = replace(self, source=part)
-        rows = RowsFile(place, opened, signal, label=label, unchanged=unchanged)
-        rows.leave_header_out()
-        return rows
+        return RowsFile(place, opened, signal, label=label, unchanged=unchanged)
 
 
 class RowsFile:
@@ -264,10 +262,14 @@ class RowsFile:
         """Write rows alone."""
         self._sink.leave_header_out()
 
-    def divide(self) -> str | None:
+    @property
+    def undivided(self) -> str | None:
+        """Nothing: `OpenedTable.division` has said all there is against parts."""
+        return None
+
+    def reserve(self) -> None:
         """Write the header; the rows of parts follow it."""
         self._sink.start()
-        return None
 
     @property
     def written_part(self) -> tuple[int, Any]:

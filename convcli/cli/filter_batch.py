@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from convcli.batch.failures import write_failed
+from convcli.batch.file_state import FileState
 from convcli.batch.ledger import RunIdentity, open_ledger
 from convcli.batch.left import UnitsLeft, earlier_runs
 from convcli.batch.listing import InputWords, list_inputs
@@ -39,6 +41,11 @@ if TYPE_CHECKING:
 _MOST_UNTOLD = 1000
 # So many failures are named at the end.
 _MOST_NAMED = 5
+# With fewer units the start of processes takes longer than they save.
+FEWEST_FOR_PROCESSES = 500
+# The mean size of small files in bytes, and of how many the mean is taken.
+_SMALL = 1 << 17
+_TRIED = 50
 _RESUME_HINT = "--resume goes on with it, --force begins anew"
 
 
@@ -302,8 +309,9 @@ class FilterBatch:
         pace = _Pace(total)
         progress = self.command.progress(total)
         order = UnitOrder(_MOST_UNTOLD)
-        ended = outcomes(self._runner(total), order.noted(left.to_do()))
         needed = self.options.report is not None or self.options.plot is not None
+        runner = self._runner(left, needs_facts=needed)
+        ended = outcomes(runner, order.noted(left.to_do()))
         reported: list[tuple[int, RunFacts]] = []
         try:
             for outcome in order.sorted(self._noted(ended, ledger)):
@@ -316,17 +324,22 @@ class FilterBatch:
         reported.sort(key=lambda numbered: numbered[0])
         return [facts for _, facts in reported]
 
-    def _runner(self, total: int) -> Runner:
+    def _runner(self, left: UnitsLeft, *, needs_facts: bool) -> Runner:
+        """Where the units are carried out.
+
+        needs_facts : all facts of the runs are kept, which share what is the same in one process
+        """
         from convcli.running.workers import cores
 
-        jobs = min(self.options.jobs or cores(), max(total, 1))
-        if self.batch.cluster is not None and total and not self.options.dry_run:
+        jobs = min(self.options.jobs or cores(), max(len(left), 1))
+        if self.batch.cluster is not None and len(left) and not self.options.dry_run:
             return self._cluster_runner(self.batch.cluster, jobs)
         alone = jobs == 1
         work = self._work_type(self.command, self.batch.retries, alone)
         if alone:
             return OwnThread(work, self.command.stopping)
-        if self._work_type is PartFilterWork:
+        small = not needs_facts and _prefers_processes(left)
+        if small or self._work_type is PartFilterWork:
             return self._process_runner(work, jobs)
         return ThreadRunner(work, jobs, self.command.stopping)
 
@@ -415,3 +428,16 @@ class _Pace:
         self._done += 1
         seconds = max(time.monotonic() - self._started, 1e-3)
         return f"{self._done:,} of {self._total:,}, {self._done / seconds:.3g} a second"
+
+
+def _prefers_processes(units: UnitsLeft) -> bool:
+    """Whether processes carry units out faster than threads: there are many small files.
+
+    Threads wait for each other's Python code, which is most of the work of a small file. The first
+    units stand for all. Standard input and pipes are read in this process alone.
+    """
+    if len(units) < FEWEST_FOR_PROCESSES:
+        return False
+    states = [FileState.of(unit.source) for unit in islice(units.to_do(), _TRIED)]
+    sizes = [state.size for state in states if state is not None]
+    return len(sizes) == len(states) and sum(sizes) < _SMALL * len(sizes)

@@ -27,8 +27,9 @@ from convcli.core.complete import Bounds
 from convcli.core.constants import keep_constants
 from convcli.core.convolve import all_finite, mean_valid
 from convcli.core.convolve_2d import factor
+from convcli.core.near_halves import settled, settles_cheaply
 from convcli.core.reach import Reach, aligned_samples, widest
-from convcli.core.rounding import Rounding, of_taps
+from convcli.core.rounding import Rounding, of_taps, outside_of
 from convcli.core.task import Inputs
 from convcli.core.time_reach import Tracker
 from convcli.samples import summed
@@ -199,7 +200,7 @@ class Op(ABC):
     @property
     def rounding(self) -> Rounding:
         """The rounding class, which decides the type that bytes are filtered in."""
-        return "irrational"
+        return "rounded"
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
@@ -487,7 +488,14 @@ class Convolve(Op):
     @property
     def rounding(self) -> Rounding:
         """The rounding class of the taps and the divisor."""
-        return of_taps(self.taps, self.divisor)
+        return self._rounding
+
+    @cached_property
+    def _rounding(self) -> Rounding:
+        found = of_taps(self.taps, self.divisor)
+        if found == "rounded" and settles_cheaply(self.taps, self.divisor):
+            return "settled"
+        return found
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
@@ -524,7 +532,10 @@ class Convolve(Op):
         """Convolve samples or stored numbers."""
         window = np.flip(self.taps)
         if all_finite(x):
-            return mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
+            y = mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
+            if x.dtype == np.uint8 and self.rounding == "settled":
+                return settled(y, x, window / self.divisor, self.step)
+            return y
         if not gaps.any_missing(x):
             return self._mean(x, window)
         y = self._over_gaps(x, window, held)
@@ -592,7 +603,7 @@ class Pointwise(Op):
     axes: int
     keeps: int | None = None
     alike: bool = True
-    rounding: Rounding = "irrational"
+    rounding: Rounding = "rounded"
     nn_call: NNCall | None = None
     factor: float | None = None
 
@@ -646,9 +657,9 @@ class Magnitude(Op):
 
     @property
     def rounding(self) -> Rounding:
-        """The rounding class of the parts: the root of a whole number is whole or irrational."""
-        classes = [part.rounding for part in self.parts]
-        return "irrational" if "irrational" in classes else classes[0]
+        """The rounding class of the parts: the root of a whole number comes near no half."""
+        classes = {outside_of(part.rounding) for part in self.parts}
+        return "rounded" if "rounded" in classes else self.parts[0].rounding
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:

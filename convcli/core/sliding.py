@@ -185,7 +185,7 @@ class Extreme(WindowFunction):
 class Total(WindowFunction):
     """The sum of the known samples, rounded once where they are whole numbers."""
 
-    rounding = "irrational"
+    rounding = "rounded"
 
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Add up with missing samples as 0; a sum of none is missing."""

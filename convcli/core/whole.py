@@ -66,7 +66,6 @@ class Normalize:
             function=lambda x: (x * gain).astype(x.dtype),
             axes=self.axes,
             keeps=self.alpha,
-            rounding="fractions",
         )
 
 

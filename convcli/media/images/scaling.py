@@ -67,7 +67,8 @@ class ScaledResults:
             return
         for channel in page.filtered:
             values[..., channel] -= self._least
-            values[..., channel] *= page.source.levels.full / extent
+            values[..., channel] *= page.source.levels.full
+            values[..., channel] /= extent
 
     def close(self) -> None:
         """Close the temporary file, which deletes it."""

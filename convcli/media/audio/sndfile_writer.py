@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # Beyond this rate the Vorbis encoder looks for its settings without end, or crashes.
 _HIGHEST_VORBIS_RATE = 200_000
+# Its header has one byte for the number of channels; with more of them the encoder crashes.
+_MOST_VORBIS_CHANNELS = 255
 # The Vorbis encoder keeps all frames of one call on its stack.
 _PIECE_FRAMES = 1 << 16
 _PROBE_FRAMES = 512

@@ -84,7 +84,7 @@ class SndFileWriter:
     """
 
     def __init__(self, target: Path | BinaryIO, layout: SoundLayout, metadata: Metadata) -> None:
-        self._warnings = _check_rate(layout)
+        self._warnings = _check_layout(layout)
         self._target = target
         self._layout = layout
         self._coding = layout.coding
@@ -198,9 +198,17 @@ class SndFileWriter:
             raise self._watched.error
 
 
-def _check_rate(layout: SoundLayout) -> list[str]:
-    """Warn of a format that holds another sampling rate; RequestError if it is far away."""
+def _check_layout(layout: SoundLayout) -> list[str]:
+    """Warn of a format that holds another sampling rate.
+
+    RequestError if that is far away, or if the encoder would crash.
+    """
     coding, rate = layout.coding, layout.rate
+    if coding.subtype == "VORBIS" and layout.channels > _MOST_VORBIS_CHANNELS:
+        raise RequestError(
+            f"VORBIS holds at most {_MOST_VORBIS_CHANNELS} channels, not {layout.channels}",
+            hint="choose another --format, which holds more channels",
+        )
     if coding.subtype == "VORBIS" and rate > _HIGHEST_VORBIS_RATE:
         raise RequestError(
             f"VORBIS holds at most {_HIGHEST_VORBIS_RATE} Hz, not {rate} Hz", hint=_OTHER_FORMAT

@@ -51,6 +51,8 @@ class FeatherReader:
         """Yield record batches of at most `rows` rows."""
         for number in range(self._file.num_record_batches):
             batch = self._file.get_batch(number)
+            # Offsets of a damaged file may lead anywhere in memory.
+            batch.validate(full=True)
             for first in range(0, batch.num_rows, rows):
                 yield batch.slice(first, rows)
 

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from convcli.core.complete import without_incomplete
+from convcli.core.overflow import without_overflow
 from convcli.core.reach import Reach
 from convcli.core.rounding import float_type_for_bytes, settles_all
 from convcli.core.task import Continuation, Inputs, OpTask, nothing_earlier
@@ -357,7 +358,9 @@ class Chain:
             op = self.ops[number]
             if number > 0:
                 x = summed(x)
-            x, held = op.compute(x, replace(task, bounds=bounds))
+            bounded = replace(task, bounds=bounds)
+            y, held = op.compute(x, bounded)
+            x = without_overflow(op, x, bounded, y)
             if bounds is not None:
                 bounds = op.complete_outputs(bounds, task.ends)
                 x = without_incomplete(x, task.outputs, bounds)

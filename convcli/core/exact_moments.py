@@ -72,6 +72,11 @@ class Moment(WindowFunction):
         """The rounding class: statistics of bytes are float64 by themselves."""
         return "settled"
 
+    @property
+    def homogeneous(self) -> bool:
+        """Whether the moment grows as the samples do, which a mean square does not."""
+        return self.root
+
     def of_stored(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Compute with whole numbers, which have few digits, and scale the result."""
         if x.dtype == np.uint8 and x.ndim == 3 and math.prod(size) <= MOST_SQUARED_BYTES:

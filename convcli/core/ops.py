@@ -252,6 +252,11 @@ class Op(ABC):
         """The delay of a resampler in samples along axis 0; None for other operations."""
         return None
 
+    @property
+    def homogeneous(self) -> bool:
+        """Whether samples that are c times as large give results that are c times as large."""
+        return False
+
     # --- what it does to channels ---
 
     @property
@@ -395,6 +400,11 @@ class Complete(Op):
         return self.op.rounding
 
     @property
+    def homogeneous(self) -> bool:
+        """Whether results grow as the samples do."""
+        return self.op.homogeneous
+
+    @property
     def convolutions(self) -> tuple[Convolve, ...]:
         """The convolutions that the operation consists of, if it does."""
         return self.op.convolutions
@@ -468,6 +478,7 @@ class Convolve(Op):
 
     takes_stored = True
     uniform = True
+    homogeneous = True
 
     @classmethod
     def by(cls, kernel: Kernel, align: Align, *, step: tuple[int, ...] | None = None) -> Convolve:
@@ -665,6 +676,7 @@ class Magnitude(Op):
 
     takes_stored = True
     uniform = True
+    homogeneous = True
     opacity = "kept"
 
     @cached_property
@@ -724,6 +736,7 @@ class EachChannel(Op):
     parts: tuple[Convolve, ...]
 
     takes_stored = True
+    homogeneous = True
 
     @property
     def reach(self) -> tuple[Reach, ...]:

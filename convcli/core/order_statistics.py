@@ -130,6 +130,7 @@ class Rank(OrderStatistic):
 
     own: Sizes
     share: bool
+    homogeneous = False
 
     @property
     def rounding(self) -> Rounding:

@@ -42,6 +42,11 @@ class WindowFunction(ABC):
     def rounding(self) -> Rounding:
         """The rounding class, which decides the type that bytes are filtered in."""
 
+    @property
+    def homogeneous(self) -> bool:
+        """Whether samples that are c times as large give a number that is c times as large."""
+        return True
+
     @abstractmethod
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Return the number of each complete window, NaN where there is none.
@@ -102,6 +107,11 @@ class SlidingStatistic(Op):
     def rounding(self) -> Rounding:
         """The rounding class of the statistic."""
         return self.function.rounding
+
+    @property
+    def homogeneous(self) -> bool:
+        """Whether the statistic grows as the samples do."""
+        return self.function.homogeneous
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the statistic under the rules of a run; it is always exact."""

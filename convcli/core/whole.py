@@ -308,7 +308,8 @@ def _means_between(x: Array, low: Indices, high: Indices, counts: Indices) -> Ar
     """The sums of x[low:high] over the counts, rounded once; infinities stay in their bins."""
     finite = np.isfinite(x)
     high_part, low_part = exact_sums_between(np.where(finite, x, 0.0), low, high)
-    means = quotient(high_part, low_part, np.maximum(counts, 1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = quotient(high_part, low_part, np.maximum(counts, 1))
     overflows = ~np.isfinite(means)
     if overflows.any():
         smaller = np.where(finite, x, 0.0) * _SCALE

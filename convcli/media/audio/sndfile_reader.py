@@ -153,7 +153,7 @@ class SndFile(AudioSource):
             self._report_rest(done)
 
     def _report_rest(self, done: int) -> None:
-        """Warn of frames of a FLAC file behind the first `done` ones, all that its header counts."""
+        """Warn of frames of a FLAC file behind the first `done` ones, all that it counts."""
         with reading(self._name), _position_kept(self._file):
             left = flac_frames_left(self._file, done)
         if left:

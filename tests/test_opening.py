@@ -172,7 +172,6 @@ REFUSED = {
     "header alone.wav": b"RIFF\0\0\0\0WAVEfmt ",
     "damaged.flac": b"fLaC" + bytes(60),
     "damaged.ogg": b"OggS" + bytes(60),
-    "no pixels.ppm": b"P6 4 4\n",
     "damaged.bmp": b"BM" + bytes(60),
 }
 
@@ -188,4 +187,4 @@ def test_what_is_refused_is_closed(name: str, tmp_path: Path) -> None:
         pass
     assert refused.value
     links = Path("/proc/self/fd").iterdir()
-    assert str(path) not in [os.readlink(link) for link in links if link.is_symlink()]
+    assert str(path) not in [str(link.readlink()) for link in links if link.is_symlink()]

@@ -199,12 +199,12 @@ class TableSource:
         self._recent: RecentRows | None = None
         first_pass = self._open()
         try:
-            self._begin(first_pass)
+            self._describe_table(first_pass)
         except BaseException:
             first_pass.closing.close()
             raise
 
-    def _begin(self, first_pass: Pass) -> None:
+    def _describe_table(self, first_pass: Pass) -> None:
         """Find out from the header and the first rows what the table is."""
         text, options = self._text, self.options
         self.encoding = first_pass.encoding

@@ -1002,9 +1002,9 @@ def test_each_channel_has_a_filter_of_its_own() -> None:
     taps = (np.array([1.0, 2.0, -4.0]), np.array([3.0, 0.5, 1.0]))
     parts = tuple(Convolve.by(Kernel(taps=one), "center") for one in taps)
     x = np.random.default_rng(3).normal(size=(12, 2))
-    both = EachChannel(parts=parts)(x, (1, 11))
+    both = EachChannel(parts=parts)(x, ((1, 11),))
     expected = [np.convolve(x[:, c], taps[c], "valid") for c in range(2)]
     np.testing.assert_allclose(both, np.stack(expected, axis=1), rtol=1e-12)
-    alone = EachChannel(parts=parts)(x[:, :1], (1, 11))
+    alone = EachChannel(parts=parts)(x[:, :1], ((1, 11),))
     expected = [np.convolve(x[:, 0], taps[c], "valid") for c in range(2)]
     np.testing.assert_allclose(alone, np.stack(expected, axis=1), rtol=1e-12)

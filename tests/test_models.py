@@ -618,9 +618,10 @@ def test_models_and_signals_must_fit(tmp_path: Path) -> None:
         tmp_path / "n.safetensors", {"0.weight": noise(2, 2, 3), "1.weight": noise(2, 2, 3)}
     )
     with pytest.raises(
-        RequestError, match="does not say what its layers are; it has weights for layers 0, 1"
-    ):
+        RequestError, match=r"say what its layers are; it has 0\.weight \(2, 2, 3\), 1\.weight"
+    ) as caught:
         apply(f"model:{path}", noise(9, 2))
+    assert str(caught.value.hint).endswith('layers="conv(0) | conv(1)"')
 
 
 @pytest.mark.parametrize("text", ["sigmoid|model", "model", 'model:layers="conv"'])

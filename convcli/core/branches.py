@@ -105,6 +105,23 @@ class BranchChain:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class JoinedReach(Reach):
+    """The union of the reaches of branches along an axis, with their exact lengths.
+
+    A pool of two and the upsampling behind it make 2 * floor(n / 2) samples, which no growth says.
+    """
+
+    axis: int
+    branches: tuple[BranchChain, ...]
+
+    def count(self, n: int) -> int:
+        """Count the outputs for which every branch has one."""
+        axis = self.axis
+        counts = [branch.chain.count(axis, n) - branch.shift[axis] for branch in self.branches]
+        return max(0, min(counts))
+
+
 def _shifted_reach(reach: Reach, shift: int) -> Reach:
     """The reach of output k + shift, as that of output k; `shift` is a multiple of the phases."""
     inputs = shift * reach.step // reach.phases
@@ -172,7 +189,11 @@ class Branches(Op):
         if self.window is not None:
             return (self.window,)
         by_axis = zip(*(branch.reach for branch in self.branches), strict=True)
-        return tuple(map(_union, by_axis))
+        unions = map(_union, by_axis)
+        return tuple(
+            JoinedReach(**vars(union), axis=axis, branches=self.branches)
+            for axis, union in enumerate(unions)
+        )
 
     @property
     def in_time(self) -> bool:

@@ -234,9 +234,10 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
         raise RequestError(f"{message} can be missing", hint=hint)
     calls = _calls(filter)
     steps = bind_chain(calls, signal, rules)
-    if rules.edge == "valid" and _chain_of(steps, signal).pads:
+    pads = _chain_of(steps, signal).pads
+    if rules.edge == "valid" and pads:
         steps = [_completed_step(step) for step in steps]
-    if rules.edge != "valid":
+    if rules.edge != "valid" or pads:
         refuse_endless_reach(steps)
     text = " | ".join(call.text for call in calls)
     return Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
@@ -322,7 +323,8 @@ def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:
     try:
         stages = step.bindable(values, site, call).bind(site)
     except UnitError as error:
-        raise call.error(f"{call.name}: {error}", hint=usage_hint(step, signal)) from None
+        hint = usage_hint(call.name, step, signal)
+        raise call.error(f"{call.name}: {error}", hint=hint) from None
     except ConvcliError as error:
         if error.exit_code != RequestError.exit_code or error.excerpt:
             raise

@@ -95,7 +95,7 @@ def filtered(
             if isinstance(division, str):
                 sink.discard()
                 return division
-            reason = reason_against(plan, groups=opened.grouped) or sink.divide()
+            reason = reason_against(plan, groups=opened.grouped) or sink.undivided
             if reason:
                 sink.discard()
                 return str(reason)
@@ -408,6 +408,46 @@ def test_real_processes(tmp_path: Path) -> None:
     assert (tmp_path / "o.csv").read_bytes() == whole.out
     assert "900 rows" in parted.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o.csv", "t.csv"]
+
+
+@pytest.mark.parametrize("medium", ["csv", "audio", "image"])
+def test_shards_and_merge(tmp_path: Path, medium: str) -> None:
+    draw = np.random.default_rng(13)
+    if medium == "csv":
+        name, text = "t.csv", "sma:5"
+        (tmp_path / name).write_text("A,B\n" + "".join(f"{n},x\n" for n in range(90)))
+    elif medium == "audio":
+        name, text = "t.wav", "lowpass:1k"
+        soundfile.write(tmp_path / name, draw.normal(size=99_999) * 0.1, 8000, subtype="PCM_U8")
+    else:
+        name, text = "t.ppm", "box:3"
+        pixels = draw.integers(0, 256, (700, 900, 3)).astype("u1")
+        (tmp_path / name).write_bytes(b"P6 900 700 255\n" + pixels.tobytes())
+    output = f"o{Path(name).suffix}"
+    for shard in (1, 2):
+        ledger = f"run.{shard}.jsonl"
+        words = ["--parts", "3", "--shard", f"{shard}/2", "--ledger", ledger, "--jobs", "1"]
+        done(medium, text, name, "-o", output, *words, cwd=tmp_path)
+    assert run("merge", "run.1.jsonl", cwd=tmp_path).code == 1
+    assert not (tmp_path / output).exists()
+    told = done("merge", "run.1.jsonl", "run.2.jsonl", "-o", "all.jsonl", cwd=tmp_path)
+    assert f"parts -> {output}" in told.err
+    done(medium, text, name, "-o", f"whole{output}", cwd=tmp_path)
+    assert (tmp_path / output).read_bytes() == (tmp_path / f"whole{output}").read_bytes()
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_parts_are_resumed(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("A,B\n" + "".join(f"{n},x\n" for n in range(90)))
+    words = ["csv", "sma:5", "t.csv", "-o", "o.csv", "--parts", "3", "--jobs", "1"]
+    ledger = [*words, "--ledger", "run.jsonl"]
+    done(*ledger, "--shard", "1/2", cwd=tmp_path)
+    rest = done(*ledger, "--resume", cwd=tmp_path)
+    assert "2 inputs done by an earlier run" in rest.err
+    assert rest.err.count(" rows") == 1
+    assert (tmp_path / "o.csv").read_bytes() == done("csv", "sma:5", "t.csv", cwd=tmp_path).out
+    assert "made by an earlier run" in done(*ledger, "--resume", cwd=tmp_path).err
+    refused(2, *words, "--ledger", "other.jsonl", cwd=tmp_path)
 
 
 def test_an_error_names_its_line_and_leaves_nothing(tmp_path: Path) -> None:

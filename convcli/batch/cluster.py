@@ -13,12 +13,13 @@ import platform
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Condition
 from typing import TYPE_CHECKING, Any, cast
 
 from convcli import __version__
 from convcli.batch.run_units import Outcome, carry_out
+from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, OutputError, RequestError, told_error
 
 if TYPE_CHECKING:
@@ -251,14 +252,9 @@ class _WorkingFolder:
         Raises OutputError if this machine does not have the folder.
         """
         with self._changed:
-            self._changed.wait_for(lambda: not self._users or os.getcwd() == folder)
-            try:
-                os.chdir(folder)
-            except OSError as error:
-                raise OutputError(
-                    f"a worker cannot enter the folder {folder}: {error.strerror}",
-                    hint="workers need the same files as this machine",
-                ) from None
+            while self._users and os.getcwd() != folder:
+                self._changed.wait()
+            _enter(folder)
             self._users += 1
         try:
             yield
@@ -266,6 +262,16 @@ class _WorkingFolder:
             with self._changed:
                 self._users -= 1
                 self._changed.notify_all()
+
+
+def _enter(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise OutputError(
+            f"a worker cannot enter the folder {folder}: {error.strerror}",
+            hint="workers need the same files as this machine",
+        ) from None
 
 
 _FOLDER = _WorkingFolder()

@@ -14,12 +14,14 @@ jobs as the whole is, so that the result is the same, byte for byte.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from convcli.batch.units import Unit
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
+from convcli.media.division import PartNeeds, PartOfFile
 from convcli.running.geometry import Geometry
 from convcli.running.past import HistoryNeededError
 from convcli.running.run import joined_peaks, outputs_at, peaks_of_part, run_part
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
     from convcli.core.binding import Rules
     from convcli.core.chain import Chain
     from convcli.core.task import HeldAfter
-    from convcli.media.division import Division, PartNeeds, PartSink
+    from convcli.media.division import Division, PartSink
     from convcli.media.files import Files, OpenedFile
+    from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.running.run import RunCounts, SignalPeaks
@@ -67,7 +70,7 @@ class PartedRun:
 
     files: Files
     path: Path
-    output: Path | None
+    output: Place | None
     known: object
     calls: tuple[Call, ...]
     rules: Rules
@@ -151,6 +154,7 @@ class PartOfRun:
     pasts : of each group before it; None for a single signal
     peaks : what the steps that measure the whole signal have found, in their order
     first : the number of the first output
+    last : no part follows
     """
 
     number: int
@@ -158,6 +162,7 @@ class PartOfRun:
     pasts: Mapping[bytes, SignalPast] | None = None
     peaks: tuple[SignalPeaks, ...] = ()
     first: int = 0
+    last: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,12 +192,15 @@ class WrittenPart:
 
     noted : what was noted of its input · written : what was written, both in terms of the medium
     held : the values held after it
+    facts, warnings : of the sink
     """
 
     counts: RunCounts
     noted: Any
     written: Any
     held: HeldAfter | None
+    facts: Mapping[str, Any]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,10 +208,12 @@ class FilterTask:
     """Filters a part and writes it.
 
     place : the file that it is written to: one of its own, or the output of the whole
+    apart : that file holds all bytes that the part has in the whole, header included
     """
 
     part: PartOfRun
     place: Path
+    apart: bool = False
 
     def carry_out(self, given: OpenInput) -> WrittenPart:
         """Filter the part. InputError tells the place in the whole input."""
@@ -226,7 +236,12 @@ class FilterTask:
             label=run.label,
             unchanged=run.unchanged,
             part=part,
-            first=self.part.first,
+            of_file=PartOfFile(
+                first=self.part.first,
+                opens=self.part.number == 0,
+                ends=self.part.last,
+                apart=self.apart,
+            ),
         )
         try:
             done = run_part(
@@ -242,7 +257,12 @@ class FilterTask:
             sink.discard()
             raise
         return WrittenPart(
-            counts=done.counts, noted=part.noted, written=sink.written_part, held=done.held
+            counts=done.counts,
+            noted=part.noted,
+            written=sink.written_part,
+            held=done.held,
+            facts=dict(sink.facts()),
+            warnings=tuple(sink.warnings),
         )
 
 
@@ -306,8 +326,6 @@ def _chains(plan: Plan) -> list[Chain]:
 
 def needs_of(plan: Plan) -> PartNeeds:
     """What the filter of a plan needs to know of the samples before a part."""
-    from convcli.media.division import PartNeeds
-
     most = 0
     numbered = False
     for chain in _chains(plan):
@@ -339,6 +357,9 @@ class PartWork:
 
     of: PartedRun
     retries: int = 0
+
+    def refuse(self, unit: Unit) -> None:
+        """Refuse nothing."""
 
     def run(self, unit: PartUnit) -> Any:
         """Carry out the task of a unit, and return its result."""
@@ -414,7 +435,13 @@ class PartedInput:
         parts = []
         for number, stretch in enumerate(stretches):
             parts.append(
-                PartOfRun(number=number, stretch=stretch, pasts=pasts[number], first=firsts[number])
+                PartOfRun(
+                    number=number,
+                    stretch=stretch,
+                    pasts=pasts[number],
+                    first=firsts[number],
+                    last=number == len(stretches) - 1,
+                )
             )
         return self._with_peaks(parts)
 
@@ -454,6 +481,7 @@ class PartedInput:
 
         places : where each part is written
         """
+        sink.reserve()
         tasks = [FilterTask(part, place) for part, place in zip(parts, places, strict=True)]
         results = self.runner.results(tasks)
         for place, done in zip(places, results, strict=True):

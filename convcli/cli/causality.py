@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from convcli.cli import INTERRUPTED, Stopped, say, tell
@@ -11,15 +11,15 @@ from convcli.cli.input_run import InputRun
 from convcli.cli.progress import Progress
 from convcli.cli.results import write_result
 from convcli.cli.table_command import TableCommand
+from convcli.dataclass import dataclass
 from convcli.report.as_csv import verdicts_csv
 from convcli.report.terminal import causality_summary
 from convcli.report.words import change_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from convcli.facts import RunFacts
     from convcli.media.files import OpenedFile
+    from convcli.places import Place
     from convcli.planning.plan import Plan
 
 
@@ -75,7 +75,7 @@ class CausalCheck(TableCommand):
 
     headed: bool = False
 
-    def input_run(self, *places: Path | None, **options: Any) -> InputRun:
+    def input_run(self, *places: Place | None, **options: Any) -> InputRun:
         """The check of an input."""
         made = super().input_run(*places, **options)
         return InputCheck(**vars(made))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convcli.cli.explain_request import ExplainPage, ExplainRequest, ExplainRules
 from convcli.cli.explain_signal import Excerpt, ExplainTable
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def course_page() -> str:
 
 
 def _filled_chapter(written: LectureChapter) -> Chapter:
-    from convcli.report.lesson import Chapter, charts_of, played
+    from convcli.report.lesson import Chapter, played, unplayed_figures
 
     explained = written.request.explained()
     shown = None if written.request.page.symbolic else played(explained.facts)
@@ -264,7 +264,7 @@ def _filled_chapter(written: LectureChapter) -> Chapter:
         command=written.request.command,
         lines=explained.lines,
         explanation=shown,
-        charts=charts_of(explained.facts),
+        figures=unplayed_figures(explained.facts),
         prints=written.prints,
     )
 

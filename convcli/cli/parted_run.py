@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +18,7 @@ from convcli.batch.parts import (
     parts_for,
     reason_against,
 )
+from convcli.dataclass import dataclass
 from convcli.media.replacing import path_for_others
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from convcli.batch.run_units import Work
     from convcli.media.division import Division, PartSink
     from convcli.media.files import Files, OpenedFile
+    from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.running.run import RunCounts
@@ -46,8 +47,8 @@ class WholeRun:
     """
 
     files: Files
-    source: Path | None
-    output: Path | None
+    source: Place | None
+    output: Place | None
     opened: OpenedFile
     calls: tuple[Call, ...]
     plans: Sequence[Plan]
@@ -77,11 +78,11 @@ class PartedBy:
     prepare: Callable[[], object]
 
 
-def worth_cutting(whole: WholeRun) -> bool:
+def worth_cutting(source: Place | None) -> bool:
     """Whether an input is so large that several processes are worth their start."""
-    if whole.source is None or not whole.source.is_file():
+    if not isinstance(source, Path) or not source.is_file():
         return False
-    return whole.source.stat().st_size >= WORTH_CUTTING
+    return source.stat().st_size >= WORTH_CUTTING
 
 
 def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
@@ -91,6 +92,8 @@ def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
     """
     if whole.source is None:
         return "standard input is read from its beginning to its end"
+    if not isinstance(whole.source, Path):
+        return "an object in a store is read by one process"
     if len(whole.plans) > 1:
         return "a file of several pages is filtered page by page"
     division = whole.opened.division()
@@ -100,17 +103,16 @@ def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
     if reason is None and not division.apart and not isinstance(place, Path):
         reason = "a pipe is written from its beginning to its end"
     if reason is None:
-        reason = sink.divide()
+        reason = sink.undivided
     return division if reason is None else reason
 
 
-def filtered_in_parts(
-    whole: WholeRun, division: Division, by: PartedBy, place: Any, sink: PartSink
-) -> Iterator[RunCounts]:
-    """Filter the parts of an input into its output; yield what each part gave, in order."""
-    from convcli.batch.processes import ProcessRunner
+def parted_run(whole: WholeRun, threads: int) -> PartedRun:
+    """The run of an input in parts, as a value that can be sent to other processes.
 
-    run = PartedRun(
+    threads : of each process
+    """
+    return PartedRun(
         files=whole.files,
         path=cast("Path", whole.source).absolute(),
         output=whole.output,
@@ -122,11 +124,20 @@ def filtered_in_parts(
         label=whole.label,
         unchanged=whole.unchanged,
         needs=needs_of(whole.plans[0]),
-        threads=by.threads,
+        threads=threads,
     )
-    runner = ProcessRunner(
-        cast("Work", PartWork(run, by.retries)), by.jobs, by.stopping, by.prepare
-    )
+
+
+@contextmanager
+def _parted_input(
+    whole: WholeRun, division: Division, by: PartedBy
+) -> Iterator[tuple[PartedInput, list[PartOfRun]]]:
+    """The input with its parts, while the processes run that filter them."""
+    from convcli.batch.processes import ProcessRunner
+
+    run = parted_run(whole, by.threads)
+    work = cast("Work", PartWork(run, by.retries))
+    runner = ProcessRunner(work, by.jobs, by.stopping, by.prepare)
     try:
         parted = PartedInput(
             run=run,
@@ -136,9 +147,7 @@ def filtered_in_parts(
             groups=whole.opened.grouped,
             count=by.count or parts_for(division.size, by.jobs),
         )
-        parts = parted.parts()
-        with _places(parts, division, whole.output, place) as places:
-            yield from parted.filter_into(sink, parts, places)
+        yield parted, parted.parts()
     except BaseException:
         runner.cancel()
         raise
@@ -146,15 +155,34 @@ def filtered_in_parts(
         runner.close()
 
 
+def filtered_in_parts(
+    whole: WholeRun, division: Division, by: PartedBy, place: Any, sink: PartSink
+) -> Iterator[RunCounts]:
+    """Filter the parts of an input into its output; yield what each part gave, in order."""
+    with (
+        _parted_input(whole, division, by) as (parted, parts),
+        _places(parts, division, whole.output, place) as places,
+    ):
+        yield from parted.filter_into(sink, parts, places)
+
+
+def cut_for_others(
+    whole: WholeRun, division: Division, by: PartedBy
+) -> tuple[PartedRun, list[PartOfRun]]:
+    """The parts of an input as values, with all that is known of the samples before each."""
+    with _parted_input(whole, division, by) as (parted, parts):
+        return parted.run, parts
+
+
 @contextmanager
 def _places(
-    parts: Sequence[PartOfRun], division: Division, output: Path | None, place: Any
+    parts: Sequence[PartOfRun], division: Division, output: Place | None, place: Any
 ) -> Iterator[list[Path]]:
     """Where each part is written: to its place in the output, or to a file beside the output."""
     if not division.apart:
         yield [path_for_others(place)] * len(parts)
         return
-    beside = None if output is None else output.absolute().parent
+    beside = output.absolute().parent if isinstance(output, Path) else None
     with tempfile.TemporaryDirectory(prefix=".convcli-", dir=beside) as folder:
         yield [Path(folder, f"part{part.number}") for part in parts]
 
@@ -162,6 +190,7 @@ def _places(
 __all__ = [
     "PartedBy",
     "WholeRun",
+    "cut_for_others",
     "division_of",
     "filtered_in_parts",
     "joined_counts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from convcli.core.ops import Convolve, Held, Op, Span, nothing_held
 from convcli.core.reach import Reach, aligned_samples
 from convcli.core.rounding import outside_of
+from convcli.dataclass import dataclass
 from convcli.samples import as_samples
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ as any other: its reach is the union of the reaches of its branches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from convcli.core.reach import Reach, widest
 from convcli.core.rounding import outside_of
 from convcli.core.task import Continuation, Inputs, OpTask
 from convcli.core.time_tracking import BranchesTracker, UnionReach
+from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 from convcli.units import describe_seconds, plural
 
@@ -105,6 +106,23 @@ class BranchChain:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class JoinedReach(Reach):
+    """The union of the reaches of branches along an axis, with their exact lengths.
+
+    A pool of two and the upsampling behind it make 2 * floor(n / 2) samples, which no growth says.
+    """
+
+    axis: int
+    branches: tuple[BranchChain, ...]
+
+    def count(self, n: int) -> int:
+        """Count the outputs for which every branch has one."""
+        axis = self.axis
+        counts = [branch.chain.count(axis, n) - branch.shift[axis] for branch in self.branches]
+        return max(0, min(counts))
+
+
 def _shifted_reach(reach: Reach, shift: int) -> Reach:
     """The reach of output k + shift, as that of output k; `shift` is a multiple of the phases."""
     inputs = shift * reach.step // reach.phases
@@ -172,7 +190,11 @@ class Branches(Op):
         if self.window is not None:
             return (self.window,)
         by_axis = zip(*(branch.reach for branch in self.branches), strict=True)
-        return tuple(map(_union, by_axis))
+        unions = map(_union, by_axis)
+        return tuple(
+            JoinedReach(**vars(union), axis=axis, branches=self.branches)
+            for axis, union in enumerate(unions)
+        )
 
     @property
     def in_time(self) -> bool:

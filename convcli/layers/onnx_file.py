@@ -6,12 +6,14 @@ arrays. https://onnx.ai/onnx/operators
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError, quoted_text
+from convcli.layers.onnx_folding import folded_constant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,6 +126,12 @@ def _graph_of(path: Path, graph: Any) -> OnnxGraph:
         if node.op_type == "Constant":
             constants[node.output[0]] = _constant(path, node, attributes)
             continue
+        if all(name in constants for name in node.input):
+            given = [constants[name] for name in node.input]
+            folded = folded_constant(node.op_type, given, attributes)
+            if folded is not None:
+                constants[node.output[0]] = folded
+                continue
         nodes.append(_node_of(node, attributes))
     return OnnxGraph(
         path=str(path),

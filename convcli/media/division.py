@@ -7,9 +7,9 @@ and surveys can be pickled: another process that opens the same file understands
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from convcli.dataclass import dataclass
 from convcli.media.files import FileSink
 
 if TYPE_CHECKING:
@@ -29,6 +29,23 @@ class PartNeeds:
 
     samples: int
     numbered: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartOfFile:
+    """Which part of a file a sink writes.
+
+    first : the number of the first sample of the result in it; 0 for files whose parts are put one
+        behind the other
+    opens, ends : whether the file begins or ends with the part
+    apart : the part is a file of its own, with all bytes that it has in the whole; else its samples
+        are written to their place in a file that another sink has begun
+    """
+
+    first: int
+    opens: bool
+    ends: bool
+    apart: bool
 
 
 class Stretch(Protocol):
@@ -75,8 +92,13 @@ class FilePart(Protocol):
 class PartSink(FileSink, Protocol):
     """A sink for the whole of a result, or for a part of it."""
 
-    def divide(self) -> str | None:
-        """Make room for parts that are written by others; or return why there can be none."""
+    @property
+    def undivided(self) -> str | None:
+        """Why the file is written in one piece; None if others may write parts of it."""
+        ...
+
+    def reserve(self) -> None:
+        """Prepare the file for parts that are written by others."""
         ...
 
     @property
@@ -145,12 +167,9 @@ class Division(Protocol):
         label: str,
         unchanged: bool,
         part: PartSource[Any],
-        first: int,
+        of_file: PartOfFile,
     ) -> PartSink:
-        """The sink of a part; the arguments are those of `OpenedFile.sink` for the whole file.
-
-        first : the number of the first sample of the result that the part gives
-        """
+        """The sink of a part; the arguments are those of `OpenedFile.sink` for the whole file."""
         ...
 
     def joined_pasts(

@@ -7,11 +7,12 @@ scaled to its own range, because the channels of a network have no unit in commo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import OutputError, RequestError
 from convcli.media.images.layout import list_channels
 from convcli.media.replacing import scratch
@@ -153,7 +154,8 @@ class MontageSink:
                 hint="let TMPDIR name a larger place",
             ) from error
 
-    def divide(self) -> str:
+    @property
+    def undivided(self) -> str:
         """Why there are no parts: a montage needs the ranges of all maps."""
         return "a montage needs the whole of every map"
 

@@ -7,12 +7,13 @@ then, and every part gets them by a copy of the opened source.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.media.tables.delimited import whole_records
 from convcli.media.tables.source import TableSource
 from convcli.media.tables.text import BLOCK_BYTES
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from convcli.media.division import PartNeeds, PartSink
+    from convcli.media.division import PartNeeds, PartOfFile, PartSink
     from convcli.media.tables.delimited import Dialect, Records
+    from convcli.media.tables.files import RowsFile
     from convcli.media.tables.splicing import DecodedRows
     from convcli.media.tables.text_survey import RecordStart, TextSurvey
     from convcli.signals import Array, Block, BlockRole, Signal
@@ -438,7 +440,7 @@ class TableDivision:
     """
 
     source: TableSource
-    make_sink: Callable[..., PartSink]
+    make_sink: Callable[..., RowsFile]
 
     apart: ClassVar[bool] = True
     block_lengths: ClassVar[tuple[int, ...]] = ()
@@ -479,10 +481,13 @@ class TableDivision:
         label: str,
         unchanged: bool,
         part: Any,
-        first: int,  # noqa: ARG002 -- rows are put one behind the other
+        of_file: PartOfFile,
     ) -> PartSink:
-        """The sink that writes the rows of a part, without a header."""
-        return self.make_sink(place, part, pages, label=label, unchanged=unchanged)
+        """The sink that writes the rows of a part, with the header where they open the file."""
+        sink = self.make_sink(place, part, pages, label=label, unchanged=unchanged)
+        if not (of_file.apart and of_file.opens):
+            sink.leave_header_out()
+        return sink
 
     def joined_pasts(self, first: Pasts, second: Pasts, needs: PartNeeds) -> Pasts:
         """The pasts of groups after two consecutive stretches of rows."""

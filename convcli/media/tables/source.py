@@ -7,13 +7,14 @@ it puts new numbers into the rows of the source; the two share the text of the r
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial, reduce
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.columns import (
     ColumnNames,
@@ -844,7 +845,7 @@ def bin_length(every: str) -> CalendarBins:
 
 
 def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ...] = ()) -> None:
-    """Raise RequestError for options that tell how delimited text is read.
+    """Raise RequestError for options that only delimited text is read by.
 
     reason : why they mean nothing
     """
@@ -858,10 +859,14 @@ def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ..
         "--no-header": not options.header,
         "--encoding": options.encoding != "utf-8",
         "--follow": options.follow,
+        "--every": options.every is not None,
     }
     for option, is_given in given.items():
         if is_given and option not in allowed:
-            raise RequestError(f"{option} is for tables of text, and {reason}")
+            raise RequestError(
+                f"{option} is for tables of text, and {reason}",
+                hint="`convcli csv x TABLE -o TABLE.csv` writes one as text",
+            )
 
 
 def check_options(options: TableOptions) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
+from convcli.dataclass import dataclass
 from convcli.media.tables.compression import without_compression
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from convcli.places import Place
 
 
 class ColumnReader(Protocol):
@@ -142,7 +144,7 @@ FORMATS = (DELIMITED, JSON_LINES, PARQUET, FEATHER)
 SUFFIXES = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
 
 
-def format_of_suffix(path: Path | None) -> TableFormat | None:
+def format_of_suffix(path: Place | None) -> TableFormat | None:
     """The format that the suffix of a file tells, before that of a compression."""
     if path is None:
         return None

@@ -41,12 +41,10 @@ def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("words", [["--taps", "17"], ["--taps", "5", "--delay", "1", "--bias"]])
-@pytest.mark.parametrize("shards", [1, 2, 5])
-def test_any_number_of_machines_finds_the_same_bits(
-    words: list[str], shards: int, sounds: Path
-) -> None:
+def test_any_number_of_machines_finds_the_same_bits(words: list[str], sounds: Path) -> None:
+    shards = 2 if "--delay" in words else 3
     assert main(["learn", "noisy", "clean", *words, "-o", "one.safetensors", "-q"]) == 0
-    names = []
+    names: list[str] = []
     for index in range(1, shards + 1):
         name = f"sums.{index}.npz"
         part = ["--shard", f"{index}/{shards}", "--partial", name, "-q"]
@@ -88,7 +86,7 @@ def test_the_same_sums_are_the_same_bytes_and_the_ridge_may_be_said_late(
     for name in ("a.npz", "b.npz"):
         assert main(["learn", "noisy", "clean", "--taps", "9", "--partial", name]) == 0
     assert (sounds / "a.npz").read_bytes() == (sounds / "b.npz").read_bytes()
-    assert "b.npz: sums over 12,920 windows of 5 inputs" in capsys.readouterr().err
+    assert "b.npz: sums over 12,940 windows of 5 inputs" in capsys.readouterr().err
     assert main(["learn", "--merge", "a.npz", "--ridge", "0.5", "-o", "m.safetensors"]) == 0
     assert "ridge 0.5" in capsys.readouterr().err
 
@@ -112,7 +110,8 @@ def test_requests_that_make_no_sense(
     assert not (sounds / "x.npz").exists()
 
 
-def test_files_that_do_not_go_together(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("sounds")
+def test_files_that_do_not_go_together(capsys: pytest.CaptureFixture[str]) -> None:
     for name, taps in (("a.npz", "9"), ("b.npz", "5")):
         assert main(["learn", "noisy", "clean", "--taps", taps, "--partial", name, "-q"]) == 0
     for names, told, code in (

@@ -29,6 +29,7 @@ from convcli.batch.parts import (
 )
 from convcli.batch.processes import ProcessRunner
 from convcli.batch.units import Unit
+from convcli.cli.parted_run import Beside, InOutput
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
 from convcli.media.images.files import ImageFiles
@@ -121,9 +122,7 @@ def filtered(
                 count=count,
             )
             parts = cut.parts()
-            places = [output] * len(parts)
-            if division.apart:
-                places = [path.with_name(f"part{part.number}") for part in parts]
+            places = InOutput(output) if not division.apart else Beside(path.parent)
             counts = joined_counts(cut.filter_into(sink, parts, places))
         sink.close()
         details = dict(opened.details())

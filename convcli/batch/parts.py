@@ -474,20 +474,33 @@ class PartedInput:
         return parts
 
     def filter_into(
-        self, sink: PartSink, parts: Sequence[PartOfRun], places: Sequence[Path]
+        self, sink: PartSink, parts: Sequence[PartOfRun], places: PartPlaces
     ) -> Iterator[RunCounts]:
-        """Filter all parts, take them into the whole in their order, and yield what each gave.
-
-        places : where each part is written
-        """
+        """Filter all parts, take them into the whole in their order, and yield what each gave."""
         sink.reserve()
-        tasks = [FilterTask(part, place) for part, place in zip(parts, places, strict=True)]
-        results = self.runner.results(tasks)
-        for place, done in zip(places, results, strict=True):
-            sink.add_part(done.written, place)
+        tasks = (FilterTask(part, places.begin(part.number)) for part in parts)
+        for number, done in enumerate(self.runner.results(tasks)):
+            sink.add_part(done.written, places.of(number))
+            places.end(number)
             self.division.note(done.noted)
             self.counts.append(done.counts)
             yield done.counts
+
+
+class PartPlaces(Protocol):
+    """Where parts are written before they are taken into the whole."""
+
+    def begin(self, number: int) -> Path:
+        """Prepare the place of a part, by a path that all processes know."""
+        ...
+
+    def of(self, number: int) -> Path:
+        """The path of a part that was begun."""
+        ...
+
+    def end(self, number: int) -> None:
+        """Release the place of a part that was taken into the whole."""
+        ...
 
 
 def joined_counts(counts: Iterable[RunCounts]) -> RunCounts:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import field, replace
@@ -24,10 +22,12 @@ from convcli.cli.opening import (
 )
 from convcli.cli.options import TableArguments, columns_option, examples
 from convcli.cli.progress import Progress
-from convcli.cli.results import own_place, refuse_plot, refuse_report, write_result
+from convcli.cli.results import given_words, own_place, refuse_plot, refuse_report, write_result
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
+from convcli.media.remote import place_of
+from convcli.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,10 +102,11 @@ class HitOptions:
     """Where the hits are written, and in which format."""
 
     output: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
             "-o",
             "--output",
+            parser=place_of,
             metavar="FILE",
             help="Write the places to a file.",
             show_default="standard output",
@@ -119,10 +120,11 @@ class HitOptions:
         ),
     ] = None
     mark: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
             "--mark",
             "--plot",
+            parser=place_of,
             metavar="FILE",
             help="Draw the inputs with the places into FILE.png, .svg or .pdf; needs "
             "convcli[plot].",
@@ -186,15 +188,17 @@ class TemplateTable(TableArguments):
 @with_option_groups
 def detect(
     template: Annotated[
-        Path,
+        Place,
         typer.Argument(
+            parser=place_of,
             metavar="TEMPLATE",
             help="What to look for: sound, table or picture; - is standard input.",
         ),
     ],
     inputs: Annotated[
-        list[Path] | None,
+        list[Place] | None,
         typer.Argument(
+            parser=place_of,
             metavar="[INPUT]...",
             help="Where to look; none or - is standard input.",
             show_default=False,
@@ -253,7 +257,7 @@ def detect(
     facts = RunFacts(
         version=__version__,
         filter="",
-        command=("convcli", *sys.argv[1:]),
+        command=given_words(),
         inputs=tuple(detection.inputs),
         detection=found,
         searched=searching.drawn(),
@@ -273,14 +277,14 @@ def detect(
     return searching.worst
 
 
-def _is_drawn(report: Path | None) -> bool:
+def _is_drawn(report: Place | None) -> bool:
     """Whether a report shows the places on the inputs."""
     from convcli.report.files import draws
 
     return report is not None and draws(report)
 
 
-def _write_marks(facts: RunFacts, place: Path) -> None:
+def _write_marks(facts: RunFacts, place: Place) -> None:
     from convcli.media.outputs import atomic
     from convcli.report.plots import marked_rows_of_figures, write_plot
     from convcli.report.words import run_title
@@ -306,7 +310,7 @@ class Searching:
     worst: int = 0
     _previews: list[tuple[str, int | None, Medium, Preview]] = field(default_factory=list)
 
-    def load(self, path: Path | None) -> LoadedTemplate:
+    def load(self, path: Place | None) -> LoadedTemplate:
         """Read a template and collect its warnings. The error names the file."""
         from convcli.detecting.templates import load_template
 
@@ -318,7 +322,7 @@ class Searching:
         self._note("warning", *warnings)
         return loaded
 
-    def search_all(self, detection: Detection, paths: Sequence[Path | None]) -> None:
+    def search_all(self, detection: Detection, paths: Sequence[Place | None]) -> None:
         """Search every input. If one of several fails, its error is told and the others go on."""
         for path in paths:
             try:
@@ -329,7 +333,7 @@ class Searching:
                 tell_error(name_input(error, input_name(path)))
                 self.worst = max(self.worst, error.exit_code)
 
-    def _search_file(self, detection: Detection, path: Path | None) -> None:
+    def _search_file(self, detection: Detection, path: Place | None) -> None:
         with ExitStack() as held:
             given = read_input(path, held, example="convcli detect TEMPLATE")
             opened = held.enter_context(given.opened(self.files))
@@ -410,11 +414,11 @@ class _RowTimes:
         return list(zip(first, last, strict=True))
 
 
-def _paths(paths: list[Path]) -> list[Path | None]:
+def _paths(paths: Sequence[Place]) -> list[Place | None]:
     return [None if str(path) == "-" else path for path in paths]
 
 
-def _refuse_second_stdin(paths: Sequence[Path | None]) -> None:
+def _refuse_second_stdin(paths: Sequence[Place | None]) -> None:
     if paths.count(None) > 1:
         raise RequestError(
             "standard input can be read only once",
@@ -422,14 +426,20 @@ def _refuse_second_stdin(paths: Sequence[Path | None]) -> None:
         )
 
 
-def _checked_place(output: Path | None, read: Sequence[Path | None], run: DetectRun) -> Path | None:
+def _checked_place(
+    output: Place | None, read: Sequence[Place | None], run: DetectRun
+) -> Place | None:
     """Return where the hits go, None for standard output; refuse places before the work begins."""
     report = run.report
     if report is not None:
         refuse_report(report, read, force=run.force)
     if output is None:
         return None
-    if report is not None and os.path.realpath(report) == os.path.realpath(output):
+    from convcli.media.outputs import RealPaths
+    from convcli.media.remote import text_of
+
+    real_path = RealPaths().of
+    if report is not None and real_path(text_of(report)) == real_path(text_of(output)):
         raise RequestError(
             f"the output and the report are both {output}", hint="give one of them another name"
         )

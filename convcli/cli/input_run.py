@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from convcli.cli.parted_run import PartedBy, WholeRun
     from convcli.cli.progress import Progress
     from convcli.cli.run_preview import RunPreview
-    from convcli.facts.preview import PreviewFacts
+    from convcli.facts.preview import FeatureMapFacts, PreviewFacts
     from convcli.media.division import Division, PartSink
     from convcli.media.files import FileSink, OpenedFile
+    from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.previews.observe import PreviewSize
@@ -46,15 +47,17 @@ class InputRun:
     source : the input, None for standard input
     output : where its result goes, None for standard output
     alone : no other input is filtered at the same time
+    replaces : an object may be replaced that another program has made meanwhile
     progress : where the work done is counted, None if several inputs run at once
     preview_size : how much of the signals is collected to be drawn; None for nothing
     """
 
     command: FilterCommand
     calls: tuple[Call, ...]
-    source: Path | None
-    output: Path | None
+    source: Place | None
+    output: Place | None
     alone: bool
+    replaces: bool
     progress: Progress | None
     preview_size: PreviewSize | None = None
 
@@ -99,6 +102,8 @@ class InputRun:
                 _refuse_look_ahead(plan)
             _refuse_new_rows(plan)
             opened.check(plan.result, keeps_shape=plan.keeps_shape)
+            if not self.command.tail:
+                _check_is_left(plan, plan.signal.shape[0], plan.result.shape[0])
             plans.append(plan)
         return plans
 
@@ -113,7 +118,8 @@ class InputRun:
 
         keep_freed_memory()
         preview = self._preview(plans)
-        with open_output(self.output, medium=self.command.files.medium) as place:
+        medium = self.command.files.medium
+        with open_output(self.output, medium=medium, replace=self.replaces) as place:
             with only_writing(self.output):
                 sink = self._sink(opened, place, plans)
             watched = _WatchedSink(sink, self.command.stopping, self.progress, self.output)
@@ -132,7 +138,9 @@ class InputRun:
                         seen = preview.observed(source, watched, number)
                     threads = self._threads()
                     prompt = self.command.prompt
-                    counts.append(run(plan, *seen, threads=threads, tail=tail, prompt=prompt))
+                    counted = run(plan, *seen, threads=threads, tail=tail, prompt=prompt)
+                    _check_is_left(plan, counted.read, counted.written)
+                    counts.append(counted)
                 with only_writing(self.output):
                     sink.close()
             except BaseException:
@@ -140,10 +148,12 @@ class InputRun:
                 raise
             finally:
                 watched.close()
-        shown = None
-        if preview is not None:
-            shown = preview.facts(self.command.files, self.source, self.output)
-        return _WrittenOutput(sink, counts, shown)
+        if preview is None:
+            return _WrittenOutput(sink, counts)
+        # The maps are those of the input as it was filtered, before it is read again to be shown.
+        maps = preview.feature_maps(plans[0])
+        shown = preview.facts(self.command.files, self.source, self.output)
+        return _WrittenOutput(sink, counts, preview=shown, feature_maps=maps)
 
     def _sink(self, opened: OpenedFile, place: Path | BinaryIO, plans: list[Plan]) -> FileSink:
         """The sink for the whole result."""
@@ -337,6 +347,7 @@ class InputRun:
             outputs=(output,),
             losses=losses,
             preview=None if written is None else written.preview,
+            feature_maps=() if written is None else written.feature_maps,
             warnings=tuple(warnings),
         )
         return self._with_design(facts, plan) if self.command.options.tells else facts
@@ -394,6 +405,7 @@ class _WrittenOutput:
     sink: WrittenSink | FileSink
     counts: list[RunCounts]
     preview: PreviewFacts | None = None
+    feature_maps: tuple[FeatureMapFacts, ...] = ()
 
     def losses(self, details: Mapping[str, Any]) -> LossFacts:
         """The losses of all pages, with the samples that the sink has clipped."""
@@ -416,6 +428,24 @@ def label_of(calls: tuple[Call, ...]) -> str:
             word = re.sub(r"[\s:=]", "", call.text)
         words.append(word)
     return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")
+
+
+def _check_is_left(plan: Plan, read: int | None, written: int | None) -> None:
+    """Raise RequestError if nothing is left of a signal; an empty output would look like success.
+
+    read, written : samples along axis 0, None where that is not known yet
+    """
+    if written != 0 or read in (None, 0):
+        return
+    from convcli.errors import RequestError
+
+    what = plan.signal.medium.thing.removeprefix("a ")
+    why = "the filter has no output for it"
+    hint = None
+    if plan.rules.edge == "valid":
+        why = "the filter is longer than it, and --edge is valid"
+        hint = "other rules of --edge keep its length"
+    raise RequestError(f"nothing is left of the {what}: {why}", hint=hint)
 
 
 def _refuse_new_rows(plan: Plan) -> None:
@@ -458,7 +488,7 @@ class _WatchedSink:
     """
 
     def __init__(
-        self, sink: Sink[Any], stopping: Event, progress: Progress | None, place: Path | None
+        self, sink: Sink[Any], stopping: Event, progress: Progress | None, place: Place | None
     ) -> None:
         self.sink = sink
         self.stopping = stopping

@@ -6,13 +6,14 @@ import csv
 import re
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
+from convcli.media.remote import place_of
+from convcli.places import Place
 
 if TYPE_CHECKING:
     from convcli.media.tables.source import TableOptions
@@ -94,16 +95,18 @@ Missing = Annotated[
     ),
 ]
 Report = Annotated[
-    Path | None,
+    Place | None,
     typer.Option(
+        parser=place_of,
         metavar="FILE",
         help="Write the facts of the run to FILE.json, .html or .md.",
         show_default=False,
     ),
 ]
 Plot = Annotated[
-    Path | None,
+    Place | None,
     typer.Option(
+        parser=place_of,
         metavar="FILE",
         help="Draw it into FILE.png, .svg or .pdf; needs convcli[plot].",
         show_default=False,
@@ -330,9 +333,10 @@ LedgerFile = Annotated[
     ),
 ]
 FailedFile = Annotated[
-    Path | None,
+    Place | None,
     typer.Option(
         "--failed",
+        parser=place_of,
         metavar="FILE",
         help="Write the names of inputs that failed, for --files-from.",
         show_default="failed.txt beside the ledger",

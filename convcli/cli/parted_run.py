@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from convcli.batch.run_units import Work
     from convcli.media.division import Division, PartSink
     from convcli.media.files import Files, OpenedFile
+    from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.running.run import RunCounts
@@ -45,8 +46,8 @@ class WholeRun:
     """
 
     files: Files
-    source: Path | None
-    output: Path | None
+    source: Place | None
+    output: Place | None
     opened: OpenedFile
     calls: tuple[Call, ...]
     plans: Sequence[Plan]
@@ -76,9 +77,9 @@ class PartedBy:
     prepare: Callable[[], object]
 
 
-def worth_cutting(source: Path | None) -> bool:
+def worth_cutting(source: Place | None) -> bool:
     """Whether an input is so large that several processes are worth their start."""
-    if source is None or not source.is_file():
+    if not isinstance(source, Path) or not source.is_file():
         return False
     return source.stat().st_size >= WORTH_CUTTING
 
@@ -90,6 +91,8 @@ def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
     """
     if whole.source is None:
         return "standard input is read from its beginning to its end"
+    if not isinstance(whole.source, Path):
+        return "an object in a store is read by one process"
     if len(whole.plans) > 1:
         return "a file of several pages is filtered page by page"
     division = whole.opened.division()
@@ -170,9 +173,9 @@ def cut_for_others(
         return parted.run, parts
 
 
-def _places(division: Division, output: Path | None, place: Any) -> InOutput | Beside:
+def _places(division: Division, output: Place | None, place: Any) -> InOutput | Beside:
     if division.apart:
-        return Beside(None if output is None else output.absolute().parent)
+        return Beside(output.absolute().parent if isinstance(output, Path) else None)
     return InOutput(path_for_others(place))
 
 

@@ -85,7 +85,8 @@ def _output_path(options: LearnOptions) -> Path:
     output = options.output
     if options.partial is not None:
         read = [None if str(path) == "-" else path for path in options.paths]
-        return own_place(options.partial, read, force=options.force, example="sums.npz")
+        own_place(options.partial, read, force=options.force, example="sums.npz")
+        return options.partial
     if output is None or output.suffix.lower() != ".safetensors":
         came = "nothing" if output is None else str(output)
         raise RequestError(f"-o expects a model file such as model.safetensors, got {came}")

@@ -93,5 +93,5 @@ def merged(options: LearnOptions) -> tuple[Task, LearnedModel]:
     from convcli.signals import TABLE
 
     mediums = {medium.name: medium for medium in (AUDIO, IMAGE, TABLE)}
-    files = [read_sums(path, mediums) for path in options.paths]
+    files = [read_sums(Path(str(place)), mediums) for place in options.paths]
     return files[0].task, merged_model(files, options.ridge)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from convcli.core.task import HeldAfter, HeldEarlier
     from convcli.signals import Array
 
-# The most numbers that an operation reads or makes in a block: 24 MB of float32.
-NUMBERS = 6_000_000
+# The most numbers that an operation reads or makes in a block: 12 MB of float32.
+NUMBERS = 3_000_000
 # Rows of a block, and the most of them where operations reach far; what a block reads beyond it is
 # computed again by its neighbours.
 ROWS, MOST_ROWS = 128, 512
@@ -87,6 +87,7 @@ def compute_in_blocks(
     span: Span,
     ends: tuple[int | None, ...],
     earlier: HeldEarlier = nothing_earlier,
+    *,
     bounds: Bounds | None = None,
 ) -> tuple[Array, HeldAfter]:
     """Compute the outputs `span` as `chain.compute` does, block by block.
@@ -145,9 +146,7 @@ class _RowOfBlocks:
         return whole, HeldIfAsked(lambda: self._at_once()[1])
 
     def _at_once(self) -> tuple[Array, HeldAfter]:
-        return self.chain.compute(
-            self.x, self.span, self.ends, self.earlier, bounds=self.bounds
-        )
+        return self.chain.compute(self.x, self.span, self.ends, self.earlier, bounds=self.bounds)
 
 
 class HeldIfAsked(dict[HeldPlace, "Array | None"]):

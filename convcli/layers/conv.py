@@ -20,7 +20,8 @@ from convcli.core.ops import Held, Op, Span, WindowWeights, nothing_held
 from convcli.core.reach import Reach, aligned_samples
 from convcli.errors import RequestError
 from convcli.layers.bands import Band, channels_of_group
-from convcli.layers.conv_paths import ConvPath, ConvSums, cheapest_conv_path
+from convcli.layers.conv_path import ConvPath, ConvSums
+from convcli.layers.conv_paths import cheapest_conv_path
 from convcli.layers.layer import WeightedLayer, layer
 from convcli.layers.padding import EDGES, Padding, PaddingMode, Placement, SelfPadding
 from convcli.layers.trained import BatchLayer, TrainedLayer
@@ -239,7 +240,8 @@ class ConvOp(SelfPadding):
     @property
     def widest(self) -> int:
         """The inputs or the outputs, of whichever there are more."""
-        return max(self.weights.shape[1] * self.groups, len(self.weights))
+        inputs: int = self.weights.shape[1] * self.groups
+        return max(inputs, len(self.weights))
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the layer under the rules of a run."""

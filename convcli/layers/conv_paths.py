@@ -1,8 +1,6 @@
-"""How the sums of a convolution layer are computed, by the path that costs least.
+"""The paths that compute a convolution layer, of which the one that costs least is taken.
 
-All paths compute y[k, o] = b[o] + sum over i, j of w[o, i, j] * x[k*step + j*dilation, i] on
-complete windows, then the activation that follows. They differ in speed, and in the answer only by
-rounding:
+They differ in speed, and in the answer only by rounding:
 
 * windows: rows of windows times the weights, as large products (im2col; Chellapilla, Puri & Simard
   2006);
@@ -14,24 +12,20 @@ rounding:
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.work_arrays import work_arrays
-from convcli.layers.bands import Band, channels_of_group
+from convcli.layers.bands import channels_of_group
+from convcli.layers.conv_path import ConvPath, ConvSums
+from convcli.layers.winograd import Winograd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy.typing as npt
 
     from convcli.layers.trained import Sizes
     from convcli.signals import Array
-
-    Weights = npt.NDArray[np.floating[Any]]
 
 # Samples gathered into rows at a time, to stay near the caches.
 GATHERED = 1 << 18
@@ -41,83 +35,6 @@ AT_ONCE = 1 << 17
 # so that it does not depend on where a block begins or ends: BLAS may add up in another order where
 # there are other numbers of rows.
 SLOT = 64
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ConvSums:
-    """What a convolution layer computes of complete windows.
-
-    weights : (out, in / groups, k...); bias : (out,), or None
-    activation : computes its function of an array in the array that is given as its second
-        argument; None where no activation follows
-    """
-
-    weights: Weights
-    bias: Weights | None
-    step: Sizes
-    dilation: Sizes
-    groups: int = 1
-    activation: Callable[[Array, Array], Array] | None = None
-
-    @property
-    def shape(self) -> Sizes:
-        """Taps along each axis."""
-        return self.weights.shape[2:]
-
-    @property
-    def inputs(self) -> int:
-        """How many channels an output reads."""
-        count: int = self.weights.shape[1]
-        return count
-
-    @property
-    def outputs(self) -> int:
-        """How many channels a group makes."""
-        return len(self.weights) // self.groups
-
-
-class ConvPath(ABC):
-    """A way to compute a layer in one floating type, with what is made of the weights once."""
-
-    def __init__(self, sums: ConvSums, dtype: npt.DTypeLike) -> None:
-        self.sums = sums
-        self.dtype = np.dtype(dtype)
-        self.band = Band.of_weights(
-            sums.weights, step=sums.step, dilation=sums.dilation, groups=sums.groups
-        )
-        self.bias = None if sums.bias is None else sums.bias.astype(dtype)
-
-    @classmethod
-    @abstractmethod
-    def cost(cls, sums: ConvSums) -> float:
-        """About how many nanoseconds an output pixel takes, measured in float32 with AVX-512.
-
-        Infinite where the path cannot compute the layer.
-        """
-
-    @abstractmethod
-    def fill(self, y: Array, x: Array, first: int) -> None:
-        """Compute the outputs `y` of the inputs `x`; `first` : number of the first output."""
-
-    def __call__(self, x: Array, first: int = 0) -> Array:
-        """Compute all outputs whose windows are complete.
-
-        x : (n, in) or (rows, columns, in) of the type of the path
-        first : number in the signal of the first output along the first axis
-        """
-        geometry = zip(x.shape, self.band.widths, self.band.steps, strict=False)
-        sides = tuple((n - width) // step + 1 for n, width, step in geometry)
-        y = np.empty((*sides, len(self.sums.weights)), self.dtype)
-        if y.size:
-            self.fill(y, x, first)
-        return y
-
-    def finish(self, part: Array) -> None:
-        """Add the bias to outputs that are still in the cache, and apply the activation."""
-        if self.bias is not None:
-            part += self.bias
-        if self.sums.activation is not None:
-            self.sums.activation(part, part)
 
 
 class WindowProduct(ConvPath):
@@ -280,13 +197,10 @@ class TapByTap(ConvPath):
         return x[tuple(places)]
 
 
-_PATHS: list[type[ConvPath]] = [WindowProduct, ShiftedSums, TapByTap]
+_PATHS: tuple[type[ConvPath], ...] = (WindowProduct, ShiftedSums, TapByTap, Winograd)
 
 
 def cheapest_conv_path(sums: ConvSums, dtype: npt.DTypeLike) -> ConvPath:
     """The path that costs least; it depends on the layer alone, not on the signal."""
-    from convcli.layers.winograd import Winograd
-
-    paths = [*_PATHS, Winograd]
-    kind = min(paths, key=lambda path: path.cost(sums))
+    kind = min(_PATHS, key=lambda path: path.cost(sums))
     return kind(sums, dtype)

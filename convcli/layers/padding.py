@@ -222,11 +222,11 @@ def padded_input(x: Array, stretches: list[_Stretch], rule: Edge) -> Array:
 def _fill_outside(y: Array, axis: int, part: _Stretch, rule: Edge, known: int) -> None:
     """Fill the samples outside of the signal along an axis; `known` : how many have come."""
     outside = part.outside
-    along = (slice(None),) * axis
     index = np.full(len(outside), OUTSIDE)
     if part.end > 0:
         index = inside(outside + part.start, part.end, rule)
     # Samples past those that padding repeats are read for the geometry alone, whatever they are.
     places = np.clip(index - part.start, 0, known - 1)
-    y[(*along, outside)] = np.take(y, places, axis=axis)
-    y[(*along, outside[index == OUTSIDE])] = filler(rule)
+    lines = np.moveaxis(y, axis, 0)
+    lines[outside] = lines[places]
+    lines[outside[index == OUTSIDE]] = filler(rule)

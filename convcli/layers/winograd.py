@@ -11,17 +11,19 @@ products of matrices. Winograd (1980); Lavin and Gray (2016), https://arxiv.org/
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from convcli.core.work_arrays import work_arrays
-from convcli.layers.conv_paths import ConvPath, ConvSums
+from convcli.layers.conv_path import ConvPath, ConvSums
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from convcli.signals import Array
+
+    Matrix = npt.NDArray[np.float64]
 
 # Outputs and taps along a side of a tile, and the inputs that they read.
 OUTPUTS, TAPS = 4, 3
@@ -32,24 +34,20 @@ INPUTS = OUTPUTS + TAPS - 1
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 # Tiles at a time: as many as fill the second cache, but no fewer than make a large product.
 TRANSFORMED = 1 << 20
-FEWEST = 224
+FEWEST = 320
 
 
-def transforms() -> tuple[npt.NDArray[np.float64], ...]:
+def transforms() -> tuple[Matrix, Matrix, Matrix]:
     """The matrices A' (4, 6), G (6, 3) and B' (6, 6), by the method of Toom and Cook.
 
     A product of polynomials of 4 and 3 coefficients is found from its values at 6 points; its
     transpose are the sums of 3 taps at 4 places.
     """
-    whole = _values_at_points(INPUTS)
-    return (
-        _values_at_points(OUTPUTS).T,
-        _values_at_points(TAPS),
-        np.linalg.inv(whole).T,
-    )
+    whole = np.linalg.inv(_values_at_points(INPUTS))
+    return _values_at_points(OUTPUTS).T, _values_at_points(TAPS), np.asarray(whole.T, np.float64)
 
 
-def _values_at_points(coefficients: int) -> npt.NDArray[np.float64]:
+def _values_at_points(coefficients: int) -> Matrix:
     """The matrix that evaluates a polynomial at all points, (6, coefficients)."""
     values = np.zeros((INPUTS, coefficients))
     values[:-1] = np.vander(POINTS, coefficients, increasing=True)
@@ -82,89 +80,134 @@ class Winograd(ConvPath):
     def fill(self, y: Array, x: Array, first: int) -> None:
         """Compute some lines of tiles after the other, in parts that fit the cache."""
         rows, columns = y.shape[:2]
+        if min(rows, columns) < OUTPUTS:
+            self._fill_small(y, x)
+            return
         if not x[0].flags.c_contiguous:
             x = np.ascontiguousarray(x)
         channels = self.sums.inputs + self.sums.outputs
         most = max(FEWEST, TRANSFORMED // (INPUTS * INPUTS * channels))
-        width = _side(columns, most)
-        height = _side(rows, most * OUTPUTS // width)
-        halo = TAPS - 1
-        for row in range(0, rows, height):
-            for column in range(0, columns, width):
-                part = y[row : row + height, column : column + width]
-                inputs = x[row : row + height + halo, column : column + width + halo]
-                self._fill_part(part, inputs)
-                self.finish(part)
+        across = _parts(columns, most)
+        lines = -(-most * OUTPUTS // (across[0].stop - across[0].start))
+        for down in _parts(rows, lines, whole=True):
+            for along in across:
+                self._fill_tiles(y[down, along], x[_with_halo(down), _with_halo(along)])
 
-    def _fill_part(self, y: Array, x: Array) -> None:
-        """Compute some outputs; tiles that are not complete are filled up with zeros."""
-        rows, columns = y.shape[:2]
-        height, width = (-(-n // OUTPUTS) * OUTPUTS for n in (rows, columns))
-        if (rows, columns) == (height, width):
-            self._fill_tiles(y, x)
-            return
-        halo = TAPS - 1
-        filled = np.zeros((height + halo, width + halo, x.shape[2]), self.dtype)
+    def _fill_small(self, y: Array, x: Array) -> None:
+        """Compute outputs of which there are less than a tile along some axis, beside others."""
+        rows, columns = (max(side, OUTPUTS) for side in y.shape[:2])
+        filled = np.zeros((rows + TAPS - 1, columns + TAPS - 1, x.shape[2]), self.dtype)
         filled[: len(x), : x.shape[1]] = x
-        whole = np.empty((height, width, y.shape[2]), self.dtype)
-        self._fill_tiles(whole, filled)
-        y[...] = whole[:rows, :columns]
+        whole = np.empty((rows, columns, y.shape[2]), self.dtype)
+        self.fill(whole, filled, 0)
+        y[...] = whole[: y.shape[0], : y.shape[1]]
 
     def _fill_tiles(self, y: Array, x: Array) -> None:
-        """Compute complete tiles, of which all places lie together for the large products.
+        """Compute lines of tiles, of which all places lie together for the large products.
 
         The transforms are small products that read and write in place: 1.3 times as fast as one
-        large product for each, of tiles that are copied.
+        large product for each, of tiles that are copied. One line after the other stays in the
+        second cache.
         """
-        lines, across = y.shape[0] // OUTPUTS, y.shape[1] // OUTPUTS
+        lines = len(y) // OUTPUTS
+        runs = _runs_of_tiles(y.shape[1])
+        across = runs[-1].tiles.stop
         inputs, outputs = x.shape[2], y.shape[2]
         places = INPUTS * INPUTS
-        by_line, given, products, made = work_arrays(
+        given, products, columns, made = work_arrays(
             self.dtype,
-            (lines, INPUTS, x.shape[1], inputs),
             (INPUTS, INPUTS, lines, across, inputs),
             (INPUTS, INPUTS, lines, across, outputs),
-            (lines, INPUTS, across, OUTPUTS, outputs),
+            (INPUTS, x.shape[1], inputs),
+            (INPUTS, across, OUTPUTS, outputs),
         )
-        flat = (lines, INPUTS, -1)
-        # Down the lines, then along them.
-        np.matmul(self.to_tile, _rows_of_lines(x, lines, OUTPUTS, INPUTS), out=by_line.reshape(flat))
-        np.matmul(self.to_tile, _tiles_of_lines(by_line, across), out=_by_line(given))
-        np.matmul(
-            given.reshape(places, -1, inputs),
-            self.weights,
-            out=products.reshape(places, -1, outputs),
-        )
-        np.matmul(self.from_tile, _by_line(products), out=made)
-        rows = _rows_of_lines(y, lines, OUTPUTS, OUTPUTS)
-        np.matmul(self.from_tile, made.reshape(flat), out=rows)
+        for line in range(lines):
+            rows = slice(line * OUTPUTS, line * OUTPUTS + INPUTS)
+            self._transform(x[rows], columns, given[:, :, line], runs)
+        by_place = given.reshape(places, -1, inputs)
+        np.matmul(by_place, self.weights, out=products.reshape(places, -1, outputs))
+        if self.bias is not None:
+            # The value at the point 1 is a term of every output.
+            products[1, 1] += self.bias
+        for line in range(lines):
+            rows = slice(line * OUTPUTS, (line + 1) * OUTPUTS)
+            self._transform_back(products[:, :, line], made, y[rows], runs)
+
+    def _transform(self, x: Array, columns: Array, given: Array, runs: list[_Run]) -> None:
+        """Transform a line of tiles: down its columns, then along its rows.
+
+        x : (6, columns, in); given : (6, 6, tiles, in)
+        """
+        np.matmul(self.to_tile, _flat_rows(x), out=_flat_rows(columns))
+        for run in runs:
+            into = given[:, :, run.tiles].swapaxes(1, 2)
+            np.matmul(self.to_tile, _overlapping(columns, run), out=into)
+
+    def _transform_back(self, products: Array, made: Array, y: Array, runs: list[_Run]) -> None:
+        """Make a line of outputs: along its rows, then down its columns.
+
+        products : (6, 6, tiles, out); y : (4, columns, out)
+        """
+        np.matmul(self.from_tile, products.swapaxes(1, 2), out=made)
+        for run in runs:
+            rows = made[:, run.tiles].reshape(INPUTS, -1)
+            np.matmul(self.from_tile, rows, out=_flat_rows(y[:, run.outputs]))
+        if self.sums.activation is not None:
+            for row in y:
+                self.sums.activation(row, row)
 
 
-def _side(outputs: int, tiles: int) -> int:
-    """The side of a part of so many outputs, of about equal parts of at most so many tiles."""
-    needed = -(-outputs // OUTPUTS)
-    parts = -(-needed // max(1, tiles))
-    return -(-needed // parts) * OUTPUTS
+class _Run(NamedTuple):
+    """Tiles side by side: their numbers, and the outputs that they make."""
+
+    tiles: slice
+    outputs: slice
 
 
-def _rows_of_lines(x: Array, lines: int, step: int, count: int) -> Array:
-    """The `count` rows from every `step`-th on, (lines, count, numbers of a row)."""
-    row, _, number = x.strides
+def _runs_of_tiles(columns: int) -> list[_Run]:
+    """The tiles of at least 4 columns; a last one overlaps the one before, so that it is whole."""
+    count, rest = divmod(columns, OUTPUTS)
+    runs = [_Run(slice(0, count), slice(0, count * OUTPUTS))]
+    if rest:
+        runs.append(_Run(slice(count, count + 1), slice(columns - OUTPUTS, columns)))
+    return runs
+
+
+def _parts(outputs: int, most: int, *, whole: bool = False) -> list[slice]:
+    """Cut at least 4 outputs into about equal parts of at most `most` tiles.
+
+    whole : parts have whole tiles, and the last one overlaps the one before
+    """
+    tiles = -(-outputs // OUTPUTS)
+    side = -(-tiles // -(-tiles // most)) * OUTPUTS
+    if whole:
+        side = min(side, outputs // OUTPUTS * OUTPUTS)
+    parts = []
+    for start in range(0, outputs, side):
+        count = max(OUTPUTS, min(side, outputs - start))
+        if whole:
+            count = -(-count // OUTPUTS) * OUTPUTS
+        first = min(start, outputs - count)
+        parts.append(slice(first, first + count))
+    return parts
+
+
+def _with_halo(outputs: slice) -> slice:
+    """The inputs along an axis that these outputs read."""
+    return slice(outputs.start, outputs.stop + TAPS - 1)
+
+
+def _flat_rows(x: Array) -> Array:
+    """A view of (rows, columns, channels) with one axis for all numbers of a row."""
+    return x.reshape(len(x), -1, copy=False)
+
+
+def _overlapping(x: Array, run: _Run) -> Array:
+    """A view of the inputs of tiles, (rows, tiles, 6, in), of (rows, columns, in)."""
+    row, column, number = x.strides
+    tiles = run.tiles.stop - run.tiles.start
     return np.lib.stride_tricks.as_strided(
-        x, (lines, count, x.shape[1] * x.shape[2]), (step * row, row, number)
+        x[:, run.outputs.start :],
+        (len(x), tiles, INPUTS, x.shape[2]),
+        (row, OUTPUTS * column, column, number),
     )
-
-
-def _tiles_of_lines(x: Array, across: int) -> Array:
-    """The overlapping tiles of (lines, rows, columns, in): (lines, rows, tiles, 6, in)."""
-    line, row, column, number = x.strides
-    return np.lib.stride_tricks.as_strided(
-        x,
-        (*x.shape[:2], across, INPUTS, x.shape[3]),
-        (line, row, OUTPUTS * column, column, number),
-    )
-
-
-def _by_line(x: Array) -> Array:
-    """Numbers of (rows, columns, lines, tiles, channels) as (lines, rows, tiles, columns, ...)."""
-    return x.transpose(2, 0, 3, 1, 4)

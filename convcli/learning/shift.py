@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.facts.learning import MovedFacts
-from convcli.layers.conv_paths import ConvSums, cheapest_conv_path
+from convcli.layers.conv_path import ConvSums
+from convcli.layers.conv_paths import cheapest_conv_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

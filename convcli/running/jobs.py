@@ -106,7 +106,7 @@ class Job:
     def _compute(self) -> Array:
         earlier = nothing_earlier if self.previous is None else self.previous.held
         y, self._held = compute_in_blocks(
-            self.chain, self.inputs.joined(), self.span, self.ends, earlier, self.bounds
+            self.chain, self.inputs.joined(), self.span, self.ends, earlier, bounds=self.bounds
         )
         return y
 

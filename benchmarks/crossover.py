@@ -19,11 +19,11 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
 
 import numpy as np
 
-from convcli.cli.input_run import keep_freed_memory
 from convcli.core import convolve
 from convcli.core.convolve_direct import dot_products
 from convcli.core.fft import overlap_save
 from convcli.core.polyphase import PhaseTaps, polyphase
+from convcli.running.workers import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -193,7 +193,7 @@ def torch(prepared: Prepared, threads: int) -> dict[str, Any]:
         windows = windows.unfold(axis, read, 1)
         targets = targets.unfold(axis, (output - 1) * step + 1, 1)
     every = (..., *(slice(None, None, step) for step in steps))
-    before = t.tensor(sampler.field.before)
+    before = t.tensor(sampler.field.lead)
 
     def epoch(places: Any) -> float:
         total = 0.0
@@ -221,13 +221,13 @@ def _sequential(prepared: Prepared) -> Any:
     layers: list[Any] = []
     tensors = iter(prepared.trainer.net.tensors(prepared.numbers))
     for layer in prepared.trainer.net.layers:
-        two = isinstance(layer, TrainedConv) and len(layer.shape) == 2
         if isinstance(layer, TrainedConv):
             if any(p > 1 for p in layer.pool):
                 layers.append(t.nn.AvgPool1d(layer.pool[0]))
-            made = (t.nn.Conv2d if two else t.nn.Conv1d)(layer.inputs, layer.outputs, layer.shape)
-            w, b = next(tensors)
-            made.load_state_dict({"weight": t.tensor(w), "bias": t.tensor(b)})
+            out, inputs, *shape = layer.op.weights.shape
+            made = (t.nn.Conv2d if len(shape) == 2 else t.nn.Conv1d)(inputs, out, tuple(shape))
+            own = {name: t.tensor(view) for name, view in next(tensors).items()}
+            made.load_state_dict(own)
             layers.append(made)
         elif isinstance(layer, TrainedActivation):
             slope = getattr(layer.function, "slope", 0.0)

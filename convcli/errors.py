@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,14 @@ class ConvcliError(Exception):
 
     hint : what the user can try
     excerpt : lines of the user's own text, with a caret under the place
+    may_pass : the same may succeed a moment later, as after a lost connection
 
-    All three are plain text. Text from files or the command line may be part of them as it is,
-    because `main` makes control characters visible before it prints.
+    All texts are plain. Text from files or the command line may be part of them as it is, because
+    `main` makes control characters visible before it prints.
     """
 
     exit_code = 1
+    may_pass = False
 
     def __init__(
         self, message: str, *, hint: str | None = None, excerpt: tuple[str, ...] = ()
@@ -59,6 +62,63 @@ class OutputError(ConvcliError):
     """The output cannot be written."""
 
     exit_code = 4
+
+
+class DefectError(ConvcliError):
+    """A defect of this program."""
+
+    exit_code = 70
+
+
+# Errors of the system that the same call may not meet a moment later.
+_PASSING = (
+    errno.EIO,
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOLCK,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.ECONNABORTED,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+)
+
+
+def told_error(error: Exception) -> ConvcliError:
+    """Any error of one input as one that can be told; its cause is kept."""
+    if isinstance(error, ConvcliError):
+        told = error
+    elif isinstance(error, OSError):
+        told = InputError(f"cannot be read: {error.strerror or error}")
+        told.__cause__ = error
+    else:
+        told = as_told(error)
+    cause = told.__cause__
+    if isinstance(cause, OSError) and cause.errno in _PASSING:
+        told.may_pass = True
+    return told
+
+
+def as_told(error: Exception) -> ConvcliError:
+    """An error that nobody expected as one that can be told; its cause is kept."""
+    told: ConvcliError
+    if isinstance(error, MemoryError):
+        told = InputError(
+            "not enough memory for this",
+            hint="--threads 1 and a chain with a shorter reach need less",
+        )
+    else:
+        told = DefectError(
+            f"unexpected {type(error).__name__}: {error}",
+            hint="this is a defect of convcli; --debug shows where",
+        )
+    told.__cause__ = error
+    return told
 
 
 # How much of a text from a file, and how many names, a message shows.

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.floating[Any]]
     Rows = npt.NDArray[np.int64]
     AnyRows = Rows | range
+
+# What the samples of a block are for, in a part of a signal:
+#   filtered  their outputs belong to the part
+#   settling  their outputs belong to an earlier part; they are computed for the values they hold
+#   earlier   only windows of later samples read them
+BlockRole = Literal["filtered", "settling", "earlier"]
 
 Edge = Literal["shrink", "missing", "zero", "edge", "reflect", "symmetric", "wrap", "valid"]
 Align = Literal["center", "causal"]
@@ -80,7 +86,7 @@ class Medium:
         outputs than inputs
     bits : significant bits of a result; the impulse response of a recursive filter is cut where the
         rest of it changes none of them
-    prompt : each output is written as soon as it is known, instead of waiting for a full block
+    prompt : outputs leave early, instead of waiting for a job that is long beside its overlap
     """
 
     name: str
@@ -170,6 +176,7 @@ class Signal:
         cycles per day)
     week : seconds in a week; those of five days where every row is a business day, but for holidays
     timed : each sample has its time, which windows in time and calendar bins read
+    dated : the times are dates, not numbers
     uneven : where the times are not regular, for messages
     integrates : windows in time weigh each sample by the time that it stands for, too
     alpha : index of the opacity channel, which weights the others, or None
@@ -186,6 +193,7 @@ class Signal:
     cycle: float = 1.0
     week: float = CALENDAR_WEEK
     timed: bool = False
+    dated: bool = False
     uneven: str = ""
     integrates: bool = False
     alpha: int | None = None
@@ -244,6 +252,7 @@ class Block:
         take those
     groups : the signal of each row, None if all rows are of one signal
     stamps : the time of each row, as in `core/time_reach.py`; None if rows have no times
+    role : what the samples are for, where only a part of a signal is filtered
     on_arrival : called once by the thread that receives the blocks in their order; a source takes
         note of a block here, and not in `decode`
     """
@@ -252,6 +261,7 @@ class Block:
     groups: Groups | None = None
     on_arrival: Callable[[], None] = _nothing
     stamps: npt.NDArray[np.int64] | None = None
+    role: BlockRole = "filtered"
 
     @cached_property
     def x(self) -> Array:
@@ -305,6 +315,61 @@ def blocks_of(source: Source[Raw], apply: Apply = map) -> Iterator[Block]:
     for block in apply(source.decode, source.chunks()):
         block.on_arrival()
         yield block
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SignalPast:
+    """What a filter has to know of the samples of a signal before some place.
+
+    count : how many there were
+    samples : (m, channels) the last of them
+    known : (channels,) the last known value of each channel before those, NaN where there is none
+    """
+
+    count: int
+    samples: Array
+    known: Array
+
+
+class PartSource(Protocol[Raw]):
+    """The samples of one part of a signal, which can also give those before it.
+
+    signal : the whole signal
+    before : the lengths of the blocks before the first one whose outputs are computed here
+    pasts : of interleaved signals, by group; None for a single signal
+    ends : whether the signal ends with this part
+    """
+
+    @property
+    def signal(self) -> Signal:
+        """The whole signal."""
+        ...
+
+    @property
+    def before(self) -> Sequence[int]:
+        """The lengths of the blocks before the first one whose outputs are computed here."""
+        ...
+
+    @property
+    def pasts(self) -> Mapping[bytes, SignalPast] | None:
+        """The past of each of the interleaved signals; None for a single signal."""
+        ...
+
+    @property
+    def ends(self) -> bool:
+        """Whether the signal ends with this part."""
+        ...
+
+    def pieces(self, history: int) -> Iterator[Raw]:
+        """Yield undecoded pieces in order; start over when called again.
+
+        history : at least so many samples before the part come first, in the role `earlier`
+        """
+        ...
+
+    def decode(self, raw: Raw) -> Block:
+        """Return the samples of one piece. Pure: it may run in any thread and in any order."""
+        ...
 
 
 class Sink(Protocol[Encoded]):

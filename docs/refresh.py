@@ -62,10 +62,15 @@ def _commands(session: str) -> list[Command]:
     return commands
 
 
-def run_session(session: list[Command], folder: Path) -> list[list[str]]:
-    """Run the commands one after the other in `folder`; the lines that each prints."""
+def run_session(
+    session: list[Command], folder: Path, programs: Path = Path(sys.executable).parent
+) -> list[list[str]]:
+    """Run the commands one after the other in `folder`; the lines that each prints.
+
+    programs : the folder that `convcli` is taken from
+    """
     shutil.copytree(ROOT / "sample_data", folder / "sample_data")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
     printed = []
     for command in session:

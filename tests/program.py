@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
+import fork_client
 import pytest
 from life import PATIENCE
 
-SAMPLES = Path(__file__).parents[1] / "sample_data"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TESTS = Path(__file__).parent
+SAMPLES = TESTS.parent / "sample_data"
 BIN = Path(sys.executable).parent
 CONVCLI = (
     [str(BIN / "convcli")] if (BIN / "convcli").exists() else [sys.executable, "-m", "convcli"]
@@ -62,46 +69,63 @@ class Program:
 
     A run has pipes for its standard streams, and ends as a process of its own does. It takes 0.02
     to 0.05 s of the processor instead of 0.25 to 0.4.
+
+    bin : a folder with a `convcli` for a shell, whose runs are forks, too. It is a process of its
+        own beside them: limits and signals of the shell do not reach the run.
     """
 
     def __init__(self) -> None:
-        self._connection, theirs = socket.socketpair()
-        server = Path(__file__).with_name("fork_server.py")
-        with theirs:
+        self._folder = tempfile.TemporaryDirectory()
+        self.bin = Path(self._folder.name)
+        self._socket = str(self.bin / "socket")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self._socket)
+            listener.listen(64)
             self._process = subprocess.Popen(
-                [sys.executable, server, str(theirs.fileno())],
+                [sys.executable, TESTS / "fork_server.py", str(listener.fileno())],
                 env={**os.environ, **BUFFERED},
-                pass_fds=[theirs.fileno()],
+                pass_fds=[listener.fileno()],
+                stdin=subprocess.PIPE,
             )
-        self._answers = self._connection.makefile("r")
+        command = [sys.executable, "-IS", str(TESTS / "fork_client.py"), self._socket]
+        (self.bin / "convcli").write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+        (self.bin / "convcli").chmod(0o755)
 
     def close(self) -> None:
         """Let the waiting process end."""
-        self._answers.close()
-        self._connection.close()
-        self._process.wait(PATIENCE)
+        self._process.communicate(timeout=PATIENCE)
+        self._folder.cleanup()
 
-    def run(self, *words: str | Path | bytes, stdin: bytes = b"", cwd: Path | None = None) -> Done:
-        """Run the program and wait for it."""
+    def run(
+        self,
+        *words: str | Path | bytes,
+        stdin: bytes = b"",
+        cwd: Path | None = None,
+        out: BinaryIO | None = None,
+        strace: Sequence[str] = (),
+    ) -> Done:
+        """Run the program and wait for it.
+
+        out : a file for standard output, instead of a pipe
+        strace : arguments of strace, which watches the run, and may let its system calls fail
+        """
         reading, feed = os.pipe()
-        out, printing = os.pipe()
+        output, printing = os.pipe()
         err, telling = os.pipe()
-        request = {
-            "words": [os.fsdecode(word) for word in words],
-            "cwd": str(cwd or Path.cwd()),
-            "environment": {**os.environ, **BUFFERED},
-        }
-        text = json.dumps(request).encode()
+        if out is not None:
+            os.dup2(out.fileno(), printing)
         streams = [reading, printing, telling]
-        socket.send_fds(self._connection, [len(text).to_bytes(8)], streams)
-        self._connection.sendall(text)
+        texts = [os.fsdecode(word) for word in words]
+        folder = str(cwd or Path.cwd())
+        environment = {**os.environ, **BUFFERED}
+        run = fork_client.ask(self._socket, texts, streams, folder, environment, strace)
         for stream in streams:
             os.close(stream)
         with ThreadPoolExecutor(2) as others:
             others.submit(_write_all, feed, stdin)
             told = others.submit(_read_all, err)
-            printed = _read_all(out)
-        code = int(self._answers.readline())
+            printed = _read_all(output)
+        code = fork_client.exit_code(run)
         return checked(Done(code, printed, told.result().decode("utf-8", "replace")))
 
 
@@ -164,15 +188,15 @@ def refused(
     return ended.err
 
 
-def shell(script: str, cwd: Path, **env: str) -> Done:
-    """A line of the shell, with `convcli` on its PATH; the exit code is that of its last command."""
-    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
+def shell(script: str, cwd: Path) -> Done:
+    """A script of the shell, whose `convcli` is the waiting program; the exit code is its last."""
+    path = f"{waiting_program().bin}{os.pathsep}{os.environ.get('PATH', '')}"
     ended = subprocess.run(
         ["sh", "-c", script],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         cwd=cwd,
-        env={**os.environ, **BUFFERED, "PATH": path, **env},
+        env={**os.environ, **BUFFERED, "PATH": path},
         timeout=PATIENCE,
         check=False,
     )

@@ -378,7 +378,7 @@ def test_filtering_the_first_rows_gives_the_first_rows_of_all(
     ]
     words = ("csv", filter, *(("--edge", "valid") if filter.startswith("downsample") else ()))
     whole = program.run(*words, stdin=b"".join(lines), cwd=tmp_path).out
-    for k in range(1, len(lines)):
+    for k in (1, 2, 3, 5, 8, 11):
         part = program.run(*words, stdin=b"".join(lines[:k]), cwd=tmp_path)
         assert part.code == 0, part
         assert whole.startswith(part.out), (k, whole, part.out)

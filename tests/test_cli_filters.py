@@ -200,12 +200,9 @@ def test_unknown_steps_and_the_nearest(program: Program, tmp_path: Path) -> None
 
 def test_the_shell_completes_steps(tmp_path: Path) -> None:
     def completed(*words: str) -> list[str]:
-        env = {
-            "_CONVCLI_COMPLETE": "complete_bash",
-            "COMP_WORDS": " ".join(["convcli", *words]),
-            "COMP_CWORD": str(len(words)),
-        }
-        return shell("convcli", tmp_path, **env).text.split()
+        line = " ".join(["convcli", *words])
+        asked = f"COMP_WORDS='{line}' COMP_CWORD={len(words)} _CONVCLI_COMPLETE=complete_bash"
+        return shell(f"{asked} convcli", tmp_path).text.split()
 
     assert {"lowpass"} <= set(completed("audio", "lowp"))
     assert set(completed("filters", "gau")) == {"gaussian"}

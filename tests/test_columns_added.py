@@ -203,7 +203,7 @@ def test_the_plan_and_the_report_name_every_filter(program: Program, tmp_path: P
         (["--add", "price=sma:2"], "a column 'price' exists already"),
         (["--set", "nix=sma:2"], "unknown column 'nix'"),
         (["--add", "m=smaa:2"], "unknown step 'smaa'"),
-        (["--add", "m=bollinger:3"], "makes 2 columns, expected 1"),
+        (["--set", "price=bollinger:3"], "makes 2 columns, expected 1"),
         (["--add", "m=normalize"], "normalize sees the whole signal first"),
         (["--add", "m=max_pool:2"], "gives 1 output for every 2 samples"),
         (["--add", "m=sma:2", "-c", "nix"], "unknown column 'nix'"),
@@ -222,6 +222,24 @@ def test_several_columns_need_names_of_their_own(program: Program, tmp_path: Pat
     ended = program.run("csv", "--add", "m=sma:2", stdin=data, cwd=tmp_path)
     assert "--add m=sma:2 names one column, and 2 are read: a, b" in ended.errors[0]
     assert "'{column}_m=...'" in ended.err
+
+
+def test_a_filter_of_several_outputs_names_each(program: Program, tmp_path: Path) -> None:
+    frame = ohlcv(60)[["Ticker", "High", "Low"]]
+    given = frame.to_csv(index=False).encode()
+    words = ("csv", "-q", "-c", "High,Low", "--by", "Ticker")
+    added = ("--add", "{column}_bb=bollinger:5,2", "--add", "range=mix:1,-1", "--add", "s=mono")
+    found = table_of(program.run(*words, *added, stdin=given, cwd=tmp_path).out)
+    names = ["High_bb_upper", "High_bb_lower", "Low_bb_upper", "Low_bb_lower", "range", "s"]
+    assert list(found) == ["Ticker", "High", "Low", *names]
+    np.testing.assert_allclose(found.range, frame.High - frame.Low)
+    np.testing.assert_allclose(found.s, (frame.High + frame.Low) / 2)
+    window = frame.groupby("Ticker").Low.rolling(5, min_periods=1)
+    middle = window.mean().droplevel(0).sort_index()
+    spread = window.std(ddof=1).droplevel(0).sort_index()
+    full = 4 * 2  # from the fifth row of each ticker on, windows are complete
+    expected = (middle - 2 * spread)[full:]
+    np.testing.assert_allclose(found.Low_bb_lower[full:], expected, rtol=1e-12)
 
 
 def test_what_stands_where_the_filter_may_be_left_out(program: Program, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from refresh import PAGES, ROOT, Command, made_by, run_session, sessions, tables
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from program import Program
+
 TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PAGES}
 SESSIONS = [
     pytest.param(session, id=f"{name}: {session[0].text[:40]}")
@@ -25,8 +27,10 @@ TABLES = [
 
 
 @pytest.mark.parametrize("session", SESSIONS)
-def test_commands_print_what_the_page_shows(session: list[Command], tmp_path: Path) -> None:
-    printed = run_session(session, tmp_path)
+def test_commands_print_what_the_page_shows(
+    session: list[Command], program: Program, tmp_path: Path
+) -> None:
+    printed = run_session(session, tmp_path, program.bin)
     for command, lines in zip(session, printed, strict=True):
         assert command.agrees(lines), f"$ {command.text}\n" + "\n".join(lines)
 

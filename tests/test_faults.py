@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import pyvips
 import soundfile as sf
-from life import PATIENCE
-from program import BUFFERED, CONVCLI, done, peer
+from program import done, peer, waiting_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,29 +70,9 @@ def with_fault(
     """
     call = fault.partition(":")[0]
     only = [] if path is None else ["-P", str(path)]
-    ended = subprocess.run(
-        [
-            "strace",
-            "-f",
-            "-qq",
-            *only,
-            "-o",
-            os.devnull,
-            "-e",
-            f"trace={call}",
-            "-e",
-            f"inject={fault}",
-            *CONVCLI,
-            *words,
-        ],
-        cwd=folder,
-        env={**os.environ, **BUFFERED},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    return ended.returncode, ended.stderr
+    strace = [*only, "-e", f"trace={call}", "-e", f"inject={fault}"]
+    ended = waiting_program().run(*words, cwd=folder, strace=strace)
+    return ended.code, ended.err
 
 
 @peer("strace")

@@ -189,3 +189,12 @@ def test_a_fit_that_cannot_be_is_refused(text: str, said: str) -> None:
 def test_cover_and_valid_do_not_go_together() -> None:
     with pytest.raises(RequestError, match="fit=cover cuts off"):
         apply("resize:4x9,fit=cover", np.zeros((9, 9)), axes=2, edge="valid")
+
+
+def test_jobs_of_an_interpolation_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pd.DataFrame({"v": np.random.default_rng(7).normal(size=500)})
+    whole = apply("upsample:4", table)
+    monkeypatch.setattr("convcli.running.stream.MOST_INTERPOLATED", 33)
+    pieces = apply("upsample:4", table)
+    assert len(pieces) == 2000
+    pd.testing.assert_frame_equal(pieces, whole, check_exact=True)

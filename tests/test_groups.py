@@ -84,10 +84,10 @@ def filtered(
 def table_of(seed: int, channels: int) -> tuple[Array, npt.NDArray[np.int64], list[int]]:
     """Signals of no length in particular, some of one row, with gaps at their starts, ends and within; and cuts."""
     random = np.random.default_rng(seed)
-    codes = np.minimum(random.geometric(0.08, 400), 60)
-    x = np.round(random.normal(0, 10, (400, channels)), 2)
+    codes = np.minimum(random.geometric(0.12, 240), 40)
+    x = np.round(random.normal(0, 10, (240, channels)), 2)
     x[random.random(x.shape) < random.choice([0, 0.02, 0.3])] = np.nan
-    return x, codes, random.integers(0, 401, random.integers(0, 12)).tolist()
+    return x, codes, random.integers(0, 241, random.integers(0, 12)).tolist()
 
 
 @pytest.mark.parametrize("edge", get_args(Edge))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -402,7 +403,7 @@ def test_a_small_full_disk(medium: str, folder: Path) -> None:
     suffix = Path(name).suffix
     line = (
         f"unshare -m sh -c '{probe} && cp /dev/null disk/old && "
-        f"convcli {command} {step} {name} -o disk/b{suffix}; echo code $?; ls -A disk'"
+        f"{shlex.join(CONVCLI)} {command} {step} {name} -o disk/b{suffix}; echo code $?; ls -A disk'"
     )
     ended = shell(line, folder)
     assert ended.text.split() == ["code", "4", "old"], ended
@@ -483,7 +484,7 @@ def test_no_input_on_a_terminal(folder: Path) -> None:
 
 
 def test_a_closed_pipe_ends_what_prints_quietly(folder: Path) -> None:
-    (folder / "long.csv").write_text("x\n" + "1\n" * 20000)
+    (folder / "long.csv").write_text("x\n" + "1\n" * 4000)
     for words in (
         "explain @long.csv box:3 -c x --limit 0",
         "explain @long.csv box:3 -c x --format json",

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile as sf
-from life import PATIENCE
-from program import CONVCLI, done, refused, run
+from program import done, peer, refused, run
 
 from convcli.errors import InputError
 from convcli.media.audio.source import open_audio
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from program import Program
 
 RATE = 44100
 
@@ -43,26 +42,22 @@ def stored(path: Path) -> Any:
 SYSTEM_ERRORS = ["wav", "w64", "flac", "aiff", "ogg", "mp3", "caf", "au", "voc"]
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace injects the errors")
+@peer("strace")
 @pytest.mark.parametrize("suffix", SYSTEM_ERRORS)
-def test_a_failed_read_is_no_end(tmp_path: Path, suffix: str) -> None:
+def test_a_failed_read_is_no_end(program: Program, tmp_path: Path, suffix: str) -> None:
     source = write(tmp_path / f"in.{suffix}", noise(100000))
     target = tmp_path / "out.wav"
-    command = [*CONVCLI, "audio", "-q", "gain:1", str(source), "-o", str(target)]
-    trace = ["strace", "-f", "-qq", "-P", str(source)]
+    words = ["audio", "-q", "gain:1", str(source), "-o", str(target)]
     log = tmp_path / "log"
-    counting = [*trace, "-o", str(log), "-e", "trace=read", *command]
-    subprocess.run(counting, check=True, capture_output=True, timeout=PATIENCE)
+    counting = ["-P", str(source), "-o", str(log), "-e", "trace=read"]
+    assert program.run(*words, strace=counting).code == 0
     target.unlink()
     count = log.read_text().count("read(")
     for number in (1, count // 2, count):
-        fault = f"inject=read:error=EIO:when={number}"
-        failing = [*trace, "-o", "/dev/null", "-e", fault, *command]
-        ended = subprocess.run(
-            failing, check=False, capture_output=True, text=True, timeout=PATIENCE
-        )
-        assert ended.returncode == 3
-        assert f"error: {source}: cannot be read: Input/output error\n" in ended.stderr
+        failing = ["-P", str(source), "-e", f"inject=read:error=EIO:when={number}"]
+        ended = program.run(*words, strace=failing)
+        assert ended.code == 3
+        assert f"error: {source}: cannot be read: Input/output error\n" in ended.err
         assert not target.exists()
 
 

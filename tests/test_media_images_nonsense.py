@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import pyvips
-from program import CONVCLI, Program, run
+from program import Done, Program, run, waiting_program
 
 from convcli.media.images.png import make_chunk, read_chunks
 from convcli.media.images.tiff import (
@@ -205,18 +205,11 @@ def test_a_suffix_that_pictures_do_not_have(program: Program, tmp_path: Path, su
     assert os.listdir(tmp_path) == ["a.png"]
 
 
-def traced(folder: Path, path: Path, calls: str, *words: str | Path) -> Any:
+def traced(folder: Path, path: Path, calls: str, *words: str | Path) -> Done:
     """The program with EIO in place of some system calls on a file, which is standard output."""
     fault = ["-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO", "-P", str(path)]
     with (folder / "out").open("wb") as out:
-        return subprocess.run(
-            ["strace", "-f", "-o", os.devnull, *fault, *CONVCLI, *words],
-            stdout=out,
-            stderr=subprocess.PIPE,
-            cwd=folder,
-            check=False,
-            text=True,
-        )
+        return waiting_program().run(*words, cwd=folder, strace=fault, out=out)
 
 
 def can_trace() -> bool:
@@ -235,8 +228,8 @@ def test_standard_output_that_fails(tmp_path: Path, format: str) -> None:
     picture().write_to_file(str(tmp_path / "a.png"))
     words = ("image", "-q", "box:3", "a.png", "--format", format)
     ended = traced(tmp_path, tmp_path / "out", "write", *words)
-    assert ended.returncode == 4, ended
-    assert ended.stderr == "error: cannot write standard output: Input/output error\n"
+    assert ended.code == 4, ended
+    assert ended.err == "error: cannot write standard output: Input/output error\n"
 
 
 @needs_strace
@@ -248,7 +241,7 @@ def test_an_input_that_fails(tmp_path: Path, suffix: str) -> None:
     else:
         picture().write_to_file(str(a))
     ended = traced(tmp_path, a, "read,pread64", "image", "-q", "box:3", a, "-o", "b.png")
-    assert ended.returncode == 3, ended
-    assert a.name in ended.stderr
-    assert "Input/output error" in ended.stderr
+    assert ended.code == 3, ended
+    assert a.name in ended.err
+    assert "Input/output error" in ended.err
     assert not (tmp_path / "b.png").exists()

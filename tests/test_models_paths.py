@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import cycle, pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,7 +142,7 @@ LINES: dict[str, dict[int, tuple[int, ...]]] = {
 
 def saved(folder: Path, layers: str, shapes: dict[int, tuple[int, ...]]) -> str:
     path = folder / "m.safetensors"
-    scaled = {n: RNG.normal(0, 1 / max(1, np.prod(s[1:])) ** 0.5, s) for n, s in shapes.items()}
+    scaled = {n: RNG.normal(0, 1 / math.sqrt(math.prod(s[1:])), s) for n, s in shapes.items()}
     tensors = {f"{number}.weight": weights for number, weights in scaled.items()}
     path.write_bytes(encode_weights(tensors, {"layers": layers}))
     return f"model:{path}"
@@ -220,7 +221,7 @@ def test_a_picture_smaller_than_the_receptive_field(tmp_path: Path) -> None:
     np.testing.assert_array_equal(filtered(model, x, [1]), whole)
     # Each layer has its own zeros outside.
     tensors = read_weights(Path(model.removeprefix("model:"))).tensors
-    y = x.astype(np.float64)
+    y: Array = x.astype(np.float64)
     for number, slope in ((0, 0.1), (2, 0.0), (4, 1.0)):
         padded = np.pad(y, ((1, 1), (1, 1), (0, 0)))
         y = by_definition(sums_with(tensors[f"{number}.weight"]), padded)
@@ -241,8 +242,7 @@ def test_blocks_of_any_length_are_the_whole_signal(
 
 
 def test_a_row_is_what_it_is_when_the_table_ends_there(tmp_path: Path) -> None:
-    layers, shapes = "conv | relu | conv", {0: (9, 2, 7), 2: (3, 9, 5)}
-    model = saved(tmp_path, layers, shapes)
+    model = saved(tmp_path, "conv | relu | conv", {0: (9, 2, 7), 2: (3, 9, 5)})
     x = RNG.uniform(-1, 1, (150, 2))
     rules: dict[str, Any] = {"medium": TABLE, "edge": "edge", "align": "causal"}
     whole = filtered(model, x, [150], **rules)

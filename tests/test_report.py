@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli.errors import OutputError, RequestError
@@ -31,6 +31,7 @@ from convcli.facts import (
     StepFacts,
     to_plain,
 )
+from convcli.facts.libraries import library_versions
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.media.outputs import atomic
@@ -207,6 +208,7 @@ def test_plain(value: object, plain: object) -> None:
     json.dumps(to_plain(value), allow_nan=False).encode()
 
 
+@settings(max_examples=40)
 @given(
     st.recursive(
         st.floats() | st.text() | st.binary() | st.none(), lambda s: st.dictionaries(st.text(), s)
@@ -358,7 +360,7 @@ def test_html() -> None:
         "255 taps < 300",
         "3 samples clipped",
         "Gain in dB over a logarithmic axis",
-        "-3 dB: 2400 Hz",
+        "-3 dB: 2400",
     ):
         assert word in parsed.text
     assert [tag for tag, _ in parsed.tags].count("svg") == 2 * 4
@@ -471,7 +473,9 @@ def test_drawing_of_a_response(gains: tuple[float, ...]) -> None:
 @pytest.mark.parametrize("name", ["r.json", "r.HTML", "r.md", "r.htm"])
 def test_write_report(tmp_path: Path, name: str) -> None:
     write_report(RUN, tmp_path / name, atomic=atomic)
-    assert (tmp_path / name).read_text(encoding="utf-8") == render_report(RUN, Path(name).suffix)
+    expected = replace(RUN, libraries=library_versions())
+    text = render_report(expected, Path(name).suffix)
+    assert (tmp_path / name).read_text(encoding="utf-8") == text
 
 
 def test_unknown_report(tmp_path: Path) -> None:

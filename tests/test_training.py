@@ -355,7 +355,11 @@ def test_a_scaling_of_other_columns_is_refused(tmp_path: Path) -> None:
         ("conv:1,3 | global_avg_pool", "global_avg_pool cannot be trained"),
         ("conv:1,3 | flatten | dense:1", "flatten cannot be trained"),
         ("gaussian:3 | conv:1,3", "gaussian cannot be trained"),
-        ("conv:1,3 | leaky_relu:-1", "a slope below 0 cannot be trained"),
+        ("conv:1,3 | batch_norm", "batch_norm cannot be trained"),
+        ("conv:4,3 | prelu:3 | conv:1,1", "prelu has 1 slope or 4, one for each channel"),
+        ("conv:2,3 | upsample:2 | conv:1,3", "the layers make 2 outputs of 1 input, and a target"),
+        ("conv:2,3 | conv_transpose:stride=2", "a conv_transpose to be trained says how many"),
+        ("conv:2,3 | pixel_shuffle:3 | conv:1,3", "pixel_shuffle:3 makes one channel of 3"),
         ("conv:1,0", "conv"),
         (
             "conv:1000000000,3 | conv:1,1",

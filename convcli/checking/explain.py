@@ -182,7 +182,8 @@ def _titles(step: BoundStep) -> list[str]:
     layers = step.stage.layers
     if len(layers) == len(step.ops) > 1:
         return [layer.text for layer in layers]
-    return [step.call.text for _ in step.ops]
+    text = step.stage.formula or step.call.text
+    return [text for _ in step.ops]
 
 
 def _first_samples(x: Array, span: Span, edge: Edge, names: tuple[str, ...]) -> _StageSamples:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from convcli.facts.comparison import ChannelComparison, ComparisonFacts
+    from convcli.signals import Signal
 
 UNMATCHED = "unmatched"
 # Measures that pictures alone have.
@@ -87,6 +88,15 @@ def _parse_limit(text: str, option: str, *, least: bool) -> Limit:
     return Limit(name, quantity.value)
 
 
+def refuse_limits(limits: Sequence[Limit], signal: Signal) -> None:
+    """Raise RequestError for a limit on a measure that signals of this kind do not have."""
+    for limit in limits:
+        if limit.measure in OF_PICTURES and not signal.medium.unit_scale and signal.axes < 2:
+            raise RequestError(
+                f"{limit.measure} is a measure of pictures, and these are {signal.medium.things}"
+            )
+
+
 def broken_limits(facts: ComparisonFacts, limits: Sequence[Limit]) -> Iterator[str]:
     """Yield a text for each limit that a comparison breaks.
 
@@ -94,12 +104,6 @@ def broken_limits(facts: ComparisonFacts, limits: Sequence[Limit]) -> Iterator[s
     nothing can be said about their difference.
     """
     names = [limit.measure for limit in limits]
-    picture = facts.a.medium.unit_scale or len(facts.a.shape) > 1
-    for limit in limits:
-        if limit.measure in OF_PICTURES and not picture:
-            raise RequestError(
-                f"{limit.measure} is a measure of pictures, and these are {facts.a.medium.things}"
-            )
     for row in facts.overall:
         label = f"{facts.b.path}: "
         if facts.together is None:

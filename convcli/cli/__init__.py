@@ -10,12 +10,10 @@ import sys
 from contextlib import suppress
 from typing import Any, TextIO
 
-from convcli.errors import ConvcliError, OutputError
+from convcli.errors import ConvcliError, OutputError, as_told
 from convcli.stopping import INTERRUPTED, answer_signals, end_process, ending_at_signals
 
 __all__ = ["INTERRUPTED", "Stopped", "closed_pipe", "main", "say", "tell", "tell_error"]
-
-DEFECT = 70
 
 # Blocks are computed in parallel; libraries with threads of their own would compete for the cores.
 _THREAD_LIMITS = (
@@ -173,17 +171,9 @@ def _tell_other(error: Exception) -> int:
         _redirect_to_null(sys.stdout)
         tell(f"cannot write standard output: {error.strerror}")
         return OutputError.exit_code
-    if isinstance(error, MemoryError):
-        tell(
-            "not enough memory for this",
-            hint="--threads 1 and a chain with a shorter reach need less",
-        )
-        return 3
-    tell(
-        f"unexpected {type(error).__name__}: {error}",
-        hint="this is a defect of convcli; --debug shows where",
-    )
-    return DEFECT
+    told = as_told(error)
+    tell_error(told)
+    return told.exit_code
 
 
 def _tell_usage(error: Any) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from convcli.cli import INTERRUPTED, Stopped, say, tell
 from convcli.cli.filter_command import conditions, exit_code_of
@@ -11,19 +11,15 @@ from convcli.cli.input_run import InputRun
 from convcli.cli.progress import Progress
 from convcli.cli.results import write_result
 from convcli.cli.table_command import TableCommand
-from convcli.errors import RequestError
 from convcli.report.as_csv import verdicts_csv
 from convcli.report.terminal import causality_summary
 from convcli.report.words import change_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from convcli.cli.filter_command import InOut
     from convcli.facts import RunFacts
     from convcli.media.files import OpenedFile
-    from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
 
 
@@ -75,25 +71,23 @@ class CausalCheck(TableCommand):
     headed : whether the names of the cells have been written
     """
 
+    instead_of_data: ClassVar[str | None] = "--causal-check"
+
     headed: bool = False
 
-    def _places(self) -> Sequence[Path | None]:
-        if self.request.output is not None or self.options.in_place:
-            raise RequestError("--causal-check writes no data", hint="leave out -o and --in-place")
-        return [None] * len(self.request.paths)
-
-    def _run_of(
-        self, calls: tuple[Call, ...], place: InOut, progress: Progress | None, number: int = 0
-    ) -> InputRun:
-        made = super()._run_of(calls, place, progress, number)
+    def input_run(self, *places: Path | None, **options: Any) -> InputRun:
+        """The check of an input."""
+        made = super().input_run(*places, **options)
         return InputCheck(**vars(made))
 
-    def _progress(self, total: int | None) -> Progress:
+    def progress(self, total: int | None) -> Progress:
+        """Progress is shown, because the data are a few lines at the end."""
         return Progress(total, shown=not self.options.quiet and not self.options.dry_run)
 
-    def _tell(self, facts: RunFacts) -> int:
+    def tell_run(self, facts: RunFacts) -> int:
+        """Write the verdicts of an input, and return its exit code."""
         if facts.causality is None:  # --dry-run
-            return super()._tell(facts)
+            return super().tell_run(facts)
         path = facts.inputs[0].path
         write_result(verdicts_csv(path, facts.causality, head=not self.headed))
         self.headed = True

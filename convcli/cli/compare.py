@@ -17,7 +17,7 @@ from convcli.cli.filter_command import exit_code_of
 from convcli.cli.groups import with_option_groups
 from convcli.cli.opening import files_for, first_page, input_name, name_input, read_input
 from convcli.cli.options import TableArguments, columns_option, examples
-from convcli.cli.results import refuse_report, write_result
+from convcli.cli.results import refuse_plot, refuse_report, write_result
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
 
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from convcli.checking.compare import ComparedSignal
+    from convcli.checking.limits import Limit
     from convcli.facts.comparison import ChannelComparison
     from convcli.media.files import Files
     from convcli.media.tables.source import TableOptions
+    from convcli.previews.observe import Preview, PreviewSize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +89,32 @@ class CompareRun:
     ] = False
     force: options.Force = False
     report: options.Report = None
+    plot: options.Plot = None
     threads: options.Threads = None
     quiet: options.Quiet = False
     debug: options.Debug = False
+
+    def check_places(self, paths: Sequence[Path | None], *, several: bool) -> None:
+        """Refuse a report or a drawing that cannot be written."""
+        if self.report is not None:
+            refuse_report(self.report, paths, force=self.force)
+        if self.plot is None:
+            return
+        if several:
+            raise RequestError(
+                "--plot draws one comparison", hint="--report FILE.html shows any number of them"
+            )
+        refuse_plot(self.plot, paths, force=self.force)
+
+    def preview_size(self, number: int) -> PreviewSize | None:
+        """How much is collected of a pair, counted from 0; None where nothing is drawn."""
+        from convcli.report.files import draws
+
+        if self.plot is None and not (self.report is not None and draws(self.report)):
+            return None
+        from convcli.previews.observe import FULL, MOST_FULL, THUMBNAIL
+
+        return FULL if number < MOST_FULL else THUMBNAIL
 
 
 @with_option_groups
@@ -117,16 +142,14 @@ def compare(
     if table.by:
         raise RequestError("--by is not needed: rows are compared with the rows beside them")
     pairs = _pairs(a, b)
-    if run.report is not None:
-        refuse_report(run.report, [*pairs.paths()], force=run.force)
-    comparing = Comparing(table=table.options(), run=run)
+    run.check_places([*pairs.paths()], several=pairs.of_folders)
+    # Times are only told, and so they need not be regular.
+    opened = replace(table.options(), irregular=table.time is not None)
+    comparing = Comparing(table=opened, run=run, limits=asked)
     runs = comparing.compare_all(pairs)
     _write_comparisons(runs, pairs, format)
-    if runs and run.report is not None:
-        from convcli.media.outputs import atomic
-        from convcli.report.files import write_report
-
-        write_report(runs, run.report, atomic=atomic)
+    if runs:
+        _draw_comparisons(runs, run)
     broken = []
     for each in runs:
         if each.comparison is not None:
@@ -144,10 +167,12 @@ class _Pairs:
     """What is compared with what; None is standard input.
 
     alone : files that one of two folders has and the other has not
+    of_folders : whether two folders are compared
     """
 
     files: list[tuple[Path | None, Path | None]]
     alone: list[Path] = field(default_factory=list)
+    of_folders: bool = False
 
     def paths(self) -> Iterator[Path | None]:
         for pair in self.files:
@@ -195,7 +220,7 @@ def _pairs_of_folders(a: Path, b: Path) -> _Pairs:
             f"{a} and {b} have no file in common",
             hint="sounds, tables and pictures at the same place in both folders are compared",
         )
-    return _Pairs(pairs, alone)
+    return _Pairs(pairs, alone, of_folders=True)
 
 
 def _signals_below(folder: Path) -> dict[Path, Path]:
@@ -227,19 +252,22 @@ def _unique_stems(files: dict[Path, Path]) -> dict[Path, Path]:
 class Comparing:
     """Opens pairs of files and compares them.
 
+    limits : what the measures must keep to
     worst : the worst exit code of the pairs that could not be compared
     """
 
     table: TableOptions
     run: CompareRun
+    limits: Sequence[Limit] = ()
     worst: int = 0
 
     def compare_all(self, pairs: _Pairs) -> list[RunFacts]:
         """Compare each pair. If one of several fails, its error is told and the others go on."""
         runs = []
-        for path_a, path_b in pairs.files:
+        for number, (path_a, path_b) in enumerate(pairs.files):
+            size = self.run.preview_size(number)
             try:
-                facts = self._compare_pair(path_a, path_b)
+                facts = self._compare_pair(path_a, path_b, size)
             except ConvcliError as error:
                 if len(pairs.files) == 1:
                     raise
@@ -256,8 +284,11 @@ class Comparing:
             for text in warnings:
                 tell(text, kind="warning")
 
-    def _compare_pair(self, path_a: Path | None, path_b: Path | None) -> RunFacts:
+    def _compare_pair(
+        self, path_a: Path | None, path_b: Path | None, size: PreviewSize | None
+    ) -> RunFacts:
         from convcli.checking.compare import compare_signals
+        from convcli.checking.limits import refuse_limits
 
         started = time.perf_counter()
         with ExitStack() as held:
@@ -268,6 +299,12 @@ class Comparing:
             times = None
             if self.table.time is not None:
                 times = RowText(sides[0].source, self.table.time)
+            refuse_limits(self.limits, sides[0].signal)
+            previews = []
+            if size is not None:
+                previews = [_preview_of(side, size) for side in sides]
+                pairs = zip(sides, previews, strict=True)
+                sides = [_observed(side, preview) for side, preview in pairs]
             facts = compare_signals(*sides, threads=self.run.threads)
             if times is not None:
                 facts = replace(facts, channels=tuple(map(times.added_to, facts.channels)))
@@ -277,6 +314,7 @@ class Comparing:
             command=("convcli", *sys.argv[1:]),
             inputs=(facts.a, facts.b),
             comparison=facts,
+            preview=previews[0].compared_with(previews[1]) if previews else None,
             warnings=(*warnings, *facts.remarks),
             seconds=time.perf_counter() - started,
         )
@@ -300,6 +338,19 @@ class Comparing:
         source, own = first_page(opened, given.name, "compared")
         warnings += [given.message(text) for text in own]
         return ComparedSignal(given.name, source)
+
+
+def _preview_of(side: ComparedSignal, size: PreviewSize) -> Preview:
+    from convcli.previews.observe import preview_of
+
+    return preview_of(side.signal, side.signal, size)
+
+
+def _observed(side: ComparedSignal, preview: Preview) -> ComparedSignal:
+    """One of a pair, which is drawn while it is read."""
+    from convcli.previews.observe import ObservedSource
+
+    return replace(side, source=ObservedSource(side.source, preview))
 
 
 class RowText:
@@ -336,6 +387,22 @@ def _write_comparisons(runs: Sequence[RunFacts], pairs: _Pairs, format: ResultFo
         write_result("".join(f"{line}\n" for line in comparison_lines(found)))
 
 
+def _draw_comparisons(runs: Sequence[RunFacts], run: CompareRun) -> None:
+    """Write the report and the drawing that were asked for."""
+    from convcli.media.outputs import atomic
+
+    if run.report is not None:
+        from convcli.report.files import write_report
+
+        write_report(runs, run.report, atomic=atomic)
+    if run.plot is not None:
+        from convcli.report.plots import run_rows_of_figures, write_plot
+        from convcli.report.words import run_title
+
+        rows = run_rows_of_figures(runs[0])
+        write_plot(rows, run.plot, title=run_title(runs[0]), atomic=atomic)
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(
@@ -345,5 +412,6 @@ def register(app: typer.Typer) -> None:
             "convcli compare cat.png out.png --fail-below ssim=0.98",
             "convcli compare expected/ out/ --fail-above rms=1e-3 --csv > differences.csv",
             "convcli csv sma:3 vix.csv | convcli compare vix.csv - -c close --json",
+            "convcli compare clean.wav out.wav --report difference.html",
         ),
     )(compare)

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -120,6 +120,8 @@ class HitOptions:
     mark: Annotated[
         Path | None,
         typer.Option(
+            "--mark",
+            "--plot",
             metavar="FILE",
             help="Draw the inputs with the places into FILE.png, .svg or .pdf; needs "
             "convcli[plot].",
@@ -225,16 +227,16 @@ def detect(
     search.check()
     place = _checked_place(hits.output, [*templates, *sources], run)
     if hits.mark is not None:
-        _check_mark(hits.mark, [*templates, *sources], table, force=run.force)
+        refuse_plot(hits.mark, [*templates, *sources], force=run.force)
     hits.check()
-    files = files_for(
-        [*templates, *sources], table.options(), max_pixels=run.max_pixels, strict=run.strict
-    )
+    # Times are only told, and so they need not be regular.
+    opened = replace(table.options(), irregular=table.time is not None)
+    files = files_for([*templates, *sources], opened, max_pixels=run.max_pixels, strict=run.strict)
     searching = Searching(
         files=files,
         time_column=table.time,
         quiet=run.quiet,
-        draws=hits.mark is not None or _is_drawn(run.report, table),
+        draws=hits.mark is not None or _is_drawn(run.report),
     )
     detection = Detection(
         threshold=search.threshold,
@@ -270,22 +272,11 @@ def detect(
     return searching.worst
 
 
-def _check_mark(
-    mark: Path, read: Sequence[Path | None], table: TemplateTable, *, force: bool
-) -> None:
-    """Refuse a drawing that cannot be made, before the work begins."""
-    refuse_plot(mark, read, force=force)
-    if table.by:
-        raise RequestError(
-            "--mark does not draw the groups of a table", hint="leave --by or --mark out"
-        )
-
-
-def _is_drawn(report: Path | None, table: TemplateTable) -> bool:
-    """Whether a report shows the places on the inputs; groups of a table are not drawn."""
+def _is_drawn(report: Path | None) -> bool:
+    """Whether a report shows the places on the inputs."""
     from convcli.report.files import draws
 
-    return report is not None and draws(report) and not table.by
+    return report is not None and draws(report)
 
 
 def _write_marks(facts: RunFacts, place: Path) -> None:
@@ -371,11 +362,12 @@ class Searching:
 
     def _observed(self, source: Source[Any], name: str, page: int | None) -> Source[Any]:
         """The source, which is observed where it is to be drawn."""
+        from convcli.media.tables.delimited import group_name
         from convcli.previews.observe import MOST_FULL, OUTLINE, ObservedSource, preview_of
 
         if not self.draws or len(self._previews) >= MOST_FULL:
             return source
-        preview = preview_of(source.signal, source.signal, OUTLINE)
+        preview = preview_of(source.signal, source.signal, OUTLINE, group_name)
         self._previews.append((name, page, source.signal.medium, preview))
         return ObservedSource(source, preview)
 

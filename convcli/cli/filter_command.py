@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from convcli.cli import Stopped, closed_pipe, say, tell, tell_error
+from convcli.cli import Stopped, closed_pipe, say, tell
 from convcli.cli.input_run import InputRun
-from convcli.cli.opening import input_name, name_input
 from convcli.cli.options import Condition
 from convcli.cli.progress import Progress
 from convcli.cli.results import refuse_plot, refuse_report
-from convcli.errors import ConditionError, ConvcliError, RequestError
+from convcli.errors import ConditionError, RequestError
 from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Future
 
     from convcli.cli.options import Request, RunOptions
     from convcli.facts import RunFacts, StepFacts
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
     from convcli.previews.observe import PreviewSize
     from convcli.signals import Missing
 
-    # An input and its output; None is standard input or standard output.
-    InOut = tuple[Path | None, Path | None]
+# The name of standard input among the inputs.
+STDIN = "-"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -42,8 +41,13 @@ class FilterCommand:
     tail : the filter rings out after the end of the input
     prompt : each block is written before the next is read
     stopping : set when the command is interrupted, to stop the runs of all inputs
+    calls : the steps of FILTER, which are read when the command runs
     designs : the steps as designed for each kind of input, so that a batch holds them once
+    words : the command line
     """
+
+    # The option that makes the command write no data; None where it writes them.
+    instead_of_data: ClassVar[str | None] = None
 
     request: Request
     options: RunOptions
@@ -53,7 +57,22 @@ class FilterCommand:
     tail: bool = False
     prompt: bool = False
     stopping: Event = field(default_factory=Event)
+    calls: tuple[Call, ...] = ()
     designs: dict[tuple[StepFacts, ...], tuple[StepFacts, ...]] = field(default_factory=dict)
+    words: tuple[str, ...] = field(default_factory=lambda: ("convcli", *sys.argv[1:]))
+
+    @property
+    def writes(self) -> bool:
+        """Whether the command writes filtered data."""
+        return self.instead_of_data is None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the event, which belongs to one process."""
+        return {**vars(self), "stopping": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The command in another process, which nobody has stopped."""
+        vars(self).update(state, stopping=Event())
 
     def run(self) -> int:
         """Filter every input and return the worst exit code."""
@@ -66,21 +85,91 @@ class FilterCommand:
         from convcli.planning.plan import learned_rules
 
         self._check_request()
-        calls = self._calls()
-        self.files = self.files.for_model(learned_rules(calls))
-        report = self.options.report
-        if report is not None:
-            force = self.options.force or self.options.dry_run
-            refuse_report(report, self.request.paths, force=force)
-        if self.options.plot is not None:
-            self._check_plot(self.options.plot)
-        places = list(zip(self.request.paths, self._places(), strict=True))
-        runs, code = self._filter_all(calls, places)
-        if report is not None and runs and not self.options.dry_run:
-            self._write_report(runs, report)
-        if self.options.plot is not None and runs and not self.options.dry_run:
-            self._write_plot(runs[0], self.options.plot)
+        self.calls = self._calls()
+        self.files = self.files.for_model(learned_rules(self.calls))
+        if self._is_batch():
+            from convcli.cli.filter_batch import FilterBatch
+
+            return FilterBatch(self).run()
+        return self._run_single()
+
+    def filters(self) -> tuple[Call, ...]:
+        """The steps of all filters of the command."""
+        return self.calls
+
+    def options_of_results(self) -> tuple[object, ...]:
+        """What the results depend on besides the filters; each is known by its `repr`."""
+        options = self.options
+        return (
+            options.edge,
+            options.align,
+            self.missing,
+            self.files,
+            self.suffix,
+            self.tail,
+            self.instead_of_data,
+        )
+
+    def _is_batch(self) -> bool:
+        """Whether the inputs are a list that has to be made first."""
+        from convcli.media.outputs import is_file
+
+        words = self.request.inputs or [STDIN]
+        if len(words) > 1 or self.options.batch.asked:
+            return True
+        # A batch is not imported for a file.
+        if words[0] == STDIN or is_file(words[0]):
+            return False
+        from convcli.batch.listing import InputWords
+
+        return InputWords(words=words).several
+
+    def _run_single(self) -> int:
+        """Filter the one input and return the exit code."""
+        options = self.options
+        word = (self.request.inputs or [STDIN])[0]
+        source = None if word == STDIN else Path(word)
+        self.check_reports([source])
+        output = self._single_output(source)
+        facts = self.input_run(source, output, alone=True, progress=self.progress(None)).run()
+        code = self.tell_run(facts)
+        if not options.dry_run:
+            self.write_reports([facts])
         return code
+
+    def _single_output(self, source: Path | None) -> Path | None:
+        from convcli.media.outputs import plan_outputs
+
+        if not self.writes or (self.options.dry_run and self.request.output is None):
+            return None
+        (output,) = plan_outputs(
+            [source],
+            self.request.output,
+            force=self.options.force,
+            in_place=self.options.in_place,
+            suffix=self.suffix,
+        )
+        return output
+
+    def check_reports(self, inputs: Sequence[Path | None]) -> None:
+        """Refuse a report or a drawing that cannot be written, before the work begins."""
+        options = self.options
+        force = options.force or options.dry_run
+        if options.report is not None:
+            refuse_report(options.report, inputs, force=force)
+        if options.plot is not None:
+            if len(inputs) > 1:
+                raise RequestError(
+                    "--plot draws one input", hint="--report FILE.html shows any number of them"
+                )
+            refuse_plot(options.plot, inputs, force=force)
+
+    def write_reports(self, runs: list[RunFacts]) -> None:
+        """Write the report and the drawing that were asked for."""
+        if runs and self.options.report is not None:
+            self._write_report(runs, self.options.report)
+        if runs and self.options.plot is not None:
+            self._write_plot(runs[0], self.options.plot)
 
     def _calls(self) -> tuple[Call, ...]:
         """The steps of FILTER as written, before they are bound to a signal."""
@@ -106,33 +195,15 @@ class FilterCommand:
                 f"expected a FILTER, got the file {text}",
                 hint=f"FILTER comes first, then the files: {command}",
             )
+        if not self.writes and (options.in_place or self.request.output is not None):
+            raise RequestError(
+                f"{self.instead_of_data} writes no data", hint="leave out -o and --in-place"
+            )
         if options.in_place and self.request.output is not None:
             raise RequestError(
                 "--in-place and -o contradict each other",
                 hint="--in-place replaces the inputs themselves",
             )
-
-    def _places(self) -> Sequence[Path | None]:
-        """The output of every input; None is standard output."""
-        from convcli.media.outputs import plan_outputs
-
-        inputs = self.request.paths
-        options = self.options
-        output = self.request.output
-        # The plan of several inputs can be printed before it is known where they are written.
-        if options.dry_run and output is None and not options.in_place:
-            return [None] * len(inputs)
-        return plan_outputs(
-            inputs, output, force=options.force, in_place=options.in_place, suffix=self.suffix
-        )
-
-    def _check_plot(self, plot: Path) -> None:
-        if len(self.request.paths) > 1:
-            raise RequestError(
-                "--plot draws one input", hint="--report FILE.html shows any number of them"
-            )
-        force = self.options.force or self.options.dry_run
-        refuse_plot(plot, self.request.paths, force=force)
 
     def _write_plot(self, run: RunFacts, plot: Path) -> None:
         from convcli.media.outputs import atomic
@@ -148,60 +219,25 @@ class FilterCommand:
 
         write_report(runs, report, atomic=atomic)
 
-    def _filter_all(
-        self, calls: tuple[Call, ...], places: list[InOut]
-    ) -> tuple[list[RunFacts], int]:
-        """The facts of all inputs that could be filtered, and the worst exit code."""
-        if len(places) == 1:
-            facts = self._run_of(calls, places[0], self._progress(None)).run()
-            return [facts], self._tell(facts)
-        from concurrent.futures import ThreadPoolExecutor
-
-        from convcli.running.workers import cores
-
-        jobs = min(self.options.jobs or cores(), len(places))
-        pool = ThreadPoolExecutor(jobs)
-        progress = self._progress(len(places))
-        try:
-            runs = [self._run_of(calls, place, None, at) for at, place in enumerate(places)]
-            futures = [pool.submit(run.run) for run in runs]
-            sources = [source for source, _ in places]
-            return self._collect(sources, futures, progress)
-        except BaseException:
-            self.stopping.set()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-            progress.close()
-
-    def _collect(
-        self, sources: list[Path | None], futures: list[Future[RunFacts]], progress: Progress
-    ) -> tuple[list[RunFacts], int]:
-        """Wait for each input in turn; the error of one is printed, and the others go on."""
-        runs: list[RunFacts] = []
-        worst = 0
-        for source, future in zip(sources, futures, strict=True):
-            try:
-                facts = future.result()
-                runs.append(facts)
-                code = self._tell(facts)
-            except ConvcliError as error:
-                tell_error(name_input(error, input_name(source)))
-                code = error.exit_code
-            worst = max(worst, code)
-            progress.advance(1)
-        return runs, worst
-
-    def _run_of(
-        self, calls: tuple[Call, ...], place: InOut, progress: Progress | None, number: int = 0
+    def input_run(
+        self,
+        source: Path | None,
+        output: Path | None,
+        *,
+        number: int = 1,
+        alone: bool = False,
+        progress: Progress | None = None,
     ) -> InputRun:
-        """The run of an input; the first inputs of a batch are drawn larger than the others."""
-        source, output = place
+        """The run of an input; the first inputs of a batch are drawn larger than the others.
+
+        alone : no other input is filtered at the same time
+        """
         return InputRun(
             command=self,
-            calls=calls,
+            calls=self.calls,
             source=source,
             output=output,
+            alone=alone,
             progress=progress,
             preview_size=self._preview_size(number),
         )
@@ -217,14 +253,14 @@ class FilterCommand:
             return None
         from convcli.previews.observe import FULL, MOST_FULL, THUMBNAIL
 
-        return FULL if number < MOST_FULL else THUMBNAIL
+        return FULL if number <= MOST_FULL else THUMBNAIL
 
-    def _progress(self, total: int | None) -> Progress:
+    def progress(self, total: int | None) -> Progress:
         """Progress is shown if the data do not go to standard output."""
         silent = self.options.quiet or self.options.dry_run
         return Progress(total, shown=not silent and self.request.output not in (None, "-"))
 
-    def _tell(self, facts: RunFacts) -> int:
+    def tell_run(self, facts: RunFacts) -> int:
         """Print the plan or the summary of an input, and return its exit code."""
         options = self.options
         if options.dry_run:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from convcli.signals import Signal
 
 
+# The suffix of a network, or of a filter as one.
+ONNX = ".onnx"
+
+
 @dataclass(frozen=True, kw_only=True)
 class DesignOptions:
     """The signal that a step is designed for."""
@@ -90,7 +94,7 @@ class ExportOptions:
         typer.Option(
             metavar="FILE",
             help="Write the taps, of a chain those of all its steps, to FILE.csv, .npy, .wav or "
-            ".json.",
+            ".json; or a model or filter to FILE.onnx.",
             show_default=False,
         ),
     ] = None
@@ -119,8 +123,9 @@ class ExportOptions:
         from convcli.planning.export import EXPORTS
 
         refuse_missing_parent(path)
-        if path.suffix.lower() not in EXPORTS:
-            raise RequestError(f"expected taps in a file named {', '.join(EXPORTS)}, got {path}")
+        known = (*EXPORTS, ONNX)
+        if path.suffix.lower() not in known:
+            raise RequestError(f"expected taps in a file named {', '.join(known)}, got {path}")
         if path.exists() and not self.force:
             raise RequestError(f"the output {path} exists already", hint="--force replaces it")
 
@@ -224,7 +229,10 @@ def _show_step(text: str, design: DesignOptions, export: ExportOptions) -> None:
     for _, parts in groupby(bound, key=lambda step: id(step.call)):
         lines += ["", *_page(list(parts)).lines()]
     if export.export is not None:
-        _export_taps(bound, export.export)
+        if export.export.suffix.lower() == ONNX:
+            _export_graph(text, bound, design, export.export)
+        else:
+            _export_taps(bound, export.export)
     if sys.stdout is not None and sys.stdout.isatty():
         from convcli.planning.describe import drawn_facts
         from convcli.report.braille import step_drawings
@@ -334,6 +342,29 @@ def _export_taps(bound: tuple[BoundStep, ...], path: Path) -> None:
     if bias is not None:
         values = ", ".join(f"{value:.6g}" for value in bias)
         tell(f"the bias is not among the taps: offset:{values}", kind="note")
+
+
+def _export_graph(
+    text: str, bound: tuple[BoundStep, ...], design: DesignOptions, path: Path
+) -> None:
+    """Write a model, or the taps of a step or chain, as an ONNX file."""
+    from convcli.layers.onnx_export import exported_taps
+    from convcli.media.outputs import atomic
+
+    step = bound[0]
+    model = _first_model(text) if step.step.runs_model else None
+    if model is None:
+        encoded = exported_taps(_exported_weights(bound))
+    elif bound[-1].call is not step.call:
+        raise RequestError("a model is exported alone", hint=f"'{step.call.text}'")
+    else:
+        upto = step.values["upto"]
+        if upto is not None:
+            model = model.up_to(upto)
+        align = design.align or model.learned.align
+        encoded = model.exported("causal" if align == "causal" else "center")
+    with atomic(path) as place:
+        place.write_bytes(encoded)
 
 
 def _draw(steps: list[str], design: DesignOptions, export: ExportOptions) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from convcli import __version__
-from convcli.cli import INTERRUPTED, Stopped
+from convcli.cli import INTERRUPTED, Stopped, tell
 from convcli.cli.opening import read_input
 from convcli.cli.options import Condition
 from convcli.errors import ConditionError, ConvcliError, InputError
@@ -23,19 +21,17 @@ if TYPE_CHECKING:
     from threading import Event
 
     from convcli.cli.filter_command import FilterCommand
+    from convcli.cli.parted_run import PartedBy
     from convcli.cli.progress import Progress
     from convcli.cli.run_preview import RunPreview
     from convcli.facts.preview import PreviewFacts
+    from convcli.media.division import PartSink
     from convcli.media.files import FileSink, OpenedFile
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.previews.observe import PreviewSize
     from convcli.running.run import RunCounts
     from convcli.signals import Signal, Sink, Source
-
-# Parameters of mallopt(3): the size from which memory is mapped on its own, and how much free
-# memory is kept for later.
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 # Whether a filter makes more rows is tried with so many.
 MANY_ROWS = 1 << 20
@@ -47,6 +43,7 @@ class InputRun:
 
     source : the input, None for standard input
     output : where its result goes, None for standard output
+    alone : no other input is filtered at the same time
     progress : where the work done is counted, None if several inputs run at once
     preview_size : how much of the signals is collected to be drawn; None for nothing
     """
@@ -55,6 +52,7 @@ class InputRun:
     calls: tuple[Call, ...]
     source: Path | None
     output: Path | None
+    alone: bool
     progress: Progress | None
     preview_size: PreviewSize | None = None
 
@@ -109,9 +107,10 @@ class InputRun:
         from convcli.media.outputs import open_output
         from convcli.media.replacing import only_writing
         from convcli.running.run import run
+        from convcli.running.workers import keep_freed_memory
 
         keep_freed_memory()
-        preview = self._preview(plans[0])
+        preview = self._preview(plans)
         with open_output(self.output, medium=self.command.files.medium) as place:
             with only_writing(self.output):
                 sink = opened.sink(
@@ -123,16 +122,20 @@ class InputRun:
             watched = _WatchedSink(sink, self.command.stopping, self.progress, self.output)
             counts = []
             try:
-                for number, (source, plan) in enumerate(zip(opened.sources, plans, strict=True)):
+                counts += self._counts_of_parts(opened, plans, place, sink, watched)
+                pages = zip(opened.sources, plans, strict=True)
+                for number, (source, plan) in enumerate(() if counts else pages):
                     if number > 0:
                         with only_writing(self.output):
                             sink.next_page()
                     watched.expect(plan.result.shape[0])
                     tail = self._tail(plan)
                     seen: tuple[Source[Any], Sink[Any]] = (source, watched)
-                    if preview is not None and number == 0:
-                        seen = preview.observed(source, watched)
-                    counts.append(run(plan, *seen, threads=self._threads(), tail=tail))
+                    if preview is not None:
+                        seen = preview.observed(source, watched, number)
+                    threads = self._threads()
+                    prompt = self.command.prompt
+                    counts.append(run(plan, *seen, threads=threads, tail=tail, prompt=prompt))
                 with only_writing(self.output):
                     sink.close()
             except BaseException:
@@ -145,12 +148,85 @@ class InputRun:
             shown = preview.facts(self.command.files, self.source, self.output)
         return _WrittenOutput(sink, counts, shown)
 
-    def _preview(self, plan: Plan) -> RunPreview | None:
+    def _counts_of_parts(
+        self,
+        opened: OpenedFile,
+        plans: list[Plan],
+        place: Any,
+        sink: FileSink,
+        watched: _WatchedSink,
+    ) -> list[RunCounts]:
+        """Filter a large input in parts if that is asked for; nothing if it is filtered as one."""
+        options = self.command.options
+        several_jobs = self.alone and (options.jobs or 1) > 1
+        if options.parts == 1 or not (options.parts or several_jobs):
+            return []
+        from convcli.cli.parted_run import (
+            WholeRun,
+            division_of,
+            filtered_in_parts,
+            joined_counts,
+            worth_cutting,
+        )
+
+        whole = WholeRun(
+            files=self.command.files,
+            source=self.source,
+            output=self.output,
+            opened=opened,
+            calls=self.command.planned_calls(opened, self.calls),
+            plans=plans,
+            result=self._written_signal(plans[0]),
+            tail=self._tail(plans[0]),
+            label=label_of(self.calls),
+            unchanged=all(plan.identity for plan in plans),
+        )
+        if not options.parts and not worth_cutting(whole):
+            return []
+        division: Any = "a page or a drawing of the run shows the whole signal"
+        if self.preview_size is None:
+            division = division_of(whole, place, cast("PartSink", sink))
+        if isinstance(division, str):
+            if not options.quiet:
+                tell(
+                    f"{whole.source or 'standard input'} is filtered as one unit: {division}",
+                    kind="note",
+                )
+            return []
+        counts = []
+        watched.expect(plans[0].result.shape[0])
+        parts = filtered_in_parts(whole, division, self._parted_by(), place, cast("PartSink", sink))
+        for part in parts:
+            watched.advance(part.written)
+            counts.append(part)
+        return [joined_counts(counts)]
+
+    def _parted_by(self) -> PartedBy:
+        """Into how many parts an input is cut, and how many processes filter them."""
+        from convcli.cli.parted_run import PartedBy
+        from convcli.running.workers import cores, keep_freed_memory
+
+        options = self.command.options
+        jobs = options.jobs or cores()
+        if options.parts is not None:
+            jobs = min(jobs, options.parts)
+        threads = options.threads or max(1, cores() // jobs)
+        return PartedBy(
+            count=options.parts,
+            jobs=jobs,
+            threads=threads,
+            retries=options.batch.retries,
+            stopping=self.command.stopping,
+            prepare=keep_freed_memory,
+        )
+
+    def _preview(self, plans: list[Plan]) -> RunPreview | None:
         if self.preview_size is None:
             return None
         from convcli.cli.run_preview import RunPreview
 
-        return RunPreview(plan.signal, self._written_signal(plan), self.preview_size)
+        signals = [(plan.signal, self._written_signal(plan)) for plan in plans]
+        return RunPreview(signals, self.preview_size)
 
     def _tail(self, plan: Plan) -> int:
         """How many inputs of silence follow the signal, so that the filter can ring out."""
@@ -180,8 +256,7 @@ class InputRun:
             return 1
         if options.threads:
             return options.threads
-        several = len(self.command.request.paths) > 1 and options.jobs != 1
-        return 1 if several else None
+        return None if self.alone else 1
 
     def _facts(
         self, opened: OpenedFile, plans: list[Plan], written: _WrittenOutput | None
@@ -203,7 +278,7 @@ class InputRun:
         output = OutputFacts.of(str(self.output or "-"), result, details=details)
         facts = RunFacts(
             version=__version__,
-            command=("convcli", *sys.argv[1:]),
+            command=self.command.words,
             filter=plan.filter,
             edge=plan.rules.edge,
             align=plan.rules.align,
@@ -252,25 +327,6 @@ def _with_doubts(opened: OpenedFile) -> Iterator[None]:
 
 def _with_length(signal: Signal, length: int) -> Signal:
     return replace(signal, shape=(length, *signal.shape[1:]))
-
-
-@cache
-def keep_freed_memory() -> None:
-    """Keep the memory of freed blocks for the next ones, which are of the same size.
-
-    This saves a sixth of the time, which otherwise goes into new pages from the system. mallopt(3)
-    is specific to glibc; elsewhere nothing happens.
-    """
-    import ctypes
-
-    if sys.platform != "linux":
-        return
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except AttributeError:
-        return
-    mallopt(_MMAP_THRESHOLD, 1 << 25)
-    mallopt(_TRIM_THRESHOLD, 1 << 27)
 
 
 @dataclass(frozen=True, eq=False)
@@ -362,6 +418,13 @@ class _WatchedSink:
         count, stored = encoded
         with only_writing(self.place):
             self.sink.write(stored)
+        if self.progress is not None:
+            self.progress.advance(count)
+
+    def advance(self, count: int) -> None:
+        """Show the progress of a part that was written by another process."""
+        if self.stopping.is_set():
+            raise Stopped(INTERRUPTED)
         if self.progress is not None:
             self.progress.advance(count)
 

@@ -84,6 +84,13 @@ class LearnOptions:
         Literal["levels", "differences"],
         typer.Option(help="Predict a level, or learn its change and add it to the last level."),
     ] = "levels"
+    residual: Annotated[
+        bool,
+        typer.Option(
+            "--residual",
+            help="With --layers, learn TARGET minus INPUT: the model adds INPUT to its output.",
+        ),
+    ] = False
     delay: Annotated[
         str | None,
         typer.Option(

@@ -68,6 +68,9 @@ def _check_combinations(options: LearnOptions, *, has_target: bool) -> None:
         )
     if options.ridge is not None and not math.isfinite(options.ridge):
         raise RequestError(f"--ridge expects a number, 0 or more, got {options.ridge:g}")
+    if options.residual and (options.blind or options.on == "differences"):
+        other = "--blind" if options.blind else "--on differences"
+        raise RequestError(f"--residual and {other} exclude each other", hint="without --residual")
     if options.noise is not None and not options.blind:
         raise RequestError(
             "--noise is for --blind", hint="with a TARGET the noise is what INPUT has more"
@@ -78,6 +81,12 @@ def check_training(options: LearnOptions) -> None:
     """Raise RequestError for options that need --layers, or do not go together with it."""
     given = [name for name, value in options.training.items() if value is not None]
     option = f"--{given[0].replace('_', '-')}" if given else ""
+    network = options.layers is not None and options.layers.strip() != "dense"
+    if options.residual and not network:
+        raise RequestError(
+            "--residual is for --layers: one linear layer can pass its input on by itself",
+            hint='--layers "conv:8,9 | relu | conv:1,9" --residual',
+        )
     if options.layers is None:
         if given:
             raise RequestError(
@@ -156,6 +165,7 @@ def task_of(options: LearnOptions, signal: Signal) -> Task:
         blind=options.blind,
         delay=_delay(options.delay, signal),
         differences=options.on == "differences",
+        residual=options.residual,
         noise=_noise(options.noise, signal),
         mix=options.mix,
         ridge=options.ridge,

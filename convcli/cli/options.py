@@ -43,10 +43,10 @@ filter_argument = typer.Argument(
 )
 Filter = Annotated[str, filter_argument]
 Inputs = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Argument(
         metavar="[INPUT]...",
-        help="Files to filter; none or - is standard input.",
+        help="Files, folders and quoted patterns ('in/**/*.wav'); none or - is standard input.",
         show_default=False,
     ),
 ]
@@ -57,7 +57,8 @@ Output = Annotated[
         "--output",
         metavar="OUTPUT",
         help="A file, or for several inputs a folder (out/) or a template "
-        "('out/{stem}_lp{suffix}'; also {parent} {index}); none or - is standard output.",
+        "('out/{stem}_lp{suffix}'; also {parent} {relative} {subfolder} {index}); none or - is "
+        "standard output.",
         show_default=False,
     ),
 ]
@@ -112,12 +113,28 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touc
 Jobs = Annotated[
     int | None,
     typer.Option(
-        "-j", "--jobs", min=1, help="Inputs filtered at once.", show_default="as many as cores"
+        "-j",
+        "--jobs",
+        min=1,
+        help="Inputs filtered at once, or parts of one large input.",
+        show_default="as many as cores",
     ),
 ]
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads for one input.", show_default="as many as cores"),
+]
+
+
+Parts = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Cut one large WAV, uncompressed picture or plain table into N parts, which --jobs "
+        "processes filter at once, with the same bytes; 1: do not cut.",
+        show_default="with --jobs, by size",
+    ),
 ]
 
 
@@ -254,6 +271,73 @@ NoHeader = Annotated[
     typer.Option("--no-header", help="The table has no header: columns are called 1, 2, 3, ..."),
 ]
 Encoding = Annotated[str, typer.Option(help="Encoding of a table.")]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", help="Folders stand for the files in their subfolders too.")
+]
+FilesFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="More inputs: a file with one name a line; - is standard input.",
+        show_default=False,
+    ),
+]
+NullNames = Annotated[
+    bool, typer.Option("-0", "--null", help="Names in LIST end with NUL, as `find -print0` writes.")
+]
+ShardText = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only part I of N of the inputs, for one of N machines.",
+        show_default=False,
+    ),
+]
+Retries = Annotated[
+    int,
+    typer.Option(
+        min=0, max=1000, help="Try an input again after an error that may pass, up to so often."
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Filter the inputs on the workers of a Dask cluster, tcp://HOST:8786, or in --jobs "
+        "processes here: local. Needs convcli[cluster].",
+        show_default=False,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Leave out what an earlier run of this command finished, unless input or options "
+        "changed.",
+    ),
+]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out inputs whose output exists.")
+]
+LedgerFile = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="FILE",
+        help="Write a line of JSON for each input as it ends; --resume reads it.",
+        show_default="a record of your own in ~/.local/state",
+    ),
+]
+FailedFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--failed",
+        metavar="FILE",
+        help="Write the names of inputs that failed, for --files-from.",
+        show_default="failed.txt beside the ledger",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
 Verbose = Annotated[
     bool, typer.Option("-v", "--verbose", help="Say more: a table of the steps as designed.")
@@ -269,11 +353,26 @@ class Request:
     inputs: Inputs = None
     output: Output = None
 
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BatchOptions:
+    """Options for many inputs."""
+
+    recursive: Recursive = False
+    files_from: FilesFrom = None
+    null: NullNames = False
+    shard: ShardText = None
+    resume: Resume = False
+    skip_existing: SkipExisting = False
+    ledger: LedgerFile = None
+    failed: FailedFile = None
+    retries: Retries = 0
+    cluster: Cluster = None
+
     @property
-    def paths(self) -> tuple[Path | None, ...]:
-        """The inputs; None is standard input."""
-        given = self.inputs or [Path("-")]
-        return tuple(None if str(path) == "-" else path for path in given)
+    def asked(self) -> bool:
+        """Whether one of them is set."""
+        return any(value not in (None, False, 0) for value in vars(self).values())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -293,6 +392,8 @@ class RunOptions:
     dry_run: DryRun = False
     jobs: Jobs = None
     threads: Threads = None
+    parts: Parts = None
+    batch: BatchOptions = BatchOptions()
     fail_on: FailOn = None
     quiet: Quiet = False
     verbose: Verbose = False

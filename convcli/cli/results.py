@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
-def refuse_report(report: Path, inputs: Sequence[Path | None], *, force: bool) -> None:
+def refuse_report(report: Path, inputs: Iterable[Path | None], *, force: bool) -> None:
     """Refuse a report before any work begins.
 
     Raises RequestError if its format is unknown, if it is one of the inputs, or if it exists and
@@ -21,18 +21,27 @@ def refuse_report(report: Path, inputs: Sequence[Path | None], *, force: bool) -
     from convcli.report.files import check_report
 
     check_report(report)
-    _refuse_place(report, "report", inputs, force=force)
+    refuse_place(report, "report", inputs, force=force)
 
 
-def refuse_plot(plot: Path, inputs: Sequence[Path | None], *, force: bool) -> None:
+def refuse_plot(plot: Path, inputs: Iterable[Path | None], *, force: bool) -> None:
     """Refuse a drawing before any work begins, as a report; also where matplotlib is missing."""
     from convcli.report.plots import check_plot
 
     check_plot(plot)
-    _refuse_place(plot, "drawing", inputs, force=force)
+    refuse_place(plot, "drawing", inputs, force=force)
 
 
-def _refuse_place(place: Path, noun: str, inputs: Sequence[Path | None], *, force: bool) -> None:
+def refuse_place(
+    place: Path, noun: str, inputs: Iterable[Path | None], *, force: bool, hint: str = ""
+) -> None:
+    """Refuse to write a file over an input, or over any file if `force` is not set.
+
+    noun : what the file is called in messages
+    hint : what to do about a file that exists
+
+    Raises RequestError; OutputError if the folder of the file does not exist.
+    """
     from convcli.media.outputs import is_file, refuse_missing_parent
 
     refuse_missing_parent(place)
@@ -42,7 +51,7 @@ def _refuse_place(place: Path, noun: str, inputs: Sequence[Path | None], *, forc
     if any(place.samefile(path) for path in taken):
         raise RequestError(f"the {noun} {place} is one of the inputs", hint="give it another name")
     if not force:
-        raise RequestError(f"the {noun} {place} exists already", hint="--force replaces it")
+        raise RequestError(f"the {noun} {place} exists already", hint=hint or "--force replaces it")
 
 
 def own_place(output: Path, inputs: Sequence[Path | None], *, force: bool, example: str) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import ConvcliError
-from convcli.previews.observe import ObservedSink, ObservedSource, preview_of
+from convcli.previews.observe import THUMBNAIL, ObservedSink, ObservedSource, preview_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from convcli.facts.preview import PreviewFacts
@@ -15,17 +17,32 @@ if TYPE_CHECKING:
     from convcli.previews.observe import PreviewSize
     from convcli.signals import Signal, Sink, Source
 
+# Further pages of a picture that are drawn small.
+MOST_PAGES = 24
+
 
 class RunPreview:
-    """The preview of one run: of its input, and of its result as it was written."""
+    """The preview of one run: of its input, and of its result as it was written.
 
-    def __init__(self, signal: Signal, result: Signal, size: PreviewSize) -> None:
-        self._preview = preview_of(signal, result, size)
-        self._size = size
+    signals : of each page, what is read and what is written
+    """
 
-    def observed(self, source: Source[Any], sink: Sink[Any]) -> tuple[Source[Any], Sink[Any]]:
-        """The source and the sink with an observer between them and the engine."""
-        return ObservedSource(source, self._preview), ObservedSink(sink, self._preview)
+    def __init__(self, signals: Sequence[tuple[Signal, Signal]], size: PreviewSize) -> None:
+        from convcli.media.tables.delimited import group_name
+
+        self._preview = preview_of(*signals[0], size, group_name)
+        drawn = [] if size.small else signals[1 : MOST_PAGES + 1]
+        self._pages = [preview_of(*page, THUMBNAIL) for page in drawn]
+        self._more = len(signals) - 1 - len(drawn)
+
+    def observed(
+        self, source: Source[Any], sink: Sink[Any], page: int
+    ) -> tuple[Source[Any], Sink[Any]]:
+        """The source and the sink of a page, counted from 0, with an observer between them."""
+        previews = [self._preview, *self._pages]
+        if page >= len(previews):
+            return source, sink
+        return ObservedSource(source, previews[page]), ObservedSink(sink, previews[page])
 
     def facts(self, files: Files, source: Path | None, output: Path | None) -> PreviewFacts:
         """What is drawn.
@@ -33,6 +50,11 @@ class RunPreview:
         A picture is shown as it was stored, because it is rounded, clipped and perhaps scaled after
         the filter: it is read from its file, where there is one.
         """
+        pages = tuple(page.facts() for page in self._pages)
+        facts = self._first_page(files, source, output)
+        return replace(facts, pages=pages, more_pages=self._more)
+
+    def _first_page(self, files: Files, source: Path | None, output: Path | None) -> PreviewFacts:
         facts = self._preview.facts()
         if facts.after.picture is None:
             return facts

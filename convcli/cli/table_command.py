@@ -39,7 +39,8 @@ class NamedFilterOptions:
             "--add",
             metavar="NAME=FILTER",
             help="A new column, filtered from the one of -c; {column} in NAME is the name of each "
-            "of several. May be given several times; FILTER may then be left out.",
+            "of several. A filter that makes several columns puts what each is behind NAME. May be "
+            "given several times; FILTER may then be left out.",
             show_default=False,
         ),
     ] = None
@@ -73,7 +74,7 @@ def plain_request(request: TableRequest, *, named: bool) -> Request:
 
     named : there are further filters, so that the first word may be a table already
     """
-    words = [Path(word) for word in request.inputs or ()]
+    words = list(request.inputs or ())
     text = request.filter
     if text is None:
         if not named:
@@ -82,7 +83,7 @@ def plain_request(request: TableRequest, *, named: bool) -> Request:
             )
         text = ""
     elif named and _is_table(text):
-        words.insert(0, Path(text))
+        words.insert(0, text)
         text = ""
     elif named and text.strip() == "x":
         text = ""
@@ -91,10 +92,10 @@ def plain_request(request: TableRequest, *, named: bool) -> Request:
 
 def _is_table(text: str) -> bool:
     """Whether a word is a table and not a FILTER: standard input, a file, or a name like one."""
-    from convcli.media.outputs import is_file, is_special
+    from convcli.media.outputs import is_file, is_folder, is_special
     from convcli.media.tables.files import TableFiles
 
-    if text == "-" or is_file(text):
+    if text == "-" or is_file(text) or is_folder(text):
         return True
     has_steps = "|" in text or " " in text
     return not has_steps and (TableFiles.has_suffix(Path(text)) or is_special(Path(text)))
@@ -123,6 +124,17 @@ class TableCommand(FilterCommand):
             return ()
         return super()._calls()
 
+    def filters(self) -> tuple[Call, ...]:
+        """The steps of FILTER, --add and --set."""
+        return self.calls if self.named is None else tuple(self.named.calls(self.calls))
+
+    def options_of_results(self) -> tuple[object, ...]:
+        """What the results depend on besides the filters, as the names of new columns."""
+        options = super().options_of_results()
+        if self.named is None:
+            return options
+        return (*options, *(each.written for each in (*self.named.added, *self.named.own)))
+
     def planned_calls(self, opened: OpenedFile, calls: tuple[Call, ...]) -> tuple[Call, ...]:
         """The steps that an open table is filtered by: all filters as one."""
         if self.named is None:
@@ -135,7 +147,7 @@ class TableCommand(FilterCommand):
         outputs = outputs_of(
             self.named,
             calls,
-            source.signal.channels,
+            source.signal,
             base=source.base,
             label=label_of(calls) if source.options.append else None,
         )

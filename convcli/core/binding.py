@@ -61,6 +61,7 @@ class Stage:
     warnings : what may be wrong with a step in a branch
     layers : the layers of a network, on its first stage
     learned : the layer of a network that has no other
+    formula : what the layers of a network compute together, where they are one operation
     """
 
     before: Signal
@@ -73,6 +74,7 @@ class Stage:
     warnings: tuple[str, ...] = ()
     layers: tuple[LayerFacts, ...] = ()
     learned: LearnedTaps | None = None
+    formula: str = ""
 
     @property
     def note(self) -> str:

@@ -338,6 +338,32 @@ class Branches(Op):
         return inside + len(self.branches)
 
     @property
+    def held_places(self) -> tuple[HeldPlace, ...]:
+        """The places of the values that operations of the branches hold."""
+        places = []
+        for number, branch in enumerate(self.branches):
+            places += [(number, *place) for place in branch.chain.held_places]
+        return tuple(places)
+
+    def held_starts(self, start: int, stop: int, done: int) -> dict[HeldPlace, int]:
+        """Return before which input each held value is the last known one that is needed.
+
+        A branch is given its own inputs alone.
+        """
+        found = {}
+        for number, branch in enumerate(self.branches):
+            shift = branch.shift[0]
+            own_done = done + shift if done > 0 else 0
+            starts = branch.chain.held_starts(start + shift, own_done)
+            found.update({(number, *place): first for place, first in starts.items()})
+        return found
+
+    @property
+    def holds_input_alone(self) -> bool:
+        """Whether all values that are held are inputs of the group."""
+        return all(branch.chain.holds_input_alone for branch in self.branches)
+
+    @property
     def _holds_inside(self) -> bool:
         """Whether an operation holds values that are not inputs of the group."""
         later = (op for branch in self.branches for op in branch.chain.ops[1:])

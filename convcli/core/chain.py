@@ -261,6 +261,33 @@ class Chain:
         return any(op.holds for op in self.ops)
 
     @cached_property
+    def held_places(self) -> tuple[HeldPlace, ...]:
+        """The places of all values that are held."""
+        return tuple(
+            (number, *place) for number, op in enumerate(self.ops) for place in op.held_places
+        )
+
+    def held_starts(self, start: int, done: int) -> dict[HeldPlace, int]:
+        """Return before which input each value is the last known one that output `start` may need.
+
+        Values that are no inputs of the chain are left out.
+        done : the end of the outputs that were computed before
+        """
+        if not self.ops:
+            return {}
+        outputs = self.reads(start, start + 1, done=done)[1]
+        own_done = self.needs(0, done - 1, done)[1][1] if done > 0 else 0
+        found = self.ops[0].held_starts(outputs.start, outputs.high, own_done)
+        return {(0, *place): first for place, first in found.items()}
+
+    @cached_property
+    def holds_input_alone(self) -> bool:
+        """Whether all values that are held are samples of the input of the chain."""
+        if any(op.holds for op in self.ops[1:]):
+            return False
+        return all(op.holds_input_alone for op in self.ops[:1])
+
+    @cached_property
     def in_time(self) -> bool:
         """Whether windows are bounded by the times of the samples."""
         return any(op.in_time for op in self.ops)

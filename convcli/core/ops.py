@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from convcli.calendar_bins import CalendarBins
     from convcli.core.binding import Site, Stage
     from convcli.core.kernel import Kernel
-    from convcli.core.task import HeldAfter, OpTask
+    from convcli.core.task import HeldAfter, HeldPlace, OpTask
     from convcli.signals import Align, Array, Edge, Missing
 
 # The outputs [start, stop) on each sample axis.
@@ -191,6 +191,24 @@ class Op(ABC):
     def holds(self) -> bool:
         """Whether the operation fills a gap with the last known value, however old."""
         return False
+
+    @property
+    def held_places(self) -> tuple[HeldPlace, ...]:
+        """The places of the values that the operation holds."""
+        return ((),) if self.holds else ()
+
+    def held_starts(self, start: int, stop: int, done: int) -> dict[HeldPlace, int]:
+        """Return before which input each held value is the last known one that is needed.
+
+        start, stop : the outputs to come; done : the end of those that were computed before
+        """
+        first = self.reads(start, stop, done, None).start
+        return dict.fromkeys(self.held_places, first)
+
+    @property
+    def holds_input_alone(self) -> bool:
+        """Whether all values that are held are inputs of the operation itself."""
+        return True
 
     @property
     def takes_stored(self) -> bool:

@@ -62,6 +62,11 @@ class WindowFunction(ABC):
         """The function of two samples that the windows are folded by, if there is one."""
         return None
 
+    @property
+    def spacing(self) -> Sizes | None:
+        """Inputs from one sample of a window to the next, on each axis; None: all are next."""
+        return None
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SlidingStatistic(Op):

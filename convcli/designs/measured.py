@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,8 @@ def measured_response(
     file = Path(path.removeprefix("@").strip()).expanduser()
     curve = read_curve(file, column=column, rate=signal.rate)
     wanted = _adjusted(curve, file, signal.rate, invert=invert, reference=reference)
-    fitted = _finished(wanted, signal.rate, phase, taps)
+    points = tuple(zip(wanted.frequencies.tolist(), wanted.decibels.tolist(), strict=True))
+    fitted = _finished(points, signal.rate, phase, taps)
     note = (
         f"{file.name}: {fitted.taps.size:,} taps, largest deviation {fitted.deviation:.2g} dB "
         f"at {fitted.at:.3g} Hz"
@@ -109,8 +111,16 @@ def _adjusted(
     return Curve(curve.frequencies, decibels, curve.column)
 
 
-def _finished(curve: Curve, rate: float, phase: Phase, count: int | None) -> _Fitted:
-    """Fit `count` taps to the curve, or as many as keep the deviation within TOLERANCE."""
+@lru_cache(maxsize=16)
+def _finished(
+    points: tuple[tuple[float, float], ...], rate: float, phase: Phase, count: int | None
+) -> _Fitted:
+    """Fit `count` taps to a curve, or as many as keep the deviation within TOLERANCE.
+
+    points : frequency in Hz and gain in dB of each point of the curve
+    """
+    frequencies, decibels = np.array(points).T
+    curve = Curve(frequencies, decibels)
     if count is not None:
         if count > MOST_TAPS_ASKED:
             message = f"{count:,} taps; at most {MOST_TAPS_ASKED:,} are fitted to a curve"

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core import activations
-from convcli.core.activations import Elu, Rectifier, Sigmoid, Softplus, Tanh
+from convcli.core.activations import (
+    Elu,
+    Rectifier,
+    Sigmoid,
+    Softplus,
+    Tanh,
+    TimesClippedLine,
+    TimesLogistic,
+    TimesNormal,
+)
 from convcli.core.ops import NNCall, Pointwise
 from convcli.core.rounding import Rounding, of_factor
 from convcli.core.whole import Normalize
@@ -78,19 +86,19 @@ def softplus(*, signal: Signal) -> Pointwise:
 @step("pointwise", example="silu", aliases=("swish",))
 def silu(*, signal: Signal) -> Pointwise:
     """Sigmoid linear unit: x / (1 + exp(-x))."""
-    return _each(activations.times_logistic, signal, nn_call=NNCall("silu"))
+    return _each(TimesLogistic(), signal, nn_call=NNCall("silu"))
 
 
 @step("pointwise", example="gelu")
 def gelu(*, signal: Signal) -> Pointwise:
     """Gaussian error linear unit: x times the normal distribution function of x."""
-    return _each(activations.times_normal, signal)
+    return _each(TimesNormal(), signal)
 
 
 @step("pointwise", example="hardswish")
 def hardswish(*, signal: Signal) -> Pointwise:
     """Piecewise quadratic approximation of silu: x * min(max(x + 3, 0), 6) / 6."""
-    return _each(activations.times_clipped_line, signal)
+    return _each(TimesClippedLine(), signal)
 
 
 @step("pointwise", example="abs", name="abs")

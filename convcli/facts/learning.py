@@ -45,6 +45,18 @@ class DelayFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EpochFacts:
+    """Root mean squared errors of one epoch, in the units of the target.
+
+    train : over the epoch, while the weights changed; held : at its end, None without held-out data
+    """
+
+    number: int
+    train: float
+    held: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingFacts:
     """How a network was trained.
 
@@ -52,6 +64,7 @@ class TrainingFacts:
     batch : windows in a mini-batch
     rate : learning rate after the last restart; decay : weight decay
     restarts : how often training diverged and started again with a smaller learning rate
+    losses : of each epoch
     """
 
     epochs: int
@@ -61,6 +74,7 @@ class TrainingFacts:
     rate: float
     decay: float
     restarts: int
+    losses: tuple[EpochFacts, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +110,7 @@ class LearningFacts:
     full_scale : of a picture of whole numbers, the unit of the noise; errors are parts of it
     passed_over : windows that were skipped because a value is missing
     training : of a network; moved : of a dense layer and the filter beside it
+    residual : whether the input is added to what the layers make
     """
 
     task: str
@@ -120,3 +135,9 @@ class LearningFacts:
     passed_over: int = 0
     training: TrainingFacts | None = None
     moved: tuple[MovedFacts, ...] = ()
+    residual: bool = False
+
+    @property
+    def formula(self) -> str:
+        """The layers, and the input where it is added to what they make."""
+        return f"x + ({self.layers})" if self.residual else self.layers

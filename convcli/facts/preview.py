@@ -25,6 +25,8 @@ class OutlineFacts:
     spacing : samples of the input from one sample to the next
     low, high : (bins, channels); NaN where a bin has no sample
     gaps : (bins, channels), how many samples are missing
+    axis : (bins, 2), the first and the last place in each bin on the axis: times in seconds since
+        1970 on the clock on the wall, or rows of a file; None where places are samples
     peak : the largest |sample| of each channel; rms : their root mean square
     """
 
@@ -37,6 +39,7 @@ class OutlineFacts:
     low: Numbers
     high: Numbers
     gaps: npt.NDArray[np.int64]
+    axis: Numbers | None = None
     peak: tuple[float, ...]
     rms: tuple[float, ...]
 
@@ -110,11 +113,13 @@ class SignalPreview:
     loudness : of sound in LUFS (ITU-R BS.1770), None for silence
     loudness_seconds : how much of the sound was measured
     more_groups : groups of a table that are not drawn
+    dated : the times of outlines are dates, not numbers
     """
 
     rate: float | None = None
     outlines: tuple[OutlineFacts, ...] = ()
     more_groups: int = 0
+    dated: bool = False
     spectrogram: SpectrogramFacts | None = None
     loudness: float | None = None
     loudness_seconds: float | None = None
@@ -139,12 +144,20 @@ class SearchedFacts:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PreviewFacts:
-    """What is drawn of the input and of the output of a run.
+    """What is drawn of the input and of the output of a run, or of two signals that are compared.
 
+    names : what the two are called
+    difference : of two sounds, of what can be listened to; None where they cannot be subtracted
+    pages : of a picture of several pages, small pictures of all but the first; more_pages : pages
+        that are not drawn
     small : only as much as a thumbnail needs
     """
 
     before: SignalPreview
     after: SignalPreview
+    names: tuple[str, str] = ("before", "after")
+    difference: OutlineFacts | None = None
     likeness: LikenessFacts | None = None
+    pages: tuple[PreviewFacts, ...] = ()
+    more_pages: int = 0
     small: bool = False

@@ -5,38 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from convcli.core.activations import Activation
 from convcli.core.ops import Pointwise
 from convcli.layers.layer import StepLayer, layer
-from convcli.layers.trained import BatchLayer, TrainedLayer
+from convcli.layers.trained import BatchLayer, TrainedLayer, trained_form
 
 if TYPE_CHECKING:
-    from convcli.core.ops import Op
-    from convcli.layers.trained import BatchShape, Sizes
+    from convcli.core.ops import Span
+    from convcli.layers.trained import BatchShape
     from convcli.signals import Array
 
 
-@layer("relu", "leaky_relu", "tanh", "sigmoid", "elu", "softplus")
+@layer(
+    "relu",
+    "leaky_relu",
+    "tanh",
+    "sigmoid",
+    "elu",
+    "softplus",
+    "gelu",
+    "silu",
+    "swish",
+    "hardswish",
+)
 @dataclass(frozen=True, kw_only=True)
 class ActivationLayer(StepLayer):
-    """A function of every sample whose derivative follows from its value."""
+    """A function of every sample, with a derivative."""
 
     trainable: ClassVar[bool] = True
-
-    def trained(self, op: Op) -> TrainedActivation | None:
-        """How the activation is trained.
-
-        RequestError where its derivative does not follow from its value.
-        """
-        if not isinstance(op, Pointwise) or not isinstance(op.function, Activation):
-            return None
-        if not op.function.derivative_follows:
-            raise self.call.error(
-                "a slope below 0 cannot be trained", hint="leaky_relu:0.1 or elu:1"
-            )
-        return TrainedActivation(op.function)
 
 
 @dataclass(frozen=True)
@@ -45,23 +41,36 @@ class TrainedActivation(TrainedLayer):
 
     function: Activation
 
-    pointwise: ClassVar[bool] = True
-    reads_its_outputs: ClassVar[bool] = True
+    pointwise = True
 
-    def reads(self, outputs: Sizes) -> Sizes:
-        """Return the number of outputs."""
+    @property
+    def reads_its_outputs(self) -> bool:
+        """Whether the derivative is computed from the values."""
+        return self.function.derivative_follows
+
+    @property
+    def homogeneous(self) -> bool:
+        """Whether the function is."""
+        return self.function.homogeneous
+
+    def needs(self, outputs: Span) -> Span:
+        """Return the outputs: each reads the sample at its own place."""
         return outputs
-
-    def first(self, output: Sizes) -> Sizes:
-        """Return the output: it reads the sample at its own place."""
-        return output
 
     def at_work(self, batch: BatchShape) -> BatchActivation:
         """Return the activation at work on mini-batches."""
-        shape = (batch.size, *batch.made, batch.channels)
-        slopes = np.empty(shape, batch.dtype)
-        outputs = np.empty(shape, batch.dtype) if batch.shared else None
+        slopes = batch.outputs(batch.channels)
+        overwrites = self.function.derivative_follows and not batch.shared
+        outputs = None if overwrites else batch.outputs(batch.channels)
         return BatchActivation(self.function, slopes, outputs)
+
+
+@trained_form.register(Pointwise)
+def _trained_activation(op: Pointwise) -> TrainedActivation:
+    """How a function of each sample is trained. NotImplementedError if it has no derivative."""
+    if not isinstance(op.function, Activation):
+        raise NotImplementedError
+    return TrainedActivation(op.function)
 
 
 class BatchActivation(BatchLayer):
@@ -74,16 +83,16 @@ class BatchActivation(BatchLayer):
         self.function = function
         self.slopes = slopes
         self.outputs = outputs
-        self.y: Any = None
+        self.kept: Any = None
 
     def forward(self, x: Array) -> Array:
         """Apply the function to every sample; `x` may be overwritten."""
         into = x if self.outputs is None else self.outputs
         y = self.function(x, out=into)
-        self.y = y
+        self.kept = y if self.function.derivative_follows else x
         return y
 
     def backward(self, dy: Array) -> Array:
         """Multiply `dy` by the derivative of the function."""
-        dy *= self.function.derivative(self.y, self.slopes)
+        dy *= self.function.derivative(self.kept, self.slopes)
         return dy

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from convcli.core import missing as gaps
 from convcli.core.kernel import Kernel
-from convcli.core.ops import Held, Op, Span, WindowWeights, nothing_held
+from convcli.core.ops import Held, Span, WindowWeights, nothing_held
 from convcli.core.reach import Reach, aligned_samples
 from convcli.errors import RequestError
 from convcli.layers.bands import Band, channels_of_group
@@ -24,16 +24,19 @@ from convcli.layers.conv_path import ConvPath, ConvSums
 from convcli.layers.conv_paths import cheapest_conv_path
 from convcli.layers.layer import WeightedLayer, layer
 from convcli.layers.padding import EDGES, Padding, PaddingMode, Placement, SelfPadding
-from convcli.layers.trained import BatchLayer, TrainedLayer
+from convcli.layers.trained import BatchLayer, TrainedLayer, trained_form
 from convcli.units import Count, Size, UnitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from convcli.core.binding import Stage
+    from convcli.core.ops import Op
     from convcli.layers.layer import LayerSite, LayerTensors
+    from convcli.layers.onnx_writer import ExportPlace
     from convcli.layers.trained import BatchShape, Sizes, Vector
     from convcli.layers.weights import Tensor
+    from convcli.planning.calls import Call
     from convcli.signals import Array, Edge, Missing
 
 # A layer of more weights would not be learned in a day here.
@@ -175,6 +178,40 @@ class ConvLayer(WeightedLayer):
             raise self.call.error(message)
         return padding
 
+    def export(self, place: ExportPlace) -> None:
+        """Add a Conv, and before it a Pad where the padding is no zeros."""
+        weights, bias = self._checked(place.tensors)
+        widths = widths_of(weights.shape[2:], self._spacing)
+        before, after = self._exported_padding(widths, place)
+        graph = place.graph
+        if self.padding_mode != "zeros":
+            graph.padded(before, after, EDGES[self.padding_mode])
+            before = after = (0,) * len(widths)
+        inputs = [place.stored("weight", weights)]
+        if bias is not None:
+            inputs.append(place.stored("bias", bias))
+        graph.node(
+            "Conv",
+            *inputs,
+            kernel_shape=weights.shape[2:],
+            strides=self._step,
+            dilations=self._spacing,
+            group=self.groups,
+            pads=[*before, *after],
+        )
+        graph.channels = len(weights)
+
+    def _exported_padding(self, widths: Sizes, place: ExportPlace) -> tuple[Sizes, Sizes]:
+        """Samples that are added before and after, on each axis."""
+        nothing = (0,) * len(widths)
+        if place.padding == "causal":
+            return tuple(width - 1 for width in widths), nothing
+        if self.padding == "same":
+            before = tuple((width - 1) // 2 for width in widths)
+            return before, tuple(width // 2 for width in widths)
+        sides = self.padding or nothing
+        return sides, sides
+
     def untrained(self, channels: int) -> dict[str, Tensor]:
         """The tensors of a layer that gets `channels` channels, all 0.
 
@@ -187,20 +224,19 @@ class ConvLayer(WeightedLayer):
             message = f"{self.groups} groups do not share {channels} and {self.out} channels evenly"
             raise self.call.error(message)
         shape = (self.out, channels // self.groups, *self.size)
-        count = math.prod(shape)
-        if count > MOST_WEIGHTS:
-            message = f"{count:,} weights in a layer; at most {MOST_WEIGHTS:,} are trained"
-            raise self.call.error(message, hint="conv:8,7")
+        check_weight_count(shape, self.call, "conv:8,7")
         tensors = {"weight": np.zeros(shape)}
         if self.bias is not False:
             tensors["bias"] = np.zeros(self.out)
         return tensors
 
-    def trained(self, op: Op) -> TrainedConv | None:
-        """How the layer is trained, with its own geometry."""
-        if not isinstance(op, ConvOp):
-            return None
-        return TrainedConv(op=op, pool=(1,) * self.signal.axes)
+
+def check_weight_count(shape: Sizes, call: Call, example: str) -> None:
+    """RequestError where a layer of weights of this shape would take too long to be trained."""
+    count = math.prod(shape)
+    if count > MOST_WEIGHTS:
+        message = f"{count:,} weights in a layer; at most {MOST_WEIGHTS:,} are trained"
+        raise call.error(message, hint=example)
 
 
 # --------------------------------------------------------------------------------------- as it runs
@@ -393,31 +429,20 @@ class TrainedConv(TrainedLayer):
     """A convolution layer in training, with the pool before it that it has taken in.
 
     op : the layer as it runs; its weights give the shape alone
-    pool : each tap weighs the sum of so many neighbouring inputs, (1, ...) without a pool; scale :
-        times this factor
+    pool : each tap weighs the sum of so many neighbouring inputs, () without a pool; scale : times
+        this factor
     count : outputs along the last axis that are computed at once (`Band`)
     """
 
     op: ConvOp
-    pool: Sizes
+    pool: Sizes = ()
     scale: float = 1.0
     count: int = 1
-
-    @property
-    def inputs(self) -> int:
-        """How many channels the layer gets."""
-        part: int = self.op.weights.shape[1]
-        return part * self.op.groups
 
     @property
     def outputs(self) -> int:
         """How many channels the layer makes."""
         return len(self.op.weights)
-
-    @property
-    def shape(self) -> Sizes:
-        """Taps of the layer on each axis."""
-        return self.op.weights.shape[2:]
 
     @property
     def has_bias(self) -> bool:
@@ -434,26 +459,80 @@ class TrainedConv(TrainedLayer):
         """How many numbers are learned: the weights, then the bias."""
         return self.weight_count + len(self.op.weights) * self.has_bias
 
-    def tensors(self, numbers: Vector) -> tuple[Vector, Vector | None]:
+    def weights_and_bias(self, numbers: Vector) -> tuple[Vector, Vector | None]:
         """Views of the weights (out, in / groups, k...) and of the bias (out,) in `numbers`."""
         weights = numbers[: self.weight_count].reshape(self.op.weights.shape)
         return weights, numbers[self.weight_count :] if self.has_bias else None
+
+    def tensors(self, numbers: Vector) -> dict[str, Vector]:
+        """Views of `weight` (out, in / groups, k...) and `bias` (out,) in `numbers`."""
+        weights, bias = self.weights_and_bias(numbers)
+        return {"weight": weights} if bias is None else {"weight": weights, "bias": bias}
+
+    def started(self, random: np.random.Generator) -> Vector:
+        """Uniform numbers in +-1 / sqrt(inputs to an output), as in torch (He et al. 2015)."""
+        fan_in = self.weight_count // self.outputs
+        bound = 1 / math.sqrt(fan_in)
+        return random.uniform(-bound, bound, self.parameters)
+
+    @property
+    def decays(self) -> Vector:
+        """1 for every weight, 0 for the bias."""
+        decays = np.zeros(self.parameters)
+        decays[: self.weight_count] = 1
+        return decays
+
+    takes_units = True
+
+    def take_input_unit(self, tensors: dict[str, Vector], unit: float) -> None:
+        """Divide the weights by the unit of the inputs."""
+        tensors["weight"] /= unit
+
+    def take_output_unit(self, tensors: dict[str, Vector], unit: float) -> None:
+        """Multiply weights and bias by the unit of the outputs."""
+        for name in tensors:
+            tensors[name] *= unit
+
+    def own_tap(self, before: Sizes) -> Sizes | None:
+        """The tap that reads the sample `before` samples after the first of the window."""
+        taps = []
+        sizes = self.op.weights.shape[2:]
+        for place, dilation, size in zip(before, self.op.dilation, sizes, strict=True):
+            tap, between = divmod(place, dilation)
+            if between or not 0 <= tap < size:
+                return None
+            taps.append(tap)
+        return tuple(taps)
+
+    def numbers_of_tap(self, tap: Sizes) -> npt.NDArray[np.int64]:
+        """Indices of the weights of one tap, of all inputs and outputs."""
+        marked = np.zeros(self.parameters)
+        weights, _ = self.weights_and_bias(marked)
+        where: Any = (slice(None), slice(None), *tap)
+        weights[where] = 1
+        return np.flatnonzero(marked)
 
     @cached_property
     def band(self) -> Band:
         """The geometry of one group of channels."""
         op = self.op
         band = Band.of_weights(op.weights, step=op.step, dilation=op.dilation, groups=op.groups)
-        return replace(band, pool=self.pool, count=self.count)
+        return replace(band, pool=self.pool or band.pool, count=self.count)
 
-    def reads(self, outputs: Sizes) -> Sizes:
-        """Return how many inputs so many outputs read."""
-        return self.band.reads(outputs)
+    def needs(self, outputs: Span) -> Span:
+        """Return the inputs that the outputs read, through the pool if there is one."""
+        found = []
+        for axis, (low, high) in enumerate(outputs):
+            step = self.band.steps[axis]
+            first = -self.op.at.before[axis] * self.band.pool[axis]
+            last = first + self.band.widths[axis]
+            found.append((low * step + first, (high - 1) * step + last))
+        return tuple(found)
 
-    def first(self, output: Sizes) -> Sizes:
-        """Return the first input that an output reads, through the pool if there is one."""
-        geometry = zip(output, self.op.step, self.op.at.before, self.pool, strict=True)
-        return tuple((k * s - b) * p for k, s, b, p in geometry)
+    @property
+    def pace(self) -> tuple[tuple[int, int], ...]:
+        """As many inputs as the stride says, for each output."""
+        return tuple((step, 1) for step in self.band.steps)
 
     def output_channels(self, channels: int) -> int:
         """Return how many channels come out."""
@@ -481,6 +560,12 @@ class TrainedConv(TrainedLayer):
     def at_work(self, batch: BatchShape) -> BatchConv:
         """Return the layer at work on mini-batches."""
         return BatchConv(self, batch)
+
+
+@trained_form.register(ConvOp)
+def _trained_conv(op: ConvOp) -> TrainedConv:
+    """How a convolution is trained, with its own geometry."""
+    return TrainedConv(op=op)
 
 
 class BatchConv(BatchLayer):
@@ -525,7 +610,7 @@ class BatchConv(BatchLayer):
 
     def load(self, numbers: Vector) -> None:
         """Fill the matrices with new weights."""
-        weights, bias = self.layer.tensors(numbers)
+        weights, bias = self.layer.weights_and_bias(numbers)
         scaled = weights * self.layer.scale
         for group, part in enumerate(np.split(scaled, self.groups)):
             self.bands[group][...] = self.band.laid_out(part)
@@ -565,7 +650,7 @@ class BatchConv(BatchLayer):
 
     def learn(self, dy: Array, gradient: Vector) -> None:
         """Write the derivatives by the weights and the bias."""
-        weights, bias = self.layer.tensors(gradient)
+        weights, bias = self.layer.weights_and_bias(gradient)
         for group, rows in enumerate(self.rows):
             np.matmul(rows.T, self.rows_of(dy, group), out=self.slopes)
             part = weights[channels_of_group(group, self.band.outputs)]

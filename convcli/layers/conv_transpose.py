@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convcli.layers.conv import ConvOp
+from convcli.layers.conv import ConvOp, TrainedConv, check_weight_count
 from convcli.layers.layer import WeightedLayer, layer
 from convcli.layers.padding import Placement, Sides
 from convcli.layers.shuffle import FirstOutputs, InterleavePhases
+from convcli.layers.tied_conv import TiedConv
 from convcli.units import Count, Size
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.ops import Op
     from convcli.layers.layer import LayerSite, LayerTensors
+    from convcli.layers.onnx_writer import ExportPlace
+    from convcli.layers.trained import Sizes, TrainedLayer
     from convcli.layers.weights import Tensor
 
 
@@ -94,7 +97,7 @@ class ConvTransposeLayer(WeightedLayer):
 
     example: ClassVar[str] = "conv_transpose:stride=2"
     keeps_level: ClassVar[bool] = False
-    untrainable_hint: ClassVar[str | None] = "it runs in networks that were trained elsewhere"
+    trainable: ClassVar[bool] = True
 
     @property
     def pads(self) -> bool:
@@ -135,6 +138,87 @@ class ConvTransposeLayer(WeightedLayer):
         tiled = np.tile(weights, (site.copies, *(1,) * (weights.ndim - 1)))
         biases = None if bias is None else np.tile(bias, site.copies)
         return (site.stage(*transposed_ops(tiled, biases, axes, self.groups * site.copies)),)
+
+    def export(self, place: ExportPlace) -> None:
+        """Add a ConvTranspose."""
+        weights, bias = self._checked(place.tensors)
+        nothing = (0,) * self.signal.axes
+        sides, added = self.padding or nothing, self.output_padding or nothing
+        after = sides
+        if place.padding == "causal":
+            # As many outputs as inputs times the stride, none of which reads a later input.
+            axes = self._axes(weights.shape[2:], causal=True)
+            surplus = [axis.dilation * (axis.taps - 1) + 1 - axis.stride for axis in axes]
+            sides = nothing
+            after = tuple(max(0, count) for count in surplus)
+            added = tuple(max(0, -count) for count in surplus)
+        after, added = self._without_surplus(after, added)
+        inputs = [place.stored("weight", weights)]
+        if bias is not None:
+            inputs.append(place.stored("bias", bias))
+        ones = (1,) * self.signal.axes
+        place.graph.node(
+            "ConvTranspose",
+            *inputs,
+            kernel_shape=weights.shape[2:],
+            strides=self.stride or ones,
+            dilations=self.dilation or ones,
+            group=self.groups,
+            pads=[*sides, *after],
+            output_padding=added,
+        )
+        place.graph.channels = weights.shape[1] * self.groups
+
+    def _without_surplus(self, after: Sequence[int], added: Sequence[int]) -> tuple[Sizes, Sizes]:
+        """The same cut and added outputs, where either is 0: runtimes refuse to add many."""
+        both = [min(pair) for pair in zip(after, added, strict=True)]
+        cut = tuple(count - less for count, less in zip(after, both, strict=True))
+        more = tuple(count - less for count, less in zip(added, both, strict=True))
+        strides = self.stride or (1,) * len(more)
+        if any(count >= stride for count, stride in zip(more, strides, strict=True)):
+            message = "an output_padding as large as the stride is not exported to ONNX"
+            raise self.call.error(message)
+        return cut, more
+
+    def untrained(self, channels: int) -> dict[str, Tensor]:
+        """The tensors of a layer that gets `channels` channels, all 0.
+
+        RequestError where the text says too little.
+        """
+        example = "conv_transpose:8,4,stride=2,padding=1"
+        if self.out is None or self.size is None:
+            message = "a conv_transpose to be trained says how many channels it makes, and its taps"
+            raise self.call.error(message, hint=example)
+        if channels % self.groups or self.out % self.groups:
+            message = f"{self.groups} groups do not share {channels} and {self.out} channels evenly"
+            raise self.call.error(message)
+        shape = (channels, self.out // self.groups, *self.size)
+        check_weight_count(shape, self.call, example)
+        tensors = {"weight": np.zeros(shape)}
+        if self.bias is not False:
+            tensors["bias"] = np.zeros(self.out)
+        return tensors
+
+    def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
+        """The convolution of all phases, whose weights are tied, and the phases interleaved."""
+        conv, *others = super().trained(ops)
+        if not isinstance(conv, TrainedConv):
+            return ()
+        return (self._tied(conv), *others)
+
+    def _tied(self, conv: TrainedConv) -> TiedConv:
+        """The convolution of all phases; its weights are the numbers of the layer's parameters."""
+        weights, bias = conv.op.weights, conv.op.bias
+        made = self.out or 1
+        sources = [weights.ravel()]
+        if bias is not None:
+            sources.append(bias)
+        return TiedConv(
+            conv=conv,
+            shape=(weights.shape[1] * self.groups, made // self.groups, *(self.size or ())),
+            bias=0 if bias is None else made,
+            sources=np.concatenate(sources).astype(np.int64),
+        )
 
     def _axes(self, taps: tuple[int, ...], *, causal: bool) -> list[TransposedAxis]:
         """The geometry along each axis."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.errors import RequestError
     from convcli.layers.layer import LayerSite, Shape
+    from convcli.layers.onnx_writer import ExportPlace
 
 UNTRAINABLE = (
     "windows are cut anywhere, and it has a weight for each position; a conv of that width has none"
@@ -55,6 +56,20 @@ class DenseLayer(WeightedLayer):
             at=Placement(before=(0,) * len(sides), anchor=anchor, growth=growth),
         )
         return (replace(site.stage(op), learned=op),)
+
+    def export(self, place: ExportPlace) -> None:
+        """Add a Gemm, and before the first one a Flatten."""
+        graph, tensors = place.graph, place.tensors
+        weights = tensors.weight
+        bias = self.bias_of(tensors, len(weights))
+        if not graph.flat:
+            graph.node("Flatten", axis=1)
+        inputs = [place.stored("weight", weights)]
+        if bias is not None:
+            inputs.append(place.stored("bias", bias))
+        graph.node("Gemm", *inputs, transB=1)
+        graph.flat = True
+        graph.channels = len(weights)
 
     def _check_channels(self, site: LayerSite) -> None:
         """RequestError where a channel would go past the layer, which makes one sample of all."""

@@ -11,6 +11,7 @@ from convcli.layers.layer import Layer, layer
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.layers.layer import LayerSite
+    from convcli.layers.onnx_writer import ExportPlace
 
 
 @layer("flatten")
@@ -28,6 +29,9 @@ class FlattenLayer(Layer):
         """RequestError where no dense layer follows."""
         if not following or not following[0].takes_everything:
             raise self.call.error("flatten comes before dense and nowhere else")
+
+    def export(self, place: ExportPlace) -> None:
+        """Add nothing: the dense layer that follows flattens its input."""
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
         """Return one stage without operations."""

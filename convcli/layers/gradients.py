@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.layers.trained import BatchShape, Vector
+from convcli.layers.trained import BatchShape, Vector, span_lengths
 
 if TYPE_CHECKING:
     from convcli.layers.nets import Net
@@ -35,15 +35,16 @@ class Worker:
         self.outputs = outputs
         self.layers: list[BatchLayer] = []
         places = net.laid_out(outputs)
-        channels = net.weighted[0].inputs
-        self.x = np.zeros((batch, *places[0].given, channels), dtype)
+        channels = net.channels
+        self.x = np.zeros((batch, *span_lengths(places[0].given), channels), dtype)
         leads = True
         shared = True  # the windows themselves
         for place in places:
             arrays = BatchShape(
                 size=batch,
-                given=place.given,
-                made=place.made,
+                given=span_lengths(place.given),
+                made=span_lengths(place.made),
+                first=tuple(low for low, _ in place.made),
                 channels=channels,
                 dtype=dtype,
                 leads=leads,
@@ -53,7 +54,7 @@ class Worker:
             shared = place.layer.reads_its_outputs
             channels = place.layer.output_channels(channels)
             leads = leads and not place.layer.parameters
-        self.dy = np.zeros((batch, *places[-1].made, channels), dtype)
+        self.dy = np.zeros((batch, *span_lengths(places[-1].made), channels), dtype)
         self.gradient: Vector = np.zeros(net.parameters)
         # More outputs may be computed than are wanted.
         self._wanted = (slice(None), *(slice(0, n) for n in outputs))

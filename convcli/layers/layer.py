@@ -14,10 +14,11 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from convcli.core.binding import Site
+from convcli.core.binding import Rules, Site
 from convcli.designs.registry import Step
 from convcli.errors import RequestError
 from convcli.layers.naming import parse_layers
+from convcli.layers.trained import trained_form
 from convcli.planning.arguments import arguments_of
 from convcli.planning.calls import Call
 from convcli.planning.plan import bind
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.kernel import Kernel
     from convcli.core.ops import Op
+    from convcli.layers.onnx_writer import ExportPlace
     from convcli.layers.trained import TrainedLayer
     from convcli.layers.weights import Tensor
 
@@ -186,9 +188,18 @@ class Layer(ABC):
         """
         return {}
 
-    def trained(self, op: Op) -> TrainedLayer | None:
-        """How an operation that the layer became is trained; None where it has no part in that."""
-        return None
+    def export(self, place: ExportPlace) -> None:
+        """Add the nodes of the layer to an ONNX graph. RequestError where ONNX has none."""
+        raise self.call.error(f"{self.call.name} has no node in ONNX")
+
+    def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
+        """How the operations that the layer became are trained.
+
+        The numbers of a weighted layer count its parameters from 1, so that the weights of an
+        operation tell which parameters they are.
+        """
+        found = [trained_form(op) for op in ops]
+        return tuple(trained for trained in found if trained is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +261,16 @@ class StepLayer(Layer):
         if stage.whole is not None and not stage.whole.reduces:
             raise self.call.error(f"{self.call.title} is no layer")
         return (stage,)
+
+    def export(self, place: ExportPlace) -> None:
+        """Add the node of a function of each sample."""
+        from convcli.layers.onnx_functions import FUNCTIONS
+
+        rules = Rules(edge="valid", align="center")
+        (bound,) = bind(self.call, self.signal, rules)
+        if bound.step.name not in FUNCTIONS:
+            super().export(place)
+        FUNCTIONS[bound.step.name](place.graph, bound.values)
 
 
 @cache

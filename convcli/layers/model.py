@@ -13,7 +13,7 @@ from convcli.errors import RequestError, named_first, quoted_text
 from convcli.facts import LayerFacts
 from convcli.layers.layer import LayerTensors, read_layers
 from convcli.layers.naming import parse_layers
-from convcli.layers.network import Network
+from convcli.layers.network import Network, known_channels
 from convcli.planning.describe import reach_facts
 from convcli.signals import ARRAY, LearnedRules, Signal
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Site, Stage
     from convcli.layers.layer import Layer
     from convcli.layers.weights import Tensor
+    from convcli.signals import Align
 
 On = Literal["levels", "differences"]
 
@@ -45,6 +46,7 @@ class Model:
         the target
     scaling : mean and unit of each channel that comes in (`inputs`) and goes out (`outputs`), if
         the network works on (x - mean) / unit
+    residual : whether the input is added to what the layers make
     about : all texts of the file
     last : number of the last layer that runs, counted from 0; None for all
     guessed : the layers were put together from the names of the tensors
@@ -60,6 +62,7 @@ class Model:
     targets: tuple[str, ...] = ()
     scaling: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     on: On = "levels"
+    residual: bool = False
     about: Mapping[str, str] = field(default_factory=dict)
     last: int | None = None
     guessed: bool = False
@@ -74,6 +77,16 @@ class Model:
     def differences(self) -> bool:
         """Whether the network sees changes and predicts a change."""
         return self.on == "differences"
+
+    @property
+    def adds_input(self) -> bool:
+        """Whether the input is added to what comes out; it is not to what lies inside."""
+        return self.residual and self.last is None
+
+    @property
+    def formula(self) -> str:
+        """The layers, and the input where it is added to what they make."""
+        return f"x + ({self.layers})" if self.adds_input else self.layers
 
     @property
     def parameters(self) -> int:
@@ -119,6 +132,15 @@ class Model:
         shapes = (tensor.ndim for named in self.tensors.values() for tensor in named.values())
         return max(shapes) > 3
 
+    def exported(self, align: Align) -> bytes:
+        """The bytes of an ONNX file that computes the model.
+
+        RequestError where ONNX has no node for it.
+        """
+        from convcli.layers.onnx_export import exported_model
+
+        return exported_model(self, align)
+
     def signal(self) -> Signal:
         """A signal of unknown length such as the model takes.
 
@@ -129,21 +151,22 @@ class Model:
             shape = (256, 256)
         signal = Signal(medium=ARRAY, shape=shape, channels=("1",), rate=self.rate)
         layers = read_layers(self.layers, signal)
-        number = min(self.tensors)
-        tensors = self.tensors_of(number)
-        known = layers[number].channels(tensors) if number < len(layers) else None
+        self._check_tensors(layers)
+        known = known_channels(self, layers)
         count = 1
         if known is not None:
             count = known[0]
-        elif tensors.weight.ndim > 1:
-            count = tensors.weight.shape[1]
+        else:
+            weight = self.tensors_of(min(self.tensors)).named.get("weight")
+            if weight is not None and weight.ndim > 1:
+                count = weight.shape[1]
         if len(self.columns) == count:
             return replace(signal, channels=self.columns)
         return replace(signal, channels=tuple(str(c + 1) for c in range(count)))
 
     def _filter_stage(self, layers: list[Layer], site: Site) -> tuple[Stage, ...] | None:
         """The stage of a model that is nothing but one filter; None of any other."""
-        if self.scaling or self.differences or len(layers) != 1:
+        if self.scaling or self.differences or self.residual or len(layers) != 1:
             return None
         kernel = layers[0].kernel(self.tensors_of(0))
         if kernel is None:
@@ -159,7 +182,7 @@ class Model:
 
     def _remark(self) -> str:
         count = self.parameters
-        told = f"{self.layers}, {count:,} parameter{'s' * (count != 1)}"
+        told = f"{self.formula}, {count:,} parameter{'s' * (count != 1)}"
         ahead = self.about.get("ahead")
         if ahead is not None:
             told += f"; {ahead[:9]} ahead"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SCALED = ("inputs", "outputs")
 ONNX_SUFFIX = ".onnx"
+TRUTHS = ("true", "false")
 
 # What separates the parts of a name, in whatever library's spelling.
 _SEPARATORS = re.compile(r"[\[\]'\"/.]+")
@@ -129,6 +130,7 @@ def read_safetensors(path: Path, *, layers: str = "") -> Model:
         targets=_names(path, file.metadata.get("targets")),
         scaling=_scaling(path, file.metadata.get("scaling")),
         on=_on(path, file.metadata),
+        residual=_known_word(path, file.metadata, "residual", TRUTHS) == "true",
         about=file.metadata,
         guessed=guessed,
         unused=unused,

@@ -11,21 +11,59 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from convcli.core.binding import Stage, signal_after
+from convcli.core.branches import Branches, UnequalBranchesError
 from convcli.core.chain import Chain
+from convcli.core.formula import Arithmetic, Operand
 from convcli.core.ops import Pointwise
 from convcli.errors import RequestError
 from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
 from convcli.layers.changes import changes_of, onto_level, refuse_pools
 from convcli.layers.layer import LayerSite
+from convcli.layers.shuffle import ChannelSelection
 from convcli.planning.describe import reach_facts
 
 if TYPE_CHECKING:
-    from convcli.core.binding import Site
+    from collections.abc import Iterable, Sequence
+
+    from convcli.core.binding import Rules, Site
     from convcli.core.ops import Op
     from convcli.layers.layer import Layer
     from convcli.layers.model import Model
     from convcli.signals import Signal
+
+
+def network_padding(layers: Iterable[Layer], rules: Rules) -> Literal["chain", "torch", "causal"]:
+    """Who extends the input of layers: they do if any says so, also under `valid`.
+
+    Under `valid` layers that make more samples count complete windows as torch does.
+    """
+    some = list(layers)
+    complete = rules.edge == "valid" and any(layer.upsamples for layer in some)
+    if not complete and not any(layer.pads for layer in some):
+        return "chain"
+    return "causal" if rules.align == "causal" else "torch"
+
+
+def known_channels(model: Model, layers: Sequence[Layer]) -> tuple[int, int] | None:
+    """Channels that go into the layers of a model and come out, by its weights.
+
+    None where the weights of no layer say so.
+    """
+    known = {}
+    for number, layer in enumerate(layers):
+        channels = layer.channels(model.tensors_of(number))
+        if channels is not None:
+            known[number] = channels
+    if not known:
+        return None
+    first, last = min(known), max(known)
+    taken, made = known[first][0], known[last][1]
+    for layer in reversed(layers[:first]):
+        taken = layer.channels_before(taken)
+    for layer in layers[last + 1 :]:
+        made = layer.channels_after(made)
+    return taken, made
 
 
 class Network:
@@ -41,7 +79,7 @@ class Network:
         self.layers = layers
         self.signal = site.signal
         self.rules = site.rules
-        self.padding = self._padding()
+        self.padding = network_padding(layers, site.rules)
         self.passed_by: Literal["opacity", "level"] | None
         self.passed_by, self.copies = self._channel_use()
         self.place = self._seen(site.signal)
@@ -54,21 +92,11 @@ class Network:
             self._see_changes()
         self.ops += self._normalised("inputs", len(site.signal.channels))
 
-    def _padding(self) -> Literal["chain", "torch", "causal"]:
-        """Who extends the input of the layers: they do if any says so, also under `valid`.
-
-        Under `valid` layers that make more samples count complete windows as torch does.
-        """
-        complete = self.rules.edge == "valid" and any(layer.upsamples for layer in self.layers)
-        if not complete and not any(layer.pads for layer in self.layers):
-            return "chain"
-        return "causal" if self.rules.align == "causal" else "torch"
-
     # --- channels ---
 
     def _channel_use(self) -> tuple[Literal["opacity"] | None, int]:
         """What goes past the network, and how many channels are filtered each by itself."""
-        taken = self._channels()
+        taken = known_channels(self.model, self.layers)
         given = len(self.signal.channels)
         alpha = self.signal.alpha
         colours = given - (alpha is not None)
@@ -83,26 +111,6 @@ class Network:
         nouns = f"{self.signal.medium.channel}{'s' * (count != 1)}"
         message = f"{self.model.path} takes {count} {nouns}, and this signal has {given}"
         raise RequestError(message, hint=self._hint(count))
-
-    def _channels(self) -> tuple[int, int] | None:
-        """Channels that go into the network and come out, by its weights.
-
-        None where the weights of no layer say so.
-        """
-        known = {}
-        for number, layer in enumerate(self.layers):
-            channels = layer.channels(self.model.tensors_of(number))
-            if channels is not None:
-                known[number] = channels
-        if not known:
-            return None
-        first, last = min(known), max(known)
-        taken, made = known[first][0], known[last][1]
-        for layer in reversed(self.layers[:first]):
-            taken = layer.channels_before(taken)
-        for layer in self.layers[last + 1 :]:
-            made = layer.channels_after(made)
-        return taken, made
 
     def _hint(self, taken: int) -> str | None:
         """How the user chooses `taken` channels."""
@@ -203,7 +211,9 @@ class Network:
             self.facts.append(self._facts_of(number))
         self._finish()
         learned = self.bound[0][1].learned if len(self.layers) == 1 else None
-        first = replace(self.done[0], layers=tuple(self.facts), learned=learned)
+        formula = self.model.formula if self.model.adds_input else ""
+        layers = tuple(self.facts)
+        first = replace(self.done[0], layers=layers, learned=learned, formula=formula)
         return (first, *self.done[1:])
 
     def _finish(self) -> None:
@@ -218,7 +228,42 @@ class Network:
         self.ops += self._scaling(self.signal.full_scale)
         if differences:
             self._add_level()
+        if self.model.adds_input:
+            self.ops = [self._onto_input()]
         self.done.append(self._stage_up_to(self._result()))
+
+    def _onto_input(self) -> Op:
+        """The input, added to what all operations make of it.
+
+        RequestError where that stands for other samples or has other channels.
+        """
+        model, axes = self.model, self.signal.axes
+        if self.done:
+            told = f"{model.path} adds its input to its output"
+            raise RequestError(f"{told}, and a layer sees the whole signal")
+        chain = Chain(folded_affine(self.ops), axes)
+        same = Chain(self._added_channels(chain.channels(len(self.signal.channels))), axes)
+        completed = self.rules.edge == "valid" and self.padding == "torch"
+        sum_of_both = Arithmetic("+", Operand(0), Operand(1))
+        try:
+            group = Branches.of((same, chain), (sum_of_both,), axes, completed=completed)
+        except UnequalBranchesError as error:
+            message = f"{model.path} adds its input to its output, and its network {error.does}"
+            raise RequestError(message, hint="a padding= that keeps the length") from None
+        group = group.with_rules(self.rules.missing, exact=self.signal.medium.exact)
+        return replace(group, keeps=self.signal.alpha if self.passed_by else None)
+
+    def _added_channels(self, made: int) -> tuple[Op, ...]:
+        """What picks the channels that are added to the outputs, `made` of them."""
+        given = self.signal.channels
+        columns, targets = self.model.columns, self.model.targets
+        if len(targets) == made and len(columns) == len(given) and set(targets) <= set(columns):
+            picked = tuple(columns.index(target) for target in targets)
+            return (ChannelSelection(channels=picked, axes=self.signal.axes),)
+        if made != len(given):
+            message = f"{self.model.path} adds its input to its output: {len(given)} channels go in"
+            raise RequestError(f"{message} and {made} come out")
+        return ()
 
     def _site(self, number: int) -> LayerSite:
         return LayerSite(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.core.binding import Site, Stage
+    from convcli.signals import Align
 
 # With more nodes than this, the reach of each takes too long to be told.
 MOST_TOLD = 300
@@ -72,6 +73,10 @@ class OnnxModel:
     def up_to(self, number: int) -> OnnxModel:
         """The network whose result is the output of the node of this number, counted from 0."""
         return OnnxModel(self.graph.up_to(number))
+
+    def exported(self, align: Align) -> bytes:
+        """RequestError: the network is in such a file."""
+        raise RequestError(f"{self.path} is an ONNX file already")
 
     def signal(self) -> Signal:
         """A signal of unknown length such as the network takes."""

@@ -6,20 +6,29 @@ A node that is not here, or that sees the whole signal, is refused by its name.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core import activations
-from convcli.core.activations import Elu, Rectifier, Sigmoid, Softplus, Tanh
+from convcli.core.activations import (
+    Elu,
+    Rectifier,
+    Sigmoid,
+    Softplus,
+    Tanh,
+    TimesClippedLine,
+    TimesNormal,
+)
 from convcli.core.ops import Complete, Op, Pointwise
+from convcli.core.sliding import SlidingStatistic
 from convcli.errors import RequestError
 from convcli.layers.affine import Affine
-from convcli.layers.conv import ConvOp
+from convcli.layers.conv import ConvOp, widths_of
 from convcli.layers.conv_transpose import TransposedAxis, transposed_ops
 from convcli.layers.padding import PaddedInput, Placement
 from convcli.layers.per_channel import sloped_rectifier
+from convcli.layers.pool import SpreadExtreme
 from convcli.layers.shuffle import (
     ChannelSelection,
     InterleavePhases,
@@ -36,6 +45,8 @@ if TYPE_CHECKING:
     from convcli.signals import Array, Edge
 
 Ops = tuple[Op, ...]
+# An end of a Slice that lies beyond every signal.
+ENDLESS = 1 << 31
 # The modes of Pad, and what they are called here.
 _PAD_MODES: dict[str, Edge] = {
     "constant": "zero",
@@ -208,7 +219,25 @@ def _prelu(place: NodePlace) -> Ops:
 def _gelu(place: NodePlace) -> Callable[[Array], Array]:
     if place.attribute("approximate", "none") != "none":
         raise place.error("only the exact Gelu is known")
-    return activations.times_normal
+    return TimesNormal()
+
+
+def _root(x: Array) -> Array:
+    """The square root; NaN where x < 0."""
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(x)
+
+
+def _error_function(x: Array) -> Array:
+    from scipy.special import erf
+
+    y: Array = erf(x)
+    return y
+
+
+def _hard_sigmoid(place: NodePlace) -> Callable[[Array], Array]:
+    slope, offset = place.attribute("alpha", 0.2), place.attribute("beta", 0.5)
+    return lambda x: np.clip(x * slope + offset, 0, 1)
 
 
 def _clip_node(place: NodePlace) -> Ops:
@@ -239,11 +268,14 @@ def _pool_node(place: NodePlace, name: str, *, zeros: bool) -> Ops:
     from convcli.designs.downsampling import avg_pool, max_pool
 
     size, step = tuple(place.attribute("kernel_shape", ())), place.sizes("strides")
-    if len(size) != place.axes or any(space != 1 for space in place.sizes("dilations")):
-        raise place.error("pools have a kernel_shape and no dilation")
+    spacing = place.sizes("dilations")
+    if len(size) != place.axes:
+        raise place.error("pools have a kernel_shape")
     design = {"avg_pool": avg_pool, "max_pool": max_pool}[name]
-    op = design(size, stride=step, align="center")
-    pads = place.window(size)
+    op: Op | None = design(size, stride=step, align="center")
+    if any(space != 1 for space in spacing):
+        op = _spread_pool(place, op, size, spacing)
+    pads = place.window(widths_of(size, spacing))
     extended: list[Op] = []
     if any(map(any, pads)):
         extended.append(_extended_input(pads, "zero" if zeros else "shrink"))
@@ -252,6 +284,16 @@ def _pool_node(place: NodePlace, name: str, *, zeros: bool) -> Ops:
     if op is None:
         return tuple(extended)
     return (*extended, Complete(op))
+
+
+def _spread_pool(
+    place: NodePlace, op: Op | None, size: tuple[int, ...], spacing: tuple[int, ...]
+) -> Op:
+    """The maximum of windows with gaps between their samples."""
+    if not isinstance(op, SlidingStatistic) or op.function.fold is None:
+        raise place.error("only a maximum has a dilation")
+    function = SpreadExtreme(of_two=op.function.fold, distance=spacing)
+    return replace(op, function=function, size=widths_of(size, spacing))
 
 
 def _extended_input(pads: tuple[tuple[int, int], ...], rule: Edge) -> PaddedInput:
@@ -303,17 +345,39 @@ def _space_to_depth(place: NodePlace) -> Ops:
     return Complete(SplitPhases(factors=factors)), selection
 
 
+def _gather(place: NodePlace) -> Ops:
+    """Some of the channels, in another order."""
+    picked = place.needed(1).astype(int)
+    if place.attribute("axis", 0) % (place.axes + 2) != 1 or picked.ndim != 1:
+        raise place.error("only channels are gathered, by a list of their numbers")
+    if picked.size == 0 or (np.abs(picked + 0.5) > place.channels).any():
+        raise place.error(f"there are {place.channels} channels")
+    numbers = np.arange(place.channels)[picked]
+    return (ChannelSelection(channels=tuple(numbers.tolist()), axes=place.axes),)
+
+
 def _slice(place: NodePlace) -> Ops:
     starts, ends = place.needed(1).astype(int), place.needed(2).astype(int)
     axes, steps = place.constant(3), place.constant(4)
     along = range(len(starts)) if axes is None else axes.astype(int).tolist()
     strides = np.ones(len(starts), int) if steps is None else steps.astype(int)
     kept = list(range(place.channels))
+    cuts = [(0, 0)] * place.axes
     for axis, start, end, step in zip(along, starts, ends, strides, strict=True):
-        if axis % (place.axes + 2) != 1:
-            raise place.error("only channels are sliced, not samples")
-        kept = kept[slice(int(start), int(end), int(step))]
-    return (ChannelSelection(channels=tuple(kept), axes=place.axes),)
+        number = axis % (place.axes + 2)
+        if number == 1:
+            kept = kept[slice(int(start), int(end), int(step))]
+            continue
+        from_the_end = end < 0 or end >= ENDLESS
+        if number == 0 or step != 1 or start < 0 or not from_the_end:
+            raise place.error("samples are cut off at the ends and nowhere else")
+        cuts[number - 2] = (-int(start), min(0, int(end)))
+    ops: list[Op] = []
+    if any(map(any, cuts)):
+        ops.append(_extended_input(tuple(cuts), "zero"))
+    if len(kept) != place.channels:
+        ops.append(ChannelSelection(channels=tuple(kept), axes=place.axes))
+    return tuple(ops)
 
 
 def _resize(place: NodePlace) -> Ops:
@@ -374,11 +438,15 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Sigmoid": _activation(lambda _: Sigmoid()),
     "Tanh": _activation(lambda _: Tanh()),
     "Softplus": _activation(lambda _: Softplus()),
-    "HardSwish": _activation(lambda _: activations.times_clipped_line),
+    "HardSwish": _activation(lambda _: TimesClippedLine()),
     "Gelu": _activation(_gelu),
     "Abs": _activation(lambda _: np.abs),
     "Exp": _activation(lambda _: np.exp),
     "Neg": _activation(lambda _: np.negative),
+    "Sign": _activation(lambda _: np.sign),
+    "Sqrt": _activation(lambda _: _root),
+    "Erf": _activation(lambda _: _error_function),
+    "HardSigmoid": _activation(_hard_sigmoid),
     "Clip": _clip_node,
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
@@ -386,6 +454,7 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "DepthToSpace": _depth_to_space,
     "SpaceToDepth": _space_to_depth,
     "Slice": _slice,
+    "Gather": _gather,
     "Resize": _resize,
     "Upsample": _resize,
     "Identity": _no_operation,

@@ -11,6 +11,7 @@ from convcli.layers.padding import EDGES, PaddedInput, PaddingMode, Placement, S
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.layers.layer import LayerSite
+    from convcli.layers.onnx_writer import ExportPlace
 
 
 @layer("pad")
@@ -27,12 +28,17 @@ class PadLayer(Layer):
 
     example: ClassVar[str] = "pad:1,mode=reflect"
     keeps_level: ClassVar[bool] = False
-    untrainable_hint: ClassVar[str | None] = "a conv that is trained has a padding of its own"
+    trainable: ClassVar[bool] = True
 
     @property
     def pads(self) -> bool:
         """Whether the layer extends its own input, which is all that it does."""
         return True
+
+    def export(self, place: ExportPlace) -> None:
+        """Add a Pad; none in a causal network."""
+        if place.padding == "torch":
+            place.graph.padded(self.sides, self.sides, EDGES[self.mode])
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
         """Return one stage: the input, extended."""

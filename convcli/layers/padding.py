@@ -12,12 +12,13 @@ import numpy as np
 from convcli.core.extend import OUTSIDE, filler, inside
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
+from convcli.layers.trained import BatchLayer, TrainedLayer, trained_form
 from convcli.units import Kind, UnitError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from convcli.layers.trained import Sizes
+    from convcli.layers.trained import BatchShape, Sizes
     from convcli.signals import Array, Edge, Signal
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -177,6 +178,48 @@ class PaddedInput(SelfPadding):
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Return the input, which has been extended, unchanged."""
         return self.within(x)
+
+
+@dataclass(frozen=True)
+class TrainedShift(TrainedLayer):
+    """A padding in training: inside the signal it only counts samples from another one on.
+
+    by : samples that the padding puts before the signal, on each axis
+    """
+
+    by: Sizes
+
+    pointwise = True
+    homogeneous = True
+    # Its outputs are its inputs, which the layer before may read again.
+    reads_its_outputs = True
+
+    def needs(self, outputs: Span) -> Span:
+        """Return the inputs, which are counted from the beginning of the signal."""
+        sides = zip(outputs, self.by, strict=True)
+        return tuple((low - side, high - side) for (low, high), side in sides)
+
+    def at_work(self, batch: BatchShape) -> BatchShift:
+        """Return the layer at work, which does nothing."""
+        return BatchShift()
+
+
+@trained_form.register(PaddedInput)
+def _trained_padding(op: PaddedInput) -> TrainedShift:
+    """How an extended input is trained."""
+    return TrainedShift(op.at.before)
+
+
+class BatchShift(BatchLayer):
+    """A padding at work."""
+
+    def forward(self, x: Array) -> Array:
+        """Return the inputs."""
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        """Return the derivatives by the outputs, which are those by the inputs."""
+        return dy
 
 
 class _Stretch(NamedTuple):

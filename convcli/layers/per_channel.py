@@ -10,11 +10,15 @@ import numpy as np
 from convcli.core.ops import Pointwise
 from convcli.layers.affine import Affine
 from convcli.layers.layer import Layer, layer
-from convcli.units import Number
+from convcli.layers.trained import BatchLayer, TrainedLayer
+from convcli.units import Count, Number
 
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
+    from convcli.core.ops import Op, Span
     from convcli.layers.layer import LayerSite, LayerTensors
+    from convcli.layers.onnx_writer import ExportPlace
+    from convcli.layers.trained import BatchShape, Vector
     from convcli.layers.weights import Tensor
     from convcli.signals import Array
 
@@ -24,7 +28,6 @@ class PerChannelLayer(Layer):
     """A layer that treats every sample by numbers of its channel."""
 
     weighted: ClassVar[bool] = True
-    untrainable_hint: ClassVar[str | None] = "it runs in networks that were trained elsewhere"
 
     def _numbers(self, site: LayerSite, name: str, default: float | None = None) -> Tensor:
         """A tensor with a number for each channel that the layer gets, (channels,).
@@ -44,6 +47,12 @@ class PerChannelLayer(Layer):
         numbers = np.tile(np.broadcast_to(stored, (count,)), site.copies)
         return numbers if site.passed_by is None else np.append(numbers, numbers[-1])
 
+    def _exported(self, place: ExportPlace, name: str, default: float) -> str:
+        """A tensor with a number for each channel, as a constant of the graph."""
+        count = place.graph.channels
+        stored = place.tensors.named.get(name, np.full(count, default))
+        return place.stored(name, np.broadcast_to(stored, (count,)))
+
     # Shapes that stand for all channels at once.
     _other_shapes: ClassVar[tuple[tuple[int, ...], ...]] = ()
 
@@ -61,6 +70,9 @@ class BatchNormLayer(PerChannelLayer):
     eps: Number = 1e-5
 
     example: ClassVar[str] = "batch_norm"
+    untrainable_hint: ClassVar[str | None] = (
+        "leave it out: scale and shift of a channel are in the weights of the next conv"
+    )
 
     def channels(self, tensors: LayerTensors) -> tuple[int, int] | None:
         """Return the number of means twice: as many channels go in as come out."""
@@ -80,22 +92,51 @@ class BatchNormLayer(PerChannelLayer):
             scale[-1], shift[-1] = 1, 0
         return (site.stage(Affine(scale=scale, shift=shift, axes=site.signal.axes)),)
 
+    def export(self, place: ExportPlace) -> None:
+        """Add a BatchNormalization."""
+        defaults = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
+        inputs = [self._exported(place, name, default) for name, default in defaults.items()]
+        place.graph.node("BatchNormalization", *inputs, epsilon=float(self.eps))
+
 
 @layer("prelu")
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class PreluLayer(PerChannelLayer):
     """x where x >= 0, else a learned slope times x: one slope for all channels, or one for each.
 
+    slopes : how many there are; the model file says so, and training has one by default
     He, Zhang, Ren and Sun (2015), https://arxiv.org/abs/1502.01852
     """
 
+    slopes: Count | None = None
+
     example: ClassVar[str] = "prelu"
+    trainable: ClassVar[bool] = True
     _other_shapes: ClassVar[tuple[tuple[int, ...], ...]] = ((1,),)
 
     def channels(self, tensors: LayerTensors) -> tuple[int, int] | None:
         """Return the number of slopes twice; None if there is one for all channels."""
         count = tensors.weight.size
+        if self.slopes not in {None, count}:
+            raise self.call.error(f"{tensors.found}, which is another layer")
         return None if count == 1 else (count, count)
+
+    def untrained(self, channels: int) -> dict[str, Tensor]:
+        """The slopes, all 0. RequestError for a number that is neither 1 nor that of channels."""
+        count = self.slopes or 1
+        if count not in {1, channels}:
+            message = f"prelu has 1 slope or {channels}, one for each channel"
+            raise self.call.error(message, hint=f"prelu:{channels}")
+        return {"weight": np.zeros(count)}
+
+    def export(self, place: ExportPlace) -> None:
+        """Add a PRelu."""
+        slopes = place.graph.per_channel(place.tensors.weight)
+        place.graph.node("PRelu", place.stored("weight", slopes))
+
+    def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
+        """The rectifier with slopes that are learned."""
+        return (TrainedPrelu(slopes=self.slopes or 1),)
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
         """Return one stage with one operation."""
@@ -117,3 +158,66 @@ def sloped_rectifier(slopes: Tensor, axes: int, *, keeps: int | None = None) -> 
         return y
 
     return Pointwise(function=rectified, axes=axes, keeps=keeps, alike=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedPrelu(TrainedLayer):
+    """A rectifier in training; `slopes` : one for all channels, or one for each."""
+
+    slopes: int
+
+    pointwise = True
+    homogeneous = True
+
+    def needs(self, outputs: Span) -> Span:
+        """Return the outputs: each reads the sample at its own place."""
+        return outputs
+
+    @property
+    def parameters(self) -> int:
+        """How many slopes are learned."""
+        return self.slopes
+
+    def tensors(self, numbers: Vector) -> dict[str, Vector]:
+        """The slopes as `weight`."""
+        return {"weight": numbers}
+
+    def started(self, random: np.random.Generator) -> Vector:
+        """Slopes of a quarter, as in torch and in the paper."""
+        return np.full(self.slopes, 0.25)
+
+    def at_work(self, batch: BatchShape) -> BatchPrelu:
+        """Return the rectifier at work on mini-batches."""
+        return BatchPrelu(self.slopes, batch)
+
+
+class BatchPrelu(BatchLayer):
+    """A rectifier of learned slopes at work."""
+
+    def __init__(self, slopes: int, batch: BatchShape) -> None:
+        self.shared = slopes == 1
+        self.slopes = np.zeros(slopes, batch.dtype)
+        self.y = batch.outputs(batch.channels)
+        self.below = batch.outputs(batch.channels)
+
+    def load(self, numbers: Vector) -> None:
+        """Take the slopes."""
+        self.slopes[...] = numbers
+
+    def forward(self, x: Array) -> Array:
+        """Return x where x >= 0, else the slope of its channel times x."""
+        np.minimum(x, 0, out=self.below)
+        np.multiply(self.below, self.slopes, out=self.y)
+        self.y += np.maximum(x, 0)
+        return self.y
+
+    def learn(self, dy: Array, gradient: Vector) -> None:
+        """Write the sum of the derivatives times what lies below 0, for each slope."""
+        products = (dy * self.below).reshape(-1, dy.shape[-1])
+        sums = products.sum(axis=0, dtype=np.float64)
+        gradient[...] = sums.sum() if self.shared else sums
+
+    def backward(self, dy: Array) -> Array:
+        """Multiply by the slope where x < 0."""
+        dy *= np.where(self.below < 0, self.slopes, np.ones((), self.slopes.dtype))
+        return dy

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -11,15 +13,16 @@ from convcli.core.ops import Complete, Convolve
 from convcli.core.sliding import SlidingStatistic, WindowFunction, folded, windowed
 from convcli.layers.layer import StepLayer, layer
 from convcli.layers.padding import PaddedInput, Placement, Sides
-from convcli.layers.trained import BatchLayer, TrainedLayer
+from convcli.layers.trained import BatchLayer, TrainedLayer, trained_form
 from convcli.units import Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from convcli.core.binding import Stage
-    from convcli.core.ops import Op
+    from convcli.core.ops import Op, Span
     from convcli.layers.layer import LayerSite
+    from convcli.layers.onnx_writer import ExportPlace
     from convcli.layers.trained import BatchShape, Sizes
     from convcli.planning.calls import Call
     from convcli.signals import Array, Signal
@@ -76,6 +79,35 @@ class PoolLayer(StepLayer):
             )
         return (site.stage(*ops),)
 
+    def export(self, place: ExportPlace) -> None:
+        """Add a MaxPool or AveragePool; a minimum is a maximum of what is below 0."""
+        if place.padding == "causal":
+            raise self.call.error(
+                f"{self.call.name} is not exported from a causal network with a padding",
+                hint="a padding that ONNX has not: each pool reads samples before the signal",
+            )
+        graph = place.graph
+        options: dict[str, Any] = {
+            "kernel_shape": self.n,
+            "strides": self.stride or self.n,
+            "pads": place.pads(self.padding),
+            "ceil_mode": int(self.ceil_mode),
+        }
+        name = self.call.name
+        if self._folds is not None:
+            options["dilations"] = self.dilation or (1,) * len(self.n)
+        if name == "min_pool":
+            graph.node("Neg")
+        if self._folds is not None:
+            graph.node("MaxPool", **options)
+        else:
+            counted = name == "sum_pool" or self.count_include_pad
+            graph.node("AveragePool", count_include_pad=int(counted), **options)
+        if name == "min_pool":
+            graph.node("Neg")
+        if name == "sum_pool":
+            graph.node("Mul", graph.constant(f"{len(graph.nodes)}.size", math.prod(self.n)))
+
     def _step_ops(self, site: LayerSite) -> tuple[Op, ...]:
         """The operation of the step of this name; none where it changes nothing."""
         written = [each for each in self.call.arguments if each.key in {None, "n", "stride"}]
@@ -91,7 +123,7 @@ class PoolLayer(StepLayer):
         widths = []
         for n, space in zip(self.n, spacing, strict=True):
             widths.append((n - 1) * space + 1)
-        function = SpreadExtreme(of_two=self._folds, spacing=spacing)
+        function = SpreadExtreme(of_two=self._folds, distance=spacing)
         return replace(op, function=function, size=tuple(widths))
 
     def _extensions(self) -> Iterator[Op]:
@@ -114,37 +146,32 @@ class PoolLayer(StepLayer):
             at = Placement(before=nothing, anchor=nothing, growth=more, padding="shrink")
             yield PaddedInput(at=at, step=ones)
 
-    def trained(self, op: Op) -> TrainedPool | None:
-        """The pool as training sees it. RequestError for a pool that is not trained."""
-        if self.pads or self.dilation is not None:
-            message = f"{self.call.name} is trained without padding, dilation and ceil_mode"
-            raise self.call.error(message, hint=f"{self.call.name}:2")
-        if isinstance(op, Complete):
-            op = op.op
-        if isinstance(op, SlidingStatistic) and op.function.fold is not None:
-            fold = op.function.fold
-            return TrainedPool(fold=fold, size=op.size, step=op.step, before=op.before)
-        if isinstance(op, Convolve):
-            size, scale = op.taps.shape, 1 / op.divisor
-            return TrainedPool(fold=np.add, size=size, step=op.step, before=op.before, scale=scale)
-        return None
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SpreadExtreme(WindowFunction):
     """The largest (np.fmax) or smallest (np.fmin) known sample of a window with gaps in it.
 
-    spacing : inputs from one sample of a window to the next, on each axis
+    distance : inputs from one sample of a window to the next, on each axis
     """
 
     of_two: np.ufunc
-    spacing: Sizes
+    distance: Sizes
 
     rounding = "exact"
 
+    @property
+    def fold(self) -> np.ufunc:
+        """The larger or the smaller of two samples."""
+        return self.of_two
+
+    @property
+    def spacing(self) -> Sizes:
+        """The distance of the samples of a window."""
+        return self.distance
+
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Fold the windows, one axis after the other."""
-        sides = zip(size, step, self.spacing, strict=True)
+        sides = zip(size, step, self.distance, strict=True)
         for axis, (width, stride, space) in enumerate(sides, start=1):
             outputs = (x.shape[axis] - width) // stride + 1
             every = list(windowed(x, width, stride, outputs, axis))[::space]
@@ -162,27 +189,51 @@ class GlobalPoolLayer(StepLayer):
     )
     keeps_level: ClassVar[bool] = False
 
+    def export(self, place: ExportPlace) -> None:
+        """Add a GlobalAveragePool or GlobalMaxPool; ONNX has no adaptive pool of several bins."""
+        kinds = {"global_avg_pool": "GlobalAveragePool", "global_max_pool": "GlobalMaxPool"}
+        if self.call.name not in kinds:
+            super().export(place)
+        place.graph.node(kinds[self.call.name])
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedPool(TrainedLayer):
-    """A pool in training: a fold (np.fmax, np.fmin, np.add) of each window, times `scale`."""
+    """A pool in training: a fold (np.fmax, np.fmin, np.add) of each window, times `scale`.
+
+    size : inputs from the first to the last of a window; step : from one window to the next
+    spacing : inputs from one sample of a window to the next
+    before : inputs of a window before k * step
+    """
 
     fold: Any
     size: Sizes
     step: Sizes
     before: Sizes
+    spacing: Sizes
     scale: float = 1.0
 
     # A maximum or minimum is compared with its window again, to find where it came from.
-    reads_its_outputs: ClassVar[bool] = True
+    reads_its_outputs = True
+    homogeneous = True
 
-    def reads(self, outputs: Sizes) -> Sizes:
-        """Return how many inputs so many outputs read."""
-        return tuple((m - 1) * s + n for m, s, n in zip(outputs, self.step, self.size, strict=True))
+    def needs(self, outputs: Span) -> Span:
+        """Return the inputs of the windows."""
+        found = []
+        for axis, (low, high) in enumerate(outputs):
+            step = self.step[axis]
+            first = -self.before[axis]
+            found.append((low * step + first, (high - 1) * step + first + self.size[axis]))
+        return tuple(found)
 
-    def first(self, output: Sizes) -> Sizes:
-        """Return the first input that an output reads."""
-        return tuple(k * s - b for k, s, b in zip(output, self.step, self.before, strict=True))
+    def from_the_start(self) -> TrainedPool:
+        """Return the pool with windows the first of which begins at input 0."""
+        return replace(self, before=(0,) * len(self.size))
+
+    @property
+    def pace(self) -> tuple[tuple[int, int], ...]:
+        """As many inputs as windows are apart, for each output."""
+        return tuple((step, 1) for step in self.step)
 
     @property
     def side_by_side_sums(self) -> tuple[Sizes, float] | None:
@@ -196,6 +247,37 @@ class TrainedPool(TrainedLayer):
         return BatchPool(self, batch.made)
 
 
+@trained_form.register(SlidingStatistic)
+def _trained_extreme(op: SlidingStatistic) -> TrainedPool:
+    """How a maximum or minimum is trained. NotImplementedError for any other statistic."""
+    fold = op.function.fold
+    if fold is None:
+        raise NotImplementedError
+    spacing = op.function.spacing or (1,) * len(op.size)
+    return TrainedPool(fold=fold, size=op.size, step=op.step, before=op.before, spacing=spacing)
+
+
+@trained_form.register(Convolve)
+def _trained_mean(op: Convolve) -> TrainedPool:
+    """How a mean or sum of each window is trained."""
+    size = op.taps.shape
+    return TrainedPool(
+        fold=np.add,
+        size=size,
+        step=op.step,
+        before=op.before,
+        spacing=(1,) * len(size),
+        scale=1 / op.divisor,
+    )
+
+
+@trained_form.register(Complete)
+def _trained_complete(op: Complete) -> TrainedLayer | None:
+    """The layer on complete windows, the first of which begins at input 0."""
+    trained = trained_form(op.op)
+    return None if trained is None else trained.from_the_start()
+
+
 class BatchPool(BatchLayer):
     """A pool at work, one axis after the other."""
 
@@ -207,7 +289,8 @@ class BatchPool(BatchLayer):
 
     def _windows(self, x: Array, axis: int) -> Iterable[Array]:
         size, step = self.pool.size[axis], self.pool.step[axis]
-        return windowed(x, size, step, self.outputs[axis], axis + 1)
+        samples = windowed(x, size, step, self.outputs[axis], axis + 1)
+        return islice(samples, 0, None, self.pool.spacing[axis])
 
     def forward(self, x: Array) -> Array:
         """Reduce each window to its sum or extreme, times the scale of the pool."""

@@ -14,9 +14,17 @@ import numpy as np
 
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
-from convcli.layers.conv import ConvOp
+from convcli.layers.conv import ConvOp, TrainedConv
 from convcli.layers.layer import Layer, layer
 from convcli.layers.padding import Placement
+from convcli.layers.phases import interleaved_phases, split_phases
+from convcli.layers.tied_conv import ConstantConv
+from convcli.layers.trained import trained_form
+from convcli.layers.trained_shuffle import (
+    TrainedInterleaving,
+    TrainedRepetition,
+    TrainedSplitting,
+)
 from convcli.units import Size
 
 if TYPE_CHECKING:
@@ -25,7 +33,8 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.errors import RequestError
     from convcli.layers.layer import LayerSite
-    from convcli.layers.trained import Sizes
+    from convcli.layers.onnx_writer import ExportPlace
+    from convcli.layers.trained import Sizes, TrainedLayer
     from convcli.signals import Array, Edge
 
 
@@ -51,19 +60,17 @@ class InterleavePhases(Op):
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Interleave the phases of all inputs, then cut off what was not asked for."""
-        axes = len(self.factors)
-        lengths, channels = x.shape[:-1], x.shape[-1]
-        made = self.output_channels(channels)
-        phases = x.reshape(*lengths, made, *self.factors)
-        # (rows, columns, out, phase of row, phase of column) -> (rows, phase, columns, phase, out)
-        order = [place for axis in range(axes) for place in (axis, axes + 1 + axis)]
-        sides = [n * factor for n, factor in zip(lengths, self.factors, strict=True)]
-        whole = phases.transpose(*order, axes).reshape(*sides, made)
+        whole = interleaved_phases(x, self.factors)
         wanted = []
         for (start, stop), factor in zip(span, self.factors, strict=True):
             first = start % factor
             wanted.append(slice(first, first + stop - start))
         return whole[tuple(wanted)]
+
+
+@trained_form.register(InterleavePhases)
+def _trained_interleaving(op: InterleavePhases) -> TrainedLayer:
+    return TrainedInterleaving(op.factors)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -86,14 +93,12 @@ class SplitPhases(Op):
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Put the phases side by side."""
-        axes = len(self.factors)
-        channels = x.shape[-1]
-        counts = [stop - start for start, stop in span]
-        pairs = [side for pair in zip(counts, self.factors, strict=True) for side in pair]
-        split = x.reshape(*pairs, channels)
-        samples, phases = range(0, 2 * axes, 2), range(1, 2 * axes, 2)
-        ordered = split.transpose(*samples, 2 * axes, *phases)
-        return ordered.reshape(*counts, self.output_channels(channels))
+        return split_phases(x, self.factors)
+
+
+@trained_form.register(SplitPhases)
+def _trained_splitting(op: SplitPhases) -> TrainedLayer:
+    return TrainedSplitting(op.factors)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -120,6 +125,11 @@ class RepeatSamples(Op):
             places = np.arange(start, stop) // factor - start // factor
             x = np.take(x, places, axis=axis)
         return x
+
+
+@trained_form.register(RepeatSamples)
+def _trained_repetition(op: RepeatSamples) -> TrainedLayer:
+    return TrainedRepetition(op.factors)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -171,6 +181,11 @@ class FirstOutputs(Op):
         return x[tuple(wanted)]
 
 
+@trained_form.register(FirstOutputs)
+def _untouched(op: FirstOutputs) -> None:
+    """Inside the signal nothing is cut off."""
+
+
 @dataclass(frozen=True)
 class ScalingLayer(Layer):
     """A layer that makes other numbers of samples and channels, without weights.
@@ -181,9 +196,7 @@ class ScalingLayer(Layer):
     factor: Size
 
     keeps_level: ClassVar[bool] = False
-    untrainable_hint: ClassVar[str | None] = (
-        "a target has a sample for every one of its input; `conv` is trained"
-    )
+    trainable: ClassVar[bool] = True
 
     def _check_channels(self, site: LayerSite) -> None:
         """RequestError where a channel would go past the layer, which makes other samples."""
@@ -217,6 +230,27 @@ class PixelShuffleLayer(ScalingLayer):
             raise self.call.error(message)
         return (site.stage(InterleavePhases(factors=self.factor)),)
 
+    def export(self, place: ExportPlace) -> None:
+        """Add a DepthToSpace, or where that does not fit a transposed convolution of ones."""
+        graph = place.graph
+        made = self.channels_after(graph.channels)
+        if len(self.factor) == 2 and self.factor[0] == self.factor[1]:
+            graph.node("DepthToSpace", blocksize=self.factor[0], mode="CRD")
+        else:
+            ones = _one_for_each_phase(self.factor, made)
+            name = graph.constant(f"{len(graph.nodes)}.phases", ones)
+            graph.node(
+                "ConvTranspose", name, kernel_shape=self.factor, strides=self.factor, group=made
+            )
+        graph.channels = made
+
+
+def _one_for_each_phase(factor: Sizes, channels: int) -> npt.NDArray[np.float64]:
+    """Weights that pick one phase each, for every channel: (channels * phases, 1, factor...)."""
+    phases = math.prod(factor)
+    each = np.eye(phases).reshape(phases, 1, *factor)
+    return np.concatenate([each] * channels)
+
 
 @layer("pixel_unshuffle")
 @dataclass(frozen=True)
@@ -240,6 +274,16 @@ class PixelUnshuffleLayer(ScalingLayer):
         if site.padding == "torch":
             op = op.complete()
         return (site.stage(op),)
+
+    def export(self, place: ExportPlace) -> None:
+        """Add a convolution of ones; SpaceToDepth of ONNX has another order of channels."""
+        graph = place.graph
+        ones = _one_for_each_phase(self.factor, graph.channels)
+        name = graph.constant(f"{len(graph.nodes)}.phases", ones)
+        graph.node(
+            "Conv", name, kernel_shape=self.factor, strides=self.factor, group=graph.channels
+        )
+        graph.channels = self.channels_after(graph.channels)
 
 
 @layer("upsample")
@@ -270,6 +314,24 @@ class UpsampleLayer(ScalingLayer):
             raise self._looks_ahead()
         padding: Edge | None = "edge" if site.padding == "torch" else None
         return (site.stage(*linear_upsampling(self.factor, site.channels, padding)),)
+
+    def export(self, place: ExportPlace) -> None:
+        """Add a Resize."""
+        graph = place.graph
+        scales = graph.constant(f"{len(graph.nodes)}.scales", [1, 1, *self.factor])
+        if self.mode == "nearest":
+            how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+            graph.node("Resize", "", scales, mode="nearest", **how)
+        else:
+            where = "half_pixel"
+            graph.node("Resize", "", scales, mode="linear", coordinate_transformation_mode=where)
+
+    def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
+        """The repetition or interpolation, which does not learn."""
+        first, *others = super().trained(ops)
+        if isinstance(first, TrainedConv):
+            first = ConstantConv(conv=first, weights=first.op.weights)
+        return (first, *others)
 
     def _looks_ahead(self) -> RequestError:
         message = f"{self.call.text} interpolates between a sample and the next one"

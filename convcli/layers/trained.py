@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from convcli.core.ops import Op, Span
     from convcli.signals import Array
 
 Vector = npt.NDArray[np.float64]
 Sizes = tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BatchShape:
     """The shape of the arrays that go through a layer in training.
 
@@ -27,6 +29,7 @@ class BatchShape:
 
     given, made : samples of a window on each axis that the layer gets and makes; channels : that it
         gets
+    first : the number of the first sample that it makes, counted from a beginning of its pattern
     leads : no layer before this one learns, so that the derivatives by its inputs are not needed
     shared : the layer before reads its outputs again in `backward`, so that they must stay as they
         are
@@ -37,12 +40,17 @@ class BatchShape:
     made: Sizes
     channels: int
     dtype: Any
-    leads: bool
-    shared: bool
+    first: Sizes = ()
+    leads: bool = False
+    shared: bool = False
 
     def inputs(self) -> Array:
         """A new array for the inputs of the layer, all 0."""
         return np.zeros((self.size, *self.given, self.channels), self.dtype)
+
+    def outputs(self, channels: int) -> Array:
+        """A new array for the outputs of the layer, which has `channels` of them; not filled."""
+        return np.empty((self.size, *self.made, channels), self.dtype)
 
 
 class BatchLayer(ABC):
@@ -75,36 +83,97 @@ class BatchLayer(ABC):
 
 
 class TrainedLayer(ABC):
-    """A layer as training sees it. Windows lie inside the signal, where no layer pads."""
+    """A layer as training sees it. Windows lie inside the signal, where no layer pads.
 
-    # Whether an output reads one sample, its own.
-    pointwise: ClassVar[bool] = False
-    # Whether its derivative reads its outputs, which nobody may overwrite before that.
-    reads_its_outputs: ClassVar[bool] = False
+    Samples are counted on each axis as by a Reach: output k of a layer with a stride reads from the
+    input k * stride - before on.
+    """
+
+    # --- geometry ---
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether it makes as many samples as it gets, whatever their number."""
+        return False
+
+    @abstractmethod
+    def needs(self, outputs: Span) -> Span:
+        """Return the inputs [low, high) that the outputs [low, high) read, on each axis."""
+
+    def from_the_start(self) -> Self:
+        """Return the layer with windows the first of which begins at input 0."""
+        return self
+
+    @property
+    def pace(self) -> tuple[tuple[int, int], ...] | None:
+        """For each axis: so many inputs for so many outputs. None stands for as many."""
+        return None
+
+    def output_channels(self, channels: int) -> int:
+        """Return how many channels come out of `channels`."""
+        return channels
+
+    # --- what is learned ---
 
     @property
     def parameters(self) -> int:
         """How many numbers are learned."""
         return 0
 
-    @abstractmethod
-    def reads(self, outputs: Sizes) -> Sizes:
-        """Return how many inputs so many outputs read, on each axis."""
+    def tensors(self, numbers: Vector) -> dict[str, Vector]:
+        """Views of the parameters, (parameters,), in the shapes and by the names of the file."""
+        return {}
 
-    @abstractmethod
-    def first(self, output: Sizes) -> Sizes:
-        """Return the first input that an output reads, on each axis.
+    def started(self, random: np.random.Generator) -> Vector:
+        """Parameters to begin training with."""
+        return np.zeros(0)
 
-        The index is absolute, as those of a Reach.
+    @property
+    def decays(self) -> Vector:
+        """1 for parameters that a decay of the weights makes smaller, 0 for others."""
+        return np.zeros(self.parameters)
+
+    # --- what a change of units does to it ---
+
+    @property
+    def homogeneous(self) -> bool:
+        """Whether inputs times a factor above 0 give outputs times that factor."""
+        return False
+
+    @property
+    def takes_units(self) -> bool:
+        """Whether its weights can take up a unit of its inputs, and one of its outputs."""
+        return False
+
+    def take_input_unit(self, tensors: dict[str, Vector], unit: float) -> None:
+        """Change weights, in place, so that they read samples that are not divided by `unit`."""
+
+    def take_output_unit(self, tensors: dict[str, Vector], unit: float) -> None:
+        """Change weights, in place, so that their outputs are multiplied by `unit`."""
+
+    # --- a blind network ---
+
+    def own_tap(self, before: Sizes) -> Sizes | None:
+        """The tap that reads the sample an output stands for, `before` samples after the first.
+
+        None if no tap does.
         """
+        return None
+
+    def numbers_of_tap(self, tap: Sizes) -> npt.NDArray[np.int64]:
+        """Indices of the parameters that a tap consists of."""
+        return np.zeros(0, np.int64)
+
+    # --- at work ---
+
+    @property
+    def reads_its_outputs(self) -> bool:
+        """Whether its derivative reads its outputs, which nobody may overwrite before that."""
+        return False
 
     @abstractmethod
     def at_work(self, batch: BatchShape) -> BatchLayer:
         """Return the layer at work on mini-batches."""
-
-    def output_channels(self, channels: int) -> int:
-        """Return how many channels come out of `channels`."""
-        return channels
 
     @property
     def side_by_side_sums(self) -> tuple[Sizes, float] | None:
@@ -122,3 +191,17 @@ class TrainedLayer(ABC):
     def rounded(self, outputs: Sizes) -> Sizes:
         """Return how many outputs are computed where at least `outputs` are wanted."""
         return outputs
+
+
+def span_lengths(span: Span) -> Sizes:
+    """How many samples lie in [low, high), on each axis."""
+    return tuple(high - low for low, high in span)
+
+
+@singledispatch
+def trained_form(op: Op) -> TrainedLayer | None:
+    """How an operation that a layer became is trained; None where it has no part in that.
+
+    The module of each kind of operation registers what it is.
+    """
+    raise NotImplementedError(type(op).__name__)

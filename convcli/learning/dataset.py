@@ -84,21 +84,31 @@ def open_dataset(task: Task, pairs: Sequence[Pair]) -> Dataset:
 class ReceptiveField:
     """Samples that one output reads, on each sample axis.
 
-    before, after : of the sample that the output is aligned with
+    before, after : of the sample that the output is aligned with; where outputs differ, the most
     step : input samples from one output to the next
     start : the input sample that output 0 is aligned with
+    lead : samples from the first that output 0 reads to the one that it is aligned with
+    cell : after so many outputs the pattern of what they read repeats
     """
 
     before: Sizes
     after: Sizes
     step: Sizes
     start: Sizes
+    lead: Sizes
+    cell: Sizes
 
     @classmethod
     def one_sample(cls, axes: int) -> ReceptiveField:
         """The field of outputs that read their own sample only."""
         zeros = (0,) * axes
-        return cls(before=zeros, after=zeros, step=(1,) * axes, start=zeros)
+        ones = (1,) * axes
+        return cls(before=zeros, after=zeros, step=ones, start=zeros, lead=zeros, cell=ones)
+
+    @property
+    def one_each(self) -> bool:
+        """Whether there is an output for each sample, made like all others."""
+        return all(n == 1 for n in (*self.step, *self.cell))
 
     @property
     def size(self) -> Sizes:

@@ -25,6 +25,7 @@ def learn_arrays(
     align: Align = "center",
     ahead: int = 0,
     bias: bool = False,
+    residual: bool = False,
     mix: bool = False,
     ridge: float | None = None,
     holdout: float = 0.2,
@@ -41,6 +42,7 @@ def learn_arrays(
         network
     align : "center", or "causal" for a filter that reads no later sample
     ahead : predict the target so many samples later, by a causal filter
+    residual : a network learns the target minus `x`, and its output is added to `x`
     bias : learn a constant, too; mix : every output channel reads every input channel
     ridge : strength of the ridge; None tries several
     holdout : the part at the end of the signal that the errors are measured on
@@ -69,6 +71,7 @@ def learn_arrays(
         taps=_side_lengths(taps, source.signal.axes),
         align=align,
         bias=bias,
+        residual=residual,
         ahead=ahead,
         blind=target is None,
         mix=mix,

@@ -12,12 +12,14 @@ from convcli.core.binding import Rules
 from convcli.errors import RequestError
 from convcli.layers.changes import refuse_pools
 from convcli.layers.nets import untrained_network
+from convcli.layers.trained import span_lengths
 from convcli.learning.dataset import ReceptiveField
 
 if TYPE_CHECKING:
     from convcli.core.chain import Chain
     from convcli.layers.layer import Layer
     from convcli.layers.nets import Net
+    from convcli.layers.trained import TrainedLayer
     from convcli.learning.pairs import Channels
     from convcli.learning.task import Task
     from convcli.signals import Signal
@@ -28,12 +30,14 @@ class TrainableNetwork:
     """A network whose weights are to be learned.
 
     layers : as written; numbers : of the layers that have weights; field : what one output reads
+    residual : whether the input is added to the output
     """
 
     net: Net
     layers: list[Layer]
     numbers: list[int]
     field: ReceptiveField
+    residual: bool = False
 
     @property
     def text(self) -> str:
@@ -53,32 +57,57 @@ class TrainableNetwork:
         """Raise RequestError if a layer has no place in a network of changes."""
         refuse_pools(self.layers)
 
+    def check_residual(self, task: Task, channels: Channels) -> None:
+        """Raise RequestError if the outputs are not in the place of the inputs."""
+        hint = "without --residual"
+        if any(step != 1 for step in self.field.step):
+            raise RequestError(
+                "--residual adds the input to the output, and the layers make fewer samples",
+                hint=hint,
+            )
+        if task.targets and not set(task.targets) <= set(task.inputs):
+            raise RequestError(
+                "--residual adds the column that is predicted, and it is not among the inputs",
+                hint="name it among -c, or leave --residual out",
+            )
+        if not task.targets and channels.inputs != channels.outputs:
+            raise RequestError(
+                f"--residual adds the input to the output: {channels.inputs} channels go in and "
+                f"{channels.outputs} come out",
+                hint=hint,
+            )
+
     def blind(self) -> TrainableNetwork:
         """The network without the taps that read the sample it estimates.
 
         Raises RequestError if the sample would come back through its neighbours.
         """
         hint = "conv:16,65 | relu | conv:1,1"
-        first, *others = self.net.weighted
-        wide = [layer for layer in others if math.prod(layer.shape) > 1]
-        if wide or self.net.pools:
+        wide = []
+        for number, layer in enumerate(self.net.layers):
+            if not _reads_one_sample(layer, self.net.axes):
+                wide.append((number, layer))
+        if not wide:
+            raise RequestError(
+                "--blind: the sample has no neighbours in a conv of one tap", hint=hint
+            )
+        number, first = wide[0]
+        if len(wide) > 1 or first is not self.net.weighted[0] or not self.field.one_each:
             raise RequestError(
                 "--blind: none but the first conv may have a width, "
                 "or the sample comes back through its neighbours",
                 hint=hint,
             )
-        own_tap = []
-        sides = zip(self.field.before, first.op.dilation, first.shape, strict=True)
-        for before, dilation, size in sides:
-            tap, between = divmod(before, dilation)
-            if between or not 0 <= tap < size:
-                return self  # no tap reads the sample
-            own_tap.append(tap)
-        if math.prod(first.shape) == 1:
-            raise RequestError(
-                "--blind: the sample has no neighbours in a conv of one tap", hint=hint
-            )
-        return replace(self, net=replace(self.net, blind=tuple(own_tap)))
+        own_tap = first.own_tap(self.field.before)
+        if own_tap is None:
+            return self  # no tap reads the sample
+        return replace(self, net=replace(self.net, blind=(number, own_tap)))
+
+
+def _reads_one_sample(layer: TrainedLayer, axes: int) -> bool:
+    """Whether an output of a layer reads one sample."""
+    needed = layer.needs(((0, 1),) * axes)
+    return math.prod(span_lengths(needed)) == 1
 
 
 def network_for(text: str, task: Task, signal: Signal, channels: Channels) -> TrainableNetwork:
@@ -92,6 +121,9 @@ def network_for(text: str, task: Task, signal: Signal, channels: Channels) -> Tr
         network.check_ahead()
     if task.differences:
         network.check_changes()
+    if task.residual:
+        network.check_residual(task, channels)
+    network = replace(network, residual=task.residual)
     if task.blind:
         return network.blind()
     return network
@@ -105,27 +137,48 @@ def read_network(text: str, signal: Signal, channels: Channels, rules: Rules) ->
     )
     network = untrained_network(text, inputs, rules)
     net = network.net
-    made = net.weighted[-1].outputs
+    made = net.outputs
     if made != channels.outputs:
-        last_conv = network.layers[network.weighted[-1]]
-        raise last_conv.call.error(
-            f"the last conv makes {made} channel{'s' * (made != 1)}, "
+        last_weighted = network.layers[network.weighted[-1]]
+        name = last_weighted.call.name
+        raise last_weighted.call.error(
+            f"the last {name} makes {made} channel{'s' * (made != 1)}, "
             f"and the target has {channels.outputs}",
-            hint=f"conv:{channels.outputs},SIZE",
+            hint=f"{name}:{channels.outputs},SIZE",
         )
     field = _receptive_field(net, network.chain)
     return TrainableNetwork(net, network.layers, network.weighted, field)
 
 
 def _receptive_field(net: Net, chain: Chain) -> ReceptiveField:
-    ones = (1,) * chain.axes
-    first = np.array(net.first((0,) * chain.axes))
-    last = first + net.reads(ones) - 1
-    output = np.zeros(1, np.int64)
-    start = np.array([chain.aligned_input(axis, output)[0] for axis in range(chain.axes)])
+    """What the outputs read. RequestError if there are more of them than samples."""
+    zero = np.zeros(1, np.int64)
+    start = tuple(int(chain.aligned_input(axis, zero)[0]) for axis in range(chain.axes))
+    before, after, steps, lead = [], [], [], []
+    for axis, (inputs, outputs) in enumerate(net.cell):
+        if inputs % outputs:
+            raise RequestError(
+                f"the layers make {outputs} outputs of {inputs} input{'s' * (inputs != 1)}, "
+                "and a target has one for every sample",
+                hint="layers that lead to fewer samples first: conv:8,4,stride=2, pixel_unshuffle",
+            )
+        step = inputs // outputs
+        steps.append(step)
+        # Each output of a cell reads other samples beside its own.
+        lows, highs = [], []
+        for number in range(outputs):
+            low, high = net.needs(((number, number + 1),) * chain.axes)[axis]
+            own = start[axis] + number * step
+            lows.append(own - low)
+            highs.append(high - 1 - own)
+        before.append(max(lows))
+        after.append(max(highs))
+        lead.append(lows[0])
     return ReceptiveField(
-        before=tuple((start - first).tolist()),
-        after=tuple((last - start).tolist()),
-        step=tuple((net.first(ones) - first).tolist()),
-        start=tuple(start.tolist()),
+        before=tuple(before),
+        after=tuple(after),
+        step=tuple(steps),
+        start=start,
+        lead=tuple(lead),
+        cell=tuple(outputs for _, outputs in net.cell),
     )

@@ -43,7 +43,7 @@ class WindowSampler:
         # Samples from the first output of one window to that of the next.
         self.stride = np.multiply(outputs, field.step)
         # A window that begins before a signal or ends after it stays within the margins.
-        margins = np.maximum(reads, self.stride) + np.abs(field.before)
+        margins = np.maximum(reads, self.stride) + np.abs(field.lead)
         self.sizes = np.array([each.train.shape for each in signals])
         self.corners = np.tile(margins, (len(signals), 1))
         self.corners[1:, 0] += np.cumsum(self.sizes[:-1, 0] + margins[0])
@@ -70,7 +70,8 @@ class WindowSampler:
     def in_order(self, *, held_out: bool) -> Positions:
         """Windows whose outputs are aligned with the samples at which the model has outputs."""
         # Outputs before the signal, which padding makes, have no target.
-        firsts = np.maximum(self.field.start, np.mod(self.field.start, self.field.step))
+        cells = np.multiply(self.field.cell, self.field.step)
+        firsts = np.maximum(self.field.start, np.mod(self.field.start, cells))
         starts = self.corners + firsts
         found = [
             self._side_by_side(start, start + size, held_out=held_out)
@@ -98,7 +99,7 @@ class WindowSampler:
 
     def load(self, worker: Worker, positions: Positions, *, held_out: bool) -> tuple[Array, Array]:
         """Copy windows into the input of `worker`; returns their targets and their weights."""
-        starts = positions - np.array(self.field.before)
+        starts = positions - np.array(self.field.lead)
         worker.x[...] = self._inputs[tuple(starts.T)]
         at = tuple(positions.T)
         return self._targets[at], self._masks[held_out][at][..., None]

@@ -71,9 +71,9 @@ def scale_signals(net: Net, signals: Sequence[TrainingSignal], *, separate: bool
             "the input is constant where it is learned from: there is nothing to learn"
         )
     targets, _ = _scale([(each.y, each.train) for each in signals], separate=separate)
-    if not separate and net.layers[0] is not net.weighted[0]:
+    if not separate and net.takes_input_unit is None:
         inputs = inputs.unused()
-    if net.layers[-1] is not net.weighted[-1]:
+    if net.takes_output_unit is None:
         targets = targets.unused()
     for each in signals:
         inputs.apply(each.x)

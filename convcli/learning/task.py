@@ -21,6 +21,7 @@ class Task:
     delay : samples by which the target file is later, per sample axis; None measures the delay,
         and () says that both files start together and have the same length
     differences : learn the change of the target from the changes of the inputs
+    residual : a network learns the target minus the input, which is added to its output
     noise : for `blind`, the standard deviation of the white noise; "auto" estimates it, and None
         leaves the sample itself out of the filter
     mix : every output channel reads every input channel; otherwise all channels share one filter
@@ -36,6 +37,7 @@ class Task:
     blind: bool = False
     delay: tuple[int, ...] | None = ()
     differences: bool = False
+    residual: bool = False
     noise: float | Literal["auto"] | None = None
     mix: bool = False
     inputs: tuple[int, ...] = ()
@@ -55,10 +57,11 @@ class Task:
         """The kind of task, as facts and model files name it."""
         if self.blind:
             return "blind" if self.noise is None else "blind, with the sample itself"
-        if not self.ahead:
-            return "pairs"
-        kind = "differences" if self.differences else "levels"
-        return f"ahead {self.ahead}, on {kind}"
+        kind = "pairs"
+        if self.ahead:
+            seen = "differences" if self.differences else "levels"
+            kind = f"ahead {self.ahead}, on {seen}"
+        return f"{kind}, target - input" if self.residual else kind
 
     def first_held_out(self, length: int) -> int:
         """Index of the first held-out sample of a signal of `length` samples."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.errors import InputError
-from convcli.facts.learning import ErrorFacts, TrainingFacts
+from convcli.facts.learning import EpochFacts, ErrorFacts, TrainingFacts
 from convcli.learning.dataset import load_signals, open_dataset, target_powers
 from convcli.learning.least_squares import fit_linear, with_powers
 from convcli.learning.model_file import learned_model
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convcli.facts.learning import LearningFacts
-    from convcli.learning.dataset import Dataset, ReceptiveField
+    from convcli.learning.dataset import Dataset, ReceptiveField, TrainingSignal
     from convcli.learning.least_squares import LinearFit
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.network import TrainableNetwork
@@ -65,6 +65,8 @@ def train_network(
         dtype = None if separate else np.float32
         signals = load_signals(dataset, task, network.field, workers=workers, dtype=dtype)
     powers = target_powers(signals)
+    if task.residual:
+        _subtract_inputs(task, signals)
     scaling = scale_signals(network.net, signals, separate=separate)
     trainer = Trainer(network.net, options, signals, network.field)
     signals.clear()
@@ -74,7 +76,7 @@ def train_network(
     facts = replace(
         _network_facts(facts, network, error),
         taps=task.taps,
-        training=_training_facts(options, history),
+        training=_training_facts(options, history, scaling),
     )
     tensors = _tensors(network, history, None if separate else scaling)
     model = learned_model(task, signal, facts, tensors, linear.noise)
@@ -83,9 +85,18 @@ def train_network(
     return replace(model.with_metadata(metadata, numbers), interrupted=history.interrupted)
 
 
+def _subtract_inputs(task: Task, signals: Sequence[TrainingSignal]) -> None:
+    """Make the targets, in place, what is to be added to the inputs."""
+    sources = [task.inputs.index(target) for target in task.targets] or slice(None)
+    for each in signals:
+        each.y[...] -= each.x[..., sources]
+
+
 def _run_metadata(task: Task, scaling: Scaling | None) -> dict[str, str]:
     """How a model file is run that reads changes, or columns that are scaled first."""
     metadata = {}
+    if task.residual:
+        metadata["residual"] = "true"
     if task.differences:
         metadata["on"] = "differences"
     if scaling is not None:
@@ -121,7 +132,7 @@ def _network_error(
     trainer: Trainer, history: History, scaling: Scaling, linear: LinearFit
 ) -> ErrorFacts:
     """Root mean squared errors of the network in the units of the signal."""
-    power = float(np.mean(np.square(scaling.targets.unit)))
+    power = _unit_power(scaling)
     # The noise of a sample is an error that no estimate without this sample can avoid.
     noise = 0.0 if linear.noise is None else linear.noise.level**2
     errors = []
@@ -142,6 +153,7 @@ def _network_facts(
         linear,
         layers=network.text,
         bias=False,
+        residual=network.residual,
         parameters=network.net.parameters - len(network.net.left_out),
         ridge=0.0,
         tried=(),
@@ -150,7 +162,13 @@ def _network_facts(
     )
 
 
-def _training_facts(options: TrainingOptions, history: History) -> TrainingFacts:
+def _training_facts(options: TrainingOptions, history: History, scaling: Scaling) -> TrainingFacts:
+    unit = math.sqrt(_unit_power(scaling))
+    losses = []
+    for epoch in history.epochs:
+        held = None if epoch.held is None else unit * math.sqrt(epoch.held)
+        train = unit * math.sqrt(epoch.train)
+        losses.append(EpochFacts(number=epoch.number, train=train, held=held))
     return TrainingFacts(
         epochs=history.last,
         best=history.best,
@@ -159,7 +177,13 @@ def _training_facts(options: TrainingOptions, history: History) -> TrainingFacts
         rate=history.learning_rate,
         decay=options.weight_decay,
         restarts=history.restarts,
+        losses=tuple(losses),
     )
+
+
+def _unit_power(scaling: Scaling) -> float:
+    """The power in the units of the target that a mean squared error of 1 in training is."""
+    return float(np.mean(np.square(scaling.targets.unit)))
 
 
 def _training_numbers(options: TrainingOptions, history: History) -> dict[str, float]:
@@ -182,17 +206,17 @@ def _tensors(
     scaling : units that the first and the last layer take up, so that the network reads samples as
         they are
     """
-    views = network.net.tensors(history.parameters)
-    tensors = [(w.copy(), None if b is None else b.copy()) for w, b in views]
+    net = network.net
+    views = net.tensors(history.parameters)
+    tensors = [{name: view.copy() for name, view in each.items()} for each in views]
     if scaling is not None:
-        first_weight, _ = tensors[0]
-        first_weight /= scaling.inputs.unit[0]
-        for last in tensors[-1]:
-            if last is not None:
-                np.multiply(last, scaling.targets.unit[0], out=last)
+        for layer, own in zip(net.weighted, tensors, strict=True):
+            if layer is net.takes_input_unit:
+                layer.take_input_unit(own, scaling.inputs.unit[0])
+            if layer is net.takes_output_unit:
+                layer.take_output_unit(own, scaling.targets.unit[0])
     named: dict[str, Array] = {}
-    for number, (weight, bias) in zip(network.numbers, tensors, strict=True):
-        named[f"{number}.weight"] = weight.astype(np.float32)
-        if bias is not None:
-            named[f"{number}.bias"] = bias.astype(np.float32)
+    for number, own in zip(network.numbers, tensors, strict=True):
+        for name, tensor in own.items():
+            named[f"{number}.{name}"] = tensor.astype(np.float32)
     return named

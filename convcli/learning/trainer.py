@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -93,10 +93,12 @@ class History:
 
     error : the error by which they are the best; best, last : epochs, 0 before the first has ended
     learning_rate : after the last restart; restarts : how often training diverged
+    epochs : those that ended
     """
 
     parameters: Vector
     learning_rate: float
+    epochs: list[Epoch] = field(default_factory=list)
     error: float = math.inf
     best: int = 0
     last: int = 0
@@ -106,6 +108,7 @@ class History:
     def update(self, epoch: Epoch, parameters: Vector) -> None:
         """Note an epoch, and keep its parameters if it is the best."""
         self.last = epoch.number
+        self.epochs.append(epoch)
         if epoch.best:
             self.parameters = parameters.copy()
             self.error = epoch.train if epoch.held is None else epoch.held
@@ -145,12 +148,8 @@ class Trainer:
 
     def optimizer(self, learning_rate: float) -> Adam:
         """An optimizer that has made no step yet; weights decay, biases do not."""
-        decays = []
-        for layer in self.net.weighted:
-            decays.append(np.ones(layer.weight_count))
-            decays.append(np.zeros(layer.parameters - layer.weight_count))
         return Adam(
-            np.concatenate(decays),
+            self.net.decays,
             learning_rate=learning_rate,
             weight_decay=self.options.weight_decay,
         )
@@ -322,5 +321,9 @@ def window_outputs(field: ReceptiveField, count: int, batch: int) -> Sizes:
     if side >= 8:
         # Layers compute several outputs at once, and a multiple of 8 wastes few of them.
         side = round(side / 8) * 8
-    longest = [max(1, LONGEST[axes] // step) for step in field.step]
-    return tuple(min(side, most) for most in longest)
+    found = []
+    for step, cell in zip(field.step, field.cell, strict=True):
+        longest = max(1, LONGEST[axes] // step)
+        cells = max(1, min(side, longest) // cell)
+        found.append(cells * cell)
+    return tuple(found)

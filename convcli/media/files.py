@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from convcli.media.division import Division
     from convcli.signals import LearnedRules, Medium, Signal, Source
 
 
@@ -78,6 +79,20 @@ class OpenedFile(Protocol):
         """
         return  # the body that mypy asks for in a method that is not abstract
 
+    @property
+    def known(self) -> object:
+        """What was decided when the file was opened, for those who open it again; None: nothing."""
+        return None
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the samples belong to several interleaved signals."""
+        return False
+
+    def division(self) -> Division | str:
+        """How the file is cut into parts, or why it is not."""
+        return "only WAV, uncompressed pictures and tables of plain text are cut into parts"
+
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
     ) -> FileSink:
@@ -126,6 +141,19 @@ class Files(Protocol):
             the format
         """
         ...
+
+    def reopen(
+        self,
+        path: Path,
+        *,
+        output: Path | None,
+        known: object,
+    ) -> AbstractContextManager[OpenedFile]:
+        """Open a file that was opened before.
+
+        known : what was decided then, `OpenedFile.known`
+        """
+        return self.open(path, stdin=None, output=output)
 
     def for_viewing(self) -> Self | None:
         """How files are read to show them, where that is not how they are read for the filter."""

@@ -6,7 +6,9 @@ import os
 import re
 import stat
 import sys
+from array import array
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -21,7 +23,7 @@ from convcli.media.replacing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from convcli.signals import Medium
 
@@ -37,7 +39,8 @@ __all__ = [
     "stdout_binary",
 ]
 
-FIELDS = ("stem", "suffix", "parent", "index")
+FIELDS = ("stem", "suffix", "parent", "relative", "subfolder", "index")
+_STDIN = "stdin"
 STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _EXAMPLE = "-o 'out/{stem}_filtered{suffix}'"
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
@@ -57,8 +60,8 @@ def plan_outputs(
 
     inputs : paths as the user wrote them; None is standard input
     output : the text of `-o`. None or `-` is standard output. `out/` is a folder, and so is the
-        name of an existing folder if there are several inputs. A text with `{stem}` `{suffix}`
-        `{parent}` `{index}` is a template, in which `{{` is a brace. Anything else is a file
+        name of an existing folder if there are several inputs. A text with fields such as `{stem}`
+        is a template, in which `{{` is a brace; see `OutputNames`. Anything else is a file
     suffix : replaces the suffix of the input in folders and templates (`.flac`); None keeps it
 
     Returns a path for each input, None for standard output. Folders of folder and template outputs
@@ -66,7 +69,7 @@ def plan_outputs(
     if the folder of a file is missing.
     """
     if in_place and output is None:
-        outputs: list[Path | None] = [_in_place(source) for source in inputs]
+        outputs: list[Path | None] = [in_place_output(source) for source in inputs]
     else:
         outputs = _name_outputs(inputs, output, suffix=suffix)
     _refuse_shared(inputs, outputs)
@@ -76,11 +79,12 @@ def plan_outputs(
         _refuse_input(source, place, sources, in_place=in_place)
         replaced = in_place and place is not None and _identity(place) == _identity(source)
         if place is not None and not replaced:
-            _refuse_existing(place, force=force)
+            refuse_existing(place, force=force)
     return outputs
 
 
-def _in_place(source: Path | None) -> Path:
+def in_place_output(source: Path | None) -> Path:
+    """The input as its own output. RequestError if it is no file."""
     if source is None:
         raise RequestError(
             "--in-place needs a file, but the input is standard input",
@@ -96,47 +100,105 @@ def _in_place(source: Path | None) -> Path:
 def _name_outputs(
     inputs: Sequence[Path | None], output: str | None, *, suffix: str | None
 ) -> list[Path | None]:
+    names = output_names(output, len(inputs), several=len(inputs) > 1, suffix=suffix)
+    if isinstance(names, OutputNames):
+        paths = [_STDIN if source is None else str(source) for source in inputs]
+        named = enumerate(paths, start=1)
+        return [Path(names.of(number, path, relative_path(path))) for number, path in named]
+    return [names] * len(inputs)
+
+
+def output_names(
+    output: str | None, count: int, *, several: bool, suffix: str | None
+) -> OutputNames | Path | None:
+    """How outputs are named: all of them, or the only one; None is standard output.
+
+    output, suffix : as in `plan_outputs`
+    count : number of inputs
+    several : the inputs were named as many: by several words, a folder, a pattern or a list
+
+    Raises RequestError if several inputs would share an output.
+    """
     if output is None or output in STDOUT_NAMES:
-        if len(inputs) > 1:
+        if count > 1:
             raise RequestError(
-                f"{len(inputs)} inputs cannot share standard output",
+                f"{count} inputs cannot share standard output",
                 hint=f"give a folder, -o out/, or a template, {_EXAMPLE}",
             )
-        return [None] * len(inputs)
+        return None
     if output == "":
         raise RequestError(
             "-o needs the name of a file, a folder (out/) or a template, got an empty text"
         )
-    if "{" in output or "}" in output:
-        return [Path(_fill_template(output, fields)) for fields in _fields(inputs, suffix)]
-    folder = output.endswith(("/", os.sep))
-    if folder or (len(inputs) > 1 and is_folder(output)):
-        return [
-            Path(output, fields["stem"] + fields["suffix"]) for fields in _fields(inputs, suffix)
-        ]
-    if len(inputs) > 1:
+    is_template = "{" in output or "}" in output
+    folder = output.endswith(("/", os.sep)) or (several and is_folder(output))
+    if is_template or folder:
+        return OutputNames(output, count, suffix=suffix, is_template=is_template)
+    if count > 1:
         raise RequestError(
-            f"{len(inputs)} inputs cannot share the one output {output}",
+            f"{count} inputs cannot share the one output {output}",
             hint=f"give a folder, -o {output}/, or a template, {_EXAMPLE}",
         )
     refuse_missing_parent(Path(output))
-    return [Path(output)] * len(inputs)
+    return Path(output)
 
 
-def _fields(inputs: Sequence[Path | None], suffix: str | None) -> Iterator[Mapping[str, str]]:
-    """The values of the fields of a template, for each input.
+def relative_path(path: str) -> str:
+    """The path of a file that was named itself, below the folder that it is relative to.
 
-    `{index}` counts from 1, with zeros in front so that names sort.
+    It does not begin at the root and does not lead out of that folder.
     """
-    width = len(str(len(inputs)))
-    for number, source in enumerate(inputs, start=1):
-        path = Path("stdin") if source is None else source
-        yield {
-            "stem": path.stem,
-            "suffix": path.suffix if suffix is None else suffix,
-            "parent": str(path.parent),
-            "index": f"{number:0{width}}",
+    inside = path.lstrip("/" + os.sep)
+    parts = Path(inside).parts
+    return parts[-1] if ".." in parts else inside
+
+
+@dataclass(frozen=True)
+class OutputNames:
+    """Outputs that are named after their inputs, by a folder or a template.
+
+    output : the folder or the template. Its fields are `{stem}` and `{suffix}` of the input's name,
+        `{parent}`, the folder of its path, `{relative}`, its path below the folder or the fixed
+        part of the pattern that it was found by, `{subfolder}`, the folder of that, and `{index}`,
+        its number from 1, with zeros in front so that names sort
+    count : number of inputs
+    suffix : replaces the suffix of the input; None keeps it
+    """
+
+    output: str
+    count: int
+    suffix: str | None = None
+    is_template: bool = True
+
+    def of(self, number: int, path: str, relative: str, *, nested: bool = False) -> str:
+        """The output of an input.
+
+        number : of the input, from 1
+        nested : a folder of outputs gets the subfolders of `relative`
+        """
+        subfolder, name = os.path.split(relative)
+        stem, suffix = _split_suffix(name)
+        if self.suffix is not None:
+            suffix = self.suffix
+        if not self.is_template:
+            return os.path.join(self.output, subfolder if nested else "", stem + suffix)
+        fields = {
+            "stem": stem,
+            "suffix": suffix,
+            "parent": os.path.dirname(path) or ".",
+            "relative": os.path.join(subfolder, stem + suffix),
+            "subfolder": subfolder or ".",
+            "index": f"{number:0{len(str(self.count))}}",
         }
+        return _fill_template(self.output, fields)
+
+
+def _split_suffix(name: str) -> tuple[str, str]:
+    """The stem and the suffix of a name, as `Path` has them."""
+    dot = name.rfind(".")
+    if 0 < dot < len(name) - 1:
+        return name[:dot], name[dot:]
+    return name, ""
 
 
 def _fill_template(template: str, fields: Mapping[str, str]) -> str:
@@ -187,22 +249,108 @@ def refuse_missing_parent(path: Path) -> None:
 
 def _refuse_shared(inputs: Sequence[Path | None], outputs: Sequence[Path | None]) -> None:
     """Raise RequestError if two inputs have the same output, by any spelling or link."""
-    taken: dict[str | Identity, Path | None] = {}
-    for source, place in zip(inputs, outputs, strict=True):
-        if place is None or is_special(place):
+
+    def name_at(at: int) -> str | None:
+        place = outputs[at]
+        return None if place is None else str(place)
+
+    refuse_shared_outputs(len(inputs), name_at, lambda at: _source_name(inputs[at]))
+
+
+def refuse_shared_outputs(
+    count: int, output_of: Callable[[int], str | None], input_of: Callable[[int], str]
+) -> None:
+    """Raise RequestError that names both inputs if two have the same output, by any spelling.
+
+    output_of, input_of : the names of the output and of the input at a position; asked for again
+        rather than kept, so that the outputs of 100,000 inputs take no memory
+    """
+    real_paths = RealPaths()
+    hashes = array("q")
+    for at in range(count):
+        key = real_paths.key(output_of(at))
+        if key is not None:
+            hashes.append(hash(key))
+    if len(set(hashes)) == len(hashes):
+        return
+    taken: dict[object, int] = {}
+    for at in range(count):
+        place = output_of(at)
+        key = real_paths.key(place)
+        if key is None:
             continue
-        keys: list[str | Identity | None] = [os.path.realpath(place), _identity(place)]
-        for key in keys:
-            if key is None:
-                continue
-            if key in taken:
-                one, other = _source_name(taken[key]), _source_name(source)
-                raise RequestError(
-                    f"{one} and {other} would both be written to {place}",
-                    hint="tell them apart with {index} or {parent}: "
-                    "-o 'out/{index}_{stem}{suffix}'",
-                )
-        taken.update({key: source for key in keys if key is not None})
+        other = taken.setdefault(key, at)
+        if other != at:
+            raise RequestError(
+                f"{input_of(other)} and {input_of(at)} would both be written to {place}",
+                hint="tell them apart with {index} or {relative}: -o 'out/{index}_{stem}{suffix}'",
+            )
+
+
+class RealPaths:
+    """The real paths of many files; those of their folders are looked up once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def of(self, path: str) -> str:
+        """The absolute path without links."""
+        place = self.of_name(path)
+        return os.path.realpath(place) if os.path.islink(place) else place
+
+    def of_name(self, path: str) -> str:
+        """The name in the real path of its folder; the name itself may be a link."""
+        folder, name = os.path.split(path)
+        if name in ("", ".", ".."):
+            return os.path.realpath(path)
+        real = self._folders.get(folder)
+        if real is None:
+            real = self._folders[folder] = os.path.realpath(folder)
+        return os.path.join(real, name)
+
+    def key(self, path: str | None) -> str | Identity | None:
+        """What two paths of one file have in common: that file if it exists, else its real path.
+
+        None for standard output and for devices, which several may share.
+        """
+        if path is None:
+            return None
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            return self.of(path)
+        if stat.S_ISREG(found.st_mode):
+            return (found.st_dev, found.st_ino)
+        return self.of(path) if stat.S_ISDIR(found.st_mode) else None
+
+
+def refuse_inputs_as_outputs(
+    count: int,
+    output_of: Callable[[int], str | None],
+    source_of: Callable[[int], Path | None],
+) -> None:
+    """Raise RequestError if an output is an input, its own or another one, by any spelling or link.
+
+    output_of, source_of : the output and the input at a position; None are the standard streams
+    """
+    outputs: dict[Identity, int] = {}
+    for at in range(count):
+        place = output_of(at)
+        found = _stdout_identity() if place is None else _identity(Path(place))
+        if found is not None:
+            outputs[found] = at
+    if not outputs:  # of outputs that do not exist yet none is an input
+        return
+    sources: dict[Identity | None, Path | None] = {}
+    for at in range(count):
+        source = source_of(at)
+        found = _identity(source)
+        if found in outputs:
+            sources[found] = source
+    for at in sorted(outputs[found] for found in sources if found is not None):
+        place = output_of(at)
+        output = None if place is None else Path(place)
+        _refuse_input(source_of(at), output, sources, in_place=False)
 
 
 def _refuse_input(
@@ -231,7 +379,8 @@ def _refuse_input(
         )
 
 
-def _refuse_existing(path: Path, *, force: bool) -> None:
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Raise RequestError if an output exists and `force` is not set, or if it is a folder."""
     try:
         found = path.stat()
     except FileNotFoundError:

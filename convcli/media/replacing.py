@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import stat
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 WRITE_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 # Errors of file systems that make files without a name but cannot name them afterwards.
+_UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EBADF)
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOENT, errno.EMLINK, errno.ENOSYS)
 
 
@@ -61,6 +63,53 @@ def only_writing(path: Path | None) -> Iterator[None]:
         raise
     except OSError as error:
         raise cannot_write(path or Path("standard output"), error) from error
+
+
+def reserve(file: BinaryIO, size: int) -> None:
+    """Make a file `size` bytes long, with room on the disk where the system has that call."""
+    allocate = getattr(os, "posix_fallocate", None)
+    if allocate is not None and size > 0:
+        with suppress_unsupported():
+            allocate(file.fileno(), 0, size)
+            return
+    file.truncate(size)
+
+
+@contextmanager
+def suppress_unsupported() -> Iterator[None]:
+    """Let an operation fail that the file system does not know."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+
+
+def path_for_others(path: Path) -> Path:
+    """A path by which other processes of this machine open a temporary file of this process."""
+    own = Path("/proc/self/fd")
+    if path.parent == own:
+        return Path(f"/proc/{os.getpid()}/fd") / path.name
+    return path
+
+
+def append_file(place: Path, target: BinaryIO) -> None:
+    """Append the bytes of a file to an open one, within the system where it can do that."""
+    with place.open("rb", buffering=0) as part:
+        size = os.fstat(part.fileno()).st_size
+        copied = 0
+        target.flush()
+        with suppress_unsupported(), suppress(AttributeError, io.UnsupportedOperation):
+            while copied < size:
+                count = os.copy_file_range(part.fileno(), target.fileno(), size - copied)
+                if count == 0:
+                    break
+                copied += count
+        if copied < size:
+            part.seek(copied)
+            shutil.copyfileobj(part, target, 1 << 20)
+        elif target.seekable():
+            target.seek(0, os.SEEK_END)
 
 
 def scratch() -> tuple[BinaryIO, Path]:

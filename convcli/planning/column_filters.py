@@ -6,16 +6,19 @@ one pass over the table computes them all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from convcli.core.formula import Operand
 from convcli.errors import RequestError
 from convcli.planning.calls import BRANCHES, Branch, BranchGroup, Call
 from convcli.planning.grammar import parse
+from convcli.planning.plan import make_plan, rules_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from convcli.signals import Signal
 
 # What stands for the name of the source column in the name of a new one.
 SOURCE = "{column}"
@@ -111,12 +114,12 @@ class _Piece:
 def outputs_of(
     filters: ColumnFilters,
     filter: tuple[Call, ...],
-    names: tuple[str, ...],
+    signal: Signal,
     *,
     base: int,
     label: str | None,
 ) -> Outputs:
-    """The filters as one step of the signal whose channels are called `names`.
+    """The filters as one step of a signal.
 
     filter : FILTER; none leaves its columns as they are
     base : how many of the channels FILTER and the added columns read; the others are there only
@@ -124,6 +127,8 @@ def outputs_of(
     label : the suffix of columns that FILTER adds; None: it replaces those that it reads
     RequestError if a name is taken, or does not tell several columns apart.
     """
+    names = signal.channels
+    read = replace(signal, channels=names[:base])
     replacing: list[_Piece] = []
     adding: list[_Piece] = []
     plain = tuple(n for n in range(base) if names[n] not in filters.own_names)
@@ -137,7 +142,7 @@ def outputs_of(
         channel = names.index(each.name)
         replacing.append(_piece_of(each, (channel,), (each.name,)))
     for each in filters.added:
-        made = _names_of(each, names[:base])
+        made = _names_of(each, read)
         adding.append(_piece_of(each, tuple(range(base)), made))
     replaced = tuple(number for piece in replacing for number in piece.channels)
     new = tuple(name for piece in adding for name in piece.names)
@@ -159,10 +164,26 @@ def _piece_of(named: NamedFilter, channels: tuple[int, ...], names: tuple[str, .
     return _Piece(channels=channels, calls=named.calls, names=names, words=named.written)
 
 
-def _names_of(added: NamedFilter, sources: Sequence[str]) -> tuple[str, ...]:
-    """The names of the columns that are added, one for each source column."""
+def _names_of(added: NamedFilter, signal: Signal) -> tuple[str, ...]:
+    """The names of the columns that are added to the columns of a signal.
+
+    A filter that makes one column of each that it reads names one for each. A filter that makes one
+    of all (`mix:1,-1`) has the name as it is, and one that makes several (`bollinger:20`) puts what
+    each of them is behind it.
+    """
+    sources = signal.channels
     if not sources:
         raise RequestError(f"{added.written} has no column to read", hint="-c names the columns")
+    made = make_plan(added.calls, signal, rules_for(signal, added.calls)).result.channels
+    if made == sources:
+        return _names_of_each(added, sources)
+    if len(made) == 1:
+        return (added.name.replace(SOURCE, "_".join(sources)),)
+    return tuple(_name_of_part(added.name, channel, sources) for channel in made)
+
+
+def _names_of_each(added: NamedFilter, sources: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of new columns, one for each source column."""
     if len(sources) > 1 and SOURCE not in added.name:
         listed = ", ".join(sources[:5])
         raise RequestError(
@@ -170,6 +191,19 @@ def _names_of(added: NamedFilter, sources: Sequence[str]) -> tuple[str, ...]:
             hint=f"-c names one to read, or --add '{SOURCE}_{added.name}=...' one for each",
         )
     return tuple(added.name.replace(SOURCE, name) for name in sources)
+
+
+def _name_of_part(name: str, channel: str, sources: tuple[str, ...]) -> str:
+    """The name of one of several columns that a filter makes: `bands_upper`, `Close_bands_upper`.
+
+    channel : what the filter calls it, `upper`, or `Close_upper` where several columns are read
+    """
+    source = next((each for each in sources if channel.startswith(f"{each}_")), None)
+    if source is None:
+        return f"{name.replace(SOURCE, '_'.join(sources))}_{channel}"
+    if SOURCE not in name:
+        return f"{name}_{channel}"
+    return f"{name.replace(SOURCE, source)}_{channel.removeprefix(f'{source}_')}"
 
 
 def _side_by_side(pieces: list[_Piece], names: tuple[str, ...]) -> Call:
@@ -185,7 +219,7 @@ def _side_by_side(pieces: list[_Piece], names: tuple[str, ...]) -> Call:
         if piece.channels != tuple(range(len(names))):
             numbers = ",".join(f"#{1 + number}" for number in piece.channels)
             calls = (*parse(f"pick:{numbers}"), *calls)
-        branches.append(Branch(calls, at, piece.words, len(piece.channels)))
+        branches.append(Branch(calls, at, piece.words, len(piece.names)))
     formulas = tuple(Operand(number) for number in range(len(branches)))
     written = tuple(name for piece in pieces for name in piece.names)
     group = BranchGroup(tuple(branches), formulas, written)

@@ -40,6 +40,9 @@ MOST_DRAWN_PRODUCTS = 1 << 28
 MOST_DRAWN_SIDE, PLANE_POINTS = 65, 64
 # Frequencies at which the gain crosses a level: at most so many are told for each level.
 MOST_CROSSINGS = 6
+# A level this many dB down is that of stop bands; how far designs miss it, in dB; and the narrowest
+# band that is told, in cycles per sample.
+LEAST_STOP, STOP_MARGIN, NARROWEST_STOP = 6.0, 0.5, 0.002
 # Passes are told if they take so many times fewer taps than the window has.
 _MUCH_CHEAPER = 10
 
@@ -155,12 +158,35 @@ def _with_curves(
         found = crossings(weights, level)[:MOST_CROSSINGS]
         if found:
             crossed.append((level, tuple(unit * frequency for frequency in found)))
+    stop_level = min(levels)
+    stop_bands: tuple[tuple[float, float], ...] = ()
+    if stop_level < -LEAST_STOP:
+        bands = _stop_bands(gain, stop_level)
+        stop_bands = tuple((unit * low, unit * high) for low, high in bands)
     return replace(
         facts,
         response=tuple(zip(drawn, floored.tolist(), strict=True)),
         group_delay=_group_delays(weights, first, gain, kept),
         crossings=tuple(crossed),
+        stop_level=stop_level if stop_bands else None,
+        stop_bands=stop_bands,
     )
+
+
+def _stop_bands(gain: Numbers, level: float) -> list[tuple[float, float]]:
+    """The ranges in which the gain stays below a level, in cycles per sample.
+
+    gain : at equal distances from 0 to 1/2; designs meet their attenuation to `STOP_MARGIN` dB
+    """
+    below = gain <= gain.max() + level + STOP_MARGIN
+    ends = np.flatnonzero(np.diff(below, prepend=False, append=False))
+    scale = 0.5 / (gain.size - 1)
+    bands = []
+    for start, stop in ends.reshape(-1, 2).tolist():
+        low, high = start * scale, (stop - 1) * scale
+        if high - low >= NARROWEST_STOP:
+            bands.append((low, high))
+    return bands
 
 
 def _outline_pairs(values: Numbers, first: int) -> tuple[tuple[float, float], ...]:

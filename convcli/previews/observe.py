@@ -12,12 +12,15 @@ from convcli.previews.outline import OutlineSums
 from convcli.signals import blocks_of, row_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from convcli.facts.preview import ExcerptFacts, OutlineFacts
     from convcli.signals import AnyRows, Array, Block, Signal, Sink, Source
 
 # Groups of a table that are drawn.
 MOST_GROUPS = 6
+# What two signals are called that are compared.
+COMPARED = ("A", "B")
 # Seconds of sound that can be listened to.
 EXCERPT = 8.0
 
@@ -29,6 +32,7 @@ class PreviewSize:
     bins : of an outline, at least; columns : frames of a spectrogram, at least
     side : the longer side of a reduced picture
     sounds : collect spectrogram, loudness and an excerpt of a sound
+    over_rows : tables lie over the rows of the file, not over their times
     """
 
     bins: int = 1000
@@ -36,6 +40,7 @@ class PreviewSize:
     side: int = 800
     groups: int = MOST_GROUPS
     sounds: bool = True
+    over_rows: bool = False
 
     @property
     def small(self) -> bool:
@@ -45,7 +50,7 @@ class PreviewSize:
 
 FULL = PreviewSize()
 # What is drawn of an input that is only looked at.
-OUTLINE = PreviewSize(sounds=False)
+OUTLINE = PreviewSize(sounds=False, over_rows=True)
 # So many inputs of a batch are drawn in full, which keeps a page below 20 MB.
 MOST_FULL = 12
 THUMBNAIL = PreviewSize(bins=60, columns=1, side=120, groups=1, sounds=False)
@@ -70,6 +75,11 @@ class Preview(ABC):
     def facts(self) -> PreviewFacts:
         """What is drawn of the input and of the output so far."""
 
+    def compared_with(self, other: Preview) -> PreviewFacts:
+        """What is drawn of two inputs that are compared, each of which has a preview of its own."""
+        first, second = self.facts(), other.facts()
+        return replace(first, after=second.before, names=COMPARED)
+
     def read_input(self, source: Source[Any]) -> None:
         """Take the input from a file, in place of what was noted."""
         self.restart()
@@ -84,13 +94,26 @@ class Preview(ABC):
         return
 
 
-def preview_of(signal: Signal, result: Signal, size: PreviewSize) -> Preview:
-    """The preview for a run that makes `result` of `signal`."""
+def group_text(name: bytes) -> str:
+    """The name of a group as it is in the file."""
+    return name.decode("utf-8", "replace")
+
+
+def preview_of(
+    signal: Signal,
+    result: Signal,
+    size: PreviewSize,
+    group_name: Callable[[bytes], str] = group_text,
+) -> Preview:
+    """The preview for a run that makes `result` of `signal`.
+
+    group_name : what a group of a table is called
+    """
     if signal.axes == 2:
         return PicturePreview(signal, result, size)
     if signal.medium.in_seconds:
         return SoundPreview(signal, result, size)
-    return TablePreview(signal, result, size)
+    return TablePreview(signal, result, size, group_name)
 
 
 class ObservedSource:
@@ -164,8 +187,36 @@ class SoundPreview(Preview):
         spacing = 1.0
         if signal.rate and result.rate:
             spacing = signal.rate / result.rate
+        before = self._before.facts()
         after = self._after.facts(spacing=spacing, start=float(result.skipped))
-        return PreviewFacts(before=self._before.facts(), after=after, small=self._size.small)
+        difference = None
+        if not result.skipped and before.excerpt is not None and after.excerpt is not None:
+            difference = sound_difference(before.excerpt, after.excerpt, signal.channels)
+        return PreviewFacts(
+            before=before, after=after, difference=difference, small=self._size.small
+        )
+
+    def compared_with(self, other: Preview) -> PreviewFacts:
+        """What is drawn of two sounds that are compared, and of their difference."""
+        facts = super().compared_with(other)
+        before, after = facts.before.excerpt, facts.after.excerpt
+        if before is None or after is None:
+            return facts
+        difference = sound_difference(before, after, self._signals[0].channels)
+        return replace(facts, difference=difference)
+
+
+def sound_difference(
+    before: ExcerptFacts, after: ExcerptFacts, channels: tuple[str, ...]
+) -> OutlineFacts | None:
+    """The outline of what two excerpts differ by; None where their samples do not correspond."""
+    same = before.rate == after.rate and before.start == after.start
+    if not same or before.samples.shape[1] != after.samples.shape[1]:
+        return None
+    count = min(len(before.samples), len(after.samples))
+    outline = OutlineSums(channels[: before.samples.shape[1]], FULL.bins, count)
+    outline.add(after.samples[:count] - before.samples[:count])
+    return outline.facts(start=before.start * before.rate)
 
 
 class _SoundSums:
@@ -215,41 +266,56 @@ class _SoundSums:
 class TablePreview(Preview):
     """What is drawn of the columns of a table before and after."""
 
-    def __init__(self, signal: Signal, result: Signal, size: PreviewSize) -> None:
+    def __init__(
+        self,
+        signal: Signal,
+        result: Signal,
+        size: PreviewSize,
+        group_name: Callable[[bytes], str] = group_text,
+    ) -> None:
         from convcli.previews.table import ColumnOutlines
 
         self._signals = (signal, result)
         self._size = size
+        self._group_name = group_name
+        self._placed = signal.timed or size.over_rows
         self.restart()
-        self._after = ColumnOutlines(result.channels, size.bins)
+        self._after = ColumnOutlines(result.channels, size.bins, placed=self._placed)
 
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
         from convcli.previews.table import ColumnOutlines, GroupRows
 
-        self._groups = GroupRows(self._size.groups)
-        self._before = ColumnOutlines(self._signals[0].channels, self._size.bins)
+        self._groups = GroupRows(self._size.groups, of_file=self._size.over_rows)
+        channels = self._signals[0].channels
+        self._before = ColumnOutlines(channels, self._size.bins, placed=self._placed)
 
     def add_input(self, block: Block) -> None:
         """Note the next block of the input."""
-        codes, places = self._groups.number(block)
-        self._before.add(block.x, codes, places)
+        rows = self._groups.number(block)
+        self._before.add(block.x, rows)
 
     def add_output(self, y: Array, rows: AnyRows) -> None:
         """Note the next rows of the result."""
         if not len(y):
             return
-        codes, places = self._groups.of_rows(row_numbers(rows))
-        self._after.add(y, codes, places)
+        self._after.add(y, self._groups.of_rows(row_numbers(rows)))
 
     def facts(self) -> PreviewFacts:
         """What is drawn of the input and of the output so far."""
-        names = self._groups.names
+        names = {self._group_name(name): code for name, code in self._groups.names.items()}
         more = len(self._groups.counts) - len(names)
-        rate = self._signals[0].rate
-        before = SignalPreview(rate=rate, outlines=self._before.facts(names), more_groups=more)
-        after = SignalPreview(rate=rate, outlines=self._after.facts(names), more_groups=more)
-        return PreviewFacts(before=before, after=after, small=self._size.small)
+        signal = self._signals[0]
+        sides = []
+        for outlines in (self._before.facts(names), self._after.facts(names)):
+            side = SignalPreview(
+                rate=signal.rate,
+                outlines=outlines,
+                more_groups=more,
+                dated=signal.dated and not self._size.over_rows,
+            )
+            sides.append(side)
+        return PreviewFacts(before=sides[0], after=sides[1], small=self._size.small)
 
 
 # ----------------------------------------------------------------------------------------- pictures
@@ -270,11 +336,11 @@ class PicturePreview(Preview):
         """Forget the input, which is read once more from its start."""
         from convcli.previews.picture import PictureSums
 
-        self._before = PictureSums(self._signals[0], self._size.side)
+        self.before = PictureSums(self._signals[0], self._size.side)
 
     def add_input(self, block: Block) -> None:
         """Note the next rows of the input."""
-        self._before.add(block.stored)
+        self.before.add(block.stored)
 
     def add_output(self, y: Array, rows: AnyRows) -> None:  # noqa: ARG002 -- rows come in order
         """Note the next rows of the result."""
@@ -298,8 +364,17 @@ class PicturePreview(Preview):
         from convcli.previews.picture import likeness
 
         return PreviewFacts(
-            before=SignalPreview(picture=self._before.facts()),
+            before=SignalPreview(picture=self.before.facts()),
             after=SignalPreview(picture=self._after.facts()),
-            likeness=None if self._size.small else likeness(self._before, self._after),
+            likeness=None if self._size.small else likeness(self.before, self._after),
             small=self._size.small,
         )
+
+    def compared_with(self, other: Preview) -> PreviewFacts:
+        """What is drawn of two pictures that are compared, and how alike they are."""
+        from convcli.previews.picture import likeness
+
+        facts = super().compared_with(other)
+        if self._size.small or not isinstance(other, PicturePreview):
+            return facts
+        return replace(facts, likeness=likeness(self.before, other.before))

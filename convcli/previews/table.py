@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,22 +17,45 @@ if TYPE_CHECKING:
 
     Rows = npt.NDArray[np.int64]
 
+NANOSECONDS = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedRows:
+    """Where rows lie in the drawings.
+
+    codes : the group of each row, -1 for one that is not drawn
+    places : its place in the group
+    axis : their places on an axis of times or of rows of the file; None where there is no such axis
+    """
+
+    codes: Rows
+    places: Rows
+    axis: Array | None
+
+    def of(self, chosen: npt.NDArray[np.bool_] | Rows) -> PlacedRows:
+        """Return some of the rows."""
+        axis = None if self.axis is None else self.axis[chosen]
+        return PlacedRows(self.codes[chosen], self.places[chosen], axis)
+
 
 @dataclass(eq=False)
 class GroupRows:
     """Which group each row of a table belongs to, and its place there, for rows still to come out.
 
     most : groups that are drawn; all others are counted
+    of_file : groups lie over the rows of the file, counted from 1, and not over times
     """
 
     most: int
+    of_file: bool = False
     names: dict[bytes, int] = field(default_factory=dict)
     counts: dict[bytes, int] = field(default_factory=dict)
-    _waiting: deque[tuple[int, Rows, Rows]] = field(default_factory=deque)
+    _waiting: deque[tuple[int, PlacedRows]] = field(default_factory=deque)
     _row: int = 0
 
-    def number(self, block: Block) -> tuple[Rows, Rows]:
-        """The group of each row of the next block, -1 for one not drawn, and its place there."""
+    def number(self, block: Block) -> PlacedRows:
+        """Where each row of the next block lies."""
         size = len(block.stored)
         codes = np.zeros(size, np.int64)
         places = np.zeros(size, np.int64)
@@ -41,9 +64,15 @@ class GroupRows:
         else:
             for name, rows in block.groups.places():
                 self._number(name, rows, codes, places)
-        self._waiting.append((self._row, codes, places))
+        axis = None
+        if self.of_file:
+            axis = np.arange(self._row + 1.0, self._row + size + 1.0)
+        elif block.stamps is not None:
+            axis = block.stamps[:, 1] * NANOSECONDS
+        placed = PlacedRows(codes, places, axis)
+        self._waiting.append((self._row, placed))
         self._row += size
-        return codes, places
+        return placed
 
     def _number(self, name: bytes, rows: Rows, codes: Rows, places: Rows) -> None:
         if name not in self.counts and len(self.names) < self.most:
@@ -53,41 +82,74 @@ class GroupRows:
         codes[rows] = self.names.get(name, -1)
         places[rows] = np.arange(seen, seen + len(rows))
 
-    def of_rows(self, rows: Rows) -> tuple[Rows, Rows]:
-        """Group codes and places of increasing rows; forgets blocks that end before the first."""
+    def of_rows(self, rows: Rows) -> PlacedRows:
+        """Where increasing rows lie; forgets blocks that end before the first of them."""
         while len(self._waiting) > 1 and self._waiting[1][0] <= rows[0]:
             self._waiting.popleft()
         start = self._waiting[0][0]
-        codes = np.concatenate([block[1] for block in self._waiting])
-        places = np.concatenate([block[2] for block in self._waiting])
-        return codes[rows - start], places[rows - start]
+        waiting = [placed for _, placed in self._waiting]
+        axis = None
+        known = [placed.axis for placed in waiting if placed.axis is not None]
+        if len(known) == len(waiting):
+            axis = np.concatenate(known)
+        codes = np.concatenate([placed.codes for placed in waiting])
+        places = np.concatenate([placed.places for placed in waiting])
+        return PlacedRows(codes, places, axis).of(rows - start)
 
 
 class ColumnOutlines:
-    """An outline of all columns for each group that is drawn."""
+    """An outline of all columns for each group that is drawn.
 
-    def __init__(self, channels: tuple[str, ...], bins: int) -> None:
+    placed : rows have places on an axis, whose first and last one in each bin are kept
+    """
+
+    def __init__(self, channels: tuple[str, ...], bins: int, *, placed: bool = False) -> None:
         self.channels = channels
         self.bins = bins
+        self.placed = placed
         self.sums: dict[int, OutlineSums] = {}
 
-    def add(self, x: Array, codes: Rows, places: Rows) -> None:
-        """Add rows, (n, channels), with the group of each and its place there."""
-        for code in np.unique(codes[codes >= 0]).tolist():
+    def add(self, x: Array, rows: PlacedRows) -> None:
+        """Add rows, (n, channels)."""
+        if self.placed:
+            # The axis is one more column: what is kept of it is the first and the last place.
+            axis = np.full(len(x), np.nan) if rows.axis is None else rows.axis
+            x = np.column_stack([x, axis])
+        for code in np.unique(rows.codes[rows.codes >= 0]).tolist():
             if code not in self.sums:
-                self.sums[code] = OutlineSums(self.channels, self.bins)
-            of_group = codes == code
+                names = (*self.channels, "axis") if self.placed else self.channels
+                self.sums[code] = OutlineSums(names, self.bins)
+            of_group = rows.codes == code
             if of_group.all():
-                self.sums[code].add_at(places, x)
+                self.sums[code].add_at(rows.places, x)
             else:
-                self.sums[code].add_at(places[of_group], x[of_group])
+                self.sums[code].add_at(rows.places[of_group], x[of_group])
 
-    def facts(self, names: dict[bytes, int]) -> tuple[OutlineFacts, ...]:
-        """The outlines in the order in which the groups came."""
+    def facts(self, names: dict[str, int]) -> tuple[OutlineFacts, ...]:
+        """The outlines in the order in which the groups came.
+
+        names : the number of each group by its name
+        """
         found = []
         for name, code in names.items():
             if code in self.sums:
-                group = name.decode("utf-8", "replace")
                 # Rows are counted from 1, as everywhere that they are told.
-                found.append(self.sums[code].facts(group=group, start=1.0))
+                outline = self.sums[code].facts(group=name, start=1.0)
+                found.append(_with_axis(outline) if self.placed else outline)
         return tuple(found)
+
+
+def _with_axis(outline: OutlineFacts) -> OutlineFacts:
+    """The outline of columns of which the last one is the axis."""
+    axis = np.stack([outline.low[:, -1], outline.high[:, -1]], axis=1)
+    known = bool(np.isfinite(axis).all())
+    return replace(
+        outline,
+        channels=outline.channels[:-1],
+        low=outline.low[:, :-1],
+        high=outline.high[:, :-1],
+        gaps=outline.gaps[:, :-1],
+        axis=axis if known else None,
+        peak=outline.peak[:-1],
+        rms=outline.rms[:-1],
+    )

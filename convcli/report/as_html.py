@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from convcli.report.before_after import SignalView, signal_views
+from convcli.report.before_after import signal_views
 from convcli.report.charts import Axis, Graph
 from convcli.report.figures import design_figures, outline_trace, value_range
 from convcli.report.page import render_page, unescaped
 from convcli.report.tables import report_tables
 from convcli.report.terminal import summary
+from convcli.report.views import SignalView
 from convcli.report.words import (
     command_text,
+    library_text,
     loss_texts,
     number,
     reach_text,
@@ -56,10 +58,12 @@ def render_html(runs: Sequence[RunFacts]) -> str:
         title=title,
         summary=visible(first.filter) if several and first.inputs else _summary(first),
         overview=_overview(runs) if several and first.inputs else None,
+        together=_together(runs) if several and not first.inputs else [],
+        opened=not first.inputs,
         warned=[(run_title(run), _warnings(run)) for run in runs if several and run.warnings],
         runs=articles,
         version=visible(first.version),
-        libraries="",
+        libraries=library_text(first.libraries),
     )
 
 
@@ -82,13 +86,22 @@ def _article(run: RunFacts, anchor: str, designs: list[dict[str, Any]]) -> dict[
         "title": _title(run),
         "warnings": _warnings(run),
         "signals": _views(run),
-        "drawn": "Where it was found" if run.searched else "Before and after",
+        "drawn": _drawn_heading(run),
         "designs": designs,
         "lost": list(lost_texts(run)),
         # The command stands below the tables, where it can be copied.
-        "tables": list(report_tables(replace(run, command=()))),
+        "tables": list(report_tables(replace(run, command=(), libraries={}))),
         "command": command_text(run.command) if run.command else "",
     }
+
+
+def _drawn_heading(run: RunFacts) -> str:
+    if run.searched:
+        return "Where it was found"
+    if run.comparison is not None:
+        paths = (run.comparison.a.path, run.comparison.b.path)
+        return "A is {}, B is {}".format(*map(visible, paths))
+    return "Before and after"
 
 
 def _views(run: RunFacts) -> list[SignalView]:
@@ -101,6 +114,19 @@ def _views(run: RunFacts) -> list[SignalView]:
 
 
 # ------------------------------------------------------------------------------------------ filters
+
+
+def _together(runs: Sequence[RunFacts]) -> list[Figure]:
+    """The responses of several filters, such as a chosen and a learned one, on common axes."""
+    from convcli.report.figures import overlay_figures
+
+    filters = []
+    for run in runs[:MOST_DESIGNS]:
+        if run.chain is not None:
+            filters.append(run.chain)
+        elif run.steps:
+            filters.append(run.steps[0])
+    return overlay_figures(filters)
 
 
 def _designs(run: RunFacts) -> Iterator[dict[str, Any]]:

@@ -1,8 +1,9 @@
-"""Charts as inline SVG: axes with ticks and units, lines, bands, stems, pictures, regions.
+"""Charts as SVG: axes with ticks and units, lines, bands, stems, pictures, regions.
 
-What is drawn lies in an inner `svg` with 1000 x 1000 units, so that the script of a page zooms by
-changing its view box. Colours are classes, which the style of the page gives a light and a dark
-value.
+What is drawn lies in an inner `svg` with 1000 x 1000 units, which is stretched to the size of the
+chart; the script of a page zooms by changing its view box. Ticks lie at parts of the width, so that
+letters keep their size on every screen. Colours are classes, which the style of the page gives a
+light and a dark value.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from convcli.report.time_axis import time_texts, time_ticks
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -22,9 +25,11 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 720, 220
 # Width of a chart that has another beside it.
 NARROW = 440
-LEFT, RIGHT, TOP, BOTTOM = 72, 14, 10, 34
+LEFT, RIGHT, TOP, BOTTOM = 68, 14, 10, 36
 # Units of the inner drawing along each axis.
 UNITS = 1000
+# The text of a date that is further to the right ends at its tick.
+LAST_PART = 0.95
 # With more than this many, stems would touch, and a line is drawn instead.
 MOST_STEMS = 120
 
@@ -34,12 +39,14 @@ class Axis:
     """The range of an axis, and what its numbers mean.
 
     logarithmic : equal distances are equal ratios
+    timed : the values are times, in seconds from 1970-01-01 UTC on
     """
 
     low: float
     high: float
     label: str = ""
     logarithmic: bool = False
+    timed: bool = False
 
     def place(self, value: float) -> float:
         """Where a value lies, 0 at the low end and 1 at the high end."""
@@ -51,8 +58,16 @@ class Axis:
     def ticks(self, count: int) -> list[float]:
         """About `count` round values within the range."""
         if self.logarithmic:
-            return _decades(self.low, self.high)
+            return _decades(self.low, self.high, count)
+        if self.timed:
+            return time_ticks(self.low, self.high, count)
         return round_ticks(self.low, self.high, count)
+
+    def texts(self, ticks: Sequence[float]) -> list[str]:
+        """What stands at each tick."""
+        if self.timed:
+            return time_texts(ticks)
+        return [tick_text(value) for value in ticks]
 
 
 def round_ticks(low: float, high: float, count: int) -> list[float]:
@@ -74,12 +89,23 @@ def round_ticks(low: float, high: float, count: int) -> list[float]:
     return [round(number * step, 12) + 0.0 for number in range(first, last + 1)]
 
 
-def _decades(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times the powers of ten within a range; of more than four decades, the powers."""
+def _decades(low: float, high: float, count: int) -> list[float]:
+    """1, 2 and 5 times the powers of ten within a range, or the powers alone if those are enough.
+
+    count : about how many there may be
+    """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    factors = (1, 2, 5) if last - first <= 4 else (1,)
-    found = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
-    return [value for value in found if low <= value * 1.0001 and value <= high * 1.0001]
+    for factors in ((1, 2, 5), (1, 3), (1,)):
+        found = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
+        within = [value for value in found if low <= value * 1.0001 and value <= high * 1.0001]
+        if len(within) <= 2 * count:
+            break
+    return within
+
+
+def _percent(share: float) -> str:
+    """A share of the width: `37.5%`."""
+    return f"{100 * share:.4g}%"
 
 
 def tick_text(value: float) -> str:
@@ -161,76 +187,117 @@ class Graph:
     height: int = HEIGHT
 
     def svg(self) -> Any:
-        """Draw the chart as an SVG element, marked as safe for templates."""
+        """Draw the chart as an SVG element of a page, marked as safe for templates.
+
+        It is as wide as the page has room, and its letters keep their size.
+        """
         from convcli.report.page import unescaped
 
-        return unescaped("".join(self._parts()))
+        label = f'role="img" aria-label="{escape(self.title, quote=True)}"'
+        if self.boxes:
+            framed = f'<svg class="framed" {self._box} {label}>'
+            return unescaped(f"{framed}{self._within_margins()}</svg>")
+        zoom = ""
+        if self.zooms:
+            zoom = f' data-low="{self.x.low!r}" data-high="{self.x.high!r}" tabindex="0"'
+            if self.x.timed:
+                zoom += " data-timed"
+        kind = "chart" if self.y.label else "chart bare"
+        head = f'<svg class="{kind}" height="{self._inner_height}" {label}{zoom}>'
+        return unescaped(f"{head}{self._content()}</svg>")
+
+    def drawing(self, style: str) -> str:
+        """Draw the chart as an SVG file of its own.
+
+        style : the CSS of the classes that the chart uses
+        """
+        label = f'role="img" aria-label="{escape(self.title, quote=True)}"'
+        size = f'width="{self.width}" height="{self.height}"'
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {self._box} {label}>'
+        paper = '<rect class="paper" width="100%" height="100%"/>'
+        return f"{head}<style>{escape(style)}</style>{paper}{self._within_margins()}</svg>"
 
     @property
     def names(self) -> list[tuple[str, str]]:
         """The name and the class of each trace that has a name."""
         return [(trace.name, trace.style) for trace in self.traces if trace.name]
 
-    def _parts(self) -> Iterator[str]:
-        zoom = ""
-        if self.zooms:
-            zoom = f' data-low="{self.x.low!r}" data-high="{self.x.high!r}" tabindex="0"'
-        label = escape(self.title, quote=True)
-        kind = "chart wide" if self.width == WIDTH and not self.boxes else "chart"
-        yield f'<svg class="{kind}" viewBox="0 0 {self.width} {self.height}" role="img"'
-        yield f' aria-label="{label}"{zoom}>'
-        yield from self._ticks()
-        inner = (
-            f'x="{LEFT}" y="{TOP}" width="{self.width - LEFT - RIGHT}" '
-            f'height="{self.height - TOP - BOTTOM}"'
-        )
-        yield f'<svg class="plot" {inner} viewBox="0 0 {UNITS} {UNITS}" preserveAspectRatio="none">'
+    @property
+    def _box(self) -> str:
+        return f'viewBox="0 0 {self.width} {self.height}"'
+
+    @property
+    def _inner_height(self) -> int:
+        return self.height - TOP - BOTTOM
+
+    def _within_margins(self) -> str:
+        size = f'width="{self.width - LEFT - RIGHT}" height="{self._inner_height}"'
+        return f'<svg x="{LEFT}" y="{TOP}" {size} overflow="visible">{self._content()}</svg>'
+
+    def _content(self) -> str:
+        """Axes and what lies within, on the area inside of the margins.
+
+        Places along x are parts of its width, places along y are pixels.
+        """
+        return "".join([*self._ticks(), *self._labels(), *self._plot(), *self._mark_lines()])
+
+    def _plot(self) -> Iterator[str]:
+        box = f'viewBox="0 0 {UNITS} {UNITS}" preserveAspectRatio="none"'
+        yield f'<svg class="plot" width="100%" height="100%" {box}>'
         if self.image:
             size = f'width="{UNITS}" height="{UNITS}"'
             yield f'<image href="{self.image}" {size} preserveAspectRatio="none"/>'
         yield from map(self._region, self.regions)
-        yield from map(self._box, self.boxes)
+        yield from map(self._box_frame, self.boxes)
         for trace in self.traces:
             yield from self.drawn(trace)
-        yield "</svg>"
-        yield from self._mark_lines()
         yield "</svg>"
 
     # --- axes ---
 
     def _ticks(self) -> Iterator[str]:
-        right, base = self.width - RIGHT, self.height - BOTTOM
-        yield '<g class="ticks x">'
-        for value in self.x.ticks(max(3, self.width // 120)):
-            x = LEFT + self.x.place(value) * (right - LEFT)
-            yield f'<path d="M{x:.1f} {TOP}V{base + 4}"/>'
-            yield f'<text x="{x:.1f}" y="{base + 16}" text-anchor="middle">'
-            yield f"{tick_text(value)}</text>"
+        base = self._inner_height
+        ticks = self.x.ticks(max(3, self.width // 120))
+        kind = "ticks x long" if self.x.timed else "ticks x"
+        yield f'<g class="{kind}">'
+        for value, text in zip(ticks, self.x.texts(ticks), strict=True):
+            share = self.x.place(value)
+            x = _percent(share)
+            # A long text at an end must not leave the page.
+            anchor = "middle"
+            if self.x.timed and share > LAST_PART:
+                anchor = "end"
+            yield f'<line x1="{x}" x2="{x}" y1="0" y2="{base + 4}"/>'
+            yield f'<text x="{x}" y="{base + 17}" text-anchor="{anchor}">{escape(text)}</text>'
         yield '</g><g class="ticks">'
-        for value in self.y.ticks(4):
-            y = base - self.y.place(value) * (base - TOP)
-            yield f'<path d="M{LEFT - 4} {y:.1f}H{right}"/>'
-            text = tick_text(value)
-            yield f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
+        ticks = self.y.ticks(4)
+        for value, text in zip(ticks, self.y.texts(ticks), strict=True):
+            y = base * (1 - self.y.place(value))
+            yield f'<line x1="-4" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>'
+            yield f'<text x="-8" y="{y + 4:.1f}" text-anchor="end">{escape(text)}</text>'
         yield "</g>"
-        middle = (LEFT + right) / 2
-        bottom = self.height - 4
-        yield f'<text class="label" x="{middle}" y="{bottom}" text-anchor="middle">'
-        yield f"{escape(self.x.label)}</text>"
-        middle = (TOP + base) / 2
-        turn = f'transform="rotate(-90 12 {middle})"'
-        yield f'<text class="label" x="12" y="{middle + 4}" text-anchor="middle" {turn}>'
-        yield f"{escape(self.y.label)}</text>"
+
+    def _labels(self) -> Iterator[str]:
+        if self.x.label:
+            y = self._inner_height + BOTTOM - 3
+            place = f'x="50%" y="{y}" text-anchor="middle"'
+            yield f'<text class="label" {place}>{escape(self.x.label)}</text>'
+        if self.y.label:
+            middle = self._inner_height / 2
+            place = f'x="{-middle:g}" y="{16 - LEFT}" text-anchor="middle"'
+            yield f'<text class="label" {place} transform="rotate(-90)">'
+            yield f"{escape(self.y.label)}</text>"
 
     def _mark_lines(self) -> Iterator[str]:
-        right, base = self.width - RIGHT, self.height - BOTTOM
+        base = self._inner_height
         for number, mark in enumerate(self.marks):
-            x = LEFT + self.x.place(mark.value) * (right - LEFT)
+            share = self.x.place(mark.value)
+            x = _percent(share)
             # The text is on the side of the line where there is more room.
-            anchor, beside = ("end", x - 5) if x > self.width / 2 else ("start", x + 5)
+            anchor, beside = ("end", -5) if share > 0.5 else ("start", 5)
             row = base - 6 - 15 * (number % 6)
-            yield f'<path class="mark" d="M{x:.1f} {TOP}V{base}"/>'
-            yield f'<text class="mark" x="{beside:.1f}" y="{row}" text-anchor="{anchor}">'
+            yield f'<line class="mark" x1="{x}" x2="{x}" y1="0" y2="{base}"/>'
+            yield f'<text class="mark" x="{x}" dx="{beside}" y="{row}" text-anchor="{anchor}">'
             yield f"{escape(mark.text)}</text>"
 
     # --- what lies within ---
@@ -246,7 +313,7 @@ class Graph:
             f'height="{UNITS}"/>'
         )
 
-    def _box(self, box: Box) -> str:
+    def _box_frame(self, box: Box) -> str:
         left, top = self._point((box.x[0], box.y[0]))
         right, bottom = self._point((box.x[1], box.y[1]))
         size = f'width="{right - left:.2f}" height="{bottom - top:.2f}"'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from convcli.report.charts import NARROW, Axis, Graph, Mark, Region, Trace
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # Gains below this many dB are drawn at this level.
 FLOOR_DB = -120.0
+# With more marks than this, their frequencies are left out.
+MOST_LABELS = 4
 # The classes of several curves on one pair of axes.
 STYLES = ("after", "second", "third", "before")
 
@@ -49,6 +52,39 @@ def chart_figure(chart: Graph, caption: str) -> Figure:
 # ---------------------------------------------------------------------------------------- outlines
 
 
+def bin_edges(outline: OutlineFacts, unit: float = 1.0) -> list[float]:
+    """Where each bin begins, and where the last one ends, on an axis of samples or of times.
+
+    unit : units of the axis for one sample of the input, where samples have no times
+    """
+    count = len(outline.low)
+    if outline.axis is None or not count:
+        per_bin = outline.per_bin * outline.spacing
+        first = outline.start - outline.spacing / 2
+        return [(first + number * per_bin) * unit for number in range(count + 1)]
+    firsts, lasts = outline.axis.T.tolist()
+    between = [(a + b) / 2 for a, b in zip(lasts[:-1], firsts[1:], strict=True)]
+    return [firsts[0], *between, lasts[-1]]
+
+
+def _bin_places(outline: OutlineFacts, unit: float) -> list[float]:
+    """The middle of each bin on the axis, which is the sample where a bin is one."""
+    if outline.axis is not None:
+        middles: list[float] = outline.axis.mean(axis=1).tolist()
+        return middles
+    edges = bin_edges(outline, unit)
+    return [(low + high) / 2 for low, high in pairwise(edges)]
+
+
+def axis_place(outline: OutlineFacts, position: float) -> float:
+    """Where a position in samples of the input lies on the axis of an outline."""
+    edges = bin_edges(outline)
+    share = (position - outline.start + outline.spacing / 2) / (outline.per_bin * outline.spacing)
+    number = min(max(0, math.floor(share)), len(edges) - 2)
+    within = min(max(0.0, share - number), 1.0)
+    return edges[number] + within * (edges[number + 1] - edges[number])
+
+
 def outline_trace(
     outline: OutlineFacts, channel: int, name: str, style: str, unit: float = 1.0
 ) -> Trace:
@@ -58,9 +94,7 @@ def outline_trace(
     """
     low = outline.low[:, channel].tolist()
     high = outline.high[:, channel].tolist()
-    per_bin = outline.per_bin * outline.spacing
-    centre = outline.start + (per_bin - outline.spacing) / 2
-    places = [(centre + number * per_bin) * unit for number in range(len(low))]
+    places = _bin_places(outline, unit)
     lower = list(zip(places, low, strict=True))
     if outline.per_bin == 1:
         return Trace(name=name, style=style, points=lower)
@@ -86,15 +120,13 @@ def value_range(values: Sequence[float]) -> Pair:
 def gap_regions(outline: OutlineFacts, channel: int, unit: float) -> Iterator[Region]:
     """Yield the bins of a channel in which samples are missing, neighbours as one."""
     gaps = outline.gaps[:, channel].tolist()
-    per_bin = outline.per_bin * outline.spacing
+    edges = bin_edges(outline, unit)
     first: int | None = None
     for place, count in enumerate([*gaps, 0]):
         if count and first is None:
             first = place
         elif not count and first is not None:
-            low = outline.start + (first * per_bin) - outline.spacing / 2
-            high = outline.start + place * per_bin - outline.spacing / 2
-            yield Region(low=low * unit, high=high * unit, style="gap")
+            yield Region(low=edges[first], high=edges[place], style="gap")
             first = None
 
 
@@ -113,7 +145,7 @@ def design_figures(step: StepFacts) -> list[Figure]:
         )
         found.append(chart_figure(chart, "Step response"))
     if step.response:
-        found.append(chart_figure(decibel_chart([step]), "Gain in dB over a logarithmic axis"))
+        found.append(_decibel_figure(step))
         found.append(chart_figure(gain_chart([step]), "Gain"))
         if any(delay is not None for delay in step.group_delay):
             found.append(chart_figure(delay_chart(step), "Group delay"))
@@ -179,9 +211,11 @@ def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Gr
     lowest = _lowest_drawn(steps[0], highest) if logarithmic else 0.0
     gains = [_drawn_gain(gain) for step in steps for _, gain in step.response]
     unit = visible(steps[0].frequency_unit)
-    marks = []
+    marks: list[Mark] = []
+    regions: list[Region] = []
     if len(steps) == 1:
-        marks = list(_crossing_marks(steps[0], unit, lowest))
+        marks = list(_crossing_marks(steps[0], lowest))
+        regions = list(_stop_regions(steps[0], lowest))
     traces = []
     for place, step in enumerate(steps):
         points = [
@@ -199,6 +233,7 @@ def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Gr
         x=Axis(low=lowest, high=highest, label=unit, logarithmic=logarithmic),
         y=Axis(low=least, high=largest, label="dB"),
         traces=traces,
+        regions=regions,
         marks=marks,
         width=NARROW,
     )
@@ -216,11 +251,33 @@ def _drawn_gain(gain: float) -> float:
     return max(FLOOR_DB, gain) if math.isfinite(gain) else FLOOR_DB
 
 
-def _crossing_marks(step: StepFacts, unit: str, lowest: float) -> Iterator[Mark]:
+def _crossing_marks(step: StepFacts, lowest: float) -> Iterator[Mark]:
     for level, frequencies in step.crossings:
-        for frequency in frequencies:
-            if frequency >= lowest:
-                yield Mark(value=frequency, text=f"{level:g} dB: {frequency:.4g} {unit}")
+        if level == step.stop_level:
+            continue  # its bands are shaded
+        drawn = [frequency for frequency in frequencies if frequency >= lowest]
+        for frequency in drawn:
+            text = f"{level:g} dB: {frequency:.4g}"
+            # The texts of many lines would lie on each other; the facts list their frequencies.
+            if len(drawn) > MOST_LABELS:
+                text = f"{level:g} dB"
+            yield Mark(value=frequency, text=text)
+
+
+def _stop_regions(step: StepFacts, lowest: float) -> Iterator[Region]:
+    """Yield the stop bands, as far as they are drawn."""
+    for low, high in step.stop_bands:
+        if high > lowest:
+            yield Region(low=max(low, lowest), high=high, style="stop")
+
+
+def _decibel_figure(step: StepFacts) -> Figure:
+    """The gain in dB, with a key where there are stop bands."""
+    chart = decibel_chart([step])
+    keys = []
+    if step.stop_bands:
+        keys.append((f"stop band, {step.stop_level:g} dB", "stop"))
+    return Figure(caption="Gain in dB over a logarithmic axis", chart=chart, keys=keys)
 
 
 def gain_chart(steps: Sequence[StepFacts]) -> Graph:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from convcli.errors import OutputError, RequestError
 from convcli.facts import RunFacts
+from convcli.facts.libraries import library_versions
 from convcli.report.as_html import render_html
 from convcli.report.as_json import render_json
 from convcli.report.as_markdown import render_markdown
@@ -54,7 +55,9 @@ def write_report(facts: Facts, path: Path, *, atomic: Atomic) -> None:
 
     atomic : a context that gives a temporary path and renames the file when it is complete
     """
-    text = render_report(facts, check_report(path))
+    runs = (facts,) if isinstance(facts, RunFacts) else tuple(facts)
+    first = replace(runs[0], libraries=library_versions())
+    text = render_report((first, *runs[1:]), check_report(path))
     try:
         with atomic(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

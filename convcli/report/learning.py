@@ -79,7 +79,7 @@ def summary_lines(run: RunFacts) -> Iterator[str]:
     facts = run.learned
     if facts is None:
         return
-    made = [facts.layers, plural(facts.parameters, "parameter")]
+    made = [facts.formula, plural(facts.parameters, "parameter")]
     if facts.ridge:
         made.append(f"ridge {facts.ridge:g}")
     if facts.training is not None:
@@ -111,7 +111,7 @@ def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
     """Names and texts of the facts that are in no table."""
     yield "task", facts.task
     constant = ", with a constant" if facts.bias else ""
-    yield "layer", f"{facts.layers}, {plural(facts.parameters, 'parameter')}{constant}"
+    yield "layer", f"{facts.formula}, {plural(facts.parameters, 'parameter')}{constant}"
     yield "samples", sample_words(facts)
     how = facts.training
     if how is None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from convcli.report.before_after import MOST_SHOWN
 from convcli.report.charts import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Axis, Box, Graph, Region
 from convcli.report.figures import (
     Figure,
+    bin_edges,
     chart_figure,
-    outline_extent,
     outline_trace,
     value_range,
 )
+from convcli.report.sounds import MOST_SHOWN
 from convcli.report.words import visible
 
 if TYPE_CHECKING:
@@ -34,8 +34,12 @@ def marked_figures(run: RunFacts) -> Iterator[Figure]:
         picture = searched.signal.picture
         if picture is not None:
             yield _marked_picture(searched, picture, own)
+        several = len(searched.signal.outlines) > 1
         for outline in searched.signal.outlines:
-            yield from _marked_outline(searched, outline, own)
+            found = own
+            if several:
+                found = [hit for hit in own if hit.get("group") == outline.group]
+            yield from _marked_outline(searched, outline, found)
 
 
 def _lies_in(hit: Hit, searched: SearchedFacts) -> bool:
@@ -58,13 +62,17 @@ def _marked_outline(
     for hit in hits:
         start, end = float(hit["start"]), float(hit["end"])
         regions.append(Region(low=start, high=max(end, start), style="hit"))
+    edges = bin_edges(outline, unit)
+    axis = Axis(low=max(edges[0], outline.start * unit), high=edges[-1], label=label)
     for channel, name in enumerate(outline.channels[:MOST_SHOWN]):
         values = [*outline.low[:, channel].tolist(), *outline.high[:, channel].tolist()]
         low, high = value_range(values)
         told = f"{_searched_name(searched)}: {visible(name)}"
+        if outline.group:
+            told += f" of {visible(outline.group)}"
         chart = Graph(
             title=f"{told}, with the places that were found",
-            x=Axis(low=outline.start * unit, high=outline_extent([outline], unit), label=label),
+            x=axis,
             y=Axis(low=low, high=high),
             traces=[outline_trace(outline, channel, "", "after", unit)],
             regions=regions,

@@ -12,10 +12,11 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import OutputError, RequestError
-from convcli.report.before_after import histogram_figures, signal_views
+from convcli.report.before_after import signal_views
 from convcli.report.charts import tick_text
 from convcli.report.figures import Figure, design_figures, overlay_figures
 from convcli.report.marks import marked_figures
+from convcli.report.pictures import histogram_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.facts import RunFacts, StepFacts
-    from convcli.report.before_after import SignalView
     from convcli.report.charts import Axis, Box, Graph, Mark, Trace
+    from convcli.report.views import SignalView
 
     Rows = Sequence[Sequence[Figure]]
     AtomicFile = Callable[[Path], AbstractContextManager[Path]]
@@ -43,6 +44,7 @@ _COLOURS = {
     "gap": "#f3b7b0",
     "outside": "#e4e7ec",
     "hit": "#ffd58a",
+    "stop": "#eceff3",
 }
 
 
@@ -74,14 +76,14 @@ def run_rows_of_figures(run: RunFacts) -> Rows:
     from convcli.report.embedded import picture_uri
 
     pictures = [
-        Figure(caption="before", image=picture_uri(before.reduced, exact=True)),
-        Figure(caption="after", image=picture_uri(after.reduced, exact=True)),
+        Figure(caption=name, image=picture_uri(picture.reduced, exact=True))
+        for name, picture in zip(preview.names, (before, after), strict=True)
     ]
     if preview.likeness is not None:
         caption = f"difference, {preview.likeness.brightest:.4g} and more is bright"
         difference = picture_uri(preview.likeness.difference, exact=True)
         pictures.append(Figure(caption=caption, image=difference))
-    return [pictures, list(histogram_figures(before, after))]
+    return [pictures, list(histogram_figures(before, after, preview.names))]
 
 
 def _named_figures(view: SignalView) -> Iterator[Figure]:

@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from convcli.report.batch import (
+    FAILURE_COLUMNS,
+    SHARD_COLUMNS,
+    batch_rows,
+    failure_rows,
+    shard_rows,
+)
 from convcli.report.comparison import TEXT_COLUMNS, comparison_rows
 from convcli.report.learning import (
     MOVED_COLUMNS,
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from convcli.facts import RunFacts
+    from convcli.facts.batch import BatchFacts
     from convcli.facts.detection import DetectionFacts
     from convcli.facts.learning import LearningFacts
 
@@ -42,8 +50,18 @@ def report_tables(run: RunFacts) -> Iterator[ReportTable]:
         yield ReportTable(comparison_rows(run.comparison), TEXT_COLUMNS)
     if run.detection is not None and run.detection.hits:
         yield _hit_table(run.detection)
+    if run.batch is not None:
+        yield from _batch_tables(run.batch)
     if run.steps:
         yield ReportTable([step_row(step) for step in run.steps], STEP_COLUMNS)
+
+
+def _batch_tables(facts: BatchFacts) -> Iterator[ReportTable]:
+    yield ReportTable(batch_rows(facts))
+    if facts.shards:
+        yield ReportTable(shard_rows(facts), SHARD_COLUMNS)
+    if facts.failures:
+        yield ReportTable(failure_rows(facts), FAILURE_COLUMNS)
 
 
 def _learning_tables(facts: LearningFacts) -> Iterator[ReportTable]:

@@ -134,9 +134,35 @@ def run_rows(run: RunFacts) -> Iterator[tuple[str, str]]:
     yield from (("warning", visible(text)) for text in run.warnings)
     if run.seconds is not None:
         yield "time", duration_text(run.seconds, 3)
+    yield from _origin_rows(run)
+
+
+def _origin_rows(run: RunFacts) -> Iterator[tuple[str, str]]:
+    """Yield what it takes to make the same once more."""
     if run.command:
         yield "command", command_text(run.command)
+    seed = seed_of(run)
+    if seed is not None:
+        yield "seed", str(seed)
     yield "convcli", visible(run.version)
+    if run.libraries:
+        yield "with", library_text(run.libraries)
+
+
+def seed_of(run: RunFacts) -> int | None:
+    """The seed of the training or of the dither; None where nothing was left to chance."""
+    if run.learned is not None and run.learned.training is not None:
+        return run.learned.training.seed
+    for written in run.outputs:
+        seed = written.details.get("seed")
+        if isinstance(seed, int):
+            return seed
+    return None
+
+
+def library_text(versions: Mapping[str, str]) -> str:
+    """`Python 3.11.2, numpy 2.4.0`."""
+    return ", ".join(visible(f"{name} {version}") for name, version in versions.items())
 
 
 def run_title(run: RunFacts) -> str:

@@ -18,6 +18,7 @@ from convcli.core.extend import Extent
 if TYPE_CHECKING:
     from convcli.core.chain import Chain
     from convcli.core.reach import Index, Indices
+    from convcli.core.task import HeldPlace
     from convcli.core.time_reach import Stamps
     from convcli.signals import Edge
 
@@ -57,6 +58,11 @@ class Geometry:
         """How many inputs output 0 reads before and after input 0."""
         low, high = self.chain.needs(0, 0, 1)[0]
         return -low, high - 1
+
+    @cached_property
+    def phases(self) -> int:
+        """How many outputs come in a row before the distance between them repeats."""
+        return self.chain.reach[0].phases
 
     @cached_property
     def origin(self) -> int:
@@ -136,6 +142,14 @@ class Geometry:
         """
         inputs = self.chain.reads(start, stop, end)[0]
         return inputs.start + self.origin, inputs.high + self.origin
+
+    def held_starts(self, done: int) -> dict[HeldPlace, int]:
+        """Return before which sample each held value is the last known one, after `done` outputs.
+
+        Values that are no samples of the signal are left out.
+        """
+        starts = self.chain.held_starts(done, done)
+        return {place: first + self.origin for place, first in starts.items()}
 
     def oldest_needed(self, done: int, n: int) -> int:
         """Return the first sample that must be kept after `done` outputs.

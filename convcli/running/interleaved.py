@@ -17,17 +17,18 @@ import numpy as np
 from convcli.core.complete import Bounds
 from convcli.core.extend import OUTSIDE, filler, inside
 from convcli.running.jobs import InputBlocks, Job, SignalBlock
+from convcli.running.past import known_before
 from convcli.running.stream import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy.typing as npt
 
     from convcli.core.reach import Indices
     from convcli.core.task import HeldAfter, HeldPlace
     from convcli.running.geometry import Geometry
-    from convcli.signals import Array, Groups, Rows
+    from convcli.signals import Array, Groups, Rows, SignalPast
 
     AnyArray = npt.NDArray[Any]
     Flags = npt.NDArray[np.bool_]
@@ -52,6 +53,46 @@ class InterleavedSignals:
         self._samples = _RaggedBuffer(np.empty((0, 0, channels)))
         self._rows = _RaggedBuffer(np.empty((0, 0), np.int64))
         self._held = _HeldTable() if geometry.chain.holds else None
+        self._affected_before = 0
+
+    def resume(self, pasts: Mapping[bytes, SignalPast]) -> None:
+        """Go on with signals whose earlier outputs are computed elsewhere.
+
+        The chain holds values of its own input alone, and no outputs wait for the ends of signals.
+        """
+        if not pasts:
+            return
+        signals = self._numbers_of(list(pasts))
+        n = np.array([past.count for past in pasts.values()], np.int64)
+        kept = np.array([len(past.samples) for past in pasts.values()], np.int64)
+        starts = np.cumsum(kept) - kept
+        x = np.concatenate([past.samples for past in pasts.values()])
+        part = _Part(
+            signals=signals,
+            n=n,
+            done=np.maximum(self.geometry.ready(n), 0),
+            samples=_ValuesOfSignals(x, starts - (n - kept)),
+            # No output to come belongs to a row from before.
+            rows=_ValuesOfSignals(np.full(len(x), NEVER), starts - (n - kept)),
+        )
+        self._n[signals] = n
+        self._samples.first[signals] = n - kept
+        self._rows.first[signals] = n - kept
+        self._outputs_done[signals] = part.done
+        self._keep(part, part.done)
+        self._next_rows[signals] = NEVER
+        if self._held is not None:
+            self._hold(self._held, part, pasts)
+        self._affected_before = self._count_affected()
+
+    def _hold(self, table: _HeldTable, part: _Part, pasts: Mapping[bytes, SignalPast]) -> None:
+        """Remember the last known values before the inputs of the next job of each signal."""
+        held: defaultdict[HeldPlace, list[Array]] = defaultdict(list)
+        for past, done in zip(pasts.values(), part.done.tolist(), strict=True):
+            for place, first in self.geometry.held_starts(done).items():
+                held[place].append(known_before(past, first))
+        for place, values in held.items():
+            table.store(place, part.signals, np.stack(values))
 
     def push(self, groups: Groups, x: Array, rows: Rows) -> list[Job]:
         """Take in a block and the input rows of its samples; return the jobs that are ready."""
@@ -79,6 +120,10 @@ class InterleavedSignals:
     @property
     def edge_affected(self) -> int:
         """How many of the outputs so far read what lies outside of their signal."""
+        return self._count_affected() - self._affected_before
+
+    def _count_affected(self) -> int:
+        """Count the outputs of the signals, also those computed elsewhere, that read outside."""
         lengths = np.stack([self._n, self._outputs_done])
         kinds, times = np.unique(lengths, axis=1, return_counts=True)
         affected = [self.geometry.edge_affected(n, done) for n, done in kinds.T.tolist()]

@@ -162,15 +162,20 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class JobBatch:
-    """Jobs that became ready together. All rows before `complete` are known when they are done."""
+    """Jobs that became ready together. All rows before `complete` are known when they are done.
+
+    kept : whether the outputs are wanted, and not only the values that the jobs hold
+    """
 
     jobs: list[Job]
     complete: int
+    kept: bool = True
 
     def run(self) -> BatchOutputs:
         """Compute the outputs of every job."""
         try:
-            return BatchOutputs([job.run() for job in self.jobs], self.complete)
+            blocks = [job.run() for job in self.jobs]
+            return BatchOutputs(blocks if self.kept else [], self.complete)
         finally:
             for job in self.jobs:  # after an error nobody must wait for those that were not reached
                 job.release()

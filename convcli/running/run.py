@@ -13,11 +13,12 @@ through `run`:
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -26,25 +27,29 @@ from convcli.core.whole import Normalize, Reduce, Reduction
 from convcli.errors import InputError, RequestError
 from convcli.facts import LossFacts
 from convcli.running.jobs import JobBatch
+from convcli.running.past import Beginning
 from convcli.running.scheduler import ALL, Chains, Scheduler, in_row_order
 from convcli.running.workers import Workers
 from convcli.signals import Block, Groups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
     from convcli.core.ops import Op
+    from convcli.core.task import HeldAfter
     from convcli.planning.plan import BoundStep, Plan
     from convcli.running.jobs import BatchOutputs, SignalBlock, SignalName
     from convcli.running.scheduler import Arrivals
-    from convcli.signals import AnyRows, Rows, Sink, Source
+    from convcli.signals import AnyRows, PartSource, Rows, Signal, Sink, Source
 
-    # Begins a pass over the input.
-    Pass = Callable[[], Arrivals]
+    # Begins a pass over the input, which is cut into jobs by a scheduler.
+    Pass = Callable[[Scheduler], Arrivals]
     MissingCounts = npt.NDArray[np.int64]
     Peaks = npt.NDArray[np.float64]
+    # The peaks of each channel, for each signal.
+    SignalPeaks = dict[SignalName, Peaks]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -57,19 +62,125 @@ class RunCounts:
 
 
 def run(
-    plan: Plan, source: Source[Any], sink: Sink[Any], *, threads: int | None = None, tail: int = 0
+    plan: Plan,
+    source: Source[Any],
+    sink: Sink[Any],
+    *,
+    threads: int | None = None,
+    tail: int = 0,
+    prompt: bool = False,
 ) -> RunCounts:
     """Filter all samples of `source` into `sink`; close neither.
 
     tail : outputs go on for so many samples past the end
+    prompt : each output is written as soon as it is known
     """
     with Workers(threads) as workers:
-        loop = _Loop(plan, source, sink, workers)
-        written = 0
-        for encoded, count in loop.encoded(tail):
-            sink.write(encoded)
-            written += count
-    return RunCounts(read=loop.reader.read, written=written, losses=loop.losses())
+        loop = _Loop(plan, _WholeSource(source), sink, workers, prompt)
+        return loop.written(tail)
+
+
+def run_part(
+    plan: Plan,
+    part: PartSource[Any],
+    sink: Sink[Any],
+    *,
+    threads: int | None = None,
+    tail: int = 0,
+    peaks: Sequence[SignalPeaks] = (),
+    held: HeldAfter | None = None,
+) -> PartCounts:
+    """Filter one part of a signal into `sink`; close neither.
+
+    tail : outputs go on for so many samples past the end of the signal
+    peaks : what the steps that measure the whole signal have found, in their order
+    held : the values held from before the part; None if they are not known
+
+    Raises HistoryNeededError if they turn out to be needed.
+    """
+    with Workers(threads) as workers:
+        loop = _Loop(plan, part, sink, workers, peaks=peaks, held=held)
+        counts = loop.written(tail)
+    return PartCounts(counts=counts, held=loop.held_after)
+
+
+def peaks_of_part(
+    plan: Plan,
+    part: PartSource[Any],
+    *,
+    threads: int | None = None,
+    tail: int = 0,
+    peaks: Sequence[SignalPeaks] = (),
+    held: HeldAfter | None = None,
+) -> SignalPeaks:
+    """Measure one part of a signal for the first step whose peaks are not known.
+
+    The peaks of parts combine by `joined_peaks`. Arguments and errors are those of `run_part`.
+    """
+    with Workers(threads) as workers:
+        loop = _Loop(plan, part, None, workers, peaks=peaks, held=held)
+        return loop.measured(tail)
+
+
+def outputs_at(
+    plan: Plan, lengths: Sequence[int], blocks: Sequence[int], *, tail: int = 0
+) -> list[int]:
+    """Count the outputs that are computed before some blocks of a signal.
+
+    lengths : of all blocks; blocks : their numbers, increasing
+    """
+    chains = Chains([*plan.chain.ops], plan.signal)
+    scheduler = Scheduler(chains, plan.extension, tail=tail)
+    return scheduler.outputs_at(lengths, blocks, sample_width(plan.signal))
+
+
+def sample_width(signal: Signal) -> int:
+    """How many numbers a sample along axis 0 has, which is a row of a picture."""
+    return math.prod(side or 1 for side in signal.shape[1:]) * len(signal.channels)
+
+
+def joined_peaks(parts: Iterable[SignalPeaks]) -> SignalPeaks:
+    """The peaks of a signal of several parts, whatever their order."""
+    peaks: SignalPeaks = {}
+    for part in parts:
+        for group, peak in part.items():
+            peaks[group] = np.fmax(peaks.get(group, 0.0), peak)
+    return peaks
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PartCounts:
+    """What a run over a part has read and written.
+
+    held : the values held after it; None for interleaved signals
+    """
+
+    counts: RunCounts
+    held: HeldAfter | None
+
+
+@dataclass(frozen=True, eq=False)
+class _WholeSource:
+    """A whole signal as the only part of itself."""
+
+    source: Source[Any]
+
+    before: ClassVar[tuple[int, ...]] = ()
+    pasts: ClassVar[None] = None
+    ends: ClassVar[bool] = True
+
+    @property
+    def signal(self) -> Signal:
+        """The signal."""
+        return self.source.signal
+
+    def pieces(self, history: int) -> Iterator[Any]:  # noqa: ARG002 -- nothing comes before
+        """The pieces of the source."""
+        return self.source.chunks()
+
+    def decode(self, raw: Any) -> Block:
+        """The samples of one piece."""
+        return self.source.decode(raw)
 
 
 @dataclass(eq=False)
@@ -80,22 +191,26 @@ class _Reader:
     """
 
     plan: Plan
-    source: Source[Any]
+    source: PartSource[Any]
     workers: Workers
     read: int = 0
     missing: Any = 0
 
-    def arrivals(self) -> Iterator[tuple[Block, AnyRows]]:
+    def arrivals(self, scheduler: Scheduler) -> Iterator[tuple[Block, AnyRows]]:
         """Yield each block and the input rows of its samples."""
         self.read = 0
         self.missing = np.zeros(len(self.plan.signal.channels), np.int64)
-        for block, missing in self.workers.map(self._decode, self.source.chunks()):
+        row = 0
+        pieces = self.source.pieces(scheduler.history)
+        for block, missing in self.workers.map(self._decode, pieces):
             block.on_arrival()
-            if self.plan.rules.missing == "error" and missing.any():
-                self._refuse_missing(block)
-            rows = range(self.read, self.read + len(block.stored))
-            self.read = rows.stop
-            self.missing += missing
+            rows = range(row, row + len(block.stored))
+            row = rows.stop
+            if block.role == "filtered":
+                if self.plan.rules.missing == "error" and missing.any():
+                    self._refuse_missing(block)
+                self.read += len(rows)
+                self.missing += missing
             yield block, rows
 
     def _decode(self, raw: Any) -> tuple[Block, MissingCounts]:
@@ -126,14 +241,54 @@ class _Loop:
     """
 
     plan: Plan
-    source: Source[Any]
-    sink: Sink[Any]
+    source: PartSource[Any]
+    sink: Sink[Any] | None
     workers: Workers
+    prompt: bool = False
+    peaks: Sequence[SignalPeaks] = ()
+    held: HeldAfter | None = None
+    held_after: HeldAfter | None = None
     _became_missing: Counter[str] = field(default_factory=Counter)
     _edge_affected: int = 0
 
     def __post_init__(self) -> None:
         self.reader = _Reader(self.plan, self.source, self.workers)
+        self._beginning = Beginning(
+            lengths=self.source.before,
+            width=sample_width(self.plan.signal),
+            pasts=self.source.pasts,
+            held=self.held,
+            ends=self.source.ends,
+        )
+
+    def written(self, tail: int) -> RunCounts:
+        """Write all outputs, and return what was read and written."""
+        written = 0
+        for encoded, count in self.encoded(tail):
+            self._sink.write(encoded)
+            written += count
+        return RunCounts(read=self.reader.read, written=written, losses=self.losses())
+
+    @property
+    def _sink(self) -> Sink[Any]:
+        if self.sink is None:
+            raise ValueError("nothing is written while a signal is measured")
+        return self.sink
+
+    def measured(self, tail: int) -> SignalPeaks:
+        """Return the peaks for the first step that needs them and does not have them."""
+        ops: list[Op | dict[SignalName, Op]] = []
+        known = iter(self.peaks)
+        for step in self.plan.steps:
+            if not isinstance(step.whole, Normalize):
+                ops.extend(step.ops)
+                continue
+            peaks = next(known, None)
+            if peaks is None:
+                chains = Chains(ops, self.plan.signal)
+                return self._peaks(chains, step.whole, self.reader.arrivals, tail)
+            ops.append(_settled_step(step, step.whole, peaks))
+        raise ValueError("no step measures the signal")
 
     def losses(self) -> LossFacts:
         """Return what was lost, by the names of the channels."""
@@ -153,7 +308,7 @@ class _Loop:
                 stage.append(step)
                 continue
             bins = self._reduced(stage, step, step.whole, arrivals)
-            arrivals = partial(iter, bins)
+            arrivals = partial(_bins_again, bins)
             stage = []
             tail = 0
         yield from self._last_stage(stage, arrivals, tail)
@@ -162,11 +317,11 @@ class _Loop:
         self, stage: list[BoundStep], arrivals: Pass, tail: int
     ) -> Iterator[tuple[Any, int]]:
         chains = self._settled(stage, arrivals, tail)
-        blocks = iter(arrivals())
+        scheduler = self._scheduler(chains, tail)
+        blocks = iter(arrivals(scheduler))
         first = next(blocks, None)
         if first is None:
             return
-        scheduler = Scheduler(chains, self.plan.extension, tail=tail)
         batches = scheduler.batches(chain([first], blocks))
         interleaved = first[0].groups is not None
         if interleaved:
@@ -179,6 +334,18 @@ class _Loop:
                 self._count(losses, stage)
                 yield from encoded
         self._edge_affected = scheduler.edge_affected
+        self.held_after = scheduler.held_after
+
+    def _scheduler(self, chains: Chains, tail: int, *, by_group: bool = False) -> Scheduler:
+        """Return what cuts the blocks of a pass into jobs."""
+        return Scheduler(
+            chains,
+            self.plan.extension,
+            tail=tail,
+            by_group=by_group,
+            prompt=self.prompt and not by_group,
+            beginning=self._beginning,
+        )
 
     def _encode(self, block: SignalBlock) -> tuple[Any, int]:
         """Encode a block; return also how many samples it has."""
@@ -186,7 +353,7 @@ class _Loop:
         if not self.plan.signal.medium.carries_cells:
             # Where no cells are carried along, outputs are counted from the first.
             rows = range(block.first, block.first + len(block.x))
-        return self.sink.encode(block.x, rows), len(block.x)
+        return self._sink.encode(block.x, rows), len(block.x)
 
     def _run_and_encode(
         self, batch: JobBatch
@@ -223,27 +390,26 @@ class _Loop:
         Every step that has to measure the signal takes one pass over the input.
         """
         ops: list[Op | dict[SignalName, Op]] = []
+        known = iter(self.peaks)
         for step in steps:
             if isinstance(step.whole, Normalize):
-                chains = Chains([*ops], self.plan.signal)
-                silence = np.zeros(len(step.after.channels))
-                peaks = self._peaks(chains, step.whole, arrivals, tail)
-                ops.append(_settled_for_each(step.whole, peaks, silence))
+                peaks = next(known, None)
+                if peaks is None:
+                    chains = Chains([*ops], self.plan.signal)
+                    peaks = self._peaks(chains, step.whole, arrivals, tail)
+                ops.append(_settled_step(step, step.whole, peaks))
             else:
                 ops.extend(step.ops)
         return Chains(ops, self.plan.signal)
 
     def _peaks(
         self, chains: Chains, normalize: Normalize, arrivals: Pass, tail: int
-    ) -> dict[SignalName, Peaks]:
+    ) -> SignalPeaks:
         """Measure the peak of each channel in the outputs of `chains`, for each signal."""
-        peaks: dict[SignalName, Peaks] = {}
-        scheduler = Scheduler(chains, self.plan.extension, tail=tail, by_group=True)
-        for result in self.workers.map(JobBatch.run, scheduler.batches(arrivals())):
-            for block in result.blocks:
-                peak = normalize.measure(block.x)
-                peaks[block.group] = np.fmax(peaks.get(block.group, 0.0), peak)
-        return peaks
+        scheduler = self._scheduler(chains, tail, by_group=True)
+        batches = scheduler.batches(arrivals(scheduler))
+        blocks = _blocks_of_results(self.workers.map(JobBatch.run, batches))
+        return joined_peaks({block.group: normalize.measure(block.x)} for block in blocks)
 
     def _reduced(
         self, stage: list[BoundStep], step: BoundStep, reduce: Reduce, arrivals: Pass
@@ -253,8 +419,8 @@ class _Loop:
         Memory stays constant if the length of the signal is known.
         """
         chains = self._settled(stage, arrivals, 0)
-        scheduler = Scheduler(chains, self.plan.extension, by_group=True)
-        results = self.workers.map(JobBatch.run, scheduler.batches(arrivals()))
+        scheduler = self._scheduler(chains, 0, by_group=True)
+        results = self.workers.map(JobBatch.run, scheduler.batches(arrivals(scheduler)))
         blocks = _blocks_of_results(self._counted(results, stage))
         length = step.before.shape[0]
         if length is None or self.plan.rules.edge == "valid":
@@ -275,6 +441,19 @@ class _Loop:
                 f"a table of {expected} rows cannot get {bins}",
                 hint=f"ask for at most {expected}",
             )
+
+
+def _settled_step(
+    step: BoundStep, normalize: Normalize, peaks: SignalPeaks
+) -> dict[SignalName, Op]:
+    """Return the gain of each signal for a step that normalises."""
+    silence = np.zeros(len(step.after.channels))
+    return _settled_for_each(normalize, peaks, silence)
+
+
+def _bins_again(bins: list[tuple[Block, AnyRows]], _: Scheduler) -> Iterator[tuple[Block, AnyRows]]:
+    """Yield bins as if they had been read."""
+    return iter(bins)
 
 
 def _settled_for_each(

@@ -15,23 +15,37 @@ import numpy as np
 from convcli.core.chain import Chain
 from convcli.running.geometry import Geometry
 from convcli.running.jobs import JobBatch, SignalBlock
+from convcli.running.past import AT_START
 from convcli.running.stream import NEVER, Stream
 from convcli.running.timed_geometry import geometry_of
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from convcli.core.ops import Op
+    from convcli.core.task import HeldAfter
     from convcli.running.interleaved import InterleavedSignals
     from convcli.running.jobs import BatchOutputs, Job, SignalName
-    from convcli.signals import AnyRows, Block, Edge, Signal
+    from convcli.running.past import Beginning
+    from convcli.signals import AnyRows, Block, Edge, Groups, Signal
 
     # Blocks in their order, each with the input rows of its samples.
     Arrivals = Iterable[tuple[Block, AnyRows]]
 
 # The name of the only signal of an input that has no groups: no group can be called so.
 ALL: SignalName = None
+
+# So many times as long as its overlap a job of one axis has to be: an FFT costs by the sum of both.
+# In a table, whose rows leave early, a filter of a few taps waits for no row, and one of a million
+# taps for a few blocks.
+OUTPUTS_PER_REACH = 3.0
+ROWS_PER_REACH = 1 / 16
+
+# Signals that have a `Stream` each are filtered when so many rows have come for each on average, at
+# most so many in all. With 500 tickers and a window in time this takes half the time.
+ROWS_OF_EACH = 1 << 8
+ROWS_OF_ALL = 1 << 18
 
 # Rows that are handed on at a time where many were waiting.
 RELEASED = 1 << 16
@@ -67,14 +81,25 @@ class Scheduler:
     tail : outputs go on for so many samples past the end of a signal
     by_group : let every signal be known by its group, also where several could be filtered side by
         side
+    prompt : give each output as soon as it is known, whatever it costs
+    beginning : where the blocks begin in the signal
     """
 
     def __init__(
-        self, chains: Chains, edge: Edge, *, tail: int = 0, by_group: bool = False
+        self,
+        chains: Chains,
+        edge: Edge,
+        *,
+        tail: int = 0,
+        by_group: bool = False,
+        prompt: bool = False,
+        beginning: Beginning = AT_START,
     ) -> None:
         self.chains = chains
         self.edge = edge
         self.tail = tail
+        self.beginning = beginning
+        self.prompt = prompt
         common = chains.common
         self._side_by_side = (
             not by_group
@@ -86,18 +111,113 @@ class Scheduler:
         self._interleaved: InterleavedSignals | None = None
         self._streams: dict[SignalName, Stream] = {}
         self._next_rows: dict[SignalName, int] = {}
+        self._fed: dict[SignalName, Stream] = {}
+        self._rows_waiting = 0
 
     def batches(self, arrivals: Arrivals) -> Iterator[JobBatch]:
-        """Yield a batch of jobs for each block, and one for the ends of all signals."""
+        """Yield batches of jobs for each block and for the ends of all signals.
+
+        The jobs of a single signal are batches of their own, those of several signals one batch.
+        """
         seen = 0
+        begun = False
+        settled = False
         for block, rows in arrivals:
-            jobs = self._push(block, rows)
+            if block.role == "earlier":
+                self._stream(ALL).recall(block.stored, rows)
+                continue
+            kept = block.role == "filtered"
+            settled = settled or not kept
+            if kept and not begun:
+                yield from self._begin(seen, settled=settled)
+                begun = True
             if isinstance(rows, range):
                 seen = max(seen, rows.stop)
             else:
                 seen = max(seen, int(rows.max(initial=-1)) + 1)
-            yield JobBatch(jobs, min(self._next_row(), seen))
-        yield JobBatch(self._finish(), seen)
+            if block.groups is None:
+                stream = self._stream(ALL)
+                stream.take(block.stored, rows, block.stamps)
+                for job in stream.known_jobs():
+                    yield JobBatch([job], seen, kept)
+            else:
+                jobs = self._push(block, rows, block.groups)
+                yield JobBatch(jobs, min(self._next_row(), seen))
+        if not begun:
+            yield from self._begin(seen, settled=settled)
+        for jobs in self._last_jobs():
+            yield JobBatch(jobs, seen)
+
+    # --- parts of a signal ---
+
+    @property
+    def history(self) -> int:
+        """How many samples before the first block are needed."""
+        if not self.beginning.lengths:
+            return 0
+        return self._stream(ALL).history
+
+    def outputs_at(self, lengths: Sequence[int], blocks: Sequence[int], width: int) -> list[int]:
+        """Count the outputs that are computed before some blocks of a single signal.
+
+        lengths : of all blocks; blocks : their numbers, increasing; width : numbers of a sample
+        """
+        stream = self._stream(ALL)
+        counts = []
+        done = 0
+        for block in blocks:
+            stream.skip(lengths[done:block], width)
+            done = block
+            counts.append(stream.outputs_done)
+        return counts
+
+    @property
+    def held_after(self) -> HeldAfter | None:
+        """The values that the next job of a single signal holds; None for interleaved signals."""
+        stream = self._streams.get(ALL)
+        return None if stream is None else stream.held_after
+
+    def _begin(self, seen: int, *, settled: bool) -> Iterator[JobBatch]:
+        """Count what comes from now on as filtered here.
+
+        Where jobs may be of any length, outputs that wait by now belong to the part before.
+
+        settled : there were blocks of outputs of that part
+        """
+        alone = self._streams.get(ALL)
+        if alone is None:
+            return
+        if self._any_jobs and settled:
+            for job in alone.known_jobs(all_known=True):
+                yield JobBatch([job], seen, kept=False)
+        alone.begin()
+
+    @property
+    def _any_jobs(self) -> bool:
+        """Whether the results do not depend on how outputs are shared out to jobs."""
+        return self.chains.signal.medium.exact
+
+    def _resume(self, stream: Stream, group: SignalName) -> None:
+        """Let a stream go on where the blocks before the first one have ended."""
+        pasts = self.beginning.pasts
+        if pasts is None:
+            stream.last_job = self.beginning.values
+            stream.skip(self.beginning.lengths, self.beginning.width)
+            if self._any_jobs:
+                stream.skip_known()
+            return
+        past = pasts.get(group or b"")
+        if past is not None:
+            stream.go_on(past)
+
+    def _unfinished_jobs(self) -> Iterator[list[Job]]:
+        """Yield the jobs of outputs that wait at the end of a part, where any jobs will do."""
+        if not self._any_jobs:
+            return
+        streams = self._streams.values()
+        yield [job for stream in streams for job in stream.known_jobs(all_known=True)]
+
+    # --- signals ---
 
     @property
     def edge_affected(self) -> int:
@@ -107,28 +227,47 @@ class Scheduler:
             affected += self._interleaved.edge_affected
         return affected
 
-    def _push(self, block: Block, rows: AnyRows) -> list[Job]:
-        if block.groups is None:
-            job = self._stream(ALL).push(block.stored, rows, block.stamps)
-            return [] if job is None else [job]
+    def _push(self, block: Block, rows: AnyRows, groups: Groups) -> list[Job]:
+        """Return the jobs of several signals that come in one block."""
         numbers = row_numbers(rows)
         if self._side_by_side:
-            return self._signals(block).push(block.groups, block.x, numbers)
-        jobs = []
+            return self._signals(block).push(groups, block.x, numbers)
         for group, x, places in block.by_group():
             stream = self._stream(group)
             stamps = None if block.stamps is None else block.stamps[places]
-            job = stream.push(x, numbers[places], stamps)
+            stream.take(x, numbers[places], stamps)
+            first = int(numbers[places[0]])
+            self._next_rows[group] = min(self._next_rows.get(group, NEVER), first)
+            self._fed[group] = stream
+        self._rows_waiting += len(numbers)
+        enough = min(ROWS_OF_EACH * len(self._streams), ROWS_OF_ALL)
+        if self._rows_waiting < enough and not self.prompt:
+            return []
+        return self._known_jobs()
+
+    def _known_jobs(self) -> list[Job]:
+        """Return the jobs of all signals that have got rows since the last call."""
+        jobs = []
+        for group, stream in self._fed.items():
+            jobs += stream.known_jobs()
             self._next_rows[group] = stream.next_row
-            if job is not None:
-                jobs.append(job)
+        self._fed = {}
+        self._rows_waiting = 0
         return jobs
 
-    def _finish(self) -> list[Job]:
+    def _last_jobs(self) -> Iterator[list[Job]]:
+        """Yield the jobs of the ends of all signals, as many together as there are groups."""
+        if not self.beginning.ends:
+            yield from self._unfinished_jobs()
+            return
         if self._interleaved is not None:
-            return self._interleaved.finish()
-        jobs = [stream.finish() for stream in self._streams.values()]
-        return [job for job in jobs if job is not None]
+            yield self._interleaved.finish()
+            return
+        alone = self._streams.get(ALL)
+        if alone is not None:
+            yield from ([job] for job in alone.finish())
+            return
+        yield [job for stream in self._streams.values() for job in stream.finish()]
 
     def _next_row(self) -> int:
         """Return the first row of an output that is still to come; NEVER for a single signal."""
@@ -143,6 +282,7 @@ class Scheduler:
 
             geometry = Geometry(self.chains.of(ALL), self.edge, self.tail)
             self._interleaved = InterleavedSignals(geometry, block.stored.shape[1])
+            self._interleaved.resume(self.beginning.pasts or {})
         return self._interleaved
 
     def _stream(self, group: SignalName) -> Stream:
@@ -150,10 +290,18 @@ class Scheduler:
         stream = self._streams.get(group)
         if stream is None:
             geometry = geometry_of(self.chains.of(group), self.edge, self.tail)
-            patient = not self.chains.signal.medium.prompt
-            stream = Stream(group, geometry, patient=patient)
+            stream = Stream(group, geometry, patience=self._patience(geometry.chain))
             self._streams[group] = stream
+            self._resume(stream, group)
         return stream
+
+    def _patience(self, chain: Chain) -> float:
+        """How many outputs a job has to have, as a share of what it reads beside them."""
+        if self.prompt or chain.in_time:
+            return 0.0
+        if self.chains.signal.medium.prompt:
+            return ROWS_PER_REACH
+        return OUTPUTS_PER_REACH if self.chains.signal.axes == 1 else 1.0
 
 
 def in_row_order(results: Iterable[BatchOutputs]) -> Iterator[SignalBlock]:

@@ -9,14 +9,19 @@ import numpy as np
 from convcli.core.complete import Bounds
 from convcli.core.extend import Extent, is_missing_outside
 from convcli.running.jobs import InputBlocks, Job
+from convcli.running.past import HistoryNeededError, ValuesOfPast
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from convcli.core.chain import HeldValues
     from convcli.core.reach import Indices
+    from convcli.core.task import HeldAfter
     from convcli.core.time_reach import Stamps
     from convcli.running.geometry import Geometry
     from convcli.running.jobs import SignalName
-    from convcli.signals import AnyRows, Array
+    from convcli.signals import AnyRows, Array, SignalPast
 
 # The next row of a signal that gives no more outputs.
 NEVER = (1 << 63) - 1
@@ -24,12 +29,13 @@ NEVER = (1 << 63) - 1
 # Blocks that are kept as they came. More of them, each of a few rows, are joined.
 MOST_PARTS = 16
 
+# Outputs of one job of a filter that makes several of each sample: a block of a table would become
+# many times as long.
+MOST_INTERPOLATED = 1 << 18
+
 # Samples that may wait for more to come so that a job does not consist mainly of inputs that the
 # last one read too.
 LARGEST_WAIT = 8_000_000
-
-# So many times as long as its overlap a job of one axis has to be: an FFT costs by the sum of both.
-OUTPUTS_PER_REACH = 3
 
 
 class Stream:
@@ -37,40 +43,109 @@ class Stream:
 
     A whole array is a stream of one block.
 
-    patient : wait for more samples where starting at once would cost more than it gains
+    patience : wait until so many outputs are known as a share of the inputs that are read twice for
+        them; 0 gives each output as soon as it is known
     """
 
-    def __init__(self, group: SignalName, geometry: Geometry, *, patient: bool = True) -> None:
+    def __init__(self, group: SignalName, geometry: Geometry, *, patience: float = 1.0) -> None:
         self.group = group
         self.geometry = geometry
-        self.patient = patient
+        self.patience = patience
         self.outputs_done = 0
-        self.last_job: Job | None = None
+        self.last_job: HeldValues | None = None
         self._buffer = _SampleBuffer()
+        # Samples and outputs before those that are filtered here.
+        self._samples_before = 0
+        self._outputs_before = 0
 
-    def push(self, x: Array, rows: AnyRows, stamps: Stamps | None = None) -> Job | None:
-        """Take in the next samples; return a job if outputs are known now.
+    # --- parts of a signal ---
+
+    def skip(self, lengths: Iterable[int], width: int) -> None:
+        """Take note of blocks whose outputs are computed elsewhere; their samples do not come.
+
+        lengths : of the blocks; width : how many numbers each of their samples has
+        """
+        for length in lengths:
+            self._buffer.skip(length, width)
+            ready = self.geometry.ready(self._buffer.n)
+            if ready > self.outputs_done and self._pays(ready):
+                self.outputs_done = ready
+
+    def skip_known(self) -> None:
+        """Take all outputs that are known so far for computed."""
+        self.outputs_done = max(self.outputs_done, self.geometry.ready(self._buffer.n))
+
+    @property
+    def history(self) -> int:
+        """How many of the samples that came so far are needed from now on."""
+        if self._buffer.n == 0:
+            return 0
+        oldest = self.geometry.oldest_needed(self.outputs_done, self._buffer.n)
+        return self._buffer.n - max(0, oldest)
+
+    def recall(self, x: Array, rows: AnyRows) -> None:
+        """Take in some of the last samples that were skipped, in their order."""
+        self._buffer.recall(self._kept_as(x), rows)
+
+    def go_on(self, past: SignalPast) -> None:
+        """Go on after a past none of whose outputs are still to come."""
+        self.skip([past.count], 1)
+        self.skip_known()
+        rows = np.full(len(past.samples), NEVER)
+        self.recall(past.samples, rows)
+        self.last_job = ValuesOfPast(past, self.geometry.held_starts(self.outputs_done))
+        self.begin()
+
+    def begin(self) -> None:
+        """Count what comes from now on as filtered here."""
+        self._samples_before = self._buffer.n
+        self._outputs_before = self.outputs_done
+
+    @property
+    def held_after(self) -> HeldAfter | None:
+        """The values that the next job holds, once the last one has run; None if nobody knows."""
+        places = self.geometry.chain.held_places
+        if self.last_job is None:
+            return {}
+        try:
+            return {place: self.last_job.held(place) for place in places}
+        except HistoryNeededError:
+            return None
+
+    # --- samples ---
+
+    def take(self, x: Array, rows: AnyRows, stamps: Stamps | None = None) -> None:
+        """Take in the next samples.
 
         rows : the input rows of the samples; stamps : their times, where windows depend on them
         """
         self.geometry.arrive(stamps)
-        if len(x):
-            if is_missing_outside(self.geometry.edge):
-                # No stored whole number can say that a sample is missing.
-                x = self.geometry.chain.samples(x)
-            self._buffer.append(x, rows)
-        ready = self.geometry.ready(self._buffer.n)
-        if self.patient and not self._pays(ready, x):
-            return None
-        return self._job(ready, None)
+        if not len(x):
+            return
+        self._buffer.append(self._kept_as(x), rows)
 
-    def finish(self) -> Job | None:
+    def _kept_as(self, x: Array) -> Array:
+        """Return the samples as they are kept until a job reads them."""
+        if is_missing_outside(self.geometry.edge):
+            # No stored whole number can say that a sample is missing.
+            return self.geometry.chain.samples(x)
+        return x
+
+    def known_jobs(self, *, all_known: bool = False) -> list[Job]:
+        """Return jobs for the outputs that are known, if there are enough of them.
+
+        all_known : return them even if they are few
+        """
+        ready = self.geometry.ready(self._buffer.n)
+        return self._jobs(ready, None) if all_known or self._pays(ready) else []
+
+    def finish(self) -> list[Job]:
         """Return the outputs that were waiting for the end of the signal."""
         n = self._buffer.n
         if n == 0:
-            return None
+            return []
         self.geometry.arrive(None, ended=True)
-        return self._job(self.geometry.count(n), n + self.geometry.tail)
+        return self._jobs(self.geometry.count(n), n + self.geometry.tail)
 
     @property
     def next_row(self) -> int:
@@ -87,31 +162,38 @@ class Stream:
     @property
     def edge_affected(self) -> int:
         """How many of the outputs so far read what lies outside of the signal."""
-        if not self._buffer.n:
+        if not self._buffer.kept_any:
             return 0
-        return self.geometry.edge_affected(self._buffer.n, self.outputs_done, self._columns)
+        count = self.geometry.edge_affected
+        before = count(self._samples_before, self._outputs_before, self._columns)
+        return count(self._buffer.n, self.outputs_done, self._columns) - before
 
     @property
     def _columns(self) -> int | None:
         return self._buffer.columns if self.geometry.chain.axes == 2 else None
 
-    def _pays(self, ready: int, x: Array) -> bool:
+    def _pays(self, ready: int) -> bool:
         """Whether the outputs that are ready are worth the inputs that are read twice for them."""
+        if not self.patience:
+            return True
         reach = self.geometry.chain.reach[0]
-        fresh = (ready - self.outputs_done) * reach.step // reach.phases
-        enough = reach.before + reach.after
-        if self.geometry.chain.axes == 1:
-            enough *= OUTPUTS_PER_REACH
-        return fresh >= enough or fresh * x[:1].size > LARGEST_WAIT
+        fresh = (ready - self.outputs_done) * reach.step // self.geometry.phases
+        read_twice = reach.before + reach.after
+        return fresh >= self.patience * read_twice or fresh * self._buffer.width > LARGEST_WAIT
 
-    def _job(self, stop: int, end: int | None) -> Job | None:
-        """Return the job of the outputs up to `stop`.
+    def _jobs(self, stop: int, end: int | None) -> list[Job]:
+        """Return the jobs of the outputs up to `stop`.
 
         end : the length of the signal and its tail once it is known
         """
+        first = self.outputs_done
+        at_once = MOST_INTERPOLATED if self.geometry.phases > 1 else max(stop - first, 1)
+        lasts = [*range(first + at_once, stop, at_once), stop]
+        return [self._job(last, end) for last in lasts if last > self.outputs_done]
+
+    def _job(self, stop: int, end: int | None) -> Job:
+        """Return the job of the outputs up to `stop`, of which there is at least one."""
         start = self.outputs_done
-        if stop <= start:
-            return None
         columns = self._columns
         count, across = (0, None) if columns is None else self.geometry.columns(columns)
         low, high = self.geometry.reads(start, stop, end)
@@ -164,6 +246,24 @@ class _SampleBuffer:
         self.first = 0
         self._parts: list[Array] = []
         self._rows: list[AnyRows] = []
+        self._width = 0
+
+    @property
+    def kept_any(self) -> bool:
+        """Whether samples have come that were not skipped."""
+        return bool(self._parts)
+
+    def skip(self, length: int, width: int) -> None:
+        """Count samples that do not come; each has `width` numbers."""
+        self.n += length
+        self.first = self.n
+        self._width = width
+
+    def recall(self, x: Array, rows: AnyRows) -> None:
+        """Append some of the last samples that were skipped."""
+        self._parts.append(x)
+        self._rows.append(rows)
+        self.first -= len(x)
 
     def append(self, x: Array, rows: AnyRows) -> None:
         """Append the next block of the signal."""
@@ -175,6 +275,11 @@ class _SampleBuffer:
     def columns(self) -> int:
         """Width of a picture in pixels."""
         return int(self._parts[0].shape[1])
+
+    @property
+    def width(self) -> int:
+        """How many numbers a sample of axis 0 has: channels, or columns times channels."""
+        return self._parts[0][:1].size if self._parts else self._width
 
     def rows(self) -> AnyRows:
         """Return the input rows of all samples that are kept."""

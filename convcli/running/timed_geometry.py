@@ -62,6 +62,11 @@ class TimedGeometry(Geometry):
         return None
 
     @cached_property
+    def phases(self) -> int:
+        """One: filters in time do not interpolate."""
+        return 1
+
+    @cached_property
     def origin(self) -> int:
         """Index in the signal of the sample that is input 0."""
         return 0

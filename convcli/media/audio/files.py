@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from convcli.media.audio.sink import AudioOptions, AudioSink
     from convcli.media.audio.source import AudioSource
+    from convcli.media.division import Division
     from convcli.signals import Medium, Signal, Source
 
 
@@ -121,10 +122,30 @@ class OpenedAudio(OpenedFile):
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
     ) -> AudioSink:
         """The sink for the filtered sound."""
+        return self._sink(place, pages, None)
+
+    def division(self) -> Division | str:
+        """How the sound is cut into parts: at blocks of frames, if it is a WAV without a codec."""
+        from convcli.media.block_parts import BlockDivision
+
+        blocks = self.source.seekable
+        if blocks is None:
+            return f"{self.source.details.format} is decoded from its beginning to its end"
+        return BlockDivision(source=blocks, size=self.source.size, make_sink=self._sink)
+
+    def _sink(
+        self, place: Path | BinaryIO, pages: Sequence[Signal], first: int | None
+    ) -> AudioSink:
+        """The sink for the whole sound, or for the samples from frame `first` on."""
         from convcli.media.audio.sink import AudioSink
 
         (signal,) = pages
         name = "standard output" if self.output is None else str(self.output)
         return AudioSink(
-            place, signal=signal, like=self.source.details, options=self.options, name=name
+            place,
+            signal=signal,
+            like=self.source.details,
+            options=self.options,
+            name=name,
+            first=first,
         )

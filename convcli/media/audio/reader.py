@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from convcli.media.audio.details import AudioDetails
+    from convcli.media.block_parts import BlockSource
 
 # Larger blocks would leave the cache from one step to the next, smaller ones would hand the
 # interpreter lock to and fro.
@@ -53,6 +54,17 @@ class AudioSource(ABC):
     def decode(self, raw: Any) -> Block:
         """One block as samples in -1..1, or as the whole numbers that are stored. Pure."""
         return Block(self._samples(raw))
+
+    @property
+    def seekable(self) -> BlockSource | None:
+        """The samples as blocks that can be read from any of them on; None if they cannot."""
+        return None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all samples, as far as they are known."""
+        details = self.details
+        return (details.frames or 0) * details.channels * details.bits // 8
 
     @abstractmethod
     def _samples(self, raw: Any) -> npt.NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -138,7 +138,13 @@ class Dither:
     """
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         self._draw = np.random.Generator(np.random.PCG64(seed))
+
+    def skip(self, frames: int, channels: int) -> None:
+        """Leave out the noise of some frames."""
+        generator = cast("np.random.PCG64", self._draw.bit_generator)
+        generator.advance(2 * frames * channels)
 
     def noise(self, frames: int, channels: int) -> Array:
         """The noise of the next frames: (frames, channels) in -1..1, in units of the last bit."""

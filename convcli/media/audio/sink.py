@@ -73,6 +73,7 @@ class AudioSink:
     signal : rate, channels and, if known, the number of frames that are written
     like : the input, whose format and tags are kept where `options` ask for no other
     name : the output's name in errors
+    first : only the samples from this frame on are written, into a file that another sink has begun
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class AudioSink:
         like: AudioDetails,
         options: AudioOptions | None = None,
         name: str | None = None,
+        first: int | None = None,
     ) -> None:
         options = options or AudioOptions()
         self.warnings: list[str] = []
@@ -100,10 +102,12 @@ class AudioSink:
         self._dither: Dither | None = None
         if _dithers(like, self.coding, asked=options.dither):
             self._dither = Dither(options.seed)
+            self._dither.skip(first or 0, len(signal.channels))
         self._rate = self._whole_rate()
         self._extremes = Extremes.none(len(signal.channels))
         self._frames = 0
         self._gain = 1.0
+        self._first = first
         self._writer = self._open(target)
         self._spool: BinaryIO | None = None
         if options.on_clip == "normalize" and self.coding.subtype not in FLOATS:
@@ -137,7 +141,8 @@ class AudioSink:
         with self._writing():
             if coding.format in WAV_KINDS and coding.subtype in WIDTHS:
                 header = self._wav_header(metadata)
-                return WavWriter(target, header, frames=self._signal.shape[0])
+                frames = self._signal.shape[0]
+                return WavWriter(target, header, frames=frames, first=self._first)
             from convcli.media.audio.sndfile_writer import SndFileWriter, SoundLayout
 
             layout = SoundLayout(
@@ -251,6 +256,30 @@ class AudioSink:
             noise = self._dither.noise(*y.shape)
         self._writer.write(self._writer.store(self._grid.round(y, noise=noise)))
 
+    # --- parts ---
+
+    def divide(self) -> str | None:
+        """Make room for parts that are written to their places; or return why there can be none."""
+        if self._spool is not None:
+            return "--on-clip normalize needs the peak of the whole result"
+        if not isinstance(self._writer, WavWriter) or self._signal.shape[0] is None:
+            return f"{self.coding.format} is written from its beginning to its end"
+        with self._writing():
+            self._writer.reserve()
+        return None
+
+    @property
+    def written_part(self) -> tuple[int, Extremes]:
+        """How many frames were written, and their extremes."""
+        return self._frames, self._extremes
+
+    def add_part(self, written: tuple[int, Extremes], place: Path) -> None:  # noqa: ARG002 -- it is in the file
+        """Take note of the next part, whose samples are in the file."""
+        frames, extremes = written
+        cast("WavWriter", self._writer).skip(frames)
+        self._frames += frames
+        self._extremes = self._extremes.joined(extremes)
+
     def next_page(self) -> None:
         """Do nothing: a sound file has one page."""
 
@@ -321,6 +350,7 @@ class AudioSink:
             "peak_dbfs": dict(zip(channels, peaks, strict=True)),
             "normalized_by_db": decibels(self._gain),
             "dither": None if self._dither is None else "TPDF",
+            "seed": None if self._dither is None else self._dither.seed,
         }
 
     def __enter__(self) -> Self:

@@ -14,9 +14,10 @@ from convcli.media.audio.formats import bits_of
 from convcli.media.audio.metadata.container import is_chunk_name
 from convcli.media.audio.metadata.riff import info_tags
 from convcli.media.audio.reader import AudioSource, reading
+from convcli.media.block_parts import equal_lengths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -79,15 +80,30 @@ class WavFile(_PlainWav):
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes of whole frames, from the first one each time."""
-        size, left = self._block_bytes, self._bytes
+        return self.blocks(range(len(self.block_lengths)))
+
+    @property
+    def seekable(self) -> WavFile:
+        """The file itself."""
+        return self
+
+    @property
+    def block_lengths(self) -> Sequence[int]:
+        """How many frames each block has."""
+        return equal_lengths(self._bytes // self._header.frame_bytes, self._block_frames)
+
+    def blocks(self, wanted: range) -> Iterator[bytes]:
+        """Yield the bytes of consecutive blocks."""
+        size = self._block_bytes
+        left = self._bytes - wanted.start * size
         with reading(self._name):
-            self._file.seek(self._start)
-            while left > 0:
-                wanted = min(size, left)
-                raw = self._file.read(wanted)
-                if len(raw) < wanted:
+            self._file.seek(self._start + wanted.start * size)
+            for _ in wanted:
+                length = min(size, left)
+                raw = self._file.read(length)
+                if len(raw) < length:
                     raise InputError(f"{self._name}: became shorter while it was read")
-                left -= wanted
+                left -= length
                 yield raw
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from convcli.errors import OutputError
 from convcli.media.audio import wav
+from convcli.media.replacing import reserve
 
 if TYPE_CHECKING:
     from convcli.media.audio.samples import Numbers
@@ -42,14 +43,25 @@ class Writer(Protocol):
 
 
 class WavWriter:
-    """Writes a header, the samples, and the header again where their number was not known."""
+    """Writes a header, the samples, and the header again where their number was not known.
+
+    first : only the samples from this frame on are written, into a file that is there already; None
+        to write the whole file
+    """
 
     def __init__(
-        self, target: Path | BinaryIO, header: wav.WavHeader, *, frames: int | None
+        self,
+        target: Path | BinaryIO,
+        header: wav.WavHeader,
+        *,
+        frames: int | None,
+        first: int | None = None,
     ) -> None:
         self._owned = isinstance(target, Path)
-        self._file = cast("BinaryIO", target.open("w+b")) if isinstance(target, Path) else target
+        mode = "w+b" if first is None else "r+b"
+        self._file = cast("BinaryIO", target.open(mode)) if isinstance(target, Path) else target
         self._promised = None if frames is None else frames * header.frame_bytes
+        self._first = first
         self._written = 0
         try:
             self._begin(header)
@@ -67,7 +79,10 @@ class WavWriter:
         self._room = self._patchable and may_be_long
         self._header = header
         self._head = wav.write_header(header, data_bytes=self._promised, room=self._room)
-        self._file.write(self._head)
+        if self._first is None:
+            self._file.write(self._head)
+        else:
+            self._file.seek(len(self._head) + self._first * header.frame_bytes)
 
     def store(self, numbers: Numbers) -> bytes | memoryview:
         """Turn numbers into the bytes of the file."""
@@ -80,7 +95,10 @@ class WavWriter:
 
     def finish(self) -> list[str]:
         """Pad to an even length, and put the true sizes into the header where that can be done."""
-        warnings = []
+        warnings: list[str] = []
+        if self._first is not None:
+            self._close()
+            return warnings
         if self._written & 1 and (self._patchable or self._promised is not None):
             self._file.write(b"\0")
         if self._written != self._promised and self._patchable:
@@ -92,10 +110,23 @@ class WavWriter:
             warnings.append(
                 f"the WAV header on the pipe promised {promised} frames, {written} were written"
             )
+        self._close()
+        return warnings
+
+    def _close(self) -> None:
         self._file.flush()
         if self._owned:
             self._file.close()
-        return warnings
+
+    def reserve(self) -> None:
+        """Make room for all samples, so that a full disk is known at once."""
+        self._file.flush()
+        reserve(self._file, len(self._head) + (self._promised or 0))
+
+    def skip(self, frames: int) -> None:
+        """Go over samples that were written from elsewhere."""
+        self._written += frames * self._header.frame_bytes
+        self._file.seek(len(self._head) + self._written)
 
     def _patch(self) -> None:
         header = self._header

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.errors import RequestError
@@ -12,8 +13,9 @@ from convcli.media.images.medium import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
+    from convcli.media.division import Division
+    from convcli.media.images.montage import MontageSink
     from convcli.media.images.sink import ImageSink
     from convcli.media.images.source import ImageFile, ImageOptions
     from convcli.signals import Medium, Signal, Source
@@ -131,8 +133,47 @@ class OpenedImage(OpenedFile):
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
+    ) -> ImageSink | MontageSink:
+        """The sink for the filtered pages; many channels are a montage where nothing else fits."""
+        from convcli.media.images.sink import choose_format
+
+        if not self._are_maps(pages):
+            return self._sink(place, pages, None)
+        target = place if isinstance(place, Path) else None
+        form = choose_format(target, self.output, self.files.format, self.file)
+        if form.is_roomy:
+            return self._sink(place, pages, None)
+        from convcli.media.images.montage import MontageSink
+
+        return MontageSink(
+            pages, lambda signals: self._sink(place, signals, None), self.files.max_pixels
+        )
+
+    def _are_maps(self, pages: Sequence[Signal]) -> bool:
+        """Whether the pages have many channels, which are not those of the picture itself."""
+        from convcli.media.images.montage import FEWEST_MAPS
+
+        for signal, page in zip(pages, self.file.pages, strict=True):
+            same = signal.channels == page.signal.channels
+            if len(signal.channels) < FEWEST_MAPS or same or page.keeps_geometry_required:
+                return False
+        return True
+
+    def division(self) -> Division | str:
+        """How the picture is cut into parts: at strips of rows, if they are not compressed."""
+        from convcli.media.block_parts import BlockDivision
+
+        page = self.file.pages[0]
+        if len(self.file.pages) > 1:
+            return "a picture of several pages is read page by page"
+        if not page.seekable:
+            return f"{self.file.details.format} is decoded from its first row to its last"
+        return BlockDivision(source=page, size=page.layout.stored_bytes, make_sink=self._sink)
+
+    def _sink(
+        self, place: Path | BinaryIO, pages: Sequence[Signal], first: int | None
     ) -> ImageSink:
-        """The sink for the filtered pages."""
+        """The sink for the whole picture, or for the rows from `first` on."""
         from convcli.media.images.sink import ImageSink
 
         return ImageSink(
@@ -142,4 +183,5 @@ class OpenedImage(OpenedFile):
             format=self.files.format,
             name=self.output,
             options=self.file.options,
+            first=first,
         )

@@ -61,6 +61,17 @@ class PictureWriter(Protocol):
         """Give up, and close what is open."""
         ...
 
+    def reserve(self, layout: Layout) -> bool:
+        """Make room for the pixels of the only page, and return True, where parts can be written.
+
+        Parts are written to their places by other writers.
+        """
+        ...
+
+    def skip(self, rows: int) -> None:
+        """Go over rows that were written by another writer."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class WriteRequest:
@@ -71,6 +82,7 @@ class WriteRequest:
     quality : of lossy formats, 1..100; None keeps that of the input
     same_colours : whether the channels are those of the input, so that its colour profile fits
     same_geometry : whether the pixels are where they were in the file
+    first : only rows from this one on are written, into a file that is there already; None: all
     """
 
     format: Format
@@ -79,6 +91,7 @@ class WriteRequest:
     quality: int | None
     same_colours: bool
     same_geometry: bool
+    first: int | None = None
 
     @property
     def keeps_gain_map(self) -> bool:

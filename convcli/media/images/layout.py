@@ -109,6 +109,14 @@ class PictureReader(Protocol):
         """The rows of a page from the first to the last."""
         ...
 
+    def seekable(self, page: int) -> bool:
+        """Whether the strips of a page can be read from any of them on."""
+        ...
+
+    def strips_from(self, page: int, row: int) -> Iterator[Strip]:
+        """The strips of a seekable page from that on which begins with `row`."""
+        ...
+
 
 class Picture(Protocol):
     """An opened picture, whose headers were read and whose pixels were not."""

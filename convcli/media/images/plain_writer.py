@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from convcli.media.replacing import reserve
 
 if TYPE_CHECKING:
     from convcli.media.images.formats import WriteRequest
@@ -17,10 +20,11 @@ class PlainWriter(ABC):
     # Byte order of the samples in the file.
     order: Literal["<", ">"] = ">"
 
-    def __init__(self, target: Path | BinaryIO, request: WriteRequest) -> None:  # noqa: ARG002 -- as all writers
+    def __init__(self, target: Path | BinaryIO, request: WriteRequest) -> None:
         self._own: BinaryIO | None = None
+        self._first = request.first
         if isinstance(target, Path):
-            self._own = target.open("wb")
+            self._own = target.open("wb" if self._first is None else "r+b")
             target = self._own
         self._file = target
 
@@ -29,8 +33,23 @@ class PlainWriter(ABC):
         return pixels.astype(pixels.dtype.newbyteorder(self.order), copy=False).tobytes()
 
     def start(self, layout: Layout) -> None:
-        """Write what stands before the pixels of a picture."""
-        self._file.write(self._header(layout))
+        """Write what stands before the pixels of a picture, or go to the first row of a part."""
+        header = self._header(layout)
+        self._row_bytes = layout.columns * layout.pixel_bytes
+        if self._first is None:
+            self._file.write(header)
+        else:
+            self._file.seek(len(header) + self._first * self._row_bytes)
+
+    def reserve(self, layout: Layout) -> bool:
+        """Make room for all pixels, so that a full disk is known at once."""
+        self._file.flush()
+        reserve(self._file, self._file.tell() + layout.stored_bytes)
+        return True
+
+    def skip(self, rows: int) -> None:
+        """Go over rows that were written from elsewhere."""
+        self._file.seek(rows * self._row_bytes, os.SEEK_CUR)
 
     @abstractmethod
     def _header(self, layout: Layout) -> bytes:

@@ -168,12 +168,20 @@ class PnmPicture:
 
     def strips(self, page: int) -> Iterator[Strip]:
         """The rows of a page from the first to the last."""
+        return self.strips_from(page, 0)
+
+    def seekable(self, page: int) -> bool:
+        """Whether the strips of a page can be read from any of them on: not if it is in digits."""
+        return self._pages[page].header.kind not in _PLAIN
+
+    def strips_from(self, page: int, row: int) -> Iterator[Strip]:
+        """The strips of a page from that on which begins with `row`."""
         found = self._pages[page]
         layout = found.layout
         whole: Pixels | None = None
         if found.header.kind in _PLAIN:
             whole = self._parse_plain(found)
-        for start in range(0, layout.rows, layout.strip_rows):
+        for start in range(row, layout.rows, layout.strip_rows):
             stop = min(start + layout.strip_rows, layout.rows)
             rows = self._rows(found, start, stop) if whole is None else whole[start:stop]
             yield Strip(start, _to_full_range(rows, found.header))

@@ -53,6 +53,8 @@ class ImageSink:
     signals : shape and channels of the result, one for each page
     format : its name; None takes the suffix of `name`, else the input's own
     name : the output as the user wrote it, for its suffix, where `target` is a temporary path
+    first : only rows of the result from this one on are written, into a file that another sink has
+        begun
 
     Raises RequestError for results that the format cannot hold (several pages, inks, more channels,
     signed samples). `warnings` tells what it holds less well (16 bits as 8, opacity over white).
@@ -67,10 +69,13 @@ class ImageSink:
         format: str | None = None,
         name: Path | None = None,
         options: ImageOptions | None = None,
+        first: int | None = None,
     ) -> None:
         self.like = like
         self.options = options or like.options
-        self.format = _choose_format(target, name, format, like)
+        self._first = first
+        path = target if isinstance(target, Path) else None
+        self.format = choose_format(path, name, format, like)
         self._pages = [
             PageEncoder(source, signal, self.format, self.options)
             for source, signal in zip(like.pages, signals, strict=True)
@@ -98,6 +103,7 @@ class ImageSink:
             quality=self.options.quality,
             same_colours=first.layout.colour_names == first.source.layout.colour_names,
             same_geometry=self._same_geometry(),
+            first=self._first,
         )
 
     def _same_geometry(self) -> bool:
@@ -177,6 +183,10 @@ class ImageSink:
         """Write what is still held, and end the file."""
         if self._closed:
             return
+        if self._first is not None:
+            self._writer.finish()
+            self._release()
+            return
         self._check_complete()
         if self._scaled is not None:
             self._write_scaled(self._scaled)
@@ -184,6 +194,38 @@ class ImageSink:
         self._release()
         if any(self._below.values()) or any(self._above.values()):
             self.warnings.append(self._clip_message())
+
+    # --- parts ---
+
+    def divide(self) -> str | None:
+        """Make room for parts that are written to their places; or return why there can be none."""
+        if len(self._pages) > 1:
+            return "a picture of several pages is written page by page"
+        if self._scaled is not None:
+            return "--range scale needs the extremes of the whole result"
+        if self._originals is not None:
+            return f"--channels {self.options.channels} goes through the picture once more"
+        if not self._writer.reserve(self._page.layout):
+            return f"{self.format.name} is encoded from its first row to its last"
+        return None
+
+    @property
+    def written_part(self) -> tuple[int, dict[str, int], dict[str, int]]:
+        """How many rows were written, and how many samples were cut off below and above."""
+        return self._row, self._below, self._above
+
+    def add_part(
+        self,
+        written: tuple[int, dict[str, int], dict[str, int]],
+        place: Path,  # noqa: ARG002 -- it is in the file
+    ) -> None:
+        """Take note of the next part, whose pixels are in the file."""
+        rows, below, above = written
+        self._writer.skip(rows)
+        self._row += rows
+        for name in self._below:
+            self._below[name] += below[name]
+            self._above[name] += above[name]
 
     def _write_scaled(self, scaled: ScaledResults) -> None:
         """The second pass of `--range scale`."""
@@ -302,13 +344,13 @@ def _describe_layout(layout: Layout) -> str:
     return f"{layout.columns}x{layout.rows} {list_channels(layout.channels)} {layout.dtype}"
 
 
-def _choose_format(
-    target: Path | BinaryIO, name: Path | None, wanted: str | None, like: ImageFile
+def choose_format(
+    target: Path | None, name: Path | None, wanted: str | None, like: ImageFile
 ) -> Format:
     """The format that was asked for, else that of the suffix, else that of the input, else PNG."""
     if wanted is not None:
         return find_format(wanted)
-    path = name or (target if isinstance(target, Path) else None)
+    path = name or target
     if path is None or not path.suffix:
         return FORMATS.get(like.details.format, FORMATS["png"])
     found = format_by_suffix(path)

@@ -9,11 +9,13 @@ import shutil
 import stat
 import weakref
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
 from convcli.errors import InputError, RequestError
+from convcli.media.block_parts import equal_lengths
 from convcli.media.images.bmp import BMP_MARK, bmp_as_png
 from convcli.media.images.color import is_srgb_profile, light_table, luma
 from convcli.media.images.heic import heic_as_png, is_heic
@@ -106,6 +108,21 @@ class ImagePage:
         A damaged picture raises InputError.
         """
         return self._reader.strips(self._page)
+
+    @property
+    def seekable(self) -> bool:
+        """Whether strips can be read from any of them on."""
+        return self._reader.seekable(self._page)
+
+    @property
+    def block_lengths(self) -> list[int]:
+        """How many rows each strip has."""
+        return equal_lengths(self.layout.rows, self.layout.strip_rows)
+
+    def blocks(self, wanted: range) -> Iterator[Strip]:
+        """Yield consecutive strips of a seekable page by their numbers."""
+        row = wanted.start * self.layout.strip_rows
+        return islice(self._reader.strips_from(self._page, row), len(wanted))
 
     def decode(self, raw: Strip) -> Block:
         """The samples of a strip (rows, columns, channels): 8 bits as stored, others as float64."""

@@ -159,6 +159,9 @@ class PlainTiffWriter(PlainWriter):
 
     def finish(self) -> None:
         """Write the directory, and close the file if it was opened here."""
+        if self._first is not None:  # the directory is written with the whole picture
+            super().finish()
+            return
         directory = build_directory(self._fields, self._variant, place=self._place, link=0)
         self._file.write(bytes(self._padding) + directory)
         super().finish()

@@ -302,15 +302,23 @@ class VipsReader:
         place = self._picture.plain_pixels.get(page)
         if place is None:
             return self._decoded_strips(page)
-        return self._plain_strips(page, place)
+        return self._plain_strips(page, place, 0)
 
-    def _plain_strips(self, page: int, place: int) -> Iterator[Strip]:
-        """The rows of a page whose pixels lie in the file from offset `place` on."""
+    def seekable(self, page: int) -> bool:
+        """Whether the strips of a page can be read from any of them on."""
+        return page in self._picture.plain_pixels
+
+    def strips_from(self, page: int, row: int) -> Iterator[Strip]:
+        """The strips of a seekable page from that on which begins with `row`."""
+        return self._plain_strips(page, self._picture.plain_pixels[page], row)
+
+    def _plain_strips(self, page: int, place: int, first: int) -> Iterator[Strip]:
+        """The rows of a page from `first` on; row 0 lies in the file at offset `place`."""
         layout = self._picture.layouts[page]
         row_bytes = layout.columns * layout.pixel_bytes
         with self._picture.reading() as file:
-            file.seek(place)
-            for start in range(0, layout.rows, layout.strip_rows):
+            file.seek(place + first * row_bytes)
+            for start in range(first, layout.rows, layout.strip_rows):
                 rows = min(layout.strip_rows, layout.rows - start)
                 data = file.read(rows * row_bytes)
                 if len(data) < rows * row_bytes:

@@ -85,6 +85,14 @@ class VipsWriter:
     def start(self, layout: Layout) -> None:
         """Begin a page; pages follow each other without a mark."""
 
+    def reserve(self, layout: Layout) -> bool:  # noqa: ARG002 -- as all writers
+        """False: libvips encodes a picture from its first row to its last."""
+        return False
+
+    def skip(self, rows: int) -> None:
+        """Raise, since `reserve` has said that nothing is written from elsewhere."""
+        raise NotImplementedError(rows)
+
     def append(self, packed: memoryview) -> None:
         """Hand a strip to libvips. Raises what stopped libvips."""
         self._feed.write(packed)

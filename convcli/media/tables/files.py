@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 
 from convcli.errors import RequestError, named_first
 from convcli.media.files import Files, OpenedFile, contradiction
@@ -31,6 +31,7 @@ from convcli.signals import TABLE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from convcli.media.division import Division
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.sink import EncodedRows
     from convcli.media.tables.source import TableOptions, TableSource
@@ -111,6 +112,15 @@ class TableFiles(Files):
             return source.format
         return by_suffix
 
+    @contextmanager
+    def reopen(self, path: Path, *, output: Path | None, known: object) -> Iterator[OpenedTable]:
+        """Open a table as it was opened before."""
+        if known is not None:
+            yield OpenedTable(cast("TableSource", known))
+            return
+        with self.open(path, stdin=None, output=output) as opened:
+            yield opened
+
     def for_template(self, path: Path) -> tuple[TableFiles, TableFiles]:
         """How to read the template at `path`, and how to read the tables searched for it.
 
@@ -174,6 +184,45 @@ class OpenedTable(OpenedFile):
         (signal,) = pages
         return RowsFile(place, self, signal, label=label, unchanged=unchanged)
 
+    @property
+    def known(self) -> TableSource | None:
+        """The table as it was opened: its header, its dialect and the columns that are filtered."""
+        return self.source if self.source.undivided is None else None
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the rows belong to several signals."""
+        return bool(self.source.by_columns)
+
+    def division(self) -> Division | str:
+        """How the table is cut into parts: at rows, if it is plain text."""
+        reason = self.source.undivided
+        if reason is not None:
+            return reason
+        if self.format is not DELIMITED:
+            return f"{self.format.title} is written from its beginning to its end"
+        if self.compression is not None:
+            return "a compressed table is written from its beginning to its end"
+        from convcli.media.tables.parts import TableDivision
+
+        return TableDivision(source=self.source, make_sink=self._part_sink)
+
+    def _part_sink(
+        self,
+        place: Path,
+        part: TableSource,
+        pages: Sequence[Signal],
+        *,
+        label: str,
+        unchanged: bool,
+    ) -> RowsFile:
+        """The sink for the rows of a part."""
+        (signal,) = pages
+        opened = replace(self, source=part)
+        rows = RowsFile(place, opened, signal, label=label, unchanged=unchanged)
+        rows.leave_header_out()
+        return rows
+
 
 class RowsFile:
     """A TableSink that opens its file, and copies the cells if the filter changes nothing."""
@@ -207,6 +256,26 @@ class RowsFile:
     def write(self, encoded: EncodedRows) -> None:
         """Append the text of encoded rows."""
         self._sink.write(encoded)
+
+    # --- parts ---
+
+    def leave_header_out(self) -> None:
+        """Write rows alone."""
+        self._sink.leave_header_out()
+
+    def divide(self) -> str | None:
+        """Write the header; the rows of parts follow it."""
+        self._sink.start()
+        return None
+
+    @property
+    def written_part(self) -> tuple[int, Any]:
+        """How many rows were written, and how many numbers of each column were missing."""
+        return self._sink.written_part
+
+    def add_part(self, written: tuple[int, Any], place: Path) -> None:
+        """Append the rows of the next part."""
+        self._sink.add_part(written, place)
 
     def next_page(self) -> None:
         """Do nothing: a table has one page."""

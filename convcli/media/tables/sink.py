@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import numpy as np
 
 from convcli.errors import RequestError
+from convcli.media.replacing import append_file
 from convcli.media.tables.delimited import quoted
 from convcli.media.tables.splicing import OutputColumns, splice
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy.typing as npt
 
     from convcli.media.tables.numerals import Floats
@@ -128,6 +131,24 @@ class TableSink:
         self._rows += encoded.rows
         self._missing += encoded.missing
         self._recent.release(encoded.stop)
+
+    # --- parts ---
+
+    def leave_header_out(self) -> None:
+        """Write rows alone, since they follow those of another part."""
+        self._started = True
+
+    @property
+    def written_part(self) -> tuple[int, npt.NDArray[np.int64]]:
+        """How many rows were written, and how many numbers of each column were missing."""
+        return self._rows, self._missing
+
+    def add_part(self, written: tuple[int, npt.NDArray[np.int64]], place: Path) -> None:
+        """Append the rows of a part, which are in the file `place`."""
+        rows, missing = written
+        append_file(place, self._target)
+        self._rows += rows
+        self._missing += missing
 
     def close(self) -> None:
         """Write blank lines at the end of the table, and the header if there was no row."""

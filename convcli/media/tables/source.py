@@ -255,6 +255,13 @@ class TableSource:
 
         InputError if a cell is not a number.
         """
+        return self._block_of(raw, self._note)
+
+    def _block_of(self, raw: Records, note: Callable[..., None]) -> Block:
+        """The samples of some records.
+
+        note : called with the decoded rows and the check of their times when they arrive
+        """
         decoded, x = self._decode(raw)
         groups = self._groups(decoded.spans)
         check: Callable[[], None] | None = None
@@ -263,7 +270,7 @@ class TableSource:
             times = self._checker.read(self._time_column(decoded.spans), groups)
             check = times.check
             stamps = times.stamps
-        return Block(x, groups, partial(self._note, decoded, check), stamps)
+        return Block(x, groups, partial(note, decoded, check), stamps)
 
     def _note(self, decoded: DecodedRows, check: Callable[[], None] | None) -> None:
         """Count the rows that arrive, check their times, and keep them for the sink."""
@@ -308,6 +315,48 @@ class TableSource:
         """The rows of some records with the cells of every column."""
         spans: RowSpans = self._find_rows(records, range(len(self.header)))
         return spans
+
+    # --- for parts ---
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What was decided when the table was opened, without the rows that were read since."""
+        return {**vars(self), "_recent": None, "_first_pass": None}
+
+    @property
+    def text(self) -> Any:
+        """The text of the table, which can be read from any place on if nothing is `undivided`."""
+        return self._text
+
+    @property
+    def undivided(self) -> str | None:
+        """Why the table is read in one piece; None if parts of it can be read by themselves."""
+        if self.format is not DELIMITED:
+            return f"{self.format.title} is read from its beginning to its end"
+        if self.compression is not None:
+            return "a compressed table is read from its beginning to its end"
+        if self.encoding.stored is not None:
+            return f"text in {self.encoding.stored} is read from its beginning to its end"
+        if self._time is not None:
+            return "the times of a table are followed from its beginning to its end"
+        if self.options.follow or not self._text.seekable:
+            return "a pipe is read from its beginning to its end"
+        return None
+
+    def has_rows(self, records: Records) -> bool:
+        """Whether records are more than blank lines and comments."""
+        return self._has_rows(records)
+
+    def end_of_first_row(self, records: Records) -> int | None:
+        """Offset in some records after the first row and its line end; None without a line end."""
+        spans: RowSpans = self._find_rows(records, ())
+        found = records.data.find(self.dialect.newline, int(spans.stops[0]))
+        return None if found < 0 or found + 1 > len(records.data) - records.padded else found + 1
+
+    def note_part(self, noted: tuple[int, Any]) -> None:
+        """Count the rows and the missing cells of a part that was read by itself."""
+        rows, missing = noted
+        self._rows += rows
+        self._missing += missing
 
     # --- for the sink and the report ---
 
@@ -727,7 +776,13 @@ class TableSource:
         if clock.doubt is not None:
             self.doubts.append(clock.doubt)
             self.warnings.append(f"{self.name}: {clock.doubt}")
-        signal = replace(signal, cycle=clock.cycle, week=clock.week, uneven=clock.uneven)
+        signal = replace(
+            signal,
+            cycle=clock.cycle,
+            week=clock.week,
+            dated=clock.stamper.unit_of_numbers is None,
+            uneven=clock.uneven,
+        )
         if self.options.integrate:
             return replace(signal, rate=None)
         return replace(signal, rate=clock.rate)

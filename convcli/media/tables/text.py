@@ -163,6 +163,10 @@ class TextInput:
             return None, stored
         return compression, unpacked(stored, compression, read=self._read, name=self.name)
 
+    def became_shorter(self) -> InputError:
+        """The error for a file that ends before it did a moment ago."""
+        return InputError(f"{self.name}: became shorter while it was read")
+
     def _stored(self, stream: BinaryIO) -> Iterator[bytes]:
         """Yield the bytes of the file in blocks."""
         try:

@@ -14,26 +14,66 @@ function roundTicks(low, high, count) {
   return ticks;
 }
 
+// Round dates and times of day: the same steps as those of convcli.
+const DAY = 86400;
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY, 2 * DAY, 7 * DAY, 14 * DAY];
+const MONTHS = [1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200];
+
+function timeTicks(low, high, count) {
+  const rough = (high - low) / count * 0.7, ticks = [];
+  const step = SECONDS.find(s => s >= rough);
+  if (step) {
+    const origin = step % (7 * DAY) ? 0 : 4 * DAY;
+    for (let k = Math.ceil((low - origin) / step); origin + k * step <= high; k++) ticks.push(origin + k * step);
+    return ticks;
+  }
+  const months = MONTHS.find(m => m * 30.44 * DAY >= rough) ?? 1200;
+  const start = new Date(low * 1000);
+  let month = Math.floor((start.getUTCFullYear() * 12 + start.getUTCMonth()) / months) * months;
+  for (;; month += months) {
+    const seconds = Date.UTC(Math.floor(month / 12), month % 12) / 1000;
+    if (seconds > high) return ticks;
+    if (seconds >= low) ticks.push(seconds);
+  }
+}
+
+function timeTexts(ticks) {
+  const dates = ticks.map(seconds => new Date(seconds * 1000)), iso = dates.map(date => date.toISOString());
+  if (ticks.some(seconds => seconds % DAY)) {
+    return iso.map(text => {
+      const time = text.slice(11, 19);
+      if (time === "00:00:00") return text.slice(5, 10);
+      return time.endsWith(":00") ? time.slice(0, 5) : time;
+    });
+  }
+  if (dates.some(date => date.getUTCDate() > 1)) return iso.map(text => text.slice(0, 10));
+  if (dates.some(date => date.getUTCMonth())) return iso.map(text => text.slice(0, 7));
+  return dates.map(date => String(date.getUTCFullYear()));
+}
+
+function svgElement(name, attributes, text = "") {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.textContent = text;
+  return made;
+}
+
 // Shows the part from `from` to `to` of a chart, 0 to 1, with new ticks below it.
 function showPart(chart, from, to) {
   const plot = chart.querySelector(".plot"), ticks = chart.querySelector(".ticks.x");
   const low = Number(chart.dataset.low), extent = Number(chart.dataset.high) - low;
-  const left = Number(plot.getAttribute("x")), width = Number(plot.getAttribute("width"));
-  const top = Number(plot.getAttribute("y")), base = top + Number(plot.getAttribute("height"));
+  const base = Number(chart.getAttribute("height")), timed = "timed" in chart.dataset;
   plot.setAttribute("viewBox", `${from * 1000} 0 ${(to - from) * 1000} 1000`);
   const shownLow = low + from * extent, shownHigh = low + to * extent;
+  const values = (timed ? timeTicks : roundTicks)(shownLow, shownHigh, 6);
+  const texts = timed ? timeTexts(values) : values.map(value => String(Number(value.toPrecision(7))));
   ticks.replaceChildren();
-  for (const value of roundTicks(shownLow, shownHigh, 6)) {
-    const x = left + (value - shownLow) / (shownHigh - shownLow) * width;
-    const line = document.createElementNS(SVG, "path");
-    line.setAttribute("d", `M${x} ${top}V${base + 4}`);
-    const text = document.createElementNS(SVG, "text");
-    text.setAttribute("x", x);
-    text.setAttribute("y", base + 16);
-    text.setAttribute("text-anchor", "middle");
-    text.textContent = String(Number(value.toPrecision(7)));
-    ticks.append(line, text);
-  }
+  values.forEach((value, number) => {
+    const share = (value - shownLow) / (shownHigh - shownLow), x = `${100 * share}%`;
+    const anchor = timed && share > 0.95 ? "end" : "middle";
+    ticks.append(svgElement("line", { x1: x, x2: x, y1: 0, y2: base + 4 }));
+    ticks.append(svgElement("text", { x, y: base + 17, "text-anchor": anchor }, texts[number]));
+  });
 }
 
 // Charts that share an axis are zoomed together.

@@ -1,0 +1,271 @@
+"""Units on the workers of a Dask cluster: a runner like any other.
+
+Each unit is one task, which reads its input and writes its output where it runs, so that nothing
+but requests and facts passes through the scheduler. Workers see the same files as this machine
+(a shared file system or an object store) and have the same version of convcli.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from collections import deque
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from threading import Condition
+from typing import TYPE_CHECKING, Any, cast
+
+from convcli import __version__
+from convcli.batch.run_units import Outcome, carry_out
+from convcli.errors import ConvcliError, OutputError, RequestError, told_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from threading import Event
+
+    from convcli.batch.run_units import Work
+    from convcli.batch.units import Unit
+
+# The address that stands for worker processes of this machine.
+LOCAL = "local"
+
+# Seconds until a scheduler has to answer, until it has to have a worker, and until a connection or
+# the processes of this machine have to end.
+_ANSWERS = 10.0
+_HAS_WORKERS = 30.0
+_ENDS = 10.0
+
+# Units under way for each thread of a worker, so that none of them waits for this machine, and at
+# least so many, because workers may join later.
+_UNITS_PER_THREAD = 4
+_FEWEST_UNITS = 32
+
+
+class ClusterError(OutputError):
+    """The cluster was lost: units under way may have been finished or not."""
+
+    may_pass = True
+
+
+class ClusterRunner:
+    """The workers of a Dask cluster, or worker processes of this machine.
+
+    A unit of a worker that is lost is done again by another one.
+
+    work : what is done with each unit
+    address : of the scheduler, such as tcp://10.0.0.1:8786; `local` starts processes here
+    processes : how many processes `local` starts
+    stopping : set to end the pauses of units that are tried again
+
+    Raises RequestError if there is no such cluster, or if it cannot do this work.
+    """
+
+    def __init__(self, work: Work, address: str, *, processes: int, stopping: Event) -> None:
+        distributed = _distributed()
+        self._address = address
+        self._stopping = stopping
+        self._request = _Request(version=__version__, work=work, folder=os.getcwd())
+        self._cluster: Any = None
+        self._client: Any = None
+        try:
+            if address == LOCAL:
+                self._cluster = distributed.LocalCluster(
+                    n_workers=processes, threads_per_worker=1, dashboard_address=None
+                )
+            self._client = _client(distributed, self._cluster or address)
+            threads = self._threads_of_workers()
+            self._refuse_other_versions()
+        except BaseException:
+            self.close()
+            raise
+        self.window = max(_UNITS_PER_THREAD * threads, _FEWEST_UNITS)
+        self._work = work
+        self._units: dict[str, Unit] = {}
+        self._refused: deque[Outcome] = deque()
+        self._ended = distributed.as_completed(loop=self._client.loop)
+
+    def _threads_of_workers(self) -> int:
+        """Wait for the first worker, and count the threads of all."""
+        try:
+            self._client.wait_for_workers(1, timeout=_HAS_WORKERS)
+        except TimeoutError:
+            raise RequestError(
+                f"the cluster at {self._address} has no workers",
+                hint=f"start one with `dask worker {self._address}`",
+            ) from None
+        return sum(self._client.nthreads().values())
+
+    def _refuse_other_versions(self) -> None:
+        """Raise RequestError if some worker has another convcli than this machine, or none."""
+        versions = self._client.get_versions(packages=["convcli"])["workers"]
+        for worker, found in versions.items():
+            _refuse_other_version(worker, found["packages"].get("convcli"), __version__)
+
+    def submit(self, unit: Unit) -> None:
+        """Send the unit to the scheduler, unless it is refused here."""
+        try:
+            self._work.refuse(unit)
+        except Exception as error:  # noqa: BLE001 -- one unit never stops the others
+            self._refused.append(Outcome(unit=unit, error=told_error(error)))
+            return
+        key = f"convcli-{os.getpid()}-{unit.number}"
+        # If its worker is lost, another one may find the output that this run has written.
+        sent = replace(unit, replaces=True)
+        future = self._client.submit(carry_out_there, self._request, sent, key=key, pure=False)
+        self._units[future.key] = unit
+        self._ended.add(future)
+
+    def next_outcome(self) -> Outcome:
+        """Wait for the next unit that ends. ClusterError if the scheduler is lost."""
+        if self._refused:
+            return self._refused.popleft()
+        future = next(self._ended)
+        unit = self._units.pop(future.key)
+        if future.status == "finished":
+            return cast("Outcome", future.result())
+        if future.status == "error":
+            return Outcome(unit=unit, error=_lost_unit(future.exception()))
+        raise ClusterError(
+            f"the scheduler at {self._address} was lost",
+            hint="with --ledger, --resume does what is left",
+        )
+
+    def cancel(self) -> None:
+        """Take back the units that no worker has begun."""
+        self._stopping.set()
+        if self._client.status == "running":
+            self._client.cancel(list(self._ended.futures), asynchronous=True)
+
+    def close(self) -> None:
+        """Leave the cluster; worker processes of this machine end."""
+        for door in (self._client, self._cluster):
+            if door is not None:
+                # What does not end now ends with this process.
+                with suppress(TimeoutError):
+                    door.close(timeout=_ENDS)
+
+
+def _distributed() -> Any:
+    """The package `distributed`. RequestError if it is not installed."""
+    try:
+        import distributed
+    except ImportError:
+        raise RequestError(
+            "--cluster needs the package distributed", hint="pip install 'convcli[cluster]'"
+        ) from None
+    # What it and its event loop log, such as every worker that is lost, is not for the user of one
+    # command; outcomes tell what matters.
+    logging.disable(logging.CRITICAL)
+    return distributed
+
+
+def _client(distributed: Any, scheduler: Any) -> Any:
+    """A connection to a scheduler. RequestError if none answers at this address."""
+    try:
+        return distributed.Client(scheduler, timeout=_ANSWERS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise RequestError(
+            f"no Dask scheduler answers at {scheduler}",
+            hint=f"{_reason(error)}; --cluster expects tcp://HOST:PORT, or local",
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error of distributed, which may be long."""
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _refuse_other_version(worker: str, version: str | None, wanted: str) -> None:
+    if version == wanted:
+        return
+    found = "no convcli" if version is None else f"convcli {version}"
+    raise RequestError(
+        f"the worker {worker} has {found}, and this run is of {wanted}",
+        hint="results are the same bits only where all have the same version",
+    )
+
+
+def _lost_unit(error: BaseException) -> ConvcliError:
+    """The error of a unit that came to no outcome: its workers were lost, time after time."""
+    if isinstance(error, ConvcliError):
+        return error
+    lost = ClusterError(
+        f"no worker could finish it: {_reason(cast('Exception', error))}",
+        hint="a worker that runs out of memory is killed: --threads 1 needs less, or more memory",
+    )
+    lost.__cause__ = error
+    return lost
+
+
+# ------------------------------------------------------------------------------------ in a worker
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Request:
+    """What all units of a run have in common.
+
+    version : of the convcli that asks
+    folder : which relative paths begin at
+    """
+
+    version: str
+    work: Work
+    folder: str
+
+
+def carry_out_there(request: _Request, unit: Unit) -> Outcome:
+    """Carry a unit out in this process, which is a worker."""
+    started = time.perf_counter()
+    try:
+        # A worker may have joined after the versions of all were compared.
+        _refuse_other_version(f"on {platform.node()}", __version__, request.version)
+        with _FOLDER.entered(request.folder):
+            outcome = carry_out(request.work, unit)
+    except ConvcliError as error:
+        outcome = Outcome(unit=unit, error=error, seconds=time.perf_counter() - started)
+    return outcome if outcome.error is None else replace(outcome, error=_plain(outcome.error))
+
+
+def _plain(error: ConvcliError) -> ConvcliError:
+    """The error without its cause, which may hold anything, such as an open file."""
+    error.__cause__ = None
+    error.__context__ = None
+    error.__traceback__ = None
+    return error
+
+
+class _WorkingFolder:
+    """The folder that relative paths of this process begin at, as runs in several need it."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._users = 0
+
+    @contextmanager
+    def entered(self, folder: str) -> Iterator[None]:
+        """Stay in a folder. Tasks that need another one wait until this one is left.
+
+        Raises OutputError if this machine does not have the folder.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._users or os.getcwd() == folder)
+            try:
+                os.chdir(folder)
+            except OSError as error:
+                raise OutputError(
+                    f"a worker cannot enter the folder {folder}: {error.strerror}",
+                    hint="workers need the same files as this machine",
+                ) from None
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._users -= 1
+                self._changed.notify_all()
+
+
+_FOLDER = _WorkingFolder()

@@ -1,0 +1,337 @@
+"""The inputs of a command: files, folders, patterns and lists of names become one list of files.
+
+Names come from the file system and from lists, so that they may hold anything: line ends, bytes
+that are no UTF-8 (`os.fsdecode` keeps them), a minus in front.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from convcli.errors import InputError, RequestError
+from convcli.media.outputs import RealPaths, is_folder, relative_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from convcli.media.files import Files
+
+STDIN = "-"
+# What stands in a pattern of names.
+_WILDCARD = re.compile(r"[*?[]")
+# Where the path begins that subfolders of outputs are named after, as in `rsync --relative`.
+_MARK = "/./"
+_LONGEST_LIST = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An input as it was found.
+
+    name : its path, `-` for standard input
+    start : where the path below the folder or the fixed part of the pattern begins in `name`; -1
+        for a file that was named itself
+    """
+
+    name: str
+    start: int = -1
+
+    @property
+    def source(self) -> Path | None:
+        """The file; None is standard input."""
+        return source_of(self.name)
+
+    @property
+    def nested(self) -> bool:
+        """Whether a folder of outputs gets the subfolders that the input was found in."""
+        return self.start >= 0
+
+    @property
+    def relative(self) -> str:
+        """The path below the folder or the fixed part of the pattern that it was found by."""
+        return self.name[self.start :] if self.nested else relative_path(self.name)
+
+
+def source_of(name: str) -> Path | None:
+    """The file of a name; None is standard input."""
+    return None if name == STDIN else Path(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputWords:
+    """Where the inputs of a command come from.
+
+    words : files, `-`, folders and patterns as the user wrote them
+    files_from : a file with one name a line, `-` for standard input; None if there is no list
+    null : names in that file end with a NUL byte instead of a line end
+    recursive : folders stand for the files in their subfolders too
+    """
+
+    words: Sequence[str] = ()
+    files_from: str | None = None
+    null: bool = False
+    recursive: bool = False
+
+    @property
+    def several(self) -> bool:
+        """Whether they may stand for any number of inputs."""
+        if self.files_from is not None or self.recursive or len(self.words) > 1:
+            return True
+        return any(_stands_for_folder(word) or is_pattern(word) for word in self.words)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All inputs in their order, each once.
+
+    duplicates : names that stood for an input that was listed before
+    """
+
+    inputs: Sequence[Listed]
+    duplicates: Sequence[str] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is said of the duplicates."""
+        if not self.duplicates:
+            return []
+        first = self.duplicates[0]
+        more = len(self.duplicates) - 1
+        others = f" and {more:,} more" if more else ""
+        return [f"{first}{others}: named twice, taken once"]
+
+
+def list_inputs(words: InputWords, files: Files) -> Listing:
+    """List the inputs in the order of the words; names below a folder or from a list are sorted.
+
+    files : a folder stands for those of its files whose suffix belongs to this medium
+
+    Raises InputError if a folder or a pattern stands for no file, or a list cannot be read.
+    """
+    found: list[Listed] = []
+    for word in words.words:
+        found += _listed_by(word, recursive=words.recursive, files=files)
+    if words.files_from is not None:
+        if words.files_from == STDIN and STDIN in words.words:
+            raise RequestError("standard input cannot be a list of names and an input")
+        found += sorted(map(_named, _read_names(words)), key=lambda listed: listed.name)
+    return _without_duplicates(found)
+
+
+def _stands_for_folder(word: str) -> bool:
+    # An empty word is a mistake, such as an empty variable, and not the current folder.
+    return word != "" and is_folder(word)
+
+
+def is_pattern(word: str) -> bool:
+    """Whether a word stands for all files whose names match it: no file has this very name."""
+    return _WILDCARD.search(word) is not None and not os.path.lexists(word)
+
+
+def _listed_by(word: str, *, recursive: bool, files: Files) -> list[Listed]:
+    """The inputs that a word stands for."""
+    if word == STDIN:
+        return [Listed(STDIN)]
+    if _stands_for_folder(word):
+        return _in_folder(word, recursive=recursive, files=files)
+    if is_pattern(word):
+        return _matching(word)
+    return [_named(word)]
+
+
+def _named(name: str) -> Listed:
+    """A file that was named itself; `/./` in its name marks where {relative} begins."""
+    mark = name.find(_MARK)
+    if mark < 0 or ".." in name[mark:].split("/"):
+        # A file called - is no standard input.
+        return Listed(name)
+    return Listed(name, start=mark + len(_MARK))
+
+
+# ------------------------------------------------------------------------------------------ folders
+
+
+def _in_folder(folder: str, *, recursive: bool, files: Files) -> list[Listed]:
+    """The files of a folder that the medium reads, without hidden ones."""
+    base = os.path.join(folder, "")
+    has_suffix = _suffix_test(files)
+    names = sorted(name for name in _files_below(base, recursive=recursive) if has_suffix(name))
+    if not names:
+        hint = f"a pattern names files of any suffix: '{base}*'"
+        if not recursive:
+            hint = "--recursive looks into its subfolders too"
+        raise InputError(f"the folder {folder} holds no {files.medium.things}", hint=hint)
+    return [Listed(name, start=len(base)) for name in names]
+
+
+def _suffix_test(files: Files) -> Callable[[str], bool]:
+    """Whether the suffix of a name belongs to a medium; each suffix is looked up once."""
+
+    @cache
+    def known(ending: str) -> bool:
+        return files.has_suffix(Path(f"x{ending}"))
+
+    def has_suffix(name: str) -> bool:
+        # Two suffixes, because tables may be compressed: .csv.gz.
+        parts = os.path.basename(name).rsplit(".", 2)
+        return known("".join(f".{part}" for part in parts[1:]))
+
+    return has_suffix
+
+
+def _files_below(base: str, *, recursive: bool) -> Iterator[str]:
+    """The visible files in a folder, and in those below it. Links to folders are not followed.
+
+    base : the folder, with a separator at the end
+    """
+    folders = [base]
+    while folders:
+        folder = folders.pop()
+        for entry in _entries(folder):
+            if entry.name.startswith("."):
+                continue
+            if _is_input(entry):
+                yield folder + entry.name
+            elif recursive and entry.is_dir(follow_symlinks=False):
+                folders.append(os.path.join(folder, entry.name, ""))
+
+
+def _is_input(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a folder is a file, or a broken link, which fails when its turn comes."""
+    if entry.is_symlink():
+        return os.path.isfile(entry.path) or not os.path.exists(entry.path)
+    return entry.is_file()
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder or ".") as entries:
+            return list(entries)
+    except OSError as error:
+        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error
+
+
+# ----------------------------------------------------------------------------------------- patterns
+
+
+def _matching(pattern: str) -> list[Listed]:
+    """The files that match a pattern. `**` stands for any number of folders.
+
+    As in a shell, a name with a dot in front is matched by a pattern with a dot in front alone.
+    """
+    before = _WILDCARD.split(pattern, maxsplit=1)[0]
+    fixed = before.rfind("/") + 1
+    base = pattern[:fixed]
+    parts = [part for part in pattern[fixed:].split("/") if part]
+    names = sorted(set(_matches(base, parts)))
+    if not names:
+        raise InputError(
+            f"no file matches {pattern}", hint="** stands for any number of folders: 'in/**/*.wav'"
+        )
+    return [Listed(name, start=len(base)) for name in names]
+
+
+def _matches(base: str, parts: list[str]) -> Iterator[str]:
+    """The files below a folder whose path matches the parts of a pattern."""
+    part, *rest = parts
+    if part == "**":
+        if not rest:
+            yield from _files_below(base, recursive=True)
+            return
+        for folder in _folders_below(base):
+            yield from _matches(folder, rest)
+        return
+    for name in _names_like(base, part):
+        path = base + name
+        if rest and os.path.isdir(path):
+            yield from _matches(path + "/", rest)
+        elif not rest and os.path.isfile(path):
+            yield path
+
+
+def _folders_below(base: str) -> Iterator[str]:
+    """A folder and all visible folders below it. Links to folders are not followed."""
+    yield base
+    for entry in _entries(base):
+        if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+            yield from _folders_below(os.path.join(base, entry.name, ""))
+
+
+def _names_like(folder: str, pattern: str) -> Iterable[str]:
+    """The names in a folder that match a part of a pattern."""
+    if _WILDCARD.search(pattern) is None:
+        return [pattern]
+    if not os.path.isdir(folder or "."):
+        return []
+    matches = _compiled(pattern).match
+    hidden = pattern.startswith(".")
+    names = [entry.name for entry in _entries(folder)]
+    return [name for name in names if matches(name) and (hidden or not name.startswith("."))]
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(translate(pattern))
+
+
+# -------------------------------------------------------------------------------------------- lists
+
+
+def _read_names(words: InputWords) -> Iterator[str]:
+    """The names in a list, bytes that are no UTF-8 included. RequestError if it holds none."""
+    data = _read_list(words.files_from or STDIN)
+    separator = b"\0" if words.null else b"\n"
+    if not words.null and b"\0" in data:
+        raise RequestError(
+            f"the list {words.files_from} holds NUL bytes", hint="-0 reads names that end with NUL"
+        )
+    names = [name for name in data.split(separator) if name]
+    if not names:
+        raise RequestError(f"the list {words.files_from} holds no names")
+    for name in names:
+        text = os.fsdecode(name)
+        yield os.path.join(".", text) if text == STDIN else text
+
+
+def _read_list(name: str) -> bytes:
+    try:
+        if name == STDIN:
+            return _read_all(sys.stdin.buffer, "standard input")
+        with open(name, "rb") as file:
+            return _read_all(file, name)
+    except OSError as error:
+        raise InputError(f"cannot read the list {name}: {error.strerror}") from error
+
+
+def _read_all(file: BinaryIO, name: str) -> bytes:
+    data = file.read(_LONGEST_LIST)
+    if len(data) == _LONGEST_LIST:
+        raise RequestError(f"the list {name} is longer than {_LONGEST_LIST:,} bytes")
+    return data
+
+
+# --------------------------------------------------------------------------------------- duplicates
+
+
+def _without_duplicates(found: Sequence[Listed]) -> Listing:
+    """The inputs without those that name a file of the list once more, by any spelling."""
+    real_paths = RealPaths()
+    seen: set[str] = set()
+    inputs = []
+    duplicates = []
+    for listed in found:
+        # Two names in one folder are two inputs, even if one is a link to the other.
+        key = STDIN if listed.name == STDIN else real_paths.of_name(listed.name)
+        if key in seen:
+            duplicates.append(listed.name)
+            continue
+        seen.add(key)
+        inputs.append(listed)
+    return Listing(inputs, duplicates)

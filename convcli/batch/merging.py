@@ -1,0 +1,186 @@
+"""Ledgers of several machines, or of several runs, put together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, BinaryIO
+
+from convcli.batch.ledger import Line, lines_with_places
+from convcli.batch.units import Shard
+from convcli.errors import RequestError
+from convcli.facts.batch import BatchFacts, ShardFacts, UnitFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+# So many failures and ranges of missing units are facts; a ledger has a line for every failure.
+_MOST_FACTS = 1000
+# What lines of one command have in common, and what it is called.
+_COMMON = {"filter": "FILTER", "request": "options", "version": "version of convcli"}
+
+
+class MergedLedgers:
+    """The lines of some ledgers of one list of units: for each unit the one that counts.
+
+    A line that says that a unit is done counts before one that says that it failed; else the last
+    line counts, in the order of `paths`.
+
+    first : the first of all lines
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        self._first: Line | None = None
+        # The ledger, the position in it and whether the unit did not fail, by number of the unit.
+        self._chosen: dict[int, tuple[int, int, bool]] = {}
+        self._differing: list[str] = []
+        for at, path in enumerate(paths):
+            for place, line in lines_with_places(path):
+                self._check(line, path)
+                chosen = self._chosen.get(line.number)
+                fine = line.error is None
+                if fine or chosen is None or not chosen[2]:
+                    self._chosen[line.number] = (at, place, fine)
+        self.first = self._any_line()
+
+    def _any_line(self) -> Line:
+        if self._first is None:
+            raise RequestError("the ledgers hold no lines")
+        return self._first
+
+    @property
+    def seconds(self) -> float:
+        """How long the units took, one after the other."""
+        return sum(line.seconds for line in self.lines())
+
+    @property
+    def warnings(self) -> list[str]:
+        """In what the lines differ that one command has in common."""
+        return [f"not all units have the same {what}" for what in self._differing]
+
+    def _check(self, line: Line, path: Path) -> None:
+        """Refuse a line of another list of units."""
+        if self._first is None:
+            self._first = line
+        first = self._first
+        if (line.units, line.listing) != (first.units, first.listing):
+            raise RequestError(
+                f"{path} is of other inputs or outputs ({line.units:,}) than {self._paths[0]} "
+                f"({first.units:,})",
+                hint="every machine must see the same inputs; --resume numbers a ledger anew",
+            )
+        if not 1 <= line.number <= line.units:
+            raise RequestError(f"{path} has a unit {line.number} of {line.units}")
+        for name, what in _COMMON.items():
+            if vars(line)[name] != vars(first)[name] and what not in self._differing:
+                self._differing.append(what)
+
+    def lines(self) -> Iterator[Line]:
+        """The line of each unit that has one, in the order of the units."""
+        with ExitStack() as held:
+            files: list[BinaryIO] = [held.enter_context(path.open("rb")) for path in self._paths]
+            for number in sorted(self._chosen):
+                at, place, _ = self._chosen[number]
+                files[at].seek(place)
+                yield Line.from_json(files[at].readline())
+
+    def facts(self) -> BatchFacts:
+        """What became of the units."""
+        totals: Counter[str] = Counter()
+        failures: list[UnitFailure] = []
+        shards = _Shards(self.first.units)
+        for line in self.lines():
+            totals += _counts(line)
+            shards.add(line)
+            if line.error is not None and len(failures) < _MOST_FACTS:
+                failures.append(
+                    UnitFailure(
+                        unit=line.number,
+                        path=line.input,
+                        message=line.error["message"],
+                        exit_code=line.exit_code,
+                    )
+                )
+        missing = self.first.units - len(self._chosen)
+        return BatchFacts(
+            units=self.first.units,
+            done=len(self._chosen) - totals["failed"],
+            failed=totals["failed"],
+            missing=missing,
+            left_out=totals["left_out"],
+            read_bytes=totals["read_bytes"],
+            written_bytes=totals["written_bytes"],
+            clipped=totals["clipped"],
+            missing_values=totals["missing"],
+            became_missing=totals["became_missing"],
+            failures=tuple(failures),
+            missing_units=tuple(_gaps(sorted(self._chosen), self.first.units)),
+            shards=shards.facts(),
+        )
+
+
+def _counts(line: Line) -> Counter[str]:
+    """What is added up over the lines."""
+    counts: Counter[str] = Counter(failed=int(line.error is not None), left_out=int(line.skipped))
+    if line.done:
+        counts["read_bytes"] = 0 if line.read is None else line.read.size
+        counts["written_bytes"] = 0 if line.wrote is None else line.wrote.size
+        for name in ("clipped", "missing", "became_missing"):
+            value = (line.facts or {}).get(name, 0)
+            counts[name] = value if isinstance(value, int) else 0
+    return counts
+
+
+def _gaps(numbers: Iterable[int], units: int) -> Iterator[tuple[int, int]]:
+    """The first ranges of numbers from 1 to `units` that are missing among sorted ones."""
+    expected = 1
+    found = 0
+    for number in (*numbers, units + 1):
+        if number > expected:
+            yield expected, number - 1
+            found += 1
+            if found == _MOST_FACTS:
+                return
+        expected = number + 1
+
+
+class _Shards:
+    """Counts of each shard, where all lines are of shards of one size."""
+
+    def __init__(self, units: int) -> None:
+        self._units = units
+        self._counts: set[int] = set()
+        self._by_shard: dict[int, Counter[str]] = {}
+        self._seconds: dict[int, float] = {}
+
+    def add(self, line: Line) -> None:
+        """Count the line of a unit."""
+        self._counts.add(line.shards)
+        index = (line.number - 1) % line.shards + 1
+        counted = self._by_shard.setdefault(index, Counter())
+        counted["failed" if line.error is not None else "done"] += 1
+        self._seconds[index] = self._seconds.get(index, 0.0) + line.seconds
+
+    def facts(self) -> tuple[ShardFacts, ...]:
+        """The counts; none where the units were not shared."""
+        if len(self._counts) != 1 or self._counts == {1}:
+            return ()
+        (count,) = self._counts
+        return tuple(self._facts_of(Shard(index, count)) for index in self._known(count))
+
+    def _known(self, count: int) -> range:
+        return range(1, min(count, self._units, _MOST_FACTS) + 1)
+
+    def _facts_of(self, shard: Shard) -> ShardFacts:
+        counted = self._by_shard.get(shard.index, Counter())
+        units = len(shard.positions(self._units))
+        return ShardFacts(
+            shard=f"{shard.index}/{shard.count}",
+            units=units,
+            done=counted["done"],
+            failed=counted["failed"],
+            missing=units - counted.total(),
+            seconds=self._seconds.get(shard.index, 0.0),
+        )

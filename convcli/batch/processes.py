@@ -1,0 +1,169 @@
+"""Processes of this machine as a runner of units: Python computes in one thread at a time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from convcli.batch.run_units import Outcome, carry_out
+from convcli.batch.worker import receive, send
+from convcli.errors import InputError
+from convcli.stopping import undone_at_stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Event
+
+    from convcli.batch.run_units import Work
+    from convcli.batch.units import Unit
+
+# Units under way or waiting, for each process.
+_AHEAD = 2
+# So often a unit is begun again whose process was lost, besides the retries that were asked for.
+_MORE_TRIES = 1
+
+
+class LostProcessError(InputError):
+    """A process has ended before it has answered."""
+
+    may_pass = True
+
+
+class ProcessRunner:
+    """Some processes, which end with the runner, or when this process ends.
+
+    prepare : called once in each process
+    stopping : set when the run is over before its end
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        count: int,
+        stopping: Event,
+        prepare: Callable[[], object] | None = None,
+    ) -> None:
+        self.window = _AHEAD * count
+        self._work = work
+        self._stopping = stopping
+        self._prepare = prepare
+        self._units: SimpleQueue[Unit | None] = SimpleQueue()
+        self._ended: SimpleQueue[Outcome] = SimpleQueue()
+        self._processes = [_WorkerProcess() for _ in range(count)]
+        self._held = ExitStack()
+        self._held.enter_context(undone_at_stop(self._kill))
+        self._threads = [
+            Thread(target=self._serve, args=(process,), daemon=True) for process in self._processes
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, unit: Unit) -> None:
+        """Let the next free process carry the unit out."""
+        self._units.put(unit)
+
+    def next_outcome(self) -> Outcome:
+        """Wait for the next unit that ends."""
+        return self._ended.get()
+
+    def cancel(self) -> None:
+        """End all processes at once."""
+        self._stopping.set()
+        self._kill()
+
+    def close(self) -> None:
+        """Let the processes end, and wait for them."""
+        for _ in self._threads:
+            self._units.put(None)
+        for thread in self._threads:
+            thread.join()
+        for process in self._processes:
+            process.close()
+        self._held.close()
+
+    def _serve(self, process: _WorkerProcess) -> None:
+        """Carry units out in one process until there are no more."""
+        process.start(self._prepare)
+        while (unit := self._units.get()) is not None:
+            self._ended.put(self._outcome(process, unit))
+
+    def _outcome(self, process: _WorkerProcess, unit: Unit) -> Outcome:
+        """How a unit ends; it is begun again where its process is lost."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                outcome: Outcome = process.call(carry_out, (self._work, unit))
+            except LostProcessError as error:
+                if self._stopping.is_set() or tries > self._work.retries + _MORE_TRIES:
+                    return Outcome(unit=unit, error=error, tries=tries)
+                process.start(self._prepare)
+            else:
+                return outcome
+
+    def _kill(self) -> None:
+        for process in self._processes:
+            process.kill()
+
+
+class _WorkerProcess:
+    """A process that carries out one call after the other, started when it is needed."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, prepare: Callable[[], object] | None) -> None:
+        """Start the process, or another one in its place."""
+        self.close()
+        package = str(Path(__file__).parents[2])
+        paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "convcli.batch.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            # Ctrl-C is for the process that has started this one.
+            start_new_session=True,
+        )
+        if prepare is not None:
+            self.call(prepare, ())
+
+    def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        """Carry out a call, and return its result or raise its error."""
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise LostProcessError("no process was started")
+        try:
+            send(process.stdin, (function, arguments))
+            returned, value = receive(process.stdout)
+        except (EOFError, OSError) as error:
+            code = process.wait()
+            raise LostProcessError(
+                f"a process that worked on a part has ended with code {code}",
+                hint="was it killed, or is there too little memory? fewer --jobs need less",
+            ) from error
+        if returned:
+            return value
+        raise value
+
+    def kill(self) -> None:
+        """End the process at once."""
+        if self._process is not None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """Let the process end, and wait for it."""
+        process = self._process
+        if process is None:
+            return
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+        process.wait()
+        self._process = None

@@ -1,0 +1,170 @@
+"""Units of work: each input of a command with its number and its output.
+
+The list of units is the same on every machine that sees the same files, so that machines can share
+it without a word (`Shard`).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convcli.batch.listing import STDIN, source_of
+from convcli.errors import RequestError
+from convcli.media.outputs import (
+    OutputNames,
+    in_place_output,
+    refuse_inputs_as_outputs,
+    refuse_shared_outputs,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.batch.listing import Listed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One input of a command, which is worked on without any other.
+
+    number : in the list of all units, from 1
+    name : the input as it was found, `-` for standard input
+    relative : its path below the folder or the fixed part of the pattern that it was found by
+    nested : a folder of outputs gets the subfolders of `relative`
+    place : where its result goes, None for standard output or where nothing is written
+    replaces : an output that exists may be replaced, for an earlier run of the command wrote it
+    """
+
+    number: int
+    name: str
+    relative: str
+    nested: bool = False
+    place: str | None = None
+    replaces: bool = False
+
+    @property
+    def source(self) -> Path | None:
+        """The input; None is standard input."""
+        return source_of(self.name)
+
+    @property
+    def output(self) -> Path | None:
+        """The file that the result goes to; None is standard output."""
+        return None if self.place is None else Path(self.place)
+
+    @property
+    def below(self) -> str | None:
+        """`relative` of an input that was found in a folder or by a pattern, else None."""
+        return self.relative if self.nested else None
+
+    @property
+    def label(self) -> str:
+        """What the input is called in messages."""
+        return "standard input" if self.name == STDIN else self.name
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The part of a list that one of several machines works on.
+
+    index : of the part, from 1
+    count : number of parts
+    """
+
+    index: int = 1
+    count: int = 1
+
+    def positions(self, total: int) -> range:
+        """The positions in a list, from 0, of the units in this part; each unit is in one part."""
+        return range(self.index - 1, total, self.count)
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read `I/N`. RequestError if it is none."""
+        index, slash, count = text.partition("/")
+        numbers = (index, count)
+        if not slash or not all(word.isascii() and word.isdigit() for word in numbers):
+            raise _bad_shard(text)
+        if len(count) > 9 or not 1 <= int(index) <= int(count):
+            raise _bad_shard(text)
+        return cls(int(index), int(count))
+
+
+def _bad_shard(text: str) -> RequestError:
+    return RequestError(f"--shard expects I/N with I from 1 to N, got {text!r}", hint="--shard 2/8")
+
+
+class Units:
+    """All units of a command. They are made when they are asked for: a list of names is kept.
+
+    inputs : in their order
+    names : how the outputs are named: one path for the only input; None for standard output
+    in_place : each input is its own output
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Listed],
+        names: OutputNames | Path | None,
+        *,
+        in_place: bool = False,
+    ) -> None:
+        self._inputs = inputs
+        self._names = names
+        self._in_place = in_place
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __getitem__(self, at: int) -> Unit:
+        """The unit at a position from 0; its number is one more."""
+        listed = self._inputs[at]
+        return Unit(
+            number=at + 1,
+            name=listed.name,
+            relative=listed.relative,
+            nested=listed.nested,
+            place=self._place(at),
+        )
+
+    def _place(self, at: int) -> str | None:
+        listed = self._inputs[at]
+        if self._in_place:
+            return listed.name
+        if isinstance(self._names, OutputNames):
+            # Standard input is called `stdin` in the names of outputs.
+            path = "stdin" if listed.name == STDIN else listed.name
+            relative = "stdin" if listed.name == STDIN else listed.relative
+            return self._names.of(at + 1, path, relative, nested=listed.nested)
+        return None if self._names is None else str(self._names)
+
+    def __iter__(self) -> Iterator[Unit]:
+        """All units."""
+        return self.of_shard(Shard())
+
+    def of_shard(self, shard: Shard) -> Iterator[Unit]:
+        """The units of one part of the list."""
+        for at in shard.positions(len(self)):
+            yield self[at]
+
+    def check(self) -> None:
+        """Raise RequestError if two units have one output, or an output is an input of another."""
+        if self._in_place:
+            for listed in self._inputs:
+                in_place_output(listed.source)
+        refuse_shared_outputs(len(self), self._place, lambda at: self[at].label)
+        if not self._in_place:
+            refuse_inputs_as_outputs(len(self), self._place, lambda at: self._inputs[at].source)
+
+    @property
+    def identity(self) -> str:
+        """A short text that two lists of the same inputs and outputs have in common."""
+        digest = blake2b(digest_size=8)
+        for at in range(len(self)):
+            for text in (self._inputs[at].name, self._place(at) or ""):
+                digest.update(os.fsencode(text) + b"\0")
+        return digest.hexdigest()

@@ -1,0 +1,332 @@
+"""Many inputs of a filter command: listed, filtered side by side, summarised and reported."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convcli.batch.failures import write_failed
+from convcli.batch.ledger import RunIdentity, open_ledger
+from convcli.batch.left import UnitsLeft, earlier_runs
+from convcli.batch.listing import InputWords, list_inputs
+from convcli.batch.records import own_ledger
+from convcli.batch.request_identity import request_identity
+from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
+from convcli.batch.units import Shard, Units
+from convcli.cli import say, tell, tell_error
+from convcli.cli.opening import name_input
+from convcli.cli.results import refuse_place
+from convcli.errors import RequestError
+from convcli.media.outputs import output_names, refuse_existing
+from convcli.units import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from convcli.batch.ledger import Ledger
+    from convcli.batch.listing import Listing
+    from convcli.batch.run_units import Outcome, Runner
+    from convcli.batch.units import Unit
+    from convcli.cli.filter_command import FilterCommand
+    from convcli.errors import ConvcliError
+    from convcli.facts import RunFacts
+
+# So many summaries wait for an earlier one, so that they are told in the order of the inputs.
+_MOST_UNTOLD = 1000
+# So many failures are named at the end.
+_MOST_NAMED = 5
+_RESUME_HINT = "--resume goes on with it, --force begins anew"
+
+
+@dataclass(eq=False)
+class FilterWork:
+    """What is done with each unit of a filter command. It can be pickled.
+
+    retries : how often a unit is tried again after an error that may pass
+    alone : units are filtered one after the other, each with all threads
+    """
+
+    command: FilterCommand
+    retries: int
+    alone: bool
+
+    def run(self, unit: Unit) -> RunFacts:
+        """Filter the input of a unit."""
+        self.refuse(unit)
+        source, output = unit.source, unit.output
+        made = self.command.input_run(source, output, number=unit.number, alone=self.alone)
+        return made.run()
+
+    def refuse(self, unit: Unit) -> None:
+        """Refuse a unit whose output exists, unless it may be replaced."""
+        options = self.command.options
+        if unit.output is not None and not (options.in_place or options.dry_run):
+            refuse_existing(unit.output, force=options.force or unit.replaces)
+
+
+class FilterBatch:
+    """The units of a filter command, from the list of inputs to the exit code."""
+
+    def __init__(self, command: FilterCommand) -> None:
+        self.command = command
+        self.options = command.options
+        self.batch = command.options.batch
+        self.shard = Shard() if self.batch.shard is None else Shard.parse(self.batch.shard)
+        self.failures: list[Unit] = []
+        self.worst = 0
+
+    def run(self) -> int:
+        """Filter all units of the shard and return the worst exit code."""
+        listing = self._listing()
+        units = self._units(listing)
+        self._check_own_files(listing)
+        self._tell_warnings(listing)
+        run = self._identity(units)
+        with ExitStack() as held:
+            left, ledger = self._left(units, run, held)
+            self._tell_left(left)
+            reported = self._carry_out(left, ledger)
+        if ledger is not None and self.batch.resume:
+            earlier_runs(ledger.path, units, run)  # one line for each unit
+        self._tell_failures(len(left))
+        if not self.options.dry_run:
+            self._write_failed()
+            self.command.write_reports(reported)
+        return self.worst
+
+    def _listing(self) -> Listing:
+        batch = self.batch
+        words = self.command.request.inputs
+        if not words:
+            words = [] if batch.files_from is not None else ["-"]
+        asked = InputWords(
+            words=words,
+            files_from=batch.files_from,
+            null=batch.null,
+            recursive=batch.recursive,
+        )
+        return list_inputs(asked, self.command.files)
+
+    def _units(self, listing: Listing) -> Units:
+        """The units, after every refusal that is possible before the work begins."""
+        command = self.command
+        output = command.request.output
+        # The plan of several inputs can be printed before it is known where they are written.
+        unplaced = self.options.dry_run and output is None
+        if self.options.in_place or unplaced or not command.writes:
+            units = Units(listing.inputs, None, in_place=self.options.in_place)
+        else:
+            count = len(listing.inputs)
+            names = output_names(output, count, several=True, suffix=command.suffix)
+            units = Units(listing.inputs, names)
+        units.check()
+        if self.batch.cluster is not None:
+            self._refuse_streams(units)
+        return units
+
+    def _refuse_streams(self, units: Units) -> None:
+        """Raise RequestError for standard input or output, which no worker has."""
+        if any(units[at].source is None for at in range(len(units))):
+            raise RequestError("standard input cannot be sent to a cluster", hint="name a file")
+        written = self.command.writes and not self.options.dry_run
+        if written and any(units[at].output is None for at in range(len(units))):
+            raise RequestError(
+                "the workers of a cluster do not write to standard output",
+                hint="-o out/ writes a file for each input",
+            )
+
+    def _check_own_files(self, listing: Listing) -> None:
+        """Refuse reports, a ledger and a list of failures that cannot be written."""
+        sources = [listed.source for listed in listing.inputs]
+        self.command.check_reports(sources)
+        batch = self.batch
+        if batch.failed is not None:
+            refuse_place(batch.failed, "list", sources, force=True)
+        if batch.ledger is not None:
+            ledger = Path(batch.ledger)
+            kept = batch.resume or self.options.force or self.options.dry_run
+            empty = not ledger.exists() or ledger.stat().st_size == 0
+            refuse_place(ledger, "ledger", sources, force=kept or empty, hint=_RESUME_HINT)
+
+    def _tell_warnings(self, listing: Listing) -> None:
+        if not self.options.quiet:
+            for warning in listing.warnings:
+                tell(warning, kind="warning")
+
+    # ---------------------------------------------------------------------------- what was done
+
+    def _identity(self, units: Units) -> RunIdentity:
+        command = self.command
+        return RunIdentity(
+            units=len(units),
+            listing=units.identity,
+            filter=command.request.filter,
+            request=request_identity(command.filters(), *command.options_of_results()),
+            shards=self.shard.count,
+            in_place=self.options.in_place,
+        )
+
+    def _left(
+        self, units: Units, run: RunIdentity, held: ExitStack
+    ) -> tuple[UnitsLeft, Ledger | None]:
+        """What has to be done, and the ledger, which is open until `held` closes."""
+        place = self._ledger_place()
+        earlier = None
+        if place is not None and self.batch.resume:
+            earlier = earlier_runs(place, units, run)
+        left = UnitsLeft(units, self.shard, earlier, skip_existing=self.batch.skip_existing)
+        if place is None or self.options.dry_run:
+            return left, None
+        if self.options.force and not self.batch.resume:
+            place.unlink(missing_ok=True)
+        began = 0 if earlier is None else earlier.began
+        complete = self.batch.ledger is not None
+        ledger = held.enter_context(open_ledger(place, run, began=began, complete=complete))
+        for unit in left.skipped():
+            ledger.note_skipped(unit)
+        return left, ledger
+
+    def _ledger_place(self) -> Path | None:
+        """The ledger that was asked for, or the record that --resume finds again.
+
+        RequestError if --resume is asked for and there is neither.
+        """
+        if self.batch.ledger is not None:
+            return Path(self.batch.ledger)
+        request = self.command.request
+        place = None
+        written = self.options.in_place or request.output not in (None, "-")
+        if written and not self.options.dry_run:
+            words = (request.inputs, self.batch.files_from, self.batch.recursive)
+            place = own_ledger(words, request.output, self.options.in_place, self.shard)
+        if place is None and self.batch.resume and not self.options.dry_run:
+            raise RequestError(
+                "--resume needs a record of the earlier run, and there is none",
+                hint="--ledger run.jsonl keeps one",
+            )
+        return place
+
+    def _tell_left(self, left: UnitsLeft) -> None:
+        if self.options.quiet:
+            return
+        if left.done:
+            say(f"{plural(left.done, 'input')} done by an earlier run")
+        if left.existing:
+            say(f"{plural(left.existing, 'input')} left out: the output exists")
+
+    # --------------------------------------------------------------------------------- the work
+
+    def _carry_out(self, left: UnitsLeft, ledger: Ledger | None) -> list[RunFacts]:
+        """The facts of all runs in their order, where a report or a drawing needs them."""
+        total = len(left)
+        pace = _Pace(total)
+        progress = self.command.progress(total)
+        order = UnitOrder(_MOST_UNTOLD)
+        ended = outcomes(self._runner(total), order.noted(left.to_do()))
+        needed = self.options.report is not None or self.options.plot is not None
+        reported: list[tuple[int, RunFacts]] = []
+        try:
+            for outcome in order.sorted(self._noted(ended, ledger)):
+                self._tell(outcome)
+                if needed and outcome.facts is not None:
+                    reported.append((outcome.unit.number, outcome.facts))
+                progress.advance(1, pace.after_one_more())
+        finally:
+            progress.close()
+        reported.sort(key=lambda numbered: numbered[0])
+        return [facts for _, facts in reported]
+
+    def _runner(self, total: int) -> Runner:
+        from convcli.running.workers import cores
+
+        jobs = min(self.options.jobs or cores(), max(total, 1))
+        if self.batch.cluster is not None and total and not self.options.dry_run:
+            return self._cluster_runner(self.batch.cluster, jobs)
+        alone = jobs == 1
+        work = FilterWork(self.command, self.batch.retries, alone)
+        if alone:
+            return OwnThread(work, self.command.stopping)
+        return ThreadRunner(work, jobs, self.command.stopping)
+
+    def _cluster_runner(self, address: str, processes: int) -> Runner:
+        from convcli.batch.cluster import ClusterRunner
+
+        work = FilterWork(self.command, self.batch.retries, alone=False)
+        stopping = self.command.stopping
+        return ClusterRunner(work, address, processes=processes, stopping=stopping)
+
+    def _noted(self, ended: Iterable[Outcome], ledger: Ledger | None) -> Iterator[Outcome]:
+        """The outcomes as they come, after they were taken note of."""
+        for outcome in ended:
+            if outcome.error is not None:
+                name_input(outcome.error, outcome.unit.label)
+                self.failures.append(outcome.unit)
+            if ledger is not None:
+                ledger.note_outcome(outcome)
+            yield outcome
+
+    def _tell(self, outcome: Outcome) -> None:
+        """Print the summary or the error of a unit."""
+        if outcome.error is not None:
+            self._tell_error(outcome.error)
+            self.worst = max(self.worst, outcome.error.exit_code)
+        elif outcome.facts is not None:
+            self.worst = max(self.worst, self.command.tell_run(outcome.facts))
+
+    def _tell_error(self, error: ConvcliError) -> None:
+        tell_error(error)
+        if self.options.debug and error.__cause__ is not None:
+            import traceback
+
+            say("".join(traceback.format_exception(error.__cause__)))
+
+    # ------------------------------------------------------------------------------ what failed
+
+    def _tell_failures(self, total: int) -> None:
+        """Name the first inputs that failed."""
+        self.failures.sort(key=lambda unit: unit.number)
+        if not self.failures or total == 1 or self.options.quiet:
+            return
+        named = [unit.label for unit in self.failures[:_MOST_NAMED]]
+        more = len(self.failures) - len(named)
+        if more:
+            named.append(f"and {more:,} more")
+        inputs = plural(total, "input")
+        say(f"{len(self.failures):,} of {inputs} failed: {', '.join(named)}")
+
+    def _write_failed(self) -> None:
+        """Write the list of the inputs that failed; remove an old one if none did."""
+        place = self._failed_place()
+        if place is None:
+            return
+        null = write_failed(self.failures, place)
+        if self.failures and not self.options.quiet:
+            again = f"--files-from {place}" + (" -0" if null else "")
+            say(f"{again} runs what failed once more")
+
+    def _failed_place(self) -> Path | None:
+        """Where the list of failures goes: beside the ledger, unless it has a place of its own."""
+        if self.batch.failed is not None or self.batch.ledger is None:
+            return self.batch.failed
+        name = "failed.txt"
+        if self.shard.count > 1:  # machines may share the folder
+            name = f"failed.{self.shard.index}-of-{self.shard.count}.txt"
+        return Path(self.batch.ledger).parent / name
+
+
+class _Pace:
+    """How many of the inputs are done, and how many a second."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._started = time.monotonic()
+
+    def after_one_more(self) -> str:
+        """The pace after another input, in words."""
+        self._done += 1
+        seconds = max(time.monotonic() - self._started, 1e-3)
+        return f"{self._done:,} of {self._total:,}, {self._done / seconds:.3g} a second"

@@ -1,0 +1,145 @@
+"""`convcli merge`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from convcli import __version__
+from convcli.cli import options, say, tell
+from convcli.cli.filter_command import exit_code_of
+from convcli.cli.groups import with_option_groups
+from convcli.cli.options import examples
+from convcli.cli.results import own_place, refuse_place, refuse_report
+from convcli.facts import RunFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.batch.merging import MergedLedgers
+    from convcli.facts.batch import BatchFacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeOptions:
+    """Where the result goes."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write one line for each input to a file.",
+            show_default="standard output",
+        ),
+    ] = None
+    failed: Annotated[
+        Path | None,
+        typer.Option(
+            "--failed",
+            metavar="FILE",
+            help="Write the names of inputs that failed, for --files-from.",
+            show_default=False,
+        ),
+    ] = None
+    force: options.Force = False
+    report: options.Report = None
+    quiet: options.Quiet = False
+    debug: options.Debug = False
+
+
+@with_option_groups
+def merge(
+    ledgers: Annotated[
+        list[Path],
+        typer.Argument(metavar="LEDGER...", help="What --ledger wrote on each machine."),
+    ],
+    *,
+    run: MergeOptions,
+) -> int:
+    """Put the ledgers of several machines together, and tell what is missing.
+
+    For each input there is one line, in the order of the inputs. Exit code 1 if an input is missing
+    or has failed.
+    """
+    from convcli.batch.failures import write_failed_lines
+    from convcli.batch.merging import MergedLedgers
+
+    output = None
+    if run.output is not None and str(run.output) != "-":
+        output = own_place(run.output, ledgers, force=run.force, example="all.jsonl")
+    if run.report is not None:
+        refuse_report(run.report, ledgers, force=run.force)
+    if run.failed is not None:
+        refuse_place(run.failed, "list", ledgers, force=True)
+    merged = MergedLedgers(ledgers)
+    _write_lines(merged, output)
+    facts = merged.facts()
+    if run.failed is not None:
+        write_failed_lines(merged.lines(), run.failed)
+    if run.report is not None:
+        _write_report(merged, facts, run.report)
+    if not run.quiet:
+        for warning in merged.warnings:
+            tell(warning, kind="warning")
+        say(_summary(merged, facts))
+    return exit_code_of(list(_conditions(facts)))
+
+
+def _write_lines(merged: MergedLedgers, output: Path | None) -> None:
+    if output is None:
+        for line in merged.lines():
+            sys.stdout.buffer.write(line.to_json())
+        sys.stdout.buffer.flush()
+    else:
+        from convcli.batch.ledger import rewrite
+
+        rewrite(output, merged.lines())
+
+
+def _write_report(merged: MergedLedgers, facts: BatchFacts, report: Path) -> None:
+    from convcli.media.outputs import atomic
+    from convcli.report.files import write_report
+
+    run = RunFacts(
+        version=__version__,
+        filter=merged.first.filter,
+        command=("convcli", *sys.argv[1:]),
+        batch=facts,
+        warnings=tuple(merged.warnings),
+        seconds=merged.seconds,
+    )
+    write_report(run, report, atomic=atomic)
+
+
+def _summary(merged: MergedLedgers, facts: BatchFacts) -> str:
+    from convcli.report.batch import batch_summary
+
+    return batch_summary(facts, merged.first.filter)
+
+
+def _conditions(facts: BatchFacts) -> Iterator[str]:
+    """Why the exit code is 1, in words."""
+    from convcli.report.batch import failures_text, missing_text
+
+    if facts.missing:
+        yield missing_text(facts)
+    if facts.failed:
+        yield failures_text(facts)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        name="merge",
+        epilog=examples(
+            "convcli merge run.1.jsonl run.2.jsonl -o all.jsonl",
+            "convcli merge run.*.jsonl --report run.html --failed failed.txt > all.jsonl",
+            "convcli merge run.*.jsonl | wc -l",
+        ),
+    )(merge)

@@ -1,0 +1,222 @@
+"""Pictures of many channels in a format that holds few: a montage, one map beside the other.
+
+The maps stand in a grid, row by row from the first channel, with a line between them. Each is
+scaled to its own range, because the channels of a network have no unit in common.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from convcli.errors import OutputError, RequestError
+from convcli.media.images.layout import list_channels
+from convcli.media.replacing import scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import TracebackType
+
+    import numpy.typing as npt
+
+    from convcli.media.images.sink import ImageSink
+    from convcli.signals import AnyRows, Array, Signal
+
+    Samples = npt.NDArray[np.float32]
+
+# Fewer channels than this are no montage: 1 is grey, 3 are colours, 4 may be colours and opacity.
+FEWEST_MAPS = 5
+# Pixels between two maps.
+GAP = 1
+# Bytes of maps that are laid out at a time.
+STRIP_BYTES = 4_000_000
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the maps of a page stand.
+
+    count : maps; rows, columns : pixels of each
+    """
+
+    count: int
+    rows: int
+    columns: int
+
+    @property
+    def across(self) -> int:
+        """Maps in a row of the grid: as many as make it about as wide as it is high."""
+        square = math.sqrt(self.count * (self.rows + GAP) / (self.columns + GAP))
+        return min(self.count, max(1, math.ceil(square)))
+
+    @property
+    def down(self) -> int:
+        """Rows of the grid."""
+        return -(-self.count // self.across)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the montage."""
+        height = self.down * (self.rows + GAP) - GAP
+        return height, self.across * (self.columns + GAP) - GAP
+
+    def maps(self, line: int) -> range:
+        """The maps of one row of the grid."""
+        first = line * self.across
+        return range(first, min(first + self.across, self.count))
+
+
+def grid_of(signal: Signal) -> Grid:
+    """The grid for the channels of a page."""
+    rows, columns = signal.shape
+    return Grid(len(signal.channels), rows or 0, columns or 0)
+
+
+class MontageSink:
+    """Takes the maps of each page, keeps them until their ranges are known, and writes montages.
+
+    signals : shape and channels of the maps, one for each page
+    make : the sink of the montages, given their signals
+    most_pixels : a larger montage is refused
+    """
+
+    def __init__(
+        self,
+        signals: Sequence[Signal],
+        make: Callable[[list[Signal]], ImageSink],
+        most_pixels: int,
+    ) -> None:
+        self._grids = [grid_of(signal) for signal in signals]
+        montages = []
+        for signal, grid in zip(signals, self._grids, strict=True):
+            height, width = grid.shape
+            if height * width > most_pixels:
+                raise RequestError(
+                    f"a montage of {grid.count} maps has {width:,} x {height:,} pixels, "
+                    f"more than {most_pixels:,}",
+                    hint="write TIFF (.tif), which holds any number of channels",
+                )
+            montages.append(replace(signal, shape=grid.shape, channels=("grey",), alpha=None))
+        self._montages = make(montages)
+        self._file, _ = scratch()
+        self._full = signals[0].full_scale
+        self._page = 0
+        self._rows = 0
+        self._forget_ranges()
+        first = self._grids[0]
+        names = list_channels(signals[0].channels)
+        told = (
+            f"the output is a montage of {first.count} channels ({names}), {first.across} in a row "
+            "from the first on, each scaled to its own range; TIFF (.tif) holds their values"
+        )
+        self.warnings = [told]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _forget_ranges(self) -> None:
+        count = self._grids[self._page].count
+        self._least = np.full(count, np.inf)
+        self._most = np.full(count, -np.inf)
+
+    def encode(self, y: Array, rows: AnyRows) -> Samples:
+        """Return the maps; they are laid out when the page is complete."""
+        del rows
+        return np.ascontiguousarray(y, dtype=np.float32)
+
+    def write(self, encoded: Samples) -> None:
+        """Keep the next rows of all maps, and widen their ranges."""
+        self._least = np.minimum(self._least, encoded.min(axis=(0, 1)))
+        self._most = np.maximum(self._most, encoded.max(axis=(0, 1)))
+        self._rows += len(encoded)
+        try:
+            self._file.write(encoded.reshape(-1).view(np.uint8).data)
+        except OSError as error:
+            import tempfile
+
+            raise OutputError(
+                f"cannot keep intermediate pixels in {tempfile.gettempdir()}: {error.strerror}",
+                hint="let TMPDIR name a larger place",
+            ) from error
+
+    def divide(self) -> str:
+        """Why there are no parts: a montage needs the ranges of all maps."""
+        return "a montage needs the whole of every map"
+
+    def next_page(self) -> None:
+        """Lay out the page that is complete, and go on to the next one."""
+        self._lay_out()
+        self._montages.next_page()
+        self._page += 1
+        self._forget_ranges()
+
+    def close(self) -> None:
+        """Lay out the last page, and end the file."""
+        self._lay_out()
+        self._file.close()
+        self._montages.close()
+        self.warnings += self._montages.warnings
+
+    def discard(self) -> None:
+        """Give up: write nothing more and delete temporary files."""
+        self._file.close()
+        self._montages.discard()
+
+    def facts(self) -> dict[str, object]:
+        """What was written, for a report."""
+        grid = self._grids[0]
+        return {**self._montages.facts(), "montage": [grid.across, grid.down]}
+
+    def _lay_out(self) -> None:
+        """Write the montage of the page whose maps are in the file."""
+        self._file.flush()
+        grid = self._grids[self._page]
+        shape = (grid.rows, grid.columns, grid.count)
+        maps: Samples = np.memmap(self._file, np.float32, "r", shape=shape)
+        for strip in self._strips(maps, grid):
+            self._montages.write(self._montages.encode(strip, np.arange(len(strip))))
+        del maps
+        self._file.seek(0)
+        self._file.truncate()
+        self._rows = 0
+
+    def _strips(self, maps: Samples, grid: Grid) -> Iterator[Array]:
+        """Yield the montage from the top, some rows at a time, (rows, columns, 1)."""
+        at_once = max(1, STRIP_BYTES // (4 * grid.count * grid.columns))
+        for line in range(grid.down):
+            if line:
+                yield np.zeros((GAP, grid.shape[1], 1), np.float32)
+            for first in range(0, grid.rows, at_once):
+                yield self._side_by_side(maps[first : first + at_once], grid, line)
+
+    def _side_by_side(self, rows: Samples, grid: Grid, line: int) -> Array:
+        """Some rows of the maps of one row of the grid, beside each other."""
+        strip: Samples = np.zeros((len(rows), grid.shape[1], 1), np.float32)
+        for place, number in enumerate(grid.maps(line)):
+            left = place * (grid.columns + GAP)
+            strip[:, left : left + grid.columns, 0] = self._scaled(rows[..., number], number)
+        return strip
+
+    def _scaled(self, values: Samples, number: int) -> Samples:
+        """A map with its least value at 0 and its largest at full scale; a constant one is 0."""
+        least = self._least[number]
+        extent = self._most[number] - least
+        if not extent > 0:
+            return np.zeros_like(values)
+        factor = self._full / extent
+        scaled: Samples = ((values - least) * factor).astype(np.float32)
+        return scaled

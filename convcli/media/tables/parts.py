@@ -1,0 +1,493 @@
+"""A long table of delimited text cut at rows into parts, each of which is read by itself.
+
+The table is opened once. Its header, its dialect and the columns that are filtered are decided
+then, and every part gets them by a copy of the opened source.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+
+import numpy as np
+
+from convcli.media.tables.delimited import whole_records
+from convcli.media.tables.source import TableSource
+from convcli.media.tables.text import BLOCK_BYTES
+from convcli.media.tables.text_survey import record_starts, survey_lines
+from convcli.signals import SignalPast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from convcli.media.division import PartNeeds, PartSink
+    from convcli.media.tables.delimited import Dialect, Records
+    from convcli.media.tables.splicing import DecodedRows
+    from convcli.media.tables.text_survey import RecordStart, TextSurvey
+    from convcli.signals import Array, Block, BlockRole, Signal
+
+    Pasts = Mapping[bytes, SignalPast]
+
+# Bytes of a piece that is surveyed at once. A part begins at the first row after such a place, or
+# after its own.
+SURVEYED_BYTES = 1 << 22
+
+# Of the places before a part where records begin, so many are known without a gap.
+CLOSE_STARTS = 32
+
+# Samples of a group that are held before old ones are given up.
+MOST_GROWN = 1 << 12
+
+# The number that a row far from the start of a table gets, if its own is not needed.
+FAR = 1 << 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowRange:
+    """The rows of one part, as a range of bytes.
+
+    start, stop : offset of the first byte, and of the one after the last; rows are whole
+    rows_before : how many rows come before; None if nobody needs to know
+    starts : some places before the part where records begin, the first row of the table among them
+    needs : what the filter needs to know of earlier rows
+    settling : so many places before the part the filter begins, for the values that it holds
+    line : number of the first line, for messages
+    """
+
+    start: int
+    stop: int
+    rows_before: int | None
+    starts: tuple[RecordStart, ...]
+    needs: PartNeeds
+    last: bool
+    settling: int = 0
+    line: int | None = None
+
+    first: ClassVar[int] = 0
+
+    @property
+    def length(self) -> int:
+        """Number of bytes of the part."""
+        return self.stop - self.start
+
+    def settled_longer(self) -> RowRange:
+        """The same rows after more of those before them."""
+        return replace(self, settling=min(len(self.starts), max(1, 4 * self.settling)))
+
+
+# ----------------------------------------------------------------------------------------- cutting
+
+
+def text_places(source: TableSource, count: int) -> list[int]:
+    """Where pieces begin that are surveyed by themselves, each after a line end; and the end.
+
+    count : of the parts that are wanted
+    """
+    first = len(source.header_line.text)
+    with source.text.open() as file:
+        size = file.seek(0, 2)
+        wanted = {first + (size - first) * part // count for part in range(1, count)}
+        wanted |= set(range(first + SURVEYED_BYTES, size, SURVEYED_BYTES))
+        places = [first]
+        for place in sorted(wanted):
+            found = _after_line_end(file, max(place, places[-1]), source.dialect)
+            if places[-1] < found < size:
+                places.append(found)
+    return [*places, size]
+
+
+def _after_line_end(file: BinaryIO, place: int, dialect: Dialect) -> int:
+    """The first offset from `place` on that is after a line end."""
+    file.seek(place - 1)
+    while data := file.read(1 << 16):
+        found = data.find(dialect.newline)
+        if found >= 0:
+            return file.tell() - len(data) + found + 1
+    return file.tell()
+
+
+def survey_text(source: TableSource, places: Sequence[int], needs: PartNeeds) -> list[TextSurvey]:
+    """Survey the pieces between consecutive places."""
+    found = []
+    with source.text.open() as file:
+        file.seek(places[0])
+        for start, stop in pairwise(places):
+            data = file.read(stop - start)
+            found.append(
+                survey_lines(
+                    data,
+                    source.dialect,
+                    offset=start,
+                    width=len(source.header),
+                    counted=needs.numbered,
+                )
+            )
+    return found
+
+
+def cut_rows(
+    source: TableSource,
+    count: int,
+    needs: PartNeeds,
+    size: int,
+    surveys: Iterable[TextSurvey],
+) -> list[RowRange]:
+    """Cut a table into at most `count` parts of about equally many bytes.
+
+    size : of the file · surveys : of all pieces in their order
+    """
+    starts = list(record_starts(surveys, counted=needs.numbered))
+    first = len(source.header_line.text)
+    bounds: list[RecordStart] = starts[:1]
+    offsets = [start.offset for start in starts]
+    for part in range(1, count):
+        target = max(first + (size - first) * part // count, bounds[-1].offset)
+        at = bisect_right(offsets, target - 1)
+        if at == len(starts):
+            break
+        bound = _after_first_row(source, starts[at], size)
+        if bound is not None and bounds[-1].offset < bound.offset < size:
+            bounds.append(bound)
+    stops = [*(bound.offset for bound in bounds[1:]), size]
+    ranges = []
+    for bound, stop in zip(bounds, stops, strict=True):
+        before = starts[: bisect_left(offsets, bound.offset)]
+        ranges.append(
+            RowRange(
+                start=bound.offset,
+                stop=stop,
+                rows_before=bound.rows,
+                starts=_thinned(before),
+                needs=needs,
+                last=stop == size,
+            )
+        )
+    return ranges
+
+
+def _thinned(starts: list[RecordStart]) -> tuple[RecordStart, ...]:
+    """The first and the last of some places, and ever fewer the farther back they are."""
+    kept = []
+    at = len(starts) - 1
+    step = 1
+    while at > 0:
+        kept.append(starts[at])
+        if len(kept) % CLOSE_STARTS == 0:
+            step *= 2
+        at -= step
+    return (*starts[:1], *reversed(kept))
+
+
+def _after_first_row(source: TableSource, start: RecordStart, size: int) -> RecordStart | None:
+    """The place after the first row from `start` on; None if there is none.
+
+    Blank lines belong to the row after them, so that a part has to begin right after a row.
+    """
+    for records in _records(source, start.offset, size):
+        if source.has_rows(records):
+            stop = source.end_of_first_row(records)
+            rows = None if start.rows is None else start.rows + 1
+            return None if stop is None else type(start)(records.offset + stop, rows)
+    return None
+
+
+def _records(source: TableSource, start: int, stop: int, line: int = 1) -> Iterator[Records]:
+    """The whole records in a range of bytes."""
+    return whole_records(
+        source.text.decoded(_reads(source, start, stop), source.encoding),
+        source.dialect,
+        line=line,
+        offset=start,
+        width=len(source.header),
+        name=source.name,
+    )
+
+
+def _reads(source: TableSource, start: int, stop: int) -> Iterator[bytes]:
+    """The bytes of a range in blocks."""
+    with source.text.open() as file:
+        file.seek(start)
+        left = stop - start
+        while left > 0:
+            data = file.read(min(left, BLOCK_BYTES))
+            if not data:
+                raise source.text.became_shorter()
+            left -= len(data)
+            yield data
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+class TablePart(TableSource):
+    """Some rows of an open table, as a part of its signal.
+
+    pasts : of each group before the part; None for a table without groups
+    """
+
+    def __init__(self, whole: TableSource, wanted: RowRange, pasts: Pasts | None = None) -> None:
+        # The decisions that were made when the table was opened.
+        vars(self).update(vars(whole))
+        self.warnings = []
+        self.pasts = pasts
+        self._wanted = wanted
+        self._begin = self._settling_start()
+        self._history_start, self._history_rows = self._find_history()
+        self._recent = None
+        self._start_over()
+
+    @property
+    def ends(self) -> bool:
+        """Whether the table ends with this part."""
+        return self._wanted.last
+
+    @property
+    def before(self) -> Sequence[int]:
+        """The number of rows before the first one whose output is computed here."""
+        if self.pasts is not None or self._begin == self._first:
+            return ()
+        if self._history_start == self._first:
+            return (self._history_rows,)
+        known = self._wanted.rows_before
+        if known is None:
+            return (FAR,)
+        return (known - self._count_rows(self._begin, self._wanted.start),)
+
+    @property
+    def _first(self) -> int:
+        """Where the first row of the table begins."""
+        return len(self.header_line.text)
+
+    def _settling_start(self) -> int:
+        """Where the filter begins."""
+        wanted = self._wanted
+        if not wanted.settling:
+            return wanted.start
+        return wanted.starts[-wanted.settling].offset
+
+    def _find_history(self) -> tuple[int, int]:
+        """Where enough rows before the filter begins begin, and how many these are."""
+        rows = 0
+        stop = self._begin
+        if self.pasts is not None:
+            return stop, rows
+        for start in reversed(self._wanted.starts):
+            if rows >= self._wanted.needs.samples:
+                break
+            if start.offset < stop:
+                rows += self._count_rows(start.offset, stop)
+                stop = start.offset
+        return stop, rows
+
+    def _count_rows(self, start: int, stop: int) -> int:
+        records = filter(self.has_rows, _records(self, start, stop))
+        return sum(self._find_rows(some, ()).count for some in records)
+
+    def pieces(self, history: int) -> Iterator[tuple[BlockRole, Records]]:
+        """Yield records, those of at least `history` rows before the part first."""
+        self._start_over()
+        wanted = self._wanted
+        if history > 0:
+            yield from self._in_role("earlier", self._history_start, self._begin)
+        yield from self._in_role("settling", self._begin, wanted.start)
+        yield from self._in_role("filtered", wanted.start, wanted.stop)
+
+    def _in_role(
+        self, role: BlockRole, start: int, stop: int
+    ) -> Iterator[tuple[BlockRole, Records]]:
+        line = 1
+        if role == "filtered" and self._wanted.line is not None:
+            line = self._wanted.line
+        for records in _records(self, start, stop, line):
+            if self.has_rows(records):
+                yield role, records
+            elif self._recent is not None and role == "filtered":
+                self._recent.tail = records.data[: len(records.data) - records.padded]
+
+    def decode(self, raw: Any) -> Block:
+        """The filtered columns of some records as float64, NaN where missing. Pure."""
+        role, records = raw
+        if role == "filtered":
+            return super().decode(records)
+        return replace(self._block_of(records, self._keep), role=role)
+
+    def _keep(self, decoded: DecodedRows, _: object) -> None:
+        """Keep rows before the part for the sink, without counting them."""
+        if self._recent is not None:
+            self._recent.add(decoded)
+
+    def pasts_after(self, kept: int) -> dict[bytes, SignalPast]:
+        """The past of each group after this part, of its rows alone.
+
+        kept : how many of the last rows of each group are kept
+        """
+        pasts: dict[bytes, _GrowingPast] = {}
+        for raw in self.pieces(0):
+            block = self.decode(raw)
+            for group, x, _ in block.by_group():
+                past = pasts.get(group)
+                if past is None:
+                    past = pasts[group] = _GrowingPast(kept, x.shape[1])
+                past.add(x)
+        return {group: past.trimmed() for group, past in pasts.items()}
+
+    def located(self) -> RowRange | None:
+        """The part with the numbers of its first line and row; None if it has them."""
+        wanted = self._wanted
+        if wanted.line is not None:
+            return None
+        lines = 1
+        for data in _reads(self, 0, wanted.start):
+            lines += data.count(self.dialect.newline)
+        rows = self._count_rows(self._first, wanted.start)
+        return replace(wanted, line=lines, rows_before=rows)
+
+    @property
+    def noted(self) -> tuple[int, Any]:
+        """How many rows were read, and how many cells of each column were missing."""
+        return self._rows, self._missing
+
+    @property
+    def first_row(self) -> int:
+        """How many rows come before the part, for messages."""
+        return self._wanted.rows_before or 0
+
+
+# ------------------------------------------------------------------------------------------- groups
+
+
+class _GrowingPast:
+    """The past of a signal as its samples come; old ones are given up many at a time."""
+
+    def __init__(self, kept: int, channels: int) -> None:
+        self._kept = kept
+        self._past = SignalPast(
+            count=0, samples=np.empty((0, channels)), known=np.full(channels, np.nan)
+        )
+        self._fresh: list[Array] = []
+        self._held = 0
+
+    def add(self, x: Array) -> None:
+        """Take in the next samples."""
+        self._fresh.append(x)
+        self._held += len(x)
+        if self._held > MOST_GROWN + self._kept:
+            self.trimmed()
+
+    def trimmed(self) -> SignalPast:
+        """The past of what has come, with as many samples as are kept."""
+        if self._fresh:
+            self._past = past_after(self._past, np.concatenate(self._fresh), self._kept)
+        self._fresh = []
+        self._held = 0
+        return self._past
+
+
+def past_after(past: SignalPast, x: Array, kept: int) -> SignalPast:
+    """The past of a signal after further samples."""
+    samples = np.concatenate([past.samples, x])
+    dropped = samples[: max(0, len(samples) - kept)]
+    return SignalPast(
+        count=past.count + len(x),
+        samples=samples[len(dropped) :],
+        known=_last_known(dropped, past.known),
+    )
+
+
+def _last_known(x: Array, known: Array) -> Array:
+    """The last value of each channel that is not missing, or `known`."""
+    found = known.copy()
+    for channel in range(x.shape[1]):
+        given = np.flatnonzero(~np.isnan(x[:, channel]))
+        if len(given):
+            found[channel] = x[given[-1], channel]
+    return found
+
+
+def joined_pasts(first: Pasts, second: Pasts, kept: int) -> dict[bytes, SignalPast]:
+    """The pasts after two consecutive stretches of rows. The operation is associative."""
+    joined = dict(first)
+    for group, later in second.items():
+        earlier = joined.get(group)
+        joined[group] = later if earlier is None else _joined_past(earlier, later, kept)
+    return joined
+
+
+def _joined_past(earlier: SignalPast, later: SignalPast, kept: int) -> SignalPast:
+    if len(later.samples) < later.count:
+        # All samples that are kept are later ones.
+        known = np.where(
+            np.isnan(later.known), _last_known(earlier.samples, earlier.known), later.known
+        )
+        return replace(later, count=earlier.count + later.count, known=known)
+    joined = past_after(earlier, later.samples, kept)
+    return replace(joined, count=earlier.count + later.count)
+
+
+# ----------------------------------------------------------------------------------------- division
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TableDivision:
+    """The division of a table of plain text.
+
+    make_sink : the sink that writes the rows of a part
+    """
+
+    source: TableSource
+    make_sink: Callable[..., PartSink]
+
+    apart: ClassVar[bool] = True
+    block_lengths: ClassVar[tuple[int, ...]] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the text."""
+        with self.source.text.open() as file:
+            return int(file.seek(0, 2))
+
+    def surveys(self, count: int, needs: PartNeeds) -> Sequence[list[int]]:  # noqa: ARG002 -- all are surveyed alike
+        """The places between which pieces are surveyed, in `count` lists that overlap by one."""
+        places = text_places(self.source, count)
+        pieces = len(places) - 1
+        cuts = sorted({pieces * part // count for part in range(count + 1)})
+        return [places[a : b + 1] for a, b in pairwise(cuts)]
+
+    def survey(self, task: list[int], needs: PartNeeds) -> list[TextSurvey]:
+        """Find out where records begin."""
+        return survey_text(self.source, task, needs)
+
+    def cut(
+        self, count: int, needs: PartNeeds, surveyed: Sequence[list[TextSurvey]]
+    ) -> list[RowRange]:
+        """Ranges of rows of about equally many bytes."""
+        surveys = chain.from_iterable(surveyed)
+        return cut_rows(self.source, count, needs, self.size, surveys)
+
+    def part(self, stretch: RowRange, pasts: Pasts | None) -> TablePart:
+        """Some rows as a source."""
+        return TablePart(self.source, stretch, pasts)
+
+    def sink(
+        self,
+        place: Path,
+        pages: Sequence[Signal],
+        *,
+        label: str,
+        unchanged: bool,
+        part: Any,
+        first: int,  # noqa: ARG002 -- rows are put one behind the other
+    ) -> PartSink:
+        """The sink that writes the rows of a part, without a header."""
+        return self.make_sink(place, part, pages, label=label, unchanged=unchanged)
+
+    def joined_pasts(self, first: Pasts, second: Pasts, needs: PartNeeds) -> Pasts:
+        """The pasts of groups after two consecutive stretches of rows."""
+        return joined_pasts(first, second, needs.samples)
+
+    def note(self, noted: tuple[int, Any]) -> None:
+        """Count the rows and the missing cells of a part."""
+        self.source.note_part(noted)

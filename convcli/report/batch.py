@@ -1,0 +1,93 @@
+"""What became of many inputs, in words and tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convcli.report.words import duration_text, visible
+from convcli.units import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.facts.batch import BatchFacts
+
+SHARD_COLUMNS = ("shard", "inputs", "done", "failed", "missing", "time")
+FAILURE_COLUMNS = ("input", "path", "error", "exit code")
+
+# So many ranges and failures are named in a sentence.
+_MOST_NAMED = 5
+
+
+def batch_summary(facts: BatchFacts, filter: str) -> str:
+    """`3 inputs of sma:3: 2 done, 1 failed`."""
+    counts = [f"{facts.done:,} done"]
+    if facts.failed:
+        counts.append(f"{facts.failed:,} failed")
+    if facts.missing:
+        counts.append(f"{facts.missing:,} missing")
+    return f"{plural(facts.units, 'input')} of {visible(filter)}: {', '.join(counts)}"
+
+
+def missing_text(facts: BatchFacts) -> str:
+    """`2 of 7 inputs are missing: 3, 6; run --shard 3/3 again with --resume`."""
+    named = [_range_text(*ends) for ends in facts.missing_units[:_MOST_NAMED]]
+    more = len(facts.missing_units) - len(named)
+    if more > 0:
+        named.append("...")
+    verb = "is" if facts.missing == 1 else "are"
+    text = f"{facts.missing:,} of {plural(facts.units, 'input')} {verb} missing: {', '.join(named)}"
+    shards = [each.shard for each in facts.shards if each.missing]
+    if not shards:
+        return text
+    told = ", ".join(shards[:_MOST_NAMED]) + (", ..." if len(shards) > _MOST_NAMED else "")
+    return f"{text}; of --shard {told}"
+
+
+def failures_text(facts: BatchFacts) -> str:
+    """`1 of 7 inputs failed: in/a.csv: there is no file in/a.csv`."""
+    named = [f"{each.path}" for each in facts.failures[:_MOST_NAMED]]
+    more = facts.failed - len(named)
+    if more > 0:
+        named.append(f"and {more:,} more")
+    return f"{facts.failed:,} of {plural(facts.units, 'input')} failed: {', '.join(named)}"
+
+
+def _range_text(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def batch_rows(facts: BatchFacts) -> Iterator[tuple[str, str]]:
+    """Yield the facts that are no tables, as pairs of a name and a text."""
+    yield "inputs", f"{facts.units:,}"
+    yield "done", f"{facts.done:,}"
+    counts = {"left out": facts.left_out, "failed": facts.failed, "missing": facts.missing}
+    yield from ((name, f"{count:,}") for name, count in counts.items() if count)
+    if facts.missing:
+        yield "missing", missing_text(facts)
+    yield "read", f"{facts.read_bytes:,} bytes"
+    yield "written", f"{facts.written_bytes:,} bytes"
+    samples = {
+        "clipped": facts.clipped,
+        "missing": facts.missing_values,
+        "became missing": facts.became_missing,
+    }
+    yield from ((name, plural(count, "sample")) for name, count in samples.items() if count)
+
+
+def shard_rows(facts: BatchFacts) -> list[Sequence[str]]:
+    """A row for each shard."""
+    rows: list[Sequence[str]] = []
+    for each in facts.shards:
+        counts = (each.units, each.done, each.failed, each.missing)
+        cells = [f"{count:,}" for count in counts]
+        rows.append((each.shard, *cells, duration_text(each.seconds, 3)))
+    return rows
+
+
+def failure_rows(facts: BatchFacts) -> list[Sequence[str]]:
+    """A row for each of the first units that failed."""
+    return [
+        (str(each.unit), visible(each.path), visible(each.message), str(each.exit_code))
+        for each in facts.failures
+    ]

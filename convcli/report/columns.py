@@ -1,0 +1,161 @@
+"""The columns of a table before and after, over their rows or over time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convcli.report.charts import HEIGHT, Axis, Graph, Region
+from convcli.report.figures import (
+    Figure,
+    axis_place,
+    bin_edges,
+    gap_regions,
+    outline_trace,
+    value_range,
+)
+from convcli.report.words import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.facts import RunFacts
+    from convcli.facts.preview import OutlineFacts, PreviewFacts
+    from convcli.report.charts import Trace
+
+# Columns that are drawn.
+MOST_COLUMNS = 8
+# Height of a chart that has another with the same column below it.
+HALF_HEIGHT = 170
+# If more of a chart than this would be shaded, nothing is, and its caption says so.
+MOST_SHADED = 0.9
+# Ranges that share less than this part of the smaller one are drawn on two charts.
+LEAST_SHARED = 0.1
+
+_STYLES = ("before", "after")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Side:
+    """A column before or after.
+
+    name : what the side is called; style : the class that colours it
+    """
+
+    name: str
+    style: str
+    outline: OutlineFacts
+    channel: int
+
+    @property
+    def trace(self) -> Trace:
+        return outline_trace(self.outline, self.channel, self.name, self.style)
+
+    @property
+    def gaps(self) -> list[Region]:
+        return list(gap_regions(self.outline, self.channel, 1.0))
+
+    @property
+    def values(self) -> list[float]:
+        """The extremes in each bin."""
+        low: list[float] = self.outline.low[:, self.channel].tolist()
+        high: list[float] = self.outline.high[:, self.channel].tolist()
+        return low + high
+
+
+def column_figures(
+    run: RunFacts, preview: PreviewFacts, before: OutlineFacts, after: OutlineFacts | None
+) -> Iterator[Figure]:
+    """Yield each column of a table, or of one of its groups; a made column is there after alone."""
+    outlines = [before] if after is None else [before, after]
+    names = list(dict.fromkeys(name for outline in outlines for name in outline.channels))
+    axis = _axis_of(preview, outlines)
+    edges = [] if all_at_edge(run, before) else _edge_regions(run, before)
+    for column in names[:MOST_COLUMNS]:
+        sides = []
+        for name, style, outline in zip(preview.names, _STYLES, outlines, strict=False):
+            if column in outline.channels:
+                channel = outline.channels.index(column)
+                sides.append(_Side(name=name, style=style, outline=outline, channel=channel))
+        caption = visible(column)
+        for part in _parts(sides):
+            told = caption
+            if len(part) < len(sides):
+                told = f"{caption}, {part[0].name}"
+            yield _column_figure(part, axis, edges, told)
+
+
+def _axis_of(preview: PreviewFacts, outlines: Sequence[OutlineFacts]) -> Axis:
+    """The rows of a table, or the times of its rows."""
+    ends = []
+    for outline in outlines:
+        if len(outline.low):
+            edges = bin_edges(outline)
+            ends += [edges[0], edges[-1]]
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    if any(outline.axis is None for outline in outlines):
+        return Axis(low=1.0, high=max(2.0, math.floor(high)), label="row")
+    if high <= low:
+        high = low + 1.0
+    dated = preview.before.dated
+    return Axis(low=low, high=high, label="" if dated else "time in s", timed=dated)
+
+
+def _parts(sides: Sequence[_Side]) -> list[Sequence[_Side]]:
+    """The sides on one chart, or each on its own where one would be flat beside the other."""
+    if len(sides) < 2:
+        return [sides]
+    ranges = [value_range(side.values) for side in sides]
+    shared = min(high for _, high in ranges) - max(low for low, _ in ranges)
+    smaller = min(high - low for low, high in ranges)
+    if shared > LEAST_SHARED * smaller:
+        return [sides]
+    return [[side] for side in sides]
+
+
+def _column_figure(
+    sides: Sequence[_Side], axis: Axis, edges: Sequence[Region], caption: str
+) -> Figure:
+    low, high = value_range([value for side in sides for value in side.values])
+    gaps = [region for side in sides for region in side.gaps]
+    chart = Graph(
+        title=f"{caption}: {' and '.join(side.name for side in sides)}",
+        x=axis,
+        y=Axis(low=low, high=high),
+        traces=[side.trace for side in sides],
+        regions=[*gaps, *edges],
+        zooms=True,
+        height=HEIGHT if len(sides) > 1 else HALF_HEIGHT,
+    )
+    keys = list(chart.names) if len(sides) > 1 else []
+    if gaps:
+        keys.append(("missing", "gap"))
+    if edges:
+        keys.append(("at the edge", "outside"))
+    return Figure(caption=caption, chart=chart, keys=keys)
+
+
+def all_at_edge(run: RunFacts, outline: OutlineFacts) -> bool:
+    """Whether nearly all outputs read what lies outside of the signal."""
+    if run.chain is None or not run.chain.reach:
+        return False
+    reach = run.chain.reach[0]
+    at_edge = max(reach.before, 0) + max(reach.after, 0)
+    return at_edge > MOST_SHADED * outline.length
+
+
+def _edge_regions(run: RunFacts, outline: OutlineFacts) -> list[Region]:
+    """The rows whose outputs read what lies outside of the signal."""
+    if run.chain is None or not run.chain.reach or not len(outline.low):
+        return []
+    reach = run.chain.reach[0]
+    edges = bin_edges(outline)
+    regions = []
+    if reach.before > 0:
+        last = axis_place(outline, reach.before + 0.5)
+        regions.append(Region(low=edges[0], high=last, style="outside"))
+    if reach.after > 0:
+        first = axis_place(outline, outline.length - reach.after + 0.5)
+        regions.append(Region(low=first, high=edges[-1], style="outside"))
+    return regions

@@ -1,0 +1,233 @@
+"""Sounds before and after: levels, players, waveforms, spectra and spectrograms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from convcli.report.charts import Axis, Graph, Trace
+from convcli.report.figures import (
+    Figure,
+    chart_figure,
+    level_text,
+    nearest_cells,
+    outline_extent,
+    outline_trace,
+    value_range,
+)
+from convcli.report.tables import ReportTable
+from convcli.report.views import Player, SignalView
+from convcli.report.words import duration_text, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.facts.preview import OutlineFacts, PreviewFacts, SignalPreview
+
+    Pair = tuple[float, float]
+
+# Channels that are drawn.
+MOST_SHOWN = 8
+# Rows of the picture of a difference between two spectrograms.
+DIFFERENCE_ROWS = 257
+# Height of a waveform and of the difference between two spectra.
+LOW_HEIGHT = 150
+_STYLES = ("before", "after")
+_MINUS = "{} minus {}"
+
+
+def sound_views(preview: PreviewFacts) -> Iterator[SignalView]:
+    """Yield everything that is drawn of a sound before and after, and that can be heard."""
+    rate = preview.before.rate or 1.0
+    notes = []
+    if preview.before.excerpt is not None:
+        played = len(preview.before.excerpt.samples) / rate
+        if played < preview.before.outlines[0].length / rate:
+            told = duration_text(played, 3)
+            notes.append(f"The players, and the difference, cover {told} from the middle.")
+    yield SignalView(table=_level_table(preview), players=_players(preview), notes=notes)
+    yield SignalView(heading="Waveform", figures=list(waveform_figures(preview)))
+    spectra = list(_spectrum_figures(preview))
+    if spectra:
+        yield SignalView(heading="Spectrum", figures=spectra)
+    spectrograms = list(_spectrogram_figures(preview))
+    if spectrograms:
+        yield SignalView(heading="Spectrogram", figures=spectrograms)
+
+
+def _sides(preview: PreviewFacts) -> list[tuple[str, str, SignalPreview]]:
+    """The name, the class and the drawings of both sides."""
+    return list(zip(preview.names, _STYLES, (preview.before, preview.after), strict=True))
+
+
+def _level_table(preview: PreviewFacts) -> ReportTable:
+    rows = []
+    for name, _, side in _sides(preview):
+        loudness = "silent" if side.loudness is None else f"{side.loudness:.1f} LUFS"
+        rows.append((visible(name), *_levels(side.outlines[0]), loudness))
+    if preview.difference is not None:
+        rows.append(("difference", *_levels(preview.difference), ""))
+    return ReportTable(rows, ("", "peak", "RMS", "loudness"))
+
+
+def _levels(outline: OutlineFacts) -> tuple[str, str]:
+    """The peak and the root mean square of all channels."""
+    power = sum(rms**2 for rms in outline.rms) / max(1, len(outline.rms))
+    peak = max(outline.peak, default=0.0)
+    return level_text(peak), level_text(math.sqrt(power))
+
+
+def _players(preview: PreviewFacts) -> list[Player]:
+    from convcli.report.embedded import sound_uri
+
+    found = []
+    for name, _, side in _sides(preview):
+        if side.excerpt is not None:
+            told = name if name not in _STYLES else name.capitalize()
+            found.append(Player(name=visible(told), uri=sound_uri(side.excerpt)))
+    return found
+
+
+def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
+    """Yield the waveform of each channel of both sides and of their difference, on one scale."""
+    sides = _sides(preview)
+    unit = 1 / (preview.before.rate or 1.0)
+    drawn = [(name, style, side.outlines[0]) for name, style, side in sides]
+    if preview.difference is not None:
+        drawn.append(("difference", "second", preview.difference))
+    outlines = [outline for _, _, outline in drawn]
+    axis = Axis(low=0.0, high=outline_extent(outlines, unit), label="s")
+    peak = max(max(outline.peak, default=0.0) for outline in outlines) or 1.0
+    for name, style, outline in drawn:
+        for channel, label in enumerate(outline.channels[:MOST_SHOWN]):
+            told = visible(name)
+            if len(outline.channels) > 1:
+                told = f"{told}: {visible(label)}"
+            chart = Graph(
+                title=f"Waveform {told}",
+                x=axis,
+                y=Axis(low=-1.05 * peak, high=1.05 * peak),
+                traces=[outline_trace(outline, channel, "", style, unit)],
+                zooms=True,
+                height=LOW_HEIGHT,
+            )
+            yield chart_figure(chart, told)
+
+
+def _spectrum_figures(preview: PreviewFacts) -> Iterator[Figure]:
+    """Yield the mean spectra on one pair of axes, and how they differ."""
+    sides = [each for each in _sides(preview) if each[2].spectrogram is not None]
+    if not sides:
+        return
+    curves = [_mean_spectrum(side) for _, _, side in sides]
+    highest = max(points[-1][0] for points in curves)
+    lowest = max(20.0, min(points[0][0] for points in curves))
+    levels = [level for points in curves for _, level in points]
+    top = max(levels)
+    bottom = max(min(levels), top - 100)
+    traces = []
+    for (name, style, _), points in zip(sides, curves, strict=True):
+        kept = [(f, max(bottom, level)) for f, level in points if f >= lowest]
+        traces.append(Trace(name=visible(name), style=style, points=kept))
+    names = " and ".join(trace.name for trace in traces)
+    x = Axis(low=lowest, high=highest, label="Hz", logarithmic=True)
+    chart = Graph(
+        title=f"Mean spectrum of {names}",
+        x=x,
+        y=Axis(low=bottom, high=top + 5, label="dB"),
+        traces=traces,
+    )
+    yield chart_figure(chart, "Mean level at each frequency")
+    if len(traces) == 2:
+        yield from _spectrum_change(traces, x, bottom)
+
+
+def _spectrum_change(traces: Sequence[Trace], x: Axis, bottom: float) -> Iterator[Figure]:
+    """Yield the second spectrum less the first, at the frequencies that both have."""
+    first, second = traces
+    changes: list[Pair] = []
+    for (frequency, a), (same, b) in zip(first.points, second.points, strict=False):
+        if frequency != same:
+            return
+        # Of what lies below the chart nothing is known.
+        changes.append((frequency, b - a if max(a, b) > bottom else math.nan))
+    known = [change for _, change in changes if not math.isnan(change)]
+    if not known or (min(known) == 0 == max(known)):
+        return
+    low, high = value_range([*known, 0.0])
+    told = _MINUS.format(second.name, first.name)
+    chart = Graph(
+        title=f"Mean spectrum, {told}",
+        x=x,
+        y=Axis(low=low, high=high, label="dB"),
+        traces=[Trace(name="", style="second", points=changes)],
+        height=LOW_HEIGHT + 30,
+    )
+    yield chart_figure(chart, f"Difference: {told}")
+
+
+def _mean_spectrum(side: SignalPreview) -> list[tuple[float, float]]:
+    """Pairs of a frequency in Hz above 0 and the mean level there in dB."""
+    if side.spectrogram is None:
+        return []
+    mean = side.spectrogram.power.mean(axis=0).tolist()
+    step = (side.rate or 1.0) / 2 / (len(mean) - 1)
+    levels = [10 * math.log10(max(power, 1e-15)) for power in mean]
+    return [(place * step, level) for place, level in enumerate(levels)][1:]
+
+
+def _spectrogram_figures(preview: PreviewFacts) -> Iterator[Figure]:
+    from convcli.report.embedded import levels_of, spectrogram_uri
+
+    drawn = []
+    for name, _, side in _sides(preview):
+        if side.spectrogram is None:
+            return
+        levels = levels_of(side.spectrogram.power)
+        seconds = len(levels) * side.spectrogram.seconds
+        drawn.append(_Levels(name=name, values=levels, seconds=seconds, rate=side.rate or 1.0))
+    loudest = float(max(each.values.max() for each in drawn))
+    for each in drawn:
+        uri = spectrogram_uri(each.values, loudest)
+        name = visible(each.name)
+        chart = each.graph(f"Spectrogram {name}", uri, each.rate)
+        yield chart_figure(chart, f"{name}, up to {loudest:.0f} dB (bright)")
+    yield _difference_figure(*drawn)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Levels:
+    """A spectrogram in dB, (frames, frequencies)."""
+
+    name: str
+    values: Any
+    seconds: float
+    rate: float
+
+    def graph(self, title: str, image: str, rate: float) -> Graph:
+        """A picture over the time of this spectrogram, up to half of `rate`."""
+        return Graph(
+            title=title,
+            x=Axis(low=0.0, high=self.seconds, label="s"),
+            y=Axis(low=0.0, high=rate / 2, label="Hz"),
+            image=image,
+            height=200,
+        )
+
+
+def _difference_figure(before: _Levels, after: _Levels) -> Figure:
+    """The second spectrogram against the first, over the frequencies that both have."""
+    from convcli.report.embedded import MOST_DIFFERENCE, difference_uri
+
+    rate = min(before.rate, after.rate)
+    frames = min(len(before.values), len(after.values))
+    common = []
+    for each in (before, after):
+        shared = max(2, round(each.values.shape[1] * rate / each.rate))
+        common.append(nearest_cells(each.values[:, :shared], frames, DIFFERENCE_ROWS))
+    uri = difference_uri(common[1] - common[0])
+    chart = before.graph("Difference of the spectrograms", uri, rate)
+    told = _MINUS.format(visible(after.name), visible(before.name))
+    told = f"{told}: {MOST_DIFFERENCE:.0f} dB less is blue, more is red"
+    return chart_figure(chart, told)

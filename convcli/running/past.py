@@ -1,0 +1,96 @@
+"""What the filter of a part of a signal knows of the samples before the part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from convcli.core.missing import last_known
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from convcli.core.task import HeldAfter, HeldPlace
+    from convcli.signals import Array, SignalPast
+
+
+class HistoryNeededError(Exception):
+    """A gap is to be filled with a value from before all samples that were read.
+
+    The run has to be repeated from an earlier place.
+    """
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Beginning:
+    """Where a part of a signal begins.
+
+    lengths : of the blocks before it whose outputs are computed elsewhere
+    width : how many numbers a sample has, which is a row of a picture
+    pasts : the past of each of the interleaved signals; None for a single signal
+    held : the values held from before, if they are known
+    ends : whether the signal ends with the part
+    """
+
+    lengths: Sequence[int] = ()
+    width: int = 1
+    pasts: Mapping[bytes, SignalPast] | None = None
+    held: HeldAfter | None = None
+    ends: bool = True
+
+    @property
+    def values(self) -> UnknownValues | KnownValues | None:
+        """The values held from before a single signal; None at its true start."""
+        if self.held is not None:
+            return KnownValues(self.held)
+        return UnknownValues() if sum(self.lengths) else None
+
+
+# The beginning of a whole signal.
+AT_START = Beginning()
+
+
+class UnknownValues:
+    """Values held from before a part that nobody knows."""
+
+    def held(self, place: HeldPlace) -> Array | None:
+        """Raise HistoryNeededError."""
+        raise HistoryNeededError(place)
+
+
+@dataclass(frozen=True, eq=False)
+class KnownValues:
+    """Values held from before a part, by place."""
+
+    after: HeldAfter
+
+    def held(self, place: HeldPlace) -> Array | None:
+        """Return the last known value of each channel before the operation at `place`, or None."""
+        return self.after.get(place)
+
+
+@dataclass(frozen=True, eq=False)
+class ValuesOfPast:
+    """The last known samples of a signal, by the place that holds them.
+
+    starts : before which sample each of them is the last known one
+    """
+
+    past: SignalPast
+    starts: dict[HeldPlace, int]
+
+    def held(self, place: HeldPlace) -> Array | None:
+        """Return the last known value of each channel."""
+        return known_before(self.past, self.starts[place])
+
+
+def known_before(past: SignalPast, first: int) -> Array:
+    """The last known value of each channel before sample `first`, NaN where there is none."""
+    passed = first - (past.count - len(past.samples))
+    found = last_known(past.samples[: max(passed, 0)], partial(_same, past.known))
+    return past.known if found is None else found
+
+
+def _same(values: Array) -> Array:
+    return values

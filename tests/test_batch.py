@@ -1,0 +1,338 @@
+"""Many inputs: lists of units, and carrying them out."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from program import SAMPLES, done, refused, run
+
+from convcli.batch.listing import InputWords, Listing, list_inputs
+from convcli.batch.run_units import (
+    Outcome,
+    OwnThread,
+    Runner,
+    ThreadRunner,
+    UnitOrder,
+    carry_out,
+    outcomes,
+)
+from convcli.batch.units import Shard, Unit, Units
+from convcli.errors import ConvcliError, InputError, RequestError
+from convcli.facts import RunFacts
+from convcli.media.audio.files import AudioFiles
+from convcli.media.outputs import OutputNames
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLACES = ("a.wav", "b.flac", "c.txt", ".hidden.wav", "sub/a.wav", "sub/deep/d.WAV", ".git/e.wav")
+
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with a tree of empty files in `in`."""
+    for place in PLACES:
+        path = tmp_path / "in" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def listed(
+    *words: str, recursive: bool = False, null: bool = False, files_from: str | None = None
+) -> Listing:
+    asked = InputWords(words=words, recursive=recursive, null=null, files_from=files_from)
+    return list_inputs(asked, AudioFiles())
+
+
+def names(*words: str, **options: Any) -> list[str]:
+    return [each.name for each in listed(*words, **options).inputs]
+
+
+# ------------------------------------------------------------------------------------------ listing
+
+
+@pytest.mark.parametrize(
+    ("words", "recursive", "expected"),
+    [
+        (["in"], False, ["in/a.wav", "in/b.flac"]),
+        (["in/"], True, ["in/a.wav", "in/b.flac", "in/sub/a.wav", "in/sub/deep/d.WAV"]),
+        (["in/*.wav"], False, ["in/a.wav"]),
+        (["in/**/*.wav"], False, ["in/a.wav", "in/sub/a.wav"]),
+        (["in/**/a.*"], False, ["in/a.wav", "in/sub/a.wav"]),
+        (["*/*/?.wav"], False, ["in/sub/a.wav"]),
+        (
+            ["in/**"],
+            False,
+            ["in/a.wav", "in/b.flac", "in/c.txt", "in/sub/a.wav", "in/sub/deep/d.WAV"],
+        ),
+        (["in/**/**/a.wav"], False, ["in/a.wav", "in/sub/a.wav"]),
+        (["in/.h*"], False, ["in/.hidden.wav"]),
+        (["in/b.flac", "in/a.wav"], False, ["in/b.flac", "in/a.wav"]),
+        (["-", "no-such.wav"], False, ["-", "no-such.wav"]),
+        (["in/[ab].*"], False, ["in/a.wav", "in/b.flac"]),
+    ],
+)
+def test_words_stand_for_files(words: list[str], expected: list[str], *, recursive: bool) -> None:
+    assert names(*words, recursive=recursive) == expected
+
+
+def test_a_file_whose_name_looks_like_a_pattern(folder: Path) -> None:
+    (folder / "x[1].wav").touch()
+    (folder / "x1.wav").touch()
+    assert names("x[1].wav") == ["x[1].wav"]
+    assert names("x[12].wav") == ["x1.wav"]
+
+
+def test_relative_paths() -> None:
+    found = listed("in", "in/**/d*", "./in/./sub/deep/d.WAV", "in/c.txt", recursive=True).inputs
+    assert [each.relative for each in found] == [
+        *("a.wav", "b.flac", "sub/a.wav", "sub/deep/d.WAV"),
+        "in/c.txt",
+    ]
+    assert [each.nested for each in found] == [True] * 4 + [False]
+    (marked,) = listed("in/./sub/a.wav").inputs
+    assert (marked.relative, marked.nested) == ("sub/a.wav", True)
+    for word, relative in (
+        ("in/./../x.wav", "x.wav"),
+        ("/y/z.wav", "y/z.wav"),
+        ("../w.wav", "w.wav"),
+    ):
+        (other,) = listed(word).inputs
+        assert (other.relative, other.nested) == (relative, False)
+
+
+def test_links_to_folders_are_not_followed(folder: Path) -> None:
+    (folder / "in/again").symlink_to(".")
+    (folder / "in/z.wav").symlink_to("a.wav")
+    expected = ["in/a.wav", "in/sub/a.wav", "in/z.wav"]
+    assert names("in/**/*.wav") == expected
+    assert names("in", recursive=True) == [
+        *("in/a.wav", "in/b.flac", "in/sub/a.wav", "in/sub/deep/d.WAV", "in/z.wav")
+    ]
+
+
+def test_each_input_is_taken_once(folder: Path) -> None:
+    (folder / "link").symlink_to("in")
+    found = listed("in/a.wav", "in", "./in//sub/../a.wav", "link/b.flac")
+    assert [each.name for each in found.inputs] == ["in/a.wav", "in/b.flac"]
+    assert found.duplicates == ["in/a.wav", "./in//sub/../a.wav", "link/b.flac"]
+    assert found.warnings == ["in/a.wav and 2 more: named twice, taken once"]
+
+
+def test_a_list_keeps_the_bytes_of_names(folder: Path) -> None:
+    odd = [b"x\xff.wav", b"-", b"-q", b"two\nlines.wav", b" in/[a].wav "]
+    (folder / "list").write_bytes(b"\0".join([*odd, b""]))
+    kept = [os.fsencode(name) for name in names(files_from="list", null=True)]
+    assert kept == sorted([b"./-", *(name for name in odd if name != b"-")])
+    (folder / "lines").write_bytes(b"b.wav\n\na.wav")
+    assert names("c.wav", files_from="lines") == ["c.wav", "a.wav", "b.wav"]
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "error", "hint"),
+    [
+        (["in/sub/deep/x*"], {}, "no file matches in/sub/deep/x*", "any number of folders"),
+        (["."], {}, "the folder . holds no sounds", "--recursive"),
+        ([], {"files_from": "none"}, "cannot read the list none: No such file", None),
+        ([], {"files_from": "in/c.txt"}, "the list in/c.txt holds no names", None),
+        (["-"], {"files_from": "-"}, "standard input cannot be a list of names and an input", None),
+    ],
+)
+def test_words_that_stand_for_nothing(
+    words: list[str], options: dict[str, Any], error: str, hint: str | None
+) -> None:
+    with pytest.raises(ConvcliError) as caught:
+        listed(*words, **options)
+    assert error in caught.value.message
+    if hint is not None:
+        assert hint in (caught.value.hint or "")
+
+
+# -------------------------------------------------------------------------------------------- units
+
+
+def units_of(*words: str, output: str | None = "out/", recursive: bool = True) -> Units:
+    inputs = listed(*words, recursive=recursive).inputs
+    names = None
+    if output is not None:
+        names = OutputNames(output, len(inputs), is_template="{" in output)
+    return Units(inputs, names)
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("out/", ["out/a.wav", "out/b.flac", "out/sub/a.wav", "out/sub/deep/d.WAV"]),
+        ("o/{relative}", ["o/a.wav", "o/b.flac", "o/sub/a.wav", "o/sub/deep/d.WAV"]),
+        ("{subfolder}/{stem}{suffix}", ["./a.wav", "./b.flac", "sub/a.wav", "sub/deep/d.WAV"]),
+        ("{index}{suffix}", ["1.wav", "2.flac", "3.wav", "4.WAV"]),
+    ],
+)
+def test_outputs_of_a_tree(output: str, expected: list[str]) -> None:
+    units = units_of("in", output=output)
+    units.check()
+    assert [units[at].place for at in range(len(units))] == expected
+
+
+def test_outputs_that_collide(folder: Path) -> None:
+    with pytest.raises(RequestError, match=r"in/a.wav and in/sub/a.wav would both be written to"):
+        units_of("in", output="out/{stem}{suffix}").check()
+    with pytest.raises(RequestError, match="is another input"):
+        (folder / "1.wav").hardlink_to("in/sub/a.wav")
+        units_of("in/a.wav", "in/sub/a.wav", output="{index}.wav").check()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_every_unit_is_in_one_shard(count: int) -> None:
+    units = units_of("in")
+    found: list[int] = []
+    for index in range(1, count + 1):
+        found += [unit.number for unit in units.of_shard(Shard(index, count))]
+    assert sorted(found) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "0/2", "3/2", "1/0", "a/b", "1/2/3", "-1/2", "1/" + 99 * "9"]
+)
+def test_no_shard(text: str) -> None:
+    with pytest.raises(RequestError, match="expects I/N"):
+        Shard.parse(text)
+
+
+# ---------------------------------------------------------------------------------------- execution
+
+
+class Doubling:
+    """Work that fails for even numbers until it was tried three times."""
+
+    def __init__(self, retries: int = 0) -> None:
+        self.retries = retries
+        self.tried: dict[int, int] = {}
+
+    def refuse(self, unit: Unit) -> None:
+        """Every unit may be begun."""
+
+    def run(self, unit: Unit) -> RunFacts:
+        tried = self.tried[unit.number] = self.tried.get(unit.number, 0) + 1
+        if unit.number % 2 == 0 and tried < 3:
+            raise OSError(5, "Input/output error")
+        if unit.number == 5:
+            raise ValueError("no such thing")
+        return RunFacts(version="0", filter=str(2 * unit.number))
+
+
+def numbered(count: int) -> list[Unit]:
+    numbers = range(1, count + 1)
+    return [Unit(number=at, name=str(at), relative=str(at)) for at in numbers]
+
+
+def runner_of(kind: str, work: Doubling) -> Runner:
+    return OwnThread(work, Event()) if kind == "own" else ThreadRunner(work, 3, Event())
+
+
+@pytest.mark.parametrize("kind", ["own", "threads"])
+def test_outcomes_of_all_units(kind: str) -> None:
+    order = UnitOrder(2)
+    work = Doubling()
+    ended = outcomes(runner_of(kind, work), order.noted(numbered(20)))
+    found = list(order.sorted(ended))
+    assert sorted(each.unit.number for each in found) == list(range(1, 21))
+    for each in found:
+        number = each.unit.number
+        if number % 2 == 0:
+            assert each.error is not None
+            assert (each.error.may_pass, each.error.exit_code) == (True, 3)
+        elif number == 5:
+            assert each.error is not None
+            assert (each.error.may_pass, each.error.exit_code) == (False, 70)
+        else:
+            assert each.facts is not None
+            assert each.facts.filter == str(2 * number)
+
+
+def test_a_unit_is_tried_again_after_an_error_that_may_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("convcli.batch.run_units._FIRST_PAUSE", 0)
+    work = Doubling(retries=2)
+    two, five = numbered(5)[1], numbered(5)[4]
+    outcome = carry_out(work, two)
+    assert (outcome.tries, outcome.error) == (3, None)
+    assert carry_out(work, five).tries == 1
+
+
+def test_outcomes_are_sorted_as_far_as_memory_allows() -> None:
+    units = numbered(6)
+    order = UnitOrder(2)
+    list(order.noted(units))
+    ends = [3, 2, 1, 6, 5, 4]
+    found = order.sorted(Outcome(unit=units[number - 1]) for number in ends)
+    assert [each.unit.number for each in found] == [1, 2, 3, 4, 5, 6]
+    order = UnitOrder(2)
+    list(order.noted(units))
+    found = order.sorted(Outcome(unit=units[number - 1]) for number in [6, 5, 4, 3, 2, 1])
+    assert [each.unit.number for each in found] == [4, 3, 2, 1, 5, 6]
+
+
+# ------------------------------------------------------------------------------------- the commands
+
+
+def test_a_tree_of_tables(tmp_path: Path) -> None:
+    for place in ("tables/a.csv", "tables/sub/b.csv", "tables/sub/notes.md"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text("x\n1\n3\n")
+    done("csv", "sma:2", "tables", "--recursive", "-o", "out/", cwd=tmp_path)
+    written = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in written] == [
+        "a.csv",
+        "sub/b.csv",
+    ]
+    assert {path.read_text() for path in written} == {"x\n1\n2\n"}
+    listed = b"tables/a.csv\ntables/no.csv\ntables/sub/b.csv\ntables/a.csv\n"
+    ended = run("csv", "sma:2", "--files-from", "-", "-o", "o/", stdin=listed, cwd=tmp_path)
+    assert ended.code == 3
+    assert ended.errors == ["error: there is no file tables/no.csv"]
+    assert ended.warnings == ["warning: tables/a.csv: named twice, taken once"]
+    assert "1 of 3 inputs failed: tables/no.csv" in ended.err
+    for shard in ("1/2", "2/2"):
+        done("csv", "sma:2", "tables/**/*.csv", "-o", "{index}.csv", "--shard", shard, cwd=tmp_path)
+    assert (tmp_path / "1.csv").read_text() == (tmp_path / "2.csv").read_text() == "x\n1\n2\n"
+    assert "share standard output" in refused(
+        2, "csv", "sma:2", "tables", "--recursive", cwd=tmp_path
+    )
+
+
+def test_work_and_outcome_can_be_sent_to_another_process(tmp_path: Path) -> None:
+    from convcli.cli.filter_batch import FilterWork
+    from convcli.cli.filter_command import FilterCommand
+    from convcli.cli.options import Request, RunOptions
+    from convcli.planning.grammar import parse
+
+    command = FilterCommand(
+        request=Request(filter="box:3"),
+        options=RunOptions(),
+        files=AudioFiles(),
+        calls=parse("box:3"),
+    )
+    work = pickle.loads(pickle.dumps(FilterWork(command, 0, alone=True)))
+    place = str(tmp_path / "out.wav")
+    unit = Unit(number=1, name=str(SAMPLES / "hello.wav"), relative="hello.wav", place=place)
+    outcome = pickle.loads(pickle.dumps(carry_out(work, pickle.loads(pickle.dumps(unit)))))
+    assert outcome.error is None
+    assert outcome.facts.filter == "box:3"
+    again = pickle.loads(pickle.dumps(carry_out(work, unit)))
+    assert isinstance(again.error, RequestError)
+    assert (again.error.exit_code, again.error.hint) == (2, "--force replaces it")
+    missing = pickle.loads(
+        pickle.dumps(carry_out(work, Unit(number=2, name="none", relative="none")))
+    )
+    assert isinstance(missing.error, InputError)

@@ -1,0 +1,157 @@
+"""Inputs on a real Dask cluster: a scheduler and workers of their own, some of which are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from life import PATIENCE, wait_until
+from program import CONVCLI, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytest.importorskip("distributed", reason="needs convcli[cluster]")
+
+UNITS = 24
+
+
+@dataclass
+class Cluster:
+    """A scheduler, with workers that are started when they are needed."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._contact = self.folder / "scheduler.json"
+        words = ("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        self.scheduler = self._start(*words, "--scheduler-file", str(self._contact))
+        wait_until(self._contact.exists, "writes its address")
+
+    @property
+    def address(self) -> str:
+        """Where the scheduler listens."""
+        return str(json.loads(self._contact.read_text())["address"])
+
+    def worker(self, folder: Path) -> subprocess.Popen[bytes]:
+        """Start a worker of one thread in `folder`."""
+        words = ("dask_worker", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
+        return self._start(*words, folder=folder)
+
+    def _start(self, tool: str, *words: str, folder: Path | None = None) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.{tool}", *words],
+            cwd=folder or self.folder,
+            stderr=subprocess.DEVNULL,
+        )
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        """Kill all processes."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+# A scheduler takes seconds to start, so that the test that kills it comes last.
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with tables in `in`, one of which is bad, and their results in `expected`."""
+    (tmp_path / "in").mkdir()
+    rng = np.random.default_rng(2)
+    for number in range(UNITS):
+        rows = "\n".join(f"{value:.6f}" for value in rng.normal(size=9_000 + number))
+        (tmp_path / "in" / f"t{number:02}.csv").write_text(f"v\n{rows}\n")
+    (tmp_path / "in" / "t07.csv").write_text("v\n1\nnix\n")
+    refused(3, "csv", "gaussian:40", "in", "-o", "expected/", "-q", cwd=tmp_path)
+    return tmp_path
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def begun(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """A run that is under way: some outputs are there, and not all."""
+    process = subprocess.Popen(
+        [*CONVCLI, "csv", "gaussian:40", "in", "-o", "out/", "-q", *words],
+        cwd=folder,
+        text=True,
+        stderr=subprocess.PIPE,
+    )
+    out = folder / "out"
+    wait_until(lambda: out.exists() and len(os.listdir(out)) >= 3, "writes outputs")
+    return process
+
+
+def test_a_worker_is_killed_and_nothing_is_lost(cluster: Cluster, folder: Path) -> None:
+    # One of the workers begins elsewhere: relative names begin where the command does.
+    victim = cluster.worker(cluster.folder)
+    cluster.worker(folder)
+    run = begun(folder, "--cluster", cluster.address, "--ledger", "run.jsonl")
+    victim.kill()
+    at_kill = len(os.listdir(folder / "out"))
+    _, errors = run.communicate(timeout=PATIENCE)
+    assert at_kill < UNITS - 1
+    assert run.returncode == 3, errors
+    told = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(told) == 1
+    assert "t07.csv" in told[0]
+    assert files(folder / "out") == files(folder / "expected")
+    lines = [json.loads(line) for line in (folder / "run.jsonl").read_text().splitlines()]
+    assert sorted(line["unit"] for line in lines) == list(range(1, UNITS + 1))
+
+
+def test_the_scheduler_is_killed_and_resume_does_the_rest(cluster: Cluster, folder: Path) -> None:
+    cluster.worker(folder)
+    run = begun(folder, "--cluster", cluster.address, "--ledger", "run.jsonl")
+    cluster.scheduler.kill()
+    _, errors = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 4
+    assert "was lost" in errors
+    assert "--resume does what is left" in errors
+    assert "Traceback" not in errors
+    for process in cluster.processes:  # a worker may still write what it had begun
+        process.kill()
+        process.wait()
+    words = ("csv", "gaussian:40", "in", "-o", "out/", "--ledger", "run.jsonl", "--resume")
+    left = refused(3, *words, cwd=folder)
+    assert "done by an earlier run" in left
+    assert files(folder / "out") == files(folder / "expected")
+
+
+def test_processes_of_this_machine(folder: Path) -> None:
+    words = ("csv", "gaussian:40", "in", "-o", "out/", "-q", "--cluster", "local", "-j", "1")
+    refused(3, *words, cwd=folder)
+    assert files(folder / "out") == files(folder / "expected")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["in.csv", "-o", "out/", "--cluster", "nix://x"], "no Dask scheduler answers"),
+        (["in.csv", "--cluster", "local"], "do not write to standard output"),
+        (["-", "-o", "out/", "--cluster", "local"], "standard input cannot be sent"),
+    ],
+)
+def test_what_is_refused(words: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("v\n1\n2\n")
+    assert message in refused(2, "csv", "sma:2", *words, cwd=tmp_path)

@@ -1,0 +1,244 @@
+"""Runs over many inputs that go on where an earlier one ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from program import CONVCLI, done, refused, run
+
+from convcli.batch.file_state import FileState
+from convcli.batch.ledger import Line, open_ledger, read_lines
+from convcli.batch.ledger import RunIdentity as Identity
+from convcli.batch.units import Unit
+from convcli.errors import InputError, RequestError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TABLE = "x\n1\n3\n5\n"
+SMOOTH = "x\n1\n2\n4\n"
+IDENTITY = Identity(units=9, listing="list", filter="sma:2", request="request")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a tree of five small tables, one of them bad."""
+    for place in ("in/a.csv", "in/b.csv", "in/sub/c.csv", "in/sub/d.csv"):
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(TABLE)
+    (tmp_path / "in/bad.csv").write_text("x\n1\nword\n")
+    return tmp_path
+
+
+def lines(folder: Path, name: str = "run.jsonl") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / name).read_bytes().splitlines()]
+
+
+def states(folder: Path) -> dict[str, tuple[int, int]]:
+    """What tells whether an output was written again."""
+    files = [path for path in (folder / "out").rglob("*") if path.is_file()]
+    found = {path.relative_to(folder / "out").as_posix(): path.stat() for path in files}
+    return {name: (each.st_ino, each.st_mtime_ns) for name, each in found.items()}
+
+
+def written_again(folder: Path, before: dict[str, tuple[int, int]]) -> set[str]:
+    after = states(folder)
+    return {name for name in after if after[name] != before.get(name)}
+
+
+def test_a_ledger_has_a_line_for_each_input(folder: Path) -> None:
+    words = ("csv", "sma:2", "in", "--recursive", "-o", "out/", "--ledger", "run.jsonl")
+    ended = run(*words, cwd=folder)
+    assert ended.code == 3
+    found = {line["unit"]: line for line in lines(folder)}
+    assert sorted(found) == [1, 2, 3, 4, 5]
+    first, bad = found[1], found[3]
+    output = (folder / "out/a.csv").stat()
+    assert first["input"]["path"] == "in/a.csv"
+    assert first["input"]["size"] == len(TABLE)
+    assert first["input"]["mtime_ns"] == (folder / "in/a.csv").stat().st_mtime_ns
+    assert first["output"] == {
+        "path": "out/a.csv",
+        "size": len(SMOOTH),
+        "mtime_ns": output.st_mtime_ns,
+    }
+    assert (first["filter"], first["units"], first["error"]) == ("sma:2", 5, None)
+    assert first["facts"]["shape"] == [3]
+    assert bad["error"]["exit_code"] == 3
+    assert "in/bad.csv, line 3" in bad["error"]["message"]
+    assert (folder / "failed.txt").read_text() == "in/./bad.csv\n"
+    assert "exists already" in refused(2, *words, cwd=folder)
+
+
+def test_resume_runs_what_is_left_and_nothing_else(folder: Path) -> None:
+    words = ("csv", "sma:2", "in", "--recursive", "-o", "out/", "--ledger", "run.jsonl", "--resume")
+    assert run(*words, cwd=folder).code == 3
+    before = states(folder)
+    ended = run(*words, cwd=folder)
+    assert (ended.code, written_again(folder, before)) == (3, set())
+    assert "4 inputs done by an earlier run" in ended.err
+
+    (folder / "in/bad.csv").write_text(TABLE)  # failed before
+    (folder / "in/e.csv").write_text(TABLE)  # is new, and gives others another number
+    os.utime(folder / "in/b.csv", ns=(1, 1))  # may have changed
+    (folder / "out/sub/c.csv").unlink()  # is gone
+    (folder / "out/sub/d.csv").write_text("cut")  # is not what was written
+    done(*words, cwd=folder)
+    assert written_again(folder, before) == {"bad.csv", "e.csv", "b.csv", "sub/c.csv", "sub/d.csv"}
+    assert [line["unit"] for line in lines(folder)] == [1, 2, 3, 4, 5, 6]
+    assert {line["units"] for line in lines(folder)} == {6}
+    assert not (folder / "failed.txt").exists()
+    before = states(folder)
+    done(*words, "--jobs", "1", "-q", cwd=folder)
+    assert written_again(folder, before) == set()
+    done(*words, "--edge", "zero", cwd=folder)
+    assert written_again(folder, before) == set(before)
+    assert len(lines(folder)) == 6
+
+
+@pytest.mark.parametrize("size", range(-1, 700, 37))
+def test_a_ledger_that_was_cut_anywhere(size: int, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    units = [Unit(number=at, name=f"{at}\udcff", relative="", place=f"o{at}") for at in (1, 2)]
+    with open_ledger(path, IDENTITY) as ledger:
+        for unit in units:
+            ledger.append(Line.of(unit, IDENTITY, read=FileState(3, 4), wrote=FileState(5, 6)))
+    whole = path.read_bytes()
+    cut = whole[:size]
+    path.write_bytes(cut)
+    kept = [line.input for line in read_lines(path)]
+    with open_ledger(path, IDENTITY) as ledger:
+        ledger.append(Line.of(units[0], IDENTITY))
+    # A line that lacks nothing but its end is whole.
+    count = sum(len(cut) >= len(whole) // 2 * at - 1 for at in (1, 2))
+    assert kept == [unit.name for unit in units[:count]]
+    assert [line.input for line in read_lines(path)] == [*kept, units[0].name]
+
+
+def test_one_run_at_a_time_writes_a_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with (
+        open_ledger(path, IDENTITY),
+        pytest.raises(RequestError, match="another run writes"),
+        open_ledger(path, IDENTITY),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "1", '{"unit":1}', "x", "[" * 10_000])
+def test_a_file_that_is_no_ledger(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text(text + "\n")
+    with pytest.raises(InputError, match="is no line of a ledger"):
+        list(read_lines(path))
+
+
+def test_resume_without_a_ledger(folder: Path) -> None:
+    words = ("csv", "sma:2", "in/a.csv", "in/b.csv", "-o", "out/")
+    done(*words, cwd=folder)
+    before = states(folder)
+    ended = run(*words, cwd=folder)
+    assert (ended.code, len(ended.errors)) == (2, 2)
+    (folder / "out/a.csv").unlink()
+    done(*words, "--resume", cwd=folder)
+    assert written_again(folder, before) == {"a.csv"}
+    assert sorted(path.name for path in folder.iterdir()) == ["in", "out"]
+
+
+def test_an_output_of_somebody_else_stays(folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out/b.csv").write_text("mine")
+    os.utime(folder / "out/b.csv", ns=(1, 1))
+    words = ("csv", "sma:2", "in/a.csv", "in/b.csv", "-o", "out/")
+    ended = run(*words, "--resume", cwd=folder)
+    assert ended.errors == ["error: in/b.csv: the output out/b.csv exists already"]
+    assert (ended.code, (folder / "out/a.csv").read_text()) == (2, SMOOTH)
+    ended = run(*words, "--skip-existing", "--ledger", "run.jsonl", cwd=folder)
+    assert ended.code == 0
+    assert [line.get("skipped") for line in lines(folder)] == [True, True]
+    assert (folder / "out/b.csv").read_text() == "mine"
+
+
+def test_resume_in_place_filters_once(folder: Path) -> None:
+    words = ("csv", "sma:2", "in/a.csv", "in/b.csv", "--in-place", "--resume")
+    done(*words, cwd=folder)
+    done(*words, cwd=folder)
+    assert (folder / "in/a.csv").read_text() == SMOOTH
+
+
+def test_failures_are_run_again_into_the_same_places(folder: Path) -> None:
+    (folder / "in/sub/two\nlines.csv").write_text("x\nword\n1\n")
+    words = ("csv", "sma:2", "-c", "x", "-o", "out/", "--failed", "bad.txt")
+    ended = run(*words, "in", "--recursive", cwd=folder)
+    assert ended.code == 3
+    assert (folder / "bad.txt").read_bytes() == b"in/./bad.csv\0in/./sub/two\nlines.csv\0"
+    assert "--files-from bad.txt -0 runs what failed once more" in ended.err
+    for name in ("bad.csv", "sub/two\nlines.csv"):
+        (folder / "in" / name).write_text(TABLE)
+    done(*words, "--files-from", "bad.txt", "-0", cwd=folder)
+    assert (folder / "out/sub/two\nlines.csv").read_text() == SMOOTH
+    assert not (folder / "bad.txt").exists()
+
+
+def test_shards_are_merged(folder: Path) -> None:
+    words = ("csv", "sma:2", "in", "--recursive", "-o", "out/")
+    for index in (1, 2, 3):
+        shard = ("--shard", f"{index}/3", "--ledger", f"run.{index}.jsonl")
+        assert run(*words, *shard, cwd=folder).code == (3 if index == 3 else 0)
+    ledgers = ["run.1.jsonl", "run.2.jsonl", "run.3.jsonl"]
+    assert (folder / "failed.3-of-3.txt").read_text() == "in/./bad.csv\n"
+    ended = run("merge", *ledgers, "-o", "all.jsonl", "--report", "r.json", cwd=folder)
+    assert (ended.code, ended.errors) == (1, ["error: 1 of 5 inputs failed: in/bad.csv"])
+    assert [line["unit"] for line in lines(folder, "all.jsonl")] == [1, 2, 3, 4, 5]
+    facts = json.loads((folder / "r.json").read_text())["batch"]
+    assert (facts["units"], facts["done"], facts["failed"], facts["missing"]) == (5, 4, 1, 0)
+    assert facts["read_bytes"] == 4 * len(TABLE)
+
+    part = run("merge", "run.1.jsonl", "run.3.jsonl", "--failed", "f.txt", cwd=folder)
+    assert part.code == 1
+    assert "error: 2 of 5 inputs are missing: 2, 5; of --shard 2/3" in part.errors
+    printed = [json.loads(line) for line in part.out.splitlines()]
+    assert [line["unit"] for line in printed] == [1, 3, 4]
+    assert [line for line in lines(folder, "run.3.jsonl") if line["unit"] == 3] == [printed[1]]
+    assert (folder / "f.txt").read_text() == "in/./bad.csv\n"
+
+    (folder / "in/bad.csv").write_text(TABLE)
+    done(*words, "--shard", "3/3", "--ledger", "run.3.jsonl", "--resume", cwd=folder)
+    done("merge", *ledgers, cwd=folder)
+    done("csv", "sma:2", "in/a.csv", "in/b.csv", "-o", "o/", "--ledger", "other.jsonl", cwd=folder)
+    assert "of other inputs" in refused(2, "merge", *ledgers, "other.jsonl", cwd=folder)
+    (folder / "empty").touch()
+    assert "hold no lines" in refused(2, "merge", "empty", cwd=folder)
+
+
+def test_killed_and_resumed(tmp_path: Path) -> None:
+    """Killed after some lines were written; then nothing that is in the ledger is done again."""
+    (tmp_path / "in").mkdir()
+    for number in range(60):
+        (tmp_path / f"in/{number:02}.csv").write_text(f"x\n{number}\n{number + 2}\n")
+    words = ["csv", "sma:2", "in", "-o", "out/", "--ledger", "run.jsonl", "--resume", "-q"]
+    ledger = tmp_path / "run.jsonl"
+    for kill_at in (1, 25):
+        with subprocess.Popen([*CONVCLI, *words], cwd=tmp_path) as process:
+            while not ledger.exists() or ledger.read_bytes().count(b"\n") < kill_at:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.01)
+                    break
+            process.send_signal(signal.SIGKILL)
+        noted = {line.output for line in read_lines(ledger)}
+        before = states(tmp_path)
+    done(*words, cwd=tmp_path)
+    again = {f"out/{name}" for name in written_again(tmp_path, before)}
+    assert not again & noted
+    assert len(again | noted) == 60
+    for number in range(60):
+        text = (tmp_path / f"out/{number:02}.csv").read_text()
+        assert text == f"x\n{number}\n{number + 1}\n"
+    assert sorted(line["unit"] for line in lines(tmp_path)) == list(range(1, 61))

@@ -1,0 +1,448 @@
+"""One large input in parts: the bytes of the whole, whatever the step, the file and the cuts."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from functools import reduce
+from itertools import pairwise
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import lost_process
+import numpy as np
+import pytest
+import pyvips
+import soundfile
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from program import done, refused, run
+
+from convcli.batch.parts import (
+    PartedInput,
+    PartedRun,
+    carry_out_task,
+    joined_counts,
+    needs_of,
+    reason_against,
+)
+from convcli.batch.processes import ProcessRunner
+from convcli.batch.units import Unit
+from convcli.media.audio.files import AudioFiles
+from convcli.media.audio.sink import AudioOptions
+from convcli.media.images.files import ImageFiles
+from convcli.media.tables.delimited import Dialect
+from convcli.media.tables.files import TableFiles
+from convcli.media.tables.parts import joined_pasts, past_after
+from convcli.media.tables.source import TableOptions
+from convcli.media.tables.text_survey import record_starts, survey_lines
+from convcli.planning.grammar import parse
+from convcli.planning.plan import make_plan, rules_for
+from convcli.running.run import run as run_whole
+from convcli.signals import SignalPast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from convcli.media.files import Files
+
+FEW = settings(
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@dataclass
+class Inline:
+    """Carries tasks out in this process, each from its pickle, as another process would."""
+
+    run: PartedRun
+
+    def results(self, tasks: Iterable[Any]) -> Iterator[Any]:
+        text = pickle.dumps(self.run)
+        for task in tasks:
+            result = carry_out_task(pickle.loads(text), pickle.loads(pickle.dumps(task)))
+            yield pickle.loads(pickle.dumps(result))
+
+
+@dataclass
+class Filtered:
+    """What a run has written and counted."""
+
+    data: bytes
+    read: int
+    written: int
+    losses: Any
+    facts: Any
+    details: Any
+
+
+def filtered(
+    files: Files, path: Path, text: str, count: int | None, rules: dict[str, Any]
+) -> Filtered | str:
+    """A file filtered as one, or in at most `count` parts; or why it is not cut."""
+    output = path.with_name(f"out{path.suffix}")
+    calls = parse(text)
+    with files.open(path, stdin=None, output=output) as opened:
+        signal = opened.sources[0].signal
+        bound = rules_for(signal, calls, **rules)
+        plan = make_plan(calls, signal, bound)
+        sink: Any = opened.sink(output, [plan.result], label="f", unchanged=plan.identity)
+        if count is None:
+            counts = run_whole(plan, opened.sources[0], sink, threads=1)
+        else:
+            division = opened.division()
+            if isinstance(division, str):
+                sink.discard()
+                return division
+            reason = reason_against(plan, groups=opened.grouped) or sink.divide()
+            if reason:
+                sink.discard()
+                return str(reason)
+            parted = PartedRun(
+                files=files,
+                path=path,
+                output=output,
+                known=opened.known,
+                calls=calls,
+                rules=bound,
+                result=plan.result,
+                tail=0,
+                label="f",
+                unchanged=plan.identity,
+                needs=needs_of(plan),
+            )
+            cut = PartedInput(
+                run=parted,
+                division=division,
+                plan=plan,
+                runner=Inline(parted),  # type: ignore[arg-type]
+                groups=opened.grouped,
+                count=count,
+            )
+            parts = cut.parts()
+            places = [output] * len(parts)
+            if division.apart:
+                places = [path.with_name(f"part{part.number}") for part in parts]
+            counts = joined_counts(cut.filter_into(sink, parts, places))
+        sink.close()
+        details = dict(opened.details())
+    return Filtered(
+        output.read_bytes(), counts.read, counts.written, counts.losses, sink.facts(), details
+    )
+
+
+def check(files: Files, path: Path, text: str, count: int, **rules: Any) -> None:
+    """All that a run leaves behind is the same for the whole and for its parts."""
+    assert filtered(files, path, text, count, rules) == filtered(files, path, text, None, rules)
+
+
+# ------------------------------------------------------------------------------------------ tables
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> bytes:
+    """A table with gaps, some of them long, of three groups that come in any order."""
+    newline = draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    rows = draw(st.integers(0, 60))
+    seed = np.random.default_rng(draw(st.integers(0, 99)))
+    gap = sorted(seed.integers(0, rows + 1, 2).tolist())
+    lines = ['when,"the, text",A,B,group']
+    for row in range(rows):
+        a = f"{seed.normal():.3f}"
+        if gap[0] <= row < gap[1] or seed.random() < 0.1:
+            a = draw(st.sampled_from(["", "NA"]))
+        text = seed.choice(["x", '"a ""b"", c"', f'"two{newline}lines"', 'in "it"'])
+        lines.append(f"d{row},{text},{a},{seed.integers(100)},{seed.choice(['u', 'v', 'w'])}")
+        if seed.random() < 0.1:
+            lines.append(seed.choice(["", '# a "comment', " "]))
+    end = draw(st.sampled_from(["", newline]))
+    mark = draw(st.sampled_from(["", "\ufeff"]))
+    return (mark + newline.join(lines) + end).encode()
+
+
+STEPS = (
+    "sma:5",
+    "lowpass:0.2",
+    "ema:span=3,adjust=false",
+    "savgol:7,2 | diff:1",
+    "diff:1 | ema:span=4,adjust=false",
+    "median:4",
+    "x - sma:9",
+    "ema:span=2,adjust=false - ema:span=6,adjust=false",
+    "sma:3 | normalize | lag:2",
+)
+
+
+@pytest.mark.parametrize("text", STEPS)
+@FEW
+@given(tables(), st.integers(2, 9))
+def test_table(tmp_path: Path, text: str, data: bytes, count: int) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(data)
+    options = TableOptions(columns=("A", "B"), comment="#")
+    check(TableFiles(options=options), path, text, count)
+
+
+@pytest.mark.parametrize("text", ["downsample:3", "max_pool:4", "stride:2 | sma:3"])
+@FEW
+@given(tables(), st.integers(2, 9))
+def test_table_of_fewer_rows(tmp_path: Path, text: str, data: bytes, count: int) -> None:
+    # The lines between two rows go with either of them where rows are left out.
+    lines = data.splitlines(keepends=True)
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"".join(line for line in lines if line.strip() and not line.startswith(b"#")))
+    check(TableFiles(options=TableOptions(columns=("A", "B"))), path, text, count)
+
+
+RULES = st.fixed_dictionaries(
+    {
+        "edge": st.sampled_from(["shrink", "missing", "reflect", "valid"]),
+        "missing": st.sampled_from(["keep", "fill", "propagate"]),
+        "align": st.just("center"),
+    }
+)
+
+
+@FEW
+@given(tables(), st.sampled_from(STEPS[:2]), RULES, st.integers(2, 5))
+def test_table_by_rules(
+    tmp_path: Path, data: bytes, text: str, rules: dict[str, Any], count: int
+) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(data)
+    files = TableFiles(options=TableOptions(columns=("A",), comment="#"))
+    check(files, path, text, count, **rules)
+
+
+@pytest.mark.parametrize("text", [step for step in STEPS if step != STEPS[4]])
+@FEW
+@given(tables(), st.integers(2, 6))
+def test_groups(tmp_path: Path, text: str, data: bytes, count: int) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(data)
+    options = TableOptions(columns=("A", "B"), by=("group",), comment="#")
+    check(TableFiles(options=options), path, text, count)
+
+
+def naive_states(text: str) -> list[bool]:
+    """Whether each character is within quotes, read one by one (RFC 4180)."""
+    inside = False
+    states = []
+    place = 0
+    while place < len(text):
+        states.append(inside)
+        if text[place] == '"':
+            if not inside:
+                inside = place == 0 or text[place - 1] in ",\n"
+            elif text[place + 1 : place + 2] == '"':
+                states.append(True)
+                place += 1
+            else:
+                inside = False
+        place += 1
+    return states
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text('a,"\n', max_size=60), st.sets(st.integers(1, 59), max_size=4))
+@example('a,"\n\n', {3, 4})
+def test_survey_finds_records_whatever_the_quotes_hold(text: str, cuts: set[int]) -> None:
+    text = f"{text}\n"
+    dialect = Dialect(delimiter=b",", newline=b"\n")
+    line_starts = [0] + [at for at in sorted(cuts) if at < len(text) and text[at - 1] == "\n"]
+    surveys = []
+    for start, stop in pairwise([*line_starts, len(text)]):
+        piece = text[start:stop].encode()
+        surveys.append(survey_lines(piece, dialect, offset=start, width=1, counted=True))
+    states = naive_states(text)
+    found = list(record_starts(surveys, counted=True))
+    for start, stop in pairwise([*line_starts, len(text)]):
+        ends = [at + 1 for at in range(start, stop) if text[at] == "\n" and not states[at]]
+        first = start
+        if start > 0 and states[start - 1]:
+            first = ends[0] if ends else -1
+        here = [record.offset for record in found if start <= record.offset < stop]
+        assert here == [first] * (0 <= first < stop) or not here
+    for record in found:
+        assert not states[record.offset - 1] or record.offset == 0
+        rows = sum(text[at] == "\n" and not states[at] for at in range(record.offset))
+        assert record.rows == rows
+
+
+def test_pasts_combine_associatively() -> None:
+    draw = np.random.default_rng(7)
+    x = draw.normal(size=(40, 2))
+    x[draw.random(x.shape) < 0.4] = np.nan
+    nothing = SignalPast(count=0, samples=np.empty((0, 2)), known=np.full(2, np.nan))
+    pieces = [{b"k": past_after(nothing, part, 5)} for part in np.split(x, [3, 4, 20, 33])]
+    whole = past_after(nothing, x, 5)
+    left = reduce(lambda a, b: joined_pasts(a, b, 5), pieces)
+    right = reduce(lambda a, b: joined_pasts(b, a, 5), reversed(pieces))
+    for joined in (left[b"k"], right[b"k"]):
+        assert joined.count == whole.count == 40
+        np.testing.assert_array_equal(joined.samples, x[-5:])
+        np.testing.assert_array_equal(joined.known, whole.known)
+    known = [column[~np.isnan(column)][-1] for column in x[:-5].T]
+    np.testing.assert_array_equal(whole.known, known)
+
+
+# ------------------------------------------------------------------------------------------- sound
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """Sounds of 15 blocks."""
+    folder = tmp_path_factory.mktemp("sounds")
+    draw = np.random.default_rng(3)
+    x = np.clip(np.cumsum(draw.normal(size=(15_000, 2)), axis=0) * 5e-3, -0.99, 0.99)
+    paths = {}
+    for subtype in ("PCM_16", "PCM_24", "FLOAT"):
+        paths[subtype] = folder / f"{subtype}.wav"
+        soundfile.write(paths[subtype], x, 8000, subtype=subtype)
+    paths["mono"] = folder / "mono.wav"
+    soundfile.write(paths["mono"], x[:, 0], 8000, subtype="PCM_U8")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("convcli.media.audio.reader._SHORT_BLOCK_FRAMES", 1024)
+        yield paths
+
+
+@pytest.mark.parametrize("kind", ["PCM_16", "PCM_24", "FLOAT", "mono"])
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.sampled_from(
+        [
+            "sma:5",
+            "lowpass:400",
+            "highpass:30,taps=4001",
+            "lowpass:1k | downsample:2",
+            "resample:3k",
+            "max_pool:7",
+            "median:5",
+            "x - sma:30",
+            "lowpass:500 | normalize",
+        ]
+    ),
+    st.sampled_from(["zero", "edge", "reflect", "valid"]),
+    st.integers(2, 8),
+)
+def test_sound(sounds: dict[str, Path], kind: str, text: str, edge: str, count: int) -> None:
+    check(AudioFiles(), sounds[kind], text, count, edge=edge)
+
+
+def test_dither_and_rf64(sounds: dict[str, Path]) -> None:
+    options = AudioOptions(subtype="PCM_16", format="RF64", dither=True)
+    check(AudioFiles(options=options), sounds["FLOAT"], "lowpass:400", 4)
+
+
+# ---------------------------------------------------------------------------------------- pictures
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bands", "meaning"),
+    [("u1", 3, "srgb"), ("u1", 4, "srgb"), ("u2", 1, "grey16"), ("f4", 3, "scrgb")],
+)
+def test_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, bands: int, meaning: str
+) -> None:
+    monkeypatch.setattr("convcli.media.images.layout.STRIP_BYTES", 1)
+    monkeypatch.setattr("convcli.media.images.layout.STRIP_ROWS", 4)
+    draw = np.random.default_rng(5)
+    pixels = draw.integers(0, 250, (57, 40, bands)).astype(dtype)
+    path = tmp_path / "picture.tif"
+    image = pyvips.Image.new_from_array(pixels).copy(interpretation=meaning)
+    image.write_to_file(str(path))
+    files = ImageFiles(max_pixels=10**6)
+    for count, text in enumerate(
+        ["gaussian:2", "median:3", "sobel", "max_pool:2", "x - box:5", "normalize"], start=2
+    ):
+        check(files, path, text, count)
+    check(files, path, "gaussian:1", 5, edge="reflect")
+    check(files, path, "box:3", 3, edge="valid")
+
+
+# -------------------------------------------------------------------------------- what is not cut
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "reason"),
+    [
+        ("global_avg_pool", {}, "a pool of the whole signal"),
+        ("max_pool:4", {"by": ("group",)}, "--by with outputs that wait"),
+        ("diff:1 | ema:span=3,adjust=false", {"by": ("group",)}, "--by with values held between"),
+        ("sma:3", {"encoding": "utf-16"}, "text in utf-16"),
+    ],
+)
+def test_reasons(tmp_path: Path, text: str, options: dict[str, Any], reason: str) -> None:
+    path = tmp_path / "table.csv"
+    rows = "A,group\n" + "1,u\n2,v\n" * 9
+    path.write_text(rows, encoding=options.get("encoding", "utf-8"))
+    files = TableFiles(options=TableOptions(columns=("A",), **options))
+    found = filtered(files, path, text, 3, {})
+    assert isinstance(found, str)
+    assert found.startswith(reason)
+
+
+def test_one_note_says_why_an_input_is_one_unit(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("A\n" + "1\n2\n" * 9)
+    said = done(
+        "csv", "sma:3", "t.csv", "--edge", "wrap", "-o", "o.csv", "--parts", "3", cwd=tmp_path
+    )
+    assert said.err.count("note: t.csv is filtered as one unit: --edge wrap reads") == 1
+    quiet = done("csv", "sma:3", "--parts", "3", "-q", stdin=b"A\n1\n", cwd=tmp_path)
+    assert quiet.text == "A\n1\n"
+
+
+# --------------------------------------------------------------------------------------- processes
+
+
+def test_real_processes(tmp_path: Path) -> None:
+    draw = np.random.default_rng(11)
+    rows = [
+        f'{value:.4f},"a{n}\n""b""",{"xyz"[n % 3]}' for n, value in enumerate(draw.normal(size=900))
+    ]
+    (tmp_path / "t.csv").write_text("\r\n".join(["A,text,group", *rows]), newline="")
+    words = ["csv", "sma:5", "t.csv", "--by", "group", "-c", "A"]
+    whole = done(*words, cwd=tmp_path)
+    parted = done(*words, "-o", "o.csv", "--parts", "5", "--jobs", "2", cwd=tmp_path)
+    assert (tmp_path / "o.csv").read_bytes() == whole.out
+    assert "900 rows" in parted.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.csv", "t.csv"]
+
+
+def test_an_error_names_its_line_and_leaves_nothing(tmp_path: Path) -> None:
+    lines = ["A,B", *(f'{n},"x\ny"' for n in range(300))]
+    lines[251] = 'bad,"x\ny"'
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    words = ["csv", "sma:5", "t.csv", "-c", "A", "-o", "o.csv"]
+    whole = refused(3, *words, cwd=tmp_path)
+    assert "line 502" in whole
+    assert refused(3, *words, "--parts", "4", "--jobs", "1", cwd=tmp_path) == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_a_lost_process_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    runner = ProcessRunner(lost_process.LosesProcess(tmp_path), 1, Event())  # type: ignore[arg-type]
+    for number in (1, 2):
+        runner.submit(Unit(number=number, name="x", relative="x"))
+    ended = [runner.next_outcome() for _ in range(2)]
+    runner.close()
+    assert sorted(outcome.unit.number for outcome in ended) == [1, 2]
+    assert [outcome.error for outcome in ended] == [None, None]
+
+
+def test_a_part_that_loses_every_process_is_an_error(tmp_path: Path) -> None:
+    work = lost_process.LosesProcess(tmp_path / "missing")
+    runner = ProcessRunner(work, 1, Event())  # type: ignore[arg-type]
+    runner.submit(Unit(number=1, name="x", relative="x"))
+    error = runner.next_outcome().error
+    runner.close()
+    assert error is not None
+
+
+def test_a_small_input_is_not_cut_unasked(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "s.wav", np.zeros((100, 1)), 8000)
+    told = run("audio", "sma:3", "s.wav", "-o", "o.wav", "--jobs", "2", cwd=tmp_path)
+    assert told.code == 0
+    assert "note" not in told.err

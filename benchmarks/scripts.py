@@ -96,6 +96,16 @@ def pandas_ema(source: str, target: str) -> None:
     table.to_csv(target, index=False)
 
 
+def pandas_macd(source: str, target: str) -> None:
+    """The difference of two exponential means."""
+    import pandas as pd
+
+    table = pd.read_csv(source)
+    fast = table["close"].ewm(span=12, adjust=False).mean()
+    table["y"] = fast - table["close"].ewm(span=26, adjust=False).mean()
+    table.to_csv(target, index=False)
+
+
 def polars_mean(source: str, target: str) -> None:
     """The mean of 20 rows as a new column."""
     import polars as pl
@@ -110,6 +120,15 @@ def polars_ema(source: str, target: str) -> None:
 
     column = pl.col("close").ewm_mean(alpha=0.1, adjust=False).over("ticker").alias("y")
     pl.scan_csv(source).with_columns(column).collect().write_csv(target)
+
+
+def polars_macd(source: str, target: str) -> None:
+    """The difference of two exponential means."""
+    import polars as pl
+
+    close = pl.col("close")
+    column = close.ewm_mean(span=12, adjust=False) - close.ewm_mean(span=26, adjust=False)
+    pl.scan_csv(source).with_columns(column.alias("y")).collect().write_csv(target)
 
 
 def polars_lowpass(source: str, target: str, taps: str) -> None:

@@ -18,7 +18,14 @@ def tables(sizes: Sizes) -> list[Job]:
     """Large tables, and the same of 1,000 rows through a pipe."""
     large = f"prices-{sizes.rows}.csv"
     small = "prices-1000.csv"
-    jobs = [mean(large), deviation(large), table_median(large), table_lowpass(large), ema(large)]
+    jobs = [
+        mean(large),
+        deviation(large),
+        table_median(large),
+        table_lowpass(large),
+        ema(large),
+        macd(large),
+    ]
     return jobs + [
         _piped(job, small, large) for job in (mean(large), table_lowpass(large), ema(large))
     ]
@@ -134,6 +141,21 @@ def ema(table: str) -> Job:
             Peer("polars", p.POLARS, script("polars_ema", table, OUT), 1.1, EXACT),
         ),
         equal="the recursion that starts with the first value",
+    )
+
+
+def macd(table: str) -> Job:
+    """Branches: the difference of two exponential means."""
+    return _table(
+        "csv-macd",
+        f"difference of two exponential means (12 and 26 rows) of one column of {table}",
+        table,
+        ["ema:span=12,adjust=false - ema:span=26,adjust=false"],
+        (
+            Peer("pandas", p.PANDAS, script("pandas_macd", table, OUT), None, EXACT),
+            Peer("polars", p.POLARS, script("polars_macd", table, OUT), None, EXACT),
+        ),
+        equal="the recursions that start with the first value",
     )
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from convcli.calendar_bins import DAY, WEEK, CalendarBins
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -126,7 +126,7 @@ SHORT_ON_PICTURES = {
     "lowpass": "lowpass:0.1,width=0.15",
     "highpass": "highpass:0.1,width=0.15",
     "bandpass": "bandpass:0.15,0.35,width=0.15",
-    "bandstop": "bandstop:0.15,0.35,width=0.15",
+    "bandstop": "bandstop:0.1,0.4,width=0.15",
     "hilbert": "hilbert:low=0.1",
     "envelope": "envelope:low=0.1",
 }

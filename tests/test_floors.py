@@ -21,6 +21,7 @@ FLOORS = {
                 "sndfile",
                 "facts",
                 "stopping",
+                "dataclass",
             ),
             "__version__",
         ),
@@ -79,6 +80,9 @@ def test_imports_go_down(path: Path) -> None:
         top, there = module.split(".")[0], room(module)
         assert top != "click", "Typer brings its own copy of Click"
         assert not (here == "cli" and top == "numpy"), "the command line does no maths"
+        assert here == "dataclass" or module != "dataclasses.dataclass", (
+            "convcli.dataclass has the dataclass of this program, which costs less at its start"
+        )
         if top == "convcli" and there != here:
             assert FLOORS[there] < FLOORS[here] or FLOORS[there] == FLOORS[here] == 0, (
                 f"{here} imports {module}"

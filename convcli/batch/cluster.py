@@ -13,12 +13,13 @@ import platform
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Condition
 from typing import TYPE_CHECKING, Any, cast
 
 from convcli import __version__
 from convcli.batch.run_units import Outcome, carry_out
+from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, OutputError, RequestError, told_error
 
 if TYPE_CHECKING:

@@ -10,12 +10,13 @@ import json
 import os
 from array import array
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from convcli import __version__
 from convcli.batch.file_state import FileState
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media.replacing import atomic, cannot_write
 

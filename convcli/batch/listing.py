@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.outputs import RealPaths, is_folder, relative_path
 

@@ -14,11 +14,12 @@ jobs as the whole is, so that the result is the same, byte for byte.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from convcli.batch.units import Unit
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.running.geometry import Geometry
 from convcli.running.past import HistoryNeededError

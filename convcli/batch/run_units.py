@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from convcli.batch.file_state import FileState
+from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, told_error
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ it without a word (`Shard`).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convcli.batch.listing import STDIN, source_of
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.outputs import (
     OutputNames,

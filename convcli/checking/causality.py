@@ -7,12 +7,13 @@ filters the user's own data with the same `run` as the command does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcli.checking.prefixes import ROWS_AT_ONCE, PrefixSource, StoredRows, choose_prefixes
+from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts.causality import CausalityFacts, ColumnVerdict
 from convcli.running.run import RunCounts, run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from convcli.checking.differences import Differences
 from convcli.checking.spectra import PowerSpectrum, decibels_between
 from convcli.core.correlate_blocks import BlockCorrelation, largest_lag
 from convcli.core.ssim import StructuralSimilarity
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first
 from convcli.facts import InputFacts
 from convcli.facts.comparison import ChannelComparison, ComparisonFacts

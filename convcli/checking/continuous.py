@@ -7,12 +7,12 @@ as dt becomes smaller.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError, nearest
 from convcli.facts.continuous import ContinuousFacts
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.signals import Array

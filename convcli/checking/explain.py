@@ -8,7 +8,7 @@ operations that filter, so the page shows what the filters do and cannot drift f
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from convcli.checking.frameworks import equinox_text, torch_text
 from convcli.core.complete import Bounds, without_incomplete
 from convcli.core.extend import Extent
 from convcli.core.task import OpTask
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
 from convcli.facts.nested import nested, none_if_missing

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError, nearest
 from convcli.facts.comparison import MEASURES
 from convcli.units import UnitError, parse_quantity, plural

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from convcli.dataclass import dataclass
 from convcli.units import plural
 
 if TYPE_CHECKING:

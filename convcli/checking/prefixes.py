@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.signals import Block, Groups, blocks_of
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from convcli.cli import INTERRUPTED, Stopped, say, tell
@@ -11,6 +11,7 @@ from convcli.cli.input_run import InputRun
 from convcli.cli.progress import Progress
 from convcli.cli.results import write_result
 from convcli.cli.table_command import TableCommand
+from convcli.dataclass import dataclass
 from convcli.report.as_csv import verdicts_csv
 from convcli.report.terminal import causality_summary
 from convcli.report.words import change_text

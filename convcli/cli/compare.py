@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ from convcli.cli.groups import with_option_groups
 from convcli.cli.opening import files_for, first_page, input_name, name_input, read_input
 from convcli.cli.options import TableArguments, columns_option, examples
 from convcli.cli.results import refuse_plot, refuse_report, write_result
+from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
 

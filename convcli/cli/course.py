@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convcli.cli.explain_request import ExplainPage, ExplainRequest, ExplainRules
 from convcli.cli.explain_signal import Excerpt, ExplainTable
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 
 if TYPE_CHECKING:

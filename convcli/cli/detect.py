@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,6 +25,7 @@ from convcli.cli.opening import (
 from convcli.cli.options import TableArguments, columns_option, examples
 from convcli.cli.progress import Progress
 from convcli.cli.results import own_place, refuse_plot, refuse_report, write_result
+from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
 

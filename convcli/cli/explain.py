@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,6 +14,7 @@ from convcli.cli.explain_signal import Excerpt, ExplainTable
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
 from convcli.cli.results import refuse_report, write_result
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from convcli.cli import options
 from convcli.cli.explain_signal import Excerpt, ExplainTable, one_row_of_numbers, read_signal
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -14,6 +13,7 @@ import typer
 from convcli.cli import options
 from convcli.cli.opening import first_page, read_input
 from convcli.cli.options import TableArguments
+from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.units import UnitError, to_samples
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from convcli.batch.units import Shard, Units
 from convcli.cli import say, tell, tell_error
 from convcli.cli.opening import name_input
 from convcli.cli.results import refuse_place
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.outputs import output_names, refuse_existing
 from convcli.units import plural

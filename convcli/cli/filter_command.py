@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,6 +14,7 @@ from convcli.cli.input_run import InputRun
 from convcli.cli.options import Condition
 from convcli.cli.progress import Progress
 from convcli.cli.results import refuse_plot, refuse_report
+from convcli.dataclass import dataclass
 from convcli.errors import ConditionError, RequestError
 from convcli.units import plural
 

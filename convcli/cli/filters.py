@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +15,7 @@ from convcli.cli import options, tell
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
 from convcli.cli.results import refuse_plot, refuse_report
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import RunFacts
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import typer
@@ -11,6 +10,7 @@ from convcli.cli import options
 from convcli.cli.filter_command import FilterCommand
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import Request, RunOptions, examples, suffix_of
+from convcli.dataclass import dataclass
 from convcli.media.images.files import ImageFiles
 
 

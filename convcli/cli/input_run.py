@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +13,7 @@ from convcli import __version__
 from convcli.cli import INTERRUPTED, Stopped, tell
 from convcli.cli.opening import read_input
 from convcli.cli.options import Condition
+from convcli.dataclass import dataclass
 from convcli.errors import ConditionError, ConvcliError, InputError
 from convcli.facts import InputFacts, LossFacts, OutputFacts, RunFacts
 

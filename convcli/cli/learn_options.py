@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from convcli.cli import options
+from convcli.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

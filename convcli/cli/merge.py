@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,7 @@ from convcli.cli.filter_command import exit_code_of
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
 from convcli.cli.results import own_place, refuse_place, refuse_report
+from convcli.dataclass import dataclass
 from convcli.facts import RunFacts
 
 if TYPE_CHECKING:

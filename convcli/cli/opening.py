@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.signals import TABLE
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +18,7 @@ from convcli.batch.parts import (
     parts_for,
     reason_against,
 )
+from convcli.dataclass import dataclass
 from convcli.media.replacing import path_for_others
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import typer
@@ -17,6 +17,7 @@ from convcli.cli.table_command import (
     options_with,
     plain_request,
 )
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.tables.files import TableFiles
 

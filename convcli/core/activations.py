@@ -6,10 +6,11 @@ values, and keeps nothing else. Other derivatives are computed from the samples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
+
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.signals import Array

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.ops import Convolve, Held, Op, Span, nothing_held
 from convcli.core.reach import Reach, aligned_samples
+from convcli.dataclass import dataclass
 from convcli.samples import as_samples
 
 if TYPE_CHECKING:

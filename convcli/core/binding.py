@@ -6,11 +6,12 @@ method `bind(site)` that returns its stages at that place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from convcli.core.alpha import MaskedByAlpha, WeightedByAlpha
 from convcli.core.chain import Chain
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.core.kernel import Kernel, Taps

@@ -6,7 +6,7 @@ as any other: its reach is the union of the reaches of its branches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from convcli.core.ops import Held, Op, nothing_held
 from convcli.core.reach import Reach, widest
 from convcli.core.task import Continuation, Inputs, OpTask
 from convcli.core.time_tracking import BranchesTracker, UnionReach
+from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 from convcli.units import describe_seconds, plural
 

@@ -24,7 +24,7 @@ Two kinds of operations need a little more than their window:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,6 +35,7 @@ from convcli.core.complete import without_incomplete
 from convcli.core.reach import Reach
 from convcli.core.rounding import float_type_for_bytes
 from convcli.core.task import Continuation, Inputs, OpTask, nothing_earlier
+from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.core.ops import Span

@@ -7,7 +7,7 @@ signals.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from convcli.core.correlate_lags import (
     peak_offset,
 )
 from convcli.core.missing import known_mean
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 
 if TYPE_CHECKING:

@@ -6,13 +6,14 @@ arrive in blocks along axis 0; a block needs only the last `limit` samples of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from convcli.core.fft import Sizes, at_lags, cross_spectrum, spectrum, transform_size
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.core.fft import Complexes

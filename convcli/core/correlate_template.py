@@ -13,7 +13,6 @@ missing sample score 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ from convcli.core.window_statistics import (
     plane_deviations,
     windows_holding,
 )
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.signals import Array

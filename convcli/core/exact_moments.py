@@ -15,7 +15,6 @@ have none of these properties), 150 ns in those of 1,000 and 500 ns in those of 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ import numpy.typing as npt
 
 from convcli.core.digits import WORD_BITS, carried, digits_of, rounded, two_sum
 from convcli.core.sliding import WindowFunction
+from convcli.dataclass import dataclass
 from convcli.samples import sample_type, unit
 
 if TYPE_CHECKING:

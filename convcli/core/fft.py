@@ -15,13 +15,13 @@ Processing, 8.7.3.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.dataclass import dataclass
 from convcli.samples import extremes, sample_type, unit
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,6 +32,7 @@ from convcli.core.reach import Reach, aligned_samples, widest
 from convcli.core.rounding import Rounding, of_taps
 from convcli.core.task import Inputs
 from convcli.core.time_reach import Tracker
+from convcli.dataclass import dataclass
 from convcli.samples import summed
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ on where a block begins.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcli.core.ordered_windows import OrderedWindows, ordered_windows
 from convcli.core.sliding import WindowFunction
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.core.rounding import Rounding

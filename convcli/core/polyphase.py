@@ -9,12 +9,13 @@ Multirate Digital Signal Processing, ch. 3).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.dataclass import dataclass
 from convcli.samples import as_samples, sample_type, unit
 
 if TYPE_CHECKING:

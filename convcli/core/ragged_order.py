@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.ordered_windows import LookedUpWindows
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.core.order_statistics import OrderStatistic

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.signals import Array

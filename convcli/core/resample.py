@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +15,7 @@ from convcli.core.convolve import correlate_valid
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.polyphase import PhaseTaps, polyphase_along
 from convcli.core.reach import Reach
+from convcli.dataclass import dataclass
 from convcli.samples import as_samples, sample_type
 
 if TYPE_CHECKING:

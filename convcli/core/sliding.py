@@ -7,7 +7,7 @@ and the rules for missing samples, a `WindowFunction` computes a number of each 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from convcli.core.convolve import mean_valid
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach, aligned_samples
 from convcli.core.window_statistics import windows_holding
+from convcli.dataclass import dataclass
 from convcli.samples import as_samples, is_stored
 
 if TYPE_CHECKING:

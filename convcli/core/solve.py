@@ -9,7 +9,7 @@ squared error of any other taps follows from the same sums, on these data or on 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.fft import at_lags, cross_spectrum, spectrum, transform_size
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.signals import Array

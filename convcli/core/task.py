@@ -8,8 +8,9 @@ say what the next job has to know.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.core.complete import Bounds

@@ -15,13 +15,14 @@ zone of a table is not UTC.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcli.core.reach import Reach
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.calendar_bins import CalendarBins

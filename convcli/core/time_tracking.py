@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from convcli.core.reach import Reach
 from convcli.core.time_reach import Tracker
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.core.chain import Chain

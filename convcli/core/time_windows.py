@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from convcli.core.ops import Held, Op, nothing_held
 from convcli.core.ragged import RaggedWindows
 from convcli.core.time_reach import BinReach, BinTracker, TimeReach, TimeTracker
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from typing import Self

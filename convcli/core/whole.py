@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -14,6 +14,7 @@ from convcli.core.convolve import quotient
 from convcli.core.exact_sums import exact_sums_between
 from convcli.core.ops import Op, Pointwise
 from convcli.core.totals import ExactTotals
+from convcli.dataclass import dataclass
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ below the rounding.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.dataclass import dataclass
 from convcli.designs.taps import refuse_huge
 
 if TYPE_CHECKING:

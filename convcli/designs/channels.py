@@ -6,13 +6,14 @@ The opacity of a picture is no channel to be summed: it is kept, and comes last.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import numpy.typing as npt
 
 from convcli.core.mixing import Mix
+from convcli.dataclass import dataclass
 from convcli.designs.registry import step
 from convcli.errors import RequestError, named_first
 from convcli.signals import LUMA, LUMA_SUM, Signal

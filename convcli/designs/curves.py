@@ -11,12 +11,12 @@ What is read as it comes:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.dataclass import dataclass
 from convcli.designs.equalisers import bell, high_shelf, low_shelf
 from convcli.errors import InputError, named_first
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from convcli.core import kaiser
 from convcli.core.kernel import MOST_TAPS, Taps
+from convcli.dataclass import dataclass
 from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.core.kernel import Kernel, Taps
+from convcli.dataclass import dataclass
 from convcli.designs.curves import Curve, read_curve
 from convcli.designs.fir import Phase, minimum_phase, response_at
 from convcli.designs.registry import step

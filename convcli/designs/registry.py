@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from types import MappingProxyType
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 
 from convcli.calendar_bins import CalendarBins
 from convcli.core.binding import Series
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError, nearest
 from convcli.units import Duration, Kind, UnitError
 

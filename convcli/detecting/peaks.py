@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,12 +6,13 @@ where the sections begin, not the blocks of the input: blocks of any size give t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.detecting.peaks import local_maxima
 from convcli.detecting.templates import size_text
 from convcli.errors import RequestError

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcli.core.correlate_template import Template
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts import InputFacts
 from convcli.running.arrays import apply

@@ -7,8 +7,9 @@ more for the channels, which comes first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from convcli.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,9 @@ Arrays are nested tuples with as many levels as the signal has sample axes; None
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from convcli.dataclass import dataclass
 
 # Differences below this share of the largest output are rounding.
 ROUNDING = 1e-9

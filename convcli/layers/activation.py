@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from convcli.core.activations import Activation
 from convcli.core.ops import Pointwise
+from convcli.dataclass import dataclass
 from convcli.layers.layer import StepLayer, layer
 from convcli.layers.trained import BatchLayer, TrainedLayer, trained_form
 

@@ -7,7 +7,7 @@ which is what torch.nn.Conv1d and Conv2d compute (a correlation: the weights are
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -18,6 +18,7 @@ from convcli.core import missing as gaps
 from convcli.core.kernel import Kernel
 from convcli.core.ops import Held, Span, WindowWeights, nothing_held
 from convcli.core.reach import Reach, aligned_samples
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.bands import Band, channels_of_group
 from convcli.layers.conv_path import ConvPath, ConvSums

@@ -8,12 +8,13 @@ runs as a convolution with an output channel for each phase, whose outputs are t
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY  # noqa: TC003 -- the decorator looks it up here
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.layers.conv import ConvOp, TrainedConv, check_weight_count
 from convcli.layers.layer import WeightedLayer, layer
 from convcli.layers.padding import Placement, Sides

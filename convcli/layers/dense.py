@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
+from convcli.dataclass import dataclass
 from convcli.layers.conv import ConvOp
 from convcli.layers.layer import WeightedLayer, layer
 from convcli.layers.padding import Placement

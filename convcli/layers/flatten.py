@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from convcli.dataclass import dataclass
 from convcli.layers.dense import UNTRAINABLE
 from convcli.layers.layer import Layer, layer
 

@@ -9,12 +9,13 @@ kind means adding a module to `MODULES`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from convcli.core.binding import Rules, Site
+from convcli.dataclass import dataclass
 from convcli.designs.registry import Step
 from convcli.errors import RequestError
 from convcli.layers.naming import parse_layers

@@ -5,10 +5,11 @@ What a file holds is checked against its layers and against the signal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Literal
 
 from convcli.core.chain import Chain
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first, quoted_text
 from convcli.facts import LayerFacts
 from convcli.layers.layer import LayerTensors, read_layers

@@ -6,9 +6,10 @@ The name in parentheses is what the tensors of a layer begin with: `first.weight
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, named_first, quoted_text
 from convcli.planning.grammar import parse
 

@@ -6,7 +6,7 @@ Their layers, the sizes of what goes through them, and where their weights lie i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from convcli.core.binding import Site
 from convcli.core.chain import Chain
+from convcli.dataclass import dataclass
 from convcli.errors import nearest
 from convcli.layers.layer import LayerTensors, layer_kinds, read_layers
 from convcli.layers.model import Model

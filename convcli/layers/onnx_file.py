@@ -6,11 +6,12 @@ arrays. https://onnx.ai/onnx/operators
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError, quoted_text
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ A node that is not here, or that sees the whole signal, is refused by its name.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from convcli.core.activations import (
 )
 from convcli.core.ops import Complete, Op, Pointwise
 from convcli.core.sliding import SlidingStatistic
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.affine import Affine
 from convcli.layers.conv import ConvOp, widths_of

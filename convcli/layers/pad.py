@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY  # noqa: TC003 -- the decorator looks it up here
 from typing import TYPE_CHECKING, ClassVar
 
+from convcli.dataclass import dataclass
 from convcli.layers.layer import Layer, layer
 from convcli.layers.padding import EDGES, PaddedInput, PaddingMode, Placement, Sides
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -12,6 +11,7 @@ import numpy as np
 from convcli.core.extend import OUTSIDE, filler, inside
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
+from convcli.dataclass import dataclass
 from convcli.layers.trained import BatchLayer, TrainedLayer, trained_form
 from convcli.units import Kind, UnitError
 

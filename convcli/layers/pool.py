@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from convcli.core.ops import Complete, Convolve
 from convcli.core.sliding import SlidingStatistic, WindowFunction, folded, windowed
+from convcli.dataclass import dataclass
 from convcli.layers.layer import StepLayer, layer
 from convcli.layers.padding import PaddedInput, Placement, Sides
 from convcli.layers.trained import BatchLayer, TrainedLayer, trained_form

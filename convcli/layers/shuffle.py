@@ -7,13 +7,13 @@ convolutional neural network", https://arxiv.org/abs/1609.05158
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
+from convcli.dataclass import dataclass
 from convcli.layers.conv import ConvOp, TrainedConv
 from convcli.layers.layer import Layer, layer
 from convcli.layers.padding import Placement

@@ -8,11 +8,12 @@ an interpolation are constant.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.layers.trained import BatchLayer, TrainedLayer
 
 if TYPE_CHECKING:

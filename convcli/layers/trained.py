@@ -6,12 +6,13 @@ The geometry of its windows, and the layer at work on a mini-batch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.core.ops import Op, Span

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.layers.phases import interleaved_phases, split_phases
 from convcli.layers.trained import BatchLayer, TrainedLayer
 

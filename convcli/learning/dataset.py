@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import OutputError
 from convcli.learning.delay import delay_facts, measure_delay
 from convcli.learning.pairs import Channels, PairReader

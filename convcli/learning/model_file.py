@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convcli import __version__
+from convcli.dataclass import dataclass
 from convcli.layers.weights import encode_weights
 from convcli.learning.cautions import warnings_of
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.binding import Rules
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.changes import refuse_pools
 from convcli.layers.nets import untrained_network

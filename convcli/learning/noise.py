@@ -10,10 +10,11 @@ linear one, y - c e is the Wiener filter of the window.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.running.side_by_side import SideBySide
 from convcli.signals import blocks_of

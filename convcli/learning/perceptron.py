@@ -10,13 +10,14 @@ are linear and solved exactly, so they differ in nothing but the sharing of weig
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcli.core.solve import Sums, solve
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts.learning import ErrorFacts
 from convcli.layers.model import PERCEPTRON_TASK

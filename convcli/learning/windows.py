@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from convcli.core.convolve import runs
 from convcli.core.missing import known_mean
 from convcli.core.solve import Sums, sums_over
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ and surveys can be pickled: another process that opens the same file understands
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from convcli.dataclass import dataclass
 from convcli.media.files import FileSink
 
 if TYPE_CHECKING:

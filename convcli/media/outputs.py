@@ -8,10 +8,10 @@ import stat
 import sys
 from array import array
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, OutputError, RequestError, nearest
 from convcli.media.replacing import (
     atomic,

@@ -34,9 +34,8 @@ def arguments_of(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any]
             values[parameter.name] = _value(call, step, argument, parameter, signal)
     for parameter in step.parameters:
         if parameter.required and parameter.name not in values:
-            raise call.error(
-                f"{call.name} needs {parameter.name.upper()}", hint=usage_hint(step, signal)
-            )
+            hint = usage_hint(call.name, step, signal)
+            raise call.error(f"{call.name} needs {parameter.name.upper()}", hint=hint)
     return values, axis
 
 
@@ -55,12 +54,12 @@ def _matched_parameters(
             parameter = next(free, None)
             if parameter is None:
                 message = f"{call.name}: {argument.text!r} is one value too many"
-                raise call.error(message, at=argument.at, hint=usage_hint(step, signal))
+                raise call.error(message, at=argument.at, hint=usage_hint(call.name, step, signal))
         elif argument.key in named:
             parameter = named[argument.key]
         else:
             near = nearest(argument.key, list(named))
-            hint = f"did you mean {near}=?" if near else usage_hint(step, signal)
+            hint = f"did you mean {near}=?" if near else usage_hint(call.name, step, signal)
             message = f"{call.name} has no parameter {argument.key!r}"
             raise call.error(message, at=argument.at, hint=hint)
         matched.append((argument, parameter))
@@ -96,7 +95,7 @@ def _value(call: Call, step: Step, argument: Argument, parameter: Parameter, sig
         if place is not None:
             at = argument.at + place
             raise call.error(f"{call.name}: {error}", at=at, hint=SPACED) from None
-        hint = usage_hint(step, signal)
+        hint = usage_hint(call.name, step, signal)
         raise call.error(f"{call.name}: {error}", at=argument.at, hint=hint) from None
 
 
@@ -110,10 +109,14 @@ def _choice(call: Call, argument: Argument, choices: tuple[Any, ...]) -> Any:
     raise call.error(message, at=argument.at, hint=hint)
 
 
-def usage_hint(step: Step, signal: Signal) -> str:
-    """How the step is written, by its example, and where to read more."""
-    told = f"write it as in {_example(step, signal)}"
-    return f"{told}; `convcli filters {step.name}` says more" if step.listed else told
+def usage_hint(name: str, step: Step, signal: Signal) -> str:
+    """How the step is written, by its example, and where to read more.
+
+    name : what the user calls the step
+    """
+    _, colon, values = _example(step, signal).partition(":")
+    told = f"write it as in {name}{colon}{values}"
+    return f"{told}; `convcli filters {name}` says more" if step.listed else told
 
 
 def _example(step: Step, signal: Signal) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from convcli.core.branches import Branches, UnequalBranchesError
 from convcli.core.chain import Chain
 from convcli.core.formula import Arithmetic, Constant, Operand
 from convcli.core.ops import Pointwise
+from convcli.dataclass import dataclass
 from convcli.designs.registry import step
 from convcli.errors import RequestError
 from convcli.planning.calls import Call

@@ -6,10 +6,11 @@ one pass over the table computes them all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convcli.core.formula import Operand
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.planning.calls import BRANCHES, Branch, BranchGroup, Call
 from convcli.planning.grammar import parse

@@ -6,7 +6,7 @@ Steps are bound from left to right, each to the signal that reaches it.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from convcli.core.binding import Rules, Site
 from convcli.core.chain import Chain
+from convcli.dataclass import dataclass
 from convcli.designs import find
 from convcli.errors import ConvcliError, RequestError
 from convcli.planning.arguments import arguments_of, usage_hint
@@ -321,7 +322,8 @@ def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:
     try:
         stages = step.bindable(values, site, call).bind(site)
     except UnitError as error:
-        raise call.error(f"{call.name}: {error}", hint=usage_hint(step, signal)) from None
+        hint = usage_hint(call.name, step, signal)
+        raise call.error(f"{call.name}: {error}", hint=hint) from None
     except ConvcliError as error:
         if error.exit_code != RequestError.exit_code or error.excerpt:
             raise

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from convcli.dataclass import dataclass
 from convcli.designs.registry import step
 from convcli.errors import RequestError
 from convcli.planning.grammar import parse

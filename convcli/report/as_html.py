@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from convcli.dataclass import dataclass
 from convcli.report.before_after import signal_views
 from convcli.report.charts import Axis, Graph
 from convcli.report.figures import design_figures, outline_trace, value_range

@@ -9,11 +9,11 @@ light and a dark value.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from convcli.dataclass import dataclass
 from convcli.report.time_axis import time_texts, time_ticks
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ A line is a list of texts, each with a style of `rich`; without the styles it is
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from convcli.dataclass import dataclass
 from convcli.report.words import visible
 from convcli.units import plural
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from convcli.dataclass import dataclass
 from convcli.report.charts import NARROW, Axis, Graph, Mark, Region, Trace
 from convcli.report.words import number, visible
 

@@ -6,11 +6,11 @@ Data are JSON in the page, which does not run.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from convcli import __version__
+from convcli.dataclass import dataclass
 from convcli.facts import to_plain
 from convcli.facts.continuous import ContinuousFacts
 from convcli.facts.explanation import ExplanationFacts

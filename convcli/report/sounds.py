@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from convcli.dataclass import dataclass
 from convcli.report.charts import Axis, Graph, Trace
 from convcli.report.figures import (
     Figure,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from convcli.dataclass import dataclass
 from convcli.report.words import number, reach_text
 from convcli.units import plural
 

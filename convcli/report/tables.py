@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from convcli.dataclass import dataclass
 from convcli.report.batch import (
     FAILURE_COLUMNS,
     SHARD_COLUMNS,

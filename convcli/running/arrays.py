@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first, nearest
 from convcli.planning.grammar import parse
 from convcli.planning.plan import learned_rules, make_plan, rules_for

@@ -7,13 +7,13 @@ both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.extend import Extent
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.core.chain import Chain

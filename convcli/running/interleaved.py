@@ -7,7 +7,7 @@ thousand groups of a few rows cost a few calls of NumPy instead of ten thousand.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import count
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import numpy as np
 
 from convcli.core.complete import Bounds
 from convcli.core.extend import OUTSIDE, filler, inside
+from convcli.dataclass import dataclass
 from convcli.running.jobs import InputBlocks, Job, SignalBlock
 from convcli.running.past import known_before
 from convcli.running.stream import NEVER

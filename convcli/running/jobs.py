@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from convcli.core.blocks import compute_in_blocks
 from convcli.core.extend import joined_rows
 from convcli.core.missing import any_missing
 from convcli.core.task import nothing_earlier
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     import numpy.typing as npt

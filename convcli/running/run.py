@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,6 +24,7 @@ import numpy as np
 
 from convcli.core.missing import any_missing
 from convcli.core.whole import Normalize, Reduce, Reduction
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts import LossFacts
 from convcli.running.jobs import JobBatch

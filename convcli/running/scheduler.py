@@ -6,13 +6,13 @@ are filtered side by side (`InterleavedSignals`); others have a `Stream` each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.chain import Chain
+from convcli.dataclass import dataclass
 from convcli.running.geometry import Geometry
 from convcli.running.jobs import JobBatch, SignalBlock
 from convcli.running.past import AT_START

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.audio.formats import LOSSY, MPEG
 from convcli.media.audio.metadata import ogg

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
+from convcli.dataclass import dataclass
 from convcli.media.audio.medium import AUDIO
 from convcli.media.files import Files, OpenedFile, contradiction
 

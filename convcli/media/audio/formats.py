@@ -5,9 +5,9 @@ Formats and codings (`subtype`) have libsndfile's names. A new format is one ent
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError, nearest
 from convcli.media.audio.metadata.aiff import AiffContainer
 from convcli.media.audio.metadata.au import AuContainer

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.audio import wav
 from convcli.media.audio.flac_frames import (

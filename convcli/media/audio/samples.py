@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.media.audio.formats import FLOATS, LOSSY, bits_of
 from convcli.samples import extremes
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, cast
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media.audio.bitrate import RequestedRate, encoder_settings
 from convcli.media.audio.details import temporary_file

@@ -6,13 +6,14 @@ import io
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
 import numpy as np
 import soundfile
 
+from convcli.dataclass import dataclass
 from convcli.errors import OutputError, RequestError
 from convcli.media.audio.details import temporary_file
 from convcli.media.audio.formats import bits_of, container_of

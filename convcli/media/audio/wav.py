@@ -7,11 +7,12 @@ RF64 (EBU Tech 3306).
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.audio.metadata.container import LONGEST_CHUNK, Chunk, is_chunk_name
 

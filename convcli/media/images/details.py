@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from convcli.dataclass import dataclass
 
 # A field as libvips keeps it: name, number of its GLib type, value.
 VipsField = tuple[str, int, Any]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.files import Files, OpenedFile, contradiction
 from convcli.media.images.medium import IMAGE

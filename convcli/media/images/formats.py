@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError, nearest
 from convcli.media.images.exif import resize_exif
 from convcli.media.images.gif import complete_gif, inspect_gif

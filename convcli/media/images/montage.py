@@ -7,11 +7,12 @@ scaled to its own range, because the channels of a network have no unit in commo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import OutputError, RequestError
 from convcli.media.images.layout import list_channels
 from convcli.media.replacing import scratch

@@ -7,11 +7,11 @@ Samples of an odd maximum are scaled to the full range of 8 or 16 bits; the ones
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.layout import (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.images.encoder import PageEncoder
 from convcli.media.images.formats import (

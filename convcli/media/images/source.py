@@ -8,12 +8,12 @@ from __future__ import annotations
 import shutil
 import stat
 import weakref
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.block_parts import equal_lengths
 from convcli.media.images.bmp import BMP_MARK, bmp_as_png

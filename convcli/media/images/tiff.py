@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, BinaryIO
 
+from convcli.dataclass import dataclass
 from convcli.media.images.exif import EXIF_PREFIX
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ red, green and blue. Tags after TIFF 6.0, sections 8 and 18.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from convcli.dataclass import dataclass
 from convcli.media.images.tiff import (
     TiffFields,
     TiffVariant,

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
+from convcli.dataclass import dataclass
 from convcli.media.images.jpeg import DEFAULT_QUALITY
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ passed on as it is. Batches are read one at a time.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.columnar_values import (
     are_dates,

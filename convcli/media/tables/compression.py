@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import io
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ the `csv` module of Python reads).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.tables.numerals import PLAIN
 from convcli.signals import Groups

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first
 from convcli.media.files import Files, OpenedFile, contradiction
 from convcli.media.tables.compression import (

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.tables.delimited import QUOTE, Cells, RowSpans
 from convcli.media.tables.numerals import write_number

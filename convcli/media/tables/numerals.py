@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.media.tables.delimited import Cells

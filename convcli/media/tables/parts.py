@@ -7,12 +7,13 @@ then, and every part gets them by a copy of the opened source.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.media.tables.delimited import whole_records
 from convcli.media.tables.source import TableSource
 from convcli.media.tables.text import BLOCK_BYTES

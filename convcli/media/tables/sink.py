@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.replacing import append_file
 from convcli.media.tables.delimited import quoted

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.dataclass import dataclass
 from convcli.media.replacing import scratch
 from convcli.media.tables.delimited import QUOTE, Cells, Dialect, Flags, Offsets, RowSpans
 from convcli.media.tables.numerals import (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
+from convcli.dataclass import dataclass
 from convcli.media.tables.compression import without_compression
 
 if TYPE_CHECKING:

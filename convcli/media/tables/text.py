@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 import re
 import sys
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.compression import (
     compression_of_start,

@@ -8,11 +8,11 @@ function of two values, and functions combine associatively.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.media.tables.delimited import NEAR, outside_quotes
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.delimited import group_name
 from convcli.media.tables.iso_dates import read_alike

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.dataclass import dataclass
 from convcli.media.tables.time_rules import UNSORTED
 from convcli.media.tables.times import CheckedTimes, StampChecker, runs_of_groups
 

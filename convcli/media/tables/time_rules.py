@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,12 +9,12 @@ what is written. Times that are numbers are in UTC, or on the wall clock of `--t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.tables.time_notation import DateNotation, NumberNotation
 from convcli.media.tables.time_units import TIME_UNITS

@@ -9,13 +9,14 @@ of the step). Business days count as one row a day, months as 30.436875 days.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from convcli.dataclass import dataclass
 from convcli.media.tables.time_notation import DateNotation, NumberNotation, notations_of
 from convcli.media.tables.time_rules import (
     DAY,

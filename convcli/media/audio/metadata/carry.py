@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from convcli.dataclass import dataclass
 from convcli.media.audio.formats import WAV_KINDS, container_of
 from convcli.media.audio.metadata.caf import info_entries
 from convcli.media.audio.metadata.comments import COMMENTS, COMMON_COMMENTS, split_comments

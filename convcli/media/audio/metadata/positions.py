@@ -7,9 +7,9 @@ CUESHEET of FLAC (RFC 9639, section 8.7), MARK of AIFF (Apple 1991), mark of CAF
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from convcli.dataclass import dataclass
 from convcli.media.audio.metadata.container import Chunk
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ output is bit for bit the same, however the picture arrives.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from convcli.core.missing import any_missing
 from convcli.core.task import HeldPlace, nothing_earlier
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,10 +63,16 @@ def block_sides(chain: Chain) -> BlockSides | None:
     rows = ROWS
     while rows < MOST_ROWS and rows < reach * ROWS_PER_REACH:
         rows *= 2
-    while rows > 1 and _most_numbers(chain, rows, COLUMNS) > NUMBERS:
-        rows //= 2
     columns = COLUMNS
-    while columns < MOST_COLUMNS and _most_numbers(chain, rows, columns + COLUMNS) <= NUMBERS:
+    # A chain that makes few outputs of many inputs.
+    while columns > 1 and _most_numbers(chain, rows, columns) > NUMBERS:
+        columns //= 2
+    while rows > 1 and _most_numbers(chain, rows, columns) > NUMBERS:
+        rows //= 2
+    while (
+        COLUMNS <= columns < MOST_COLUMNS
+        and _most_numbers(chain, rows, columns + COLUMNS) <= NUMBERS
+    ):
         columns += COLUMNS
     return BlockSides(rows, columns)
 

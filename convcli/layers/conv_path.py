@@ -8,11 +8,11 @@ rounding.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.layers.bands import Band
 
 if TYPE_CHECKING:

@@ -193,10 +193,11 @@ def detect(
         ),
     ],
     inputs: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
             metavar="[INPUT]...",
-            help="Where to look; none or - is standard input.",
+            help="Where to look: files, folders and quoted patterns ('in/**/*.wav'); none or - is "
+            "standard input.",
             show_default=False,
         ),
     ] = None,

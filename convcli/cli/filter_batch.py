@@ -215,16 +215,17 @@ class FilterBatch:
 
     def _check_own_files(self, listing: Listing) -> None:
         """Refuse reports, a ledger and a list of failures that cannot be written."""
-        sources = [listed.source for listed in listing.inputs]
-        self.command.check_reports(sources)
+        several = len(listing.inputs) > 1
+        self.command.check_reports(listing.sources(), several=several)
         batch = self.batch
         if batch.failed is not None:
-            refuse_place(batch.failed, "list", sources, force=True)
+            refuse_place(batch.failed, "list", listing.sources(), force=True)
         if batch.ledger is not None:
             ledger = Path(batch.ledger)
             kept = batch.resume or self.options.force or self.options.dry_run
             empty = not ledger.exists() or ledger.stat().st_size == 0
-            refuse_place(ledger, "ledger", sources, force=kept or empty, hint=_RESUME_HINT)
+            force = kept or empty
+            refuse_place(ledger, "ledger", listing.sources(), force=force, hint=_RESUME_HINT)
 
     def _tell_warnings(self, listing: Listing) -> None:
         if not self.options.quiet:

@@ -109,8 +109,9 @@ def _files_in(path: Path) -> list[Path]:
     """The visible files of a folder by name, or the file itself."""
     if not is_folder(path):
         return [path]
-    visible = [each for each in path.iterdir() if not each.name.startswith(".")]
-    files = sorted(each for each in visible if each.is_file())
+    from convcli.batch.listing import files_below
+
+    files = [Path(name) for name in sorted(files_below(f"{path}/", recursive=False))]
     if not files:
         raise RequestError(f"the folder {path} holds no files")
     return files

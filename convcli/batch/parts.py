@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from convcli.core.task import HeldAfter
     from convcli.media.division import Division, PartSink
     from convcli.media.files import Files, OpenedFile
+    from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.running.run import RunCounts, SignalPeaks
@@ -69,7 +70,7 @@ class PartedRun:
 
     files: Files
     path: Path
-    output: Path | None
+    output: Place | None
     known: object
     calls: tuple[Call, ...]
     rules: Rules

@@ -12,7 +12,7 @@ from convcli.batch.failures import write_failed
 from convcli.batch.file_state import FileState
 from convcli.batch.ledger import RunIdentity, open_ledger
 from convcli.batch.left import UnitsLeft, earlier_runs
-from convcli.batch.listing import InputWords, list_inputs
+from convcli.batch.listing import list_inputs
 from convcli.batch.records import own_ledger
 from convcli.batch.request_identity import request_identity
 from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
@@ -64,15 +64,24 @@ class FilterWork:
     def run(self, unit: Unit) -> RunFacts:
         """Filter the input of a unit."""
         self.refuse(unit)
-        source, output = unit.source, unit.output
-        made = self.command.input_run(source, output, number=unit.number, alone=self.alone)
+        made = self.command.input_run(
+            unit.source,
+            unit.output,
+            number=unit.number,
+            alone=self.alone,
+            replaces=self._replaces(unit),
+        )
         return made.run()
 
     def refuse(self, unit: Unit) -> None:
         """Refuse a unit whose output exists, unless it may be replaced."""
+        if unit.output is not None and not self.command.options.dry_run:
+            refuse_existing(unit.output, force=self._replaces(unit))
+
+    def _replaces(self, unit: Unit) -> bool:
+        """Whether the output of a unit may replace another one."""
         options = self.command.options
-        if unit.output is not None and not (options.in_place or options.dry_run):
-            refuse_existing(unit.output, force=options.force or unit.replaces)
+        return options.force or options.in_place or unit.replaces
 
 
 class PartFilterWork(FilterWork):
@@ -126,17 +135,8 @@ class FilterBatch:
         return self.worst
 
     def _listing(self) -> Listing:
-        batch = self.batch
-        words = self.command.request.inputs
-        if not words:
-            words = [] if batch.files_from is not None else ["-"]
-        asked = InputWords(
-            words=words,
-            files_from=batch.files_from,
-            null=batch.null,
-            recursive=batch.recursive,
-        )
-        return list_inputs(asked, self.command.files)
+        words = self.batch.words(self.command.request.inputs)
+        return list_inputs(words, self.command.files)
 
     def _units(self, listing: Listing) -> Units:
         """The units, after every refusal that is possible before the work begins."""

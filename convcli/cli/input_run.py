@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from convcli.facts.preview import FeatureMapFacts, PreviewFacts
     from convcli.media.division import Division, PartSink
     from convcli.media.files import FileSink, OpenedFile
+    from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.previews.observe import PreviewSize
@@ -46,15 +47,17 @@ class InputRun:
     source : the input, None for standard input
     output : where its result goes, None for standard output
     alone : no other input is filtered at the same time
+    replaces : an object may be replaced that another program has made meanwhile
     progress : where the work done is counted, None if several inputs run at once
     preview_size : how much of the signals is collected to be drawn; None for nothing
     """
 
     command: FilterCommand
     calls: tuple[Call, ...]
-    source: Path | None
-    output: Path | None
+    source: Place | None
+    output: Place | None
     alone: bool
+    replaces: bool
     progress: Progress | None
     preview_size: PreviewSize | None = None
 
@@ -113,7 +116,8 @@ class InputRun:
 
         keep_freed_memory()
         preview = self._preview(plans)
-        with open_output(self.output, medium=self.command.files.medium) as place:
+        medium = self.command.files.medium
+        with open_output(self.output, medium=medium, replace=self.replaces) as place:
             with only_writing(self.output):
                 sink = self._sink(opened, place, plans)
             watched = _WatchedSink(sink, self.command.stopping, self.progress, self.output)
@@ -462,7 +466,7 @@ class _WatchedSink:
     """
 
     def __init__(
-        self, sink: Sink[Any], stopping: Event, progress: Progress | None, place: Path | None
+        self, sink: Sink[Any], stopping: Event, progress: Progress | None, place: Place | None
     ) -> None:
         self.sink = sink
         self.stopping = stopping

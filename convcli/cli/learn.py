@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time as clock
 from contextlib import ExitStack, contextmanager
@@ -31,7 +30,7 @@ from convcli.cli.learn_task import (
 from convcli.cli.opening import files_for
 from convcli.cli.options import examples
 from convcli.cli.progress import Progress
-from convcli.cli.results import own_place, refuse_plot, refuse_report
+from convcli.cli.results import given_words, own_place, refuse_plot, refuse_report
 from convcli.errors import RequestError
 from convcli.facts import ModelFileFacts, RunFacts
 from convcli.stopping import told_first
@@ -90,7 +89,8 @@ def _model_path(options: LearnOptions) -> Path:
         refuse_report(options.report, read, force=options.force)
     if options.plot is not None:
         refuse_plot(options.plot, read, force=options.force)
-    return own_place(output, read, force=options.force, example="model.safetensors")
+    own_place(output, read, force=options.force, example="model.safetensors")
+    return output
 
 
 def _opened_inputs(options: LearnOptions, held: ExitStack) -> LearnInputs:
@@ -164,7 +164,7 @@ def _run_facts(task: Task, inputs: LearnInputs, model: LearnedModel, place: Path
         warnings.append(f"interrupted after epoch {last}: {place} has the best until then")
     return RunFacts(
         version=__version__,
-        command=("convcli", *sys.argv[1:]),
+        command=given_words(),
         filter=f"model:{place}",
         align=task.align,
         inputs=tuple(inputs.facts()),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
+    from convcli.places import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ def with_drawings(run: RunFacts, learned: LearnedFile, options: LearnOptions) ->
     return replace(run, learned=facts, feature_maps=_feature_maps(learned, run, example))
 
 
-def _is_drawn(report: Path | None) -> bool:
+def _is_drawn(report: Place | None) -> bool:
     from convcli.report.files import draws
 
     return report is not None and draws(report)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from convcli.batch.run_units import Work
     from convcli.media.division import Division, PartSink
     from convcli.media.files import Files, OpenedFile
+    from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.running.run import RunCounts
@@ -46,8 +47,8 @@ class WholeRun:
     """
 
     files: Files
-    source: Path | None
-    output: Path | None
+    source: Place | None
+    output: Place | None
     opened: OpenedFile
     calls: tuple[Call, ...]
     plans: Sequence[Plan]
@@ -77,9 +78,9 @@ class PartedBy:
     prepare: Callable[[], object]
 
 
-def worth_cutting(source: Path | None) -> bool:
+def worth_cutting(source: Place | None) -> bool:
     """Whether an input is so large that several processes are worth their start."""
-    if source is None or not source.is_file():
+    if not isinstance(source, Path) or not source.is_file():
         return False
     return source.stat().st_size >= WORTH_CUTTING
 
@@ -91,6 +92,8 @@ def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
     """
     if whole.source is None:
         return "standard input is read from its beginning to its end"
+    if not isinstance(whole.source, Path):
+        return "an object in a store is read by one process"
     if len(whole.plans) > 1:
         return "a file of several pages is filtered page by page"
     division = whole.opened.division()
@@ -173,13 +176,13 @@ def cut_for_others(
 
 @contextmanager
 def _places(
-    parts: Sequence[PartOfRun], division: Division, output: Path | None, place: Any
+    parts: Sequence[PartOfRun], division: Division, output: Place | None, place: Any
 ) -> Iterator[list[Path]]:
     """Where each part is written: to its place in the output, or to a file beside the output."""
     if not division.apart:
         yield [path_for_others(place)] * len(parts)
         return
-    beside = None if output is None else output.absolute().parent
+    beside = output.absolute().parent if isinstance(output, Path) else None
     with tempfile.TemporaryDirectory(prefix=".convcli-", dir=beside) as folder:
         yield [Path(folder, f"part{part.number}") for part in parts]
 

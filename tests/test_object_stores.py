@@ -199,6 +199,30 @@ def test_a_list_of_urls_in_a_store(folder: Folder, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.wav", "2.wav"]
 
 
+def test_a_ledger_in_a_store(folder: Folder) -> None:
+    folder.put("in/a.wav", HELLO)
+    folder.put("in/b.wav", b"no sound")
+    ledger = f"{folder.url}/run.jsonl"
+    words = ["audio", "box:3", f"{folder.url}/in/", "-o", f"{folder.url}/out/", "--ledger", ledger]
+    assert run(*words).code == 3
+    lines = [json.loads(line) for line in folder.get("run.jsonl").splitlines()]
+    assert {line["input"]["path"] for line in lines} == {f"{folder.url}/in/{x}.wav" for x in "ab"}
+    assert all("etag" in line["input"] for line in lines)
+    assert folder.get("failed.txt").decode() == f"{folder.url}/in/./b.wav\n"
+    again = run("audio", "box:3", "--files-from", f"{folder.url}/failed.txt", "-o", "out/", "-q")
+    assert f"{folder.url}/in/b.wav" in again.err
+    folder.put("in/b.wav", HELLO)
+    assert "exists already" in refused(2, *words)
+    ended = done(*words, "--resume")
+    assert "1 input done by an earlier run" in ended.err
+    assert "failed.txt" not in folder.names()
+    assert folder.get("out/a.wav") == folder.get("out/b.wav")
+    assert "2 inputs done by an earlier run" in done(*words, "--resume").err
+    folder.put("in/a.wav", HELLO.read_bytes() + b"xx")
+    assert "1 input done" in done(*words, "--resume").err
+    assert "2 inputs left out" in done(*words, "--force", "--skip-existing").err
+
+
 def test_other_commands_take_urls(folder: Folder, tmp_path: Path) -> None:
     sound = folder.put("hello.wav", HELLO)
     report = f"{folder.url}/hits.html"

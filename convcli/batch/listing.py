@@ -166,10 +166,13 @@ def _listed_by(word: str, *, recursive: bool, files: Files) -> list[Listed]:
 
 def _named(name: str) -> Listed:
     """A file that was named itself; `/./` in its name marks where {relative} begins."""
-    mark = -1 if is_remote(name) else name.find(_MARK)
+    mark = name.find(_MARK)
     if mark < 0 or ".." in name[mark:].split("/"):
         # A file called - is no standard input.
         return Listed(name)
+    if is_remote(name):
+        # In a key `.` is no folder.
+        return Listed(name.replace(_MARK, "/", 1), start=mark + 1)
     return Listed(name, start=mark + len(_MARK))
 
 

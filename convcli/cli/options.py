@@ -6,7 +6,6 @@ import csv
 import re
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -335,9 +334,10 @@ LedgerFile = Annotated[
     ),
 ]
 FailedFile = Annotated[
-    Path | None,
+    Place | None,
     typer.Option(
         "--failed",
+        parser=place_of,
         metavar="FILE",
         help="Write the names of inputs that failed, for --files-from.",
         show_default="failed.txt beside the ledger",

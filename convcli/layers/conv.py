@@ -259,6 +259,7 @@ class ConvOp(SelfPadding):
     exact: bool = False
 
     holds = True
+    rounding = "single"
 
     @cached_property
     def widths(self) -> Sizes:

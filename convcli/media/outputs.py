@@ -468,6 +468,16 @@ def place_exists(place: Place) -> bool:
     return object_exists(cast("RemotePlace", place))
 
 
+def remove_place(place: Place) -> None:
+    """Remove a file or an object, if there is one. OSError or OutputError if it stays."""
+    if isinstance(place, Path):
+        place.unlink(missing_ok=True)
+        return
+    from convcli.media.remote_writer import remove_object
+
+    remove_object(cast("RemotePlace", place))
+
+
 def is_file(name: str | Path) -> bool:
     """Whether there is a file of this name. A text that cannot be a name is none."""
     with suppress(OSError, ValueError):

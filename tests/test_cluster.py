@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from life import PATIENCE, wait_until
-from program import CONVCLI, refused
+from program import CONVCLI, done, refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,6 +118,13 @@ def test_a_worker_is_killed_and_nothing_is_lost(cluster: Cluster, folder: Path) 
     assert files(folder / "out") == files(folder / "expected")
     lines = [json.loads(line) for line in (folder / "run.jsonl").read_text().splitlines()]
     assert sorted(line["unit"] for line in lines) == list(range(1, UNITS + 1))
+
+
+def test_one_table_in_parts(cluster: Cluster, folder: Path) -> None:
+    words = ("csv", "gaussian:40", "in/t00.csv", "-o", "o.csv", "--parts", "5", "-j", "1")
+    told = done(*words, "--cluster", cluster.address, cwd=folder)
+    assert "5 parts -> o.csv" in told.err
+    assert (folder / "o.csv").read_bytes() == files(folder / "expected")["t00.csv"]
 
 
 def test_the_scheduler_is_killed_and_resume_does_the_rest(cluster: Cluster, folder: Path) -> None:

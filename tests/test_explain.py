@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -531,7 +532,7 @@ def test_the_sum_approaches_the_integral(told: Explain) -> None:
     facts = json.loads(page)
     # From 0 to t, at most 1, exp(-s) has the integral 1 - exp(-t); later it decays.
     for t, value in zip(facts["times"], facts["integral"], strict=True):
-        expected = 1 - np.exp(-min(t, 1)) if t <= 1 else (np.e - 1) * np.exp(-t)
+        expected = 1 - np.exp(-min(t, 1)) if t <= 1 else (math.e - 1) * np.exp(-t)
         assert value == pytest.approx(expected, abs=1e-9)
     errors = facts["errors"]
     halves = [late / early for early, late in pairwise(errors)]

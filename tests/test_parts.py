@@ -29,6 +29,7 @@ from convcli.batch.parts import (
 )
 from convcli.batch.processes import ProcessRunner
 from convcli.batch.units import Unit
+from convcli.cli.parted_run import Beside, InOutput
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
 from convcli.media.images.files import ImageFiles
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from convcli.media.files import Files
 
 FEW = settings(
-    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -95,7 +96,7 @@ def filtered(
             if isinstance(division, str):
                 sink.discard()
                 return division
-            reason = reason_against(plan, groups=opened.grouped) or sink.divide()
+            reason = reason_against(plan, groups=opened.grouped) or sink.undivided
             if reason:
                 sink.discard()
                 return str(reason)
@@ -121,9 +122,7 @@ def filtered(
                 count=count,
             )
             parts = cut.parts()
-            places = [output] * len(parts)
-            if division.apart:
-                places = [path.with_name(f"part{part.number}") for part in parts]
+            places = InOutput(output) if not division.apart else Beside(path.parent)
             counts = joined_counts(cut.filter_into(sink, parts, places))
         sink.close()
         details = dict(opened.details())
@@ -147,6 +146,8 @@ def tables(draw: st.DrawFn) -> bytes:
     rows = draw(st.integers(0, 60))
     seed = np.random.default_rng(draw(st.integers(0, 99)))
     gap = sorted(seed.integers(0, rows + 1, 2).tolist())
+    if draw(st.booleans()):  # so long that parts hold nothing
+        gap = [min(3, rows), max(3, rows - 5)]
     lines = ['when,"the, text",A,B,group']
     for row in range(rows):
         a = f"{seed.normal():.3f}"
@@ -225,6 +226,18 @@ def test_groups(tmp_path: Path, text: str, data: bytes, count: int) -> None:
     check(TableFiles(options=options), path, text, count)
 
 
+def test_values_are_handed_over_a_gap_of_several_parts(tmp_path: Path) -> None:
+    rows = ["1,5", *(f",{n % 7}" for n in range(300)), "2,6", *(f",{n % 5}" for n in range(300))]
+    path = tmp_path / "table.csv"
+    path.write_text("A,B\n" + "\n".join(rows) + "\n")
+    for text in (
+        "ema:span=4,adjust=false",
+        "diff:1 | savgol:5,2",
+        "x - ema:alpha=0.5,adjust=false",
+    ):
+        check(TableFiles(options=TableOptions(columns=("A", "B"))), path, text, 9)
+
+
 def naive_states(text: str) -> list[bool]:
     """Whether each character is within quotes, read one by one (RFC 4180)."""
     inside = False
@@ -244,7 +257,7 @@ def naive_states(text: str) -> list[bool]:
     return states
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text('a,"\n', max_size=60), st.sets(st.integers(1, 59), max_size=4))
 @example('a,"\n\n', {3, 4})
 def test_survey_finds_records_whatever_the_quotes_hold(text: str, cuts: set[int]) -> None:
@@ -308,7 +321,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]
 
 
 @pytest.mark.parametrize("kind", ["PCM_16", "PCM_24", "FLOAT", "mono"])
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from(
         [
@@ -408,6 +421,46 @@ def test_real_processes(tmp_path: Path) -> None:
     assert (tmp_path / "o.csv").read_bytes() == whole.out
     assert "900 rows" in parted.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o.csv", "t.csv"]
+
+
+@pytest.mark.parametrize("medium", ["csv", "audio", "image"])
+def test_shards_and_merge(tmp_path: Path, medium: str) -> None:
+    draw = np.random.default_rng(13)
+    if medium == "csv":
+        name, text = "t.csv", "sma:5"
+        (tmp_path / name).write_text("A,B\n" + "".join(f"{n},x\n" for n in range(90)))
+    elif medium == "audio":
+        name, text = "t.wav", "lowpass:1k"
+        soundfile.write(tmp_path / name, draw.normal(size=99_999) * 0.1, 8000, subtype="PCM_U8")
+    else:
+        name, text = "t.ppm", "box:3"
+        pixels = draw.integers(0, 256, (700, 900, 3)).astype("u1")
+        (tmp_path / name).write_bytes(b"P6 900 700 255\n" + pixels.tobytes())
+    output = f"o{Path(name).suffix}"
+    for shard in (1, 2):
+        ledger = f"run.{shard}.jsonl"
+        words = ["--parts", "3", "--shard", f"{shard}/2", "--ledger", ledger, "--jobs", "1"]
+        done(medium, text, name, "-o", output, *words, cwd=tmp_path)
+    assert run("merge", "run.1.jsonl", cwd=tmp_path).code == 1
+    assert not (tmp_path / output).exists()
+    told = done("merge", "run.1.jsonl", "run.2.jsonl", "-o", "all.jsonl", cwd=tmp_path)
+    assert f"parts -> {output}" in told.err
+    done(medium, text, name, "-o", f"whole{output}", cwd=tmp_path)
+    assert (tmp_path / output).read_bytes() == (tmp_path / f"whole{output}").read_bytes()
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_parts_are_resumed(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("A,B\n" + "".join(f"{n},x\n" for n in range(90)))
+    words = ["csv", "sma:5", "t.csv", "-o", "o.csv", "--parts", "3", "--jobs", "1"]
+    ledger = [*words, "--ledger", "run.jsonl"]
+    done(*ledger, "--shard", "1/2", cwd=tmp_path)
+    rest = done(*ledger, "--resume", cwd=tmp_path)
+    assert "2 inputs done by an earlier run" in rest.err
+    assert rest.err.count(" rows") == 1
+    assert (tmp_path / "o.csv").read_bytes() == done("csv", "sma:5", "t.csv", cwd=tmp_path).out
+    assert "made by an earlier run" in done(*ledger, "--resume", cwd=tmp_path).err
+    refused(2, *words, "--ledger", "other.jsonl", cwd=tmp_path)
 
 
 def test_an_error_names_its_line_and_leaves_nothing(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from convcli.facts.libraries import library_versions
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.media.outputs import atomic
-from convcli.report import learning
+from convcli.report import charts, learning
 from convcli.report.charts import Axis, Graph, Trace, round_ticks, tick_text
 from convcli.report.figures import decibel_chart, position_chart
 from convcli.report.files import check_report, render_report, write_report
@@ -495,3 +495,10 @@ def test_report_that_cannot_be_written(tmp_path: Path) -> None:
 def test_an_error_as_large_as_the_target_is_0_decibels() -> None:
     assert learning.error_words(0.9999, 1.0) == "0.9999 (0.0 dB)"
     assert learning.error_words(0.5, 1.0) == "0.5 (-6.0 dB)"
+
+
+def test_as_many_stems_as_do_not_touch() -> None:
+    points = [(float(place), 1.0) for place in range(charts.MOST_STEMS + 1)]
+    most = Trace(name="", style="after", points=points[:-1], stems=True)
+    assert most.stems_drawn
+    assert not replace(most, points=points).stems_drawn

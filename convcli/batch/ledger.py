@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 from array import array
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from convcli import __version__
-from convcli.batch.file_state import FileState
+from convcli.batch.file_state import FileState, changed_ns
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media.replacing import atomic, cannot_write
@@ -88,12 +88,13 @@ class Line:
     @classmethod
     def of(cls, unit: Unit, run: RunIdentity, **ended: Any) -> Line:
         """The line of a unit of this run."""
+        name, place = unit.noted
         return cls(
             number=unit.number,
             units=run.units,
             listing=run.listing,
-            input=unit.name,
-            output=unit.place,
+            input=name,
+            output=place,
             relative=unit.below,
             shards=run.shards,
             filter=run.filter,
@@ -317,12 +318,12 @@ class EarlierRuns:
 
     def place_of(self, unit: Unit) -> int | None:
         """Where the last line of a unit is; None if there is none."""
-        order = self._order.get(_fingerprint(unit.name, unit.place))
+        order = self._order.get(_fingerprint(*unit.noted))
         return None if order is None else self._places[order]
 
     def is_done(self, unit: Unit) -> bool:
         """Whether a unit was carried out by the same request, and its files are what they were."""
-        order = self._order.get(_fingerprint(unit.name, unit.place))
+        order = self._order.get(_fingerprint(*unit.noted))
         if order is None or self._states[order] == 0:
             return False
         read = FileState.of(unit.source)
@@ -338,11 +339,8 @@ class EarlierRuns:
         It is if it is younger than the ledger: of a run that was killed, the last lines are
         missing.
         """
-        if unit.place is None:
-            return False
-        with suppress(OSError):
-            return os.stat(unit.place).st_mtime_ns >= self.began
-        return False
+        changed = changed_ns(unit.output)
+        return changed is not None and changed >= self.began
 
     @contextmanager
     def opened(self) -> Iterator[Callable[[int], Line]]:

@@ -89,8 +89,9 @@ class ProcessRunner:
 
     def _serve(self, process: _WorkerProcess) -> None:
         """Carry units out in one process until there are no more."""
-        process.start(self._prepare)
         while (unit := self._units.get()) is not None:
+            if not process.started:
+                process.start(self._prepare)
             self._ended.put(self._outcome(process, unit))
 
     def _outcome(self, process: _WorkerProcess, unit: Unit) -> Outcome:
@@ -117,6 +118,11 @@ class _WorkerProcess:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether the process was started."""
+        return self._process is not None
 
     def start(self, prepare: Callable[[], object] | None) -> None:
         """Start the process, or another one in its place."""

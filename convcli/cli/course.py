@@ -254,7 +254,7 @@ def course_page() -> str:
 
 
 def _filled_chapter(written: LectureChapter) -> Chapter:
-    from convcli.report.lesson import Chapter, charts_of, played
+    from convcli.report.lesson import Chapter, played, unplayed_figures
 
     explained = written.request.explained()
     shown = None if written.request.page.symbolic else played(explained.facts)
@@ -264,7 +264,7 @@ def _filled_chapter(written: LectureChapter) -> Chapter:
         command=written.request.command,
         lines=explained.lines,
         explanation=shown,
-        charts=charts_of(explained.facts),
+        figures=unplayed_figures(explained.facts),
         prints=written.prints,
     )
 

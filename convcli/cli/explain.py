@@ -13,13 +13,16 @@ from convcli.cli.explain_request import ExplainPage, ExplainRequest, ExplainRule
 from convcli.cli.explain_signal import Excerpt, ExplainTable
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
-from convcli.cli.results import refuse_report, write_result
+from convcli.cli.results import refuse_plot, refuse_report, write_result
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
+from convcli.media.remote import place_of
+from convcli.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from convcli.cli.explain_request import Explained
     from convcli.report.explanation import Line
 
 
@@ -31,8 +34,9 @@ class PageOutput:
         Literal["text", "json"], typer.Option(help="text, or json with every number.")
     ] = "text"
     report: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
+            parser=place_of,
             metavar="FILE",
             help="Write FILE.html, a page on which the kernel moves and numbers can be edited; or "
             ".json, .md.",
@@ -47,6 +51,7 @@ class PageOutput:
             show_default=False,
         ),
     ] = None
+    plot: options.Plot = None
     force: options.Force = False
     debug: options.Debug = False
 
@@ -101,10 +106,17 @@ def explain(
         rules=rules,
         page=page,
     )
+    if output.plot is not None:
+        refuse_plot(output.plot, [], force=output.force)
     if output.report is not None:
-        _write_page(request, output.report, force=output.force)
-        return 0
+        refuse_report(output.report, [], force=output.force)
     explained = request.explained()
+    if output.plot is not None:
+        _write_plot(explained, request, output.plot)
+    if output.report is not None:
+        _write_page(explained, request, output.report)
+    if output.plot is not None or output.report is not None:
+        return 0
     if output.format == "json":
         from convcli.report.as_json import json_text
 
@@ -114,20 +126,34 @@ def explain(
     return 0
 
 
-def _write_page(request: ExplainRequest, report: Path, *, force: bool) -> None:
+def _write_page(explained: Explained, request: ExplainRequest, report: Place) -> None:
     """Write the answer as a page, as JSON or as Markdown."""
     from convcli.report.files import check_report
     from convcli.report.lesson import explained_text
 
     suffix = check_report(report)
-    refuse_report(report, [], force=force)
-    explained = request.explained()
     text = explained_text(explained.facts, explained.lines, suffix=suffix, command=request.command)
     write_result(text, report)
     say(f"{report} written")
 
 
-def _write_course(signal: str | None, course: Path, *, force: bool) -> None:
+def _write_plot(explained: Explained, request: ExplainRequest, plot: Place) -> None:
+    """Draw the signal, the kernel and the outputs of each stage, or the integral."""
+    from convcli.media.outputs import atomic
+    from convcli.report.plots import explained_rows_of_figures, write_plot
+    from convcli.report.words import visible
+
+    rows = explained_rows_of_figures(explained.facts)
+    if not rows:
+        raise RequestError(
+            "--plot draws stages, integrals and moves, and this is told in numbers alone",
+            hint="leave --plot out",
+        )
+    write_plot(rows, plot, title=visible(request.kernel), atomic=atomic)
+    say(f"{plot} written")
+
+
+def _write_course(signal: str | None, course: Place, *, force: bool) -> None:
     """Write the lecture as a page of its own."""
     from convcli.cli.course import course_page
 

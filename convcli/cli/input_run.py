@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from convcli import __version__
 from convcli.cli import INTERRUPTED, Stopped, tell
@@ -18,16 +18,18 @@ from convcli.errors import ConditionError, ConvcliError, InputError
 from convcli.facts import InputFacts, LossFacts, OutputFacts, RunFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from threading import Event
 
+    from convcli.batch.parts import PartedRun, PartOfRun
     from convcli.cli.filter_command import FilterCommand
-    from convcli.cli.parted_run import PartedBy
+    from convcli.cli.parted_run import PartedBy, WholeRun
     from convcli.cli.progress import Progress
     from convcli.cli.run_preview import RunPreview
-    from convcli.facts.preview import PreviewFacts
-    from convcli.media.division import PartSink
+    from convcli.facts.preview import FeatureMapFacts, PreviewFacts
+    from convcli.media.division import Division, PartSink
     from convcli.media.files import FileSink, OpenedFile
+    from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.previews.observe import PreviewSize
@@ -45,15 +47,17 @@ class InputRun:
     source : the input, None for standard input
     output : where its result goes, None for standard output
     alone : no other input is filtered at the same time
+    replaces : an object may be replaced that another program has made meanwhile
     progress : where the work done is counted, None if several inputs run at once
     preview_size : how much of the signals is collected to be drawn; None for nothing
     """
 
     command: FilterCommand
     calls: tuple[Call, ...]
-    source: Path | None
-    output: Path | None
+    source: Place | None
+    output: Place | None
     alone: bool
+    replaces: bool
     progress: Progress | None
     preview_size: PreviewSize | None = None
 
@@ -98,6 +102,8 @@ class InputRun:
                 _refuse_look_ahead(plan)
             _refuse_new_rows(plan)
             opened.check(plan.result, keeps_shape=plan.keeps_shape)
+            if not self.command.tail:
+                _check_is_left(plan, plan.signal.shape[0], plan.result.shape[0])
             plans.append(plan)
         return plans
 
@@ -112,14 +118,10 @@ class InputRun:
 
         keep_freed_memory()
         preview = self._preview(plans)
-        with open_output(self.output, medium=self.command.files.medium) as place:
+        medium = self.command.files.medium
+        with open_output(self.output, medium=medium, replace=self.replaces) as place:
             with only_writing(self.output):
-                sink = opened.sink(
-                    place,
-                    [self._written_signal(plan) for plan in plans],
-                    label=label_of(self.calls),
-                    unchanged=all(plan.identity for plan in plans),
-                )
+                sink = self._sink(opened, place, plans)
             watched = _WatchedSink(sink, self.command.stopping, self.progress, self.output)
             counts = []
             try:
@@ -136,7 +138,9 @@ class InputRun:
                         seen = preview.observed(source, watched, number)
                     threads = self._threads()
                     prompt = self.command.prompt
-                    counts.append(run(plan, *seen, threads=threads, tail=tail, prompt=prompt))
+                    counted = run(plan, *seen, threads=threads, tail=tail, prompt=prompt)
+                    _check_is_left(plan, counted.read, counted.written)
+                    counts.append(counted)
                 with only_writing(self.output):
                     sink.close()
             except BaseException:
@@ -144,10 +148,23 @@ class InputRun:
                 raise
             finally:
                 watched.close()
-        shown = None
-        if preview is not None:
-            shown = preview.facts(self.command.files, self.source, self.output)
-        return _WrittenOutput(sink, counts, shown)
+        if preview is None:
+            return _WrittenOutput(sink, counts)
+        # The maps are those of the input as it was filtered, before it is read again to be shown.
+        maps = preview.feature_maps(plans[0])
+        shown = preview.facts(self.command.files, self.source, self.output)
+        return _WrittenOutput(sink, counts, preview=shown, feature_maps=maps)
+
+    def _sink(self, opened: OpenedFile, place: Path | BinaryIO, plans: list[Plan]) -> FileSink:
+        """The sink for the whole result."""
+        return opened.sink(
+            place,
+            [self._written_signal(plan) for plan in plans],
+            label=label_of(self.calls),
+            unchanged=all(plan.identity for plan in plans),
+        )
+
+    # --- parts ---
 
     def _counts_of_parts(
         self,
@@ -162,15 +179,27 @@ class InputRun:
         several_jobs = self.alone and (options.jobs or 1) > 1
         if options.parts == 1 or not (options.parts or several_jobs):
             return []
-        from convcli.cli.parted_run import (
-            WholeRun,
-            division_of,
-            filtered_in_parts,
-            joined_counts,
-            worth_cutting,
-        )
+        from convcli.cli.parted_run import filtered_in_parts, joined_counts, worth_cutting
 
-        whole = WholeRun(
+        if not options.parts and not worth_cutting(self.source):
+            return []
+        part_sink = cast("PartSink", sink)
+        whole = self._whole(opened, plans)
+        division = self._division(whole, place, part_sink)
+        if division is None:
+            return []
+        counts = []
+        watched.expect(plans[0].result.shape[0])
+        by = self._parted_by(options.parts)
+        for part in filtered_in_parts(whole, division, by, place, part_sink):
+            watched.advance(part.written)
+            counts.append(part)
+        return [joined_counts(counts)]
+
+    def _whole(self, opened: OpenedFile, plans: list[Plan]) -> WholeRun:
+        from convcli.cli.parted_run import WholeRun
+
+        return WholeRun(
             files=self.command.files,
             source=self.source,
             output=self.output,
@@ -182,38 +211,68 @@ class InputRun:
             label=label_of(self.calls),
             unchanged=all(plan.identity for plan in plans),
         )
-        if not options.parts and not worth_cutting(whole):
-            return []
-        division: Any = "a page or a drawing of the run shows the whole signal"
-        if self.preview_size is None:
-            division = division_of(whole, place, cast("PartSink", sink))
-        if isinstance(division, str):
-            if not options.quiet:
-                tell(
-                    f"{whole.source or 'standard input'} is filtered as one unit: {division}",
-                    kind="note",
-                )
-            return []
-        counts = []
-        watched.expect(plans[0].result.shape[0])
-        parts = filtered_in_parts(whole, division, self._parted_by(), place, cast("PartSink", sink))
-        for part in parts:
-            watched.advance(part.written)
-            counts.append(part)
-        return [joined_counts(counts)]
 
-    def _parted_by(self) -> PartedBy:
+    def _division(self, whole: WholeRun, place: Any, sink: PartSink) -> Division | None:
+        """How the input is cut; None if it is not, which is told with its reason."""
+        from convcli.cli.parted_run import division_of
+
+        division: Division | str = "a page or a drawing of the run shows the whole signal"
+        if self.preview_size is None:
+            division = division_of(whole, place, sink)
+        if not isinstance(division, str):
+            return division
+        if not self.command.options.quiet:
+            name = whole.source or "standard input"
+            tell(f"{name} is filtered as one unit: {division}", kind="note")
+        return None
+
+    def cut(self, count: int) -> tuple[PartedRun, list[PartOfRun]] | None:
+        """Cut the input into at most `count` parts for others; None if it is filtered as one."""
+        from convcli.cli.parted_run import cut_for_others
+        from convcli.media.replacing import scratch
+
+        with ExitStack() as held:
+            given = read_input(self.source, held, example="convcli ...")
+            opened = held.enter_context(given.opened(self.command.files, self.output))
+            plans = self._plans(opened)
+            whole = self._whole(opened, plans)
+            file, place = scratch()
+            held.enter_context(file)
+            sink = cast("PartSink", self._sink(opened, place, plans))
+            division = self._division(whole, place, sink)
+            sink.discard()
+            if division is None:
+                return None
+            return cut_for_others(whole, division, self._parted_by(count))
+
+    def run_part(self, run: PartedRun, part: PartOfRun) -> RunFacts:
+        """Filter one part of the input into a file of its own and return the facts of the run."""
+        from convcli.batch.parts import FilterTask
+        from convcli.media.outputs import open_output
+
+        started = time.perf_counter()
+        with run.opened() as given:
+            with open_output(self.output, medium=self.command.files.medium) as place:
+                task = FilterTask(part=part, place=cast("Path", place), apart=True)
+                done = task.written(given)
+            given.division.note(done.noted)
+            sink = WrittenSink(facts=lambda: done.facts, warnings=list(done.warnings))
+            written = _WrittenOutput(sink, [done.counts])
+            facts = self._facts(given.opened, [given.plan], written)
+        return replace(facts, seconds=time.perf_counter() - started)
+
+    def _parted_by(self, count: int | None) -> PartedBy:
         """Into how many parts an input is cut, and how many processes filter them."""
         from convcli.cli.parted_run import PartedBy
         from convcli.running.workers import cores, keep_freed_memory
 
         options = self.command.options
         jobs = options.jobs or cores()
-        if options.parts is not None:
-            jobs = min(jobs, options.parts)
+        if count is not None:
+            jobs = min(jobs, count)
         threads = options.threads or max(1, cores() // jobs)
         return PartedBy(
-            count=options.parts,
+            count=count,
             jobs=jobs,
             threads=threads,
             retries=options.batch.retries,
@@ -288,6 +347,7 @@ class InputRun:
             outputs=(output,),
             losses=losses,
             preview=None if written is None else written.preview,
+            feature_maps=() if written is None else written.feature_maps,
             warnings=tuple(warnings),
         )
         return self._with_design(facts, plan) if self.command.options.tells else facts
@@ -330,13 +390,22 @@ def _with_length(signal: Signal, length: int) -> Signal:
     return replace(signal, shape=(length, *signal.shape[1:]))
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WrittenSink:
+    """What is left of a sink that has written a part."""
+
+    facts: Callable[[], Mapping[str, Any]]
+    warnings: list[str]
+
+
 @dataclass(frozen=True, eq=False)
 class _WrittenOutput:
     """A written output: the closed sink, what was counted for each page, and what is drawn."""
 
-    sink: FileSink
+    sink: WrittenSink | FileSink
     counts: list[RunCounts]
     preview: PreviewFacts | None = None
+    feature_maps: tuple[FeatureMapFacts, ...] = ()
 
     def losses(self, details: Mapping[str, Any]) -> LossFacts:
         """The losses of all pages, with the samples that the sink has clipped."""
@@ -359,6 +428,24 @@ def label_of(calls: tuple[Call, ...]) -> str:
             word = re.sub(r"[\s:=]", "", call.text)
         words.append(word)
     return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")
+
+
+def _check_is_left(plan: Plan, read: int | None, written: int | None) -> None:
+    """Raise RequestError if nothing is left of a signal; an empty output would look like success.
+
+    read, written : samples along axis 0, None where that is not known yet
+    """
+    if written != 0 or read in (None, 0):
+        return
+    from convcli.errors import RequestError
+
+    what = plan.signal.medium.thing.removeprefix("a ")
+    why = "the filter has no output for it"
+    hint = None
+    if plan.rules.edge == "valid":
+        why = "the filter is longer than it, and --edge is valid"
+        hint = "other rules of --edge keep its length"
+    raise RequestError(f"nothing is left of the {what}: {why}", hint=hint)
 
 
 def _refuse_new_rows(plan: Plan) -> None:
@@ -401,7 +488,7 @@ class _WatchedSink:
     """
 
     def __init__(
-        self, sink: Sink[Any], stopping: Event, progress: Progress | None, place: Path | None
+        self, sink: Sink[Any], stopping: Event, progress: Progress | None, place: Place | None
     ) -> None:
         self.sink = sink
         self.stopping = stopping

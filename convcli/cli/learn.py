@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time as clock
 from contextlib import ExitStack, contextmanager
@@ -11,10 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convcli import __version__
-from convcli.cli import INTERRUPTED, say, tell
+from convcli.cli import INTERRUPTED, tell
 from convcli.cli.groups import with_option_groups
 from convcli.cli.learn_inputs import LearnInputs, open_inputs, pairs_of
 from convcli.cli.learn_options import LearnOptions
+from convcli.cli.learn_results import (
+    LearnedFile,
+    tell_learned,
+    with_drawings,
+    write_drawings,
+)
 from convcli.cli.learn_task import (
     check_mode,
     check_training,
@@ -25,7 +30,7 @@ from convcli.cli.learn_task import (
 from convcli.cli.opening import files_for
 from convcli.cli.options import examples
 from convcli.cli.progress import Progress
-from convcli.cli.results import own_place, refuse_report
+from convcli.cli.results import given_words, own_place, refuse_plot, refuse_report
 from convcli.errors import RequestError
 from convcli.facts import ModelFileFacts, RunFacts
 from convcli.stopping import told_first
@@ -60,12 +65,13 @@ def learn_command(options: LearnOptions) -> int:
             tell("interrupted before the first epoch had ended: nothing is written", kind="warning")
             return INTERRUPTED
         run = _run_facts(task, inputs, model, place)
-    _write_model(model, place)
-    run = replace(run, seconds=clock.perf_counter() - started)
-    if options.report is not None:
-        _write_report(run, model, place, options.report)
+        _write_model(model, place)
+        run = replace(run, seconds=clock.perf_counter() - started)
+        learned = LearnedFile(model=model, place=place, task=task, pair=inputs.pairs[0])
+        run = with_drawings(run, learned, options)
+    write_drawings(run, options)
     if not options.quiet:
-        _tell(run)
+        tell_learned(run, options)
     return INTERRUPTED if model.interrupted else 0
 
 
@@ -81,7 +87,10 @@ def _model_path(options: LearnOptions) -> Path:
     read = [None if str(path) == "-" else path for path in options.paths]
     if options.report is not None:
         refuse_report(options.report, read, force=options.force)
-    return own_place(output, read, force=options.force, example="model.safetensors")
+    if options.plot is not None:
+        refuse_plot(options.plot, read, force=options.force)
+    own_place(output, read, force=options.force, example="model.safetensors")
+    return output
 
 
 def _opened_inputs(options: LearnOptions, held: ExitStack) -> LearnInputs:
@@ -155,7 +164,7 @@ def _run_facts(task: Task, inputs: LearnInputs, model: LearnedModel, place: Path
         warnings.append(f"interrupted after epoch {last}: {place} has the best until then")
     return RunFacts(
         version=__version__,
-        command=("convcli", *sys.argv[1:]),
+        command=given_words(),
         filter=f"model:{place}",
         align=task.align,
         inputs=tuple(inputs.facts()),
@@ -171,42 +180,6 @@ def _write_model(model: LearnedModel, place: Path) -> None:
     encoded = model.encoded()
     with atomic(place) as path:
         path.write_bytes(encoded)
-
-
-def _write_report(run: RunFacts, model: LearnedModel, place: Path, report: Path) -> None:
-    from convcli.media.outputs import atomic
-    from convcli.report.files import write_report
-
-    if model.runs:
-        run = _with_steps(run, place)
-    write_report(run, report, atomic=atomic)
-
-
-def _with_steps(run: RunFacts, place: Path) -> RunFacts:
-    """The facts with the model as a step: its taps, delay, reach and response."""
-    from convcli.core.binding import Rules
-    from convcli.layers.modelfile import read_model
-    from convcli.planning.describe import chain_facts, step_facts, with_response
-    from convcli.planning.plan import make_plan
-
-    rules = Rules(edge="zero", align="causal" if run.align == "causal" else "center")
-    plan = make_plan(f'model:"{place}"', read_model(place).signal(), rules)
-    steps = tuple(with_response(step_facts(step), step) for step in plan.steps)
-    return replace(run, steps=steps, chain=chain_facts(plan))
-
-
-def _tell(run: RunFacts) -> None:
-    """Say what was learned, its errors beside those of naive answers, notes and warnings."""
-    from convcli.report.learning import summary_lines
-
-    for line in summary_lines(run):
-        say(line)
-    if run.learned is not None and run.learned.deficient:
-        from convcli.report.learning import DEFICIENT
-
-        tell(DEFICIENT, kind="note")
-    for warning in run.warnings:
-        tell(warning, kind="warning")
 
 
 def register(app: typer.Typer) -> None:

@@ -13,7 +13,7 @@ from convcli.cli import options, say, tell
 from convcli.cli.filter_command import exit_code_of
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
-from convcli.cli.results import own_place, refuse_place, refuse_report
+from convcli.cli.results import given_words, own_place, refuse_place, refuse_report
 from convcli.dataclass import dataclass
 from convcli.facts import RunFacts
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from convcli.batch.merging import MergedLedgers
     from convcli.facts.batch import BatchFacts
+    from convcli.places import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +66,15 @@ def merge(
     """Put the ledgers of several machines together, and tell what is missing.
 
     For each input there is one line, in the order of the inputs. Exit code 1 if an input is missing
-    or has failed.
+    or has failed. The parts of one large input become its output when all of them are there.
     """
     from convcli.batch.failures import write_failed_lines
     from convcli.batch.merging import MergedLedgers
 
     output = None
     if run.output is not None and str(run.output) != "-":
-        output = own_place(run.output, ledgers, force=run.force, example="all.jsonl")
+        own_place(run.output, ledgers, force=run.force, example="all.jsonl")
+        output = run.output
     if run.report is not None:
         refuse_report(run.report, ledgers, force=run.force)
     if run.failed is not None:
@@ -88,7 +90,27 @@ def merge(
         for warning in merged.warnings:
             tell(warning, kind="warning")
         say(_summary(merged, facts))
+    _join_parts(merged, run)
     return exit_code_of(list(_conditions(facts)))
+
+
+def _join_parts(merged: MergedLedgers, run: MergeOptions) -> None:
+    """Join the parts of one large input, once all of them are there."""
+    from convcli.batch.part_units import join_parts, whole_of_lines
+    from convcli.media.outputs import check_input, refuse_existing
+
+    found = whole_of_lines(merged.lines())
+    if found is None:
+        return
+    places, whole = found
+    if whole.exists() and not any(place.exists() for place in places):
+        return  # they were joined before
+    refuse_existing(whole, force=run.force)
+    for place in places:
+        check_input(place)
+    join_parts(places, whole)
+    if not run.quiet:
+        say(f"{len(places)} parts -> {whole}")
 
 
 def _write_lines(merged: MergedLedgers, output: Path | None) -> None:
@@ -102,14 +124,14 @@ def _write_lines(merged: MergedLedgers, output: Path | None) -> None:
         rewrite(output, merged.lines())
 
 
-def _write_report(merged: MergedLedgers, facts: BatchFacts, report: Path) -> None:
+def _write_report(merged: MergedLedgers, facts: BatchFacts, report: Place) -> None:
     from convcli.media.outputs import atomic
     from convcli.report.files import write_report
 
     run = RunFacts(
         version=__version__,
         filter=merged.first.filter,
-        command=("convcli", *sys.argv[1:]),
+        command=given_words(),
         batch=facts,
         warnings=tuple(merged.warnings),
         seconds=merged.seconds,

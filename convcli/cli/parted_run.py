@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from convcli.batch.parts import (
     WORTH_CUTTING,
@@ -19,7 +18,7 @@ from convcli.batch.parts import (
     reason_against,
 )
 from convcli.dataclass import dataclass
-from convcli.media.replacing import path_for_others
+from convcli.media.replacing import path_for_others, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from convcli.batch.run_units import Work
     from convcli.media.division import Division, PartSink
     from convcli.media.files import Files, OpenedFile
+    from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.running.run import RunCounts
@@ -46,8 +46,8 @@ class WholeRun:
     """
 
     files: Files
-    source: Path | None
-    output: Path | None
+    source: Place | None
+    output: Place | None
     opened: OpenedFile
     calls: tuple[Call, ...]
     plans: Sequence[Plan]
@@ -77,11 +77,11 @@ class PartedBy:
     prepare: Callable[[], object]
 
 
-def worth_cutting(whole: WholeRun) -> bool:
+def worth_cutting(source: Place | None) -> bool:
     """Whether an input is so large that several processes are worth their start."""
-    if whole.source is None or not whole.source.is_file():
+    if not isinstance(source, Path) or not source.is_file():
         return False
-    return whole.source.stat().st_size >= WORTH_CUTTING
+    return source.stat().st_size >= WORTH_CUTTING
 
 
 def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
@@ -91,6 +91,8 @@ def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
     """
     if whole.source is None:
         return "standard input is read from its beginning to its end"
+    if not isinstance(whole.source, Path):
+        return "an object in a store is read by one process"
     if len(whole.plans) > 1:
         return "a file of several pages is filtered page by page"
     division = whole.opened.division()
@@ -100,17 +102,16 @@ def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
     if reason is None and not division.apart and not isinstance(place, Path):
         reason = "a pipe is written from its beginning to its end"
     if reason is None:
-        reason = sink.divide()
+        reason = sink.undivided
     return division if reason is None else reason
 
 
-def filtered_in_parts(
-    whole: WholeRun, division: Division, by: PartedBy, place: Any, sink: PartSink
-) -> Iterator[RunCounts]:
-    """Filter the parts of an input into its output; yield what each part gave, in order."""
-    from convcli.batch.processes import ProcessRunner
+def parted_run(whole: WholeRun, threads: int) -> PartedRun:
+    """The run of an input in parts, as a value that can be sent to other processes.
 
-    run = PartedRun(
+    threads : of each process
+    """
+    return PartedRun(
         files=whole.files,
         path=cast("Path", whole.source).absolute(),
         output=whole.output,
@@ -122,11 +123,20 @@ def filtered_in_parts(
         label=whole.label,
         unchanged=whole.unchanged,
         needs=needs_of(whole.plans[0]),
-        threads=by.threads,
+        threads=threads,
     )
-    runner = ProcessRunner(
-        cast("Work", PartWork(run, by.retries)), by.jobs, by.stopping, by.prepare
-    )
+
+
+@contextmanager
+def _parted_input(
+    whole: WholeRun, division: Division, by: PartedBy
+) -> Iterator[tuple[PartedInput, list[PartOfRun]]]:
+    """The input with its parts, while the processes run that filter them."""
+    from convcli.batch.processes import ProcessRunner
+
+    run = parted_run(whole, by.threads)
+    work = cast("Work", PartWork(run, by.retries))
+    runner = ProcessRunner(work, by.jobs, by.stopping, by.prepare)
     try:
         parted = PartedInput(
             run=run,
@@ -136,9 +146,7 @@ def filtered_in_parts(
             groups=whole.opened.grouped,
             count=by.count or parts_for(division.size, by.jobs),
         )
-        parts = parted.parts()
-        with _places(parts, division, whole.output, place) as places:
-            yield from parted.filter_into(sink, parts, places)
+        yield parted, parted.parts()
     except BaseException:
         runner.cancel()
         raise
@@ -146,22 +154,87 @@ def filtered_in_parts(
         runner.close()
 
 
-@contextmanager
-def _places(
-    parts: Sequence[PartOfRun], division: Division, output: Path | None, place: Any
-) -> Iterator[list[Path]]:
-    """Where each part is written: to its place in the output, or to a file beside the output."""
-    if not division.apart:
-        yield [path_for_others(place)] * len(parts)
-        return
-    beside = None if output is None else output.absolute().parent
-    with tempfile.TemporaryDirectory(prefix=".convcli-", dir=beside) as folder:
-        yield [Path(folder, f"part{part.number}") for part in parts]
+def filtered_in_parts(
+    whole: WholeRun, division: Division, by: PartedBy, place: Any, sink: PartSink
+) -> Iterator[RunCounts]:
+    """Filter the parts of an input into its output; yield what each part gave, in order."""
+    with (
+        _parted_input(whole, division, by) as (parted, parts),
+        closing(_places(division, whole.output, place)) as places,
+    ):
+        yield from parted.filter_into(sink, parts, places)
+
+
+def cut_for_others(
+    whole: WholeRun, division: Division, by: PartedBy
+) -> tuple[PartedRun, list[PartOfRun]]:
+    """The parts of an input as values, with all that is known of the samples before each."""
+    with _parted_input(whole, division, by) as (parted, parts):
+        return parted.run, parts
+
+
+def _places(division: Division, output: Place | None, place: Any) -> InOutput | Beside:
+    if division.apart:
+        return Beside(output.absolute().parent if isinstance(output, Path) else None)
+    return InOutput(path_for_others(place))
+
+
+@dataclass(frozen=True, eq=False)
+class InOutput:
+    """Parts are written to their places in the output."""
+
+    place: Path
+
+    def begin(self, number: int) -> Path:
+        """The output."""
+        return self.place
+
+    def of(self, number: int) -> Path:
+        """The output."""
+        return self.place
+
+    def end(self, number: int) -> None:
+        """Do nothing: the part is where it belongs."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Beside:
+    """Parts are temporary files, which have no names where the system allows it.
+
+    folder : where they take room; None for that of temporary files
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._files: dict[int, tuple[BinaryIO, Path]] = {}
+
+    def begin(self, number: int) -> Path:
+        """Make the file of a part."""
+        file, place = scratch(self._folder)
+        self._files[number] = (file, path_for_others(place))
+        return self.of(number)
+
+    def of(self, number: int) -> Path:
+        """The path of a part that was begun."""
+        return self._files[number][1]
+
+    def end(self, number: int) -> None:
+        """Remove the file of a part."""
+        file, _ = self._files.pop(number)
+        file.close()
+
+    def close(self) -> None:
+        """Remove all files."""
+        for number in list(self._files):
+            self.end(number)
 
 
 __all__ = [
     "PartedBy",
     "WholeRun",
+    "cut_for_others",
     "division_of",
     "filtered_in_parts",
     "joined_counts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import ConvcliError
@@ -10,10 +11,11 @@ from convcli.previews.observe import THUMBNAIL, ObservedSink, ObservedSource, pr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    from convcli.facts.preview import PreviewFacts
+    from convcli.facts.preview import FeatureMapFacts, PreviewFacts
     from convcli.media.files import Files
+    from convcli.places import Place
+    from convcli.planning.plan import Plan
     from convcli.previews.observe import PreviewSize
     from convcli.signals import Signal, Sink, Source
 
@@ -33,6 +35,7 @@ class RunPreview:
         self._preview = preview_of(*signals[0], size, group_name)
         drawn = [] if size.small else signals[1 : MOST_PAGES + 1]
         self._pages = [preview_of(*page, THUMBNAIL) for page in drawn]
+        self._small = size.small
         self._more = len(signals) - 1 - len(drawn)
 
     def observed(
@@ -44,7 +47,7 @@ class RunPreview:
             return source, sink
         return ObservedSource(source, previews[page]), ObservedSink(sink, previews[page])
 
-    def facts(self, files: Files, source: Path | None, output: Path | None) -> PreviewFacts:
+    def facts(self, files: Files, source: Place | None, output: Place | None) -> PreviewFacts:
         """What is drawn.
 
         A picture is shown as it was stored, because it is rounded, clipped and perhaps scaled after
@@ -54,7 +57,20 @@ class RunPreview:
         facts = self._first_page(files, source, output)
         return replace(facts, pages=pages, more_pages=self._more)
 
-    def _first_page(self, files: Files, source: Path | None, output: Path | None) -> PreviewFacts:
+    def feature_maps(self, plan: Plan) -> tuple[FeatureMapFacts, ...]:
+        """What the layers of a network in the plan make of a part of the input."""
+        from convcli.previews.feature_maps import feature_maps, has_network, part_of
+
+        # A network may be several steps of one call.
+        calls = list(dict.fromkeys(step.call for step in plan.steps))
+        if self._small or not has_network(calls):
+            return ()
+        part = part_of(self._preview.facts().before)
+        if part is None:
+            return ()
+        return feature_maps(calls, plan.signal, plan.rules, part)
+
+    def _first_page(self, files: Files, source: Place | None, output: Place | None) -> PreviewFacts:
         facts = self._preview.facts()
         if facts.after.picture is None:
             return facts
@@ -65,12 +81,12 @@ class RunPreview:
         except (ConvcliError, OSError):  # a device, or a file that was removed meanwhile
             return facts
 
-    def _with_files(self, files: Files, before: Path | None, after: Path | None) -> PreviewFacts:
+    def _with_files(self, files: Files, before: Place | None, after: Place | None) -> PreviewFacts:
         """The facts with the pictures in two files in place of what was observed."""
         from convcli.media.outputs import is_file
 
         for path, take in ((before, self._preview.read_input), (after, self._preview.read_result)):
-            if path is None or not is_file(path):
+            if not isinstance(path, Path) or not is_file(path):
                 continue
             with files.open(path, stdin=None) as opened:
                 take(opened.sources[0])

@@ -32,8 +32,9 @@ import numpy as np
 
 from convcli.core.blocks import BlockSides, block_sides
 from convcli.core.complete import without_incomplete
+from convcli.core.overflow import without_overflow
 from convcli.core.reach import Reach
-from convcli.core.rounding import float_type_for_bytes
+from convcli.core.rounding import float_type_for_bytes, settles_all
 from convcli.core.task import Continuation, Inputs, OpTask, nothing_earlier
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
@@ -321,10 +322,17 @@ class Chain:
 
     def _first_input(self, x: Array) -> Array:
         """Return stored numbers as they are if the first operation takes them, else the samples."""
-        exact = x.dtype != np.uint8 or self._type_for_bytes == np.float32
+        exact = x.dtype != np.uint8 or self._takes_bytes
         if exact and self.ops and self.ops[0].takes_stored:
             return x
         return self.samples(x)
+
+    @cached_property
+    def _takes_bytes(self) -> bool:
+        """Whether the results are right if the first operation gets bytes."""
+        if self._type_for_bytes == np.float32:
+            return True
+        return settles_all(op.rounding for op in self.ops)
 
     def compute(
         self,
@@ -359,7 +367,9 @@ class Chain:
             op = self.ops[number]
             if number > 0:
                 x = summed(x)
-            x, held = op.compute(x, replace(task, bounds=bounds))
+            bounded = replace(task, bounds=bounds)
+            y, held = op.compute(x, bounded)
+            x = without_overflow(op, x, bounded, y)
             if bounds is not None:
                 bounds = op.complete_outputs(bounds, task.ends)
                 x = without_incomplete(x, task.outputs, bounds)

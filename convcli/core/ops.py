@@ -28,8 +28,9 @@ from convcli.core.complete import Bounds
 from convcli.core.constants import keep_constants
 from convcli.core.convolve import all_finite, mean_valid
 from convcli.core.convolve_2d import factor
+from convcli.core.near_halves import settled, settles_cheaply
 from convcli.core.reach import Reach, aligned_samples, widest
-from convcli.core.rounding import Rounding, of_taps
+from convcli.core.rounding import Rounding, of_taps, outside_of
 from convcli.core.task import Inputs
 from convcli.core.time_reach import Tracker
 from convcli.dataclass import dataclass
@@ -219,7 +220,7 @@ class Op(ABC):
     @property
     def rounding(self) -> Rounding:
         """The rounding class, which decides the type that bytes are filtered in."""
-        return "irrational"
+        return "rounded"
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
@@ -265,6 +266,11 @@ class Op(ABC):
     def delay(self) -> float | None:
         """The delay of a resampler in samples along axis 0; None for other operations."""
         return None
+
+    @property
+    def homogeneous(self) -> bool:
+        """Whether samples that are c times as large give results that are c times as large."""
+        return False
 
     # --- what it does to channels ---
 
@@ -414,6 +420,11 @@ class Complete(Op):
         return self.op.rounding
 
     @property
+    def homogeneous(self) -> bool:
+        """Whether results grow as the samples do."""
+        return self.op.homogeneous
+
+    @property
     def convolutions(self) -> tuple[Convolve, ...]:
         """The convolutions that the operation consists of, if it does."""
         return self.op.convolutions
@@ -492,6 +503,7 @@ class Convolve(Op):
 
     takes_stored = True
     uniform = True
+    homogeneous = True
 
     @classmethod
     def by(cls, kernel: Kernel, align: Align, *, step: tuple[int, ...] | None = None) -> Convolve:
@@ -530,7 +542,14 @@ class Convolve(Op):
     @property
     def rounding(self) -> Rounding:
         """The rounding class of the taps and the divisor."""
-        return of_taps(self.taps, self.divisor)
+        return self._rounding
+
+    @cached_property
+    def _rounding(self) -> Rounding:
+        found = of_taps(self.taps, self.divisor)
+        if found == "rounded" and settles_cheaply(self.taps, self.divisor):
+            return "settled"
+        return found
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
@@ -567,7 +586,10 @@ class Convolve(Op):
         """Convolve samples or stored numbers."""
         window = np.flip(self.taps)
         if all_finite(x):
-            return mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
+            y = mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
+            if x.dtype == np.uint8 and self.rounding == "settled":
+                return settled(y, x, window / self.divisor, self.step)
+            return y
         if not gaps.any_missing(x):
             return self._mean(x, window)
         y = self._over_gaps(x, window, held)
@@ -635,7 +657,7 @@ class Pointwise(Op):
     axes: int
     keeps: int | None = None
     alike: bool = True
-    rounding: Rounding = "irrational"
+    rounding: Rounding = "rounded"
     nn_call: NNCall | None = None
     factor: float | None = None
 
@@ -686,6 +708,7 @@ class Magnitude(Op):
 
     takes_stored = True
     uniform = True
+    homogeneous = True
     opacity = "kept"
 
     @cached_property
@@ -696,9 +719,9 @@ class Magnitude(Op):
 
     @property
     def rounding(self) -> Rounding:
-        """The rounding class of the parts: the root of a whole number is whole or irrational."""
-        classes = [part.rounding for part in self.parts]
-        return "irrational" if "irrational" in classes else classes[0]
+        """The rounding class of the parts: the root of a whole number comes near no half."""
+        classes = {outside_of(part.rounding) for part in self.parts}
+        return "rounded" if "rounded" in classes else self.parts[0].rounding
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
@@ -745,6 +768,7 @@ class EachChannel(Op):
     parts: tuple[Convolve, ...]
 
     takes_stored = True
+    homogeneous = True
 
     @property
     def reach(self) -> tuple[Reach, ...]:

@@ -17,6 +17,7 @@ from dataclasses import field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from convcli.dataclass import dataclass
+from convcli.facts.drawn import DRAWN
 from convcli.signals import Medium
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from convcli.facts.comparison import ComparisonFacts
     from convcli.facts.detection import DetectionFacts
     from convcli.facts.learning import LearningFacts
-    from convcli.facts.preview import PreviewFacts, SearchedFacts
+    from convcli.facts.preview import FeatureMapFacts, PreviewFacts, SearchedFacts
     from convcli.signals import Signal
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -151,12 +152,16 @@ class LayerFacts:
     channels : number of output channels
     reach : from an output of the layer to the input of the network, one for each sample axis; None
         for a layer that sees the whole signal and for all layers after it
+    size : samples that come out along each sample axis, as far as they are known beforehand
+    weights : what was learned, (out, in / groups, ...) as in torch; None of a layer without
     """
 
     text: str
     parameters: int
     channels: int
     reach: tuple[ReachFacts, ...] | None
+    size: tuple[int | None, ...] = ()
+    weights: Any = field(default=None, compare=False, repr=False, metadata=DRAWN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +257,7 @@ class RunFacts:
     chain : all steps as one
     preview : what pages and plots draw of the input and the output
     searched : what they draw of each input of a search
+    feature_maps : what the layers of a network make of a part of the input
     seconds : how long the run took
     """
 
@@ -270,6 +276,7 @@ class RunFacts:
     preview: PreviewFacts | None = None
     searched: tuple[SearchedFacts, ...] = ()
     learned: LearningFacts | None = None
+    feature_maps: tuple[FeatureMapFacts, ...] = field(default=(), compare=False, metadata=DRAWN)
     causality: CausalityFacts | None = None
     detection: DetectionFacts | None = None
     comparison: ComparisonFacts | None = None
@@ -299,7 +306,8 @@ def to_plain(value: object) -> Any:
     if isinstance(value, (str, bytes, os.PathLike)):
         return _as_text(value)
     if is_dataclass(value) and not isinstance(value, type):
-        value = {each.name: vars(value)[each.name] for each in fields(value)}
+        told = [each.name for each in fields(value) if not each.metadata.get("drawn")]
+        value = {name: vars(value)[name] for name in told}
     if isinstance(value, Mapping):
         return {str(to_plain(key)): to_plain(entry) for key, entry in value.items()}
     return _plain_number_or_list(value)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import field
+from typing import TYPE_CHECKING
+
 from convcli.dataclass import dataclass
+from convcli.facts.drawn import DRAWN
+
+if TYPE_CHECKING:
+    from convcli.facts.preview import Numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +99,27 @@ class MovedFacts:
     differs: float
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExampleFacts:
+    """What a model makes of a part of its input, beside the target, in the units of the model.
+
+    first : index of the first sample along each axis; held : whether the part was held out
+    rate : samples per second along the first axis; None of a signal that knows no time
+    channel : name of the first channel of the target; beside : the channel of the input that is
+        drawn beside it
+    input, target, prediction : (n, channels) or (rows, columns, channels)
+    """
+
+    channel: str
+    beside: int
+    first: tuple[int, ...]
+    held: bool
+    rate: float | None
+    input: Numbers
+    target: Numbers
+    prediction: Numbers
+
+
 @dataclass(frozen=True, kw_only=True)
 class LearningFacts:
     """A model that was learned, and what it is worth.
@@ -109,6 +137,7 @@ class LearningFacts:
         not estimated
     full_scale : of a picture of whole numbers, the unit of the noise; errors are parts of it
     passed_over : windows that were skipped because a value is missing
+    example : prediction beside target, in a report; None where outputs are no samples of the input
     training : of a network; moved : of a dense layer and the filter beside it
     residual : whether the input is added to what the layers make
     """
@@ -133,6 +162,7 @@ class LearningFacts:
     noise_given: bool = False
     full_scale: float | None = None
     passed_over: int = 0
+    example: ExampleFacts | None = field(default=None, compare=False, metadata=DRAWN)
     training: TrainingFacts | None = None
     moved: tuple[MovedFacts, ...] = ()
     residual: bool = False

@@ -76,6 +76,7 @@ class PictureFacts:
     channels : names of the channels of `histogram`
     histogram : (channels, bins), how many of the samples lie in each part of the range
     full_scale : the end of the range of the histogram
+    samples : the detail with all channels of the file, as the filter reads or writes them
     """
 
     shape: tuple[int, int]
@@ -85,6 +86,7 @@ class PictureFacts:
     channels: tuple[str, ...]
     histogram: npt.NDArray[np.int64]
     full_scale: float
+    samples: Numbers
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -126,6 +128,21 @@ class SignalPreview:
     loudness_seconds: float | None = None
     excerpt: ExcerptFacts | None = None
     picture: PictureFacts | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FeatureMapFacts:
+    """The channels that a layer makes of a part of a signal.
+
+    layer : as written; number : counted from 0; -1 for the part itself
+    maps : (channels, n) or (channels, rows, columns); of many channels the first
+    channels : how many there are
+    """
+
+    layer: str
+    number: int
+    maps: Numbers
+    channels: int
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

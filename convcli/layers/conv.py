@@ -264,6 +264,7 @@ class ConvOp(SelfPadding):
     activation: Callable[[Array, Array], Array] | None = None
 
     holds = True
+    rounding = "single"
 
     @cached_property
     def widths(self) -> Sizes:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convcli.dataclass import dataclass
+from convcli.errors import RequestError
 from convcli.layers.conv import ConvOp, TrainedConv, check_weight_count
 from convcli.layers.layer import WeightedLayer, layer
 from convcli.layers.padding import Placement, Sides
-from convcli.layers.shuffle import FirstOutputs, InterleavePhases
+from convcli.layers.shuffle import FirstOutputs, InterleavePhases, refuse_growth
 from convcli.layers.tied_conv import TiedConv
 from convcli.units import Count, Size
 
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from convcli.layers.onnx_writer import ExportPlace
     from convcli.layers.trained import Sizes, TrainedLayer
     from convcli.layers.weights import Tensor
+
+
+# The most weights of all phases, half a gigabyte of float64.
+MOST_NUMBERS = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -243,7 +248,10 @@ def transposed_ops(
     """The convolution of all phases, and the phases interleaved.
 
     weights : (in, out / groups, taps...); bias : (out,) or None
+    RequestError for a stride or dilation that would take too much memory.
     """
+    refuse_growth([(axis.stride, 1) for axis in axes])
+    _refuse_many_weights(weights, axes)
     strides = tuple(axis.stride for axis in axes)
     conv = ConvOp(
         weights=_phase_weights(weights, axes, groups),
@@ -263,6 +271,16 @@ def transposed_ops(
     if not any(surplus):
         return conv, interleaved
     return conv, interleaved, FirstOutputs(fewer=surplus)
+
+
+def _refuse_many_weights(weights: Tensor, axes: Sequence[TransposedAxis]) -> None:
+    """RequestError where the weights of all phases are more numbers than are held."""
+    count = math.prod(weights.shape[:2])
+    for axis in axes:
+        count *= axis.stride * (-(-axis.taps * axis.dilation // axis.stride) + 1)
+    if count > MOST_NUMBERS:
+        message = f"the phases of a transposed convolution have {count:,} weights"
+        raise RequestError(f"{message}; at most {MOST_NUMBERS:,} are held")
 
 
 def _phase_weights(weights: Tensor, axes: Sequence[TransposedAxis], groups: int) -> Tensor:

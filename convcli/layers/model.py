@@ -178,6 +178,8 @@ class Model:
             parameters=self.parameters,
             channels=1,
             reach=reach_facts(Chain(stage.ops, site.signal.axes)),
+            size=stage.after.shape,
+            weights=self.tensors_of(0).named.get("weight"),
         )
         return (replace(stage, layers=(told,)),)
 

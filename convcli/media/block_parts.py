@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from convcli.media.division import PartNeeds, PartSink
+    from convcli.media.division import PartNeeds, PartOfFile, PartSink
     from convcli.signals import Block, BlockRole, Signal
 
 
@@ -53,6 +53,11 @@ class BlockRange:
     def length(self) -> int:
         """Number of blocks of the part."""
         return self.stop - self.first
+
+    @property
+    def settles_far(self) -> bool:
+        """Whether the filter begins by more than the length of the part before it."""
+        return self.settling > self.length
 
     def settled_longer(self) -> BlockRange:
         """The same blocks after more of those before them."""
@@ -151,12 +156,12 @@ class BlockDivision:
     """The division of a file whose samples lie in blocks.
 
     size : of all samples in bytes
-    make_sink : the sink that writes to a file from a given sample of the result on
+    make_sink : the sink that writes a part of the result
     """
 
     source: BlockSource
     size: int
-    make_sink: Callable[[Path, Sequence[Signal], int], PartSink]
+    make_sink: Callable[[Path, Sequence[Signal], PartOfFile], PartSink]
 
     apart: ClassVar[bool] = False
 
@@ -194,10 +199,10 @@ class BlockDivision:
         label: str,  # noqa: ARG002 -- for tables
         unchanged: bool,  # noqa: ARG002
         part: object,  # noqa: ARG002
-        first: int,
+        of_file: PartOfFile,
     ) -> PartSink:
-        """The sink that writes to the place of a part."""
-        return self.make_sink(place, pages, first)
+        """The sink that writes a part."""
+        return self.make_sink(place, pages, of_file)
 
     def joined_pasts(self, first: Any, second: Any, needs: PartNeeds) -> Any:
         """Raise, since there are no groups."""

@@ -31,6 +31,23 @@ class PartNeeds:
     numbered: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class PartOfFile:
+    """Which part of a file a sink writes.
+
+    first : the number of the first sample of the result in it; 0 for files whose parts are put one
+        behind the other
+    opens, ends : whether the file begins or ends with the part
+    apart : the part is a file of its own, with all bytes that it has in the whole; else its samples
+        are written to their place in a file that another sink has begun
+    """
+
+    first: int
+    opens: bool
+    ends: bool
+    apart: bool
+
+
 class Stretch(Protocol):
     """The place of one part in a file."""
 
@@ -47,6 +64,11 @@ class Stretch(Protocol):
     @property
     def settling(self) -> int:
         """How many places before the part the filter begins; 0 if it begins with the part."""
+        ...
+
+    @property
+    def settles_far(self) -> bool:
+        """Whether the filter begins by more than the length of the part before it."""
         ...
 
     def settled_longer(self) -> Stretch:
@@ -75,8 +97,13 @@ class FilePart(Protocol):
 class PartSink(FileSink, Protocol):
     """A sink for the whole of a result, or for a part of it."""
 
-    def divide(self) -> str | None:
-        """Make room for parts that are written by others; or return why there can be none."""
+    @property
+    def undivided(self) -> str | None:
+        """Why the file is written in one piece; None if others may write parts of it."""
+        ...
+
+    def reserve(self) -> None:
+        """Prepare the file for parts that are written by others."""
         ...
 
     @property
@@ -145,12 +172,9 @@ class Division(Protocol):
         label: str,
         unchanged: bool,
         part: PartSource[Any],
-        first: int,
+        of_file: PartOfFile,
     ) -> PartSink:
-        """The sink of a part; the arguments are those of `OpenedFile.sink` for the whole file.
-
-        first : the number of the first sample of the result that the part gives
-        """
+        """The sink of a part; the arguments are those of `OpenedFile.sink` for the whole file."""
         ...
 
     def joined_pasts(

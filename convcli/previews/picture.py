@@ -55,7 +55,7 @@ class PictureSums:
         start = max(0, top - self._row)
         stop = min(len(x), top + DETAIL - self._row)
         if start < stop:
-            self._detail.append(as_samples(shown[start:stop, left : left + DETAIL].copy()))
+            self._detail.append(as_samples(x[start:stop, left : left + DETAIL].copy()))
         self._row += len(x)
         if self._held is not None:
             shown = np.concatenate([self._held, shown])
@@ -95,15 +95,17 @@ class PictureSums:
             return None
         full = self.signal.full_scale
         samples = np.concatenate(self.samples)
+        detail = np.concatenate(self._detail)
         histogram = [self._histogram(samples[..., channel]) for channel in self.colours]
         return PictureFacts(
             shape=self.shape,
             reduced=_as_bytes(np.concatenate(self.means), full),
-            detail=_as_bytes(np.concatenate(self._detail), full),
+            detail=_as_bytes(detail[..., self.shown], full),
             corner=self.corner,
             channels=tuple(self.signal.channels[channel] for channel in self.colours),
             histogram=np.array(histogram),
             full_scale=full,
+            samples=detail,
         )
 
     def _histogram(self, x: Array) -> npt.NDArray[np.int64]:

@@ -7,13 +7,12 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
-from convcli.report.before_after import signal_views
 from convcli.report.charts import Axis, Graph
 from convcli.report.figures import design_figures, outline_trace, value_range
 from convcli.report.page import render_page, unescaped
-from convcli.report.tables import report_tables
+from convcli.report.sections import MOST_DESIGNS, page_sections
+from convcli.report.tables import fact_tables
 from convcli.report.terminal import summary
-from convcli.report.views import SignalView
 from convcli.report.words import (
     command_text,
     library_text,
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
     from convcli.report.figures import Figure
 
     Pair = tuple[float, float]
-
-# The steps of more runs than this are not drawn: a batch seldom has more kinds of input.
-MOST_DESIGNS = 12
 
 
 def render_html(runs: Sequence[RunFacts]) -> str:
@@ -86,32 +82,13 @@ def _article(run: RunFacts, anchor: str, designs: list[dict[str, Any]]) -> dict[
         "anchor": anchor,
         "title": _title(run),
         "warnings": _warnings(run),
-        "signals": _views(run),
-        "drawn": _drawn_heading(run),
+        "sections": list(page_sections(run)),
         "designs": designs,
         "lost": list(lost_texts(run)),
         # The command stands below the tables, where it can be copied.
-        "tables": list(report_tables(replace(run, command=(), libraries={}))),
+        "tables": list(fact_tables(replace(run, command=(), libraries={}))),
         "command": command_text(run.command) if run.command else "",
     }
-
-
-def _drawn_heading(run: RunFacts) -> str:
-    if run.searched:
-        return "Where it was found"
-    if run.comparison is not None:
-        paths = (run.comparison.a.path, run.comparison.b.path)
-        return "A is {}, B is {}".format(*map(visible, paths))
-    return "Before and after"
-
-
-def _views(run: RunFacts) -> list[SignalView]:
-    """What is drawn of the signals: the hits of a search, or before and after."""
-    if run.searched:
-        from convcli.report.marks import marked_figures
-
-        return [SignalView(figures=list(marked_figures(run)))]
-    return signal_views(run)
 
 
 # ------------------------------------------------------------------------------------------ filters

@@ -1,32 +1,123 @@
-"""The facts as a Markdown page."""
+"""The facts as a Markdown page, with its drawings as data at the end of it."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from convcli.report.tables import report_tables
+from convcli.report.embedded import data_uri
+from convcli.report.figures import Figure
+from convcli.report.page import page_asset
+from convcli.report.sections import MOST_DESIGNS, design_sections, page_sections
+from convcli.report.tables import fact_tables
 from convcli.report.words import run_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.facts import RunFacts
+    from convcli.facts import RunFacts, StepFacts
+    from convcli.report.charts import Graph
     from convcli.report.tables import ReportTable
+    from convcli.report.views import SignalView
 
+# What the classes of traces and regions look like in a drawing.
+COLOURS = {
+    "before": "grey",
+    "after": "blue",
+    "second": "red",
+    "third": "green",
+    "faint": "light grey",
+    "gap": "pink",
+    "outside": "shaded",
+    "stop": "shaded",
+    "hit": "yellow",
+}
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
 
 
 def render_markdown(runs: Sequence[RunFacts]) -> str:
-    """Render the runs one below the other, each with its tables."""
-    return "\n".join(_render_run(run) for run in runs)
+    """Render the runs one below the other, each with its drawings and its tables.
+
+    A drawing is named where it stands, and its data URI follows at the end, so that the text above
+    can be read.
+    """
+    drawings: list[str] = []
+    pages = []
+    # Inputs of one rate have one design, which is drawn below the first of them.
+    designed: set[tuple[StepFacts, ...]] = set()
+    for run in runs:
+        is_new = run.steps not in designed and len(designed) < MOST_DESIGNS
+        designed.add(run.steps)
+        pages.append(_render_run(run, drawings, designs=is_new))
+    if drawings:
+        pages.append("\n".join(drawings) + "\n")
+    return "\n".join(pages)
 
 
-def _render_run(run: RunFacts) -> str:
+def markdown_page(title: str, text: str, figures: Sequence[Figure]) -> str:
+    """A page of text with drawings below it."""
+    drawings: list[str] = []
+    lines = [f"# {_escape_markup(title)}", "", text, *_figure_lines(figures, drawings)]
+    return "\n".join([*lines, "", *drawings]).rstrip() + "\n"
+
+
+def _render_run(run: RunFacts, drawings: list[str], *, designs: bool) -> str:
     lines = [f"# {_escape_markup(run_title(run))}"]
-    for table in report_tables(run):
+    for section in page_sections(run):
+        lines += ["", f"## {_escape_markup(section.title)}"]
+        for view in section.views:
+            lines += _view_lines(view, drawings)
+    for title, figures in design_sections(run) if designs else ():
+        lines += ["", f"## {_escape_markup(title)}"]
+        lines += _figure_lines(figures, drawings)
+    if len(lines) > 1:
+        lines += ["", "## Facts"]
+    for table in fact_tables(run):
         lines += ["", *_table_lines(table)]
     return "\n".join(lines) + "\n"
+
+
+def _view_lines(view: SignalView, drawings: list[str]) -> list[str]:
+    """A part of a page; what is played is left out, and a slider becomes two pictures."""
+    lines = []
+    if view.heading:
+        lines += ["", f"### {_escape_markup(view.heading)}"]
+    for note in view.notes:
+        lines += ["", _escape_markup(note)]
+    if view.table is not None:
+        lines += ["", *_table_lines(view.table)]
+    figures = list(view.figures)
+    if view.slider is not None:
+        for name, uri in zip(
+            view.slider.names, (view.slider.before, view.slider.after), strict=True
+        ):
+            figures.append(Figure(caption=name, image=uri, alt=f"{view.slider.name}, {name}"))
+    return lines + _figure_lines(figures, drawings)
+
+
+def _figure_lines(figures: Sequence[Figure], drawings: list[str]) -> list[str]:
+    """A line for each figure; its data are added to `drawings`."""
+    lines = []
+    for figure in figures:
+        name = f"drawing-{len(drawings) + 1}"
+        uri, told = figure.image, figure.alt
+        if figure.chart is not None:
+            uri, told = chart_uri(figure.chart), figure.chart.title
+        drawings.append(f"[{name}]: {uri}")
+        lines += ["", f"{_escape_markup(figure.caption)}{_keys_text(figure)}"]
+        lines += ["", f"![{_escape_markup(told)}][{name}]"]
+    return lines
+
+
+def _keys_text(figure: Figure) -> str:
+    """The names of the colours, as a drawing has no key of its own."""
+    names = [f"{_escape_markup(name)} ({COLOURS[style]})" for name, style in figure.keys]
+    return f": {', '.join(names)}" if names else ""
+
+
+def chart_uri(chart: Graph) -> str:
+    """A chart as the data URI of an SVG file."""
+    return data_uri("image/svg+xml", chart.drawing(page_asset("drawing.css")).encode("utf-8"))
 
 
 def _table_lines(table: ReportTable) -> list[str]:

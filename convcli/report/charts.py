@@ -125,6 +125,8 @@ class Trace:
     style : the class that colours it
     points : the line, the stems, or the lower edge of the band; a NaN interrupts it
     upper : the upper edge of the band, at the same x
+    thick : the line is a bar
+    dotted : the points are dots without a line
     """
 
     name: str
@@ -132,6 +134,8 @@ class Trace:
     points: Sequence[Pair]
     upper: Sequence[Pair] = ()
     stems: bool = False
+    thick: bool = False
+    dotted: bool = False
 
     @property
     def stems_drawn(self) -> bool:
@@ -327,9 +331,12 @@ class Graph:
             yield from self._band(trace)
         elif trace.stems_drawn:
             yield from self._stems(trace)
+        elif trace.dotted:
+            yield self._dots(trace)
         else:
             path = "".join(map(_line_path, self._pieces(trace.points)))
-            yield f'<path class="line {trace.style}" d="{path}"/>'
+            kind = "line thick" if trace.thick else "line"
+            yield f'<path class="{kind} {trace.style}" d="{path}"/>'
 
     def _pieces(self, points: Iterable[Pair]) -> Iterator[list[Pair]]:
         """Runs of points without a NaN, in units of the drawing."""
@@ -346,12 +353,20 @@ class Graph:
 
     def _stems(self, trace: Trace) -> Iterator[str]:
         zero = UNITS * (1 - self.y.place(0.0))
-        places = [self._point(point) for point in trace.points]
+        places = self._places(trace)
         stems = "".join(f"M{x:.1f} {zero:.1f}V{y:.1f}" for x, y in places)
         yield f'<path class="line {trace.style}" d="{stems}"/>'
-        # A line without length and with round ends is a dot that keeps its shape when scaled.
+        yield self._dots(trace)
+
+    def _places(self, trace: Trace) -> list[Pair]:
+        """The points that are known, in units of the drawing."""
+        return [self._point(point) for point in trace.points if not math.isnan(point[1])]
+
+    def _dots(self, trace: Trace) -> str:
+        """A line without length and with round ends is a dot that keeps its shape when scaled."""
+        places = self._places(trace)
         dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in places)
-        yield f'<path class="dots {trace.style}" d="{dots}"/>'
+        return f'<path class="dots {trace.style}" d="{dots}"/>'
 
     def _band(self, trace: Trace) -> Iterator[str]:
         lower = list(self._pieces(trace.points))

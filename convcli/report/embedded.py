@@ -114,3 +114,50 @@ def heat_uri(values: Any, low: float, high: float) -> str:
     share = np.clip((np.asarray(values) - low) / ((high - low) or 1.0), 0, 1)
     colours = cv2.applyColorMap(np.rint(255 * share).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
     return picture_uri(np.asarray(colours, np.uint8)[..., ::-1], exact=True)
+
+
+def signed_uri(values: Any, scale: int = 1) -> str:
+    """A grid of numbers as colours around 0: less is blue, more is red; NaN is transparent.
+
+    scale : pixels of each side of a cell
+    """
+    import numpy as np
+
+    grid = np.asarray(values, float)
+    largest = float(np.nanmax(np.abs(grid), initial=0.0)) or 1.0
+    share = np.nan_to_num(grid / largest)[..., None]
+    less, none, more = np.array([[33, 90, 200], [245, 245, 245], [200, 40, 40]], float)
+    ends = np.where(share < 0, less, more)
+    colours = none + np.abs(share) * (ends - none)
+    opaque = np.where(np.isnan(grid), 0, 255)[..., None]
+    pixels = np.concatenate([colours, opaque], axis=-1)
+    enlarged = np.repeat(np.repeat(pixels, scale, axis=0), scale, axis=1)
+    return picture_uri(np.rint(enlarged).astype(np.uint8), exact=True)
+
+
+def montage(tiles: Any, columns: int) -> Any:
+    """Tiles (count, rows, columns) side by side in a grid, with a cell of NaN between them."""
+    import numpy as np
+
+    count, height, width = tiles.shape
+    lines = -(-count // columns)
+    grid = np.full((lines * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
+    for place, tile in enumerate(tiles):
+        top = place // columns * (height + 1)
+        left = place % columns * (width + 1)
+        grid[top : top + height, left : left + width] = tile
+    return grid
+
+
+def grey_montage_uri(tiles: Any, columns: int) -> str:
+    """Tiles as grey pictures side by side, each from its least (black) to its largest value."""
+    import numpy as np
+
+    known = np.nan_to_num(np.asarray(tiles, float))
+    low = known.min(axis=(1, 2), keepdims=True)
+    extent = known.max(axis=(1, 2), keepdims=True) - low
+    share = (known - low) / np.where(extent > 0, extent, 1.0)
+    grid = montage(share, columns)
+    grey = np.rint(255 * np.nan_to_num(grid))
+    opaque = np.where(np.isnan(grid), 0, 255)
+    return picture_uri(np.stack([grey, opaque], axis=-1).astype(np.uint8), exact=True)

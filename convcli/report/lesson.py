@@ -12,36 +12,23 @@ from typing import TYPE_CHECKING, Any
 from convcli import __version__
 from convcli.dataclass import dataclass
 from convcli.facts import to_plain
-from convcli.facts.continuous import ContinuousFacts
 from convcli.facts.explanation import ExplanationFacts
+from convcli.facts.libraries import library_versions
 from convcli.report.as_json import json_text
+from convcli.report.as_markdown import markdown_page
+from convcli.report.explained import explained_figures
 from convcli.report.page import render_page, unescaped
+from convcli.report.words import library_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from convcli.report.explanation import Line
+    from convcli.report.figures import Figure
 
 
 # With more outputs than this, a page draws curves instead of cells.
 MOST_PLAYED = 90
-
-
-@dataclass(frozen=True, kw_only=True)
-class LessonCurve:
-    """A line in a chart; None is a missing value."""
-
-    name: str
-    x: tuple[float, ...]
-    y: tuple[float | None, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LessonChart:
-    """Curves that are drawn on one pair of axes."""
-
-    title: str
-    series: tuple[LessonCurve, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +39,7 @@ class Chapter:
     command : the command that computes the same
     lines : what the command prints
     explanation : stages that are played; None without
-    charts : drawn above them
+    figures : drawn above them
     prints : whether what the command prints is shown at once
     """
 
@@ -61,7 +48,7 @@ class Chapter:
     command: str = ""
     lines: Iterable[Line] = ()
     explanation: ExplanationFacts | None = None
-    charts: tuple[LessonChart, ...] = ()
+    figures: Sequence[Figure] = ()
     prints: bool = False
 
     @property
@@ -83,10 +70,11 @@ def explained_text(facts: Any, lines: Iterable[Line], *, suffix: str, command: s
         command=command,
         lines=lines,
         explanation=played(facts),
-        charts=charts_of(facts),
+        figures=unplayed_figures(facts),
     )
     if suffix == ".md":
-        return f"# Explained\n\n    $ {command}\n\n{indent(chapter.printed, '    ')}\n"
+        printed = f"    $ {command}\n\n{indent(chapter.printed, '    ')}"
+        return markdown_page("Explained", printed, explained_figures(facts))
     introduction = ("Every number here can be played, and those with a frame edited.",)
     return lesson_page("A convolution, explained", introduction, (chapter,))
 
@@ -100,6 +88,7 @@ def lesson_page(title: str, introduction: Sequence[str], chapters: Sequence[Chap
         introduction=introduction,
         chapters=[_chapter_text(chapter) for chapter in chapters],
         version=__version__,
+        libraries=library_text(library_versions()),
         data=unescaped(_embedded_json({"chapters": data})),
     )
 
@@ -112,48 +101,22 @@ def played(facts: Any) -> ExplanationFacts | None:
     return facts if 0 < samples <= MOST_PLAYED else None
 
 
-def charts_of(facts: Any) -> tuple[LessonChart, ...]:
-    """Curves of what is not played: a long signal and its result, or sums and their integral."""
-    if isinstance(facts, ContinuousFacts):
-        return (_integral_chart(facts),)
-    if isinstance(facts, ExplanationFacts) and played(facts) is None:
-        return _long_signal_charts(facts)
-    return ()
-
-
-def _integral_chart(facts: ContinuousFacts) -> LessonChart:
-    rows = zip(facts.steps[:3], facts.sums, strict=False)
-    curves = [LessonCurve(name=f"sum, dt = {step:g}", x=facts.times, y=row) for step, row in rows]
-    limit = LessonCurve(name="integral", x=facts.times, y=facts.integral)
-    return LessonChart(title="the sum approaches the integral", series=(*curves, limit))
-
-
-def _long_signal_charts(facts: ExplanationFacts) -> tuple[LessonChart, ...]:
-    """The signal and the result over the index, where there is one channel along one axis."""
-    one_axis = bool(facts.result) and not isinstance(facts.result[0], tuple)
-    if not one_axis:
-        return ()
-    curves = [_indexed_curve("result", facts.result)]
-    if facts.stages and not facts.stages[0].several:
-        stage = facts.stages[0]
-        start = -stage.first[0]
-        signal = stage.inputs[max(start, 0) : max(start, 0) + stage.length[0]]
-        curves.insert(0, _indexed_curve("signal", signal))
-    return (LessonChart(title=facts.filter or "the signal", series=tuple(curves)),)
-
-
-def _indexed_curve(name: str, values: tuple[float | None, ...]) -> LessonCurve:
-    return LessonCurve(name=name, x=tuple(map(float, range(len(values)))), y=values)
+def unplayed_figures(facts: Any) -> list[Figure]:
+    """Charts of what is not played: a long signal and its result, or sums and their integral."""
+    if played(facts) is not None:
+        return []
+    return explained_figures(facts)
 
 
 def _chapter_text(chapter: Chapter) -> dict[str, Any]:
     """What the template says of a chapter."""
-    played_or_drawn = chapter.explanation is not None or bool(chapter.charts)
+    played_or_drawn = chapter.explanation is not None or bool(chapter.figures)
     return {
         "title": chapter.title,
         "text": chapter.text,
         "command": chapter.command,
         "lines": chapter.printed,
+        "figures": chapter.figures,
         "open": chapter.prints or not played_or_drawn,
     }
 
@@ -167,7 +130,7 @@ def _chapter_data(chapter: Chapter) -> dict[str, Any]:
             stage["size"] = facts.size
             # Every window lies one stride after the one before it.
             stage["sums"] = stage["sums"][:1]
-    return {"explanation": explanation, "charts": to_plain(chapter.charts)}
+    return {"explanation": explanation}
 
 
 def _embedded_json(data: Any) -> str:

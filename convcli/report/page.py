@@ -15,11 +15,14 @@ from typing import Any
 
 def render_page(name: str, **values: Any) -> str:
     """Render the template `pages/NAME.html` with its script and its style; values are escaped."""
-    from jinja2 import Environment
+    from jinja2 import Environment, FunctionLoader
 
-    script, style = page_asset(f"{name}.js"), page_asset(f"{name}.css")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(page_asset(f"{name}.html"))
+    script = page_asset(f"{name}.js")
+    style = page_asset("charts.css") + page_asset(f"{name}.css")
+    environment = Environment(
+        loader=FunctionLoader(page_asset), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.get_template(f"{name}.html")
     return template.render(
         policy=_policy(script, style),
         script=unescaped(script),

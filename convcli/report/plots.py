@@ -5,6 +5,7 @@ matplotlib is an extra, because it and what it needs take 90 MB; it is imported 
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,15 +25,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.facts import RunFacts, StepFacts
+    from convcli.places import Place
     from convcli.report.charts import Axis, Box, Graph, Mark, Trace
     from convcli.report.views import SignalView
 
     Rows = Sequence[Sequence[Figure]]
-    AtomicFile = Callable[[Path], AbstractContextManager[Path]]
+    AtomicFile = Callable[[Place], AbstractContextManager[Path]]
 
 FORMATS = (".png", ".svg", ".pdf")
 # Inches: width of the drawing, height of a row of charts and of a row of pictures.
 WIDTH, CHART_HEIGHT, PICTURE_HEIGHT = 10.0, 2.3, 3.6
+# Characters of a title as wide as the drawing.
+TITLE_LENGTH = 130
 # Charts of one drawing, at most.
 MOST_ROWS = 24
 
@@ -45,10 +49,11 @@ _COLOURS = {
     "outside": "#e4e7ec",
     "hit": "#ffd58a",
     "stop": "#eceff3",
+    "faint": "#c3cad3",
 }
 
 
-def check_plot(path: Path) -> None:
+def check_plot(path: Place) -> None:
     """Raise RequestError for a format that cannot be drawn, or where matplotlib is missing."""
     if path.suffix.lower() not in FORMATS:
         raise RequestError(
@@ -100,6 +105,32 @@ def marked_rows_of_figures(run: RunFacts) -> Rows:
     return [[figure] for figure in marked_figures(run)]
 
 
+def learned_rows_of_figures(run: RunFacts) -> Rows:
+    """What is drawn of a model: its training, an example, its responses or kernels."""
+    from convcli.report.learned import learned_views
+    from convcli.report.networks import network_views
+
+    rows: list[Sequence[Figure]] = []
+    for view in (*learned_views(run), *network_views(run)):
+        figures = list(_named_figures(view))
+        # Pictures stand beside each other, charts that are wide below each other.
+        together = 3 if view.layout == "three" else 1
+        rows += [figures[at : at + together] for at in range(0, len(figures), together)]
+    if not any(step.layers and len(step.layers) > 1 for step in run.steps):
+        rows += filter_rows_of_figures(run.steps)
+    return rows
+
+
+def explained_rows_of_figures(facts: Any) -> Rows:
+    """What is drawn of what `explain` found: charts below each other, pictures in lines."""
+    from convcli.report.explained import explained_figures
+
+    figures = explained_figures(facts)
+    pictures = [figure for figure in figures if figure.chart is None]
+    rows: list[Sequence[Figure]] = [[figure] for figure in figures if figure.chart is not None]
+    return rows + [pictures[at : at + 3] for at in range(0, len(pictures), 3)]
+
+
 def filter_rows_of_figures(steps: Sequence[StepFacts]) -> Rows:
     """What is drawn of one step or, on one pair of axes, of several: two figures a row."""
     figures = design_figures(steps[0]) if len(steps) == 1 else overlay_figures(steps)
@@ -109,7 +140,7 @@ def filter_rows_of_figures(steps: Sequence[StepFacts]) -> Rows:
 # ---------------------------------------------------------------------------------- how it is drawn
 
 
-def write_plot(rows: Rows, path: Path, *, title: str, atomic: AtomicFile) -> None:
+def write_plot(rows: Rows, path: Place, *, title: str, atomic: AtomicFile) -> None:
     """Draw rows of figures into `path`, in the format of its suffix.
 
     atomic : a context that gives a temporary path and renames the file when it is complete
@@ -155,7 +186,7 @@ def _drawn(rows: Rows, title: str) -> Any:
     for part, row in zip(parts[:, 0], rows, strict=True):
         axes = part.subplots(1, len(row), squeeze=False)
         for place, figure in zip(axes[0], row, strict=True):
-            _draw_figure(place, figure)
+            _draw_figure(place, figure, TITLE_LENGTH // len(row))
     return drawing
 
 
@@ -168,8 +199,8 @@ def _height(figure: Figure) -> float:
     return CHART_HEIGHT
 
 
-def _draw_figure(axes: Any, figure: Figure) -> None:
-    axes.set_title(figure.caption, fontsize=9, loc="left")
+def _draw_figure(axes: Any, figure: Figure, title_length: int) -> None:
+    axes.set_title(textwrap.fill(figure.caption, title_length), fontsize=9, loc="left")
     if figure.chart is None:
         interpolation = "nearest" if figure.pixels else "antialiased"
         axes.imshow(_pixels(figure.image), interpolation=interpolation)
@@ -234,8 +265,11 @@ def _draw_trace(axes: Any, trace: Trace) -> None:
     elif trace.stems_drawn:
         axes.vlines(x, 0, y, color=colour, linewidth=1)
         axes.plot(x, y, "o", color=colour, markersize=2.5, label=trace.name)
+    elif trace.dotted:
+        axes.plot(x, y, "o", color=colour, markersize=2, label=trace.name)
     else:
-        axes.plot(x, y, color=colour, linewidth=1.1, label=trace.name)
+        width = 6.0 if trace.thick else 1.1
+        axes.plot(x, y, color=colour, linewidth=width, label=trace.name)
 
 
 def _pixels(uri: str) -> Any:

@@ -24,11 +24,15 @@ from convcli.report.learning import (
 )
 from convcli.report.words import STEP_COLUMNS, hit_cell, run_rows, step_row
 
+# So many compared channels are columns of a table; of more, each is a row.
+MOST_BESIDE = 5
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from convcli.facts import RunFacts
     from convcli.facts.batch import BatchFacts
+    from convcli.facts.comparison import ComparisonFacts
     from convcli.facts.detection import DetectionFacts
     from convcli.facts.learning import LearningFacts
 
@@ -45,15 +49,44 @@ def report_tables(run: RunFacts) -> Iterator[ReportTable]:
     """Yield the tables of one run; none of them is empty."""
     yield ReportTable(run_rows(run))
     if run.learned is not None:
-        yield from _learning_tables(run.learned)
-    if run.comparison is not None:
-        yield ReportTable(comparison_rows(run.comparison), TEXT_COLUMNS)
-    if run.detection is not None and run.detection.hits:
-        yield _hit_table(run.detection)
+        yield ReportTable(fact_rows(run.learned))
+    yield from result_tables(run)
+    if run.learned is not None:
+        yield from _trial_tables(run.learned)
     if run.batch is not None:
         yield from _batch_tables(run.batch)
     if run.steps:
         yield ReportTable([step_row(step) for step in run.steps], STEP_COLUMNS)
+
+
+def fact_tables(run: RunFacts) -> Iterator[ReportTable]:
+    """Yield the tables of one run without those of `result_tables`."""
+    results = [table.head for table in result_tables(run)]
+    for table in report_tables(run):
+        if not table.head or table.head not in results:
+            yield table
+
+
+def result_tables(run: RunFacts) -> Iterator[ReportTable]:
+    """Yield the tables that a run was made for: errors, measures or places."""
+    if run.learned is not None:
+        yield ReportTable(error_rows(run.learned), error_columns(run.learned))
+    if run.comparison is not None:
+        yield _comparison_table(run.comparison)
+    if run.detection is not None and run.detection.hits:
+        yield _hit_table(run.detection)
+
+
+def _comparison_table(facts: ComparisonFacts) -> ReportTable:
+    """The measures of each channel; a few channels are the columns, so that they fit a page."""
+    rows = comparison_rows(facts)
+    known = [place for place in range(len(TEXT_COLUMNS)) if any(row[place] for row in rows)]
+    if len(rows) > MOST_BESIDE:
+        kept = [[row[place] for place in known] for row in rows]
+        return ReportTable(kept, [TEXT_COLUMNS[place] for place in known])
+    name, *measures = known
+    turned = [[TEXT_COLUMNS[place], *(row[place] for row in rows)] for place in measures]
+    return ReportTable(turned, [TEXT_COLUMNS[name], *(row[name] for row in rows)])
 
 
 def _batch_tables(facts: BatchFacts) -> Iterator[ReportTable]:
@@ -64,9 +97,7 @@ def _batch_tables(facts: BatchFacts) -> Iterator[ReportTable]:
         yield ReportTable(failure_rows(facts), FAILURE_COLUMNS)
 
 
-def _learning_tables(facts: LearningFacts) -> Iterator[ReportTable]:
-    yield ReportTable(fact_rows(facts))
-    yield ReportTable(error_rows(facts), error_columns(facts))
+def _trial_tables(facts: LearningFacts) -> Iterator[ReportTable]:
     moved = moved_rows(facts)
     if moved:
         yield ReportTable(moved, MOVED_COLUMNS)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from convcli.media.audio.sink import AudioOptions, AudioSink
     from convcli.media.audio.source import AudioSource
-    from convcli.media.division import Division
+    from convcli.media.division import Division, PartOfFile
+    from convcli.places import Place
     from convcli.signals import Medium, Signal, Source
 
 
@@ -36,7 +37,7 @@ class AudioFiles(Files):
     strict: bool = False
 
     @staticmethod
-    def has_suffix(path: Path) -> bool:
+    def has_suffix(path: Place) -> bool:
         """Whether the suffix of `path` belongs to a sound file."""
         from convcli.media.audio import decoder
         from convcli.media.audio.formats import SUFFIXES
@@ -56,7 +57,7 @@ class AudioFiles(Files):
 
     @contextmanager
     def open(
-        self, path: Path | None, *, stdin: BinaryIO | None, output: Path | None = None
+        self, path: Path | None, *, stdin: BinaryIO | None, output: Place | None = None
     ) -> Iterator[OpenedAudio]:
         """Open the sound in `path`, or on `stdin`. InputError says why it cannot be read."""
         from convcli.media.audio.source import open_audio
@@ -65,7 +66,7 @@ class AudioFiles(Files):
         with open_audio(path, stdin=stdin, strict=self.strict) as source:
             yield OpenedAudio(source, options, output)
 
-    def _options_for(self, output: Path | None) -> AudioOptions:
+    def _options_for(self, output: Place | None) -> AudioOptions:
         """The options, with the format that the suffix of `output` asks for if nothing else does.
 
         Standard output, devices and pipes get the format of the input.
@@ -97,7 +98,7 @@ class OpenedAudio(OpenedFile):
 
     source: AudioSource
     options: AudioOptions
-    output: Path | None
+    output: Place | None
 
     @property
     def sources(self) -> Sequence[Source[Any]]:
@@ -135,9 +136,9 @@ class OpenedAudio(OpenedFile):
         return BlockDivision(source=blocks, size=self.source.size, make_sink=self._sink)
 
     def _sink(
-        self, place: Path | BinaryIO, pages: Sequence[Signal], first: int | None
+        self, place: Path | BinaryIO, pages: Sequence[Signal], part: PartOfFile | None
     ) -> AudioSink:
-        """The sink for the whole sound, or for the samples from frame `first` on."""
+        """The sink for the whole sound, or for a part of it."""
         from convcli.media.audio.sink import AudioSink
 
         (signal,) = pages
@@ -148,5 +149,5 @@ class OpenedAudio(OpenedFile):
             like=self.source.details,
             options=self.options,
             name=name,
-            first=first,
+            part=part,
         )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from convcli.media.audio.metadata.carry import Metadata
     from convcli.media.audio.samples import Numbers
     from convcli.media.audio.wav_writer import Stored
+    from convcli.media.division import PartOfFile
     from convcli.signals import AnyRows, Array, Signal
 
 _SPOOL_BYTES = 1 << 22
@@ -73,7 +74,7 @@ class AudioSink:
     signal : rate, channels and, if known, the number of frames that are written
     like : the input, whose format and tags are kept where `options` ask for no other
     name : the output's name in errors
-    first : only the samples from this frame on are written, into a file that another sink has begun
+    part : the part of the file that is written; None for the whole
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class AudioSink:
         like: AudioDetails,
         options: AudioOptions | None = None,
         name: str | None = None,
-        first: int | None = None,
+        part: PartOfFile | None = None,
     ) -> None:
         options = options or AudioOptions()
         self.warnings: list[str] = []
@@ -102,12 +103,12 @@ class AudioSink:
         self._dither: Dither | None = None
         if _dithers(like, self.coding, asked=options.dither):
             self._dither = Dither(options.seed)
-            self._dither.skip(first or 0, len(signal.channels))
+            self._dither.skip(0 if part is None else part.first, len(signal.channels))
         self._rate = self._whole_rate()
         self._extremes = Extremes.none(len(signal.channels))
         self._frames = 0
         self._gain = 1.0
-        self._first = first
+        self._part = part
         self._writer = self._open(target)
         self._spool: BinaryIO | None = None
         if options.on_clip == "normalize" and self.coding.subtype not in FLOATS:
@@ -142,7 +143,7 @@ class AudioSink:
             if coding.format in WAV_KINDS and coding.subtype in WIDTHS:
                 header = self._wav_header(metadata)
                 frames = self._signal.shape[0]
-                return WavWriter(target, header, frames=frames, first=self._first)
+                return WavWriter(target, header, frames=frames, part=self._part)
             from convcli.media.audio.sndfile_writer import SndFileWriter, SoundLayout
 
             layout = SoundLayout(
@@ -258,15 +259,19 @@ class AudioSink:
 
     # --- parts ---
 
-    def divide(self) -> str | None:
-        """Make room for parts that are written to their places; or return why there can be none."""
+    @property
+    def undivided(self) -> str | None:
+        """Why the file is written in one piece; None if others may write parts of it."""
         if self._spool is not None:
             return "--on-clip normalize needs the peak of the whole result"
         if not isinstance(self._writer, WavWriter) or self._signal.shape[0] is None:
             return f"{self.coding.format} is written from its beginning to its end"
-        with self._writing():
-            self._writer.reserve()
         return None
+
+    def reserve(self) -> None:
+        """Make room for the samples of all parts."""
+        with self._writing():
+            cast("WavWriter", self._writer).reserve()
 
     @property
     def written_part(self) -> tuple[int, Extremes]:

@@ -14,6 +14,7 @@ from convcli.media.replacing import reserve
 
 if TYPE_CHECKING:
     from convcli.media.audio.samples import Numbers
+    from convcli.media.division import PartOfFile
 
     Stored = bytes | memoryview | Numbers
 
@@ -45,8 +46,7 @@ class Writer(Protocol):
 class WavWriter:
     """Writes a header, the samples, and the header again where their number was not known.
 
-    first : only the samples from this frame on are written, into a file that is there already; None
-        to write the whole file
+    part : the part of the file that is written; None for the whole
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class WavWriter:
         header: wav.WavHeader,
         *,
         frames: int | None,
-        first: int | None = None,
+        part: PartOfFile | None = None,
     ) -> None:
         self._owned = isinstance(target, Path)
-        mode = "w+b" if first is None else "r+b"
+        mode = "w+b" if part is None or part.apart else "r+b"
         self._file = cast("BinaryIO", target.open(mode)) if isinstance(target, Path) else target
         self._promised = None if frames is None else frames * header.frame_bytes
-        self._first = first
+        self._part = part
         self._written = 0
         try:
             self._begin(header)
@@ -79,10 +79,11 @@ class WavWriter:
         self._room = self._patchable and may_be_long
         self._header = header
         self._head = wav.write_header(header, data_bytes=self._promised, room=self._room)
-        if self._first is None:
+        part = self._part
+        if part is None or (part.apart and part.opens):
             self._file.write(self._head)
-        else:
-            self._file.seek(len(self._head) + self._first * header.frame_bytes)
+        elif not part.apart:
+            self._file.seek(len(self._head) + part.first * header.frame_bytes)
 
     def store(self, numbers: Numbers) -> bytes | memoryview:
         """Turn numbers into the bytes of the file."""
@@ -96,8 +97,8 @@ class WavWriter:
     def finish(self) -> list[str]:
         """Pad to an even length, and put the true sizes into the header where that can be done."""
         warnings: list[str] = []
-        if self._first is not None:
-            self._close()
+        if self._part is not None:
+            self._end_part(self._part)
             return warnings
         if self._written & 1 and (self._patchable or self._promised is not None):
             self._file.write(b"\0")
@@ -112,6 +113,11 @@ class WavWriter:
             )
         self._close()
         return warnings
+
+    def _end_part(self, part: PartOfFile) -> None:
+        if part.apart and part.ends and (self._promised or 0) & 1:
+            self._file.write(b"\0")
+        self._close()
 
     def _close(self) -> None:
         self._file.flush()

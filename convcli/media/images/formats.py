@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from convcli.media.division import PartOfFile
     from convcli.media.images.details import ImageDetails
     from convcli.media.images.inserting import HeadCut
     from convcli.media.images.layout import Layout, Pixels
     from convcli.media.images.tiff_bands import PageBands
+    from convcli.places import Place
 
 
 class PictureWriter(Protocol):
@@ -62,11 +64,13 @@ class PictureWriter(Protocol):
         """Give up, and close what is open."""
         ...
 
-    def reserve(self, layout: Layout) -> bool:
-        """Make room for the pixels of the only page, and return True, where parts can be written.
+    @property
+    def in_parts(self) -> bool:
+        """Whether other writers may write parts of the only page."""
+        ...
 
-        Parts are written to their places by other writers.
-        """
+    def reserve(self, layout: Layout) -> None:
+        """Make room for the pixels that other writers write."""
         ...
 
     def skip(self, rows: int) -> None:
@@ -83,7 +87,7 @@ class WriteRequest:
     quality : of lossy formats, 1..100; None keeps that of the input
     same_colours : whether the channels are those of the input, so that its colour profile fits
     same_geometry : whether the pixels are where they were in the file
-    first : only rows from this one on are written, into a file that is there already; None: all
+    part : the part of the only page that is written; None for the whole file
     """
 
     format: Format
@@ -92,7 +96,7 @@ class WriteRequest:
     quality: int | None
     same_colours: bool
     same_geometry: bool
-    first: int | None = None
+    part: PartOfFile | None = None
 
     @property
     def keeps_gain_map(self) -> bool:
@@ -330,7 +334,7 @@ _FOREIGN = (
 )
 
 
-def format_by_suffix(path: Path) -> Format | None:
+def format_by_suffix(path: Place) -> Format | None:
     """The format that the suffix of `path` names, or None."""
     return _BY_SUFFIX.get(path.suffix.lower())
 

@@ -154,7 +154,8 @@ class MontageSink:
                 hint="let TMPDIR name a larger place",
             ) from error
 
-    def divide(self) -> str:
+    @property
+    def undivided(self) -> str:
         """Why there are no parts: a montage needs the ranges of all maps."""
         return "a montage needs the whole of every map"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
 
 from convcli.media.replacing import reserve
 
@@ -22,9 +22,10 @@ class PlainWriter(ABC):
 
     def __init__(self, target: Path | BinaryIO, request: WriteRequest) -> None:
         self._own: BinaryIO | None = None
-        self._first = request.first
+        self._part = request.part
         if isinstance(target, Path):
-            self._own = target.open("wb" if self._first is None else "r+b")
+            is_begun = self._part is not None and not self._part.apart
+            self._own = target.open("r+b" if is_begun else "wb")
             target = self._own
         self._file = target
 
@@ -36,16 +37,23 @@ class PlainWriter(ABC):
         """Write what stands before the pixels of a picture, or go to the first row of a part."""
         header = self._header(layout)
         self._row_bytes = layout.columns * layout.pixel_bytes
-        if self._first is None:
+        part = self._part
+        if part is None or (part.apart and part.opens):
             self._file.write(header)
-        else:
-            self._file.seek(len(header) + self._first * self._row_bytes)
+        elif not part.apart:
+            self._file.seek(len(header) + part.first * self._row_bytes)
 
-    def reserve(self, layout: Layout) -> bool:
+    in_parts: ClassVar[bool] = True
+
+    @property
+    def _is_last(self) -> bool:
+        """Whether what follows the pixels is written here."""
+        return self._part is None or (self._part.apart and self._part.ends)
+
+    def reserve(self, layout: Layout) -> None:
         """Make room for all pixels, so that a full disk is known at once."""
         self._file.flush()
         reserve(self._file, self._file.tell() + layout.stored_bytes)
-        return True
 
     def skip(self, rows: int) -> None:
         """Go over rows that were written from elsewhere."""

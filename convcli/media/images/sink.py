@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
+    from convcli.media.division import PartOfFile
     from convcli.media.images.layout import Layout, Pixels, Strip
     from convcli.media.images.levels import Counts
     from convcli.media.images.source import ImageFile, ImageOptions
+    from convcli.places import Place
     from convcli.signals import AnyRows, Array, Signal
 
 
@@ -53,8 +55,7 @@ class ImageSink:
     signals : shape and channels of the result, one for each page
     format : its name; None takes the suffix of `name`, else the input's own
     name : the output as the user wrote it, for its suffix, where `target` is a temporary path
-    first : only rows of the result from this one on are written, into a file that another sink has
-        begun
+    part : the part of the only page that is written; None for the whole
 
     Raises RequestError for results that the format cannot hold (several pages, inks, more channels,
     signed samples). `warnings` tells what it holds less well (16 bits as 8, opacity over white).
@@ -67,13 +68,13 @@ class ImageSink:
         like: ImageFile,
         signals: Sequence[Signal],
         format: str | None = None,
-        name: Path | None = None,
+        name: Place | None = None,
         options: ImageOptions | None = None,
-        first: int | None = None,
+        part: PartOfFile | None = None,
     ) -> None:
         self.like = like
         self.options = options or like.options
-        self._first = first
+        self._part = part
         path = target if isinstance(target, Path) else None
         self.format = choose_format(path, name, format, like)
         self._pages = [
@@ -103,7 +104,7 @@ class ImageSink:
             quality=self.options.quality,
             same_colours=first.layout.colour_names == first.source.layout.colour_names,
             same_geometry=self._same_geometry(),
-            first=self._first,
+            part=self._part,
         )
 
     def _same_geometry(self) -> bool:
@@ -183,7 +184,7 @@ class ImageSink:
         """Write what is still held, and end the file."""
         if self._closed:
             return
-        if self._first is not None:
+        if self._part is not None:
             self._writer.finish()
             self._release()
             return
@@ -197,17 +198,22 @@ class ImageSink:
 
     # --- parts ---
 
-    def divide(self) -> str | None:
-        """Make room for parts that are written to their places; or return why there can be none."""
+    @property
+    def undivided(self) -> str | None:
+        """Why the file is written in one piece; None if others may write parts of it."""
         if len(self._pages) > 1:
             return "a picture of several pages is written page by page"
         if self._scaled is not None:
             return "--range scale needs the extremes of the whole result"
         if self._originals is not None:
             return f"--channels {self.options.channels} goes through the picture once more"
-        if not self._writer.reserve(self._page.layout):
+        if not self._writer.in_parts:
             return f"{self.format.name} is encoded from its first row to its last"
         return None
+
+    def reserve(self) -> None:
+        """Make room for the pixels of all parts."""
+        self._writer.reserve(self._page.layout)
 
     @property
     def written_part(self) -> tuple[int, dict[str, int], dict[str, int]]:
@@ -345,12 +351,12 @@ def _describe_layout(layout: Layout) -> str:
 
 
 def choose_format(
-    target: Path | None, name: Path | None, wanted: str | None, like: ImageFile
+    target: Path | None, name: Place | None, wanted: str | None, like: ImageFile
 ) -> Format:
     """The format that was asked for, else that of the suffix, else that of the input, else PNG."""
     if wanted is not None:
         return find_format(wanted)
-    path = name or target
+    path: Place | None = name or target
     if path is None or not path.suffix:
         return FORMATS.get(like.details.format, FORMATS["png"])
     found = format_by_suffix(path)

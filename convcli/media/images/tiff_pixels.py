@@ -159,7 +159,7 @@ class PlainTiffWriter(PlainWriter):
 
     def finish(self) -> None:
         """Write the directory, and close the file if it was opened here."""
-        if self._first is not None:  # the directory is written with the whole picture
+        if not self._is_last:
             super().finish()
             return
         directory = build_directory(self._fields, self._variant, place=self._place, link=0)

@@ -8,7 +8,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -85,12 +85,14 @@ class VipsWriter:
     def start(self, layout: Layout) -> None:
         """Begin a page; pages follow each other without a mark."""
 
-    def reserve(self, layout: Layout) -> bool:  # noqa: ARG002 -- as all writers
-        """False: libvips encodes a picture from its first row to its last."""
-        return False
+    in_parts: ClassVar[bool] = False
+
+    def reserve(self, layout: Layout) -> None:
+        """Raise, since libvips encodes a picture from its first row to its last."""
+        raise NotImplementedError(layout)
 
     def skip(self, rows: int) -> None:
-        """Raise, since `reserve` has said that nothing is written from elsewhere."""
+        """Raise, since nothing is written from elsewhere."""
         raise NotImplementedError(rows)
 
     def append(self, packed: memoryview) -> None:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from convcli.media.division import PartNeeds, PartSink
+    from convcli.media.division import PartNeeds, PartOfFile, PartSink
     from convcli.media.tables.delimited import Dialect, Records
+    from convcli.media.tables.files import RowsFile
     from convcli.media.tables.splicing import DecodedRows
     from convcli.media.tables.text_survey import RecordStart, TextSurvey
     from convcli.signals import Array, Block, BlockRole, Signal
@@ -73,6 +74,12 @@ class RowRange:
     def length(self) -> int:
         """Number of bytes of the part."""
         return self.stop - self.start
+
+    @property
+    def settles_far(self) -> bool:
+        """Whether the filter begins by more than the length of the part before it."""
+        begins = self.starts[-self.settling].offset if self.settling else self.start
+        return self.start - begins > self.length
 
     def settled_longer(self) -> RowRange:
         """The same rows after more of those before them."""
@@ -439,7 +446,7 @@ class TableDivision:
     """
 
     source: TableSource
-    make_sink: Callable[..., PartSink]
+    make_sink: Callable[..., RowsFile]
 
     apart: ClassVar[bool] = True
     block_lengths: ClassVar[tuple[int, ...]] = ()
@@ -480,10 +487,13 @@ class TableDivision:
         label: str,
         unchanged: bool,
         part: Any,
-        first: int,  # noqa: ARG002 -- rows are put one behind the other
+        of_file: PartOfFile,
     ) -> PartSink:
-        """The sink that writes the rows of a part, without a header."""
-        return self.make_sink(place, part, pages, label=label, unchanged=unchanged)
+        """The sink that writes the rows of a part, with the header where they open the file."""
+        sink = self.make_sink(place, part, pages, label=label, unchanged=unchanged)
+        if not (of_file.apart and of_file.opens):
+            sink.leave_header_out()
+        return sink
 
     def joined_pasts(self, first: Pasts, second: Pasts, needs: PartNeeds) -> Pasts:
         """The pasts of groups after two consecutive stretches of rows."""

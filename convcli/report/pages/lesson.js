@@ -494,56 +494,10 @@ function receptiveField(stages) {
   ]);
 }
 
-// --------------------------------------------------------------------------------------- charts
-
-function chart(place, title, series) {
-  const width = 640;
-  const height = 220;
-  const margin = { left: 56, right: 12, top: 12, bottom: 28 };
-  const xs = series.flatMap((one) => one.x);
-  const ys = series.flatMap((one) => one.y).filter((value) => value !== null);
-  const [x0, x1] = [Math.min(...xs), Math.max(...xs)];
-  let [y0, y1] = [Math.min(...ys), Math.max(...ys)];
-  if (y0 === y1) [y0, y1] = [y0 - 1, y1 + 1];
-  const across = (x) => margin.left + ((x - x0) / (x1 - x0 || 1)) * (width - margin.left - margin.right);
-  const up = (y) => height - margin.bottom - ((y - y0) / (y1 - y0)) * (height - margin.top - margin.bottom);
-  const svg = (tag, attributes, text) => {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    Object.entries(attributes).forEach(([name, value]) => made.setAttribute(name, value));
-    if (text !== undefined) made.textContent = text;
-    return made;
-  };
-  const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
-  const axis = `M${margin.left} ${margin.top} V${height - margin.bottom} H${width - margin.right}`;
-  drawing.append(svg("path", { class: "axis", d: axis }));
-  [y0, (y0 + y1) / 2, y1].forEach((y) => {
-    const text = String(Number(y.toPrecision(3)));
-    drawing.append(svg("text", { x: margin.left - 6, y: up(y) + 4, "text-anchor": "end" }, text));
-  });
-  [x0, (x0 + x1) / 2, x1].forEach((x) => {
-    const text = String(Number(x.toPrecision(4)));
-    drawing.append(svg("text", { x: across(x), y: height - 8, "text-anchor": "middle" }, text));
-  });
-  series.forEach((one, number) => {
-    let path = "";
-    one.y.forEach((y, i) => {
-      if (y === null) return;
-      const joined = i > 0 && one.y[i - 1] !== null;
-      path += `${joined ? "L" : "M"}${across(one.x[i]).toFixed(1)} ${up(y).toFixed(1)}`;
-    });
-    drawing.append(svg("path", { class: `curve c${number % 4}`, d: path }));
-    const y = margin.top + 14 + 16 * number;
-    drawing.append(svg("path", { class: `curve c${number % 4}`, d: `M${width - 180} ${y - 4}h24` }));
-    drawing.append(svg("text", { x: width - 150, y }, one.name));
-  });
-  place.append(element("figure", { class: "chart" }, [drawing, element("figcaption", { text: title })]));
-}
-
 // ----------------------------------------------------------------------------------------- page
 
 document.querySelectorAll(".demo").forEach((place) => {
   const chapter = lesson.chapters[Number(place.dataset.chapter)];
-  chapter.charts.forEach((one) => chart(place, one.title, one.series));
   if (chapter.explanation && chapter.explanation.stages.length) {
     new Demo(place, chapter.explanation);
   }

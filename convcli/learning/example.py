@@ -1,0 +1,195 @@
+"""A part of the data with what a model predicts there, to be looked at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.dataclass import dataclass
+from convcli.facts.learning import ExampleFacts
+from convcli.learning.pairs import PairReader, color_channels
+from convcli.planning.plan import make_plan, rules_for
+from convcli.running.arrays import Blocks, Collected
+from convcli.running.run import run
+from convcli.running.workers import Workers
+from convcli.signals import ARRAY, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from convcli.learning.pairs import Pair
+    from convcli.learning.task import Task
+    from convcli.planning.plan import Plan
+    from convcli.signals import Array
+
+# Samples of a line and pixels of each side that are shown; samples among which the loudest part of
+# a signal is looked for, and the longest margin on each side.
+LINE, SIDE = 400, 96
+LOOKED, MOST_MARGIN = 1 << 20, 1 << 14
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Inputs and targets from index `first` on along axis 0, (n, ..., channels)."""
+
+    x: Array
+    y: Array
+    first: int
+
+
+def example_of(
+    task: Task, pair: Pair, model: Path, lag: Sequence[int] | None = None
+) -> ExampleFacts | None:
+    """What a model file makes of the held-out part of a pair where its target is the loudest.
+
+    lag : samples by which the target is later, on each axis
+    None where the outputs of the model are no samples of the input, or too few of them are known.
+    """
+    signal = pair.source.signal
+    reader = PairReader(task, pair)
+    with Workers() as workers:
+        lengths = reader.lengths(workers)
+        if not lengths:
+            return None
+        group = max(lengths, key=lengths.__getitem__)
+        border = task.first_held_out(lengths[group])
+        held = border < lengths[group]
+        first = border if held else 0
+        plan = _plan_of(model, reader)
+        margins = _margins(plan)
+        part = _read_part(reader, group, max(0, first - margins[0][0]), workers)
+    if part is None:
+        return None
+    if signal.axes == 2:
+        part = _middle_columns(part, margins[1])
+    prediction = _predicted(plan, part.x)
+    if prediction.shape[:-1] != part.x.shape[:-1]:
+        return None
+    target = part.y
+    for axis, shift in enumerate(lag or (0,) * signal.axes):
+        later = shift + task.ahead if axis == 0 else shift
+        target = _moved(target, axis, later)
+    places = _shown_places(target, margins)
+    if places is None:
+        return None
+    return _facts_of(_Part(part.x, target, part.first), prediction, places, reader, held=held)
+
+
+def _plan_of(model: Path, reader: PairReader) -> Plan:
+    """The plan that runs the model on samples in its own units."""
+    axes = reader.pair.source.signal.axes
+    channels = _input_names(reader.pair, reader.task)
+    signal = Signal(medium=ARRAY, shape=(None,) * axes, channels=channels)
+    if axes == 2:
+        signal = Signal(medium=ARRAY, shape=(SIDE, SIDE), channels=channels)
+    text = f'model:"{model}"'
+    return make_plan(text, signal, rules_for(signal, text))
+
+
+def _input_names(pair: Pair, task: Task) -> tuple[str, ...]:
+    signal = pair.source.signal
+    if pair.target is None and not task.blind:
+        return tuple(signal.channels[channel] for channel in task.inputs)
+    return tuple(signal.channels[channel] for channel in color_channels(signal))
+
+
+def _margins(plan: Plan) -> list[tuple[int, int]]:
+    """How many samples outside of a part its outputs read, before and after, on each axis."""
+    found = []
+    for reach in plan.chain.reach:
+        before, after = max(0, reach.before), max(0, reach.after)
+        found.append((min(before, MOST_MARGIN), min(after, MOST_MARGIN)))
+    return found
+
+
+def _read_part(reader: PairReader, group: bytes, first: int, workers: Workers) -> _Part | None:
+    """The samples of a group from `first` on, as many as are looked through."""
+    planar = reader.pair.source.signal.axes == 2
+    most = 2 * MOST_MARGIN if planar else LOOKED
+    xs, ys = [], []
+    start = 0
+    for name, x, y in reader.blocks(workers):
+        if name != group:
+            continue
+        low, high = max(0, first - start), max(0, first + most - start)
+        xs.append(x[low:high])
+        ys.append(y[low:high])
+        start += len(x)
+    if not xs:
+        return None
+    x, y = np.concatenate(xs), np.concatenate(ys)
+    return _Part(x, y, first) if len(x) else None
+
+
+def _middle_columns(part: _Part, margin: tuple[int, int]) -> _Part:
+    """The rows and columns of a picture that are shown, with their margins."""
+    width = SIDE + sum(margin)
+    left = max(0, (part.x.shape[1] - width) // 2)
+    rows, columns = slice(0, SIDE + 2 * sum(margin)), slice(left, left + width)
+    return _Part(part.x[rows, columns], part.y[rows, columns], part.first)
+
+
+def _predicted(plan: Plan, x: Array) -> Array:
+    signal = replace(plan.signal, shape=x.shape[:-1])
+    sized = make_plan(plan.filter, signal, plan.rules)
+    sink = Collected()
+    run(sized, Blocks(signal, [x]), sink)
+    return np.concatenate(sink.parts) if sink.parts else np.empty((0, *x.shape[1:]))
+
+
+def _moved(y: Array, axis: int, later: int) -> Array:
+    """The sample that is `later` samples later along an axis; NaN beyond the ends."""
+    if not later:
+        return y
+    moved = np.full_like(y, np.nan)
+    n = y.shape[axis]
+    to: list[Any] = [slice(None)] * y.ndim
+    of: list[Any] = [slice(None)] * y.ndim
+    to[axis] = slice(max(0, -later), min(n, n - later))
+    of[axis] = slice(max(0, later), min(n, n + later))
+    moved[tuple(to)] = y[tuple(of)]
+    return moved
+
+
+def _shown_places(target: Array, margins: list[tuple[int, int]]) -> tuple[slice, ...] | None:
+    """What is shown: of a line where the target varies most, of a picture its middle."""
+    if len(margins) == 2:
+        places = []
+        for n, (before, after) in zip(target.shape, margins, strict=False):
+            stop = min(n - after, before + SIDE)
+            if stop <= before:
+                return None
+            places.append(slice(before, stop))
+        return tuple(places)
+    low, high = margins[0][0], len(target) - margins[0][1]
+    count = min(LINE, high - low)
+    if count < 2:
+        return None
+    known = np.nan_to_num(target[low:high, 0].astype(np.float64))
+    whole = len(known) // count
+    variances = known[: whole * count].reshape(whole, count).var(axis=1)
+    start = low + int(variances.argmax()) * count
+    return (slice(start, start + count),)
+
+
+def _facts_of(
+    part: _Part, prediction: Array, places: tuple[slice, ...], reader: PairReader, *, held: bool
+) -> ExampleFacts:
+    signal, task = reader.pair.source.signal, reader.task
+    first = [place.start for place in places]
+    first[0] += part.first
+    channel = task.targets[0] if task.targets else 0
+    beside = task.inputs.index(channel) if channel in task.inputs else 0
+    return ExampleFacts(
+        channel=signal.channels[channel],
+        beside=beside,
+        first=tuple(first),
+        held=held,
+        rate=signal.rate if signal.medium.in_seconds else None,
+        input=np.asarray(part.x[places]),
+        target=np.asarray(part.y[places]),
+        prediction=np.asarray(prediction[places]),
+    )

@@ -1,0 +1,148 @@
+"""What was learned, drawn: errors over the epochs, and predictions beside their targets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from convcli.report.charts import NARROW, Axis, Graph, Trace
+from convcli.report.figures import Figure, chart_figure, value_range
+from convcli.report.views import SignalView
+from convcli.report.words import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.facts import RunFacts
+    from convcli.facts.learning import ExampleFacts, TrainingFacts
+
+
+def learned_views(run: RunFacts) -> Iterator[SignalView]:
+    """Yield the training of a model, and an example of what it predicts."""
+    facts = run.learned
+    if facts is None:
+        return
+    if facts.training is not None and facts.training.losses:
+        yield SignalView(heading="Error over the epochs", figures=[loss_figure(facts.training)])
+    if facts.example is None:
+        return
+    if facts.example.target.ndim == 3:
+        figures = list(_picture_figures(facts.example))
+        layout = "three"
+    else:
+        figures = [_line_figure(facts.example), _scatter_figure(facts.example)]
+        layout = "lead"
+    yield SignalView(heading=_example_heading(facts.example), figures=figures, layout=layout)
+
+
+def _example_heading(example: ExampleFacts) -> str:
+    where = "a part that was held out" if example.held else "a part that was learned from"
+    return f"Prediction and target in {where}"
+
+
+# --------------------------------------------------------------------------------------- training
+
+
+def loss_figure(training: TrainingFacts) -> Figure:
+    """The root mean squared errors of each epoch, on a logarithmic axis where they differ much."""
+    curves = [("learned from", "before", [(e.number, e.train) for e in training.losses])]
+    held = [(e.number, e.held) for e in training.losses if e.held is not None]
+    if held:
+        curves.append(("held out", "after", held))
+    traces = []
+    for name, style, points in curves:
+        placed = [(float(number), float(error)) for number, error in points]
+        traces.append(Trace(name=name, style=style, points=placed))
+    values = [y for trace in traces for _, y in trace.points]
+    low, high = min(values), max(values)
+    logarithmic = low > 0 and high > 5 * low
+    y = Axis(low=low / 1.1, high=1.1 * high, logarithmic=True)
+    if not logarithmic:
+        air_low, air_high = value_range(values)
+        y = Axis(low=air_low, high=air_high)
+    chart = Graph(
+        title="Root mean squared error over the epochs",
+        x=Axis(low=1.0, high=max(2.0, float(training.epochs)), label="epoch"),
+        y=y,
+        traces=traces,
+    )
+    caption = f"Root mean squared error; epoch {training.best} is the best, and was kept"
+    return chart_figure(chart, caption)
+
+
+# ---------------------------------------------------------------------------------------- example
+
+
+def _line_figure(example: ExampleFacts) -> Figure:
+    """Target and prediction over the samples, with the input behind them."""
+    unit, label = 1.0, "samples"
+    first = float(example.first[0])
+    if example.rate:
+        unit, label = 1 / example.rate, "s"
+    lines = (
+        ("input", "faint", example.input[:, example.beside]),
+        ("target", "before", example.target[:, 0]),
+        ("prediction", "after", example.prediction[:, 0]),
+    )
+    traces = [_sample_trace(name, style, values, first, unit) for name, style, values in lines]
+    values = [y for trace in traces for _, y in trace.points]
+    low, high = value_range(values)
+    last = first + len(example.target) - 1
+    chart = Graph(
+        title=f"Prediction and target of {visible(example.channel)}",
+        x=Axis(low=first * unit, high=max(last, first + 1) * unit, label=label),
+        y=Axis(low=low, high=high),
+        traces=traces,
+        zooms=True,
+        height=260,
+    )
+    return chart_figure(chart, visible(example.channel))
+
+
+def _sample_trace(name: str, style: str, values: Any, first: float, unit: float) -> Trace:
+    points = [((first + place) * unit, value) for place, value in enumerate(values.tolist())]
+    return Trace(name=name, style=style, points=points)
+
+
+def _scatter_figure(example: ExampleFacts) -> Figure:
+    """A dot for each sample: its target and its prediction; on the line they are equal."""
+    targets, predictions = example.target[:, 0].tolist(), example.prediction[:, 0].tolist()
+    pairs = [
+        (target, prediction)
+        for target, prediction in zip(targets, predictions, strict=True)
+        if target == target and prediction == prediction  # noqa: PLR0124 -- no NaN
+    ]
+    low, high = value_range([value for pair in pairs for value in pair])
+    chart = Graph(
+        title="Prediction over target",
+        x=Axis(low=low, high=high, label="target"),
+        y=Axis(low=low, high=high, label="prediction"),
+        traces=[
+            Trace(name="", style="before", points=[(low, low), (high, high)]),
+            Trace(name="", style="after", points=pairs, dotted=True),
+        ],
+        width=NARROW,
+        height=300,
+    )
+    return chart_figure(chart, "Prediction over target; on the line they are equal")
+
+
+def _picture_figures(example: ExampleFacts) -> Iterator[Figure]:
+    """Yield input, prediction and target of a part of a picture."""
+    from convcli.report.embedded import picture_uri
+
+    sides = (("input", example.input), ("prediction", example.prediction))
+    for name, values in (*sides, ("target", example.target)):
+        yield Figure(
+            caption=name,
+            image=picture_uri(_unit_bytes(values), exact=True),
+            alt=f"A part of a picture: {name}",
+            pixels=True,
+        )
+
+
+def _unit_bytes(values: Any) -> Any:
+    """Samples from 0 to 1 as bytes: a colour, or the first channel as grey."""
+    import numpy as np
+
+    shown = values[..., :3] if values.shape[-1] >= 3 else values[..., :1]
+    return np.rint(255 * np.clip(np.nan_to_num(shown), 0, 1)).astype(np.uint8)

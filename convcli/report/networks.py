@@ -1,0 +1,263 @@
+"""Networks: their layers, what they were trained to, and what they make of a signal."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from convcli.report.charts import NARROW, Axis, Graph, Trace
+from convcli.report.figures import STYLES, Figure, chart_figure, position_chart, value_range
+from convcli.report.tables import ReportTable
+from convcli.report.views import SignalView
+from convcli.report.words import number, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.facts import LayerFacts, ReachFacts, RunFacts
+    from convcli.facts.preview import FeatureMapFacts
+
+# Kernels of a layer that are drawn along each axis of a montage; more than so many are no lines.
+MOST_KERNELS, MOST_LINES = 16, 4
+# Pictures in a line of a montage, pixels of a row that is a channel and of a cell that is a weight.
+MONTAGE_COLUMNS, ROW_HEIGHT, CELL = 8, 12, 6
+# Values along a row that is drawn as a picture.
+MOST_COLUMNS = 1024
+
+_HEAD: tuple[str, ...] = (
+    *("", "layer", "weights", "parameters"),
+    *("channels", "size", "receptive field", "stride"),
+)
+
+
+def network_views(run: RunFacts) -> Iterator[SignalView]:
+    """Yield the layers of each network of a run, their kernels, and the feature maps."""
+    for step in run.steps:
+        if step.layers:
+            heading = visible(step.text) if len(run.steps) > 1 else ""
+            figures = [field_figure(step.layers)] if _has_fields(step.layers) else []
+            # Without a signal to filter, a network is looked at for one of any size.
+            sized = bool(run.inputs) and run.learned is None
+            table = layer_table(step.layers, sized=sized)
+            yield SignalView(heading=heading, table=table, figures=figures)
+            kernels = list(kernel_figures(step.layers))
+            if kernels:
+                yield SignalView(heading="Kernels", figures=kernels, layout="pair")
+    maps = list(feature_map_figures(run.feature_maps))
+    if maps:
+        yield SignalView(
+            heading="Feature maps",
+            notes=["What each layer makes of a part of the input."],
+            figures=maps,
+            layout="pair",
+        )
+
+
+# ------------------------------------------------------------------------------------------- layers
+
+
+def layer_table(layers: Sequence[LayerFacts], *, sized: bool) -> ReportTable:
+    """A row for each layer, and the number of parameters of all.
+
+    sized : tell how many samples come out of each
+    """
+    rows = [_layer_cells(place, layer) for place, layer in enumerate(layers)]
+    total = number(sum(layer.parameters for layer in layers))
+    rows.append(("", "in all", "", total, "", "", "", ""))
+    head = _HEAD
+    if not sized:
+        left_out = _HEAD.index("size")
+        rows = [(*row[:left_out], *row[left_out + 1 :]) for row in rows]
+        head = (*head[:left_out], *head[left_out + 1 :])
+    return ReportTable(rows, head)
+
+
+def _layer_cells(place: int, layer: LayerFacts) -> tuple[str, ...]:
+    shape = "" if layer.weights is None else _product_text(layer.weights.shape)
+    field, stride = "the whole signal", ""
+    if layer.reach is not None:
+        field = _product_text([_field_size(axis) for axis in layer.reach])
+        stride = _stride_text(layer.reach)
+    return (
+        str(place),
+        visible(layer.text),
+        shape,
+        number(layer.parameters),
+        number(layer.channels),
+        _product_text(layer.size),
+        field,
+        stride,
+    )
+
+
+def _product_text(sizes: Sequence[int | None]) -> str:
+    """`8 x 1 x 9`; nothing where some size is not known."""
+    known = [size for size in sizes if size is not None]
+    return " x ".join(map(number, known)) if len(known) == len(sizes) else ""
+
+
+def _field_size(axis: ReachFacts) -> int:
+    """How many samples of the input an output reads."""
+    return axis.before + axis.after + 1
+
+
+def _stride_text(axes: Sequence[ReachFacts]) -> str:
+    told = [f"{a.step}" if a.phases == 1 else f"{a.step}/{a.phases}" for a in axes]
+    return " x ".join(dict.fromkeys(told))
+
+
+def _has_fields(layers: Sequence[LayerFacts]) -> bool:
+    """Whether more than one layer reads neighbours within a bounded field."""
+    fields = [layer.reach[0] for layer in layers if layer.reach is not None]
+    return len(fields) > 1 and any(_field_size(field) > 1 for field in fields)
+
+
+def field_figure(layers: Sequence[LayerFacts]) -> Figure:
+    """How far an output of each layer reaches into the input, along the first axis."""
+    traces = []
+    for place, layer in enumerate(layers):
+        if layer.reach is None:
+            continue
+        reach = layer.reach[0]
+        points = [(-reach.before - 0.5, float(place)), (reach.after + 0.5, float(place))]
+        traces.append(Trace(name="", style="after", points=points, thick=True))
+    ends = [x for trace in traces for x, _ in trace.points]
+    chart = Graph(
+        title="Receptive field of each layer",
+        x=Axis(low=min(ends), high=max(ends), label="samples of the input around the output"),
+        y=Axis(low=len(layers) - 0.5, high=-0.5, label="layer"),
+        traces=traces,
+        height=60 + 22 * min(len(layers), 16),
+    )
+    return chart_figure(chart, "Receptive field: what an output of each layer reads")
+
+
+# ------------------------------------------------------------------------------------------ kernels
+
+
+def kernel_figures(layers: Sequence[LayerFacts]) -> Iterator[Figure]:
+    """Yield the kernels of each layer that has some: lines, or pictures around 0."""
+    for place, layer in enumerate(layers):
+        if layer.weights is not None and layer.weights.ndim in (3, 4):
+            told = f"{place}: {visible(layer.text)}"
+            if math.prod(layer.weights.shape[2:]) > 1:
+                yield _kernel_figure(told, layer.weights)
+
+
+def _kernel_figure(told: str, weights: Any) -> Figure:
+    """The kernels of a layer, (out, in / groups, ...)."""
+    from convcli.report.embedded import signed_uri
+
+    made, read = weights.shape[:2]
+    if weights.ndim == 3 and made * read <= MOST_LINES:
+        return _kernel_lines(told, weights)
+    shown = weights[:MOST_KERNELS, :MOST_KERNELS]
+    count = f"{made} x {read} kernels"
+    if shown.shape != weights.shape:
+        count = f"{shown.shape[0]} x {shown.shape[1]} of {count}"
+    return Figure(
+        caption=f"{told}, {count}; blue is below 0, red above",
+        image=signed_uri(_kernel_grid(shown), CELL),
+        alt=f"The weights of layer {told}",
+        pixels=True,
+    )
+
+
+def _kernel_lines(told: str, weights: Any) -> Figure:
+    made, read = weights.shape[:2]
+    curves = []
+    for style, (output, place) in zip(STYLES, product(range(made), range(read)), strict=False):
+        name = ""
+        if made * read > 1:
+            name = f"input {place}" if made == 1 else f"{place} to {output}"
+        taps = weights[output, place].tolist()
+        curves.append((name, style, [(float(at), float(tap)) for at, tap in enumerate(taps)]))
+    single = len(curves) == 1
+    return chart_figure(position_chart(curves, f"Kernels of {told}", stems=single), told)
+
+
+def _kernel_grid(weights: Any) -> Any:
+    """The kernels side by side: a row for each output, or the other way round."""
+    import numpy as np
+
+    from convcli.report.embedded import montage
+
+    if weights.ndim == 3 and len(weights) < weights.shape[1]:
+        weights = weights.swapaxes(0, 1)  # a row for each input takes less width
+    made, read = weights.shape[:2]
+    if weights.ndim == 4:
+        tiles = weights.reshape(made * read, *weights.shape[2:])
+        return montage(tiles, min(made * read, read * max(1, MOST_KERNELS // read)))
+    gaps = np.full((made, read, 1), np.nan)
+    lines = np.concatenate([weights, gaps], axis=2).reshape(made, -1)
+    return lines[:, :-1]
+
+
+# ------------------------------------------------------------------------------------- feature maps
+
+
+def feature_map_figures(maps: Sequence[FeatureMapFacts]) -> Iterator[Figure]:
+    """Yield what comes out of each layer, as pictures or as lines."""
+    for each in maps:
+        told = visible(each.layer) if each.number < 0 else f"{each.number}: {visible(each.layer)}"
+        shown = len(each.maps)
+        channels = f"{each.channels} channel{'s' * (each.channels != 1)}"
+        if shown < each.channels:
+            channels = f"{shown} of {channels}"
+        caption = f"{told}, {channels}"
+        if each.maps.ndim == 3:
+            yield _map_pictures(each, caption)
+        elif shown <= MOST_LINES:
+            yield _map_lines(each, caption)
+        else:
+            yield _map_rows(each, caption)
+
+
+def _map_pictures(each: FeatureMapFacts, caption: str) -> Figure:
+    from convcli.report.embedded import grey_montage_uri
+
+    columns = min(len(each.maps), MONTAGE_COLUMNS // 2)
+    return Figure(
+        caption=caption,
+        image=grey_montage_uri(each.maps, columns),
+        alt=f"Feature maps: {caption}",
+        pixels=True,
+    )
+
+
+def _map_lines(each: FeatureMapFacts, caption: str) -> Figure:
+    values = each.maps.tolist()
+    low, high = value_range([value for line in values for value in line])
+    traces = []
+    for style, line in zip(STYLES, values, strict=False):
+        traces.append(Trace(name="", style=style, points=list(enumerate(line))))
+    chart = Graph(
+        title=f"Feature maps: {caption}",
+        x=Axis(low=0.0, high=max(1.0, len(values[0]) - 1.0), label="samples"),
+        y=Axis(low=low, high=high),
+        traces=traces,
+        zooms=True,
+        width=NARROW,
+        height=170,
+    )
+    return chart_figure(chart, caption)
+
+
+def _map_rows(each: FeatureMapFacts, caption: str) -> Figure:
+    """A row of colours for each channel, as a picture in a chart."""
+    import numpy as np
+
+    from convcli.report.embedded import signed_uri
+
+    every = max(1, each.maps.shape[1] // MOST_COLUMNS)
+    rows = np.repeat(each.maps[:, ::every], ROW_HEIGHT, axis=0)
+    chart = Graph(
+        title=f"Feature maps: {caption}",
+        x=Axis(low=0.0, high=float(each.maps.shape[1]), label="samples"),
+        y=Axis(low=len(each.maps) - 0.5, high=-0.5, label="channel"),
+        image=signed_uri(rows),
+        width=NARROW,
+        height=60 + 2 * ROW_HEIGHT * min(len(each.maps), 8),
+    )
+    return chart_figure(chart, f"{caption}; blue is below 0, red above")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -305,6 +307,23 @@ def test_parts_that_arrive_in_another_order(
         path.write_bytes(content)
     assert line.came.is_set()
     assert folder.get("x") == content
+
+
+def test_the_commands_of_the_page(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (SAMPLES.parent / "docs" / "how-to" / "stores.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for sample in ("hello.wav", "stocks.csv", "cat.png"):
+        folder.put(f"in/{sample}", SAMPLES / sample)
+    commands = re.findall(r"^convcli .*", page, re.MULTILINE)
+    assert len(commands) == 6
+    for command in commands:
+        here = command.replace("s3://recordings", folder.url)
+        assert run(*shlex.split(here.partition(" | ")[0])[1:]).code == 0, here
+    made = {"out/hello.wav", "hello_lp.wav", "soft/cat.png", "run.jsonl"}
+    assert made <= set(folder.names())
+    assert (tmp_path / "filtered" / "hello.wav").exists()
 
 
 # ------------------------------------------------------------------------------------ ranges

@@ -254,7 +254,7 @@ class InputRun:
         with run.opened() as given:
             with open_output(self.output, medium=self.command.files.medium) as place:
                 task = FilterTask(part=part, place=cast("Path", place), apart=True)
-                done = task.carry_out(given)
+                done = task.written(given)
             given.division.note(done.noted)
             sink = WrittenSink(facts=lambda: done.facts, warnings=list(done.warnings))
             written = _WrittenOutput(sink, [done.counts])

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.core.binding import Site, Stage
+    from convcli.layers.onnx_writer import ExportedGraph
     from convcli.signals import Align
 
 # With more nodes than this, the reach of each takes too long to be told.
@@ -95,7 +96,7 @@ class OnnxModel:
         """The network whose result is the output of the node of this number, counted from 0."""
         return OnnxModel(self.graph.up_to(number))
 
-    def exported(self, align: Align) -> bytes:
+    def exported(self, align: Align) -> ExportedGraph:
         """RequestError: the network is in such a file."""
         raise RequestError(f"{self.path} is an ONNX file already")
 

@@ -102,6 +102,8 @@ class InputRun:
                 _refuse_look_ahead(plan)
             _refuse_new_rows(plan)
             opened.check(plan.result, keeps_shape=plan.keeps_shape)
+            if not self.command.tail:
+                _check_is_left(plan, plan.signal.shape[0], plan.result.shape[0])
             plans.append(plan)
         return plans
 
@@ -136,7 +138,9 @@ class InputRun:
                         seen = preview.observed(source, watched, number)
                     threads = self._threads()
                     prompt = self.command.prompt
-                    counts.append(run(plan, *seen, threads=threads, tail=tail, prompt=prompt))
+                    counted = run(plan, *seen, threads=threads, tail=tail, prompt=prompt)
+                    _check_is_left(plan, counted.read, counted.written)
+                    counts.append(counted)
                 with only_writing(self.output):
                     sink.close()
             except BaseException:
@@ -250,7 +254,7 @@ class InputRun:
         with run.opened() as given:
             with open_output(self.output, medium=self.command.files.medium) as place:
                 task = FilterTask(part=part, place=cast("Path", place), apart=True)
-                done = task.carry_out(given)
+                done = task.written(given)
             given.division.note(done.noted)
             sink = WrittenSink(facts=lambda: done.facts, warnings=list(done.warnings))
             written = _WrittenOutput(sink, [done.counts])
@@ -424,6 +428,24 @@ def label_of(calls: tuple[Call, ...]) -> str:
             word = re.sub(r"[\s:=]", "", call.text)
         words.append(word)
     return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")
+
+
+def _check_is_left(plan: Plan, read: int | None, written: int | None) -> None:
+    """Raise RequestError if nothing is left of a signal; an empty output would look like success.
+
+    read, written : samples along axis 0, None where that is not known yet
+    """
+    if written != 0 or read in (None, 0):
+        return
+    from convcli.errors import RequestError
+
+    what = plan.signal.medium.thing.removeprefix("a ")
+    why = "the filter has no output for it"
+    hint = None
+    if plan.rules.edge == "valid":
+        why = "the filter is longer than it, and --edge is valid"
+        hint = "other rules of --edge keep its length"
+    raise RequestError(f"nothing is left of the {what}: {why}", hint=hint)
 
 
 def _refuse_new_rows(plan: Plan) -> None:

@@ -91,12 +91,14 @@ def read_graph(path: Path) -> OnnxGraph:
     try:
         model = onnx.load(str(path), load_external_data=False)
         onnx.checker.check_model(model)
+        return _graph_of(path, model.graph)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (DecodeError, onnx.checker.ValidationError) as error:
         first_line, _, _ = str(error).strip().partition("\n")
         raise _insane_graph(path, first_line[:200]) from None
-    return _graph_of(path, model.graph)
+    except UnicodeDecodeError:
+        raise _insane_graph(path, "it holds names that are not UTF-8") from None
 
 
 def _insane_graph(path: Path, why: str) -> InputError:

@@ -159,6 +159,10 @@ class RemotePlace:
         end = len(shown_url) - len(self.suffix)
         return RemotePlace(shown_url[:end] + suffix)
 
+    def with_name(self, name: str, /) -> RemotePlace:
+        """The place of another name in the same folder."""
+        return RemotePlace(f"{self.parent}/{name}")
+
     def stat(self) -> NoReturn:
         """Raise FileNotFoundError: the system of this machine knows no file of this name."""
         raise FileNotFoundError(errno.ENOENT, "is not a file of this machine", str(self))

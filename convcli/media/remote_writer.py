@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from convcli.errors import OutputError, RequestError
@@ -67,6 +67,13 @@ def object_exists(place: RemotePlace) -> bool:
             if not tells_unusable_range(error):
                 raise
     return True
+
+
+def remove_object(place: RemotePlace) -> None:
+    """Remove an object, if there is one. OutputError if the store refuses it."""
+    store, key = open_store(place)
+    with in_words(place, OutputError), suppress(FileNotFoundError):
+        obstore_module().delete(store, key)
 
 
 def _existing(place: RemotePlace) -> RequestError:

@@ -129,7 +129,8 @@ class OpenedImage(OpenedFile):
             )
         if rows == 0 or columns == 0:
             raise RequestError(
-                "nothing is left of the picture: the filter is larger than it, and --edge is valid"
+                "nothing is left of the picture: the filter is larger than it, and --edge is valid",
+                hint="other rules of --edge keep its size",
             )
 
     def sink(

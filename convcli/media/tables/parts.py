@@ -75,6 +75,12 @@ class RowRange:
         """Number of bytes of the part."""
         return self.stop - self.start
 
+    @property
+    def settles_far(self) -> bool:
+        """Whether the filter begins by more than the length of the part before it."""
+        begins = self.starts[-self.settling].offset if self.settling else self.start
+        return self.start - begins > self.length
+
     def settled_longer(self) -> RowRange:
         """The same rows after more of those before them."""
         return replace(self, settling=min(len(self.starts), max(1, 4 * self.settling)))

@@ -359,3 +359,19 @@ def test_work_and_outcome_can_be_sent_to_another_process(tmp_path: Path) -> None
         pickle.dumps(carry_out(work, Unit(number=2, name="none", relative="none")))
     )
     assert isinstance(missing.error, InputError)
+
+
+def test_detect_in_a_tree(tmp_path: Path) -> None:
+    (tmp_path / "tables/deep").mkdir(parents=True)
+    for place in ("tables/a.csv", "tables/deep/b.csv"):
+        (tmp_path / place).write_text("x\n1\n5\n2\n7\n")
+    template = tmp_path / "peak.csv"
+    template.write_text("x\n1\n5\n2\n")
+    words = ("detect", "peak.csv", "--threshold", "0.99", "-q")
+    (tmp_path / "list").write_text("tables/deep/b.csv\n")
+    for inputs, expected in (
+        (["tables", "--recursive"], ["tables/a.csv", "tables/deep/b.csv"]),
+        (["tables/*.csv", "--files-from", "list"], ["tables/a.csv", "tables/deep/b.csv"]),
+    ):
+        found = done(*words, *inputs, cwd=tmp_path).text.splitlines()[1:]
+        assert [line.split(",")[0] for line in found] == expected

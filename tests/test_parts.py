@@ -107,7 +107,7 @@ def filtered(
                 return str(reason)
             parted = PartedRun(
                 files=files,
-                path=path,
+                source=path,
                 output=output,
                 known=opened.known,
                 calls=calls,

@@ -17,19 +17,20 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import field, replace
 from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from convcli.batch.units import Unit
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.division import PartNeeds, PartOfFile
+from convcli.media.remote import open_place
 from convcli.running.geometry import Geometry
 from convcli.running.past import HistoryNeededError
 from convcli.running.run import joined_peaks, outputs_at, peaks_of_part, run_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from convcli.batch.run_units import Outcome, Runner
     from convcli.core.binding import Rules
@@ -60,7 +61,7 @@ TRIED_LENGTHS = 64
 class PartedRun:
     """An input that is filtered in parts. It can be pickled.
 
-    files, path, output, known : how the input is opened
+    files, source, output, known : how the input is opened
     calls, rules : how the filter is planned
     result : what is written, as far as it is known
     tail : outputs go on for so many samples past the end
@@ -70,7 +71,7 @@ class PartedRun:
     """
 
     files: Files
-    path: Path
+    source: Place
     output: Place | None
     known: object
     calls: tuple[Call, ...]
@@ -87,12 +88,25 @@ class PartedRun:
         """The input, open in this process."""
         from convcli.planning.plan import make_plan
 
-        with self.files.reopen(self.path, output=self.output, known=self.known) as opened:
+        with self._opened_file() as opened:
             division = opened.division()
             if isinstance(division, str):
-                raise InputError(f"{self.path}: has changed: {division}")
+                raise InputError(f"{self.source}: has changed: {division}")
             plan = make_plan(self.calls, opened.sources[0].signal, self.rules)
             yield OpenInput(self, opened, division, plan)
+
+    @contextmanager
+    def _opened_file(self) -> Iterator[OpenedFile]:
+        if isinstance(self.source, Path):
+            with self.files.reopen(self.source, output=self.output, known=self.known) as opened:
+                yield opened
+            return
+        # Of an object each process reads the ranges of its parts.
+        with (
+            open_place(self.source) as stream,
+            self.files.open(None, stdin=stream, output=self.output) as opened,
+        ):
+            yield opened
 
 
 @dataclass(frozen=True, eq=False)

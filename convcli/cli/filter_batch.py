@@ -13,7 +13,7 @@ from convcli.batch.file_state import FileState
 from convcli.batch.ledger import RunIdentity, open_ledger
 from convcli.batch.ledger_file import ledger_file
 from convcli.batch.left import UnitsLeft, earlier_runs
-from convcli.batch.listing import InputWords, list_inputs
+from convcli.batch.listing import list_inputs
 from convcli.batch.records import own_ledger
 from convcli.batch.request_identity import request_identity
 from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
@@ -144,17 +144,8 @@ class FilterBatch:
         return self.worst
 
     def _listing(self) -> Listing:
-        batch = self.batch
-        words = self.command.request.inputs
-        if not words:
-            words = [] if batch.files_from is not None else ["-"]
-        asked = InputWords(
-            words=words,
-            files_from=batch.files_from,
-            null=batch.null,
-            recursive=batch.recursive,
-        )
-        return list_inputs(asked, self.command.files)
+        words = self.batch.words(self.command.request.inputs)
+        return list_inputs(words, self.command.files)
 
     def _units(self, listing: Listing) -> Units:
         """The units, after every refusal that is possible before the work begins."""
@@ -234,18 +225,17 @@ class FilterBatch:
 
     def _check_own_files(self, listing: Listing) -> None:
         """Refuse reports, a ledger and a list of failures that cannot be written."""
-        sources = [listed.source for listed in listing.inputs]
-        self.command.check_reports(sources)
+        several = len(listing.inputs) > 1
+        self.command.check_reports(listing.sources(), several=several)
         batch = self.batch
         if batch.failed is not None:
-            refuse_place(batch.failed, "list", sources, force=True)
+            refuse_place(batch.failed, "list", listing.sources(), force=True)
         if batch.ledger is not None:
             kept = batch.resume or self.options.force or self.options.dry_run
             state = FileState.of(self._ledger_file)
-            empty = state is None or state.size == 0
-            refuse_place(
-                place_of(batch.ledger), "ledger", sources, force=kept or empty, hint=_RESUME_HINT
-            )
+            force = kept or state is None or state.size == 0
+            place = place_of(batch.ledger)
+            refuse_place(place, "ledger", listing.sources(), force=force, hint=_RESUME_HINT)
 
     def _tell_warnings(self, listing: Listing) -> None:
         if not self.options.quiet:

@@ -91,8 +91,6 @@ def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
     """
     if whole.source is None:
         return "standard input is read from its beginning to its end"
-    if not isinstance(whole.source, Path):
-        return "an object in a store is read by one process"
     if len(whole.plans) > 1:
         return "a file of several pages is filtered page by page"
     division = whole.opened.division()
@@ -111,9 +109,12 @@ def parted_run(whole: WholeRun, threads: int) -> PartedRun:
 
     threads : of each process
     """
+    source = whole.source
+    if isinstance(source, Path):
+        source = source.absolute()
     return PartedRun(
         files=whole.files,
-        path=cast("Path", whole.source).absolute(),
+        source=cast("Place", source),
         output=whole.output,
         known=whole.opened.known,
         calls=whole.calls,

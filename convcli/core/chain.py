@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from convcli.core.blocks import BlockSides, block_sides
 from convcli.core.complete import without_incomplete
 from convcli.core.overflow import without_overflow
 from convcli.core.reach import Reach
@@ -303,6 +304,11 @@ class Chain:
         """Whether interleaved signals can be filtered side by side, as channels of one array."""
         return all(op.uniform for op in self.ops)
 
+    @cached_property
+    def block_sides(self) -> BlockSides | None:
+        """The sides of the blocks that pictures are computed in; None: all is computed at once."""
+        return block_sides(self)
+
     # --- samples ---
 
     @cached_property
@@ -348,6 +354,8 @@ class Chain:
             ones begin where they end
         bounds : the samples of the signal, where windows that reach beyond it have no output
         """
+        if self._joined is not self:
+            return self._joined.compute(x, span, ends, earlier, continuation, bounds=bounds)
         # Under `valid`, a picture narrower than a window has no outputs.
         if any(stop <= start for start, stop in span):
             return self._no_outputs(x, span), {}
@@ -368,6 +376,23 @@ class Chain:
             for place, values in held.items():
                 held_after[number, *place] = values
         return x, held_after
+
+    @cached_property
+    def _joined(self) -> Chain:
+        """The chain with as few operations as do the same; the chain itself if there are none.
+
+        Operations are joined only with functions of one sample, so that the geometry is the same.
+        """
+        ops: list[Op] = []
+        for op in self.ops:
+            both = ops[-1].joined(op) if ops else None
+            if both is None:
+                ops.append(op)
+            else:
+                ops[-1] = both
+        if len(ops) == len(self.ops):
+            return self
+        return Chain(tuple(ops), self.axes)
 
     def _no_outputs(self, x: Array, span: Span) -> Array:
         lengths = [max(0, stop - start) for start, stop in span]
